@@ -1,0 +1,122 @@
+//! What joins buses and keeps events beyond one process: the trait engines implement.
+
+use std::fmt;
+use std::pin::Pin;
+
+pub use crate::bus::Inbox;
+use crate::history::HistoryQuery;
+use crate::record::Record;
+
+/// A boxed future: what the methods of an [`Adapter`] return.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Joins buses, keeps events, or both.
+///
+/// A bus calls [`subscribe`](Self::subscribe) once, in `build()`, before any other method, and
+/// [`stop`](Self::stop) at most once. All methods may be called from many tasks at once.
+///
+/// - **Order.** `publish` puts the records of one call in the history in their order, without others
+///   between them. Two concurrent calls may come in any order; the adapter should read
+///   [`Record::timestamp`] while it holds a record's place, so that timestamps never decrease.
+/// - **All or nothing.** `publish` keeps all records of a call, or none and says so with
+///   [`AdapterError::refused`]; where it can't know (a timeout), with [`AdapterError::unknown`].
+/// - **Duplicates.** A record whose id is already kept is not kept twice, where the engine can tell.
+/// - **Delivery.** What other instances publish goes to the [`Inbox`], in the order of the history
+///   where there is one. A bus's own records may come back; it drops them by their origin.
+/// - **Cancellation.** The bus drives every future it gets to its end, in a task where need be; only
+///   the shutdown of the runtime drops one halfway.
+/// - **Panics.** A panic in `publish` counts as an unknown outcome; the bus goes on.
+///
+/// Durable consumption, where an engine can do it, is a trait of its own.
+///
+/// See `examples/custom_adapter.rs` for an adapter on a file.
+pub trait Adapter: Send + Sync + 'static {
+    /// The engine and place, for messages: such as `redis at 127.0.0.1:6379`. No credentials.
+    fn name(&self) -> String;
+
+    /// Whether [`history`](Self::history) reads what `publish` kept. If not, the bus shows its own
+    /// bounded in-memory history, and never calls `history`.
+    fn keeps_history(&self) -> bool;
+
+    /// Keeps the records and passes them to the other instances. Handlers of the emitting bus run
+    /// when it returns `Ok`, and none run when it returns an error.
+    fn publish<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), AdapterError>>;
+
+    /// The newest `query.limit()` records that `query.accepts(..)`, oldest first. Works after
+    /// `stop`, too.
+    fn history<'a>(&'a self, query: &'a HistoryQuery) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>>;
+
+    /// Starts to pass on what other instances publish, and returns once nothing published from then
+    /// on is missed. An adapter that joins nothing drops the inbox and returns `Ok`.
+    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>>;
+
+    /// Ends what `subscribe` started and makes what was published safe. No `publish` is under way
+    /// or follows.
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>>;
+}
+
+/// Why an adapter could not do what the bus asked.
+#[derive(Debug)]
+pub struct AdapterError {
+    message: String,
+    temporary: bool,
+    unknown: bool,
+}
+
+impl AdapterError {
+    /// It was not done, and trying again would not help: name what stands in the way.
+    pub fn refused(message: impl fmt::Display) -> Self {
+        Self {
+            message: message.to_string(),
+            temporary: false,
+            unknown: false,
+        }
+    }
+
+    /// It was not done, but may work later: the engine is away or busy.
+    pub fn unavailable(message: impl fmt::Display) -> Self {
+        Self {
+            temporary: true,
+            ..Self::refused(message)
+        }
+    }
+
+    /// It may or may not have been done: the answer never came.
+    pub fn unknown(message: impl fmt::Display) -> Self {
+        Self {
+            temporary: true,
+            unknown: true,
+            ..Self::refused(message)
+        }
+    }
+
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.temporary
+    }
+
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.unknown
+    }
+}
+
+impl fmt::Display for AdapterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::text::escaped(&self.message))
+    }
+}
+
+impl std::error::Error for AdapterError {}
+
+/// An I/O error is a refusal: the bus does not know which are temporary.
+impl From<std::io::Error> for AdapterError {
+    fn from(error: std::io::Error) -> Self {
+        Self::refused(error)
+    }
+}
+
+/// A record that can't be written or read.
+impl From<crate::Error> for AdapterError {
+    fn from(error: crate::Error) -> Self {
+        Self::refused(error)
+    }
+}

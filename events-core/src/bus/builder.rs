@@ -1,0 +1,343 @@
+//! `Bus::builder()`: settings, state, handlers, and the checks of `build()`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::flight::Flight;
+use super::intake::did_you_mean;
+use super::report::Fallback;
+use super::routes::Routes;
+use super::{Bus, Counters, Inbox, Inner, Settings, watch};
+use crate::adapter::Adapter;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, EventDecl, registry};
+use crate::handler::{Binder, Callback, Handler, HandlerDecl, LinkedHandler, States};
+use crate::history::{Bounds, Log};
+use crate::id::InstanceId;
+use crate::pattern::Pattern;
+
+/// Sets up a [`Bus`]: what [`Bus::builder`] returns.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+/// use std::sync::Arc;
+/// use typed_events::{Bus, event, on};
+///
+/// #[event("build_doc.counted")]
+/// pub struct Counted;
+///
+/// #[on]
+/// fn count(_: &Counted, counter: &AtomicU32) {
+///     counter.fetch_add(1, Relaxed);
+/// }
+///
+/// let counter = Arc::new(AtomicU32::new(0));
+/// let bus = Bus::builder()
+///     .shared(Arc::clone(&counter))
+///     .handler::<count>()
+///     .history(100)
+///     .build()
+///     .await?;
+/// bus.emit(Counted).await?;
+/// assert_eq!(counter.load(Relaxed), 1);
+/// # Ok(()) }
+/// ```
+#[must_use = "nothing exists until `build()` is awaited"]
+pub struct BusBuilder {
+    states: States,
+    events: Vec<&'static EventDecl>,
+    handlers: Vec<HandlerDecl>,
+    discover: bool,
+    adapter: Option<Arc<dyn Adapter>>,
+    bounds: Bounds,
+    settings: Settings,
+}
+
+impl BusBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            states: States::default(),
+            events: Vec::new(),
+            handlers: Vec::new(),
+            discover: false,
+            adapter: None,
+            bounds: Bounds {
+                records: 1000,
+                bytes: 64 << 20,
+                for_readers: 1024,
+            },
+            settings: Settings {
+                accept_undeclared: false,
+                max_payload: 1 << 20,
+                max_chain: 32,
+                max_detached: 1024,
+                slow_ticks: Some(watch::in_ticks(Duration::from_secs(1))),
+                stop_deadline: Duration::from_secs(30),
+                fallback: Fallback::Stderr,
+            },
+        }
+    }
+
+    /// Gives a value to all handlers that take a `&T`.
+    ///
+    /// Two values of one type are an error of [`build`](Self::build).
+    pub fn state<T: Send + Sync + 'static>(self, state: T) -> Self {
+        self.shared(Arc::new(state))
+    }
+
+    /// Gives a value that others hold, too, to all handlers that take a `&T`; `T` may be a
+    /// `dyn Trait`.
+    pub fn shared<T: ?Sized + Send + Sync + 'static>(mut self, state: Arc<T>) -> Self {
+        self.states.insert(state);
+        self
+    }
+
+    /// Takes every linked function marked `#[on]`.
+    ///
+    /// A crate of handlers that nothing refers to is not linked: write `use my_handlers as _;`.
+    /// [`Bus::handlers`] lists what was found.
+    pub fn discover(mut self) -> Self {
+        self.discover = true;
+        self
+    }
+
+    /// Takes one function marked `#[on]`: `.handler::<welcome>()`. For tests, and where linking
+    /// finds nothing (wasm, some static libraries). With [`discover`](Self::discover) it changes
+    /// nothing.
+    pub fn handler<H: Handler>(mut self) -> Self {
+        self.handlers.push(H::DECL);
+        self
+    }
+
+    /// Declares an event that no handler names, where linking finds nothing.
+    pub fn event<E: Event>(mut self) -> Self {
+        self.events.push(E::decl());
+        self
+    }
+
+    /// Joins the bus to others, or keeps its events, through an adapter.
+    pub fn adapter(mut self, adapter: impl Adapter) -> Self {
+        self.adapter = Some(Arc::new(adapter));
+        self
+    }
+
+    /// Keeps the last `records` events in memory; 1000 unless set, 0 for none.
+    pub fn history(mut self, records: usize) -> Self {
+        self.bounds.records = records;
+        self
+    }
+
+    /// Keeps at most `bytes` of payloads and metadata in memory; 64 MiB unless set. What events hold
+    /// in memory is counted, not what they take as JSON; an event larger than this is not kept.
+    pub fn history_bytes(mut self, bytes: usize) -> Self {
+        self.bounds.bytes = bytes;
+        self
+    }
+
+    /// While there is a stream, keeps at least the last `events` of any name for it; 1024 unless set.
+    pub fn stream_buffer(mut self, events: usize) -> Self {
+        self.bounds.for_readers = events;
+        self
+    }
+
+    /// Lets JSON under undeclared names through [`Bus::emit_json`] and the adapter to handlers of
+    /// records. Patterns that match no declared event are then warnings of [`build`](Self::build),
+    /// not errors.
+    pub fn accept_undeclared(mut self) -> Self {
+        self.settings.accept_undeclared = true;
+        self
+    }
+
+    /// Accepts at most `bytes` of JSON in [`Bus::emit_json`]; 1 MiB unless set.
+    pub fn max_payload(mut self, bytes: usize) -> Self {
+        self.settings.max_payload = bytes;
+        self
+    }
+
+    /// Allows `emits` emits inside each other's handlers; 32 unless set.
+    pub fn max_chain(mut self, emits: u32) -> Self {
+        self.settings.max_chain = emits;
+        self
+    }
+
+    /// Allows `emits` detached emits to be running at a time; 1024 unless set.
+    pub fn max_detached(mut self, emits: usize) -> Self {
+        self.settings.max_detached = emits;
+        self
+    }
+
+    /// Names a handler in a warning when it has taken this long, to about 0.1 s; 1 s unless set,
+    /// never with [`Duration::MAX`].
+    pub fn slow_handler(mut self, limit: Duration) -> Self {
+        self.settings.slow_ticks = (limit != Duration::MAX).then(|| watch::in_ticks(limit));
+        self
+    }
+
+    /// Lets [`Bus::stop`] wait this long for what is in flight; 30 s unless set.
+    pub fn stop_deadline(mut self, limit: Duration) -> Self {
+        self.settings.stop_deadline = limit;
+        self
+    }
+
+    /// Writes nothing to stderr. Unless this is said, failures and warnings go there while no
+    /// `tracing` subscriber is installed, so that silence means success.
+    pub fn quiet(mut self) -> Self {
+        self.settings.fallback = Fallback::Nowhere;
+        self
+    }
+
+    /// Checks everything and starts the bus.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Build`] lists every problem on a line of its own, by name and file:line:
+    /// a handler whose state is missing, two states of one type, two types that claim one event
+    /// name, a pattern that no known event can match, no tokio runtime; or that the adapter can't
+    /// subscribe.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the bus.
+    pub async fn build(mut self) -> Result<Bus, Error> {
+        if self.discover {
+            self.handlers.extend(
+                inventory::iter::<LinkedHandler>
+                    .into_iter()
+                    .map(|LinkedHandler(decl)| *decl),
+            );
+        }
+        // Linking finds handlers in no order; runs should repeat.
+        self.handlers.sort_by_key(|handler| handler.place);
+        self.handlers.dedup_by_key(|handler| handler.place);
+
+        let mut problems = Vec::new();
+        let repeated = self.states.repeated.iter();
+        problems.extend(repeated.map(|ty| {
+            format!(
+                "two states of type `{ty}`: handlers can't tell them apart; wrap one in a type of its own"
+            )
+        }));
+        let known = self.known_events(&mut problems);
+        self.check_patterns(&known, &mut problems);
+        let callbacks = bind_all(&self.handlers, &self.states, &mut problems);
+        let runtime = Handle::try_current();
+        if runtime.is_err() {
+            problems.push(
+                "no tokio runtime: await `build()` inside of one, such as in `#[tokio::main]`".to_owned(),
+            );
+        }
+        let (Ok(runtime), true) = (runtime, problems.is_empty()) else {
+            return Err(Error::new(ErrorKind::Build, problems.join("\n")));
+        };
+
+        let inner = Arc::new(Inner {
+            instance: InstanceId::new(),
+            settings: self.settings,
+            known,
+            routes: Routes::new(&registry().events),
+            log: Arc::new(Log::new(self.bounds)),
+            adapter: self.adapter,
+            flight: Arc::new(Flight::default()),
+            stopping: super::stop::Stopping::default(),
+            pending: watch::PendingEmits::default(),
+            counters: Counters::default(),
+            runtime,
+        });
+        for (handler, callback) in self.handlers.iter().zip(callbacks) {
+            let patterns = handler.patterns.iter().map(|pattern| (*pattern).into()).collect();
+            inner
+                .routes
+                .insert(handler.place.to_string().into(), patterns, callback, false);
+        }
+        inner.start().await?;
+        Ok(Bus { inner })
+    }
+
+    /// All declared events by name.
+    fn known_events(&self, problems: &mut Vec<String>) -> HashMap<&'static str, &'static EventDecl> {
+        let of_handlers = self
+            .handlers
+            .iter()
+            .filter_map(|handler| handler.event)
+            .map(|decl| decl());
+        let mut known: HashMap<_, &'static EventDecl> = HashMap::new();
+        for decl in registry()
+            .events
+            .iter()
+            .copied()
+            .chain(self.events.iter().copied())
+            .chain(of_handlers)
+        {
+            let other = *known.entry(decl.name).or_insert(decl);
+            if other.place != decl.place {
+                problems.push(format!(
+                    "two types claim the event name `{}`: {} and {}",
+                    decl.name, other.place, decl.place
+                ));
+            }
+        }
+        problems.dedup();
+        known
+    }
+
+    /// Refuses patterns that no known event can match, or warns of them.
+    fn check_patterns(&self, known: &HashMap<&'static str, &'static EventDecl>, problems: &mut Vec<String>) {
+        for handler in &self.handlers {
+            for text in handler.patterns {
+                let reached =
+                    Pattern::new(text).is_ok_and(|pattern| known.keys().any(|name| pattern.matches(name)));
+                if reached {
+                    continue;
+                }
+                let suggestion = did_you_mean(text, known.keys().copied());
+                let problem = format!(
+                    "handler {}: no known event matches `{text}`{suggestion}",
+                    handler.place
+                );
+                match self.settings.accept_undeclared {
+                    true => self.settings.fallback.warning(format_args!("{problem}")),
+                    false => problems.push(problem),
+                }
+            }
+        }
+    }
+}
+
+/// Binds the handlers to their state, as far as there is one.
+fn bind_all(handlers: &[HandlerDecl], states: &States, problems: &mut Vec<String>) -> Vec<Callback> {
+    let mut callbacks = Vec::with_capacity(handlers.len());
+    for handler in handlers {
+        let mut binder = Binder::new(states);
+        callbacks.extend((handler.bind)(&mut binder));
+        problems.extend(binder.missing.iter().map(|(argument, ty)| {
+            format!("handler {}: no state of type `{ty}` for its argument `{argument}`: give one with `.state(...)` or `.shared(...)`", handler.place)
+        }));
+    }
+    callbacks
+}
+
+impl Inner {
+    async fn start(self: &Arc<Self>) -> Result<(), Error> {
+        if self.settings.slow_ticks.is_some() {
+            watch::watch(self).map_err(|error| {
+                Error::new(ErrorKind::Build, "no thread to watch for slow handlers").with_source(error)
+            })?;
+        }
+        let Some(adapter) = &self.adapter else {
+            return Ok(());
+        };
+        let inbox = Inbox {
+            bus: Arc::downgrade(self),
+        };
+        adapter.subscribe(inbox).await.map_err(|error| {
+            let message = format!("{} can't subscribe: {error}", adapter.name());
+            Error::new(ErrorKind::Build, message)
+                .with_temporary(error.is_temporary())
+                .with_source(error)
+        })
+    }
+}

@@ -1,0 +1,229 @@
+//! Which event is being handled: what nested emits inherit from.
+//!
+//! The scope is set around every poll of a handler, in a thread-local of the polling thread, so it
+//! follows an async handler from thread to thread. It does not follow what the handler spawns;
+//! [`Context`] carries it there.
+
+use std::cell::{OnceCell, RefCell};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use crate::id::{EventId, InstanceId};
+use crate::metadata::Metadata;
+use crate::record::{Name, Record};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
+}
+
+/// The event whose handlers are being polled.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    instance: InstanceId,
+    name: Name,
+    cause: Cause,
+    depth: u32,
+    parent: Option<Arc<Link>>,
+}
+
+#[derive(Clone)]
+enum Cause {
+    Record(Record),
+    /// An emit without a record; its id is made when something asks.
+    Bare(OnceCell<EventId>),
+}
+
+/// An event further up the chain.
+struct Link {
+    name: Name,
+    parent: Option<Arc<Link>>,
+}
+
+/// What a nested emit takes over from the event being handled.
+pub(crate) struct Inherited {
+    pub(crate) instance: InstanceId,
+    pub(crate) depth: u32,
+    metadata: Metadata,
+    id: EventId,
+    parent: Arc<Link>,
+}
+
+impl Scope {
+    pub(crate) fn bare(instance: InstanceId, name: Name) -> Self {
+        Self {
+            instance,
+            name,
+            cause: Cause::Bare(OnceCell::new()),
+            depth: 1,
+            parent: None,
+        }
+    }
+
+    pub(crate) fn of_record(instance: InstanceId, record: &Record, from: Option<&Inherited>) -> Self {
+        Self {
+            instance,
+            name: record.shared_name().clone(),
+            cause: Cause::Record(record.clone()),
+            depth: from.map_or(1, |from| from.depth + 1),
+            parent: from.map(|from| Arc::clone(&from.parent)),
+        }
+    }
+
+    fn id(&self) -> EventId {
+        match &self.cause {
+            Cause::Record(record) => record.id(),
+            Cause::Bare(id) => *id.get_or_init(EventId::new),
+        }
+    }
+}
+
+impl Inherited {
+    /// What an emit that happens now inherits; `None` outside of handlers.
+    pub(crate) fn current() -> Option<Self> {
+        CURRENT.with_borrow(|scope| {
+            let scope = scope.as_ref()?;
+            let metadata = match &scope.cause {
+                Cause::Record(record) => record.metadata().clone(),
+                Cause::Bare(_) => Metadata::new(),
+            };
+            let parent = Arc::new(Link {
+                name: scope.name.clone(),
+                parent: scope.parent.clone(),
+            });
+            Some(Self {
+                instance: scope.instance,
+                depth: scope.depth,
+                metadata,
+                id: scope.id(),
+                parent,
+            })
+        })
+    }
+
+    pub(crate) fn fill(&self, metadata: &mut Metadata) {
+        metadata.inherit(&self.metadata, &self.id.to_string());
+    }
+
+    /// The names from the first emit to `last`, joined by arrows.
+    pub(crate) fn chain(&self, last: &str) -> String {
+        let mut names = vec![last];
+        let mut link = Some(&self.parent);
+        while let Some(at) = link {
+            names.push(at.name.as_str());
+            link = at.parent.as_ref();
+        }
+        names.reverse();
+        names.join(" -> ")
+    }
+}
+
+/// Whether a handler is being polled on this thread.
+pub(crate) fn is_inside() -> bool {
+    CURRENT.with_borrow(Option::is_some)
+}
+
+/// Whether the event being handled was itself emitted inside a handler.
+pub(crate) fn is_nested() -> bool {
+    CURRENT.with_borrow(|scope| scope.as_ref().is_some_and(|scope| scope.depth > 1))
+}
+
+/// Whether a handler of this bus is being polled on this thread.
+pub(crate) fn is_inside_of(instance: InstanceId) -> bool {
+    CURRENT.with_borrow(|scope| scope.as_ref().is_some_and(|scope| scope.instance == instance))
+}
+
+/// Runs `work` as part of handling the scope's event, and gives the scope back.
+pub(crate) fn within<T>(scope: Scope, work: impl FnOnce() -> T) -> (T, Option<Scope>) {
+    /// Restores what was current also when `work` panics.
+    struct Restore(Option<Scope>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.replace(self.0.take());
+        }
+    }
+    let mut restore = Restore(CURRENT.replace(Some(scope)));
+    let out = work();
+    let scope = CURRENT.replace(restore.0.take());
+    std::mem::forget(restore);
+    (out, scope)
+}
+
+/// The id of the event whose handlers are being polled, made now if nobody asked before.
+pub(crate) fn current_id() -> Option<EventId> {
+    CURRENT.with_borrow(|scope| scope.as_ref().map(Scope::id))
+}
+
+/// The id in a scope that was left, if anybody asked for it.
+pub(crate) fn id_made(scope: Option<&Scope>) -> Option<EventId> {
+    match &scope?.cause {
+        Cause::Record(record) => Some(record.id()),
+        Cause::Bare(id) => id.get().copied(),
+    }
+}
+
+/// The event being handled, to carry into work that a handler spawns.
+///
+/// An emit inside a handler inherits correlation, causation and trace context from the event being
+/// handled, and counts towards the depth of the chain. A task that the handler spawns is outside of
+/// it: wrap its future. (A task-local of the emitting task is visible to a handler only until its
+/// first `.await` that waits: then the handler moves to a task of its own.)
+///
+/// ```
+/// use typed_events::{Bus, Context, event, on};
+///
+/// #[event("upload.finished")]
+/// pub struct UploadFinished { pub file: String }
+///
+/// #[event("upload.scanned")]
+/// pub struct UploadScanned { pub file: String }
+///
+/// #[on]
+/// fn scan(upload: &UploadFinished, bus: &Bus) {
+///     let (bus, file) = (bus.clone(), upload.file.clone());
+///     tokio::spawn(Context::current().carry(async move {
+///         // Has the causation id of the upload.finished event.
+///         bus.emit(UploadScanned { file }).await
+///     }));
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Context(Option<Scope>);
+
+impl Context {
+    /// The event being handled on this thread; an empty context outside of handlers.
+    pub fn current() -> Self {
+        Self(CURRENT.with_borrow(|scope| {
+            let scope = scope.as_ref()?;
+            // From here on there are two scopes of this emit: they must agree on the id.
+            scope.id();
+            Some(scope.clone())
+        }))
+    }
+
+    /// The id of the event being handled.
+    pub fn event_id(&self) -> Option<EventId> {
+        self.0.as_ref().map(Scope::id)
+    }
+
+    /// Runs a future as if it were part of the handler.
+    ///
+    /// The emit does not wait for it, and [`Bus::stop`](crate::Bus::stop) neither.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the future.
+    pub async fn carry<F: Future>(self, future: F) -> F::Output {
+        let Some(scope) = self.0 else { return future.await };
+        let mut future = pin!(future);
+        std::future::poll_fn(move |cx| within(scope.clone(), || future.as_mut().poll(cx)).0).await
+    }
+
+    /// Runs a closure as if it were part of the handler, such as on a thread of its own.
+    pub fn enter<T>(self, work: impl FnOnce() -> T) -> T {
+        match self.0 {
+            Some(scope) => within(scope, work).0,
+            None => work(),
+        }
+    }
+}

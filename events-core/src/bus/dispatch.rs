@@ -1,0 +1,441 @@
+//! Calls the handlers of one event, and drives those that are pending.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
+
+use super::context::{self, Inherited, Scope};
+use super::flight::{Detached, KeptInFlight};
+use super::routes::{Entry, List};
+use super::watch::{self, PendingEmit};
+use super::{Bus, Inner};
+use crate::handler::{Call, Callback, HandlerError, HandlerResult, Settled};
+use crate::id::EventId;
+use crate::record::Record;
+
+/// What an emit did: all its handlers have finished.
+#[derive(Debug)]
+pub struct Emitted {
+    source: Source,
+    handled: usize,
+    failures: Vec<Failure>,
+    duplicate: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    Record(Record),
+    /// No record was needed; a failure may still have asked for an id.
+    Bare(Option<EventId>),
+}
+
+impl Emitted {
+    fn new(source: Source, progress: Progress) -> Self {
+        Self {
+            source,
+            handled: progress.handled,
+            failures: progress.failures,
+            duplicate: false,
+        }
+    }
+
+    pub(crate) fn duplicate(record: Record) -> Self {
+        Self {
+            source: Source::Record(record),
+            handled: 0,
+            failures: Vec::new(),
+            duplicate: true,
+        }
+    }
+
+    /// The event's id; `None` where no record of the event was needed (history off, only handlers
+    /// of `&E`), so that nobody could look it up.
+    pub fn id(&self) -> Option<EventId> {
+        match &self.source {
+            Source::Record(record) => Some(record.id()),
+            Source::Bare(id) => *id,
+        }
+    }
+
+    /// The event's record, where one was needed.
+    pub fn record(&self) -> Option<&Record> {
+        match &self.source {
+            Source::Record(record) => Some(record),
+            Source::Bare(_) => None,
+        }
+    }
+
+    /// How many handlers of this bus ran, failed ones included.
+    pub fn handled(&self) -> usize {
+        self.handled
+    }
+
+    /// The handlers that failed or panicked. Each was logged, too.
+    pub fn failures(&self) -> &[Failure] {
+        &self.failures
+    }
+
+    /// Whether an event with the same id was there before: this one was not stored, and no handler
+    /// ran.
+    pub fn is_duplicate(&self) -> bool {
+        self.duplicate
+    }
+}
+
+/// A handler that returned an error or panicked.
+#[derive(Debug)]
+pub struct Failure {
+    registration: Handled,
+    error: HandlerError,
+}
+
+/// A registration and the pattern that led to it.
+#[derive(Clone)]
+struct Handled(Entry);
+
+impl std::fmt::Debug for Handled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.0.registration.name(), self.0.pattern)
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(entry: &Entry, error: HandlerError) -> Self {
+        Self {
+            registration: Handled(entry.clone()),
+            error,
+        }
+    }
+
+    /// The handler: its module path, or where the closure was registered.
+    pub fn handler(&self) -> &str {
+        self.registration.0.registration.name()
+    }
+
+    /// The pattern under which it got the event.
+    pub fn pattern(&self) -> &str {
+        &self.registration.0.pattern
+    }
+
+    /// The displayed error, or the panic's message; at most 4096 bytes. It is what the handler
+    /// said, unescaped.
+    pub fn message(&self) -> &str {
+        &self.error.message
+    }
+
+    /// Whether the handler panicked.
+    pub fn panicked(&self) -> bool {
+        self.error.panicked
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = if self.panicked() { "panicked" } else { "failed" };
+        write!(
+            f,
+            "{} {what}: {}",
+            self.handler(),
+            crate::text::escaped(self.message())
+        )
+    }
+}
+
+/// One event on its way through its handlers.
+pub(crate) struct Event<'a> {
+    pub(crate) bus: &'a Bus,
+    pub(crate) name: &'a str,
+    pub(crate) payload: Option<&'a (dyn Any + Send + Sync)>,
+    pub(crate) record: Option<&'a Record>,
+    /// Where the bus's own log keeps it.
+    pub(crate) place: Option<u64>,
+}
+
+impl<'a> Event<'a> {
+    fn call(&self, entry: &'a Entry) -> Call<'a> {
+        Call {
+            bus: self.bus,
+            event: self.payload,
+            record: self.record,
+            registration: &entry.registration,
+            pattern: &entry.pattern,
+            place: self.place,
+            delivery: None,
+        }
+    }
+}
+
+/// How far the handlers have come after the first poll.
+#[derive(Default)]
+struct Progress {
+    handled: usize,
+    failures: Vec<Failure>,
+    pending: Pending,
+}
+
+/// Handlers that wait for something.
+type Pending = Vec<(Entry, BoxFuture<'static, HandlerResult>)>;
+
+/// Calls each handler and polls it once. Runs within the event's [`Scope`].
+fn call_all(event: &Event<'_>, list: &List, cx: &mut Context<'_>) -> Progress {
+    let inner = &*event.bus.inner;
+    let mut progress = Progress::default();
+    let mut before = watch::ticks();
+    for entry in &list.entries {
+        let registration = &entry.registration;
+        if !registration.admit() {
+            continue;
+        }
+        if registration.is_once() {
+            inner.routes.remove(registration);
+        }
+        progress.handled += 1;
+        let call = event.call(entry);
+        match catch_unwind(AssertUnwindSafe(|| poll_once(&registration.callback, call, cx))) {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => fail(inner, event.name, entry, error, &mut progress.failures),
+            Ok(Err(future)) => progress.pending.push((entry.clone(), future)),
+            Err(panic) => {
+                let error = HandlerError::panicked(panic.as_ref());
+                fail(inner, event.name, entry, error, &mut progress.failures);
+            }
+        }
+        let after = watch::ticks();
+        if after != before {
+            let slow = inner
+                .settings
+                .slow_ticks
+                .is_some_and(|limit| after.wrapping_sub(before) >= limit);
+            if slow {
+                watch::warn(
+                    inner,
+                    registration.name(),
+                    event.name,
+                    after.wrapping_sub(before),
+                    "without waiting: it blocks its thread",
+                );
+            }
+            before = after;
+        }
+    }
+    if progress.handled == 0 {
+        inner.counters.unhandled.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(event = event.name, "no handler for this event");
+    }
+    progress
+}
+
+/// The result of a handler that is done, or its future.
+fn poll_once(
+    callback: &Callback,
+    call: Call<'_>,
+    cx: &mut Context<'_>,
+) -> Result<HandlerResult, BoxFuture<'static, HandlerResult>> {
+    match (callback.run)(call) {
+        Settled::Now(result) => Ok(result),
+        Settled::Later(mut future) => match future.as_mut().poll(cx) {
+            Poll::Ready(result) => Ok(result),
+            Poll::Pending => Err(future),
+        },
+    }
+}
+
+/// Logs and lists a failure. Runs within the event's scope, which knows the id.
+fn fail(inner: &Inner, event: &str, entry: &Entry, error: HandlerError, failures: &mut Vec<Failure>) {
+    let failure = Failure::new(entry, error);
+    report(inner, event, context::current_id(), &failure);
+    failures.push(failure);
+}
+
+/// Counts and logs a failure.
+pub(crate) fn report(inner: &Inner, event: &str, id: Option<EventId>, failure: &Failure) {
+    inner.counters.failed.fetch_add(1, Ordering::Relaxed);
+    inner.settings.fallback.failure(event, id, failure);
+}
+
+/// Calls one handler for a record and waits for it, as part of handling that record.
+pub(crate) async fn call_alone(
+    bus: &Bus,
+    callback: &Callback,
+    entry: &Entry,
+    record: &Record,
+    place: Option<u64>,
+) -> HandlerResult {
+    let mut scope = Some(Scope::of_record(bus.inner.instance, record, None));
+    let mut waiting: Option<BoxFuture<'static, HandlerResult>> = None;
+    std::future::poll_fn(|cx| {
+        let Some(current) = scope.take() else {
+            return Poll::Pending;
+        };
+        let (polled, left) = context::within(current, || {
+            catch_unwind(AssertUnwindSafe(|| match &mut waiting {
+                Some(future) => future.as_mut().poll(cx),
+                None => {
+                    let event = Event {
+                        bus,
+                        name: record.name(),
+                        payload: record.event(),
+                        record: Some(record),
+                        place,
+                    };
+                    match poll_once(callback, event.call(entry), cx) {
+                        Ok(result) => Poll::Ready(result),
+                        Err(future) => {
+                            waiting = Some(future);
+                            Poll::Pending
+                        }
+                    }
+                }
+            }))
+        });
+        scope = left;
+        polled.unwrap_or_else(|panic| Poll::Ready(Err(HandlerError::panicked(panic.as_ref()))))
+    })
+    .await
+}
+
+/// Calls the handlers of an event that needs no record: none of them waits.
+pub(crate) fn deliver_bare(event: &Event<'_>, scope: Scope, list: &List, cx: &mut Context<'_>) -> Emitted {
+    let (progress, scope) = context::within(scope, || call_all(event, list, cx));
+    Emitted::new(Source::Bare(context::id_made(scope.as_ref())), progress)
+}
+
+/// What became of the handlers after their first poll.
+pub(crate) enum Delivered {
+    /// All are done.
+    Done(Emitted),
+    /// Some are pending.
+    Pending(Group),
+}
+
+/// Calls the handlers of a record.
+pub(crate) fn deliver(
+    bus: &Bus,
+    record: &Record,
+    place: Option<u64>,
+    from: Option<&Inherited>,
+    cx: &mut Context<'_>,
+) -> Delivered {
+    let inner = &bus.inner;
+    let list = inner.routes.of_record(record);
+    let scope = Scope::of_record(inner.instance, record, from);
+    let event = Event {
+        bus,
+        name: record.name(),
+        payload: record.event(),
+        record: Some(record),
+        place,
+    };
+    let (mut progress, scope) = context::within(scope, || call_all(&event, &list, cx));
+    let pending = std::mem::take(&mut progress.pending);
+    let emitted = Emitted::new(Source::Record(record.clone()), progress);
+    match scope {
+        Some(scope) if !pending.is_empty() => {
+            Delivered::Pending(Group::new(bus, record.clone(), scope, emitted, pending))
+        }
+        _ => Delivered::Done(emitted),
+    }
+}
+
+/// The pending handlers of one event, driven together by one task.
+pub(crate) struct Group {
+    inner: Arc<Inner>,
+    /// The scope, except while it is current.
+    scope: Option<Scope>,
+    emitted: Option<Emitted>,
+    running: FuturesUnordered<BoxFuture<'static, (usize, HandlerResult)>>,
+    shown: Arc<PendingEmit>,
+}
+
+impl Group {
+    fn new(bus: &Bus, record: Record, scope: Scope, emitted: Emitted, pending: Pending) -> Self {
+        let inner = Arc::clone(&bus.inner);
+        let (entries, futures): (Vec<_>, Vec<_>) = pending.into_iter().unzip();
+        let shown = Arc::new(PendingEmit::new(record, entries.into_iter()));
+        inner.pending.insert(Arc::clone(&shown));
+        let running = futures
+            .into_iter()
+            .enumerate()
+            .map(|(index, future)| guarded(index, future))
+            .collect();
+        Self {
+            inner,
+            scope: Some(scope),
+            emitted: Some(emitted),
+            running,
+            shown,
+        }
+    }
+
+    /// Polls what is ready to go on. Runs within the scope.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some((index, result)) = std::task::ready!(self.running.poll_next_unpin(cx)) {
+            let entry = self.shown.finish(index);
+            if let (Err(error), Some(emitted)) = (result, &mut self.emitted) {
+                fail(
+                    &self.inner,
+                    self.shown.event(),
+                    entry,
+                    error,
+                    &mut emitted.failures,
+                );
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// A handler's future whose panic is its result.
+fn guarded(
+    index: usize,
+    future: BoxFuture<'static, HandlerResult>,
+) -> BoxFuture<'static, (usize, HandlerResult)> {
+    let result = AssertUnwindSafe(future).catch_unwind();
+    result
+        .map(move |result| {
+            (
+                index,
+                result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic.as_ref()))),
+            )
+        })
+        .boxed()
+}
+
+impl Future for Group {
+    type Output = Emitted;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Emitted> {
+        let this = &mut *self;
+        let Some(scope) = this.scope.take() else {
+            return Poll::Pending;
+        };
+        let (polled, scope) = context::within(scope, || this.drive(cx));
+        this.scope = scope;
+        match (polled, this.emitted.take()) {
+            (Poll::Ready(()), Some(emitted)) => Poll::Ready(emitted),
+            (_, emitted) => {
+                this.emitted = emitted;
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.inner.pending.remove(&self.shown);
+    }
+}
+
+/// What keeps a task of an emit counted until it ends, however it ends.
+pub(crate) struct Kept {
+    pub(crate) _flight: KeptInFlight,
+    pub(crate) _detached: Option<Detached>,
+}

@@ -1,0 +1,441 @@
+//! `bus.emit(...)`: from the first poll to the last handler.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures_util::future::{BoxFuture, FutureExt, join_all};
+use tokio::task::JoinHandle;
+
+use super::context::{self, Inherited, Scope};
+use super::dispatch::{self, Delivered, Emitted, Kept};
+use super::flight::Detached;
+use super::{Bus, Inner};
+use crate::adapter::{Adapter, AdapterError};
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::history::Appended;
+use crate::id::EventId;
+use crate::metadata::Metadata;
+use crate::record::{Envelope, Name, Record};
+
+/// An emit: what [`Bus::emit`] returns. Await it, or [`detach`](Self::detach) it.
+///
+/// It starts at its first poll: the event goes to the history or adapter, then every matching
+/// handler is called, all at once. It resolves when all have finished.
+///
+/// # Errors
+///
+/// - [`ErrorKind::Append`], [`ErrorKind::OutcomeUnknown`]: the adapter; no handler ran.
+/// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Stopped`]: refused; nothing happened.
+/// - [`ErrorKind::Runtime`]: the runtime shut down; the event is stored, pending handlers are gone.
+///
+/// A handler's failure is not an error of the emit: see [`Emitted::failures`].
+///
+/// # Cancel safety
+///
+/// Dropping it before the first poll emits nothing. Dropping it later, or holding it without polling
+/// it, stops nothing: handlers that wait run in a task of their own. Only the shutdown of the runtime
+/// ends them.
+///
+/// # Panics
+///
+/// When polled after it has resolved.
+#[must_use = "an emit starts when it is awaited or detached"]
+pub struct Emit<'a, E> {
+    bus: &'a Bus,
+    state: State<E>,
+}
+
+enum State<E> {
+    Ready(E, Options),
+    Running(JoinHandle<Result<Emitted, Error>>),
+    Resolved,
+}
+
+#[derive(Default)]
+struct Options {
+    metadata: Metadata,
+    id: Option<EventId>,
+    detached: Option<Detached>,
+}
+
+// Nothing in it is ever pinned.
+impl<E> Unpin for Emit<'_, E> {}
+
+impl<'a, E: Event> Emit<'a, E> {
+    pub(crate) fn new(bus: &'a Bus, event: E, metadata: Metadata) -> Self {
+        Self {
+            bus,
+            state: State::Ready(
+                event,
+                Options {
+                    metadata,
+                    ..Options::default()
+                },
+            ),
+        }
+    }
+
+    /// Emits under this id, so that a retry of an emit whose outcome is unknown is not stored twice.
+    pub fn id(mut self, id: EventId) -> Self {
+        if let State::Ready(_, options) = &mut self.state {
+            options.id = Some(id);
+        }
+        self
+    }
+
+    /// Emits without waiting: the event is stored and handlers are called before this returns, those
+    /// that wait go on in the background. What sync code uses.
+    ///
+    /// At most 1024 detached emits (settable) may be running at a time. A failed append that this
+    /// call can't report any more is logged.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Overloaded`] where too many are running: nothing happened. Else as for awaiting
+    /// it, as far as it is known when the first poll is over.
+    pub fn detach(mut self) -> Result<(), Error> {
+        let inner = &self.bus.inner;
+        let Some(place) = inner.flight.detach(inner.settings.max_detached) else {
+            let most = inner.settings.max_detached;
+            let message = format!(
+                "{}: {most} detached emits are running already; nothing was emitted",
+                E::NAME
+            );
+            return Err(Error::new(ErrorKind::Overloaded, message));
+        };
+        if let State::Ready(_, options) = &mut self.state {
+            options.detached = Some(place);
+        }
+        match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome.map(drop),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl<E: Event> Future for Emit<'_, E> {
+    type Output = Result<Emitted, Error>;
+
+    #[allow(
+        clippy::panic,
+        reason = "documented: a programmer's error, as for every future"
+    )]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        match std::mem::replace(&mut this.state, State::Resolved) {
+            State::Ready(event, options) => match start(this.bus, event, options, cx) {
+                Launched::Done(outcome) => Poll::Ready(outcome),
+                Launched::Running(task) => {
+                    this.state = State::Running(task);
+                    Pin::new(this).poll(cx)
+                }
+            },
+            State::Running(mut task) => match task.poll_unpin(cx) {
+                Poll::Ready(outcome) => Poll::Ready(joined(E::NAME, outcome)),
+                Poll::Pending => {
+                    this.state = State::Running(task);
+                    Poll::Pending
+                }
+            },
+            State::Resolved => panic!("an emit was polled after it had resolved"),
+        }
+    }
+}
+
+/// An emit after its first poll.
+enum Launched<T> {
+    Done(Result<T, Error>),
+    Running(JoinHandle<Result<T, Error>>),
+}
+
+fn joined<T>(event: &str, outcome: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<T, Error> {
+    outcome.unwrap_or_else(|error| {
+        let message = format!("{event}: the runtime shut down before all handlers had finished");
+        Err(Error::new(ErrorKind::Runtime, message).with_source(error))
+    })
+}
+
+fn start<E: Event>(bus: &Bus, event: E, options: Options, cx: &mut Context<'_>) -> Launched<Emitted> {
+    let inner = &*bus.inner;
+    let decl = E::decl();
+    let plain = options.id.is_none() && options.metadata.is_empty();
+    if plain && !inner.keeps_records() && !context::is_inside() {
+        let list = inner.routes.of_event(decl);
+        if !list.wants_record {
+            let _flight = match inner.flight.enter(false) {
+                Ok(flight) => flight,
+                Err(_) => return Launched::Done(Err(inner.stopped(decl.name))),
+            };
+            let event = dispatch::Event {
+                bus,
+                name: decl.name,
+                payload: Some(&event),
+                record: None,
+                place: None,
+            };
+            let scope = Scope::bare(inner.instance, Name::Declared(decl.name));
+            return Launched::Done(Ok(dispatch::deliver_bare(&event, scope, &list, cx)));
+        }
+    }
+    let event: Arc<dyn Any + Send + Sync> = Arc::new(event);
+    emit_record(
+        bus,
+        decl.name,
+        options,
+        |envelope| Record::of_event(decl, event, envelope),
+        cx,
+    )
+}
+
+fn emit_record(
+    bus: &Bus,
+    name: &str,
+    options: Options,
+    make: impl FnOnce(Envelope) -> Record,
+    cx: &mut Context<'_>,
+) -> Launched<Emitted> {
+    let inner = &bus.inner;
+    let from = Inherited::current();
+    let flight = match inner.admit(name, from.as_ref()) {
+        Ok(flight) => flight,
+        Err(error) => return Launched::Done(Err(error)),
+    };
+    let record = make(inner.envelope(from.as_ref(), options.metadata, options.id));
+    let keep = || Kept {
+        _flight: flight.keep(&inner.flight),
+        _detached: options.detached,
+    };
+    if let Some(adapter) = &inner.adapter {
+        let (adapter, bus, kept) = (Arc::clone(adapter), bus.clone(), keep());
+        return poll_or_spawn(
+            inner,
+            publish_and_deliver(bus, adapter, record, from, kept).boxed(),
+            cx,
+        );
+    }
+    let place = match inner.log.append_one(&record) {
+        Appended::At(place) => Some(place),
+        Appended::Duplicate => return Launched::Done(Ok(Emitted::duplicate(record.clone()))),
+    };
+    match dispatch::deliver(bus, &record, place, from.as_ref(), cx) {
+        Delivered::Done(emitted) => Launched::Done(Ok(emitted)),
+        Delivered::Pending(group) => {
+            let kept = keep();
+            let rest = async move {
+                let _kept = kept;
+                Ok(group.await)
+            };
+            Launched::Running(inner.runtime().spawn(rest))
+        }
+    }
+}
+
+/// Polls once here; what is pending goes on in one task of its own.
+fn poll_or_spawn<T: Send + 'static>(
+    inner: &Inner,
+    mut future: BoxFuture<'static, Result<T, Error>>,
+    cx: &mut Context<'_>,
+) -> Launched<T> {
+    match future.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Launched::Done(outcome),
+        Poll::Pending => Launched::Running(inner.runtime().spawn(future)),
+    }
+}
+
+async fn publish_and_deliver(
+    bus: Bus,
+    adapter: Arc<dyn Adapter>,
+    record: Record,
+    from: Option<Inherited>,
+    kept: Kept,
+) -> Result<Emitted, Error> {
+    let records = std::slice::from_ref(&record);
+    if let Err(error) = publish(&bus.inner, &*adapter, records).await {
+        if kept._detached.is_some() {
+            bus.inner
+                .settings
+                .fallback
+                .warning(format_args!("a detached emit failed: {error}"));
+        }
+        return Err(error);
+    }
+    match bus.inner.log.append_one(&record) {
+        Appended::At(place) => Ok(deliver_to_end(&bus, &record, place, from.as_ref()).await),
+        Appended::Duplicate => Ok(Emitted::duplicate(record.clone())),
+    }
+}
+
+async fn deliver_to_end(bus: &Bus, record: &Record, place: u64, from: Option<&Inherited>) -> Emitted {
+    match deliver_once(bus, record, Some(place), from).await {
+        Delivered::Done(emitted) => emitted,
+        Delivered::Pending(group) => group.await,
+    }
+}
+
+async fn deliver_once(bus: &Bus, record: &Record, place: Option<u64>, from: Option<&Inherited>) -> Delivered {
+    std::future::poll_fn(|cx| Poll::Ready(dispatch::deliver(bus, record, place, from, cx))).await
+}
+
+async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Result<(), Error> {
+    let published = AssertUnwindSafe(adapter.publish(records)).catch_unwind().await;
+    let error = match published {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => error,
+        Err(_) => AdapterError::unknown("it panicked"),
+    };
+    let first = records.first();
+    let name = first.map_or("", Record::name);
+    let (kind, what) = match error.is_unknown() {
+        true => (
+            ErrorKind::OutcomeUnknown,
+            "may or may not have stored the event; no live handler ran",
+        ),
+        false => (ErrorKind::Append, "did not store the event, no handler ran"),
+    };
+    let message = format!("{name}: {} {what}: {error}", inner.adapter_name());
+    let failed = Error::new(kind, message)
+        .with_temporary(error.is_temporary())
+        .with_source(error);
+    Err(match first {
+        Some(record) => failed.with_event_id(record.id()),
+        None => failed,
+    })
+}
+
+impl Bus {
+    /// Emits a record that is made from its envelope: the way of `emit_json` and of tests.
+    pub(super) async fn emit_made(
+        &self,
+        name: &str,
+        make: impl FnOnce(Envelope) -> Record,
+    ) -> Result<Emitted, Error> {
+        let mut make = Some(make);
+        let launched = std::future::poll_fn(|cx| {
+            let Some(make) = make.take() else {
+                return Poll::Pending;
+            };
+            Poll::Ready(emit_record(self, name, Options::default(), make, cx))
+        });
+        match launched.await {
+            Launched::Done(outcome) => outcome,
+            Launched::Running(task) => joined(name, task.await),
+        }
+    }
+
+    /// Passes a record of another instance to the handlers of this one, and waits for them.
+    pub(super) async fn deliver_remote(&self, record: Record) -> Result<Option<Emitted>, Error> {
+        let inner = &self.inner;
+        let flight = inner.admit(record.name(), None)?;
+        let kept = flight.keep(&inner.flight);
+        drop(flight);
+        let place = match inner.log.append_one(&record) {
+            Appended::At(place) => place,
+            Appended::Duplicate => return Ok(None),
+        };
+        let (bus, name) = (self.clone(), record.name().to_owned());
+        let work = async move {
+            let _kept = kept;
+            Ok(Some(deliver_to_end(&bus, &record, place, None).await))
+        };
+        let mut work = Some(work.boxed());
+        let launched = std::future::poll_fn(|cx| match work.take() {
+            Some(work) => Poll::Ready(poll_or_spawn(inner, work, cx)),
+            None => Poll::Pending,
+        });
+        match launched.await {
+            Launched::Done(outcome) => outcome,
+            Launched::Running(task) => joined(&name, task.await),
+        }
+    }
+
+    /// Emits several events of one type with one append: they stand together in the history, in
+    /// their order. Then the handlers of all of them run, all at once; the result has one
+    /// [`Emitted`] per event, in the same order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`emit`](Self::emit); where it fails, none of the events was stored (or, with
+    /// [`ErrorKind::OutcomeUnknown`], all or none).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Emit`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("seat.reserved")]
+    /// pub struct SeatReserved(pub u16);
+    ///
+    /// let bus = Bus::new().await?;
+    /// let emitted = bus.emit_all((1..=3).map(SeatReserved)).await?;
+    /// assert_eq!(emitted.len(), 3);
+    /// # Ok(()) }
+    /// ```
+    pub async fn emit_all<E: Event>(
+        &self,
+        events: impl IntoIterator<Item = E>,
+    ) -> Result<Vec<Emitted>, Error> {
+        let decl = E::decl();
+        let events: Vec<_> = events.into_iter().collect();
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let inner = &self.inner;
+        let from = Inherited::current();
+        let flight = inner.admit(decl.name, from.as_ref())?;
+        let kept = Kept {
+            _flight: flight.keep(&inner.flight),
+            _detached: None,
+        };
+        drop(flight);
+        let records = events.into_iter().map(|event| {
+            Record::of_event(
+                decl,
+                Arc::new(event),
+                inner.envelope(from.as_ref(), Metadata::new(), None),
+            )
+        });
+        let mut batch = Some(emit_batch(self.clone(), records.collect(), from, kept).boxed());
+        let launched = std::future::poll_fn(|cx| match batch.take() {
+            Some(batch) => Poll::Ready(poll_or_spawn(inner, batch, cx)),
+            None => Poll::Pending,
+        });
+        match launched.await {
+            Launched::Done(outcome) => outcome,
+            Launched::Running(task) => joined(decl.name, task.await),
+        }
+    }
+}
+
+async fn emit_batch(
+    bus: Bus,
+    records: Vec<Record>,
+    from: Option<Inherited>,
+    _kept: Kept,
+) -> Result<Vec<Emitted>, Error> {
+    if let Some(adapter) = &bus.inner.adapter {
+        publish(&bus.inner, &**adapter, &records).await?;
+    }
+    let mut places = Vec::with_capacity(records.len());
+    bus.inner.log.append(&records, |appended| places.push(appended));
+    let mut emits = Vec::with_capacity(records.len());
+    for (record, place) in records.iter().zip(places) {
+        emits.push(match place {
+            Appended::At(place) => deliver_once(&bus, record, Some(place), from.as_ref()).await,
+            Appended::Duplicate => Delivered::Done(Emitted::duplicate(record.clone())),
+        });
+    }
+    let emits = emits.into_iter().map(|delivered| async {
+        match delivered {
+            Delivered::Done(emitted) => emitted,
+            Delivered::Pending(group) => group.await,
+        }
+    });
+    Ok(join_all(emits).await)
+}

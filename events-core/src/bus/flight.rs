@@ -1,0 +1,126 @@
+//! What is in flight: counts emits for `stop`, and bounds detached work.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+const RUNNING: u8 = 0;
+const STOPPING: u8 = 1;
+const STOPPED: u8 = 2;
+
+/// The life of a bus and the number of emits that are under way.
+///
+/// An emit counts itself, then reads the phase; `stop` sets the phase, then reads the count. With
+/// both in one total order (`SeqCst`), either the emit sees the stop or the stop sees the emit.
+#[derive(Default)]
+pub(crate) struct Flight {
+    phase: AtomicU8,
+    count: AtomicUsize,
+    detached: AtomicUsize,
+    idle: Notify,
+}
+
+/// An emit is refused: the bus is stopping or stopped.
+pub(crate) struct Refused;
+
+impl Flight {
+    /// Counts an emit until the guard is dropped. While the bus is stopping, only nested emits pass.
+    pub(crate) fn enter(&self, nested: bool) -> Result<InFlight<'_>, Refused> {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        let guard = InFlight(self);
+        match self.phase.load(Ordering::SeqCst) {
+            RUNNING => Ok(guard),
+            STOPPING if nested => Ok(guard),
+            _ => Err(Refused),
+        }
+    }
+
+    /// Takes one of `most` places for detached work.
+    pub(crate) fn detach(self: &Arc<Self>, most: usize) -> Option<Detached> {
+        let taken = self.detached.fetch_add(1, Ordering::Relaxed);
+        let place = Detached(Arc::clone(self));
+        (taken < most).then_some(place)
+    }
+
+    pub(crate) fn begin_stop_unless_stopped(&self) {
+        let _ = self
+            .phase
+            .compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    pub(crate) fn end_stop(&self) {
+        self.phase.store(STOPPED, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) == RUNNING
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Waits until nothing is in flight. Only meaningful once the bus is stopping.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.count() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    fn leave(&self) {
+        if self.count.fetch_sub(1, Ordering::SeqCst) == 1 && !self.is_running() {
+            self.idle.notify_waiters();
+        }
+    }
+}
+
+/// An emit in flight, for as long as it is polled by the emitter.
+pub(crate) struct InFlight<'a>(&'a Flight);
+
+impl InFlight<'_> {
+    /// Goes on in a task of its own.
+    pub(crate) fn keep(&self, flight: &Arc<Flight>) -> KeptInFlight {
+        KeptInFlight::new(flight)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// An emit in flight that owns its place: a runtime that drops the task frees it.
+pub(crate) struct KeptInFlight(Arc<Flight>);
+
+impl KeptInFlight {
+    /// Counts further work; whoever calls it is in flight itself.
+    pub(crate) fn new(flight: &Arc<Flight>) -> Self {
+        flight.count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(flight))
+    }
+}
+
+impl Drop for KeptInFlight {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// A place among the detached work.
+pub(crate) struct Detached(Arc<Flight>);
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        self.0.detached.fetch_sub(1, Ordering::Relaxed);
+    }
+}

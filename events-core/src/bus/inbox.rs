@@ -1,0 +1,81 @@
+//! Where an adapter passes on the events of other instances.
+
+use std::sync::Weak;
+use std::sync::atomic::Ordering;
+
+use super::{Bus, Inner};
+use crate::error::{Error, ErrorKind};
+use crate::record::Record;
+use crate::text::quoted;
+
+/// The bus as an adapter sees it: takes events that other instances published.
+///
+/// It does not keep the bus alive.
+#[derive(Clone)]
+pub struct Inbox {
+    pub(super) bus: Weak<Inner>,
+}
+
+impl Inbox {
+    /// Passes a record to the handlers of this instance, and waits for them. It is not published
+    /// again.
+    ///
+    /// A record this bus has published is dropped, and so is one whose id is still in its log.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::UnknownEvent`]: the name is not declared here, and the bus does not accept
+    ///   such.
+    /// - [`ErrorKind::Payload`]: it does not fit its type. Both are counted in
+    ///   [`Bus::stats`](crate::Bus::stats) and logged, and nothing is delivered.
+    /// - [`ErrorKind::Stopped`]: the bus has stopped or is gone; end the subscription.
+    ///
+    /// # Cancel safety
+    ///
+    /// From the first poll on, handlers finish even if it is dropped.
+    pub async fn deliver(&self, record: Record) -> Result<(), Error> {
+        let Some(inner) = self.bus.upgrade() else {
+            let message = format!("{}: the bus is gone", record.name());
+            return Err(Error::new(ErrorKind::Stopped, message));
+        };
+        if record.origin() == inner.instance {
+            inner.counters.echoes.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
+        if let Err(error) = inner.check_foreign(&record) {
+            inner.counters.refused.fetch_add(1, Ordering::Relaxed);
+            inner.settings.fallback.warning(format_args!(
+                "an event from {} was refused: {error}",
+                inner.adapter_name()
+            ));
+            return Err(error);
+        }
+        Bus { inner }.deliver_remote(record).await.map(drop)
+    }
+
+    /// Tells the bus that events of other instances were lost, as far as is known how many: during
+    /// a reconnect, for example. They are counted and logged.
+    pub fn lost(&self, events: u64, why: &str) {
+        if let Some(inner) = self.bus.upgrade() {
+            inner.counters.lost.fetch_add(events, Ordering::Relaxed);
+            let why = quoted(why);
+            inner.settings.fallback.warning(format_args!(
+                "{} lost {events} events: {why}",
+                inner.adapter_name()
+            ));
+        }
+    }
+}
+
+impl Inner {
+    /// Decodes a record from outside, so that handlers find it decoded.
+    fn check_foreign(&self, record: &Record) -> Result<(), Error> {
+        match self.known.get(record.name()) {
+            Some(decl) => {
+                let decoded = record.payload(decl).map(drop);
+                decoded.map_err(|error| Error::new(ErrorKind::Payload, error.to_string()))
+            }
+            None => self.check_undeclared(record.name()),
+        }
+    }
+}

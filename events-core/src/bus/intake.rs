@@ -1,0 +1,195 @@
+//! The door for events from outside: JSON under a name.
+
+use super::{Bus, Emitted, Inner};
+use crate::error::{Error, ErrorKind};
+use crate::event::parse_json;
+use crate::pattern::{Pattern, check_name};
+use crate::record::Record;
+use crate::text::quoted;
+
+impl Bus {
+    /// Emits an event that comes from outside as JSON under a name.
+    ///
+    /// The JSON is decoded to the declared type; fields the type does not have are accepted unless
+    /// it says `#[serde(deny_unknown_fields)]`. Under a name that is not declared nothing is emitted,
+    /// unless the builder says [`accept_undeclared`](crate::BusBuilder::accept_undeclared): then
+    /// handlers of records get it as JSON.
+    ///
+    /// At most 1 MiB (settable by [`BusBuilder::max_payload`](crate::BusBuilder::max_payload)) and
+    /// 128 levels deep.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::UnknownEvent`]: not a declared name.
+    /// - [`ErrorKind::TooLarge`], [`ErrorKind::Payload`]: too large; not JSON or not fitting, with the
+    ///   path: `user.created: .email: expected a string, found a number`. Never contains a value.
+    /// - Those of [`Emit`](crate::Emit). In all cases nothing was emitted, except as said there.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Emit`](crate::Emit).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("account.opened")]
+    /// pub struct AccountOpened { pub email: String }
+    ///
+    /// let bus = Bus::new().await?;
+    /// bus.emit_json("account.opened", r#"{"email": "alice@example.com"}"#).await?;
+    ///
+    /// let error = bus.emit_json("account.opened", r#"{"email": 7}"#).await.unwrap_err();
+    /// assert_eq!(error.to_string(), "account.opened: .email: expected a string, found a number");
+    /// # Ok(()) }
+    /// ```
+    pub async fn emit_json(&self, name: &str, json: impl AsRef<[u8]>) -> Result<Emitted, Error> {
+        let inner = &self.inner;
+        let decl = inner.known.get(name).copied();
+        if decl.is_none() {
+            inner.check_undeclared(name)?;
+        }
+        let json = inner.check_text(name, json.as_ref())?;
+        let refuse = |problem: String| Error::new(ErrorKind::Payload, problem);
+        match decl {
+            Some(decl) => {
+                let event = decl.decode(json).map_err(|error| refuse(error.to_string()))?;
+                check_depth(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
+                self.emit_made(name, |envelope| Record::of_event(decl, event, envelope))
+                    .await
+            }
+            None => {
+                parse_json(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
+                self.emit_made(name, |envelope| {
+                    Record::of_json(name.into(), 1, json.into(), envelope)
+                })
+                .await
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Whether an undeclared name may pass.
+    pub(super) fn check_undeclared(&self, name: &str) -> Result<(), Error> {
+        let refuse = |message| Err(Error::new(ErrorKind::UnknownEvent, message));
+        if let Err(error) = check_name(name) {
+            return refuse(format!("`{}` is not an event name: {error}", quoted(name)));
+        }
+        if self.settings.accept_undeclared {
+            return Ok(());
+        }
+        let suggestion = did_you_mean(name, self.known.keys().copied());
+        refuse(format!("`{}` is not a declared event{suggestion}", quoted(name)))
+    }
+
+    fn check_text<'a>(&self, name: &str, json: &'a [u8]) -> Result<&'a str, Error> {
+        let (bytes, most) = (json.len(), self.settings.max_payload);
+        if bytes > most {
+            let message = format!("{name}: the payload has {bytes} bytes, at most {most} are accepted");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        std::str::from_utf8(json).map_err(|error| {
+            let message = format!("{name}: not JSON: not UTF-8 at byte {}", error.valid_up_to() + 1);
+            Error::new(ErrorKind::Payload, message)
+        })
+    }
+}
+
+/// The deepest JSON that is accepted; what serde_json reads, too.
+const MAX_DEPTH: usize = 128;
+
+/// Refuses JSON that is nested too deep in fields the type ignores; the text is known to be JSON.
+fn check_depth(json: &str) -> Result<(), String> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth >= MAX_DEPTH {
+            // The careful parser knows the path.
+            return parse_json(json).map(drop);
+        }
+    }
+    Ok(())
+}
+
+/// `: did you mean ...` for the known name, or the pattern made of one, that is nearest to a text.
+pub(super) fn did_you_mean<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let candidates = known.map(|name| like(text, name)).filter_map(|candidate| {
+        let distance = strsim::damerau_levenshtein(text, &candidate);
+        (distance <= 3 && distance * 3 <= text.len()).then_some((distance, candidate))
+    });
+    candidates.min().map_or_else(String::new, |(_, candidate)| {
+        format!(": did you mean `{candidate}`?")
+    })
+}
+
+/// A known name with wildcards where the text has them: `user.*` for `usr.*` and `user.created`.
+fn like(text: &str, name: &str) -> String {
+    let names: Vec<&str> = name.split('.').collect();
+    let texts: Vec<&str> = text.split('.').collect();
+    let Some(star) = texts.iter().position(|segment| *segment == "*") else {
+        let pairs = names.iter().enumerate();
+        let pick = |(i, segment): (usize, &&str)| {
+            if texts.get(i) == Some(&"+") {
+                "+".to_owned()
+            } else {
+                segment.to_string()
+            }
+        };
+        return pairs.map(pick).collect::<Vec<_>>().join(".");
+    };
+    let tail = texts.len() - star - 1;
+    if names.len() < star + 1 + tail {
+        return name.to_owned();
+    }
+    let ends = names[..star]
+        .iter()
+        .chain([&"*"])
+        .chain(&names[names.len() - tail..]);
+    let candidate = ends.copied().collect::<Vec<_>>().join(".");
+    match Pattern::new(&candidate).is_ok_and(|pattern| pattern.matches(name)) {
+        true => candidate,
+        false => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_what_was_meant() {
+        let known = ["user.created", "user.deleted", "order.paid", "auth.login.failed"];
+        let check = |text: &str, expected: &str| {
+            let expected = match expected {
+                "" => String::new(),
+                name => format!(": did you mean `{name}`?"),
+            };
+            assert_eq!(did_you_mean(text, known.into_iter()), expected, "{text}");
+        };
+        check("usr.created", "user.created");
+        check("usr.*", "user.*");
+        check("user.creatde", "user.created");
+        check("*.faild", "*.failed");
+        check("auth.+.faield", "auth.+.failed");
+        check("stock.emptied", "");
+        check("x", "");
+    }
+
+    #[test]
+    fn depth_ignores_brackets_in_strings() {
+        assert!(check_depth(&format!("\"{}\\\"{}\"", "[".repeat(200), "{".repeat(200))).is_ok());
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+        assert!(
+            check_depth(&deep)
+                .is_err_and(|problem| problem.contains("128") && problem.starts_with(".a[0][0]"))
+        );
+    }
+}

@@ -1,0 +1,285 @@
+//! The bus: handlers, history and adapter behind one handle.
+
+mod builder;
+mod context;
+mod dispatch;
+mod emit;
+mod flight;
+mod inbox;
+mod intake;
+mod replay;
+mod report;
+mod routes;
+mod stop;
+mod stream;
+mod subscription;
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::runtime::Handle;
+
+pub use builder::BusBuilder;
+pub use context::Context;
+pub use dispatch::{Emitted, Failure};
+pub use emit::Emit;
+pub use inbox::Inbox;
+pub(crate) use routes::Registration;
+pub use stream::{EventStream, Lagged, TypedStream};
+pub use subscription::{HandlerInfo, Subscription, SubscriptionGuard};
+
+use crate::adapter::Adapter;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, EventDecl};
+use crate::history::{History, HistoryQuery, Log};
+use crate::id::{EventId, InstanceId};
+use crate::metadata::Metadata;
+use crate::record::{Envelope, Record};
+use context::Inherited;
+use flight::{Flight, InFlight};
+use report::Fallback;
+use routes::Routes;
+use watch::PendingEmits;
+
+/// A bus: emits events to handlers, and remembers them.
+///
+/// A clone is another handle to the same bus. When the last handle is dropped, what runs finishes;
+/// use [`stop`](Self::stop) to wait for it.
+///
+/// ```
+/// use typed_events::{Bus, event};
+///
+/// #[event("door.opened")]
+/// pub struct DoorOpened { pub room: u32 }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+/// let bus = Bus::new().await?;
+/// bus.on(|door: &DoorOpened| println!("room {} is open", door.room));
+/// bus.emit(DoorOpened { room: 12 }).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Bus {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    instance: InstanceId,
+    settings: Settings,
+    /// The declared events by name: all that are linked, and those the builder was told.
+    known: HashMap<&'static str, &'static EventDecl>,
+    routes: Routes,
+    log: Arc<Log>,
+    adapter: Option<Arc<dyn Adapter>>,
+    flight: Arc<Flight>,
+    stopping: stop::Stopping,
+    pending: PendingEmits,
+    counters: Counters,
+    /// Where the bus was built: runs what is emitted outside of any runtime.
+    runtime: Handle,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    accept_undeclared: bool,
+    max_payload: usize,
+    max_chain: u32,
+    max_detached: usize,
+    slow_ticks: Option<u32>,
+    stop_deadline: std::time::Duration,
+    fallback: Fallback,
+}
+
+#[derive(Default)]
+struct Counters {
+    unhandled: AtomicU64,
+    failed: AtomicU64,
+    echoes: AtomicU64,
+    refused: AtomicU64,
+    lost: AtomicU64,
+}
+
+/// What a bus has counted since it was built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Events that reached no handler.
+    pub unhandled: u64,
+    /// Calls of handlers that failed or panicked.
+    pub failed: u64,
+    /// Events of this bus that came back from the adapter, and were dropped.
+    pub echoes: u64,
+    /// Events from other instances that were not delivered: undeclared, or not fitting their type.
+    pub refused: u64,
+    /// Events from other instances that the adapter knows it lost, such as during a reconnect.
+    pub lost: u64,
+}
+
+impl Bus {
+    /// A builder: for state, `#[on]` handlers and settings.
+    pub fn builder() -> BusBuilder {
+        BusBuilder::new()
+    }
+
+    /// A bus with default settings and no handlers yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`BusBuilder::build`].
+    pub async fn new() -> Result<Self, Error> {
+        Self::builder().build().await
+    }
+
+    /// Emits an event: it enters the history (or the adapter), then every matching handler runs.
+    ///
+    /// Nothing happens until the [`Emit`] is awaited or [detached](Emit::detach); it resolves when
+    /// all handlers have finished. See [`Emit`] for errors and cancellation.
+    ///
+    /// # Complexity
+    ///
+    /// Does not depend on how many handlers or patterns other events have.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("user.created")]
+    /// pub struct UserCreated { pub id: u64 }
+    ///
+    /// let bus = Bus::new().await?;
+    /// bus.on(|user: &UserCreated| match user.id {
+    ///     0 => Err("no such user"),
+    ///     _ => Ok(()),
+    /// });
+    /// let emitted = bus.emit(UserCreated { id: 0 }).await?;
+    /// assert_eq!(emitted.failures()[0].message(), "no such user");
+    /// # Ok(()) }
+    /// ```
+    pub fn emit<E: Event>(&self, event: E) -> Emit<'_, E> {
+        Emit::new(self, event, Metadata::new())
+    }
+
+    /// Emits an event with metadata. What the metadata leaves open is inherited from the event being
+    /// handled.
+    ///
+    /// See [`emit`](Self::emit).
+    pub fn emit_with<E: Event>(&self, event: E, metadata: Metadata) -> Emit<'_, E> {
+        Emit::new(self, event, metadata)
+    }
+
+    /// Asks the history for records of a pattern; see [`History`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// # let bus = typed_events::Bus::new().await?;
+    /// for record in bus.history("user.*").limit(10).await? {
+    ///     println!("{record}");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn history(&self, pattern: &str) -> History<'_> {
+        History::new(self, pattern)
+    }
+
+    /// The id of this bus: the origin of its records.
+    pub fn instance(&self) -> InstanceId {
+        self.inner.instance
+    }
+
+    /// What this bus has counted.
+    pub fn stats(&self) -> Stats {
+        let counters = &self.inner.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            unhandled: read(&counters.unhandled),
+            failed: read(&counters.failed),
+            echoes: read(&counters.echoes),
+            refused: read(&counters.refused),
+            lost: read(&counters.lost),
+        }
+    }
+}
+
+impl std::fmt::Debug for Bus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bus")
+            .field("instance", &self.inner.instance)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Whether anything beyond the handlers wants a record of each event.
+    fn keeps_records(&self) -> bool {
+        self.adapter.is_some() || self.log.keeps()
+    }
+
+    /// Counts an emit, unless the bus stops or the chain is too deep.
+    fn admit(&self, name: &str, from: Option<&Inherited>) -> Result<InFlight<'_>, Error> {
+        let nested = from.is_some_and(|from| from.instance == self.instance);
+        let flight = self.flight.enter(nested).map_err(|_| self.stopped(name))?;
+        match from {
+            Some(from) if from.depth >= self.settings.max_chain => {
+                let (most, chain) = (self.settings.max_chain, from.chain(name));
+                let message = format!("{name}: more than {most} emits inside each other: {chain}");
+                Err(Error::new(ErrorKind::ChainTooDeep, message))
+            }
+            _ => Ok(flight),
+        }
+    }
+
+    fn stopped(&self, name: &str) -> Error {
+        Error::new(
+            ErrorKind::Stopped,
+            format!("{name}: the bus is stopping or stopped; nothing was emitted"),
+        )
+    }
+
+    fn envelope(&self, from: Option<&Inherited>, mut metadata: Metadata, id: Option<EventId>) -> Envelope {
+        if let Some(from) = from {
+            from.fill(&mut metadata);
+        }
+        Envelope {
+            origin: self.instance,
+            metadata,
+            id,
+            timestamp: None,
+        }
+    }
+
+    /// The runtime of the caller, or else of the bus.
+    fn runtime(&self) -> Handle {
+        Handle::try_current().unwrap_or_else(|_| self.runtime.clone())
+    }
+
+    fn adapter_name(&self) -> String {
+        self.adapter
+            .as_ref()
+            .map_or_else(|| "memory".to_owned(), |adapter| adapter.name())
+    }
+
+    /// Reads the adapter's history, or the bus's own where the adapter keeps none.
+    pub(crate) async fn read_history(&self, query: &HistoryQuery) -> Result<Vec<Record>, Error> {
+        match &self.adapter {
+            Some(adapter) if adapter.keeps_history() => adapter.history(query).await.map_err(|error| {
+                let message = format!(
+                    "{}: {} can't read its history: {error}",
+                    query.pattern(),
+                    adapter.name()
+                );
+                Error::new(ErrorKind::History, message)
+                    .with_temporary(error.is_temporary())
+                    .with_source(error)
+            }),
+            _ => Ok(self.log.query(query)),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.log.close();
+    }
+}

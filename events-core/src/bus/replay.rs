@@ -1,0 +1,360 @@
+//! Handlers that see the past first: `on_replay`.
+//!
+//! One worker per such handler reads the log in its order and calls the handler, one event at a
+//! time. Emits meet the worker at a [`Turns`]: each matching event has a place in the log, and both
+//! the emit and the worker come by with it exactly once; the second to come takes it off the table.
+
+use std::collections::{BTreeMap, HashSet};
+use std::panic::Location;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
+
+use tokio::sync::oneshot;
+
+use super::dispatch::{self, Failure};
+use super::flight::KeptInFlight;
+use super::routes::{Entry, Registration};
+use super::subscription::{Subscription, closure_name};
+use super::{Bus, Inner, context};
+use crate::error::{Error, ErrorKind};
+use crate::handler::{
+    Call, Callback, EventHandler, HandlerError, HandlerResult, IntoHandler, Settled, Wants,
+};
+use crate::history::{HistoryQuery, Read, Reader, parse_pattern};
+use crate::record::Record;
+
+impl Bus {
+    /// Registers a closure that first gets the last `n` events of its type from the history, then
+    /// each later one: one at a time, in the history's order, none missing and none twice.
+    ///
+    /// Resolves when the handler has caught up. From then on emits wait for it as for any other,
+    /// except emits inside handlers, for which it runs later (waiting there could wait for itself).
+    /// Emits never wait for one that is still catching up.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Lagged`] where the history dropped events before the handler, catching up, had
+    /// seen them: it is unsubscribed. (Once live, a lag is logged with the number of events lost,
+    /// and it goes on.) [`ErrorKind::History`] and [`ErrorKind::Stopped`] likewise.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, it unsubscribes the handler.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("coin.inserted")]
+    /// pub struct CoinInserted { pub cents: u64 }
+    ///
+    /// static TOTAL: AtomicU64 = AtomicU64::new(0);
+    ///
+    /// let bus = Bus::new().await?;
+    /// bus.emit(CoinInserted { cents: 50 }).await?;
+    /// bus.on_replay(100, |coin: &CoinInserted| { TOTAL.fetch_add(coin.cents, Relaxed); }).await?;
+    /// bus.emit(CoinInserted { cents: 20 }).await?;
+    /// assert_eq!(TOTAL.load(Relaxed), 70);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn on_replay<K, H: EventHandler<K>>(
+        &self,
+        n: usize,
+        handler: H,
+    ) -> impl Future<Output = Result<Subscription, Error>> + Send {
+        let name = closure_name(Location::caller());
+        let pattern = H::EVENT.map_or("", |decl| decl().name).to_owned();
+        self.replay(name, pattern, n, handler.into_callback())
+    }
+
+    /// Registers a closure over `&Record` that first gets the last `n` events of a pattern, then each
+    /// later one; see [`on_replay`](Self::on_replay).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Pattern`] as [`on_pattern`](Self::on_pattern), and those of
+    /// [`on_replay`](Self::on_replay).
+    #[track_caller]
+    pub fn on_pattern_replay<K, H: IntoHandler<K>>(
+        &self,
+        pattern: &str,
+        n: usize,
+        handler: H,
+    ) -> impl Future<Output = Result<Subscription, Error>> + Send {
+        let name = closure_name(Location::caller());
+        let event = H::EVENT.map(|decl| decl().name);
+        let pattern = pattern.to_owned();
+        let callback = handler.into_callback();
+        async move {
+            match event {
+                Some(event) if event != pattern => {
+                    Err(super::subscription::wrong_pattern(&name, event, &pattern))
+                }
+                _ => self.replay(name, pattern, n, callback).await,
+            }
+        }
+    }
+
+    async fn replay(
+        &self,
+        name: String,
+        pattern: String,
+        n: usize,
+        callback: Callback,
+    ) -> Result<Subscription, Error> {
+        let query = HistoryQuery::new(&pattern)?.with_limit(n);
+        let inner = &self.inner;
+        if !inner.flight.is_running() {
+            return Err(inner.stopped(&pattern));
+        }
+        let turns = Arc::new(Turns::default());
+        let gate = gate(Arc::clone(&turns));
+        let pattern: Arc<str> = pattern.into();
+        let registration = inner
+            .routes
+            .insert(name.into(), vec![Arc::clone(&pattern)], gate, false);
+        let subscription = self.subscription(Arc::clone(&registration));
+        // From here on, until it is live, an early end takes the handler back.
+        let guard = subscription.clone().guard();
+        // In this order every event is in the history, in the reader's future, or in both.
+        let reader = Reader::new(Arc::clone(&inner.log), parse_pattern(&pattern)?);
+        turns.start_at(reader.cursor());
+        let past = if n == 0 {
+            Vec::new()
+        } else {
+            inner.read_history(&query).await?
+        };
+        let (caught_up, live) = oneshot::channel();
+        let worker = Worker {
+            bus: Arc::downgrade(inner),
+            entry: Entry {
+                registration,
+                pattern,
+            },
+            callback,
+            turns,
+            reader,
+            seen: past.iter().map(Record::id).collect(),
+            caught_up: Some(caught_up),
+        };
+        inner.runtime().spawn(worker.run(past));
+        let outcome = live.await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Stopped,
+                "the bus stopped, or the handler was removed, before it had caught up",
+            ))
+        });
+        outcome?;
+        guard.release();
+        Ok(subscription)
+    }
+}
+
+/// What the emits call: it waits for the worker, or lets the emit go on.
+fn gate(turns: Arc<Turns>) -> Callback {
+    Callback {
+        wants: Wants::Record,
+        run: Box::new(move |call| turns.arrive(call)),
+    }
+}
+
+/// Where emits and the worker meet.
+#[derive(Default)]
+struct Turns(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    /// Places before this one need no meeting.
+    start: u64,
+    live: bool,
+    /// The places at which one of the two has been.
+    met: BTreeMap<u64, Turn>,
+}
+
+enum Turn {
+    /// An emit waits for the result.
+    Awaited(oneshot::Sender<HandlerResult>),
+    /// The emit went on; until the worker comes by, the bus has work in flight.
+    Left { _flight: KeptInFlight },
+    /// The worker is done; the emit will want to know.
+    Finished(HandlerResult),
+}
+
+impl Turns {
+    fn start_at(&self, place: u64) {
+        let mut table = self.lock();
+        table.start = place;
+        table.met = table.met.split_off(&place);
+    }
+
+    fn go_live(&self) {
+        self.lock().live = true;
+    }
+
+    /// An emit comes by with its event.
+    fn arrive(&self, call: Call<'_>) -> Settled {
+        let mut table = self.lock();
+        let Some(place) = call.place.filter(|place| *place >= table.start) else {
+            return Settled::Now(Ok(()));
+        };
+        if let Some(Turn::Finished(result)) = table.met.remove(&place) {
+            return Settled::Now(result);
+        }
+        if !table.live || context::is_nested() {
+            let flight = KeptInFlight::new(&call.bus.inner.flight);
+            table.met.insert(place, Turn::Left { _flight: flight });
+            return Settled::Now(Ok(()));
+        }
+        let (done, result) = oneshot::channel();
+        table.met.insert(place, Turn::Awaited(done));
+        // Where the worker is gone, so is the handler.
+        Settled::Later(Box::pin(async { result.await.unwrap_or(Ok(())) }))
+    }
+
+    /// The worker comes by with its result, and gets it back where no emit waits for it.
+    fn finish(&self, place: u64, result: HandlerResult) -> Option<HandlerResult> {
+        let mut table = self.lock();
+        match table.met.remove(&place) {
+            Some(Turn::Awaited(emit)) => emit.send(result).err(),
+            Some(Turn::Left { .. } | Turn::Finished(_)) => Some(result),
+            None if place < table.start => Some(result),
+            None => {
+                table.met.insert(place, Turn::Finished(result));
+                None
+            }
+        }
+    }
+
+    /// The events before this place are lost to the handler.
+    fn skip_to(&self, place: u64) {
+        let mut table = self.lock();
+        let kept = table.met.split_off(&place);
+        for turn in std::mem::replace(&mut table.met, kept).into_values() {
+            if let Turn::Awaited(emit) = turn {
+                // An emit that is gone does not need to know.
+                let _ = emit.send(Err(HandlerError::new(
+                    &"it fell behind the history and did not get this event",
+                )));
+            }
+        }
+        table.start = place;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Worker {
+    bus: Weak<Inner>,
+    entry: Entry,
+    callback: Callback,
+    turns: Arc<Turns>,
+    reader: Reader,
+    /// What the handler got from the history, to recognise it where it comes by again.
+    seen: HashSet<crate::EventId>,
+    /// Tells the caller of `on_replay`, until it has been told.
+    caught_up: Option<oneshot::Sender<Result<(), Error>>>,
+}
+
+impl Worker {
+    async fn run(mut self, past: Vec<Record>) {
+        for record in past {
+            if let Some(Err(error)) = self.call(&record, None).await {
+                self.report(&record, error);
+            }
+        }
+        while let Some(read) = self.next().await {
+            match read {
+                Read::Record(record, place) => {
+                    let result = match self.seen.contains(&record.id()) {
+                        true => Ok(()),
+                        false => match self.call(&record, Some(place)).await {
+                            Some(result) => result,
+                            None => break,
+                        },
+                    };
+                    if let Some(Err(error)) = self.turns.finish(place, result) {
+                        self.report(&record, error);
+                    }
+                }
+                Read::Lost(lost) if self.lag(lost) => {}
+                Read::Lost(_) => break,
+            }
+        }
+        self.turns.skip_to(u64::MAX);
+    }
+
+    /// The next event; `None` when the handler is removed, or the bus is stopped and read.
+    async fn next(&mut self) -> Option<Read> {
+        let registration = Arc::clone(&self.entry.registration);
+        let mut removed = std::pin::pin!(registration.removed());
+        std::future::poll_fn(|cx| {
+            if removed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            let read = self.reader.poll_next(cx);
+            if read.is_pending()
+                && let Some(caught_up) = self.caught_up.take()
+            {
+                self.turns.go_live();
+                // Where the caller is gone, its guard removes the handler.
+                let _ = caught_up.send(Ok(()));
+            }
+            read
+        })
+        .await
+    }
+
+    /// Calls the handler; `None` when the bus or the registration is gone.
+    async fn call(&self, record: &Record, place: Option<u64>) -> Option<HandlerResult> {
+        let bus = Bus {
+            inner: self.bus.upgrade()?,
+        };
+        if !self.entry.registration.is_active() {
+            return None;
+        }
+        Some(dispatch::call_alone(&bus, &self.callback, &self.entry, record, place).await)
+    }
+
+    /// Tells of lost events; whether the handler goes on.
+    fn lag(&mut self, lost: u64) -> bool {
+        let message = format!(
+            "{}: fell behind the history and lost {lost} events of {}",
+            self.entry.registration.name(),
+            self.entry.pattern
+        );
+        if let Some(caught_up) = self.caught_up.take() {
+            // Where the caller is gone, its guard removes the handler.
+            let _ = caught_up.send(Err(Error::new(ErrorKind::Lagged, message)));
+            return false;
+        }
+        if let Some(bus) = self.bus.upgrade() {
+            bus.settings.fallback.warning(format_args!("{message}"));
+        }
+        self.turns.skip_to(self.reader.cursor());
+        true
+    }
+
+    fn report(&self, record: &Record, error: HandlerError) {
+        if let Some(bus) = self.bus.upgrade() {
+            dispatch::report(
+                &bus,
+                record.name(),
+                Some(record.id()),
+                &Failure::new(&self.entry, error),
+            );
+        }
+    }
+}
+
+impl Registration {
+    /// Resolves when the handler has been removed.
+    async fn removed(&self) {
+        while self.is_active() {
+            self.ended.notified().await;
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Which handlers an event reaches: resolved when a subscription changes, read by every emit.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+
+use tokio::sync::Notify;
+
+use crate::event::EventDecl;
+use crate::handler::{Callback, Wants};
+use crate::pattern::Pattern;
+use crate::record::Record;
+
+/// The most undeclared names whose handlers are remembered.
+const MAX_CACHED_NAMES: usize = 1024;
+
+/// One handler of one bus.
+pub(crate) struct Registration {
+    id: u64,
+    name: Box<str>,
+    patterns: Vec<Arc<str>>,
+    pub(crate) callback: Callback,
+    /// Set by the one emit that may call a `once` handler.
+    once: Option<AtomicBool>,
+    active: AtomicBool,
+    /// Wakes the worker of a replay when the handler is removed.
+    pub(crate) ended: Notify,
+}
+
+impl Registration {
+    /// The module path of the function, or where the closure was registered.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn patterns(&self) -> &[Arc<str>] {
+        &self.patterns
+    }
+
+    /// Whether the handler is still registered.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.load(Ordering::Acquire)
+    }
+
+    /// Whether the handler was registered until now.
+    fn end(&self) -> bool {
+        let was_active = self.active.swap(false, Ordering::AcqRel);
+        self.ended.notify_one();
+        was_active
+    }
+
+    pub(crate) fn is_once(&self) -> bool {
+        self.once.is_some()
+    }
+
+    /// Whether an emit may call the handler; of all emits that ask, a `once` handler lets in one.
+    pub(crate) fn admit(&self) -> bool {
+        self.is_active()
+            && self
+                .once
+                .as_ref()
+                .is_none_or(|used| !used.swap(true, Ordering::AcqRel))
+    }
+}
+
+/// The handlers of one event name, in the order of their registration.
+#[derive(Default)]
+pub(crate) struct List {
+    pub(crate) entries: Vec<Entry>,
+    /// Whether any of them needs a record.
+    pub(crate) wants_record: bool,
+}
+
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) registration: Arc<Registration>,
+    /// The pattern that led to this name.
+    pub(crate) pattern: Arc<str>,
+}
+
+impl List {
+    fn new(entries: Vec<Entry>) -> Self {
+        let wants_record = entries
+            .iter()
+            .any(|entry| entry.registration.callback.wants > Wants::Event);
+        Self {
+            entries,
+            wants_record,
+        }
+    }
+}
+
+/// All handlers of a bus, by event.
+pub(crate) struct Routes {
+    /// The name and handlers of each event in the registry, by its index.
+    declared: Box<[(&'static str, ArcSwap<List>)]>,
+    by_name: HashMap<&'static str, usize>,
+    table: Mutex<Table>,
+    next_id: AtomicU64,
+}
+
+#[derive(Default)]
+struct Table {
+    by_pattern: HashMap<Arc<str>, Vec<Arc<Registration>>>,
+    /// The patterns with wildcards among them.
+    wildcards: Vec<Arc<str>>,
+    /// Handlers of names outside the registry, until the table changes.
+    cache: HashMap<Box<str>, Arc<List>>,
+}
+
+impl Routes {
+    /// Routes for the registry's events, in its order.
+    pub(crate) fn new(events: &[&'static EventDecl]) -> Self {
+        Self {
+            declared: events
+                .iter()
+                .map(|decl| (decl.name, ArcSwap::default()))
+                .collect(),
+            by_name: events
+                .iter()
+                .enumerate()
+                .map(|(index, decl)| (decl.name, index))
+                .collect(),
+            table: Mutex::default(),
+            next_id: AtomicU64::new(0),
+        }
+    }
+
+    /// The handlers of an event type.
+    pub(crate) fn of_event(&self, decl: &'static EventDecl) -> Handlers {
+        match decl.index().and_then(|index| self.declared.get(index)) {
+            Some((_, list)) => Handlers::Declared(list.load()),
+            None => self.of_name(decl.name),
+        }
+    }
+
+    /// The handlers of a record's event.
+    pub(crate) fn of_record(&self, record: &Record) -> Handlers {
+        match record.decl() {
+            Some(decl) => self.of_event(decl),
+            None => self.of_name(record.name()),
+        }
+    }
+
+    /// The handlers of an event name.
+    pub(crate) fn of_name(&self, name: &str) -> Handlers {
+        if let Some(index) = self.by_name.get(name) {
+            return Handlers::Declared(self.declared[*index].1.load());
+        }
+        let mut table = self.table();
+        if let Some(list) = table.cache.get(name) {
+            return Handlers::Foreign(Arc::clone(list));
+        }
+        let list = Arc::new(table.resolve(name));
+        if table.cache.len() >= MAX_CACHED_NAMES {
+            table.cache.clear();
+        }
+        table.cache.insert(name.into(), Arc::clone(&list));
+        Handlers::Foreign(list)
+    }
+
+    /// Registers a handler; the patterns are valid and distinct.
+    pub(crate) fn insert(
+        &self,
+        name: Box<str>,
+        patterns: Vec<Arc<str>>,
+        callback: Callback,
+        once: bool,
+    ) -> Arc<Registration> {
+        let mut table = self.table();
+        let registration = Arc::new(Registration {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            name,
+            patterns,
+            callback,
+            once: once.then(AtomicBool::default),
+            active: AtomicBool::new(true),
+            ended: Notify::new(),
+        });
+        table.cache.clear();
+        for pattern in &registration.patterns {
+            let handlers = table.by_pattern.entry(Arc::clone(pattern)).or_default();
+            handlers.push(Arc::clone(&registration));
+            if handlers.len() == 1 && !is_name(pattern) {
+                table.wildcards.push(Arc::clone(pattern));
+            }
+        }
+        for pattern in &registration.patterns {
+            self.each_declared(pattern, |list| {
+                let old = list.load();
+                if old
+                    .entries
+                    .iter()
+                    .any(|entry| Arc::ptr_eq(&entry.registration, &registration))
+                {
+                    return;
+                }
+                let entry = Entry {
+                    registration: Arc::clone(&registration),
+                    pattern: Arc::clone(pattern),
+                };
+                list.store(Arc::new(List::new(
+                    old.entries.iter().cloned().chain([entry]).collect(),
+                )));
+            });
+        }
+        registration
+    }
+
+    /// Removes a handler from all its patterns; whether it was there.
+    pub(crate) fn remove(&self, registration: &Arc<Registration>) -> bool {
+        let mut table = self.table();
+        let was_active = registration.end();
+        for pattern in &registration.patterns {
+            self.detach(&mut table, registration, pattern);
+        }
+        was_active
+    }
+
+    /// Removes all handlers from one pattern; they stay under their other patterns.
+    pub(crate) fn remove_pattern(&self, pattern: &str) -> usize {
+        let mut table = self.table();
+        let handlers = table.by_pattern.get(pattern).cloned().unwrap_or_default();
+        for registration in &handlers {
+            self.detach(&mut table, registration, pattern);
+            let left = registration
+                .patterns
+                .iter()
+                .any(|other| table.has(other, registration));
+            if !left {
+                registration.end();
+            }
+        }
+        // What a closure holds is dropped outside of the lock: it may be code of a user.
+        drop(table);
+        handlers.len()
+    }
+
+    fn detach(&self, table: &mut Table, registration: &Arc<Registration>, pattern: &str) {
+        table.cache.clear();
+        if let Some(handlers) = table.by_pattern.get_mut(pattern) {
+            handlers.retain(|other| !Arc::ptr_eq(other, registration));
+            if handlers.is_empty() {
+                table.by_pattern.remove(pattern);
+                table.wildcards.retain(|other| **other != *pattern);
+            }
+        }
+        for (name, list) in self.matching(pattern) {
+            // Another pattern of the same handler may lead to this name, too.
+            let other = registration
+                .patterns
+                .iter()
+                .find(|other| takes(other, name) && table.has(other, registration));
+            let old = list.load();
+            let entries = old.entries.iter().filter_map(|entry| {
+                if !Arc::ptr_eq(&entry.registration, registration) {
+                    return Some(entry.clone());
+                }
+                Some(Entry {
+                    pattern: Arc::clone(other?),
+                    ..entry.clone()
+                })
+            });
+            list.store(Arc::new(List::new(entries.collect())));
+        }
+    }
+
+    fn each_declared(&self, pattern: &str, mut change: impl FnMut(&ArcSwap<List>)) {
+        self.matching(pattern).for_each(|(_, list)| change(list));
+    }
+
+    /// The declared events a pattern takes.
+    fn matching(&self, pattern: &str) -> impl Iterator<Item = &(&'static str, ArcSwap<List>)> {
+        let (one, all) = match is_name(pattern) {
+            true => (
+                self.by_name.get(pattern).map(|index| &self.declared[*index]),
+                None,
+            ),
+            false => (None, Pattern::new(pattern).ok()),
+        };
+        let many = all.into_iter().flat_map(|pattern| {
+            self.declared
+                .iter()
+                .filter(move |(name, _)| pattern.matches(name))
+        });
+        one.into_iter().chain(many)
+    }
+
+    /// All handlers, in the order of their registration.
+    pub(crate) fn all(&self) -> Vec<Arc<Registration>> {
+        let table = self.table();
+        let mut all: Vec<_> = table.by_pattern.values().flatten().cloned().collect();
+        drop(table);
+        all.sort_by_key(|registration| registration.id);
+        all.dedup_by_key(|registration| registration.id);
+        all
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // No code of a user runs under the lock; the table stays whole.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn has(&self, pattern: &str, registration: &Arc<Registration>) -> bool {
+        let handlers = self.by_pattern.get(pattern);
+        handlers.is_some_and(|handlers| handlers.iter().any(|other| Arc::ptr_eq(other, registration)))
+    }
+
+    /// The handlers of a name that is not in the registry.
+    fn resolve(&self, name: &str) -> List {
+        let exact = self.by_pattern.get_key_value(name);
+        let wild = self.wildcards.iter().filter(|pattern| takes(pattern, name));
+        let wild = wild.filter_map(|pattern| self.by_pattern.get_key_value(pattern));
+        let mut entries: Vec<_> = exact
+            .into_iter()
+            .chain(wild)
+            .flat_map(|(pattern, handlers)| {
+                let entry = |registration: &Arc<Registration>| Entry {
+                    registration: Arc::clone(registration),
+                    pattern: Arc::clone(pattern),
+                };
+                handlers.iter().map(entry)
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.registration.id);
+        entries.dedup_by_key(|entry| entry.registration.id);
+        List::new(entries)
+    }
+}
+
+fn is_name(pattern: &str) -> bool {
+    Pattern::new(pattern).is_ok_and(|pattern| pattern.is_name())
+}
+
+fn takes(pattern: &str, name: &str) -> bool {
+    Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(name))
+}
+
+/// A snapshot of the handlers of one event.
+pub(crate) enum Handlers {
+    Declared(Guard<Arc<List>>),
+    Foreign(Arc<List>),
+}
+
+impl std::ops::Deref for Handlers {
+    type Target = List;
+
+    fn deref(&self) -> &List {
+        match self {
+            Self::Declared(list) => list,
+            Self::Foreign(list) => list,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Events as a `Stream`.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_util::Stream;
+
+use super::Bus;
+use crate::error::Error;
+use crate::event::Event;
+use crate::history::{Read, Reader, parse_pattern};
+use crate::pattern::Pattern;
+use crate::record::Record;
+
+/// The records of a pattern from now on, in the history's order: what [`Bus::stream`] returns.
+///
+/// It ends after [`Bus::stop`], when all is read. Emits never wait for it. It may fall behind by as
+/// many events as the history keeps, and at least by 1024 (settable by
+/// [`BusBuilder::stream_buffer`](crate::BusBuilder::stream_buffer)) of whatever names; what it loses
+/// then it is told, once, as [`Lagged`], and goes on with the oldest that is kept.
+///
+/// # Cancel safety
+///
+/// `next()` may be dropped: nothing is lost by it.
+#[must_use = "a stream gives nothing until it is polled"]
+pub struct EventStream {
+    reader: Reader,
+}
+
+/// A stream fell behind: so many of its events are lost to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lagged {
+    missed: u64,
+}
+
+impl Lagged {
+    /// How many matching events were lost.
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+}
+
+impl fmt::Display for Lagged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the stream fell behind and lost {} events", self.missed)
+    }
+}
+
+impl std::error::Error for Lagged {}
+
+impl EventStream {
+    /// Only the events of one type, decoded.
+    ///
+    /// An event that comes from another instance and does not fit `E` never reaches the stream: it
+    /// is refused, and counted in [`Bus::stats`].
+    pub fn of<E: Event>(self) -> TypedStream<E> {
+        self.reader.narrow(E::NAME);
+        TypedStream {
+            records: self,
+            event: PhantomData,
+        }
+    }
+}
+
+impl Stream for EventStream {
+    type Item = Result<Record, Lagged>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.reader.poll_next(cx).map(|read| match read? {
+            Read::Record(record, _) => Some(Ok(record)),
+            Read::Lost(missed) => Some(Err(Lagged { missed })),
+        })
+    }
+}
+
+/// The events of one type from now on.
+#[must_use = "a stream gives nothing until it is polled"]
+pub struct TypedStream<E> {
+    records: EventStream,
+    event: PhantomData<fn() -> E>,
+}
+
+impl<E: Event> Stream for TypedStream<E> {
+    type Item = Result<Arc<E>, Lagged>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match ready!(Pin::new(&mut self.records).poll_next(cx)) {
+                Some(Ok(record)) => {
+                    if let Ok(event) = record.decode() {
+                        return Poll::Ready(Some(Ok(event)));
+                    }
+                }
+                Some(Err(lagged)) => return Poll::Ready(Some(Err(lagged))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl Bus {
+    /// The events of a pattern from now on, as a stream; see [`EventStream`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Pattern`](crate::ErrorKind::Pattern) for a text that is not a pattern.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use typed_events::{Bus, StreamExt, event};
+    ///
+    /// #[event("price.changed")]
+    /// pub struct PriceChanged { pub cents: u64 }
+    ///
+    /// let bus = Bus::new().await?;
+    /// let mut prices = bus.stream("price.*")?.of::<PriceChanged>();
+    /// bus.emit(PriceChanged { cents: 250 }).await?;
+    /// assert_eq!(prices.next().await.unwrap()?.cents, 250);
+    /// # Ok(()) }
+    /// ```
+    pub fn stream(&self, pattern: &str) -> Result<EventStream, Error> {
+        let pattern: Pattern<'_> = parse_pattern(pattern)?;
+        Ok(EventStream {
+            reader: Reader::new(Arc::clone(&self.inner.log), pattern),
+        })
+    }
+}

@@ -1,0 +1,252 @@
+//! Handlers that are registered while the program runs.
+
+use std::panic::Location;
+use std::sync::{Arc, Weak};
+
+use super::routes::Registration;
+use super::{Bus, Inner};
+use crate::error::{Error, ErrorKind};
+use crate::handler::{EventHandler, IntoHandler};
+use crate::history::parse_pattern;
+use crate::pattern::Pattern;
+
+/// A handler registered at run time.
+///
+/// Dropping it changes nothing: the handler stays. [`guard`](Self::guard) gives one that
+/// unsubscribes when it is dropped.
+#[derive(Clone)]
+pub struct Subscription {
+    bus: Weak<Inner>,
+    registration: Arc<Registration>,
+}
+
+impl Subscription {
+    /// Removes the handler. Emits that have not called it yet don't call it; calls under way go on.
+    ///
+    /// Returns whether it was still registered: a second call, or one after `off` or a `once` that
+    /// has run, changes nothing.
+    pub fn unsubscribe(&self) -> bool {
+        self.bus
+            .upgrade()
+            .is_some_and(|bus| bus.routes.remove(&self.registration))
+    }
+
+    /// Whether the handler is still registered.
+    pub fn is_active(&self) -> bool {
+        self.bus.strong_count() > 0 && self.registration.is_active()
+    }
+
+    /// Unsubscribes when the guard is dropped.
+    #[must_use = "dropping the guard unsubscribes"]
+    pub fn guard(self) -> SubscriptionGuard {
+        SubscriptionGuard(self)
+    }
+}
+
+/// A [`Subscription`] that ends when this is dropped.
+pub struct SubscriptionGuard(Subscription);
+
+impl SubscriptionGuard {
+    /// Lets the handler stay.
+    pub fn release(self) -> Subscription {
+        let subscription = self.0.clone();
+        std::mem::forget(self);
+        subscription
+    }
+}
+
+impl Drop for SubscriptionGuard {
+    fn drop(&mut self) {
+        self.0.unsubscribe();
+    }
+}
+
+/// A handler of a bus, as [`Bus::handlers`] lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HandlerInfo {
+    /// The module path and place of the function, or where the closure was registered.
+    pub name: String,
+    /// The patterns it was registered under.
+    pub patterns: Vec<String>,
+}
+
+impl Bus {
+    /// Registers a closure for the event its argument names: `|user: &UserCreated| ...`.
+    ///
+    /// The closure may take `&E`, `Arc<E>` or `E`, and return `()`, `Result<(), E>` with an `E` that
+    /// can be displayed, or a future of either. An emit that has started does not see it any more.
+    ///
+    /// A closure that holds a clone of its own bus keeps the bus alive; emit through
+    /// [`Delivery::bus`](crate::Delivery::bus) or a `&Bus` argument of an `#[on]` function instead.
+    ///
+    /// # Complexity
+    ///
+    /// Proportional to the handlers the event has.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use std::sync::Arc;
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("order.paid")]
+    /// pub struct OrderPaid { pub id: u64 }
+    ///
+    /// let bus = Bus::new().await?;
+    /// bus.on(|order: &OrderPaid| println!("order {}", order.id));
+    /// let subscription = bus.on(|order: Arc<OrderPaid>| async move {
+    ///     tokio::task::yield_now().await;
+    ///     println!("order {} is packed", order.id);
+    /// });
+    /// bus.emit(OrderPaid { id: 7 }).await?;
+    /// assert!(subscription.unsubscribe());
+    /// assert!(!subscription.unsubscribe());
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn on<K>(&self, handler: impl EventHandler<K>) -> Subscription {
+        self.register_event(handler, false)
+    }
+
+    /// Registers a closure for the next event of its type: it runs exactly once, however many emits
+    /// race.
+    ///
+    /// See [`on`](Self::on).
+    #[track_caller]
+    pub fn once<K>(&self, handler: impl EventHandler<K>) -> Subscription {
+        self.register_event(handler, true)
+    }
+
+    /// Registers a closure for all events a pattern takes: `|record: &Record| ...`.
+    ///
+    /// A closure over an event is taken, too, where the pattern is that event's name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Pattern`] for a text that is not a pattern, and for a closure over an event
+    /// under any other pattern than the event's name; nothing is registered then.
+    ///
+    /// # Complexity
+    ///
+    /// Proportional to the declared events and the handlers of those the pattern takes.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// # let bus = typed_events::Bus::new().await?;
+    /// use typed_events::Record;
+    ///
+    /// bus.on_pattern("*.failed", |record: &Record| eprintln!("{record}"))?;
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn on_pattern<K, H: IntoHandler<K>>(&self, pattern: &str, handler: H) -> Result<Subscription, Error> {
+        self.register_pattern(pattern, handler, false)
+    }
+
+    /// Registers a closure for the next event a pattern takes: it runs exactly once, however many
+    /// emits race.
+    ///
+    /// # Errors
+    ///
+    /// As [`on_pattern`](Self::on_pattern).
+    #[track_caller]
+    pub fn once_pattern<K, H: IntoHandler<K>>(
+        &self,
+        pattern: &str,
+        handler: H,
+    ) -> Result<Subscription, Error> {
+        self.register_pattern(pattern, handler, true)
+    }
+
+    /// Removes every handler that is registered under exactly this pattern, `#[on]` functions
+    /// included, and returns how many there were. Handlers with further patterns stay under those.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Pattern`] for a text that is not a pattern.
+    pub fn off(&self, pattern: &str) -> Result<usize, Error> {
+        parse_pattern(pattern)?;
+        Ok(self.inner.routes.remove_pattern(pattern))
+    }
+
+    /// The handlers of this bus, in the order of their registration: for a check at start-up that
+    /// all expected ones are linked.
+    pub fn handlers(&self) -> Vec<HandlerInfo> {
+        let info = |registration: &Arc<Registration>| HandlerInfo {
+            name: registration.name().to_owned(),
+            patterns: registration
+                .patterns()
+                .iter()
+                .map(|pattern| pattern.to_string())
+                .collect(),
+        };
+        self.inner.routes.all().iter().map(info).collect()
+    }
+
+    #[track_caller]
+    fn register_event<K, H: EventHandler<K>>(&self, handler: H, once: bool) -> Subscription {
+        let name = H::EVENT.map_or("", |decl| decl().name);
+        self.insert(closure_name(Location::caller()), name, handler, once)
+    }
+
+    #[track_caller]
+    fn register_pattern<K, H: IntoHandler<K>>(
+        &self,
+        pattern: &str,
+        handler: H,
+        once: bool,
+    ) -> Result<Subscription, Error> {
+        let parsed = parse_pattern(pattern)?;
+        let name = closure_name(Location::caller());
+        match H::EVENT.map(|decl| decl().name) {
+            Some(event) if event != pattern => {
+                return Err(wrong_pattern(&name, event, pattern));
+            }
+            Some(_) => {}
+            None => self.inner.warn_of_unreachable(&name, parsed),
+        }
+        Ok(self.insert(name, pattern, handler, once))
+    }
+
+    fn insert<K>(
+        &self,
+        name: String,
+        pattern: &str,
+        handler: impl IntoHandler<K>,
+        once: bool,
+    ) -> Subscription {
+        let registration =
+            self.inner
+                .routes
+                .insert(name.into(), vec![pattern.into()], handler.into_callback(), once);
+        self.subscription(registration)
+    }
+
+    pub(super) fn subscription(&self, registration: Arc<Registration>) -> Subscription {
+        Subscription {
+            bus: Arc::downgrade(&self.inner),
+            registration,
+        }
+    }
+}
+
+pub(super) fn closure_name(place: &Location<'_>) -> String {
+    format!("closure at {}:{}", place.file(), place.line())
+}
+
+pub(super) fn wrong_pattern(handler: &str, event: &str, pattern: &str) -> Error {
+    let message = format!(
+        "{handler}: it takes the event `{event}`, so its pattern can't be `{pattern}`: use `on`, or take `&Record`"
+    );
+    Error::new(ErrorKind::Pattern, message)
+}
+
+impl Inner {
+    fn warn_of_unreachable(&self, handler: &str, pattern: Pattern<'_>) {
+        if !tracing::enabled!(tracing::Level::WARN) || self.known.keys().any(|name| pattern.matches(name)) {
+            return;
+        }
+        let suggestion = super::intake::did_you_mean(pattern.as_str(), self.known.keys().copied());
+        tracing::warn!("{handler}: no declared event matches `{pattern}`{suggestion}");
+    }
+}

@@ -1,0 +1,99 @@
+//! The checks the compiler makes of names, patterns and handlers.
+//!
+//! They are evaluated in constants that the macros write; what they panic with is the compiler's
+//! message, at the caller's place.
+
+#![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
+
+use crate::pattern::{Pattern, check_name};
+use crate::text::Text;
+
+/// Checks the name of an event.
+#[track_caller]
+pub const fn event_name(name: &str) {
+    if let Err(error) = check_name(name) {
+        let text = Text::new().push("`").quote(name).push("` is not an event name: ");
+        panic!("{}", error.describe(text).as_str());
+    }
+}
+
+/// Checks a pattern of a handler.
+#[track_caller]
+pub const fn pattern(pattern: &str) {
+    if let Err(error) = Pattern::new(pattern) {
+        let text = Text::new().push("`").quote(pattern).push("` is not a pattern: ");
+        panic!("{}", error.describe(text).as_str());
+    }
+}
+
+/// Checks that a handler's patterns and its first argument agree.
+///
+/// `argument` is the type as the user wrote it, `event` the name of the event it takes, if any.
+#[track_caller]
+pub const fn handler(handler: &str, argument: &str, event: Option<&str>, patterns: &[&str]) {
+    let Some(event) = event else {
+        if patterns.is_empty() {
+            let text = Text::new()
+                .push("handler `")
+                .push(handler)
+                .push("` takes `")
+                .quote(argument);
+            let text =
+                text.push("`, so it must say which events: `#[on(\"user.*\")]`, or `#[on(\"*\")]` for all");
+            panic!("{}", text.as_str());
+        }
+        return;
+    };
+    let mut i = 0;
+    while i < patterns.len() {
+        // A text that is no pattern has its own message.
+        if let Ok(pattern) = Pattern::new(patterns[i]) {
+            if !pattern.is_name() {
+                wildcard(handler, argument, event, &pattern);
+            }
+            if !pattern.matches(event) {
+                other_event(handler, argument, event, &pattern);
+            }
+        }
+        i += 1;
+    }
+}
+
+#[track_caller]
+const fn wildcard(handler: &str, argument: &str, event: &str, pattern: &Pattern<'_>) {
+    let text = Text::new()
+        .push("handler `")
+        .push(handler)
+        .push("` is on `")
+        .push(pattern.as_str());
+    let text = text
+        .push("`, which takes many events, but `")
+        .quote(argument)
+        .push("` is only `")
+        .push(event);
+    let text = text
+        .push("`: write `#[on(\"")
+        .push(event)
+        .push("\")]`, or take `&Record`, which is any event");
+    panic!("{}", text.as_str());
+}
+
+#[track_caller]
+const fn other_event(handler: &str, argument: &str, event: &str, pattern: &Pattern<'_>) {
+    let text = Text::new()
+        .push("handler `")
+        .push(handler)
+        .push("` is on `")
+        .push(pattern.as_str());
+    let text = text
+        .push("`, but `")
+        .quote(argument)
+        .push("` is the event `")
+        .push(event);
+    let text = text
+        .push("`: write `#[on(\"")
+        .push(event)
+        .push("\")]`, or take the event `")
+        .push(pattern.as_str());
+    panic!("{}", text.push("`").as_str());
+}

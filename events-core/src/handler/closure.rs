@@ -1,0 +1,130 @@
+//! Closures as handlers.
+
+use std::sync::Arc;
+
+use super::outcome::Outcome;
+use super::{Argument, Call, Callback, HandlerError, Settled, Wants};
+use crate::event::{Event, EventDecl};
+use crate::record::Record;
+
+/// A closure that can be registered at run time: `Fn(&E)`, `Fn(Arc<E>)`, `Fn(E)` of an event or
+/// `Fn(&Record)`, returning `()`, `Result<(), E>` with an `E` that can be displayed, or a future of
+/// either.
+///
+/// The future must own what it uses: take `Arc<E>`, or copy out of `&E` before the `async move`
+/// block. `Kind` tells the forms apart and is inferred.
+#[diagnostic::on_unimplemented(
+    message = "this can't be a handler",
+    label = "expected a closure over an event or `&Record`",
+    note = "write `|event: &E| ...` with an event `E`, or `|record: &Record| ...`; for async work `|event: Arc<E>| async move {{ ... }}`",
+    note = "it must be `Fn + Send + Sync + 'static`, and return `()`, `Result<(), E>` with `E: Display`, or a future of either"
+)]
+pub trait IntoHandler<Kind>: Send + Sync + 'static {
+    #[doc(hidden)]
+    const EVENT: Option<fn() -> &'static EventDecl>;
+
+    #[doc(hidden)]
+    fn into_callback(self) -> Callback;
+}
+
+/// A closure over one event, so that its argument says which: what [`Bus::on`](crate::Bus::on)
+/// takes.
+#[diagnostic::on_unimplemented(
+    message = "this closure does not say which event it is for",
+    label = "expected a closure over an event",
+    note = "write `|event: &E| ...` with an event `E`, or register a closure over `&Record` with `on_pattern(\"...\", ...)`"
+)]
+pub trait EventHandler<Kind>: IntoHandler<Kind> {}
+
+/// Marks `Fn(&E) -> R` whose `R` is of kind `M`.
+pub enum Borrowed<E, M> {
+    #[doc(hidden)]
+    Never(std::convert::Infallible, std::marker::PhantomData<(E, M)>),
+}
+
+/// Marks `Fn(Arc<E>) -> R`.
+pub enum Shared<E, M> {
+    #[doc(hidden)]
+    Never(std::convert::Infallible, std::marker::PhantomData<(E, M)>),
+}
+
+/// Marks `Fn(E) -> R`.
+pub enum Owned<E, M> {
+    #[doc(hidden)]
+    Never(std::convert::Infallible, std::marker::PhantomData<(E, M)>),
+}
+
+/// Marks `Fn(&Record) -> R`.
+pub enum Untyped<M> {
+    #[doc(hidden)]
+    Never(std::convert::Infallible, std::marker::PhantomData<M>),
+}
+
+macro_rules! closures {
+    ($($kind:ident: |$argument:ty| $wants:expr, $receive:expr;)+) => {
+        $(
+            impl<F, E, M, R> IntoHandler<$kind<E, M>> for F
+            where
+                F: Fn($argument) -> R + Send + Sync + 'static,
+                E: Event,
+                R: Outcome<M>,
+            {
+                const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
+
+                fn into_callback(self) -> Callback {
+                    let receive: fn(Call<'_>) -> Result<_, HandlerError> = $receive;
+                    callback::<R, M>($wants, move |call| Ok(self(receive(call)?)))
+                }
+            }
+
+            impl<F, E, M> EventHandler<$kind<E, M>> for F where F: IntoHandler<$kind<E, M>> {}
+        )+
+    };
+}
+
+closures! {
+    Shared: |Arc<E>| Wants::Record, |call| Arc::<E>::receive(call);
+    Owned: |E| Wants::Event, |call| call.event::<E>().cloned();
+}
+
+impl<F, E, M, R> IntoHandler<Borrowed<E, M>> for F
+where
+    F: Fn(&E) -> R + Send + Sync + 'static,
+    E: Event,
+    R: Outcome<M>,
+{
+    const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
+
+    fn into_callback(self) -> Callback {
+        callback::<R, M>(Wants::Event, move |call| Ok(self(call.event()?)))
+    }
+}
+
+impl<F, E, M> EventHandler<Borrowed<E, M>> for F where F: IntoHandler<Borrowed<E, M>> {}
+
+impl<F, M, R> IntoHandler<Untyped<M>> for F
+where
+    F: Fn(&Record) -> R + Send + Sync + 'static,
+    M: 'static,
+    R: Outcome<M>,
+{
+    const EVENT: Option<fn() -> &'static EventDecl> = None;
+
+    fn into_callback(self) -> Callback {
+        callback::<R, M>(Wants::Record, move |call| Ok(self(call.record()?)))
+    }
+}
+
+fn callback<R: Outcome<M>, M>(
+    wants: Wants,
+    run: impl Fn(Call<'_>) -> Result<R, HandlerError> + Send + Sync + 'static,
+) -> Callback {
+    Callback {
+        // What is pending outlives the emit's own poll, and is then known by its record.
+        wants: if R::WAITS { Wants::Record } else { wants },
+        run: Box::new(move |call| match run(call) {
+            Ok(outcome) => outcome.settle(),
+            Err(error) => Settled::Now(Err(error)),
+        }),
+    }
+}

@@ -1,0 +1,80 @@
+//! Handlers: what `#[on]` and the bus make of a function or closure.
+
+mod argument;
+mod closure;
+mod delivery;
+mod outcome;
+mod state;
+
+pub use argument::Argument;
+pub use closure::{EventHandler, IntoHandler};
+pub use delivery::{Call, Delivery};
+pub use outcome::HandlerError;
+pub(crate) use outcome::HandlerResult;
+pub(crate) use outcome::Settled;
+pub use outcome::{HandlerReturn, ReturnError, settle};
+pub(crate) use state::States;
+pub use state::{BindState, Binder, Probe, SharedState};
+
+use crate::event::{EventDecl, Place};
+
+/// A type that stands for a function marked `#[on]`. Written by `#[on]`, not by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    label = "this is not a function marked `#[on]`",
+    note = "put `#[on]` or `#[on(\"a.pattern\")]` above the function `{Self}`"
+)]
+pub trait Handler {
+    #[doc(hidden)]
+    const DECL: HandlerDecl;
+}
+
+/// One function marked `#[on]`, as a constant.
+#[derive(Clone, Copy)]
+pub struct HandlerDecl {
+    pub(crate) place: Place,
+    /// As written; the event's own name where nothing was.
+    pub(crate) patterns: &'static [&'static str],
+    /// The event the function takes, unless it takes records.
+    pub(crate) event: Option<fn() -> &'static EventDecl>,
+    pub(crate) bind: fn(&mut Binder<'_>) -> Option<Callback>,
+}
+
+impl HandlerDecl {
+    #[doc(hidden)]
+    pub const fn new(
+        place: Place,
+        patterns: &'static [&'static str],
+        event: Option<fn() -> &'static EventDecl>,
+        bind: fn(&mut Binder<'_>) -> Option<Callback>,
+    ) -> Self {
+        Self {
+            place,
+            patterns,
+            event,
+            bind,
+        }
+    }
+}
+
+/// What `#[on]` submits to the linker.
+pub struct LinkedHandler(pub HandlerDecl);
+
+inventory::collect!(LinkedHandler);
+
+/// What a handler needs to exist before it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wants {
+    /// The event alone.
+    Event,
+    /// A record of it.
+    Record,
+    /// A record, and a [`Delivery`] to lend.
+    Delivery,
+}
+
+/// A handler, ready to be called: its state is bound.
+pub struct Callback {
+    pub(crate) wants: Wants,
+    pub(crate) run: Box<dyn Fn(Call<'_>) -> Settled + Send + Sync>,
+}

@@ -1,0 +1,140 @@
+//! What a handler returns, and how it fails.
+
+use std::fmt;
+use std::future::Future;
+
+use futures_util::future::BoxFuture;
+
+/// What a handler may return: `()` or `Result<(), E>` with an `E` that can be displayed.
+#[diagnostic::on_unimplemented(
+    message = "a handler can't return `{Self}`",
+    label = "expected `()` or `Result<(), E>`",
+    note = "return `()`, or `Result<(), E>` where `E` implements `Display`: a failure is logged and listed in `Emitted::failures()`"
+)]
+pub trait HandlerReturn {
+    #[doc(hidden)]
+    fn report(self) -> HandlerResult;
+}
+
+impl HandlerReturn for () {
+    fn report(self) -> HandlerResult {
+        Ok(())
+    }
+}
+
+impl<E: ReturnError> HandlerReturn for Result<(), E> {
+    fn report(self) -> HandlerResult {
+        self.map_err(ReturnError::into_handler_error)
+    }
+}
+
+/// An error a handler may return: anything that can be displayed.
+#[diagnostic::on_unimplemented(
+    message = "a handler can't fail with `{Self}`: it can't be displayed",
+    label = "`{Self}` does not implement `Display`",
+    note = "implement `Display` for `{Self}`: the failure is logged and listed in `Emitted::failures()` as text"
+)]
+pub trait ReturnError {
+    #[doc(hidden)]
+    fn into_handler_error(self) -> HandlerError;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: fmt::Display> ReturnError for E {
+    fn into_handler_error(self) -> HandlerError {
+        HandlerError::new(&self)
+    }
+}
+
+/// Why a handler failed.
+#[derive(Debug)]
+pub struct HandlerError {
+    pub(crate) message: Box<str>,
+    pub(crate) panicked: bool,
+}
+
+pub(crate) type HandlerResult = Result<(), HandlerError>;
+
+/// The longest message of a failure that is kept, in bytes.
+const MAX_MESSAGE_BYTES: usize = 4096;
+
+impl HandlerError {
+    pub(crate) fn new(error: &dyn fmt::Display) -> Self {
+        // A `Display` that panics or fails must not take the emit with it.
+        let text = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut text = String::new();
+            fmt::write(&mut text, format_args!("{error}")).map(|()| text)
+        }));
+        let text = match text {
+            Ok(Ok(text)) => text,
+            _ => "(the error's Display failed)".to_owned(),
+        };
+        Self {
+            message: shorten(text),
+            panicked: false,
+        }
+    }
+
+    pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        let text = text.unwrap_or_else(|| "(a panic without a message)".to_owned());
+        Self {
+            message: shorten(text),
+            panicked: true,
+        }
+    }
+}
+
+fn shorten(mut text: String) -> Box<str> {
+    if text.len() > MAX_MESSAGE_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
+        text.push_str("...");
+    }
+    text.into()
+}
+
+/// What a call of a handler gives: the result, or the future of one.
+pub enum Settled {
+    #[doc(hidden)]
+    Now(HandlerResult),
+    #[doc(hidden)]
+    Later(BoxFuture<'static, HandlerResult>),
+}
+
+/// What a closure may return: what a handler may, or a future of it. `Kind` tells the two apart.
+pub trait Outcome<Kind>: Send + 'static {
+    const WAITS: bool;
+    fn settle(self) -> Settled;
+}
+
+/// Marks a closure that is done when it returns.
+pub enum Sync {}
+
+/// Marks a closure that returns a future.
+pub enum Async {}
+
+impl<R: HandlerReturn + Send + 'static> Outcome<Sync> for R {
+    const WAITS: bool = false;
+
+    fn settle(self) -> Settled {
+        Settled::Now(self.report())
+    }
+}
+
+impl<F> Outcome<Async> for F
+where
+    F: Future<Output: HandlerReturn> + Send + 'static,
+{
+    const WAITS: bool = true;
+
+    fn settle(self) -> Settled {
+        Settled::Later(Box::pin(async move { self.await.report() }))
+    }
+}
+
+/// The result of a handler's call that has already been awaited.
+#[doc(hidden)]
+pub fn settle<R: HandlerReturn>(result: R) -> HandlerResult {
+    result.report()
+}

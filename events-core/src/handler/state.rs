@@ -1,0 +1,174 @@
+//! The further arguments of a handler: state given to the builder, and what the bus itself gives.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::{Argument, Call, Callback, Delivery, HandlerError, HandlerResult, Settled, Wants};
+use crate::bus::Bus;
+use crate::metadata::Metadata;
+use crate::record::Record;
+
+/// State by type. Each value is an `Arc<T>` behind `Any`, so that `T` may be a `dyn Trait`.
+#[derive(Default)]
+pub(crate) struct States {
+    by_type: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    /// The types given more than once.
+    pub(crate) repeated: Vec<&'static str>,
+}
+
+impl States {
+    pub(crate) fn insert<T: ?Sized + Send + Sync + 'static>(&mut self, state: Arc<T>) {
+        if self.by_type.insert(TypeId::of::<T>(), Box::new(state)).is_some() {
+            self.repeated.push(type_name::<T>());
+        }
+    }
+
+    fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.by_type
+            .get(&TypeId::of::<T>())?
+            .downcast_ref::<Arc<T>>()
+            .cloned()
+    }
+}
+
+/// Binds one handler to the state it asks for.
+pub struct Binder<'a> {
+    states: &'a States,
+    wants: Wants,
+    /// The arguments no state was given for: name and type.
+    pub(crate) missing: Vec<(&'static str, &'static str)>,
+}
+
+impl<'a> Binder<'a> {
+    pub(crate) fn new(states: &'a States) -> Self {
+        Self {
+            states,
+            wants: Wants::Event,
+            missing: Vec::new(),
+        }
+    }
+
+    /// Notes what the first argument needs.
+    pub fn receives<'b, A: Argument<'b>>(&mut self) {
+        self.wants = self.wants.max(A::WANTS);
+    }
+
+    /// Finishes a handler that is done when it returns.
+    pub fn finish_sync<F>(&self, run: F) -> Callback
+    where
+        F: Fn(Call<'_>) -> HandlerResult + Send + Sync + 'static,
+    {
+        if self.wants < Wants::Delivery {
+            return Callback {
+                wants: self.wants,
+                run: Box::new(move |call| Settled::Now(run(call))),
+            };
+        }
+        let lend = move |call: Call<'_>| run(call.to_delivery()?.call());
+        Callback {
+            wants: self.wants,
+            run: Box::new(move |call| Settled::Now(lend(call))),
+        }
+    }
+
+    /// Finishes a handler that returns a future.
+    pub fn finish_async<F, R>(&self, run: F) -> Callback
+    where
+        F: Fn(Delivery) -> R + Send + Sync + 'static,
+        R: Future<Output = HandlerResult> + Send + 'static,
+    {
+        Callback {
+            wants: Wants::Record,
+            run: Box::new(move |call| match call.to_delivery() {
+                Ok(delivery) => Settled::Later(Box::pin(run(delivery))),
+                Err(error) => Settled::Now(Err(error)),
+            }),
+        }
+    }
+}
+
+/// A type that can be handler state: anything that threads can share.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be the state of a handler",
+    label = "handlers run on many threads, and `{Self}` can't be shared between them",
+    note = "state must be `Send + Sync + 'static`: use `Arc` instead of `Rc`, `Mutex` or an atomic instead of `RefCell` or `Cell`"
+)]
+pub trait SharedState: Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized + Send + Sync + 'static> SharedState for T {}
+
+/// Finds out at compile time whether an argument `&T` is state or something the bus gives: the
+/// inherent methods below win over [`BindState`].
+pub struct Probe<T: ?Sized>(PhantomData<fn(&T)>);
+
+impl<T: ?Sized> Probe<T> {
+    /// The probe for `T`.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+/// Binds an argument to state of the builder.
+pub trait BindState<T: ?Sized> {
+    /// The state, or `None` and an entry in the binder's list.
+    fn bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<T>>
+    where
+        T: SharedState;
+}
+
+impl<T: ?Sized> BindState<T> for Probe<T> {
+    fn bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<T>>
+    where
+        T: SharedState,
+    {
+        let state = binder.states.get::<T>();
+        if state.is_none() {
+            binder.missing.push((argument, type_name::<T>()));
+        }
+        state.map(State)
+    }
+}
+
+/// State bound to an argument.
+pub struct State<T: ?Sized>(Arc<T>);
+
+impl<T: ?Sized> State<T> {
+    /// The state, for one call.
+    pub fn get<'a>(&'a self, _: Call<'a>) -> Result<&'a T, HandlerError> {
+        Ok(&self.0)
+    }
+}
+
+macro_rules! given_by_the_bus {
+    ($($given:ident: $ty:ty, $wants:expr, |$call:ident| $get:expr;)+) => {
+        $(
+            #[doc = concat!("Stands for an argument `&", stringify!($ty), "`.")]
+            pub struct $given(());
+
+            impl Probe<$ty> {
+                /// Binds the argument to what the bus gives.
+                pub fn bind(self, binder: &mut Binder<'_>, _: &'static str) -> Option<$given> {
+                    binder.wants = binder.wants.max($wants);
+                    Some($given(()))
+                }
+            }
+
+            impl $given {
+                /// What the bus gives, for one call.
+                pub fn get<'a>(&'a self, $call: Call<'a>) -> Result<&'a $ty, HandlerError> {
+                    $get
+                }
+            }
+        )+
+    };
+}
+
+given_by_the_bus! {
+    GivenBus: Bus, Wants::Event, |call| Ok(call.bus);
+    GivenRecord: Record, Wants::Record, |call| call.record();
+    GivenMetadata: Metadata, Wants::Record, |call| call.record().map(Record::metadata);
+    GivenDelivery: Delivery, Wants::Delivery, |call| {
+        call.delivery.ok_or_else(|| HandlerError::new(&"the handler was called without a delivery"))
+    };
+}

@@ -1,0 +1,259 @@
+//! The in-process log: the default history, and what streams and replays read.
+
+mod query;
+mod reader;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+pub(crate) use query::parse_pattern;
+pub use query::{History, HistoryQuery, TypedHistory};
+pub(crate) use reader::{Read, Reader};
+
+use crate::id::EventId;
+use crate::record::Record;
+use crate::time::Timestamp;
+use reader::ReaderState;
+
+/// How much the log keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Records the history shows.
+    pub(crate) records: usize,
+    /// Bytes of payloads and metadata.
+    pub(crate) bytes: usize,
+    /// Records that are kept, beyond the history's, while somebody reads along.
+    pub(crate) for_readers: usize,
+}
+
+/// A bounded log of records in the order in which they were appended.
+///
+/// Everything is behind one lock, under which a record also gets its timestamp: so timestamps never
+/// decrease in the log's order.
+pub(crate) struct Log {
+    state: Mutex<State>,
+    /// Whether an append has any effect; read by emits that could do without a record.
+    keeps: AtomicBool,
+}
+
+struct State {
+    bounds: Bounds,
+    entries: VecDeque<Entry>,
+    /// The place of the first entry; places count all appends, from 0.
+    first: u64,
+    bytes: usize,
+    /// The places of each name's entries, ascending.
+    by_name: HashMap<Box<str>, VecDeque<u64>>,
+    /// The places of entries whose id was given, so that a retry is recognised.
+    by_id: HashMap<EventId, u64>,
+    /// Whether timestamps have never decreased; events from other instances may break that.
+    ordered: bool,
+    readers: HashMap<u64, ReaderState>,
+    next_reader: u64,
+    closed: bool,
+}
+
+struct Entry {
+    record: Record,
+    timestamp: Timestamp,
+    weight: usize,
+    given_id: Option<EventId>,
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// The record has this place now (and may already be gone, where nothing is kept).
+    At(u64),
+    /// A record with the same id is in the log; this one was not added.
+    Duplicate,
+}
+
+impl Log {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            keeps: AtomicBool::new(bounds.records > 0),
+            state: Mutex::new(State {
+                bounds,
+                entries: VecDeque::new(),
+                first: 0,
+                bytes: 0,
+                by_name: HashMap::new(),
+                by_id: HashMap::new(),
+                ordered: true,
+                readers: HashMap::new(),
+                next_reader: 0,
+                closed: false,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of a user runs under the lock except a waker's clone; the state stays whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an append has any effect.
+    pub(crate) fn keeps(&self) -> bool {
+        self.keeps.load(Ordering::Relaxed)
+    }
+
+    /// Appends records, in order and without others between them.
+    pub(crate) fn append(&self, records: &[Record], mut each: impl FnMut(Appended)) {
+        let mut wakers = Vec::new();
+        let mut state = self.lock();
+        for record in records {
+            each(state.append(record, &mut wakers));
+        }
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Appends one record.
+    pub(crate) fn append_one(&self, record: &Record) -> Appended {
+        let mut appended = Appended::Duplicate;
+        self.append(std::slice::from_ref(record), |place| appended = place);
+        appended
+    }
+
+    /// The newest records the query asks for, oldest first.
+    pub(crate) fn query(&self, query: &HistoryQuery) -> Vec<Record> {
+        self.lock().query(query)
+    }
+
+    /// Wakes all readers; they end when they have read what is there.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let wakers: Vec<_> = state
+            .readers
+            .values_mut()
+            .filter_map(|reader| reader.waker.take())
+            .collect();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn update_keeps(&self, state: &State) {
+        let keeps = state.bounds.records > 0 || !state.readers.is_empty();
+        self.keeps.store(keeps, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    /// The place the next record gets.
+    fn end(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    fn append(&mut self, record: &Record, wakers: &mut Vec<Waker>) -> Appended {
+        let given_id = record.known_id();
+        if given_id.is_some_and(|id| self.by_id.contains_key(&id)) {
+            return Appended::Duplicate;
+        }
+        let timestamp = record.timestamp();
+        self.ordered &= self.entries.back().is_none_or(|last| last.timestamp <= timestamp);
+        let place = self.end();
+        if let Some(id) = given_id {
+            self.by_id.insert(id, place);
+        }
+        match self.by_name.get_mut(record.name()) {
+            Some(places) => places.push_back(place),
+            None => drop(self.by_name.insert(record.name().into(), VecDeque::from([place]))),
+        }
+        let weight = record.weight();
+        self.bytes += weight;
+        self.entries.push_back(Entry {
+            record: record.clone(),
+            timestamp,
+            weight,
+            given_id,
+        });
+        for reader in self.readers.values_mut() {
+            if reader.waker.is_some() && reader.takes(record.name()) {
+                wakers.extend(reader.waker.take());
+            }
+        }
+        self.evict();
+        Appended::At(place)
+    }
+
+    fn evict(&mut self) {
+        let kept = match self.readers.is_empty() {
+            true => self.bounds.records,
+            false => self.bounds.records.max(self.bounds.for_readers),
+        };
+        while self.entries.len() > kept || self.bytes > self.bounds.bytes {
+            let Some(entry) = self.entries.pop_front() else {
+                return;
+            };
+            let place = self.first;
+            self.first += 1;
+            self.bytes -= entry.weight;
+            let name = entry.record.name();
+            if let Some(places) = self.by_name.get_mut(name) {
+                places.pop_front();
+                if places.is_empty() {
+                    self.by_name.remove(name);
+                }
+            }
+            if let Some(id) = entry.given_id {
+                self.by_id.remove(&id);
+            }
+            for reader in self.readers.values_mut() {
+                reader.evicted(place, name);
+            }
+        }
+    }
+
+    fn query(&self, query: &HistoryQuery) -> Vec<Record> {
+        let shown = self.end().saturating_sub(self.bounds.records as u64);
+        // Behind this place nothing can be early enough; only an ordered log can tell.
+        let end = match query.until() {
+            Some(until) if self.ordered => {
+                self.first + self.entries.partition_point(|entry| entry.timestamp <= until) as u64
+            }
+            _ => self.end(),
+        };
+        // Merges the matching names' places from the newest to the oldest.
+        let matching = self
+            .by_name
+            .iter()
+            .filter(|(name, _)| query.takes(name))
+            .map(|(_, places)| places);
+        let mut newest: BinaryHeap<(u64, usize, &VecDeque<u64>)> = matching
+            .filter_map(|places| {
+                let last = places.partition_point(|place| *place < end).checked_sub(1)?;
+                Some((places[last], last, places))
+            })
+            .collect();
+        let mut found = Vec::new();
+        while found.len() < query.limit() {
+            let Some((place, at, places)) = newest.pop() else {
+                break;
+            };
+            if place < shown {
+                break;
+            }
+            if let Some(at) = at.checked_sub(1) {
+                newest.push((places[at], at, places));
+            }
+            let entry = &self.entries[(place - self.first) as usize];
+            if query.since().is_some_and(|since| entry.timestamp < since) {
+                if self.ordered {
+                    break;
+                }
+            } else if query.until().is_none_or(|until| entry.timestamp <= until) {
+                found.push((Reverse(place), &entry.record));
+            }
+        }
+        found
+            .into_iter()
+            .rev()
+            .map(|(_, record)| record.clone())
+            .collect()
+    }
+}

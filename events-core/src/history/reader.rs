@@ -1,0 +1,122 @@
+//! Cursors on the log: what streams and replays are made of.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::Log;
+use crate::pattern::Pattern;
+use crate::record::Record;
+
+pub(super) struct ReaderState {
+    pattern: Box<str>,
+    /// Set where only one type of event is read.
+    name: Option<&'static str>,
+    /// The place of the next record to look at.
+    cursor: u64,
+    /// Matching records that were dropped before they were read.
+    lost: u64,
+    pub(super) waker: Option<Waker>,
+}
+
+impl ReaderState {
+    pub(super) fn takes(&self, name: &str) -> bool {
+        self.name.is_none_or(|only| only == name)
+            && Pattern::new(&self.pattern).is_ok_and(|pattern| pattern.matches(name))
+    }
+
+    /// Counts a record that left the log before it was read.
+    pub(super) fn evicted(&mut self, place: u64, name: &str) {
+        if self.cursor <= place {
+            self.cursor = place + 1;
+            self.lost += u64::from(self.takes(name));
+        }
+    }
+}
+
+/// A cursor on the log for the records of one pattern. While it exists, the log keeps at least the
+/// bound for readers.
+pub(crate) struct Reader {
+    log: Arc<Log>,
+    key: u64,
+}
+
+/// What a reader finds next.
+pub(crate) enum Read {
+    Record(Record, u64),
+    /// So many matching records are gone.
+    Lost(u64),
+}
+
+impl Reader {
+    /// A reader of what is appended from now on.
+    pub(crate) fn new(log: Arc<Log>, pattern: Pattern<'_>) -> Self {
+        let mut state = log.lock();
+        let key = state.next_reader;
+        state.next_reader += 1;
+        let reader = ReaderState {
+            pattern: pattern.as_str().into(),
+            name: None,
+            cursor: state.end(),
+            lost: 0,
+            waker: None,
+        };
+        state.readers.insert(key, reader);
+        log.update_keeps(&state);
+        drop(state);
+        Self { log, key }
+    }
+
+    /// Reads only events of this name from now on.
+    pub(crate) fn narrow(&self, name: &'static str) {
+        if let Some(reader) = self.log.lock().readers.get_mut(&self.key) {
+            reader.name = Some(name);
+        }
+    }
+
+    /// The place of the first record this reader has not looked at.
+    pub(crate) fn cursor(&self) -> u64 {
+        self.log
+            .lock()
+            .readers
+            .get(&self.key)
+            .map_or(0, |reader| reader.cursor)
+    }
+
+    /// The next matching record in the log's order; `None` when the log is closed and read.
+    ///
+    /// # Complexity
+    ///
+    /// Looks once at each record that was appended since.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Read>> {
+        let mut state = self.log.lock();
+        let state = &mut *state;
+        let Some(reader) = state.readers.get_mut(&self.key) else {
+            return Poll::Ready(None);
+        };
+        if reader.lost > 0 {
+            return Poll::Ready(Some(Read::Lost(std::mem::take(&mut reader.lost))));
+        }
+        let skip = reader.cursor.saturating_sub(state.first) as usize;
+        for entry in state.entries.iter().skip(skip) {
+            let place = reader.cursor;
+            reader.cursor += 1;
+            if reader.takes(entry.record.name()) {
+                return Poll::Ready(Some(Read::Record(entry.record.clone(), place)));
+            }
+        }
+        if state.closed {
+            return Poll::Ready(None);
+        }
+        reader.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.log.lock();
+        state.readers.remove(&self.key);
+        state.evict();
+        self.log.update_keeps(&state);
+    }
+}

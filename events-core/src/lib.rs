@@ -1,0 +1,41 @@
+//! The runtime of typed-events: names, patterns, schemas, records, the bus, and the adapter trait.
+//!
+//! Write programs against the `typed-events` crate, which adds the macros. Depend on this crate to
+//! write an adapter: it changes least.
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+mod adapter;
+mod bus;
+mod check;
+mod error;
+mod event;
+mod handler;
+mod history;
+mod id;
+mod metadata;
+mod pattern;
+mod record;
+mod schema;
+mod text;
+mod time;
+
+pub use adapter::{Adapter, AdapterError, BoxFuture, Inbox};
+pub use bus::{
+    Bus, BusBuilder, Context, Emit, Emitted, EventStream, Failure, HandlerInfo, Lagged, Stats, Subscription,
+    SubscriptionGuard, TypedStream,
+};
+pub use error::{Error, ErrorKind};
+pub use event::Event;
+pub use futures_util::{Stream, StreamExt};
+pub use handler::{
+    Argument, Delivery, EventHandler, Handler, HandlerReturn, IntoHandler, ReturnError, SharedState,
+};
+pub use history::{History, HistoryQuery, TypedHistory};
+pub use id::{EventId, InstanceId, ParseIdError};
+pub use metadata::Metadata;
+pub use pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name};
+pub use record::Record;
+pub use schema::{FieldSchema, Schema, StructSchema, TypeSchema};
+pub use time::{ParseTimestampError, Timestamp};

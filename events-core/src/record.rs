@@ -1,0 +1,291 @@
+//! One emitted event: what handlers on wildcards, histories, streams and adapters see.
+
+mod cloudevent;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::error::{Error, ErrorKind};
+use crate::event::{DecodeError, Event, EventDecl, Payload};
+use crate::id::{EventId, InstanceId};
+use crate::metadata::Metadata;
+use crate::text::escaped;
+use crate::time::{self, Timestamp};
+
+/// One emitted event with everything known about it.
+///
+/// A clone shares the event: it costs one counter. The id and the JSON are made when first asked
+/// for, once. Displays as one line, whatever the payload holds.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+/// use typed_events::{Bus, event};
+///
+/// #[event("record_doc.created")]
+/// pub struct Created { pub id: u64 }
+///
+/// let bus = Bus::new().await?;
+/// bus.emit(Created { id: 7 }).await?;
+/// let record = &bus.history("*").await?[0];
+/// assert_eq!(record.name(), "record_doc.created");
+/// assert_eq!(record.get::<Created>().map(|event| event.id), Some(7));
+/// assert_eq!(record.json()?, r#"{"id":7}"#);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Record {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: Name,
+    version: u32,
+    origin: InstanceId,
+    metadata: Metadata,
+    body: Body,
+    weight: usize,
+    id: OnceLock<EventId>,
+    timestamp: OnceLock<Timestamp>,
+    json: OnceLock<Result<Box<str>, Box<str>>>,
+}
+
+enum Body {
+    Event {
+        event: Payload,
+        decl: &'static EventDecl,
+    },
+    /// JSON that came from outside, verbatim, and the event it was decoded to, once asked for.
+    Json {
+        json: Box<str>,
+        event: OnceLock<Result<Payload, DecodeError>>,
+    },
+}
+
+/// An event name: the constant of a type, or text that came from outside.
+#[derive(Clone)]
+pub(crate) enum Name {
+    Declared(&'static str),
+    Foreign(Arc<str>),
+}
+
+impl Name {
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Declared(name) => name,
+            Self::Foreign(name) => name,
+        }
+    }
+}
+
+/// Where a new record comes from, besides its payload.
+pub(crate) struct Envelope {
+    pub(crate) origin: InstanceId,
+    pub(crate) metadata: Metadata,
+    pub(crate) id: Option<EventId>,
+    pub(crate) timestamp: Option<Timestamp>,
+}
+
+impl Record {
+    pub(crate) fn of_event(decl: &'static EventDecl, event: Payload, envelope: Envelope) -> Self {
+        let body = Body::Event { event, decl };
+        Self::assemble(Name::Declared(decl.name), decl.version, body, envelope)
+    }
+
+    /// A record of JSON that is known to be JSON.
+    pub(crate) fn of_json(name: Arc<str>, version: u32, json: Box<str>, envelope: Envelope) -> Self {
+        let body = Body::Json {
+            json,
+            event: OnceLock::new(),
+        };
+        Self::assemble(Name::Foreign(name), version, body, envelope)
+    }
+
+    fn assemble(name: Name, version: u32, body: Body, envelope: Envelope) -> Self {
+        let payload = match &body {
+            Body::Event { event, decl } => decl.heap_size(event.as_ref()),
+            Body::Json { json, .. } => json.len(),
+        };
+        let inner = Inner {
+            weight: payload + envelope.metadata.weight(),
+            name,
+            version,
+            origin: envelope.origin,
+            metadata: envelope.metadata,
+            body,
+            id: envelope.id.map_or_else(OnceLock::new, OnceLock::from),
+            timestamp: envelope.timestamp.map_or_else(OnceLock::new, OnceLock::from),
+            json: OnceLock::new(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The id: a UUIDv7, made from the timestamp when first asked for unless it was given.
+    pub fn id(&self) -> EventId {
+        *self.inner.id.get_or_init(|| EventId::at(self.timestamp()))
+    }
+
+    /// The id, if it was given or asked for before: two records whose ids differ here may still be
+    /// one that nobody asked, so use it only to look for a given id.
+    pub(crate) fn known_id(&self) -> Option<EventId> {
+        self.inner.id.get().copied()
+    }
+
+    /// The name the event was emitted under.
+    pub fn name(&self) -> &str {
+        self.inner.name.as_str()
+    }
+
+    pub(crate) fn shared_name(&self) -> &Name {
+        &self.inner.name
+    }
+
+    /// The version of the event's shape; 1 unless declared.
+    pub fn version(&self) -> u32 {
+        self.inner.version
+    }
+
+    /// When the event was stored, in microseconds.
+    ///
+    /// The clock is read when this is first called, and never runs backwards. An adapter that calls
+    /// it while it holds the place of the record in its order gets timestamps that never decrease
+    /// in that order, as the in-memory history does.
+    pub fn timestamp(&self) -> Timestamp {
+        *self.inner.timestamp.get_or_init(time::now)
+    }
+
+    /// Source, correlation, causation, trace context and further values.
+    pub fn metadata(&self) -> &Metadata {
+        &self.inner.metadata
+    }
+
+    /// The bus that emitted the event: [`Bus::instance`](crate::Bus::instance) of this one, or of
+    /// another one that shares the adapter.
+    pub fn origin(&self) -> InstanceId {
+        self.inner.origin
+    }
+
+    /// The event, if it is an `E`.
+    ///
+    /// `None` for an event of another name, and for one whose stored JSON does not fit `E`; then
+    /// [`decode`](Self::decode) says why. JSON from outside is decoded once, when first asked for.
+    pub fn get<E: Event>(&self) -> Option<&E> {
+        if self.name() != E::NAME {
+            return None;
+        }
+        let event: &dyn Any = self.payload(E::decl()).ok()?.as_ref();
+        event.downcast_ref()
+    }
+
+    /// The event as an `E`, shared with the record.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Payload`] for an event of another name or type, or with JSON that does not fit.
+    pub fn decode<E: Event>(&self) -> Result<Arc<E>, Error> {
+        if self.name() != E::NAME {
+            let message = format!("{}: the record is not a {}", self.name(), E::NAME);
+            return Err(Error::new(ErrorKind::Payload, message));
+        }
+        let payload = self
+            .payload(E::decl())
+            .map_err(|error| Error::new(ErrorKind::Payload, error.to_string()))?;
+        Arc::clone(payload).downcast().map_err(|_| {
+            let message = format!(
+                "{}: two types claim this name, and the record is of the other",
+                E::NAME
+            );
+            Error::new(ErrorKind::Payload, message)
+        })
+    }
+
+    /// The payload, decoded by `decl` where it came as JSON.
+    pub(crate) fn payload(&self, decl: &'static EventDecl) -> Result<&Payload, DecodeError> {
+        match &self.inner.body {
+            Body::Event { event, .. } => Ok(event),
+            Body::Json { json, event } => event
+                .get_or_init(|| decl.decode(json))
+                .as_ref()
+                .map_err(Clone::clone),
+        }
+    }
+
+    /// The declaration the record was made with; `None` for JSON from outside.
+    pub(crate) fn decl(&self) -> Option<&'static EventDecl> {
+        match &self.inner.body {
+            Body::Event { decl, .. } => Some(decl),
+            Body::Json { .. } => None,
+        }
+    }
+
+    /// The payload as far as it is decoded.
+    pub(crate) fn event(&self) -> Option<&(dyn Any + Send + Sync)> {
+        match &self.inner.body {
+            Body::Event { event, .. } => Some(event.as_ref()),
+            Body::Json { event, .. } => Some(event.get()?.as_ref().ok()?.as_ref()),
+        }
+    }
+
+    /// The payload as JSON: serialised once, or verbatim as it came from outside.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Serialize`] where the type's `Serialize` fails, for example for a map whose keys
+    /// are not strings.
+    pub fn json(&self) -> Result<&str, Error> {
+        let json = match &self.inner.body {
+            Body::Json { json, .. } => return Ok(json),
+            Body::Event { event, decl } => self
+                .inner
+                .json
+                .get_or_init(|| decl.encode(event.as_ref()).map(Into::into).map_err(Into::into)),
+        };
+        json.as_deref().map_err(|problem| {
+            let message = format!(
+                "{}: the event can't be written as JSON: {}",
+                self.name(),
+                escaped(problem)
+            );
+            Error::new(ErrorKind::Serialize, message)
+        })
+    }
+
+    /// About how many bytes the record keeps in memory: what the history's byte bound counts.
+    pub(crate) fn weight(&self) -> usize {
+        self.inner.weight
+    }
+}
+
+/// `2026-01-31T12:00:00.000000Z user.created {"id":1}`, on one line and without control characters.
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ", self.timestamp(), self.name())?;
+        match self.json() {
+            Ok(json) => f.write_str(&escaped(&json.replace(['\n', '\r'], " "))),
+            Err(error) => write!(f, "({error})"),
+        }
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Shown<'a>(&'a Body);
+        impl fmt::Debug for Shown<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self.0 {
+                    Body::Event { event, decl } => decl.debug(event.as_ref(), f),
+                    Body::Json { json, .. } => f.write_str(&escaped(json)),
+                }
+            }
+        }
+        f.debug_struct("Record")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .field("timestamp", &self.timestamp())
+            .field("metadata", self.metadata())
+            .field("event", &Shown(&self.inner.body))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,166 @@
+//! A record as CloudEvents 1.0 JSON, and back: what adapters store and send.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{Envelope, Record};
+use crate::error::{Error, ErrorKind};
+use crate::id::{EventId, InstanceId};
+use crate::metadata::Metadata;
+use crate::pattern::check_name;
+use crate::text::quoted;
+use crate::time::Timestamp;
+
+/// What `source` says where the metadata names none: the attribute is required.
+const NO_SOURCE: &str = "typed-events";
+
+/// The attributes of CloudEvents 1.0 (JSON format), its distributed tracing extension, and
+/// extensions of our own: names of lower-case letters, values of simple types.
+#[derive(Serialize, Deserialize)]
+struct CloudEvent<'a> {
+    specversion: String,
+    id: EventId,
+    source: String,
+    r#type: String,
+    time: Timestamp,
+    #[serde(default = "json_type")]
+    datacontenttype: String,
+    #[serde(default = "first_version")]
+    eventversion: u32,
+    origin: InstanceId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    correlationid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    causationid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tracestate: Option<String>,
+    /// The further metadata, as the text of a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metadata: Option<String>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+fn json_type() -> String {
+    "application/json".into()
+}
+
+fn first_version() -> u32 {
+    1
+}
+
+impl Record {
+    /// The record as CloudEvents 1.0 JSON on one line: what an adapter stores and sends.
+    ///
+    /// The payload is in `data`, the rest in attributes; [`from_cloudevent`](Self::from_cloudevent)
+    /// reads it back. See <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Serialize`] where the payload can't be written as JSON.
+    pub fn to_cloudevent(&self) -> Result<String, Error> {
+        let unwritable = |error: serde_json::Error| {
+            let message = format!("{}: the record can't be written as JSON", self.name());
+            Error::new(ErrorKind::Serialize, message).with_source(error)
+        };
+        let json = self.json()?;
+        // Line breaks between tokens are the only ones JSON can have; a stored line has none.
+        let data = match json.contains(['\n', '\r']) {
+            true => RawValue::from_string(json.replace(['\n', '\r'], " ")),
+            false => RawValue::from_string(json.to_owned()),
+        }
+        .map_err(unwritable)?;
+        let metadata = self.metadata();
+        let extra: BTreeMap<&str, &Value> = metadata.iter().collect();
+        let extra = match extra.is_empty() {
+            true => None,
+            false => Some(serde_json::to_string(&extra).map_err(unwritable)?),
+        };
+        let event = CloudEvent {
+            specversion: "1.0".into(),
+            id: self.id(),
+            source: metadata.source().unwrap_or(NO_SOURCE).to_owned(),
+            r#type: self.name().to_owned(),
+            time: self.timestamp(),
+            datacontenttype: json_type(),
+            eventversion: self.version(),
+            origin: self.origin(),
+            correlationid: metadata.correlation_id().map(str::to_owned),
+            causationid: metadata.causation_id().map(str::to_owned),
+            traceparent: metadata.traceparent().map(str::to_owned),
+            tracestate: metadata.tracestate().map(str::to_owned),
+            metadata: extra,
+            data: &data,
+        };
+        serde_json::to_string(&event).map_err(unwritable)
+    }
+
+    /// Reads what [`to_cloudevent`](Self::to_cloudevent) wrote; attributes it does not know are
+    /// ignored. The payload stays JSON, verbatim, until somebody asks for the event.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Payload`] says where the text is not such a CloudEvent, without repeating it.
+    pub fn from_cloudevent(text: &str) -> Result<Self, Error> {
+        let refuse = |why: String| Error::new(ErrorKind::Payload, format!("not a stored record: {why}"));
+        let event: CloudEvent<'_> = serde_json::from_str(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            match error.classify() {
+                serde_json::error::Category::Data => refuse(format!(
+                    "an attribute is missing or of another type (line {line}, column {column})"
+                )),
+                _ => refuse(format!("not JSON (line {line}, column {column})")),
+            }
+        })?;
+        if event.specversion != "1.0" {
+            return Err(refuse(format!(
+                "CloudEvents version {}",
+                quoted(&event.specversion)
+            )));
+        }
+        check_name(&event.r#type).map_err(|error| {
+            refuse(format!(
+                "`{}` is not an event name: {error}",
+                quoted(&event.r#type)
+            ))
+        })?;
+        let mut metadata = Metadata::new();
+        if event.source != NO_SOURCE {
+            metadata = metadata.with_source(event.source);
+        }
+        if let Some(id) = event.correlationid {
+            metadata = metadata.with_correlation_id(id);
+        }
+        if let Some(id) = event.causationid {
+            metadata = metadata.with_causation_id(id);
+        }
+        if let Some(parent) = event.traceparent {
+            metadata = metadata.with_trace_context(parent, event.tracestate);
+        }
+        if let Some(extra) = event.metadata {
+            let extra: BTreeMap<String, Value> = serde_json::from_str(&extra)
+                .map_err(|_| refuse("the metadata is not the text of a JSON object".into()))?;
+            for (key, value) in extra {
+                metadata = metadata.with(key, value);
+            }
+        }
+        let envelope = Envelope {
+            origin: event.origin,
+            metadata,
+            id: Some(event.id),
+            timestamp: Some(event.time),
+        };
+        let json = event.data.get().into();
+        Ok(Self::of_json(
+            event.r#type.into(),
+            event.eventversion,
+            json,
+            envelope,
+        ))
+    }
+}

@@ -1,0 +1,191 @@
+//! Schemas of the standard library's types and of `serde_json::Value`.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::{FieldSchema, Schema, StructSchema, TypeSchema};
+use crate::{EventId, InstanceId, Timestamp};
+
+macro_rules! flat {
+    ($($shape:expr => $($ty:ty),+;)+) => {
+        $($(impl Schema for $ty {
+            const TYPE: &'static TypeSchema = &$shape;
+        })+)+
+    };
+}
+
+macro_rules! integers {
+    ($($ty:ty)+) => {
+        $(
+            flat!(TypeSchema::Integer(<$ty>::MIN as i128, <$ty>::MAX as u128) => $ty;);
+            impl Schema for NonZero<$ty> {
+                const TYPE: &'static TypeSchema = <$ty as Schema>::TYPE;
+            }
+        )+
+    };
+}
+
+/// serde writes both times as an object of two numbers.
+macro_rules! two_numbers {
+    ($seconds:literal, $nanos:literal) => {
+        TypeSchema::Struct(StructSchema {
+            fields: &[
+                FieldSchema {
+                    name: $seconds,
+                    required: true,
+                    shape: u64::TYPE,
+                },
+                FieldSchema {
+                    name: $nanos,
+                    required: true,
+                    shape: u32::TYPE,
+                },
+            ],
+            deny_unknown: true,
+        })
+    };
+}
+
+flat! {
+    TypeSchema::Null => ();
+    TypeSchema::Bool => bool;
+    TypeSchema::Float => f32, f64;
+    TypeSchema::Char => char;
+    TypeSchema::String => IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, EventId, InstanceId, Timestamp;
+    two_numbers!("secs", "nanos") => Duration;
+    two_numbers!("secs_since_epoch", "nanos_since_epoch") => SystemTime;
+}
+
+integers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
+
+macro_rules! texts {
+    ($($ty:ty: $self:ident => $size:expr;)+) => {
+        $(impl Schema for $ty {
+            const TYPE: &'static TypeSchema = &TypeSchema::String;
+            fn heap_size(&$self) -> usize {
+                $size
+            }
+        })+
+    };
+}
+
+texts! {
+    String: self => self.capacity();
+    Box<str>: self => self.len();
+    Arc<str>: self => self.len();
+    Cow<'static, str>: self => self.len();
+    PathBuf: self => self.capacity();
+}
+
+impl<T: Schema> Schema for Option<T> {
+    const TYPE: &'static TypeSchema = &TypeSchema::Option(T::TYPE);
+    const OPTIONAL: bool = true;
+    fn heap_size(&self) -> usize {
+        self.as_ref().map_or(0, T::heap_size)
+    }
+}
+
+macro_rules! pointers {
+    ($($pointer:ident)+) => {
+        $(impl<T: Schema> Schema for $pointer<T> {
+            const TYPE: &'static TypeSchema = T::TYPE;
+            const OPTIONAL: bool = T::OPTIONAL;
+            fn heap_size(&self) -> usize {
+                size_of::<T>() + T::heap_size(self)
+            }
+        })+
+    };
+}
+
+pointers!(Box Arc);
+
+macro_rules! sequences {
+    ($($sequence:ident<T $(, $hasher:ident)?>)+) => {
+        $(impl<T: Schema $(, $hasher)?> Schema for $sequence<T $(, $hasher)?> {
+            const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE);
+            fn heap_size(&self) -> usize {
+                self.len() * size_of::<T>() + self.iter().map(T::heap_size).sum::<usize>()
+            }
+        })+
+    };
+}
+
+sequences!(Vec<T> VecDeque<T> LinkedList<T> BinaryHeap<T> BTreeSet<T> HashSet<T, S>);
+
+impl<T: Schema> Schema for Box<[T]> {
+    const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE);
+    fn heap_size(&self) -> usize {
+        size_of_val::<[T]>(self) + self.iter().map(T::heap_size).sum::<usize>()
+    }
+}
+
+impl<T: Schema, const N: usize> Schema for [T; N] {
+    const TYPE: &'static TypeSchema = &TypeSchema::Tuple(&[T::TYPE; N]);
+    fn heap_size(&self) -> usize {
+        self.iter().map(T::heap_size).sum()
+    }
+}
+
+macro_rules! maps {
+    ($($map:ident<K, V $(, $hasher:ident)?>)+) => {
+        $(impl<K: Schema, V: Schema $(, $hasher)?> Schema for $map<K, V $(, $hasher)?> {
+            const TYPE: &'static TypeSchema = &TypeSchema::Map(V::TYPE);
+            fn heap_size(&self) -> usize {
+                let entries = self.iter().map(|(key, value)| key.heap_size() + value.heap_size());
+                self.len() * size_of::<(K, V)>() + entries.sum::<usize>()
+            }
+        })+
+    };
+}
+
+maps!(BTreeMap<K, V> HashMap<K, V, S>);
+
+macro_rules! tuples {
+    ($($($name:ident)+;)+) => {
+        $(impl<$($name: Schema),+> Schema for ($($name,)+) {
+            const TYPE: &'static TypeSchema = &TypeSchema::Tuple(&[$($name::TYPE),+]);
+            fn heap_size(&self) -> usize {
+                #[allow(non_snake_case, reason = "the type parameters name the elements")]
+                let ($($name,)+) = self;
+                0 $(+ $name.heap_size())+
+            }
+        })+
+    };
+}
+
+tuples! {
+    A;
+    A B;
+    A B C;
+    A B C D;
+    A B C D E;
+    A B C D E F;
+    A B C D E F G;
+    A B C D E F G H;
+}
+
+impl Schema for serde_json::Value {
+    const TYPE: &'static TypeSchema = &TypeSchema::Any;
+    fn heap_size(&self) -> usize {
+        use serde_json::Value::{Array, Object, String};
+        match self {
+            String(text) => text.len(),
+            Array(items) => items
+                .iter()
+                .map(|item| size_of::<Self>() + item.heap_size())
+                .sum(),
+            Object(map) => {
+                let entries = map.iter();
+                entries
+                    .map(|(key, value)| key.len() + size_of::<Self>() + value.heap_size())
+                    .sum()
+            }
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Messages that are written the same way in a constant and at run time.
+
+/// The longest piece of foreign text a message quotes, in bytes.
+pub(crate) const MAX_QUOTED: usize = 80;
+
+const CAPACITY: usize = 1024;
+
+/// A short message assembled in a `const fn`.
+///
+/// Holds at most 1024 bytes; what does not fit is left out.
+pub(crate) struct Text {
+    bytes: [u8; CAPACITY],
+    len: usize,
+}
+
+impl Text {
+    pub(crate) const fn new() -> Self {
+        Self {
+            bytes: [0; CAPACITY],
+            len: 0,
+        }
+    }
+
+    /// Adds text of our own, as it is.
+    pub(crate) const fn push(mut self, text: &str) -> Self {
+        let bytes = text.as_bytes();
+        if self.len + bytes.len() > CAPACITY {
+            return self;
+        }
+        let mut i = 0;
+        while i < bytes.len() {
+            self.bytes[self.len] = bytes[i];
+            self.len += 1;
+            i += 1;
+        }
+        self
+    }
+
+    /// Adds text from outside: control characters are escaped, the rest is cut after
+    /// [`MAX_QUOTED`] bytes.
+    pub(crate) const fn quote(mut self, text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let mut i = 0;
+        while i < bytes.len() {
+            let width = utf8_width(bytes[i]);
+            if i + width > MAX_QUOTED {
+                return self.push("...");
+            }
+            if is_control(bytes, i) {
+                self = self.push("\\x").push_hex(bytes[i + width - 1]);
+            } else if self.len + width <= CAPACITY {
+                let mut k = 0;
+                while k < width {
+                    self.bytes[self.len] = bytes[i + k];
+                    self.len += 1;
+                    k += 1;
+                }
+            }
+            i += width;
+        }
+        self
+    }
+
+    pub(crate) const fn number(self, n: usize) -> Self {
+        let mut digits = [0u8; 20];
+        let mut rest = n;
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        let mut text = self;
+        while at < digits.len() {
+            text = text.push_byte(digits[at]);
+            at += 1;
+        }
+        text
+    }
+
+    pub(crate) const fn as_str(&self) -> &str {
+        match core::str::from_utf8(self.bytes.split_at(self.len).0) {
+            Ok(text) => text,
+            Err(_) => "(the message is not UTF-8)",
+        }
+    }
+
+    const fn push_byte(mut self, byte: u8) -> Self {
+        if self.len < CAPACITY {
+            self.bytes[self.len] = byte;
+            self.len += 1;
+        }
+        self
+    }
+
+    const fn push_hex(self, byte: u8) -> Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        self.push_byte(HEX[(byte >> 4) as usize])
+            .push_byte(HEX[(byte & 15) as usize])
+    }
+}
+
+const fn utf8_width(first: u8) -> usize {
+    match first {
+        0xf0.. => 4,
+        0xe0.. => 3,
+        0xc0.. => 2,
+        _ => 1,
+    }
+}
+
+/// C0, DEL and C1 (which UTF-8 writes as `c2 80` to `c2 9f`): everything a terminal could obey.
+const fn is_control(bytes: &[u8], i: usize) -> bool {
+    match bytes[i] {
+        0..=0x1f | 0x7f => true,
+        0xc2 => bytes[i + 1] < 0xa0,
+        _ => false,
+    }
+}
+
+/// Text from outside, safe to print on one line: control characters are escaped.
+///
+/// Unlike [`Text::quote`] it does not cut.
+pub(crate) fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
+    if !text.chars().any(char::is_control) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() {
+            out.push_str(&format!("\\x{:02x}", c as u32));
+        } else {
+            out.push(c);
+        }
+    }
+    out.into()
+}
+
+/// Text from outside, escaped and cut to [`MAX_QUOTED`] bytes.
+pub(crate) fn quoted(text: &str) -> String {
+    Text::new().quote(text).as_str().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_escape_and_cut() {
+        assert_eq!(quoted("user.created"), "user.created");
+        assert_eq!(quoted("a\nb\x1b[31m"), "a\\x0ab\\x1b[31m");
+        assert_eq!(quoted("\u{9b}31m\u{7f}"), "\\x9b31m\\x7f");
+        assert_eq!(quoted("é漢"), "é漢");
+        let long = "漢".repeat(100);
+        assert_eq!(quoted(&long), format!("{}...", "漢".repeat(26)));
+        assert_eq!(escaped("a\r\u{85}b"), "a\\x0d\\x85b");
+        assert_eq!(Text::new().number(0).number(907).as_str(), "0907");
+    }
+}

@@ -1,0 +1,155 @@
+//! Timestamps, and the clock that never runs backwards.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+const MICROS: i64 = 1_000_000;
+
+/// A moment in microseconds since 1970-01-01 UTC; prints and parses as RFC 3339.
+///
+/// ```
+/// use typed_events::Timestamp;
+///
+/// let time: Timestamp = "2026-01-31T12:00:00.5Z".parse()?;
+/// assert_eq!(time.to_string(), "2026-01-31T12:00:00.500000Z");
+/// # Ok::<(), typed_events::ParseTimestampError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Timestamp(i64);
+
+static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
+
+/// The time now, never earlier than any time this process was told before.
+pub(crate) fn now() -> Timestamp {
+    #[allow(clippy::disallowed_methods, reason = "this is the clock")]
+    let now = Timestamp::from(SystemTime::now()).0;
+    Timestamp(LAST.fetch_max(now, Ordering::Relaxed).max(now))
+}
+
+impl Timestamp {
+    /// The time now, never earlier than any timestamp taken before in this process.
+    pub fn now() -> Self {
+        now()
+    }
+
+    /// The moment `micros` microseconds after (or before) 1970-01-01 UTC.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since 1970-01-01 UTC, negative before it.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Seconds and nanoseconds since 1970; times before it count as 1970.
+    pub(crate) fn unix(self) -> (u64, u32) {
+        let micros = self.0.max(0);
+        ((micros / MICROS) as u64, (micros % MICROS) as u32 * 1000)
+    }
+}
+
+/// Times beyond the range of a [`Timestamp`] (292,000 years around 1970) become its ends.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => micros(after),
+            Err(before) => -micros(before.duration()),
+        })
+    }
+}
+
+/// Times the platform cannot represent become 1970-01-01 UTC.
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        let distance = Duration::from_micros(time.0.unsigned_abs());
+        let time = match time.0 {
+            0.. => UNIX_EPOCH.checked_add(distance),
+            _ => UNIX_EPOCH.checked_sub(distance),
+        };
+        time.unwrap_or(UNIX_EPOCH)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(time) => write!(f, "{time:.6}"),
+            Err(_) => write!(f, "{}us since 1970", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = ParseTimestampError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTimestampError> {
+        text.parse::<jiff::Timestamp>()
+            .map(|time| Self(time.as_microsecond()))
+            .map_err(|_| ParseTimestampError(()))
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = ParseTimestampError;
+
+    fn try_from(text: String) -> Result<Self, ParseTimestampError> {
+        text.parse()
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(time: Timestamp) -> String {
+        time.to_string()
+    }
+}
+
+/// The text is not a moment in RFC 3339 form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseTimestampError(());
+
+impl fmt::Display for ParseTimestampError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the text is not an RFC 3339 time")
+    }
+}
+
+impl std::error::Error for ParseTimestampError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trips_at_the_ends() {
+        for micros in [0, 1, -1, 1_700_000_000_123_456, -62_135_596_800_000_000] {
+            let time = Timestamp::from_micros(micros);
+            assert_eq!(Timestamp::from(SystemTime::from(time)), time);
+            assert_eq!(time.to_string().parse::<Timestamp>(), Ok(time));
+        }
+        assert_eq!(
+            Timestamp::from_micros(i64::MAX).to_string(),
+            "9223372036854775807us since 1970"
+        );
+        assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn never_runs_backwards() {
+        let far = Timestamp::from_micros(now().0 + 1_000);
+        LAST.fetch_max(far.0, Ordering::Relaxed);
+        assert!(now() >= far);
+    }
+}

@@ -1,0 +1,313 @@
+//! `#[event("...")]`: re-emits the item with derives; the hidden derive does the rest.
+//!
+//! An attribute sees fields that `#[cfg]` removes, a derive does not: so what depends on the fields
+//! is left to the derive.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, format_ident, quote};
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{Attribute, DeriveInput, Field, Fields, Ident, Item, LitStr, Meta, Path, Token};
+
+use crate::errors::{Errors, call_at};
+use crate::schema;
+
+/// The derives `#[event]` adds, and whether they are serde's.
+const DERIVES: [(&str, bool); 4] = [
+    ("Debug", false),
+    ("Clone", false),
+    ("Serialize", true),
+    ("Deserialize", true),
+];
+
+/// What stands in the parentheses of `#[event(...)]`.
+struct Arguments {
+    name: LitStr,
+    krate: Path,
+    without: Vec<Ident>,
+}
+
+impl Parse for Arguments {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if !input.peek(LitStr) {
+            let message = "an event needs a name first: `#[event(\"user.created\")]`";
+            return Err(if input.is_empty() {
+                syn::Error::new(Span::call_site(), message)
+            } else {
+                input.error(message)
+            });
+        }
+        let mut arguments = Self {
+            name: input.parse()?,
+            krate: syn::parse_quote!(::typed_events),
+            without: Vec::new(),
+        };
+        while !input.is_empty() {
+            input.parse::<Token![,]>()?;
+            if input.is_empty() {
+                break;
+            }
+            arguments.parse_option(input)?;
+        }
+        Ok(arguments)
+    }
+}
+
+impl Arguments {
+    fn parse_option(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+        if input.peek(Token![crate]) {
+            input.parse::<Token![crate]>()?;
+            input.parse::<Token![=]>()?;
+            self.krate = input.call(Path::parse_mod_style)?;
+            return Ok(());
+        }
+        if input.peek(LitStr) {
+            return Err(input.error("an event has one name"));
+        }
+        let option: Ident = input.parse()?;
+        if option != "without" {
+            let message =
+                format!("unknown option `{option}`: there are `crate = path` and `without(Debug, ...)`");
+            return Err(syn::Error::new(option.span(), message));
+        }
+        let list;
+        syn::parenthesized!(list in input);
+        for derive in list.parse_terminated(Ident::parse, Token![,])? {
+            if !DERIVES.iter().any(|(name, _)| derive == name) {
+                let message = format!(
+                    "`#[event]` does not add `{derive}`: it adds Debug, Clone, Serialize and Deserialize"
+                );
+                return Err(syn::Error::new(derive.span(), message));
+            }
+            self.without.push(derive);
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let parsed = match syn::parse2::<Item>(item.clone()) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let error = error.to_compile_error();
+            return quote!(#item #error);
+        }
+    };
+    let arguments = syn::parse2::<Arguments>(arguments)
+        .map_err(|error| errors.push(error))
+        .ok();
+    let mut input = match parsed {
+        Item::Struct(item) => DeriveInput::from(item),
+        Item::Enum(item) => DeriveInput::from(item),
+        other => {
+            errors.at(keyword(&other), "`#[event]` stands on a struct or an enum");
+            let errors = errors.into_tokens();
+            return quote!(#other #errors);
+        }
+    };
+    if !input.generics.params.is_empty() {
+        let message =
+            "an event can't be generic: it has one name and one schema, known when the program is compiled";
+        errors.on(&input.generics, message);
+    }
+    for field in fields_mut(&mut input) {
+        rename_options(field, &mut errors);
+    }
+    // With a mistake in the parentheses the item is still an event, so that this is the one error.
+    let arguments = match arguments {
+        Some(arguments) if errors.is_empty() => arguments,
+        other => return fallback(other, input, errors),
+    };
+    let derives = derives(&arguments, &input);
+    let (name, krate) = (&arguments.name, &arguments.krate);
+    quote! {
+        #derives
+        #[__typed_event(name = #name, crate = #krate)]
+        #input
+    }
+}
+
+/// The item with everything it would have, but under a name of no one, and the errors.
+fn fallback(arguments: Option<Arguments>, input: DeriveInput, errors: Errors) -> TokenStream {
+    let errors = errors.into_tokens();
+    if !input.generics.params.is_empty() {
+        return quote!(#input #errors);
+    }
+    let arguments = arguments.unwrap_or_else(|| Arguments {
+        name: LitStr::new("unnamed", Span::call_site()),
+        krate: syn::parse_quote!(::typed_events),
+        without: Vec::new(),
+    });
+    let derives = derives(&arguments, &input);
+    let (name, krate) = (&arguments.name, &arguments.krate);
+    quote! {
+        #derives
+        #[__typed_event(name = #name, crate = #krate)]
+        #input
+        #errors
+    }
+}
+
+/// The derives to add: those the type has not, and the hidden one.
+fn derives(arguments: &Arguments, input: &DeriveInput) -> TokenStream {
+    let krate = &arguments.krate;
+    let present = derived(&input.attrs);
+    let absent = DERIVES.iter().filter(|(name, _)| {
+        !present
+            .iter()
+            .chain(&arguments.without)
+            .any(|ident| ident == name)
+    });
+    let (mut paths, mut adds_serde) = (Vec::new(), false);
+    for (name, is_serde) in absent {
+        adds_serde |= is_serde;
+        paths.push(match *name {
+            "Debug" => quote!(::core::fmt::Debug),
+            "Clone" => quote!(::core::clone::Clone),
+            name => {
+                let name = format_ident!("{name}");
+                quote!(#krate::__private::serde::#name)
+            }
+        });
+    }
+    let names_serde = input
+        .attrs
+        .iter()
+        .any(|attribute| attribute.path().is_ident("serde") && schema::has_option(attribute, "crate"));
+    let serde = (adds_serde && !names_serde).then(|| {
+        let path = quote!(#krate::__private::serde).to_string().replace(' ', "");
+        quote!(#[serde(crate = #path)])
+    });
+    quote! {
+        #[derive(#(#paths,)* #krate::__private::__Event)]
+        #serde
+    }
+}
+
+/// What the type derives itself, by the last segment of each path.
+fn derived(attributes: &[Attribute]) -> Vec<Ident> {
+    let lists = attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("derive"));
+    let paths = lists.filter_map(|list| {
+        list.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated)
+            .ok()
+    });
+    paths
+        .flatten()
+        .filter_map(|path| path.segments.last().map(|last| last.ident.clone()))
+        .collect()
+}
+
+fn fields_mut(input: &mut DeriveInput) -> Vec<&mut Field> {
+    let all: Vec<&mut Fields> = match &mut input.data {
+        syn::Data::Struct(data) => vec![&mut data.fields],
+        syn::Data::Enum(data) => data
+            .variants
+            .iter_mut()
+            .map(|variant| &mut variant.fields)
+            .collect(),
+        syn::Data::Union(_) => Vec::new(),
+    };
+    all.into_iter().flat_map(Fields::iter_mut).collect()
+}
+
+/// `#[event(opaque)]` on a field would be taken for the attribute macro: the derive knows it under
+/// another name.
+fn rename_options(field: &mut Field, errors: &mut Errors) {
+    for attribute in &mut field.attrs {
+        if !attribute.path().is_ident("event") {
+            continue;
+        }
+        if let Err(error) = schema::check_field_options(attribute) {
+            errors.push(error);
+        }
+        let renamed = Path::from(Ident::new("__typed_event", attribute.path().span()));
+        match &mut attribute.meta {
+            Meta::Path(path) => *path = renamed,
+            Meta::List(list) => list.path = renamed,
+            Meta::NameValue(value) => value.path = renamed,
+        }
+    }
+}
+
+/// The word that says what kind of item it is.
+fn keyword(item: &Item) -> Span {
+    match item {
+        Item::Fn(item) => item.sig.fn_token.span(),
+        Item::Union(item) => item.union_token.span(),
+        Item::Trait(item) => item.trait_token.span(),
+        Item::Impl(item) => item.impl_token.span(),
+        Item::Mod(item) => item.mod_token.span(),
+        Item::Type(item) => item.type_token.span(),
+        other => other
+            .to_token_stream()
+            .into_iter()
+            .next()
+            .map_or_else(Span::call_site, |token| token.span()),
+    }
+}
+
+/// The hidden derive: the impl of `Event`, and the registration.
+pub(crate) fn derive(input: DeriveInput) -> TokenStream {
+    let Some((name, krate)) = hidden_arguments(&input) else {
+        return syn::Error::new(input.ident.span(), "use `#[event(\"...\")]`").to_compile_error();
+    };
+    let schema = schema::implement(&input, &krate, "__typed_event");
+    let ident = &input.ident;
+    let text = ident.to_string();
+    let private = quote!(#krate::__private);
+    let check = call_at(&name, quote!(#private::event_name), quote!(#name));
+    quote! {
+        #schema
+        const _: () = #check;
+        #[automatically_derived]
+        impl #private::Event for #ident {
+            const NAME: &'static str = #name;
+            const VERSION: u32 = 1;
+
+            fn decl() -> &'static #private::EventDecl {
+                static DECL: #private::EventDecl = #private::EventDecl::new::<#ident>(
+                    #private::Place::new(::core::concat!(::core::module_path!(), "::", #text), ::core::file!(), ::core::line!()),
+                );
+                &DECL
+            }
+        }
+        #[automatically_derived]
+        impl<'a> #private::Argument<'a> for #ident {
+            const EVENT: ::core::option::Option<fn() -> &'static #private::EventDecl> =
+                ::core::option::Option::Some(<#ident as #private::Event>::decl);
+            const NAME: ::core::option::Option<&'static str> =
+                ::core::option::Option::Some(<#ident as #private::Event>::NAME);
+            const WANTS: #private::Wants = #private::Wants::Event;
+
+            fn receive(call: #private::Call<'a>) -> ::core::result::Result<Self, #private::HandlerError> {
+                #private::receive_owned(call)
+            }
+        }
+        #private::inventory::submit! {
+            #private::LinkedEvent(<#ident as #private::Event>::decl)
+        }
+    }
+}
+
+/// What `#[event]` passed on to its derive.
+fn hidden_arguments(input: &DeriveInput) -> Option<(LitStr, Path)> {
+    let attribute = input
+        .attrs
+        .iter()
+        .find(|attribute| attribute.path().is_ident("__typed_event"))?;
+    let (mut name, mut krate) = (None, None);
+    attribute
+        .parse_nested_meta(|meta| {
+            match meta.path.is_ident("name") {
+                true => name = Some(meta.value()?.parse()?),
+                false => krate = Some(meta.value()?.call(Path::parse_mod_style)?),
+            }
+            Ok(())
+        })
+        .ok()?;
+    Some((name?, krate?))
+}

@@ -1,0 +1,106 @@
+//! The macros of typed-events; use them through the `typed-events` crate.
+//!
+//! Each goes parse -> validate -> expand. What they write is thin and names only
+//! `typed_events::__private`.
+
+mod errors;
+mod event;
+mod on;
+mod schema;
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Declares an event: a struct or enum that can be emitted under a name.
+///
+/// ```
+/// use typed_events::{Event, event};
+///
+/// #[event("user.created")]
+/// pub struct UserCreated {
+///     pub id: u64,
+///     pub email: String,
+/// }
+///
+/// assert_eq!(UserCreated::NAME, "user.created");
+/// ```
+///
+/// The name has 1 to 16 segments of `[A-Za-z0-9_-]+` joined by `.`, at most 255 bytes. The macro adds
+/// `Debug`, `Clone`, `Serialize` and `Deserialize` where the type does not derive them, without a
+/// dependency on serde; serde's attributes work as usual. It stands above the derives. Every field's
+/// type needs a schema: see [`Schema`](derive@Schema).
+///
+/// # Options
+///
+/// - `without(Debug)`: leaves out a derive, for an impl written by hand; also `Clone`, `Serialize`,
+///   `Deserialize`.
+/// - `crate = path`: where typed-events is, if not at `::typed_events`.
+/// - `#[event(opaque)]` on a field: its type needs no schema, and is not checked.
+#[proc_macro_attribute]
+pub fn event(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    event::attribute(arguments.into(), item.into()).into()
+}
+
+/// Makes a function a handler.
+///
+/// ```
+/// use typed_events::{Record, event, on};
+///
+/// # pub struct Mailer;
+/// # impl Mailer { async fn send(&self, _: &str) -> Result<(), String> { Ok(()) } }
+/// #[event("user.invited")]
+/// pub struct UserInvited { pub email: String }
+///
+/// #[on]
+/// async fn invite(user: &UserInvited, mailer: &Mailer) -> Result<(), String> {
+///     mailer.send(&user.email).await
+/// }
+///
+/// #[on("user.*", "*.failed")]
+/// fn audit(record: &Record) {
+///     println!("{record}");
+/// }
+/// ```
+///
+/// The first argument says what it takes: `&E`, `Arc<E>` or `E` of an event, or `&Record` for any
+/// event its patterns take. Every further `&T` is state given to the builder (`T` may be a
+/// `dyn Trait`), or `&Bus`, `&Metadata`, `&Record`, `&Delivery`. It returns `()` or `Result<(), E>`
+/// with an `E` that can be displayed.
+///
+/// Without a pattern the handler is on its event's name. A function with several patterns gets an
+/// event once, even where several of them take it.
+///
+/// The function stays callable. A hidden type of its name stands for it in
+/// [`BusBuilder::handler`](../typed_events/struct.BusBuilder.html#method.handler); so
+/// `mod audit; pub use audit::audit;` is an error (E0255): name the module otherwise.
+///
+/// A crate of handlers that nothing refers to is not linked: write `use my_handlers as _;`.
+#[proc_macro_attribute]
+pub fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    on::attribute(arguments.into(), item.into()).into()
+}
+
+/// Gives a type of an event's field a schema, from its fields and serde's attributes.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use typed_events::{Schema, event};
+///
+/// #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+/// pub struct Money { pub cents: i64, pub currency: String }
+///
+/// #[event("invoice.sent")]
+/// pub struct InvoiceSent { pub total: Money }
+/// ```
+///
+/// A field of a foreign type without a schema is marked `#[schema(opaque)]`.
+#[proc_macro_derive(Schema, attributes(schema, serde))]
+pub fn derive_schema(item: TokenStream) -> TokenStream {
+    schema::derive(parse_macro_input!(item as DeriveInput)).into()
+}
+
+#[doc(hidden)]
+#[proc_macro_derive(__Event, attributes(__typed_event, serde))]
+pub fn derive_event(item: TokenStream) -> TokenStream {
+    event::derive(parse_macro_input!(item as DeriveInput)).into()
+}

@@ -1,0 +1,151 @@
+//! Writes the handler.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{ItemFn, ReturnType};
+
+use super::parse::Arguments;
+use super::validate::{Handler, State, text_of};
+use crate::errors::{Errors, call_at, ends};
+
+/// The function, and a type that stands for it.
+pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn) -> TokenStream {
+    let krate = handler.krate;
+    let private = quote!(#krate::__private);
+    let (ident, event, patterns) = (&function.sig.ident, handler.event, handler.patterns);
+    let stand_in = stand_in(function);
+    let checks = checks(handler, function, &private);
+    let place = place(function, &private);
+    let bind = bind(handler, function, &private);
+    let first = quote!(#private::First::<'_, #event>);
+    let patterns = match patterns.is_empty() {
+        true => quote!(#private::own_name(#first::NAME)),
+        false => quote!(#(#patterns),*),
+    };
+    quote! {
+        #function
+        #stand_in
+        const _: () = {
+            #checks
+            #bind
+            #[automatically_derived]
+            impl #private::Handler for #ident {
+                const DECL: #private::HandlerDecl = #private::HandlerDecl::new(#place, &[#patterns], #first::EVENT, bind);
+            }
+            #private::inventory::submit! {
+                #private::LinkedHandler(<#ident as #private::Handler>::DECL)
+            }
+        };
+    }
+}
+
+/// The function and the type, so that other code finds both, and the errors.
+pub(crate) fn fallback(arguments: &Arguments, function: &ItemFn, errors: Errors) -> TokenStream {
+    let krate = &arguments.krate;
+    let private = quote!(#krate::__private);
+    let ident = &function.sig.ident;
+    let (stand_in, place) = (stand_in(function), place(function, &private));
+    let errors = errors.into_tokens();
+    quote! {
+        #[allow(dead_code, reason = "its handler has an error")]
+        #function
+        #stand_in
+        #[automatically_derived]
+        impl #private::Handler for #ident {
+            const DECL: #private::HandlerDecl =
+                #private::HandlerDecl::new(#place, &[], ::core::option::Option::None, |_| ::core::option::Option::None);
+        }
+        #errors
+    }
+}
+
+fn stand_in(function: &ItemFn) -> TokenStream {
+    let (vis, ident) = (&function.vis, &function.sig.ident);
+    let cfgs = function
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("cfg"));
+    quote! {
+        #(#cfgs)*
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, dead_code, clippy::empty_enums, reason = "it stands for the function")]
+        #vis enum #ident {}
+    }
+}
+
+fn place(function: &ItemFn, private: &TokenStream) -> TokenStream {
+    let name = function.sig.ident.to_string();
+    quote! {
+        #private::Place::new(::core::concat!(::core::module_path!(), "::", #name), ::core::file!(), ::core::line!())
+    }
+}
+
+/// Constants that fail to evaluate where a pattern is wrong, or does not agree with the argument.
+fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> TokenStream {
+    let (event, patterns) = (handler.event, handler.patterns);
+    let name = function.sig.ident.to_string();
+    let written = text_of(event);
+    let each = patterns.iter().map(|pattern| {
+        let check = call_at(pattern, quote!(#private::pattern), quote!(#pattern));
+        quote!(const _: () = #check;)
+    });
+    let arguments = quote!(#name, #written, #private::First::<'_, #event>::NAME, &[#(#patterns),*]);
+    let together = call_at(event, quote!(#private::handler), arguments);
+    quote! {
+        #(#each)*
+        const _: () = #together;
+    }
+}
+
+/// The function that binds the handler to its state.
+fn bind(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> TokenStream {
+    let event = handler.event;
+    let names: Vec<_> = (0..handler.states.len())
+        .map(|index| format_ident!("state{index}"))
+        .collect();
+    let binds = handler
+        .states
+        .iter()
+        .zip(&names)
+        .map(|(State { name, ty }, local)| {
+            let (first, _) = ends(ty);
+            quote_spanned!(first=> let #local = #private::Probe::<#ty>::NEW.bind(binder, #name);)
+        });
+    let indices = (0..names.len()).map(syn::Index::from);
+    let ident = &function.sig.ident;
+    let receive = quote_spanned!(event.span()=> #private::receive(call)?);
+    let call = quote!(#ident(#receive, #(states.#indices.get(call)?),*));
+    let settle = match &function.sig.output {
+        ReturnType::Default => quote!(#private::settle),
+        ReturnType::Type(_, ty) => quote_spanned!(ty.span()=> #private::settle),
+    };
+    let finish = match function.sig.asyncness {
+        None => quote!(binder.finish_sync(move |call| #settle(#call))),
+        Some(_) => {
+            let require_send = quote_spanned!(ident.span()=> #private::require_send);
+            quote! {
+                let states = ::std::sync::Arc::new(states);
+                binder.finish_async(move |delivery| {
+                    let states = ::std::sync::Arc::clone(&states);
+                    async move {
+                        let call = delivery.call();
+                        let future = #require_send(#call);
+                        #settle(future.await)
+                    }
+                })
+            }
+        }
+    };
+    quote! {
+        #[allow(unused_variables, clippy::unit_arg, clippy::let_unit_value, reason = "states may be none")]
+        fn bind(binder: &mut #private::Binder<'_>) -> ::core::option::Option<#private::Callback> {
+            #[allow(unused_imports, reason = "there may be no state")]
+            use #private::BindState as _;
+            binder.receives::<#event>();
+            #(#binds)*
+            let states = (#(#names?,)*);
+            ::core::option::Option::Some({ #finish })
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `#[on("...")]`: keeps the function, and adds a type that stands for it as a handler.
+
+mod expand;
+mod parse;
+mod validate;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::errors::Errors;
+
+pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let Some(function) = parse::function(item.clone(), &mut errors) else {
+        let errors = errors.into_tokens();
+        return quote!(#item #errors);
+    };
+    let arguments = parse::arguments(arguments, &mut errors);
+    match validate::handler(&arguments, &function, &mut errors) {
+        Some(handler) if errors.is_empty() => expand::handler(&handler, &function),
+        _ => expand::fallback(&arguments, &function, errors),
+    }
+}

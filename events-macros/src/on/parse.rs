@@ -1,0 +1,85 @@
+//! Reads what stands in the parentheses of `#[on(...)]`, and the function.
+
+use proc_macro2::{Span, TokenStream};
+use syn::parse::{ParseStream, Parser};
+use syn::{Ident, Item, ItemFn, LitStr, Path, Token};
+
+use crate::errors::Errors;
+
+/// What stands in the parentheses.
+pub(crate) struct Arguments {
+    pub(crate) patterns: Vec<LitStr>,
+    pub(crate) krate: Path,
+}
+
+pub(crate) fn arguments(tokens: TokenStream, errors: &mut Errors) -> Arguments {
+    let mut arguments = Arguments {
+        patterns: Vec::new(),
+        krate: syn::parse_quote!(::typed_events),
+    };
+    let parsed = (|input: ParseStream<'_>| {
+        while !input.is_empty() {
+            argument(input, &mut arguments, errors)?;
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(())
+    })
+    .parse2(tokens);
+    if let Err(error) = parsed {
+        errors.push(error);
+    }
+    arguments
+}
+
+fn argument(input: ParseStream<'_>, arguments: &mut Arguments, errors: &mut Errors) -> syn::Result<()> {
+    if input.peek(LitStr) {
+        let pattern: LitStr = input.parse()?;
+        if arguments
+            .patterns
+            .iter()
+            .any(|other| other.value() == pattern.value())
+        {
+            errors.on(
+                &pattern,
+                format_args!("the pattern `{}` is there already", pattern.value()),
+            );
+        }
+        arguments.patterns.push(pattern);
+        return Ok(());
+    }
+    if input.peek(Token![crate]) {
+        input.parse::<Token![crate]>()?;
+        input.parse::<Token![=]>()?;
+        arguments.krate = input.call(Path::parse_mod_style)?;
+        return Ok(());
+    }
+    if !input.peek(Ident) {
+        return Err(input.error("expected a pattern in quotes, such as `#[on(\"user.*\")]`"));
+    }
+    let option: Ident = input.parse()?;
+    errors.at(
+        option.span(),
+        format_args!("unknown option `{option}`: there are patterns in quotes, and `crate = path`"),
+    );
+    if input.parse::<Option<Token![=]>>()?.is_some() {
+        input.parse::<syn::Expr>()?;
+    }
+    Ok(())
+}
+
+pub(crate) fn function(item: TokenStream, errors: &mut Errors) -> Option<ItemFn> {
+    let item = syn::parse2::<Item>(item)
+        .map_err(|error| errors.push(error))
+        .ok()?;
+    match item {
+        Item::Fn(function) => Some(function),
+        other => {
+            let first = quote::ToTokens::to_token_stream(&other).into_iter().next();
+            let span = first.map_or_else(Span::call_site, |token| token.span());
+            errors.at(span, "`#[on]` stands on a function");
+            None
+        }
+    }
+}

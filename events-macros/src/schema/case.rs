@@ -1,0 +1,92 @@
+//! serde's `rename_all` rules.
+
+/// How names are spelt on the wire.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Case {
+    #[default]
+    AsWritten,
+    Lower,
+    Upper,
+    Pascal,
+    Camel,
+    Snake,
+    ScreamingSnake,
+    Kebab,
+    ScreamingKebab,
+}
+
+impl Case {
+    /// The rule of this name; names serde does not know are serde_derive's to report.
+    pub(crate) fn named(name: Option<String>) -> Self {
+        match name.as_deref() {
+            Some("lowercase") => Self::Lower,
+            Some("UPPERCASE") => Self::Upper,
+            Some("PascalCase") => Self::Pascal,
+            Some("camelCase") => Self::Camel,
+            Some("snake_case") => Self::Snake,
+            Some("SCREAMING_SNAKE_CASE") => Self::ScreamingSnake,
+            Some("kebab-case") => Self::Kebab,
+            Some("SCREAMING-KEBAB-CASE") => Self::ScreamingKebab,
+            _ => Self::AsWritten,
+        }
+    }
+
+    /// The wire name of a field, which is written in snake_case.
+    pub(crate) fn of_field(self, field: &str) -> String {
+        let pascal = || field.split('_').map(capitalised).collect::<String>();
+        match self {
+            Self::AsWritten | Self::Lower | Self::Snake => field.to_owned(),
+            Self::Upper | Self::ScreamingSnake => field.to_ascii_uppercase(),
+            Self::Pascal => pascal(),
+            Self::Camel => with_first_lower(&pascal()),
+            Self::Kebab => field.replace('_', "-"),
+            Self::ScreamingKebab => field.to_ascii_uppercase().replace('_', "-"),
+        }
+    }
+
+    /// The wire name of a variant, which is written in PascalCase.
+    pub(crate) fn of_variant(self, variant: &str) -> String {
+        match self {
+            Self::AsWritten | Self::Pascal => variant.to_owned(),
+            Self::Lower => variant.to_ascii_lowercase(),
+            Self::Upper => variant.to_ascii_uppercase(),
+            Self::Camel => with_first_lower(variant),
+            Self::Snake => split_words(variant),
+            Self::ScreamingSnake => split_words(variant).to_ascii_uppercase(),
+            Self::Kebab => split_words(variant).replace('_', "-"),
+            Self::ScreamingKebab => split_words(variant).to_ascii_uppercase().replace('_', "-"),
+        }
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters
+        .next()
+        .into_iter()
+        .flat_map(|first| first.to_uppercase())
+        .chain(letters)
+        .collect()
+}
+
+fn with_first_lower(name: &str) -> String {
+    let mut letters = name.chars();
+    letters
+        .next()
+        .into_iter()
+        .map(|first| first.to_ascii_lowercase())
+        .chain(letters)
+        .collect()
+}
+
+/// `OrderPaid` as `order_paid`.
+fn split_words(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    for (i, letter) in name.char_indices() {
+        if i > 0 && letter.is_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}

@@ -28,10 +28,20 @@ pub(crate) type LogPlace = Option<u64>;
 
 impl<'a> Call<'a> {
     pub(crate) fn event<E: Event>(self) -> Result<&'a E, HandlerError> {
-        self.event.and_then(|event| event.downcast_ref()).ok_or_else(|| {
+        let event = match (self.event, self.record) {
+            // JSON from a history is decoded by the first handler that wants the event.
+            (None, Some(record)) => record
+                .payload(E::decl())
+                .map(|event| event.as_ref())
+                .map_err(|error| HandlerError::new(&error))?,
+            (Some(event), _) => event,
+            (None, None) => return Err(HandlerError::new(&"the handler was called without an event")),
+        };
+        let event: &dyn Any = event;
+        event.downcast_ref().ok_or_else(|| {
+            let name = E::NAME;
             HandlerError::new(&format_args!(
-                "the event is not of the type this handler takes: two types claim `{}`",
-                E::NAME
+                "two types claim `{name}`, and the event is not of this handler's type"
             ))
         })
     }

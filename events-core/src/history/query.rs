@@ -189,6 +189,14 @@ pub struct TypedHistory<'a, E> {
     event: PhantomData<fn() -> E>,
 }
 
+impl<E: Event> TypedHistory<'_, E> {
+    /// Asks for at most `n` events: the newest.
+    pub fn limit(mut self, n: usize) -> Self {
+        self.history = self.history.limit(n);
+        self
+    }
+}
+
 impl<'a, E: Event> IntoFuture for TypedHistory<'a, E> {
     type Output = Result<Vec<Arc<E>>, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;

@@ -27,6 +27,7 @@ pub(crate) struct Misfit {
 pub(crate) fn explain(shape: &TypeSchema, value: &Value) -> Option<Misfit> {
     let problem = match (shape, value) {
         (TypeSchema::Any, _) | (TypeSchema::Option(_), Value::Null) => return None,
+        (TypeSchema::Named(shape), value) => return explain(shape(), value),
         (TypeSchema::Option(inner) | TypeSchema::Newtype(inner), value) => return explain(inner, value),
         (TypeSchema::Null, Value::Null)
         | (TypeSchema::Bool, Value::Bool(_))
@@ -164,6 +165,7 @@ fn expected(shape: &TypeSchema) -> Cow<'static, str> {
         TypeSchema::Float => "a number".into(),
         TypeSchema::Char => "a string of one character".into(),
         TypeSchema::String => "a string".into(),
+        TypeSchema::Named(shape) => expected(shape()),
         TypeSchema::Newtype(inner) => expected(inner),
         TypeSchema::Option(inner) => format!("{} or null", expected(inner)).into(),
         TypeSchema::Sequence(_) => "an array".into(),

@@ -63,6 +63,8 @@ pub enum TypeSchema {
     Char,
     /// A string.
     String,
+    /// What the function returns: a type with a declaration of its own, which may contain itself.
+    Named(fn() -> &'static TypeSchema),
     /// What the type looks like: a newtype, which adds nothing on the wire.
     Newtype(&'static TypeSchema),
     /// `null` or the type.

@@ -39,15 +39,11 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
         parameter.bounds.push(syn::parse_quote!(#private::Schema));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    // Behind a static, so that a type may contain itself; a static can't be generic.
-    let shape = match input.generics.params.is_empty() {
-        true => quote!({ static SHAPE: #private::TypeSchema = #shape; &SHAPE }),
-        false => quote!(&#shape),
-    };
     quote! {
         #[automatically_derived]
         impl #impl_generics #private::Schema for #ident #type_generics #where_clause {
-            const TYPE: &'static #private::TypeSchema = #shape;
+            // Behind a function, so that a type may contain itself.
+            const TYPE: &'static #private::TypeSchema = &#private::TypeSchema::Named(|| const { &#shape });
 
             fn heap_size(&self) -> usize {
                 #heap

@@ -1,0 +1,270 @@
+//! Buses that share an adapter.
+
+use std::sync::{Arc, Mutex};
+
+use typed_events::{
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, EventId, HistoryQuery, Inbox, Record, event, on,
+};
+
+use crate::{Seen, names};
+
+#[event("adapter.paid")]
+pub struct Paid {
+    pub id: u64,
+}
+
+/// A room that buses join: keeps all records, and passes each to all inboxes, the sender's too.
+#[derive(Clone, Default)]
+struct Room(Arc<Mutex<Shared>>);
+
+#[derive(Default)]
+struct Shared {
+    records: Vec<String>,
+    inboxes: Vec<Inbox>,
+    fail: Option<fn() -> AdapterError>,
+    panic: bool,
+    stopped: usize,
+    waits: bool,
+}
+
+impl Adapter for Room {
+    fn name(&self) -> String {
+        "room".into()
+    }
+
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
+    fn publish<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async move {
+            if self.0.lock().unwrap().waits {
+                tokio::task::yield_now().await;
+            }
+            let texts: Vec<_> = records
+                .iter()
+                .map(Record::to_cloudevent)
+                .collect::<Result<_, _>>()?;
+            let panics = std::mem::take(&mut self.0.lock().unwrap().panic);
+            assert!(!panics, "broken");
+            let inboxes = {
+                let mut shared = self.0.lock().unwrap();
+                if let Some(fail) = shared.fail {
+                    return Err(fail());
+                }
+                shared.records.extend(texts.clone());
+                shared.inboxes.clone()
+            };
+            for text in texts {
+                for inbox in &inboxes {
+                    // What one bus refuses is no failure of the sender.
+                    let _ = inbox.deliver(Record::from_cloudevent(&text)?).await;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn history<'a>(&'a self, query: &'a HistoryQuery) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+        Box::pin(async move {
+            let texts = self.0.lock().unwrap().records.clone();
+            let mut records = Vec::new();
+            for text in texts {
+                let record = Record::from_cloudevent(&text)?;
+                if query.accepts(&record) {
+                    records.push(record);
+                }
+            }
+            Ok(records.split_off(records.len().saturating_sub(query.limit())))
+        })
+    }
+
+    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.0.lock().unwrap().inboxes.push(inbox);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.0.lock().unwrap().stopped += 1;
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[on("adapter.*")]
+fn note(record: &Record, seen: &Seen) {
+    seen.push(format!(
+        "{} {}",
+        record.name(),
+        record.get::<Paid>().map_or(0, |paid| paid.id)
+    ));
+}
+
+async fn join(room: &Room) -> (Bus, Arc<Seen>) {
+    let seen = Arc::new(Seen::default());
+    let builder = Bus::builder()
+        .adapter(room.clone())
+        .handler::<note>()
+        .shared(Arc::clone(&seen));
+    (builder.quiet().build().await.unwrap(), seen)
+}
+
+#[tokio::test]
+async fn an_event_from_another_instance_runs_here_and_is_not_published_again() {
+    for waits in [false, true] {
+        let room = Room::default();
+        room.0.lock().unwrap().waits = waits;
+        let ((one, one_seen), (two, two_seen)) = (join(&room).await, join(&room).await);
+        one.emit(Paid { id: 7 }).await.unwrap();
+        assert_eq!(
+            one_seen.take(),
+            ["adapter.paid 7"],
+            "once, its own echo is dropped"
+        );
+        assert_eq!(two_seen.take(), ["adapter.paid 7"]);
+        assert_eq!((one.stats().echoes, two.stats().echoes), (1, 0));
+        assert_eq!(room.0.lock().unwrap().records.len(), 1);
+        let history = two.history("adapter.*").await.unwrap();
+        assert_eq!(names(&history), ["adapter.paid"]);
+        assert_eq!(history[0].origin(), one.instance());
+        assert_eq!(two.history("*").of::<Paid>().await.unwrap()[0].id, 7);
+    }
+}
+
+#[tokio::test]
+async fn a_record_delivered_twice_runs_once() {
+    let room = Room::default();
+    let ((one, _), (_two, two_seen)) = (join(&room).await, join(&room).await);
+    one.emit(Paid { id: 7 }).await.unwrap();
+    let (text, inbox) = {
+        let shared = room.0.lock().unwrap();
+        (shared.records[0].clone(), shared.inboxes[1].clone())
+    };
+    inbox
+        .deliver(Record::from_cloudevent(&text).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(two_seen.take().len(), 1);
+}
+
+#[tokio::test]
+async fn publish_failing_means_no_handler_ran() {
+    let room = Room::default();
+    let (bus, seen) = join(&room).await;
+    room.0.lock().unwrap().fail = Some(|| AdapterError::unavailable("no route\x1b"));
+    let error = bus.emit(Paid { id: 1 }).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Append, true));
+    assert_eq!(
+        error.to_string(),
+        "adapter.paid: room did not store the event, no handler ran: no route\\x1b"
+    );
+    let error = bus.emit_all([Paid { id: 1 }, Paid { id: 2 }]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Append);
+    assert_eq!(seen.take(), [""; 0]);
+    assert!(bus.history("*").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_an_error_of_its_own_kind_and_can_be_retried() {
+    let room = Room::default();
+    let (bus, seen) = join(&room).await;
+    for panics in [false, true] {
+        {
+            let mut shared = room.0.lock().unwrap();
+            shared.fail = Some(|| AdapterError::unknown("timed out"));
+            shared.panic = panics;
+        }
+        let id = EventId::new();
+        let error = bus.emit(Paid { id: 1 }).id(id).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.is_temporary()),
+            (ErrorKind::OutcomeUnknown, true)
+        );
+        assert_eq!(error.event_id(), Some(id));
+        assert_eq!(seen.take(), [""; 0]);
+        room.0.lock().unwrap().fail = None;
+        let emitted = bus
+            .emit(Paid { id: 1 })
+            .id(error.event_id().unwrap())
+            .await
+            .unwrap();
+        assert_eq!((emitted.id(), seen.take().len()), (Some(id), 1));
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_counted_and_told_to_the_adapter() {
+    let room = Room::default();
+    let ((one, _), (two, two_seen)) = (join(&room).await, join(&room).await);
+    one.emit(Paid { id: 7 }).await.unwrap();
+    two_seen.take();
+    let (text, inbox) = {
+        let shared = room.0.lock().unwrap();
+        (shared.records[0].clone(), shared.inboxes[1].clone())
+    };
+    let id = Record::from_cloudevent(&text).unwrap().id().to_string();
+    let text = text.replace(&id, "0193b3e2-7f5c-7cc2-98b4-5a3c8f0e1d2a");
+    let wrong = Record::from_cloudevent(&text.replace("{\"id\":7}", "{\"id\":\"7\"}")).unwrap();
+    let error = inbox.deliver(wrong).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("adapter.paid: .id: expected an integer"),
+        "{error}"
+    );
+    let unknown = Record::from_cloudevent(&text.replace("adapter.paid", "adapter.paaid")).unwrap();
+    let error = inbox.deliver(unknown).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`adapter.paaid` is not a declared event: did you mean `adapter.paid`?"
+    );
+    inbox.lost(3, "reconnected");
+    assert_eq!((two.stats().refused, two.stats().lost), (2, 3));
+    assert_eq!(two_seen.take(), [""; 0]);
+    drop(two);
+    let error = inbox
+        .deliver(Record::from_cloudevent(&text).unwrap())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stopped);
+}
+
+#[tokio::test]
+async fn a_late_handler_replays_from_the_adapter() {
+    let room = Room::default();
+    let (one, _) = join(&room).await;
+    for id in 0..3 {
+        one.emit(Paid { id }).await.unwrap();
+    }
+    let (two, _) = join(&room).await;
+    let seen = Arc::new(Seen::default());
+    let log = Arc::clone(&seen);
+    two.on_replay(2, move |paid: &Paid| log.push(paid.id.to_string()))
+        .await
+        .unwrap();
+    one.emit(Paid { id: 3 }).await.unwrap();
+    assert_eq!(seen.take(), ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn stop_stops_the_adapter_once() {
+    let room = Room::default();
+    let (bus, _) = join(&room).await;
+    bus.emit(Paid { id: 1 }).await.unwrap();
+    bus.stop().await.unwrap();
+    bus.stop().await.unwrap();
+    assert_eq!(room.0.lock().unwrap().stopped, 1);
+    assert_eq!(bus.history("*").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_emit_dropped_while_the_append_waits_is_still_delivered() {
+    let room = Room::default();
+    room.0.lock().unwrap().waits = true;
+    let (bus, seen) = join(&room).await;
+    {
+        let mut emit = std::pin::pin!(bus.emit(Paid { id: 5 }));
+        assert!(crate::replay::futures_poll(emit.as_mut()).await.is_none());
+    }
+    bus.stop().await.unwrap();
+    assert_eq!(seen.take(), ["adapter.paid 5"]);
+}

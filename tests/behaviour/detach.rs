@@ -1,0 +1,53 @@
+//! Emits that nobody waits for.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use typed_events::{Bus, ErrorKind, event};
+
+use crate::{Seen, bus};
+
+#[event("detach.fired")]
+pub struct Fired(pub u32);
+
+#[tokio::test]
+async fn handlers_are_called_before_detach_returns() {
+    let (bus, seen) = (bus().await, Arc::new(Seen::default()));
+    let log = Arc::clone(&seen);
+    bus.on(move |fired: &Fired| log.push(fired.0.to_string()));
+    bus.emit(Fired(1)).detach().unwrap();
+    assert_eq!(seen.take(), ["1"]);
+    assert_eq!(bus.history("*").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn detached_work_is_bounded_and_nested_emits_do_not_wait_on_the_bound() {
+    let bus = Bus::builder().max_detached(2).build().await.unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    let (open, handle) = (Arc::clone(&gate), bus.clone());
+    bus.on(move |fired: Arc<Fired>| {
+        let (open, bus) = (Arc::clone(&open), handle.clone());
+        async move {
+            open.acquire().await.unwrap().forget();
+            if fired.0 == 1 {
+                // Awaited, it takes no place among the detached.
+                open.add_permits(1);
+                bus.emit(Fired(2)).await?;
+            }
+            Ok::<_, typed_events::Error>(())
+        }
+    });
+    bus.emit(Fired(1)).detach().unwrap();
+    bus.emit(Fired(1)).detach().unwrap();
+    let error = bus.emit(Fired(1)).detach().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Overloaded);
+    assert!(error.is_temporary());
+    assert_eq!(
+        bus.history("*").await.unwrap().len(),
+        2,
+        "the third did not happen"
+    );
+    gate.add_permits(2);
+    bus.stop().await.unwrap();
+    assert_eq!(bus.history("*").await.unwrap().len(), 4);
+}

@@ -1,0 +1,117 @@
+//! A handler that fails never stops another.
+
+use std::sync::Arc;
+
+use tokio::task::yield_now;
+use typed_events::{Bus, Emitted, event};
+
+use crate::Seen;
+
+#[event("failures.order")]
+pub struct Order;
+
+/// Emits to a handler that misbehaves, with a good one before and one behind it.
+async fn emit_around<K>(bad: impl typed_events::EventHandler<K>) -> (Emitted, Vec<String>) {
+    let bus = Bus::builder().quiet().build().await.unwrap();
+    let seen = Arc::new(Seen::default());
+    let good = |name: &'static str| {
+        let seen = Arc::clone(&seen);
+        move |_: Arc<Order>| {
+            let seen = Arc::clone(&seen);
+            async move {
+                yield_now().await;
+                seen.push(name);
+            }
+        }
+    };
+    bus.on(good("before"));
+    bus.on(bad);
+    bus.on(good("behind"));
+    let emitted = bus.emit(Order).await.unwrap();
+    assert_eq!(emitted.handled(), 3);
+    assert_eq!(emitted.failures().len(), 1);
+    assert_eq!(bus.stats().failed, 1);
+    (emitted, seen.sorted())
+}
+
+fn check((emitted, seen): (Emitted, Vec<String>), message: &str, panicked: bool) {
+    let failure = &emitted.failures()[0];
+    assert_eq!((failure.message(), failure.panicked()), (message, panicked));
+    assert!(
+        failure
+            .handler()
+            .starts_with("closure at tests/behaviour/failures.rs:"),
+        "{failure}"
+    );
+    assert_eq!(failure.pattern(), "failures.order");
+    assert_eq!(seen, ["before", "behind"]);
+}
+
+#[tokio::test]
+async fn a_handler_that_errors() {
+    check(
+        emit_around(|_: &Order| Err::<(), _>("out of stock")).await,
+        "out of stock",
+        false,
+    );
+}
+
+#[tokio::test]
+async fn an_async_handler_that_errors() {
+    let bad = |_: &Order| async {
+        yield_now().await;
+        Err::<(), _>(std::io::Error::other("disk on fire"))
+    };
+    check(emit_around(bad).await, "disk on fire", false);
+}
+
+#[tokio::test]
+async fn a_handler_that_panics() {
+    check(
+        emit_around(|_: &Order| -> () { panic!("sync") }).await,
+        "sync",
+        true,
+    );
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_before_its_first_await() {
+    check(
+        emit_around(|_: &Order| async {
+            if true {
+                panic!("at {}", "once")
+            }
+        })
+        .await,
+        "at once",
+        true,
+    );
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_after_its_first_await() {
+    let bad = |_: &Order| async {
+        yield_now().await;
+        if true {
+            panic!("later")
+        }
+    };
+    check(emit_around(bad).await, "later", true);
+}
+
+#[tokio::test]
+async fn an_error_whose_display_panics_or_never_ends_is_contained() {
+    struct Bad(bool);
+    impl std::fmt::Display for Bad {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            match self.0 {
+                true => panic!("display"),
+                false => f.write_str(&"é".repeat(10_000)),
+            }
+        }
+    }
+    let (emitted, _) = emit_around(|_: &Order| Err::<(), _>(Bad(true))).await;
+    assert_eq!(emitted.failures()[0].message(), "(the error's Display failed)");
+    let (emitted, _) = emit_around(|_: &Order| Err::<(), _>(Bad(false))).await;
+    assert_eq!(emitted.failures()[0].message().len(), 4096 + "...".len());
+}

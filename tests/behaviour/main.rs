@@ -1,0 +1,55 @@
+//! What SPEC promises, through the public API, a module per subject.
+//!
+//! All event names of one test binary are linked together, so each module's names start with a word
+//! of its own.
+
+mod adapter;
+mod build;
+mod cancel;
+mod detach;
+mod emit;
+mod failures;
+mod handlers;
+mod history;
+mod intake;
+mod logs;
+mod metadata;
+mod nesting;
+mod patterns;
+mod replay;
+mod stop;
+mod stream;
+mod subscriptions;
+
+use std::sync::Mutex;
+
+use typed_events::{Bus, Record};
+
+/// A list that handlers write to.
+#[derive(Default)]
+pub struct Seen(Mutex<Vec<String>>);
+
+impl Seen {
+    fn push(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    fn sorted(&self) -> Vec<String> {
+        let mut seen = self.take();
+        seen.sort();
+        seen
+    }
+}
+
+/// A bus with default settings.
+async fn bus() -> Bus {
+    Bus::new().await.unwrap()
+}
+
+fn names(records: &[Record]) -> Vec<&str> {
+    records.iter().map(Record::name).collect()
+}

@@ -1,0 +1,239 @@
+//! Handlers that see the past first.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Semaphore;
+use typed_events::{Bus, ErrorKind, Record, event};
+
+use crate::{Seen, bus};
+
+#[event("replay.tick")]
+pub struct Tick {
+    pub task: u32,
+    pub n: u32,
+}
+
+fn tick(n: u32) -> Tick {
+    Tick { task: 0, n }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn replays_without_gap_or_double_while_4_tasks_emit() {
+    const EACH: u32 = 500;
+    for round in 0..20_u32 {
+        let bus = Bus::builder().history(10_000).build().await.unwrap();
+        let emitters: Vec<_> = (0..4)
+            .map(|task| {
+                let bus = bus.clone();
+                tokio::spawn(async move {
+                    for n in 0..EACH {
+                        bus.emit(Tick { task, n }).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..round {
+            tokio::task::yield_now().await;
+        }
+        let seen: Arc<Mutex<Vec<(u32, u32)>>> = Arc::default();
+        let (log, busy) = (Arc::clone(&seen), Arc::new(AtomicBool::new(false)));
+        let handler = move |tick: Arc<Tick>| {
+            let (log, busy) = (Arc::clone(&log), Arc::clone(&busy));
+            async move {
+                assert!(!busy.swap(true, Ordering::SeqCst), "one at a time");
+                if tick.n % 7 == 0 {
+                    tokio::task::yield_now().await;
+                }
+                log.lock().unwrap().push((tick.task, tick.n));
+                busy.store(false, Ordering::SeqCst);
+            }
+        };
+        bus.on_replay(usize::MAX, handler).await.unwrap();
+        for emitter in emitters {
+            emitter.await.unwrap();
+        }
+        // Emits that it was still catching up with went on without it; stop waits for all.
+        bus.stop().await.unwrap();
+        let seen = std::mem::take(&mut *seen.lock().unwrap());
+        let stored: Vec<_> = bus.history("*").of::<Tick>().limit_all().await;
+        assert_eq!(stored.len(), 4 * EACH as usize);
+        assert_eq!(seen, stored, "all, once, in the history's order");
+    }
+}
+
+/// All ticks of the history, in its order.
+trait LimitAll {
+    async fn limit_all(self) -> Vec<(u32, u32)>;
+}
+
+impl LimitAll for typed_events::TypedHistory<'_, Tick> {
+    async fn limit_all(self) -> Vec<(u32, u32)> {
+        self.limit(usize::MAX)
+            .await
+            .unwrap()
+            .iter()
+            .map(|tick| (tick.task, tick.n))
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn gives_the_last_n_and_then_emits_wait_for_it() {
+    let (bus, seen) = (bus().await, Arc::new(Seen::default()));
+    for n in 0..5 {
+        bus.emit(tick(n)).await.unwrap();
+    }
+    let log = Arc::clone(&seen);
+    let handler = move |tick: &Tick| {
+        log.push(tick.n.to_string());
+        if tick.n == 6 { Err("six") } else { Ok(()) }
+    };
+    let subscription = bus.on_replay(2, handler).await.unwrap();
+    assert_eq!(seen.take(), ["3", "4"]);
+    bus.emit(tick(5)).await.unwrap();
+    assert_eq!(seen.take(), ["5"]);
+    let emitted = bus.emit(tick(6)).await.unwrap();
+    assert_eq!(emitted.failures()[0].message(), "six");
+    assert!(subscription.unsubscribe());
+    bus.emit(tick(7)).await.unwrap();
+    assert_eq!(seen.take(), ["6"]);
+}
+
+#[tokio::test]
+async fn patterns_and_no_past_work_too() {
+    let (bus, seen) = (bus().await, Arc::new(Seen::default()));
+    bus.emit(tick(0)).await.unwrap();
+    let log = Arc::clone(&seen);
+    bus.on_pattern_replay("replay.*", 0, move |record: &Record| log.push(record.name()))
+        .await
+        .unwrap();
+    assert_eq!(seen.take(), [""; 0]);
+    bus.emit(tick(1)).await.unwrap();
+    assert_eq!(seen.take(), ["replay.tick"]);
+}
+
+#[tokio::test]
+async fn works_without_a_history() {
+    let bus = Bus::builder().history(0).build().await.unwrap();
+    let seen = Arc::new(Seen::default());
+    let log = Arc::clone(&seen);
+    bus.emit(tick(0)).await.unwrap();
+    bus.on_replay(10, move |tick: &Tick| log.push(tick.n.to_string()))
+        .await
+        .unwrap();
+    bus.emit(tick(1)).await.unwrap();
+    assert_eq!(seen.take(), ["1"]);
+}
+
+#[tokio::test]
+async fn emits_do_not_wait_for_one_that_is_catching_up() {
+    let (bus, seen, gate) = (
+        bus().await,
+        Arc::new(Seen::default()),
+        Arc::new(Semaphore::new(0)),
+    );
+    bus.emit(tick(0)).await.unwrap();
+    let (log, open) = (Arc::clone(&seen), Arc::clone(&gate));
+    let handler = move |tick: Arc<Tick>| {
+        let (log, open) = (Arc::clone(&log), Arc::clone(&open));
+        async move {
+            open.acquire().await.unwrap().forget();
+            log.push(tick.n.to_string());
+        }
+    };
+    let handle = bus.clone();
+    let replay = tokio::spawn(async move { handle.on_replay(10, handler).await.map(drop) });
+    // The handler is stuck with the past, and this resolves.
+    for n in 1..4 {
+        bus.emit(tick(n)).await.unwrap();
+    }
+    assert!(!replay.is_finished());
+    gate.add_permits(4);
+    replay.await.unwrap().unwrap();
+    assert_eq!(seen.take(), ["0", "1", "2", "3"]);
+    gate.add_permits(1);
+    bus.emit(tick(4)).await.unwrap();
+    assert_eq!(seen.take(), ["4"]);
+}
+
+#[tokio::test]
+async fn falling_off_the_history_is_an_error_it_is_told() {
+    let bus = Bus::builder()
+        .history(10)
+        .stream_buffer(10)
+        .quiet()
+        .build()
+        .await
+        .unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    let (reached, mut at_gate) = tokio::sync::mpsc::channel(1);
+    bus.emit(tick(0)).await.unwrap();
+    let open = Arc::clone(&gate);
+    let handler = move |_: Arc<Tick>| {
+        let (open, reached) = (Arc::clone(&open), reached.clone());
+        async move {
+            let _ = reached.try_send(());
+            open.acquire().await.unwrap().forget();
+        }
+    };
+    let handle = bus.clone();
+    let replay = tokio::spawn(async move { handle.on_replay(10, handler).await.map(drop) });
+    at_gate.recv().await.unwrap();
+    for n in 1..=25 {
+        bus.emit(tick(n)).await.unwrap();
+    }
+    gate.add_permits(100);
+    let error = replay.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Lagged);
+    assert!(
+        error.to_string().contains("lost 15 events of replay.tick"),
+        "{error}"
+    );
+    assert!(bus.handlers().is_empty(), "it is unsubscribed");
+}
+
+#[tokio::test]
+async fn an_emit_inside_the_handler_itself_does_not_deadlock() {
+    let (bus, runs) = (bus().await, Arc::new(AtomicUsize::new(0)));
+    let (handle, count) = (bus.clone(), Arc::clone(&runs));
+    let handler = move |tick: Arc<Tick>| {
+        let (bus, count) = (handle.clone(), Arc::clone(&count));
+        async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            if tick.n < 5 {
+                bus.emit(self::tick(tick.n + 1)).await.unwrap();
+            }
+        }
+    };
+    bus.on_replay(0, handler).await.unwrap();
+    bus.emit(tick(0)).await.unwrap();
+    bus.stop().await.unwrap();
+    assert_eq!(runs.load(Ordering::SeqCst), 6);
+}
+
+#[tokio::test]
+async fn dropped_before_it_has_caught_up_it_unsubscribes() {
+    let bus = bus().await;
+    bus.emit(tick(0)).await.unwrap();
+    {
+        let mut replay = std::pin::pin!(bus.on_replay(1, |_: &Tick| std::future::pending::<()>()));
+        assert!(futures_poll(replay.as_mut()).await.is_none());
+        assert_eq!(bus.handlers().len(), 1);
+    }
+    assert!(bus.handlers().is_empty());
+    bus.stop().await.unwrap();
+    let refused = bus.on_replay(1, |_: &Tick| ()).await.err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Stopped);
+}
+
+/// Polls a future once.
+pub(crate) async fn futures_poll<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(match future.as_mut().poll(cx) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}

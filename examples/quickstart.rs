@@ -39,27 +39,16 @@ fn audit(record: &Record) {
 #[tokio::main]
 async fn main() -> Result<(), typed_events::Error> {
     let bus = Bus::builder()
-        .state(Mailer {
-            from: "hello@example.com",
-        })
+        .state(Mailer { from: "hello@example.com" })
         .discover() // every `#[on]` in the program
         .build()
         .await?; // a missing state would be an error here, with its file and line
 
     println!("alice signs up");
-    bus.emit(UserCreated {
-        id: 1,
-        email: "alice@example.com".into(),
-    })
-    .await?;
+    bus.emit(UserCreated { id: 1, email: "alice@example.com".into() }).await?;
 
     println!("bob signs up with a bad address: his welcome fails, the audit still runs");
-    let emitted = bus
-        .emit(UserCreated {
-            id: 2,
-            email: "bob".into(),
-        })
-        .await?;
+    let emitted = bus.emit(UserCreated { id: 2, email: "bob".into() }).await?;
     for failure in emitted.failures() {
         println!("  failed:  {failure}");
     }

@@ -1,7 +1,7 @@
 //! Real webhooks of GitHub, through the code of `examples/github.rs`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -15,10 +15,7 @@ use example::{Board, DECLARED, Summary};
 
 /// Where the real payloads are; `None` where there are none, which CI does not accept.
 fn payloads() -> Option<PathBuf> {
-    let folder = PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../shared/data/github-webhooks"
-    ));
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/github-webhooks"));
     if folder.is_dir() {
         return Some(folder);
     }
@@ -28,7 +25,7 @@ fn payloads() -> Option<PathBuf> {
 }
 
 /// The event names of the payloads, one per file.
-fn names(folder: &PathBuf) -> Vec<String> {
+fn names(folder: &Path) -> Vec<String> {
     let name = |entry: std::io::Result<fs::DirEntry>| {
         let file = entry.unwrap().file_name().into_string().unwrap();
         let stem = file.strip_suffix(".json").unwrap();
@@ -101,10 +98,7 @@ async fn a_changed_field_is_named() {
         let error = bus.emit_json(name, payload.to_string()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Payload);
         let message = error.to_string();
-        assert!(
-            !message.contains("s3cret") && !message.contains("4711"),
-            "{message}"
-        );
+        assert!(!message.contains("s3cret") && !message.contains("4711"), "{message}");
         message
     };
 

@@ -66,28 +66,17 @@ pub struct AdapterError {
 impl AdapterError {
     /// It was not done, and trying again would not help: name what stands in the way.
     pub fn refused(message: impl fmt::Display) -> Self {
-        Self {
-            message: message.to_string(),
-            temporary: false,
-            unknown: false,
-        }
+        Self { message: message.to_string(), temporary: false, unknown: false }
     }
 
     /// It was not done, but may work later: the engine is away or busy.
     pub fn unavailable(message: impl fmt::Display) -> Self {
-        Self {
-            temporary: true,
-            ..Self::refused(message)
-        }
+        Self { temporary: true, ..Self::refused(message) }
     }
 
     /// It may or may not have been done: the answer never came.
     pub fn unknown(message: impl fmt::Display) -> Self {
-        Self {
-            temporary: true,
-            unknown: true,
-            ..Self::refused(message)
-        }
+        Self { temporary: true, unknown: true, ..Self::refused(message) }
     }
 
     pub(crate) fn is_temporary(&self) -> bool {

@@ -33,11 +33,7 @@ pub const fn pattern(pattern: &str) {
 pub const fn handler(handler: &str, argument: &str, event: Option<&str>, patterns: &[&str]) {
     let Some(event) = event else {
         if patterns.is_empty() {
-            let text = Text::new()
-                .push("handler `")
-                .push(handler)
-                .push("` takes `")
-                .quote(argument);
+            let text = Text::new().push("handler `").push(handler).push("` takes `").quote(argument);
             let text =
                 text.push("`, so it must say which events: `#[on(\"user.*\")]`, or `#[on(\"*\")]` for all");
             panic!("{}", text.as_str());
@@ -61,39 +57,18 @@ pub const fn handler(handler: &str, argument: &str, event: Option<&str>, pattern
 
 #[track_caller]
 const fn wildcard(handler: &str, argument: &str, event: &str, pattern: &Pattern<'_>) {
-    let text = Text::new()
-        .push("handler `")
-        .push(handler)
-        .push("` is on `")
-        .push(pattern.as_str());
-    let text = text
-        .push("`, which takes many events, but `")
-        .quote(argument)
-        .push("` is only `")
-        .push(event);
-    let text = text
-        .push("`: write `#[on(\"")
-        .push(event)
-        .push("\")]`, or take `&Record`, which is any event");
+    let text = Text::new().push("handler `").push(handler).push("` is on `").push(pattern.as_str());
+    let text = text.push("`, which takes many events, but `").quote(argument).push("` is only `").push(event);
+    let text =
+        text.push("`: write `#[on(\"").push(event).push("\")]`, or take `&Record`, which is any event");
     panic!("{}", text.as_str());
 }
 
 #[track_caller]
 const fn other_event(handler: &str, argument: &str, event: &str, pattern: &Pattern<'_>) {
-    let text = Text::new()
-        .push("handler `")
-        .push(handler)
-        .push("` is on `")
-        .push(pattern.as_str());
-    let text = text
-        .push("`, but `")
-        .quote(argument)
-        .push("` is the event `")
-        .push(event);
-    let text = text
-        .push("`: write `#[on(\"")
-        .push(event)
-        .push("\")]`, or take the event `")
-        .push(pattern.as_str());
+    let text = Text::new().push("handler `").push(handler).push("` is on `").push(pattern.as_str());
+    let text = text.push("`, but `").quote(argument).push("` is the event `").push(event);
+    let text =
+        text.push("`: write `#[on(\"").push(event).push("\")]`, or take the event `").push(pattern.as_str());
     panic!("{}", text.push("`").as_str());
 }

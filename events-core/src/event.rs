@@ -130,18 +130,14 @@ impl std::error::Error for DecodeError {}
 fn decode<E: Event>(json: &str) -> Result<Payload, DecodeError> {
     let mut input = serde_json::Deserializer::from_str(json);
     let outcome = match serde_path_to_error::deserialize::<_, E>(&mut input) {
-        Ok(event) => input
-            .end()
-            .map(|()| event)
-            .map_err(|error| (String::new(), error)),
+        Ok(event) => input.end().map(|()| event).map_err(|error| (String::new(), error)),
         Err(error) => Err((path_of(&error), error.into_inner())),
     };
     match outcome {
         Ok(event) => Ok(Arc::new(event)),
-        Err((path, error)) => Err(DecodeError {
-            event: E::NAME,
-            problem: problem(E::SCHEMA, json, &path, &error),
-        }),
+        Err((path, error)) => {
+            Err(DecodeError { event: E::NAME, problem: problem(E::SCHEMA, json, &path, &error) })
+        }
     }
 }
 
@@ -162,17 +158,9 @@ fn problem(shape: &TypeSchema, json: &str, path: &str, error: &serde_json::Error
             false => format!("{}: {}", misfit.path, misfit.problem),
         };
     }
-    let place = if path.is_empty() {
-        String::new()
-    } else {
-        format!("{path}: ")
-    };
+    let place = if path.is_empty() { String::new() } else { format!("{path}: ") };
     let twice = error.to_string().starts_with("duplicate field");
-    let why = if twice {
-        "a field is given twice"
-    } else {
-        "the value is not one the type accepts"
-    };
+    let why = if twice { "a field is given twice" } else { "the value is not one the type accepts" };
     format!("{place}{why} (line {}, column {})", error.line(), error.column())
 }
 
@@ -194,16 +182,9 @@ pub(crate) fn parse_json(json: &str) -> Result<serde_json::Value, String> {
     let path = path_of(&error);
     let error = error.into_inner();
     if error.to_string().starts_with("recursion limit") {
-        return Err(format!(
-            "{path}: {}",
-            at_position("nested deeper than 128", &error)
-        ));
+        return Err(format!("{path}: {}", at_position("nested deeper than 128", &error)));
     }
-    let what = if error.is_eof() {
-        "the JSON ends too early"
-    } else {
-        "not JSON"
-    };
+    let what = if error.is_eof() { "the JSON ends too early" } else { "not JSON" };
     Err(at_position(what, &error))
 }
 
@@ -240,14 +221,11 @@ pub(crate) struct Registry {
 }
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
-    let mut events: Vec<_> = inventory::iter::<LinkedEvent>
-        .into_iter()
-        .map(|LinkedEvent(decl)| decl())
-        .collect();
+    let mut events: Vec<_> =
+        inventory::iter::<LinkedEvent>.into_iter().map(|LinkedEvent(decl)| decl()).collect();
     events.sort_by_key(|decl| (decl.name, decl.place));
     for (index, decl) in events.iter().enumerate() {
-        decl.index
-            .store(u32::try_from(index).unwrap_or(NO_INDEX), Ordering::Relaxed);
+        decl.index.store(u32::try_from(index).unwrap_or(NO_INDEX), Ordering::Relaxed);
     }
     Registry { events }
 });

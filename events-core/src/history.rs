@@ -128,11 +128,7 @@ impl Log {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let wakers: Vec<_> = state
-            .readers
-            .values_mut()
-            .filter_map(|reader| reader.waker.take())
-            .collect();
+        let wakers: Vec<_> = state.readers.values_mut().filter_map(|reader| reader.waker.take()).collect();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -166,12 +162,7 @@ impl State {
         }
         let weight = record.weight();
         self.bytes += weight;
-        self.entries.push_back(Entry {
-            record: record.clone(),
-            timestamp,
-            weight,
-            given_id,
-        });
+        self.entries.push_back(Entry { record: record.clone(), timestamp, weight, given_id });
         for reader in self.readers.values_mut() {
             if reader.waker.is_some() && reader.takes(record.name()) {
                 wakers.extend(reader.waker.take());
@@ -219,11 +210,7 @@ impl State {
             _ => self.end(),
         };
         // Merges the matching names' places from the newest to the oldest.
-        let matching = self
-            .by_name
-            .iter()
-            .filter(|(name, _)| query.takes(name))
-            .map(|(_, places)| places);
+        let matching = self.by_name.iter().filter(|(name, _)| query.takes(name)).map(|(_, places)| places);
         let mut newest: BinaryHeap<(u64, usize, &VecDeque<u64>)> = matching
             .filter_map(|places| {
                 let last = places.partition_point(|place| *place < end).checked_sub(1)?;
@@ -250,10 +237,6 @@ impl State {
                 found.push((Reverse(place), &entry.record));
             }
         }
-        found
-            .into_iter()
-            .rev()
-            .map(|(_, record)| record.clone())
-            .collect()
+        found.into_iter().rev().map(|(_, record)| record.clone()).collect()
     }
 }

@@ -151,9 +151,7 @@ impl Metadata {
         ];
         let texts: usize = texts.into_iter().flatten().map(String::len).sum();
         let extra = fields.extra.iter();
-        let extra: usize = extra
-            .map(|(key, value)| key.len() + crate::schema::heap_of(value))
-            .sum();
+        let extra: usize = extra.map(|(key, value)| key.len() + crate::schema::heap_of(value)).sum();
         size_of::<Fields>() + texts + extra
     }
 

@@ -258,21 +258,13 @@ mod tests {
 
     #[test]
     fn patterns_take_what_the_grammar_says() {
-        check(
-            "user.created",
-            &["user.created"],
-            &["user", "user.create", "user.created.x", "xuser.created"],
-        );
+        check("user.created", &["user.created"], &["user", "user.create", "user.created.x", "xuser.created"]);
         check(
             "user.*",
             &["user.created", "user.profile.updated"],
             &["user", "users.created", "x.user.created"],
         );
-        check(
-            "shop.order.*",
-            &["shop.order.paid", "shop.order.a.b"],
-            &["shop.order", "shop.cart.paid"],
-        );
+        check("shop.order.*", &["shop.order.paid", "shop.order.a.b"], &["shop.order", "shop.cart.paid"]);
         check("*", &["a", "a.b", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"], &[]);
         check(
             "*.failed",

@@ -1,7 +1,5 @@
 //! What generated code names. Not for users: it changes without notice.
 
-use std::marker::PhantomData;
-
 pub use inventory;
 pub use serde;
 
@@ -10,19 +8,9 @@ pub use crate::event::{Event, EventDecl, LinkedEvent, Place};
 pub use crate::handler::HandlerError;
 pub use crate::handler::{
     Argument, BindState, Binder, Call, Callback, Delivery, Handler, HandlerDecl, HandlerReturn,
-    LinkedHandler, Probe, Wants, settle,
+    LinkedHandler, Probe, Wants,
 };
 pub use crate::schema::{FieldSchema, Schema, StructSchema, TypeSchema};
-
-/// What a handler's first argument tells the compiler.
-pub struct First<'a, A>(PhantomData<(&'a (), A)>);
-
-impl<'a, A: Argument<'a>> First<'a, A> {
-    /// The declaration of its event, if it takes one.
-    pub const EVENT: Option<fn() -> &'static EventDecl> = A::EVENT;
-    /// The name of its event, if it takes one.
-    pub const NAME: Option<&'static str> = A::NAME;
-}
 
 /// The pattern of a handler without one: the name of its event. Where it takes none, [`handler`]
 /// has refused it.
@@ -31,15 +19,6 @@ pub const fn own_name(name: Option<&'static str>) -> &'static str {
         Some(name) => name,
         None => "",
     }
-}
-
-/// The first argument, for one call.
-///
-/// # Errors
-///
-/// Where the event is of another type.
-pub fn receive<'a, A: Argument<'a>>(call: Call<'a>) -> Result<A, HandlerError> {
-    A::receive(call)
 }
 
 /// The event by value: a clone.

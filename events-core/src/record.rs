@@ -94,10 +94,7 @@ impl Record {
 
     /// A record of JSON that is known to be JSON.
     pub(crate) fn of_json(name: Arc<str>, version: u32, json: Box<str>, envelope: Envelope) -> Self {
-        let body = Body::Json {
-            json,
-            event: OnceLock::new(),
-        };
+        let body = Body::Json { json, event: OnceLock::new() };
         Self::assemble(Name::Foreign(name), version, body, envelope)
     }
 
@@ -117,9 +114,7 @@ impl Record {
             timestamp: envelope.timestamp.map_or_else(OnceLock::new, OnceLock::from),
             json: OnceLock::new(),
         };
-        Self {
-            inner: Arc::new(inner),
-        }
+        Self { inner: Arc::new(inner) }
     }
 
     /// The id: a UUIDv7, made from the timestamp when first asked for unless it was given.
@@ -189,14 +184,10 @@ impl Record {
             let message = format!("{}: the record is not a {}", self.name(), E::NAME);
             return Err(Error::new(ErrorKind::Payload, message));
         }
-        let payload = self
-            .payload(E::decl())
-            .map_err(|error| Error::new(ErrorKind::Payload, error.to_string()))?;
+        let payload =
+            self.payload(E::decl()).map_err(|error| Error::new(ErrorKind::Payload, error.to_string()))?;
         Arc::clone(payload).downcast().map_err(|_| {
-            let message = format!(
-                "{}: two types claim this name, and the record is of the other",
-                E::NAME
-            );
+            let message = format!("{}: two types claim this name, and the record is of the other", E::NAME);
             Error::new(ErrorKind::Payload, message)
         })
     }
@@ -205,10 +196,9 @@ impl Record {
     pub(crate) fn payload(&self, decl: &'static EventDecl) -> Result<&Payload, DecodeError> {
         match &self.inner.body {
             Body::Event { event, .. } => Ok(event),
-            Body::Json { json, event } => event
-                .get_or_init(|| decl.decode(json))
-                .as_ref()
-                .map_err(Clone::clone),
+            Body::Json { json, event } => {
+                event.get_or_init(|| decl.decode(json)).as_ref().map_err(Clone::clone)
+            }
         }
     }
 
@@ -243,11 +233,8 @@ impl Record {
                 .get_or_init(|| decl.encode(event.as_ref()).map(Into::into).map_err(Into::into)),
         };
         json.as_deref().map_err(|problem| {
-            let message = format!(
-                "{}: the event can't be written as JSON: {}",
-                self.name(),
-                escaped(problem)
-            );
+            let message =
+                format!("{}: the event can't be written as JSON: {}", self.name(), escaped(problem));
             Error::new(ErrorKind::Serialize, message)
         })
     }

@@ -15,10 +15,7 @@ pub(crate) struct Text {
 
 impl Text {
     pub(crate) const fn new() -> Self {
-        Self {
-            bytes: [0; CAPACITY],
-            len: 0,
-        }
+        Self { bytes: [0; CAPACITY], len: 0 }
     }
 
     /// Adds text of our own, as it is.
@@ -98,8 +95,7 @@ impl Text {
 
     const fn push_hex(self, byte: u8) -> Self {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        self.push_byte(HEX[(byte >> 4) as usize])
-            .push_byte(HEX[(byte & 15) as usize])
+        self.push_byte(HEX[(byte >> 4) as usize]).push_byte(HEX[(byte & 15) as usize])
     }
 }
 

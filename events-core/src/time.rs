@@ -139,10 +139,7 @@ mod tests {
             assert_eq!(Timestamp::from(SystemTime::from(time)), time);
             assert_eq!(time.to_string().parse::<Timestamp>(), Ok(time));
         }
-        assert_eq!(
-            Timestamp::from_micros(i64::MAX).to_string(),
-            "9223372036854775807us since 1970"
-        );
+        assert_eq!(Timestamp::from_micros(i64::MAX).to_string(), "9223372036854775807us since 1970");
         assert!("yesterday".parse::<Timestamp>().is_err());
     }
 

@@ -1,6 +1,6 @@
 //! Collects mistakes, so that all of them are reported at once.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use syn::spanned::Spanned;
 
 /// The mistakes found so far.
@@ -41,7 +41,7 @@ pub(crate) fn ends(node: &impl quote::ToTokens) -> (Span, Span) {
     let last = tokens.last().as_ref().map_or_else(
         || first.span(),
         |token| match token {
-            proc_macro2::TokenTree::Group(group) => group.span_close(),
+            TokenTree::Group(group) => group.span_close(),
             token => token.span(),
         },
     );
@@ -52,14 +52,52 @@ pub(crate) fn ends(node: &impl quote::ToTokens) -> (Span, Span) {
 /// its last.
 pub(crate) fn call_at(node: &impl quote::ToTokens, path: TokenStream, arguments: TokenStream) -> TokenStream {
     let (first, last) = ends(node);
-    let path: TokenStream = path
-        .into_iter()
-        .map(|mut token| {
-            token.set_span(first.resolved_at(Span::mixed_site()).located_at(first));
-            token
-        })
-        .collect();
+    let path = at(first, path);
     let mut group = proc_macro2::Group::new(proc_macro2::Delimiter::Parenthesis, arguments);
     group.set_span(last);
     quote::quote!(#path #group)
+}
+
+/// The tokens, all at one place of the user's.
+pub(crate) fn at(span: Span, tokens: TokenStream) -> TokenStream {
+    let moved = tokens.into_iter().map(|mut token| {
+        token.set_span(span);
+        token
+    });
+    moved.collect()
+}
+
+/// A node's text, about as the user wrote it.
+pub(crate) fn text_of(node: &impl quote::ToTokens) -> String {
+    let mut text = String::new();
+    write_tokens(node.to_token_stream(), &mut text);
+    text
+}
+
+fn write_tokens(tokens: TokenStream, text: &mut String) {
+    for token in tokens {
+        let word = matches!(token, TokenTree::Ident(_) | TokenTree::Literal(_));
+        if word && text.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+            text.push(' ');
+        }
+        match token {
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Parenthesis => ("(", ")"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::None => ("", ""),
+                };
+                text.push_str(open);
+                write_tokens(group.stream(), text);
+                text.push_str(close);
+            }
+            TokenTree::Punct(punct) => match punct.as_char() {
+                sign @ (',' | ';') => text.extend([sign, ' ']),
+                sign @ ('+' | '=') => text.extend([' ', sign, ' ']),
+                sign => text.push(sign),
+            },
+            token => text.push_str(&token.to_string()),
+        }
+    }
 }

@@ -3,9 +3,9 @@
 //! An attribute sees fields that `#[cfg]` removes, a derive does not: so what depends on the fields
 //! is left to the derive.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
-use syn::parse::{Parse, ParseStream};
+use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Attribute, DeriveInput, Field, Fields, Ident, Item, LitStr, Meta, Path, Token};
@@ -13,49 +13,51 @@ use syn::{Attribute, DeriveInput, Field, Fields, Ident, Item, LitStr, Meta, Path
 use crate::errors::{Errors, call_at};
 use crate::schema;
 
+/// The attribute through which `#[event]` speaks to its hidden derive.
+const HELPER: &str = "__typed_event";
+
 /// The derives `#[event]` adds, and whether they are serde's.
-const DERIVES: [(&str, bool); 4] = [
-    ("Debug", false),
-    ("Clone", false),
-    ("Serialize", true),
-    ("Deserialize", true),
-];
+const DERIVES: [(&str, bool); 4] =
+    [("Debug", false), ("Clone", false), ("Serialize", true), ("Deserialize", true)];
 
 /// What stands in the parentheses of `#[event(...)]`.
 struct Arguments {
-    name: LitStr,
+    /// `None` where it is missing.
+    name: Option<LitStr>,
     krate: Path,
     without: Vec<Ident>,
 }
 
-impl Parse for Arguments {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        if !input.peek(LitStr) {
-            let message = "an event needs a name first: `#[event(\"user.created\")]`";
-            return Err(if input.is_empty() {
-                syn::Error::new(Span::call_site(), message)
-            } else {
-                input.error(message)
-            });
-        }
-        let mut arguments = Self {
-            name: input.parse()?,
-            krate: syn::parse_quote!(::typed_events),
-            without: Vec::new(),
-        };
-        while !input.is_empty() {
-            input.parse::<Token![,]>()?;
-            if input.is_empty() {
-                break;
-            }
-            arguments.parse_option(input)?;
-        }
-        Ok(arguments)
-    }
-}
-
 impl Arguments {
-    fn parse_option(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+    fn parse(tokens: TokenStream, errors: &mut Errors) -> Self {
+        let mut arguments =
+            Self { name: None, krate: syn::parse_quote!(::typed_events), without: Vec::new() };
+        let parsed = (|input: ParseStream<'_>| {
+            if !input.peek(LitStr) {
+                let message = "an event needs a name first: `#[event(\"user.created\")]`";
+                return Err(if input.is_empty() {
+                    syn::Error::new(Span::call_site(), message)
+                } else {
+                    input.error(message)
+                });
+            }
+            arguments.name = Some(input.parse()?);
+            while !input.is_empty() {
+                input.parse::<Token![,]>()?;
+                if !input.is_empty() {
+                    arguments.parse_option(input, errors)?;
+                }
+            }
+            Ok(())
+        })
+        .parse2(tokens);
+        if let Err(error) = parsed {
+            errors.push(error);
+        }
+        arguments
+    }
+
+    fn parse_option(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
         if input.peek(Token![crate]) {
             input.parse::<Token![crate]>()?;
             input.parse::<Token![=]>()?;
@@ -67,18 +69,21 @@ impl Arguments {
         }
         let option: Ident = input.parse()?;
         if option != "without" {
-            let message =
-                format!("unknown option `{option}`: there are `crate = path` and `without(Debug, ...)`");
-            return Err(syn::Error::new(option.span(), message));
+            errors.at(
+                option.span(),
+                format_args!("unknown option `{option}`: there are `crate = path` and `without(Debug, ...)`"),
+            );
+            while !input.is_empty() && !input.peek(Token![,]) {
+                input.parse::<TokenTree>()?;
+            }
+            return Ok(());
         }
         let list;
         syn::parenthesized!(list in input);
         for derive in list.parse_terminated(Ident::parse, Token![,])? {
             if !DERIVES.iter().any(|(name, _)| derive == name) {
-                let message = format!(
-                    "`#[event]` does not add `{derive}`: it adds Debug, Clone, Serialize and Deserialize"
-                );
-                return Err(syn::Error::new(derive.span(), message));
+                let message = "`#[event]` adds Debug, Clone, Serialize and Deserialize";
+                errors.at(derive.span(), format_args!("there is no `{derive}` to leave out: {message}"));
             }
             self.without.push(derive);
         }
@@ -95,9 +100,7 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
             return quote!(#item #error);
         }
     };
-    let arguments = syn::parse2::<Arguments>(arguments)
-        .map_err(|error| errors.push(error))
-        .ok();
+    let arguments = Arguments::parse(arguments, &mut errors);
     let mut input = match parsed {
         Item::Struct(item) => DeriveInput::from(item),
         Item::Enum(item) => DeriveInput::from(item),
@@ -115,33 +118,25 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
     for field in fields_mut(&mut input) {
         rename_options(field, &mut errors);
     }
-    // With a mistake in the parentheses the item is still an event, so that this is the one error.
-    let arguments = match arguments {
-        Some(arguments) if errors.is_empty() => arguments,
-        other => return fallback(other, input, errors),
-    };
-    let derives = derives(&arguments, &input);
-    let (name, krate) = (&arguments.name, &arguments.krate);
-    quote! {
-        #derives
-        #[__typed_event(name = #name, crate = #krate)]
-        #input
+    if input.generics.params.is_empty() {
+        return expand(&arguments, &input, errors);
     }
+    // Generated code would have errors of its own: only the name is still checked.
+    fields_mut(&mut input)
+        .into_iter()
+        .for_each(|field| field.attrs.retain(|attribute| !attribute.path().is_ident(HELPER)));
+    let krate = &arguments.krate;
+    let check = arguments.name.map(|name| check_name(&name, &quote!(#krate::__private)));
+    let errors = errors.into_tokens();
+    quote!(#input #check #errors)
 }
 
-/// The item with everything it would have, but under a name of no one, and the errors.
-fn fallback(arguments: Option<Arguments>, input: DeriveInput, errors: Errors) -> TokenStream {
+/// The item with its derives, also where there are errors: so that nothing else has any for it.
+fn expand(arguments: &Arguments, input: &DeriveInput, errors: Errors) -> TokenStream {
+    let derives = derives(arguments, input);
+    let krate = &arguments.krate;
+    let name = arguments.name.clone().unwrap_or_else(|| LitStr::new("unnamed", Span::call_site()));
     let errors = errors.into_tokens();
-    if !input.generics.params.is_empty() {
-        return quote!(#input #errors);
-    }
-    let arguments = arguments.unwrap_or_else(|| Arguments {
-        name: LitStr::new("unnamed", Span::call_site()),
-        krate: syn::parse_quote!(::typed_events),
-        without: Vec::new(),
-    });
-    let derives = derives(&arguments, &input);
-    let (name, krate) = (&arguments.name, &arguments.krate);
     quote! {
         #derives
         #[__typed_event(name = #name, crate = #krate)]
@@ -150,16 +145,19 @@ fn fallback(arguments: Option<Arguments>, input: DeriveInput, errors: Errors) ->
     }
 }
 
+/// A constant that fails to evaluate where the name is none.
+fn check_name(name: &LitStr, private: &TokenStream) -> TokenStream {
+    let check = call_at(name, quote!(#private::event_name), quote!(#name));
+    quote!(const _: () = #check;)
+}
+
 /// The derives to add: those the type has not, and the hidden one.
 fn derives(arguments: &Arguments, input: &DeriveInput) -> TokenStream {
     let krate = &arguments.krate;
     let present = derived(&input.attrs);
-    let absent = DERIVES.iter().filter(|(name, _)| {
-        !present
-            .iter()
-            .chain(&arguments.without)
-            .any(|ident| ident == name)
-    });
+    let absent = DERIVES
+        .iter()
+        .filter(|(name, _)| !present.iter().chain(&arguments.without).any(|ident| ident == name));
     let (mut paths, mut adds_serde) = (Vec::new(), false);
     for (name, is_serde) in absent {
         adds_serde |= is_serde;
@@ -188,27 +186,16 @@ fn derives(arguments: &Arguments, input: &DeriveInput) -> TokenStream {
 
 /// What the type derives itself, by the last segment of each path.
 fn derived(attributes: &[Attribute]) -> Vec<Ident> {
-    let lists = attributes
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("derive"));
-    let paths = lists.filter_map(|list| {
-        list.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated)
-            .ok()
-    });
-    paths
-        .flatten()
-        .filter_map(|path| path.segments.last().map(|last| last.ident.clone()))
-        .collect()
+    let lists = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
+    let paths =
+        lists.filter_map(|list| list.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated).ok());
+    paths.flatten().filter_map(|path| path.segments.last().map(|last| last.ident.clone())).collect()
 }
 
 fn fields_mut(input: &mut DeriveInput) -> Vec<&mut Field> {
     let all: Vec<&mut Fields> = match &mut input.data {
         syn::Data::Struct(data) => vec![&mut data.fields],
-        syn::Data::Enum(data) => data
-            .variants
-            .iter_mut()
-            .map(|variant| &mut variant.fields)
-            .collect(),
+        syn::Data::Enum(data) => data.variants.iter_mut().map(|variant| &mut variant.fields).collect(),
         syn::Data::Union(_) => Vec::new(),
     };
     all.into_iter().flat_map(Fields::iter_mut).collect()
@@ -224,7 +211,7 @@ fn rename_options(field: &mut Field, errors: &mut Errors) {
         if let Err(error) = schema::check_field_options(attribute) {
             errors.push(error);
         }
-        let renamed = Path::from(Ident::new("__typed_event", attribute.path().span()));
+        let renamed = Path::from(Ident::new(HELPER, attribute.path().span()));
         match &mut attribute.meta {
             Meta::Path(path) => *path = renamed,
             Meta::List(list) => list.path = renamed,
@@ -242,11 +229,9 @@ fn keyword(item: &Item) -> Span {
         Item::Impl(item) => item.impl_token.span(),
         Item::Mod(item) => item.mod_token.span(),
         Item::Type(item) => item.type_token.span(),
-        other => other
-            .to_token_stream()
-            .into_iter()
-            .next()
-            .map_or_else(Span::call_site, |token| token.span()),
+        other => {
+            other.to_token_stream().into_iter().next().map_or_else(Span::call_site, |token| token.span())
+        }
     }
 }
 
@@ -255,14 +240,14 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
     let Some((name, krate)) = hidden_arguments(&input) else {
         return syn::Error::new(input.ident.span(), "use `#[event(\"...\")]`").to_compile_error();
     };
-    let schema = schema::implement(&input, &krate, "__typed_event");
+    let schema = schema::implement(&input, &krate, HELPER);
     let ident = &input.ident;
     let text = ident.to_string();
     let private = quote!(#krate::__private);
-    let check = call_at(&name, quote!(#private::event_name), quote!(#name));
+    let check = check_name(&name, &private);
     quote! {
         #schema
-        const _: () = #check;
+        #check
         #[automatically_derived]
         impl #private::Event for #ident {
             const NAME: &'static str = #name;
@@ -295,10 +280,7 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
 
 /// What `#[event]` passed on to its derive.
 fn hidden_arguments(input: &DeriveInput) -> Option<(LitStr, Path)> {
-    let attribute = input
-        .attrs
-        .iter()
-        .find(|attribute| attribute.path().is_ident("__typed_event"))?;
+    let attribute = input.attrs.iter().find(|attribute| attribute.path().is_ident(HELPER))?;
     let (mut name, mut krate) = (None, None);
     attribute
         .parse_nested_meta(|meta| {

@@ -41,10 +41,7 @@ impl Adapter for Room {
             if self.0.lock().unwrap().waits {
                 tokio::task::yield_now().await;
             }
-            let texts: Vec<_> = records
-                .iter()
-                .map(Record::to_cloudevent)
-                .collect::<Result<_, _>>()?;
+            let texts: Vec<_> = records.iter().map(Record::to_cloudevent).collect::<Result<_, _>>()?;
             let panics = std::mem::take(&mut self.0.lock().unwrap().panic);
             assert!(!panics, "broken");
             let inboxes = {
@@ -92,19 +89,12 @@ impl Adapter for Room {
 
 #[on("adapter.*")]
 fn note(record: &Record, seen: &Seen) {
-    seen.push(format!(
-        "{} {}",
-        record.name(),
-        record.get::<Paid>().map_or(0, |paid| paid.id)
-    ));
+    seen.push(format!("{} {}", record.name(), record.get::<Paid>().map_or(0, |paid| paid.id)));
 }
 
 async fn join(room: &Room) -> (Bus, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
-    let builder = Bus::builder()
-        .adapter(room.clone())
-        .handler::<note>()
-        .shared(Arc::clone(&seen));
+    let builder = Bus::builder().adapter(room.clone()).handler::<note>().shared(Arc::clone(&seen));
     (builder.quiet().build().await.unwrap(), seen)
 }
 
@@ -115,11 +105,7 @@ async fn an_event_from_another_instance_runs_here_and_is_not_published_again() {
         room.0.lock().unwrap().waits = waits;
         let ((one, one_seen), (two, two_seen)) = (join(&room).await, join(&room).await);
         one.emit(Paid { id: 7 }).await.unwrap();
-        assert_eq!(
-            one_seen.take(),
-            ["adapter.paid 7"],
-            "once, its own echo is dropped"
-        );
+        assert_eq!(one_seen.take(), ["adapter.paid 7"], "once, its own echo is dropped");
         assert_eq!(two_seen.take(), ["adapter.paid 7"]);
         assert_eq!((one.stats().echoes, two.stats().echoes), (1, 0));
         assert_eq!(room.0.lock().unwrap().records.len(), 1);
@@ -139,10 +125,7 @@ async fn a_record_delivered_twice_runs_once() {
         let shared = room.0.lock().unwrap();
         (shared.records[0].clone(), shared.inboxes[1].clone())
     };
-    inbox
-        .deliver(Record::from_cloudevent(&text).unwrap())
-        .await
-        .unwrap();
+    inbox.deliver(Record::from_cloudevent(&text).unwrap()).await.unwrap();
     assert_eq!(two_seen.take().len(), 1);
 }
 
@@ -175,18 +158,11 @@ async fn an_unknown_outcome_is_an_error_of_its_own_kind_and_can_be_retried() {
         }
         let id = EventId::new();
         let error = bus.emit(Paid { id: 1 }).id(id).await.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.is_temporary()),
-            (ErrorKind::OutcomeUnknown, true)
-        );
+        assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::OutcomeUnknown, true));
         assert_eq!(error.event_id(), Some(id));
         assert_eq!(seen.take(), [""; 0]);
         room.0.lock().unwrap().fail = None;
-        let emitted = bus
-            .emit(Paid { id: 1 })
-            .id(error.event_id().unwrap())
-            .await
-            .unwrap();
+        let emitted = bus.emit(Paid { id: 1 }).id(error.event_id().unwrap()).await.unwrap();
         assert_eq!((emitted.id(), seen.take().len()), (Some(id), 1));
     }
 }
@@ -205,26 +181,15 @@ async fn what_does_not_fit_is_refused_counted_and_told_to_the_adapter() {
     let text = text.replace(&id, "0193b3e2-7f5c-7cc2-98b4-5a3c8f0e1d2a");
     let wrong = Record::from_cloudevent(&text.replace("{\"id\":7}", "{\"id\":\"7\"}")).unwrap();
     let error = inbox.deliver(wrong).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("adapter.paid: .id: expected an integer"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("adapter.paid: .id: expected an integer"), "{error}");
     let unknown = Record::from_cloudevent(&text.replace("adapter.paid", "adapter.paaid")).unwrap();
     let error = inbox.deliver(unknown).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "`adapter.paaid` is not a declared event: did you mean `adapter.paid`?"
-    );
+    assert_eq!(error.to_string(), "`adapter.paaid` is not a declared event: did you mean `adapter.paid`?");
     inbox.lost(3, "reconnected");
     assert_eq!((two.stats().refused, two.stats().lost), (2, 3));
     assert_eq!(two_seen.take(), [""; 0]);
     drop(two);
-    let error = inbox
-        .deliver(Record::from_cloudevent(&text).unwrap())
-        .await
-        .unwrap_err();
+    let error = inbox.deliver(Record::from_cloudevent(&text).unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Stopped);
 }
 
@@ -238,9 +203,7 @@ async fn a_late_handler_replays_from_the_adapter() {
     let (two, _) = join(&room).await;
     let seen = Arc::new(Seen::default());
     let log = Arc::clone(&seen);
-    two.on_replay(2, move |paid: &Paid| log.push(paid.id.to_string()))
-        .await
-        .unwrap();
+    two.on_replay(2, move |paid: &Paid| log.push(paid.id.to_string())).await.unwrap();
     one.emit(Paid { id: 3 }).await.unwrap();
     assert_eq!(seen.take(), ["1", "2", "3"]);
 }

@@ -39,13 +39,7 @@ async fn a_missing_state_is_named_with_its_handler_and_place() {
             ),
         ]
     );
-    Bus::builder()
-        .handler::<mail>()
-        .state(Mailer)
-        .state(3_u32)
-        .build()
-        .await
-        .unwrap();
+    Bus::builder().handler::<mail>().state(Mailer).state(3_u32).build().await.unwrap();
 }
 
 #[tokio::test]
@@ -67,26 +61,13 @@ async fn a_pattern_that_no_known_event_can_match_is_refused_with_a_suggestion() 
     ];
     assert_eq!(error.lines().collect::<Vec<_>>(), expected);
     // Where undeclared names are accepted, such an event may still come.
-    Bus::builder()
-        .handler::<mistyped>()
-        .accept_undeclared()
-        .quiet()
-        .build()
-        .await
-        .unwrap();
+    Bus::builder().handler::<mistyped>().accept_undeclared().quiet().build().await.unwrap();
 }
 
 #[tokio::test]
 async fn all_problems_are_reported_at_once() {
-    let error = message(
-        Bus::builder()
-            .handler::<mail>()
-            .handler::<mistyped>()
-            .state(1_u8)
-            .state(2_u8)
-            .build()
-            .await,
-    );
+    let error =
+        message(Bus::builder().handler::<mail>().handler::<mistyped>().state(1_u8).state(2_u8).build().await);
     assert_eq!(error.lines().count(), 5, "{error}");
 }
 
@@ -94,9 +75,7 @@ async fn all_problems_are_reported_at_once() {
 fn no_runtime_is_an_error_not_a_panic() {
     let mut build = std::pin::pin!(Bus::new());
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    let std::task::Poll::Ready(outcome) = build.as_mut().poll(&mut cx) else {
-        panic!("it does not wait")
-    };
+    let std::task::Poll::Ready(outcome) = build.as_mut().poll(&mut cx) else { panic!("it does not wait") };
     assert_eq!(
         message(outcome),
         "no tokio runtime: await `build()` inside of one, such as in `#[tokio::main]`"

@@ -17,11 +17,7 @@ pub struct Inner;
 
 #[tokio::test]
 async fn an_emit_dropped_halfway_finishes_nested_ones_included() {
-    let (bus, gate, done) = (
-        bus().await,
-        Arc::new(Semaphore::new(0)),
-        Arc::new(Semaphore::new(0)),
-    );
+    let (bus, gate, done) = (bus().await, Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let (handle, open) = (bus.clone(), Arc::clone(&gate));
     bus.on(move |_: Arc<Outer>| {
         let (bus, open) = (handle.clone(), Arc::clone(&open));
@@ -72,12 +68,7 @@ async fn an_emit_held_unpolled_does_not_stall_a_handler_that_shares_a_lock() {
 
 #[test]
 fn a_runtime_that_shuts_down_leaves_nothing_in_flight() {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-    };
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
     let bus = first.block_on(Bus::new()).unwrap();
     bus.on(|_: &Outer| std::future::pending::<()>());
@@ -94,15 +85,8 @@ fn a_runtime_that_shuts_down_leaves_nothing_in_flight() {
 
 #[test]
 fn emits_outside_of_a_runtime_use_the_one_of_the_bus() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let (bus, runs) = (
-        runtime.block_on(Bus::new()).unwrap(),
-        Arc::new(AtomicUsize::new(0)),
-    );
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (bus, runs) = (runtime.block_on(Bus::new()).unwrap(), Arc::new(AtomicUsize::new(0)));
     let (count, (done, finished)) = (Arc::clone(&runs), std::sync::mpsc::sync_channel(1));
     bus.on(move |_: Arc<Outer>| {
         let (count, done) = (Arc::clone(&count), done.clone());

@@ -42,11 +42,7 @@ async fn detached_work_is_bounded_and_nested_emits_do_not_wait_on_the_bound() {
     let error = bus.emit(Fired(1)).detach().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Overloaded);
     assert!(error.is_temporary());
-    assert_eq!(
-        bus.history("*").await.unwrap().len(),
-        2,
-        "the third did not happen"
-    );
+    assert_eq!(bus.history("*").await.unwrap().len(), 2, "the third did not happen");
     gate.add_permits(2);
     bus.stop().await.unwrap();
     assert_eq!(bus.history("*").await.unwrap().len(), 4);

@@ -37,10 +37,7 @@ async fn emits_to_many_handlers() {
     }
     assert_eq!(bus.emit(One(1)).await.unwrap().handled(), 5);
     // In the order of their registration.
-    assert_eq!(
-        seen.take(),
-        ["0 got 1", "1 got 1", "2 got 1", "3 got 1", "4 got 1"]
-    );
+    assert_eq!(seen.take(), ["0 got 1", "1 got 1", "2 got 1", "3 got 1", "4 got 1"]);
 }
 
 #[tokio::test]
@@ -103,19 +100,9 @@ async fn a_batch_stands_together_in_the_history() {
         }
     });
     let emitted = bus.emit_all((0..4).map(One)).await.unwrap();
-    assert_eq!(
-        emitted.iter().map(|one| one.handled()).collect::<Vec<_>>(),
-        [1; 4]
-    );
+    assert_eq!(emitted.iter().map(|one| one.handled()).collect::<Vec<_>>(), [1; 4]);
     assert_eq!(seen.sorted(), ["0", "1", "2", "3"]);
-    let stored: Vec<_> = bus
-        .history("*")
-        .of::<One>()
-        .await
-        .unwrap()
-        .iter()
-        .map(|one| one.0)
-        .collect();
+    let stored: Vec<_> = bus.history("*").of::<One>().await.unwrap().iter().map(|one| one.0).collect();
     assert_eq!(stored, [0, 1, 2, 3]);
     assert!(bus.emit_all(Vec::<One>::new()).await.unwrap().is_empty());
 }
@@ -126,14 +113,8 @@ async fn a_retry_under_the_same_id_is_stored_once() {
     bus.on(|_: &One| ());
     let first = bus.emit(One(1)).id(id).await.unwrap();
     let second = bus.emit(One(1)).id(id).await.unwrap();
-    assert_eq!(
-        (first.id(), first.is_duplicate(), first.handled()),
-        (Some(id), false, 1)
-    );
-    assert_eq!(
-        (second.id(), second.is_duplicate(), second.handled()),
-        (Some(id), true, 0)
-    );
+    assert_eq!((first.id(), first.is_duplicate(), first.handled()), (Some(id), false, 1));
+    assert_eq!((second.id(), second.is_duplicate(), second.handled()), (Some(id), true, 0));
     assert_eq!(bus.history("*").await.unwrap().len(), 1);
 }
 

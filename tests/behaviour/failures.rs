@@ -37,23 +37,14 @@ async fn emit_around<K>(bad: impl typed_events::EventHandler<K>) -> (Emitted, Ve
 fn check((emitted, seen): (Emitted, Vec<String>), message: &str, panicked: bool) {
     let failure = &emitted.failures()[0];
     assert_eq!((failure.message(), failure.panicked()), (message, panicked));
-    assert!(
-        failure
-            .handler()
-            .starts_with("closure at tests/behaviour/failures.rs:"),
-        "{failure}"
-    );
+    assert!(failure.handler().starts_with("closure at tests/behaviour/failures.rs:"), "{failure}");
     assert_eq!(failure.pattern(), "failures.order");
     assert_eq!(seen, ["before", "behind"]);
 }
 
 #[tokio::test]
 async fn a_handler_that_errors() {
-    check(
-        emit_around(|_: &Order| Err::<(), _>("out of stock")).await,
-        "out of stock",
-        false,
-    );
+    check(emit_around(|_: &Order| Err::<(), _>("out of stock")).await, "out of stock", false);
 }
 
 #[tokio::test]
@@ -67,11 +58,7 @@ async fn an_async_handler_that_errors() {
 
 #[tokio::test]
 async fn a_handler_that_panics() {
-    check(
-        emit_around(|_: &Order| -> () { panic!("sync") }).await,
-        "sync",
-        true,
-    );
+    check(emit_around(|_: &Order| -> () { panic!("sync") }).await, "sync", true);
 }
 
 #[tokio::test]

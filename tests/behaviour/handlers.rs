@@ -77,9 +77,7 @@ async fn with_everything(
     assert_eq!(record.get::<Created>().map(|event| event.id), Some(event.id));
     assert_eq!(metadata.source(), Some("test"));
     assert!(
-        delivery
-            .handler()
-            .starts_with("behaviour::handlers::with_everything (tests/behaviour/handlers.rs:")
+        delivery.handler().starts_with("behaviour::handlers::with_everything (tests/behaviour/handlers.rs:")
     );
     assert_eq!(delivery.pattern(), "handlers.created");
     seen.push(format!("everything at {}", clock.hour()));
@@ -128,14 +126,8 @@ async fn arguments_are_resolved_by_type() {
     let metadata = Metadata::new().with_source("test");
     let emitted = bus.emit_with(Created { id: 4 }, metadata).await.unwrap();
     assert!(emitted.failures().is_empty(), "{:?}", emitted.failures());
-    let expected = [
-        "alias 4",
-        "arc 4",
-        "everything at 12",
-        "record handlers.created",
-        "reference 4",
-        "value 4",
-    ];
+    let expected =
+        ["alias 4", "arc 4", "everything at 12", "record handlers.created", "reference 4", "value 4"];
     assert_eq!(seen.sorted(), expected);
 }
 
@@ -146,25 +138,17 @@ async fn tuples_and_enums_are_events() {
     bus.emit(Choice::Tea { sugar: true }).await.unwrap();
     bus.emit(Choice::Coffee(2)).await.unwrap();
     bus.emit(Choice::Nothing).await.unwrap();
-    bus.emit_json("handlers.choice", r#"{"Coffee": 3}"#)
-        .await
-        .unwrap();
+    bus.emit_json("handlers.choice", r#"{"Coffee": 3}"#).await.unwrap();
     let mut seen = seen.take();
     seen.retain(|line| !line.starts_with("record"));
-    assert_eq!(
-        seen,
-        [r#"[1,"x"]"#, "tea true", "coffee 2", "nothing", "coffee 3"]
-    );
+    assert_eq!(seen, [r#"[1,"x"]"#, "tea true", "coffee 2", "nothing", "coffee 3"]);
 }
 
 #[tokio::test]
 async fn a_bus_lists_its_handlers_in_a_fixed_order() {
     let (bus, _) = discovered().await;
     let handlers = bus.handlers();
-    let names: Vec<_> = handlers
-        .iter()
-        .map(|info| info.name.split(' ').next().unwrap())
-        .collect();
+    let names: Vec<_> = handlers.iter().map(|info| info.name.split(' ').next().unwrap()).collect();
     let mut sorted = names.clone();
     sorted.sort_unstable();
     assert_eq!(names, sorted);

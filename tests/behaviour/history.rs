@@ -43,10 +43,7 @@ async fn limit_gives_the_newest_oldest_first() {
     let bus = filled(1000, 10).await;
     assert_eq!(ids(&bus.history("*").limit(3).await.unwrap()), [7, 8, 9]);
     assert_eq!(ids(&bus.history("*").limit(0).await.unwrap()), [0; 0]);
-    assert_eq!(
-        ids(&bus.history("*").limit(usize::MAX).await.unwrap()),
-        (0..10).collect::<Vec<_>>()
-    );
+    assert_eq!(ids(&bus.history("*").limit(usize::MAX).await.unwrap()), (0..10).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -82,10 +79,7 @@ async fn the_size_bound_counts_payloads() {
     let kept = bus.history("*").await.unwrap().len();
     assert!((8..=9).contains(&kept), "{kept}");
     bus.emit(Blob("x".repeat(20_000))).await.unwrap();
-    assert!(
-        bus.history("*").await.unwrap().is_empty(),
-        "one larger than the bound is not kept"
-    );
+    assert!(bus.history("*").await.unwrap().is_empty(), "one larger than the bound is not kept");
     bus.emit(Blob("x".into())).await.unwrap();
     assert_eq!(bus.history("*").await.unwrap().len(), 1);
 }
@@ -118,16 +112,9 @@ async fn by_time() {
     assert!(
         until.iter().all(|record| record.timestamp() <= fourth) && ids(&until).starts_with(&[0, 1, 2, 3])
     );
-    let between = bus
-        .history("history.login")
-        .since(third)
-        .until(fourth)
-        .limit(10)
-        .await
-        .unwrap();
-    let expected = all
-        .iter()
-        .filter(|r| r.name() == "history.login" && (third..=fourth).contains(&r.timestamp()));
+    let between = bus.history("history.login").since(third).until(fourth).limit(10).await.unwrap();
+    let expected =
+        all.iter().filter(|r| r.name() == "history.login" && (third..=fourth).contains(&r.timestamp()));
     assert_eq!(ids(&between), ids(&expected.cloned().collect::<Vec<_>>()));
     let hour = Duration::from_secs(3600);
     #[allow(clippy::disallowed_methods, reason = "a user's own clock")]
@@ -160,14 +147,8 @@ async fn timestamps_never_decrease_in_its_order() {
     for emit in emits {
         emit.await.unwrap();
     }
-    let times: Vec<Timestamp> = bus
-        .history("*")
-        .limit(1000)
-        .await
-        .unwrap()
-        .iter()
-        .map(Record::timestamp)
-        .collect();
+    let times: Vec<Timestamp> =
+        bus.history("*").limit(1000).await.unwrap().iter().map(Record::timestamp).collect();
     assert_eq!(times.len(), 1000);
     assert!(times.is_sorted());
 }
@@ -175,17 +156,12 @@ async fn timestamps_never_decrease_in_its_order() {
 #[tokio::test]
 async fn a_record_prints_as_one_line() {
     let bus = bus().await;
-    bus.emit(Blob("two\nlines \u{1b}[31m \u{9b}".into()))
-        .await
-        .unwrap();
+    bus.emit(Blob("two\nlines \u{1b}[31m \u{9b}".into())).await.unwrap();
     let records = bus.history("*").await.unwrap();
     assert_eq!(names(&records), ["history.blob"]);
     let line = records[0].to_string();
     assert!(!line.chars().any(char::is_control), "{line:?}");
-    assert!(
-        line.ends_with(r#" history.blob "two\nlines \u001b[31m \x9b""#),
-        "{line}"
-    );
+    assert!(line.ends_with(r#" history.blob "two\nlines \u001b[31m \x9b""#), "{line}");
 }
 
 #[tokio::test]
@@ -195,38 +171,21 @@ async fn a_record_survives_the_cloudevents_form() {
         .with_source("billing")
         .with_correlation_id("c")
         .with_causation_id("d")
-        .with_trace_context(
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            Some("k=v".into()),
-        )
+        .with_trace_context("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("k=v".into()))
         .with("user", 7);
     bus.emit_with(Login { id: 3 }, metadata).await.unwrap();
     let record = &bus.history("*").await.unwrap()[0];
     let text = record.to_cloudevent().unwrap();
     let back = Record::from_cloudevent(&text).unwrap();
-    assert_eq!(
-        (back.id(), back.name(), back.timestamp()),
-        (record.id(), record.name(), record.timestamp())
-    );
-    assert_eq!(
-        (back.metadata(), back.origin()),
-        (record.metadata(), record.origin())
-    );
+    assert_eq!((back.id(), back.name(), back.timestamp()), (record.id(), record.name(), record.timestamp()));
+    assert_eq!((back.metadata(), back.origin()), (record.metadata(), record.origin()));
     assert_eq!(back.get::<Login>().unwrap().id, 3);
     assert_eq!(back.to_cloudevent().unwrap(), text);
     assert!(text.starts_with(r#"{"specversion":"1.0","id":""#), "{text}");
-    for broken in [
-        "",
-        "{}",
-        "[1]",
-        &text.replace("1.0", "0.3"),
-        &text.replace("history.login", "history.*"),
-    ] {
+    for broken in ["", "{}", "[1]", &text.replace("1.0", "0.3"), &text.replace("history.login", "history.*")]
+    {
         assert!(
-            Record::from_cloudevent(broken)
-                .unwrap_err()
-                .to_string()
-                .starts_with("not a stored record: ")
+            Record::from_cloudevent(broken).unwrap_err().to_string().starts_with("not a stored record: ")
         );
     }
 }

@@ -41,15 +41,11 @@ async fn check_refused(name: &str, json: &str, kind: ErrorKind, message: &str) {
     let bus = Bus::builder().max_payload(2000).build().await.unwrap();
     let seen = Arc::new(Seen::default());
     let log = Arc::clone(&seen);
-    bus.on_pattern("*", move |record: &Record| log.push(record.name()))
-        .unwrap();
+    bus.on_pattern("*", move |record: &Record| log.push(record.name())).unwrap();
     let error = bus.emit_json(name, json).await.unwrap_err();
     assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
     assert!(!error.to_string().contains("SECRET"));
-    assert!(
-        std::error::Error::source(&error).is_none(),
-        "no cause repeats the value"
-    );
+    assert!(std::error::Error::source(&error).is_none(), "no cause repeats the value");
     assert!(bus.history("*").await.unwrap().is_empty());
     assert_eq!(seen.take(), [""; 0]);
 }
@@ -78,10 +74,7 @@ async fn a_wrong_type_names_the_path() {
             r#"{"id": 1, "emailAddress": "", "addresses": [], "nick": 5}"#,
             "intake.created: .nick: expected a string, found a number",
         ),
-        (
-            r#"["SECRET"]"#,
-            "intake.created: expected an object, found an array",
-        ),
+        (r#"["SECRET"]"#, "intake.created: expected an object, found an array"),
         (
             r#"{"id": 1, "id": 2, "emailAddress": "", "addresses": []}"#,
             "intake.created: a field is given twice (line 1, column 14)",
@@ -107,25 +100,13 @@ async fn an_unknown_name_is_refused_with_a_suggestion() {
     use ErrorKind::UnknownEvent;
     let message = "`intake.craeted` is not a declared event: did you mean `intake.created`?";
     check_refused("intake.craeted", GOOD, UnknownEvent, message).await;
-    check_refused(
-        "nothing.alike",
-        GOOD,
-        UnknownEvent,
-        "`nothing.alike` is not a declared event",
-    )
-    .await;
+    check_refused("nothing.alike", GOOD, UnknownEvent, "`nothing.alike` is not a declared event").await;
 }
 
 #[tokio::test]
 async fn a_name_with_a_newline_or_esc_can_not_forge_a_log_line() {
     let message = "`a\\x0a\\x1b[2Kerror: all is lost` is not an event name: a segment is made of A-Z, a-z, 0-9, `_` and `-` (position 2)";
-    check_refused(
-        "a\n\x1b[2Kerror: all is lost",
-        GOOD,
-        ErrorKind::UnknownEvent,
-        message,
-    )
-    .await;
+    check_refused("a\n\x1b[2Kerror: all is lost", GOOD, ErrorKind::UnknownEvent, message).await;
     let long = "x".repeat(100_000);
     let error = bus().await.emit_json(&long, GOOD).await.unwrap_err().to_string();
     assert!(error.len() < 300, "{error}");
@@ -133,14 +114,8 @@ async fn a_name_with_a_newline_or_esc_can_not_forge_a_log_line() {
 
 #[tokio::test]
 async fn too_large_is_refused_before_it_is_read() {
-    let json = format!(
-        r#"{{"id": 1, "emailAddress": "{}", "addresses": []}}"#,
-        "x".repeat(2000)
-    );
-    let message = format!(
-        "intake.created: the payload has {} bytes, at most 2000 are accepted",
-        json.len()
-    );
+    let json = format!(r#"{{"id": 1, "emailAddress": "{}", "addresses": []}}"#, "x".repeat(2000));
+    let message = format!("intake.created: the payload has {} bytes, at most 2000 are accepted", json.len());
     check_refused("intake.created", &json, ErrorKind::TooLarge, &message).await;
 }
 
@@ -153,21 +128,12 @@ async fn too_deep_is_refused_also_in_fields_the_type_ignores() {
     check_refused("intake.created", &json, ErrorKind::Payload, &message).await;
 
     let tree = format!("{}{}", "{\"children\":[".repeat(90), "]}".repeat(90));
-    let error = bus()
-        .await
-        .emit_json("intake.tree", tree)
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = bus().await.emit_json("intake.tree", tree).await.unwrap_err().to_string();
     assert!(
         error.starts_with("intake.tree: .children[0].children[0]") && error.contains("nested deeper"),
         "{error}"
     );
-    bus()
-        .await
-        .emit_json("intake.tree", r#"{"children": [{"children": []}]}"#)
-        .await
-        .unwrap();
+    bus().await.emit_json("intake.tree", r#"{"children": [{"children": []}]}"#).await.unwrap();
 }
 
 #[tokio::test]
@@ -176,27 +142,12 @@ async fn extra_fields_are_accepted_unless_denied() {
     let json = format!("{{\"more\": [1, {{}}], {}", &GOOD[1..]);
     bus.emit_json("intake.created", json).await.unwrap();
     let created = &bus.history("*").of::<Created>().await.unwrap()[0];
-    assert_eq!(
-        (created.email_address.as_str(), created.addresses[0].city.as_str()),
-        ("a@b.c", "Bonn")
-    );
+    assert_eq!((created.email_address.as_str(), created.addresses[0].city.as_str()), ("a@b.c", "Bonn"));
     bus.emit_json("intake.strict", r#"{"id": 1}"#).await.unwrap();
     let message = "intake.strict: .more: unknown field, and the type denies those";
-    check_refused(
-        "intake.strict",
-        r#"{"id": 1, "more": "SECRET"}"#,
-        ErrorKind::Payload,
-        message,
-    )
-    .await;
+    check_refused("intake.strict", r#"{"id": 1, "more": "SECRET"}"#, ErrorKind::Payload, message).await;
     let message = "intake.strict: [\"a b\\x1b\"]: unknown field, and the type denies those";
-    check_refused(
-        "intake.strict",
-        r#"{"id": 1, "a b\u001b": "SECRET"}"#,
-        ErrorKind::Payload,
-        message,
-    )
-    .await;
+    check_refused("intake.strict", r#"{"id": 1, "a b\u001b": "SECRET"}"#, ErrorKind::Payload, message).await;
 }
 
 #[tokio::test]
@@ -205,22 +156,12 @@ async fn what_is_not_json_says_where() {
     for (json, message) in [
         ("", "intake.created: the JSON ends too early (line 1, column 0)"),
         ("{\"id\": SECRET}", "intake.created: not JSON (line 1, column 8)"),
-        (
-            "{\"id\": 1",
-            "intake.created: the JSON ends too early (line 1, column 8)",
-        ),
-        (
-            &format!("{GOOD} SECRET"),
-            "intake.created: more text follows the value (line 1, column 69)",
-        ),
+        ("{\"id\": 1", "intake.created: the JSON ends too early (line 1, column 8)"),
+        (&format!("{GOOD} SECRET"), "intake.created: more text follows the value (line 1, column 69)"),
     ] {
         check_refused("intake.created", json, Payload, message).await;
     }
-    let error = bus()
-        .await
-        .emit_json("intake.created", b"{\"id\xff\": 1}")
-        .await
-        .unwrap_err();
+    let error = bus().await.emit_json("intake.created", b"{\"id\xff\": 1}").await.unwrap_err();
     assert_eq!(error.to_string(), "intake.created: not JSON: not UTF-8 at byte 5");
 }
 
@@ -229,18 +170,11 @@ async fn undeclared_names_reach_wildcards_where_the_bus_accepts_them() {
     let bus = Bus::builder().accept_undeclared().quiet().build().await.unwrap();
     let seen = Arc::new(Seen::default());
     let log = Arc::clone(&seen);
-    let note = move |record: &Record| {
-        record
-            .json()
-            .map(|json| log.push(format!("{} {json}", record.name())))
-    };
+    let note = move |record: &Record| record.json().map(|json| log.push(format!("{} {json}", record.name())));
     bus.on_pattern("*", note).unwrap();
     bus.emit_json("foreign.thing", r#"{"a":  1}"#).await.unwrap();
     bus.emit_json("intake.strict", r#"{"id":  1}"#).await.unwrap();
-    assert_eq!(
-        seen.take(),
-        [r#"foreign.thing {"a":  1}"#, r#"intake.strict {"id":1}"#]
-    );
+    assert_eq!(seen.take(), [r#"foreign.thing {"a":  1}"#, r#"intake.strict {"id":1}"#]);
     let error = bus.emit_json("foreign.thing", "{]").await.unwrap_err();
     assert_eq!(error.to_string(), "foreign.thing: not JSON (line 1, column 2)");
     let error = bus.emit_json("not a name", "{}").await.unwrap_err();

@@ -46,8 +46,7 @@ async fn a_failure_is_logged_with_event_id_handler_pattern_and_error() {
     let lines = Lines::default();
     let _guard = tracing::subscriber::set_default(lines.clone());
     let bus = Bus::new().await.unwrap();
-    bus.on_pattern("logs.*", |_: &Record| Err::<(), _>("no paper\n\x1b[2Kforged"))
-        .unwrap();
+    bus.on_pattern("logs.*", |_: &Record| Err::<(), _>("no paper\n\x1b[2Kforged")).unwrap();
     let emitted = bus.emit(Broken).await.unwrap();
     let lines = lines.0.lock().unwrap();
     let line = lines.iter().find(|line| line.starts_with("ERROR")).unwrap();
@@ -71,12 +70,7 @@ async fn an_event_that_nobody_handled_is_logged_at_debug() {
     let bus = Bus::new().await.unwrap();
     bus.emit(Broken).await.unwrap();
     let lines = lines.0.lock().unwrap();
-    assert!(
-        lines
-            .iter()
-            .any(|line| line.starts_with("DEBUG") && line.contains("logs.broken")),
-        "{lines:?}"
-    );
+    assert!(lines.iter().any(|line| line.starts_with("DEBUG") && line.contains("logs.broken")), "{lines:?}");
     assert_eq!(bus.stats().unhandled, 1);
 }
 
@@ -88,9 +82,7 @@ async fn a_run_time_pattern_that_nothing_declared_matches_is_a_warning() {
     bus.on_pattern("lgs.*", |_: &Record| ()).unwrap();
     let lines = lines.0.lock().unwrap();
     assert!(
-        lines
-            .iter()
-            .any(|line| line.starts_with("WARN") && line.contains("did you mean `logs.*`?")),
+        lines.iter().any(|line| line.starts_with("WARN") && line.contains("did you mean `logs.*`?")),
         "{lines:?}"
     );
 }
@@ -127,15 +119,9 @@ async fn without_a_subscriber_failures_go_to_stderr() {
         .lines()
         .find(|line| line.starts_with("typed-events: error: "))
         .unwrap_or_else(|| panic!("{stderr}"));
-    assert!(
-        line.starts_with("typed-events: error: handler closure at tests/behaviour/logs.rs:"),
-        "{line}"
-    );
+    assert!(line.starts_with("typed-events: error: handler closure at tests/behaviour/logs.rs:"), "{line}");
     assert!(line.contains(" failed on logs.broken (id "), "{line}");
-    assert!(
-        line.ends_with(", pattern logs.broken): no paper\\x0a\\x1b[2Kforged"),
-        "{line}"
-    );
+    assert!(line.ends_with(", pattern logs.broken): no paper\\x0a\\x1b[2Kforged"), "{line}");
     assert!(!stderr.contains("not to be seen"));
 }
 
@@ -158,12 +144,6 @@ async fn a_slow_handler_is_named_in_a_warning_blocking_or_waiting() {
         .filter(|line| line.starts_with("typed-events: warning: handler closure at "))
         .collect();
     assert_eq!(warnings.len(), 2, "{stderr}");
-    assert!(
-        warnings[0].ends_with("s for logs.broken without waiting: it blocks its thread"),
-        "{stderr}"
-    );
-    assert!(
-        warnings[1].ends_with("s for logs.broken and is still running"),
-        "{stderr}"
-    );
+    assert!(warnings[0].ends_with("s for logs.broken without waiting: it blocks its thread"), "{stderr}");
+    assert!(warnings[1].ends_with("s for logs.broken and is still running"), "{stderr}");
 }

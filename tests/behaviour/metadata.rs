@@ -24,32 +24,17 @@ async fn first(_: &First, bus: &Bus) -> Result<(), typed_events::Error> {
 
 #[on]
 fn second(_: &Second, bus: &Bus) -> Result<(), typed_events::Error> {
-    bus.emit_with(Third, Metadata::new().with_source("second"))
-        .detach()
+    bus.emit_with(Third, Metadata::new().with_source("second")).detach()
 }
 
 async fn chain(history: usize) -> (Bus, Vec<Record>) {
-    let bus = Bus::builder()
-        .handler::<first>()
-        .handler::<second>()
-        .history(history)
-        .build()
-        .await
-        .unwrap();
+    let bus = Bus::builder().handler::<first>().handler::<second>().history(history).build().await.unwrap();
     let seen: Arc<std::sync::Mutex<Vec<Record>>> = Arc::default();
     let log = Arc::clone(&seen);
-    bus.on_pattern("*", move |record: &Record| {
-        log.lock().unwrap().push(record.clone())
-    })
-    .unwrap();
-    bus.emit_with(
-        First,
-        Metadata::new()
-            .with_trace_context("00-a-b-01", None)
-            .with("user", 7),
-    )
-    .await
-    .unwrap();
+    bus.on_pattern("*", move |record: &Record| log.lock().unwrap().push(record.clone())).unwrap();
+    bus.emit_with(First, Metadata::new().with_trace_context("00-a-b-01", None).with("user", 7))
+        .await
+        .unwrap();
     let mut seen = std::mem::take(&mut *seen.lock().unwrap());
     seen.sort_by_key(|record| record.name().to_owned());
     (bus, seen)
@@ -61,14 +46,7 @@ async fn is_kept() {
     let metadata = records[0].metadata();
     assert_eq!(metadata.traceparent(), Some("00-a-b-01"));
     assert_eq!(metadata.get("user"), Some(&7.into()));
-    assert_eq!(
-        (
-            metadata.correlation_id(),
-            metadata.causation_id(),
-            metadata.source()
-        ),
-        (None, None, None)
-    );
+    assert_eq!((metadata.correlation_id(), metadata.causation_id(), metadata.source()), (None, None, None));
     assert_eq!(metadata.iter().count(), 1);
 }
 
@@ -76,25 +54,15 @@ async fn is_kept() {
 async fn correlation_is_inherited_and_causation_set() {
     for history in [1000, 0] {
         let (bus, records) = chain(history).await;
-        let [first, second, third] = &records[..] else {
-            panic!("{records:?}")
-        };
+        let [first, second, third] = &records[..] else { panic!("{records:?}") };
         let root = first.id().to_string();
         assert_eq!(second.metadata().correlation_id(), Some(&*root));
         assert_eq!(second.metadata().causation_id(), Some(&*root));
         assert_eq!(third.metadata().correlation_id(), Some(&*root));
         assert_eq!(third.metadata().causation_id(), Some(&*second.id().to_string()));
-        assert_eq!(
-            third.metadata().source(),
-            Some("second"),
-            "what it says itself stays"
-        );
+        assert_eq!(third.metadata().source(), Some("second"), "what it says itself stays");
         assert_eq!(third.metadata().traceparent(), Some("00-a-b-01"));
-        assert_eq!(
-            third.metadata().get("user"),
-            None,
-            "further values belong to one event"
-        );
+        assert_eq!(third.metadata().get("user"), None, "further values belong to one event");
         assert_eq!(third.origin(), bus.instance());
     }
 }
@@ -128,9 +96,7 @@ async fn a_spawned_task_loses_it_and_context_carries_it() {
         let bus = handle.clone();
         async move {
             let (lost, carried) = (bus.clone(), bus.clone());
-            tokio::spawn(async move { lost.emit(Second).await.map(drop) })
-                .await
-                .unwrap()?;
+            tokio::spawn(async move { lost.emit(Second).await.map(drop) }).await.unwrap()?;
             let third = async move {
                 tokio::task::yield_now().await;
                 carried.emit(Third).await.map(drop)
@@ -146,13 +112,6 @@ async fn a_spawned_task_loses_it_and_context_carries_it() {
         .iter()
         .map(|record| (record.name(), record.metadata().causation_id().map(str::to_owned)))
         .collect();
-    assert_eq!(
-        causes,
-        [
-            ("metadata.first", None),
-            ("metadata.second", None),
-            ("metadata.third", Some(id))
-        ]
-    );
+    assert_eq!(causes, [("metadata.first", None), ("metadata.second", None), ("metadata.third", Some(id))]);
     assert!(Context::current().event_id().is_none());
 }

@@ -17,23 +17,14 @@ async fn dig(down: &Down, bus: &Bus, seen: &Seen) -> Result<(), typed_events::Er
     let Err(error) = bus.emit(Down(down.0 + 1)).await else {
         return Ok(());
     };
-    seen.push(format!(
-        "{} at {}: {error}",
-        error.kind() == ErrorKind::ChainTooDeep,
-        down.0
-    ));
+    seen.push(format!("{} at {}: {error}", error.kind() == ErrorKind::ChainTooDeep, down.0));
     Ok(())
 }
 
 #[tokio::test]
 async fn the_33rd_nested_emit_is_an_error_that_prints_the_chain() {
     let seen = Arc::new(Seen::default());
-    let bus = Bus::builder()
-        .handler::<dig>()
-        .shared(Arc::clone(&seen))
-        .build()
-        .await
-        .unwrap();
+    let bus = Bus::builder().handler::<dig>().shared(Arc::clone(&seen)).build().await.unwrap();
     bus.emit(Down(1)).await.unwrap();
     let chain = vec!["nesting.down"; 33].join(" -> ");
     let expected = format!("true at 32: nesting.down: more than 32 emits inside each other: {chain}");
@@ -44,13 +35,7 @@ async fn the_33rd_nested_emit_is_an_error_that_prints_the_chain() {
 #[tokio::test]
 async fn the_depth_can_be_set() {
     let seen = Arc::new(Seen::default());
-    let bus = Bus::builder()
-        .handler::<dig>()
-        .shared(Arc::clone(&seen))
-        .max_chain(2)
-        .build()
-        .await
-        .unwrap();
+    let bus = Bus::builder().handler::<dig>().shared(Arc::clone(&seen)).max_chain(2).build().await.unwrap();
     bus.emit(Down(1)).await.unwrap();
     assert_eq!(
         seen.take(),

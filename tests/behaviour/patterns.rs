@@ -14,8 +14,7 @@ async fn reached(pattern: &str, names: &[&str]) -> Vec<String> {
     let bus = Bus::builder().accept_undeclared().quiet().build().await.unwrap();
     let seen = Arc::new(Seen::default());
     let log = Arc::clone(&seen);
-    bus.on_pattern(pattern, move |record: &Record| log.push(record.name()))
-        .unwrap();
+    bus.on_pattern(pattern, move |record: &Record| log.push(record.name())).unwrap();
     for name in names {
         bus.emit_json(name, "{}").await.unwrap();
         // Once more: the answer now comes from the cache of names.
@@ -51,18 +50,9 @@ patterns! {
 async fn bad_patterns_are_errors_that_name_the_position() {
     let bus = crate::bus().await;
     for (pattern, message) in [
-        (
-            "us*r",
-            "`us*r` is not a pattern: a wildcard must be a whole segment, as in `user.*` (position 3)",
-        ),
-        (
-            "user..x",
-            "`user..x` is not a pattern: a segment is empty (position 6)",
-        ),
-        (
-            "a\nb",
-            "`a\\x0ab` is not a pattern: a segment is made of A-Z, a-z, 0-9, `_` and `-` (position 2)",
-        ),
+        ("us*r", "`us*r` is not a pattern: a wildcard must be a whole segment, as in `user.*` (position 3)"),
+        ("user..x", "`user..x` is not a pattern: a segment is empty (position 6)"),
+        ("a\nb", "`a\\x0ab` is not a pattern: a segment is made of A-Z, a-z, 0-9, `_` and `-` (position 2)"),
     ] {
         let errors = [
             bus.on_pattern(pattern, |_: &Record| ()).err(),
@@ -84,11 +74,7 @@ async fn bad_patterns_are_errors_that_name_the_position() {
 async fn a_typed_closure_goes_under_its_own_name_only() {
     let bus = crate::bus().await;
     bus.on_pattern("patterns.declared", |_: &Declared| ()).unwrap();
-    let error = bus
-        .on_pattern("patterns.*", |_: &Declared| ())
-        .err()
-        .unwrap()
-        .to_string();
+    let error = bus.on_pattern("patterns.*", |_: &Declared| ()).err().unwrap().to_string();
     assert!(
         error.contains("takes the event `patterns.declared`, so its pattern can't be `patterns.*`"),
         "{error}"

@@ -69,12 +69,7 @@ trait LimitAll {
 
 impl LimitAll for typed_events::TypedHistory<'_, Tick> {
     async fn limit_all(self) -> Vec<(u32, u32)> {
-        self.limit(usize::MAX)
-            .await
-            .unwrap()
-            .iter()
-            .map(|tick| (tick.task, tick.n))
-            .collect()
+        self.limit(usize::MAX).await.unwrap().iter().map(|tick| (tick.task, tick.n)).collect()
     }
 }
 
@@ -105,9 +100,7 @@ async fn patterns_and_no_past_work_too() {
     let (bus, seen) = (bus().await, Arc::new(Seen::default()));
     bus.emit(tick(0)).await.unwrap();
     let log = Arc::clone(&seen);
-    bus.on_pattern_replay("replay.*", 0, move |record: &Record| log.push(record.name()))
-        .await
-        .unwrap();
+    bus.on_pattern_replay("replay.*", 0, move |record: &Record| log.push(record.name())).await.unwrap();
     assert_eq!(seen.take(), [""; 0]);
     bus.emit(tick(1)).await.unwrap();
     assert_eq!(seen.take(), ["replay.tick"]);
@@ -119,20 +112,14 @@ async fn works_without_a_history() {
     let seen = Arc::new(Seen::default());
     let log = Arc::clone(&seen);
     bus.emit(tick(0)).await.unwrap();
-    bus.on_replay(10, move |tick: &Tick| log.push(tick.n.to_string()))
-        .await
-        .unwrap();
+    bus.on_replay(10, move |tick: &Tick| log.push(tick.n.to_string())).await.unwrap();
     bus.emit(tick(1)).await.unwrap();
     assert_eq!(seen.take(), ["1"]);
 }
 
 #[tokio::test]
 async fn emits_do_not_wait_for_one_that_is_catching_up() {
-    let (bus, seen, gate) = (
-        bus().await,
-        Arc::new(Seen::default()),
-        Arc::new(Semaphore::new(0)),
-    );
+    let (bus, seen, gate) = (bus().await, Arc::new(Seen::default()), Arc::new(Semaphore::new(0)));
     bus.emit(tick(0)).await.unwrap();
     let (log, open) = (Arc::clone(&seen), Arc::clone(&gate));
     let handler = move |tick: Arc<Tick>| {
@@ -159,13 +146,7 @@ async fn emits_do_not_wait_for_one_that_is_catching_up() {
 
 #[tokio::test]
 async fn falling_off_the_history_is_an_error_it_is_told() {
-    let bus = Bus::builder()
-        .history(10)
-        .stream_buffer(10)
-        .quiet()
-        .build()
-        .await
-        .unwrap();
+    let bus = Bus::builder().history(10).stream_buffer(10).quiet().build().await.unwrap();
     let gate = Arc::new(Semaphore::new(0));
     let (reached, mut at_gate) = tokio::sync::mpsc::channel(1);
     bus.emit(tick(0)).await.unwrap();
@@ -186,10 +167,7 @@ async fn falling_off_the_history_is_an_error_it_is_told() {
     gate.add_permits(100);
     let error = replay.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Lagged);
-    assert!(
-        error.to_string().contains("lost 15 events of replay.tick"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("lost 15 events of replay.tick"), "{error}");
     assert!(bus.handlers().is_empty(), "it is unsubscribed");
 }
 

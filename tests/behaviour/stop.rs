@@ -29,11 +29,7 @@ fn worker(bus: &Bus, gate: &Arc<Semaphore>) {
 
 #[tokio::test]
 async fn waits_refuses_and_lets_nested_emits_pass() {
-    let (bus, gate, seen) = (
-        bus().await,
-        Arc::new(Semaphore::new(0)),
-        Arc::new(Seen::default()),
-    );
+    let (bus, gate, seen) = (bus().await, Arc::new(Semaphore::new(0)), Arc::new(Seen::default()));
     worker(&bus, &gate);
     let log = Arc::clone(&seen);
     bus.on(move |_: &More| log.push("more"));
@@ -42,36 +38,23 @@ async fn waits_refuses_and_lets_nested_emits_pass() {
     assert!(futures_poll(stop.as_mut()).await.is_none(), "it waits");
     let refused = bus.emit(Work).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Stopped);
-    assert_eq!(
-        refused.to_string(),
-        "stop.work: the bus is stopping or stopped; nothing was emitted"
-    );
+    assert_eq!(refused.to_string(), "stop.work: the bus is stopping or stopped; nothing was emitted");
     let mut second = std::pin::pin!(bus.stop());
-    assert!(
-        futures_poll(second.as_mut()).await.is_none(),
-        "a second one waits for the first"
-    );
+    assert!(futures_poll(second.as_mut()).await.is_none(), "a second one waits for the first");
     gate.add_permits(1);
     stop.await.unwrap();
     second.await.unwrap();
     bus.stop().await.unwrap();
     assert_eq!(seen.take(), ["more"]);
     assert_eq!(bus.emit(More).await.unwrap_err().kind(), ErrorKind::Stopped);
-    assert_eq!(
-        bus.emit_json("stop.more", "null").await.unwrap_err().kind(),
-        ErrorKind::Stopped
-    );
+    assert_eq!(bus.emit_json("stop.more", "null").await.unwrap_err().kind(), ErrorKind::Stopped);
     assert_eq!(bus.emit_all([More]).await.unwrap_err().kind(), ErrorKind::Stopped);
     assert_eq!(bus.history("*").await.unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn gives_up_at_its_deadline_and_says_on_what() {
-    let bus = Bus::builder()
-        .stop_deadline(Duration::from_secs(5))
-        .build()
-        .await
-        .unwrap();
+    let bus = Bus::builder().stop_deadline(Duration::from_secs(5)).build().await.unwrap();
     worker(&bus, &Arc::new(Semaphore::new(0)));
     bus.emit(Work).detach().unwrap();
     let error = bus.stop().await.unwrap_err();
@@ -82,11 +65,7 @@ async fn gives_up_at_its_deadline_and_says_on_what() {
         "{message}"
     );
     assert!(message.ends_with("on stop.work; 1 emits in all"), "{message}");
-    assert_eq!(
-        bus.stop().await.unwrap_err().to_string(),
-        message,
-        "the outcome stays"
-    );
+    assert_eq!(bus.stop().await.unwrap_err().to_string(), message, "the outcome stays");
 }
 
 #[tokio::test]
@@ -98,11 +77,7 @@ async fn inside_a_handler_is_an_error() {
         async move { bus.stop().await }
     });
     let emitted = bus.emit(Work).await.unwrap();
-    assert!(
-        emitted.failures()[0]
-            .message()
-            .starts_with("stop was called inside a handler")
-    );
+    assert!(emitted.failures()[0].message().starts_with("stop was called inside a handler"));
     assert_eq!(bus.emit(More).await.unwrap().handled(), 0, "the bus goes on");
 }
 
@@ -122,11 +97,7 @@ async fn a_dropped_stop_is_taken_up_by_the_next() {
 
 #[tokio::test]
 async fn dropping_the_last_handle_lets_what_runs_finish() {
-    let (bus, gate, done) = (
-        bus().await,
-        Arc::new(Semaphore::new(0)),
-        Arc::new(Semaphore::new(0)),
-    );
+    let (bus, gate, done) = (bus().await, Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let (open, finished) = (Arc::clone(&gate), Arc::clone(&done));
     bus.on(move |_: Arc<Work>| {
         let (open, finished) = (Arc::clone(&open), Arc::clone(&finished));

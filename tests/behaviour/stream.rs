@@ -19,12 +19,7 @@ async fn gives_matching_events_in_order_and_ends_with_the_bus() {
     bus.emit(A(1)).await.unwrap();
     bus.emit(B).await.unwrap();
     bus.emit(A(2)).await.unwrap();
-    let names: Vec<_> = all
-        .by_ref()
-        .take(3)
-        .map(|record| record.unwrap().name().to_owned())
-        .collect()
-        .await;
+    let names: Vec<_> = all.by_ref().take(3).map(|record| record.unwrap().name().to_owned()).collect().await;
     assert_eq!(names, ["stream.a", "stream.b", "stream.a"]);
     bus.stop().await.unwrap();
     assert!(all.next().await.is_none());
@@ -35,12 +30,7 @@ async fn gives_matching_events_in_order_and_ends_with_the_bus() {
 #[tokio::test]
 async fn one_that_lags_is_told_how_many_it_lost() {
     for history in [0, 4] {
-        let bus = Bus::builder()
-            .history(history)
-            .stream_buffer(4)
-            .build()
-            .await
-            .unwrap();
+        let bus = Bus::builder().history(history).stream_buffer(4).build().await.unwrap();
         let (mut all, mut typed) = (bus.stream("*").unwrap(), bus.stream("*").unwrap().of::<A>());
         for n in 0..6 {
             bus.emit(A(n)).await.unwrap();
@@ -48,11 +38,7 @@ async fn one_that_lags_is_told_how_many_it_lost() {
         }
         assert_eq!(all.next().await.unwrap().unwrap_err().missed(), 8);
         assert_eq!(all.next().await.unwrap().unwrap().get::<A>().unwrap().0, 4);
-        assert_eq!(
-            typed.next().await.unwrap().unwrap_err().missed(),
-            4,
-            "of its own events"
-        );
+        assert_eq!(typed.next().await.unwrap().unwrap_err().missed(), 4, "of its own events");
         assert_eq!(typed.next().await.unwrap().unwrap().0, 4);
     }
 }

@@ -72,13 +72,7 @@ async fn unsubscribe_during_an_emit_spares_those_not_called_yet() {
             .unwrap()
             .take()
             .map(|later| later.unsubscribe())
-            .map_or(Ok(()), |ended| {
-                if ended {
-                    Ok(())
-                } else {
-                    Err("it was not registered")
-                }
-            })
+            .map_or(Ok(()), |ended| if ended { Ok(()) } else { Err("it was not registered") })
     });
     *later.lock().unwrap() = Some(bus.on(counter(&runs)));
     let emitted = bus.emit(Happened).await.unwrap();
@@ -137,12 +131,7 @@ async fn off_removes_one_pattern_and_counts() {
 #[tokio::test]
 async fn a_handler_with_two_patterns_runs_once_and_survives_off_of_one() {
     let runs = Arc::new(AtomicUsize::new(0));
-    let bus = Bus::builder()
-        .shared(Arc::clone(&runs))
-        .handler::<on_both>()
-        .build()
-        .await
-        .unwrap();
+    let bus = Bus::builder().shared(Arc::clone(&runs)).handler::<on_both>().build().await.unwrap();
     let handled = async || bus.emit(Happened).await.unwrap().handled();
     assert_eq!(handled().await, 1);
     assert_eq!(bus.off("subs.*").unwrap(), 1);

@@ -65,11 +65,7 @@ impl BusBuilder {
             handlers: Vec::new(),
             discover: false,
             adapter: None,
-            bounds: Bounds {
-                records: 1000,
-                bytes: 64 << 20,
-                for_readers: 1024,
-            },
+            bounds: Bounds { records: 1000, bytes: 64 << 20, for_readers: 1024 },
             settings: Settings {
                 accept_undeclared: false,
                 max_payload: 1 << 20,
@@ -204,11 +200,8 @@ impl BusBuilder {
     /// Dropping it drops the bus.
     pub async fn build(mut self) -> Result<Bus, Error> {
         if self.discover {
-            self.handlers.extend(
-                inventory::iter::<LinkedHandler>
-                    .into_iter()
-                    .map(|LinkedHandler(decl)| *decl),
-            );
+            self.handlers
+                .extend(inventory::iter::<LinkedHandler>.into_iter().map(|LinkedHandler(decl)| *decl));
         }
         // Linking finds handlers in no order; runs should repeat.
         self.handlers.sort_by_key(|handler| handler.place);
@@ -249,9 +242,7 @@ impl BusBuilder {
         });
         for (handler, callback) in self.handlers.iter().zip(callbacks) {
             let patterns = handler.patterns.iter().map(|pattern| (*pattern).into()).collect();
-            inner
-                .routes
-                .insert(handler.place.to_string().into(), patterns, callback, false);
+            inner.routes.insert(handler.place.to_string().into(), patterns, callback, false);
         }
         inner.start().await?;
         Ok(Bus { inner })
@@ -259,19 +250,9 @@ impl BusBuilder {
 
     /// All declared events by name.
     fn known_events(&self, problems: &mut Vec<String>) -> HashMap<&'static str, &'static EventDecl> {
-        let of_handlers = self
-            .handlers
-            .iter()
-            .filter_map(|handler| handler.event)
-            .map(|decl| decl());
+        let of_handlers = self.handlers.iter().filter_map(|handler| handler.event).map(|decl| decl());
         let mut known: HashMap<_, &'static EventDecl> = HashMap::new();
-        for decl in registry()
-            .events
-            .iter()
-            .copied()
-            .chain(self.events.iter().copied())
-            .chain(of_handlers)
-        {
+        for decl in registry().events.iter().copied().chain(self.events.iter().copied()).chain(of_handlers) {
             let other = *known.entry(decl.name).or_insert(decl);
             if other.place != decl.place {
                 problems.push(format!(
@@ -294,10 +275,8 @@ impl BusBuilder {
                     continue;
                 }
                 let suggestion = did_you_mean(text, known.keys().copied());
-                let problem = format!(
-                    "handler {}: no known event matches `{text}`{suggestion}",
-                    handler.place
-                );
+                let problem =
+                    format!("handler {}: no known event matches `{text}`{suggestion}", handler.place);
                 match self.settings.accept_undeclared {
                     true => self.settings.fallback.warning(format_args!("{problem}")),
                     false => problems.push(problem),
@@ -330,14 +309,10 @@ impl Inner {
         let Some(adapter) = &self.adapter else {
             return Ok(());
         };
-        let inbox = Inbox {
-            bus: Arc::downgrade(self),
-        };
+        let inbox = Inbox { bus: Arc::downgrade(self) };
         adapter.subscribe(inbox).await.map_err(|error| {
             let message = format!("{} can't subscribe: {error}", adapter.name());
-            Error::new(ErrorKind::Build, message)
-                .with_temporary(error.is_temporary())
-                .with_source(error)
+            Error::new(ErrorKind::Build, message).with_temporary(error.is_temporary()).with_source(error)
         })
     }
 }

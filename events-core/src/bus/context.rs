@@ -51,13 +51,7 @@ pub(crate) struct Inherited {
 
 impl Scope {
     pub(crate) fn bare(instance: InstanceId, name: Name) -> Self {
-        Self {
-            instance,
-            name,
-            cause: Cause::Bare(OnceCell::new()),
-            depth: 1,
-            parent: None,
-        }
+        Self { instance, name, cause: Cause::Bare(OnceCell::new()), depth: 1, parent: None }
     }
 
     pub(crate) fn of_record(instance: InstanceId, record: &Record, from: Option<&Inherited>) -> Self {
@@ -87,17 +81,8 @@ impl Inherited {
                 Cause::Record(record) => record.metadata().clone(),
                 Cause::Bare(_) => Metadata::new(),
             };
-            let parent = Arc::new(Link {
-                name: scope.name.clone(),
-                parent: scope.parent.clone(),
-            });
-            Some(Self {
-                instance: scope.instance,
-                depth: scope.depth,
-                metadata,
-                id: scope.id(),
-                parent,
-            })
+            let parent = Arc::new(Link { name: scope.name.clone(), parent: scope.parent.clone() });
+            Some(Self { instance: scope.instance, depth: scope.depth, metadata, id: scope.id(), parent })
         })
     }
 

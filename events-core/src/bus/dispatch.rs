@@ -38,21 +38,11 @@ enum Source {
 
 impl Emitted {
     fn new(source: Source, progress: Progress) -> Self {
-        Self {
-            source,
-            handled: progress.handled,
-            failures: progress.failures,
-            duplicate: false,
-        }
+        Self { source, handled: progress.handled, failures: progress.failures, duplicate: false }
     }
 
     pub(crate) fn duplicate(record: Record) -> Self {
-        Self {
-            source: Source::Record(record),
-            handled: 0,
-            failures: Vec::new(),
-            duplicate: true,
-        }
+        Self { source: Source::Record(record), handled: 0, failures: Vec::new(), duplicate: true }
     }
 
     /// The event's id; `None` where no record of the event was needed (history off, only handlers
@@ -108,10 +98,7 @@ impl std::fmt::Debug for Handled {
 
 impl Failure {
     pub(crate) fn new(entry: &Entry, error: HandlerError) -> Self {
-        Self {
-            registration: Handled(entry.clone()),
-            error,
-        }
+        Self { registration: Handled(entry.clone()), error }
     }
 
     /// The handler: its module path, or where the closure was registered.
@@ -139,12 +126,7 @@ impl Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let what = if self.panicked() { "panicked" } else { "failed" };
-        write!(
-            f,
-            "{} {what}: {}",
-            self.handler(),
-            crate::text::escaped(self.message())
-        )
+        write!(f, "{} {what}: {}", self.handler(), crate::text::escaped(self.message()))
     }
 }
 
@@ -209,10 +191,7 @@ fn call_all(event: &Event<'_>, list: &List, cx: &mut Context<'_>) -> Progress {
         }
         let after = watch::ticks();
         if after != before {
-            let slow = inner
-                .settings
-                .slow_ticks
-                .is_some_and(|limit| after.wrapping_sub(before) >= limit);
+            let slow = inner.settings.slow_ticks.is_some_and(|limit| after.wrapping_sub(before) >= limit);
             if slow {
                 watch::warn(
                     inner,
@@ -326,13 +305,7 @@ pub(crate) fn deliver(
     let inner = &bus.inner;
     let list = inner.routes.of_record(record);
     let scope = Scope::of_record(inner.instance, record, from);
-    let event = Event {
-        bus,
-        name: record.name(),
-        payload: record.event(),
-        record: Some(record),
-        place,
-    };
+    let event = Event { bus, name: record.name(), payload: record.event(), record: Some(record), place };
     let (mut progress, scope) = context::within(scope, || call_all(&event, &list, cx));
     let pending = std::mem::take(&mut progress.pending);
     let emitted = Emitted::new(Source::Record(record.clone()), progress);
@@ -360,18 +333,8 @@ impl Group {
         let (entries, futures): (Vec<_>, Vec<_>) = pending.into_iter().unzip();
         let shown = Arc::new(PendingEmit::new(record, entries.into_iter()));
         inner.pending.insert(Arc::clone(&shown));
-        let running = futures
-            .into_iter()
-            .enumerate()
-            .map(|(index, future)| guarded(index, future))
-            .collect();
-        Self {
-            inner,
-            scope: Some(scope),
-            emitted: Some(emitted),
-            running,
-            shown,
-        }
+        let running = futures.into_iter().enumerate().map(|(index, future)| guarded(index, future)).collect();
+        Self { inner, scope: Some(scope), emitted: Some(emitted), running, shown }
     }
 
     /// Polls what is ready to go on. Runs within the scope.
@@ -379,13 +342,7 @@ impl Group {
         while let Some((index, result)) = std::task::ready!(self.running.poll_next_unpin(cx)) {
             let entry = self.shown.finish(index);
             if let (Err(error), Some(emitted)) = (result, &mut self.emitted) {
-                fail(
-                    &self.inner,
-                    self.shown.event(),
-                    entry,
-                    error,
-                    &mut emitted.failures,
-                );
+                fail(&self.inner, self.shown.event(), entry, error, &mut emitted.failures);
             }
         }
         Poll::Ready(())
@@ -400,10 +357,7 @@ fn guarded(
     let result = AssertUnwindSafe(future).catch_unwind();
     result
         .map(move |result| {
-            (
-                index,
-                result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic.as_ref()))),
-            )
+            (index, result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic.as_ref()))))
         })
         .boxed()
 }

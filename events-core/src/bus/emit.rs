@@ -46,8 +46,14 @@ use crate::record::{Envelope, Name, Record};
 #[must_use = "an emit starts when it is awaited or detached"]
 pub struct Emit<'a, E> {
     bus: &'a Bus,
+    name: &'static str,
+    /// [`start`] for `E`: so that the future itself needs no bound, and a type that is no event is
+    /// one error, at `emit`.
+    start: Start<E>,
     state: State<E>,
 }
+
+type Start<E> = fn(&Bus, E, Options, &mut Context<'_>) -> Launched<Emitted>;
 
 enum State<E> {
     Ready(E, Options),
@@ -67,18 +73,12 @@ impl<E> Unpin for Emit<'_, E> {}
 
 impl<'a, E: Event> Emit<'a, E> {
     pub(crate) fn new(bus: &'a Bus, event: E, metadata: Metadata) -> Self {
-        Self {
-            bus,
-            state: State::Ready(
-                event,
-                Options {
-                    metadata,
-                    ..Options::default()
-                },
-            ),
-        }
+        let options = Options { metadata, ..Options::default() };
+        Self { bus, name: E::NAME, start: start::<E>, state: State::Ready(event, options) }
     }
+}
 
+impl<E> Emit<'_, E> {
     /// Emits under this id, so that a retry of an emit whose outcome is unknown is not stored twice.
     pub fn id(mut self, id: EventId) -> Self {
         if let State::Ready(_, options) = &mut self.state {
@@ -101,10 +101,8 @@ impl<'a, E: Event> Emit<'a, E> {
         let inner = &self.bus.inner;
         let Some(place) = inner.flight.detach(inner.settings.max_detached) else {
             let most = inner.settings.max_detached;
-            let message = format!(
-                "{}: {most} detached emits are running already; nothing was emitted",
-                E::NAME
-            );
+            let message =
+                format!("{}: {most} detached emits are running already; nothing was emitted", self.name);
             return Err(Error::new(ErrorKind::Overloaded, message));
         };
         if let State::Ready(_, options) = &mut self.state {
@@ -117,17 +115,14 @@ impl<'a, E: Event> Emit<'a, E> {
     }
 }
 
-impl<E: Event> Future for Emit<'_, E> {
+impl<E> Future for Emit<'_, E> {
     type Output = Result<Emitted, Error>;
 
-    #[allow(
-        clippy::panic,
-        reason = "documented: a programmer's error, as for every future"
-    )]
+    #[allow(clippy::panic, reason = "documented: a programmer's error, as for every future")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         match std::mem::replace(&mut this.state, State::Resolved) {
-            State::Ready(event, options) => match start(this.bus, event, options, cx) {
+            State::Ready(event, options) => match (this.start)(this.bus, event, options, cx) {
                 Launched::Done(outcome) => Poll::Ready(outcome),
                 Launched::Running(task) => {
                     this.state = State::Running(task);
@@ -135,7 +130,7 @@ impl<E: Event> Future for Emit<'_, E> {
                 }
             },
             State::Running(mut task) => match task.poll_unpin(cx) {
-                Poll::Ready(outcome) => Poll::Ready(joined(E::NAME, outcome)),
+                Poll::Ready(outcome) => Poll::Ready(joined(this.name, outcome)),
                 Poll::Pending => {
                     this.state = State::Running(task);
                     Poll::Pending
@@ -170,25 +165,14 @@ fn start<E: Event>(bus: &Bus, event: E, options: Options, cx: &mut Context<'_>) 
                 Ok(flight) => flight,
                 Err(_) => return Launched::Done(Err(inner.stopped(decl.name))),
             };
-            let event = dispatch::Event {
-                bus,
-                name: decl.name,
-                payload: Some(&event),
-                record: None,
-                place: None,
-            };
+            let event =
+                dispatch::Event { bus, name: decl.name, payload: Some(&event), record: None, place: None };
             let scope = Scope::bare(inner.instance, Name::Declared(decl.name));
             return Launched::Done(Ok(dispatch::deliver_bare(&event, scope, &list, cx)));
         }
     }
     let event: Arc<dyn Any + Send + Sync> = Arc::new(event);
-    emit_record(
-        bus,
-        decl.name,
-        options,
-        |envelope| Record::of_event(decl, event, envelope),
-        cx,
-    )
+    emit_record(bus, decl.name, options, |envelope| Record::of_event(decl, event, envelope), cx)
 }
 
 fn emit_record(
@@ -205,17 +189,10 @@ fn emit_record(
         Err(error) => return Launched::Done(Err(error)),
     };
     let record = make(inner.envelope(from.as_ref(), options.metadata, options.id));
-    let keep = || Kept {
-        _flight: flight.keep(&inner.flight),
-        _detached: options.detached,
-    };
+    let keep = || Kept { _flight: flight.keep(&inner.flight), _detached: options.detached };
     if let Some(adapter) = &inner.adapter {
         let (adapter, bus, kept) = (Arc::clone(adapter), bus.clone(), keep());
-        return poll_or_spawn(
-            inner,
-            publish_and_deliver(bus, adapter, record, from, kept).boxed(),
-            cx,
-        );
+        return poll_or_spawn(inner, publish_and_deliver(bus, adapter, record, from, kept).boxed(), cx);
     }
     let place = match inner.log.append_one(&record) {
         Appended::At(place) => Some(place),
@@ -256,10 +233,7 @@ async fn publish_and_deliver(
     let records = std::slice::from_ref(&record);
     if let Err(error) = publish(&bus.inner, &*adapter, records).await {
         if kept._detached.is_some() {
-            bus.inner
-                .settings
-                .fallback
-                .warning(format_args!("a detached emit failed: {error}"));
+            bus.inner.settings.fallback.warning(format_args!("a detached emit failed: {error}"));
         }
         return Err(error);
     }
@@ -290,16 +264,11 @@ async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Re
     let first = records.first();
     let name = first.map_or("", Record::name);
     let (kind, what) = match error.is_unknown() {
-        true => (
-            ErrorKind::OutcomeUnknown,
-            "may or may not have stored the event; no live handler ran",
-        ),
+        true => (ErrorKind::OutcomeUnknown, "may or may not have stored the event; no live handler ran"),
         false => (ErrorKind::Append, "did not store the event, no handler ran"),
     };
     let message = format!("{name}: {} {what}: {error}", inner.adapter_name());
-    let failed = Error::new(kind, message)
-        .with_temporary(error.is_temporary())
-        .with_source(error);
+    let failed = Error::new(kind, message).with_temporary(error.is_temporary()).with_source(error);
     Err(match first {
         Some(record) => failed.with_event_id(record.id()),
         None => failed,
@@ -389,17 +358,10 @@ impl Bus {
         let inner = &self.inner;
         let from = Inherited::current();
         let flight = inner.admit(decl.name, from.as_ref())?;
-        let kept = Kept {
-            _flight: flight.keep(&inner.flight),
-            _detached: None,
-        };
+        let kept = Kept { _flight: flight.keep(&inner.flight), _detached: None };
         drop(flight);
         let records = events.into_iter().map(|event| {
-            Record::of_event(
-                decl,
-                Arc::new(event),
-                inner.envelope(from.as_ref(), Metadata::new(), None),
-            )
+            Record::of_event(decl, Arc::new(event), inner.envelope(from.as_ref(), Metadata::new(), None))
         });
         let mut batch = Some(emit_batch(self.clone(), records.collect(), from, kept).boxed());
         let launched = std::future::poll_fn(|cx| match batch.take() {

@@ -44,9 +44,7 @@ impl Flight {
     }
 
     pub(crate) fn begin_stop_unless_stopped(&self) {
-        let _ = self
-            .phase
-            .compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst);
+        let _ = self.phase.compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     pub(crate) fn end_stop(&self) {

@@ -44,10 +44,10 @@ impl Inbox {
         }
         if let Err(error) = inner.check_foreign(&record) {
             inner.counters.refused.fetch_add(1, Ordering::Relaxed);
-            inner.settings.fallback.warning(format_args!(
-                "an event from {} was refused: {error}",
-                inner.adapter_name()
-            ));
+            inner
+                .settings
+                .fallback
+                .warning(format_args!("an event from {} was refused: {error}", inner.adapter_name()));
             return Err(error);
         }
         Bus { inner }.deliver_remote(record).await.map(drop)
@@ -59,10 +59,10 @@ impl Inbox {
         if let Some(inner) = self.bus.upgrade() {
             inner.counters.lost.fetch_add(events, Ordering::Relaxed);
             let why = quoted(why);
-            inner.settings.fallback.warning(format_args!(
-                "{} lost {events} events: {why}",
-                inner.adapter_name()
-            ));
+            inner
+                .settings
+                .fallback
+                .warning(format_args!("{} lost {events} events: {why}", inner.adapter_name()));
         }
     }
 }

@@ -55,15 +55,11 @@ impl Bus {
             Some(decl) => {
                 let event = decl.decode(json).map_err(|error| refuse(error.to_string()))?;
                 check_depth(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
-                self.emit_made(name, |envelope| Record::of_event(decl, event, envelope))
-                    .await
+                self.emit_made(name, |envelope| Record::of_event(decl, event, envelope)).await
             }
             None => {
                 parse_json(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
-                self.emit_made(name, |envelope| {
-                    Record::of_json(name.into(), 1, json.into(), envelope)
-                })
-                .await
+                self.emit_made(name, |envelope| Record::of_json(name.into(), 1, json.into(), envelope)).await
             }
         }
     }
@@ -125,9 +121,7 @@ pub(super) fn did_you_mean<'a>(text: &str, known: impl Iterator<Item = &'a str>)
         let distance = strsim::damerau_levenshtein(text, &candidate);
         (distance <= 3 && distance * 3 <= text.len()).then_some((distance, candidate))
     });
-    candidates.min().map_or_else(String::new, |(_, candidate)| {
-        format!(": did you mean `{candidate}`?")
-    })
+    candidates.min().map_or_else(String::new, |(_, candidate)| format!(": did you mean `{candidate}`?"))
 }
 
 /// A known name with wildcards where the text has them: `user.*` for `usr.*` and `user.created`.
@@ -137,11 +131,7 @@ fn like(text: &str, name: &str) -> String {
     let Some(star) = texts.iter().position(|segment| *segment == "*") else {
         let pairs = names.iter().enumerate();
         let pick = |(i, segment): (usize, &&str)| {
-            if texts.get(i) == Some(&"+") {
-                "+".to_owned()
-            } else {
-                segment.to_string()
-            }
+            if texts.get(i) == Some(&"+") { "+".to_owned() } else { segment.to_string() }
         };
         return pairs.map(pick).collect::<Vec<_>>().join(".");
     };
@@ -149,10 +139,7 @@ fn like(text: &str, name: &str) -> String {
     if names.len() < star + 1 + tail {
         return name.to_owned();
     }
-    let ends = names[..star]
-        .iter()
-        .chain([&"*"])
-        .chain(&names[names.len() - tail..]);
+    let ends = names[..star].iter().chain([&"*"]).chain(&names[names.len() - tail..]);
     let candidate = ends.copied().collect::<Vec<_>>().join(".");
     match Pattern::new(&candidate).is_ok_and(|pattern| pattern.matches(name)) {
         true => candidate,

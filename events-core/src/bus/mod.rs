@@ -204,9 +204,7 @@ impl Bus {
 
 impl std::fmt::Debug for Bus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bus")
-            .field("instance", &self.inner.instance)
-            .finish_non_exhaustive()
+        f.debug_struct("Bus").field("instance", &self.inner.instance).finish_non_exhaustive()
     }
 }
 
@@ -231,22 +229,14 @@ impl Inner {
     }
 
     fn stopped(&self, name: &str) -> Error {
-        Error::new(
-            ErrorKind::Stopped,
-            format!("{name}: the bus is stopping or stopped; nothing was emitted"),
-        )
+        Error::new(ErrorKind::Stopped, format!("{name}: the bus is stopping or stopped; nothing was emitted"))
     }
 
     fn envelope(&self, from: Option<&Inherited>, mut metadata: Metadata, id: Option<EventId>) -> Envelope {
         if let Some(from) = from {
             from.fill(&mut metadata);
         }
-        Envelope {
-            origin: self.instance,
-            metadata,
-            id,
-            timestamp: None,
-        }
+        Envelope { origin: self.instance, metadata, id, timestamp: None }
     }
 
     /// The runtime of the caller, or else of the bus.
@@ -255,20 +245,15 @@ impl Inner {
     }
 
     fn adapter_name(&self) -> String {
-        self.adapter
-            .as_ref()
-            .map_or_else(|| "memory".to_owned(), |adapter| adapter.name())
+        self.adapter.as_ref().map_or_else(|| "memory".to_owned(), |adapter| adapter.name())
     }
 
     /// Reads the adapter's history, or the bus's own where the adapter keeps none.
     pub(crate) async fn read_history(&self, query: &HistoryQuery) -> Result<Vec<Record>, Error> {
         match &self.adapter {
             Some(adapter) if adapter.keeps_history() => adapter.history(query).await.map_err(|error| {
-                let message = format!(
-                    "{}: {} can't read its history: {error}",
-                    query.pattern(),
-                    adapter.name()
-                );
+                let message =
+                    format!("{}: {} can't read its history: {error}", query.pattern(), adapter.name());
                 Error::new(ErrorKind::History, message)
                     .with_temporary(error.is_temporary())
                     .with_source(error)

@@ -112,27 +112,18 @@ impl Bus {
         let turns = Arc::new(Turns::default());
         let gate = gate(Arc::clone(&turns));
         let pattern: Arc<str> = pattern.into();
-        let registration = inner
-            .routes
-            .insert(name.into(), vec![Arc::clone(&pattern)], gate, false);
+        let registration = inner.routes.insert(name.into(), vec![Arc::clone(&pattern)], gate, false);
         let subscription = self.subscription(Arc::clone(&registration));
         // From here on, until it is live, an early end takes the handler back.
         let guard = subscription.clone().guard();
         // In this order every event is in the history, in the reader's future, or in both.
         let reader = Reader::new(Arc::clone(&inner.log), parse_pattern(&pattern)?);
         turns.start_at(reader.cursor());
-        let past = if n == 0 {
-            Vec::new()
-        } else {
-            inner.read_history(&query).await?
-        };
+        let past = if n == 0 { Vec::new() } else { inner.read_history(&query).await? };
         let (caught_up, live) = oneshot::channel();
         let worker = Worker {
             bus: Arc::downgrade(inner),
-            entry: Entry {
-                registration,
-                pattern,
-            },
+            entry: Entry { registration, pattern },
             callback,
             turns,
             reader,
@@ -154,10 +145,7 @@ impl Bus {
 
 /// What the emits call: it waits for the worker, or lets the emit go on.
 fn gate(turns: Arc<Turns>) -> Callback {
-    Callback {
-        wants: Wants::Record,
-        run: Box::new(move |call| turns.arrive(call)),
-    }
+    Callback { wants: Wants::Record, run: Box::new(move |call| turns.arrive(call)) }
 }
 
 /// Where emits and the worker meet.
@@ -234,9 +222,8 @@ impl Turns {
         for turn in std::mem::replace(&mut table.met, kept).into_values() {
             if let Turn::Awaited(emit) = turn {
                 // An emit that is gone does not need to know.
-                let _ = emit.send(Err(HandlerError::new(
-                    &"it fell behind the history and did not get this event",
-                )));
+                let _ = emit
+                    .send(Err(HandlerError::new(&"it fell behind the history and did not get this event")));
             }
         }
         table.start = place;
@@ -310,9 +297,7 @@ impl Worker {
 
     /// Calls the handler; `None` when the bus or the registration is gone.
     async fn call(&self, record: &Record, place: Option<u64>) -> Option<HandlerResult> {
-        let bus = Bus {
-            inner: self.bus.upgrade()?,
-        };
+        let bus = Bus { inner: self.bus.upgrade()? };
         if !self.entry.registration.is_active() {
             return None;
         }
@@ -340,12 +325,7 @@ impl Worker {
 
     fn report(&self, record: &Record, error: HandlerError) {
         if let Some(bus) = self.bus.upgrade() {
-            dispatch::report(
-                &bus,
-                record.name(),
-                Some(record.id()),
-                &Failure::new(&self.entry, error),
-            );
+            dispatch::report(&bus, record.name(), Some(record.id()), &Failure::new(&self.entry, error));
         }
     }
 }

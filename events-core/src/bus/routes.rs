@@ -57,11 +57,7 @@ impl Registration {
 
     /// Whether an emit may call the handler; of all emits that ask, a `once` handler lets in one.
     pub(crate) fn admit(&self) -> bool {
-        self.is_active()
-            && self
-                .once
-                .as_ref()
-                .is_none_or(|used| !used.swap(true, Ordering::AcqRel))
+        self.is_active() && self.once.as_ref().is_none_or(|used| !used.swap(true, Ordering::AcqRel))
     }
 }
 
@@ -82,13 +78,8 @@ pub(crate) struct Entry {
 
 impl List {
     fn new(entries: Vec<Entry>) -> Self {
-        let wants_record = entries
-            .iter()
-            .any(|entry| entry.registration.callback.wants > Wants::Event);
-        Self {
-            entries,
-            wants_record,
-        }
+        let wants_record = entries.iter().any(|entry| entry.registration.callback.wants > Wants::Event);
+        Self { entries, wants_record }
     }
 }
 
@@ -114,15 +105,8 @@ impl Routes {
     /// Routes for the registry's events, in its order.
     pub(crate) fn new(events: &[&'static EventDecl]) -> Self {
         Self {
-            declared: events
-                .iter()
-                .map(|decl| (decl.name, ArcSwap::default()))
-                .collect(),
-            by_name: events
-                .iter()
-                .enumerate()
-                .map(|(index, decl)| (decl.name, index))
-                .collect(),
+            declared: events.iter().map(|decl| (decl.name, ArcSwap::default())).collect(),
+            by_name: events.iter().enumerate().map(|(index, decl)| (decl.name, index)).collect(),
             table: Mutex::default(),
             next_id: AtomicU64::new(0),
         }
@@ -190,20 +174,11 @@ impl Routes {
         for pattern in &registration.patterns {
             self.each_declared(pattern, |list| {
                 let old = list.load();
-                if old
-                    .entries
-                    .iter()
-                    .any(|entry| Arc::ptr_eq(&entry.registration, &registration))
-                {
+                if old.entries.iter().any(|entry| Arc::ptr_eq(&entry.registration, &registration)) {
                     return;
                 }
-                let entry = Entry {
-                    registration: Arc::clone(&registration),
-                    pattern: Arc::clone(pattern),
-                };
-                list.store(Arc::new(List::new(
-                    old.entries.iter().cloned().chain([entry]).collect(),
-                )));
+                let entry = Entry { registration: Arc::clone(&registration), pattern: Arc::clone(pattern) };
+                list.store(Arc::new(List::new(old.entries.iter().cloned().chain([entry]).collect())));
             });
         }
         registration
@@ -225,10 +200,7 @@ impl Routes {
         let handlers = table.by_pattern.get(pattern).cloned().unwrap_or_default();
         for registration in &handlers {
             self.detach(&mut table, registration, pattern);
-            let left = registration
-                .patterns
-                .iter()
-                .any(|other| table.has(other, registration));
+            let left = registration.patterns.iter().any(|other| table.has(other, registration));
             if !left {
                 registration.end();
             }
@@ -258,10 +230,7 @@ impl Routes {
                 if !Arc::ptr_eq(&entry.registration, registration) {
                     return Some(entry.clone());
                 }
-                Some(Entry {
-                    pattern: Arc::clone(other?),
-                    ..entry.clone()
-                })
+                Some(Entry { pattern: Arc::clone(other?), ..entry.clone() })
             });
             list.store(Arc::new(List::new(entries.collect())));
         }
@@ -274,17 +243,12 @@ impl Routes {
     /// The declared events a pattern takes.
     fn matching(&self, pattern: &str) -> impl Iterator<Item = &(&'static str, ArcSwap<List>)> {
         let (one, all) = match is_name(pattern) {
-            true => (
-                self.by_name.get(pattern).map(|index| &self.declared[*index]),
-                None,
-            ),
+            true => (self.by_name.get(pattern).map(|index| &self.declared[*index]), None),
             false => (None, Pattern::new(pattern).ok()),
         };
-        let many = all.into_iter().flat_map(|pattern| {
-            self.declared
-                .iter()
-                .filter(move |(name, _)| pattern.matches(name))
-        });
+        let many = all
+            .into_iter()
+            .flat_map(|pattern| self.declared.iter().filter(move |(name, _)| pattern.matches(name)));
         one.into_iter().chain(many)
     }
 

@@ -46,9 +46,7 @@ impl Bus {
             Some(outcome) => outcome,
             None => outcome.insert(inner.drain(inner.settings.stop_deadline).await),
         };
-        outcome
-            .clone()
-            .map_err(|message| Error::new(ErrorKind::StopIncomplete, message))
+        outcome.clone().map_err(|message| Error::new(ErrorKind::StopIncomplete, message))
     }
 }
 

@@ -58,10 +58,7 @@ impl EventStream {
     /// is refused, and counted in [`Bus::stats`].
     pub fn of<E: Event>(self) -> TypedStream<E> {
         self.reader.narrow(E::NAME);
-        TypedStream {
-            records: self,
-            event: PhantomData,
-        }
+        TypedStream { records: self, event: PhantomData }
     }
 }
 
@@ -123,8 +120,6 @@ impl Bus {
     /// ```
     pub fn stream(&self, pattern: &str) -> Result<EventStream, Error> {
         let pattern: Pattern<'_> = parse_pattern(pattern)?;
-        Ok(EventStream {
-            reader: Reader::new(Arc::clone(&self.inner.log), pattern),
-        })
+        Ok(EventStream { reader: Reader::new(Arc::clone(&self.inner.log), pattern) })
     }
 }

@@ -26,9 +26,7 @@ impl Subscription {
     /// Returns whether it was still registered: a second call, or one after `off` or a `once` that
     /// has run, changes nothing.
     pub fn unsubscribe(&self) -> bool {
-        self.bus
-            .upgrade()
-            .is_some_and(|bus| bus.routes.remove(&self.registration))
+        self.bus.upgrade().is_some_and(|bus| bus.routes.remove(&self.registration))
     }
 
     /// Whether the handler is still registered.
@@ -174,11 +172,7 @@ impl Bus {
     pub fn handlers(&self) -> Vec<HandlerInfo> {
         let info = |registration: &Arc<Registration>| HandlerInfo {
             name: registration.name().to_owned(),
-            patterns: registration
-                .patterns()
-                .iter()
-                .map(|pattern| pattern.to_string())
-                .collect(),
+            patterns: registration.patterns().iter().map(|pattern| pattern.to_string()).collect(),
         };
         self.inner.routes.all().iter().map(info).collect()
     }
@@ -216,17 +210,12 @@ impl Bus {
         once: bool,
     ) -> Subscription {
         let registration =
-            self.inner
-                .routes
-                .insert(name.into(), vec![pattern.into()], handler.into_callback(), once);
+            self.inner.routes.insert(name.into(), vec![pattern.into()], handler.into_callback(), once);
         self.subscription(registration)
     }
 
     pub(super) fn subscription(&self, registration: Arc<Registration>) -> Subscription {
-        Subscription {
-            bus: Arc::downgrade(&self.inner),
-            registration,
-        }
+        Subscription { bus: Arc::downgrade(&self.inner), registration }
     }
 }
 

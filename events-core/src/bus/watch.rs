@@ -14,10 +14,7 @@ use crate::record::Record;
 const TICK: Duration = Duration::from_millis(100);
 
 static TICKS: AtomicU32 = AtomicU32::new(0);
-static WATCHED: Mutex<Watched> = Mutex::new(Watched {
-    buses: Vec::new(),
-    ticking: false,
-});
+static WATCHED: Mutex<Watched> = Mutex::new(Watched { buses: Vec::new(), ticking: false });
 
 struct Watched {
     buses: Vec<Weak<Inner>>,
@@ -31,9 +28,7 @@ pub(crate) fn ticks() -> u32 {
 
 /// A duration in ticks, rounded up; at least one.
 pub(crate) fn in_ticks(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis().div_ceil(TICK.as_millis()))
-        .unwrap_or(u32::MAX)
-        .max(1)
+    u32::try_from(duration.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX).max(1)
 }
 
 /// Watches the handlers of a bus until the bus is gone.
@@ -45,9 +40,7 @@ pub(crate) fn watch(bus: &Arc<Inner>) -> std::io::Result<()> {
     let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
     watched.buses.push(Arc::downgrade(bus));
     if !watched.ticking {
-        std::thread::Builder::new()
-            .name("typed-events".into())
-            .spawn(tick)?;
+        std::thread::Builder::new().name("typed-events".into()).spawn(tick)?;
         watched.ticking = true;
     }
     Ok(())
@@ -101,16 +94,10 @@ impl PendingEmits {
     /// Each handler that is not done, with its event.
     pub(crate) fn describe(&self) -> Vec<String> {
         let emits = self.lock();
-        let undone = emits
-            .iter()
-            .flat_map(|emit| emit.undone().map(move |handler| (emit, handler)));
+        let undone = emits.iter().flat_map(|emit| emit.undone().map(move |handler| (emit, handler)));
         undone
             .map(|(emit, handler)| {
-                format!(
-                    "handler {} on {}",
-                    handler.entry.registration.name(),
-                    emit.record.name()
-                )
+                format!("handler {} on {}", handler.entry.registration.name(), emit.record.name())
             })
             .collect()
     }
@@ -120,22 +107,10 @@ impl PendingEmits {
             return;
         };
         let emits = self.lock().clone();
-        for emit in emits
-            .iter()
-            .filter(|emit| ticks().wrapping_sub(emit.since) >= limit)
-        {
-            for handler in emit
-                .undone()
-                .filter(|handler| !handler.warned.swap(true, Ordering::Relaxed))
-            {
+        for emit in emits.iter().filter(|emit| ticks().wrapping_sub(emit.since) >= limit) {
+            for handler in emit.undone().filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
                 let name = handler.entry.registration.name();
-                warn(
-                    bus,
-                    name,
-                    emit.record.name(),
-                    ticks().wrapping_sub(emit.since),
-                    "and is still running",
-                );
+                warn(bus, name, emit.record.name(), ticks().wrapping_sub(emit.since), "and is still running");
             }
         }
     }
@@ -152,11 +127,7 @@ impl PendingEmit {
             done: AtomicBool::new(false),
             warned: AtomicBool::new(false),
         });
-        Self {
-            record,
-            since: ticks(),
-            handlers: handlers.collect(),
-        }
+        Self { record, since: ticks(), handlers: handlers.collect() }
     }
 
     pub(crate) fn event(&self) -> &str {
@@ -171,16 +142,14 @@ impl PendingEmit {
     }
 
     fn undone(&self) -> impl Iterator<Item = &PendingHandler> {
-        self.handlers
-            .iter()
-            .filter(|handler| !handler.done.load(Ordering::Acquire))
+        self.handlers.iter().filter(|handler| !handler.done.load(Ordering::Acquire))
     }
 }
 
 /// Names a slow handler.
 pub(crate) fn warn(bus: &Inner, handler: &str, event: &str, ticks: u32, more: &str) {
     let seconds = f64::from(ticks) * TICK.as_secs_f64();
-    bus.settings.fallback.warning(format_args!(
-        "handler {handler} has taken {seconds:.1} s for {event} {more}"
-    ));
+    bus.settings
+        .fallback
+        .warning(format_args!("handler {handler} has taken {seconds:.1} s for {event} {more}"));
 }

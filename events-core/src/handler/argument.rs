@@ -27,6 +27,7 @@ pub trait Argument<'a>: Sized {
     fn receive(call: Call<'a>) -> Result<Self, HandlerError>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, E: Event> Argument<'a> for &'a E {
     const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
     const NAME: Option<&'static str> = Some(E::NAME);
@@ -37,6 +38,7 @@ impl<'a, E: Event> Argument<'a> for &'a E {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, E: Event> Argument<'a> for Arc<E> {
     const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
     const NAME: Option<&'static str> = Some(E::NAME);
@@ -47,6 +49,7 @@ impl<'a, E: Event> Argument<'a> for Arc<E> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a> Argument<'a> for &'a Record {
     const EVENT: Option<fn() -> &'static EventDecl> = None;
     const NAME: Option<&'static str> = None;

@@ -30,9 +30,11 @@ pub trait IntoHandler<Kind>: Send + Sync + 'static {
 /// A closure over one event, so that its argument says which: what [`Bus::on`](crate::Bus::on)
 /// takes.
 #[diagnostic::on_unimplemented(
-    message = "this closure does not say which event it is for",
-    label = "expected a closure over an event",
-    note = "write `|event: &E| ...` with an event `E`, or register a closure over `&Record` with `on_pattern(\"...\", ...)`"
+    message = "this can't be a handler of an event",
+    label = "expected a closure such as `|event: &E| ...`",
+    note = "it takes one argument, `&E`, `Arc<E>` or `E` where `E` has `#[event(\"...\")]`; for `&Record` there is `on_pattern(\"...\", ...)`",
+    note = "it returns `()`, `Result<(), E>` with an `E` that can be displayed, or a future of either that owns what it uses",
+    note = "it must be `Fn + Send + Sync + 'static`"
 )]
 pub trait EventHandler<Kind>: IntoHandler<Kind> {}
 

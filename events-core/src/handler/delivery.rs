@@ -47,8 +47,7 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn record(self) -> Result<&'a Record, HandlerError> {
-        self.record
-            .ok_or_else(|| HandlerError::new(&"the handler was called without a record"))
+        self.record.ok_or_else(|| HandlerError::new(&"the handler was called without a record"))
     }
 
     /// What the call borrows, to keep: an async handler outlives the first poll of its emit.

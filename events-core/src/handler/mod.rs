@@ -12,7 +12,7 @@ pub use delivery::{Call, Delivery};
 pub use outcome::HandlerError;
 pub(crate) use outcome::HandlerResult;
 pub(crate) use outcome::Settled;
-pub use outcome::{HandlerReturn, ReturnError, settle};
+pub use outcome::{HandlerReturn, ReturnError};
 pub(crate) use state::States;
 pub use state::{BindState, Binder, Probe, SharedState};
 
@@ -48,12 +48,7 @@ impl HandlerDecl {
         event: Option<fn() -> &'static EventDecl>,
         bind: fn(&mut Binder<'_>) -> Option<Callback>,
     ) -> Self {
-        Self {
-            place,
-            patterns,
-            event,
-            bind,
-        }
+        Self { place, patterns, event, bind }
     }
 }
 

@@ -69,20 +69,14 @@ impl HandlerError {
             Ok(Ok(text)) => text,
             _ => "(the error's Display failed)".to_owned(),
         };
-        Self {
-            message: shorten(text),
-            panicked: false,
-        }
+        Self { message: shorten(text), panicked: false }
     }
 
     pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
         let text = text.unwrap_or_else(|| "(a panic without a message)".to_owned());
-        Self {
-            message: shorten(text),
-            panicked: true,
-        }
+        Self { message: shorten(text), panicked: true }
     }
 }
 
@@ -131,10 +125,4 @@ where
     fn settle(self) -> Settled {
         Settled::Later(Box::pin(async move { self.await.report() }))
     }
-}
-
-/// The result of a handler's call that has already been awaited.
-#[doc(hidden)]
-pub fn settle<R: HandlerReturn>(result: R) -> HandlerResult {
-    result.report()
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::{Argument, Call, Callback, Delivery, HandlerError, HandlerResult, Settled, Wants};
+use super::{Call, Callback, Delivery, HandlerError, HandlerResult, Settled, Wants};
 use crate::bus::Bus;
 use crate::metadata::Metadata;
 use crate::record::Record;
@@ -26,10 +26,7 @@ impl States {
     }
 
     fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        self.by_type
-            .get(&TypeId::of::<T>())?
-            .downcast_ref::<Arc<T>>()
-            .cloned()
+        self.by_type.get(&TypeId::of::<T>())?.downcast_ref::<Arc<T>>().cloned()
     }
 }
 
@@ -43,16 +40,12 @@ pub struct Binder<'a> {
 
 impl<'a> Binder<'a> {
     pub(crate) fn new(states: &'a States) -> Self {
-        Self {
-            states,
-            wants: Wants::Event,
-            missing: Vec::new(),
-        }
+        Self { states, wants: Wants::Event, missing: Vec::new() }
     }
 
-    /// Notes what the first argument needs.
-    pub fn receives<'b, A: Argument<'b>>(&mut self) {
-        self.wants = self.wants.max(A::WANTS);
+    /// Notes what an argument needs.
+    pub fn wants(&mut self, wants: Wants) {
+        self.wants = self.wants.max(wants);
     }
 
     /// Finishes a handler that is done when it returns.
@@ -61,16 +54,10 @@ impl<'a> Binder<'a> {
         F: Fn(Call<'_>) -> HandlerResult + Send + Sync + 'static,
     {
         if self.wants < Wants::Delivery {
-            return Callback {
-                wants: self.wants,
-                run: Box::new(move |call| Settled::Now(run(call))),
-            };
+            return Callback { wants: self.wants, run: Box::new(move |call| Settled::Now(run(call))) };
         }
         let lend = move |call: Call<'_>| run(call.to_delivery()?.call());
-        Callback {
-            wants: self.wants,
-            run: Box::new(move |call| Settled::Now(lend(call))),
-        }
+        Callback { wants: self.wants, run: Box::new(move |call| Settled::Now(lend(call))) }
     }
 
     /// Finishes a handler that returns a future.
@@ -149,7 +136,7 @@ macro_rules! given_by_the_bus {
             impl Probe<$ty> {
                 /// Binds the argument to what the bus gives.
                 pub fn bind(self, binder: &mut Binder<'_>, _: &'static str) -> Option<$given> {
-                    binder.wants = binder.wants.max($wants);
+                    binder.wants($wants);
                     Some($given(()))
                 }
             }

@@ -1,7 +1,6 @@
 //! What `bus.history(...)` asks for.
 
 use std::future::{Future, IntoFuture};
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -46,13 +45,7 @@ impl HistoryQuery {
     /// [`ErrorKind::Pattern`] for a text that is not a pattern.
     pub fn new(pattern: &str) -> Result<Self, Error> {
         parse_pattern(pattern)?;
-        Ok(Self {
-            pattern: pattern.to_owned(),
-            name: None,
-            limit: DEFAULT_LIMIT,
-            since: None,
-            until: None,
-        })
+        Ok(Self { pattern: pattern.to_owned(), name: None, limit: DEFAULT_LIMIT, since: None, until: None })
     }
 
     /// Asks for at most `limit` records.
@@ -100,10 +93,7 @@ impl HistoryQuery {
 /// Reads a pattern given at run time.
 pub(crate) fn parse_pattern(text: &str) -> Result<Pattern<'_>, Error> {
     Pattern::new(text).map_err(|error| {
-        Error::new(
-            ErrorKind::Pattern,
-            format!("`{}` is not a pattern: {error}", quoted(text)),
-        )
+        Error::new(ErrorKind::Pattern, format!("`{}` is not a pattern: {error}", quoted(text)))
     })
 }
 
@@ -132,10 +122,7 @@ pub struct History<'a> {
 
 impl<'a> History<'a> {
     pub(crate) fn new(bus: &'a Bus, pattern: &str) -> Self {
-        Self {
-            bus,
-            query: HistoryQuery::new(pattern),
-        }
+        Self { bus, query: HistoryQuery::new(pattern) }
     }
 
     /// Asks for at most `n` records: the newest.
@@ -159,10 +146,7 @@ impl<'a> History<'a> {
     ///
     /// Awaiting it also fails with [`ErrorKind::Payload`] where a stored payload does not fit `E`.
     pub fn of<E: Event>(self) -> TypedHistory<'a, E> {
-        TypedHistory {
-            history: self.set(|query| query.name = Some(E::NAME)),
-            event: PhantomData,
-        }
+        TypedHistory { history: self.set(|query| query.name = Some(E::NAME)), decode: Record::decode::<E> }
     }
 
     fn set(mut self, change: impl FnOnce(&mut HistoryQuery)) -> Self {
@@ -186,10 +170,10 @@ impl<'a> IntoFuture for History<'a> {
 #[must_use = "a history is read when it is awaited"]
 pub struct TypedHistory<'a, E> {
     history: History<'a>,
-    event: PhantomData<fn() -> E>,
+    decode: fn(&Record) -> Result<Arc<E>, Error>,
 }
 
-impl<E: Event> TypedHistory<'_, E> {
+impl<E> TypedHistory<'_, E> {
     /// Asks for at most `n` events: the newest.
     pub fn limit(mut self, n: usize) -> Self {
         self.history = self.history.limit(n);
@@ -197,11 +181,11 @@ impl<E: Event> TypedHistory<'_, E> {
     }
 }
 
-impl<'a, E: Event> IntoFuture for TypedHistory<'a, E> {
+impl<'a, E: Send + Sync + 'static> IntoFuture for TypedHistory<'a, E> {
     type Output = Result<Vec<Arc<E>>, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.history.await?.iter().map(Record::decode::<E>).collect() })
+        Box::pin(async move { self.history.await?.iter().map(self.decode).collect() })
     }
 }

@@ -75,11 +75,7 @@ impl Reader {
 
     /// The place of the first record this reader has not looked at.
     pub(crate) fn cursor(&self) -> u64 {
-        self.log
-            .lock()
-            .readers
-            .get(&self.key)
-            .map_or(0, |reader| reader.cursor)
+        self.log.lock().readers.get(&self.key).map_or(0, |reader| reader.cursor)
     }
 
     /// The next matching record in the log's order; `None` when the log is closed and read.

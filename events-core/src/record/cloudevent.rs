@@ -118,17 +118,10 @@ impl Record {
             }
         })?;
         if event.specversion != "1.0" {
-            return Err(refuse(format!(
-                "CloudEvents version {}",
-                quoted(&event.specversion)
-            )));
+            return Err(refuse(format!("CloudEvents version {}", quoted(&event.specversion))));
         }
-        check_name(&event.r#type).map_err(|error| {
-            refuse(format!(
-                "`{}` is not an event name: {error}",
-                quoted(&event.r#type)
-            ))
-        })?;
+        check_name(&event.r#type)
+            .map_err(|error| refuse(format!("`{}` is not an event name: {error}", quoted(&event.r#type))))?;
         let mut metadata = Metadata::new();
         if event.source != NO_SOURCE {
             metadata = metadata.with_source(event.source);
@@ -149,18 +142,9 @@ impl Record {
                 metadata = metadata.with(key, value);
             }
         }
-        let envelope = Envelope {
-            origin: event.origin,
-            metadata,
-            id: Some(event.id),
-            timestamp: Some(event.time),
-        };
+        let envelope =
+            Envelope { origin: event.origin, metadata, id: Some(event.id), timestamp: Some(event.time) };
         let json = event.data.get().into();
-        Ok(Self::of_json(
-            event.r#type.into(),
-            event.eventversion,
-            json,
-            envelope,
-        ))
+        Ok(Self::of_json(event.r#type.into(), event.eventversion, json, envelope))
     }
 }

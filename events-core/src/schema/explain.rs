@@ -36,14 +36,8 @@ pub(crate) fn explain(shape: &TypeSchema, value: &Value) -> Option<Misfit> {
         (TypeSchema::Char, Value::String(text)) if text.chars().count() == 1 => return None,
         (TypeSchema::Integer(min, max), Value::Number(number)) => {
             if number.is_f64() {
-                format!(
-                    "expected {}, found a fraction or a number beyond 64 bits",
-                    expected(shape)
-                )
-            } else if number
-                .as_i128()
-                .is_some_and(|n| n >= *min && (n < 0 || n.unsigned_abs() <= *max))
-            {
+                format!("expected {}, found a fraction or a number beyond 64 bits", expected(shape))
+            } else if number.as_i128().is_some_and(|n| n >= *min && (n < 0 || n.unsigned_abs() <= *max)) {
                 return None;
             } else {
                 format!("expected {}, found a number outside of it", expected(shape))
@@ -56,11 +50,7 @@ pub(crate) fn explain(shape: &TypeSchema, value: &Value) -> Option<Misfit> {
             return each(shapes.iter().copied().zip(items));
         }
         (TypeSchema::Tuple(shapes), Value::Array(items)) => {
-            format!(
-                "expected an array of {}, found one of {}",
-                shapes.len(),
-                items.len()
-            )
+            format!("expected an array of {}, found one of {}", shapes.len(), items.len())
         }
         (TypeSchema::Map(inner), Value::Object(map)) => {
             return map
@@ -82,10 +72,7 @@ pub(crate) fn explain(shape: &TypeSchema, value: &Value) -> Option<Misfit> {
         }
         _ => format!("expected {}, found {}", expected(shape), found(value)),
     };
-    Some(Misfit {
-        path: String::new(),
-        problem,
-    })
+    Some(Misfit { path: String::new(), problem })
 }
 
 fn each<'a>(items: impl Iterator<Item = (&'a TypeSchema, &'a Value)>) -> Option<Misfit> {
@@ -111,13 +98,8 @@ fn explain_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>) -
     if !schema.deny_unknown {
         return None;
     }
-    let unknown = map
-        .keys()
-        .find(|key| schema.fields.iter().all(|field| field.name != key.as_str()))?;
-    Some(Misfit {
-        path: key_step(unknown),
-        problem: "unknown field, and the type denies those".into(),
-    })
+    let unknown = map.keys().find(|key| schema.fields.iter().all(|field| field.name != key.as_str()))?;
+    Some(Misfit { path: key_step(unknown), problem: "unknown field, and the type denies those".into() })
 }
 
 impl Misfit {
@@ -131,11 +113,7 @@ impl Misfit {
 /// mislead.
 fn key_step(key: &str) -> String {
     let plain = key.len() <= MAX_QUOTED && key.chars().all(|c| c.is_alphanumeric() || "_-$".contains(c));
-    if plain {
-        format!(".{key}")
-    } else {
-        format!("[\"{}\"]", quoted(key))
-    }
+    if plain { format!(".{key}") } else { format!("[\"{}\"]", quoted(key)) }
 }
 
 /// A path as serde tracked it, escaped, and cut after 16 steps.
@@ -173,11 +151,7 @@ fn expected(shape: &TypeSchema) -> Cow<'static, str> {
         TypeSchema::Map(_) | TypeSchema::Struct(_) => "an object".into(),
         TypeSchema::Enum(variants) => {
             let more = if variants.len() > MAX_SHOWN { ", ..." } else { "" };
-            let shown: Vec<_> = variants
-                .iter()
-                .take(MAX_SHOWN)
-                .map(|v| format!("`{v}`"))
-                .collect();
+            let shown: Vec<_> = variants.iter().take(MAX_SHOWN).map(|v| format!("`{v}`")).collect();
             format!("one of {}{more}", shown.join(", ")).into()
         }
     }
@@ -212,27 +186,15 @@ mod tests {
     fn explains_the_first_misfit() {
         type Pairs = Vec<(u8, Option<String>)>;
         check::<Pairs>(json!([[1, "a"], [2, null]]), None);
-        check::<Pairs>(
-            json!([[1, "a"], [2, 3]]),
-            Some(("[1][1]", "expected a string, found a number")),
-        );
-        check::<Pairs>(
-            json!([[1]]),
-            Some(("[0]", "expected an array of 2, found one of 1")),
-        );
+        check::<Pairs>(json!([[1, "a"], [2, 3]]), Some(("[1][1]", "expected a string, found a number")));
+        check::<Pairs>(json!([[1]]), Some(("[0]", "expected an array of 2, found one of 1")));
         check::<Pairs>(
             json!([[256, null]]),
-            Some((
-                "[0][0]",
-                "expected an integer from 0 to 255, found a number outside of it",
-            )),
+            Some(("[0][0]", "expected an integer from 0 to 255, found a number outside of it")),
         );
         check::<i8>(
             json!(-129),
-            Some((
-                "",
-                "expected an integer from -128 to 127, found a number outside of it",
-            )),
+            Some(("", "expected an integer from -128 to 127, found a number outside of it")),
         );
         check::<u64>(json!(u64::MAX), None);
         check::<u64>(
@@ -242,10 +204,7 @@ mod tests {
                 "expected an integer from 0 to 18446744073709551615, found a fraction or a number beyond 64 bits",
             )),
         );
-        check::<char>(
-            json!("ab"),
-            Some(("", "expected a string of one character, found a string")),
-        );
+        check::<char>(json!("ab"), Some(("", "expected a string of one character, found a string")));
         check::<std::time::Duration>(
             json!({"secs": 1}),
             Some((".nanos", "missing, expected an integer from 0 to 4294967295")),

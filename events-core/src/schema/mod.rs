@@ -25,7 +25,7 @@ pub(crate) use explain::{explain, path_text};
     message = "`{Self}` has no schema, so an event can't have a field of it",
     label = "this type has no schema",
     note = "if `{Self}` is yours, add `#[derive(Schema)]` (from typed_events) to it",
-    note = "if it is foreign, mark the field `#[event(opaque)]`: it is then not checked"
+    note = "if it is foreign, mark the field `#[event(opaque)]`, or `#[schema(opaque)]` below `#[derive(Schema)]`: it is then not checked"
 )]
 pub trait Schema {
     /// The shape of the type on the wire.

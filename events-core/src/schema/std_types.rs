@@ -1,4 +1,6 @@
 //! Schemas of the standard library's types and of `serde_json::Value`.
+//!
+//! `do_not_recommend` keeps the compiler from listing them all where a type has none.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
@@ -13,7 +15,8 @@ use crate::{EventId, InstanceId, Timestamp};
 
 macro_rules! flat {
     ($($shape:expr => $($ty:ty),+;)+) => {
-        $($(impl Schema for $ty {
+        $($(#[diagnostic::do_not_recommend]
+        impl Schema for $ty {
             const TYPE: &'static TypeSchema = &$shape;
         })+)+
     };
@@ -23,6 +26,7 @@ macro_rules! integers {
     ($($ty:ty)+) => {
         $(
             flat!(TypeSchema::Integer(<$ty>::MIN as i128, <$ty>::MAX as u128) => $ty;);
+            #[diagnostic::do_not_recommend]
             impl Schema for NonZero<$ty> {
                 const TYPE: &'static TypeSchema = <$ty as Schema>::TYPE;
             }
@@ -35,16 +39,8 @@ macro_rules! two_numbers {
     ($seconds:literal, $nanos:literal) => {
         TypeSchema::Struct(StructSchema {
             fields: &[
-                FieldSchema {
-                    name: $seconds,
-                    required: true,
-                    shape: u64::TYPE,
-                },
-                FieldSchema {
-                    name: $nanos,
-                    required: true,
-                    shape: u32::TYPE,
-                },
+                FieldSchema { name: $seconds, required: true, shape: u64::TYPE },
+                FieldSchema { name: $nanos, required: true, shape: u32::TYPE },
             ],
             deny_unknown: true,
         })
@@ -65,7 +61,8 @@ integers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
 macro_rules! texts {
     ($($ty:ty: $self:ident => $size:expr;)+) => {
-        $(impl Schema for $ty {
+        $(#[diagnostic::do_not_recommend]
+        impl Schema for $ty {
             const TYPE: &'static TypeSchema = &TypeSchema::String;
             fn heap_size(&$self) -> usize {
                 $size
@@ -82,6 +79,7 @@ texts! {
     PathBuf: self => self.capacity();
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Schema> Schema for Option<T> {
     const TYPE: &'static TypeSchema = &TypeSchema::Option(T::TYPE);
     const OPTIONAL: bool = true;
@@ -92,7 +90,8 @@ impl<T: Schema> Schema for Option<T> {
 
 macro_rules! pointers {
     ($($pointer:ident)+) => {
-        $(impl<T: Schema> Schema for $pointer<T> {
+        $(#[diagnostic::do_not_recommend]
+        impl<T: Schema> Schema for $pointer<T> {
             const TYPE: &'static TypeSchema = T::TYPE;
             const OPTIONAL: bool = T::OPTIONAL;
             fn heap_size(&self) -> usize {
@@ -106,7 +105,8 @@ pointers!(Box Arc);
 
 macro_rules! sequences {
     ($($sequence:ident<T $(, $hasher:ident)?>)+) => {
-        $(impl<T: Schema $(, $hasher)?> Schema for $sequence<T $(, $hasher)?> {
+        $(#[diagnostic::do_not_recommend]
+        impl<T: Schema $(, $hasher)?> Schema for $sequence<T $(, $hasher)?> {
             const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE);
             fn heap_size(&self) -> usize {
                 self.len() * size_of::<T>() + self.iter().map(T::heap_size).sum::<usize>()
@@ -117,6 +117,7 @@ macro_rules! sequences {
 
 sequences!(Vec<T> VecDeque<T> LinkedList<T> BinaryHeap<T> BTreeSet<T> HashSet<T, S>);
 
+#[diagnostic::do_not_recommend]
 impl<T: Schema> Schema for Box<[T]> {
     const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE);
     fn heap_size(&self) -> usize {
@@ -124,6 +125,7 @@ impl<T: Schema> Schema for Box<[T]> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Schema, const N: usize> Schema for [T; N] {
     const TYPE: &'static TypeSchema = &TypeSchema::Tuple(&[T::TYPE; N]);
     fn heap_size(&self) -> usize {
@@ -133,7 +135,8 @@ impl<T: Schema, const N: usize> Schema for [T; N] {
 
 macro_rules! maps {
     ($($map:ident<K, V $(, $hasher:ident)?>)+) => {
-        $(impl<K: Schema, V: Schema $(, $hasher)?> Schema for $map<K, V $(, $hasher)?> {
+        $(#[diagnostic::do_not_recommend]
+        impl<K: Schema, V: Schema $(, $hasher)?> Schema for $map<K, V $(, $hasher)?> {
             const TYPE: &'static TypeSchema = &TypeSchema::Map(V::TYPE);
             fn heap_size(&self) -> usize {
                 let entries = self.iter().map(|(key, value)| key.heap_size() + value.heap_size());
@@ -147,7 +150,8 @@ maps!(BTreeMap<K, V> HashMap<K, V, S>);
 
 macro_rules! tuples {
     ($($($name:ident)+;)+) => {
-        $(impl<$($name: Schema),+> Schema for ($($name,)+) {
+        $(#[diagnostic::do_not_recommend]
+        impl<$($name: Schema),+> Schema for ($($name,)+) {
             const TYPE: &'static TypeSchema = &TypeSchema::Tuple(&[$($name::TYPE),+]);
             fn heap_size(&self) -> usize {
                 #[allow(non_snake_case, reason = "the type parameters name the elements")]
@@ -169,21 +173,17 @@ tuples! {
     A B C D E F G H;
 }
 
+#[diagnostic::do_not_recommend]
 impl Schema for serde_json::Value {
     const TYPE: &'static TypeSchema = &TypeSchema::Any;
     fn heap_size(&self) -> usize {
         use serde_json::Value::{Array, Object, String};
         match self {
             String(text) => text.len(),
-            Array(items) => items
-                .iter()
-                .map(|item| size_of::<Self>() + item.heap_size())
-                .sum(),
+            Array(items) => items.iter().map(|item| size_of::<Self>() + item.heap_size()).sum(),
             Object(map) => {
                 let entries = map.iter();
-                entries
-                    .map(|(key, value)| key.len() + size_of::<Self>() + value.heap_size())
-                    .sum()
+                entries.map(|(key, value)| key.len() + size_of::<Self>() + value.heap_size()).sum()
             }
             _ => 0,
         }

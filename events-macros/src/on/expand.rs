@@ -1,24 +1,23 @@
 //! Writes the handler.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
-use syn::spanned::Spanned;
+use quote::{format_ident, quote};
 use syn::{ItemFn, ReturnType};
 
 use super::parse::Arguments;
-use super::validate::{Handler, State, text_of};
-use crate::errors::{Errors, call_at, ends};
+use super::validate::{Handler, State};
+use crate::errors::{Errors, at, call_at, text_of};
 
 /// The function, and a type that stands for it.
 pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn) -> TokenStream {
     let krate = handler.krate;
     let private = quote!(#krate::__private);
-    let (ident, event, patterns) = (&function.sig.ident, handler.event, handler.patterns);
+    let (ident, event, patterns) = (&function.sig.ident, &handler.event, handler.patterns);
     let stand_in = stand_in(function);
     let checks = checks(handler, function, &private);
     let place = place(function, &private);
     let bind = bind(handler, function, &private);
-    let first = quote!(#private::First::<'_, #event>);
+    let first = quote!(<#event as #private::Argument<'_>>);
     let patterns = match patterns.is_empty() {
         true => quote!(#private::own_name(#first::NAME)),
         false => quote!(#(#patterns),*),
@@ -26,8 +25,8 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn) -> TokenStream {
     quote! {
         #function
         #stand_in
+        #checks
         const _: () = {
-            #checks
             #bind
             #[automatically_derived]
             impl #private::Handler for #ident {
@@ -45,27 +44,30 @@ pub(crate) fn fallback(arguments: &Arguments, function: &ItemFn, errors: Errors)
     let krate = &arguments.krate;
     let private = quote!(#krate::__private);
     let ident = &function.sig.ident;
-    let (stand_in, place) = (stand_in(function), place(function, &private));
-    let errors = errors.into_tokens();
+    let (place, errors) = (place(function, &private), errors.into_tokens());
+    // Beside a method there can be no type.
+    let stand_in = function.sig.receiver().is_none().then(|| {
+        let stand_in = stand_in(function);
+        quote! {
+            #stand_in
+            #[automatically_derived]
+            impl #private::Handler for #ident {
+                const DECL: #private::HandlerDecl =
+                    #private::HandlerDecl::new(#place, &[], ::core::option::Option::None, |_| ::core::option::Option::None);
+            }
+        }
+    });
     quote! {
-        #[allow(dead_code, reason = "its handler has an error")]
+        #[allow(dead_code, unused_variables, reason = "its handler has an error")]
         #function
         #stand_in
-        #[automatically_derived]
-        impl #private::Handler for #ident {
-            const DECL: #private::HandlerDecl =
-                #private::HandlerDecl::new(#place, &[], ::core::option::Option::None, |_| ::core::option::Option::None);
-        }
         #errors
     }
 }
 
 fn stand_in(function: &ItemFn) -> TokenStream {
     let (vis, ident) = (&function.vis, &function.sig.ident);
-    let cfgs = function
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("cfg"));
+    let cfgs = function.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg"));
     quote! {
         #(#cfgs)*
         #[doc(hidden)]
@@ -83,14 +85,14 @@ fn place(function: &ItemFn, private: &TokenStream) -> TokenStream {
 
 /// Constants that fail to evaluate where a pattern is wrong, or does not agree with the argument.
 fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> TokenStream {
-    let (event, patterns) = (handler.event, handler.patterns);
+    let (event, patterns) = (&handler.event, handler.patterns);
     let name = function.sig.ident.to_string();
     let written = text_of(event);
     let each = patterns.iter().map(|pattern| {
         let check = call_at(pattern, quote!(#private::pattern), quote!(#pattern));
         quote!(const _: () = #check;)
     });
-    let arguments = quote!(#name, #written, #private::First::<'_, #event>::NAME, &[#(#patterns),*]);
+    let arguments = quote!(#name, #written, <#event as #private::Argument<'_>>::NAME, &[#(#patterns),*]);
     let together = call_at(event, quote!(#private::handler), arguments);
     quote! {
         #(#each)*
@@ -100,34 +102,29 @@ fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> To
 
 /// The function that binds the handler to its state.
 fn bind(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> TokenStream {
-    let event = handler.event;
-    let names: Vec<_> = (0..handler.states.len())
-        .map(|index| format_ident!("state{index}"))
-        .collect();
-    let binds = handler
-        .states
-        .iter()
-        .zip(&names)
-        .map(|(State { name, ty }, local)| {
-            let (first, _) = ends(ty);
-            quote_spanned!(first=> let #local = #private::Probe::<#ty>::NEW.bind(binder, #name);)
-        });
+    let event = &handler.event;
+    let names: Vec<_> = (0..handler.states.len()).map(|index| format_ident!("state{index}")).collect();
+    let binds = handler.states.iter().zip(&names).map(|(State { name, ty }, local)| {
+        let bind = call_at(ty, quote!(bind), quote!(binder, #name));
+        quote!(let #local = #private::Probe::<#ty>::NEW.#bind;)
+    });
     let indices = (0..names.len()).map(syn::Index::from);
     let ident = &function.sig.ident;
-    let receive = quote_spanned!(event.span()=> #private::receive(call)?);
-    let call = quote!(#ident(#receive, #(states.#indices.get(call)?),*));
+    let first = quote!(<#event as #private::Argument<'_>>);
+    let arguments = quote!(#first::receive(call)?, #(states.#indices.get(call)?),*);
+    let call = call_at(ident, quote!(#ident), arguments);
     let settle = match &function.sig.output {
-        ReturnType::Default => quote!(#private::settle),
-        ReturnType::Type(_, ty) => quote_spanned!(ty.span()=> #private::settle),
+        ReturnType::Default => quote!(<() as #private::HandlerReturn>::report),
+        ReturnType::Type(_, ty) => quote!(<#ty as #private::HandlerReturn>::report),
     };
     let finish = match function.sig.asyncness {
         None => quote!(binder.finish_sync(move |call| #settle(#call))),
         Some(_) => {
-            let require_send = quote_spanned!(ident.span()=> #private::require_send);
+            let require_send = at(ident.span(), quote!(#private::require_send));
             quote! {
                 let states = ::std::sync::Arc::new(states);
                 binder.finish_async(move |delivery| {
-                    let states = ::std::sync::Arc::clone(&states);
+                    let states = ::core::clone::Clone::clone(&states);
                     async move {
                         let call = delivery.call();
                         let future = #require_send(#call);
@@ -142,7 +139,7 @@ fn bind(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> Toke
         fn bind(binder: &mut #private::Binder<'_>) -> ::core::option::Option<#private::Callback> {
             #[allow(unused_imports, reason = "there may be no state")]
             use #private::BindState as _;
-            binder.receives::<#event>();
+            binder.wants(#first::WANTS);
             #(#binds)*
             let states = (#(#names?,)*);
             ::core::option::Option::Some({ #finish })

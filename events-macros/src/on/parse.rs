@@ -1,6 +1,6 @@
 //! Reads what stands in the parentheses of `#[on(...)]`, and the function.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::parse::{ParseStream, Parser};
 use syn::{Ident, Item, ItemFn, LitStr, Path, Token};
 
@@ -13,10 +13,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn arguments(tokens: TokenStream, errors: &mut Errors) -> Arguments {
-    let mut arguments = Arguments {
-        patterns: Vec::new(),
-        krate: syn::parse_quote!(::typed_events),
-    };
+    let mut arguments = Arguments { patterns: Vec::new(), krate: syn::parse_quote!(::typed_events) };
     let parsed = (|input: ParseStream<'_>| {
         while !input.is_empty() {
             argument(input, &mut arguments, errors)?;
@@ -36,15 +33,8 @@ pub(crate) fn arguments(tokens: TokenStream, errors: &mut Errors) -> Arguments {
 fn argument(input: ParseStream<'_>, arguments: &mut Arguments, errors: &mut Errors) -> syn::Result<()> {
     if input.peek(LitStr) {
         let pattern: LitStr = input.parse()?;
-        if arguments
-            .patterns
-            .iter()
-            .any(|other| other.value() == pattern.value())
-        {
-            errors.on(
-                &pattern,
-                format_args!("the pattern `{}` is there already", pattern.value()),
-            );
+        if arguments.patterns.iter().any(|other| other.value() == pattern.value()) {
+            errors.on(&pattern, format_args!("the pattern `{}` is there already", pattern.value()));
         }
         arguments.patterns.push(pattern);
         return Ok(());
@@ -59,20 +49,19 @@ fn argument(input: ParseStream<'_>, arguments: &mut Arguments, errors: &mut Erro
         return Err(input.error("expected a pattern in quotes, such as `#[on(\"user.*\")]`"));
     }
     let option: Ident = input.parse()?;
-    errors.at(
-        option.span(),
-        format_args!("unknown option `{option}`: there are patterns in quotes, and `crate = path`"),
-    );
-    if input.parse::<Option<Token![=]>>()?.is_some() {
-        input.parse::<syn::Expr>()?;
+    let message = match input.peek(Token![.]) {
+        true => "a pattern stands in quotes: `#[on(\"user.created\")]`".to_owned(),
+        false => format!("unknown option `{option}`: there are patterns in quotes, and `crate = path`"),
+    };
+    errors.at(option.span(), message);
+    while !input.is_empty() && !input.peek(Token![,]) {
+        input.parse::<TokenTree>()?;
     }
     Ok(())
 }
 
 pub(crate) fn function(item: TokenStream, errors: &mut Errors) -> Option<ItemFn> {
-    let item = syn::parse2::<Item>(item)
-        .map_err(|error| errors.push(error))
-        .ok()?;
+    let item = syn::parse2::<Item>(item).map_err(|error| errors.push(error)).ok()?;
     match item {
         Item::Fn(function) => Some(function),
         other => {

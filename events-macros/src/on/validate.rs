@@ -1,24 +1,26 @@
 //! What a function must be to be a handler; every mistake at its own place.
 
-use quote::ToTokens;
-use syn::spanned::Spanned;
-use syn::{FnArg, GenericParam, ItemFn, LitStr, Pat, PatType, Path, Safety, Signature, Type};
+use syn::visit_mut::VisitMut;
+use syn::{
+    FnArg, GenericArgument, GenericParam, ItemFn, Lifetime, LitStr, Pat, PatType, Path, PathArguments,
+    PathSegment, ReturnType, Safety, Signature, Type,
+};
 
 use super::parse::Arguments;
-use crate::errors::Errors;
+use crate::errors::{Errors, text_of};
 
 /// A function that may be a handler, as far as its tokens tell.
 pub(crate) struct Handler<'a> {
     pub(crate) patterns: &'a [LitStr],
     pub(crate) krate: &'a Path,
-    pub(crate) event: &'a Type,
-    pub(crate) states: Vec<State<'a>>,
+    pub(crate) event: Type,
+    pub(crate) states: Vec<State>,
 }
 
 /// A further argument: its name, for messages, and what it refers to.
-pub(crate) struct State<'a> {
+pub(crate) struct State {
     pub(crate) name: String,
-    pub(crate) ty: &'a Type,
+    pub(crate) ty: Type,
 }
 
 pub(crate) fn handler<'a>(
@@ -29,23 +31,20 @@ pub(crate) fn handler<'a>(
     let signature = &function.sig;
     qualifiers(signature, errors);
     generics(signature, errors);
+    output(signature, errors);
     let mut inputs = signature.inputs.iter();
     let event = first(inputs.next(), signature, errors);
-    let states = inputs.filter_map(|input| state(input, errors)).collect();
-    Some(Handler {
-        patterns: &arguments.patterns,
-        krate: &arguments.krate,
-        event: event?,
-        states,
-    })
+    let mut states: Vec<_> = inputs.filter_map(|input| state(input, errors)).collect();
+    // The function's own lifetimes mean nothing outside of it.
+    let mut event = event?.clone();
+    elide_lifetimes(&mut event);
+    states.iter_mut().for_each(|state| elide_lifetimes(&mut state.ty));
+    Some(Handler { patterns: &arguments.patterns, krate: &arguments.krate, event, states })
 }
 
 fn qualifiers(signature: &Signature, errors: &mut Errors) {
     if let Safety::Unsafe(token) = &signature.safety {
-        errors.on(
-            token,
-            "a handler can't be `unsafe`: the bus calls it, and can't keep its conditions",
-        );
+        errors.on(token, "a handler can't be `unsafe`: the bus calls it, and can't keep its conditions");
     }
     if let Some(abi) = &signature.abi {
         errors.on(abi, "a handler is a plain Rust function: leave out the ABI");
@@ -56,11 +55,8 @@ fn qualifiers(signature: &Signature, errors: &mut Errors) {
 }
 
 fn generics(signature: &Signature, errors: &mut Errors) {
-    let generic = signature
-        .generics
-        .params
-        .iter()
-        .filter(|param| !matches!(param, GenericParam::Lifetime(_)));
+    let generic =
+        signature.generics.params.iter().filter(|param| !matches!(param, GenericParam::Lifetime(_)));
     for param in generic {
         let name = match param {
             GenericParam::Type(param) => &param.ident,
@@ -79,6 +75,21 @@ fn generics(signature: &Signature, errors: &mut Errors) {
                 "`impl Trait` makes the handler generic: name the type, or take `&dyn Trait` as state",
             );
         }
+    }
+}
+
+fn output(signature: &Signature, errors: &mut Errors) {
+    match &signature.output {
+        ReturnType::Type(_, ty) if matches!(**ty, Type::ImplTrait(_)) => {
+            errors.on(
+                ty,
+                "a handler that returns a future is an `async fn`: write that, and what the future gives",
+            );
+        }
+        ReturnType::Type(_, ty) if matches!(**ty, Type::Never(_)) => {
+            errors.on(ty, "a handler must return: `emit` waits for it");
+        }
+        _ => {}
     }
 }
 
@@ -114,7 +125,7 @@ fn first<'a>(input: Option<&'a FnArg>, signature: &Signature, errors: &mut Error
     }
 }
 
-fn state<'a>(input: &'a FnArg, errors: &mut Errors) -> Option<State<'a>> {
+fn state(input: &FnArg, errors: &mut Errors) -> Option<State> {
     let FnArg::Typed(input) = input else { return None };
     let name = argument_name(input);
     match &*input.ty {
@@ -123,14 +134,11 @@ fn state<'a>(input: &'a FnArg, errors: &mut Errors) -> Option<State<'a>> {
                 let message = "state is shared between handlers: take `&T`, and put what changes behind a `Mutex` or an atomic";
                 errors.on(token, message);
             }
-            Some(State {
-                name,
-                ty: &reference.elem,
-            })
+            Some(State { name, ty: without_parentheses(&reference.elem).clone() })
         }
         Type::ImplTrait(_) => None,
         ty => {
-            let written = text_of(ty);
+            let written = text_of(inside_arc(ty));
             errors.on(
                 ty,
                 format_args!(
@@ -142,17 +150,44 @@ fn state<'a>(input: &'a FnArg, errors: &mut Errors) -> Option<State<'a>> {
     }
 }
 
+/// Writes `'_` for every lifetime but `'static`.
+fn elide_lifetimes(ty: &mut Type) {
+    struct Elide;
+    impl VisitMut for Elide {
+        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+            if lifetime.ident != "static" {
+                *lifetime = Lifetime::new("'_", lifetime.span());
+            }
+        }
+    }
+    Elide.visit_type_mut(ty);
+}
+
+/// `&(dyn A + B)` needs them, the type alone does not.
+fn without_parentheses(ty: &Type) -> &Type {
+    match ty {
+        Type::Paren(paren) => &paren.elem,
+        ty => ty,
+    }
+}
+
+/// The `T` of an `Arc<T>`.
+fn inside_arc(ty: &Type) -> &Type {
+    let Type::Path(path) = ty else { return ty };
+    match path.path.segments.last() {
+        Some(PathSegment { ident, arguments: PathArguments::AngleBracketed(list) }) if ident == "Arc" => {
+            match list.args.first() {
+                Some(GenericArgument::Type(inner)) => inner,
+                _ => ty,
+            }
+        }
+        _ => ty,
+    }
+}
+
 fn argument_name(input: &PatType) -> String {
     match &*input.pat {
         Pat::Ident(pat) => pat.ident.to_string(),
         pat => text_of(pat),
     }
-}
-
-/// The node as the user wrote it, where the compiler still knows; else its tokens.
-pub(crate) fn text_of(node: &impl ToTokens) -> String {
-    let span = node.span();
-    span.source_text()
-        .filter(|text| !text.is_empty())
-        .unwrap_or_else(|| node.to_token_stream().to_string())
 }

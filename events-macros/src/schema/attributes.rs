@@ -63,9 +63,7 @@ impl Item {
         each_serde(attributes, |key, meta| {
             match key {
                 "rename" => item.rename = reading_name(meta)?,
-                "alias" => item
-                    .aliases
-                    .extend(meta.value()?.parse::<LitStr>().map(|name| name.value()).ok()),
+                "alias" => item.aliases.extend(meta.value()?.parse::<LitStr>().map(|name| name.value()).ok()),
                 "skip" | "skip_deserializing" => item.skipped = true,
                 "default" => item.default = true,
                 "flatten" => item.flatten = true,

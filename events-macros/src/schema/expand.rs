@@ -10,22 +10,16 @@ use super::attributes::{Container, Item};
 /// The impl of `Schema` for a type; `helper` is the attribute our field options stand in.
 pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> TokenStream {
     let private = quote!(#krate::__private);
-    let writer = Writer {
-        private: &private,
-        helper,
-    };
+    let writer = Writer { private: &private, helper };
     let container = Container::read(&input.attrs);
     let (shape, heap) = match &input.data {
-        Data::Struct(data) => (
-            writer.struct_shape(&container, &data.fields),
-            writer.struct_heap(&data.fields),
-        ),
+        Data::Struct(data) => {
+            (writer.struct_shape(&container, &data.fields), writer.struct_heap(&data.fields))
+        }
         Data::Enum(data) => (writer.enum_shape(&container, data), writer.enum_heap(data)),
         Data::Union(_) => {
-            let error = syn::Error::new(
-                input.ident.span(),
-                "a union has no schema: it can't be read by serde",
-            );
+            let error =
+                syn::Error::new(input.ident.span(), "a union has no schema: it can't be read by serde");
             return error.to_compile_error();
         }
     };
@@ -65,9 +59,7 @@ impl Writer<'_> {
             Fields::Named(_) => self.named_shape(container, fields),
             Fields::Unnamed(unnamed) if unnamed.unnamed.len() == 1 => self.one_of_them(fields),
             Fields::Unnamed(_) => {
-                let shapes = fields
-                    .iter()
-                    .map(|field| self.field_shape(field, &self.item(field)));
+                let shapes = fields.iter().map(|field| self.field_shape(field, &self.item(field)));
                 quote!(#private::TypeSchema::Tuple(&[#(#shapes),*]))
             }
             Fields::Unit => quote!(#private::TypeSchema::Null),
@@ -77,10 +69,7 @@ impl Writer<'_> {
     /// A newtype looks like what is in it.
     fn one_of_them(&self, fields: &Fields) -> TokenStream {
         let private = self.private;
-        let shape = fields
-            .iter()
-            .map(|field| (field, self.item(field)))
-            .find(|(_, item)| !item.skipped);
+        let shape = fields.iter().map(|field| (field, self.item(field))).find(|(_, item)| !item.skipped);
         match shape {
             Some((field, item)) => {
                 let shape = self.field_shape(field, &item);
@@ -96,15 +85,8 @@ impl Writer<'_> {
         let flattens = items.iter().any(|(_, item)| item.flatten);
         let read = items.iter().filter(|(_, item)| !item.skipped && !item.flatten);
         let fields = read.map(|(field, item)| {
-            let ident = field
-                .ident
-                .as_ref()
-                .map(|ident| ident.unraw().to_string())
-                .unwrap_or_default();
-            let name = item
-                .rename
-                .clone()
-                .unwrap_or_else(|| container.rename_all.of_field(&ident));
+            let ident = field.ident.as_ref().map(|ident| ident.unraw().to_string()).unwrap_or_default();
+            let name = item.rename.clone().unwrap_or_else(|| container.rename_all.of_field(&ident));
             let shape = self.field_shape(field, item);
             // With an alias the value may stand under another name.
             let given = container.default || item.default || !item.aliases.is_empty();
@@ -158,10 +140,7 @@ impl Writer<'_> {
                 continue;
             }
             let ident = variant.ident.unraw().to_string();
-            names.push(
-                item.rename
-                    .unwrap_or_else(|| container.rename_all.of_variant(&ident)),
-            );
+            names.push(item.rename.unwrap_or_else(|| container.rename_all.of_variant(&ident)));
             names.extend(item.aliases);
         }
         // The payloads of variants have shapes, too: this finds field types without one.
@@ -178,11 +157,8 @@ impl Writer<'_> {
 
     fn struct_heap(&self, fields: &Fields) -> TokenStream {
         let private = self.private;
-        let sizes = fields
-            .iter()
-            .enumerate()
-            .filter(|(_, field)| self.is_measured(field))
-            .map(|(index, field)| {
+        let sizes =
+            fields.iter().enumerate().filter(|(_, field)| self.is_measured(field)).map(|(index, field)| {
                 let member = match &field.ident {
                     Some(ident) => quote!(#ident),
                     None => {
@@ -190,7 +166,8 @@ impl Writer<'_> {
                         quote!(#index)
                     }
                 };
-                quote!(+ #private::Schema::heap_size(&self.#member))
+                let ty = &field.ty;
+                quote!(+ <#ty as #private::Schema>::heap_size(&self.#member))
             });
         quote!(0 #(#sizes)*)
     }
@@ -200,20 +177,15 @@ impl Writer<'_> {
         let arms = data.variants.iter().map(|variant| {
             let name = &variant.ident;
             let (mut bindings, mut sizes) = (Vec::new(), Vec::new());
-            for (index, field) in variant
-                .fields
-                .iter()
-                .enumerate()
-                .filter(|(_, field)| self.is_measured(field))
+            for (index, field) in
+                variant.fields.iter().enumerate().filter(|(_, field)| self.is_measured(field))
             {
                 let binding = format_ident!("field{index}");
                 let index = syn::Index::from(index);
-                let member = field
-                    .ident
-                    .as_ref()
-                    .map_or_else(|| quote!(#index), |ident| quote!(#ident));
+                let member = field.ident.as_ref().map_or_else(|| quote!(#index), |ident| quote!(#ident));
                 bindings.push(quote!(#member: #binding));
-                sizes.push(quote!(+ #private::Schema::heap_size(#binding)));
+                let ty = &field.ty;
+                sizes.push(quote!(+ <#ty as #private::Schema>::heap_size(#binding)));
             }
             quote!(Self::#name { #(#bindings,)* .. } => 0 #(#sizes)*,)
         });

@@ -23,7 +23,5 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
 
 /// The attributes of this name.
 fn named<'a>(attributes: &'a [Attribute], name: &'a str) -> impl Iterator<Item = &'a Attribute> {
-    attributes
-        .iter()
-        .filter(move |attribute| attribute.path().is_ident(name))
+    attributes.iter().filter(move |attribute| attribute.path().is_ident(name))
 }

@@ -1,0 +1,13 @@
+//! The compiler messages, which are API: one file per mistake, beside what the compiler says.
+//!
+//! The texts are those of the compiler in rust-toolchain.toml. To accept changed ones, read them as a
+//! user would, then run with `TRYBUILD=overwrite`.
+
+#[test]
+fn compiler_messages() {
+    let cases = trybuild::TestCases::new();
+    for subject in ["event", "on", "emit", "schema"] {
+        cases.pass(format!("tests/ui/{subject}/pass/*.rs"));
+        cases.compile_fail(format!("tests/ui/{subject}/fail/*.rs"));
+    }
+}

@@ -27,7 +27,6 @@ pub trait Argument<'a>: Sized {
     fn receive(call: Call<'a>) -> Result<Self, HandlerError>;
 }
 
-#[diagnostic::do_not_recommend]
 impl<'a, E: Event> Argument<'a> for &'a E {
     const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
     const NAME: Option<&'static str> = Some(E::NAME);
@@ -38,7 +37,6 @@ impl<'a, E: Event> Argument<'a> for &'a E {
     }
 }
 
-#[diagnostic::do_not_recommend]
 impl<'a, E: Event> Argument<'a> for Arc<E> {
     const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
     const NAME: Option<&'static str> = Some(E::NAME);

@@ -1,6 +1,7 @@
 //! Schemas of the standard library's types and of `serde_json::Value`.
 //!
-//! `do_not_recommend` keeps the compiler from listing them all where a type has none.
+//! `do_not_recommend` keeps the compiler from listing the plain ones where a type has none; on the
+//! collections it would hide which element has none.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
@@ -79,7 +80,6 @@ texts! {
     PathBuf: self => self.capacity();
 }
 
-#[diagnostic::do_not_recommend]
 impl<T: Schema> Schema for Option<T> {
     const TYPE: &'static TypeSchema = &TypeSchema::Option(T::TYPE);
     const OPTIONAL: bool = true;
@@ -90,8 +90,7 @@ impl<T: Schema> Schema for Option<T> {
 
 macro_rules! pointers {
     ($($pointer:ident)+) => {
-        $(#[diagnostic::do_not_recommend]
-        impl<T: Schema> Schema for $pointer<T> {
+        $(impl<T: Schema> Schema for $pointer<T> {
             const TYPE: &'static TypeSchema = T::TYPE;
             const OPTIONAL: bool = T::OPTIONAL;
             fn heap_size(&self) -> usize {
@@ -105,8 +104,7 @@ pointers!(Box Arc);
 
 macro_rules! sequences {
     ($($sequence:ident<T $(, $hasher:ident)?>)+) => {
-        $(#[diagnostic::do_not_recommend]
-        impl<T: Schema $(, $hasher)?> Schema for $sequence<T $(, $hasher)?> {
+        $(impl<T: Schema $(, $hasher)?> Schema for $sequence<T $(, $hasher)?> {
             const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE);
             fn heap_size(&self) -> usize {
                 self.len() * size_of::<T>() + self.iter().map(T::heap_size).sum::<usize>()
@@ -117,7 +115,6 @@ macro_rules! sequences {
 
 sequences!(Vec<T> VecDeque<T> LinkedList<T> BinaryHeap<T> BTreeSet<T> HashSet<T, S>);
 
-#[diagnostic::do_not_recommend]
 impl<T: Schema> Schema for Box<[T]> {
     const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE);
     fn heap_size(&self) -> usize {
@@ -125,7 +122,6 @@ impl<T: Schema> Schema for Box<[T]> {
     }
 }
 
-#[diagnostic::do_not_recommend]
 impl<T: Schema, const N: usize> Schema for [T; N] {
     const TYPE: &'static TypeSchema = &TypeSchema::Tuple(&[T::TYPE; N]);
     fn heap_size(&self) -> usize {
@@ -135,8 +131,7 @@ impl<T: Schema, const N: usize> Schema for [T; N] {
 
 macro_rules! maps {
     ($($map:ident<K, V $(, $hasher:ident)?>)+) => {
-        $(#[diagnostic::do_not_recommend]
-        impl<K: Schema, V: Schema $(, $hasher)?> Schema for $map<K, V $(, $hasher)?> {
+        $(impl<K: Schema, V: Schema $(, $hasher)?> Schema for $map<K, V $(, $hasher)?> {
             const TYPE: &'static TypeSchema = &TypeSchema::Map(V::TYPE);
             fn heap_size(&self) -> usize {
                 let entries = self.iter().map(|(key, value)| key.heap_size() + value.heap_size());

@@ -1,0 +1,77 @@
+//! An adapter of one's own, a file with one event per line: `cargo run --example custom_adapter`.
+
+use std::io::{Error, Write};
+use std::path::PathBuf;
+
+use tokio::sync::Mutex;
+use typed_events::{Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, Record, event};
+
+#[event("note.written")]
+pub struct NoteWritten {
+    pub text: String,
+}
+
+/// Keeps events in a file of JSON lines. It joins no other buses.
+pub struct JsonLines {
+    path: PathBuf,
+    file: Mutex<std::fs::File>,
+}
+
+impl JsonLines {
+    fn open(path: PathBuf) -> Result<Self, Error> {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+        Ok(Self { path, file: Mutex::new(file) })
+    }
+}
+
+impl Adapter for JsonLines {
+    fn name(&self) -> String {
+        format!("file {}", self.path.display())
+    }
+
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
+    fn publish<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async move {
+            // Under the lock, because a record gets its timestamp when it is written: so they ascend.
+            let mut file = self.file.lock().await;
+            let lines = records.iter().map(|record| Ok(record.to_cloudevent()? + "\n"));
+            let lines = lines.collect::<Result<String, AdapterError>>()?;
+            // A write that fails halfway may have stored something: the emitter is told so.
+            file.write_all(lines.as_bytes()).map_err(AdapterError::unknown)
+        })
+    }
+
+    fn history<'a>(&'a self, query: &'a HistoryQuery) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+        Box::pin(async move {
+            let text = std::fs::read_to_string(&self.path)?;
+            let records = text.lines().map(Record::from_cloudevent).collect::<Result<Vec<_>, _>>()?;
+            let mut found: Vec<_> = records.into_iter().filter(|record| query.accepts(record)).collect();
+            Ok(found.split_off(found.len().saturating_sub(query.limit())))
+        })
+    }
+
+    fn subscribe(&self, _: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async { Ok(()) }) // there are no other instances to hear of
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async { Ok(self.file.lock().await.sync_all()?) })
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::temp_dir().join(format!("notes-{}.jsonl", std::process::id()));
+    for run in 1..=2 {
+        let bus = Bus::builder().adapter(JsonLines::open(path.clone())?).build().await?;
+        bus.emit(NoteWritten { text: format!("note {run}") }).await?;
+        bus.stop().await?;
+        // The second run finds what the first one stored.
+        println!("run {run} knows {} notes", bus.history("note.*").await?.len());
+    }
+    print!("{}", std::fs::read_to_string(&path)?);
+    Ok(std::fs::remove_file(&path)?)
+}

@@ -1,0 +1,73 @@
+//! The matcher against a naive reference that follows the definition word for word.
+//!
+//! `PROPTEST_CASES=1000000 cargo test --release -p events-core --test patterns` for a million cases.
+
+use events_core::{Pattern, check_name};
+use proptest::prelude::*;
+
+/// `*` stands for one or more segments, `+` for exactly one, any other for itself.
+fn reference(pattern: &[&str], name: &[&str]) -> bool {
+    match pattern {
+        [] => name.is_empty(),
+        ["*", rest @ ..] => (1..=name.len()).any(|taken| reference(rest, &name[taken..])),
+        [first, rest @ ..] => match name {
+            [segment, others @ ..] => (*first == "+" || first == segment) && reference(rest, others),
+            [] => false,
+        },
+    }
+}
+
+/// Few distinct segments, so that patterns often match; some that are prefixes of others.
+fn segment() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["a", "b", "aa", "a-b", "_"])
+}
+
+fn pattern_segment() -> impl Strategy<Value = &'static str> {
+    prop_oneof![3 => segment(), 2 => Just("*"), 1 => Just("+")]
+}
+
+fn config() -> ProptestConfig {
+    // More than proptest's 256 unless the environment says otherwise.
+    let cases =
+        if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 20_000 };
+    ProptestConfig { cases, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn matches_as_the_reference_does(
+        pattern in prop::collection::vec(pattern_segment(), 1..=7),
+        name in prop::collection::vec(segment(), 1..=8),
+    ) {
+        let (pattern_text, name_text) = (pattern.join("."), name.join("."));
+        let matched = Pattern::new(&pattern_text).unwrap().matches(&name_text);
+        prop_assert_eq!(matched, reference(&pattern, &name), "{} on {}", pattern_text, name_text);
+    }
+
+    #[test]
+    fn a_pattern_that_was_made_from_a_name_takes_it(
+        segments in prop::collection::vec((segment(), 0..4_u8, 1..3_usize), 1..=5),
+    ) {
+        let (mut pattern, mut name) = (Vec::new(), Vec::new());
+        for (segment, kind, repeats) in segments {
+            match kind {
+                0 => { pattern.push("*"); name.extend(std::iter::repeat_n(segment, repeats)); }
+                1 => { pattern.push("+"); name.push(segment); }
+                _ => { pattern.push(segment); name.push(segment); }
+            }
+        }
+        let (pattern, name) = (pattern.join("."), name.join("."));
+        prop_assert!(Pattern::new(&pattern).unwrap().matches(&name), "{} on {}", pattern, name);
+    }
+
+    #[test]
+    fn no_text_panics_and_errors_point_into_it(text in "[ab*+. é\\n]{0,12}", name in "[ab. é]{0,12}") {
+        match Pattern::new(&text) {
+            Ok(pattern) => { pattern.matches(&name); }
+            Err(error) => prop_assert!((1..=text.len() + 1).contains(&error.position())),
+        }
+        prop_assert_eq!(check_name(&text).is_ok(), Pattern::new(&text).is_ok_and(|pattern| pattern.is_name()));
+    }
+}

@@ -55,10 +55,12 @@ fn event(n: u64) -> Sixteen {
     black_box(Sixteen { a: n, b: 1 })
 }
 
+type Handler = Box<dyn Fn(&Sixteen)>;
+
 /// The floor: the same closures in a vector, called in turn.
 fn floor(handlers: usize) -> Case {
     let slots = slots(handlers);
-    let list: Vec<Box<dyn Fn(&Sixteen)>> = (0..handlers)
+    let list: Vec<Handler> = (0..handlers)
         .map(|i| {
             let slots = Arc::clone(&slots);
             Box::new(move |event: &Sixteen| add(&slots[i], event)) as _

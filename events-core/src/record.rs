@@ -218,7 +218,8 @@ impl Record {
         }
     }
 
-    /// The payload as JSON: serialised once, or verbatim as it came from outside.
+    /// The payload as JSON: an event serialised, once; JSON of an undeclared name, or from an adapter,
+    /// verbatim.
     ///
     /// # Errors
     ///

@@ -140,8 +140,8 @@ impl BusBuilder {
         self
     }
 
-    /// Lets JSON under undeclared names through [`Bus::emit_json`] and the adapter to handlers of
-    /// records. Patterns that match no declared event are then warnings of [`build`](Self::build),
+    /// Lets JSON under undeclared names through [`Bus::emit_json`] and the adapter to all handlers of
+    /// records whose patterns take the name: `*.created` gets any `x.created` then. Patterns that match no declared event are then warnings of [`build`](Self::build),
     /// not errors.
     pub fn accept_undeclared(mut self) -> Self {
         self.settings.accept_undeclared = true;

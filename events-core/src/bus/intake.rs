@@ -10,8 +10,9 @@ use crate::text::quoted;
 impl Bus {
     /// Emits an event that comes from outside as JSON under a name.
     ///
-    /// The JSON is decoded to the declared type; fields the type does not have are accepted unless
-    /// it says `#[serde(deny_unknown_fields)]`. Under a name that is not declared nothing is emitted,
+    /// The JSON is decoded to the declared type. Fields the type does not have are accepted unless it
+    /// says `#[serde(deny_unknown_fields)]`, and are gone then: handlers of records, too, see the event
+    /// as its type writes it. Under a name that is not declared nothing is emitted,
     /// unless the builder says [`accept_undeclared`](crate::BusBuilder::accept_undeclared): then
     /// handlers of records get it as JSON.
     ///
@@ -65,6 +66,14 @@ impl Bus {
     }
 }
 
+impl Bus {
+    /// Whether an event of this name is declared: linked, named by a handler of this bus, or given to
+    /// its builder.
+    pub fn is_declared(&self, name: &str) -> bool {
+        self.inner.known.contains_key(name)
+    }
+}
+
 impl Inner {
     /// Whether an undeclared name may pass.
     pub(super) fn check_undeclared(&self, name: &str) -> Result<(), Error> {
@@ -73,6 +82,10 @@ impl Inner {
             return refuse(format!("`{}` is not an event name: {error}", quoted(name)));
         }
         if self.settings.accept_undeclared {
+            if tracing::enabled!(tracing::Level::DEBUG) {
+                let suggestion = did_you_mean(name, self.known.keys().copied());
+                tracing::debug!(event = name, "accepted, though not declared{suggestion}");
+            }
             return Ok(());
         }
         let suggestion = did_you_mean(name, self.known.keys().copied());

@@ -28,7 +28,8 @@ pub(crate) fn explain(shape: &TypeSchema, value: &Value) -> Option<Misfit> {
     let problem = match (shape, value) {
         (TypeSchema::Any, _) | (TypeSchema::Option(_), Value::Null) => return None,
         (TypeSchema::Named(shape), value) => return explain(shape(), value),
-        (TypeSchema::Option(inner) | TypeSchema::Newtype(inner), value) => return explain(inner, value),
+        (TypeSchema::Newtype(inner), value) => return explain(inner, value),
+        (TypeSchema::Option(inner), value) => return explain(inner, value).map(Misfit::or_null),
         (TypeSchema::Null, Value::Null)
         | (TypeSchema::Bool, Value::Bool(_))
         | (TypeSchema::Float, Value::Number(_))
@@ -103,6 +104,14 @@ fn explain_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>) -
 }
 
 impl Misfit {
+    /// What stood here might also have been `null`.
+    fn or_null(mut self) -> Self {
+        if self.path.is_empty() {
+            self.problem = self.problem.replacen(", found", " or null, found", 1);
+        }
+        self
+    }
+
     fn under(mut self, step: &str) -> Self {
         self.path.insert_str(0, step);
         self
@@ -186,7 +195,10 @@ mod tests {
     fn explains_the_first_misfit() {
         type Pairs = Vec<(u8, Option<String>)>;
         check::<Pairs>(json!([[1, "a"], [2, null]]), None);
-        check::<Pairs>(json!([[1, "a"], [2, 3]]), Some(("[1][1]", "expected a string, found a number")));
+        check::<Pairs>(
+            json!([[1, "a"], [2, 3]]),
+            Some(("[1][1]", "expected a string or null, found a number")),
+        );
         check::<Pairs>(json!([[1]]), Some(("[0]", "expected an array of 2, found one of 1")));
         check::<Pairs>(
             json!([[256, null]]),

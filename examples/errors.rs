@@ -17,10 +17,11 @@ pub struct OrderFailed {
 
 #[on]
 async fn ship(paid: &OrderPaid) -> Result<(), String> {
-    match paid.cents {
-        0 => Err(format!("order {} was paid with nothing", paid.order)),
-        _ => Ok(println!("  shipped order {}", paid.order)),
+    if paid.cents == 0 {
+        return Err(format!("order {} was paid with nothing", paid.order));
     }
+    println!("  shipped order {}", paid.order);
+    Ok(())
 }
 
 #[on]

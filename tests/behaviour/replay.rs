@@ -42,7 +42,7 @@ async fn replays_without_gap_or_double_while_4_tasks_emit() {
             let (log, busy) = (Arc::clone(&log), Arc::clone(&busy));
             async move {
                 assert!(!busy.swap(true, Ordering::SeqCst), "one at a time");
-                if tick.n % 7 == 0 {
+                if tick.n.is_multiple_of(7) {
                     tokio::task::yield_now().await;
                 }
                 log.lock().unwrap().push((tick.task, tick.n));

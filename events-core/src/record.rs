@@ -6,6 +6,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::bus::Chain;
 use crate::error::{Error, ErrorKind};
 use crate::event::{DecodeError, Event, EventDecl, Payload};
 use crate::id::{EventId, InstanceId};
@@ -43,6 +44,7 @@ struct Inner {
     version: u32,
     origin: InstanceId,
     metadata: Metadata,
+    chain: Chain,
     body: Body,
     weight: usize,
     id: OnceLock<EventId>,
@@ -84,6 +86,7 @@ pub(crate) struct Envelope {
     pub(crate) metadata: Metadata,
     pub(crate) id: Option<EventId>,
     pub(crate) timestamp: Option<Timestamp>,
+    pub(crate) chain: Chain,
 }
 
 impl Record {
@@ -109,6 +112,7 @@ impl Record {
             version,
             origin: envelope.origin,
             metadata: envelope.metadata,
+            chain: envelope.chain,
             body,
             id: envelope.id.map_or_else(OnceLock::new, OnceLock::from),
             timestamp: envelope.timestamp.map_or_else(OnceLock::new, OnceLock::from),
@@ -131,6 +135,11 @@ impl Record {
     /// The name the event was emitted under.
     pub fn name(&self) -> &str {
         self.inner.name.as_str()
+    }
+
+    /// The emits inside which the event was emitted.
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.inner.chain
     }
 
     pub(crate) fn shared_name(&self) -> &Name {

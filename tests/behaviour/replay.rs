@@ -191,6 +191,24 @@ async fn an_emit_inside_the_handler_itself_does_not_deadlock() {
 }
 
 #[tokio::test]
+async fn a_handler_that_feeds_itself_ends_at_the_depth_of_the_chain() {
+    let (bus, seen) = (Bus::builder().quiet().max_chain(4).build().await.unwrap(), Arc::new(Seen::default()));
+    let (handle, log) = (bus.clone(), Arc::clone(&seen));
+    let handler = move |tick: Arc<Tick>| {
+        let (bus, log) = (handle.clone(), Arc::clone(&log));
+        async move {
+            if let Err(error) = bus.emit(self::tick(tick.n + 1)).await {
+                log.push(format!("{} {}", tick.n, error.kind() == ErrorKind::ChainTooDeep));
+            }
+        }
+    };
+    bus.on_replay(0, handler).await.unwrap();
+    bus.emit(tick(1)).await.unwrap();
+    bus.stop().await.unwrap();
+    assert_eq!(seen.take(), ["4 true"]);
+}
+
+#[tokio::test]
 async fn dropped_before_it_has_caught_up_it_unsubscribes() {
     let bus = bus().await;
     bus.emit(tick(0)).await.unwrap();

@@ -21,53 +21,66 @@ thread_local! {
 #[derive(Clone)]
 pub(crate) struct Scope {
     instance: InstanceId,
-    name: Name,
     cause: Cause,
-    depth: u32,
-    parent: Option<Arc<Link>>,
 }
 
 #[derive(Clone)]
 enum Cause {
     Record(Record),
     /// An emit without a record; its id is made when something asks.
-    Bare(OnceCell<EventId>),
+    Bare(&'static str, OnceCell<EventId>),
 }
 
-/// An event further up the chain.
+/// The emits inside which another one happens. A record keeps it, so that it also counts where a
+/// handler sees the record later.
+#[derive(Clone, Default)]
+pub(crate) struct Chain {
+    /// How many there are.
+    pub(crate) depth: u32,
+    last: Option<Arc<Link>>,
+}
+
 struct Link {
     name: Name,
-    parent: Option<Arc<Link>>,
+    before: Option<Arc<Link>>,
+}
+
+impl Chain {
+    fn with(&self, name: Name) -> Self {
+        let link = Link { name, before: self.last.clone() };
+        Self { depth: self.depth + 1, last: Some(Arc::new(link)) }
+    }
+
+    /// The names from the first emit to `last`, joined by arrows.
+    pub(crate) fn describe(&self, last: &str) -> String {
+        let links = std::iter::successors(self.last.as_ref(), |link| link.before.as_ref());
+        let mut names: Vec<_> = std::iter::once(last).chain(links.map(|link| link.name.as_str())).collect();
+        names.reverse();
+        names.join(" -> ")
+    }
 }
 
 /// What a nested emit takes over from the event being handled.
 pub(crate) struct Inherited {
     pub(crate) instance: InstanceId,
-    pub(crate) depth: u32,
+    pub(crate) chain: Chain,
     metadata: Metadata,
     id: EventId,
-    parent: Arc<Link>,
 }
 
 impl Scope {
-    pub(crate) fn bare(instance: InstanceId, name: Name) -> Self {
-        Self { instance, name, cause: Cause::Bare(OnceCell::new()), depth: 1, parent: None }
+    pub(crate) fn bare(instance: InstanceId, name: &'static str) -> Self {
+        Self { instance, cause: Cause::Bare(name, OnceCell::new()) }
     }
 
-    pub(crate) fn of_record(instance: InstanceId, record: &Record, from: Option<&Inherited>) -> Self {
-        Self {
-            instance,
-            name: record.shared_name().clone(),
-            cause: Cause::Record(record.clone()),
-            depth: from.map_or(1, |from| from.depth + 1),
-            parent: from.map(|from| Arc::clone(&from.parent)),
-        }
+    pub(crate) fn of_record(instance: InstanceId, record: &Record) -> Self {
+        Self { instance, cause: Cause::Record(record.clone()) }
     }
 
     fn id(&self) -> EventId {
         match &self.cause {
             Cause::Record(record) => record.id(),
-            Cause::Bare(id) => *id.get_or_init(EventId::new),
+            Cause::Bare(_, id) => *id.get_or_init(EventId::new),
         }
     }
 }
@@ -77,29 +90,18 @@ impl Inherited {
     pub(crate) fn current() -> Option<Self> {
         CURRENT.with_borrow(|scope| {
             let scope = scope.as_ref()?;
-            let metadata = match &scope.cause {
-                Cause::Record(record) => record.metadata().clone(),
-                Cause::Bare(_) => Metadata::new(),
+            let (chain, metadata) = match &scope.cause {
+                Cause::Record(record) => {
+                    (record.chain().with(record.shared_name().clone()), record.metadata().clone())
+                }
+                Cause::Bare(name, _) => (Chain::default().with(Name::Declared(name)), Metadata::new()),
             };
-            let parent = Arc::new(Link { name: scope.name.clone(), parent: scope.parent.clone() });
-            Some(Self { instance: scope.instance, depth: scope.depth, metadata, id: scope.id(), parent })
+            Some(Self { instance: scope.instance, chain, metadata, id: scope.id() })
         })
     }
 
     pub(crate) fn fill(&self, metadata: &mut Metadata) {
         metadata.inherit(&self.metadata, &self.id.to_string());
-    }
-
-    /// The names from the first emit to `last`, joined by arrows.
-    pub(crate) fn chain(&self, last: &str) -> String {
-        let mut names = vec![last];
-        let mut link = Some(&self.parent);
-        while let Some(at) = link {
-            names.push(at.name.as_str());
-            link = at.parent.as_ref();
-        }
-        names.reverse();
-        names.join(" -> ")
     }
 }
 
@@ -110,7 +112,10 @@ pub(crate) fn is_inside() -> bool {
 
 /// Whether the event being handled was itself emitted inside a handler.
 pub(crate) fn is_nested() -> bool {
-    CURRENT.with_borrow(|scope| scope.as_ref().is_some_and(|scope| scope.depth > 1))
+    CURRENT.with_borrow(|scope| match scope.as_ref().map(|scope| &scope.cause) {
+        Some(Cause::Record(record)) => record.chain().depth > 0,
+        _ => false,
+    })
 }
 
 /// Whether a handler of this bus is being polled on this thread.
@@ -143,7 +148,7 @@ pub(crate) fn current_id() -> Option<EventId> {
 pub(crate) fn id_made(scope: Option<&Scope>) -> Option<EventId> {
     match &scope?.cause {
         Cause::Record(record) => Some(record.id()),
-        Cause::Bare(id) => id.get().copied(),
+        Cause::Bare(_, id) => id.get().copied(),
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 
-use super::context::{self, Inherited, Scope};
+use super::context::{self, Scope};
 use super::flight::{Detached, KeptInFlight};
 use super::routes::{Entry, List};
 use super::watch::{self, PendingEmit};
@@ -247,7 +247,7 @@ pub(crate) async fn call_alone(
     record: &Record,
     place: Option<u64>,
 ) -> HandlerResult {
-    let mut scope = Some(Scope::of_record(bus.inner.instance, record, None));
+    let mut scope = Some(Scope::of_record(bus.inner.instance, record));
     let mut waiting: Option<BoxFuture<'static, HandlerResult>> = None;
     std::future::poll_fn(|cx| {
         let Some(current) = scope.take() else {
@@ -295,16 +295,10 @@ pub(crate) enum Delivered {
 }
 
 /// Calls the handlers of a record.
-pub(crate) fn deliver(
-    bus: &Bus,
-    record: &Record,
-    place: Option<u64>,
-    from: Option<&Inherited>,
-    cx: &mut Context<'_>,
-) -> Delivered {
+pub(crate) fn deliver(bus: &Bus, record: &Record, place: Option<u64>, cx: &mut Context<'_>) -> Delivered {
     let inner = &bus.inner;
     let list = inner.routes.of_record(record);
-    let scope = Scope::of_record(inner.instance, record, from);
+    let scope = Scope::of_record(inner.instance, record);
     let event = Event { bus, name: record.name(), payload: record.event(), record: Some(record), place };
     let (mut progress, scope) = context::within(scope, || call_all(&event, &list, cx));
     let pending = std::mem::take(&mut progress.pending);

@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::history::Appended;
 use crate::id::EventId;
 use crate::metadata::Metadata;
-use crate::record::{Envelope, Name, Record};
+use crate::record::{Envelope, Record};
 
 /// An emit: what [`Bus::emit`] returns. Await it, or [`detach`](Self::detach) it.
 ///
@@ -167,7 +167,7 @@ fn start<E: Event>(bus: &Bus, event: E, options: Options, cx: &mut Context<'_>) 
             };
             let event =
                 dispatch::Event { bus, name: decl.name, payload: Some(&event), record: None, place: None };
-            let scope = Scope::bare(inner.instance, Name::Declared(decl.name));
+            let scope = Scope::bare(inner.instance, decl.name);
             return Launched::Done(Ok(dispatch::deliver_bare(&event, scope, &list, cx)));
         }
     }
@@ -192,13 +192,13 @@ fn emit_record(
     let keep = || Kept { _flight: flight.keep(&inner.flight), _detached: options.detached };
     if let Some(adapter) = &inner.adapter {
         let (adapter, bus, kept) = (Arc::clone(adapter), bus.clone(), keep());
-        return poll_or_spawn(inner, publish_and_deliver(bus, adapter, record, from, kept).boxed(), cx);
+        return poll_or_spawn(inner, publish_and_deliver(bus, adapter, record, kept).boxed(), cx);
     }
     let place = match inner.log.append_one(&record) {
         Appended::At(place) => Some(place),
         Appended::Duplicate => return Launched::Done(Ok(Emitted::duplicate(record.clone()))),
     };
-    match dispatch::deliver(bus, &record, place, from.as_ref(), cx) {
+    match dispatch::deliver(bus, &record, place, cx) {
         Delivered::Done(emitted) => Launched::Done(Ok(emitted)),
         Delivered::Pending(group) => {
             let kept = keep();
@@ -227,7 +227,6 @@ async fn publish_and_deliver(
     bus: Bus,
     adapter: Arc<dyn Adapter>,
     record: Record,
-    from: Option<Inherited>,
     kept: Kept,
 ) -> Result<Emitted, Error> {
     let records = std::slice::from_ref(&record);
@@ -238,20 +237,20 @@ async fn publish_and_deliver(
         return Err(error);
     }
     match bus.inner.log.append_one(&record) {
-        Appended::At(place) => Ok(deliver_to_end(&bus, &record, place, from.as_ref()).await),
+        Appended::At(place) => Ok(deliver_to_end(&bus, &record, place).await),
         Appended::Duplicate => Ok(Emitted::duplicate(record.clone())),
     }
 }
 
-async fn deliver_to_end(bus: &Bus, record: &Record, place: u64, from: Option<&Inherited>) -> Emitted {
-    match deliver_once(bus, record, Some(place), from).await {
+async fn deliver_to_end(bus: &Bus, record: &Record, place: u64) -> Emitted {
+    match deliver_once(bus, record, Some(place)).await {
         Delivered::Done(emitted) => emitted,
         Delivered::Pending(group) => group.await,
     }
 }
 
-async fn deliver_once(bus: &Bus, record: &Record, place: Option<u64>, from: Option<&Inherited>) -> Delivered {
-    std::future::poll_fn(|cx| Poll::Ready(dispatch::deliver(bus, record, place, from, cx))).await
+async fn deliver_once(bus: &Bus, record: &Record, place: Option<u64>) -> Delivered {
+    std::future::poll_fn(|cx| Poll::Ready(dispatch::deliver(bus, record, place, cx))).await
 }
 
 async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Result<(), Error> {
@@ -308,7 +307,7 @@ impl Bus {
         let (bus, name) = (self.clone(), record.name().to_owned());
         let work = async move {
             let _kept = kept;
-            Ok(Some(deliver_to_end(&bus, &record, place, None).await))
+            Ok(Some(deliver_to_end(&bus, &record, place).await))
         };
         let mut work = Some(work.boxed());
         let launched = std::future::poll_fn(|cx| match work.take() {
@@ -363,7 +362,7 @@ impl Bus {
         let records = events.into_iter().map(|event| {
             Record::of_event(decl, Arc::new(event), inner.envelope(from.as_ref(), Metadata::new(), None))
         });
-        let mut batch = Some(emit_batch(self.clone(), records.collect(), from, kept).boxed());
+        let mut batch = Some(emit_batch(self.clone(), records.collect(), kept).boxed());
         let launched = std::future::poll_fn(|cx| match batch.take() {
             Some(batch) => Poll::Ready(poll_or_spawn(inner, batch, cx)),
             None => Poll::Pending,
@@ -375,12 +374,7 @@ impl Bus {
     }
 }
 
-async fn emit_batch(
-    bus: Bus,
-    records: Vec<Record>,
-    from: Option<Inherited>,
-    _kept: Kept,
-) -> Result<Vec<Emitted>, Error> {
+async fn emit_batch(bus: Bus, records: Vec<Record>, _kept: Kept) -> Result<Vec<Emitted>, Error> {
     if let Some(adapter) = &bus.inner.adapter {
         publish(&bus.inner, &**adapter, &records).await?;
     }
@@ -389,7 +383,7 @@ async fn emit_batch(
     let mut emits = Vec::with_capacity(records.len());
     for (record, place) in records.iter().zip(places) {
         emits.push(match place {
-            Appended::At(place) => deliver_once(&bus, record, Some(place), from.as_ref()).await,
+            Appended::At(place) => deliver_once(&bus, record, Some(place)).await,
             Appended::Duplicate => Delivered::Done(Emitted::duplicate(record.clone())),
         });
     }

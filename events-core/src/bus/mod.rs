@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::Handle;
 
 pub use builder::BusBuilder;
+pub(crate) use context::Chain;
 pub use context::Context;
 pub use dispatch::{Emitted, Failure};
 pub use emit::Emit;
@@ -219,8 +220,8 @@ impl Inner {
         let nested = from.is_some_and(|from| from.instance == self.instance);
         let flight = self.flight.enter(nested).map_err(|_| self.stopped(name))?;
         match from {
-            Some(from) if from.depth >= self.settings.max_chain => {
-                let (most, chain) = (self.settings.max_chain, from.chain(name));
+            Some(from) if from.chain.depth >= self.settings.max_chain => {
+                let (most, chain) = (self.settings.max_chain, from.chain.describe(name));
                 let message = format!("{name}: more than {most} emits inside each other: {chain}");
                 Err(Error::new(ErrorKind::ChainTooDeep, message))
             }
@@ -236,7 +237,8 @@ impl Inner {
         if let Some(from) = from {
             from.fill(&mut metadata);
         }
-        Envelope { origin: self.instance, metadata, id, timestamp: None }
+        let chain = from.map(|from| from.chain.clone()).unwrap_or_default();
+        Envelope { origin: self.instance, metadata, id, timestamp: None, chain }
     }
 
     /// The runtime of the caller, or else of the bus.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Envelope, Record};
+use crate::bus::Chain;
 use crate::error::{Error, ErrorKind};
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
@@ -142,8 +143,13 @@ impl Record {
                 metadata = metadata.with(key, value);
             }
         }
-        let envelope =
-            Envelope { origin: event.origin, metadata, id: Some(event.id), timestamp: Some(event.time) };
+        let envelope = Envelope {
+            origin: event.origin,
+            metadata,
+            id: Some(event.id),
+            timestamp: Some(event.time),
+            chain: Chain::default(),
+        };
         let json = event.data.get().into();
         Ok(Self::of_json(event.r#type.into(), event.eventversion, json, envelope))
     }

@@ -88,7 +88,8 @@ fn emits_outside_of_a_runtime_use_the_one_of_the_bus() {
     bus.on(move |_: Arc<Outer>| {
         let (count, done) = (Arc::clone(&count), done.clone());
         async move {
-            tokio::task::yield_now().await;
+            // Needs the runtime's timer at the first poll.
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             count.fetch_add(1, Ordering::SeqCst);
             done.send(()).unwrap();
         }

@@ -295,11 +295,12 @@ pub(crate) enum Delivered {
 }
 
 /// Calls the handlers of a record.
-pub(crate) fn deliver(bus: &Bus, record: &Record, place: Option<u64>, cx: &mut Context<'_>) -> Delivered {
+pub(crate) fn deliver(bus: &Bus, record: &Record, place: u64, cx: &mut Context<'_>) -> Delivered {
     let inner = &bus.inner;
     let list = inner.routes.of_record(record);
     let scope = Scope::of_record(inner.instance, record);
-    let event = Event { bus, name: record.name(), payload: record.event(), record: Some(record), place };
+    let event =
+        Event { bus, name: record.name(), payload: record.event(), record: Some(record), place: Some(place) };
     let (mut progress, scope) = context::within(scope, || call_all(&event, &list, cx));
     let pending = std::mem::take(&mut progress.pending);
     let emitted = Emitted::new(Source::Record(record.clone()), progress);
@@ -385,5 +386,5 @@ impl Drop for Group {
 /// What keeps a task of an emit counted until it ends, however it ends.
 pub(crate) struct Kept {
     pub(crate) _flight: KeptInFlight,
-    pub(crate) _detached: Option<Detached>,
+    pub(crate) detached: Option<Detached>,
 }

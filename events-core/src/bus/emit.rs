@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::future::{BoxFuture, FutureExt, join_all};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::context::{self, Inherited, Scope};
@@ -108,6 +109,8 @@ impl<E> Emit<'_, E> {
         if let State::Ready(_, options) = &mut self.state {
             options.detached = Some(place);
         }
+        // Handlers may be called here for the first time, and want timers or sockets.
+        let _entered = Handle::try_current().is_err().then(|| inner.runtime.enter());
         match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => outcome.map(drop),
             Poll::Pending => Ok(()),
@@ -145,6 +148,15 @@ impl<E> Future for Emit<'_, E> {
 enum Launched<T> {
     Done(Result<T, Error>),
     Running(JoinHandle<Result<T, Error>>),
+}
+
+impl<T> Launched<T> {
+    async fn finish(self, event: &str) -> Result<T, Error> {
+        match self {
+            Self::Done(outcome) => outcome,
+            Self::Running(task) => joined(event, task.await),
+        }
+    }
 }
 
 fn joined<T>(event: &str, outcome: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<T, Error> {
@@ -189,14 +201,14 @@ fn emit_record(
         Err(error) => return Launched::Done(Err(error)),
     };
     let record = make(inner.envelope(from.as_ref(), options.metadata, options.id));
-    let keep = || Kept { _flight: flight.keep(&inner.flight), _detached: options.detached };
+    let keep = || Kept { _flight: flight.keep(&inner.flight), detached: options.detached };
     if let Some(adapter) = &inner.adapter {
         let (adapter, bus, kept) = (Arc::clone(adapter), bus.clone(), keep());
         return poll_or_spawn(inner, publish_and_deliver(bus, adapter, record, kept).boxed(), cx);
     }
     let place = match inner.log.append_one(&record) {
-        Appended::At(place) => Some(place),
-        Appended::Duplicate => return Launched::Done(Ok(Emitted::duplicate(record.clone()))),
+        Appended::At(place) => place,
+        Appended::Duplicate => return Launched::Done(Ok(Emitted::duplicate(record))),
     };
     match dispatch::deliver(bus, &record, place, cx) {
         Delivered::Done(emitted) => Launched::Done(Ok(emitted)),
@@ -223,6 +235,19 @@ fn poll_or_spawn<T: Send + 'static>(
     }
 }
 
+/// [`poll_or_spawn`] at the first poll.
+async fn launch<T: Send + 'static>(
+    inner: &Inner,
+    future: BoxFuture<'static, Result<T, Error>>,
+) -> Launched<T> {
+    let mut future = Some(future);
+    std::future::poll_fn(|cx| match future.take() {
+        Some(future) => Poll::Ready(poll_or_spawn(inner, future, cx)),
+        None => Poll::Pending,
+    })
+    .await
+}
+
 async fn publish_and_deliver(
     bus: Bus,
     adapter: Arc<dyn Adapter>,
@@ -231,30 +256,31 @@ async fn publish_and_deliver(
 ) -> Result<Emitted, Error> {
     let records = std::slice::from_ref(&record);
     if let Err(error) = publish(&bus.inner, &*adapter, records).await {
-        if kept._detached.is_some() {
+        if kept.detached.is_some() {
             bus.inner.settings.fallback.warning(format_args!("a detached emit failed: {error}"));
         }
         return Err(error);
     }
     match bus.inner.log.append_one(&record) {
         Appended::At(place) => Ok(deliver_to_end(&bus, &record, place).await),
-        Appended::Duplicate => Ok(Emitted::duplicate(record.clone())),
+        Appended::Duplicate => Ok(Emitted::duplicate(record)),
     }
 }
 
 async fn deliver_to_end(bus: &Bus, record: &Record, place: u64) -> Emitted {
-    match deliver_once(bus, record, Some(place)).await {
+    match deliver_once(bus, record, place).await {
         Delivered::Done(emitted) => emitted,
         Delivered::Pending(group) => group.await,
     }
 }
 
-async fn deliver_once(bus: &Bus, record: &Record, place: Option<u64>) -> Delivered {
+async fn deliver_once(bus: &Bus, record: &Record, place: u64) -> Delivered {
     std::future::poll_fn(|cx| Poll::Ready(dispatch::deliver(bus, record, place, cx))).await
 }
 
 async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Result<(), Error> {
-    let published = AssertUnwindSafe(adapter.publish(records)).catch_unwind().await;
+    // Also what panics before there is a future.
+    let published = AssertUnwindSafe(async { adapter.publish(records).await }).catch_unwind().await;
     let error = match published {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => error,
@@ -282,16 +308,11 @@ impl Bus {
         make: impl FnOnce(Envelope) -> Record,
     ) -> Result<Emitted, Error> {
         let mut make = Some(make);
-        let launched = std::future::poll_fn(|cx| {
-            let Some(make) = make.take() else {
-                return Poll::Pending;
-            };
-            Poll::Ready(emit_record(self, name, Options::default(), make, cx))
+        let launched = std::future::poll_fn(|cx| match make.take() {
+            Some(make) => Poll::Ready(emit_record(self, name, Options::default(), make, cx)),
+            None => Poll::Pending,
         });
-        match launched.await {
-            Launched::Done(outcome) => outcome,
-            Launched::Running(task) => joined(name, task.await),
-        }
+        launched.await.finish(name).await
     }
 
     /// Passes a record of another instance to the handlers of this one, and waits for them.
@@ -309,15 +330,7 @@ impl Bus {
             let _kept = kept;
             Ok(Some(deliver_to_end(&bus, &record, place).await))
         };
-        let mut work = Some(work.boxed());
-        let launched = std::future::poll_fn(|cx| match work.take() {
-            Some(work) => Poll::Ready(poll_or_spawn(inner, work, cx)),
-            None => Poll::Pending,
-        });
-        match launched.await {
-            Launched::Done(outcome) => outcome,
-            Launched::Running(task) => joined(&name, task.await),
-        }
+        launch(inner, work.boxed()).await.finish(&name).await
     }
 
     /// Emits several events of one type with one append: they stand together in the history, in
@@ -357,20 +370,13 @@ impl Bus {
         let inner = &self.inner;
         let from = Inherited::current();
         let flight = inner.admit(decl.name, from.as_ref())?;
-        let kept = Kept { _flight: flight.keep(&inner.flight), _detached: None };
+        let kept = Kept { _flight: flight.keep(&inner.flight), detached: None };
         drop(flight);
         let records = events.into_iter().map(|event| {
             Record::of_event(decl, Arc::new(event), inner.envelope(from.as_ref(), Metadata::new(), None))
         });
-        let mut batch = Some(emit_batch(self.clone(), records.collect(), kept).boxed());
-        let launched = std::future::poll_fn(|cx| match batch.take() {
-            Some(batch) => Poll::Ready(poll_or_spawn(inner, batch, cx)),
-            None => Poll::Pending,
-        });
-        match launched.await {
-            Launched::Done(outcome) => outcome,
-            Launched::Running(task) => joined(decl.name, task.await),
-        }
+        let batch = emit_batch(self.clone(), records.collect(), kept);
+        launch(inner, batch.boxed()).await.finish(decl.name).await
     }
 }
 
@@ -383,7 +389,7 @@ async fn emit_batch(bus: Bus, records: Vec<Record>, _kept: Kept) -> Result<Vec<E
     let mut emits = Vec::with_capacity(records.len());
     for (record, place) in records.iter().zip(places) {
         emits.push(match place {
-            Appended::At(place) => deliver_once(&bus, record, Some(place)).await,
+            Appended::At(place) => deliver_once(&bus, record, place).await,
             Appended::Duplicate => Delivered::Done(Emitted::duplicate(record.clone())),
         });
     }

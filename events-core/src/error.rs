@@ -51,7 +51,7 @@ pub enum ErrorKind {
     OutcomeUnknown,
     /// Emits inside handlers of emits are nested too deep; the last one did not happen.
     ChainTooDeep,
-    /// Too much detached work is running; this emit did not happen.
+    /// Too many emits are detached, or waiting for their handlers; this one did not happen.
     Overloaded,
     /// The adapter could not read its history.
     History,

@@ -47,3 +47,35 @@ async fn detached_work_is_bounded_and_nested_emits_do_not_wait_on_the_bound() {
     bus.stop().await.unwrap();
     assert_eq!(bus.history("*").await.unwrap().len(), 4);
 }
+
+#[tokio::test]
+async fn emits_that_nobody_awaits_any_more_are_bounded() {
+    let bus = Bus::builder().max_in_flight(2).build().await.unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    let (open, handle) = (Arc::clone(&gate), bus.clone());
+    bus.on(move |fired: Arc<Fired>| {
+        let (open, bus) = (Arc::clone(&open), handle.clone());
+        async move {
+            open.acquire().await.unwrap().forget();
+            if fired.0 == 1 {
+                // Inside of a handler it passes.
+                open.add_permits(1);
+                bus.emit(Fired(2)).await?;
+            }
+            Ok::<_, typed_events::Error>(())
+        }
+    });
+    for _ in 0..2 {
+        let mut emit = std::pin::pin!(bus.emit(Fired(1)));
+        assert!(crate::replay::futures_poll(emit.as_mut()).await.is_none());
+    }
+    let error = bus.emit(Fired(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Overloaded);
+    assert_eq!(
+        error.to_string(),
+        "detach.fired: 2 emits are waiting for their handlers; nothing was emitted"
+    );
+    gate.add_permits(2);
+    bus.stop().await.unwrap();
+    assert_eq!((bus.history("*").await.unwrap().len(), bus.stats().failed), (4, 0));
+}

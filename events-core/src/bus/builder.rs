@@ -71,6 +71,7 @@ impl BusBuilder {
                 max_payload: 1 << 20,
                 max_chain: 32,
                 max_detached: 1024,
+                max_in_flight: 65_536,
                 slow_ticks: Some(watch::in_ticks(Duration::from_secs(1))),
                 stop_deadline: Duration::from_secs(30),
                 fallback: Fallback::Stderr,
@@ -163,6 +164,14 @@ impl BusBuilder {
     /// Allows `emits` detached emits to be running at a time; 1024 unless set.
     pub fn max_detached(mut self, emits: usize) -> Self {
         self.settings.max_detached = emits;
+        self
+    }
+
+    /// Allows `emits` emits to be waiting for their handlers at a time, those that nobody awaits any
+    /// more included; 65,536 unless set. Beyond it, emits outside of handlers are refused with
+    /// [`ErrorKind::Overloaded`].
+    pub fn max_in_flight(mut self, emits: usize) -> Self {
+        self.settings.max_in_flight = emits;
         self
     }
 

@@ -30,7 +30,8 @@ use crate::record::{Envelope, Record};
 /// # Errors
 ///
 /// - [`ErrorKind::Append`], [`ErrorKind::OutcomeUnknown`]: the adapter; no handler ran.
-/// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Stopped`]: refused; nothing happened.
+/// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Overloaded`], [`ErrorKind::Stopped`]: refused; nothing
+///   happened.
 /// - [`ErrorKind::Runtime`]: the runtime shut down; the event is stored, pending handlers are gone.
 ///
 /// A handler's failure is not an error of the emit: see [`Emitted::failures`].

@@ -17,6 +17,8 @@ const STOPPED: u8 = 2;
 pub(crate) struct Flight {
     phase: AtomicU8,
     count: AtomicUsize,
+    /// Those of them that go on in a task.
+    kept: AtomicUsize,
     detached: AtomicUsize,
     idle: Notify,
 }
@@ -57,6 +59,11 @@ impl Flight {
 
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
+    }
+
+    /// The emits that go on in a task.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
     }
 
     /// Waits until nothing is in flight. Only meaningful once the bus is stopping.
@@ -104,12 +111,14 @@ impl KeptInFlight {
     /// Counts further work; whoever calls it is in flight itself.
     pub(crate) fn new(flight: &Arc<Flight>) -> Self {
         flight.count.fetch_add(1, Ordering::SeqCst);
+        flight.kept.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(flight))
     }
 }
 
 impl Drop for KeptInFlight {
     fn drop(&mut self) {
+        self.0.kept.fetch_sub(1, Ordering::Relaxed);
         self.0.leave();
     }
 }

@@ -88,6 +88,7 @@ struct Settings {
     max_payload: usize,
     max_chain: u32,
     max_detached: usize,
+    max_in_flight: usize,
     slow_ticks: Option<u32>,
     stop_deadline: std::time::Duration,
     fallback: Fallback,
@@ -215,11 +216,18 @@ impl Inner {
         self.adapter.is_some() || self.log.keeps()
     }
 
-    /// Counts an emit, unless the bus stops or the chain is too deep.
+    /// Counts an emit, unless the bus stops, too many are waiting, or the chain is too deep.
     fn admit(&self, name: &str, from: Option<&Inherited>) -> Result<InFlight<'_>, Error> {
         let nested = from.is_some_and(|from| from.instance == self.instance);
         let flight = self.flight.enter(nested).map_err(|_| self.stopped(name))?;
+        let most = self.settings.max_in_flight;
         match from {
+            // What runs inside of other emits is bounded with them.
+            None if self.flight.kept() >= most => {
+                let message =
+                    format!("{name}: {most} emits are waiting for their handlers; nothing was emitted");
+                Err(Error::new(ErrorKind::Overloaded, message))
+            }
             Some(from) if from.chain.depth >= self.settings.max_chain => {
                 let (most, chain) = (self.settings.max_chain, from.chain.describe(name));
                 let message = format!("{name}: more than {most} emits inside each other: {chain}");

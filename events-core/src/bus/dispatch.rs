@@ -12,123 +12,14 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 
 use super::context::{self, Scope};
+use super::emitted::{Emitted, Failure, Source};
 use super::flight::{Detached, KeptInFlight};
 use super::routes::{Entry, List};
-use super::watch::{self, PendingEmit};
+use super::watch::{Laps, PendingEmit};
 use super::{Bus, Inner};
 use crate::handler::{Call, Callback, HandlerError, HandlerResult, Settled};
 use crate::id::EventId;
 use crate::record::Record;
-
-/// What an emit did: all its handlers have finished.
-#[derive(Debug)]
-pub struct Emitted {
-    source: Source,
-    handled: usize,
-    failures: Vec<Failure>,
-    duplicate: bool,
-}
-
-#[derive(Debug)]
-enum Source {
-    Record(Record),
-    /// No record was needed; a failure may still have asked for an id.
-    Bare(Option<EventId>),
-}
-
-impl Emitted {
-    fn new(source: Source, progress: Progress) -> Self {
-        Self { source, handled: progress.handled, failures: progress.failures, duplicate: false }
-    }
-
-    pub(crate) fn duplicate(record: Record) -> Self {
-        Self { source: Source::Record(record), handled: 0, failures: Vec::new(), duplicate: true }
-    }
-
-    /// The event's id; `None` where no record of the event was needed (history off, only handlers
-    /// of `&E`), so that nobody could look it up.
-    pub fn id(&self) -> Option<EventId> {
-        match &self.source {
-            Source::Record(record) => Some(record.id()),
-            Source::Bare(id) => *id,
-        }
-    }
-
-    /// The event's record, where one was needed.
-    pub fn record(&self) -> Option<&Record> {
-        match &self.source {
-            Source::Record(record) => Some(record),
-            Source::Bare(_) => None,
-        }
-    }
-
-    /// How many handlers of this bus ran, failed ones included.
-    pub fn handled(&self) -> usize {
-        self.handled
-    }
-
-    /// The handlers that failed or panicked. Each was logged, too.
-    pub fn failures(&self) -> &[Failure] {
-        &self.failures
-    }
-
-    /// Whether an event with the same id was there before: this one was not stored, and no handler
-    /// ran.
-    pub fn is_duplicate(&self) -> bool {
-        self.duplicate
-    }
-}
-
-/// A handler that returned an error or panicked.
-#[derive(Debug)]
-pub struct Failure {
-    registration: Handled,
-    error: HandlerError,
-}
-
-/// A registration and the pattern that led to it.
-#[derive(Clone)]
-struct Handled(Entry);
-
-impl std::fmt::Debug for Handled {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.0.registration.name(), self.0.pattern)
-    }
-}
-
-impl Failure {
-    pub(crate) fn new(entry: &Entry, error: HandlerError) -> Self {
-        Self { registration: Handled(entry.clone()), error }
-    }
-
-    /// The handler: its module path, or where the closure was registered.
-    pub fn handler(&self) -> &str {
-        self.registration.0.registration.name()
-    }
-
-    /// The pattern under which it got the event.
-    pub fn pattern(&self) -> &str {
-        &self.registration.0.pattern
-    }
-
-    /// The displayed error, or the panic's message; at most 4096 bytes. It is what the handler
-    /// said, unescaped.
-    pub fn message(&self) -> &str {
-        &self.error.message
-    }
-
-    /// Whether the handler panicked.
-    pub fn panicked(&self) -> bool {
-        self.error.panicked
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = if self.panicked() { "panicked" } else { "failed" };
-        write!(f, "{} {what}: {}", self.handler(), crate::text::escaped(self.message()))
-    }
-}
 
 /// One event on its way through its handlers.
 pub(crate) struct Event<'a> {
@@ -169,7 +60,7 @@ type Pending = Vec<(Entry, BoxFuture<'static, HandlerResult>)>;
 fn call_all(event: &Event<'_>, list: &List, cx: &mut Context<'_>) -> Progress {
     let inner = &*event.bus.inner;
     let mut progress = Progress::default();
-    let mut before = watch::ticks();
+    let mut laps = Laps::start();
     for entry in &list.entries {
         let registration = &entry.registration;
         if !registration.admit() {
@@ -189,20 +80,7 @@ fn call_all(event: &Event<'_>, list: &List, cx: &mut Context<'_>) -> Progress {
                 fail(inner, event.name, entry, error, &mut progress.failures);
             }
         }
-        let after = watch::ticks();
-        if after != before {
-            let slow = inner.settings.slow_ticks.is_some_and(|limit| after.wrapping_sub(before) >= limit);
-            if slow {
-                watch::warn(
-                    inner,
-                    registration.name(),
-                    event.name,
-                    after.wrapping_sub(before),
-                    "without waiting: it blocks its thread",
-                );
-            }
-            before = after;
-        }
+        laps.lap(inner, registration.name(), event.name);
     }
     if progress.handled == 0 {
         inner.counters.unhandled.fetch_add(1, Ordering::Relaxed);
@@ -283,7 +161,7 @@ pub(crate) async fn call_alone(
 /// Calls the handlers of an event that needs no record: none of them waits.
 pub(crate) fn deliver_bare(event: &Event<'_>, scope: Scope, list: &List, cx: &mut Context<'_>) -> Emitted {
     let (progress, scope) = context::within(scope, || call_all(event, list, cx));
-    Emitted::new(Source::Bare(context::id_made(scope.as_ref())), progress)
+    Emitted::new(Source::Bare(context::id_made(scope.as_ref())), progress.handled, progress.failures)
 }
 
 /// What became of the handlers after their first poll.
@@ -303,7 +181,7 @@ pub(crate) fn deliver(bus: &Bus, record: &Record, place: u64, cx: &mut Context<'
         Event { bus, name: record.name(), payload: record.event(), record: Some(record), place: Some(place) };
     let (mut progress, scope) = context::within(scope, || call_all(&event, &list, cx));
     let pending = std::mem::take(&mut progress.pending);
-    let emitted = Emitted::new(Source::Record(record.clone()), progress);
+    let emitted = Emitted::new(Source::Record(record.clone()), progress.handled, progress.failures);
     match scope {
         Some(scope) if !pending.is_empty() => {
             Delivered::Pending(Group::new(bus, record.clone(), scope, emitted, pending))
@@ -337,7 +215,7 @@ impl Group {
         while let Some((index, result)) = std::task::ready!(self.running.poll_next_unpin(cx)) {
             let entry = self.shown.finish(index);
             if let (Err(error), Some(emitted)) = (result, &mut self.emitted) {
-                fail(&self.inner, self.shown.event(), entry, error, &mut emitted.failures);
+                fail(&self.inner, self.shown.event(), entry, error, emitted.failures_mut());
             }
         }
         Poll::Ready(())

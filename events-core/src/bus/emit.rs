@@ -11,7 +11,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::context::{self, Inherited, Scope};
-use super::dispatch::{self, Delivered, Emitted, Kept};
+use super::dispatch::{self, Delivered, Kept};
+use super::emitted::Emitted;
 use super::flight::Detached;
 use super::{Bus, Inner};
 use crate::adapter::{Adapter, AdapterError};

@@ -11,7 +11,8 @@ use std::task::Poll;
 
 use tokio::sync::oneshot;
 
-use super::dispatch::{self, Failure};
+use super::dispatch;
+use super::emitted::Failure;
 use super::flight::KeptInFlight;
 use super::routes::{Entry, Registration};
 use super::subscription::{Subscription, closure_name};

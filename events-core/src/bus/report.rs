@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::dispatch::Failure;
+use super::emitted::Failure;
 use crate::id::EventId;
 use crate::text::escaped;
 

@@ -22,7 +22,7 @@ struct Watched {
 }
 
 /// Ticks since the first bus was built; wraps around.
-pub(crate) fn ticks() -> u32 {
+fn ticks() -> u32 {
     TICKS.load(Ordering::Relaxed)
 }
 
@@ -146,8 +146,30 @@ impl PendingEmit {
     }
 }
 
-/// Names a slow handler.
-pub(crate) fn warn(bus: &Inner, handler: &str, event: &str, ticks: u32, more: &str) {
+/// Times the handlers of one emit that are called in turn.
+pub(crate) struct Laps {
+    before: u32,
+}
+
+impl Laps {
+    pub(crate) fn start() -> Self {
+        Self { before: ticks() }
+    }
+
+    /// Names the handler that was called since the last lap, if it was slow.
+    pub(crate) fn lap(&mut self, bus: &Inner, handler: &str, event: &str) {
+        let now = ticks();
+        if now == self.before {
+            return;
+        }
+        let took = now.wrapping_sub(std::mem::replace(&mut self.before, now));
+        if bus.settings.slow_ticks.is_some_and(|limit| took >= limit) {
+            warn(bus, handler, event, took, "without waiting: it blocks its thread");
+        }
+    }
+}
+
+fn warn(bus: &Inner, handler: &str, event: &str, ticks: u32, more: &str) {
     let seconds = f64::from(ticks) * TICK.as_secs_f64();
     bus.settings
         .fallback

@@ -24,7 +24,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// - **Delivery.** What other instances publish goes to the [`Inbox`], in the order of the history
 ///   where there is one. A bus's own records may come back; it drops them by their origin.
 /// - **Cancellation.** The bus drives every future it gets to its end, in a task where need be; only
-///   the shutdown of the runtime drops one halfway.
+///   the shutdown of the runtime, and for `stop` its deadline, drop one halfway.
 /// - **Panics.** A panic in `publish` counts as an unknown outcome; the bus goes on.
 ///
 /// Durable consumption, where an engine can do it, is a trait of its own.
@@ -50,8 +50,8 @@ pub trait Adapter: Send + Sync + 'static {
     /// on is missed. An adapter that joins nothing drops the inbox and returns `Ok`.
     fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>>;
 
-    /// Ends what `subscribe` started and makes what was published safe. No `publish` is under way
-    /// or follows.
+    /// Ends what `subscribe` started and makes what was published safe. No `publish` follows; one is
+    /// under way only where `stop` of the bus has reached its deadline.
     fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>>;
 }
 

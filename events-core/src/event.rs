@@ -129,39 +129,41 @@ impl std::error::Error for DecodeError {}
 
 fn decode<E: Event>(json: &str) -> Result<Payload, DecodeError> {
     let mut input = serde_json::Deserializer::from_str(json);
-    let outcome = match serde_path_to_error::deserialize::<_, E>(&mut input) {
-        Ok(event) => input.end().map(|()| event).map_err(|error| (String::new(), error)),
-        Err(error) => Err((path_of(&error), error.into_inner())),
+    let refused = match serde_path_to_error::deserialize::<_, E>(&mut input) {
+        Ok(event) => match input.end() {
+            Ok(()) => return Ok(Arc::new(event)),
+            Err(_) => None,
+        },
+        Err(error) => Some(error),
     };
-    match outcome {
-        Ok(event) => Ok(Arc::new(event)),
-        Err((path, error)) => {
-            Err(DecodeError { event: E::NAME, problem: problem(E::SCHEMA, json, &path, &error) })
-        }
-    }
-}
-
-fn path_of(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
-    schema::path_text(error.path())
+    Err(DecodeError { event: E::NAME, problem: problem(E::SCHEMA, json, refused) })
 }
 
 /// Why serde refused the payload: in terms of the schema where it can tell. serde's own text is
 /// not used, because it repeats values.
-fn problem(shape: &TypeSchema, json: &str, path: &str, error: &serde_json::Error) -> String {
-    let value = match parse_json(json) {
-        Ok(value) => value,
-        Err(problem) => return problem,
+fn problem(
+    shape: &TypeSchema,
+    json: &str,
+    refused: Option<serde_path_to_error::Error<serde_json::Error>>,
+) -> String {
+    let (value, refused) = match (parse_json(json), refused) {
+        (Ok(value), Some(refused)) => (value, refused),
+        (Err(problem), _) => return problem,
+        (Ok(_), None) => return "more text follows the value".to_owned(),
     };
-    if let Some(misfit) = schema::explain(shape, &value) {
-        return match misfit.path.is_empty() {
-            true => misfit.problem,
-            false => format!("{}: {}", misfit.path, misfit.problem),
-        };
+    if let Some(problem) = schema::explain(shape, &value, refused.path()) {
+        return problem;
     }
-    let place = if path.is_empty() { String::new() } else { format!("{path}: ") };
+    let path = schema::path_text(refused.path());
+    let error = refused.into_inner();
     let twice = error.to_string().starts_with("duplicate field");
     let why = if twice { "a field is given twice" } else { "the value is not one the type accepts" };
-    format!("{place}{why} (line {}, column {})", error.line(), error.column())
+    let why = match error.line() {
+        // serde had to read it into memory first, as for tagged enums, and lost the place.
+        0 => why.to_owned(),
+        _ => at_position(why, &error),
+    };
+    if path.is_empty() { why } else { format!("{path}: {why}") }
 }
 
 /// Reads any JSON, at most 128 deep.
@@ -179,7 +181,7 @@ pub(crate) fn parse_json(json: &str) -> Result<serde_json::Value, String> {
         },
         Err(error) => error,
     };
-    let path = path_of(&error);
+    let path = schema::path_text(error.path());
     let error = error.into_inner();
     if error.to_string().starts_with("recursion limit") {
         return Err(format!("{path}: {}", at_position("nested deeper than 128", &error)));

@@ -49,11 +49,26 @@ struct State {
     by_name: HashMap<Box<str>, VecDeque<u64>>,
     /// The places of entries whose id was given, so that a retry is recognised.
     by_id: HashMap<EventId, u64>,
-    /// Whether timestamps have never decreased; events from other instances may break that.
-    ordered: bool,
+    /// The last place whose timestamp was earlier than the one before: events from other instances
+    /// keep their own.
+    inversion: Option<u64>,
     readers: HashMap<u64, ReaderState>,
     next_reader: u64,
     closed: bool,
+}
+
+/// What an append or eviction leaves to do without the lock: it runs code of users.
+#[derive(Default)]
+struct AfterUnlock {
+    wake: Vec<Waker>,
+    /// Perhaps the last owners of their events.
+    drop: Vec<Record>,
+}
+
+impl AfterUnlock {
+    fn run(self) {
+        self.wake.into_iter().for_each(Waker::wake);
+    }
 }
 
 struct Entry {
@@ -83,7 +98,7 @@ impl Log {
                 bytes: 0,
                 by_name: HashMap::new(),
                 by_id: HashMap::new(),
-                ordered: true,
+                inversion: None,
                 readers: HashMap::new(),
                 next_reader: 0,
                 closed: false,
@@ -92,7 +107,7 @@ impl Log {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of a user runs under the lock except a waker's clone; the state stays whole.
+        // No code of a user runs under the lock (see `AfterUnlock`); the state stays whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -103,13 +118,13 @@ impl Log {
 
     /// Appends records, in order and without others between them.
     pub(crate) fn append(&self, records: &[Record], mut each: impl FnMut(Appended)) {
-        let mut wakers = Vec::new();
+        let mut after = AfterUnlock::default();
         let mut state = self.lock();
         for record in records {
-            each(state.append(record, &mut wakers));
+            each(state.append(record, &mut after));
         }
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        after.run();
     }
 
     /// Appends one record.
@@ -145,14 +160,26 @@ impl State {
         self.first + self.entries.len() as u64
     }
 
-    fn append(&mut self, record: &Record, wakers: &mut Vec<Waker>) -> Appended {
+    /// Whether the timestamps of what is kept never decrease.
+    fn is_ordered(&self) -> bool {
+        self.inversion.is_none_or(|place| place <= self.first)
+    }
+
+    fn is_kept(&self, id: EventId, retried: bool) -> bool {
+        let made_later = || self.entries.iter().any(|entry| entry.record.known_id() == Some(id));
+        self.by_id.contains_key(&id) || (retried && made_later())
+    }
+
+    fn append(&mut self, record: &Record, after: &mut AfterUnlock) -> Appended {
         let given_id = record.known_id();
-        if given_id.is_some_and(|id| self.by_id.contains_key(&id)) {
+        if given_id.is_some_and(|id| self.is_kept(id, record.is_retry())) {
             return Appended::Duplicate;
         }
         let timestamp = record.timestamp();
-        self.ordered &= self.entries.back().is_none_or(|last| last.timestamp <= timestamp);
         let place = self.end();
+        if self.entries.back().is_some_and(|last| last.timestamp > timestamp) {
+            self.inversion = Some(place);
+        }
         if let Some(id) = given_id {
             self.by_id.insert(id, place);
         }
@@ -165,14 +192,14 @@ impl State {
         self.entries.push_back(Entry { record: record.clone(), timestamp, weight, given_id });
         for reader in self.readers.values_mut() {
             if reader.waker.is_some() && reader.takes(record.name()) {
-                wakers.extend(reader.waker.take());
+                after.wake.extend(reader.waker.take());
             }
         }
-        self.evict();
+        self.evict(after);
         Appended::At(place)
     }
 
-    fn evict(&mut self) {
+    fn evict(&mut self, after: &mut AfterUnlock) {
         let kept = match self.readers.is_empty() {
             true => self.bounds.records,
             false => self.bounds.records.max(self.bounds.for_readers),
@@ -197,6 +224,7 @@ impl State {
             for reader in self.readers.values_mut() {
                 reader.evicted(place, name);
             }
+            after.drop.push(entry.record);
         }
     }
 
@@ -204,7 +232,7 @@ impl State {
         let shown = self.end().saturating_sub(self.bounds.records as u64);
         // Behind this place nothing can be early enough; only an ordered log can tell.
         let end = match query.until() {
-            Some(until) if self.ordered => {
+            Some(until) if self.is_ordered() => {
                 self.first + self.entries.partition_point(|entry| entry.timestamp <= until) as u64
             }
             _ => self.end(),
@@ -230,7 +258,7 @@ impl State {
             }
             let entry = &self.entries[(place - self.first) as usize];
             if query.since().is_some_and(|since| entry.timestamp < since) {
-                if self.ordered {
+                if self.is_ordered() {
                     break;
                 }
             } else if query.until().is_none_or(|until| entry.timestamp <= until) {

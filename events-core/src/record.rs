@@ -45,6 +45,7 @@ struct Inner {
     origin: InstanceId,
     metadata: Metadata,
     chain: Chain,
+    retry: bool,
     body: Body,
     weight: usize,
     id: OnceLock<EventId>,
@@ -113,6 +114,7 @@ impl Record {
             origin: envelope.origin,
             metadata: envelope.metadata,
             chain: envelope.chain,
+            retry: envelope.id.is_some() && envelope.timestamp.is_none(),
             body,
             id: envelope.id.map_or_else(OnceLock::new, OnceLock::from),
             timestamp: envelope.timestamp.map_or_else(OnceLock::new, OnceLock::from),
@@ -135,6 +137,11 @@ impl Record {
     /// The name the event was emitted under.
     pub fn name(&self) -> &str {
         self.inner.name.as_str()
+    }
+
+    /// Whether the emitter gave the id: the event may have been emitted before.
+    pub(crate) fn is_retry(&self) -> bool {
+        self.inner.retry
     }
 
     /// The emits inside which the event was emitted.

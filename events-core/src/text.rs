@@ -45,6 +45,8 @@ impl Text {
             }
             if is_control(bytes, i) {
                 self = self.push("\\x").push_hex(bytes[i + width - 1]);
+            } else if is_hidden(bytes, i) {
+                self = self.push("\\u{20").push_hex(low_byte(bytes, i)).push("}");
             } else if self.len + width <= CAPACITY {
                 let mut k = 0;
                 while k < width {
@@ -117,19 +119,34 @@ const fn is_control(bytes: &[u8], i: usize) -> bool {
     }
 }
 
+/// Line and paragraph separators, and marks that change the direction of text: U+200E and U+200F,
+/// U+2028 to U+202E, U+2066 to U+2069. UTF-8 writes all of them as `e2 80 ..` or `e2 81 ..`.
+const fn is_hidden(bytes: &[u8], i: usize) -> bool {
+    bytes[i] == 0xe2
+        && bytes[i + 1] <= 0x81
+        && matches!(low_byte(bytes, i), 0x0e | 0x0f | 0x28..=0x2e | 0x66..=0x69)
+}
+
+/// The last byte of a code point that UTF-8 writes in three.
+const fn low_byte(bytes: &[u8], i: usize) -> u8 {
+    ((bytes[i + 1] & 0x03) << 6) | (bytes[i + 2] & 0x3f)
+}
+
 /// Text from outside, safe to print on one line: control characters are escaped.
 ///
 /// Unlike [`Text::quote`] it does not cut.
 pub(crate) fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.chars().any(char::is_control) {
+    let hidden =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.chars().any(|c| c.is_control() || hidden(c)) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if c.is_control() {
-            out.push_str(&format!("\\x{:02x}", c as u32));
-        } else {
-            out.push(c);
+        match c {
+            c if c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c if hidden(c) => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
+            c => out.push(c),
         }
     }
     out.into()
@@ -149,7 +166,9 @@ mod tests {
         assert_eq!(quoted("user.created"), "user.created");
         assert_eq!(quoted("a\nb\x1b[31m"), "a\\x0ab\\x1b[31m");
         assert_eq!(quoted("\u{9b}31m\u{7f}"), "\\x9b31m\\x7f");
-        assert_eq!(quoted("é漢"), "é漢");
+        assert_eq!(quoted("é漢€"), "é漢€");
+        assert_eq!(quoted("a\u{2028}b\u{202e}c\u{2066}"), "a\\u{2028}b\\u{202e}c\\u{2066}");
+        assert_eq!(escaped("a\u{2028}b\u{202e}c\u{2066}"), "a\\u{2028}b\\u{202e}c\\u{2066}");
         let long = "漢".repeat(100);
         assert_eq!(quoted(&long), format!("{}...", "漢".repeat(26)));
         assert_eq!(escaped("a\r\u{85}b"), "a\\x0d\\x85b");

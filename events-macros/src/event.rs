@@ -62,6 +62,12 @@ impl Arguments {
             input.parse::<Token![crate]>()?;
             input.parse::<Token![=]>()?;
             self.krate = input.call(Path::parse_mod_style)?;
+            if self.krate.segments.iter().any(|segment| segment.ident == "$crate") {
+                errors.on(
+                    &self.krate,
+                    "serde can't follow `$crate`: write the path from the root, `crate = ::your_crate::...`",
+                );
+            }
             return Ok(());
         }
         if input.peek(LitStr) {
@@ -249,6 +255,7 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
         #schema
         #check
         #[automatically_derived]
+        #[allow(deprecated, reason = "the user's own item")]
         impl #private::Event for #ident {
             const NAME: &'static str = #name;
             const VERSION: u32 = 1;
@@ -261,6 +268,7 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
             }
         }
         #[automatically_derived]
+        #[allow(deprecated, reason = "the user's own item")]
         impl<'a> #private::Argument<'a> for #ident {
             const EVENT: ::core::option::Option<fn() -> &'static #private::EventDecl> =
                 ::core::option::Option::Some(<#ident as #private::Event>::decl);
@@ -272,9 +280,12 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
                 #private::receive_owned(call)
             }
         }
-        #private::inventory::submit! {
-            #private::LinkedEvent(<#ident as #private::Event>::decl)
-        }
+        #[allow(deprecated, reason = "the user's own item")]
+        const _: () = {
+            #private::inventory::submit! {
+                #private::LinkedEvent(<#ident as #private::Event>::decl)
+            }
+        };
     }
 }
 

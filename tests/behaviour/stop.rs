@@ -64,7 +64,7 @@ async fn gives_up_at_its_deadline_and_says_on_what() {
         message.starts_with("stop gave up after 5 s on: handler closure at tests/behaviour/stop.rs:"),
         "{message}"
     );
-    assert!(message.ends_with("on stop.work; 1 emits in all"), "{message}");
+    assert!(message.ends_with(" on stop.work"), "{message}");
     assert_eq!(bus.stop().await.unwrap_err().to_string(), message, "the outcome stays");
 }
 

@@ -1,6 +1,6 @@
 //! `Bus::builder()`: settings, state, handlers, and the checks of `build()`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use super::flight::Flight;
 use super::intake::did_you_mean;
 use super::report::Fallback;
 use super::routes::Routes;
-use super::{Bus, Counters, Inbox, Inner, Settings, watch};
+use super::watch::Watch;
+use super::{Bus, Counters, Inbox, Inner, Settings};
 use crate::adapter::Adapter;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventDecl, registry};
@@ -50,7 +51,7 @@ use crate::pattern::Pattern;
 pub struct BusBuilder {
     states: States,
     events: Vec<&'static EventDecl>,
-    handlers: Vec<HandlerDecl>,
+    handlers: Vec<&'static HandlerDecl>,
     discover: bool,
     adapter: Option<Arc<dyn Adapter>>,
     bounds: Bounds,
@@ -72,7 +73,7 @@ impl BusBuilder {
                 max_chain: 32,
                 max_detached: 1024,
                 max_in_flight: 65_536,
-                slow_ticks: Some(watch::in_ticks(Duration::from_secs(1))),
+                slow_handler: Some(Duration::from_secs(1)),
                 stop_deadline: Duration::from_secs(30),
                 fallback: Fallback::Stderr,
             },
@@ -106,7 +107,7 @@ impl BusBuilder {
     /// finds nothing (wasm, some static libraries). With [`discover`](Self::discover) it changes
     /// nothing.
     pub fn handler<H: Handler>(mut self) -> Self {
-        self.handlers.push(H::DECL);
+        self.handlers.push(H::decl());
         self
     }
 
@@ -178,11 +179,11 @@ impl BusBuilder {
     /// Names a handler in a warning when it has taken this long, to about 0.1 s; 1 s unless set,
     /// never with [`Duration::MAX`].
     pub fn slow_handler(mut self, limit: Duration) -> Self {
-        self.settings.slow_ticks = (limit != Duration::MAX).then(|| watch::in_ticks(limit));
+        self.settings.slow_handler = (limit != Duration::MAX).then_some(limit);
         self
     }
 
-    /// Lets [`Bus::stop`] wait this long for what is in flight; 30 s unless set.
+    /// Lets [`Bus::stop`] wait this long for what is in flight, at most a year; 30 s unless set.
     pub fn stop_deadline(mut self, limit: Duration) -> Self {
         self.settings.stop_deadline = limit;
         self
@@ -210,11 +211,12 @@ impl BusBuilder {
     pub async fn build(mut self) -> Result<Bus, Error> {
         if self.discover {
             self.handlers
-                .extend(inventory::iter::<LinkedHandler>.into_iter().map(|LinkedHandler(decl)| *decl));
+                .extend(inventory::iter::<LinkedHandler>.into_iter().map(|LinkedHandler(decl)| decl()));
         }
         // Linking finds handlers in no order; runs should repeat.
         self.handlers.sort_by_key(|handler| handler.place);
-        self.handlers.dedup_by_key(|handler| handler.place);
+        let mut seen = HashSet::new();
+        self.handlers.retain(|handler| seen.insert(std::ptr::from_ref(*handler)));
 
         let mut problems = Vec::new();
         let repeated = self.states.repeated.iter();
@@ -236,6 +238,9 @@ impl BusBuilder {
             return Err(Error::new(ErrorKind::Build, problems.join("\n")));
         };
 
+        let watch = Watch::start(self.settings.slow_handler, self.settings.fallback).map_err(|error| {
+            Error::new(ErrorKind::Build, "no thread to watch for slow handlers").with_source(error)
+        })?;
         let inner = Arc::new(Inner {
             instance: InstanceId::new(),
             settings: self.settings,
@@ -245,7 +250,7 @@ impl BusBuilder {
             adapter: self.adapter,
             flight: Arc::new(Flight::default()),
             stopping: super::stop::Stopping::default(),
-            pending: watch::PendingEmits::default(),
+            watch,
             counters: Counters::default(),
             runtime,
         });
@@ -263,7 +268,7 @@ impl BusBuilder {
         let mut known: HashMap<_, &'static EventDecl> = HashMap::new();
         for decl in registry().events.iter().copied().chain(self.events.iter().copied()).chain(of_handlers) {
             let other = *known.entry(decl.name).or_insert(decl);
-            if other.place != decl.place {
+            if !std::ptr::eq(other, decl) {
                 problems.push(format!(
                     "two types claim the event name `{}`: {} and {}",
                     decl.name, other.place, decl.place
@@ -296,7 +301,7 @@ impl BusBuilder {
 }
 
 /// Binds the handlers to their state, as far as there is one.
-fn bind_all(handlers: &[HandlerDecl], states: &States, problems: &mut Vec<String>) -> Vec<Callback> {
+fn bind_all(handlers: &[&HandlerDecl], states: &States, problems: &mut Vec<String>) -> Vec<Callback> {
     let mut callbacks = Vec::with_capacity(handlers.len());
     for handler in handlers {
         let mut binder = Binder::new(states);
@@ -310,14 +315,7 @@ fn bind_all(handlers: &[HandlerDecl], states: &States, problems: &mut Vec<String
 
 impl Inner {
     async fn start(self: &Arc<Self>) -> Result<(), Error> {
-        if self.settings.slow_ticks.is_some() {
-            watch::watch(self).map_err(|error| {
-                Error::new(ErrorKind::Build, "no thread to watch for slow handlers").with_source(error)
-            })?;
-        }
-        let Some(adapter) = &self.adapter else {
-            return Ok(());
-        };
+        let Some(adapter) = &self.adapter else { return Ok(()) };
         let inbox = Inbox { bus: Arc::downgrade(self) };
         adapter.subscribe(inbox).await.map_err(|error| {
             let message = format!("{} can't subscribe: {error}", adapter.name());

@@ -41,20 +41,30 @@ pub(crate) struct Chain {
 }
 
 struct Link {
+    instance: InstanceId,
     name: Name,
     before: Option<Arc<Link>>,
 }
 
 impl Chain {
-    fn with(&self, name: Name) -> Self {
-        let link = Link { name, before: self.last.clone() };
+    fn with(&self, instance: InstanceId, name: Name) -> Self {
+        let link = Link { instance, name, before: self.last.clone() };
         Self { depth: self.depth + 1, last: Some(Arc::new(link)) }
+    }
+
+    /// Whether one of them is an emit of this bus.
+    pub(crate) fn passes(&self, instance: InstanceId) -> bool {
+        self.links().any(|link| link.instance == instance)
+    }
+
+    fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
+        std::iter::successors(self.last.as_ref(), |link| link.before.as_ref())
     }
 
     /// The names from the first emit to `last`, joined by arrows.
     pub(crate) fn describe(&self, last: &str) -> String {
-        let links = std::iter::successors(self.last.as_ref(), |link| link.before.as_ref());
-        let mut names: Vec<_> = std::iter::once(last).chain(links.map(|link| link.name.as_str())).collect();
+        let names = self.links().map(|link| link.name.as_str());
+        let mut names: Vec<_> = std::iter::once(last).chain(names).collect();
         names.reverse();
         names.join(" -> ")
     }
@@ -62,7 +72,6 @@ impl Chain {
 
 /// What a nested emit takes over from the event being handled.
 pub(crate) struct Inherited {
-    pub(crate) instance: InstanceId,
     pub(crate) chain: Chain,
     metadata: Metadata,
     id: EventId,
@@ -91,12 +100,15 @@ impl Inherited {
         CURRENT.with_borrow(|scope| {
             let scope = scope.as_ref()?;
             let (chain, metadata) = match &scope.cause {
-                Cause::Record(record) => {
-                    (record.chain().with(record.shared_name().clone()), record.metadata().clone())
+                Cause::Record(record) => (
+                    record.chain().with(scope.instance, record.shared_name().clone()),
+                    record.metadata().clone(),
+                ),
+                Cause::Bare(name, _) => {
+                    (Chain::default().with(scope.instance, Name::Declared(name)), Metadata::new())
                 }
-                Cause::Bare(name, _) => (Chain::default().with(Name::Declared(name)), Metadata::new()),
             };
-            Some(Self { instance: scope.instance, chain, metadata, id: scope.id() })
+            Some(Self { chain, metadata, id: scope.id() })
         })
     }
 
@@ -118,9 +130,15 @@ pub(crate) fn is_nested() -> bool {
     })
 }
 
-/// Whether a handler of this bus is being polled on this thread.
+/// Whether a handler of this bus is being polled on this thread, or waits for what is.
 pub(crate) fn is_inside_of(instance: InstanceId) -> bool {
-    CURRENT.with_borrow(|scope| scope.as_ref().is_some_and(|scope| scope.instance == instance))
+    CURRENT.with_borrow(|scope| {
+        scope.as_ref().is_some_and(|scope| match &scope.cause {
+            _ if scope.instance == instance => true,
+            Cause::Record(record) => record.chain().passes(instance),
+            Cause::Bare(..) => false,
+        })
+    })
 }
 
 /// Runs `work` as part of handling the scope's event, and gives the scope back.

@@ -15,7 +15,7 @@ use super::context::{self, Scope};
 use super::emitted::{Emitted, Failure, Source};
 use super::flight::{Detached, KeptInFlight};
 use super::routes::{Entry, List};
-use super::watch::{Laps, PendingEmit};
+use super::watch::{Laps, Waiting, Watch};
 use super::{Bus, Inner};
 use crate::handler::{Call, Callback, HandlerError, HandlerResult, Settled};
 use crate::id::EventId;
@@ -76,11 +76,11 @@ fn call_all(event: &Event<'_>, list: &List, cx: &mut Context<'_>) -> Progress {
             Ok(Ok(Err(error))) => fail(inner, event.name, entry, error, &mut progress.failures),
             Ok(Err(future)) => progress.pending.push((entry.clone(), future)),
             Err(panic) => {
-                let error = HandlerError::panicked(panic.as_ref());
+                let error = HandlerError::panicked(panic);
                 fail(inner, event.name, entry, error, &mut progress.failures);
             }
         }
-        laps.lap(inner, registration.name(), event.name);
+        laps.lap(&inner.watch, entry, event.name);
     }
     if progress.handled == 0 {
         inner.counters.unhandled.fetch_add(1, Ordering::Relaxed);
@@ -126,14 +126,12 @@ pub(crate) async fn call_alone(
     place: Option<u64>,
 ) -> HandlerResult {
     let mut scope = Some(Scope::of_record(bus.inner.instance, record));
-    let mut waiting: Option<BoxFuture<'static, HandlerResult>> = None;
+    let mut waiting: Option<(BoxFuture<'static, HandlerResult>, Shown<'_>)> = None;
     std::future::poll_fn(|cx| {
-        let Some(current) = scope.take() else {
-            return Poll::Pending;
-        };
+        let Some(current) = scope.take() else { return Poll::Pending };
         let (polled, left) = context::within(current, || {
             catch_unwind(AssertUnwindSafe(|| match &mut waiting {
-                Some(future) => future.as_mut().poll(cx),
+                Some((future, _)) => future.as_mut().poll(cx),
                 None => {
                     let event = Event {
                         bus,
@@ -145,7 +143,9 @@ pub(crate) async fn call_alone(
                     match poll_once(callback, event.call(entry), cx) {
                         Ok(result) => Poll::Ready(result),
                         Err(future) => {
-                            waiting = Some(future);
+                            let watch = &*bus.inner.watch;
+                            let shown = watch.begin(record.clone(), std::iter::once(entry.clone()));
+                            waiting = Some((future, Shown(watch, shown)));
                             Poll::Pending
                         }
                     }
@@ -153,9 +153,18 @@ pub(crate) async fn call_alone(
             }))
         });
         scope = left;
-        polled.unwrap_or_else(|panic| Poll::Ready(Err(HandlerError::panicked(panic.as_ref()))))
+        polled.unwrap_or_else(|panic| Poll::Ready(Err(HandlerError::panicked(panic))))
     })
     .await
+}
+
+/// A handler that is listed as waiting.
+struct Shown<'a>(&'a Watch, Arc<Waiting>);
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.0.end(&self.1);
+    }
 }
 
 /// Calls the handlers of an event that needs no record: none of them waits.
@@ -176,6 +185,8 @@ pub(crate) enum Delivered {
 pub(crate) fn deliver(bus: &Bus, record: &Record, place: u64, cx: &mut Context<'_>) -> Delivered {
     let inner = &bus.inner;
     let list = inner.routes.of_record(record);
+    // Handlers that wait want timers and sockets, also where the emit is polled outside of a runtime.
+    let _entered = list.waits.then(|| inner.enter_runtime());
     let scope = Scope::of_record(inner.instance, record);
     let event =
         Event { bus, name: record.name(), payload: record.event(), record: Some(record), place: Some(place) };
@@ -197,25 +208,24 @@ pub(crate) struct Group {
     scope: Option<Scope>,
     emitted: Option<Emitted>,
     running: FuturesUnordered<BoxFuture<'static, (usize, HandlerResult)>>,
-    shown: Arc<PendingEmit>,
+    waiting: Arc<Waiting>,
 }
 
 impl Group {
     fn new(bus: &Bus, record: Record, scope: Scope, emitted: Emitted, pending: Pending) -> Self {
         let inner = Arc::clone(&bus.inner);
         let (entries, futures): (Vec<_>, Vec<_>) = pending.into_iter().unzip();
-        let shown = Arc::new(PendingEmit::new(record, entries.into_iter()));
-        inner.pending.insert(Arc::clone(&shown));
+        let waiting = inner.watch.begin(record, entries.into_iter());
         let running = futures.into_iter().enumerate().map(|(index, future)| guarded(index, future)).collect();
-        Self { inner, scope: Some(scope), emitted: Some(emitted), running, shown }
+        Self { inner, scope: Some(scope), emitted: Some(emitted), running, waiting }
     }
 
     /// Polls what is ready to go on. Runs within the scope.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some((index, result)) = std::task::ready!(self.running.poll_next_unpin(cx)) {
-            let entry = self.shown.finish(index);
+            let entry = self.waiting.finish(index);
             if let (Err(error), Some(emitted)) = (result, &mut self.emitted) {
-                fail(&self.inner, self.shown.event(), entry, error, emitted.failures_mut());
+                fail(&self.inner, self.waiting.event(), entry, error, emitted.failures_mut());
             }
         }
         Poll::Ready(())
@@ -229,9 +239,7 @@ fn guarded(
 ) -> BoxFuture<'static, (usize, HandlerResult)> {
     let result = AssertUnwindSafe(future).catch_unwind();
     result
-        .map(move |result| {
-            (index, result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic.as_ref()))))
-        })
+        .map(move |result| (index, result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic)))))
         .boxed()
 }
 
@@ -257,7 +265,7 @@ impl Future for Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.inner.pending.remove(&self.shown);
+        self.inner.watch.end(&self.waiting);
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::future::{BoxFuture, FutureExt, join_all};
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::context::{self, Inherited, Scope};
@@ -83,6 +82,10 @@ impl<'a, E: Event> Emit<'a, E> {
 
 impl<E> Emit<'_, E> {
     /// Emits under this id, so that a retry of an emit whose outcome is unknown is not stored twice.
+    ///
+    /// # Complexity
+    ///
+    /// In memory, looks through the history once.
     pub fn id(mut self, id: EventId) -> Self {
         if let State::Ready(_, options) = &mut self.state {
             options.id = Some(id);
@@ -111,8 +114,6 @@ impl<E> Emit<'_, E> {
         if let State::Ready(_, options) = &mut self.state {
             options.detached = Some(place);
         }
-        // Handlers may be called here for the first time, and want timers or sockets.
-        let _entered = Handle::try_current().is_err().then(|| inner.runtime.enter());
         match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => outcome.map(drop),
             Poll::Pending => Ok(()),
@@ -231,6 +232,7 @@ fn poll_or_spawn<T: Send + 'static>(
     mut future: BoxFuture<'static, Result<T, Error>>,
     cx: &mut Context<'_>,
 ) -> Launched<T> {
+    let _entered = inner.enter_runtime();
     match future.as_mut().poll(cx) {
         Poll::Ready(outcome) => Launched::Done(outcome),
         Poll::Pending => Launched::Running(inner.runtime().spawn(future)),

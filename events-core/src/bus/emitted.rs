@@ -70,35 +70,30 @@ impl Emitted {
 }
 
 /// A handler that returned an error or panicked.
-#[derive(Debug)]
 pub struct Failure {
-    registration: Handled,
+    entry: Entry,
     error: HandlerError,
 }
 
-/// A registration and the pattern that led to it.
-#[derive(Clone)]
-struct Handled(Entry);
-
-impl std::fmt::Debug for Handled {
+impl std::fmt::Debug for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.0.registration.name(), self.0.pattern)
+        write!(f, "Failure({self}, pattern {})", self.pattern())
     }
 }
 
 impl Failure {
     pub(crate) fn new(entry: &Entry, error: HandlerError) -> Self {
-        Self { registration: Handled(entry.clone()), error }
+        Self { entry: entry.clone(), error }
     }
 
     /// The handler: its module path, or where the closure was registered.
     pub fn handler(&self) -> &str {
-        self.registration.0.registration.name()
+        self.entry.name()
     }
 
     /// The pattern under which it got the event.
     pub fn pattern(&self) -> &str {
-        &self.registration.0.pattern
+        &self.entry.pattern
     }
 
     /// The displayed error, or the panic's message; at most 4096 bytes. It is what the handler

@@ -45,8 +45,8 @@ impl Flight {
         (taken < most).then_some(place)
     }
 
-    pub(crate) fn begin_stop_unless_stopped(&self) {
-        let _ = self.phase.compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst);
+    pub(crate) fn begin_stop(&self) {
+        self.phase.store(STOPPING, Ordering::SeqCst);
     }
 
     pub(crate) fn end_stop(&self) {

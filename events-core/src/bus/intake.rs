@@ -131,6 +131,10 @@ fn check_depth(json: &str) -> Result<(), String> {
 /// `: did you mean ...` for the known name, or the pattern made of one, that is nearest to a text.
 pub(super) fn did_you_mean<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> String {
     let candidates = known.map(|name| like(text, name)).filter_map(|candidate| {
+        // Cheap first: a name from outside may be long, and many may be known.
+        if candidate.len().abs_diff(text.len()) > 3 {
+            return None;
+        }
         let distance = strsim::damerau_levenshtein(text, &candidate);
         (distance <= 3 && distance * 3 <= text.len()).then_some((distance, candidate))
     });

@@ -43,7 +43,7 @@ use context::Inherited;
 use flight::{Flight, InFlight};
 use report::Fallback;
 use routes::Routes;
-use watch::PendingEmits;
+use watch::Watch;
 
 /// A bus: emits events to handlers, and remembers them.
 ///
@@ -77,7 +77,7 @@ pub(crate) struct Inner {
     adapter: Option<Arc<dyn Adapter>>,
     flight: Arc<Flight>,
     stopping: stop::Stopping,
-    pending: PendingEmits,
+    watch: Arc<Watch>,
     counters: Counters,
     /// Where the bus was built: runs what is emitted outside of any runtime.
     runtime: Handle,
@@ -90,7 +90,7 @@ struct Settings {
     max_chain: u32,
     max_detached: usize,
     max_in_flight: usize,
-    slow_ticks: Option<u32>,
+    slow_handler: Option<std::time::Duration>,
     stop_deadline: std::time::Duration,
     fallback: Fallback,
 }
@@ -219,7 +219,7 @@ impl Inner {
 
     /// Counts an emit, unless the bus stops, too many are waiting, or the chain is too deep.
     fn admit(&self, name: &str, from: Option<&Inherited>) -> Result<InFlight<'_>, Error> {
-        let nested = from.is_some_and(|from| from.instance == self.instance);
+        let nested = from.is_some_and(|from| from.chain.passes(self.instance));
         let flight = self.flight.enter(nested).map_err(|_| self.stopped(name))?;
         let most = self.settings.max_in_flight;
         match from {
@@ -253,6 +253,11 @@ impl Inner {
     /// The runtime of the caller, or else of the bus.
     fn runtime(&self) -> Handle {
         Handle::try_current().unwrap_or_else(|_| self.runtime.clone())
+    }
+
+    /// Makes the bus's runtime the current one, where there is none.
+    fn enter_runtime(&self) -> Option<tokio::runtime::EnterGuard<'_>> {
+        Handle::try_current().is_err().then(|| self.runtime.enter())
     }
 
     fn adapter_name(&self) -> String {

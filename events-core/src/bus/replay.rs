@@ -89,6 +89,7 @@ impl Bus {
         let pattern = pattern.to_owned();
         let callback = handler.into_callback();
         async move {
+            parse_pattern(&pattern)?;
             match event {
                 Some(event) if event != pattern => {
                     Err(super::subscription::wrong_pattern(&name, event, &pattern))
@@ -120,7 +121,12 @@ impl Bus {
         // In this order every event is in the history, in the reader's future, or in both.
         let reader = Reader::new(Arc::clone(&inner.log), parse_pattern(&pattern)?);
         turns.start_at(reader.cursor());
-        let past = if n == 0 { Vec::new() } else { inner.read_history(&query).await? };
+        let mut past = if n == 0 { Vec::new() } else { inner.read_history(&query).await? };
+        // What was emitted meanwhile comes in order through the reader.
+        let upcoming = reader.upcoming();
+        if let Some(first) = past.iter().position(|record| upcoming.contains(&record.id())) {
+            past.truncate(first);
+        }
         let (caught_up, live) = oneshot::channel();
         let worker = Worker {
             bus: Arc::downgrade(inner),
@@ -131,7 +137,7 @@ impl Bus {
             seen: past.iter().map(Record::id).collect(),
             caught_up: Some(caught_up),
         };
-        inner.runtime().spawn(worker.run(past));
+        inner.runtime.spawn(worker.run(past));
         let outcome = live.await.unwrap_or_else(|_| {
             Err(Error::new(
                 ErrorKind::Stopped,
@@ -146,7 +152,7 @@ impl Bus {
 
 /// What the emits call: it waits for the worker, or lets the emit go on.
 fn gate(turns: Arc<Turns>) -> Callback {
-    Callback { wants: Wants::Record, run: Box::new(move |call| turns.arrive(call)) }
+    Callback { wants: Wants::Record, waits: false, run: Box::new(move |call| turns.arrive(call)) }
 }
 
 /// Where emits and the worker meet.
@@ -165,8 +171,8 @@ struct Table {
 enum Turn {
     /// An emit waits for the result.
     Awaited(oneshot::Sender<HandlerResult>),
-    /// The emit went on; until the worker comes by, the bus has work in flight.
-    Left { _flight: KeptInFlight },
+    /// The emit went on; until the worker comes by, the bus has work in flight and lives.
+    Left { _flight: KeptInFlight, _bus: Bus },
     /// The worker is done; the emit will want to know.
     Finished(HandlerResult),
 }
@@ -193,7 +199,7 @@ impl Turns {
         }
         if !table.live || context::is_nested() {
             let flight = KeptInFlight::new(&call.bus.inner.flight);
-            table.met.insert(place, Turn::Left { _flight: flight });
+            table.met.insert(place, Turn::Left { _flight: flight, _bus: call.bus.clone() });
             return Settled::Now(Ok(()));
         }
         let (done, result) = oneshot::channel();
@@ -216,18 +222,19 @@ impl Turns {
         }
     }
 
-    /// The events before this place are lost to the handler.
-    fn skip_to(&self, place: u64) {
+    /// The handler does not get the events before this place; emits that wait for them are told.
+    fn skip_to(&self, place: u64, tell: impl Fn() -> HandlerResult) {
         let mut table = self.lock();
         let kept = table.met.split_off(&place);
-        for turn in std::mem::replace(&mut table.met, kept).into_values() {
+        let skipped = std::mem::replace(&mut table.met, kept);
+        table.start = place;
+        drop(table);
+        for turn in skipped.into_values() {
             if let Turn::Awaited(emit) = turn {
                 // An emit that is gone does not need to know.
-                let _ = emit
-                    .send(Err(HandlerError::new(&"it fell behind the history and did not get this event")));
+                let _ = emit.send(tell());
             }
         }
-        table.start = place;
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -250,6 +257,7 @@ struct Worker {
 impl Worker {
     async fn run(mut self, past: Vec<Record>) {
         for record in past {
+            tokio::task::consume_budget().await;
             if let Some(Err(error)) = self.call(&record, None).await {
                 self.report(&record, error);
             }
@@ -267,12 +275,13 @@ impl Worker {
                     if let Some(Err(error)) = self.turns.finish(place, result) {
                         self.report(&record, error);
                     }
+                    // A handler that never waits leaves room for others all the same.
+                    tokio::task::consume_budget().await;
                 }
                 Read::Lost(lost) if self.lag(lost) => {}
                 Read::Lost(_) => break,
             }
         }
-        self.turns.skip_to(u64::MAX);
     }
 
     /// The next event; `None` when the handler is removed, or the bus is stopped and read.
@@ -309,7 +318,7 @@ impl Worker {
     fn lag(&mut self, lost: u64) -> bool {
         let message = format!(
             "{}: fell behind the history and lost {lost} events of {}",
-            self.entry.registration.name(),
+            self.entry.name(),
             self.entry.pattern
         );
         if let Some(caught_up) = self.caught_up.take() {
@@ -320,7 +329,8 @@ impl Worker {
         if let Some(bus) = self.bus.upgrade() {
             bus.settings.fallback.warning(format_args!("{message}"));
         }
-        self.turns.skip_to(self.reader.cursor());
+        let fell_behind = || Err(HandlerError::new(&"it fell behind the history and did not get this event"));
+        self.turns.skip_to(self.reader.cursor(), fell_behind);
         true
     }
 
@@ -328,6 +338,17 @@ impl Worker {
         if let Some(bus) = self.bus.upgrade() {
             dispatch::report(&bus, record.name(), Some(record.id()), &Failure::new(&self.entry, error));
         }
+    }
+}
+
+impl Drop for Worker {
+    /// Also when the runtime drops the worker: nobody waits for it any more.
+    fn drop(&mut self) {
+        let was_active = self.bus.upgrade().is_some_and(|bus| bus.routes.remove(&self.entry.registration));
+        self.turns.skip_to(u64::MAX, || match was_active {
+            true => Err(HandlerError::new(&"its worker ended with the runtime of the bus")),
+            false => Ok(()),
+        });
     }
 }
 

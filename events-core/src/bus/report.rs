@@ -1,6 +1,9 @@
 //! What went wrong, told where somebody looks: `tracing`, or stderr where nobody listens to it.
 
 use std::fmt;
+use std::io::Write;
+
+use tracing::subscriber::NoSubscriber;
 
 use super::emitted::Failure;
 use crate::id::EventId;
@@ -32,11 +35,10 @@ impl Fallback {
     }
 
     fn without_subscriber(self, line: fmt::Arguments<'_>) {
-        if self == Self::Stderr && !tracing::dispatcher::has_been_set() {
-            #[allow(clippy::print_stderr, reason = "documented: so that silence means success")]
-            {
-                eprintln!("typed-events: {line}");
-            }
+        let nobody_listens = || tracing::dispatcher::get_default(|to| to.is::<NoSubscriber>());
+        if self == Self::Stderr && nobody_listens() {
+            // Where stderr is closed or full, there is no place left to say so.
+            let _ = writeln!(std::io::stderr(), "typed-events: {line}");
         }
     }
 }

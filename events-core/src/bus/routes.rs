@@ -1,6 +1,6 @@
 //! Which handlers an event reaches: resolved when a subscription changes, read by every emit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,10 +35,6 @@ impl Registration {
         &self.name
     }
 
-    pub(crate) fn patterns(&self) -> &[Arc<str>] {
-        &self.patterns
-    }
-
     /// Whether the handler is still registered.
     pub(crate) fn is_active(&self) -> bool {
         self.active.load(Ordering::Acquire)
@@ -67,6 +63,8 @@ pub(crate) struct List {
     pub(crate) entries: Vec<Entry>,
     /// Whether any of them needs a record.
     pub(crate) wants_record: bool,
+    /// Whether any of them may wait.
+    pub(crate) waits: bool,
 }
 
 #[derive(Clone)]
@@ -76,10 +74,18 @@ pub(crate) struct Entry {
     pub(crate) pattern: Arc<str>,
 }
 
+impl Entry {
+    /// The name of the handler.
+    pub(crate) fn name(&self) -> &str {
+        self.registration.name()
+    }
+}
+
 impl List {
     fn new(entries: Vec<Entry>) -> Self {
         let wants_record = entries.iter().any(|entry| entry.registration.callback.wants > Wants::Event);
-        Self { entries, wants_record }
+        let waits = entries.iter().any(|entry| entry.registration.callback.waits);
+        Self { entries, wants_record, waits }
     }
 }
 
@@ -252,14 +258,15 @@ impl Routes {
         one.into_iter().chain(many)
     }
 
-    /// All handlers, in the order of their registration.
-    pub(crate) fn all(&self) -> Vec<Arc<Registration>> {
+    /// All handlers with the patterns they are still under, in the order of their registration.
+    pub(crate) fn all(&self) -> Vec<(Arc<Registration>, Vec<Arc<str>>)> {
         let table = self.table();
-        let mut all: Vec<_> = table.by_pattern.values().flatten().cloned().collect();
-        drop(table);
-        all.sort_by_key(|registration| registration.id);
-        all.dedup_by_key(|registration| registration.id);
-        all
+        let mut all = BTreeMap::new();
+        for registration in table.by_pattern.values().flatten() {
+            let left = registration.patterns.iter().filter(|pattern| table.has(pattern, registration));
+            all.entry(registration.id).or_insert_with(|| (Arc::clone(registration), left.cloned().collect()));
+        }
+        all.into_values().collect()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -17,10 +17,13 @@ use crate::record::Record;
 
 /// The records of a pattern from now on, in the history's order: what [`Bus::stream`] returns.
 ///
-/// It ends after [`Bus::stop`], when all is read. Emits never wait for it. It may fall behind by as
+/// With an adapter, the order is that in which events reached this bus. It ends after [`Bus::stop`], when all is read. Emits never wait for it. It may fall behind by as
 /// many events as the history keeps, and at least by 1024 (settable by
 /// [`BusBuilder::stream_buffer`](crate::BusBuilder::stream_buffer)) of whatever names; what it loses
 /// then it is told, once, as [`Lagged`], and goes on with the oldest that is kept.
+///
+/// A server that waits for its connections to end, while each of them waits for a stream, stops with
+/// the bus: `tokio::join!(server.with_graceful_shutdown(signal), async { signal.await; bus.stop().await })`.
 ///
 /// # Cancel safety
 ///

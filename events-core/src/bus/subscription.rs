@@ -1,5 +1,6 @@
 //! Handlers that are registered while the program runs.
 
+use std::fmt;
 use std::panic::Location;
 use std::sync::{Arc, Weak};
 
@@ -41,7 +42,14 @@ impl Subscription {
     }
 }
 
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subscription({}, active: {})", self.registration.name(), self.is_active())
+    }
+}
+
 /// A [`Subscription`] that ends when this is dropped.
+#[derive(Debug)]
 pub struct SubscriptionGuard(Subscription);
 
 impl SubscriptionGuard {
@@ -73,7 +81,7 @@ impl Bus {
     /// Registers a closure for the event its argument names: `|user: &UserCreated| ...`.
     ///
     /// The closure may take `&E`, `Arc<E>` or `E`, and return `()`, `Result<(), E>` with an `E` that
-    /// can be displayed, or a future of either. An emit that has started does not see it any more.
+    /// can be displayed, or a future of either. An emit that is calling its handlers does not see it any more.
     ///
     /// A closure that holds a clone of its own bus keeps the bus alive; emit through
     /// [`Delivery::bus`](crate::Delivery::bus) or a `&Bus` argument of an `#[on]` function instead.
@@ -107,7 +115,7 @@ impl Bus {
     }
 
     /// Registers a closure for the next event of its type: it runs exactly once, however many emits
-    /// race.
+    /// race, and whether it succeeds or not.
     ///
     /// See [`on`](Self::on).
     #[track_caller]
@@ -115,7 +123,8 @@ impl Bus {
         self.register_event(handler, true)
     }
 
-    /// Registers a closure for all events a pattern takes: `|record: &Record| ...`.
+    /// Registers a closure for all events a pattern takes: `|record: &Record| ...`. One that no declared
+    /// event matches is a warning.
     ///
     /// A closure over an event is taken, too, where the pattern is that event's name.
     ///
@@ -170,11 +179,12 @@ impl Bus {
     /// The handlers of this bus, in the order of their registration: for a check at start-up that
     /// all expected ones are linked.
     pub fn handlers(&self) -> Vec<HandlerInfo> {
-        let info = |registration: &Arc<Registration>| HandlerInfo {
+        let all = self.inner.routes.all().into_iter();
+        let info = all.map(|(registration, patterns)| HandlerInfo {
             name: registration.name().to_owned(),
-            patterns: registration.patterns().iter().map(|pattern| pattern.to_string()).collect(),
-        };
-        self.inner.routes.all().iter().map(info).collect()
+            patterns: patterns.iter().map(|pattern| pattern.to_string()).collect(),
+        });
+        info.collect()
     }
 
     #[track_caller]
@@ -232,10 +242,11 @@ pub(super) fn wrong_pattern(handler: &str, event: &str, pattern: &str) -> Error 
 
 impl Inner {
     fn warn_of_unreachable(&self, handler: &str, pattern: Pattern<'_>) {
-        if !tracing::enabled!(tracing::Level::WARN) || self.known.keys().any(|name| pattern.matches(name)) {
+        if self.settings.accept_undeclared || self.known.keys().any(|name| pattern.matches(name)) {
             return;
         }
         let suggestion = super::intake::did_you_mean(pattern.as_str(), self.known.keys().copied());
-        tracing::warn!("{handler}: no declared event matches `{pattern}`{suggestion}");
+        let problem = format_args!("{handler}: no declared event matches `{pattern}`{suggestion}");
+        self.settings.fallback.warning(problem);
     }
 }

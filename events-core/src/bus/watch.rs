@@ -1,13 +1,16 @@
-//! The coarse clock that names slow handlers, also those that never return.
+//! The coarse clock that names slow handlers, and the list of those that wait.
 //!
 //! One thread per process ticks every 100 ms while a bus exists. Handlers are timed by comparing
-//! ticks, so that a call costs two loads and no clock read.
+//! ticks, so that a call costs a load and no clock read. A handler that waits is named while it
+//! waits; one that blocks its thread is named when it returns.
 
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use super::Inner;
+use super::report::Fallback;
 use super::routes::Entry;
 use crate::record::Record;
 
@@ -17,33 +20,13 @@ static TICKS: AtomicU32 = AtomicU32::new(0);
 static WATCHED: Mutex<Watched> = Mutex::new(Watched { buses: Vec::new(), ticking: false });
 
 struct Watched {
-    buses: Vec<Weak<Inner>>,
+    buses: Vec<Weak<Watch>>,
     ticking: bool,
 }
 
 /// Ticks since the first bus was built; wraps around.
 fn ticks() -> u32 {
     TICKS.load(Ordering::Relaxed)
-}
-
-/// A duration in ticks, rounded up; at least one.
-pub(crate) fn in_ticks(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX).max(1)
-}
-
-/// Watches the handlers of a bus until the bus is gone.
-///
-/// # Errors
-///
-/// The operating system refuses a thread.
-pub(crate) fn watch(bus: &Arc<Inner>) -> std::io::Result<()> {
-    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
-    watched.buses.push(Arc::downgrade(bus));
-    if !watched.ticking {
-        std::thread::Builder::new().name("typed-events".into()).spawn(tick)?;
-        watched.ticking = true;
-    }
-    Ok(())
 }
 
 fn tick() {
@@ -58,78 +41,109 @@ fn tick() {
         }
         let buses: Vec<_> = watched.buses.iter().filter_map(Weak::upgrade).collect();
         drop(watched);
-        // Outside of the lock: a bus that ends here runs its users' destructors.
         for bus in buses {
-            bus.pending.warn_of_slow(&bus);
+            // The subscriber that gets the warning is a user's code; the clock goes on.
+            let _ = catch_unwind(AssertUnwindSafe(|| bus.warn_of_waiting()));
         }
     }
 }
 
-/// The emits whose handlers were still pending after their first poll.
-#[derive(Default)]
-pub(crate) struct PendingEmits(Mutex<Vec<Arc<PendingEmit>>>);
-
-/// One such emit.
-pub(crate) struct PendingEmit {
-    record: Record,
-    since: u32,
-    handlers: Vec<PendingHandler>,
+/// Watches the handlers of one bus.
+pub(crate) struct Watch {
+    /// When a handler is slow, in ticks; `None` for never.
+    limit: Option<u32>,
+    fallback: Fallback,
+    /// The emits with handlers that wait, by their address.
+    waiting: Mutex<HashMap<usize, Arc<Waiting>>>,
 }
 
-struct PendingHandler {
+/// An emit with handlers that wait, until it is dropped.
+pub(crate) struct Waiting {
+    record: Record,
+    since: u32,
+    handlers: Vec<WaitingHandler>,
+}
+
+struct WaitingHandler {
     entry: Entry,
     done: AtomicBool,
     warned: AtomicBool,
 }
 
-impl PendingEmits {
-    pub(crate) fn insert(&self, emit: Arc<PendingEmit>) {
-        self.lock().push(emit);
-    }
-
-    pub(crate) fn remove(&self, emit: &Arc<PendingEmit>) {
-        self.lock().retain(|other| !Arc::ptr_eq(other, emit));
-    }
-
-    /// Each handler that is not done, with its event.
-    pub(crate) fn describe(&self) -> Vec<String> {
-        let emits = self.lock();
-        let undone = emits.iter().flat_map(|emit| emit.undone().map(move |handler| (emit, handler)));
-        undone
-            .map(|(emit, handler)| {
-                format!("handler {} on {}", handler.entry.registration.name(), emit.record.name())
-            })
-            .collect()
-    }
-
-    fn warn_of_slow(&self, bus: &Inner) {
-        let Some(limit) = bus.settings.slow_ticks else {
-            return;
+impl Watch {
+    /// Starts to watch, for as long as this exists.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refuses a thread.
+    pub(crate) fn start(limit: Option<Duration>, fallback: Fallback) -> std::io::Result<Arc<Self>> {
+        let in_ticks = |limit: Duration| {
+            u32::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX).max(1)
         };
-        let emits = self.lock().clone();
-        for emit in emits.iter().filter(|emit| ticks().wrapping_sub(emit.since) >= limit) {
-            for handler in emit.undone().filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
-                let name = handler.entry.registration.name();
-                warn(bus, name, emit.record.name(), ticks().wrapping_sub(emit.since), "and is still running");
+        let watch = Arc::new(Self { limit: limit.map(in_ticks), fallback, waiting: Mutex::default() });
+        if limit.is_some() {
+            let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+            if !watched.ticking {
+                std::thread::Builder::new().name("typed-events".into()).spawn(tick)?;
+                watched.ticking = true;
             }
+            watched.buses.push(Arc::downgrade(&watch));
         }
+        Ok(watch)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<PendingEmit>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl PendingEmit {
-    pub(crate) fn new(record: Record, handlers: impl Iterator<Item = Entry>) -> Self {
-        let handlers = handlers.map(|entry| PendingHandler {
+    /// Lists the handlers of an event that wait, until [`end`](Self::end).
+    pub(crate) fn begin(&self, record: Record, handlers: impl Iterator<Item = Entry>) -> Arc<Waiting> {
+        let handlers = handlers.map(|entry| WaitingHandler {
             entry,
             done: AtomicBool::new(false),
             warned: AtomicBool::new(false),
         });
-        Self { record, since: ticks(), handlers: handlers.collect() }
+        let waiting = Arc::new(Waiting { record, since: ticks(), handlers: handlers.collect() });
+        self.lock().insert(Arc::as_ptr(&waiting).addr(), Arc::clone(&waiting));
+        waiting
     }
 
+    pub(crate) fn end(&self, waiting: &Arc<Waiting>) {
+        let ended = self.lock().remove(&Arc::as_ptr(waiting).addr());
+        // Outside of the lock: it may be the last owner of an event.
+        drop(ended);
+    }
+
+    /// Each handler that waits, with its event, in a fixed order; and how many emits they belong to.
+    pub(crate) fn describe(&self) -> (Vec<String>, usize) {
+        let emits: Vec<_> = self.lock().values().cloned().collect();
+        let undone = emits.iter().flat_map(|emit| emit.undone().map(move |handler| (emit, handler)));
+        let mut handlers: Vec<_> = undone
+            .map(|(emit, handler)| format!("handler {} on {}", handler.entry.name(), emit.event()))
+            .collect();
+        handlers.sort();
+        (handlers, emits.len())
+    }
+
+    fn warn_of_waiting(&self) {
+        let Some(limit) = self.limit else { return };
+        let slow = |emit: &&Arc<Waiting>| ticks().wrapping_sub(emit.since) >= limit;
+        let emits: Vec<_> = self.lock().values().filter(slow).cloned().collect();
+        for emit in &emits {
+            for handler in emit.undone().filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
+                let took = ticks().wrapping_sub(emit.since);
+                self.warn(handler.entry.name(), emit.event(), took, "and is still running");
+            }
+        }
+    }
+
+    fn warn(&self, handler: &str, event: &str, ticks: u32, more: &str) {
+        let seconds = f64::from(ticks) * TICK.as_secs_f64();
+        self.fallback.warning(format_args!("handler {handler} has taken {seconds:.1} s for {event} {more}"));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Arc<Waiting>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
     pub(crate) fn event(&self) -> &str {
         self.record.name()
     }
@@ -141,7 +155,7 @@ impl PendingEmit {
         &handler.entry
     }
 
-    fn undone(&self) -> impl Iterator<Item = &PendingHandler> {
+    fn undone(&self) -> impl Iterator<Item = &WaitingHandler> {
         self.handlers.iter().filter(|handler| !handler.done.load(Ordering::Acquire))
     }
 }
@@ -157,21 +171,14 @@ impl Laps {
     }
 
     /// Names the handler that was called since the last lap, if it was slow.
-    pub(crate) fn lap(&mut self, bus: &Inner, handler: &str, event: &str) {
+    pub(crate) fn lap(&mut self, watch: &Watch, entry: &Entry, event: &str) {
         let now = ticks();
         if now == self.before {
             return;
         }
         let took = now.wrapping_sub(std::mem::replace(&mut self.before, now));
-        if bus.settings.slow_ticks.is_some_and(|limit| took >= limit) {
-            warn(bus, handler, event, took, "without waiting: it blocks its thread");
+        if watch.limit.is_some_and(|limit| took >= limit) {
+            watch.warn(entry.name(), event, took, "without waiting: it blocks its thread");
         }
     }
-}
-
-fn warn(bus: &Inner, handler: &str, event: &str, ticks: u32, more: &str) {
-    let seconds = f64::from(ticks) * TICK.as_secs_f64();
-    bus.settings
-        .fallback
-        .warning(format_args!("handler {handler} has taken {seconds:.1} s for {event} {more}"));
 }

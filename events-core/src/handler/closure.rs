@@ -124,6 +124,7 @@ fn callback<R: Outcome<M>, M>(
     Callback {
         // What is pending outlives the emit's own poll, and is then known by its record.
         wants: if R::WAITS { Wants::Record } else { wants },
+        waits: R::WAITS,
         run: Box::new(move |call| match run(call) {
             Ok(outcome) => outcome.settle(),
             Err(error) => Settled::Now(Err(error)),

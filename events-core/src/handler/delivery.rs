@@ -1,6 +1,7 @@
 //! What a handler is called with.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
 use super::HandlerError;
@@ -86,6 +87,12 @@ pub struct Delivery {
     registration: Arc<Registration>,
     pattern: Arc<str>,
     place: LogPlace,
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Delivery({} to {} for {})", self.record, self.handler(), self.pattern)
+    }
 }
 
 impl Delivery {

@@ -26,11 +26,10 @@ use crate::event::{EventDecl, Place};
 )]
 pub trait Handler {
     #[doc(hidden)]
-    const DECL: HandlerDecl;
+    fn decl() -> &'static HandlerDecl;
 }
 
-/// One function marked `#[on]`, as a constant.
-#[derive(Clone, Copy)]
+/// One function marked `#[on]`, as a constant; its address tells it from all others.
 pub struct HandlerDecl {
     pub(crate) place: Place,
     /// As written; the event's own name where nothing was.
@@ -53,7 +52,7 @@ impl HandlerDecl {
 }
 
 /// What `#[on]` submits to the linker.
-pub struct LinkedHandler(pub HandlerDecl);
+pub struct LinkedHandler(pub fn() -> &'static HandlerDecl);
 
 inventory::collect!(LinkedHandler);
 
@@ -71,5 +70,7 @@ pub enum Wants {
 /// A handler, ready to be called: its state is bound.
 pub struct Callback {
     pub(crate) wants: Wants,
+    /// Whether it returns a future.
+    pub(crate) waits: bool,
     pub(crate) run: Box<dyn Fn(Call<'_>) -> Settled + Send + Sync>,
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::future::BoxFuture;
 
@@ -61,7 +62,7 @@ const MAX_MESSAGE_BYTES: usize = 4096;
 impl HandlerError {
     pub(crate) fn new(error: &dyn fmt::Display) -> Self {
         // A `Display` that panics or fails must not take the emit with it.
-        let text = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let text = catch_unwind(AssertUnwindSafe(|| {
             let mut text = String::new();
             fmt::write(&mut text, format_args!("{error}")).map(|()| text)
         }));
@@ -72,10 +73,14 @@ impl HandlerError {
         Self { message: shorten(text), panicked: false }
     }
 
-    pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> Self {
+    /// Takes the payload, because dropping it may panic in turn.
+    pub(crate) fn panicked(payload: Box<dyn std::any::Any + Send>) -> Self {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
         let text = text.unwrap_or_else(|| "(a panic without a message)".to_owned());
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(second);
+        }
         Self { message: shorten(text), panicked: true }
     }
 }

@@ -54,10 +54,14 @@ impl<'a> Binder<'a> {
         F: Fn(Call<'_>) -> HandlerResult + Send + Sync + 'static,
     {
         if self.wants < Wants::Delivery {
-            return Callback { wants: self.wants, run: Box::new(move |call| Settled::Now(run(call))) };
+            return Callback {
+                wants: self.wants,
+                waits: false,
+                run: Box::new(move |call| Settled::Now(run(call))),
+            };
         }
         let lend = move |call: Call<'_>| run(call.to_delivery()?.call());
-        Callback { wants: self.wants, run: Box::new(move |call| Settled::Now(lend(call))) }
+        Callback { wants: self.wants, waits: false, run: Box::new(move |call| Settled::Now(lend(call))) }
     }
 
     /// Finishes a handler that returns a future.
@@ -68,6 +72,7 @@ impl<'a> Binder<'a> {
     {
         Callback {
             wants: Wants::Record,
+            waits: true,
             run: Box::new(move |call| match call.to_delivery() {
                 Ok(delivery) => Settled::Later(Box::pin(run(delivery))),
                 Err(error) => Settled::Now(Err(error)),

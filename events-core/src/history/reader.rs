@@ -1,14 +1,18 @@
 //! Cursors on the log: what streams and replays are made of.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::Log;
+use super::{AfterUnlock, Log};
+use crate::id::EventId;
 use crate::pattern::Pattern;
 use crate::record::Record;
 
 pub(super) struct ReaderState {
     pattern: Box<str>,
+    /// Whether the pattern is one name: then comparing is enough.
+    is_name: bool,
     /// Set where only one type of event is read.
     name: Option<&'static str>,
     /// The place of the next record to look at.
@@ -20,8 +24,11 @@ pub(super) struct ReaderState {
 
 impl ReaderState {
     pub(super) fn takes(&self, name: &str) -> bool {
-        self.name.is_none_or(|only| only == name)
-            && Pattern::new(&self.pattern).is_ok_and(|pattern| pattern.matches(name))
+        let matches = match self.is_name {
+            true => *self.pattern == *name,
+            false => Pattern::new(&self.pattern).is_ok_and(|pattern| pattern.matches(name)),
+        };
+        matches && self.name.is_none_or(|only| only == name)
     }
 
     /// Counts a record that left the log before it was read.
@@ -55,6 +62,7 @@ impl Reader {
         state.next_reader += 1;
         let reader = ReaderState {
             pattern: pattern.as_str().into(),
+            is_name: pattern.is_name(),
             name: None,
             cursor: state.end(),
             lost: 0,
@@ -76,6 +84,14 @@ impl Reader {
     /// The place of the first record this reader has not looked at.
     pub(crate) fn cursor(&self) -> u64 {
         self.log.lock().readers.get(&self.key).map_or(0, |reader| reader.cursor)
+    }
+
+    /// The ids of the records this reader has not looked at.
+    pub(crate) fn upcoming(&self) -> HashSet<EventId> {
+        let state = self.log.lock();
+        let cursor = state.readers.get(&self.key).map_or(u64::MAX, |reader| reader.cursor);
+        let unread = state.entries.iter().skip(cursor.saturating_sub(state.first) as usize);
+        unread.map(|entry| entry.record.id()).collect()
     }
 
     /// The next matching record in the log's order; `None` when the log is closed and read.
@@ -110,9 +126,12 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        let mut after = AfterUnlock::default();
         let mut state = self.log.lock();
         state.readers.remove(&self.key);
-        state.evict();
+        state.evict(&mut after);
         self.log.update_keeps(&state);
+        drop(state);
+        after.run();
     }
 }

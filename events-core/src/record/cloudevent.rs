@@ -16,7 +16,7 @@ use crate::text::quoted;
 use crate::time::Timestamp;
 
 /// What `source` says where the metadata names none: the attribute is required.
-const NO_SOURCE: &str = "typed-events";
+const NO_SOURCE: &str = "urn:typed-events:unnamed";
 
 /// The attributes of CloudEvents 1.0 (JSON format), its distributed tracing extension, and
 /// extensions of our own: names of lower-case letters, values of simple types.

@@ -3,64 +3,94 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
 
 use super::{StructSchema, TypeSchema};
 use crate::text::{MAX_QUOTED, quoted};
 
-/// The deepest path and longest list a message shows.
+/// The most variants a message lists.
 const MAX_SHOWN: usize = 16;
 
-/// The first place where a value does not fit, and why.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Misfit {
-    /// Such as `.items[2].price`; empty for the value itself.
-    pub(crate) path: String,
-    /// Such as `expected a string, found a number`.
-    pub(crate) problem: String,
+/// The longest path a message shows.
+const MAX_PATH_BYTES: usize = 200;
+
+/// Why `value` does not fit, at the place where serde refused it; `None` where the schema can't tell.
+///
+/// Only that place is looked at: elsewhere serde may accept more than the schema says, such as an
+/// array for a struct.
+pub(crate) fn explain(shape: &TypeSchema, value: &Value, path: &Path) -> Option<String> {
+    let (mut shape, mut value) = (shape, value);
+    let mut steps = path.iter();
+    let mut place = String::new();
+    // Up to where both can follow: an unknown field, for one, is a matter of the object it is in.
+    while let Some((step, next)) =
+        steps.next().and_then(|step| Some((step, (step_shape(shape, step)?, step_value(value, step)?))))
+    {
+        (shape, value) = next;
+        push_step(&mut place, step);
+    }
+    let misfit = misfit(shape, value)?;
+    let colon = if place.is_empty() && misfit.step.is_empty() { "" } else { ": " };
+    Some(format!("{}{}{colon}{}", cut(place), misfit.step, misfit.problem))
 }
 
-/// The first misfit of `value`, if the schema can tell.
-///
-/// # Complexity
-///
-/// Visits at most every element of the value, as deep as it is nested (serde_json stops at 128).
-pub(crate) fn explain(shape: &TypeSchema, value: &Value) -> Option<Misfit> {
+fn step_value<'a>(value: &'a Value, step: &Segment) -> Option<&'a Value> {
+    match step {
+        Segment::Seq { index } => value.get(*index),
+        Segment::Map { key } => value.get(key),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    }
+}
+
+fn step_shape<'a>(shape: &'a TypeSchema, step: &Segment) -> Option<&'a TypeSchema> {
+    match (shape, step) {
+        (TypeSchema::Named(shape), _) => step_shape(shape(), step),
+        (TypeSchema::Newtype(inner) | TypeSchema::Option(inner), _) => step_shape(inner, step),
+        (TypeSchema::Sequence(inner), Segment::Seq { .. }) => Some(inner),
+        (TypeSchema::Map(inner), Segment::Map { .. }) => Some(inner),
+        (TypeSchema::Tuple(shapes), Segment::Seq { index }) => shapes.get(*index).copied(),
+        (TypeSchema::Struct(schema), Segment::Map { key }) => {
+            schema.fields.iter().find(|field| field.name == key).map(|field| field.shape)
+        }
+        _ => None,
+    }
+}
+
+/// Why a value does not fit, without its parts.
+struct Misfit {
+    /// The field that is missing or unknown.
+    step: String,
+    problem: String,
+}
+
+fn misfit(shape: &TypeSchema, value: &Value) -> Option<Misfit> {
     let problem = match (shape, value) {
         (TypeSchema::Any, _) | (TypeSchema::Option(_), Value::Null) => return None,
-        (TypeSchema::Named(shape), value) => return explain(shape(), value),
-        (TypeSchema::Newtype(inner), value) => return explain(inner, value),
-        (TypeSchema::Option(inner), value) => return explain(inner, value).map(Misfit::or_null),
+        (TypeSchema::Named(shape), value) => return misfit(shape(), value),
+        (TypeSchema::Newtype(inner), value) => return misfit(inner, value),
+        (TypeSchema::Option(inner), value) => return misfit(inner, value).map(Misfit::or_null),
+        (TypeSchema::Struct(schema), Value::Object(map)) => return misfit_of_fields(schema, map),
         (TypeSchema::Null, Value::Null)
         | (TypeSchema::Bool, Value::Bool(_))
         | (TypeSchema::Float, Value::Number(_))
-        | (TypeSchema::String, Value::String(_)) => return None,
+        | (TypeSchema::String, Value::String(_))
+        | (TypeSchema::Sequence(_), Value::Array(_))
+        | (TypeSchema::Map(_), Value::Object(_)) => return None,
         (TypeSchema::Char, Value::String(text)) if text.chars().count() == 1 => return None,
-        (TypeSchema::Integer(min, max), Value::Number(number)) => {
-            if number.is_f64() {
-                format!("expected {}, found a fraction or a number beyond 64 bits", expected(shape))
-            } else if number.as_i128().is_some_and(|n| n >= *min && (n < 0 || n.unsigned_abs() <= *max)) {
-                return None;
-            } else {
-                format!("expected {}, found a number outside of it", expected(shape))
-            }
-        }
-        (TypeSchema::Sequence(inner), Value::Array(items)) => {
-            return each(items.iter().map(|item| (*inner, item)));
-        }
-        (TypeSchema::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
-            return each(shapes.iter().copied().zip(items));
-        }
+        (TypeSchema::Integer(min, max), Value::Number(number)) => match number.as_i128() {
+            Some(n) if n >= *min && (n < 0 || n.unsigned_abs() <= *max) => return None,
+            Some(_) => format!("expected {}, found a number outside of it", expected(shape)),
+            None => format!("expected {}, found a fraction or a number beyond 64 bits", expected(shape)),
+        },
+        (TypeSchema::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => return None,
         (TypeSchema::Tuple(shapes), Value::Array(items)) => {
             format!("expected an array of {}, found one of {}", shapes.len(), items.len())
         }
-        (TypeSchema::Map(inner), Value::Object(map)) => {
-            return map
-                .iter()
-                .find_map(|(key, value)| explain(inner, value).map(|misfit| misfit.under(&key_step(key))));
-        }
-        (TypeSchema::Struct(fields), Value::Object(map)) => return explain_fields(fields, map),
         (TypeSchema::Enum(variants), Value::String(text)) if variants.contains(&text.as_str()) => {
             return None;
+        }
+        (TypeSchema::Enum(_), Value::String(_)) => {
+            format!("expected {}, found another string", expected(shape))
         }
         (TypeSchema::Enum(variants), Value::Object(map)) if map.len() == 1 => {
             if map.keys().all(|key| variants.contains(&key.as_str())) {
@@ -68,52 +98,28 @@ pub(crate) fn explain(shape: &TypeSchema, value: &Value) -> Option<Misfit> {
             }
             format!("expected {}, found another name", expected(shape))
         }
-        (TypeSchema::Enum(_), Value::String(_)) => {
-            format!("expected {}, found another string", expected(shape))
-        }
         _ => format!("expected {}, found {}", expected(shape), found(value)),
     };
-    Some(Misfit { path: String::new(), problem })
+    Some(Misfit { step: String::new(), problem })
 }
 
-fn each<'a>(items: impl Iterator<Item = (&'a TypeSchema, &'a Value)>) -> Option<Misfit> {
-    items
-        .enumerate()
-        .find_map(|(i, (shape, value))| explain(shape, value).map(|misfit| misfit.under(&format!("[{i}]"))))
-}
-
-fn explain_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>) -> Option<Misfit> {
-    for field in schema.fields {
-        let misfit = match map.get(field.name) {
-            Some(value) => explain(field.shape, value),
-            None if field.required => Some(Misfit {
-                path: String::new(),
-                problem: format!("missing, expected {}", expected(field.shape)),
-            }),
-            None => None,
-        };
-        if let Some(misfit) = misfit {
-            return Some(misfit.under(&key_step(field.name)));
-        }
+fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>) -> Option<Misfit> {
+    let missing = schema.fields.iter().find(|field| field.required && !map.contains_key(field.name));
+    if let Some(field) = missing {
+        let problem = format!("missing, expected {}", expected(field.shape));
+        return Some(Misfit { step: key_step(field.name), problem });
     }
-    if !schema.deny_unknown {
-        return None;
-    }
-    let unknown = map.keys().find(|key| schema.fields.iter().all(|field| field.name != key.as_str()))?;
-    Some(Misfit { path: key_step(unknown), problem: "unknown field, and the type denies those".into() })
+    let is_known = |key: &String| schema.fields.iter().any(|field| field.name == key.as_str());
+    let unknown = map.keys().find(|key| schema.deny_unknown && !is_known(key))?;
+    Some(Misfit { step: key_step(unknown), problem: "unknown field, and the type denies those".into() })
 }
 
 impl Misfit {
     /// What stood here might also have been `null`.
     fn or_null(mut self) -> Self {
-        if self.path.is_empty() {
+        if self.step.is_empty() {
             self.problem = self.problem.replacen(", found", " or null, found", 1);
         }
-        self
-    }
-
-    fn under(mut self, step: &str) -> Self {
-        self.path.insert_str(0, step);
         self
     }
 }
@@ -122,25 +128,31 @@ impl Misfit {
 /// mislead.
 fn key_step(key: &str) -> String {
     let plain = key.len() <= MAX_QUOTED && key.chars().all(|c| c.is_alphanumeric() || "_-$".contains(c));
-    if plain { format!(".{key}") } else { format!("[\"{}\"]", quoted(key)) }
+    if plain { format!(".{key}") } else { format!("[\"{}\"]", quoted(key).replace('"', "\\\"")) }
 }
 
-/// A path as serde tracked it, escaped, and cut after 16 steps.
-pub(crate) fn path_text(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
+/// A path as serde tracked it, escaped and cut.
+pub(crate) fn path_text(path: &Path) -> String {
     let mut text = String::new();
-    for (i, segment) in path.iter().enumerate() {
-        if i == MAX_SHOWN {
-            return text + "...";
-        }
-        match segment {
-            Segment::Seq { index } => text.push_str(&format!("[{index}]")),
-            Segment::Map { key } => text.push_str(&key_step(key)),
-            Segment::Enum { variant } => text.push_str(&key_step(variant)),
-            Segment::Unknown => text.push_str(".?"),
-        }
+    path.iter().for_each(|step| push_step(&mut text, step));
+    cut(text)
+}
+
+fn push_step(path: &mut String, step: &Segment) {
+    match step {
+        Segment::Seq { index } => path.push_str(&format!("[{index}]")),
+        Segment::Map { key } => path.push_str(&key_step(key)),
+        Segment::Enum { variant } => path.push_str(&key_step(variant)),
+        Segment::Unknown => path.push_str(".?"),
     }
-    text
+}
+
+fn cut(mut path: String) -> String {
+    if path.len() > MAX_PATH_BYTES {
+        path.truncate(path.floor_char_boundary(MAX_PATH_BYTES));
+        path.push_str("...");
+    }
+    path
 }
 
 fn expected(shape: &TypeSchema) -> Cow<'static, str> {
@@ -175,55 +187,5 @@ fn found(value: &Value) -> &'static str {
         Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::Schema;
-
-    fn check<T: Schema>(value: Value, expected: Option<(&str, &str)>) {
-        let misfit = explain(T::TYPE, &value);
-        let misfit = misfit.as_ref().map(|m| (m.path.as_str(), m.problem.as_str()));
-        assert_eq!(misfit, expected, "{value}");
-    }
-
-    #[test]
-    fn explains_the_first_misfit() {
-        type Pairs = Vec<(u8, Option<String>)>;
-        check::<Pairs>(json!([[1, "a"], [2, null]]), None);
-        check::<Pairs>(
-            json!([[1, "a"], [2, 3]]),
-            Some(("[1][1]", "expected a string or null, found a number")),
-        );
-        check::<Pairs>(json!([[1]]), Some(("[0]", "expected an array of 2, found one of 1")));
-        check::<Pairs>(
-            json!([[256, null]]),
-            Some(("[0][0]", "expected an integer from 0 to 255, found a number outside of it")),
-        );
-        check::<i8>(
-            json!(-129),
-            Some(("", "expected an integer from -128 to 127, found a number outside of it")),
-        );
-        check::<u64>(json!(u64::MAX), None);
-        check::<u64>(
-            json!(1.5),
-            Some((
-                "",
-                "expected an integer from 0 to 18446744073709551615, found a fraction or a number beyond 64 bits",
-            )),
-        );
-        check::<char>(json!("ab"), Some(("", "expected a string of one character, found a string")));
-        check::<std::time::Duration>(
-            json!({"secs": 1}),
-            Some((".nanos", "missing, expected an integer from 0 to 4294967295")),
-        );
-        check::<std::collections::HashMap<String, bool>>(
-            json!({"a b\u{1b}": 1}),
-            Some(("[\"a b\\x1b\"]", "expected true or false, found a number")),
-        );
     }
 }

@@ -8,7 +8,7 @@ pub(crate) use explain::{explain, path_text};
 /// A type that can be a field of an event: its shape is known to the compiler.
 ///
 /// Derive it on field types (`#[derive(Schema)]` beside serde's derives). Types of the standard
-/// library that serde supports have it. For a foreign type, mark the field `#[event(opaque)]`
+/// library that serde reads and writes have it, with few exceptions (ranges, `OsString`, `CString`). For a foreign type, mark the field `#[event(opaque)]`
 /// (`#[schema(opaque)]` in a `#[derive(Schema)]`).
 ///
 /// ```

@@ -5,8 +5,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZero;
+use std::marker::PhantomData;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::num::{NonZero, Wrapping};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -53,7 +54,7 @@ flat! {
     TypeSchema::Bool => bool;
     TypeSchema::Float => f32, f64;
     TypeSchema::Char => char;
-    TypeSchema::String => IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, EventId, InstanceId, Timestamp;
+    TypeSchema::String => IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, EventId, InstanceId, Timestamp;
     two_numbers!("secs", "nanos") => Duration;
     two_numbers!("secs_since_epoch", "nanos_since_epoch") => SystemTime;
 }
@@ -129,6 +130,31 @@ impl<T: Schema, const N: usize> Schema for [T; N] {
     }
 }
 
+impl<T: Schema + Clone> Schema for Cow<'static, [T]> {
+    const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE);
+    fn heap_size(&self) -> usize {
+        size_of_val::<[T]>(self) + self.iter().map(T::heap_size).sum::<usize>()
+    }
+}
+
+impl<T> Schema for PhantomData<T> {
+    const TYPE: &'static TypeSchema = &TypeSchema::Null;
+}
+
+impl<T: Schema> Schema for Wrapping<T> {
+    const TYPE: &'static TypeSchema = T::TYPE;
+}
+
+impl<T: Schema, E: Schema> Schema for Result<T, E> {
+    const TYPE: &'static TypeSchema = &TypeSchema::Enum(&["Ok", "Err"]);
+    fn heap_size(&self) -> usize {
+        match self {
+            Ok(value) => value.heap_size(),
+            Err(error) => error.heap_size(),
+        }
+    }
+}
+
 macro_rules! maps {
     ($($map:ident<K, V $(, $hasher:ident)?>)+) => {
         $(impl<K: Schema, V: Schema $(, $hasher)?> Schema for $map<K, V $(, $hasher)?> {
@@ -166,21 +192,31 @@ tuples! {
     A B C D E F;
     A B C D E F G;
     A B C D E F G H;
+    A B C D E F G H I;
+    A B C D E F G H I J;
+    A B C D E F G H I J K;
+    A B C D E F G H I J K L;
 }
 
 #[diagnostic::do_not_recommend]
 impl Schema for serde_json::Value {
     const TYPE: &'static TypeSchema = &TypeSchema::Any;
     fn heap_size(&self) -> usize {
-        use serde_json::Value::{Array, Object, String};
         match self {
-            String(text) => text.len(),
-            Array(items) => items.iter().map(|item| size_of::<Self>() + item.heap_size()).sum(),
-            Object(map) => {
-                let entries = map.iter();
-                entries.map(|(key, value)| key.len() + size_of::<Self>() + value.heap_size()).sum()
-            }
+            Self::String(text) => text.len(),
+            Self::Array(items) => items.iter().map(|item| size_of::<Self>() + item.heap_size()).sum(),
+            Self::Object(map) => map.heap_size(),
             _ => 0,
         }
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl Schema for serde_json::Map<String, serde_json::Value> {
+    const TYPE: &'static TypeSchema = &TypeSchema::Map(&TypeSchema::Any);
+    fn heap_size(&self) -> usize {
+        let entry =
+            |(key, value): (&String, &serde_json::Value)| key.len() + size_of_val(value) + value.heap_size();
+        self.iter().map(entry).sum()
     }
 }

@@ -1,8 +1,8 @@
 //! Writes the handler.
 
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
-use syn::{ItemFn, ReturnType};
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::{Ident, ItemFn};
 
 use super::parse::Arguments;
 use super::validate::{Handler, State};
@@ -26,16 +26,18 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn) -> TokenStream {
         #function
         #stand_in
         #checks
-        const _: () = {
-            #bind
-            #[automatically_derived]
-            impl #private::Handler for #ident {
-                const DECL: #private::HandlerDecl = #private::HandlerDecl::new(#place, &[#patterns], #first::EVENT, bind);
+        #[automatically_derived]
+        #[allow(deprecated, reason = "the user's own item")]
+        impl #private::Handler for #ident {
+            fn decl() -> &'static #private::HandlerDecl {
+                static DECL: #private::HandlerDecl =
+                    #private::HandlerDecl::new(#place, &[#patterns], #first::EVENT, #bind);
+                &DECL
             }
-            #private::inventory::submit! {
-                #private::LinkedHandler(<#ident as #private::Handler>::DECL)
-            }
-        };
+        }
+        #private::inventory::submit! {
+            #private::LinkedHandler(<#ident as #private::Handler>::decl)
+        }
     }
 }
 
@@ -52,8 +54,11 @@ pub(crate) fn fallback(arguments: &Arguments, function: &ItemFn, errors: Errors)
             #stand_in
             #[automatically_derived]
             impl #private::Handler for #ident {
-                const DECL: #private::HandlerDecl =
-                    #private::HandlerDecl::new(#place, &[], ::core::option::Option::None, |_| ::core::option::Option::None);
+                fn decl() -> &'static #private::HandlerDecl {
+                    static DECL: #private::HandlerDecl =
+                        #private::HandlerDecl::new(#place, &[], ::core::option::Option::None, |_| ::core::option::Option::None);
+                    &DECL
+                }
             }
         }
     });
@@ -100,48 +105,50 @@ fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> To
     }
 }
 
-/// The function that binds the handler to its state.
+/// A closure that binds the handler to its state. Its names are its own, whatever the user calls
+/// things.
 fn bind(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> TokenStream {
-    let event = &handler.event;
-    let names: Vec<_> = (0..handler.states.len()).map(|index| format_ident!("state{index}")).collect();
-    let binds = handler.states.iter().zip(&names).map(|(State { name, ty }, local)| {
-        let bind = call_at(ty, quote!(bind), quote!(binder, #name));
-        quote!(let #local = #private::Probe::<#ty>::NEW.#bind;)
+    let local = |name: &str| Ident::new(&format!("__{name}"), Span::mixed_site());
+    let (binder, states, call, delivery) =
+        (local("binder"), local("states"), local("call"), local("delivery"));
+    let names: Vec<_> = (0..handler.states.len()).map(|index| local(&format!("state{index}"))).collect();
+    let binds = handler.states.iter().zip(&names).map(|(State { name, ty }, state)| {
+        let bind = call_at(ty, quote!(bind), quote!(#binder, #name));
+        quote!(let #state = #private::Probe::<#ty>::NEW.#bind;)
     });
     let indices = (0..names.len()).map(syn::Index::from);
-    let ident = &function.sig.ident;
+    let (ident, event) = (&function.sig.ident, &handler.event);
     let first = quote!(<#event as #private::Argument<'_>>);
-    let arguments = quote!(#first::receive(call)?, #(states.#indices.get(call)?),*);
-    let call = call_at(ident, quote!(#ident), arguments);
-    let settle = match &function.sig.output {
-        ReturnType::Default => quote!(<() as #private::HandlerReturn>::report),
-        ReturnType::Type(_, ty) => quote!(<#ty as #private::HandlerReturn>::report),
+    let arguments = quote!(#first::receive(#call)?, #(#states.#indices.get(#call)?),*);
+    let called = call_at(ident, quote!(#ident), arguments);
+    let report = match &handler.output {
+        Some(output) => quote!(<#output as #private::HandlerReturn>::report),
+        None => quote!(#private::HandlerReturn::report),
     };
     let finish = match function.sig.asyncness {
-        None => quote!(binder.finish_sync(move |call| #settle(#call))),
+        None => quote!(#binder.finish_sync(move |#call| #report(#called))),
         Some(_) => {
             let require_send = at(ident.span(), quote!(#private::require_send));
             quote! {
-                let states = ::std::sync::Arc::new(states);
-                binder.finish_async(move |delivery| {
-                    let states = ::core::clone::Clone::clone(&states);
+                let #states = ::std::sync::Arc::new(#states);
+                #binder.finish_async(move |#delivery| {
+                    let #states = ::core::clone::Clone::clone(&#states);
                     async move {
-                        let call = delivery.call();
-                        let future = #require_send(#call);
-                        #settle(future.await)
+                        let #call = #delivery.call();
+                        #report(#require_send(#called).await)
                     }
                 })
             }
         }
     };
     quote! {
-        #[allow(unused_variables, clippy::unit_arg, clippy::let_unit_value, reason = "states may be none")]
-        fn bind(binder: &mut #private::Binder<'_>) -> ::core::option::Option<#private::Callback> {
+        |#binder: &mut #private::Binder<'_>| {
             #[allow(unused_imports, reason = "there may be no state")]
             use #private::BindState as _;
-            binder.wants(#first::WANTS);
+            #binder.wants(#first::WANTS);
             #(#binds)*
-            let states = (#(#names?,)*);
+            #[allow(unused_variables, clippy::let_unit_value, reason = "there may be no state")]
+            let #states = (#(#names?,)*);
             ::core::option::Option::Some({ #finish })
         }
     }

@@ -1,9 +1,10 @@
 //! What a function must be to be a handler; every mistake at its own place.
 
+use syn::visit::Visit;
 use syn::visit_mut::VisitMut;
 use syn::{
-    FnArg, GenericArgument, GenericParam, ItemFn, Lifetime, LitStr, Pat, PatType, Path, PathArguments,
-    PathSegment, ReturnType, Safety, Signature, Type,
+    FnArg, GenericArgument, GenericParam, Ident, ItemFn, Lifetime, LitStr, Pat, PatType, Path, PathArguments,
+    PathSegment, Receiver, ReturnType, Safety, Signature, Type, TypeImplTrait,
 };
 
 use super::parse::Arguments;
@@ -15,6 +16,8 @@ pub(crate) struct Handler<'a> {
     pub(crate) krate: &'a Path,
     pub(crate) event: Type,
     pub(crate) states: Vec<State>,
+    /// What it returns; `None` where only the compiler knows (an `impl Trait` in it).
+    pub(crate) output: Option<Type>,
 }
 
 /// A further argument: its name, for messages, and what it refers to.
@@ -35,11 +38,16 @@ pub(crate) fn handler<'a>(
     let mut inputs = signature.inputs.iter();
     let event = first(inputs.next(), signature, errors);
     let mut states: Vec<_> = inputs.filter_map(|input| state(input, errors)).collect();
-    // The function's own lifetimes mean nothing outside of it.
+    let mut output = match &signature.output {
+        ReturnType::Default => Some(syn::parse_quote!(())),
+        ReturnType::Type(_, ty) => (!contains_impl_trait(ty)).then(|| (**ty).clone()),
+    };
     let mut event = event?.clone();
-    elide_lifetimes(&mut event);
-    states.iter_mut().for_each(|state| elide_lifetimes(&mut state.ty));
-    Some(Handler { patterns: &arguments.patterns, krate: &arguments.krate, event, states })
+    let mut elide = Elide::of(signature);
+    elide.visit_type_mut(&mut event);
+    states.iter_mut().for_each(|state| elide.visit_type_mut(&mut state.ty));
+    output.iter_mut().for_each(|output| elide.visit_type_mut(output));
+    Some(Handler { patterns: &arguments.patterns, krate: &arguments.krate, event, states, output })
 }
 
 fn qualifiers(signature: &Signature, errors: &mut Errors) {
@@ -55,6 +63,15 @@ fn qualifiers(signature: &Signature, errors: &mut Errors) {
 }
 
 fn generics(signature: &Signature, errors: &mut Errors) {
+    for input in &signature.inputs {
+        let (FnArg::Typed(PatType { attrs, .. }) | FnArg::Receiver(Receiver { attrs, .. })) = input;
+        for attribute in attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")) {
+            errors.on(
+                attribute,
+                "an argument of a handler can't depend on `#[cfg]`: write two functions, each with its own",
+            );
+        }
+    }
     let generic =
         signature.generics.params.iter().filter(|param| !matches!(param, GenericParam::Lifetime(_)));
     for param in generic {
@@ -150,17 +167,33 @@ fn state(input: &FnArg, errors: &mut Errors) -> Option<State> {
     }
 }
 
-/// Writes `'_` for every lifetime but `'static`.
-fn elide_lifetimes(ty: &mut Type) {
-    struct Elide;
-    impl VisitMut for Elide {
-        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
-            if lifetime.ident != "static" {
-                *lifetime = Lifetime::new("'_", lifetime.span());
-            }
+/// Writes `'_` for the function's own lifetimes, which mean nothing outside of it.
+struct Elide(Vec<Ident>);
+
+impl Elide {
+    fn of(signature: &Signature) -> Self {
+        Self(signature.generics.lifetimes().map(|param| param.lifetime.ident.clone()).collect())
+    }
+}
+
+impl VisitMut for Elide {
+    fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+        if self.0.contains(&lifetime.ident) {
+            *lifetime = Lifetime::new("'_", lifetime.span());
         }
     }
-    Elide.visit_type_mut(ty);
+}
+
+fn contains_impl_trait(ty: &Type) -> bool {
+    struct Find(bool);
+    impl<'ast> Visit<'ast> for Find {
+        fn visit_type_impl_trait(&mut self, _: &'ast TypeImplTrait) {
+            self.0 = true;
+        }
+    }
+    let mut find = Find(false);
+    find.visit_type(ty);
+    find.0
 }
 
 /// `&(dyn A + B)` needs them, the type alone does not.

@@ -61,7 +61,7 @@ impl Case {
 
 fn capitalised(word: &str) -> String {
     let mut letters = word.chars();
-    letters.next().into_iter().flat_map(|first| first.to_uppercase()).chain(letters).collect()
+    letters.next().into_iter().map(|first| first.to_ascii_uppercase()).chain(letters).collect()
 }
 
 fn with_first_lower(name: &str) -> String {

@@ -27,6 +27,12 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
         true => quote!(#private::TypeSchema::Any),
         false => shape,
     };
+    // What another type reads, or a wrapper that is not there on the wire, may be missing like it.
+    let optional = match &input.data {
+        _ if container.other_shape => quote!(true),
+        Data::Struct(data) if container.transparent => writer.wrapped_optional(&data.fields),
+        _ => quote!(false),
+    };
     let ident = &input.ident;
     let mut generics = input.generics.clone();
     for parameter in generics.type_params_mut() {
@@ -35,9 +41,11 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     quote! {
         #[automatically_derived]
+        #[allow(deprecated, reason = "the user's own item")]
         impl #impl_generics #private::Schema for #ident #type_generics #where_clause {
             // Behind a function, so that a type may contain itself.
             const TYPE: &'static #private::TypeSchema = &#private::TypeSchema::Named(|| const { &#shape });
+            const OPTIONAL: bool = #optional;
 
             fn heap_size(&self) -> usize {
                 #heap
@@ -57,10 +65,19 @@ impl Writer<'_> {
         match fields {
             Fields::Named(_) if container.transparent => self.one_of_them(fields),
             Fields::Named(_) => self.named_shape(container, fields),
-            Fields::Unnamed(unnamed) if unnamed.unnamed.len() == 1 => self.one_of_them(fields),
+            Fields::Unnamed(unnamed) if container.transparent || unnamed.unnamed.len() == 1 => {
+                self.one_of_them(fields)
+            }
             Fields::Unnamed(_) => {
-                let shapes = fields.iter().map(|field| self.field_shape(field, &self.item(field)));
-                quote!(#private::TypeSchema::Tuple(&[#(#shapes),*]))
+                let items: Vec<_> = fields.iter().map(|field| (field, self.item(field))).collect();
+                let read = items.iter().filter(|(_, item)| !item.skipped);
+                let shapes = read.map(|(field, item)| self.field_shape(field, item));
+                let shape = quote!(#private::TypeSchema::Tuple(&[#(#shapes),*]));
+                // Elements with a default may be left out: the length says nothing.
+                match items.iter().any(|(_, item)| item.default) {
+                    true => quote!({ let _ = #shape; #private::TypeSchema::Any }),
+                    false => shape,
+                }
             }
             Fields::Unit => quote!(#private::TypeSchema::Null),
         }
@@ -76,6 +93,17 @@ impl Writer<'_> {
                 quote!(#private::TypeSchema::Newtype(#shape))
             }
             None => quote!(#private::TypeSchema::Any),
+        }
+    }
+
+    fn wrapped_optional(&self, fields: &Fields) -> TokenStream {
+        let private = self.private;
+        match fields.iter().find(|field| !self.item(field).skipped) {
+            Some(field) if self.is_measured(field) => {
+                let ty = &field.ty;
+                quote!(<#ty as #private::Schema>::OPTIONAL)
+            }
+            _ => quote!(true),
         }
     }
 
@@ -144,7 +172,8 @@ impl Writer<'_> {
             names.extend(item.aliases);
         }
         // The payloads of variants have shapes, too: this finds field types without one.
-        let shapes = data.variants.iter().map(|variant| {
+        let read = data.variants.iter().filter(|variant| !Item::read(&variant.attrs, self.helper).skipped);
+        let shapes = read.map(|variant| {
             let mut inner = Container::read(&variant.attrs);
             inner.rename_all_fields = container.rename_all_fields;
             self.struct_shape(&inner, &variant.fields)

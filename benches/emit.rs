@@ -178,10 +178,10 @@ fn main() {
 
     let mut cases = Vec::new();
     for handlers in HANDLERS {
-        let off = || Bus::builder().history(0);
+        let off = || Bus::builder().quiet().history(0);
         cases.push(floor(handlers));
         cases.push(emits("emit, history off, sync", &runtime, off(), Kind::Sync, handlers, 0));
-        cases.push(emits("emit, sync", &runtime, Bus::builder(), Kind::Sync, handlers, 0));
+        cases.push(emits("emit, sync", &runtime, Bus::builder().quiet(), Kind::Sync, handlers, 0));
         cases.push(emits(
             "emit, async, ready at once",
             &runtime,
@@ -205,7 +205,7 @@ fn main() {
     let mut cases: Vec<_> = UNRELATED[..if quick { 3 } else { 4 }]
         .iter()
         .map(|unrelated| {
-            let builder = Bus::builder().history(0);
+            let builder = Bus::builder().quiet().history(0);
             emits(&unrelated.to_string(), &runtime, builder, Kind::Sync, 1, *unrelated)
         })
         .collect();

@@ -8,10 +8,10 @@ pub use events_core::{
     SharedState, Stats, Stream, StreamExt, StructSchema, Subscription, SubscriptionGuard, SyntaxError,
     Timestamp, TypeSchema, TypedHistory, TypedStream, check_name,
 };
-pub use events_macros::{Schema, event, on};
+pub use events_macros::{Schema, event, on, payload};
 
 #[doc(hidden)]
 pub mod __private {
     pub use events_core::__private::*;
-    pub use events_macros::__Event;
+    pub use events_macros::{__Event, Schema};
 }

@@ -30,6 +30,26 @@ pub fn receive_owned<E: Event>(call: Call<'_>) -> Result<E, HandlerError> {
     call.event::<E>().cloned()
 }
 
+/// Weighs a field whose type may have no schema: the inherent method wins where it has one.
+pub struct Weigh<'a, T: ?Sized>(pub &'a T);
+
+impl<T: Schema> Weigh<'_, T> {
+    /// What the field holds outside of itself.
+    pub fn weight(&self) -> usize {
+        self.0.heap_size()
+    }
+}
+
+/// See [`Weigh`].
+pub trait WeighNothing {
+    /// Nothing is known.
+    fn weight(&self) -> usize {
+        0
+    }
+}
+
+impl<T: ?Sized> WeighNothing for Weigh<'_, T> {}
+
 /// Fails to compile where a handler's future can't move between threads.
 pub fn require_send<F: Future + Send>(future: F) -> F {
     future

@@ -3,118 +3,23 @@
 //! An attribute sees fields that `#[cfg]` removes, a derive does not: so what depends on the fields
 //! is left to the derive.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
-use quote::{ToTokens, format_ident, quote};
-use syn::parse::{Parse, ParseStream, Parser};
-use syn::punctuated::Punctuated;
-use syn::spanned::Spanned;
-use syn::{Attribute, DeriveInput, Field, Fields, Ident, Item, LitStr, Meta, Path, Token};
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::{DeriveInput, LitStr, Path};
 
 use crate::errors::{Errors, call_at};
+use crate::item::{self, Arguments, derives, fields_mut, rename_options};
 use crate::schema;
 
 /// The attribute through which `#[event]` speaks to its hidden derive.
 const HELPER: &str = "__typed_event";
 
-/// The derives `#[event]` adds, and whether they are serde's.
-const DERIVES: [(&str, bool); 4] =
-    [("Debug", false), ("Clone", false), ("Serialize", true), ("Deserialize", true)];
-
-/// What stands in the parentheses of `#[event(...)]`.
-struct Arguments {
-    /// `None` where it is missing.
-    name: Option<LitStr>,
-    krate: Path,
-    without: Vec<Ident>,
-}
-
-impl Arguments {
-    fn parse(tokens: TokenStream, errors: &mut Errors) -> Self {
-        let mut arguments =
-            Self { name: None, krate: syn::parse_quote!(::typed_events), without: Vec::new() };
-        let parsed = (|input: ParseStream<'_>| {
-            if !input.peek(LitStr) {
-                let message = "an event needs a name first: `#[event(\"user.created\")]`";
-                return Err(if input.is_empty() {
-                    syn::Error::new(Span::call_site(), message)
-                } else {
-                    input.error(message)
-                });
-            }
-            arguments.name = Some(input.parse()?);
-            while !input.is_empty() {
-                input.parse::<Token![,]>()?;
-                if !input.is_empty() {
-                    arguments.parse_option(input, errors)?;
-                }
-            }
-            Ok(())
-        })
-        .parse2(tokens);
-        if let Err(error) = parsed {
-            errors.push(error);
-        }
-        arguments
-    }
-
-    fn parse_option(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
-        if input.peek(Token![crate]) {
-            input.parse::<Token![crate]>()?;
-            input.parse::<Token![=]>()?;
-            self.krate = input.call(Path::parse_mod_style)?;
-            if self.krate.segments.iter().any(|segment| segment.ident == "$crate") {
-                errors.on(
-                    &self.krate,
-                    "serde can't follow `$crate`: write the path from the root, `crate = ::your_crate::...`",
-                );
-            }
-            return Ok(());
-        }
-        if input.peek(LitStr) {
-            return Err(input.error("an event has one name"));
-        }
-        let option: Ident = input.parse()?;
-        if option != "without" {
-            errors.at(
-                option.span(),
-                format_args!("unknown option `{option}`: there are `crate = path` and `without(Debug, ...)`"),
-            );
-            while !input.is_empty() && !input.peek(Token![,]) {
-                input.parse::<TokenTree>()?;
-            }
-            return Ok(());
-        }
-        let list;
-        syn::parenthesized!(list in input);
-        for derive in list.parse_terminated(Ident::parse, Token![,])? {
-            if !DERIVES.iter().any(|(name, _)| derive == name) {
-                let message = "`#[event]` adds Debug, Clone, Serialize and Deserialize";
-                errors.at(derive.span(), format_args!("there is no `{derive}` to leave out: {message}"));
-            }
-            self.without.push(derive);
-        }
-        Ok(())
-    }
-}
-
 pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let parsed = match syn::parse2::<Item>(item.clone()) {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            let error = error.to_compile_error();
-            return quote!(#item #error);
-        }
-    };
-    let arguments = Arguments::parse(arguments, &mut errors);
-    let mut input = match parsed {
-        Item::Struct(item) => DeriveInput::from(item),
-        Item::Enum(item) => DeriveInput::from(item),
-        other => {
-            errors.at(keyword(&other), "`#[event]` stands on a struct or an enum");
-            let errors = errors.into_tokens();
-            return quote!(#other #errors);
-        }
+    let arguments = Arguments::parse(arguments, true, &mut errors);
+    let mut input = match item::parse("event", item, &mut errors) {
+        Ok(input) => input,
+        Err(refused) => return refused,
     };
     if !input.generics.params.is_empty() {
         let message =
@@ -122,7 +27,7 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
         errors.on(&input.generics, message);
     }
     for field in fields_mut(&mut input) {
-        rename_options(field, &mut errors);
+        rename_options(field, HELPER, &mut errors);
     }
     if input.generics.params.is_empty() {
         return expand(&arguments, &input, errors);
@@ -139,7 +44,7 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
 
 /// The item with its derives, also where there are errors: so that nothing else has any for it.
 fn expand(arguments: &Arguments, input: &DeriveInput, errors: Errors) -> TokenStream {
-    let derives = derives(arguments, input);
+    let derives = derives(arguments, input, "__Event");
     let krate = &arguments.krate;
     let name = arguments.name.clone().unwrap_or_else(|| LitStr::new("unnamed", Span::call_site()));
     let errors = errors.into_tokens();
@@ -155,90 +60,6 @@ fn expand(arguments: &Arguments, input: &DeriveInput, errors: Errors) -> TokenSt
 fn check_name(name: &LitStr, private: &TokenStream) -> TokenStream {
     let check = call_at(name, quote!(#private::event_name), quote!(#name));
     quote!(const _: () = #check;)
-}
-
-/// The derives to add: those the type has not, and the hidden one.
-fn derives(arguments: &Arguments, input: &DeriveInput) -> TokenStream {
-    let krate = &arguments.krate;
-    let present = derived(&input.attrs);
-    let absent = DERIVES
-        .iter()
-        .filter(|(name, _)| !present.iter().chain(&arguments.without).any(|ident| ident == name));
-    let (mut paths, mut adds_serde) = (Vec::new(), false);
-    for (name, is_serde) in absent {
-        adds_serde |= is_serde;
-        paths.push(match *name {
-            "Debug" => quote!(::core::fmt::Debug),
-            "Clone" => quote!(::core::clone::Clone),
-            name => {
-                let name = format_ident!("{name}");
-                quote!(#krate::__private::serde::#name)
-            }
-        });
-    }
-    let names_serde = input
-        .attrs
-        .iter()
-        .any(|attribute| attribute.path().is_ident("serde") && schema::has_option(attribute, "crate"));
-    let serde = (adds_serde && !names_serde).then(|| {
-        let path = quote!(#krate::__private::serde).to_string().replace(' ', "");
-        quote!(#[serde(crate = #path)])
-    });
-    quote! {
-        #[derive(#(#paths,)* #krate::__private::__Event)]
-        #serde
-    }
-}
-
-/// What the type derives itself, by the last segment of each path.
-fn derived(attributes: &[Attribute]) -> Vec<Ident> {
-    let lists = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
-    let paths =
-        lists.filter_map(|list| list.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated).ok());
-    paths.flatten().filter_map(|path| path.segments.last().map(|last| last.ident.clone())).collect()
-}
-
-fn fields_mut(input: &mut DeriveInput) -> Vec<&mut Field> {
-    let all: Vec<&mut Fields> = match &mut input.data {
-        syn::Data::Struct(data) => vec![&mut data.fields],
-        syn::Data::Enum(data) => data.variants.iter_mut().map(|variant| &mut variant.fields).collect(),
-        syn::Data::Union(_) => Vec::new(),
-    };
-    all.into_iter().flat_map(Fields::iter_mut).collect()
-}
-
-/// `#[event(opaque)]` on a field would be taken for the attribute macro: the derive knows it under
-/// another name.
-fn rename_options(field: &mut Field, errors: &mut Errors) {
-    for attribute in &mut field.attrs {
-        if !attribute.path().is_ident("event") {
-            continue;
-        }
-        if let Err(error) = schema::check_field_options(attribute) {
-            errors.push(error);
-        }
-        let renamed = Path::from(Ident::new(HELPER, attribute.path().span()));
-        match &mut attribute.meta {
-            Meta::Path(path) => *path = renamed,
-            Meta::List(list) => list.path = renamed,
-            Meta::NameValue(value) => value.path = renamed,
-        }
-    }
-}
-
-/// The word that says what kind of item it is.
-fn keyword(item: &Item) -> Span {
-    match item {
-        Item::Fn(item) => item.sig.fn_token.span(),
-        Item::Union(item) => item.union_token.span(),
-        Item::Trait(item) => item.trait_token.span(),
-        Item::Impl(item) => item.impl_token.span(),
-        Item::Mod(item) => item.mod_token.span(),
-        Item::Type(item) => item.type_token.span(),
-        other => {
-            other.to_token_stream().into_iter().next().map_or_else(Span::call_site, |token| token.span())
-        }
-    }
 }
 
 /// The hidden derive: the impl of `Event`, and the registration.

@@ -5,7 +5,9 @@
 
 mod errors;
 mod event;
+mod item;
 mod on;
+mod payload;
 mod schema;
 
 use proc_macro::TokenStream;
@@ -28,7 +30,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// The name has 1 to 16 segments of `[A-Za-z0-9_-]+` joined by `.`, at most 255 bytes. The macro adds
 /// `Debug`, `Clone`, `Serialize` and `Deserialize` where the type does not derive them, without a
 /// dependency on serde; serde's attributes work as usual. It stands above the derives. Every field's
-/// type needs a schema: see [`Schema`](derive@Schema).
+/// type needs a schema: put [`payload`](macro@payload) above your own; types of the standard library
+/// have one.
 ///
 /// # Options
 ///
@@ -80,17 +83,44 @@ pub fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
     on::attribute(arguments.into(), item.into()).into()
 }
 
-/// Gives a type of an event's field a schema, from its fields and serde's attributes.
+/// Makes a struct or enum a part of events: a type their fields may have.
+///
+/// ```
+/// use typed_events::{event, payload};
+///
+/// #[payload]
+/// pub struct Money {
+///     pub cents: i64,
+///     pub currency: String,
+/// }
+///
+/// #[event("invoice.sent")]
+/// pub struct InvoiceSent {
+///     pub total: Money,
+/// }
+/// ```
+///
+/// Adds `Debug`, `Clone`, `Serialize` and `Deserialize` where the type does not derive them, without a
+/// dependency on serde, and [`Schema`](derive@Schema). serde's attributes work as usual. It stands
+/// above the derives, and has the options of [`event`](macro@event): `without(Debug)`, `crate = path`,
+/// and `#[event(opaque)]` on a field.
+#[proc_macro_attribute]
+pub fn payload(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    payload::attribute(arguments.into(), item.into()).into()
+}
+
+/// Gives a type of an event's field a schema, from its fields and serde's attributes: for types that
+/// derive serde's traits themselves. [`payload`](macro@payload) does both.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
 /// use typed_events::{Schema, event};
 ///
 /// #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
-/// pub struct Money { pub cents: i64, pub currency: String }
+/// pub struct Address { pub street: String, pub city: String }
 ///
-/// #[event("invoice.sent")]
-/// pub struct InvoiceSent { pub total: Money }
+/// #[event("user.relocated")]
+/// pub struct UserRelocated { pub to: Address }
 /// ```
 ///
 /// A field of a foreign type without a schema is marked `#[schema(opaque)]`.

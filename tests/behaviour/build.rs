@@ -32,10 +32,10 @@ async fn a_missing_state_is_named_with_its_handler_and_place() {
         lines,
         [
             format!(
-                "{place}: no state of type `behaviour::build::Mailer` for its argument `mailer`: give one with `.state(...)` or `.shared(...)`"
+                "{place}: no state of type `behaviour::build::Mailer` for its argument `mailer`: give one with `.state(...)`, or an `Arc` of one with `.shared(...)`"
             ),
             format!(
-                "{place}: no state of type `u32` for its argument `limit`: give one with `.state(...)` or `.shared(...)`"
+                "{place}: no state of type `u32` for its argument `limit`: give one with `.state(...)`, or an `Arc` of one with `.shared(...)`"
             ),
         ]
     );
@@ -80,4 +80,25 @@ fn no_runtime_is_an_error_not_a_panic() {
         message(outcome),
         "no tokio runtime: await `build()` inside of one, such as in `#[tokio::main]`"
     );
+}
+
+pub trait Clock: Send + Sync {}
+
+#[on]
+fn look(_: &Done, clock: &dyn Clock, shared: &Arc<Mailer>) {
+    let _ = (clock, shared);
+}
+
+#[tokio::test]
+async fn a_missing_state_is_compared_with_what_was_given() {
+    let build =
+        Bus::builder().handler::<look>().handler::<mail>().state(Arc::new(3_u32)).state(Mailer).quiet();
+    let error = message(build.build().await);
+    for advice in [
+        "`u32` for its argument `limit`: there is a state of type `Arc<u32>`: give it with `.shared(...)`",
+        "`dyn behaviour::build::Clock` for its argument `clock`: give one with `.shared::<dyn behaviour::build::Clock>(Arc::new(...))`",
+        "for its argument `shared`: there is a state of type `behaviour::build::Mailer`: take `&behaviour::build::Mailer`",
+    ] {
+        assert!(error.contains(advice), "{advice} in {error}");
+    }
 }

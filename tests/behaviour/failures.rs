@@ -102,3 +102,36 @@ async fn an_error_whose_display_panics_or_never_ends_is_contained() {
     let (emitted, _) = emit_around(|_: &Order| Err::<(), _>(Bad(false))).await;
     assert_eq!(emitted.failures()[0].message().len(), 4096 + "...".len());
 }
+
+#[tokio::test]
+async fn a_panic_whose_payload_panics_when_dropped_is_contained() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic!("dropped");
+            }
+        }
+    }
+    let bad = |_: &Order| {
+        if true {
+            std::panic::panic_any(Bomb);
+        }
+    };
+    check(emit_around(bad).await, "(a panic without a message)", true);
+}
+
+#[tokio::test]
+async fn an_error_is_shown_with_its_causes_where_its_alternate_form_has_them() {
+    struct Context;
+    impl std::fmt::Display for Context {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(if f.alternate() {
+                "reading the template: no such file"
+            } else {
+                "reading the template"
+            })
+        }
+    }
+    check(emit_around(|_: &Order| Err::<(), _>(Context)).await, "reading the template: no such file", false);
+}

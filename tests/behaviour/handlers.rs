@@ -164,3 +164,41 @@ fn handlers_stay_callable() {
     choose(&Choice::Nothing, &seen);
     assert_eq!(seen.take(), ["reference 9", "nothing"]);
 }
+
+macro_rules! counters {
+    ($($event:ty),*) => {
+        $(const _: () = {
+            #[on]
+            fn count(_: &$event, seen: &Seen) {
+                seen.push(stringify!($event));
+            }
+        };)*
+    };
+}
+
+counters!(MacroOne, MacroTwo);
+
+#[event("handlers.macro.one")]
+pub struct MacroOne;
+
+#[event("handlers.macro.two")]
+pub struct MacroTwo;
+
+/// They have one name and one line: they were taken for one.
+#[test]
+fn handlers_that_one_macro_call_makes_are_all_found() {
+    let names = linked_handlers();
+    assert_eq!(
+        names.iter().filter(|name| name.starts_with("behaviour::handlers::count ")).count(),
+        2,
+        "{names:?}"
+    );
+}
+
+/// All that are linked, by way of the errors of a bus that has no state for them.
+fn linked_handlers() -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(Bus::builder().discover().quiet().build()).unwrap_err().to_string();
+    let lines = error.lines().filter_map(|line| line.strip_prefix("handler "));
+    lines.map(str::to_owned).collect()
+}

@@ -189,3 +189,65 @@ async fn a_record_survives_the_cloudevents_form() {
         );
     }
 }
+
+/// The destructor of an evicted event ran under the log's lock: an emit in it never came back.
+#[tokio::test]
+async fn an_event_may_emit_when_it_is_dropped() {
+    let bus = Bus::builder().history(1).build().await.unwrap();
+    let emit_at_the_end = EmitAtTheEnd(Some(bus.clone()));
+    bus.emit(Fragile { emit_at_the_end }).await.unwrap();
+    bus.emit(Login { id: 1 }).await.unwrap();
+    assert_eq!(names(&bus.history("*").await.unwrap()), ["history.logout"]);
+}
+
+#[event("history.fragile")]
+pub struct Fragile {
+    #[serde(skip)]
+    pub emit_at_the_end: EmitAtTheEnd,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct EmitAtTheEnd(Option<Bus>);
+
+impl Drop for EmitAtTheEnd {
+    fn drop(&mut self) {
+        if let Some(bus) = self.0.take() {
+            bus.emit(Logout { id: 2 }).detach().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_retry_under_an_id_the_bus_made_is_a_duplicate_too() {
+    let bus = bus().await;
+    let id = bus.emit(Login { id: 1 }).await.unwrap().id().unwrap();
+    assert!(bus.emit(Login { id: 1 }).id(id).await.unwrap().is_duplicate());
+    assert_eq!(bus.history("*").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_size_bound_counts_fields_that_serde_reads_by_a_function() {
+    let bus = Bus::builder().history_bytes(10_000).build().await.unwrap();
+    for _ in 0..20 {
+        bus.emit(Custom { data: "x".repeat(1_000), more: "x".repeat(1_000) }).await.unwrap();
+    }
+    let kept = bus.history("*").await.unwrap().len();
+    assert!((3..=5).contains(&kept), "{kept}");
+}
+
+#[event("history.custom")]
+pub struct Custom {
+    #[serde(with = "shouted")]
+    pub data: String,
+    #[event(opaque)]
+    pub more: String,
+}
+
+mod shouted {
+    pub fn serialize<S: serde::Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&text.to_uppercase())
+    }
+    pub fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+        serde::Deserialize::deserialize(from)
+    }
+}

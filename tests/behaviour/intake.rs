@@ -183,3 +183,101 @@ async fn undeclared_names_reach_wildcards_where_the_bus_accepts_them() {
     assert_eq!(bus.history("foreign.*").await.unwrap().len(), 1);
     assert!(bus.is_declared("intake.strict") && !bus.is_declared("foreign.thing"));
 }
+
+#[event("intake.shapes")]
+#[serde(default)]
+#[derive(Default)]
+pub struct Shapes {
+    pub byte: u8,
+    pub signed: i8,
+    pub float: f64,
+    pub letter: char,
+    pub pair: (u8, bool),
+    pub list: Vec<Option<bool>>,
+    pub map: std::collections::BTreeMap<String, u8>,
+    pub time: std::time::Duration,
+    pub choice: Choice,
+    pub big: u128,
+    pub none: (),
+    pub shelf: Shelf,
+}
+
+#[derive(Debug, Clone, Default, Schema, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    #[default]
+    FirstOne,
+    Second(u8),
+}
+
+#[derive(Debug, Clone, Default, Schema, serde::Serialize, serde::Deserialize)]
+pub struct Shelf(pub u8, #[serde(skip)] pub u16, pub u8);
+
+#[tokio::test]
+async fn each_shape_says_what_it_expected() {
+    let bus = bus().await;
+    for (field, json, message) in [
+        ("byte", "256", ".byte: expected an integer from 0 to 255, found a number outside of it"),
+        (
+            "byte",
+            "1.5",
+            ".byte: expected an integer from 0 to 255, found a fraction or a number beyond 64 bits",
+        ),
+        ("signed", "-129", ".signed: expected an integer from -128 to 127, found a number outside of it"),
+        ("float", "true", ".float: expected a number, found a boolean"),
+        ("letter", "\"ab\"", ".letter: expected a string of one character, found a string"),
+        ("pair", "[1]", ".pair: expected an array of 2, found one of 1"),
+        ("pair", "[1, null]", ".pair[1]: expected true or false, found null"),
+        ("list", "[true, null, 1]", ".list[2]: expected true or false or null, found a number"),
+        ("map", "{\"a.b\": []}", ".map[\"a.b\"]: expected an integer from 0 to 255, found an array"),
+        (
+            "map",
+            "{\"\\\"\u{202e}\": []}",
+            ".map[\"\\\"\\u{202e}\"]: expected an integer from 0 to 255, found an array",
+        ),
+        ("time", "{\"secs\": 1}", ".time.nanos: missing, expected an integer from 0 to 4294967295"),
+        ("choice", "\"third\"", ".choice: expected one of `first-one`, `second`, found another string"),
+        (
+            "choice",
+            "{\"second\": 256}",
+            ".choice.second: the value is not one the type accepts (line 1, column 25)",
+        ),
+        ("choice", "7", ".choice: expected one of `first-one`, `second`, found a number"),
+        ("none", "0", ".none: expected null, found a number"),
+        ("shelf", "[1, 2, 3]", ".shelf: expected an array of 2, found one of 3"),
+    ] {
+        let json = format!("{{\"{field}\": {json}}}");
+        let error = bus.emit_json("intake.shapes", &json).await.expect_err(&json);
+        assert_eq!(error.to_string(), format!("intake.shapes: {message}"), "{json}");
+    }
+}
+
+/// serde reads more than the schema says; an error elsewhere must not point there.
+#[tokio::test]
+async fn only_the_place_that_serde_refused_is_named() {
+    let bus = bus().await;
+    for fine in [
+        "\"time\": [1, 2]",
+        "\"big\": 1180591620717411303424",
+        "\"shelf\": [1, 3]",
+        "\"choice\": {\"first-one\": null}",
+    ] {
+        bus.emit_json("intake.shapes", format!("{{{fine}}}")).await.expect(fine);
+        let error = bus.emit_json("intake.shapes", format!("{{{fine}, \"byte\": -1}}")).await.unwrap_err();
+        let message = "intake.shapes: .byte: expected an integer from 0 to 255, found a number outside of it";
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[event("intake.tagged")]
+#[serde(tag = "kind")]
+pub enum Tagged {
+    One { id: u8 },
+}
+
+#[tokio::test]
+async fn where_serde_loses_the_place_none_is_claimed() {
+    let bus = bus().await;
+    let error = bus.emit_json("intake.tagged", r#"{"kind": "One", "id": "SECRET"}"#).await.unwrap_err();
+    assert_eq!(error.to_string(), "intake.tagged: the value is not one the type accepts");
+}

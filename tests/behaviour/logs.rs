@@ -147,3 +147,42 @@ async fn a_slow_handler_is_named_in_a_warning_blocking_or_waiting() {
     assert!(warnings[0].ends_with("s for logs.broken without waiting: it blocks its thread"), "{stderr}");
     assert!(warnings[1].ends_with("s for logs.broken and is still running"), "{stderr}");
 }
+
+/// Whether somebody listens was asked of the whole process, once and for all.
+#[tokio::test]
+async fn a_subscriber_of_another_thread_does_not_silence_stderr() {
+    if is_child() {
+        std::thread::spawn(|| tracing::subscriber::with_default(Lines::default(), || ())).join().unwrap();
+        let bus = Bus::new().await.unwrap();
+        bus.on(|_: &Broken| Err::<(), _>("no paper"));
+        bus.emit(Broken).await.unwrap();
+        bus.on_pattern("lgs.*", |_: &Record| ()).unwrap();
+        Bus::builder().state(7_u8).build().await.unwrap();
+        return;
+    }
+    let stderr = stderr_of("logs::a_subscriber_of_another_thread_does_not_silence_stderr");
+    assert!(stderr.contains(": no paper"), "{stderr}");
+    assert!(stderr.contains("no handler of this bus takes the state of type `u8`"), "{stderr}");
+    assert!(stderr.contains("no declared event matches `lgs.*`: did you mean `logs.*`?"), "{stderr}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_stderr_that_is_full_does_not_stop_other_handlers() {
+    if is_child() {
+        let bus = Bus::new().await.unwrap();
+        bus.on(|_: &Broken| Err::<(), _>("no paper"));
+        bus.on(|_: &Broken| ());
+        assert_eq!(bus.emit(Broken).await.unwrap().handled(), 2);
+        return;
+    }
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["logs::a_stderr_that_is_full_does_not_stop_other_handlers", "--exact", "--nocapture"])
+        .env("TYPED_EVENTS_CHILD", "1")
+        .stdout(std::process::Stdio::null())
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert!(status.success());
+}

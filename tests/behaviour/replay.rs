@@ -233,3 +233,86 @@ pub(crate) async fn futures_poll<F: Future>(mut future: std::pin::Pin<&mut F>) -
     })
     .await
 }
+
+#[tokio::test]
+async fn a_failure_that_no_emit_waits_for_is_reported_all_the_same() {
+    let bus = Bus::builder().quiet().build().await.unwrap();
+    bus.emit(tick(1)).await.unwrap();
+    let handle = bus.clone();
+    bus.on_replay(1, move |tick: Arc<Tick>| {
+        let bus = handle.clone();
+        async move {
+            if tick.n == 2 {
+                // Nested: this emit does not wait for the handler it is in.
+                bus.emit(self::tick(3)).await.map_err(|error| error.to_string())?;
+                return Ok(());
+            }
+            Err(format!("tick {}", tick.n))
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(bus.stats().failed, 1, "from the past");
+    assert!(bus.emit(tick(2)).await.unwrap().failures().is_empty());
+    bus.stop().await.unwrap();
+    assert_eq!(bus.stats().failed, 2, "from the nested emit");
+}
+
+/// The worker ran on the runtime of whoever called `on_replay`: when that ended, emits hung.
+#[test]
+fn emits_go_on_when_the_runtime_of_the_bus_is_gone() {
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let bus = first.block_on(Bus::builder().quiet().build()).unwrap();
+    second.block_on(bus.on_replay(0, |_: &Tick| ())).unwrap();
+    drop(second);
+    let third = runtime();
+    assert!(
+        third.block_on(bus.emit(tick(1))).unwrap().failures().is_empty(),
+        "the worker lives with the bus"
+    );
+    drop(first);
+    third.block_on(bus.emit(tick(2))).unwrap();
+    assert!(bus.handlers().is_empty(), "the handler ended with it");
+    third.block_on(bus.stop()).expect("nothing is counted any more");
+}
+
+#[tokio::test]
+async fn what_is_emitted_while_it_reads_the_history_comes_in_order() {
+    let (bus, seen) = (bus().await, Arc::new(Seen::default()));
+    let log = Arc::clone(&seen);
+    let mut replay = std::pin::pin!(bus.on_replay(1, move |tick: &Tick| log.push(tick.n.to_string())));
+    assert!(futures_poll(replay.as_mut()).await.is_none());
+    for n in 1..=3 {
+        bus.emit(tick(n)).await.unwrap();
+    }
+    replay.await.unwrap();
+    assert_eq!(seen.take(), ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn an_event_it_has_yet_to_see_outlives_the_last_handle() {
+    let (bus, seen, done) = (bus().await, Arc::new(Seen::default()), Arc::new(Semaphore::new(0)));
+    let (log, finished) = (Arc::clone(&seen), Arc::clone(&done));
+    bus.on_replay(0, move |tick: &Tick| {
+        log.push(tick.n.to_string());
+        finished.add_permits(1);
+    })
+    .await
+    .unwrap();
+    bus.on(|_: &Nested| ());
+    bus.on_pattern("replay.nested", |record: &Record| {
+        record.get::<Nested>().map_or(Ok(()), |_| Ok::<_, String>(()))
+    })
+    .unwrap();
+    let handle = bus.clone();
+    let emit = bus.once(move |_: &Nested| handle.emit(tick(7)).detach());
+    bus.emit(Nested).await.unwrap();
+    drop((emit, bus));
+    done.acquire().await.unwrap().forget();
+    assert_eq!(seen.take(), ["7"]);
+}
+
+#[event("replay.nested")]
+pub struct Nested;

@@ -111,3 +111,30 @@ async fn dropping_the_last_handle_lets_what_runs_finish() {
     gate.add_permits(1);
     done.acquire().await.unwrap().forget();
 }
+
+#[tokio::test]
+async fn a_deadline_may_be_as_far_away_as_can_be() {
+    let bus = Bus::builder().stop_deadline(Duration::MAX).build().await.unwrap();
+    bus.stop().await.unwrap();
+}
+
+/// A handler of one bus that emits on another one is still a handler of the first.
+#[tokio::test]
+async fn a_handler_of_this_bus_is_recognised_through_another() {
+    let (outer, inner) = (bus().await, bus().await);
+    let handle = inner.clone();
+    outer.on(move |_: Arc<Work>| {
+        let inner = handle.clone();
+        async move { inner.emit(More).await.map(|emitted| assert!(emitted.failures().is_empty())) }
+    });
+    let (handle, seen) = (outer.clone(), Arc::new(Seen::default()));
+    let log = Arc::clone(&seen);
+    inner.on(move |_: Arc<More>| {
+        let (outer, log) = (handle.clone(), Arc::clone(&log));
+        async move {
+            log.push(format!("{:?}", outer.stop().await.unwrap_err().kind()));
+        }
+    });
+    assert!(outer.emit(Work).await.unwrap().failures().is_empty());
+    assert_eq!(seen.take(), ["StopInHandler"]);
+}

@@ -82,13 +82,14 @@ impl BusBuilder {
 
     /// Gives a value to all handlers that take a `&T`.
     ///
-    /// Two values of one type are an error of [`build`](Self::build).
+    /// Two values of one type are an error of [`build`](Self::build); a value that no handler takes is
+    /// a warning.
     pub fn state<T: Send + Sync + 'static>(self, state: T) -> Self {
         self.shared(Arc::new(state))
     }
 
-    /// Gives a value that others hold, too, to all handlers that take a `&T`; `T` may be a
-    /// `dyn Trait`.
+    /// Gives a value that others hold, too, to all handlers that take a `&T`; `T` may be a `dyn Trait`:
+    /// `.shared::<dyn Trait>(Arc::new(value))`.
     pub fn shared<T: ?Sized + Send + Sync + 'static>(mut self, state: Arc<T>) -> Self {
         self.states.insert(state);
         self
@@ -238,6 +239,12 @@ impl BusBuilder {
             return Err(Error::new(ErrorKind::Build, problems.join("\n")));
         };
 
+        for name in self.states.untaken() {
+            let unused = "no handler of this bus takes the state of type";
+            self.settings
+                .fallback
+                .warning(format_args!("{unused} `{name}`: is its handler linked, and `.discover()` said?"));
+        }
         let watch = Watch::start(self.settings.slow_handler, self.settings.fallback).map_err(|error| {
             Error::new(ErrorKind::Build, "no thread to watch for slow handlers").with_source(error)
         })?;
@@ -307,7 +314,8 @@ fn bind_all(handlers: &[&HandlerDecl], states: &States, problems: &mut Vec<Strin
         let mut binder = Binder::new(states);
         callbacks.extend((handler.bind)(&mut binder));
         problems.extend(binder.missing.iter().map(|(argument, ty)| {
-            format!("handler {}: no state of type `{ty}` for its argument `{argument}`: give one with `.state(...)` or `.shared(...)`", handler.place)
+            let (place, advice) = (handler.place, states.advice(ty));
+            format!("handler {place}: no state of type `{ty}` for its argument `{argument}`: {advice}")
         }));
     }
     callbacks

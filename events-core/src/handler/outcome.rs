@@ -64,7 +64,8 @@ impl HandlerError {
         // A `Display` that panics or fails must not take the emit with it.
         let text = catch_unwind(AssertUnwindSafe(|| {
             let mut text = String::new();
-            fmt::write(&mut text, format_args!("{error}")).map(|()| text)
+            // The alternate form is where errors such as anyhow's show their causes.
+            fmt::write(&mut text, format_args!("{error:#}")).map(|()| text)
         }));
         let text = match text {
             Ok(Ok(text)) => text,

@@ -1,9 +1,10 @@
 //! The further arguments of a handler: state given to the builder, and what the bus itself gives.
 
 use std::any::{Any, TypeId, type_name};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Call, Callback, Delivery, HandlerError, HandlerResult, Settled, Wants};
 use crate::bus::Bus;
@@ -13,22 +14,59 @@ use crate::record::Record;
 /// State by type. Each value is an `Arc<T>` behind `Any`, so that `T` may be a `dyn Trait`.
 #[derive(Default)]
 pub(crate) struct States {
-    by_type: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    by_type: BTreeMap<TypeId, Given>,
     /// The types given more than once.
     pub(crate) repeated: Vec<&'static str>,
 }
 
+struct Given {
+    name: &'static str,
+    state: Box<dyn Any + Send + Sync>,
+    taken: AtomicBool,
+}
+
 impl States {
     pub(crate) fn insert<T: ?Sized + Send + Sync + 'static>(&mut self, state: Arc<T>) {
-        if self.by_type.insert(TypeId::of::<T>(), Box::new(state)).is_some() {
-            self.repeated.push(type_name::<T>());
+        let name = type_name::<T>();
+        let given = Given { name, state: Box::new(state), taken: AtomicBool::new(false) };
+        if self.by_type.insert(TypeId::of::<T>(), given).is_some() {
+            self.repeated.push(name);
         }
     }
 
     fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        self.by_type.get(&TypeId::of::<T>())?.downcast_ref::<Arc<T>>().cloned()
+        let given = self.by_type.get(&TypeId::of::<T>())?;
+        given.taken.store(true, Ordering::Relaxed);
+        given.state.downcast_ref::<Arc<T>>().cloned()
+    }
+
+    /// The types that no handler took.
+    pub(crate) fn untaken(&self) -> Vec<&'static str> {
+        let untaken = self.by_type.values().filter(|given| !given.taken.load(Ordering::Relaxed));
+        let mut names: Vec<_> = untaken.map(|given| given.name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// How to give a state of a type, considering what was given.
+    pub(crate) fn advice(&self, wanted: &str) -> String {
+        let has = |name: &str| self.by_type.values().any(|given| given.name == name);
+        let inside = |pointer: &str| wanted.strip_prefix(pointer).and_then(|rest| rest.strip_suffix('>'));
+        if has(&format!("{ARC}{wanted}>")) {
+            return format!("there is a state of type `Arc<{wanted}>`: give it with `.shared(...)`");
+        }
+        if let Some(inner) = inside(ARC).filter(|inner| has(inner)) {
+            return format!("there is a state of type `{inner}`: take `&{inner}`");
+        }
+        match wanted.starts_with("dyn ") {
+            true => format!("give one with `.shared::<{wanted}>(Arc::new(...))`"),
+            false => "give one with `.state(...)`, or an `Arc` of one with `.shared(...)`".to_owned(),
+        }
     }
 }
+
+/// How the name of an `Arc` begins.
+const ARC: &str = "alloc::sync::Arc<";
 
 /// Binds one handler to the state it asks for.
 pub struct Binder<'a> {
@@ -85,7 +123,8 @@ impl<'a> Binder<'a> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the state of a handler",
     label = "handlers run on many threads, and `{Self}` can't be shared between them",
-    note = "state must be `Send + Sync + 'static`: use `Arc` instead of `Rc`, `Mutex` or an atomic instead of `RefCell` or `Cell`"
+    note = "state must be `Send + Sync + 'static`: use `Arc` instead of `Rc`, `Mutex` or an atomic instead of `RefCell` or `Cell`",
+    note = "for a `dyn Trait`, declare `trait Trait: Send + Sync`"
 )]
 pub trait SharedState: Send + Sync + 'static {}
 

@@ -7,7 +7,8 @@ pub(crate) use explain::{explain, path_text};
 
 /// A type that can be a field of an event: its shape is known to the compiler.
 ///
-/// Derive it on field types (`#[derive(Schema)]` beside serde's derives). Types of the standard
+/// `#[payload]` above a type of your own gives it one, and so does `#[derive(Schema)]` beside serde's
+/// derives. Types of the standard
 /// library that serde reads and writes have it, with few exceptions (ranges, `OsString`, `CString`). For a foreign type, mark the field `#[event(opaque)]`
 /// (`#[schema(opaque)]` in a `#[derive(Schema)]`).
 ///
@@ -24,7 +25,7 @@ pub(crate) use explain::{explain, path_text};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no schema, so an event can't have a field of it",
     label = "this type has no schema",
-    note = "if `{Self}` is yours, add `#[derive(Schema)]` (from typed_events) to it",
+    note = "if `{Self}` is yours, put `#[payload]` (from typed_events) above it, or `#[derive(Schema)]` if it has serde's derives",
     note = "if it is foreign, mark the field `#[event(opaque)]`, or `#[schema(opaque)]` below `#[derive(Schema)]`: it is then not checked"
 )]
 pub trait Schema {

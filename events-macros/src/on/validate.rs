@@ -154,6 +154,11 @@ fn state(input: &FnArg, errors: &mut Errors) -> Option<State> {
             Some(State { name, ty: without_parentheses(&reference.elem).clone() })
         }
         Type::ImplTrait(_) => None,
+        Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option") => {
+            let message = "state is not optional: `build()` checks that it is there; for state that may be empty, give a type of your own that says so";
+            errors.on(path, message);
+            None
+        }
         ty => {
             let written = text_of(inside_arc(ty));
             errors.on(

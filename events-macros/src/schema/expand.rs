@@ -48,6 +48,8 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
             const OPTIONAL: bool = #optional;
 
             fn heap_size(&self) -> usize {
+                #[allow(unused_imports, reason = "all fields may have a schema")]
+                use #private::WeighNothing as _;
                 #heap
             }
         }
@@ -185,38 +187,30 @@ impl Writer<'_> {
     }
 
     fn struct_heap(&self, fields: &Fields) -> TokenStream {
-        let private = self.private;
-        let sizes =
-            fields.iter().enumerate().filter(|(_, field)| self.is_measured(field)).map(|(index, field)| {
-                let member = match &field.ident {
-                    Some(ident) => quote!(#ident),
-                    None => {
-                        let index = syn::Index::from(index);
-                        quote!(#index)
-                    }
-                };
-                let ty = &field.ty;
-                quote!(+ <#ty as #private::Schema>::heap_size(&self.#member))
-            });
-        quote!(0 #(#sizes)*)
+        let sizes = fields.iter().enumerate().map(|(index, field)| {
+            let index = syn::Index::from(index);
+            let member = field.ident.as_ref().map_or_else(|| quote!(#index), |ident| quote!(#ident));
+            self.heap_of(field, quote!(&self.#member))
+        });
+        quote!(0 #(+ #sizes)*)
     }
 
     fn enum_heap(&self, data: &DataEnum) -> TokenStream {
-        let private = self.private;
         let arms = data.variants.iter().map(|variant| {
             let name = &variant.ident;
+            let skipped = Item::read(&variant.attrs, self.helper);
+            if skipped.skipped || skipped.custom {
+                return quote!(Self::#name { .. } => 0,);
+            }
             let (mut bindings, mut sizes) = (Vec::new(), Vec::new());
-            for (index, field) in
-                variant.fields.iter().enumerate().filter(|(_, field)| self.is_measured(field))
-            {
+            for (index, field) in variant.fields.iter().enumerate() {
                 let binding = format_ident!("field{index}");
                 let index = syn::Index::from(index);
                 let member = field.ident.as_ref().map_or_else(|| quote!(#index), |ident| quote!(#ident));
                 bindings.push(quote!(#member: #binding));
-                let ty = &field.ty;
-                sizes.push(quote!(+ <#ty as #private::Schema>::heap_size(#binding)));
+                sizes.push(self.heap_of(field, quote!(#binding)));
             }
-            quote!(Self::#name { #(#bindings,)* .. } => 0 #(#sizes)*,)
+            quote!(Self::#name { #(#bindings),* } => 0 #(+ #sizes)*,)
         });
         match data.variants.is_empty() {
             true => quote!(match *self {}),
@@ -224,8 +218,17 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether the field has a schema that knows its size. What serde reads by a function of the
-    /// user may have none.
+    /// What a field holds. One that needs no schema is weighed if it has one.
+    fn heap_of(&self, field: &Field, reference: TokenStream) -> TokenStream {
+        let (private, ty) = (self.private, &field.ty);
+        match self.is_measured(field) {
+            true => quote!(<#ty as #private::Schema>::heap_size(#reference)),
+            false => quote!(#private::Weigh(#reference).weight()),
+        }
+    }
+
+    /// Whether the field must have a schema. What serde does not read, or reads by a function of the
+    /// user, need not.
     fn is_measured(&self, field: &Field) -> bool {
         let item = self.item(field);
         !item.opaque && !item.custom && !item.skipped

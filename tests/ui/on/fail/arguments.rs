@@ -31,4 +31,10 @@ fn mutable_state(_: &UserCreated, _mailer: &mut Mailer) {}
 #[on("*")]
 fn not_shared(_: &Record, _mailer: &Rc<Mailer>) {}
 
+#[on("*")]
+fn maybe(_: &Record, _mailer: Option<&Mailer>) {}
+
+#[on("*")]
+fn sometimes(_: &Record, #[cfg(any())] _mailer: &Mailer) {}
+
 fn main() {}

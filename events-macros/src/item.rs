@@ -1,0 +1,210 @@
+//! What `#[event]` and `#[payload]` share: their options, and the item they stand on.
+
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote};
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{Attribute, DeriveInput, Field, Fields, Ident, Item, LitStr, Meta, Path, Token};
+
+use crate::errors::Errors;
+use crate::schema;
+
+/// The derives that are added, and whether they are serde's.
+const DERIVES: [(&str, bool); 4] =
+    [("Debug", false), ("Clone", false), ("Serialize", true), ("Deserialize", true)];
+
+/// What stands in the parentheses of `#[event(...)]`.
+pub(crate) struct Arguments {
+    /// The event's name; `None` where it is missing, or there is none.
+    pub(crate) name: Option<LitStr>,
+    pub(crate) krate: Path,
+    pub(crate) without: Vec<Ident>,
+}
+
+impl Arguments {
+    /// Reads the parentheses of `#[event(...)]`, or of `#[payload(...)]`, which has no name.
+    pub(crate) fn parse(tokens: TokenStream, named: bool, errors: &mut Errors) -> Self {
+        let mut arguments =
+            Self { name: None, krate: syn::parse_quote!(::typed_events), without: Vec::new() };
+        let parsed = (|input: ParseStream<'_>| {
+            if !named {
+                return arguments.parse_options(input, errors);
+            }
+            if !input.peek(LitStr) {
+                let message = "an event needs a name first: `#[event(\"user.created\")]`";
+                return Err(if input.is_empty() {
+                    syn::Error::new(Span::call_site(), message)
+                } else {
+                    input.error(message)
+                });
+            }
+            arguments.name = Some(input.parse()?);
+            input.parse::<Option<Token![,]>>()?;
+            arguments.parse_options(input, errors)
+        })
+        .parse2(tokens);
+        if let Err(error) = parsed {
+            errors.push(error);
+        }
+        arguments
+    }
+
+    fn parse_options(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
+        while !input.is_empty() {
+            self.parse_option(input, errors)?;
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn parse_option(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
+        if input.peek(Token![crate]) {
+            input.parse::<Token![crate]>()?;
+            input.parse::<Token![=]>()?;
+            self.krate = input.call(Path::parse_mod_style)?;
+            if self.krate.segments.iter().any(|segment| segment.ident == "$crate") {
+                errors.on(
+                    &self.krate,
+                    "serde can't follow `$crate`: write the path from the root, `crate = ::your_crate::...`",
+                );
+            }
+            return Ok(());
+        }
+        if input.peek(LitStr) {
+            return Err(input.error(match self.name {
+                Some(_) => "an event has one name",
+                None => "`#[payload]` takes no name: events have names, their parts have not",
+            }));
+        }
+        let option: Ident = input.parse()?;
+        if option != "without" {
+            errors.at(
+                option.span(),
+                format_args!("unknown option `{option}`: there are `crate = path` and `without(Debug, ...)`"),
+            );
+            while !input.is_empty() && !input.peek(Token![,]) {
+                input.parse::<TokenTree>()?;
+            }
+            return Ok(());
+        }
+        let list;
+        syn::parenthesized!(list in input);
+        for derive in list.parse_terminated(Ident::parse, Token![,])? {
+            if !DERIVES.iter().any(|(name, _)| derive == name) {
+                let message = "what is added is Debug, Clone, Serialize and Deserialize";
+                errors.at(derive.span(), format_args!("there is no `{derive}` to leave out: {message}"));
+            }
+            self.without.push(derive);
+        }
+        Ok(())
+    }
+}
+
+/// The struct or enum the attribute stands on; otherwise the item with what is wrong.
+pub(crate) fn parse(
+    attribute: &str,
+    item: TokenStream,
+    errors: &mut Errors,
+) -> Result<DeriveInput, TokenStream> {
+    let parsed = syn::parse2::<Item>(item.clone()).map_err(|error| {
+        let error = error.to_compile_error();
+        quote!(#item #error)
+    })?;
+    match parsed {
+        Item::Struct(item) => Ok(DeriveInput::from(item)),
+        Item::Enum(item) => Ok(DeriveInput::from(item)),
+        other => {
+            errors.at(keyword(&other), format_args!("`#[{attribute}]` stands on a struct or an enum"));
+            let errors = std::mem::take(errors).into_tokens();
+            Err(quote!(#other #errors))
+        }
+    }
+}
+
+/// The derives to add: those the type has not, and one of ours.
+pub(crate) fn derives(arguments: &Arguments, input: &DeriveInput, ours: &str) -> TokenStream {
+    let ours = format_ident!("{ours}");
+    let krate = &arguments.krate;
+    let present = derived(&input.attrs);
+    let absent = DERIVES
+        .iter()
+        .filter(|(name, _)| !present.iter().chain(&arguments.without).any(|ident| ident == name));
+    let (mut paths, mut adds_serde) = (Vec::new(), false);
+    for (name, is_serde) in absent {
+        adds_serde |= is_serde;
+        paths.push(match *name {
+            "Debug" => quote!(::core::fmt::Debug),
+            "Clone" => quote!(::core::clone::Clone),
+            name => {
+                let name = format_ident!("{name}");
+                quote!(#krate::__private::serde::#name)
+            }
+        });
+    }
+    let names_serde = input
+        .attrs
+        .iter()
+        .any(|attribute| attribute.path().is_ident("serde") && schema::has_option(attribute, "crate"));
+    let serde = (adds_serde && !names_serde).then(|| {
+        let path = quote!(#krate::__private::serde).to_string().replace(' ', "");
+        quote!(#[serde(crate = #path)])
+    });
+    quote! {
+        #[derive(#(#paths,)* #krate::__private::#ours)]
+        #serde
+    }
+}
+
+/// What the type derives itself, by the last segment of each path.
+fn derived(attributes: &[Attribute]) -> Vec<Ident> {
+    let lists = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
+    let paths =
+        lists.filter_map(|list| list.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated).ok());
+    paths.flatten().filter_map(|path| path.segments.last().map(|last| last.ident.clone())).collect()
+}
+
+pub(crate) fn fields_mut(input: &mut DeriveInput) -> Vec<&mut Field> {
+    let all: Vec<&mut Fields> = match &mut input.data {
+        syn::Data::Struct(data) => vec![&mut data.fields],
+        syn::Data::Enum(data) => data.variants.iter_mut().map(|variant| &mut variant.fields).collect(),
+        syn::Data::Union(_) => Vec::new(),
+    };
+    all.into_iter().flat_map(Fields::iter_mut).collect()
+}
+
+/// `#[event(opaque)]` on a field would be taken for the attribute macro: the derive knows it under
+/// another name.
+pub(crate) fn rename_options(field: &mut Field, helper: &str, errors: &mut Errors) {
+    for attribute in &mut field.attrs {
+        if !attribute.path().is_ident("event") {
+            continue;
+        }
+        if let Err(error) = schema::check_field_options(attribute) {
+            errors.push(error);
+        }
+        let renamed = Path::from(Ident::new(helper, attribute.path().span()));
+        match &mut attribute.meta {
+            Meta::Path(path) => *path = renamed,
+            Meta::List(list) => list.path = renamed,
+            Meta::NameValue(value) => value.path = renamed,
+        }
+    }
+}
+
+/// The word that says what kind of item it is.
+fn keyword(item: &Item) -> Span {
+    match item {
+        Item::Fn(item) => item.sig.fn_token.span(),
+        Item::Union(item) => item.union_token.span(),
+        Item::Trait(item) => item.trait_token.span(),
+        Item::Impl(item) => item.impl_token.span(),
+        Item::Mod(item) => item.mod_token.span(),
+        Item::Type(item) => item.type_token.span(),
+        other => {
+            other.to_token_stream().into_iter().next().map_or_else(Span::call_site, |token| token.span())
+        }
+    }
+}

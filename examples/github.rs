@@ -16,31 +16,31 @@ use std::io::{self, BufRead};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use typed_events::{Bus, Event, Record, Schema, event, on};
+use typed_events::{Bus, Event, Record, event, on, payload};
 
-// What payloads have in common. These types name what the program needs and ignore the rest; `Schema`
-// lets an error say which field did not fit.
+// What payloads have in common. These types name what the program needs and ignore the rest; an error
+// says which field did not fit.
 
-#[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+#[payload]
 pub struct User {
     pub id: u64,
     pub login: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+#[payload]
 pub struct Repository {
     pub full_name: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+#[payload]
 pub struct Issue {
     pub number: u64,
     pub title: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+#[payload]
 pub struct PullRequest {
     pub number: u64,
     pub title: String,
@@ -52,30 +52,30 @@ pub struct PullRequest {
     pub deletions: u64,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+#[payload]
 pub struct Comment {
     pub body: Option<String>, // null where nothing was written
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+#[payload]
 pub struct Commit {
     pub id: String,
     pub message: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+#[payload]
 pub struct Run {
     pub name: String,
     pub conclusion: Option<String>, // null until there is one
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+#[payload]
 pub struct Release {
     pub tag_name: String,
     pub prerelease: bool,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+#[payload]
 #[serde(rename_all = "lowercase")]
 pub enum RefType {
     Branch,

@@ -199,6 +199,10 @@ pub(crate) fn id_made(scope: Option<&Scope>) -> Option<EventId> {
 pub struct Context(Option<Scope>);
 
 impl Context {
+    pub(crate) fn of(scope: Scope) -> Self {
+        Self(Some(scope))
+    }
+
     /// The event being handled on this thread; an empty context outside of handlers.
     pub fn current() -> Self {
         Self(CURRENT.with_borrow(|scope| {

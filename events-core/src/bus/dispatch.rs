@@ -125,37 +125,21 @@ pub(crate) async fn call_alone(
     record: &Record,
     place: Option<u64>,
 ) -> HandlerResult {
-    let mut scope = Some(Scope::of_record(bus.inner.instance, record));
-    let mut waiting: Option<(BoxFuture<'static, HandlerResult>, Shown<'_>)> = None;
-    std::future::poll_fn(|cx| {
-        let Some(current) = scope.take() else { return Poll::Pending };
-        let (polled, left) = context::within(current, || {
-            catch_unwind(AssertUnwindSafe(|| match &mut waiting {
-                Some((future, _)) => future.as_mut().poll(cx),
-                None => {
-                    let event = Event {
-                        bus,
-                        name: record.name(),
-                        payload: record.event(),
-                        record: Some(record),
-                        place,
-                    };
-                    match poll_once(callback, event.call(entry), cx) {
-                        Ok(result) => Poll::Ready(result),
-                        Err(future) => {
-                            let watch = &*bus.inner.watch;
-                            let shown = watch.begin(record.clone(), std::iter::once(entry.clone()));
-                            waiting = Some((future, Shown(watch, shown)));
-                            Poll::Pending
-                        }
-                    }
-                }
-            }))
-        });
-        scope = left;
-        polled.unwrap_or_else(|panic| Poll::Ready(Err(HandlerError::panicked(panic))))
-    })
-    .await
+    let event = Event { bus, name: record.name(), payload: record.event(), record: Some(record), place };
+    let handled = async {
+        match (callback.run)(event.call(entry)) {
+            Settled::Now(result) => result,
+            Settled::Later(future) => {
+                let watch = &*bus.inner.watch;
+                let _shown = Shown(watch, watch.begin(record.clone(), std::iter::once(entry.clone())));
+                future.await
+            }
+        }
+    };
+    let scope = Scope::of_record(bus.inner.instance, record);
+    let contained = AssertUnwindSafe(handled).catch_unwind();
+    let result = context::Context::of(scope).carry(contained).await;
+    result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic)))
 }
 
 /// A handler that is listed as waiting.

@@ -13,6 +13,7 @@ pub(crate) use query::parse_pattern;
 pub use query::{History, HistoryQuery, TypedHistory};
 pub(crate) use reader::{Read, Reader};
 
+use crate::contain::contained;
 use crate::id::EventId;
 use crate::record::Record;
 use crate::time::Timestamp;
@@ -67,7 +68,8 @@ struct AfterUnlock {
 
 impl AfterUnlock {
     fn run(self) {
-        self.wake.into_iter().for_each(Waker::wake);
+        self.wake.into_iter().for_each(|waker| contained(|| waker.wake()));
+        self.drop.into_iter().for_each(|record| contained(|| drop(record)));
     }
 }
 
@@ -143,9 +145,14 @@ impl Log {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let wakers: Vec<_> = state.readers.values_mut().filter_map(|reader| reader.waker.take()).collect();
+        let wake = state.readers.values_mut().filter_map(|reader| reader.waker.take()).collect();
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        AfterUnlock { wake, drop: Vec::new() }.run();
+    }
+
+    /// The place of the oldest record that is kept.
+    pub(crate) fn first(&self) -> u64 {
+        self.lock().first
     }
 
     fn update_keeps(&self, state: &State) {

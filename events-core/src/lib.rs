@@ -9,6 +9,7 @@ pub mod __private;
 mod adapter;
 mod bus;
 mod check;
+mod contain;
 mod error;
 mod event;
 mod handler;

@@ -35,7 +35,7 @@ pub struct Weigh<'a, T: ?Sized>(pub &'a T);
 
 impl<T: Schema> Weigh<'_, T> {
     /// What the field holds outside of itself.
-    pub fn weight(&self) -> usize {
+    pub fn __typed_events_weight(&self) -> usize {
         self.0.heap_size()
     }
 }
@@ -43,7 +43,7 @@ impl<T: Schema> Weigh<'_, T> {
 /// See [`Weigh`].
 pub trait WeighNothing {
     /// Nothing is known.
-    fn weight(&self) -> usize {
+    fn __typed_events_weight(&self) -> usize {
         0
     }
 }

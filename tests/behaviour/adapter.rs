@@ -83,6 +83,8 @@ impl Adapter for Room {
 
     fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
         self.0.lock().unwrap().stopped += 1;
+        let panics = std::mem::take(&mut self.0.lock().unwrap().panic);
+        assert!(!panics, "broken");
         Box::pin(async { Ok(()) })
     }
 }
@@ -230,4 +232,33 @@ async fn an_emit_dropped_while_the_append_waits_is_still_delivered() {
     }
     bus.stop().await.unwrap();
     assert_eq!(seen.take(), ["adapter.paid 5"]);
+}
+
+/// What the reader brings was cut off the history together with all behind it.
+#[tokio::test]
+async fn a_replay_misses_nothing_where_the_orders_of_adapter_and_bus_differ() {
+    let room = Room::default();
+    let (bus, _) = join(&room).await;
+    for id in 1..=4 {
+        bus.emit(Paid { id }).await.unwrap();
+    }
+    // The adapter has the last one first, as if it had been acknowledged late.
+    room.0.lock().unwrap().records.rotate_right(1);
+    let seen = Arc::new(Seen::default());
+    let log = Arc::clone(&seen);
+    let mut replay = std::pin::pin!(bus.on_replay(10, move |paid: &Paid| log.push(paid.id.to_string())));
+    assert!(crate::replay::futures_poll(replay.as_mut()).await.is_none());
+    replay.await.unwrap();
+    bus.emit(Paid { id: 5 }).await.unwrap();
+    assert_eq!(seen.take(), ["4", "1", "2", "3", "5"]);
+}
+
+#[tokio::test]
+async fn an_adapter_that_panics_when_it_stops_is_named() {
+    let room = Room::default();
+    let (bus, _) = join(&room).await;
+    room.0.lock().unwrap().panic = true;
+    let error = bus.stop().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StopIncomplete);
+    assert!(error.to_string().ends_with("on: room panicked"), "{error}");
 }

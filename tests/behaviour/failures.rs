@@ -135,3 +135,31 @@ async fn an_error_is_shown_with_its_causes_where_its_alternate_form_has_them() {
     }
     check(emit_around(|_: &Order| Err::<(), _>(Context)).await, "reading the template: no such file", false);
 }
+
+/// The closure's destructor ran after the others had started, and took them along.
+#[tokio::test]
+async fn a_closure_whose_destructor_panics_stops_nobody() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic!("dropped");
+            }
+        }
+    }
+    let bus = Bus::builder().quiet().build().await.unwrap();
+    let (bomb, seen) = (Bomb, Arc::new(Seen::default()));
+    drop(bus.once(move |_: &Order| {
+        let _ = &bomb;
+    }));
+    let log = Arc::clone(&seen);
+    bus.on(move |_: Arc<Order>| {
+        let log = Arc::clone(&log);
+        async move {
+            yield_now().await;
+            log.push("done");
+        }
+    });
+    assert_eq!(bus.emit(Order).await.unwrap().handled(), 2);
+    assert_eq!(seen.take(), ["done"]);
+}

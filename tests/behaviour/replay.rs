@@ -316,3 +316,45 @@ async fn an_event_it_has_yet_to_see_outlives_the_last_handle() {
 
 #[event("replay.nested")]
 pub struct Nested;
+
+#[tokio::test]
+async fn stop_waits_for_the_call_it_is_in_and_leaves_the_rest_of_the_past() {
+    let (bus, seen, gate) = (bus().await, Arc::new(Seen::default()), Arc::new(Semaphore::new(0)));
+    for n in 0..3 {
+        bus.emit(tick(n)).await.unwrap();
+    }
+    let (log, open, handle) = (Arc::clone(&seen), Arc::clone(&gate), bus.clone());
+    let handler = move |tick: Arc<Tick>| {
+        let (log, open, bus) = (Arc::clone(&log), Arc::clone(&open), handle.clone());
+        async move {
+            open.acquire().await.unwrap().forget();
+            log.push(format!("{} {}", tick.n, bus.emit(Nested).await.is_ok()));
+        }
+    };
+    let handle = bus.clone();
+    let replay = tokio::spawn(async move { handle.on_replay(3, handler).await.map(drop) });
+    while bus.handlers().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let mut stop = std::pin::pin!(bus.stop());
+    for _ in 0..10 {
+        assert!(futures_poll(stop.as_mut()).await.is_none());
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(10);
+    stop.await.unwrap();
+    assert_eq!(replay.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+    assert_eq!(seen.take(), ["0 true"], "its emits pass, and no further call begins");
+}
+
+#[tokio::test]
+async fn a_stuck_one_does_not_use_up_what_emits_may_wait() {
+    let bus = Bus::builder().history(10).stream_buffer(10).max_in_flight(4).quiet().build().await.unwrap();
+    bus.emit(tick(0)).await.unwrap();
+    let stuck = bus.on_replay(1, |_: &Tick| std::future::pending::<()>());
+    let mut stuck = std::pin::pin!(stuck);
+    assert!(futures_poll(stuck.as_mut()).await.is_none());
+    for n in 0..3000 {
+        bus.emit(tick(n)).await.unwrap();
+    }
+}

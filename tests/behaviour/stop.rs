@@ -138,3 +138,28 @@ async fn a_handler_of_this_bus_is_recognised_through_another() {
     assert!(outer.emit(Work).await.unwrap().failures().is_empty());
     assert_eq!(seen.take(), ["StopInHandler"]);
 }
+
+#[test]
+fn a_stop_from_a_runtime_that_ends_goes_on() {
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (main, side) = (runtime(), runtime());
+    let bus = main.block_on(Bus::new()).unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    worker(&bus, &gate);
+    main.block_on(async { bus.emit(Work).detach() }).unwrap();
+    {
+        let mut stop = Box::pin(bus.stop());
+        assert!(side.block_on(futures_poll(stop.as_mut())).is_none());
+    }
+    drop(side);
+    gate.add_permits(1);
+    main.block_on(bus.stop()).unwrap();
+}
+
+#[test]
+fn a_runtime_without_a_timer_is_an_error_not_a_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(async { Bus::new().await.unwrap().stop().await }).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+}

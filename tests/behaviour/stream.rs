@@ -63,3 +63,55 @@ async fn ends_when_the_bus_is_dropped() {
     assert!(stream.next().await.unwrap().is_ok());
     assert!(stream.next().await.is_none());
 }
+
+/// A waker whose destructor, and whose wake-up, use the bus.
+struct Meddler(Bus);
+
+impl std::task::Wake for Meddler {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.emit(B).detach().unwrap();
+    }
+}
+
+impl Drop for Meddler {
+    fn drop(&mut self) {
+        drop(self.0.stream("*").unwrap());
+    }
+}
+
+/// Wakers were dropped under the lock of the log.
+#[tokio::test]
+async fn wakers_may_use_the_bus() {
+    let bus = bus().await;
+    let waker = || std::task::Waker::from(std::sync::Arc::new(Meddler(bus.clone())));
+    let mut stream = bus.stream("stream.a").unwrap();
+    for _ in 0..3 {
+        assert!(stream.poll_next_unpin(&mut std::task::Context::from_waker(&waker())).is_pending());
+    }
+    bus.emit(A(1)).await.unwrap();
+    assert!(stream.next().await.unwrap().is_ok());
+    assert!(stream.poll_next_unpin(&mut std::task::Context::from_waker(&waker())).is_pending());
+    drop(stream);
+    assert_eq!(bus.history("*").await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_waker_that_panics_stops_nobody() {
+    struct Bomb;
+    impl std::task::Wake for Bomb {
+        fn wake(self: std::sync::Arc<Self>) {
+            panic!("woken");
+        }
+    }
+    let bus = bus().await;
+    let bomb = std::task::Waker::from(std::sync::Arc::new(Bomb));
+    let mut bombs: Vec<_> = (0..4).map(|_| bus.stream("*").unwrap()).collect();
+    for stream in &mut bombs {
+        assert!(stream.poll_next_unpin(&mut std::task::Context::from_waker(&bomb)).is_pending());
+    }
+    let mut stream = bus.stream("*").unwrap();
+    let next = tokio::spawn(async move { stream.next().await.unwrap().unwrap().name().to_owned() });
+    tokio::task::yield_now().await;
+    bus.emit(B).await.unwrap();
+    assert_eq!(next.await.unwrap(), "stream.b");
+}

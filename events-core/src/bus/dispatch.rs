@@ -17,6 +17,7 @@ use super::flight::{Detached, KeptInFlight};
 use super::routes::{Entry, List};
 use super::watch::{Laps, Waiting, Watch};
 use super::{Bus, Inner};
+use crate::contain::contained;
 use crate::handler::{Call, Callback, HandlerError, HandlerResult, Settled};
 use crate::id::EventId;
 use crate::record::Record;
@@ -131,7 +132,8 @@ pub(crate) async fn call_alone(
             Settled::Now(result) => result,
             Settled::Later(future) => {
                 let watch = &*bus.inner.watch;
-                let _shown = Shown(watch, watch.begin(record.clone(), std::iter::once(entry.clone())));
+                let waiting = watch.begin_alone(record.clone(), entry.clone());
+                let _shown = Shown(watch, waiting);
                 future.await
             }
         }
@@ -175,6 +177,8 @@ pub(crate) fn deliver(bus: &Bus, record: &Record, place: u64, cx: &mut Context<'
     let event =
         Event { bus, name: record.name(), payload: record.event(), record: Some(record), place: Some(place) };
     let (mut progress, scope) = context::within(scope, || call_all(&event, &list, cx));
+    // Perhaps the last owner of a closure that was removed meanwhile.
+    contained(|| drop(list));
     let pending = std::mem::take(&mut progress.pending);
     let emitted = Emitted::new(Source::Record(record.clone()), progress.handled, progress.failures);
     match scope {

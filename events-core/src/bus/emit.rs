@@ -15,6 +15,7 @@ use super::emitted::Emitted;
 use super::flight::Detached;
 use super::{Bus, Inner};
 use crate::adapter::{Adapter, AdapterError};
+use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::history::Appended;
@@ -183,7 +184,10 @@ fn start<E: Event>(bus: &Bus, event: E, options: Options, cx: &mut Context<'_>) 
             let event =
                 dispatch::Event { bus, name: decl.name, payload: Some(&event), record: None, place: None };
             let scope = Scope::bare(inner.instance, decl.name);
-            return Launched::Done(Ok(dispatch::deliver_bare(&event, scope, &list, cx)));
+            let emitted = dispatch::deliver_bare(&event, scope, &list, cx);
+            // Perhaps the last owner of a closure that was removed meanwhile.
+            contained(|| drop(list));
+            return Launched::Done(Ok(emitted));
         }
     }
     let event: Arc<dyn Any + Send + Sync> = Arc::new(event);

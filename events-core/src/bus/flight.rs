@@ -105,21 +105,33 @@ impl Drop for InFlight<'_> {
 }
 
 /// An emit in flight that owns its place: a runtime that drops the task frees it.
-pub(crate) struct KeptInFlight(Arc<Flight>);
+pub(crate) struct KeptInFlight {
+    flight: Arc<Flight>,
+    /// Whether it is an emit that waits, and not work that waits for a replay.
+    is_emit: bool,
+}
 
 impl KeptInFlight {
-    /// Counts further work; whoever calls it is in flight itself.
+    /// Counts an emit that goes on; whoever calls it is in flight itself.
     pub(crate) fn new(flight: &Arc<Flight>) -> Self {
         flight.count.fetch_add(1, Ordering::SeqCst);
         flight.kept.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(flight))
+        Self { flight: Arc::clone(flight), is_emit: true }
+    }
+
+    /// Counts an event that a replay has yet to handle, after its emit is done.
+    pub(crate) fn of_backlog(flight: &Arc<Flight>) -> Self {
+        flight.count.fetch_add(1, Ordering::SeqCst);
+        Self { flight: Arc::clone(flight), is_emit: false }
     }
 }
 
 impl Drop for KeptInFlight {
     fn drop(&mut self) {
-        self.0.kept.fetch_sub(1, Ordering::Relaxed);
-        self.0.leave();
+        if self.is_emit {
+            self.flight.kept.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.flight.leave();
     }
 }
 

@@ -30,7 +30,8 @@ impl Bus {
     ///
     /// Resolves when the handler has caught up. From then on emits wait for it as for any other,
     /// except emits inside handlers, for which it runs later (waiting there could wait for itself).
-    /// Emits never wait for one that is still catching up.
+    /// Emits never wait for one that is still catching up. (A task that the handler spawns and waits for
+    /// counts as inside of it with [`Context::carry`](crate::Context::carry).)
     ///
     /// # Errors
     ///
@@ -122,11 +123,9 @@ impl Bus {
         let reader = Reader::new(Arc::clone(&inner.log), parse_pattern(&pattern)?);
         turns.start_at(reader.cursor());
         let mut past = if n == 0 { Vec::new() } else { inner.read_history(&query).await? };
-        // What was emitted meanwhile comes in order through the reader.
+        // What the reader has yet to bring comes in its turn.
         let upcoming = reader.upcoming();
-        if let Some(first) = past.iter().position(|record| upcoming.contains(&record.id())) {
-            past.truncate(first);
-        }
+        past.retain(|record| !upcoming.contains(&record.id()));
         let (caught_up, live) = oneshot::channel();
         let worker = Worker {
             bus: Arc::downgrade(inner),
@@ -159,13 +158,34 @@ fn gate(turns: Arc<Turns>) -> Callback {
 #[derive(Default)]
 struct Turns(Mutex<Table>);
 
-#[derive(Default)]
 struct Table {
     /// Places before this one need no meeting.
     start: u64,
     live: bool,
     /// The places at which one of the two has been.
     met: BTreeMap<u64, Turn>,
+    /// How many there may be before those that the log has dropped are looked for.
+    bound: usize,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { start: 0, live: false, met: BTreeMap::new(), bound: MIN_BOUND }
+    }
+}
+
+const MIN_BOUND: usize = 1024;
+
+impl Table {
+    /// Takes out what was left for the worker and is lost to it: a worker that is stuck does not keep
+    /// more than the log does.
+    fn prune(&mut self, first: u64) -> Vec<Turn> {
+        let lost = |(place, turn): &(&u64, &Turn)| **place < first && matches!(turn, Turn::Left { .. });
+        let lost: Vec<u64> = self.met.iter().filter(lost).map(|(place, _)| *place).collect();
+        let gone = lost.iter().filter_map(|place| self.met.remove(place)).collect();
+        self.bound = MIN_BOUND.max(self.met.len() * 2);
+        gone
+    }
 }
 
 enum Turn {
@@ -190,6 +210,7 @@ impl Turns {
 
     /// An emit comes by with its event.
     fn arrive(&self, call: Call<'_>) -> Settled {
+        let first = call.bus.inner.log.first();
         let mut table = self.lock();
         let Some(place) = call.place.filter(|place| *place >= table.start) else {
             return Settled::Now(Ok(()));
@@ -198,8 +219,11 @@ impl Turns {
             return Settled::Now(result);
         }
         if !table.live || context::is_nested() {
-            let flight = KeptInFlight::new(&call.bus.inner.flight);
+            let flight = KeptInFlight::of_backlog(&call.bus.inner.flight);
             table.met.insert(place, Turn::Left { _flight: flight, _bus: call.bus.clone() });
+            let gone = if table.met.len() > table.bound { table.prune(first) } else { Vec::new() };
+            drop(table);
+            drop(gone);
             return Settled::Now(Ok(()));
         }
         let (done, result) = oneshot::channel();
@@ -212,8 +236,14 @@ impl Turns {
     fn finish(&self, place: u64, result: HandlerResult) -> Option<HandlerResult> {
         let mut table = self.lock();
         match table.met.remove(&place) {
-            Some(Turn::Awaited(emit)) => emit.send(result).err(),
-            Some(Turn::Left { .. } | Turn::Finished(_)) => Some(result),
+            Some(turn) => {
+                // Without the lock: both wake and drop what is a user's.
+                drop(table);
+                match turn {
+                    Turn::Awaited(emit) => emit.send(result).err(),
+                    Turn::Left { .. } | Turn::Finished(_) => Some(result),
+                }
+            }
             None if place < table.start => Some(result),
             None => {
                 table.met.insert(place, Turn::Finished(result));
@@ -258,6 +288,9 @@ impl Worker {
     async fn run(mut self, past: Vec<Record>) {
         for record in past {
             tokio::task::consume_budget().await;
+            // In flight, so that `stop` waits for it; once the bus is stopping, the rest is left.
+            let Some(bus) = self.bus.upgrade() else { return };
+            let Ok(_flight) = bus.flight.enter(false) else { return };
             if let Some(Err(error)) = self.call(&record, None).await {
                 self.report(&record, error);
             }

@@ -1,12 +1,16 @@
 //! `bus.stop()`: refuse, drain, close.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::FutureExt;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Bus, Inner, context};
+use crate::contain::discard;
 use crate::error::{Error, ErrorKind};
 
 /// The first `stop`, for others to wait for.
@@ -36,40 +40,46 @@ impl Bus {
     ///
     /// [`ErrorKind::StopIncomplete`] at the deadline, or where the adapter fails to stop;
     /// [`ErrorKind::StopInHandler`] inside a handler of this bus, which would wait for itself;
-    /// [`ErrorKind::Runtime`] where the runtime shuts down first.
+    /// [`ErrorKind::Runtime`] where the runtime of the bus, and then that of the caller, shuts down
+    /// first or has no timer (`enable_time`).
     ///
     /// # Cancel safety
     ///
     /// From the first poll on, the bus stops even if this is dropped.
-    ///
-    /// # Panics
-    ///
-    /// Where tokio's timer is disabled (a runtime built without `enable_time`).
     pub async fn stop(&self) -> Result<(), Error> {
-        if context::is_inside_of(self.inner.instance) {
+        let inner = &self.inner;
+        if context::is_inside_of(inner.instance) {
             let message =
                 "stop was called inside a handler, which it would wait for; call it outside, or spawn it";
             return Err(Error::new(ErrorKind::StopInHandler, message));
         }
-        match self.inner.begin_stop().wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(Err(left))) => Err(Error::new(ErrorKind::StopIncomplete, left.as_str())),
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::new(ErrorKind::Runtime, "the runtime shut down before the bus had stopped")),
+        for runtime in [inner.runtime.clone(), inner.runtime()] {
+            match inner.begin_stop(&runtime).wait_for(Option::is_some).await.as_deref() {
+                Ok(Some(Err(left))) => return Err(Error::new(ErrorKind::StopIncomplete, left.as_str())),
+                Ok(_) => return Ok(()),
+                Err(_) => {}
+            }
         }
+        let message = "the runtime shut down before the bus had stopped, or it has no timer";
+        Err(Error::new(ErrorKind::Runtime, message))
     }
 }
 
 impl Inner {
-    /// Starts to stop, once; and says where the outcome will be.
-    fn begin_stop(self: &Arc<Self>) -> watch::Receiver<Option<Outcome>> {
+    /// Starts to stop, unless that is under way or done; and says where the outcome will be.
+    fn begin_stop(self: &Arc<Self>, runtime: &Handle) -> watch::Receiver<Option<Outcome>> {
         let mut stopping = self.stopping.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(outcome) = &*stopping {
-            return outcome.clone();
+        match &*stopping {
+            // A drain whose runtime is gone has no sender and no outcome.
+            Some(outcome) if outcome.has_changed().is_ok() || outcome.borrow().is_some() => {
+                return outcome.clone();
+            }
+            _ => {}
         }
         self.flight.begin_stop();
         let (done, outcome) = watch::channel(None);
         let inner = Arc::clone(self);
-        self.runtime().spawn(async move { done.send_replace(Some(inner.drain().await)) });
+        runtime.spawn(async move { done.send_replace(Some(inner.drain().await)) });
         stopping.insert(outcome).clone()
     }
 
@@ -92,9 +102,14 @@ impl Inner {
         self.log.close();
         if let Some(adapter) = &self.adapter {
             let deadline = deadline.max(Instant::now() + ADAPTER_GRACE);
-            match timeout_at(deadline, adapter.stop()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => left.push(format!("{} failed to stop: {error}", adapter.name())),
+            let stopped = AssertUnwindSafe(async { adapter.stop().await }).catch_unwind();
+            match timeout_at(deadline, stopped).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Err(payload)) => {
+                    discard(payload);
+                    left.push(format!("{} panicked", adapter.name()));
+                }
+                Ok(Ok(Err(error))) => left.push(format!("{} failed to stop: {error}", adapter.name())),
                 Err(_) => left.push(format!("{} did not stop in time", adapter.name())),
             }
         }

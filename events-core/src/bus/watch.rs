@@ -5,13 +5,13 @@
 //! waits; one that blocks its thread is named when it returns.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::report::Fallback;
 use super::routes::Entry;
+use crate::contain::contained;
 use crate::record::Record;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -43,7 +43,7 @@ fn tick() {
         drop(watched);
         for bus in buses {
             // The subscriber that gets the warning is a user's code; the clock goes on.
-            let _ = catch_unwind(AssertUnwindSafe(|| bus.warn_of_waiting()));
+            contained(|| bus.warn_of_waiting());
         }
     }
 }
@@ -62,6 +62,8 @@ pub(crate) struct Waiting {
     record: Record,
     since: u32,
     handlers: Vec<WaitingHandler>,
+    /// Whether it is counted as in flight: not a replay, whose emits are.
+    is_emit: bool,
 }
 
 struct WaitingHandler {
@@ -94,12 +96,21 @@ impl Watch {
 
     /// Lists the handlers of an event that wait, until [`end`](Self::end).
     pub(crate) fn begin(&self, record: Record, handlers: impl Iterator<Item = Entry>) -> Arc<Waiting> {
+        self.list(record, handlers, true)
+    }
+
+    /// Lists a handler that waits on its own account, until [`end`](Self::end).
+    pub(crate) fn begin_alone(&self, record: Record, handler: Entry) -> Arc<Waiting> {
+        self.list(record, std::iter::once(handler), false)
+    }
+
+    fn list(&self, record: Record, handlers: impl Iterator<Item = Entry>, is_emit: bool) -> Arc<Waiting> {
         let handlers = handlers.map(|entry| WaitingHandler {
             entry,
             done: AtomicBool::new(false),
             warned: AtomicBool::new(false),
         });
-        let waiting = Arc::new(Waiting { record, since: ticks(), handlers: handlers.collect() });
+        let waiting = Arc::new(Waiting { record, since: ticks(), handlers: handlers.collect(), is_emit });
         self.lock().insert(Arc::as_ptr(&waiting).addr(), Arc::clone(&waiting));
         waiting
     }
@@ -118,7 +129,8 @@ impl Watch {
             .map(|(emit, handler)| format!("handler {} on {}", handler.entry.name(), emit.event()))
             .collect();
         handlers.sort();
-        (handlers, emits.len())
+        handlers.dedup();
+        (handlers, emits.iter().filter(|emit| emit.is_emit).count())
     }
 
     fn warn_of_waiting(&self) {

@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::future::BoxFuture;
 
+use crate::contain::discard;
+
 /// What a handler may return: `()` or `Result<(), E>` with an `E` that can be displayed.
 #[diagnostic::on_unimplemented(
     message = "a handler can't return `{Self}`",
@@ -79,9 +81,7 @@ impl HandlerError {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
         let text = text.unwrap_or_else(|| "(a panic without a message)".to_owned());
-        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(second);
-        }
+        discard(payload);
         Self { message: shorten(text), panicked: true }
     }
 }

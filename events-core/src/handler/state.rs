@@ -143,13 +143,13 @@ impl<T: ?Sized> Probe<T> {
 /// Binds an argument to state of the builder.
 pub trait BindState<T: ?Sized> {
     /// The state, or `None` and an entry in the binder's list.
-    fn bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<T>>
+    fn __typed_events_bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<T>>
     where
         T: SharedState;
 }
 
 impl<T: ?Sized> BindState<T> for Probe<T> {
-    fn bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<T>>
+    fn __typed_events_bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<T>>
     where
         T: SharedState,
     {
@@ -179,7 +179,7 @@ macro_rules! given_by_the_bus {
 
             impl Probe<$ty> {
                 /// Binds the argument to what the bus gives.
-                pub fn bind(self, binder: &mut Binder<'_>, _: &'static str) -> Option<$given> {
+                pub fn __typed_events_bind(self, binder: &mut Binder<'_>, _: &'static str) -> Option<$given> {
                     binder.wants($wants);
                     Some($given(()))
                 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::{AfterUnlock, Log};
+use crate::contain::contained;
 use crate::id::EventId;
 use crate::pattern::Pattern;
 use crate::record::Record;
@@ -100,27 +101,40 @@ impl Reader {
     ///
     /// Looks once at each record that was appended since.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Read>> {
+        if let Some(read) = self.read_now(None) {
+            return Poll::Ready(read);
+        }
+        // Cloned, and the old one dropped, without the lock: both are code of a user.
+        let mut waker = Some(cx.waker().clone());
+        match self.read_now(Some(&mut waker)) {
+            Some(read) => Poll::Ready(read),
+            None => Poll::Pending,
+        }
+    }
+
+    /// What there is to read. Where there is nothing yet, exchanges the waker.
+    fn read_now(&self, waker: Option<&mut Option<Waker>>) -> Option<Option<Read>> {
         let mut state = self.log.lock();
         let state = &mut *state;
-        let Some(reader) = state.readers.get_mut(&self.key) else {
-            return Poll::Ready(None);
-        };
+        let Some(reader) = state.readers.get_mut(&self.key) else { return Some(None) };
         if reader.lost > 0 {
-            return Poll::Ready(Some(Read::Lost(std::mem::take(&mut reader.lost))));
+            return Some(Some(Read::Lost(std::mem::take(&mut reader.lost))));
         }
         let skip = reader.cursor.saturating_sub(state.first) as usize;
         for entry in state.entries.iter().skip(skip) {
             let place = reader.cursor;
             reader.cursor += 1;
             if reader.takes(entry.record.name()) {
-                return Poll::Ready(Some(Read::Record(entry.record.clone(), place)));
+                return Some(Some(Read::Record(entry.record.clone(), place)));
             }
         }
         if state.closed {
-            return Poll::Ready(None);
+            return Some(None);
         }
-        reader.waker = Some(cx.waker().clone());
-        Poll::Pending
+        if let Some(waker) = waker {
+            std::mem::swap(&mut reader.waker, waker);
+        }
+        None
     }
 }
 
@@ -128,10 +142,11 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut after = AfterUnlock::default();
         let mut state = self.log.lock();
-        state.readers.remove(&self.key);
+        let reader = state.readers.remove(&self.key);
         state.evict(&mut after);
         self.log.update_keeps(&state);
         drop(state);
         after.run();
+        contained(|| drop(reader));
     }
 }

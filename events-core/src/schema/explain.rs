@@ -20,13 +20,15 @@ const MAX_PATH_BYTES: usize = 200;
 /// array for a struct.
 pub(crate) fn explain(shape: &TypeSchema, value: &Value, path: &Path) -> Option<String> {
     let (mut shape, mut value) = (shape, value);
-    let mut steps = path.iter();
     let mut place = String::new();
-    // Up to where both can follow: an unknown field, for one, is a matter of the object it is in.
-    while let Some((step, next)) =
-        steps.next().and_then(|step| Some((step, (step_shape(shape, step)?, step_value(value, step)?))))
-    {
-        (shape, value) = next;
+    for step in path {
+        match (step_shape(shape, step), step_value(value, step)) {
+            (Some(next), Some(part)) => (shape, value) = (next, part),
+            // serde reads a struct from an array, too: then what is wrong is one of its elements.
+            _ if matches!(step, Segment::Seq { .. }) => return None,
+            // An unknown field, for one, is a matter of the object it is in.
+            _ => break,
+        }
         push_step(&mut place, step);
     }
     let misfit = misfit(shape, value)?;

@@ -113,7 +113,7 @@ fn bind(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> Toke
         (local("binder"), local("states"), local("call"), local("delivery"));
     let names: Vec<_> = (0..handler.states.len()).map(|index| local(&format!("state{index}"))).collect();
     let binds = handler.states.iter().zip(&names).map(|(State { name, ty }, state)| {
-        let bind = call_at(ty, quote!(bind), quote!(#binder, #name));
+        let bind = call_at(ty, quote!(__typed_events_bind), quote!(#binder, #name));
         quote!(let #state = #private::Probe::<#ty>::NEW.#bind;)
     });
     let indices = (0..names.len()).map(syn::Index::from);

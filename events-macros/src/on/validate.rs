@@ -111,10 +111,9 @@ fn output(signature: &Signature, errors: &mut Errors) {
 }
 
 fn impl_trait(ty: &Type) -> Option<&Type> {
-    match ty {
-        Type::ImplTrait(_) => Some(ty),
+    match bare(ty) {
+        ty @ Type::ImplTrait(_) => Some(ty),
         Type::Reference(reference) => impl_trait(&reference.elem),
-        Type::Paren(paren) => impl_trait(&paren.elem),
         _ => None,
     }
 }
@@ -132,7 +131,7 @@ fn first<'a>(input: Option<&'a FnArg>, signature: &Signature, errors: &mut Error
             None
         }
         Some(FnArg::Typed(input)) => {
-            if let Type::Reference(reference) = &*input.ty
+            if let Type::Reference(reference) = bare(&input.ty)
                 && let Some(token) = &reference.mutability
             {
                 errors.on(token, "an event is shared between its handlers and can't be changed: take `&E`, or `E` for a clone");
@@ -145,13 +144,13 @@ fn first<'a>(input: Option<&'a FnArg>, signature: &Signature, errors: &mut Error
 fn state(input: &FnArg, errors: &mut Errors) -> Option<State> {
     let FnArg::Typed(input) = input else { return None };
     let name = argument_name(input);
-    match &*input.ty {
+    match bare(&input.ty) {
         Type::Reference(reference) => {
             if let Some(token) = &reference.mutability {
                 let message = "state is shared between handlers: take `&T`, and put what changes behind a `Mutex` or an atomic";
                 errors.on(token, message);
             }
-            Some(State { name, ty: without_parentheses(&reference.elem).clone() })
+            Some(State { name, ty: bare(&reference.elem).clone() })
         }
         Type::ImplTrait(_) => None,
         Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option") => {
@@ -201,10 +200,12 @@ fn contains_impl_trait(ty: &Type) -> bool {
     find.0
 }
 
-/// `&(dyn A + B)` needs them, the type alone does not.
-fn without_parentheses(ty: &Type) -> &Type {
+/// The type without the parentheses it has in `&(dyn A + B)`, or the invisible ones it has where a
+/// macro passed it on.
+fn bare(ty: &Type) -> &Type {
     match ty {
-        Type::Paren(paren) => &paren.elem,
+        Type::Paren(paren) => bare(&paren.elem),
+        Type::Group(group) => bare(&group.elem),
         ty => ty,
     }
 }

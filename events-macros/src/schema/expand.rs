@@ -3,14 +3,14 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
-use syn::{Data, DataEnum, DeriveInput, Field, Fields, Path, Type};
+use syn::{Data, DataEnum, DeriveInput, Field, Fields, Path};
 
 use super::attributes::{Container, Item};
 
 /// The impl of `Schema` for a type; `helper` is the attribute our field options stand in.
 pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> TokenStream {
     let private = quote!(#krate::__private);
-    let writer = Writer { private: &private, helper };
+    let writer = Writer { private: &private, helper, borrows: input.generics.lifetimes().next().is_some() };
     let container = Container::read(&input.attrs);
     let (shape, heap) = match &input.data {
         Data::Struct(data) => {
@@ -59,6 +59,8 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
 struct Writer<'a> {
     private: &'a TokenStream,
     helper: &'a str,
+    /// Whether the type has lifetimes.
+    borrows: bool,
 }
 
 impl Writer<'_> {
@@ -143,8 +145,8 @@ impl Writer<'_> {
             return quote!(true);
         }
         if item.opaque {
-            let optional = matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option"));
-            return if optional { quote!(false) } else { quote!(true) };
+            // Only serde knows: it may be an `Option` under another name.
+            return quote!(false);
         }
         quote!(!<#ty as #private::Schema>::OPTIONAL)
     }
@@ -223,7 +225,9 @@ impl Writer<'_> {
         let (private, ty) = (self.private, &field.ty);
         match self.is_measured(field) {
             true => quote!(<#ty as #private::Schema>::heap_size(#reference)),
-            false => quote!(#private::Weigh(#reference).weight()),
+            // What is borrowed is held elsewhere.
+            false if self.borrows => quote!(0),
+            false => quote!(#private::Weigh(#reference).__typed_events_weight()),
         }
     }
 

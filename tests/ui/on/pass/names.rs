@@ -69,4 +69,26 @@ pub struct Tagged {
     value: u8,
 }
 
+trait Meddling {
+    fn bind(&self) {}
+    fn weight(&self) {}
+}
+
+impl<T: ?Sized> Meddling for T {}
+
+macro_rules! handler {
+    ($name:ident, $event:ty, $state:ty) => {
+        #[on]
+        fn $name(_: $event, _: $state) {}
+    };
+}
+
+handler!(by_macro, &UserCreated, &u8);
+
+#[derive(typed_events::Schema)]
+pub struct Borrowing<'a> {
+    #[schema(opaque)]
+    pub text: std::borrow::Cow<'a, str>,
+}
+
 fn main() {}

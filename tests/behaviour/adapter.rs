@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::Semaphore;
 use typed_events::{
     Adapter, AdapterError, BoxFuture, Bus, ErrorKind, EventId, HistoryQuery, Inbox, Record, event, on,
 };
 
+use crate::replay::futures_poll;
 use crate::{Seen, names};
 
 #[event("adapter.paid")]
@@ -25,6 +27,17 @@ struct Shared {
     panic: bool,
     stopped: usize,
     waits: bool,
+    /// Holds back the answer to one publish, after it is stored; or to one read of the history.
+    acknowledge: Option<Arc<Semaphore>>,
+    read: Option<Arc<Semaphore>>,
+}
+
+/// Waits at a gate, if there is one.
+async fn wait_at(gate: fn(&mut Shared) -> Option<Arc<Semaphore>>, room: &Mutex<Shared>) {
+    let gate = gate(&mut room.lock().unwrap());
+    if let Some(gate) = gate {
+        gate.acquire().await.unwrap().forget();
+    }
 }
 
 impl Adapter for Room {
@@ -52,6 +65,7 @@ impl Adapter for Room {
                 shared.records.extend(texts.clone());
                 shared.inboxes.clone()
             };
+            wait_at(|shared| shared.acknowledge.take(), &self.0).await;
             for text in texts {
                 for inbox in &inboxes {
                     // What one bus refuses is no failure of the sender.
@@ -64,6 +78,7 @@ impl Adapter for Room {
 
     fn history<'a>(&'a self, query: &'a HistoryQuery) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
         Box::pin(async move {
+            wait_at(|shared| shared.read.take(), &self.0).await;
             let texts = self.0.lock().unwrap().records.clone();
             let mut records = Vec::new();
             for text in texts {
@@ -228,7 +243,7 @@ async fn an_emit_dropped_while_the_append_waits_is_still_delivered() {
     let (bus, seen) = join(&room).await;
     {
         let mut emit = std::pin::pin!(bus.emit(Paid { id: 5 }));
-        assert!(crate::replay::futures_poll(emit.as_mut()).await.is_none());
+        assert!(futures_poll(emit.as_mut()).await.is_none());
     }
     bus.stop().await.unwrap();
     assert_eq!(seen.take(), ["adapter.paid 5"]);
@@ -237,20 +252,26 @@ async fn an_emit_dropped_while_the_append_waits_is_still_delivered() {
 /// What the reader brings was cut off the history together with all behind it.
 #[tokio::test]
 async fn a_replay_misses_nothing_where_the_orders_of_adapter_and_bus_differ() {
-    let room = Room::default();
+    let (room, gates) = (Room::default(), [(); 2].map(|()| Arc::new(Semaphore::new(0))));
     let (bus, _) = join(&room).await;
-    for id in 1..=4 {
+    // The first event is stored first, and acknowledged last: while the history is being read.
+    room.0.lock().unwrap().acknowledge = Some(Arc::clone(&gates[0]));
+    let mut first = std::pin::pin!(bus.emit(Paid { id: 1 }));
+    assert!(futures_poll(first.as_mut()).await.is_none());
+    for id in 2..=4 {
         bus.emit(Paid { id }).await.unwrap();
     }
-    // The adapter has the last one first, as if it had been acknowledged late.
-    room.0.lock().unwrap().records.rotate_right(1);
+    room.0.lock().unwrap().read = Some(Arc::clone(&gates[1]));
     let seen = Arc::new(Seen::default());
     let log = Arc::clone(&seen);
     let mut replay = std::pin::pin!(bus.on_replay(10, move |paid: &Paid| log.push(paid.id.to_string())));
-    assert!(crate::replay::futures_poll(replay.as_mut()).await.is_none());
+    assert!(futures_poll(replay.as_mut()).await.is_none());
+    gates[0].add_permits(1);
+    first.await.unwrap();
+    gates[1].add_permits(1);
     replay.await.unwrap();
     bus.emit(Paid { id: 5 }).await.unwrap();
-    assert_eq!(seen.take(), ["4", "1", "2", "3", "5"]);
+    assert_eq!(seen.sorted(), ["1", "2", "3", "4", "5"]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use typed_events::{Bus, ErrorKind, event};
+use typed_events::{Bus, ErrorKind, StreamExt, event};
 
 use crate::replay::futures_poll;
 use crate::{Seen, bus};
@@ -152,8 +152,10 @@ fn a_stop_from_a_runtime_that_ends_goes_on() {
         let mut stop = Box::pin(bus.stop());
         assert!(side.block_on(futures_poll(stop.as_mut())).is_none());
     }
+    let mut stream = bus.stream("stop.other").unwrap();
     drop(side);
     gate.add_permits(1);
+    assert!(main.block_on(stream.next()).is_none(), "though nobody calls it again");
     main.block_on(bus.stop()).unwrap();
 }
 

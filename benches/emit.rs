@@ -216,7 +216,7 @@ fn main() {
 fn print_handlers(cases: &mut [Case]) {
     println!(
         "| ns per emit (ratio to the loop) | {} |",
-        HANDLERS.map(|n| format!("{n} handlers")).join(" | ")
+        HANDLERS.map(|n| format!("{n} handler{}", if n == 1 { "" } else { "s" })).join(" | ")
     );
     println!("|---|{}", "---:|".repeat(HANDLERS.len()));
     let per_row = cases.len() / HANDLERS.len();

@@ -23,20 +23,7 @@ async fn handlers_are_called_before_detach_returns() {
 #[tokio::test]
 async fn detached_work_is_bounded_and_nested_emits_do_not_wait_on_the_bound() {
     let bus = Bus::builder().max_detached(2).build().await.unwrap();
-    let gate = Arc::new(Semaphore::new(0));
-    let (open, handle) = (Arc::clone(&gate), bus.clone());
-    bus.on(move |fired: Arc<Fired>| {
-        let (open, bus) = (Arc::clone(&open), handle.clone());
-        async move {
-            open.acquire().await.unwrap().forget();
-            if fired.0 == 1 {
-                // Awaited, it takes no place among the detached.
-                open.add_permits(1);
-                bus.emit(Fired(2)).await?;
-            }
-            Ok::<_, typed_events::Error>(())
-        }
-    });
+    let gate = nesting_handler(&bus);
     bus.emit(Fired(1)).detach().unwrap();
     bus.emit(Fired(1)).detach().unwrap();
     let error = bus.emit(Fired(1)).detach().unwrap_err();
@@ -51,20 +38,7 @@ async fn detached_work_is_bounded_and_nested_emits_do_not_wait_on_the_bound() {
 #[tokio::test]
 async fn emits_that_nobody_awaits_any_more_are_bounded() {
     let bus = Bus::builder().max_in_flight(2).build().await.unwrap();
-    let gate = Arc::new(Semaphore::new(0));
-    let (open, handle) = (Arc::clone(&gate), bus.clone());
-    bus.on(move |fired: Arc<Fired>| {
-        let (open, bus) = (Arc::clone(&open), handle.clone());
-        async move {
-            open.acquire().await.unwrap().forget();
-            if fired.0 == 1 {
-                // Inside of a handler it passes.
-                open.add_permits(1);
-                bus.emit(Fired(2)).await?;
-            }
-            Ok::<_, typed_events::Error>(())
-        }
-    });
+    let gate = nesting_handler(&bus);
     for _ in 0..2 {
         let mut emit = std::pin::pin!(bus.emit(Fired(1)));
         assert!(crate::replay::futures_poll(emit.as_mut()).await.is_none());
@@ -78,4 +52,23 @@ async fn emits_that_nobody_awaits_any_more_are_bounded() {
     gate.add_permits(2);
     bus.stop().await.unwrap();
     assert_eq!((bus.history("*").await.unwrap().len(), bus.stats().failed), (4, 0));
+}
+
+/// A handler that waits at the gate, and for the first event emits a second one inside.
+fn nesting_handler(bus: &Bus) -> Arc<Semaphore> {
+    let gate = Arc::new(Semaphore::new(0));
+    let (open, handle) = (Arc::clone(&gate), bus.clone());
+    bus.on(move |fired: Arc<Fired>| {
+        let (open, bus) = (Arc::clone(&open), handle.clone());
+        async move {
+            open.acquire().await.unwrap().forget();
+            if fired.0 == 1 {
+                // Awaited inside of a handler, it waits on no bound.
+                open.add_permits(1);
+                bus.emit(Fired(2)).await?;
+            }
+            Ok::<_, typed_events::Error>(())
+        }
+    });
+    gate
 }

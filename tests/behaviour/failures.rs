@@ -105,14 +105,6 @@ async fn an_error_whose_display_panics_or_never_ends_is_contained() {
 
 #[tokio::test]
 async fn a_panic_whose_payload_panics_when_dropped_is_contained() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            if !std::thread::panicking() {
-                panic!("dropped");
-            }
-        }
-    }
     let bad = |_: &Order| {
         if true {
             std::panic::panic_any(Bomb);
@@ -139,14 +131,6 @@ async fn an_error_is_shown_with_its_causes_where_its_alternate_form_has_them() {
 /// The closure's destructor ran after the others had started, and took them along.
 #[tokio::test]
 async fn a_closure_whose_destructor_panics_stops_nobody() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            if !std::thread::panicking() {
-                panic!("dropped");
-            }
-        }
-    }
     let bus = Bus::builder().quiet().build().await.unwrap();
     let (bomb, seen) = (Bomb, Arc::new(Seen::default()));
     drop(bus.once(move |_: &Order| {
@@ -162,4 +146,15 @@ async fn a_closure_whose_destructor_panics_stops_nobody() {
     });
     assert_eq!(bus.emit(Order).await.unwrap().handled(), 2);
     assert_eq!(seen.take(), ["done"]);
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("dropped");
+        }
+    }
 }

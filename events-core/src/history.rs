@@ -3,8 +3,7 @@
 mod query;
 mod reader;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -48,8 +47,8 @@ struct State {
     bytes: usize,
     /// The places of each name's entries, ascending.
     by_name: HashMap<Box<str>, VecDeque<u64>>,
-    /// The places of entries whose id was given, so that a retry is recognised.
-    by_id: HashMap<EventId, u64>,
+    /// The ids that entries came with, so that a retry is recognised.
+    given_ids: HashSet<EventId>,
     /// The last place whose timestamp was earlier than the one before: events from other instances
     /// keep their own.
     inversion: Option<u64>,
@@ -99,7 +98,7 @@ impl Log {
                 first: 0,
                 bytes: 0,
                 by_name: HashMap::new(),
-                by_id: HashMap::new(),
+                given_ids: HashSet::new(),
                 inversion: None,
                 readers: HashMap::new(),
                 next_reader: 0,
@@ -174,7 +173,7 @@ impl State {
 
     fn is_kept(&self, id: EventId, retried: bool) -> bool {
         let made_later = || self.entries.iter().any(|entry| entry.record.known_id() == Some(id));
-        self.by_id.contains_key(&id) || (retried && made_later())
+        self.given_ids.contains(&id) || (retried && made_later())
     }
 
     fn append(&mut self, record: &Record, after: &mut AfterUnlock) -> Appended {
@@ -187,9 +186,7 @@ impl State {
         if self.entries.back().is_some_and(|last| last.timestamp > timestamp) {
             self.inversion = Some(place);
         }
-        if let Some(id) = given_id {
-            self.by_id.insert(id, place);
-        }
+        self.given_ids.extend(given_id);
         match self.by_name.get_mut(record.name()) {
             Some(places) => places.push_back(place),
             None => drop(self.by_name.insert(record.name().into(), VecDeque::from([place]))),
@@ -226,7 +223,7 @@ impl State {
                 }
             }
             if let Some(id) = entry.given_id {
-                self.by_id.remove(&id);
+                self.given_ids.remove(&id);
             }
             for reader in self.readers.values_mut() {
                 reader.evicted(place, name);
@@ -269,9 +266,9 @@ impl State {
                     break;
                 }
             } else if query.until().is_none_or(|until| entry.timestamp <= until) {
-                found.push((Reverse(place), &entry.record));
+                found.push(&entry.record);
             }
         }
-        found.into_iter().rev().map(|(_, record)| record.clone()).collect()
+        found.into_iter().rev().cloned().collect()
     }
 }

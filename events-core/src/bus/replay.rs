@@ -90,13 +90,8 @@ impl Bus {
         let pattern = pattern.to_owned();
         let callback = handler.into_callback();
         async move {
-            parse_pattern(&pattern)?;
-            match event {
-                Some(event) if event != pattern => {
-                    Err(super::subscription::wrong_pattern(&name, event, &pattern))
-                }
-                _ => self.replay(name, pattern, n, callback).await,
-            }
+            self.inner.check_pattern(&name, event, &pattern)?;
+            self.replay(name, pattern, n, callback).await
         }
     }
 
@@ -121,7 +116,8 @@ impl Bus {
         let guard = subscription.clone().guard();
         // In this order every event is in the history, in the reader's future, or in both.
         let reader = Reader::new(Arc::clone(&inner.log), parse_pattern(&pattern)?);
-        turns.start_at(reader.cursor());
+        // What came before is not the reader's.
+        turns.skip_to(reader.cursor(), || Ok(()));
         let mut past = if n == 0 { Vec::new() } else { inner.read_history(&query).await? };
         // What the reader has yet to bring comes in its turn.
         let upcoming = reader.upcoming();
@@ -198,19 +194,12 @@ enum Turn {
 }
 
 impl Turns {
-    fn start_at(&self, place: u64) {
-        let mut table = self.lock();
-        table.start = place;
-        table.met = table.met.split_off(&place);
-    }
-
     fn go_live(&self) {
         self.lock().live = true;
     }
 
     /// An emit comes by with its event.
     fn arrive(&self, call: Call<'_>) -> Settled {
-        let first = call.bus.inner.log.first();
         let mut table = self.lock();
         let Some(place) = call.place.filter(|place| *place >= table.start) else {
             return Settled::Now(Ok(()));
@@ -221,7 +210,10 @@ impl Turns {
         if !table.live || context::is_nested() {
             let flight = KeptInFlight::of_backlog(&call.bus.inner.flight);
             table.met.insert(place, Turn::Left { _flight: flight, _bus: call.bus.clone() });
-            let gone = if table.met.len() > table.bound { table.prune(first) } else { Vec::new() };
+            let gone = match table.met.len() > table.bound {
+                true => table.prune(call.bus.inner.log.first()),
+                false => Vec::new(),
+            };
             drop(table);
             drop(gone);
             return Settled::Now(Ok(()));

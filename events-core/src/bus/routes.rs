@@ -178,14 +178,14 @@ impl Routes {
             }
         }
         for pattern in &registration.patterns {
-            self.each_declared(pattern, |list| {
+            for (_, list) in self.matching(pattern) {
                 let old = list.load();
                 if old.entries.iter().any(|entry| Arc::ptr_eq(&entry.registration, &registration)) {
-                    return;
+                    continue;
                 }
                 let entry = Entry { registration: Arc::clone(&registration), pattern: Arc::clone(pattern) };
                 list.store(Arc::new(List::new(old.entries.iter().cloned().chain([entry]).collect())));
-            });
+            }
         }
         registration
     }
@@ -240,10 +240,6 @@ impl Routes {
             });
             list.store(Arc::new(List::new(entries.collect())));
         }
-    }
-
-    fn each_declared(&self, pattern: &str, mut change: impl FnMut(&ArcSwap<List>)) {
-        self.matching(pattern).for_each(|(_, list)| change(list));
     }
 
     /// The declared events a pattern takes.

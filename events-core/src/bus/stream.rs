@@ -27,7 +27,12 @@ use crate::record::Record;
 ///
 /// # Cancel safety
 ///
-/// `next()` may be dropped: nothing is lost by it.
+/// `next()` may be dropped: nothing is lost by it. Dropping the stream frees what was kept for it.
+///
+/// # Complexity
+///
+/// Reading looks once at each event since. An emit looks at each stream that waits: thousands of
+/// consumers are better served by one stream that passes on.
 #[must_use = "a stream gives nothing until it is polled"]
 pub struct EventStream {
     reader: Reader,
@@ -76,7 +81,7 @@ impl Stream for EventStream {
     }
 }
 
-/// The events of one type from now on.
+/// The events of one type from now on; in all else an [`EventStream`].
 #[must_use = "a stream gives nothing until it is polled"]
 pub struct TypedStream<E> {
     records: EventStream,

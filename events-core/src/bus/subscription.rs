@@ -200,15 +200,8 @@ impl Bus {
         handler: H,
         once: bool,
     ) -> Result<Subscription, Error> {
-        let parsed = parse_pattern(pattern)?;
         let name = closure_name(Location::caller());
-        match H::EVENT.map(|decl| decl().name) {
-            Some(event) if event != pattern => {
-                return Err(wrong_pattern(&name, event, pattern));
-            }
-            Some(_) => {}
-            None => self.inner.warn_of_unreachable(&name, parsed),
-        }
+        self.inner.check_pattern(&name, H::EVENT.map(|decl| decl().name), pattern)?;
         Ok(self.insert(name, pattern, handler, once))
     }
 
@@ -233,14 +226,28 @@ pub(super) fn closure_name(place: &Location<'_>) -> String {
     format!("closure at {}:{}", place.file(), place.line())
 }
 
-pub(super) fn wrong_pattern(handler: &str, event: &str, pattern: &str) -> Error {
-    let message = format!(
-        "{handler}: it takes the event `{event}`, so its pattern can't be `{pattern}`: use `on`, or take `&Record`"
-    );
-    Error::new(ErrorKind::Pattern, message)
-}
-
 impl Inner {
+    /// Checks the pattern of a closure, which may be over one event; warns where nothing can match.
+    pub(super) fn check_pattern(
+        &self,
+        handler: &str,
+        event: Option<&str>,
+        pattern: &str,
+    ) -> Result<(), Error> {
+        let parsed = parse_pattern(pattern)?;
+        match event {
+            Some(event) if event != pattern => {
+                let message = format!(
+                    "{handler}: it takes the event `{event}`, so its pattern can't be `{pattern}`: use `on`, or take `&Record`"
+                );
+                return Err(Error::new(ErrorKind::Pattern, message));
+            }
+            Some(_) => {}
+            None => self.warn_of_unreachable(handler, parsed),
+        }
+        Ok(())
+    }
+
     fn warn_of_unreachable(&self, handler: &str, pattern: Pattern<'_>) {
         if self.settings.accept_undeclared || self.known.keys().any(|name| pattern.matches(name)) {
             return;

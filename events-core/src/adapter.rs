@@ -17,7 +17,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// - **Order.** `publish` puts the records of one call in the history in their order, without others
 ///   between them. Two concurrent calls may come in any order; the adapter should read
-///   [`Record::timestamp`] while it holds a record's place, so that timestamps never decrease.
+///   [`Record::timestamp`] while it holds a record's position, so that timestamps never decrease.
 /// - **All or nothing.** `publish` keeps all records of a call, or none and says so with
 ///   [`AdapterError::refused`]; where it can't know (a timeout), with [`AdapterError::unknown`].
 /// - **Duplicates.** A record whose id is already kept is not kept twice, where the engine can tell.

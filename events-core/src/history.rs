@@ -42,14 +42,14 @@ pub(crate) struct Log {
 struct State {
     bounds: Bounds,
     entries: VecDeque<Entry>,
-    /// The place of the first entry; places count all appends, from 0.
+    /// The position of the first entry; positions count all appends, from 0.
     first: u64,
     bytes: usize,
-    /// The places of each name's entries, ascending.
+    /// The positions of each name's entries, ascending.
     by_name: HashMap<Box<str>, VecDeque<u64>>,
     /// The ids that entries came with, so that a retry is recognised.
     given_ids: HashSet<EventId>,
-    /// The last place whose timestamp was earlier than the one before: events from other instances
+    /// The last position whose timestamp was earlier than the one before: events from other instances
     /// keep their own.
     inversion: Option<u64>,
     readers: HashMap<u64, ReaderState>,
@@ -82,7 +82,7 @@ struct Entry {
 /// What became of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Appended {
-    /// The record has this place now (and may already be gone, where nothing is kept).
+    /// The record has this position now (and may already be gone, where nothing is kept).
     At(u64),
     /// A record with the same id is in the log; this one was not added.
     Duplicate,
@@ -131,7 +131,7 @@ impl Log {
     /// Appends one record.
     pub(crate) fn append_one(&self, record: &Record) -> Appended {
         let mut appended = Appended::Duplicate;
-        self.append(std::slice::from_ref(record), |place| appended = place);
+        self.append(std::slice::from_ref(record), |position| appended = position);
         appended
     }
 
@@ -149,7 +149,7 @@ impl Log {
         AfterUnlock { wake, drop: Vec::new() }.run();
     }
 
-    /// The place of the oldest record that is kept.
+    /// The position of the oldest record that is kept.
     pub(crate) fn first(&self) -> u64 {
         self.lock().first
     }
@@ -161,14 +161,14 @@ impl Log {
 }
 
 impl State {
-    /// The place the next record gets.
+    /// The position the next record gets.
     fn end(&self) -> u64 {
         self.first + self.entries.len() as u64
     }
 
     /// Whether the timestamps of what is kept never decrease.
     fn is_ordered(&self) -> bool {
-        self.inversion.is_none_or(|place| place <= self.first)
+        self.inversion.is_none_or(|position| position <= self.first)
     }
 
     fn is_kept(&self, id: EventId, retried: bool) -> bool {
@@ -182,14 +182,14 @@ impl State {
             return Appended::Duplicate;
         }
         let timestamp = record.timestamp();
-        let place = self.end();
+        let position = self.end();
         if self.entries.back().is_some_and(|last| last.timestamp > timestamp) {
-            self.inversion = Some(place);
+            self.inversion = Some(position);
         }
         self.given_ids.extend(given_id);
         match self.by_name.get_mut(record.name()) {
-            Some(places) => places.push_back(place),
-            None => drop(self.by_name.insert(record.name().into(), VecDeque::from([place]))),
+            Some(positions) => positions.push_back(position),
+            None => drop(self.by_name.insert(record.name().into(), VecDeque::from([position]))),
         }
         let weight = record.weight();
         self.bytes += weight;
@@ -200,7 +200,7 @@ impl State {
             }
         }
         self.evict(after);
-        Appended::At(place)
+        Appended::At(position)
     }
 
     fn evict(&mut self, after: &mut AfterUnlock) {
@@ -212,13 +212,13 @@ impl State {
             let Some(entry) = self.entries.pop_front() else {
                 return;
             };
-            let place = self.first;
+            let position = self.first;
             self.first += 1;
             self.bytes -= entry.weight;
             let name = entry.record.name();
-            if let Some(places) = self.by_name.get_mut(name) {
-                places.pop_front();
-                if places.is_empty() {
+            if let Some(positions) = self.by_name.get_mut(name) {
+                positions.pop_front();
+                if positions.is_empty() {
                     self.by_name.remove(name);
                 }
             }
@@ -226,7 +226,7 @@ impl State {
                 self.given_ids.remove(&id);
             }
             for reader in self.readers.values_mut() {
-                reader.evicted(place, name);
+                reader.evicted(position, name);
             }
             after.drop.push(entry.record);
         }
@@ -234,33 +234,34 @@ impl State {
 
     fn query(&self, query: &HistoryQuery) -> Vec<Record> {
         let shown = self.end().saturating_sub(self.bounds.records as u64);
-        // Behind this place nothing can be early enough; only an ordered log can tell.
+        // Behind this position nothing can be early enough; only an ordered log can tell.
         let end = match query.until() {
             Some(until) if self.is_ordered() => {
                 self.first + self.entries.partition_point(|entry| entry.timestamp <= until) as u64
             }
             _ => self.end(),
         };
-        // Merges the matching names' places from the newest to the oldest.
-        let matching = self.by_name.iter().filter(|(name, _)| query.takes(name)).map(|(_, places)| places);
+        // Merges the matching names' positions from the newest to the oldest.
+        let matching =
+            self.by_name.iter().filter(|(name, _)| query.takes(name)).map(|(_, positions)| positions);
         let mut newest: BinaryHeap<(u64, usize, &VecDeque<u64>)> = matching
-            .filter_map(|places| {
-                let last = places.partition_point(|place| *place < end).checked_sub(1)?;
-                Some((places[last], last, places))
+            .filter_map(|positions| {
+                let last = positions.partition_point(|position| *position < end).checked_sub(1)?;
+                Some((positions[last], last, positions))
             })
             .collect();
         let mut found = Vec::new();
         while found.len() < query.limit() {
-            let Some((place, at, places)) = newest.pop() else {
+            let Some((position, at, positions)) = newest.pop() else {
                 break;
             };
-            if place < shown {
+            if position < shown {
                 break;
             }
             if let Some(at) = at.checked_sub(1) {
-                newest.push((places[at], at, places));
+                newest.push((positions[at], at, positions));
             }
-            let entry = &self.entries[(place - self.first) as usize];
+            let entry = &self.entries[(position - self.first) as usize];
             if query.since().is_some_and(|since| entry.timestamp < since) {
                 if self.is_ordered() {
                     break;

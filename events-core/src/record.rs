@@ -161,7 +161,7 @@ impl Record {
     /// When the event was stored, in microseconds.
     ///
     /// The clock is read when this is first called, and never runs backwards. An adapter that calls
-    /// it while it holds the place of the record in its order gets timestamps that never decrease
+    /// it while it holds the position of the record in its order gets timestamps that never decrease
     /// in that order, as the in-memory history does.
     pub fn timestamp(&self) -> Timestamp {
         *self.inner.timestamp.get_or_init(time::now)

@@ -29,7 +29,7 @@ pub(crate) struct Event<'a> {
     pub(crate) payload: Option<&'a (dyn Any + Send + Sync)>,
     pub(crate) record: Option<&'a Record>,
     /// Where the bus's own log keeps it.
-    pub(crate) place: Option<u64>,
+    pub(crate) position: Option<u64>,
 }
 
 impl<'a> Event<'a> {
@@ -40,7 +40,7 @@ impl<'a> Event<'a> {
             record: self.record,
             registration: &entry.registration,
             pattern: &entry.pattern,
-            place: self.place,
+            position: self.position,
             delivery: None,
         }
     }
@@ -124,9 +124,9 @@ pub(crate) async fn call_alone(
     callback: &Callback,
     entry: &Entry,
     record: &Record,
-    place: Option<u64>,
+    position: Option<u64>,
 ) -> HandlerResult {
-    let event = Event { bus, name: record.name(), payload: record.event(), record: Some(record), place };
+    let event = Event { bus, name: record.name(), payload: record.event(), record: Some(record), position };
     let handled = async {
         match (callback.run)(event.call(entry)) {
             Settled::Now(result) => result,
@@ -168,14 +168,19 @@ pub(crate) enum Delivered {
 }
 
 /// Calls the handlers of a record.
-pub(crate) fn deliver(bus: &Bus, record: &Record, place: u64, cx: &mut Context<'_>) -> Delivered {
+pub(crate) fn deliver(bus: &Bus, record: &Record, position: u64, cx: &mut Context<'_>) -> Delivered {
     let inner = &bus.inner;
     let list = inner.routes.of_record(record);
     // Handlers that wait want timers and sockets, also where the emit is polled outside of a runtime.
     let _entered = list.waits.then(|| inner.enter_runtime());
     let scope = Scope::of_record(inner.instance, record);
-    let event =
-        Event { bus, name: record.name(), payload: record.event(), record: Some(record), place: Some(place) };
+    let event = Event {
+        bus,
+        name: record.name(),
+        payload: record.event(),
+        record: Some(record),
+        position: Some(position),
+    };
     let (mut progress, scope) = context::within(scope, || call_all(&event, &list, cx));
     // Perhaps the last owner of a closure that was removed meanwhile.
     contained(|| drop(list));

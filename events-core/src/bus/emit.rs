@@ -182,7 +182,7 @@ fn start<E: Event>(bus: &Bus, event: E, options: Options, cx: &mut Context<'_>) 
                 Err(_) => return Launched::Done(Err(inner.stopped(decl.name))),
             };
             let event =
-                dispatch::Event { bus, name: decl.name, payload: Some(&event), record: None, place: None };
+                dispatch::Event { bus, name: decl.name, payload: Some(&event), record: None, position: None };
             let scope = Scope::bare(inner.instance, decl.name);
             let emitted = dispatch::deliver_bare(&event, scope, &list, cx);
             // Perhaps the last owner of a closure that was removed meanwhile.
@@ -213,11 +213,11 @@ fn emit_record(
         let (adapter, bus, kept) = (Arc::clone(adapter), bus.clone(), keep());
         return poll_or_spawn(inner, publish_and_deliver(bus, adapter, record, kept).boxed(), cx);
     }
-    let place = match inner.log.append_one(&record) {
-        Appended::At(place) => place,
+    let position = match inner.log.append_one(&record) {
+        Appended::At(position) => position,
         Appended::Duplicate => return Launched::Done(Ok(Emitted::duplicate(record))),
     };
-    match dispatch::deliver(bus, &record, place, cx) {
+    match dispatch::deliver(bus, &record, position, cx) {
         Delivered::Done(emitted) => Launched::Done(Ok(emitted)),
         Delivered::Pending(group) => {
             let kept = keep();
@@ -270,20 +270,20 @@ async fn publish_and_deliver(
         return Err(error);
     }
     match bus.inner.log.append_one(&record) {
-        Appended::At(place) => Ok(deliver_to_end(&bus, &record, place).await),
+        Appended::At(position) => Ok(deliver_to_end(&bus, &record, position).await),
         Appended::Duplicate => Ok(Emitted::duplicate(record)),
     }
 }
 
-async fn deliver_to_end(bus: &Bus, record: &Record, place: u64) -> Emitted {
-    match deliver_once(bus, record, place).await {
+async fn deliver_to_end(bus: &Bus, record: &Record, position: u64) -> Emitted {
+    match deliver_once(bus, record, position).await {
         Delivered::Done(emitted) => emitted,
         Delivered::Pending(group) => group.await,
     }
 }
 
-async fn deliver_once(bus: &Bus, record: &Record, place: u64) -> Delivered {
-    std::future::poll_fn(|cx| Poll::Ready(dispatch::deliver(bus, record, place, cx))).await
+async fn deliver_once(bus: &Bus, record: &Record, position: u64) -> Delivered {
+    std::future::poll_fn(|cx| Poll::Ready(dispatch::deliver(bus, record, position, cx))).await
 }
 
 async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Result<(), Error> {
@@ -329,14 +329,14 @@ impl Bus {
         let flight = inner.admit(record.name(), None)?;
         let kept = flight.keep(&inner.flight);
         drop(flight);
-        let place = match inner.log.append_one(&record) {
-            Appended::At(place) => place,
+        let position = match inner.log.append_one(&record) {
+            Appended::At(position) => position,
             Appended::Duplicate => return Ok(None),
         };
         let (bus, name) = (self.clone(), record.name().to_owned());
         let work = async move {
             let _kept = kept;
-            Ok(Some(deliver_to_end(&bus, &record, place).await))
+            Ok(Some(deliver_to_end(&bus, &record, position).await))
         };
         launch(inner, work.boxed()).await.finish(&name).await
     }
@@ -392,12 +392,12 @@ async fn emit_batch(bus: Bus, records: Vec<Record>, _kept: Kept) -> Result<Vec<E
     if let Some(adapter) = &bus.inner.adapter {
         publish(&bus.inner, &**adapter, &records).await?;
     }
-    let mut places = Vec::with_capacity(records.len());
-    bus.inner.log.append(&records, |appended| places.push(appended));
+    let mut positions = Vec::with_capacity(records.len());
+    bus.inner.log.append(&records, |appended| positions.push(appended));
     let mut emits = Vec::with_capacity(records.len());
-    for (record, place) in records.iter().zip(places) {
-        emits.push(match place {
-            Appended::At(place) => deliver_once(&bus, record, place).await,
+    for (record, position) in records.iter().zip(positions) {
+        emits.push(match position {
+            Appended::At(position) => deliver_once(&bus, record, position).await,
             Appended::Duplicate => Delivered::Done(Emitted::duplicate(record.clone())),
         });
     }

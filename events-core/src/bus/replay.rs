@@ -1,7 +1,7 @@
 //! Handlers that see the past first: `on_replay`.
 //!
 //! One worker per such handler reads the log in its order and calls the handler, one event at a
-//! time. Emits meet the worker at a [`Turns`]: each matching event has a place in the log, and both
+//! time. Emits meet the worker at a [`Turns`]: each matching event has a position in the log, and both
 //! the emit and the worker come by with it exactly once; the second to come takes it off the table.
 
 use std::collections::{BTreeMap, HashSet};
@@ -155,10 +155,10 @@ fn gate(turns: Arc<Turns>) -> Callback {
 struct Turns(Mutex<Table>);
 
 struct Table {
-    /// Places before this one need no meeting.
+    /// Positions before this one need no meeting.
     start: u64,
     live: bool,
-    /// The places at which one of the two has been.
+    /// The positions at which one of the two has been.
     met: BTreeMap<u64, Turn>,
     /// How many there may be before those that the log has dropped are looked for.
     bound: usize,
@@ -176,9 +176,9 @@ impl Table {
     /// Takes out what was left for the worker and is lost to it: a worker that is stuck does not keep
     /// more than the log does.
     fn prune(&mut self, first: u64) -> Vec<Turn> {
-        let lost = |(place, turn): &(&u64, &Turn)| **place < first && matches!(turn, Turn::Left { .. });
-        let lost: Vec<u64> = self.met.iter().filter(lost).map(|(place, _)| *place).collect();
-        let gone = lost.iter().filter_map(|place| self.met.remove(place)).collect();
+        let lost = |(position, turn): &(&u64, &Turn)| **position < first && matches!(turn, Turn::Left { .. });
+        let lost: Vec<u64> = self.met.iter().filter(lost).map(|(position, _)| *position).collect();
+        let gone = lost.iter().filter_map(|position| self.met.remove(position)).collect();
         self.bound = MIN_BOUND.max(self.met.len() * 2);
         gone
     }
@@ -201,15 +201,15 @@ impl Turns {
     /// An emit comes by with its event.
     fn arrive(&self, call: Call<'_>) -> Settled {
         let mut table = self.lock();
-        let Some(place) = call.place.filter(|place| *place >= table.start) else {
+        let Some(position) = call.position.filter(|position| *position >= table.start) else {
             return Settled::Now(Ok(()));
         };
-        if let Some(Turn::Finished(result)) = table.met.remove(&place) {
+        if let Some(Turn::Finished(result)) = table.met.remove(&position) {
             return Settled::Now(result);
         }
         if !table.live || context::is_nested() {
             let flight = KeptInFlight::of_backlog(&call.bus.inner.flight);
-            table.met.insert(place, Turn::Left { _flight: flight, _bus: call.bus.clone() });
+            table.met.insert(position, Turn::Left { _flight: flight, _bus: call.bus.clone() });
             let gone = match table.met.len() > table.bound {
                 true => table.prune(call.bus.inner.log.first()),
                 false => Vec::new(),
@@ -219,15 +219,15 @@ impl Turns {
             return Settled::Now(Ok(()));
         }
         let (done, result) = oneshot::channel();
-        table.met.insert(place, Turn::Awaited(done));
+        table.met.insert(position, Turn::Awaited(done));
         // Where the worker is gone, so is the handler.
         Settled::Later(Box::pin(async { result.await.unwrap_or(Ok(())) }))
     }
 
     /// The worker comes by with its result, and gets it back where no emit waits for it.
-    fn finish(&self, place: u64, result: HandlerResult) -> Option<HandlerResult> {
+    fn finish(&self, position: u64, result: HandlerResult) -> Option<HandlerResult> {
         let mut table = self.lock();
-        match table.met.remove(&place) {
+        match table.met.remove(&position) {
             Some(turn) => {
                 // Without the lock: both wake and drop what is a user's.
                 drop(table);
@@ -236,20 +236,20 @@ impl Turns {
                     Turn::Left { .. } | Turn::Finished(_) => Some(result),
                 }
             }
-            None if place < table.start => Some(result),
+            None if position < table.start => Some(result),
             None => {
-                table.met.insert(place, Turn::Finished(result));
+                table.met.insert(position, Turn::Finished(result));
                 None
             }
         }
     }
 
-    /// The handler does not get the events before this place; emits that wait for them are told.
-    fn skip_to(&self, place: u64, tell: impl Fn() -> HandlerResult) {
+    /// The handler does not get the events before this position; emits that wait for them are told.
+    fn skip_to(&self, position: u64, tell: impl Fn() -> HandlerResult) {
         let mut table = self.lock();
-        let kept = table.met.split_off(&place);
+        let kept = table.met.split_off(&position);
         let skipped = std::mem::replace(&mut table.met, kept);
-        table.start = place;
+        table.start = position;
         drop(table);
         for turn in skipped.into_values() {
             if let Turn::Awaited(emit) = turn {
@@ -289,15 +289,15 @@ impl Worker {
         }
         while let Some(read) = self.next().await {
             match read {
-                Read::Record(record, place) => {
+                Read::Record(record, position) => {
                     let result = match self.seen.contains(&record.id()) {
                         true => Ok(()),
-                        false => match self.call(&record, Some(place)).await {
+                        false => match self.call(&record, Some(position)).await {
                             Some(result) => result,
                             None => break,
                         },
                     };
-                    if let Some(Err(error)) = self.turns.finish(place, result) {
+                    if let Some(Err(error)) = self.turns.finish(position, result) {
                         self.report(&record, error);
                     }
                     // A handler that never waits leaves room for others all the same.
@@ -331,12 +331,12 @@ impl Worker {
     }
 
     /// Calls the handler; `None` when the bus or the registration is gone.
-    async fn call(&self, record: &Record, place: Option<u64>) -> Option<HandlerResult> {
+    async fn call(&self, record: &Record, position: Option<u64>) -> Option<HandlerResult> {
         let bus = Bus { inner: self.bus.upgrade()? };
         if !self.entry.registration.is_active() {
             return None;
         }
-        Some(dispatch::call_alone(&bus, &self.callback, &self.entry, record, place).await)
+        Some(dispatch::call_alone(&bus, &self.callback, &self.entry, record, position).await)
     }
 
     /// Tells of lost events; whether the handler goes on.

@@ -20,12 +20,12 @@ pub struct Call<'a> {
     pub(crate) record: Option<&'a Record>,
     pub(crate) registration: &'a Arc<Registration>,
     pub(crate) pattern: &'a Arc<str>,
-    pub(crate) place: LogPlace,
+    pub(crate) position: LogPosition,
     pub(crate) delivery: Option<&'a Delivery>,
 }
 
 /// Where the record stands in this bus's own log, if it is kept at all.
-pub(crate) type LogPlace = Option<u64>;
+pub(crate) type LogPosition = Option<u64>;
 
 impl<'a> Call<'a> {
     pub(crate) fn event<E: Event>(self) -> Result<&'a E, HandlerError> {
@@ -63,7 +63,7 @@ impl<'a> Call<'a> {
             record: self.record()?.clone(),
             registration: Arc::clone(self.registration),
             pattern: Arc::clone(self.pattern),
-            place: self.place,
+            position: self.position,
         })
     }
 }
@@ -86,7 +86,7 @@ pub struct Delivery {
     record: Record,
     registration: Arc<Registration>,
     pattern: Arc<str>,
-    place: LogPlace,
+    position: LogPosition,
 }
 
 impl fmt::Debug for Delivery {
@@ -129,7 +129,7 @@ impl Delivery {
             record: Some(&self.record),
             registration: &self.registration,
             pattern: &self.pattern,
-            place: self.place,
+            position: self.position,
             delivery: Some(self),
         }
     }

@@ -16,7 +16,7 @@ pub(super) struct ReaderState {
     is_name: bool,
     /// Set where only one type of event is read.
     name: Option<&'static str>,
-    /// The place of the next record to look at.
+    /// The position of the next record to look at.
     cursor: u64,
     /// Matching records that were dropped before they were read.
     lost: u64,
@@ -33,9 +33,9 @@ impl ReaderState {
     }
 
     /// Counts a record that left the log before it was read.
-    pub(super) fn evicted(&mut self, place: u64, name: &str) {
-        if self.cursor <= place {
-            self.cursor = place + 1;
+    pub(super) fn evicted(&mut self, position: u64, name: &str) {
+        if self.cursor <= position {
+            self.cursor = position + 1;
             self.lost += u64::from(self.takes(name));
         }
     }
@@ -82,7 +82,7 @@ impl Reader {
         }
     }
 
-    /// The place of the first record this reader has not looked at.
+    /// The position of the first record this reader has not looked at.
     pub(crate) fn cursor(&self) -> u64 {
         self.log.lock().readers.get(&self.key).map_or(0, |reader| reader.cursor)
     }
@@ -122,10 +122,10 @@ impl Reader {
         }
         let skip = reader.cursor.saturating_sub(state.first) as usize;
         for entry in state.entries.iter().skip(skip) {
-            let place = reader.cursor;
+            let position = reader.cursor;
             reader.cursor += 1;
             if reader.takes(entry.record.name()) {
-                return Some(Some(Read::Record(entry.record.clone(), place)));
+                return Some(Some(Read::Record(entry.record.clone(), position)));
             }
         }
         if state.closed {

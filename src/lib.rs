@@ -1,12 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 pub use events_core::{
-    Adapter, AdapterError, Argument, BoxFuture, Bus, BusBuilder, Context, Delivery, Emit, Emitted, Error,
-    ErrorKind, Event, EventHandler, EventId, EventStream, Failure, FieldSchema, Handler, HandlerInfo,
-    HandlerReturn, History, HistoryQuery, Inbox, InstanceId, IntoHandler, Lagged, MAX_NAME_BYTES,
-    MAX_SEGMENTS, Metadata, ParseIdError, ParseTimestampError, Pattern, Record, ReturnError, Schema,
-    SharedState, Stats, Stream, StreamExt, StructSchema, Subscription, SubscriptionGuard, SyntaxError,
-    Timestamp, TypeSchema, TypedHistory, TypedStream, check_name,
+    Adapter, AdapterError, Argument, BoxFuture, Bus, BusBuilder, Context, Delivery, Emit, Emitted,
+    EnumSchema, Error, ErrorKind, Event, EventHandler, EventId, EventStream, Failure, FieldSchema, Handler,
+    HandlerInfo, HandlerReturn, History, HistoryQuery, Inbox, InstanceId, IntoHandler, Lagged,
+    MAX_NAME_BYTES, MAX_SEGMENTS, Metadata, Misfit, NamedRef, NamedSchema, ParseIdError, ParseTimestampError,
+    Pattern, Presence, Record, ReturnError, Schema, SharedState, Stats, Stream, StreamExt, StructSchema,
+    Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema, TypedHistory, TypedStream,
+    VariantSchema, check_name,
 };
 pub use events_macros::{Schema, event, on, payload};
 

@@ -142,7 +142,7 @@ fn decode<E: Event>(json: &str) -> Result<Payload, DecodeError> {
 /// Why serde refused the payload: in terms of the schema where it can tell. serde's own text is
 /// not used, because it repeats values.
 fn problem(
-    shape: &TypeSchema,
+    shape: &'static TypeSchema,
     json: &str,
     refused: Option<serde_path_to_error::Error<serde_json::Error>>,
 ) -> String {

@@ -38,5 +38,8 @@ pub use id::{EventId, InstanceId, ParseIdError};
 pub use metadata::Metadata;
 pub use pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name};
 pub use record::Record;
-pub use schema::{FieldSchema, Schema, StructSchema, TypeSchema};
+pub use schema::{
+    EnumSchema, FieldSchema, Misfit, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
+    VariantSchema,
+};
 pub use time::{ParseTimestampError, Timestamp};

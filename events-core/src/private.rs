@@ -10,7 +10,10 @@ pub use crate::handler::{
     Argument, BindState, Binder, Call, Callback, Delivery, Handler, HandlerDecl, HandlerReturn,
     LinkedHandler, Probe, Wants,
 };
-pub use crate::schema::{FieldSchema, Schema, StructSchema, TypeSchema};
+pub use crate::schema::{
+    EnumSchema, FieldSchema, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
+    VariantSchema,
+};
 
 /// The pattern of a handler without one: the name of its event. Where it takes none, [`handler`]
 /// has refused it.

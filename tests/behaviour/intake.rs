@@ -242,7 +242,7 @@ async fn each_shape_says_what_it_expected() {
         (
             "choice",
             "{\"second\": 256}",
-            ".choice.second: the value is not one the type accepts (line 1, column 25)",
+            ".choice.second: expected an integer from 0 to 255, found a number outside of it",
         ),
         ("choice", "7", ".choice: expected one of `first-one`, `second`, found a number"),
         ("none", "0", ".none: expected null, found a number"),
@@ -278,8 +278,16 @@ pub enum Tagged {
 }
 
 #[tokio::test]
-async fn where_serde_loses_the_place_none_is_claimed() {
+async fn where_serde_loses_the_place_the_schema_finds_it() {
     let bus = bus().await;
-    let error = bus.emit_json("intake.tagged", r#"{"kind": "One", "id": "SECRET"}"#).await.unwrap_err();
-    assert_eq!(error.to_string(), "intake.tagged: the value is not one the type accepts");
+    for (json, message) in [
+        (r#"{"kind": "One", "id": "SECRET"}"#, ".id: expected an integer from 0 to 255, found a string"),
+        (r#"{"kind": "One"}"#, ".id: missing, expected an integer from 0 to 255"),
+        (r#"{"kind": "Two", "id": 1}"#, ".kind: expected one of `One`, found another string"),
+        (r#"{"id": 1}"#, ".kind: missing, expected one of `One`"),
+        (r#""One""#, "expected an object, found a string"),
+    ] {
+        let error = bus.emit_json("intake.tagged", json).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("intake.tagged: {message}"));
+    }
 }

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
-use super::{StructSchema, TypeSchema};
+use super::written::{read as as_read, reads};
+use super::{EnumSchema, FieldSchema, StructSchema, Tag, TypeSchema, VariantSchema};
 use crate::text::{MAX_QUOTED, quoted};
 
 /// The most variants a message lists.
@@ -17,8 +18,9 @@ const MAX_PATH_BYTES: usize = 200;
 /// Why `value` does not fit, at the place where serde refused it; `None` where the schema can't tell.
 ///
 /// Only that place is looked at: elsewhere serde may accept more than the schema says, such as an
-/// array for a struct.
-pub(crate) fn explain(shape: &TypeSchema, value: &Value, path: &Path) -> Option<String> {
+/// array for a struct. Below a tagged or untagged enum and flattened fields serde has lost the place:
+/// there, the first one that does not fit is told.
+pub(crate) fn explain(shape: &'static TypeSchema, value: &Value, path: &Path) -> Option<String> {
     let (mut shape, mut value) = (shape, value);
     let mut place = String::new();
     for step in path {
@@ -31,95 +33,233 @@ pub(crate) fn explain(shape: &TypeSchema, value: &Value, path: &Path) -> Option<
         }
         push_step(&mut place, step);
     }
-    let misfit = misfit(shape, value)?;
-    let colon = if place.is_empty() && misfit.step.is_empty() { "" } else { ": " };
-    Some(format!("{}{}{colon}{}", cut(place), misfit.step, misfit.problem))
+    let misfit = misfit(shape, value, false)?;
+    let colon = if place.is_empty() && misfit.path.is_empty() { "" } else { ": " };
+    Some(format!("{}{colon}{}", cut(place + &misfit.path), misfit.problem))
 }
 
 fn step_value<'a>(value: &'a Value, step: &Segment) -> Option<&'a Value> {
     match step {
         Segment::Seq { index } => value.get(*index),
         Segment::Map { key } => value.get(key),
-        Segment::Enum { .. } | Segment::Unknown => None,
+        Segment::Enum { variant } => value.get(variant),
+        Segment::Unknown => None,
     }
 }
 
-fn step_shape<'a>(shape: &'a TypeSchema, step: &Segment) -> Option<&'a TypeSchema> {
-    match (shape, step) {
-        (TypeSchema::Named(shape), _) => step_shape(shape(), step),
-        (TypeSchema::Newtype(inner) | TypeSchema::Option(inner), _) => step_shape(inner, step),
+fn step_shape(shape: &'static TypeSchema, step: &Segment) -> Option<&'static TypeSchema> {
+    match (as_read(shape), step) {
+        (TypeSchema::Option(inner), _) => step_shape(inner, step),
         (TypeSchema::Sequence(inner), Segment::Seq { .. }) => Some(inner),
-        (TypeSchema::Map(inner), Segment::Map { .. }) => Some(inner),
+        (TypeSchema::Map(_, values), Segment::Map { .. }) => Some(values),
         (TypeSchema::Tuple(shapes), Segment::Seq { index }) => shapes.get(*index).copied(),
         (TypeSchema::Struct(schema), Segment::Map { key }) => {
-            schema.fields.iter().find(|field| field.name == key).map(|field| field.shape)
+            field_named(schema, key).map(|field| field.shape)
+        }
+        (TypeSchema::Enum(schema), Segment::Enum { variant }) if schema.tag == Tag::External => {
+            variant_named(schema, variant)?.body
         }
         _ => None,
     }
 }
 
-/// Why a value does not fit, without its parts.
+fn field_named(schema: &StructSchema, name: &str) -> Option<&'static FieldSchema> {
+    schema.fields.iter().find(|field| !field.flatten && reads(field.read, field.aliases, name))
+}
+
+fn variant_named(schema: &EnumSchema, name: &str) -> Option<&'static VariantSchema> {
+    let named = |variant: &&VariantSchema| !variant.untagged && reads(variant.read, variant.aliases, name);
+    schema.variants.iter().find(named).or_else(|| schema.variants.iter().find(|variant| variant.other))
+}
+
+/// Why a value does not fit, and where below it.
 struct Misfit {
-    /// The field that is missing or unknown.
-    step: String,
+    path: String,
     problem: String,
 }
 
-fn misfit(shape: &TypeSchema, value: &Value) -> Option<Misfit> {
-    let problem = match (shape, value) {
-        (TypeSchema::Any, _) | (TypeSchema::Option(_), Value::Null) => return None,
-        (TypeSchema::Named(shape), value) => return misfit(shape(), value),
-        (TypeSchema::Newtype(inner), value) => return misfit(inner, value),
-        (TypeSchema::Option(inner), value) => return misfit(inner, value).map(Misfit::or_null),
-        (TypeSchema::Struct(schema), Value::Object(map)) => return misfit_of_fields(schema, map),
-        (TypeSchema::Null, Value::Null)
-        | (TypeSchema::Bool, Value::Bool(_))
-        | (TypeSchema::Float, Value::Number(_))
-        | (TypeSchema::String, Value::String(_))
-        | (TypeSchema::Sequence(_), Value::Array(_))
-        | (TypeSchema::Map(_), Value::Object(_)) => return None,
-        (TypeSchema::Char, Value::String(text)) if text.chars().count() == 1 => return None,
-        (TypeSchema::Integer(min, max), Value::Number(number)) => match number.as_i128() {
-            Some(n) if n >= *min && (n < 0 || n.unsigned_abs() <= *max) => return None,
-            Some(_) => format!("expected {}, found a number outside of it", expected(shape)),
-            None => format!("expected {}, found a fraction or a number beyond 64 bits", expected(shape)),
-        },
-        (TypeSchema::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => return None,
-        (TypeSchema::Tuple(shapes), Value::Array(items)) => {
-            format!("expected an array of {}, found one of {}", shapes.len(), items.len())
-        }
-        (TypeSchema::Enum(variants), Value::String(text)) if variants.contains(&text.as_str()) => {
-            return None;
-        }
-        (TypeSchema::Enum(_), Value::String(_)) => {
-            format!("expected {}, found another string", expected(shape))
-        }
-        (TypeSchema::Enum(variants), Value::Object(map)) if map.len() == 1 => {
-            if map.keys().all(|key| variants.contains(&key.as_str())) {
-                return None;
-            }
-            format!("expected {}, found another name", expected(shape))
-        }
-        _ => format!("expected {}, found {}", expected(shape), found(value)),
-    };
-    Some(Misfit { step: String::new(), problem })
+impl From<String> for Misfit {
+    fn from(problem: String) -> Self {
+        Self { path: String::new(), problem }
+    }
 }
 
-fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>) -> Option<Misfit> {
-    let missing = schema.fields.iter().find(|field| field.required && !map.contains_key(field.name));
-    if let Some(field) = missing {
-        let problem = format!("missing, expected {}", expected(field.shape));
-        return Some(Misfit { step: key_step(field.name), problem });
+/// Why `value` is not read as `shape`: what is wrong with itself and, if `deep`, with its parts.
+fn misfit(shape: &'static TypeSchema, value: &Value, deep: bool) -> Option<Misfit> {
+    let shape = as_read(shape);
+    let problem =
+        match (shape, value) {
+            (TypeSchema::Any | TypeSchema::Opaque, _) | (TypeSchema::Option(_), Value::Null) => return None,
+            (TypeSchema::Option(inner), value) => return misfit(inner, value, deep).map(Misfit::or_null),
+            (TypeSchema::Struct(schema), Value::Object(map)) => return misfit_of_fields(schema, map, deep),
+            (TypeSchema::Enum(schema), value) => return misfit_of_enum(shape, schema, value, deep),
+            (TypeSchema::Null, Value::Null)
+            | (TypeSchema::Bool, Value::Bool(_))
+            | (TypeSchema::Float, Value::Number(_))
+            | (TypeSchema::String | TypeSchema::Format(_), Value::String(_)) => return None,
+            (TypeSchema::Sequence(inner), Value::Array(items)) => {
+                return items.iter().enumerate().filter(|_| deep).find_map(|(index, item)| {
+                    Some(misfit(inner, item, deep)?.below(&Segment::Seq { index }))
+                });
+            }
+            (TypeSchema::Map(_, inner), Value::Object(map)) => {
+                return map.iter().filter(|_| deep).find_map(|(key, part)| {
+                    Some(misfit(inner, part, deep)?.below(&Segment::Map { key: key.clone() }))
+                });
+            }
+            (TypeSchema::Char, Value::String(text)) if text.chars().count() == 1 => return None,
+            (TypeSchema::Integer(min, max), Value::Number(number)) => match number.as_i128() {
+                Some(n) if n >= *min && (n < 0 || n.unsigned_abs() <= *max) => return None,
+                Some(_) => format!("expected {}, found a number outside of it", expected(shape)),
+                None => format!("expected {}, found a fraction or a number beyond 64 bits", expected(shape)),
+            },
+            (TypeSchema::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
+                return shapes.iter().zip(items).enumerate().filter(|_| deep).find_map(
+                    |(index, (inner, item))| Some(misfit(inner, item, deep)?.below(&Segment::Seq { index })),
+                );
+            }
+            (TypeSchema::Tuple(shapes), Value::Array(items)) => {
+                format!("expected an array of {}, found one of {}", shapes.len(), items.len())
+            }
+            _ => format!("expected {}, found {}", expected(shape), found(value)),
+        };
+    Some(problem.into())
+}
+
+fn misfit_of_fields(
+    schema: &StructSchema,
+    map: &serde_json::Map<String, Value>,
+    deep: bool,
+) -> Option<Misfit> {
+    let given = |field: &FieldSchema| map.iter().find(|(key, _)| reads(field.read, field.aliases, key));
+    let missing =
+        schema.fields.iter().find(|field| field.required && !field.flatten && given(field).is_none());
+    if let Some(FieldSchema { read: Some(name), shape, .. }) = missing {
+        let problem = format!("missing, expected {}", expected(shape));
+        return Some(Misfit { path: key_step(name), problem });
     }
-    let is_known = |key: &String| schema.fields.iter().any(|field| field.name == key.as_str());
-    let unknown = map.keys().find(|key| schema.deny_unknown && !is_known(key))?;
-    Some(Misfit { step: key_step(unknown), problem: "unknown field, and the type denies those".into() })
+    let flattens = schema.fields.iter().any(|field| field.flatten);
+    if schema.deny_unknown
+        && !flattens
+        && let Some(unknown) = map.keys().find(|key| field_named(schema, key).is_none())
+    {
+        let problem = "unknown field, and the type denies those".into();
+        return Some(Misfit { path: key_step(unknown), problem });
+    }
+    schema.fields.iter().find_map(|field| match given(field) {
+        // serde reads what is flattened from memory, and has lost the place.
+        _ if field.flatten => misfit_of_flattened(schema, field, map),
+        Some((key, part)) if deep => {
+            Some(misfit(field.shape, part, deep)?.below(&Segment::Map { key: key.clone() }))
+        }
+        _ => None,
+    })
+}
+
+/// What stands beside the fields of `schema` and is read into one of its own.
+fn misfit_of_flattened(
+    schema: &StructSchema,
+    field: &'static FieldSchema,
+    map: &serde_json::Map<String, Value>,
+) -> Option<Misfit> {
+    let others = map.iter().filter(|(key, _)| field_named(schema, key).is_none());
+    let rest = others.map(|(key, value)| (key.clone(), value.clone())).collect();
+    match as_read(field.shape) {
+        TypeSchema::Struct(inner) => {
+            misfit_of_fields(&StructSchema { fields: inner.fields, deny_unknown: false }, &rest, true)
+        }
+        shape @ TypeSchema::Enum(inner) if inner.tag != Tag::External => {
+            misfit_of_enum(shape, inner, &Value::Object(rest), true)
+        }
+        _ => None,
+    }
+}
+
+fn misfit_of_enum(
+    shape: &'static TypeSchema,
+    schema: &'static EnumSchema,
+    value: &Value,
+    deep: bool,
+) -> Option<Misfit> {
+    let mut untagged =
+        schema.variants.iter().filter(|variant| variant.untagged || schema.tag == Tag::Untagged);
+    let fits = |variant: &VariantSchema| match variant.body {
+        Some(body) => misfit(body, value, true).is_none(),
+        None => value.is_null(),
+    };
+    if untagged.clone().count() > 0 && (schema.tag == Tag::Untagged || untagged.clone().any(fits)) {
+        return match untagged.any(fits) {
+            true => None,
+            false => Some("the value fits none of the variants".to_owned().into()),
+        };
+    }
+    match (schema.tag, value) {
+        (Tag::Internal(tag) | Tag::Adjacent(tag, _), Value::Object(map)) => {
+            let Some(name) = map.get(tag) else {
+                let problem = format!("missing, expected {}", expected(shape));
+                return Some(Misfit { path: key_step(tag), problem });
+            };
+            let Some(variant) = name.as_str().and_then(|name| variant_named(schema, name)) else {
+                let what = if name.is_string() { "another string" } else { found(name) };
+                let problem = format!("expected {}, found {what}", expected(shape));
+                return Some(Misfit { path: key_step(tag), problem });
+            };
+            match (schema.tag, variant.body) {
+                (Tag::Adjacent(_, content), Some(body)) => match map.get(content) {
+                    Some(part) => {
+                        Some(misfit(body, part, true)?.below(&Segment::Map { key: content.into() }))
+                    }
+                    None if body.is_optional() => None,
+                    None => {
+                        let problem = format!("missing, expected {}", expected(body));
+                        Some(Misfit { path: key_step(content), problem })
+                    }
+                },
+                (_, Some(body)) => {
+                    let mut rest = map.clone();
+                    rest.remove(tag);
+                    misfit(body, &Value::Object(rest), true)
+                }
+                (_, None) => None,
+            }
+        }
+        (Tag::External, Value::String(text)) => match variant_named(schema, text) {
+            Some(variant) if variant.body.is_none() => None,
+            Some(variant) => {
+                let written = format!("{{\"{}\": ...}}", variant.read.unwrap_or_default());
+                Some(format!("expected an object, `{written}`, found a string").into())
+            }
+            None => Some(format!("expected {}, found another string", expected(shape)).into()),
+        },
+        (Tag::External, Value::Object(map)) if map.len() == 1 => {
+            let (key, part) = map.iter().next()?;
+            match (variant_named(schema, key), deep) {
+                (None, _) => Some(format!("expected {}, found another name", expected(shape)).into()),
+                (Some(VariantSchema { body: Some(body), .. }), true) => {
+                    Some(misfit(body, part, deep)?.below(&Segment::Map { key: key.clone() }))
+                }
+                _ => None,
+            }
+        }
+        _ if schema.tag == Tag::External => {
+            Some(format!("expected {}, found {}", expected(shape), found(value)).into())
+        }
+        _ => Some(format!("expected an object, found {}", found(value)).into()),
+    }
 }
 
 impl Misfit {
+    /// The misfit of a part, seen from the whole.
+    fn below(mut self, step: &Segment) -> Self {
+        let mut path = String::new();
+        push_step(&mut path, step);
+        self.path.insert_str(0, &path);
+        self
+    }
+
     /// What stood here might also have been `null`.
     fn or_null(mut self) -> Self {
-        if self.step.is_empty() {
+        if self.path.is_empty() {
             self.problem = self.problem.replacen(", found", " or null, found", 1);
         }
         self
@@ -157,26 +297,29 @@ fn cut(mut path: String) -> String {
     path
 }
 
-fn expected(shape: &TypeSchema) -> Cow<'static, str> {
-    match shape {
-        TypeSchema::Any => "a value".into(),
+fn expected(shape: &'static TypeSchema) -> Cow<'static, str> {
+    match as_read(shape) {
         TypeSchema::Null => "null".into(),
         TypeSchema::Bool => "true or false".into(),
         TypeSchema::Integer(min, max) => format!("an integer from {min} to {max}").into(),
         TypeSchema::Float => "a number".into(),
         TypeSchema::Char => "a string of one character".into(),
         TypeSchema::String => "a string".into(),
-        TypeSchema::Named(shape) => expected(shape()),
-        TypeSchema::Newtype(inner) => expected(inner),
+        TypeSchema::Format(format) => format!("a string ({format})").into(),
         TypeSchema::Option(inner) => format!("{} or null", expected(inner)).into(),
         TypeSchema::Sequence(_) => "an array".into(),
         TypeSchema::Tuple(shapes) => format!("an array of {}", shapes.len()).into(),
-        TypeSchema::Map(_) | TypeSchema::Struct(_) => "an object".into(),
-        TypeSchema::Enum(variants) => {
-            let more = if variants.len() > MAX_SHOWN { ", ..." } else { "" };
-            let shown: Vec<_> = variants.iter().take(MAX_SHOWN).map(|v| format!("`{v}`")).collect();
+        TypeSchema::Map(..) | TypeSchema::Struct(_) => "an object".into(),
+        TypeSchema::Enum(schema) if schema.tag != Tag::Untagged => {
+            let names = || {
+                let tagged = schema.variants.iter().filter(|variant| !variant.untagged);
+                tagged.flat_map(|variant| variant.read.into_iter().chain(variant.aliases.iter().copied()))
+            };
+            let more = if names().count() > MAX_SHOWN { ", ..." } else { "" };
+            let shown: Vec<_> = names().take(MAX_SHOWN).map(|name| format!("`{name}`")).collect();
             format!("one of {}{more}", shown.join(", ")).into()
         }
+        _ => "a value".into(),
     }
 }
 

@@ -1,9 +1,16 @@
-//! What a type looks like on the wire, as constants.
+//! What a type looks like on the wire, as constants: what serde writes, and what it reads.
 
+mod compat;
 mod explain;
+mod misfit;
+mod named;
 mod std_types;
+mod written;
 
 pub(crate) use explain::{explain, path_text};
+
+pub use misfit::Misfit;
+pub use named::{NamedRef, NamedSchema};
 
 /// A type that can be a field of an event: its shape is known to the compiler.
 ///
@@ -32,9 +39,6 @@ pub trait Schema {
     /// The shape of the type on the wire.
     const TYPE: &'static TypeSchema;
 
-    /// Whether serde reads a missing field of this type as if it were there: an `Option`.
-    const OPTIONAL: bool = false;
-
     /// About how many bytes the value holds outside of its own `size_of`: what a bounded history
     /// counts. 0 unless said.
     ///
@@ -46,12 +50,14 @@ pub trait Schema {
     }
 }
 
-/// The shape of a type as serde reads it from JSON.
+/// The shape of a type in JSON, as serde writes and reads it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TypeSchema {
-    /// Anything: what is behind it is not described.
+    /// Any JSON is written and read: a `serde_json::Value`.
     Any,
+    /// Not described, and so not checked.
+    Opaque,
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -64,42 +70,228 @@ pub enum TypeSchema {
     Char,
     /// A string.
     String,
-    /// What the function returns: a type with a declaration of its own, which may contain itself.
-    Named(fn() -> &'static TypeSchema),
-    /// What the type looks like: a newtype, which adds nothing on the wire.
-    Newtype(&'static TypeSchema),
+    /// A string in this format, such as `uuid` or `date-time`; the names are JSON Schema's where it
+    /// has one.
+    Format(&'static str),
+    /// A type with a declaration of its own, which may contain itself.
+    Named(NamedRef),
     /// `null` or the type.
     Option(&'static TypeSchema),
     /// An array of any length.
     Sequence(&'static TypeSchema),
     /// An array with these elements.
     Tuple(&'static [&'static TypeSchema]),
-    /// An object with any keys.
-    Map(&'static TypeSchema),
+    /// An object with any keys of the first shape, written as strings, and values of the second.
+    Map(&'static TypeSchema, &'static TypeSchema),
     /// An object with these fields.
     Struct(StructSchema),
-    /// An enum: a string that names a variant, or an object with the variant as its one key.
-    Enum(&'static [&'static str]),
+    /// One of several variants.
+    Enum(EnumSchema),
+    /// What is written differs from what is read.
+    Differs {
+        /// What is written.
+        written: &'static TypeSchema,
+        /// What is read.
+        read: &'static TypeSchema,
+    },
+}
+
+impl TypeSchema {
+    /// Whether serde reads a missing field of this type as if it were there: an `Option`.
+    pub const fn is_optional(&self) -> bool {
+        match self {
+            Self::Option(_) => true,
+            Self::Named(named) => named.is_optional(),
+            Self::Differs { read, .. } => read.is_optional(),
+            _ => false,
+        }
+    }
 }
 
 /// The fields of an object.
 #[derive(Debug)]
 pub struct StructSchema {
-    /// The fields that are read, under their names on the wire.
+    /// The fields, in the order in which they are declared; those that serde skips both ways are left
+    /// out.
     pub fields: &'static [FieldSchema],
-    /// Whether a field of another name is an error.
+    /// Whether reading a field of another name is an error.
     pub deny_unknown: bool,
 }
 
 /// One field of an object.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct FieldSchema {
-    /// The name on the wire.
-    pub name: &'static str,
-    /// Whether it must be there.
+    /// The name it is written under; `None` where it never is.
+    pub written: Option<&'static str>,
+    /// When it is written.
+    pub presence: Presence,
+    /// The name it is read under; `None` where it never is.
+    pub read: Option<&'static str>,
+    /// Further names it is read under.
+    pub aliases: &'static [&'static str],
+    /// Whether reading an object without it is an error.
     pub required: bool,
+    /// Whether the parts of its value stand beside the other fields.
+    pub flatten: bool,
+    /// Whether textual forms leave it out.
+    pub secret: bool,
+    /// What its doc comment says.
+    pub doc: &'static str,
+    /// Whether it is marked `#[deprecated]`.
+    pub deprecated: bool,
     /// The shape of its value.
     pub shape: &'static TypeSchema,
+}
+
+/// When a field is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Always.
+    Always,
+    /// Not where a function of the user says so (`skip_serializing_if`).
+    Sometimes,
+    /// Not where it is `None` (`skip_serializing_if = "Option::is_none"`): it is never `null`.
+    UnlessNone,
+}
+
+impl FieldSchema {
+    /// A field that is written and read under one name, and that must be there unless it is an
+    /// `Option`.
+    pub const fn new(name: &'static str, shape: &'static TypeSchema) -> Self {
+        Self {
+            written: Some(name),
+            presence: Presence::Always,
+            read: Some(name),
+            aliases: &[],
+            required: !shape.is_optional(),
+            flatten: false,
+            secret: false,
+            doc: "",
+            deprecated: false,
+            shape,
+        }
+    }
+
+    /// Written under another name, or never.
+    pub const fn written_as(self, name: Option<&'static str>) -> Self {
+        Self { written: name, ..self }
+    }
+
+    /// Read under other names, or never.
+    pub const fn read_as(self, name: Option<&'static str>, aliases: &'static [&'static str]) -> Self {
+        Self { read: name, aliases, ..self }
+    }
+
+    /// Not always written.
+    pub const fn present(self, presence: Presence) -> Self {
+        Self { presence, ..self }
+    }
+
+    /// Whether it must be there to be read.
+    pub const fn required(self, required: bool) -> Self {
+        Self { required, ..self }
+    }
+
+    /// Its parts stand beside the other fields.
+    pub const fn flattened(self) -> Self {
+        Self { flatten: true, ..self }
+    }
+
+    /// Left out of textual forms.
+    pub const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
+    /// What the user says about it.
+    pub const fn documented(self, doc: &'static str, deprecated: bool) -> Self {
+        Self { doc, deprecated, ..self }
+    }
+}
+
+/// The variants of an enum.
+#[derive(Debug)]
+pub struct EnumSchema {
+    /// How a variant is told from the others.
+    pub tag: Tag,
+    /// The variants, in the order in which they are declared.
+    pub variants: &'static [VariantSchema],
+    /// Whether reading a field of another name beside the tag is an error.
+    pub deny_unknown: bool,
+}
+
+/// How serde tells the variants of an enum from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tag {
+    /// A string, or an object with the variant as its one key.
+    External,
+    /// A field of this name inside the variant's own object.
+    Internal(&'static str),
+    /// An object with the variant's name in the first field and its value in the second.
+    Adjacent(&'static str, &'static str),
+    /// Not at all: the first that fits is read.
+    Untagged,
+}
+
+/// One variant of an enum.
+#[derive(Clone, Copy, Debug)]
+pub struct VariantSchema {
+    /// The name it is written under; `None` where it can't be.
+    pub written: Option<&'static str>,
+    /// The name it is read under; `None` where it is not.
+    pub read: Option<&'static str>,
+    /// Further names it is read under.
+    pub aliases: &'static [&'static str],
+    /// Whether any other name is read as this variant.
+    pub other: bool,
+    /// Whether it has no tag, although the other variants do.
+    pub untagged: bool,
+    /// What its doc comment says.
+    pub doc: &'static str,
+    /// Whether it is marked `#[deprecated]`.
+    pub deprecated: bool,
+    /// The shape of what it holds; `None` for a unit variant.
+    pub body: Option<&'static TypeSchema>,
+}
+
+impl VariantSchema {
+    /// A variant that is written and read under one name.
+    pub const fn new(name: &'static str, body: Option<&'static TypeSchema>) -> Self {
+        Self {
+            written: Some(name),
+            read: Some(name),
+            aliases: &[],
+            other: false,
+            untagged: false,
+            doc: "",
+            deprecated: false,
+            body,
+        }
+    }
+
+    /// Written under another name, or never.
+    pub const fn written_as(self, name: Option<&'static str>) -> Self {
+        Self { written: name, ..self }
+    }
+
+    /// Read under other names, or never.
+    pub const fn read_as(self, name: Option<&'static str>, aliases: &'static [&'static str]) -> Self {
+        Self { read: name, aliases, ..self }
+    }
+
+    /// Read for any other name.
+    pub const fn other(self) -> Self {
+        Self { other: true, ..self }
+    }
+
+    /// Written and read without a tag.
+    pub const fn untagged(self) -> Self {
+        Self { untagged: true, ..self }
+    }
+
+    /// What the user says about it.
+    pub const fn documented(self, doc: &'static str, deprecated: bool) -> Self {
+        Self { doc, deprecated, ..self }
+    }
 }
 
 /// What a JSON value holds outside of itself; see [`Schema::heap_size`].

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{FieldSchema, Schema, StructSchema, TypeSchema};
+use super::{EnumSchema, FieldSchema, Schema, StructSchema, Tag, TypeSchema, VariantSchema};
 use crate::{EventId, InstanceId, Timestamp};
 
 macro_rules! flat {
@@ -28,10 +28,8 @@ macro_rules! integers {
     ($($ty:ty)+) => {
         $(
             flat!(TypeSchema::Integer(<$ty>::MIN as i128, <$ty>::MAX as u128) => $ty;);
-            #[diagnostic::do_not_recommend]
-            impl Schema for NonZero<$ty> {
-                const TYPE: &'static TypeSchema = <$ty as Schema>::TYPE;
-            }
+            // Of the signed ones, the hole at 0 is not described.
+            flat!(TypeSchema::Integer(if <$ty>::MIN == 0 { 1 } else { <$ty>::MIN as i128 }, <$ty>::MAX as u128) => NonZero<$ty>;);
         )+
     };
 }
@@ -40,10 +38,7 @@ macro_rules! integers {
 macro_rules! two_numbers {
     ($seconds:literal, $nanos:literal) => {
         TypeSchema::Struct(StructSchema {
-            fields: &[
-                FieldSchema { name: $seconds, required: true, shape: u64::TYPE },
-                FieldSchema { name: $nanos, required: true, shape: u32::TYPE },
-            ],
+            fields: &[FieldSchema::new($seconds, u64::TYPE), FieldSchema::new($nanos, u32::TYPE)],
             deny_unknown: true,
         })
     };
@@ -54,7 +49,14 @@ flat! {
     TypeSchema::Bool => bool;
     TypeSchema::Float => f32, f64;
     TypeSchema::Char => char;
-    TypeSchema::String => IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, EventId, InstanceId, Timestamp;
+    TypeSchema::Format("ip") => IpAddr;
+    TypeSchema::Format("ipv4") => Ipv4Addr;
+    TypeSchema::Format("ipv6") => Ipv6Addr;
+    TypeSchema::Format("socket") => SocketAddr;
+    TypeSchema::Format("socket-v4") => SocketAddrV4;
+    TypeSchema::Format("socket-v6") => SocketAddrV6;
+    TypeSchema::Format("uuid") => EventId, InstanceId;
+    TypeSchema::Format("date-time") => Timestamp;
     two_numbers!("secs", "nanos") => Duration;
     two_numbers!("secs_since_epoch", "nanos_since_epoch") => SystemTime;
 }
@@ -83,7 +85,6 @@ texts! {
 
 impl<T: Schema> Schema for Option<T> {
     const TYPE: &'static TypeSchema = &TypeSchema::Option(T::TYPE);
-    const OPTIONAL: bool = true;
     fn heap_size(&self) -> usize {
         self.as_ref().map_or(0, T::heap_size)
     }
@@ -93,7 +94,6 @@ macro_rules! pointers {
     ($($pointer:ident)+) => {
         $(impl<T: Schema> Schema for $pointer<T> {
             const TYPE: &'static TypeSchema = T::TYPE;
-            const OPTIONAL: bool = T::OPTIONAL;
             fn heap_size(&self) -> usize {
                 size_of::<T>() + T::heap_size(self)
             }
@@ -146,7 +146,11 @@ impl<T: Schema> Schema for Wrapping<T> {
 }
 
 impl<T: Schema, E: Schema> Schema for Result<T, E> {
-    const TYPE: &'static TypeSchema = &TypeSchema::Enum(&["Ok", "Err"]);
+    const TYPE: &'static TypeSchema = &TypeSchema::Enum(EnumSchema {
+        tag: Tag::External,
+        variants: &[VariantSchema::new("Ok", Some(T::TYPE)), VariantSchema::new("Err", Some(E::TYPE))],
+        deny_unknown: false,
+    });
     fn heap_size(&self) -> usize {
         match self {
             Ok(value) => value.heap_size(),
@@ -158,7 +162,7 @@ impl<T: Schema, E: Schema> Schema for Result<T, E> {
 macro_rules! maps {
     ($($map:ident<K, V $(, $hasher:ident)?>)+) => {
         $(impl<K: Schema, V: Schema $(, $hasher)?> Schema for $map<K, V $(, $hasher)?> {
-            const TYPE: &'static TypeSchema = &TypeSchema::Map(V::TYPE);
+            const TYPE: &'static TypeSchema = &TypeSchema::Map(K::TYPE, V::TYPE);
             fn heap_size(&self) -> usize {
                 let entries = self.iter().map(|(key, value)| key.heap_size() + value.heap_size());
                 self.len() * size_of::<(K, V)>() + entries.sum::<usize>()
@@ -213,7 +217,7 @@ impl Schema for serde_json::Value {
 
 #[diagnostic::do_not_recommend]
 impl Schema for serde_json::Map<String, serde_json::Value> {
-    const TYPE: &'static TypeSchema = &TypeSchema::Map(&TypeSchema::Any);
+    const TYPE: &'static TypeSchema = &TypeSchema::Map(&TypeSchema::String, &TypeSchema::Any);
     fn heap_size(&self) -> usize {
         let entry =
             |(key, value): (&String, &serde_json::Value)| key.len() + size_of_val(value) + value.heap_size();

@@ -2,34 +2,53 @@
 
 use proc_macro2::TokenTree;
 use syn::meta::ParseNestedMeta;
-use syn::{Attribute, LitStr, Path, Token};
+use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, MetaNameValue, Path, Token, Type};
 
 use super::case::Case;
 use super::named;
 use crate::errors::Errors;
 
-/// What serde's attributes on a struct, enum or variant say about reading.
+/// One thing for what serde writes, and one for what it reads.
+#[derive(Clone, Default)]
+pub(crate) struct Sides<T> {
+    pub(crate) written: T,
+    pub(crate) read: T,
+}
+
+/// What serde's attributes on a struct, enum or variant say.
 #[derive(Default)]
 pub(crate) struct Container {
-    pub(crate) rename_all: Case,
-    pub(crate) rename_all_fields: Case,
+    pub(crate) rename_all: Sides<Case>,
+    pub(crate) rename_all_fields: Sides<Case>,
     pub(crate) deny_unknown: bool,
     pub(crate) default: bool,
     pub(crate) transparent: bool,
-    /// The shape is not that of the fields: another type is read, or the enum is not tagged by name.
-    pub(crate) other_shape: bool,
+    pub(crate) tag: Option<String>,
+    /// The tag of a struct, and the name that is written there.
+    pub(crate) struct_tag: Option<(String, String)>,
+    pub(crate) content: Option<String>,
+    pub(crate) untagged: bool,
+    /// Another type is written, or read.
+    pub(crate) converts: Sides<Option<Type>>,
+    /// The shape is that of a foreign type.
+    pub(crate) remote: bool,
 }
 
-/// What serde's attributes on a field or variant say about reading.
+/// What serde's attributes on a field or variant say, and our own.
 #[derive(Default)]
 pub(crate) struct Item {
-    pub(crate) rename: Option<String>,
+    pub(crate) rename: Sides<Option<String>>,
     pub(crate) aliases: Vec<String>,
-    pub(crate) skipped: bool,
+    pub(crate) skipped: Sides<bool>,
+    /// The function that says whether it is left out.
+    pub(crate) skipped_if: Option<String>,
     pub(crate) default: bool,
     pub(crate) flatten: bool,
-    /// A function of the user reads it, or it takes any name.
-    pub(crate) custom: bool,
+    /// A function of the user writes it, or reads it.
+    pub(crate) custom: Sides<bool>,
+    /// A variant that is read for any other name.
+    pub(crate) other: bool,
+    pub(crate) untagged: bool,
     pub(crate) opaque: bool,
 }
 
@@ -38,14 +57,19 @@ impl Container {
         let mut container = Self::default();
         each_serde(attributes, |key, meta| {
             match key {
-                "rename_all" => container.rename_all = Case::named(reading_name(meta)?),
-                "rename_all_fields" => container.rename_all_fields = Case::named(reading_name(meta)?),
+                "rename_all" => container.rename_all = cases(meta)?,
+                "rename_all_fields" => container.rename_all_fields = cases(meta)?,
                 "deny_unknown_fields" => container.deny_unknown = true,
                 "default" => container.default = true,
                 "transparent" => container.transparent = true,
-                "tag" | "content" | "untagged" | "from" | "try_from" | "remote" => {
-                    container.other_shape = true
+                "tag" => container.tag = Some(meta.value()?.parse::<LitStr>()?.value()),
+                "content" => container.content = Some(meta.value()?.parse::<LitStr>()?.value()),
+                "untagged" => container.untagged = true,
+                "into" => container.converts.written = Some(meta.value()?.parse::<LitStr>()?.parse()?),
+                "from" | "try_from" => {
+                    container.converts.read = Some(meta.value()?.parse::<LitStr>()?.parse()?)
                 }
+                "remote" => container.remote = true,
                 _ => {}
             }
             Ok(())
@@ -62,18 +86,42 @@ impl Item {
         };
         each_serde(attributes, |key, meta| {
             match key {
-                "rename" => item.rename = reading_name(meta)?,
+                "rename" => item.rename = names(meta)?,
                 "alias" => item.aliases.extend(meta.value()?.parse::<LitStr>().map(|name| name.value()).ok()),
-                "skip" | "skip_deserializing" => item.skipped = true,
+                "skip" => item.skipped = Sides { written: true, read: true },
+                "skip_serializing" => item.skipped.written = true,
+                "skip_deserializing" => item.skipped.read = true,
+                "skip_serializing_if" => {
+                    item.skipped_if = Some(meta.value()?.parse::<LitStr>()?.value());
+                }
                 "default" => item.default = true,
                 "flatten" => item.flatten = true,
-                "with" | "deserialize_with" | "other" | "untagged" => item.custom = true,
+                "with" => item.custom = Sides { written: true, read: true },
+                "serialize_with" => item.custom.written = true,
+                "deserialize_with" => item.custom.read = true,
+                "other" => item.other = true,
+                "untagged" => item.untagged = true,
                 _ => {}
             }
             Ok(())
         });
         item
     }
+}
+
+/// The text of the doc comment, and whether the item is marked `#[deprecated]`.
+pub(crate) fn documentation(attributes: &[Attribute]) -> (String, bool) {
+    let mut lines = Vec::new();
+    for attribute in named(attributes, "doc") {
+        if let Meta::NameValue(MetaNameValue {
+            value: Expr::Lit(ExprLit { lit: Lit::Str(text), .. }), ..
+        }) = &attribute.meta
+        {
+            let text = text.value();
+            lines.push(text.strip_prefix(' ').unwrap_or(&text).trim_end().to_owned());
+        }
+    }
+    (lines.join("\n").trim().to_owned(), named(attributes, "deprecated").next().is_some())
 }
 
 /// Calls `read` for each option in `#[serde(...)]`. What it can't parse is serde_derive's to report.
@@ -88,20 +136,27 @@ fn each_serde(attributes: &[Attribute], mut read: impl FnMut(&str, &ParseNestedM
     }
 }
 
-/// `= "name"`, or the one of `(serialize = "...", deserialize = "name")` that counts for reading.
-fn reading_name(meta: &ParseNestedMeta<'_>) -> syn::Result<Option<String>> {
+/// `= "name"`, or `(serialize = "...", deserialize = "...")`.
+fn names(meta: &ParseNestedMeta<'_>) -> syn::Result<Sides<Option<String>>> {
     if meta.input.peek(Token![=]) {
-        return Ok(Some(meta.value()?.parse::<LitStr>()?.value()));
+        let name = Some(meta.value()?.parse::<LitStr>()?.value());
+        return Ok(Sides { written: name.clone(), read: name });
     }
-    let mut name = None;
+    let mut names = Sides::default();
     meta.parse_nested_meta(|side| {
-        let value = side.value()?.parse::<LitStr>()?.value();
-        if side.path.is_ident("deserialize") {
-            name = Some(value);
+        let value = Some(side.value()?.parse::<LitStr>()?.value());
+        match side.path.is_ident("deserialize") {
+            true => names.read = value,
+            false => names.written = value,
         }
         Ok(())
     })?;
-    Ok(name)
+    Ok(names)
+}
+
+fn cases(meta: &ParseNestedMeta<'_>) -> syn::Result<Sides<Case>> {
+    let names = names(meta)?;
+    Ok(Sides { written: Case::named(names.written), read: Case::named(names.read) })
 }
 
 /// Reads over the rest of an option.
@@ -121,6 +176,11 @@ pub(crate) fn has_option(attribute: &Attribute, name: &str) -> bool {
         skip_value(&meta)
     });
     found
+}
+
+/// Whether serde's attributes on a variant say how its fields are spelt.
+pub(crate) fn has_rename_all(attributes: &[Attribute]) -> bool {
+    named(attributes, "serde").any(|attribute| has_option(attribute, "rename_all"))
 }
 
 /// Checks `#[event(...)]` or `#[schema(...)]` on a field.

@@ -1,38 +1,45 @@
 //! Writes the impl of `Schema`.
 
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote};
 use syn::ext::IdentExt;
-use syn::{Data, DataEnum, DeriveInput, Field, Fields, Path};
+use syn::visit_mut::VisitMut;
+use syn::{Attribute, Data, DataEnum, DeriveInput, Field, Fields, Ident, Path, Type, Variant};
 
-use super::attributes::{Container, Item};
+use super::attributes::{Container, Item, Sides, documentation, has_rename_all};
 
 /// The impl of `Schema` for a type; `helper` is the attribute our field options stand in.
 pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> TokenStream {
     let private = quote!(#krate::__private);
-    let writer = Writer { private: &private, helper, borrows: input.generics.lifetimes().next().is_some() };
-    let container = Container::read(&input.attrs);
-    let (shape, heap) = match &input.data {
-        Data::Struct(data) => {
-            (writer.struct_shape(&container, &data.fields), writer.struct_heap(&data.fields))
-        }
-        Data::Enum(data) => (writer.enum_shape(&container, data), writer.enum_heap(data)),
+    let writer = Writer {
+        private: &private,
+        helper,
+        ident: &input.ident,
+        generic: !input.generics.params.is_empty(),
+        borrows: input.generics.lifetimes().next().is_some(),
+    };
+    let mut container = Container::read(&input.attrs);
+    if let Data::Struct(_) = &input.data
+        && let Some(tag) = container.tag.take()
+    {
+        let name = Item::read(&input.attrs, helper).rename.written;
+        container.struct_tag = Some((tag, name.unwrap_or_else(|| input.ident.unraw().to_string())));
+    }
+    if let Some(field) = writer.circle(&input.data) {
+        let message = "a generic type that contains itself has no schema: mark this field `#[event(opaque)]` (`#[schema(opaque)]` below `#[derive(Schema)]`)";
+        return syn::Error::new_spanned(field, message).to_compile_error();
+    }
+    let heap = match &input.data {
+        Data::Struct(data) => writer.struct_heap(&data.fields),
+        Data::Enum(data) => writer.enum_heap(data),
         Data::Union(_) => {
             let error =
                 syn::Error::new(input.ident.span(), "a union has no schema: it can't be read by serde");
             return error.to_compile_error();
         }
     };
-    let shape = match container.other_shape {
-        true => quote!(#private::TypeSchema::Any),
-        false => shape,
-    };
-    // What another type reads, or a wrapper that is not there on the wire, may be missing like it.
-    let optional = match &input.data {
-        _ if container.other_shape => quote!(true),
-        Data::Struct(data) if container.transparent => writer.wrapped_optional(&data.fields),
-        _ => quote!(false),
-    };
+    let shape = writer.shape(&container, &input.data);
+    let declared = writer.declared(input, &container, shape);
     let ident = &input.ident;
     let mut generics = input.generics.clone();
     for parameter in generics.type_params_mut() {
@@ -43,9 +50,7 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
         #[automatically_derived]
         #[allow(deprecated, reason = "the user's own item")]
         impl #impl_generics #private::Schema for #ident #type_generics #where_clause {
-            // Behind a function, so that a type may contain itself.
-            const TYPE: &'static #private::TypeSchema = &#private::TypeSchema::Named(|| const { &#shape });
-            const OPTIONAL: bool = #optional;
+            const TYPE: &'static #private::TypeSchema = #declared;
 
             fn heap_size(&self) -> usize {
                 #[allow(unused_imports, reason = "all fields may have a schema")]
@@ -59,133 +64,257 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
 struct Writer<'a> {
     private: &'a TokenStream,
     helper: &'a str,
+    ident: &'a Ident,
+    /// Whether the type has parameters.
+    generic: bool,
     /// Whether the type has lifetimes.
     borrows: bool,
 }
 
 impl Writer<'_> {
+    /// A reference to the type's declaration, which a static holds, so that the type may contain
+    /// itself. A generic type has one declaration for each instance, and no static.
+    fn declared(&self, input: &DeriveInput, container: &Container, shape: TokenStream) -> TokenStream {
+        let private = self.private;
+        let name = input.ident.to_string();
+        let documented = documented(&input.attrs);
+        let declaration = quote! {
+            #private::NamedSchema::new(
+                ::core::concat!(::core::module_path!(), "::", #name),
+                ::core::line!(),
+                const { #shape },
+            ) #documented
+        };
+        let optional = match &input.data {
+            Data::Struct(data) if container.transparent => self.wrapped(&data.fields),
+            _ => None,
+        };
+        let optional = optional.map(|shape| quote!(.optional_like(#shape)));
+        if self.generic {
+            return quote!(&#private::TypeSchema::Named(#private::NamedRef::new(const { &#declaration }) #optional));
+        }
+        quote! {{
+            static __TYPED_EVENTS_TYPE: #private::NamedSchema = #declaration;
+            &#private::TypeSchema::Named(#private::NamedRef::new(&__TYPED_EVENTS_TYPE) #optional)
+        }}
+    }
+
+    /// A reference to the shape on the wire.
+    fn shape(&self, container: &Container, data: &Data) -> TokenStream {
+        let private = self.private;
+        if container.remote {
+            return quote!(&#private::TypeSchema::Opaque);
+        }
+        let Sides { written, read } = &container.converts;
+        let other = |ty: &syn::Type| quote!(<#ty as #private::Schema>::TYPE);
+        let own = || match data {
+            Data::Struct(data) => self.struct_shape(container, &data.fields),
+            Data::Enum(data) => self.enum_shape(container, data),
+            Data::Union(_) => quote!(&#private::TypeSchema::Opaque),
+        };
+        if written.is_none() && read.is_none() {
+            return own();
+        }
+        let written = written.as_ref().map_or_else(own, other);
+        let read = read.as_ref().map_or_else(own, other);
+        quote!(&#private::TypeSchema::Differs { written: #written, read: #read })
+    }
+
     fn struct_shape(&self, container: &Container, fields: &Fields) -> TokenStream {
         let private = self.private;
         match fields {
             Fields::Named(_) if container.transparent => self.one_of_them(fields),
-            Fields::Named(_) => self.named_shape(container, fields),
+            Fields::Named(_) => {
+                let schema = self.named_fields(container, fields);
+                quote!(&#private::TypeSchema::Struct(#schema))
+            }
             Fields::Unnamed(unnamed) if container.transparent || unnamed.unnamed.len() == 1 => {
                 self.one_of_them(fields)
             }
-            Fields::Unnamed(_) => {
-                let items: Vec<_> = fields.iter().map(|field| (field, self.item(field))).collect();
-                let read = items.iter().filter(|(_, item)| !item.skipped);
-                let shapes = read.map(|(field, item)| self.field_shape(field, item));
-                let shape = quote!(#private::TypeSchema::Tuple(&[#(#shapes),*]));
-                // Elements with a default may be left out: the length says nothing.
-                match items.iter().any(|(_, item)| item.default) {
-                    true => quote!({ let _ = #shape; #private::TypeSchema::Any }),
-                    false => shape,
-                }
+            Fields::Unnamed(_) => self.tuple_shape(fields),
+            Fields::Unit => quote!(&#private::TypeSchema::Null),
+        }
+    }
+
+    fn tuple_shape(&self, fields: &Fields) -> TokenStream {
+        let private = self.private;
+        let items: Vec<_> = fields.iter().map(|field| (field, self.item(field))).collect();
+        let side = |skipped: fn(&Item) -> bool, vague: fn(&Item) -> bool| {
+            let kept = items.iter().filter(|(_, item)| !skipped(item));
+            let shapes = kept.map(|(field, item)| self.field_shape(field, item));
+            let shape = quote!(&#private::TypeSchema::Tuple(&[#(#shapes),*]));
+            // Elements that may be left out: the length says nothing.
+            match items.iter().any(|(_, item)| vague(item)) {
+                true => quote!({ let _ = #shape; &#private::TypeSchema::Opaque }),
+                false => shape,
             }
-            Fields::Unit => quote!(#private::TypeSchema::Null),
+        };
+        let written = side(|item| item.skipped.written, |item| item.skipped_if.is_some());
+        let read = side(|item| item.skipped.read, |item| item.default && !item.skipped.read);
+        let alike = |(_, item): &(_, Item)| {
+            item.skipped.written == item.skipped.read && item.skipped_if.is_none() && !item.default
+        };
+        match items.iter().all(alike) {
+            true => written,
+            false => quote!(&#private::TypeSchema::Differs { written: #written, read: #read }),
         }
     }
 
     /// A newtype looks like what is in it.
     fn one_of_them(&self, fields: &Fields) -> TokenStream {
         let private = self.private;
-        let shape = fields.iter().map(|field| (field, self.item(field))).find(|(_, item)| !item.skipped);
-        match shape {
-            Some((field, item)) => {
-                let shape = self.field_shape(field, &item);
-                quote!(#private::TypeSchema::Newtype(#shape))
-            }
-            None => quote!(#private::TypeSchema::Any),
-        }
+        self.wrapped(fields).unwrap_or_else(|| quote!(&#private::TypeSchema::Opaque))
     }
 
-    fn wrapped_optional(&self, fields: &Fields) -> TokenStream {
-        let private = self.private;
-        match fields.iter().find(|field| !self.item(field).skipped) {
-            Some(field) if self.is_measured(field) => {
-                let ty = &field.ty;
-                quote!(<#ty as #private::Schema>::OPTIONAL)
-            }
-            _ => quote!(true),
-        }
+    /// The shape of the one field serde looks at.
+    fn wrapped(&self, fields: &Fields) -> Option<TokenStream> {
+        let mut items = fields.iter().map(|field| (field, self.item(field)));
+        let (field, item) = items.find(|(_, item)| !item.skipped.written && !item.skipped.read)?;
+        Some(self.field_shape(field, &item))
     }
 
-    fn named_shape(&self, container: &Container, fields: &Fields) -> TokenStream {
+    /// The `StructSchema` of named fields.
+    fn named_fields(&self, container: &Container, fields: &Fields) -> TokenStream {
         let private = self.private;
-        let items: Vec<_> = fields.iter().map(|field| (field, self.item(field))).collect();
-        let flattens = items.iter().any(|(_, item)| item.flatten);
-        let read = items.iter().filter(|(_, item)| !item.skipped && !item.flatten);
-        let fields = read.map(|(field, item)| {
-            let ident = field.ident.as_ref().map(|ident| ident.unraw().to_string()).unwrap_or_default();
-            let name = item.rename.clone().unwrap_or_else(|| container.rename_all.of_field(&ident));
-            let shape = self.field_shape(field, item);
-            // With an alias the value may stand under another name.
-            let given = container.default || item.default || !item.aliases.is_empty();
-            let required = match given {
-                true => quote!(false),
-                false => self.required(field, item),
-            };
-            quote!(#private::FieldSchema { name: #name, required: #required, shape: #shape })
+        // A struct's tag is written, and not looked at when read.
+        let tag = container.struct_tag.as_ref().map(|(tag, name)| {
+            quote! {
+                #private::FieldSchema::new(#tag, const { &#private::TypeSchema::Enum(#private::EnumSchema {
+                    tag: #private::Tag::External,
+                    variants: &[#private::VariantSchema::new(#name, ::core::option::Option::None)],
+                    deny_unknown: false,
+                }) }).read_as(::core::option::Option::None, &[])
+            }
         });
-        let fields: Vec<_> = fields.collect();
-        let aliases = items.iter().any(|(_, item)| !item.aliases.is_empty());
-        let deny = container.deny_unknown && !flattens && !aliases;
-        quote! {
-            #private::TypeSchema::Struct(#private::StructSchema { fields: &[#(#fields),*], deny_unknown: #deny })
-        }
+        let schemas = fields.iter().filter_map(|field| self.named_field(container, field));
+        let schemas = tag.into_iter().chain(schemas);
+        let deny = container.deny_unknown;
+        quote!(#private::StructSchema { fields: &[#(#schemas),*], deny_unknown: #deny })
     }
 
-    /// Whether serde insists on the field: not on an `Option`, unless a function of the user reads
-    /// it.
-    fn required(&self, field: &Field, item: &Item) -> TokenStream {
+    /// The `FieldSchema` of a field, unless serde skips it both ways.
+    fn named_field(&self, container: &Container, field: &Field) -> Option<TokenStream> {
         let private = self.private;
-        let ty = &field.ty;
-        if item.custom {
-            return quote!(true);
+        let item = self.item(field);
+        if item.skipped.written && item.skipped.read {
+            return None;
         }
-        if item.opaque {
-            // Only serde knows: it may be an `Option` under another name.
-            return quote!(false);
-        }
-        quote!(!<#ty as #private::Schema>::OPTIONAL)
+        let ident = field.ident.as_ref().map(|ident| ident.unraw().to_string()).unwrap_or_default();
+        let written =
+            item.rename.written.clone().unwrap_or_else(|| container.rename_all.written.of_field(&ident));
+        let read = item.rename.read.clone().unwrap_or_else(|| container.rename_all.read.of_field(&ident));
+        let shape = self.field_shape(field, &item);
+        let names = names(&item, &written, &read);
+        let presence = match item.skipped_if.as_deref() {
+            None => None,
+            Some(path) if path.replace(' ', "").ends_with("Option::is_none") => Some(quote!(UnlessNone)),
+            Some(_) => Some(quote!(Sometimes)),
+        };
+        let presence = presence.map(|presence| quote!(.present(#private::Presence::#presence)));
+        // Only serde knows whether an opaque type is an `Option`; one that a function reads is none.
+        let required = match &item {
+            _ if container.default || item.default => Some(quote!(.required(false))),
+            Item { custom: Sides { read: true, .. }, .. } => Some(quote!(.required(true))),
+            Item { opaque: true, .. } => Some(quote!(.required(false))),
+            _ => None,
+        };
+        let flattened = item.flatten.then(|| quote!(.flattened().required(false)));
+        let documented = documented(&field.attrs);
+        Some(quote! {
+            #private::FieldSchema::new(#written, #shape) #names #presence #required #flattened #documented
+        })
     }
 
+    /// A reference to the shape of a field.
     fn field_shape(&self, field: &Field, item: &Item) -> TokenStream {
         let private = self.private;
-        let ty = &field.ty;
-        match item.custom || item.opaque {
-            true => quote!(&#private::TypeSchema::Any),
-            false => quote!(<#ty as #private::Schema>::TYPE),
+        let opaque = quote!(&#private::TypeSchema::Opaque);
+        let ty = self.without_self(&field.ty);
+        let own = quote!(<#ty as #private::Schema>::TYPE);
+        match item.custom {
+            _ if item.opaque => opaque,
+            Sides { written: true, read: true } => opaque,
+            Sides { written: true, .. } => {
+                quote!(&#private::TypeSchema::Differs { written: #opaque, read: #own })
+            }
+            // Its type needs no schema: nothing reads it as such.
+            Sides { read: true, .. } => opaque,
+            _ => own,
         }
+    }
+
+    /// The type of a field, without `Self`: a static inside of an impl can't name it.
+    fn without_self(&self, ty: &Type) -> Type {
+        let mut ty = ty.clone();
+        if !self.generic {
+            Naming { ident: self.ident }.visit_type_mut(&mut ty);
+        }
+        ty
+    }
+
+    /// The type of a field through which a generic type contains itself.
+    fn circle<'t>(&self, data: &'t Data) -> Option<&'t Type> {
+        let fields: Vec<&Field> = match data {
+            _ if !self.generic => return None,
+            Data::Struct(data) => data.fields.iter().collect(),
+            Data::Enum(data) => data.variants.iter().flat_map(|variant| &variant.fields).collect(),
+            Data::Union(_) => return None,
+        };
+        let mut measured = fields.into_iter().filter(|field| self.is_measured(field));
+        measured.find(|field| mentions(field.ty.to_token_stream(), self.ident)).map(|field| &field.ty)
     }
 
     fn enum_shape(&self, container: &Container, data: &DataEnum) -> TokenStream {
         let private = self.private;
-        let mut names = Vec::new();
-        for variant in &data.variants {
-            let item = Item::read(&variant.attrs, self.helper);
-            if item.custom {
-                return quote!(#private::TypeSchema::Any);
-            }
-            if item.skipped {
-                continue;
-            }
-            let ident = variant.ident.unraw().to_string();
-            names.push(item.rename.unwrap_or_else(|| container.rename_all.of_variant(&ident)));
-            names.extend(item.aliases);
+        let variants = data.variants.iter().filter_map(|variant| self.variant(container, variant));
+        let tag = match (&container.tag, &container.content) {
+            _ if container.untagged => quote!(Untagged),
+            (Some(tag), None) => quote!(Internal(#tag)),
+            (Some(tag), Some(content)) => quote!(Adjacent(#tag, #content)),
+            (None, _) => quote!(External),
+        };
+        let deny = container.deny_unknown;
+        quote! {
+            &#private::TypeSchema::Enum(#private::EnumSchema {
+                tag: #private::Tag::#tag,
+                variants: &[#(#variants),*],
+                deny_unknown: #deny,
+            })
         }
-        // The payloads of variants have shapes, too: this finds field types without one.
-        let read = data.variants.iter().filter(|variant| !Item::read(&variant.attrs, self.helper).skipped);
-        let shapes = read.map(|variant| {
-            let mut inner = Container::read(&variant.attrs);
-            inner.rename_all_fields = container.rename_all_fields;
-            self.struct_shape(&inner, &variant.fields)
-        });
-        quote! {{
-            let _: &[#private::TypeSchema] = &[#(#shapes),*];
-            #private::TypeSchema::Enum(&[#(#names),*])
-        }}
+    }
+
+    fn variant(&self, container: &Container, variant: &Variant) -> Option<TokenStream> {
+        let private = self.private;
+        let item = Item::read(&variant.attrs, self.helper);
+        if item.skipped.written && item.skipped.read {
+            return None;
+        }
+        let ident = variant.ident.unraw().to_string();
+        let rename = &container.rename_all;
+        let written = item.rename.written.clone().unwrap_or_else(|| rename.written.of_variant(&ident));
+        let read = item.rename.read.clone().unwrap_or_else(|| rename.read.of_variant(&ident));
+        let body = match &variant.fields {
+            Fields::Unit => quote!(::core::option::Option::None),
+            _ if item.custom.written || item.custom.read => {
+                quote!(::core::option::Option::Some(&#private::TypeSchema::Opaque))
+            }
+            fields => {
+                let mut inner = Container::read(&variant.attrs);
+                if !has_rename_all(&variant.attrs) {
+                    inner.rename_all = container.rename_all_fields.clone();
+                }
+                inner.deny_unknown = container.deny_unknown;
+                let shape = self.struct_shape(&inner, fields);
+                quote!(::core::option::Option::Some(const { #shape }))
+            }
+        };
+        let names = names(&item, &written, &read);
+        let other = item.other.then(|| quote!(.other()));
+        let untagged = item.untagged.then(|| quote!(.untagged()));
+        let documented = documented(&variant.attrs);
+        Some(quote! {
+            #private::VariantSchema::new(#written, #body) #names #other #untagged #documented
+        })
     }
 
     fn struct_heap(&self, fields: &Fields) -> TokenStream {
@@ -201,7 +330,7 @@ impl Writer<'_> {
         let arms = data.variants.iter().map(|variant| {
             let name = &variant.ident;
             let skipped = Item::read(&variant.attrs, self.helper);
-            if skipped.skipped || skipped.custom {
+            if skipped.skipped.read || skipped.custom.read {
                 return quote!(Self::#name { .. } => 0,);
             }
             let (mut bindings, mut sizes) = (Vec::new(), Vec::new());
@@ -235,10 +364,56 @@ impl Writer<'_> {
     /// user, need not.
     fn is_measured(&self, field: &Field) -> bool {
         let item = self.item(field);
-        !item.opaque && !item.custom && !item.skipped
+        !item.opaque && !item.custom.read && !item.skipped.read
     }
 
     fn item(&self, field: &Field) -> Item {
         Item::read(&field.attrs, self.helper)
     }
+}
+
+/// The calls that say under which names something is written and read, where it is not one.
+fn names(item: &Item, written: &str, read: &str) -> TokenStream {
+    let name = |skipped: bool, name: &str| match skipped {
+        true => quote!(::core::option::Option::None),
+        false => quote!(::core::option::Option::Some(#name)),
+    };
+    let mut calls = TokenStream::new();
+    if item.skipped.written {
+        calls.extend(quote!(.written_as(::core::option::Option::None)));
+    }
+    if item.skipped.read || written != read || !item.aliases.is_empty() {
+        let (read, aliases) = (name(item.skipped.read, read), &item.aliases);
+        calls.extend(quote!(.read_as(#read, &[#(#aliases),*])));
+    }
+    calls
+}
+
+/// The call that carries the doc comment and `#[deprecated]` along, if there is one.
+fn documented(attributes: &[Attribute]) -> Option<TokenStream> {
+    let (doc, deprecated) = documentation(attributes);
+    (deprecated || !doc.is_empty()).then(|| quote!(.documented(#doc, #deprecated)))
+}
+
+/// Puts a type's name in place of `Self`.
+struct Naming<'a> {
+    ident: &'a Ident,
+}
+
+impl VisitMut for Naming<'_> {
+    fn visit_path_mut(&mut self, path: &mut Path) {
+        if path.is_ident("Self") {
+            path.segments[0].ident = Ident::new(&self.ident.to_string(), path.segments[0].ident.span());
+        }
+        syn::visit_mut::visit_path_mut(self, path);
+    }
+}
+
+/// Whether a type names itself.
+fn mentions(ty: TokenStream, ident: &Ident) -> bool {
+    ty.into_iter().any(|token| match token {
+        TokenTree::Ident(name) => name == *ident || name == "Self",
+        TokenTree::Group(group) => mentions(group.stream(), ident),
+        _ => false,
+    })
 }

@@ -1,0 +1,822 @@
+//! Whether one type reads everything that another writes, decided in constants.
+//!
+//! The rules are serde's and serde_json's: the writer's alternatives are taken one after the other
+//! (`null`, each variant), and each must be read. Where several alternatives are hidden deeper in what
+//! an untagged enum tries, the answer errs on the side of no.
+
+#![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
+
+use super::misfit::{Misfit, Problem, Step};
+use super::written::{Object, Part, Shape, Taken, reads, reads_field, same, shape_of, variant_parts};
+use super::written::{read as as_read, written as as_written};
+use super::{EnumSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
+
+impl TypeSchema {
+    /// Whether this type reads everything that `writer` writes, as JSON by serde.
+    ///
+    /// What is opaque is not compared. Comparing stops 20 levels deep, and at objects that more than 16
+    /// flattened structs and tags make up: these are errors, too.
+    ///
+    /// # Errors
+    ///
+    /// The first place where it does not, and why.
+    ///
+    /// ```
+    /// use typed_events::Schema;
+    ///
+    /// assert!(u64::TYPE.can_read(u32::TYPE).is_ok());
+    /// let misfit = <Vec<u8>>::TYPE.can_read(<Vec<i32>>::TYPE).unwrap_err();
+    /// assert_eq!(misfit.to_string(), "[]: `i32` is written, which does not fit into `u8`");
+    /// ```
+    pub const fn can_read(&'static self, writer: &'static TypeSchema) -> Result<(), Misfit> {
+        accept(self, Shape::Type(writer), Walk::START)
+    }
+}
+
+/// The deepest place that is compared.
+const MAX_DEPTH: usize = 20;
+
+type Verdict = Result<(), Misfit>;
+
+const fn refuse(problem: Problem) -> Verdict {
+    Err(Misfit::new(problem))
+}
+
+/// The verdict on a part, seen from the whole.
+const fn at(step: Step, verdict: Verdict) -> Verdict {
+    match verdict {
+        Ok(()) => Ok(()),
+        Err(misfit) => Err(misfit.inside(step)),
+    }
+}
+
+/// Where the comparison is.
+#[derive(Clone, Copy)]
+struct Walk {
+    /// The pairs of declarations it is inside of: meeting one again means that nothing spoke against
+    /// it.
+    pairs: [Option<(&'static NamedSchema, &'static NamedSchema)>; MAX_DEPTH],
+    depth: usize,
+    /// serde has read the value into memory first, as it does for tagged and untagged enums and for
+    /// flattened fields.
+    buffered: bool,
+    /// It is the key of a map: written as a string, whatever it is.
+    key: bool,
+}
+
+impl Walk {
+    const START: Self = Self { pairs: [None; MAX_DEPTH], depth: 0, buffered: false, key: false };
+
+    const fn buffered(self) -> Self {
+        Self { buffered: true, ..self }
+    }
+
+    const fn key(self) -> Self {
+        Self { key: true, ..self }
+    }
+
+    const fn is_inside(&self, reader: &NamedSchema, writer: &NamedSchema) -> bool {
+        let mut i = 0;
+        while i < self.depth {
+            if let Some((r, w)) = self.pairs[i]
+                && r.is(reader)
+                && w.is(writer)
+            {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
+}
+
+/// The core of it: whether a type reads what is written at one place.
+const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdict {
+    let mut walk = walk;
+    if walk.depth == MAX_DEPTH {
+        return refuse(Problem::TooDeep);
+    }
+    if let (TypeSchema::Named(r), Shape::Type(TypeSchema::Named(w))) = (reader, shape) {
+        if walk.is_inside(r.get(), w.get()) {
+            return Ok(());
+        }
+        walk.pairs[walk.depth] = Some((r.get(), w.get()));
+    }
+    walk.depth += 1;
+    let reader = as_read(reader);
+    if matches!(reader, TypeSchema::Any | TypeSchema::Opaque) {
+        return Ok(());
+    }
+    let shape = match shape {
+        Shape::Type(ty) => match as_written(ty) {
+            TypeSchema::Null => Shape::Null,
+            ty => Shape::Type(ty),
+        },
+        other => other,
+    };
+    match shape {
+        Shape::Type(TypeSchema::Opaque) => Ok(()),
+        Shape::Type(TypeSchema::Option(inner)) => {
+            if let Err(misfit) = accept(reader, Shape::Null, walk) {
+                return match misfit.problem {
+                    Problem::Other { .. } if misfit.is_here() => refuse(Problem::MayBeNull),
+                    _ => Err(misfit),
+                };
+            }
+            accept(reader, Shape::Type(inner), walk)
+        }
+        Shape::Type(TypeSchema::Enum(schema)) => accept_variants(reader, schema, walk),
+        Shape::Type(object @ (TypeSchema::Struct(_) | TypeSchema::Map(..))) => {
+            accept_alternatives(reader, Object::EMPTY, Todo::NONE.with(object), walk)
+        }
+        _ => accept_plain(reader, shape, walk),
+    }
+}
+
+/// What is not an object.
+const fn accept_plain(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdict {
+    match (reader, shape) {
+        (TypeSchema::Any | TypeSchema::Opaque, _) => Ok(()),
+        (TypeSchema::Option(_), Shape::Null) | (TypeSchema::Null, Shape::Null) => Ok(()),
+        (TypeSchema::Option(inner), _) => accept_plain(as_read(inner), shape, walk),
+        (TypeSchema::Enum(schema), _) => accept_plain_as_variant(reader, schema, shape, walk),
+        (TypeSchema::Sequence(items), Shape::Type(TypeSchema::Sequence(written))) => {
+            at(Step::Items, accept(items, Shape::Type(written), walk))
+        }
+        (TypeSchema::Sequence(items), Shape::Type(TypeSchema::Tuple(written))) => {
+            let mut i = 0;
+            while i < written.len() {
+                if let refused @ Err(_) = at(Step::Item(i), accept(items, Shape::Type(written[i]), walk)) {
+                    return refused;
+                }
+                i += 1;
+            }
+            Ok(())
+        }
+        (TypeSchema::Tuple(items), Shape::Type(TypeSchema::Tuple(written)))
+            if items.len() == written.len() =>
+        {
+            let mut i = 0;
+            while i < written.len() {
+                if let refused @ Err(_) = at(Step::Item(i), accept(items[i], Shape::Type(written[i]), walk)) {
+                    return refused;
+                }
+                i += 1;
+            }
+            Ok(())
+        }
+        (TypeSchema::Struct(schema), Shape::Type(TypeSchema::Tuple(written))) => {
+            accept_tuple_as_fields(reader, schema, written, shape, walk)
+        }
+        _ => accept_scalar(reader, shape, walk),
+    }
+}
+
+/// What is neither object nor array.
+const fn accept_scalar(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdict {
+    let beyond_64_bits = match reader {
+        TypeSchema::Integer(min, max) => *min < i64::MIN as i128 || *max > u64::MAX as u128,
+        _ => false,
+    };
+    // As keys they are strings, which only serde_json's own maps turn back.
+    let number_or_bool = matches!(reader, TypeSchema::Integer(..) | TypeSchema::Float | TypeSchema::Bool);
+    if walk.buffered && (beyond_64_bits || walk.key && number_or_bool) {
+        return refuse(Problem::Buffered);
+    }
+    let fits = match (reader, shape) {
+        (TypeSchema::Bool, Shape::Type(TypeSchema::Bool)) => true,
+        (TypeSchema::Integer(min, max), Shape::Type(found @ TypeSchema::Integer(from, to))) => {
+            if *from < *min || *to > *max {
+                return refuse(Problem::Range { expected: reader, found });
+            }
+            true
+        }
+        (TypeSchema::Float, Shape::Type(TypeSchema::Float | TypeSchema::Integer(..))) => true,
+        (TypeSchema::Char, Shape::Type(TypeSchema::Char)) => true,
+        (TypeSchema::Char, Shape::Literal(text)) => is_one_character(text),
+        (TypeSchema::String, Shape::Literal(_)) => true,
+        (TypeSchema::String, Shape::Type(TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_))) => {
+            true
+        }
+        (TypeSchema::String, Shape::Type(TypeSchema::Integer(..) | TypeSchema::Bool | TypeSchema::Float)) => {
+            walk.key
+        }
+        (TypeSchema::Format(read), Shape::Type(TypeSchema::Format(written))) => reads_format(read, written),
+        _ => false,
+    };
+    match fits {
+        true => Ok(()),
+        false => refuse(Problem::Other { expected: reader, found: shape }),
+    }
+}
+
+const fn is_one_character(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut characters = 0;
+    let mut i = 0;
+    while i < bytes.len() {
+        // Every byte but the further ones of a character.
+        if bytes[i] & 0xc0 != 0x80 {
+            characters += 1;
+        }
+        i += 1;
+    }
+    characters == 1
+}
+
+const fn reads_format(read: &str, written: &str) -> bool {
+    same(read, written)
+        || (same(read, "ip") && (same(written, "ipv4") || same(written, "ipv6")))
+        || (same(read, "socket") && (same(written, "socket-v4") || same(written, "socket-v6")))
+}
+
+/// serde reads a struct from an array, too: its fields in their order.
+const fn accept_tuple_as_fields(
+    reader: &'static TypeSchema,
+    schema: &'static StructSchema,
+    written: &'static [&'static TypeSchema],
+    shape: Shape,
+    walk: Walk,
+) -> Verdict {
+    let mut item = 0;
+    let mut i = 0;
+    while i < schema.fields.len() {
+        let field = &schema.fields[i];
+        i += 1;
+        if field.flatten || (field.read.is_some() && item == written.len()) {
+            return refuse(Problem::Other { expected: reader, found: shape });
+        }
+        if field.read.is_none() {
+            continue;
+        }
+        if let refused @ Err(_) = at(Step::Item(item), accept(field.shape, Shape::Type(written[item]), walk))
+        {
+            return refused;
+        }
+        item += 1;
+    }
+    match item == written.len() {
+        true => Ok(()),
+        false => refuse(Problem::Other { expected: reader, found: shape }),
+    }
+}
+
+/// Types whose parts are still to be added to an object.
+#[derive(Clone, Copy)]
+struct Todo {
+    types: [Option<&'static TypeSchema>; MAX_TODO],
+    len: usize,
+}
+
+/// The most flattened fields whose alternatives are looked at together.
+const MAX_TODO: usize = 8;
+
+impl Todo {
+    const NONE: Self = Self { types: [None; MAX_TODO], len: 0 };
+
+    const fn with(mut self, ty: &'static TypeSchema) -> Self {
+        if self.len < MAX_TODO {
+            self.types[self.len] = Some(ty);
+            self.len += 1;
+        }
+        self
+    }
+
+    const fn is_full(&self) -> bool {
+        self.len == MAX_TODO
+    }
+}
+
+/// Every variant the writer may write.
+const fn accept_variants(reader: &'static TypeSchema, schema: &'static EnumSchema, walk: Walk) -> Verdict {
+    let mut i = 0;
+    while i < schema.variants.len() {
+        let variant = &schema.variants[i];
+        i += 1;
+        let Some(name) = variant.written else { continue };
+        let verdict = match variant_parts(schema, variant, name, false) {
+            Some(written) => {
+                let object = with_parts(Object::EMPTY, written.parts);
+                let todo = match written.beside {
+                    Some(beside) => Todo::NONE.with(beside),
+                    None => Todo::NONE,
+                };
+                accept_alternatives(reader, object, todo, walk)
+            }
+            None => match variant.body {
+                Some(body) => accept(reader, Shape::Type(body), walk),
+                None if variant.untagged || matches!(schema.tag, Tag::Untagged) => {
+                    accept_plain(reader, Shape::Null, walk)
+                }
+                None => accept_plain(reader, Shape::Literal(name), walk),
+            },
+        };
+        if verdict.is_err() {
+            return verdict;
+        }
+    }
+    Ok(())
+}
+
+const fn with_parts(object: Object, parts: [Option<Part>; 2]) -> Object {
+    let mut object = object;
+    let mut i = 0;
+    while i < parts.len() {
+        if let Some(part) = parts[i] {
+            object = object.with(part);
+        }
+        i += 1;
+    }
+    object
+}
+
+/// Every object that comes of adding the types of `todo`, each of which may have alternatives.
+const fn accept_alternatives(reader: &'static TypeSchema, object: Object, todo: Todo, walk: Walk) -> Verdict {
+    if todo.len == 0 {
+        if object.vague {
+            return refuse(Problem::TooMany);
+        }
+        return accept_object(reader, &object, walk);
+    }
+    let mut rest = todo;
+    rest.len -= 1;
+    let Some(next) = rest.types[rest.len] else { return refuse(Problem::TooMany) };
+    match as_written(next) {
+        TypeSchema::Struct(schema) => {
+            let mut i = 0;
+            while i < schema.fields.len() {
+                if schema.fields[i].flatten && schema.fields[i].written.is_some() {
+                    if rest.is_full() {
+                        return refuse(Problem::TooMany);
+                    }
+                    rest = rest.with(schema.fields[i].shape);
+                }
+                i += 1;
+            }
+            accept_alternatives(reader, object.with(Part::Fields(schema)), rest, walk)
+        }
+        TypeSchema::Map(keys, values) => {
+            accept_alternatives(reader, object.with(Part::Map(keys, values)), rest, walk)
+        }
+        TypeSchema::Any => {
+            let part = Part::Map(&TypeSchema::String, &TypeSchema::Any);
+            accept_alternatives(reader, object.with(part), rest, walk)
+        }
+        TypeSchema::Option(inner) => {
+            if let refused @ Err(_) = accept_alternatives(reader, object, rest, walk) {
+                return refused;
+            }
+            accept_alternatives(reader, object, rest.with(inner), walk)
+        }
+        TypeSchema::Enum(schema) => accept_flattened_variants(reader, schema, object, rest, walk),
+        TypeSchema::Opaque => Ok(()),
+        // serde can't write anything else beside fields, but for nothing.
+        _ => accept_alternatives(reader, object, rest, walk),
+    }
+}
+
+const fn accept_flattened_variants(
+    reader: &'static TypeSchema,
+    schema: &'static EnumSchema,
+    object: Object,
+    rest: Todo,
+    walk: Walk,
+) -> Verdict {
+    let mut i = 0;
+    while i < schema.variants.len() {
+        let variant = &schema.variants[i];
+        i += 1;
+        let Some(name) = variant.written else { continue };
+        let (object, beside) = match variant_parts(schema, variant, name, true) {
+            Some(written) => (with_parts(object, written.parts), written.beside),
+            None => (object, variant.body),
+        };
+        let todo = match beside {
+            Some(beside) => rest.with(beside),
+            None => rest,
+        };
+        if let refused @ Err(_) = accept_alternatives(reader, object, todo, walk) {
+            return refused;
+        }
+    }
+    Ok(())
+}
+
+/// One alternative of an object.
+const fn accept_object(reader: &'static TypeSchema, object: &Object, walk: Walk) -> Verdict {
+    match as_read(reader) {
+        TypeSchema::Any | TypeSchema::Opaque => Ok(()),
+        TypeSchema::Option(inner) => accept_object(inner, object, walk),
+        TypeSchema::Map(keys, values) => accept_map(keys, values, object, walk),
+        TypeSchema::Struct(schema) => accept_fields(schema, object, walk),
+        TypeSchema::Enum(schema) => accept_object_as_variant(reader, schema, object, walk),
+        TypeSchema::Null if walk.buffered && object.len() == 0 => Ok(()),
+        other => refuse(Problem::Object { expected: other }),
+    }
+}
+
+/// All entries that nobody has taken, read as those of a map.
+const fn accept_map(
+    keys: &'static TypeSchema,
+    values: &'static TypeSchema,
+    object: &Object,
+    walk: Walk,
+) -> Verdict {
+    let mut i = 0;
+    while i < object.len() {
+        let verdict = match object.part(i) {
+            Part::Entry(key, shape) if !object.is_taken(key) => accept_entry(keys, values, key, shape, walk),
+            Part::Entry(..) => Ok(()),
+            Part::Map(written_keys, written_values) => {
+                match accept(keys, Shape::Type(written_keys), walk.key()) {
+                    Ok(()) => at(Step::Values, accept(values, Shape::Type(written_values), walk)),
+                    refused => refused,
+                }
+            }
+            Part::Fields(schema) => {
+                let mut verdict = Ok(());
+                let mut k = 0;
+                while k < schema.fields.len() && verdict.is_ok() {
+                    let field = &schema.fields[k];
+                    k += 1;
+                    if let Some(name) = field.written
+                        && !field.flatten
+                        && !object.is_taken(name)
+                    {
+                        verdict = accept_entry(keys, values, name, shape_of(field), walk);
+                    }
+                }
+                verdict
+            }
+        };
+        if verdict.is_err() {
+            return verdict;
+        }
+        i += 1;
+    }
+    Ok(())
+}
+
+const fn accept_entry(
+    keys: &'static TypeSchema,
+    values: &'static TypeSchema,
+    key: &'static str,
+    shape: Shape,
+    walk: Walk,
+) -> Verdict {
+    match accept(keys, Shape::Literal(key), walk.key()) {
+        Ok(()) => at(Step::Field(key), accept(values, shape, walk)),
+        refused => at(Step::Field(key), refused),
+    }
+}
+
+const fn accept_fields(reader: &'static StructSchema, object: &Object, walk: Walk) -> Verdict {
+    let mut flattens = false;
+    let mut i = 0;
+    while i < reader.fields.len() {
+        flattens |= reader.fields[i].flatten;
+        if let refused @ Err(_) = accept_field(reader, i, object, walk) {
+            return refused;
+        }
+        i += 1;
+    }
+    match reader.deny_unknown && !flattens {
+        true => deny_unknown(reader, object),
+        false => Ok(()),
+    }
+}
+
+const fn accept_field(reader: &'static StructSchema, index: usize, object: &Object, walk: Walk) -> Verdict {
+    let field = &reader.fields[index];
+    let Some(name) = field.read else { return Ok(()) };
+    if field.flatten {
+        let rest = object.without(Taken::Fields(reader));
+        return accept_flattened(as_read(field.shape), &rest, walk.buffered());
+    }
+    let mut found = object.entry(name);
+    let mut i = 0;
+    while i < field.aliases.len() {
+        let other = object.entry(field.aliases[i]);
+        if found.is_some() && other.is_some() {
+            return at(Step::Field(name), refuse(Problem::Twice));
+        }
+        if found.is_none() {
+            found = other;
+        }
+        i += 1;
+    }
+    let verdict = match (found, object.map()) {
+        (Some(entry), _) if field.required && !matches!(entry.presence, Presence::Always) => {
+            refuse(Problem::MayBeMissing)
+        }
+        (Some(entry), _) => accept(field.shape, entry.shape, walk),
+        (None, Some(_)) if field.required => refuse(Problem::MayBeMissing),
+        (None, Some((_, values))) => accept(field.shape, Shape::Type(values), walk),
+        (None, None) if field.required => refuse(Problem::Missing),
+        (None, None) => Ok(()),
+    };
+    at(Step::Field(name), verdict)
+}
+
+/// What stands beside the fields of a struct and is read into one of its own.
+const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Walk) -> Verdict {
+    if object.vague {
+        return refuse(Problem::TooMany);
+    }
+    match reader {
+        // What can't be read is `None`.
+        TypeSchema::Any | TypeSchema::Opaque | TypeSchema::Option(_) | TypeSchema::Null => Ok(()),
+        TypeSchema::Struct(schema) => {
+            let mut i = 0;
+            while i < schema.fields.len() {
+                if let refused @ Err(_) = accept_field(schema, i, object, walk) {
+                    return refused;
+                }
+                i += 1;
+            }
+            Ok(())
+        }
+        TypeSchema::Enum(schema) if matches!(schema.tag, Tag::External) => {
+            accept_entry_as_variant(reader, schema, object, walk)
+        }
+        other => accept_object(other, object, walk),
+    }
+}
+
+/// Refuses entries that a struct does not know.
+const fn deny_unknown(reader: &'static StructSchema, object: &Object) -> Verdict {
+    let mut i = 0;
+    while i < object.len() {
+        match object.part(i) {
+            Part::Map(..) => return refuse(Problem::AnyField),
+            Part::Entry(key, _) => {
+                if !object.is_taken(key) && !reads_field(reader, key) {
+                    return refuse(Problem::UnknownField(key));
+                }
+            }
+            Part::Fields(schema) => {
+                let mut k = 0;
+                while k < schema.fields.len() {
+                    if let Some(key) = schema.fields[k].written
+                        && !schema.fields[k].flatten
+                        && !object.is_taken(key)
+                        && !reads_field(reader, key)
+                    {
+                        return refuse(Problem::UnknownField(key));
+                    }
+                    k += 1;
+                }
+            }
+        }
+        i += 1;
+    }
+    Ok(())
+}
+
+/// The variant that is read under a name: one of that name, or the one for all others.
+const fn variant_named(schema: &'static EnumSchema, name: &str) -> Option<&'static VariantSchema> {
+    let mut other = None;
+    let mut i = 0;
+    while i < schema.variants.len() {
+        let variant = &schema.variants[i];
+        if !variant.untagged && reads(variant.read, variant.aliases, name) {
+            return Some(variant);
+        }
+        if variant.other {
+            other = Some(variant);
+        }
+        i += 1;
+    }
+    other
+}
+
+/// What is not an object, read as a variant.
+const fn accept_plain_as_variant(
+    reader: &'static TypeSchema,
+    schema: &'static EnumSchema,
+    shape: Shape,
+    walk: Walk,
+) -> Verdict {
+    let tagged = match (schema.tag, shape) {
+        (Tag::External, Shape::Literal(name)) => match variant_named(schema, name) {
+            Some(VariantSchema { body: None, .. }) => return Ok(()),
+            Some(_) => refuse(Problem::Other { expected: reader, found: shape }),
+            None => refuse(Problem::UnknownVariant(name)),
+        },
+        _ => refuse(Problem::Other { expected: reader, found: shape }),
+    };
+    let mut i = 0;
+    while i < schema.variants.len() {
+        let variant = &schema.variants[i];
+        if variant.read.is_some() && (variant.untagged || matches!(schema.tag, Tag::Untagged)) {
+            let body = match variant.body {
+                Some(body) => body,
+                None => &TypeSchema::Null,
+            };
+            if accept(body, shape, walk.buffered()).is_ok() {
+                return Ok(());
+            }
+        }
+        i += 1;
+    }
+    match schema.tag {
+        Tag::Untagged => refuse(Problem::NoVariant),
+        _ => tagged,
+    }
+}
+
+/// An object, read as a variant.
+const fn accept_object_as_variant(
+    reader: &'static TypeSchema,
+    schema: &'static EnumSchema,
+    object: &Object,
+    walk: Walk,
+) -> Verdict {
+    let mut untagged = false;
+    let mut i = 0;
+    while i < schema.variants.len() {
+        untagged |= schema.variants[i].untagged;
+        i += 1;
+    }
+    let walk = if untagged { walk.buffered() } else { walk };
+    let tagged = match schema.tag {
+        Tag::External => accept_only_entry(reader, schema, object, walk),
+        Tag::Internal(tag) => accept_tagged(schema, tag, None, object, walk.buffered()),
+        Tag::Adjacent(tag, content) => accept_tagged(schema, tag, Some(content), object, walk),
+        Tag::Untagged => refuse(Problem::NoVariant),
+    };
+    if tagged.is_ok() {
+        return tagged;
+    }
+    let mut i = 0;
+    while i < schema.variants.len() {
+        let variant = &schema.variants[i];
+        if let Some(body) = variant.body
+            && variant.read.is_some()
+            && (variant.untagged || matches!(schema.tag, Tag::Untagged))
+            && accept_object(body, object, walk.buffered()).is_ok()
+        {
+            return Ok(());
+        }
+        i += 1;
+    }
+    tagged
+}
+
+/// An externally tagged variant: the object's only entry.
+const fn accept_only_entry(
+    reader: &'static TypeSchema,
+    schema: &'static EnumSchema,
+    object: &Object,
+    walk: Walk,
+) -> Verdict {
+    let mut entries = 0;
+    let mut i = 0;
+    while i < object.len() {
+        entries += match object.part(i) {
+            Part::Map(..) => 2,
+            Part::Entry(..) => 1,
+            Part::Fields(schema) => schema.fields.len(),
+        };
+        i += 1;
+    }
+    match entries {
+        1 => accept_entry_as_variant(reader, schema, object, walk),
+        _ => refuse(Problem::Object { expected: reader }),
+    }
+}
+
+/// An externally tagged variant: the first entry that one of them is read from.
+const fn accept_entry_as_variant(
+    reader: &'static TypeSchema,
+    schema: &'static EnumSchema,
+    object: &Object,
+    walk: Walk,
+) -> Verdict {
+    let mut unknown = None;
+    let mut i = 0;
+    while i < object.len() {
+        let (name, shape) = match object.part(i) {
+            Part::Entry(name, shape) => (name, shape),
+            Part::Fields(fields) if fields.fields.len() == 1 => {
+                let field = &fields.fields[0];
+                match field.written {
+                    Some(name) if !field.flatten && matches!(field.presence, Presence::Always) => {
+                        (name, shape_of(field))
+                    }
+                    _ => return refuse(Problem::Object { expected: reader }),
+                }
+            }
+            _ => {
+                i += 1;
+                continue;
+            }
+        };
+        i += 1;
+        if object.is_taken(name) {
+            continue;
+        }
+        match variant_named(schema, name) {
+            Some(variant) => return at(Step::Field(name), accept_body(variant, shape, walk)),
+            None if unknown.is_none() => unknown = Some(name),
+            None => {}
+        }
+    }
+    match unknown {
+        Some(name) => refuse(Problem::UnknownVariant(name)),
+        None => refuse(Problem::Object { expected: reader }),
+    }
+}
+
+/// What a variant holds.
+const fn accept_body(variant: &'static VariantSchema, shape: Shape, walk: Walk) -> Verdict {
+    match variant.body {
+        Some(body) => accept(body, shape, walk),
+        None => accept(&TypeSchema::Null, shape, walk),
+    }
+}
+
+/// A variant whose tag is a field of the object: each value the tag may have.
+const fn accept_tagged(
+    schema: &'static EnumSchema,
+    tag: &'static str,
+    content: Option<&'static str>,
+    object: &Object,
+    walk: Walk,
+) -> Verdict {
+    let Some(entry) = object.entry(tag) else { return refuse(Problem::NoTag(tag)) };
+    if !matches!(entry.presence, Presence::Always) {
+        return refuse(Problem::NoTag(tag));
+    }
+    let rest = object.without(Taken::Key(tag));
+    if rest.vague {
+        return refuse(Problem::TooMany);
+    }
+    match entry.shape {
+        Shape::Literal(name) => accept_tag(schema, name, content, entry.part, &rest, walk),
+        Shape::Type(ty) => {
+            let TypeSchema::Enum(tags) = as_written(ty) else {
+                return at(Step::Field(tag), accept_string_tag(schema, entry.shape));
+            };
+            let mut i = 0;
+            while i < tags.variants.len() {
+                let variant = &tags.variants[i];
+                i += 1;
+                let Some(name) = variant.written else { continue };
+                if variant.body.is_some() || !matches!(tags.tag, Tag::External) {
+                    return at(Step::Field(tag), accept_string_tag(schema, entry.shape));
+                }
+                if let refused @ Err(_) = accept_tag(schema, name, content, entry.part, &rest, walk) {
+                    return refused;
+                }
+            }
+            Ok(())
+        }
+        Shape::Null => at(Step::Field(tag), accept_string_tag(schema, entry.shape)),
+    }
+}
+
+/// A tag that may be any text names variants that are not there.
+const fn accept_string_tag(_: &'static EnumSchema, found: Shape) -> Verdict {
+    refuse(Problem::Other { expected: &TypeSchema::String, found })
+}
+
+/// A variant of which the tag is read; `rest` is the object without it.
+const fn accept_tag(
+    schema: &'static EnumSchema,
+    name: &'static str,
+    content: Option<&'static str>,
+    tag_part: usize,
+    rest: &Object,
+    walk: Walk,
+) -> Verdict {
+    let Some(variant) = variant_named(schema, name) else {
+        return refuse(Problem::UnknownVariant(name));
+    };
+    let Some(content) = content else {
+        // An internally tagged unit variant ignores what is beside the tag.
+        return match variant.body {
+            Some(body) => accept_object(body, rest, walk),
+            None => Ok(()),
+        };
+    };
+    let verdict = match (rest.entry(content), variant.body) {
+        (Some(entry), _) if !matches!(entry.presence, Presence::Always) => refuse(Problem::MayBeMissing),
+        // serde keeps what comes before the tag in memory.
+        (Some(entry), _) if entry.part < tag_part => accept_body(variant, entry.shape, walk.buffered()),
+        (Some(entry), _) => accept_body(variant, entry.shape, walk),
+        (None, None) => Ok(()),
+        (None, Some(body)) if body.is_optional() => Ok(()),
+        (None, Some(_)) => refuse(Problem::Missing),
+    };
+    if verdict.is_err() {
+        return at(Step::Field(content), verdict);
+    }
+    match schema.deny_unknown {
+        true => {
+            const NONE: StructSchema = StructSchema { fields: &[], deny_unknown: true };
+            deny_unknown(&NONE, &rest.without(Taken::Key(content)))
+        }
+        false => Ok(()),
+    }
+}

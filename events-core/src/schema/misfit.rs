@@ -1,0 +1,243 @@
+//! Where and why one type does not read what another writes, in words.
+
+use std::fmt;
+
+use super::TypeSchema;
+use super::written::Shape;
+use crate::text::Text;
+
+/// The most steps a misfit's path shows.
+const MAX_STEPS: usize = 8;
+
+/// Where and why a reader does not read what a writer writes.
+#[derive(Clone, Copy)]
+pub struct Misfit {
+    /// From the inside out.
+    steps: [Step; MAX_STEPS],
+    len: usize,
+    pub(super) problem: Problem,
+}
+
+/// One step into a value.
+#[derive(Clone, Copy)]
+pub(super) enum Step {
+    Field(&'static str),
+    Items,
+    Item(usize),
+    Values,
+}
+
+/// Why something is not read.
+#[derive(Clone, Copy)]
+pub(super) enum Problem {
+    /// A field that must be there is never written.
+    Missing,
+    /// A field that must be there is not always written.
+    MayBeMissing,
+    /// The value may be `null`.
+    MayBeNull,
+    /// Something else is written.
+    Other { expected: &'static TypeSchema, found: Shape },
+    /// An object is written where something else is read.
+    Object { expected: &'static TypeSchema },
+    /// The writer's numbers are beyond the reader's.
+    Range { expected: &'static TypeSchema, found: &'static TypeSchema },
+    /// A variant of this name is written, and not known.
+    UnknownVariant(&'static str),
+    /// What tells the variants apart is not always there.
+    NoTag(&'static str),
+    /// A field of this name is written, and refused.
+    UnknownField(&'static str),
+    /// Fields of any name are written, and refused.
+    AnyField,
+    /// The field is written under two of the names it is read under.
+    Twice,
+    /// serde can't read numbers of 128 bits, or keys that are no strings, inside tagged and untagged
+    /// enums and flattened fields.
+    Buffered,
+    /// None of an untagged enum's variants reads it.
+    NoVariant,
+    /// It is nested deeper than what is compared.
+    TooDeep,
+    /// There are more parts than what is compared.
+    TooMany,
+}
+
+impl Misfit {
+    pub(super) const fn new(problem: Problem) -> Self {
+        Self { steps: [Step::Items; MAX_STEPS], len: 0, problem }
+    }
+
+    /// The misfit of a part, seen from the whole.
+    pub(super) const fn inside(mut self, step: Step) -> Self {
+        if self.len < MAX_STEPS {
+            self.steps[self.len] = step;
+            self.len += 1;
+        }
+        self
+    }
+
+    /// Whether the value itself does not fit, not a part of it.
+    pub(super) const fn is_here(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds the path and what is wrong there to a message.
+    pub(crate) const fn describe(&self, text: Text) -> Text {
+        let mut text = text;
+        let mut left = self.len;
+        while left > 0 {
+            left -= 1;
+            text = match self.steps[left] {
+                Step::Field(name) => text.push(".").quote(name),
+                Step::Items => text.push("[]"),
+                Step::Item(index) => text.push("[").number(index).push("]"),
+                Step::Values => text.push(".*"),
+            };
+        }
+        if self.len > 0 {
+            text = text.push(": ");
+        }
+        self.problem.describe(text)
+    }
+}
+
+impl Problem {
+    /// Adds what is wrong to a message.
+    pub(crate) const fn describe(&self, text: Text) -> Text {
+        match *self {
+            Self::Missing => text.push("it is never written, and must be there"),
+            Self::MayBeMissing => text.push("it is not always written, and must be there"),
+            Self::MayBeNull => text.push("it may be `null`"),
+            Self::Other { expected, found } => {
+                let text = push_shape(text.push("`"), found).push("` is written, which is no `");
+                push_type(text, expected).push("`")
+            }
+            Self::Object { expected } => {
+                push_type(text.push("an object is written, which is no `"), expected).push("`")
+            }
+            Self::Range { expected, found } => {
+                let text = push_type(text.push("`"), found).push("` is written, which does not fit into `");
+                push_type(text, expected).push("`")
+            }
+            Self::UnknownVariant(name) => {
+                text.push("the variant `").quote(name).push("` is written, and not known here")
+            }
+            Self::NoTag(tag) => {
+                text.push("the tag `").quote(tag).push("` is not always written, and must be there")
+            }
+            Self::UnknownField(name) => {
+                text.push("the field `").quote(name).push("` is written, and unknown fields are denied")
+            }
+            Self::AnyField => text.push("fields of any name are written, and unknown fields are denied"),
+            Self::Twice => text.push("it is written under two of the names it is read under"),
+            Self::Buffered => text.push(
+                "serde can't read numbers of 128 bits, or numbers as keys, inside of tagged and untagged enums and flattened fields",
+            ),
+            Self::NoVariant => text.push("what is written fits none of the variants"),
+            Self::TooDeep => text.push("it is nested deeper than 20 levels, which is not compared"),
+            Self::TooMany => text.push("it is made up of too many flattened parts to be compared"),
+        }
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.describe(Text::new()).as_str())
+    }
+}
+
+impl fmt::Debug for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Misfit({self})")
+    }
+}
+
+impl std::error::Error for Misfit {}
+
+const fn push_shape(text: Text, shape: Shape) -> Text {
+    match shape {
+        Shape::Type(ty) => push_type(text, ty),
+        Shape::Literal(name) => text.push("\"").quote(name).push("\""),
+        Shape::Null => text.push("null"),
+    }
+}
+
+/// Adds a type to a message, about as it is written in Rust.
+pub(crate) const fn push_type(text: Text, shape: &'static TypeSchema) -> Text {
+    match shape {
+        TypeSchema::Any => text.push("Value"),
+        TypeSchema::Opaque => text.push("?"),
+        TypeSchema::Null => text.push("()"),
+        TypeSchema::Bool => text.push("bool"),
+        TypeSchema::Integer(min, max) => text.push(integer_name(*min, *max)),
+        TypeSchema::Float => text.push("f64"),
+        TypeSchema::Char => text.push("char"),
+        TypeSchema::String => text.push("String"),
+        TypeSchema::Format(format) => text.push(format),
+        TypeSchema::Named(named) => push_last_segment(text, named.get().path),
+        TypeSchema::Option(inner) => push_type(text.push("Option<"), inner).push(">"),
+        TypeSchema::Sequence(inner) => push_type(text.push("Vec<"), inner).push(">"),
+        TypeSchema::Map(keys, values) => {
+            push_type(push_type(text.push("Map<"), keys).push(", "), values).push(">")
+        }
+        TypeSchema::Tuple(items) => {
+            let mut text = text.push("(");
+            let mut i = 0;
+            while i < items.len() && i < MAX_STEPS {
+                let separated = if i == 0 { text } else { text.push(", ") };
+                text = push_type(separated, items[i]);
+                i += 1;
+            }
+            text.push(if i < items.len() { ", ...)" } else { ")" })
+        }
+        TypeSchema::Struct(_) => text.push("{ ... }"),
+        TypeSchema::Enum(schema) => {
+            let mut text = text;
+            let mut i = 0;
+            while i < schema.variants.len() && i < MAX_STEPS {
+                let separated = if i == 0 { text } else { text.push(" | ") };
+                text = match schema.variants[i].read {
+                    Some(name) => separated.quote(name),
+                    None => separated.push("_"),
+                };
+                i += 1;
+            }
+            if i < schema.variants.len() { text.push(" | ...") } else { text }
+        }
+        TypeSchema::Differs { read, .. } => push_type(text, read),
+    }
+}
+
+const fn push_last_segment(text: Text, path: &'static str) -> Text {
+    let bytes = path.as_bytes();
+    let mut start = bytes.len();
+    while start > 0 && bytes[start - 1] != b':' {
+        start -= 1;
+    }
+    text.push(path.split_at(start).1)
+}
+
+const fn integer_name(min: i128, max: u128) -> &'static str {
+    const NAMES: [(&str, i128, u128); 10] = [
+        ("u8", 0, u8::MAX as u128),
+        ("u16", 0, u16::MAX as u128),
+        ("u32", 0, u32::MAX as u128),
+        ("u64", 0, u64::MAX as u128),
+        ("u128", 0, u128::MAX),
+        ("i8", i8::MIN as i128, i8::MAX as u128),
+        ("i16", i16::MIN as i128, i16::MAX as u128),
+        ("i32", i32::MIN as i128, i32::MAX as u128),
+        ("i64", i64::MIN as i128, i64::MAX as u128),
+        ("i128", i128::MIN, i128::MAX as u128),
+    ];
+    let mut i = 0;
+    while i < NAMES.len() {
+        let (name, from, to) = NAMES[i];
+        if max == to && (min == from || (min == 1 && from == 0)) {
+            return name;
+        }
+        i += 1;
+    }
+    "integer"
+}

@@ -1,0 +1,104 @@
+//! Types with a declaration of their own, and references to them that may form a circle.
+
+use std::fmt;
+
+use super::TypeSchema;
+
+/// A declared type: where it stands, what the user says about it, and its shape.
+pub struct NamedSchema {
+    /// The module path and the name.
+    pub path: &'static str,
+    /// The line of its declaration: tells types of one path apart.
+    pub line: u32,
+    /// What its doc comment says.
+    pub doc: &'static str,
+    /// Whether it is marked `#[deprecated]`.
+    pub deprecated: bool,
+    /// Whether textual forms leave out what is of this type.
+    pub secret: bool,
+    /// Its shape.
+    pub shape: &'static TypeSchema,
+}
+
+impl NamedSchema {
+    /// A type of which nothing is said but its shape.
+    pub const fn new(path: &'static str, line: u32, shape: &'static TypeSchema) -> Self {
+        Self { path, line, doc: "", deprecated: false, secret: false, shape }
+    }
+
+    /// What the user says about it.
+    pub const fn documented(self, doc: &'static str, deprecated: bool) -> Self {
+        Self { doc, deprecated, ..self }
+    }
+
+    /// Left out of textual forms.
+    pub const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
+    /// The name without its modules.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit("::").next().unwrap_or(self.path)
+    }
+
+    /// Whether both are one declaration. Instances of a generic type are.
+    pub const fn is(&self, other: &Self) -> bool {
+        self.line == other.line && super::written::same(self.path, other.path)
+    }
+}
+
+/// A reference to a declared type that a constant can follow.
+///
+/// A type may contain itself. A constant that held a plain reference to the declaration would need
+/// the declaration to be evaluated first, and that one the constant (E0391): so the reference is a
+/// pointer, which the compiler follows only when somebody does.
+#[derive(Clone, Copy)]
+pub struct NamedRef {
+    to: *const NamedSchema,
+    optional: bool,
+}
+
+impl NamedRef {
+    /// Refers to a declaration.
+    pub const fn new(to: &'static NamedSchema) -> Self {
+        Self { to, optional: false }
+    }
+
+    /// A wrapper that is not there on the wire may be missing where what it wraps may.
+    pub const fn optional_like(self, wrapped: &TypeSchema) -> Self {
+        Self { optional: wrapped.is_optional(), ..self }
+    }
+
+    /// The declaration.
+    #[allow(unsafe_code, reason = "stable Rust has no other reference that constants can follow in a circle")]
+    pub const fn get(self) -> &'static NamedSchema {
+        // SAFETY: `to` is private and was made from a `&'static NamedSchema` in `new`, the only
+        // constructor; it is therefore valid, aligned and shared for `'static`.
+        unsafe { &*self.to }
+    }
+
+    pub(crate) const fn is_optional(self) -> bool {
+        self.optional
+    }
+}
+
+// SAFETY: it stands for a `&'static NamedSchema` (see `get`), and `NamedSchema` is `Sync`, which makes
+// that reference `Send` and `Sync`.
+#[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
+unsafe impl Send for NamedRef {}
+// SAFETY: as above.
+#[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
+unsafe impl Sync for NamedRef {}
+
+/// Prints the name alone: what is behind it may contain it.
+impl fmt::Debug for NamedRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.get().name())
+    }
+}
+
+impl fmt::Debug for NamedSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {:?}", self.path, self.shape)
+    }
+}

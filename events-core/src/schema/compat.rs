@@ -7,7 +7,9 @@
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
 
 use super::misfit::{Misfit, Problem, Step};
-use super::written::{Object, Part, Shape, Taken, reads, reads_field, same, shape_of, variant_parts};
+use super::written::{
+    Entry, Object, Part, Shape, Taken, is_one_character, reads, reads_field, same, shape_of, variant_parts,
+};
 use super::written::{read as as_read, written as as_written};
 use super::{EnumSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
 
@@ -208,20 +210,6 @@ const fn accept_scalar(reader: &'static TypeSchema, shape: Shape, walk: Walk) ->
         true => Ok(()),
         false => refuse(Problem::Other { expected: reader, found: shape }),
     }
-}
-
-const fn is_one_character(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let mut characters = 0;
-    let mut i = 0;
-    while i < bytes.len() {
-        // Every byte but the further ones of a character.
-        if bytes[i] & 0xc0 != 0x80 {
-            characters += 1;
-        }
-        i += 1;
-    }
-    characters == 1
 }
 
 const fn reads_format(read: &str, written: &str) -> bool {
@@ -496,7 +484,10 @@ const fn accept_field(reader: &'static StructSchema, index: usize, object: &Obje
     let mut found = object.entry(name);
     let mut i = 0;
     while i < field.aliases.len() {
-        let other = object.entry(field.aliases[i]);
+        let other = match same(field.aliases[i], name) {
+            true => None,
+            false => object.entry(field.aliases[i]),
+        };
         if found.is_some() && other.is_some() {
             return at(Step::Field(name), refuse(Problem::Twice));
         }
@@ -505,13 +496,21 @@ const fn accept_field(reader: &'static StructSchema, index: usize, object: &Obje
         }
         i += 1;
     }
-    let verdict = match (found, object.map()) {
+    let map = object.map(name);
+    let verdict = match (found, map) {
         (Some(entry), _) if field.required && !matches!(entry.presence, Presence::Always) => {
             refuse(Problem::MayBeMissing)
         }
+        // Where the field is left out, the map may have one of its name.
+        (Some(entry), Some(values)) if !matches!(entry.presence, Presence::Always) => {
+            match accept(field.shape, entry.shape, walk) {
+                Ok(()) => accept(field.shape, Shape::Type(values), walk),
+                refused => refused,
+            }
+        }
         (Some(entry), _) => accept(field.shape, entry.shape, walk),
         (None, Some(_)) if field.required => refuse(Problem::MayBeMissing),
-        (None, Some((_, values))) => accept(field.shape, Shape::Type(values), walk),
+        (None, Some(values)) => accept(field.shape, Shape::Type(values), walk),
         (None, None) if field.required => refuse(Problem::Missing),
         (None, None) => Ok(()),
     };
@@ -608,8 +607,11 @@ const fn accept_plain_as_variant(
     let mut i = 0;
     while i < schema.variants.len() {
         let variant = &schema.variants[i];
+        i += 1;
         if variant.read.is_some() && (variant.untagged || matches!(schema.tag, Tag::Untagged)) {
             let body = match variant.body {
+                // The fields of such a variant are not read from an array.
+                Some(TypeSchema::Struct(_)) => continue,
                 Some(body) => body,
                 None => &TypeSchema::Null,
             };
@@ -617,7 +619,6 @@ const fn accept_plain_as_variant(
                 return Ok(());
             }
         }
-        i += 1;
     }
     match schema.tag {
         Tag::Untagged => refuse(Problem::NoVariant),
@@ -659,6 +660,15 @@ const fn accept_object_as_variant(
             return Ok(());
         }
         i += 1;
+    }
+    // One variant may read some of the objects, and another one the others.
+    if (untagged || matches!(schema.tag, Tag::Untagged))
+        && let Some([one, other]) = object.halves()
+    {
+        return match accept_object_as_variant(reader, schema, &one, walk) {
+            Ok(()) => accept_object_as_variant(reader, schema, &other, walk),
+            refused => refused,
+        };
     }
     tagged
 }
@@ -802,6 +812,12 @@ const fn accept_tag(
     };
     let verdict = match (rest.entry(content), variant.body) {
         (Some(entry), _) if !matches!(entry.presence, Presence::Always) => refuse(Problem::MayBeMissing),
+        // Such a variant's fields are not read from an array.
+        (Some(Entry { shape: shape @ Shape::Type(ty), .. }), Some(body @ TypeSchema::Struct(_)))
+            if matches!(as_written(ty), TypeSchema::Tuple(_)) =>
+        {
+            refuse(Problem::Other { expected: body, found: shape })
+        }
         // serde keeps what comes before the tag in memory.
         (Some(entry), _) if entry.part < tag_part => accept_body(variant, entry.shape, walk.buffered()),
         (Some(entry), _) => accept_body(variant, entry.shape, walk),

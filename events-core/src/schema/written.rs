@@ -37,6 +37,8 @@ pub(super) struct Object {
     len: usize,
     /// What others have read already.
     taken: [Option<Taken>; MAX_TAKEN],
+    /// Entries of which one of several alternatives is looked at; `None` for none under the name.
+    decided: [Option<(&'static str, Option<Entry>)>; MAX_DECIDED],
     /// Something was left out: there were too many parts, or some are not described.
     pub(super) vague: bool,
 }
@@ -49,6 +51,9 @@ pub(super) enum Taken {
     /// The tag of an enum.
     Key(&'static str),
 }
+
+/// The most entries whose alternatives are looked at together.
+const MAX_DECIDED: usize = 4;
 
 /// The most structs and tags that may read one object together.
 const MAX_TAKEN: usize = 8;
@@ -63,8 +68,13 @@ pub(super) struct Entry {
 }
 
 impl Object {
-    pub(super) const EMPTY: Self =
-        Self { parts: [None; MAX_PARTS], len: 0, taken: [None; MAX_TAKEN], vague: false };
+    pub(super) const EMPTY: Self = Self {
+        parts: [None; MAX_PARTS],
+        len: 0,
+        taken: [None; MAX_TAKEN],
+        decided: [None; MAX_DECIDED],
+        vague: false,
+    };
 
     pub(super) const fn with(mut self, part: Part) -> Self {
         if self.len == MAX_PARTS {
@@ -124,6 +134,15 @@ impl Object {
             return None;
         }
         let mut i = 0;
+        while i < MAX_DECIDED {
+            if let Some((decided, entry)) = self.decided[i]
+                && same(decided, name)
+            {
+                return entry;
+            }
+            i += 1;
+        }
+        i = 0;
         while i < self.len {
             match self.part(i) {
                 Part::Fields(schema) => {
@@ -143,17 +162,123 @@ impl Object {
         None
     }
 
-    /// The values of the map among the parts, if there is one.
-    pub(super) const fn map(&self) -> Option<(&'static TypeSchema, &'static TypeSchema)> {
+    /// The values of the map among the parts, if there is one that may have this key.
+    pub(super) const fn map(&self, key: &str) -> Option<&'static TypeSchema> {
         let mut i = 0;
         while i < self.len {
-            if let Part::Map(keys, values) = self.part(i) {
-                return Some((keys, values));
+            if let Part::Map(keys, values) = self.part(i)
+                && may_write(keys, key)
+            {
+                return Some(values);
             }
             i += 1;
         }
         None
     }
+
+    /// The object in two alternatives: without and with an entry that is not always there, or with
+    /// `null` and another value. `None` where there is only one, or too many were taken apart before.
+    pub(super) const fn halves(&self) -> Option<[Self; 2]> {
+        let mut free = 0;
+        while free < MAX_DECIDED && self.decided[free].is_some() {
+            free += 1;
+        }
+        if free == MAX_DECIDED {
+            return None;
+        }
+        let mut i = 0;
+        while i < self.len {
+            if let Part::Fields(schema) = self.part(i) {
+                let mut k = 0;
+                while k < schema.fields.len() {
+                    if let Some(name) = schema.fields[k].written
+                        && !schema.fields[k].flatten
+                        && let Some(entry) = self.entry(name)
+                        && let Some([one, other]) = entry.halves()
+                    {
+                        let (mut without, mut with) = (*self, *self);
+                        // A decision may be taken apart further.
+                        let at = self.decision(name, free);
+                        without.decided[at] = Some((name, one));
+                        with.decided[at] = Some((name, other));
+                        return Some([without, with]);
+                    }
+                    k += 1;
+                }
+            }
+            i += 1;
+        }
+        None
+    }
+
+    /// Where the decision on an entry stands, or is to stand.
+    const fn decision(&self, name: &str, free: usize) -> usize {
+        let mut i = 0;
+        while i < MAX_DECIDED {
+            if let Some((decided, _)) = self.decided[i]
+                && same(decided, name)
+            {
+                return i;
+            }
+            i += 1;
+        }
+        free
+    }
+}
+
+impl Entry {
+    const fn halves(self) -> Option<[Option<Self>; 2]> {
+        match (self.presence, self.shape) {
+            (Presence::Always, Shape::Type(ty)) => match written(ty) {
+                TypeSchema::Option(inner) => Some([
+                    Some(Self { shape: Shape::Null, ..self }),
+                    Some(Self { shape: Shape::Type(inner), ..self }),
+                ]),
+                _ => None,
+            },
+            (Presence::Always, _) => None,
+            _ => Some([None, Some(Self { presence: Presence::Always, ..self })]),
+        }
+    }
+}
+
+/// Whether a key of this type may be written as this text.
+const fn may_write(keys: &'static TypeSchema, text: &str) -> bool {
+    match written(keys) {
+        TypeSchema::Char => is_one_character(text),
+        TypeSchema::Bool => same(text, "true") || same(text, "false"),
+        TypeSchema::Integer(..) => {
+            let bytes = text.as_bytes();
+            !bytes.is_empty() && (bytes[0] == b'-' || bytes[0].is_ascii_digit())
+        }
+        TypeSchema::Enum(EnumSchema { variants, .. }) => {
+            let mut i = 0;
+            while i < variants.len() {
+                if let Some(name) = variants[i].written
+                    && same(name, text)
+                {
+                    return true;
+                }
+                i += 1;
+            }
+            false
+        }
+        _ => true,
+    }
+}
+
+pub(super) const fn is_one_character(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut characters = 0;
+    let mut i = 0;
+    while i < bytes.len() {
+        // Every byte but the further ones of a character.
+        if bytes[i] & 0xc0 != 0x80 {
+            characters += 1;
+        }
+        i += 1;
+    }
+    characters == 1
 }
 
 /// The field that is written under a name, unless its parts stand in its place.

@@ -1,0 +1,1 @@
+//! See `tests/pairs.rs`; the pairs of types are written by `build.rs`.

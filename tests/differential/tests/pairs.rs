@@ -1,0 +1,294 @@
+//! For generated pairs of types, what constants say of them is what serde does with generated values.
+
+#![allow(dead_code, clippy::large_enum_variant, clippy::enum_variant_names, reason = "types are generated")]
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use typed_events::{Schema, TypeSchema};
+
+include!(concat!(env!("OUT_DIR"), "/pairs.rs"));
+
+/// Values of each pair that are written and read.
+const VALUES: usize = 400;
+
+/// Values that are tried before a "no" that no value shows counts as wrong.
+const MORE_VALUES: usize = 20_000;
+
+#[derive(Default)]
+struct Tally {
+    pairs: usize,
+    readable: usize,
+    checks: usize,
+    /// Values that serde wrote as something that is not JSON, or with a key twice.
+    broken: usize,
+    disagreements: Vec<String>,
+}
+
+fn check<P, C>(index: usize, tally: &mut Tally)
+where
+    P: Schema + Serialize + Sample,
+    C: Schema + DeserializeOwned,
+{
+    let verdict = const { <C as Schema>::TYPE.can_read(<P as Schema>::TYPE) };
+    tally.pairs += 1;
+    tally.readable += usize::from(verdict.is_ok());
+    let mut random = Random { state: index as u64, names: Vec::new() };
+    collect_names(C::TYPE, 0, &mut random.names);
+    let mut refused = None;
+    for round in 0..MORE_VALUES {
+        if round >= VALUES && (verdict.is_ok() || refused.is_some()) {
+            break;
+        }
+        let Ok(json) = serde_json::to_string(&P::sample(&mut random)) else {
+            // What serde can't write, such as a tag for something that is no object, nobody reads.
+            continue;
+        };
+        // serde closes the object too early for what is flattened in an adjacently tagged variant, and
+        // writes a key twice where a flattened map has one that a field has, too.
+        if serde_json::from_str::<Sound>(&json).is_err() {
+            tally.broken += 1;
+            continue;
+        }
+        tally.checks += 1;
+        if let Err(error) = serde_json::from_str::<C>(&json) {
+            refused.get_or_insert((json, error));
+        }
+    }
+    match (verdict, refused) {
+        (Ok(()), Some((json, error))) => {
+            tally.disagreements.push(format!("{index}: said to be readable, but {json}: {error}"));
+        }
+        (Err(misfit), None) => {
+            tally.disagreements.push(format!("{index}: all values are read, but {misfit}"))
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn constants_agree_with_serde() {
+    let mut tally = Tally::default();
+    check_all(&mut tally);
+    let Tally { pairs, readable, checks, broken, disagreements } = &tally;
+    println!(
+        "{pairs} pairs, {readable} of them readable, {checks} values ({broken} more that serde wrote as no sound JSON), {} disagreements",
+        disagreements.len()
+    );
+    assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
+    assert!(*pairs >= 300 && *checks >= 100_000, "too few to mean anything");
+    assert!(readable * 5 > *pairs && readable * 5 < pairs * 4, "too many alike: {readable} of {pairs}");
+}
+
+/// JSON in which no object has a key twice.
+struct Sound;
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Sound;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Sound, A::Error> {
+                let mut keys = std::collections::BTreeSet::new();
+                while let Some((key, Sound)) = map.next_entry::<String, Sound>()? {
+                    if !keys.insert(key) {
+                        return Err(serde::de::Error::custom("a key is there twice"));
+                    }
+                }
+                Ok(Sound)
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Sound, A::Error> {
+                while let Some(Sound) = items.next_element()? {}
+                Ok(Sound)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Sound, E> {
+                Ok(Sound)
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Sound, E> {
+                Ok(Sound)
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Sound, E> {
+                Ok(Sound)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Sound, E> {
+                Ok(Sound)
+            }
+            fn visit_str<E>(self, _: &str) -> Result<Sound, E> {
+                Ok(Sound)
+            }
+            fn visit_unit<E>(self) -> Result<Sound, E> {
+                Ok(Sound)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// The names that a type reads, so that keys of maps hit them.
+fn collect_names(shape: &'static TypeSchema, depth: usize, names: &mut Vec<&'static str>) {
+    if depth > 8 {
+        return;
+    }
+    match shape {
+        TypeSchema::Named(named) => collect_names(named.get().shape, depth + 1, names),
+        TypeSchema::Option(inner) | TypeSchema::Sequence(inner) | TypeSchema::Map(_, inner) => {
+            collect_names(inner, depth + 1, names);
+        }
+        TypeSchema::Struct(schema) => {
+            for field in schema.fields {
+                names.extend(field.read);
+                collect_names(field.shape, depth + 1, names);
+            }
+        }
+        TypeSchema::Enum(schema) => {
+            for variant in schema.variants {
+                names.extend(variant.read);
+                variant.body.iter().for_each(|body| collect_names(body, depth + 1, names));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// splitmix64, and names that texts may be.
+struct Random {
+    state: u64,
+    names: Vec<&'static str>,
+}
+
+impl Random {
+    fn bits(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.bits() % n as u64) as usize
+    }
+}
+
+/// Leaves out about half of the values.
+fn at_times<T>(value: &T) -> bool {
+    let address = std::ptr::from_ref(value).addr();
+    TURN.with(|turn| {
+        turn.set(turn.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(address as u64 | 1));
+        turn.get() >> 63 == 0
+    })
+}
+
+thread_local! {
+    static TURN: std::cell::Cell<u64> = const { std::cell::Cell::new(1) };
+}
+
+trait Sample {
+    fn sample(random: &mut Random) -> Self;
+}
+
+macro_rules! integers {
+    ($($ty:ty)+) => {
+        $(impl Sample for $ty {
+            fn sample(random: &mut Random) -> Self {
+                match random.below(5) {
+                    0 => <$ty>::MIN,
+                    1 => <$ty>::MAX,
+                    2 => 1,
+                    3 => 0,
+                    _ => random.bits() as $ty,
+                }
+            }
+        })+
+    };
+}
+
+integers!(u8 u16 u32 u64 i8 i16 i32 i64 u128 i128);
+
+macro_rules! samples {
+    ($($ty:ty: $($value:expr),+;)+) => {
+        $(impl Sample for $ty {
+            fn sample(random: &mut Random) -> Self {
+                let values = [$($value),+];
+                let index = random.below(values.len());
+                values.into_iter().nth(index).unwrap()
+            }
+        })+
+    };
+}
+
+samples! {
+    f32: 0.0, -1.5, f32::MAX, 1.0;
+    f64: 0.0, -1.5, f64::MAX, 1.0;
+    bool: true, false;
+    char: 'a', 'é', '"', '7', '漢';
+    (): ();
+    std::net::Ipv4Addr: [127, 0, 0, 1].into();
+    std::net::IpAddr: [127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into();
+    serde_json::Value: serde_json::json!(null), serde_json::json!(1), serde_json::json!("a"), serde_json::json!([1, null]),
+        serde_json::json!({"a": -1.5}), serde_json::json!(true);
+}
+
+impl Sample for String {
+    fn sample(random: &mut Random) -> Self {
+        let texts = ["", "a", "some text", "12", "true", "\u{0}\"é"];
+        let index = random.below(texts.len() + random.names.len().min(6));
+        match texts.get(index) {
+            Some(text) => (*text).to_owned(),
+            None => {
+                let index = random.below(random.names.len());
+                random.names[index].to_owned()
+            }
+        }
+    }
+}
+
+impl<T: Sample> Sample for Option<T> {
+    fn sample(random: &mut Random) -> Self {
+        (random.below(3) > 0).then(|| T::sample(random))
+    }
+}
+
+impl<T: Sample> Sample for Vec<T> {
+    fn sample(random: &mut Random) -> Self {
+        (0..random.below(4)).map(|_| T::sample(random)).collect()
+    }
+}
+
+impl<T: Sample> Sample for Box<T> {
+    fn sample(random: &mut Random) -> Self {
+        Self::new(T::sample(random))
+    }
+}
+
+impl<T: Sample, const N: usize> Sample for [T; N] {
+    fn sample(random: &mut Random) -> Self {
+        std::array::from_fn(|_| T::sample(random))
+    }
+}
+
+impl<K: Sample + Ord, V: Sample> Sample for BTreeMap<K, V> {
+    fn sample(random: &mut Random) -> Self {
+        (0..random.below(3)).map(|_| (K::sample(random), V::sample(random))).collect()
+    }
+}
+
+macro_rules! tuples {
+    ($($($name:ident)+;)+) => {
+        $(impl<$($name: Sample),+> Sample for ($($name,)+) {
+            fn sample(random: &mut Random) -> Self {
+                ($($name::sample(random),)+)
+            }
+        })+
+    };
+}
+
+tuples!(A; A B; A B C;);

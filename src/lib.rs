@@ -2,14 +2,14 @@
 
 pub use events_core::{
     Adapter, AdapterError, Argument, BoxFuture, Bus, BusBuilder, Context, Delivery, Emit, Emitted,
-    EnumSchema, Error, ErrorKind, Event, EventHandler, EventId, EventStream, Failure, FieldSchema, Handler,
-    HandlerInfo, HandlerReturn, History, HistoryQuery, Inbox, InstanceId, IntoHandler, Lagged,
+    EnumSchema, Error, ErrorKind, Event, EventHandler, EventId, EventSet, EventStream, Failure, FieldSchema,
+    Handler, HandlerInfo, HandlerReturn, History, HistoryQuery, Inbox, InstanceId, IntoHandler, Lagged,
     MAX_NAME_BYTES, MAX_SEGMENTS, Metadata, Misfit, NamedRef, NamedSchema, ParseIdError, ParseTimestampError,
     Pattern, Presence, Record, ReturnError, Schema, SharedState, Stats, Stream, StreamExt, StructSchema,
     Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema, TypedHistory, TypedStream,
     VariantSchema, check_name,
 };
-pub use events_macros::{Schema, event, on, payload};
+pub use events_macros::{EventSet, Schema, event, on, payload};
 
 #[doc(hidden)]
 pub mod __private {

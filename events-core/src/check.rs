@@ -5,6 +5,7 @@
 
 #![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
 
+use crate::handler::Takes;
 use crate::pattern::{Pattern, check_name};
 use crate::text::Text;
 
@@ -55,12 +56,35 @@ pub const fn handler(handler: &str, argument: &str, event: Option<&str>, pattern
     }
 }
 
+/// Checks that a variant of an event set can be delivered to a handler.
+#[track_caller]
+pub const fn set_variant(set: &str, variant: &str, takes: Takes, handler: &str, patterns: &[&str]) {
+    if takes.is_reached(patterns) || patterns.is_empty() {
+        return;
+    }
+    let text = Text::new().push("handler `").push(handler).push("` is on `").quote(patterns[0]);
+    let text = match patterns.len() {
+        1 => text.push("`"),
+        _ => text.push("` and other patterns"),
+    };
+    let text = text.push(", which never takes ");
+    let text = match takes.name() {
+        Some(name) => text.push("`").push(name).push("`"),
+        None => text.push("these events"),
+    };
+    let text = text.push(": leave the variant `").push(variant).push("` out of `").push(set);
+    let text = text.push("`, or add a pattern to the handler");
+    panic!("{}", text.as_str());
+}
+
 #[track_caller]
 const fn wildcard(handler: &str, argument: &str, event: &str, pattern: &Pattern<'_>) {
     let text = Text::new().push("handler `").push(handler).push("` is on `").push(pattern.as_str());
     let text = text.push("`, which takes many events, but `").quote(argument).push("` is only `").push(event);
-    let text =
-        text.push("`: write `#[on(\"").push(event).push("\")]`, or take `&Record`, which is any event");
+    let text = text
+        .push("`: write `#[on(\"")
+        .push(event)
+        .push("\")]`, or take `&Record` for any event, or an enum with `#[derive(EventSet)]`");
     panic!("{}", text.as_str());
 }
 

@@ -31,7 +31,7 @@ pub use error::{Error, ErrorKind};
 pub use event::Event;
 pub use futures_util::{Stream, StreamExt};
 pub use handler::{
-    Argument, Delivery, EventHandler, Handler, HandlerReturn, IntoHandler, ReturnError, SharedState,
+    Argument, Delivery, EventHandler, EventSet, Handler, HandlerReturn, IntoHandler, ReturnError, SharedState,
 };
 pub use history::{History, HistoryQuery, TypedHistory};
 pub use id::{EventId, InstanceId, ParseIdError};

@@ -3,13 +3,15 @@
 pub use inventory;
 pub use serde;
 
-pub use crate::check::{event_name, handler, pattern};
+pub use crate::check::{event_name, handler, pattern, set_variant};
+pub use crate::error::Error;
 pub use crate::event::{Event, EventDecl, LinkedEvent, Place};
 pub use crate::handler::HandlerError;
 pub use crate::handler::{
-    Argument, BindState, Binder, Call, Callback, Delivery, Handler, HandlerDecl, HandlerReturn,
-    LinkedHandler, Probe, Wants,
+    Argument, BindState, Binder, Call, Callback, Delivered, Delivery, EventSet, Handler, HandlerDecl,
+    HandlerReturn, LinkedHandler, NoSet, Patterns, Probe, Takes, Wants, no_variant,
 };
+pub use crate::record::Record;
 pub use crate::schema::{
     EnumSchema, FieldSchema, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
     VariantSchema,
@@ -31,6 +33,24 @@ pub const fn own_name(name: Option<&'static str>) -> &'static str {
 /// Where the event is of another type.
 pub fn receive_owned<E: Event>(call: Call<'_>) -> Result<E, HandlerError> {
     call.event::<E>().cloned()
+}
+
+/// What an argument makes of the record of a call.
+///
+/// # Errors
+///
+/// Where the record is of no event it takes, or does not fit.
+pub fn receive_of_record<'a, T: Argument<'a>>(call: Call<'a>) -> Result<T, HandlerError> {
+    T::of_record(call.record()?).map_err(|error| HandlerError::new(&error))
+}
+
+/// The event of a record by value: a clone.
+///
+/// # Errors
+///
+/// Where the event is of another type.
+pub fn owned<E: Event>(record: &Record) -> Result<E, Error> {
+    record.decoded::<E>().cloned()
 }
 
 /// Weighs a field whose type may have no schema: the inherent method wins where it has one.

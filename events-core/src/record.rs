@@ -202,10 +202,13 @@ impl Record {
         }
         let payload =
             self.payload(E::decl()).map_err(|error| Error::new(ErrorKind::Payload, error.to_string()))?;
-        Arc::clone(payload).downcast().map_err(|_| {
-            let message = format!("{}: two types claim this name, and the record is of the other", E::NAME);
-            Error::new(ErrorKind::Payload, message)
-        })
+        Arc::clone(payload).downcast().map_err(|_| other_type::<E>())
+    }
+
+    /// The event as an `E`, borrowed; fails like [`decode`](Self::decode).
+    pub(crate) fn decoded<E: Event>(&self) -> Result<&E, Error> {
+        self.decode::<E>()?;
+        self.get().ok_or_else(other_type::<E>)
     }
 
     /// The payload, decoded by `decl` where it came as JSON.
@@ -260,6 +263,11 @@ impl Record {
     pub(crate) fn weight(&self) -> usize {
         self.inner.weight
     }
+}
+
+fn other_type<E: Event>() -> Error {
+    let message = format!("{}: two types claim this name, and the record is of the other", E::NAME);
+    Error::new(ErrorKind::Payload, message)
 }
 
 /// `2026-01-31T12:00:00.000000Z user.created {"id":1}`, on one line and without control characters.

@@ -91,14 +91,15 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
         #[automatically_derived]
         #[allow(deprecated, reason = "the user's own item")]
         impl<'a> #private::Argument<'a> for #ident {
-            const EVENT: ::core::option::Option<fn() -> &'static #private::EventDecl> =
-                ::core::option::Option::Some(<#ident as #private::Event>::decl);
-            const NAME: ::core::option::Option<&'static str> =
-                ::core::option::Option::Some(<#ident as #private::Event>::NAME);
+            const TAKES: #private::Takes = #private::Takes::event::<#ident>();
             const WANTS: #private::Wants = #private::Wants::Event;
 
             fn receive(call: #private::Call<'a>) -> ::core::result::Result<Self, #private::HandlerError> {
                 #private::receive_owned(call)
+            }
+
+            fn of_record(record: &'a #private::Record) -> ::core::result::Result<Self, #private::Error> {
+                #private::owned(record)
             }
         }
         #[allow(deprecated, reason = "the user's own item")]

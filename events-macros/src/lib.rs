@@ -5,6 +5,7 @@
 
 mod errors;
 mod event;
+mod event_set;
 mod item;
 mod on;
 mod payload;
@@ -127,6 +128,16 @@ pub fn payload(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_derive(Schema, attributes(schema, serde))]
 pub fn derive_schema(item: TokenStream) -> TokenStream {
     schema::derive(parse_macro_input!(item as DeriveInput)).into()
+}
+
+/// Makes an enum a choice of events, for handlers on wildcards and for streams: see
+/// [`EventSet`](../typed_events/trait.EventSet.html).
+///
+/// Each variant holds one `&'a E` or `Arc<E>`, another set, or a `&'a Record` for all other events.
+/// `#[event_set(crate = path)]` says where typed-events is, if not at `::typed_events`.
+#[proc_macro_derive(EventSet, attributes(event_set))]
+pub fn derive_event_set(item: TokenStream) -> TokenStream {
+    event_set::derive(parse_macro_input!(item as DeriveInput)).into()
 }
 
 #[doc(hidden)]

@@ -17,6 +17,7 @@ mod metadata;
 mod nesting;
 mod patterns;
 mod replay;
+mod sets;
 mod stop;
 mod stream;
 mod subscriptions;

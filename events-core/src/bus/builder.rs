@@ -15,7 +15,7 @@ use super::{Bus, Counters, Inbox, Inner, Settings};
 use crate::adapter::Adapter;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventDecl, registry};
-use crate::handler::{Binder, Callback, Handler, HandlerDecl, LinkedHandler, States};
+use crate::handler::{Binder, Callback, Handler, HandlerDecl, LinkedHandler, States, Takes};
 use crate::history::{Bounds, Log};
 use crate::id::InstanceId;
 use crate::pattern::Pattern;
@@ -228,6 +228,7 @@ impl BusBuilder {
         }));
         let known = self.known_events(&mut problems);
         self.check_patterns(&known, &mut problems);
+        self.check_sets(&known, &mut problems);
         let callbacks = bind_all(&self.handlers, &self.states, &mut problems);
         let runtime = Handle::try_current();
         if runtime.is_err() {
@@ -271,7 +272,7 @@ impl BusBuilder {
 
     /// All declared events by name.
     fn known_events(&self, problems: &mut Vec<String>) -> HashMap<&'static str, &'static EventDecl> {
-        let of_handlers = self.handlers.iter().filter_map(|handler| handler.event).map(|decl| decl());
+        let of_handlers = self.handlers.iter().flat_map(|handler| handler.takes.events()).map(|decl| decl());
         let mut known: HashMap<_, &'static EventDecl> = HashMap::new();
         for decl in registry().events.iter().copied().chain(self.events.iter().copied()).chain(of_handlers) {
             let other = *known.entry(decl.name).or_insert(decl);
@@ -284,6 +285,27 @@ impl BusBuilder {
         }
         problems.dedup();
         known
+    }
+
+    /// Refuses event sets that lack a variant for a known event of their handler's patterns.
+    fn check_sets(&self, known: &HashMap<&'static str, &'static EventDecl>, problems: &mut Vec<String>) {
+        for handler in &self.handlers {
+            let Takes::Set(_) = handler.takes else { continue };
+            let taken_by = |name: &str| {
+                let takes = |text: &&&str| Pattern::new(text).is_ok_and(|pattern| pattern.matches(name));
+                handler.patterns.iter().find(takes)
+            };
+            let mut missing: Vec<_> = known
+                .keys()
+                .filter(|name| !handler.takes.takes(name))
+                .filter_map(|name| Some((*name, *taken_by(name)?)))
+                .collect();
+            missing.sort_unstable();
+            problems.extend(missing.into_iter().map(|(name, pattern)| {
+                let place = handler.place;
+                format!("handler {place}: `{pattern}` takes `{name}`, for which its event set has no variant: add one, or one for all others, `Other(&'a Record)`")
+            }));
+        }
     }
 
     /// Refuses patterns that no known event can match, or warns of them.

@@ -19,7 +19,7 @@ use super::subscription::{Subscription, closure_name};
 use super::{Bus, Inner, context};
 use crate::error::{Error, ErrorKind};
 use crate::handler::{
-    Call, Callback, EventHandler, HandlerError, HandlerResult, IntoHandler, Settled, Wants,
+    Call, Callback, EventHandler, HandlerError, HandlerResult, IntoHandler, Settled, Takes, Wants,
 };
 use crate::history::{HistoryQuery, Read, Reader, parse_pattern};
 use crate::record::Record;
@@ -147,7 +147,12 @@ impl Bus {
 
 /// What the emits call: it waits for the worker, or lets the emit go on.
 fn gate(turns: Arc<Turns>) -> Callback {
-    Callback { wants: Wants::Record, waits: false, run: Box::new(move |call| turns.arrive(call)) }
+    Callback {
+        wants: Wants::Record,
+        takes: Takes::Any,
+        waits: false,
+        run: Box::new(move |call| turns.arrive(call)),
+    }
 }
 
 /// Where emits and the worker meet.

@@ -178,9 +178,11 @@ impl Routes {
             }
         }
         for pattern in &registration.patterns {
-            for (_, list) in self.matching(pattern) {
+            for (name, list) in self.matching(pattern) {
                 let old = list.load();
-                if old.entries.iter().any(|entry| Arc::ptr_eq(&entry.registration, &registration)) {
+                if !registration.callback.takes.takes(name)
+                    || old.entries.iter().any(|entry| Arc::ptr_eq(&entry.registration, &registration))
+                {
                     continue;
                 }
                 let entry = Entry { registration: Arc::clone(&registration), pattern: Arc::clone(pattern) };
@@ -290,7 +292,7 @@ impl Table {
                     registration: Arc::clone(registration),
                     pattern: Arc::clone(pattern),
                 };
-                handlers.iter().map(entry)
+                handlers.iter().filter(|handler| handler.callback.takes.takes(name)).map(entry)
             })
             .collect();
         entries.sort_by_key(|entry| entry.registration.id);

@@ -11,6 +11,7 @@ use futures_util::Stream;
 use super::Bus;
 use crate::error::Error;
 use crate::event::Event;
+use crate::handler::{Argument, EventSet};
 use crate::history::{Read, Reader, parse_pattern};
 use crate::pattern::Pattern;
 use crate::record::Record;
@@ -67,6 +68,41 @@ impl EventStream {
     pub fn of<E: Event>(self) -> TypedStream<E> {
         self.reader.narrow(E::NAME);
         TypedStream { records: self, event: PhantomData }
+    }
+}
+
+impl EventStream {
+    /// Only the events that an event set has a variant for: one whose variants hold an `Arc<E>` each.
+    pub fn set<S: EventSet>(self) -> SetStream<S> {
+        SetStream { records: self, set: PhantomData }
+    }
+}
+
+/// The events of a set from now on; in all else an [`EventStream`].
+#[must_use = "a stream gives nothing until it is polled"]
+pub struct SetStream<S> {
+    records: EventStream,
+    set: PhantomData<fn() -> S>,
+}
+
+impl<S> Stream for SetStream<S>
+where
+    S: EventSet + for<'r> Argument<'r>,
+{
+    type Item = Result<S, Lagged>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match ready!(Pin::new(&mut self.records).poll_next(cx)) {
+                Some(Ok(record)) => {
+                    if let Ok(event) = S::of_record(&record) {
+                        return Poll::Ready(Some(Ok(event)));
+                    }
+                }
+                Some(Err(lagged)) => return Poll::Ready(Some(Err(lagged))),
+                None => return Poll::Ready(None),
+            }
+        }
     }
 }
 

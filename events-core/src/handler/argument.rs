@@ -3,57 +3,104 @@
 use std::sync::Arc;
 
 use super::{Call, HandlerError, Wants};
+use crate::error::Error;
 use crate::event::{Event, EventDecl};
 use crate::record::Record;
 
-/// What a handler may take first: `&E`, `Arc<E>` or `E` of an event, or `&Record`.
+/// What a handler may take first: `&E`, `Arc<E>` or `E` of an event, an [event set](trait@crate::EventSet),
+/// or `&Record`.
 ///
 /// An `E` by value is a clone; `&E` and `Arc<E>` share the event with the other handlers.
 #[diagnostic::on_unimplemented(
     message = "a handler can't take `{Self}` as its first argument",
     label = "not an event and not `&Record`",
-    note = "take `&E`, `Arc<E>` or `E` where `E` is a type with `#[event(\"...\")]`, or `&Record` to see any event",
+    note = "take `&E`, `Arc<E>` or `E` where `E` is a type with `#[event(\"...\")]`, an enum with `#[derive(EventSet)]`, or `&Record` to see any event",
     note = "if this is state, put it after the event, as a reference"
 )]
 pub trait Argument<'a>: Sized {
     #[doc(hidden)]
-    const EVENT: Option<fn() -> &'static EventDecl>;
-    #[doc(hidden)]
-    const NAME: Option<&'static str>;
+    const TAKES: Takes;
     #[doc(hidden)]
     const WANTS: Wants;
 
     #[doc(hidden)]
     fn receive(call: Call<'a>) -> Result<Self, HandlerError>;
+
+    #[doc(hidden)]
+    fn of_record(record: &'a Record) -> Result<Self, Error>;
+}
+
+/// Which events an argument stands for.
+#[derive(Clone, Copy)]
+pub enum Takes {
+    /// Any.
+    Any,
+    /// Those of one name.
+    Event(&'static str, fn() -> &'static EventDecl),
+    /// Those that one of these takes.
+    Set(&'static [Self]),
+}
+
+impl Takes {
+    /// An event type.
+    pub const fn event<E: Event>() -> Self {
+        Self::Event(E::NAME, E::decl)
+    }
+
+    /// The name of the one event.
+    pub const fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Event(name, _) => Some(name),
+            Self::Any | Self::Set(_) => None,
+        }
+    }
+
+    /// All event types that are named.
+    pub(crate) fn events(&self) -> Vec<fn() -> &'static EventDecl> {
+        match self {
+            Self::Any => Vec::new(),
+            Self::Event(_, decl) => vec![*decl],
+            Self::Set(parts) => parts.iter().flat_map(Self::events).collect(),
+        }
+    }
 }
 
 impl<'a, E: Event> Argument<'a> for &'a E {
-    const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
-    const NAME: Option<&'static str> = Some(E::NAME);
+    const TAKES: Takes = Takes::event::<E>();
     const WANTS: Wants = Wants::Event;
 
     fn receive(call: Call<'a>) -> Result<Self, HandlerError> {
         call.event()
     }
+
+    fn of_record(record: &'a Record) -> Result<Self, Error> {
+        record.decoded()
+    }
 }
 
 impl<'a, E: Event> Argument<'a> for Arc<E> {
-    const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
-    const NAME: Option<&'static str> = Some(E::NAME);
+    const TAKES: Takes = Takes::event::<E>();
     const WANTS: Wants = Wants::Record;
 
     fn receive(call: Call<'a>) -> Result<Self, HandlerError> {
         call.record()?.decode().map_err(|error| HandlerError::new(&error))
     }
+
+    fn of_record(record: &'a Record) -> Result<Self, Error> {
+        record.decode()
+    }
 }
 
 #[diagnostic::do_not_recommend]
 impl<'a> Argument<'a> for &'a Record {
-    const EVENT: Option<fn() -> &'static EventDecl> = None;
-    const NAME: Option<&'static str> = None;
+    const TAKES: Takes = Takes::Any;
     const WANTS: Wants = Wants::Record;
 
     fn receive(call: Call<'a>) -> Result<Self, HandlerError> {
         call.record()
+    }
+
+    fn of_record(record: &'a Record) -> Result<Self, Error> {
+        Ok(record)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::outcome::Outcome;
-use super::{Argument, Call, Callback, HandlerError, Settled, Wants};
+use super::{Argument, Call, Callback, HandlerError, Settled, Takes, Wants};
 use crate::event::{Event, EventDecl};
 use crate::record::Record;
 
@@ -124,6 +124,7 @@ fn callback<R: Outcome<M>, M>(
     Callback {
         // What is pending outlives the emit's own poll, and is then known by its record.
         wants: if R::WAITS { Wants::Record } else { wants },
+        takes: Takes::Any,
         waits: R::WAITS,
         run: Box::new(move |call| match run(call) {
             Ok(outcome) => outcome.settle(),

@@ -4,19 +4,21 @@ mod argument;
 mod closure;
 mod delivery;
 mod outcome;
+mod set;
 mod state;
 
-pub use argument::Argument;
+pub use argument::{Argument, Takes};
 pub use closure::{EventHandler, IntoHandler};
 pub use delivery::{Call, Delivery};
 pub use outcome::HandlerError;
 pub(crate) use outcome::HandlerResult;
 pub(crate) use outcome::Settled;
 pub use outcome::{HandlerReturn, ReturnError};
+pub use set::{Delivered, EventSet, NoSet, Patterns, no_variant};
 pub(crate) use state::States;
 pub use state::{BindState, Binder, Probe, SharedState};
 
-use crate::event::{EventDecl, Place};
+use crate::event::Place;
 
 /// A type that stands for a function marked `#[on]`. Written by `#[on]`, not by hand.
 #[diagnostic::on_unimplemented(
@@ -34,8 +36,8 @@ pub struct HandlerDecl {
     pub(crate) place: Place,
     /// As written; the event's own name where nothing was.
     pub(crate) patterns: &'static [&'static str],
-    /// The event the function takes, unless it takes records.
-    pub(crate) event: Option<fn() -> &'static EventDecl>,
+    /// What the function takes.
+    pub(crate) takes: Takes,
     pub(crate) bind: fn(&mut Binder<'_>) -> Option<Callback>,
 }
 
@@ -44,10 +46,10 @@ impl HandlerDecl {
     pub const fn new(
         place: Place,
         patterns: &'static [&'static str],
-        event: Option<fn() -> &'static EventDecl>,
+        takes: Takes,
         bind: fn(&mut Binder<'_>) -> Option<Callback>,
     ) -> Self {
-        Self { place, patterns, event, bind }
+        Self { place, patterns, takes, bind }
     }
 }
 
@@ -70,6 +72,8 @@ pub enum Wants {
 /// A handler, ready to be called: its state is bound.
 pub struct Callback {
     pub(crate) wants: Wants,
+    /// Of the events its patterns take, those it is called for.
+    pub(crate) takes: Takes,
     /// Whether it returns a future.
     pub(crate) waits: bool,
     pub(crate) run: Box<dyn Fn(Call<'_>) -> Settled + Send + Sync>,

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Call, Callback, Delivery, HandlerError, HandlerResult, Settled, Wants};
+use super::{Argument, Call, Callback, Delivery, HandlerError, HandlerResult, Settled, Takes, Wants};
 use crate::bus::Bus;
 use crate::metadata::Metadata;
 use crate::record::Record;
@@ -72,17 +72,23 @@ const ARC: &str = "alloc::sync::Arc<";
 pub struct Binder<'a> {
     states: &'a States,
     wants: Wants,
+    takes: Takes,
     /// The arguments no state was given for: name and type.
     pub(crate) missing: Vec<(&'static str, &'static str)>,
 }
 
 impl<'a> Binder<'a> {
     pub(crate) fn new(states: &'a States) -> Self {
-        Self { states, wants: Wants::Event, missing: Vec::new() }
+        Self { states, wants: Wants::Event, takes: Takes::Any, missing: Vec::new() }
     }
 
-    /// Notes what an argument needs.
-    pub fn wants(&mut self, wants: Wants) {
+    /// Notes what the first argument is.
+    pub fn first<'b, T: Argument<'b>>(&mut self) {
+        self.wants(T::WANTS);
+        self.takes = T::TAKES;
+    }
+
+    fn wants(&mut self, wants: Wants) {
         self.wants = self.wants.max(wants);
     }
 
@@ -94,12 +100,18 @@ impl<'a> Binder<'a> {
         if self.wants < Wants::Delivery {
             return Callback {
                 wants: self.wants,
+                takes: self.takes,
                 waits: false,
                 run: Box::new(move |call| Settled::Now(run(call))),
             };
         }
         let lend = move |call: Call<'_>| run(call.to_delivery()?.call());
-        Callback { wants: self.wants, waits: false, run: Box::new(move |call| Settled::Now(lend(call))) }
+        Callback {
+            wants: self.wants,
+            takes: self.takes,
+            waits: false,
+            run: Box::new(move |call| Settled::Now(lend(call))),
+        }
     }
 
     /// Finishes a handler that returns a future.
@@ -110,6 +122,7 @@ impl<'a> Binder<'a> {
     {
         Callback {
             wants: Wants::Record,
+            takes: self.takes,
             waits: true,
             run: Box::new(move |call| match call.to_delivery() {
                 Ok(delivery) => Settled::Later(Box::pin(run(delivery))),

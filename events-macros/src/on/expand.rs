@@ -19,7 +19,7 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn) -> TokenStream {
     let bind = bind(handler, function, &private);
     let first = quote!(<#event as #private::Argument<'_>>);
     let patterns = match patterns.is_empty() {
-        true => quote!(#private::own_name(#first::NAME)),
+        true => quote!(#private::own_name(#first::TAKES.name())),
         false => quote!(#(#patterns),*),
     };
     quote! {
@@ -31,7 +31,7 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn) -> TokenStream {
         impl #private::Handler for #ident {
             fn decl() -> &'static #private::HandlerDecl {
                 static DECL: #private::HandlerDecl =
-                    #private::HandlerDecl::new(#place, &[#patterns], #first::EVENT, #bind);
+                    #private::HandlerDecl::new(#place, &[#patterns], #first::TAKES, #bind);
                 &DECL
             }
         }
@@ -56,7 +56,7 @@ pub(crate) fn fallback(arguments: &Arguments, function: &ItemFn, errors: Errors)
             impl #private::Handler for #ident {
                 fn decl() -> &'static #private::HandlerDecl {
                     static DECL: #private::HandlerDecl =
-                        #private::HandlerDecl::new(#place, &[], ::core::option::Option::None, |_| ::core::option::Option::None);
+                        #private::HandlerDecl::new(#place, &[], #private::Takes::Any, |_| ::core::option::Option::None);
                     &DECL
                 }
             }
@@ -97,11 +97,29 @@ fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> To
         let check = call_at(pattern, quote!(#private::pattern), quote!(#pattern));
         quote!(const _: () = #check;)
     });
-    let arguments = quote!(#name, #written, <#event as #private::Argument<'_>>::NAME, &[#(#patterns),*]);
+    let arguments =
+        quote!(#name, #written, <#event as #private::Argument<'_>>::TAKES.name(), &[#(#patterns),*]);
     let together = call_at(event, quote!(#private::handler), arguments);
+    // Only an event set has more to check: each variant, at its own place.
+    let ident = &function.sig.ident;
+    let delivered = (!patterns.is_empty()).then(|| {
+        quote! {
+            #[automatically_derived]
+            impl #private::Patterns for #ident {
+                const HANDLER: &'static str = #name;
+                const PATTERNS: &'static [&'static str] = &[#(#patterns),*];
+            }
+            const _: () = {
+                #[allow(unused_imports, reason = "it may be a set")]
+                use #private::NoSet as _;
+                #private::Delivered::<#event, #ident>::ALL
+            };
+        }
+    });
     quote! {
         #(#each)*
         const _: () = #together;
+        #delivered
     }
 }
 
@@ -145,7 +163,7 @@ fn bind(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> Toke
         |#binder: &mut #private::Binder<'_>| {
             #[allow(unused_imports, reason = "there may be no state")]
             use #private::BindState as _;
-            #binder.wants(#first::WANTS);
+            #binder.first::<#event>();
             #(#binds)*
             #[allow(unused_variables, clippy::let_unit_value, reason = "there may be no state")]
             let #states = (#(#names?,)*);

@@ -1,0 +1,115 @@
+//! `#[derive(EventSet)]`: an enum of events as the first argument of a handler.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, Fields, Lifetime, Path, Type, Variant};
+
+use crate::errors::{Errors, call_at};
+
+pub(crate) fn derive(input: DeriveInput) -> TokenStream {
+    let mut errors = Errors::default();
+    let krate = crate_path(&input, &mut errors);
+    let variants = variants(&input, &mut errors);
+    match errors.is_empty() {
+        true => expand(&input, &krate, &variants),
+        false => errors.into_tokens(),
+    }
+}
+
+/// Each variant with what it holds.
+fn variants<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Vec<(&'a Variant, &'a Type)> {
+    let Data::Enum(data) = &input.data else {
+        errors.at(
+            input.ident.span(),
+            "an event set is an enum: `enum UserEvent<'a> { Created(&'a UserCreated), ... }`",
+        );
+        return Vec::new();
+    };
+    if data.variants.is_empty() {
+        errors
+            .at(input.ident.span(), "an event set has a variant for each event: `Created(&'a UserCreated)`");
+    }
+    let generics = &input.generics;
+    if generics.type_params().next().is_some() || generics.const_params().next().is_some() {
+        errors.on(generics, "an event set can't be generic: each variant names its event");
+    } else if generics.lifetimes().count() > 1 {
+        errors.on(generics, "an event set has at most one lifetime: that of the events it borrows");
+    }
+    let mut held = Vec::new();
+    for variant in &data.variants {
+        match &variant.fields {
+            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
+                held.push((variant, &fields.unnamed[0].ty))
+            }
+            _ => errors.on(
+                variant,
+                format_args!(
+                    "a variant of an event set holds one event: `{0}(&'a E)` or `{0}(Arc<E>)`",
+                    variant.ident
+                ),
+            ),
+        }
+    }
+    held
+}
+
+fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Variant, &Type)]) -> TokenStream {
+    let private = quote!(#krate::__private);
+    let ident = &input.ident;
+    let set = ident.to_string();
+    let own = input.generics.lifetimes().next().map(|lifetime| lifetime.lifetime.clone());
+    let lifetime = own.clone().unwrap_or_else(|| Lifetime::new("'record", ident.span()));
+    let arguments = own.map(|own| quote!(<#own>));
+    let takes = variants.iter().map(|(_, ty)| quote!(<#ty as #private::Argument<#lifetime>>::TAKES));
+    let chosen = variants.iter().map(|(variant, ty)| {
+        let variant = &variant.ident;
+        quote! {
+            if <#ty as #private::Argument<#lifetime>>::TAKES.takes(record.name()) {
+                return <#ty as #private::Argument<#lifetime>>::of_record(record).map(Self::#variant);
+            }
+        }
+    });
+    let delivered = variants.iter().map(|(variant, ty)| {
+        let name = variant.ident.to_string();
+        let takes = quote!(<#ty as #private::Argument<#lifetime>>::TAKES);
+        call_at(variant, quote!(#private::set_variant), quote!(#set, #name, #takes, H::HANDLER, H::PATTERNS))
+    });
+    quote! {
+        #[automatically_derived]
+        impl<#lifetime> #private::Argument<#lifetime> for #ident #arguments {
+            const TAKES: #private::Takes = #private::Takes::set(&[#(#takes),*]);
+            const WANTS: #private::Wants = #private::Wants::Record;
+
+            fn receive(call: #private::Call<#lifetime>) -> ::core::result::Result<Self, #private::HandlerError> {
+                #private::receive_of_record(call)
+            }
+
+            fn of_record(record: &#lifetime #private::Record) -> ::core::result::Result<Self, #private::Error> {
+                #(#chosen)*
+                #private::no_variant(#set, record)
+            }
+        }
+        #[automatically_derived]
+        impl<#lifetime, H: #private::Patterns> #private::EventSet<H> for #ident #arguments {
+            const DELIVERED: () = { #(#delivered;)* };
+        }
+    }
+}
+
+/// The path of `#[event_set(crate = path)]`, else `::typed_events`.
+fn crate_path(input: &DeriveInput, errors: &mut Errors) -> Path {
+    let mut path = syn::parse_quote!(::typed_events);
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("event_set")) {
+        let parsed = attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("crate") {
+                return Err(meta.error("unknown option of an event set: there is `crate = path`"));
+            }
+            path = meta.value()?.call(Path::parse_mod_style)?;
+            Ok(())
+        });
+        if let Err(error) = parsed {
+            errors.push(error);
+        }
+    }
+    path
+}

@@ -7,6 +7,7 @@
 
 use crate::handler::Takes;
 use crate::pattern::{Pattern, check_name};
+use crate::schema::same;
 use crate::text::Text;
 
 /// Checks the name of an event.
@@ -54,6 +55,19 @@ pub const fn handler(handler: &str, argument: &str, event: Option<&str>, pattern
         }
         i += 1;
     }
+}
+
+/// Checks that a type named as the version before is that.
+#[track_caller]
+pub const fn previous(name: &str, version: u32, of: (&str, &str, u32)) {
+    let (ty, old_name, old_version) = of;
+    if same(name, old_name) && old_version + 1 == version {
+        return;
+    }
+    let text = Text::new().push("`").push(ty).push("` is version ").number(old_version as usize);
+    let text = text.push(" of `").push(old_name).push("`, but version ").number(version as usize);
+    let text = text.push(" of `").push(name).push("` comes after version ").number(version as usize - 1);
+    panic!("{}", text.push(" of it").as_str());
 }
 
 /// Checks that a variant of an event set can be delivered to a handler.

@@ -1,6 +1,7 @@
 //! What `#[event]` makes of a type, and the registry of all that are linked.
 
 use std::any::Any;
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -14,7 +15,7 @@ use crate::schema::{self, Schema, TypeSchema};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
     label = "this type is not an event",
-    note = "add `#[event(\"...\")]` with the event's name above `{Self}`"
+    note = "add `#[event(\"...\")]` with the event's name above `{Self}`; a type marked `superseded` is only read, and the current version stands for it"
 )]
 pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Send + Sync + 'static {
     /// The name the event is emitted under.
@@ -26,6 +27,11 @@ pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Se
 
     #[doc(hidden)]
     fn decl() -> &'static EventDecl;
+
+    #[doc(hidden)]
+    fn older(version: u32, _json: &str) -> Result<Self, DecodeError> {
+        Err(DecodeError::too_old(Self::NAME, version, Self::VERSION))
+    }
 }
 
 pub(crate) type Payload = Arc<dyn Any + Send + Sync>;
@@ -44,7 +50,7 @@ pub struct EventDecl {
 const NO_INDEX: u32 = u32::MAX;
 
 struct Codec {
-    decode: fn(&str) -> Result<Payload, DecodeError>,
+    decode: fn(u32, &str) -> Result<Payload, DecodeError>,
     encode: fn(&dyn Any) -> Result<String, String>,
     heap_size: fn(&dyn Any) -> usize,
     debug: fn(&dyn Any, &mut fmt::Formatter<'_>) -> fmt::Result,
@@ -95,8 +101,9 @@ impl EventDecl {
         (index != NO_INDEX).then_some(index as usize)
     }
 
-    pub(crate) fn decode(&self, json: &str) -> Result<Payload, DecodeError> {
-        (self.codec.decode)(json)
+    /// Reads a payload of any version this program knows as the current one.
+    pub(crate) fn decode(&self, version: u32, json: &str) -> Result<Payload, DecodeError> {
+        (self.codec.decode)(version, json)
     }
 
     pub(crate) fn encode(&self, event: &dyn Any) -> Result<String, String> {
@@ -114,9 +121,17 @@ impl EventDecl {
 
 /// A payload does not fit its event: where and why, without the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DecodeError {
+pub struct DecodeError {
     event: &'static str,
     problem: String,
+}
+
+impl DecodeError {
+    /// No version of the chain reads it.
+    pub(crate) fn too_old(event: &'static str, version: u32, oldest: u32) -> Self {
+        let problem = format!("version {version} can't be read: the oldest this program knows is {oldest}");
+        Self { event, problem }
+    }
 }
 
 impl fmt::Display for DecodeError {
@@ -127,16 +142,34 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-fn decode<E: Event>(json: &str) -> Result<Payload, DecodeError> {
+fn decode<E: Event>(version: u32, json: &str) -> Result<Payload, DecodeError> {
+    let event = match version.cmp(&E::VERSION) {
+        Equal => read_json::<E>(E::NAME, E::SCHEMA, json)?,
+        Less => E::older(version, json)?,
+        Greater => {
+            let known = E::VERSION;
+            let problem = format!("version {version} is newer than {known}, the newest this program knows");
+            return Err(DecodeError { event: E::NAME, problem });
+        }
+    };
+    Ok(Arc::new(event))
+}
+
+/// Reads a payload as a type, and says in terms of its schema where it does not fit.
+pub(crate) fn read_json<T: DeserializeOwned>(
+    name: &'static str,
+    shape: &'static TypeSchema,
+    json: &str,
+) -> Result<T, DecodeError> {
     let mut input = serde_json::Deserializer::from_str(json);
-    let refused = match serde_path_to_error::deserialize::<_, E>(&mut input) {
+    let refused = match serde_path_to_error::deserialize::<_, T>(&mut input) {
         Ok(event) => match input.end() {
-            Ok(()) => return Ok(Arc::new(event)),
+            Ok(()) => return Ok(event),
             Err(_) => None,
         },
         Err(error) => Some(error),
     };
-    Err(DecodeError { event: E::NAME, problem: problem(E::SCHEMA, json, refused) })
+    Err(DecodeError { event: name, problem: problem(shape, json, refused) })
 }
 
 /// Why serde refused the payload: in terms of the schema where it can tell. serde's own text is

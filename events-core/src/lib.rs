@@ -21,6 +21,7 @@ mod record;
 mod schema;
 mod text;
 mod time;
+mod version;
 
 pub use adapter::{Adapter, AdapterError, BoxFuture, Inbox};
 pub use bus::{
@@ -43,3 +44,4 @@ pub use schema::{
     VariantSchema,
 };
 pub use time::{ParseTimestampError, Timestamp};
+pub use version::{PastEvent, Upcast};

@@ -3,9 +3,9 @@
 pub use inventory;
 pub use serde;
 
-pub use crate::check::{event_name, handler, pattern, set_variant};
+pub use crate::check::{event_name, handler, pattern, previous, set_variant};
 pub use crate::error::Error;
-pub use crate::event::{Event, EventDecl, LinkedEvent, Place};
+pub use crate::event::{DecodeError, Event, EventDecl, LinkedEvent, Place};
 pub use crate::handler::HandlerError;
 pub use crate::handler::{
     Argument, BindState, Binder, Call, Callback, Delivered, Delivery, EventSet, Handler, HandlerDecl,
@@ -16,6 +16,7 @@ pub use crate::schema::{
     EnumSchema, FieldSchema, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
     VariantSchema,
 };
+pub use crate::version::{PastEvent, Upcast};
 
 /// The pattern of a handler without one: the name of its event. Where it takes none, [`handler`]
 /// has refused it.

@@ -216,7 +216,7 @@ impl Record {
         match &self.inner.body {
             Body::Event { event, .. } => Ok(event),
             Body::Json { json, event } => {
-                event.get_or_init(|| decl.decode(json)).as_ref().map_err(Clone::clone)
+                event.get_or_init(|| decl.decode(self.inner.version, json)).as_ref().map_err(Clone::clone)
             }
         }
     }

@@ -5,10 +5,10 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{DeriveInput, LitStr, Path};
+use syn::{DeriveInput, LitInt, LitStr, Path};
 
-use crate::errors::{Errors, call_at};
-use crate::item::{self, Arguments, derives, fields_mut, rename_options};
+use crate::errors::{Errors, call_at, text_of};
+use crate::item::{self, Arguments, Version, derives, fields_mut, rename_options};
 use crate::schema;
 
 /// The attribute through which `#[event]` speaks to its hidden derive.
@@ -16,7 +16,7 @@ const HELPER: &str = "__typed_event";
 
 pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let arguments = Arguments::parse(arguments, true, &mut errors);
+    let mut arguments = Arguments::parse(arguments, true, &mut errors);
     let mut input = match item::parse("event", item, &mut errors) {
         Ok(input) => input,
         Err(refused) => return refused,
@@ -26,6 +26,7 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
             "an event can't be generic: it has one name and one schema, known when the program is compiled";
         errors.on(&input.generics, message);
     }
+    check_version(&mut arguments.version, &input, &mut errors);
     for field in fields_mut(&mut input) {
         rename_options(field, HELPER, &mut errors);
     }
@@ -47,12 +48,38 @@ fn expand(arguments: &Arguments, input: &DeriveInput, errors: Errors) -> TokenSt
     let derives = derives(arguments, input, "__Event");
     let krate = &arguments.krate;
     let name = arguments.name.clone().unwrap_or_else(|| LitStr::new("unnamed", Span::call_site()));
+    let Version { number, previous, superseded } = &arguments.version;
+    let version = number.as_ref().map(|number| quote!(, version = #number));
+    let previous = previous.as_ref().map(|previous| quote!(, previous = #previous));
+    let superseded = superseded.as_ref().map(|superseded| quote!(, #superseded));
     let errors = errors.into_tokens();
     quote! {
         #derives
-        #[__typed_event(name = #name, crate = #krate)]
+        #[__typed_event(name = #name, crate = #krate #version #previous #superseded)]
         #input
         #errors
+    }
+}
+
+/// A version beyond the first can read the one before it.
+fn check_version(version: &mut Version, input: &DeriveInput, errors: &mut Errors) {
+    let (value, name) = (version.value(), &input.ident);
+    match &version.previous {
+        None if value > 1 => {
+            let before = value - 1;
+            let number = version.number.as_ref().map_or_else(Span::call_site, LitInt::span);
+            errors.at(
+                number,
+                format_args!(
+                    "version {value} must read records of version {before}: keep its type as `#[event(..., version = {before}, superseded)] struct {name}V{before}`, say `previous = {name}V{before}` here, and write `impl Upcast<{name}V{before}> for {name}`"
+                ),
+            );
+        }
+        Some(previous) if value == 1 => {
+            errors.on(previous, "there is no version before the first: say `version = 2`");
+            version.previous = None;
+        }
+        _ => {}
     }
 }
 
@@ -64,7 +91,7 @@ fn check_name(name: &LitStr, private: &TokenStream) -> TokenStream {
 
 /// The hidden derive: the impl of `Event`, and the registration.
 pub(crate) fn derive(input: DeriveInput) -> TokenStream {
-    let Some((name, krate)) = hidden_arguments(&input) else {
+    let Some((name, krate, version)) = hidden_arguments(&input) else {
         return syn::Error::new(input.ident.span(), "use `#[event(\"...\")]`").to_compile_error();
     };
     let schema = schema::implement(&input, &krate, HELPER);
@@ -72,14 +99,32 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
     let text = ident.to_string();
     let private = quote!(#krate::__private);
     let check = check_name(&name, &private);
+    let number = version.value();
+    let (older, chain) = older(&name, &version, &private);
+    if version.superseded.is_some() {
+        return quote! {
+            #schema
+            #check
+            #chain
+            #[automatically_derived]
+            #[allow(deprecated, reason = "the user's own item")]
+            impl #private::PastEvent for #ident {
+                const NAME: &'static str = #name;
+                const VERSION: u32 = #number;
+                #older
+            }
+        };
+    }
     quote! {
         #schema
         #check
+        #chain
         #[automatically_derived]
         #[allow(deprecated, reason = "the user's own item")]
         impl #private::Event for #ident {
             const NAME: &'static str = #name;
-            const VERSION: u32 = 1;
+            const VERSION: u32 = #number;
+            #older
 
             fn decl() -> &'static #private::EventDecl {
                 static DECL: #private::EventDecl = #private::EventDecl::new::<#ident>(
@@ -111,18 +156,40 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
     }
 }
 
+/// The method that reads older versions, and the check that the type before is the one before.
+fn older(
+    name: &LitStr,
+    version: &Version,
+    private: &TokenStream,
+) -> (Option<TokenStream>, Option<TokenStream>) {
+    let Some(previous) = &version.previous else { return (None, None) };
+    let before = quote!(<#previous as #private::PastEvent>);
+    let (number, written) = (version.value(), text_of(previous));
+    let of = quote!((#written, #before::NAME, #before::VERSION));
+    let check = call_at(previous, quote!(#private::previous), quote!(#name, #number, #of));
+    let upcast = call_at(previous, quote!(<Self as #private::Upcast<#previous>>::upcast), quote!(old));
+    let older = quote! {
+        fn older(version: u32, json: &str) -> ::core::result::Result<Self, #private::DecodeError> {
+            let old = #before::read(version, json)?;
+            ::core::result::Result::Ok(#upcast)
+        }
+    };
+    (Some(older), Some(quote!(const _: () = #check;)))
+}
+
 /// What `#[event]` passed on to its derive.
-fn hidden_arguments(input: &DeriveInput) -> Option<(LitStr, Path)> {
+fn hidden_arguments(input: &DeriveInput) -> Option<(LitStr, Path, Version)> {
     let attribute = input.attrs.iter().find(|attribute| attribute.path().is_ident(HELPER))?;
-    let (mut name, mut krate) = (None, None);
+    let (mut name, mut krate, mut version) = (None, None, Version::default());
     attribute
         .parse_nested_meta(|meta| {
-            match meta.path.is_ident("name") {
-                true => name = Some(meta.value()?.parse()?),
-                false => krate = Some(meta.value()?.call(Path::parse_mod_style)?),
+            match meta.path.get_ident() {
+                Some(option) if option == "name" => name = Some(meta.value()?.parse()?),
+                Some(option) if version.parse_option(option, meta.input)? => {}
+                _ => krate = Some(meta.value()?.call(Path::parse_mod_style)?),
             }
             Ok(())
         })
         .ok()?;
-    Some((name?, krate?))
+    Some((name?, krate?, version))
 }

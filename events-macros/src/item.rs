@@ -5,7 +5,7 @@ use quote::{ToTokens, format_ident, quote};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, DeriveInput, Field, Fields, Ident, Item, LitStr, Meta, Path, Token};
+use syn::{Attribute, DeriveInput, Field, Fields, Ident, Item, LitInt, LitStr, Meta, Path, Token, Type};
 
 use crate::errors::Errors;
 use crate::schema;
@@ -20,13 +20,57 @@ pub(crate) struct Arguments {
     pub(crate) name: Option<LitStr>,
     pub(crate) krate: Path,
     pub(crate) without: Vec<Ident>,
+    pub(crate) version: Version,
+}
+
+/// Which version of its event a type is.
+#[derive(Default)]
+pub(crate) struct Version {
+    pub(crate) number: Option<LitInt>,
+    /// The type of the version before.
+    pub(crate) previous: Option<Type>,
+    /// Where it says that a newer version has taken its place.
+    pub(crate) superseded: Option<Ident>,
+}
+
+impl Version {
+    /// Reads an option, if it is one of these.
+    pub(crate) fn parse_option(&mut self, option: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
+        if option == "version" {
+            input.parse::<Token![=]>()?;
+            let number: LitInt = input.parse()?;
+            if number.base10_parse::<u32>().is_ok_and(|number| number > 0) {
+                self.number = Some(number);
+                return Ok(true);
+            }
+            return Err(syn::Error::new(number.span(), "a version is a whole number from 1"));
+        }
+        if option == "previous" {
+            input.parse::<Token![=]>()?;
+            self.previous = Some(input.parse()?);
+            return Ok(true);
+        }
+        if option == "superseded" {
+            self.superseded = Some(option.clone());
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn value(&self) -> u32 {
+        self.number.as_ref().and_then(|number| number.base10_parse().ok()).unwrap_or(1)
+    }
 }
 
 impl Arguments {
     /// Reads the parentheses of `#[event(...)]`, or of `#[payload(...)]`, which has no name.
     pub(crate) fn parse(tokens: TokenStream, named: bool, errors: &mut Errors) -> Self {
-        let mut arguments =
-            Self { name: None, krate: syn::parse_quote!(::typed_events), without: Vec::new() };
+        let mut arguments = Self {
+            name: None,
+            krate: syn::parse_quote!(::typed_events),
+            without: Vec::new(),
+            version: Version::default(),
+        };
         let parsed = (|input: ParseStream<'_>| {
             if !named {
                 return arguments.parse_options(input, errors);
@@ -80,11 +124,17 @@ impl Arguments {
             }));
         }
         let option: Ident = input.parse()?;
+        if self.name.is_some() && self.version.parse_option(&option, input)? {
+            return Ok(());
+        }
         if option != "without" {
-            errors.at(
-                option.span(),
-                format_args!("unknown option `{option}`: there are `crate = path` and `without(Debug, ...)`"),
-            );
+            let options = match self.name {
+                Some(_) => {
+                    "`version = 2`, `previous = Type`, `superseded`, `without(Debug, ...)` and `crate = path`"
+                }
+                None => "`without(Debug, ...)` and `crate = path`",
+            };
+            errors.at(option.span(), format_args!("unknown option `{option}`: there are {options}"));
             while !input.is_empty() && !input.peek(Token![,]) {
                 input.parse::<TokenTree>()?;
             }

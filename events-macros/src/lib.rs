@@ -36,6 +36,9 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// # Options
 ///
+/// - `version = 2, previous = UserCreatedV1`: the shape has changed; records of the version before, a type
+///   with `version = 1, superseded`, are read through
+///   [`Upcast`](../typed_events/trait.Upcast.html). 1 unless said.
 /// - `without(Debug)`: leaves out a derive, for an impl written by hand; also `Clone`, `Serialize`,
 ///   `Deserialize`.
 /// - `crate = path`: where typed-events is, if not at `::typed_events`.

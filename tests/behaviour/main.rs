@@ -21,6 +21,7 @@ mod sets;
 mod stop;
 mod stream;
 mod subscriptions;
+mod versions;
 
 use std::sync::Mutex;
 

@@ -45,6 +45,23 @@ impl Bus {
     /// # Ok(()) }
     /// ```
     pub async fn emit_json(&self, name: &str, json: impl AsRef<[u8]>) -> Result<Emitted, Error> {
+        let version = self.inner.known.get(name).map_or(1, |decl| decl.version);
+        self.emit_json_version(name, version, json).await
+    }
+
+    /// Emits an event that comes from outside as JSON of an older version: like
+    /// [`emit_json`](Self::emit_json), but the payload is read as that version's type and
+    /// [upcast](crate::Upcast) to the current one, which is what is emitted.
+    ///
+    /// # Errors
+    ///
+    /// Those of `emit_json`; [`ErrorKind::Payload`] for a version this program does not know.
+    pub async fn emit_json_version(
+        &self,
+        name: &str,
+        version: u32,
+        json: impl AsRef<[u8]>,
+    ) -> Result<Emitted, Error> {
         let inner = &self.inner;
         let decl = inner.known.get(name).copied();
         if decl.is_none() {
@@ -54,13 +71,14 @@ impl Bus {
         let refuse = |problem: String| Error::new(ErrorKind::Payload, problem);
         match decl {
             Some(decl) => {
-                let event = decl.decode(json).map_err(|error| refuse(error.to_string()))?;
+                let event = decl.decode(version, json).map_err(|error| refuse(error.to_string()))?;
                 check_depth(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
                 self.emit_made(name, |envelope| Record::of_event(decl, event, envelope)).await
             }
             None => {
                 parse_json(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
-                self.emit_made(name, |envelope| Record::of_json(name.into(), 1, json.into(), envelope)).await
+                self.emit_made(name, |envelope| Record::of_json(name.into(), version, json.into(), envelope))
+                    .await
             }
         }
     }

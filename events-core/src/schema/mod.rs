@@ -9,6 +9,8 @@ mod written;
 
 pub(crate) use explain::{explain, path_text};
 
+pub(crate) use written::same;
+
 pub use misfit::Misfit;
 pub use named::{NamedRef, NamedSchema};
 

@@ -1,0 +1,83 @@
+//! Versions: old payloads are read as their type, and become the current one.
+
+use typed_events::{Bus, ErrorKind, Event, PastEvent, Record, Upcast, event};
+
+#[event("versions.named", version = 1, superseded)]
+pub struct NamedV1 {
+    pub name: String,
+}
+
+#[event("versions.named", version = 2, superseded, previous = NamedV1)]
+pub struct NamedV2 {
+    pub first: String,
+    pub last: String,
+}
+
+#[event("versions.named", version = 3, previous = NamedV2)]
+pub struct Named {
+    pub names: Vec<String>,
+}
+
+impl Upcast<NamedV1> for NamedV2 {
+    fn upcast(old: NamedV1) -> Self {
+        let (first, last) = old.name.split_once(' ').unwrap_or((&old.name, ""));
+        Self { first: first.into(), last: last.into() }
+    }
+}
+
+impl Upcast<NamedV2> for Named {
+    fn upcast(old: NamedV2) -> Self {
+        Self { names: vec![old.first, old.last] }
+    }
+}
+
+const OLD: [(u32, &str); 3] = [
+    (1, r#"{"name": "Ada Lovelace"}"#),
+    (2, r#"{"first": "Ada", "last": "Lovelace"}"#),
+    (3, r#"{"names": ["Ada", "Lovelace"]}"#),
+];
+
+#[tokio::test]
+async fn json_of_any_version_is_emitted_as_the_current_one() {
+    let bus = Bus::new().await.unwrap();
+    for (version, json) in OLD {
+        bus.emit_json_version("versions.named", version, json).await.unwrap();
+    }
+    bus.emit_json("versions.named", OLD[2].1).await.unwrap();
+    let history = bus.history("versions.named").await.unwrap();
+    assert_eq!(history.len(), 4);
+    for record in &history {
+        assert_eq!(record.version(), 3);
+        assert_eq!(record.get::<Named>().unwrap().names, ["Ada", "Lovelace"]);
+    }
+    assert_eq!((NamedV1::VERSION, NamedV2::VERSION, Named::VERSION), (1, 2, 3));
+}
+
+#[tokio::test]
+async fn a_stored_record_keeps_its_version_and_bytes_and_is_read_as_the_current_type() {
+    for (version, json) in OLD {
+        let stored = format!(
+            r#"{{"specversion":"1.0","id":"01890a5d-ac96-774b-bcce-b302099a8057","source":"test","type":"versions.named","time":"2026-01-01T00:00:00Z","eventversion":{version},"origin":"01890a5d-ac96-774b-bcce-b302099a8057","data":{json}}}"#
+        );
+        let record = Record::from_cloudevent(&stored).unwrap();
+        assert_eq!(record.version(), version);
+        assert_eq!(record.decode::<Named>().unwrap().names, ["Ada", "Lovelace"]);
+        assert_eq!(record.json().unwrap(), json);
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_is_not_known_or_does_not_fit_is_refused() {
+    let bus = Bus::new().await.unwrap();
+    for (version, json, message) in [
+        (4, OLD[2].1, "version 4 is newer than 3, the newest this program knows"),
+        (0, OLD[0].1, "version 0 can't be read: the oldest this program knows is 1"),
+        (1, OLD[1].1, ".name: missing, expected a string"),
+        (2, OLD[0].1, ".first: missing, expected a string"),
+    ] {
+        let error = bus.emit_json_version("versions.named", version, json).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Payload);
+        assert_eq!(error.to_string(), format!("versions.named: {message}"));
+    }
+    assert!(bus.history("*").await.unwrap().is_empty());
+}

@@ -2,6 +2,7 @@
 
 mod compat;
 mod explain;
+mod foreign;
 mod misfit;
 mod named;
 mod std_types;
@@ -18,7 +19,8 @@ pub use named::{NamedRef, NamedSchema};
 ///
 /// `#[payload]` above a type of your own gives it one, and so does `#[derive(Schema)]` beside serde's
 /// derives. Types of the standard
-/// library that serde reads and writes have it, with few exceptions (ranges, `OsString`, `CString`). For a foreign type, mark the field `#[event(opaque)]`
+/// library that serde reads and writes have it, with few exceptions (ranges, `OsString`, `CString`). The features `bytes`, `chrono`, `jiff`,
+/// `rust_decimal`, `time`, `url` and `uuid` add those of these crates. For another foreign type, mark the field `#[event(opaque)]`
 /// (`#[schema(opaque)]` in a `#[derive(Schema)]`).
 ///
 /// ```

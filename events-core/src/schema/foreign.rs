@@ -1,0 +1,105 @@
+//! Schemas of types that backends have in their events, each crate behind the feature of its name.
+//!
+//! Formats that JSON Schema knows have its names. Types of two crates that write and read the same
+//! text share a name, and can stand for each other.
+
+use super::{Schema, TypeSchema};
+
+macro_rules! foreign {
+    ($($feature:literal: { $($ty:ty => $shape:expr;)+ })+) => {
+        $($(
+            #[cfg(feature = $feature)]
+            #[diagnostic::do_not_recommend]
+            impl Schema for $ty {
+                const TYPE: &'static TypeSchema = &$shape;
+            }
+        )+)+
+    };
+}
+
+foreign! {
+    "uuid": {
+        uuid::Uuid => TypeSchema::Format("uuid");
+    }
+    "url": {
+        url::Url => TypeSchema::Format("uri");
+    }
+    "chrono": {
+        chrono::DateTime<chrono::Utc> => TypeSchema::Format("date-time");
+        chrono::DateTime<chrono::FixedOffset> => TypeSchema::Format("date-time");
+        chrono::NaiveDateTime => TypeSchema::Format("local-date-time");
+        chrono::NaiveDate => TypeSchema::Format("date");
+        chrono::NaiveTime => TypeSchema::Format("local-time");
+        chrono::TimeDelta => TypeSchema::Tuple(&[i64::TYPE, i32::TYPE]);
+        chrono::Weekday => TypeSchema::Format("weekday");
+        chrono::Month => TypeSchema::Format("month");
+    }
+    "jiff": {
+        jiff::Timestamp => TypeSchema::Format("date-time");
+        jiff::civil::DateTime => TypeSchema::Format("local-date-time");
+        jiff::civil::Date => TypeSchema::Format("date");
+        jiff::civil::Time => TypeSchema::Format("local-time");
+        jiff::ZonedDateTime => TypeSchema::Format("zoned-date-time");
+        jiff::Span => TypeSchema::Format("span");
+        jiff::SignedDuration => TypeSchema::Format("duration");
+    }
+    // Their texts are the crate's own: a space where RFC 3339 has a `T`.
+    "time": {
+        time::OffsetDateTime => TypeSchema::Format("time-offset-date-time");
+        time::UtcDateTime => TypeSchema::Format("time-utc-date-time");
+        time::PrimitiveDateTime => TypeSchema::Format("time-date-time");
+        time::Date => TypeSchema::Format("date");
+        time::Time => TypeSchema::Format("time-time");
+        time::UtcOffset => TypeSchema::Format("time-offset");
+        time::Duration => TypeSchema::Format("time-duration");
+        time::Weekday => TypeSchema::Format("time-weekday");
+        time::Month => TypeSchema::Format("time-month");
+    }
+    // A number is read, too.
+    "rust_decimal": {
+        rust_decimal::Decimal => TypeSchema::Differs {
+            written: &TypeSchema::Format("decimal"),
+            read: &either(&[
+                VariantSchema::new("text", Some(&TypeSchema::Format("decimal"))),
+                VariantSchema::new("number", Some(&TypeSchema::Float)),
+            ]),
+        };
+    }
+}
+
+/// Bytes are written as an array of numbers; the bytes of a text are read, too.
+#[cfg(feature = "bytes")]
+const BYTES: &TypeSchema = &TypeSchema::Differs {
+    written: <Vec<u8>>::TYPE,
+    read: &either(&[
+        VariantSchema::new("array", Some(<Vec<u8>>::TYPE)),
+        VariantSchema::new("text", Some(&TypeSchema::String)),
+    ]),
+};
+
+#[cfg(feature = "bytes")]
+#[diagnostic::do_not_recommend]
+impl Schema for bytes::Bytes {
+    const TYPE: &'static TypeSchema = BYTES;
+    fn heap_size(&self) -> usize {
+        self.len()
+    }
+}
+
+#[cfg(feature = "bytes")]
+#[diagnostic::do_not_recommend]
+impl Schema for bytes::BytesMut {
+    const TYPE: &'static TypeSchema = BYTES;
+    fn heap_size(&self) -> usize {
+        self.capacity()
+    }
+}
+
+#[cfg(any(feature = "bytes", feature = "rust_decimal"))]
+use super::{EnumSchema, Tag, VariantSchema};
+
+/// Whatever one of these reads.
+#[cfg(any(feature = "bytes", feature = "rust_decimal"))]
+const fn either(variants: &'static [VariantSchema]) -> TypeSchema {
+    TypeSchema::Enum(EnumSchema { tag: Tag::Untagged, variants, deny_unknown: false })
+}

@@ -2,6 +2,15 @@
 
 mod compat;
 mod explain;
+#[cfg(any(
+    feature = "bytes",
+    feature = "chrono",
+    feature = "jiff",
+    feature = "rust_decimal",
+    feature = "time",
+    feature = "url",
+    feature = "uuid"
+))]
 mod foreign;
 mod misfit;
 mod named;

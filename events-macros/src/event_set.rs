@@ -5,10 +5,11 @@ use quote::quote;
 use syn::{Data, DeriveInput, Fields, Lifetime, Path, Type, Variant};
 
 use crate::errors::{Errors, call_at};
+use crate::schema::crate_path;
 
 pub(crate) fn derive(input: DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
-    let krate = crate_path(&input, &mut errors);
+    let krate = crate_path(&input.attrs, "event_set", &mut errors);
     let variants = variants(&input, &mut errors);
     match errors.is_empty() {
         true => expand(&input, &krate, &variants),
@@ -94,22 +95,4 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Variant, &Type)]) -> 
             const DELIVERED: () = { #(#delivered;)* };
         }
     }
-}
-
-/// The path of `#[event_set(crate = path)]`, else `::typed_events`.
-fn crate_path(input: &DeriveInput, errors: &mut Errors) -> Path {
-    let mut path = syn::parse_quote!(::typed_events);
-    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("event_set")) {
-        let parsed = attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("crate") {
-                return Err(meta.error("unknown option of an event set: there is `crate = path`"));
-            }
-            path = meta.value()?.call(Path::parse_mod_style)?;
-            Ok(())
-        });
-        if let Err(error) = parsed {
-            errors.push(error);
-        }
-    }
-    path
 }

@@ -191,13 +191,13 @@ pub(crate) fn check_field_options(attribute: &Attribute) -> syn::Result<()> {
     })
 }
 
-/// The path of `#[schema(crate = path)]`, else `::typed_events`.
-pub(crate) fn crate_path(attributes: &[Attribute], errors: &mut Errors) -> Path {
+/// The path of `#[schema(crate = path)]`, or of another helper attribute, else `::typed_events`.
+pub(crate) fn crate_path(attributes: &[Attribute], helper: &str, errors: &mut Errors) -> Path {
     let mut path = syn::parse_quote!(::typed_events);
-    for attribute in named(attributes, "schema") {
+    for attribute in named(attributes, helper) {
         let parsed = attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("crate") {
-                return Err(meta.error("unknown option of a type: there is `crate = path`"));
+                return Err(meta.error("unknown option: there is `crate = path`"));
             }
             path = meta.value()?.call(Path::parse_mod_style)?;
             Ok(())

@@ -8,14 +8,14 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Attribute, DeriveInput};
 
-pub(crate) use attributes::{check_field_options, has_option};
+pub(crate) use attributes::{check_field_options, crate_path, has_option};
 pub(crate) use expand::implement;
 
 use crate::errors::Errors;
 
 pub(crate) fn derive(input: DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
-    let krate = attributes::crate_path(&input.attrs, &mut errors);
+    let krate = crate_path(&input.attrs, "schema", &mut errors);
     let schema = implement(&input, &krate, "schema");
     let errors = errors.into_tokens();
     quote!(#schema #errors)

@@ -5,9 +5,9 @@ pub use events_core::{
     EnumSchema, Error, ErrorKind, Event, EventHandler, EventId, EventSet, EventStream, Failure, FieldSchema,
     Handler, HandlerInfo, HandlerReturn, History, HistoryQuery, Inbox, InstanceId, IntoHandler, Lagged,
     MAX_NAME_BYTES, MAX_SEGMENTS, Metadata, Misfit, NamedRef, NamedSchema, ParseIdError, ParseTimestampError,
-    PastEvent, Pattern, Presence, Record, ReturnError, Schema, SharedState, Stats, Stream, StreamExt,
-    StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema, TypedHistory,
-    TypedStream, Upcast, VariantSchema, check_name,
+    PastEvent, Pattern, Presence, Record, ReturnError, Schema, SetStream, SharedState, Stats, Stream,
+    StreamExt, StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema,
+    TypedHistory, TypedStream, Upcast, VariantSchema, check_name,
 };
 pub use events_macros::{EventSet, Schema, event, on, payload};
 

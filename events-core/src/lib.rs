@@ -25,8 +25,8 @@ mod version;
 
 pub use adapter::{Adapter, AdapterError, BoxFuture, Inbox};
 pub use bus::{
-    Bus, BusBuilder, Context, Emit, Emitted, EventStream, Failure, HandlerInfo, Lagged, Stats, Subscription,
-    SubscriptionGuard, TypedStream,
+    Bus, BusBuilder, Context, Emit, Emitted, EventStream, Failure, HandlerInfo, Lagged, SetStream, Stats,
+    Subscription, SubscriptionGuard, TypedStream,
 };
 pub use error::{Error, ErrorKind};
 pub use event::Event;

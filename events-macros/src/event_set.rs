@@ -78,7 +78,7 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Variant, &Type)]) -> 
     quote! {
         #[automatically_derived]
         impl<#lifetime> #private::Argument<#lifetime> for #ident #arguments {
-            const TAKES: #private::Takes = #private::Takes::set(&[#(#takes),*]);
+            const TAKES: #private::Takes = #private::Takes::Set(&[#(#takes),*]);
             const WANTS: #private::Wants = #private::Wants::Record;
 
             fn receive(call: #private::Call<#lifetime>) -> ::core::result::Result<Self, #private::HandlerError> {

@@ -29,7 +29,7 @@ pub use emit::Emit;
 pub use emitted::{Emitted, Failure};
 pub use inbox::Inbox;
 pub(crate) use routes::Registration;
-pub use stream::{EventStream, Lagged, TypedStream};
+pub use stream::{EventStream, Lagged, SetStream, TypedStream};
 pub use subscription::{HandlerInfo, Subscription, SubscriptionGuard};
 
 use crate::adapter::Adapter;

@@ -72,8 +72,11 @@ impl EventStream {
 }
 
 impl EventStream {
-    /// Only the events that an event set has a variant for: one whose variants hold an `Arc<E>` each.
-    pub fn set<S: EventSet>(self) -> SetStream<S> {
+    /// Only the events that an event set has a variant for: a set whose variants hold an `Arc<E>` each.
+    /// The others are passed over.
+    ///
+    /// An event that comes from another instance and does not fit its type never reaches the stream.
+    pub fn set<S: EventSet + for<'r> Argument<'r>>(self) -> SetStream<S> {
         SetStream { records: self, set: PhantomData }
     }
 }

@@ -88,11 +88,6 @@ pub trait NoSet {
 impl<T, H> NoSet for Delivered<T, H> {}
 
 impl Takes {
-    /// The set's parts, as one.
-    pub const fn set(parts: &'static [Self]) -> Self {
-        Self::Set(parts)
-    }
-
     /// Whether records of this name are taken.
     pub fn takes(&self, name: &str) -> bool {
         match self {

@@ -16,8 +16,8 @@ use super::{EnumSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, Va
 impl TypeSchema {
     /// Whether this type reads everything that `writer` writes, as JSON by serde.
     ///
-    /// What is opaque is not compared. Comparing stops 20 levels deep, and at objects that more than 16
-    /// flattened structs and tags make up: these are errors, too.
+    /// What is opaque is not compared. Comparing stops at about 15 structs or 10 enums inside of each
+    /// other, and at objects that more than 16 flattened structs and tags make up: these are errors, too.
     ///
     /// # Errors
     ///
@@ -35,8 +35,12 @@ impl TypeSchema {
     }
 }
 
-/// The deepest place that is compared.
-const MAX_DEPTH: usize = 20;
+/// The most frames of the compiler's evaluator that a comparison takes: it has 128 in all, and going
+/// beyond them would be an error that names nobody's field.
+const MAX_FRAMES: usize = 100;
+
+/// The most pairs of declarations that a place may be inside of.
+const MAX_PAIRS: usize = 32;
 
 type Verdict = Result<(), Misfit>;
 
@@ -57,8 +61,10 @@ const fn at(step: Step, verdict: Verdict) -> Verdict {
 struct Walk {
     /// The pairs of declarations it is inside of: meeting one again means that nothing spoke against
     /// it.
-    pairs: [Option<(&'static NamedSchema, &'static NamedSchema)>; MAX_DEPTH],
-    depth: usize,
+    pairs: [Option<(&'static NamedSchema, &'static NamedSchema)>; MAX_PAIRS],
+    inside: usize,
+    /// The frames that lead here, at most.
+    frames: usize,
     /// serde has read the value into memory first, as it does for tagged and untagged enums and for
     /// flattened fields.
     buffered: bool,
@@ -67,7 +73,7 @@ struct Walk {
 }
 
 impl Walk {
-    const START: Self = Self { pairs: [None; MAX_DEPTH], depth: 0, buffered: false, key: false };
+    const START: Self = Self { pairs: [None; MAX_PAIRS], inside: 0, frames: 0, buffered: false, key: false };
 
     const fn buffered(self) -> Self {
         Self { buffered: true, ..self }
@@ -79,7 +85,7 @@ impl Walk {
 
     const fn is_inside(&self, reader: &NamedSchema, writer: &NamedSchema) -> bool {
         let mut i = 0;
-        while i < self.depth {
+        while i < self.inside {
             if let Some((r, w)) = self.pairs[i]
                 && r.is(reader)
                 && w.is(writer)
@@ -95,16 +101,17 @@ impl Walk {
 /// The core of it: whether a type reads what is written at one place.
 const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdict {
     let mut walk = walk;
-    if walk.depth == MAX_DEPTH {
+    walk.frames += frames(reader, shape);
+    if walk.frames > MAX_FRAMES || walk.inside == MAX_PAIRS {
         return refuse(Problem::TooDeep);
     }
     if let (TypeSchema::Named(r), Shape::Type(TypeSchema::Named(w))) = (reader, shape) {
         if walk.is_inside(r.get(), w.get()) {
             return Ok(());
         }
-        walk.pairs[walk.depth] = Some((r.get(), w.get()));
+        walk.pairs[walk.inside] = Some((r.get(), w.get()));
+        walk.inside += 1;
     }
-    walk.depth += 1;
     let reader = as_read(reader);
     if matches!(reader, TypeSchema::Any | TypeSchema::Opaque) {
         return Ok(());
@@ -132,6 +139,19 @@ const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdic
             accept_alternatives(reader, Object::EMPTY, Todo::NONE.with(object), walk)
         }
         _ => accept_plain(reader, shape, walk),
+    }
+}
+
+/// The frames from one call of [`accept`] to the next one inside of it, at most.
+const fn frames(reader: &'static TypeSchema, shape: Shape) -> usize {
+    match (as_read(reader), shape) {
+        (TypeSchema::Enum(_), _) => 10,
+        (_, Shape::Type(ty)) => match as_written(ty) {
+            TypeSchema::Enum(_) => 10,
+            TypeSchema::Struct(_) | TypeSchema::Map(..) => 6,
+            _ => 2,
+        },
+        _ => 2,
     }
 }
 
@@ -766,7 +786,7 @@ const fn accept_tagged(
         Shape::Literal(name) => accept_tag(schema, name, content, entry.part, &rest, walk),
         Shape::Type(ty) => {
             let TypeSchema::Enum(tags) = as_written(ty) else {
-                return at(Step::Field(tag), accept_string_tag(schema, entry.shape));
+                return at(Step::Field(tag), not_a_tag(entry.shape));
             };
             let mut i = 0;
             while i < tags.variants.len() {
@@ -774,7 +794,7 @@ const fn accept_tagged(
                 i += 1;
                 let Some(name) = variant.written else { continue };
                 if variant.body.is_some() || !matches!(tags.tag, Tag::External) {
-                    return at(Step::Field(tag), accept_string_tag(schema, entry.shape));
+                    return at(Step::Field(tag), not_a_tag(entry.shape));
                 }
                 if let refused @ Err(_) = accept_tag(schema, name, content, entry.part, &rest, walk) {
                     return refused;
@@ -782,12 +802,12 @@ const fn accept_tagged(
             }
             Ok(())
         }
-        Shape::Null => at(Step::Field(tag), accept_string_tag(schema, entry.shape)),
+        Shape::Null => at(Step::Field(tag), not_a_tag(entry.shape)),
     }
 }
 
 /// A tag that may be any text names variants that are not there.
-const fn accept_string_tag(_: &'static EnumSchema, found: Shape) -> Verdict {
+const fn not_a_tag(found: Shape) -> Verdict {
     refuse(Problem::Other { expected: &TypeSchema::String, found })
 }
 

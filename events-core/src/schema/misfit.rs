@@ -135,7 +135,7 @@ impl Problem {
                 "serde can't read numbers of 128 bits, or numbers as keys, inside of tagged and untagged enums and flattened fields",
             ),
             Self::NoVariant => text.push("what is written fits none of the variants"),
-            Self::TooDeep => text.push("it is nested deeper than 20 levels, which is not compared"),
+            Self::TooDeep => text.push("it is nested deeper than what is compared, about 15 structs or 10 enums"),
             Self::TooMany => text.push("it is made up of too many flattened parts to be compared"),
         }
     }

@@ -1,7 +1,6 @@
 //! What `#[event]` makes of a type, and the registry of all that are linked.
 
 use std::any::Any;
-use std::cmp::Ordering::{Equal, Greater, Less};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -34,14 +33,57 @@ pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Se
     }
 }
 
-pub(crate) type Payload = Arc<dyn Any + Send + Sync>;
+/// An event, whatever its type.
+pub(crate) trait Payload: Any + Send + Sync {
+    /// Writes the payload as JSON.
+    fn write(&self, json: &mut JsonWriter<'_>) -> Result<(), serde_json::Error>;
+    /// About how many bytes it takes in memory.
+    fn size(&self) -> usize;
+    /// The event as its `Debug` shows it.
+    fn as_debug(&self) -> &dyn fmt::Debug;
+}
+
+pub(crate) type JsonWriter<'a> = serde_json::Serializer<&'a mut Vec<u8>>;
+
+impl<E: Event> Payload for E {
+    fn write(&self, json: &mut JsonWriter<'_>) -> Result<(), serde_json::Error> {
+        self.serialize(json)
+    }
+
+    fn size(&self) -> usize {
+        size_of::<E>() + self.heap_size()
+    }
+
+    fn as_debug(&self) -> &dyn fmt::Debug {
+        self
+    }
+}
+
+impl dyn Payload {
+    /// The event, if it is an `E`.
+    pub(crate) fn get<E: Event>(&self) -> Option<&E> {
+        let event: &dyn Any = self;
+        event.downcast_ref()
+    }
+
+    /// # Errors
+    ///
+    /// What serde says, for example of a map whose keys are not strings.
+    pub(crate) fn to_json(&self) -> Result<Box<str>, Box<str>> {
+        let mut json = Vec::new();
+        let written = self.write(&mut JsonWriter::new(&mut json));
+        written
+            .map_err(|error| error.to_string().into())
+            .and_then(|()| String::from_utf8(json).map(Into::into).map_err(|error| error.to_string().into()))
+    }
+}
 
 /// One declared event, as a constant that needs no type parameter.
 pub struct EventDecl {
     pub(crate) name: &'static str,
     pub(crate) version: u32,
     pub(crate) place: Place,
-    codec: Codec,
+    decode: Decode,
     /// Where the event stands in the registry, and so its slot in every bus; [`NO_INDEX`] until the
     /// registry is read, and forever where linking did not register the event.
     index: AtomicU32,
@@ -49,12 +91,7 @@ pub struct EventDecl {
 
 const NO_INDEX: u32 = u32::MAX;
 
-struct Codec {
-    decode: fn(u32, &str) -> Result<Payload, DecodeError>,
-    encode: fn(&dyn Any) -> Result<String, String>,
-    heap_size: fn(&dyn Any) -> usize,
-    debug: fn(&dyn Any, &mut fmt::Formatter<'_>) -> fmt::Result,
-}
+type Decode = fn(u32, &str) -> Result<Arc<dyn Payload>, DecodeError>;
 
 /// Where an item of the user stands: what errors and listings point to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,12 +122,7 @@ impl EventDecl {
             name: E::NAME,
             version: E::VERSION,
             place,
-            codec: Codec {
-                decode: decode::<E>,
-                encode: encode::<E>,
-                heap_size: heap_size::<E>,
-                debug: debug::<E>,
-            },
+            decode: decode::<E>,
             index: AtomicU32::new(NO_INDEX),
         }
     }
@@ -102,20 +134,8 @@ impl EventDecl {
     }
 
     /// Reads a payload of any version this program knows as the current one.
-    pub(crate) fn decode(&self, version: u32, json: &str) -> Result<Payload, DecodeError> {
-        (self.codec.decode)(version, json)
-    }
-
-    pub(crate) fn encode(&self, event: &dyn Any) -> Result<String, String> {
-        (self.codec.encode)(event)
-    }
-
-    pub(crate) fn heap_size(&self, event: &dyn Any) -> usize {
-        (self.codec.heap_size)(event)
-    }
-
-    pub(crate) fn debug(&self, event: &dyn Any, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (self.codec.debug)(event, f)
+    pub(crate) fn decode(&self, version: u32, json: &str) -> Result<Arc<dyn Payload>, DecodeError> {
+        (self.decode)(version, json)
     }
 }
 
@@ -132,6 +152,11 @@ impl DecodeError {
         let problem = format!("version {version} can't be read: the oldest this program knows is {oldest}");
         Self { event, problem }
     }
+
+    fn too_new(event: &'static str, version: u32, known: u32) -> Self {
+        let problem = format!("version {version} is newer than {known}, the newest this program knows");
+        Self { event, problem }
+    }
 }
 
 impl fmt::Display for DecodeError {
@@ -142,17 +167,17 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-fn decode<E: Event>(version: u32, json: &str) -> Result<Payload, DecodeError> {
-    let event = match version.cmp(&E::VERSION) {
-        Equal => read_json::<E>(E::NAME, E::SCHEMA, json)?,
-        Less => E::older(version, json)?,
-        Greater => {
-            let known = E::VERSION;
-            let problem = format!("version {version} is newer than {known}, the newest this program knows");
-            return Err(DecodeError { event: E::NAME, problem });
-        }
+/// Kept short, since each event has its own.
+fn decode<E: Event>(version: u32, json: &str) -> Result<Arc<dyn Payload>, DecodeError> {
+    let event = match version == E::VERSION {
+        true => read_json::<E>(E::NAME, E::SCHEMA, json),
+        false if version < E::VERSION => E::older(version, json),
+        false => Err(DecodeError::too_new(E::NAME, version, E::VERSION)),
     };
-    Ok(Arc::new(event))
+    match event {
+        Ok(event) => Ok(Arc::new(event)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads a payload as a type, and says in terms of its schema where it does not fit.
@@ -162,41 +187,53 @@ pub(crate) fn read_json<T: DeserializeOwned>(
     json: &str,
 ) -> Result<T, DecodeError> {
     let mut input = serde_json::Deserializer::from_str(json);
-    let refused = match serde_path_to_error::deserialize::<_, T>(&mut input) {
-        Ok(event) => match input.end() {
-            Ok(()) => return Ok(event),
-            Err(_) => None,
-        },
-        Err(error) => Some(error),
-    };
-    Err(DecodeError { event: name, problem: problem(shape, json, refused) })
+    match T::deserialize(&mut input) {
+        Ok(event) => at_end(name, &mut input).map(|()| event),
+        Err(error) => Err(DecodeError { event: name, problem: problem(shape, json, &error) }),
+    }
+}
+
+/// Refuses more text after a payload.
+fn at_end(
+    event: &'static str,
+    input: &mut serde_json::Deserializer<serde_json::de::StrRead<'_>>,
+) -> Result<(), DecodeError> {
+    let refuse = |error| DecodeError { event, problem: at_position("more text follows the value", &error) };
+    input.end().map_err(refuse)
 }
 
 /// Why serde refused the payload: in terms of the schema where it can tell. serde's own text is
 /// not used, because it repeats values.
-fn problem(
-    shape: &'static TypeSchema,
-    json: &str,
-    refused: Option<serde_path_to_error::Error<serde_json::Error>>,
-) -> String {
-    let (value, refused) = match (parse_json(json), refused) {
-        (Ok(value), Some(refused)) => (value, refused),
-        (Err(problem), _) => return problem,
-        (Ok(_), None) => return "more text follows the value".to_owned(),
+fn problem(shape: &'static TypeSchema, json: &str, refused: &serde_json::Error) -> String {
+    let value = match parse_json(json) {
+        Ok(value) => value,
+        Err(problem) => return problem,
     };
-    if let Some(problem) = schema::explain(shape, &value, refused.path()) {
+    if let Some(problem) = schema::explain(shape, &value) {
         return problem;
     }
-    let path = schema::path_text(refused.path());
-    let error = refused.into_inner();
-    let twice = error.to_string().starts_with("duplicate field");
+    let text = refused.to_string();
+    let twice = text.starts_with("duplicate field");
     let why = if twice { "a field is given twice" } else { "the value is not one the type accepts" };
-    let why = match error.line() {
+    if refused.line() == 0 {
         // serde had to read it into memory first, as for tagged enums, and lost the place.
-        0 => why.to_owned(),
-        _ => at_position(why, &error),
-    };
-    if path.is_empty() { why } else { format!("{path}: {why}") }
+        return why.to_owned();
+    }
+    // What is missing is noticed behind the last value, all else at the end of one.
+    let lack = text.starts_with("missing field") || text.starts_with("invalid length");
+    let place = place_of(json, refused, !lack);
+    let why = at_position(why, refused);
+    if place.is_empty() { why } else { format!("{place}: {why}") }
+}
+
+/// The path at which serde stopped: where JSON that ends there, or one byte before, is cut off.
+fn place_of(json: &str, refused: &serde_json::Error, before: bool) -> String {
+    let lines = json.split_inclusive('\n').take(refused.line().saturating_sub(1));
+    let end = lines.map(str::len).sum::<usize>() + refused.column();
+    let end = json.floor_char_boundary(end.saturating_sub(usize::from(before)));
+    let mut input = serde_json::Deserializer::from_str(&json[..end]);
+    let parsed = serde_path_to_error::deserialize::<_, serde_json::Value>(&mut input);
+    parsed.map_or_else(|error| schema::path_text(error.path()), |_| String::new())
 }
 
 /// Reads any JSON, at most 128 deep.
@@ -225,24 +262,6 @@ pub(crate) fn parse_json(json: &str) -> Result<serde_json::Value, String> {
 
 fn at_position(what: &str, error: &serde_json::Error) -> String {
     format!("{what} (line {}, column {})", error.line(), error.column())
-}
-
-fn encode<E: Event>(event: &dyn Any) -> Result<String, String> {
-    let Some(event) = event.downcast_ref::<E>() else {
-        return Err(format!("the payload is not a {}", E::NAME));
-    };
-    serde_json::to_string(event).map_err(|error| error.to_string())
-}
-
-fn heap_size<E: Event>(event: &dyn Any) -> usize {
-    size_of::<E>() + event.downcast_ref::<E>().map_or(0, Schema::heap_size)
-}
-
-fn debug<E: Event>(event: &dyn Any, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match event.downcast_ref::<E>() {
-        Some(event) => event.fmt(f),
-        None => f.write_str("?"),
-    }
 }
 
 /// What `#[event]` submits to the linker.

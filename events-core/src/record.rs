@@ -55,13 +55,13 @@ struct Inner {
 
 enum Body {
     Event {
-        event: Payload,
+        event: Arc<dyn Payload>,
         decl: &'static EventDecl,
     },
     /// JSON that came from outside, verbatim, and the event it was decoded to, once asked for.
     Json {
         json: Box<str>,
-        event: OnceLock<Result<Payload, DecodeError>>,
+        event: OnceLock<Result<Arc<dyn Payload>, DecodeError>>,
     },
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Envelope {
 }
 
 impl Record {
-    pub(crate) fn of_event(decl: &'static EventDecl, event: Payload, envelope: Envelope) -> Self {
+    pub(crate) fn of_event(decl: &'static EventDecl, event: Arc<dyn Payload>, envelope: Envelope) -> Self {
         let body = Body::Event { event, decl };
         Self::assemble(Name::Declared(decl.name), decl.version, body, envelope)
     }
@@ -104,7 +104,7 @@ impl Record {
 
     fn assemble(name: Name, version: u32, body: Body, envelope: Envelope) -> Self {
         let payload = match &body {
-            Body::Event { event, decl } => decl.heap_size(event.as_ref()),
+            Body::Event { event, .. } => event.size(),
             Body::Json { json, .. } => json.len(),
         };
         let inner = Inner {
@@ -186,8 +186,7 @@ impl Record {
         if self.name() != E::NAME {
             return None;
         }
-        let event: &dyn Any = self.payload(E::decl()).ok()?.as_ref();
-        event.downcast_ref()
+        self.payload(E::decl()).ok()?.get()
     }
 
     /// The event as an `E`, shared with the record.
@@ -202,17 +201,18 @@ impl Record {
         }
         let payload =
             self.payload(E::decl()).map_err(|error| Error::new(ErrorKind::Payload, error.to_string()))?;
-        Arc::clone(payload).downcast().map_err(|_| other_type::<E>())
+        let payload: Arc<dyn Any + Send + Sync> = payload.clone();
+        payload.downcast().map_err(|_| other_type(E::NAME))
     }
 
     /// The event as an `E`, borrowed; fails like [`decode`](Self::decode).
     pub(crate) fn decoded<E: Event>(&self) -> Result<&E, Error> {
         self.decode::<E>()?;
-        self.get().ok_or_else(other_type::<E>)
+        self.get().ok_or_else(|| other_type(E::NAME))
     }
 
     /// The payload, decoded by `decl` where it came as JSON.
-    pub(crate) fn payload(&self, decl: &'static EventDecl) -> Result<&Payload, DecodeError> {
+    pub(crate) fn payload(&self, decl: &'static EventDecl) -> Result<&Arc<dyn Payload>, DecodeError> {
         match &self.inner.body {
             Body::Event { event, .. } => Ok(event),
             Body::Json { json, event } => {
@@ -230,7 +230,7 @@ impl Record {
     }
 
     /// The payload as far as it is decoded.
-    pub(crate) fn event(&self) -> Option<&(dyn Any + Send + Sync)> {
+    pub(crate) fn event(&self) -> Option<&dyn Payload> {
         match &self.inner.body {
             Body::Event { event, .. } => Some(event.as_ref()),
             Body::Json { event, .. } => Some(event.get()?.as_ref().ok()?.as_ref()),
@@ -247,10 +247,7 @@ impl Record {
     pub fn json(&self) -> Result<&str, Error> {
         let json = match &self.inner.body {
             Body::Json { json, .. } => return Ok(json),
-            Body::Event { event, decl } => self
-                .inner
-                .json
-                .get_or_init(|| decl.encode(event.as_ref()).map(Into::into).map_err(Into::into)),
+            Body::Event { event, .. } => self.inner.json.get_or_init(|| event.to_json()),
         };
         json.as_deref().map_err(|problem| {
             let message =
@@ -265,8 +262,8 @@ impl Record {
     }
 }
 
-fn other_type<E: Event>() -> Error {
-    let message = format!("{}: two types claim this name, and the record is of the other", E::NAME);
+fn other_type(name: &str) -> Error {
+    let message = format!("{}: two types claim this name, and the record is of the other", name);
     Error::new(ErrorKind::Payload, message)
 }
 
@@ -287,7 +284,7 @@ impl fmt::Debug for Record {
         impl fmt::Debug for Shown<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self.0 {
-                    Body::Event { event, decl } => decl.debug(event.as_ref(), f),
+                    Body::Event { event, .. } => event.as_debug().fmt(f),
                     Body::Json { json, .. } => f.write_str(&escaped(json)),
                 }
             }

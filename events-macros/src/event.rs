@@ -139,10 +139,12 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
             const TAKES: #private::Takes = #private::Takes::event::<#ident>();
             const WANTS: #private::Wants = #private::Wants::Event;
 
+            #[inline]
             fn receive(call: #private::Call<'a>) -> ::core::result::Result<Self, #private::HandlerError> {
                 #private::receive_owned(call)
             }
 
+            #[inline]
             fn of_record(record: &'a #private::Record) -> ::core::result::Result<Self, #private::Error> {
                 #private::owned(record)
             }

@@ -1,6 +1,5 @@
 //! Calls the handlers of one event, and drives those that are pending.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use super::routes::{Entry, List};
 use super::watch::{Laps, Waiting, Watch};
 use super::{Bus, Inner};
 use crate::contain::contained;
+use crate::event::Payload;
 use crate::handler::{Call, Callback, HandlerError, HandlerResult, Settled};
 use crate::id::EventId;
 use crate::record::Record;
@@ -26,7 +26,7 @@ use crate::record::Record;
 pub(crate) struct Event<'a> {
     pub(crate) bus: &'a Bus,
     pub(crate) name: &'a str,
-    pub(crate) payload: Option<&'a (dyn Any + Send + Sync)>,
+    pub(crate) payload: Option<&'a dyn Payload>,
     pub(crate) record: Option<&'a Record>,
     /// Where the bus's own log keeps it.
     pub(crate) position: Option<u64>,

@@ -1,6 +1,5 @@
 //! `bus.emit(...)`: from the first poll to the last handler.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use super::{Bus, Inner};
 use crate::adapter::{Adapter, AdapterError};
 use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
-use crate::event::Event;
+use crate::event::{Event, Payload};
 use crate::history::Appended;
 use crate::id::EventId;
 use crate::metadata::Metadata;
@@ -190,7 +189,7 @@ fn start<E: Event>(bus: &Bus, event: E, options: Options, cx: &mut Context<'_>) 
             return Launched::Done(Ok(emitted));
         }
     }
-    let event: Arc<dyn Any + Send + Sync> = Arc::new(event);
+    let event: Arc<dyn Payload> = Arc::new(event);
     emit_record(bus, decl.name, options, |envelope| Record::of_event(decl, event, envelope), cx)
 }
 

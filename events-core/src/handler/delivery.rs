@@ -1,12 +1,11 @@
 //! What a handler is called with.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
 use super::HandlerError;
 use crate::bus::{Bus, Registration};
-use crate::event::Event;
+use crate::event::{Event, Payload};
 use crate::metadata::Metadata;
 use crate::record::Record;
 
@@ -15,7 +14,7 @@ use crate::record::Record;
 pub struct Call<'a> {
     pub(crate) bus: &'a Bus,
     /// The event; `None` for JSON of an undeclared name.
-    pub(crate) event: Option<&'a (dyn Any + Send + Sync)>,
+    pub(crate) event: Option<&'a dyn Payload>,
     /// The record, where the handler [wants](super::Wants) it.
     pub(crate) record: Option<&'a Record>,
     pub(crate) registration: &'a Arc<Registration>,
@@ -38,8 +37,7 @@ impl<'a> Call<'a> {
             (Some(event), _) => event,
             (None, None) => return Err(HandlerError::new(&"the handler was called without an event")),
         };
-        let event: &dyn Any = event;
-        event.downcast_ref().ok_or_else(|| {
+        event.get().ok_or_else(|| {
             let name = E::NAME;
             HandlerError::new(&format_args!(
                 "two types claim `{name}`, and the event is not of this handler's type"

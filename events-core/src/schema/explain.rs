@@ -15,52 +15,12 @@ const MAX_SHOWN: usize = 16;
 /// The longest path a message shows.
 const MAX_PATH_BYTES: usize = 200;
 
-/// Why `value` does not fit, at the place where serde refused it; `None` where the schema can't tell.
-///
-/// Only that place is looked at: elsewhere serde may accept more than the schema says, such as an
-/// array for a struct. Below a tagged or untagged enum and flattened fields serde has lost the place:
-/// there, the first one that does not fit is told.
-pub(crate) fn explain(shape: &'static TypeSchema, value: &Value, path: &Path) -> Option<String> {
-    let (mut shape, mut value) = (shape, value);
-    let mut place = String::new();
-    for step in path {
-        match (step_shape(shape, step), step_value(value, step)) {
-            (Some(next), Some(part)) => (shape, value) = (next, part),
-            // serde reads a struct from an array, too: then what is wrong is one of its elements.
-            _ if matches!(step, Segment::Seq { .. }) => return None,
-            // An unknown field, for one, is a matter of the object it is in.
-            _ => break,
-        }
-        push_step(&mut place, step);
-    }
-    let misfit = misfit(shape, value, false)?;
-    let colon = if place.is_empty() && misfit.path.is_empty() { "" } else { ": " };
-    Some(format!("{}{colon}{}", cut(place + &misfit.path), misfit.problem))
-}
-
-fn step_value<'a>(value: &'a Value, step: &Segment) -> Option<&'a Value> {
-    match step {
-        Segment::Seq { index } => value.get(*index),
-        Segment::Map { key } => value.get(key),
-        Segment::Enum { variant } => value.get(variant),
-        Segment::Unknown => None,
-    }
-}
-
-fn step_shape(shape: &'static TypeSchema, step: &Segment) -> Option<&'static TypeSchema> {
-    match (as_read(shape), step) {
-        (TypeSchema::Option(inner), _) => step_shape(inner, step),
-        (TypeSchema::Sequence(inner), Segment::Seq { .. }) => Some(inner),
-        (TypeSchema::Map(_, values), Segment::Map { .. }) => Some(values),
-        (TypeSchema::Tuple(shapes), Segment::Seq { index }) => shapes.get(*index).copied(),
-        (TypeSchema::Struct(schema), Segment::Map { key }) => {
-            field_named(schema, key).map(|field| field.shape)
-        }
-        (TypeSchema::Enum(schema), Segment::Enum { variant }) if schema.tag == Tag::External => {
-            variant_named(schema, variant)?.body
-        }
-        _ => None,
-    }
+/// Why `value` does not fit: the first place that is at odds with the schema, which for a struct may
+/// be an array that serde would put up with; `None` where the schema can't tell.
+pub(crate) fn explain(shape: &'static TypeSchema, value: &Value) -> Option<String> {
+    let Misfit { path, problem } = misfit(shape, value)?;
+    let colon = if path.is_empty() { "" } else { ": " };
+    Some(format!("{}{colon}{problem}", cut(path)))
 }
 
 fn field_named(schema: &StructSchema, name: &str) -> Option<&'static FieldSchema> {
@@ -84,53 +44,49 @@ impl From<String> for Misfit {
     }
 }
 
-/// Why `value` is not read as `shape`: what is wrong with itself and, if `deep`, with its parts.
-fn misfit(shape: &'static TypeSchema, value: &Value, deep: bool) -> Option<Misfit> {
+/// Why `value` is not read as `shape`.
+fn misfit(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
     let shape = as_read(shape);
-    let problem =
-        match (shape, value) {
-            (TypeSchema::Any | TypeSchema::Opaque, _) | (TypeSchema::Option(_), Value::Null) => return None,
-            (TypeSchema::Option(inner), value) => return misfit(inner, value, deep).map(Misfit::or_null),
-            (TypeSchema::Struct(schema), Value::Object(map)) => return misfit_of_fields(schema, map, deep),
-            (TypeSchema::Enum(schema), value) => return misfit_of_enum(shape, schema, value, deep),
-            (TypeSchema::Null, Value::Null)
-            | (TypeSchema::Bool, Value::Bool(_))
-            | (TypeSchema::Float, Value::Number(_))
-            | (TypeSchema::String | TypeSchema::Format(_), Value::String(_)) => return None,
-            (TypeSchema::Sequence(inner), Value::Array(items)) => {
-                return items.iter().enumerate().filter(|_| deep).find_map(|(index, item)| {
-                    Some(misfit(inner, item, deep)?.below(&Segment::Seq { index }))
-                });
-            }
-            (TypeSchema::Map(_, inner), Value::Object(map)) => {
-                return map.iter().filter(|_| deep).find_map(|(key, part)| {
-                    Some(misfit(inner, part, deep)?.below(&Segment::Map { key: key.clone() }))
-                });
-            }
-            (TypeSchema::Char, Value::String(text)) if text.chars().count() == 1 => return None,
-            (TypeSchema::Integer(min, max), Value::Number(number)) => match number.as_i128() {
-                Some(n) if n >= *min && (n < 0 || n.unsigned_abs() <= *max) => return None,
-                Some(_) => format!("expected {}, found a number outside of it", expected(shape)),
-                None => format!("expected {}, found a fraction or a number beyond 64 bits", expected(shape)),
-            },
-            (TypeSchema::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
-                return shapes.iter().zip(items).enumerate().filter(|_| deep).find_map(
-                    |(index, (inner, item))| Some(misfit(inner, item, deep)?.below(&Segment::Seq { index })),
-                );
-            }
-            (TypeSchema::Tuple(shapes), Value::Array(items)) => {
-                format!("expected an array of {}, found one of {}", shapes.len(), items.len())
-            }
-            _ => format!("expected {}, found {}", expected(shape), found(value)),
-        };
+    let problem = match (shape, value) {
+        (TypeSchema::Any | TypeSchema::Opaque, _) | (TypeSchema::Option(_), Value::Null) => return None,
+        (TypeSchema::Option(inner), value) => return misfit(inner, value).map(Misfit::or_null),
+        (TypeSchema::Struct(schema), Value::Object(map)) => return misfit_of_fields(schema, map),
+        (TypeSchema::Enum(schema), value) => return misfit_of_enum(shape, schema, value),
+        (TypeSchema::Null, Value::Null)
+        | (TypeSchema::Bool, Value::Bool(_))
+        | (TypeSchema::Float, Value::Number(_))
+        | (TypeSchema::String | TypeSchema::Format(_), Value::String(_)) => return None,
+        (TypeSchema::Sequence(inner), Value::Array(items)) => {
+            return items
+                .iter()
+                .enumerate()
+                .find_map(|(index, item)| Some(misfit(inner, item)?.below(&Segment::Seq { index })));
+        }
+        (TypeSchema::Map(_, inner), Value::Object(map)) => {
+            return map.iter().find_map(|(key, part)| {
+                Some(misfit(inner, part)?.below(&Segment::Map { key: key.clone() }))
+            });
+        }
+        (TypeSchema::Char, Value::String(text)) if text.chars().count() == 1 => return None,
+        (TypeSchema::Integer(min, max), Value::Number(number)) => match number.as_i128() {
+            Some(n) if n >= *min && (n < 0 || n.unsigned_abs() <= *max) => return None,
+            Some(_) => format!("expected {}, found a number outside of it", expected(shape)),
+            None => format!("expected {}, found a fraction or a number beyond 64 bits", expected(shape)),
+        },
+        (TypeSchema::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
+            return shapes.iter().zip(items).enumerate().find_map(|(index, (inner, item))| {
+                Some(misfit(inner, item)?.below(&Segment::Seq { index }))
+            });
+        }
+        (TypeSchema::Tuple(shapes), Value::Array(items)) => {
+            format!("expected an array of {}, found one of {}", shapes.len(), items.len())
+        }
+        _ => format!("expected {}, found {}", expected(shape), found(value)),
+    };
     Some(problem.into())
 }
 
-fn misfit_of_fields(
-    schema: &StructSchema,
-    map: &serde_json::Map<String, Value>,
-    deep: bool,
-) -> Option<Misfit> {
+fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>) -> Option<Misfit> {
     let given = |field: &FieldSchema| map.iter().find(|(key, _)| reads(field.read, field.aliases, key));
     let missing =
         schema.fields.iter().find(|field| field.required && !field.flatten && given(field).is_none());
@@ -147,11 +103,8 @@ fn misfit_of_fields(
         return Some(Misfit { path: key_step(unknown), problem });
     }
     schema.fields.iter().find_map(|field| match given(field) {
-        // serde reads what is flattened from memory, and has lost the place.
         _ if field.flatten => misfit_of_flattened(schema, field, map),
-        Some((key, part)) if deep => {
-            Some(misfit(field.shape, part, deep)?.below(&Segment::Map { key: key.clone() }))
-        }
+        Some((key, part)) => Some(misfit(field.shape, part)?.below(&Segment::Map { key: key.clone() })),
         _ => None,
     })
 }
@@ -166,25 +119,20 @@ fn misfit_of_flattened(
     let rest = others.map(|(key, value)| (key.clone(), value.clone())).collect();
     match as_read(field.shape) {
         TypeSchema::Struct(inner) => {
-            misfit_of_fields(&StructSchema { fields: inner.fields, deny_unknown: false }, &rest, true)
+            misfit_of_fields(&StructSchema { fields: inner.fields, deny_unknown: false }, &rest)
         }
         shape @ TypeSchema::Enum(inner) if inner.tag != Tag::External => {
-            misfit_of_enum(shape, inner, &Value::Object(rest), true)
+            misfit_of_enum(shape, inner, &Value::Object(rest))
         }
         _ => None,
     }
 }
 
-fn misfit_of_enum(
-    shape: &'static TypeSchema,
-    schema: &'static EnumSchema,
-    value: &Value,
-    deep: bool,
-) -> Option<Misfit> {
+fn misfit_of_enum(shape: &'static TypeSchema, schema: &'static EnumSchema, value: &Value) -> Option<Misfit> {
     let mut untagged =
         schema.variants.iter().filter(|variant| variant.untagged || schema.tag == Tag::Untagged);
     let fits = |variant: &VariantSchema| match variant.body {
-        Some(body) => misfit(body, value, true).is_none(),
+        Some(body) => misfit(body, value).is_none(),
         None => value.is_null(),
     };
     if untagged.clone().count() > 0 && (schema.tag == Tag::Untagged || untagged.clone().any(fits)) {
@@ -206,9 +154,7 @@ fn misfit_of_enum(
             };
             match (schema.tag, variant.body) {
                 (Tag::Adjacent(_, content), Some(body)) => match map.get(content) {
-                    Some(part) => {
-                        Some(misfit(body, part, true)?.below(&Segment::Map { key: content.into() }))
-                    }
+                    Some(part) => Some(misfit(body, part)?.below(&Segment::Map { key: content.into() })),
                     None if body.is_optional() => None,
                     None => {
                         let problem = format!("missing, expected {}", expected(body));
@@ -218,7 +164,7 @@ fn misfit_of_enum(
                 (_, Some(body)) => {
                     let mut rest = map.clone();
                     rest.remove(tag);
-                    misfit(body, &Value::Object(rest), true)
+                    misfit(body, &Value::Object(rest))
                 }
                 (_, None) => None,
             }
@@ -233,10 +179,10 @@ fn misfit_of_enum(
         },
         (Tag::External, Value::Object(map)) if map.len() == 1 => {
             let (key, part) = map.iter().next()?;
-            match (variant_named(schema, key), deep) {
-                (None, _) => Some(format!("expected {}, found another name", expected(shape)).into()),
-                (Some(VariantSchema { body: Some(body), .. }), true) => {
-                    Some(misfit(body, part, deep)?.below(&Segment::Map { key: key.clone() }))
+            match variant_named(schema, key) {
+                None => Some(format!("expected {}, found another name", expected(shape)).into()),
+                Some(VariantSchema { body: Some(body), .. }) => {
+                    Some(misfit(body, part)?.below(&Segment::Map { key: key.clone() }))
                 }
                 _ => None,
             }

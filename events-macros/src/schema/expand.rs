@@ -52,6 +52,7 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
         impl #impl_generics #private::Schema for #ident #type_generics #where_clause {
             const TYPE: &'static #private::TypeSchema = #declared;
 
+            #[inline]
             fn heap_size(&self) -> usize {
                 #[allow(unused_imports, reason = "all fields may have a schema")]
                 use #private::WeighNothing as _;

@@ -7,12 +7,12 @@ pub use events_core::{
     MAX_NAME_BYTES, MAX_SEGMENTS, Metadata, Misfit, NamedRef, NamedSchema, ParseIdError, ParseTimestampError,
     PastEvent, Pattern, Presence, Record, ReturnError, Schema, SetStream, SharedState, Stats, Stream,
     StreamExt, StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema,
-    TypedHistory, TypedStream, Upcast, VariantSchema, check_name,
+    TypedHistory, TypedStream, Upcast, VariantSchema, View, check_name,
 };
 pub use events_macros::{EventSet, Schema, event, on, payload};
 
 #[doc(hidden)]
 pub mod __private {
     pub use events_core::__private::*;
-    pub use events_macros::{__Event, Schema};
+    pub use events_macros::{__Event, __View, Schema};
 }

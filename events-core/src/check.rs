@@ -7,7 +7,7 @@
 
 use crate::handler::Takes;
 use crate::pattern::{Pattern, check_name};
-use crate::schema::same;
+use crate::schema::{TypeSchema, same};
 use crate::text::Text;
 
 /// Checks the name of an event.
@@ -68,6 +68,22 @@ pub const fn previous(name: &str, version: u32, of: (&str, &str, u32)) {
     let text = text.push(" of `").push(old_name).push("`, but version ").number(version as usize);
     let text = text.push(" of `").push(name).push("` comes after version ").number(version as usize - 1);
     panic!("{}", text.push(" of it").as_str());
+}
+
+/// Checks that a view, or one of its fields, is read from everything that its event writes.
+#[track_caller]
+pub const fn view(
+    view: &str,
+    event: &str,
+    name: &str,
+    reader: &'static TypeSchema,
+    writer: &'static TypeSchema,
+) {
+    if let Err(misfit) = reader.can_read(writer) {
+        let text = Text::new().push("`").push(event).push("` (`").push(name);
+        let text = misfit.describe(text.push("`) can't fill the view `").push(view).push("`: "));
+        panic!("{}", misfit.fix(text, writer).as_str());
+    }
 }
 
 /// Checks that a variant of an event set can be delivered to a handler.

@@ -22,6 +22,7 @@ mod schema;
 mod text;
 mod time;
 mod version;
+mod view;
 
 pub use adapter::{Adapter, AdapterError, BoxFuture, Inbox};
 pub use bus::{
@@ -45,3 +46,4 @@ pub use schema::{
 };
 pub use time::{ParseTimestampError, Timestamp};
 pub use version::{PastEvent, Upcast};
+pub use view::View;

@@ -3,7 +3,7 @@
 pub use inventory;
 pub use serde;
 
-pub use crate::check::{event_name, handler, pattern, previous, set_variant};
+pub use crate::check::{event_name, handler, pattern, previous, set_variant, view};
 pub use crate::error::Error;
 pub use crate::event::{DecodeError, Event, EventDecl, LinkedEvent, Place};
 pub use crate::handler::HandlerError;
@@ -17,6 +17,7 @@ pub use crate::schema::{
     VariantSchema,
 };
 pub use crate::version::{PastEvent, Upcast};
+pub use crate::view::View;
 
 /// The pattern of a handler without one: the name of its event. Where it takes none, [`handler`]
 /// has refused it.

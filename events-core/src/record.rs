@@ -3,6 +3,7 @@
 mod cloudevent;
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -13,6 +14,7 @@ use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
 use crate::text::escaped;
 use crate::time::{self, Timestamp};
+use crate::view::Views;
 
 /// One emitted event with everything known about it.
 ///
@@ -51,6 +53,7 @@ struct Inner {
     id: OnceLock<EventId>,
     timestamp: OnceLock<Timestamp>,
     json: OnceLock<Result<Box<str>, Box<str>>>,
+    views: Views,
 }
 
 enum Body {
@@ -119,6 +122,7 @@ impl Record {
             id: envelope.id.map_or_else(OnceLock::new, OnceLock::from),
             timestamp: envelope.timestamp.map_or_else(OnceLock::new, OnceLock::from),
             json: OnceLock::new(),
+            views: Views::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -254,6 +258,22 @@ impl Record {
                 format!("{}: the event can't be written as JSON: {}", self.name(), escaped(problem));
             Error::new(ErrorKind::Serialize, message)
         })
+    }
+
+    pub(crate) fn views(&self) -> &Views {
+        &self.inner.views
+    }
+
+    /// The payload as JSON of a version: what is older is brought to the current one by `decl`.
+    pub(crate) fn json_of(&self, version: u32, decl: &'static EventDecl) -> Result<Cow<'_, str>, Error> {
+        match &self.inner.body {
+            Body::Json { .. } if self.inner.version != version => {
+                let refused = |problem: &str| Error::new(ErrorKind::Payload, problem);
+                let event = self.payload(decl).map_err(|error| refused(&error.to_string()))?;
+                event.to_json().map(|json| Cow::Owned(json.into())).map_err(|problem| refused(&problem))
+            }
+            _ => self.json().map(Cow::Borrowed),
+        }
     }
 
     /// About how many bytes the record keeps in memory: what the history's byte bound counts.

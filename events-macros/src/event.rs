@@ -10,6 +10,7 @@ use syn::{DeriveInput, LitInt, LitStr, Path};
 use crate::errors::{Errors, call_at, text_of};
 use crate::item::{self, Arguments, Version, derives, fields_mut, rename_options};
 use crate::schema;
+use crate::view;
 
 /// The attribute through which `#[event]` speaks to its hidden derive.
 const HELPER: &str = "__typed_event";
@@ -31,7 +32,10 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
         rename_options(field, HELPER, &mut errors);
     }
     if input.generics.params.is_empty() {
-        return expand(&arguments, &input, errors);
+        return match &arguments.view_of {
+            Some(event) => view::expand(&arguments, event, &input, errors),
+            None => expand(&arguments, &input, errors),
+        };
     }
     // Generated code would have errors of its own: only the name is still checked.
     fields_mut(&mut input)

@@ -21,6 +21,8 @@ pub(crate) struct Arguments {
     pub(crate) krate: Path,
     pub(crate) without: Vec<Ident>,
     pub(crate) version: Version,
+    /// The event whose part it is.
+    pub(crate) view_of: Option<Type>,
 }
 
 /// Which version of its event a type is.
@@ -70,9 +72,17 @@ impl Arguments {
             krate: syn::parse_quote!(::typed_events),
             without: Vec::new(),
             version: Version::default(),
+            view_of: None,
         };
         let parsed = (|input: ParseStream<'_>| {
             if !named {
+                return arguments.parse_options(input, errors);
+            }
+            if is_view(input) {
+                // Whatever comes of it, it is not an event.
+                arguments.view_of = Some(syn::parse_quote!(_));
+                arguments.view_of = Some(view_of(input)?);
+                input.parse::<Option<Token![,]>>()?;
                 return arguments.parse_options(input, errors);
             }
             if !input.peek(LitStr) {
@@ -153,6 +163,20 @@ impl Arguments {
     }
 }
 
+fn is_view(input: ParseStream<'_>) -> bool {
+    input.fork().parse::<Ident>().is_ok_and(|option| option == "view_of")
+}
+
+/// The event of `view_of = UserCreated`.
+fn view_of(input: ParseStream<'_>) -> syn::Result<Type> {
+    input.parse::<Ident>()?;
+    input.parse::<Token![=]>()?;
+    if input.peek(LitStr) {
+        return Err(input.error("name the event's type: `view_of = UserCreated`"));
+    }
+    input.parse()
+}
+
 /// The struct or enum the attribute stands on; otherwise the item with what is wrong.
 pub(crate) fn parse(
     attribute: &str,
@@ -181,6 +205,8 @@ pub(crate) fn derives(arguments: &Arguments, input: &DeriveInput, ours: &str) ->
     let present = derived(&input.attrs);
     let absent = DERIVES
         .iter()
+        // A view is only read.
+        .filter(|(name, _)| arguments.view_of.is_none() || *name != "Serialize")
         .filter(|(name, _)| !present.iter().chain(&arguments.without).any(|ident| ident == name));
     let (mut paths, mut adds_serde) = (Vec::new(), false);
     for (name, is_serde) in absent {

@@ -10,6 +10,7 @@ mod item;
 mod on;
 mod payload;
 mod schema;
+mod view;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -43,6 +44,8 @@ use syn::{DeriveInput, parse_macro_input};
 ///   `Deserialize`.
 /// - `crate = path`: where typed-events is, if not at `::typed_events`.
 /// - `#[event(opaque)]` on a field: its type needs no schema, and is not checked.
+/// - `#[event(view_of = UserCreated)]`, in place of a name: the part of an event that a consumer needs, a
+///   [`View`](../typed_events/trait.View.html).
 #[proc_macro_attribute]
 pub fn event(arguments: TokenStream, item: TokenStream) -> TokenStream {
     event::attribute(arguments.into(), item.into()).into()
@@ -141,6 +144,12 @@ pub fn derive_schema(item: TokenStream) -> TokenStream {
 #[proc_macro_derive(EventSet, attributes(event_set))]
 pub fn derive_event_set(item: TokenStream) -> TokenStream {
     event_set::derive(parse_macro_input!(item as DeriveInput)).into()
+}
+
+#[doc(hidden)]
+#[proc_macro_derive(__View, attributes(__typed_event, serde))]
+pub fn derive_view(item: TokenStream) -> TokenStream {
+    view::derive(parse_macro_input!(item as DeriveInput)).into()
 }
 
 #[doc(hidden)]

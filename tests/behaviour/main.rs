@@ -22,6 +22,7 @@ mod stop;
 mod stream;
 mod subscriptions;
 mod versions;
+mod views;
 
 use std::sync::Mutex;
 

@@ -6,6 +6,7 @@ use super::{Call, HandlerError, Wants};
 use crate::error::Error;
 use crate::event::{Event, EventDecl};
 use crate::record::Record;
+use crate::view::View;
 
 /// What a handler may take first: `&E`, `Arc<E>` or `E` of an event, an [event set](trait@crate::EventSet),
 /// or `&Record`.
@@ -13,7 +14,7 @@ use crate::record::Record;
 /// An `E` by value is a clone; `&E` and `Arc<E>` share the event with the other handlers.
 #[diagnostic::on_unimplemented(
     message = "a handler can't take `{Self}` as its first argument",
-    label = "not an event and not `&Record`",
+    label = "not an event, not a view of one, and not `&Record`",
     note = "take `&E`, `Arc<E>` or `E` where `E` is a type with `#[event(\"...\")]`, an enum with `#[derive(EventSet)]`, or `&Record` to see any event",
     note = "if this is state, put it after the event, as a reference"
 )]
@@ -45,6 +46,11 @@ impl Takes {
     /// An event type.
     pub const fn event<E: Event>() -> Self {
         Self::Event(E::NAME, E::decl)
+    }
+
+    /// The event of a view.
+    pub const fn view<V: View>() -> Self {
+        Self::Event(V::NAME, V::of)
     }
 
     /// The name of the one event.

@@ -231,7 +231,8 @@ fn push_step(path: &mut String, step: &Segment) {
         Segment::Seq { index } => path.push_str(&format!("[{index}]")),
         Segment::Map { key } => path.push_str(&key_step(key)),
         Segment::Enum { variant } => path.push_str(&key_step(variant)),
-        Segment::Unknown => path.push_str(".?"),
+        // Where the text ends within a key.
+        Segment::Unknown => {}
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::TypeSchema;
-use super::written::Shape;
+use super::written::{Shape, written};
 use crate::text::Text;
 
 /// The most steps a misfit's path shows.
@@ -100,6 +100,43 @@ impl Misfit {
         }
         self.problem.describe(text)
     }
+}
+
+impl Misfit {
+    /// Adds what the reader can do about it.
+    pub(crate) const fn fix(&self, text: Text, writer: &'static TypeSchema) -> Text {
+        match self.problem {
+            Problem::Missing => push_fields(text, writer, self.len),
+            Problem::MayBeMissing => text.push("; take an `Option`, or add `#[serde(default)]`"),
+            Problem::MayBeNull => text.push("; take an `Option` of it"),
+            Problem::Range { found, .. } | Problem::Other { found: Shape::Type(found), .. } => {
+                push_type(text.push("; take `"), found).push("`")
+            }
+            Problem::UnknownVariant(_) => {
+                text.push("; add it, or a variant for all others, marked `#[serde(other)]`")
+            }
+            _ => text,
+        }
+    }
+}
+
+/// Adds which fields the writer has, where one is missing at the top.
+const fn push_fields(text: Text, writer: &'static TypeSchema, depth: usize) -> Text {
+    let text = text.push("; make it optional");
+    let TypeSchema::Struct(schema) = written(writer) else { return text };
+    if depth > 1 || schema.fields.is_empty() {
+        return text;
+    }
+    let mut text = text.push(", or take one that is written: ");
+    let mut i = 0;
+    while i < schema.fields.len() && i < MAX_STEPS {
+        if let Some(name) = schema.fields[i].written {
+            let separated = if i == 0 { text } else { text.push(", ") };
+            text = separated.push("`").quote(name).push("`");
+        }
+        i += 1;
+    }
+    if i < schema.fields.len() { text.push(", ...") } else { text }
 }
 
 impl Problem {

@@ -11,13 +11,7 @@ use super::attributes::{Container, Item, Sides, documentation, has_rename_all};
 /// The impl of `Schema` for a type; `helper` is the attribute our field options stand in.
 pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> TokenStream {
     let private = quote!(#krate::__private);
-    let writer = Writer {
-        private: &private,
-        helper,
-        ident: &input.ident,
-        generic: !input.generics.params.is_empty(),
-        borrows: input.generics.lifetimes().next().is_some(),
-    };
+    let writer = Writer::new(input, &private, helper);
     let mut container = Container::read(&input.attrs);
     if let Data::Struct(_) = &input.data
         && let Some(tag) = container.tag.take()
@@ -62,6 +56,24 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
     }
 }
 
+/// The fields of a struct with named ones, each with its `FieldSchema`; none for other types.
+pub(crate) fn field_schemas<'i>(
+    input: &'i DeriveInput,
+    private: &TokenStream,
+    helper: &str,
+) -> Vec<(&'i Field, TokenStream)> {
+    let writer = Writer::new(input, private, helper);
+    let container = Container::read(&input.attrs);
+    let Data::Struct(data) = &input.data else { return Vec::new() };
+    match &data.fields {
+        Fields::Named(fields) if !container.transparent && container.converts.read.is_none() => {
+            let schema = |field| Some((field, writer.named_field(&container, field)?));
+            fields.named.iter().filter_map(schema).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 struct Writer<'a> {
     private: &'a TokenStream,
     helper: &'a str,
@@ -72,7 +84,17 @@ struct Writer<'a> {
     borrows: bool,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(input: &'a DeriveInput, private: &'a TokenStream, helper: &'a str) -> Self {
+        Self {
+            private,
+            helper,
+            ident: &input.ident,
+            generic: !input.generics.params.is_empty(),
+            borrows: input.generics.lifetimes().next().is_some(),
+        }
+    }
+
     /// A reference to the type's declaration, which a static holds, so that the type may contain
     /// itself. A generic type has one declaration for each instance, and no static.
     fn declared(&self, input: &DeriveInput, container: &Container, shape: TokenStream) -> TokenStream {

@@ -9,7 +9,14 @@ pub use events_core::{
     StreamExt, StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema,
     TypedHistory, TypedStream, Upcast, VariantSchema, View, check_name,
 };
-pub use events_macros::{EventSet, Schema, event, on, payload};
+pub use events_core::{Compatibility, Lock};
+pub use events_macros::{EventSet, Schema, event, lock, on, payload};
+
+/// `#[event]` for events under the [lock](Lock): `use typed_events::locked::event;`.
+pub mod locked {
+    #[doc(inline)]
+    pub use events_macros::locked_event as event;
+}
 
 #[doc(hidden)]
 pub mod __private {

@@ -78,8 +78,13 @@ pub const fn view(
     name: &str,
     reader: &'static TypeSchema,
     writer: &'static TypeSchema,
+    field: Option<&'static str>,
 ) {
-    if let Err(misfit) = reader.can_read(writer) {
+    let verdict = match field {
+        Some(field) => reader.can_read_field(field, writer),
+        None => reader.can_read(writer),
+    };
+    if let Err(misfit) = verdict {
         let text = Text::new().push("`").push(event).push("` (`").push(name);
         let text = misfit.describe(text.push("`) can't fill the view `").push(view).push("`: "));
         panic!("{}", misfit.fix(text, writer).as_str());

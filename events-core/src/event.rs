@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::lock::Locking;
 use crate::schema::{self, Schema, TypeSchema};
 
 /// A type that can be emitted. Written by `#[event("user.created")]`, not by hand.
@@ -23,6 +24,9 @@ pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Se
     const VERSION: u32;
     /// The shape of the payload.
     const SCHEMA: &'static TypeSchema = <Self as Schema>::TYPE;
+
+    #[doc(hidden)]
+    const LOCKING: Option<Locking> = None;
 
     #[doc(hidden)]
     fn decl() -> &'static EventDecl;
@@ -83,6 +87,8 @@ pub struct EventDecl {
     pub(crate) name: &'static str,
     pub(crate) version: u32,
     pub(crate) place: Place,
+    pub(crate) schema: &'static TypeSchema,
+    pub(crate) locking: Option<Locking>,
     decode: Decode,
     /// Where the event stands in the registry, and so its slot in every bus; [`NO_INDEX`] until the
     /// registry is read, and forever where linking did not register the event.
@@ -122,6 +128,8 @@ impl EventDecl {
             name: E::NAME,
             version: E::VERSION,
             place,
+            schema: E::SCHEMA,
+            locking: E::LOCKING,
             decode: decode::<E>,
             index: AtomicU32::new(NO_INDEX),
         }

@@ -15,6 +15,7 @@ mod event;
 mod handler;
 mod history;
 mod id;
+mod lock;
 mod metadata;
 mod pattern;
 mod record;
@@ -37,6 +38,7 @@ pub use handler::{
 };
 pub use history::{History, HistoryQuery, TypedHistory};
 pub use id::{EventId, InstanceId, ParseIdError};
+pub use lock::{Compatibility, Lock};
 pub use metadata::Metadata;
 pub use pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name};
 pub use record::Record;

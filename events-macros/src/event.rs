@@ -5,19 +5,25 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{DeriveInput, LitInt, LitStr, Path};
+use syn::parse::ParseStream;
+use syn::{DeriveInput, Ident, LitInt, LitStr, Path};
 
 use crate::errors::{Errors, call_at, text_of};
 use crate::item::{self, Arguments, Version, derives, fields_mut, rename_options};
+use crate::lock;
 use crate::schema;
 use crate::view;
 
 /// The attribute through which `#[event]` speaks to its hidden derive.
 const HELPER: &str = "__typed_event";
 
-pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn attribute(
+    arguments: TokenStream,
+    item: TokenStream,
+    lock: Option<lock::Options>,
+) -> TokenStream {
     let mut errors = Errors::default();
-    let mut arguments = Arguments::parse(arguments, true, &mut errors);
+    let mut arguments = Arguments::parse(arguments, true, lock, &mut errors);
     let mut input = match item::parse("event", item, &mut errors) {
         Ok(input) => input,
         Err(refused) => return refused,
@@ -56,10 +62,11 @@ fn expand(arguments: &Arguments, input: &DeriveInput, errors: Errors) -> TokenSt
     let version = number.as_ref().map(|number| quote!(, version = #number));
     let previous = previous.as_ref().map(|previous| quote!(, previous = #previous));
     let superseded = superseded.as_ref().map(|superseded| quote!(, #superseded));
+    let lock = arguments.lock.as_ref().map(lock::Options::tokens);
     let errors = errors.into_tokens();
     quote! {
         #derives
-        #[__typed_event(name = #name, crate = #krate #version #previous #superseded)]
+        #[__typed_event(name = #name, crate = #krate #version #previous #superseded #lock)]
         #input
         #errors
     }
@@ -95,7 +102,7 @@ fn check_name(name: &LitStr, private: &TokenStream) -> TokenStream {
 
 /// The hidden derive: the impl of `Event`, and the registration.
 pub(crate) fn derive(input: DeriveInput) -> TokenStream {
-    let Some((name, krate, version)) = hidden_arguments(&input) else {
+    let Some(Hidden { name, krate, version, lock }) = hidden_arguments(&input) else {
         return syn::Error::new(input.ident.span(), "use `#[event(\"...\")]`").to_compile_error();
     };
     let schema = schema::implement(&input, &krate, HELPER);
@@ -105,9 +112,19 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
     let check = check_name(&name, &private);
     let number = version.value();
     let (older, chain) = older(&name, &version, &private);
+    let locked = lock.as_ref().map(|options| lock::Subject {
+        input: &input,
+        helper: HELPER,
+        private: &private,
+        name: &name,
+        version: number,
+        options,
+    });
     if version.superseded.is_some() {
+        let locked = locked.map(|locked| locked.past());
         return quote! {
             #schema
+            #locked
             #check
             #chain
             #[automatically_derived]
@@ -119,15 +136,18 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
             }
         };
     }
+    let lock::Generated { checks, constant } = locked.map(|locked| locked.current()).unwrap_or_default();
     quote! {
         #schema
         #check
+        #checks
         #chain
         #[automatically_derived]
         #[allow(deprecated, reason = "the user's own item")]
         impl #private::Event for #ident {
             const NAME: &'static str = #name;
             const VERSION: u32 = #number;
+            #constant
             #older
 
             fn decl() -> &'static #private::EventDecl {
@@ -184,18 +204,32 @@ fn older(
 }
 
 /// What `#[event]` passed on to its derive.
-fn hidden_arguments(input: &DeriveInput) -> Option<(LitStr, Path, Version)> {
+struct Hidden {
+    name: LitStr,
+    krate: Path,
+    version: Version,
+    /// Where the event is under the lock.
+    lock: Option<lock::Options>,
+}
+
+fn hidden_arguments(input: &DeriveInput) -> Option<Hidden> {
     let attribute = input.attrs.iter().find(|attribute| attribute.path().is_ident(HELPER))?;
-    let (mut name, mut krate, mut version) = (None, None, Version::default());
+    let (mut name, mut krate, mut version, mut lock) = (None, None, Version::default(), None);
     attribute
         .parse_nested_meta(|meta| {
             match meta.path.get_ident() {
                 Some(option) if option == "name" => name = Some(meta.value()?.parse()?),
                 Some(option) if version.parse_option(option, meta.input)? => {}
+                Some(option) if option == "locked" => lock = Some(lock::Options::default()),
+                Some(option) if parse_lock(&mut lock, option, meta.input)? => {}
                 _ => krate = Some(meta.value()?.call(Path::parse_mod_style)?),
             }
             Ok(())
         })
         .ok()?;
-    Some((name?, krate?, version))
+    Some(Hidden { name: name?, krate: krate?, version, lock })
+}
+
+fn parse_lock(lock: &mut Option<lock::Options>, option: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
+    lock.as_mut().map_or(Ok(false), |lock| lock.parse_option(option, input))
 }

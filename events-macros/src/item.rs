@@ -8,6 +8,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, DeriveInput, Field, Fields, Ident, Item, LitInt, LitStr, Meta, Path, Token, Type};
 
 use crate::errors::Errors;
+use crate::lock;
 use crate::schema;
 
 /// The derives that are added, and whether they are serde's.
@@ -23,6 +24,8 @@ pub(crate) struct Arguments {
     pub(crate) version: Version,
     /// The event whose part it is.
     pub(crate) view_of: Option<Type>,
+    /// What it says of the lock, where it is under it.
+    pub(crate) lock: Option<lock::Options>,
 }
 
 /// Which version of its event a type is.
@@ -66,13 +69,19 @@ impl Version {
 
 impl Arguments {
     /// Reads the parentheses of `#[event(...)]`, or of `#[payload(...)]`, which has no name.
-    pub(crate) fn parse(tokens: TokenStream, named: bool, errors: &mut Errors) -> Self {
+    pub(crate) fn parse(
+        tokens: TokenStream,
+        named: bool,
+        lock: Option<lock::Options>,
+        errors: &mut Errors,
+    ) -> Self {
         let mut arguments = Self {
             name: None,
             krate: syn::parse_quote!(::typed_events),
             without: Vec::new(),
             version: Version::default(),
             view_of: None,
+            lock,
         };
         let parsed = (|input: ParseStream<'_>| {
             if !named {
@@ -136,6 +145,16 @@ impl Arguments {
         let option: Ident = input.parse()?;
         if self.name.is_some() && self.version.parse_option(&option, input)? {
             return Ok(());
+        }
+        if let (Some(_), Some(lock)) = (&self.name, &mut self.lock)
+            && lock.parse_option(&option, input)?
+        {
+            return Ok(());
+        }
+        if self.name.is_some() && ["compatibility", "reserved"].iter().any(|lock| option == lock) {
+            let message =
+                format!("`{option}` is of events under the lock: `use typed_events::locked::event`");
+            return Err(syn::Error::new(option.span(), message));
         }
         if option != "without" {
             let options = match self.name {

@@ -7,6 +7,7 @@ mod errors;
 mod event;
 mod event_set;
 mod item;
+mod lock;
 mod on;
 mod payload;
 mod schema;
@@ -48,7 +49,27 @@ use syn::{DeriveInput, parse_macro_input};
 ///   [`View`](../typed_events/trait.View.html).
 #[proc_macro_attribute]
 pub fn event(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    event::attribute(arguments.into(), item.into()).into()
+    event::attribute(arguments.into(), item.into(), None).into()
+}
+
+/// [`event`](macro@event) for an event under the [lock](../typed_events/struct.Lock.html): refuses a
+/// change of its shape that records or running programs would not survive.
+///
+/// # Further options
+///
+/// - `compatibility = backward`: new programs read old records, but old programs need not read new
+///   ones; `forward` is the other way round, and `full`, both, is what it is unless said.
+/// - `reserved("name")`: a field of this name is gone, and no other may take it.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn locked_event(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    event::attribute(arguments.into(), item.into(), Some(lock::Options::default())).into()
+}
+
+/// The [lock](../typed_events/struct.Lock.html) of the package that is compiled, or of its workspace.
+#[proc_macro]
+pub fn lock(_: TokenStream) -> TokenStream {
+    lock::whole(&syn::parse_quote!(::typed_events)).into()
 }
 
 /// Makes a function a handler.

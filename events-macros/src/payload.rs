@@ -8,7 +8,7 @@ use crate::item::{self, Arguments, derives, fields_mut, rename_options};
 
 pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let arguments = Arguments::parse(arguments, false, &mut errors);
+    let arguments = Arguments::parse(arguments, false, None, &mut errors);
     let mut input = match item::parse("payload", item, &mut errors) {
         Ok(input) => input,
         Err(refused) => return refused,

@@ -3,7 +3,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::{Data, DeriveInput, Fields, Path, Type};
+use syn::{DeriveInput, Path, Type};
 
 use crate::errors::{Errors, call_at, text_of};
 use crate::item::{Arguments, derives};
@@ -89,33 +89,26 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
 /// Constants that fail to evaluate where the event can't fill the view: one for each field, so that
 /// each has its own place; one for a type without.
 fn checks(input: &DeriveInput, event: &Type, private: &TokenStream) -> TokenStream {
-    let fields = schema::field_schemas(input, private, HELPER);
-    let has_fields = matches!(&input.data, Data::Struct(data) if matches!(data.fields, Fields::Named(_)));
+    let fields = schema::wire_names(input, HELPER);
     let (view, of) = (input.ident.to_string(), text_of(event));
-    let check = |place: &dyn ToTokens, reader: TokenStream| {
+    let ident = &input.ident;
+    let check = |place: &dyn ToTokens, field: TokenStream| {
+        let reader = quote!(<#ident as #private::Schema>::TYPE);
         let written = quote!(<#event as #private::Event>::SCHEMA);
         let name = quote!(<#event as #private::Event>::NAME);
-        call_at(&place, quote!(#private::view), quote!(#view, #of, #name, #reader, #written))
+        call_at(&place, quote!(#private::view), quote!(#view, #of, #name, #reader, #written, #field))
     };
-    let checks: Vec<_> = match has_fields && !fields.is_empty() {
-        true => fields
-            .iter()
-            .map(|(field, schema)| {
-                let (ident, colon, ty) = (&field.ident, &field.colon_token, &field.ty);
-                let alone = quote! {
-                    &#private::TypeSchema::Struct(#private::StructSchema {
-                        fields: &[#schema],
-                        deny_unknown: false,
-                    })
-                };
-                check(&quote!(#ident #colon #ty), alone)
-            })
-            .collect(),
-        false => {
-            let ident = &input.ident;
-            vec![check(ident, quote!(<#ident as #private::Schema>::TYPE))]
-        }
-    };
+    let mut checks: Vec<_> = fields
+        .iter()
+        .filter_map(|(field, names)| {
+            let (ident, colon, ty, name) =
+                (&field.ident, &field.colon_token, &field.ty, names.read.as_ref()?);
+            Some(check(&quote!(#ident #colon #ty), quote!(::core::option::Option::Some(#name))))
+        })
+        .collect();
+    if checks.is_empty() {
+        checks.push(check(ident, quote!(::core::option::Option::None)));
+    }
     quote!(#(const _: () = #checks;)*)
 }
 

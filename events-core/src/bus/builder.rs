@@ -18,6 +18,7 @@ use crate::event::{Event, EventDecl, registry};
 use crate::handler::{Binder, Callback, Handler, HandlerDecl, LinkedHandler, States, Takes};
 use crate::history::{Bounds, Log};
 use crate::id::InstanceId;
+use crate::lock::Lock;
 use crate::pattern::Pattern;
 
 /// Sets up a [`Bus`]: what [`Bus::builder`] returns.
@@ -56,6 +57,7 @@ pub struct BusBuilder {
     adapter: Option<Arc<dyn Adapter>>,
     bounds: Bounds,
     settings: Settings,
+    lock: Option<Lock>,
 }
 
 impl BusBuilder {
@@ -77,6 +79,7 @@ impl BusBuilder {
                 stop_deadline: Duration::from_secs(30),
                 fallback: Fallback::Stderr,
             },
+            lock: None,
         }
     }
 
@@ -190,6 +193,13 @@ impl BusBuilder {
         self
     }
 
+    /// Checks in [`build`](Self::build) that the [`Lock`] fits the events that are linked:
+    /// `.lock(typed_events::lock!())`.
+    pub fn lock(mut self, lock: Lock) -> Self {
+        self.lock = Some(lock);
+        self
+    }
+
     /// Writes nothing to stderr. Unless this is said, failures and warnings go there while no
     /// `tracing` subscriber is installed, so that silence means success.
     pub fn quiet(mut self) -> Self {
@@ -229,6 +239,7 @@ impl BusBuilder {
         let known = self.known_events(&mut problems);
         self.check_patterns(&known, &mut problems);
         self.check_sets(&known, &mut problems);
+        problems.extend(self.lock.iter().flat_map(Lock::problems));
         let callbacks = bind_all(&self.handlers, &self.states, &mut problems);
         let runtime = Handle::try_current();
         if runtime.is_err() {

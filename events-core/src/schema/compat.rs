@@ -11,7 +11,7 @@ use super::written::{
     Entry, Object, Part, Shape, Taken, is_one_character, reads, reads_field, same, shape_of, variant_parts,
 };
 use super::written::{read as as_read, written as as_written};
-use super::{EnumSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
+use super::{EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
 
 impl TypeSchema {
     /// Whether this type reads everything that `writer` writes, as JSON by serde.
@@ -32,6 +32,15 @@ impl TypeSchema {
     /// ```
     pub const fn can_read(&'static self, writer: &'static TypeSchema) -> Result<(), Misfit> {
         accept(self, Shape::Type(writer), Walk::START)
+    }
+
+    /// The same of one field alone: that which this type, a struct, reads under a name.
+    pub(crate) const fn can_read_field(
+        &'static self,
+        field: &'static str,
+        writer: &'static TypeSchema,
+    ) -> Result<(), Misfit> {
+        accept(self, Shape::Type(writer), Walk { only: Some(field), ..Walk::START })
     }
 }
 
@@ -70,10 +79,13 @@ struct Walk {
     buffered: bool,
     /// It is the key of a map: written as a string, whatever it is.
     key: bool,
+    /// The only field of the outermost struct that is looked at.
+    only: Option<&'static str>,
 }
 
 impl Walk {
-    const START: Self = Self { pairs: [None; MAX_PAIRS], inside: 0, frames: 0, buffered: false, key: false };
+    const START: Self =
+        Self { pairs: [None; MAX_PAIRS], inside: 0, frames: 0, buffered: false, key: false, only: None };
 
     const fn buffered(self) -> Self {
         Self { buffered: true, ..self }
@@ -81,6 +93,14 @@ impl Walk {
 
     const fn key(self) -> Self {
         Self { key: true, ..self }
+    }
+
+    const fn looks_at(&self, field: &FieldSchema) -> bool {
+        match (self.only, field.read) {
+            (Some(only), Some(name)) => same(only, name),
+            (Some(_), None) => false,
+            (None, _) => true,
+        }
     }
 
     const fn is_inside(&self, reader: &NamedSchema, writer: &NamedSchema) -> bool {
@@ -479,16 +499,19 @@ const fn accept_entry(
 }
 
 const fn accept_fields(reader: &'static StructSchema, object: &Object, walk: Walk) -> Verdict {
+    let inner = Walk { only: None, ..walk };
     let mut flattens = false;
     let mut i = 0;
     while i < reader.fields.len() {
         flattens |= reader.fields[i].flatten;
-        if let refused @ Err(_) = accept_field(reader, i, object, walk) {
+        if walk.looks_at(&reader.fields[i])
+            && let refused @ Err(_) = accept_field(reader, i, object, inner)
+        {
             return refused;
         }
         i += 1;
     }
-    match reader.deny_unknown && !flattens {
+    match reader.deny_unknown && !flattens && walk.only.is_none() {
         true => deny_unknown(reader, object),
         false => Ok(()),
     }

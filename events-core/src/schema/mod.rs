@@ -14,12 +14,13 @@ mod explain;
 mod foreign;
 mod misfit;
 mod named;
+mod same;
 mod std_types;
 mod written;
 
 pub(crate) use explain::{explain, path_text};
 
-pub(crate) use written::same;
+pub(crate) use written::{read as as_read, same};
 
 pub use misfit::Misfit;
 pub use named::{NamedRef, NamedSchema};

@@ -385,7 +385,7 @@ pub(super) const fn written(shape: &'static TypeSchema) -> &'static TypeSchema {
 }
 
 /// A type as it is read: not behind its name.
-pub(super) const fn read(shape: &'static TypeSchema) -> &'static TypeSchema {
+pub(crate) const fn read(shape: &'static TypeSchema) -> &'static TypeSchema {
     let mut shape = shape;
     let mut left = MAX_NAMES;
     while left > 0 {

@@ -7,6 +7,7 @@ use syn::visit_mut::VisitMut;
 use syn::{Attribute, Data, DataEnum, DeriveInput, Field, Fields, Ident, Path, Type, Variant};
 
 use super::attributes::{Container, Item, Sides, documentation, has_rename_all};
+use super::case::Case;
 
 /// The impl of `Schema` for a type; `helper` is the attribute our field options stand in.
 pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> TokenStream {
@@ -56,21 +57,33 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
     }
 }
 
-/// The fields of a struct with named ones, each with its `FieldSchema`; none for other types.
-pub(crate) fn field_schemas<'i>(
+/// The fields of a struct with named ones, each with the names it is written and read under; none for
+/// other types.
+pub(crate) fn wire_names<'i>(
     input: &'i DeriveInput,
-    private: &TokenStream,
     helper: &str,
-) -> Vec<(&'i Field, TokenStream)> {
-    let writer = Writer::new(input, private, helper);
+) -> Vec<(&'i Field, Sides<Option<String>>)> {
     let container = Container::read(&input.attrs);
     let Data::Struct(data) = &input.data else { return Vec::new() };
+    let plain = container.converts.written.is_none() && container.converts.read.is_none();
     match &data.fields {
-        Fields::Named(fields) if !container.transparent && container.converts.read.is_none() => {
-            let schema = |field| Some((field, writer.named_field(&container, field)?));
-            fields.named.iter().filter_map(schema).collect()
+        Fields::Named(fields) if !container.transparent && !container.remote && plain => {
+            let names = |field| (field, names_of(field, &container, &Item::read(&field.attrs, helper)));
+            fields.named.iter().map(names).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+/// The names a field is written and read under, where it is.
+fn names_of(field: &Field, container: &Container, item: &Item) -> Sides<Option<String>> {
+    let ident = field.ident.as_ref().map(|ident| ident.unraw().to_string()).unwrap_or_default();
+    let of = |skipped: bool, renamed: &Option<String>, case: &Case| {
+        (!skipped).then(|| renamed.clone().unwrap_or_else(|| case.of_field(&ident)))
+    };
+    Sides {
+        written: of(item.skipped.written, &item.rename.written, &container.rename_all.written),
+        read: of(item.skipped.read, &item.rename.read, &container.rename_all.read),
     }
 }
 
@@ -219,15 +232,10 @@ impl<'a> Writer<'a> {
     fn named_field(&self, container: &Container, field: &Field) -> Option<TokenStream> {
         let private = self.private;
         let item = self.item(field);
-        if item.skipped.written && item.skipped.read {
-            return None;
-        }
-        let ident = field.ident.as_ref().map(|ident| ident.unraw().to_string()).unwrap_or_default();
-        let written =
-            item.rename.written.clone().unwrap_or_else(|| container.rename_all.written.of_field(&ident));
-        let read = item.rename.read.clone().unwrap_or_else(|| container.rename_all.read.of_field(&ident));
+        let on_wire = names_of(field, container, &item);
+        let name = on_wire.written.as_ref().or(on_wire.read.as_ref())?;
         let shape = self.field_shape(field, &item);
-        let names = names(&item, &written, &read);
+        let names = names(&item, &on_wire);
         let presence = match item.skipped_if.as_deref() {
             None => None,
             Some(path) if path.replace(' ', "").ends_with("Option::is_none") => Some(quote!(UnlessNone)),
@@ -244,7 +252,7 @@ impl<'a> Writer<'a> {
         let flattened = item.flatten.then(|| quote!(.flattened().required(false)));
         let documented = documented(&field.attrs);
         Some(quote! {
-            #private::FieldSchema::new(#written, #shape) #names #presence #required #flattened #documented
+            #private::FieldSchema::new(#name, #shape) #names #presence #required #flattened #documented
         })
     }
 
@@ -309,13 +317,16 @@ impl<'a> Writer<'a> {
     fn variant(&self, container: &Container, variant: &Variant) -> Option<TokenStream> {
         let private = self.private;
         let item = Item::read(&variant.attrs, self.helper);
-        if item.skipped.written && item.skipped.read {
-            return None;
-        }
         let ident = variant.ident.unraw().to_string();
         let rename = &container.rename_all;
-        let written = item.rename.written.clone().unwrap_or_else(|| rename.written.of_variant(&ident));
-        let read = item.rename.read.clone().unwrap_or_else(|| rename.read.of_variant(&ident));
+        let of = |skipped: bool, renamed: &Option<String>, case: &Case| {
+            (!skipped).then(|| renamed.clone().unwrap_or_else(|| case.of_variant(&ident)))
+        };
+        let on_wire = Sides {
+            written: of(item.skipped.written, &item.rename.written, &rename.written),
+            read: of(item.skipped.read, &item.rename.read, &rename.read),
+        };
+        let name = on_wire.written.as_ref().or(on_wire.read.as_ref())?;
         let body = match &variant.fields {
             Fields::Unit => quote!(::core::option::Option::None),
             _ if item.custom.written || item.custom.read => {
@@ -331,12 +342,12 @@ impl<'a> Writer<'a> {
                 quote!(::core::option::Option::Some(const { #shape }))
             }
         };
-        let names = names(&item, &written, &read);
+        let names = names(&item, &on_wire);
         let other = item.other.then(|| quote!(.other()));
         let untagged = item.untagged.then(|| quote!(.untagged()));
         let documented = documented(&variant.attrs);
         Some(quote! {
-            #private::VariantSchema::new(#written, #body) #names #other #untagged #documented
+            #private::VariantSchema::new(#name, #body) #names #other #untagged #documented
         })
     }
 
@@ -396,17 +407,18 @@ impl<'a> Writer<'a> {
 }
 
 /// The calls that say under which names something is written and read, where it is not one.
-fn names(item: &Item, written: &str, read: &str) -> TokenStream {
-    let name = |skipped: bool, name: &str| match skipped {
-        true => quote!(::core::option::Option::None),
-        false => quote!(::core::option::Option::Some(#name)),
-    };
+fn names(item: &Item, on_wire: &Sides<Option<String>>) -> TokenStream {
     let mut calls = TokenStream::new();
-    if item.skipped.written {
+    if on_wire.written.is_none() {
         calls.extend(quote!(.written_as(::core::option::Option::None)));
     }
-    if item.skipped.read || written != read || !item.aliases.is_empty() {
-        let (read, aliases) = (name(item.skipped.read, read), &item.aliases);
+    let one_name = on_wire.written.is_none() || on_wire.written == on_wire.read;
+    if !one_name || on_wire.read.is_none() || !item.aliases.is_empty() {
+        let read = match &on_wire.read {
+            Some(read) => quote!(::core::option::Option::Some(#read)),
+            None => quote!(::core::option::Option::None),
+        };
+        let aliases = &item.aliases;
         calls.extend(quote!(.read_as(#read, &[#(#aliases),*])));
     }
     calls

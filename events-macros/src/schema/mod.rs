@@ -9,7 +9,7 @@ use quote::quote;
 use syn::{Attribute, DeriveInput};
 
 pub(crate) use attributes::{check_field_options, crate_path, has_option};
-pub(crate) use expand::{field_schemas, implement};
+pub(crate) use expand::{implement, wire_names};
 
 use crate::errors::Errors;
 

@@ -1,0 +1,263 @@
+//! The checks of an event against its file, evaluated in constants and when the lock is written.
+
+#![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
+
+use super::{Compatibility, Locking};
+use crate::event::EventDecl;
+use crate::schema::{FieldSchema, Misfit, StructSchema, TypeSchema, as_read, same};
+use crate::text::Text;
+
+/// Whether the lock is written: then nothing is checked.
+pub const fn is_writing(env: Option<&str>) -> bool {
+    match env {
+        Some(value) => same(value, super::WRITE),
+        None => false,
+    }
+}
+
+/// An event, and what its file says of the version that is checked.
+#[derive(Clone, Copy)]
+pub struct Locked {
+    event: &'static str,
+    version: u32,
+    compatibility: Compatibility,
+    /// Both of the declaration and of the file.
+    reserved: [&'static [&'static str]; 2],
+    now: &'static TypeSchema,
+    locked: &'static TypeSchema,
+}
+
+/// What is wrong with a change.
+enum Problem {
+    /// The new type does not read what was written.
+    Old(Misfit),
+    /// The locked type does not read what is written.
+    New(Misfit),
+    /// A field is no longer there.
+    Gone(&'static str),
+    /// A field has a name that no field may have again.
+    Reserved(&'static str),
+    /// A field that old programs refuse.
+    Denied(&'static str),
+}
+
+type Verdict = Result<(), Problem>;
+
+impl Locked {
+    /// What a declaration says of its own version; `None` where the file does not have it.
+    pub const fn of(
+        event: &'static str,
+        version: u32,
+        now: &'static TypeSchema,
+        locking: &Locking,
+    ) -> Option<Self> {
+        let Some(file) = locking.file else { return None };
+        let Some(locked) = file.version else { return None };
+        let (compatibility, reserved) = (locking.compatibility, [locking.reserved, file.reserved]);
+        Some(Self { event, version, compatibility, reserved, now, locked })
+    }
+
+    /// A version that is only read.
+    pub const fn past(
+        event: &'static str,
+        version: u32,
+        now: &'static TypeSchema,
+        locked: &'static TypeSchema,
+    ) -> Self {
+        Self { event, version, compatibility: Compatibility::Backward, reserved: [&[], &[]], now, locked }
+    }
+
+    /// Whether there is nothing to check.
+    pub const fn is_unchanged(&self) -> bool {
+        self.now.is_same(self.locked)
+    }
+
+    /// Checks one field, by the name it is written or read under.
+    const fn field(&self, name: &'static str) -> Verdict {
+        if has(self.reserved[0], name) || has(self.reserved[1], name) {
+            return Err(Problem::Reserved(name));
+        }
+        let (TypeSchema::Struct(now), TypeSchema::Struct(locked)) = (as_read(self.now), as_read(self.locked))
+        else {
+            return self.whole();
+        };
+        if self.compatibility.reads_old()
+            && let Some(Some(read)) = name_read(now, name)
+            && let Err(misfit) = self.now.can_read_field(read, self.locked)
+        {
+            return Err(Problem::Old(misfit));
+        }
+        if !self.compatibility.is_read_by_old() {
+            return Ok(());
+        }
+        match name_read(locked, name) {
+            Some(Some(read)) => match self.locked.can_read_field(read, self.now) {
+                Ok(()) => Ok(()),
+                Err(misfit) => Err(Problem::New(misfit)),
+            },
+            None if locked.deny_unknown => Err(Problem::Denied(name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks what no field of the type stands for: fields that are gone.
+    const fn rest(&self) -> Verdict {
+        let (TypeSchema::Struct(now), TypeSchema::Struct(locked)) = (as_read(self.now), as_read(self.locked))
+        else {
+            return self.whole();
+        };
+        let mut i = 0;
+        while i < locked.fields.len() {
+            let field = &locked.fields[i];
+            i += 1;
+            let name = match (field.written, field.read) {
+                (Some(name), _) | (None, Some(name)) => name,
+                (None, None) => continue,
+            };
+            if name_read(now, name).is_none() && field.written.is_some() && !has(self.reserved[0], name) {
+                return Err(Problem::Gone(name));
+            }
+            if self.compatibility.is_read_by_old()
+                && !is_written(now, name)
+                && let Some(read) = field.read
+                && let Err(misfit) = self.locked.can_read_field(read, self.now)
+            {
+                return Err(Problem::New(misfit));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a type that is no struct of named fields, or was none.
+    const fn whole(&self) -> Verdict {
+        if self.compatibility.reads_old()
+            && let Err(misfit) = self.now.can_read(self.locked)
+        {
+            return Err(Problem::Old(misfit));
+        }
+        if self.compatibility.is_read_by_old()
+            && let Err(misfit) = self.locked.can_read(self.now)
+        {
+            return Err(Problem::New(misfit));
+        }
+        Ok(())
+    }
+
+    const fn describe(&self, problem: &Problem) -> Text {
+        let text = Text::new().push("`").push(self.event).push("` breaks its lock (version ");
+        let text = text.number(self.version as usize).push("): ");
+        let next = self.version as usize + 1;
+        match problem {
+            Problem::Old(misfit) => {
+                let text = misfit.describe(text.push("old records can't be read: "));
+                text.push("; restore it, or declare `version = ").number(next).push("`")
+            }
+            Problem::New(misfit) => {
+                let text = misfit.describe(text.push("programs that know the locked type can't read it: "));
+                text.push("; restore it, or declare `version = ").number(next).push("`")
+            }
+            Problem::Gone(name) => {
+                let text =
+                    text.push("the field `").quote(name).push("` is gone; restore it, say `reserved(\"");
+                let text = text.quote(name).push("\")` if nobody needs it, or declare `version = ");
+                text.number(next).push("`")
+            }
+            Problem::Reserved(name) => text
+                .push("the name `")
+                .quote(name)
+                .push("` is reserved: a field that is gone had it; take another"),
+            Problem::Denied(name) => {
+                let text =
+                    text.push("programs that know the locked type deny unknown fields, as `").quote(name);
+                text.push("` is to them; declare `version = ").number(next).push("`")
+            }
+        }
+    }
+}
+
+const fn has(names: &[&str], name: &str) -> bool {
+    let mut i = 0;
+    while i < names.len() {
+        if same(names[i], name) {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+/// The name under which a struct reads what is written under `name`, if it knows it, and reads it.
+const fn name_read(schema: &StructSchema, name: &str) -> Option<Option<&'static str>> {
+    let mut i = 0;
+    while i < schema.fields.len() {
+        let field: &FieldSchema = &schema.fields[i];
+        i += 1;
+        let read = match field.read {
+            Some(read) => same(read, name) || has(field.aliases, name),
+            None => false,
+        };
+        let written = match field.written {
+            Some(written) => same(written, name),
+            None => false,
+        };
+        if read || written {
+            return Some(field.read);
+        }
+    }
+    None
+}
+
+const fn is_written(schema: &StructSchema, name: &str) -> bool {
+    let mut i = 0;
+    while i < schema.fields.len() {
+        if let Some(written) = schema.fields[i].written
+            && same(written, name)
+        {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+/// Checks a field of an event against its lock.
+#[track_caller]
+pub const fn locked_field(locked: &Locked, field: &'static str) {
+    if let Err(problem) = locked.field(field) {
+        panic!("{}", locked.describe(&problem).as_str());
+    }
+}
+
+/// Checks what no field of an event stands for, or all of one without named fields.
+#[track_caller]
+pub const fn locked_rest(locked: &Locked) {
+    if let Err(problem) = locked.rest() {
+        panic!("{}", locked.describe(&problem).as_str());
+    }
+}
+
+/// Checks that the type that declares an event is the one that has claimed its name.
+#[track_caller]
+pub const fn locked_item(event: &str, item: &str, locked: &str) {
+    if !same(item, locked) {
+        let text = Text::new().push("`").push(event).push("` is the event of `").push(locked);
+        let text = text.push("`, and `").push(item);
+        let text = text.push("` claims it, too: choose another name; if the type has moved, write the lock");
+        panic!("{}", text.as_str());
+    }
+}
+
+/// How a declaration breaks its lock, if it does.
+pub(super) fn broken(decl: &EventDecl, locking: &Locking) -> Option<String> {
+    let locked = Locked::of(decl.name, decl.version, decl.schema, locking)?;
+    if locked.is_unchanged() {
+        return None;
+    }
+    let fields: &[FieldSchema] = match as_read(decl.schema) {
+        TypeSchema::Struct(schema) => schema.fields,
+        _ => &[],
+    };
+    let mut names = fields.iter().filter_map(|field| field.written.or(field.read));
+    let problem = names.find_map(|name| locked.field(name).err()).or_else(|| locked.rest().err())?;
+    Some(locked.describe(&problem).as_str().to_owned())
+}

@@ -1,0 +1,268 @@
+//! Writes a version of an event into its file of the lock.
+//!
+//! What is written remembers: a field that was once absent stays one that may be absent, since old
+//! records are still read; one that was once needed stays needed, since old programs still read.
+
+use std::fmt::Write as _;
+
+use crate::schema::{
+    EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema,
+};
+
+/// The text of a version: `now` as it is, and what `before` was locked as.
+pub(super) fn version(number: u32, now: &'static TypeSchema, before: Option<&'static TypeSchema>) -> String {
+    let mut printer = Printer::default();
+    let root = printer.shape(now, before, 0);
+    let mut text = format!("version {number} = {root}\n");
+    let mut next = 0;
+    while let Some(Declared { name, schema, before }) = printer.declared.get(next).cloned() {
+        next += 1;
+        let shape = printer.shape(schema.shape, before, 0);
+        let _ = write!(text, "\ntype {name} = {shape}\n");
+    }
+    text
+}
+
+#[derive(Default)]
+struct Printer {
+    /// The types that are written on their own, in the order in which they were met.
+    declared: Vec<Declared>,
+}
+
+#[derive(Clone)]
+struct Declared {
+    name: String,
+    schema: &'static NamedSchema,
+    /// What it was locked as.
+    before: Option<&'static TypeSchema>,
+}
+
+impl Printer {
+    /// A shape, at most on the lines of its own fields.
+    fn shape(
+        &mut self,
+        now: &'static TypeSchema,
+        before: Option<&'static TypeSchema>,
+        depth: usize,
+    ) -> String {
+        let before = before.map(resolved);
+        match now {
+            TypeSchema::Any => "any".into(),
+            TypeSchema::Opaque => "opaque".into(),
+            TypeSchema::Null => "null".into(),
+            TypeSchema::Bool => "bool".into(),
+            TypeSchema::Float => "number".into(),
+            TypeSchema::Char => "char".into(),
+            TypeSchema::String => "String".into(),
+            TypeSchema::Integer(min, max) => integer(*min, *max),
+            TypeSchema::Format(format) => format!("format({})", quoted(format)),
+            TypeSchema::Named(named) if named.is_optional() => self.shape(named.get().shape, before, depth),
+            TypeSchema::Named(named) => self.declare(named.get(), before),
+            TypeSchema::Option(inner) => {
+                let before = match before {
+                    Some(TypeSchema::Option(before)) => Some(*before),
+                    _ => None,
+                };
+                format!("Option<{}>", self.shape(inner, before, depth))
+            }
+            TypeSchema::Sequence(inner) => {
+                let before = match before {
+                    Some(TypeSchema::Sequence(before)) => Some(*before),
+                    _ => None,
+                };
+                format!("Vec<{}>", self.shape(inner, before, depth))
+            }
+            TypeSchema::Tuple(items) => {
+                let before: &[_] = match before {
+                    Some(TypeSchema::Tuple(before)) => before,
+                    _ => &[],
+                };
+                let items = items.iter().enumerate();
+                let items = items.map(|(i, item)| self.shape(item, before.get(i).copied(), depth) + ",");
+                format!("({})", items.collect::<Vec<_>>().join(" "))
+            }
+            TypeSchema::Map(keys, values) => {
+                let before = match before {
+                    Some(TypeSchema::Map(_, before)) => Some(*before),
+                    _ => None,
+                };
+                format!("Map<{}, {}>", self.shape(keys, None, depth), self.shape(values, before, depth))
+            }
+            TypeSchema::Struct(schema) => self.fields(schema, before, depth),
+            TypeSchema::Enum(schema) => self.variants(schema, before, depth),
+            TypeSchema::Differs { written, read } => {
+                let (was_written, was_read) = match before {
+                    Some(TypeSchema::Differs { written, read }) => (Some(*written), Some(*read)),
+                    other => (other, other),
+                };
+                let written = self.shape(written, was_written, depth);
+                format!("differs({written}, {})", self.shape(read, was_read, depth))
+            }
+        }
+    }
+
+    /// The name of a type that is written on its own.
+    fn declare(&mut self, schema: &'static NamedSchema, before: Option<&'static TypeSchema>) -> String {
+        let known =
+            |declared: &&Declared| declared.schema.is(schema) && declared.schema.shape.is_same(schema.shape);
+        if let Some(declared) = self.declared.iter().find(known) {
+            return declared.name.clone();
+        }
+        let plain = schema.name();
+        let taken = |name: &str| self.declared.iter().any(|declared| declared.name == name);
+        let numbered = (2..).map(|number| format!("{plain}{number}"));
+        let name = std::iter::once(plain.to_owned()).chain(numbered).find(|name| !taken(name));
+        let name = name.unwrap_or_default();
+        self.declared.push(Declared { name: name.clone(), schema, before });
+        name
+    }
+
+    fn fields(
+        &mut self,
+        schema: &'static StructSchema,
+        before: Option<&'static TypeSchema>,
+        depth: usize,
+    ) -> String {
+        let before = match before {
+            Some(TypeSchema::Struct(before)) => Some(before),
+            _ => None,
+        };
+        let deny = if schema.deny_unknown { " deny_unknown" } else { "" };
+        let mut text = format!("struct{deny} {{\n");
+        for field in schema.fields {
+            let was = before.map(|before| before.fields.iter().find(|was| is_of(was, field)));
+            let flags = flags_of_field(field, was);
+            let shape = self.shape(field.shape, was.flatten().map(|was| was.shape), depth + 1);
+            let name = identifier(field.written.or(field.read).unwrap_or_default());
+            let _ = writeln!(text, "{}{flags}{name}: {shape},", indent(depth + 1));
+        }
+        text + &indent(depth) + "}"
+    }
+
+    fn variants(
+        &mut self,
+        schema: &'static EnumSchema,
+        before: Option<&'static TypeSchema>,
+        depth: usize,
+    ) -> String {
+        let before: &[_] = match before {
+            Some(TypeSchema::Enum(before)) => before.variants,
+            _ => &[],
+        };
+        let tag = match schema.tag {
+            Tag::External => String::new(),
+            Tag::Internal(tag) => format!(" tag({})", quoted(tag)),
+            Tag::Adjacent(tag, content) => format!(" tag({}, {})", quoted(tag), quoted(content)),
+            Tag::Untagged => " untagged".into(),
+        };
+        let deny = if schema.deny_unknown { " deny_unknown" } else { "" };
+        let mut text = format!("enum{tag}{deny} {{\n");
+        for variant in schema.variants {
+            let was = before.iter().find(|was| was.written == variant.written && was.read == variant.read);
+            let body = variant.body.map_or_else(String::new, |body| {
+                let was = was.and_then(|was| was.body);
+                format!(": {}", self.shape(body, was, depth + 1))
+            });
+            let name = identifier(variant.written.or(variant.read).unwrap_or_default());
+            let _ = writeln!(text, "{}{}{name}{body},", indent(depth + 1), flags_of_variant(variant));
+        }
+        text + &indent(depth) + "}"
+    }
+}
+
+/// The shape behind names.
+fn resolved(shape: &'static TypeSchema) -> &'static TypeSchema {
+    match shape {
+        TypeSchema::Named(named) => resolved(named.get().shape),
+        other => other,
+    }
+}
+
+fn is_of(was: &FieldSchema, field: &FieldSchema) -> bool {
+    match field.written {
+        Some(_) => was.written == field.written,
+        None => was.read == field.read,
+    }
+}
+
+/// What is said of a field; `was` is `None` for a new type, `Some(None)` for a new field of a known one.
+fn flags_of_field(field: &FieldSchema, was: Option<Option<&FieldSchema>>) -> String {
+    let mut flags = names(field.written, field.read, field.aliases);
+    let presence = match (field.presence, was) {
+        (Presence::Always, Some(None)) if !field.flatten => Presence::Sometimes,
+        (now, Some(Some(was))) if now != was.presence => Presence::Sometimes,
+        (now, _) => now,
+    };
+    flags += match presence {
+        _ if field.written.is_none() => "",
+        Presence::Always => "",
+        Presence::Sometimes => "#[sometimes] ",
+        Presence::UnlessNone => "#[unless_none] ",
+    };
+    let required = field.required || was.flatten().is_some_and(|was| was.required);
+    if field.read.is_some() && !field.flatten {
+        flags += match (required, field.shape.is_optional()) {
+            (true, true) => "#[required] ",
+            (false, false) => "#[optional] ",
+            _ => "",
+        };
+    }
+    if field.flatten {
+        flags += "#[flatten] ";
+    }
+    flags
+}
+
+fn flags_of_variant(variant: &VariantSchema) -> String {
+    let mut flags = names(variant.written, variant.read, variant.aliases);
+    if variant.other {
+        flags += "#[other] ";
+    }
+    if variant.untagged {
+        flags += "#[untagged] ";
+    }
+    flags
+}
+
+/// What is said where something is not written and read under one name.
+fn names(written: Option<&str>, read: Option<&str>, aliases: &[&str]) -> String {
+    let mut flags = String::new();
+    if written.is_none() {
+        flags += "#[unwritten] ";
+    }
+    match read {
+        None => flags += "#[unread] ",
+        Some(read) if aliases.is_empty() && written.is_none_or(|written| written == read) => {}
+        Some(read) => {
+            let all: Vec<_> = std::iter::once(&read).chain(aliases).map(|name| quoted(name)).collect();
+            let _ = write!(flags, "#[reads({})] ", all.join(", "));
+        }
+    }
+    flags
+}
+
+fn indent(depth: usize) -> String {
+    "    ".repeat(depth)
+}
+
+/// A name as it is, or as a string where it could not be read as a name.
+fn identifier(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if plain { name.to_owned() } else { quoted(name) }
+}
+
+/// A string literal of Rust.
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+fn integer(min: i128, max: u128) -> String {
+    let unsigned = [8, 16, 32, 64, 128].map(|bits| (format!("u{bits}"), 0, u128::MAX >> (128 - bits)));
+    let signed = [8, 16, 32, 64, 128].map(|bits| {
+        let most = u128::MAX >> (129 - bits);
+        (format!("i{bits}"), i128::MIN >> (128 - bits), most)
+    });
+    let named = unsigned.into_iter().chain(signed).find(|(_, from, to)| (*from, *to) == (min, max));
+    named.map_or_else(|| format!("int({min}, {max})"), |(name, ..)| name)
+}

@@ -1,0 +1,158 @@
+//! Whether two types are described alike, decided in constants.
+
+use super::written::same;
+use super::{EnumSchema, FieldSchema, NamedSchema, StructSchema, Tag, TypeSchema, VariantSchema};
+
+/// The most declarations a place may be inside of.
+const MAX_PAIRS: usize = 16;
+
+/// The declarations a comparison is inside of: meeting a pair again means that nothing spoke against
+/// it.
+#[derive(Clone, Copy)]
+struct Inside {
+    pairs: [Option<(&'static NamedSchema, &'static NamedSchema)>; MAX_PAIRS],
+    len: usize,
+}
+
+impl TypeSchema {
+    /// Whether both are written and read in the same way; what they are called and what is said about
+    /// them does not count. What is nested deeper than 16 declarations is said to differ.
+    pub(crate) const fn is_same(&'static self, other: &'static TypeSchema) -> bool {
+        same_types(self, other, Inside { pairs: [None; MAX_PAIRS], len: 0 })
+    }
+}
+
+const fn same_types(one: &'static TypeSchema, other: &'static TypeSchema, inside: Inside) -> bool {
+    match (one, other) {
+        (TypeSchema::Named(one), TypeSchema::Named(other)) => {
+            let (one, other) = (one.get(), other.get());
+            let mut inside = inside;
+            let mut i = 0;
+            while i < inside.len {
+                if let Some((a, b)) = inside.pairs[i]
+                    && a.is(one)
+                    && b.is(other)
+                {
+                    return true;
+                }
+                i += 1;
+            }
+            if inside.len == MAX_PAIRS {
+                return false;
+            }
+            inside.pairs[inside.len] = Some((one, other));
+            inside.len += 1;
+            same_types(one.shape, other.shape, inside)
+        }
+        (TypeSchema::Any, TypeSchema::Any)
+        | (TypeSchema::Opaque, TypeSchema::Opaque)
+        | (TypeSchema::Null, TypeSchema::Null)
+        | (TypeSchema::Bool, TypeSchema::Bool)
+        | (TypeSchema::Float, TypeSchema::Float)
+        | (TypeSchema::Char, TypeSchema::Char)
+        | (TypeSchema::String, TypeSchema::String) => true,
+        (TypeSchema::Integer(min, max), TypeSchema::Integer(from, to)) => *min == *from && *max == *to,
+        (TypeSchema::Format(one), TypeSchema::Format(other)) => same(one, other),
+        (TypeSchema::Option(one), TypeSchema::Option(other))
+        | (TypeSchema::Sequence(one), TypeSchema::Sequence(other)) => same_types(one, other, inside),
+        (TypeSchema::Tuple(one), TypeSchema::Tuple(other)) => {
+            let mut i = 0;
+            while i < one.len() && i < other.len() {
+                if !same_types(one[i], other[i], inside) {
+                    return false;
+                }
+                i += 1;
+            }
+            one.len() == other.len()
+        }
+        (TypeSchema::Map(keys, values), TypeSchema::Map(other_keys, other_values)) => {
+            same_types(keys, other_keys, inside) && same_types(values, other_values, inside)
+        }
+        (TypeSchema::Struct(one), TypeSchema::Struct(other)) => same_fields(one, other, inside),
+        (TypeSchema::Enum(one), TypeSchema::Enum(other)) => same_variants(one, other, inside),
+        (
+            TypeSchema::Differs { written, read },
+            TypeSchema::Differs { written: other_written, read: other_read },
+        ) => same_types(written, other_written, inside) && same_types(read, other_read, inside),
+        _ => false,
+    }
+}
+
+const fn same_fields(one: &StructSchema, other: &StructSchema, inside: Inside) -> bool {
+    if one.fields.len() != other.fields.len() || one.deny_unknown != other.deny_unknown {
+        return false;
+    }
+    let mut i = 0;
+    while i < one.fields.len() {
+        if !same_field(&one.fields[i], &other.fields[i], inside) {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+const fn same_field(one: &FieldSchema, other: &FieldSchema, inside: Inside) -> bool {
+    same_names(one.written, other.written)
+        && same_names(one.read, other.read)
+        && same_lists(one.aliases, other.aliases)
+        && one.presence as u8 == other.presence as u8
+        && one.required == other.required
+        && one.flatten == other.flatten
+        && same_types(one.shape, other.shape, inside)
+}
+
+const fn same_variants(one: &EnumSchema, other: &EnumSchema, inside: Inside) -> bool {
+    let tags = match (one.tag, other.tag) {
+        (Tag::External, Tag::External) | (Tag::Untagged, Tag::Untagged) => true,
+        (Tag::Internal(one), Tag::Internal(other)) => same(one, other),
+        (Tag::Adjacent(tag, content), Tag::Adjacent(other_tag, other_content)) => {
+            same(tag, other_tag) && same(content, other_content)
+        }
+        _ => false,
+    };
+    if !tags || one.variants.len() != other.variants.len() || one.deny_unknown != other.deny_unknown {
+        return false;
+    }
+    let mut i = 0;
+    while i < one.variants.len() {
+        if !same_variant(&one.variants[i], &other.variants[i], inside) {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+const fn same_variant(one: &VariantSchema, other: &VariantSchema, inside: Inside) -> bool {
+    let bodies = match (one.body, other.body) {
+        (Some(one), Some(other)) => same_types(one, other, inside),
+        (None, None) => true,
+        _ => false,
+    };
+    bodies
+        && same_names(one.written, other.written)
+        && same_names(one.read, other.read)
+        && same_lists(one.aliases, other.aliases)
+        && one.other == other.other
+        && one.untagged == other.untagged
+}
+
+const fn same_names(one: Option<&str>, other: Option<&str>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => same(one, other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+const fn same_lists(one: &[&str], other: &[&str]) -> bool {
+    let mut i = 0;
+    while i < one.len() && i < other.len() {
+        if !same(one[i], other[i]) {
+            return false;
+        }
+        i += 1;
+    }
+    one.len() == other.len()
+}

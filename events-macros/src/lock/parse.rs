@@ -1,0 +1,315 @@
+//! Reads the file of an event into the constants it stands for.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::punctuated::Punctuated;
+use syn::{Ident, LitInt, LitStr, Token, braced, bracketed, parenthesized};
+
+/// The file of one event.
+pub(crate) struct File {
+    pub(crate) event: String,
+    /// The type that has claimed the name.
+    pub(crate) item: String,
+    pub(crate) reserved: Vec<String>,
+    pub(crate) versions: Vec<Version>,
+}
+
+/// One version of it.
+pub(crate) struct Version {
+    pub(crate) number: u32,
+    /// A reference to the shape.
+    pub(crate) root: TokenStream,
+    /// The statics that it refers to.
+    pub(crate) types: TokenStream,
+}
+
+/// Reads a file; `private` is the path to what its constants are made of.
+pub(crate) fn file(text: &str, private: &TokenStream) -> syn::Result<File> {
+    (|input: ParseStream<'_>| Reader { private }.file(input)).parse_str(text)
+}
+
+struct Reader<'a> {
+    private: &'a TokenStream,
+}
+
+impl Reader<'_> {
+    fn file(&self, input: ParseStream<'_>) -> syn::Result<File> {
+        word(input, "event")?;
+        let event: LitStr = input.parse()?;
+        word(input, "type")?;
+        let item: LitStr = input.parse()?;
+        word(input, "compatibility")?;
+        input.parse::<Ident>()?;
+        let mut file =
+            File { event: event.value(), item: item.value(), reserved: Vec::new(), versions: Vec::new() };
+        if is_word(input, "reserved") {
+            word(input, "reserved")?;
+            let names = Punctuated::<LitStr, Token![,]>::parse_separated_nonempty(input)?;
+            file.reserved = names.iter().map(LitStr::value).collect();
+        }
+        while !input.is_empty() {
+            file.versions.push(self.version(input)?);
+        }
+        Ok(file)
+    }
+
+    fn version(&self, input: ParseStream<'_>) -> syn::Result<Version> {
+        word(input, "version")?;
+        let number = input.parse::<LitInt>()?.base10_parse()?;
+        input.parse::<Token![=]>()?;
+        let root = self.shape(input)?;
+        let mut types = TokenStream::new();
+        let private = self.private;
+        while is_word(input, "type") {
+            word(input, "type")?;
+            let name: Ident = input.call(Ident::parse_any)?;
+            input.parse::<Token![=]>()?;
+            let shape = self.shape(input)?;
+            let (ident, name) = (held(&name), name.to_string());
+            types.extend(quote! {
+                static #ident: #private::NamedSchema = #private::NamedSchema::new(#name, 0, #shape);
+            });
+        }
+        Ok(Version { number, root, types })
+    }
+
+    /// A reference to a `TypeSchema`.
+    fn shape(&self, input: ParseStream<'_>) -> syn::Result<TokenStream> {
+        let private = self.private;
+        if input.peek(syn::token::Paren) {
+            let items;
+            parenthesized!(items in input);
+            let mut shapes = Vec::new();
+            while !items.is_empty() {
+                shapes.push(self.shape(&items)?);
+                items.parse::<Option<Token![,]>>()?;
+            }
+            return Ok(quote!(&#private::TypeSchema::Tuple(&[#(#shapes),*])));
+        }
+        let ident: Ident = input.call(Ident::parse_any)?;
+        let name = ident.to_string();
+        let shape = match name.as_str() {
+            "any" => quote!(Any),
+            "opaque" => quote!(Opaque),
+            "null" => quote!(Null),
+            "bool" => quote!(Bool),
+            "number" => quote!(Float),
+            "char" => quote!(Char),
+            "String" => quote!(String),
+            "format" => {
+                let format = in_parentheses::<LitStr>(input)?;
+                quote!(Format(#format))
+            }
+            "int" => {
+                let bounds;
+                parenthesized!(bounds in input);
+                let from: syn::Expr = bounds.parse()?;
+                bounds.parse::<Token![,]>()?;
+                let to: LitInt = bounds.parse()?;
+                quote!(Integer(#from, #to))
+            }
+            "Option" => {
+                let inner = self.in_angles(input, 1)?;
+                quote!(Option(#(#inner)*))
+            }
+            "Vec" => {
+                let inner = self.in_angles(input, 1)?;
+                quote!(Sequence(#(#inner)*))
+            }
+            "Map" => {
+                let both = self.in_angles(input, 2)?;
+                quote!(Map(#(#both),*))
+            }
+            "differs" => {
+                let both;
+                parenthesized!(both in input);
+                let written = self.shape(&both)?;
+                both.parse::<Token![,]>()?;
+                let read = self.shape(&both)?;
+                quote!(Differs { written: #written, read: #read })
+            }
+            "struct" => self.fields(input)?,
+            "enum" => self.variants(input)?,
+            number if is_integer(number) => quote!(Integer(#ident::MIN as i128, #ident::MAX as u128)),
+            _ => {
+                let ident = held(&ident);
+                return Ok(quote!(const { &#private::TypeSchema::Named(#private::NamedRef::new(&#ident)) }));
+            }
+        };
+        let shape = quote!(&#private::TypeSchema::#shape);
+        // What is made by a call is no constant by itself.
+        match name.as_str() {
+            "struct" | "enum" => Ok(quote!(const { #shape })),
+            _ => Ok(shape),
+        }
+    }
+
+    fn in_angles(&self, input: ParseStream<'_>, count: usize) -> syn::Result<Vec<TokenStream>> {
+        input.parse::<Token![<]>()?;
+        let mut shapes = vec![self.shape(input)?];
+        while shapes.len() < count {
+            input.parse::<Token![,]>()?;
+            shapes.push(self.shape(input)?);
+        }
+        input.parse::<Token![>]>()?;
+        Ok(shapes)
+    }
+
+    fn fields(&self, input: ParseStream<'_>) -> syn::Result<TokenStream> {
+        let private = self.private;
+        let deny = optional_word(input, "deny_unknown")?;
+        let content;
+        braced!(content in input);
+        let mut fields = Vec::new();
+        while !content.is_empty() {
+            let mut calls = TokenStream::new();
+            while let Some(flag) = flag(&content)? {
+                calls.extend(match flag.name.as_str() {
+                    "sometimes" => quote!(.present(#private::Presence::Sometimes)),
+                    "unless_none" => quote!(.present(#private::Presence::UnlessNone)),
+                    "required" => quote!(.required(true)),
+                    "optional" => quote!(.required(false)),
+                    "flatten" => quote!(.flattened().required(false)),
+                    _ => flag.names()?,
+                });
+            }
+            let name = name(&content)?;
+            content.parse::<Token![:]>()?;
+            let shape = self.shape(&content)?;
+            content.parse::<Option<Token![,]>>()?;
+            fields.push(quote!(#private::FieldSchema::new(#name, #shape) #calls));
+        }
+        Ok(quote!(Struct(#private::StructSchema { fields: &[#(#fields),*], deny_unknown: #deny })))
+    }
+
+    fn variants(&self, input: ParseStream<'_>) -> syn::Result<TokenStream> {
+        let private = self.private;
+        let tag = if optional_word(input, "untagged")? {
+            quote!(Untagged)
+        } else if optional_word(input, "tag")? {
+            let names;
+            parenthesized!(names in input);
+            let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&names)?;
+            match names.len() {
+                1 => quote!(Internal(#names)),
+                _ => quote!(Adjacent(#names)),
+            }
+        } else {
+            quote!(External)
+        };
+        let deny = optional_word(input, "deny_unknown")?;
+        let content;
+        braced!(content in input);
+        let mut variants = Vec::new();
+        while !content.is_empty() {
+            let mut calls = TokenStream::new();
+            while let Some(flag) = flag(&content)? {
+                calls.extend(match flag.name.as_str() {
+                    "other" => quote!(.other()),
+                    "untagged" => quote!(.untagged()),
+                    _ => flag.names()?,
+                });
+            }
+            let name = name(&content)?;
+            let body = match content.parse::<Option<Token![:]>>()? {
+                Some(_) => {
+                    let shape = self.shape(&content)?;
+                    quote!(::core::option::Option::Some(#shape))
+                }
+                None => quote!(::core::option::Option::None),
+            };
+            content.parse::<Option<Token![,]>>()?;
+            variants.push(quote!(#private::VariantSchema::new(#name, #body) #calls));
+        }
+        Ok(quote! {
+            Enum(#private::EnumSchema {
+                tag: #private::Tag::#tag,
+                variants: &[#(#variants),*],
+                deny_unknown: #deny,
+            })
+        })
+    }
+}
+
+/// `#[name("a", "b")]` in front of a field or variant.
+struct Flag {
+    ident: Ident,
+    name: String,
+    names: Punctuated<LitStr, Token![,]>,
+}
+
+impl Flag {
+    /// The call for a flag that says under which names something is written and read.
+    fn names(&self) -> syn::Result<TokenStream> {
+        let mut names = self.names.iter();
+        match (self.name.as_str(), names.next()) {
+            ("unwritten", None) => Ok(quote!(.written_as(::core::option::Option::None))),
+            ("unread", None) => Ok(quote!(.read_as(::core::option::Option::None, &[]))),
+            ("reads", Some(first)) => {
+                Ok(quote!(.read_as(::core::option::Option::Some(#first), &[#(#names),*])))
+            }
+            _ => Err(syn::Error::new(self.ident.span(), "unknown flag")),
+        }
+    }
+}
+
+fn flag(input: ParseStream<'_>) -> syn::Result<Option<Flag>> {
+    if input.parse::<Option<Token![#]>>()?.is_none() {
+        return Ok(None);
+    }
+    let content;
+    bracketed!(content in input);
+    let ident: Ident = content.parse()?;
+    let mut names = Punctuated::new();
+    if content.peek(syn::token::Paren) {
+        let list;
+        parenthesized!(list in content);
+        names = Punctuated::parse_terminated(&list)?;
+    }
+    Ok(Some(Flag { name: ident.to_string(), ident, names }))
+}
+
+/// The name of a field or variant.
+fn name(input: ParseStream<'_>) -> syn::Result<String> {
+    match input.peek(LitStr) {
+        true => input.parse::<LitStr>().map(|name| name.value()),
+        false => input.call(Ident::parse_any).map(|name| name.to_string()),
+    }
+}
+
+fn in_parentheses<T: Parse>(input: ParseStream<'_>) -> syn::Result<T> {
+    let content;
+    parenthesized!(content in input);
+    content.parse()
+}
+
+/// The static that holds a type of the file.
+fn held(name: &Ident) -> Ident {
+    format_ident!("__TYPED_EVENTS_LOCKED_{}", name)
+}
+
+fn is_integer(name: &str) -> bool {
+    let bits = name.strip_prefix(['u', 'i']).unwrap_or_default();
+    ["8", "16", "32", "64", "128"].contains(&bits)
+}
+
+fn is_word(input: ParseStream<'_>, word: &str) -> bool {
+    input.fork().call(Ident::parse_any).is_ok_and(|ident| ident == word)
+}
+
+fn word(input: ParseStream<'_>, word: &str) -> syn::Result<()> {
+    match optional_word(input, word)? {
+        true => Ok(()),
+        false => Err(input.error(format_args!("expected `{word}`"))),
+    }
+}
+
+fn optional_word(input: ParseStream<'_>, word: &str) -> syn::Result<bool> {
+    let there = is_word(input, word);
+    if there {
+        input.call(Ident::parse_any)?;
+    }
+    Ok(there)
+}

@@ -1,6 +1,7 @@
 //! The checks of an event against its file, evaluated in constants and when the lock is written.
 
 #![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
+#![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
 
 use super::{Compatibility, Locking};
 use crate::event::EventDecl;

@@ -125,6 +125,15 @@ const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdic
     if walk.frames > MAX_FRAMES || walk.inside == MAX_PAIRS {
         return refuse(Problem::TooDeep);
     }
+    // Behind an `Option`, too, a type may contain itself.
+    let reader = match (as_read(reader), shape) {
+        (TypeSchema::Option(inner), Shape::Type(ty @ TypeSchema::Named(_)))
+            if !matches!(as_written(ty), TypeSchema::Option(_) | TypeSchema::Null) =>
+        {
+            inner
+        }
+        _ => reader,
+    };
     if let (TypeSchema::Named(r), Shape::Type(TypeSchema::Named(w))) = (reader, shape) {
         if walk.is_inside(r.get(), w.get()) {
             return Ok(());

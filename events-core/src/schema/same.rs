@@ -44,6 +44,8 @@ const fn same_types(one: &'static TypeSchema, other: &'static TypeSchema, inside
             inside.len += 1;
             same_types(one.shape, other.shape, inside)
         }
+        (TypeSchema::Named(one), other) => same_types(one.get().shape, other, inside),
+        (one, TypeSchema::Named(other)) => same_types(one, other.get().shape, inside),
         (TypeSchema::Any, TypeSchema::Any)
         | (TypeSchema::Opaque, TypeSchema::Opaque)
         | (TypeSchema::Null, TypeSchema::Null)
@@ -96,8 +98,8 @@ const fn same_field(one: &FieldSchema, other: &FieldSchema, inside: Inside) -> b
     same_names(one.written, other.written)
         && same_names(one.read, other.read)
         && same_lists(one.aliases, other.aliases)
-        && one.presence as u8 == other.presence as u8
-        && one.required == other.required
+        && (one.written.is_none() || one.presence as u8 == other.presence as u8)
+        && (one.read.is_none() || one.required == other.required)
         && one.flatten == other.flatten
         && same_types(one.shape, other.shape, inside)
 }

@@ -1,0 +1,571 @@
+//! The lock, as a user meets it: real projects, and what cargo says of them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A project of one crate, `shop`, in a folder of its own.
+struct Project {
+    folder: PathBuf,
+}
+
+const PRELUDE: &str =
+    "use typed_events::locked::event;\n#[allow(unused_imports)]\nuse typed_events::payload;\n";
+
+const CREATED: &str = "#[event(\"user.created\")]
+pub struct UserCreated {
+    pub id: u32,
+    pub email: String,
+    pub nick: Option<String>,
+}
+";
+
+impl Project {
+    /// With the lock written for `source`.
+    fn locked(name: &str, source: &str) -> Self {
+        let project = Self::new(name, source);
+        project.write_lock().unwrap();
+        project.check().unwrap();
+        project
+    }
+
+    fn new(name: &str, source: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lock").join(name);
+        let _ = std::fs::remove_dir_all(&folder);
+        let project = Self { folder };
+        let root = env!("CARGO_MANIFEST_DIR");
+        project.write(
+            "Cargo.toml",
+            &format!("[package]\nname = \"lock-{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\nname = \"shop\"\n\n[dependencies]\ntyped-events = {{ path = {root:?} }}\n\n[workspace]\n"),
+        );
+        project.write("Cargo.lock", &std::fs::read_to_string(Path::new(root).join("Cargo.lock")).unwrap());
+        project.write(
+            "tests/lock.rs",
+            "use shop as _;\n\n#[test]\nfn events_are_locked() -> Result<(), typed_events::Error> {\n    typed_events::lock!().verify()\n}\n",
+        );
+        project.source(source);
+        project
+    }
+
+    /// Replaces the library; its first line is the fourth of the file.
+    fn source(&self, source: &str) {
+        self.write("src/lib.rs", &format!("{PRELUDE}{source}"));
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.folder.join(path)).unwrap()
+    }
+
+    fn remove(&self, path: &str) {
+        std::fs::remove_file(self.folder.join(path)).unwrap();
+    }
+
+    /// Changes a file of the lock by hand.
+    fn edit(&self, path: &str, from: &str, to: &str) {
+        let text = self.read(path);
+        assert!(text.contains(from), "{text}");
+        self.write(path, &text.replace(from, to));
+    }
+
+    /// What cargo says where it fails.
+    fn cargo(&self, arguments: &[&str], env: Option<&str>) -> Result<(), String> {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(arguments).arg("--offline").current_dir(&self.folder);
+        cargo.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("lock-target"));
+        cargo.env_remove("TYPED_EVENTS_LOCK").env("RUST_BACKTRACE", "0").env("CARGO_TERM_COLOR", "never");
+        if let Some(value) = env {
+            cargo.env("TYPED_EVENTS_LOCK", value);
+        }
+        let output = cargo.output().unwrap();
+        let text = [output.stderr, output.stdout].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if output.status.success() { Ok(()) } else { Err(text) }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.cargo(&["check", "-q"], None)
+    }
+
+    fn test(&self) -> Result<(), String> {
+        self.cargo(&["test", "-q", "--test", "lock"], None)
+    }
+
+    fn write_lock(&self) -> Result<(), String> {
+        self.cargo(&["test", "-q", "--test", "lock"], Some("write"))
+    }
+
+    /// That `cargo check` fails with a message at a place.
+    fn check_refused(&self, message: &str, place: &str) {
+        let said = self.check().expect_err(message);
+        assert_said(&said, message);
+        assert_said(&said, place);
+        assert_eq!(said.matches("\nerror").count() + usize::from(said.starts_with("error")), 2, "{said}");
+    }
+}
+
+fn assert_said(said: &str, what: &str) {
+    assert!(said.contains(what), "expected:\n{what}\nbut it says:\n{said}");
+}
+
+#[test]
+fn an_event_without_a_file_does_not_compile_until_it_is_written() {
+    let project = Project::new("create", CREATED);
+    project.check_refused(
+        "error: `user.created` is not locked: events.lock/user.created does not exist; write it with `TYPED_EVENTS_LOCK=write cargo test`",
+        "--> src/lib.rs:4:9",
+    );
+    project.write_lock().unwrap();
+    assert_eq!(
+        project.read("events.lock/user.created"),
+        "// The event as programs write and read it. Kept by typed-events; check it in.
+
+event \"user.created\"
+type \"shop::UserCreated\"
+compatibility full
+
+version 1 = UserCreated
+
+type UserCreated = struct {
+    id: u32,
+    email: String,
+    nick: Option<String>,
+}
+"
+    );
+    assert_eq!(project.read("events.lock/index"), "user.created shop::UserCreated\n");
+    project.check().unwrap();
+    project.test().unwrap();
+}
+
+#[test]
+fn a_file_that_is_deleted_is_missed_at_once() {
+    let project = Project::locked("delete", CREATED);
+    project.remove("events.lock/user.created");
+    project.check_refused(
+        "`user.created` is not locked: events.lock/user.created does not exist",
+        "--> src/lib.rs:4:9",
+    );
+    project.write_lock().unwrap();
+    project.check().unwrap();
+    project.remove("events.lock/index");
+    project.check().unwrap();
+    let said = project.test().unwrap_err();
+    assert_said(&said, "there is no lock: events.lock/index does not exist");
+    assert_said(&said, "--> tests/lock.rs:5:5");
+}
+
+#[test]
+fn a_file_that_is_edited_is_compared_at_once() {
+    let project = Project::locked("edit", CREATED);
+    project.edit("events.lock/user.created", "email: String", "email: u64");
+    project.check_refused(
+        "`user.created` breaks its lock (version 1): old records can't be read: .email: `u64` is written, which is no `String`; restore it, or declare `version = 2`",
+        "--> src/lib.rs:7:9",
+    );
+    project.edit("events.lock/user.created", "email: u64", "email: Strin");
+    let said = project.check().unwrap_err();
+    assert_said(&said, "cannot find");
+    project.edit("events.lock/user.created", "email: Strin", "email; Strin");
+    project.check_refused(
+        "events.lock/user.created is not a file of the lock: expected `:`; restore it from version control",
+        "--> src/lib.rs:4:9",
+    );
+    project.edit("events.lock/user.created", "email; Strin", "email: String");
+    project.check().unwrap();
+}
+
+#[test]
+fn each_change_that_breaks_something_is_refused_at_its_place() {
+    let source = "#[payload]
+pub enum Plan {
+    Free,
+    Paid,
+}
+
+#[event(\"user.created\")]
+pub struct UserCreated {
+    pub id: u32,
+    pub email: String,
+    pub nick: Option<String>,
+    pub plan: Plan,
+}
+";
+    let project = Project::locked("changes", source);
+    let refuse = |from: &str, to: &str, message: &str, place: &str| {
+        assert!(source.contains(from), "{from}");
+        project.source(&source.replace(from, to));
+        project.check_refused(&format!("`user.created` breaks its lock (version 1): {message}"), place);
+    };
+    refuse(
+        "    pub email: String,\n",
+        "",
+        "the field `email` is gone; restore it, say `reserved(\"email\")` if nobody needs it, or declare `version = 2`",
+        "--> src/lib.rs:11:12",
+    );
+    refuse(
+        "pub email: String",
+        "pub mail: String",
+        "old records can't be read: .mail: it is never written, and must be there; restore it, or declare `version = 2`",
+        "--> src/lib.rs:13:9",
+    );
+    refuse(
+        "pub email",
+        "#[serde(alias = \"email\")]\n    pub mail",
+        "programs that know the locked type can't read it: .email: it is never written, and must be there; restore it, or declare `version = 2`",
+        "--> src/lib.rs:11:12",
+    );
+    refuse(
+        "pub id: u32",
+        "pub id: String",
+        "old records can't be read: .id: `u32` is written, which is no `String`",
+        "--> src/lib.rs:12:9",
+    );
+    refuse(
+        "pub id: u32",
+        "pub id: u64",
+        "programs that know the locked type can't read it: .id: `u64` is written, which does not fit into `u32`",
+        "--> src/lib.rs:12:9",
+    );
+    refuse(
+        "pub nick: Option<String>",
+        "pub nick: String",
+        "old records can't be read: .nick: it may be `null`",
+        "--> src/lib.rs:14:9",
+    );
+    refuse(
+        "pub nick",
+        "pub phone: String,\n    pub nick",
+        "old records can't be read: .phone: it is never written, and must be there",
+        "--> src/lib.rs:14:9",
+    );
+    refuse(
+        "    Paid,\n",
+        "",
+        "old records can't be read: .plan: the variant `Paid` is written, and not known here",
+        "--> src/lib.rs:14:9",
+    );
+    refuse(
+        "    Paid,\n",
+        "    Paid,\n    Trial,\n",
+        "programs that know the locked type can't read it: .plan: the variant `Trial` is written, and not known here",
+        "--> src/lib.rs:16:9",
+    );
+    // What breaks nothing compiles: another name of a type, a longer way to say it, new optional fields.
+    for (from, to) in [
+        ("pub email: String", "pub email: std::borrow::Cow<'static, str>"),
+        ("pub id: u32", "pub id: Id"),
+        ("pub nick", "pub phone: Option<String>,\n    pub nick"),
+        ("pub nick", "#[serde(default)]\n    pub tags: Vec<u8>,\n    pub nick"),
+    ] {
+        project.source(&format!("{}\npub type Id = u32;\n", source.replace(from, to)));
+        project.check().unwrap();
+    }
+}
+
+#[test]
+fn what_broke_the_lock_is_not_written_over_it() {
+    let project = Project::locked("refused", CREATED);
+    let before = project.read("events.lock/user.created");
+    project.source(&CREATED.replace("email: String", "email: u8"));
+    let said = project.write_lock().unwrap_err();
+    assert_said(
+        &said,
+        "`user.created` breaks its lock (version 1): old records can't be read: .email: `String` is written, which is no `u8`",
+    );
+    assert_said(&said, "if nobody depends on it yet, delete ");
+    assert_eq!(project.read("events.lock/user.created"), before);
+    project.remove("events.lock/user.created");
+    project.write_lock().unwrap();
+    assert_said(&project.read("events.lock/user.created"), "    email: u8,\n");
+    project.check().unwrap();
+}
+
+#[test]
+fn what_is_stale_is_told_by_the_test_and_remembers_what_was_written() {
+    let project = Project::locked("stale", CREATED);
+    let later = CREATED.replace("    pub nick", "    #[serde(default)]\n    pub score: u8,\n    pub nick");
+    project.source(&later);
+    project.check().unwrap();
+    let said = project.test().unwrap_err();
+    assert_said(&said, "event `user.created` (shop::UserCreated (src/lib.rs:");
+    assert_said(&said, "has changed since it was locked: ");
+    assert_said(&said, "events.lock/user.created is written by `TYPED_EVENTS_LOCK=write cargo test`");
+    project.write_lock().unwrap();
+    assert_said(&project.read("events.lock/user.created"), "    #[sometimes] #[optional] score: u8,\n");
+    project.test().unwrap();
+    // Records from before the field are still there.
+    project.source(&later.replace("    #[serde(default)]\n", ""));
+    project.check_refused(
+        "old records can't be read: .score: it is not always written, and must be there",
+        "--> src/lib.rs:8:9",
+    );
+}
+
+#[test]
+fn an_event_that_is_no_longer_declared_and_one_outside_the_lock_are_told() {
+    let two = format!("{CREATED}\n#[event(\"user.deleted\")]\npub struct UserDeleted;\n");
+    let project = Project::locked("extra", &two);
+    project
+        .source(&format!("{CREATED}\n#[typed_events::event(\"user.renamed\")]\npub struct UserRenamed;\n"));
+    project.check().unwrap();
+    let said = project.test().unwrap_err();
+    assert_said(&said, "event `user.deleted` is locked (");
+    assert_said(
+        &said,
+        "but `shop::UserDeleted` is no longer declared: restore it, or delete the file and its line in ",
+    );
+    assert_said(&said, "event `user.renamed` (shop::UserRenamed (src/lib.rs:");
+    assert_said(
+        &said,
+        "is not locked, as others of its crate are: declare it with `typed_events::locked::event`",
+    );
+}
+
+#[test]
+fn a_second_type_can_not_claim_a_name() {
+    let project = Project::locked("claimed", CREATED);
+    project.source(&format!("{CREATED}\npub mod other {{\n    #[super::event(\"user.created\")]\n    pub struct Another {{\n        pub id: u32,\n        pub email: String,\n        pub nick: Option<String>,\n    }}\n}}\n"));
+    project.check_refused(
+        "`user.created` is the event of `shop::UserCreated`, and `shop::other::Another` claims it, too: choose another name; if the type has moved, write the lock",
+        "--> src/lib.rs:12:20",
+    );
+}
+
+#[test]
+fn a_removed_field_is_reserved() {
+    let project = Project::locked("reserved", CREATED);
+    let without = CREATED.replace("    pub nick: Option<String>,\n", "");
+    project.source(&without);
+    project.check_refused(
+        "the field `nick` is gone; restore it, say `reserved(\"nick\")`",
+        "--> src/lib.rs:5:12",
+    );
+    project.source(&without.replace("\")]", "\", reserved(\"nick\"))]"));
+    project.check().unwrap();
+    project.write_lock().unwrap();
+    assert_said(&project.read("events.lock/user.created"), "\nreserved \"nick\"\n");
+    project.source(&without);
+    project.check().unwrap();
+    project.source(CREATED);
+    project.check_refused(
+        "the name `nick` is reserved: a field that is gone had it; take another",
+        "--> src/lib.rs:8:9",
+    );
+    // One that running programs need is needed, whatever is said.
+    project.source(
+        &without.replace("\")]", "\", reserved(\"email\"))]").replace("    pub email: String,\n", ""),
+    );
+    project.check_refused(
+        "programs that know the locked type can't read it: .email: it is never written, and must be there",
+        "--> src/lib.rs:5:12",
+    );
+}
+
+#[test]
+fn compatibility_is_what_the_event_asks_for() {
+    let wider = CREATED.replace("id: u32", "id: u64");
+    let narrower = CREATED.replace("id: u32", "id: u16");
+    let project = Project::locked("compatibility", CREATED);
+    let with = |source: &str, mode: &str| source.replace("\")]", &format!("\", compatibility = {mode})]"));
+    let forward = "programs that know the locked type can't read it: .id: `u64` is written, which does not fit into `u32`";
+    let backward = "old records can't be read: .id: `u32` is written, which does not fit into `u16`";
+    project.source(&with(&wider, "backward"));
+    project.check().unwrap();
+    project.source(&with(&narrower, "backward"));
+    project.check_refused(backward, "--> src/lib.rs:6:9");
+    project.source(&with(&narrower, "forward"));
+    project.check().unwrap();
+    project.source(&with(&wider, "forward"));
+    project.check_refused(forward, "--> src/lib.rs:6:9");
+    project.source(&with(&wider, "full"));
+    project.check_refused(forward, "--> src/lib.rs:6:9");
+    project.source(&with(CREATED, "none"));
+    project.check_refused("there are `full`, `backward` and `forward`", "--> src/lib.rs:4:41");
+}
+
+#[test]
+fn a_new_version_is_locked_beside_the_old_one() {
+    let project = Project::locked("versions", CREATED);
+    let old = "#[event(\"user.created\", version = 1, superseded)]
+pub struct UserCreatedV1 {
+    pub id: u32,
+    pub email: String,
+    pub nick: Option<String>,
+}
+";
+    let new = "
+#[event(\"user.created\", version = 2, previous = UserCreatedV1)]
+pub struct UserCreated {
+    pub id: String,
+}
+
+impl typed_events::Upcast<UserCreatedV1> for UserCreated {
+    fn upcast(old: UserCreatedV1) -> Self {
+        Self { id: old.id.to_string() }
+    }
+}
+";
+    let both = format!("{old}{new}");
+    project.source(&both);
+    project.check_refused(
+        "`user.created` is not locked: events.lock/user.created has no version 2; write it with",
+        "--> src/lib.rs:11:9",
+    );
+    project.write_lock().unwrap();
+    let text = project.read("events.lock/user.created");
+    assert_said(&text, "version 1 = UserCreated\n\ntype UserCreated = struct {\n    id: u32,\n");
+    assert_said(&text, "version 2 = UserCreated\n\ntype UserCreated = struct {\n    id: String,\n}\n");
+    project.check().unwrap();
+    project.test().unwrap();
+    // Old records are read as the old type, which must stay as it was.
+    project.source(&both.replace("pub email: String", "pub email: bool"));
+    project.check_refused(
+        "`user.created` breaks its lock (version 1): old records can't be read: .email: `String` is written, which is no `bool`",
+        "--> src/lib.rs:7:9",
+    );
+}
+
+#[test]
+fn every_kind_of_type_is_read_back_as_it_was_written() {
+    let source = "
+use std::collections::{BTreeMap, HashMap};
+
+#[payload]
+pub struct Tree<T: Clone> {
+    pub value: T,
+    pub name: Option<Box<str>>,
+}
+
+#[payload]
+pub struct Node {
+    pub children: Vec<Node>,
+    pub parent: Option<Box<Node>>,
+}
+
+#[payload]
+#[serde(tag = \"kind\", rename_all = \"kebab-case\", deny_unknown_fields)]
+pub enum Tagged {
+    Unit,
+    WithFields { #[serde(rename = \"a b\")] a: u8, #[serde(default)] b: i128 },
+    Holds(Node),
+}
+
+#[payload]
+#[serde(tag = \"t\", content = \"c\")]
+pub enum Adjacent {
+    One(u8, char),
+    #[serde(rename = \"type\")]
+    Two,
+    #[serde(other)]
+    Rest,
+}
+
+#[payload]
+#[serde(untagged)]
+pub enum Untagged {
+    Number(f32),
+    Text(String),
+    Nothing,
+}
+
+#[payload]
+#[serde(transparent)]
+pub struct Wrapped(Option<u8>);
+
+#[payload]
+#[serde(deny_unknown_fields)]
+pub struct Names {
+    #[serde(rename(serialize = \"written\", deserialize = \"read\"), alias = \"r\")]
+    pub both: bool,
+    #[serde(skip_deserializing, default)]
+    pub only_written: u8,
+    #[serde(skip_serializing, default)]
+    pub only_read: u8,
+    #[serde(skip_serializing_if = \"Option::is_none\")]
+    pub absent: Option<u8>,
+    #[serde(skip_serializing_if = \"Vec::is_empty\", default)]
+    pub empty: Vec<()>,
+    #[event(opaque)]
+    pub opaque: std::time::Duration,
+    pub r#type: std::num::NonZeroU16,
+}
+
+#[event(\"all.kinds\")]
+pub struct Kinds {
+    pub numbers: (u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64),
+    pub tree: Tree<Tree<u8>>,
+    pub other_tree: Tree<String>,
+    pub node: Node,
+    pub tagged: Tagged,
+    pub adjacent: HashMap<String, Adjacent>,
+    pub untagged: BTreeMap<u32, Untagged>,
+    pub wrapped: Wrapped,
+    pub names: Names,
+    pub array: [char; 3],
+    pub address: std::net::IpAddr,
+    #[serde(flatten)]
+    pub rest: HashMap<String, String>,
+}
+
+#[event(\"all.unit\")]
+pub struct Unit;
+
+#[event(\"all.tuple\")]
+pub struct Tuple(pub u8, pub Node);
+
+#[event(\"all.choice\")]
+pub enum Choice {
+    One(Tuple),
+    Two { node: Option<Node> },
+}
+
+/// Any change would be said to be one: nothing can read these two.
+#[cfg(test)]
+mod tests {
+    use typed_events::Event;
+
+    #[test]
+    fn nothing_has_changed() {
+        assert!(typed_events::lock!().verify().is_ok());
+        assert_eq!(super::Kinds::NAME, \"all.kinds\");
+    }
+}
+";
+    let project = Project::locked("kinds", source);
+    project.test().unwrap();
+    let once = project.read("events.lock/all.kinds");
+    project.write_lock().unwrap();
+    assert_eq!(project.read("events.lock/all.kinds"), once);
+    assert_said(&once, "type Tree = struct {\n");
+    assert_said(&once, "type Tree2 = struct {\n");
+}
+
+#[test]
+fn a_bus_checks_the_lock_it_is_given() {
+    let project = Project::locked("bus", CREATED);
+    project.write(
+        "tests/bus.rs",
+        "use shop as _;
+
+#[test]
+fn the_bus_is_built() {
+    let runtime = typed_events::Bus::builder().lock(typed_events::lock!()).build();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let built = std::pin::pin!(runtime).poll(&mut context);
+    let std::task::Poll::Ready(Err(error)) = built else { panic!() };
+    panic!(\"{error}\");
+}
+",
+    );
+    let test = || project.cargo(&["test", "-q", "--test", "bus"], None).unwrap_err();
+    let said = test();
+    assert_said(&said, "no tokio runtime");
+    assert!(!said.contains("locked"), "{said}");
+    project.source(&CREATED.replace("    pub nick", "    pub added: Option<u8>,\n    pub nick"));
+    assert_said(&test(), "event `user.created` (shop::UserCreated (src/lib.rs:");
+}

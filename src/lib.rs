@@ -12,10 +12,10 @@ pub use events_core::{
 pub use events_core::{Compatibility, Lock};
 pub use events_macros::{EventSet, Schema, event, lock, on, payload};
 
-/// `#[event]` for events under the [lock](Lock): `use typed_events::locked::event;`.
+/// `#[event]` and `#[on]` for what is under the [lock](Lock): `use typed_events::locked::{event, on};`.
 pub mod locked {
     #[doc(inline)]
-    pub use events_macros::locked_event as event;
+    pub use events_macros::{locked_event as event, locked_on as on};
 }
 
 #[doc(hidden)]

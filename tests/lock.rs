@@ -9,7 +9,7 @@ struct Project {
 }
 
 const PRELUDE: &str =
-    "use typed_events::locked::event;\n#[allow(unused_imports)]\nuse typed_events::payload;\n";
+    "#[allow(unused_imports)]\nuse typed_events::{EventSet, Record, locked::{event, on}, payload};\n\n";
 
 const CREATED: &str = "#[event(\"user.created\")]
 pub struct UserCreated {
@@ -35,7 +35,7 @@ impl Project {
         let root = env!("CARGO_MANIFEST_DIR");
         project.write(
             "Cargo.toml",
-            &format!("[package]\nname = \"lock-{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\nname = \"shop\"\n\n[dependencies]\ntyped-events = {{ path = {root:?} }}\n\n[workspace]\n"),
+            &format!("[package]\nname = \"lock-{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\nname = \"shop\"\n\n[dependencies]\ntyped-events = {{ path = {root:?} }}\n\n[dev-dependencies]\ntokio = {{ version = \"1\", features = [\"macros\", \"rt-multi-thread\"] }}\n\n[workspace]\n"),
         );
         project.write("Cargo.lock", &std::fs::read_to_string(Path::new(root).join("Cargo.lock")).unwrap());
         project.write(
@@ -568,4 +568,174 @@ fn the_bus_is_built() {
     assert!(!said.contains("locked"), "{said}");
     project.source(&CREATED.replace("    pub nick", "    pub added: Option<u8>,\n    pub nick"));
     assert_said(&test(), "event `user.created` (shop::UserCreated (src/lib.rs:");
+}
+
+#[test]
+fn patterns_are_compared_with_the_locked_names() {
+    let events = "#[event(\"user.created\")]
+pub struct UserCreated;
+
+#[event(\"user.profile.renamed\")]
+pub struct ProfileRenamed;
+
+#[event(\"order.placed\")]
+pub struct OrderPlaced;
+";
+    let project = Project::locked("patterns", events);
+    let with = |handler: &str| project.source(&format!("{events}\n{handler}\n"));
+    for good in [
+        "#[on(\"user.*\")]\nfn all(_: &Record) {}",
+        "#[on(\"*.placed\", \"+.profile.renamed\")]\nfn some(_: &Record) {}",
+        "#[on]\nfn one(_: &OrderPlaced) {}",
+        "#[derive(EventSet)]\nenum Users<'a> { Created(&'a UserCreated), Renamed(&'a ProfileRenamed) }\n#[on(\"user.*\")]\nfn set(_: Users<'_>) {}",
+        "#[derive(EventSet)]\nenum Users<'a> { Created(&'a UserCreated), Rest(&'a Record) }\n#[on(\"*\")]\nfn set(_: Users<'_>) {}",
+    ] {
+        with(good);
+        project.check().unwrap();
+    }
+    let refuse = |handler: &str, message: &str, place: &str| {
+        with(handler);
+        project.check_refused(message, place);
+    };
+    refuse(
+        "#[on(\"usr.*\")]\nfn all(_: &Record) {}",
+        "no locked event matches `usr.*`: did you mean `user.*`?",
+        "--> src/lib.rs:13:6",
+    );
+    refuse(
+        "#[on(\"user.*\", \"+.created.+\")]\nfn all(_: &Record) {}",
+        "no locked event matches `+.created.+`: is it a new one? Then write the lock",
+        "--> src/lib.rs:13:16",
+    );
+    refuse(
+        "#[derive(EventSet)]\nenum Users<'a> { Created(&'a UserCreated), Placed(&'a OrderPlaced) }\n#[on(\"order.*\", \"user.*\")]\nfn set(_: Users<'_>) {}",
+        "handler `set` is on `user.*`, which takes `user.profile.renamed`, but `Users<'_>` has no variant for it: add one, or one for all others, `Other(&'a Record)`",
+        "--> src/lib.rs:16:11",
+    );
+    with("#[on(\"user.*\")]\nfn all(_: &Record) {}");
+    project.check().unwrap();
+    project.remove("events.lock/index");
+    project.check_refused(
+        "there is no lock: events.lock/index: No such file or directory",
+        "--> src/lib.rs:13:6",
+    );
+}
+
+#[test]
+fn a_view_by_name_is_checked_against_the_lock_of_another_program() {
+    let producer = Project::locked("producer", CREATED);
+    let view = "#[event(view_of = \"user.created\")]
+pub struct Mailed {
+    pub email: String,
+    pub nick: Option<String>,
+}
+
+#[on]
+fn mail(user: &Mailed) {
+    assert!(format!(\"{:?}\", user.email).contains(\"a@b.c\"));
+}
+";
+    let consumer = Project::new("consumer", view);
+    consumer.check_refused(
+        "`user.created` is not locked: events.lock/user.created does not exist; a view by name is checked against the lock of the program that emits it: put a copy of its file there",
+        "--> src/lib.rs:4:19",
+    );
+    consumer.write("events.lock/user.created", &producer.read("events.lock/user.created"));
+    consumer.check().unwrap();
+    consumer.source(&view.replace("pub email: String", "pub email: u8"));
+    consumer.check_refused(
+        "`shop::UserCreated` (`user.created`) can't fill the view `Mailed`: .email: `String` is written, which is no `u8`; take `String`",
+        "--> src/lib.rs:6:9",
+    );
+    consumer.source(view);
+    consumer.write(
+        "tests/run.rs",
+        "use typed_events::Bus;
+
+#[tokio::test]
+async fn json_of_the_other_program_fills_the_view() {
+    let bus = Bus::builder().handler::<shop::mail>().build().await.unwrap();
+    let emit = |version, json| bus.emit_json_version(\"user.created\", version, json);
+    let emitted = emit(1, r#\"{\"id\": 1, \"email\": \"a@b.c\", \"nick\": null}\"#).await.unwrap();
+    assert!(emitted.failures().is_empty());
+    let emitted = emit(1, r#\"{\"id\": 1}\"#).await.unwrap();
+    let failed = emitted.failures()[0].to_string();
+    assert!(failed.contains(\"user.created: .email: missing, expected a string\"), \"{failed}\");
+    let emitted = emit(2, \"{}\").await.unwrap();
+    let failed = emitted.failures()[0].to_string();
+    assert!(failed.contains(\"version 2 can't be read, only version 1 is known here\"), \"{failed}\");
+    assert!(bus.emit_json(\"user.other\", \"1\").await.is_err());
+}
+",
+    );
+    consumer.source(&view.replace("fn mail", "pub fn mail"));
+    consumer.cargo(&["test", "-q", "--test", "run"], None).unwrap();
+    // The producer gets a new version, and the consumer its file.
+    consumer.source(view);
+    consumer.edit("events.lock/user.created", "    email: String,", "    mail: String,");
+    consumer.check_refused(
+        ".email: it is never written, and must be there; make it optional, or take one that is written: `id`, `mail`, `nick`",
+        "--> src/lib.rs:6:9",
+    );
+}
+
+#[test]
+fn a_producer_that_renames_a_field_fails_its_consumer_and_under_the_lock_itself() {
+    let project = Project::new("two", "");
+    let root = env!("CARGO_MANIFEST_DIR");
+    let manifest = |name: &str, more: &str| {
+        let dependency = format!("typed-events = {{ path = {root:?} }}");
+        format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n{dependency}\n{more}"
+        )
+    };
+    project.write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"accounts\", \"mailing\"]\n");
+    project.write("accounts/Cargo.toml", &manifest("accounts", ""));
+    project.write("mailing/Cargo.toml", &manifest("mailing", "accounts = { path = \"../accounts\" }\n"));
+    let producer = |macros: &str, field: &str| {
+        project.write(
+            "accounts/src/lib.rs",
+            &format!(
+                "use {macros}::event;\n\n#[event(\"user.created\")]\npub struct UserCreated {{\n    pub id: u64,\n    pub {field}: String,\n}}\n"
+            ),
+        );
+    };
+    project.write(
+        "mailing/src/lib.rs",
+        "use typed_events::{event, on};
+
+#[event(view_of = accounts::UserCreated)]
+pub struct NewUser {
+    pub email: String,
+}
+
+#[on]
+pub fn welcome(user: &NewUser) {
+    let _ = &user.email;
+}
+",
+    );
+    producer("typed_events", "email");
+    project.check().unwrap();
+    producer("typed_events", "mail");
+    project.check_refused(
+        "error[E0080]: evaluation panicked: `accounts::UserCreated` (`user.created`) can't fill the view `NewUser`: .email: it is never written, and must be there; make it optional, or take one that is written: `id`, `mail`
+ --> mailing/src/lib.rs:5:9",
+        "5 |     pub email: String,",
+    );
+    // With the lock.
+    producer("typed_events::locked", "email");
+    project.write(
+        "accounts/tests/lock.rs",
+        "use accounts as _;\n\n#[test]\nfn locked() -> Result<(), typed_events::Error> {\n    typed_events::lock!().verify()\n}\n",
+    );
+    project.write_lock().unwrap();
+    assert_eq!(project.read("events.lock/index"), "user.created accounts::UserCreated\n");
+    project.check().unwrap();
+    producer("typed_events::locked", "mail");
+    project.check_refused(
+        "error[E0080]: evaluation panicked: `user.created` breaks its lock (version 1): old records can't be read: .mail: it is never written, and must be there; restore it, or declare `version = 2`
+ --> accounts/src/lib.rs:6:9",
+        "could not compile `accounts`",
+    );
 }

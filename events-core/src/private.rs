@@ -11,7 +11,9 @@ pub use crate::handler::{
     Argument, BindState, Binder, Call, Callback, Delivered, Delivery, EventSet, Handler, HandlerDecl,
     HandlerReturn, LinkedHandler, NoSet, Patterns, Probe, Takes, Wants, no_variant,
 };
-pub use crate::lock::check::{Locked, is_writing, locked_field, locked_item, locked_rest};
+pub use crate::lock::check::{
+    Locked, is_writing, locked_field, locked_item, locked_pattern, locked_rest, locked_set,
+};
 pub use crate::lock::{Compatibility, Lock, LockFile, Locking};
 pub use crate::record::Record;
 pub use crate::schema::{

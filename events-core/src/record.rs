@@ -265,10 +265,20 @@ impl Record {
     }
 
     /// The payload as JSON of a version: what is older is brought to the current one by `decl`.
-    pub(crate) fn json_of(&self, version: u32, decl: &'static EventDecl) -> Result<Cow<'_, str>, Error> {
+    pub(crate) fn json_of(
+        &self,
+        version: u32,
+        decl: Option<&'static EventDecl>,
+    ) -> Result<Cow<'_, str>, Error> {
         match &self.inner.body {
             Body::Json { .. } if self.inner.version != version => {
                 let refused = |problem: &str| Error::new(ErrorKind::Payload, problem);
+                let Some(decl) = decl else {
+                    let (name, own) = (self.name(), self.inner.version);
+                    let problem =
+                        format!("{name}: version {own} can't be read, only version {version} is known here");
+                    return Err(refused(&problem));
+                };
                 let event = self.payload(decl).map_err(|error| refused(&error.to_string()))?;
                 event.to_json().map(|json| Cow::Owned(json.into())).map_err(|problem| refused(&problem))
             }

@@ -39,6 +39,10 @@ use crate::schema::Schema;
 /// # Ok(()) }
 /// ```
 ///
+/// In another service, which does not have the type, a view is checked against the event's file in the
+/// [lock](crate::Lock): `#[event(view_of = "user.created")]` of `typed_events::locked`. The name is then one that
+/// [`Bus::emit_json`](crate::Bus::emit_json) and the adapter accept.
+///
 /// # Complexity
 ///
 /// A view is read from the event's JSON, once for each record and type of view; the event is written
@@ -49,8 +53,9 @@ pub trait View: Schema + DeserializeOwned + Send + Sync + 'static {
     /// The version of the event it is checked against.
     const VERSION: u32;
 
+    /// The event's declaration, where it is part of the program.
     #[doc(hidden)]
-    fn of() -> &'static EventDecl;
+    const OF: Option<fn() -> &'static EventDecl>;
 }
 
 /// The views of one record that somebody asked for.
@@ -95,7 +100,7 @@ impl Record {
             let message = format!("{}: the record is not a {}", self.name(), V::NAME);
             return Err(Error::new(ErrorKind::Payload, message));
         }
-        let json = self.json_of(V::VERSION, V::of())?;
+        let json = self.json_of(V::VERSION, V::OF.map(|of| of()))?;
         let view = self.views().get_or_read(|| read_json::<V>(V::NAME, V::TYPE, &json));
         let refused = |problem: String| Error::new(ErrorKind::Payload, problem);
         view.map_err(|error| refused(error.to_string()))?

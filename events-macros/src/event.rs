@@ -39,7 +39,7 @@ pub(crate) fn attribute(
     }
     if input.generics.params.is_empty() {
         return match &arguments.view_of {
-            Some(event) => view::expand(&arguments, event, &input, errors),
+            Some(event) => view::expand(&arguments, event.as_ref(), &input, errors),
             None => expand(&arguments, &input, errors),
         };
     }

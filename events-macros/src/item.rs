@@ -10,6 +10,7 @@ use syn::{Attribute, DeriveInput, Field, Fields, Ident, Item, LitInt, LitStr, Me
 use crate::errors::Errors;
 use crate::lock;
 use crate::schema;
+use crate::view::Of;
 
 /// The derives that are added, and whether they are serde's.
 const DERIVES: [(&str, bool); 4] =
@@ -22,8 +23,8 @@ pub(crate) struct Arguments {
     pub(crate) krate: Path,
     pub(crate) without: Vec<Ident>,
     pub(crate) version: Version,
-    /// The event whose part it is.
-    pub(crate) view_of: Option<Type>,
+    /// The event whose part it is; `Some(None)` where that can't be read.
+    pub(crate) view_of: Option<Option<Of>>,
     /// What it says of the lock, where it is under it.
     pub(crate) lock: Option<lock::Options>,
 }
@@ -89,8 +90,9 @@ impl Arguments {
             }
             if is_view(input) {
                 // Whatever comes of it, it is not an event.
-                arguments.view_of = Some(syn::parse_quote!(_));
-                arguments.view_of = Some(view_of(input)?);
+                arguments.view_of = Some(None);
+                let of = view_of(input, arguments.lock.is_some())?;
+                arguments.view_of = Some(Some(of));
                 input.parse::<Option<Token![,]>>()?;
                 return arguments.parse_options(input, errors);
             }
@@ -186,12 +188,14 @@ fn is_view(input: ParseStream<'_>) -> bool {
     input.fork().parse::<Ident>().is_ok_and(|option| option == "view_of")
 }
 
-/// The event of `view_of = UserCreated`.
-fn view_of(input: ParseStream<'_>) -> syn::Result<Type> {
+/// The event of `view_of = UserCreated`; only the lock knows one by its name.
+fn view_of(input: ParseStream<'_>, locked: bool) -> syn::Result<Of> {
     input.parse::<Ident>()?;
     input.parse::<Token![=]>()?;
-    if input.peek(LitStr) {
-        return Err(input.error("name the event's type: `view_of = UserCreated`"));
+    if input.peek(LitStr) && !locked {
+        return Err(input.error(
+            "name the event's type: `view_of = UserCreated`; or, to check it against the lock, `use typed_events::locked::event`",
+        ));
     }
     input.parse()
 }

@@ -108,7 +108,15 @@ pub fn lock(_: TokenStream) -> TokenStream {
 /// A crate of handlers that nothing refers to is not linked: write `use my_handlers as _;`.
 #[proc_macro_attribute]
 pub fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    on::attribute(arguments.into(), item.into()).into()
+    on::attribute(arguments.into(), item.into(), false).into()
+}
+
+/// [`on`](macro@on) under the [lock](../typed_events/struct.Lock.html): a pattern that no locked event
+/// matches is an error, and so is an event set that lacks one of those its patterns take.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn locked_on(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    on::attribute(arguments.into(), item.into(), true).into()
 }
 
 /// Makes a struct or enum a part of events: a type their fields may have.

@@ -1,6 +1,6 @@
 //! `Bus::builder()`: settings, state, handlers, and the checks of `build()`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use super::flight::Flight;
 use super::intake::did_you_mean;
+use super::known::Known;
 use super::report::Fallback;
 use super::routes::Routes;
 use super::watch::Watch;
@@ -282,12 +283,11 @@ impl BusBuilder {
     }
 
     /// All declared events by name.
-    fn known_events(&self, problems: &mut Vec<String>) -> HashMap<&'static str, &'static EventDecl> {
+    fn known_events(&self, problems: &mut Vec<String>) -> Known {
         let of_handlers = self.handlers.iter().flat_map(|handler| handler.takes.events()).map(|decl| decl());
-        let mut known: HashMap<_, &'static EventDecl> = HashMap::new();
+        let mut known = Known::default();
         for decl in registry().events.iter().copied().chain(self.events.iter().copied()).chain(of_handlers) {
-            let other = *known.entry(decl.name).or_insert(decl);
-            if !std::ptr::eq(other, decl) {
+            if let Err(other) = known.declare(decl) {
                 problems.push(format!(
                     "two types claim the event name `{}`: {} and {}",
                     decl.name, other.place, decl.place
@@ -295,11 +295,14 @@ impl BusBuilder {
             }
         }
         problems.dedup();
+        for (name, version) in self.handlers.iter().flat_map(|handler| handler.takes.foreign()) {
+            known.add_foreign(name, version);
+        }
         known
     }
 
     /// Refuses event sets that lack a variant for a known event of their handler's patterns.
-    fn check_sets(&self, known: &HashMap<&'static str, &'static EventDecl>, problems: &mut Vec<String>) {
+    fn check_sets(&self, known: &Known, problems: &mut Vec<String>) {
         for handler in &self.handlers {
             let Takes::Set(_) = handler.takes else { continue };
             let taken_by = |name: &str| {
@@ -307,9 +310,9 @@ impl BusBuilder {
                 handler.patterns.iter().find(takes)
             };
             let mut missing: Vec<_> = known
-                .keys()
+                .names()
                 .filter(|name| !handler.takes.takes(name))
-                .filter_map(|name| Some((*name, *taken_by(name)?)))
+                .filter_map(|name| Some((name, *taken_by(name)?)))
                 .collect();
             missing.sort_unstable();
             problems.extend(missing.into_iter().map(|(name, pattern)| {
@@ -320,15 +323,15 @@ impl BusBuilder {
     }
 
     /// Refuses patterns that no known event can match, or warns of them.
-    fn check_patterns(&self, known: &HashMap<&'static str, &'static EventDecl>, problems: &mut Vec<String>) {
+    fn check_patterns(&self, known: &Known, problems: &mut Vec<String>) {
         for handler in &self.handlers {
             for text in handler.patterns {
                 let reached =
-                    Pattern::new(text).is_ok_and(|pattern| known.keys().any(|name| pattern.matches(name)));
+                    Pattern::new(text).is_ok_and(|pattern| known.names().any(|name| pattern.matches(name)));
                 if reached {
                     continue;
                 }
-                let suggestion = did_you_mean(text, known.keys().copied());
+                let suggestion = did_you_mean(text, known.names());
                 let problem =
                     format!("handler {}: no known event matches `{text}`{suggestion}", handler.place);
                 match self.settings.accept_undeclared {

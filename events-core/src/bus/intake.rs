@@ -45,7 +45,7 @@ impl Bus {
     /// # Ok(()) }
     /// ```
     pub async fn emit_json(&self, name: &str, json: impl AsRef<[u8]>) -> Result<Emitted, Error> {
-        let version = self.inner.known.get(name).map_or(1, |decl| decl.version);
+        let version = self.inner.known.version(name);
         self.emit_json_version(name, version, json).await
     }
 
@@ -63,7 +63,7 @@ impl Bus {
         json: impl AsRef<[u8]>,
     ) -> Result<Emitted, Error> {
         let inner = &self.inner;
-        let decl = inner.known.get(name).copied();
+        let decl = inner.known.get(name);
         if decl.is_none() {
             inner.check_undeclared(name)?;
         }
@@ -88,7 +88,7 @@ impl Bus {
     /// Whether an event of this name is declared: linked, named by a handler of this bus, or given to
     /// its builder.
     pub fn is_declared(&self, name: &str) -> bool {
-        self.inner.known.contains_key(name)
+        self.inner.known.contains(name)
     }
 }
 
@@ -99,14 +99,17 @@ impl Inner {
         if let Err(error) = check_name(name) {
             return refuse(format!("`{}` is not an event name: {error}", quoted(name)));
         }
+        if self.known.is_foreign(name) {
+            return Ok(());
+        }
         if self.settings.accept_undeclared {
             if tracing::enabled!(tracing::Level::DEBUG) {
-                let suggestion = did_you_mean(name, self.known.keys().copied());
+                let suggestion = did_you_mean(name, self.known.names());
                 tracing::debug!(event = name, "accepted, though not declared{suggestion}");
             }
             return Ok(());
         }
-        let suggestion = did_you_mean(name, self.known.keys().copied());
+        let suggestion = did_you_mean(name, self.known.names());
         refuse(format!("`{}` is not a declared event{suggestion}", quoted(name)))
     }
 

@@ -8,6 +8,7 @@ mod emitted;
 mod flight;
 mod inbox;
 mod intake;
+mod known;
 mod replay;
 mod report;
 mod routes;
@@ -16,7 +17,6 @@ mod stream;
 mod subscription;
 mod watch;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,13 +34,14 @@ pub use subscription::{HandlerInfo, Subscription, SubscriptionGuard};
 
 use crate::adapter::Adapter;
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, EventDecl};
+use crate::event::Event;
 use crate::history::{History, HistoryQuery, Log};
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
 use crate::record::{Envelope, Record};
 use context::Inherited;
 use flight::{Flight, InFlight};
+use known::Known;
 use report::Fallback;
 use routes::Routes;
 use watch::Watch;
@@ -71,7 +72,7 @@ pub(crate) struct Inner {
     instance: InstanceId,
     settings: Settings,
     /// The declared events by name: all that are linked, and those the builder was told.
-    known: HashMap<&'static str, &'static EventDecl>,
+    known: Known,
     routes: Routes,
     log: Arc<Log>,
     adapter: Option<Arc<dyn Adapter>>,

@@ -249,10 +249,10 @@ impl Inner {
     }
 
     fn warn_of_unreachable(&self, handler: &str, pattern: Pattern<'_>) {
-        if self.settings.accept_undeclared || self.known.keys().any(|name| pattern.matches(name)) {
+        if self.settings.accept_undeclared || self.known.names().any(|name| pattern.matches(name)) {
             return;
         }
-        let suggestion = super::intake::did_you_mean(pattern.as_str(), self.known.keys().copied());
+        let suggestion = super::intake::did_you_mean(pattern.as_str(), self.known.names());
         let problem = format_args!("{handler}: no declared event matches `{pattern}`{suggestion}");
         self.settings.fallback.warning(problem);
     }

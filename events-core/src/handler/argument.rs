@@ -38,6 +38,8 @@ pub enum Takes {
     Any,
     /// Those of one name.
     Event(&'static str, fn() -> &'static EventDecl),
+    /// Those of one name, whose declaration is not part of the program, in this version.
+    Foreign(&'static str, u32),
     /// Those that one of these takes.
     Set(&'static [Self]),
 }
@@ -50,13 +52,16 @@ impl Takes {
 
     /// The event of a view.
     pub const fn view<V: View>() -> Self {
-        Self::Event(V::NAME, V::of)
+        match V::OF {
+            Some(decl) => Self::Event(V::NAME, decl),
+            None => Self::Foreign(V::NAME, V::VERSION),
+        }
     }
 
     /// The name of the one event.
     pub const fn name(&self) -> Option<&'static str> {
         match self {
-            Self::Event(name, _) => Some(name),
+            Self::Event(name, _) | Self::Foreign(name, _) => Some(name),
             Self::Any | Self::Set(_) => None,
         }
     }
@@ -64,9 +69,18 @@ impl Takes {
     /// All event types that are named.
     pub(crate) fn events(&self) -> Vec<fn() -> &'static EventDecl> {
         match self {
-            Self::Any => Vec::new(),
+            Self::Any | Self::Foreign(..) => Vec::new(),
             Self::Event(_, decl) => vec![*decl],
             Self::Set(parts) => parts.iter().flat_map(Self::events).collect(),
+        }
+    }
+
+    /// All events that are named, but are not part of the program, with their versions.
+    pub(crate) fn foreign(&self) -> Vec<(&'static str, u32)> {
+        match self {
+            Self::Any | Self::Event(..) => Vec::new(),
+            Self::Foreign(name, version) => vec![(name, *version)],
+            Self::Set(parts) => parts.iter().flat_map(Self::foreign).collect(),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::Takes;
 use crate::error::{Error, ErrorKind};
 use crate::pattern::Pattern;
 use crate::record::Record;
+use crate::schema::same;
 
 /// One of several events, for handlers on wildcards and for streams: `#[derive(EventSet)]` on an enum
 /// whose variants hold a `&'a E` or an `Arc<E>` each.
@@ -89,11 +90,20 @@ impl<T, H> NoSet for Delivered<T, H> {}
 
 impl Takes {
     /// Whether records of this name are taken.
-    pub fn takes(&self, name: &str) -> bool {
+    pub const fn takes(&self, name: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Event(own, _) => *own == name,
-            Self::Set(parts) => parts.iter().any(|part| part.takes(name)),
+            Self::Event(own, _) | Self::Foreign(own, _) => same(own, name),
+            Self::Set(parts) => {
+                let mut i = 0;
+                while i < parts.len() {
+                    if parts[i].takes(name) {
+                        return true;
+                    }
+                    i += 1;
+                }
+                false
+            }
         }
     }
 
@@ -101,7 +111,7 @@ impl Takes {
     pub(crate) const fn is_reached(&self, patterns: &[&str]) -> bool {
         match self {
             Self::Any => true,
-            Self::Event(name, _) => {
+            Self::Event(name, _) | Self::Foreign(name, _) => {
                 let mut i = 0;
                 while i < patterns.len() {
                     if let Ok(pattern) = Pattern::new(patterns[i])

@@ -5,6 +5,8 @@
 
 use super::{Compatibility, Locking};
 use crate::event::EventDecl;
+use crate::handler::Takes;
+use crate::pattern::Pattern;
 use crate::schema::{FieldSchema, Misfit, StructSchema, TypeSchema, as_read, same};
 use crate::text::Text;
 
@@ -245,6 +247,53 @@ pub const fn locked_item(event: &str, item: &str, locked: &str) {
         let text = text.push("`, and `").push(item);
         let text = text.push("` claims it, too: choose another name; if the type has moved, write the lock");
         panic!("{}", text.as_str());
+    }
+}
+
+/// Checks that a pattern takes one of the locked events, of which `names` are those that come into
+/// question.
+#[track_caller]
+pub const fn locked_pattern(pattern: &str, names: &[&str], hint: &str) {
+    // What is no pattern has its own error.
+    let Ok(parsed) = Pattern::new(pattern) else { return };
+    let mut i = 0;
+    while i < names.len() {
+        if parsed.matches(names[i]) {
+            return;
+        }
+        i += 1;
+    }
+    let text = Text::new().push("no locked event matches `").push(pattern).push("`");
+    let text = match hint.is_empty() {
+        true => text.push(": is it a new one? Then write the lock"),
+        false => text.push(": did you mean `").push(hint).push("`?"),
+    };
+    panic!("{}", text.as_str());
+}
+
+/// Checks that an event set has a variant for each locked event that its handler's patterns take.
+#[track_caller]
+pub const fn locked_set(handler: &str, argument: &str, takes: Takes, patterns: &[&str], names: &[&str]) {
+    let Takes::Set(_) = takes else { return };
+    let mut i = 0;
+    while i < names.len() {
+        let name = names[i];
+        i += 1;
+        if takes.takes(name) {
+            continue;
+        }
+        let mut k = 0;
+        while k < patterns.len() {
+            if let Ok(pattern) = Pattern::new(patterns[k])
+                && pattern.matches(name)
+            {
+                let text = Text::new().push("handler `").push(handler).push("` is on `").push(patterns[k]);
+                let text = text.push("`, which takes `").push(name).push("`, but `").quote(argument);
+                let text = text.push("` has no variant for it: add one, or one for all others, ");
+                panic!("{}", text.push("`Other(&'a Record)`").as_str());
+            }
+            k += 1;
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The lock, as the compiler sees it: the folder, and what is generated for an event under it.
 
+mod known;
 mod parse;
 
 use std::path::{Path, PathBuf};
@@ -12,10 +13,12 @@ use syn::{DeriveInput, Ident, LitStr, Token, parenthesized};
 
 use crate::errors::call_at;
 use crate::schema;
-pub(crate) use parse::{File, Version};
+pub(crate) use known::Known;
+use parse::File;
+pub(crate) use parse::Version;
 
 /// The folder, beside the manifest of the package or of a workspace above it.
-const FOLDER: &str = "events.lock";
+pub(crate) const FOLDER: &str = "events.lock";
 
 /// How to write the lock.
 const COMMAND: &str = "`TYPED_EVENTS_LOCK=write cargo test`";

@@ -7,14 +7,16 @@ use syn::{Ident, ItemFn};
 use super::parse::Arguments;
 use super::validate::{Handler, State};
 use crate::errors::{Errors, at, call_at, text_of};
+use crate::lock::Known;
 
 /// The function, and a type that stands for it.
-pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn) -> TokenStream {
+pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&Known>) -> TokenStream {
     let krate = handler.krate;
     let private = quote!(#krate::__private);
     let (ident, event, patterns) = (&function.sig.ident, &handler.event, handler.patterns);
     let stand_in = stand_in(function);
     let checks = checks(handler, function, &private);
+    let known = known.map(|known| known.checks(&ident.to_string(), event, patterns, &private));
     let place = place(function, &private);
     let bind = bind(handler, function, &private);
     let first = quote!(<#event as #private::Argument<'_>>);
@@ -26,6 +28,7 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn) -> TokenStream {
         #function
         #stand_in
         #checks
+        #known
         #[automatically_derived]
         #[allow(deprecated, reason = "the user's own item")]
         impl #private::Handler for #ident {

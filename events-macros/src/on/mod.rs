@@ -8,16 +8,18 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::errors::Errors;
+use crate::lock;
 
-pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn attribute(arguments: TokenStream, item: TokenStream, locked: bool) -> TokenStream {
     let mut errors = Errors::default();
     let Some(function) = parse::function(item.clone(), &mut errors) else {
         let errors = errors.into_tokens();
         return quote!(#item #errors);
     };
     let arguments = parse::arguments(arguments, &mut errors);
+    let known = locked.then(|| lock::Known::read(&arguments.patterns, &mut errors)).flatten();
     match validate::handler(&arguments, &function, &mut errors) {
-        Some(handler) if errors.is_empty() => expand::handler(&handler, &function),
+        Some(handler) if errors.is_empty() => expand::handler(&handler, &function, known.as_ref()),
         _ => expand::fallback(&arguments, &function, errors),
     }
 }

@@ -9,7 +9,14 @@ pub use events_core::{
     StreamExt, StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema,
     TypedHistory, TypedStream, Upcast, VariantSchema, View, check_name,
 };
-pub use events_core::{Compatibility, Lock};
+pub use events_core::{Catalog, Compatibility, EventEntry, HandlerEntry, Lock, catalog};
+
+/// The [catalog](catalog()) in the languages of others.
+#[cfg(feature = "export")]
+pub mod export {
+    pub use events_export::{Side, async_api, json_schema, main, markdown, mermaid, typescript};
+}
+
 pub use events_macros::{EventSet, Schema, event, lock, on, payload};
 
 /// `#[event]` and `#[on]` for what is under the [lock](Lock): `use typed_events::locked::{event, on};`.

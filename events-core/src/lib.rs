@@ -8,6 +8,7 @@
 pub mod __private;
 mod adapter;
 mod bus;
+mod catalog;
 mod check;
 mod contain;
 mod error;
@@ -30,6 +31,7 @@ pub use bus::{
     Bus, BusBuilder, Context, Emit, Emitted, EventStream, Failure, HandlerInfo, Lagged, SetStream, Stats,
     Subscription, SubscriptionGuard, TypedStream,
 };
+pub use catalog::{Catalog, EventEntry, HandlerEntry, catalog};
 pub use error::{Error, ErrorKind};
 pub use event::Event;
 pub use futures_util::{Stream, StreamExt};

@@ -17,7 +17,7 @@ struct Inside {
 impl TypeSchema {
     /// Whether both are written and read in the same way; what they are called and what is said about
     /// them does not count. What is nested deeper than 16 declarations is said to differ.
-    pub(crate) const fn is_same(&'static self, other: &'static TypeSchema) -> bool {
+    pub const fn is_same(&'static self, other: &'static TypeSchema) -> bool {
         same_types(self, other, Inside { pairs: [None; MAX_PAIRS], len: 0 })
     }
 }

@@ -1,0 +1,81 @@
+//! The command that prints any of them for a program.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use events_core::{Catalog, catalog};
+use serde_json::{Map, Value};
+
+use crate::{Side, async_api, json_schema, markdown, mermaid, typescript};
+
+const USAGE: &str = "say which: json-schema [EVENT], async-api, typescript, mermaid, markdown, or list";
+
+/// Prints the catalog of the program in the form that its first argument names: `json-schema`,
+/// `async-api`, `typescript`, `mermaid`, `markdown` or `list`.
+///
+/// A program of two lines, for example `examples/catalog.rs`, makes it a command:
+/// `cargo run --example catalog -- typescript > events.ts`.
+///
+/// ```no_run
+/// // Links the crate whose events are printed: use my_app as _;
+/// # use typed_events as _;
+///
+/// fn main() -> std::process::ExitCode {
+///     typed_events::export::main()
+/// }
+/// ```
+///
+/// What is wrong with the arguments, or with the output, is said on stderr, and the program fails.
+pub fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let said = text(&catalog(), &arguments).map_err(|problem| format!("{problem}\n")).and_then(|text| {
+        std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("can't print: {error}\n"))
+    });
+    let Err(problem) = said else { return ExitCode::SUCCESS };
+    // Where even this can't be written, the exit code is all there is to say.
+    let _ = std::io::stderr().write_all(problem.as_bytes());
+    ExitCode::FAILURE
+}
+
+fn text(catalog: &Catalog, arguments: &[String]) -> Result<String, String> {
+    if catalog.events().is_empty() {
+        return Err("no event is linked: does the program say `use my_crate as _;`?".to_owned());
+    }
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["json-schema"] => {
+            let all = catalog.events().iter();
+            let all: Map<_, _> =
+                all.map(|event| (event.name().to_owned(), json_schema(event, Side::Read))).collect();
+            Ok(format!("{:#}\n", Value::Object(all)))
+        }
+        ["json-schema", name] => {
+            let event = catalog
+                .event(name)
+                .ok_or_else(|| format!("`{}` is not a declared event", name.escape_debug()))?;
+            Ok(format!("{:#}\n", json_schema(event, Side::Read)))
+        }
+        ["async-api"] => Ok(format!("{:#}\n", async_api(catalog, "Events", "1.0.0"))),
+        ["typescript"] => Ok(typescript(catalog)),
+        ["mermaid"] => Ok(mermaid(catalog)),
+        ["markdown"] => Ok(markdown(catalog)),
+        ["list"] => Ok(list(catalog)),
+        _ => Err(USAGE.to_owned()),
+    }
+}
+
+/// A line for each event and handler.
+fn list(catalog: &Catalog) -> String {
+    let unhandled: Vec<_> = catalog.unhandled().map(|event| event.name()).collect();
+    let events = catalog.events().iter().map(|event| {
+        let (file, line) = event.place();
+        let lonely = if unhandled.contains(&event.name()) { "  nobody handles it" } else { "" };
+        format!("event   {}  v{}  {} ({file}:{line}){lonely}\n", event.name(), event.version(), event.item())
+    });
+    let handlers = catalog.handlers().iter().map(|handler| {
+        let (file, line) = handler.place();
+        let lonely = if handler.events().is_empty() { "  nothing reaches it" } else { "" };
+        format!("handler {}  on {}  ({file}:{line}){lonely}\n", handler.item(), handler.patterns().join(", "))
+    });
+    events.chain(handlers).collect()
+}

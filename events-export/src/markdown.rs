@@ -1,0 +1,53 @@
+//! Markdown for people.
+
+use std::fmt::Write as _;
+
+use events_core::{Catalog, EventEntry};
+
+use crate::json_schema::{Side, json_schema};
+
+/// The catalog for people: each event with its docs, fields and handlers; each handler with its
+/// patterns; what nobody handles and what nothing reaches.
+pub fn markdown(catalog: &Catalog) -> String {
+    let mut text = "# Events\n".to_owned();
+    for event in catalog.events() {
+        write_event(&mut text, catalog, event);
+    }
+    text += "\n# Handlers\n\n| handler | patterns | events | place |\n|---|---|---|---|\n";
+    for handler in catalog.handlers() {
+        let (file, line) = handler.place();
+        let (patterns, events) = (codes(handler.patterns()), codes(handler.events()));
+        let _ = writeln!(text, "| `{}` | {patterns} | {events} | {file}:{line} |", handler.item());
+    }
+    let unhandled: Vec<_> = catalog.unhandled().map(EventEntry::name).collect();
+    let unreached: Vec<_> = catalog.unreached().map(|handler| handler.item()).collect();
+    let _ = write!(text, "\nEvents that nobody handles: {}\n", or_none(&unhandled));
+    let _ = write!(text, "\nHandlers that nothing reaches: {}\n", or_none(&unreached));
+    text
+}
+
+fn write_event(text: &mut String, catalog: &Catalog, event: &EventEntry) {
+    let (file, line) = event.place();
+    let deprecated = if event.is_deprecated() { ", deprecated" } else { "" };
+    let _ = write!(text, "\n## {}\n\n", event.name());
+    if !event.doc().is_empty() {
+        let _ = write!(text, "{}\n\n", event.doc());
+    }
+    let _ = writeln!(text, "`{}` ({file}:{line}), version {}{deprecated}.", event.item(), event.version());
+    let handlers = catalog.handlers().iter().filter(|handler| handler.events().contains(&event.name()));
+    let handlers: Vec<_> = handlers.map(|handler| handler.item()).collect();
+    let _ = writeln!(text, "Handled by {}.", or_none(&handlers));
+    let schema = json_schema(event, Side::Written);
+    let _ = write!(
+        text,
+        "\n<details><summary>What is written</summary>\n\n```json\n{schema:#}\n```\n\n</details>\n"
+    );
+}
+
+fn codes(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn or_none(names: &[&str]) -> String {
+    if names.is_empty() { "nobody".to_owned() } else { codes(names) }
+}

@@ -1,0 +1,40 @@
+//! A Mermaid graph.
+
+use std::fmt::Write as _;
+
+use events_core::Catalog;
+
+/// The events and the handlers they reach, as a Mermaid flowchart. Events nobody handles and handlers
+/// nothing reaches are drawn with a dashed line.
+pub fn mermaid(catalog: &Catalog) -> String {
+    let mut text = "flowchart LR\n".to_owned();
+    for (index, event) in catalog.events().iter().enumerate() {
+        let _ = writeln!(text, "  e{index}([\"{}\"])", label(event.name()));
+    }
+    for (index, handler) in catalog.handlers().iter().enumerate() {
+        let _ = writeln!(text, "  h{index}[\"{}\"]", label(handler.item()));
+    }
+    for (handler_index, handler) in catalog.handlers().iter().enumerate() {
+        for name in handler.events() {
+            let event = catalog.events().iter().position(|event| event.name() == *name);
+            if let Some(index) = event {
+                let _ = writeln!(text, "  e{index} --> h{handler_index}");
+            }
+        }
+    }
+    let unhandled: Vec<_> = catalog.unhandled().map(|event| event.name()).collect();
+    let lonely = catalog.events().iter().enumerate().filter(|(_, event)| unhandled.contains(&event.name()));
+    let mut lonely: Vec<_> = lonely.map(|(index, _)| format!("e{index}")).collect();
+    let unreached = catalog.handlers().iter().enumerate().filter(|(_, handler)| handler.events().is_empty());
+    lonely.extend(unreached.map(|(index, _)| format!("h{index}")));
+    if !lonely.is_empty() {
+        let _ = writeln!(text, "  classDef lonely stroke-dasharray: 5 5");
+        let _ = writeln!(text, "  class {} lonely", lonely.join(","));
+    }
+    text
+}
+
+/// Text in a node: Mermaid's own signs by their codes.
+fn label(text: &str) -> String {
+    text.replace('#', "#35;").replace('"', "#quot;").replace('<', "#lt;").replace('>', "#gt;")
+}

@@ -264,9 +264,8 @@ impl Writer {
         }
         let properties = whole.entry("properties").or_insert_with(|| json!({}));
         properties[tag] = name;
-        match whole.entry("required").or_insert_with(|| json!([])) {
-            Value::Array(required) => required.insert(0, json!(tag)),
-            _ => {}
+        if let Value::Array(required) = whole.entry("required").or_insert_with(|| json!([])) {
+            required.insert(0, json!(tag));
         }
         Value::Object(whole)
     }

@@ -4,7 +4,7 @@ use std::io::{Error, Write};
 use std::path::PathBuf;
 
 use tokio::sync::Mutex;
-use typed_events::{Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, Record, event};
+use typed_events::{Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, Record, Wire, event};
 
 #[event("note.written")]
 pub struct NoteWritten {
@@ -33,21 +33,29 @@ impl Adapter for JsonLines {
         true
     }
 
-    fn publish<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), AdapterError>> {
+    fn publish<'a>(
+        &'a self,
+        records: &'a [Record],
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<(), AdapterError>> {
         Box::pin(async move {
             // Under the lock, because a record gets its timestamp when it is written: so they ascend.
             let mut file = self.file.lock().await;
-            let lines = records.iter().map(|record| Ok(record.to_cloudevent()? + "\n"));
+            let lines = records.iter().map(|record| Ok(wire.encode(record)? + "\n"));
             let lines = lines.collect::<Result<String, AdapterError>>()?;
             // A write that fails halfway may have stored something: the emitter is told so.
             file.write_all(lines.as_bytes()).map_err(AdapterError::unknown)
         })
     }
 
-    fn history<'a>(&'a self, query: &'a HistoryQuery) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
         Box::pin(async move {
             let text = std::fs::read_to_string(&self.path)?;
-            let records = text.lines().map(Record::from_cloudevent).collect::<Result<Vec<_>, _>>()?;
+            let records = text.lines().map(|line| wire.decode(line)).collect::<Result<Vec<_>, _>>()?;
             let mut found: Vec<_> = records.into_iter().filter(|record| query.accepts(record)).collect();
             Ok(found.split_off(found.len().saturating_sub(query.limit())))
         })

@@ -9,7 +9,7 @@ pub use events_core::{
     StreamExt, StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema,
     TypedHistory, TypedStream, Upcast, VariantSchema, View, check_name,
 };
-pub use events_core::{Catalog, Compatibility, EventEntry, HandlerEntry, Lock, catalog};
+pub use events_core::{Catalog, Compatibility, EventEntry, HandlerEntry, Lock, Plain, Seal, Wire, catalog};
 
 /// The [catalog](catalog()) in the languages of others.
 #[cfg(feature = "export")]
@@ -28,5 +28,5 @@ pub mod locked {
 #[doc(hidden)]
 pub mod __private {
     pub use events_core::__private::*;
-    pub use events_macros::{__Event, __View, Schema};
+    pub use events_macros::{__Event, __Redact, __Secret, __View, Schema};
 }

@@ -6,7 +6,7 @@
 #[test]
 fn compiler_messages() {
     let cases = trybuild::TestCases::new();
-    for subject in ["event", "payload", "on", "emit", "schema", "event_set", "view"] {
+    for subject in ["event", "payload", "on", "emit", "schema", "event_set", "view", "secret"] {
         cases.pass(format!("tests/ui/{subject}/pass/*.rs"));
         cases.compile_fail(format!("tests/ui/{subject}/fail/*.rs"));
     }

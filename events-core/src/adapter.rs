@@ -6,6 +6,7 @@ use std::pin::Pin;
 pub use crate::bus::Inbox;
 use crate::history::HistoryQuery;
 use crate::record::Record;
+use crate::wire::Wire;
 
 /// A boxed future: what the methods of an [`Adapter`] return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -40,14 +41,25 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// Keeps the records and passes them to the other instances. Handlers of the emitting bus run
     /// when it returns `Ok`, and none run when it returns an error.
-    fn publish<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), AdapterError>>;
+    ///
+    /// `wire` is the only encoder that gives an adapter the secrets of an event: use no other.
+    fn publish<'a>(
+        &'a self,
+        records: &'a [Record],
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<(), AdapterError>>;
 
     /// The newest `query.limit()` records that `query.accepts(..)`, oldest first. Works after
     /// `stop`, too.
-    fn history<'a>(&'a self, query: &'a HistoryQuery) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>>;
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>>;
 
     /// Starts to pass on what other instances publish, and returns once nothing published from then
-    /// on is missed. An adapter that joins nothing drops the inbox and returns `Ok`.
+    /// on is missed; [`Inbox::wire`] reads it. An adapter that joins nothing drops the inbox and returns
+    /// `Ok`.
     fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>>;
 
     /// Ends what `subscribe` started and makes what was published safe. No `publish` follows; one is

@@ -7,7 +7,7 @@
 
 use crate::handler::Takes;
 use crate::pattern::{Pattern, check_name};
-use crate::schema::{TypeSchema, same};
+use crate::schema::{TypeSchema, as_read, same};
 use crate::text::Text;
 
 /// Checks the name of an event.
@@ -89,6 +89,33 @@ pub const fn view(
         let text = misfit.describe(text.push("`) can't fill the view `").push(view).push("`: "));
         panic!("{}", misfit.fix(text, writer).as_str());
     }
+    if let Some(field) = field
+        && is_secret(writer, field)
+        && !is_secret(reader, field)
+    {
+        let text = Text::new().push("`").quote(field).push("` of `").push(event).push("` (`").push(name);
+        let text = text.push("`) is secret, and the view `").push(view).push("` would show it: ");
+        panic!("{}", text.push("mark its field `#[event(secret)]`, or take a type that is secret").as_str());
+    }
+}
+
+/// Whether textual forms leave out a field of a struct, or its value.
+const fn is_secret(shape: &'static TypeSchema, name: &str) -> bool {
+    let TypeSchema::Struct(schema) = as_read(shape) else { return false };
+    let mut i = 0;
+    while i < schema.fields.len() {
+        let field = &schema.fields[i];
+        i += 1;
+        let named = match (field.written, field.read) {
+            (Some(written), _) if same(written, name) => true,
+            (_, Some(read)) => same(read, name),
+            _ => false,
+        };
+        if named {
+            return field.secret || matches!(field.shape, TypeSchema::Named(named) if named.get().secret);
+        }
+    }
+    false
 }
 
 /// Checks that a variant of an event set can be delivered to a handler.

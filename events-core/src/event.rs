@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -70,6 +70,8 @@ impl dyn Payload {
         event.downcast_ref()
     }
 
+    /// With its secrets only inside of [`reveal`](crate::secret::reveal).
+    ///
     /// # Errors
     ///
     /// What serde says, for example of a map whose keys are not strings.
@@ -93,6 +95,7 @@ pub struct EventDecl {
     /// Where the event stands in the registry, and so its slot in every bus; [`NO_INDEX`] until the
     /// registry is read, and forever where linking did not register the event.
     index: AtomicU32,
+    secrets: OnceLock<bool>,
 }
 
 const NO_INDEX: u32 = u32::MAX;
@@ -132,6 +135,7 @@ impl EventDecl {
             locking: E::LOCKING,
             decode: decode::<E>,
             index: AtomicU32::new(NO_INDEX),
+            secrets: OnceLock::new(),
         }
     }
 
@@ -139,6 +143,11 @@ impl EventDecl {
     pub(crate) fn index(&self) -> Option<usize> {
         let index = self.index.load(Ordering::Relaxed);
         (index != NO_INDEX).then_some(index as usize)
+    }
+
+    /// Whether textual forms leave something out.
+    pub(crate) fn has_secrets(&self) -> bool {
+        *self.secrets.get_or_init(|| self.schema.has_secrets())
     }
 
     /// Reads a payload of any version this program knows as the current one.
@@ -294,4 +303,12 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
 
 pub(crate) fn registry() -> &'static Registry {
     &REGISTRY
+}
+
+impl Registry {
+    /// The first linked event of a name.
+    pub(crate) fn find(&self, name: &str) -> Option<&'static EventDecl> {
+        let at = self.events.partition_point(|decl| decl.name < name);
+        self.events.get(at).copied().filter(|decl| decl.name == name)
+    }
 }

@@ -21,10 +21,12 @@ mod metadata;
 mod pattern;
 mod record;
 mod schema;
+mod secret;
 mod text;
 mod time;
 mod version;
 mod view;
+mod wire;
 
 pub use adapter::{Adapter, AdapterError, BoxFuture, Inbox};
 pub use bus::{
@@ -48,6 +50,8 @@ pub use schema::{
     EnumSchema, FieldSchema, Misfit, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
     VariantSchema,
 };
+pub use secret::{Plain, Seal};
 pub use time::{ParseTimestampError, Timestamp};
 pub use version::{PastEvent, Upcast};
 pub use view::View;
+pub use wire::Wire;

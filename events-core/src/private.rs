@@ -20,6 +20,7 @@ pub use crate::schema::{
     EnumSchema, FieldSchema, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
     VariantSchema,
 };
+pub use crate::secret::{HIDDEN, hides, is_hidden};
 pub use crate::version::{PastEvent, Upcast};
 pub use crate::view::View;
 

@@ -9,9 +9,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::bus::Chain;
 use crate::error::{Error, ErrorKind};
-use crate::event::{DecodeError, Event, EventDecl, Payload};
+use crate::event::{DecodeError, Event, EventDecl, Payload, registry};
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
+use crate::secret;
 use crate::text::escaped;
 use crate::time::{self, Timestamp};
 use crate::view::Views;
@@ -241,23 +242,54 @@ impl Record {
         }
     }
 
-    /// The payload as JSON: an event serialised, once; JSON of an undeclared name, or from an adapter,
-    /// verbatim.
+    /// The payload as JSON, without its secrets: an event serialised, once; JSON of an undeclared name,
+    /// or from an adapter, verbatim.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Serialize`] where the type's `Serialize` fails, for example for a map whose keys
-    /// are not strings.
+    /// are not strings; where a stored payload with secrets does not fit its type.
     pub fn json(&self) -> Result<&str, Error> {
         let json = match &self.inner.body {
-            Body::Json { json, .. } => return Ok(json),
+            Body::Json { json, .. } => match self.secret_decl() {
+                None => return Ok(json),
+                // What is verbatim has its secrets: the type knows which these are.
+                Some(decl) => self.inner.json.get_or_init(|| match self.payload(decl) {
+                    Ok(event) => event.to_json(),
+                    Err(error) => Err(error.to_string().into()),
+                }),
+            },
             Body::Event { event, .. } => self.inner.json.get_or_init(|| event.to_json()),
         };
-        json.as_deref().map_err(|problem| {
-            let message =
-                format!("{}: the event can't be written as JSON: {}", self.name(), escaped(problem));
-            Error::new(ErrorKind::Serialize, message)
-        })
+        json.as_deref().map_err(|problem| self.unwritable(problem))
+    }
+
+    /// The declaration of an event that has secrets.
+    fn secret_decl(&self) -> Option<&'static EventDecl> {
+        let decl = self.decl().or_else(|| registry().find(self.name()));
+        decl.filter(|decl| decl.has_secrets())
+    }
+
+    /// Whether textual forms leave something out.
+    pub(crate) fn has_secrets(&self) -> bool {
+        self.secret_decl().is_some()
+    }
+
+    /// The payload as JSON with its secrets.
+    pub(crate) fn revealed(&self) -> Result<Cow<'_, str>, Error> {
+        match &self.inner.body {
+            Body::Json { json, .. } => Ok(Cow::Borrowed(json)),
+            Body::Event { .. } if !self.has_secrets() => self.json().map(Cow::Borrowed),
+            Body::Event { event, .. } => match secret::reveal(|| event.to_json()) {
+                Ok(json) => Ok(Cow::Owned(json.into())),
+                Err(problem) => Err(self.unwritable(&problem)),
+            },
+        }
+    }
+
+    fn unwritable(&self, problem: &str) -> Error {
+        let message = format!("{}: the event can't be written as JSON: {}", self.name(), escaped(problem));
+        Error::new(ErrorKind::Serialize, message)
     }
 
     pub(crate) fn views(&self) -> &Views {
@@ -280,9 +312,10 @@ impl Record {
                     return Err(refused(&problem));
                 };
                 let event = self.payload(decl).map_err(|error| refused(&error.to_string()))?;
-                event.to_json().map(|json| Cow::Owned(json.into())).map_err(|problem| refused(&problem))
+                let json = secret::reveal(|| event.to_json());
+                json.map(|json| Cow::Owned(json.into())).map_err(|problem| refused(&problem))
             }
-            _ => self.json().map(Cow::Borrowed),
+            _ => self.revealed(),
         }
     }
 
@@ -310,12 +343,13 @@ impl fmt::Display for Record {
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Shown<'a>(&'a Body);
+        struct Shown<'a>(&'a Record);
         impl fmt::Debug for Shown<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self.0 {
-                    Body::Event { event, .. } => event.as_debug().fmt(f),
-                    Body::Json { json, .. } => f.write_str(&escaped(json)),
+                match (&self.0.inner.body, self.0.json()) {
+                    (Body::Event { event, .. }, _) => event.as_debug().fmt(f),
+                    (Body::Json { .. }, Ok(json)) => f.write_str(&escaped(json)),
+                    (Body::Json { .. }, Err(error)) => write!(f, "({error})"),
                 }
             }
         }
@@ -324,7 +358,7 @@ impl fmt::Debug for Record {
             .field("id", &self.id())
             .field("timestamp", &self.timestamp())
             .field("metadata", self.metadata())
-            .field("event", &Shown(&self.inner.body))
+            .field("event", &Shown(self))
             .finish_non_exhaustive()
     }
 }

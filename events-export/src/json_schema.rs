@@ -10,7 +10,7 @@ use crate::names::{Names, resolved};
 /// What a schema describes: what serde writes, or what it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// What programs that emit the event write.
+    /// What programs that emit the event write, as text: without secrets.
     Written,
     /// What programs that take the event read: optional fields may be missing, other names count.
     Read,
@@ -91,6 +91,9 @@ impl Writer {
             TypeSchema::Char => json!({"type": "string", "minLength": 1, "maxLength": 1}),
             TypeSchema::String => json!({"type": "string"}),
             TypeSchema::Format(format) => json!({"type": "string", "format": format}),
+            TypeSchema::Named(named) if named.get().secret && self.side == Side::Written => {
+                json!({"const": "[secret]"})
+            }
             TypeSchema::Named(named) => {
                 let name = self.names.of(named.get());
                 json!({"$ref": format!("{}{name}", self.prefix)})
@@ -163,6 +166,8 @@ impl Writer {
                 continue;
             }
             let names: Vec<_> = match self.side {
+                // Textual forms leave it out.
+                Side::Written if field.secret => continue,
                 Side::Written => field.written.into_iter().collect(),
                 Side::Read => field.read.into_iter().chain(field.aliases.iter().copied()).collect(),
             };

@@ -1,4 +1,4 @@
-//! TypeScript types of what is written.
+//! TypeScript types of what is written as text: without secrets.
 
 use std::fmt::Write as _;
 
@@ -43,6 +43,7 @@ impl Writer {
             TypeSchema::Bool => "boolean".into(),
             TypeSchema::Integer(..) | TypeSchema::Float => "number".into(),
             TypeSchema::Char | TypeSchema::String | TypeSchema::Format(_) => "string".into(),
+            TypeSchema::Named(named) if named.get().secret => quoted("[secret]"),
             TypeSchema::Named(named) => identifier(&self.names.of(named.get())),
             TypeSchema::Option(inner) => format!("{} | null", self.shape(inner, depth)),
             TypeSchema::Sequence(items) => format!("Array<{}>", self.shape(items, depth)),
@@ -74,7 +75,8 @@ impl Writer {
     }
 
     fn fields(&mut self, schema: &'static StructSchema, depth: usize) -> String {
-        let own = schema.fields.iter().filter(|field| !field.flatten && field.written.is_some());
+        let own =
+            schema.fields.iter().filter(|field| !field.flatten && !field.secret && field.written.is_some());
         let lines: String = own.map(|field| self.field(field, depth + 1)).collect();
         let mut parts = vec![match lines.is_empty() {
             true => "{}".to_owned(),

@@ -9,9 +9,10 @@ use syn::parse::ParseStream;
 use syn::{DeriveInput, Ident, LitInt, LitStr, Path};
 
 use crate::errors::{Errors, call_at, text_of};
-use crate::item::{self, Arguments, Version, derives, fields_mut, rename_options};
+use crate::item::{self, Arguments, Hidden, Version, derived, derives, fields_mut, rename_options};
 use crate::lock;
 use crate::schema;
+use crate::secret;
 use crate::view;
 
 /// The attribute through which `#[event]` speaks to its hidden derive.
@@ -37,10 +38,15 @@ pub(crate) fn attribute(
     for field in fields_mut(&mut input) {
         rename_options(field, HELPER, &mut errors);
     }
+    let secrets = secret::hide_fields(&mut input, HELPER, &arguments.krate, &mut errors);
+    let hidden = match secrets && !secret::check_derives(&derived(&input.attrs), &mut errors) {
+        true => Hidden::Fields,
+        false => Hidden::Nothing,
+    };
     if input.generics.params.is_empty() {
         return match &arguments.view_of {
-            Some(event) => view::expand(&arguments, event.as_ref(), &input, errors),
-            None => expand(&arguments, &input, errors),
+            Some(event) => view::expand(&arguments, event.as_ref(), &input, hidden, errors),
+            None => expand(&arguments, &input, hidden, errors),
         };
     }
     // Generated code would have errors of its own: only the name is still checked.
@@ -54,8 +60,8 @@ pub(crate) fn attribute(
 }
 
 /// The item with its derives, also where there are errors: so that nothing else has any for it.
-fn expand(arguments: &Arguments, input: &DeriveInput, errors: Errors) -> TokenStream {
-    let derives = derives(arguments, input, "__Event");
+fn expand(arguments: &Arguments, input: &DeriveInput, hidden: Hidden, errors: Errors) -> TokenStream {
+    let derives = derives(arguments, input, "__Event", hidden);
     let krate = &arguments.krate;
     let name = arguments.name.clone().unwrap_or_else(|| LitStr::new("unnamed", Span::call_site()));
     let Version { number, previous, superseded } = &arguments.version;
@@ -102,7 +108,7 @@ fn check_name(name: &LitStr, private: &TokenStream) -> TokenStream {
 
 /// The hidden derive: the impl of `Event`, and the registration.
 pub(crate) fn derive(input: DeriveInput) -> TokenStream {
-    let Some(Hidden { name, krate, version, lock }) = hidden_arguments(&input) else {
+    let Some(PassedOn { name, krate, version, lock }) = hidden_arguments(&input) else {
         return syn::Error::new(input.ident.span(), "use `#[event(\"...\")]`").to_compile_error();
     };
     let schema = schema::implement(&input, &krate, HELPER);
@@ -204,7 +210,7 @@ fn older(
 }
 
 /// What `#[event]` passed on to its derive.
-struct Hidden {
+struct PassedOn {
     name: LitStr,
     krate: Path,
     version: Version,
@@ -212,7 +218,7 @@ struct Hidden {
     lock: Option<lock::Options>,
 }
 
-fn hidden_arguments(input: &DeriveInput) -> Option<Hidden> {
+fn hidden_arguments(input: &DeriveInput) -> Option<PassedOn> {
     let attribute = input.attrs.iter().find(|attribute| attribute.path().is_ident(HELPER))?;
     let (mut name, mut krate, mut version, mut lock) = (None, None, Version::default(), None);
     attribute
@@ -227,7 +233,7 @@ fn hidden_arguments(input: &DeriveInput) -> Option<Hidden> {
             Ok(())
         })
         .ok()?;
-    Some(Hidden { name: name?, krate: krate?, version, lock })
+    Some(PassedOn { name: name?, krate: krate?, version, lock })
 }
 
 fn parse_lock(lock: &mut Option<lock::Options>, option: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {

@@ -23,6 +23,8 @@ pub(crate) struct Arguments {
     pub(crate) krate: Path,
     pub(crate) without: Vec<Ident>,
     pub(crate) version: Version,
+    /// Where all of it is secret.
+    pub(crate) secret: Option<Ident>,
     /// The event whose part it is; `Some(None)` where that can't be read.
     pub(crate) view_of: Option<Option<Of>>,
     /// What it says of the lock, where it is under it.
@@ -81,6 +83,7 @@ impl Arguments {
             krate: syn::parse_quote!(::typed_events),
             without: Vec::new(),
             version: Version::default(),
+            secret: None,
             view_of: None,
             lock,
         };
@@ -158,12 +161,17 @@ impl Arguments {
                 format!("`{option}` is of events under the lock: `use typed_events::locked::event`");
             return Err(syn::Error::new(option.span(), message));
         }
+        if option == "secret" && self.name.is_none() && self.view_of.is_none() {
+            self.secret = Some(option);
+            return Ok(());
+        }
         if option != "without" {
             let options = match self.name {
                 Some(_) => {
                     "`version = 2`, `previous = Type`, `superseded`, `without(Debug, ...)` and `crate = path`"
                 }
-                None => "`without(Debug, ...)` and `crate = path`",
+                None if self.view_of.is_some() => "`without(Debug, ...)` and `crate = path`",
+                None => "`secret`, `without(Debug, ...)` and `crate = path`",
             };
             errors.at(option.span(), format_args!("unknown option `{option}`: there are {options}"));
             while !input.is_empty() && !input.peek(Token![,]) {
@@ -221,15 +229,30 @@ pub(crate) fn parse(
     }
 }
 
-/// The derives to add: those the type has not, and one of ours.
-pub(crate) fn derives(arguments: &Arguments, input: &DeriveInput, ours: &str) -> TokenStream {
-    let ours = format_ident!("{ours}");
+/// What textual forms leave out of an item.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hidden {
+    Nothing,
+    Fields,
+    Type,
+}
+
+/// The derives to add: those the type has not, and ours.
+pub(crate) fn derives(arguments: &Arguments, input: &DeriveInput, ours: &str, hidden: Hidden) -> TokenStream {
+    let mut ours = vec![format_ident!("{ours}")];
+    match hidden {
+        Hidden::Nothing => {}
+        Hidden::Fields if arguments.without.iter().any(|derive| derive == "Debug") => {}
+        Hidden::Fields => ours.push(format_ident!("__Redact")),
+        Hidden::Type => ours.push(format_ident!("__Secret")),
+    }
     let krate = &arguments.krate;
     let present = derived(&input.attrs);
     let absent = DERIVES
         .iter()
         // A view is only read.
         .filter(|(name, _)| arguments.view_of.is_none() || *name != "Serialize")
+        .filter(|(name, _)| hidden == Hidden::Nothing || *name != "Debug")
         .filter(|(name, _)| !present.iter().chain(&arguments.without).any(|ident| ident == name));
     let (mut paths, mut adds_serde) = (Vec::new(), false);
     for (name, is_serde) in absent {
@@ -252,13 +275,13 @@ pub(crate) fn derives(arguments: &Arguments, input: &DeriveInput, ours: &str) ->
         quote!(#[serde(crate = #path)])
     });
     quote! {
-        #[derive(#(#paths,)* #krate::__private::#ours)]
+        #[derive(#(#paths,)* #(#krate::__private::#ours),*)]
         #serde
     }
 }
 
 /// What the type derives itself, by the last segment of each path.
-fn derived(attributes: &[Attribute]) -> Vec<Ident> {
+pub(crate) fn derived(attributes: &[Attribute]) -> Vec<Ident> {
     let lists = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
     let paths =
         lists.filter_map(|list| list.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated).ok());

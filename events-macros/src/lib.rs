@@ -11,6 +11,7 @@ mod lock;
 mod on;
 mod payload;
 mod schema;
+mod secret;
 mod view;
 
 use proc_macro::TokenStream;
@@ -45,6 +46,9 @@ use syn::{DeriveInput, parse_macro_input};
 ///   `Deserialize`.
 /// - `crate = path`: where typed-events is, if not at `::typed_events`.
 /// - `#[event(opaque)]` on a field: its type needs no schema, and is not checked.
+/// - `#[event(secret)]` on a field: every textual form leaves it out (`Debug`, JSON, logs, histories that
+///   are printed, exports); handlers get it, and an adapter as the builder says
+///   ([`secrets`](../typed_events/struct.BusBuilder.html#method.secrets)).
 /// - `#[event(view_of = UserCreated)]`, in place of a name: the part of an event that a consumer needs, a
 ///   [`View`](../typed_events/trait.View.html).
 #[proc_macro_attribute]
@@ -139,7 +143,8 @@ pub fn locked_on(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Adds `Debug`, `Clone`, `Serialize` and `Deserialize` where the type does not derive them, without a
 /// dependency on serde, and [`Schema`](derive@Schema). serde's attributes work as usual. It stands
 /// above the derives, and has the options of [`event`](macro@event): `without(Debug)`, `crate = path`,
-/// and `#[event(opaque)]` on a field.
+/// and `#[event(opaque)]` and `#[event(secret)]` on a field. `#[payload(secret)]` makes all fields of the
+/// type secret: text has `[secret]` in their place.
 #[proc_macro_attribute]
 pub fn payload(arguments: TokenStream, item: TokenStream) -> TokenStream {
     payload::attribute(arguments.into(), item.into()).into()
@@ -173,6 +178,18 @@ pub fn derive_schema(item: TokenStream) -> TokenStream {
 #[proc_macro_derive(EventSet, attributes(event_set))]
 pub fn derive_event_set(item: TokenStream) -> TokenStream {
     event_set::derive(parse_macro_input!(item as DeriveInput)).into()
+}
+
+#[doc(hidden)]
+#[proc_macro_derive(__Redact, attributes(__typed_event, schema, serde))]
+pub fn derive_redact(item: TokenStream) -> TokenStream {
+    secret::derive_debug(&parse_macro_input!(item as DeriveInput)).into()
+}
+
+#[doc(hidden)]
+#[proc_macro_derive(__Secret, attributes(schema, serde))]
+pub fn derive_secret(item: TokenStream) -> TokenStream {
+    secret::derive_type(&parse_macro_input!(item as DeriveInput)).into()
 }
 
 #[doc(hidden)]

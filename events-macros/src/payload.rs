@@ -2,9 +2,11 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::DeriveInput;
 
 use crate::errors::Errors;
-use crate::item::{self, Arguments, derives, fields_mut, rename_options};
+use crate::item::{self, Arguments, Hidden, derived, derives, fields_mut, rename_options};
+use crate::secret;
 
 pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
@@ -16,12 +18,37 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
     for field in fields_mut(&mut input) {
         rename_options(field, "schema", &mut errors);
     }
-    let derives = derives(&arguments, &input, "Schema");
+    let fields = secret::hide_fields(&mut input, "schema", &arguments.krate, &mut errors);
+    let hidden = match arguments.secret {
+        Some(_) if check_secret(&arguments, &input, &mut errors) => Hidden::Type,
+        None if fields && !secret::check_derives(&derived(&input.attrs), &mut errors) => Hidden::Fields,
+        _ => Hidden::Nothing,
+    };
+    let derives = derives(&arguments, &input, "Schema", hidden);
+    let secret = arguments.secret.as_ref().map(|secret| quote!(, #secret));
+    // The derived impls become functions of the type, which the real ones call.
+    let remote = (hidden == Hidden::Type).then(|| quote!(#[serde(remote = "Self")]));
     let (krate, errors) = (&arguments.krate, errors.into_tokens());
     quote! {
         #derives
-        #[schema(crate = #krate)]
+        #remote
+        #[schema(crate = #krate #secret)]
         #input
         #errors
     }
+}
+
+/// Whether a type can be secret: it has serde's impls and `Debug` of us, and no parameters.
+fn check_secret(arguments: &Arguments, input: &DeriveInput, errors: &mut Errors) -> bool {
+    if !input.generics.params.is_empty() {
+        errors.on(&input.generics, "a secret type can't be generic");
+        return false;
+    }
+    if let Some(left_out) = arguments.without.iter().find(|derive| *derive != "Clone") {
+        let message =
+            format!("a secret type can't leave out `{left_out}`: the one that is added hides the value");
+        errors.at(left_out.span(), message);
+        return false;
+    }
+    !secret::check_derives(&derived(&input.attrs), errors)
 }

@@ -7,7 +7,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::{DeriveInput, Ident, LitStr, Path, Type};
 
 use crate::errors::{Errors, call_at, text_of};
-use crate::item::{Arguments, derives};
+use crate::item::{Arguments, Hidden, derives};
 use crate::lock;
 use crate::schema;
 
@@ -45,9 +45,10 @@ pub(crate) fn expand(
     arguments: &Arguments,
     event: Option<&Of>,
     input: &DeriveInput,
+    hidden: Hidden,
     errors: Errors,
 ) -> TokenStream {
-    let derives = derives(arguments, input, "__View");
+    let derives = derives(arguments, input, "__View", hidden);
     let (krate, errors) = (&arguments.krate, errors.into_tokens());
     let Some(event) = event else { return quote!(#input #errors) };
     quote! {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, EventId, HistoryQuery, Inbox, Record, event, on,
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, EventId, HistoryQuery, Inbox, Record, Wire, event, on,
 };
 
 use crate::replay::futures_poll;
@@ -49,12 +49,16 @@ impl Adapter for Room {
         true
     }
 
-    fn publish<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<(), AdapterError>> {
+    fn publish<'a>(
+        &'a self,
+        records: &'a [Record],
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<(), AdapterError>> {
         Box::pin(async move {
             if self.0.lock().unwrap().waits {
                 tokio::task::yield_now().await;
             }
-            let texts: Vec<_> = records.iter().map(Record::to_cloudevent).collect::<Result<_, _>>()?;
+            let texts: Vec<_> = records.iter().map(|record| wire.encode(record)).collect::<Result<_, _>>()?;
             let panics = std::mem::take(&mut self.0.lock().unwrap().panic);
             assert!(!panics, "broken");
             let inboxes = {
@@ -69,20 +73,24 @@ impl Adapter for Room {
             for text in texts {
                 for inbox in &inboxes {
                     // What one bus refuses is no failure of the sender.
-                    let _ = inbox.deliver(Record::from_cloudevent(&text)?).await;
+                    let _ = inbox.deliver(inbox.wire().decode(&text)?).await;
                 }
             }
             Ok(())
         })
     }
 
-    fn history<'a>(&'a self, query: &'a HistoryQuery) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
         Box::pin(async move {
             wait_at(|shared| shared.read.take(), &self.0).await;
             let texts = self.0.lock().unwrap().records.clone();
             let mut records = Vec::new();
             for text in texts {
-                let record = Record::from_cloudevent(&text)?;
+                let record = wire.decode(&text)?;
                 if query.accepts(&record) {
                     records.push(record);
                 }

@@ -21,6 +21,8 @@ use crate::history::{Bounds, Log};
 use crate::id::InstanceId;
 use crate::lock::Lock;
 use crate::pattern::Pattern;
+use crate::secret::Seal;
+use crate::wire::Wire;
 
 /// Sets up a [`Bus`]: what [`Bus::builder`] returns.
 ///
@@ -59,6 +61,7 @@ pub struct BusBuilder {
     bounds: Bounds,
     settings: Settings,
     lock: Option<Lock>,
+    wire: Wire,
 }
 
 impl BusBuilder {
@@ -81,6 +84,7 @@ impl BusBuilder {
                 fallback: Fallback::Stderr,
             },
             lock: None,
+            wire: Wire::default(),
         }
     }
 
@@ -194,6 +198,14 @@ impl BusBuilder {
         self
     }
 
+    /// Says how an adapter stores and sends secrets: encrypted by a [`Seal`], or as they are, with
+    /// [`Plain`](crate::Plain). Unless it is said, [`build`](Self::build) refuses an adapter where a known
+    /// event has secrets.
+    pub fn secrets(mut self, seal: impl Seal) -> Self {
+        self.wire = Wire { seal: Some(Arc::new(seal)) };
+        self
+    }
+
     /// Checks in [`build`](Self::build) that the [`Lock`] fits the events that are linked:
     /// `.lock(typed_events::lock!())`.
     pub fn lock(mut self, lock: Lock) -> Self {
@@ -240,6 +252,7 @@ impl BusBuilder {
         let known = self.known_events(&mut problems);
         self.check_patterns(&known, &mut problems);
         self.check_sets(&known, &mut problems);
+        self.check_secrets(&known, &mut problems);
         problems.extend(self.lock.iter().flat_map(Lock::problems));
         let callbacks = bind_all(&self.handlers, &self.states, &mut problems);
         let runtime = Handle::try_current();
@@ -268,6 +281,7 @@ impl BusBuilder {
             routes: Routes::new(&registry().events),
             log: Arc::new(Log::new(self.bounds)),
             adapter: self.adapter,
+            wire: self.wire,
             flight: Arc::new(Flight::default()),
             stopping: super::stop::Stopping::default(),
             watch,
@@ -322,6 +336,17 @@ impl BusBuilder {
         }
     }
 
+    /// Refuses events with secrets where an adapter would get them and nobody has said how.
+    fn check_secrets(&self, known: &Known, problems: &mut Vec<String>) {
+        let (Some(adapter), None) = (&self.adapter, &self.wire.seal) else { return };
+        let mut secret: Vec<_> = known.decls().filter(|decl| decl.has_secrets()).collect();
+        secret.sort_by_key(|decl| decl.name);
+        problems.extend(secret.into_iter().map(|decl| {
+            let (name, place, adapter) = (decl.name, decl.place, adapter.name());
+            format!("event `{name}` ({place}) has secrets, which {adapter} would store or send: say `.secrets(seal)` to encrypt them, or `.secrets(Plain)`")
+        }));
+    }
+
     /// Refuses patterns that no known event can match, or warns of them.
     fn check_patterns(&self, known: &Known, problems: &mut Vec<String>) {
         for handler in &self.handlers {
@@ -360,7 +385,7 @@ fn bind_all(handlers: &[&HandlerDecl], states: &States, problems: &mut Vec<Strin
 impl Inner {
     async fn start(self: &Arc<Self>) -> Result<(), Error> {
         let Some(adapter) = &self.adapter else { return Ok(()) };
-        let inbox = Inbox { bus: Arc::downgrade(self) };
+        let inbox = Inbox { bus: Arc::downgrade(self), wire: self.wire.clone() };
         adapter.subscribe(inbox).await.map_err(|error| {
             let message = format!("{} can't subscribe: {error}", adapter.name());
             Error::new(ErrorKind::Build, message).with_temporary(error.is_temporary()).with_source(error)

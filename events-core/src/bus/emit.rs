@@ -287,7 +287,8 @@ async fn deliver_once(bus: &Bus, record: &Record, position: u64) -> Delivered {
 
 async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Result<(), Error> {
     // Also what panics before there is a future.
-    let published = AssertUnwindSafe(async { adapter.publish(records).await }).catch_unwind().await;
+    let published =
+        AssertUnwindSafe(async { adapter.publish(records, &inner.wire).await }).catch_unwind().await;
     let error = match published {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => error,

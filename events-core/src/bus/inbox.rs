@@ -7,6 +7,7 @@ use super::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::record::Record;
 use crate::text::quoted;
+use crate::wire::Wire;
 
 /// The bus as an adapter sees it: takes events that other instances published.
 ///
@@ -14,6 +15,7 @@ use crate::text::quoted;
 #[derive(Clone)]
 pub struct Inbox {
     pub(super) bus: Weak<Inner>,
+    pub(super) wire: Wire,
 }
 
 impl Inbox {
@@ -51,6 +53,11 @@ impl Inbox {
             return Err(error);
         }
         Bus { inner }.deliver_remote(record).await.map(drop)
+    }
+
+    /// What reads the records of other instances.
+    pub fn wire(&self) -> &Wire {
+        &self.wire
     }
 
     /// Tells the bus that events of other instances were lost, as far as is known how many: during

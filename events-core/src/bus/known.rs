@@ -47,6 +47,10 @@ impl Known {
         declared.or_else(|| self.foreign.get(name).copied()).unwrap_or(1)
     }
 
+    pub(crate) fn decls(&self) -> impl Iterator<Item = &'static EventDecl> {
+        self.events.values().copied()
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.events.keys().chain(self.foreign.keys()).copied()
     }

@@ -39,6 +39,7 @@ use crate::history::{History, HistoryQuery, Log};
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
 use crate::record::{Envelope, Record};
+use crate::wire::Wire;
 use context::Inherited;
 use flight::{Flight, InFlight};
 use known::Known;
@@ -76,6 +77,7 @@ pub(crate) struct Inner {
     routes: Routes,
     log: Arc<Log>,
     adapter: Option<Arc<dyn Adapter>>,
+    wire: Wire,
     flight: Arc<Flight>,
     stopping: stop::Stopping,
     watch: Arc<Watch>,
@@ -268,13 +270,15 @@ impl Inner {
     /// Reads the adapter's history, or the bus's own where the adapter keeps none.
     pub(crate) async fn read_history(&self, query: &HistoryQuery) -> Result<Vec<Record>, Error> {
         match &self.adapter {
-            Some(adapter) if adapter.keeps_history() => adapter.history(query).await.map_err(|error| {
-                let message =
-                    format!("{}: {} can't read its history: {error}", query.pattern(), adapter.name());
-                Error::new(ErrorKind::History, message)
-                    .with_temporary(error.is_temporary())
-                    .with_source(error)
-            }),
+            Some(adapter) if adapter.keeps_history() => {
+                adapter.history(query, &self.wire).await.map_err(|error| {
+                    let message =
+                        format!("{}: {} can't read its history: {error}", query.pattern(), adapter.name());
+                    Error::new(ErrorKind::History, message)
+                        .with_temporary(error.is_temporary())
+                        .with_source(error)
+                })
+            }
             _ => Ok(self.log.query(query)),
         }
     }

@@ -43,6 +43,9 @@ struct CloudEvent<'a> {
     /// The further metadata, as the text of a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     metadata: Option<String>,
+    /// All of the payload, encrypted; `data` then lacks its secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<String>,
     #[serde(borrow)]
     data: &'a RawValue,
 }
@@ -56,7 +59,8 @@ fn first_version() -> u32 {
 }
 
 impl Record {
-    /// The record as CloudEvents 1.0 JSON on one line: what an adapter stores and sends.
+    /// The record as CloudEvents 1.0 JSON on one line, without its secrets: adapters get those, too, by
+    /// [`Wire`](crate::Wire).
     ///
     /// The payload is in `data`, the rest in attributes; [`from_cloudevent`](Self::from_cloudevent)
     /// reads it back. See <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
@@ -65,11 +69,15 @@ impl Record {
     ///
     /// [`ErrorKind::Serialize`] where the payload can't be written as JSON.
     pub fn to_cloudevent(&self) -> Result<String, Error> {
+        self.encode(self.json()?, None)
+    }
+
+    /// A CloudEvent with this payload.
+    pub(crate) fn encode(&self, json: &str, sealed: Option<String>) -> Result<String, Error> {
         let unwritable = |error: serde_json::Error| {
             let message = format!("{}: the record can't be written as JSON", self.name());
             Error::new(ErrorKind::Serialize, message).with_source(error)
         };
-        let json = self.json()?;
         // Line breaks between tokens are the only ones JSON can have; a stored line has none.
         let data = match json.contains(['\n', '\r']) {
             true => RawValue::from_string(json.replace(['\n', '\r'], " ")),
@@ -96,6 +104,7 @@ impl Record {
             traceparent: metadata.traceparent().map(str::to_owned),
             tracestate: metadata.tracestate().map(str::to_owned),
             metadata: extra,
+            sealed,
             data: &data,
         };
         serde_json::to_string(&event).map_err(unwritable)
@@ -108,6 +117,14 @@ impl Record {
     ///
     /// [`ErrorKind::Payload`] says where the text is not such a CloudEvent, without repeating it.
     pub fn from_cloudevent(text: &str) -> Result<Self, Error> {
+        Self::decode_cloudevent(text, |_| Err("an adapter opens them".to_owned()))
+    }
+
+    /// Reads a CloudEvent; `open` decrypts a sealed payload.
+    pub(crate) fn decode_cloudevent(
+        text: &str,
+        open: impl Fn(&str) -> Result<String, String>,
+    ) -> Result<Self, Error> {
         let refuse = |why: String| Error::new(ErrorKind::Payload, format!("not a stored record: {why}"));
         let event: CloudEvent<'_> = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
@@ -150,7 +167,18 @@ impl Record {
             timestamp: Some(event.time),
             chain: Chain::default(),
         };
-        let json = event.data.get().into();
+        let json = match &event.sealed {
+            Some(sealed) => {
+                let name = &event.r#type;
+                let opened = open(sealed).and_then(|json| {
+                    RawValue::from_string(json).map_err(|_| "what comes of it is not JSON".to_owned())
+                });
+                let opened =
+                    opened.map_err(|why| refuse(format!("the secrets of `{name}` can't be read: {why}")))?;
+                opened.get().into()
+            }
+            None => event.data.get().into(),
+        };
         Ok(Self::of_json(event.r#type.into(), event.eventversion, json, envelope))
     }
 }

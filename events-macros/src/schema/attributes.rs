@@ -50,6 +50,10 @@ pub(crate) struct Item {
     pub(crate) other: bool,
     pub(crate) untagged: bool,
     pub(crate) opaque: bool,
+    /// Textual forms leave it out.
+    pub(crate) secret: bool,
+    /// serde asks whether to hide it.
+    pub(crate) hides: bool,
 }
 
 impl Container {
@@ -82,6 +86,7 @@ impl Item {
     pub(crate) fn read(attributes: &[Attribute], helper: &str) -> Self {
         let mut item = Self {
             opaque: named(attributes, helper).any(|ours| has_option(ours, "opaque")),
+            secret: is_secret(attributes, helper),
             ..Self::default()
         };
         each_serde(attributes, |key, meta| {
@@ -105,8 +110,18 @@ impl Item {
             }
             Ok(())
         });
+        if item.skipped_if.as_ref().is_some_and(|path| path.ends_with("__private::hides")) {
+            // Ours: on the wire it is always there.
+            item.skipped_if = None;
+            item.hides = true;
+        }
         item
     }
+}
+
+/// Whether a field or type is marked as secret.
+pub(crate) fn is_secret(attributes: &[Attribute], helper: &str) -> bool {
+    named(attributes, helper).any(|ours| has_option(ours, "secret"))
 }
 
 /// The text of the doc comment, and whether the item is marked `#[deprecated]`.
@@ -185,9 +200,9 @@ pub(crate) fn has_rename_all(attributes: &[Attribute]) -> bool {
 
 /// Checks `#[event(...)]` or `#[schema(...)]` on a field.
 pub(crate) fn check_field_options(attribute: &Attribute) -> syn::Result<()> {
-    attribute.parse_nested_meta(|meta| match meta.path.is_ident("opaque") {
+    attribute.parse_nested_meta(|meta| match meta.path.is_ident("opaque") || meta.path.is_ident("secret") {
         true => Ok(()),
-        false => Err(meta.error("unknown option of a field: there is `opaque`")),
+        false => Err(meta.error("unknown option of a field: there are `opaque` and `secret`")),
     })
 }
 
@@ -196,6 +211,9 @@ pub(crate) fn crate_path(attributes: &[Attribute], helper: &str, errors: &mut Er
     let mut path = syn::parse_quote!(::typed_events);
     for attribute in named(attributes, helper) {
         let parsed = attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("secret") {
+                return Ok(());
+            }
             if !meta.path.is_ident("crate") {
                 return Err(meta.error("unknown option: there is `crate = path`"));
             }

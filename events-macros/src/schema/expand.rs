@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::visit_mut::VisitMut;
 use syn::{Attribute, Data, DataEnum, DeriveInput, Field, Fields, Ident, Path, Type, Variant};
 
-use super::attributes::{Container, Item, Sides, documentation, has_rename_all};
+use super::attributes::{Container, Item, Sides, documentation, has_rename_all, is_secret};
 use super::case::Case;
 
 /// The impl of `Schema` for a type; `helper` is the attribute our field options stand in.
@@ -19,6 +19,10 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
     {
         let name = Item::read(&input.attrs, helper).rename.written;
         container.struct_tag = Some((tag, name.unwrap_or_else(|| input.ident.unraw().to_string())));
+    }
+    if let Some(field) = writer.unhidden(&input.data) {
+        let message = "only `#[payload]` and `#[event]` can hide a secret from serde: put `#[payload]` above the type, and `#[event(secret)]` on the field";
+        return syn::Error::new_spanned(field, message).to_compile_error();
     }
     if let Some(field) = writer.circle(&input.data) {
         let message = "a generic type that contains itself has no schema: mark this field `#[event(opaque)]` (`#[schema(opaque)]` below `#[derive(Schema)]`)";
@@ -95,6 +99,8 @@ struct Writer<'a> {
     generic: bool,
     /// Whether the type has lifetimes.
     borrows: bool,
+    /// Whether textual forms leave out the type: then serde's impls are made by hand of the derived ones.
+    secret: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -105,6 +111,7 @@ impl<'a> Writer<'a> {
             ident: &input.ident,
             generic: !input.generics.params.is_empty(),
             borrows: input.generics.lifetimes().next().is_some(),
+            secret: is_secret(&input.attrs, helper),
         }
     }
 
@@ -114,12 +121,13 @@ impl<'a> Writer<'a> {
         let private = self.private;
         let name = input.ident.to_string();
         let documented = documented(&input.attrs);
+        let secret = is_secret(&input.attrs, self.helper).then(|| quote!(.secret()));
         let declaration = quote! {
             #private::NamedSchema::new(
                 ::core::concat!(::core::module_path!(), "::", #name),
                 ::core::line!(),
                 const { #shape },
-            ) #documented
+            ) #documented #secret
         };
         let optional = match &input.data {
             Data::Struct(data) if container.transparent => self.wrapped(&data.fields),
@@ -138,7 +146,7 @@ impl<'a> Writer<'a> {
     /// A reference to the shape on the wire.
     fn shape(&self, container: &Container, data: &Data) -> TokenStream {
         let private = self.private;
-        if container.remote {
+        if container.remote && !self.secret {
             return quote!(&#private::TypeSchema::Opaque);
         }
         let Sides { written, read } = &container.converts;
@@ -249,10 +257,11 @@ impl<'a> Writer<'a> {
             Item { opaque: true, .. } => Some(quote!(.required(false))),
             _ => None,
         };
+        let secret = item.secret.then(|| quote!(.secret()));
         let flattened = item.flatten.then(|| quote!(.flattened().required(false)));
         let documented = documented(&field.attrs);
         Some(quote! {
-            #private::FieldSchema::new(#name, #shape) #names #presence #required #flattened #documented
+            #private::FieldSchema::new(#name, #shape) #names #presence #required #flattened #secret #documented
         })
     }
 
@@ -283,15 +292,22 @@ impl<'a> Writer<'a> {
         ty
     }
 
+    /// A secret field that serde does not ask about.
+    fn unhidden<'t>(&self, data: &'t Data) -> Option<&'t Type> {
+        let mut fields = all_fields(data).into_iter();
+        let unhidden = |field: &&Field| {
+            let item = self.item(field);
+            item.secret && !item.hides && field.ident.is_some()
+        };
+        fields.find(unhidden).map(|field| &field.ty)
+    }
+
     /// The type of a field through which a generic type contains itself.
     fn circle<'t>(&self, data: &'t Data) -> Option<&'t Type> {
-        let fields: Vec<&Field> = match data {
-            _ if !self.generic => return None,
-            Data::Struct(data) => data.fields.iter().collect(),
-            Data::Enum(data) => data.variants.iter().flat_map(|variant| &variant.fields).collect(),
-            Data::Union(_) => return None,
-        };
-        let mut measured = fields.into_iter().filter(|field| self.is_measured(field));
+        if !self.generic {
+            return None;
+        }
+        let mut measured = all_fields(data).into_iter().filter(|field| self.is_measured(field));
         measured.find(|field| mentions(field.ty.to_token_stream(), self.ident)).map(|field| &field.ty)
     }
 
@@ -403,6 +419,14 @@ impl<'a> Writer<'a> {
 
     fn item(&self, field: &Field) -> Item {
         Item::read(&field.attrs, self.helper)
+    }
+}
+
+fn all_fields(data: &Data) -> Vec<&Field> {
+    match data {
+        Data::Struct(data) => data.fields.iter().collect(),
+        Data::Enum(data) => data.variants.iter().flat_map(|variant| &variant.fields).collect(),
+        Data::Union(_) => Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Attribute, DeriveInput};
 
-pub(crate) use attributes::{check_field_options, crate_path, has_option};
+pub(crate) use attributes::{check_field_options, crate_path, has_option, is_secret};
 pub(crate) use expand::{implement, wire_names};
 
 use crate::errors::Errors;

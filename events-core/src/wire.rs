@@ -1,0 +1,66 @@
+//! The one encoder of what adapters store and send.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind};
+use crate::record::Record;
+use crate::secret::Seal;
+use crate::text::escaped;
+
+/// Encodes records for an adapter, and reads them back: CloudEvents 1.0 JSON on one line, with the
+/// secrets as [`BusBuilder::secrets`](crate::BusBuilder::secrets) says.
+///
+/// A record of an event without secrets is the same text as
+/// [`Record::to_cloudevent`](crate::Record::to_cloudevent). Under a [`Seal`], `data` has the payload without
+/// its secrets, and the attribute `sealed` all of it, encrypted; under [`Plain`](crate::Plain), `data` has all of it.
+#[derive(Clone, Default)]
+pub struct Wire {
+    pub(crate) seal: Option<Arc<dyn Seal>>,
+}
+
+impl Wire {
+    /// The record as an adapter keeps it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Serialize`] where the payload can't be written as JSON, or not be sealed.
+    pub fn encode(&self, record: &Record) -> Result<String, Error> {
+        if !record.has_secrets() {
+            return record.to_cloudevent();
+        }
+        let refuse = |why: &str| {
+            let message = format!("{}: its secrets can't be stored or sent: {}", record.name(), escaped(why));
+            Error::new(ErrorKind::Serialize, message)
+        };
+        let Some(seal) = &self.seal else {
+            return Err(refuse("the builder does not say how (`.secrets(...)`)"));
+        };
+        let json = record.revealed()?;
+        if seal.is_plain() {
+            return record.encode(&json, None);
+        }
+        let sealed = seal.seal(&json).map_err(|why| refuse(&why))?;
+        record.encode(record.json()?, Some(sealed))
+    }
+
+    /// Reads what [`encode`](Self::encode) returned; attributes it does not know are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Payload`] says where the text is no such record, or why its secrets can't be opened.
+    pub fn decode(&self, text: &str) -> Result<Record, Error> {
+        Record::decode_cloudevent(text, |sealed| match &self.seal {
+            Some(seal) => seal.open(sealed).map_err(|why| escaped(&why).into_owned()),
+            None => Err("the builder does not say how (`.secrets(...)`)".to_owned()),
+        })
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secrets =
+            self.seal.as_ref().map_or("refused", |seal| if seal.is_plain() { "plain" } else { "sealed" });
+        write!(f, "Wire(secrets {secrets})")
+    }
+}

@@ -1,0 +1,366 @@
+//! Secrets are seen by nobody but handlers, and by an adapter as the builder says: a known text is put
+//! into each kind of secret, and looked for in every sink that exists.
+
+use std::sync::{Arc, Mutex};
+
+use typed_events::{
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, Inbox, Metadata, Plain, Record,
+    Schema, Seal, StreamExt, Upcast, Wire, catalog, event, on, payload,
+};
+
+const CANARY: &str = "c4n4ry-in-a-coal-mine";
+
+#[payload(secret)]
+#[derive(PartialEq)]
+pub struct Token(String);
+
+#[payload(secret)]
+pub struct Card {
+    pub number: String,
+    pub valid: bool,
+}
+
+#[payload]
+pub struct Login {
+    pub name: String,
+    #[event(secret)]
+    pub password: String,
+}
+
+#[payload]
+pub enum Proof {
+    None,
+    Code {
+        #[event(secret)]
+        code: String,
+        hint: u8,
+    },
+    Card(Card),
+}
+
+#[event("secret.kept", version = 1, superseded)]
+pub struct KeptV1 {
+    #[event(secret)]
+    pub old: String,
+}
+
+#[event("secret.kept", version = 2, previous = KeptV1)]
+pub struct Kept {
+    pub id: u64,
+    #[event(secret)]
+    pub plain: String,
+    #[event(secret)]
+    #[serde(default)]
+    pub optional: Option<String>,
+    pub token: Token,
+    pub tokens: Vec<Token>,
+    pub login: Login,
+    pub proofs: Vec<Proof>,
+}
+
+impl Upcast<KeptV1> for Kept {
+    fn upcast(old: KeptV1) -> Self {
+        Self { plain: old.old, ..kept() }
+    }
+}
+
+#[event(view_of = Kept)]
+struct Seen {
+    id: u64,
+    #[event(secret)]
+    plain: String,
+    token: Token,
+}
+
+fn kept() -> Kept {
+    let text = || CANARY.to_owned();
+    Kept {
+        id: 7,
+        plain: text(),
+        optional: Some(text()),
+        token: Token(text()),
+        tokens: vec![Token(text())],
+        login: Login { name: "alice".into(), password: text() },
+        proofs: vec![
+            Proof::None,
+            Proof::Code { code: text(), hint: 3 },
+            Proof::Card(Card { number: text(), valid: true }),
+        ],
+    }
+}
+
+/// What handlers saw.
+#[derive(Default)]
+struct Vault(Mutex<Vec<String>>);
+
+#[on]
+fn typed(kept: &Kept, vault: &Vault) -> Result<(), String> {
+    let mut seen = vault.0.lock().unwrap();
+    seen.extend([kept.plain.clone(), kept.token.0.clone(), kept.login.password.clone()]);
+    Err(format!("{kept:?} {kept:#?}"))
+}
+
+#[on]
+fn viewed(view: &Seen, vault: &Vault) -> Result<(), String> {
+    vault.0.lock().unwrap().extend([view.plain.clone(), view.token.0.clone()]);
+    Err(format!("{view:?} {}", view.id))
+}
+
+#[on("secret.*")]
+fn record(record: &Record) -> Result<(), String> {
+    Err(format!("{record} {record:?} {}", record.json().unwrap()))
+}
+
+/// Keeps what it is given, and hands it to other buses.
+#[derive(Clone, Default)]
+struct Tape(Arc<Mutex<(Vec<String>, Vec<Inbox>)>>);
+
+impl Tape {
+    fn text(&self) -> String {
+        self.0.lock().unwrap().0.concat()
+    }
+}
+
+impl Adapter for Tape {
+    fn name(&self) -> String {
+        "tape".into()
+    }
+
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
+    fn publish<'a>(
+        &'a self,
+        records: &'a [Record],
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async move {
+            for record in records {
+                let text = wire.encode(record)?;
+                let inboxes = self.0.lock().unwrap().1.clone();
+                for inbox in inboxes {
+                    inbox.deliver(inbox.wire().decode(&text)?).await?;
+                }
+                self.0.lock().unwrap().0.push(text);
+            }
+            Ok(())
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+        Box::pin(async move {
+            let texts = self.0.lock().unwrap().0.clone();
+            let records = texts.iter().map(|text| wire.decode(text)).collect::<Result<Vec<_>, _>>()?;
+            Ok(records.into_iter().filter(|record| query.accepts(record)).collect())
+        })
+    }
+
+    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.0.lock().unwrap().1.push(inbox);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Stands for encryption.
+struct Backwards;
+
+impl Seal for Backwards {
+    fn seal(&self, json: &str) -> Result<String, String> {
+        Ok(json.chars().rev().collect())
+    }
+
+    fn open(&self, sealed: &str) -> Result<String, String> {
+        Ok(sealed.chars().rev().collect())
+    }
+}
+
+/// All text that can be had of a record.
+fn texts(record: &Record) -> Vec<String> {
+    vec![
+        record.to_string(),
+        format!("{record:?} {record:#?}"),
+        record.json().unwrap().to_owned(),
+        record.to_cloudevent().unwrap(),
+    ]
+}
+
+fn assert_hidden(texts: &[String]) {
+    for text in texts {
+        assert!(!text.contains(CANARY), "{text}");
+    }
+}
+
+async fn bus(
+    tape: Option<&Tape>,
+    seal: Option<Box<dyn FnOnce(typed_events::BusBuilder) -> typed_events::BusBuilder>>,
+) -> Result<(Bus, Arc<Vault>), typed_events::Error> {
+    let vault = Arc::new(Vault::default());
+    let mut builder = Bus::builder().shared(Arc::clone(&vault)).quiet();
+    builder = builder.handler::<typed>().handler::<viewed>().handler::<record>();
+    if let Some(tape) = tape {
+        builder = builder.adapter(tape.clone());
+    }
+    if let Some(seal) = seal {
+        builder = seal(builder);
+    }
+    Ok((builder.build().await?, vault))
+}
+
+#[tokio::test]
+async fn no_text_of_an_event_has_its_secrets() {
+    let logs = Logs::default();
+    let _guard = tracing::subscriber::set_default(logs.clone());
+    let event = kept();
+    let json = serde_json::to_string(&event).unwrap();
+    assert_eq!(
+        json,
+        r#"{"id":7,"token":"[secret]","tokens":["[secret]"],"login":{"name":"alice"},"proofs":["None",{"Code":{"hint":3}},{"Card":"[secret]"}]}"#
+    );
+    assert_eq!(
+        format!("{event:?}"),
+        r#"Kept { id: 7, token: [secret], tokens: [[secret]], login: Login { name: "alice", .. }, proofs: [None, Code { hint: 3, .. }, Card([secret])], .. }"#
+    );
+    let (bus, vault) = bus(None, None).await.unwrap();
+    let mut stream = bus.stream("secret.*").unwrap();
+    let emitted = bus.emit(event).await.unwrap();
+    assert_eq!(emitted.failures().len(), 3);
+    assert_eq!(*vault.0.lock().unwrap(), vec![CANARY; 5], "handlers see all of it");
+    let mut sinks: Vec<_> = emitted.failures().iter().map(ToString::to_string).collect();
+    sinks.push(format!("{emitted:?}"));
+    sinks.extend(texts(emitted.record().unwrap()));
+    for record in bus.history("*").await.unwrap() {
+        sinks.extend(texts(&record));
+    }
+    sinks.extend(texts(&stream.next().await.unwrap().unwrap()));
+    for event in bus.history("secret.kept").of::<Kept>().await.unwrap() {
+        sinks.push(format!("{event:?}"));
+        assert_eq!(event.plain, CANARY);
+    }
+    sinks.push(format!("{:?} {bus:?} {:?}", catalog(), Kept::SCHEMA));
+    assert!(!logs.0.lock().unwrap().is_empty());
+    sinks.push(logs.0.lock().unwrap().concat());
+    assert_hidden(&sinks);
+}
+
+#[tokio::test]
+async fn events_from_outside_hide_their_secrets_too() {
+    let (bus, vault) = bus(None, None).await.unwrap();
+    let json = format!(
+        r#"{{"id":1,"plain":"{CANARY}","token":"{CANARY}","tokens":[],"login":{{"name":"bob","password":"{CANARY}"}},"proofs":[]}}"#
+    );
+    let emitted = bus.emit_json("secret.kept", &json).await.unwrap();
+    let mut sinks = texts(emitted.record().unwrap());
+    let old = format!(r#"{{"old":"{CANARY}"}}"#);
+    let emitted = bus.emit_json_version("secret.kept", 1, &old).await.unwrap();
+    sinks.extend(texts(emitted.record().unwrap()));
+    assert_eq!(vault.0.lock().unwrap().len(), 10);
+    // What does not fit is told without the value.
+    for wrong in [
+        json.replace("\"id\":1", "\"id\":true"),
+        json.replace("\"tokens\":[]", "\"tokens\":7"),
+        json.replace('}', ""),
+    ] {
+        sinks.push(bus.emit_json("secret.kept", wrong).await.unwrap_err().to_string());
+    }
+    assert_hidden(&sinks);
+}
+
+#[tokio::test]
+async fn an_adapter_gets_them_only_as_the_builder_says() {
+    let tape = Tape::default();
+    let error = bus(Some(&tape), None).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Build);
+    let message = error.to_string();
+    assert!(message.starts_with("event `secret.kept` (secrets::Kept (tests/secrets.rs:"), "{message}");
+    assert!(
+        message.ends_with("has secrets, which tape would store or send: say `.secrets(seal)` to encrypt them, or `.secrets(Plain)`"),
+        "{message}"
+    );
+
+    for plain in [true, false] {
+        let tape = Tape::default();
+        let seal = || -> Option<Box<dyn FnOnce(typed_events::BusBuilder) -> typed_events::BusBuilder>> {
+            match plain {
+                true => Some(Box::new(|builder| builder.secrets(Plain))),
+                false => Some(Box::new(|builder| builder.secrets(Backwards))),
+            }
+        };
+        let (here, _) = bus(Some(&tape), seal()).await.unwrap();
+        let (_there, vault) = bus(Some(&tape), seal()).await.unwrap();
+        let emitted = here.emit_with(kept(), Metadata::new().with_source("test")).await.unwrap();
+        assert_eq!(emitted.failures().len(), 3);
+        assert_eq!(*vault.0.lock().unwrap(), vec![CANARY; 5], "the other instance has all of it");
+        assert_eq!(tape.text().contains(CANARY), plain, "{}", tape.text());
+        assert_eq!(tape.text().contains(r#""sealed":"#), !plain);
+        let history = here.history("*").await.unwrap();
+        let mut sinks = texts(&history[0]);
+        sinks.push(format!("{:?}", history[0].get::<Kept>().unwrap()));
+        assert_eq!(history[0].get::<Kept>().unwrap().login.password, CANARY);
+        assert_eq!(history[0].view::<Seen>().unwrap().plain, CANARY);
+        assert_hidden(&sinks);
+        // Without the seal, and with another text in its place.
+        let text = tape.text();
+        if !plain {
+            let error = Record::from_cloudevent(&text).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                "not a stored record: the secrets of `secret.kept` can't be read: an adapter opens them"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_schema_says_what_is_secret() {
+    assert!(Kept::SCHEMA.has_secrets());
+    assert!(Token::TYPE.has_secrets() && Login::TYPE.has_secrets() && Proof::TYPE.has_secrets());
+    assert!(!<Vec<String>>::TYPE.has_secrets());
+    // On the wire it is always there: a secret is no reason to refuse a version.
+    assert!(Kept::SCHEMA.can_read(Kept::SCHEMA).is_ok());
+}
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Logs(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Logs {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, attributes: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        self.0.lock().unwrap().push(format!("{attributes:?}"));
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+        self.0.lock().unwrap().push(format!("{values:?}"));
+    }
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Text(String);
+        impl tracing::field::Visit for Text {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0 += &format!("{field}={value:?} ");
+            }
+        }
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}

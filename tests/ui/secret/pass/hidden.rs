@@ -1,0 +1,58 @@
+//! Secrets in all the places where they may be.
+
+use typed_events::{event, payload};
+
+#[payload(secret)]
+struct Token(String);
+
+#[payload(secret, crate = ::typed_events)]
+#[derive(PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Key {
+    Short(u8),
+    Long { value: Vec<u8> },
+}
+
+#[payload]
+struct Page<T> {
+    #[event(secret)]
+    items: Vec<T>,
+    next: Option<T>,
+}
+
+#[event("user.registered", without(Debug))]
+struct UserRegistered {
+    #[event(secret)]
+    #[serde(rename = "passWord")]
+    password: String,
+    token: Token,
+    keys: Vec<Key>,
+    page: Page<Token>,
+}
+
+impl std::fmt::Debug for UserRegistered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a user")
+    }
+}
+
+#[event("user.changed")]
+enum UserChanged {
+    Password {
+        #[event(secret)]
+        new: String,
+        #[cfg(any())]
+        #[event(secret)]
+        gone: Missing,
+    },
+    Key(Key),
+    Nothing,
+}
+
+fn main() {
+    let changed = UserChanged::Password { new: "x".into() };
+    assert_eq!(format!("{changed:?}"), "Password { .. }");
+    let changed = UserChanged::Key(Key::Long { value: vec![1] });
+    assert_eq!(format!("{changed:?}"), "Key([secret])");
+    assert_eq!(format!("{:?}", UserChanged::Nothing), "Nothing");
+}

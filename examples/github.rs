@@ -109,7 +109,7 @@ pub struct Push {
 macro_rules! events {
     ($($name:literal $event:ident { $($field:ident: $type:ty),* })*) => {
         $(
-            #[event($name)]
+            #[event($name, allow(naming))] // the names are GitHub's
             pub struct $event {
                 $(pub $field: $type,)*
                 pub sender: User,

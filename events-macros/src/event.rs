@@ -11,6 +11,7 @@ use syn::{DeriveInput, Ident, LitInt, LitStr, Path};
 use crate::errors::{Errors, call_at, text_of};
 use crate::item::{self, Arguments, Hidden, Version, derived, derives, fields_mut, rename_options};
 use crate::lock;
+use crate::naming;
 use crate::schema;
 use crate::secret;
 use crate::view;
@@ -69,8 +70,10 @@ fn expand(arguments: &Arguments, input: &DeriveInput, hidden: Hidden, errors: Er
     let previous = previous.as_ref().map(|previous| quote!(, previous = #previous));
     let superseded = superseded.as_ref().map(|superseded| quote!(, #superseded));
     let lock = arguments.lock.as_ref().map(lock::Options::tokens);
+    let warning = arguments.name.as_ref().filter(|_| !arguments.any_name).and_then(naming::warning);
     let errors = errors.into_tokens();
     quote! {
+        #warning
         #derives
         #[__typed_event(name = #name, crate = #krate #version #previous #superseded #lock)]
         #input

@@ -23,6 +23,10 @@ pub(crate) struct Arguments {
     pub(crate) krate: Path,
     pub(crate) without: Vec<Ident>,
     pub(crate) version: Version,
+    /// Whether the name may sound like a command.
+    pub(crate) any_name: bool,
+    /// What was said already.
+    seen: Vec<String>,
     /// Where all of it is secret.
     pub(crate) secret: Option<Ident>,
     /// The event whose part it is; `Some(None)` where that can't be read.
@@ -83,6 +87,8 @@ impl Arguments {
             krate: syn::parse_quote!(::typed_events),
             without: Vec::new(),
             version: Version::default(),
+            any_name: false,
+            seen: Vec::new(),
             secret: None,
             view_of: None,
             lock,
@@ -148,6 +154,20 @@ impl Arguments {
             }));
         }
         let option: Ident = input.parse()?;
+        if self.seen.iter().any(|seen| option == seen) {
+            errors.at(option.span(), format_args!("`{option}` is there already"));
+        }
+        self.seen.push(option.to_string());
+        if self.name.is_some() && option == "allow" {
+            let lint;
+            syn::parenthesized!(lint in input);
+            let lint: Ident = lint.parse()?;
+            if lint != "naming" {
+                errors.at(lint.span(), "there is no such lint here, only `naming`");
+            }
+            self.any_name = true;
+            return Ok(());
+        }
         if self.name.is_some() && self.version.parse_option(&option, input)? {
             return Ok(());
         }
@@ -168,7 +188,7 @@ impl Arguments {
         if option != "without" {
             let options = match self.name {
                 Some(_) => {
-                    "`version = 2`, `previous = Type`, `superseded`, `without(Debug, ...)` and `crate = path`"
+                    "`version = 2`, `previous = Type`, `superseded`, `allow(naming)`, `without(Debug, ...)` and `crate = path`"
                 }
                 None if self.view_of.is_some() => "`without(Debug, ...)` and `crate = path`",
                 None => "`secret`, `without(Debug, ...)` and `crate = path`",

@@ -8,6 +8,7 @@ mod event;
 mod event_set;
 mod item;
 mod lock;
+mod naming;
 mod on;
 mod payload;
 mod schema;
@@ -42,6 +43,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `version = 2, previous = UserCreatedV1`: the shape has changed; records of the version before, a type
 ///   with `version = 1, superseded`, are read through
 ///   [`Upcast`](../typed_events/trait.Upcast.html). 1 unless said.
+/// - `allow(naming)`: the name is not in the past tense, as `order.created` is, on purpose: no warning.
 /// - `without(Debug)`: leaves out a derive, for an impl written by hand; also `Clone`, `Serialize`,
 ///   `Deserialize`.
 /// - `crate = path`: where typed-events is, if not at `::typed_events`.

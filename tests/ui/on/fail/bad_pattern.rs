@@ -12,6 +12,12 @@ fn partial_wildcards(_: &Record) {}
 #[on("user.created.")]
 fn typed(_: &UserCreated) {}
 
+#[on("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.*")]
+fn too_many_segments(_: &Record) {}
+
+#[on(".created")]
+fn stray_dot(_: &Record) {}
+
 #[on(user.created)]
 fn not_quoted(_: &UserCreated) {}
 

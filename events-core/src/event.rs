@@ -126,11 +126,11 @@ impl fmt::Display for Place {
 
 impl EventDecl {
     #[doc(hidden)]
-    pub const fn new<E: Event>(place: Place) -> Self {
+    pub const fn new<E: Event>() -> Self {
         Self {
             name: E::NAME,
             version: E::VERSION,
-            place,
+            place: place_of_type(E::SCHEMA),
             schema: E::SCHEMA,
             locking: E::LOCKING,
             decode: decode::<E>,
@@ -153,6 +153,17 @@ impl EventDecl {
     /// Reads a payload of any version this program knows as the current one.
     pub(crate) fn decode(&self, version: u32, json: &str) -> Result<Arc<dyn Payload>, DecodeError> {
         (self.decode)(version, json)
+    }
+}
+
+/// Where an event type stands: its schema is that of a declaration.
+const fn place_of_type(schema: &TypeSchema) -> Place {
+    match schema {
+        TypeSchema::Named(named) => {
+            let named = named.get();
+            Place::new(named.path, named.file, named.line)
+        }
+        _ => Place::new("", "", 0),
     }
 }
 

@@ -116,7 +116,6 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
     };
     let schema = schema::implement(&input, &krate, HELPER);
     let ident = &input.ident;
-    let text = ident.to_string();
     let private = quote!(#krate::__private);
     let check = check_name(&name, &private);
     let number = version.value();
@@ -160,9 +159,7 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
             #older
 
             fn decl() -> &'static #private::EventDecl {
-                static DECL: #private::EventDecl = #private::EventDecl::new::<#ident>(
-                    #private::Place::new(::core::concat!(::core::module_path!(), "::", #text), ::core::file!(), ::core::line!()),
-                );
+                static DECL: #private::EventDecl = #private::EventDecl::new::<#ident>();
                 &DECL
             }
         }

@@ -8,6 +8,8 @@ use super::TypeSchema;
 pub struct NamedSchema {
     /// The module path and the name.
     pub path: &'static str,
+    /// The file of its declaration.
+    pub file: &'static str,
     /// The line of its declaration: tells types of one path apart.
     pub line: u32,
     /// What its doc comment says.
@@ -22,18 +24,8 @@ pub struct NamedSchema {
 
 impl NamedSchema {
     /// A type of which nothing is said but its shape.
-    pub const fn new(path: &'static str, line: u32, shape: &'static TypeSchema) -> Self {
-        Self { path, line, doc: "", deprecated: false, secret: false, shape }
-    }
-
-    /// What the user says about it.
-    pub const fn documented(self, doc: &'static str, deprecated: bool) -> Self {
-        Self { doc, deprecated, ..self }
-    }
-
-    /// Left out of textual forms.
-    pub const fn secret(self) -> Self {
-        Self { secret: true, ..self }
+    pub const fn new(path: &'static str, shape: &'static TypeSchema) -> Self {
+        Self { path, file: "", line: 0, doc: "", deprecated: false, secret: false, shape }
     }
 
     /// The name without its modules.

@@ -69,7 +69,7 @@ impl Reader<'_> {
             let shape = self.shape(input)?;
             let (ident, name) = (held(&name), name.to_string());
             types.extend(quote! {
-                static #ident: #private::NamedSchema = #private::NamedSchema::new(#name, 0, #shape);
+                static #ident: #private::NamedSchema = #private::NamedSchema::new(#name, #shape);
             });
         }
         Ok(Version { number, root, types })

@@ -120,14 +120,19 @@ impl<'a> Writer<'a> {
     fn declared(&self, input: &DeriveInput, container: &Container, shape: TokenStream) -> TokenStream {
         let private = self.private;
         let name = input.ident.to_string();
-        let documented = documented(&input.attrs);
-        let secret = is_secret(&input.attrs, self.helper).then(|| quote!(.secret()));
+        let (doc, deprecated) = documentation(&input.attrs);
+        let secret = self.secret;
+        // A literal, so that the compiler has no call to evaluate.
         let declaration = quote! {
-            #private::NamedSchema::new(
-                ::core::concat!(::core::module_path!(), "::", #name),
-                ::core::line!(),
-                const { #shape },
-            ) #documented #secret
+            #private::NamedSchema {
+                path: ::core::concat!(::core::module_path!(), "::", #name),
+                file: ::core::file!(),
+                line: ::core::line!(),
+                doc: #doc,
+                deprecated: #deprecated,
+                secret: #secret,
+                shape: #shape,
+            }
         };
         let optional = match &input.data {
             Data::Struct(data) if container.transparent => self.wrapped(&data.fields),

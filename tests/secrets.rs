@@ -319,6 +319,52 @@ async fn an_adapter_gets_them_only_as_the_builder_says() {
     }
 }
 
+/// Stands for a type of another crate, which has no schema.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Foreign {
+    token: Token,
+}
+
+#[event("foreign.kept")]
+pub struct ForeignKept {
+    #[event(opaque)]
+    pub foreign: Foreign,
+}
+
+#[event("opaque.kept")]
+pub struct OpaqueKept {
+    #[event(opaque)]
+    pub number: u8,
+}
+
+#[tokio::test]
+async fn a_secret_that_no_schema_shows_is_not_sent() {
+    let tape = Tape::default();
+    let (bus, _) = bus(Some(&tape), Some(Box::new(|builder| builder.secrets(Plain)))).await.unwrap();
+    let error = bus.emit(ForeignKept { foreign: Foreign { token: Token(CANARY.into()) } }).await.unwrap_err();
+    assert!(
+        error.to_string().ends_with(
+            "foreign.kept: its secrets can't be stored or sent: they are in an opaque field, which can't show that it has some"
+        ),
+        "{error}"
+    );
+    assert_eq!(tape.text(), "");
+    bus.emit(OpaqueKept { number: 7 }).await.unwrap();
+    assert!(tape.text().contains(r#""data":{"number":7}"#), "{}", tape.text());
+}
+
+#[tokio::test]
+async fn a_text_without_the_secrets_is_not_read_as_the_event() {
+    let (bus, _) = bus(None, None).await.unwrap();
+    let emitted = bus.emit(kept()).await.unwrap();
+    let text = emitted.record().unwrap().to_cloudevent().unwrap();
+    assert!(text.contains(r#""redacted":true"#), "{text}");
+    assert_eq!(
+        Record::from_cloudevent(&text).unwrap_err().to_string(),
+        "not a stored record: the secrets of `secret.kept` were left out of this text: only what an adapter keeps has them"
+    );
+}
+
 #[test]
 fn the_schema_says_what_is_secret() {
     assert!(Kept::SCHEMA.has_secrets());

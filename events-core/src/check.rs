@@ -80,42 +80,29 @@ pub const fn view(
     writer: &'static TypeSchema,
     field: Option<&'static str>,
 ) {
-    let verdict = match field {
-        Some(field) => reader.can_read_field(field, writer),
-        None => reader.can_read(writer),
-    };
-    if let Err(misfit) = verdict {
+    if let Err(misfit) = reader.can_view(field, writer) {
         let text = Text::new().push("`").push(event).push("` (`").push(name);
         let text = misfit.describe(text.push("`) can't fill the view `").push(view).push("`: "));
         panic!("{}", misfit.fix(text, writer).as_str());
     }
-    if let Some(field) = field
-        && is_secret(writer, field)
-        && !is_secret(reader, field)
-    {
-        let text = Text::new().push("`").quote(field).push("` of `").push(event).push("` (`").push(name);
-        let text = text.push("`) is secret, and the view `").push(view).push("` would show it: ");
-        panic!("{}", text.push("mark its field `#[event(secret)]`, or take a type that is secret").as_str());
-    }
 }
 
-/// Whether textual forms leave out a field of a struct, or its value.
-const fn is_secret(shape: &'static TypeSchema, name: &str) -> bool {
-    let TypeSchema::Struct(schema) = as_read(shape) else { return false };
-    let mut i = 0;
-    while i < schema.fields.len() {
-        let field = &schema.fields[i];
-        i += 1;
-        let named = match (field.written, field.read) {
-            (Some(written), _) if same(written, name) => true,
-            (_, Some(read)) => same(read, name),
-            _ => false,
-        };
-        if named {
-            return field.secret || matches!(field.shape, TypeSchema::Named(named) if named.get().secret);
-        }
-    }
-    false
+/// Checks that serde can put the parts of a field's value beside the other fields.
+#[track_caller]
+pub const fn flattened(ty: &str, shape: &'static TypeSchema) {
+    let why = match as_read(shape) {
+        _ if shape.is_hidden() => "it is secret, and so text as a whole: leave `flatten` away",
+        TypeSchema::Option(inner) => return flattened(ty, inner),
+        TypeSchema::Struct(_)
+        | TypeSchema::Map(..)
+        | TypeSchema::Enum(_)
+        | TypeSchema::Null
+        | TypeSchema::Any
+        | TypeSchema::Opaque => return,
+        _ => "only structs, maps and enums have parts",
+    };
+    let text = Text::new().push("`").quote(ty).push("` can't be flattened: ").push(why);
+    panic!("{}", text.as_str());
 }
 
 /// Checks that a variant of an event set can be delivered to a handler.

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::lock::Locking;
 use crate::schema::{self, Schema, TypeSchema};
+use crate::secret::Secrets;
 
 /// A type that can be emitted. Written by `#[event("user.created")]`, not by hand.
 #[diagnostic::on_unimplemented(
@@ -95,7 +96,7 @@ pub struct EventDecl {
     /// Where the event stands in the registry, and so its slot in every bus; [`NO_INDEX`] until the
     /// registry is read, and forever where linking did not register the event.
     index: AtomicU32,
-    secrets: OnceLock<bool>,
+    secrets: OnceLock<Secrets>,
 }
 
 const NO_INDEX: u32 = u32::MAX;
@@ -147,7 +148,11 @@ impl EventDecl {
 
     /// Whether textual forms leave something out.
     pub(crate) fn has_secrets(&self) -> bool {
-        *self.secrets.get_or_init(|| self.schema.has_secrets())
+        self.secrets() == Secrets::Some
+    }
+
+    pub(crate) fn secrets(&self) -> Secrets {
+        *self.secrets.get_or_init(|| self.schema.secrets())
     }
 
     /// Reads a payload of any version this program knows as the current one.

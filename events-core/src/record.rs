@@ -2,6 +2,8 @@
 
 mod cloudevent;
 
+pub(crate) use cloudevent::Data;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{DecodeError, Event, EventDecl, Payload, registry};
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
-use crate::secret;
+use crate::secret::{self, Secrets};
 use crate::text::escaped;
 use crate::time::{self, Timestamp};
 use crate::view::Views;
@@ -279,7 +281,7 @@ impl Record {
     pub(crate) fn revealed(&self) -> Result<Cow<'_, str>, Error> {
         match &self.inner.body {
             Body::Json { json, .. } => Ok(Cow::Borrowed(json)),
-            Body::Event { .. } if !self.has_secrets() => self.json().map(Cow::Borrowed),
+            Body::Event { decl, .. } if decl.secrets() == Secrets::None => self.json().map(Cow::Borrowed),
             Body::Event { event, .. } => match secret::reveal(|| event.to_json()) {
                 Ok(json) => Ok(Cow::Owned(json.into())),
                 Err(problem) => Err(self.unwritable(&problem)),

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::schema::{NamedSchema, StructSchema, TypeSchema};
+use crate::schema::{FieldSchema, MAX_NAMES, NamedSchema, StructSchema, TypeSchema, as_read};
 
 thread_local! {
     /// How many encoders for the wire this thread is in.
@@ -96,37 +96,127 @@ impl Seal for Plain {
     }
 }
 
+impl FieldSchema {
+    /// Whether textual forms leave out the field, or its value.
+    pub(crate) const fn is_hidden(&self) -> bool {
+        self.secret || self.shape.is_hidden()
+    }
+}
+
 impl TypeSchema {
+    /// Whether textual forms leave out the value as a whole.
+    pub(crate) const fn is_hidden(&'static self) -> bool {
+        let mut shape = self;
+        let mut names = 0;
+        while names < MAX_NAMES {
+            shape = match shape {
+                Self::Named(named) if named.get().secret => return true,
+                Self::Named(named) => named.get().shape,
+                Self::Option(inner) => inner,
+                _ => return false,
+            };
+            names += 1;
+        }
+        false
+    }
+
+    /// Whether there is a secret in it, as far as a constant looks: `depth` declarations deep.
+    pub(crate) const fn hides_within(&'static self, depth: usize) -> bool {
+        let mut i = 0;
+        match self {
+            Self::Named(named) => {
+                named.get().secret || depth > 0 && named.get().shape.hides_within(depth - 1)
+            }
+            Self::Option(inner) | Self::Sequence(inner) => inner.hides_within(depth),
+            Self::Map(keys, values) => keys.hides_within(depth) || values.hides_within(depth),
+            Self::Differs { written, .. } => written.hides_within(depth),
+            Self::Tuple(items) => {
+                while i < items.len() && !items[i].hides_within(depth) {
+                    i += 1;
+                }
+                i < items.len()
+            }
+            Self::Struct(schema) => {
+                while i < schema.fields.len()
+                    && !schema.fields[i].secret
+                    && !schema.fields[i].shape.hides_within(depth)
+                {
+                    i += 1;
+                }
+                i < schema.fields.len()
+            }
+            Self::Enum(schema) => {
+                while i < schema.variants.len() {
+                    if let Some(body) = schema.variants[i].body
+                        && body.hides_within(depth)
+                    {
+                        return true;
+                    }
+                    i += 1;
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether nothing says what becomes of a value that is read.
+    pub(crate) const fn reads_anything(&'static self) -> bool {
+        let mut shape = self;
+        while let Self::Option(inner) = as_read(shape) {
+            shape = inner;
+        }
+        matches!(as_read(shape), Self::Any | Self::Opaque)
+    }
+
     /// Whether there is a secret in it: a field or a type that textual forms leave out.
     ///
     /// # Complexity
     ///
     /// Visits each declared type once.
     pub fn has_secrets(&'static self) -> bool {
-        has_secrets(self, &mut Vec::new())
+        self.secrets() == Secrets::Some
+    }
+
+    pub(crate) fn secrets(&'static self) -> Secrets {
+        secrets(self, &mut Vec::new())
     }
 }
 
-fn has_secrets(shape: &'static TypeSchema, seen: &mut Vec<&'static NamedSchema>) -> bool {
-    match shape {
+/// What is known of the secrets in a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Secrets {
+    None,
+    /// There is an opaque type in it, which may have some.
+    Unseen,
+    Some,
+}
+
+fn secrets(shape: &'static TypeSchema, seen: &mut Vec<&'static NamedSchema>) -> Secrets {
+    let mut of = |shape| secrets(shape, seen);
+    let found = match shape {
         TypeSchema::Named(named) => {
             let named = named.get();
             if seen.iter().any(|other| std::ptr::eq(*other, named)) {
-                return false;
+                return Secrets::None;
             }
             seen.push(named);
-            named.secret || has_secrets(named.shape, seen)
+            if named.secret {
+                return Secrets::Some;
+            }
+            Some(secrets(named.shape, seen))
         }
-        TypeSchema::Option(inner) | TypeSchema::Sequence(inner) => has_secrets(inner, seen),
-        TypeSchema::Tuple(items) => items.iter().any(|item| has_secrets(item, seen)),
-        TypeSchema::Map(keys, values) => has_secrets(keys, seen) || has_secrets(values, seen),
+        TypeSchema::Option(inner) | TypeSchema::Sequence(inner) => Some(of(inner)),
+        TypeSchema::Tuple(items) => items.iter().map(|item| of(item)).max(),
+        TypeSchema::Map(keys, values) => Some(of(keys).max(of(values))),
         TypeSchema::Struct(StructSchema { fields, .. }) => {
-            fields.iter().any(|field| field.secret || has_secrets(field.shape, seen))
+            let of = |field: &FieldSchema| if field.secret { Secrets::Some } else { of(field.shape) };
+            fields.iter().map(of).max()
         }
-        TypeSchema::Enum(schema) => {
-            schema.variants.iter().filter_map(|variant| variant.body).any(|body| has_secrets(body, seen))
-        }
-        TypeSchema::Differs { written, read } => has_secrets(written, seen) || has_secrets(read, seen),
-        _ => false,
-    }
+        TypeSchema::Enum(schema) => schema.variants.iter().filter_map(|variant| variant.body).map(of).max(),
+        TypeSchema::Differs { written, read } => Some(of(written).max(of(read))),
+        TypeSchema::Opaque => Some(Secrets::Unseen),
+        _ => None,
+    };
+    found.unwrap_or(Secrets::None)
 }

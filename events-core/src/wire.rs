@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
-use crate::record::Record;
+use crate::record::{Data, Record};
 use crate::secret::Seal;
 use crate::text::escaped;
 
@@ -26,22 +26,27 @@ impl Wire {
     ///
     /// [`ErrorKind::Serialize`] where the payload can't be written as JSON, or not be sealed.
     pub fn encode(&self, record: &Record) -> Result<String, Error> {
-        if !record.has_secrets() {
-            return record.to_cloudevent();
-        }
         let refuse = |why: &str| {
             let message = format!("{}: its secrets can't be stored or sent: {}", record.name(), escaped(why));
             Error::new(ErrorKind::Serialize, message)
         };
+        if !record.has_secrets() {
+            // An opaque type may hide something that its schema does not show, and that nothing could
+            // hide again when it is read.
+            return match record.revealed()? == record.json()? {
+                true => record.to_cloudevent(),
+                false => Err(refuse("they are in an opaque field, which can't show that it has some")),
+            };
+        }
         let Some(seal) = &self.seal else {
             return Err(refuse("the builder does not say how (`.secrets(...)`)"));
         };
         let json = record.revealed()?;
         if seal.is_plain() {
-            return record.encode(&json, None);
+            return record.encode(&json, Data::All);
         }
         let sealed = seal.seal(&json).map_err(|why| refuse(&why))?;
-        record.encode(record.json()?, Some(sealed))
+        record.encode(record.json()?, Data::Sealed(sealed))
     }
 
     /// Reads what [`encode`](Self::encode) returned; attributes it does not know are ignored.

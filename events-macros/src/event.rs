@@ -40,6 +40,9 @@ pub(crate) fn attribute(
         rename_options(field, HELPER, &mut errors);
     }
     let secrets = secret::hide_fields(&mut input, HELPER, &arguments.krate, &mut errors);
+    if secrets {
+        secret::check_container(&input, &arguments.without, &mut errors);
+    }
     let hidden = match secrets && !secret::check_derives(&derived(&input.attrs), &mut errors) {
         true => Hidden::Fields,
         false => Hidden::Nothing,

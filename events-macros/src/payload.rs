@@ -19,6 +19,9 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
         rename_options(field, "schema", &mut errors);
     }
     let fields = secret::hide_fields(&mut input, "schema", &arguments.krate, &mut errors);
+    if fields {
+        secret::check_container(&input, &arguments.without, &mut errors);
+    }
     let hidden = match arguments.secret {
         Some(_) if check_secret(&arguments, &input, &mut errors) => Hidden::Type,
         None if fields && !secret::check_derives(&derived(&input.attrs), &mut errors) => Hidden::Fields,

@@ -33,6 +33,29 @@ pub(crate) fn hide_fields(input: &mut DeriveInput, helper: &str, krate: &Path, e
     any
 }
 
+/// Refuses what would write the secret fields past serde's derive.
+pub(crate) fn check_container(input: &DeriveInput, without: &[Ident], errors: &mut Errors) {
+    for (option, why) in SHOWN_BY {
+        let serde = input.attrs.iter().filter(|attribute| attribute.path().is_ident("serde"));
+        if let Some(attribute) = serde.into_iter().find(|attribute| schema::has_option(attribute, option)) {
+            errors.on(attribute, format_args!("a type with a secret field can't be `{option}`: {why}"));
+        }
+    }
+    if let Some(left_out) = without.iter().find(|derive| *derive == "Serialize") {
+        errors.at(
+            left_out.span(),
+            "a type with a secret field can't leave out `Serialize`: the one that is added leaves the field out of text",
+        );
+    }
+}
+
+/// Options of serde under which nothing can leave out a field, and why.
+const SHOWN_BY: [(&str, &str); 3] = [
+    ("into", "the type it becomes would show the field; mark the field there"),
+    ("transparent", "nothing but the field is written; mark the type instead: `#[payload(secret)]`"),
+    ("remote", "it stands for a type that would show the field"),
+];
+
 /// Why serde can't leave out a field.
 fn unhideable(field: &Field) -> Option<&'static str> {
     const SKIPS: [&str; 4] = ["skip_serializing_if", "skip_serializing", "skip", "flatten"];

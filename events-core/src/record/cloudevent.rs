@@ -46,6 +46,9 @@ struct CloudEvent<'a> {
     /// All of the payload, encrypted; `data` then lacks its secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sealed: Option<String>,
+    /// Whether the secrets of the payload were left out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    redacted: bool,
     #[serde(borrow)]
     data: &'a RawValue,
 }
@@ -54,8 +57,22 @@ fn json_type() -> String {
     "application/json".into()
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 fn first_version() -> u32 {
     1
+}
+
+/// What `data` has of the payload.
+pub(crate) enum Data {
+    All,
+    /// All but the secrets.
+    Redacted,
+    /// The same, and all of it is in the attribute `sealed`.
+    Sealed(String),
 }
 
 impl Record {
@@ -69,11 +86,12 @@ impl Record {
     ///
     /// [`ErrorKind::Serialize`] where the payload can't be written as JSON.
     pub fn to_cloudevent(&self) -> Result<String, Error> {
-        self.encode(self.json()?, None)
+        let data = if self.has_secrets() { Data::Redacted } else { Data::All };
+        self.encode(self.json()?, data)
     }
 
     /// A CloudEvent with this payload.
-    pub(crate) fn encode(&self, json: &str, sealed: Option<String>) -> Result<String, Error> {
+    pub(crate) fn encode(&self, json: &str, has: Data) -> Result<String, Error> {
         let unwritable = |error: serde_json::Error| {
             let message = format!("{}: the record can't be written as JSON", self.name());
             Error::new(ErrorKind::Serialize, message).with_source(error)
@@ -90,6 +108,11 @@ impl Record {
             true => None,
             false => Some(serde_json::to_string(&extra).map_err(unwritable)?),
         };
+        let redacted = matches!(has, Data::Redacted);
+        let sealed = match has {
+            Data::Sealed(sealed) => Some(sealed),
+            Data::All | Data::Redacted => None,
+        };
         let event = CloudEvent {
             specversion: "1.0".into(),
             id: self.id(),
@@ -105,6 +128,7 @@ impl Record {
             tracestate: metadata.tracestate().map(str::to_owned),
             metadata: extra,
             sealed,
+            redacted,
             data: &data,
         };
         serde_json::to_string(&event).map_err(unwritable)
@@ -115,7 +139,8 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Payload`] says where the text is not such a CloudEvent, without repeating it.
+    /// [`ErrorKind::Payload`] says where the text is not such a CloudEvent, without repeating it; also of
+    /// an event with secrets, which the text does not have.
     pub fn from_cloudevent(text: &str) -> Result<Self, Error> {
         Self::decode_cloudevent(text, |_| Err("an adapter opens them".to_owned()))
     }
@@ -140,6 +165,12 @@ impl Record {
         }
         check_name(&event.r#type)
             .map_err(|error| refuse(format!("`{}` is not an event name: {error}", quoted(&event.r#type))))?;
+        if event.redacted {
+            let name = &event.r#type;
+            return Err(refuse(format!(
+                "the secrets of `{name}` were left out of this text: only what an adapter keeps has them"
+            )));
+        }
         let mut metadata = Metadata::new();
         if event.source != NO_SOURCE {
             metadata = metadata.with_source(event.source);

@@ -34,6 +34,16 @@ impl TypeSchema {
         accept(self, Shape::Type(writer), Walk::START)
     }
 
+    /// Whether a view reads everything that `writer` writes, and hides what is secret there: as a whole,
+    /// or of what it reads under one name.
+    pub(crate) const fn can_view(
+        &'static self,
+        field: Option<&'static str>,
+        writer: &'static TypeSchema,
+    ) -> Result<(), Misfit> {
+        accept(self, Shape::Type(writer), Walk { only: field, hide: true, ..Walk::START })
+    }
+
     /// The same of one field alone: that which this type, a struct, reads under a name.
     pub(crate) const fn can_read_field(
         &'static self,
@@ -47,6 +57,9 @@ impl TypeSchema {
 /// The most frames of the compiler's evaluator that a comparison takes: it has 128 in all, and going
 /// beyond them would be an error that names nobody's field.
 const MAX_FRAMES: usize = 100;
+
+/// How deep a secret is looked for in what is read without being described.
+const MAX_HIDDEN: usize = 6;
 
 /// The most pairs of declarations that a place may be inside of.
 const MAX_PAIRS: usize = 32;
@@ -81,11 +94,25 @@ struct Walk {
     key: bool,
     /// The only field of the outermost struct that is looked at.
     only: Option<&'static str>,
+    /// What is secret to the writer must be so to the reader.
+    hide: bool,
 }
 
 impl Walk {
-    const START: Self =
-        Self { pairs: [None; MAX_PAIRS], inside: 0, frames: 0, buffered: false, key: false, only: None };
+    const START: Self = Self {
+        pairs: [None; MAX_PAIRS],
+        inside: 0,
+        frames: 0,
+        buffered: false,
+        key: false,
+        only: None,
+        hide: false,
+    };
+
+    /// The same inside of what the reader hides.
+    const fn hidden(self) -> Self {
+        Self { hide: false, ..self }
+    }
 
     const fn buffered(self) -> Self {
         Self { buffered: true, ..self }
@@ -124,6 +151,15 @@ const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdic
     walk.frames += frames(reader, shape);
     if walk.frames > MAX_FRAMES || walk.inside == MAX_PAIRS {
         return refuse(Problem::TooDeep);
+    }
+    if walk.hide
+        && let Shape::Type(ty) = shape
+    {
+        if reader.is_hidden() {
+            walk = walk.hidden();
+        } else if ty.is_hidden() || reader.reads_anything() && ty.hides_within(MAX_HIDDEN) {
+            return refuse(Problem::Shown);
+        }
     }
     // Behind an `Option`, too, a type may contain itself.
     let reader = match (as_read(reader), shape) {
@@ -480,7 +516,10 @@ const fn accept_map(
                         && !field.flatten
                         && !object.is_taken(name)
                     {
-                        verdict = accept_entry(keys, values, name, shape_of(field), walk);
+                        verdict = match walk.hide && field.is_hidden() && !values.is_hidden() {
+                            true => at(Step::Field(name), refuse(Problem::Shown)),
+                            false => accept_entry(keys, values, name, shape_of(field), walk),
+                        };
                     }
                 }
                 verdict
@@ -549,7 +588,9 @@ const fn accept_field(reader: &'static StructSchema, index: usize, object: &Obje
         i += 1;
     }
     let map = object.map(name);
+    let walk = if field.is_hidden() { walk.hidden() } else { walk };
     let verdict = match (found, map) {
+        (Some(Entry { secret: true, .. }), _) if walk.hide => refuse(Problem::Shown),
         (Some(entry), _) if field.required && !matches!(entry.presence, Presence::Always) => {
             refuse(Problem::MayBeMissing)
         }

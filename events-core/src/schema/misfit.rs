@@ -50,6 +50,8 @@ pub(super) enum Problem {
     UnknownField(&'static str),
     /// Fields of any name are written, and refused.
     AnyField,
+    /// It is secret, and would not be so here.
+    Shown,
     /// The field is written under two of the names it is read under.
     Twice,
     /// serde can't read numbers of 128 bits, or keys that are no strings, inside tagged and untagged
@@ -112,6 +114,7 @@ impl Misfit {
             Problem::Range { found, .. } | Problem::Other { found: Shape::Type(found), .. } => {
                 push_type(text.push("; take `"), found).push("`")
             }
+            Problem::Shown => text.push("; mark its field `#[event(secret)]`, or take a type that is secret"),
             Problem::UnknownVariant(_) => {
                 text.push("; add it, or a variant for all others, marked `#[serde(other)]`")
             }
@@ -167,6 +170,7 @@ impl Problem {
                 text.push("the field `").quote(name).push("` is written, and unknown fields are denied")
             }
             Self::AnyField => text.push("fields of any name are written, and unknown fields are denied"),
+            Self::Shown => text.push("it is secret, and would be shown here"),
             Self::Twice => text.push("it is written under two of the names it is read under"),
             Self::Buffered => text.push(
                 "serde can't read numbers of 128 bits, or numbers as keys, inside of tagged and untagged enums and flattened fields",

@@ -20,7 +20,7 @@ mod written;
 
 pub(crate) use explain::{explain, path_text};
 
-pub(crate) use written::{read as as_read, same};
+pub(crate) use written::{MAX_NAMES, read as as_read, same};
 
 pub use misfit::Misfit;
 pub use named::{NamedRef, NamedSchema};

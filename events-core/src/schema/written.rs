@@ -6,7 +6,7 @@ use super::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema, Va
 const MAX_PARTS: usize = 16;
 
 /// The most names a type may stand behind: a newtype of a newtype, and so on.
-const MAX_NAMES: usize = 64;
+pub(crate) const MAX_NAMES: usize = 64;
 
 /// What is written at one place.
 #[derive(Clone, Copy)]
@@ -63,6 +63,7 @@ const MAX_TAKEN: usize = 8;
 pub(super) struct Entry {
     pub(super) shape: Shape,
     pub(super) presence: Presence,
+    pub(super) secret: bool,
     /// The part it is in: entries come in the order of the parts.
     pub(super) part: usize,
 }
@@ -147,12 +148,13 @@ impl Object {
             match self.part(i) {
                 Part::Fields(schema) => {
                     if let Some(field) = written_field(schema, name) {
-                        return Some(Entry { shape: shape_of(field), presence: field.presence, part: i });
+                        let (presence, secret) = (field.presence, field.is_hidden());
+                        return Some(Entry { shape: shape_of(field), presence, secret, part: i });
                     }
                 }
                 Part::Entry(key, shape) => {
                     if same(key, name) {
-                        return Some(Entry { shape, presence: Presence::Always, part: i });
+                        return Some(Entry { shape, presence: Presence::Always, secret: false, part: i });
                     }
                 }
                 Part::Map(..) => {}

@@ -8,6 +8,7 @@ use syn::{Attribute, Data, DataEnum, DeriveInput, Field, Fields, Ident, Path, Ty
 
 use super::attributes::{Container, Item, Sides, documentation, has_rename_all, is_secret};
 use super::case::Case;
+use crate::errors::{call_at, text_of};
 
 /// The impl of `Schema` for a type; `helper` is the attribute our field options stand in.
 pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> TokenStream {
@@ -45,7 +46,9 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
         parameter.bounds.push(syn::parse_quote!(#private::Schema));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    let checks = writer.flattened_checks(&input.data);
     quote! {
+        #checks
         #[automatically_derived]
         #[allow(deprecated, reason = "the user's own item")]
         impl #impl_generics #private::Schema for #ident #type_generics #where_clause {
@@ -295,6 +298,25 @@ impl<'a> Writer<'a> {
             Naming { ident: self.ident }.visit_type_mut(&mut ty);
         }
         ty
+    }
+
+    /// Constants that fail to evaluate where serde can't flatten a field.
+    fn flattened_checks(&self, data: &Data) -> TokenStream {
+        let private = self.private;
+        let flattened = all_fields(data).into_iter().filter(|field| {
+            let item = self.item(field);
+            item.flatten && !self.generic && self.is_measured(field) && !item.custom.written
+        });
+        let checks = flattened.map(|field| {
+            let (ty, text) = (self.without_self(&field.ty), text_of(&field.ty));
+            let check = call_at(
+                &field.ty,
+                quote!(#private::flattened),
+                quote!(#text, <#ty as #private::Schema>::TYPE),
+            );
+            quote!(const _: () = #check;)
+        });
+        checks.collect()
     }
 
     /// A secret field that serde does not ask about.

@@ -52,4 +52,41 @@ struct OnlySchema {
     password: String,
 }
 
+#[payload]
+struct Credentials {
+    password: String,
+}
+
+impl From<Becomes> for Credentials {
+    fn from(login: Becomes) -> Self {
+        Self { password: login.password }
+    }
+}
+
+#[payload]
+#[serde(into = "Credentials")]
+struct Becomes {
+    #[event(secret)]
+    password: String,
+}
+
+#[payload]
+#[serde(transparent)]
+struct Transparent {
+    #[event(secret)]
+    password: String,
+}
+
+#[event("user.left", without(Serialize))]
+struct ByHand {
+    #[event(secret)]
+    password: String,
+}
+
+impl serde::Serialize for ByHand {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.password)
+    }
+}
+
 fn main() {}

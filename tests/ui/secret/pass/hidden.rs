@@ -49,6 +49,40 @@ enum UserChanged {
     Nothing,
 }
 
+#[payload]
+struct Login {
+    name: String,
+    #[event(secret)]
+    password: String,
+}
+
+#[event("user.signed-in")]
+struct UserSignedIn {
+    #[serde(flatten)]
+    login: Login,
+    previous: Vec<Login>,
+    devices: Vec<serde_json::Value>,
+    key: Option<Key>,
+}
+
+/// What is not secret, and what stays so.
+#[event(view_of = UserSignedIn)]
+struct Names {
+    name: String,
+    #[event(secret)]
+    password: String,
+    previous: Vec<Name>,
+    devices: Vec<serde_json::Value>,
+    #[serde(default)]
+    #[event(secret)]
+    key: serde_json::Value,
+}
+
+#[payload]
+struct Name {
+    name: String,
+}
+
 fn main() {
     let changed = UserChanged::Password { new: "x".into() };
     assert_eq!(format!("{changed:?}"), "Password { .. }");

@@ -152,6 +152,8 @@ fn a_file_that_is_deleted_is_missed_at_once() {
     );
     project.write_lock().unwrap();
     project.check().unwrap();
+    let said = project.cargo(&["test", "-q", "--test", "lock"], Some("1")).unwrap_err();
+    assert_said(&said, "TYPED_EVENTS_LOCK is `1`, which says nothing: `write` writes the lock");
     project.remove("events.lock/index");
     project.check().unwrap();
     let said = project.test().unwrap_err();
@@ -168,8 +170,10 @@ fn a_file_that_is_edited_is_compared_at_once() {
         "--> src/lib.rs:7:9",
     );
     project.edit("events.lock/user.created", "email: u64", "email: Strin");
-    let said = project.check().unwrap_err();
-    assert_said(&said, "cannot find");
+    project.check_refused(
+        "events.lock/user.created is not a file of the lock: there is no type `Strin`; restore it from version control",
+        "--> src/lib.rs:4:9",
+    );
     project.edit("events.lock/user.created", "email: Strin", "email; Strin");
     project.check_refused(
         "events.lock/user.created is not a file of the lock: expected `:`; restore it from version control",
@@ -204,13 +208,13 @@ pub struct UserCreated {
     refuse(
         "    pub email: String,\n",
         "",
-        "the field `email` is gone; restore it, say `reserved(\"email\")` if nobody needs it, or declare `version = 2`",
+        "programs that know the locked type can't read it: .email: it is never written, and must be there; restore it, or declare `version = 2`",
         "--> src/lib.rs:11:12",
     );
     refuse(
         "pub email: String",
         "pub mail: String",
-        "old records can't be read: .mail: it is never written, and must be there; restore it, or declare `version = 2`",
+        "old records can't be read: .mail: it is never written, and must be there; restore its name, if it was `email`, or declare `version = 2`",
         "--> src/lib.rs:13:9",
     );
     refuse(
@@ -240,7 +244,7 @@ pub struct UserCreated {
     refuse(
         "pub nick",
         "pub phone: String,\n    pub nick",
-        "old records can't be read: .phone: it is never written, and must be there",
+        "old records can't be read: .phone: it is never written, and must be there; take an `Option`, add `#[serde(default)]`, or declare `version = 2`",
         "--> src/lib.rs:14:9",
     );
     refuse(
@@ -320,6 +324,7 @@ fn an_event_that_is_no_longer_declared_and_one_outside_the_lock_are_told() {
         "but `shop::UserDeleted` is no longer declared: restore it, or delete the file and its line in ",
     );
     assert_said(&said, "event `user.renamed` (shop::UserRenamed (src/lib.rs:");
+    assert_said(&project.write_lock().unwrap_err(), "event `user.deleted` is locked (");
     assert_said(
         &said,
         "is not locked, as others of its crate are: declare it with `typed_events::locked::event`",
@@ -331,7 +336,7 @@ fn a_second_type_can_not_claim_a_name() {
     let project = Project::locked("claimed", CREATED);
     project.source(&format!("{CREATED}\npub mod other {{\n    #[super::event(\"user.created\")]\n    pub struct Another {{\n        pub id: u32,\n        pub email: String,\n        pub nick: Option<String>,\n    }}\n}}\n"));
     project.check_refused(
-        "`user.created` is the event of `shop::UserCreated`, and `shop::other::Another` claims it, too: choose another name; if the type has moved, write the lock",
+        "`user.created` is the event of `shop::UserCreated`, and `shop::other::Another` claims it, too: choose another name; mark the older version `superseded`; or, if the type has moved, write the lock",
         "--> src/lib.rs:12:20",
     );
 }
@@ -342,7 +347,7 @@ fn a_removed_field_is_reserved() {
     let without = CREATED.replace("    pub nick: Option<String>,\n", "");
     project.source(&without);
     project.check_refused(
-        "the field `nick` is gone; restore it, say `reserved(\"nick\")`",
+        "the field `nick` is gone; restore it, say `reserved(\"nick\")` if nobody needs it, or declare `version = 2`",
         "--> src/lib.rs:5:12",
     );
     project.source(&without.replace("\")]", "\", reserved(\"nick\"))]"));
@@ -425,8 +430,13 @@ impl typed_events::Upcast<UserCreatedV1> for UserCreated {
     // Old records are read as the old type, which must stay as it was.
     project.source(&both.replace("pub email: String", "pub email: bool"));
     project.check_refused(
-        "`user.created` breaks its lock (version 1): old records can't be read: .email: `String` is written, which is no `bool`",
+        "`user.created` breaks its lock (version 1): old records can't be read: .email: `String` is written, which is no `bool`; restore it: its records are still read as this type",
         "--> src/lib.rs:7:9",
+    );
+    project.source(CREATED);
+    project.check_refused(
+        "`user.created` is locked up to version 2 (events.lock/user.created), and this is version 1: declare version 2, and mark this type `superseded`",
+        "--> src/lib.rs:4:9",
     );
 }
 
@@ -512,6 +522,21 @@ pub struct Kinds {
     pub rest: HashMap<String, String>,
 }
 
+#[payload(secret)]
+pub struct Token(String);
+
+#[payload(secret)]
+#[serde(transparent)]
+pub struct Maybe(Option<u8>);
+
+#[event(\"all.secret\")]
+pub struct Secret {
+    pub token: Token,
+    #[event(secret)]
+    pub password: String,
+    pub optional: Maybe,
+}
+
 #[event(\"all.unit\")]
 pub struct Unit;
 
@@ -538,6 +563,19 @@ mod tests {
 ";
     let project = Project::locked("kinds", source);
     project.test().unwrap();
+    assert_said(
+        &project.read("events.lock/all.secret"),
+        "version 1 = Secret
+
+type Secret = struct {
+    token: Token,
+    #[secret] password: String,
+    #[secret] optional: Option<u8>,
+}
+
+#[secret] type Token = String
+",
+    );
     let once = project.read("events.lock/all.kinds");
     project.write_lock().unwrap();
     assert_eq!(project.read("events.lock/all.kinds"), once);
@@ -670,6 +708,13 @@ async fn json_of_the_other_program_fills_the_view() {
     );
     consumer.source(&view.replace("fn mail", "pub fn mail"));
     consumer.cargo(&["test", "-q", "--test", "run"], None).unwrap();
+    // What is secret there is secret here.
+    consumer.edit("events.lock/user.created", "    email: String,", "    #[secret] email: String,");
+    consumer.check_refused(
+        "`shop::UserCreated` (`user.created`) can't fill the view `Mailed`: .email: it is secret, and would be shown here; mark its field `#[event(secret)]`, or take a type that is secret",
+        "--> src/lib.rs:6:9",
+    );
+    consumer.edit("events.lock/user.created", "#[secret] ", "");
     // The producer gets a new version, and the consumer its file.
     consumer.source(view);
     consumer.edit("events.lock/user.created", "    email: String,", "    mail: String,");
@@ -734,7 +779,7 @@ pub fn welcome(user: &NewUser) {
     project.check().unwrap();
     producer("typed_events::locked", "mail");
     project.check_refused(
-        "error[E0080]: evaluation panicked: `user.created` breaks its lock (version 1): old records can't be read: .mail: it is never written, and must be there; restore it, or declare `version = 2`
+        "error[E0080]: evaluation panicked: `user.created` breaks its lock (version 1): old records can't be read: .mail: it is never written, and must be there; restore its name, if it was `email`, or declare `version = 2`
  --> accounts/src/lib.rs:6:9",
         "could not compile `accounts`",
     );

@@ -83,7 +83,7 @@ pub const fn view(
     if let Err(misfit) = reader.can_view(field, writer) {
         let text = Text::new().push("`").push(event).push("` (`").push(name);
         let text = misfit.describe(text.push("`) can't fill the view `").push(view).push("`: "));
-        panic!("{}", misfit.fix(text, writer).as_str());
+        panic!("{}", misfit.fix(text).as_str());
     }
 }
 

@@ -8,10 +8,17 @@ use serde_json::{Map, Value};
 
 use crate::{Side, async_api, json_schema, markdown, mermaid, typescript};
 
-const USAGE: &str = "say which: json-schema [EVENT], async-api, typescript, mermaid, markdown, or list";
+const USAGE: &str =
+    "say which: json-schema [EVENT], async-api [TITLE VERSION], typescript, mermaid, markdown, or list";
 
-/// Prints the catalog of the program in the form that its first argument names: `json-schema`,
-/// `async-api`, `typescript`, `mermaid`, `markdown` or `list`.
+/// Prints the catalog of the program in the form that its arguments name:
+///
+/// - `json-schema [EVENT]`: what is accepted as the payload of the event, or of each, by its name;
+/// - `async-api [TITLE VERSION]`: what is sent and received; the title is `Events` and the version
+///   `1.0.0` unless said;
+/// - `typescript`: types of what is written;
+/// - `mermaid`, `markdown`: events and handlers, drawn and for reading;
+/// - `list`: a line for each.
 ///
 /// A program of two lines, for example `examples/catalog.rs`, makes it a command:
 /// `cargo run --example catalog -- typescript > events.ts`.
@@ -56,11 +63,13 @@ fn text(catalog: &Catalog, arguments: &[String]) -> Result<String, String> {
             Ok(format!("{:#}\n", json_schema(event, Side::Read)))
         }
         ["async-api"] => Ok(format!("{:#}\n", async_api(catalog, "Events", "1.0.0"))),
+        ["async-api", title, version] => Ok(format!("{:#}\n", async_api(catalog, title, version))),
         ["typescript"] => Ok(typescript(catalog)),
         ["mermaid"] => Ok(mermaid(catalog)),
         ["markdown"] => Ok(markdown(catalog)),
         ["list"] => Ok(list(catalog)),
-        _ => Err(USAGE.to_owned()),
+        [] => Err(USAGE.to_owned()),
+        _ => Err(format!("`{}` is not one of the forms: {USAGE}", arguments.join(" ").escape_debug())),
     }
 }
 

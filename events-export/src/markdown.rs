@@ -36,7 +36,10 @@ fn write_event(text: &mut String, catalog: &Catalog, event: &EventEntry) {
     let _ = writeln!(text, "`{}` ({file}:{line}), version {}{deprecated}.", event.item(), event.version());
     let handlers = catalog.handlers().iter().filter(|handler| handler.events().contains(&event.name()));
     let handlers: Vec<_> = handlers.map(|handler| handler.item()).collect();
-    let _ = writeln!(text, "Handled by {}.", or_none(&handlers));
+    let _ = match handlers.is_empty() {
+        true => writeln!(text, "Nobody handles it."),
+        false => writeln!(text, "Handled by {}.", codes(&handlers)),
+    };
     let schema = json_schema(event, Side::Written);
     let _ = write!(
         text,
@@ -49,5 +52,5 @@ fn codes(names: &[&str]) -> String {
 }
 
 fn or_none(names: &[&str]) -> String {
-    if names.is_empty() { "nobody".to_owned() } else { codes(names) }
+    if names.is_empty() { "none".to_owned() } else { codes(names) }
 }

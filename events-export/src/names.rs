@@ -5,10 +5,17 @@ use events_core::{NamedSchema, TypeSchema};
 /// The types that were met, in that order, each under a name of its own.
 #[derive(Default)]
 pub(crate) struct Names {
+    /// Names that are not free.
+    taken: &'static [&'static str],
     types: Vec<(String, &'static NamedSchema)>,
 }
 
 impl Names {
+    /// In a document where these names mean something else.
+    pub(crate) fn beside(taken: &'static [&'static str]) -> Self {
+        Self { taken, types: Vec::new() }
+    }
+
     /// The name of a type; the second of a name is `Name2`.
     pub(crate) fn of(&mut self, schema: &'static NamedSchema) -> String {
         let known = |(_, other): &&(String, &'static NamedSchema)| {
@@ -19,8 +26,13 @@ impl Names {
         }
         let plain: String =
             schema.name().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        let plain = if plain.is_empty() { "Type".to_owned() } else { plain };
-        let taken = |name: &String| self.types.iter().any(|(other, _)| other == name);
+        let plain = match plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            true => plain,
+            false => format!("Type{plain}"),
+        };
+        let taken = |name: &String| {
+            self.taken.contains(&name.as_str()) || self.types.iter().any(|(other, _)| other == name)
+        };
         let numbered = (2..).map(|number| format!("{plain}{number}"));
         let name = std::iter::once(plain.clone()).chain(numbered).find(|name| !taken(name));
         let name = name.unwrap_or_default();

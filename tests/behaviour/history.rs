@@ -190,6 +190,18 @@ async fn a_record_survives_the_cloudevents_form() {
     }
 }
 
+#[test]
+fn a_text_that_is_no_record_is_told_by_its_attribute() {
+    let refused = |text: &str| Record::from_cloudevent(text).unwrap_err().to_string();
+    assert_eq!(
+        refused(r#"{"specversion":"1.0","id":"x","source":"urn:a"}"#),
+        "not a stored record: the attribute `type` is missing"
+    );
+    assert_eq!(refused("{}"), "not a stored record: the attribute `specversion` is missing");
+    assert_eq!(refused(r#"{"specversion":1}"#), "not a stored record: the attribute `id` is missing");
+    assert_eq!(refused("[1]"), "not a stored record: an attribute is of another type (line 1, column 2)");
+}
+
 /// The destructor of an evicted event ran under the log's lock: an emit in it never came back.
 #[tokio::test]
 async fn an_event_may_emit_when_it_is_dropped() {

@@ -24,6 +24,8 @@ pub struct Locked {
     event: &'static str,
     version: u32,
     compatibility: Compatibility,
+    /// Whether a newer version has taken its place.
+    past: bool,
     /// Both of the declaration and of the file.
     reserved: [&'static [&'static str]; 2],
     now: &'static TypeSchema,
@@ -34,6 +36,8 @@ pub struct Locked {
 enum Problem {
     /// The new type does not read what was written.
     Old(Misfit),
+    /// The new type needs a field that was not written; one of this name is gone.
+    Renamed(Misfit, &'static str),
     /// The locked type does not read what is written.
     New(Misfit),
     /// A field is no longer there.
@@ -57,7 +61,7 @@ impl Locked {
         let Some(file) = locking.file else { return None };
         let Some(locked) = file.version else { return None };
         let (compatibility, reserved) = (locking.compatibility, [locking.reserved, file.reserved]);
-        Some(Self { event, version, compatibility, reserved, now, locked })
+        Some(Self { event, version, compatibility, past: false, reserved, now, locked })
     }
 
     /// A version that is only read.
@@ -67,7 +71,8 @@ impl Locked {
         now: &'static TypeSchema,
         locked: &'static TypeSchema,
     ) -> Self {
-        Self { event, version, compatibility: Compatibility::Backward, reserved: [&[], &[]], now, locked }
+        let compatibility = Compatibility::Backward;
+        Self { event, version, compatibility, past: true, reserved: [&[], &[]], now, locked }
     }
 
     /// Whether there is nothing to check.
@@ -88,7 +93,10 @@ impl Locked {
             && let Some(Some(read)) = name_read(now, name)
             && let Err(misfit) = self.now.can_read_field(read, self.locked)
         {
-            return Err(Problem::Old(misfit));
+            return match first_gone(locked, now) {
+                Some(gone) if misfit.is_missing_field() => Err(Problem::Renamed(misfit, gone)),
+                _ => Err(Problem::Old(misfit)),
+            };
         }
         if !self.compatibility.is_read_by_old() {
             return Ok(());
@@ -117,15 +125,15 @@ impl Locked {
                 (Some(name), _) | (None, Some(name)) => name,
                 (None, None) => continue,
             };
-            if name_read(now, name).is_none() && field.written.is_some() && !has(self.reserved[0], name) {
-                return Err(Problem::Gone(name));
-            }
             if self.compatibility.is_read_by_old()
                 && !is_written(now, name)
                 && let Some(read) = field.read
                 && let Err(misfit) = self.locked.can_read_field(read, self.now)
             {
                 return Err(Problem::New(misfit));
+            }
+            if name_read(now, name).is_none() && field.written.is_some() && !has(self.reserved[0], name) {
+                return Err(Problem::Gone(name));
             }
         }
         Ok(())
@@ -149,21 +157,28 @@ impl Locked {
     const fn describe(&self, problem: &Problem) -> Text {
         let text = Text::new().push("`").push(self.event).push("` breaks its lock (version ");
         let text = text.number(self.version as usize).push("): ");
-        let next = self.version as usize + 1;
         match problem {
             Problem::Old(misfit) => {
                 let text = misfit.describe(text.push("old records can't be read: "));
-                text.push("; restore it, or declare `version = ").number(next).push("`")
+                self.advise(misfit.fix_of_new(text))
+            }
+            Problem::Renamed(misfit, gone) => {
+                let text = misfit.describe(text.push("old records can't be read: "));
+                self.advise(text.push("; restore its name, if it was `").quote(gone).push("`"))
             }
             Problem::New(misfit) => {
                 let text = misfit.describe(text.push("programs that know the locked type can't read it: "));
-                text.push("; restore it, or declare `version = ").number(next).push("`")
+                self.advise(text.push("; restore it"))
             }
             Problem::Gone(name) => {
-                let text =
-                    text.push("the field `").quote(name).push("` is gone; restore it, say `reserved(\"");
-                let text = text.quote(name).push("\")` if nobody needs it, or declare `version = ");
-                text.number(next).push("`")
+                let text = text.push("the field `").quote(name).push("` is gone; restore it");
+                match self.past {
+                    true => text,
+                    false => {
+                        let text = text.push(", say `reserved(\"").quote(name);
+                        self.advise(text.push("\")` if nobody needs it"))
+                    }
+                }
             }
             Problem::Reserved(name) => text
                 .push("the name `")
@@ -172,10 +187,32 @@ impl Locked {
             Problem::Denied(name) => {
                 let text =
                     text.push("programs that know the locked type deny unknown fields, as `").quote(name);
-                text.push("` is to them; declare `version = ").number(next).push("`")
+                self.advise(text.push("` is to them; take it away"))
             }
         }
     }
+
+    /// Adds the way out that is always there.
+    const fn advise(&self, text: Text) -> Text {
+        match self.past {
+            true => text.push(": its records are still read as this type"),
+            false => text.push(", or declare `version = ").number(self.version as usize + 1).push("`"),
+        }
+    }
+}
+
+/// The first field that a struct writes and another one does not know.
+const fn first_gone(locked: &StructSchema, now: &StructSchema) -> Option<&'static str> {
+    let mut i = 0;
+    while i < locked.fields.len() {
+        if let Some(name) = locked.fields[i].written
+            && name_read(now, name).is_none()
+        {
+            return Some(name);
+        }
+        i += 1;
+    }
+    None
 }
 
 const fn has(names: &[&str], name: &str) -> bool {
@@ -245,7 +282,7 @@ pub const fn locked_item(event: &str, item: &str, locked: &str) {
     if !same(item, locked) {
         let text = Text::new().push("`").push(event).push("` is the event of `").push(locked);
         let text = text.push("`, and `").push(item);
-        let text = text.push("` claims it, too: choose another name; if the type has moved, write the lock");
+        let text = text.push("` claims it, too: choose another name; mark the older version `superseded`; or, if the type has moved, write the lock");
         panic!("{}", text.as_str());
     }
 }

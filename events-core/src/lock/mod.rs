@@ -138,16 +138,23 @@ impl Lock {
                 None => problems.push(self.advise(decl, "is not locked")),
             }
         }
-        let names: BTreeSet<_> = linked.iter().map(|decl| decl.name).collect();
-        for (name, item) in entries(self.index) {
-            if crates.contains(crate_of(item)) && !names.contains(name) {
-                problems.push(format!(
-                    "event `{name}` is locked ({}/{name}), but `{item}` is no longer declared: restore it, or delete the file and its line in {0}/index",
-                    self.folder
-                ));
-            }
-        }
+        problems.extend(self.extra());
         problems
+    }
+
+    /// Events that are locked and no longer declared, of crates that declare others.
+    fn extra(&self) -> Vec<String> {
+        let linked = &registry().events;
+        let crates: BTreeSet<_> = locked(linked).map(|(decl, _)| crate_of(decl.place.item)).collect();
+        let names: BTreeSet<_> = linked.iter().map(|decl| decl.name).collect();
+        let is_extra = |(name, item): &(&str, &str)| crates.contains(crate_of(item)) && !names.contains(name);
+        let describe = |(name, item): (&str, &str)| {
+            format!(
+                "event `{name}` is locked ({}/{name}), but `{item}` is no longer declared: restore it, or delete the file and its line in {0}/index",
+                self.folder
+            )
+        };
+        entries(self.index).filter(is_extra).map(describe).collect()
     }
 
     fn advise(&self, decl: &EventDecl, what: &str) -> String {
@@ -188,6 +195,7 @@ impl Lock {
             save("index", &lines);
         }
         problems.extend(refused);
+        problems.extend(self.extra());
         problems
     }
 }

@@ -18,7 +18,8 @@ pub(super) fn version(number: u32, now: &'static TypeSchema, before: Option<&'st
     while let Some(Declared { name, schema, before }) = printer.declared.get(next).cloned() {
         next += 1;
         let shape = printer.shape(schema.shape, before, 0);
-        let _ = write!(text, "\ntype {name} = {shape}\n");
+        let secret = if schema.secret { "#[secret] " } else { "" };
+        let _ = write!(text, "\n{secret}type {name} = {shape}\n");
     }
     text
 }
@@ -209,6 +210,10 @@ fn flags_of_field(field: &FieldSchema, was: Option<Option<&FieldSchema>>) -> Str
     }
     if field.flatten {
         flags += "#[flatten] ";
+    }
+    // A type that is not written on its own can't say so itself.
+    if field.secret || field.shape.is_optional() && field.is_hidden() {
+        flags += "#[secret] ";
     }
     flags
 }

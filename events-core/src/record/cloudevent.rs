@@ -62,6 +62,13 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+/// The first required attribute that an object lacks.
+fn missing(text: &str) -> Option<&'static str> {
+    const REQUIRED: [&str; 7] = ["specversion", "id", "source", "type", "time", "origin", "data"];
+    let object: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+    REQUIRED.into_iter().find(|attribute| !object.contains_key(*attribute))
+}
+
 fn first_version() -> u32 {
     1
 }
@@ -154,9 +161,10 @@ impl Record {
         let event: CloudEvent<'_> = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             match error.classify() {
-                serde_json::error::Category::Data => refuse(format!(
-                    "an attribute is missing or of another type (line {line}, column {column})"
-                )),
+                serde_json::error::Category::Data => refuse(match missing(text) {
+                    Some(attribute) => format!("the attribute `{attribute}` is missing"),
+                    None => format!("an attribute is of another type (line {line}, column {column})"),
+                }),
                 _ => refuse(format!("not JSON (line {line}, column {column})")),
             }
         })?;

@@ -604,7 +604,7 @@ const fn accept_field(reader: &'static StructSchema, index: usize, object: &Obje
         (Some(entry), _) => accept(field.shape, entry.shape, walk),
         (None, Some(_)) if field.required => refuse(Problem::MayBeMissing),
         (None, Some(values)) => accept(field.shape, Shape::Type(values), walk),
-        (None, None) if field.required => refuse(Problem::Missing),
+        (None, None) if field.required => refuse(Problem::Missing { beside: object.fields() }),
         (None, None) => Ok(()),
     };
     at(Step::Field(name), verdict)
@@ -693,7 +693,7 @@ const fn accept_plain_as_variant(
         (Tag::External, Shape::Literal(name)) => match variant_named(schema, name) {
             Some(VariantSchema { body: None, .. }) => return Ok(()),
             Some(_) => refuse(Problem::Other { expected: reader, found: shape }),
-            None => refuse(Problem::UnknownVariant(name)),
+            None => refuse(Problem::UnknownVariant { name, is_unit: true }),
         },
         _ => refuse(Problem::Other { expected: reader, found: shape }),
     };
@@ -826,7 +826,7 @@ const fn accept_entry_as_variant(
         }
     }
     match unknown {
-        Some(name) => refuse(Problem::UnknownVariant(name)),
+        Some(name) => refuse(Problem::UnknownVariant { name, is_unit: false }),
         None => refuse(Problem::Object { expected: reader }),
     }
 }
@@ -894,7 +894,8 @@ const fn accept_tag(
     walk: Walk,
 ) -> Verdict {
     let Some(variant) = variant_named(schema, name) else {
-        return refuse(Problem::UnknownVariant(name));
+        // Beside a tag, a unit variant looks at nothing.
+        return refuse(Problem::UnknownVariant { name, is_unit: content.is_none() });
     };
     let Some(content) = content else {
         // An internally tagged unit variant ignores what is beside the tag.
@@ -916,7 +917,7 @@ const fn accept_tag(
         (Some(entry), _) => accept_body(variant, entry.shape, walk),
         (None, None) => Ok(()),
         (None, Some(body)) if body.is_optional() => Ok(()),
-        (None, Some(_)) => refuse(Problem::Missing),
+        (None, Some(_)) => refuse(Problem::Missing { beside: None }),
     };
     if verdict.is_err() {
         return at(Step::Field(content), verdict);

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::TypeSchema;
-use super::written::{Shape, written};
+use super::written::Shape;
+use super::{StructSchema, TypeSchema};
 use crate::text::Text;
 
 /// The most steps a misfit's path shows.
@@ -30,8 +30,8 @@ pub(super) enum Step {
 /// Why something is not read.
 #[derive(Clone, Copy)]
 pub(super) enum Problem {
-    /// A field that must be there is never written.
-    Missing,
+    /// A field that must be there is never written; others may be.
+    Missing { beside: Option<&'static StructSchema> },
     /// A field that must be there is not always written.
     MayBeMissing,
     /// The value may be `null`.
@@ -43,7 +43,11 @@ pub(super) enum Problem {
     /// The writer's numbers are beyond the reader's.
     Range { expected: &'static TypeSchema, found: &'static TypeSchema },
     /// A variant of this name is written, and not known.
-    UnknownVariant(&'static str),
+    UnknownVariant {
+        name: &'static str,
+        /// Whether a variant for all others could read it.
+        is_unit: bool,
+    },
     /// What tells the variants apart is not always there.
     NoTag(&'static str),
     /// A field of this name is written, and refused.
@@ -106,16 +110,17 @@ impl Misfit {
 
 impl Misfit {
     /// Adds what the reader can do about it.
-    pub(crate) const fn fix(&self, text: Text, writer: &'static TypeSchema) -> Text {
+    pub(crate) const fn fix(&self, text: Text) -> Text {
         match self.problem {
-            Problem::Missing => push_fields(text, writer, self.len),
+            Problem::Missing { beside } => push_fields(text, beside),
             Problem::MayBeMissing => text.push("; take an `Option`, or add `#[serde(default)]`"),
             Problem::MayBeNull => text.push("; take an `Option` of it"),
             Problem::Range { found, .. } | Problem::Other { found: Shape::Type(found), .. } => {
                 push_type(text.push("; take `"), found).push("`")
             }
             Problem::Shown => text.push("; mark its field `#[event(secret)]`, or take a type that is secret"),
-            Problem::UnknownVariant(_) => {
+            Problem::UnknownVariant { is_unit: false, .. } => text.push("; add it"),
+            Problem::UnknownVariant { .. } => {
                 text.push("; add it, or a variant for all others, marked `#[serde(other)]`")
             }
             _ => text,
@@ -123,11 +128,29 @@ impl Misfit {
     }
 }
 
-/// Adds which fields the writer has, where one is missing at the top.
-const fn push_fields(text: Text, writer: &'static TypeSchema, depth: usize) -> Text {
+impl Misfit {
+    /// Whether a field of the value itself is not there.
+    pub(crate) const fn is_missing_field(&self) -> bool {
+        self.len == 1 && matches!(self.problem, Problem::Missing { .. })
+    }
+
+    /// Adds what a type that has changed can do about what its former self wrote.
+    pub(crate) const fn fix_of_new(&self, text: Text) -> Text {
+        match self.problem {
+            Problem::Missing { .. } | Problem::MayBeMissing => {
+                text.push("; take an `Option`, add `#[serde(default)]`")
+            }
+            Problem::MayBeNull => text.push("; take an `Option` of it"),
+            _ => text.push("; restore it"),
+        }
+    }
+}
+
+/// Adds which fields are written where one is missing.
+const fn push_fields(text: Text, beside: Option<&'static StructSchema>) -> Text {
     let text = text.push("; make it optional");
-    let TypeSchema::Struct(schema) = written(writer) else { return text };
-    if depth > 1 || schema.fields.is_empty() {
+    let Some(schema) = beside else { return text };
+    if schema.fields.is_empty() {
         return text;
     }
     let mut text = text.push(", or take one that is written: ");
@@ -146,7 +169,7 @@ impl Problem {
     /// Adds what is wrong to a message.
     pub(crate) const fn describe(&self, text: Text) -> Text {
         match *self {
-            Self::Missing => text.push("it is never written, and must be there"),
+            Self::Missing { .. } => text.push("it is never written, and must be there"),
             Self::MayBeMissing => text.push("it is not always written, and must be there"),
             Self::MayBeNull => text.push("it may be `null`"),
             Self::Other { expected, found } => {
@@ -160,7 +183,7 @@ impl Problem {
                 let text = push_type(text.push("`"), found).push("` is written, which does not fit into `");
                 push_type(text, expected).push("`")
             }
-            Self::UnknownVariant(name) => {
+            Self::UnknownVariant { name, .. } => {
                 text.push("the variant `").quote(name).push("` is written, and not known here")
             }
             Self::NoTag(tag) => {

@@ -28,6 +28,11 @@ impl NamedSchema {
         Self { path, file: "", line: 0, doc: "", deprecated: false, secret: false, shape }
     }
 
+    /// Left out of textual forms.
+    pub const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
     /// The name without its modules.
     pub fn name(&self) -> &'static str {
         self.path.rsplit("::").next().unwrap_or(self.path)

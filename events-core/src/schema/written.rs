@@ -164,6 +164,18 @@ impl Object {
         None
     }
 
+    /// The struct among the parts.
+    pub(super) const fn fields(&self) -> Option<&'static StructSchema> {
+        let mut i = 0;
+        while i < self.len {
+            if let Part::Fields(schema) = self.part(i) {
+                return Some(schema);
+            }
+            i += 1;
+        }
+        None
+    }
+
     /// The values of the map among the parts, if there is one that may have this key.
     pub(super) const fn map(&self, key: &str) -> Option<&'static TypeSchema> {
         let mut i = 0;

@@ -20,8 +20,11 @@ pub(crate) use parse::Version;
 /// The folder, beside the manifest of the package or of a workspace above it.
 pub(crate) const FOLDER: &str = "events.lock";
 
+/// The value of `TYPED_EVENTS_LOCK` under which the lock is written.
+const WRITE: &str = "write";
+
 /// How to write the lock.
-const COMMAND: &str = "`TYPED_EVENTS_LOCK=write cargo test`";
+const COMMAND: &str = "`TYPED_EVENTS_LOCK=write cargo test` (a test calls `typed_events::lock!().verify()`)";
 
 /// What `locked::event` says of an event.
 #[derive(Clone, Default)]
@@ -69,7 +72,7 @@ impl Options {
 
 /// Whether the lock is being written, so that nothing is to be checked.
 pub(crate) fn is_writing() -> bool {
-    std::env::var("TYPED_EVENTS_LOCK").is_ok_and(|value| value == "write")
+    std::env::var("TYPED_EVENTS_LOCK").is_ok_and(|value| value == WRITE)
 }
 
 /// Where the folder is, or would be: the nearest one from the package upwards; else beside the
@@ -154,7 +157,11 @@ impl Subject<'_> {
             let item = quote!(::core::concat!(::core::module_path!(), "::", #item));
             let claim = call_at(name, quote!(#private::locked_item), quote!(#name, #item, #locked));
             checks.extend(unless_writing(private, &claim));
-            if file.versions.iter().any(|version| version.number == self.version) {
+            if let Some(newest) = file.versions.iter().map(|version| version.number).max()
+                && newest > self.version
+            {
+                checks.extend(self.older_than(newest));
+            } else if file.versions.iter().any(|version| version.number == self.version) {
                 checks.extend(self.compared());
             } else {
                 checks.extend(self.not_locked(&format!("has no version {}", self.version)));
@@ -226,6 +233,18 @@ impl Subject<'_> {
         quote!(#error #watch)
     }
 
+    /// The error of a current version that was followed by another one.
+    fn older_than(&self, newest: u32) -> TokenStream {
+        let (private, name) = (self.private, self.name.value());
+        let message = format!(
+            "`{name}` is locked up to version {newest} ({FOLDER}/{name}), and this is version {}: declare version {newest}, and mark this type `superseded`",
+            self.version
+        );
+        let error = syn::Error::new(self.name.span(), message).to_compile_error();
+        let watch = unless_writing(private, &quote!(()));
+        quote!(#error #watch)
+    }
+
     /// The check of each field, and of the rest, where the type has changed.
     fn compared(&self) -> TokenStream {
         let (private, ident, name, number) = (self.private, &self.input.ident, self.name, self.version);
@@ -263,6 +282,14 @@ fn unless_writing(private: &TokenStream, body: &impl ToTokens) -> TokenStream {
     }
 }
 
+/// An error where the environment asks for what there is not.
+fn unknown_value() -> Option<TokenStream> {
+    let value =
+        std::env::var("TYPED_EVENTS_LOCK").ok().filter(|value| !["", WRITE].contains(&value.as_str()))?;
+    let message = format!("TYPED_EVENTS_LOCK is `{value}`, which says nothing: `{WRITE}` writes the lock");
+    Some(quote!(::core::compile_error!(#message);))
+}
+
 /// `lock!()`: the lock as a whole.
 pub(crate) fn whole(krate: &syn::Path) -> TokenStream {
     let private = quote!(#krate::__private);
@@ -280,5 +307,6 @@ pub(crate) fn whole(krate: &syn::Path) -> TokenStream {
             })
         }
     };
-    quote!(#private::Lock::new(#shown, #text, ::core::option_env!("TYPED_EVENTS_LOCK")))
+    let unknown = unknown_value();
+    quote!({ #unknown #private::Lock::new(#shown, #text, ::core::option_env!("TYPED_EVENTS_LOCK")) })
 }

@@ -1,5 +1,8 @@
 //! Reads the file of an event into the constants it stands for.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
@@ -27,11 +30,13 @@ pub(crate) struct Version {
 
 /// Reads a file; `private` is the path to what its constants are made of.
 pub(crate) fn file(text: &str, private: &TokenStream) -> syn::Result<File> {
-    (|input: ParseStream<'_>| Reader { private }.file(input)).parse_str(text)
+    (|input: ParseStream<'_>| Reader { private, named: RefCell::default() }.file(input)).parse_str(text)
 }
 
 struct Reader<'a> {
     private: &'a TokenStream,
+    /// The types that the version speaks of.
+    named: RefCell<Vec<Ident>>,
 }
 
 impl Reader<'_> {
@@ -62,17 +67,28 @@ impl Reader<'_> {
         let root = self.shape(input)?;
         let mut types = TokenStream::new();
         let private = self.private;
-        while is_word(input, "type") {
+        let mut declared = HashSet::new();
+        while is_word(input, "type") || input.peek(Token![#]) {
+            let secret = match flag(input)? {
+                Some(flag) if flag.name == "secret" => Some(quote!(.secret())),
+                Some(flag) => return Err(flag.unknown()),
+                None => None,
+            };
             word(input, "type")?;
             let name: Ident = input.call(Ident::parse_any)?;
             input.parse::<Token![=]>()?;
             let shape = self.shape(input)?;
             let (ident, name) = (held(&name), name.to_string());
             types.extend(quote! {
-                static #ident: #private::NamedSchema = #private::NamedSchema::new(#name, #shape);
+                static #ident: #private::NamedSchema = #private::NamedSchema::new(#name, #shape)#secret;
             });
+            declared.insert(name);
         }
-        Ok(Version { number, root, types })
+        let named = self.named.take();
+        match named.iter().find(|name| !declared.contains(&name.to_string())) {
+            Some(name) => Err(syn::Error::new(name.span(), format_args!("there is no type `{name}`"))),
+            None => Ok(Version { number, root, types }),
+        }
     }
 
     /// A reference to a `TypeSchema`.
@@ -134,6 +150,7 @@ impl Reader<'_> {
             "enum" => self.variants(input)?,
             number if is_integer(number) => quote!(Integer(#ident::MIN as i128, #ident::MAX as u128)),
             _ => {
+                self.named.borrow_mut().push(ident.clone());
                 let ident = held(&ident);
                 return Ok(quote!(const { &#private::TypeSchema::Named(#private::NamedRef::new(&#ident)) }));
             }
@@ -172,6 +189,7 @@ impl Reader<'_> {
                     "required" => quote!(.required(true)),
                     "optional" => quote!(.required(false)),
                     "flatten" => quote!(.flattened().required(false)),
+                    "secret" => quote!(.secret()),
                     _ => flag.names()?,
                 });
             }
@@ -250,8 +268,12 @@ impl Flag {
             ("reads", Some(first)) => {
                 Ok(quote!(.read_as(::core::option::Option::Some(#first), &[#(#names),*])))
             }
-            _ => Err(syn::Error::new(self.ident.span(), "unknown flag")),
+            _ => Err(self.unknown()),
         }
+    }
+
+    fn unknown(&self) -> syn::Error {
+        syn::Error::new(self.ident.span(), format_args!("unknown flag `{}`", self.name))
     }
 }
 

@@ -12,8 +12,8 @@ use crate::schema::{Schema, TypeSchema};
 /// handled any more, but records of it are read, and become the current version wherever somebody asks
 /// for the event: handlers, [`Record::get`](crate::Record::get), typed histories and streams, and
 /// [`Bus::emit_json_version`](crate::Bus::emit_json_version). Versions form a chain: each names the one
-/// before it. What is stored stays as it is, and [`Record::version`](crate::Record::version) says which
-/// version that is.
+/// before it. What an adapter has stored stays as it is, and [`Record::version`](crate::Record::version)
+/// says which version that is; old JSON that is emitted is a record of the current version.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {

@@ -43,6 +43,9 @@ use crate::schema::Schema;
 /// [lock](crate::Lock): `#[event(view_of = "user.created")]` of `typed_events::locked`. The name is then one that
 /// [`Bus::emit_json`](crate::Bus::emit_json) and the adapter accept.
 ///
+/// What is secret in the event must be secret in the view. A whole number that is read as `f64` is rounded
+/// beyond 2^53.
+///
 /// # Complexity
 ///
 /// A view is read from the event's JSON, once for each record and type of view; the event is written

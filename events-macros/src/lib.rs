@@ -146,7 +146,7 @@ pub fn locked_on(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// dependency on serde, and [`Schema`](derive@Schema). serde's attributes work as usual. It stands
 /// above the derives, and has the options of [`event`](macro@event): `without(Debug)`, `crate = path`,
 /// and `#[event(opaque)]` and `#[event(secret)]` on a field. `#[payload(secret)]` makes all fields of the
-/// type secret: text has `[secret]` in their place.
+/// type secret: text has `[secret]` in their place, also where several of them are keys of a map.
 #[proc_macro_attribute]
 pub fn payload(arguments: TokenStream, item: TokenStream) -> TokenStream {
     payload::attribute(arguments.into(), item.into()).into()

@@ -372,6 +372,57 @@ fn a_removed_field_is_reserved() {
 }
 
 #[test]
+fn what_is_removed_below_an_event_is_remembered() {
+    let source = "#[event(\"order.placed\")]
+pub struct OrderPlaced {
+    pub at: Address,
+}
+
+#[payload]
+pub struct Address {
+    pub street: String,
+    pub floor: Option<u8>,
+}
+";
+    let project = Project::locked("below", source);
+    let without = source.replace("    pub floor: Option<u8>,\n", "");
+    project.source(&without);
+    project.check().unwrap();
+    project.write_lock().unwrap();
+    assert_said(&project.read("events.lock/order.placed"), "    #[sometimes] floor: Option<u8>,\n");
+    project.test().unwrap();
+    // Records from before are still there.
+    project.source(&source.replace("Option<u8>", "Option<String>"));
+    project.check_refused("old records can't be read: .at.floor: ", "--> src/lib.rs:6:9");
+    project.source(source);
+    project.check().unwrap();
+}
+
+#[test]
+fn types_may_be_named_like_words_of_the_lock() {
+    let source = "#[event(\"word.used\")]
+pub struct WordUsed {
+    pub a: String,
+    pub b: Map,
+    pub c: r#type,
+    pub d: Box<u8>,
+}
+
+#[payload]
+pub struct String { pub a: u8 }
+#[payload]
+pub struct Map { pub a: u8 }
+#[payload]
+#[allow(non_camel_case_types)]
+pub struct r#type { pub a: u8 }
+";
+    let project = Project::locked("words", source);
+    project.test().unwrap();
+    project.source(&source.replace("pub a: String", "pub a: std::string::String"));
+    project.check_refused("old records can't be read: .a: ", "--> src/lib.rs:6:9");
+}
+
+#[test]
 fn compatibility_is_what_the_event_asks_for() {
     let wider = CREATED.replace("id: u32", "id: u64");
     let narrower = CREATED.replace("id: u32", "id: u16");

@@ -274,6 +274,50 @@ async fn events_from_outside_hide_their_secrets_too() {
     assert_hidden(&sinks);
 }
 
+#[event("secret.keys")]
+struct Keys {
+    #[event(secret)]
+    counts: std::collections::HashMap<String, u32>,
+    #[event(secret)]
+    untagged: Vec<OneOf>,
+    #[event(secret)]
+    hand: std::collections::HashMap<String, char>,
+}
+
+#[payload]
+#[serde(untagged)]
+enum OneOf {
+    Named(std::collections::HashMap<String, bool>),
+}
+
+#[tokio::test]
+async fn the_keys_of_a_secret_are_not_in_the_path_to_a_mistake() {
+    let bus = Bus::builder().quiet().build().await.unwrap();
+    let mut said = Vec::new();
+    for json in [
+        format!(r#"{{"counts":{{"{CANARY}":"x"}},"untagged":[],"hand":{{}}}}"#),
+        format!(r#"{{"counts":{{}},"untagged":[{{"{CANARY}":7}}],"hand":{{}}}}"#),
+        format!(r#"{{"counts":{{}},"untagged":[],"hand":{{"{CANARY}":"two"}}}}"#),
+        format!(r#"{{"counts":{{}},"untagged":[],"hand":{{"{CANARY}":"a","{CANARY}":}}}}"#),
+    ] {
+        said.push(bus.emit_json("secret.keys", json).await.unwrap_err().to_string());
+    }
+    assert_eq!(said[0], "secret.keys: .counts: expected an integer from 0 to 4294967295, found a string");
+    assert_hidden(&said);
+}
+
+#[test]
+fn raw_names_are_shown_plain() {
+    #[payload]
+    #[allow(dead_code, non_camel_case_types)]
+    struct r#Match {
+        r#type: u8,
+        #[event(secret)]
+        pin: u8,
+    }
+    assert_eq!(format!("{:?}", r#Match { r#type: 1, pin: 2 }), "Match { type: 1, .. }");
+}
+
 #[tokio::test]
 async fn an_adapter_gets_them_only_as_the_builder_says() {
     let tape = Tape::default();

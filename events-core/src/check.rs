@@ -105,6 +105,16 @@ pub const fn flattened(ty: &str, shape: &'static TypeSchema) {
     panic!("{}", text.as_str());
 }
 
+/// Checks that a variant's fields can stand beside the tag of their enum.
+#[track_caller]
+pub const fn beside_tag(ty: &str, shape: &'static TypeSchema) {
+    if shape.is_hidden() {
+        let text = Text::new().push("`").quote(ty).push("` can't stand beside a tag: it is secret, and so ");
+        let text = text.push("text as a whole; give the enum `#[serde(content = \"...\")]`, too");
+        panic!("{}", text.as_str());
+    }
+}
+
 /// Checks that a variant of an event set can be delivered to a handler.
 #[track_caller]
 pub const fn set_variant(set: &str, variant: &str, takes: Takes, handler: &str, patterns: &[&str]) {

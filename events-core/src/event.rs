@@ -2,12 +2,14 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::contain::discard;
 use crate::lock::Locking;
 use crate::schema::{self, Schema, TypeSchema};
 use crate::secret::Secrets;
@@ -157,7 +159,14 @@ impl EventDecl {
 
     /// Reads a payload of any version this program knows as the current one.
     pub(crate) fn decode(&self, version: u32, json: &str) -> Result<Arc<dyn Payload>, DecodeError> {
-        (self.decode)(version, json)
+        // An upcast or a `Deserialize` by hand is a user's code, and the payload may be anybody's.
+        catch_unwind(AssertUnwindSafe(|| (self.decode)(version, json))).unwrap_or_else(|payload| {
+            discard(payload);
+            Err(DecodeError {
+                event: self.name,
+                problem: format!("reading version {version} of it panicked"),
+            })
+        })
     }
 }
 
@@ -248,8 +257,9 @@ fn problem(shape: &'static TypeSchema, json: &str, refused: &serde_json::Error) 
     let text = refused.to_string();
     let twice = text.starts_with("duplicate field");
     let why = if twice { "a field is given twice" } else { "the value is not one the type accepts" };
-    if refused.line() == 0 {
-        // serde had to read it into memory first, as for tagged enums, and lost the place.
+    if refused.line() == 0 || shape.secrets() != Secrets::None {
+        // serde had to read it into memory first, as for tagged enums, and lost the place; or keys on the
+        // way there may be secret.
         return why.to_owned();
     }
     // What is missing is noticed behind the last value, all else at the end of one.

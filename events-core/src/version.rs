@@ -48,7 +48,8 @@ pub trait Upcast<Old>: Sized {
     ///
     /// # Panics
     ///
-    /// It should not: old records may hold anything that the old type could.
+    /// It should not: old records may hold anything that the old type could. A panic is an error of
+    /// whoever reads the record.
     fn upcast(old: Old) -> Self;
 }
 

@@ -51,6 +51,18 @@ pub(crate) fn object<const N: usize>(entries: [(&str, Value); N]) -> Object {
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
+/// Lets an object, or each of several, have further properties.
+fn open(shape: &mut Value) {
+    if let Value::Object(object) = shape {
+        object.remove("additionalProperties");
+    }
+    for of in ["anyOf", "oneOf", "allOf"] {
+        if let Some(Value::Array(shapes)) = shape.get_mut(of) {
+            shapes.iter_mut().for_each(open);
+        }
+    }
+}
+
 fn merge(into: &mut Object, from: Value) {
     if let Value::Object(from) = from {
         into.extend(from);
@@ -126,6 +138,9 @@ impl Writer {
 
     /// What the keys of a map may be, where they are not any strings.
     fn keys(&mut self, keys: &'static TypeSchema) -> Option<Value> {
+        if matches!(keys, TypeSchema::Named(named) if named.get().secret) && self.side == Side::Written {
+            return None;
+        }
         match self.sided(keys) {
             TypeSchema::Integer(min, _) if *min < 0 => Some(json!({"pattern": "^-?[0-9]+$"})),
             TypeSchema::Integer(..) => Some(json!({"pattern": "^[0-9]+$"})),
@@ -216,11 +231,27 @@ impl Writer {
     /// What stands beside the other fields. Entries of a map can't be told from those: they may be
     /// anything here.
     fn flattened(&mut self, field: &FieldSchema) -> Value {
-        match self.sided(field.shape) {
+        let mut shape = match self.sided(field.shape) {
             TypeSchema::Struct(schema) => self.fields(schema),
+            TypeSchema::Enum(schema) if schema.tag == Tag::External => self.beside(schema),
             TypeSchema::Enum(schema) => self.variants(schema),
             _ => json!({}),
+        };
+        // Only the whole could deny what it does not know.
+        open(&mut shape);
+        shape
+    }
+
+    /// An externally tagged enum that stands beside other fields: a field for each variant.
+    fn beside(&mut self, schema: &'static EnumSchema) -> Value {
+        let mut any = Vec::new();
+        for variant in schema.variants {
+            let body = variant.body.map_or_else(|| json!({"type": "null"}), |body| self.shape(body));
+            for name in self.names_of(variant) {
+                any.push(json!({"type": "object", "properties": {name: body}, "required": [name]}));
+            }
         }
+        json!({"anyOf": any})
     }
 
     fn variants(&mut self, schema: &'static EnumSchema) -> Value {

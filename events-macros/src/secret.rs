@@ -5,6 +5,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
+use syn::ext::IdentExt;
 use syn::{Attribute, Data, DataEnum, DeriveInput, Field, Fields, Ident, Path};
 
 use crate::errors::Errors;
@@ -85,7 +86,7 @@ pub(crate) fn check_derives(derived: &[Ident], errors: &mut Errors) -> bool {
 /// `Debug` for a type with secret fields, which it leaves out.
 pub(crate) fn derive_debug(input: &DeriveInput) -> TokenStream {
     let ident = &input.ident;
-    let name = ident.to_string();
+    let name = ident.unraw().to_string();
     let body = match &input.data {
         Data::Struct(data) => {
             let (pattern, shown) = shown(&data.fields, &name);
@@ -112,7 +113,7 @@ pub(crate) fn derive_debug(input: &DeriveInput) -> TokenStream {
 
 fn enum_body(data: &DataEnum) -> TokenStream {
     let arms = data.variants.iter().map(|variant| {
-        let (pattern, shown) = shown(&variant.fields, &variant.ident.to_string());
+        let (pattern, shown) = shown(&variant.fields, &variant.ident.unraw().to_string());
         let ident = &variant.ident;
         quote!(Self::#ident #pattern => { #shown })
     });
@@ -132,7 +133,7 @@ fn shown(fields: &Fields, name: &str) -> (TokenStream, TokenStream) {
             let (pairs, calls): (Vec<_>, Vec<_>) = shown
                 .map(|(field, binding)| {
                     let ident = &field.ident;
-                    let text = ident.as_ref().map(ToString::to_string).unwrap_or_default();
+                    let text = ident.as_ref().map(|ident| ident.unraw().to_string()).unwrap_or_default();
                     (quote!(#ident: #binding), quote!(.field(#text, #binding)))
                 })
                 .unzip();

@@ -81,3 +81,27 @@ async fn a_version_that_is_not_known_or_does_not_fit_is_refused() {
     }
     assert!(bus.history("*").await.unwrap().is_empty());
 }
+
+#[event("versions.divided", version = 1, superseded)]
+pub struct DividedV1 {
+    pub by: u8,
+}
+
+#[event("versions.divided", version = 2, previous = DividedV1)]
+pub struct Divided {
+    pub part: u8,
+}
+
+impl Upcast<DividedV1> for Divided {
+    fn upcast(old: DividedV1) -> Self {
+        Self { part: 100 / old.by }
+    }
+}
+
+#[tokio::test]
+async fn an_upcast_that_panics_is_an_error() {
+    let bus = Bus::new().await.unwrap();
+    bus.emit_json_version("versions.divided", 1, r#"{"by":4}"#).await.unwrap();
+    let error = bus.emit_json_version("versions.divided", 1, r#"{"by":0}"#).await.unwrap_err();
+    assert_eq!(error.to_string(), "versions.divided: reading version 1 of it panicked");
+}

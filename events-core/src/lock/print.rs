@@ -1,7 +1,8 @@
 //! Writes a version of an event into its file of the lock.
 //!
 //! What is written remembers: a field that was once absent stays one that may be absent, since old
-//! records are still read; one that was once needed stays needed, since old programs still read.
+//! records are still read; one that was once needed stays needed, since old programs still read; what
+//! is gone from a type below the event stays, for whoever takes its name again.
 
 use std::fmt::Write as _;
 
@@ -17,6 +18,7 @@ pub(super) fn version(number: u32, now: &'static TypeSchema, before: Option<&'st
     let mut next = 0;
     while let Some(Declared { name, schema, before }) = printer.declared.get(next).cloned() {
         next += 1;
+        printer.is_below = next > 1;
         let shape = printer.shape(schema.shape, before, 0);
         let secret = if schema.secret { "#[secret] " } else { "" };
         let _ = write!(text, "\n{secret}type {name} = {shape}\n");
@@ -28,6 +30,8 @@ pub(super) fn version(number: u32, now: &'static TypeSchema, before: Option<&'st
 struct Printer {
     /// The types that are written on their own, in the order in which they were met.
     declared: Vec<Declared>,
+    /// Whether what is written belongs to another type than the event's own.
+    is_below: bool,
 }
 
 #[derive(Clone)]
@@ -110,7 +114,7 @@ impl Printer {
             return declared.name.clone();
         }
         let plain = schema.name();
-        let taken = |name: &str| self.declared.iter().any(|declared| declared.name == name);
+        let taken = |name: &str| is_word(name) || self.declared.iter().any(|declared| declared.name == name);
         let numbered = (2..).map(|number| format!("{plain}{number}"));
         let name = std::iter::once(plain.to_owned()).chain(numbered).find(|name| !taken(name));
         let name = name.unwrap_or_default();
@@ -136,6 +140,16 @@ impl Printer {
             let shape = self.shape(field.shape, was.flatten().map(|was| was.shape), depth + 1);
             let name = identifier(field.written.or(field.read).unwrap_or_default());
             let _ = writeln!(text, "{}{flags}{name}: {shape},", indent(depth + 1));
+        }
+        // Below the event itself nothing says `reserved`: what is gone stays, as something that old
+        // records may have.
+        let is_below = self.is_below || depth > 0;
+        let gone = before.into_iter().filter(|_| is_below).flat_map(|before| before.fields);
+        for was in gone.filter(|was| was.written.is_some() && !was.flatten && !is_known(schema, was)) {
+            let kept = FieldSchema { presence: Presence::Sometimes, required: false, ..*was };
+            let shape = self.shape(was.shape, Some(was.shape), depth + 1);
+            let name = identifier(was.written.unwrap_or_default());
+            let _ = writeln!(text, "{}{}{name}: {shape},", indent(depth + 1), flags_of_field(&kept, None));
         }
         text + &indent(depth) + "}"
     }
@@ -184,6 +198,16 @@ fn is_of(was: &FieldSchema, field: &FieldSchema) -> bool {
         Some(_) => was.written == field.written,
         None => was.read == field.read,
     }
+}
+
+/// Whether a struct has a field for what is written as another one.
+fn is_known(schema: &StructSchema, was: &FieldSchema) -> bool {
+    let reads = |field: &FieldSchema| {
+        field.written == was.written || field.read == was.written || {
+            field.aliases.iter().any(|alias| Some(*alias) == was.written)
+        }
+    };
+    schema.fields.iter().any(reads)
 }
 
 /// What is said of a field; `was` is `None` for a new type, `Some(None)` for a new field of a known one.
@@ -248,6 +272,16 @@ fn names(written: Option<&str>, read: Option<&str>, aliases: &[&str]) -> String 
 
 fn indent(depth: usize) -> String {
     "    ".repeat(depth)
+}
+
+/// Whether a word means something by itself in a lock, so that no type there can have it as its name.
+fn is_word(name: &str) -> bool {
+    const WORDS: [&str; 16] = [
+        "any", "bool", "char", "differs", "enum", "format", "int", "Map", "null", "number", "opaque",
+        "Option", "String", "struct", "Vec", "version",
+    ];
+    let bits = name.strip_prefix(['u', 'i']).unwrap_or_default();
+    WORDS.contains(&name) || name == "type" || ["8", "16", "32", "64", "128"].contains(&bits)
 }
 
 /// A name as it is, or as a string where it could not be read as a name.

@@ -46,7 +46,11 @@ impl From<String> for Misfit {
 
 /// Why `value` is not read as `shape`.
 fn misfit(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
-    let shape = as_read(shape);
+    let misfit = misfit_within(as_read(shape), value)?;
+    Some(if shape.is_hidden() { misfit.hidden() } else { misfit })
+}
+
+fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
     let problem = match (shape, value) {
         (TypeSchema::Any | TypeSchema::Opaque, _) | (TypeSchema::Option(_), Value::Null) => return None,
         (TypeSchema::Option(inner), value) => return misfit(inner, value).map(Misfit::or_null),
@@ -62,9 +66,10 @@ fn misfit(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
                 .enumerate()
                 .find_map(|(index, item)| Some(misfit(inner, item)?.below(&Segment::Seq { index })));
         }
-        (TypeSchema::Map(_, inner), Value::Object(map)) => {
-            return map.iter().find_map(|(key, part)| {
-                Some(misfit(inner, part)?.below(&Segment::Map { key: key.clone() }))
+        (TypeSchema::Map(keys, inner), Value::Object(map)) => {
+            return map.iter().find_map(|(key, part)| match keys.is_hidden() {
+                true => misfit(inner, part).map(Misfit::hidden),
+                false => Some(misfit(inner, part)?.below(&Segment::Map { key: key.clone() })),
             });
         }
         (TypeSchema::Char, Value::String(text)) if text.chars().count() == 1 => return None,
@@ -104,7 +109,11 @@ fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>)
     }
     schema.fields.iter().find_map(|field| match given(field) {
         _ if field.flatten => misfit_of_flattened(schema, field, map),
-        Some((key, part)) => Some(misfit(field.shape, part)?.below(&Segment::Map { key: key.clone() })),
+        Some((key, part)) => {
+            let misfit = misfit(field.shape, part)?;
+            let misfit = if field.secret { misfit.hidden() } else { misfit };
+            Some(misfit.below(&Segment::Map { key: key.clone() }))
+        }
         _ => None,
     })
 }
@@ -200,6 +209,12 @@ impl Misfit {
         let mut path = String::new();
         push_step(&mut path, step);
         self.path.insert_str(0, &path);
+        self
+    }
+
+    /// The misfit of something secret: the keys on the way to it stay out.
+    fn hidden(mut self) -> Self {
+        self.path.clear();
         self
     }
 

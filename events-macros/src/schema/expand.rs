@@ -46,9 +46,9 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
         parameter.bounds.push(syn::parse_quote!(#private::Schema));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    let checks = writer.flattened_checks(&input.data);
+    let checks = [writer.flattened_checks(&input.data), writer.tag_checks(&input.data, &container)];
     quote! {
-        #checks
+        #(#checks)*
         #[automatically_derived]
         #[allow(deprecated, reason = "the user's own item")]
         impl #impl_generics #private::Schema for #ident #type_generics #where_clause {
@@ -122,7 +122,7 @@ impl<'a> Writer<'a> {
     /// itself. A generic type has one declaration for each instance, and no static.
     fn declared(&self, input: &DeriveInput, container: &Container, shape: TokenStream) -> TokenStream {
         let private = self.private;
-        let name = input.ident.to_string();
+        let name = input.ident.unraw().to_string();
         let (doc, deprecated) = documentation(&input.attrs);
         let secret = self.secret;
         // A literal, so that the compiler has no call to evaluate.
@@ -307,16 +307,30 @@ impl<'a> Writer<'a> {
             let item = self.item(field);
             item.flatten && !self.generic && self.is_measured(field) && !item.custom.written
         });
-        let checks = flattened.map(|field| {
-            let (ty, text) = (self.without_self(&field.ty), text_of(&field.ty));
-            let check = call_at(
-                &field.ty,
-                quote!(#private::flattened),
-                quote!(#text, <#ty as #private::Schema>::TYPE),
-            );
-            quote!(const _: () = #check;)
-        });
-        checks.collect()
+        flattened.map(|field| self.check(field, quote!(#private::flattened))).collect()
+    }
+
+    /// Constants that fail to evaluate where what is secret would stand beside the tag of an enum.
+    fn tag_checks(&self, data: &Data, container: &Container) -> TokenStream {
+        let (Data::Enum(data), Some(_), None) = (data, &container.tag, &container.content) else {
+            return TokenStream::new();
+        };
+        let private = self.private;
+        let newtypes = data.variants.iter().filter(
+            |variant| matches!(&variant.fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1),
+        );
+        let fields = newtypes.flat_map(|variant| &variant.fields);
+        let checked = fields
+            .filter(|field| !self.generic && self.is_measured(field) && !self.item(field).custom.written);
+        checked.map(|field| self.check(field, quote!(#private::beside_tag))).collect()
+    }
+
+    /// A constant that fails to evaluate where the type of a field does not stand a check.
+    fn check(&self, field: &Field, check: TokenStream) -> TokenStream {
+        let private = self.private;
+        let (ty, text) = (self.without_self(&field.ty), text_of(&field.ty));
+        let check = call_at(&field.ty, check, quote!(#text, <#ty as #private::Schema>::TYPE));
+        quote!(const _: () = #check;)
     }
 
     /// A secret field that serde does not ask about.

@@ -253,3 +253,30 @@ async fn every_kind_of_type_is_judged_alike() {
     }
     println!("accepted {}, refused {}, all alike", comparison.accepted, comparison.refused);
 }
+
+#[payload]
+enum Side {
+    One { x: u8 },
+    Two(String),
+}
+
+#[event("export.flattened")]
+struct Flattened {
+    b: u8,
+    #[serde(flatten)]
+    side: Side,
+    #[serde(flatten)]
+    strict: Strict,
+}
+
+#[tokio::test]
+async fn what_is_flattened_leaves_room_for_the_others() {
+    let mut comparison = Comparison::new().await;
+    let replacements = [json!(null), json!("x"), json!(7), json!(300), json!({})];
+    for side in [json!({"One": {"x": 1}}), json!({"Two": "y"}), json!({"Three": 3}), json!({})] {
+        let mut whole = json!({"b": 1, "read": true, "absent": 3});
+        whole.as_object_mut().unwrap().extend(side.as_object().unwrap().clone());
+        comparison.compare_all("export.flattened", &whole, &replacements).await;
+    }
+    assert!(comparison.accepted > 0 && comparison.refused > 0);
+}

@@ -23,4 +23,11 @@ struct OrderCreated {
     lines: Option<Vec<String>>,
 }
 
+#[payload]
+#[serde(tag = "by")]
+enum Paid {
+    Login(Login),
+    Cash { cents: u64 },
+}
+
 fn main() {}

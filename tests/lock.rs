@@ -399,6 +399,93 @@ pub struct Address {
 }
 
 #[test]
+fn what_was_once_absent_is_remembered_wherever_a_type_is_used() {
+    let source = "#[event(\"order.placed\")]
+pub struct OrderPlaced {
+    pub at: Address,
+}
+
+#[payload]
+pub struct Address {
+    pub street: String,
+}
+";
+    let project = Project::locked("wherever", source);
+    let source = source.replace("String,\n", "String,\n    #[serde(default)]\n    pub floor: u8,\n");
+    project.source(&source);
+    project.write_lock().unwrap();
+    let source =
+        source.replace("    pub at", "    #[serde(default)]\n    pub bill: Option<Address>,\n    pub at");
+    project.source(&source);
+    project.write_lock().unwrap();
+    project.test().unwrap();
+    project.source(&source.replace("    #[serde(default)]\n    pub floor", "    pub floor"));
+    project.check_refused(
+        "old records can't be read: .bill.floor: it is not always written",
+        "--> src/lib.rs:7:9",
+    );
+}
+
+#[test]
+fn a_reserved_name_is_not_taken_by_an_alias_or_a_flattened_field() {
+    let project = Project::locked("taken", CREATED);
+    let without =
+        CREATED.replace("    pub nick: Option<String>,\n", "").replace("\")]", "\", reserved(\"nick\"))]");
+    project.source(&without);
+    project.write_lock().unwrap();
+    let with = |field: &str| without.replace("    pub email", &format!("{field}\n    pub email"));
+    project.source(&with("    #[serde(default, alias = \"nick\")] pub handle: Option<u32>,"));
+    project.check_refused("the name `nick` is reserved", "--> src/lib.rs:7:");
+    project.source(&format!(
+        "{}\n#[payload]\npub struct Names {{ #[serde(default)] pub nick: Option<u32> }}\n",
+        with("    #[serde(flatten)] pub names: Names,")
+    ));
+    project.check_refused("the name `nick` is reserved", "--> src/lib.rs:7:");
+}
+
+#[test]
+fn flattened_fields_have_no_names_of_their_own() {
+    let whole = "#[event(\"point.moved\")]
+pub struct Moved {
+    #[serde(flatten)]
+    pub to: Point,
+}
+
+#[payload]
+pub struct Point {
+    pub x: u32,
+    pub y: u32,
+}
+";
+    let plain =
+        whole.replace("    #[serde(flatten)]\n    pub to: Point,", "    pub x: u32,\n    pub y: u32,");
+    let project = Project::locked("flattened", whole);
+    for source in [&whole.replace("pub to", "pub end"), &plain] {
+        project.source(source);
+        project.check().unwrap();
+        project.write_lock().unwrap();
+        project.test().unwrap();
+    }
+    // Now the lock has the plain fields.
+    project.source(whole);
+    project.check().unwrap();
+    project.source(&whole.replace("    pub y: u32,\n", ""));
+    assert_said(&project.check().unwrap_err(), ".y: it is never written, and must be there");
+}
+
+#[test]
+fn line_ends_and_the_name_of_the_index() {
+    let project = Project::locked("line-ends", CREATED);
+    for file in ["events.lock/user.created", "events.lock/index"] {
+        project.write(file, &project.read(file).replace('\n', "\r\n"));
+    }
+    project.test().unwrap();
+    project.source(&CREATED.replace("user.created", "index"));
+    project
+        .check_refused("the lock keeps the list of its events in `events.lock/index`", "--> src/lib.rs:4:9");
+}
+
+#[test]
 fn types_may_be_named_like_words_of_the_lock() {
     let source = "#[event(\"word.used\")]
 pub struct WordUsed {

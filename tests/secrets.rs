@@ -274,6 +274,44 @@ async fn events_from_outside_hide_their_secrets_too() {
     assert_hidden(&sinks);
 }
 
+#[event("secret.dropped", version = 1, superseded)]
+struct DroppedV1 {
+    id: u32,
+    #[event(secret)]
+    pin: String,
+}
+
+#[event("secret.dropped", version = 2, previous = DroppedV1)]
+struct Dropped {
+    id: u32,
+}
+
+impl Upcast<DroppedV1> for Dropped {
+    fn upcast(old: DroppedV1) -> Self {
+        assert_ne!(old.pin, "");
+        Self { id: old.id }
+    }
+}
+
+/// A stored record: version 1, with a secret.
+fn stored(name: &str, data: &str, more: &str) -> String {
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+    format!(
+        r#"{{"specversion":"1.0","id":"{id}","source":"test","type":"{name}","time":"2026-01-01T00:00:00Z","eventversion":1,"origin":"{id}","data":{data}{more}}}"#
+    )
+}
+
+#[tokio::test]
+async fn an_old_version_hides_what_the_current_one_does_not_have() {
+    let old = stored("secret.dropped", &format!(r#"{{"id":1,"pin":"{CANARY}"}}"#), "");
+    let record = Record::from_cloudevent(&old).unwrap();
+    assert_hidden(&texts(&record));
+    assert_eq!(record.json().unwrap(), r#"{"id":1}"#);
+    // An upcast that panics shows nothing, and ends nothing.
+    let record = Record::from_cloudevent(&stored("secret.dropped", r#"{"id":1,"pin":""}"#, "")).unwrap();
+    assert!(record.to_string().ends_with("(secret.dropped: the event can't be written as JSON: secret.dropped: reading version 1 of it panicked)"), "{record}");
+}
+
 #[event("secret.keys")]
 struct Keys {
     #[event(secret)]
@@ -359,6 +397,11 @@ async fn an_adapter_gets_them_only_as_the_builder_says() {
                 error,
                 "not a stored record: the secrets of `secret.kept` can't be read: an adapter opens them"
             );
+            // A program that does not know the event shows what stood beside the sealed text.
+            tape.0.lock().unwrap().0 = vec![text.replace("secret.kept", "secret.unknown")];
+            let unknown = &here.history("secret.unknown").await.unwrap()[0];
+            assert_hidden(&texts(unknown));
+            assert_eq!(unknown.json().unwrap(), history[0].json().unwrap());
         }
     }
 }

@@ -38,6 +38,12 @@ pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Se
     fn older(version: u32, _json: &str) -> Result<Self, DecodeError> {
         Err(DecodeError::too_old(Self::NAME, version, Self::VERSION))
     }
+
+    /// Whether a version before this one has secrets.
+    #[doc(hidden)]
+    fn had_secrets() -> bool {
+        false
+    }
 }
 
 /// An event, whatever its type.
@@ -95,6 +101,7 @@ pub struct EventDecl {
     pub(crate) schema: &'static TypeSchema,
     pub(crate) locking: Option<Locking>,
     decode: Decode,
+    had_secrets: fn() -> bool,
     /// Where the event stands in the registry, and so its slot in every bus; [`NO_INDEX`] until the
     /// registry is read, and forever where linking did not register the event.
     index: AtomicU32,
@@ -137,6 +144,7 @@ impl EventDecl {
             schema: E::SCHEMA,
             locking: E::LOCKING,
             decode: decode::<E>,
+            had_secrets: E::had_secrets,
             index: AtomicU32::new(NO_INDEX),
             secrets: OnceLock::new(),
         }
@@ -148,9 +156,9 @@ impl EventDecl {
         (index != NO_INDEX).then_some(index as usize)
     }
 
-    /// Whether textual forms leave something out.
-    pub(crate) fn has_secrets(&self) -> bool {
-        self.secrets() == Secrets::Some
+    /// Whether textual forms of a version leave something out.
+    pub(crate) fn has_secrets(&self, version: u32) -> bool {
+        self.secrets() == Secrets::Some || version < self.version && (self.had_secrets)()
     }
 
     pub(crate) fn secrets(&self) -> Secrets {

@@ -67,6 +67,8 @@ enum Body {
     /// JSON that came from outside, verbatim, and the event it was decoded to, once asked for.
     Json {
         json: Box<str>,
+        /// What stood beside it without its secrets, where it was sealed: all that is shown of it.
+        shown: Option<Box<str>>,
         event: OnceLock<Result<Arc<dyn Payload>, DecodeError>>,
     },
 }
@@ -104,7 +106,18 @@ impl Record {
 
     /// A record of JSON that is known to be JSON.
     pub(crate) fn of_json(name: Arc<str>, version: u32, json: Box<str>, envelope: Envelope) -> Self {
-        let body = Body::Json { json, event: OnceLock::new() };
+        Self::of_sealed(name, version, json, None, envelope)
+    }
+
+    /// The same of JSON that was sealed, and what stood beside it to be shown.
+    pub(crate) fn of_sealed(
+        name: Arc<str>,
+        version: u32,
+        json: Box<str>,
+        shown: Option<Box<str>>,
+        envelope: Envelope,
+    ) -> Self {
+        let body = Body::Json { json, shown, event: OnceLock::new() };
         Self::assemble(Name::Foreign(name), version, body, envelope)
     }
 
@@ -222,7 +235,7 @@ impl Record {
     pub(crate) fn payload(&self, decl: &'static EventDecl) -> Result<&Arc<dyn Payload>, DecodeError> {
         match &self.inner.body {
             Body::Event { event, .. } => Ok(event),
-            Body::Json { json, event } => {
+            Body::Json { json, event, .. } => {
                 event.get_or_init(|| decl.decode(self.inner.version, json)).as_ref().map_err(Clone::clone)
             }
         }
@@ -253,6 +266,7 @@ impl Record {
     /// are not strings; where a stored payload with secrets does not fit its type.
     pub fn json(&self) -> Result<&str, Error> {
         let json = match &self.inner.body {
+            Body::Json { shown: Some(shown), .. } => return Ok(shown),
             Body::Json { json, .. } => match self.secret_decl() {
                 None => return Ok(json),
                 // What is verbatim has its secrets: the type knows which these are.
@@ -269,12 +283,12 @@ impl Record {
     /// The declaration of an event that has secrets.
     fn secret_decl(&self) -> Option<&'static EventDecl> {
         let decl = self.decl().or_else(|| registry().find(self.name()));
-        decl.filter(|decl| decl.has_secrets())
+        decl.filter(|decl| decl.has_secrets(self.version()))
     }
 
     /// Whether textual forms leave something out.
     pub(crate) fn has_secrets(&self) -> bool {
-        self.secret_decl().is_some()
+        matches!(&self.inner.body, Body::Json { shown: Some(_), .. }) || self.secret_decl().is_some()
     }
 
     /// The payload as JSON with its secrets.

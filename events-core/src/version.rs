@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::event::{DecodeError, read_json};
 use crate::schema::{Schema, TypeSchema};
+use crate::secret::Secrets;
 
 /// Makes the next version of an event out of the one before.
 ///
@@ -74,6 +75,17 @@ pub trait PastEvent: Schema + DeserializeOwned {
             true => read_json(Self::NAME, Self::SCHEMA, json),
             false => Self::older(version, json),
         }
+    }
+
+    /// Whether this version or one before it has secrets.
+    #[doc(hidden)]
+    fn has_secrets() -> bool {
+        Self::SCHEMA.secrets() == Secrets::Some || Self::had_secrets()
+    }
+
+    #[doc(hidden)]
+    fn had_secrets() -> bool {
+        false
     }
 
     #[doc(hidden)]

@@ -90,7 +90,9 @@ fn received(catalog: &Catalog) -> Vec<(String, &HandlerEntry, &'static str)> {
 fn tuples_as_items(mut schema: Value) -> Value {
     match &mut schema {
         Value::Object(object) => {
-            if let Some(items) = object.remove("prefixItems") {
+            // A field may have this name, too; then its schema is an object.
+            let is_tuple = object.get("prefixItems").is_some_and(Value::is_array);
+            if let Some(items) = is_tuple.then(|| object.remove("prefixItems")).flatten() {
                 object.insert("items".to_owned(), items);
                 object.insert("additionalItems".to_owned(), json!(false));
             }

@@ -112,6 +112,7 @@ impl Writer {
             }
             TypeSchema::Option(inner) => json!({"anyOf": [self.shape(inner), {"type": "null"}]}),
             TypeSchema::Sequence(items) => json!({"type": "array", "items": self.shape(items)}),
+            TypeSchema::Tuple([]) => json!({"type": "array", "maxItems": 0}),
             TypeSchema::Tuple(items) => {
                 let count = items.len();
                 let items: Vec<_> = items.iter().map(|item| self.shape(item)).collect();
@@ -251,7 +252,7 @@ impl Writer {
                 any.push(json!({"type": "object", "properties": {name: body}, "required": [name]}));
             }
         }
-        json!({"anyOf": any})
+        if any.is_empty() { json!({"not": {}}) } else { json!({"anyOf": any}) }
     }
 
     fn variants(&mut self, schema: &'static EnumSchema) -> Value {
@@ -283,6 +284,7 @@ impl Writer {
             any.insert(0, json!({"enum": units}));
         }
         match any.len() {
+            0 => json!({"not": {}}),
             1 => any.remove(0),
             _ => json!({"anyOf": any}),
         }
@@ -292,8 +294,12 @@ impl Writer {
     fn beside_tag(&mut self, tag: &str, name: Value, body: Option<&'static TypeSchema>) -> Value {
         let mut whole = object([("type", json!("object"))]);
         match body.map(|body| self.sided(body)) {
-            None => {}
+            // Entries of a map can't be told from the tag.
+            None | Some(TypeSchema::Null | TypeSchema::Map(..)) => {}
             Some(TypeSchema::Struct(schema)) => merge(&mut whole, self.fields(schema)),
+            Some(TypeSchema::Enum(schema)) if schema.tag == Tag::External => {
+                whole.insert("allOf".to_owned(), json!([self.beside(schema)]));
+            }
             Some(other) => {
                 whole.insert("allOf".to_owned(), json!([self.shape(other)]));
             }

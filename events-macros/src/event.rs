@@ -139,7 +139,7 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
             #check
             #chain
             #[automatically_derived]
-            #[allow(deprecated, reason = "the user's own item")]
+            #[allow(deprecated, unused_qualifications, reason = "the user's own item")]
             impl #private::PastEvent for #ident {
                 const NAME: &'static str = #name;
                 const VERSION: u32 = #number;
@@ -154,7 +154,7 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
         #checks
         #chain
         #[automatically_derived]
-        #[allow(deprecated, reason = "the user's own item")]
+        #[allow(deprecated, unused_qualifications, reason = "the user's own item")]
         impl #private::Event for #ident {
             const NAME: &'static str = #name;
             const VERSION: u32 = #number;
@@ -207,6 +207,10 @@ fn older(
         fn older(version: u32, json: &str) -> ::core::result::Result<Self, #private::DecodeError> {
             let old = #before::read(version, json)?;
             ::core::result::Result::Ok(#upcast)
+        }
+
+        fn had_secrets() -> bool {
+            #before::has_secrets()
         }
     };
     (Some(older), Some(quote!(const _: () = #check;)))

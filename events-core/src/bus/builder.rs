@@ -339,7 +339,7 @@ impl BusBuilder {
     /// Refuses events with secrets where an adapter would get them and nobody has said how.
     fn check_secrets(&self, known: &Known, problems: &mut Vec<String>) {
         let (Some(adapter), None) = (&self.adapter, &self.wire.seal) else { return };
-        let mut secret: Vec<_> = known.decls().filter(|decl| decl.has_secrets()).collect();
+        let mut secret: Vec<_> = known.decls().filter(|decl| decl.has_secrets(decl.version)).collect();
         secret.sort_by_key(|decl| decl.name);
         problems.extend(secret.into_iter().map(|decl| {
             let (name, place, adapter) = (decl.name, decl.place, adapter.name());

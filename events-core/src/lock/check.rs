@@ -82,13 +82,13 @@ impl Locked {
 
     /// Checks one field, by the name it is written or read under.
     const fn field(&self, name: &'static str) -> Verdict {
-        if has(self.reserved[0], name) || has(self.reserved[1], name) {
-            return Err(Problem::Reserved(name));
-        }
         let (TypeSchema::Struct(now), TypeSchema::Struct(locked)) = (as_read(self.now), as_read(self.locked))
         else {
             return self.whole();
         };
+        if let Some(name) = self.reserved_among(now, Some(name)) {
+            return Err(Problem::Reserved(name));
+        }
         if self.compatibility.reads_old()
             && let Some(Some(read)) = name_read(now, name)
             && let Err(misfit) = self.now.can_read_field(read, self.locked)
@@ -132,11 +132,72 @@ impl Locked {
             {
                 return Err(Problem::New(misfit));
             }
-            if name_read(now, name).is_none() && field.written.is_some() && !has(self.reserved[0], name) {
-                return Err(Problem::Gone(name));
+        }
+        match self.gone(locked, now) {
+            Some(name) => Err(Problem::Gone(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// The first name that was written, is not known any more, and is not said to be reserved.
+    const fn gone(&self, locked: &StructSchema, now: &StructSchema) -> Option<&'static str> {
+        let mut i = 0;
+        while i < locked.fields.len() {
+            let field = &locked.fields[i];
+            i += 1;
+            if let Some(inner) = flattened(field) {
+                // What stands beside other fields has no name of its own.
+                if let Some(name) = self.gone(inner, now) {
+                    return Some(name);
+                }
+            } else if let Some(name) = field.written
+                && !field.flatten
+                && name_read(now, name).is_none()
+                && !has(self.reserved[0], name)
+            {
+                return Some(name);
             }
         }
-        Ok(())
+        None
+    }
+
+    /// The first reserved name that a field has, or one that stands beside it; `only` one field, by the
+    /// name it is written or read under.
+    const fn reserved_among(&self, now: &StructSchema, only: Option<&str>) -> Option<&'static str> {
+        let mut i = 0;
+        while i < now.fields.len() {
+            let field = &now.fields[i];
+            i += 1;
+            let is_meant = match (only, field.written, field.read) {
+                (None, ..) => true,
+                (Some(only), Some(name), _) | (Some(only), None, Some(name)) => same(only, name),
+                (Some(_), None, None) => false,
+            };
+            if !is_meant {
+                continue;
+            }
+            if let Some(inner) = flattened(field) {
+                if let Some(name) = self.reserved_among(inner, None) {
+                    return Some(name);
+                }
+                continue;
+            }
+            let mut k = 0;
+            while k < field.aliases.len() + 2 {
+                let name = match k {
+                    0 => field.written,
+                    1 => field.read,
+                    _ => Some(field.aliases[k - 2]),
+                };
+                k += 1;
+                if let Some(name) = name
+                    && (has(self.reserved[0], name) || has(self.reserved[1], name))
+                {
+                    return Some(name);
+                }
+            }
+        }
+        None
     }
 
     /// Checks a type that is no struct of named fields, or was none.
@@ -206,6 +267,7 @@ const fn first_gone(locked: &StructSchema, now: &StructSchema) -> Option<&'stati
     let mut i = 0;
     while i < locked.fields.len() {
         if let Some(name) = locked.fields[i].written
+            && !locked.fields[i].flatten
             && name_read(now, name).is_none()
         {
             return Some(name);
@@ -226,12 +288,32 @@ const fn has(names: &[&str], name: &str) -> bool {
     false
 }
 
+/// The struct whose fields stand in the place of one.
+const fn flattened(field: &FieldSchema) -> Option<&'static StructSchema> {
+    if !field.flatten {
+        return None;
+    }
+    match as_read(field.shape) {
+        TypeSchema::Struct(inner) => Some(inner),
+        TypeSchema::Option(inner) => match as_read(inner) {
+            TypeSchema::Struct(inner) => Some(inner),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// The name under which a struct reads what is written under `name`, if it knows it, and reads it.
 const fn name_read(schema: &StructSchema, name: &str) -> Option<Option<&'static str>> {
     let mut i = 0;
     while i < schema.fields.len() {
         let field: &FieldSchema = &schema.fields[i];
         i += 1;
+        if let Some(inner) = flattened(field)
+            && let Some(read) = name_read(inner, name)
+        {
+            return Some(read);
+        }
         let read = match field.read {
             Some(read) => same(read, name) || has(field.aliases, name),
             None => false,
@@ -250,12 +332,18 @@ const fn name_read(schema: &StructSchema, name: &str) -> Option<Option<&'static 
 const fn is_written(schema: &StructSchema, name: &str) -> bool {
     let mut i = 0;
     while i < schema.fields.len() {
-        if let Some(written) = schema.fields[i].written
+        let field = &schema.fields[i];
+        i += 1;
+        if let Some(inner) = flattened(field)
+            && is_written(inner, name)
+        {
+            return true;
+        }
+        if let Some(written) = field.written
             && same(written, name)
         {
             return true;
         }
-        i += 1;
     }
     false
 }

@@ -133,7 +133,7 @@ impl Lock {
                 continue;
             };
             match locking.file {
-                Some(file) if file.text == render(decl, locking) => {}
+                Some(file) if unix(file.text) == render(decl, locking) => {}
                 Some(_) => problems.push(self.advise(decl, "has changed since it was locked")),
                 None => problems.push(self.advise(decl, "is not locked")),
             }
@@ -217,6 +217,11 @@ fn crate_of(path: &str) -> &str {
     path.split("::").next().unwrap_or(path)
 }
 
+/// A text as it was written, where git has changed its line ends.
+fn unix(text: &str) -> String {
+    text.replace("\r\n", "\n")
+}
+
 /// The file of an event as it should be.
 fn render(decl: &EventDecl, locking: &Locking) -> String {
     let file = locking.file.as_ref();
@@ -232,7 +237,8 @@ fn render(decl: &EventDecl, locking: &Locking) -> String {
         let names: Vec<_> = reserved.iter().map(|name| format!("{name:?}")).collect();
         text += &format!("reserved {}\n", names.join(", "));
     }
-    for (number, version) in file.map_or_else(Vec::new, |file| versions(file.text)) {
+    let text_before = file.map(|file| unix(file.text)).unwrap_or_default();
+    for (number, version) in versions(&text_before) {
         if number != decl.version {
             text += &format!("\n{}\n", version.trim_end());
         }

@@ -13,17 +13,36 @@ use crate::schema::{
 /// The text of a version: `now` as it is, and what `before` was locked as.
 pub(super) fn version(number: u32, now: &'static TypeSchema, before: Option<&'static TypeSchema>) -> String {
     let mut printer = Printer::default();
-    let root = printer.shape(now, before, 0);
-    let mut text = format!("version {number} = {root}\n");
-    let mut next = 0;
-    while let Some(Declared { name, schema, before }) = printer.declared.get(next).cloned() {
-        next += 1;
-        printer.is_below = next > 1;
-        let shape = printer.shape(schema.shape, before, 0);
-        let secret = if schema.secret { "#[secret] " } else { "" };
-        let _ = write!(text, "\n{secret}type {name} = {shape}\n");
+    let mut text = printer.version(number, now, before);
+    // A type may have been written before a place was met where it was known.
+    while std::mem::take(&mut printer.learned) {
+        printer.declared.clear();
+        text = printer.version(number, now, before);
     }
     text
+}
+
+impl Printer {
+    fn version(
+        &mut self,
+        number: u32,
+        now: &'static TypeSchema,
+        before: Option<&'static TypeSchema>,
+    ) -> String {
+        self.is_below = false;
+        let root = self.shape(now, before, 0);
+        let mut text = format!("version {number} = {root}\n");
+        let mut next = 0;
+        while let Some(Declared { name, schema }) = self.declared.get(next).cloned() {
+            next += 1;
+            self.is_below = next > 1;
+            let before = self.before(schema);
+            let shape = self.shape(schema.shape, before, 0);
+            let secret = if schema.secret { "#[secret] " } else { "" };
+            let _ = write!(text, "\n{secret}type {name} = {shape}\n");
+        }
+        text
+    }
 }
 
 #[derive(Default)]
@@ -32,14 +51,16 @@ struct Printer {
     declared: Vec<Declared>,
     /// Whether what is written belongs to another type than the event's own.
     is_below: bool,
+    /// What types were locked as.
+    befores: Vec<(&'static NamedSchema, &'static TypeSchema)>,
+    /// Whether there is more of these than when the version was begun.
+    learned: bool,
 }
 
 #[derive(Clone)]
 struct Declared {
     name: String,
     schema: &'static NamedSchema,
-    /// What it was locked as.
-    before: Option<&'static TypeSchema>,
 }
 
 impl Printer {
@@ -108,8 +129,11 @@ impl Printer {
 
     /// The name of a type that is written on its own.
     fn declare(&mut self, schema: &'static NamedSchema, before: Option<&'static TypeSchema>) -> String {
-        let known =
-            |declared: &&Declared| declared.schema.is(schema) && declared.schema.shape.is_same(schema.shape);
+        if let (Some(before), None) = (before, self.before(schema)) {
+            self.befores.push((schema, before));
+            self.learned = true;
+        }
+        let known = |declared: &&Declared| is_one(declared.schema, schema);
         if let Some(declared) = self.declared.iter().find(known) {
             return declared.name.clone();
         }
@@ -118,8 +142,14 @@ impl Printer {
         let numbered = (2..).map(|number| format!("{plain}{number}"));
         let name = std::iter::once(plain.to_owned()).chain(numbered).find(|name| !taken(name));
         let name = name.unwrap_or_default();
-        self.declared.push(Declared { name: name.clone(), schema, before });
+        self.declared.push(Declared { name: name.clone(), schema });
         name
+    }
+
+    /// What a type was locked as, as far as is known.
+    fn before(&self, schema: &'static NamedSchema) -> Option<&'static TypeSchema> {
+        let known = self.befores.iter().find(|(known, _)| is_one(known, schema));
+        known.map(|(_, before)| *before)
     }
 
     fn fields(
@@ -135,7 +165,7 @@ impl Printer {
         let deny = if schema.deny_unknown { " deny_unknown" } else { "" };
         let mut text = format!("struct{deny} {{\n");
         for field in schema.fields {
-            let was = before.map(|before| before.fields.iter().find(|was| is_of(was, field)));
+            let was = before.map(|before| all_of(before).into_iter().find(|was| is_of(was, field)));
             let flags = flags_of_field(field, was);
             let shape = self.shape(field.shape, was.flatten().map(|was| was.shape), depth + 1);
             let name = identifier(field.written.or(field.read).unwrap_or_default());
@@ -144,7 +174,7 @@ impl Printer {
         // Below the event itself nothing says `reserved`: what is gone stays, as something that old
         // records may have.
         let is_below = self.is_below || depth > 0;
-        let gone = before.into_iter().filter(|_| is_below).flat_map(|before| before.fields);
+        let gone = before.into_iter().filter(|_| is_below).flat_map(all_of);
         for was in gone.filter(|was| was.written.is_some() && !was.flatten && !is_known(schema, was)) {
             let kept = FieldSchema { presence: Presence::Sometimes, required: false, ..*was };
             let shape = self.shape(was.shape, Some(was.shape), depth + 1);
@@ -185,6 +215,11 @@ impl Printer {
     }
 }
 
+/// Whether two declarations are of one type.
+fn is_one(one: &'static NamedSchema, other: &'static NamedSchema) -> bool {
+    one.is(other) && one.shape.is_same(other.shape)
+}
+
 /// The shape behind names.
 fn resolved(shape: &'static TypeSchema) -> &'static TypeSchema {
     match shape {
@@ -200,6 +235,17 @@ fn is_of(was: &FieldSchema, field: &FieldSchema) -> bool {
     }
 }
 
+/// The fields of a struct, and those that stand beside them.
+fn all_of(schema: &StructSchema) -> Vec<&'static FieldSchema> {
+    let mut all: Vec<_> = schema.fields.iter().collect();
+    for field in schema.fields.iter().filter(|field| field.flatten) {
+        if let TypeSchema::Struct(inner) = resolved(field.shape) {
+            all.extend(all_of(inner));
+        }
+    }
+    all
+}
+
 /// Whether a struct has a field for what is written as another one.
 fn is_known(schema: &StructSchema, was: &FieldSchema) -> bool {
     let reads = |field: &FieldSchema| {
@@ -207,7 +253,7 @@ fn is_known(schema: &StructSchema, was: &FieldSchema) -> bool {
             field.aliases.iter().any(|alias| Some(*alias) == was.written)
         }
     };
-    schema.fields.iter().any(reads)
+    all_of(schema).into_iter().any(reads)
 }
 
 /// What is said of a field; `was` is `None` for a new type, `Some(None)` for a new field of a known one.

@@ -206,7 +206,7 @@ impl Record {
             timestamp: Some(event.time),
             chain: Chain::default(),
         };
-        let json = match &event.sealed {
+        let (json, shown) = match &event.sealed {
             Some(sealed) => {
                 let name = &event.r#type;
                 let opened = open(sealed).and_then(|json| {
@@ -214,10 +214,10 @@ impl Record {
                 });
                 let opened =
                     opened.map_err(|why| refuse(format!("the secrets of `{name}` can't be read: {why}")))?;
-                opened.get().into()
+                (opened.get().into(), Some(event.data.get().into()))
             }
-            None => event.data.get().into(),
+            None => (event.data.get().into(), None),
         };
-        Ok(Self::of_json(event.r#type.into(), event.eventversion, json, envelope))
+        Ok(Self::of_sealed(event.r#type.into(), event.eventversion, json, shown, envelope))
     }
 }

@@ -28,8 +28,8 @@ pub use named::{NamedRef, NamedSchema};
 /// A type that can be a field of an event: its shape is known to the compiler.
 ///
 /// `#[payload]` above a type of your own gives it one, and so does `#[derive(Schema)]` beside serde's
-/// derives. Types of the standard
-/// library that serde reads and writes have it, with few exceptions (ranges, `OsString`, `CString`). The features `bytes`, `chrono`, `jiff`,
+/// derives. So do the types of the standard library that payloads are made of; not ranges, cells, locks and
+/// atomics. The features `bytes`, `chrono`, `jiff`,
 /// `rust_decimal`, `time`, `url` and `uuid` add those of these crates. For another foreign type, mark the field `#[event(opaque)]`
 /// (`#[schema(opaque)]` in a `#[derive(Schema)]`).
 ///

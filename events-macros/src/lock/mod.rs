@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::{DeriveInput, Ident, LitStr, Token, parenthesized};
@@ -16,6 +17,9 @@ use crate::schema;
 pub(crate) use known::Known;
 use parse::File;
 pub(crate) use parse::Version;
+
+/// The file in it that lists the events.
+const INDEX: &str = "index";
 
 /// The folder, beside the manifest of the package or of a workspace above it.
 pub(crate) const FOLDER: &str = "events.lock";
@@ -152,7 +156,7 @@ impl Subject<'_> {
             }
         });
         if let Some((_, file)) = &file {
-            let item = self.input.ident.to_string();
+            let item = self.input.ident.unraw().to_string();
             let (name, locked) = (self.name, &file.item);
             let item = quote!(::core::concat!(::core::module_path!(), "::", #item));
             let claim = call_at(name, quote!(#private::locked_item), quote!(#name, #item, #locked));
@@ -212,6 +216,11 @@ impl Subject<'_> {
 
     /// The event's file, or why there is none.
     fn file(&self) -> (Option<(PathBuf, File)>, TokenStream) {
+        if self.name.value() == INDEX {
+            let problem =
+                format!("the lock keeps the list of its events in `{FOLDER}/{INDEX}`: choose another name");
+            return (None, syn::Error::new(self.name.span(), problem).to_compile_error());
+        }
         match read(&self.name.value(), self.private) {
             Ok(Some(file)) => (Some(file), TokenStream::new()),
             Ok(None) => (None, self.not_locked("does not exist")),
@@ -294,7 +303,7 @@ fn unknown_value() -> Option<TokenStream> {
 pub(crate) fn whole(krate: &syn::Path) -> TokenStream {
     let private = quote!(#krate::__private);
     let folder = folder();
-    let index = folder.join("index");
+    let index = folder.join(INDEX);
     let (shown, path) = (folder.to_string_lossy(), index.to_string_lossy());
     let text = match index.is_file() {
         true => quote!(::core::include_str!(#path)),

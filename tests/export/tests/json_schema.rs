@@ -255,7 +255,7 @@ async fn every_kind_of_type_is_judged_alike() {
 }
 
 #[payload]
-enum Side {
+enum Way {
     One { x: u8 },
     Two(String),
 }
@@ -264,7 +264,7 @@ enum Side {
 struct Flattened {
     b: u8,
     #[serde(flatten)]
-    side: Side,
+    way: Way,
     #[serde(flatten)]
     strict: Strict,
 }

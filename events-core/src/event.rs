@@ -1,6 +1,6 @@
 //! What `#[event]` makes of a type, and the registry of all that are linked.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,6 +54,8 @@ pub(crate) trait Payload: Any + Send + Sync {
     fn size(&self) -> usize;
     /// The event as its `Debug` shows it.
     fn as_debug(&self) -> &dyn fmt::Debug;
+    /// The type of the event.
+    fn type_of(&self) -> &'static TypeId;
 }
 
 pub(crate) type JsonWriter<'a> = serde_json::Serializer<&'a mut Vec<u8>>;
@@ -69,6 +71,10 @@ impl<E: Event> Payload for E {
 
     fn as_debug(&self) -> &dyn fmt::Debug {
         self
+    }
+
+    fn type_of(&self) -> &'static TypeId {
+        const { &TypeId::of::<E>() }
     }
 }
 

@@ -61,14 +61,16 @@ struct State {
 #[derive(Default)]
 struct AfterUnlock {
     wake: Vec<Waker>,
-    /// Perhaps the last owners of their events.
-    drop: Vec<Record>,
+    /// Perhaps the last owner of its event: one for one, once the log is full.
+    drop: Option<Record>,
+    /// Others.
+    drop_too: Vec<Record>,
 }
 
 impl AfterUnlock {
     fn run(self) {
         self.wake.into_iter().for_each(|waker| contained(|| waker.wake()));
-        self.drop.into_iter().for_each(|record| contained(|| drop(record)));
+        self.drop.into_iter().chain(self.drop_too).for_each(|record| contained(|| drop(record)));
     }
 }
 
@@ -146,7 +148,7 @@ impl Log {
         state.closed = true;
         let wake = state.readers.values_mut().filter_map(|reader| reader.waker.take()).collect();
         drop(state);
-        AfterUnlock { wake, drop: Vec::new() }.run();
+        AfterUnlock { wake, ..AfterUnlock::default() }.run();
     }
 
     /// The position of the oldest record that is kept.
@@ -183,6 +185,10 @@ impl State {
         }
         let timestamp = record.timestamp();
         let position = self.end();
+        if self.bounds.records == 0 && self.readers.is_empty() {
+            self.first += 1;
+            return Appended::At(position);
+        }
         if self.entries.back().is_some_and(|last| last.timestamp > timestamp) {
             self.inversion = Some(position);
         }
@@ -228,7 +234,10 @@ impl State {
             for reader in self.readers.values_mut() {
                 reader.evicted(position, name);
             }
-            after.drop.push(entry.record);
+            match after.drop {
+                None => after.drop = Some(entry.record),
+                Some(_) => after.drop_too.push(entry.record),
+            }
         }
     }
 

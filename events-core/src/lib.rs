@@ -16,6 +16,7 @@ mod event;
 mod handler;
 mod history;
 mod id;
+mod lent;
 mod lock;
 mod metadata;
 mod pattern;

@@ -38,7 +38,7 @@ pub const fn own_name(name: Option<&'static str>) -> &'static str {
 /// # Errors
 ///
 /// Where the event is of another type.
-pub fn receive_owned<E: Event>(call: Call<'_>) -> Result<E, HandlerError> {
+pub fn receive_owned<E: Event>(call: &Call<'_>) -> Result<E, HandlerError> {
     call.event::<E>().cloned()
 }
 
@@ -47,7 +47,7 @@ pub fn receive_owned<E: Event>(call: Call<'_>) -> Result<E, HandlerError> {
 /// # Errors
 ///
 /// Where the record is of no event it takes, or does not fit.
-pub fn receive_of_record<'a, T: Argument<'a>>(call: Call<'a>) -> Result<T, HandlerError> {
+pub fn receive_of_record<'a, T: Argument<'a>>(call: &Call<'a>) -> Result<T, HandlerError> {
     T::of_record(call.record()?).map_err(|error| HandlerError::new(&error))
 }
 

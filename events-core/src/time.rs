@@ -29,7 +29,11 @@ static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
 pub(crate) fn now() -> Timestamp {
     #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     let now = Timestamp::from(SystemTime::now()).0;
-    Timestamp(LAST.fetch_max(now, Ordering::Relaxed).max(now))
+    match LAST.load(Ordering::Relaxed) {
+        // Many times within a microsecond nothing has to be written for others.
+        last if last >= now => Timestamp(last),
+        _ => Timestamp(LAST.fetch_max(now, Ordering::Relaxed).max(now)),
+    }
 }
 
 impl Timestamp {

@@ -173,7 +173,7 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
             const WANTS: #private::Wants = #private::Wants::Event;
 
             #[inline]
-            fn receive(call: #private::Call<'a>) -> ::core::result::Result<Self, #private::HandlerError> {
+            fn receive(call: &#private::Call<'a>) -> ::core::result::Result<Self, #private::HandlerError> {
                 #private::receive_owned(call)
             }
 

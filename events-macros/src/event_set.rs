@@ -81,7 +81,7 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Variant, &Type)]) -> 
             const TAKES: #private::Takes = #private::Takes::Set(&[#(#takes),*]);
             const WANTS: #private::Wants = #private::Wants::Record;
 
-            fn receive(call: #private::Call<#lifetime>) -> ::core::result::Result<Self, #private::HandlerError> {
+            fn receive(call: &#private::Call<#lifetime>) -> ::core::result::Result<Self, #private::HandlerError> {
                 #private::receive_of_record(call)
             }
 

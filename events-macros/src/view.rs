@@ -105,7 +105,7 @@ fn arguments(ident: &Ident, private: &TokenStream) -> TokenStream {
                 const WANTS: #private::Wants = #private::Wants::Record;
 
                 #[inline]
-                fn receive(call: #private::Call<'a>) -> ::core::result::Result<Self, #private::HandlerError> {
+                fn receive(call: &#private::Call<'a>) -> ::core::result::Result<Self, #private::HandlerError> {
                     #receive
                 }
 

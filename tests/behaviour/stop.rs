@@ -52,6 +52,33 @@ async fn waits_refuses_and_lets_nested_emits_pass() {
     assert_eq!(bus.history("*").await.unwrap().len(), 2);
 }
 
+#[tokio::test]
+async fn waits_for_an_emit_without_a_record_and_its_nested_ones() {
+    let bus = Bus::builder().history(0).build().await.unwrap();
+    let (inside, is_inside) = std::sync::mpsc::sync_channel(1);
+    let (go, goes) = std::sync::mpsc::sync_channel::<()>(1);
+    let (handle, inside, goes) = (bus.clone(), std::sync::Mutex::new(inside), std::sync::Mutex::new(goes));
+    bus.on(move |_: &Work| {
+        inside.lock().unwrap().send(()).unwrap();
+        goes.lock().unwrap().recv().unwrap();
+        handle.emit(More).detach()
+    });
+    let emitter = bus.clone();
+    let emit = std::thread::spawn(move || polled_once(emitter.emit(Work)));
+    is_inside.recv().unwrap();
+    let mut stop = std::pin::pin!(bus.stop());
+    assert!(futures_poll(stop.as_mut()).await.is_none(), "it waits");
+    // Also where the list of handlers is another one by now.
+    bus.on(|_: &Work| ());
+    assert_eq!(bus.emit(Work).await.unwrap_err().kind(), ErrorKind::Stopped);
+    assert!(futures_poll(stop.as_mut()).await.is_none(), "it still waits");
+    go.send(()).unwrap();
+    let emitted = emit.join().unwrap().unwrap().unwrap();
+    assert_eq!((emitted.handled(), emitted.failures().len()), (1, 0));
+    stop.await.unwrap();
+    assert_eq!(bus.emit(More).await.unwrap_err().kind(), ErrorKind::Stopped);
+}
+
 #[tokio::test(start_paused = true)]
 async fn gives_up_at_its_deadline_and_says_on_what() {
     let bus = Bus::builder().stop_deadline(Duration::from_secs(5)).build().await.unwrap();
@@ -164,4 +191,13 @@ fn a_runtime_without_a_timer_is_an_error_not_a_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = runtime.block_on(async { Bus::new().await.unwrap().stop().await }).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Runtime);
+}
+
+/// What a future comes to at its first poll.
+fn polled_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::Pin::new(&mut future).poll(&mut cx) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
 }

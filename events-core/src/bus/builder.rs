@@ -274,15 +274,16 @@ impl BusBuilder {
         let watch = Watch::start(self.settings.slow_handler, self.settings.fallback).map_err(|error| {
             Error::new(ErrorKind::Build, "no thread to watch for slow handlers").with_source(error)
         })?;
+        let flight = Arc::new(Flight::default());
         let inner = Arc::new(Inner {
             instance: InstanceId::new(),
             settings: self.settings,
             known,
-            routes: Routes::new(&registry().events),
+            routes: Routes::new(&registry().events, &flight),
             log: Arc::new(Log::new(self.bounds)),
             adapter: self.adapter,
             wire: self.wire,
-            flight: Arc::new(Flight::default()),
+            flight,
             stopping: super::stop::Stopping::default(),
             watch,
             counters: Counters::default(),

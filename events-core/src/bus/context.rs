@@ -4,7 +4,7 @@
 //! follows an async handler from thread to thread. It does not follow what the handler spawns;
 //! [`Context`] carries it there.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,6 +15,55 @@ use crate::record::{Name, Record};
 
 thread_local! {
     static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
+    static BARE: Bare = const { Bare::new() };
+}
+
+/// Where the thread is. Of an event without a record it is all there is to know, so that the shortest
+/// emits need no more than a few stores: nothing in it has to be dropped.
+struct Bare {
+    inside: Cell<Inside>,
+    name: Cell<&'static str>,
+    instance: Cell<Option<InstanceId>>,
+    /// Made when something asks.
+    id: Cell<Option<EventId>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    Nothing,
+    /// The handlers of an event without a record, as the others fields say.
+    Bare,
+    /// What `CURRENT` says.
+    Scope,
+}
+
+impl Bare {
+    const fn new() -> Self {
+        Self {
+            inside: Cell::new(Inside::Nothing),
+            name: Cell::new(""),
+            instance: Cell::new(None),
+            id: Cell::new(None),
+        }
+    }
+
+    fn id(&self) -> EventId {
+        let id = self.id.get().unwrap_or_else(EventId::new);
+        self.id.set(Some(id));
+        id
+    }
+}
+
+/// Passes on the scope that is current.
+fn with_current<T>(work: impl FnOnce(Option<&Scope>) -> T) -> T {
+    BARE.with(|bare| match (bare.inside.get(), bare.instance.get()) {
+        (Inside::Bare, Some(instance)) => {
+            let cause = Cause::Bare(bare.name.get(), bare.id());
+            work(Some(&Scope { instance, cause }))
+        }
+        (Inside::Scope, _) => CURRENT.with_borrow(|scope| work(scope.as_ref())),
+        _ => work(None),
+    })
 }
 
 /// The event whose handlers are being polled.
@@ -27,8 +76,8 @@ pub(crate) struct Scope {
 #[derive(Clone)]
 enum Cause {
     Record(Record),
-    /// An emit without a record; its id is made when something asks.
-    Bare(&'static str, OnceCell<EventId>),
+    /// An emit without a record.
+    Bare(&'static str, EventId),
 }
 
 /// The emits inside which another one happens. A record keeps it, so that it also counts where a
@@ -78,10 +127,6 @@ pub(crate) struct Inherited {
 }
 
 impl Scope {
-    pub(crate) fn bare(instance: InstanceId, name: &'static str) -> Self {
-        Self { instance, cause: Cause::Bare(name, OnceCell::new()) }
-    }
-
     pub(crate) fn of_record(instance: InstanceId, record: &Record) -> Self {
         Self { instance, cause: Cause::Record(record.clone()) }
     }
@@ -89,7 +134,7 @@ impl Scope {
     fn id(&self) -> EventId {
         match &self.cause {
             Cause::Record(record) => record.id(),
-            Cause::Bare(_, id) => *id.get_or_init(EventId::new),
+            Cause::Bare(_, id) => *id,
         }
     }
 }
@@ -97,8 +142,8 @@ impl Scope {
 impl Inherited {
     /// What an emit that happens now inherits; `None` outside of handlers.
     pub(crate) fn current() -> Option<Self> {
-        CURRENT.with_borrow(|scope| {
-            let scope = scope.as_ref()?;
+        with_current(|scope| {
+            let scope = scope?;
             let (chain, metadata) = match &scope.cause {
                 Cause::Record(record) => (
                     record.chain().with(scope.instance, record.shared_name().clone()),
@@ -119,12 +164,12 @@ impl Inherited {
 
 /// Whether a handler is being polled on this thread.
 pub(crate) fn is_inside() -> bool {
-    CURRENT.with_borrow(Option::is_some)
+    BARE.with(|bare| bare.inside.get() != Inside::Nothing)
 }
 
 /// Whether the event being handled was itself emitted inside a handler.
 pub(crate) fn is_nested() -> bool {
-    CURRENT.with_borrow(|scope| match scope.as_ref().map(|scope| &scope.cause) {
+    with_current(|scope| match scope.map(|scope| &scope.cause) {
         Some(Cause::Record(record)) => record.chain().depth > 0,
         _ => false,
     })
@@ -132,8 +177,8 @@ pub(crate) fn is_nested() -> bool {
 
 /// Whether a handler of this bus is being polled on this thread, or waits for what is.
 pub(crate) fn is_inside_of(instance: InstanceId) -> bool {
-    CURRENT.with_borrow(|scope| {
-        scope.as_ref().is_some_and(|scope| match &scope.cause {
+    with_current(|scope| {
+        scope.is_some_and(|scope| match &scope.cause {
             _ if scope.instance == instance => true,
             Cause::Record(record) => record.chain().passes(instance),
             Cause::Bare(..) => false,
@@ -144,30 +189,50 @@ pub(crate) fn is_inside_of(instance: InstanceId) -> bool {
 /// Runs `work` as part of handling the scope's event, and gives the scope back.
 pub(crate) fn within<T>(scope: Scope, work: impl FnOnce() -> T) -> (T, Option<Scope>) {
     /// Restores what was current also when `work` panics.
-    struct Restore(Option<Scope>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            CURRENT.replace(self.0.take());
+    struct Restore(Option<Scope>, Inside);
+    impl Restore {
+        fn now(&mut self) -> Option<Scope> {
+            BARE.with(|bare| bare.inside.set(self.1));
+            CURRENT.replace(self.0.take())
         }
     }
-    let mut restore = Restore(CURRENT.replace(Some(scope)));
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            self.now();
+        }
+    }
+    let was = BARE.with(|bare| bare.inside.replace(Inside::Scope));
+    let mut restore = Restore(CURRENT.replace(Some(scope)), was);
     let out = work();
-    let scope = CURRENT.replace(restore.0.take());
+    let scope = restore.now();
     std::mem::forget(restore);
     (out, scope)
 }
 
-/// The id of the event whose handlers are being polled, made now if nobody asked before.
-pub(crate) fn current_id() -> Option<EventId> {
-    CURRENT.with_borrow(|scope| scope.as_ref().map(Scope::id))
+/// Runs `work`, outside of all handlers, as part of handling an event without a record. Gives the id, if
+/// anybody asked for it.
+pub(crate) fn within_bare(instance: InstanceId, name: &'static str, work: impl FnOnce()) -> Option<EventId> {
+    /// Also when `work` panics.
+    struct Leave<'a>(&'a Bare);
+    impl Drop for Leave<'_> {
+        fn drop(&mut self) {
+            self.0.inside.set(Inside::Nothing);
+        }
+    }
+    BARE.with(|bare| {
+        bare.name.set(name);
+        bare.instance.set(Some(instance));
+        bare.id.set(None);
+        bare.inside.set(Inside::Bare);
+        let _leave = Leave(bare);
+        work();
+        bare.id.get()
+    })
 }
 
-/// The id in a scope that was left, if anybody asked for it.
-pub(crate) fn id_made(scope: Option<&Scope>) -> Option<EventId> {
-    match &scope?.cause {
-        Cause::Record(record) => Some(record.id()),
-        Cause::Bare(_, id) => id.get().copied(),
-    }
+/// The id of the event whose handlers are being polled, made now if nobody asked before.
+pub(crate) fn current_id() -> Option<EventId> {
+    with_current(|scope| scope.map(Scope::id))
 }
 
 /// The event being handled, to carry into work that a handler spawns.
@@ -205,12 +270,7 @@ impl Context {
 
     /// The event being handled on this thread; an empty context outside of handlers.
     pub fn current() -> Self {
-        Self(CURRENT.with_borrow(|scope| {
-            let scope = scope.as_ref()?;
-            // From here on there are two scopes of this emit: they must agree on the id.
-            scope.id();
-            Some(scope.clone())
-        }))
+        Self(with_current(|scope| scope.cloned()))
     }
 
     /// The id of the event being handled.

@@ -11,98 +11,110 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 
 use super::context::{self, Scope};
-use super::emitted::{Emitted, Failure, Source};
+use super::emitted::{Emitted, Failure};
 use super::flight::{Detached, KeptInFlight};
 use super::routes::{Entry, List};
 use super::watch::{Laps, Waiting, Watch};
 use super::{Bus, Inner};
 use crate::contain::contained;
 use crate::event::Payload;
-use crate::handler::{Call, Callback, HandlerError, HandlerResult, Settled};
+use crate::handler::{Call, Callback, HandlerError, HandlerResult};
 use crate::id::EventId;
+use crate::lent::Lent;
 use crate::record::Record;
-
-/// One event on its way through its handlers.
-pub(crate) struct Event<'a> {
-    pub(crate) bus: &'a Bus,
-    pub(crate) name: &'a str,
-    pub(crate) payload: Option<&'a dyn Payload>,
-    pub(crate) record: Option<&'a Record>,
-    /// Where the bus's own log keeps it.
-    pub(crate) position: Option<u64>,
-}
-
-impl<'a> Event<'a> {
-    fn call(&self, entry: &'a Entry) -> Call<'a> {
-        Call {
-            bus: self.bus,
-            event: self.payload,
-            record: self.record,
-            registration: &entry.registration,
-            pattern: &entry.pattern,
-            position: self.position,
-            delivery: None,
-        }
-    }
-}
-
-/// How far the handlers have come after the first poll.
-#[derive(Default)]
-struct Progress {
-    handled: usize,
-    failures: Vec<Failure>,
-    pending: Pending,
-}
 
 /// Handlers that wait for something.
 type Pending = Vec<(Entry, BoxFuture<'static, HandlerResult>)>;
 
-/// Calls each handler and polls it once. Runs within the event's [`Scope`].
-fn call_all(event: &Event<'_>, list: &List, cx: &mut Context<'_>) -> Progress {
-    let inner = &*event.bus.inner;
-    let mut progress = Progress::default();
-    let mut laps = Laps::start();
-    for entry in &list.entries {
-        let registration = &entry.registration;
-        if !registration.admit() {
-            continue;
-        }
-        if registration.is_once() {
-            inner.routes.remove(registration);
-        }
-        progress.handled += 1;
-        let call = event.call(entry);
-        match catch_unwind(AssertUnwindSafe(|| poll_once(&registration.callback, call, cx))) {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => fail(inner, event.name, entry, error, &mut progress.failures),
-            Ok(Err(future)) => progress.pending.push((entry.clone(), future)),
-            Err(panic) => {
-                let error = HandlerError::panicked(panic);
-                fail(inner, event.name, entry, error, &mut progress.failures);
-            }
-        }
-        laps.lap(&inner.watch, entry, event.name);
-    }
-    if progress.handled == 0 {
-        inner.counters.unhandled.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(event = event.name, "no handler for this event");
-    }
-    progress
+/// One event's way through a list. What it calls with is lent to it, and never copied: what was just
+/// written in small pieces is slow to read in large ones.
+struct Round {
+    /// The first handler that was not looked at.
+    next: usize,
+    laps: Laps,
+    handled: u32,
+    failures: Vec<Failure>,
+    pending: Pending,
 }
 
-/// The result of a handler that is done, or its future.
-fn poll_once(
-    callback: &Callback,
-    call: Call<'_>,
-    cx: &mut Context<'_>,
-) -> Result<HandlerResult, BoxFuture<'static, HandlerResult>> {
-    match (callback.run)(call) {
-        Settled::Now(result) => Ok(result),
-        Settled::Later(mut future) => match future.as_mut().poll(cx) {
-            Poll::Ready(result) => Ok(result),
-            Poll::Pending => Err(future),
-        },
+impl Round {
+    fn new() -> Self {
+        let laps = Laps::start();
+        Self { next: 0, laps, handled: 0, failures: Vec::new(), pending: Vec::new() }
     }
+
+    /// Calls each handler and polls it once. Runs within the event's [`Scope`].
+    fn run<'a>(&mut self, call: &mut Call<'a>, list: &'a List, cx: &mut Context<'_>) {
+        // One frame for all that go well: a panic begins another one behind the handler that panicked.
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.call_the_rest(call, list, cx))) {
+            self.note_panic(call, HandlerError::panicked(panic));
+        }
+        if self.handled == 0 {
+            note_unhandled(call.bus, call.name);
+        }
+    }
+
+    fn call_the_rest<'a>(&mut self, call: &mut Call<'a>, list: &'a List, cx: &mut Context<'_>) {
+        for (index, entry) in list.entries.iter().enumerate().skip(self.next) {
+            self.next = index + 1;
+            if list.must_ask() && !may_call(call, entry) {
+                continue;
+            }
+            self.handled += 1;
+            call.entry = entry;
+            if let Some(future) = (entry.run)(call) {
+                self.poll_once(call, future, cx);
+            }
+            if self.laps.is_late() {
+                self.note_lap(call);
+            }
+        }
+    }
+
+    #[cold]
+    fn note_lap(&mut self, call: &Call<'_>) {
+        self.laps.lap(&call.bus.inner.watch, call.entry, call.name);
+    }
+
+    #[cold]
+    fn poll_once(
+        &mut self,
+        call: &Call<'_>,
+        mut future: BoxFuture<'static, HandlerResult>,
+        cx: &mut Context<'_>,
+    ) {
+        match future.as_mut().poll(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => self.fail(call, error),
+            Poll::Pending => self.pending.push((call.entry.clone(), future)),
+        }
+    }
+
+    /// The handler that was called last has panicked.
+    #[cold]
+    fn note_panic(&mut self, call: &Call<'_>, error: HandlerError) {
+        self.fail(call, error);
+        self.note_lap(call);
+    }
+
+    fn fail(&mut self, call: &Call<'_>, error: HandlerError) {
+        fail(&call.bus.inner, call.name, call.entry, error, &mut self.failures);
+    }
+}
+
+/// Whether this emit is the one that calls the handler.
+#[cold]
+fn may_call(call: &Call<'_>, entry: &Entry) -> bool {
+    let may = entry.registration.admit();
+    if may && entry.registration.is_once() {
+        call.bus.inner.routes.remove(&entry.registration);
+    }
+    may
+}
+
+fn note_unhandled(bus: &Bus, name: &str) {
+    bus.inner.counters.unhandled.fetch_add(1, Ordering::Relaxed);
+    tracing::debug!(event = name, "no handler for this event");
 }
 
 /// Logs and lists a failure. Runs within the event's scope, which knows the id.
@@ -126,11 +138,11 @@ pub(crate) async fn call_alone(
     record: &Record,
     position: Option<u64>,
 ) -> HandlerResult {
-    let event = Event { bus, name: record.name(), payload: record.event(), record: Some(record), position };
+    let call = of_record(bus, record, entry, position);
     let handled = async {
-        match (callback.run)(event.call(entry)) {
-            Settled::Now(result) => result,
-            Settled::Later(future) => {
+        match (callback.run)(&call) {
+            None => Ok(()),
+            Some(future) => {
                 let watch = &*bus.inner.watch;
                 let waiting = watch.begin_alone(record.clone(), entry.clone());
                 let _shown = Shown(watch, waiting);
@@ -153,10 +165,29 @@ impl Drop for Shown<'_> {
     }
 }
 
+/// A call for a record.
+fn of_record<'a>(bus: &'a Bus, record: &'a Record, entry: &'a Entry, position: Option<u64>) -> Call<'a> {
+    let event = record.event().map(Lent::new);
+    Call { bus, name: record.name(), event, record: Some(record), entry, position, delivery: None }
+}
+
 /// Calls the handlers of an event that needs no record: none of them waits.
-pub(crate) fn deliver_bare(event: &Event<'_>, scope: Scope, list: &List, cx: &mut Context<'_>) -> Emitted {
-    let (progress, scope) = context::within(scope, || call_all(event, list, cx));
-    Emitted::new(Source::Bare(context::id_made(scope.as_ref())), progress.handled, progress.failures)
+pub(crate) fn deliver_bare<'a>(
+    bus: &'a Bus,
+    name: &'static str,
+    event: &'a dyn Payload,
+    list: &'a List,
+    cx: &mut Context<'_>,
+) -> Emitted {
+    let Some(entry) = list.entries.first() else {
+        note_unhandled(bus, name);
+        return Emitted::bare(None, 0, Vec::new());
+    };
+    let event = Some(Lent::new(event));
+    let mut call = Call { bus, name, event, record: None, entry, position: None, delivery: None };
+    let mut round = Round::new();
+    let id = context::within_bare(bus.inner.instance, name, || round.run(&mut call, list, cx));
+    Emitted::bare(id, round.handled, round.failures)
 }
 
 /// What became of the handlers after their first poll.
@@ -171,21 +202,20 @@ pub(crate) enum Delivered {
 pub(crate) fn deliver(bus: &Bus, record: &Record, position: u64, cx: &mut Context<'_>) -> Delivered {
     let inner = &bus.inner;
     let list = inner.routes.of_record(record);
+    let Some(entry) = list.entries.first() else {
+        note_unhandled(bus, record.name());
+        return Delivered::Done(Emitted::of_record(record.clone(), 0, Vec::new()));
+    };
     // Handlers that wait want timers and sockets, also where the emit is polled outside of a runtime.
     let _entered = list.waits.then(|| inner.enter_runtime());
     let scope = Scope::of_record(inner.instance, record);
-    let event = Event {
-        bus,
-        name: record.name(),
-        payload: record.event(),
-        record: Some(record),
-        position: Some(position),
-    };
-    let (mut progress, scope) = context::within(scope, || call_all(&event, &list, cx));
+    let mut round = Round::new();
+    let mut call = of_record(bus, record, entry, Some(position));
+    let ((), scope) = context::within(scope, || round.run(&mut call, &list, cx));
+    let Round { handled, failures, pending, .. } = round;
     // Perhaps the last owner of a closure that was removed meanwhile.
     contained(|| drop(list));
-    let pending = std::mem::take(&mut progress.pending);
-    let emitted = Emitted::new(Source::Record(record.clone()), progress.handled, progress.failures);
+    let emitted = Emitted::of_record(record.clone(), handled, failures);
     match scope {
         Some(scope) if !pending.is_empty() => {
             Delivered::Pending(Group::new(bus, record.clone(), scope, emitted, pending))
@@ -200,7 +230,7 @@ pub(crate) struct Group {
     /// The scope, except while it is current.
     scope: Option<Scope>,
     emitted: Option<Emitted>,
-    running: FuturesUnordered<BoxFuture<'static, (usize, HandlerResult)>>,
+    running: FuturesUnordered<Guarded>,
     waiting: Arc<Waiting>,
 }
 
@@ -209,7 +239,8 @@ impl Group {
         let inner = Arc::clone(&bus.inner);
         let (entries, futures): (Vec<_>, Vec<_>) = pending.into_iter().unzip();
         let waiting = inner.watch.begin(record, entries.into_iter());
-        let running = futures.into_iter().enumerate().map(|(index, future)| guarded(index, future)).collect();
+        let guarded = |(index, future)| Guarded { index, future };
+        let running = futures.into_iter().enumerate().map(guarded).collect();
         Self { inner, scope: Some(scope), emitted: Some(emitted), running, waiting }
     }
 
@@ -226,14 +257,23 @@ impl Group {
 }
 
 /// A handler's future whose panic is its result.
-fn guarded(
+struct Guarded {
     index: usize,
     future: BoxFuture<'static, HandlerResult>,
-) -> BoxFuture<'static, (usize, HandlerResult)> {
-    let result = AssertUnwindSafe(future).catch_unwind();
-    result
-        .map(move |result| (index, result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic)))))
-        .boxed()
+}
+
+impl Future for Guarded {
+    type Output = (usize, HandlerResult);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
+        let result = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => result,
+            Err(panic) => Err(HandlerError::panicked(panic)),
+        };
+        Poll::Ready((self.index, result))
+    }
 }
 
 impl Future for Group {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::task::JoinHandle;
 
-use super::context::{self, Inherited, Scope};
+use super::context::{self, Inherited};
 use super::dispatch::{self, Delivered, Kept};
 use super::emitted::Emitted;
 use super::flight::Detached;
@@ -16,7 +16,7 @@ use super::{Bus, Inner};
 use crate::adapter::{Adapter, AdapterError};
 use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, Payload};
+use crate::event::{Event, EventDecl, Payload};
 use crate::history::Appended;
 use crate::id::EventId;
 use crate::metadata::Metadata;
@@ -55,19 +55,25 @@ pub struct Emit<'a, E> {
     state: State<E>,
 }
 
-type Start<E> = fn(&Bus, E, Options, &mut Context<'_>) -> Launched<Emitted>;
+type Start<E> = fn(&Bus, E, Given, &mut Context<'_>) -> Launched<Emitted>;
 
 enum State<E> {
-    Ready(E, Options),
+    Ready(E, Given),
     Running(JoinHandle<Result<Emitted, Error>>),
     Resolved,
+}
+
+/// What the emitter says besides the event: mostly nothing.
+#[derive(Default)]
+struct Given {
+    options: Option<Box<Options>>,
+    detached: Option<Detached>,
 }
 
 #[derive(Default)]
 struct Options {
     metadata: Metadata,
     id: Option<EventId>,
-    detached: Option<Detached>,
 }
 
 // Nothing in it is ever pinned.
@@ -75,8 +81,9 @@ impl<E> Unpin for Emit<'_, E> {}
 
 impl<'a, E: Event> Emit<'a, E> {
     pub(crate) fn new(bus: &'a Bus, event: E, metadata: Metadata) -> Self {
-        let options = Options { metadata, ..Options::default() };
-        Self { bus, name: E::NAME, start: start::<E>, state: State::Ready(event, options) }
+        let options = (!metadata.is_empty()).then(|| Box::new(Options { metadata, id: None }));
+        let given = Given { options, detached: None };
+        Self { bus, name: E::NAME, start: start::<E>, state: State::Ready(event, given) }
     }
 }
 
@@ -87,8 +94,8 @@ impl<E> Emit<'_, E> {
     ///
     /// In memory, looks through the history once.
     pub fn id(mut self, id: EventId) -> Self {
-        if let State::Ready(_, options) = &mut self.state {
-            options.id = Some(id);
+        if let State::Ready(_, given) = &mut self.state {
+            given.options.get_or_insert_default().id = Some(id);
         }
         self
     }
@@ -111,8 +118,8 @@ impl<E> Emit<'_, E> {
                 format!("{}: {most} detached emits are running already; nothing was emitted", self.name);
             return Err(Error::new(ErrorKind::Overloaded, message));
         };
-        if let State::Ready(_, options) = &mut self.state {
-            options.detached = Some(place);
+        if let State::Ready(_, given) = &mut self.state {
+            given.detached = Some(place);
         }
         match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => outcome.map(drop),
@@ -128,7 +135,7 @@ impl<E> Future for Emit<'_, E> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         match std::mem::replace(&mut this.state, State::Resolved) {
-            State::Ready(event, options) => match (this.start)(this.bus, event, options, cx) {
+            State::Ready(event, given) => match (this.start)(this.bus, event, given, cx) {
                 Launched::Done(outcome) => Poll::Ready(outcome),
                 Launched::Running(task) => {
                     this.state = State::Running(task);
@@ -169,34 +176,51 @@ fn joined<T>(event: &str, outcome: Result<Result<T, Error>, tokio::task::JoinErr
     })
 }
 
-fn start<E: Event>(bus: &Bus, event: E, options: Options, cx: &mut Context<'_>) -> Launched<Emitted> {
-    let inner = &*bus.inner;
+fn start<E: Event>(bus: &Bus, event: E, given: Given, cx: &mut Context<'_>) -> Launched<Emitted> {
     let decl = E::decl();
-    let plain = options.id.is_none() && options.metadata.is_empty();
-    if plain && !inner.keeps_records() && !context::is_inside() {
-        let list = inner.routes.of_event(decl);
-        if !list.wants_record {
-            let _flight = match inner.flight.enter(false) {
-                Ok(flight) => flight,
-                Err(_) => return Launched::Done(Err(inner.stopped(decl.name))),
-            };
-            let event =
-                dispatch::Event { bus, name: decl.name, payload: Some(&event), record: None, position: None };
-            let scope = Scope::bare(inner.instance, decl.name);
-            let emitted = dispatch::deliver_bare(&event, scope, &list, cx);
-            // Perhaps the last owner of a closure that was removed meanwhile.
-            contained(|| drop(list));
-            return Launched::Done(Ok(emitted));
-        }
+    if given.options.is_none()
+        && let Some(emitted) = emit_bare(bus, decl, &event, cx)
+    {
+        return Launched::Done(Ok(emitted));
     }
-    let event: Arc<dyn Payload> = Arc::new(event);
-    emit_record(bus, decl.name, options, |envelope| Record::of_event(decl, event, envelope), cx)
+    emit_event(bus, decl, Arc::new(event), given, cx)
+}
+
+/// Emits an event of which nobody needs a record, from where it is.
+fn emit_bare(
+    bus: &Bus,
+    decl: &'static EventDecl,
+    event: &dyn Payload,
+    cx: &mut Context<'_>,
+) -> Option<Emitted> {
+    let inner = &*bus.inner;
+    if inner.keeps_records() || context::is_inside() {
+        return None;
+    }
+    let list = inner.routes.of_event(decl);
+    if !list.is_bare() {
+        return None;
+    }
+    let emitted = dispatch::deliver_bare(bus, decl.name, event, &list, cx);
+    // Perhaps the last owner of a closure that was removed meanwhile.
+    contained(|| drop(list));
+    Some(emitted)
+}
+
+fn emit_event(
+    bus: &Bus,
+    decl: &'static EventDecl,
+    event: Arc<dyn Payload>,
+    given: Given,
+    cx: &mut Context<'_>,
+) -> Launched<Emitted> {
+    emit_record(bus, decl.name, given, |envelope| Record::of_event(decl, event, envelope), cx)
 }
 
 fn emit_record(
     bus: &Bus,
     name: &str,
-    options: Options,
+    given: Given,
     make: impl FnOnce(Envelope) -> Record,
     cx: &mut Context<'_>,
 ) -> Launched<Emitted> {
@@ -206,8 +230,9 @@ fn emit_record(
         Ok(flight) => flight,
         Err(error) => return Launched::Done(Err(error)),
     };
+    let options = given.options.map(|options| *options).unwrap_or_default();
     let record = make(inner.envelope(from.as_ref(), options.metadata, options.id));
-    let keep = || Kept { _flight: flight.keep(&inner.flight), detached: options.detached };
+    let keep = || Kept { _flight: flight.keep(&inner.flight), detached: given.detached };
     if let Some(adapter) = &inner.adapter {
         let (adapter, bus, kept) = (Arc::clone(adapter), bus.clone(), keep());
         return poll_or_spawn(inner, publish_and_deliver(bus, adapter, record, kept).boxed(), cx);
@@ -317,7 +342,7 @@ impl Bus {
     ) -> Result<Emitted, Error> {
         let mut make = Some(make);
         let launched = std::future::poll_fn(|cx| match make.take() {
-            Some(make) => Poll::Ready(emit_record(self, name, Options::default(), make, cx)),
+            Some(make) => Poll::Ready(emit_record(self, name, Given::default(), make, cx)),
             None => Poll::Pending,
         });
         launched.await.finish(name).await

@@ -8,58 +8,63 @@ use crate::record::Record;
 /// What an emit did: all its handlers have finished.
 #[derive(Debug)]
 pub struct Emitted {
-    source: Source,
-    handled: usize,
-    failures: Vec<Failure>,
+    record: Option<Record>,
+    handled: u32,
     duplicate: bool,
+    /// What there is to say of few emits: each would move it several times.
+    more: Option<Box<More>>,
 }
 
-/// What is known of an event that was emitted.
-#[derive(Debug)]
-pub(crate) enum Source {
-    Record(Record),
-    /// No record was needed; a failure may still have asked for an id.
-    Bare(Option<EventId>),
+#[derive(Debug, Default)]
+struct More {
+    failures: Vec<Failure>,
+    /// No record was needed, and still somebody asked for an id.
+    id: Option<EventId>,
 }
 
 impl Emitted {
-    pub(crate) fn new(source: Source, handled: usize, failures: Vec<Failure>) -> Self {
-        Self { source, handled, failures, duplicate: false }
+    pub(crate) fn of_record(record: Record, handled: u32, failures: Vec<Failure>) -> Self {
+        let more = (!failures.is_empty()).then(|| Box::new(More { failures, id: None }));
+        Self { record: Some(record), handled, duplicate: false, more }
+    }
+
+    /// No record was needed.
+    pub(crate) fn bare(id: Option<EventId>, handled: u32, failures: Vec<Failure>) -> Self {
+        let is_plain = id.is_none() && failures.is_empty();
+        let more = (!is_plain).then(|| Box::new(More { failures, id }));
+        Self { record: None, handled, duplicate: false, more }
     }
 
     pub(crate) fn failures_mut(&mut self) -> &mut Vec<Failure> {
-        &mut self.failures
+        &mut self.more.get_or_insert_default().failures
     }
 
     pub(crate) fn duplicate(record: Record) -> Self {
-        Self { source: Source::Record(record), handled: 0, failures: Vec::new(), duplicate: true }
+        Self { record: Some(record), handled: 0, duplicate: true, more: None }
     }
 
     /// The event's id; `None` where no record of the event was needed (history off, only handlers
     /// of `&E`), so that nobody could look it up.
     pub fn id(&self) -> Option<EventId> {
-        match &self.source {
-            Source::Record(record) => Some(record.id()),
-            Source::Bare(id) => *id,
+        match &self.record {
+            Some(record) => Some(record.id()),
+            None => self.more.as_ref()?.id,
         }
     }
 
     /// The event's record, where one was needed.
     pub fn record(&self) -> Option<&Record> {
-        match &self.source {
-            Source::Record(record) => Some(record),
-            Source::Bare(_) => None,
-        }
+        self.record.as_ref()
     }
 
     /// How many handlers of this bus ran, failed ones included.
     pub fn handled(&self) -> usize {
-        self.handled
+        self.handled as usize
     }
 
     /// The handlers that failed or panicked. Each was logged, too.
     pub fn failures(&self) -> &[Failure] {
-        &self.failures
+        self.more.as_ref().map_or(&[], |more| &more.failures)
     }
 
     /// Whether an event with the same id was there before: this one was not stored, and no handler
@@ -99,12 +104,12 @@ impl Failure {
     /// The displayed error, or the panic's message; at most 4096 bytes. It is what the handler
     /// said, unescaped.
     pub fn message(&self) -> &str {
-        &self.error.message
+        self.error.message()
     }
 
     /// Whether the handler panicked.
     pub fn panicked(&self) -> bool {
-        self.error.panicked
+        self.error.has_panicked()
     }
 }
 

@@ -12,7 +12,8 @@ const STOPPED: u8 = 2;
 /// The life of a bus and the number of emits that are under way.
 ///
 /// An emit counts itself, then reads the phase; `stop` sets the phase, then reads the count. With
-/// both in one total order (`SeqCst`), either the emit sees the stop or the stop sees the emit.
+/// both in one total order (`SeqCst`), either the emit sees the stop or the stop sees the emit. The
+/// shortest emits hold an [`Open`] list instead.
 #[derive(Default)]
 pub(crate) struct Flight {
     phase: AtomicU8,
@@ -20,6 +21,8 @@ pub(crate) struct Flight {
     /// Those of them that go on in a task.
     kept: AtomicUsize,
     detached: AtomicUsize,
+    /// The lists of handlers that emits hold instead of counting themselves.
+    open: AtomicUsize,
     idle: Notify,
 }
 
@@ -58,7 +61,7 @@ impl Flight {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.count.load(Ordering::SeqCst)
+        self.count.load(Ordering::SeqCst) + self.open.load(Ordering::SeqCst)
     }
 
     /// The emits that go on in a task.
@@ -82,9 +85,30 @@ impl Flight {
     }
 
     fn leave(&self) {
-        if self.count.fetch_sub(1, Ordering::SeqCst) == 1 && !self.is_running() {
+        self.leave_from(&self.count);
+    }
+
+    fn leave_from(&self, counter: &AtomicUsize) {
+        if counter.fetch_sub(1, Ordering::SeqCst) == 1 && !self.is_running() {
             self.idle.notify_waiters();
         }
+    }
+}
+
+/// A part of every list of handlers. An emit that holds such a list is in flight without counting
+/// itself: `stop` takes the lists away and waits for the last holder of each.
+pub(crate) struct Open(Arc<Flight>);
+
+impl Open {
+    pub(crate) fn new(flight: &Arc<Flight>) -> Self {
+        flight.open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(flight))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.leave_from(&self.0.open);
     }
 }
 

@@ -28,7 +28,7 @@ pub use context::Context;
 pub use emit::Emit;
 pub use emitted::{Emitted, Failure};
 pub use inbox::Inbox;
-pub(crate) use routes::Registration;
+pub(crate) use routes::Entry;
 pub use stream::{EventStream, Lagged, SetStream, TypedStream};
 pub use subscription::{HandlerInfo, Subscription, SubscriptionGuard};
 

@@ -19,7 +19,7 @@ use super::subscription::{Subscription, closure_name};
 use super::{Bus, Inner, context};
 use crate::error::{Error, ErrorKind};
 use crate::handler::{
-    Call, Callback, EventHandler, HandlerError, HandlerResult, IntoHandler, Settled, Takes, Wants,
+    Call, Callback, EventHandler, HandlerError, HandlerResult, IntoHandler, Settled, Takes, Wants, settled,
 };
 use crate::history::{HistoryQuery, Read, Reader, parse_pattern};
 use crate::record::Record;
@@ -125,7 +125,7 @@ impl Bus {
         let (caught_up, live) = oneshot::channel();
         let worker = Worker {
             bus: Arc::downgrade(inner),
-            entry: Entry { registration, pattern },
+            entry: Entry::new(&registration, &pattern),
             callback,
             turns,
             reader,
@@ -151,7 +151,7 @@ fn gate(turns: Arc<Turns>) -> Callback {
         wants: Wants::Record,
         takes: Takes::Any,
         waits: false,
-        run: Box::new(move |call| turns.arrive(call)),
+        run: Arc::new(move |call| turns.arrive(call)),
     }
 }
 
@@ -204,13 +204,11 @@ impl Turns {
     }
 
     /// An emit comes by with its event.
-    fn arrive(&self, call: Call<'_>) -> Settled {
+    fn arrive(&self, call: &Call<'_>) -> Settled {
         let mut table = self.lock();
-        let Some(position) = call.position.filter(|position| *position >= table.start) else {
-            return Settled::Now(Ok(()));
-        };
+        let position = call.position.filter(|position| *position >= table.start)?;
         if let Some(Turn::Finished(result)) = table.met.remove(&position) {
-            return Settled::Now(result);
+            return settled(result);
         }
         if !table.live || context::is_nested() {
             let flight = KeptInFlight::of_backlog(&call.bus.inner.flight);
@@ -221,12 +219,12 @@ impl Turns {
             };
             drop(table);
             drop(gone);
-            return Settled::Now(Ok(()));
+            return None;
         }
         let (done, result) = oneshot::channel();
         table.met.insert(position, Turn::Awaited(done));
         // Where the worker is gone, so is the handler.
-        Settled::Later(Box::pin(async { result.await.unwrap_or(Ok(())) }))
+        Some(Box::pin(async { result.await.unwrap_or(Ok(())) }))
     }
 
     /// The worker comes by with its result, and gets it back where no emit waits for it.

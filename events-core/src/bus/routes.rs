@@ -8,8 +8,9 @@ use arc_swap::{ArcSwap, Guard};
 
 use tokio::sync::Notify;
 
+use super::flight::{Flight, Open};
 use crate::event::EventDecl;
-use crate::handler::{Callback, Wants};
+use crate::handler::{Callback, Run, Wants};
 use crate::pattern::Pattern;
 use crate::record::Record;
 
@@ -58,23 +59,35 @@ impl Registration {
 }
 
 /// The handlers of one event name, in the order of their registration.
-#[derive(Default)]
 pub(crate) struct List {
     pub(crate) entries: Vec<Entry>,
     /// Whether any of them needs a record.
     pub(crate) wants_record: bool,
     /// Whether any of them may wait.
     pub(crate) waits: bool,
+    /// Whether one of them is a `once` handler.
+    once: bool,
+    /// Set when another list took its place: its handlers may have been removed since.
+    replaced: AtomicBool,
+    /// Keeps the bus from being drained; a list made while it stops has none.
+    open: Option<Open>,
 }
 
 #[derive(Clone)]
 pub(crate) struct Entry {
+    /// The registration's, at hand.
+    pub(crate) run: Arc<Run>,
     pub(crate) registration: Arc<Registration>,
     /// The pattern that led to this name.
     pub(crate) pattern: Arc<str>,
 }
 
 impl Entry {
+    pub(crate) fn new(registration: &Arc<Registration>, pattern: &Arc<str>) -> Self {
+        let run = Arc::clone(&registration.callback.run);
+        Self { run, registration: Arc::clone(registration), pattern: Arc::clone(pattern) }
+    }
+
     /// The name of the handler.
     pub(crate) fn name(&self) -> &str {
         self.registration.name()
@@ -82,10 +95,26 @@ impl Entry {
 }
 
 impl List {
-    fn new(entries: Vec<Entry>) -> Self {
+    fn new(entries: Vec<Entry>, open: Option<Open>) -> Self {
         let wants_record = entries.iter().any(|entry| entry.registration.callback.wants > Wants::Event);
         let waits = entries.iter().any(|entry| entry.registration.callback.waits);
-        Self { entries, wants_record, waits }
+        let once = entries.iter().any(|entry| entry.registration.is_once());
+        Self { entries, wants_record, waits, once, replaced: AtomicBool::new(false), open }
+    }
+
+    /// Whether nobody needs a record, and holding this list is enough to be in flight.
+    pub(crate) fn is_bare(&self) -> bool {
+        !self.wants_record && self.open.is_some()
+    }
+
+    /// Whether each handler must be asked if it may still be called.
+    pub(crate) fn must_ask(&self) -> bool {
+        self.once || self.is_replaced()
+    }
+
+    /// Whether another list took its place.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Acquire)
     }
 }
 
@@ -95,6 +124,7 @@ pub(crate) struct Routes {
     declared: Box<[(&'static str, ArcSwap<List>)]>,
     by_name: HashMap<&'static str, usize>,
     table: Mutex<Table>,
+    flight: Arc<Flight>,
     next_id: AtomicU64,
 }
 
@@ -105,15 +135,20 @@ struct Table {
     wildcards: Vec<Arc<str>>,
     /// Handlers of names outside the registry, until the table changes.
     cache: HashMap<Box<str>, Arc<List>>,
+    /// Whether the bus is stopping.
+    closed: bool,
 }
 
 impl Routes {
     /// Routes for the registry's events, in its order.
-    pub(crate) fn new(events: &[&'static EventDecl]) -> Self {
+    pub(crate) fn new(events: &[&'static EventDecl], flight: &Arc<Flight>) -> Self {
+        let empty = Arc::new(List::new(Vec::new(), Some(Open::new(flight))));
+        let list = || ArcSwap::new(Arc::clone(&empty));
         Self {
-            declared: events.iter().map(|decl| (decl.name, ArcSwap::default())).collect(),
+            declared: events.iter().map(|decl| (decl.name, list())).collect(),
             by_name: events.iter().enumerate().map(|(index, decl)| (decl.name, index)).collect(),
             table: Mutex::default(),
+            flight: Arc::clone(flight),
             next_id: AtomicU64::new(0),
         }
     }
@@ -185,8 +220,9 @@ impl Routes {
                 {
                     continue;
                 }
-                let entry = Entry { registration: Arc::clone(&registration), pattern: Arc::clone(pattern) };
-                list.store(Arc::new(List::new(old.entries.iter().cloned().chain([entry]).collect())));
+                let entry = Entry::new(&registration, pattern);
+                let entries = old.entries.iter().cloned().chain([entry]).collect();
+                self.replace(&table, list, entries);
             }
         }
         registration
@@ -240,7 +276,23 @@ impl Routes {
                 }
                 Some(Entry { pattern: Arc::clone(other?), ..entry.clone() })
             });
-            list.store(Arc::new(List::new(entries.collect())));
+            self.replace(table, list, entries.collect());
+        }
+    }
+
+    /// Puts a list in the place of another.
+    fn replace(&self, table: &Table, list: &ArcSwap<List>, entries: Vec<Entry>) {
+        let open = (!table.closed).then(|| Open::new(&self.flight));
+        list.swap(Arc::new(List::new(entries, open))).replaced.store(true, Ordering::Release);
+    }
+
+    /// Takes the lists away from emits that only hold them. From now on all emits count themselves.
+    pub(crate) fn close(&self) {
+        let mut table = self.table();
+        table.closed = true;
+        for (_, list) in &self.declared {
+            let entries = list.load().entries.clone();
+            self.replace(&table, list, entries);
         }
     }
 
@@ -288,16 +340,13 @@ impl Table {
             .into_iter()
             .chain(wild)
             .flat_map(|(pattern, handlers)| {
-                let entry = |registration: &Arc<Registration>| Entry {
-                    registration: Arc::clone(registration),
-                    pattern: Arc::clone(pattern),
-                };
+                let entry = |registration: &Arc<Registration>| Entry::new(registration, pattern);
                 handlers.iter().filter(|handler| handler.callback.takes.takes(name)).map(entry)
             })
             .collect();
         entries.sort_by_key(|entry| entry.registration.id);
         entries.dedup_by_key(|entry| entry.registration.id);
-        List::new(entries)
+        List::new(entries, None)
     }
 }
 

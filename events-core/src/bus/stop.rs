@@ -77,6 +77,7 @@ impl Inner {
             _ => {}
         }
         self.flight.begin_stop();
+        self.routes.close();
         let (done, outcome) = watch::channel(None);
         let inner = Arc::clone(self);
         runtime.spawn(async move { done.send_replace(Some(inner.drain().await)) });

@@ -182,12 +182,15 @@ impl Laps {
         Self { before: ticks() }
     }
 
+    /// Whether the clock has ticked since the last lap.
+    #[inline]
+    pub(crate) fn is_late(&self) -> bool {
+        ticks() != self.before
+    }
+
     /// Names the handler that was called since the last lap, if it was slow.
     pub(crate) fn lap(&mut self, watch: &Watch, entry: &Entry, event: &str) {
         let now = ticks();
-        if now == self.before {
-            return;
-        }
         let took = now.wrapping_sub(std::mem::replace(&mut self.before, now));
         if watch.limit.is_some_and(|limit| took >= limit) {
             watch.warn(entry.name(), event, took, "without waiting: it blocks its thread");

@@ -25,7 +25,7 @@ pub trait Argument<'a>: Sized {
     const WANTS: Wants;
 
     #[doc(hidden)]
-    fn receive(call: Call<'a>) -> Result<Self, HandlerError>;
+    fn receive(call: &Call<'a>) -> Result<Self, HandlerError>;
 
     #[doc(hidden)]
     fn of_record(record: &'a Record) -> Result<Self, Error>;
@@ -89,7 +89,7 @@ impl<'a, E: Event> Argument<'a> for &'a E {
     const TAKES: Takes = Takes::event::<E>();
     const WANTS: Wants = Wants::Event;
 
-    fn receive(call: Call<'a>) -> Result<Self, HandlerError> {
+    fn receive(call: &Call<'a>) -> Result<Self, HandlerError> {
         call.event()
     }
 
@@ -102,7 +102,7 @@ impl<'a, E: Event> Argument<'a> for Arc<E> {
     const TAKES: Takes = Takes::event::<E>();
     const WANTS: Wants = Wants::Record;
 
-    fn receive(call: Call<'a>) -> Result<Self, HandlerError> {
+    fn receive(call: &Call<'a>) -> Result<Self, HandlerError> {
         call.record()?.decode().map_err(|error| HandlerError::new(&error))
     }
 
@@ -116,7 +116,7 @@ impl<'a> Argument<'a> for &'a Record {
     const TAKES: Takes = Takes::Any;
     const WANTS: Wants = Wants::Record;
 
-    fn receive(call: Call<'a>) -> Result<Self, HandlerError> {
+    fn receive(call: &Call<'a>) -> Result<Self, HandlerError> {
         call.record()
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::outcome::Outcome;
-use super::{Argument, Call, Callback, HandlerError, Settled, Takes, Wants};
+use super::{Argument, Call, Callback, HandlerError, Takes, Wants, settled};
 use crate::event::{Event, EventDecl};
 use crate::record::Record;
 
@@ -74,7 +74,7 @@ macro_rules! closures {
                 const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
 
                 fn into_callback(self) -> Callback {
-                    let receive: fn(Call<'_>) -> Result<_, HandlerError> = $receive;
+                    let receive: fn(&Call<'_>) -> Result<_, HandlerError> = $receive;
                     callback::<R, M>($wants, move |call| Ok(self(receive(call)?)))
                 }
             }
@@ -119,16 +119,16 @@ where
 
 fn callback<R: Outcome<M>, M>(
     wants: Wants,
-    run: impl Fn(Call<'_>) -> Result<R, HandlerError> + Send + Sync + 'static,
+    run: impl Fn(&Call<'_>) -> Result<R, HandlerError> + Send + Sync + 'static,
 ) -> Callback {
     Callback {
         // What is pending outlives the emit's own poll, and is then known by its record.
         wants: if R::WAITS { Wants::Record } else { wants },
         takes: Takes::Any,
         waits: R::WAITS,
-        run: Box::new(move |call| match run(call) {
+        run: Arc::new(move |call| match run(call) {
             Ok(outcome) => outcome.settle(),
-            Err(error) => Settled::Now(Err(error)),
+            Err(error) => settled(Err(error)),
         }),
     }
 }

@@ -1,51 +1,59 @@
 //! What a handler is called with.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::HandlerError;
-use crate::bus::{Bus, Registration};
-use crate::event::{Event, Payload};
+use crate::bus::{Bus, Entry};
+use crate::event::{Event, EventDecl, Payload};
+use crate::lent::Lent;
 use crate::metadata::Metadata;
 use crate::record::Record;
 
 /// One call of a handler, borrowed from the emit.
-#[derive(Clone, Copy)]
 pub struct Call<'a> {
     pub(crate) bus: &'a Bus,
+    pub(crate) name: &'a str,
     /// The event; `None` for JSON of an undeclared name.
-    pub(crate) event: Option<&'a dyn Payload>,
+    pub(crate) event: Option<Lent<'a>>,
     /// The record, where the handler [wants](super::Wants) it.
     pub(crate) record: Option<&'a Record>,
-    pub(crate) registration: &'a Arc<Registration>,
-    pub(crate) pattern: &'a Arc<str>,
+    /// The handler that is called.
+    pub(crate) entry: &'a Entry,
     pub(crate) position: LogPosition,
     pub(crate) delivery: Option<&'a Delivery>,
+}
+
+#[cold]
+fn other_type(name: &str) -> HandlerError {
+    HandlerError::new(&format_args!("two types claim `{name}`, and the event is not of this handler's type"))
 }
 
 /// Where the record stands in this bus's own log, if it is kept at all.
 pub(crate) type LogPosition = Option<u64>;
 
 impl<'a> Call<'a> {
-    pub(crate) fn event<E: Event>(self) -> Result<&'a E, HandlerError> {
-        let event = match (self.event, self.record) {
-            // JSON from a history is decoded by the first handler that wants the event.
-            (None, Some(record)) => record
-                .payload(E::decl())
-                .map(|event| event.as_ref())
-                .map_err(|error| HandlerError::new(&error))?,
-            (Some(event), _) => event,
-            (None, None) => return Err(HandlerError::new(&"the handler was called without an event")),
-        };
-        event.get().ok_or_else(|| {
-            let name = E::NAME;
-            HandlerError::new(&format_args!(
-                "two types claim `{name}`, and the event is not of this handler's type"
-            ))
-        })
+    #[inline]
+    pub(crate) fn event<E: Event>(&self) -> Result<&'a E, HandlerError> {
+        match self.event.and_then(|event| event.get()) {
+            Some(event) => Ok(event),
+            None => self.stored_event(E::decl())?.get().ok_or_else(|| other_type(E::NAME)),
+        }
     }
 
-    pub(crate) fn record(self) -> Result<&'a Record, HandlerError> {
+    /// The event of a record that came as JSON: it is decoded by the first handler that wants it.
+    #[cold]
+    fn stored_event(&self, decl: &'static EventDecl) -> Result<&'a dyn Payload, HandlerError> {
+        match (self.event, self.record) {
+            (Some(_), _) => Err(other_type(decl.name)),
+            (None, Some(record)) => match record.payload(decl) {
+                Ok(event) => Ok(event.as_ref()),
+                Err(error) => Err(HandlerError::new(&error)),
+            },
+            (None, None) => Err(HandlerError::new(&"the handler was called without an event")),
+        }
+    }
+
+    pub(crate) fn record(&self) -> Result<&'a Record, HandlerError> {
         self.record.ok_or_else(|| HandlerError::new(&"the handler was called without a record"))
     }
 
@@ -55,12 +63,11 @@ impl<'a> Call<'a> {
     ///
     /// A handler that did not ask for a record ([`Wants::Record`]) has none to keep.
     #[doc(hidden)]
-    pub fn to_delivery(self) -> Result<Delivery, HandlerError> {
+    pub fn to_delivery(&self) -> Result<Delivery, HandlerError> {
         Ok(Delivery {
             bus: self.bus.clone(),
             record: self.record()?.clone(),
-            registration: Arc::clone(self.registration),
-            pattern: Arc::clone(self.pattern),
+            entry: self.entry.clone(),
             position: self.position,
         })
     }
@@ -82,14 +89,13 @@ impl<'a> Call<'a> {
 pub struct Delivery {
     bus: Bus,
     record: Record,
-    registration: Arc<Registration>,
-    pattern: Arc<str>,
+    entry: Entry,
     position: LogPosition,
 }
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Delivery({} to {} for {})", self.record, self.handler(), self.pattern)
+        write!(f, "Delivery({} to {} for {})", self.record, self.handler(), self.pattern())
     }
 }
 
@@ -111,22 +117,22 @@ impl Delivery {
 
     /// The handler that is called: its module path, or where it was registered.
     pub fn handler(&self) -> &str {
-        self.registration.name()
+        self.entry.name()
     }
 
     /// The pattern under which the handler gets this event.
     pub fn pattern(&self) -> &str {
-        &self.pattern
+        &self.entry.pattern
     }
 
     #[doc(hidden)]
     pub fn call(&self) -> Call<'_> {
         Call {
             bus: &self.bus,
-            event: self.record.event(),
+            name: self.record.name(),
+            event: self.record.event().map(Lent::new),
             record: Some(&self.record),
-            registration: &self.registration,
-            pattern: &self.pattern,
+            entry: &self.entry,
             position: self.position,
             delivery: Some(self),
         }

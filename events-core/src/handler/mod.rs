@@ -12,11 +12,13 @@ pub use closure::{EventHandler, IntoHandler};
 pub use delivery::{Call, Delivery};
 pub use outcome::HandlerError;
 pub(crate) use outcome::HandlerResult;
-pub(crate) use outcome::Settled;
 pub use outcome::{HandlerReturn, ReturnError};
+pub(crate) use outcome::{Settled, settled};
 pub use set::{Delivered, EventSet, NoSet, Patterns, no_variant};
 pub(crate) use state::States;
 pub use state::{BindState, Binder, Probe, SharedState};
+
+use std::sync::Arc;
 
 use crate::event::Place;
 
@@ -69,6 +71,9 @@ pub enum Wants {
     Delivery,
 }
 
+/// Calls a handler.
+pub(crate) type Run = dyn Fn(&Call<'_>) -> Settled + Send + Sync;
+
 /// A handler, ready to be called: its state is bound.
 pub struct Callback {
     pub(crate) wants: Wants,
@@ -76,5 +81,5 @@ pub struct Callback {
     pub(crate) takes: Takes,
     /// Whether it returns a future.
     pub(crate) waits: bool,
-    pub(crate) run: Box<dyn Fn(Call<'_>) -> Settled + Send + Sync>,
+    pub(crate) run: Arc<Run>,
 }

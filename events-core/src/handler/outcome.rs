@@ -20,12 +20,14 @@ pub trait HandlerReturn {
 }
 
 impl HandlerReturn for () {
+    #[inline]
     fn report(self) -> HandlerResult {
         Ok(())
     }
 }
 
 impl<E: ReturnError> HandlerReturn for Result<(), E> {
+    #[inline]
     fn report(self) -> HandlerResult {
         self.map_err(ReturnError::into_handler_error)
     }
@@ -50,10 +52,15 @@ impl<E: fmt::Display> ReturnError for E {
 }
 
 /// Why a handler failed.
+///
+/// In a box, so that a handler's result is passed in registers.
 #[derive(Debug)]
-pub struct HandlerError {
-    pub(crate) message: Box<str>,
-    pub(crate) panicked: bool,
+pub struct HandlerError(Box<Reason>);
+
+#[derive(Debug)]
+struct Reason {
+    message: Box<str>,
+    panicked: bool,
 }
 
 pub(crate) type HandlerResult = Result<(), HandlerError>;
@@ -73,7 +80,19 @@ impl HandlerError {
             Ok(Ok(text)) => text,
             _ => "(the error's Display failed)".to_owned(),
         };
-        Self { message: shorten(text), panicked: false }
+        Self::because(text, false)
+    }
+
+    fn because(text: String, panicked: bool) -> Self {
+        Self(Box::new(Reason { message: shorten(text), panicked }))
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.0.panicked
     }
 
     /// Takes the payload, because dropping it may panic in turn.
@@ -82,7 +101,7 @@ impl HandlerError {
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
         let text = text.unwrap_or_else(|| "(a panic without a message)".to_owned());
         discard(payload);
-        Self { message: shorten(text), panicked: true }
+        Self::because(text, true)
     }
 }
 
@@ -94,12 +113,22 @@ fn shorten(mut text: String) -> Box<str> {
     text.into()
 }
 
-/// What a call of a handler gives: the result, or the future of one.
-pub enum Settled {
-    #[doc(hidden)]
-    Now(HandlerResult),
-    #[doc(hidden)]
-    Later(BoxFuture<'static, HandlerResult>),
+/// What a call of a handler gives: `None` where it is done and all is well, which is two registers and
+/// no more; else the future of its result.
+pub(crate) type Settled = Option<BoxFuture<'static, HandlerResult>>;
+
+/// The outcome of a handler that is done.
+#[inline]
+pub(crate) fn settled(result: HandlerResult) -> Settled {
+    match result {
+        Ok(()) => None,
+        Err(error) => failed(error),
+    }
+}
+
+#[cold]
+fn failed(error: HandlerError) -> Settled {
+    Some(Box::pin(std::future::ready(Err(error))))
 }
 
 /// What a closure may return: what a handler may, or a future of it. `Kind` tells the two apart.
@@ -117,8 +146,9 @@ pub enum Async {}
 impl<R: HandlerReturn + Send + 'static> Outcome<Sync> for R {
     const WAITS: bool = false;
 
+    #[inline]
     fn settle(self) -> Settled {
-        Settled::Now(self.report())
+        settled(self.report())
     }
 }
 
@@ -128,7 +158,8 @@ where
 {
     const WAITS: bool = true;
 
+    #[inline]
     fn settle(self) -> Settled {
-        Settled::Later(Box::pin(async move { self.await.report() }))
+        Some(Box::pin(async move { self.await.report() }))
     }
 }

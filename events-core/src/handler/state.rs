@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Argument, Call, Callback, Delivery, HandlerError, HandlerResult, Settled, Takes, Wants};
+use super::{Argument, Call, Callback, Delivery, HandlerError, HandlerResult, Takes, Wants, settled};
 use crate::bus::Bus;
 use crate::metadata::Metadata;
 use crate::record::Record;
@@ -95,22 +95,22 @@ impl<'a> Binder<'a> {
     /// Finishes a handler that is done when it returns.
     pub fn finish_sync<F>(&self, run: F) -> Callback
     where
-        F: Fn(Call<'_>) -> HandlerResult + Send + Sync + 'static,
+        F: Fn(&Call<'_>) -> HandlerResult + Send + Sync + 'static,
     {
         if self.wants < Wants::Delivery {
             return Callback {
                 wants: self.wants,
                 takes: self.takes,
                 waits: false,
-                run: Box::new(move |call| Settled::Now(run(call))),
+                run: Arc::new(move |call| settled(run(call))),
             };
         }
-        let lend = move |call: Call<'_>| run(call.to_delivery()?.call());
+        let lend = move |call: &Call<'_>| run(&call.to_delivery()?.call());
         Callback {
             wants: self.wants,
             takes: self.takes,
             waits: false,
-            run: Box::new(move |call| Settled::Now(lend(call))),
+            run: Arc::new(move |call| settled(lend(call))),
         }
     }
 
@@ -124,9 +124,9 @@ impl<'a> Binder<'a> {
             wants: Wants::Record,
             takes: self.takes,
             waits: true,
-            run: Box::new(move |call| match call.to_delivery() {
-                Ok(delivery) => Settled::Later(Box::pin(run(delivery))),
-                Err(error) => Settled::Now(Err(error)),
+            run: Arc::new(move |call| match call.to_delivery() {
+                Ok(delivery) => Some(Box::pin(run(delivery))),
+                Err(error) => settled(Err(error)),
             }),
         }
     }
@@ -179,7 +179,7 @@ pub struct State<T: ?Sized>(Arc<T>);
 
 impl<T: ?Sized> State<T> {
     /// The state, for one call.
-    pub fn get<'a>(&'a self, _: Call<'a>) -> Result<&'a T, HandlerError> {
+    pub fn get<'a>(&'a self, _: &Call<'a>) -> Result<&'a T, HandlerError> {
         Ok(&self.0)
     }
 }
@@ -200,7 +200,7 @@ macro_rules! given_by_the_bus {
 
             impl $given {
                 /// What the bus gives, for one call.
-                pub fn get<'a>(&'a self, $call: Call<'a>) -> Result<&'a $ty, HandlerError> {
+                pub fn get<'a>(&'a self, $call: &Call<'a>) -> Result<&'a $ty, HandlerError> {
                     $get
                 }
             }

@@ -155,7 +155,7 @@ fn bind(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> Toke
                 #binder.finish_async(move |#delivery| {
                     let #states = ::core::clone::Clone::clone(&#states);
                     async move {
-                        let #call = #delivery.call();
+                        let #call = &#delivery.call();
                         #report(#require_send(#called).await)
                     }
                 })

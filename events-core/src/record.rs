@@ -258,12 +258,13 @@ impl Record {
     }
 
     /// The payload as JSON, without its secrets: an event serialised, once; JSON of an undeclared name,
-    /// or from an adapter, verbatim.
+    /// or from an adapter, verbatim. What was sealed and is not declared here is shown as the adapter kept
+    /// it beside the sealed text; a stored version that has secrets is shown as the current one.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Serialize`] where the type's `Serialize` fails, for example for a map whose keys
-    /// are not strings; where a stored payload with secrets does not fit its type.
+    /// are not strings; where a stored payload with secrets does not fit its type, or reading it panics.
     pub fn json(&self) -> Result<&str, Error> {
         let json = match &self.inner.body {
             Body::Json { shown: Some(shown), .. } => return Ok(shown),

@@ -31,7 +31,7 @@ struct Bare {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Inside {
     Nothing,
-    /// The handlers of an event without a record, as the others fields say.
+    /// The handlers of an event without a record, as the other fields say.
     Bare,
     /// What `CURRENT` says.
     Scope,

@@ -76,7 +76,6 @@ impl Round {
         self.laps.lap(&call.bus.inner.watch, call.entry, call.name);
     }
 
-    #[cold]
     fn poll_once(
         &mut self,
         call: &Call<'_>,

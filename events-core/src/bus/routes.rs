@@ -109,12 +109,7 @@ impl List {
 
     /// Whether each handler must be asked if it may still be called.
     pub(crate) fn must_ask(&self) -> bool {
-        self.once || self.is_replaced()
-    }
-
-    /// Whether another list took its place.
-    pub(crate) fn is_replaced(&self) -> bool {
-        self.replaced.load(Ordering::Acquire)
+        self.once || self.replaced.load(Ordering::Acquire)
     }
 }
 

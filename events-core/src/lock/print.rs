@@ -53,7 +53,7 @@ struct Printer {
     is_below: bool,
     /// What types were locked as.
     befores: Vec<(&'static NamedSchema, &'static TypeSchema)>,
-    /// Whether there is more of these than when the version was begun.
+    /// Whether `befores` has grown since the version was begun.
     learned: bool,
 }
 
@@ -248,12 +248,11 @@ fn all_of(schema: &StructSchema) -> Vec<&'static FieldSchema> {
 
 /// Whether a struct has a field for what is written as another one.
 fn is_known(schema: &StructSchema, was: &FieldSchema) -> bool {
-    let reads = |field: &FieldSchema| {
-        field.written == was.written || field.read == was.written || {
-            field.aliases.iter().any(|alias| Some(*alias) == was.written)
-        }
+    let names = |field: &FieldSchema| {
+        let aliases = field.aliases.iter().map(|alias| Some(*alias));
+        [field.written, field.read].into_iter().chain(aliases).any(|name| name == was.written)
     };
-    all_of(schema).into_iter().any(reads)
+    all_of(schema).into_iter().any(names)
 }
 
 /// What is said of a field; `was` is `None` for a new type, `Some(None)` for a new field of a known one.
@@ -322,12 +321,12 @@ fn indent(depth: usize) -> String {
 
 /// Whether a word means something by itself in a lock, so that no type there can have it as its name.
 fn is_word(name: &str) -> bool {
-    const WORDS: [&str; 16] = [
+    const WORDS: [&str; 17] = [
         "any", "bool", "char", "differs", "enum", "format", "int", "Map", "null", "number", "opaque",
-        "Option", "String", "struct", "Vec", "version",
+        "Option", "String", "struct", "type", "Vec", "version",
     ];
     let bits = name.strip_prefix(['u', 'i']).unwrap_or_default();
-    WORDS.contains(&name) || name == "type" || ["8", "16", "32", "64", "128"].contains(&bits)
+    WORDS.contains(&name) || ["8", "16", "32", "64", "128"].contains(&bits)
 }
 
 /// A name as it is, or as a string where it could not be read as a name.

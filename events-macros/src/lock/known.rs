@@ -6,7 +6,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{LitStr, Type};
 
-use super::{COMMAND, FOLDER, folder, is_writing, unless_writing};
+use super::{COMMAND, FOLDER, INDEX, folder, is_writing, unless_writing};
 use crate::errors::{Errors, call_at, text_of};
 
 /// The locked events that a handler's patterns may take.
@@ -20,7 +20,7 @@ impl Known {
     /// Reads the index, if there are patterns to be compared with it.
     pub(crate) fn read(patterns: &[LitStr], errors: &mut Errors) -> Option<Self> {
         let first = patterns.first()?;
-        let path = folder().join("index");
+        let path = folder().join(INDEX);
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 let names = text.lines().filter_map(|line| Some(line.split_once(' ')?.0.to_owned()));
@@ -28,7 +28,7 @@ impl Known {
             }
             Err(_) if is_writing() => None,
             Err(error) => {
-                let message = format!("there is no lock: {FOLDER}/index: {error}; write it with {COMMAND}");
+                let message = format!("there is no lock: {FOLDER}/{INDEX}: {error}; write it with {COMMAND}");
                 errors.on(first, message);
                 None
             }

@@ -309,7 +309,8 @@ pub(crate) fn whole(krate: &syn::Path) -> TokenStream {
         true => quote!(::core::include_str!(#path)),
         false if is_writing() => quote!(""),
         false => {
-            let message = format!("there is no lock: {FOLDER}/index does not exist; write it with {COMMAND}");
+            let message =
+                format!("there is no lock: {FOLDER}/{INDEX} does not exist; write it with {COMMAND}");
             quote!({
                 ::core::compile_error!(#message);
                 ""

@@ -156,10 +156,10 @@ impl EventDecl {
         }
     }
 
-    /// The event's slot; `None` where linking did not register it.
-    pub(crate) fn index(&self) -> Option<usize> {
-        let index = self.index.load(Ordering::Relaxed);
-        (index != NO_INDEX).then_some(index as usize)
+    /// The event's slot; beyond all slots where linking did not register it.
+    #[inline]
+    pub(crate) fn slot(&self) -> usize {
+        self.index.load(Ordering::Relaxed) as usize
     }
 
     /// Whether textual forms of a version leave something out.

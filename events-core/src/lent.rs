@@ -11,24 +11,26 @@ use crate::event::Payload;
 #[derive(Clone, Copy)]
 pub(crate) struct Lent<'a> {
     event: &'a dyn Payload,
-    type_id: &'static TypeId,
+    type_id: TypeId,
 }
 
 impl<'a> Lent<'a> {
+    /// An event of any type.
+    #[inline]
     pub(crate) fn new(event: &'a dyn Payload) -> Self {
-        Self { event, type_id: event.type_of() }
+        Self { event, type_id: *event.type_of() }
     }
 
     /// The event, if it is an `E`.
     #[inline]
     #[allow(unsafe_code, reason = "saves a call per handler: see the figures in ARCHITECTURE.md")]
     pub(crate) fn get<E: 'static>(self) -> Option<&'a E> {
-        if *self.type_id != TypeId::of::<E>() {
+        if self.type_id != TypeId::of::<E>() {
             return None;
         }
         let event: *const dyn Payload = self.event;
-        // SAFETY: `type_id` is what this very value says of itself, by `Payload`'s only impl, whose type can't change while it is borrowed,
-        // so it is an `E`; the reference lives as long as that borrow.
+        // SAFETY: `type_id` is what this very value says of itself, by `Payload`'s only impl, whose type
+        // can't change while it is borrowed, so it is an `E`; the reference lives as long as that borrow.
         Some(unsafe { &*event.cast::<E>() })
     }
 }

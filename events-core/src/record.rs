@@ -7,6 +7,7 @@ pub(crate) use cloudevent::Data;
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::bus::Chain;
@@ -44,33 +45,34 @@ pub struct Record {
     inner: Arc<Inner>,
 }
 
+// Kept small, and in one piece: every emit makes one.
 struct Inner {
-    name: Name,
-    version: u32,
+    body: Body,
     origin: InstanceId,
     metadata: Metadata,
     chain: Chain,
     retry: bool,
-    body: Body,
     weight: usize,
+    timestamp: LazyTimestamp,
     id: OnceLock<EventId>,
-    timestamp: OnceLock<Timestamp>,
     json: OnceLock<Result<Box<str>, Box<str>>>,
     views: Views,
 }
 
 enum Body {
-    Event {
-        event: Arc<dyn Payload>,
-        decl: &'static EventDecl,
-    },
-    /// JSON that came from outside, verbatim, and the event it was decoded to, once asked for.
-    Json {
-        json: Box<str>,
-        /// What stood beside it without its secrets, where it was sealed: all that is shown of it.
-        shown: Option<Box<str>>,
-        event: OnceLock<Result<Arc<dyn Payload>, DecodeError>>,
-    },
+    Event { event: Arc<dyn Payload>, decl: &'static EventDecl },
+    Stored(Box<Stored>),
+}
+
+/// JSON that came from outside, verbatim.
+struct Stored {
+    name: Name,
+    version: u32,
+    json: Box<str>,
+    /// What stood beside it without its secrets, where it was sealed: all that is shown of it.
+    shown: Option<Box<str>>,
+    /// The event it was decoded to, once asked for.
+    event: OnceLock<Result<Arc<dyn Payload>, DecodeError>>,
 }
 
 /// An event name: the constant of a type, or text that came from outside.
@@ -98,10 +100,41 @@ pub(crate) struct Envelope {
     pub(crate) chain: Chain,
 }
 
+impl Envelope {
+    /// Of a new record that nothing else is known of.
+    pub(crate) fn new(origin: InstanceId) -> Self {
+        Self { origin, metadata: Metadata::new(), id: None, timestamp: None, chain: Chain::default() }
+    }
+}
+
+/// A timestamp that is taken when first asked for.
+struct LazyTimestamp(AtomicI64);
+
+impl LazyTimestamp {
+    /// No clock tells this moment.
+    const UNSET: i64 = i64::MIN;
+
+    fn new(given: Option<Timestamp>) -> Self {
+        Self(given.map_or(Self::UNSET, Timestamp::as_micros).into())
+    }
+
+    fn get(&self) -> Timestamp {
+        let micros = match self.0.load(Ordering::Acquire) {
+            Self::UNSET => {
+                let now = time::now().as_micros();
+                let first = self.0.compare_exchange(Self::UNSET, now, Ordering::AcqRel, Ordering::Acquire);
+                first.map_or_else(|earlier| earlier, |_| now)
+            }
+            micros => micros,
+        };
+        Timestamp::from_micros(micros)
+    }
+}
+
 impl Record {
     pub(crate) fn of_event(decl: &'static EventDecl, event: Arc<dyn Payload>, envelope: Envelope) -> Self {
-        let body = Body::Event { event, decl };
-        Self::assemble(Name::Declared(decl.name), decl.version, body, envelope)
+        let weight = event.size();
+        Self::assemble(Body::Event { event, decl }, weight, envelope)
     }
 
     /// A record of JSON that is known to be JSON.
@@ -117,30 +150,27 @@ impl Record {
         shown: Option<Box<str>>,
         envelope: Envelope,
     ) -> Self {
-        let body = Body::Json { json, shown, event: OnceLock::new() };
-        Self::assemble(Name::Foreign(name), version, body, envelope)
+        let weight = json.len();
+        let stored = Stored { name: Name::Foreign(name), version, json, shown, event: OnceLock::new() };
+        Self::assemble(Body::Stored(Box::new(stored)), weight, envelope)
     }
 
-    fn assemble(name: Name, version: u32, body: Body, envelope: Envelope) -> Self {
-        let payload = match &body {
-            Body::Event { event, .. } => event.size(),
-            Body::Json { json, .. } => json.len(),
-        };
-        let inner = Inner {
-            weight: payload + envelope.metadata.weight(),
-            name,
-            version,
-            origin: envelope.origin,
-            metadata: envelope.metadata,
-            chain: envelope.chain,
-            retry: envelope.id.is_some() && envelope.timestamp.is_none(),
-            body,
-            id: envelope.id.map_or_else(OnceLock::new, OnceLock::from),
-            timestamp: envelope.timestamp.map_or_else(OnceLock::new, OnceLock::from),
-            json: OnceLock::new(),
-            views: Views::default(),
-        };
-        Self { inner: Arc::new(inner) }
+    #[inline]
+    fn assemble(body: Body, payload: usize, envelope: Envelope) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                weight: payload + envelope.metadata.weight(),
+                body,
+                origin: envelope.origin,
+                metadata: envelope.metadata,
+                chain: envelope.chain,
+                retry: envelope.id.is_some() && envelope.timestamp.is_none(),
+                timestamp: LazyTimestamp::new(envelope.timestamp),
+                id: envelope.id.map_or_else(OnceLock::new, OnceLock::from),
+                json: OnceLock::new(),
+                views: Views::default(),
+            }),
+        }
     }
 
     /// The id: a UUIDv7, made from the timestamp when first asked for unless it was given.
@@ -156,7 +186,10 @@ impl Record {
 
     /// The name the event was emitted under.
     pub fn name(&self) -> &str {
-        self.inner.name.as_str()
+        match &self.inner.body {
+            Body::Event { decl, .. } => decl.name,
+            Body::Stored(stored) => stored.name.as_str(),
+        }
     }
 
     /// Whether the emitter gave the id: the event may have been emitted before.
@@ -169,13 +202,19 @@ impl Record {
         &self.inner.chain
     }
 
-    pub(crate) fn shared_name(&self) -> &Name {
-        &self.inner.name
+    pub(crate) fn shared_name(&self) -> Name {
+        match &self.inner.body {
+            Body::Event { decl, .. } => Name::Declared(decl.name),
+            Body::Stored(stored) => stored.name.clone(),
+        }
     }
 
     /// The version of the event's shape; 1 unless declared.
     pub fn version(&self) -> u32 {
-        self.inner.version
+        match &self.inner.body {
+            Body::Event { decl, .. } => decl.version,
+            Body::Stored(stored) => stored.version,
+        }
     }
 
     /// When the event was stored, in microseconds.
@@ -184,7 +223,7 @@ impl Record {
     /// it while it holds the position of the record in its order gets timestamps that never decrease
     /// in that order, as the in-memory history does.
     pub fn timestamp(&self) -> Timestamp {
-        *self.inner.timestamp.get_or_init(time::now)
+        self.inner.timestamp.get()
     }
 
     /// Source, correlation, causation, trace context and further values.
@@ -235,8 +274,9 @@ impl Record {
     pub(crate) fn payload(&self, decl: &'static EventDecl) -> Result<&Arc<dyn Payload>, DecodeError> {
         match &self.inner.body {
             Body::Event { event, .. } => Ok(event),
-            Body::Json { json, event, .. } => {
-                event.get_or_init(|| decl.decode(self.inner.version, json)).as_ref().map_err(Clone::clone)
+            Body::Stored(stored) => {
+                let decoded = stored.event.get_or_init(|| decl.decode(stored.version, &stored.json));
+                decoded.as_ref().map_err(Clone::clone)
             }
         }
     }
@@ -245,7 +285,7 @@ impl Record {
     pub(crate) fn decl(&self) -> Option<&'static EventDecl> {
         match &self.inner.body {
             Body::Event { decl, .. } => Some(decl),
-            Body::Json { .. } => None,
+            Body::Stored(_) => None,
         }
     }
 
@@ -253,7 +293,7 @@ impl Record {
     pub(crate) fn event(&self) -> Option<&dyn Payload> {
         match &self.inner.body {
             Body::Event { event, .. } => Some(event.as_ref()),
-            Body::Json { event, .. } => Some(event.get()?.as_ref().ok()?.as_ref()),
+            Body::Stored(stored) => Some(stored.event.get()?.as_ref().ok()?.as_ref()),
         }
     }
 
@@ -267,11 +307,11 @@ impl Record {
     /// are not strings; where a stored payload with secrets does not fit its type, or reading it panics.
     pub fn json(&self) -> Result<&str, Error> {
         let json = match &self.inner.body {
-            Body::Json { shown: Some(shown), .. } => return Ok(shown),
-            Body::Json { json, .. } => match self.secret_decl() {
-                None => return Ok(json),
+            Body::Stored(stored) => match (&stored.shown, self.secret_decl()) {
+                (Some(shown), _) => return Ok(shown),
+                (None, None) => return Ok(&stored.json),
                 // What is verbatim has its secrets: the type knows which these are.
-                Some(decl) => self.inner.json.get_or_init(|| match self.payload(decl) {
+                (None, Some(decl)) => self.inner.json.get_or_init(|| match self.payload(decl) {
                     Ok(event) => event.to_json(),
                     Err(error) => Err(error.to_string().into()),
                 }),
@@ -289,13 +329,14 @@ impl Record {
 
     /// Whether textual forms leave something out.
     pub(crate) fn has_secrets(&self) -> bool {
-        matches!(&self.inner.body, Body::Json { shown: Some(_), .. }) || self.secret_decl().is_some()
+        let is_sealed = matches!(&self.inner.body, Body::Stored(stored) if stored.shown.is_some());
+        is_sealed || self.secret_decl().is_some()
     }
 
     /// The payload as JSON with its secrets.
     pub(crate) fn revealed(&self) -> Result<Cow<'_, str>, Error> {
         match &self.inner.body {
-            Body::Json { json, .. } => Ok(Cow::Borrowed(json)),
+            Body::Stored(stored) => Ok(Cow::Borrowed(&stored.json)),
             Body::Event { decl, .. } if decl.secrets() == Secrets::None => self.json().map(Cow::Borrowed),
             Body::Event { event, .. } => match secret::reveal(|| event.to_json()) {
                 Ok(json) => Ok(Cow::Owned(json.into())),
@@ -320,10 +361,10 @@ impl Record {
         decl: Option<&'static EventDecl>,
     ) -> Result<Cow<'_, str>, Error> {
         match &self.inner.body {
-            Body::Json { .. } if self.inner.version != version => {
+            Body::Stored(stored) if stored.version != version => {
                 let refused = |problem: &str| Error::new(ErrorKind::Payload, problem);
                 let Some(decl) = decl else {
-                    let (name, own) = (self.name(), self.inner.version);
+                    let (name, own) = (self.name(), stored.version);
                     let problem =
                         format!("{name}: version {own} can't be read, only version {version} is known here");
                     return Err(refused(&problem));
@@ -365,8 +406,8 @@ impl fmt::Debug for Record {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match (&self.0.inner.body, self.0.json()) {
                     (Body::Event { event, .. }, _) => event.as_debug().fmt(f),
-                    (Body::Json { .. }, Ok(json)) => f.write_str(&escaped(json)),
-                    (Body::Json { .. }, Err(error)) => write!(f, "({error})"),
+                    (Body::Stored(_), Ok(json)) => f.write_str(&escaped(json)),
+                    (Body::Stored(_), Err(error)) => write!(f, "({error})"),
                 }
             }
         }

@@ -4,17 +4,18 @@
 //! follows an async handler from thread to thread. It does not follow what the handler spawns;
 //! [`Context`] carries it there.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
+use crate::event::EventDecl;
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
 use crate::record::{Name, Record};
 
 thread_local! {
-    static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
+    static CURRENT: Cell<Option<Scope>> = const { Cell::new(None) };
     static BARE: Bare = const { Bare::new() };
 }
 
@@ -22,8 +23,8 @@ thread_local! {
 /// emits need no more than a few stores: nothing in it has to be dropped.
 struct Bare {
     inside: Cell<Inside>,
-    name: Cell<&'static str>,
-    instance: Cell<Option<InstanceId>>,
+    decl: Cell<Option<&'static EventDecl>>,
+    instance: Cell<InstanceId>,
     /// Made when something asks.
     id: Cell<Option<EventId>>,
 }
@@ -41,8 +42,8 @@ impl Bare {
     const fn new() -> Self {
         Self {
             inside: Cell::new(Inside::Nothing),
-            name: Cell::new(""),
-            instance: Cell::new(None),
+            decl: Cell::new(None),
+            instance: Cell::new(InstanceId::from_bytes([0; 16])),
             id: Cell::new(None),
         }
     }
@@ -56,13 +57,18 @@ impl Bare {
 
 /// Passes on the scope that is current.
 fn with_current<T>(work: impl FnOnce(Option<&Scope>) -> T) -> T {
-    BARE.with(|bare| match (bare.inside.get(), bare.instance.get()) {
-        (Inside::Bare, Some(instance)) => {
-            let cause = Cause::Bare(bare.name.get(), bare.id());
-            work(Some(&Scope { instance, cause }))
+    BARE.with(|bare| match bare.inside.get() {
+        Inside::Bare => {
+            let cause = Cause::Bare(Box::new((bare.decl.get().map_or("", |decl| decl.name), bare.id())));
+            work(Some(&Scope { instance: bare.instance.get(), cause }))
         }
-        (Inside::Scope, _) => CURRENT.with_borrow(|scope| work(scope.as_ref())),
-        _ => work(None),
+        Inside::Scope => {
+            let scope = CURRENT.take();
+            let out = work(scope.as_ref());
+            CURRENT.set(scope);
+            out
+        }
+        Inside::Nothing => work(None),
     })
 }
 
@@ -77,7 +83,7 @@ pub(crate) struct Scope {
 enum Cause {
     Record(Record),
     /// An emit without a record.
-    Bare(&'static str, EventId),
+    Bare(Box<(&'static str, EventId)>),
 }
 
 /// The emits inside which another one happens. A record keeps it, so that it also counts where a
@@ -134,7 +140,7 @@ impl Scope {
     fn id(&self) -> EventId {
         match &self.cause {
             Cause::Record(record) => record.id(),
-            Cause::Bare(_, id) => *id,
+            Cause::Bare(bare) => bare.1,
         }
     }
 }
@@ -145,12 +151,11 @@ impl Inherited {
         with_current(|scope| {
             let scope = scope?;
             let (chain, metadata) = match &scope.cause {
-                Cause::Record(record) => (
-                    record.chain().with(scope.instance, record.shared_name().clone()),
-                    record.metadata().clone(),
-                ),
-                Cause::Bare(name, _) => {
-                    (Chain::default().with(scope.instance, Name::Declared(name)), Metadata::new())
+                Cause::Record(record) => {
+                    (record.chain().with(scope.instance, record.shared_name()), record.metadata().clone())
+                }
+                Cause::Bare(bare) => {
+                    (Chain::default().with(scope.instance, Name::Declared(bare.0)), Metadata::new())
                 }
             };
             Some(Self { chain, metadata, id: scope.id() })
@@ -181,7 +186,7 @@ pub(crate) fn is_inside_of(instance: InstanceId) -> bool {
         scope.is_some_and(|scope| match &scope.cause {
             _ if scope.instance == instance => true,
             Cause::Record(record) => record.chain().passes(instance),
-            Cause::Bare(..) => false,
+            Cause::Bare(_) => false,
         })
     })
 }
@@ -209,25 +214,37 @@ pub(crate) fn within<T>(scope: Scope, work: impl FnOnce() -> T) -> (T, Option<Sc
     (out, scope)
 }
 
-/// Runs `work`, outside of all handlers, as part of handling an event without a record. Gives the id, if
-/// anybody asked for it.
-pub(crate) fn within_bare(instance: InstanceId, name: &'static str, work: impl FnOnce()) -> Option<EventId> {
-    /// Also when `work` panics.
-    struct Leave<'a>(&'a Bare);
-    impl Drop for Leave<'_> {
-        fn drop(&mut self) {
-            self.0.inside.set(Inside::Nothing);
-        }
-    }
+/// Until it is dropped, the thread handles an event without a record.
+pub(crate) struct InBare(());
+
+/// Begins to handle an event without a record; `None` inside of handlers.
+#[inline]
+pub(crate) fn enter_bare(instance: InstanceId, decl: &'static EventDecl) -> Option<InBare> {
     BARE.with(|bare| {
-        bare.name.set(name);
-        bare.instance.set(Some(instance));
+        if bare.inside.get() != Inside::Nothing {
+            return None;
+        }
+        bare.decl.set(Some(decl));
+        bare.instance.set(instance);
         bare.id.set(None);
         bare.inside.set(Inside::Bare);
-        let _leave = Leave(bare);
-        work();
-        bare.id.get()
+        Some(InBare(()))
     })
+}
+
+impl InBare {
+    /// The event's id, if anybody asked for it.
+    #[inline]
+    pub(crate) fn leave(self) -> Option<EventId> {
+        BARE.with(|bare| bare.id.get())
+    }
+}
+
+impl Drop for InBare {
+    #[inline]
+    fn drop(&mut self) {
+        BARE.with(|bare| bare.inside.set(Inside::Nothing));
+    }
 }
 
 /// The id of the event whose handlers are being polled, made now if nobody asked before.

@@ -1,5 +1,6 @@
 //! Calls the handlers of one event, and drives those that are pending.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,112 +14,159 @@ use futures_util::stream::FuturesUnordered;
 use super::context::{self, Scope};
 use super::emitted::{Emitted, Failure};
 use super::flight::{Detached, KeptInFlight};
-use super::routes::{Entry, List};
-use super::watch::{Laps, Waiting, Watch};
+use super::routes::{Entry, List, Route};
+use super::watch::{Laps, Shown};
 use super::{Bus, Inner};
 use crate::contain::contained;
-use crate::event::Payload;
-use crate::handler::{Call, Callback, HandlerError, HandlerResult};
+use crate::event::{EventDecl, Payload};
+use crate::handler::{Call, Callback, HandlerError, HandlerResult, Settled, Source};
 use crate::id::EventId;
 use crate::lent::Lent;
 use crate::record::Record;
 
 /// Handlers that wait for something.
-type Pending = Vec<(Entry, BoxFuture<'static, HandlerResult>)>;
+type Pending = Vec<(Route, BoxFuture<'static, HandlerResult>)>;
 
 /// One event's way through a list. What it calls with is lent to it, and never copied: what was just
 /// written in small pieces is slow to read in large ones.
 struct Round {
-    /// The first handler that was not looked at.
-    next: usize,
+    /// Handlers that must not be called any more.
+    skipped: usize,
+    /// Whether that must be asked of each.
+    must_ask: bool,
     laps: Laps,
-    handled: u32,
+    left: Option<Box<Left>>,
+}
+
+/// What became of the handlers after their first poll. Two words, and so passed in registers.
+pub(crate) enum Delivered {
+    /// So many were called, and all is well.
+    Done(usize),
+    Left(Box<Left>),
+}
+
+/// What handlers leave behind that are not simply done: few emits have it.
+#[derive(Default)]
+pub(crate) struct Left {
+    handled: usize,
     failures: Vec<Failure>,
     pending: Pending,
+    /// Where there was no record, and still somebody asked for an id.
+    id: Option<EventId>,
+    /// The scope in which the handlers were called, where some are pending.
+    scope: Option<Scope>,
 }
 
 impl Round {
-    fn new() -> Self {
+    #[inline]
+    fn new(list: &List) -> Self {
         let laps = Laps::start();
-        Self { next: 0, laps, handled: 0, failures: Vec::new(), pending: Vec::new() }
+        Self { skipped: 0, must_ask: list.must_ask(), laps, left: None }
     }
 
     /// Calls each handler and polls it once. Runs within the event's [`Scope`].
+    #[inline]
     fn run<'a>(&mut self, call: &mut Call<'a>, list: &'a List, cx: &mut Context<'_>) {
+        let mut entries = &list.entries[..];
         // One frame for all that go well: a panic begins another one behind the handler that panicked.
-        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.call_the_rest(call, list, cx))) {
-            self.note_panic(call, HandlerError::panicked(panic));
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.call_each(call, entries, list, cx))) {
+            self.note_panic(call, list, panic);
+            entries = list.behind(call.route);
         }
-        if self.handled == 0 {
-            note_unhandled(call.bus, call.name);
+        if list.entries.len() == self.skipped {
+            note_unhandled(call.bus, call.source);
         }
     }
 
-    fn call_the_rest<'a>(&mut self, call: &mut Call<'a>, list: &'a List, cx: &mut Context<'_>) {
-        for (index, entry) in list.entries.iter().enumerate().skip(self.next) {
-            self.next = index + 1;
-            if list.must_ask() && !may_call(call, entry) {
+    #[inline]
+    fn call_each<'a>(
+        &mut self,
+        call: &mut Call<'a>,
+        entries: &'a [Entry],
+        list: &List,
+        cx: &mut Context<'_>,
+    ) {
+        for entry in entries {
+            if self.must_ask && !may_call(call.bus, entry) {
+                self.skipped += 1;
                 continue;
             }
-            self.handled += 1;
-            call.entry = entry;
-            if let Some(future) = (entry.run)(call) {
-                self.poll_once(call, future, cx);
+            call.route = &entry.route;
+            let settled = (entry.run)(call);
+            if settled.is_some() || self.laps.is_news() {
+                self.attend(call, settled, list, cx);
             }
-            if self.laps.is_late() {
-                self.note_lap(call);
+        }
+    }
+
+    /// The handler is not simply done.
+    #[inline(never)]
+    fn attend(&mut self, call: &Call<'_>, settled: Settled, list: &List, cx: &mut Context<'_>) {
+        match settled.map(|mut future| (future.as_mut().poll(cx), future)) {
+            None | Some((Poll::Ready(Ok(())), _)) => {}
+            Some((Poll::Ready(Err(error)), _)) => self.fail(call, error),
+            Some((Poll::Pending, future)) => {
+                self.left.get_or_insert_default().pending.push((call.route.clone(), future));
+            }
+        }
+        if self.laps.is_news() {
+            self.note_news(call, list);
+        }
+    }
+
+    #[inline]
+    fn finish(self, list: &List) -> Delivered {
+        let handled = list.entries.len() - self.skipped;
+        match self.left {
+            None => Delivered::Done(handled),
+            Some(mut left) => {
+                left.handled = handled;
+                Delivered::Left(left)
             }
         }
     }
 
     #[cold]
-    fn note_lap(&mut self, call: &Call<'_>) {
-        self.laps.lap(&call.bus.inner.watch, call.entry, call.name);
-    }
-
-    fn poll_once(
-        &mut self,
-        call: &Call<'_>,
-        mut future: BoxFuture<'static, HandlerResult>,
-        cx: &mut Context<'_>,
-    ) {
-        match future.as_mut().poll(cx) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => self.fail(call, error),
-            Poll::Pending => self.pending.push((call.entry.clone(), future)),
-        }
+    fn note_news(&mut self, call: &Call<'_>, list: &List) {
+        self.must_ask = list.must_ask();
+        self.laps.lap(&call.bus.inner.watch, call.route, call.source.name());
     }
 
     /// The handler that was called last has panicked.
     #[cold]
-    fn note_panic(&mut self, call: &Call<'_>, error: HandlerError) {
-        self.fail(call, error);
-        self.note_lap(call);
+    fn note_panic(&mut self, call: &Call<'_>, list: &List, panic: Box<dyn Any + Send>) {
+        self.fail(call, HandlerError::panicked(panic));
+        self.note_news(call, list);
     }
 
+    #[cold]
     fn fail(&mut self, call: &Call<'_>, error: HandlerError) {
-        fail(&call.bus.inner, call.name, call.entry, error, &mut self.failures);
+        let failures = &mut self.left.get_or_insert_default().failures;
+        fail(&call.bus.inner, call.source.name(), call.route, error, failures);
     }
 }
 
 /// Whether this emit is the one that calls the handler.
 #[cold]
-fn may_call(call: &Call<'_>, entry: &Entry) -> bool {
-    let may = entry.registration.admit();
-    if may && entry.registration.is_once() {
-        call.bus.inner.routes.remove(&entry.registration);
+fn may_call(bus: &Bus, entry: &Entry) -> bool {
+    let handler = &entry.route.registration;
+    let may = handler.admit();
+    if may && handler.is_once() {
+        bus.inner.routes.remove(handler);
     }
     may
 }
 
-fn note_unhandled(bus: &Bus, name: &str) {
+#[cold]
+fn note_unhandled(bus: &Bus, source: Source<'_>) {
+    let name = source.name();
     bus.inner.counters.unhandled.fetch_add(1, Ordering::Relaxed);
     tracing::debug!(event = name, "no handler for this event");
 }
 
 /// Logs and lists a failure. Runs within the event's scope, which knows the id.
-fn fail(inner: &Inner, event: &str, entry: &Entry, error: HandlerError, failures: &mut Vec<Failure>) {
-    let failure = Failure::new(entry, error);
+fn fail(inner: &Inner, event: &str, route: &Route, error: HandlerError, failures: &mut Vec<Failure>) {
+    let failure = Failure::new(route, error);
     report(inner, event, context::current_id(), &failure);
     failures.push(failure);
 }
@@ -133,18 +181,16 @@ pub(crate) fn report(inner: &Inner, event: &str, id: Option<EventId>, failure: &
 pub(crate) async fn call_alone(
     bus: &Bus,
     callback: &Callback,
-    entry: &Entry,
+    route: &Route,
     record: &Record,
     position: Option<u64>,
 ) -> HandlerResult {
-    let call = of_record(bus, record, entry, position);
+    let call = of_record(bus, record, route, position);
     let handled = async {
         match (callback.run)(&call) {
             None => Ok(()),
             Some(future) => {
-                let watch = &*bus.inner.watch;
-                let waiting = watch.begin_alone(record.clone(), entry.clone());
-                let _shown = Shown(watch, waiting);
+                let _shown = bus.inner.watch.begin_alone(record.clone(), route.clone());
                 future.await
             }
         }
@@ -155,71 +201,108 @@ pub(crate) async fn call_alone(
     result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic)))
 }
 
-/// A handler that is listed as waiting.
-struct Shown<'a>(&'a Watch, Arc<Waiting>);
-
-impl Drop for Shown<'_> {
-    fn drop(&mut self) {
-        self.0.end(&self.1);
-    }
-}
-
 /// A call for a record.
-fn of_record<'a>(bus: &'a Bus, record: &'a Record, entry: &'a Entry, position: Option<u64>) -> Call<'a> {
+#[inline]
+fn of_record<'a>(bus: &'a Bus, record: &'a Record, route: &'a Route, position: Option<u64>) -> Call<'a> {
     let event = record.event().map(Lent::new);
-    Call { bus, name: record.name(), event, record: Some(record), entry, position, delivery: None }
+    Call { bus, event, source: Source::Stored(record, position), route, delivery: None }
 }
 
-/// Calls the handlers of an event that needs no record: none of them waits.
+/// Calls the handlers of an event that needs no record: none of them waits. `None` inside of handlers, where
+/// an emit has more to know.
+#[inline]
 pub(crate) fn deliver_bare<'a>(
     bus: &'a Bus,
-    name: &'static str,
+    decl: &'static EventDecl,
     event: &'a dyn Payload,
     list: &'a List,
     cx: &mut Context<'_>,
-) -> Emitted {
+) -> Option<Delivered> {
+    let scope = context::enter_bare(bus.inner.instance, decl)?;
     let Some(entry) = list.entries.first() else {
-        note_unhandled(bus, name);
-        return Emitted::bare(None, 0, Vec::new());
+        note_unhandled(bus, Source::Bare(decl));
+        return Some(Delivered::Done(0));
     };
     let event = Some(Lent::new(event));
-    let mut call = Call { bus, name, event, record: None, entry, position: None, delivery: None };
-    let mut round = Round::new();
-    let id = context::within_bare(bus.inner.instance, name, || round.run(&mut call, list, cx));
-    Emitted::bare(id, round.handled, round.failures)
-}
-
-/// What became of the handlers after their first poll.
-pub(crate) enum Delivered {
-    /// All are done.
-    Done(Emitted),
-    /// Some are pending.
-    Pending(Group),
+    let mut call = Call { bus, event, source: Source::Bare(decl), route: &entry.route, delivery: None };
+    let mut round = Round::new(list);
+    round.run(&mut call, list, cx);
+    if let Some(id) = scope.leave() {
+        round.left.get_or_insert_default().id = Some(id);
+    }
+    Some(round.finish(list))
 }
 
 /// Calls the handlers of a record.
 pub(crate) fn deliver(bus: &Bus, record: &Record, position: u64, cx: &mut Context<'_>) -> Delivered {
-    let inner = &bus.inner;
-    let list = inner.routes.of_record(record);
-    let Some(entry) = list.entries.first() else {
-        note_unhandled(bus, record.name());
-        return Delivered::Done(Emitted::of_record(record.clone(), 0, Vec::new()));
-    };
-    // Handlers that wait want timers and sockets, also where the emit is polled outside of a runtime.
-    let _entered = list.waits.then(|| inner.enter_runtime());
-    let scope = Scope::of_record(inner.instance, record);
-    let mut round = Round::new();
-    let mut call = of_record(bus, record, entry, Some(position));
-    let ((), scope) = context::within(scope, || round.run(&mut call, &list, cx));
-    let Round { handled, failures, pending, .. } = round;
+    let list = bus.inner.routes.of_record(record);
+    let delivered = deliver_to(bus, record, position, &list, cx);
     // Perhaps the last owner of a closure that was removed meanwhile.
     contained(|| drop(list));
-    let emitted = Emitted::of_record(record.clone(), handled, failures);
-    match scope {
-        Some(scope) if !pending.is_empty() => {
-            Delivered::Pending(Group::new(bus, record.clone(), scope, emitted, pending))
+    delivered
+}
+
+/// Calls these handlers of a record.
+pub(crate) fn deliver_to(
+    bus: &Bus,
+    record: &Record,
+    position: u64,
+    list: &List,
+    cx: &mut Context<'_>,
+) -> Delivered {
+    let inner = &bus.inner;
+    let Some(entry) = list.entries.first() else {
+        note_unhandled(bus, Source::Stored(record, None));
+        return Delivered::Done(0);
+    };
+    // Handlers that wait want timers and sockets, also where the emit is polled outside of a runtime.
+    let _entered = if list.waits { inner.enter_runtime() } else { None };
+    let mut round = Round::new(list);
+    let mut call = of_record(bus, record, &entry.route, Some(position));
+    let scope = Scope::of_record(inner.instance, record);
+    let ((), scope) = context::within(scope, || round.run(&mut call, list, cx));
+    if let (Some(left), Some(scope)) = (&mut round.left, scope)
+        && !left.pending.is_empty()
+    {
+        left.scope = Some(scope);
+    }
+    round.finish(list)
+}
+
+impl Delivered {
+    /// What an emit without a record came to.
+    #[inline]
+    pub(crate) fn bare(self) -> Emitted {
+        match self {
+            Self::Done(handled) => Emitted::bare(handled),
+            Self::Left(left) => left.bare(),
         }
-        _ => Delivered::Done(emitted),
+    }
+
+    /// What the emit of a record came to, or what goes on of it.
+    pub(crate) fn of_record(self, bus: &Bus, record: Record) -> Result<Emitted, Group> {
+        let left = match self {
+            Self::Done(handled) => return Ok(Emitted::of_record(record, handled)),
+            Self::Left(left) => *left,
+        };
+        let emitted = Emitted::of_record(record.clone(), left.handled);
+        let Some(scope) = left.scope else { return Ok(emitted.fail(left.failures)) };
+        let running = FuturesUnordered::new();
+        let handlers = left.pending.into_iter().enumerate().map(|(index, (route, future))| {
+            running.push(Guarded { index, future });
+            route
+        });
+        let waiting = bus.inner.watch.begin(record, handlers);
+        let inner = Arc::clone(&bus.inner);
+        let (scope, emitted, failures) = (Some(scope), Some(emitted), left.failures);
+        Err(Group { inner, scope, emitted, failures, running, waiting })
+    }
+}
+
+impl Left {
+    #[cold]
+    fn bare(self: Box<Self>) -> Emitted {
+        Emitted::bare_with(self.handled, self.id, self.failures)
     }
 }
 
@@ -228,27 +311,20 @@ pub(crate) struct Group {
     inner: Arc<Inner>,
     /// The scope, except while it is current.
     scope: Option<Scope>,
+    /// What the emit came to so far.
     emitted: Option<Emitted>,
+    failures: Vec<Failure>,
     running: FuturesUnordered<Guarded>,
-    waiting: Arc<Waiting>,
+    waiting: Shown,
 }
 
 impl Group {
-    fn new(bus: &Bus, record: Record, scope: Scope, emitted: Emitted, pending: Pending) -> Self {
-        let inner = Arc::clone(&bus.inner);
-        let (entries, futures): (Vec<_>, Vec<_>) = pending.into_iter().unzip();
-        let waiting = inner.watch.begin(record, entries.into_iter());
-        let guarded = |(index, future)| Guarded { index, future };
-        let running = futures.into_iter().enumerate().map(guarded).collect();
-        Self { inner, scope: Some(scope), emitted: Some(emitted), running, waiting }
-    }
-
     /// Polls what is ready to go on. Runs within the scope.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some((index, result)) = std::task::ready!(self.running.poll_next_unpin(cx)) {
             let entry = self.waiting.finish(index);
-            if let (Err(error), Some(emitted)) = (result, &mut self.emitted) {
-                fail(&self.inner, self.waiting.event(), entry, error, emitted.failures_mut());
+            if let Err(error) = result {
+                fail(&self.inner, self.waiting.event(), entry, error, &mut self.failures);
             }
         }
         Poll::Ready(())
@@ -285,19 +361,13 @@ impl Future for Group {
         };
         let (polled, scope) = context::within(scope, || this.drive(cx));
         this.scope = scope;
-        match (polled, this.emitted.take()) {
-            (Poll::Ready(()), Some(emitted)) => Poll::Ready(emitted),
-            (_, emitted) => {
-                this.emitted = emitted;
-                Poll::Pending
-            }
+        std::task::ready!(polled);
+        let failures = std::mem::take(&mut this.failures);
+        match this.emitted.take() {
+            Some(emitted) if failures.is_empty() => Poll::Ready(emitted),
+            Some(emitted) => Poll::Ready(emitted.fail(failures)),
+            None => Poll::Pending,
         }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.inner.watch.end(&self.waiting);
     }
 }
 

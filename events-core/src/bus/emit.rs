@@ -1,5 +1,6 @@
 //! `bus.emit(...)`: from the first poll to the last handler.
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,10 +9,11 @@ use std::task::{Context, Poll, Waker};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::task::JoinHandle;
 
-use super::context::{self, Inherited};
-use super::dispatch::{self, Delivered, Kept};
+use super::context::Inherited;
+use super::dispatch::{self, Delivered, Group, Kept};
 use super::emitted::Emitted;
-use super::flight::Detached;
+use super::flight::{Detached, KeptInFlight};
+use super::routes::List;
 use super::{Bus, Inner};
 use crate::adapter::{Adapter, AdapterError};
 use crate::contain::contained;
@@ -48,26 +50,23 @@ use crate::record::{Envelope, Record};
 #[must_use = "an emit starts when it is awaited or detached"]
 pub struct Emit<'a, E> {
     bus: &'a Bus,
-    name: &'static str,
-    /// [`start`] for `E`: so that the future itself needs no bound, and a type that is no event is
-    /// one error, at `emit`.
-    start: Start<E>,
+    what: &'a What<E>,
     state: State<E>,
 }
 
-type Start<E> = fn(&Bus, E, Given, &mut Context<'_>) -> Launched<Emitted>;
-
-enum State<E> {
-    Ready(E, Given),
-    Running(JoinHandle<Result<Emitted, Error>>),
-    Resolved,
+/// What an emit has to know of `E`: so that the future itself needs no bound, and a type that is no event
+/// is one error, at `emit`.
+struct What<E> {
+    name: &'static str,
+    start_bare: fn(&Bus, &E, &mut Context<'_>) -> Option<Delivered>,
+    start: fn(&Bus, &mut State<E>, Option<Detached>, &mut Context<'_>) -> Poll<Result<Emitted, Error>>,
 }
 
-/// What the emitter says besides the event: mostly nothing.
-#[derive(Default)]
-struct Given {
-    options: Option<Box<Options>>,
-    detached: Option<Detached>,
+enum State<E> {
+    /// The event, and what the emitter says besides: mostly nothing.
+    Ready(E, Option<Box<Options>>),
+    Running(Task),
+    Resolved,
 }
 
 #[derive(Default)]
@@ -80,10 +79,12 @@ struct Options {
 impl<E> Unpin for Emit<'_, E> {}
 
 impl<'a, E: Event> Emit<'a, E> {
-    pub(crate) fn new(bus: &'a Bus, event: E, metadata: Metadata) -> Self {
-        let options = (!metadata.is_empty()).then(|| Box::new(Options { metadata, id: None }));
-        let given = Given { options, detached: None };
-        Self { bus, name: E::NAME, start: start::<E>, state: State::Ready(event, given) }
+    #[inline]
+    pub(crate) fn new(bus: &'a Bus, event: E, options: Option<Metadata>) -> Self {
+        let options = options.filter(|metadata| !metadata.is_empty());
+        let options = options.map(|metadata| Box::new(Options { metadata, id: None }));
+        let what = const { &What { name: E::NAME, start_bare: start_bare::<E>, start: start::<E> } };
+        Self { bus, what, state: State::Ready(event, options) }
     }
 }
 
@@ -94,8 +95,8 @@ impl<E> Emit<'_, E> {
     ///
     /// In memory, looks through the history once.
     pub fn id(mut self, id: EventId) -> Self {
-        if let State::Ready(_, given) = &mut self.state {
-            given.options.get_or_insert_default().id = Some(id);
+        if let State::Ready(_, options) = &mut self.state {
+            options.get_or_insert_default().id = Some(id);
         }
         self
     }
@@ -113,54 +114,104 @@ impl<E> Emit<'_, E> {
     pub fn detach(mut self) -> Result<(), Error> {
         let inner = &self.bus.inner;
         let Some(place) = inner.flight.detach(inner.settings.max_detached) else {
-            let most = inner.settings.max_detached;
-            let message =
-                format!("{}: {most} detached emits are running already; nothing was emitted", self.name);
+            let (name, most) = (self.what.name, inner.settings.max_detached);
+            let message = format!("{name}: {most} detached emits are running already; nothing was emitted");
             return Err(Error::new(ErrorKind::Overloaded, message));
         };
-        if let State::Ready(_, given) = &mut self.state {
-            given.detached = Some(place);
-        }
-        match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
+        match self.start(Some(place), &mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => outcome.map(drop),
             Poll::Pending => Ok(()),
         }
+    }
+
+    /// The first poll.
+    #[inline]
+    fn start(&mut self, detached: Option<Detached>, cx: &mut Context<'_>) -> Poll<Result<Emitted, Error>> {
+        if let State::Ready(event, None) = &self.state
+            && let Some(delivered) = (self.what.start_bare)(self.bus, event, cx)
+        {
+            self.state = State::Resolved;
+            return Poll::Ready(Ok(delivered.bare()));
+        }
+        (self.what.start)(self.bus, &mut self.state, detached, cx)
+    }
+
+    /// Any poll but the first.
+    #[allow(clippy::panic, reason = "documented: a programmer's error, as for every future")]
+    fn resume(&mut self, cx: &mut Context<'_>) -> Poll<Result<Emitted, Error>> {
+        let State::Running(task) = &mut self.state else {
+            panic!("an emit was polled after it had resolved");
+        };
+        let outcome = std::task::ready!(task.poll_unpin(cx));
+        self.state = State::Resolved;
+        Poll::Ready(joined(self.what.name, outcome))
     }
 }
 
 impl<E> Future for Emit<'_, E> {
     type Output = Result<Emitted, Error>;
 
-    #[allow(clippy::panic, reason = "documented: a programmer's error, as for every future")]
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        match std::mem::replace(&mut this.state, State::Resolved) {
-            State::Ready(event, given) => match (this.start)(this.bus, event, given, cx) {
-                Launched::Done(outcome) => Poll::Ready(outcome),
-                Launched::Running(task) => {
-                    this.state = State::Running(task);
-                    Pin::new(this).poll(cx)
-                }
-            },
-            State::Running(mut task) => match task.poll_unpin(cx) {
-                Poll::Ready(outcome) => Poll::Ready(joined(this.name, outcome)),
-                Poll::Pending => {
-                    this.state = State::Running(task);
-                    Poll::Pending
-                }
-            },
-            State::Resolved => panic!("an emit was polled after it had resolved"),
+        match self.state {
+            State::Ready(..) => self.start(None, cx),
+            State::Running(_) | State::Resolved => self.resume(cx),
         }
     }
 }
 
+/// [`emit_bare`] of an `E`.
+fn start_bare<E: Event>(bus: &Bus, event: &E, cx: &mut Context<'_>) -> Option<Delivered> {
+    emit_bare(bus, E::decl(), event, cx)
+}
+
+/// The first poll of an emit that needs a record.
+fn start<E: Event>(
+    bus: &Bus,
+    state: &mut State<E>,
+    detached: Option<Detached>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Emitted, Error>> {
+    let State::Ready(event, options) = std::mem::replace(state, State::Resolved) else {
+        return Poll::Pending;
+    };
+    let mut task = None;
+    let outcome = emit_event(bus, E::decl(), Arc::new(event), options, detached, &mut task, cx);
+    if let Some(task) = task {
+        *state = State::Running(task);
+    }
+    outcome
+}
+
+/// What goes on of an emit.
+type Task<T = Emitted> = JoinHandle<Result<T, Error>>;
+
 /// An emit after its first poll.
 enum Launched<T> {
     Done(Result<T, Error>),
-    Running(JoinHandle<Result<T, Error>>),
+    Running(Task<T>),
 }
 
 impl<T> Launched<T> {
+    /// As part of the first poll of an emit.
+    fn poll_first(
+        self,
+        event: &str,
+        task: &mut Option<Task<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, Error>> {
+        match self {
+            Self::Done(outcome) => Poll::Ready(outcome),
+            Self::Running(running) => {
+                let polled = task.insert(running).poll_unpin(cx);
+                if polled.is_ready() {
+                    *task = None;
+                }
+                polled.map(|outcome| joined(event, outcome))
+            }
+        }
+    }
+
     async fn finish(self, event: &str) -> Result<T, Error> {
         match self {
             Self::Done(outcome) => outcome,
@@ -176,75 +227,112 @@ fn joined<T>(event: &str, outcome: Result<Result<T, Error>, tokio::task::JoinErr
     })
 }
 
-fn start<E: Event>(bus: &Bus, event: E, given: Given, cx: &mut Context<'_>) -> Launched<Emitted> {
-    let decl = E::decl();
-    if given.options.is_none()
-        && let Some(emitted) = emit_bare(bus, decl, &event, cx)
-    {
-        return Launched::Done(Ok(emitted));
-    }
-    emit_event(bus, decl, Arc::new(event), given, cx)
-}
-
-/// Emits an event of which nobody needs a record, from where it is.
+/// Emits an event of which nobody needs a record, from where it is; `None` where somebody does.
 fn emit_bare(
     bus: &Bus,
     decl: &'static EventDecl,
     event: &dyn Payload,
     cx: &mut Context<'_>,
-) -> Option<Emitted> {
+) -> Option<Delivered> {
     let inner = &*bus.inner;
-    if inner.keeps_records() || context::is_inside() {
+    if inner.keeps_records() {
         return None;
     }
-    let list = inner.routes.of_event(decl);
+    let list = inner.routes.of_declared(decl)?;
     if !list.is_bare() {
         return None;
     }
-    let emitted = dispatch::deliver_bare(bus, decl.name, event, &list, cx);
+    let delivered = dispatch::deliver_bare(bus, decl, event, &list, cx);
     // Perhaps the last owner of a closure that was removed meanwhile.
     contained(|| drop(list));
-    Some(emitted)
+    delivered
 }
 
+/// Emits an event as a record. What goes on is left in `task`.
 fn emit_event(
     bus: &Bus,
     decl: &'static EventDecl,
     event: Arc<dyn Payload>,
-    given: Given,
+    options: Option<Box<Options>>,
+    detached: Option<Detached>,
+    task: &mut Option<Task>,
     cx: &mut Context<'_>,
-) -> Launched<Emitted> {
-    emit_record(bus, decl.name, given, |envelope| Record::of_event(decl, event, envelope), cx)
+) -> Poll<Result<Emitted, Error>> {
+    let inner = &*bus.inner;
+    if options.is_none()
+        && let Some(list) = inner.place_of(decl)
+    {
+        let record = Record::of_event(decl, event, Envelope::new(inner.instance));
+        let delivered = store_and_deliver(bus, &record, Some(&list), cx);
+        if let Some(Delivered::Done(handled)) = delivered {
+            contained(|| drop(list));
+            return Poll::Ready(Ok(Emitted::of_record(record, handled)));
+        }
+        let launched = launched(bus, record, delivered, detached);
+        contained(|| drop(list));
+        return launched.poll_first(decl.name, task, cx);
+    }
+    let options = options.map(|options| *options).unwrap_or_default();
+    let make = |envelope| Record::of_event(decl, event, envelope);
+    emit_record(bus, decl.name, options, detached, make, cx).poll_first(decl.name, task, cx)
 }
 
 fn emit_record(
     bus: &Bus,
     name: &str,
-    given: Given,
+    options: Options,
+    detached: Option<Detached>,
     make: impl FnOnce(Envelope) -> Record,
     cx: &mut Context<'_>,
 ) -> Launched<Emitted> {
     let inner = &bus.inner;
     let from = Inherited::current();
-    let flight = match inner.admit(name, from.as_ref()) {
+    let _flight = match inner.admit(name, from.as_ref()) {
         Ok(flight) => flight,
         Err(error) => return Launched::Done(Err(error)),
     };
-    let options = given.options.map(|options| *options).unwrap_or_default();
     let record = make(inner.envelope(from.as_ref(), options.metadata, options.id));
-    let keep = || Kept { _flight: flight.keep(&inner.flight), detached: given.detached };
-    if let Some(adapter) = &inner.adapter {
-        let (adapter, bus, kept) = (Arc::clone(adapter), bus.clone(), keep());
-        return poll_or_spawn(inner, publish_and_deliver(bus, adapter, record, kept).boxed(), cx);
+    match &inner.adapter {
+        Some(adapter) => {
+            let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached };
+            let published = publish_and_deliver(bus.clone(), Arc::clone(adapter), record, kept);
+            poll_or_spawn(inner, published.boxed(), cx)
+        }
+        None => {
+            let delivered = store_and_deliver(bus, &record, None, cx);
+            launched(bus, record, delivered, detached)
+        }
     }
-    let position = match inner.log.append_one(&record) {
-        Appended::At(position) => position,
-        Appended::Duplicate => return Launched::Done(Ok(Emitted::duplicate(record))),
-    };
-    match dispatch::deliver(bus, &record, position, cx) {
-        Delivered::Done(emitted) => Launched::Done(Ok(emitted)),
-        Delivered::Pending(group) => {
-            let kept = keep();
+}
+
+/// Appends a record to the log and calls its handlers; `None` for a duplicate. Whoever calls this is in
+/// flight. `held` are the handlers of before the append, which may be out of date now.
+fn store_and_deliver(
+    bus: &Bus,
+    record: &Record,
+    held: Option<&Arc<List>>,
+    cx: &mut Context<'_>,
+) -> Option<Delivered> {
+    let Appended::At(position) = bus.inner.log.append_one(record) else { return None };
+    Some(match held {
+        Some(list) if !list.is_replaced() => dispatch::deliver_to(bus, record, position, list, cx),
+        _ => dispatch::deliver(bus, record, position, cx),
+    })
+}
+
+/// Lets go on what is pending.
+fn launched(
+    bus: &Bus,
+    record: Record,
+    delivered: Option<Delivered>,
+    detached: Option<Detached>,
+) -> Launched<Emitted> {
+    let inner = &bus.inner;
+    match delivered.map(|delivered| delivered.of_record(bus, record.clone())) {
+        None => Launched::Done(Ok(Emitted::duplicate(record))),
+        Some(Ok(emitted)) => Launched::Done(Ok(emitted)),
+        Some(Err(group)) => {
+            let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached };
             let rest = async move {
                 let _kept = kept;
                 Ok(group.await)
@@ -273,7 +361,7 @@ async fn launch<T: Send + 'static>(
     future: BoxFuture<'static, Result<T, Error>>,
 ) -> Launched<T> {
     let mut future = Some(future);
-    std::future::poll_fn(|cx| match future.take() {
+    poll_fn(|cx| match future.take() {
         Some(future) => Poll::Ready(poll_or_spawn(inner, future, cx)),
         None => Poll::Pending,
     })
@@ -294,20 +382,22 @@ async fn publish_and_deliver(
         return Err(error);
     }
     match bus.inner.log.append_one(&record) {
-        Appended::At(position) => Ok(deliver_to_end(&bus, &record, position).await),
+        Appended::At(position) => Ok(deliver_to_end(&bus, record, position).await),
         Appended::Duplicate => Ok(Emitted::duplicate(record)),
     }
 }
 
-async fn deliver_to_end(bus: &Bus, record: &Record, position: u64) -> Emitted {
+async fn deliver_to_end(bus: &Bus, record: Record, position: u64) -> Emitted {
     match deliver_once(bus, record, position).await {
-        Delivered::Done(emitted) => emitted,
-        Delivered::Pending(group) => group.await,
+        Ok(emitted) => emitted,
+        Err(group) => group.await,
     }
 }
 
-async fn deliver_once(bus: &Bus, record: &Record, position: u64) -> Delivered {
-    std::future::poll_fn(|cx| Poll::Ready(dispatch::deliver(bus, record, position, cx))).await
+/// What is done after the first poll of the handlers, or what is pending.
+async fn deliver_once(bus: &Bus, record: Record, position: u64) -> Result<Emitted, Group> {
+    let delivered = poll_fn(|cx| Poll::Ready(dispatch::deliver(bus, &record, position, cx))).await;
+    delivered.of_record(bus, record)
 }
 
 async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Result<(), Error> {
@@ -341,8 +431,8 @@ impl Bus {
         make: impl FnOnce(Envelope) -> Record,
     ) -> Result<Emitted, Error> {
         let mut make = Some(make);
-        let launched = std::future::poll_fn(|cx| match make.take() {
-            Some(make) => Poll::Ready(emit_record(self, name, Given::default(), make, cx)),
+        let launched = poll_fn(|cx| match make.take() {
+            Some(make) => Poll::Ready(emit_record(self, name, Options::default(), None, make, cx)),
             None => Poll::Pending,
         });
         launched.await.finish(name).await
@@ -352,7 +442,7 @@ impl Bus {
     pub(super) async fn deliver_remote(&self, record: Record) -> Result<Option<Emitted>, Error> {
         let inner = &self.inner;
         let flight = inner.admit(record.name(), None)?;
-        let kept = flight.keep(&inner.flight);
+        let kept = KeptInFlight::new(&inner.flight);
         drop(flight);
         let position = match inner.log.append_one(&record) {
             Appended::At(position) => position,
@@ -361,7 +451,7 @@ impl Bus {
         let (bus, name) = (self.clone(), record.name().to_owned());
         let work = async move {
             let _kept = kept;
-            Ok(Some(deliver_to_end(&bus, &record, position).await))
+            Ok(Some(deliver_to_end(&bus, record, position).await))
         };
         launch(inner, work.boxed()).await.finish(&name).await
     }
@@ -403,7 +493,7 @@ impl Bus {
         let inner = &self.inner;
         let from = Inherited::current();
         let flight = inner.admit(decl.name, from.as_ref())?;
-        let kept = Kept { _flight: flight.keep(&inner.flight), detached: None };
+        let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached: None };
         drop(flight);
         let records = events.into_iter().map(|event| {
             Record::of_event(decl, Arc::new(event), inner.envelope(from.as_ref(), Metadata::new(), None))
@@ -420,16 +510,16 @@ async fn emit_batch(bus: Bus, records: Vec<Record>, _kept: Kept) -> Result<Vec<E
     let mut positions = Vec::with_capacity(records.len());
     bus.inner.log.append(&records, |appended| positions.push(appended));
     let mut emits = Vec::with_capacity(records.len());
-    for (record, position) in records.iter().zip(positions) {
+    for (record, position) in records.into_iter().zip(positions) {
         emits.push(match position {
             Appended::At(position) => deliver_once(&bus, record, position).await,
-            Appended::Duplicate => Delivered::Done(Emitted::duplicate(record.clone())),
+            Appended::Duplicate => Ok(Emitted::duplicate(record)),
         });
     }
     let emits = emits.into_iter().map(|delivered| async {
         match delivered {
-            Delivered::Done(emitted) => emitted,
-            Delivered::Pending(group) => group.await,
+            Ok(emitted) => emitted,
+            Err(group) => group.await,
         }
     });
     Ok(join_all(emits).await)

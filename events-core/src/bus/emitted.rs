@@ -1,82 +1,132 @@
 //! What an emit reports.
 
-use super::routes::Entry;
+use super::routes::Route;
 use crate::handler::HandlerError;
 use crate::id::EventId;
 use crate::record::Record;
 
 /// What an emit did: all its handlers have finished.
 #[derive(Debug)]
-pub struct Emitted {
-    record: Option<Record>,
-    handled: u32,
-    duplicate: bool,
-    /// What there is to say of few emits: each would move it several times.
-    more: Option<Box<More>>,
+pub struct Emitted(What);
+
+/// Two words, so that it is passed in registers with all that is wrapped around it: every emit moves it
+/// several times.
+#[derive(Debug)]
+enum What {
+    /// No record was needed.
+    Bare {
+        handled: u32,
+    },
+    Stored {
+        handled: u32,
+        record: Record,
+    },
+    /// An event with the same id was there before.
+    Duplicate {
+        record: Record,
+    },
+    Told {
+        handled: u32,
+        more: Box<More>,
+    },
 }
 
-#[derive(Debug, Default)]
+/// Where there is more to say.
+#[derive(Debug)]
 struct More {
+    record: Option<Record>,
     failures: Vec<Failure>,
     /// No record was needed, and still somebody asked for an id.
     id: Option<EventId>,
 }
 
 impl Emitted {
-    pub(crate) fn of_record(record: Record, handled: u32, failures: Vec<Failure>) -> Self {
-        let more = (!failures.is_empty()).then(|| Box::new(More { failures, id: None }));
-        Self { record: Some(record), handled, duplicate: false, more }
+    #[inline]
+    pub(crate) fn of_record(record: Record, handled: usize) -> Self {
+        Self(What::Stored { handled: handled as u32, record })
     }
 
     /// No record was needed.
-    pub(crate) fn bare(id: Option<EventId>, handled: u32, failures: Vec<Failure>) -> Self {
-        let is_plain = id.is_none() && failures.is_empty();
-        let more = (!is_plain).then(|| Box::new(More { failures, id }));
-        Self { record: None, handled, duplicate: false, more }
+    #[inline]
+    pub(crate) fn bare(handled: usize) -> Self {
+        Self(What::Bare { handled: handled as u32 })
     }
 
-    pub(crate) fn failures_mut(&mut self) -> &mut Vec<Failure> {
-        &mut self.more.get_or_insert_default().failures
+    /// No record was needed, and there is more to say; `id` where somebody asked for one.
+    #[cold]
+    pub(crate) fn bare_with(handled: usize, id: Option<EventId>, failures: Vec<Failure>) -> Self {
+        Self(What::Told { handled: handled as u32, more: Box::new(More { record: None, failures, id }) })
     }
 
     pub(crate) fn duplicate(record: Record) -> Self {
-        Self { record: Some(record), handled: 0, duplicate: true, more: None }
+        Self(What::Duplicate { record })
+    }
+
+    /// Adds failures.
+    #[cold]
+    pub(crate) fn fail(self, new: impl IntoIterator<Item = Failure>) -> Self {
+        let (handled, mut more) = match self.0 {
+            What::Told { handled, more } => (handled, more),
+            What::Bare { handled } => (handled, More::of(None)),
+            What::Stored { handled, record } => (handled, More::of(Some(record))),
+            What::Duplicate { record } => (0, More::of(Some(record))),
+        };
+        more.failures.extend(new);
+        Self(What::Told { handled, more })
     }
 
     /// The event's id; `None` where no record of the event was needed (history off, only handlers
     /// of `&E`), so that nobody could look it up.
     pub fn id(&self) -> Option<EventId> {
-        match &self.record {
-            Some(record) => Some(record.id()),
-            None => self.more.as_ref()?.id,
+        match &self.0 {
+            What::Told { more, .. } if more.record.is_none() => more.id,
+            _ => self.record().map(Record::id),
         }
     }
 
     /// The event's record, where one was needed.
     pub fn record(&self) -> Option<&Record> {
-        self.record.as_ref()
+        match &self.0 {
+            What::Bare { .. } => None,
+            What::Stored { record, .. } | What::Duplicate { record } => Some(record),
+            What::Told { more, .. } => more.record.as_ref(),
+        }
     }
 
     /// How many handlers of this bus ran, failed ones included.
     pub fn handled(&self) -> usize {
-        self.handled as usize
+        match self.0 {
+            What::Bare { handled } | What::Stored { handled, .. } | What::Told { handled, .. } => {
+                handled as usize
+            }
+            What::Duplicate { .. } => 0,
+        }
     }
 
     /// The handlers that failed or panicked. Each was logged, too.
     pub fn failures(&self) -> &[Failure] {
-        self.more.as_ref().map_or(&[], |more| &more.failures)
+        match &self.0 {
+            What::Told { more, .. } => &more.failures,
+            _ => &[],
+        }
     }
 
     /// Whether an event with the same id was there before: this one was not stored, and no handler
     /// ran.
     pub fn is_duplicate(&self) -> bool {
-        self.duplicate
+        matches!(self.0, What::Duplicate { .. })
+    }
+}
+
+impl More {
+    fn of(record: Option<Record>) -> Box<Self> {
+        Box::new(Self { record, failures: Vec::new(), id: None })
     }
 }
 
 /// A handler that returned an error or panicked.
 pub struct Failure {
-    entry: Entry,
+    route: Route,
     error: HandlerError,
 }
 
@@ -87,18 +137,18 @@ impl std::fmt::Debug for Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(entry: &Entry, error: HandlerError) -> Self {
-        Self { entry: entry.clone(), error }
+    pub(crate) fn new(route: &Route, error: HandlerError) -> Self {
+        Self { route: route.clone(), error }
     }
 
     /// The handler: its module path, or where the closure was registered.
     pub fn handler(&self) -> &str {
-        self.entry.name()
+        self.route.name()
     }
 
     /// The pattern under which it got the event.
     pub fn pattern(&self) -> &str {
-        &self.entry.pattern
+        self.route.pattern()
     }
 
     /// The displayed error, or the panic's message; at most 4096 bytes. It is what the handler

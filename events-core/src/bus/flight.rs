@@ -115,13 +115,6 @@ impl Drop for Open {
 /// An emit in flight, for as long as it is polled by the emitter.
 pub(crate) struct InFlight<'a>(&'a Flight);
 
-impl InFlight<'_> {
-    /// Goes on in a task of its own.
-    pub(crate) fn keep(&self, flight: &Arc<Flight>) -> KeptInFlight {
-        KeptInFlight::new(flight)
-    }
-}
-
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.leave();

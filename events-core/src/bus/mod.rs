@@ -9,6 +9,7 @@ mod flight;
 mod inbox;
 mod intake;
 mod known;
+mod pattern_map;
 mod replay;
 mod report;
 mod routes;
@@ -28,13 +29,13 @@ pub use context::Context;
 pub use emit::Emit;
 pub use emitted::{Emitted, Failure};
 pub use inbox::Inbox;
-pub(crate) use routes::Entry;
+pub(crate) use routes::Route;
 pub use stream::{EventStream, Lagged, SetStream, TypedStream};
 pub use subscription::{HandlerInfo, Subscription, SubscriptionGuard};
 
 use crate::adapter::Adapter;
 use crate::error::{Error, ErrorKind};
-use crate::event::Event;
+use crate::event::{Event, EventDecl};
 use crate::history::{History, HistoryQuery, Log};
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
@@ -44,7 +45,7 @@ use context::Inherited;
 use flight::{Flight, InFlight};
 use known::Known;
 use report::Fallback;
-use routes::Routes;
+use routes::{Held, Routes};
 use watch::Watch;
 
 /// A bus: emits events to handlers, and remembers them.
@@ -163,8 +164,9 @@ impl Bus {
     /// assert_eq!(emitted.failures()[0].message(), "no such user");
     /// # Ok(()) }
     /// ```
+    #[inline]
     pub fn emit<E: Event>(&self, event: E) -> Emit<'_, E> {
-        Emit::new(self, event, Metadata::new())
+        Emit::new(self, event, None)
     }
 
     /// Emits an event with metadata. What the metadata leaves open is inherited from the event being
@@ -172,7 +174,7 @@ impl Bus {
     ///
     /// See [`emit`](Self::emit).
     pub fn emit_with<E: Event>(&self, event: E, metadata: Metadata) -> Emit<'_, E> {
-        Emit::new(self, event, metadata)
+        Emit::new(self, event, Some(metadata))
     }
 
     /// Asks the history for records of a pattern; see [`History`].
@@ -250,7 +252,17 @@ impl Inner {
             from.fill(&mut metadata);
         }
         let chain = from.map(|from| from.chain.clone()).unwrap_or_default();
-        Envelope { origin: self.instance, metadata, id, timestamp: None, chain }
+        Envelope { metadata, id, chain, ..Envelope::new(self.instance) }
+    }
+
+    /// The handlers of an event, where holding them is enough to be in flight: outside of handlers and
+    /// adapters, while the bus runs and not too many are waiting.
+    fn place_of(&self, decl: &'static EventDecl) -> Option<Held> {
+        if self.adapter.is_some() || context::is_inside() || self.flight.kept() >= self.settings.max_in_flight
+        {
+            return None;
+        }
+        self.routes.of_declared(decl).filter(|list| list.is_open())
     }
 
     /// The runtime of the caller, or else of the bus.

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::dispatch;
 use super::emitted::Failure;
 use super::flight::KeptInFlight;
-use super::routes::{Entry, Registration};
+use super::routes::{Registration, Route};
 use super::subscription::{Subscription, closure_name};
 use super::{Bus, Inner, context};
 use crate::error::{Error, ErrorKind};
@@ -110,7 +110,7 @@ impl Bus {
         let turns = Arc::new(Turns::default());
         let gate = gate(Arc::clone(&turns));
         let pattern: Arc<str> = pattern.into();
-        let registration = inner.routes.insert(name.into(), vec![Arc::clone(&pattern)], gate, false);
+        let registration = inner.routes.insert(name.into(), [Arc::clone(&pattern)].into(), gate, false);
         let subscription = self.subscription(Arc::clone(&registration));
         // From here on, until it is live, an early end takes the handler back.
         let guard = subscription.clone().guard();
@@ -125,7 +125,7 @@ impl Bus {
         let (caught_up, live) = oneshot::channel();
         let worker = Worker {
             bus: Arc::downgrade(inner),
-            entry: Entry::new(&registration, &pattern),
+            route: Route::first(&registration),
             callback,
             turns,
             reader,
@@ -206,7 +206,7 @@ impl Turns {
     /// An emit comes by with its event.
     fn arrive(&self, call: &Call<'_>) -> Settled {
         let mut table = self.lock();
-        let position = call.position.filter(|position| *position >= table.start)?;
+        let position = call.source.position().filter(|position| *position >= table.start)?;
         if let Some(Turn::Finished(result)) = table.met.remove(&position) {
             return settled(result);
         }
@@ -269,7 +269,7 @@ impl Turns {
 
 struct Worker {
     bus: Weak<Inner>,
-    entry: Entry,
+    route: Route,
     callback: Callback,
     turns: Arc<Turns>,
     reader: Reader,
@@ -314,7 +314,7 @@ impl Worker {
 
     /// The next event; `None` when the handler is removed, or the bus is stopped and read.
     async fn next(&mut self) -> Option<Read> {
-        let registration = Arc::clone(&self.entry.registration);
+        let registration = Arc::clone(&self.route.registration);
         let mut removed = std::pin::pin!(registration.removed());
         std::future::poll_fn(|cx| {
             if removed.as_mut().poll(cx).is_ready() {
@@ -336,18 +336,18 @@ impl Worker {
     /// Calls the handler; `None` when the bus or the registration is gone.
     async fn call(&self, record: &Record, position: Option<u64>) -> Option<HandlerResult> {
         let bus = Bus { inner: self.bus.upgrade()? };
-        if !self.entry.registration.is_active() {
+        if !self.route.registration.is_active() {
             return None;
         }
-        Some(dispatch::call_alone(&bus, &self.callback, &self.entry, record, position).await)
+        Some(dispatch::call_alone(&bus, &self.callback, &self.route, record, position).await)
     }
 
     /// Tells of lost events; whether the handler goes on.
     fn lag(&mut self, lost: u64) -> bool {
         let message = format!(
             "{}: fell behind the history and lost {lost} events of {}",
-            self.entry.name(),
-            self.entry.pattern
+            self.route.name(),
+            self.route.pattern()
         );
         if let Some(caught_up) = self.caught_up.take() {
             // Where the caller is gone, its guard removes the handler.
@@ -364,7 +364,7 @@ impl Worker {
 
     fn report(&self, record: &Record, error: HandlerError) {
         if let Some(bus) = self.bus.upgrade() {
-            dispatch::report(&bus, record.name(), Some(record.id()), &Failure::new(&self.entry, error));
+            dispatch::report(&bus, record.name(), Some(record.id()), &Failure::new(&self.route, error));
         }
     }
 }
@@ -372,7 +372,7 @@ impl Worker {
 impl Drop for Worker {
     /// Also when the runtime drops the worker: nobody waits for it any more.
     fn drop(&mut self) {
-        let was_active = self.bus.upgrade().is_some_and(|bus| bus.routes.remove(&self.entry.registration));
+        let was_active = self.bus.upgrade().is_some_and(|bus| bus.routes.remove(&self.route.registration));
         self.turns.skip_to(u64::MAX, || match was_active {
             true => Err(HandlerError::new(&"its worker ended with the runtime of the bus")),
             false => Ok(()),

@@ -9,6 +9,8 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 
 use super::flight::{Flight, Open};
+use super::pattern_map::{PatternMap, is_name};
+use super::watch;
 use crate::event::EventDecl;
 use crate::handler::{Callback, Run, Wants};
 use crate::pattern::Pattern;
@@ -20,8 +22,8 @@ const MAX_CACHED_NAMES: usize = 1024;
 /// One handler of one bus.
 pub(crate) struct Registration {
     id: u64,
-    name: Box<str>,
-    patterns: Vec<Arc<str>>,
+    name: Arc<str>,
+    patterns: Box<[Arc<str>]>,
     pub(crate) callback: Callback,
     /// Set by the one emit that may call a `once` handler.
     once: Option<AtomicBool>,
@@ -30,10 +32,44 @@ pub(crate) struct Registration {
     pub(crate) ended: Notify,
 }
 
+/// A handler under one of its patterns.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) registration: Arc<Registration>,
+    /// The pattern's place among those of the handler.
+    pattern: u32,
+}
+
+impl Route {
+    /// The handler under its first pattern.
+    pub(crate) fn first(registration: &Arc<Registration>) -> Self {
+        Self { registration: Arc::clone(registration), pattern: 0 }
+    }
+
+    /// The name of the handler.
+    pub(crate) fn name(&self) -> &str {
+        self.registration.name()
+    }
+
+    pub(crate) fn pattern(&self) -> &Arc<str> {
+        &self.registration.patterns[self.pattern as usize]
+    }
+
+    fn is_of(&self, registration: &Arc<Registration>) -> bool {
+        Arc::ptr_eq(&self.registration, registration)
+    }
+}
+
 impl Registration {
     /// The module path of the function, or where the closure was registered.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The handler under each of its patterns, removed ones included.
+    pub(crate) fn routes(self: &Arc<Self>) -> impl Iterator<Item = Route> {
+        let count = self.patterns.len() as u32;
+        (0..count).map(|pattern| Route { registration: Arc::clone(self), pattern })
     }
 
     /// Whether the handler is still registered.
@@ -60,62 +96,86 @@ impl Registration {
 
 /// The handlers of one event name, in the order of their registration.
 pub(crate) struct List {
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Box<[Entry]>,
     /// Whether any of them needs a record.
-    pub(crate) wants_record: bool,
+    wants_record: bool,
     /// Whether any of them may wait.
     pub(crate) waits: bool,
-    /// Whether one of them is a `once` handler.
-    once: bool,
+    /// Whether each handler must be asked if it may still be called: one of them is a `once` handler, or
+    /// another list took the place of this one.
+    must_ask: AtomicBool,
     /// Set when another list took its place: its handlers may have been removed since.
     replaced: AtomicBool,
     /// Keeps the bus from being drained; a list made while it stops has none.
     open: Option<Open>,
 }
 
+/// A handler as it is called.
 #[derive(Clone)]
 pub(crate) struct Entry {
     /// The registration's, at hand.
     pub(crate) run: Arc<Run>,
-    pub(crate) registration: Arc<Registration>,
     /// The pattern that led to this name.
-    pub(crate) pattern: Arc<str>,
+    pub(crate) route: Route,
 }
 
 impl Entry {
-    pub(crate) fn new(registration: &Arc<Registration>, pattern: &Arc<str>) -> Self {
-        let run = Arc::clone(&registration.callback.run);
-        Self { run, registration: Arc::clone(registration), pattern: Arc::clone(pattern) }
-    }
-
-    /// The name of the handler.
-    pub(crate) fn name(&self) -> &str {
-        self.registration.name()
+    pub(crate) fn new(route: Route) -> Self {
+        Self { run: Arc::clone(&route.registration.callback.run), route }
     }
 }
 
 impl List {
     fn new(entries: Vec<Entry>, open: Option<Open>) -> Self {
-        let wants_record = entries.iter().any(|entry| entry.registration.callback.wants > Wants::Event);
-        let waits = entries.iter().any(|entry| entry.registration.callback.waits);
-        let once = entries.iter().any(|entry| entry.registration.is_once());
-        Self { entries, wants_record, waits, once, replaced: AtomicBool::new(false), open }
+        let any = |is: fn(&Registration) -> bool| entries.iter().any(|entry| is(&entry.route.registration));
+        Self {
+            wants_record: any(|handler| handler.callback.wants > Wants::Event),
+            waits: any(|handler| handler.callback.waits),
+            must_ask: any(Registration::is_once).into(),
+            replaced: AtomicBool::new(false),
+            open,
+            entries: entries.into(),
+        }
     }
 
-    /// Whether nobody needs a record, and holding this list is enough to be in flight.
+    /// What stands behind one of the list's entries.
+    pub(crate) fn behind(&self, route: &Route) -> &[Entry] {
+        let found = self.entries.iter().position(|entry| std::ptr::eq(&entry.route, route));
+        found.map_or(&[], |found| &self.entries[found + 1..])
+    }
+
+    /// Whether holding this list is enough to be in flight.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether that is so, and nobody needs a record.
     pub(crate) fn is_bare(&self) -> bool {
-        !self.wants_record && self.open.is_some()
+        !self.wants_record && self.is_open()
     }
 
-    /// Whether each handler must be asked if it may still be called.
+    /// Whether each handler must be asked if it may still be called: to be looked at again when there is
+    /// [news](watch::Laps::is_news).
+    #[inline]
     pub(crate) fn must_ask(&self) -> bool {
-        self.once || self.replaced.load(Ordering::Acquire)
+        self.must_ask.load(Ordering::Acquire)
+    }
+
+    /// Whether another list took the place of this one.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Acquire)
+    }
+
+    fn retire(&self) {
+        self.must_ask.store(true, Ordering::Release);
+        self.replaced.store(true, Ordering::Release);
+        watch::tell_replaced();
     }
 }
 
 /// All handlers of a bus, by event.
 pub(crate) struct Routes {
-    /// The name and handlers of each event in the registry, by its index.
+    /// The name and handlers of each event in the registry, by its slot.
     declared: Box<[(&'static str, ArcSwap<List>)]>,
     by_name: HashMap<&'static str, usize>,
     table: Mutex<Table>,
@@ -125,13 +185,47 @@ pub(crate) struct Routes {
 
 #[derive(Default)]
 struct Table {
-    by_pattern: HashMap<Arc<str>, Vec<Arc<Registration>>>,
-    /// The patterns with wildcards among them.
-    wildcards: Vec<Arc<str>>,
+    by_pattern: PatternMap<Filed>,
     /// Handlers of names outside the registry, until the table changes.
     cache: HashMap<Box<str>, Arc<List>>,
     /// Whether the bus is stopping.
     closed: bool,
+}
+
+/// The handlers under one pattern, in the order of their registration.
+enum Filed {
+    One(Route),
+    Many(Vec<Route>),
+}
+
+impl Filed {
+    fn routes(&self) -> &[Route] {
+        match self {
+            Self::One(route) => std::slice::from_ref(route),
+            Self::Many(routes) => routes,
+        }
+    }
+
+    fn with(filed: Option<Self>, route: Route) -> Self {
+        match filed {
+            None => Self::One(route),
+            Some(Self::One(first)) => Self::Many(vec![first, route]),
+            Some(Self::Many(mut routes)) => {
+                routes.push(route);
+                Self::Many(routes)
+            }
+        }
+    }
+
+    fn without(self, registration: &Arc<Registration>) -> Option<Self> {
+        match self {
+            Self::One(route) => (!route.is_of(registration)).then_some(Self::One(route)),
+            Self::Many(mut routes) => {
+                routes.retain(|route| !route.is_of(registration));
+                (!routes.is_empty()).then_some(Self::Many(routes))
+            }
+        }
+    }
 }
 
 impl Routes {
@@ -148,18 +242,16 @@ impl Routes {
         }
     }
 
-    /// The handlers of an event type.
-    pub(crate) fn of_event(&self, decl: &'static EventDecl) -> Handlers {
-        match decl.index().and_then(|index| self.declared.get(index)) {
-            Some((_, list)) => Handlers::Declared(list.load()),
-            None => self.of_name(decl.name),
-        }
+    /// The handlers of an event that linking registered.
+    #[inline]
+    pub(crate) fn of_declared(&self, decl: &'static EventDecl) -> Option<Held> {
+        Some(self.declared.get(decl.slot())?.1.load())
     }
 
     /// The handlers of a record's event.
     pub(crate) fn of_record(&self, record: &Record) -> Handlers {
-        match record.decl() {
-            Some(decl) => self.of_event(decl),
+        match record.decl().and_then(|decl| self.of_declared(decl)) {
+            Some(list) => Handlers::Declared(list),
             None => self.of_name(record.name()),
         }
     }
@@ -173,7 +265,7 @@ impl Routes {
         if let Some(list) = table.cache.get(name) {
             return Handlers::Foreign(Arc::clone(list));
         }
-        let list = Arc::new(table.resolve(name));
+        let list = Arc::new(List::new(table.resolve(name), None));
         if table.cache.len() >= MAX_CACHED_NAMES {
             table.cache.clear();
         }
@@ -182,14 +274,17 @@ impl Routes {
     }
 
     /// Registers a handler; the patterns are valid and distinct.
+    ///
+    /// # Complexity
+    ///
+    /// A name: its handlers. A wildcard: the declared events, and the handlers of those that match.
     pub(crate) fn insert(
         &self,
-        name: Box<str>,
-        patterns: Vec<Arc<str>>,
+        name: Arc<str>,
+        patterns: Box<[Arc<str>]>,
         callback: Callback,
         once: bool,
     ) -> Arc<Registration> {
-        let mut table = self.table();
         let registration = Arc::new(Registration {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             name,
@@ -199,24 +294,21 @@ impl Routes {
             active: AtomicBool::new(true),
             ended: Notify::new(),
         });
+        let mut table = self.table();
         table.cache.clear();
-        for pattern in &registration.patterns {
-            let handlers = table.by_pattern.entry(Arc::clone(pattern)).or_default();
-            handlers.push(Arc::clone(&registration));
-            if handlers.len() == 1 && !is_name(pattern) {
-                table.wildcards.push(Arc::clone(pattern));
-            }
+        for route in registration.routes() {
+            let pattern = Arc::clone(route.pattern());
+            table.by_pattern.change(&pattern, |filed| Some(Filed::with(filed, route)));
         }
-        for pattern in &registration.patterns {
-            for (name, list) in self.matching(pattern) {
+        for route in registration.routes() {
+            for (name, list) in self.matching(route.pattern()) {
                 let old = list.load();
                 if !registration.callback.takes.takes(name)
-                    || old.entries.iter().any(|entry| Arc::ptr_eq(&entry.registration, &registration))
+                    || old.entries.iter().any(|entry| entry.route.is_of(&registration))
                 {
                     continue;
                 }
-                let entry = Entry::new(&registration, pattern);
-                let entries = old.entries.iter().cloned().chain([entry]).collect();
+                let entries = old.entries.iter().cloned().chain([Entry::new(route.clone())]).collect();
                 self.replace(&table, list, entries);
             }
         }
@@ -227,8 +319,8 @@ impl Routes {
     pub(crate) fn remove(&self, registration: &Arc<Registration>) -> bool {
         let mut table = self.table();
         let was_active = registration.end();
-        for pattern in &registration.patterns {
-            self.detach(&mut table, registration, pattern);
+        for route in registration.routes() {
+            self.detach(&mut table, &route);
         }
         was_active
     }
@@ -236,40 +328,29 @@ impl Routes {
     /// Removes all handlers from one pattern; they stay under their other patterns.
     pub(crate) fn remove_pattern(&self, pattern: &str) -> usize {
         let mut table = self.table();
-        let handlers = table.by_pattern.get(pattern).cloned().unwrap_or_default();
-        for registration in &handlers {
-            self.detach(&mut table, registration, pattern);
-            let left = registration.patterns.iter().any(|other| table.has(other, registration));
-            if !left {
-                registration.end();
+        let routes = table.by_pattern.get(pattern).map_or_else(Vec::new, |filed| filed.routes().to_vec());
+        for route in &routes {
+            self.detach(&mut table, route);
+            if !route.registration.routes().any(|other| table.has(&other)) {
+                route.registration.end();
             }
         }
         // What a closure holds is dropped outside of the lock: it may be code of a user.
         drop(table);
-        handlers.len()
+        routes.len()
     }
 
-    fn detach(&self, table: &mut Table, registration: &Arc<Registration>, pattern: &str) {
+    fn detach(&self, table: &mut Table, route: &Route) {
+        let registration = &route.registration;
         table.cache.clear();
-        if let Some(handlers) = table.by_pattern.get_mut(pattern) {
-            handlers.retain(|other| !Arc::ptr_eq(other, registration));
-            if handlers.is_empty() {
-                table.by_pattern.remove(pattern);
-                table.wildcards.retain(|other| **other != *pattern);
-            }
-        }
-        for (name, list) in self.matching(pattern) {
+        table.by_pattern.change(route.pattern(), |filed| filed?.without(registration));
+        for (name, list) in self.matching(route.pattern()) {
             // Another pattern of the same handler may lead to this name, too.
-            let other = registration
-                .patterns
-                .iter()
-                .find(|other| takes(other, name) && table.has(other, registration));
+            let other = registration.routes().find(|other| takes(other.pattern(), name) && table.has(other));
             let old = list.load();
-            let entries = old.entries.iter().filter_map(|entry| {
-                if !Arc::ptr_eq(&entry.registration, registration) {
-                    return Some(entry.clone());
-                }
-                Some(Entry { pattern: Arc::clone(other?), ..entry.clone() })
+            let entries = old.entries.iter().filter_map(|entry| match entry.route.is_of(registration) {
+                true => Some(Entry::new(other.clone()?)),
+                false => Some(entry.clone()),
             });
             self.replace(table, list, entries.collect());
         }
@@ -278,7 +359,7 @@ impl Routes {
     /// Puts a list in the place of another.
     fn replace(&self, table: &Table, list: &ArcSwap<List>, entries: Vec<Entry>) {
         let open = (!table.closed).then(|| Open::new(&self.flight));
-        list.swap(Arc::new(List::new(entries, open))).replaced.store(true, Ordering::Release);
+        list.swap(Arc::new(List::new(entries, open))).retire();
     }
 
     /// Takes the lists away from emits that only hold them. From now on all emits count themselves.
@@ -286,7 +367,7 @@ impl Routes {
         let mut table = self.table();
         table.closed = true;
         for (_, list) in &self.declared {
-            let entries = list.load().entries.clone();
+            let entries = list.load().entries.to_vec();
             self.replace(&table, list, entries);
         }
     }
@@ -307,9 +388,12 @@ impl Routes {
     pub(crate) fn all(&self) -> Vec<(Arc<Registration>, Vec<Arc<str>>)> {
         let table = self.table();
         let mut all = BTreeMap::new();
-        for registration in table.by_pattern.values().flatten() {
-            let left = registration.patterns.iter().filter(|pattern| table.has(pattern, registration));
-            all.entry(registration.id).or_insert_with(|| (Arc::clone(registration), left.cloned().collect()));
+        for route in table.by_pattern.values().into_iter().flat_map(Filed::routes) {
+            let registration = &route.registration;
+            all.entry(registration.id).or_insert_with(|| {
+                let left = registration.routes().filter(|route| table.has(route));
+                (Arc::clone(registration), left.map(|route| Arc::clone(route.pattern())).collect())
+            });
         }
         all.into_values().collect()
     }
@@ -321,48 +405,43 @@ impl Routes {
 }
 
 impl Table {
-    fn has(&self, pattern: &str, registration: &Arc<Registration>) -> bool {
-        let handlers = self.by_pattern.get(pattern);
-        handlers.is_some_and(|handlers| handlers.iter().any(|other| Arc::ptr_eq(other, registration)))
+    fn has(&self, route: &Route) -> bool {
+        let filed = self.by_pattern.get(route.pattern());
+        filed.is_some_and(|filed| filed.routes().iter().any(|other| other.is_of(&route.registration)))
     }
 
     /// The handlers of a name that is not in the registry.
-    fn resolve(&self, name: &str) -> List {
-        let exact = self.by_pattern.get_key_value(name);
-        let wild = self.wildcards.iter().filter(|pattern| takes(pattern, name));
-        let wild = wild.filter_map(|pattern| self.by_pattern.get_key_value(pattern));
-        let mut entries: Vec<_> = exact
-            .into_iter()
-            .chain(wild)
-            .flat_map(|(pattern, handlers)| {
-                let entry = |registration: &Arc<Registration>| Entry::new(registration, pattern);
-                handlers.iter().filter(|handler| handler.callback.takes.takes(name)).map(entry)
-            })
+    fn resolve(&self, name: &str) -> Vec<Entry> {
+        let mut routes: Vec<_> = self
+            .by_pattern
+            .of_name(name)
+            .flat_map(Filed::routes)
+            .filter(|route| takes(route.pattern(), name) && route.registration.callback.takes.takes(name))
             .collect();
-        entries.sort_by_key(|entry| entry.registration.id);
-        entries.dedup_by_key(|entry| entry.registration.id);
-        List::new(entries, None)
+        // Of several patterns of a handler, the one that was given first.
+        routes.sort_unstable_by_key(|route| (route.registration.id, route.pattern));
+        routes.dedup_by_key(|route| route.registration.id);
+        routes.into_iter().cloned().map(Entry::new).collect()
     }
-}
-
-fn is_name(pattern: &str) -> bool {
-    Pattern::new(pattern).is_ok_and(|pattern| pattern.is_name())
 }
 
 fn takes(pattern: &str, name: &str) -> bool {
     Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(name))
 }
 
+/// A list that can't go away while this is held; cheaper than an `Arc` of it.
+pub(crate) type Held = Guard<Arc<List>>;
+
 /// A snapshot of the handlers of one event.
 pub(crate) enum Handlers {
-    Declared(Guard<Arc<List>>),
+    Declared(Held),
     Foreign(Arc<List>),
 }
 
 impl std::ops::Deref for Handlers {
-    type Target = List;
+    type Target = Arc<List>;
 
-    fn deref(&self) -> &List {
+    fn deref(&self) -> &Arc<List> {
         match self {
             Self::Declared(list) => list,
             Self::Foreign(list) => list,

@@ -213,7 +213,7 @@ impl Bus {
         once: bool,
     ) -> Subscription {
         let registration =
-            self.inner.routes.insert(name.into(), vec![pattern.into()], handler.into_callback(), once);
+            self.inner.routes.insert(name.into(), [pattern.into()].into(), handler.into_callback(), once);
         self.subscription(registration)
     }
 

@@ -4,19 +4,22 @@
 //! ticks, so that a call costs a load and no clock read. A handler that waits is named while it
 //! waits; one that blocks its thread is named when it returns.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use slab::Slab;
+
 use super::report::Fallback;
-use super::routes::Entry;
+use super::routes::Route;
 use crate::contain::contained;
 use crate::record::Record;
 
 const TICK: Duration = Duration::from_millis(100);
 
-static TICKS: AtomicU32 = AtomicU32::new(0);
+/// What a running emit looks at behind each handler: the ticks since the first bus was built, in the upper
+/// half, and how often a list of handlers was replaced, in the lower.
+static NEWS: AtomicU64 = AtomicU64::new(0);
 static WATCHED: Mutex<Watched> = Mutex::new(Watched { buses: Vec::new(), ticking: false });
 
 struct Watched {
@@ -24,15 +27,22 @@ struct Watched {
     ticking: bool,
 }
 
+const ONE_TICK: u64 = 1 << 32;
+
 /// Ticks since the first bus was built; wraps around.
 fn ticks() -> u32 {
-    TICKS.load(Ordering::Relaxed)
+    (NEWS.load(Ordering::Relaxed) / ONE_TICK) as u32
+}
+
+/// Tells running emits that a list was replaced, which they are to notice behind the next handler.
+pub(crate) fn tell_replaced() {
+    NEWS.fetch_add(1, Ordering::Release);
 }
 
 fn tick() {
     loop {
         std::thread::sleep(TICK);
-        TICKS.fetch_add(1, Ordering::Relaxed);
+        NEWS.fetch_add(ONE_TICK, Ordering::Relaxed);
         let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
         watched.buses.retain(|bus| bus.strong_count() > 0);
         if watched.buses.is_empty() {
@@ -53,23 +63,30 @@ pub(crate) struct Watch {
     /// When a handler is slow, in ticks; `None` for never.
     limit: Option<u32>,
     fallback: Fallback,
-    /// The emits with handlers that wait, by their address.
-    waiting: Mutex<HashMap<usize, Arc<Waiting>>>,
+    /// The emits with handlers that wait.
+    waiting: Mutex<Slab<Arc<Waiting>>>,
 }
 
-/// An emit with handlers that wait, until it is dropped.
-pub(crate) struct Waiting {
+/// An emit with handlers that wait.
+struct Waiting {
     record: Record,
     since: u32,
-    handlers: Vec<WaitingHandler>,
+    handlers: Box<[WaitingHandler]>,
     /// Whether it is counted as in flight: not a replay, whose emits are.
     is_emit: bool,
 }
 
 struct WaitingHandler {
-    entry: Entry,
+    route: Route,
     done: AtomicBool,
     warned: AtomicBool,
+}
+
+/// Keeps an emit listed as waiting.
+pub(crate) struct Shown {
+    watch: Arc<Watch>,
+    key: usize,
+    waiting: Arc<Waiting>,
 }
 
 impl Watch {
@@ -82,7 +99,7 @@ impl Watch {
         let in_ticks = |limit: Duration| {
             u32::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX).max(1)
         };
-        let watch = Arc::new(Self { limit: limit.map(in_ticks), fallback, waiting: Mutex::default() });
+        let watch = Arc::new(Self { limit: limit.map(in_ticks), fallback, waiting: Mutex::new(Slab::new()) });
         if limit.is_some() {
             let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
             if !watched.ticking {
@@ -94,39 +111,31 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Lists the handlers of an event that wait, until [`end`](Self::end).
-    pub(crate) fn begin(&self, record: Record, handlers: impl Iterator<Item = Entry>) -> Arc<Waiting> {
-        self.list(record, handlers, true)
+    /// Lists handlers of an event that wait.
+    pub(crate) fn begin(self: &Arc<Self>, record: Record, handlers: impl Iterator<Item = Route>) -> Shown {
+        self.show(record, handlers, true)
     }
 
-    /// Lists a handler that waits on its own account, until [`end`](Self::end).
-    pub(crate) fn begin_alone(&self, record: Record, handler: Entry) -> Arc<Waiting> {
-        self.list(record, std::iter::once(handler), false)
+    /// Lists a handler that waits on its own account.
+    pub(crate) fn begin_alone(self: &Arc<Self>, record: Record, handler: Route) -> Shown {
+        self.show(record, std::iter::once(handler), false)
     }
 
-    fn list(&self, record: Record, handlers: impl Iterator<Item = Entry>, is_emit: bool) -> Arc<Waiting> {
-        let handlers = handlers.map(|entry| WaitingHandler {
-            entry,
-            done: AtomicBool::new(false),
-            warned: AtomicBool::new(false),
-        });
-        let waiting = Arc::new(Waiting { record, since: ticks(), handlers: handlers.collect(), is_emit });
-        self.lock().insert(Arc::as_ptr(&waiting).addr(), Arc::clone(&waiting));
-        waiting
-    }
-
-    pub(crate) fn end(&self, waiting: &Arc<Waiting>) {
-        let ended = self.lock().remove(&Arc::as_ptr(waiting).addr());
-        // Outside of the lock: it may be the last owner of an event.
-        drop(ended);
+    fn show(self: &Arc<Self>, record: Record, handlers: impl Iterator<Item = Route>, is_emit: bool) -> Shown {
+        let (done, warned) = (AtomicBool::default, AtomicBool::default);
+        let handlers =
+            handlers.map(|route| WaitingHandler { route, done: done(), warned: warned() }).collect();
+        let waiting = Arc::new(Waiting { record, since: ticks(), handlers, is_emit });
+        let key = self.lock().insert(Arc::clone(&waiting));
+        Shown { watch: Arc::clone(self), key, waiting }
     }
 
     /// Each handler that waits, with its event, in a fixed order; and how many emits they belong to.
     pub(crate) fn describe(&self) -> (Vec<String>, usize) {
-        let emits: Vec<_> = self.lock().values().cloned().collect();
+        let emits: Vec<_> = self.lock().iter().map(|(_, emit)| Arc::clone(emit)).collect();
         let undone = emits.iter().flat_map(|emit| emit.undone().map(move |handler| (emit, handler)));
         let mut handlers: Vec<_> = undone
-            .map(|(emit, handler)| format!("handler {} on {}", handler.entry.name(), emit.event()))
+            .map(|(emit, handler)| format!("handler {} on {}", handler.route.name(), emit.event()))
             .collect();
         handlers.sort();
         handlers.dedup();
@@ -136,11 +145,11 @@ impl Watch {
     fn warn_of_waiting(&self) {
         let Some(limit) = self.limit else { return };
         let slow = |emit: &&Arc<Waiting>| ticks().wrapping_sub(emit.since) >= limit;
-        let emits: Vec<_> = self.lock().values().filter(slow).cloned().collect();
+        let emits: Vec<_> = self.lock().iter().map(|(_, emit)| emit).filter(slow).cloned().collect();
         for emit in &emits {
             for handler in emit.undone().filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
                 let took = ticks().wrapping_sub(emit.since);
-                self.warn(handler.entry.name(), emit.event(), took, "and is still running");
+                self.warn(handler.route.name(), emit.event(), took, "and is still running");
             }
         }
     }
@@ -150,21 +159,14 @@ impl Watch {
         self.fallback.warning(format_args!("handler {handler} has taken {seconds:.1} s for {event} {more}"));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Arc<Waiting>>> {
+    fn lock(&self) -> MutexGuard<'_, Slab<Arc<Waiting>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Waiting {
-    pub(crate) fn event(&self) -> &str {
+    fn event(&self) -> &str {
         self.record.name()
-    }
-
-    /// Notes that a handler is done, and says which.
-    pub(crate) fn finish(&self, index: usize) -> &Entry {
-        let handler = &self.handlers[index];
-        handler.done.store(true, Ordering::Release);
-        &handler.entry
     }
 
     fn undone(&self) -> impl Iterator<Item = &WaitingHandler> {
@@ -172,28 +174,51 @@ impl Waiting {
     }
 }
 
-/// Times the handlers of one emit that are called in turn.
+impl Shown {
+    pub(crate) fn event(&self) -> &str {
+        self.waiting.event()
+    }
+
+    /// Notes that one of the listed handlers is done, and says which that is.
+    pub(crate) fn finish(&self, listed: usize) -> &Route {
+        let handler = &self.waiting.handlers[listed];
+        handler.done.store(true, Ordering::Release);
+        &handler.route
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        let ended = self.watch.lock().try_remove(self.key);
+        // Outside of the lock: it may be the last owner of an event.
+        drop(ended);
+    }
+}
+
+/// What an emit knows of the [`NEWS`]; times the handlers that are called in turn.
 pub(crate) struct Laps {
-    before: u32,
+    seen: u64,
 }
 
 impl Laps {
+    #[inline]
     pub(crate) fn start() -> Self {
-        Self { before: ticks() }
+        Self { seen: NEWS.load(Ordering::Acquire) }
     }
 
-    /// Whether the clock has ticked since the last lap.
+    /// Whether the clock has ticked, or any list was replaced, since the last lap.
     #[inline]
-    pub(crate) fn is_late(&self) -> bool {
-        ticks() != self.before
+    pub(crate) fn is_news(&self) -> bool {
+        NEWS.load(Ordering::Acquire) != self.seen
     }
 
     /// Names the handler that was called since the last lap, if it was slow.
-    pub(crate) fn lap(&mut self, watch: &Watch, entry: &Entry, event: &str) {
-        let now = ticks();
-        let took = now.wrapping_sub(std::mem::replace(&mut self.before, now));
+    pub(crate) fn lap(&mut self, watch: &Watch, handler: &Route, event: &str) {
+        let now = NEWS.load(Ordering::Acquire);
+        let before = std::mem::replace(&mut self.seen, now);
+        let took = ((now / ONE_TICK) as u32).wrapping_sub((before / ONE_TICK) as u32);
         if watch.limit.is_some_and(|limit| took >= limit) {
-            watch.warn(entry.name(), event, took, "without waiting: it blocks its thread");
+            watch.warn(handler.name(), event, took, "without waiting: it blocks its thread");
         }
     }
 }

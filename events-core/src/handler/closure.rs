@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::outcome::Outcome;
-use super::{Argument, Call, Callback, HandlerError, Takes, Wants, settled};
+use super::{Argument, Call, Callback, HandlerError, Settled, Takes, Wants, settled};
 use crate::event::{Event, EventDecl};
 use crate::record::Record;
 
@@ -75,7 +75,7 @@ macro_rules! closures {
 
                 fn into_callback(self) -> Callback {
                     let receive: fn(&Call<'_>) -> Result<_, HandlerError> = $receive;
-                    callback::<R, M>($wants, move |call| Ok(self(receive(call)?)))
+                    callback::<R, M>($wants, move |call| settle(receive(call).map(&self)))
                 }
             }
 
@@ -98,8 +98,18 @@ where
     const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
 
     fn into_callback(self) -> Callback {
-        callback::<R, M>(Wants::Event, move |call| Ok(self(call.event()?)))
+        callback::<R, M>(Wants::Event, move |call| match call.lent_event() {
+            Some(event) => self(event).settle(),
+            None => call_stored(&self, call),
+        })
     }
+}
+
+/// Apart, so that the way of most calls is short.
+#[cold]
+#[inline(never)]
+fn call_stored<E: Event, R: Outcome<M>, M>(handler: &impl Fn(&E) -> R, call: &Call<'_>) -> Settled {
+    settle(call.event().map(handler))
 }
 
 impl<F, E, M> EventHandler<Borrowed<E, M>> for F where F: IntoHandler<Borrowed<E, M>> {}
@@ -113,22 +123,26 @@ where
     const EVENT: Option<fn() -> &'static EventDecl> = None;
 
     fn into_callback(self) -> Callback {
-        callback::<R, M>(Wants::Record, move |call| Ok(self(call.record()?)))
+        callback::<R, M>(Wants::Record, move |call| settle(call.record().map(&self)))
     }
 }
 
 fn callback<R: Outcome<M>, M>(
     wants: Wants,
-    run: impl Fn(&Call<'_>) -> Result<R, HandlerError> + Send + Sync + 'static,
+    run: impl Fn(&Call<'_>) -> Settled + Send + Sync + 'static,
 ) -> Callback {
     Callback {
         // What is pending outlives the emit's own poll, and is then known by its record.
         wants: if R::WAITS { Wants::Record } else { wants },
         takes: Takes::Any,
         waits: R::WAITS,
-        run: Arc::new(move |call| match run(call) {
-            Ok(outcome) => outcome.settle(),
-            Err(error) => settled(Err(error)),
-        }),
+        run: Arc::new(run),
+    }
+}
+
+fn settle<R: Outcome<M>, M>(outcome: Result<R, HandlerError>) -> Settled {
+    match outcome {
+        Ok(outcome) => outcome.settle(),
+        Err(error) => settled(Err(error)),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::HandlerError;
-use crate::bus::{Bus, Entry};
+use crate::bus::{Bus, Route};
 use crate::event::{Event, EventDecl, Payload};
 use crate::lent::Lent;
 use crate::metadata::Metadata;
@@ -12,15 +12,45 @@ use crate::record::Record;
 /// One call of a handler, borrowed from the emit.
 pub struct Call<'a> {
     pub(crate) bus: &'a Bus,
-    pub(crate) name: &'a str,
     /// The event; `None` for JSON of an undeclared name.
     pub(crate) event: Option<Lent<'a>>,
-    /// The record, where the handler [wants](super::Wants) it.
-    pub(crate) record: Option<&'a Record>,
+    pub(crate) source: Source<'a>,
     /// The handler that is called.
-    pub(crate) entry: &'a Entry,
-    pub(crate) position: LogPosition,
+    pub(crate) route: &'a Route,
     pub(crate) delivery: Option<&'a Delivery>,
+}
+
+/// Where the event of a call is from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// Straight from the emitter: no handler [wants](super::Wants) a record.
+    Bare(&'static EventDecl),
+    Stored(&'a Record, LogPosition),
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn name(self) -> &'a str {
+        match self {
+            Self::Bare(decl) => decl.name,
+            Self::Stored(record, _) => record.name(),
+        }
+    }
+
+    /// The record, where there is one.
+    pub(crate) fn record(self) -> Option<&'a Record> {
+        match self {
+            Self::Bare(_) => None,
+            Self::Stored(record, _) => Some(record),
+        }
+    }
+
+    /// Where the record stands in the bus's own log.
+    pub(crate) fn position(self) -> LogPosition {
+        match self {
+            Self::Bare(_) => None,
+            Self::Stored(_, position) => position,
+        }
+    }
 }
 
 #[cold]
@@ -34,16 +64,22 @@ pub(crate) type LogPosition = Option<u64>;
 impl<'a> Call<'a> {
     #[inline]
     pub(crate) fn event<E: Event>(&self) -> Result<&'a E, HandlerError> {
-        match self.event.and_then(|event| event.get()) {
+        match self.lent_event() {
             Some(event) => Ok(event),
             None => self.stored_event(E::decl())?.get().ok_or_else(|| other_type(E::NAME)),
         }
     }
 
+    /// The event, where it is at hand.
+    #[inline]
+    pub(crate) fn lent_event<E: Event>(&self) -> Option<&'a E> {
+        self.event.and_then(Lent::get)
+    }
+
     /// The event of a record that came as JSON: it is decoded by the first handler that wants it.
     #[cold]
     fn stored_event(&self, decl: &'static EventDecl) -> Result<&'a dyn Payload, HandlerError> {
-        match (self.event, self.record) {
+        match (self.event, self.source.record()) {
             (Some(_), _) => Err(other_type(decl.name)),
             (None, Some(record)) => match record.payload(decl) {
                 Ok(event) => Ok(event.as_ref()),
@@ -54,7 +90,7 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn record(&self) -> Result<&'a Record, HandlerError> {
-        self.record.ok_or_else(|| HandlerError::new(&"the handler was called without a record"))
+        self.source.record().ok_or_else(|| HandlerError::new(&"the handler was called without a record"))
     }
 
     /// What the call borrows, to keep: an async handler outlives the first poll of its emit.
@@ -67,8 +103,8 @@ impl<'a> Call<'a> {
         Ok(Delivery {
             bus: self.bus.clone(),
             record: self.record()?.clone(),
-            entry: self.entry.clone(),
-            position: self.position,
+            route: self.route.clone(),
+            position: self.source.position(),
         })
     }
 }
@@ -89,7 +125,7 @@ impl<'a> Call<'a> {
 pub struct Delivery {
     bus: Bus,
     record: Record,
-    entry: Entry,
+    route: Route,
     position: LogPosition,
 }
 
@@ -117,23 +153,21 @@ impl Delivery {
 
     /// The handler that is called: its module path, or where it was registered.
     pub fn handler(&self) -> &str {
-        self.entry.name()
+        self.route.name()
     }
 
     /// The pattern under which the handler gets this event.
     pub fn pattern(&self) -> &str {
-        &self.entry.pattern
+        self.route.pattern()
     }
 
     #[doc(hidden)]
     pub fn call(&self) -> Call<'_> {
         Call {
             bus: &self.bus,
-            name: self.record.name(),
             event: self.record.event().map(Lent::new),
-            record: Some(&self.record),
-            entry: &self.entry,
-            position: self.position,
+            source: Source::Stored(&self.record, self.position),
+            route: &self.route,
             delivery: Some(self),
         }
     }

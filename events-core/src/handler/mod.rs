@@ -9,6 +9,7 @@ mod state;
 
 pub use argument::{Argument, Takes};
 pub use closure::{EventHandler, IntoHandler};
+pub(crate) use delivery::Source;
 pub use delivery::{Call, Delivery};
 pub use outcome::HandlerError;
 pub(crate) use outcome::HandlerResult;

@@ -78,6 +78,27 @@ impl<E: Event> Payload for E {
     }
 }
 
+/// Stands in a record for an event that is somewhere else.
+pub(crate) struct Elsewhere;
+
+impl Payload for Elsewhere {
+    fn write(&self, json: &mut JsonWriter<'_>) -> Result<(), serde_json::Error> {
+        ().serialize(json)
+    }
+
+    fn size(&self) -> usize {
+        0
+    }
+
+    fn as_debug(&self) -> &dyn fmt::Debug {
+        &()
+    }
+
+    fn type_of(&self) -> &'static TypeId {
+        const { &TypeId::of::<Self>() }
+    }
+}
+
 impl dyn Payload {
     /// The event, if it is an `E`.
     pub(crate) fn get<E: Event>(&self) -> Option<&E> {
@@ -348,7 +369,13 @@ pub(crate) fn registry() -> &'static Registry {
 impl Registry {
     /// The first linked event of a name.
     pub(crate) fn find(&self, name: &str) -> Option<&'static EventDecl> {
-        let at = self.events.partition_point(|decl| decl.name < name);
-        self.events.get(at).copied().filter(|decl| decl.name == name)
+        self.slots(name).next().map(|slot| self.events[slot])
+    }
+
+    /// The slots of the linked events of a name.
+    pub(crate) fn slots(&self, name: &str) -> std::ops::Range<usize> {
+        let first = self.events.partition_point(|decl| decl.name < name);
+        let count = self.events[first..].iter().take_while(|decl| decl.name == name).count();
+        first..first + count
     }
 }

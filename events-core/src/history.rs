@@ -1,5 +1,6 @@
 //! The in-process log: the default history, and what streams and replays read.
 
+mod positions;
 mod query;
 mod reader;
 
@@ -16,6 +17,7 @@ use crate::contain::contained;
 use crate::id::EventId;
 use crate::record::Record;
 use crate::time::Timestamp;
+use positions::{Positions, Slot};
 use reader::ReaderState;
 
 /// How much the log keeps.
@@ -41,12 +43,14 @@ pub(crate) struct Log {
 
 struct State {
     bounds: Bounds,
-    entries: VecDeque<Entry>,
+    records: VecDeque<Record>,
+    /// What is known of each record without a look at it: it may be far away.
+    facts: VecDeque<Facts>,
     /// The position of the first entry; positions count all appends, from 0.
     first: u64,
     bytes: usize,
-    /// The positions of each name's entries, ascending.
-    by_name: HashMap<Box<str>, VecDeque<u64>>,
+    /// Where the entries of each name stand.
+    positions: Positions,
     /// The ids that entries came with, so that a retry is recognised.
     given_ids: HashSet<EventId>,
     /// The last position whose timestamp was earlier than the one before: events from other instances
@@ -60,25 +64,72 @@ struct State {
 /// What an append or eviction leaves to do without the lock: it runs code of users.
 #[derive(Default)]
 struct AfterUnlock {
-    wake: Vec<Waker>,
     /// Perhaps the last owner of its event: one for one, once the log is full.
     drop: Option<Record>,
-    /// Others.
-    drop_too: Vec<Record>,
+    more: Vec<Later>,
+}
+
+enum Later {
+    Wake(Waker),
+    Drop(Record),
 }
 
 impl AfterUnlock {
-    fn run(self) {
-        self.wake.into_iter().for_each(|waker| contained(|| waker.wake()));
-        self.drop.into_iter().chain(self.drop_too).for_each(|record| contained(|| drop(record)));
+    #[inline]
+    fn run(&mut self) {
+        if let Some(record) = self.drop.take() {
+            contained(|| drop(record));
+        }
+        if !self.more.is_empty() {
+            Later::run_all(std::mem::take(&mut self.more));
+        }
+    }
+
+    fn drop(&mut self, record: Record) {
+        match self.drop {
+            None => self.drop = Some(record),
+            Some(_) => self.more.push(Later::Drop(record)),
+        }
+    }
+
+    fn wake(&mut self, waker: Option<Waker>) {
+        self.more.extend(waker.map(Later::Wake));
     }
 }
 
-struct Entry {
-    record: Record,
+impl Later {
+    #[cold]
+    fn run_all(all: Vec<Self>) {
+        for later in all {
+            contained(|| match later {
+                Self::Wake(waker) => waker.wake(),
+                Self::Drop(record) => drop(record),
+            });
+        }
+    }
+}
+
+/// Two words; apart from the records, so that both are passed in registers.
+#[derive(Clone, Copy)]
+struct Facts {
     timestamp: Timestamp,
-    weight: usize,
-    given_id: Option<EventId>,
+    /// The weight in the upper half, the slot in the lower.
+    weight_and_slot: u64,
+}
+
+impl Facts {
+    fn new(timestamp: Timestamp, weight: usize, slot: Slot) -> Self {
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        Self { timestamp, weight_and_slot: u64::from(weight) << 32 | u64::from(slot.0) }
+    }
+
+    fn weight(self) -> usize {
+        (self.weight_and_slot >> 32) as usize
+    }
+
+    fn slot(self) -> Slot {
+        Slot(self.weight_and_slot as u32)
+    }
 }
 
 /// What became of an append.
@@ -96,10 +147,11 @@ impl Log {
             keeps: AtomicBool::new(bounds.records > 0),
             state: Mutex::new(State {
                 bounds,
-                entries: VecDeque::new(),
+                records: VecDeque::new(),
+                facts: VecDeque::new(),
                 first: 0,
                 bytes: 0,
-                by_name: HashMap::new(),
+                positions: Positions::default(),
                 given_ids: HashSet::new(),
                 inversion: None,
                 readers: HashMap::new(),
@@ -115,6 +167,7 @@ impl Log {
     }
 
     /// Whether an append has any effect.
+    #[inline]
     pub(crate) fn keeps(&self) -> bool {
         self.keeps.load(Ordering::Relaxed)
     }
@@ -132,8 +185,11 @@ impl Log {
 
     /// Appends one record.
     pub(crate) fn append_one(&self, record: &Record) -> Appended {
-        let mut appended = Appended::Duplicate;
-        self.append(std::slice::from_ref(record), |position| appended = position);
+        let mut after = AfterUnlock::default();
+        let mut state = self.lock();
+        let appended = state.append(record, &mut after);
+        drop(state);
+        after.run();
         appended
     }
 
@@ -146,9 +202,10 @@ impl Log {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let wake = state.readers.values_mut().filter_map(|reader| reader.waker.take()).collect();
+        let mut after = AfterUnlock::default();
+        state.readers.values_mut().for_each(|reader| after.wake(reader.waker.take()));
         drop(state);
-        AfterUnlock { wake, ..AfterUnlock::default() }.run();
+        after.run();
     }
 
     /// The position of the oldest record that is kept.
@@ -165,7 +222,7 @@ impl Log {
 impl State {
     /// The position the next record gets.
     fn end(&self) -> u64 {
-        self.first + self.entries.len() as u64
+        self.first + self.records.len() as u64
     }
 
     /// Whether the timestamps of what is kept never decrease.
@@ -174,7 +231,7 @@ impl State {
     }
 
     fn is_kept(&self, id: EventId, retried: bool) -> bool {
-        let made_later = || self.entries.iter().any(|entry| entry.record.known_id() == Some(id));
+        let made_later = || self.records.iter().any(|record| record.known_id() == Some(id));
         self.given_ids.contains(&id) || (retried && made_later())
     }
 
@@ -183,30 +240,34 @@ impl State {
         if given_id.is_some_and(|id| self.is_kept(id, record.is_retry())) {
             return Appended::Duplicate;
         }
-        let timestamp = record.timestamp();
+        let timestamp = record.timestamp_in_log();
         let position = self.end();
         if self.bounds.records == 0 && self.readers.is_empty() {
             self.first += 1;
             return Appended::At(position);
         }
-        if self.entries.back().is_some_and(|last| last.timestamp > timestamp) {
+        if self.facts.back().is_some_and(|last| last.timestamp > timestamp) {
             self.inversion = Some(position);
         }
         self.given_ids.extend(given_id);
-        match self.by_name.get_mut(record.name()) {
-            Some(positions) => positions.push_back(position),
-            None => drop(self.by_name.insert(record.name().into(), VecDeque::from([position]))),
-        }
-        let weight = record.weight();
-        self.bytes += weight;
-        self.entries.push_back(Entry { record: record.clone(), timestamp, weight, given_id });
-        for reader in self.readers.values_mut() {
-            if reader.waker.is_some() && reader.takes(record.name()) {
-                after.wake.extend(reader.waker.take());
-            }
+        let slot = self.positions.push(record, position);
+        let facts = Facts::new(timestamp, record.weight(), slot);
+        self.bytes += facts.weight();
+        self.records.push_back(record.clone());
+        self.facts.push_back(facts);
+        if !self.readers.is_empty() {
+            self.tell_readers(record.name(), after);
         }
         self.evict(after);
         Appended::At(position)
+    }
+
+    fn tell_readers(&mut self, name: &str, after: &mut AfterUnlock) {
+        for reader in self.readers.values_mut() {
+            if reader.waker.is_some() && reader.takes(name) {
+                after.wake(reader.waker.take());
+            }
+        }
     }
 
     fn evict(&mut self, after: &mut AfterUnlock) {
@@ -214,30 +275,23 @@ impl State {
             true => self.bounds.records,
             false => self.bounds.records.max(self.bounds.for_readers),
         };
-        while self.entries.len() > kept || self.bytes > self.bounds.bytes {
-            let Some(entry) = self.entries.pop_front() else {
+        while self.records.len() > kept || self.bytes > self.bounds.bytes {
+            let (Some(record), Some(facts)) = (self.records.pop_front(), self.facts.pop_front()) else {
                 return;
             };
             let position = self.first;
             self.first += 1;
-            self.bytes -= entry.weight;
-            let name = entry.record.name();
-            if let Some(positions) = self.by_name.get_mut(name) {
-                positions.pop_front();
-                if positions.is_empty() {
-                    self.by_name.remove(name);
-                }
-            }
-            if let Some(id) = entry.given_id {
+            self.bytes -= facts.weight();
+            self.positions.pop(facts.slot(), &record);
+            if !self.given_ids.is_empty()
+                && let Some(id) = record.known_id()
+            {
                 self.given_ids.remove(&id);
             }
             for reader in self.readers.values_mut() {
-                reader.evicted(position, name);
+                reader.evicted(position, record.name());
             }
-            match after.drop {
-                None => after.drop = Some(entry.record),
-                Some(_) => after.drop_too.push(entry.record),
-            }
+            after.drop(record);
         }
     }
 
@@ -246,14 +300,14 @@ impl State {
         // Behind this position nothing can be early enough; only an ordered log can tell.
         let end = match query.until() {
             Some(until) if self.is_ordered() => {
-                self.first + self.entries.partition_point(|entry| entry.timestamp <= until) as u64
+                self.first + self.facts.partition_point(|facts| facts.timestamp <= until) as u64
             }
             _ => self.end(),
         };
         // Merges the matching names' positions from the newest to the oldest.
-        let matching =
-            self.by_name.iter().filter(|(name, _)| query.takes(name)).map(|(_, positions)| positions);
+        let matching = self.positions.matching(query);
         let mut newest: BinaryHeap<(u64, usize, &VecDeque<u64>)> = matching
+            .into_iter()
             .filter_map(|positions| {
                 let last = positions.partition_point(|position| *position < end).checked_sub(1)?;
                 Some((positions[last], last, positions))
@@ -270,13 +324,14 @@ impl State {
             if let Some(at) = at.checked_sub(1) {
                 newest.push((positions[at], at, positions));
             }
-            let entry = &self.entries[(position - self.first) as usize];
-            if query.since().is_some_and(|since| entry.timestamp < since) {
+            let index = (position - self.first) as usize;
+            let timestamp = self.facts[index].timestamp;
+            if query.since().is_some_and(|since| timestamp < since) {
                 if self.is_ordered() {
                     break;
                 }
-            } else if query.until().is_none_or(|until| entry.timestamp <= until) {
-                found.push(&entry.record);
+            } else if query.until().is_none_or(|until| timestamp <= until) {
+                found.push(&self.records[index]);
             }
         }
         found.into_iter().rev().cloned().collect()

@@ -29,7 +29,7 @@ impl<'a> Lent<'a> {
             return None;
         }
         let event: *const dyn Payload = self.event;
-        // SAFETY: `type_id` is what this very value says of itself, by `Payload`'s only impl, whose type
+        // SAFETY: `type_id` is what this very value says of itself, by each impl of `Payload`, whose type
         // can't change while it is borrowed, so it is an `E`; the reference lives as long as that borrow.
         Some(unsafe { &*event.cast::<E>() })
     }

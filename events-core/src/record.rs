@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::bus::Chain;
 use crate::error::{Error, ErrorKind};
-use crate::event::{DecodeError, Event, EventDecl, Payload, registry};
+use crate::event::{DecodeError, Elsewhere, Event, EventDecl, Payload, registry};
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
 use crate::secret::{self, Secrets};
@@ -42,11 +42,11 @@ use crate::view::Views;
 /// ```
 #[derive(Clone)]
 pub struct Record {
-    inner: Arc<Inner>,
+    inner: Arc<Inner<dyn Payload>>,
 }
 
-// Kept small, and in one piece: every emit makes one.
-struct Inner {
+/// One allocation, which every emit with a history makes: small, and with the event in it.
+struct Inner<P: ?Sized> {
     body: Body,
     origin: InstanceId,
     metadata: Metadata,
@@ -55,12 +55,25 @@ struct Inner {
     weight: usize,
     timestamp: LazyTimestamp,
     id: OnceLock<EventId>,
+    late: OnceLock<Box<Late>>,
+    event: P,
+}
+
+/// What few records are asked for.
+#[derive(Default)]
+struct Late {
     json: OnceLock<Result<Box<str>, Box<str>>>,
+    /// A copy of the event that can be shared without the record.
+    shared: OnceLock<Arc<dyn Payload>>,
     views: Views,
 }
 
+/// Where the event is.
 enum Body {
-    Event { event: Arc<dyn Payload>, decl: &'static EventDecl },
+    /// In the record itself.
+    Own(&'static EventDecl),
+    /// Beside it, because a handler shares it.
+    Shared(&'static EventDecl, Arc<dyn Payload>),
     Stored(Box<Stored>),
 }
 
@@ -119,22 +132,80 @@ impl LazyTimestamp {
     }
 
     fn get(&self) -> Timestamp {
-        let micros = match self.0.load(Ordering::Acquire) {
+        match self.0.load(Ordering::Acquire) {
             Self::UNSET => {
                 let now = time::now().as_micros();
                 let first = self.0.compare_exchange(Self::UNSET, now, Ordering::AcqRel, Ordering::Acquire);
-                first.map_or_else(|earlier| earlier, |_| now)
+                Timestamp::from_micros(first.map_or_else(|earlier| earlier, |_| now))
             }
-            micros => micros,
-        };
-        Timestamp::from_micros(micros)
+            micros => Timestamp::from_micros(micros),
+        }
+    }
+
+    /// [`get`](Self::get) where nobody else can ask at the same time: without a locked operation.
+    #[inline]
+    fn get_alone(&self) -> Timestamp {
+        match self.0.load(Ordering::Acquire) {
+            Self::UNSET => {
+                let now = time::now();
+                self.0.store(now.as_micros(), Ordering::Release);
+                now
+            }
+            micros => Timestamp::from_micros(micros),
+        }
+    }
+}
+
+impl<P> Inner<P> {
+    #[inline]
+    fn new(body: Body, event: P, weight: usize, envelope: Envelope) -> Self {
+        Self {
+            body,
+            origin: envelope.origin,
+            weight: weight + envelope.metadata.weight(),
+            metadata: envelope.metadata,
+            chain: envelope.chain,
+            retry: envelope.id.is_some() && envelope.timestamp.is_none(),
+            timestamp: LazyTimestamp::new(envelope.timestamp),
+            id: envelope.id.map_or_else(OnceLock::new, OnceLock::from),
+            late: OnceLock::new(),
+            event,
+        }
     }
 }
 
 impl Record {
-    pub(crate) fn of_event(decl: &'static EventDecl, event: Arc<dyn Payload>, envelope: Envelope) -> Self {
+    /// A record with its event in it.
+    #[inline]
+    pub(crate) fn own<E: Event>(event: E, envelope: Envelope) -> Self {
         let weight = event.size();
-        Self::assemble(Body::Event { event, decl }, weight, envelope)
+        Self { inner: Arc::new(Inner::new(Body::Own(E::decl()), event, weight, envelope)) }
+    }
+
+    /// The same where nothing else is known of it: the way of most emits.
+    #[inline]
+    pub(crate) fn plain<E: Event>(event: E, origin: InstanceId) -> Self {
+        // `new_cyclic` allocates first, so that the record is written where it stays; `Arc::new` copies it
+        // there, as soon as it has been put together in smaller pieces than are copied.
+        let inner: Arc<Inner<E>> = Arc::new_cyclic(|_| Inner {
+            body: Body::Own(E::decl()),
+            origin,
+            metadata: Metadata::new(),
+            chain: Chain::default(),
+            retry: false,
+            weight: event.size(),
+            timestamp: LazyTimestamp::new(None),
+            id: OnceLock::new(),
+            late: OnceLock::new(),
+            event,
+        });
+        Self { inner }
+    }
+
+    /// A record of an event that handlers share.
+    pub(crate) fn shared(decl: &'static EventDecl, event: Arc<dyn Payload>, envelope: Envelope) -> Self {
+        let weight = event.size();
+        Self { inner: Arc::new(Inner::new(Body::Shared(decl, event), Elsewhere, weight, envelope)) }
     }
 
     /// A record of JSON that is known to be JSON.
@@ -152,25 +223,8 @@ impl Record {
     ) -> Self {
         let weight = json.len();
         let stored = Stored { name: Name::Foreign(name), version, json, shown, event: OnceLock::new() };
-        Self::assemble(Body::Stored(Box::new(stored)), weight, envelope)
-    }
-
-    #[inline]
-    fn assemble(body: Body, payload: usize, envelope: Envelope) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                weight: payload + envelope.metadata.weight(),
-                body,
-                origin: envelope.origin,
-                metadata: envelope.metadata,
-                chain: envelope.chain,
-                retry: envelope.id.is_some() && envelope.timestamp.is_none(),
-                timestamp: LazyTimestamp::new(envelope.timestamp),
-                id: envelope.id.map_or_else(OnceLock::new, OnceLock::from),
-                json: OnceLock::new(),
-                views: Views::default(),
-            }),
-        }
+        let body = Body::Stored(Box::new(stored));
+        Self { inner: Arc::new(Inner::new(body, Elsewhere, weight, envelope)) }
     }
 
     /// The id: a UUIDv7, made from the timestamp when first asked for unless it was given.
@@ -187,7 +241,7 @@ impl Record {
     /// The name the event was emitted under.
     pub fn name(&self) -> &str {
         match &self.inner.body {
-            Body::Event { decl, .. } => decl.name,
+            Body::Own(decl) | Body::Shared(decl, _) => decl.name,
             Body::Stored(stored) => stored.name.as_str(),
         }
     }
@@ -204,7 +258,7 @@ impl Record {
 
     pub(crate) fn shared_name(&self) -> Name {
         match &self.inner.body {
-            Body::Event { decl, .. } => Name::Declared(decl.name),
+            Body::Own(decl) | Body::Shared(decl, _) => Name::Declared(decl.name),
             Body::Stored(stored) => stored.name.clone(),
         }
     }
@@ -212,7 +266,7 @@ impl Record {
     /// The version of the event's shape; 1 unless declared.
     pub fn version(&self) -> u32 {
         match &self.inner.body {
-            Body::Event { decl, .. } => decl.version,
+            Body::Own(decl) | Body::Shared(decl, _) => decl.version,
             Body::Stored(stored) => stored.version,
         }
     }
@@ -224,6 +278,15 @@ impl Record {
     /// in that order, as the in-memory history does.
     pub fn timestamp(&self) -> Timestamp {
         self.inner.timestamp.get()
+    }
+
+    /// [`timestamp`](Self::timestamp), for the log: mostly nobody has a clone of the record yet.
+    #[inline]
+    pub(crate) fn timestamp_in_log(&self) -> Timestamp {
+        match Arc::strong_count(&self.inner) {
+            1 => self.inner.timestamp.get_alone(),
+            _ => self.inner.timestamp.get(),
+        }
     }
 
     /// Source, correlation, causation, trace context and further values.
@@ -248,53 +311,71 @@ impl Record {
         self.payload(E::decl()).ok()?.get()
     }
 
-    /// The event as an `E`, shared with the record.
+    /// The event as an `E`, to share: where no handler of the event takes an `Arc<E>`, it is a copy, made
+    /// when this is first called.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Payload`] for an event of another name or type, or with JSON that does not fit.
     pub fn decode<E: Event>(&self) -> Result<Arc<E>, Error> {
-        if self.name() != E::NAME {
-            let message = format!("{}: the record is not a {}", self.name(), E::NAME);
-            return Err(Error::new(ErrorKind::Payload, message));
-        }
-        let payload =
-            self.payload(E::decl()).map_err(|error| Error::new(ErrorKind::Payload, error.to_string()))?;
-        let payload: Arc<dyn Any + Send + Sync> = payload.clone();
-        payload.downcast().map_err(|_| other_type(E::NAME))
+        let event = self.decoded::<E>()?;
+        let shared = match &self.inner.body {
+            Body::Own(_) => Some(self.late().shared.get_or_init(|| Arc::new(event.clone()))),
+            Body::Shared(_, event) => Some(event),
+            Body::Stored(stored) => stored.event.get().and_then(|decoded| decoded.as_ref().ok()),
+        };
+        let shared: Option<Arc<dyn Any + Send + Sync>> = shared.map(|event| Arc::clone(event) as _);
+        shared.and_then(|event| event.downcast().ok()).ok_or_else(|| other_type(E::NAME))
     }
 
     /// The event as an `E`, borrowed; fails like [`decode`](Self::decode).
     pub(crate) fn decoded<E: Event>(&self) -> Result<&E, Error> {
-        self.decode::<E>()?;
-        self.get().ok_or_else(|| other_type(E::NAME))
+        if self.name() != E::NAME {
+            let message = format!("{}: the record is not a {}", self.name(), E::NAME);
+            return Err(Error::new(ErrorKind::Payload, message));
+        }
+        let payload = self.payload(E::decl());
+        let payload = payload.map_err(|error| Error::new(ErrorKind::Payload, error.to_string()))?;
+        payload.get().ok_or_else(|| other_type(E::NAME))
     }
 
     /// The payload, decoded by `decl` where it came as JSON.
-    pub(crate) fn payload(&self, decl: &'static EventDecl) -> Result<&Arc<dyn Payload>, DecodeError> {
+    pub(crate) fn payload(&self, decl: &'static EventDecl) -> Result<&dyn Payload, DecodeError> {
         match &self.inner.body {
-            Body::Event { event, .. } => Ok(event),
+            Body::Own(_) => Ok(&self.inner.event),
+            Body::Shared(_, event) => Ok(event.as_ref()),
             Body::Stored(stored) => {
                 let decoded = stored.event.get_or_init(|| decl.decode(stored.version, &stored.json));
-                decoded.as_ref().map_err(Clone::clone)
+                decoded.as_ref().map(AsRef::as_ref).map_err(Clone::clone)
             }
         }
     }
 
     /// The declaration the record was made with; `None` for JSON from outside.
+    #[inline]
     pub(crate) fn decl(&self) -> Option<&'static EventDecl> {
         match &self.inner.body {
-            Body::Event { decl, .. } => Some(decl),
+            Body::Own(decl) | Body::Shared(decl, _) => Some(decl),
             Body::Stored(_) => None,
         }
     }
 
     /// The payload as far as it is decoded.
+    #[inline]
     pub(crate) fn event(&self) -> Option<&dyn Payload> {
         match &self.inner.body {
-            Body::Event { event, .. } => Some(event.as_ref()),
+            Body::Own(_) => Some(&self.inner.event),
+            Body::Shared(_, event) => Some(event.as_ref()),
             Body::Stored(stored) => Some(stored.event.get()?.as_ref().ok()?.as_ref()),
         }
+    }
+
+    fn late(&self) -> &Late {
+        self.inner.late.get_or_init(Box::default)
+    }
+
+    fn json_once(&self, write: impl FnOnce() -> Result<Box<str>, Box<str>>) -> &Result<Box<str>, Box<str>> {
+        self.late().json.get_or_init(write)
     }
 
     /// The payload as JSON, without its secrets: an event serialised, once; JSON of an undeclared name,
@@ -311,12 +392,13 @@ impl Record {
                 (Some(shown), _) => return Ok(shown),
                 (None, None) => return Ok(&stored.json),
                 // What is verbatim has its secrets: the type knows which these are.
-                (None, Some(decl)) => self.inner.json.get_or_init(|| match self.payload(decl) {
+                (None, Some(decl)) => self.json_once(|| match self.payload(decl) {
                     Ok(event) => event.to_json(),
                     Err(error) => Err(error.to_string().into()),
                 }),
             },
-            Body::Event { event, .. } => self.inner.json.get_or_init(|| event.to_json()),
+            Body::Own(_) => self.json_once(|| self.inner.event.to_json()),
+            Body::Shared(_, event) => self.json_once(|| event.to_json()),
         };
         json.as_deref().map_err(|problem| self.unwritable(problem))
     }
@@ -337,10 +419,12 @@ impl Record {
     pub(crate) fn revealed(&self) -> Result<Cow<'_, str>, Error> {
         match &self.inner.body {
             Body::Stored(stored) => Ok(Cow::Borrowed(&stored.json)),
-            Body::Event { decl, .. } if decl.secrets() == Secrets::None => self.json().map(Cow::Borrowed),
-            Body::Event { event, .. } => match secret::reveal(|| event.to_json()) {
-                Ok(json) => Ok(Cow::Owned(json.into())),
-                Err(problem) => Err(self.unwritable(&problem)),
+            Body::Own(decl) | Body::Shared(decl, _) => match self.event() {
+                Some(event) if decl.secrets() != Secrets::None => {
+                    let json = secret::reveal(|| event.to_json());
+                    json.map(|json| Cow::Owned(json.into())).map_err(|problem| self.unwritable(&problem))
+                }
+                _ => self.json().map(Cow::Borrowed),
             },
         }
     }
@@ -351,7 +435,7 @@ impl Record {
     }
 
     pub(crate) fn views(&self) -> &Views {
-        &self.inner.views
+        &self.late().views
     }
 
     /// The payload as JSON of a version: what is older is brought to the current one by `decl`.
@@ -405,7 +489,8 @@ impl fmt::Debug for Record {
         impl fmt::Debug for Shown<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match (&self.0.inner.body, self.0.json()) {
-                    (Body::Event { event, .. }, _) => event.as_debug().fmt(f),
+                    (Body::Own(_), _) => self.0.inner.event.as_debug().fmt(f),
+                    (Body::Shared(_, event), _) => event.as_debug().fmt(f),
                     (Body::Stored(_), Ok(json)) => f.write_str(&escaped(json)),
                     (Body::Stored(_), Err(error)) => write!(f, "({error})"),
                 }

@@ -62,7 +62,10 @@ impl Timestamp {
 /// Times beyond the range of a [`Timestamp`] (292,000 years around 1970) become its ends.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
-        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        let micros = |duration: Duration| {
+            let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+            seconds.saturating_mul(MICROS).saturating_add(i64::from(duration.subsec_micros()))
+        };
         Self(match time.duration_since(UNIX_EPOCH) {
             Ok(after) => micros(after),
             Err(before) => -micros(before.duration()),

@@ -15,17 +15,17 @@ use crate::metadata::Metadata;
 use crate::record::{Name, Record};
 
 thread_local! {
-    static CURRENT: Cell<Option<Scope>> = const { Cell::new(None) };
-    static BARE: Bare = const { Bare::new() };
+    static HERE: Here = const { Here::new() };
+    static RECORD: Cell<Option<Record>> = const { Cell::new(None) };
 }
 
-/// Where the thread is. Of an event without a record it is all there is to know, so that the shortest
-/// emits need no more than a few stores: nothing in it has to be dropped.
-struct Bare {
+/// Where the thread is; nothing in it has to be dropped, so that entering takes a few stores.
+struct Here {
     inside: Cell<Inside>,
-    decl: Cell<Option<&'static EventDecl>>,
     instance: Cell<InstanceId>,
-    /// Made when something asks.
+    /// Of an event without a record.
+    decl: Cell<Option<&'static EventDecl>>,
+    /// Likewise; made when something asks.
     id: Cell<Option<EventId>>,
 }
 
@@ -34,41 +34,106 @@ enum Inside {
     Nothing,
     /// The handlers of an event without a record, as the other fields say.
     Bare,
-    /// What `CURRENT` says.
-    Scope,
+    /// The handlers of the event of `RECORD`.
+    Record,
 }
 
-impl Bare {
+impl Here {
     const fn new() -> Self {
         Self {
             inside: Cell::new(Inside::Nothing),
-            decl: Cell::new(None),
             instance: Cell::new(InstanceId::from_bytes([0; 16])),
+            decl: Cell::new(None),
             id: Cell::new(None),
         }
     }
 
-    fn id(&self) -> EventId {
-        let id = self.id.get().unwrap_or_else(EventId::new);
-        self.id.set(Some(id));
-        id
+    fn scope(&self) -> Option<Scope> {
+        let cause = match self.inside.get() {
+            Inside::Nothing => return None,
+            Inside::Bare => {
+                let id = self.id.get().unwrap_or_else(EventId::new);
+                self.id.set(Some(id));
+                Cause::Bare(self.decl.get()?, id)
+            }
+            Inside::Record => {
+                let record = RECORD.take();
+                RECORD.set(record.clone());
+                Cause::Record(record?)
+            }
+        };
+        Some(Scope { instance: self.instance.get(), cause })
+    }
+
+    /// Makes a scope the current one, and gives the one around it.
+    #[inline]
+    fn enter(&self, instance: InstanceId, inside: Inside) -> Entered {
+        let outer = if self.inside.get() == Inside::Nothing { None } else { self.scope().map(Box::new) };
+        self.instance.set(instance);
+        self.inside.set(inside);
+        Entered { outer }
     }
 }
 
-/// Passes on the scope that is current.
-fn with_current<T>(work: impl FnOnce(Option<&Scope>) -> T) -> T {
-    BARE.with(|bare| match bare.inside.get() {
-        Inside::Bare => {
-            let cause = Cause::Bare(Box::new((bare.decl.get().map_or("", |decl| decl.name), bare.id())));
-            work(Some(&Scope { instance: bare.instance.get(), cause }))
+/// Until it is dropped, the thread handles an event.
+pub(crate) struct Entered {
+    outer: Option<Box<Scope>>,
+}
+
+impl Drop for Entered {
+    #[inline]
+    fn drop(&mut self) {
+        HERE.with(|here| {
+            if here.inside.replace(Inside::Nothing) == Inside::Record {
+                RECORD.with(|current| drop(current.take()));
+            }
+        });
+        if let Some(outer) = self.outer.take() {
+            outer.restore();
         }
-        Inside::Scope => {
-            let scope = CURRENT.take();
-            let out = work(scope.as_ref());
-            CURRENT.set(scope);
-            out
+    }
+}
+
+/// Until it is dropped, the thread handles an event without a record, outside of all handlers.
+pub(crate) struct EnteredBare(());
+
+/// Begins to handle an event without a record; `None` inside of handlers.
+#[inline]
+pub(crate) fn enter_bare(instance: InstanceId, decl: &'static EventDecl) -> Option<EnteredBare> {
+    HERE.with(|here| {
+        if here.inside.get() != Inside::Nothing {
+            return None;
         }
-        Inside::Nothing => work(None),
+        here.instance.set(instance);
+        here.decl.set(Some(decl));
+        here.id.set(None);
+        here.inside.set(Inside::Bare);
+        Some(EnteredBare(()))
+    })
+}
+
+impl EnteredBare {
+    /// The event's id, if anybody asked for it.
+    #[inline]
+    pub(crate) fn leave(self) -> Option<EventId> {
+        HERE.with(|here| here.id.get())
+    }
+}
+
+impl Drop for EnteredBare {
+    #[inline]
+    fn drop(&mut self) {
+        HERE.with(|here| here.inside.set(Inside::Nothing));
+    }
+}
+
+/// Begins to handle the event of a record.
+#[inline]
+pub(crate) fn enter_record(instance: InstanceId, record: &Record) -> Entered {
+    HERE.with(|here| {
+        let entered = here.enter(instance, Inside::Record);
+        RECORD.with(|current| current.set(Some(record.clone())));
+        entered
     })
 }
 
@@ -83,7 +148,7 @@ pub(crate) struct Scope {
 enum Cause {
     Record(Record),
     /// An emit without a record.
-    Bare(Box<(&'static str, EventId)>),
+    Bare(&'static EventDecl, EventId),
 }
 
 /// The emits inside which another one happens. A record keeps it, so that it also counts where a
@@ -137,10 +202,33 @@ impl Scope {
         Self { instance, cause: Cause::Record(record.clone()) }
     }
 
+    fn current() -> Option<Self> {
+        HERE.with(Here::scope)
+    }
+
+    /// Makes this the current scope until the guard is dropped.
+    pub(crate) fn enter(&self) -> Entered {
+        match &self.cause {
+            Cause::Record(record) => enter_record(self.instance, record),
+            Cause::Bare(decl, id) => HERE.with(|here| {
+                let entered = here.enter(self.instance, Inside::Bare);
+                here.decl.set(Some(decl));
+                here.id.set(Some(*id));
+                entered
+            }),
+        }
+    }
+
+    /// Makes this the current scope again.
+    #[cold]
+    fn restore(&self) {
+        std::mem::forget(self.enter());
+    }
+
     fn id(&self) -> EventId {
         match &self.cause {
             Cause::Record(record) => record.id(),
-            Cause::Bare(bare) => bare.1,
+            Cause::Bare(_, id) => *id,
         }
     }
 }
@@ -148,18 +236,17 @@ impl Scope {
 impl Inherited {
     /// What an emit that happens now inherits; `None` outside of handlers.
     pub(crate) fn current() -> Option<Self> {
-        with_current(|scope| {
-            let scope = scope?;
-            let (chain, metadata) = match &scope.cause {
-                Cause::Record(record) => {
-                    (record.chain().with(scope.instance, record.shared_name()), record.metadata().clone())
-                }
-                Cause::Bare(bare) => {
-                    (Chain::default().with(scope.instance, Name::Declared(bare.0)), Metadata::new())
-                }
-            };
-            Some(Self { chain, metadata, id: scope.id() })
-        })
+        let scope = Scope::current()?;
+        let id = scope.id();
+        let (chain, metadata) = match scope.cause {
+            Cause::Record(record) => {
+                (record.chain().with(scope.instance, record.shared_name()), record.metadata().clone())
+            }
+            Cause::Bare(decl, _) => {
+                (Chain::default().with(scope.instance, Name::Declared(decl.name)), Metadata::new())
+            }
+        };
+        Some(Self { chain, metadata, id })
     }
 
     pub(crate) fn fill(&self, metadata: &mut Metadata) {
@@ -168,88 +255,31 @@ impl Inherited {
 }
 
 /// Whether a handler is being polled on this thread.
+#[inline]
 pub(crate) fn is_inside() -> bool {
-    BARE.with(|bare| bare.inside.get() != Inside::Nothing)
+    HERE.with(|here| here.inside.get() != Inside::Nothing)
 }
 
 /// Whether the event being handled was itself emitted inside a handler.
 pub(crate) fn is_nested() -> bool {
-    with_current(|scope| match scope.map(|scope| &scope.cause) {
+    match Scope::current().map(|scope| scope.cause) {
         Some(Cause::Record(record)) => record.chain().depth > 0,
         _ => false,
-    })
+    }
 }
 
 /// Whether a handler of this bus is being polled on this thread, or waits for what is.
 pub(crate) fn is_inside_of(instance: InstanceId) -> bool {
-    with_current(|scope| {
-        scope.is_some_and(|scope| match &scope.cause {
-            _ if scope.instance == instance => true,
-            Cause::Record(record) => record.chain().passes(instance),
-            Cause::Bare(_) => false,
-        })
+    Scope::current().is_some_and(|scope| match scope.cause {
+        _ if scope.instance == instance => true,
+        Cause::Record(record) => record.chain().passes(instance),
+        Cause::Bare(..) => false,
     })
-}
-
-/// Runs `work` as part of handling the scope's event, and gives the scope back.
-pub(crate) fn within<T>(scope: Scope, work: impl FnOnce() -> T) -> (T, Option<Scope>) {
-    /// Restores what was current also when `work` panics.
-    struct Restore(Option<Scope>, Inside);
-    impl Restore {
-        fn now(&mut self) -> Option<Scope> {
-            BARE.with(|bare| bare.inside.set(self.1));
-            CURRENT.replace(self.0.take())
-        }
-    }
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            self.now();
-        }
-    }
-    let was = BARE.with(|bare| bare.inside.replace(Inside::Scope));
-    let mut restore = Restore(CURRENT.replace(Some(scope)), was);
-    let out = work();
-    let scope = restore.now();
-    std::mem::forget(restore);
-    (out, scope)
-}
-
-/// Until it is dropped, the thread handles an event without a record.
-pub(crate) struct InBare(());
-
-/// Begins to handle an event without a record; `None` inside of handlers.
-#[inline]
-pub(crate) fn enter_bare(instance: InstanceId, decl: &'static EventDecl) -> Option<InBare> {
-    BARE.with(|bare| {
-        if bare.inside.get() != Inside::Nothing {
-            return None;
-        }
-        bare.decl.set(Some(decl));
-        bare.instance.set(instance);
-        bare.id.set(None);
-        bare.inside.set(Inside::Bare);
-        Some(InBare(()))
-    })
-}
-
-impl InBare {
-    /// The event's id, if anybody asked for it.
-    #[inline]
-    pub(crate) fn leave(self) -> Option<EventId> {
-        BARE.with(|bare| bare.id.get())
-    }
-}
-
-impl Drop for InBare {
-    #[inline]
-    fn drop(&mut self) {
-        BARE.with(|bare| bare.inside.set(Inside::Nothing));
-    }
 }
 
 /// The id of the event whose handlers are being polled, made now if nobody asked before.
 pub(crate) fn current_id() -> Option<EventId> {
-    with_current(|scope| scope.map(Scope::id))
+    Scope::current().map(|scope| scope.id())
 }
 
 /// The event being handled, to carry into work that a handler spawns.
@@ -287,7 +317,7 @@ impl Context {
 
     /// The event being handled on this thread; an empty context outside of handlers.
     pub fn current() -> Self {
-        Self(with_current(|scope| scope.cloned()))
+        Self(Scope::current())
     }
 
     /// The id of the event being handled.
@@ -305,14 +335,16 @@ impl Context {
     pub async fn carry<F: Future>(self, future: F) -> F::Output {
         let Some(scope) = self.0 else { return future.await };
         let mut future = pin!(future);
-        std::future::poll_fn(move |cx| within(scope.clone(), || future.as_mut().poll(cx)).0).await
+        std::future::poll_fn(move |cx| {
+            let _entered = scope.enter();
+            future.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Runs a closure as if it were part of the handler, such as on a thread of its own.
     pub fn enter<T>(self, work: impl FnOnce() -> T) -> T {
-        match self.0 {
-            Some(scope) => within(scope, work).0,
-            None => work(),
-        }
+        let _entered = self.0.as_ref().map(Scope::enter);
+        work()
     }
 }

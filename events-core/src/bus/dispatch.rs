@@ -53,8 +53,6 @@ pub(crate) struct Left {
     pending: Pending,
     /// Where there was no record, and still somebody asked for an id.
     id: Option<EventId>,
-    /// The scope in which the handlers were called, where some are pending.
-    scope: Option<Scope>,
 }
 
 impl Round {
@@ -218,7 +216,7 @@ pub(crate) fn deliver_bare<'a>(
     list: &'a List,
     cx: &mut Context<'_>,
 ) -> Option<Delivered> {
-    let scope = context::enter_bare(bus.inner.instance, decl)?;
+    let entered = context::enter_bare(bus.inner.instance, decl)?;
     let Some(entry) = list.entries.first() else {
         note_unhandled(bus, Source::Bare(decl));
         return Some(Delivered::Done(0));
@@ -227,7 +225,7 @@ pub(crate) fn deliver_bare<'a>(
     let mut call = Call { bus, event, source: Source::Bare(decl), route: &entry.route, delivery: None };
     let mut round = Round::new(list);
     round.run(&mut call, list, cx);
-    if let Some(id) = scope.leave() {
+    if let Some(id) = entered.leave() {
         round.left.get_or_insert_default().id = Some(id);
     }
     Some(round.finish(list))
@@ -259,13 +257,9 @@ pub(crate) fn deliver_to(
     let _entered = if list.waits { inner.enter_runtime() } else { None };
     let mut round = Round::new(list);
     let mut call = of_record(bus, record, &entry.route, Some(position));
-    let scope = Scope::of_record(inner.instance, record);
-    let ((), scope) = context::within(scope, || round.run(&mut call, list, cx));
-    if let (Some(left), Some(scope)) = (&mut round.left, scope)
-        && !left.pending.is_empty()
-    {
-        left.scope = Some(scope);
-    }
+    let entered = context::enter_record(inner.instance, record);
+    round.run(&mut call, list, cx);
+    drop(entered);
     round.finish(list)
 }
 
@@ -275,18 +269,21 @@ impl Delivered {
     pub(crate) fn bare(self) -> Emitted {
         match self {
             Self::Done(handled) => Emitted::bare(handled),
-            Self::Left(left) => left.bare(),
+            Self::Left(left) => (*left).bare(),
         }
     }
 
     /// What the emit of a record came to, or what goes on of it.
-    pub(crate) fn of_record(self, bus: &Bus, record: Record) -> Result<Emitted, Group> {
+    pub(crate) fn of_record(self, bus: &Bus, record: Record) -> Outcome {
         let left = match self {
-            Self::Done(handled) => return Ok(Emitted::of_record(record, handled)),
+            Self::Done(handled) => return Outcome::Done(Emitted::of_record(record, handled)),
             Self::Left(left) => *left,
         };
         let emitted = Emitted::of_record(record.clone(), left.handled);
-        let Some(scope) = left.scope else { return Ok(emitted.fail(left.failures)) };
+        if left.pending.is_empty() {
+            return Outcome::Done(emitted.fail(left.failures));
+        }
+        let scope = Scope::of_record(bus.inner.instance, &record);
         let running = FuturesUnordered::new();
         let handlers = left.pending.into_iter().enumerate().map(|(index, (route, future))| {
             running.push(Guarded { index, future });
@@ -294,23 +291,28 @@ impl Delivered {
         });
         let waiting = bus.inner.watch.begin(record, handlers);
         let inner = Arc::clone(&bus.inner);
-        let (scope, emitted, failures) = (Some(scope), Some(emitted), left.failures);
-        Err(Group { inner, scope, emitted, failures, running, waiting })
+        let (emitted, failures) = (Some(emitted), left.failures);
+        Outcome::Pending(Group { inner, scope, emitted, failures, running, waiting })
     }
 }
 
 impl Left {
     #[cold]
-    fn bare(self: Box<Self>) -> Emitted {
+    fn bare(self) -> Emitted {
         Emitted::bare_with(self.handled, self.id, self.failures)
     }
+}
+
+/// What became of the emit of a record after the first poll of its handlers.
+pub(crate) enum Outcome {
+    Done(Emitted),
+    Pending(Group),
 }
 
 /// The pending handlers of one event, driven together by one task.
 pub(crate) struct Group {
     inner: Arc<Inner>,
-    /// The scope, except while it is current.
-    scope: Option<Scope>,
+    scope: Scope,
     /// What the emit came to so far.
     emitted: Option<Emitted>,
     failures: Vec<Failure>,
@@ -356,11 +358,9 @@ impl Future for Group {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Emitted> {
         let this = &mut *self;
-        let Some(scope) = this.scope.take() else {
-            return Poll::Pending;
-        };
-        let (polled, scope) = context::within(scope, || this.drive(cx));
-        this.scope = scope;
+        let entered = this.scope.enter();
+        let polled = this.drive(cx);
+        drop(entered);
         std::task::ready!(polled);
         let failures = std::mem::take(&mut this.failures);
         match this.emitted.take() {

@@ -10,10 +10,10 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::task::JoinHandle;
 
 use super::context::Inherited;
-use super::dispatch::{self, Delivered, Group, Kept};
+use super::dispatch::{self, Delivered, Kept, Outcome};
 use super::emitted::Emitted;
-use super::flight::{Detached, KeptInFlight};
-use super::routes::List;
+use super::flight::{Detached, InFlight, KeptInFlight};
+use super::routes::{Held, List};
 use super::{Bus, Inner};
 use crate::adapter::{Adapter, AdapterError};
 use crate::contain::contained;
@@ -59,8 +59,10 @@ pub struct Emit<'a, E> {
 struct What<E> {
     name: &'static str,
     start_bare: fn(&Bus, &E, &mut Context<'_>) -> Option<Delivered>,
-    start: fn(&Bus, &mut State<E>, Option<Detached>, &mut Context<'_>) -> Poll<Result<Emitted, Error>>,
+    start: Start<E>,
 }
+
+type Start<E> = fn(&Bus, &mut State<E>, Option<Detached>, &mut Context<'_>) -> Poll<Result<Emitted, Error>>;
 
 enum State<E> {
     /// The event, and what the emitter says besides: mostly nothing.
@@ -162,7 +164,7 @@ impl<E> Future for Emit<'_, E> {
 
 /// [`emit_bare`] of an `E`.
 fn start_bare<E: Event>(bus: &Bus, event: &E, cx: &mut Context<'_>) -> Option<Delivered> {
-    emit_bare(bus, E::decl(), event, cx)
+    if bus.inner.keeps_records() { None } else { emit_bare(bus, E::decl(), event, cx) }
 }
 
 /// The first poll of an emit that needs a record.
@@ -172,15 +174,60 @@ fn start<E: Event>(
     detached: Option<Detached>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Emitted, Error>> {
+    let inner = &*bus.inner;
+    let place = match state {
+        State::Ready(_, None) => inner.place_of(E::decl()),
+        _ => None,
+    };
     let State::Ready(event, options) = std::mem::replace(state, State::Resolved) else {
         return Poll::Pending;
     };
-    let mut task = None;
-    let outcome = emit_event(bus, E::decl(), Arc::new(event), options, detached, &mut task, cx);
-    if let Some(task) = task {
+    let launched = match place {
+        Some(place) => {
+            let record = match place.shares {
+                false => Record::plain(event, inner.instance),
+                true => Record::shared(E::decl(), Arc::new(event), Envelope::new(inner.instance)),
+            };
+            let delivered = store_and_deliver(bus, &record, Some(&place), cx);
+            if let Some(Delivered::Done(handled)) = delivered {
+                release(place);
+                return Poll::Ready(Ok(Emitted::of_record(record, handled)));
+            }
+            let launched = launched(bus, record, delivered, detached);
+            release(place);
+            launched
+        }
+        None => match admit(inner, E::NAME, options) {
+            Ok((_flight, envelope)) => {
+                let record = record_of(event, inner.routes.shares(E::decl()), envelope);
+                emit_admitted(bus, record, detached, cx)
+            }
+            Err(error) => Launched::Done(Err(error)),
+        },
+    };
+    let mut task = match launched {
+        Launched::Done(outcome) => return Poll::Ready(outcome),
+        Launched::Running(task) => task,
+    };
+    let polled = task.poll_unpin(cx);
+    if polled.is_pending() {
         *state = State::Running(task);
     }
-    outcome
+    polled.map(|outcome| joined(E::NAME, outcome))
+}
+
+/// Gives back the list of handlers that was a place in flight.
+#[inline]
+fn release(place: Held) {
+    // Perhaps the last owner of a closure that was removed meanwhile.
+    contained(|| drop(place));
+}
+
+fn record_of<E: Event>(event: E, shares: bool, envelope: Envelope) -> Record {
+    match shares {
+        false => Record::own(event, envelope),
+        true => Record::shared(E::decl(), Arc::new(event), envelope),
+    }
 }
 
 /// What goes on of an emit.
@@ -193,25 +240,6 @@ enum Launched<T> {
 }
 
 impl<T> Launched<T> {
-    /// As part of the first poll of an emit.
-    fn poll_first(
-        self,
-        event: &str,
-        task: &mut Option<Task<T>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<T, Error>> {
-        match self {
-            Self::Done(outcome) => Poll::Ready(outcome),
-            Self::Running(running) => {
-                let polled = task.insert(running).poll_unpin(cx);
-                if polled.is_ready() {
-                    *task = None;
-                }
-                polled.map(|outcome| joined(event, outcome))
-            }
-        }
-    }
-
     async fn finish(self, event: &str) -> Result<T, Error> {
         match self {
             Self::Done(outcome) => outcome,
@@ -227,71 +255,43 @@ fn joined<T>(event: &str, outcome: Result<Result<T, Error>, tokio::task::JoinErr
     })
 }
 
-/// Emits an event of which nobody needs a record, from where it is; `None` where somebody does.
+/// Emits an event of which no history or adapter needs a record, from where it is; `None` where a handler
+/// needs one.
 fn emit_bare(
     bus: &Bus,
     decl: &'static EventDecl,
     event: &dyn Payload,
     cx: &mut Context<'_>,
 ) -> Option<Delivered> {
-    let inner = &*bus.inner;
-    if inner.keeps_records() {
-        return None;
-    }
-    let list = inner.routes.of_declared(decl)?;
+    let list = bus.inner.routes.of_declared(decl)?;
     if !list.is_bare() {
         return None;
     }
     let delivered = dispatch::deliver_bare(bus, decl, event, &list, cx);
-    // Perhaps the last owner of a closure that was removed meanwhile.
-    contained(|| drop(list));
+    release(list);
     delivered
 }
 
-/// Emits an event as a record. What goes on is left in `task`.
-fn emit_event(
-    bus: &Bus,
-    decl: &'static EventDecl,
-    event: Arc<dyn Payload>,
+/// Lets an emit pass, with what its record is to say besides the event.
+fn admit<'a>(
+    inner: &'a Inner,
+    name: &str,
     options: Option<Box<Options>>,
-    detached: Option<Detached>,
-    task: &mut Option<Task>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Emitted, Error>> {
-    let inner = &*bus.inner;
-    if options.is_none()
-        && let Some(list) = inner.place_of(decl)
-    {
-        let record = Record::of_event(decl, event, Envelope::new(inner.instance));
-        let delivered = store_and_deliver(bus, &record, Some(&list), cx);
-        if let Some(Delivered::Done(handled)) = delivered {
-            contained(|| drop(list));
-            return Poll::Ready(Ok(Emitted::of_record(record, handled)));
-        }
-        let launched = launched(bus, record, delivered, detached);
-        contained(|| drop(list));
-        return launched.poll_first(decl.name, task, cx);
-    }
-    let options = options.map(|options| *options).unwrap_or_default();
-    let make = |envelope| Record::of_event(decl, event, envelope);
-    emit_record(bus, decl.name, options, detached, make, cx).poll_first(decl.name, task, cx)
+) -> Result<(InFlight<'a>, Envelope), Error> {
+    let from = Inherited::current();
+    let flight = inner.admit(name, from.as_ref())?;
+    let Options { metadata, id } = options.map(|options| *options).unwrap_or_default();
+    Ok((flight, inner.envelope(from.as_ref(), metadata, id)))
 }
 
-fn emit_record(
+/// Emits a record; whoever calls this is in flight.
+fn emit_admitted(
     bus: &Bus,
-    name: &str,
-    options: Options,
+    record: Record,
     detached: Option<Detached>,
-    make: impl FnOnce(Envelope) -> Record,
     cx: &mut Context<'_>,
 ) -> Launched<Emitted> {
     let inner = &bus.inner;
-    let from = Inherited::current();
-    let _flight = match inner.admit(name, from.as_ref()) {
-        Ok(flight) => flight,
-        Err(error) => return Launched::Done(Err(error)),
-    };
-    let record = make(inner.envelope(from.as_ref(), options.metadata, options.id));
     match &inner.adapter {
         Some(adapter) => {
             let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached };
@@ -330,8 +330,8 @@ fn launched(
     let inner = &bus.inner;
     match delivered.map(|delivered| delivered.of_record(bus, record.clone())) {
         None => Launched::Done(Ok(Emitted::duplicate(record))),
-        Some(Ok(emitted)) => Launched::Done(Ok(emitted)),
-        Some(Err(group)) => {
+        Some(Outcome::Done(emitted)) => Launched::Done(Ok(emitted)),
+        Some(Outcome::Pending(group)) => {
             let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached };
             let rest = async move {
                 let _kept = kept;
@@ -389,13 +389,12 @@ async fn publish_and_deliver(
 
 async fn deliver_to_end(bus: &Bus, record: Record, position: u64) -> Emitted {
     match deliver_once(bus, record, position).await {
-        Ok(emitted) => emitted,
-        Err(group) => group.await,
+        Outcome::Done(emitted) => emitted,
+        Outcome::Pending(group) => group.await,
     }
 }
 
-/// What is done after the first poll of the handlers, or what is pending.
-async fn deliver_once(bus: &Bus, record: Record, position: u64) -> Result<Emitted, Group> {
+async fn deliver_once(bus: &Bus, record: Record, position: u64) -> Outcome {
     let delivered = poll_fn(|cx| Poll::Ready(dispatch::deliver(bus, &record, position, cx))).await;
     delivered.of_record(bus, record)
 }
@@ -432,7 +431,10 @@ impl Bus {
     ) -> Result<Emitted, Error> {
         let mut make = Some(make);
         let launched = poll_fn(|cx| match make.take() {
-            Some(make) => Poll::Ready(emit_record(self, name, Options::default(), None, make, cx)),
+            Some(make) => Poll::Ready(match admit(&self.inner, name, None) {
+                Ok((_flight, envelope)) => emit_admitted(self, make(envelope), None, cx),
+                Err(error) => Launched::Done(Err(error)),
+            }),
             None => Poll::Pending,
         });
         launched.await.finish(name).await
@@ -495,9 +497,9 @@ impl Bus {
         let flight = inner.admit(decl.name, from.as_ref())?;
         let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached: None };
         drop(flight);
-        let records = events.into_iter().map(|event| {
-            Record::of_event(decl, Arc::new(event), inner.envelope(from.as_ref(), Metadata::new(), None))
-        });
+        let shares = inner.routes.shares(decl);
+        let envelope = || inner.envelope(from.as_ref(), Metadata::new(), None);
+        let records = events.into_iter().map(|event| record_of(event, shares, envelope()));
         let batch = emit_batch(self.clone(), records.collect(), kept);
         launch(inner, batch.boxed()).await.finish(decl.name).await
     }
@@ -513,13 +515,13 @@ async fn emit_batch(bus: Bus, records: Vec<Record>, _kept: Kept) -> Result<Vec<E
     for (record, position) in records.into_iter().zip(positions) {
         emits.push(match position {
             Appended::At(position) => deliver_once(&bus, record, position).await,
-            Appended::Duplicate => Ok(Emitted::duplicate(record)),
+            Appended::Duplicate => Outcome::Done(Emitted::duplicate(record)),
         });
     }
     let emits = emits.into_iter().map(|delivered| async {
         match delivered {
-            Ok(emitted) => emitted,
-            Err(group) => group.await,
+            Outcome::Done(emitted) => emitted,
+            Outcome::Pending(group) => group.await,
         }
     });
     Ok(join_all(emits).await)

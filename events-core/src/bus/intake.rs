@@ -73,7 +73,7 @@ impl Bus {
             Some(decl) => {
                 let event = decl.decode(version, json).map_err(|error| refuse(error.to_string()))?;
                 check_depth(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
-                self.emit_made(name, |envelope| Record::of_event(decl, event, envelope)).await
+                self.emit_made(name, |envelope| Record::shared(decl, event, envelope)).await
             }
             None => {
                 parse_json(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;

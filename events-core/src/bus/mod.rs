@@ -218,6 +218,7 @@ impl std::fmt::Debug for Bus {
 
 impl Inner {
     /// Whether anything beyond the handlers wants a record of each event.
+    #[inline]
     fn keeps_records(&self) -> bool {
         self.adapter.is_some() || self.log.keeps()
     }

@@ -149,6 +149,7 @@ impl Bus {
 fn gate(turns: Arc<Turns>) -> Callback {
     Callback {
         wants: Wants::Record,
+        shares: false,
         takes: Takes::Any,
         waits: false,
         run: Arc::new(move |call| turns.arrive(call)),

@@ -99,6 +99,8 @@ pub(crate) struct List {
     pub(crate) entries: Box<[Entry]>,
     /// Whether any of them needs a record.
     wants_record: bool,
+    /// Whether any of them shares the event.
+    pub(crate) shares: bool,
     /// Whether any of them may wait.
     pub(crate) waits: bool,
     /// Whether each handler must be asked if it may still be called: one of them is a `once` handler, or
@@ -130,6 +132,7 @@ impl List {
         let any = |is: fn(&Registration) -> bool| entries.iter().any(|entry| is(&entry.route.registration));
         Self {
             wants_record: any(|handler| handler.callback.wants > Wants::Event),
+            shares: any(|handler| handler.callback.shares),
             waits: any(|handler| handler.callback.waits),
             must_ask: any(Registration::is_once).into(),
             replaced: AtomicBool::new(false),
@@ -246,6 +249,11 @@ impl Routes {
     #[inline]
     pub(crate) fn of_declared(&self, decl: &'static EventDecl) -> Option<Held> {
         Some(self.declared.get(decl.slot())?.1.load())
+    }
+
+    /// Whether a handler of an event shares it.
+    pub(crate) fn shares(&self, decl: &'static EventDecl) -> bool {
+        self.of_declared(decl).is_some_and(|list| list.shares)
     }
 
     /// The handlers of a record's event.

@@ -23,6 +23,9 @@ pub trait Argument<'a>: Sized {
     const TAKES: Takes;
     #[doc(hidden)]
     const WANTS: Wants;
+    /// Whether the event is shared with the handler.
+    #[doc(hidden)]
+    const SHARES: bool = false;
 
     #[doc(hidden)]
     fn receive(call: &Call<'a>) -> Result<Self, HandlerError>;
@@ -101,6 +104,7 @@ impl<'a, E: Event> Argument<'a> for &'a E {
 impl<'a, E: Event> Argument<'a> for Arc<E> {
     const TAKES: Takes = Takes::event::<E>();
     const WANTS: Wants = Wants::Record;
+    const SHARES: bool = true;
 
     fn receive(call: &Call<'a>) -> Result<Self, HandlerError> {
         call.record()?.decode().map_err(|error| HandlerError::new(&error))

@@ -63,7 +63,7 @@ pub enum Untyped<M> {
 }
 
 macro_rules! closures {
-    ($($kind:ident: |$argument:ty| $wants:expr, $receive:expr;)+) => {
+    ($($kind:ident: |$argument:ty| $wants:expr, $shares:expr, $receive:expr;)+) => {
         $(
             impl<F, E, M, R> IntoHandler<$kind<E, M>> for F
             where
@@ -75,7 +75,8 @@ macro_rules! closures {
 
                 fn into_callback(self) -> Callback {
                     let receive: fn(&Call<'_>) -> Result<_, HandlerError> = $receive;
-                    callback::<R, M>($wants, move |call| settle(receive(call).map(&self)))
+                    let callback = callback::<R, M>($wants, move |call| settle(receive(call).map(&self)));
+                    Callback { shares: $shares, ..callback }
                 }
             }
 
@@ -85,8 +86,8 @@ macro_rules! closures {
 }
 
 closures! {
-    Shared: |Arc<E>| Wants::Record, |call| Arc::<E>::receive(call);
-    Owned: |E| Wants::Event, |call| call.event::<E>().cloned();
+    Shared: |Arc<E>| Wants::Record, true, |call| Arc::<E>::receive(call);
+    Owned: |E| Wants::Event, false, |call| call.event::<E>().cloned();
 }
 
 impl<F, E, M, R> IntoHandler<Borrowed<E, M>> for F
@@ -134,6 +135,7 @@ fn callback<R: Outcome<M>, M>(
     Callback {
         // What is pending outlives the emit's own poll, and is then known by its record.
         wants: if R::WAITS { Wants::Record } else { wants },
+        shares: false,
         takes: Takes::Any,
         waits: R::WAITS,
         run: Arc::new(run),

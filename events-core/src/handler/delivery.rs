@@ -82,7 +82,7 @@ impl<'a> Call<'a> {
         match (self.event, self.source.record()) {
             (Some(_), _) => Err(other_type(decl.name)),
             (None, Some(record)) => match record.payload(decl) {
-                Ok(event) => Ok(event.as_ref()),
+                Ok(event) => Ok(event),
                 Err(error) => Err(HandlerError::new(&error)),
             },
             (None, None) => Err(HandlerError::new(&"the handler was called without an event")),

@@ -78,6 +78,8 @@ pub(crate) type Run = dyn Fn(&Call<'_>) -> Settled + Send + Sync;
 /// A handler, ready to be called: its state is bound.
 pub struct Callback {
     pub(crate) wants: Wants,
+    /// Whether it shares the event.
+    pub(crate) shares: bool,
     /// Of the events its patterns take, those it is called for.
     pub(crate) takes: Takes,
     /// Whether it returns a future.

@@ -72,6 +72,7 @@ const ARC: &str = "alloc::sync::Arc<";
 pub struct Binder<'a> {
     states: &'a States,
     wants: Wants,
+    shares: bool,
     takes: Takes,
     /// The arguments no state was given for: name and type.
     pub(crate) missing: Vec<(&'static str, &'static str)>,
@@ -79,12 +80,13 @@ pub struct Binder<'a> {
 
 impl<'a> Binder<'a> {
     pub(crate) fn new(states: &'a States) -> Self {
-        Self { states, wants: Wants::Event, takes: Takes::Any, missing: Vec::new() }
+        Self { states, wants: Wants::Event, shares: false, takes: Takes::Any, missing: Vec::new() }
     }
 
     /// Notes what the first argument is.
     pub fn first<'b, T: Argument<'b>>(&mut self) {
         self.wants(T::WANTS);
+        self.shares = T::SHARES;
         self.takes = T::TAKES;
     }
 
@@ -100,6 +102,7 @@ impl<'a> Binder<'a> {
         if self.wants < Wants::Delivery {
             return Callback {
                 wants: self.wants,
+                shares: self.shares,
                 takes: self.takes,
                 waits: false,
                 run: Arc::new(move |call| settled(run(call))),
@@ -108,6 +111,7 @@ impl<'a> Binder<'a> {
         let lend = move |call: &Call<'_>| run(&call.to_delivery()?.call());
         Callback {
             wants: self.wants,
+            shares: self.shares,
             takes: self.takes,
             waits: false,
             run: Arc::new(move |call| settled(lend(call))),
@@ -122,6 +126,7 @@ impl<'a> Binder<'a> {
     {
         Callback {
             wants: Wants::Record,
+            shares: self.shares,
             takes: self.takes,
             waits: true,
             run: Arc::new(move |call| match call.to_delivery() {

@@ -75,6 +75,15 @@ impl HistoryQuery {
         self.until
     }
 
+    /// The one name that is asked for, where it is one.
+    pub(crate) fn only_name(&self) -> Option<&str> {
+        let pattern = Pattern::new(&self.pattern).ok()?;
+        if !pattern.is_name() {
+            return self.name.filter(|name| pattern.matches(name));
+        }
+        self.name.is_none_or(|name| name == self.pattern).then_some(&self.pattern)
+    }
+
     /// Whether events of this name are asked for.
     pub fn takes(&self, name: &str) -> bool {
         let pattern = Pattern::new(&self.pattern);

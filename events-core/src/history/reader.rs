@@ -91,8 +91,8 @@ impl Reader {
     pub(crate) fn upcoming(&self) -> HashSet<EventId> {
         let state = self.log.lock();
         let cursor = state.readers.get(&self.key).map_or(u64::MAX, |reader| reader.cursor);
-        let unread = state.entries.iter().skip(cursor.saturating_sub(state.first) as usize);
-        unread.map(|entry| entry.record.id()).collect()
+        let unread = state.records.iter().skip(cursor.saturating_sub(state.first) as usize);
+        unread.map(Record::id).collect()
     }
 
     /// The next matching record in the log's order; `None` when the log is closed and read.
@@ -121,11 +121,11 @@ impl Reader {
             return Some(Some(Read::Lost(std::mem::take(&mut reader.lost))));
         }
         let skip = reader.cursor.saturating_sub(state.first) as usize;
-        for entry in state.entries.iter().skip(skip) {
+        for record in state.records.iter().skip(skip) {
             let position = reader.cursor;
             reader.cursor += 1;
-            if reader.takes(entry.record.name()) {
-                return Some(Some(Read::Record(entry.record.clone(), position)));
+            if reader.takes(record.name()) {
+                return Some(Some(Read::Record(record.clone(), position)));
             }
         }
         if state.closed {

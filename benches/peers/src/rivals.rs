@@ -51,6 +51,7 @@ impl tokio_events::Event for Event {
     }
 }
 
+#[inline(always)]
 fn event(n: u64) -> Event {
     let Sixteen { a, b } = peers::sixteen(n);
     Event { a, b }

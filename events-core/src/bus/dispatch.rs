@@ -15,17 +15,14 @@ use super::context::{self, Scope};
 use super::emitted::{Emitted, Failure};
 use super::flight::{Detached, KeptInFlight};
 use super::routes::{Entry, List, Route};
-use super::watch::{Laps, Shown};
+use super::watch::{Laps, Shown, WaitingHandler};
 use super::{Bus, Inner};
 use crate::contain::contained;
 use crate::event::{EventDecl, Payload};
-use crate::handler::{Call, Callback, HandlerError, HandlerResult, Settled, Source};
+use crate::handler::{Call, Callback, HandlerError, HandlerResult, Source};
 use crate::id::EventId;
 use crate::lent::Lent;
 use crate::record::Record;
-
-/// Handlers that wait for something.
-type Pending = Vec<(Route, BoxFuture<'static, HandlerResult>)>;
 
 /// One event's way through a list. What it calls with is lent to it, and never copied: what was just
 /// written in small pieces is slow to read in large ones.
@@ -50,7 +47,9 @@ pub(crate) enum Delivered {
 pub(crate) struct Left {
     handled: usize,
     failures: Vec<Failure>,
-    pending: Pending,
+    /// The handlers that wait for something, and their futures.
+    waiting: Vec<WaitingHandler>,
+    running: Running,
     /// Where there was no record, and still somebody asked for an id.
     id: Option<EventId>,
 }
@@ -90,26 +89,35 @@ impl Round {
                 continue;
             }
             call.route = &entry.route;
-            let settled = (entry.run)(call);
-            if settled.is_some() || self.laps.is_news() {
-                self.attend(call, settled, list, cx);
+            if let Some(future) = (entry.run)(call) {
+                self.poll_once(call, future, cx);
+            }
+            if self.laps.is_news() {
+                self.note_news(call, list);
             }
         }
     }
 
-    /// The handler is not simply done.
+    /// Cold not because it is rare: so that the way of handlers that are simply done has no branch to take.
+    #[cold]
+    fn poll_once(
+        &mut self,
+        call: &Call<'_>,
+        mut future: BoxFuture<'static, HandlerResult>,
+        cx: &mut Context<'_>,
+    ) {
+        match future.as_mut().poll(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => self.fail(call, error),
+            Poll::Pending => self.await_later(call, future),
+        }
+    }
+
     #[inline(never)]
-    fn attend(&mut self, call: &Call<'_>, settled: Settled, list: &List, cx: &mut Context<'_>) {
-        match settled.map(|mut future| (future.as_mut().poll(cx), future)) {
-            None | Some((Poll::Ready(Ok(())), _)) => {}
-            Some((Poll::Ready(Err(error)), _)) => self.fail(call, error),
-            Some((Poll::Pending, future)) => {
-                self.left.get_or_insert_default().pending.push((call.route.clone(), future));
-            }
-        }
-        if self.laps.is_news() {
-            self.note_news(call, list);
-        }
+    fn await_later(&mut self, call: &Call<'_>, future: BoxFuture<'static, HandlerResult>) {
+        let left = self.left.get_or_insert_default();
+        left.running.push(Guarded { index: left.waiting.len(), future });
+        left.waiting.push(WaitingHandler::new(call.route.clone()));
     }
 
     #[inline]
@@ -280,19 +288,18 @@ impl Delivered {
             Self::Left(left) => *left,
         };
         let emitted = Emitted::of_record(record.clone(), left.handled);
-        if left.pending.is_empty() {
+        if left.waiting.is_empty() {
             return Outcome::Done(emitted.fail(left.failures));
         }
-        let scope = Scope::of_record(bus.inner.instance, &record);
-        let running = FuturesUnordered::new();
-        let handlers = left.pending.into_iter().enumerate().map(|(index, (route, future))| {
-            running.push(Guarded { index, future });
-            route
-        });
-        let waiting = bus.inner.watch.begin(record, handlers);
-        let inner = Arc::clone(&bus.inner);
-        let (emitted, failures) = (Some(emitted), left.failures);
-        Outcome::Pending(Group { inner, scope, emitted, failures, running, waiting })
+        Outcome::Pending(Group {
+            inner: Arc::clone(&bus.inner),
+            scope: Scope::of_record(bus.inner.instance, &record),
+            emitted: Some(emitted),
+            failures: left.failures,
+            running: left.running,
+            waiting: bus.inner.watch.begin(record, left.waiting),
+            kept: None,
+        })
     }
 }
 
@@ -316,20 +323,62 @@ pub(crate) struct Group {
     /// What the emit came to so far.
     emitted: Option<Emitted>,
     failures: Vec<Failure>,
-    running: FuturesUnordered<Guarded>,
+    running: Running,
     waiting: Shown,
+    kept: Option<Kept>,
 }
 
 impl Group {
+    /// Keeps the emit counted for as long as this exists.
+    pub(crate) fn keep(mut self, kept: Kept) -> Self {
+        self.kept = Some(kept);
+        self
+    }
+
     /// Polls what is ready to go on. Runs within the scope.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Some((index, result)) = std::task::ready!(self.running.poll_next_unpin(cx)) {
+        while let Some((index, result)) = std::task::ready!(self.running.poll_next(cx)) {
             let entry = self.waiting.finish(index);
             if let Err(error) = result {
                 fail(&self.inner, self.waiting.event(), entry, error, &mut self.failures);
             }
         }
         Poll::Ready(())
+    }
+}
+
+/// The futures of handlers. Mostly one waits: alone, it needs no set.
+#[derive(Default)]
+enum Running {
+    #[default]
+    Done,
+    One(Guarded),
+    Many(FuturesUnordered<Guarded>),
+}
+
+impl Running {
+    fn push(&mut self, future: Guarded) {
+        *self = match std::mem::replace(self, Self::Done) {
+            Self::Done => Self::One(future),
+            Self::One(first) => Self::Many([first, future].into_iter().collect()),
+            Self::Many(futures) => {
+                futures.push(future);
+                Self::Many(futures)
+            }
+        };
+    }
+
+    /// The next result of any; `None` when all are done.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, HandlerResult)>> {
+        match self {
+            Self::Done => Poll::Ready(None),
+            Self::One(future) => {
+                let result = std::task::ready!(future.poll_unpin(cx));
+                *self = Self::Done;
+                Poll::Ready(Some(result))
+            }
+            Self::Many(futures) => futures.poll_next_unpin(cx),
+        }
     }
 }
 

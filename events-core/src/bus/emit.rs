@@ -333,11 +333,7 @@ fn launched(
         Some(Outcome::Done(emitted)) => Launched::Done(Ok(emitted)),
         Some(Outcome::Pending(group)) => {
             let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached };
-            let rest = async move {
-                let _kept = kept;
-                Ok(group.await)
-            };
-            Launched::Running(inner.runtime().spawn(rest))
+            Launched::Running(inner.runtime().spawn(group.keep(kept).map(Ok)))
         }
     }
 }

@@ -71,15 +71,22 @@ pub(crate) struct Watch {
 struct Waiting {
     record: Record,
     since: u32,
-    handlers: Box<[WaitingHandler]>,
+    handlers: Vec<WaitingHandler>,
     /// Whether it is counted as in flight: not a replay, whose emits are.
     is_emit: bool,
 }
 
-struct WaitingHandler {
+/// One of an emit's handlers that wait.
+pub(crate) struct WaitingHandler {
     route: Route,
     done: AtomicBool,
     warned: AtomicBool,
+}
+
+impl WaitingHandler {
+    pub(crate) fn new(route: Route) -> Self {
+        Self { route, done: AtomicBool::new(false), warned: AtomicBool::new(false) }
+    }
 }
 
 /// Keeps an emit listed as waiting.
@@ -112,19 +119,16 @@ impl Watch {
     }
 
     /// Lists handlers of an event that wait.
-    pub(crate) fn begin(self: &Arc<Self>, record: Record, handlers: impl Iterator<Item = Route>) -> Shown {
+    pub(crate) fn begin(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>) -> Shown {
         self.show(record, handlers, true)
     }
 
     /// Lists a handler that waits on its own account.
     pub(crate) fn begin_alone(self: &Arc<Self>, record: Record, handler: Route) -> Shown {
-        self.show(record, std::iter::once(handler), false)
+        self.show(record, vec![WaitingHandler::new(handler)], false)
     }
 
-    fn show(self: &Arc<Self>, record: Record, handlers: impl Iterator<Item = Route>, is_emit: bool) -> Shown {
-        let (done, warned) = (AtomicBool::default, AtomicBool::default);
-        let handlers =
-            handlers.map(|route| WaitingHandler { route, done: done(), warned: warned() }).collect();
+    fn show(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>, is_emit: bool) -> Shown {
         let waiting = Arc::new(Waiting { record, since: ticks(), handlers, is_emit });
         let key = self.lock().insert(Arc::clone(&waiting));
         Shown { watch: Arc::clone(self), key, waiting }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::contain::discard;
 
@@ -160,6 +160,7 @@ where
 
     #[inline]
     fn settle(self) -> Settled {
-        Some(Box::pin(async move { self.await.report() }))
+        // Not an async block, which would move the future once more when it is first polled.
+        Some(Box::pin(self.map(HandlerReturn::report)))
     }
 }

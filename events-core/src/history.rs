@@ -16,7 +16,7 @@ pub(crate) use reader::{Read, Reader};
 use crate::contain::contained;
 use crate::id::EventId;
 use crate::record::Record;
-use crate::time::Timestamp;
+use crate::time::{self, Timestamp};
 use positions::{Positions, Slot};
 use reader::ReaderState;
 
@@ -33,8 +33,8 @@ pub(crate) struct Bounds {
 
 /// A bounded log of records in the order in which they were appended.
 ///
-/// Everything is behind one lock, under which a record also gets its timestamp: so timestamps never
-/// decrease in the log's order.
+/// Everything is behind one lock, under which a record also gets its timestamp, never an earlier one than
+/// the record before: so timestamps never decrease in the log's order.
 pub(crate) struct Log {
     state: Mutex<State>,
     /// Whether an append has any effect; read by emits that could do without a record.
@@ -53,6 +53,8 @@ struct State {
     positions: Positions,
     /// The ids that entries came with, so that a retry is recognised.
     given_ids: HashSet<EventId>,
+    /// The latest time at which anything was appended.
+    now: Timestamp,
     /// The last position whose timestamp was earlier than the one before: events from other instances
     /// keep their own.
     inversion: Option<u64>,
@@ -153,6 +155,7 @@ impl Log {
                 bytes: 0,
                 positions: Positions::default(),
                 given_ids: HashSet::new(),
+                now: Timestamp::from_micros(i64::MIN),
                 inversion: None,
                 readers: HashMap::new(),
                 next_reader: 0,
@@ -175,9 +178,10 @@ impl Log {
     /// Appends records, in order and without others between them.
     pub(crate) fn append(&self, records: &[Record], mut each: impl FnMut(Appended)) {
         let mut after = AfterUnlock::default();
+        let now = time::now();
         let mut state = self.lock();
         for record in records {
-            each(state.append(record, &mut after));
+            each(state.append(record, now, &mut after));
         }
         drop(state);
         after.run();
@@ -186,8 +190,10 @@ impl Log {
     /// Appends one record.
     pub(crate) fn append_one(&self, record: &Record) -> Appended {
         let mut after = AfterUnlock::default();
+        // Before the lock: reading the clock is half of an append.
+        let now = time::now();
         let mut state = self.lock();
-        let appended = state.append(record, &mut after);
+        let appended = state.append(record, now, &mut after);
         drop(state);
         after.run();
         appended
@@ -235,12 +241,14 @@ impl State {
         self.given_ids.contains(&id) || (retried && made_later())
     }
 
-    fn append(&mut self, record: &Record, after: &mut AfterUnlock) -> Appended {
+    fn append(&mut self, record: &Record, now: Timestamp, after: &mut AfterUnlock) -> Appended {
         let given_id = record.known_id();
         if given_id.is_some_and(|id| self.is_kept(id, record.is_retry())) {
             return Appended::Duplicate;
         }
-        let timestamp = record.timestamp_in_log();
+        // The clock was read before the lock was taken, by another emit perhaps later than by this one.
+        self.now = self.now.max(now);
+        let timestamp = record.stamp(self.now);
         let position = self.end();
         if self.bounds.records == 0 && self.readers.is_empty() {
             self.first += 1;

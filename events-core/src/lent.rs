@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 
-use crate::event::Payload;
+use crate::event::{Elsewhere, Payload};
 
 /// An event, with its type at hand.
 ///
@@ -15,6 +15,14 @@ pub(crate) struct Lent<'a> {
 }
 
 impl<'a> Lent<'a> {
+    /// Stands for an event that is not at hand: of no type that is asked for.
+    pub(crate) const NONE: Lent<'static> = Lent { event: &Elsewhere, type_id: TypeId::of::<Elsewhere>() };
+
+    /// Whether there is no event at hand.
+    pub(crate) fn is_none(self) -> bool {
+        self.type_id == Self::NONE.type_id
+    }
+
     /// An event of any type.
     #[inline]
     pub(crate) fn new(event: &'a dyn Payload) -> Self {

@@ -133,21 +133,24 @@ impl LazyTimestamp {
 
     fn get(&self) -> Timestamp {
         match self.0.load(Ordering::Acquire) {
-            Self::UNSET => {
-                let now = time::now().as_micros();
-                let first = self.0.compare_exchange(Self::UNSET, now, Ordering::AcqRel, Ordering::Acquire);
-                Timestamp::from_micros(first.map_or_else(|earlier| earlier, |_| now))
-            }
+            Self::UNSET => self.get_or_set(time::now()),
             micros => Timestamp::from_micros(micros),
         }
     }
 
-    /// [`get`](Self::get) where nobody else can ask at the same time: without a locked operation.
+    /// The timestamp; `now` if it was not asked for before.
+    fn get_or_set(&self, now: Timestamp) -> Timestamp {
+        let first =
+            self.0.compare_exchange(Self::UNSET, now.as_micros(), Ordering::AcqRel, Ordering::Acquire);
+        first.map_or_else(Timestamp::from_micros, |_| now)
+    }
+
+    /// [`get_or_set`](Self::get_or_set) where nobody else can ask at the same time: without a locked
+    /// operation.
     #[inline]
-    fn get_alone(&self) -> Timestamp {
+    fn get_or_set_alone(&self, now: Timestamp) -> Timestamp {
         match self.0.load(Ordering::Acquire) {
             Self::UNSET => {
-                let now = time::now();
                 self.0.store(now.as_micros(), Ordering::Release);
                 now
             }
@@ -280,12 +283,12 @@ impl Record {
         self.inner.timestamp.get()
     }
 
-    /// [`timestamp`](Self::timestamp), for the log: mostly nobody has a clone of the record yet.
+    /// The timestamp; `now` if nobody asked for it before.
     #[inline]
-    pub(crate) fn timestamp_in_log(&self) -> Timestamp {
+    pub(crate) fn stamp(&self, now: Timestamp) -> Timestamp {
         match Arc::strong_count(&self.inner) {
-            1 => self.inner.timestamp.get_alone(),
-            _ => self.inner.timestamp.get(),
+            1 => self.inner.timestamp.get_or_set_alone(now),
+            _ => self.inner.timestamp.get_or_set(now),
         }
     }
 

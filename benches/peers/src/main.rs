@@ -1,11 +1,14 @@
 //! The same work through this library, its peers and the floors: one Markdown table.
 //!
 //! `cargo run --release -p peers` runs itself five times, and prints the medians of the processes'
-//! medians. `cargo run --release -p peers -- --once` runs once and prints plain figures.
+//! medians; then, from a process of its own, what does not depend on how much there is.
+//! `-- --once` runs the tables once and prints plain figures, `-- --scale` prints the rest alone, and
+//! `-- --only TEXT` leaves out tables without the text in their title.
 
 mod floors;
 mod ours;
 mod rivals;
+mod scale;
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -92,8 +95,12 @@ fn yielding(runtime: &'static Runtime, handlers: usize) -> Vec<Case> {
 
 fn main() {
     let only = std::env::args().skip_while(|argument| argument != "--only").nth(1);
-    if std::env::args().any(|argument| argument == "--once") {
+    let asked_for = |flag: &str| std::env::args().any(|argument| argument == flag);
+    if asked_for("--once") {
         return once(only.as_deref());
+    }
+    if asked_for("--scale") {
+        return scale::print(runtime());
     }
     let this = std::env::current_exe().unwrap();
     let mut figures: BTreeMap<(usize, usize, usize), Vec<f64>> = BTreeMap::new();
@@ -116,12 +123,20 @@ fn main() {
     }
     let figures = figures.into_iter().map(|(key, figures)| (key, median(figures))).collect();
     print(&figures, &names);
+    if only.is_none() {
+        let status = Command::new(&this).arg("--scale").status().unwrap();
+        assert!(status.success());
+    }
+}
+
+/// A runtime that lives as long as the process.
+fn runtime() -> &'static Runtime {
+    Box::leak(Box::new(Builder::new_current_thread().enable_all().build().unwrap()))
 }
 
 /// Measures once, and prints a line for each figure.
 fn once(only: Option<&str>) {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let runtime: &'static Runtime = Box::leak(Box::new(runtime));
+    let runtime = runtime();
     for (table, (title, cases)) in TABLES.iter().enumerate() {
         if only.is_some_and(|only| !title.contains(only)) {
             continue;

@@ -11,6 +11,7 @@ use super::intake::did_you_mean;
 use super::known::Known;
 use super::report::Fallback;
 use super::routes::Routes;
+use super::routes::{Life, Patterns};
 use super::watch::Watch;
 use super::{Bus, Counters, Inbox, Inner, Settings};
 use crate::adapter::Adapter;
@@ -291,7 +292,8 @@ impl BusBuilder {
         });
         for (handler, callback) in self.handlers.iter().zip(callbacks) {
             let patterns = handler.patterns.iter().map(|pattern| (*pattern).into()).collect();
-            inner.routes.insert(handler.place.to_string().into(), patterns, callback, false);
+            let (name, patterns) = (handler.place.to_string().into(), Patterns::Many(patterns));
+            inner.routes.insert(name, patterns, callback, Life::Long);
         }
         inner.start().await?;
         Ok(Bus { inner })

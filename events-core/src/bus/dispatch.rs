@@ -24,6 +24,9 @@ use crate::id::EventId;
 use crate::lent::Lent;
 use crate::record::Record;
 
+/// From so many handlers on, they are called from several places.
+const MANY: usize = 16;
+
 /// One event's way through a list. What it calls with is lent to it, and never copied: what was just
 /// written in small pieces is slow to read in large ones.
 struct Round {
@@ -83,18 +86,48 @@ impl Round {
         list: &List,
         cx: &mut Context<'_>,
     ) {
+        if entries.len() >= MANY {
+            return self.call_many(call, entries, list, cx);
+        }
         for entry in entries {
-            if self.must_ask && !may_call(call.bus, entry) {
-                self.skipped += 1;
-                continue;
-            }
-            call.route = &entry.route;
-            if let Some(future) = (entry.run)(call) {
-                self.poll_once(call, future, cx);
-            }
-            if self.laps.is_news() {
-                self.note_news(call, list);
-            }
+            self.call_one(call, entry, list, cx);
+        }
+    }
+
+    /// Calls from four places in turn. A processor guesses where each place goes next, and for one place with
+    /// 64 closures it often guesses wrong: so they take half the time.
+    #[inline(never)]
+    fn call_many<'a>(
+        &mut self,
+        call: &mut Call<'a>,
+        entries: &'a [Entry],
+        list: &List,
+        cx: &mut Context<'_>,
+    ) {
+        let (fours, rest) = entries.as_chunks();
+        for [first, second, third, fourth] in fours {
+            self.call_one(call, first, list, cx);
+            self.call_one(call, second, list, cx);
+            self.call_one(call, third, list, cx);
+            self.call_one(call, fourth, list, cx);
+        }
+        for entry in rest {
+            self.call_one(call, entry, list, cx);
+        }
+    }
+
+    #[inline(always)]
+    fn call_one<'a>(&mut self, call: &mut Call<'a>, entry: &'a Entry, list: &List, cx: &mut Context<'_>) {
+        if self.must_ask && !may_call(call.bus, entry) {
+            self.skipped += 1;
+            return;
+        }
+        call.route = &entry.route;
+        if let Some(future) = (entry.run)(call) {
+            self.poll_once(call, future, cx);
+        }
+        if self.laps.is_news() {
+            self.note_news(call, list);
         }
     }
 
@@ -210,7 +243,7 @@ pub(crate) async fn call_alone(
 /// A call for a record.
 #[inline]
 fn of_record<'a>(bus: &'a Bus, record: &'a Record, route: &'a Route, position: Option<u64>) -> Call<'a> {
-    let event = record.event().map(Lent::new);
+    let event = record.event().map_or(Lent::NONE, Lent::new);
     Call { bus, event, source: Source::Stored(record, position), route, delivery: None }
 }
 
@@ -229,7 +262,7 @@ pub(crate) fn deliver_bare<'a>(
         note_unhandled(bus, Source::Bare(decl));
         return Some(Delivered::Done(0));
     };
-    let event = Some(Lent::new(event));
+    let event = Lent::new(event);
     let mut call = Call { bus, event, source: Source::Bare(decl), route: &entry.route, delivery: None };
     let mut round = Round::new(list);
     round.run(&mut call, list, cx);

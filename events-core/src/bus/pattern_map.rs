@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::pattern::Pattern;
 
 /// A map from patterns to what is filed under them. Names are looked up by hash, patterns with wildcards
@@ -11,7 +13,7 @@ use crate::pattern::Pattern;
 /// The tree only leaves out what can't match: whoever reads what [`of_name`](Self::of_name) gives still
 /// asks [`Pattern::matches`].
 pub(crate) struct PatternMap<V> {
-    names: HashMap<Arc<str>, V>,
+    names: HashMap<Arc<str>, V, RandomState>,
     wildcards: Node<V>,
 }
 
@@ -25,7 +27,7 @@ struct Node<V> {
 }
 
 /// By a segment that stands for itself; boxed, because most nodes are leaves.
-type Next<V> = Option<Box<HashMap<Box<str>, Node<V>>>>;
+type Next<V> = Option<Box<HashMap<Box<str>, Node<V>, RandomState>>>;
 
 impl<V> Default for Node<V> {
     fn default() -> Self {
@@ -35,7 +37,7 @@ impl<V> Default for Node<V> {
 
 impl<V> Default for PatternMap<V> {
     fn default() -> Self {
-        Self { names: HashMap::new(), wildcards: Node::default() }
+        Self { names: HashMap::default(), wildcards: Node::default() }
     }
 }
 

@@ -9,13 +9,13 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::dispatch;
 use super::emitted::Failure;
 use super::flight::KeptInFlight;
-use super::routes::{Registration, Route};
-use super::subscription::{Subscription, closure_name};
+use super::routes::{Life, Patterns, Registration, Route};
+use super::subscription::Subscription;
 use super::{Bus, Inner, context};
 use crate::error::{Error, ErrorKind};
 use crate::handler::{
@@ -66,7 +66,7 @@ impl Bus {
         n: usize,
         handler: H,
     ) -> impl Future<Output = Result<Subscription, Error>> + Send {
-        let name = closure_name(Location::caller());
+        let name = self.inner.routes.closure_name(Location::caller());
         let pattern = H::EVENT.map_or("", |decl| decl().name).to_owned();
         self.replay(name, pattern, n, handler.into_callback())
     }
@@ -85,7 +85,7 @@ impl Bus {
         n: usize,
         handler: H,
     ) -> impl Future<Output = Result<Subscription, Error>> + Send {
-        let name = closure_name(Location::caller());
+        let name = self.inner.routes.closure_name(Location::caller());
         let event = H::EVENT.map(|decl| decl().name);
         let pattern = pattern.to_owned();
         let callback = handler.into_callback();
@@ -97,7 +97,7 @@ impl Bus {
 
     async fn replay(
         &self,
-        name: String,
+        name: Arc<str>,
         pattern: String,
         n: usize,
         callback: Callback,
@@ -110,7 +110,9 @@ impl Bus {
         let turns = Arc::new(Turns::default());
         let gate = gate(Arc::clone(&turns));
         let pattern: Arc<str> = pattern.into();
-        let registration = inner.routes.insert(name.into(), [Arc::clone(&pattern)].into(), gate, false);
+        let ended = Arc::new(Notify::new());
+        let (patterns, life) = (Patterns::One(Arc::clone(&pattern)), Life::Watched(Arc::clone(&ended)));
+        let registration = inner.routes.insert(name, patterns, gate, life);
         let subscription = self.subscription(Arc::clone(&registration));
         // From here on, until it is live, an early end takes the handler back.
         let guard = subscription.clone().guard();
@@ -126,6 +128,7 @@ impl Bus {
         let worker = Worker {
             bus: Arc::downgrade(inner),
             route: Route::first(&registration),
+            ended,
             callback,
             turns,
             reader,
@@ -271,6 +274,8 @@ impl Turns {
 struct Worker {
     bus: Weak<Inner>,
     route: Route,
+    /// Says when the handler has been removed.
+    ended: Arc<Notify>,
     callback: Callback,
     turns: Arc<Turns>,
     reader: Reader,
@@ -315,8 +320,8 @@ impl Worker {
 
     /// The next event; `None` when the handler is removed, or the bus is stopped and read.
     async fn next(&mut self) -> Option<Read> {
-        let registration = Arc::clone(&self.route.registration);
-        let mut removed = std::pin::pin!(registration.removed());
+        let (registration, ended) = (Arc::clone(&self.route.registration), Arc::clone(&self.ended));
+        let mut removed = std::pin::pin!(registration.removed(&ended));
         std::future::poll_fn(|cx| {
             if removed.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
@@ -383,9 +388,9 @@ impl Drop for Worker {
 
 impl Registration {
     /// Resolves when the handler has been removed.
-    async fn removed(&self) {
+    async fn removed(&self, ended: &Notify) {
         while self.is_active() {
-            self.ended.notified().await;
+            ended.notified().await;
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Which handlers an event reaches: resolved when a subscription changes, read by every emit.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-
+use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use super::flight::{Flight, Open};
@@ -19,17 +20,45 @@ use crate::record::Record;
 /// The most undeclared names whose handlers are remembered.
 const MAX_CACHED_NAMES: usize = 1024;
 
-/// One handler of one bus.
+/// One handler of one bus. A bus may have a million: so what few have is behind a pointer.
 pub(crate) struct Registration {
     id: u64,
     name: Arc<str>,
-    patterns: Box<[Arc<str>]>,
+    patterns: Patterns,
     pub(crate) callback: Callback,
-    /// Set by the one emit that may call a `once` handler.
-    once: Option<AtomicBool>,
+    life: Life,
     active: AtomicBool,
-    /// Wakes the worker of a replay when the handler is removed.
-    pub(crate) ended: Notify,
+}
+
+/// Valid and distinct, and at least one.
+pub(crate) enum Patterns {
+    One(Arc<str>),
+    Many(Box<[Arc<str>]>),
+}
+
+impl Patterns {
+    fn get(&self) -> &[Arc<str>] {
+        match self {
+            Self::One(pattern) => std::slice::from_ref(pattern),
+            Self::Many(patterns) => patterns,
+        }
+    }
+}
+
+/// How long a handler stays.
+pub(crate) enum Life {
+    /// Until it is removed.
+    Long,
+    /// For one event: set by the one emit that may call it.
+    Once(AtomicBool),
+    /// Until it is removed, which wakes the worker of a replay.
+    Watched(Arc<Notify>),
+}
+
+impl Life {
+    pub(crate) fn once() -> Self {
+        Self::Once(AtomicBool::new(false))
+    }
 }
 
 /// A handler under one of its patterns.
@@ -52,7 +81,7 @@ impl Route {
     }
 
     pub(crate) fn pattern(&self) -> &Arc<str> {
-        &self.registration.patterns[self.pattern as usize]
+        &self.registration.patterns.get()[self.pattern as usize]
     }
 
     fn is_of(&self, registration: &Arc<Registration>) -> bool {
@@ -68,7 +97,7 @@ impl Registration {
 
     /// The handler under each of its patterns, removed ones included.
     pub(crate) fn routes(self: &Arc<Self>) -> impl Iterator<Item = Route> {
-        let count = self.patterns.len() as u32;
+        let count = self.patterns.get().len() as u32;
         (0..count).map(|pattern| Route { registration: Arc::clone(self), pattern })
     }
 
@@ -80,17 +109,23 @@ impl Registration {
     /// Whether the handler was registered until now.
     fn end(&self) -> bool {
         let was_active = self.active.swap(false, Ordering::AcqRel);
-        self.ended.notify_one();
+        if let Life::Watched(ended) = &self.life {
+            ended.notify_one();
+        }
         was_active
     }
 
     pub(crate) fn is_once(&self) -> bool {
-        self.once.is_some()
+        matches!(self.life, Life::Once(_))
     }
 
     /// Whether an emit may call the handler; of all emits that ask, a `once` handler lets in one.
     pub(crate) fn admit(&self) -> bool {
-        self.is_active() && self.once.as_ref().is_none_or(|used| !used.swap(true, Ordering::AcqRel))
+        self.is_active()
+            && match &self.life {
+                Life::Once(used) => !used.swap(true, Ordering::AcqRel),
+                Life::Long | Life::Watched(_) => true,
+            }
     }
 }
 
@@ -180,7 +215,7 @@ impl List {
 pub(crate) struct Routes {
     /// The name and handlers of each event in the registry, by its slot.
     declared: Box<[(&'static str, ArcSwap<List>)]>,
-    by_name: HashMap<&'static str, usize>,
+    by_name: HashMap<&'static str, usize, RandomState>,
     table: Mutex<Table>,
     flight: Arc<Flight>,
     next_id: AtomicU64,
@@ -188,9 +223,11 @@ pub(crate) struct Routes {
 
 #[derive(Default)]
 struct Table {
+    /// The names of closures: one for all that are registered at one place.
+    closures: HashMap<&'static Location<'static>, Arc<str>, RandomState>,
     by_pattern: PatternMap<Filed>,
     /// Handlers of names outside the registry, until the table changes.
-    cache: HashMap<Box<str>, Arc<List>>,
+    cache: HashMap<Box<str>, Arc<List>, RandomState>,
     /// Whether the bus is stopping.
     closed: bool,
 }
@@ -281,7 +318,13 @@ impl Routes {
         Handlers::Foreign(list)
     }
 
-    /// Registers a handler; the patterns are valid and distinct.
+    /// The name of a closure that is registered at this place.
+    pub(crate) fn closure_name(&self, place: &'static Location<'static>) -> Arc<str> {
+        let name = || format!("closure at {}:{}", place.file(), place.line()).into();
+        Arc::clone(self.table().closures.entry(place).or_insert_with(name))
+    }
+
+    /// Registers a handler.
     ///
     /// # Complexity
     ///
@@ -289,18 +332,17 @@ impl Routes {
     pub(crate) fn insert(
         &self,
         name: Arc<str>,
-        patterns: Box<[Arc<str>]>,
+        patterns: Patterns,
         callback: Callback,
-        once: bool,
+        life: Life,
     ) -> Arc<Registration> {
         let registration = Arc::new(Registration {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             name,
             patterns,
             callback,
-            once: once.then(AtomicBool::default),
+            life,
             active: AtomicBool::new(true),
-            ended: Notify::new(),
         });
         let mut table = self.table();
         table.cache.clear();

@@ -12,8 +12,8 @@ use crate::record::Record;
 /// One call of a handler, borrowed from the emit.
 pub struct Call<'a> {
     pub(crate) bus: &'a Bus,
-    /// The event; `None` for JSON of an undeclared name.
-    pub(crate) event: Option<Lent<'a>>,
+    /// The event, where it is at hand: not for JSON that nobody has decoded.
+    pub(crate) event: Lent<'a>,
     pub(crate) source: Source<'a>,
     /// The handler that is called.
     pub(crate) route: &'a Route,
@@ -73,19 +73,18 @@ impl<'a> Call<'a> {
     /// The event, where it is at hand.
     #[inline]
     pub(crate) fn lent_event<E: Event>(&self) -> Option<&'a E> {
-        self.event.and_then(Lent::get)
+        self.event.get()
     }
 
     /// The event of a record that came as JSON: it is decoded by the first handler that wants it.
     #[cold]
     fn stored_event(&self, decl: &'static EventDecl) -> Result<&'a dyn Payload, HandlerError> {
-        match (self.event, self.source.record()) {
-            (Some(_), _) => Err(other_type(decl.name)),
-            (None, Some(record)) => match record.payload(decl) {
+        match self.source.record() {
+            Some(record) if self.event.is_none() => match record.payload(decl) {
                 Ok(event) => Ok(event),
                 Err(error) => Err(HandlerError::new(&error)),
             },
-            (None, None) => Err(HandlerError::new(&"the handler was called without an event")),
+            _ => Err(other_type(decl.name)),
         }
     }
 
@@ -165,7 +164,7 @@ impl Delivery {
     pub fn call(&self) -> Call<'_> {
         Call {
             bus: &self.bus,
-            event: self.record.event().map(Lent::new),
+            event: self.record.event().map_or(Lent::NONE, Lent::new),
             source: Source::Stored(&self.record, self.position),
             route: &self.route,
             delivery: Some(self),

@@ -1,0 +1,279 @@
+//! What does not depend on how much there is: unrelated handlers, names, threads, a long history.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::time::Duration;
+
+use peers::{Case, Sixteen, Slots, measure, median, sixteen, slots, timed, work};
+use tokio::runtime::{Builder, Runtime};
+use typed_events::{Bus, BusBuilder, Record, event};
+
+/// Another event of the same size.
+#[event("bench.other")]
+#[derive(Copy)]
+pub struct Other {
+    pub a: u64,
+    pub b: u64,
+}
+
+const ROUNDS: usize = 21;
+
+pub fn print(runtime: &'static Runtime) {
+    // First, while the memory it takes is still new.
+    history(runtime);
+    unrelated(runtime);
+    names(runtime);
+    threads();
+}
+
+fn bus(runtime: &Runtime, builder: BusBuilder) -> Bus {
+    runtime.block_on(builder.quiet().build()).unwrap()
+}
+
+fn off() -> BusBuilder {
+    Bus::builder().history(0).accept_undeclared()
+}
+
+/// A bus with one handler of [`Sixteen`].
+fn one_handler(runtime: &Runtime, builder: BusBuilder) -> (Bus, Slots) {
+    let (bus, slots) = (bus(runtime, builder), slots());
+    bus.on(move |event: &Sixteen| work::<0>(slots, event.b));
+    (bus, slots)
+}
+
+/// Names and patterns that no declared event has to do with: half of them have a wildcard.
+fn pattern(index: usize) -> String {
+    match index % 4 {
+        0 => format!("unrelated.part{index}.*"),
+        1 => format!("*.unrelated{index}"),
+        _ => format!("unrelated.name{index}"),
+    }
+}
+
+fn subscribe_to(bus: &Bus, from: usize, to: usize) -> Duration {
+    let patterns: Vec<_> = (from..to).map(pattern).collect();
+    timed(|| {
+        for pattern in &patterns {
+            bus.on_pattern(pattern, |record: &Record| drop(black_box(record.clone()))).unwrap();
+        }
+    })
+}
+
+fn emits(bus: &Bus, runtime: &Runtime, n: u64) -> Duration {
+    timed(|| {
+        runtime.block_on(async {
+            for i in 0..n {
+                bus.emit(sixteen(i)).await.unwrap();
+            }
+        })
+    })
+}
+
+/// The memory this process has in use, in bytes; 0 where the system does not tell.
+fn memory() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
+
+/// One matching handler among many that have nothing to do with the event.
+fn unrelated(runtime: &'static Runtime) {
+    let mut cases = Vec::new();
+    let mut subscribing = Vec::new();
+    for count in [0, 10, 1_000, 100_000, 1_000_000] {
+        let (bus, slots) = one_handler(runtime, off());
+        let before = memory();
+        subscribe_to(&bus, 0, count);
+        let bytes = memory().saturating_sub(before) / count.max(1);
+        // What the next thousand cost; they go again.
+        let next: Vec<_> = (0..5)
+            .map(|round| {
+                let from = count + round * 1_000;
+                let took = subscribe_to(&bus, from, from + 1_000);
+                (from..from + 1_000).for_each(|index| drop(bus.off(&pattern(index))));
+                took.as_secs_f64() * 1e9 / 1_000.0
+            })
+            .collect();
+        subscribing.push((count, median(next), bytes));
+        cases.push(Case::new(count.to_string(), 1, slots, move |n| emits(&bus, runtime, n)));
+    }
+    measure(&mut cases, ROUNDS);
+    let declared = typed_events::catalog().events().len();
+    println!(
+        "| unrelated subscriptions ({declared} declared events) | ns per emit (ratio) | ns to subscribe | bytes each |"
+    );
+    println!("|---:|---:|---:|---:|");
+    for (case, (count, nanos, bytes)) in cases.iter().zip(subscribing) {
+        let ratio = case.median() / cases[0].median();
+        println!("| {count} | {:.1} ({ratio:.2}x) | {nanos:.0} | {bytes} |", case.median());
+    }
+    println!();
+}
+
+/// Names that are known only at run time, looked up among many.
+fn names(runtime: &'static Runtime) {
+    println!("| names at run time, of so many | `HashMap<&str, _>` | cached (ratio) | not cached (ratio) |");
+    println!("|---:|---:|---:|---:|");
+    for count in [1_000, 1_000_000] {
+        let bus = bus(runtime, off());
+        let all: &'static [String] =
+            Vec::leak((0..count).map(|index| format!("unrelated.name{index}")).collect());
+        for name in all {
+            bus.on_pattern(name, |record: &Record| drop(black_box(record.clone()))).unwrap();
+        }
+        bus.on_pattern("unrelated.*", |record: &Record| drop(black_box(record.clone()))).unwrap();
+        let table: HashMap<&str, u64> = all.iter().map(String::as_str).zip(0..).collect();
+        // As many as are remembered, and so many that none is remembered any more when it comes again.
+        let few: Vec<_> = all.iter().step_by(count / 500).take(500).collect();
+        let many: Vec<_> =
+            (0..count.max(4_000)).map(|index| format!("unrelated.name{}.x", index * 7)).collect();
+        let other = bus.clone();
+        let (hot, cold) = (few.clone(), few);
+        let mut turn = 0;
+        let mut cases = vec![
+            Case::bare("HashMap", move |n| each(&hot, n, 0, |name| table[name] as usize)),
+            Case::bare("cached", move |n| each(&cold, n, 0, |name| bus.handler_count(name))),
+            Case::bare("not cached", move |n| {
+                turn += n as usize;
+                each(&many.iter().collect::<Vec<_>>(), n, turn, |name| other.handler_count(name))
+            }),
+        ];
+        measure(&mut cases, ROUNDS);
+        let [plain, cached, uncached] = [0, 1, 2].map(|index: usize| cases[index].median());
+        let (hit, miss) = (cached / plain, uncached / plain);
+        println!("| {count} | {plain:.1} | {cached:.1} ({hit:.1}x) | {uncached:.1} ({miss:.1}x) |");
+    }
+    println!();
+}
+
+/// Looks up `n` names in turn.
+fn each(names: &[&String], n: u64, from: usize, mut look_up: impl FnMut(&str) -> usize) -> Duration {
+    timed(|| {
+        for i in from..from + n as usize {
+            black_box(look_up(names[i % names.len()]));
+        }
+    })
+}
+
+/// How much more two threads do than one.
+fn threads() {
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    let home = runtime();
+    let (off, on) = (bus(&home, off()), bus(&home, Bus::builder()));
+    let (slots, others) = (slots(), slots());
+    off.on(move |event: &Sixteen| work::<0>(slots, event.b));
+    off.on(move |event: &Other| work::<0>(others, event.b));
+    on.on(|event: &Sixteen| {
+        black_box(event.b);
+    });
+    let one = |bus: Bus| {
+        move || {
+            let runtime = runtime();
+            emits(&bus, &runtime, 200_000)
+        }
+    };
+    let other = |bus: Bus| {
+        move || {
+            let runtime = runtime();
+            timed(|| {
+                runtime.block_on(async {
+                    for a in 0..200_000 {
+                        bus.emit(Other { a: black_box(a), b: black_box(1) }).await.unwrap();
+                    }
+                })
+            })
+        }
+    };
+    let compute = || {
+        timed(|| {
+            black_box((0..20_000_000_u64).fold(0, |sum, i| black_box(sum ^ i)));
+        })
+    };
+    let mut kept = Vec::new();
+    let mut discarded = 0;
+    while kept.len() < 11 && discarded < 100 {
+        let control = scaling(compute, compute);
+        let different = scaling(one(off.clone()), other(off.clone()));
+        let same = scaling(one(on.clone()), one(on.clone()));
+        match control < 1.7 {
+            true => discarded += 1,
+            false => kept.push((control, different, same)),
+        }
+    }
+    if kept.is_empty() {
+        println!("two threads: {discarded} runs, and none in which two did 1.7 times what one did\n");
+        return;
+    }
+    let of = |figure: fn(&(f64, f64, f64)) -> f64| median(kept.iter().map(figure).collect());
+    let (control, different, same) = (of(|kept| kept.0), of(|kept| kept.1), of(|kept| kept.2));
+    println!("| two threads, as times one's rate ({discarded} runs discarded) | |");
+    println!("|---|---:|");
+    println!("| computing | {control:.2} |");
+    println!("| different events, history off | {different:.2} ({:.2} of computing) |", different / control);
+    println!("| the same event, history on | {same:.2} |");
+    println!();
+}
+
+/// The rate of both at once, as times that of the first alone.
+fn scaling<A: FnOnce() -> Duration + Clone + Send, B: FnOnce() -> Duration + Send>(
+    first: A,
+    second: B,
+) -> f64 {
+    let alone = first.clone()();
+    let barrier = Barrier::new(2);
+    let together = std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            barrier.wait();
+            second()
+        });
+        barrier.wait();
+        let first = first();
+        first.max(other.join().unwrap())
+    });
+    2.0 * alone.as_secs_f64() / together.as_secs_f64()
+}
+
+/// A history of a thousand and of a million records.
+fn history(runtime: &'static Runtime) {
+    let mut emitting = Vec::new();
+    let mut asking = Vec::new();
+    let mut bytes = Vec::new();
+    for count in [1_000, 1_000_000] {
+        let before = memory();
+        let (bus, slots) = one_handler(runtime, Bus::builder().history(count).history_bytes(usize::MAX));
+        runtime.block_on(async {
+            for i in 0..count as u64 {
+                match i % 10 {
+                    0 => drop(bus.emit(Other { a: i, b: 1 }).await.unwrap()),
+                    _ => drop(bus.emit(Sixteen { a: i, b: 0 }).await.unwrap()),
+                }
+            }
+        });
+        bytes.push(memory().saturating_sub(before) / count);
+        let asked = bus.clone();
+        emitting.push(Case::new(count.to_string(), 1, slots, move |n| emits(&bus, runtime, n)));
+        asking.push(Case::bare(count.to_string(), move |n| {
+            timed(|| {
+                runtime.block_on(async {
+                    for _ in 0..n {
+                        black_box(asked.history("bench.other").limit(10).await.unwrap());
+                    }
+                })
+            })
+        }));
+    }
+    // First asked, because emitting drops what is asked for.
+    measure(&mut asking, ROUNDS);
+    measure(&mut emitting, ROUNDS);
+    println!(
+        "| records in the history | ns per emit (ratio) | ns for the last 10 of one name (ratio) | bytes each |"
+    );
+    println!("|---:|---:|---:|---:|");
+    for index in 0..2 {
+        let (emit, ask) = (emitting[index].median(), asking[index].median());
+        let (more, longer) = (emit / emitting[0].median(), ask / asking[0].median());
+        let (count, bytes) = (&emitting[index].name, bytes[index]);
+        println!("| {count} | {emit:.1} ({more:.2}x) | {ask:.0} ({longer:.2}x) | {bytes} |");
+    }
+    println!();
+}

@@ -52,6 +52,11 @@ impl<'a> Pattern<'a> {
         }
     }
 
+    /// A pattern that was read before.
+    pub(crate) const fn of_valid(text: &'a str) -> Self {
+        Self { text }
+    }
+
     /// The pattern as it was written.
     pub const fn as_str(&self) -> &'a str {
         self.text

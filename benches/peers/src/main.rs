@@ -1,8 +1,8 @@
 //! The same work through this library, its peers and the floors: one Markdown table.
 //!
 //! `cargo run --release -p peers` runs itself five times, and prints the medians of the processes'
-//! medians; then, from a process of its own, what does not depend on how much there is.
-//! `-- --once` runs the tables once and prints plain figures, `-- --scale` prints the rest alone, and
+//! medians; then, from processes of their own, what does not depend on how much there is.
+//! `-- --once` runs the tables once and prints plain figures, `-- --scale NAME` prints one of the rest, and
 //! `-- --only TEXT` leaves out tables without the text in their title.
 
 mod floors;
@@ -94,13 +94,15 @@ fn yielding(runtime: &'static Runtime, handlers: usize) -> Vec<Case> {
 }
 
 fn main() {
-    let only = std::env::args().skip_while(|argument| argument != "--only").nth(1);
+    let argument = |flag: &str| std::env::args().skip_while(|argument| argument != flag).nth(1);
+    let only = argument("--only");
     let asked_for = |flag: &str| std::env::args().any(|argument| argument == flag);
     if asked_for("--once") {
         return once(only.as_deref());
     }
-    if asked_for("--scale") {
-        return scale::print(runtime());
+    if let Some(wanted) = argument("--scale") {
+        let tables = scale::TABLES.iter().filter(|(table, _)| *table == wanted);
+        return tables.for_each(|(_, print)| print(runtime()));
     }
     let this = std::env::current_exe().unwrap();
     let mut figures: BTreeMap<(usize, usize, usize), Vec<f64>> = BTreeMap::new();
@@ -123,9 +125,9 @@ fn main() {
     }
     let figures = figures.into_iter().map(|(key, figures)| (key, median(figures))).collect();
     print(&figures, &names);
-    if only.is_none() {
-        let status = Command::new(&this).arg("--scale").status().unwrap();
-        assert!(status.success());
+    for (table, _) in scale::TABLES.iter().filter(|_| only.is_none()) {
+        let status = Command::new(&this).args(["--scale", table]).status().unwrap();
+        assert!(status.success(), "{table}");
     }
 }
 

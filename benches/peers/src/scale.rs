@@ -19,13 +19,9 @@ pub struct Other {
 
 const ROUNDS: usize = 21;
 
-pub fn print(runtime: &'static Runtime) {
-    // First, while the memory it takes is still new.
-    history(runtime);
-    unrelated(runtime);
-    names(runtime);
-    threads();
-}
+/// The tables, each of which is made by a process of its own: its memory is new.
+pub const TABLES: [(&str, fn(&'static Runtime)); 4] =
+    [("unrelated", unrelated), ("names", names), ("threads", threads), ("history", history)];
 
 fn bus(runtime: &Runtime, builder: BusBuilder) -> Bus {
     runtime.block_on(builder.quiet().build()).unwrap()
@@ -156,7 +152,7 @@ fn each(names: &[&String], n: u64, from: usize, mut look_up: impl FnMut(&str) ->
 }
 
 /// How much more two threads do than one.
-fn threads() {
+fn threads(_: &'static Runtime) {
     let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
     let home = runtime();
     let (off, on) = (bus(&home, off()), bus(&home, Bus::builder()));

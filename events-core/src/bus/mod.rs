@@ -9,6 +9,7 @@ mod flight;
 mod inbox;
 mod intake;
 mod known;
+mod name_cache;
 mod pattern_map;
 mod replay;
 mod report;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use smallvec::{SmallVec, smallvec};
 
 use crate::pattern::Pattern;
 
@@ -25,6 +26,9 @@ struct Node<V> {
     /// Behind a `*`; itself, it takes any segment and stays.
     many: Option<Box<Self>>,
 }
+
+/// A node that a name leads to, and whether it stands behind a `*`.
+type At<'a, V> = (&'a Node<V>, bool);
 
 /// By a segment that stands for itself; boxed, because most nodes are leaves.
 type Next<V> = Option<Box<HashMap<Box<str>, Node<V>, RandomState>>>;
@@ -71,27 +75,39 @@ impl<V> PatternMap<V> {
         values
     }
 
-    /// What is filed under the name itself and under patterns with wildcards that take it.
+    /// Shows what is filed under the name itself and under patterns with wildcards that take it.
     ///
     /// # Complexity
     ///
     /// Grows with the segments of the name and the patterns that begin like it.
-    pub(crate) fn of_name(&self, name: &str) -> impl Iterator<Item = &V> {
-        let mut nodes = vec![(&self.wildcards, false)];
-        let mut next = Vec::new();
+    pub(crate) fn of_name<'a>(&'a self, name: &str, mut show: impl FnMut(&'a V)) {
+        self.names.get(name).into_iter().for_each(&mut show);
+        // Those before `first` are of segments that have passed.
+        let mut nodes: SmallVec<[At<'_, V>; 8]> = smallvec![(&self.wildcards, false)];
+        let mut first = 0;
         for segment in name.split('.') {
-            next.extend(nodes.iter().copied().filter(|(_, is_many)| *is_many));
-            for (node, _) in &nodes {
-                let literal = node.next.as_ref().and_then(|next| next.get(segment));
-                next.extend(literal.into_iter().chain(node.one.as_deref()).map(|node| (node, false)));
-                // One that was there before has stayed.
-                let is_new = |many: &&Node<V>| !nodes.iter().any(|(node, _)| std::ptr::eq(*node, *many));
-                next.extend(node.many.as_deref().filter(is_new).map(|node| (node, true)));
+            let end = nodes.len();
+            for index in first..end {
+                let (node, is_many) = nodes[index];
+                if is_many {
+                    nodes.push((node, true));
+                }
+                if let Some(literal) = node.next.as_ref().and_then(|next| next.get(segment)) {
+                    nodes.push((literal, false));
+                }
+                if let Some(one) = &node.one {
+                    nodes.push((one, false));
+                }
+                // One that was there before stays by itself.
+                if let Some(many) = node.many.as_deref()
+                    && !nodes[first..end].iter().any(|(node, _)| std::ptr::eq(*node, many))
+                {
+                    nodes.push((many, true));
+                }
             }
-            nodes.clear();
-            std::mem::swap(&mut nodes, &mut next);
+            first = end;
         }
-        self.names.get(name).into_iter().chain(nodes.into_iter().filter_map(|(node, _)| node.filed.as_ref()))
+        nodes[first..].iter().filter_map(|(node, _)| node.filed.as_ref()).for_each(show);
     }
 }
 
@@ -187,7 +203,8 @@ mod tests {
     fn gives_each_pattern_that_matches_once() {
         let map = filed(&PATTERNS);
         for name in NAMES {
-            let mut found: Vec<_> = map.of_name(name).copied().collect();
+            let mut found = Vec::new();
+            map.of_name(name, |pattern| found.push(*pattern));
             let mut expected = PATTERNS.to_vec();
             expected.retain(|pattern| Pattern::new(pattern).unwrap().matches(name));
             found.sort_unstable();
@@ -214,7 +231,10 @@ mod tests {
         let stars = ["*"; 16].join(".");
         let mut map = PatternMap::default();
         map.change(&Arc::from(stars.as_str()), |_| Some(()));
-        assert_eq!(map.of_name(&["a"; 16].join(".")).count(), 1);
-        assert_eq!(map.of_name(&["a"; 15].join(".")).count(), 0);
+        for (segments, expected) in [(16, 1), (15, 0)] {
+            let mut found = 0;
+            map.of_name(&vec!["a"; segments].join("."), |()| found += 1);
+            assert_eq!(found, expected);
+        }
     }
 }

@@ -7,18 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::flight::{Flight, Open};
+use super::name_cache::NameCache;
 use super::pattern_map::{PatternMap, is_name};
 use super::watch;
 use crate::event::EventDecl;
 use crate::handler::{Callback, Run, Wants};
 use crate::pattern::Pattern;
 use crate::record::Record;
-
-/// The most undeclared names whose handlers are remembered.
-const MAX_CACHED_NAMES: usize = 1024;
 
 /// One handler of one bus. A bus may have a million: so what few have is behind a pointer.
 pub(crate) struct Registration {
@@ -82,6 +81,10 @@ impl Route {
 
     pub(crate) fn pattern(&self) -> &Arc<str> {
         &self.registration.patterns.get()[self.pattern as usize]
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        Pattern::of_valid(self.pattern()).matches(name)
     }
 
     fn is_of(&self, registration: &Arc<Registration>) -> bool {
@@ -227,7 +230,7 @@ struct Table {
     closures: HashMap<&'static Location<'static>, Arc<str>, RandomState>,
     by_pattern: PatternMap<Filed>,
     /// Handlers of names outside the registry, until the table changes.
-    cache: HashMap<Box<str>, Arc<List>, RandomState>,
+    cache: NameCache,
     /// Whether the bus is stopping.
     closed: bool,
 }
@@ -307,15 +310,8 @@ impl Routes {
             return Handlers::Declared(self.declared[*index].1.load());
         }
         let mut table = self.table();
-        if let Some(list) = table.cache.get(name) {
-            return Handlers::Foreign(Arc::clone(list));
-        }
-        let list = Arc::new(List::new(table.resolve(name), None));
-        if table.cache.len() >= MAX_CACHED_NAMES {
-            table.cache.clear();
-        }
-        table.cache.insert(name.into(), Arc::clone(&list));
-        Handlers::Foreign(list)
+        let Table { cache, by_pattern, .. } = &mut *table;
+        Handlers::Foreign(cache.get_or_find(name, || List::new(resolve(by_pattern, name), None)))
     }
 
     /// The name of a closure that is registered at this place.
@@ -396,7 +392,7 @@ impl Routes {
         table.by_pattern.change(route.pattern(), |filed| filed?.without(registration));
         for (name, list) in self.matching(route.pattern()) {
             // Another pattern of the same handler may lead to this name, too.
-            let other = registration.routes().find(|other| takes(other.pattern(), name) && table.has(other));
+            let other = registration.routes().find(|other| other.takes(name) && table.has(other));
             let old = list.load();
             let entries = old.entries.iter().filter_map(|entry| match entry.route.is_of(registration) {
                 true => Some(Entry::new(other.clone()?)),
@@ -459,24 +455,24 @@ impl Table {
         let filed = self.by_pattern.get(route.pattern());
         filed.is_some_and(|filed| filed.routes().iter().any(|other| other.is_of(&route.registration)))
     }
-
-    /// The handlers of a name that is not in the registry.
-    fn resolve(&self, name: &str) -> Vec<Entry> {
-        let mut routes: Vec<_> = self
-            .by_pattern
-            .of_name(name)
-            .flat_map(Filed::routes)
-            .filter(|route| takes(route.pattern(), name) && route.registration.callback.takes.takes(name))
-            .collect();
-        // Of several patterns of a handler, the one that was given first.
-        routes.sort_unstable_by_key(|route| (route.registration.id, route.pattern));
-        routes.dedup_by_key(|route| route.registration.id);
-        routes.into_iter().cloned().map(Entry::new).collect()
-    }
 }
 
-fn takes(pattern: &str, name: &str) -> bool {
-    Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(name))
+/// The handlers of a name that is not in the registry.
+fn resolve(by_pattern: &PatternMap<Filed>, name: &str) -> Vec<Entry> {
+    let mut routes: SmallVec<[&Route; 16]> = SmallVec::new();
+    by_pattern.of_name(name, |filed| {
+        for route in filed.routes() {
+            if route.takes(name) && route.registration.callback.takes.takes(name) {
+                routes.push(route);
+            }
+        }
+    });
+    // Of several patterns of a handler, the one that was given first.
+    routes.sort_unstable_by_key(|route| (route.registration.id, route.pattern));
+    routes.dedup_by_key(|route| route.registration.id);
+    let mut entries = Vec::with_capacity(routes.len());
+    entries.extend(routes.iter().map(|route| Entry::new((*route).clone())));
+    entries
 }
 
 /// A list that can't go away while this is held; cheaper than an `Arc` of it.

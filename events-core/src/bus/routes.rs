@@ -166,7 +166,7 @@ impl Entry {
 }
 
 impl List {
-    fn new(entries: Vec<Entry>, open: Option<Open>) -> Self {
+    pub(crate) fn new(entries: Vec<Entry>, open: Option<Open>) -> Self {
         let any = |is: fn(&Registration) -> bool| entries.iter().any(|entry| is(&entry.route.registration));
         Self {
             wants_record: any(|handler| handler.callback.wants > Wants::Event),

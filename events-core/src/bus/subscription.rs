@@ -191,9 +191,9 @@ impl Bus {
     ///
     /// # Complexity
     ///
-    /// Of a declared name, one lookup. Of another, one lookup if it is one of the last 1024 that were asked
-    /// for or emitted since a handler was registered or removed; else that of finding its patterns, which
-    /// grows with the segments of the name and not with the patterns that do not match.
+    /// Of a declared name, one lookup. Of another likewise, where it is one of 1024 that came more than once
+    /// since a handler was registered or removed; else that of finding its patterns, which grows with the
+    /// segments of the name and not with the patterns that do not match.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {

@@ -87,6 +87,7 @@ impl AfterUnlock {
         }
     }
 
+    #[inline]
     fn drop(&mut self, record: Record) {
         match self.drop {
             None => self.drop = Some(record),
@@ -236,28 +237,38 @@ impl State {
         self.inversion.is_none_or(|position| position <= self.first)
     }
 
-    fn is_kept(&self, id: EventId, retried: bool) -> bool {
+    /// Whether the log has a record of the same id; else notes that it will.
+    #[cold]
+    fn is_kept(&mut self, record: &Record) -> bool {
+        let Some(id) = record.known_id() else { return false };
         let made_later = || self.records.iter().any(|record| record.known_id() == Some(id));
-        self.given_ids.contains(&id) || (retried && made_later())
+        !self.given_ids.insert(id) || (record.is_retry() && made_later())
+    }
+
+    /// Forgets the id that a record came with.
+    #[cold]
+    fn forget_id(&mut self, record: &Record) {
+        if let Some(id) = record.known_id() {
+            self.given_ids.remove(&id);
+        }
     }
 
     fn append(&mut self, record: &Record, now: Timestamp, after: &mut AfterUnlock) -> Appended {
-        let given_id = record.known_id();
-        if given_id.is_some_and(|id| self.is_kept(id, record.is_retry())) {
+        let keeps = self.bounds.records > 0 || !self.readers.is_empty();
+        if keeps && record.has_id() && self.is_kept(record) {
             return Appended::Duplicate;
         }
         // The clock was read before the lock was taken, by another emit perhaps later than by this one.
         self.now = self.now.max(now);
         let timestamp = record.stamp(self.now);
         let position = self.end();
-        if self.bounds.records == 0 && self.readers.is_empty() {
+        if !keeps {
             self.first += 1;
             return Appended::At(position);
         }
         if self.facts.back().is_some_and(|last| last.timestamp > timestamp) {
             self.inversion = Some(position);
         }
-        self.given_ids.extend(given_id);
         let slot = self.positions.push(record, position);
         let facts = Facts::new(timestamp, record.weight(), slot);
         self.bytes += facts.weight();
@@ -291,13 +302,11 @@ impl State {
             self.first += 1;
             self.bytes -= facts.weight();
             self.positions.pop(facts.slot(), &record);
-            if !self.given_ids.is_empty()
-                && let Some(id) = record.known_id()
-            {
-                self.given_ids.remove(&id);
+            if !self.given_ids.is_empty() {
+                self.forget_id(&record);
             }
-            for reader in self.readers.values_mut() {
-                reader.evicted(position, record.name());
+            if !self.readers.is_empty() {
+                self.readers.values_mut().for_each(|reader| reader.evicted(position, record.name()));
             }
             after.drop(record);
         }

@@ -241,6 +241,12 @@ impl Record {
         self.inner.id.get().copied()
     }
 
+    /// Whether the id was given or asked for before.
+    #[inline]
+    pub(crate) fn has_id(&self) -> bool {
+        self.inner.id.get().is_some()
+    }
+
     /// The name the event was emitted under.
     pub fn name(&self) -> &str {
         match &self.inner.body {

@@ -20,8 +20,10 @@ pub struct Other {
 const ROUNDS: usize = 21;
 
 /// The tables, each of which is made by a process of its own: its memory is new.
-pub const TABLES: [(&str, fn(&'static Runtime)); 4] =
+pub const TABLES: [(&str, Table); 4] =
     [("unrelated", unrelated), ("names", names), ("threads", threads), ("history", history)];
+
+type Table = fn(&'static Runtime);
 
 fn bus(runtime: &Runtime, builder: BusBuilder) -> Bus {
     runtime.block_on(builder.quiet().build()).unwrap()

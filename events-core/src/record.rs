@@ -159,9 +159,8 @@ impl LazyTimestamp {
     }
 }
 
-impl<P> Inner<P> {
-    #[inline]
-    fn new(body: Body, event: P, weight: usize, envelope: Envelope) -> Self {
+impl Inner<Elsewhere> {
+    fn new(body: Body, weight: usize, envelope: Envelope) -> Self {
         Self {
             body,
             origin: envelope.origin,
@@ -172,25 +171,16 @@ impl<P> Inner<P> {
             timestamp: LazyTimestamp::new(envelope.timestamp),
             id: envelope.id.map_or_else(OnceLock::new, OnceLock::from),
             late: OnceLock::new(),
-            event,
+            event: Elsewhere,
         }
     }
 }
 
 impl Record {
-    /// A record with its event in it.
+    /// A record with its event in it, of which nothing else is known: that of most emits.
     #[inline]
-    pub(crate) fn own<E: Event>(event: E, envelope: Envelope) -> Self {
-        let weight = event.size();
-        Self { inner: Arc::new(Inner::new(Body::Own(E::decl()), event, weight, envelope)) }
-    }
-
-    /// The same where nothing else is known of it: the way of most emits.
-    #[inline]
-    pub(crate) fn plain<E: Event>(event: E, origin: InstanceId) -> Self {
-        // `new_cyclic` allocates first, so that the record is written where it stays; `Arc::new` copies it
-        // there, as soon as it has been put together in smaller pieces than are copied.
-        let inner: Arc<Inner<E>> = Arc::new_cyclic(|_| Inner {
+    pub(crate) fn own<E: Event>(event: E, origin: InstanceId) -> Self {
+        let inner = Inner {
             body: Body::Own(E::decl()),
             origin,
             metadata: Metadata::new(),
@@ -201,14 +191,14 @@ impl Record {
             id: OnceLock::new(),
             late: OnceLock::new(),
             event,
-        });
-        Self { inner }
+        };
+        Self { inner: Arc::new(inner) }
     }
 
-    /// A record of an event that handlers share.
+    /// A record of an event that stands beside it, to be shared.
     pub(crate) fn shared(decl: &'static EventDecl, event: Arc<dyn Payload>, envelope: Envelope) -> Self {
         let weight = event.size();
-        Self { inner: Arc::new(Inner::new(Body::Shared(decl, event), Elsewhere, weight, envelope)) }
+        Self { inner: Arc::new(Inner::new(Body::Shared(decl, event), weight, envelope)) }
     }
 
     /// A record of JSON that is known to be JSON.
@@ -227,7 +217,7 @@ impl Record {
         let weight = json.len();
         let stored = Stored { name: Name::Foreign(name), version, json, shown, event: OnceLock::new() };
         let body = Body::Stored(Box::new(stored));
-        Self { inner: Arc::new(Inner::new(body, Elsewhere, weight, envelope)) }
+        Self { inner: Arc::new(Inner::new(body, weight, envelope)) }
     }
 
     /// The id: a UUIDv7, made from the timestamp when first asked for unless it was given.

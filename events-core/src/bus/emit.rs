@@ -51,7 +51,10 @@ use crate::record::{Envelope, Record};
 pub struct Emit<'a, E> {
     bus: &'a Bus,
     what: &'a What<E>,
-    state: State<E>,
+    /// Until the first poll.
+    ready: Ready<E>,
+    /// What goes on after it.
+    task: Option<Task>,
 }
 
 /// What an emit has to know of `E`: so that the future itself needs no bound, and a type that is no event
@@ -62,14 +65,19 @@ struct What<E> {
     start: Start<E>,
 }
 
-type Start<E> = fn(&Bus, &mut State<E>, Option<Detached>, &mut Context<'_>) -> Poll<Result<Emitted, Error>>;
+type Start<E> = fn(
+    &Bus,
+    &mut Ready<E>,
+    &mut Option<Task>,
+    Option<Detached>,
+    &mut Context<'_>,
+) -> Poll<Result<Emitted, Error>>;
 
-enum State<E> {
-    /// The event, and what the emitter says besides: mostly nothing.
-    Ready(E, Option<Box<Options>>),
-    Running(Task),
-    Resolved,
-}
+/// An event, and what the emitter says besides: mostly nothing.
+type Ready<E> = Option<(E, Option<Box<Options>>)>;
+
+/// What goes on of an emit.
+type Task<T = Emitted> = JoinHandle<Result<T, Error>>;
 
 #[derive(Default)]
 struct Options {
@@ -86,7 +94,7 @@ impl<'a, E: Event> Emit<'a, E> {
         let options = options.filter(|metadata| !metadata.is_empty());
         let options = options.map(|metadata| Box::new(Options { metadata, id: None }));
         let what = const { &What { name: E::NAME, start_bare: start_bare::<E>, start: start::<E> } };
-        Self { bus, what, state: State::Ready(event, options) }
+        Self { bus, what, ready: Some((event, options)), task: None }
     }
 }
 
@@ -97,7 +105,7 @@ impl<E> Emit<'_, E> {
     ///
     /// In memory, looks through the history once.
     pub fn id(mut self, id: EventId) -> Self {
-        if let State::Ready(_, options) = &mut self.state {
+        if let Some((_, options)) = &mut self.ready {
             options.get_or_insert_default().id = Some(id);
         }
         self
@@ -129,24 +137,13 @@ impl<E> Emit<'_, E> {
     /// The first poll.
     #[inline]
     fn start(&mut self, detached: Option<Detached>, cx: &mut Context<'_>) -> Poll<Result<Emitted, Error>> {
-        if let State::Ready(event, None) = &self.state
+        if let Some((event, None)) = &self.ready
             && let Some(delivered) = (self.what.start_bare)(self.bus, event, cx)
         {
-            self.state = State::Resolved;
+            self.ready = None;
             return Poll::Ready(Ok(delivered.bare()));
         }
-        (self.what.start)(self.bus, &mut self.state, detached, cx)
-    }
-
-    /// Any poll but the first.
-    #[allow(clippy::panic, reason = "documented: a programmer's error, as for every future")]
-    fn resume(&mut self, cx: &mut Context<'_>) -> Poll<Result<Emitted, Error>> {
-        let State::Running(task) = &mut self.state else {
-            panic!("an emit was polled after it had resolved");
-        };
-        let outcome = std::task::ready!(task.poll_unpin(cx));
-        self.state = State::Resolved;
-        Poll::Ready(joined(self.what.name, outcome))
+        (self.what.start)(self.bus, &mut self.ready, &mut self.task, detached, cx)
     }
 }
 
@@ -155,11 +152,21 @@ impl<E> Future for Emit<'_, E> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.state {
-            State::Ready(..) => self.start(None, cx),
-            State::Running(_) | State::Resolved => self.resume(cx),
+        let this = &mut *self;
+        match this.ready {
+            Some(_) => this.start(None, cx),
+            None => resume(&mut this.task, this.what.name, cx),
         }
     }
+}
+
+/// Any poll but the first.
+#[allow(clippy::panic, reason = "documented: a programmer's error, as for every future")]
+fn resume(task: &mut Option<Task>, event: &str, cx: &mut Context<'_>) -> Poll<Result<Emitted, Error>> {
+    let Some(running) = task else { panic!("an emit was polled after it had resolved") };
+    let outcome = std::task::ready!(running.poll_unpin(cx));
+    *task = None;
+    Poll::Ready(joined(event, outcome))
 }
 
 /// [`emit_bare`] of an `E`.
@@ -167,53 +174,23 @@ fn start_bare<E: Event>(bus: &Bus, event: &E, cx: &mut Context<'_>) -> Option<De
     if bus.inner.keeps_records() { None } else { emit_bare(bus, E::decl(), event, cx) }
 }
 
-/// The first poll of an emit that needs a record.
+/// The first poll of an emit that needs a record. Kept short, since each event has its own.
 fn start<E: Event>(
     bus: &Bus,
-    state: &mut State<E>,
+    ready: &mut Ready<E>,
+    task: &mut Option<Task>,
     detached: Option<Detached>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Emitted, Error>> {
-    let inner = &*bus.inner;
-    let place = match state {
-        State::Ready(_, None) => inner.place_of(E::decl()),
-        _ => None,
-    };
-    let State::Ready(event, options) = std::mem::replace(state, State::Resolved) else {
-        return Poll::Pending;
-    };
-    let launched = match place {
-        Some(place) => {
-            let record = match place.shares {
-                false => Record::plain(event, inner.instance),
-                true => Record::shared(E::decl(), Arc::new(event), Envelope::new(inner.instance)),
-            };
-            let delivered = store_and_deliver(bus, &record, Some(&place), cx);
-            if let Some(Delivered::Done(handled)) = delivered {
-                release(place);
-                return Poll::Ready(Ok(Emitted::of_record(record, handled)));
-            }
-            let launched = launched(bus, record, delivered, detached);
-            release(place);
-            launched
+    let is_plain = matches!(ready, Some((_, None)));
+    let place = if is_plain { bus.inner.place_of(E::decl()) } else { None };
+    let Some((event, options)) = ready.take() else { return Poll::Pending };
+    match place {
+        Some(place) if !place.shares => {
+            emit_placed(bus, Record::own(event, bus.inner.instance), place, detached, task, cx)
         }
-        None => match admit(inner, E::NAME, options) {
-            Ok((_flight, envelope)) => {
-                let record = record_of(event, inner.routes.shares(E::decl()), envelope);
-                emit_admitted(bus, record, detached, cx)
-            }
-            Err(error) => Launched::Done(Err(error)),
-        },
-    };
-    let mut task = match launched {
-        Launched::Done(outcome) => return Poll::Ready(outcome),
-        Launched::Running(task) => task,
-    };
-    let polled = task.poll_unpin(cx);
-    if polled.is_pending() {
-        *state = State::Running(task);
+        place => emit_shared(bus, E::decl(), Arc::new(event), place, options, detached, task, cx),
     }
-    polled.map(|outcome| joined(E::NAME, outcome))
 }
 
 /// Gives back the list of handlers that was a place in flight.
@@ -223,16 +200,6 @@ fn release(place: Held) {
     contained(|| drop(place));
 }
 
-fn record_of<E: Event>(event: E, shares: bool, envelope: Envelope) -> Record {
-    match shares {
-        false => Record::own(event, envelope),
-        true => Record::shared(E::decl(), Arc::new(event), envelope),
-    }
-}
-
-/// What goes on of an emit.
-type Task<T = Emitted> = JoinHandle<Result<T, Error>>;
-
 /// An emit after its first poll.
 enum Launched<T> {
     Done(Result<T, Error>),
@@ -240,6 +207,24 @@ enum Launched<T> {
 }
 
 impl<T> Launched<T> {
+    /// Leaves what goes on in `task`, polled once.
+    fn poll_first(
+        self,
+        event: &str,
+        task: &mut Option<Task<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, Error>> {
+        let mut running = match self {
+            Self::Done(outcome) => return Poll::Ready(outcome),
+            Self::Running(running) => running,
+        };
+        let polled = running.poll_unpin(cx);
+        if polled.is_pending() {
+            *task = Some(running);
+        }
+        polled.map(|outcome| joined(event, outcome))
+    }
+
     async fn finish(self, event: &str) -> Result<T, Error> {
         match self {
             Self::Done(outcome) => outcome,
@@ -270,6 +255,54 @@ fn emit_bare(
     let delivered = dispatch::deliver_bare(bus, decl, event, &list, cx);
     release(list);
     delivered
+}
+
+/// Emits a record whose place in flight is the list of its handlers.
+fn emit_placed(
+    bus: &Bus,
+    record: Record,
+    place: Held,
+    detached: Option<Detached>,
+    task: &mut Option<Task>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Emitted, Error>> {
+    let delivered = store_and_deliver(bus, &record, Some(&place), cx);
+    if let Some(Delivered::Done(handled)) = delivered {
+        release(place);
+        return Poll::Ready(Ok(Emitted::of_record(record, handled)));
+    }
+    let launched = launched(bus, record.clone(), delivered, detached);
+    release(place);
+    launched.poll_first(record.name(), task, cx)
+}
+
+/// Emits an event as a record that shares it.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "what a first poll has, passed on by what each event has its own of"
+)]
+fn emit_shared(
+    bus: &Bus,
+    decl: &'static EventDecl,
+    event: Arc<dyn Payload>,
+    place: Option<Held>,
+    options: Option<Box<Options>>,
+    detached: Option<Detached>,
+    task: &mut Option<Task>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Emitted, Error>> {
+    let inner = &*bus.inner;
+    if let Some(place) = place {
+        let record = Record::shared(decl, event, Envelope::new(inner.instance));
+        return emit_placed(bus, record, place, detached, task, cx);
+    }
+    match admit(inner, decl.name, options) {
+        Ok((_flight, envelope)) => {
+            let record = Record::shared(decl, event, envelope);
+            emit_admitted(bus, record, detached, cx).poll_first(decl.name, task, cx)
+        }
+        Err(error) => Poll::Ready(Err(error)),
+    }
 }
 
 /// Lets an emit pass, with what its record is to say besides the event.
@@ -493,9 +526,8 @@ impl Bus {
         let flight = inner.admit(decl.name, from.as_ref())?;
         let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached: None };
         drop(flight);
-        let shares = inner.routes.shares(decl);
         let envelope = || inner.envelope(from.as_ref(), Metadata::new(), None);
-        let records = events.into_iter().map(|event| record_of(event, shares, envelope()));
+        let records = events.into_iter().map(|event| Record::shared(decl, Arc::new(event), envelope()));
         let batch = emit_batch(self.clone(), records.collect(), kept);
         launch(inner, batch.boxed()).await.finish(decl.name).await
     }

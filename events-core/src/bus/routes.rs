@@ -291,11 +291,6 @@ impl Routes {
         Some(self.declared.get(decl.slot())?.1.load())
     }
 
-    /// Whether a handler of an event shares it.
-    pub(crate) fn shares(&self, decl: &'static EventDecl) -> bool {
-        self.of_declared(decl).is_some_and(|list| list.shares)
-    }
-
     /// The handlers of a record's event.
     pub(crate) fn of_record(&self, record: &Record) -> Handlers {
         match record.decl().and_then(|decl| self.of_declared(decl)) {

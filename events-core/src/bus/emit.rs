@@ -150,7 +150,7 @@ impl<E> Emit<'_, E> {
 impl<E> Future for Emit<'_, E> {
     type Output = Result<Emitted, Error>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         match this.ready {

@@ -80,9 +80,16 @@ type Ready<E> = Option<(E, Option<Box<Options>>)>;
 type Task<T = Emitted> = JoinHandle<Result<T, Error>>;
 
 #[derive(Default)]
-struct Options {
+pub(crate) struct Options {
     metadata: Metadata,
     id: Option<EventId>,
+}
+
+impl Options {
+    /// None where the metadata says nothing.
+    pub(crate) fn with(metadata: Metadata) -> Option<Box<Self>> {
+        (!metadata.is_empty()).then(|| Box::new(Self { metadata, id: None }))
+    }
 }
 
 // Nothing in it is ever pinned.
@@ -90,9 +97,7 @@ impl<E> Unpin for Emit<'_, E> {}
 
 impl<'a, E: Event> Emit<'a, E> {
     #[inline]
-    pub(crate) fn new(bus: &'a Bus, event: E, options: Option<Metadata>) -> Self {
-        let options = options.filter(|metadata| !metadata.is_empty());
-        let options = options.map(|metadata| Box::new(Options { metadata, id: None }));
+    pub(crate) fn new(bus: &'a Bus, event: E, options: Option<Box<Options>>) -> Self {
         let what = const { &What { name: E::NAME, start_bare: start_bare::<E>, start: start::<E> } };
         Self { bus, what, ready: Some((event, options)), task: None }
     }

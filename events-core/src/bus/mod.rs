@@ -175,7 +175,7 @@ impl Bus {
     ///
     /// See [`emit`](Self::emit).
     pub fn emit_with<E: Event>(&self, event: E, metadata: Metadata) -> Emit<'_, E> {
-        Emit::new(self, event, Some(metadata))
+        Emit::new(self, event, emit::Options::with(metadata))
     }
 
     /// Asks the history for records of a pattern; see [`History`].

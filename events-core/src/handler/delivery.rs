@@ -64,9 +64,15 @@ pub(crate) type LogPosition = Option<u64>;
 impl<'a> Call<'a> {
     #[inline]
     pub(crate) fn event<E: Event>(&self) -> Result<&'a E, HandlerError> {
-        match self.lent_event() {
-            Some(event) => Ok(event),
-            None => self.stored_event(E::decl())?.get().ok_or_else(|| other_type(E::NAME)),
+        if let Some(event) = self.lent_event() {
+            return Ok(event);
+        }
+        match self.stored_event(E::decl()) {
+            Ok(event) => match event.get() {
+                Some(event) => Ok(event),
+                None => Err(other_type(E::NAME)),
+            },
+            Err(error) => Err(error),
         }
     }
 

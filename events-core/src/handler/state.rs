@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Argument, Call, Callback, Delivery, HandlerError, HandlerResult, Takes, Wants, settled};
+use super::{Argument, Call, Callback, Delivery, HandlerError, HandlerResult, Run, Takes, Wants, settled};
 use crate::bus::Bus;
 use crate::metadata::Metadata;
 use crate::record::Record;
@@ -99,23 +99,9 @@ impl<'a> Binder<'a> {
     where
         F: Fn(&Call<'_>) -> HandlerResult + Send + Sync + 'static,
     {
-        if self.wants < Wants::Delivery {
-            return Callback {
-                wants: self.wants,
-                shares: self.shares,
-                takes: self.takes,
-                waits: false,
-                run: Arc::new(move |call| settled(run(call))),
-            };
-        }
-        let lend = move |call: &Call<'_>| run(&call.to_delivery()?.call());
-        Callback {
-            wants: self.wants,
-            shares: self.shares,
-            takes: self.takes,
-            waits: false,
-            run: Arc::new(move |call| settled(lend(call))),
-        }
+        let run: Arc<Run> = Arc::new(move |call| settled(run(call)));
+        let run = if self.wants < Wants::Delivery { run } else { lending(run) };
+        Callback { wants: self.wants, shares: self.shares, takes: self.takes, waits: false, run }
     }
 
     /// Finishes a handler that returns a future.
@@ -135,6 +121,14 @@ impl<'a> Binder<'a> {
             }),
         }
     }
+}
+
+/// Calls a handler with a [`Delivery`] to borrow from.
+fn lending(run: Arc<Run>) -> Arc<Run> {
+    Arc::new(move |call| match call.to_delivery() {
+        Ok(delivery) => run(&delivery.call()),
+        Err(error) => settled(Err(error)),
+    })
 }
 
 /// A type that can be handler state: anything that threads can share.

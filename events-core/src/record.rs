@@ -127,8 +127,13 @@ impl LazyTimestamp {
     /// No clock tells this moment.
     const UNSET: i64 = i64::MIN;
 
-    fn new(given: Option<Timestamp>) -> Self {
-        Self(given.map_or(Self::UNSET, Timestamp::as_micros).into())
+    #[inline]
+    const fn unset() -> Self {
+        Self(AtomicI64::new(Self::UNSET))
+    }
+
+    fn given(timestamp: Timestamp) -> Self {
+        Self(timestamp.as_micros().into())
     }
 
     fn get(&self) -> Timestamp {
@@ -168,7 +173,7 @@ impl Inner<Elsewhere> {
             metadata: envelope.metadata,
             chain: envelope.chain,
             retry: envelope.id.is_some() && envelope.timestamp.is_none(),
-            timestamp: LazyTimestamp::new(envelope.timestamp),
+            timestamp: envelope.timestamp.map_or_else(LazyTimestamp::unset, LazyTimestamp::given),
             id: envelope.id.map_or_else(OnceLock::new, OnceLock::from),
             late: OnceLock::new(),
             event: Elsewhere,
@@ -187,7 +192,7 @@ impl Record {
             chain: Chain::default(),
             retry: false,
             weight: event.size(),
-            timestamp: LazyTimestamp::new(None),
+            timestamp: LazyTimestamp::unset(),
             id: OnceLock::new(),
             late: OnceLock::new(),
             event,

@@ -7,7 +7,7 @@ pub(crate) use cloudevent::Data;
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
 use crate::bus::Chain;
@@ -63,8 +63,6 @@ struct Inner<P: ?Sized> {
 #[derive(Default)]
 struct Late {
     json: OnceLock<Result<Box<str>, Box<str>>>,
-    /// A copy of the event that can be shared without the record.
-    shared: OnceLock<Arc<dyn Payload>>,
     views: Views,
 }
 
@@ -288,7 +286,11 @@ impl Record {
     #[inline]
     pub(crate) fn stamp(&self, now: Timestamp) -> Timestamp {
         match Arc::strong_count(&self.inner) {
-            1 => self.inner.timestamp.get_or_set_alone(now),
+            1 => {
+                // After what others did with clones that are gone now.
+                fence(Ordering::Acquire);
+                self.inner.timestamp.get_or_set_alone(now)
+            }
             _ => self.inner.timestamp.get_or_set(now),
         }
     }
@@ -315,8 +317,8 @@ impl Record {
         self.payload(E::decl()).ok()?.get()
     }
 
-    /// The event as an `E`, to share: where no handler of the event takes an `Arc<E>`, it is a copy, made
-    /// when this is first called.
+    /// The event as an `E` of its own: shared with the record where a handler of the event takes an `Arc<E>`
+    /// or the record came from outside, else a copy.
     ///
     /// # Errors
     ///
@@ -324,7 +326,8 @@ impl Record {
     pub fn decode<E: Event>(&self) -> Result<Arc<E>, Error> {
         let event = self.decoded::<E>()?;
         let shared = match &self.inner.body {
-            Body::Own(_) => Some(self.late().shared.get_or_init(|| Arc::new(event.clone()))),
+            // Not kept: it would count in no bound.
+            Body::Own(_) => return Ok(Arc::new(event.clone())),
             Body::Shared(_, event) => Some(event),
             Body::Stored(stored) => stored.event.get().and_then(|decoded| decoded.as_ref().ok()),
         };

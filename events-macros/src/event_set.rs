@@ -62,6 +62,7 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Variant, &Type)]) -> 
     let lifetime = own.clone().unwrap_or_else(|| Lifetime::new("'record", ident.span()));
     let arguments = own.map(|own| quote!(<#own>));
     let takes = variants.iter().map(|(_, ty)| quote!(<#ty as #private::Argument<#lifetime>>::TAKES));
+    let shares = variants.iter().map(|(_, ty)| quote!(<#ty as #private::Argument<#lifetime>>::SHARES));
     let chosen = variants.iter().map(|(variant, ty)| {
         let variant = &variant.ident;
         quote! {
@@ -80,6 +81,7 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Variant, &Type)]) -> 
         impl<#lifetime> #private::Argument<#lifetime> for #ident #arguments {
             const TAKES: #private::Takes = #private::Takes::Set(&[#(#takes),*]);
             const WANTS: #private::Wants = #private::Wants::Record;
+            const SHARES: bool = false #(|| #shares)*;
 
             fn receive(call: &#private::Call<#lifetime>) -> ::core::result::Result<Self, #private::HandlerError> {
                 #private::receive_of_record(call)

@@ -136,3 +136,29 @@ async fn without_history_no_record_is_made_unless_somebody_asks() {
     assert_eq!(emitted.handled(), 2);
     assert!(sync.is_active());
 }
+
+/// The thread's locals of the bus were gone, and the process with them.
+#[test]
+fn emits_in_the_destructor_of_a_thread_local() {
+    struct OnExit(Option<typed_events::Bus>);
+    impl Drop for OnExit {
+        fn drop(&mut self) {
+            if let Some(bus) = &self.0 {
+                bus.emit(One(2)).detach().unwrap();
+            }
+        }
+    }
+    thread_local! {
+        static LOCAL: std::cell::RefCell<OnExit> = const { std::cell::RefCell::new(OnExit(None)) };
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (bus, seen) = (runtime.block_on(bus()), Arc::new(Seen::default()));
+    let log = Arc::clone(&seen);
+    bus.on(move |one: &One| log.push(one.0.to_string()));
+    let thread = std::thread::spawn(move || {
+        LOCAL.with(|local| local.borrow_mut().0 = Some(bus.clone()));
+        bus.emit(One(1)).detach().unwrap();
+    });
+    thread.join().unwrap();
+    assert_eq!(seen.take(), ["1", "2"]);
+}

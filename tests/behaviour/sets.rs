@@ -125,3 +125,37 @@ async fn a_stream_gives_the_variants_of_a_set() {
     assert!(matches!(deleted.next().await, Some(Ok(OnlyDeleted::Deleted(event))) if event.id == 2));
     assert!(deleted.next().await.is_none());
 }
+
+#[event("sets_shared.big")]
+pub struct Big(pub String);
+
+#[derive(EventSet)]
+pub enum Shared {
+    Big(Arc<Big>),
+}
+
+static ADDRESSES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+#[on]
+fn borrows(big: &Big) {
+    ADDRESSES.lock().unwrap().push(big.0.as_ptr().addr());
+}
+
+#[on("sets_shared.*")]
+fn shares(set: Shared) {
+    let Shared::Big(big) = set;
+    ADDRESSES.lock().unwrap().push(big.0.as_ptr().addr());
+}
+
+#[tokio::test]
+async fn a_set_of_arcs_shares_the_event() {
+    let bus = Bus::builder().handler::<borrows>().handler::<shares>().build().await.unwrap();
+    let replayed = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&replayed);
+    bus.on_replay(1, move |big: Arc<Big>| log.lock().unwrap().push(big.0.as_ptr().addr())).await.unwrap();
+    let text = "text".repeat(100);
+    let address = text.as_ptr().addr();
+    bus.emit(Big(text)).await.unwrap();
+    assert_eq!(*ADDRESSES.lock().unwrap(), [address; 2]);
+    assert_eq!(*replayed.lock().unwrap(), [address]);
+}

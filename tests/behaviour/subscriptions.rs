@@ -141,3 +141,55 @@ async fn a_handler_with_two_patterns_runs_once_and_survives_off_of_one() {
     assert_eq!(runs.load(Ordering::SeqCst), 2);
     assert!(bus.handlers().is_empty());
 }
+
+/// A list of handlers of an undeclared name was not told that a handler was removed.
+#[tokio::test]
+async fn a_handler_that_an_earlier_one_removes_is_not_called_for_undeclared_names_either() {
+    let bus = Bus::builder().accept_undeclared().build().await.unwrap();
+    let later: Arc<Mutex<Option<Subscription>>> = Arc::default();
+    let taken = Arc::clone(&later);
+    bus.on_pattern("subs_undeclared.*", move |_: &Record| {
+        if let Some(later) = taken.lock().unwrap().take() {
+            assert!(later.unsubscribe());
+        }
+    })
+    .unwrap();
+    let runs = Arc::new(AtomicUsize::new(0));
+    *later.lock().unwrap() = Some(bus.on_pattern("subs_undeclared.*", record_counter(&runs)).unwrap());
+    let emitted = bus.emit_json("subs_undeclared.a", "{}").await.unwrap();
+    assert_eq!((emitted.handled(), runs.load(Ordering::SeqCst)), (1, 0));
+}
+
+/// With as many handlers as are called from several places.
+#[tokio::test]
+async fn a_handler_that_an_earlier_one_removes_is_not_called_among_many() {
+    for history in [0, 10] {
+        let bus = Bus::builder().history(history).build().await.unwrap();
+        let later: Arc<Mutex<Vec<Subscription>>> = Arc::default();
+        let taken = Arc::clone(&later);
+        let runs = Arc::new(AtomicUsize::new(0));
+        bus.on(counter(&runs));
+        bus.on(move |_: &Happened| {
+            taken.lock().unwrap().drain(..).for_each(|later| assert!(later.unsubscribe()))
+        });
+        for index in 0..40 {
+            let subscription = bus.on(counter(&runs));
+            if index % 2 == 0 {
+                later.lock().unwrap().push(subscription);
+            }
+        }
+        let emitted = bus.emit(Happened).await.unwrap();
+        assert_eq!((emitted.handled(), runs.load(Ordering::SeqCst)), (22, 21));
+    }
+}
+
+#[tokio::test]
+async fn handlers_are_counted_by_name() {
+    let bus = Bus::builder().accept_undeclared().build().await.unwrap();
+    bus.on(|_: &Happened| ());
+    bus.on_pattern("subs.*", |_: &Record| ()).unwrap();
+    bus.on_pattern("subs_counted.*.b", |_: &Record| ()).unwrap();
+    let count = |name: &str| bus.handler_count(name);
+    assert_eq!((count("subs.happened"), count("subs_counted.a.b"), count("subs_counted.a")), (2, 1, 0));
+    assert_eq!((count(""), count("subs..happened"), count(&"subs_counted.".repeat(100_000))), (0, 0, 0));
+}

@@ -106,6 +106,28 @@ pub fn snapshot(handlers: usize) -> Case {
     })
 }
 
+/// The same again, called from four places: a processor guesses better where each of them goes next.
+pub fn four_places(handlers: usize) -> Case {
+    let list: List<Handler> = List::new(false, handlers);
+    let (slots, list) = (list.slots, ArcSwap::from_pointee(list.handlers));
+    Case::new("floor: ArcSwap snapshot, four calls in a row", handlers, slots, move |n| {
+        timed(|| {
+            for i in 0..n {
+                let event = sixteen(i);
+                let list = list.load();
+                let (fours, rest) = list.as_chunks();
+                for [first, second, third, fourth] in fours {
+                    first(&event);
+                    second(&event);
+                    third(&event);
+                    fourth(&event);
+                }
+                rest.iter().for_each(|handler| handler(&event));
+            }
+        })
+    })
+}
+
 /// All that the default configuration promises of an event, without a library.
 struct Composed<H> {
     handlers: ArcSwap<Vec<H>>,
@@ -215,12 +237,15 @@ pub fn futures(runtime: &'static Runtime, drive: Drive, yields: bool, whole: boo
         timed(|| {
             runtime.block_on(async {
                 for i in 0..n {
-                    let event = Arc::new(sixteen(i));
                     if whole {
+                        let event = Arc::new(sixteen(i));
                         bus.keep(&event);
+                        let handlers = bus.handlers.load();
+                        drive.run(handlers.iter().map(|handler| handler(&event))).await;
+                    } else {
+                        let (event, handlers) = (sixteen(i), bus.handlers.load());
+                        drive.run(handlers.iter().map(|handler| handler(&event))).await;
                     }
-                    let handlers = bus.handlers.load_full();
-                    drive.run(handlers.iter().map(|handler| handler(&event))).await;
                 }
             })
         })

@@ -40,6 +40,7 @@ fn sync(runtime: &'static Runtime, handlers: usize) -> Vec<Case> {
         floors::direct_calls(handlers),
         floors::boxed_closures(handlers),
         floors::snapshot(handlers),
+        floors::four_places(handlers),
         rivals::rt_events(handlers),
         rivals::mod_events(handlers),
         rivals::bevy(handlers),

@@ -301,7 +301,7 @@ impl Subscribe for Filled<ActorRef<MessageBus>> {
 pub fn kameo(runtime: &'static Runtime, yields: bool, handlers: usize) -> Case {
     let _entered = runtime.enter();
     let bus = MessageBus::spawn_with_mailbox(
-        MessageBus::new(DeliveryStrategy::Guaranteed),
+        MessageBus::new(DeliveryStrategy::BestEffort),
         kameo::mailbox::bounded(MOST + 1),
     );
     let filled = Filled::new(bus, yields, handlers);

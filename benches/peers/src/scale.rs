@@ -112,7 +112,7 @@ fn unrelated(runtime: &'static Runtime) {
 /// so that none is remembered when it comes again.
 fn names(runtime: &'static Runtime) {
     println!(
-        "| names at run time, of so many | `HashMap<&str, _>`: 500, all | cached (ratio) | not cached (ratio) |"
+        "| names at run time, of so many | std's `HashMap<&str, _>`: 500, all | cached (ratio) | not cached (ratio) |"
     );
     println!("|---:|---:|---:|---:|");
     for count in [10_000, 1_000_000] {

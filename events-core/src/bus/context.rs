@@ -57,9 +57,12 @@ impl Here {
                 Cause::Bare(self.decl.get()?, id)
             }
             Inside::Record => {
-                let record = RECORD.take();
-                RECORD.set(record.clone());
-                Cause::Record(record?)
+                let record = RECORD.try_with(|current| {
+                    let record = current.take();
+                    current.set(record.clone());
+                    record
+                });
+                Cause::Record(record.ok()??)
             }
         };
         Some(Scope { instance: self.instance.get(), cause })
@@ -85,7 +88,8 @@ impl Drop for Entered {
     fn drop(&mut self) {
         HERE.with(|here| {
             if here.inside.replace(Inside::Nothing) == Inside::Record {
-                RECORD.with(|current| drop(current.take()));
+                // Gone only where the thread is ending, and then it held nothing.
+                let _ = RECORD.try_with(|current| drop(current.take()));
             }
         });
         if let Some(outer) = self.outer.take() {
@@ -132,7 +136,10 @@ impl Drop for EnteredBare {
 pub(crate) fn enter_record(instance: InstanceId, record: &Record) -> Entered {
     HERE.with(|here| {
         let entered = here.enter(instance, Inside::Record);
-        RECORD.with(|current| current.set(Some(record.clone())));
+        if RECORD.try_with(|current| current.set(Some(record.clone()))).is_err() {
+            // The destructors of the thread's locals emit: there is nothing to remember the event in.
+            here.inside.set(Inside::Nothing);
+        }
         entered
     })
 }

@@ -61,7 +61,9 @@ impl Flight {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.count.load(Ordering::SeqCst) + self.open.load(Ordering::SeqCst)
+        // The lists first: an emit that goes on in a task counts itself before it gives back its list.
+        let open = self.open.load(Ordering::SeqCst);
+        open + self.count.load(Ordering::SeqCst)
     }
 
     /// The emits that go on in a task.

@@ -108,7 +108,7 @@ impl Bus {
             return Err(inner.stopped(&pattern));
         }
         let turns = Arc::new(Turns::default());
-        let gate = gate(Arc::clone(&turns));
+        let gate = gate(Arc::clone(&turns), callback.shares);
         let pattern: Arc<str> = pattern.into();
         let ended = Arc::new(Notify::new());
         let (patterns, life) = (Patterns::One(Arc::clone(&pattern)), Life::Watched(Arc::clone(&ended)));
@@ -149,10 +149,10 @@ impl Bus {
 }
 
 /// What the emits call: it waits for the worker, or lets the emit go on.
-fn gate(turns: Arc<Turns>) -> Callback {
+fn gate(turns: Arc<Turns>, shares: bool) -> Callback {
     Callback {
         wants: Wants::Record,
-        shares: false,
+        shares,
         takes: Takes::Any,
         waits: false,
         run: Arc::new(move |call| turns.arrive(call)),

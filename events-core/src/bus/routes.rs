@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
@@ -185,6 +185,12 @@ impl List {
         found.map_or(&[], |found| &self.entries[found + 1..])
     }
 
+    /// Of a name outside of the registry. Nobody tells such a list that it was replaced: so each handler is
+    /// always asked.
+    fn foreign(entries: Vec<Entry>) -> Self {
+        Self { must_ask: AtomicBool::new(true), ..Self::new(entries, None) }
+    }
+
     /// Whether holding this list is enough to be in flight.
     pub(crate) fn is_open(&self) -> bool {
         self.open.is_some()
@@ -221,7 +227,6 @@ pub(crate) struct Routes {
     by_name: HashMap<&'static str, usize, RandomState>,
     table: Mutex<Table>,
     flight: Arc<Flight>,
-    next_id: AtomicU64,
 }
 
 #[derive(Default)]
@@ -231,6 +236,7 @@ struct Table {
     by_pattern: PatternMap<Filed>,
     /// Handlers of names outside the registry, until the table changes.
     cache: NameCache,
+    last_id: u64,
     /// Whether the bus is stopping.
     closed: bool,
 }
@@ -281,7 +287,6 @@ impl Routes {
             by_name: events.iter().enumerate().map(|(index, decl)| (decl.name, index)).collect(),
             table: Mutex::default(),
             flight: Arc::clone(flight),
-            next_id: AtomicU64::new(0),
         }
     }
 
@@ -306,7 +311,7 @@ impl Routes {
         }
         let mut table = self.table();
         let Table { cache, by_pattern, .. } = &mut *table;
-        Handlers::Foreign(cache.get_or_find(name, || List::new(resolve(by_pattern, name), None)))
+        Handlers::Foreign(cache.get_or_find(name, || List::foreign(resolve(by_pattern, name))))
     }
 
     /// The name of a closure that is registered at this place.
@@ -327,15 +332,16 @@ impl Routes {
         callback: Callback,
         life: Life,
     ) -> Arc<Registration> {
+        let mut table = self.table();
+        table.last_id += 1;
         let registration = Arc::new(Registration {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            id: table.last_id,
             name,
             patterns,
             callback,
             life,
             active: AtomicBool::new(true),
         });
-        let mut table = self.table();
         table.cache.clear();
         for route in registration.routes() {
             let pattern = Arc::clone(route.pattern());

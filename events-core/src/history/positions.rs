@@ -6,6 +6,9 @@ use super::HistoryQuery;
 use crate::event::registry;
 use crate::record::Record;
 
+/// So many positions may be allocated for a name that has no entry any more.
+const MOST_SPARE: usize = 64;
+
 /// The positions of each name's entries, ascending.
 #[derive(Default)]
 pub(super) struct Positions {
@@ -52,7 +55,12 @@ impl Positions {
     /// Forgets the first position of a record's name.
     pub(super) fn pop(&mut self, slot: Slot, record: &Record) {
         match self.declared.get_mut(slot.0 as usize) {
-            Some(positions) => drop(positions.pop_front()),
+            Some(positions) => {
+                positions.pop_front();
+                if positions.is_empty() && positions.capacity() > MOST_SPARE {
+                    *positions = VecDeque::new();
+                }
+            }
             None => self.pop_other(record.name()),
         }
     }

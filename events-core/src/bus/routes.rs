@@ -188,7 +188,9 @@ impl List {
     /// Of a name outside of the registry. Nobody tells such a list that it was replaced: so each handler is
     /// always asked.
     fn foreign(entries: Vec<Entry>) -> Self {
-        Self { must_ask: AtomicBool::new(true), ..Self::new(entries, None) }
+        let mut list = Self::new(entries, None);
+        *list.must_ask.get_mut() = true;
+        list
     }
 
     /// Whether holding this list is enough to be in flight.

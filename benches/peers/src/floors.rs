@@ -1,12 +1,13 @@
 //! What a careful programmer would write by hand for one event, without a library.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
@@ -171,6 +172,25 @@ pub fn composed(handlers: usize) -> Case {
             }
         })
     })
+}
+
+/// The default configuration's floor with one handler, to be run by several threads at once.
+pub fn shared() -> impl Fn() -> Duration + Sync {
+    let handler: Handler = Box::new(|event| {
+        black_box(event.b);
+    });
+    let bus = Composed::new(vec![handler]);
+    move || {
+        timed(|| {
+            for i in 0..200_000 {
+                let event = Arc::new(sixteen(i));
+                bus.keep(&event);
+                for handler in bus.handlers.load().iter() {
+                    let _ = catch_unwind(AssertUnwindSafe(|| handler(&event)));
+                }
+            }
+        })
+    }
 }
 
 /// How the futures of an event's handlers are driven.

@@ -1,5 +1,7 @@
 //! Looking back.
 
+use std::sync::Arc;
+
 use std::time::{Duration, SystemTime};
 
 use typed_events::{Bus, Record, Timestamp, event};
@@ -263,3 +265,22 @@ mod shouted {
         serde::Deserialize::deserialize(from)
     }
 }
+
+/// A copy that a record kept would count in no bound.
+#[tokio::test]
+async fn a_decoded_event_is_shared_where_a_handler_shares_it_and_else_is_a_copy_that_is_not_kept() {
+    for shares in [false, true] {
+        let bus = Bus::builder().build().await.unwrap();
+        if shares {
+            bus.on(|_: Arc<Decoded>| ());
+        }
+        bus.emit(Decoded(7)).await.unwrap();
+        let record = bus.history("history_decoded.*").await.unwrap().remove(0);
+        let (first, second) = (record.decode::<Decoded>().unwrap(), record.decode::<Decoded>().unwrap());
+        assert_eq!((first.0, Arc::ptr_eq(&first, &second)), (7, shares));
+        assert_eq!(Arc::strong_count(&first), if shares { 3 } else { 1 });
+    }
+}
+
+#[event("history_decoded.made")]
+pub struct Decoded(pub u32);

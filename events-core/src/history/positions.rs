@@ -91,3 +91,35 @@ impl Positions {
         declared.map(|(positions, _)| positions).chain(others.map(|(_, positions)| positions)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Chain;
+    use crate::id::InstanceId;
+    use crate::metadata::Metadata;
+    use crate::record::Envelope;
+
+    #[test]
+    fn keeps_no_memory_for_names_that_are_gone() {
+        let envelope = Envelope {
+            origin: InstanceId::new(),
+            metadata: Metadata::new(),
+            id: None,
+            timestamp: None,
+            chain: Chain::default(),
+        };
+        let record = Record::of_json("gone.now".into(), 1, "{}".into(), envelope);
+        let mut positions = Positions { declared: vec![VecDeque::new()], ..Positions::default() };
+        for position in 0..10_000 {
+            positions.declared[0].push_back(position);
+            positions.push(&record, position);
+        }
+        for _ in 0..10_000 {
+            positions.pop(Slot(0), &record);
+            positions.pop(Slot::BY_NAME, &record);
+        }
+        assert!(positions.declared[0].capacity() <= MOST_SPARE);
+        assert!(positions.others.is_empty());
+    }
+}

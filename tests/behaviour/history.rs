@@ -1,7 +1,6 @@
 //! Looking back.
 
 use std::sync::Arc;
-
 use std::time::{Duration, SystemTime};
 
 use typed_events::{Bus, Record, Timestamp, event};

@@ -4,7 +4,9 @@ use std::io::{Error, Write};
 use std::path::PathBuf;
 
 use tokio::sync::Mutex;
-use typed_events::{Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, Record, Wire, event};
+use typed_events::{
+    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, Published, Record, Wire, event,
+};
 
 #[event("note.written")]
 pub struct NoteWritten {
@@ -37,14 +39,15 @@ impl Adapter for JsonLines {
         &'a self,
         records: &'a [Record],
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<(), AdapterError>> {
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             // Under the lock, because a record gets its timestamp when it is written: so they ascend.
             let mut file = self.file.lock().await;
             let lines = records.iter().map(|record| Ok(wire.encode(record)? + "\n"));
             let lines = lines.collect::<Result<String, AdapterError>>()?;
             // A write that fails halfway may have stored something: the emitter is told so.
-            file.write_all(lines.as_bytes()).map_err(AdapterError::unknown)
+            file.write_all(lines.as_bytes()).map_err(AdapterError::unknown)?;
+            Ok(Published::default())
         })
     }
 

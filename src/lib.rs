@@ -17,6 +17,17 @@ pub mod export {
     pub use events_export::{Side, async_api, json_schema, main, markdown, mermaid, typescript};
 }
 
+pub use events_core::{
+    ConsumerStatus, Consumers, DeadLetter, DeadLetters, Durable, DurableAdapter, Published, Settled, StartAt,
+    Transaction,
+};
+
+/// The adapter on SQLite.
+#[cfg(feature = "sqlite")]
+pub mod sqlite {
+    pub use events_sqlite::{Retention, Sqlite, Synchronous};
+}
+
 pub use events_macros::{EventSet, Schema, event, lock, on, payload};
 
 /// `#[event]` and `#[on]` for what is under the [lock](Lock): `use typed_events::locked::{event, on};`.

@@ -4,8 +4,8 @@
 use std::sync::{Arc, LazyLock, Mutex};
 
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, Inbox, Metadata, Plain, Record,
-    Schema, Seal, StreamExt, Upcast, Wire, catalog, event, on, payload,
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, Inbox, Metadata, Plain, Published,
+    Record, Schema, Seal, StreamExt, Upcast, Wire, catalog, event, on, payload,
 };
 
 const CANARY: &str = "c4n4ry-in-a-coal-mine";
@@ -134,7 +134,7 @@ impl Adapter for Tape {
         &'a self,
         records: &'a [Record],
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<(), AdapterError>> {
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             for record in records {
                 let text = wire.encode(record)?;
@@ -144,7 +144,7 @@ impl Adapter for Tape {
                 }
                 self.0.lock().unwrap().0.push(text);
             }
-            Ok(())
+            Ok(Published::default())
         })
     }
 

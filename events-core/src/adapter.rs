@@ -1,9 +1,18 @@
 //! What joins buses and keeps events beyond one process: the trait engines implement.
 
+mod durable;
+
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 
-pub use crate::bus::Inbox;
+pub(crate) use durable::LEASE;
+pub use durable::{
+    Claim, Claimed, Claims, ConsumerStatus, Control, DeadLetter, DeadLetters, DurableAdapter, Finished,
+    Interest, Outcome, Transaction,
+};
+
+pub use crate::bus::{Consumer, Inbox};
 use crate::history::HistoryQuery;
 use crate::record::Record;
 use crate::wire::Wire;
@@ -28,10 +37,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///   the shutdown of the runtime, and for `stop` its deadline, drop one halfway.
 /// - **Panics.** A panic in `publish` counts as an unknown outcome; the bus goes on.
 ///
-/// Durable consumption, where an engine can do it, is a trait of its own.
+/// Durable consumption, where an engine can do it, is a trait of its own: [`DurableAdapter`].
 ///
 /// See `examples/custom_adapter.rs` for an adapter on a file.
-pub trait Adapter: Send + Sync + 'static {
+pub trait Adapter: Any + Send + Sync {
     /// The engine and place, for messages: such as `redis at 127.0.0.1:6379`. No credentials.
     fn name(&self) -> String;
 
@@ -47,7 +56,7 @@ pub trait Adapter: Send + Sync + 'static {
         &'a self,
         records: &'a [Record],
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<(), AdapterError>>;
+    ) -> BoxFuture<'a, Result<Published, AdapterError>>;
 
     /// The newest `query.limit()` records that `query.accepts(..)`, oldest first. Works after
     /// `stop`, too.
@@ -65,10 +74,35 @@ pub trait Adapter: Send + Sync + 'static {
     /// Ends what `subscribe` started and makes what was published safe. No `publish` follows; one is
     /// under way only where `stop` of the bus has reached its deadline.
     fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>>;
+
+    /// Durable consumption; `None` where the engine has none, and then `build()` refuses durable handlers.
+    fn durable(&self) -> Option<&dyn DurableAdapter> {
+        None
+    }
+}
+
+/// What a [`publish`](Adapter::publish) did: unless said otherwise, every record was new.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    duplicates: Vec<usize>,
+}
+
+impl Published {
+    /// Says that a record, by its place among those of the call, was kept before, and was not kept again: no live
+    /// handler is called for it.
+    #[must_use]
+    pub fn with_duplicate(mut self, index: usize) -> Self {
+        self.duplicates.push(index);
+        self
+    }
+
+    pub(crate) fn is_duplicate(&self, index: usize) -> bool {
+        self.duplicates.contains(&index)
+    }
 }
 
 /// Why an adapter could not do what the bus asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AdapterError {
     message: String,
     temporary: bool,

@@ -5,9 +5,10 @@
 
 #![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
 
+use crate::durable::name_problem;
 use crate::handler::Takes;
 use crate::pattern::{Pattern, check_name};
-use crate::schema::{TypeSchema, as_read, same};
+use crate::schema::{FieldSchema, StructSchema, TypeSchema, as_read, same};
 use crate::text::Text;
 
 /// Checks the name of an event.
@@ -55,6 +56,87 @@ pub const fn handler(handler: &str, argument: &str, event: Option<&str>, pattern
         }
         i += 1;
     }
+}
+
+/// Checks the name of a durable handler.
+#[track_caller]
+pub const fn durable_name(name: &str) {
+    if let Some(problem) = name_problem(name) {
+        let text = Text::new().push("`").quote(name).push("` can't name a durable handler: ").push(problem);
+        panic!("{}", text.as_str());
+    }
+}
+
+/// Checks that every event a durable handler takes has the field it is ordered by.
+#[track_caller]
+pub const fn ordered_by(handler: &str, argument: &str, takes: Takes, field: &str) {
+    let ordered = Text::new().push("handler `").push(handler).push("` is ordered by `").quote(field);
+    match takes {
+        Takes::Any => {
+            let text = ordered
+                .push("`, but `")
+                .quote(argument)
+                .push("` may be any event, whose fields nobody knows: ");
+            panic!("{}", text.push("take `&E` of an event, or an enum with `#[derive(EventSet)]`").as_str());
+        }
+        Takes::Event(name, schema, _) | Takes::Foreign(name, schema, _) => {
+            let TypeSchema::Struct(StructSchema { fields, .. }) = as_read(schema) else {
+                let text = ordered.push("`, but `").push(name).push("` has no fields with names");
+                panic!("{}", text.as_str());
+            };
+            match field_of(fields, field) {
+                Some(found) if found.is_hidden() => {
+                    let text = ordered.push("`, which is secret in `").push(name);
+                    panic!(
+                        "{}",
+                        text.push("`, and keys are stored as they are: take another field").as_str()
+                    );
+                }
+                Some(_) => {}
+                None => {
+                    let text =
+                        ordered.push("`, but `").push(name).push("` has no field of this name: it has ");
+                    panic!("{}", names_of(text, fields).as_str());
+                }
+            }
+        }
+        Takes::Set(parts) => {
+            let mut i = 0;
+            while i < parts.len() {
+                ordered_by(handler, argument, parts[i], field);
+                i += 1;
+            }
+        }
+    }
+}
+
+const fn field_of(fields: &'static [FieldSchema], name: &str) -> Option<&'static FieldSchema> {
+    let mut i = 0;
+    while i < fields.len() {
+        if let Some(written) = fields[i].written
+            && same(written, name)
+        {
+            return Some(&fields[i]);
+        }
+        i += 1;
+    }
+    None
+}
+
+const fn names_of(text: Text, fields: &[FieldSchema]) -> Text {
+    let mut text = text;
+    let (mut i, mut listed) = (0, 0);
+    while i < fields.len() {
+        if let Some(written) = fields[i].written
+            && !fields[i].is_hidden()
+        {
+            text = if listed > 0 { text.push(", `") } else { text.push("`") };
+            text = text.push(written).push("`");
+            listed += 1;
+        }
+        i += 1;
+    }
+    if listed == 0 { text.push("none") } else { text }
 }
 
 /// Checks that a type named as the version before is that.

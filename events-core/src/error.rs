@@ -57,6 +57,11 @@ pub enum ErrorKind {
     Overloaded,
     /// The adapter could not read its history.
     History,
+    /// The adapter could not do what was asked of a durable consumer, or knows no such consumer; what an
+    /// error says of it is as it was.
+    Consumer,
+    /// A durable consumer had not finished an event at the deadline; it goes on.
+    Unsettled,
     /// The history dropped events before they were read; those are lost to this reader.
     Lagged,
     /// The bus is stopping or stopped; the emit did not happen.

@@ -11,6 +11,7 @@ mod bus;
 mod catalog;
 mod check;
 mod contain;
+mod durable;
 mod error;
 mod event;
 mod handler;
@@ -29,12 +30,16 @@ mod version;
 mod view;
 mod wire;
 
-pub use adapter::{Adapter, AdapterError, BoxFuture, Inbox};
+pub use adapter::{
+    Adapter, AdapterError, BoxFuture, Claim, Claimed, Claims, Consumer, ConsumerStatus, Control, DeadLetter,
+    DeadLetters, DurableAdapter, Finished, Inbox, Interest, Outcome, Published, Transaction,
+};
 pub use bus::{
-    Bus, BusBuilder, Context, Emit, Emitted, EventStream, Failure, HandlerInfo, Lagged, SetStream, Stats,
-    Subscription, SubscriptionGuard, TypedStream,
+    Bus, BusBuilder, Consumers, Context, Emit, Emitted, EventStream, Failure, HandlerInfo, Lagged, SetStream,
+    Settled, Stats, Subscription, SubscriptionGuard, TypedStream,
 };
 pub use catalog::{Catalog, EventEntry, HandlerEntry, catalog};
+pub use durable::{Durable, StartAt};
 pub use error::{Error, ErrorKind};
 pub use event::Event;
 pub use futures_util::{Stream, StreamExt};

@@ -3,7 +3,11 @@
 pub use inventory;
 pub use serde;
 
-pub use crate::check::{beside_tag, event_name, flattened, handler, pattern, previous, set_variant, view};
+pub use crate::check::{
+    beside_tag, durable_name, event_name, flattened, handler, ordered_by, pattern, previous, set_variant,
+    view,
+};
+pub use crate::durable::{Durable, StartAt};
 pub use crate::error::Error;
 pub use crate::event::{DecodeError, Event, EventDecl, LinkedEvent, Place};
 pub use crate::handler::HandlerError;

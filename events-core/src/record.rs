@@ -282,6 +282,12 @@ impl Record {
         self.inner.timestamp.get()
     }
 
+    /// Takes the timestamp, if nobody has asked for it before: now, but not earlier than `earliest`. For an adapter
+    /// that shares its order with processes whose clocks may differ.
+    pub fn stamp_after(&self, earliest: Timestamp) -> Timestamp {
+        self.inner.timestamp.get_or_set(time::now().max(earliest))
+    }
+
     /// The timestamp; `now` if nobody asked for it before.
     #[inline]
     pub(crate) fn stamp(&self, now: Timestamp) -> Timestamp {

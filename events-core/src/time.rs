@@ -36,6 +36,32 @@ pub(crate) fn now() -> Timestamp {
     }
 }
 
+/// Where a bus takes the time from by which leases and retries are reckoned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    /// The machine: processes that share an engine agree.
+    Machine,
+    /// The runtime's clock, which a test may pause, as far ahead of a moment as of that moment's time.
+    Runtime(tokio::time::Instant, Timestamp),
+}
+
+impl Clock {
+    /// The runtime's clock, begun now.
+    pub(crate) fn of_runtime() -> Self {
+        Self::Runtime(tokio::time::Instant::now(), now())
+    }
+
+    pub(crate) fn now(self) -> Timestamp {
+        match self {
+            Self::Machine => now(),
+            Self::Runtime(start, time) => {
+                let micros = start.elapsed().as_micros().try_into().unwrap_or(i64::MAX);
+                Timestamp(time.0.saturating_add(micros))
+            }
+        }
+    }
+}
+
 impl Timestamp {
     /// The time now, never earlier than any timestamp taken before in this process.
     pub fn now() -> Self {

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, EventId, HistoryQuery, Inbox, Record, Wire, event, on,
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, EventId, HistoryQuery, Inbox, Published, Record, Wire,
+    event, on,
 };
 
 use crate::replay::futures_poll;
@@ -53,7 +54,7 @@ impl Adapter for Room {
         &'a self,
         records: &'a [Record],
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<(), AdapterError>> {
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             if self.0.lock().unwrap().waits {
                 tokio::task::yield_now().await;
@@ -76,7 +77,7 @@ impl Adapter for Room {
                     let _ = inbox.deliver(inbox.wire().decode(&text)?).await;
                 }
             }
-            Ok(())
+            Ok(Published::default())
         })
     }
 

@@ -1,11 +1,14 @@
 //! `Bus::builder()`: settings, state, handlers, and the checks of `build()`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::consume::{Work, Worker};
+use super::consumer::Consumer;
 use super::flight::Flight;
 use super::intake::did_you_mean;
 use super::known::Known;
@@ -14,15 +17,18 @@ use super::routes::Routes;
 use super::routes::{Life, Patterns};
 use super::watch::Watch;
 use super::{Bus, Counters, Inbox, Inner, Settings};
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, AdapterError, LEASE};
+use crate::durable::{Durable, name_problem};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventDecl, registry};
-use crate::handler::{Binder, Callback, Handler, HandlerDecl, LinkedHandler, States, Takes};
+use crate::handler::{Binder, Callback, Handler, HandlerDecl, IntoHandler, LinkedHandler, States, Takes};
 use crate::history::{Bounds, Log};
 use crate::id::InstanceId;
 use crate::lock::Lock;
 use crate::pattern::Pattern;
 use crate::secret::Seal;
+use crate::text::quoted;
+use crate::time::Clock;
 use crate::wire::Wire;
 
 /// Sets up a [`Bus`]: what [`Bus::builder`] returns.
@@ -63,6 +69,17 @@ pub struct BusBuilder {
     settings: Settings,
     lock: Option<Lock>,
     wire: Wire,
+    durable: Vec<DurableClosure>,
+}
+
+/// A durable handler given as a closure.
+struct DurableClosure {
+    durable: Durable,
+    pattern: String,
+    place: &'static Location<'static>,
+    /// Where it takes events of one type.
+    event: Option<fn() -> &'static EventDecl>,
+    callback: Callback,
 }
 
 impl BusBuilder {
@@ -83,9 +100,12 @@ impl BusBuilder {
                 slow_handler: Some(Duration::from_secs(1)),
                 stop_deadline: Duration::from_secs(30),
                 fallback: Fallback::Stderr,
+                lease: LEASE,
+                clock: Clock::Machine,
             },
             lock: None,
             wire: Wire::default(),
+            durable: Vec::new(),
         }
     }
 
@@ -118,6 +138,42 @@ impl BusBuilder {
     /// nothing.
     pub fn handler<H: Handler>(mut self) -> Self {
         self.handlers.push(H::decl());
+        self
+    }
+
+    /// Adds a durable handler as a closure: what `#[on("...", durable = "...")]` does for a function. The closure is
+    /// one of those that [`Bus::on_pattern`] takes.
+    ///
+    /// The adapter must be one that has durable consumers.
+    ///
+    /// ```no_run
+    /// use typed_events::{Bus, BusBuilder, Durable, Record};
+    ///
+    /// fn with_audit(builder: BusBuilder) -> BusBuilder {
+    ///     builder.durable(Durable::new("audit"), "order.*", |record: &Record| println!("{record}"))
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn durable<K, H: IntoHandler<K>>(mut self, durable: Durable, pattern: &str, handler: H) -> Self {
+        let (pattern, place) = (pattern.to_owned(), Location::caller());
+        let (event, callback) = (H::EVENT, handler.into_callback());
+        self.durable.push(DurableClosure { durable, pattern, place, event, callback });
+        self
+    }
+
+    /// Keeps an event that a durable handler was given from others for this long, unless the handler is done
+    /// before; 10 s unless set, at least 100 ms. It is extended while the handler runs; what a process that died had
+    /// in hand is given to others after it.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease.max(Duration::from_millis(100));
+        self
+    }
+
+    /// Reckons leases and retries of durable handlers by the runtime's clock, which
+    /// [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) stops: for tests.
+    #[doc(hidden)]
+    pub fn clock_of_runtime(mut self) -> Self {
+        self.settings.clock = Clock::of_runtime();
         self
     }
 
@@ -256,6 +312,7 @@ impl BusBuilder {
         self.check_secrets(&known, &mut problems);
         problems.extend(self.lock.iter().flat_map(Lock::problems));
         let callbacks = bind_all(&self.handlers, &self.states, &mut problems);
+        self.check_durable(&mut problems);
         let runtime = Handle::try_current();
         if runtime.is_err() {
             problems.push(
@@ -276,10 +333,14 @@ impl BusBuilder {
             Error::new(ErrorKind::Build, "no thread to watch for slow handlers").with_source(error)
         })?;
         let flight = Arc::new(Flight::default());
+        let known = Arc::new(known);
+        let (live, works) = self.divide(callbacks, &known);
         let inner = Arc::new(Inner {
             instance: InstanceId::new(),
             settings: self.settings,
             known,
+            works,
+            stop_works: tokio::sync::watch::Sender::new(false),
             routes: Routes::new(&registry().events, &flight),
             log: Arc::new(Log::new(self.bounds)),
             adapter: self.adapter,
@@ -290,13 +351,73 @@ impl BusBuilder {
             counters: Counters::default(),
             runtime,
         });
-        for (handler, callback) in self.handlers.iter().zip(callbacks) {
+        for (handler, callback) in live {
             let patterns = handler.patterns.iter().map(|pattern| (*pattern).into()).collect();
             let (name, patterns) = (handler.place.to_string().into(), Patterns::Many(patterns));
             inner.routes.insert(name, patterns, callback, Life::Long);
         }
         inner.start().await?;
         Ok(Bus { inner })
+    }
+
+    /// The live handlers, and what the durable ones have to do.
+    fn divide(
+        &mut self,
+        callbacks: Vec<Callback>,
+        known: &Arc<Known>,
+    ) -> (Vec<(&'static HandlerDecl, Callback)>, Vec<Arc<Work>>) {
+        let (mut live, mut works) = (Vec::new(), Vec::new());
+        let consumer = |durable: &Durable, patterns, takes| Consumer {
+            durable: durable.clone(),
+            patterns,
+            takes,
+            known: Arc::clone(known),
+            accepts_undeclared: self.settings.accept_undeclared,
+            lease: self.settings.lease,
+            wire: self.wire.clone(),
+        };
+        for (handler, callback) in self.handlers.iter().zip(callbacks) {
+            let Some(durable) = &handler.durable else {
+                live.push((*handler, callback));
+                continue;
+            };
+            let patterns = handler.patterns.iter().map(|pattern| (*pattern).into()).collect();
+            let consumer = consumer(durable, patterns, callback.takes);
+            works.push(Work::new(consumer, handler.place.to_string(), callback));
+        }
+        for DurableClosure { durable, pattern, place, callback, .. } in std::mem::take(&mut self.durable) {
+            let consumer = consumer(&durable, vec![pattern.into()], callback.takes);
+            works.push(Work::new(consumer, name_of(place), callback));
+        }
+        (live, works)
+    }
+
+    /// Refuses durable handlers that share a name, or whose adapter has none; and closures whose pattern is wrong.
+    fn check_durable(&self, problems: &mut Vec<String>) {
+        let functions = self.handlers.iter().filter_map(|handler| {
+            Some((handler.durable.as_ref()?.name(), format!("handler {}", handler.place)))
+        });
+        let closures = self.durable.iter().map(|closure| (closure.durable.name(), name_of(closure.place)));
+        let all: Vec<_> = functions.chain(closures).collect();
+        let mut by_name: HashMap<&str, &str> = HashMap::new();
+        for (name, handler) in &all {
+            if let Some(other) = by_name.insert(name, handler) {
+                problems.push(format!(
+                    "two durable handlers are named `{name}`, and each would get a part of the events: {other} and {handler}"
+                ));
+            }
+        }
+        if let Some((name, handler)) = all.first()
+            && self.adapter.as_ref().is_none_or(|adapter| adapter.durable().is_none())
+        {
+            let adapter = self.adapter.as_ref().map_or_else(|| "memory".to_owned(), |adapter| adapter.name());
+            problems.push(format!(
+                "{handler} is durable (`{name}`), which the adapter {adapter} can't do: give one that can, such as `.adapter(Sqlite::at(\"events.db\"))`"
+            ));
+        }
+        for closure in &self.durable {
+            problems.extend(closure.problem());
+        }
     }
 
     /// All declared events by name.
@@ -385,13 +506,47 @@ fn bind_all(handlers: &[&HandlerDecl], states: &States, problems: &mut Vec<Strin
     callbacks
 }
 
+fn name_of(place: &Location<'_>) -> String {
+    format!("closure at {}:{}", place.file(), place.line())
+}
+
+impl DurableClosure {
+    fn problem(&self) -> Option<String> {
+        let (pattern, place, name) =
+            (quoted(&self.pattern), name_of(self.place), quoted(self.durable.name()));
+        if let Some(problem) = name_problem(self.durable.name()) {
+            return Some(format!("{place}: `{name}` can't name a durable handler: {problem}"));
+        }
+        if let Err(error) = Pattern::new(&self.pattern) {
+            return Some(format!("{place}: `{pattern}` is not a pattern: {error}"));
+        }
+        let event = self.event?();
+        if event.name != self.pattern {
+            return Some(format!("{place}: the closure takes `{}`, not `{pattern}`", event.name));
+        }
+        None
+    }
+}
+
 impl Inner {
     async fn start(self: &Arc<Self>) -> Result<(), Error> {
         let Some(adapter) = &self.adapter else { return Ok(()) };
-        let inbox = Inbox { bus: Arc::downgrade(self), wire: self.wire.clone() };
-        adapter.subscribe(inbox).await.map_err(|error| {
-            let message = format!("{} can't subscribe: {error}", adapter.name());
+        let inbox = Inbox { bus: Arc::downgrade(self), instance: self.instance, wire: self.wire.clone() };
+        let refused = |what: String, error: AdapterError| {
+            let message = format!("{} can't {what}: {error}", adapter.name());
             Error::new(ErrorKind::Build, message).with_temporary(error.is_temporary()).with_source(error)
-        })
+        };
+        adapter.subscribe(inbox).await.map_err(|error| refused("subscribe".to_owned(), error))?;
+        let Some(durable) = adapter.durable() else { return Ok(()) };
+        for work in &self.works {
+            let opened = durable.open(&work.consumer).await;
+            opened.map_err(|error| refused(format!("open the consumer {}", work.consumer.name()), error))?;
+        }
+        for work in &self.works {
+            let (bus, adapter, stop) =
+                (Arc::downgrade(self), Arc::clone(adapter), self.stop_works.subscribe());
+            self.runtime.spawn(Worker { bus, adapter, work: Arc::clone(work), stop }.run());
+        }
+        Ok(())
     }
 }

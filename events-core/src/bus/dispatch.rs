@@ -19,7 +19,7 @@ use super::watch::{Laps, Shown, WaitingHandler};
 use super::{Bus, Inner};
 use crate::contain::contained;
 use crate::event::{EventDecl, Payload};
-use crate::handler::{Call, Callback, HandlerError, HandlerResult, Source};
+use crate::handler::{Attempt, Call, Callback, HandlerError, HandlerResult, Source};
 use crate::id::EventId;
 use crate::lent::Lent;
 use crate::record::Record;
@@ -199,6 +199,9 @@ fn may_call(bus: &Bus, entry: &Entry) -> bool {
 #[cold]
 fn note_unhandled(bus: &Bus, source: Source<'_>) {
     let name = source.name();
+    if bus.inner.has_work_on(name) {
+        return;
+    }
     bus.inner.counters.unhandled.fetch_add(1, Ordering::Relaxed);
     tracing::debug!(event = name, "no handler for this event");
 }
@@ -232,6 +235,29 @@ pub(crate) async fn call_alone(
                 let _shown = bus.inner.watch.begin_alone(record.clone(), route.clone());
                 future.await
             }
+        }
+    };
+    let scope = Scope::of_record(bus.inner.instance, record);
+    let contained = AssertUnwindSafe(handled).catch_unwind();
+    let result = context::Context::of(scope).carry(contained).await;
+    result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic)))
+}
+
+/// Calls a durable handler for one attempt at a record, and waits for it.
+pub(crate) async fn call_durable(
+    bus: &Bus,
+    callback: &Callback,
+    route: &Route,
+    record: &Record,
+    attempt: Attempt,
+) -> HandlerResult {
+    let _shown = bus.inner.watch.begin_alone(record.clone(), route.clone());
+    let delivery = of_record(bus, record, route, None).to_delivery_of(attempt);
+    let handled = async {
+        let settled = (callback.run)(&delivery?.call());
+        match settled {
+            None => Ok(()),
+            Some(future) => future.await,
         }
     };
     let scope = Scope::of_record(bus.inner.instance, record);

@@ -15,7 +15,7 @@ use super::emitted::Emitted;
 use super::flight::{Detached, InFlight, KeptInFlight};
 use super::routes::{Held, List};
 use super::{Bus, Inner};
-use crate::adapter::{Adapter, AdapterError};
+use crate::adapter::{Adapter, AdapterError, Published};
 use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventDecl, Payload};
@@ -409,14 +409,18 @@ async fn publish_and_deliver(
     kept: Kept,
 ) -> Result<Emitted, Error> {
     let records = std::slice::from_ref(&record);
-    if let Err(error) = publish(&bus.inner, &*adapter, records).await {
-        if kept.detached.is_some() {
-            bus.inner.settings.fallback.warning(format_args!("a detached emit failed: {error}"));
+    match publish(&bus.inner, &*adapter, records).await {
+        Ok(published) if published.is_duplicate(0) => return Ok(Emitted::duplicate(record)),
+        Ok(_) => {}
+        Err(error) => {
+            if kept.detached.is_some() {
+                bus.inner.settings.fallback.warning(format_args!("a detached emit failed: {error}"));
+            }
+            return Err(error);
         }
-        return Err(error);
     }
     match bus.inner.log.append_one(&record) {
-        Appended::At(position) => Ok(deliver_to_end(&bus, record, position).await),
+        Appended::At(position) => Ok(deliver_to_end(&bus, record, position).await.with_consumers(&bus.inner)),
         Appended::Duplicate => Ok(Emitted::duplicate(record)),
     }
 }
@@ -428,20 +432,34 @@ async fn deliver_to_end(bus: &Bus, record: Record, position: u64) -> Emitted {
     }
 }
 
+impl Emitted {
+    /// What [`settled`](Self::settled) needs, where the adapter has durable consumers.
+    fn with_consumers(self, inner: &Arc<Inner>) -> Self {
+        match inner.adapter.as_ref().is_some_and(|adapter| adapter.durable().is_some()) {
+            true => self.of_bus(Arc::downgrade(inner)),
+            false => self,
+        }
+    }
+}
+
 async fn deliver_once(bus: &Bus, record: Record, position: u64) -> Outcome {
     let delivered = poll_fn(|cx| Poll::Ready(dispatch::deliver(bus, &record, position, cx))).await;
     delivered.of_record(bus, record)
 }
 
-async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Result<(), Error> {
+async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Result<Published, Error> {
     // Also what panics before there is a future.
     let published =
         AssertUnwindSafe(async { adapter.publish(records, &inner.wire).await }).catch_unwind().await;
-    let error = match published {
-        Ok(Ok(())) => return Ok(()),
-        Ok(Err(error)) => error,
-        Err(_) => AdapterError::unknown("it panicked"),
-    };
+    match published {
+        Ok(Ok(published)) => Ok(published),
+        Ok(Err(error)) => Err(refused(inner, records, error)),
+        Err(_) => Err(refused(inner, records, AdapterError::unknown("it panicked"))),
+    }
+}
+
+/// What an adapter's error means for the emit.
+pub(super) fn refused(inner: &Inner, records: &[Record], error: AdapterError) -> Error {
     let first = records.first();
     let name = first.map_or("", Record::name);
     let (kind, what) = match error.is_unknown() {
@@ -450,10 +468,10 @@ async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Re
     };
     let message = format!("{name}: {} {what}: {error}", inner.adapter_name());
     let failed = Error::new(kind, message).with_temporary(error.is_temporary()).with_source(error);
-    Err(match first {
+    match first {
         Some(record) => failed.with_event_id(record.id()),
         None => failed,
-    })
+    }
 }
 
 impl Bus {
@@ -539,14 +557,16 @@ impl Bus {
 }
 
 async fn emit_batch(bus: Bus, records: Vec<Record>, _kept: Kept) -> Result<Vec<Emitted>, Error> {
-    if let Some(adapter) = &bus.inner.adapter {
-        publish(&bus.inner, &**adapter, &records).await?;
-    }
+    let published = match &bus.inner.adapter {
+        Some(adapter) => publish(&bus.inner, &**adapter, &records).await?,
+        None => Published::default(),
+    };
     let mut positions = Vec::with_capacity(records.len());
     bus.inner.log.append(&records, |appended| positions.push(appended));
     let mut emits = Vec::with_capacity(records.len());
-    for (record, position) in records.into_iter().zip(positions) {
+    for (index, (record, position)) in records.into_iter().zip(positions).enumerate() {
         emits.push(match position {
+            _ if published.is_duplicate(index) => Outcome::Done(Emitted::duplicate(record)),
             Appended::At(position) => deliver_once(&bus, record, position).await,
             Appended::Duplicate => Outcome::Done(Emitted::duplicate(record)),
         });
@@ -557,5 +577,6 @@ async fn emit_batch(bus: Bus, records: Vec<Record>, _kept: Kept) -> Result<Vec<E
             Outcome::Pending(group) => group.await,
         }
     });
-    Ok(join_all(emits).await)
+    let emitted = join_all(emits).await;
+    Ok(emitted.into_iter().map(|emitted| emitted.with_consumers(&bus.inner)).collect())
 }

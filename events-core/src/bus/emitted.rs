@@ -1,5 +1,8 @@
 //! What an emit reports.
 
+use std::sync::Weak;
+
+use super::Inner;
 use super::routes::Route;
 use crate::handler::HandlerError;
 use crate::id::EventId;
@@ -38,6 +41,8 @@ struct More {
     failures: Vec<Failure>,
     /// No record was needed, and still somebody asked for an id.
     id: Option<EventId>,
+    /// Where durable consumers may have yet to handle it.
+    bus: Option<Weak<Inner>>,
 }
 
 impl Emitted {
@@ -55,7 +60,8 @@ impl Emitted {
     /// No record was needed, and there is more to say; `id` where somebody asked for one.
     #[cold]
     pub(crate) fn bare_with(handled: usize, id: Option<EventId>, failures: Vec<Failure>) -> Self {
-        Self(What::Told { handled: handled as u32, more: Box::new(More { record: None, failures, id }) })
+        let more = Box::new(More { record: None, failures, id, bus: None });
+        Self(What::Told { handled: handled as u32, more })
     }
 
     pub(crate) fn duplicate(record: Record) -> Self {
@@ -65,13 +71,32 @@ impl Emitted {
     /// Adds failures.
     #[cold]
     pub(crate) fn fail(self, new: impl IntoIterator<Item = Failure>) -> Self {
+        self.tell(|more| more.failures.extend(new))
+    }
+
+    /// Adds the bus whose adapter has durable consumers.
+    pub(crate) fn of_bus(self, bus: Weak<Inner>) -> Self {
+        match self.0 {
+            What::Duplicate { .. } => self,
+            _ => self.tell(|more| more.bus = Some(bus)),
+        }
+    }
+
+    pub(crate) fn bus(&self) -> Option<&Weak<Inner>> {
+        match &self.0 {
+            What::Told { more, .. } => more.bus.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn tell(self, change: impl FnOnce(&mut More)) -> Self {
         let (handled, mut more) = match self.0 {
             What::Told { handled, more } => (handled, more),
             What::Bare { handled } => (handled, More::of(None)),
             What::Stored { handled, record } => (handled, More::of(Some(record))),
             What::Duplicate { record } => (0, More::of(Some(record))),
         };
-        more.failures.extend(new);
+        change(&mut more);
         Self(What::Told { handled, more })
     }
 
@@ -120,7 +145,7 @@ impl Emitted {
 
 impl More {
     fn of(record: Option<Record>) -> Box<Self> {
-        Box::new(Self { record, failures: Vec::new(), id: None })
+        Box::new(Self { record, failures: Vec::new(), id: None, bus: None })
     }
 }
 

@@ -1,12 +1,13 @@
 //! Where an adapter passes on the events of other instances.
 
-use std::sync::Weak;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use super::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
+use crate::id::InstanceId;
 use crate::record::Record;
-use crate::text::quoted;
+use crate::text::{escaped, quoted};
 use crate::wire::Wire;
 
 /// The bus as an adapter sees it: takes events that other instances published.
@@ -15,6 +16,7 @@ use crate::wire::Wire;
 #[derive(Clone)]
 pub struct Inbox {
     pub(super) bus: Weak<Inner>,
+    pub(super) instance: InstanceId,
     pub(super) wire: Wire,
 }
 
@@ -37,13 +39,33 @@ impl Inbox {
     /// From the first poll on, handlers finish even if it is dropped.
     pub async fn deliver(&self, record: Record) -> Result<(), Error> {
         let Some(inner) = self.bus.upgrade() else {
-            let message = format!("{}: the bus is gone", record.name());
-            return Err(Error::new(ErrorKind::Stopped, message));
+            return Err(gone(&record));
         };
         if record.origin() == inner.instance {
             inner.counters.echoes.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
+        self.deliver_to(inner, record).await
+    }
+
+    /// [`deliver`](Self::deliver) of a record that was [emitted in a transaction](crate::Bus::emit_in): also to the
+    /// bus that emitted it, which could not call its handlers before it was known to be committed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`deliver`](Self::deliver).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`deliver`](Self::deliver).
+    pub async fn deliver_committed(&self, record: Record) -> Result<(), Error> {
+        match self.bus.upgrade() {
+            Some(inner) => self.deliver_to(inner, record).await,
+            None => Err(gone(&record)),
+        }
+    }
+
+    async fn deliver_to(&self, inner: Arc<Inner>, record: Record) -> Result<(), Error> {
         if let Err(error) = inner.check_foreign(&record) {
             inner.counters.refused.fetch_add(1, Ordering::Relaxed);
             inner
@@ -53,6 +75,19 @@ impl Inbox {
             return Err(error);
         }
         Bus { inner }.deliver_remote(record).await.map(drop)
+    }
+
+    /// The bus: the origin of its own records.
+    pub fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
+    /// Tells what a developer should know of the adapter, where the bus tells of failures.
+    pub fn warn(&self, what: &str) {
+        if let Some(inner) = self.bus.upgrade() {
+            let what = escaped(what);
+            inner.settings.fallback.warning(format_args!("{} {what}", inner.adapter_name()));
+        }
     }
 
     /// What reads the records of other instances.
@@ -72,6 +107,10 @@ impl Inbox {
                 .warning(format_args!("{} lost {events} events: {why}", inner.adapter_name()));
         }
     }
+}
+
+fn gone(record: &Record) -> Error {
+    Error::new(ErrorKind::Stopped, format!("{}: the bus is gone", record.name()))
 }
 
 impl Inner {

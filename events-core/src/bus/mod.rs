@@ -1,6 +1,9 @@
 //! The bus: handlers, history and adapter behind one handle.
 
 mod builder;
+mod consume;
+mod consumer;
+mod consumers;
 mod context;
 mod dispatch;
 mod emit;
@@ -10,10 +13,12 @@ mod inbox;
 mod intake;
 mod known;
 mod name_cache;
+mod outbox;
 mod pattern_map;
 mod replay;
 mod report;
 mod routes;
+mod settled;
 mod stop;
 mod stream;
 mod subscription;
@@ -25,23 +30,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::Handle;
 
 pub use builder::BusBuilder;
+pub use consumer::Consumer;
+pub use consumers::Consumers;
 pub(crate) use context::Chain;
 pub use context::Context;
 pub use emit::Emit;
 pub use emitted::{Emitted, Failure};
 pub use inbox::Inbox;
 pub(crate) use routes::Route;
+pub use settled::Settled;
 pub use stream::{EventStream, Lagged, SetStream, TypedStream};
 pub use subscription::{HandlerInfo, Subscription, SubscriptionGuard};
 
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, Interest};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventDecl};
 use crate::history::{History, HistoryQuery, Log};
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
 use crate::record::{Envelope, Record};
+use crate::time::{Clock, Timestamp};
 use crate::wire::Wire;
+use consume::Work;
 use context::Inherited;
 use flight::{Flight, InFlight};
 use known::Known;
@@ -75,8 +85,12 @@ pub(crate) struct Inner {
     instance: InstanceId,
     settings: Settings,
     /// The declared events by name: all that are linked, and those the builder was told.
-    known: Known,
+    known: Arc<Known>,
     routes: Routes,
+    /// The durable handlers.
+    works: Vec<Arc<Work>>,
+    /// Tells their tasks to end.
+    stop_works: tokio::sync::watch::Sender<bool>,
     log: Arc<Log>,
     adapter: Option<Arc<dyn Adapter>>,
     wire: Wire,
@@ -98,6 +112,8 @@ struct Settings {
     slow_handler: Option<std::time::Duration>,
     stop_deadline: std::time::Duration,
     fallback: Fallback,
+    lease: std::time::Duration,
+    clock: Clock,
 }
 
 #[derive(Default)]
@@ -265,6 +281,16 @@ impl Inner {
             return None;
         }
         self.routes.of_declared(decl).filter(|list| list.is_open())
+    }
+
+    /// The time by which leases and retries are reckoned.
+    fn now(&self) -> Timestamp {
+        self.settings.clock.now()
+    }
+
+    /// Whether a durable handler takes events of this name.
+    fn has_work_on(&self, name: &str) -> bool {
+        self.works.iter().any(|work| work.consumer.interest(name, 0) != Interest::Skip)
     }
 
     /// The runtime of the caller, or else of the bus.

@@ -74,6 +74,11 @@ impl Route {
         Self { registration: Arc::clone(registration), pattern: 0 }
     }
 
+    /// The handler under one of its patterns.
+    pub(crate) fn of(registration: &Arc<Registration>, pattern: usize) -> Self {
+        Self { registration: Arc::clone(registration), pattern: pattern as u32 }
+    }
+
     /// The name of the handler.
     pub(crate) fn name(&self) -> &str {
         self.registration.name()
@@ -93,6 +98,13 @@ impl Route {
 }
 
 impl Registration {
+    /// A handler that no emit calls.
+    pub(crate) fn alone(name: Arc<str>, patterns: Vec<Arc<str>>, callback: Callback) -> Arc<Self> {
+        let patterns = Patterns::Many(patterns.into());
+        let active = AtomicBool::new(true);
+        Arc::new(Self { id: 0, name, patterns, callback, life: Life::Long, active })
+    }
+
     /// The module path of the function, or where the closure was registered.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -78,6 +78,7 @@ impl Inner {
         }
         self.flight.begin_stop();
         self.routes.close();
+        self.stop_works.send_replace(true);
         let (done, outcome) = watch::channel(None);
         let inner = Arc::clone(self);
         runtime.spawn(async move { done.send_replace(Some(inner.drain().await)) });

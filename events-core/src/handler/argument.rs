@@ -6,6 +6,7 @@ use super::{Call, HandlerError, Wants};
 use crate::error::Error;
 use crate::event::{Event, EventDecl};
 use crate::record::Record;
+use crate::schema::TypeSchema;
 use crate::view::View;
 
 /// What a handler may take first: `&E`, `Arc<E>` or `E` of an event, an [event set](trait@crate::EventSet),
@@ -39,10 +40,10 @@ pub trait Argument<'a>: Sized {
 pub enum Takes {
     /// Any.
     Any,
-    /// Those of one name.
-    Event(&'static str, fn() -> &'static EventDecl),
+    /// Those of one name, with what is read of them.
+    Event(&'static str, &'static TypeSchema, fn() -> &'static EventDecl),
     /// Those of one name, whose declaration is not part of the program, in this version.
-    Foreign(&'static str, u32),
+    Foreign(&'static str, &'static TypeSchema, u32),
     /// Those that one of these takes.
     Set(&'static [Self]),
 }
@@ -50,21 +51,21 @@ pub enum Takes {
 impl Takes {
     /// An event type.
     pub const fn event<E: Event>() -> Self {
-        Self::Event(E::NAME, E::decl)
+        Self::Event(E::NAME, E::SCHEMA, E::decl)
     }
 
     /// The event of a view.
     pub const fn view<V: View>() -> Self {
         match V::OF {
-            Some(decl) => Self::Event(V::NAME, decl),
-            None => Self::Foreign(V::NAME, V::VERSION),
+            Some(decl) => Self::Event(V::NAME, V::TYPE, decl),
+            None => Self::Foreign(V::NAME, V::TYPE, V::VERSION),
         }
     }
 
     /// The name of the one event.
     pub const fn name(&self) -> Option<&'static str> {
         match self {
-            Self::Event(name, _) | Self::Foreign(name, _) => Some(name),
+            Self::Event(name, ..) | Self::Foreign(name, ..) => Some(name),
             Self::Any | Self::Set(_) => None,
         }
     }
@@ -73,7 +74,7 @@ impl Takes {
     pub(crate) fn events(&self) -> Vec<fn() -> &'static EventDecl> {
         match self {
             Self::Any | Self::Foreign(..) => Vec::new(),
-            Self::Event(_, decl) => vec![*decl],
+            Self::Event(.., decl) => vec![*decl],
             Self::Set(parts) => parts.iter().flat_map(Self::events).collect(),
         }
     }
@@ -82,7 +83,7 @@ impl Takes {
     pub(crate) fn foreign(&self) -> Vec<(&'static str, u32)> {
         match self {
             Self::Any | Self::Event(..) => Vec::new(),
-            Self::Foreign(name, version) => vec![(name, *version)],
+            Self::Foreign(name, _, version) => vec![(name, *version)],
             Self::Set(parts) => parts.iter().flat_map(Self::foreign).collect(),
         }
     }

@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use std::sync::Arc;
+
 use super::HandlerError;
+use crate::adapter::Transaction;
 use crate::bus::{Bus, Route};
+use crate::error::Error;
 use crate::event::{Event, EventDecl, Payload};
 use crate::lent::Lent;
 use crate::metadata::Metadata;
@@ -105,11 +109,17 @@ impl<'a> Call<'a> {
     /// A handler that did not ask for a record ([`Wants::Record`]) has none to keep.
     #[doc(hidden)]
     pub fn to_delivery(&self) -> Result<Delivery, HandlerError> {
+        let attempt = self.delivery.map(|delivery| delivery.attempt.clone()).unwrap_or_default();
+        self.to_delivery_of(attempt)
+    }
+
+    pub(crate) fn to_delivery_of(&self, attempt: Attempt) -> Result<Delivery, HandlerError> {
         Ok(Delivery {
             bus: self.bus.clone(),
             record: self.record()?.clone(),
             route: self.route.clone(),
             position: self.source.position(),
+            attempt,
         })
     }
 }
@@ -132,6 +142,21 @@ pub struct Delivery {
     record: Record,
     route: Route,
     position: LogPosition,
+    attempt: Attempt,
+}
+
+/// Which attempt a call is, and of which durable consumer.
+#[derive(Clone)]
+pub(crate) struct Attempt {
+    pub(crate) number: u32,
+    pub(crate) consumer: Option<Arc<str>>,
+}
+
+impl Default for Attempt {
+    /// That of a live handler.
+    fn default() -> Self {
+        Self { number: 1, consumer: None }
+    }
 }
 
 impl fmt::Debug for Delivery {
@@ -164,6 +189,36 @@ impl Delivery {
     /// The pattern under which the handler gets this event.
     pub fn pattern(&self) -> &str {
         self.route.pattern()
+    }
+
+    /// How often the event was given to this durable handler, this time included: 1 for the first time, and
+    /// for every call of a live handler. A call that may have happened before a crash counts.
+    pub fn attempt(&self) -> u32 {
+        self.attempt.number
+    }
+
+    /// The name of the durable handler; `None` in a live one.
+    pub fn consumer(&self) -> Option<&str> {
+        self.attempt.consumer.as_deref()
+    }
+
+    /// Notes in a transaction of your own that this handler has handled this event; false where that was
+    /// noted before, and so the handler's work is done already. What the handler writes in the same transaction
+    /// then happens once, however often the event is delivered.
+    ///
+    /// Notes are kept for 7 days unless the adapter is set otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Consumer`](crate::ErrorKind::Consumer) where the transaction is not one of the adapter's
+    /// engine, or the database fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// If it is dropped, roll the transaction back.
+    pub async fn first_time<K, T: Transaction<K> + ?Sized>(&self, tx: &mut T) -> Result<bool, Error> {
+        let name = self.consumer().unwrap_or_else(|| self.handler());
+        self.bus.first_time(tx, name, self.record.id()).await
     }
 
     #[doc(hidden)]

@@ -9,7 +9,7 @@ mod state;
 
 pub use argument::{Argument, Takes};
 pub use closure::{EventHandler, IntoHandler};
-pub(crate) use delivery::Source;
+pub(crate) use delivery::{Attempt, Source};
 pub use delivery::{Call, Delivery};
 pub use outcome::HandlerError;
 pub(crate) use outcome::HandlerResult;
@@ -21,6 +21,7 @@ pub use state::{BindState, Binder, Probe, SharedState};
 
 use std::sync::Arc;
 
+use crate::durable::Durable;
 use crate::event::Place;
 
 /// A type that stands for a function marked `#[on]`. Written by `#[on]`, not by hand.
@@ -42,6 +43,8 @@ pub struct HandlerDecl {
     /// What the function takes.
     pub(crate) takes: Takes,
     pub(crate) bind: fn(&mut Binder<'_>) -> Option<Callback>,
+    /// Set where it is durable.
+    pub(crate) durable: Option<Durable>,
 }
 
 impl HandlerDecl {
@@ -52,7 +55,19 @@ impl HandlerDecl {
         takes: Takes,
         bind: fn(&mut Binder<'_>) -> Option<Callback>,
     ) -> Self {
-        Self { place, patterns, takes, bind }
+        Self { place, patterns, takes, bind, durable: None }
+    }
+
+    /// The same as a durable handler.
+    #[doc(hidden)]
+    pub const fn durable(
+        place: Place,
+        patterns: &'static [&'static str],
+        takes: Takes,
+        bind: fn(&mut Binder<'_>) -> Option<Callback>,
+        durable: Durable,
+    ) -> Self {
+        Self { place, patterns, takes, bind, durable: Some(durable) }
     }
 }
 

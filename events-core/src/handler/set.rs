@@ -93,7 +93,7 @@ impl Takes {
     pub const fn takes(&self, name: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Event(own, _) | Self::Foreign(own, _) => same(own, name),
+            Self::Event(own, ..) | Self::Foreign(own, ..) => same(own, name),
             Self::Set(parts) => {
                 let mut i = 0;
                 while i < parts.len() {
@@ -111,7 +111,7 @@ impl Takes {
     pub(crate) const fn is_reached(&self, patterns: &[&str]) -> bool {
         match self {
             Self::Any => true,
-            Self::Event(name, _) | Self::Foreign(name, _) => {
+            Self::Event(name, ..) | Self::Foreign(name, ..) => {
                 let mut i = 0;
                 while i < patterns.len() {
                     if let Ok(pattern) = Pattern::new(patterns[i])

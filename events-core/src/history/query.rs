@@ -75,8 +75,8 @@ impl HistoryQuery {
         self.until
     }
 
-    /// The one name that is asked for, where it is one.
-    pub(crate) fn only_name(&self) -> Option<&str> {
+    /// The one name that is asked for, where it is one: for an index.
+    pub fn only_name(&self) -> Option<&str> {
         let pattern = Pattern::new(&self.pattern).ok()?;
         if !pattern.is_name() {
             return self.name.filter(|name| pattern.matches(name));

@@ -1,7 +1,7 @@
 //! Writes the handler.
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote};
 use syn::{Ident, ItemFn};
 
 use super::parse::Arguments;
@@ -24,6 +24,13 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&K
         true => quote!(#private::own_name(#first::TAKES.name())),
         false => quote!(#(#patterns),*),
     };
+    let decl = match handler.durable {
+        None => quote!(new(#place, &[#patterns], #first::TAKES, #bind)),
+        Some(durable) => {
+            let settings = durable.expand(&private);
+            quote!(durable(#place, &[#patterns], #first::TAKES, #bind, #settings))
+        }
+    };
     quote! {
         #function
         #stand_in
@@ -33,8 +40,7 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&K
         #[allow(deprecated, reason = "the user's own item")]
         impl #private::Handler for #ident {
             fn decl() -> &'static #private::HandlerDecl {
-                static DECL: #private::HandlerDecl =
-                    #private::HandlerDecl::new(#place, &[#patterns], #first::TAKES, #bind);
+                static DECL: #private::HandlerDecl = #private::HandlerDecl::#decl;
                 &DECL
             }
         }
@@ -119,10 +125,23 @@ fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> To
             };
         }
     });
+    let durable = handler.durable.map(|durable| {
+        let check = call_at(&durable.name, quote!(#private::durable_name), durable.name.to_token_stream());
+        let ordered = durable.ordered_by.iter().map(|field| {
+            let arguments = quote!(#name, #written, <#event as #private::Argument<'_>>::TAKES, #field);
+            let check = call_at(field, quote!(#private::ordered_by), arguments);
+            quote!(const _: () = #check;)
+        });
+        quote! {
+            const _: () = #check;
+            #(#ordered)*
+        }
+    });
     quote! {
         #(#each)*
         const _: () = #together;
         #delivered
+        #durable
     }
 }
 

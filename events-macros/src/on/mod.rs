@@ -1,5 +1,6 @@
 //! `#[on("...")]`: keeps the function, and adds a type that stands for it as a handler.
 
+mod durable;
 mod expand;
 mod parse;
 mod validate;

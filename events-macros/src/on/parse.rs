@@ -4,19 +4,23 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::parse::{ParseStream, Parser};
 use syn::{Ident, Item, ItemFn, LitStr, Path, Token};
 
+use super::durable::{Durable, Options};
 use crate::errors::Errors;
 
 /// What stands in the parentheses.
 pub(crate) struct Arguments {
     pub(crate) patterns: Vec<LitStr>,
     pub(crate) krate: Path,
+    pub(crate) durable: Option<Durable>,
 }
 
 pub(crate) fn arguments(tokens: TokenStream, errors: &mut Errors) -> Arguments {
-    let mut arguments = Arguments { patterns: Vec::new(), krate: syn::parse_quote!(::typed_events) };
+    let mut arguments =
+        Arguments { patterns: Vec::new(), krate: syn::parse_quote!(::typed_events), durable: None };
+    let mut options = Options::default();
     let parsed = (|input: ParseStream<'_>| {
         while !input.is_empty() {
-            argument(input, &mut arguments, errors)?;
+            argument(input, &mut arguments, &mut options, errors)?;
             if !input.is_empty() {
                 input.parse::<Token![,]>()?;
             }
@@ -27,10 +31,16 @@ pub(crate) fn arguments(tokens: TokenStream, errors: &mut Errors) -> Arguments {
     if let Err(error) = parsed {
         errors.push(error);
     }
+    arguments.durable = options.finish(errors);
     arguments
 }
 
-fn argument(input: ParseStream<'_>, arguments: &mut Arguments, errors: &mut Errors) -> syn::Result<()> {
+fn argument(
+    input: ParseStream<'_>,
+    arguments: &mut Arguments,
+    options: &mut Options,
+    errors: &mut Errors,
+) -> syn::Result<()> {
     if input.peek(LitStr) {
         let pattern: LitStr = input.parse()?;
         if arguments.patterns.iter().any(|other| other.value() == pattern.value()) {
@@ -49,9 +59,14 @@ fn argument(input: ParseStream<'_>, arguments: &mut Arguments, errors: &mut Erro
         return Err(input.error("expected a pattern in quotes, such as `#[on(\"user.*\")]`"));
     }
     let option: Ident = input.parse()?;
+    if input.peek(Token![=]) && options.parse(&option, input, errors)? {
+        return Ok(());
+    }
     let message = match input.peek(Token![.]) {
         true => "a pattern stands in quotes: `#[on(\"user.created\")]`".to_owned(),
-        false => format!("unknown option `{option}`: there are patterns in quotes, and `crate = path`"),
+        false => format!(
+            "unknown option `{option}`: there are patterns in quotes, `durable`, `retries`, `backoff`, `timeout`, `concurrency`, `ordered_by`, `from`, and `crate = path`"
+        ),
     };
     errors.at(option.span(), message);
     while !input.is_empty() && !input.peek(Token![,]) {

@@ -7,6 +7,7 @@ use syn::{
     PathSegment, Receiver, ReturnType, Safety, Signature, Type, TypeImplTrait,
 };
 
+use super::durable::Durable;
 use super::parse::Arguments;
 use crate::errors::{Errors, text_of};
 
@@ -14,6 +15,7 @@ use crate::errors::{Errors, text_of};
 pub(crate) struct Handler<'a> {
     pub(crate) patterns: &'a [LitStr],
     pub(crate) krate: &'a Path,
+    pub(crate) durable: Option<&'a Durable>,
     pub(crate) event: Type,
     pub(crate) states: Vec<State>,
     /// What it returns; `None` where only the compiler knows (an `impl Trait` in it).
@@ -47,7 +49,8 @@ pub(crate) fn handler<'a>(
     elide.visit_type_mut(&mut event);
     states.iter_mut().for_each(|state| elide.visit_type_mut(&mut state.ty));
     output.iter_mut().for_each(|output| elide.visit_type_mut(output));
-    Some(Handler { patterns: &arguments.patterns, krate: &arguments.krate, event, states, output })
+    let Arguments { patterns, krate, durable } = arguments;
+    Some(Handler { patterns, krate, durable: durable.as_ref(), event, states, output })
 }
 
 fn qualifiers(signature: &Signature, errors: &mut Errors) {

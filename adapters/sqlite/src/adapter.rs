@@ -1,0 +1,247 @@
+//! The adapter: opening the file, and what `Adapter` asks for.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use events_core::{
+    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Inbox, Published, Record, Wire,
+};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::fault::Fault;
+use crate::options::{Options, Retention, Synchronous};
+use crate::tail::{Peers, Tail};
+use crate::worker::{Safety, Worker};
+use crate::{history, log, retention, schema};
+
+/// Keeps all events of a bus in one SQLite file, with durable handlers; processes that open the same file share its
+/// events.
+///
+/// The tables' names begin with `typed_events_`, so the file may be that of the program's own database; then
+/// [`Bus::emit_in`](https://docs.rs/typed-events/latest/typed_events/struct.Bus.html#method.emit_in) makes an event
+/// part of a transaction. The file must be on a local disk: SQLite's write-ahead log does not work over a network.
+///
+/// - **`emit`** returns when the event is safe on disk ([`Synchronous::Full`]); emits that run at the same time share
+///   a commit. What is known of consumers is written without waiting for the disk: a power cut may let a handler
+///   see again what it had finished just before, and takes nothing else.
+/// - **History** keeps everything unless [`retention`](Self::retention) is set. One name: its newest records
+///   by an index. A pattern with wildcards, or times: reads backwards through what is kept until the limit is
+///   reached.
+/// - **Live handlers** of other processes get an event within the [poll interval](Self::poll); 20 ms unless set.
+/// - **A transaction of your own** that writes to the file makes emits wait, for at most 5 s: don't emit through the
+///   bus inside of one, but by `emit_in`.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), events_core::Error> {
+/// use events_core::Bus;
+/// use events_sqlite::Sqlite;
+///
+/// let bus = Bus::builder().adapter(Sqlite::at("events.db")).discover().build().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Sqlite {
+    options: Options,
+    engine: OnceLock<Engine>,
+}
+
+/// What exists once the file is open.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    /// Tells this log from others.
+    #[cfg(feature = "sqlx")]
+    pub(crate) log: [u8; 16],
+    pub(crate) writer: Worker,
+    /// Reads beside the writer: histories, which may take long, and what operators look at.
+    pub(crate) reader: Worker,
+    /// Counts what may be of interest to consumers.
+    pub(crate) news: Arc<watch::Sender<u64>>,
+    pub(crate) peers: Peers,
+    tail: JoinHandle<()>,
+    trimming: JoinHandle<()>,
+}
+
+impl Sqlite {
+    /// A log in this file, which is made when the bus is built, unless it exists.
+    pub fn at(path: impl AsRef<Path>) -> Self {
+        let options = Options {
+            path: path.as_ref().to_owned(),
+            synchronous: Synchronous::Full,
+            retention: Retention::everything(),
+            poll: Duration::from_millis(20),
+            busy: schema::BUSY,
+            remember: Duration::from_secs(7 * 24 * 60 * 60),
+            vfs: None,
+        };
+        Self { options, engine: OnceLock::new() }
+    }
+
+    /// How much a power cut may take; nothing unless set.
+    #[must_use]
+    pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
+        self.options.synchronous = synchronous;
+        self
+    }
+
+    /// What is kept; everything unless set.
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.options.retention = retention;
+        self
+    }
+
+    /// Looks this often for what other processes did to the file; every 20 ms unless set, at least 1 ms.
+    #[must_use]
+    pub fn poll(mut self, interval: Duration) -> Self {
+        self.options.poll = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Remembers for this long which events handlers noted with
+    /// [`Delivery::first_time`](https://docs.rs/typed-events/latest/typed_events/struct.Delivery.html#method.first_time);
+    /// 7 days unless set.
+    #[must_use]
+    pub fn remember(mut self, time: Duration) -> Self {
+        self.options.remember = time;
+        self
+    }
+
+    /// Opens the file through a VFS of SQLite that the program has registered, such as one that encrypts.
+    #[must_use]
+    pub fn vfs(mut self, name: impl Into<String>) -> Self {
+        self.options.vfs = Some(name.into());
+        self
+    }
+
+    #[cfg(feature = "sqlx")]
+    pub(crate) fn path(&self) -> &Path {
+        &self.options.path
+    }
+
+    pub(crate) fn engine(&self) -> Result<&Engine, AdapterError> {
+        self.engine.get().ok_or_else(|| {
+            AdapterError::refused(format_args!(
+                "{} is not open: no bus was built on it",
+                self.options.path.display()
+            ))
+        })
+    }
+
+    async fn open(&self, inbox: Inbox) -> Result<Engine, AdapterError> {
+        let options = self.options.clone();
+        let runtime = Handle::try_current().map_err(AdapterError::refused)?;
+        let opening = runtime.spawn_blocking(move || -> crate::fault::Result<_> {
+            let mut connection = schema::connect(&options)?;
+            schema::prepare(&mut connection)?;
+            schema::count(&connection)?;
+            let log: [u8; 16] =
+                connection.query_row("SELECT log FROM typed_events_meta", [], |row| row.get(0))?;
+            let (last, reader) = (log::last(&connection)?, schema::connect(&options)?);
+            Ok((connection, reader, last, log))
+        });
+        let opened = opening.await.unwrap_or(Err(Fault::Gone));
+        let (connection, reader, last, log) = opened.map_err(|fault| fault.of_file(&self.options.path))?;
+        let options = &self.options;
+        let writer = Worker::new(options.clone(), runtime.clone(), Some(connection));
+        let reader = Worker::new(options.clone(), runtime.clone(), Some(reader));
+        let news = Arc::new(watch::Sender::new(0));
+        let peers = Peers::join(&options.path);
+        let tail = Tail::new(options, &writer, &reader, &news, &peers, inbox, last);
+        let tail = runtime.spawn(tail.run());
+        let trimming = runtime.spawn(retention::keep(options.clone(), writer.clone()));
+        #[cfg(not(feature = "sqlx"))]
+        let _ = log;
+        Ok(Engine {
+            #[cfg(feature = "sqlx")]
+            log,
+            writer,
+            reader,
+            news,
+            peers,
+            tail,
+            trimming,
+        })
+    }
+}
+
+impl Engine {
+    /// Something was appended here.
+    pub(crate) fn tell(&self) {
+        self.tell_consumers();
+        self.peers.tell_others();
+    }
+
+    pub(crate) fn tell_consumers(&self) {
+        self.news.send_modify(|count| *count += 1);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.tail.abort();
+        self.trimming.abort();
+    }
+}
+
+impl Adapter for Sqlite {
+    fn name(&self) -> String {
+        format!("sqlite at {}", self.options.path.display())
+    }
+
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
+    fn publish<'a>(
+        &'a self,
+        records: &'a [Record],
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
+        Box::pin(async move {
+            let engine = self.engine()?;
+            let (records, wire) = (records.to_vec(), wire.clone());
+            let append = move |connection: &_| log::append(connection, &records, &wire);
+            let duplicates = engine.writer.run(Safety::Now, append).await?;
+            engine.tell();
+            Ok(duplicates.into_iter().fold(Published::default(), Published::with_duplicate))
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+        Box::pin(async move {
+            let (query, wire) = (query.clone(), wire.clone());
+            let read = move |connection: &_| history::read(connection, &query, &wire);
+            self.engine()?.reader.run(Safety::Read, read).await
+        })
+    }
+
+    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async move {
+            let engine = self.open(inbox).await?;
+            self.engine.set(engine).map_err(|_| {
+                AdapterError::refused(format_args!("{} is open already", self.options.path.display()))
+            })
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async move {
+            let engine = self.engine()?;
+            engine.tail.abort();
+            engine.trimming.abort();
+            engine.writer.close().await;
+            Ok(())
+        })
+    }
+
+    fn durable(&self) -> Option<&dyn DurableAdapter> {
+        Some(self)
+    }
+}

@@ -1,0 +1,20 @@
+//! typed-events on SQLite: an append-only log with durable consumers, in one file, without a server.
+//!
+//! Use it through the `sqlite` feature of the `typed-events` crate: `typed_events::sqlite::Sqlite`.
+
+mod adapter;
+mod consume;
+mod fault;
+mod history;
+mod log;
+mod operate;
+mod options;
+mod retention;
+mod schema;
+mod tail;
+#[cfg(feature = "sqlx")]
+mod transaction;
+mod worker;
+
+pub use adapter::Sqlite;
+pub use options::{Retention, Synchronous};

@@ -1,0 +1,170 @@
+//! Records as rows of the log, each with a checksum.
+
+use crc32fast::Hasher;
+use events_core::{AdapterError, Record, Timestamp, Wire};
+use rusqlite::types::{Type, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::fault::{Fault, Result};
+
+/// One row.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) position: i64,
+    pub(crate) id: [u8; 16],
+    pub(crate) name: String,
+    pub(crate) version: u32,
+    pub(crate) time: i64,
+    pub(crate) origin: [u8; 16],
+    /// Whether it was emitted in a transaction, so that its own bus has yet to call its live handlers.
+    pub(crate) outbox: bool,
+    pub(crate) text: String,
+}
+
+/// The columns that [`Stored::read`] reads, in its order.
+pub(crate) const COLUMNS: &str = "position, id, name, version, time, origin, outbox, crc, text";
+
+impl Stored {
+    /// The row of a record. Its time is taken now.
+    pub(crate) fn of(record: &Record, wire: &Wire, position: i64, outbox: bool) -> Result<Self> {
+        let text = wire.encode(record).map_err(AdapterError::from)?;
+        Ok(Self {
+            position,
+            id: record.id().to_bytes(),
+            name: record.name().to_owned(),
+            version: record.version(),
+            time: record.timestamp().as_micros(),
+            origin: record.origin().to_bytes(),
+            outbox,
+            text,
+        })
+    }
+
+    /// Detects every change of up to 32 neighbouring bits.
+    pub(crate) fn crc(&self) -> u32 {
+        let mut crc = Hasher::new();
+        crc.update(&self.position.to_le_bytes());
+        crc.update(&self.id);
+        crc.update(&(self.name.len() as u64).to_le_bytes());
+        crc.update(self.name.as_bytes());
+        crc.update(&self.version.to_le_bytes());
+        crc.update(&self.time.to_le_bytes());
+        crc.update(&self.origin);
+        crc.update(&[u8::from(self.outbox)]);
+        crc.update(self.text.as_bytes());
+        crc.finalize()
+    }
+
+    /// Reads a row, and refuses one that is not what was written.
+    pub(crate) fn read(row: &Row<'_>) -> Result<Self> {
+        let position: i64 = row.get(0).map_err(|_| damaged("a record has no position"))?;
+        let read = || -> rusqlite::Result<(Self, u32)> {
+            let stored = Self {
+                position,
+                id: row.get(1)?,
+                name: row.get(2)?,
+                version: row.get(3)?,
+                time: row.get(4)?,
+                origin: row.get(5)?,
+                outbox: row.get(6)?,
+                text: row.get(8)?,
+            };
+            Ok((stored, row.get(7)?))
+        };
+        match read() {
+            Ok((stored, crc)) if stored.crc() == crc => Ok(stored),
+            Ok(_) => Err(damaged(&format!("the record at {position} is not the one that was stored there"))),
+            Err(error) => Err(damaged(&format!("the record at {position} can't be read: {error}"))),
+        }
+    }
+
+    pub(crate) fn record(&self, wire: &Wire) -> std::result::Result<Record, AdapterError> {
+        Ok(wire.decode(&self.text)?)
+    }
+}
+
+fn damaged(what: &str) -> Fault {
+    Fault::Damaged(what.to_owned())
+}
+
+/// The bytes of a text column as they are, whatever they are.
+pub(crate) fn bytes_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
+    match row.get_ref(column)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(bytes.to_vec()),
+        other => Err(rusqlite::Error::InvalidColumnType(
+            column,
+            "text".into(),
+            match other {
+                ValueRef::Null => Type::Null,
+                ValueRef::Integer(_) => Type::Integer,
+                _ => Type::Real,
+            },
+        )),
+    }
+}
+
+/// Appends records; says which of them were there before.
+pub(crate) fn append(connection: &Connection, records: &[Record], wire: &Wire) -> Result<Vec<usize>> {
+    let mut insert = connection.prepare_cached(INSERT)?;
+    let newest = "SELECT position, time FROM typed_events_log ORDER BY position DESC LIMIT 1";
+    let newest = connection.prepare_cached(newest)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (mut position, time): (i64, i64) = newest.optional()?.unwrap_or_default();
+    let mut duplicates = Vec::new();
+    for (index, record) in records.iter().enumerate() {
+        // The clock of another process may have been ahead.
+        record.stamp_after(Timestamp::from_micros(time));
+        let stored = Stored::of(record, wire, position + 1, false)?;
+        let Stored { id, name, version, time, origin, outbox, text, .. } = &stored;
+        let row = (stored.position, id, name, version, time, origin, outbox, stored.crc(), text);
+        match insert.execute(row)? {
+            0 => duplicates.push(index),
+            _ => position += 1,
+        }
+    }
+    Ok(duplicates)
+}
+
+pub(crate) const INSERT: &str = "INSERT INTO typed_events_log
+    (position, id, name, version, time, origin, outbox, crc, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+    ON CONFLICT (id) DO NOTHING";
+
+/// The newest position; 0 of an empty log.
+pub(crate) fn last(connection: &Connection) -> Result<i64> {
+    let last = "SELECT coalesce(max(position), 0) FROM typed_events_log";
+    Ok(connection.prepare_cached(last)?.query_row([], |row| row.get(0))?)
+}
+
+/// Everything up to this position is gone.
+pub(crate) fn trimmed(connection: &Connection) -> Result<i64> {
+    let trimmed = "SELECT trimmed FROM typed_events_meta WHERE one = 1";
+    let trimmed = connection.prepare_cached(trimmed)?.query_row([], |row| row.get(0)).optional()?;
+    trimmed.ok_or_else(|| damaged("the log does not say what was trimmed"))
+}
+
+/// The record at a position.
+pub(crate) fn at(connection: &Connection, position: i64) -> Result<Option<Stored>> {
+    let mut query =
+        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM typed_events_log WHERE position = ?1"))?;
+    let mut rows = query.query([position])?;
+    rows.next()?.map(Stored::read).transpose()
+}
+
+/// The first position whose record is of this time or later; the one behind the newest if there is none.
+///
+/// # Complexity
+///
+/// Logarithmic in what is kept: times never decrease along the log.
+pub(crate) fn position_at(connection: &Connection, time: i64) -> Result<i64> {
+    let (mut low, mut high) = (trimmed(connection)? + 1, last(connection)? + 1);
+    let mut of = connection.prepare_cached("SELECT time FROM typed_events_log WHERE position = ?1")?;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let found: Option<i64> = of.query_row([middle], |row| row.get(0)).optional()?;
+        match found {
+            Some(found) if found >= time => high = middle,
+            Some(_) => low = middle + 1,
+            None => return Err(damaged(&format!("the record at {middle} is missing"))),
+        }
+    }
+    Ok(low)
+}

@@ -1,0 +1,245 @@
+//! `DurableAdapter`, and what operators ask for.
+
+use std::sync::Arc;
+
+use events_core::{
+    AdapterError, BoxFuture, Claim, Claims, Consumer, ConsumerStatus, Control, DeadLetter, DeadLetters,
+    DurableAdapter, EventId, Finished, Pattern, Timestamp,
+};
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::Sqlite;
+use crate::consume::{self, Row, before};
+use crate::fault::Result;
+use crate::log::{self, bytes_of};
+use crate::worker::Safety;
+
+/// A consumer that has asked for nothing for so long runs nowhere: idle ones say every minute that they live.
+const ABANDONED: i64 = 150_000_000;
+
+impl DurableAdapter for Sqlite {
+    fn open<'a>(
+        &'a self,
+        consumer: &'a Arc<Consumer>,
+    ) -> BoxFuture<'a, std::result::Result<(), AdapterError>> {
+        let (consumer, now) = (Arc::clone(consumer), Timestamp::now().as_micros());
+        Box::pin(async move {
+            let open = move |connection: &_| consume::open(connection, &consumer, now);
+            self.engine()?.writer.run(Safety::Now, open).await
+        })
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        consumer: &'a Arc<Consumer>,
+        finished: &'a [Finished],
+        most: usize,
+        now: Timestamp,
+    ) -> BoxFuture<'a, std::result::Result<Claims, AdapterError>> {
+        let (consumer, finished) = (Arc::clone(consumer), finished.to_vec());
+        Box::pin(async move {
+            let engine = self.engine()?;
+            // Before it is looked: what comes meanwhile is news.
+            let seen = *engine.news.borrow();
+            let exchange =
+                move |connection: &_| consume::exchange(connection, &consumer, &finished, most, now);
+            let claims = engine.writer.run(Safety::Later, exchange).await?;
+            Ok(Claims { seen, ..claims })
+        })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        consumer: &'a Arc<Consumer>,
+        held: &'a [Claim],
+        now: Timestamp,
+    ) -> BoxFuture<'a, std::result::Result<(), AdapterError>> {
+        let (consumer, held, now) = (Arc::clone(consumer), held.to_vec(), now.as_micros());
+        Box::pin(async move {
+            let renew = move |connection: &_| consume::renew(connection, &consumer, &held, now);
+            self.engine()?.writer.run(Safety::Later, renew).await
+        })
+    }
+
+    fn wait(&self, seen: u64) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let Ok(engine) = self.engine() else { return std::future::pending().await };
+            let mut news = engine.news.subscribe();
+            if news.wait_for(|count| *count > seen).await.is_err() {
+                // The adapter is gone, and nothing more comes.
+                std::future::pending().await
+            }
+        })
+    }
+
+    fn consumers(
+        &self,
+        now: Timestamp,
+    ) -> BoxFuture<'_, std::result::Result<Vec<ConsumerStatus>, AdapterError>> {
+        Box::pin(async move {
+            let list = move |connection: &_| status(connection, now.as_micros());
+            self.engine()?.reader.run(Safety::Read, list).await
+        })
+    }
+
+    fn control<'a>(
+        &'a self,
+        consumer: &'a str,
+        what: Control,
+        now: Timestamp,
+    ) -> BoxFuture<'a, std::result::Result<Option<u64>, AdapterError>> {
+        let (consumer, now) = (consumer.to_owned(), now.as_micros());
+        Box::pin(async move {
+            let engine = self.engine()?;
+            let control = move |connection: &_| control(connection, &consumer, what, now);
+            let done = engine.writer.run(Safety::Now, control).await?;
+            engine.tell();
+            Ok(done)
+        })
+    }
+
+    fn dead_letters<'a>(
+        &'a self,
+        consumer: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, std::result::Result<Vec<DeadLetter>, AdapterError>> {
+        let consumer = consumer.to_owned();
+        Box::pin(async move {
+            let read = move |connection: &_| dead_letters(connection, &consumer, limit);
+            self.engine()?.reader.run(Safety::Read, read).await
+        })
+    }
+
+    fn unfinished(
+        &self,
+        event: EventId,
+    ) -> BoxFuture<'_, std::result::Result<Option<Vec<String>>, AdapterError>> {
+        Box::pin(async move {
+            let read = move |connection: &_| unfinished(connection, event);
+            self.engine()?.reader.run(Safety::Read, read).await
+        })
+    }
+}
+
+fn status(connection: &Connection, now: i64) -> Result<Vec<ConsumerStatus>> {
+    let last = log::last(connection)?;
+    let mut counts = connection.prepare_cached(
+        "SELECT count(*), min(position), coalesce(sum(leased = 1 AND due > ?2), 0), coalesce(sum(held), 0)
+         FROM typed_events_pending WHERE consumer = ?1",
+    )?;
+    let mut dead = connection.prepare_cached("SELECT count(*) FROM typed_events_dead WHERE consumer = ?1")?;
+    let mut listed = Vec::new();
+    for row in Row::all(connection)? {
+        let (pending, first, leased, held): (i64, Option<i64>, i64, i64) = counts
+            .query_row((row.consumer, now), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        let mut status = ConsumerStatus::new(row.name);
+        status.patterns = row.patterns.split(' ').map(str::to_owned).collect();
+        status.position = first.map_or(row.cursor, |first| first - 1) as u64;
+        status.lag = (last - row.cursor + pending) as u64;
+        status.in_progress = leased as u64;
+        status.newer = held as u64;
+        status.waiting = (pending - leased - held) as u64;
+        status.dead = dead.query_row([row.consumer], |row| row.get::<_, i64>(0))? as u64;
+        status.paused = row.paused;
+        status.seen = Timestamp::from_micros(row.seen);
+        status.is_running = now - row.seen < ABANDONED;
+        listed.push(status);
+    }
+    Ok(listed)
+}
+
+fn control(connection: &Connection, name: &str, control: Control, now: i64) -> Result<Option<u64>> {
+    let Some(mut row) = Row::find(connection, name)? else { return Ok(None) };
+    let consumer = row.consumer;
+    let delete =
+        |table: &str| connection.execute(&format!("DELETE FROM {table} WHERE consumer = ?1"), [consumer]);
+    let concerned = match control {
+        Control::Pause | Control::Resume => {
+            row.paused = control == Control::Pause;
+            row.save(connection)?;
+            1
+        }
+        Control::Seek(place) => {
+            row.cursor = before(connection, place)?;
+            row.save(connection)?;
+            delete("typed_events_pending")?;
+            1
+        }
+        Control::Remove => {
+            delete("typed_events_pending")?;
+            delete("typed_events_dead")?;
+            delete("typed_events_consumers")?
+        }
+        Control::Replay(which) => replay(connection, consumer, which, now)?,
+        Control::Purge(which) => purge(connection, consumer, which)?,
+        _ => return Err(AdapterError::refused(format_args!("sqlite can't do {control:?}")).into()),
+    };
+    Ok(Some(concerned as u64))
+}
+
+/// Puts dead letters back to what is pending; into the log, too, where they were trimmed from it.
+fn replay(connection: &Connection, consumer: i64, which: DeadLetters, now: i64) -> Result<usize> {
+    let id = id_of(which);
+    connection.execute(
+        "INSERT INTO typed_events_log (position, id, name, version, time, origin, outbox, crc, text)
+         SELECT position, id, name, version, time, origin, outbox, crc, text FROM typed_events_dead
+         WHERE consumer = ?1 AND (?2 IS NULL OR id = ?2) ON CONFLICT DO NOTHING",
+        (consumer, id),
+    )?;
+    connection.execute(
+        "INSERT INTO typed_events_pending (consumer, position, attempts, due, leased, held, first)
+         SELECT consumer, position, 0, ?3, 0, 0, ?3 FROM typed_events_dead
+         WHERE consumer = ?1 AND (?2 IS NULL OR id = ?2) ON CONFLICT DO NOTHING",
+        (consumer, id, now),
+    )?;
+    purge(connection, consumer, which)
+}
+
+fn purge(connection: &Connection, consumer: i64, which: DeadLetters) -> Result<usize> {
+    let purge = "DELETE FROM typed_events_dead WHERE consumer = ?1 AND (?2 IS NULL OR id = ?2)";
+    Ok(connection.execute(purge, (consumer, id_of(which)))?)
+}
+
+fn id_of(which: DeadLetters) -> Option<[u8; 16]> {
+    match which {
+        DeadLetters::All => None,
+        DeadLetters::Of(event) => Some(event.to_bytes()),
+    }
+}
+
+fn dead_letters(connection: &Connection, consumer: &str, limit: usize) -> Result<Vec<DeadLetter>> {
+    let query = "SELECT dead.id, dead.name, dead.position, dead.text, dead.error, dead.attempts, dead.first, dead.last
+        FROM typed_events_dead AS dead JOIN typed_events_consumers AS consumers USING (consumer)
+        WHERE consumers.name = ?1 ORDER BY dead.position LIMIT ?2";
+    let mut query = connection.prepare_cached(query)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = query.query_map((consumer, limit), |row| {
+        let (id, name, position): ([u8; 16], String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let stored = bytes_of(row, 3)?;
+        let mut dead = DeadLetter::new(EventId::from_bytes(id), name, position as u64, stored);
+        (dead.error, dead.attempts) = (row.get(4)?, row.get(5)?);
+        dead.first = Timestamp::from_micros(row.get(6)?);
+        dead.last = Timestamp::from_micros(row.get(7)?);
+        Ok(dead)
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn unfinished(connection: &Connection, event: EventId) -> Result<Option<Vec<String>>> {
+    let find = "SELECT position, name FROM typed_events_log WHERE id = ?1";
+    let found = connection
+        .prepare_cached(find)?
+        .query_row([event.to_bytes()], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));
+    let Some((position, name)) = found.optional()? else { return Ok(None) };
+    let pending = "SELECT EXISTS (SELECT 1 FROM typed_events_pending WHERE consumer = ?1 AND position = ?2)";
+    let mut pending = connection.prepare_cached(pending)?;
+    let mut left = Vec::new();
+    for row in Row::all(connection)? {
+        let takes = |text: &str| Pattern::new(text).is_ok_and(|pattern| pattern.matches(&name));
+        let ahead = row.cursor < position && row.patterns.split(' ').any(takes);
+        if ahead || pending.query_row((row.consumer, position), |row| row.get::<_, bool>(0))? {
+            left.push(row.name);
+        }
+    }
+    Ok(Some(left))
+}

@@ -1,0 +1,111 @@
+//! Trims what the log no longer has to keep, a little at a time, so that nobody waits for it.
+
+use std::time::Duration;
+
+use events_core::Timestamp;
+use rusqlite::{Connection, OptionalExtension};
+use tokio::time::sleep;
+
+use crate::fault::Result;
+use crate::log::{last, position_at, trimmed};
+use crate::options::{Options, Retention};
+use crate::worker::{Safety, Worker};
+
+/// How often it is looked at what may go.
+const EVERY: Duration = Duration::from_secs(10);
+/// How many records, and pages of the file, go at a time.
+const AT_ONCE: i64 = 1000;
+
+/// The task that trims.
+pub(crate) async fn keep(options: Options, writer: Worker) {
+    loop {
+        let retention = options.retention;
+        loop {
+            let now = Timestamp::now().as_micros();
+            let trim = move |connection: &_| trim(connection, retention, now);
+            match writer.run(Safety::Later, trim).await {
+                Ok(true) => tokio::task::yield_now().await,
+                // Of a failure the next emit tells more.
+                Ok(false) | Err(_) => break,
+            }
+        }
+        let remembered =
+            Timestamp::now().as_micros() - options.remember.as_micros().try_into().unwrap_or(i64::MAX);
+        let forget = move |connection: &_| forget(connection, remembered);
+        while let Ok(true) = writer.run(Safety::Later, forget).await {}
+        sleep(EVERY).await;
+    }
+}
+
+/// Trims up to a thousand records; true if there may be more.
+pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> Result<bool> {
+    if retention.is_everything() {
+        return Ok(false);
+    }
+    let (gone, last) = (trimmed(connection)?, last(connection)?);
+    let mut keep_from = gone + 1;
+    if let Some(records) = retention.records {
+        keep_from = keep_from.max(last.saturating_sub(i64::try_from(records).unwrap_or(i64::MAX)) + 1);
+    }
+    if let Some(age) = retention.age {
+        let oldest = now.saturating_sub(age.as_micros().try_into().unwrap_or(i64::MAX));
+        keep_from = keep_from.max(position_at(connection, oldest)?);
+    }
+    if let Some(bytes) = retention.bytes
+        && used(connection)? > i64::try_from(bytes).unwrap_or(i64::MAX)
+    {
+        keep_from = keep_from.max(gone + 1 + AT_ONCE);
+    }
+    if !retention.past_consumers {
+        keep_from = keep_from.min(unfinished(connection)?.unwrap_or(i64::MAX));
+    }
+    // The newest stays, so that positions are never given twice.
+    let keep_from = keep_from.min(last).min(gone + 1 + AT_ONCE);
+    if keep_from <= gone + 1 {
+        return give_back(connection);
+    }
+    connection.prepare_cached("DELETE FROM typed_events_log WHERE position < ?1")?.execute([keep_from])?;
+    if retention.past_consumers {
+        let lost = "DELETE FROM typed_events_pending WHERE position < ?1 AND leased = 0";
+        connection.prepare_cached(lost)?.execute([keep_from])?;
+    }
+    let note = "UPDATE typed_events_meta SET trimmed = ?1 WHERE one = 1";
+    connection.prepare_cached(note)?.execute([keep_from - 1])?;
+    Ok(true)
+}
+
+/// The oldest position that a consumer has yet to finish.
+fn unfinished(connection: &Connection) -> Result<Option<i64>> {
+    let oldest = "SELECT min(position) FROM (
+        SELECT min(position) AS position FROM typed_events_pending
+        UNION ALL SELECT min(cursor) + 1 FROM typed_events_consumers)";
+    Ok(connection.prepare_cached(oldest)?.query_row([], |row| row.get(0)).optional()?.flatten())
+}
+
+/// The bytes of the file that are in use.
+fn used(connection: &Connection) -> Result<i64> {
+    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+    Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
+}
+
+/// Gives free pages of the file back to the file system; true if there may be more.
+fn give_back(connection: &Connection) -> Result<bool> {
+    let free = |connection: &Connection| {
+        connection.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0))
+    };
+    let before = free(connection)?;
+    if before < AT_ONCE {
+        return Ok(false);
+    }
+    let mut vacuum = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({AT_ONCE})"))?;
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(free(connection)? < before)
+}
+
+/// Forgets up to a thousand notes of handled events.
+fn forget(connection: &Connection, before: i64) -> Result<bool> {
+    let old = "DELETE FROM typed_events_handled WHERE (consumer, id) IN (
+        SELECT consumer, id FROM typed_events_handled WHERE time < ?1 LIMIT 1000)";
+    Ok(connection.prepare_cached(old)?.execute([before])? > 0)
+}

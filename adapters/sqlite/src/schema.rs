@@ -1,0 +1,167 @@
+//! The tables, all of whose names begin with `typed_events_`, so that they may stand beside a program's own.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use crate::fault::{Fault, Result};
+use crate::options::{Options, Synchronous};
+
+/// The format this program reads and writes.
+const FORMAT: i64 = 1;
+
+/// - `log`: positions count up by one, without a gap, from the oldest that is kept to the newest, which always is.
+///   SQLite gives a new row the number after the largest one; since the newest row is never trimmed, no number is
+///   given twice, and since a rolled back transaction takes its rows with it, none is left out.
+/// - `consumers`: `cursor` is the position up to which a consumer has looked at the log; what it took and has not
+///   finished is in `pending`.
+/// - `pending`: `due` is when the event may be handed out (again): for a retry its time, for one that is handed out the
+///   end of its lease, nothing for one that waits for another of its key or is held for a newer program.
+const TABLES: &str = "
+CREATE TABLE typed_events_meta (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    format INTEGER NOT NULL,
+    log BLOB NOT NULL,
+    trimmed INTEGER NOT NULL
+);
+CREATE TABLE typed_events_log (
+    position INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    origin BLOB NOT NULL,
+    outbox INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    text TEXT NOT NULL
+);
+CREATE UNIQUE INDEX typed_events_log_id ON typed_events_log (id);
+CREATE INDEX typed_events_log_name ON typed_events_log (name);
+CREATE TABLE typed_events_consumers (
+    consumer INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    patterns TEXT NOT NULL,
+    cursor INTEGER NOT NULL,
+    paused INTEGER NOT NULL,
+    seen INTEGER NOT NULL,
+    crc INTEGER NOT NULL
+);
+CREATE TABLE typed_events_pending (
+    consumer INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    due INTEGER,
+    leased INTEGER NOT NULL,
+    held INTEGER NOT NULL,
+    key TEXT,
+    first INTEGER NOT NULL,
+    error TEXT,
+    PRIMARY KEY (consumer, position)
+) WITHOUT ROWID;
+CREATE INDEX typed_events_pending_due ON typed_events_pending (consumer, due) WHERE due IS NOT NULL;
+CREATE INDEX typed_events_pending_key ON typed_events_pending (consumer, key, position) WHERE key IS NOT NULL;
+CREATE INDEX typed_events_pending_held ON typed_events_pending (consumer, position) WHERE held = 1;
+CREATE TABLE typed_events_dead (
+    consumer INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    origin BLOB NOT NULL,
+    outbox INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    error TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (consumer, position)
+) WITHOUT ROWID;
+CREATE TABLE typed_events_handled (
+    consumer TEXT NOT NULL,
+    id BLOB NOT NULL,
+    time INTEGER NOT NULL,
+    PRIMARY KEY (consumer, id)
+) WITHOUT ROWID;
+";
+
+/// Opens a connection to the file.
+pub(crate) fn connect(options: &Options) -> Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match &options.vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(&options.path, flags, vfs.as_str())?,
+        None => Connection::open_with_flags(&options.path, flags)?,
+    };
+    connection.busy_timeout(options.busy)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // Each page of the file is checked as it is read, as far as SQLite can tell.
+    connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;")?;
+    Ok(connection)
+}
+
+/// Makes the file a log, unless it is one.
+pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
+    let is_new: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if is_new == 0 {
+        // Only a file without tables takes it; elsewhere freed pages are used again, but not given back.
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+    }
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Fault::Damaged(format!("it can't have a write-ahead log (its journal mode is {mode})")));
+    }
+    let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let known = "SELECT count(*) FROM sqlite_schema WHERE name = 'typed_events_meta'";
+    if tx.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
+        tx.execute_batch(TABLES)?;
+        tx.execute("INSERT INTO typed_events_meta VALUES (1, ?1, randomblob(16), 0)", [FORMAT])?;
+    }
+    let format = "SELECT format FROM typed_events_meta WHERE one = 1";
+    let format: Option<i64> = tx.query_row(format, [], |row| row.get(0)).optional()?;
+    match format {
+        Some(FORMAT) => tx.commit().map_err(Fault::Commit),
+        Some(format) => Err(Fault::Damaged(format!(
+            "its log has format {format}, and this program knows {FORMAT}: is it of a newer one?"
+        ))),
+        None => Err(Fault::Damaged("the log does not say which format it has".to_owned())),
+    }
+}
+
+/// Looks whether all records that were stored are there, by counting: the index of ids must have as many as there
+/// are positions.
+///
+/// # Complexity
+///
+/// Reads the index once: some 30 MB for a million records.
+pub(crate) fn count(connection: &Connection) -> Result<()> {
+    let ends = "SELECT coalesce(min(position), 1), coalesce(max(position), 0) FROM typed_events_log";
+    let (first, last): (i64, i64) = connection.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let trimmed = "SELECT trimmed FROM typed_events_meta WHERE one = 1";
+    let trimmed: i64 = connection.query_row(trimmed, [], |row| row.get(0))?;
+    let of_index = "SELECT count(*) FROM typed_events_log INDEXED BY typed_events_log_id";
+    let counted: i64 = connection.query_row(of_index, [], |row| row.get(0))?;
+    // Dead letters that are handed out again may stand before the trimmed ones.
+    let revived = "SELECT count(*) FROM typed_events_log WHERE position <= ?1";
+    let revived: i64 = connection.query_row(revived, [trimmed], |row| row.get(0))?;
+    if last - trimmed != counted - revived || first > trimmed + 1 && last > trimmed {
+        return Err(Fault::Damaged(format!(
+            "there are {} records where {} should be",
+            counted - revived,
+            last - trimmed
+        )));
+    }
+    Ok(())
+}
+
+/// Sets how the next commits are made safe.
+pub(crate) fn synchronous(connection: &Connection, synchronous: Synchronous) -> Result<()> {
+    Ok(connection.execute_batch(match synchronous {
+        Synchronous::Full => "PRAGMA synchronous = FULL",
+        Synchronous::Normal => "PRAGMA synchronous = NORMAL",
+    })?)
+}
+
+/// As SQLite counts time for lock waits.
+pub(crate) const BUSY: Duration = Duration::from_secs(5);

@@ -1,0 +1,221 @@
+//! Follows the log: what other processes append, and what transactions of users do.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use events_core::{AdapterError, ErrorKind, Inbox};
+use rusqlite::Connection;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::fault::{Fault, Result};
+use crate::log::{COLUMNS, Stored};
+use crate::options::Options;
+use crate::worker::{Safety, Worker};
+
+/// How many records are read at a time.
+const AT_ONCE: usize = 256;
+/// After an event was emitted in a transaction, its commit is looked for this often, and for so long.
+const SOON: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+
+/// The adapters of this process that have a file open: they need not poll for each other.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    path: PathBuf,
+    own: Arc<Call>,
+}
+
+/// What wakes the tail of one adapter.
+#[derive(Debug, Default)]
+struct Call {
+    notify: Notify,
+    /// Until when a commit is expected.
+    soon: Mutex<Option<Instant>>,
+}
+
+static OPEN: Mutex<Option<HashMap<PathBuf, Vec<Weak<Call>>>>> = Mutex::new(None);
+
+fn open() -> MutexGuard<'static, Option<HashMap<PathBuf, Vec<Weak<Call>>>>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Peers {
+    pub(crate) fn join(path: &Path) -> Self {
+        // It exists by now; where it can't be resolved, the poll still finds what others do.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let own = Arc::new(Call::default());
+        open().get_or_insert_default().entry(path.clone()).or_default().push(Arc::downgrade(&own));
+        Self { path, own }
+    }
+
+    pub(crate) fn tell_others(&self) {
+        let open = open();
+        let peers = open.iter().filter_map(|open| open.get(&self.path)).flatten().filter_map(Weak::upgrade);
+        for peer in peers.filter(|peer| !Arc::ptr_eq(peer, &self.own)) {
+            peer.notify.notify_one();
+        }
+    }
+
+    /// A transaction of the user is about to commit.
+    #[cfg(feature = "sqlx")]
+    pub(crate) fn expect_commit(&self) {
+        *self.own.soon.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + SOON.1);
+        self.own.notify.notify_one();
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        let mut open = open();
+        let Some(files) = open.as_mut() else { return };
+        if let Some(peers) = files.get_mut(&self.path) {
+            peers.retain(|peer| peer.upgrade().is_some_and(|peer| !Arc::ptr_eq(&peer, &self.own)));
+            if peers.is_empty() {
+                files.remove(&self.path);
+            }
+        }
+    }
+}
+
+/// The task that follows the log.
+pub(crate) struct Tail {
+    poll: Duration,
+    writer: Worker,
+    reader: Worker,
+    news: Weak<watch::Sender<u64>>,
+    call: Arc<Call>,
+    inbox: Inbox,
+    /// Everything up to here was passed on.
+    seen: i64,
+    version: Option<i64>,
+    failing: bool,
+}
+
+impl Tail {
+    pub(crate) fn new(
+        options: &Options,
+        writer: &Worker,
+        reader: &Worker,
+        news: &Arc<watch::Sender<u64>>,
+        peers: &Peers,
+        inbox: Inbox,
+        last: i64,
+    ) -> Self {
+        Self {
+            poll: options.poll,
+            writer: writer.clone(),
+            reader: reader.clone(),
+            news: Arc::downgrade(news),
+            call: Arc::clone(&peers.own),
+            inbox,
+            seen: last,
+            version: None,
+            failing: false,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            let called = timeout(self.pause(), self.call.notify.notified()).await.is_ok();
+            match self.follow(called).await {
+                Ok(true) => self.failing = false,
+                Ok(false) => return,
+                Err(error) => self.note(&error).await,
+            }
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let mut soon = self.call.soon.lock().unwrap_or_else(PoisonError::into_inner);
+        match *soon {
+            Some(until) if until > Instant::now() => SOON.0,
+            _ => {
+                *soon = None;
+                self.poll
+            }
+        }
+    }
+
+    /// Passes on what is new; false when the bus has stopped.
+    async fn follow(&mut self, called: bool) -> std::result::Result<bool, AdapterError> {
+        // It does not change by what the writer itself commits.
+        let version = self.writer.run(Safety::Read, data_version).await?;
+        if self.version.replace(version) == Some(version) && !called {
+            return Ok(true);
+        }
+        match self.news.upgrade() {
+            Some(news) => news.send_modify(|count| *count += 1),
+            None => return Ok(false),
+        }
+        loop {
+            let (seen, instance) = (self.seen, self.inbox.instance());
+            let read = move |connection: &_| after(connection, seen, instance);
+            let (rows, last) = self.reader.run(Safety::Read, read).await?;
+            let full = rows.len() == AT_ONCE;
+            for row in rows {
+                let position = row.position;
+                if !self.deliver(&row).await {
+                    return Ok(false);
+                }
+                self.seen = position;
+            }
+            if !full {
+                self.seen = last;
+                return Ok(true);
+            }
+        }
+    }
+
+    /// False when the bus has stopped.
+    async fn deliver(&self, row: &Stored) -> bool {
+        let record = match row.record(self.inbox.wire()) {
+            Ok(record) => record,
+            Err(error) => {
+                self.inbox.lost(1, &error.to_string());
+                return true;
+            }
+        };
+        // What the bus refuses, it counts and logs.
+        let delivered = match row.outbox {
+            true => self.inbox.deliver_committed(record).await,
+            false => self.inbox.deliver(record).await,
+        };
+        !delivered.is_err_and(|error| error.kind() == ErrorKind::Stopped)
+    }
+
+    async fn note(&mut self, error: &AdapterError) {
+        if !std::mem::replace(&mut self.failing, true) {
+            self.inbox.warn(&format!("can't follow the log, and tries again: {error}"));
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn data_version(connection: &Connection) -> Result<i64> {
+    Ok(connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+}
+
+/// The next records that live handlers of a bus have not seen; and up to where it was looked, where these are all.
+fn after(
+    connection: &Connection,
+    seen: i64,
+    instance: events_core::InstanceId,
+) -> Result<(Vec<Stored>, i64)> {
+    let last = crate::log::last(connection)?;
+    if last < seen {
+        return Err(Fault::Damaged(format!("the record at {seen} is missing")));
+    }
+    let query = format!(
+        "SELECT {COLUMNS} FROM typed_events_log WHERE position > ?1 AND (outbox = 1 OR origin <> ?2)
+         ORDER BY position LIMIT ?3"
+    );
+    let mut query = connection.prepare_cached(&query)?;
+    let mut rows = query.query((seen, instance.to_bytes(), AT_ONCE as i64))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(Stored::read(row)?);
+    }
+    Ok((found, last))
+}

@@ -1,0 +1,349 @@
+//! Durable handlers at work: a task for each takes events from the adapter, calls the handler, and tells the
+//! adapter what became of them.
+
+use std::future::poll_fn;
+use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use super::consumer::Consumer;
+use super::dispatch;
+use super::emitted::Failure;
+use super::flight::KeptInFlight;
+use super::routes::{Registration, Route};
+use super::{Bus, Inner};
+use crate::adapter::{
+    Adapter, AdapterError, BoxFuture, Claim, Claimed, Claims, DurableAdapter, Finished, Outcome,
+};
+use crate::handler::{Attempt, Callback, HandlerError, HandlerResult};
+use crate::record::Record;
+use crate::time::Timestamp;
+
+/// A durable handler and what it is called with.
+pub(super) struct Work {
+    pub(super) consumer: Arc<Consumer>,
+    pub(super) registration: Arc<Registration>,
+    pub(super) name: Arc<str>,
+}
+
+impl Work {
+    pub(super) fn new(consumer: Consumer, handler: String, callback: Callback) -> Arc<Self> {
+        let registration = Registration::alone(handler.into(), consumer.patterns.clone(), callback);
+        Arc::new(Self { name: consumer.name().into(), consumer: Arc::new(consumer), registration })
+    }
+}
+
+/// How long to wait before an adapter that failed is asked again: at first, and at most.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// How often a consumer that has nothing to do says that it lives.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The task of one durable handler.
+pub(super) struct Worker {
+    pub(super) bus: Weak<Inner>,
+    pub(super) adapter: Arc<dyn Adapter>,
+    pub(super) work: Arc<Work>,
+    /// True from when the bus stops; closed when it is gone.
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// What a worker knows between two exchanges.
+struct State {
+    running: JoinSet<Settled>,
+    claims: Vec<Claim>,
+    finished: Vec<Settled>,
+    /// Whether there may be something to claim.
+    look: bool,
+    due: Option<Timestamp>,
+    seen: u64,
+    /// How often the adapter has failed in a row.
+    failed: u32,
+    /// When the adapter last heard that the consumer lives.
+    alive: Instant,
+    again: Option<Instant>,
+}
+
+/// A finished event, and the place in flight it has until the adapter knows.
+struct Settled {
+    finished: Finished,
+    _flight: KeptInFlight,
+}
+
+/// What a worker wakes up for.
+enum Wake {
+    Finished(Settled),
+    Look,
+    Renew,
+    Stop,
+    Again,
+}
+
+impl Worker {
+    pub(super) async fn run(mut self) {
+        let adapter = Arc::clone(&self.adapter);
+        let Some(durable) = adapter.durable() else { return };
+        let mut state = State {
+            running: JoinSet::new(),
+            claims: Vec::new(),
+            finished: Vec::new(),
+            look: true,
+            due: None,
+            seen: 0,
+            failed: 0,
+            alive: Instant::now(),
+            again: None,
+        };
+        let mut renewals = interval((self.work.consumer.lease() / 3).max(Duration::from_millis(10)));
+        renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let stopping = self.is_stopping();
+            let free = if stopping { 0 } else { self.free(&state) };
+            if state.again.is_none() && (!state.finished.is_empty() || free > 0 && state.look) {
+                self.exchange(durable, &mut state, free).await;
+                self.collect(&mut state);
+                continue;
+            }
+            if stopping && state.running.is_empty() && state.finished.is_empty() {
+                return;
+            }
+            match self.wake(durable, &mut state, &mut renewals, free > 0, stopping).await {
+                Wake::Finished(done) => {
+                    state.finish(done);
+                    self.collect(&mut state);
+                }
+                Wake::Look => state.look = true,
+                Wake::Again => state.again = None,
+                Wake::Renew => self.renew(durable, &mut state).await,
+                Wake::Stop => {}
+            }
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stop.borrow() || self.stop.has_changed().is_err()
+    }
+
+    fn free(&self, state: &State) -> usize {
+        self.work.consumer.durable.most_at_a_time().saturating_sub(state.claims.len())
+    }
+
+    async fn wake(
+        &mut self,
+        durable: &dyn DurableAdapter,
+        state: &mut State,
+        renewals: &mut tokio::time::Interval,
+        free: bool,
+        stopping: bool,
+    ) -> Wake {
+        let due = state.due.filter(|_| free && state.again.is_none()).and_then(|due| self.instant_of(due));
+        let may_claim = free && state.again.is_none();
+        let mut news = pin!(if may_claim { durable.wait(state.seen) } else { never() });
+        let mut due = pin!(at(due));
+        let mut again = pin!(at(state.again));
+        let mut stopped = pin!(self.stop.changed());
+        poll_fn(|cx| {
+            match state.running.poll_join_next(cx) {
+                Poll::Ready(Some(Ok(done))) => return Poll::Ready(Wake::Finished(done)),
+                // Only the runtime's shutdown ends such a task early.
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Wake::Stop),
+                Poll::Ready(None) | Poll::Pending => {}
+            }
+            if !stopping && stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Stop);
+            }
+            if again.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Again);
+            }
+            if news.as_mut().poll(cx).is_ready() || due.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Look);
+            }
+            renewals.poll_tick(cx).map(|_| Wake::Renew)
+        })
+        .await
+    }
+
+    fn instant_of(&self, due: Timestamp) -> Option<Instant> {
+        let wait = due.as_micros().saturating_sub(self.bus.upgrade()?.now().as_micros());
+        Some(Instant::now() + Duration::from_micros(wait.max(0) as u64) + Duration::from_millis(1))
+    }
+
+    /// Takes what else is finished by now.
+    fn collect(&self, state: &mut State) {
+        while let Some(Ok(done)) = state.running.try_join_next() {
+            state.finish(done);
+        }
+    }
+
+    /// Reports what is finished, and takes more.
+    async fn exchange(&self, durable: &dyn DurableAdapter, state: &mut State, free: usize) {
+        let Some(inner) = self.bus.upgrade() else { return state.finished.clear() };
+        let bus = Bus { inner };
+        // Count, then look: a bus that stops either waits for what is claimed here, or is seen here.
+        let _flight = KeptInFlight::of_backlog(&bus.inner.flight);
+        let free = if self.is_stopping() { 0 } else { free };
+        let finished: Vec<_> = state.finished.iter().map(|done| done.finished.clone()).collect();
+        let exchanged = durable.exchange(&self.work.consumer, &finished, free, bus.inner.now()).await;
+        match exchanged {
+            Ok(claims) => {
+                state.failed = 0;
+                state.finished.clear();
+                self.note(&bus, &claims);
+                state.look = claims.more;
+                (state.due, state.seen) = (claims.due, claims.seen);
+                for claimed in claims.claimed {
+                    state.claims.push(claimed.claim);
+                    let flight = KeptInFlight::of_backlog(&bus.inner.flight);
+                    let handled = handle(bus.clone(), Arc::clone(&self.work), claimed, flight);
+                    state.running.spawn_on(handled, &bus.inner.runtime);
+                }
+            }
+            Err(error) => self.note_failed(&bus.inner, state, &error),
+        }
+    }
+
+    fn note(&self, bus: &Bus, claims: &Claims) {
+        let (fallback, name) = (bus.inner.settings.fallback, self.work.consumer.name());
+        for late in &claims.late {
+            let Claim { position, attempt } = late;
+            fallback.warning(format_args!(
+                "durable handler {name} was late with the event at {position} (attempt {attempt}): its lease had run out, and the event was handed out again"
+            ));
+        }
+        if claims.lost > 0 {
+            let lost = claims.lost;
+            fallback.warning(format_args!(
+                "durable handler {name} lost {lost} events, which were trimmed before it had seen them"
+            ));
+        }
+    }
+
+    fn note_failed(&self, inner: &Inner, state: &mut State, error: &AdapterError) {
+        let (first, most) = ASK_AGAIN;
+        let wait = first.saturating_mul(1 << state.failed.min(16)).min(most);
+        state.again = Some(Instant::now() + wait);
+        if state.failed == 0 {
+            let (name, adapter) = (self.work.consumer.name(), self.adapter.name());
+            inner.settings.fallback.warning(format_args!(
+                "durable handler {name} can't exchange events with {adapter}, and tries again: {error}"
+            ));
+        }
+        state.failed = state.failed.saturating_add(1);
+        // A bus that stops does not wait for an engine that fails: what is not reported is handed out again.
+        if self.is_stopping() {
+            state.finished.clear();
+        }
+    }
+
+    /// Extends the leases of what is being handled; where nothing is, says now and then that the consumer lives.
+    async fn renew(&self, durable: &dyn DurableAdapter, state: &mut State) {
+        let Some(inner) = self.bus.upgrade() else { return };
+        if state.claims.is_empty() && state.alive.elapsed() < IDLE {
+            return;
+        }
+        state.alive = Instant::now();
+        if let Err(error) = durable.renew(&self.work.consumer, &state.claims, inner.now()).await {
+            let name = self.work.consumer.name();
+            inner.settings.fallback.warning(format_args!(
+                "durable handler {name} could not extend its leases, so others may handle the same events: {error}"
+            ));
+        }
+    }
+}
+
+impl State {
+    fn finish(&mut self, done: Settled) {
+        self.claims.retain(|claim| *claim != done.finished.claim);
+        self.finished.push(done);
+    }
+}
+
+fn never<'a>() -> BoxFuture<'a, ()> {
+    Box::pin(std::future::pending())
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One attempt at one event.
+async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed, flight: KeptInFlight) -> Settled {
+    let Claimed { claim, record, last_error } = claimed;
+    let outcome = match record {
+        Ok(record) => attempt(&bus, &work, claim, &record, last_error).await,
+        Err(error) => {
+            let name = work.consumer.name();
+            bus.inner.settings.fallback.warning(format_args!(
+                "the event at {} can't be read and goes to the dead letters of {name}: {error}",
+                claim.position
+            ));
+            Outcome::Dead { error: error.to_string() }
+        }
+    };
+    Settled { finished: Finished { claim, outcome }, _flight: flight }
+}
+
+async fn attempt(
+    bus: &Bus,
+    work: &Work,
+    claim: Claim,
+    record: &Record,
+    last_error: Option<String>,
+) -> Outcome {
+    let durable = &work.consumer.durable;
+    if claim.attempt > durable.attempts() {
+        // Whoever made the last attempt did not live to report it.
+        let before = claim.attempt - 1;
+        let error = last_error.map(|error| format!("; the attempt before: {error}")).unwrap_or_default();
+        let error = format!("the process ended, or lost its lease, in attempt {before}{error}");
+        return give_up(bus, work, record, before, error);
+    }
+    if let Some(Err(error)) = bus.inner.known.get(record.name()).map(|decl| record.payload(decl)) {
+        return give_up(bus, work, record, claim.attempt, error.to_string());
+    }
+    let route = Route::of(&work.registration, work.consumer.pattern_of(record.name()).unwrap_or(0));
+    let tried = Attempt { number: claim.attempt, consumer: Some(Arc::clone(&work.name)) };
+    let result = within(
+        durable.time_limit(),
+        dispatch::call_durable(bus, &work.registration.callback, &route, record, tried),
+    );
+    let Err(error) = result.await else { return Outcome::Done };
+    let message = error.message().to_owned();
+    dispatch::report(&bus.inner, record.name(), Some(record.id()), &Failure::new(&route, error));
+    if claim.attempt == durable.attempts() {
+        return give_up(bus, work, record, claim.attempt, message);
+    }
+    // Two random numbers of the same seed differ: std counts up.
+    let share = RandomState::new().hash_one(claim.position) as f64 / u64::MAX as f64;
+    let wait = durable.wait_after(claim.attempt, share);
+    let at = bus.inner.now().as_micros().saturating_add(wait.as_micros().try_into().unwrap_or(i64::MAX));
+    Outcome::Retry { at: Timestamp::from_micros(at), error: message }
+}
+
+/// A handler's result, or that it took too long.
+async fn within(limit: Duration, handled: impl Future<Output = HandlerResult>) -> HandlerResult {
+    if limit == Duration::MAX {
+        return handled.await;
+    }
+    timeout(limit, handled).await.unwrap_or_else(|_| {
+        Err(HandlerError::new(&format_args!("it took longer than {} s", limit.as_secs_f64())))
+    })
+}
+
+fn give_up(bus: &Bus, work: &Work, record: &Record, attempts: u32, error: String) -> Outcome {
+    let (event, id, name) = (record.name(), record.id(), work.consumer.name());
+    let shown = crate::text::escaped(&error);
+    bus.inner.settings.fallback.warning(format_args!(
+        "{event} (id {id}) goes to the dead letters of {name} after {attempts} attempts: {shown}"
+    ));
+    Outcome::Dead { error }
+}

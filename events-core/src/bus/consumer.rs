@@ -1,0 +1,105 @@
+//! A durable consumer as an adapter sees it: what it wants, and in which order.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::known::Known;
+use crate::adapter::Interest;
+use crate::durable::{Durable, StartAt};
+use crate::handler::Takes;
+use crate::pattern::Pattern;
+use crate::record::Record;
+use crate::wire::Wire;
+
+/// A durable handler of a bus, as its adapter sees it.
+pub struct Consumer {
+    pub(super) durable: Durable,
+    pub(super) patterns: Vec<Arc<str>>,
+    pub(super) takes: Takes,
+    pub(super) known: Arc<Known>,
+    pub(super) accepts_undeclared: bool,
+    pub(super) lease: Duration,
+    pub(super) wire: Wire,
+}
+
+impl Consumer {
+    /// The name, which is all that tells consumers apart.
+    pub fn name(&self) -> &str {
+        self.durable.name()
+    }
+
+    /// The patterns, for engines that filter themselves. [`interest`](Self::interest) decides.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().map(AsRef::as_ref)
+    }
+
+    /// Where it begins, if it is new.
+    pub fn from(&self) -> StartAt {
+        self.durable.start()
+    }
+
+    /// How long an event that was handed out is kept from others; 10 s unless the program sets another.
+    pub fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// What reads the records that are stored.
+    pub fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    /// What it wants of an event of this name and version.
+    pub fn interest(&self, name: &str, version: u32) -> Interest {
+        if self.pattern_of(name).is_none() || !self.takes.takes(name) {
+            return Interest::Skip;
+        }
+        match self.known.contains(name) {
+            true if version > self.known.version(name) => Interest::Newer,
+            true => Interest::Take,
+            false if self.accepts_undeclared => Interest::Take,
+            // Another program's event, which a newer version of this one may know.
+            false => Interest::Newer,
+        }
+    }
+
+    /// Whether events may have to wait for others.
+    pub fn is_ordered(&self) -> bool {
+        self.durable.is_ordered().is_some()
+    }
+
+    /// What an event must be handled in order by; `None` where it waits for none. At most 512 bytes: longer
+    /// values are cut, and then wait for each other.
+    pub fn key(&self, record: &Record) -> Option<String> {
+        let field = self.durable.is_ordered()?;
+        let decl = self.known.get(record.name());
+        let value: Value = match decl.filter(|decl| record.version() < decl.version) {
+            // What an old record has under another name.
+            Some(decl) => serde_json::from_str(&record.payload(decl).ok()?.to_json().ok()?).ok()?,
+            None => serde_json::from_str(record.json().ok()?).ok()?,
+        };
+        let mut key = match value.get(field)? {
+            Value::Null => return None,
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        key.truncate(key.floor_char_boundary(MAX_KEY));
+        Some(key)
+    }
+
+    /// The place of the first pattern that takes a name.
+    pub(super) fn pattern_of(&self, name: &str) -> Option<usize> {
+        self.patterns.iter().position(|pattern| Pattern::of_valid(pattern).matches(name))
+    }
+}
+
+/// The longest key, in bytes.
+const MAX_KEY: usize = 512;
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Consumer({} on {})", self.name(), self.patterns.join(", "))
+    }
+}

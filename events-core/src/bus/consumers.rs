@@ -1,0 +1,138 @@
+//! What an operator sees and does: consumers and their dead letters.
+
+use std::sync::Arc;
+
+use super::{Bus, Inner};
+use crate::adapter::{
+    Adapter, AdapterError, ConsumerStatus, Control, DeadLetter, DeadLetters, DurableAdapter,
+};
+use crate::durable::StartAt;
+use crate::error::{Error, ErrorKind};
+use crate::text::quoted;
+
+/// One durable consumer, to look after: what [`Bus::consumer`] returns.
+///
+/// It may be one whose handler is not in this program.
+///
+/// # Errors
+///
+/// All methods: [`ErrorKind::Consumer`] where the adapter has no such consumer, has none at all, or fails.
+///
+/// # Cancel safety
+///
+/// Dropping a future halfway leaves done or undone as a whole what it asked for.
+#[derive(Debug)]
+pub struct Consumers<'a> {
+    bus: &'a Bus,
+    name: String,
+}
+
+impl Bus {
+    /// All durable consumers of the adapter by name, those included that no program handles any more: these
+    /// are to be [removed](Consumers::remove), since the log is not trimmed past them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Consumer`] where the adapter has none, or fails.
+    pub async fn consumers(&self) -> Result<Vec<ConsumerStatus>, Error> {
+        let inner = &self.inner;
+        let (durable, adapter) = inner.durable("*")?;
+        let listed = durable.consumers(inner.now()).await;
+        listed.map_err(|error| failed("*", adapter, "can't list its consumers", error))
+    }
+
+    /// A durable consumer, to look after.
+    ///
+    /// ```no_run
+    /// # async fn example(bus: typed_events::Bus) -> Result<(), typed_events::Error> {
+    /// use typed_events::DeadLetters;
+    ///
+    /// let invoices = bus.consumer("send-invoice");
+    /// for dead in invoices.dead_letters(10).await? {
+    ///     println!("{dead}");
+    /// }
+    /// invoices.replay(DeadLetters::All).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn consumer(&self, name: impl Into<String>) -> Consumers<'_> {
+        Consumers { bus: self, name: name.into() }
+    }
+}
+
+impl Consumers<'_> {
+    /// Where it stands.
+    pub async fn status(&self) -> Result<ConsumerStatus, Error> {
+        let all = self.bus.consumers().await?;
+        all.into_iter().find(|status| status.name == self.name).ok_or_else(|| self.unknown())
+    }
+
+    /// Hands out no more events, in any process, until [`resume`](Self::resume); what is being handled goes on.
+    pub async fn pause(&self) -> Result<(), Error> {
+        self.control(Control::Pause).await.map(drop)
+    }
+
+    /// Hands out events again.
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.control(Control::Resume).await.map(drop)
+    }
+
+    /// Hands out everything from there on, again where it was handled before. Retries that wait are dropped: they
+    /// come again if they are behind it. Dead letters stay.
+    pub async fn seek(&self, to: StartAt) -> Result<(), Error> {
+        self.control(Control::Seek(to)).await.map(drop)
+    }
+
+    /// Forgets the consumer with its position and dead letters. If a program still handles it, it is new there
+    /// after the next start.
+    pub async fn remove(&self) -> Result<(), Error> {
+        self.control(Control::Remove).await.map(drop)
+    }
+
+    /// The oldest `limit` events it gave up on.
+    pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        let (durable, adapter) = self.bus.inner.durable(&self.name)?;
+        let read = durable.dead_letters(&self.name, limit).await;
+        read.map_err(|error| failed(&self.name, adapter, "can't read its dead letters", error))
+    }
+
+    /// Hands out dead letters again, with all their attempts; returns how many.
+    pub async fn replay(&self, which: DeadLetters) -> Result<u64, Error> {
+        self.control(Control::Replay(which)).await
+    }
+
+    /// Drops dead letters; returns how many.
+    pub async fn purge(&self, which: DeadLetters) -> Result<u64, Error> {
+        self.control(Control::Purge(which)).await
+    }
+
+    async fn control(&self, control: Control) -> Result<u64, Error> {
+        let inner = &self.bus.inner;
+        let (durable, adapter) = inner.durable(&self.name)?;
+        let done = durable.control(&self.name, control, inner.now()).await;
+        let done = done.map_err(|error| failed(&self.name, adapter, "did not do it", error))?;
+        done.ok_or_else(|| self.unknown())
+    }
+
+    fn unknown(&self) -> Error {
+        let message = format!("{} has no consumer `{}`", self.bus.inner.adapter_name(), quoted(&self.name));
+        Error::new(ErrorKind::Consumer, message)
+    }
+}
+
+fn failed(name: &str, adapter: &Arc<dyn Adapter>, what: &str, error: AdapterError) -> Error {
+    let message = format!("consumer {}: {} {what}: {error}", quoted(name), adapter.name());
+    Error::new(ErrorKind::Consumer, message).with_temporary(error.is_temporary()).with_source(error)
+}
+
+impl Inner {
+    /// The adapter, as far as it has durable consumers.
+    pub(super) fn durable(&self, consumer: &str) -> Result<(&dyn DurableAdapter, &Arc<dyn Adapter>), Error> {
+        let adapter = self.adapter.as_ref();
+        adapter.and_then(|adapter| Some((adapter.durable()?, adapter))).ok_or_else(|| {
+            let (name, adapter) = (quoted(consumer), self.adapter_name());
+            let message =
+                format!("consumer {name}: the adapter of this bus, {adapter}, has no durable consumers");
+            Error::new(ErrorKind::Consumer, message)
+        })
+    }
+}

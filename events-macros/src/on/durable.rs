@@ -1,0 +1,172 @@
+//! The options of durable handlers: `#[on(durable = "send-invoice", retries = 5)]`.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::parse::ParseStream;
+use syn::{Ident, LitInt, LitStr, Token};
+
+use crate::errors::Errors;
+
+/// What is said of a durable handler.
+pub(crate) struct Durable {
+    pub(crate) name: LitStr,
+    pub(crate) ordered_by: Option<LitStr>,
+    retries: Option<LitInt>,
+    /// In milliseconds: before the first retry, and at most.
+    backoff: Option<(u64, u64)>,
+    /// In milliseconds; `None` in it for no limit.
+    timeout: Option<Option<u64>>,
+    concurrency: Option<LitInt>,
+    from: Option<Ident>,
+}
+
+/// The options as they come.
+#[derive(Default)]
+pub(crate) struct Options {
+    seen: Vec<Ident>,
+    name: Option<LitStr>,
+    retries: Option<LitInt>,
+    backoff: Option<LitStr>,
+    timeout: Option<LitStr>,
+    concurrency: Option<LitInt>,
+    ordered_by: Option<LitStr>,
+    from: Option<LitStr>,
+}
+
+impl Options {
+    /// Reads one option behind its name; false where it is not one of these.
+    pub(crate) fn parse(
+        &mut self,
+        option: &Ident,
+        input: ParseStream<'_>,
+        errors: &mut Errors,
+    ) -> syn::Result<bool> {
+        let text = option.to_string();
+        let known = ["durable", "retries", "backoff", "timeout", "concurrency", "ordered_by", "from"]
+            .contains(&text.as_str());
+        if !known {
+            return Ok(false);
+        }
+        input.parse::<Token![=]>()?;
+        if self.seen.contains(option) {
+            errors.on(option, format_args!("`{option}` is there already"));
+        }
+        self.seen.push(option.clone());
+        match text.as_str() {
+            "durable" => self.name = Some(input.parse()?),
+            "retries" => self.retries = Some(input.parse()?),
+            "backoff" => self.backoff = Some(input.parse()?),
+            "timeout" => self.timeout = Some(input.parse()?),
+            "concurrency" => self.concurrency = Some(input.parse()?),
+            "ordered_by" => self.ordered_by = Some(input.parse()?),
+            _ => self.from = Some(input.parse()?),
+        }
+        Ok(true)
+    }
+
+    /// The options together, if the handler is durable.
+    pub(crate) fn finish(self, errors: &mut Errors) -> Option<Durable> {
+        let Some(name) = self.name else {
+            for option in &self.seen {
+                let message = format!(
+                    "`{option}` is an option of durable handlers: name this one, too, as in `durable = \"send-invoice\"`"
+                );
+                errors.on(option, message);
+            }
+            return None;
+        };
+        let retries = self.retries.filter(|count| in_range(count, 0..=1_000_000, errors));
+        let concurrency = self.concurrency.filter(|count| in_range(count, 1..=1024, errors));
+        let backoff = self.backoff.and_then(|text| backoff(&text, errors));
+        let timeout = self.timeout.and_then(|text| match text.value().as_str() {
+            "never" => Some(None),
+            _ => duration(&text, &text.value(), errors).map(Some),
+        });
+        let from = self.from.and_then(|text| match text.value().as_str() {
+            "start" => Some(Ident::new("Start", text.span())),
+            "now" => Some(Ident::new("Now", text.span())),
+            _ => {
+                errors.on(
+                    &text,
+                    "a durable handler begins at `\"start\"`, the oldest event that is kept, or `\"now\"`",
+                );
+                None
+            }
+        });
+        Some(Durable { name, ordered_by: self.ordered_by, retries, backoff, timeout, concurrency, from })
+    }
+}
+
+fn in_range(number: &LitInt, range: std::ops::RangeInclusive<u32>, errors: &mut Errors) -> bool {
+    let fits = number.base10_parse::<u32>().is_ok_and(|value| range.contains(&value));
+    if !fits {
+        errors.on(number, format_args!("expected a number from {} to {}", range.start(), range.end()));
+    }
+    fits
+}
+
+/// `"1s"`, or `"1s..5m"`: the first wait and the longest one.
+fn backoff(literal: &LitStr, errors: &mut Errors) -> Option<(u64, u64)> {
+    let text = literal.value();
+    let (first, most) = match text.split_once("..") {
+        Some((first, most)) => (duration(literal, first, errors)?, duration(literal, most, errors)?),
+        None => {
+            let first = duration(literal, &text, errors)?;
+            (first, first.max(5 * 60 * 1000))
+        }
+    };
+    if first > most {
+        errors.on(literal, "the first wait is longer than the longest one");
+    }
+    Some((first, most))
+}
+
+/// A whole number and its unit, in milliseconds.
+fn duration(literal: &LitStr, text: &str, errors: &mut Errors) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit = match &text[digits..] {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60 * 1000),
+        "h" => Some(60 * 60 * 1000),
+        _ => None,
+    };
+    let parsed =
+        text[..digits].parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+    let parsed = parsed.filter(|millis| *millis > 0);
+    if parsed.is_none() {
+        errors.on(literal, "expected a time such as `\"500ms\"`, `\"30s\"`, `\"5m\"` or `\"2h\"`");
+    }
+    parsed
+}
+
+impl Durable {
+    /// The settings, as a constant.
+    pub(crate) fn expand(&self, private: &TokenStream) -> TokenStream {
+        let millis = |millis: u64| quote!(::core::time::Duration::from_millis(#millis));
+        let name = &self.name;
+        let mut settings = quote!(#private::Durable::new(#name));
+        let mut add = |call: TokenStream| call.to_tokens(&mut settings);
+        if let Some(retries) = &self.retries {
+            add(quote!(.retries(#retries)));
+        }
+        if let Some((first, most)) = self.backoff {
+            let (first, most) = (millis(first), millis(most));
+            add(quote!(.backoff(#first, #most)));
+        }
+        if let Some(timeout) = self.timeout {
+            let timeout = timeout.map_or_else(|| quote!(::core::time::Duration::MAX), millis);
+            add(quote!(.timeout(#timeout)));
+        }
+        if let Some(concurrency) = &self.concurrency {
+            add(quote!(.concurrency(#concurrency)));
+        }
+        if let Some(field) = &self.ordered_by {
+            add(quote!(.ordered_by(#field)));
+        }
+        if let Some(from) = &self.from {
+            add(quote!(.from(#private::StartAt::#from)));
+        }
+        settings
+    }
+}

@@ -1,0 +1,1 @@
+//! The tests are in `tests/`, and what crashes in `src/bin/`.

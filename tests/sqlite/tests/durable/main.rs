@@ -1,0 +1,42 @@
+//! Durable handlers, through the facade.
+
+mod basics;
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use typed_events::sqlite::Sqlite;
+use typed_events::{Bus, BusBuilder};
+
+/// A file for a log, in a folder of its own.
+pub(crate) struct File(tempfile::TempDir);
+
+impl File {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.path().join("events.db")
+    }
+
+    /// A bus on the file.
+    pub(crate) fn builder(&self) -> BusBuilder {
+        Bus::builder().adapter(Sqlite::at(self.path())).lease(Duration::from_millis(500)).quiet()
+    }
+}
+
+/// What handlers noted.
+#[derive(Default)]
+pub(crate) struct Seen(Mutex<Vec<String>>);
+
+impl Seen {
+    pub(crate) fn note(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}

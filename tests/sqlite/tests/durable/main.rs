@@ -1,6 +1,10 @@
 //! Durable handlers, through the facade.
 
 mod basics;
+mod operators;
+mod order;
+mod outbox;
+mod set_up;
 
 use std::path::PathBuf;
 use std::sync::Mutex;

@@ -1,0 +1,185 @@
+//! Events in transactions of the user's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use typed_events::{Bus, Delivery, ErrorKind, Record, event, on};
+
+use crate::{File, Seen};
+
+#[event("stock.moved")]
+pub struct StockMoved {
+    pub shelf: u32,
+    pub number: u64,
+}
+
+#[on(durable = "book", from = "start", concurrency = 16, ordered_by = "shelf")]
+fn book(moved: &StockMoved, booked: &Booked) {
+    booked.0.lock().unwrap().entry(moved.shelf).or_default().push(moved.number);
+}
+
+/// What was delivered, by shelf, in order.
+#[derive(Default)]
+struct Booked(Mutex<BTreeMap<u32, Vec<u64>>>);
+
+async fn pool(file: &File) -> SqlitePool {
+    let options = SqliteConnectOptions::new().filename(file.path()).busy_timeout(Duration::from_secs(30));
+    SqlitePoolOptions::new().max_connections(16).connect_with(options).await.unwrap()
+}
+
+fn random(seed: &mut u64) -> u64 {
+    // Knuth's MMIX constants; the upper bits are good enough to choose by.
+    *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+    *seed >> 33
+}
+
+#[on("stock.*")]
+fn live(record: &Record, seen: &Seen) {
+    seen.note(record.get::<StockMoved>().unwrap().number.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_exists_if_and_only_if_the_transaction_commits() {
+    let (file, seen) = (File::new(), Arc::new(Seen::default()));
+    let bus = file.builder().shared(Arc::clone(&seen)).handler::<live>().build().await.unwrap();
+    let other = file.builder().shared(Arc::clone(&seen)).handler::<live>().build().await.unwrap();
+    let pool = pool(&file).await;
+    for (number, commits) in [(1, true), (2, false), (3, true)] {
+        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        bus.emit_in(&mut tx, StockMoved { shelf: 1, number }).await.unwrap();
+        assert!(!seen.all().contains(&number.to_string()), "before the commit");
+        match commits {
+            true => tx.commit().await.unwrap(),
+            false => tx.rollback().await.unwrap(),
+        }
+    }
+    // Live handlers get them from the log, on the bus that emitted, too.
+    until(|| seen.all().len() == 4).await;
+    let mut all = seen.all();
+    all.sort();
+    assert_eq!(all, ["1", "1", "3", "3"]);
+    assert_eq!(bus.history("*").of::<StockMoved>().await.unwrap().len(), 2);
+    bus.stop().await.unwrap();
+    other.stop().await.unwrap();
+}
+
+/// Yields to others until something is so, for at most a minute.
+pub(crate) async fn until(so: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    waited.await.expect("it never became so");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_transactions_with_delays_and_rollbacks_deliver_what_they_committed_in_order() {
+    let events: u64 = std::env::var("OUTBOX_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(4_000);
+    let (file, booked) = (File::new(), Arc::new(Booked::default()));
+    let bus = file.builder().shared(Arc::clone(&booked)).handler::<book>().build().await.unwrap();
+    let pool = pool(&file).await;
+    let writers = (0..16_u32).map(|shelf| {
+        let (bus, pool) = (bus.clone(), pool.clone());
+        tokio::spawn(async move { write(&bus, &pool, shelf, events / 16).await })
+    });
+    let mut committed = BTreeMap::new();
+    for (shelf, writer) in writers.collect::<Vec<_>>().into_iter().enumerate() {
+        committed.insert(shelf as u32, writer.await.unwrap());
+    }
+    let total: usize = committed.values().map(Vec::len).sum();
+    until(|| booked.0.lock().unwrap().values().map(Vec::len).sum::<usize>() >= total).await;
+    let status = bus.consumer("book").status().await.unwrap();
+    bus.stop().await.unwrap();
+    // At least once; in commit order but for repetitions.
+    let delivered = booked.0.lock().unwrap().clone();
+    let mut repeated = 0;
+    for (shelf, numbers) in &delivered {
+        let mut seen = BTreeSet::new();
+        let firsts: Vec<_> = numbers.iter().copied().filter(|number| seen.insert(*number)).collect();
+        assert_eq!(&firsts, &committed[shelf], "shelf {shelf}");
+        repeated += numbers.len() - firsts.len();
+    }
+    assert_eq!(delivered.len(), committed.len());
+    println!("{total} of {events} events committed and delivered, {repeated} of them again; {status}");
+}
+
+/// Moves stock in transactions of 1 to 8 events, a fifth of which roll back; returns what was committed.
+async fn write(bus: &Bus, pool: &SqlitePool, shelf: u32, events: u64) -> Vec<u64> {
+    let (mut seed, mut next, mut committed) = (u64::from(shelf) + 1, 0, Vec::new());
+    while next < events {
+        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let numbers: Vec<_> = (next..events.min(next + 1 + random(&mut seed) % 8)).collect();
+        next += numbers.len() as u64;
+        for number in &numbers {
+            bus.emit_in(&mut tx, StockMoved { shelf, number: *number }).await.unwrap();
+            if random(&mut seed) % 16 == 0 {
+                tokio::time::sleep(Duration::from_micros(random(&mut seed) % 2_000)).await;
+            }
+        }
+        match random(&mut seed) % 5 {
+            0 => tx.rollback().await.unwrap(),
+            _ => {
+                tx.commit().await.unwrap();
+                committed.extend(numbers);
+            }
+        }
+    }
+    committed
+}
+
+#[event("account.credited")]
+pub struct Credited {
+    pub cents: i64,
+}
+
+#[on(durable = "credit", retries = 3, backoff = "1ms..1ms")]
+async fn credit(credited: &Credited, delivery: &Delivery, pool: &SqlitePool) -> Result<(), String> {
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| error.to_string())?;
+    if delivery.first_time(&mut tx).await.map_err(|error| error.to_string())? {
+        let add = sqlx::query("UPDATE balance SET cents = cents + ?1").bind(credited.cents);
+        add.execute(&mut *tx).await.map_err(|error| error.to_string())?;
+    }
+    tx.commit().await.map_err(|error| error.to_string())?;
+    // The work is done; the acknowledgement is lost twice.
+    if delivery.attempt() < 3 { Err("the answer got lost".into()) } else { Ok(()) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_handler_writes_beside_its_note_happens_once() {
+    let file = File::new();
+    let first = file.builder().build().await.unwrap();
+    let pool = pool(&file).await;
+    sqlx::query("CREATE TABLE balance (cents INTEGER)").execute(&pool).await.unwrap();
+    sqlx::query("INSERT INTO balance VALUES (0)").execute(&pool).await.unwrap();
+    first.stop().await.unwrap();
+    let bus = file.builder().state(pool.clone()).handler::<credit>().build().await.unwrap();
+    for cents in [1, 10, 100] {
+        bus.emit(Credited { cents }).await.unwrap().settled().await.unwrap();
+    }
+    let cents: i64 = sqlx::query_scalar("SELECT cents FROM balance").fetch_one(&pool).await.unwrap();
+    assert_eq!(cents, 111);
+    bus.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_another_database_is_refused_by_name() {
+    let (file, other) = (File::new(), File::new());
+    let bus = file.builder().build().await.unwrap();
+    let stranger = other.builder().build().await.unwrap();
+    let pool = pool(&other).await;
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let error = bus.emit_in(&mut tx, StockMoved { shelf: 1, number: 1 }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Append);
+    assert!(error.to_string().contains("the transaction is in another database than the log at"), "{error}");
+    tx.rollback().await.unwrap();
+    let in_memory = Bus::new().await.unwrap();
+    let mut tx = pool.begin().await.unwrap();
+    let error = in_memory.emit_in(&mut tx, StockMoved { shelf: 1, number: 1 }).await.unwrap_err();
+    assert!(error.to_string().contains("the bus has no adapter"), "{error}");
+    tx.rollback().await.unwrap();
+    bus.stop().await.unwrap();
+    stranger.stop().await.unwrap();
+}

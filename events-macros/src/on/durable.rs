@@ -33,6 +33,14 @@ pub(crate) struct Options {
     from: Option<LitStr>,
 }
 
+/// The names of the options.
+const NAMES: [&str; 7] = ["durable", "retries", "backoff", "timeout", "concurrency", "ordered_by", "from"];
+
+/// The option that was meant, perhaps.
+pub(crate) fn meant(option: &str) -> Option<&'static str> {
+    NAMES.into_iter().find(|name| strsim::damerau_levenshtein(name, option) <= 2)
+}
+
 impl Options {
     /// Reads one option behind its name; false where it is not one of these.
     pub(crate) fn parse(
@@ -42,8 +50,7 @@ impl Options {
         errors: &mut Errors,
     ) -> syn::Result<bool> {
         let text = option.to_string();
-        let known = ["durable", "retries", "backoff", "timeout", "concurrency", "ordered_by", "from"]
-            .contains(&text.as_str());
+        let known = NAMES.contains(&text.as_str());
         if !known {
             return Ok(false);
         }

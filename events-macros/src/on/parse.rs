@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::parse::{ParseStream, Parser};
 use syn::{Ident, Item, ItemFn, LitStr, Path, Token};
 
-use super::durable::{Durable, Options};
+use super::durable::{Durable, Options, meant};
 use crate::errors::Errors;
 
 /// What stands in the parentheses.
@@ -62,10 +62,12 @@ fn argument(
     if input.peek(Token![=]) && options.parse(&option, input, errors)? {
         return Ok(());
     }
-    let message = match input.peek(Token![.]) {
-        true => "a pattern stands in quotes: `#[on(\"user.created\")]`".to_owned(),
-        false => format!(
-            "unknown option `{option}`: there are patterns in quotes, `durable`, `retries`, `backoff`, `timeout`, `concurrency`, `ordered_by`, `from`, and `crate = path`"
+    let text = option.to_string();
+    let message = match (input.peek(Token![.]), meant(&text)) {
+        (true, _) => "a pattern stands in quotes: `#[on(\"user.created\")]`".to_owned(),
+        (false, Some(meant)) => format!("unknown option `{text}`: did you mean `{meant}`?"),
+        (false, None) => format!(
+            "unknown option `{text}`: there are patterns in quotes, `durable`, `retries`, `backoff`, `timeout`, `concurrency`, `ordered_by`, `from`, and `crate = path`"
         ),
     };
     errors.at(option.span(), message);

@@ -28,6 +28,12 @@ pub mod sqlite {
     pub use events_sqlite::{Retention, Sqlite, Synchronous};
 }
 
+/// Help for tests.
+#[cfg(feature = "testing")]
+pub mod testing {
+    pub use events_testing::{TestBus, TestError};
+}
+
 pub use events_macros::{EventSet, Schema, event, lock, on, payload};
 
 /// `#[event]` and `#[on]` for what is under the [lock](Lock): `use typed_events::locked::{event, on};`.

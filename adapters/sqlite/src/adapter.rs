@@ -148,8 +148,8 @@ impl Sqlite {
         let writer = Worker::new(options.clone(), runtime.clone(), Some(connection));
         let reader = Worker::new(options.clone(), runtime.clone(), Some(reader));
         let news = Arc::new(watch::Sender::new(0));
-        let peers = Peers::join(&options.path);
-        let tail = Tail::new(options, &writer, &reader, &news, &peers, inbox, last);
+        let peers = Peers::join(&options.path, options.poll).map_err(AdapterError::refused)?;
+        let tail = Tail::new(&writer, &reader, &news, &peers, inbox, last);
         let tail = runtime.spawn(tail.run());
         let trimming = runtime.spawn(retention::keep(options.clone(), writer.clone()));
         #[cfg(not(feature = "sqlx"))]

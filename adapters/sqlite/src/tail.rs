@@ -2,37 +2,68 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::Thread;
 use std::time::Duration;
 
 use events_core::{AdapterError, ErrorKind, Inbox};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::sleep;
 
 use crate::fault::{Fault, Result};
 use crate::log::{COLUMNS, Stored};
-use crate::options::Options;
 use crate::worker::{Safety, Worker};
 
 /// How many records are read at a time.
 const AT_ONCE: usize = 256;
-/// After an event was emitted in a transaction, its commit is looked for this often, and for so long.
-const SOON: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+/// After an event was emitted in a transaction, its commit is looked for this often, and so many times.
+const SOON: (Duration, u32) = (Duration::from_millis(1), 100);
 
 /// The adapters of this process that have a file open: they need not poll for each other.
 #[derive(Debug)]
 pub(crate) struct Peers {
     path: PathBuf,
     own: Arc<Call>,
+    #[cfg_attr(not(feature = "sqlx"), allow(dead_code, reason = "only transactions of users hurry it"))]
+    ticker: Thread,
 }
 
 /// What wakes the tail of one adapter.
 #[derive(Debug, Default)]
 struct Call {
     notify: Notify,
-    /// Until when a commit is expected.
-    soon: Mutex<Option<Instant>>,
+    /// Whether somebody in this process says that there is something new; else it is time to look.
+    called: AtomicBool,
+    /// How often to look for a commit that is expected.
+    soon: AtomicU32,
+}
+
+impl Call {
+    fn call(&self) {
+        self.called.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    /// Says at each interval that it is time to look, from a thread of its own: other processes go by no clock
+    /// that a test may pause.
+    fn tick(call: Weak<Self>, poll: Duration) -> std::io::Result<Thread> {
+        let tick = move || {
+            loop {
+                let Some(call) = call.upgrade() else { return };
+                let soon = call.soon.load(Ordering::Acquire);
+                call.soon.store(soon.saturating_sub(1), Ordering::Release);
+                call.notify.notify_one();
+                drop(call);
+                std::thread::park_timeout(if soon > 0 { SOON.0 } else { poll });
+            }
+        };
+        std::thread::Builder::new()
+            .name("typed-events-poll".into())
+            .spawn(tick)
+            .map(|ticker| ticker.thread().clone())
+    }
 }
 
 static OPEN: Mutex<Option<HashMap<PathBuf, Vec<Weak<Call>>>>> = Mutex::new(None);
@@ -42,27 +73,28 @@ fn open() -> MutexGuard<'static, Option<HashMap<PathBuf, Vec<Weak<Call>>>>> {
 }
 
 impl Peers {
-    pub(crate) fn join(path: &Path) -> Self {
+    pub(crate) fn join(path: &Path, poll: Duration) -> std::io::Result<Self> {
         // It exists by now; where it can't be resolved, the poll still finds what others do.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let own = Arc::new(Call::default());
         open().get_or_insert_default().entry(path.clone()).or_default().push(Arc::downgrade(&own));
-        Self { path, own }
+        let ticker = Call::tick(Arc::downgrade(&own), poll)?;
+        Ok(Self { path, own, ticker })
     }
 
     pub(crate) fn tell_others(&self) {
         let open = open();
         let peers = open.iter().filter_map(|open| open.get(&self.path)).flatten().filter_map(Weak::upgrade);
         for peer in peers.filter(|peer| !Arc::ptr_eq(peer, &self.own)) {
-            peer.notify.notify_one();
+            peer.call();
         }
     }
 
     /// A transaction of the user is about to commit.
     #[cfg(feature = "sqlx")]
     pub(crate) fn expect_commit(&self) {
-        *self.own.soon.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + SOON.1);
-        self.own.notify.notify_one();
+        self.own.soon.store(SOON.1, Ordering::Release);
+        self.ticker.unpark();
     }
 }
 
@@ -81,7 +113,6 @@ impl Drop for Peers {
 
 /// The task that follows the log.
 pub(crate) struct Tail {
-    poll: Duration,
     writer: Worker,
     reader: Worker,
     news: Weak<watch::Sender<u64>>,
@@ -95,7 +126,6 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) fn new(
-        options: &Options,
         writer: &Worker,
         reader: &Worker,
         news: &Arc<watch::Sender<u64>>,
@@ -104,7 +134,6 @@ impl Tail {
         last: i64,
     ) -> Self {
         Self {
-            poll: options.poll,
             writer: writer.clone(),
             reader: reader.clone(),
             news: Arc::downgrade(news),
@@ -118,22 +147,12 @@ impl Tail {
 
     pub(crate) async fn run(mut self) {
         loop {
-            let called = timeout(self.pause(), self.call.notify.notified()).await.is_ok();
+            self.call.notify.notified().await;
+            let called = self.call.called.swap(false, Ordering::AcqRel);
             match self.follow(called).await {
                 Ok(true) => self.failing = false,
                 Ok(false) => return,
                 Err(error) => self.note(&error).await,
-            }
-        }
-    }
-
-    fn pause(&self) -> Duration {
-        let mut soon = self.call.soon.lock().unwrap_or_else(PoisonError::into_inner);
-        match *soon {
-            Some(until) if until > Instant::now() => SOON.0,
-            _ => {
-                *soon = None;
-                self.poll
             }
         }
     }

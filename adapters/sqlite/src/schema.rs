@@ -136,6 +136,8 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
 ///
 /// Reads the index once: some 30 MB for a million records.
 pub(crate) fn count(connection: &Connection) -> Result<()> {
+    // All of it is asked of one state of the file: others may append meanwhile.
+    let connection = connection.unchecked_transaction()?;
     let ends = "SELECT coalesce(min(position), 1), coalesce(max(position), 0) FROM typed_events_log";
     let (first, last): (i64, i64) = connection.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let trimmed = "SELECT trimmed FROM typed_events_meta WHERE one = 1";

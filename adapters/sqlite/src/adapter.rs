@@ -72,7 +72,6 @@ impl Sqlite {
             synchronous: Synchronous::Full,
             retention: Retention::everything(),
             poll: Duration::from_millis(20),
-            busy: schema::BUSY,
             remember: Duration::from_secs(7 * 24 * 60 * 60),
             vfs: None,
         };

@@ -177,8 +177,8 @@ impl Exchange<'_> {
         };
         match &finished.outcome {
             Outcome::Done => self.drop_pending(position, key)?,
-            Outcome::Dead { error } => {
-                self.bury(position, finished.claim.attempt, error)?;
+            Outcome::Dead { error, attempts } => {
+                self.bury(position, *attempts, error)?;
                 self.drop_pending(position, key)?;
             }
             Outcome::Retry { at, error } => self.wait(position, 0, at.as_micros(), Some(error))?,

@@ -73,8 +73,6 @@ pub(crate) struct Options {
     pub(crate) retention: Retention,
     /// How often the file is looked at for what other processes did.
     pub(crate) poll: Duration,
-    /// How long a write waits for others that hold the file.
-    pub(crate) busy: Duration,
     /// How long it is remembered that a handler has handled an event.
     pub(crate) remember: Duration,
     /// The VFS that SQLite is to use, where it is not its own.

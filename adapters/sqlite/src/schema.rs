@@ -94,7 +94,7 @@ pub(crate) fn connect(options: &Options) -> Result<Connection> {
         Some(vfs) => Connection::open_with_flags_and_vfs(&options.path, flags, vfs.as_str())?,
         None => Connection::open_with_flags(&options.path, flags)?,
     };
-    connection.busy_timeout(options.busy)?;
+    connection.busy_handler(Some(ask_again))?;
     connection.set_prepared_statement_cache_capacity(64);
     // Each page of the file is checked as it is read, as far as SQLite can tell.
     connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;")?;
@@ -165,5 +165,13 @@ pub(crate) fn synchronous(connection: &Connection, synchronous: Synchronous) -> 
     })?)
 }
 
-/// As SQLite counts time for lock waits.
-pub(crate) const BUSY: Duration = Duration::from_secs(5);
+/// How often, and how many times, a write that finds the file locked asks again: for at least 5 s.
+const BUSY: (Duration, i32) = (Duration::from_millis(1), 5_000);
+
+/// SQLite's own handler soon asks every 100 ms. Between two commits of a busy process the lock is free for much less
+/// than that, so the others would wait for it until their leases had run out.
+fn ask_again(times: i32) -> bool {
+    let (pause, most) = BUSY;
+    std::thread::sleep(pause);
+    times < most
+}

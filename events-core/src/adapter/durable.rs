@@ -151,6 +151,8 @@ pub enum Outcome {
     Dead {
         /// Why.
         error: String,
+        /// How many attempts were made: one less than was counted where this one did not reach the handler.
+        attempts: u32,
     },
     /// The handler was never called: the attempt does not count.
     Returned,

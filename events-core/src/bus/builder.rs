@@ -296,8 +296,7 @@ impl BusBuilder {
         }
         // Linking finds handlers in no order; runs should repeat.
         self.handlers.sort_by_key(|handler| handler.place);
-        let mut seen = HashSet::new();
-        self.handlers.retain(|handler| seen.insert(std::ptr::from_ref(*handler)));
+        drop_repeated(&mut self.handlers);
 
         let mut problems = Vec::new();
         let repeated = self.states.repeated.iter();
@@ -490,6 +489,12 @@ impl BusBuilder {
             }
         }
     }
+}
+
+/// Apart from `build()`, whose future must be `Send`.
+fn drop_repeated(handlers: &mut Vec<&'static HandlerDecl>) {
+    let mut seen = HashSet::new();
+    handlers.retain(|handler| seen.insert(std::ptr::from_ref(*handler)));
 }
 
 /// Binds the handlers to their state, as far as there is one.

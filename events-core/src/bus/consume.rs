@@ -286,7 +286,7 @@ async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed, flight: KeptInFligh
                 "the event at {} can't be read and goes to the dead letters of {name}: {error}",
                 claim.position
             ));
-            Outcome::Dead { error: error.to_string() }
+            Outcome::Dead { error: error.to_string(), attempts: claim.attempt }
         }
     };
     Settled { finished: Finished { claim, outcome }, _flight: flight }
@@ -345,5 +345,5 @@ fn give_up(bus: &Bus, work: &Work, record: &Record, attempts: u32, error: String
     bus.inner.settings.fallback.warning(format_args!(
         "{event} (id {id}) goes to the dead letters of {name} after {attempts} attempts: {shown}"
     ));
-    Outcome::Dead { error }
+    Outcome::Dead { error, attempts }
 }

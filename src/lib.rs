@@ -18,9 +18,17 @@ pub mod export {
 }
 
 pub use events_core::{
-    ConsumerStatus, Consumers, DeadLetter, DeadLetters, Durable, DurableAdapter, Published, Settled, StartAt,
-    Transaction,
+    ConsumerStatus, Consumers, DeadLetter, DeadLetters, Durable, DurableAdapter, Memory, Published, Settled,
+    StartAt, Transaction,
 };
+
+/// The tests every adapter has to pass: see [`run`](conformance::run).
+#[cfg(feature = "conformance")]
+pub mod conformance {
+    pub use events_core::conformance::{
+        Ability, CaseReport, Foreign, Harness, Outcome, Report, Scale, run, run_only,
+    };
+}
 
 /// The adapter on SQLite.
 #[cfg(feature = "sqlite")]

@@ -10,6 +10,8 @@ mod adapter;
 mod bus;
 mod catalog;
 mod check;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod contain;
 mod durable;
 mod error;
@@ -19,6 +21,7 @@ mod history;
 mod id;
 mod lent;
 mod lock;
+mod memory;
 mod metadata;
 mod pattern;
 mod record;
@@ -49,6 +52,7 @@ pub use handler::{
 pub use history::{History, HistoryQuery, TypedHistory};
 pub use id::{EventId, InstanceId, ParseIdError};
 pub use lock::{Compatibility, Lock};
+pub use memory::Memory;
 pub use metadata::Metadata;
 pub use pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name};
 pub use record::Record;

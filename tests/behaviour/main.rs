@@ -13,6 +13,7 @@ mod handlers;
 mod history;
 mod intake;
 mod logs;
+mod memory;
 mod metadata;
 mod nesting;
 mod patterns;

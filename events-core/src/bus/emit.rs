@@ -476,7 +476,7 @@ pub(super) fn refused(inner: &Inner, records: &[Record], error: AdapterError) ->
 
 impl Bus {
     /// Emits a record that is made from its envelope: the way of `emit_json` and of tests.
-    pub(super) async fn emit_made(
+    pub(crate) async fn emit_made(
         &self,
         name: &str,
         make: impl FnOnce(Envelope) -> Record,

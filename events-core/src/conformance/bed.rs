@@ -1,0 +1,293 @@
+//! What a case has to work with: a place, and buses on it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::time::{Instant, sleep};
+
+use super::harness::{Ability, Foreign, Harness, Scale};
+use super::seen::{Seen, number};
+use crate::adapter::ConsumerStatus;
+use crate::bus::{Bus, BusBuilder, Emitted};
+use crate::durable::{Durable, StartAt};
+use crate::id::{EventId, InstanceId};
+use crate::metadata::Metadata;
+use crate::record::{Envelope, Record};
+use crate::time::Timestamp;
+
+/// How a law was broken.
+pub(super) struct Broken(String);
+
+/// What comes of trying something.
+pub(super) type Tried = Result<(), Broken>;
+
+impl Broken {
+    pub(super) fn new(how: impl fmt::Display) -> Self {
+        Self(how.to_string())
+    }
+
+    pub(super) fn to_message(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// Whatever can say what went wrong.
+impl<E: fmt::Display> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Ends a case unless a law was kept.
+macro_rules! ensure {
+    ($kept:expr, $($how:tt)+) => {
+        if !$kept {
+            return Err(super::bed::Broken::new(format_args!($($how)+)));
+        }
+    };
+}
+
+/// The cases of a module, each with the abilities it needs.
+macro_rules! cases {
+    ($subject:literal: $($case:ident [$($ability:ident),*],)+) => {
+        pub(super) fn cases<H: super::harness::Harness>() -> Vec<super::bed::Case<H>> {
+            vec![$(super::bed::Case {
+                name: concat!($subject, "::", stringify!($case)),
+                needs: &[$(super::harness::Ability::$ability),*],
+                run: |bed| Box::pin($case(bed)),
+            }),+]
+        }
+    };
+}
+
+pub(super) use {cases, ensure};
+
+/// One law and how it is tried.
+pub(super) struct Case<H: Harness> {
+    pub(super) name: &'static str,
+    pub(super) needs: &'static [Ability],
+    pub(super) run: fn(Bed<H>) -> BoxFuture<'static, Tried>,
+}
+
+/// A place, and the buses that were built on it.
+pub(super) struct Bed<H: Harness> {
+    harness: Arc<H>,
+    place: Arc<H::Place>,
+    buses: Arc<Mutex<Vec<Bus>>>,
+    pub(super) scale: Scale,
+}
+
+impl<H: Harness> Clone for Bed<H> {
+    fn clone(&self) -> Self {
+        Self {
+            harness: Arc::clone(&self.harness),
+            place: Arc::clone(&self.place),
+            buses: Arc::clone(&self.buses),
+            scale: self.scale.clone(),
+        }
+    }
+}
+
+impl<H: Harness> Bed<H> {
+    pub(super) fn new(harness: Arc<H>, place: H::Place) -> Self {
+        let scale = harness.scale();
+        Self { harness, place: Arc::new(place), buses: Arc::default(), scale }
+    }
+
+    pub(super) fn has(&self, ability: Ability) -> bool {
+        self.harness.abilities().contains(&ability)
+    }
+
+    /// A bus that is yet to be given an adapter.
+    pub(super) fn bare(&self) -> BusBuilder {
+        Bus::builder().accept_undeclared().lease(self.scale.lease).slow_handler(Duration::MAX).quiet()
+    }
+
+    /// A bus on the place.
+    pub(super) fn builder(&self) -> BusBuilder {
+        self.bare().adapter(self.adapter())
+    }
+
+    pub(super) fn adapter(&self) -> H::Adapter {
+        self.harness.adapter(&self.place)
+    }
+
+    pub(super) async fn build(&self, builder: BusBuilder) -> Result<Bus, Broken> {
+        let bus = builder.build().await?;
+        self.buses().push(bus.clone());
+        Ok(bus)
+    }
+
+    /// A bus on the place without handlers.
+    pub(super) async fn bus(&self) -> Result<Bus, Broken> {
+        self.build(self.builder()).await
+    }
+
+    /// Several of them.
+    pub(super) async fn buses_of(&self, count: usize) -> Result<Vec<Bus>, Broken> {
+        let mut buses = Vec::with_capacity(count);
+        for _ in 0..count {
+            buses.push(self.bus().await?);
+        }
+        Ok(buses)
+    }
+
+    /// A bus whose durable handler notes the numbers it gets.
+    pub(super) async fn consumer(
+        &self,
+        durable: Durable,
+        pattern: &str,
+        seen: &Arc<Seen<u64>>,
+    ) -> Result<Bus, Broken> {
+        let seen = Arc::clone(seen);
+        let handler = move |record: &Record| seen.note(number(record));
+        self.build(self.builder().durable(durable, pattern, handler)).await
+    }
+
+    pub(super) fn seen<T: Clone + fmt::Debug>(&self) -> Arc<Seen<T>> {
+        Seen::new(self.scale.patience)
+    }
+
+    /// Puts a text into the log as the record of a new event, whose id it returns.
+    pub(super) async fn append(
+        &self,
+        name: &str,
+        text: impl FnOnce(&Foreign) -> String,
+    ) -> Result<Foreign, Broken> {
+        let mut foreign = Foreign {
+            event: EventId::new(),
+            name: name.to_owned(),
+            version: 1,
+            time: Timestamp::now(),
+            origin: InstanceId::new(),
+            text: String::new(),
+        };
+        foreign.text = text(&foreign);
+        self.harness.append(&self.place, foreign.clone()).await?;
+        Ok(foreign)
+    }
+
+    /// Asks until something is so, for as long as a case is patient.
+    pub(super) async fn until<F>(&self, what: &str, mut so: impl FnMut() -> F) -> Tried
+    where
+        F: Future<Output = Result<bool, Broken>>,
+    {
+        let deadline = Instant::now() + self.scale.patience;
+        while !so().await? {
+            if Instant::now() > deadline {
+                let seconds = self.scale.patience.as_secs();
+                return Err(Broken::new(format_args!("after {seconds} s it is still not so that {what}")));
+            }
+            sleep(ASK).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until a consumer's status is as it should be; gives up when it does not change for as long as a case is
+    /// patient.
+    pub(super) async fn until_status(
+        &self,
+        bus: &Bus,
+        consumer: &str,
+        what: &str,
+        so: impl Fn(&ConsumerStatus) -> bool,
+    ) -> Result<ConsumerStatus, Broken> {
+        let (mut last, mut deadline) = (None, Instant::now() + self.scale.patience);
+        loop {
+            let mut status = bus.consumer(consumer).status().await?;
+            if so(&status) {
+                return Ok(status);
+            }
+            status.seen = Timestamp::from_micros(0);
+            if last.as_ref() != Some(&status) {
+                deadline = Instant::now() + self.scale.patience;
+            } else if Instant::now() > deadline {
+                let newer = status.newer;
+                return Err(Broken::new(format_args!(
+                    "waited for {what}; the consumer stays at: {status}, {newer} newer"
+                )));
+            }
+            last = Some(status);
+            sleep(ASK).await;
+        }
+    }
+
+    /// Waits until a consumer has nothing left to do.
+    pub(super) async fn until_done(&self, bus: &Bus, consumer: &str) -> Result<ConsumerStatus, Broken> {
+        self.until_status(bus, consumer, "it to be done", |status| status.lag == 0).await
+    }
+
+    fn buses(&self) -> MutexGuard<'_, Vec<Bus>> {
+        self.buses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops what the case has not stopped.
+    pub(super) async fn stop_all(&self) -> Tried {
+        let buses = std::mem::take(&mut *self.buses());
+        let stopped = join_all(buses.iter().map(Bus::stop)).await;
+        stopped.into_iter().collect::<Result<(), _>>()?;
+        Ok(())
+    }
+}
+
+/// How often it is asked.
+const ASK: Duration = Duration::from_millis(2);
+
+/// A durable handler from the start of the log that is retried soon.
+pub(super) fn durable(name: &str) -> Durable {
+    let wait = Duration::from_millis(2);
+    Durable::named(name).from(StartAt::Start).backoff(wait, wait)
+}
+
+/// The payload of an event that is told by its number.
+pub(super) fn numbered(number: impl fmt::Display) -> String {
+    format!(r#"{{"n":{number}}}"#)
+}
+
+/// Emits an event with metadata, and an id where one is given.
+pub(super) async fn emit_with(
+    bus: &Bus,
+    name: &str,
+    json: &str,
+    metadata: Metadata,
+    id: Option<EventId>,
+) -> Result<Emitted, crate::Error> {
+    let make = |envelope| record(name, json, Envelope { metadata, id, ..envelope });
+    bus.emit_made(name, make).await
+}
+
+/// A record of an undeclared event.
+pub(super) fn record(name: &str, json: &str, envelope: Envelope) -> Record {
+    Record::of_json(name.into(), 1, json.into(), envelope)
+}
+
+/// Emits `count` numbered events, one after the other.
+pub(super) async fn emit_numbers(bus: &Bus, name: &str, numbers: std::ops::Range<usize>) -> Tried {
+    for number in numbers {
+        bus.emit_json(name, numbered(number)).await?;
+    }
+    Ok(())
+}
+
+/// Emits numbered events, many at a time.
+pub(super) async fn emit_at_once(bus: &Bus, name: &str, numbers: std::ops::Range<usize>) -> Tried {
+    const AT_ONCE: usize = 64;
+    let emits = stream::iter(numbers.map(|number| bus.emit_json(name, numbered(number))));
+    emits.buffer_unordered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await?;
+    Ok(())
+}
+
+/// Does something in several tasks, and waits for all.
+pub(super) async fn in_tasks<F>(count: usize, each: impl Fn(usize) -> F) -> Tried
+where
+    F: Future<Output = Tried> + Send + 'static,
+{
+    let tasks: Vec<_> = (0..count).map(|task| tokio::spawn(each(task))).collect();
+    for task in tasks {
+        task.await??;
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Texts in the log that another program has put there: of the future, or damaged.
+
+use std::sync::Arc;
+
+use super::bed::{Bed, Broken, Tried, cases, durable, emit_numbers, ensure};
+use super::harness::{Foreign, Harness};
+use super::seen::same;
+use crate::adapter::DeadLetters;
+use crate::record::Record;
+
+cases! { "damage":
+    attributes_and_fields_of_the_future_survive [Durable, Append],
+    the_history_gives_foreign_payloads_verbatim [History, Append],
+    what_cannot_be_read_goes_to_the_dead_letters [Durable, Append],
+}
+
+const PAYLOAD: &str =
+    r#"{"n":7,  "future": {"deep": [1.50, 1e3, {"x": null}]}, "big":12345678901234567890123}"#;
+
+fn of_the_future(foreign: &Foreign) -> String {
+    let Foreign { event, name, version, time, origin, .. } = foreign;
+    format!(
+        r#"{{"future":"attribute", "specversion":"1.0","id":"{event}","source":"elsewhere","type":"{name}","time":"{time}","eventversion":{version},"origin":"{origin}","data":{PAYLOAD},"other": 7}}"#
+    )
+}
+
+/// Law: what is stored stays as it is: for the handler, in the dead letters, and when these are replayed.
+async fn attributes_and_fields_of_the_future_survive<H: Harness>(bed: Bed<H>) -> Tried {
+    let seen = bed.seen::<(String, String)>();
+    let log = Arc::clone(&seen);
+    let handler = move |record: &Record| {
+        log.note((record.json().unwrap_or("no JSON").to_owned(), record.id().to_string()));
+        if log.len() < 3 { Err("not yet") } else { Ok(()) }
+    };
+    let bus =
+        bed.build(bed.builder().durable(durable("work").retries(0), "conformance.thing.*", handler)).await?;
+    let foreign = bed.append("conformance.thing.done", of_the_future).await?;
+    let as_it_is = (PAYLOAD.to_owned(), foreign.event.to_string());
+    for round in 1..=3 {
+        let came = seen.wait_for(round).await?;
+        same("what the handler got", came, vec![as_it_is.clone(); round])?;
+        bed.until_done(&bus, "work").await?;
+        let letters = bus.consumer("work").dead_letters(10).await?;
+        if round == 3 {
+            return same("the dead letters in the end", letters.len(), 0);
+        }
+        ensure!(letters.len() == 1, "there are {} dead letters", letters.len());
+        same("what is stored", letters[0].stored.clone(), foreign.text.clone().into_bytes())?;
+        same("replayed", bus.consumer("work").replay(DeadLetters::All).await?, 1)?;
+    }
+    Ok(())
+}
+
+/// Law: attributes the wire does not know are ignored, and payloads stay verbatim.
+async fn the_history_gives_foreign_payloads_verbatim<H: Harness>(bed: Bed<H>) -> Tried {
+    let bus = bed.bus().await?;
+    emit_numbers(&bus, "conformance.thing.done", 0..1).await?;
+    let foreign = bed.append("conformance.thing.done", of_the_future).await?;
+    let kept = bus.history("conformance.thing.*").await?;
+    same("how many are kept", kept.len(), 2)?;
+    let (id, payload, source) = (kept[1].id(), kept[1].json()?, kept[1].metadata().source());
+    same("the newest", (id, payload, source), (foreign.event, PAYLOAD, Some("elsewhere")))
+}
+
+/// Law: a text that can't be read goes to the dead letters, verbatim, and holds up nothing.
+async fn what_cannot_be_read_goes_to_the_dead_letters<H: Harness>(bed: Bed<H>) -> Tried {
+    let seen = bed.seen();
+    let emitter = bed.bus().await?;
+    let texts = ["not JSON", "{}", r#"{"specversion":"1.0","id":7}"#, ""];
+    let mut foreign = Vec::new();
+    for (n, text) in texts.into_iter().enumerate() {
+        emit_numbers(&emitter, "conformance.thing.done", n..n + 1).await?;
+        foreign.push(bed.append("conformance.thing.done", |_| text.to_owned()).await?);
+    }
+    let bus = bed.consumer(durable("work"), "conformance.thing.*", &seen).await?;
+    let check = || async {
+        let status = bed.until_done(&bus, "work").await?;
+        same("what the handler got", seen.all(), (0..4).collect())?;
+        same("the dead letters", status.dead, 4)?;
+        let letters = bus.consumer("work").dead_letters(10).await?;
+        for (dead, foreign) in letters.iter().zip(&foreign) {
+            same("what is stored", dead.stored.clone(), foreign.text.clone().into_bytes())?;
+            same("whose it is", dead.event, foreign.event)?;
+            same("the attempts", dead.attempts, 1)?;
+            ensure!(!dead.error.is_empty(), "a dead letter does not say why");
+        }
+        Ok::<_, Broken>(())
+    };
+    check().await?;
+    // Nobody can read it later, either.
+    same("replayed", bus.consumer("work").replay(DeadLetters::All).await?, 4)?;
+    check().await
+}

@@ -1,0 +1,107 @@
+//! A consumer whose events a case takes itself, at times of its own.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::bed::{Bed, Broken, Tried, ensure};
+use super::harness::Harness;
+use super::tap::Tap;
+use crate::adapter::{
+    Adapter, Claim, Claimed, Claims, Consumer, DurableAdapter, Finished, Outcome as Became,
+};
+use crate::bus::Bus;
+use crate::durable::Durable;
+use crate::record::Record;
+use crate::time::Timestamp;
+
+/// An instance with one consumer, whose bus does nothing for it.
+pub(super) struct Hand<A> {
+    pub(super) bus: Bus,
+    pub(super) adapter: Arc<A>,
+    pub(super) consumer: Arc<Consumer>,
+    patience: Duration,
+}
+
+impl<H: Harness> Bed<H> {
+    /// An instance whose consumer is worked by hand.
+    pub(super) async fn hand(&self, durable: Durable, pattern: &str) -> Result<Hand<H::Adapter>, Broken> {
+        let tap = Tap::new(self.adapter());
+        let (adapter, opened) = (Arc::clone(&tap.adapter), Arc::clone(&tap.opened));
+        let bus = self.bare().adapter(tap).durable(durable, pattern, |_: &Record| ());
+        let bus = self.build(bus).await?;
+        let consumer = opened.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let consumer = consumer.ok_or("the bus did not open its consumer")?;
+        Ok(Hand { bus, adapter, consumer, patience: self.scale.patience })
+    }
+}
+
+impl<A: Adapter> Hand<A> {
+    pub(super) fn durable(&self) -> Result<&dyn DurableAdapter, Broken> {
+        Ok(self.adapter.durable().ok_or("it has no durable consumers")?)
+    }
+
+    /// Reports, and takes more.
+    pub(super) async fn exchange(
+        &self,
+        finished: &[Finished],
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Claims, Broken> {
+        let claims = self.durable()?.exchange(&self.consumer, finished, most, now).await?;
+        let came = claims.claimed.len();
+        ensure!(came <= most, "at most {most} events were asked for, and {came} handed out");
+        Ok(claims)
+    }
+
+    /// Takes exactly this many events, as many times as it takes.
+    pub(super) async fn take(&self, count: usize, now: Timestamp) -> Result<Vec<Claimed>, Broken> {
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            let claims = self.exchange(&[], count - taken.len(), now).await?;
+            let (none, seen) = (claims.claimed.is_empty(), claims.seen);
+            taken.extend(claims.claimed);
+            if none && !claims.more && timeout(self.patience, self.durable()?.wait(seen)).await.is_err() {
+                let (came, seconds) = (taken.len(), self.patience.as_secs());
+                return Err(Broken::new(format_args!(
+                    "{came} of {count} events were handed out, and no more for {seconds} s"
+                )));
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Takes one event.
+    pub(super) async fn take_one(&self, now: Timestamp) -> Result<Claimed, Broken> {
+        Ok(self.take(1, now).await?.pop().ok_or("nothing was handed out")?)
+    }
+
+    /// Makes sure that nothing is handed out.
+    pub(super) async fn take_none(&self, now: Timestamp, why: &str) -> Tried {
+        let claimed = self.exchange(&[], 100, now).await?.claimed;
+        let came: Vec<_> = claimed.iter().map(|claimed| claimed.claim).collect();
+        ensure!(came.is_empty(), "{came:?} was handed out, though {why}");
+        Ok(())
+    }
+
+    /// Reports one event, which must not be late.
+    pub(super) async fn report(&self, claim: Claim, outcome: Became, now: Timestamp) -> Tried {
+        let late = self.exchange(&[Finished { claim, outcome }], 0, now).await?.late;
+        ensure!(late.is_empty(), "the report on {claim:?} was said to be late");
+        Ok(())
+    }
+
+    /// This long after the beginning of a case.
+    pub(super) fn lease(&self) -> Duration {
+        self.consumer.lease()
+    }
+}
+
+/// A later moment.
+pub(super) fn after(time: Timestamp, wait: Duration) -> Timestamp {
+    Timestamp::from_micros(time.as_micros().saturating_add(wait.as_micros().try_into().unwrap_or(i64::MAX)))
+}
+
+/// The smallest wait an engine has to tell from none.
+pub(super) const TICK: Duration = Duration::from_millis(10);

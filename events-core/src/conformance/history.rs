@@ -1,0 +1,228 @@
+//! What the history keeps, and how it is asked.
+
+use std::sync::Arc;
+
+use super::bed::{
+    Bed, Tried, cases, emit_at_once, emit_numbers, emit_with, ensure, in_tasks, numbered, record,
+};
+use super::hand::after;
+use super::harness::Harness;
+use super::live::facts;
+use super::seen::{each_once, number, same};
+use super::tap::Tap;
+use crate::adapter::Adapter;
+use crate::bus::Bus;
+use crate::history::HistoryQuery;
+use crate::id::{EventId, InstanceId};
+use crate::metadata::Metadata;
+use crate::record::{Envelope, Record};
+use crate::wire::Wire;
+
+cases! { "history":
+    it_answers_as_the_one_in_memory [History],
+    all_of_a_record_is_kept [History],
+    times_never_decrease [History],
+    records_of_a_call_stand_together [History],
+    duplicates_within_and_across_calls [History, Deduplication],
+    it_can_be_read_after_stop_and_by_the_next_instance [History],
+    a_late_handler_misses_nothing_and_gets_nothing_twice [Joins, History],
+}
+
+const EVERYTHING: usize = 1_000_000;
+
+/// Numbers that look random and repeat.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, most: u64) -> u64 {
+        // Knuth's MMIX constants; the upper bits are good enough to choose by.
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) % most.max(1)
+    }
+
+    fn of<'a>(&mut self, list: &[&'a str]) -> &'a str {
+        list[self.below(list.len() as u64) as usize]
+    }
+}
+
+async fn all_of(bus: &Bus, pattern: &str) -> Result<Vec<Record>, crate::Error> {
+    bus.history(pattern).limit(EVERYTHING).await
+}
+
+/// Law: `history` gives the newest `limit` records that the query accepts, oldest first, whichever instance is asked.
+async fn it_answers_as_the_one_in_memory<H: Harness>(bed: Bed<H>) -> Tried {
+    const NAMES: [&str; 8] = [
+        "conformance.user.created",
+        "conformance.user.deleted",
+        "conformance.user.login.failed",
+        "conformance.order.paid",
+        "conformance.order",
+        "conformance.a.b.c.d",
+        "conformance.stock.b",
+        "conformance.users",
+    ];
+    const PATTERNS: [&str; 9] = [
+        "*",
+        "conformance.user.*",
+        "*.created",
+        "conformance.user.+",
+        "conformance.order.paid",
+        "conformance.order",
+        "conformance.a.*.d",
+        "conformance.none.*",
+        "+.+.b",
+    ];
+    let (buses, mut random) = (bed.buses_of(2).await?, Random(7));
+    let mut kept = Vec::new();
+    for n in 0..600 {
+        let (bus, name) = (&buses[n % 2], random.of(&NAMES));
+        let emitted = bus.emit_json(name, numbered(n)).await?;
+        kept.push(emitted.record().ok_or("an emit through an adapter has a record")?.clone());
+    }
+    for round in 0..300 {
+        let mut query = HistoryQuery::new(random.of(&PATTERNS))?;
+        query = query.with_limit([0, 1, 7, 100, EVERYTHING][random.below(5) as usize]);
+        let some = |random: &mut Random| kept[random.below(600) as usize].timestamp();
+        let since = (random.below(3) == 0).then(|| some(&mut random));
+        let until = (random.below(3) == 0).then(|| some(&mut random));
+        let mut asked = buses[round % 2].history(query.pattern()).limit(query.limit());
+        if let Some(since) = since {
+            asked = asked.since(since);
+        }
+        if let Some(until) = until {
+            asked = asked.until(until);
+        }
+        let is_asked = |record: &&Record| {
+            query.accepts(record)
+                && since.is_none_or(|since| since <= record.timestamp())
+                && until.is_none_or(|until| record.timestamp() <= until)
+        };
+        let expected: Vec<_> = kept.iter().filter(is_asked).map(number).collect();
+        let newest = expected[expected.len().saturating_sub(query.limit())..].to_vec();
+        let came: Vec<_> = asked.await?.iter().map(number).collect();
+        same(&format!("{query:?} since {since:?} until {until:?}"), came, newest)?;
+    }
+    Ok(())
+}
+
+/// Law: what the history gives back is what was published, payload and metadata.
+async fn all_of_a_record_is_kept<H: Harness>(bed: Bed<H>) -> Tried {
+    let (one, two) = (bed.bus().await?, bed.bus().await?);
+    let json = r#"{"n":1,  "future": {"deep": [1.50, {"x": null}]}}"#;
+    let metadata = Metadata::new()
+        .with_source("here")
+        .with_correlation_id("c")
+        .with_causation_id("d")
+        .with_trace_context("00-4bf92f-00f067-01", Some("vendor=1".to_owned()))
+        .with("deep", serde_json::json!([{"a": 1.5}]));
+    let id = EventId::new();
+    let emitted = emit_with(&one, "conformance.thing.done", json, metadata, Some(id)).await?;
+    let sent = emitted.record().ok_or("an emit through an adapter has a record")?;
+    for bus in [&one, &two] {
+        let kept = bus.history("*").await?;
+        ensure!(kept.len() == 1, "one record was kept, and {} are read", kept.len());
+        same("the record", facts(&kept[0]), facts(sent))?;
+        same("the id", kept[0].id(), id)?;
+        same("the payload", kept[0].json()?, json)?;
+    }
+    Ok(())
+}
+
+/// Law: timestamps never decrease along the order, whoever publishes at the same time.
+async fn times_never_decrease<H: Harness>(bed: Bed<H>) -> Tried {
+    let buses = bed.buses_of(3).await?;
+    let emitters = buses.clone();
+    in_tasks(6, move |task| {
+        let bus = emitters[task % 3].clone();
+        async move { emit_at_once(&bus, "conformance.thing.done", task * 100..(task + 1) * 100).await }
+    })
+    .await?;
+    let kept = all_of(&buses[0], "*").await?;
+    each_once("in the history", kept.iter().map(number).collect(), 600)?;
+    let times: Vec<_> = kept.iter().map(Record::timestamp).collect();
+    ensure!(times.is_sorted(), "the timestamps decrease along the history");
+    let other: Vec<_> = all_of(&buses[1], "*").await?.iter().map(Record::id).collect();
+    same("the order another instance reads", other, kept.iter().map(Record::id).collect())
+}
+
+fn new_record(json: &str, origin: InstanceId, id: EventId) -> Record {
+    record("conformance.thing.done", json, Envelope { id: Some(id), ..Envelope::new(origin) })
+}
+
+/// Law: `publish` puts the records of one call in the history in their order, without others between them.
+async fn records_of_a_call_stand_together<H: Harness>(bed: Bed<H>) -> Tried {
+    let mut instances = Vec::new();
+    for _ in 0..2 {
+        let tap = Tap::new(bed.adapter());
+        let adapter = Arc::clone(&tap.adapter);
+        instances.push((bed.build(bed.bare().adapter(tap)).await?, adapter));
+    }
+    let (publishers, wire) = (instances.clone(), Wire::default());
+    in_tasks(8, move |task| {
+        let ((bus, adapter), wire) = (publishers[task % 2].clone(), wire.clone());
+        async move {
+            for call in 0..10 {
+                let first = (task * 10 + call) * 10;
+                let json = |n| new_record(&numbered(n), bus.instance(), EventId::new());
+                let records: Vec<_> = (first..first + 10).map(json).collect();
+                adapter.publish(&records, &wire).await?;
+            }
+            Ok(())
+        }
+    })
+    .await?;
+    let kept: Vec<_> = all_of(&instances[0].0, "*").await?.iter().map(number).collect();
+    each_once("in the history", kept.clone(), 800)?;
+    let apart = kept.chunks(10).find(|call| call.windows(2).any(|two| two[0] + 1 != two[1]));
+    ensure!(apart.is_none(), "the records of one call are apart, or in another order: {apart:?}");
+    Ok(())
+}
+
+/// Law: a record whose id is kept is not kept twice, and `Published` says which ones that were.
+async fn duplicates_within_and_across_calls<H: Harness>(bed: Bed<H>) -> Tried {
+    let tap = Tap::new(bed.adapter());
+    let adapter = Arc::clone(&tap.adapter);
+    let (bus, wire) = (bed.build(bed.bare().adapter(tap)).await?, Wire::default());
+    let (first, second) = (EventId::new(), EventId::new());
+    let new = |n: u64, id| new_record(&numbered(n), bus.instance(), id);
+    let published = adapter.publish(&[new(0, first), new(1, second)], &wire).await?;
+    same("of new ids", (0..2).map(|n| published.is_duplicate(n)).collect::<Vec<_>>(), vec![false, false])?;
+    let third = EventId::new();
+    let again = [new(0, first), new(2, third), new(2, third), new(3, EventId::new())];
+    let published = adapter.publish(&again, &wire).await?;
+    let duplicates: Vec<_> = (0..4).map(|n| published.is_duplicate(n)).collect();
+    same("of ids that are kept, or twice in the call", duplicates, vec![true, false, true, false])?;
+    same("the history", all_of(&bus, "*").await?.iter().map(number).collect(), vec![0, 1, 2, 3])
+}
+
+/// Law: `history` works after `stop`, too; and what was published is there for who opens the place next.
+async fn it_can_be_read_after_stop_and_by_the_next_instance<H: Harness>(bed: Bed<H>) -> Tried {
+    let bus = bed.bus().await?;
+    emit_numbers(&bus, "conformance.thing.done", 0..10).await?;
+    bus.stop().await?;
+    let next = bed.bus().await?;
+    emit_numbers(&next, "conformance.thing.done", 10..20).await?;
+    let kept = |records: Vec<Record>| records.iter().map(number).collect::<Vec<_>>();
+    same("of the next instance", kept(next.history("*").await?), (0..20).collect())?;
+    next.stop().await?;
+    same("after stop", kept(next.history("*").await?), (0..20).collect())
+}
+
+/// Law: `subscribe` misses nothing from when it returns; with the history, a late handler gets each event once.
+async fn a_late_handler_misses_nothing_and_gets_nothing_twice<H: Harness>(bed: Bed<H>) -> Tried {
+    let (from, to, seen) = (bed.bus().await?, bed.bus().await?, bed.seen());
+    emit_at_once(&from, "conformance.thing.done", 0..100).await?;
+    let emitting = tokio::spawn({
+        let from = from.clone();
+        async move { emit_at_once(&from, "conformance.thing.done", 100..600).await }
+    });
+    let log = Arc::clone(&seen);
+    to.on_pattern_replay("conformance.thing.*", 700, move |record: &Record| log.note(number(record))).await?;
+    emitting.await??;
+    from.emit_json("conformance.thing.done", numbered(600)).await?;
+    let came = seen.wait_for(601).await?;
+    each_once("past and present", came, 601)?;
+    let newest = all_of(&to, "*").await?.pop().ok_or("nothing is kept")?;
+    let later = after(newest.timestamp(), std::time::Duration::from_micros(1));
+    same("what is newer than the newest", to.history("*").since(later).await?.len(), 0)
+}

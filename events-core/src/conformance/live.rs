@@ -1,0 +1,285 @@
+//! What one instance publishes reaches the live handlers of the others.
+
+use std::sync::Arc;
+
+use super::bed::{
+    Bed, Broken, Tried, cases, emit_at_once, emit_numbers, emit_with, ensure, in_tasks, numbered,
+};
+use super::harness::{Ability, Harness};
+use super::seen::{Gate, Seen, each_once, number, same};
+use crate::bus::Bus;
+use crate::id::EventId;
+use crate::metadata::Metadata;
+use crate::record::Record;
+
+cases! { "live":
+    metadata_survives [Joins],
+    an_echo_is_dropped [Joins],
+    payloads_are_verbatim [Joins],
+    patterns_isolate [Joins],
+    all_subscribers_get_all [Joins],
+    handlers_that_fail_end_nothing [Joins],
+    a_subscriber_that_closes_takes_nothing_from_others [Joins],
+    a_slow_subscriber_holds_up_nobody [Joins],
+    ten_stops_at_once_are_one [Joins],
+    an_id_is_published_once [Joins, Deduplication],
+    one_of_many_emits_of_an_id_wins [Deduplication],
+}
+
+/// Notes the numbers of what a pattern takes.
+pub(super) fn listen(bus: &Bus, pattern: &str, seen: &Arc<Seen<u64>>) -> Tried {
+    let seen = Arc::clone(seen);
+    bus.on_pattern(pattern, move |record: &Record| seen.note(number(record)))?;
+    Ok(())
+}
+
+/// What tells a record from others, apart from its payload.
+pub(super) fn facts(record: &Record) -> String {
+    let (name, version, id) = (record.name(), record.version(), record.id());
+    format!("{name} {version} {id} {} {} {:?}", record.timestamp(), record.origin(), record.metadata())
+}
+
+/// Law: `publish` keeps all of a record, and passes it on as it is: 100 events with all kinds of metadata.
+async fn metadata_survives<H: Harness>(bed: Bed<H>) -> Tried {
+    let (from, to, seen) = (bed.bus().await?, bed.bus().await?, bed.seen::<String>());
+    let log = Arc::clone(&seen);
+    to.on_pattern("conformance.thing.*", move |record: &Record| log.note(facts(record)))?;
+    let mut sent = Vec::new();
+    for n in 0..100 {
+        let mut metadata = Metadata::new().with("n", n);
+        if n % 2 == 0 {
+            metadata =
+                metadata.with_source("conformance \u{1f9ea} \"quoted\"").with_correlation_id(format!("c{n}"));
+        }
+        if n % 3 == 0 {
+            let state = (n % 2 == 0).then(|| "vendor=1".to_owned());
+            metadata = metadata.with_causation_id("a\nb").with_trace_context("00-4bf92f-00f067-01", state);
+        }
+        if n % 5 == 0 {
+            metadata =
+                metadata.with("deep", serde_json::json!({"list": [1, null, "\u{0}"], "of": {"a": 1.5}}));
+        }
+        let emitted = emit_with(&from, "conformance.thing.done", &numbered(n), metadata, None).await?;
+        sent.push(facts(emitted.record().ok_or("an emit through an adapter has a record")?));
+    }
+    same("what the other instance got", seen.wait_for(100).await?, sent)
+}
+
+/// Law: a bus's own records may come back; its handlers run once all the same.
+async fn an_echo_is_dropped<H: Harness>(bed: Bed<H>) -> Tried {
+    let (one, two) = (bed.bus().await?, bed.bus().await?);
+    let (at_one, at_two) = (bed.seen(), bed.seen());
+    listen(&one, "conformance.thing.*", &at_one)?;
+    listen(&two, "conformance.thing.*", &at_two)?;
+    emit_numbers(&one, "conformance.thing.done", 0..50).await?;
+    emit_numbers(&two, "conformance.thing.done", 50..100).await?;
+    // What `two` emitted last reaches `one` behind every echo of `one`'s own.
+    at_two.wait_for(100).await?;
+    each_once("at the first bus", at_one.wait_for(100).await?, 100)?;
+    each_once("at the second bus", at_two.all(), 100)
+}
+
+/// Law: payloads cross as they were written, fields that nobody knows included.
+async fn payloads_are_verbatim<H: Harness>(bed: Bed<H>) -> Tried {
+    let (from, to, seen) = (bed.bus().await?, bed.bus().await?, bed.seen::<String>());
+    let log = Arc::clone(&seen);
+    to.on_pattern("*", move |record: &Record| log.note(record.json().unwrap_or("no JSON").to_owned()))?;
+    let payloads = [
+        r#"{"n":1,  "future": {"deep": [1.50, 1e3, {"x": null}]}, "n2":12345678901234567890123}"#,
+        r#"{ "text" : "\u00e9 é \ud83e\uddea 🧪 \\ \" \/ \t" }"#,
+        r#"[]"#,
+        r#"null"#,
+        r#""only text""#,
+        r#"{"a":1,"b":{"a":1,"a":2}}"#,
+    ];
+    for payload in payloads {
+        from.emit_json("conformance.thing.done", payload).await?;
+    }
+    let came = seen.wait_for(payloads.len()).await?;
+    same("the payloads", came, payloads.map(str::to_owned).to_vec())
+}
+
+/// Law: a handler gets what its patterns take, and nothing else.
+async fn patterns_isolate<H: Harness>(bed: Bed<H>) -> Tried {
+    let (from, to) = (bed.bus().await?, bed.bus().await?);
+    let wanted: [(&str, &[u64]); 6] = [
+        ("conformance.user.created", &[0]),
+        ("conformance.user.*", &[0, 1, 2]),
+        ("*.created", &[0, 3]),
+        ("conformance.user.+", &[0, 1]),
+        ("*", &[0, 1, 2, 3, 4]),
+        ("conformance.other.*", &[]),
+    ];
+    let seen: Vec<_> = wanted.iter().map(|_| bed.seen()).collect();
+    for ((pattern, _), seen) in wanted.iter().zip(&seen) {
+        listen(&to, pattern, seen)?;
+    }
+    let names = [
+        "conformance.user.created",
+        "conformance.user.deleted",
+        "conformance.user.login.failed",
+        "conformance.order.created",
+        "conformance.stock.empty",
+    ];
+    for (n, name) in names.into_iter().enumerate() {
+        from.emit_json(name, numbered(n)).await?;
+    }
+    // All handlers of one event have run when those of the next one run.
+    from.emit_json("conformance.stock.empty", numbered(4)).await?;
+    seen[4].wait_for(6).await?;
+    for ((pattern, expected), seen) in wanted.into_iter().zip(&seen) {
+        let mut came = seen.all();
+        came.dedup();
+        same(pattern, came, expected.to_vec())?;
+    }
+    Ok(())
+}
+
+/// Law: every instance gets every event of the others, once: 50 buses, 5,000 events.
+async fn all_subscribers_get_all<H: Harness>(bed: Bed<H>) -> Tried {
+    let (count, events) = (bed.scale.subscribers, bed.scale.events);
+    let (from, buses) = (bed.bus().await?, bed.buses_of(count).await?);
+    let seen: Vec<_> = buses.iter().map(|_| bed.seen()).collect();
+    for (bus, seen) in buses.iter().zip(&seen) {
+        listen(bus, "conformance.thing.*", seen)?;
+    }
+    emit_at_once(&from, "conformance.thing.done", 0..events).await?;
+    from.emit_json("conformance.thing.done", numbered(events)).await?;
+    let mut orders = Vec::new();
+    for seen in &seen {
+        let came = seen.wait_for(events + 1).await?;
+        each_once("at one of the buses", came.clone(), events + 1)?;
+        orders.push(came);
+    }
+    let differ = orders.iter().filter(|order| **order != orders[0]).count();
+    ensure!(
+        differ == 0 || !bed.has(Ability::History),
+        "{differ} of {count} buses got the events in another order than the first, though there is a history"
+    );
+    Ok(())
+}
+
+/// Law: what one handler makes of an event ends neither the subscription nor other handlers.
+async fn handlers_that_fail_end_nothing<H: Harness>(bed: Bed<H>) -> Tried {
+    let (from, to, seen) = (bed.bus().await?, bed.bus().await?, bed.seen());
+    to.on_pattern("conformance.thing.*", |record: &Record| match number(record) % 3 {
+        0 => Err("it can't"),
+        _ => Ok(()),
+    })?;
+    listen(&to, "conformance.thing.*", &seen)?;
+    emit_numbers(&from, "conformance.thing.done", 0..100).await?;
+    each_once("beside a handler that fails", seen.wait_for(100).await?, 100)?;
+    let failed = to.stats().failed;
+    ensure!(failed == 34, "34 failures were to be counted, and {failed} were");
+    Ok(())
+}
+
+/// Law: `stop` ends what one instance's `subscribe` started, and nothing of another one's.
+async fn a_subscriber_that_closes_takes_nothing_from_others<H: Harness>(bed: Bed<H>) -> Tried {
+    let (from, buses) = (bed.bus().await?, bed.buses_of(4).await?);
+    let seen: Vec<_> = buses.iter().map(|_| bed.seen()).collect();
+    for (bus, seen) in buses.iter().zip(&seen) {
+        listen(bus, "conformance.thing.*", seen)?;
+    }
+    for part in 0..4 {
+        emit_at_once(&from, "conformance.thing.done", part * 100..(part + 1) * 100).await?;
+        if part == 1 {
+            buses[0].stop().await?;
+        }
+    }
+    for seen in &seen[1..] {
+        each_once("at a bus that stayed", seen.wait_for(400).await?, 400)?;
+    }
+    let new = bed.bus().await?;
+    let at_new = bed.seen();
+    listen(&new, "conformance.thing.*", &at_new)?;
+    from.emit_json("conformance.thing.done", numbered(0)).await?;
+    same("at a bus that came later", at_new.wait_for(1).await?, vec![0])
+}
+
+/// Law: an instance whose handlers are stuck blocks no publisher for ever, and what it loses is counted.
+async fn a_slow_subscriber_holds_up_nobody<H: Harness>(bed: Bed<H>) -> Tried {
+    let (from, slow, fast) = (bed.bus().await?, bed.bus().await?, bed.bus().await?);
+    let (at_slow, at_fast, gate) = (bed.seen::<u64>(), bed.seen(), Gate::closed());
+    let (log, open) = (Arc::clone(&at_slow), gate.clone());
+    slow.on_pattern("conformance.thing.*", move |record: &Record| {
+        let (log, open, number) = (Arc::clone(&log), open.clone(), number(record));
+        async move {
+            open.pass().await;
+            log.note(number);
+        }
+    })?;
+    listen(&fast, "conformance.thing.*", &at_fast)?;
+    emit_at_once(&from, "conformance.thing.done", 0..200).await?;
+    each_once("at the fast bus", at_fast.wait_for(200).await?, 200)?;
+    gate.open();
+    let accounted = || async { Ok(at_slow.len() as u64 + slow.stats().lost >= 200) };
+    bed.until("the slow bus has got, or counted as lost, all events", accounted).await?;
+    let came = at_slow.len();
+    if came == 200 { each_once("at the slow bus", at_slow.all(), 200) } else { Ok(()) }
+}
+
+/// Law: `stop` is called at most once, whoever stops the bus; others on the place go on.
+async fn ten_stops_at_once_are_one<H: Harness>(bed: Bed<H>) -> Tried {
+    let (from, closing, other) = (bed.bus().await?, bed.bus().await?, bed.bus().await?);
+    let (at_closing, at_other) = (bed.seen(), bed.seen());
+    listen(&closing, "conformance.thing.*", &at_closing)?;
+    listen(&other, "conformance.thing.*", &at_other)?;
+    let emitting = tokio::spawn({
+        let from = from.clone();
+        async move { emit_at_once(&from, "conformance.thing.done", 0..300).await }
+    });
+    at_closing.wait_for(10).await?;
+    let all = closing.clone();
+    in_tasks(10, move |_| {
+        let closing = all.clone();
+        async move { Ok::<_, Broken>(closing.stop().await?) }
+    })
+    .await?;
+    let refused = closing.emit_json("conformance.thing.done", numbered(0)).await;
+    ensure!(refused.is_err(), "a bus that was stopped has emitted");
+    emitting.await??;
+    each_once("at the bus that stayed", at_other.wait_for(300).await?, 300)
+}
+
+/// Law: a record whose id is kept is not kept twice, and no handler of any instance gets it twice.
+async fn an_id_is_published_once<H: Harness>(bed: Bed<H>) -> Tried {
+    let (one, two, third) = (bed.bus().await?, bed.bus().await?, bed.bus().await?);
+    let seen = bed.seen();
+    listen(&third, "conformance.thing.*", &seen)?;
+    let ids: Vec<_> = (0..20).map(|_| EventId::new()).collect();
+    for (bus, is_first) in [(&one, true), (&one, false), (&two, false)] {
+        for (n, id) in ids.iter().enumerate() {
+            let emitted =
+                emit_with(bus, "conformance.thing.done", &numbered(n), Metadata::new(), Some(*id)).await?;
+            same("whether it is a duplicate", emitted.is_duplicate(), !is_first)?;
+        }
+    }
+    two.emit_json("conformance.thing.done", numbered(20)).await?;
+    each_once("at a third bus", seen.wait_for(21).await?, 21)
+}
+
+/// Law: of several emits of one id at the same time, in two instances, one is kept.
+async fn one_of_many_emits_of_an_id_wins<H: Harness>(bed: Bed<H>) -> Tried {
+    let buses = bed.buses_of(2).await?;
+    for round in 0..20 {
+        let (id, kept) = (EventId::new(), bed.seen::<u64>());
+        let (emitters, log) = (buses.clone(), Arc::clone(&kept));
+        in_tasks(10, move |task| {
+            let (bus, log) = (emitters[task % 2].clone(), Arc::clone(&log));
+            async move {
+                let emitted =
+                    emit_with(&bus, "conformance.thing.done", &numbered(round), Metadata::new(), Some(id))
+                        .await?;
+                if !emitted.is_duplicate() {
+                    log.note(round);
+                }
+                Ok(())
+            }
+        })
+        .await?;
+        let won = kept.len();
+        ensure!(won == 1, "of 10 emits of one id at the same time, {won} were said to be the first");
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! The tests every adapter has to pass: whether it keeps the laws of [`Adapter`](crate::Adapter) and
+//! [`DurableAdapter`](crate::DurableAdapter), tried through buses and by hand.
+//!
+//! The author of an adapter says in a [`Harness`] how to make an empty place and how to open adapters on it, and what
+//! the engine can do; [`run`] tries every law that this concerns and returns a [`Report`].
+//!
+//! The suite needs a multi-threaded runtime with a timer, and emits undeclared events, all of whose names begin with
+//! `conformance.`. It takes as long as the engine needs for some 500,000 events unless [`Harness::scale`] says less.
+//!
+//! ```
+//! use events_core::Memory;
+//! use events_core::conformance::{Ability, Harness, Scale, run};
+//!
+//! struct InMemory;
+//!
+//! impl Harness for InMemory {
+//!     type Adapter = Memory;
+//!     type Place = Memory;
+//!
+//!     fn abilities(&self) -> Vec<Ability> {
+//!         vec![Ability::Joins, Ability::History, Ability::Deduplication]
+//!     }
+//!
+//!     async fn fresh(&self) -> Result<Memory, String> {
+//!         Ok(Memory::new())
+//!     }
+//!
+//!     fn adapter(&self, place: &Memory) -> Memory {
+//!         place.clone()
+//!     }
+//!
+//!     fn scale(&self) -> Scale {
+//!         Scale::small() // for an example; leave it out in a test
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() {
+//!     let report = run(InMemory).await;
+//!     println!("{report}");
+//!     report.assert_ok();
+//! }
+//! ```
+
+mod bed;
+mod consumers;
+mod damage;
+mod hand;
+mod harness;
+mod history;
+mod leases;
+mod live;
+mod load;
+mod operators;
+mod order;
+mod report;
+mod seen;
+mod stopping;
+mod tap;
+mod versions;
+
+pub use harness::{Ability, Foreign, Harness, Scale};
+pub use report::{CaseReport, Outcome, Report, run, run_only};

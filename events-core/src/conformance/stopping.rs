@@ -1,0 +1,60 @@
+//! Stopping while durable handlers run.
+
+use std::sync::Arc;
+
+use super::bed::{Bed, Tried, cases, durable, emit_numbers, ensure, numbered};
+use super::harness::Harness;
+use super::seen::{Gate, each_once, number, same};
+use crate::record::Record;
+
+cases! { "stopping":
+    stop_waits_for_handlers_and_keeps_what_they_did [Durable],
+    nothing_is_lost_over_restarts [Durable],
+}
+
+/// Law: what a handler has finished when the bus stops is done; what it was not given is there for the next instance.
+async fn stop_waits_for_handlers_and_keeps_what_they_did<H: Harness>(bed: Bed<H>) -> Tried {
+    let (began, ended, gate) = (bed.seen::<u64>(), bed.seen::<u64>(), Gate::closed());
+    let (log, done, open) = (Arc::clone(&began), Arc::clone(&ended), gate.clone());
+    let handler = move |record: &Record| {
+        let (log, done, open, n) = (Arc::clone(&log), Arc::clone(&done), open.clone(), number(record));
+        async move {
+            log.note(n);
+            open.pass().await;
+            done.note(n);
+        }
+    };
+    let bus = bed
+        .build(bed.builder().durable(durable("work").concurrency(2), "conformance.thing.*", handler))
+        .await?;
+    emit_numbers(&bus, "conformance.thing.done", 0..6).await?;
+    began.wait_for(2).await?;
+    let stopping = tokio::spawn({
+        let bus = bus.clone();
+        async move { bus.stop().await }
+    });
+    let refuses = || async { Ok(bus.emit_json("conformance.refused", numbered(99)).await.is_err()) };
+    bed.until("the bus has begun to stop", refuses).await?;
+    gate.open_once();
+    ended.wait_for(1).await?;
+    ensure!(!stopping.is_finished(), "`stop` did not wait for a handler");
+    gate.open();
+    stopping.await??;
+    same("what ran when the bus stopped", (began.len(), ended.len()), (2, 2))?;
+    let next = bed.consumer(durable("work"), "conformance.thing.done", &ended).await?;
+    bed.until_done(&next, "work").await?;
+    each_once("in both instances", ended.all(), 6)
+}
+
+/// Law: positions and what is finished survive every restart.
+async fn nothing_is_lost_over_restarts<H: Harness>(bed: Bed<H>) -> Tried {
+    let seen = bed.seen();
+    for round in 0..8 {
+        let bus = bed.consumer(durable("work").concurrency(3), "conformance.thing.*", &seen).await?;
+        emit_numbers(&bus, "conformance.thing.done", round * 25..(round + 1) * 25).await?;
+        bus.stop().await?;
+    }
+    let bus = bed.consumer(durable("work"), "conformance.thing.*", &seen).await?;
+    bed.until_done(&bus, "work").await?;
+    each_once("over all restarts", seen.all(), 200)
+}

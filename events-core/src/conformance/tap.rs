@@ -1,0 +1,125 @@
+//! An adapter between a bus and the one that is tried, so that a case gets hold of both ends.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::adapter::{
+    Adapter, AdapterError, BoxFuture, Claim, Claims, Consumer, ConsumerStatus, Control, DeadLetter,
+    DurableAdapter, Finished, Inbox, Published,
+};
+use crate::history::HistoryQuery;
+use crate::id::EventId;
+use crate::record::Record;
+use crate::time::Timestamp;
+use crate::wire::Wire;
+
+/// Passes everything on, but for what a bus does for its durable handlers: that is left to the case.
+pub(super) struct Tap<A> {
+    pub(super) adapter: Arc<A>,
+    pub(super) opened: Arc<Mutex<Vec<Arc<Consumer>>>>,
+}
+
+impl<A: Adapter> Tap<A> {
+    pub(super) fn new(adapter: A) -> Self {
+        Self { adapter: Arc::new(adapter), opened: Arc::default() }
+    }
+
+    fn tapped(&self) -> Result<&dyn DurableAdapter, AdapterError> {
+        self.adapter.durable().ok_or_else(|| AdapterError::refused("it has no durable consumers"))
+    }
+}
+
+impl<A: Adapter> Adapter for Tap<A> {
+    fn name(&self) -> String {
+        self.adapter.name()
+    }
+
+    fn keeps_history(&self) -> bool {
+        self.adapter.keeps_history()
+    }
+
+    fn publish<'a>(
+        &'a self,
+        records: &'a [Record],
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
+        self.adapter.publish(records, wire)
+    }
+
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+        self.adapter.history(query, wire)
+    }
+
+    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.adapter.subscribe(inbox)
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.adapter.stop()
+    }
+
+    fn durable(&self) -> Option<&dyn DurableAdapter> {
+        self.adapter.durable().map(|_| self as &dyn DurableAdapter)
+    }
+}
+
+impl<A: Adapter> DurableAdapter for Tap<A> {
+    fn open<'a>(&'a self, consumer: &'a Arc<Consumer>) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async move {
+            self.tapped()?.open(consumer).await?;
+            self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(consumer));
+            Ok(())
+        })
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        _: &'a Arc<Consumer>,
+        _: &'a [Finished],
+        _: usize,
+        _: Timestamp,
+    ) -> BoxFuture<'a, Result<Claims, AdapterError>> {
+        Box::pin(async { Ok(Claims::default()) })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        _: &'a Arc<Consumer>,
+        _: &'a [Claim],
+        _: Timestamp,
+    ) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn wait(&self, _: u64) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn consumers(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<ConsumerStatus>, AdapterError>> {
+        Box::pin(async move { self.tapped()?.consumers(now).await })
+    }
+
+    fn control<'a>(
+        &'a self,
+        consumer: &'a str,
+        control: Control,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Option<u64>, AdapterError>> {
+        Box::pin(async move { self.tapped()?.control(consumer, control, now).await })
+    }
+
+    fn dead_letters<'a>(
+        &'a self,
+        consumer: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<DeadLetter>, AdapterError>> {
+        Box::pin(async move { self.tapped()?.dead_letters(consumer, limit).await })
+    }
+
+    fn unfinished(&self, event: EventId) -> BoxFuture<'_, Result<Option<Vec<String>>, AdapterError>> {
+        Box::pin(async move { self.tapped()?.unfinished(event).await })
+    }
+}

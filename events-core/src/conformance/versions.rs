@@ -1,0 +1,100 @@
+//! Events of versions that a program does not know.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::bed::{Bed, Tried, cases, durable, numbered};
+use super::harness::Harness;
+use super::seen::{Seen, number, same};
+use crate::bus::BusBuilder;
+use crate::event::{DecodeError, Event, EventDecl, read_json};
+use crate::record::Record;
+use crate::schema::{Schema, TypeSchema};
+
+cases! { "versions":
+    a_newer_version_is_left_to_a_program_that_knows_it [Durable],
+    a_newer_version_does_not_hold_up_others [Durable],
+}
+
+/// One event in a version, as programs of different age know it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Versioned<const V: u32>(Value);
+
+impl<const V: u32> fmt::Debug for Versioned<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Versioned<{V}>({})", self.0)
+    }
+}
+
+impl<const V: u32> Schema for Versioned<V> {
+    const TYPE: &'static TypeSchema = &TypeSchema::Any;
+}
+
+macro_rules! versions {
+    ($($version:literal)+) => {
+        $(
+            impl Event for Versioned<$version> {
+                const NAME: &'static str = "conformance.thing.versioned";
+                const VERSION: u32 = $version;
+
+                fn decl() -> &'static EventDecl {
+                    static DECL: EventDecl = EventDecl::new::<Versioned<$version>>();
+                    &DECL
+                }
+
+                fn older(_: u32, json: &str) -> Result<Self, DecodeError> {
+                    read_json(Self::NAME, Self::TYPE, json)
+                }
+            }
+        )+
+    };
+}
+
+versions!(1 2);
+
+fn handled(builder: BusBuilder, seen: &Arc<Seen<u64>>) -> BusBuilder {
+    let log = Arc::clone(seen);
+    let options = durable("work").ordered_by("key");
+    builder.durable(options, "conformance.thing.versioned", move |record: &Record| log.note(number(record)))
+}
+
+/// Law: events the consumer calls newer are kept for a program that knows them, and count as lag.
+async fn a_newer_version_is_left_to_a_program_that_knows_it<H: Harness>(bed: Bed<H>) -> Tried {
+    let (at_old, at_new) = (bed.seen(), bed.seen());
+    let old = bed.build(handled(bed.builder().event::<Versioned<1>>(), &at_old)).await?;
+    let emitter = bed.build(bed.builder().event::<Versioned<2>>()).await?;
+    for n in 0..6 {
+        let bus = if n % 2 == 0 { &emitter } else { &old };
+        bus.emit_json("conformance.thing.versioned", numbered(n)).await?;
+    }
+    let status = bed
+        .until_status(&old, "work", "three newer ones", |status| (status.lag, status.newer) == (3, 3))
+        .await?;
+    same("of the old program", (at_old.all(), status.waiting, status.dead), (vec![1, 3, 5], 0, 0))?;
+    old.stop().await?;
+    let new = bed.build(handled(bed.builder().event::<Versioned<2>>(), &at_new)).await?;
+    let status = bed.until_done(&new, "work").await?;
+    let mut came = at_new.all();
+    came.sort_unstable();
+    same("of the new program", (came, status.newer), (vec![0, 2, 4], 0))
+}
+
+/// Law: also while both programs run, each event is handled once, by one that knows it.
+async fn a_newer_version_does_not_hold_up_others<H: Harness>(bed: Bed<H>) -> Tried {
+    let (at_old, at_new) = (bed.seen(), bed.seen());
+    let old = bed.build(handled(bed.builder().event::<Versioned<1>>(), &at_old)).await?;
+    let new = bed.build(handled(bed.builder().event::<Versioned<2>>(), &at_new)).await?;
+    for n in 0..60 {
+        let bus = if n % 2 == 0 { &new } else { &old };
+        bus.emit_json("conformance.thing.versioned", numbered(n)).await?;
+    }
+    bed.until_done(&new, "work").await?;
+    let wrong: Vec<_> = at_old.all().into_iter().filter(|n| n % 2 == 0).collect();
+    same("what the old program got of the new version", wrong, vec![])?;
+    let all = [at_old.all(), at_new.all()].concat();
+    super::seen::each_once("in both programs", all, 60)
+}

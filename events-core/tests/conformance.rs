@@ -1,0 +1,43 @@
+//! The suite for adapters, on the one without an engine.
+
+use events_core::Memory;
+use events_core::conformance::{Ability, Harness, Outcome, run_only};
+
+struct InMemory;
+
+impl Harness for InMemory {
+    type Adapter = Memory;
+    type Place = Memory;
+
+    fn abilities(&self) -> Vec<Ability> {
+        vec![Ability::Joins, Ability::History, Ability::Deduplication]
+    }
+
+    async fn fresh(&self) -> Result<Memory, String> {
+        Ok(Memory::new())
+    }
+
+    fn adapter(&self, place: &Memory) -> Memory {
+        place.clone()
+    }
+}
+
+/// `CONFORMANCE_ROUNDS` says how many times the suite is tried, once unless set; `CONFORMANCE_ONLY` which cases, by a
+/// part of their names.
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stdout, reason = "the figures are shown with `--nocapture`")]
+async fn memory_conforms() {
+    let rounds = std::env::var("CONFORMANCE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
+    let only = std::env::var("CONFORMANCE_ONLY").unwrap_or_default();
+    for round in 1..=rounds {
+        let report = run_only(InMemory, &only).await;
+        println!("round {round} of {rounds}\n{report}");
+        report.assert_ok();
+        let needs_none = |needs: &[Ability]| needs.iter().all(|need| InMemory.abilities().contains(need));
+        let tried = report.cases().iter().all(|case| match &case.outcome {
+            Outcome::Skipped(missing) => !needs_none(missing),
+            _ => true,
+        });
+        assert!(tried, "only what needs other abilities is skipped");
+    }
+}

@@ -1,0 +1,89 @@
+//! The suite for adapters, on SQLite.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use events_core::conformance::{Ability, Foreign, Harness, Scale, run_only};
+use rusqlite::Connection;
+use typed_events::sqlite::{Sqlite, Synchronous};
+
+struct OnDisk;
+
+/// A folder with a file for a log.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn file(&self) -> PathBuf {
+        self.0.path().join("events.db")
+    }
+}
+
+impl Harness for OnDisk {
+    type Adapter = Sqlite;
+    type Place = Folder;
+
+    fn abilities(&self) -> Vec<Ability> {
+        use Ability::*;
+        vec![Joins, History, Deduplication, Durable, Append]
+    }
+
+    async fn fresh(&self) -> Result<Folder, String> {
+        tempfile::tempdir().map(Folder).map_err(|error| error.to_string())
+    }
+
+    /// Without waiting for the disk: other tests cut the power.
+    fn adapter(&self, place: &Folder) -> Sqlite {
+        Sqlite::at(place.file()).synchronous(Synchronous::Normal).poll(Duration::from_millis(5))
+    }
+
+    async fn append(&self, place: &Folder, foreign: Foreign) -> Result<(), String> {
+        append(&place.file(), &foreign).map_err(|error| error.to_string())
+    }
+
+    fn scale(&self) -> Scale {
+        let mut scale = Scale::small();
+        scale.patience = Duration::from_secs(3);
+        scale
+    }
+}
+
+/// A row as the adapter writes it, with the checksum that it looks for.
+fn append(file: &std::path::Path, foreign: &Foreign) -> rusqlite::Result<()> {
+    let connection = Connection::open(file)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let newest = "SELECT coalesce(max(position), 0), coalesce(max(time), 0) FROM typed_events_log";
+    let (last, time): (i64, i64) = connection.query_row(newest, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (position, time) = (last + 1, time.max(foreign.time.as_micros()));
+    let (id, origin) = (foreign.event.to_bytes(), foreign.origin.to_bytes());
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&position.to_le_bytes());
+    crc.update(&id);
+    crc.update(&(foreign.name.len() as u64).to_le_bytes());
+    crc.update(foreign.name.as_bytes());
+    crc.update(&foreign.version.to_le_bytes());
+    crc.update(&time.to_le_bytes());
+    crc.update(&origin);
+    crc.update(&[0]);
+    crc.update(foreign.text.as_bytes());
+    let insert = "INSERT INTO typed_events_log (position, id, name, version, time, origin, outbox, crc, text)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)";
+    let (name, version, crc) = (&foreign.name, foreign.version, crc.finalize());
+    connection.execute(insert, (position, id, name, version, time, origin, crc, &foreign.text))?;
+    connection.execute_batch("COMMIT")
+}
+
+/// `CONFORMANCE_ROUNDS` says how many times the suite is tried, once unless set; `CONFORMANCE_ONLY` which cases, by a
+/// part of their names.
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_conforms() {
+    let rounds = std::env::var("CONFORMANCE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
+    let only = std::env::var("CONFORMANCE_ONLY").unwrap_or_default();
+    for round in 1..=rounds {
+        let report = run_only(OnDisk, &only).await;
+        println!("round {round} of {rounds}\n{report}");
+        report.assert_ok();
+        let skipped = report.cases().iter().filter(|case| case.to_string().starts_with("skipped")).count();
+        assert_eq!(skipped, 0, "SQLite can do everything");
+    }
+}

@@ -1,1 +1,176 @@
-//! The tests are in `tests/`, and what crashes in `src/bin/`.
+//! The tests are in `tests/`, and what crashes in `src/bin/`. Here is what the tests of crashes share.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use typed_events::sqlite::Sqlite;
+use typed_events::{Bus, BusBuilder, Durable, Event, event};
+
+/// What all of them emit.
+#[event("crash.numbered")]
+pub struct Numbered {
+    /// Given once.
+    pub number: u64,
+    /// Makes records longer.
+    pub text: String,
+}
+
+impl Numbered {
+    /// The text says which number it belongs to, so that no other one passes for it.
+    pub fn of_length(number: u64, length: usize) -> Self {
+        let text = format!("{number} ").chars().cycle().take(length).collect();
+        Self { number, text }
+    }
+}
+
+/// How much a test is to do: `otherwise`, unless this environment variable says more or less.
+///
+/// # Panics
+///
+/// If the variable is not a number.
+pub fn size(variable: &str, otherwise: usize) -> usize {
+    match std::env::var(variable) {
+        Ok(size) => size.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {size}")),
+        Err(_) => otherwise,
+    }
+}
+
+/// The same choices for the same seed.
+pub struct Random(u64);
+
+impl Random {
+    /// A seed from `CRASH_SEED`, or another one each time. It is printed, so that a failure can be repeated.
+    pub fn printed(test: &str) -> Self {
+        let seed = match size("CRASH_SEED", 0) {
+            0 => std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), test) >> 32,
+            seed => seed as u64,
+        };
+        println!("{test}: CRASH_SEED={seed}");
+        Self(seed)
+    }
+
+    /// Of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// SplitMix64.
+    fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.number() % end.max(1)
+    }
+}
+
+/// The numbers or ids of events that were acknowledged, or handled.
+#[derive(Debug)]
+pub struct Noted<T>(Mutex<Vec<T>>);
+
+impl<T> Default for Noted<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone + std::hash::Hash + Eq> Noted<T> {
+    /// Notes one.
+    pub fn note(&self, what: T) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// All of them, in the order in which they were noted.
+    pub fn all(&self) -> Vec<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All of them, once.
+    pub fn set(&self) -> HashSet<T> {
+        self.all().into_iter().collect()
+    }
+}
+
+/// What is known of a consumer whose handler notes the numbers it gets.
+pub type Handled = Arc<Noted<u64>>;
+
+/// A bus on a file, whose durable handler notes the numbers it gets.
+pub fn consuming(adapter: Sqlite, durable: Durable, handled: &Handled) -> BusBuilder {
+    let handled = Arc::clone(handled);
+    let take = move |event: &Numbered| handled.note(event.number);
+    Bus::builder()
+        .adapter(adapter)
+        .lease(Duration::from_millis(100))
+        .event::<Numbered>()
+        .durable(durable, Numbered::NAME, take)
+        .quiet()
+}
+
+/// The consumer of the tests.
+pub fn taker() -> Durable {
+    Durable::new("take")
+        .concurrency(8)
+        .retries(1_000)
+        .backoff(Duration::from_millis(1), Duration::from_millis(5))
+}
+
+/// Waits until the consumer `take` has finished everything in the log.
+///
+/// # Panics
+///
+/// If it does not within two minutes.
+pub async fn drain(bus: &Bus) {
+    let consumer = bus.consumer("take");
+    let drained = async {
+        while consumer.status().await.is_ok_and(|status| status.lag > 0) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), drained)
+        .await
+        .expect("the consumer finishes what is there");
+}
+
+/// The file of a log in a folder.
+pub fn log_in(folder: &Path) -> PathBuf {
+    folder.join("events.db")
+}
+
+/// The numbers of all events in the history of a bus.
+///
+/// # Panics
+///
+/// If it can't be read, or has a number twice.
+pub async fn numbers(bus: &Bus) -> HashSet<u64> {
+    let records = bus.history("crash.*").limit(usize::MAX).await.expect("the history can be read");
+    let number = |record: &typed_events::Record| record.decode::<Numbered>().expect("it is one").number;
+    let numbers: HashSet<_> = records.iter().map(number).collect();
+    assert_eq!(numbers.len(), records.len(), "a number is in the log twice");
+    numbers
+}
+
+/// How many records a file has, if SQLite itself finds nothing wrong with it.
+///
+/// # Panics
+///
+/// If the file is damaged, or positions have a gap.
+pub fn whole(path: &Path) -> usize {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let connection = Connection::open_with_flags(path, flags).expect("the file can be opened");
+    let check: String =
+        connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("it can be checked");
+    assert_eq!(check, "ok", "{}", path.display());
+    let ends =
+        "SELECT count(*), coalesce(min(position), 1), coalesce(max(position), 0) FROM typed_events_log";
+    let ends = connection.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let (count, first, last): (i64, i64, i64) = ends.expect("it is a log");
+    assert_eq!((first, last), (1, count), "positions have a gap");
+    count as usize
+}

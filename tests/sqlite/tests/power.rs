@@ -1,0 +1,166 @@
+//! A power cut at any write takes nothing that was acknowledged.
+//!
+//! `POWER_CUTS=1000` cuts the power that often.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use faulty_disk::Disk;
+use sqlite_tests::{Handled, Numbered, Random, consuming, drain, log_in, numbers, size, taker, whole};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use typed_events::Bus;
+use typed_events::sqlite::{Sqlite, Synchronous};
+
+/// How many emit at the same time.
+const EMITTERS: usize = 4;
+/// How many events there are in all: enough for a checkpoint or two.
+const EVENTS: u64 = 160;
+/// How many cuts are tried at a time: most of what they do is to wait for leases.
+const AT_A_TIME: usize = 8;
+
+/// What a run knows of itself when the power is gone.
+struct Run {
+    acknowledged: HashSet<u64>,
+    handled: HashSet<u64>,
+    /// Whether the cut came before all was done.
+    cut_early: bool,
+    operations: u64,
+}
+
+/// What a power cut took.
+struct Taken {
+    lost: usize,
+    unhandled: usize,
+}
+
+/// Emits and handles until the power is cut at the `cut`-th write.
+async fn run(disk: &Disk, folder: &Path, synchronous: Synchronous, cut: u64) -> Run {
+    disk.cut_power_at(cut);
+    let (acknowledged, handled) = (Handled::default(), Handled::default());
+    let adapter = Sqlite::at(log_in(folder)).vfs(disk.vfs_name()).synchronous(synchronous);
+    let builder = consuming(adapter, taker(), &handled).stop_deadline(Duration::from_secs(5));
+    match builder.build().await {
+        Ok(bus) => {
+            emit(&bus, &acknowledged).await;
+            // It may well fail: its consumer can't note any more what it has handled.
+            let _ = bus.stop().await;
+        }
+        Err(error) => assert!(disk.is_cut(), "the bus is built while there is power: {error}"),
+    }
+    let (cut_early, operations) = (disk.is_cut(), disk.operations());
+    disk.cut_power();
+    Run { acknowledged: acknowledged.set(), handled: handled.set(), cut_early, operations }
+}
+
+async fn emit(bus: &Bus, acknowledged: &Handled) {
+    let next = Arc::new(AtomicU64::new(0));
+    let emitting = (0..EMITTERS).map(|_| {
+        let (bus, next, acknowledged) = (bus.clone(), Arc::clone(&next), Arc::clone(acknowledged));
+        tokio::spawn(async move {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let length = (number % 7 * 500) as usize;
+                if number >= EVENTS || bus.emit(Numbered::of_length(number, length)).await.is_err() {
+                    return;
+                }
+                acknowledged.note(number);
+            }
+        })
+    });
+    for task in emitting.collect::<Vec<_>>() {
+        task.await.expect("emitting does not panic");
+    }
+}
+
+/// Opens what a power cut has left, as the next start of the program would.
+async fn open(disk: &Disk, run: &Run, seed: u64) -> Taken {
+    let after = tempfile::tempdir().unwrap();
+    disk.surviving(after.path(), seed).expect("the folder can be written");
+    let handled = Handled::default();
+    let bus = consuming(Sqlite::at(log_in(after.path())), taker(), &handled).build().await;
+    let bus = bus.expect("what a power cut leaves can be opened");
+    drain(&bus).await;
+    let kept = numbers(&bus).await;
+    bus.stop().await.unwrap();
+    assert_eq!(whole(&log_in(after.path())), kept.len());
+    let all_handled: HashSet<_> = run.handled.union(&handled.set()).copied().collect();
+    Taken {
+        lost: run.acknowledged.difference(&kept).count(),
+        unhandled: kept.difference(&all_handled).count(),
+    }
+}
+
+/// What many cuts came to.
+#[derive(Default)]
+struct Sum {
+    writes: u64,
+    early: usize,
+    acknowledged: usize,
+    lost: usize,
+    unhandled: usize,
+}
+
+impl Sum {
+    fn add(&mut self, done: Option<Result<(Run, Taken), JoinError>>) {
+        let (run, taken) = done.expect("one is running").expect("a cut does not panic");
+        self.early += usize::from(run.cut_early);
+        self.acknowledged += run.acknowledged.len();
+        self.lost += taken.lost;
+        self.unhandled += taken.unhandled;
+    }
+}
+
+async fn cut(cuts: usize, synchronous: Synchronous, random: &mut Random) -> Sum {
+    let all = {
+        let (disk, folder) = (Disk::new(), tempfile::tempdir().unwrap());
+        run(&disk, folder.path(), synchronous, u64::MAX).await
+    };
+    assert_eq!(all.acknowledged.len() as u64, EVENTS);
+    let (mut sum, mut running) = (Sum { writes: all.operations, ..Sum::default() }, JoinSet::new());
+    for cut in 0..cuts as u64 {
+        // Nothing that was not synced, all of it, or something in between.
+        let seed = if cut % 4 < 2 { cut % 4 } else { 2 + random.below(u64::MAX - 2) };
+        let cut = 1 + random.below(all.operations);
+        if running.len() == AT_A_TIME {
+            sum.add(running.join_next().await);
+        }
+        running.spawn(async move {
+            let (disk, folder) = (Disk::new(), tempfile::tempdir().unwrap());
+            let run = run(&disk, folder.path(), synchronous, cut).await;
+            let taken = open(&disk, &run, seed).await;
+            (run, taken)
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        sum.add(Some(done));
+    }
+    sum
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_takes_nothing_that_was_acknowledged() {
+    let (cuts, mut random, began) = (size("POWER_CUTS", 150), Random::printed("power"), Instant::now());
+    let sum = cut(cuts, Synchronous::Full, &mut random).await;
+    let Sum { writes, early, acknowledged, lost, unhandled } = sum;
+    println!(
+        "power: {cuts} cuts at one of about {writes} writes in {:.1?}, {early} of them before all was done: \
+         {acknowledged} events acknowledged, {lost} lost, {unhandled} not handled",
+        began.elapsed()
+    );
+    assert_eq!((lost, unhandled), (0, 0));
+    assert!(early > cuts / 2, "the power was cut too late");
+}
+
+/// The same test finds what `Synchronous::Normal` allows to be lost: so it could have failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_takes_events_that_were_not_waited_for() {
+    let (cuts, mut random) = (12, Random::printed("power, normal"));
+    let Sum { acknowledged, lost, unhandled, .. } = cut(cuts, Synchronous::Normal, &mut random).await;
+    println!("power, normal: {cuts} cuts: {acknowledged} events acknowledged, {lost} lost");
+    assert!(lost > 0, "no cut of {cuts} took anything");
+    assert_eq!(unhandled, 0, "what is kept is handled");
+}

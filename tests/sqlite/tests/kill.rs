@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlite_tests::{Noted, Numbered, Random, consuming, drain, log_in, numbers, size, taker, whole};
+use sqlite_tests::{Noted, Random, consuming, drain, log_in, numbers, size, taker, whole};
 use tokio::time::{Instant, sleep};
 use typed_events::sqlite::Sqlite;
 

@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     Damaged(String),
     /// The work itself refuses.
     Refused(AdapterError),
+    /// Others use the file, and it can't be made sure of what was written before a disk fault.
+    Busy,
     /// Whoever was to do the work is gone.
     Gone,
 }
@@ -48,6 +50,10 @@ impl Fault {
         )
     }
 
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self.code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+    }
+
     fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Sqlite(error) | Self::Commit(error) => error.sqlite_error_code(),
@@ -62,6 +68,9 @@ impl Fault {
         match (self, self.code()) {
             (Self::Damaged(what), _) => AdapterError::refused(format_args!("{file} is damaged: {what}")),
             (Self::Refused(error), _) => error.clone(),
+            (Self::Busy, _) => AdapterError::unavailable(format_args!(
+                "{file}: after a disk fault it can't be made sure of what was written before, while others read the file"
+            )),
             (Self::Gone, _) => AdapterError::unknown(format_args!("{file}: the runtime shut down")),
             (Self::Commit(error), Some(ErrorCode::SystemIoFailure | ErrorCode::DiskFull) | None) => {
                 AdapterError::unknown(said(error))

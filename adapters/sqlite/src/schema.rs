@@ -101,6 +101,25 @@ pub(crate) fn connect(options: &Options) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Makes sure of what was committed before, where a sync may have failed since; false if others are in the way.
+///
+/// After a failed sync, systems take what they could not write for written: it is still read, but a power cut takes it,
+/// and a later sync that succeeds says nothing of it. SQLite gives up only the commit that failed. Earlier ones whose
+/// sync was left for later ([`Safety::Later`](crate::worker::Safety::Later)) would be a hole in the write-ahead log, and
+/// a power cut would take all that is behind it. So the log is moved into the database, which is synced, and begun anew.
+///
+/// A power cut in the midst of it, so soon after a failed sync, may leave the database with a part of the last changes.
+pub(crate) fn settle(connection: &Connection) -> Result<bool> {
+    synchronous(connection, Synchronous::Full)?;
+    if connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))? {
+        return Ok(false);
+    }
+    // Changes nothing. But what was truncated may come back in a power cut until the file has a new beginning.
+    let begin = "UPDATE typed_events_meta SET format = format WHERE one = 1";
+    connection.prepare_cached(begin)?.execute([]).map_err(Fault::Commit)?;
+    Ok(true)
+}
+
 /// Makes the file a log, unless it is one.
 pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     let is_new: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -108,7 +127,12 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
         // Only a file without tables takes it; elsewhere freed pages are used again, but not given back.
         connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
     }
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    // To its end: it writes only after it has said which mode that gives, and may fail at that.
+    let modes: Vec<String> = {
+        let mut set = connection.prepare("PRAGMA journal_mode = WAL")?;
+        set.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
+    };
+    let mode = modes.concat();
     if mode != "wal" {
         return Err(Fault::Damaged(format!("it can't have a write-ahead log (its journal mode is {mode})")));
     }
@@ -121,7 +145,18 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     let format = "SELECT format FROM typed_events_meta WHERE one = 1";
     let format: Option<i64> = tx.query_row(format, [], |row| row.get(0)).optional()?;
     match format {
-        Some(FORMAT) => tx.commit().map_err(Fault::Commit),
+        Some(FORMAT) => {
+            tx.commit().map_err(Fault::Commit)?;
+            // A sync may have failed for whoever had the file open before. Who has it open now takes care of that.
+            connection.busy_handler(None)?;
+            let settled = settle(connection);
+            connection.busy_handler(Some(ask_again))?;
+            match settled {
+                Ok(_) => Ok(()),
+                Err(fault) if fault.is_busy() => Ok(()),
+                Err(fault) => Err(fault),
+            }
+        }
         Some(format) => Err(Fault::Damaged(format!(
             "its log has format {format}, and this program knows {FORMAT}: is it of a newer one?"
         ))),
@@ -158,10 +193,13 @@ pub(crate) fn count(connection: &Connection) -> Result<()> {
 }
 
 /// Sets how the next commits are made safe.
+///
+/// Only those that are synced go on to move the write-ahead log into the database: SQLite does not tell when the sync
+/// fails with which that begins, so there must be nothing for it to do.
 pub(crate) fn synchronous(connection: &Connection, synchronous: Synchronous) -> Result<()> {
     Ok(connection.execute_batch(match synchronous {
-        Synchronous::Full => "PRAGMA synchronous = FULL",
-        Synchronous::Normal => "PRAGMA synchronous = NORMAL",
+        Synchronous::Full => "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000",
+        Synchronous::Normal => "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0",
     })?)
 }
 

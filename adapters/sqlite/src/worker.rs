@@ -18,6 +18,9 @@ const MOST_WAITING: usize = 4096;
 /// The most that share a commit.
 const MOST_AT_ONCE: usize = 1024;
 
+/// The most commits in a row whose sync is left for later: the write-ahead log grows until one is synced.
+const MOST_UNSYNCED: u32 = 200;
+
 /// What a piece of work needs of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Safety {
@@ -40,7 +43,14 @@ struct Shared {
     places: Arc<Semaphore>,
     queue: Mutex<Queue>,
     /// Locked by the one thread that works.
-    connection: Mutex<Option<Open>>,
+    connection: Mutex<Slot>,
+}
+
+#[derive(Default)]
+struct Slot {
+    open: Option<Open>,
+    /// Whether a sync may have failed since what was committed was last known to be safe.
+    unsure: bool,
 }
 
 #[derive(Default)]
@@ -54,6 +64,14 @@ struct Queue {
 struct Open {
     connection: Connection,
     synchronous: Option<Synchronous>,
+    /// How many commits in a row were not synced.
+    unsynced: u32,
+}
+
+impl Open {
+    fn new(connection: Connection) -> Self {
+        Self { connection, synchronous: None, unsynced: 0 }
+    }
 }
 
 /// A piece of work.
@@ -102,13 +120,13 @@ impl fmt::Debug for Worker {
 impl Worker {
     /// A worker on a connection of its own, opened when there is work.
     pub(crate) fn new(options: Options, runtime: Handle, connection: Option<Connection>) -> Self {
-        let open = connection.map(|connection| Open { connection, synchronous: None });
+        let slot = Slot { open: connection.map(Open::new), unsure: false };
         Self(Arc::new(Shared {
             options,
             runtime,
             places: Arc::new(Semaphore::new(MOST_WAITING)),
             queue: Mutex::default(),
-            connection: Mutex::new(open),
+            connection: Mutex::new(slot),
         }))
     }
 
@@ -146,7 +164,7 @@ impl Worker {
         shared.queue().closed = true;
         let closed = shared.runtime.clone().spawn_blocking(move || {
             shared.work();
-            drop(shared.connection.lock().unwrap_or_else(PoisonError::into_inner).take());
+            *shared.connection.lock().unwrap_or_else(PoisonError::into_inner) = Slot::default();
         });
         // Where the runtime shuts down, the connection closes with the last handle.
         let _ = closed.await;
@@ -161,7 +179,7 @@ impl Shared {
 
     /// Works until nothing waits.
     fn work(&self) {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let mut jobs: Vec<_> = {
                 let mut queue = self.queue();
@@ -172,12 +190,14 @@ impl Shared {
                 }
                 queue.jobs.drain(..count).collect()
             };
-            let outcome = self.attempt(&mut connection, &mut jobs);
-            let apart = outcome.is_err() && jobs.len() > 1;
+            let outcome = self.attempt(&mut slot, &mut jobs);
+            // One that fails must not take the others with it. But what may be stored after all must not be said to
+            // have failed, which a second attempt could not tell.
+            let apart =
+                jobs.len() > 1 && outcome.as_ref().is_err_and(|fault| !matches!(**fault, Fault::Commit(_)));
             for mut job in jobs {
-                // One that fails must not take the others with it.
                 let outcome = match apart {
-                    true => self.attempt(&mut connection, std::slice::from_mut(&mut job)),
+                    true => self.attempt(&mut slot, std::slice::from_mut(&mut job)),
                     false => outcome.clone(),
                 };
                 job.finish(outcome);
@@ -186,34 +206,40 @@ impl Shared {
     }
 
     /// Does all of it in one transaction, or nothing.
-    fn attempt(
-        &self,
-        connection: &mut Option<Open>,
-        jobs: &mut [Box<dyn Job>],
-    ) -> std::result::Result<(), Arc<Fault>> {
-        let done = self.transact(connection, jobs);
+    fn attempt(&self, slot: &mut Slot, jobs: &mut [Box<dyn Job>]) -> std::result::Result<(), Arc<Fault>> {
+        let done = self.transact(slot, jobs);
         if let Err(fault) = &done
             && fault.is_of_disk()
         {
             // What such a connection has in its memory is not to be trusted.
-            *connection = None;
+            *slot = Slot { open: None, unsure: true };
         }
         done.map_err(Arc::new)
     }
 
-    fn transact(&self, connection: &mut Option<Open>, jobs: &mut [Box<dyn Job>]) -> Result<()> {
-        let open = match connection {
+    fn transact(&self, slot: &mut Slot, jobs: &mut [Box<dyn Job>]) -> Result<()> {
+        let open = match &mut slot.open {
             Some(open) => open,
-            None => {
-                connection.insert(Open { connection: schema::connect(&self.options)?, synchronous: None })
-            }
+            none => none.insert(Open::new(schema::connect(&self.options)?)),
         };
         let safety = jobs.iter().map(|job| job.safety()).max().unwrap_or(Safety::Read);
+        if safety > Safety::Read && slot.unsure {
+            if !schema::settle(&open.connection)? {
+                return Err(Fault::Busy);
+            }
+            (slot.unsure, open.synchronous) = (false, None);
+        }
         let synchronous = match safety {
+            _ if open.unsynced >= MOST_UNSYNCED => Synchronous::Full,
             Safety::Now => self.options.synchronous,
             Safety::Read | Safety::Later => Synchronous::Normal,
         };
-        if open.synchronous != Some(synchronous) {
+        open.unsynced = match (safety, synchronous) {
+            (Safety::Read, _) => open.unsynced,
+            (_, Synchronous::Full) => 0,
+            (_, Synchronous::Normal) => open.unsynced + 1,
+        };
+        if safety > Safety::Read && open.synchronous != Some(synchronous) {
             schema::synchronous(&open.connection, synchronous)?;
             open.synchronous = Some(synchronous);
         }

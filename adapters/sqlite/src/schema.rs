@@ -120,6 +120,18 @@ pub(crate) fn settle(connection: &Connection) -> Result<bool> {
     Ok(true)
 }
 
+/// Makes sure of what others committed, for whom a sync may have failed before they ended. Who has the file open now
+/// takes care of it, and is not waited for.
+fn settle_if_alone(connection: &Connection) -> Result<()> {
+    connection.busy_handler(None)?;
+    let settled = settle(connection);
+    connection.busy_handler(Some(ask_again))?;
+    match settled {
+        Err(fault) if !fault.is_busy() => Err(fault),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the file a log, unless it is one.
 pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     let is_new: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -147,15 +159,7 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     match format {
         Some(FORMAT) => {
             tx.commit().map_err(Fault::Commit)?;
-            // A sync may have failed for whoever had the file open before. Who has it open now takes care of that.
-            connection.busy_handler(None)?;
-            let settled = settle(connection);
-            connection.busy_handler(Some(ask_again))?;
-            match settled {
-                Ok(_) => Ok(()),
-                Err(fault) if fault.is_busy() => Ok(()),
-                Err(fault) => Err(fault),
-            }
+            settle_if_alone(connection)
         }
         Some(format) => Err(Fault::Damaged(format!(
             "its log has format {format}, and this program knows {FORMAT}: is it of a newer one?"

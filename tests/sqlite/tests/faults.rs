@@ -1,11 +1,14 @@
 //! An I/O error, a full disk and a failed sync at every write: `emit` says `Ok` only for what is safe, and goes on
 //! when the disk does.
+//!
+//! `FAULT_STEP=1` lets a fault strike every write there is.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
 use faulty_disk::{Disk, Fault};
-use sqlite_tests::{Handled, Numbered, consuming, drain, log_in, numbers, taker, whole};
+use sqlite_tests::{Handled, Numbered, consuming, drain, log_in, numbers, size, taker, whole};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use typed_events::sqlite::Sqlite;
@@ -13,6 +16,9 @@ use typed_events::{Bus, Error, ErrorKind};
 
 /// How many runs go on at a time.
 const AT_A_TIME: usize = 8;
+/// Two lengths of events, in bytes.
+const SHORT: u64 = 4_000;
+const LONG: u64 = 240_000;
 
 /// What happens once the fault is over, before the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +37,8 @@ struct Case {
     /// Whether all later operations fail, too, until the disk is healed.
     stays: bool,
     then: Then,
+    /// The longest event. Long ones fill the write-ahead log, so that there is a checkpoint.
+    length: u64,
 }
 
 /// What is known of the events.
@@ -43,12 +51,12 @@ struct Known {
 
 impl Known {
     /// Emits, one after the other or a few at a time; says whether all was stored.
-    async fn emit(&self, bus: &Bus, numbers: std::ops::Range<u64>) -> bool {
+    async fn emit(&self, bus: &Bus, numbers: Range<u64>, length: u64) -> bool {
         let mut all = true;
         for number in numbers.clone().step_by(3) {
             let some = (number..(number + 3).min(numbers.end)).map(|number| {
                 let (bus, known) = (bus.clone(), self.clone());
-                tokio::spawn(async move { known.emit_one(&bus, number).await })
+                tokio::spawn(async move { known.emit_one(&bus, number, number % 5 * length / 4).await })
             });
             for task in some.collect::<Vec<_>>() {
                 all &= task.await.expect("an emit does not panic");
@@ -57,8 +65,8 @@ impl Known {
         all
     }
 
-    async fn emit_one(&self, bus: &Bus, number: u64) -> bool {
-        match bus.emit(Numbered::of_length(number, (number % 5 * 900) as usize)).await {
+    async fn emit_one(&self, bus: &Bus, number: u64, length: u64) -> bool {
+        match bus.emit(Numbered::of_length(number, length as usize)).await {
             Ok(_) => self.acknowledged.note(number),
             Err(error) => {
                 assert!(matches!(error.kind(), ErrorKind::Append | ErrorKind::OutcomeUnknown), "{error}");
@@ -96,7 +104,7 @@ async fn run(case: Case) -> Done {
     }
     let built = build(&disk, folder.path(), &known).await;
     if let Ok(bus) = &built {
-        known.emit(bus, 0..20).await;
+        known.emit(bus, 0..30, case.length).await;
     }
     let (operations, syncs) = (disk.operations(), disk.syncs());
     disk.heal();
@@ -116,7 +124,7 @@ async fn run(case: Case) -> Done {
             build(&disk, folder.path(), &known).await.expect("a healed disk can be read")
         }
     };
-    assert!(known.emit(&bus, 100..110).await, "{case:?}: a healed disk takes events");
+    assert!(known.emit(&bus, 100..110, case.length).await, "{case:?}: a healed disk takes events");
     disk.cut_power();
     let _ = bus.stop().await;
     for seed in [0, 1, 2 + case.at, 3 + case.at] {
@@ -146,9 +154,10 @@ async fn survivors_are_whole(disk: &Disk, known: &Known, seed: u64, case: Case) 
 }
 
 /// Lets the fault strike every operation there is.
-async fn every_point(fault: Fault, stays: bool, then: Then) {
+async fn every_point(fault: Fault, stays: bool, then: Then, length: u64) {
     let began = Instant::now();
     let (mut running, mut at, mut failed, mut last) = (JoinSet::new(), 0, 0, u64::MAX);
+    let step = if fault == Fault::Sync { 1 } else { size("FAULT_STEP", 7) as u64 };
     let mut take = |done: Option<Result<(u64, Done), JoinError>>| {
         let (at, done) = done
             .expect("one is running")
@@ -161,8 +170,8 @@ async fn every_point(fault: Fault, stays: bool, then: Then) {
         last
     };
     loop {
-        at += 1;
-        let case = Case { fault, at, stays, then };
+        at += step;
+        let case = Case { fault, at, stays, then, length };
         running.spawn(async move { (at, run(case).await) });
         if running.len() == AT_A_TIME && take(running.join_next().await) <= at {
             break;
@@ -172,7 +181,7 @@ async fn every_point(fault: Fault, stays: bool, then: Then) {
         take(Some(done));
     }
     println!(
-        "faults: {fault:?}, {}, then {then:?}: at each of {} points in {:.1?}; {failed} emits failed, 0 lost",
+        "faults: {fault:?}, {}, events of up to {length} bytes, then {then:?}: at one in {step} of {} points in {:.1?}; {failed} emits failed, 0 lost",
         if stays { "from there on" } else { "once" },
         last - 1,
         began.elapsed()
@@ -182,35 +191,28 @@ async fn every_point(fault: Fault, stays: bool, then: Then) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_io_error_at_every_write_loses_nothing() {
-    every_point(Fault::Io, false, Then::GoOn).await;
-    every_point(Fault::Io, true, Then::Reopen).await;
+    every_point(Fault::Io, false, Then::GoOn, SHORT).await;
+    every_point(Fault::Io, true, Then::Reopen, SHORT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_at_every_write_loses_nothing() {
-    every_point(Fault::Full, false, Then::GoOn).await;
-    every_point(Fault::Full, true, Then::Reopen).await;
+    every_point(Fault::Full, false, Then::GoOn, SHORT).await;
+    every_point(Fault::Full, true, Then::Reopen, SHORT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_loses_nothing_that_was_acknowledged() {
-    every_point(Fault::Sync, false, Then::GoOn).await;
-    every_point(Fault::Sync, true, Then::GoOn).await;
+    for length in [SHORT, LONG] {
+        every_point(Fault::Sync, false, Then::GoOn, length).await;
+        every_point(Fault::Sync, true, Then::GoOn, length).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_loses_nothing_when_the_log_is_opened_again() {
-    every_point(Fault::Sync, false, Then::Reopen).await;
-    every_point(Fault::Sync, true, Then::Reopen).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn dbg_one() {
-    for at in 9..10 {
-        for _ in 0..1 {
-            let case = Case { fault: Fault::Sync, at, stays: true, then: Then::GoOn };
-            let r = tokio::spawn(run(case)).await;
-            println!("{at} {:?}", r.is_ok());
-        }
+    for length in [SHORT, LONG] {
+        every_point(Fault::Sync, false, Then::Reopen, length).await;
+        every_point(Fault::Sync, true, Then::Reopen, length).await;
     }
 }

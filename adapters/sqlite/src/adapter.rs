@@ -115,7 +115,6 @@ impl Sqlite {
         self
     }
 
-    #[cfg(feature = "sqlx")]
     pub(crate) fn path(&self) -> &Path {
         &self.options.path
     }
@@ -135,7 +134,7 @@ impl Sqlite {
         let opening = runtime.spawn_blocking(move || -> crate::fault::Result<_> {
             let mut connection = schema::connect(&options)?;
             schema::prepare(&mut connection)?;
-            schema::count(&connection)?;
+            schema::check(&connection)?;
             let log: [u8; 16] =
                 connection.query_row("SELECT log FROM typed_events_meta", [], |row| row.get(0))?;
             let (last, reader) = (log::last(&connection)?, schema::connect(&options)?);

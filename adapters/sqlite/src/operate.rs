@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::Sqlite;
 use crate::consume::{self, Row, before};
 use crate::fault::Result;
-use crate::log::{self, bytes_of};
+use crate::log::{self, COLUMNS, Stored, bytes_of};
 use crate::worker::Safety;
 
 /// A consumer that has asked for nothing for so long runs nowhere: idle ones say every minute that they live.
@@ -43,7 +43,12 @@ impl DurableAdapter for Sqlite {
             let seen = *engine.news.borrow();
             let exchange =
                 move |connection: &_| consume::exchange(connection, &consumer, &finished, most, now);
-            let claims = engine.writer.run(Safety::Later, exchange).await?;
+            let mut claims = engine.writer.run(Safety::Later, exchange).await?;
+            for claimed in &mut claims.claimed {
+                if let Err(error) = &mut claimed.record {
+                    *error = AdapterError::refused(format_args!("{}: {error}", self.path().display()));
+                }
+            }
             Ok(Claims { seen, ..claims })
         })
     }
@@ -208,18 +213,25 @@ fn id_of(which: DeadLetters) -> Option<[u8; 16]> {
 }
 
 fn dead_letters(connection: &Connection, consumer: &str, limit: usize) -> Result<Vec<DeadLetter>> {
-    let query = "SELECT dead.id, dead.name, dead.position, dead.text, dead.error, dead.attempts, dead.first, dead.last
-        FROM typed_events_dead AS dead JOIN typed_events_consumers AS consumers USING (consumer)
-        WHERE consumers.name = ?1 ORDER BY dead.position LIMIT ?2";
-    let mut query = connection.prepare_cached(query)?;
+    let columns = COLUMNS.replace(", ", ", dead.");
+    let query = format!(
+        "SELECT dead.{columns}, dead.error, dead.attempts, dead.first, dead.last
+         FROM typed_events_dead AS dead JOIN typed_events_consumers AS consumers USING (consumer)
+         WHERE consumers.name = ?1 ORDER BY dead.position LIMIT ?2"
+    );
+    let mut query = connection.prepare_cached(&query)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = query.query_map((consumer, limit), |row| {
-        let (id, name, position): ([u8; 16], String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let stored = bytes_of(row, 3)?;
+        let (position, id, name): (i64, [u8; 16], String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let stored = bytes_of(row, 8)?;
         let mut dead = DeadLetter::new(EventId::from_bytes(id), name, position as u64, stored);
-        (dead.error, dead.attempts) = (row.get(4)?, row.get(5)?);
-        dead.first = Timestamp::from_micros(row.get(6)?);
-        dead.last = Timestamp::from_micros(row.get(7)?);
+        (dead.error, dead.attempts) = (row.get(9)?, row.get(10)?);
+        dead.first = Timestamp::from_micros(row.get(11)?);
+        dead.last = Timestamp::from_micros(row.get(12)?);
+        // It may have been damaged before, which then is why it is dead.
+        if Stored::read(row).is_err() && !dead.error.contains("damaged") {
+            dead.error = format!("what is stored is damaged by now; it was given up for: {}", dead.error);
+        }
         Ok(dead)
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)

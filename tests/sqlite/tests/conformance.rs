@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use events_core::conformance::{Ability, Foreign, Harness, Scale, run_only};
+use events_core::conformance::{Ability, Foreign, Harness, run_only};
 use rusqlite::Connection;
 use typed_events::sqlite::{Sqlite, Synchronous};
 
@@ -38,12 +38,6 @@ impl Harness for OnDisk {
 
     async fn append(&self, place: &Folder, foreign: Foreign) -> Result<(), String> {
         append(&place.file(), &foreign).map_err(|error| error.to_string())
-    }
-
-    fn scale(&self) -> Scale {
-        let mut scale = Scale::small();
-        scale.patience = Duration::from_secs(3);
-        scale
     }
 }
 

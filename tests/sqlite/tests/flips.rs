@@ -20,6 +20,8 @@ use typed_events::{Bus, ConsumerStatus, Durable, Error, EventId, Record, StartAt
 
 /// How many events the log has.
 const EVENTS: u64 = 240;
+/// How many of them are in the database where the others are still in the write-ahead log.
+const CHECKPOINTED: u64 = 180;
 /// What the handlers are called with.
 const PATTERN: &str = "crash.*";
 /// The consumers: `audit` has events that wait to be tried again, `pay` has dead letters, `late` is behind.
@@ -102,8 +104,6 @@ struct Truth {
     /// What each consumer has finished or given up.
     finished: HashMap<&'static str, HashSet<u64>>,
     dead: BTreeMap<EventId, Vec<u8>>,
-    /// How many records are not in the write-ahead log.
-    checkpointed: usize,
 }
 
 /// A file that is kept in memory.
@@ -150,6 +150,26 @@ async fn until(bus: &Bus, is: impl Fn(&ConsumerStatus) -> bool) {
     }
 }
 
+/// Waits until nobody has the file open: then all of it is in the database.
+async fn close(bus: Bus, folder: &Path) {
+    bus.stop().await.unwrap();
+    drop(bus);
+    let began = Instant::now();
+    while folder.join("events.db-wal").exists() {
+        assert!(began.elapsed() < SOON, "a log that is closed is one file");
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Moves the write-ahead log into the database, as soon as nobody is in the way.
+async fn checkpoint(folder: &Path) {
+    let connection = rusqlite::Connection::open(log_in(folder)).unwrap();
+    let busy = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+    while busy().unwrap() {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// Makes the log: a half of it that all consumers have handled, and one that they left in different states.
 async fn truth() -> Truth {
     let folder = tempfile::tempdir().unwrap();
@@ -159,11 +179,12 @@ async fn truth() -> Truth {
     let first = bus(folder.path(), &consumers).await.unwrap();
     emit(&first, 0..EVENTS / 2).await;
     until(&first, |consumer| consumer.lag == 0).await;
-    first.stop().await.unwrap();
-    drop(first);
+    close(first, folder.path()).await;
 
     let second = bus(folder.path(), &consumers[..2]).await.unwrap();
-    emit(&second, EVENTS / 2..EVENTS).await;
+    emit(&second, EVENTS / 2..CHECKPOINTED).await;
+    checkpoint(folder.path()).await;
+    emit(&second, CHECKPOINTED..EVENTS).await;
     let waiting = (0..EVENTS).filter(|number| waits(*number)).count() as u64;
     until(&second, |consumer| match consumer.name.as_str() {
         "audit" => consumer.lag == waiting,
@@ -178,22 +199,14 @@ async fn truth() -> Truth {
     let records: Vec<_> = records.iter().map(|record| Known::of(record).unwrap()).collect();
     let dead = second.consumer("pay").dead_letters(usize::MAX).await.unwrap();
     let with_wal = vec![read("events.db"), read("events.db-wal")];
-    second.stop().await.unwrap();
-    drop(second);
+    close(second, folder.path()).await;
     assert_eq!(records.len() as u64, EVENTS);
-    assert!(!folder.path().join("events.db-wal").exists(), "a log that is closed is one file");
     let mut finished: HashMap<_, HashSet<_>> =
         consumers.iter().map(|consumer| (consumer.name, consumer.finished.set())).collect();
     let given_up = dead.iter().map(|dead| (dead.event, dead.stored.clone())).collect::<BTreeMap<_, _>>();
     let dead = records.iter().filter(|record| given_up.contains_key(&record.id));
     finished.get_mut("pay").unwrap().extend(dead.map(|record| number_of(&record.json)));
-    Truth {
-        logs: [vec![read("events.db")], with_wal],
-        records,
-        finished,
-        dead: given_up,
-        checkpointed: EVENTS as usize / 2,
-    }
+    Truth { logs: [vec![read("events.db")], with_wal], records, finished, dead: given_up }
 }
 
 /// What is done to a copy.
@@ -309,7 +322,7 @@ async fn check_history<'a>(bus: &Bus, truth: &'a Truth, damage: &Damage) -> Resu
         known.map_err(|error| Verdict::Silent(format!("a record can't be read: {error}")))
     };
     let found = read(PATTERN).await?;
-    let least = if damage.may_take_the_newest() { truth.checkpointed } else { truth.records.len() };
+    let least = if damage.may_take_the_newest() { CHECKPOINTED as usize } else { truth.records.len() };
     if found.len() < least || !truth.records.starts_with(&found) {
         return Err(Verdict::Silent(format!("the history has {} records, or wrong ones", found.len())));
     }
@@ -336,10 +349,11 @@ async fn check_consumers(
     bus.consumer("audit").resume().await.map_err(|error| said("consumer", &error))?;
     let began = Instant::now();
     loop {
+        let all = bus.consumers().await.map_err(|error| said("consumer", &error))?;
+        // Only now: what is finished was warned of before.
         if let Some(warning) = warnings.first() {
             return Err(said("consumer", &warning));
         }
-        let all = bus.consumers().await.map_err(|error| said("consumer", &error))?;
         if all.len() == consumers.len() && all.iter().all(|consumer| consumer.lag == 0) {
             break;
         }

@@ -29,7 +29,8 @@ pub struct Durable {
     from: StartAt,
 }
 
-/// Where a consumer begins to read, or is sent back to.
+/// Where a consumer begins to read, or is sent back to. What is before the oldest event that is kept means that one,
+/// and what is behind the newest means the next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartAt {
@@ -56,7 +57,8 @@ impl Durable {
         Self::of(Cow::Borrowed(name))
     }
 
-    /// The same of a name that is made at run time.
+    /// The same of a name that is made at run time. One that can't be a name is an error of
+    /// [`build`](crate::BusBuilder::build).
     pub fn named(name: impl Into<String>) -> Self {
         Self::of(Cow::Owned(name.into()))
     }

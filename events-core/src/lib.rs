@@ -38,8 +38,8 @@ pub use adapter::{
     DeadLetters, DurableAdapter, Finished, Inbox, Interest, Outcome, Published, Transaction,
 };
 pub use bus::{
-    Bus, BusBuilder, Consumers, Context, Emit, Emitted, EventStream, Failure, HandlerInfo, Lagged, SetStream,
-    Settled, Stats, Subscription, SubscriptionGuard, TypedStream,
+    Bus, BusBuilder, ConsumerHandle, Context, Emit, Emitted, EventStream, Failure, HandlerInfo, Lagged,
+    SetStream, Settled, Stats, Subscription, SubscriptionGuard, TypedStream,
 };
 pub use catalog::{Catalog, EventEntry, HandlerEntry, catalog};
 pub use durable::{Durable, StartAt};

@@ -21,6 +21,8 @@ use tokio::time::{sleep, timeout};
 /// whenever all tasks wait, the clock jumps to what is due next. As everywhere with tokio's paused clock, that
 /// includes tasks that wait for a socket or a thread of their own.
 ///
+/// The file goes away when this is dropped.
+///
 /// ```
 /// use typed_events::{Delivery, event, on};
 /// use typed_events::testing::TestBus;

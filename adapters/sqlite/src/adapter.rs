@@ -33,6 +33,12 @@ use crate::{history, log, retention, schema};
 /// - **Live handlers** of other processes get an event within the [poll interval](Self::poll); 20 ms unless set.
 /// - **A transaction of your own** that writes to the file makes emits wait, for at most 5 s: don't emit through the
 ///   bus inside of one, but by `emit_in`.
+/// - **Opening** happens in `build()`, which fails, and names the file, where it can't be opened, has a format of a
+///   newer program, or is damaged. All of a file up to 8 MB is checked, of a larger one what consumers have in hand
+///   and how many records there are; each record has a checksum that is looked at when it is read. Damage to a
+///   write-ahead log that a crash left is not told from its end: what is behind it is gone without an error.
+/// - **Stopping and dropping.** `stop` of the bus closes the file for writing; the history can still be read. A bus
+///   that is dropped closes it, too, when the work under way is done.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), events_core::Error> {
@@ -52,7 +58,10 @@ pub struct Sqlite {
 #[derive(Debug)]
 pub(crate) struct Engine {
     /// Tells this log from others.
-    #[cfg(feature = "sqlx")]
+    #[cfg_attr(
+        not(feature = "sqlx"),
+        allow(dead_code, reason = "only transactions of users may be of another")
+    )]
     pub(crate) log: [u8; 16],
     pub(crate) writer: Worker,
     /// Reads beside the writer: histories, which may take long, and what operators look at.
@@ -150,18 +159,7 @@ impl Sqlite {
         let tail = Tail::new(&writer, &reader, &news, &peers, inbox, last);
         let tail = runtime.spawn(tail.run());
         let trimming = runtime.spawn(retention::keep(options.clone(), writer.clone()));
-        #[cfg(not(feature = "sqlx"))]
-        let _ = log;
-        Ok(Engine {
-            #[cfg(feature = "sqlx")]
-            log,
-            writer,
-            reader,
-            news,
-            peers,
-            tail,
-            trimming,
-        })
+        Ok(Engine { log, writer, reader, news, peers, tail, trimming })
     }
 }
 

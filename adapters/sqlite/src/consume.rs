@@ -372,15 +372,15 @@ impl Exchange<'_> {
 
     /// Whether too much waits already: for a key, for its time, or for a newer program.
     fn is_overfull(&self) -> Result<bool> {
-        let count = "SELECT count(*) FROM (SELECT 1 FROM typed_events_pending WHERE consumer = ?1 LIMIT ?2)";
-        let mut count = self.connection.prepare_cached(count)?;
-        // Counted only where it may be so: it costs what it counts.
         let span = "SELECT min(position) FROM typed_events_pending WHERE consumer = ?1";
         let first: Option<i64> =
             self.connection.prepare_cached(span)?.query_row([self.row.consumer], |row| row.get(0))?;
         if first.is_none_or(|first| self.row.cursor - first < MOST_PENDING) {
             return Ok(false);
         }
+        // Only where it may be so: it costs what it counts.
+        let count = "SELECT count(*) FROM (SELECT 1 FROM typed_events_pending WHERE consumer = ?1 LIMIT ?2)";
+        let mut count = self.connection.prepare_cached(count)?;
         let counted: i64 = count.query_row((self.row.consumer, MOST_PENDING), |row| row.get(0))?;
         Ok(counted == MOST_PENDING)
     }

@@ -106,8 +106,7 @@ pub(crate) fn bytes_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>
 /// Appends records; says which of them were there before.
 pub(crate) fn append(connection: &Connection, records: &[Record], wire: &Wire) -> Result<Vec<usize>> {
     let mut insert = connection.prepare_cached(INSERT)?;
-    let newest = "SELECT position, time FROM typed_events_log ORDER BY position DESC LIMIT 1";
-    let newest = connection.prepare_cached(newest)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let newest = connection.prepare_cached(NEWEST)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
     let (mut position, time): (i64, i64) = newest.optional()?.unwrap_or_default();
     let mut duplicates = Vec::new();
     for (index, record) in records.iter().enumerate() {
@@ -127,6 +126,9 @@ pub(crate) fn append(connection: &Connection, records: &[Record], wire: &Wire) -
 pub(crate) const INSERT: &str = "INSERT INTO typed_events_log
     (position, id, name, version, time, origin, outbox, crc, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
     ON CONFLICT (id) DO NOTHING";
+
+/// The newest position and time.
+pub(crate) const NEWEST: &str = "SELECT position, time FROM typed_events_log ORDER BY position DESC LIMIT 1";
 
 /// The newest position; 0 of an empty log.
 pub(crate) fn last(connection: &Connection) -> Result<i64> {

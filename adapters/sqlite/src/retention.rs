@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use crate::fault::Result;
 use crate::log::{last, position_at, trimmed};
 use crate::options::{Options, Retention};
+use crate::schema::pragma;
 use crate::worker::{Safety, Worker};
 
 /// How often it is looked at what may go.
@@ -84,23 +85,20 @@ fn unfinished(connection: &Connection) -> Result<Option<i64>> {
 
 /// The bytes of the file that are in use.
 fn used(connection: &Connection) -> Result<i64> {
-    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
-    Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
+    let pages = pragma(connection, "page_count")? - pragma(connection, "freelist_count")?;
+    Ok(pages * pragma(connection, "page_size")?)
 }
 
 /// Gives free pages of the file back to the file system; true if there may be more.
 fn give_back(connection: &Connection) -> Result<bool> {
-    let free = |connection: &Connection| {
-        connection.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0))
-    };
-    let before = free(connection)?;
+    let before = pragma(connection, "freelist_count")?;
     if before < AT_ONCE {
         return Ok(false);
     }
     let mut vacuum = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({AT_ONCE})"))?;
     let mut rows = vacuum.query([])?;
     while rows.next()?.is_some() {}
-    Ok(free(connection)? < before)
+    Ok(pragma(connection, "freelist_count")? < before)
 }
 
 /// Forgets up to a thousand notes of handled events.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::fault::{Fault, Result};
+use crate::log;
 use crate::options::{Options, Synchronous};
 
 /// The format this program reads and writes.
@@ -168,6 +169,11 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     }
 }
 
+/// What a pragma says that is a number.
+pub(crate) fn pragma(connection: &Connection, name: &str) -> Result<i64> {
+    Ok(connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))?)
+}
+
 /// Up to this size, in bytes, all of a file is checked as it is opened.
 const SMALL: i64 = 8 << 20;
 
@@ -180,8 +186,8 @@ const SMALL: i64 = 8 << 20;
 ///
 /// Reads all of a small file: 20 ms for 8 MB. Of a larger one it reads what is pending, and counts the records.
 pub(crate) fn check(connection: &Connection) -> Result<()> {
-    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
-    let tables: &[&str] = match pragma("page_count")? * pragma("page_size")? <= SMALL {
+    let size = pragma(connection, "page_count")? * pragma(connection, "page_size")?;
+    let tables: &[&str] = match size <= SMALL {
         true => &["1"],
         false => &["typed_events_meta", "typed_events_consumers", "typed_events_pending"],
     };
@@ -205,10 +211,9 @@ pub(crate) fn check(connection: &Connection) -> Result<()> {
 fn count(connection: &Connection) -> Result<()> {
     // All of it is asked of one state of the file: others may append meanwhile.
     let connection = connection.unchecked_transaction()?;
-    let ends = "SELECT coalesce(min(position), 1), coalesce(max(position), 0) FROM typed_events_log";
-    let (first, last): (i64, i64) = connection.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let trimmed = "SELECT trimmed FROM typed_events_meta WHERE one = 1";
-    let trimmed: i64 = connection.query_row(trimmed, [], |row| row.get(0))?;
+    let first = "SELECT coalesce(min(position), 1) FROM typed_events_log";
+    let first: i64 = connection.query_row(first, [], |row| row.get(0))?;
+    let (last, trimmed) = (log::last(&connection)?, log::trimmed(&connection)?);
     let of_index = "SELECT count(*) FROM typed_events_log INDEXED BY typed_events_log_id";
     let counted: i64 = connection.query_row(of_index, [], |row| row.get(0))?;
     // Dead letters that are handed out again may stand before the trimmed ones.

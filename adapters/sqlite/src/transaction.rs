@@ -7,47 +7,40 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::Sqlite;
 use crate::adapter::Engine;
-use crate::log::{INSERT, Stored};
+use crate::log::{INSERT, NEWEST, Stored};
 
-impl Transaction<Sqlite> for sqlx::Transaction<'_, sqlx::Sqlite> {
-    fn append<'a>(
-        &'a mut self,
-        adapter: &'a dyn Adapter,
-        record: &'a Record,
-        wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<(), AdapterError>> {
-        Box::pin(append(self, adapter, record, wire))
-    }
+/// A transaction is a connection to what is written here.
+macro_rules! transactions {
+    ($($(#[$doc:meta])* $transaction:ty;)+) => {
+        $(
+            $(#[$doc])*
+            impl Transaction<Sqlite> for $transaction {
+                fn append<'a>(
+                    &'a mut self,
+                    adapter: &'a dyn Adapter,
+                    record: &'a Record,
+                    wire: &'a Wire,
+                ) -> BoxFuture<'a, Result<(), AdapterError>> {
+                    Box::pin(append(self, adapter, record, wire))
+                }
 
-    fn first_time<'a>(
-        &'a mut self,
-        adapter: &'a dyn Adapter,
-        consumer: &'a str,
-        event: EventId,
-    ) -> BoxFuture<'a, Result<bool, AdapterError>> {
-        Box::pin(first_time(self, adapter, consumer, event))
-    }
+                fn first_time<'a>(
+                    &'a mut self,
+                    adapter: &'a dyn Adapter,
+                    consumer: &'a str,
+                    event: EventId,
+                ) -> BoxFuture<'a, Result<bool, AdapterError>> {
+                    Box::pin(first_time(self, adapter, consumer, event))
+                }
+            }
+        )+
+    };
 }
 
-/// A connection on which a transaction was begun by hand.
-impl Transaction<Sqlite> for SqliteConnection {
-    fn append<'a>(
-        &'a mut self,
-        adapter: &'a dyn Adapter,
-        record: &'a Record,
-        wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<(), AdapterError>> {
-        Box::pin(append(self, adapter, record, wire))
-    }
-
-    fn first_time<'a>(
-        &'a mut self,
-        adapter: &'a dyn Adapter,
-        consumer: &'a str,
-        event: EventId,
-    ) -> BoxFuture<'a, Result<bool, AdapterError>> {
-        Box::pin(first_time(self, adapter, consumer, event))
-    }
+transactions! {
+    sqlx::Transaction<'_, sqlx::Sqlite>;
+    /// A connection on which a transaction was begun by hand.
+    SqliteConnection;
 }
 
 async fn append(
@@ -130,9 +123,8 @@ async fn log_of<'a>(
 }
 
 async fn newest(connection: &mut SqliteConnection) -> Result<(i64, Timestamp), AdapterError> {
-    let newest = "SELECT position, time FROM typed_events_log ORDER BY position DESC LIMIT 1";
     let newest: Option<(i64, i64)> =
-        sqlx::query_as(newest).fetch_optional(connection).await.map_err(refused)?;
+        sqlx::query_as(NEWEST).fetch_optional(connection).await.map_err(refused)?;
     let (position, time) = newest.unwrap_or((0, 0));
     Ok((position, Timestamp::from_micros(time)))
 }

@@ -14,7 +14,7 @@ use super::intake::did_you_mean;
 use super::known::Known;
 use super::report::Fallback;
 use super::routes::Routes;
-use super::routes::{Life, Patterns};
+use super::routes::{Life, Patterns, name_of_closure};
 use super::watch::Watch;
 use super::{Bus, Counters, Inbox, Inner, Settings};
 use crate::adapter::{Adapter, AdapterError, LEASE};
@@ -386,7 +386,7 @@ impl BusBuilder {
         }
         for DurableClosure { durable, pattern, place, callback, .. } in std::mem::take(&mut self.durable) {
             let consumer = consumer(&durable, vec![pattern.into()], callback.takes);
-            works.push(Work::new(consumer, name_of(place), callback));
+            works.push(Work::new(consumer, name_of_closure(place), callback));
         }
         (live, works)
     }
@@ -396,7 +396,8 @@ impl BusBuilder {
         let functions = self.handlers.iter().filter_map(|handler| {
             Some((handler.durable.as_ref()?.name(), format!("handler {}", handler.place)))
         });
-        let closures = self.durable.iter().map(|closure| (closure.durable.name(), name_of(closure.place)));
+        let closures =
+            self.durable.iter().map(|closure| (closure.durable.name(), name_of_closure(closure.place)));
         let all: Vec<_> = functions.chain(closures).collect();
         let mut by_name: HashMap<&str, &str> = HashMap::new();
         for (name, handler) in &all {
@@ -511,14 +512,10 @@ fn bind_all(handlers: &[&HandlerDecl], states: &States, problems: &mut Vec<Strin
     callbacks
 }
 
-fn name_of(place: &Location<'_>) -> String {
-    format!("closure at {}:{}", place.file(), place.line())
-}
-
 impl DurableClosure {
     fn problem(&self) -> Option<String> {
         let (pattern, place, name) =
-            (quoted(&self.pattern), name_of(self.place), quoted(self.durable.name()));
+            (quoted(&self.pattern), name_of_closure(self.place), quoted(self.durable.name()));
         if let Some(problem) = name_problem(self.durable.name()) {
             return Some(format!("{place}: `{name}` can't name a durable handler: {problem}"));
         }

@@ -107,7 +107,7 @@ impl Worker {
             let free = if stopping { 0 } else { self.free(&state) };
             if state.again.is_none() && (!state.finished.is_empty() || free > 0 && state.look) {
                 self.exchange(durable, &mut state, free).await;
-                self.collect(&mut state);
+                state.collect();
                 continue;
             }
             if stopping && state.running.is_empty() && state.finished.is_empty() {
@@ -116,7 +116,7 @@ impl Worker {
             match self.wake(durable, &mut state, &mut renewals, free > 0, stopping).await {
                 Wake::Finished(done) => {
                     state.finish(done);
-                    self.collect(&mut state);
+                    state.collect();
                 }
                 Wake::Look => state.look = true,
                 Wake::Again => state.again = None,
@@ -172,13 +172,6 @@ impl Worker {
     fn instant_of(&self, due: Timestamp) -> Option<Instant> {
         let wait = due.as_micros().saturating_sub(self.bus.upgrade()?.now().as_micros());
         Some(Instant::now() + Duration::from_micros(wait.max(0) as u64) + Duration::from_millis(1))
-    }
-
-    /// Takes what else is finished by now.
-    fn collect(&self, state: &mut State) {
-        while let Some(Ok(done)) = state.running.try_join_next() {
-            state.finish(done);
-        }
     }
 
     /// Reports what is finished, and takes more.
@@ -261,6 +254,13 @@ impl State {
     fn finish(&mut self, done: Settled) {
         self.claims.retain(|claim| *claim != done.finished.claim);
         self.finished.push(done);
+    }
+
+    /// Takes what else is finished by now.
+    fn collect(&mut self) {
+        while let Some(Ok(done)) = self.running.try_join_next() {
+            self.finish(done);
+        }
     }
 }
 

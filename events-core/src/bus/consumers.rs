@@ -22,14 +22,14 @@ use crate::text::quoted;
 ///
 /// Dropping a future halfway leaves done or undone as a whole what it asked for.
 #[derive(Debug)]
-pub struct Consumers<'a> {
+pub struct ConsumerHandle<'a> {
     bus: &'a Bus,
     name: String,
 }
 
 impl Bus {
     /// All durable consumers of the adapter by name, those included that no program handles any more: these
-    /// are to be [removed](Consumers::remove), since the log is not trimmed past them.
+    /// are to be [removed](ConsumerHandle::remove), since the log is not trimmed past them.
     ///
     /// # Errors
     ///
@@ -54,12 +54,12 @@ impl Bus {
     /// invoices.replay(DeadLetters::All).await?;
     /// # Ok(()) }
     /// ```
-    pub fn consumer(&self, name: impl Into<String>) -> Consumers<'_> {
-        Consumers { bus: self, name: name.into() }
+    pub fn consumer(&self, name: impl Into<String>) -> ConsumerHandle<'_> {
+        ConsumerHandle { bus: self, name: name.into() }
     }
 }
 
-impl Consumers<'_> {
+impl ConsumerHandle<'_> {
     /// Where it stands.
     pub async fn status(&self) -> Result<ConsumerStatus, Error> {
         let all = self.bus.consumers().await?;

@@ -237,10 +237,7 @@ pub(crate) async fn call_alone(
             }
         }
     };
-    let scope = Scope::of_record(bus.inner.instance, record);
-    let contained = AssertUnwindSafe(handled).catch_unwind();
-    let result = context::Context::of(scope).carry(contained).await;
-    result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic)))
+    as_part_of(bus, record, handled).await
 }
 
 /// Calls a durable handler for one attempt at a record, and waits for it.
@@ -260,6 +257,15 @@ pub(crate) async fn call_durable(
             Some(future) => future.await,
         }
     };
+    as_part_of(bus, record, handled).await
+}
+
+/// Runs a handler within the scope of its event; a panic is its result.
+async fn as_part_of(
+    bus: &Bus,
+    record: &Record,
+    handled: impl Future<Output = HandlerResult>,
+) -> HandlerResult {
     let scope = Scope::of_record(bus.inner.instance, record);
     let contained = AssertUnwindSafe(handled).catch_unwind();
     let result = context::Context::of(scope).carry(contained).await;

@@ -31,7 +31,7 @@ use tokio::runtime::Handle;
 
 pub use builder::BusBuilder;
 pub use consumer::Consumer;
-pub use consumers::Consumers;
+pub use consumers::ConsumerHandle;
 pub(crate) use context::Chain;
 pub use context::Context;
 pub use emit::Emit;

@@ -1,5 +1,7 @@
 //! Events in a transaction of the user's own.
 
+use std::sync::Arc;
+
 use super::context::Inherited;
 use super::{Bus, emit};
 use crate::adapter::{Adapter, Transaction};
@@ -8,7 +10,6 @@ use crate::event::Event;
 use crate::id::EventId;
 use crate::metadata::Metadata;
 use crate::record::Record;
-use std::sync::Arc;
 
 impl Bus {
     /// Emits an event as part of a transaction in the database the adapter keeps its log in: the event exists if,
@@ -19,8 +20,8 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Append`]: the transaction is not one of the adapter's engine, or the database refuses. Roll
-    ///   the transaction back.
+    /// - [`ErrorKind::Append`]: the bus has no adapter, the transaction is not one of its engine or is in another
+    ///   database, or the database refuses. Roll the transaction back.
     /// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Stopped`]: nothing was written.
     ///
     /// # Cancel safety
@@ -39,6 +40,10 @@ impl Bus {
     /// # Errors
     ///
     /// Those of [`emit_in`](Self::emit_in).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`emit_in`](Self::emit_in).
     pub async fn emit_in_with<K, T, E>(
         &self,
         tx: &mut T,

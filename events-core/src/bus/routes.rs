@@ -234,6 +234,11 @@ impl List {
     }
 }
 
+/// What a closure is called, by the place where it was given.
+pub(crate) fn name_of_closure(place: &Location<'_>) -> String {
+    format!("closure at {}:{}", place.file(), place.line())
+}
+
 /// All handlers of a bus, by event.
 pub(crate) struct Routes {
     /// The name and handlers of each event in the registry, by its slot.
@@ -330,7 +335,7 @@ impl Routes {
 
     /// The name of a closure that is registered at this place.
     pub(crate) fn closure_name(&self, place: &'static Location<'static>) -> Arc<str> {
-        let name = || format!("closure at {}:{}", place.file(), place.line()).into();
+        let name = || name_of_closure(place).into();
         Arc::clone(self.table().closures.entry(place).or_insert_with(name))
     }
 

@@ -92,7 +92,7 @@ impl<A: Adapter> Hand<A> {
         Ok(())
     }
 
-    /// This long after the beginning of a case.
+    /// How long an event that was handed out is kept from others.
     pub(super) fn lease(&self) -> Duration {
         self.consumer.lease()
     }

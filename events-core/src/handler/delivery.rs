@@ -1,7 +1,6 @@
 //! What a handler is called with.
 
 use std::fmt;
-
 use std::sync::Arc;
 
 use super::HandlerError;
@@ -206,7 +205,8 @@ impl Delivery {
     /// noted before, and so the handler's work is done already. What the handler writes in the same transaction
     /// then happens once, however often the event is delivered.
     ///
-    /// Notes are kept for 7 days unless the adapter is set otherwise.
+    /// A live handler is known by its place in the code, a durable one by its name. Notes are kept for 7 days unless
+    /// the adapter is set otherwise. An event that an operator sends again was noted before.
     ///
     /// # Errors
     ///

@@ -64,8 +64,8 @@ const PATIENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub enum TestError {
     /// No temporary folder could be made.
     Folder(std::io::Error),
-    /// The bus.
-    Bus(Error),
+    /// What the bus said.
+    Failed(Error),
     /// These consumers were not done after 30 days of the runtime's clock.
     Unsettled(Vec<ConsumerStatus>),
 }
@@ -74,7 +74,7 @@ impl fmt::Display for TestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(error) => write!(f, "no temporary folder: {error}"),
-            Self::Bus(error) => error.fmt(f),
+            Self::Failed(error) => error.fmt(f),
             Self::Unsettled(consumers) => {
                 let left: Vec<_> = consumers.iter().map(ToString::to_string).collect();
                 write!(f, "not settled: {}", left.join("; "))
@@ -87,7 +87,7 @@ impl std::error::Error for TestError {}
 
 impl From<Error> for TestError {
     fn from(error: Error) -> Self {
-        Self::Bus(error)
+        Self::Failed(error)
     }
 }
 

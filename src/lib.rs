@@ -18,8 +18,8 @@ pub mod export {
 }
 
 pub use events_core::{
-    ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, Durable, DurableAdapter, Memory, Published,
-    Settled, StartAt, Transaction,
+    ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, Draft, Durable, DurableAdapter, Memory,
+    Published, Settled, StartAt, Transaction,
 };
 
 /// The tests every adapter has to pass: see [`run`](conformance::run).

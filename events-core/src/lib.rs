@@ -55,7 +55,7 @@ pub use lock::{Compatibility, Lock};
 pub use memory::Memory;
 pub use metadata::Metadata;
 pub use pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name};
-pub use record::Record;
+pub use record::{Draft, Record};
 pub use schema::{
     EnumSchema, FieldSchema, Misfit, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
     VariantSchema,

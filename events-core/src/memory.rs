@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,7 +11,6 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::adapter::{Adapter, AdapterError, BoxFuture, Inbox, Published};
-use crate::contain::discard;
 use crate::error::{Error, ErrorKind};
 use crate::history::HistoryQuery;
 use crate::id::{EventId, InstanceId};
@@ -510,16 +508,10 @@ impl Drop for Reader {
 
 /// False when the bus has stopped.
 async fn deliver(inbox: &Inbox, text: &str) -> bool {
-    // What opens sealed secrets is a user's code.
-    let record = match catch_unwind(AssertUnwindSafe(|| inbox.wire().decode(text))) {
-        Ok(Ok(record)) => record,
-        Ok(Err(error)) => {
+    let record = match inbox.wire().decode(text) {
+        Ok(record) => record,
+        Err(error) => {
             inbox.lost(1, &error.to_string());
-            return true;
-        }
-        Err(payload) => {
-            discard(payload);
-            inbox.lost(1, "it could not be read: the seal panicked");
             return true;
         }
     };

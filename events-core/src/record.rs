@@ -3,6 +3,7 @@
 mod cloudevent;
 
 pub(crate) use cloudevent::Data;
+pub use cloudevent::Draft;
 
 use std::any::Any;
 use std::borrow::Cow;

@@ -1,10 +1,12 @@
 //! The one encoder of what adapters store and send.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::contain::discard;
 use crate::error::{Error, ErrorKind};
-use crate::record::{Data, Record};
+use crate::record::{Data, Draft, Record};
 use crate::secret::Seal;
 use crate::text::escaped;
 
@@ -26,6 +28,16 @@ impl Wire {
     ///
     /// [`ErrorKind::Serialize`] where the payload can't be written as JSON, or not be sealed.
     pub fn encode(&self, record: &Record) -> Result<String, Error> {
+        Ok(self.draft(record)?.complete())
+    }
+
+    /// The same, but for the id and the time: for an adapter that gives records their places elsewhere, one after the
+    /// other, to do the most of it before.
+    ///
+    /// # Errors
+    ///
+    /// As of [`encode`](Self::encode).
+    pub fn draft(&self, record: &Record) -> Result<Draft, Error> {
         let refuse = |why: &str| {
             let message = format!("{}: its secrets can't be stored or sent: {}", record.name(), escaped(why));
             Error::new(ErrorKind::Serialize, message)
@@ -34,7 +46,7 @@ impl Wire {
             // An opaque type may hide something that its schema does not show, and that nothing could
             // hide again when it is read.
             return match record.revealed()? == record.json()? {
-                true => record.to_cloudevent(),
+                true => record.draft(record.json()?, Data::All),
                 false => Err(refuse("they are in an opaque field, which can't show that it has some")),
             };
         }
@@ -43,10 +55,10 @@ impl Wire {
         };
         let json = record.revealed()?;
         if seal.is_plain() {
-            return record.encode(&json, Data::All);
+            return record.draft(&json, Data::All);
         }
         let sealed = seal.seal(&json).map_err(|why| refuse(&why))?;
-        record.encode(record.json()?, Data::Sealed(sealed))
+        record.draft(record.json()?, Data::Sealed(sealed))
     }
 
     /// Reads what [`encode`](Self::encode) returned; attributes it does not know are ignored.
@@ -56,7 +68,12 @@ impl Wire {
     /// [`ErrorKind::Payload`] says where the text is no such record, or why its secrets can't be opened.
     pub fn decode(&self, text: &str) -> Result<Record, Error> {
         Record::decode_cloudevent(text, |sealed| match &self.seal {
-            Some(seal) => seal.open(sealed).map_err(|why| escaped(&why).into_owned()),
+            Some(seal) => catch_unwind(AssertUnwindSafe(|| seal.open(sealed)))
+                .unwrap_or_else(|payload| {
+                    discard(payload);
+                    Err("the seal panicked".to_owned())
+                })
+                .map_err(|why| escaped(&why).into_owned()),
             None => Err("the builder does not say how (`.secrets(...)`)".to_owned()),
         })
     }

@@ -1,9 +1,9 @@
 //! Records as rows of the log, each with a checksum.
 
 use crc32fast::Hasher;
-use events_core::{AdapterError, Record, Timestamp, Wire};
+use events_core::{AdapterError, Draft, Record, Timestamp, Wire};
 use rusqlite::types::{Type, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row};
 
 use crate::fault::{Fault, Result};
 
@@ -26,9 +26,9 @@ pub(crate) const COLUMNS: &str = "position, id, name, version, time, origin, out
 
 impl Stored {
     /// The row of a record. Its time is taken now.
-    pub(crate) fn of(record: &Record, wire: &Wire, position: i64, outbox: bool) -> Result<Self> {
-        let text = wire.encode(record).map_err(AdapterError::from)?;
-        Ok(Self {
+    pub(crate) fn of(draft: &Draft, position: i64, outbox: bool) -> Self {
+        let record = draft.record();
+        Self {
             position,
             id: record.id().to_bytes(),
             name: record.name().to_owned(),
@@ -36,8 +36,8 @@ impl Stored {
             time: record.timestamp().as_micros(),
             origin: record.origin().to_bytes(),
             outbox,
-            text,
-        })
+            text: draft.complete(),
+        }
     }
 
     /// Detects every change of up to 32 neighbouring bits.
@@ -103,24 +103,38 @@ pub(crate) fn bytes_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>
     }
 }
 
-/// Appends records; says which of them were there before.
-pub(crate) fn append(connection: &Connection, records: &[Record], wire: &Wire) -> Result<Vec<usize>> {
-    let mut insert = connection.prepare_cached(INSERT)?;
-    let newest = connection.prepare_cached(NEWEST)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
-    let (mut position, time): (i64, i64) = newest.optional()?.unwrap_or_default();
-    let mut duplicates = Vec::new();
-    for (index, record) in records.iter().enumerate() {
-        // The clock of another process may have been ahead.
-        record.stamp_after(Timestamp::from_micros(time));
-        let stored = Stored::of(record, wire, position + 1, false)?;
-        let Stored { id, name, version, time, origin, outbox, text, .. } = &stored;
-        let row = (stored.position, id, name, version, time, origin, outbox, stored.crc(), text);
-        match insert.execute(row)? {
-            0 => duplicates.push(index),
-            _ => position += 1,
-        }
+/// The end of the log within a transaction.
+pub(crate) struct Appender<'c> {
+    insert: CachedStatement<'c>,
+    /// Of the newest record.
+    position: i64,
+    time: Timestamp,
+}
+
+impl<'c> Appender<'c> {
+    pub(crate) fn new(connection: &'c Connection) -> Result<Self> {
+        let newest = connection.prepare_cached(NEWEST)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
+        let (position, time) = newest.optional()?.unwrap_or_default();
+        let insert = connection.prepare_cached(INSERT)?;
+        Ok(Self { insert, position, time: Timestamp::from_micros(time) })
     }
-    Ok(duplicates)
+
+    /// Appends records; says which of them were there before.
+    pub(crate) fn append(&mut self, drafts: &[Draft]) -> Result<Vec<usize>> {
+        let mut duplicates = Vec::new();
+        for (index, draft) in drafts.iter().enumerate() {
+            // The clock of another process may have been ahead.
+            draft.record().stamp_after(self.time);
+            let stored = Stored::of(draft, self.position + 1, false);
+            let Stored { position, id, name, version, time, origin, outbox, text } = &stored;
+            let row = (position, id, name, version, time, origin, outbox, stored.crc(), text);
+            match self.insert.execute(row)? {
+                0 => duplicates.push(index),
+                _ => self.position += 1,
+            }
+        }
+        Ok(duplicates)
+    }
 }
 
 pub(crate) const INSERT: &str = "INSERT INTO typed_events_log

@@ -12,7 +12,7 @@ use crate::Sqlite;
 use crate::consume::{self, Row, before};
 use crate::fault::Result;
 use crate::log::{self, COLUMNS, Stored, bytes_of};
-use crate::worker::Safety;
+use crate::worker::{Safety, Tx};
 
 /// A consumer that has asked for nothing for so long runs nowhere: idle ones say every minute that they live.
 const ABANDONED: i64 = 150_000_000;
@@ -24,7 +24,7 @@ impl DurableAdapter for Sqlite {
     ) -> BoxFuture<'a, std::result::Result<(), AdapterError>> {
         let (consumer, now) = (Arc::clone(consumer), Timestamp::now().as_micros());
         Box::pin(async move {
-            let open = move |connection: &_| consume::open(connection, &consumer, now);
+            let open = move |tx: &Tx<'_>| consume::open(tx, &consumer, now);
             self.engine()?.writer.run(Safety::Now, open).await
         })
     }
@@ -41,8 +41,7 @@ impl DurableAdapter for Sqlite {
             let engine = self.engine()?;
             // Before it is looked: what comes meanwhile is news.
             let seen = *engine.news.borrow();
-            let exchange =
-                move |connection: &_| consume::exchange(connection, &consumer, &finished, most, now);
+            let exchange = move |tx: &Tx<'_>| consume::exchange(tx, &consumer, &finished, most, now);
             let mut claims = engine.writer.run(Safety::Later, exchange).await?;
             for claimed in &mut claims.claimed {
                 if let Err(error) = &mut claimed.record {
@@ -61,7 +60,7 @@ impl DurableAdapter for Sqlite {
     ) -> BoxFuture<'a, std::result::Result<(), AdapterError>> {
         let (consumer, held, now) = (Arc::clone(consumer), held.to_vec(), now.as_micros());
         Box::pin(async move {
-            let renew = move |connection: &_| consume::renew(connection, &consumer, &held, now);
+            let renew = move |tx: &Tx<'_>| consume::renew(tx, &consumer, &held, now);
             self.engine()?.writer.run(Safety::Later, renew).await
         })
     }
@@ -82,7 +81,7 @@ impl DurableAdapter for Sqlite {
         now: Timestamp,
     ) -> BoxFuture<'_, std::result::Result<Vec<ConsumerStatus>, AdapterError>> {
         Box::pin(async move {
-            let list = move |connection: &_| status(connection, now.as_micros());
+            let list = move |tx: &Tx<'_>| status(tx, now.as_micros());
             self.engine()?.reader.run(Safety::Read, list).await
         })
     }
@@ -96,7 +95,7 @@ impl DurableAdapter for Sqlite {
         let (consumer, now) = (consumer.to_owned(), now.as_micros());
         Box::pin(async move {
             let engine = self.engine()?;
-            let control = move |connection: &_| control(connection, &consumer, what, now);
+            let control = move |tx: &Tx<'_>| control(tx, &consumer, what, now);
             let done = engine.writer.run(Safety::Now, control).await?;
             engine.tell();
             Ok(done)
@@ -110,7 +109,7 @@ impl DurableAdapter for Sqlite {
     ) -> BoxFuture<'a, std::result::Result<Vec<DeadLetter>, AdapterError>> {
         let consumer = consumer.to_owned();
         Box::pin(async move {
-            let read = move |connection: &_| dead_letters(connection, &consumer, limit);
+            let read = move |tx: &Tx<'_>| dead_letters(tx, &consumer, limit);
             self.engine()?.reader.run(Safety::Read, read).await
         })
     }
@@ -120,7 +119,7 @@ impl DurableAdapter for Sqlite {
         event: EventId,
     ) -> BoxFuture<'_, std::result::Result<Option<Vec<String>>, AdapterError>> {
         Box::pin(async move {
-            let read = move |connection: &_| unfinished(connection, event);
+            let read = move |tx: &Tx<'_>| unfinished(tx, event);
             self.engine()?.reader.run(Safety::Read, read).await
         })
     }

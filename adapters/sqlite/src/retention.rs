@@ -10,7 +10,7 @@ use crate::fault::Result;
 use crate::log::{last, position_at, trimmed};
 use crate::options::{Options, Retention};
 use crate::schema::pragma;
-use crate::worker::{Safety, Worker};
+use crate::worker::{Safety, Tx, Worker};
 
 /// How often it is looked at what may go.
 const EVERY: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ pub(crate) async fn keep(options: Options, writer: Worker) {
         let retention = options.retention;
         loop {
             let now = Timestamp::now().as_micros();
-            let trim = move |connection: &_| trim(connection, retention, now);
+            let trim = move |tx: &Tx<'_>| trim(tx, retention, now);
             match writer.run(Safety::Later, trim).await {
                 Ok(true) => tokio::task::yield_now().await,
                 // Of a failure the next emit tells more.
@@ -32,7 +32,7 @@ pub(crate) async fn keep(options: Options, writer: Worker) {
         }
         let remembered =
             Timestamp::now().as_micros() - options.remember.as_micros().try_into().unwrap_or(i64::MAX);
-        let forget = move |connection: &_| forget(connection, remembered);
+        let forget = move |tx: &Tx<'_>| forget(tx, remembered);
         while let Ok(true) = writer.run(Safety::Later, forget).await {}
         sleep(EVERY).await;
     }

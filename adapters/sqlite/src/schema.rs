@@ -95,7 +95,7 @@ pub(crate) fn connect(options: &Options) -> Result<Connection> {
         Some(vfs) => Connection::open_with_flags_and_vfs(&options.path, flags, vfs.as_str())?,
         None => Connection::open_with_flags(&options.path, flags)?,
     };
-    connection.busy_handler(Some(ask_again))?;
+    patience(&connection, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Each page of the file is checked as it is read, as far as SQLite can tell.
     connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;")?;
@@ -111,7 +111,7 @@ pub(crate) fn connect(options: &Options) -> Result<Connection> {
 ///
 /// A power cut in the midst of it, so soon after a failed sync, may leave the database with a part of the last changes.
 pub(crate) fn settle(connection: &Connection) -> Result<bool> {
-    synchronous(connection, Synchronous::Full)?;
+    synchronous(connection, Synchronous::Full, true)?;
     if connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))? {
         return Ok(false);
     }
@@ -124,9 +124,9 @@ pub(crate) fn settle(connection: &Connection) -> Result<bool> {
 /// Makes sure of what others committed, for whom a sync may have failed before they ended. Who has the file open now
 /// takes care of it, and is not waited for.
 fn settle_if_alone(connection: &Connection) -> Result<()> {
-    connection.busy_handler(None)?;
+    patience(connection, false)?;
     let settled = settle(connection);
-    connection.busy_handler(Some(ask_again))?;
+    patience(connection, true)?;
     match settled {
         Err(fault) if !fault.is_busy() => Err(fault),
         _ => Ok(()),
@@ -229,15 +229,26 @@ fn count(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Sets how the next commits are made safe.
-///
-/// Only those that are synced go on to move the write-ahead log into the database: SQLite does not tell when the sync
-/// fails with which that begins, so there must be nothing for it to do.
-pub(crate) fn synchronous(connection: &Connection, synchronous: Synchronous) -> Result<()> {
-    Ok(connection.execute_batch(match synchronous {
-        Synchronous::Full => "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000",
-        Synchronous::Normal => "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0",
+/// Sets how the next commits are made safe, and whether they move the write-ahead log into the database when it has
+/// grown to 1,000 pages.
+pub(crate) fn synchronous(
+    connection: &Connection,
+    synchronous: Synchronous,
+    checkpoints: bool,
+) -> Result<()> {
+    connection.execute_batch(match synchronous {
+        Synchronous::Full => "PRAGMA synchronous = FULL",
+        Synchronous::Normal => "PRAGMA synchronous = NORMAL",
+    })?;
+    Ok(connection.execute_batch(match checkpoints {
+        true => "PRAGMA wal_autocheckpoint = 1000",
+        false => "PRAGMA wal_autocheckpoint = 0",
     })?)
+}
+
+/// Sets whether a write that finds the file locked waits.
+pub(crate) fn patience(connection: &Connection, waits: bool) -> Result<()> {
+    Ok(connection.busy_handler(waits.then_some(ask_again))?)
 }
 
 /// How often, and how many times, a write that finds the file locked asks again: for at least 5 s.

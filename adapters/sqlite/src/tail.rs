@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::fault::{Fault, Result};
 use crate::log::{COLUMNS, Stored};
-use crate::worker::{Safety, Worker};
+use crate::worker::{Safety, Tx, Worker};
 
 /// How many records are read at a time.
 const AT_ONCE: usize = 256;
@@ -160,7 +160,7 @@ impl Tail {
     /// Passes on what is new; false when the bus has stopped.
     async fn follow(&mut self, called: bool) -> std::result::Result<bool, AdapterError> {
         // It does not change by what the writer itself commits.
-        let version = self.writer.run(Safety::Read, data_version).await?;
+        let version = self.writer.run(Safety::Read, |tx: &Tx<'_>| data_version(tx)).await?;
         if self.version.replace(version) == Some(version) && !called {
             return Ok(true);
         }
@@ -170,7 +170,7 @@ impl Tail {
         }
         loop {
             let (seen, instance) = (self.seen, self.inbox.instance());
-            let read = move |connection: &_| after(connection, seen, instance);
+            let read = move |tx: &Tx<'_>| after(tx, seen, instance);
             let (rows, last) = self.reader.run(Safety::Read, read).await?;
             let full = rows.len() == AT_ONCE;
             for row in rows {

@@ -49,10 +49,10 @@ async fn append(
     record: &Record,
     wire: &Wire,
 ) -> Result<(), AdapterError> {
-    let (sqlite, engine) = log_of(connection, adapter).await?;
+    let engine = log_of(connection, adapter).await?;
     let (last, time) = newest(connection).await?;
     record.stamp_after(time);
-    let stored = Stored::of(record, wire, last + 1, true).map_err(|fault| fault.of_file(sqlite.path()))?;
+    let stored = Stored::of(&wire.draft(record)?, last + 1, true);
     let inserted = sqlx::query(INSERT)
         .bind(stored.position)
         .bind(stored.id.as_slice())
@@ -100,7 +100,7 @@ async fn first_time(
 async fn log_of<'a>(
     connection: &mut SqliteConnection,
     adapter: &'a dyn Adapter,
-) -> Result<(&'a Sqlite, &'a Engine), AdapterError> {
+) -> Result<&'a Engine, AdapterError> {
     let any: &dyn Any = adapter;
     let Some(sqlite) = any.downcast_ref::<Sqlite>() else {
         let message = "the transaction is one of SQLite, and the bus keeps its events in";
@@ -114,7 +114,7 @@ async fn log_of<'a>(
     let same: bool =
         sqlx::query_scalar(same).bind(engine.log.as_slice()).fetch_one(connection).await.map_err(refused)?;
     match same {
-        true => Ok((sqlite, engine)),
+        true => Ok(engine),
         false => Err(AdapterError::refused(format_args!(
             "the transaction is in another database than the log at {}",
             sqlite.path().display()

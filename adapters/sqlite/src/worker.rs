@@ -1,15 +1,20 @@
 //! Does pieces of work on a connection, one after the other, outside of async tasks; writes that wait at the same
 //! time share a commit.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use events_core::{AdapterError, Draft};
 use rusqlite::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::fault::{Fault, Result};
+use crate::log::Appender;
 use crate::options::{Options, Synchronous};
 use crate::schema;
 
@@ -18,8 +23,12 @@ const MOST_WAITING: usize = 4096;
 /// The most that share a commit.
 const MOST_AT_ONCE: usize = 1024;
 
-/// The most commits in a row whose sync is left for later: the write-ahead log grows until one is synced.
-const MOST_UNSYNCED: u32 = 200;
+/// The most commits in a row that leave the write-ahead log as it is, which grows until one moves it into the database.
+const MOST_BEFORE_CHECKPOINT: u32 = 200;
+
+/// Up to this much an async task may be held up, as is said of tokio's (10 to 100 µs between two `.await`s): changing to
+/// another thread and back takes as long.
+const QUICK: Duration = Duration::from_micros(100);
 
 /// What a piece of work needs of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +49,7 @@ pub(crate) struct Worker(Arc<Shared>);
 struct Shared {
     options: Options,
     runtime: Handle,
-    places: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     queue: Mutex<Queue>,
     /// Locked by the one thread that works.
     connection: Mutex<Slot>,
@@ -63,14 +72,93 @@ struct Queue {
 
 struct Open {
     connection: Connection,
-    synchronous: Option<Synchronous>,
-    /// How many commits in a row were not synced.
-    unsynced: u32,
+    /// How commits are made now, once that was set.
+    mode: Option<Mode>,
+    /// How many commits in a row left the write-ahead log as it was.
+    before_checkpoint: u32,
+    pace: Pace,
 }
 
 impl Open {
     fn new(connection: Connection) -> Self {
-        Self { connection, synchronous: None, unsynced: 0 }
+        Self { connection, mode: None, before_checkpoint: 0, pace: Pace::default() }
+    }
+}
+
+/// How long a piece of work takes that is alone.
+struct Pace {
+    average: Duration,
+    /// Whether the last one was alone: where many come at a time, they had better share a commit.
+    alone: bool,
+}
+
+impl Default for Pace {
+    /// It is slow until it was seen to be quick.
+    fn default() -> Self {
+        Self { average: QUICK * 8, alone: false }
+    }
+}
+
+impl Pace {
+    fn is_quick(&self) -> bool {
+        self.alone && self.average < QUICK
+    }
+
+    fn note(&mut self, took: Duration, jobs: usize) {
+        self.alone = jobs == 1;
+        if self.alone {
+            self.average = (self.average * 7 + took) / 8;
+        }
+    }
+}
+
+/// How commits are made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Mode {
+    synchronous: Synchronous,
+    place: Place,
+}
+
+impl Mode {
+    /// Whether a commit moves the write-ahead log into the database when that is long. Only one that is synced does:
+    /// SQLite does not tell when the sync fails with which this begins, so there must be nothing for it to do.
+    fn checkpoints(self) -> bool {
+        self.synchronous == Synchronous::Full && self.place == Place::Thread
+    }
+}
+
+/// Where work is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// On a thread that may wait.
+    Thread,
+    /// In the task that asks: it neither waits for others nor moves the write-ahead log.
+    Here,
+}
+
+/// A transaction, which pieces of work may share.
+pub(crate) struct Tx<'c> {
+    connection: &'c Connection,
+    /// Where the log ends, once that was asked for.
+    appender: RefCell<Option<Appender<'c>>>,
+}
+
+impl Tx<'_> {
+    /// Appends records; says which of them were there before.
+    pub(crate) fn append(&self, drafts: &[Draft]) -> Result<Vec<usize>> {
+        let mut appender = self.appender.borrow_mut();
+        match &mut *appender {
+            Some(appender) => appender.append(drafts),
+            none => none.insert(Appender::new(self.connection)?).append(drafts),
+        }
+    }
+}
+
+impl Deref for Tx<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
     }
 }
 
@@ -78,7 +166,7 @@ impl Open {
 trait Job: Send {
     fn safety(&self) -> Safety;
     /// May be called again, after what it did was rolled back.
-    fn run(&mut self, connection: &Connection) -> Result<()>;
+    fn run(&mut self, tx: &Tx<'_>) -> Result<()>;
     fn finish(self: Box<Self>, outcome: std::result::Result<(), Arc<Fault>>);
 }
 
@@ -87,20 +175,20 @@ struct Typed<T, W> {
     work: W,
     result: Option<T>,
     done: oneshot::Sender<std::result::Result<T, Arc<Fault>>>,
-    _place: OwnedSemaphorePermit,
+    _waiting: OwnedSemaphorePermit,
 }
 
 impl<T, W> Job for Typed<T, W>
 where
     T: Send,
-    W: FnMut(&Connection) -> Result<T> + Send,
+    W: FnMut(&Tx<'_>) -> Result<T> + Send,
 {
     fn safety(&self) -> Safety {
         self.safety
     }
 
-    fn run(&mut self, connection: &Connection) -> Result<()> {
-        self.result = Some((self.work)(connection)?);
+    fn run(&mut self, tx: &Tx<'_>) -> Result<()> {
+        self.result = Some((self.work)(tx)?);
         Ok(())
     }
 
@@ -124,7 +212,7 @@ impl Worker {
         Self(Arc::new(Shared {
             options,
             runtime,
-            places: Arc::new(Semaphore::new(MOST_WAITING)),
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             queue: Mutex::default(),
             connection: Mutex::new(slot),
         }))
@@ -134,18 +222,37 @@ impl Worker {
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         safety: Safety,
-        work: impl FnMut(&Connection) -> Result<T> + Send + 'static,
-    ) -> std::result::Result<T, events_core::AdapterError> {
+        work: impl FnMut(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, AdapterError> {
+        self.run_at(Place::Thread, safety, work).await
+    }
+
+    /// The same for work that is little: it is done in this very poll, if nothing else is being done and commits have
+    /// been quick.
+    pub(crate) async fn run_little<T: Send + 'static>(
+        &self,
+        safety: Safety,
+        work: impl FnMut(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, AdapterError> {
+        self.run_at(Place::Here, safety, work).await
+    }
+
+    async fn run_at<T: Send + 'static>(
+        &self,
+        place: Place,
+        safety: Safety,
+        work: impl FnMut(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, AdapterError> {
         let shared = &self.0;
         let gone = |_| Fault::Gone.of_file(&shared.options.path);
-        let place = Arc::clone(&shared.places).acquire_owned().await.map_err(|_| gone(()))?;
+        let waiting = Arc::clone(&shared.waiting).acquire_owned().await.map_err(|_| gone(()))?;
         let (done, result) = oneshot::channel();
-        self.push(Box::new(Typed { safety, work, result: None, done, _place: place }));
+        self.push(place, Box::new(Typed { safety, work, result: None, done, _waiting: waiting }));
         let result = result.await.map_err(|_| gone(()))?;
         result.map_err(|fault| fault.of_file(&shared.options.path))
     }
 
-    fn push(&self, job: Box<dyn Job>) {
+    fn push(&self, place: Place, job: Box<dyn Job>) {
         let mut queue = self.0.queue();
         if queue.closed {
             return;
@@ -153,6 +260,9 @@ impl Worker {
         queue.jobs.push_back(job);
         if !std::mem::replace(&mut queue.working, true) {
             drop(queue);
+            if place == Place::Here && self.0.work_here() {
+                return;
+            }
             let shared = Arc::clone(&self.0);
             self.0.runtime.spawn_blocking(move || shared.work());
         }
@@ -177,6 +287,26 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does the first piece of work that waits, if that is likely to be quick. True if nothing is left to do.
+    fn work_here(&self) -> bool {
+        let Ok(mut slot) = self.connection.try_lock() else { return false };
+        let ready = |open: &Open| open.pace.is_quick() && open.before_checkpoint < MOST_BEFORE_CHECKPOINT;
+        if slot.unsure || !slot.open.as_ref().is_some_and(ready) {
+            return false;
+        }
+        let Some(mut job) = self.queue().jobs.pop_front() else { return false };
+        let outcome = self.attempt(&mut slot, std::slice::from_mut(&mut job), Place::Here);
+        if outcome.as_ref().is_err_and(|fault| fault.is_busy()) {
+            // Another process writes: a thread may wait for it.
+            self.queue().jobs.push_front(job);
+            return false;
+        }
+        job.finish(outcome);
+        let mut queue = self.queue();
+        queue.working = !queue.jobs.is_empty();
+        !queue.working
+    }
+
     /// Works until nothing waits.
     fn work(&self) {
         let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,24 +320,40 @@ impl Shared {
                 }
                 queue.jobs.drain(..count).collect()
             };
-            let outcome = self.attempt(&mut slot, &mut jobs);
+            let outcome = self.attempt(&mut slot, &mut jobs, Place::Thread);
             // One that fails must not take the others with it. But what may be stored after all must not be said to
             // have failed, which a second attempt could not tell.
             let apart =
                 jobs.len() > 1 && outcome.as_ref().is_err_and(|fault| !matches!(**fault, Fault::Commit(_)));
-            for mut job in jobs {
-                let outcome = match apart {
-                    true => self.attempt(&mut slot, std::slice::from_mut(&mut job)),
-                    false => outcome.clone(),
-                };
-                job.finish(outcome);
+            if apart {
+                for mut job in jobs {
+                    let outcome = self.attempt(&mut slot, std::slice::from_mut(&mut job), Place::Thread);
+                    job.finish(outcome);
+                }
+            } else {
+                self.finish(jobs, outcome);
             }
         }
     }
 
+    /// Tells those who wait; many of them from a task, whose wake-ups cost less, while this thread goes on.
+    fn finish(&self, jobs: Vec<Box<dyn Job>>, outcome: std::result::Result<(), Arc<Fault>>) {
+        let tell =
+            move |jobs: Vec<Box<dyn Job>>| jobs.into_iter().for_each(|job| job.finish(outcome.clone()));
+        match jobs.len() {
+            0..=3 => tell(jobs),
+            _ => drop(self.runtime.spawn(async move { tell(jobs) })),
+        }
+    }
+
     /// Does all of it in one transaction, or nothing.
-    fn attempt(&self, slot: &mut Slot, jobs: &mut [Box<dyn Job>]) -> std::result::Result<(), Arc<Fault>> {
-        let done = self.transact(slot, jobs);
+    fn attempt(
+        &self,
+        slot: &mut Slot,
+        jobs: &mut [Box<dyn Job>],
+        place: Place,
+    ) -> std::result::Result<(), Arc<Fault>> {
+        let done = self.transact(slot, jobs, place);
         if let Err(fault) = &done
             && fault.is_of_disk()
         {
@@ -217,7 +363,12 @@ impl Shared {
         done.map_err(Arc::new)
     }
 
-    fn transact(&self, slot: &mut Slot, jobs: &mut [Box<dyn Job>]) -> Result<()> {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "what the disk takes goes by no clock that a test may pause"
+    )]
+    fn transact(&self, slot: &mut Slot, jobs: &mut [Box<dyn Job>], place: Place) -> Result<()> {
+        let begun = Instant::now();
         let open = match &mut slot.open {
             Some(open) => open,
             none => none.insert(Open::new(schema::connect(&self.options)?)),
@@ -227,26 +378,47 @@ impl Shared {
             if !schema::settle(&open.connection)? {
                 return Err(Fault::Busy);
             }
-            (slot.unsure, open.synchronous) = (false, None);
+            (slot.unsure, open.mode) = (false, None);
         }
-        let synchronous = match safety {
-            _ if open.unsynced >= MOST_UNSYNCED => Synchronous::Full,
-            Safety::Now => self.options.synchronous,
-            Safety::Read | Safety::Later => Synchronous::Normal,
+        open.prepare(safety, place, self.options.synchronous)?;
+        let done = open.commit(safety, jobs);
+        open.pace.note(begun.elapsed(), jobs.len());
+        done
+    }
+}
+
+impl Open {
+    /// Sets how the next commit is made.
+    fn prepare(&mut self, safety: Safety, place: Place, wanted: Synchronous) -> Result<()> {
+        let synchronous = match (safety, self.mode) {
+            (Safety::Read, Some(mode)) => mode.synchronous,
+            _ if self.before_checkpoint >= MOST_BEFORE_CHECKPOINT => Synchronous::Full,
+            (Safety::Now, _) => wanted,
+            (Safety::Read | Safety::Later, _) => Synchronous::Normal,
         };
-        open.unsynced = match (safety, synchronous) {
-            (Safety::Read, _) => open.unsynced,
-            (_, Synchronous::Full) => 0,
-            (_, Synchronous::Normal) => open.unsynced + 1,
+        let mode = Mode { synchronous, place };
+        self.before_checkpoint = match safety {
+            Safety::Read => self.before_checkpoint,
+            _ if mode.checkpoints() => 0,
+            _ => self.before_checkpoint + 1,
         };
-        if safety > Safety::Read && open.synchronous != Some(synchronous) {
-            schema::synchronous(&open.connection, synchronous)?;
-            open.synchronous = Some(synchronous);
+        if self.mode.replace(mode) != Some(mode) {
+            // Unless it is set, it is not known.
+            self.mode = None;
+            schema::synchronous(&self.connection, synchronous, mode.checkpoints())?;
+            schema::patience(&self.connection, place == Place::Thread)?;
+            self.mode = Some(mode);
         }
-        let connection = &open.connection;
+        Ok(())
+    }
+
+    fn commit(&self, safety: Safety, jobs: &mut [Box<dyn Job>]) -> Result<()> {
+        let connection = &self.connection;
         let begin = if safety == Safety::Read { "BEGIN" } else { "BEGIN IMMEDIATE" };
         connection.prepare_cached(begin)?.execute([])?;
-        let done = jobs.iter_mut().try_for_each(|job| job.run(connection));
+        let tx = Tx { connection, appender: RefCell::default() };
+        let done = jobs.iter_mut().try_for_each(|job| job.run(&tx));
+        drop(tx);
         let done = done.and_then(|()| match connection.prepare_cached("COMMIT")?.execute([]) {
             Ok(_) => Ok(()),
             Err(error) => Err(Fault::Commit(error)),

@@ -1,4 +1,4 @@
-//! What durable events cost: `cargo run --release -p durable-bench [rounds]`.
+//! What durable events cost: `cargo run --release -p durable-bench [rounds [append] [end] [burst] [poison]]`.
 //!
 //! Each figure is the median of rounds in which all candidates take turns.
 
@@ -237,25 +237,43 @@ async fn poisoned(medium: &Path, good: u64, bad: u64) -> f64 {
     took
 }
 
+/// Whether a part of the bench is asked for: all are, where none is named.
+fn asked(part: &str) -> bool {
+    let mut named = std::env::args().skip(2).peekable();
+    named.peek().is_none() || named.any(|name| name == part)
+}
+
 #[tokio::main]
 async fn main() {
     let rounds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(5);
     let disk = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target");
     let media = [("tmpfs", PathBuf::from("/dev/shm"), 20_000), ("disk", disk, 2_000)];
-    println!("| medium | emitters | events a second | SQLite directly | ratio |");
-    println!("|---|---|---:|---:|---:|");
-    for (name, medium, scale) in &media {
-        appends(name, medium, rounds, *scale).await;
-    }
-    for (name, medium, scale) in &media {
-        let mut figures = Vec::new();
-        for _ in 0..rounds {
-            figures.push(end_to_end(medium, scale * 5).await);
+    if asked("append") {
+        println!("| medium | emitters | events a second | SQLite directly | ratio |");
+        println!("|---|---|---:|---:|---:|");
+        for (name, medium, scale) in &media {
+            appends(name, medium, rounds, *scale).await;
         }
-        println!("end to end on {name}, 256 emitters, 256 at a time: {:.0} events a second", median(figures));
     }
-    let medium = &media[0].1;
-    burst(medium, 1_000_000).await;
+    if asked("end") {
+        for (name, medium, scale) in &media {
+            let mut figures = Vec::new();
+            for _ in 0..rounds {
+                figures.push(end_to_end(medium, scale * 5).await);
+            }
+            let figure = median(figures);
+            println!("end to end on {name}, 256 emitters, 256 at a time: {figure:.0} events a second");
+        }
+    }
+    if asked("burst") {
+        burst(Path::new("/dev/shm"), 1_000_000).await;
+    }
+    if asked("poison") {
+        compare_poisoned(Path::new("/dev/shm"), rounds).await;
+    }
+}
+
+async fn compare_poisoned(medium: &Path, rounds: usize) {
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         without.push(poisoned(medium, 100_000, 0).await);

@@ -1,5 +1,6 @@
 //! A record as CloudEvents 1.0 JSON, and back: what adapters store and send.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -18,43 +19,94 @@ use crate::time::Timestamp;
 /// What `source` says where the metadata names none: the attribute is required.
 const NO_SOURCE: &str = "urn:typed-events:unnamed";
 
-/// The attributes of CloudEvents 1.0 (JSON format), its distributed tracing extension, and
-/// extensions of our own: names of lower-case letters, values of simple types.
-#[derive(Serialize, Deserialize)]
+/// The attributes of CloudEvents 1.0 (JSON format) that stand between the id and the time.
+#[derive(Serialize)]
+struct Head<'a> {
+    source: &'a str,
+    r#type: &'a str,
+}
+
+/// What stands between the time and the data: attributes, the distributed tracing extension, and extensions of our
+/// own, which are names of lower-case letters with values of simple types.
+#[derive(Serialize)]
+struct Tail<'a> {
+    datacontenttype: &'a str,
+    eventversion: u32,
+    origin: InstanceId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlationid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causationid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<&'a str>,
+    /// The further metadata, as the text of a JSON object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<String>,
+    /// All of the payload, encrypted; `data` then lacks its secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<String>,
+    /// Whether the secrets of the payload were left out.
+    #[serde(skip_serializing_if = "is_false")]
+    redacted: bool,
+}
+
+/// The same, as it is read.
+#[derive(Deserialize)]
 struct CloudEvent<'a> {
-    specversion: String,
+    #[serde(borrow)]
+    specversion: Cow<'a, str>,
     id: EventId,
-    source: String,
-    r#type: String,
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
     time: Timestamp,
-    #[serde(default = "json_type")]
-    datacontenttype: String,
     #[serde(default = "first_version")]
     eventversion: u32,
     origin: InstanceId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     correlationid: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     causationid: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     tracestate: Option<String>,
-    /// The further metadata, as the text of a JSON object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     metadata: Option<String>,
-    /// All of the payload, encrypted; `data` then lacks its secrets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     sealed: Option<String>,
-    /// Whether the secrets of the payload were left out.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     redacted: bool,
     #[serde(borrow)]
     data: &'a RawValue,
 }
 
-fn json_type() -> String {
-    "application/json".into()
+/// A CloudEvent that lacks its id and time: what can be written before an engine has given the record its place.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    record: Record,
+    /// An object with what stands between the id and the time.
+    head: String,
+    /// What stands behind the time, to the end.
+    tail: String,
+}
+
+/// What an object has between its braces.
+fn members(object: &str) -> &str {
+    object.trim_start_matches('{').trim_end_matches('}')
+}
+
+impl Draft {
+    /// What it is a draft of.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The CloudEvent. Takes the record's [time](Record::timestamp) and id, if nobody has asked for them before.
+    pub fn complete(&self) -> String {
+        let Self { record, head, tail } = self;
+        let (id, time) = (record.id().to_string(), record.timestamp().to_string());
+        let id = ["{\"specversion\":\"1.0\",\"id\":\"", &id, "\","];
+        let time = [",\"time\":\"", &time, "\","];
+        [&id.concat(), members(head), &time.concat(), tail].concat()
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -94,21 +146,15 @@ impl Record {
     /// [`ErrorKind::Serialize`] where the payload can't be written as JSON.
     pub fn to_cloudevent(&self) -> Result<String, Error> {
         let data = if self.has_secrets() { Data::Redacted } else { Data::All };
-        self.encode(self.json()?, data)
+        Ok(self.draft(self.json()?, data)?.complete())
     }
 
     /// A CloudEvent with this payload.
-    pub(crate) fn encode(&self, json: &str, has: Data) -> Result<String, Error> {
+    pub(crate) fn draft(&self, json: &str, has: Data) -> Result<Draft, Error> {
         let unwritable = |error: serde_json::Error| {
             let message = format!("{}: the record can't be written as JSON", self.name());
             Error::new(ErrorKind::Serialize, message).with_source(error)
         };
-        // Line breaks between tokens are the only ones JSON can have; a stored line has none.
-        let data = match json.contains(['\n', '\r']) {
-            true => RawValue::from_string(json.replace(['\n', '\r'], " ")),
-            false => RawValue::from_string(json.to_owned()),
-        }
-        .map_err(unwritable)?;
         let metadata = self.metadata();
         let extra: BTreeMap<&str, &Value> = metadata.iter().collect();
         let extra = match extra.is_empty() {
@@ -120,25 +166,27 @@ impl Record {
             Data::Sealed(sealed) => Some(sealed),
             Data::All | Data::Redacted => None,
         };
-        let event = CloudEvent {
-            specversion: "1.0".into(),
-            id: self.id(),
-            source: metadata.source().unwrap_or(NO_SOURCE).to_owned(),
-            r#type: self.name().to_owned(),
-            time: self.timestamp(),
-            datacontenttype: json_type(),
+        let head = Head { source: metadata.source().unwrap_or(NO_SOURCE), r#type: self.name() };
+        let tail = Tail {
+            datacontenttype: "application/json",
             eventversion: self.version(),
             origin: self.origin(),
-            correlationid: metadata.correlation_id().map(str::to_owned),
-            causationid: metadata.causation_id().map(str::to_owned),
-            traceparent: metadata.traceparent().map(str::to_owned),
-            tracestate: metadata.tracestate().map(str::to_owned),
+            correlationid: metadata.correlation_id(),
+            causationid: metadata.causation_id(),
+            traceparent: metadata.traceparent(),
+            tracestate: metadata.tracestate(),
             metadata: extra,
             sealed,
             redacted,
-            data: &data,
         };
-        serde_json::to_string(&event).map_err(unwritable)
+        let (head, tail) = (serde_json::to_string(&head), serde_json::to_string(&tail));
+        let (head, tail) = (head.map_err(unwritable)?, tail.map_err(unwritable)?);
+        // Line breaks between tokens are the only ones JSON can have; a stored line has none.
+        let json = match json.bytes().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            true => Cow::Owned(json.replace(['\n', '\r'], " ")),
+            false => Cow::Borrowed(json),
+        };
+        Ok(Draft { record: self.clone(), head, tail: [members(&tail), ",\"data\":", &json, "}"].concat() })
     }
 
     /// Reads what [`to_cloudevent`](Self::to_cloudevent) wrote; attributes it does not know are
@@ -181,7 +229,7 @@ impl Record {
         }
         let mut metadata = Metadata::new();
         if event.source != NO_SOURCE {
-            metadata = metadata.with_source(event.source);
+            metadata = metadata.with_source(event.source.into_owned());
         }
         if let Some(id) = event.correlationid {
             metadata = metadata.with_correlation_id(id);
@@ -218,6 +266,6 @@ impl Record {
             }
             None => (event.data.get().into(), None),
         };
-        Ok(Self::of_sealed(event.r#type.into(), event.eventversion, json, shown, envelope))
+        Ok(Self::of_sealed((*event.r#type).into(), event.eventversion, json, shown, envelope))
     }
 }

@@ -4,6 +4,7 @@ mod basics;
 mod operators;
 mod order;
 mod outbox;
+mod retention;
 mod set_up;
 
 use std::path::PathBuf;

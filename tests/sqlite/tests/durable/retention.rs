@@ -1,16 +1,18 @@
 //! What the log trims, and what stays. It looks when it is opened, and every 10 s.
 
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use sqlite_tests::Noted;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::field::{Field, Visit};
 use tracing::span;
 use typed_events::sqlite::{Retention, Sqlite, Synchronous};
-use typed_events::{BoxFuture, Bus, BusBuilder, DeadLetters, Durable, event};
+use typed_events::{BoxFuture, Bus, BusBuilder, DeadLetters, Durable, StartAt, event};
 
 use crate::File;
 use crate::outbox::until;
@@ -39,8 +41,12 @@ async fn trim(file: &File, retention: Retention, kept: RangeInclusive<u32>) {
 
 /// Each on a shelf of its own.
 async fn fill(bus: &Bus, numbers: RangeInclusive<u32>) {
+    fill_with(bus, numbers, "").await;
+}
+
+async fn fill_with(bus: &Bus, numbers: RangeInclusive<u32>, text: &str) {
     let filled: Vec<_> =
-        numbers.map(|number| Filled { number, shelf: number, text: String::new() }).collect();
+        numbers.map(|number| Filled { number, shelf: number, text: text.to_owned() }).collect();
     bus.emit_all(filled).await.unwrap();
 }
 
@@ -118,6 +124,229 @@ impl tracing::Subscriber for Said {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
     fn enter(&self, _: &span::Id) {}
     fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_count_the_newest_are_kept_and_a_late_handler_begins_with_them() {
+    let file = File::new();
+    let bus = keeping(&file, ALL).build().await.unwrap();
+    fill(&bus, 1..=2_500).await;
+    let began = bus.history("shelf.*").limit(usize::MAX).await.unwrap()[0].timestamp();
+    bus.stop().await.unwrap();
+
+    let bus = keeping(&file, ALL.records(10)).build().await.unwrap();
+    until_kept(&bus, 2_491..=2_500).await;
+    let since = bus.history("shelf.*").since(began).limit(usize::MAX).await.unwrap();
+    assert_eq!(since.len(), 10);
+    let seen = Arc::new(Noted::default());
+    bus.on_replay(100, noting(&seen)).await.unwrap();
+    assert_eq!(seen.all(), Vec::from_iter(2_491..=2_500));
+    bus.stop().await.unwrap();
+
+    // The file is opened again, positions go on, and the start is the oldest that is kept.
+    let seen = Arc::new(Noted::default());
+    let late = Durable::new("late").from(StartAt::Start);
+    let builder = keeping(&file, ALL).durable(late, "shelf.filled", noting(&seen));
+    let bus = builder.build().await.unwrap();
+    fill(&bus, 2_501..=2_501).await;
+    until_done(&bus, "late").await;
+    assert_eq!(seen.all(), Vec::from_iter(2_491..=2_501));
+    assert_eq!(bus.consumer("late").status().await.unwrap().position, 2_501);
+    bus.consumer("late").seek(StartAt::Position(1)).await.unwrap();
+    until(|| seen.all().len() == 22).await;
+    assert_eq!(seen.all()[11..], Vec::from_iter(2_491..=2_501));
+    bus.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_open_is_trimmed_too() {
+    let file = File::new();
+    let bus = keeping(&file, ALL.records(10)).build().await.unwrap();
+    fill(&bus, 1..=1_500).await;
+    tokio::time::advance(Duration::from_secs(10)).await;
+    until_kept(&bus, 1_491..=1_500).await;
+    bus.stop().await.unwrap();
+}
+
+/// Makes the first records as old as that, with their checksums.
+fn age(file: &File, up_to: i64, by: Duration) {
+    let connection = Connection::open(file.path()).unwrap();
+    let mut read = connection
+        .prepare("SELECT position, id, name, version, time, origin, outbox, text FROM typed_events_log WHERE position <= ?1")
+        .unwrap();
+    let mut rows = read.query([up_to]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let (position, name, text): (i64, String, String) =
+            (row.get(0).unwrap(), row.get(2).unwrap(), row.get(7).unwrap());
+        let time: i64 = row.get::<_, i64>(4).unwrap() - by.as_micros() as i64;
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&position.to_le_bytes());
+        crc.update(&row.get::<_, [u8; 16]>(1).unwrap());
+        crc.update(&(name.len() as u64).to_le_bytes());
+        crc.update(name.as_bytes());
+        crc.update(&row.get::<_, u32>(3).unwrap().to_le_bytes());
+        crc.update(&time.to_le_bytes());
+        crc.update(&row.get::<_, [u8; 16]>(5).unwrap());
+        crc.update(&[row.get(6).unwrap()]);
+        crc.update(text.as_bytes());
+        let write = "UPDATE typed_events_log SET time = ?2, crc = ?3 WHERE position = ?1";
+        connection.execute(write, (position, time, crc.finalize())).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_age_what_is_older_goes() {
+    let file = File::new();
+    let bus = keeping(&file, ALL).build().await.unwrap();
+    fill(&bus, 1..=1_300).await;
+    bus.stop().await.unwrap();
+    let hour = Duration::from_secs(60 * 60);
+    age(&file, 1_200, 2 * hour);
+    trim(&file, ALL.age(3 * hour), 1..=1_300).await;
+    trim(&file, ALL.age(hour), 1_201..=1_300).await;
+    // The newest is kept, however old.
+    trim(&file, ALL.age(Duration::ZERO), 1_300..=1_300).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_size_the_oldest_go_and_the_file_shrinks() {
+    let file = File::new();
+    let bus = keeping(&file, ALL).build().await.unwrap();
+    for thousand in 0..12 {
+        fill_with(&bus, thousand * 1_000 + 1..=thousand * 1_000 + 1_000, &"x".repeat(1_000)).await;
+    }
+    bus.stop().await.unwrap();
+    let full = pages(&file).0;
+    let bound = full / 2;
+
+    // In pages of 4 KiB. A thousand records go at a time, and up to a thousand free pages stay.
+    let bus = keeping(&file, ALL.bytes(bound * 4_096)).build().await.unwrap();
+    let trimmed = async {
+        while pages(&file).0 > bound + 1_000 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), trimmed).await.expect("it is trimmed, and given back");
+    let kept = kept(&bus).await;
+    assert_eq!(kept, Vec::from_iter(12_001 - kept.len() as u32..=12_000));
+    assert!((5_000..=6_000).contains(&kept.len()), "{}", kept.len());
+    bus.stop().await.unwrap();
+    let (all, free) = pages(&file);
+    assert!(all - free <= bound && free < 1_000, "{all} pages, {free} of them free; before: {full}");
+    let bytes = std::fs::metadata(file.path()).unwrap().len();
+    assert!(bytes <= all * 4_096, "{bytes} bytes are {all} pages");
+}
+
+/// How many pages the file has, and how many of them are free; moves the write-ahead log into it, if nobody reads.
+fn pages(file: &File) -> (u64, u64) {
+    let connection = Connection::open(file.path()).unwrap();
+    let number = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    let pragma = |name| connection.query_row(&format!("PRAGMA {name}"), [], number).unwrap() as u64;
+    pragma("wal_checkpoint(TRUNCATE)");
+    (pragma("page_count"), pragma("freelist_count"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_go_on_while_it_trims() {
+    let file = File::new();
+    let bus = keeping(&file, ALL).build().await.unwrap();
+    for thousand in 0..8 {
+        fill(&bus, thousand * 1_000 + 1..=thousand * 1_000 + 1_000).await;
+    }
+    bus.stop().await.unwrap();
+    let bus = keeping(&file, ALL.records(100)).build().await.unwrap();
+    let (done, written) = (Arc::new(AtomicBool::new(false)), Arc::new(Noted::default()));
+    let writers: Vec<_> = (1..=4)
+        .map(|writer| {
+            let (bus, done, written) = (bus.clone(), Arc::clone(&done), Arc::clone(&written));
+            tokio::spawn(async move {
+                for number in writer * 100_000.. {
+                    fill(&bus, number..=number).await;
+                    written.note(number);
+                    if done.load(Ordering::Acquire) {
+                        return;
+                    }
+                }
+            })
+        })
+        .collect();
+    let trimmed = async {
+        while kept(&bus).await[0] <= 8_000 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), trimmed).await.expect("it is trimmed while they write");
+    done.store(true, Ordering::Release);
+    for writer in writers {
+        writer.await.expect("no write fails");
+    }
+    // Each writer's numbers count up, and none behind the oldest that is kept is missing.
+    let kept = kept(&bus).await;
+    for writer in 1..=4 {
+        let of = |all: &[u32]| all.iter().copied().filter(|n| n / 100_000 == writer).collect::<Vec<_>>();
+        let (kept, written) = (of(&kept), of(&written.all()));
+        assert!(written.ends_with(&kept), "{kept:?}");
+    }
+    bus.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_consumer_has_yet_to_finish_is_kept() {
+    let (file, seen, said) = (File::new(), Arc::new(Noted::default()), Said::default());
+    let _guard = tracing::subscriber::set_default(said.clone());
+    let slow = |retention| {
+        let slow = Durable::new("slow").concurrency(64);
+        keeping(&file, retention).durable(slow, "shelf.filled", noting(&seen))
+    };
+    let bus = slow(ALL).build().await.unwrap();
+    fill(&bus, 1..=100).await;
+    until_done(&bus, "slow").await;
+    bus.consumer("slow").pause().await.unwrap();
+    fill(&bus, 101..=2_500).await;
+    bus.stop().await.unwrap();
+
+    let bus = slow(ALL.records(10)).build().await.unwrap();
+    until_kept(&bus, 101..=2_500).await;
+    bus.consumer("slow").resume().await.unwrap();
+    until_done(&bus, "slow").await;
+    let mut all = seen.all();
+    all.sort_unstable();
+    assert_eq!(all, Vec::from_iter(1..=2_500));
+    assert_eq!(said.lost_by("slow"), 0);
+    bus.stop().await.unwrap();
+
+    // No program has it any more: it keeps all that is new until it is removed.
+    let bus = keeping(&file, ALL.records(10)).build().await.unwrap();
+    until_kept(&bus, 2_491..=2_500).await;
+    fill(&bus, 2_501..=3_600).await;
+    bus.stop().await.unwrap();
+    let bus = keeping(&file, ALL.records(10)).build().await.unwrap();
+    until_kept(&bus, 2_501..=3_600).await;
+    bus.consumer("slow").remove().await.unwrap();
+    bus.stop().await.unwrap();
+    trim(&file, ALL.records(10), 3_591..=3_600).await;
+}
+
+#[tokio::test]
+async fn where_it_is_told_to_it_trims_past_consumers_who_say_what_they_lost() {
+    let (file, seen, said) = (File::new(), Arc::new(Noted::default()), Said::default());
+    let _guard = tracing::subscriber::set_default(said.clone());
+    let slow =
+        |retention| keeping(&file, retention).durable(Durable::new("slow"), "shelf.filled", noting(&seen));
+    let bus = slow(ALL).build().await.unwrap();
+    fill(&bus, 1..=5).await;
+    until_done(&bus, "slow").await;
+    bus.consumer("slow").pause().await.unwrap();
+    fill(&bus, 6..=2_500).await;
+    bus.stop().await.unwrap();
+
+    let bus = slow(ALL.records(10).even_past_consumers()).build().await.unwrap();
+    until_kept(&bus, 2_491..=2_500).await;
+    bus.consumer("slow").resume().await.unwrap();
+    until_done(&bus, "slow").await;
+    assert_eq!(seen.all(), Vec::from_iter((1..=5).chain(2_491..=2_500)));
+    assert_eq!(said.lost_by("slow"), 2_485);
+    bus.stop().await.unwrap();
 }
 
 /// A handler that waits at the first event, and then fails at it, or not.

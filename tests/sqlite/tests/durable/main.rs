@@ -6,6 +6,7 @@ mod order;
 mod outbox;
 mod retention;
 mod set_up;
+mod versions;
 
 use std::path::PathBuf;
 use std::sync::Mutex;

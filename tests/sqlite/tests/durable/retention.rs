@@ -16,6 +16,7 @@ use typed_events::{BoxFuture, Bus, BusBuilder, DeadLetters, Durable, StartAt, ev
 
 use crate::File;
 use crate::outbox::until;
+use crate::versions::{self, newer};
 
 #[event("shelf.filled")]
 pub struct Filled {
@@ -447,6 +448,32 @@ async fn what_waits_for_a_trimmed_event_of_its_key_goes_on() {
     until_done(&bus, "sort").await;
     assert_eq!(seen.all()[1_998..], [1_999, 2_000]);
     assert_eq!(said.lost_by("sort"), 1);
+    bus.stop().await.unwrap();
+}
+
+/// What is held for a newer program is lost, too, and no longer counts as lag.
+#[tokio::test]
+async fn what_is_held_for_a_newer_program_can_be_trimmed() {
+    let (file, said) = (File::new(), Said::default());
+    let _guard = tracing::subscriber::set_default(said.clone());
+    let hold = |_: &versions::Opened| {};
+    let builder = keeping(&file, ALL).durable(Durable::new("hold"), "ticket.opened", hold);
+    let bus = builder.build().await.unwrap();
+    newer(&file, &["emit", "1"]);
+    fill(&bus, 1..=100).await;
+    let held = async {
+        loop {
+            let status = bus.consumer("hold").status().await.unwrap();
+            if (status.newer, status.lag) == (1, 1) {
+                return;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), held).await.expect("it is held");
+    trim(&file, ALL.records(10).even_past_consumers(), 91..=100).await;
+    until_done(&bus, "hold").await;
+    assert_eq!(said.lost_by("hold"), 1);
     bus.stop().await.unwrap();
 }
 

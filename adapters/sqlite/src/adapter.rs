@@ -162,7 +162,7 @@ impl Sqlite {
         let peers = Peers::join(&options.path, options.poll).map_err(AdapterError::refused)?;
         let tail = Tail::new(&writer, &reader, &news, &peers, inbox, last);
         let tail = runtime.spawn(tail.run());
-        let trimming = runtime.spawn(retention::keep(options.clone(), writer.clone()));
+        let trimming = runtime.spawn(retention::keep(options.clone(), writer.clone(), Arc::downgrade(&news)));
         Ok(Engine { log, writer, reader, news, peers, tail, trimming })
     }
 }

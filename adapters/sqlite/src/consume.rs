@@ -177,10 +177,10 @@ impl Exchange<'_> {
         };
         match &finished.outcome {
             Outcome::Done => self.drop_pending(position, key)?,
-            Outcome::Dead { error, attempts } => {
-                self.bury(position, *attempts, error)?;
-                self.drop_pending(position, key)?;
-            }
+            Outcome::Dead { error, attempts } => match self.bury(position, *attempts, error)? {
+                true => self.drop_pending(position, key)?,
+                false => self.lose(position)?,
+            },
             Outcome::Retry { at, error } => self.wait(position, 0, at.as_micros(), Some(error))?,
             Outcome::Returned => self.wait(position, 1, self.now, None)?,
         }
@@ -209,8 +209,17 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Puts an event to the dead letters, as it is stored.
-    fn bury(&self, position: i64, attempts: u32, error: &str) -> Result<()> {
+    /// The event is finished, unless the log was not trimmed up to it: then the file is damaged.
+    fn lose(&mut self, position: i64) -> Result<()> {
+        if position > log::trimmed(self.connection)? {
+            return Err(Fault::Damaged(format!("the record at {position} is missing")));
+        }
+        self.claims.lost += 1;
+        self.drop_pending(position, self.key_of(position)?)
+    }
+
+    /// Puts an event to the dead letters, as it is stored; false if it is gone.
+    fn bury(&self, position: i64, attempts: u32, error: &str) -> Result<bool> {
         let bury = "INSERT OR REPLACE INTO typed_events_dead
             (consumer, position, id, name, version, time, origin, outbox, crc, text, error, attempts, first, last)
             SELECT ?1, log.position, log.id, log.name, log.version, log.time, log.origin, log.outbox, log.crc, log.text,
@@ -218,21 +227,18 @@ impl Exchange<'_> {
             FROM typed_events_log AS log, typed_events_pending AS pending
             WHERE log.position = ?2 AND pending.consumer = ?1 AND pending.position = ?2";
         let row = (self.row.consumer, position, error, attempts, self.now);
-        match self.connection.prepare_cached(bury)?.execute(row)? {
-            1 => Ok(()),
-            _ => Err(Fault::Damaged(format!("the record at {position} is missing"))),
-        }
+        Ok(self.connection.prepare_cached(bury)?.execute(row)? == 1)
     }
 
     fn hand_out(&mut self, most: usize) -> Result<()> {
         self.release_held()?;
-        self.hand_out_due(most)?;
+        let passed_over = self.hand_out_due(most)?;
         let free = most - self.claims.claimed.len();
         let full = match free {
             0 => true,
             free => self.hand_out_new(free)?,
         };
-        self.claims.more = full;
+        self.claims.more = full || passed_over;
         self.row.seen = self.now;
         self.row.save(self.connection)?;
         let due = "SELECT min(due) FROM typed_events_pending WHERE consumer = ?1 AND due > ?2";
@@ -271,25 +277,28 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// What waited for its time, and what somebody was handed whose lease has run out.
-    fn hand_out_due(&mut self, most: usize) -> Result<()> {
+    /// What waited for its time, and what somebody was handed whose lease has run out; true if some of it is not for
+    /// this consumer any more, so that there may be more.
+    fn hand_out_due(&mut self, most: usize) -> Result<bool> {
         let due = "SELECT position, attempts, error FROM typed_events_pending
             WHERE consumer = ?1 AND due <= ?2 ORDER BY due, position LIMIT ?3";
         let mut due = self.connection.prepare_cached(due)?;
         let rows = due.query_map((self.row.consumer, self.now, most as i64), |row| {
             Ok(Pending { position: row.get(0)?, attempts: row.get(1)?, error: row.get(2)? })
         })?;
-        for pending in rows.collect::<rusqlite::Result<Vec<_>>>()? {
+        let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        let due = rows.len();
+        for pending in rows {
             self.hand_out_again(pending)?;
         }
-        Ok(())
+        Ok(self.claims.claimed.len() < due)
     }
 
     fn hand_out_again(&mut self, pending: Pending) -> Result<()> {
         let Pending { position, attempts, error } = pending;
         let stored = match log::at(self.connection, position) {
             Ok(Some(stored)) => Ok(stored),
-            Ok(None) => return Err(Fault::Damaged(format!("the record at {position} is missing"))),
+            Ok(None) => return self.lose(position),
             Err(Fault::Damaged(what)) => Err(what),
             Err(fault) => return Err(fault),
         };

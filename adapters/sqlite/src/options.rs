@@ -54,7 +54,12 @@ impl Retention {
         self
     }
 
-    /// Trims also what consumers have yet to see. They lose it, and say how many events that were.
+    /// Trims also what consumers have yet to finish. They lose it, and log how many events of the log that were, of
+    /// whichever name.
+    ///
+    /// A handler that is at work on an event goes on, and may finish it. If it fails, or the process ends, the event is
+    /// not handed out again and does not go to the dead letters: it is lost, too. Dead letters stay, also those that
+    /// are replayed.
     #[must_use]
     pub const fn even_past_consumers(mut self) -> Self {
         self.past_consumers = true;

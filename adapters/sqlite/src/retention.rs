@@ -1,9 +1,11 @@
 //! Trims what the log no longer has to keep, a little at a time, so that nobody waits for it.
 
+use std::sync::Weak;
 use std::time::Duration;
 
 use events_core::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::fault::Result;
@@ -18,9 +20,10 @@ const EVERY: Duration = Duration::from_secs(10);
 const AT_ONCE: i64 = 1000;
 
 /// The task that trims.
-pub(crate) async fn keep(options: Options, writer: Worker) {
+pub(crate) async fn keep(options: Options, writer: Worker, news: Weak<watch::Sender<u64>>) {
     loop {
         let retention = options.retention;
+        let mut trims = false;
         loop {
             let now = Timestamp::now().as_micros();
             let trim = move |tx: &Tx<'_>| trim(tx, retention, now);
@@ -29,6 +32,11 @@ pub(crate) async fn keep(options: Options, writer: Worker) {
                 // Of a failure the next emit tells more.
                 Ok(false) | Err(_) => break,
             }
+            trims = true;
+        }
+        if trims && let Some(news) = news.upgrade() {
+            // Consumers say what they lost.
+            news.send_modify(|count| *count += 1);
         }
         let remembered =
             Timestamp::now().as_micros() - options.remember.as_micros().try_into().unwrap_or(i64::MAX);
@@ -65,10 +73,16 @@ pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> R
     if keep_from <= gone + 1 {
         return give_back(connection);
     }
-    connection.prepare_cached("DELETE FROM typed_events_log WHERE position < ?1")?.execute([keep_from])?;
+    // A dead letter that is handed out again stands before what was trimmed, until its consumer is done with it.
+    let delete = "DELETE FROM typed_events_log WHERE position < ?2
+        AND (position > ?1 OR position NOT IN (SELECT position FROM typed_events_pending))";
+    connection.prepare_cached(delete)?.execute([gone, keep_from])?;
     if retention.past_consumers {
-        let lost = "DELETE FROM typed_events_pending WHERE position < ?1 AND leased = 0";
-        connection.prepare_cached(lost)?.execute([keep_from])?;
+        // A consumer learns what it lost when it is to be handed that again: for what waits, at once. What waits for
+        // another of its key follows that one.
+        let lost = "UPDATE typed_events_pending SET held = 0, due = 0
+            WHERE position > ?1 AND position < ?2 AND leased = 0 AND (held = 1 OR due IS NOT NULL)";
+        connection.prepare_cached(lost)?.execute([gone, keep_from])?;
     }
     let note = "UPDATE typed_events_meta SET trimmed = ?1 WHERE one = 1";
     connection.prepare_cached(note)?.execute([keep_from - 1])?;

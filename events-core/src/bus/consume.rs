@@ -212,7 +212,7 @@ impl Worker {
         if claims.lost > 0 {
             let lost = claims.lost;
             fallback.warning(format_args!(
-                "durable handler {name} lost {lost} events, which were trimmed before it had seen them"
+                "durable handler {name} lost {lost} events, which were trimmed before it had finished them"
             ));
         }
     }

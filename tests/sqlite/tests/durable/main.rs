@@ -4,7 +4,9 @@ mod basics;
 mod operators;
 mod order;
 mod outbox;
+mod retention;
 mod set_up;
+mod versions;
 
 use std::path::PathBuf;
 use std::sync::Mutex;

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::acknowledged::Acknowledged;
 use crate::fault::Fault;
 use crate::options::{Options, Retention, Synchronous};
 use crate::tail::{Peers, Tail};
@@ -39,8 +40,10 @@ const FEW: usize = 4;
 ///   bus inside of one, but by `emit_in`.
 /// - **Opening** happens in `build()`, which fails, and names the file, where it can't be opened, has a format of a
 ///   newer program, or is damaged. All of a file up to 8 MB is checked, of a larger one what consumers have in hand
-///   and how many records there are; each record has a checksum that is looked at when it is read. Damage to a
-///   write-ahead log that a crash left is not told from its end: what is behind it is gone without an error.
+///   and how many records there are; each record has a checksum that is looked at when it is read.
+/// - **A second file**, its name with `-acknowledged` behind it, says up to where records were safe: SQLite takes damage
+///   to a write-ahead log for its end, and is silent of what stood behind. Whoever puts an older copy of a log in its
+///   place removes that file, or `build()` says that the newest records are missing.
 /// - **Stopping and dropping.** `stop` of the bus closes the file for writing; the history can still be read. A bus
 ///   that is dropped closes it, too, when the work under way is done.
 ///
@@ -121,7 +124,8 @@ impl Sqlite {
         self
     }
 
-    /// Opens the file through a VFS of SQLite that the program has registered, such as one that encrypts.
+    /// Opens the file through a VFS of SQLite that the program has registered, such as one that encrypts. How far the log
+    /// was acknowledged is then not noted beside it.
     #[must_use]
     pub fn vfs(mut self, name: impl Into<String>) -> Self {
         self.options.vfs = Some(name.into());
@@ -142,22 +146,28 @@ impl Sqlite {
     }
 
     async fn open(&self, inbox: Inbox) -> Result<Engine, AdapterError> {
-        let options = self.options.clone();
+        let (options, from) = (self.options.clone(), inbox.clone());
         let runtime = Handle::try_current().map_err(AdapterError::refused)?;
         let opening = runtime.spawn_blocking(move || -> crate::fault::Result<_> {
             let mut connection = schema::connect(&options)?;
+            schema::check_newest(&connection, &options)?;
             schema::prepare(&mut connection)?;
             schema::check(&connection)?;
             let log: [u8; 16] =
                 connection.query_row("SELECT log FROM typed_events_meta", [], |row| row.get(0))?;
             let (last, reader) = (log::last(&connection)?, schema::connect(&options)?);
-            Ok((connection, reader, last, log))
+            let acknowledged = match options.vfs {
+                None => Some(Acknowledged::open(&options.path, log, from)?),
+                Some(_) => None,
+            };
+            Ok((connection, reader, last, log, acknowledged))
         });
         let opened = opening.await.unwrap_or(Err(Fault::Gone));
-        let (connection, reader, last, log) = opened.map_err(|fault| fault.of_file(&self.options.path))?;
+        let (connection, reader, last, log, acknowledged) =
+            opened.map_err(|fault| fault.of_file(&self.options.path))?;
         let options = &self.options;
-        let writer = Worker::new(options.clone(), runtime.clone(), Some(connection));
-        let reader = Worker::new(options.clone(), runtime.clone(), Some(reader));
+        let writer = Worker::new(options.clone(), runtime.clone(), connection, acknowledged);
+        let reader = Worker::new(options.clone(), runtime.clone(), reader, None);
         let news = Arc::new(watch::Sender::new(0));
         let peers = Peers::join(&options.path, options.poll).map_err(AdapterError::refused)?;
         let tail = Tail::new(&writer, &reader, &news, &peers, inbox, last);

@@ -6,6 +6,8 @@ use std::path::Path;
 use events_core::AdapterError;
 use rusqlite::ErrorCode;
 
+use crate::acknowledged::path_of;
+
 /// Why a piece of work on the file failed.
 #[derive(Debug)]
 pub(crate) enum Fault {
@@ -14,6 +16,8 @@ pub(crate) enum Fault {
     Commit(rusqlite::Error),
     /// What is stored is not what was stored.
     Damaged(String),
+    /// The file beside the log can't be used.
+    Beside(std::io::Error),
     /// The work itself refuses.
     Refused(AdapterError),
     /// Others use the file, and it can't be made sure of what was written before a disk fault.
@@ -27,6 +31,12 @@ pub(crate) type Result<T> = std::result::Result<T, Fault>;
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
+    }
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        Self::Beside(error)
     }
 }
 
@@ -67,6 +77,9 @@ impl Fault {
         let said = |error: &dyn fmt::Display| format!("{file}: {error}");
         match (self, self.code()) {
             (Self::Damaged(what), _) => AdapterError::refused(format_args!("{file} is damaged: {what}")),
+            (Self::Beside(error), _) => {
+                AdapterError::unavailable(format_args!("{}: {error}", path_of(path).display()))
+            }
             (Self::Refused(error), _) => error.clone(),
             (Self::Busy, _) => AdapterError::unavailable(format_args!(
                 "{file}: after a disk fault it can't be made sure of what was written before, while others read the file"

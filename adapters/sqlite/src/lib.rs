@@ -2,6 +2,7 @@
 //!
 //! Use it through the `sqlite` feature of the `typed-events` crate: `typed_events::sqlite::Sqlite`.
 
+mod acknowledged;
 mod adapter;
 mod consume;
 mod fault;

@@ -119,6 +119,11 @@ impl<'c> Appender<'c> {
         Ok(Self { insert, position, time: Timestamp::from_micros(time) })
     }
 
+    /// The newest position.
+    pub(crate) fn position(&self) -> i64 {
+        self.position
+    }
+
     /// Appends records; says which of them were there before.
     pub(crate) fn append(&mut self, drafts: &[Draft]) -> Result<Vec<usize>> {
         let mut duplicates = Vec::new();

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::fault::{Fault, Result};
-use crate::log;
 use crate::options::{Options, Synchronous};
+use crate::{acknowledged, log};
 
 /// The format this program reads and writes.
 const FORMAT: i64 = 1;
@@ -167,6 +168,30 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
         ))),
         None => Err(Fault::Damaged("the log does not say which format it has".to_owned())),
     }
+}
+
+/// Looks whether all is there that was acknowledged, before anything is changed.
+pub(crate) fn check_newest(connection: &Connection, options: &Options) -> Result<()> {
+    let known = "SELECT count(*) FROM sqlite_schema WHERE name = 'typed_events_meta'";
+    if options.vfs.is_some() || connection.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(());
+    }
+    let log = connection.query_row("SELECT log FROM typed_events_meta", [], |row| row.get(0)).optional()?;
+    let Some(log) = log else { return Ok(()) };
+    // First this: others may append meanwhile.
+    let Some(acknowledged) = acknowledged::read(&options.path, log)? else { return Ok(()) };
+    let last = log::last(connection)?;
+    if last >= acknowledged {
+        return Ok(());
+    }
+    // What is left of the write-ahead log may be of use to somebody.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Err(Fault::Damaged(format!(
+        "the newest {} records are missing, behind position {last}: a write-ahead log was damaged or removed, or this is \
+         an older copy; without {} it is taken as it is",
+        acknowledged - last,
+        acknowledged::path_of(&options.path).display()
+    )))
 }
 
 /// What a pragma says that is a number.

@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::acknowledged::Acknowledged;
 use crate::fault::{Fault, Result};
 use crate::log::Appender;
 use crate::options::{Options, Synchronous};
@@ -53,6 +54,7 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Locked by the one thread that works.
     connection: Mutex<Slot>,
+    acknowledged: Option<Acknowledged>,
 }
 
 #[derive(Default)]
@@ -206,15 +208,21 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// A worker on a connection of its own, opened when there is work.
-    pub(crate) fn new(options: Options, runtime: Handle, connection: Option<Connection>) -> Self {
-        let slot = Slot { open: connection.map(Open::new), unsure: false };
+    /// A worker on a connection of its own; what it commits is noted as acknowledged, if that is asked for.
+    pub(crate) fn new(
+        options: Options,
+        runtime: Handle,
+        connection: Connection,
+        acknowledged: Option<Acknowledged>,
+    ) -> Self {
+        let slot = Slot { open: Some(Open::new(connection)), unsure: false };
         Self(Arc::new(Shared {
             options,
             runtime,
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             queue: Mutex::default(),
             connection: Mutex::new(slot),
+            acknowledged,
         }))
     }
 
@@ -382,8 +390,13 @@ impl Shared {
         }
         open.prepare(safety, place, self.options.synchronous)?;
         let done = open.commit(safety, jobs);
+        if let (Ok(Some(position)), Some(acknowledged)) = (&done, &self.acknowledged)
+            && open.mode.is_some_and(|mode| mode.synchronous == Synchronous::Full)
+        {
+            acknowledged.note(*position);
+        }
         open.pace.note(begun.elapsed(), jobs.len());
-        done
+        done.map(drop)
     }
 }
 
@@ -412,15 +425,16 @@ impl Open {
         Ok(())
     }
 
-    fn commit(&self, safety: Safety, jobs: &mut [Box<dyn Job>]) -> Result<()> {
+    /// Does the work in one transaction; says where the log ends, if something was appended.
+    fn commit(&self, safety: Safety, jobs: &mut [Box<dyn Job>]) -> Result<Option<i64>> {
         let connection = &self.connection;
         let begin = if safety == Safety::Read { "BEGIN" } else { "BEGIN IMMEDIATE" };
         connection.prepare_cached(begin)?.execute([])?;
         let tx = Tx { connection, appender: RefCell::default() };
         let done = jobs.iter_mut().try_for_each(|job| job.run(&tx));
-        drop(tx);
+        let end = tx.appender.into_inner().map(|appender| appender.position());
         let done = done.and_then(|()| match connection.prepare_cached("COMMIT")?.execute([]) {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(end),
             Err(error) => Err(Fault::Commit(error)),
         });
         if done.is_err() && !connection.is_autocommit() {

@@ -1,0 +1,74 @@
+//! How far the log was acknowledged, in a file of its own beside it.
+//!
+//! SQLite takes the first damaged frame of a write-ahead log for its end, as it must after a crash, and does not tell
+//! what stood behind it. Only something outside of it knows that there was more.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Result, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use events_core::Inbox;
+
+/// The id of the log, the position of the newest record that was synced, and a checksum of both.
+const LENGTH: usize = 16 + 8 + 4;
+
+/// The file, as it is written.
+///
+/// It is not synced: a power cut may leave an older position, which is as true. Where processes share a log, one may
+/// overwrite a newer position of another; it is, too.
+pub(crate) struct Acknowledged {
+    file: File,
+    log: [u8; 16],
+    inbox: Inbox,
+    failing: AtomicBool,
+}
+
+/// The file beside a log.
+pub(crate) fn path_of(log: &Path) -> PathBuf {
+    let mut path = OsString::from(log);
+    path.push("-acknowledged");
+    path.into()
+}
+
+/// The position noted last; nothing where none was noted of this log.
+pub(crate) fn read(path: &Path, log: [u8; 16]) -> Result<Option<i64>> {
+    let mut noted = Vec::new();
+    match File::open(path_of(path)) {
+        Ok(file) => file.take(LENGTH as u64).read_to_end(&mut noted)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let position = noted.get(16..24).and_then(|bytes| bytes.try_into().ok()).map(i64::from_le_bytes);
+    Ok(position.filter(|position| noted == text(log, *position)))
+}
+
+fn text(log: [u8; 16], position: i64) -> [u8; LENGTH] {
+    let mut text = [0; LENGTH];
+    text[..16].copy_from_slice(&log);
+    text[16..24].copy_from_slice(&position.to_le_bytes());
+    let crc = crc32fast::hash(&text[..24]);
+    text[24..].copy_from_slice(&crc.to_le_bytes());
+    text
+}
+
+impl Acknowledged {
+    pub(crate) fn open(path: &Path, log: [u8; 16], inbox: Inbox) -> Result<Self> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path_of(path))?;
+        Ok(Self { file, log, inbox, failing: AtomicBool::new(false) })
+    }
+
+    /// Notes that all up to here is safe.
+    pub(crate) fn note(&self, position: i64) {
+        let mut file = &self.file;
+        let noted = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&text(self.log, position)));
+        match noted {
+            Ok(()) => self.failing.store(false, Ordering::Relaxed),
+            Err(error) if !self.failing.swap(true, Ordering::Relaxed) => self.inbox.warn(&format!(
+                "can't note how far it is, so damage to its newest part might not be found: {error}"
+            )),
+            Err(_) => {}
+        }
+    }
+}

@@ -14,8 +14,8 @@ pub enum Synchronous {
     Normal,
 }
 
-/// What the log keeps: everything, unless said otherwise. What exceeds any one bound is trimmed, the oldest first,
-/// in the background, a thousand events at a time.
+/// What the log keeps: everything, unless said otherwise. What exceeds any one bound is trimmed, the oldest first, in
+/// the background, a thousand events at a time: when the log is opened, and every 10 s. Between these, there may be more.
 ///
 /// Events that a consumer has yet to finish are kept, whoever it is: an abandoned consumer keeps everything until it
 /// is removed. The newest event is always kept.

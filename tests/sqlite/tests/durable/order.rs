@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use typed_events::{Delivery, Durable, Record, StartAt, event, on};
+use typed_events::{Bus, DeadLetters, Delivery, Durable, Record, StartAt, event, on};
 
 use crate::outbox::until;
 use crate::{File, Seen};
@@ -89,4 +89,59 @@ async fn a_lease_is_extended_while_the_handler_runs() {
     assert_eq!(seen.all(), ["began 1"]);
     one.stop().await.unwrap();
     two.stop().await.unwrap();
+}
+
+#[event("relay.passed")]
+pub struct Passed {
+    pub times: u32,
+}
+
+#[on(durable = "relay")]
+async fn relay(passed: &Passed, bus: &Bus, seen: &Seen) -> Result<(), typed_events::Error> {
+    seen.note(passed.times.to_string());
+    match passed.times {
+        100 => Ok(()),
+        times => bus.emit(Passed { times: times + 1 }).await.map(drop),
+    }
+}
+
+/// The bound on chains is one of emits inside each other's handlers, and a durable handler is inside of none.
+#[tokio::test(flavor = "multi_thread")]
+async fn durable_handlers_that_emit_for_each_other_are_not_bounded() {
+    let (file, seen) = (File::new(), Arc::new(Seen::default()));
+    let bus = file.builder().shared(Arc::clone(&seen)).handler::<relay>().build().await.unwrap();
+    bus.emit(Passed { times: 1 }).await.unwrap();
+    until(|| seen.all().len() == 100).await;
+    bus.stop().await.unwrap();
+}
+
+/// A dead letter gives way to those behind it, and no longer has a place among them when it is replayed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replayed_dead_letter_has_lost_its_place_in_the_order_of_its_key() {
+    let (file, seen, open) = (File::new(), Arc::new(Seen::default()), Arc::new(Semaphore::new(0)));
+    let take = {
+        let (seen, open) = (Arc::clone(&seen), Arc::clone(&open));
+        move |moved: Arc<Moved>| {
+            let (seen, open) = (Arc::clone(&seen), Arc::clone(&open));
+            async move {
+                let dies = moved.step == 1 && seen.all().is_empty();
+                seen.note(format!("{}{}", moved.parcel, moved.step));
+                if moved.step == 3 {
+                    open.acquire().await.unwrap().forget();
+                }
+                if dies { Err("lost in the post") } else { Ok(()) }
+            }
+        }
+    };
+    let sort = Durable::new("sort").ordered_by("parcel").concurrency(8).retries(0);
+    let bus = file.builder().durable(sort, "parcel.moved", take).build().await.unwrap();
+    for step in 1..=3 {
+        bus.emit(Moved { parcel: "a".into(), step }).await.unwrap();
+    }
+    until(|| seen.all() == ["a1", "a2", "a3"]).await;
+    // The third one is still being handled.
+    bus.consumer("sort").replay(DeadLetters::All).await.unwrap();
+    until(|| seen.all() == ["a1", "a2", "a3", "a1"]).await;
+    open.add_permits(1);
+    bus.stop().await.unwrap();
 }

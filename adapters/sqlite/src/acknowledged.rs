@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Result, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Result};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -53,6 +53,18 @@ fn text(log: [u8; 16], position: i64) -> [u8; LENGTH] {
     text
 }
 
+#[cfg(unix)]
+fn write(file: &File, text: &[u8]) -> Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, text, 0)
+}
+
+#[cfg(not(unix))]
+fn write(mut file: &File, text: &[u8]) -> Result<()> {
+    use std::io::{Seek, SeekFrom, Write};
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(text)
+}
+
 impl Acknowledged {
     pub(crate) fn open(path: &Path, log: [u8; 16], inbox: Inbox) -> Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path_of(path))?;
@@ -61,9 +73,7 @@ impl Acknowledged {
 
     /// Notes that all up to here is safe.
     pub(crate) fn note(&self, position: i64) {
-        let mut file = &self.file;
-        let noted = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&text(self.log, position)));
-        match noted {
+        match write(&self.file, &text(self.log, position)) {
             Ok(()) => self.failing.store(false, Ordering::Relaxed),
             Err(error) if !self.failing.swap(true, Ordering::Relaxed) => self.inbox.warn(&format!(
                 "can't note how far it is, so damage to its newest part might not be found: {error}"

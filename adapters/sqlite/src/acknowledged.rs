@@ -32,16 +32,20 @@ pub(crate) fn path_of(log: &Path) -> PathBuf {
     path.into()
 }
 
-/// The position noted last; nothing where none was noted of this log.
-pub(crate) fn read(path: &Path, log: [u8; 16]) -> Result<Option<i64>> {
+/// What was noted last: the id of a log, and a position; nothing where nothing was, or what there is is damaged.
+pub(crate) fn read(path: &Path) -> Result<Option<([u8; 16], i64)>> {
     let mut noted = Vec::new();
     match File::open(path_of(path)) {
         Ok(file) => file.take(LENGTH as u64).read_to_end(&mut noted)?,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let position = noted.get(16..24).and_then(|bytes| bytes.try_into().ok()).map(i64::from_le_bytes);
-    Ok(position.filter(|position| noted == text(log, *position)))
+    let (Some(log), Some(position)) = (noted.first_chunk(), noted.get(16..24).and_then(<[u8]>::first_chunk))
+    else {
+        return Ok(None);
+    };
+    let (log, position) = (*log, i64::from_le_bytes(*position));
+    Ok((noted == text(log, position)).then_some((log, position)))
 }
 
 fn text(log: [u8; 16], position: i64) -> [u8; LENGTH] {

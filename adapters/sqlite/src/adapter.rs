@@ -149,8 +149,7 @@ impl Sqlite {
         let (options, from) = (self.options.clone(), inbox.clone());
         let runtime = Handle::try_current().map_err(AdapterError::refused)?;
         let opening = runtime.spawn_blocking(move || -> crate::fault::Result<_> {
-            let mut connection = schema::connect(&options)?;
-            schema::check_newest(&connection, &options)?;
+            let mut connection = schema::connect_first(&options)?;
             schema::prepare(&mut connection)?;
             schema::check(&connection)?;
             let log: [u8; 16] =

@@ -170,28 +170,47 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     }
 }
 
-/// Looks whether all is there that was acknowledged, before anything is changed.
-pub(crate) fn check_newest(connection: &Connection, options: &Options) -> Result<()> {
-    let known = "SELECT count(*) FROM sqlite_schema WHERE name = 'typed_events_meta'";
-    if options.vfs.is_some() || connection.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
-        return Ok(());
-    }
-    let log = connection.query_row("SELECT log FROM typed_events_meta", [], |row| row.get(0)).optional()?;
-    let Some(log) = log else { return Ok(()) };
+/// Opens the first connection, and looks whether all is there that was acknowledged, before anything is changed.
+pub(crate) fn connect_first(options: &Options) -> Result<Connection> {
     // First this: others may append meanwhile.
-    let Some(acknowledged) = acknowledged::read(&options.path, log)? else { return Ok(()) };
-    let last = log::last(connection)?;
-    if last >= acknowledged {
-        return Ok(());
+    let acknowledged = match options.vfs {
+        None => acknowledged::read(&options.path)?,
+        Some(_) => None,
+    };
+    let is_empty = std::fs::metadata(&options.path).is_ok_and(|file| file.len() == 0);
+    if let Some((_, position)) = acknowledged.filter(|_| is_empty) {
+        return Err(missing(options, position, 0));
     }
-    // What is left of the write-ahead log may be of use to somebody.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    Err(Fault::Damaged(format!(
+    let connection = connect(options)?;
+    if let Some((log, position)) = acknowledged
+        && id(&connection)? == Some(log)
+    {
+        let last = log::last(&connection)?;
+        if last < position {
+            // What is left of the write-ahead log may be of use to somebody.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            return Err(missing(options, position, last));
+        }
+    }
+    Ok(connection)
+}
+
+/// What tells a log from others; nothing where the file has none.
+fn id(connection: &Connection) -> Result<Option<[u8; 16]>> {
+    let known = "SELECT count(*) FROM sqlite_schema WHERE name = 'typed_events_meta'";
+    if connection.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(None);
+    }
+    Ok(connection.query_row("SELECT log FROM typed_events_meta", [], |row| row.get(0)).optional()?)
+}
+
+fn missing(options: &Options, acknowledged: i64, last: i64) -> Fault {
+    Fault::Damaged(format!(
         "the newest {} records are missing, behind position {last}: a write-ahead log was damaged or removed, or this is \
          an older copy; without {} it is taken as it is",
         acknowledged - last,
         acknowledged::path_of(&options.path).display()
-    )))
+    ))
 }
 
 /// What a pragma says that is a number.

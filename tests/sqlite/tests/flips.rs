@@ -235,8 +235,7 @@ impl Damage {
         let file = if random.below(20) == 0 { last } else { random.below(last as u64) as usize };
         let length = truth.logs[log][file].bytes.len() as u64;
         let what = match random.below(10) {
-            // A file of no bytes is a new one, of which nothing is known.
-            0 => What::Cut { length: 1 + random.below(length - 1) as usize },
+            0 => What::Cut { length: if random.below(10) == 0 { 0 } else { random.below(length) as usize } },
             _ => What::Flip { byte: random.below(length) as usize, bit: random.below(8) as u8 },
         };
         Self { log, file, name: truth.logs[log][file].name, what, is_met_by_consumers: random.below(2) == 0 }

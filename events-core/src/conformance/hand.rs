@@ -29,7 +29,7 @@ impl<H: Harness> Bed<H> {
     pub(super) async fn hand(&self, durable: Durable, pattern: &str) -> Result<Hand<H::Adapter>, Broken> {
         let tap = Tap::new(self.adapter());
         let (adapter, opened) = (Arc::clone(&tap.adapter), Arc::clone(&tap.opened));
-        let bus = self.bare().adapter(tap).durable(durable, pattern, |_: &Record| ());
+        let bus = self.bare().lease(self.scale.lease).adapter(tap).durable(durable, pattern, |_: &Record| ());
         let bus = self.build(bus).await?;
         let consumer = opened.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let consumer = consumer.ok_or("the bus did not open its consumer")?;

@@ -48,6 +48,14 @@ pub(crate) fn read(path: &Path) -> Result<Option<([u8; 16], i64)>> {
     Ok((noted == text(log, position)).then_some((log, position)))
 }
 
+/// Forgets what was noted of a log that is gone. The file stays: somebody who begins a new log may have opened it.
+pub(crate) fn forget(path: &Path) -> Result<()> {
+    match OpenOptions::new().write(true).truncate(true).open(path_of(path)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn text(log: [u8; 16], position: i64) -> [u8; LENGTH] {
     let mut text = [0; LENGTH];
     text[..16].copy_from_slice(&log);

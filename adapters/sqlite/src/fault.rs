@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Refused(AdapterError),
     /// Others use the file, and it can't be made sure of what was written before a disk fault.
     Busy,
+    /// The work itself panicked.
+    Panicked,
     /// Whoever was to do the work is gone.
     Gone,
 }
@@ -84,6 +86,9 @@ impl Fault {
             (Self::Busy, _) => AdapterError::unavailable(format_args!(
                 "{file}: after a disk fault it can't be made sure of what was written before, while others read the file"
             )),
+            (Self::Panicked, _) => AdapterError::refused(format_args!(
+                "{file}: nothing was changed: code of the program panicked"
+            )),
             (Self::Gone, _) => AdapterError::unknown(format_args!("{file}: the runtime shut down")),
             (Self::Commit(error), Some(ErrorCode::SystemIoFailure | ErrorCode::DiskFull) | None) => {
                 AdapterError::unknown(said(error))
@@ -94,7 +99,7 @@ impl Fault {
                 }
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                     AdapterError::unavailable(format_args!(
-                        "{file}: another connection holds it for writing: {error}; is a transaction open for long?"
+                        "{file}: another connection holds it for writing: {error}; is a transaction open for long? (within one, emit by `emit_in`)"
                     ))
                 }
                 Some(ErrorCode::DiskFull) => {

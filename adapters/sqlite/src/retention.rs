@@ -25,9 +25,13 @@ pub(crate) async fn keep(options: Options, writer: Worker, news: Weak<watch::Sen
         let retention = options.retention;
         let mut trims = false;
         loop {
+            if retention.is_everything() {
+                break;
+            }
             let now = Timestamp::now().as_micros();
             let trim = move |tx: &Tx<'_>| trim(tx, retention, now);
-            match writer.run(Safety::Later, trim).await {
+            // Such a commit is long, so it is one of those that move the write-ahead log into the database.
+            match writer.run(Safety::Now, trim).await {
                 Ok(true) => tokio::task::yield_now().await,
                 // Of a failure the next emit tells more.
                 Ok(false) | Err(_) => break,

@@ -1,5 +1,6 @@
 //! The tables, all of whose names begin with `typed_events_`, so that they may stand beside a program's own.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -88,6 +89,9 @@ CREATE TABLE typed_events_handled (
 ) WITHOUT ROWID;
 ";
 
+/// How long a write-ahead log may stay, in bytes.
+const JOURNAL_SIZE: i64 = 16 << 20;
+
 /// Opens a connection to the file.
 pub(crate) fn connect(options: &Options) -> Result<Connection> {
     let flags =
@@ -100,6 +104,8 @@ pub(crate) fn connect(options: &Options) -> Result<Connection> {
     connection.set_prepared_statement_cache_capacity(64);
     // Each page of the file is checked as it is read, as far as SQLite can tell.
     connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;")?;
+    // What a long write-ahead log had is given back when it has been moved into the database.
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE)?;
     Ok(connection)
 }
 
@@ -116,10 +122,18 @@ pub(crate) fn settle(connection: &Connection) -> Result<bool> {
     if connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))? {
         return Ok(false);
     }
-    // Changes nothing. But what was truncated may come back in a power cut until the file has a new beginning.
-    let begin = "UPDATE typed_events_meta SET format = format WHERE one = 1";
-    connection.prepare_cached(begin)?.execute([]).map_err(Fault::Commit)?;
-    Ok(true)
+    // What was truncated may come back in a power cut until the file has a new beginning.
+    match touch(connection) {
+        Err(Fault::Sqlite(error)) => Err(Fault::Commit(error)),
+        touched => touched.map(|()| true),
+    }
+}
+
+/// Writes a page, and changes nothing.
+pub(crate) fn touch(connection: &Connection) -> Result<()> {
+    let touch = "UPDATE typed_events_meta SET format = format WHERE one = 1";
+    connection.prepare_cached(touch)?.execute([])?;
+    Ok(())
 }
 
 /// Makes sure of what others committed, for whom a sync may have failed before they ended. Who has the file open now
@@ -172,12 +186,21 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
 
 /// Opens the first connection, and looks whether all is there that was acknowledged, before anything is changed.
 pub(crate) fn connect_first(options: &Options) -> Result<Connection> {
-    // First this: others may append meanwhile.
-    let acknowledged = match options.vfs {
-        None => acknowledged::read(&options.path)?,
-        Some(_) => None,
+    // First this: others may append meanwhile, or make the file, who have forgotten before what an old one had.
+    let length = match std::fs::metadata(&options.path) {
+        Ok(file) => Some(file.len()),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
     };
-    let is_empty = std::fs::metadata(&options.path).is_ok_and(|file| file.len() == 0);
+    let acknowledged = match (&options.vfs, length) {
+        (Some(_), _) => None,
+        (None, Some(_)) => acknowledged::read(&options.path)?,
+        (None, None) => {
+            acknowledged::forget(&options.path)?;
+            None
+        }
+    };
+    let is_empty = length == Some(0);
     if let Some((_, position)) = acknowledged.filter(|_| is_empty) {
         return Err(missing(options, position, 0));
     }

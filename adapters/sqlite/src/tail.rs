@@ -152,7 +152,11 @@ impl Tail {
             match self.follow(called).await {
                 Ok(true) => self.failing = false,
                 Ok(false) => return,
-                Err(error) => self.note(&error).await,
+                Err(error) => {
+                    // What it has not read, it has not seen.
+                    self.version = None;
+                    self.note(&error).await;
+                }
             }
         }
     }
@@ -173,9 +177,8 @@ impl Tail {
             let read = move |tx: &Tx<'_>| after(tx, seen, instance);
             let (rows, last) = self.reader.run(Safety::Read, read).await?;
             let full = rows.len() == AT_ONCE;
-            for row in rows {
-                let position = row.position;
-                if !self.deliver(&row).await {
+            for (position, row) in rows {
+                if !self.deliver(row).await {
                     return Ok(false);
                 }
                 self.seen = position;
@@ -188,16 +191,20 @@ impl Tail {
     }
 
     /// False when the bus has stopped.
-    async fn deliver(&self, row: &Stored) -> bool {
-        let record = match row.record(self.inbox.wire()) {
-            Ok(record) => record,
-            Err(error) => {
-                self.inbox.lost(1, &error.to_string());
+    async fn deliver(&self, row: std::result::Result<Stored, String>) -> bool {
+        let read = row.and_then(|row| {
+            let record = row.record(self.inbox.wire()).map_err(|error| error.to_string())?;
+            Ok((record, row.outbox))
+        });
+        let (record, outbox) = match read {
+            Ok(read) => read,
+            Err(why) => {
+                self.inbox.lost(1, &why);
                 return true;
             }
         };
         // What the bus refuses, it counts and logs.
-        let delivered = match row.outbox {
+        let delivered = match outbox {
             true => self.inbox.deliver_committed(record).await,
             false => self.inbox.deliver(record).await,
         };
@@ -216,12 +223,11 @@ fn data_version(connection: &Connection) -> Result<i64> {
     Ok(connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
 }
 
+/// A position, and its record, or how that is damaged.
+type New = (i64, std::result::Result<Stored, String>);
+
 /// The next records that live handlers of a bus have not seen; and up to where it was looked, where these are all.
-fn after(
-    connection: &Connection,
-    seen: i64,
-    instance: events_core::InstanceId,
-) -> Result<(Vec<Stored>, i64)> {
+fn after(connection: &Connection, seen: i64, instance: events_core::InstanceId) -> Result<(Vec<New>, i64)> {
     let last = crate::log::last(connection)?;
     if last < seen {
         return Err(Fault::Damaged(format!("the record at {seen} is missing")));
@@ -234,7 +240,12 @@ fn after(
     let mut rows = query.query((seen, instance.to_bytes(), AT_ONCE as i64))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(Stored::read(row)?);
+        match Stored::read(row) {
+            Ok(stored) => found.push((stored.position, Ok(stored))),
+            // The others go on.
+            Err(Fault::Damaged(what)) => found.push((row.get(0)?, Err(what))),
+            Err(fault) => return Err(fault),
+        }
     }
     Ok((found, last))
 }

@@ -108,6 +108,10 @@ async fn log_of<'a>(
     };
     let engine = sqlite.engine()?;
     // Changes nothing, and still makes others wait: so that the time and position of a record are the newest.
+    let has_log = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'typed_events_meta')";
+    if !sqlx::query_scalar::<_, bool>(has_log).fetch_one(&mut *connection).await.map_err(refused)? {
+        return Err(elsewhere(sqlite));
+    }
     let lock = "UPDATE typed_events_meta SET log = log WHERE one = 1 AND log = ?1 AND 0 RETURNING one";
     sqlx::query(lock).bind(engine.log.as_slice()).fetch_optional(&mut *connection).await.map_err(refused)?;
     let same = "SELECT EXISTS (SELECT 1 FROM typed_events_meta WHERE log = ?1)";
@@ -115,10 +119,7 @@ async fn log_of<'a>(
         sqlx::query_scalar(same).bind(engine.log.as_slice()).fetch_one(connection).await.map_err(refused)?;
     match same {
         true => Ok(engine),
-        false => Err(AdapterError::refused(format_args!(
-            "the transaction is in another database than the log at {}",
-            sqlite.path().display()
-        ))),
+        false => Err(elsewhere(sqlite)),
     }
 }
 
@@ -130,15 +131,20 @@ async fn newest(connection: &mut SqliteConnection) -> Result<(i64, Timestamp), A
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "as `map_err` calls it")]
+fn elsewhere(sqlite: &Sqlite) -> AdapterError {
+    let path = sqlite.path().display();
+    AdapterError::refused(format_args!("the transaction is in another database than the log at {path}"))
+}
+
 fn refused(error: sqlx::Error) -> AdapterError {
     let busy = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| {
         // SQLITE_BUSY and what is derived from it.
         code.parse().is_ok_and(|code: i32| code & 0xff == 5)
     });
     match busy {
-        true => {
-            AdapterError::unavailable(format_args!("{error}: begin the transaction with `BEGIN IMMEDIATE`"))
-        }
+        true => AdapterError::unavailable(format_args!(
+            "{error}: begin the transaction with `pool.begin_with(\"BEGIN IMMEDIATE\")`"
+        )),
         false => AdapterError::refused(error),
     }
 }

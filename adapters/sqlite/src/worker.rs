@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use events_core::{AdapterError, Draft};
 use rusqlite::Connection;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::acknowledged::Acknowledged;
@@ -190,7 +191,9 @@ where
     }
 
     fn run(&mut self, tx: &Tx<'_>) -> Result<()> {
-        self.result = Some((self.work)(tx)?);
+        // Keys and secrets are read by code of users.
+        let done = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
+        self.result = Some(done.unwrap_or(Err(Fault::Panicked))?);
         Ok(())
     }
 
@@ -271,8 +274,8 @@ impl Worker {
             if place == Place::Here && self.0.work_here() {
                 return;
             }
-            let shared = Arc::clone(&self.0);
-            self.0.runtime.spawn_blocking(move || shared.work());
+            let turn = Turn::of(&self.0);
+            self.0.runtime.spawn_blocking(move || turn.work());
         }
     }
 
@@ -286,6 +289,36 @@ impl Worker {
         });
         // Where the runtime shuts down, the connection closes with the last handle.
         let _ = closed.await;
+    }
+}
+
+/// That a thread is to work until nothing waits.
+struct Turn {
+    shared: Arc<Shared>,
+    done: bool,
+}
+
+impl Turn {
+    fn of(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), done: false }
+    }
+
+    fn work(mut self) {
+        self.shared.work();
+        self.done = true;
+    }
+}
+
+impl Drop for Turn {
+    /// Where there is no thread, as the runtime has shut down, nobody must wait for it.
+    fn drop(&mut self) {
+        if !self.done {
+            let mut queue = self.shared.queue();
+            queue.working = false;
+            let waiting = std::mem::take(&mut queue.jobs);
+            drop(queue);
+            drop(waiting);
+        }
     }
 }
 
@@ -331,8 +364,8 @@ impl Shared {
             let outcome = self.attempt(&mut slot, &mut jobs, Place::Thread);
             // One that fails must not take the others with it. But what may be stored after all must not be said to
             // have failed, which a second attempt could not tell.
-            let apart =
-                jobs.len() > 1 && outcome.as_ref().is_err_and(|fault| !matches!(**fault, Fault::Commit(_)));
+            let is_of_one = |fault: &Arc<Fault>| !matches!(**fault, Fault::Commit(_)) && !fault.is_busy();
+            let apart = jobs.len() > 1 && outcome.as_ref().is_err_and(is_of_one);
             if apart {
                 for mut job in jobs {
                     let outcome = self.attempt(&mut slot, std::slice::from_mut(&mut job), Place::Thread);
@@ -344,12 +377,13 @@ impl Shared {
         }
     }
 
-    /// Tells those who wait; many of them from a task, whose wake-ups cost less, while this thread goes on.
+    /// Tells those who wait; many of them from a task, whose wake-ups cost less, while this thread goes on. A runtime of
+    /// one thread may not be running now.
     fn finish(&self, jobs: Vec<Box<dyn Job>>, outcome: std::result::Result<(), Arc<Fault>>) {
         let tell =
             move |jobs: Vec<Box<dyn Job>>| jobs.into_iter().for_each(|job| job.finish(outcome.clone()));
-        match jobs.len() {
-            0..=3 => tell(jobs),
+        match (self.runtime.runtime_flavor(), jobs.len()) {
+            (RuntimeFlavor::CurrentThread, _) | (_, 0..=3) => tell(jobs),
             _ => drop(self.runtime.spawn(async move { tell(jobs) })),
         }
     }
@@ -389,14 +423,14 @@ impl Shared {
             (slot.unsure, open.mode) = (false, None);
         }
         open.prepare(safety, place, self.options.synchronous)?;
-        let done = open.commit(safety, jobs);
-        if let (Ok(Some(position)), Some(acknowledged)) = (&done, &self.acknowledged)
-            && open.mode.is_some_and(|mode| mode.synchronous == Synchronous::Full)
+        let Some(position) = open.commit(safety, jobs)? else { return Ok(()) };
+        if let Some(acknowledged) = &self.acknowledged
+            && open.is_synced()
         {
-            acknowledged.note(*position);
+            acknowledged.note(position);
         }
         open.pace.note(begun.elapsed(), jobs.len());
-        done.map(drop)
+        Ok(())
     }
 }
 
@@ -410,11 +444,6 @@ impl Open {
             (Safety::Read | Safety::Later, _) => Synchronous::Normal,
         };
         let mode = Mode { synchronous, place };
-        self.before_checkpoint = match safety {
-            Safety::Read => self.before_checkpoint,
-            _ if mode.checkpoints() => 0,
-            _ => self.before_checkpoint + 1,
-        };
         if self.mode.replace(mode) != Some(mode) {
             // Unless it is set, it is not known.
             self.mode = None;
@@ -425,14 +454,25 @@ impl Open {
         Ok(())
     }
 
-    /// Does the work in one transaction; says where the log ends, if something was appended.
-    fn commit(&self, safety: Safety, jobs: &mut [Box<dyn Job>]) -> Result<Option<i64>> {
-        let connection = &self.connection;
+    fn is_synced(&self) -> bool {
+        self.mode.is_some_and(|mode| mode.synchronous == Synchronous::Full)
+    }
+
+    /// Does the work in one transaction; says where the log ends, if something was to be appended.
+    fn commit(&mut self, safety: Safety, jobs: &mut [Box<dyn Job>]) -> Result<Option<i64>> {
+        let (connection, before) = (&self.connection, self.connection.total_changes());
         let begin = if safety == Safety::Read { "BEGIN" } else { "BEGIN IMMEDIATE" };
         connection.prepare_cached(begin)?.execute([])?;
         let tx = Tx { connection, appender: RefCell::default() };
         let done = jobs.iter_mut().try_for_each(|job| job.run(&tx));
         let end = tx.appender.into_inner().map(|appender| appender.position());
+        let done = done.and_then(|()| {
+            // SQLite syncs only what it writes. What was there before may be of somebody who did not sync it.
+            match end.is_some() && self.is_synced() && connection.total_changes() == before {
+                true => schema::touch(connection),
+                false => Ok(()),
+            }
+        });
         let done = done.and_then(|()| match connection.prepare_cached("COMMIT")?.execute([]) {
             Ok(_) => Ok(end),
             Err(error) => Err(Fault::Commit(error)),
@@ -440,6 +480,10 @@ impl Open {
         if done.is_err() && !connection.is_autocommit() {
             // It fails only where SQLite has rolled back by itself.
             let _ = connection.prepare_cached("ROLLBACK")?.execute([]);
+        }
+        if done.is_ok() && connection.total_changes() != before {
+            let checkpoints = self.mode.is_some_and(Mode::checkpoints);
+            self.before_checkpoint = if checkpoints { 0 } else { self.before_checkpoint + 1 };
         }
         done
     }

@@ -85,6 +85,11 @@ pub trait DurableAdapter: Send + Sync {
 /// A transaction of a user's own in an engine's database, in which events can be appended.
 ///
 /// The adapter's crate implements it for the transactions of drivers, with its own type as `Engine`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transaction in which an event can be emitted",
+    note = "for `emit_in` and `first_time` pass `&mut tx`, with `tx` a `sqlx::Transaction<'_, sqlx::Sqlite>` of sqlx 0.9 from `pool.begin_with(\"BEGIN IMMEDIATE\")`",
+    note = "the features `sqlite` and `sqlx` of typed-events are needed: `features = [\"sqlite\", \"sqlx\"]`"
+)]
 pub trait Transaction<Engine>: Send {
     /// Appends a record that exists if, and only if, the transaction commits. Every instance, the emitting one
     /// included, then gets it from the log, by [`Inbox::deliver_committed`](super::Inbox::deliver_committed).

@@ -1,6 +1,7 @@
 //! A durable consumer as an adapter sees it: what it wants, and in which order.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde_json::Value;
 
 use super::known::Known;
 use crate::adapter::Interest;
+use crate::contain::discard;
 use crate::durable::{Durable, StartAt};
 use crate::handler::Takes;
 use crate::pattern::Pattern;
@@ -77,7 +79,15 @@ impl Consumer {
         let decl = self.known.get(record.name());
         let value: Value = match decl.filter(|decl| record.version() < decl.version) {
             // What an old record has under another name.
-            Some(decl) => serde_json::from_str(&record.payload(decl).ok()?.to_json().ok()?).ok()?,
+            Some(decl) => {
+                // It is written by a user's code.
+                let json = catch_unwind(AssertUnwindSafe(|| record.payload(decl).ok()?.to_json().ok()));
+                let json = json.unwrap_or_else(|payload| {
+                    discard(payload);
+                    None
+                });
+                serde_json::from_str(&json?).ok()?
+            }
             None => serde_json::from_str(record.json().ok()?).ok()?,
         };
         let mut key = match value.get(field)? {

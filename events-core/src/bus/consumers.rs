@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::intake::did_you_mean;
 use super::{Bus, Inner};
 use crate::adapter::{
     Adapter, AdapterError, ConsumerStatus, Control, DeadLetter, DeadLetters, DurableAdapter,
@@ -63,7 +64,8 @@ impl ConsumerHandle<'_> {
     /// Where it stands.
     pub async fn status(&self) -> Result<ConsumerStatus, Error> {
         let all = self.bus.consumers().await?;
-        all.into_iter().find(|status| status.name == self.name).ok_or_else(|| self.unknown())
+        let found = all.iter().find(|status| status.name == self.name);
+        found.cloned().ok_or_else(|| self.unknown(&all))
     }
 
     /// Hands out no more events, in any process, until [`resume`](Self::resume); what is being handled goes on.
@@ -92,7 +94,12 @@ impl ConsumerHandle<'_> {
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         let (durable, adapter) = self.bus.inner.durable(&self.name)?;
         let read = durable.dead_letters(&self.name, limit).await;
-        read.map_err(|error| failed(&self.name, adapter, "can't read its dead letters", error))
+        let read = read.map_err(|error| failed(&self.name, adapter, "can't read its dead letters", error))?;
+        if read.is_empty() {
+            // One that does not exist has none either.
+            self.status().await?;
+        }
+        Ok(read)
     }
 
     /// Hands out dead letters again, with all their attempts; returns how many.
@@ -110,11 +117,16 @@ impl ConsumerHandle<'_> {
         let (durable, adapter) = inner.durable(&self.name)?;
         let done = durable.control(&self.name, control, inner.now()).await;
         let done = done.map_err(|error| failed(&self.name, adapter, "did not do it", error))?;
-        done.ok_or_else(|| self.unknown())
+        match done {
+            Some(done) => Ok(done),
+            None => Err(self.unknown(&self.bus.consumers().await?)),
+        }
     }
 
-    fn unknown(&self) -> Error {
-        let message = format!("{} has no consumer `{}`", self.bus.inner.adapter_name(), quoted(&self.name));
+    fn unknown(&self, known: &[ConsumerStatus]) -> Error {
+        let (adapter, name) = (self.bus.inner.adapter_name(), quoted(&self.name));
+        let suggestion = did_you_mean(&self.name, known.iter().map(|status| status.name.as_str()));
+        let message = format!("{adapter} has no consumer `{name}`{suggestion}");
         Error::new(ErrorKind::Consumer, message)
     }
 }

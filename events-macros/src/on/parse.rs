@@ -64,6 +64,7 @@ fn argument(
     }
     let text = option.to_string();
     let message = match (input.peek(Token![.]), meant(&text)) {
+        (false, Some(meant)) if meant == text => format!("`{text}` needs a value: `{text} = ...`"),
         (true, _) => "a pattern stands in quotes: `#[on(\"user.created\")]`".to_owned(),
         (false, Some(meant)) => format!("unknown option `{text}`: did you mean `{meant}`?"),
         (false, None) => format!(

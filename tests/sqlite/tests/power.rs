@@ -12,8 +12,8 @@ use faulty_disk::Disk;
 use sqlite_tests::{Handled, Numbered, Random, consuming, drain, log_in, numbers, size, taker, whole};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
-use typed_events::Bus;
 use typed_events::sqlite::{Sqlite, Synchronous};
+use typed_events::{Bus, EventId};
 
 /// How many emit at the same time.
 const EMITTERS: usize = 4;
@@ -166,4 +166,23 @@ async fn a_power_cut_takes_events_that_were_not_waited_for() {
     println!("power, normal: {cuts} cuts: {acknowledged} events acknowledged, {lost} lost");
     assert!(lost > 0, "no cut of {cuts} took anything");
     assert_eq!(unhandled, 0, "what is kept is handled");
+}
+
+/// SQLite syncs only what it writes, and an event that is there already is not written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_was_there_is_made_safe_too() {
+    let (disk, folder) = (Disk::new(), tempfile::tempdir().unwrap());
+    let adapter =
+        |synchronous| Sqlite::at(log_in(folder.path())).vfs(disk.vfs_name()).synchronous(synchronous);
+    let bus = |synchronous| Bus::builder().adapter(adapter(synchronous)).event::<Numbered>().build();
+    let (safe, fast) = (bus(Synchronous::Full).await.unwrap(), bus(Synchronous::Normal).await.unwrap());
+    safe.emit(Numbered::of_length(1, 0)).await.unwrap();
+    let id = EventId::new();
+    fast.emit(Numbered::of_length(2, 0)).id(id).await.unwrap();
+    assert!(safe.emit(Numbered::of_length(2, 0)).id(id).await.unwrap().is_duplicate());
+    disk.cut_power();
+    let after = tempfile::tempdir().unwrap();
+    disk.surviving(after.path(), 0).unwrap();
+    let kept = Bus::builder().adapter(Sqlite::at(log_in(after.path()))).event::<Numbered>().build().await;
+    assert_eq!(numbers(&kept.unwrap()).await, HashSet::from([1, 2]));
 }

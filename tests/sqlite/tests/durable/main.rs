@@ -5,6 +5,7 @@ mod operators;
 mod order;
 mod outbox;
 mod retention;
+mod runtimes;
 mod set_up;
 mod versions;
 
@@ -25,6 +26,16 @@ impl File {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("events.db")
+    }
+
+    /// Waits until nobody has it open: then its write-ahead log is gone.
+    pub(crate) async fn until_closed(&self) {
+        let gone = async {
+            while self.0.path().join("events.db-wal").exists() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), gone).await.expect("the file is closed");
     }
 
     /// A bus on the file.

@@ -47,3 +47,33 @@ async fn closures_are_checked() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_log_that_was_removed_is_begun_anew_and_one_that_was_emptied_is_refused() {
+    let file = File::new();
+    let bus = file.builder().event::<Done>().build().await.unwrap();
+    bus.emit(Done).await.unwrap();
+    bus.stop().await.unwrap();
+    drop(bus);
+    file.until_closed().await;
+    std::fs::File::create(file.path()).unwrap();
+    let error = file.builder().event::<Done>().build().await.unwrap_err().to_string();
+    assert!(error.contains("the newest 1 records are missing, behind position 0"), "{error}");
+    std::fs::remove_file(file.path()).unwrap();
+    let mut starting = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        starting.spawn(file.builder().event::<Done>().build());
+    }
+    for started in starting.join_all().await {
+        assert_eq!(started.unwrap().history("set_up.*").await.unwrap().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_that_does_not_exist_is_an_error_that_says_which_was_meant() {
+    let file = File::new();
+    let bus = file.builder().handler::<first>().build().await.unwrap();
+    let error = bus.consumer("twise").dead_letters(1).await.unwrap_err().to_string();
+    assert!(error.ends_with("has no consumer `twise`: did you mean `twice`?"), "{error}");
+    assert!(bus.consumer("twice").dead_letters(1).await.unwrap().is_empty());
+}

@@ -123,16 +123,18 @@ pub(crate) fn settle(connection: &Connection) -> Result<bool> {
         return Ok(false);
     }
     // What was truncated may come back in a power cut until the file has a new beginning.
-    match touch(connection) {
-        Err(Fault::Sqlite(error)) => Err(Fault::Commit(error)),
-        touched => touched.map(|()| true),
-    }
+    let begun = connection.unchecked_transaction()?;
+    touch(&begun)?;
+    begun.commit().map_err(Fault::Commit)?;
+    Ok(true)
 }
 
-/// Writes a page, and changes nothing.
+/// Writes a page, and changes nothing. (SQLite writes no row again that is as it was.)
 pub(crate) fn touch(connection: &Connection) -> Result<()> {
-    let touch = "UPDATE typed_events_meta SET format = format WHERE one = 1";
-    connection.prepare_cached(touch)?.execute([])?;
+    let put = "INSERT OR REPLACE INTO typed_events_handled (consumer, id, time) VALUES ('', x'', 0)";
+    connection.prepare_cached(put)?.execute([])?;
+    let take = "DELETE FROM typed_events_handled WHERE consumer = '' AND id = x''";
+    connection.prepare_cached(take)?.execute([])?;
     Ok(())
 }
 

@@ -30,8 +30,8 @@ const FEW: usize = 4;
 ///
 /// - **`emit`** returns when the event is safe on disk ([`Synchronous::Full`]); emits that run at the same time share
 ///   a commit, which is made by a thread for blocking work. One that is alone commits in its own task where that has
-///   been taking less than 100 µs. What is known of consumers is written without waiting for the disk: a power cut may let a handler
-///   see again what it had finished just before, and takes nothing else.
+///   been taking less than 100 µs. What is known of consumers is written without waiting for the disk: a power cut
+///   may let a handler see again what it had finished just before, and takes nothing else.
 /// - **History** keeps everything unless [`retention`](Self::retention) is set. One name: its newest records
 ///   by an index. A pattern with wildcards, or times: reads backwards through what is kept until the limit is
 ///   reached.
@@ -152,8 +152,7 @@ impl Sqlite {
             let mut connection = schema::connect_first(&options)?;
             schema::prepare(&mut connection)?;
             schema::check(&connection)?;
-            let log: [u8; 16] =
-                connection.query_row("SELECT log FROM typed_events_meta", [], |row| row.get(0))?;
+            let log = schema::id(&connection)?;
             let (last, reader) = (log::last(&connection)?, schema::connect(&options)?);
             let acknowledged = match options.vfs {
                 None => Some(Acknowledged::open(&options.path, log, from)?),

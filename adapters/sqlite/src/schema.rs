@@ -167,8 +167,7 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
         return Err(Fault::Damaged(format!("it can't have a write-ahead log (its journal mode is {mode})")));
     }
     let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let known = "SELECT count(*) FROM sqlite_schema WHERE name = 'typed_events_meta'";
-    if tx.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
+    if !is_log(&tx)? {
         tx.execute_batch(TABLES)?;
         tx.execute("INSERT INTO typed_events_meta VALUES (1, ?1, randomblob(16), 0)", [FORMAT])?;
     }
@@ -208,7 +207,8 @@ pub(crate) fn connect_first(options: &Options) -> Result<Connection> {
     }
     let connection = connect(options)?;
     if let Some((log, position)) = acknowledged
-        && id(&connection)? == Some(log)
+        && is_log(&connection)?
+        && id(&connection)? == log
     {
         let last = log::last(&connection)?;
         if last < position {
@@ -220,13 +220,15 @@ pub(crate) fn connect_first(options: &Options) -> Result<Connection> {
     Ok(connection)
 }
 
-/// What tells a log from others; nothing where the file has none.
-fn id(connection: &Connection) -> Result<Option<[u8; 16]>> {
-    let known = "SELECT count(*) FROM sqlite_schema WHERE name = 'typed_events_meta'";
-    if connection.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
-        return Ok(None);
-    }
-    Ok(connection.query_row("SELECT log FROM typed_events_meta", [], |row| row.get(0)).optional()?)
+/// Whether the file has a log.
+fn is_log(connection: &Connection) -> Result<bool> {
+    let known = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'typed_events_meta')";
+    Ok(connection.query_row(known, [], |row| row.get(0))?)
+}
+
+/// What tells a log from others.
+pub(crate) fn id(connection: &Connection) -> Result<[u8; 16]> {
+    Ok(connection.query_row("SELECT log FROM typed_events_meta", [], |row| row.get(0))?)
 }
 
 fn missing(options: &Options, acknowledged: i64, last: i64) -> Fault {

@@ -1,5 +1,5 @@
-//! Does pieces of work on a connection, one after the other, outside of async tasks; writes that wait at the same
-//! time share a commit.
+//! Does pieces of work on a connection, one after the other; writes that wait at the same time share a commit. A thread
+//! for blocking work does them, or the task that asks, where it is alone and commits are quick.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -53,7 +53,7 @@ struct Shared {
     runtime: Handle,
     waiting: Arc<Semaphore>,
     queue: Mutex<Queue>,
-    /// Locked by the one thread that works.
+    /// Locked by whoever works.
     connection: Mutex<Slot>,
     acknowledged: Option<Acknowledged>,
 }

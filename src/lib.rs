@@ -19,7 +19,7 @@ pub mod export {
 
 pub use events_core::{
     ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, Draft, Durable, DurableAdapter, Memory,
-    Published, Settled, StartAt, Transaction,
+    Published, Retention, Settled, StartAt, Transaction,
 };
 
 /// The tests every adapter has to pass: see [`run`](conformance::run).
@@ -30,10 +30,16 @@ pub mod conformance {
     };
 }
 
+/// The adapter on Redis.
+#[cfg(feature = "redis")]
+pub mod redis {
+    pub use events_redis::Redis;
+}
+
 /// The adapter on SQLite.
 #[cfg(feature = "sqlite")]
 pub mod sqlite {
-    pub use events_sqlite::{Retention, Sqlite, Synchronous};
+    pub use events_sqlite::{Sqlite, Synchronous};
 }
 
 /// Help for tests.

@@ -25,6 +25,7 @@ mod memory;
 mod metadata;
 mod pattern;
 mod record;
+mod retention;
 mod schema;
 mod secret;
 mod text;
@@ -56,6 +57,7 @@ pub use memory::Memory;
 pub use metadata::Metadata;
 pub use pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name};
 pub use record::{Draft, Record};
+pub use retention::Retention;
 pub use schema::{
     EnumSchema, FieldSchema, Misfit, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
     VariantSchema,

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use events_core::{
-    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Inbox, Published, Record, Wire,
+    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Inbox, Published, Record, Retention, Wire,
 };
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::acknowledged::Acknowledged;
 use crate::fault::Fault;
-use crate::options::{Options, Retention, Synchronous};
+use crate::options::{Options, Synchronous};
 use crate::tail::{Peers, Tail};
 use crate::worker::{Safety, Tx, Worker};
 use crate::{history, log, retention, schema};

@@ -18,4 +18,4 @@ mod transaction;
 mod worker;
 
 pub use adapter::Sqlite;
-pub use options::{Retention, Synchronous};
+pub use options::Synchronous;

@@ -14,9 +14,6 @@ use crate::fault::Result;
 use crate::log::{self, COLUMNS, Stored, bytes_of};
 use crate::worker::{Safety, Tx};
 
-/// A consumer that has asked for nothing for so long runs nowhere: idle ones say every minute that they live.
-const ABANDONED: i64 = 150_000_000;
-
 impl DurableAdapter for Sqlite {
     fn open<'a>(
         &'a self,
@@ -145,8 +142,7 @@ fn status(connection: &Connection, now: i64) -> Result<Vec<ConsumerStatus>> {
         status.waiting = (pending - leased - held) as u64;
         status.dead = dead.query_row([row.consumer], |row| row.get::<_, i64>(0))? as u64;
         status.paused = row.paused;
-        status.seen = Timestamp::from_micros(row.seen);
-        status.is_running = now - row.seen < ABANDONED;
+        status.seen_at(Timestamp::from_micros(row.seen), Timestamp::from_micros(now));
         listed.push(status);
     }
     Ok(listed)

@@ -3,14 +3,14 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use events_core::Timestamp;
+use events_core::{Retention, Timestamp};
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::fault::Result;
 use crate::log::{last, position_at, trimmed};
-use crate::options::{Options, Retention};
+use crate::options::Options;
 use crate::schema::pragma;
 use crate::worker::{Safety, Tx, Worker};
 
@@ -57,19 +57,19 @@ pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> R
     }
     let (gone, last) = (trimmed(connection)?, last(connection)?);
     let mut keep_from = gone + 1;
-    if let Some(records) = retention.records {
+    if let Some(records) = retention.max_records() {
         keep_from = keep_from.max(last.saturating_sub(i64::try_from(records).unwrap_or(i64::MAX)) + 1);
     }
-    if let Some(age) = retention.age {
+    if let Some(age) = retention.max_age() {
         let oldest = now.saturating_sub(age.as_micros().try_into().unwrap_or(i64::MAX));
         keep_from = keep_from.max(position_at(connection, oldest)?);
     }
-    if let Some(bytes) = retention.bytes
+    if let Some(bytes) = retention.max_bytes()
         && used(connection)? > i64::try_from(bytes).unwrap_or(i64::MAX)
     {
         keep_from = keep_from.max(gone + 1 + AT_ONCE);
     }
-    if !retention.past_consumers {
+    if !retention.passes_consumers() {
         keep_from = keep_from.min(unfinished(connection)?.unwrap_or(i64::MAX));
     }
     // The newest stays, so that positions are never given twice.
@@ -81,7 +81,7 @@ pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> R
     let delete = "DELETE FROM typed_events_log WHERE position < ?2
         AND (position > ?1 OR position NOT IN (SELECT position FROM typed_events_pending))";
     connection.prepare_cached(delete)?.execute([gone, keep_from])?;
-    if retention.past_consumers {
+    if retention.passes_consumers() {
         // A consumer learns what it lost when it is to be handed that again: for what waits, at once. What waits for
         // another of its key follows that one.
         let lost = "UPDATE typed_events_pending SET held = 0, due = 0

@@ -238,7 +238,17 @@ impl ConsumerStatus {
             is_running: false,
         }
     }
+
+    /// Notes when a program last asked for events, and whether one still has the consumer open: idle ones say every
+    /// minute that they live.
+    pub fn seen_at(&mut self, seen: Timestamp, now: Timestamp) {
+        self.seen = seen;
+        self.is_running = now.as_micros() - seen.as_micros() < ABANDONED;
+    }
 }
+
+/// A consumer that has asked for nothing for so many microseconds runs nowhere.
+const ABANDONED: i64 = 150_000_000;
 
 impl fmt::Display for ConsumerStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

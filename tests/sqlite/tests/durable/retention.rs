@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::field::{Field, Visit};
 use tracing::span;
-use typed_events::sqlite::{Retention, Sqlite, Synchronous};
-use typed_events::{BoxFuture, Bus, BusBuilder, DeadLetters, Durable, StartAt, event};
+use typed_events::sqlite::{Sqlite, Synchronous};
+use typed_events::{BoxFuture, Bus, BusBuilder, DeadLetters, Durable, Retention, StartAt, event};
 
 use crate::File;
 use crate::outbox::until;

@@ -1,0 +1,271 @@
+//! Durable consumption: what consumers are handed, and how far they are. The scripts keep the account; which events a
+//! consumer wants, and by which key, is decided here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use events_core::{
+    AdapterError, Claim, Claimed, Claims, Consumer, Finished, Interest, Outcome, Record, Timestamp,
+};
+
+use crate::history::decode;
+use crate::log::Log;
+use crate::scripts::{EXCHANGE, RENEW};
+
+/// How many records of the log one call looks at.
+const LOOK_AT: usize = 200;
+/// How many events may be in hand, wait or be held, before a consumer takes no new ones.
+const MOST_PENDING: usize = 100_000;
+/// How many calls an exchange makes at most: some do nothing, because another instance was faster.
+const CALLS: usize = 8;
+
+/// A record of the log, as it is stored.
+#[derive(Clone, Debug)]
+struct Entry {
+    name: String,
+    version: u32,
+    text: Vec<u8>,
+}
+
+/// What is said of an event that was handed out: by the handler, or by this program, which does not want it.
+struct Report {
+    claim: Claim,
+    became: &'static str,
+    first: String,
+    second: String,
+}
+
+impl Report {
+    fn new(claim: Claim, became: &'static str) -> Self {
+        Self { claim, became, first: String::new(), second: String::new() }
+    }
+
+    fn of(finished: &Finished) -> Self {
+        match &finished.outcome {
+            Outcome::Done => Self::new(finished.claim, "done"),
+            Outcome::Returned => Self::new(finished.claim, "returned"),
+            Outcome::Retry { at, error } => Self {
+                first: at.as_micros().to_string(),
+                second: error.clone(),
+                ..Self::new(finished.claim, "retry")
+            },
+            Outcome::Dead { error, attempts } => Self {
+                first: attempts.to_string(),
+                second: error.clone(),
+                ..Self::new(finished.claim, "dead")
+            },
+        }
+    }
+}
+
+/// What was found behind a cursor, and is wanted.
+#[derive(Default)]
+struct Take {
+    from: u64,
+    to: u64,
+    /// Position, what to do with it, and its key or kind.
+    events: Vec<(u64, &'static str, String)>,
+    /// How many records should have been between these, and are not.
+    missing: u64,
+}
+
+/// A name and a version, as the scripts know them.
+fn kind(name: &str, version: u32) -> String {
+    format!("{version} {name}")
+}
+
+fn micros(duration: Duration) -> i64 {
+    duration.as_micros().try_into().unwrap_or(i64::MAX)
+}
+
+/// `(position, attempt, error before, name, version, text)`.
+type ClaimedRow = (u64, u32, String, String, u32, Vec<u8>);
+/// `(position, name, version, text)`.
+type FoundRow = (u64, String, u32, Vec<u8>);
+/// `(claimed, late, lost, taken, cursor, found, due, last, kinds, paused, overfull)`.
+type Answer = (
+    Vec<ClaimedRow>,
+    Vec<(u64, u32)>,
+    u64,
+    bool,
+    u64,
+    Vec<FoundRow>,
+    Option<i64>,
+    u64,
+    Vec<String>,
+    bool,
+    bool,
+);
+
+/// Notes what became of events, and hands out more.
+pub(crate) async fn exchange(
+    log: &Log,
+    consumer: &Arc<Consumer>,
+    finished: &[Finished],
+    most: usize,
+    now: Timestamp,
+) -> Result<Claims, AdapterError> {
+    let mut exchange = Exchange {
+        log,
+        consumer,
+        most,
+        now,
+        claims: Claims::default(),
+        reports: finished.iter().map(Report::of).collect(),
+        release: Vec::new(),
+        take: None,
+        found: HashMap::new(),
+    };
+    for _ in 0..CALLS {
+        match exchange.call().await? {
+            Some(answer) => exchange.note(answer),
+            // An operator has removed it.
+            None => return Ok(Claims::default()),
+        }
+        if exchange.reports.is_empty() && exchange.release.is_empty() && exchange.take.is_none() {
+            break;
+        }
+        exchange.claims.more = true;
+    }
+    Ok(exchange.claims)
+}
+
+/// Extends leases, and notes that the consumer lives.
+pub(crate) async fn renew(
+    log: &Log,
+    consumer: &Consumer,
+    held: &[Claim],
+    now: Timestamp,
+) -> Result<(), AdapterError> {
+    let renewed = log.call::<i64>(&RENEW, |call, _| {
+        call.arg(consumer.name()).arg(now.as_micros()).arg(micros(consumer.lease()));
+        for Claim { position, attempt } in held {
+            call.arg(position).arg(attempt);
+        }
+    });
+    renewed.await.map(drop)
+}
+
+/// One exchange of one consumer, which takes a call or more: what is found in one is wanted in the next.
+struct Exchange<'a> {
+    log: &'a Log,
+    consumer: &'a Arc<Consumer>,
+    most: usize,
+    now: Timestamp,
+    claims: Claims,
+    reports: Vec<Report>,
+    /// The kinds that were held for a program that knows them, as this one does.
+    release: Vec<String>,
+    take: Option<Take>,
+    /// What was found, by position.
+    found: HashMap<u64, Entry>,
+}
+
+/// Tells the calls of this process apart, of which one may have to be repeated.
+static CALLED: AtomicU64 = AtomicU64::new(0);
+
+impl Exchange<'_> {
+    fn free(&self) -> usize {
+        self.most - self.claims.claimed.len()
+    }
+
+    async fn call(&self) -> Result<Option<Answer>, AdapterError> {
+        let token = CALLED.fetch_add(1, Ordering::Relaxed);
+        let (none, free) = (Take::default(), self.free());
+        let instance = self.log.inbox.instance().to_string();
+        let arguments = |call: &mut redis::ScriptInvocation<'static>, again: bool| {
+            call.arg(self.consumer.name()).arg(token).arg(&instance).arg(u8::from(again));
+            call.arg(self.now.as_micros()).arg(micros(self.consumer.lease()));
+            call.arg(free).arg(LOOK_AT).arg(MOST_PENDING);
+            call.arg(self.reports.len());
+            for Report { claim, became, first, second } in &self.reports {
+                call.arg(claim.position).arg(claim.attempt).arg(became).arg(first).arg(second);
+            }
+            call.arg(self.release.len()).arg(&self.release);
+            match &self.take {
+                Some(take) => call.arg(take.from).arg(take.to),
+                None => call.arg("").arg(""),
+            };
+            let events = &self.take.as_ref().unwrap_or(&none).events;
+            call.arg(events.len());
+            for (position, what, value) in events {
+                call.arg(position).arg(what).arg(value);
+            }
+        };
+        self.log.call(&EXCHANGE, arguments).await
+    }
+
+    /// Takes an answer, and makes up what the next call is to say.
+    fn note(&mut self, answer: Answer) {
+        let (claimed, late, lost, taken, cursor, found, due, last, kinds, is_paused, is_overfull) = answer;
+        let take = self.take.take().filter(|_| taken);
+        self.claims.lost += lost + take.map_or(0, |take| take.missing);
+        self.claims.late.extend(late.into_iter().map(|(position, attempt)| Claim { position, attempt }));
+        self.claims.due = due.map(Timestamp::from_micros);
+        self.reports.clear();
+        for row in claimed {
+            self.claim(row);
+        }
+        let is_known = |kind: &String| {
+            let (version, name) = kind.split_once(' ').unwrap_or(("", kind));
+            self.consumer.interest(name, version.parse().unwrap_or(u32::MAX)) != Interest::Newer
+        };
+        self.release = kinds.into_iter().filter(is_known).collect();
+        if !found.is_empty() && self.free() > 0 {
+            self.take = Some(self.look_at(cursor, found));
+        }
+        self.claims.more = self.free() == 0 || (cursor < last && !is_paused && !is_overfull);
+    }
+
+    /// Hands on what was claimed, or gives it back if it is not for this program.
+    fn claim(&mut self, (position, attempt, last_error, name, version, text): ClaimedRow) {
+        let claim = Claim { position, attempt };
+        let entry = self.found.remove(&position).unwrap_or(Entry { name, version, text });
+        match self.consumer.interest(&entry.name, entry.version) {
+            Interest::Skip => self.reports.push(Report::new(claim, "done")),
+            Interest::Newer => self
+                .reports
+                .push(Report { first: kind(&entry.name, entry.version), ..Report::new(claim, "hold") }),
+            Interest::Take => {
+                let last_error = Some(last_error).filter(|error| !error.is_empty());
+                let record = self.decode(position, &entry);
+                self.claims.claimed.push(Claimed { claim, record, last_error });
+            }
+        }
+    }
+
+    fn decode(&self, position: u64, entry: &Entry) -> Result<Record, AdapterError> {
+        decode(self.log, self.consumer.wire(), position, &entry.text)
+    }
+
+    /// Decides on records that were found behind a cursor, until enough are wanted.
+    fn look_at(&mut self, cursor: u64, found: Vec<FoundRow>) -> Take {
+        let mut take = Take { from: cursor, to: cursor, ..Take::default() };
+        let mut wanted = 0;
+        for (position, name, version, text) in found {
+            take.missing += position - take.to - 1;
+            take.to = position;
+            let entry = Entry { name, version, text };
+            match self.consumer.interest(&entry.name, version) {
+                Interest::Skip => continue,
+                Interest::Newer => take.events.push((position, "hold", kind(&entry.name, version))),
+                Interest::Take => {
+                    let record = || self.decode(position, &entry).ok();
+                    let key = if self.consumer.is_ordered() { record() } else { None };
+                    match key.and_then(|record| self.consumer.key(&record)) {
+                        Some(key) => take.events.push((position, "ordered", key)),
+                        None => take.events.push((position, "take", String::new())),
+                    }
+                    self.found.insert(position, entry);
+                    wanted += 1;
+                }
+            }
+            if wanted == self.free() {
+                break;
+            }
+        }
+        take
+    }
+}

@@ -1,0 +1,46 @@
+//! Histories, read from the log.
+
+use events_core::{AdapterError, HistoryQuery, Record, Wire};
+
+use crate::log::Log;
+use crate::scripts::{BACK, SEEK};
+
+/// How many records are read at a time.
+const AT_ONCE: u64 = 500;
+
+/// The newest records that a query asks for, oldest first.
+pub(crate) async fn read(log: &Log, query: &HistoryQuery, wire: &Wire) -> Result<Vec<Record>, AdapterError> {
+    let micros = |time: events_core::Timestamp| time.as_micros().to_string();
+    let (since, until) = (query.since().map(micros), query.until().map(micros));
+    let bounds = log.call(&SEEK, |call, _| {
+        call.arg(since.as_deref().unwrap_or_default()).arg(until.as_deref().unwrap_or_default());
+    });
+    let (first, mut last): (u64, u64) = bounds.await?;
+    let only = query.only_name().unwrap_or_default();
+    let mut found = Vec::new();
+    while first <= last && found.len() < query.limit() {
+        let page = log.call(&BACK, |call, _| {
+            call.arg(first).arg(last).arg(AT_ONCE).arg(only);
+        });
+        let page: Vec<(u64, String, Vec<u8>)> = page.await?;
+        let Some((oldest, ..)) = page.last() else { break };
+        last = oldest - 1;
+        let wanted = page.iter().filter(|(_, name, _)| query.takes(name));
+        for (position, _, text) in wanted.take(query.limit() - found.len()) {
+            found.push(decode(log, wire, *position, text)?);
+        }
+    }
+    found.reverse();
+    Ok(found)
+}
+
+/// A record as it is stored at a position.
+pub(crate) fn decode(log: &Log, wire: &Wire, position: u64, text: &[u8]) -> Result<Record, AdapterError> {
+    let decoded = match std::str::from_utf8(text) {
+        Ok(text) => wire.decode(text).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    decoded.map_err(|why| {
+        AdapterError::refused(format_args!("{}: the record at {position}: {why}", log.place()))
+    })
+}

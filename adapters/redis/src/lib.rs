@@ -1,0 +1,17 @@
+//! typed-events on Redis: events between machines, a history they share, and durable consumers.
+//!
+//! Use it through the `redis` feature of the `typed-events` crate: `typed_events::redis::Redis`.
+
+mod adapter;
+mod consume;
+mod fault;
+mod history;
+mod link;
+mod log;
+mod operate;
+mod publish;
+mod retention;
+mod scripts;
+mod tail;
+
+pub use adapter::Redis;

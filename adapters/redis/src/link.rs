@@ -1,0 +1,120 @@
+//! The connection calls go over: made when it is needed, and again when it was lost.
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::aio::{MultiplexedConnection, PubSub};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, RedisError, ScriptInvocation};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use crate::fault::{Fault, Result};
+
+/// How long a server may take to answer a call, or to be reached.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long to wait before trying again: first, and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+pub(crate) struct Link {
+    client: Client,
+    /// For how long a call is tried again.
+    patience: Duration,
+    connection: Mutex<Option<MultiplexedConnection>>,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({self})")
+    }
+}
+
+/// The place, without credentials.
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.client.get_connection_info().addr())
+    }
+}
+
+impl Link {
+    /// A link that connects when it is used.
+    pub(crate) fn new(client: Client, patience: Duration) -> Self {
+        Self { client, patience, connection: Mutex::default() }
+    }
+
+    /// Whether what is said can be read on its way to another machine.
+    pub(crate) fn is_plain_text_to_another_machine(&self) -> bool {
+        match self.client.get_connection_info().addr() {
+            ConnectionAddr::Tcp(host, _) => {
+                let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+                host != "localhost" && !address.is_ok_and(|address| address.is_loopback())
+            }
+            _ => false,
+        }
+    }
+
+    /// Calls a script, again and again until it is answered, or for so long as is patience. Says to `invoke` whether it
+    /// may have been done before, when only its answer was lost.
+    pub(crate) async fn call<T: FromRedisValue>(
+        &self,
+        invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
+    ) -> Result<T> {
+        let mut pause = Pause::new();
+        let until = Instant::now() + self.patience;
+        let mut unknown = false;
+        loop {
+            let fault = match self.once(invoke(unknown)).await {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => fault,
+            };
+            unknown |= fault.unknown;
+            if !fault.is_temporary() || Instant::now() + pause.next > until {
+                return Err(Fault { unknown, ..fault });
+            }
+            pause.wait().await;
+        }
+    }
+
+    async fn once<T: FromRedisValue>(&self, call: ScriptInvocation<'static>) -> Result<T> {
+        let mut connection = self.connection().await?;
+        let answer = call.invoke_async(&mut connection).await.map_err(Fault::sent);
+        if answer.as_ref().is_err_and(Fault::is_of_connection) {
+            // Whoever comes next makes another. Should that be done already, it is done once more.
+            *self.connection.lock().await = None;
+        }
+        answer
+    }
+
+    /// The connection that all calls share.
+    pub(crate) async fn connection(&self) -> Result<MultiplexedConnection> {
+        let mut connection = self.connection.lock().await;
+        if let Some(connection) = &*connection {
+            return Ok(connection.clone());
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(ANSWER))
+            .set_response_timeout(Some(ANSWER));
+        let made = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        Ok(connection.insert(made.map_err(Fault::unsent)?).clone())
+    }
+
+    /// A connection of its own for what others publish.
+    pub(crate) async fn listen(&self) -> std::result::Result<PubSub, RedisError> {
+        self.client.get_async_pubsub().await
+    }
+}
+
+/// Waits longer each time, so that a server that comes back is not run over.
+pub(crate) struct Pause {
+    next: Duration,
+}
+
+impl Pause {
+    pub(crate) fn new() -> Self {
+        Self { next: AGAIN.0 }
+    }
+
+    pub(crate) async fn wait(&mut self) {
+        sleep(self.next).await;
+        self.next = (self.next * 2).min(AGAIN.1);
+    }
+}

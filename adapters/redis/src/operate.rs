@@ -1,0 +1,193 @@
+//! `DurableAdapter`, and what operators ask for.
+
+use std::sync::Arc;
+
+use events_core::{
+    AdapterError, BoxFuture, Claim, Claims, Consumer, ConsumerStatus, Control, DeadLetter, DeadLetters,
+    DurableAdapter, EventId, Finished, Pattern, Timestamp,
+};
+
+use crate::Redis;
+use crate::consume;
+use crate::log::{Log, place};
+use crate::scripts::{CONTROL, LETTERS, NAMES, STATUS, UNFINISHED};
+
+/// How many dead letters go at a time: the server does nothing else meanwhile.
+const AT_ONCE: u64 = 500;
+
+impl DurableAdapter for Redis {
+    fn open<'a>(&'a self, consumer: &'a Arc<Consumer>) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async move {
+            let engine = self.engine()?;
+            engine.log.open_consumer(consumer).await?;
+            engine.warn_if_forgetful().await;
+            Ok(())
+        })
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        consumer: &'a Arc<Consumer>,
+        finished: &'a [Finished],
+        most: usize,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Claims, AdapterError>> {
+        Box::pin(async move {
+            let engine = self.engine()?;
+            // Before it is looked: what comes meanwhile is news.
+            let seen = *engine.news.borrow();
+            let claims = consume::exchange(&engine.log, consumer, finished, most, now).await?;
+            Ok(Claims { seen, ..claims })
+        })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        consumer: &'a Arc<Consumer>,
+        held: &'a [Claim],
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async move { consume::renew(&self.engine()?.log, consumer, held, now).await })
+    }
+
+    fn wait(&self, seen: u64) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let Ok(engine) = self.engine() else { return std::future::pending().await };
+            let mut news = engine.news.subscribe();
+            if news.wait_for(|count| *count > seen).await.is_err() {
+                // The adapter is gone, and nothing more comes.
+                std::future::pending().await
+            }
+        })
+    }
+
+    fn consumers(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<ConsumerStatus>, AdapterError>> {
+        Box::pin(async move {
+            let log = &self.engine()?.log;
+            let mut names: Vec<String> = log.call(&NAMES, |_, _| {}).await?;
+            names.sort_unstable();
+            let mut listed = Vec::new();
+            for name in names {
+                listed.extend(status(log, name, now).await?);
+            }
+            Ok(listed)
+        })
+    }
+
+    fn control<'a>(
+        &'a self,
+        consumer: &'a str,
+        what: Control,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Option<u64>, AdapterError>> {
+        Box::pin(async move { control(&self.engine()?.log, consumer, what, now).await })
+    }
+
+    fn dead_letters<'a>(
+        &'a self,
+        consumer: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<DeadLetter>, AdapterError>> {
+        Box::pin(async move { dead_letters(&self.engine()?.log, consumer, limit).await })
+    }
+
+    fn unfinished(&self, event: EventId) -> BoxFuture<'_, Result<Option<Vec<String>>, AdapterError>> {
+        Box::pin(async move { unfinished(&self.engine()?.log, event).await })
+    }
+}
+
+/// `(patterns, position, lag, in progress, held, waiting, dead, paused, seen)`.
+type Row = (String, u64, u64, u64, u64, u64, u64, bool, i64);
+
+async fn status(log: &Log, name: String, now: Timestamp) -> Result<Option<ConsumerStatus>, AdapterError> {
+    let row: Option<Row> = log
+        .call(&STATUS, |call, _| {
+            call.arg(&name).arg(now.as_micros());
+        })
+        .await?;
+    // It may have been removed meanwhile.
+    let Some((patterns, position, lag, in_progress, newer, waiting, dead, paused, seen)) = row else {
+        return Ok(None);
+    };
+    let mut status = ConsumerStatus::new(name);
+    status.patterns = patterns.split(' ').map(str::to_owned).collect();
+    (status.position, status.lag, status.in_progress) = (position, lag, in_progress);
+    (status.newer, status.waiting, status.dead, status.paused) = (newer, waiting, dead, paused);
+    status.seen_at(Timestamp::from_micros(seen), now);
+    Ok(Some(status))
+}
+
+async fn control(
+    log: &Log,
+    consumer: &str,
+    control: Control,
+    now: Timestamp,
+) -> Result<Option<u64>, AdapterError> {
+    let one = |which| match which {
+        DeadLetters::All => String::new(),
+        DeadLetters::Of(event) => event.to_string(),
+    };
+    let (what, value, at) = match control {
+        Control::Pause => ("pause", String::new(), 0),
+        Control::Resume => ("resume", String::new(), 0),
+        Control::Seek(start) => ("seek", place(start).0.to_owned(), place(start).1),
+        Control::Remove => ("remove", String::new(), 0),
+        Control::Replay(which) => ("replay", one(which), 0),
+        Control::Purge(which) => ("purge", one(which), 0),
+        _ => return Err(AdapterError::refused(format_args!("redis can't do {control:?}"))),
+    };
+    let mut total = 0;
+    loop {
+        let done: Option<u64> = log
+            .call(&CONTROL, |call, _| {
+                call.arg(consumer).arg(now.as_micros()).arg(what).arg(&value).arg(AT_ONCE).arg(at);
+            })
+            .await?;
+        let Some(done) = done else { return Ok(None) };
+        total += done;
+        // Of many dead letters there may be more.
+        if done < AT_ONCE {
+            return Ok(Some(total));
+        }
+    }
+}
+
+/// `(position, id, name, text, error, attempts, first, last)`.
+type Letter = (u64, String, String, Vec<u8>, String, u32, i64, i64);
+
+async fn dead_letters(log: &Log, consumer: &str, limit: usize) -> Result<Vec<DeadLetter>, AdapterError> {
+    let most = i64::try_from(limit).unwrap_or(i64::MAX).min(1 << 50);
+    if most == 0 {
+        return Ok(Vec::new());
+    }
+    let letters: Vec<Letter> = log
+        .call(&LETTERS, |call, _| {
+            call.arg(consumer).arg(most);
+        })
+        .await?;
+    let read = |(position, id, name, stored, error, attempts, first, last): Letter| {
+        let id = id.parse().unwrap_or_else(|_| EventId::from_bytes([0; 16]));
+        let mut dead = DeadLetter::new(id, name, position, stored);
+        (dead.error, dead.attempts) = (error, attempts);
+        (dead.first, dead.last) = (Timestamp::from_micros(first), Timestamp::from_micros(last));
+        dead
+    };
+    Ok(letters.into_iter().map(read).collect())
+}
+
+/// `(name, patterns, whether the event is ahead of its cursor, whether it has the event)`.
+type Progress = (String, String, bool, bool);
+
+async fn unfinished(log: &Log, event: EventId) -> Result<Option<Vec<String>>, AdapterError> {
+    let found: Option<(String, Vec<Progress>)> = log
+        .call(&UNFINISHED, |call, _| {
+            call.arg(event.to_string());
+        })
+        .await?;
+    let Some((event, consumers)) = found else { return Ok(None) };
+    let takes = |text: &str| Pattern::new(text).is_ok_and(|pattern| pattern.matches(&event));
+    let left = consumers
+        .into_iter()
+        .filter(|(_, patterns, ahead, pending)| *pending || (*ahead && patterns.split(' ').any(takes)));
+    Ok(Some(left.map(|(name, ..)| name).collect()))
+}

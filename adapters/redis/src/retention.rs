@@ -1,0 +1,36 @@
+//! Trims what the log no longer has to keep, a little at a time, so that nobody waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use events_core::{Retention, Timestamp};
+use tokio::time::sleep;
+
+use crate::log::Log;
+use crate::scripts::TRIM;
+
+/// How often it is looked at what may go.
+const EVERY: Duration = Duration::from_secs(10);
+/// How many records go at a time: the server does nothing else meanwhile.
+const AT_ONCE: u64 = 500;
+
+/// The task that trims.
+pub(crate) async fn keep(log: Arc<Log>, retention: Retention) {
+    let number = |bound: Option<u64>| bound.map(|bound| bound.to_string()).unwrap_or_default();
+    loop {
+        let since = retention.max_age().map(|age| {
+            let age = age.as_micros().try_into().unwrap_or(i64::MAX);
+            Timestamp::now().as_micros().saturating_sub(age).to_string()
+        });
+        let trimmed = log.call::<u64>(&TRIM, |call, _| {
+            call.arg(number(retention.max_records())).arg(since.as_deref().unwrap_or_default());
+            call.arg(number(retention.max_bytes())).arg(AT_ONCE).arg(u8::from(retention.passes_consumers()));
+        });
+        // Of a failure the next emit tells more.
+        if trimmed.await.is_ok_and(|trimmed| trimmed > 0) {
+            tokio::task::yield_now().await;
+        } else {
+            sleep(EVERY).await;
+        }
+    }
+}

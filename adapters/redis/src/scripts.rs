@@ -1,0 +1,31 @@
+//! The scripts, each of which the server runs as a whole, or not at all.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $($file:literal)+;)+) => {$(
+        $(#[$doc])*
+        pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!($(include_str!(concat!("scripts/", $file, ".lua")), "\n"),+))
+        });
+    )+};
+}
+
+scripts! {
+    BEGIN = "begin";
+    APPEND = "common" "append";
+    READ = "common" "read";
+    SEEK = "common" "seek";
+    TRIM = "common" "trim";
+    BACK = "common" "back";
+    NAMES = "common" "names";
+    OPEN = "common" "open";
+    UNFINISHED = "common" "unfinished";
+    EXCHANGE = "common" "consumer" "exchange";
+    RENEW = "common" "consumer" "renew";
+    STATUS = "common" "consumer" "status";
+    LETTERS = "common" "consumer" "letters";
+    CONTROL = "common" "consumer" "control";
+}

@@ -1,0 +1,10 @@
+-- Begins the log, unless there is one. It runs without what other scripts begin with.
+local prefix, id, format = KEYS[1], ARGV[1], ARGV[2]
+local META, LOG = prefix .. ':meta', prefix .. ':log'
+if redis.call('EXISTS', META) == 0 then
+  if redis.call('EXISTS', LOG) == 1 then
+    return redis.error_reply('DAMAGED ' .. LOG .. ' exists, but ' .. META .. ' does not')
+  end
+  redis.call('HSET', META, 'id', id, 'format', format, 'last', 0, 'time', 0, 'trimmed', 0, 'bytes', 0)
+end
+return redis.call('HMGET', META, 'id', 'format', 'last')

@@ -1,0 +1,12 @@
+-- Extends leases, and notes that the consumer lives.
+local now, lease = int(), int()
+if call('EXISTS', CONSUMER) == 0 then return 0 end
+while argument < #ARGV do
+  local position, attempt = int(), int()
+  local row = find(position)
+  if row and row.state == 'leased' and row.attempts == attempt then
+    place(position, row, 'leased', now + lease)
+  end
+end
+call('HSET', CONSUMER, 'seen', num(now))
+return 1

@@ -1,0 +1,133 @@
+//! Redis servers for tests: each on a free port, in a folder of its own, gone when it is dropped.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server.
+pub struct Server {
+    process: Child,
+    folder: TempDir,
+    port: u16,
+    options: Vec<String>,
+}
+
+impl Server {
+    /// A server that keeps nothing on disk; `None`, with a line that says so, where none is installed, unless `CI` is set.
+    pub fn start() -> Option<Self> {
+        Self::start_with(&["--appendonly", "no"])
+    }
+
+    /// A server that has what it acknowledged on disk.
+    pub fn start_durable() -> Option<Self> {
+        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
+    }
+
+    /// A server with these options.
+    pub fn start_with(options: &[&str]) -> Option<Self> {
+        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+        loop {
+            let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
+            let process = match spawn(&folder, port, &options) {
+                Ok(process) => process,
+                Err(error) if error.kind() == ErrorKind::NotFound => return missing(),
+                Err(error) => panic!("redis-server: {error}"),
+            };
+            let mut server = Self { process, folder, port, options: options.clone() };
+            if server.answers() {
+                return Some(server);
+            }
+            // Somebody else may have taken the port meanwhile.
+            assert!(server.log().contains("Address already in use"), "{}", server.log());
+        }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills it with signal 9.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("it can be killed");
+        self.process.wait().expect("it ends");
+    }
+
+    /// Starts it again after a [`kill`](Self::kill), with what it has on disk.
+    pub fn restart(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            self.process = spawn(&self.folder, self.port, &self.options).expect("it was there before");
+            if self.answers() {
+                return;
+            }
+        }
+        panic!("redis-server did not start again: {}", self.log());
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Waits until it answers; false if it ended.
+    fn answers(&mut self) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if ping(self.port) {
+                return true;
+            }
+            if self.process.try_wait().expect("its state").is_some() {
+                return false;
+            }
+            std::thread::yield_now();
+        }
+        panic!("redis-server does not answer: {}", self.log());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be killed already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address").port()
+}
+
+fn spawn(folder: &TempDir, port: u16, options: &[String]) -> std::io::Result<Child> {
+    let log = File::options().create(true).append(true).open(folder.path().join("log"))?;
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+        .arg(folder.path())
+        .args(options)
+        .stdout(Stdio::from(log))
+        .spawn()
+}
+
+fn ping(port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let mut answer = [0; 5];
+    stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut answer).is_ok() && answer == *b"+PONG"
+}
+
+fn missing<T>() -> Option<T> {
+    let install = "redis-server is not installed (Debian, Ubuntu: apt-get install redis-server)";
+    assert!(std::env::var_os("CI").is_none(), "{install}");
+    println!("skipped: {install}");
+    None
+}

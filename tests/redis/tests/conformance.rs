@@ -1,0 +1,68 @@
+//! The suite for adapters, on Redis.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use events_core::conformance::{Ability, Foreign, Harness, run_only};
+use redis_tests::Server;
+use typed_events::redis::Redis;
+
+struct OnServer {
+    server: Server,
+    places: AtomicUsize,
+}
+
+impl Harness for OnServer {
+    type Adapter = Redis;
+    /// The prefix of its keys.
+    type Place = String;
+
+    fn abilities(&self) -> Vec<Ability> {
+        use Ability::*;
+        vec![Joins, History, Deduplication, Durable, Append]
+    }
+
+    async fn fresh(&self) -> Result<String, String> {
+        Ok(format!("{{place {}}}", self.places.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn adapter(&self, place: &String) -> Redis {
+        Redis::at(self.server.url()).prefix(place).poll(Duration::from_millis(100))
+    }
+
+    async fn append(&self, place: &String, foreign: Foreign) -> Result<(), String> {
+        append(&self.server.url(), place, &foreign).await.map_err(|error| error.to_string())
+    }
+}
+
+/// An entry as the adapter writes it.
+async fn append(url: &str, prefix: &str, foreign: &Foreign) -> redis::RedisResult<()> {
+    let script = redis::Script::new(
+        "local last = redis.call('HINCRBY', KEYS[1] .. ':meta', 'last', 1)
+         redis.call('XADD', KEYS[1] .. ':log', last .. '-0', 'id', ARGV[1], 'name', ARGV[2], 'version', ARGV[3],
+            'time', ARGV[4], 'origin', ARGV[5], 'text', ARGV[6])
+         redis.call('HSET', KEYS[1] .. ':ids', ARGV[1], last .. ' foreign')
+         redis.call('PUBLISH', KEYS[1] .. ':news', '')",
+    );
+    let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+    let mut call = script.key(prefix);
+    call.arg(foreign.event.to_string()).arg(&foreign.name).arg(foreign.version);
+    call.arg(foreign.time.as_micros()).arg(foreign.origin.to_string()).arg(&foreign.text);
+    call.invoke_async(&mut connection).await
+}
+
+/// `CONFORMANCE_ROUNDS` says how many times the suite is tried, once unless set; `CONFORMANCE_ONLY` which cases, by a
+/// part of their names.
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_conforms() {
+    let rounds = std::env::var("CONFORMANCE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
+    let only = std::env::var("CONFORMANCE_ONLY").unwrap_or_default();
+    for round in 1..=rounds {
+        let Some(server) = Server::start() else { return };
+        let report = run_only(OnServer { server, places: AtomicUsize::new(0) }, &only).await;
+        println!("round {round} of {rounds}\n{report}");
+        report.assert_ok();
+        let skipped = report.cases().iter().filter(|case| case.to_string().starts_with("skipped")).count();
+        assert_eq!(skipped, 0, "Redis can do everything");
+    }
+}

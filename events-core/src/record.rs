@@ -136,9 +136,13 @@ impl LazyTimestamp {
     }
 
     fn get(&self) -> Timestamp {
+        self.known().unwrap_or_else(|| self.get_or_set(time::now()))
+    }
+
+    fn known(&self) -> Option<Timestamp> {
         match self.0.load(Ordering::Acquire) {
-            Self::UNSET => self.get_or_set(time::now()),
-            micros => Timestamp::from_micros(micros),
+            Self::UNSET => None,
+            micros => Some(Timestamp::from_micros(micros)),
         }
     }
 
@@ -229,6 +233,16 @@ impl Record {
         *self.inner.id.get_or_init(|| EventId::at(self.timestamp()))
     }
 
+    /// The timestamp, if it was given or asked for before.
+    pub fn known_timestamp(&self) -> Option<Timestamp> {
+        self.inner.timestamp.known()
+    }
+
+    /// The id: made from this time, which the timestamp then need not be, unless it was given or asked for before.
+    pub fn id_at(&self, time: Timestamp) -> EventId {
+        *self.inner.id.get_or_init(|| EventId::at(time))
+    }
+
     /// The id, if it was given or asked for before: two records whose ids differ here may still be
     /// one that nobody asked, so use it only to look for a given id.
     pub(crate) fn known_id(&self) -> Option<EventId> {
@@ -287,6 +301,12 @@ impl Record {
     /// that shares its order with processes whose clocks may differ.
     pub fn stamp_after(&self, earliest: Timestamp) -> Timestamp {
         self.inner.timestamp.get_or_set(time::now().max(earliest))
+    }
+
+    /// Takes this timestamp, if nobody has asked for it before: for an adapter whose engine decides on it, as that only
+    /// knows the order. Returns the one it has.
+    pub fn stamp_at(&self, time: Timestamp) -> Timestamp {
+        self.inner.timestamp.get_or_set(time)
     }
 
     /// The timestamp; `now` if nobody asked for it before.

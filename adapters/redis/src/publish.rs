@@ -40,25 +40,54 @@ impl Publisher {
     }
 }
 
-/// A record as it is appended.
-type Row = (String, String, u32, i64, String);
+/// A record as it is appended: all but its time, which the log decides on, as it must not be before that of the record
+/// in front of it; other instances' clocks may differ.
+struct Row {
+    id: String,
+    name: String,
+    version: u32,
+    /// When it is here, and whether that is when it is, come what may.
+    time: Timestamp,
+    is_fixed: bool,
+    before_time: String,
+    behind_time: String,
+}
+
+impl Row {
+    fn of(draft: &Draft) -> Self {
+        let (record, now) = (draft.record(), Timestamp::now());
+        let (id, known) = (record.id_at(now), record.known_timestamp());
+        let (before_time, behind_time) = draft.around_time(id);
+        Self {
+            id: id.to_string(),
+            name: record.name().to_owned(),
+            version: record.version(),
+            time: known.unwrap_or(now),
+            is_fixed: known.is_some(),
+            before_time,
+            behind_time,
+        }
+    }
+}
 
 /// Ends when nobody can bring anything more.
 async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
-    let (mut jobs, mut calls, mut newest) = (Vec::new(), 0_u64, Timestamp::from_micros(0));
+    let (mut jobs, mut calls) = (Vec::new(), 0_u64);
     let origin = log.inbox.instance().to_string();
     while queue.recv_many(&mut jobs, MOST_AT_ONCE).await > 0 {
         calls += 1;
-        let token = format!("{}.{calls}", origin.get(..8).unwrap_or(&origin));
-        // The clock of another instance may have been ahead.
-        let rows: Vec<_> = jobs.iter().flat_map(|job| &job.drafts).map(|draft| row(draft, newest)).collect();
+        // The end of an id is the random part of it.
+        let token = format!("{}.{calls}", origin.rsplit('-').next().unwrap_or(&origin));
+        let rows: Vec<_> = jobs.iter().flat_map(|job| &job.drafts).map(Row::of).collect();
         let appended = append(&log, &token, &origin, &rows).await;
         let mut begin = 0;
         for Job { drafts, done } in jobs.drain(..) {
             let own = begin..begin + drafts.len();
             begin = own.end;
-            let of_job = |(time, duplicates): &(i64, Vec<usize>)| {
-                newest = Timestamp::from_micros(*time);
+            let of_job = |(times, duplicates): &(Vec<i64>, Vec<usize>)| {
+                for (draft, time) in drafts.iter().zip(times.get(own.clone()).unwrap_or_default()) {
+                    draft.record().stamp_at(Timestamp::from_micros(*time));
+                }
                 duplicates.iter().filter(|index| own.contains(index)).map(|index| index - own.start).collect()
             };
             // Whoever asked may have gone.
@@ -67,22 +96,18 @@ async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
     }
 }
 
-fn row(draft: &Draft, after: Timestamp) -> Row {
-    let record = draft.record();
-    let time = record.stamp_after(after).as_micros();
-    (record.id().to_string(), record.name().to_owned(), record.version(), time, draft.complete())
-}
-
+/// Returns the records' times, and the places of those that were there before.
 async fn append(
     log: &Log,
     token: &str,
     origin: &str,
     rows: &[Row],
-) -> Result<(i64, Vec<usize>), AdapterError> {
+) -> Result<(Vec<i64>, Vec<usize>), AdapterError> {
     log.call(&APPEND, |call, _| {
         call.arg(token).arg(origin);
-        for (id, name, version, time, text) in rows {
-            call.arg(id).arg(name).arg(version).arg(time).arg(text);
+        for Row { id, name, version, time, is_fixed, before_time, behind_time } in rows {
+            call.arg(id).arg(name).arg(version).arg(time.as_micros()).arg(time.to_string());
+            call.arg(u8::from(*is_fixed)).arg(before_time).arg(behind_time);
         }
     })
     .await

@@ -101,13 +101,23 @@ impl Draft {
 
     /// The CloudEvent. Takes the record's [time](Record::timestamp) and id, if nobody has asked for them before.
     pub fn complete(&self) -> String {
-        let Self { record, head, tail } = self;
-        let (id, time) = (record.id().to_string(), record.timestamp().to_string());
-        let id = ["{\"specversion\":\"1.0\",\"id\":\"", &id, "\","];
-        let time = [",\"time\":\"", &time, "\","];
-        [&id.concat(), members(head), &time.concat(), tail].concat()
+        let (id, time) = (self.record.id().to_string(), self.record.timestamp().to_string());
+        let [begin, id, next, head, key] = self.before_time(&id);
+        [begin, id, next, head, key, &time, BEHIND_TIME, &self.tail].concat()
+    }
+
+    /// What the CloudEvent has before its time and behind it: for an engine that itself decides on the time, which is
+    /// written as [`Timestamp`] is displayed.
+    pub fn around_time(&self, id: EventId) -> (String, String) {
+        (self.before_time(&id.to_string()).concat(), [BEHIND_TIME, &self.tail].concat())
+    }
+
+    fn before_time<'a>(&'a self, id: &'a str) -> [&'a str; 5] {
+        ["{\"specversion\":\"1.0\",\"id\":\"", id, "\",", members(&self.head), ",\"time\":\""]
     }
 }
+
+const BEHIND_TIME: &str = "\",";
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_false(flag: &bool) -> bool {

@@ -1,24 +1,31 @@
--- Appends records; says where the log ends, and which records were there before. One that this very call appended,
--- before its answer was lost, was not.
+-- Appends records; returns their times, and which of them were there before. One that this very call appended, before
+-- its answer was lost, was not.
 local token, origin = arg(), arg()
-local last, time, bytes = meta('last'), meta('time'), meta('bytes')
-local first, index, duplicates = last + 1, 0, {}
+local last, time, bytes, stamp = meta('last'), meta('time'), meta('bytes'), call('HGET', META, 'stamp')
+local first, index, times, duplicates = last + 1, 0, {}, {}
 while argument < #ARGV do
-  local id, name, version, at, text = arg(), arg(), arg(), int(), arg()
+  local id, name, version, at, text_of_time, is_fixed, before, behind =
+    arg(), arg(), arg(), int(), arg(), arg() == '1', arg(), arg()
   local mark = ' ' .. token .. '.' .. index
   local known = call('HGET', IDS, id)
   if not known then
-    last, time, bytes = last + 1, math.max(time, at), bytes + #text
+    -- No time is before the one in front of it: only what a record says of itself, which was given its time.
+    if at > time then time, stamp = at, text_of_time end
+    local text = before .. (is_fixed and text_of_time or stamp) .. behind
+    last, bytes = last + 1, bytes + #text
     call('XADD', LOG, num(last) .. '-0', 'id', id, 'name', name, 'version', version, 'time', num(time),
       'origin', origin, 'text', text)
     call('HSET', IDS, id, num(last) .. mark)
-  elseif string.sub(known, -#mark) ~= mark then
-    duplicates[#duplicates + 1] = index
+    times[index + 1] = num(time)
+  else
+    local record = record_at(tonumber(string.match(known, '^%d+')))
+    times[index + 1] = record and record[4] or num(at)
+    if string.sub(known, -#mark) ~= mark then duplicates[#duplicates + 1] = index end
   end
   index = index + 1
 end
 if last >= first then
-  call('HSET', META, 'last', num(last), 'time', num(time), 'bytes', num(bytes))
+  call('HSET', META, 'last', num(last), 'time', num(time), 'stamp', stamp, 'bytes', num(bytes))
   call('PUBLISH', NEWS, num(last))
 end
-return { num(time), duplicates }
+return { times, duplicates }

@@ -5,6 +5,6 @@ if redis.call('EXISTS', META) == 0 then
   if redis.call('EXISTS', LOG) == 1 then
     return redis.error_reply('DAMAGED ' .. LOG .. ' exists, but ' .. META .. ' does not')
   end
-  redis.call('HSET', META, 'id', id, 'format', format, 'last', 0, 'time', 0, 'trimmed', 0, 'bytes', 0)
+  redis.call('HSET', META, 'id', id, 'format', format, 'last', 0, 'time', 0, 'stamp', '', 'trimmed', 0, 'bytes', 0)
 end
 return redis.call('HMGET', META, 'id', 'format', 'last')

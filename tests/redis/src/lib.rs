@@ -1,12 +1,17 @@
 //! Redis servers for tests: each on a free port, in a folder of its own, gone when it is dropped.
 
+mod proxy;
+
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+pub use proxy::Proxy;
 use tempfile::TempDir;
+pub use tests_support::{Noted, Random, size};
+use tokio::time::Instant;
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+pub use tests_support::{Noted, Random, size};
 use typed_events::sqlite::Sqlite;
 use typed_events::{Bus, BusBuilder, Durable, Event, event};
 
@@ -23,78 +24,6 @@ impl Numbered {
     pub fn of_length(number: u64, length: usize) -> Self {
         let text = format!("{number} ").chars().cycle().take(length).collect();
         Self { number, text }
-    }
-}
-
-/// How much a test is to do: `otherwise`, unless this environment variable says more or less.
-///
-/// # Panics
-///
-/// If the variable is not a number.
-pub fn size(variable: &str, otherwise: usize) -> usize {
-    match std::env::var(variable) {
-        Ok(size) => size.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {size}")),
-        Err(_) => otherwise,
-    }
-}
-
-/// The same choices for the same seed.
-pub struct Random(u64);
-
-impl Random {
-    /// A seed from `CRASH_SEED`, or another one each time. It is printed, so that a failure can be repeated.
-    pub fn printed(test: &str) -> Self {
-        let seed = match size("CRASH_SEED", 0) {
-            0 => std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), test) >> 32,
-            seed => seed as u64,
-        };
-        println!("{test}: CRASH_SEED={seed}");
-        Self(seed)
-    }
-
-    /// Of a seed.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// SplitMix64.
-    fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.number() % end.max(1)
-    }
-}
-
-/// The numbers or ids of events that were acknowledged, or handled.
-#[derive(Debug)]
-pub struct Noted<T>(Mutex<Vec<T>>);
-
-impl<T> Default for Noted<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T: Clone + std::hash::Hash + Eq> Noted<T> {
-    /// Notes one.
-    pub fn note(&self, what: T) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(what);
-    }
-
-    /// All of them, in the order in which they were noted.
-    pub fn all(&self) -> Vec<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// All of them, once.
-    pub fn set(&self) -> HashSet<T> {
-        self.all().into_iter().collect()
     }
 }
 

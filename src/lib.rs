@@ -33,7 +33,7 @@ pub mod conformance {
 /// The adapter on Redis.
 #[cfg(feature = "redis")]
 pub mod redis {
-    pub use events_redis::Redis;
+    pub use events_redis::{Channels, Redis};
 }
 
 /// The adapter on SQLite.

@@ -98,6 +98,9 @@ impl EventId {
 }
 
 impl InstanceId {
+    /// Of no bus: where events come from whose program says nothing of itself.
+    pub const NIL: Self = Self(Uuid::nil());
+
     pub(crate) fn new() -> Self {
         Self(EventId::new().0)
     }

@@ -61,6 +61,25 @@ impl Wire {
         record.draft(record.json()?, Data::Sealed(sealed))
     }
 
+    /// The payload alone, for an adapter that shares channels with programs that know nothing of records.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Serialize`] where the payload can't be written as JSON, or has secrets: it has no place for sealed
+    /// ones, so they are sent under [`Plain`](crate::Plain) only.
+    pub fn payload(&self, record: &Record) -> Result<String, Error> {
+        let json = record.revealed()?;
+        let is_plain = self.seal.as_ref().is_some_and(|seal| seal.is_plain());
+        if !is_plain && (record.has_secrets() || json != record.json()?) {
+            let message = format!(
+                "{}: its secrets can't be sent: a payload alone has no place for sealed ones (`.secrets(Plain)` sends them readable)",
+                record.name()
+            );
+            return Err(Error::new(ErrorKind::Serialize, message));
+        }
+        Ok(json.into_owned())
+    }
+
     /// Reads what [`encode`](Self::encode) returned; attributes it does not know are ignored.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use redis::{Client, RedisError};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
-use crate::link::Link;
+use crate::link::{Link, name_of};
 use crate::log::Log;
 use crate::publish::Publisher;
 use crate::tail::{News, Tail, listen};
@@ -116,14 +116,8 @@ impl Redis {
     }
 
     async fn open(&self, inbox: Inbox) -> Result<Engine, AdapterError> {
-        let client =
-            self.client.clone().map_err(|error| AdapterError::refused(format_args!("redis: {error}")))?;
-        let link = Link::new(client, self.patience);
-        if link.is_plain_text_to_another_machine() {
-            inbox.warn(
-                "is reached without encryption: whoever is on the way reads all events (use rediss://)",
-            );
-        }
+        let link = Link::new(&self.client, self.patience)?;
+        link.warn_of_plain_text(&inbox);
         let (log, last) = Log::open(link, self.prefix.clone(), inbox).await?;
         let (log, news) = (Arc::new(log), Arc::new(watch::Sender::new(0)));
         let tasks = [
@@ -172,10 +166,7 @@ impl fmt::Debug for Redis {
 
 impl Adapter for Redis {
     fn name(&self) -> String {
-        match &self.client {
-            Ok(client) => format!("redis at {}", client.get_connection_info().addr()),
-            Err(_) => "redis".to_owned(),
-        }
+        name_of(&self.client)
     }
 
     fn keeps_history(&self) -> bool {

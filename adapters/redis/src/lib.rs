@@ -3,7 +3,9 @@
 //! Use it through the `redis` feature of the `typed-events` crate: `typed_events::redis::Redis`.
 
 mod adapter;
+mod channels;
 mod consume;
+mod echo;
 mod fault;
 mod history;
 mod link;
@@ -15,3 +17,4 @@ mod scripts;
 mod tail;
 
 pub use adapter::Redis;
+pub use channels::Channels;

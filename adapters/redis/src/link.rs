@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use events_core::{AdapterError, Inbox};
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, RedisError, ScriptInvocation};
 use tokio::sync::Mutex;
@@ -11,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::fault::{Fault, Result};
 
 /// How long a server may take to answer a call, or to be reached.
-const ANSWER: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 /// How long to wait before trying again: first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
@@ -36,13 +37,25 @@ impl fmt::Display for Link {
 }
 
 impl Link {
-    /// A link that connects when it is used.
-    pub(crate) fn new(client: Client, patience: Duration) -> Self {
-        Self { client, patience, connection: Mutex::default() }
+    /// A link that connects when it is used; `client` may be why there is none.
+    pub(crate) fn new(
+        client: &std::result::Result<Client, RedisError>,
+        patience: Duration,
+    ) -> std::result::Result<Self, AdapterError> {
+        let client = client.clone().map_err(|error| AdapterError::refused(format_args!("redis: {error}")))?;
+        Ok(Self { client, patience, connection: Mutex::default() })
     }
 
-    /// Whether what is said can be read on its way to another machine.
-    pub(crate) fn is_plain_text_to_another_machine(&self) -> bool {
+    /// Says so where what is sent can be read on its way to another machine.
+    pub(crate) fn warn_of_plain_text(&self, inbox: &Inbox) {
+        if self.is_plain_text_to_another_machine() {
+            inbox.warn(
+                "is reached without encryption: whoever is on the way reads all events (use rediss://)",
+            );
+        }
+    }
+
+    fn is_plain_text_to_another_machine(&self) -> bool {
         match self.client.get_connection_info().addr() {
             ConnectionAddr::Tcp(host, _) => {
                 let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
@@ -52,10 +65,26 @@ impl Link {
         }
     }
 
-    /// Calls a script, again and again until it is answered, or for so long as is patience. Says to `invoke` whether it
-    /// may have been done before, when only its answer was lost.
+    /// Calls a script that may be repeated, again and again until it is answered, or for so long as is patience. Says to
+    /// `invoke` whether it may have been done before, when only its answer was lost.
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
+        invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
+    ) -> Result<T> {
+        self.call_until(|_| false, invoke).await
+    }
+
+    /// The same of a script that must not be repeated: only until it may have been done.
+    pub(crate) async fn call_once<T: FromRedisValue>(
+        &self,
+        invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
+    ) -> Result<T> {
+        self.call_until(|fault| fault.unknown, invoke).await
+    }
+
+    async fn call_until<T: FromRedisValue>(
+        &self,
+        is_enough: impl Fn(&Fault) -> bool + Send,
         invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
     ) -> Result<T> {
         let mut pause = Pause::new();
@@ -67,7 +96,7 @@ impl Link {
                 Err(fault) => fault,
             };
             unknown |= fault.unknown;
-            if !fault.is_temporary() || Instant::now() + pause.next > until {
+            if is_enough(&fault) || !fault.is_temporary() || Instant::now() + pause.next > until {
                 return Err(Fault { unknown, ..fault });
             }
             pause.wait().await;
@@ -100,6 +129,14 @@ impl Link {
     /// A connection of its own for what others publish.
     pub(crate) async fn listen(&self) -> std::result::Result<PubSub, RedisError> {
         self.client.get_async_pubsub().await
+    }
+}
+
+/// Where an adapter is, for messages.
+pub(crate) fn name_of(client: &std::result::Result<Client, RedisError>) -> String {
+    match client {
+        Ok(client) => format!("redis at {}", client.get_connection_info().addr()),
+        Err(_) => "redis".to_owned(),
     }
 }
 

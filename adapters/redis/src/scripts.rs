@@ -15,6 +15,7 @@ macro_rules! scripts {
 
 scripts! {
     BEGIN = "begin";
+    PUBLISH = "publish";
     APPEND = "common" "append";
     READ = "common" "read";
     SEEK = "common" "seek";

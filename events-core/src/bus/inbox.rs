@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use super::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::id::InstanceId;
-use crate::record::Record;
+use crate::record::{Envelope, Record};
 use crate::text::{escaped, quoted};
 use crate::wire::Wire;
 
@@ -63,6 +63,30 @@ impl Inbox {
             Some(inner) => self.deliver_to(inner, record).await,
             None => Err(gone(&record)),
         }
+    }
+
+    /// Passes on a payload of a program that knows nothing of records, under the name it came with: it gets a new id,
+    /// the time of now, and the [nil id](InstanceId::NIL) for its origin. It is checked as
+    /// [`Bus::emit_json`](crate::Bus::emit_json) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of `emit_json` where it is not delivered: it is counted in [`Bus::stats`](crate::Bus::stats), and not
+    /// logged, as anything may come over a channel that others use, too: say what should be known by
+    /// [`warn`](Self::warn). [`ErrorKind::Stopped`] as of [`deliver`](Self::deliver).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`deliver`](Self::deliver).
+    pub async fn deliver_payload(&self, name: &str, json: &[u8]) -> Result<(), Error> {
+        let Some(inner) = self.bus.upgrade() else {
+            return Err(Error::new(ErrorKind::Stopped, format!("{}: the bus is gone", quoted(name))));
+        };
+        let read = inner.read(name, inner.known.version(name), json).inspect_err(|_| {
+            inner.counters.refused.fetch_add(1, Ordering::Relaxed);
+        });
+        let record = read?.record(Envelope::new(InstanceId::NIL));
+        Bus { inner }.deliver_remote(record).await.map(drop)
     }
 
     async fn deliver_to(&self, inner: Arc<Inner>, record: Record) -> Result<(), Error> {

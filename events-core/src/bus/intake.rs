@@ -1,10 +1,12 @@
 //! The door for events from outside: JSON under a name.
 
+use std::sync::Arc;
+
 use super::{Bus, Emitted, Inner};
 use crate::error::{Error, ErrorKind};
-use crate::event::parse_json;
+use crate::event::{EventDecl, Payload, parse_json};
 use crate::pattern::{Pattern, check_name};
-use crate::record::Record;
+use crate::record::{Envelope, Record};
 use crate::text::quoted;
 
 impl Bus {
@@ -62,23 +64,23 @@ impl Bus {
         version: u32,
         json: impl AsRef<[u8]>,
     ) -> Result<Emitted, Error> {
-        let inner = &self.inner;
-        let decl = inner.known.get(name);
-        if decl.is_none() {
-            inner.check_undeclared(name)?;
-        }
-        let json = inner.check_text(name, json.as_ref())?;
-        let refuse = |problem: String| Error::new(ErrorKind::Payload, problem);
-        match decl {
-            Some(decl) => {
-                let event = decl.decode(version, json).map_err(|error| refuse(error.to_string()))?;
-                check_depth(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
-                self.emit_made(name, |envelope| Record::shared(decl, event, envelope)).await
-            }
-            None => {
-                parse_json(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
-                self.emit_made(name, |envelope| Record::of_json(name.into(), version, json.into(), envelope))
-                    .await
+        let made = self.inner.read(name, version, json.as_ref())?;
+        self.emit_made(name, |envelope| made.record(envelope)).await
+    }
+}
+
+/// A payload from outside that was found to fit.
+pub(super) enum Read<'a> {
+    Declared(&'static EventDecl, Arc<dyn Payload>),
+    Undeclared { name: &'a str, version: u32, json: &'a str },
+}
+
+impl Read<'_> {
+    pub(super) fn record(self, envelope: Envelope) -> Record {
+        match self {
+            Self::Declared(decl, event) => Record::shared(decl, event, envelope),
+            Self::Undeclared { name, version, json } => {
+                Record::of_json(name.into(), version, json.into(), envelope)
             }
         }
     }
@@ -93,6 +95,27 @@ impl Bus {
 }
 
 impl Inner {
+    /// Reads a payload from outside.
+    pub(super) fn read<'a>(&self, name: &'a str, version: u32, json: &'a [u8]) -> Result<Read<'a>, Error> {
+        let decl = self.known.get(name);
+        if decl.is_none() {
+            self.check_undeclared(name)?;
+        }
+        let json = self.check_text(name, json)?;
+        let refuse = |problem: String| Error::new(ErrorKind::Payload, problem);
+        match decl {
+            Some(decl) => {
+                let event = decl.decode(version, json).map_err(|error| refuse(error.to_string()))?;
+                check_depth(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
+                Ok(Read::Declared(decl, event))
+            }
+            None => {
+                parse_json(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
+                Ok(Read::Undeclared { name, version, json })
+            }
+        }
+    }
+
     /// Whether an undeclared name may pass.
     pub(super) fn check_undeclared(&self, name: &str) -> Result<(), Error> {
         let refuse = |message| Err(Error::new(ErrorKind::UnknownEvent, message));

@@ -109,9 +109,17 @@ impl Drop for Server {
     }
 }
 
+/// A port that the system does not give to clients: one of those who try to reach a server that is away might get the
+/// server's own port, and be connected to itself.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").port()
+    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), "port");
+    let mut random = Random::new(seed);
+    loop {
+        let port = 10_000 + random.below(20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn spawn(folder: &TempDir, port: u16, options: &[String]) -> std::io::Result<Child> {
@@ -131,8 +139,30 @@ fn ping(port: u16) -> bool {
 }
 
 fn missing<T>() -> Option<T> {
-    let install = "redis-server is not installed (Debian, Ubuntu: apt-get install redis-server)";
-    assert!(std::env::var_os("CI").is_none(), "{install}");
-    println!("skipped: {install}");
+    skipped("redis-server is not installed (Debian, Ubuntu: apt-get install redis-server)")
+}
+
+/// Says why a test is not done; where `CI` is set, that is a failure.
+///
+/// # Panics
+///
+/// If `CI` is set.
+pub fn skipped<T>(why: &str) -> Option<T> {
+    assert!(std::env::var_os("CI").is_none(), "{why}");
+    println!("skipped: {why}");
     None
+}
+
+/// Waits until something is so, for at most a minute.
+///
+/// # Panics
+///
+/// If it does not come to be so.
+pub async fn until(mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it comes to be so");
 }

@@ -22,7 +22,6 @@ fn node(proxy: &Proxy, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdou
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
         .expect("a node starts");

@@ -1,0 +1,266 @@
+//! Bare mode: a channel for each event's name, a message for its payload, and nothing else.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use events_core::{
+    Adapter, AdapterError, BoxFuture, ErrorKind, HistoryQuery, Inbox, Published, Record, Wire,
+};
+use futures_util::StreamExt;
+use redis::aio::PubSub;
+use redis::{Client, Msg, RedisError};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::echo::Echoes;
+use crate::link::{ANSWER, Link, Pause, name_of};
+use crate::scripts::PUBLISH;
+
+/// How many messages may wait for handlers; what comes on top is lost, and counted.
+const MOST_WAITING: usize = 10_000;
+/// Of how many channels it is said that their messages don't fit.
+const MOST_NAMED: usize = 1_000;
+
+/// Shares Redis channels with programs that know nothing of this library: the channel is the event's name, the message its
+/// payload as JSON, as `publish(event, JSON.stringify(data))` and `psubscribe("*")` of a JavaScript service do it.
+///
+/// - **`emit`** returns when Redis has passed the message on to whoever listens. Nothing is kept: who does not listen
+///   does not get it, and the history is the bounded one in the memory of the bus. There are no durable handlers:
+///   [`Redis`](crate::Redis) has both.
+/// - **Live handlers** get what others publish, under a new id and the time at which it came. A bus does not hear itself:
+///   it drops as many messages of a text as it has sent of it.
+/// - **What fits no declared event** is counted ([`Stats`](events_core::Stats)), and named once for each channel, for the
+///   first 1,000.
+/// - **A lost connection** is made again; what was said meanwhile is lost, and that is logged. Handlers that are 10,000
+///   messages behind lose the next ones, which are counted and logged.
+/// - **While Redis is away**, emits wait for at most the [patience](Self::patience); where a connection broke under a
+///   message, the error says that it may have been sent.
+/// - **Versions and metadata** are not sent: a payload is taken to be of the version this program knows.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), events_core::Error> {
+/// use events_core::Bus;
+/// use events_redis::Channels;
+///
+/// let bus = Bus::builder().adapter(Channels::at("redis://127.0.0.1")).discover().build().await?;
+/// # Ok(()) }
+/// ```
+pub struct Channels {
+    client: Result<Client, RedisError>,
+    pattern: String,
+    patience: Duration,
+    engine: OnceLock<Engine>,
+}
+
+/// What exists once it is subscribed.
+struct Engine {
+    shared: Arc<Shared>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+struct Shared {
+    link: Link,
+    pattern: String,
+    echoes: Echoes,
+    inbox: Inbox,
+}
+
+impl Channels {
+    /// The channels of this server: addresses are those of [`Redis::at`](crate::Redis::at).
+    pub fn at(url: impl AsRef<str>) -> Self {
+        Self {
+            client: Client::open(url.as_ref()),
+            pattern: "*".to_owned(),
+            patience: Duration::from_secs(5),
+            engine: OnceLock::new(),
+        }
+    }
+
+    /// Listens to the channels of a pattern of Redis, such as `shop.*`; to all unless set. Where others use the server
+    /// for much else, it keeps their messages away.
+    #[must_use]
+    pub fn pattern(mut self, pattern: impl Into<String>) -> Self {
+        self.pattern = pattern.into();
+        self
+    }
+
+    /// How long `emit` waits for a server that is away: 5 s unless set. With [`Duration::ZERO`] it fails at once.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    fn engine(&self) -> Result<&Engine, AdapterError> {
+        let closed =
+            || AdapterError::refused(format_args!("{} is not open: no bus was built on it", self.name()));
+        self.engine.get().ok_or_else(closed)
+    }
+
+    async fn open(&self, inbox: Inbox) -> Result<Engine, AdapterError> {
+        let link = Link::new(&self.client, self.patience)?;
+        link.warn_of_plain_text(&inbox);
+        let (pattern, echoes) = (self.pattern.clone(), Echoes::default());
+        let shared = Arc::new(Shared { link, pattern, echoes, inbox });
+        let (heard, hearing) = mpsc::channel(MOST_WAITING);
+        let (listening, listens) = oneshot::channel();
+        let hear = tokio::spawn(listen(Arc::clone(&shared), heard, listening));
+        let deliver = tokio::spawn(deliver(Arc::clone(&shared), hearing));
+        let engine = Engine { shared, tasks: [hear, deliver] };
+        match tokio::time::timeout(self.patience + ANSWER, listens).await {
+            Ok(Ok(Ok(()))) => Ok(engine),
+            Ok(Ok(Err(error))) => Err(AdapterError::refused(format_args!("{}: {error}", self.name()))),
+            _ => Err(AdapterError::unavailable(format_args!("{} does not answer", self.name()))),
+        }
+    }
+}
+
+impl fmt::Debug for Channels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Channels({})", self.name())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Listens for ever. Says once whether that works: until it has, it does not try again.
+async fn listen(
+    shared: Arc<Shared>,
+    heard: mpsc::Sender<Msg>,
+    listening: oneshot::Sender<Result<(), RedisError>>,
+) {
+    let (mut lost, mut pause) = (0, Pause::new());
+    match subscribe(&shared).await {
+        Ok(connection) => {
+            // Whoever builds the bus may have given up.
+            let _ = listening.send(Ok(()));
+            hear(&shared, connection, &heard, &mut lost).await;
+        }
+        Err(error) => return drop(listening.send(Err(error))),
+    }
+    let mut since = Instant::now();
+    shared.inbox.warn("lost its connection, and tries again: what is published meanwhile is lost");
+    loop {
+        pause.wait().await;
+        let Ok(connection) = subscribe(&shared).await else { continue };
+        let away = since.elapsed().as_secs_f64();
+        shared.inbox.warn(&format!("is there again; what was published in {away:.1} s was lost"));
+        hear(&shared, connection, &heard, &mut lost).await;
+        (since, pause) = (Instant::now(), Pause::new());
+        shared.inbox.warn("lost its connection, and tries again: what is published meanwhile is lost");
+    }
+}
+
+async fn subscribe(shared: &Shared) -> Result<PubSub, RedisError> {
+    let mut connection = shared.link.listen().await?;
+    let before = Instant::now();
+    connection.psubscribe(&shared.pattern).await?;
+    shared.echoes.forget_before(before);
+    Ok(connection)
+}
+
+/// Passes on messages until the connection is lost.
+async fn hear(shared: &Shared, connection: PubSub, heard: &mpsc::Sender<Msg>, lost: &mut u64) {
+    let mut messages = connection.into_on_message();
+    while let Some(message) = messages.next().await {
+        let is_echo = shared.echoes.is_echo(message.get_channel_name(), message.get_payload_bytes());
+        if is_echo {
+            continue;
+        }
+        match heard.try_send(message) {
+            Ok(()) if *lost > 0 => {
+                shared.inbox.lost(std::mem::take(lost), "handlers were too far behind");
+            }
+            Ok(()) => {}
+            Err(_) => *lost += 1,
+        }
+    }
+}
+
+/// Hands messages to the handlers, one after the other.
+async fn deliver(shared: Arc<Shared>, mut hearing: mpsc::Receiver<Msg>) {
+    let mut named = HashSet::new();
+    while let Some(message) = hearing.recv().await {
+        let channel = message.get_channel_name();
+        let Err(error) = shared.inbox.deliver_payload(channel, message.get_payload_bytes()).await else {
+            continue;
+        };
+        if error.kind() == ErrorKind::Stopped {
+            return;
+        }
+        if named.len() < MOST_NAMED && named.insert(channel.to_owned()) {
+            shared.inbox.warn(&format!(
+                "refused a message, and counts further ones of its channel without a word: {error}"
+            ));
+        }
+    }
+}
+
+impl Adapter for Channels {
+    fn name(&self) -> String {
+        name_of(&self.client)
+    }
+
+    fn keeps_history(&self) -> bool {
+        false
+    }
+
+    fn publish<'a>(
+        &'a self,
+        records: &'a [Record],
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
+        Box::pin(async move {
+            let shared = &self.engine()?.shared;
+            let messages = records.iter().map(|record| Ok((record.name(), wire.payload(record)?)));
+            let messages = messages.collect::<Result<Vec<_>, AdapterError>>()?;
+            for (channel, message) in &messages {
+                shared.echoes.expect(channel, message);
+            }
+            let invoke = |_| {
+                let mut call = PUBLISH.prepare_invoke();
+                for (channel, message) in &messages {
+                    call.arg(channel).arg(message);
+                }
+                call
+            };
+            let published = shared.link.call_once::<u64>(invoke).await.map_err(|fault| {
+                if !fault.unknown {
+                    messages.iter().for_each(|(channel, message)| shared.echoes.forget(channel, message));
+                }
+                fault.at(self.name())
+            });
+            published.map(|_| Published::default())
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        _query: &'a HistoryQuery,
+        _wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+        Box::pin(async { Err(AdapterError::refused("channels keep no history")) })
+    }
+
+    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async move {
+            let engine = self.open(inbox).await?;
+            let open = || AdapterError::refused(format_args!("{} is open already", self.name()));
+            self.engine.set(engine).map_err(|_| open())
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async move {
+            self.engine()?.tasks.iter().for_each(JoinHandle::abort);
+            Ok(())
+        })
+    }
+}

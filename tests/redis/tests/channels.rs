@@ -50,7 +50,7 @@ fn distinct(counts: &Counts) -> usize {
 }
 
 fn on(server: &Server) -> BusBuilder {
-    Bus::builder().adapter(Channels::at(server.url())).secrets(Rot).quiet().quiet()
+    Bus::builder().adapter(Channels::at(server.url())).secrets(Rot).quiet()
 }
 
 /// A bus that counts what it handles.

@@ -30,6 +30,12 @@ pub mod conformance {
     };
 }
 
+/// Events in the browser.
+#[cfg(feature = "axum")]
+pub mod axum {
+    pub use events_axum::{LastEventId, SseBridge, SseBuilder, SseRefused};
+}
+
 /// The adapter on Redis.
 #[cfg(feature = "redis")]
 pub mod redis {

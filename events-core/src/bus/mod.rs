@@ -208,6 +208,11 @@ impl Bus {
         History::new(self, pattern)
     }
 
+    /// Whether the history is the adapter's, which instances share; else it is this bus's own, in memory.
+    pub fn shares_history(&self) -> bool {
+        self.inner.adapter.as_ref().is_some_and(|adapter| adapter.keeps_history())
+    }
+
     /// The id of this bus: the origin of its records.
     pub fn instance(&self) -> InstanceId {
         self.inner.instance

@@ -1,0 +1,127 @@
+//! The one task that follows the bus for all clients of a bridge, in the order of the history: that is the order in
+//! which a client may resume, on whichever instance.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use events_core::{Bus, Error, EventStream, Record, StreamExt};
+use futures_util::FutureExt;
+use tokio::sync::broadcast;
+use tokio::time::sleep;
+
+use crate::message::Message;
+use crate::place::Place;
+
+/// How long to wait before reading again a history that could not be read.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What goes to the clients: a message, or that some are missing.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    Message(Arc<Message>),
+    Gap,
+}
+
+pub(crate) struct Follower {
+    bus: Bus,
+    pattern: String,
+    /// The most that is read of the history at a time.
+    most: usize,
+    stream: EventStream,
+    /// The newest event that was passed on, where the history is shared; instances may append to it in another order
+    /// than that in which it reaches this one.
+    seen: Option<Place>,
+    clients: broadcast::Sender<Told>,
+}
+
+impl Follower {
+    pub(crate) async fn new(
+        bus: &Bus,
+        pattern: &str,
+        most: usize,
+        clients: broadcast::Sender<Told>,
+    ) -> Result<Self, Error> {
+        let stream = bus.stream(pattern)?;
+        let newest = bus.history(pattern).limit(1).await?;
+        let (bus, pattern, seen) = (bus.clone(), pattern.to_owned(), newest.first().map(Place::of));
+        Ok(Self { bus, pattern, most, stream, seen, clients })
+    }
+
+    /// Ends with the bus.
+    pub(crate) async fn run(mut self) {
+        while let Some(next) = self.stream.next().await {
+            if !self.bus.shares_history() {
+                match next {
+                    Ok(record) => self.pass_on(&record),
+                    Err(_) => self.tell(Told::Gap),
+                }
+                continue;
+            }
+            // What is there already is read with it.
+            while let Some(Some(_)) = self.stream.next().now_or_never() {}
+            while let Err(error) = self.read().await {
+                tracing::warn!(%error, "the history can't be read for browsers, and is tried again");
+                sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// Passes on what the history has behind what was seen.
+    async fn read(&mut self) -> Result<(), Error> {
+        let behind = Behind::read(&self.bus, &self.pattern, self.seen, self.most).await?;
+        if behind.has_gap {
+            self.tell(Told::Gap);
+        }
+        behind.records().iter().for_each(|record| self.pass_on(record));
+        self.seen = behind.all.last().map(Place::of).or(self.seen);
+        Ok(())
+    }
+
+    fn pass_on(&self, record: &Record) {
+        if let Some(message) = Message::of(record) {
+            self.tell(Told::Message(Arc::new(message)));
+        }
+    }
+
+    fn tell(&self, told: Told) {
+        // There may be no client now.
+        let _ = self.clients.send(told);
+    }
+}
+
+/// What a history has behind a place.
+pub(crate) struct Behind {
+    /// Also what stands before it.
+    pub(crate) all: Vec<Record>,
+    begin: usize,
+    /// Whether there may have been more, which is not kept, or too much.
+    pub(crate) has_gap: bool,
+}
+
+impl Behind {
+    /// Reads at most `most` records, the newest ones; of no place, all there are.
+    pub(crate) async fn read(
+        bus: &Bus,
+        pattern: &str,
+        place: Option<Place>,
+        most: usize,
+    ) -> Result<Self, Error> {
+        let mut history = bus.history(pattern).limit(most);
+        if let Some(place) = place
+            && bus.shares_history()
+        {
+            // Its times never decrease.
+            history = history.since(place.time);
+        }
+        let all = history.await?;
+        let Some(place) = place else { return Ok(Self { all, begin: 0, has_gap: false }) };
+        let found = all.iter().position(|record| record.id() == place.event);
+        let later = || all.iter().position(|record| record.timestamp() > place.time).unwrap_or(all.len());
+        let begin = found.map_or_else(later, |found| found + 1);
+        Ok(Self { all, begin, has_gap: found.is_none() })
+    }
+
+    pub(crate) fn records(&self) -> &[Record] {
+        &self.all[self.begin..]
+    }
+}

@@ -1,0 +1,202 @@
+//! What browsers are sent, live and when they connect again.
+
+use axum::Router;
+use axum::http::StatusCode;
+use sse_tests::{Client, Sent, Written, app, is_for};
+use tests_support::Random;
+use typed_events::axum::SseBridge;
+use typed_events::sqlite::{Sqlite, Synchronous};
+use typed_events::{Bus, Plain};
+
+async fn bus() -> Bus {
+    Bus::builder().build().await.unwrap()
+}
+
+/// The numbers up to and with the last one, and the id to resume from.
+async fn read_to(client: &mut Client, last: u64) -> (Vec<u64>, String) {
+    let mut numbers = Vec::new();
+    loop {
+        let sent = client.event().await.expect("the connection lives");
+        assert_eq!(sent.event, "note.written", "{sent:?}");
+        numbers.push(sent.number().unwrap());
+        if numbers.last() == Some(&last) {
+            return (numbers, sent.id);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_sent_without_its_secrets() {
+    let bus = bus().await;
+    let app = app(&SseBridge::new(&bus, "note.*", is_for).build().await.unwrap());
+    let mut client = Client::connect(&app, "ada", "").await.unwrap();
+    assert_eq!(
+        client.next().await.unwrap(),
+        Sent { retry: "3000".into(), comment: "typed-events".into(), ..Sent::default() }
+    );
+    let emitted = bus.emit(Written::to("ada", 7)).await.unwrap();
+    let sent = client.next().await.unwrap();
+    assert!(sent.id.ends_with(&emitted.id().unwrap().to_string()), "{sent:?}");
+    assert_eq!((sent.event.as_str(), sent.data.as_str()), ("note.written", r#"{"number":7,"user":"ada"}"#));
+}
+
+#[tokio::test]
+async fn a_user_sees_only_what_is_visible_live_and_again() {
+    let bus = bus().await;
+    let app = app(&SseBridge::new(&bus, "note.*", is_for).build().await.unwrap());
+    let mut ada = Client::connect(&app, "ada", "").await.unwrap();
+    let mut grace = Client::connect(&app, "grace", "").await.unwrap();
+    for number in 1..=9 {
+        bus.emit(Written::to(["ada", "grace", ""][number as usize % 3], number)).await.unwrap();
+    }
+    let (seen, _) = read_to(&mut ada, 9).await;
+    assert_eq!(seen, [2, 3, 5, 6, 8, 9]);
+    let first = grace.event().await.unwrap();
+    let mut again = Client::connect(&app, "grace", &first.id).await.unwrap();
+    assert_eq!(read_to(&mut grace, 8).await.0, read_to(&mut again, 8).await.0);
+}
+
+/// Connects again and again, wherever it may, until it has seen so many events behind an id.
+async fn resume(apps: &[Router], random: &mut Random, mut id: String, count: usize) -> Vec<u64> {
+    let (mut numbers, mut connections) = (Vec::new(), 0);
+    while numbers.len() < count {
+        let app = &apps[random.below(apps.len() as u64) as usize];
+        let mut client = Client::connect(app, "", &id).await.unwrap();
+        connections += 1;
+        for _ in 0..(1 + random.below(20) as usize).min(count - numbers.len()) {
+            let sent = client.event().await.unwrap();
+            assert_eq!(sent.event, "note.written", "{sent:?}");
+            numbers.push(sent.number().unwrap());
+            id = sent.id;
+        }
+    }
+    println!("{count} events over {connections} connections");
+    numbers
+}
+
+/// Emits numbers from 1 on, from all instances at the same time; the numbers of the history are those a client sees
+/// that begins before them.
+async fn resume_while_events_come(buses: Vec<Bus>) {
+    const COUNT: u64 = 2_000;
+    let mut apps = Vec::new();
+    for bus in &buses {
+        apps.push(app(&SseBridge::new(bus, "note.*", is_for).build().await.unwrap()));
+    }
+    let mut client = Client::connect(&apps[0], "", "").await.unwrap();
+    buses[0].emit(Written::to("", 0)).await.unwrap();
+    let id = client.event().await.unwrap().id;
+
+    let emitting: Vec<_> = (0..buses.len() as u64)
+        .map(|which| {
+            let buses = buses.clone();
+            tokio::spawn(async move {
+                for number in (1 + which..=COUNT).step_by(buses.len()) {
+                    buses[which as usize].emit(Written::to("", number)).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    let seen = resume(&apps, &mut Random::printed("resume"), id, COUNT as usize).await;
+    for task in emitting {
+        task.await.unwrap();
+    }
+    let kept = buses[0].history("note.*").of::<Written>().limit(usize::MAX).await.unwrap();
+    assert_eq!(seen, Vec::from_iter(kept.iter().skip(1).map(|written| written.number)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_connects_again_misses_nothing_and_gets_nothing_twice() {
+    let bus = Bus::builder().history(100_000).build().await.unwrap();
+    resume_while_events_come(vec![bus]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_does_one_that_connects_to_another_instance() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut buses = Vec::new();
+    for _ in 0..3 {
+        let log = Sqlite::at(folder.path().join("events.db")).synchronous(Synchronous::Normal);
+        buses.push(Bus::builder().adapter(log).secrets(Plain).build().await.unwrap());
+    }
+    resume_while_events_come(buses).await;
+}
+
+#[tokio::test]
+async fn what_the_history_no_longer_has_is_told() {
+    let bus = Bus::builder().history(10).build().await.unwrap();
+    let app = app(&SseBridge::new(&bus, "note.*", is_for).build().await.unwrap());
+    let mut client = Client::connect(&app, "", "").await.unwrap();
+    for number in 1..=30 {
+        bus.emit(Written::to("", number)).await.unwrap();
+    }
+    let first = client.event().await.unwrap();
+    for (id, last, from) in [(first.id.as_str(), 31, 21), ("no id", 32, 32), ("7", 33, 33)] {
+        let mut late = Client::connect(&app, "", id).await.unwrap();
+        let told = late.event().await.unwrap();
+        assert_eq!((told.event.as_str(), told.id.as_str()), ("typed-events.gap", ""));
+        bus.emit(Written::to("", last)).await.unwrap();
+        assert_eq!(read_to(&mut late, last).await.0, Vec::from_iter(from..=last), "after {id}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_lags_is_told_cut_off_and_can_resume() {
+    let bus = bus().await;
+    let bridge = SseBridge::new(&bus, "note.*", is_for).buffer(8).build().await.unwrap();
+    let app = app(&bridge);
+    let mut slow = Client::connect(&app, "", "").await.unwrap();
+    bus.emit(Written::to("", 0)).await.unwrap();
+    let (_, id) = read_to(&mut slow, 0).await;
+    for number in 1..=100 {
+        bus.emit(Written::to("", number)).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let told = slow.event().await.unwrap();
+    assert_eq!((told.event.as_str(), told.id.as_str()), ("typed-events.lagged", ""));
+    assert_eq!(slow.event().await, None);
+    drop(slow);
+    assert_eq!(bridge.clients(), 0);
+    let mut again = Client::connect(&app, "", &id).await.unwrap();
+    assert_eq!(read_to(&mut again, 100).await.0, Vec::from_iter(1..=100));
+}
+
+#[tokio::test]
+async fn there_are_only_so_many_clients() {
+    let bus = bus().await;
+    let bridge = SseBridge::new(&bus, "note.*", is_for).most_clients(3).most_clients_of_a_user(2);
+    let app = app(&bridge.build().await.unwrap());
+    let connect = async |user| Client::connect(&app, user, "").await;
+    let (first, _second) = (connect("ada").await.unwrap(), connect("ada").await.unwrap());
+    assert_eq!(connect("ada").await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+    let _third = connect("grace").await.unwrap();
+    assert_eq!(connect("grace").await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+    drop(first);
+    connect("grace").await.unwrap();
+    connect("ada").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heart_beats() {
+    let bus = bus().await;
+    let app = app(&SseBridge::new(&bus, "note.*", is_for).build().await.unwrap());
+    let mut client = Client::connect(&app, "", "").await.unwrap();
+    client.next().await.unwrap();
+    let since = tokio::time::Instant::now();
+    assert_eq!(client.next().await.unwrap(), Sent::default());
+    assert_eq!(since.elapsed().as_secs(), 30);
+}
+
+#[tokio::test]
+async fn it_ends_with_the_bus_or_the_bridge() {
+    let bus = bus().await;
+    let bridge = SseBridge::new(&bus, "note.*", is_for).build().await.unwrap();
+    let mut client = Client::connect(&app(&bridge), "", "").await.unwrap();
+    drop(bridge);
+    assert_eq!(client.event().await, None);
+    let bridge = SseBridge::new(&bus, "note.*", is_for).build().await.unwrap();
+    let mut client = Client::connect(&app(&bridge), "", "").await.unwrap();
+    bus.stop().await.unwrap();
+    assert_eq!(client.event().await, None);
+    assert!(SseBridge::new(&bus, "not a pattern", is_for).build().await.is_err());
+}

@@ -87,6 +87,40 @@ impl Read<'_> {
 }
 
 impl Bus {
+    /// Emits what another bus has recorded, under its id and with its metadata: a durable handler that forwards every
+    /// record of an outbox to a bus on another engine. Forwarded again, it is stored once, where the adapter can tell
+    /// duplicates.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`emit_json_version`](Self::emit_json_version).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Emit`](crate::Emit).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("parcel.sent")]
+    /// pub struct ParcelSent { pub to: String }
+    ///
+    /// let (here, there) = (Bus::new().await?, Bus::new().await?);
+    /// here.emit(ParcelSent { to: "Bern".into() }).await?;
+    /// for record in here.history("*").await? {
+    ///     there.forward(&record).await?;
+    /// }
+    /// assert_eq!(there.history("*").await?[0].id(), here.history("*").await?[0].id());
+    /// # Ok(()) }
+    /// ```
+    pub async fn forward(&self, record: &Record) -> Result<Emitted, Error> {
+        let json = record.revealed()?;
+        let made = self.inner.read(record.name(), record.version(), json.as_bytes())?;
+        let (id, metadata) = (Some(record.id()), record.metadata().clone());
+        self.emit_made(record.name(), |envelope| made.record(Envelope { id, metadata, ..envelope })).await
+    }
+
     /// Whether an event of this name is declared: linked, named by a handler of this bus, or given to
     /// its builder.
     pub fn is_declared(&self, name: &str) -> bool {

@@ -1,0 +1,67 @@
+//! What may happen in the shop.
+
+use typed_events::{EventSet, event};
+
+#[event("order.placed")]
+pub struct OrderPlaced {
+    pub order: String,
+    pub user: String,
+    pub sku: String,
+    pub quantity: u32,
+    pub total_cents: i64,
+}
+
+#[event("order.paid")]
+pub struct OrderPaid {
+    pub order: String,
+    pub user: String,
+    pub sku: String,
+    pub quantity: u32,
+    pub total_cents: i64,
+}
+
+/// For handlers that want both.
+#[derive(EventSet)]
+pub enum OrderEvent<'a> {
+    Placed(&'a OrderPlaced),
+    Paid(&'a OrderPaid),
+}
+
+#[event("stock.reduced")]
+pub struct StockReduced {
+    pub order: String,
+    pub sku: String,
+    pub quantity: u32,
+    pub left: i64,
+}
+
+#[event("notification.created")]
+pub struct NotificationCreated {
+    pub user: String,
+    pub message: String,
+}
+
+#[event("video.uploaded")]
+pub struct VideoUploaded {
+    pub video: String,
+    pub title: String,
+}
+
+#[event("video.processed")]
+pub struct VideoProcessed {
+    pub video: String,
+    pub title: String,
+}
+
+/// Somebody wants to see a handler fail.
+#[event("system.poked")]
+pub struct SystemPoked {
+    pub by: String,
+}
+
+#[event("handler.failed")]
+pub struct HandlerFailed {
+    pub handler: String,
+    pub event: String,
+    pub error: String,
+}

@@ -1,0 +1,21 @@
+//! A handler that fails, the event it says so by, and a handler of that.
+
+use typed_events::{Delivery, on};
+
+use crate::events::{HandlerFailed, SystemPoked};
+use crate::shop::{Failure, Outbox};
+
+/// It is tried three times; then the event is a dead letter.
+#[on(durable = "fragile", retries = 2, backoff = "200ms..1s")]
+pub async fn fragile(_: &SystemPoked, delivery: &Delivery, outbox: &Outbox) -> Result<(), Failure> {
+    let error = format!("the printer is out of paper (attempt {})", delivery.attempt());
+    let (handler, event) = ("fragile".to_owned(), delivery.record().name().to_owned());
+    outbox.emit(HandlerFailed { handler, event, error: error.clone() }).await?;
+    Err(error.into())
+}
+
+/// Live: on every instance of the shop.
+#[on]
+pub fn alarm(failed: &HandlerFailed) {
+    println!("{} failed on {}: {}", failed.handler, failed.event, failed.error);
+}

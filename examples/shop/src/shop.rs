@@ -1,0 +1,132 @@
+//! How the parts of the shop are put together.
+
+use std::ops::Deref;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use typed_events::axum::SseBridge;
+use typed_events::redis::Redis;
+use typed_events::{Bus, Durable, Record, sqlite};
+
+use crate::events::NotificationCreated;
+use crate::videos::{self, Jobs};
+
+/// Why a handler failed.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Who uses the shop: a stand-in for sessions.
+pub const USERS: [&str; 2] = ["ada", "grace"];
+
+/// Where events are emitted: the log in the shop's database, so that they can be part of its transactions.
+#[derive(Clone)]
+pub struct Outbox(Bus);
+
+impl Deref for Outbox {
+    type Target = Bus;
+
+    fn deref(&self) -> &Bus {
+        &self.0
+    }
+}
+
+#[derive(Clone)]
+pub struct Shop {
+    pub db: SqlitePool,
+    pub outbox: Outbox,
+    /// Where they are handled: on that log, or, where several instances are joined, on Redis.
+    pub bus: Bus,
+    pub browsers: SseBridge<String>,
+    pub jobs: Jobs,
+    /// Forwards from the outbox to Redis.
+    relay: Option<Bus>,
+}
+
+impl Shop {
+    pub async fn open(file: &Path, redis: Option<&str>) -> Result<Self, Failure> {
+        let db = open(file).await?;
+        let jobs = videos::queue(&db).await?;
+        let log = || sqlite::Sqlite::at(file);
+        let outbox = Outbox(Bus::builder().adapter(log()).build().await?);
+        let handlers = Bus::builder().state(db.clone()).state(outbox.clone()).state(jobs.clone()).discover();
+        let (bus, relay) = match redis {
+            None => (handlers.adapter(log()).build().await?, None),
+            Some(url) => {
+                let bus = handlers.adapter(Redis::at(url)).build().await?;
+                (bus.clone(), Some(relay(log(), bus).await?))
+            }
+        };
+        let browsers = SseBridge::new(&bus, "*", is_visible).build().await?;
+        Ok(Self { db, outbox, bus, browsers, jobs, relay })
+    }
+
+    /// Lets handlers finish, and closes the log.
+    pub async fn close(self) -> Result<(), Failure> {
+        if let Some(relay) = self.relay {
+            relay.stop().await?;
+        }
+        self.bus.stop().await?;
+        Ok(self.outbox.stop().await?)
+    }
+}
+
+/// A durable handler of the outbox, for everything: it hands each event on, in order, for as long as that takes.
+async fn relay(log: sqlite::Sqlite, to: Bus) -> Result<Bus, Failure> {
+    let durable =
+        Durable::new("relay").retries(u32::MAX).backoff(Duration::from_millis(100), Duration::from_secs(5));
+    let forward = move |record: &Record| {
+        let (to, record) = (to.clone(), record.clone());
+        async move { to.forward(&record).await.map(drop) }
+    };
+    Ok(Bus::builder().adapter(log).durable(durable, "*", forward).build().await?)
+}
+
+/// Notifications are private.
+pub fn is_visible(record: &Record, user: &String) -> bool {
+    record.name() != "notification.created"
+        || record.decode::<NotificationCreated>().is_ok_and(|notification| notification.user == *user)
+}
+
+/// The database, with something to sell.
+async fn open(file: &Path) -> Result<SqlitePool, Failure> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        .busy_timeout(Duration::from_secs(10));
+    let db = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
+    sqlx::raw_sql(include_str!("schema.sql")).execute(&db).await?;
+    Ok(db)
+}
+
+/// A transaction that may write from its beginning on, so that two never wait for each other.
+pub async fn begin(db: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    db.begin_with("BEGIN IMMEDIATE").await
+}
+
+/// Why a request is refused: `{"error": ...}`.
+pub struct Refused(StatusCode, String);
+
+impl Refused {
+    pub fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self(status, why.into())
+    }
+}
+
+impl<E: Into<Failure>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        eprintln!("a request failed: {}", error.into());
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something broke here")
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(serde_json::json!({ "error": self.1 }))).into_response()
+    }
+}

@@ -1,0 +1,176 @@
+//! The page, and what it asks for.
+
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
+use typed_events::axum::{LastEventId, SseRefused};
+
+use crate::events::SystemPoked;
+use crate::shop::{Refused, Shop, USERS, is_visible};
+use crate::{orders, videos};
+
+pub fn app(shop: Shop) -> Router {
+    Router::new()
+        .route("/", get(page))
+        .route("/events", get(events))
+        .route("/api/state", get(state))
+        .route("/api/orders", post(place))
+        .route("/api/orders/{order}/pay", post(pay))
+        .route("/api/videos", post(upload))
+        .route("/api/break", post(poke))
+        .route("/api/audit", get(audit))
+        .route("/api/history", get(history))
+        .with_state(shop)
+}
+
+/// Who asks: in the query, for demonstration.
+struct User(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for User {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        #[derive(Deserialize)]
+        struct Who {
+            user: String,
+        }
+        let who = Query::<Who>::from_request_parts(parts, state).await;
+        match who {
+            Ok(Query(Who { user })) if USERS.contains(&user.as_str()) => Ok(Self(user)),
+            _ => Err(Refused::new(StatusCode::UNAUTHORIZED, "say who you are: ?user=ada")),
+        }
+    }
+}
+
+async fn page() -> Response {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:";
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(include_str!("page.html"))).into_response()
+}
+
+async fn events(
+    State(shop): State<Shop>,
+    User(user): User,
+    last: LastEventId,
+) -> Result<Response, SseRefused> {
+    shop.browsers.connect(user, last).await
+}
+
+#[derive(Serialize, sqlx::FromRow)]
+struct Product {
+    sku: String,
+    name: String,
+    price_cents: i64,
+    stock: i64,
+}
+
+#[derive(Serialize, sqlx::FromRow)]
+struct Order {
+    id: String,
+    sku: String,
+    quantity: u32,
+    total_cents: i64,
+    status: String,
+}
+
+#[derive(Serialize, sqlx::FromRow)]
+struct Video {
+    id: String,
+    title: String,
+    status: String,
+}
+
+async fn state(State(shop): State<Shop>, User(user): User) -> Result<Json<Value>, Refused> {
+    let products: Vec<Product> =
+        sqlx::query_as("SELECT sku, name, price_cents, stock FROM products ORDER BY rowid")
+            .fetch_all(&shop.db)
+            .await?;
+    let orders: Vec<Order> = sqlx::query_as(
+        "SELECT id, sku, quantity, total_cents, status FROM orders WHERE user = ? ORDER BY rowid DESC LIMIT 20",
+    )
+    .bind(&user)
+    .fetch_all(&shop.db)
+    .await?;
+    let videos: Vec<Video> =
+        sqlx::query_as("SELECT id, title, status FROM videos WHERE user = ? ORDER BY rowid DESC LIMIT 20")
+            .bind(&user)
+            .fetch_all(&shop.db)
+            .await?;
+    Ok(Json(
+        json!({ "user": user, "users": USERS, "products": products, "orders": orders, "videos": videos }),
+    ))
+}
+
+#[derive(Deserialize)]
+struct NewOrder {
+    sku: String,
+    quantity: u32,
+}
+
+async fn place(
+    State(shop): State<Shop>,
+    User(user): User,
+    Json(order): Json<NewOrder>,
+) -> Result<(StatusCode, Json<Value>), Refused> {
+    let id = orders::place(&shop, &user, &order.sku, order.quantity).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "id": id }))))
+}
+
+async fn pay(
+    State(shop): State<Shop>,
+    User(user): User,
+    Path(order): Path<String>,
+) -> Result<StatusCode, Refused> {
+    orders::pay(&shop, &user, &order).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+struct NewVideo {
+    title: String,
+}
+
+async fn upload(
+    State(shop): State<Shop>,
+    User(user): User,
+    Json(video): Json<NewVideo>,
+) -> Result<(StatusCode, Json<Value>), Refused> {
+    let id = videos::upload(&shop, &user, &video.title).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "id": id }))))
+}
+
+async fn poke(State(shop): State<Shop>, User(by): User) -> Result<StatusCode, Refused> {
+    shop.outbox.emit(SystemPoked { by }).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+#[derive(Serialize, sqlx::FromRow)]
+struct Row {
+    at: String,
+    event: String,
+    data: String,
+}
+
+/// What the user may see of it: notifications are private.
+async fn audit(State(shop): State<Shop>, User(user): User) -> Result<Json<Vec<Row>>, Refused> {
+    let rows = sqlx::query_as(
+        "SELECT at, event, data FROM audit WHERE event <> 'notification.created' OR data ->> 'user' = ?
+         ORDER BY at DESC LIMIT 50",
+    );
+    Ok(Json(rows.bind(user).fetch_all(&shop.db).await?))
+}
+
+async fn history(State(shop): State<Shop>, User(user): User) -> Result<Json<Vec<Value>>, Refused> {
+    let mut rows = Vec::new();
+    let newest = shop.bus.history("*").limit(50).await?;
+    for record in newest.iter().rev().filter(|record| is_visible(record, &user)) {
+        let data = RawValue::from_string(record.json()?.to_owned())?;
+        let (at, id) = (record.timestamp().to_string(), record.id().to_string());
+        rows.push(json!({ "at": at, "event": record.name(), "id": id, "data": data }));
+    }
+    Ok(Json(rows))
+}

@@ -1,16 +1,13 @@
 //! Redis servers for tests: each on a free port, in a folder of its own, gone when it is dropped.
 
-mod proxy;
-
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-pub use proxy::Proxy;
 use tempfile::TempDir;
-pub use tests_support::{Noted, Random, size};
+pub use tests_support::{Noted, Proxy, Random, size, skipped, until};
 use tokio::time::Instant;
 
 /// How long a server may take to answer.
@@ -140,29 +137,4 @@ fn ping(port: u16) -> bool {
 
 fn missing<T>() -> Option<T> {
     skipped("redis-server is not installed (Debian, Ubuntu: apt-get install redis-server)")
-}
-
-/// Says why a test is not done; where `CI` is set, that is a failure.
-///
-/// # Panics
-///
-/// If `CI` is set.
-pub fn skipped<T>(why: &str) -> Option<T> {
-    assert!(std::env::var_os("CI").is_none(), "{why}");
-    println!("skipped: {why}");
-    None
-}
-
-/// Waits until something is so, for at most a minute.
-///
-/// # Panics
-///
-/// If it does not come to be so.
-pub async fn until(mut is_so: impl FnMut() -> bool) {
-    let wait = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it comes to be so");
 }

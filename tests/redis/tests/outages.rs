@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn node(proxy: &Proxy, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut node = Command::new(env!("CARGO_BIN_EXE_node"))
-        .arg(proxy.url())
+        .arg(format!("redis://127.0.0.1:{}", proxy.port()))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

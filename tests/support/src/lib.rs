@@ -1,7 +1,12 @@
 //! What the tests of engines share.
 
+mod proxy;
+
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+pub use proxy::Proxy;
 
 /// How much a test is to do: `otherwise`, unless this environment variable says more or less.
 ///
@@ -80,4 +85,29 @@ impl<T: Clone + std::hash::Hash + Eq> Noted<T> {
     pub fn set(&self) -> HashSet<T> {
         self.all().into_iter().collect()
     }
+}
+
+/// Says why a test is not done; where `CI` is set, that is a failure.
+///
+/// # Panics
+///
+/// If `CI` is set.
+pub fn skipped<T>(why: &str) -> Option<T> {
+    assert!(std::env::var_os("CI").is_none(), "{why}");
+    println!("skipped: {why}");
+    None
+}
+
+/// Waits until something is so, for at most a minute.
+///
+/// # Panics
+///
+/// If it does not come to be so.
+pub async fn until(mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it comes to be so");
 }

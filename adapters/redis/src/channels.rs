@@ -8,15 +8,13 @@ use std::time::Duration;
 use events_core::{
     Adapter, AdapterError, BoxFuture, ErrorKind, HistoryQuery, Inbox, Published, Record, Wire,
 };
-use futures_util::StreamExt;
-use redis::aio::PubSub;
 use redis::{Client, Msg, RedisError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::echo::Echoes;
-use crate::link::{ANSWER, Link, Pause, name_of};
+use crate::link::{ANSWER, Channel, Link, Listening, Pause, name_of};
 use crate::scripts::PUBLISH;
 
 /// How many messages may wait for handlers; what comes on top is lost, and counted.
@@ -112,8 +110,8 @@ impl Channels {
         let engine = Engine { shared, tasks: [hear, deliver] };
         match tokio::time::timeout(self.patience + ANSWER, listens).await {
             Ok(Ok(Ok(()))) => Ok(engine),
-            Ok(Ok(Err(error))) => Err(AdapterError::refused(format_args!("{}: {error}", self.name()))),
-            _ => Err(AdapterError::unavailable(format_args!("{} does not answer", self.name()))),
+            Ok(Ok(Err(error))) => Err(AdapterError::refused(error)),
+            _ => Err(AdapterError::unavailable("the server does not answer")),
         }
     }
 }
@@ -158,18 +156,16 @@ async fn listen(
     }
 }
 
-async fn subscribe(shared: &Shared) -> Result<PubSub, RedisError> {
-    let mut connection = shared.link.listen().await?;
+async fn subscribe(shared: &Shared) -> Result<Listening, RedisError> {
     let before = Instant::now();
-    connection.psubscribe(&shared.pattern).await?;
+    let listening = shared.link.listen(Channel::Like(&shared.pattern)).await?;
     shared.echoes.forget_before(before);
-    Ok(connection)
+    Ok(listening)
 }
 
 /// Passes on messages until the connection is lost.
-async fn hear(shared: &Shared, connection: PubSub, heard: &mpsc::Sender<Msg>, lost: &mut u64) {
-    let mut messages = connection.into_on_message();
-    while let Some(message) = messages.next().await {
+async fn hear(shared: &Shared, mut listening: Listening, heard: &mpsc::Sender<Msg>, lost: &mut u64) {
+    while let Some(message) = listening.next().await {
         let is_echo = shared.echoes.is_echo(message.get_channel_name(), message.get_payload_bytes());
         if is_echo {
             continue;
@@ -235,7 +231,7 @@ impl Adapter for Channels {
                 if !fault.unknown {
                     messages.iter().for_each(|(channel, message)| shared.echoes.forget(channel, message));
                 }
-                fault.at(self.name())
+                fault.to_bus()
             });
             published.map(|_| Published::default())
         })

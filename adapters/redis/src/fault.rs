@@ -1,7 +1,5 @@
 //! What goes wrong between here and Redis, in the words of the adapter.
 
-use std::fmt;
-
 use events_core::AdapterError;
 use redis::{ErrorKind, RedisError};
 
@@ -30,6 +28,12 @@ impl Fault {
         Self { unknown: error.kind() == ErrorKind::Io, error }
     }
 
+    /// Of a call that nobody answered in time.
+    pub(crate) fn timed_out() -> Self {
+        let error = std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer");
+        Self { error: error.into(), unknown: true }
+    }
+
     /// Whether to try again.
     pub(crate) fn is_temporary(&self) -> bool {
         self.error.kind() == ErrorKind::Io || self.error.code().is_some_and(|code| LATER.contains(&code))
@@ -45,9 +49,9 @@ impl Fault {
         self.error.code() == Some("OTHERLOG")
     }
 
-    /// What it is to the bus.
-    pub(crate) fn at(&self, server: impl fmt::Display) -> AdapterError {
-        let message = format_args!("{server}: {}", self.error);
+    /// What it is to the bus, which says itself of which adapter.
+    pub(crate) fn to_bus(&self) -> AdapterError {
+        let message = &self.error;
         match (self.unknown, self.is_temporary()) {
             (true, _) => AdapterError::unknown(message),
             (false, true) => AdapterError::unavailable(message),

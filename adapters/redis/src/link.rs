@@ -4,15 +4,20 @@ use std::fmt;
 use std::time::Duration;
 
 use events_core::{AdapterError, Inbox};
-use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, RedisError, ScriptInvocation};
+use futures_util::StreamExt;
+use redis::aio::{MultiplexedConnection, PubSub, PubSubSink, PubSubStream};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, Msg, RedisError, ScriptInvocation,
+};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Interval, interval, sleep, timeout, timeout_at};
 
 use crate::fault::{Fault, Result};
 
 /// How long a server may take to answer a call, or to be reached.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+/// How often a connection that listens is tried.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long to wait before trying again: first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
@@ -42,7 +47,7 @@ impl Link {
         client: &std::result::Result<Client, RedisError>,
         patience: Duration,
     ) -> std::result::Result<Self, AdapterError> {
-        let client = client.clone().map_err(|error| AdapterError::refused(format_args!("redis: {error}")))?;
+        let client = client.clone().map_err(|error| AdapterError::refused(error))?;
         Ok(Self { client, patience, connection: Mutex::default() })
     }
 
@@ -91,9 +96,11 @@ impl Link {
         let until = Instant::now() + self.patience;
         let mut unknown = false;
         loop {
-            let fault = match self.once(invoke(unknown)).await {
-                Ok(answer) => return Ok(answer),
-                Err(fault) => fault,
+            // Others may be waiting for a connection, one after the other.
+            let fault = match timeout_at(until + ANSWER, self.once(invoke(unknown))).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(fault)) => fault,
+                Err(_) => Fault::timed_out(),
             };
             unknown |= fault.unknown;
             if is_enough(&fault) || !fault.is_temporary() || Instant::now() + pause.next > until {
@@ -127,8 +134,54 @@ impl Link {
     }
 
     /// A connection of its own for what others publish.
-    pub(crate) async fn listen(&self) -> std::result::Result<PubSub, RedisError> {
-        self.client.get_async_pubsub().await
+    pub(crate) async fn listen(&self, to: Channel<'_>) -> std::result::Result<Listening, RedisError> {
+        let connect = async {
+            let mut connection = self.client.get_async_pubsub().await?;
+            match to {
+                Channel::Named(name) => connection.subscribe(name).await?,
+                Channel::Like(pattern) => connection.psubscribe(pattern).await?,
+            }
+            Ok(Listening::new(connection))
+        };
+        timeout(ANSWER, connect).await.unwrap_or_else(|_| Err(Fault::timed_out().error))
+    }
+}
+
+/// What is listened to.
+#[derive(Clone, Copy)]
+pub(crate) enum Channel<'a> {
+    Named(&'a str),
+    /// All whose names are like a pattern of Redis.
+    Like(&'a str),
+}
+
+/// A connection that only listens. It asks now and then whether there is still somebody: a connection that was lost
+/// without a word says nothing either.
+pub(crate) struct Listening {
+    ask: PubSubSink,
+    said: PubSubStream,
+    beat: Interval,
+}
+
+impl Listening {
+    fn new(connection: PubSub) -> Self {
+        let (ask, said) = connection.split();
+        Self { ask, said, beat: interval(HEARTBEAT) }
+    }
+
+    /// The next message; none when the connection is lost.
+    pub(crate) async fn next(&mut self) -> Option<Msg> {
+        loop {
+            tokio::select! {
+                message = self.said.next() => return message,
+                _ = self.beat.tick() => {
+                    let answer = timeout(ANSWER, self.ask.ping::<redis::Value>()).await;
+                    if !answer.is_ok_and(|answer| answer.is_ok()) {
+                        return None;
+                    }
+                }
+            }
+        }
     }
 }
 

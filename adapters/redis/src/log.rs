@@ -17,6 +17,8 @@ pub(crate) struct Log {
     prefix: String,
     pub(crate) inbox: Inbox,
     id: Mutex<String>,
+    /// Held by whoever begins the log again.
+    beginning: tokio::sync::Mutex<()>,
     /// Those this program has opened.
     consumers: Mutex<Vec<Arc<Consumer>>>,
 }
@@ -33,7 +35,14 @@ impl Log {
         prefix: String,
         inbox: Inbox,
     ) -> std::result::Result<(Self, u64), AdapterError> {
-        let log = Self { link, prefix, inbox, id: Mutex::default(), consumers: Mutex::default() };
+        let log = Self {
+            link,
+            prefix,
+            inbox,
+            id: Mutex::default(),
+            beginning: Default::default(),
+            consumers: Mutex::default(),
+        };
         let last = log.begin().await?;
         Ok((log, last))
     }
@@ -59,12 +68,13 @@ impl Log {
         script: &'static Script,
         arguments: impl Fn(&mut ScriptInvocation<'static>, bool) + Send + Sync,
     ) -> std::result::Result<T, AdapterError> {
+        let id = self.id();
         let mut called = self.try_call(script, &arguments).await;
         if called.as_ref().is_err_and(|fault| fault.is_of_other_log()) {
-            self.begin_again().await?;
+            self.begin_again(&id).await?;
             called = self.try_call(script, &arguments).await;
         }
-        called.map_err(|fault| fault.at(self.place()))
+        called.map_err(|fault| fault.to_bus())
     }
 
     async fn try_call<T: FromRedisValue>(
@@ -90,11 +100,11 @@ impl Log {
             call
         };
         let begun = self.link.call(invoke).await;
-        let (id, format, last): (String, u32, u64) = begun.map_err(|fault| fault.at(self.place()))?;
+        let (id, format, last): (String, u32, u64) = begun.map_err(|fault| fault.to_bus())?;
         if format != FORMAT {
-            let (place, prefix) = (self.place(), &self.prefix);
+            let prefix = &self.prefix;
             return Err(AdapterError::refused(format_args!(
-                "{place}: the log {prefix} has format {format}, and this program knows {FORMAT}"
+                "the log {prefix} has format {format}, and this program knows {FORMAT}"
             )));
         }
         *lock(&self.id) = id;
@@ -102,12 +112,12 @@ impl Log {
     }
 
     /// The server has lost the log, or was given another: what is left is to go on with that.
-    async fn begin_again(&self) -> std::result::Result<(), AdapterError> {
-        let before = self.id();
-        self.begin().await?;
-        if before == self.id() {
+    async fn begin_again(&self, lost: &str) -> std::result::Result<(), AdapterError> {
+        let _beginning = self.beginning.lock().await;
+        if self.id() != lost {
             return Ok(());
         }
+        self.begin().await?;
         self.inbox.warn(
             "no longer has the log that was opened (is it kept on disk? see `appendonly`): events that nobody had \
              handled are lost, and the history begins anew",
@@ -115,7 +125,7 @@ impl Log {
         let consumers = lock(&self.consumers).clone();
         for consumer in consumers {
             let opened = self.try_call::<i64>(&OPEN, &open(&consumer)).await;
-            opened.map_err(|fault| fault.at(self.place()))?;
+            opened.map_err(|fault| fault.to_bus())?;
         }
         Ok(())
     }

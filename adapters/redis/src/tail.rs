@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events_core::{AdapterError, ErrorKind, Inbox};
-use futures_util::StreamExt;
 use redis::RedisError;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::history::decode;
-use crate::link::Pause;
+use crate::link::{Channel, Pause};
 use crate::log::Log;
 use crate::scripts::READ;
 
@@ -44,8 +43,7 @@ pub(crate) async fn listen(log: Arc<Log>, news: Arc<News>) {
 
 /// Listens until the connection is lost.
 async fn hear(log: &Log, news: &News, lost: &mut Option<Instant>) -> Result<(), RedisError> {
-    let mut listening = log.link.listen().await?;
-    listening.subscribe(log.channel()).await?;
+    let mut listening = log.link.listen(Channel::Named(&log.channel())).await?;
     if let Some(since) = lost.take() {
         log.inbox.warn(&format!(
             "is there again after {:.1} s; what other instances appended meanwhile is read from the log",
@@ -53,8 +51,7 @@ async fn hear(log: &Log, news: &News, lost: &mut Option<Instant>) -> Result<(), 
         ));
     }
     ring(news);
-    let mut said = listening.into_on_message();
-    while said.next().await.is_some() {
+    while listening.next().await.is_some() {
         ring(news);
     }
     Ok(())

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use apalis::layers::retry::HasherRng;
-use apalis::layers::retry::backoff::{ExponentialBackoffMaker, MakeBackoff};
 use apalis::prelude::*;
 use apalis_sqlite::{Config, SqliteStorage};
 use sqlx::SqlitePool;
@@ -53,10 +51,31 @@ pub async fn enqueue(uploaded: &VideoUploaded, delivery: &Delivery, jobs: &Jobs)
     Ok(jobs.clone().push_task(job).await?)
 }
 
-/// Does a job: at least once, so it must be safe to repeat.
-async fn process(job: ProcessVideo, db: Data<SqlitePool>, outbox: Data<Outbox>) -> Result<(), BoxDynError> {
+/// Runs a job, again where it fails: after 20 s, 40 s, and so on.
+async fn process(
+    job: ProcessVideo,
+    id: TaskId,
+    attempt: Attempt,
+    db: Data<SqlitePool>,
+    outbox: Data<Outbox>,
+) -> Result<(), BoxDynError> {
+    if attempt.current() > ATTEMPTS {
+        return Err(AbortError::new("it ended its process too often").into());
+    }
+    // In a task of its own, a panic is an error, and what blocks does not hold up the worker.
+    let outcome = tokio::spawn(run(job, db.0.clone(), outbox.0)).await.map_err(BoxDynError::from).flatten();
+    if outcome.is_err() {
+        // Else it would be repeated at once.
+        let later = sqlx::query("UPDATE Jobs SET run_at = unixepoch() + ? WHERE id = ?");
+        later.bind(10_i64 << attempt.current()).bind(id.to_string()).execute(&db.0).await?;
+    }
+    outcome
+}
+
+/// The work: it may be done more than once, and what it leads to happens once.
+async fn run(job: ProcessVideo, db: SqlitePool, outbox: Outbox) -> Result<(), BoxDynError> {
     for _ in &job.operations {
-        tokio::time::sleep(Duration::from_millis(400)).await; // the work
+        tokio::time::sleep(Duration::from_millis(400)).await;
     }
     let ProcessVideo { video, title, .. } = job;
     let mut tx = begin(&db).await?;
@@ -71,7 +90,8 @@ async fn process(job: ProcessVideo, db: Data<SqlitePool>, outbox: Data<Outbox>) 
 /// The queue, in the shop's database.
 pub async fn queue(db: &SqlitePool) -> Result<Jobs, BoxDynError> {
     SqliteStorage::migrations().run(db).await?; // not `setup`: that sets `synchronous = OFF`
-    Ok(SqliteStorage::new(db).with_config(Config::default().queue("process-video")))
+    // A worker takes a job when it can begin it: one that it gives back counts as an attempt.
+    Ok(SqliteStorage::new(db).with_config(Config::default().queue("process-video").batch_size(1)))
 }
 
 /// Works until `stop` is ready.
@@ -79,17 +99,18 @@ pub async fn work<S>(jobs: Jobs, db: SqlitePool, outbox: Outbox, stop: S) -> Res
 where
     S: Future<Output = std::io::Result<()>> + Send,
 {
-    let (seconds, minutes) = (Duration::from_secs(1), Duration::from_secs(300));
-    let backoff = ExponentialBackoffMaker::new(seconds, minutes, 0.5, HasherRng::default())?.make_backoff();
     let worker = move |_| {
+        // A database error, such as a lock held for 5 s, ends a worker: another begins a second later.
+        let jobs_later = jobs.clone().before_start(|_| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok(())
+        });
         // A name must not be used again within 30 s.
         WorkerBuilder::new(format!("process-video-{}", EventId::new()))
-            .backend(jobs.clone().poll_with_interval(Duration::from_millis(500)))
+            .backend(jobs_later.poll_with_interval(Duration::from_millis(500)))
             .data(db.clone())
             .data(outbox.clone())
-            .retry(RetryPolicy::retries(ATTEMPTS - 1).with_backoff(backoff.clone()))
             .concurrency(2)
-            .parallelize(tokio::spawn)
             .build(process)
     };
     Ok(Monitor::new().register(worker).should_restart(|_, _| true).run_with_signal(stop).await?)

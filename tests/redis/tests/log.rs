@@ -1,0 +1,170 @@
+//! The log on a server: what is trimmed, what is said of a server that is away, and of one that lost its data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis_tests::{Noted, Server, until};
+use tokio::time::timeout;
+use typed_events::redis::Redis;
+use typed_events::{Bus, BusBuilder, Durable, ErrorKind, Retention, StartAt, event};
+
+#[event("log.numbered")]
+pub struct Numbered {
+    pub number: u64,
+}
+
+type Seen = Arc<Noted<u64>>;
+
+fn noting(seen: &Seen) -> impl Fn(&Numbered) + Send + Sync + 'static {
+    let seen = Arc::clone(seen);
+    move |numbered| seen.note(numbered.number)
+}
+
+fn on(server: &Server) -> BusBuilder {
+    Bus::builder().adapter(Redis::at(server.url()).poll(Duration::from_millis(50))).quiet()
+}
+
+fn trimming(server: &Server, retention: Retention) -> BusBuilder {
+    Bus::builder().adapter(Redis::at(server.url()).retention(retention)).quiet()
+}
+
+async fn emit(bus: &Bus, numbers: std::ops::RangeInclusive<u64>) {
+    for number in numbers {
+        bus.emit(Numbered { number }).await.unwrap();
+    }
+}
+
+async fn kept(bus: &Bus) -> Vec<u64> {
+    let kept = bus.history("log.*").of::<Numbered>().limit(usize::MAX).await.unwrap();
+    kept.iter().map(|numbered| numbered.number).collect()
+}
+
+async fn until_kept(bus: &Bus, numbers: std::ops::RangeInclusive<u64>) {
+    let expected = Vec::from_iter(numbers);
+    let wait = async {
+        while kept(bus).await != expected {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), wait).await.expect("the log is trimmed");
+}
+
+#[tokio::test]
+async fn what_a_consumer_has_yet_to_finish_is_kept_unless_it_is_told_otherwise() {
+    let Some(server) = Server::start() else { return };
+    let seen = Seen::default();
+    let consume =
+        || on(&server).durable(Durable::new("take").from(StartAt::Start), "log.numbered", noting(&seen));
+    let bus = consume().build().await.unwrap();
+    emit(&bus, 1..=10).await;
+    until(|| seen.all().len() == 10).await;
+    bus.consumer("take").pause().await.unwrap();
+    emit(&bus, 11..=1_200).await;
+
+    let kind = Retention::everything().records(100);
+    let trimmed = trimming(&server, kind).build().await.unwrap();
+    until_kept(&trimmed, 11..=1_200).await;
+    trimmed.stop().await.unwrap();
+    let trimmed = trimming(&server, kind.even_past_consumers()).build().await.unwrap();
+    until_kept(&trimmed, 1_101..=1_200).await;
+    assert_eq!(bus.consumer("take").status().await.unwrap().lag, 1_190);
+
+    bus.consumer("take").resume().await.unwrap();
+    until(|| seen.all().len() == 110).await;
+    assert_eq!(seen.all(), Vec::from_iter((1..=10).chain(1_101..=1_200)));
+    let status = bus.consumer("take").status().await.unwrap();
+    assert_eq!((status.position, status.lag), (1_200, 0));
+    // An id is remembered as long as its event is kept.
+    let old = bus.history("log.*").limit(1).await.unwrap()[0].id();
+    bus.emit(Numbered { number: 0 }).id(old).await.unwrap();
+    assert_eq!(kept(&bus).await.len(), 100);
+}
+
+#[tokio::test]
+async fn by_bytes_the_oldest_go() {
+    let Some(server) = Server::start() else { return };
+    let bus = on(&server).build().await.unwrap();
+    emit(&bus, 1..=1_000).await;
+    let trimmed = trimming(&server, Retention::everything().bytes(10_000)).build().await.unwrap();
+    let wait = async {
+        while kept(&trimmed).await.len() > 100 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), wait).await.expect("the log is trimmed");
+    let left = kept(&trimmed).await;
+    assert_eq!(left.last(), Some(&1_000));
+    assert!((20..=100).contains(&left.len()), "{} are left", left.len());
+}
+
+#[tokio::test]
+async fn a_server_that_lost_its_data_is_begun_anew() {
+    let Some(server) = Server::start() else { return };
+    let (durable, live) = (Seen::default(), Seen::default());
+    let one =
+        on(&server).durable(Durable::new("take"), "log.numbered", noting(&durable)).build().await.unwrap();
+    let other = on(&server).build().await.unwrap();
+    other.on(noting(&live));
+    emit(&one, 1..=20).await;
+    until(|| durable.all().len() == 20 && live.all().len() == 20).await;
+
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
+    // Consumers begin with what comes after they were registered again.
+    let registered = async {
+        while !one.consumers().await.is_ok_and(|consumers| consumers.len() == 1) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), registered).await.expect("it is registered again");
+    emit(&one, 21..=30).await;
+    until(|| durable.all().len() == 30 && live.all().len() == 30).await;
+    assert_eq!(kept(&other).await, Vec::from_iter(21..=30));
+    assert_eq!((durable.all(), live.all()), (Vec::from_iter(1..=30), Vec::from_iter(1..=30)));
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_waited_for_or_not() {
+    let Some(mut server) = Server::start_durable() else { return };
+    let hasty = Bus::builder().adapter(Redis::at(server.url()).patience(Duration::ZERO)).quiet();
+    let (hasty, patient) = (hasty.build().await.unwrap(), on(&server).build().await.unwrap());
+    emit(&patient, 1..=1).await;
+    server.kill();
+    let error = loop {
+        // The first one may find the connection broken, and not know.
+        match hasty.emit(Numbered { number: 2 }).await.unwrap_err() {
+            error if error.kind() == ErrorKind::OutcomeUnknown => {}
+            error => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Append, "{error}");
+    assert!(error.to_string().contains(&format!("redis at 127.0.0.1:{}", server.port())), "{error}");
+
+    let waiting = tokio::spawn(async move { patient.emit(Numbered { number: 3 }).await.map(|_| patient) });
+    tokio::task::yield_now().await;
+    server.restart();
+    let patient = waiting.await.unwrap().unwrap();
+    assert_eq!(kept(&patient).await, [1, 3]);
+}
+
+#[tokio::test]
+async fn build_says_what_is_wrong_and_where() {
+    let Some(server) = Server::start_with(&["--requirepass", "secret"]) else { return };
+    let build = async |url: &str| {
+        let adapter = Redis::at(url).patience(Duration::ZERO);
+        Bus::builder().adapter(adapter).quiet().build().await.unwrap_err().to_string()
+    };
+    let at = format!("redis at 127.0.0.1:{}", server.port());
+    let without = build(&server.url()).await;
+    assert!(without.contains(&at) && without.contains("NOAUTH"), "{without}");
+    let wrong = build(&server.url().replace("redis://", "redis://:hunter2@")).await;
+    assert!(wrong.contains(&at) && !wrong.contains("hunter2"), "{wrong}");
+    let right = server.url().replace("redis://", "redis://:secret@");
+    Bus::builder().adapter(Redis::at(right)).build().await.unwrap();
+    let strange = build("http://127.0.0.1").await;
+    assert!(strange.contains("redis can't subscribe: Redis URL did not parse"), "{strange}");
+    let nobody = build("redis://127.0.0.1:1").await;
+    assert!(nobody.contains("redis at 127.0.0.1:1"), "{nobody}");
+    println!("{without}\n{wrong}\n{strange}\n{nobody}");
+}

@@ -47,7 +47,11 @@ impl Link {
         client: &std::result::Result<Client, RedisError>,
         patience: Duration,
     ) -> std::result::Result<Self, AdapterError> {
-        let client = client.clone().map_err(|error| AdapterError::refused(error))?;
+        let unreadable = |error| {
+            let form = "such as redis://user:password@host:6379/0";
+            AdapterError::refused(format_args!("the address can't be used, write one {form}: {error}"))
+        };
+        let client = client.clone().map_err(unreadable)?;
         Ok(Self { client, patience, connection: Mutex::default() })
     }
 

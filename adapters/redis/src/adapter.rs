@@ -20,7 +20,7 @@ use crate::{history, retention};
 
 /// Joins buses over a Redis server, with a history they share and durable handlers.
 ///
-/// Needs Redis 5 or later, or a server that speaks its protocol, with scripts; not a Redis Cluster.
+/// Needs Redis 6.2 or later, or a server that speaks its protocol, with scripts; not a Redis Cluster.
 ///
 /// - **`emit`** returns when Redis has the event in its log, a stream. How safe that is, is the server's matter:
 ///   `appendonly yes` with `appendfsync always` loses nothing, with `everysec` up to a second of events in a power cut.

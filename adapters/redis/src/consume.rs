@@ -118,11 +118,17 @@ pub(crate) async fn exchange(
         take: None,
         found: HashMap::new(),
     };
-    for _ in 0..CALLS {
-        match exchange.call().await? {
-            Some(answer) => exchange.note(answer),
+    for calls in 0..CALLS {
+        match exchange.call().await {
+            Ok(Some(answer)) => exchange.note(answer),
             // An operator has removed it.
-            None => return Ok(Claims::default()),
+            Ok(None) => return Ok(Claims::default()),
+            // What was handed out before is handed on.
+            Err(_) if calls > 0 => {
+                exchange.claims.more = true;
+                break;
+            }
+            Err(error) => return Err(error),
         }
         if exchange.reports.is_empty() && exchange.release.is_empty() && exchange.take.is_none() {
             break;

@@ -16,6 +16,9 @@ const AT_ONCE: u64 = 500;
 
 /// The task that trims.
 pub(crate) async fn keep(log: Arc<Log>, retention: Retention) {
+    if retention.is_everything() {
+        return;
+    }
     let number = |bound: Option<u64>| bound.map(|bound| bound.to_string()).unwrap_or_default();
     loop {
         let since = retention.max_age().map(|age| {

@@ -14,6 +14,7 @@ for _, name in ipairs(past and {} or consumers) do
 end
 
 local from = trimmed + 1
+if from >= math.min(bound, limit) and not (most_bytes and bytes > most_bytes) then return 0 end
 for _, entry in ipairs(call('XRANGE', LOG, '-', num(limit - 1) .. '-0', 'COUNT', most)) do
   if from >= bound and not (most_bytes and bytes > most_bytes) then break end
   local record = fields_of(entry[2])

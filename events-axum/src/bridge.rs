@@ -34,6 +34,7 @@ use crate::seats::{Limits, Seats};
 /// Emits do not wait for browsers.
 ///
 /// ```no_run
+/// # use std::collections::HashMap;
 /// # use axum::{Router, extract::{Query, State}, response::Response, routing::get};
 /// # use events_core::{Bus, Record};
 /// # use events_axum::{LastEventId, SseBridge, SseRefused};
@@ -46,10 +47,10 @@ use crate::seats::{Limits, Seats};
 ///
 /// async fn events(
 ///     State(bridge): State<SseBridge<String>>,
-///     Query(user): Query<String>, // better: of a session
+///     Query(query): Query<HashMap<String, String>>, // better: who it is by the session
 ///     last: LastEventId,
 /// ) -> Result<Response, SseRefused> {
-///     bridge.connect(user, last).await
+///     bridge.connect(query.get("user").cloned().unwrap_or_default(), last).await
 /// }
 ///
 /// let app: Router = Router::new().route("/events", get(events)).with_state(bridge);
@@ -186,7 +187,8 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
         self
     }
 
-    /// Refuses further clients of a user who has this many; 20 unless set.
+    /// Refuses further clients of a user who has this many; 20 unless set. Where `U` is a room or a page that many look
+    /// at, it is of that: raise it.
     pub fn most_clients_of_a_user(mut self, clients: usize) -> Self {
         self.settings.limits.of_a_user = clients;
         self

@@ -46,7 +46,10 @@ impl std::error::Error for SseRefused {}
 impl IntoResponse for SseRefused {
     fn into_response(self) -> Response {
         let (status, text) = match &self.0 {
-            Why::Full(_) => (StatusCode::TOO_MANY_REQUESTS, self.to_string()),
+            Why::Full(_) => {
+                tracing::warn!("a browser is refused: {self}");
+                (StatusCode::TOO_MANY_REQUESTS, self.to_string())
+            }
             Why::History(error) => {
                 tracing::warn!(%error, "the history can't be read for a browser");
                 (

@@ -15,11 +15,12 @@ use tokio::time::Instant;
 
 use crate::echo::Echoes;
 use crate::link::{ANSWER, Channel, Link, Listening, Pause, name_of};
+use crate::log::BELL;
 use crate::scripts::PUBLISH;
 
 /// How many messages may wait for handlers; what comes on top is lost, and counted.
 const MOST_WAITING: usize = 10_000;
-/// Of how many channels it is said that their messages don't fit.
+/// How many reasons for refusing messages are told.
 const MOST_NAMED: usize = 1_000;
 
 /// Shares Redis channels with programs that know nothing of this library: the channel is the event's name, the message its
@@ -30,8 +31,8 @@ const MOST_NAMED: usize = 1_000;
 ///   [`Redis`](crate::Redis) has both.
 /// - **Live handlers** get what others publish, under a new id and the time at which it came. A bus does not hear itself:
 ///   it drops as many messages of a text as it has sent of it.
-/// - **What fits no declared event** is counted ([`Stats`](events_core::Stats)), and named once for each channel, for the
-///   first 1,000.
+/// - **What fits no declared event** is counted ([`Stats`](events_core::Stats)), and each reason is logged once, of the
+///   first 1,000. What [`Redis`](crate::Redis) says on the same server is passed over.
 /// - **A lost connection** is made again; what was said meanwhile is lost, and that is logged. Handlers that are 10,000
 ///   messages behind lose the next ones, which are counted and logged.
 /// - **While Redis is away**, emits wait for at most the [patience](Self::patience); where a connection broke under a
@@ -166,6 +167,9 @@ async fn subscribe(shared: &Shared) -> Result<Listening, RedisError> {
 /// Passes on messages until the connection is lost.
 async fn hear(shared: &Shared, mut listening: Listening, heard: &mpsc::Sender<Msg>, lost: &mut u64) {
     while let Some(message) = listening.next().await {
+        if message.get_channel_name().ends_with(BELL) {
+            continue;
+        }
         let is_echo = shared.echoes.is_echo(message.get_channel_name(), message.get_payload_bytes());
         if is_echo {
             continue;
@@ -191,10 +195,12 @@ async fn deliver(shared: Arc<Shared>, mut hearing: mpsc::Receiver<Msg>) {
         if error.kind() == ErrorKind::Stopped {
             return;
         }
-        if named.len() < MOST_NAMED && named.insert(channel.to_owned()) {
-            shared.inbox.warn(&format!(
-                "refused a message, and counts further ones of its channel without a word: {error}"
-            ));
+        let why = error.to_string();
+        if named.len() < MOST_NAMED && !named.contains(&why) {
+            shared
+                .inbox
+                .warn(&format!("sent a message that was refused (others like it are only counted): {why}"));
+            named.insert(why);
         }
     }
 }

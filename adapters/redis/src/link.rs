@@ -49,7 +49,9 @@ impl Link {
     ) -> std::result::Result<Self, AdapterError> {
         let unreadable = |error| {
             let form = "such as redis://user:password@host:6379/0";
-            AdapterError::refused(format_args!("the address can't be used, write one {form}: {error}"))
+            AdapterError::refused(format_args!(
+                "the address can't be used ({error}): write one {form}; `rediss://` needs the feature `redis-tls`"
+            ))
         };
         let client = client.clone().map_err(unreadable)?;
         Ok(Self { client, patience, connection: Mutex::default() })

@@ -12,6 +12,9 @@ use crate::scripts::{BEGIN, OPEN};
 /// The format this program reads and writes.
 const FORMAT: u32 = 1;
 
+/// How the names of the channels end on which it is said that there is something new; no event's name does.
+pub(crate) const BELL: &str = ":news";
+
 pub(crate) struct Log {
     pub(crate) link: Link,
     prefix: String,
@@ -54,7 +57,7 @@ impl Log {
 
     /// The channel on which it is said that there is something new.
     pub(crate) fn channel(&self) -> String {
-        format!("{}:news", self.prefix)
+        format!("{}{BELL}", self.prefix)
     }
 
     /// Where it is, for messages.

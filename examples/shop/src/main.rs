@@ -2,7 +2,7 @@
 //!
 //! - `SHOP_PORT`: 3000 unless set; 0 takes any that is free.
 //! - `SHOP_DB`: the database; a file in the folder for temporary files unless set. Remove it to begin anew.
-//! - `SHOP_REDIS`: `redis://127.0.0.1` joins all instances on the same server and database.
+//! - `SHOP_REDIS`: `redis://127.0.0.1` joins the instances that have this server and the same `SHOP_DB`.
 
 mod audit;
 mod events;
@@ -31,7 +31,8 @@ async fn main() -> Result<(), Failure> {
     let redis = env::var("SHOP_REDIS").ok();
     let shop = Shop::open(&file, redis.as_deref()).await?;
 
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+    let listener = bound.map_err(|error| format!("port {port} can't be used, set SHOP_PORT: {error}"))?;
     println!("The shop is open: http://{}/ (its database is {})", listener.local_addr()?, file.display());
 
     let (jobs, db, outbox) = (shop.jobs.clone(), shop.db.clone(), shop.outbox.clone());

@@ -13,14 +13,13 @@ pub async fn notify(
     db: &SqlitePool,
     outbox: &Outbox,
 ) -> Result<(), Failure> {
-    let (user, message) = match order {
-        OrderEvent::Placed(order) => {
-            (&order.user, format!("Your order of {} × {} is placed.", order.quantity, order.sku))
-        }
-        OrderEvent::Paid(order) => {
-            (&order.user, format!("Your payment for {} × {} arrived.", order.quantity, order.sku))
-        }
+    let (user, sku, quantity, begin_with, end_with) = match order {
+        OrderEvent::Placed(order) => (&order.user, &order.sku, order.quantity, "Your order of", "is placed"),
+        OrderEvent::Paid(order) => (&order.user, &order.sku, order.quantity, "Your payment for", "arrived"),
     };
+    let product: String =
+        sqlx::query_scalar("SELECT name FROM products WHERE sku = ?").bind(sku).fetch_one(db).await?;
+    let message = format!("{begin_with} {quantity} × {product} {end_with}.");
     let mut tx = begin(db).await?;
     let insert = sqlx::query(
         "INSERT INTO notifications (event, user, message) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",

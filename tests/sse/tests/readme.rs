@@ -5,9 +5,11 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::get;
+use typed_events::{Bus, Record};
+
+// typed-events with features = ["axum", "redis"], and axum 0.8
 use typed_events::axum::{LastEventId, SseBridge, SseRefused};
 use typed_events::redis::Redis;
-use typed_events::{Bus, Record};
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct UserId(u64);

@@ -52,7 +52,7 @@ async fn instances_tell_each_other_s_browsers_and_reduce_stock_once() {
     let (one, other) =
         (Process::shop(&database, Some(&url)).await, Process::shop(&database, Some(&url)).await);
 
-    until_told(other.port, "grace", "Your payment for 1 × mug arrived", async {
+    until_told(other.port, "grace", "Your payment for 1 × Enamel mug arrived", async {
         assert!(buy(&one, "grace", "mug").await);
     })
     .await;

@@ -84,7 +84,7 @@ fn micros(duration: Duration) -> i64 {
 type ClaimedRow = (u64, u32, String, String, u32, Vec<u8>);
 /// `(position, name, version, text)`.
 type FoundRow = (u64, String, u32, Vec<u8>);
-/// `(claimed, late, lost, taken, cursor, found, due, last, kinds, paused, overfull)`.
+/// `(claimed, late, lost, taken, cursor, found, due, last, kinds, paused, overfull, again)`.
 type Answer = (
     Vec<ClaimedRow>,
     Vec<(u64, u32)>,
@@ -97,7 +97,16 @@ type Answer = (
     Vec<String>,
     bool,
     bool,
+    bool,
 );
+
+/// A call that failed, though it may have been done: the next one asks for its answer first.
+#[derive(Default)]
+pub(crate) struct Unanswered {
+    token: u64,
+    /// What it reported.
+    claims: Vec<Claim>,
+}
 
 /// Notes what became of events, and hands out more.
 pub(crate) async fn exchange(
@@ -117,6 +126,7 @@ pub(crate) async fn exchange(
         release: Vec::new(),
         take: None,
         found: HashMap::new(),
+        unanswered: log.take_unanswered(consumer.name()),
     };
     for calls in 0..CALLS {
         match exchange.call().await {
@@ -167,6 +177,7 @@ struct Exchange<'a> {
     take: Option<Take>,
     /// What was found, by position.
     found: HashMap<u64, Entry>,
+    unanswered: Option<Unanswered>,
 }
 
 /// Tells the calls of this process apart, of which one may have to be repeated.
@@ -174,15 +185,19 @@ static CALLED: AtomicU64 = AtomicU64::new(0);
 
 impl Exchange<'_> {
     fn free(&self) -> usize {
-        self.most - self.claims.claimed.len()
+        self.most.saturating_sub(self.claims.claimed.len())
     }
 
     async fn call(&self) -> Result<Option<Answer>, AdapterError> {
-        let token = CALLED.fetch_add(1, Ordering::Relaxed);
+        let unanswered = self.unanswered.as_ref().map(|unanswered| unanswered.token);
+        let token = unanswered.unwrap_or_else(|| CALLED.fetch_add(1, Ordering::Relaxed));
         let (none, free) = (Take::default(), self.free());
         let instance = self.log.inbox.instance().to_string();
         let arguments = |call: &mut redis::ScriptInvocation<'static>, again: bool| {
-            call.arg(self.consumer.name()).arg(token).arg(&instance).arg(u8::from(again));
+            call.arg(self.consumer.name())
+                .arg(token)
+                .arg(&instance)
+                .arg(u8::from(again || unanswered.is_some()));
             call.arg(self.now.as_micros()).arg(micros(self.consumer.lease()));
             call.arg(free).arg(LOOK_AT).arg(MOST_PENDING);
             call.arg(self.reports.len());
@@ -200,17 +215,25 @@ impl Exchange<'_> {
                 call.arg(position).arg(what).arg(value);
             }
         };
-        self.log.call(&EXCHANGE, arguments).await
+        let answer = self.log.call(&EXCHANGE, arguments).await;
+        if answer.is_err() {
+            let claims = self.reports.iter().map(|report| report.claim).collect();
+            self.log.note_unanswered(self.consumer.name(), Unanswered { token, claims });
+        }
+        answer
     }
 
     /// Takes an answer, and makes up what the next call is to say.
     fn note(&mut self, answer: Answer) {
-        let (claimed, late, lost, taken, cursor, found, due, last, kinds, is_paused, is_overfull) = answer;
+        let (claimed, late, lost, taken, cursor, found, due, last, kinds, is_paused, is_overfull, again) =
+            answer;
         let take = self.take.take().filter(|_| taken);
         self.claims.lost += lost + take.map_or(0, |take| take.missing);
         self.claims.late.extend(late.into_iter().map(|(position, attempt)| Claim { position, attempt }));
         self.claims.due = due.map(Timestamp::from_micros);
-        self.reports.clear();
+        let done = self.unanswered.take().filter(|_| again).map(|unanswered| unanswered.claims);
+        // What was reported since then is still to be said.
+        self.reports.retain(|report| done.as_ref().is_some_and(|done| !done.contains(&report.claim)));
         for row in claimed {
             self.claim(row);
         }

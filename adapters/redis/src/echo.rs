@@ -1,6 +1,6 @@
 //! What a bus published itself and hears again: a message says nothing of where it comes from, so it is told by what it is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,24 +15,59 @@ const MOST: usize = 100_000;
 /// The echoes that are still to come.
 #[derive(Default)]
 pub(crate) struct Echoes {
-    /// By a hash of channel and message: when each was published.
-    expected: Mutex<HashMap<u64, Vec<Instant>>>,
+    expected: Mutex<Expected>,
     hasher: RandomState,
 }
 
+#[derive(Default)]
+struct Expected {
+    /// By a hash of channel and message: when each was published.
+    of: HashMap<u64, VecDeque<Instant>>,
+    /// All of them, the oldest first, with some that came.
+    all: VecDeque<(Instant, u64)>,
+}
+
+impl Expected {
+    /// Forgets the oldest.
+    fn forget_oldest(&mut self) {
+        let Some((published, hash)) = self.all.pop_front() else { return };
+        if self.of.get(&hash).and_then(VecDeque::front) == Some(&published) {
+            self.take(hash);
+        }
+    }
+
+    /// Forgets those that took too long.
+    fn forget_late(&mut self) {
+        while self.all.front().is_some_and(|(published, _)| published.elapsed() > PATIENCE) {
+            self.forget_oldest();
+        }
+    }
+
+    fn take(&mut self, hash: u64) -> bool {
+        let Some(published) = self.of.get_mut(&hash) else { return false };
+        published.pop_front();
+        if published.is_empty() {
+            self.of.remove(&hash);
+        }
+        true
+    }
+}
+
 impl Echoes {
-    fn expected(&self) -> MutexGuard<'_, HashMap<u64, Vec<Instant>>> {
+    fn expected(&self) -> MutexGuard<'_, Expected> {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A message is about to be published.
     pub(crate) fn expect(&self, channel: &str, message: &str) {
-        let (hash, now) = (self.hash(channel, message.as_bytes()), Instant::now());
-        let mut expected = self.expected();
-        if expected.len() >= MOST {
-            expected.retain(|_, published| published.last().is_some_and(|last| now - *last < PATIENCE));
+        let (hash, mut expected) = (self.hash(channel, message.as_bytes()), self.expected());
+        let now = Instant::now();
+        expected.forget_late();
+        if expected.all.len() >= MOST {
+            expected.forget_oldest();
         }
-        expected.entry(hash).or_default().push(now);
+        expected.of.entry(hash).or_default().push_back(now);
+        expected.all.push_back((now, hash));
     }
 
     /// It was not published.
@@ -42,28 +77,18 @@ impl Echoes {
 
     /// What was published before this moment has no echo any more: there was no connection to hear it by.
     pub(crate) fn forget_before(&self, moment: Instant) {
-        self.expected().retain(|_, published| {
-            published.retain(|published| *published >= moment);
-            !published.is_empty()
-        });
+        let mut expected = self.expected();
+        while expected.all.front().is_some_and(|(published, _)| *published < moment) {
+            expected.forget_oldest();
+        }
     }
 
     /// Whether a message is one of the bus's own. Of several that are alike, the first to come are: it makes no
     /// difference which are which.
     pub(crate) fn is_echo(&self, channel: &str, message: &[u8]) -> bool {
-        let mut expected = self.expected();
-        let hash = self.hash(channel, message);
-        let Some(published) = expected.get_mut(&hash) else { return false };
-        let now = Instant::now();
-        published.retain(|published| now - *published < PATIENCE);
-        let is_echo = !published.is_empty();
-        if is_echo {
-            published.remove(0);
-        }
-        if published.is_empty() {
-            expected.remove(&hash);
-        }
-        is_echo
+        let (hash, mut expected) = (self.hash(channel, message), self.expected());
+        expected.forget_late();
+        expected.take(hash)
     }
 
     fn hash(&self, channel: &str, message: &[u8]) -> u64 {
@@ -85,7 +110,7 @@ mod tests {
         assert!(echoes.is_echo("user.created", b"1"));
         assert!(echoes.is_echo("user.created", b"1"));
         assert!(!echoes.is_echo("user.created", b"1"));
-        assert!(echoes.expected().is_empty());
+        assert!(echoes.expected().of.is_empty());
     }
 
     #[test]

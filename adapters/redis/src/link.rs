@@ -76,13 +76,14 @@ impl Link {
         }
     }
 
-    /// Calls a script that may be repeated, again and again until it is answered, or for so long as is patience. Says to
+    /// Calls a script that may be repeated, again and again until it is answered, or patience since then is over. Says to
     /// `invoke` whether it may have been done before, when only its answer was lost.
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
+        since: Instant,
         invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
     ) -> Result<T> {
-        self.call_until(|_| false, invoke).await
+        self.call_until(since, |_| false, invoke).await
     }
 
     /// The same of a script that must not be repeated: only until it may have been done.
@@ -90,20 +91,22 @@ impl Link {
         &self,
         invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
     ) -> Result<T> {
-        self.call_until(|fault| fault.unknown, invoke).await
+        self.call_until(Instant::now(), |fault| fault.unknown, invoke).await
     }
 
     async fn call_until<T: FromRedisValue>(
         &self,
+        since: Instant,
         is_enough: impl Fn(&Fault) -> bool + Send,
         invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
     ) -> Result<T> {
         let mut pause = Pause::new();
-        let until = Instant::now() + self.patience;
+        let until = since + self.patience;
         let mut unknown = false;
         loop {
             // Others may be waiting for a connection, one after the other.
-            let fault = match timeout_at(until + ANSWER, self.once(invoke(unknown))).await {
+            let fault = match timeout_at(until.max(Instant::now()) + ANSWER, self.once(invoke(unknown))).await
+            {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(fault)) => fault,
                 Err(_) => Fault::timed_out(),

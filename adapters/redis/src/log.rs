@@ -1,10 +1,13 @@
 //! The log in Redis: one place for all instances, that may be gone when the server lost its memory.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use events_core::{AdapterError, Consumer, EventId, Inbox, StartAt, Timestamp};
 use redis::{FromRedisValue, Script, ScriptInvocation};
+use tokio::time::Instant;
 
+use crate::consume::Unanswered;
 use crate::fault::Result;
 use crate::link::Link;
 use crate::scripts::{BEGIN, OPEN};
@@ -24,6 +27,8 @@ pub(crate) struct Log {
     beginning: tokio::sync::Mutex<()>,
     /// Those this program has opened.
     consumers: Mutex<Vec<Arc<Consumer>>>,
+    /// By consumer.
+    unanswered: Mutex<HashMap<String, Unanswered>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -45,8 +50,10 @@ impl Log {
             id: Mutex::default(),
             beginning: Default::default(),
             consumers: Mutex::default(),
+            unanswered: Mutex::default(),
         };
-        let last = log.begin().await?;
+        let (id, last) = log.begin().await?;
+        *lock(&log.id) = id;
         Ok((log, last))
     }
 
@@ -71,38 +78,50 @@ impl Log {
         script: &'static Script,
         arguments: impl Fn(&mut ScriptInvocation<'static>, bool) + Send + Sync,
     ) -> std::result::Result<T, AdapterError> {
+        self.call_since(Instant::now(), script, arguments).await
+    }
+
+    /// The same of what has been waiting since then.
+    pub(crate) async fn call_since<T: FromRedisValue>(
+        &self,
+        since: Instant,
+        script: &'static Script,
+        arguments: impl Fn(&mut ScriptInvocation<'static>, bool) + Send + Sync,
+    ) -> std::result::Result<T, AdapterError> {
         let id = self.id();
-        let mut called = self.try_call(script, &arguments).await;
+        let mut called = self.call_on(since, &id, script, &arguments).await;
         if called.as_ref().is_err_and(|fault| fault.is_of_other_log()) {
             self.begin_again(&id).await?;
-            called = self.try_call(script, &arguments).await;
+            called = self.call_on(since, &self.id(), script, &arguments).await;
         }
         called.map_err(|fault| fault.to_bus())
     }
 
-    async fn try_call<T: FromRedisValue>(
+    async fn call_on<T: FromRedisValue>(
         &self,
+        since: Instant,
+        id: &str,
         script: &'static Script,
         arguments: &(impl Fn(&mut ScriptInvocation<'static>, bool) + Send + Sync),
     ) -> Result<T> {
-        let id = self.id();
         let invoke = |again| {
             let mut call = script.key(&self.prefix);
-            call.arg(&id);
+            call.arg(id);
             arguments(&mut call, again);
             call
         };
-        self.link.call(invoke).await
+        self.link.call(since, invoke).await
     }
 
-    async fn begin(&self) -> std::result::Result<u64, AdapterError> {
+    /// Begins a log, unless there is one: its id, and where it ends.
+    async fn begin(&self) -> std::result::Result<(String, u64), AdapterError> {
         let new = EventId::new().to_string();
         let invoke = |_| {
             let mut call = BEGIN.key(&self.prefix);
             call.arg(&new).arg(FORMAT);
             call
         };
-        let begun = self.link.call(invoke).await;
+        let begun = self.link.call(Instant::now(), invoke).await;
         let (id, format, last): (String, u32, u64) = begun.map_err(|fault| fault.to_bus())?;
         if format != FORMAT {
             let prefix = &self.prefix;
@@ -110,8 +129,7 @@ impl Log {
                 "the log {prefix} has format {format}, and this program knows {FORMAT}"
             )));
         }
-        *lock(&self.id) = id;
-        Ok(last)
+        Ok((id, last))
     }
 
     /// The server has lost the log, or was given another: what is left is to go on with that.
@@ -120,17 +138,29 @@ impl Log {
         if self.id() != lost {
             return Ok(());
         }
-        self.begin().await?;
+        let (id, _) = self.begin().await?;
+        let consumers = lock(&self.consumers).clone();
+        for consumer in consumers {
+            // All there is came after what was lost.
+            let opened =
+                self.call_on::<i64>(Instant::now(), &id, &OPEN, &open(&consumer, StartAt::Start)).await;
+            opened.map_err(|fault| fault.to_bus())?;
+        }
+        // Only now: whoever gave up in between left nothing half done.
+        *lock(&self.id) = id;
         self.inbox.warn(
             "no longer has the log that was opened (is it kept on disk? see `appendonly`): events that nobody had \
              handled are lost, and the history begins anew",
         );
-        let consumers = lock(&self.consumers).clone();
-        for consumer in consumers {
-            let opened = self.try_call::<i64>(&OPEN, &open(&consumer)).await;
-            opened.map_err(|fault| fault.to_bus())?;
-        }
         Ok(())
+    }
+
+    pub(crate) fn take_unanswered(&self, consumer: &str) -> Option<Unanswered> {
+        lock(&self.unanswered).remove(consumer)
+    }
+
+    pub(crate) fn note_unanswered(&self, consumer: &str, unanswered: Unanswered) {
+        lock(&self.unanswered).insert(consumer.to_owned(), unanswered);
     }
 
     /// Registers a consumer, or joins it.
@@ -138,16 +168,19 @@ impl Log {
         &self,
         consumer: &Arc<Consumer>,
     ) -> std::result::Result<(), AdapterError> {
-        self.call::<i64>(&OPEN, open(consumer)).await?;
+        self.call::<i64>(&OPEN, open(consumer, consumer.from())).await?;
         lock(&self.consumers).push(Arc::clone(consumer));
         Ok(())
     }
 }
 
-fn open(consumer: &Consumer) -> impl Fn(&mut ScriptInvocation<'static>, bool) + Send + Sync + use<> {
+fn open(
+    consumer: &Consumer,
+    from: StartAt,
+) -> impl Fn(&mut ScriptInvocation<'static>, bool) + Send + Sync + use<> {
     let name = consumer.name().to_owned();
     let patterns = consumer.patterns().collect::<Vec<_>>().join(" ");
-    let (now, from) = (Timestamp::now().as_micros(), place(consumer.from()));
+    let (now, from) = (Timestamp::now().as_micros(), place(from));
     move |call, _| {
         call.arg(&name).arg(&patterns).arg(now).arg(from.0).arg(from.1);
     }

@@ -4,20 +4,24 @@ use std::sync::Arc;
 
 use events_core::{AdapterError, Draft, Timestamp};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::log::Log;
 use crate::scripts::APPEND;
 
 /// The most calls that wait; beyond it, whoever brings more waits.
 const MOST_WAITING: usize = 1024;
-/// The most that go at once.
-const MOST_AT_ONCE: usize = 256;
+/// The most records that go at once, unless one call has more: the server does nothing else meanwhile.
+const MOST_AT_ONCE: usize = 1000;
+/// The most records of one call.
+const MOST_OF_A_CALL: usize = 20_000;
 
 /// Which of the records were there before.
 type Appended = Result<Vec<usize>, AdapterError>;
 
 struct Job {
     drafts: Vec<Draft>,
+    since: Instant,
     done: oneshot::Sender<Appended>,
 }
 
@@ -33,9 +37,15 @@ impl Publisher {
     }
 
     pub(crate) async fn append(&self, drafts: Vec<Draft>) -> Appended {
+        let count = drafts.len();
+        if count > MOST_OF_A_CALL {
+            return Err(AdapterError::refused(format_args!(
+                "{count} events are too many at once, at most {MOST_OF_A_CALL} are taken"
+            )));
+        }
         let gone = || AdapterError::unknown("the runtime that the bus was built on has shut down");
         let (done, appended) = oneshot::channel();
-        self.0.send(Job { drafts, done }).await.map_err(|_| gone())?;
+        self.0.send(Job { drafts, since: Instant::now(), done }).await.map_err(|_| gone())?;
         appended.await.map_err(|_| gone())?
     }
 }
@@ -74,14 +84,22 @@ impl Row {
 async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
     let (mut jobs, mut calls) = (Vec::new(), 0_u64);
     let origin = log.inbox.instance().to_string();
-    while queue.recv_many(&mut jobs, MOST_AT_ONCE).await > 0 {
+    while let Some(first) = queue.recv().await {
+        let (since, mut count) = (first.since, first.drafts.len());
+        jobs.push(first);
+        while count < MOST_AT_ONCE
+            && let Ok(next) = queue.try_recv()
+        {
+            count += next.drafts.len();
+            jobs.push(next);
+        }
         calls += 1;
         // The end of an id is the random part of it.
         let token = format!("{}.{calls}", origin.rsplit('-').next().unwrap_or(&origin));
         let rows: Vec<_> = jobs.iter().flat_map(|job| &job.drafts).map(Row::of).collect();
-        let appended = append(&log, &token, &origin, &rows).await;
+        let appended = append(&log, since, &token, &origin, &rows).await;
         let mut begin = 0;
-        for Job { drafts, done } in jobs.drain(..) {
+        for Job { drafts, done, .. } in jobs.drain(..) {
             let own = begin..begin + drafts.len();
             begin = own.end;
             let of_job = |(times, duplicates): &(Vec<i64>, Vec<usize>)| {
@@ -99,11 +117,12 @@ async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
 /// Returns the records' times, and the places of those that were there before.
 async fn append(
     log: &Log,
+    since: Instant,
     token: &str,
     origin: &str,
     rows: &[Row],
 ) -> Result<(Vec<i64>, Vec<usize>), AdapterError> {
-    log.call(&APPEND, |call, _| {
+    log.call_since(since, &APPEND, |call, _| {
         call.arg(token).arg(origin);
         for Row { id, name, version, time, is_fixed, before_time, behind_time } in rows {
             call.arg(id).arg(name).arg(version).arg(time.as_micros()).arg(time.to_string());

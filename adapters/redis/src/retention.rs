@@ -20,6 +20,7 @@ pub(crate) async fn keep(log: Arc<Log>, retention: Retention) {
         return;
     }
     let number = |bound: Option<u64>| bound.map(|bound| bound.to_string()).unwrap_or_default();
+    let mut failing = false;
     loop {
         let since = retention.max_age().map(|age| {
             let age = age.as_micros().try_into().unwrap_or(i64::MAX);
@@ -29,11 +30,17 @@ pub(crate) async fn keep(log: Arc<Log>, retention: Retention) {
             call.arg(number(retention.max_records())).arg(since.as_deref().unwrap_or_default());
             call.arg(number(retention.max_bytes())).arg(AT_ONCE).arg(u8::from(retention.passes_consumers()));
         });
-        // Of a failure the next emit tells more.
-        if trimmed.await.is_ok_and(|trimmed| trimmed > 0) {
-            tokio::task::yield_now().await;
-        } else {
-            sleep(EVERY).await;
+        match trimmed.await {
+            Ok(0) => sleep(EVERY).await,
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    log.inbox.warn(&format!("can't trim the log, and tries again: {error}"));
+                }
+                sleep(EVERY).await;
+                continue;
+            }
         }
+        failing = false;
     }
 }

@@ -26,6 +26,6 @@ while argument < #ARGV do
 end
 if last >= first then
   call('HSET', META, 'last', num(last), 'time', num(time), 'stamp', stamp, 'bytes', num(bytes))
-  call('PUBLISH', NEWS, num(last))
+  tell()
 end
 return { times, duplicates }

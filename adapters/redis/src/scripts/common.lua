@@ -17,7 +17,7 @@
 --   P:dead:C     hash     position -> dead letter
 --   P:letters:C  sorted   the positions of `dead`
 --   P:kept:C     hash     position -> record of a dead letter that is handed out again
---   P:answer:C:I string   what instance I was answered last, should that have been lost on the way
+--   P:answer:C:I string   the last call of instance I, and what it was answered, should that have been lost on the way
 local call, prefix = redis.call, KEYS[1]
 local LOG, META, IDS = prefix .. ':log', prefix .. ':meta', prefix .. ':ids'
 local CONSUMERS, NEWS = prefix .. ':consumers', prefix .. ':news'
@@ -67,8 +67,8 @@ local function before(kind, value)
   return math.max(math.min(trimmed, last), math.min(cursor, last))
 end
 
--- Wakes who waits for events.
-local function tell() call('PUBLISH', NEWS, '') end
+-- Wakes who waits for events. Where that is not allowed, they look now and then; what was written stays.
+local function tell() redis.pcall('PUBLISH', NEWS, '') end
 
 if call('HGET', META, 'id') ~= ARGV[1] then
   return redis.error_reply('OTHERLOG the log is not the one that was opened')

@@ -47,17 +47,22 @@ local function add(position, row)
   if row.key then call('ZADD', ORDER, 0, tag(row.key) .. member(position)) end
 end
 
--- The event is finished; the next one of its key may go on.
-local function drop(position, row, now)
-  place(position, row, 'gone')
-  call('HDEL', PENDING, member(position))
-  call('HDEL', KEPT, member(position))
-  call('ZREM', OPEN, member(position))
+-- The next event of its key may go on.
+local function leave_order(position, row, now)
   if not row.key then return end
   call('ZREM', ORDER, tag(row.key) .. member(position))
   local next = first_of(row.key)
   local behind = next and find(next)
   if behind and behind.state == 'behind' then place(next, behind, 'due', now) end
+end
+
+-- The event is finished.
+local function drop(position, row, now)
+  place(position, row, 'gone')
+  call('HDEL', PENDING, member(position))
+  call('HDEL', KEPT, member(position))
+  call('ZREM', OPEN, member(position))
+  leave_order(position, row, now)
 end
 
 -- A record that the log has, or, of a dead letter that is handed out again, the copy of it.

@@ -1,5 +1,5 @@
 -- Notes what became of events, takes new ones, and hands out some.
-local token, instance, again = arg(), arg(), arg() == '1'
+local token, instance, again = int(), arg(), arg() == '1'
 local now, lease, most, look, most_pending = int(), int(), int(), int(), int()
 if call('EXISTS', CONSUMER) == 0 then return false end
 
@@ -32,7 +32,8 @@ local became = {
     place(position, row, 'due', now)
   end,
   hold = function(position, row, kind)
-    row.attempts, row.kind = row.attempts - 1, kind
+    leave_order(position, row, now)
+    row.attempts, row.kind, row.key = row.attempts - 1, kind, false
     place(position, row, 'held')
   end,
 }
@@ -60,6 +61,7 @@ local function release()
       local row = find(tonumber(position))
       if row.kind == kind then place(tonumber(position), row, 'due', now) end
     end
+    call('HDEL', KINDS, kind)
   end
 end
 
@@ -92,7 +94,9 @@ local function take()
   for _ = 1, count do
     local position, what, value = int(), arg(), arg()
     local row = { attempts = 0, first = now, key = what == 'ordered' and value or false }
-    if what == 'hold' then
+    if find(position) then
+      -- A dead letter of before that is handed out again.
+    elseif what == 'hold' then
       row.kind = value
       add(position, row)
       place(position, row, 'held')
@@ -151,16 +155,17 @@ local function next_due()
   return next and num(next)
 end
 
-if again then
-  local answered = call('GET', ANSWER .. instance)
-  answered = answered and cmsgpack.unpack(answered)
-  if answered and answered.token == token then done = answered else again = false end
-end
-if not again then
+local answered = call('GET', ANSWER .. instance)
+answered = answered and cmsgpack.unpack(answered)
+if again and answered and answered.token == token then
+  done = answered
+elseif answered and answered.token >= token then
+  -- It was given up, and came late: what is done now, nobody hears of.
+  return redis.error_reply('LATE a later call of this instance was done before')
+else
+  again = false
   perform()
-  if done.taken or #finished + #done.claimed > 0 then
-    call('SET', ANSWER .. instance, cmsgpack.pack(done), 'EX', 600)
-  end
+  call('SET', ANSWER .. instance, cmsgpack.pack(done), 'EX', 600)
 end
 
 local claimed = {}
@@ -173,4 +178,5 @@ local cursor = tonumber(call('HGET', CONSUMER, 'cursor'))
 return {
   claimed, done.late, num(done.lost), done.taken and 1 or 0, num(cursor), ahead(cursor), next_due(),
   num(meta('last')), call('HKEYS', KINDS), tonumber(call('HGET', CONSUMER, 'paused')), is_overfull(cursor) and 1 or 0,
+  again and 1 or 0,
 }

@@ -15,14 +15,16 @@ end
 
 local from = trimmed + 1
 if from >= math.min(bound, limit) and not (most_bytes and bytes > most_bytes) then return 0 end
+local ids = {}
 for _, entry in ipairs(call('XRANGE', LOG, '-', num(limit - 1) .. '-0', 'COUNT', most)) do
   if from >= bound and not (most_bytes and bytes > most_bytes) then break end
   local record = fields_of(entry[2])
-  call('HDEL', IDS, record[1])
+  ids[#ids + 1] = record[1]
   from, bytes = tonumber(string.match(entry[1], '^%d+')) + 1, bytes - #record[6]
 end
 if from == trimmed + 1 then return 0 end
 call('XTRIM', LOG, 'MINID', num(from) .. '-0')
+for _, id in ipairs(ids) do call('HDEL', IDS, id) end
 call('HSET', META, 'trimmed', num(from - 1), 'bytes', num(bytes))
 
 -- A consumer learns what it lost when it is to be handed that again: for what waits, at once.

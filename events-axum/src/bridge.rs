@@ -203,7 +203,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
     pub async fn build(self) -> Result<SseBridge<U>, Error> {
         let Self { bus, settings, visible } = self;
         let (sender, clients) = broadcast::channel(settings.buffer);
-        let follower = Follower::new(&bus, &settings.pattern, settings.resume, sender).await?;
+        let follower = Follower::new(&bus, &settings.pattern, sender).await?;
         let following = tokio::spawn(follower.run());
         let seats = Arc::new(Seats::new(settings.limits));
         Ok(SseBridge(Arc::new(Shared { bus, settings, visible, seats, clients, following })))

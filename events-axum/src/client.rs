@@ -75,14 +75,10 @@ where
     let seat = shared.seats.take(&user).map_err(|full| SseRefused(Why::Full(full)))?;
     // First this, then the history: what comes in between comes twice, and is told by its id.
     let live = shared.what_comes();
-    let resumed = Resumed::read(shared, &last).await.map_err(|error| SseRefused(Why::History(error)))?;
     let hello = Event::default().retry(shared.settings.retry).comment("typed-events");
     let mut first = VecDeque::from([hello]);
-    if resumed.has_gap {
-        first.push_back(gap());
-    }
-    let visible = |message: &&Message| (shared.visible)(&message.record, &user);
-    first.extend(resumed.messages.iter().filter(visible).map(Message::to_sse));
+    let resumed = Resumed::read(shared, &user, &last, &mut first).await;
+    let resumed = resumed.map_err(|error| SseRefused(Why::History(error)))?;
     // The bridge may end while a client is connected.
     let client = Client { shared: Arc::downgrade(shared), user, first, live, resumed, _seat: seat };
     let events = stream::unfold(Some(client), |client| async { client?.next().await });
@@ -104,29 +100,38 @@ fn lagged(events: u64) -> Event {
     Event::default().event("typed-events.lagged").data(text)
 }
 
-/// What a client missed since the last event it saw.
+/// What a client that resumes was sent, and comes once more: all before a time, and these up to another.
 #[derive(Default)]
 struct Resumed {
-    messages: Vec<Message>,
-    has_gap: bool,
-    /// What comes once more: all before a time, and these up to another.
     before: Option<Timestamp>,
     read: HashSet<EventId>,
     up_to: Option<Timestamp>,
 }
 
 impl Resumed {
-    async fn read<U>(shared: &Shared<U>, last: &LastEventId) -> Result<Self, Error> {
+    /// Puts what the client missed since the last event it saw to what is sent first.
+    async fn read<U>(
+        shared: &Shared<U>,
+        user: &U,
+        last: &LastEventId,
+        first: &mut VecDeque<Event>,
+    ) -> Result<Self, Error> {
         let place = match last.place() {
             Ok(None) => return Ok(Self::default()),
             Ok(Some(place)) => place,
-            Err(()) => return Ok(Self { has_gap: true, ..Self::default() }),
+            Err(()) => {
+                first.push_back(gap());
+                return Ok(Self::default());
+            }
         };
         let settings = &shared.settings;
         let behind = Behind::read(&shared.bus, &settings.pattern, Some(place), settings.resume).await?;
+        if behind.has_gap {
+            first.push_back(gap());
+        }
+        let visible = behind.records().iter().filter(|record| (shared.visible)(record, user));
+        first.extend(visible.filter_map(Message::of).map(|message| message.to_sse()));
         Ok(Self {
-            messages: behind.records().iter().filter_map(Message::of).collect(),
-            has_gap: behind.has_gap,
             // Where instances share a history, this one may be behind what the client saw on another.
             before: shared.bus.shares_history().then_some(place.time),
             read: behind.all.iter().map(Record::id).collect(),

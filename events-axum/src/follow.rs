@@ -2,18 +2,16 @@
 //! which a client may resume, on whichever instance.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use events_core::{Bus, Error, EventStream, Record, StreamExt};
+use events_core::{Bus, Error, EventStream, Lagged, Record, StreamExt};
 use futures_util::FutureExt;
 use tokio::sync::broadcast;
-use tokio::time::sleep;
 
 use crate::message::Message;
 use crate::place::Place;
 
-/// How long to wait before reading again a history that could not be read.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The most that is read of the history at a time; what came in between is less, unless the history could not be read.
+const MOST: usize = 100_000;
 
 /// What goes to the clients: a message, or that some are missing.
 #[derive(Clone, Debug)]
@@ -25,8 +23,6 @@ pub(crate) enum Told {
 pub(crate) struct Follower {
     bus: Bus,
     pattern: String,
-    /// The most that is read of the history at a time.
-    most: usize,
     stream: EventStream,
     /// The newest event that was passed on, where the history is shared; instances may append to it in another order
     /// than that in which it reaches this one.
@@ -38,13 +34,12 @@ impl Follower {
     pub(crate) async fn new(
         bus: &Bus,
         pattern: &str,
-        most: usize,
         clients: broadcast::Sender<Told>,
     ) -> Result<Self, Error> {
         let stream = bus.stream(pattern)?;
         let newest = bus.history(pattern).limit(1).await?;
         let (bus, pattern, seen) = (bus.clone(), pattern.to_owned(), newest.first().map(Place::of));
-        Ok(Self { bus, pattern, most, stream, seen, clients })
+        Ok(Self { bus, pattern, stream, seen, clients })
     }
 
     /// Ends with the bus.
@@ -58,17 +53,29 @@ impl Follower {
                 continue;
             }
             // What is there already is read with it.
-            while let Some(Some(_)) = self.stream.next().now_or_never() {}
-            while let Err(error) = self.read().await {
-                tracing::warn!(%error, "the history can't be read for browsers, and is tried again");
-                sleep(AGAIN).await;
+            let mut came = vec![next];
+            while let Some(Some(next)) = self.stream.next().now_or_never() {
+                came.push(next);
             }
+            if let Err(error) = self.read().await {
+                self.do_without(came, &error);
+            }
+        }
+    }
+
+    /// Where the history can't be read, passes on what came, after a gap.
+    fn do_without(&mut self, came: Vec<Result<Record, Lagged>>, error: &Error) {
+        tracing::warn!(%error, "the history can't be read for browsers, who are told that events may be missing");
+        self.tell(Told::Gap);
+        for record in came.into_iter().flatten() {
+            self.pass_on(&record);
+            self.seen = Some(Place::of(&record));
         }
     }
 
     /// Passes on what the history has behind what was seen.
     async fn read(&mut self) -> Result<(), Error> {
-        let behind = Behind::read(&self.bus, &self.pattern, self.seen, self.most).await?;
+        let behind = Behind::read(&self.bus, &self.pattern, self.seen, MOST).await?;
         if behind.has_gap {
             self.tell(Told::Gap);
         }

@@ -1,6 +1,7 @@
 //! Follows the log: what other instances append. They ring by Pub/Sub, and the log says what is new; so what a
 //! connection misses is read when there is another one.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,16 +66,31 @@ pub(crate) struct Tail {
     /// Which log it is, and up to where it was passed on.
     id: String,
     seen: u64,
+    /// The last events up to there, by which it is known that the server did not come back with older data.
+    met: VecDeque<(u64, String)>,
+    went_back: bool,
     failing: bool,
 }
 
 /// Where the log ends, up to where it was trimmed, and what is new, without the texts of this bus's own records.
-type New = (u64, u64, Vec<(u64, Vec<u8>)>);
+type New = (u64, u64, Vec<(u64, String, Vec<u8>)>);
+
+/// How many of the last events are remembered.
+const MET: usize = 1000;
 
 impl Tail {
     pub(crate) fn new(log: &Arc<Log>, news: &Arc<News>, last: u64) -> Self {
         let (log, news) = (Arc::clone(log), Arc::clone(news));
-        Self { inbox: log.inbox.clone(), id: log.id(), log, news, seen: last, failing: false }
+        Self {
+            inbox: log.inbox.clone(),
+            id: log.id(),
+            log,
+            news,
+            seen: last,
+            met: VecDeque::new(),
+            went_back: false,
+            failing: false,
+        }
     }
 
     /// Looks when somebody rings, and at each interval, should that have been missed.
@@ -102,31 +118,57 @@ impl Tail {
         let instance = self.inbox.instance().to_string();
         loop {
             let (seen, id) = (self.seen, self.id.clone());
+            let event = self.met.back().filter(|(position, _)| *position == seen);
+            let event = event.map(|(_, event)| event.clone()).unwrap_or_default();
             let read = self.log.call(&READ, |call, _| {
                 // Another log is read from where it begins.
-                let from = if self.log.id() == id { seen } else { 0 };
-                call.arg(from).arg(AT_ONCE).arg(&instance);
+                match self.log.id() == id {
+                    true => call.arg(seen).arg(&event),
+                    false => call.arg(0).arg(""),
+                };
+                call.arg(AT_ONCE).arg(&instance);
             });
-            let (last, trimmed, found): New = read.await?;
+            let read: Option<New> = read.await?;
             if self.id != self.log.id() {
                 (self.id, self.seen) = (self.log.id(), 0);
+                self.met.clear();
             }
+            let Some((last, trimmed, found)) = read else {
+                self.go_back();
+                continue;
+            };
             if self.seen < trimmed {
                 self.inbox.lost(trimmed - self.seen, "they were trimmed from the log before they were read");
                 self.seen = trimmed;
             }
             let full = found.len() == AT_ONCE;
-            for (position, text) in found {
+            for (position, event, text) in found {
                 if !text.is_empty() && !self.deliver(position, &text).await {
                     return Ok(false);
                 }
                 self.seen = position;
+                self.met.push_back((position, event));
+                if self.met.len() > MET {
+                    self.met.pop_front();
+                }
             }
             if !full {
                 self.seen = self.seen.max(last);
+                self.went_back = false;
                 return Ok(true);
             }
         }
+    }
+
+    /// The server came back with older data than was read: goes on where both agree.
+    fn go_back(&mut self) {
+        if !std::mem::replace(&mut self.went_back, true) {
+            self.inbox.warn(
+                "came back with older data than it had: events that it had acknowledged are lost (see `appendfsync`)",
+            );
+        }
+        self.met.pop_back();
+        self.seen = self.met.back().map_or(0, |(position, _)| *position);
     }
 
     /// False when the bus has stopped.

@@ -196,12 +196,17 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// The event is finished; the next one of its key may go on.
+    /// The event is finished.
     fn drop_pending(&self, position: i64, key: Option<String>) -> Result<()> {
         let consumer = self.row.consumer;
         let delete = "DELETE FROM typed_events_pending WHERE consumer = ?1 AND position = ?2";
         self.connection.prepare_cached(delete)?.execute((consumer, position))?;
-        let Some(key) = key else { return Ok(()) };
+        self.next_of(key)
+    }
+
+    /// The next event of a key may go on.
+    fn next_of(&self, key: Option<String>) -> Result<()> {
+        let (consumer, Some(key)) = (self.row.consumer, key) else { return Ok(()) };
         let next = "UPDATE typed_events_pending SET due = ?3
             WHERE consumer = ?1 AND due IS NULL AND held = 0 AND position =
                 (SELECT min(position) FROM typed_events_pending WHERE consumer = ?1 AND key = ?2)";
@@ -309,10 +314,11 @@ impl Exchange<'_> {
         match interest {
             Interest::Skip => return self.drop_pending(position, self.key_of(position)?),
             Interest::Newer => {
-                let hold = "UPDATE typed_events_pending SET held = 1, leased = 0, due = NULL
+                let key = self.key_of(position)?;
+                let hold = "UPDATE typed_events_pending SET held = 1, leased = 0, due = NULL, key = NULL
                     WHERE consumer = ?1 AND position = ?2";
                 self.connection.prepare_cached(hold)?.execute((consumer, position))?;
-                return Ok(());
+                return self.next_of(key);
             }
             Interest::Take => {}
         }

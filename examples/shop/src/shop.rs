@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, Sq
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use typed_events::axum::SseBridge;
 use typed_events::redis::Redis;
-use typed_events::{Bus, Durable, Record, sqlite};
+use typed_events::{Bus, Durable, ErrorKind, Record, sqlite};
 
 use crate::events::NotificationCreated;
 use crate::videos::{self, Jobs};
@@ -74,18 +74,28 @@ impl Shop {
     }
 }
 
-/// A durable handler of the outbox, for everything: it hands each event on, in order, for as long as that takes.
+/// A durable handler of the outbox, for everything: it hands each event on, one after the other, for as long as that takes.
+/// (Where several instances run it, two events may change places.)
 async fn relay(log: sqlite::Sqlite, to: Bus) -> Result<Bus, Failure> {
-    let durable =
-        Durable::new("relay").retries(u32::MAX).backoff(Duration::from_millis(100), Duration::from_secs(5));
+    let durable = Durable::new("relay").retries(u32::MAX).timeout(Duration::from_secs(24 * 60 * 60));
     let forward = move |record: &Record| {
         let (to, record) = (to.clone(), record.clone());
-        async move { to.forward(&record).await.map(drop) }
+        async move {
+            loop {
+                match to.forward(&record).await {
+                    Err(error) if error.kind() != ErrorKind::Stopped => {
+                        eprintln!("an event can't be forwarded, and is tried again: {error}");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                    done => return done.map(drop),
+                }
+            }
+        }
     };
     Ok(Bus::builder().adapter(log).durable(durable, "*", forward).build().await?)
 }
 
-/// Notifications are private.
+/// Notifications are private; all else is for everybody who looks at the demonstration.
 pub fn is_visible(record: &Record, user: &String) -> bool {
     record.name() != "notification.created"
         || record.decode::<NotificationCreated>().is_ok_and(|notification| notification.user == *user)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_tests::{Noted, Server, until};
+use redis_tests::{Noted, Proxy, Server, until};
 use tokio::time::timeout;
 use typed_events::redis::Redis;
 use typed_events::{Bus, BusBuilder, Durable, ErrorKind, Retention, StartAt, event};
@@ -108,9 +108,7 @@ async fn a_server_that_lost_its_data_is_begun_anew() {
     emit(&one, 1..=20).await;
     until(|| durable.all().len() == 20 && live.all().len() == 20).await;
 
-    let client = redis::Client::open(server.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
+    flush(&server).await;
     // Consumers begin with what comes after they were registered again.
     let registered = async {
         while !one.consumers().await.is_ok_and(|consumers| consumers.len() == 1) {
@@ -167,4 +165,86 @@ async fn build_says_what_is_wrong_and_where() {
     let nobody = build("redis://127.0.0.1:1").await;
     assert!(nobody.contains("redis at 127.0.0.1:1"), "{nobody}");
     println!("{without}\n{wrong}\n{strange}\n{nobody}");
+}
+
+#[tokio::test]
+async fn what_another_instance_emits_into_a_log_begun_anew_is_not_passed_over() {
+    let Some(server) = Server::start() else { return };
+    let durable = Seen::default();
+    let one = on(&server).build().await.unwrap();
+    let other = on(&server).durable(Durable::new("take"), "log.numbered", noting(&durable));
+    let _other = other.build().await.unwrap();
+    emit(&one, 1..=1).await;
+    until(|| durable.all() == [1]).await;
+    flush(&server).await;
+    emit(&one, 2..=50).await;
+    until(|| durable.all().len() == 50).await;
+    assert_eq!(durable.all(), Vec::from_iter(1..=50));
+}
+
+async fn flush(server: &Server) {
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
+}
+
+/// As after a power cut with `appendfsync everysec`, or a failover to a replica that was behind.
+#[tokio::test]
+async fn a_server_that_comes_back_with_older_data_is_followed_from_where_both_agree() {
+    let Some(mut server) = Server::start() else { return };
+    let live = Seen::default();
+    let one = on(&server).build().await.unwrap();
+    let other = on(&server).build().await.unwrap();
+    other.on(noting(&live));
+    emit(&one, 1..=5).await;
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("SAVE").exec_async(&mut connection).await.unwrap();
+    emit(&one, 6..=20).await;
+    until(|| live.all().len() == 20).await;
+    server.kill();
+    server.restart();
+    emit(&one, 101..=125).await;
+    until(|| live.all().len() == 45).await;
+    assert_eq!(live.all(), Vec::from_iter((1..=20).chain(101..=125)));
+    assert_eq!(kept(&other).await, Vec::from_iter((1..=5).chain(101..=125)));
+}
+
+/// A call that the server did, and whose answer was lost, is asked for again: what it handed out is not forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_answers_are_no_attempts() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::to(server.port()).await;
+    let seen = Seen::default();
+    let adapter = Redis::at(format!("redis://127.0.0.1:{}", proxy.port())).patience(Duration::ZERO);
+    let durable = Durable::new("take").retries(0).concurrency(16);
+    let bus = Bus::builder().adapter(adapter).durable(durable, "log.numbered", noting(&seen)).quiet();
+    let (bus, emitting) = (bus.build().await.unwrap(), on(&server).build().await.unwrap());
+    for round in 0..40 {
+        emit(&emitting, round * 50 + 1..=(round + 1) * 50).await;
+        until(|| seen.all().len() as u64 > round * 50).await;
+        proxy.cut_all();
+    }
+    until(|| seen.all().len() == 2_000).await;
+    assert_eq!(seen.set().len(), 2_000, "none twice");
+    drop(bus);
+    let status = emitting.consumer("take").status().await.unwrap();
+    assert_eq!(status.dead, 0, "{status}");
+}
+
+#[tokio::test]
+async fn who_may_not_publish_messages_may_emit() {
+    let Some(server) = Server::start() else { return };
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let rights = ["SETUSER", "app", "on", ">secret", "~*", "resetchannels", "+@all"];
+    redis::cmd("ACL").arg(&rights[..]).exec_async(&mut connection).await.unwrap();
+    let seen = Seen::default();
+    let url = server.url().replace("redis://", "redis://app:secret@");
+    let adapter = Redis::at(url).poll(Duration::from_millis(20));
+    let bus = Bus::builder().adapter(adapter).durable(Durable::new("take"), "log.numbered", noting(&seen));
+    let bus = bus.quiet().build().await.unwrap();
+    emit(&bus, 1..=10).await;
+    until(|| seen.all().len() == 10).await;
+    assert_eq!(kept(&bus).await, Vec::from_iter(1..=10));
 }

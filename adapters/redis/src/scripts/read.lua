@@ -1,8 +1,12 @@
--- The records behind a position, up to a number of them; of those of one origin, only that they are there.
-local position, most, origin = int(), arg(), arg()
+-- The records behind a position, up to a number of them; of those of one origin, only that they are there. Nothing where
+-- another event than the instance saw stands at that position: the server came back with older data.
+local position, event, most, origin = int(), arg(), arg(), arg()
+local trimmed, last = meta('trimmed'), meta('last')
+local record = event ~= '' and position > trimmed and record_at(position)
+if event ~= '' and position > trimmed and (position > last or not record or record[1] ~= event) then return false end
 local found = call('XRANGE', LOG, num(position + 1) .. '-0', '+', 'COUNT', most)
 for i = 1, #found do
   local record = fields_of(found[i][2])
-  found[i] = { string.match(found[i][1], '^%d+'), record[5] == origin and '' or record[6] }
+  found[i] = { string.match(found[i][1], '^%d+'), record[1], record[5] == origin and '' or record[6] }
 end
-return { num(meta('last')), num(meta('trimmed')), found }
+return { num(last), num(trimmed), found }

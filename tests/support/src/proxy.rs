@@ -1,9 +1,9 @@
 //! Stands between a client and a server, and cuts connections.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -13,6 +13,8 @@ pub struct Proxy {
     port: u16,
     open: Arc<Mutex<Vec<AbortHandle>>>,
     is_away: Arc<AtomicBool>,
+    /// How many answers go before one is lost, and 1; 0 where none is to be.
+    loses: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -23,19 +25,20 @@ impl Proxy {
         let port = listener.local_addr().expect("its address").port();
         let open = Arc::new(Mutex::new(Vec::<AbortHandle>::new()));
         let is_away = Arc::new(AtomicBool::new(false));
-        let (opened, away) = (Arc::clone(&open), Arc::clone(&is_away));
+        let loses = Arc::new(AtomicUsize::new(0));
+        let (opened, away, lose) = (Arc::clone(&open), Arc::clone(&is_away), Arc::clone(&loses));
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if away.load(Ordering::Acquire) {
                     continue;
                 }
-                let passing = tokio::spawn(pass(client, server));
+                let passing = tokio::spawn(pass(client, server, Arc::clone(&lose)));
                 let mut opened = opened.lock().expect("nobody panics");
                 opened.retain(|open| !open.is_finished());
                 opened.push(passing.abort_handle());
             }
         });
-        Self { port, open, is_away, accepting }
+        Self { port, open, is_away, loses, accepting }
     }
 
     /// The port to connect to.
@@ -52,6 +55,11 @@ impl Proxy {
     /// Lets connections through again.
     pub fn come_back(&self) {
         self.is_away.store(false, Ordering::Release);
+    }
+
+    /// Cuts a connection at an answer of the server, after so many, which then does not arrive.
+    pub fn lose_an_answer(&self, after: usize) {
+        self.loses.store(after + 1, Ordering::Release);
     }
 
     /// Cuts one connection.
@@ -77,9 +85,24 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(mut client: TcpStream, server: u16) {
+async fn pass(client: TcpStream, server: u16, loses: Arc<AtomicUsize>) {
     // Where the server is away, the client is hung up on.
-    if let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await {
-        let _ = copy_bidirectional(&mut client, &mut server).await;
+    let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
+    let (mut client_says, mut client) = client.into_split();
+    let (mut server_says, mut server) = server.into_split();
+    let asks = async { drop(copy(&mut client_says, &mut server).await) };
+    let answers = async {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = server_says.read(&mut buffer).await {
+            let count = |left: usize| left.checked_sub(1);
+            let is_lost = loses.fetch_update(Ordering::AcqRel, Ordering::Acquire, count) == Ok(1);
+            if is_lost || client.write_all(&buffer[..length]).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = asks => {}
+        () = answers => {}
     }
 }

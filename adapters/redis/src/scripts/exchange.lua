@@ -170,8 +170,8 @@ end
 
 local claimed = {}
 for i, claim in ipairs(done.claimed) do
-  -- What the instance found in the log it has.
-  local record = not claim[4] and stored(claim[1]) or {}
+  -- What the instance found in the log it has, unless it asks again.
+  local record = (again or not claim[4]) and stored(claim[1]) or {}
   claimed[i] = { num(claim[1]), claim[2], claim[3], record[2] or '', tonumber(record[3] or 0), record[6] or '' }
 end
 local cursor = tonumber(call('HGET', CONSUMER, 'cursor'))

@@ -65,10 +65,13 @@ local function drop(position, row, now)
   leave_order(position, row, now)
 end
 
--- A record that the log has, or, of a dead letter that is handed out again, the copy of it.
+-- A record that the log has, or, of a dead letter that is handed out again, the copy of it; false if it is gone. It is
+-- read once.
+local records = {}
 local function stored(position)
-  local record = record_at(position)
-  if record then return record end
-  local kept = call('HGET', KEPT, member(position))
-  return kept and cmsgpack.unpack(kept)
+  if records[position] == nil then
+    local kept = call('HGET', KEPT, member(position))
+    records[position] = record_at(position) or (kept and cmsgpack.unpack(kept)) or false
+  end
+  return records[position]
 end

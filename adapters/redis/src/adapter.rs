@@ -32,6 +32,12 @@ use crate::{history, retention};
 ///   the log when there is another one.
 /// - **History** keeps everything unless [`retention`](Self::retention) is set. Queries read backwards through what is
 ///   kept until the limit is reached; of one name only its own records cross the network.
+/// - **Limits.** `emit_all` takes at most 20,000 events, as the server does nothing else meanwhile. The clocks of instances
+///   must agree to well within a [lease](events_core::BusBuilder::lease).
+/// - **Opening** happens in `build()`, which fails where the server can't be reached within the patience, refuses, or has a
+///   log of another format.
+/// - **Stopping and dropping.** After `stop` of the bus nothing is appended; the history can still be read. A bus that is
+///   dropped ends its connections when the calls under way are done.
 /// - **Memory.** Redis keeps all of the log in memory: each event takes its JSON and some 250 bytes.
 ///
 /// ```no_run

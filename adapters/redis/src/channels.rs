@@ -37,6 +37,8 @@ const MOST_NAMED: usize = 1_000;
 ///   messages behind lose the next ones, which are counted and logged.
 /// - **While Redis is away**, emits wait for at most the [patience](Self::patience); where a connection broke under a
 ///   message, the error says that it may have been sent.
+/// - **Opening** happens in `build()`, which returns when the bus listens, and fails where the server can't be reached.
+/// - **Stopping and dropping** the bus end its connections; messages that wait for handlers are lost.
 /// - **Versions and metadata** are not sent: a payload is taken to be of the version this program knows.
 ///
 /// ```no_run

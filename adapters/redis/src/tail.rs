@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use events_core::{AdapterError, ErrorKind, Inbox};
+use events_core::{AdapterError, ErrorKind};
 use redis::RedisError;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -62,7 +62,6 @@ async fn hear(log: &Log, news: &News, lost: &mut Option<Instant>) -> Result<(), 
 pub(crate) struct Tail {
     log: Arc<Log>,
     news: Arc<News>,
-    inbox: Inbox,
     /// Which log it is, and up to where it was passed on.
     id: String,
     seen: u64,
@@ -81,16 +80,7 @@ const MET: usize = 1000;
 impl Tail {
     pub(crate) fn new(log: &Arc<Log>, news: &Arc<News>, last: u64) -> Self {
         let (log, news) = (Arc::clone(log), Arc::clone(news));
-        Self {
-            inbox: log.inbox.clone(),
-            id: log.id(),
-            log,
-            news,
-            seen: last,
-            met: VecDeque::new(),
-            went_back: false,
-            failing: false,
-        }
+        Self { id: log.id(), log, news, seen: last, met: VecDeque::new(), went_back: false, failing: false }
     }
 
     /// Looks when somebody rings, and at each interval, should that have been missed.
@@ -106,7 +96,7 @@ impl Tail {
                 Ok(true) => self.failing = false,
                 Ok(false) => return,
                 Err(error) if !std::mem::replace(&mut self.failing, true) => {
-                    self.inbox.warn(&format!("can't follow the log, and tries again: {error}"));
+                    self.log.inbox.warn(&format!("can't follow the log, and tries again: {error}"));
                 }
                 Err(_) => {}
             }
@@ -115,7 +105,7 @@ impl Tail {
 
     /// Passes on what is new; false when the bus has stopped.
     async fn follow(&mut self) -> Result<bool, AdapterError> {
-        let instance = self.inbox.instance().to_string();
+        let instance = self.log.inbox.instance().to_string();
         loop {
             let (seen, id) = (self.seen, self.id.clone());
             let event = self.met.back().filter(|(position, _)| *position == seen);
@@ -138,7 +128,9 @@ impl Tail {
                 continue;
             };
             if self.seen < trimmed {
-                self.inbox.lost(trimmed - self.seen, "they were trimmed from the log before they were read");
+                self.log
+                    .inbox
+                    .lost(trimmed - self.seen, "they were trimmed from the log before they were read");
                 self.seen = trimmed;
             }
             let full = found.len() == AT_ONCE;
@@ -163,7 +155,7 @@ impl Tail {
     /// The server came back with older data than was read: goes on where both agree.
     fn go_back(&mut self) {
         if !std::mem::replace(&mut self.went_back, true) {
-            self.inbox.warn(
+            self.log.inbox.warn(
                 "came back with older data than it had: events that it had acknowledged are lost (see `appendfsync`)",
             );
         }
@@ -173,14 +165,14 @@ impl Tail {
 
     /// False when the bus has stopped.
     async fn deliver(&self, position: u64, text: &[u8]) -> bool {
-        match decode(&self.log, self.inbox.wire(), position, text) {
+        match decode(&self.log, self.log.inbox.wire(), position, text) {
             // What the bus refuses, it counts and logs.
             Ok(record) => {
-                let delivered = self.inbox.deliver(record).await;
+                let delivered = self.log.inbox.deliver(record).await;
                 !delivered.is_err_and(|error| error.kind() == ErrorKind::Stopped)
             }
             Err(error) => {
-                self.inbox.lost(1, &error.to_string());
+                self.log.inbox.lost(1, &error.to_string());
                 true
             }
         }

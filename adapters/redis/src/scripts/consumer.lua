@@ -14,8 +14,6 @@ local function find(position)
   return packed and cmsgpack.unpack(packed)
 end
 
-local function put(position, row) call('HSET', PENDING, member(position), cmsgpack.pack(row)) end
-
 -- Writes what is pending of an event: in one of the sets of what waits, or in none.
 local function place(position, row, state, score)
   if row.state == 'held' then
@@ -29,7 +27,7 @@ local function place(position, row, state, score)
     call('ZADD', HELD, num(position), member(position))
     call('HINCRBY', KINDS, row.kind, 1)
   end
-  put(position, row)
+  call('HSET', PENDING, member(position), cmsgpack.pack(row))
 end
 
 -- Keys of different lengths must not be taken for each other.

@@ -1,4 +1,4 @@
-//! The page in Chromium. Screenshots are kept in `target/tmp/shop/`.
+//! The page in Chromium. Screenshots are kept in the folder `shop` of Cargo's for temporary files.
 
 use std::collections::BTreeSet;
 use std::path::Path;

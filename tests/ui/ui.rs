@@ -7,7 +7,7 @@
 fn compiler_messages() {
     let cases = trybuild::TestCases::new();
     for subject in ["event", "payload", "on", "emit", "schema", "event_set", "view", "secret"] {
-        cases.pass(format!("tests/ui/{subject}/pass/*.rs"));
-        cases.compile_fail(format!("tests/ui/{subject}/fail/*.rs"));
+        cases.pass(format!("{subject}/pass/*.rs"));
+        cases.compile_fail(format!("{subject}/fail/*.rs"));
     }
 }

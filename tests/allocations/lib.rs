@@ -1,0 +1,1 @@
+//! The allocations are counted in `allocations.rs`.

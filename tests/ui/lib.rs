@@ -1,0 +1,1 @@
+//! The compiler messages are tested in `ui.rs`.

@@ -285,7 +285,7 @@ impl Inner {
         {
             return None;
         }
-        self.routes.of_declared(decl).filter(|list| list.is_open())
+        self.routes.of_declared(decl)
     }
 
     /// The time by which leases and retries are reckoned.

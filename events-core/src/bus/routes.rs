@@ -1,4 +1,4 @@
-//! Which handlers an event reaches: resolved when a subscription changes, read by every emit.
+//! Which handlers an event reaches: resolved by the first emit after a subscription changed, read by every emit.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::Location;
@@ -147,6 +147,8 @@ impl Registration {
 /// The handlers of one event name, in the order of their registration.
 pub(crate) struct List {
     pub(crate) entries: Box<[Entry]>,
+    /// Whether this stands for a list that is not made yet: see [`Routes::outdated`].
+    is_outdated: bool,
     /// Whether any of them needs a record.
     wants_record: bool,
     /// Whether any of them shares the event.
@@ -187,14 +189,25 @@ impl List {
             must_ask: any(Registration::is_once).into(),
             replaced: AtomicBool::new(false),
             open,
+            is_outdated: false,
             entries: entries.into(),
         }
     }
 
+    /// Stands for any list that has to be made before it is read.
+    fn outdated() -> Self {
+        Self { is_outdated: true, ..Self::new(Vec::new(), None) }
+    }
+
     /// What stands behind one of the list's entries.
     pub(crate) fn behind(&self, route: &Route) -> &[Entry] {
-        let found = self.entries.iter().position(|entry| std::ptr::eq(&entry.route, route));
-        found.map_or(&[], |found| &self.entries[found + 1..])
+        // By its address: to look for it would make n panics cost n².
+        let first = std::ptr::from_ref(&self.entries[..]).addr();
+        let index = std::ptr::from_ref(route).addr().saturating_sub(first) / size_of::<Entry>();
+        match self.entries.get(index) {
+            Some(entry) if std::ptr::eq(&entry.route, route) => &self.entries[index + 1..],
+            _ => &[],
+        }
     }
 
     /// Of a name outside of the registry. Nobody tells such a list that it was replaced: so each handler is
@@ -206,13 +219,13 @@ impl List {
     }
 
     /// Whether holding this list is enough to be in flight.
-    pub(crate) fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Whether that is so, and nobody needs a record.
+    /// Whether nobody needs a record.
     pub(crate) fn is_bare(&self) -> bool {
-        !self.wants_record && self.is_open()
+        !self.wants_record
     }
 
     /// Whether each handler must be asked if it may still be called: to be looked at again when there is
@@ -240,10 +253,15 @@ pub(crate) fn name_of_closure(place: &Location<'_>) -> String {
 }
 
 /// All handlers of a bus, by event.
+///
+/// A registration or removal changes the table, and takes away the lists it makes wrong. The next emit of
+/// such an event makes its list anew: so n changes between two emits copy n handlers, not n².
 pub(crate) struct Routes {
     /// The name and handlers of each event in the registry, by its slot.
     declared: Box<[(&'static str, ArcSwap<List>)]>,
     by_name: HashMap<&'static str, usize, RandomState>,
+    /// Stands in a slot whose list was taken away. No emit takes it for a list of handlers: it is not open.
+    outdated: Arc<List>,
     table: Mutex<Table>,
     flight: Arc<Flight>,
 }
@@ -260,26 +278,37 @@ struct Table {
     closed: bool,
 }
 
-/// The handlers under one pattern, in the order of their registration.
+/// The handlers under one pattern.
 enum Filed {
     One(Route),
-    Many(Vec<Route>),
+    /// By the id of the registration, which is their order.
+    Many(BTreeMap<u64, Route>),
 }
 
 impl Filed {
-    fn routes(&self) -> &[Route] {
+    fn routes(&self) -> impl Iterator<Item = &Route> {
+        let (one, many) = match self {
+            Self::One(route) => (Some(route), None),
+            Self::Many(routes) => (None, Some(routes.values())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    fn has(&self, registration: &Arc<Registration>) -> bool {
         match self {
-            Self::One(route) => std::slice::from_ref(route),
-            Self::Many(routes) => routes,
+            Self::One(route) => route.is_of(registration),
+            Self::Many(routes) => routes.contains_key(&registration.id),
         }
     }
 
     fn with(filed: Option<Self>, route: Route) -> Self {
         match filed {
             None => Self::One(route),
-            Some(Self::One(first)) => Self::Many(vec![first, route]),
+            Some(Self::One(first)) => {
+                Self::Many([first, route].map(|route| (route.registration.id, route)).into())
+            }
             Some(Self::Many(mut routes)) => {
-                routes.push(route);
+                routes.insert(route.registration.id, route);
                 Self::Many(routes)
             }
         }
@@ -289,7 +318,7 @@ impl Filed {
         match self {
             Self::One(route) => (!route.is_of(registration)).then_some(Self::One(route)),
             Self::Many(mut routes) => {
-                routes.retain(|route| !route.is_of(registration));
+                routes.remove(&registration.id);
                 (!routes.is_empty()).then_some(Self::Many(routes))
             }
         }
@@ -304,20 +333,47 @@ impl Routes {
         Self {
             declared: events.iter().map(|decl| (decl.name, list())).collect(),
             by_name: events.iter().enumerate().map(|(index, decl)| (decl.name, index)).collect(),
+            outdated: Arc::new(List::outdated()),
             table: Mutex::default(),
             flight: Arc::clone(flight),
         }
     }
 
-    /// The handlers of an event that linking registered.
+    /// The handlers of an event that linking registered, where holding them is enough to be in flight: `None`
+    /// once the bus stops.
     #[inline]
     pub(crate) fn of_declared(&self, decl: &'static EventDecl) -> Option<Held> {
-        Some(self.declared.get(decl.slot())?.1.load())
+        let list = self.declared.get(decl.slot())?.1.load();
+        if list.is_open() { Some(list) } else { self.open_again(decl.slot()) }
+    }
+
+    /// [`of_declared`](Self::of_declared) where the list was taken away, or the bus stops.
+    #[cold]
+    fn open_again(&self, slot: usize) -> Option<Held> {
+        let list = self.of_slot(slot)?;
+        list.is_open().then_some(list)
+    }
+
+    /// The list of a slot, made anew where it was taken away.
+    fn of_slot(&self, slot: usize) -> Option<Held> {
+        let (name, list) = self.declared.get(slot)?;
+        let held = list.load();
+        if !held.is_outdated {
+            return Some(held);
+        }
+        drop(held);
+        let table = self.table();
+        // Lists are only exchanged under the table's lock: two emits that find it outdated make it once.
+        if list.load().is_outdated {
+            let open = (!table.closed).then(|| Open::new(&self.flight));
+            list.store(Arc::new(List::new(resolve(&table.by_pattern, name), open)));
+        }
+        Some(list.load())
     }
 
     /// The handlers of a record's event.
     pub(crate) fn of_record(&self, record: &Record) -> Handlers {
-        match record.decl().and_then(|decl| self.of_declared(decl)) {
+        match record.decl().and_then(|decl| self.of_slot(decl.slot())) {
             Some(list) => Handlers::Declared(list),
             None => self.of_name(record.name()),
         }
@@ -325,8 +381,8 @@ impl Routes {
 
     /// The handlers of an event name.
     pub(crate) fn of_name(&self, name: &str) -> Handlers {
-        if let Some(index) = self.by_name.get(name) {
-            return Handlers::Declared(self.declared[*index].1.load());
+        if let Some(list) = self.by_name.get(name).and_then(|slot| self.of_slot(*slot)) {
+            return Handlers::Declared(list);
         }
         let mut table = self.table();
         let Table { cache, by_pattern, .. } = &mut *table;
@@ -343,7 +399,7 @@ impl Routes {
     ///
     /// # Complexity
     ///
-    /// A name: its handlers. A wildcard: the declared events, and the handlers of those that match.
+    /// A name: one look-up. A wildcard: the declared events.
     pub(crate) fn insert(
         &self,
         name: Arc<str>,
@@ -367,16 +423,7 @@ impl Routes {
             table.by_pattern.change(&pattern, |filed| Some(Filed::with(filed, route)));
         }
         for route in registration.routes() {
-            for (name, list) in self.matching(route.pattern()) {
-                let old = list.load();
-                if !registration.callback.takes.takes(name)
-                    || old.entries.iter().any(|entry| entry.route.is_of(&registration))
-                {
-                    continue;
-                }
-                let entries = old.entries.iter().cloned().chain([Entry::new(route.clone())]).collect();
-                self.replace(&table, list, entries);
-            }
+            self.take_away(route.pattern());
         }
         registration
     }
@@ -385,8 +432,10 @@ impl Routes {
     pub(crate) fn remove(&self, registration: &Arc<Registration>) -> bool {
         let mut table = self.table();
         let was_active = registration.end();
-        for route in registration.routes() {
-            self.detach(&mut table, &route);
+        if was_active {
+            for route in registration.routes() {
+                self.detach(&mut table, &route);
+            }
         }
         was_active
     }
@@ -394,7 +443,8 @@ impl Routes {
     /// Removes all handlers from one pattern; they stay under their other patterns.
     pub(crate) fn remove_pattern(&self, pattern: &str) -> usize {
         let mut table = self.table();
-        let routes = table.by_pattern.get(pattern).map_or_else(Vec::new, |filed| filed.routes().to_vec());
+        let filed = table.by_pattern.get(pattern);
+        let routes: Vec<_> = filed.map_or_else(Vec::new, |filed| filed.routes().cloned().collect());
         for route in &routes {
             self.detach(&mut table, route);
             if !route.registration.routes().any(|other| table.has(&other)) {
@@ -410,32 +460,28 @@ impl Routes {
         let registration = &route.registration;
         table.cache.clear();
         table.by_pattern.change(route.pattern(), |filed| filed?.without(registration));
-        for (name, list) in self.matching(route.pattern()) {
-            // Another pattern of the same handler may lead to this name, too.
-            let other = registration.routes().find(|other| other.takes(name) && table.has(other));
-            let old = list.load();
-            let entries = old.entries.iter().filter_map(|entry| match entry.route.is_of(registration) {
-                true => Some(Entry::new(other.clone()?)),
-                false => Some(entry.clone()),
-            });
-            self.replace(table, list, entries.collect());
+        self.take_away(route.pattern());
+    }
+
+    /// Takes away the lists of the events that a pattern takes; who calls this has the table's lock.
+    fn take_away(&self, pattern: &str) {
+        for (_, list) in self.matching(pattern) {
+            self.outdate(list);
         }
     }
 
-    /// Puts a list in the place of another.
-    fn replace(&self, table: &Table, list: &ArcSwap<List>, entries: Vec<Entry>) {
-        let open = (!table.closed).then(|| Open::new(&self.flight));
-        list.swap(Arc::new(List::new(entries, open))).retire();
+    fn outdate(&self, list: &ArcSwap<List>) {
+        // Every handler in the old list is still in the table or held by the caller: none is dropped here.
+        if !list.load().is_outdated {
+            list.swap(Arc::clone(&self.outdated)).retire();
+        }
     }
 
     /// Takes the lists away from emits that only hold them. From now on all emits count themselves.
     pub(crate) fn close(&self) {
         let mut table = self.table();
         table.closed = true;
-        for (_, list) in &self.declared {
-            let entries = list.load().entries.to_vec();
-            self.replace(&table, list, entries);
-        }
+        self.declared.iter().for_each(|(_, list)| self.outdate(list));
     }
 
     /// The declared events a pattern takes.
@@ -473,7 +519,7 @@ impl Routes {
 impl Table {
     fn has(&self, route: &Route) -> bool {
         let filed = self.by_pattern.get(route.pattern());
-        filed.is_some_and(|filed| filed.routes().iter().any(|other| other.is_of(&route.registration)))
+        filed.is_some_and(|filed| filed.has(&route.registration))
     }
 }
 

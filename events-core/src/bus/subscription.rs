@@ -88,7 +88,7 @@ impl Bus {
     ///
     /// # Complexity
     ///
-    /// Proportional to the handlers the event has.
+    /// That of finding the event. The next emit of it lists its handlers anew.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -135,7 +135,7 @@ impl Bus {
     ///
     /// # Complexity
     ///
-    /// Proportional to the declared events and the handlers of those the pattern takes.
+    /// Proportional to the declared events. The next emit of one that the pattern takes lists its handlers anew.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {

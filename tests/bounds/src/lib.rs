@@ -1,0 +1,24 @@
+//! What the tests of memory and cost share.
+
+use tokio::runtime::{Builder, Runtime};
+use typed_events::{Bus, BusBuilder};
+
+/// A runtime on the test's own thread, so that the allocator counts all that happens in it.
+pub fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A bus that writes nothing to stderr.
+pub fn bus(runtime: &Runtime, builder: BusBuilder) -> Bus {
+    runtime.block_on(builder.quiet().build()).unwrap()
+}
+
+/// Whether the bytes that `work` allocates grow no faster than its size does; prints both.
+pub fn is_linear(what: &str, work: impl Fn(usize)) -> bool {
+    let bytes = |size| allocation_counter::measure(|| work(size)).bytes_total as f64;
+    // What is allocated once, such as the registry of events, is not counted.
+    bytes(10);
+    let (small, large) = (bytes(500), bytes(4_000));
+    println!("{what}: {small} bytes for 500, {large} for 4,000");
+    large < small * 12.0
+}

@@ -4,6 +4,7 @@
 //! of its own.
 
 mod adapter;
+mod bounds;
 mod build;
 mod cancel;
 mod detach;

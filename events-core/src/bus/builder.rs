@@ -223,6 +223,10 @@ impl BusBuilder {
     }
 
     /// Allows `emits` emits inside each other's handlers; 32 unless set.
+    ///
+    /// An emit whose handlers have not waited for anything yet runs on the stack of the one around it: far more
+    /// than 1000 of these need a larger stack. A record keeps the names of the first and the last 31 emits
+    /// around it.
     pub fn max_chain(mut self, emits: u32) -> Self {
         self.settings.max_chain = emits;
         self

@@ -9,6 +9,8 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::event::EventDecl;
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
@@ -164,35 +166,72 @@ enum Cause {
 pub(crate) struct Chain {
     /// How many there are.
     pub(crate) depth: u32,
-    last: Option<Arc<Link>>,
+    trail: Option<Arc<Trail>>,
 }
 
-struct Link {
+/// So many emits of a chain are kept at most: the first one, and the last ones. A record holds no more,
+/// however deep chains may be.
+const MOST_HOPS: usize = 32;
+
+/// So many buses are kept at most, of which no emit of the chain is kept any more.
+const MOST_BUSES: usize = 64;
+
+/// What is known of a chain. Each depth has its own: a list of links that others share would keep all of them.
+#[derive(Clone, Default)]
+struct Trail {
+    hops: SmallVec<[Hop; 1]>,
+    /// The buses of emits that are not kept.
+    buses: Vec<InstanceId>,
+}
+
+#[derive(Clone)]
+struct Hop {
     instance: InstanceId,
     name: Name,
-    before: Option<Arc<Link>>,
+}
+
+impl Trail {
+    /// Forgets the second emit, but not which bus it was of.
+    fn shorten(&mut self) {
+        let forgotten = self.hops.remove(1).instance;
+        if self.passes(forgotten) {
+            return;
+        }
+        if self.buses.len() >= MOST_BUSES {
+            self.buses.remove(0);
+        }
+        self.buses.push(forgotten);
+    }
+
+    fn passes(&self, instance: InstanceId) -> bool {
+        self.hops.iter().any(|hop| hop.instance == instance) || self.buses.contains(&instance)
+    }
 }
 
 impl Chain {
     fn with(&self, instance: InstanceId, name: Name) -> Self {
-        let link = Link { instance, name, before: self.last.clone() };
-        Self { depth: self.depth + 1, last: Some(Arc::new(link)) }
+        let mut trail = self.trail.as_deref().cloned().unwrap_or_default();
+        trail.hops.push(Hop { instance, name });
+        if trail.hops.len() > MOST_HOPS {
+            trail.shorten();
+        }
+        Self { depth: self.depth.saturating_add(1), trail: Some(Arc::new(trail)) }
     }
 
     /// Whether one of them is an emit of this bus.
     pub(crate) fn passes(&self, instance: InstanceId) -> bool {
-        self.links().any(|link| link.instance == instance)
+        self.trail.as_ref().is_some_and(|trail| trail.passes(instance))
     }
 
-    fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
-        std::iter::successors(self.last.as_ref(), |link| link.before.as_ref())
-    }
-
-    /// The names from the first emit to `last`, joined by arrows.
+    /// The names from the first emit to `last`, joined by arrows; how many are left out, where some are.
     pub(crate) fn describe(&self, last: &str) -> String {
-        let names = self.links().map(|link| link.name.as_str());
-        let mut names: Vec<_> = std::iter::once(last).chain(names).collect();
-        names.reverse();
+        let hops = self.trail.as_ref().map_or(&[][..], |trail| &trail.hops);
+        let mut names: Vec<_> = hops.iter().map(|hop| hop.name.as_str().to_owned()).collect();
+        let left_out = (self.depth as usize).saturating_sub(hops.len());
+        if left_out > 0 {
+            names.insert(1, format!("... {left_out} more ..."));
+        }
+        names.push(last.to_owned());
         names.join(" -> ")
     }
 }

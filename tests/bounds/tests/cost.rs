@@ -103,6 +103,7 @@ fn fail() {
 #[test]
 fn m2_handlers_that_panic_or_go_one_by_one_are_found_at_once() {
     std::panic::set_hook(Box::new(|_| ()));
+    #[allow(clippy::disallowed_methods, reason = "a test takes the time")]
     let time = |n: usize| {
         let (runtime, bus) = new_bus();
         let handlers: Vec<_> = (0..n).map(|_| bus.on(|_: &Rung| fail())).collect();

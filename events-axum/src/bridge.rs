@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::Hash;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::seats::{Limits, Seats};
 ///   Without an adapter that is the history in memory, of 1,000 events unless set.
 /// - **A gap** that can't be closed, because the history no longer has what the browser saw last or there is
 ///   [too much](SseBuilder::resume) since, is told by an event `typed-events.gap`; then it goes on.
+///   (Nobody else can emit events of this name, or any that begins with `typed-events.`: see [`Pattern`](events_core::Pattern).)
 /// - **A browser that lags** is told by an event `typed-events.lagged` and cut off, when it is a
 ///   [buffer](SseBuilder::buffer) behind; it connects again by itself and resumes. All clients share that buffer.
 /// - **Heartbeats** keep connections open; a retry hint says how soon to connect again.
@@ -112,10 +114,14 @@ pub struct SseBuilder<U> {
     bus: Bus,
     settings: Settings,
     visible: Visible<U>,
+    /// Where the pattern was given.
+    place: &'static Location<'static>,
 }
 
 impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
-    /// A bridge for the events of a pattern, each of which a user sees if `visible` says so.
+    /// A bridge for the events of a pattern, each of which a user sees if `visible` says so. A pattern that no declared
+    /// event matches is a warning.
+    #[track_caller]
     #[allow(clippy::new_ret_no_self, reason = "what is set up has a builder")]
     pub fn new(
         bus: &Bus,
@@ -130,7 +136,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
             buffer: 1_024,
             limits: Limits { in_all: 10_000, of_a_user: 20 },
         };
-        SseBuilder { bus: bus.clone(), settings, visible: Box::new(visible) }
+        SseBuilder { bus: bus.clone(), settings, visible: Box::new(visible), place: Location::caller() }
     }
 
     /// The response for a client: the events from now on, or behind the last one it saw.
@@ -201,9 +207,9 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
     /// [`ErrorKind::Pattern`](events_core::ErrorKind::Pattern) for a text that is not a pattern; those of a history that
     /// can't be read.
     pub async fn build(self) -> Result<SseBridge<U>, Error> {
-        let Self { bus, settings, visible } = self;
+        let Self { bus, settings, visible, place } = self;
         let (sender, clients) = broadcast::channel(settings.buffer);
-        let follower = Follower::new(&bus, &settings.pattern, sender).await?;
+        let follower = Follower::new(&bus, &settings.pattern, place, sender).await?;
         let following = tokio::spawn(follower.run());
         let seats = Arc::new(Seats::new(settings.limits));
         Ok(SseBridge(Arc::new(Shared { bus, settings, visible, seats, clients, following })))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use events_core::__private::warn;
 use events_core::{Error, EventId, Record, Timestamp};
 use futures_util::stream;
 use tokio::sync::broadcast;
@@ -16,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::bridge::Shared;
 use crate::follow::{Behind, Told};
-use crate::message::Message;
+use crate::message::{GAP, LAGGED, Message};
 use crate::place::{LastEventId, Place};
 use crate::seats::{Full, Seat};
 
@@ -46,17 +47,11 @@ impl std::error::Error for SseRefused {}
 impl IntoResponse for SseRefused {
     fn into_response(self) -> Response {
         let (status, text) = match &self.0 {
-            Why::Full(_) => {
-                tracing::warn!("a browser is refused: {self}");
-                (StatusCode::TOO_MANY_REQUESTS, self.to_string())
-            }
-            Why::History(error) => {
-                tracing::warn!(%error, "the history can't be read for a browser");
-                (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the events since the last one can't be read now".to_owned(),
-                )
-            }
+            Why::Full(_) => (StatusCode::TOO_MANY_REQUESTS, self.to_string()),
+            Why::History(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the events since the last one can't be read now".to_owned(),
+            ),
         };
         let mut response = (status, text).into_response();
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
@@ -72,13 +67,18 @@ pub(crate) async fn respond<U>(
 where
     U: Clone + Eq + Hash + Send + Sync + 'static,
 {
-    let seat = shared.seats.take(&user).map_err(|full| SseRefused(Why::Full(full)))?;
+    let refuse = |why| {
+        let refused = SseRefused(why);
+        warn(&shared.bus, format_args!("a browser is refused: {refused}"));
+        refused
+    };
+    let seat = shared.seats.take(&user).map_err(|full| refuse(Why::Full(full)))?;
     // First this, then the history: what comes in between comes twice, and is told by its id.
     let live = shared.what_comes();
     let hello = Event::default().retry(shared.settings.retry).comment("typed-events");
     let mut first = VecDeque::from([hello]);
     let resumed = Resumed::read(shared, &user, &last, &mut first).await;
-    let resumed = resumed.map_err(|error| SseRefused(Why::History(error)))?;
+    let resumed = resumed.map_err(|error| refuse(Why::History(error)))?;
     // The bridge may end while a client is connected.
     let client = Client { shared: Arc::downgrade(shared), user, first, live, resumed, _seat: seat };
     let events = stream::unfold(Some(client), |client| async { client?.next().await });
@@ -90,14 +90,12 @@ where
 }
 
 fn gap() -> Event {
-    Event::default()
-        .event("typed-events.gap")
-        .data("events may be missing here: the history no longer has them")
+    Event::default().event(GAP).data("events may be missing here: the history no longer has them")
 }
 
 fn lagged(events: u64) -> Event {
     let text = format!("{events} events behind: connect again to get them");
-    Event::default().event("typed-events.lagged").data(text)
+    Event::default().event(LAGGED).data(text)
 }
 
 /// What a client that resumes was sent, and comes once more: all before a time, and these up to another.
@@ -130,7 +128,8 @@ impl Resumed {
             first.push_back(gap());
         }
         let visible = behind.records().iter().filter(|record| (shared.visible)(record, user));
-        first.extend(visible.filter_map(Message::of).map(|message| message.to_sse()));
+        let messages = visible.filter_map(|record| Message::of(&shared.bus, record));
+        first.extend(messages.map(|message| message.to_sse()));
         Ok(Self {
             // Where instances share a history, this one may be behind what the client saw on another.
             before: shared.bus.shares_history().then_some(place.time),

@@ -1,8 +1,10 @@
 //! The one task that follows the bus for all clients of a bridge, in the order of the history: that is the order in
 //! which a client may resume, on whichever instance.
 
+use std::panic::Location;
 use std::sync::Arc;
 
+use events_core::__private;
 use events_core::{Bus, Error, EventStream, Lagged, Record, StreamExt};
 use futures_util::FutureExt;
 use tokio::sync::broadcast;
@@ -34,10 +36,11 @@ impl Follower {
     pub(crate) async fn new(
         bus: &Bus,
         pattern: &str,
+        place: &'static Location<'static>,
         clients: broadcast::Sender<Told>,
     ) -> Result<Self, Error> {
-        let stream = bus.stream(pattern)?;
-        let newest = bus.history(pattern).limit(1).await?;
+        let stream = __private::stream_for(bus, pattern, "SseBridge", place)?;
+        let newest = __private::history(bus, pattern).limit(1).await?;
         let (bus, pattern, seen) = (bus.clone(), pattern.to_owned(), newest.first().map(Place::of));
         Ok(Self { bus, pattern, stream, seen, clients })
     }
@@ -65,7 +68,12 @@ impl Follower {
 
     /// Where the history can't be read, passes on what came, after a gap.
     fn do_without(&mut self, came: Vec<Result<Record, Lagged>>, error: &Error) {
-        tracing::warn!(%error, "the history can't be read for browsers, who are told that events may be missing");
+        __private::warn(
+            &self.bus,
+            format_args!(
+                "the history can't be read for browsers, who are told that events may be missing: {error}"
+            ),
+        );
         self.tell(Told::Gap);
         for record in came.into_iter().flatten() {
             self.pass_on(&record);
@@ -85,7 +93,7 @@ impl Follower {
     }
 
     fn pass_on(&self, record: &Record) {
-        if let Some(message) = Message::of(record) {
+        if let Some(message) = Message::of(&self.bus, record) {
             self.tell(Told::Message(Arc::new(message)));
         }
     }
@@ -113,7 +121,7 @@ impl Behind {
         place: Option<Place>,
         most: usize,
     ) -> Result<Self, Error> {
-        let mut history = bus.history(pattern).limit(most);
+        let mut history = __private::history(bus, pattern).limit(most);
         if let Some(place) = place
             && bus.shares_history()
         {

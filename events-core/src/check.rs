@@ -7,7 +7,7 @@
 
 use crate::durable::name_problem;
 use crate::handler::Takes;
-use crate::pattern::{Pattern, check_name};
+use crate::pattern::{Pattern, check_name, is_of_library};
 use crate::schema::{FieldSchema, StructSchema, TypeSchema, as_read, same};
 use crate::text::Text;
 
@@ -17,6 +17,13 @@ pub const fn event_name(name: &str) {
     if let Err(error) = check_name(name) {
         let text = Text::new().push("`").quote(name).push("` is not an event name: ");
         panic!("{}", error.describe(text).as_str());
+    }
+    if is_of_library(name) {
+        let text = Text::new().push("`").quote(name).push("` can't be declared: names that begin with ");
+        panic!(
+            "{}",
+            text.push("`typed-events` belong to the library; choose another first segment").as_str()
+        );
     }
 }
 

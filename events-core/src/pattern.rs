@@ -10,11 +10,23 @@ pub const MAX_SEGMENTS: usize = 16;
 /// The most bytes a name or pattern may have.
 pub const MAX_NAME_BYTES: usize = 255;
 
+/// The first segment of the names that belong to the library.
+const LIBRARY: &str = "typed-events";
+
+/// Whether a name or pattern begins with the segment that belongs to the library.
+pub(crate) const fn is_of_library(name: &str) -> bool {
+    let (name, library) = (name.as_bytes(), LIBRARY.as_bytes());
+    same(name, 0, segment_end(name, 0), library, 0, library.len())
+}
+
 /// A set of event names: a name in which whole segments may be wildcards.
 ///
 /// `*` stands for one or more segments, `+` for exactly one; every other segment is
 /// `[A-Za-z0-9_-]+` and stands for itself. A pattern has 1 to [`MAX_SEGMENTS`] segments joined by
 /// `.` and at most [`MAX_NAME_BYTES`] bytes.
+///
+/// Names whose first segment is `typed-events` belong to the library. A wildcard in the first segment does not
+/// match them: `*` matches every event of a program, `typed-events.*` those of the library.
 ///
 /// ```
 /// use typed_events::Pattern;
@@ -75,7 +87,8 @@ impl<'a> Pattern<'a> {
         true
     }
 
-    /// Whether `name` is one of the names the pattern stands for.
+    /// Whether `name` is one of the names the pattern stands for: of those that belong to the library, only where
+    /// the pattern itself begins with `typed-events`.
     ///
     /// A `name` that is not a valid event name gives some answer, without a panic.
     ///
@@ -83,6 +96,9 @@ impl<'a> Pattern<'a> {
     ///
     /// Linear without `*`; with `*` at most the product of both lengths. Allocates nothing.
     pub const fn matches(&self, name: &str) -> bool {
+        if is_of_library(name) && !is_of_library(self.text) {
+            return false;
+        }
         let (pattern, name) = (self.text.as_bytes(), name.as_bytes());
         let (mut p, mut n) = (0, 0);
         // Where to resume when what follows the last `*` does not fit: the pattern after it, and
@@ -287,6 +303,19 @@ mod tests {
             &["a.b.x.c", "a.x.b.c"],
         );
         check("*.a.+", &["x.a.b", "a.a.a", "x.a.a.b"], &["a.b", "x.a", "x.b.a"]);
+        check(
+            "*",
+            &["typed-event.x", "typed-events2.x", "x.typed-events"],
+            &["typed-events", "typed-events.x"],
+        );
+        check("+.x", &["a.x"], &["typed-events.x"]);
+        check("*.x", &["a.x", "a.typed-events.x"], &["typed-events.x", "typed-events.a.x"]);
+        check(
+            "typed-events.*",
+            &["typed-events.x", "typed-events.a.b"],
+            &["typed-events", "a.typed-events.x"],
+        );
+        check("typed-events.+.*", &["typed-events.a.b"], &["typed-events.x"]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What generated code names. Not for users: it changes without notice.
 
+use std::panic::Location;
+
 pub use inventory;
 pub use serde;
 
@@ -27,6 +29,9 @@ pub use crate::schema::{
 pub use crate::secret::{HIDDEN, hides, is_hidden};
 pub use crate::version::{PastEvent, Upcast};
 pub use crate::view::View;
+
+use crate::bus::{Bus, EventStream};
+use crate::history::{History, parse_pattern};
 
 /// The pattern of a handler without one: the name of its event. Where it takes none, [`handler`]
 /// has refused it.
@@ -83,6 +88,33 @@ pub trait WeighNothing {
 }
 
 impl<T: ?Sized> WeighNothing for Weigh<'_, T> {}
+
+/// A line among those of the bus, for a crate that passes its events on.
+pub fn warn(bus: &Bus, what: std::fmt::Arguments<'_>) {
+    bus.inner.warn(what);
+}
+
+/// The history of a pattern that is not reported where no event can match it: for a crate that has reported it.
+pub fn history<'a>(bus: &'a Bus, pattern: &str) -> History<'a> {
+    History::new(bus, pattern, None)
+}
+
+/// The stream of a pattern that is not reported where no event can match it: for a crate that passes it on to `what`,
+/// which was written at a place. It is reported as that.
+///
+/// # Errors
+///
+/// [`ErrorKind::Pattern`](crate::ErrorKind::Pattern) for a text that is not a pattern.
+pub fn stream_for(
+    bus: &Bus,
+    pattern: &str,
+    what: &str,
+    place: &'static Location<'static>,
+) -> Result<EventStream, Error> {
+    let stream = bus.stream_unchecked(pattern)?;
+    bus.inner.note_reach(what, place, parse_pattern(pattern)?);
+    Ok(stream)
+}
 
 /// Fails to compile where a handler's future can't move between threads.
 pub fn require_send<F: Future + Send>(future: F) -> F {

@@ -5,13 +5,19 @@
 use events_core::{Pattern, check_name};
 use proptest::prelude::*;
 
-/// `*` stands for one or more segments, `+` for exactly one, any other for itself.
+/// `*` stands for one or more segments, `+` for exactly one, any other for itself; no wildcard in the first segment
+/// stands for `typed-events`.
 fn reference(pattern: &[&str], name: &[&str]) -> bool {
+    let is_of_library = |path: &[&str]| path.first() == Some(&"typed-events");
+    (!is_of_library(name) || is_of_library(pattern)) && segments_match(pattern, name)
+}
+
+fn segments_match(pattern: &[&str], name: &[&str]) -> bool {
     match pattern {
         [] => name.is_empty(),
-        ["*", rest @ ..] => (1..=name.len()).any(|taken| reference(rest, &name[taken..])),
+        ["*", rest @ ..] => (1..=name.len()).any(|taken| segments_match(rest, &name[taken..])),
         [first, rest @ ..] => match name {
-            [segment, others @ ..] => (*first == "+" || first == segment) && reference(rest, others),
+            [segment, others @ ..] => (*first == "+" || first == segment) && segments_match(rest, others),
             [] => false,
         },
     }
@@ -19,7 +25,7 @@ fn reference(pattern: &[&str], name: &[&str]) -> bool {
 
 /// Few distinct segments, so that patterns often match; some that are prefixes of others.
 fn segment() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec!["a", "b", "aa", "a-b", "_"])
+    prop::sample::select(vec!["a", "b", "aa", "a-b", "_", "typed-events"])
 }
 
 fn pattern_segment() -> impl Strategy<Value = &'static str> {
@@ -58,8 +64,10 @@ proptest! {
                 _ => { pattern.push(segment); name.push(segment); }
             }
         }
+        // Only a pattern that begins with the library's segment takes the library's names.
+        let expected = name[0] != "typed-events" || pattern[0] == "typed-events";
         let (pattern, name) = (pattern.join("."), name.join("."));
-        prop_assert!(Pattern::new(&pattern).unwrap().matches(&name), "{} on {}", pattern, name);
+        prop_assert_eq!(Pattern::new(&pattern).unwrap().matches(&name), expected, "{} on {}", pattern, name);
     }
 
     #[test]

@@ -88,7 +88,7 @@ async fn a_run_time_pattern_that_nothing_declared_matches_is_a_warning() {
 }
 
 /// Runs one test of this program as a process of its own, and returns what it wrote to stderr.
-fn stderr_of(test: &str) -> String {
+pub(crate) fn stderr_of(test: &str) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--nocapture"])
         .env("TYPED_EVENTS_CHILD", "1")
@@ -99,7 +99,7 @@ fn stderr_of(test: &str) -> String {
     stderr
 }
 
-fn is_child() -> bool {
+pub(crate) fn is_child() -> bool {
     std::env::var_os("TYPED_EVENTS_CHILD").is_some()
 }
 

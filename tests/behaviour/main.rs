@@ -20,6 +20,7 @@ mod nesting;
 mod patterns;
 mod replay;
 mod sets;
+mod silence;
 mod stop;
 mod stream;
 mod subscriptions;

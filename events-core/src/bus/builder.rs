@@ -1,6 +1,6 @@
 //! `Bus::builder()`: settings, state, handlers, and the checks of `build()`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,22 +10,24 @@ use tokio::runtime::Handle;
 use super::consume::{Work, Worker};
 use super::consumer::Consumer;
 use super::flight::Flight;
-use super::intake::did_you_mean;
 use super::known::Known;
+use super::reach::unreachable;
 use super::report::Fallback;
 use super::routes::Routes;
 use super::routes::{Life, Patterns, name_of_closure};
+use super::select::{Selected, Selection};
+use super::told::Told;
 use super::watch::Watch;
 use super::{Bus, Counters, Inbox, Inner, Settings};
 use crate::adapter::{Adapter, AdapterError, LEASE};
 use crate::durable::{Durable, name_problem};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventDecl, registry};
-use crate::handler::{Binder, Callback, Handler, HandlerDecl, IntoHandler, LinkedHandler, States, Takes};
+use crate::handler::{Binder, Callback, Handler, HandlerDecl, IntoHandler, States, Takes};
 use crate::history::{Bounds, Log};
 use crate::id::InstanceId;
 use crate::lock::Lock;
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, is_of_library};
 use crate::secret::Seal;
 use crate::text::quoted;
 use crate::time::Clock;
@@ -62,8 +64,9 @@ use crate::wire::Wire;
 pub struct BusBuilder {
     states: States,
     events: Vec<&'static EventDecl>,
+    selection: Selection,
+    /// What is selected, from `build()` on.
     handlers: Vec<&'static HandlerDecl>,
-    discover: bool,
     adapter: Option<Arc<dyn Adapter>>,
     bounds: Bounds,
     settings: Settings,
@@ -87,8 +90,8 @@ impl BusBuilder {
         Self {
             states: States::default(),
             events: Vec::new(),
+            selection: Selection::default(),
             handlers: Vec::new(),
-            discover: false,
             adapter: None,
             bounds: Bounds { records: 1000, bytes: 64 << 20, for_readers: 1024 },
             settings: Settings {
@@ -128,8 +131,38 @@ impl BusBuilder {
     ///
     /// A crate of handlers that nothing refers to is not linked: write `use my_handlers as _;`.
     /// [`Bus::handlers`] lists what was found.
+    ///
+    /// A bus whose builder selects no handlers takes none, which is a warning of [`build`](Self::build) where some are
+    /// linked. These select: `discover`, [`discover_in`](Self::discover_in), [`without`](Self::without),
+    /// [`handler`](Self::handler) and [`no_handlers`](Self::no_handlers).
     pub fn discover(mut self) -> Self {
-        self.discover = true;
+        self.selection.all = true;
+        self
+    }
+
+    /// Takes every linked function marked `#[on]` of a module and those below it: `.discover_in("shop::web")` takes
+    /// `shop::web::welcome` and `shop::web::admin::audit`, but not `shop::website::count`. The path begins with the
+    /// crate's name, as [`module_path!`] gives it. Said more than once, each module is taken.
+    ///
+    /// A path without any handler is an error of [`build`](Self::build).
+    pub fn discover_in(mut self, module: impl Into<String>) -> Self {
+        self.selection.modules.push(module.into());
+        self
+    }
+
+    /// Leaves out one function marked `#[on]` of those that [`discover`](Self::discover) or
+    /// [`discover_in`](Self::discover_in) take: `.without::<audit>()`. Without these, takes all linked ones but it.
+    ///
+    /// One that is also given by [`handler`](Self::handler) is an error of [`build`](Self::build); one that nothing
+    /// else selects is a warning.
+    pub fn without<H: Handler>(mut self) -> Self {
+        self.selection.without.push(H::decl());
+        self
+    }
+
+    /// Takes no function marked `#[on]`: for a bus that only emits, or has only closures.
+    pub fn no_handlers(mut self) -> Self {
+        self.selection.none = true;
         self
     }
 
@@ -137,7 +170,7 @@ impl BusBuilder {
     /// finds nothing (wasm, some static libraries). With [`discover`](Self::discover) it changes
     /// nothing.
     pub fn handler<H: Handler>(mut self) -> Self {
-        self.handlers.push(H::decl());
+        self.selection.single.push(H::decl());
         self
     }
 
@@ -274,8 +307,9 @@ impl BusBuilder {
         self
     }
 
-    /// Writes nothing to stderr. Unless this is said, failures and warnings go there while no
-    /// `tracing` subscriber is installed, so that silence means success.
+    /// Writes nothing to stderr. Unless this is said, failures and warnings go there where no `tracing` subscriber
+    /// is installed, or its filter does not take them (their target is `typed_events`), so that no output means
+    /// success.
     pub fn quiet(mut self) -> Self {
         self.settings.fallback = Fallback::Nowhere;
         self
@@ -294,15 +328,9 @@ impl BusBuilder {
     ///
     /// Dropping it drops the bus.
     pub async fn build(mut self) -> Result<Bus, Error> {
-        if self.discover {
-            self.handlers
-                .extend(inventory::iter::<LinkedHandler>.into_iter().map(|LinkedHandler(decl)| decl()));
-        }
-        // Linking finds handlers in no order; runs should repeat.
-        self.handlers.sort_by_key(|handler| handler.place);
-        drop_repeated(&mut self.handlers);
-
         let mut problems = Vec::new();
+        let Selected { handlers, warnings } = self.selection.resolve(&mut problems);
+        self.handlers = handlers;
         let repeated = self.states.repeated.iter();
         problems.extend(repeated.map(|ty| {
             format!(
@@ -326,6 +354,9 @@ impl BusBuilder {
             return Err(Error::new(ErrorKind::Build, problems.join("\n")));
         };
 
+        for warning in warnings {
+            self.settings.fallback.warning(format_args!("{warning}"));
+        }
         for name in self.states.untaken() {
             let unused = "no handler of this bus takes the state of type";
             self.settings
@@ -352,6 +383,8 @@ impl BusBuilder {
             stopping: super::stop::Stopping::default(),
             watch,
             counters: Counters::default(),
+            told_places: Told::default(),
+            told_events: Told::default(),
             runtime,
         });
         for (handler, callback) in live {
@@ -414,9 +447,12 @@ impl BusBuilder {
         if let Some((name, handler)) = all.first()
             && self.adapter.as_ref().is_none_or(|adapter| adapter.durable().is_none())
         {
-            let adapter = self.adapter.as_ref().map_or_else(|| "memory".to_owned(), |adapter| adapter.name());
+            let why = self.adapter.as_ref().map_or_else(
+                || "which needs an adapter, and this bus has none".to_owned(),
+                |adapter| format!("which the adapter {} can't do", adapter.name()),
+            );
             problems.push(format!(
-                "{handler} is durable (`{name}`), which the adapter {adapter} can't do: give one that can, such as `.adapter(Sqlite::at(\"events.db\"))`"
+                "{handler} is durable (`{name}`), {why}: give one that can, such as `.adapter(Sqlite::at(\"events.db\"))`"
             ));
         }
         for closure in &self.durable {
@@ -429,6 +465,12 @@ impl BusBuilder {
         let of_handlers = self.handlers.iter().flat_map(|handler| handler.takes.events()).map(|decl| decl());
         let mut known = Known::default();
         for decl in registry().events.iter().copied().chain(self.events.iter().copied()).chain(of_handlers) {
+            if is_of_library(decl.name) {
+                problems.push(format!(
+                    "event `{}` ({}) can't be declared: names that begin with `typed-events` belong to the library",
+                    decl.name, decl.place
+                ));
+            }
             if let Err(other) = known.declare(decl) {
                 problems.push(format!(
                     "two types claim the event name `{}`: {} and {}",
@@ -479,27 +521,16 @@ impl BusBuilder {
     fn check_patterns(&self, known: &Known, problems: &mut Vec<String>) {
         for handler in &self.handlers {
             for text in handler.patterns {
-                let reached =
-                    Pattern::new(text).is_ok_and(|pattern| known.names().any(|name| pattern.matches(name)));
-                if reached {
-                    continue;
-                }
-                let suggestion = did_you_mean(text, known.names());
-                let problem =
-                    format!("handler {}: no known event matches `{text}`{suggestion}", handler.place);
-                match self.settings.accept_undeclared {
+                let Ok(pattern) = Pattern::new(text) else { continue };
+                let Some(problem) = unreachable(pattern, known.names(), "known") else { continue };
+                let problem = format!("handler {}: {problem}", handler.place);
+                match self.settings.accept_undeclared || is_of_library(text) {
                     true => self.settings.fallback.warning(format_args!("{problem}")),
                     false => problems.push(problem),
                 }
             }
         }
     }
-}
-
-/// Apart from `build()`, whose future must be `Send`.
-fn drop_repeated(handlers: &mut Vec<&'static HandlerDecl>) {
-    let mut seen = HashSet::new();
-    handlers.retain(|handler| seen.insert(std::ptr::from_ref(*handler)));
 }
 
 /// Binds the handlers to their state, as far as there is one.

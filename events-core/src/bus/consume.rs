@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -16,12 +17,14 @@ use super::consumer::Consumer;
 use super::dispatch;
 use super::emitted::Failure;
 use super::flight::KeptInFlight;
+use super::report::FailedAttempt;
 use super::routes::{Registration, Route};
 use super::{Bus, Inner};
 use crate::adapter::{
     Adapter, AdapterError, BoxFuture, Claim, Claimed, Claims, DurableAdapter, Finished, Outcome,
 };
 use crate::handler::{Attempt, Callback, HandlerError, HandlerResult};
+use crate::id::EventId;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -281,12 +284,10 @@ async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed, flight: KeptInFligh
     let outcome = match record {
         Ok(record) => attempt(&bus, &work, claim, &record, last_error).await,
         Err(error) => {
-            let name = work.consumer.name();
-            bus.inner.settings.fallback.warning(format_args!(
-                "the event at {} can't be read and goes to the dead letters of {name}: {error}",
-                claim.position
-            ));
-            Outcome::Dead { error: error.to_string(), attempts: claim.attempt }
+            let event = format!("(unreadable, at {})", claim.position);
+            let attempts = claim.attempt;
+            let what = "was not called, because the event can't be read,";
+            give_up(&bus, &work, Failed { event: &event, id: None, attempts, what }, error.to_string())
         }
     };
     Settled { finished: Finished { claim, outcome }, _flight: flight }
@@ -300,15 +301,17 @@ async fn attempt(
     last_error: Option<String>,
 ) -> Outcome {
     let durable = &work.consumer.durable;
+    let failed = |attempts| Failed { event: record.name(), id: Some(record.id()), attempts, what: "failed" };
     if claim.attempt > durable.attempts() {
         // Whoever made the last attempt did not live to report it.
         let before = claim.attempt - 1;
         let error = last_error.map(|error| format!("; the attempt before: {error}")).unwrap_or_default();
         let error = format!("the process ended, or lost its lease, in attempt {before}{error}");
-        return give_up(bus, work, record, before, error);
+        return give_up(bus, work, Failed { what: "did not finish", ..failed(before) }, error);
     }
     if let Some(Err(error)) = bus.inner.known.get(record.name()).map(|decl| record.payload(decl)) {
-        return give_up(bus, work, record, claim.attempt, error.to_string());
+        let what = "was not called, because the payload does not fit,";
+        return give_up(bus, work, Failed { what, ..failed(claim.attempt) }, error.to_string());
     }
     let route = Route::of(&work.registration, work.consumer.pattern_of(record.name()).unwrap_or(0));
     let tried = Attempt { number: claim.attempt, consumer: Some(Arc::clone(&work.name)) };
@@ -318,15 +321,18 @@ async fn attempt(
     );
     let Err(error) = result.await else { return Outcome::Done };
     let message = error.message().to_owned();
-    dispatch::report(&bus.inner, record.name(), Some(record.id()), &Failure::new(&route, error));
+    bus.inner.counters.failed.fetch_add(1, Ordering::Relaxed);
+    let failed = Failed { what: Failure::new(&route, error).what(), ..failed(claim.attempt) };
     if claim.attempt == durable.attempts() {
-        return give_up(bus, work, record, claim.attempt, message);
+        return give_up(bus, work, failed, message);
     }
     // Two random numbers of the same seed differ: std counts up.
     let share = RandomState::new().hash_one(claim.position) as f64 / u64::MAX as f64;
     let wait = durable.wait_after(claim.attempt, share);
     let at = bus.inner.now().as_micros().saturating_add(wait.as_micros().try_into().unwrap_or(i64::MAX));
-    Outcome::Retry { at: Timestamp::from_micros(at), error: message }
+    let at = Timestamp::from_micros(at);
+    bus.inner.settings.fallback.retry(&failed.reported(work, &message), at);
+    Outcome::Retry { at, error: message }
 }
 
 /// A handler's result, or that it took too long.
@@ -339,11 +345,30 @@ async fn within(limit: Duration, handled: impl Future<Output = HandlerResult>) -
     })
 }
 
-fn give_up(bus: &Bus, work: &Work, record: &Record, attempts: u32, error: String) -> Outcome {
-    let (event, id, name) = (record.name(), record.id(), work.consumer.name());
-    let shown = crate::text::escaped(&error);
-    bus.inner.settings.fallback.warning(format_args!(
-        "{event} (id {id}) goes to the dead letters of {name} after {attempts} attempts: {shown}"
-    ));
-    Outcome::Dead { error, attempts }
+/// An attempt that came to nothing.
+struct Failed<'a> {
+    event: &'a str,
+    id: Option<EventId>,
+    attempts: u32,
+    what: &'a str,
+}
+
+impl<'a> Failed<'a> {
+    fn reported(&self, work: &'a Work, error: &'a str) -> FailedAttempt<'a> {
+        FailedAttempt {
+            event: self.event,
+            id: self.id,
+            handler: work.registration.name(),
+            consumer: work.consumer.name(),
+            attempt: self.attempts,
+            of: work.consumer.durable.attempts(),
+            what: self.what,
+            error,
+        }
+    }
+}
+
+fn give_up(bus: &Bus, work: &Work, failed: Failed<'_>, error: String) -> Outcome {
+    bus.inner.settings.fallback.dead(&failed.reported(work, &error));
+    Outcome::Dead { error, attempts: failed.attempts }
 }

@@ -36,10 +36,7 @@ impl Bus {
     ///
     /// [`ErrorKind::Consumer`] where the adapter has none, or fails.
     pub async fn consumers(&self) -> Result<Vec<ConsumerStatus>, Error> {
-        let inner = &self.inner;
-        let (durable, adapter) = inner.durable("*")?;
-        let listed = durable.consumers(inner.now()).await;
-        listed.map_err(|error| failed("*", adapter, "can't list its consumers", error))
+        self.inner.list_consumers(None).await
     }
 
     /// A durable consumer, to look after.
@@ -63,7 +60,7 @@ impl Bus {
 impl ConsumerHandle<'_> {
     /// Where it stands.
     pub async fn status(&self) -> Result<ConsumerStatus, Error> {
-        let all = self.bus.consumers().await?;
+        let all = self.list().await?;
         let found = all.iter().find(|status| status.name == self.name);
         found.cloned().ok_or_else(|| self.unknown(&all))
     }
@@ -92,9 +89,10 @@ impl ConsumerHandle<'_> {
 
     /// The oldest `limit` events it gave up on.
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        let (durable, adapter) = self.bus.inner.durable(&self.name)?;
+        let (durable, adapter) = self.bus.inner.durable(Some(&self.name))?;
         let read = durable.dead_letters(&self.name, limit).await;
-        let read = read.map_err(|error| failed(&self.name, adapter, "can't read its dead letters", error))?;
+        let read =
+            read.map_err(|error| failed(Some(&self.name), adapter, "can't read its dead letters", error))?;
         if read.is_empty() {
             // One that does not exist has none either.
             self.status().await?;
@@ -114,13 +112,18 @@ impl ConsumerHandle<'_> {
 
     async fn control(&self, control: Control) -> Result<u64, Error> {
         let inner = &self.bus.inner;
-        let (durable, adapter) = inner.durable(&self.name)?;
-        let done = durable.control(&self.name, control, inner.now()).await;
-        let done = done.map_err(|error| failed(&self.name, adapter, "did not do it", error))?;
+        let (durable, adapter) = inner.durable(Some(&self.name))?;
+        let (what, asked) = (what_of(&control), control);
+        let done = durable.control(&self.name, asked, inner.now()).await;
+        let done = done.map_err(|error| failed(Some(&self.name), adapter, what, error))?;
         match done {
             Some(done) => Ok(done),
-            None => Err(self.unknown(&self.bus.consumers().await?)),
+            None => Err(self.unknown(&self.list().await?)),
         }
+    }
+
+    async fn list(&self) -> Result<Vec<ConsumerStatus>, Error> {
+        self.bus.inner.list_consumers(Some(&self.name)).await
     }
 
     fn unknown(&self, known: &[ConsumerStatus]) -> Error {
@@ -131,20 +134,48 @@ impl ConsumerHandle<'_> {
     }
 }
 
-fn failed(name: &str, adapter: &Arc<dyn Adapter>, what: &str, error: AdapterError) -> Error {
-    let message = format!("consumer {}: {} {what}: {error}", quoted(name), adapter.name());
+/// What an error is about: one consumer, or all of them.
+fn subject(consumer: Option<&str>) -> String {
+    consumer.map_or_else(|| "consumers".to_owned(), |name| format!("consumer `{}`", quoted(name)))
+}
+
+/// What an adapter failed at, when an operator asked for this.
+fn what_of(control: &Control) -> &'static str {
+    match control {
+        Control::Pause => "did not pause it",
+        Control::Resume => "did not resume it",
+        Control::Seek(_) => "did not move it",
+        Control::Remove => "did not remove it",
+        Control::Replay(_) => "did not replay its dead letters",
+        Control::Purge(_) => "did not purge its dead letters",
+    }
+}
+
+fn failed(consumer: Option<&str>, adapter: &Arc<dyn Adapter>, what: &str, error: AdapterError) -> Error {
+    let message = format!("{}: {} {what}: {error}", subject(consumer), adapter.name());
     Error::new(ErrorKind::Consumer, message).with_temporary(error.is_temporary()).with_source(error)
 }
 
 impl Inner {
     /// The adapter, as far as it has durable consumers.
-    pub(super) fn durable(&self, consumer: &str) -> Result<(&dyn DurableAdapter, &Arc<dyn Adapter>), Error> {
+    pub(super) fn durable(
+        &self,
+        consumer: Option<&str>,
+    ) -> Result<(&dyn DurableAdapter, &Arc<dyn Adapter>), Error> {
         let adapter = self.adapter.as_ref();
         adapter.and_then(|adapter| Some((adapter.durable()?, adapter))).ok_or_else(|| {
-            let (name, adapter) = (quoted(consumer), self.adapter_name());
-            let message =
-                format!("consumer {name}: the adapter of this bus, {adapter}, has no durable consumers");
-            Error::new(ErrorKind::Consumer, message)
+            let why = match adapter {
+                Some(adapter) => format!("{} has no durable consumers", adapter.name()),
+                None => "this bus has no adapter, and so no durable consumers".to_owned(),
+            };
+            Error::new(ErrorKind::Consumer, format!("{}: {why}", subject(consumer)))
         })
+    }
+
+    /// Lists the consumers of the adapter, for an operator who asks of one or of all.
+    async fn list_consumers(&self, consumer: Option<&str>) -> Result<Vec<ConsumerStatus>, Error> {
+        let (durable, adapter) = self.durable(consumer)?;
+        let listed = durable.consumers(self.now()).await;
+        listed.map_err(|error| failed(consumer, adapter, "can't list its consumers", error))
     }
 }

@@ -16,7 +16,7 @@ use super::emitted::{Emitted, Failure};
 use super::flight::{Detached, KeptInFlight};
 use super::routes::{Entry, List, Route};
 use super::watch::{Laps, Shown, WaitingHandler};
-use super::{Bus, Inner};
+use super::{Bus, Inner, report};
 use crate::contain::contained;
 use crate::event::{EventDecl, Payload};
 use crate::handler::{Attempt, Call, Callback, HandlerError, HandlerResult, Source};
@@ -203,18 +203,18 @@ fn note_unhandled(bus: &Bus, source: Source<'_>) {
         return;
     }
     bus.inner.counters.unhandled.fetch_add(1, Ordering::Relaxed);
-    tracing::debug!(event = name, "no handler for this event");
+    report::unhandled(name);
 }
 
 /// Logs and lists a failure. Runs within the event's scope, which knows the id.
 fn fail(inner: &Inner, event: &str, route: &Route, error: HandlerError, failures: &mut Vec<Failure>) {
     let failure = Failure::new(route, error);
-    report(inner, event, context::current_id(), &failure);
+    note_failure(inner, event, context::current_id(), &failure);
     failures.push(failure);
 }
 
-/// Counts and logs a failure.
-pub(crate) fn report(inner: &Inner, event: &str, id: Option<EventId>, failure: &Failure) {
+/// Counts and logs a failure of a live handler.
+pub(crate) fn note_failure(inner: &Inner, event: &str, id: Option<EventId>, failure: &Failure) {
     inner.counters.failed.fetch_add(1, Ordering::Relaxed);
     inner.settings.fallback.failure(event, id, failure);
 }

@@ -182,6 +182,11 @@ impl Failure {
         self.error.message()
     }
 
+    /// What the handler did, in a message.
+    pub(crate) fn what(&self) -> &'static str {
+        if self.panicked() { "panicked" } else { "failed" }
+    }
+
     /// Whether the handler panicked.
     pub fn panicked(&self) -> bool {
         self.error.has_panicked()
@@ -190,7 +195,6 @@ impl Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = if self.panicked() { "panicked" } else { "failed" };
-        write!(f, "{} {what}: {}", self.handler(), crate::text::escaped(self.message()))
+        write!(f, "{} {}: {}", self.handler(), self.what(), crate::text::escaped(self.message()))
     }
 }

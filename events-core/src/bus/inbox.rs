@@ -3,9 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
+use super::told::Tell;
 use super::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::id::InstanceId;
+use crate::pattern::MAX_NAME_BYTES;
 use crate::record::{Envelope, Record};
 use crate::text::{escaped, quoted};
 use crate::wire::Wire;
@@ -31,7 +33,7 @@ impl Inbox {
     /// - [`ErrorKind::UnknownEvent`]: the name is not declared here, and the bus does not accept
     ///   such.
     /// - [`ErrorKind::Payload`]: it does not fit its type. Both are counted in
-    ///   [`Bus::stats`](crate::Bus::stats) and logged, and nothing is delivered.
+    ///   [`Bus::stats`](crate::Bus::stats), logged once for each name, of the first 1,000, and nothing is delivered.
     /// - [`ErrorKind::Stopped`]: the bus has stopped or is gone; end the subscription.
     ///
     /// # Cancel safety
@@ -92,10 +94,7 @@ impl Inbox {
     async fn deliver_to(&self, inner: Arc<Inner>, record: Record) -> Result<(), Error> {
         if let Err(error) = inner.check_foreign(&record) {
             inner.counters.refused.fetch_add(1, Ordering::Relaxed);
-            inner
-                .settings
-                .fallback
-                .warning(format_args!("an event from {} was refused: {error}", inner.adapter_name()));
+            inner.note_refused(record.name(), &error);
             return Err(error);
         }
         Bus { inner }.deliver_remote(record).await.map(drop)
@@ -110,7 +109,7 @@ impl Inbox {
     pub fn warn(&self, what: &str) {
         if let Some(inner) = self.bus.upgrade() {
             let what = escaped(what);
-            inner.settings.fallback.warning(format_args!("{} {what}", inner.adapter_name()));
+            inner.warn(format_args!("{} {what}", inner.adapter_name()));
         }
     }
 
@@ -125,10 +124,7 @@ impl Inbox {
         if let Some(inner) = self.bus.upgrade() {
             inner.counters.lost.fetch_add(events, Ordering::Relaxed);
             let why = quoted(why);
-            inner
-                .settings
-                .fallback
-                .warning(format_args!("{} lost {events} events: {why}", inner.adapter_name()));
+            inner.warn(format_args!("{} lost {events} events: {why}", inner.adapter_name()));
         }
     }
 }
@@ -138,6 +134,24 @@ fn gone(record: &Record) -> Error {
 }
 
 impl Inner {
+    pub(crate) fn warn(&self, what: std::fmt::Arguments<'_>) {
+        self.settings.fallback.warning(what);
+    }
+
+    /// Reports an event of another instance that was refused: the first of its name.
+    fn note_refused(&self, name: &str, error: &Error) {
+        let key = if name.len() <= MAX_NAME_BYTES { name.into() } else { quoted(name).into() };
+        let more = match self.told_events.tell((error.kind(), key)) {
+            Tell::No => return,
+            Tell::Yes => "",
+            Tell::Last => ", those of further names too",
+        };
+        let adapter = self.adapter_name();
+        self.warn(format_args!(
+            "an event from {adapter} was refused (others like it are only counted{more}): {error}"
+        ));
+    }
+
     /// Decodes a record from outside, so that handlers find it decoded.
     fn check_foreign(&self, record: &Record) -> Result<(), Error> {
         match self.known.get(record.name()) {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Bus, Emitted, Inner};
+use super::{Bus, Emitted, Inner, report};
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventDecl, Payload, parse_json};
-use crate::pattern::{Pattern, check_name};
+use crate::pattern::{Pattern, check_name, is_of_library};
 use crate::record::{Envelope, Record};
 use crate::text::quoted;
 
@@ -23,7 +23,7 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::UnknownEvent`]: not a declared name.
+    /// - [`ErrorKind::UnknownEvent`]: not a declared name, or one that belongs to the library (`typed-events.x`).
     /// - [`ErrorKind::TooLarge`], [`ErrorKind::Payload`]: too large; not JSON or not fitting, with the
     ///   path: `user.created: .email: expected a string, found a number`. Never contains a value.
     /// - Those of [`Emit`](crate::Emit). In all cases nothing was emitted, except as said there.
@@ -156,14 +156,17 @@ impl Inner {
         if let Err(error) = check_name(name) {
             return refuse(format!("`{}` is not an event name: {error}", quoted(name)));
         }
+        if is_of_library(name) {
+            return refuse(format!(
+                "`{}` can't be emitted: names that begin with `typed-events` belong to the library",
+                quoted(name)
+            ));
+        }
         if self.known.is_foreign(name) {
             return Ok(());
         }
         if self.settings.accept_undeclared {
-            if tracing::enabled!(tracing::Level::DEBUG) {
-                let suggestion = did_you_mean(name, self.known.names());
-                tracing::debug!(event = name, "accepted, though not declared{suggestion}");
-            }
+            report::undeclared(name, self.known.names());
             return Ok(());
         }
         let suggestion = did_you_mean(name, self.known.names());

@@ -51,7 +51,7 @@ impl Known {
         self.events.values().copied()
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + Clone {
         self.events.keys().chain(self.foreign.keys()).copied()
     }
 }

@@ -15,15 +15,19 @@ mod known;
 mod name_cache;
 mod outbox;
 mod pattern_map;
+mod reach;
 mod replay;
 mod report;
 mod routes;
+mod select;
 mod settled;
 mod stop;
 mod stream;
 mod subscription;
+mod told;
 mod watch;
 
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -57,6 +61,7 @@ use flight::{Flight, InFlight};
 use known::Known;
 use report::Fallback;
 use routes::{Held, Routes};
+use told::Told;
 use watch::Watch;
 
 /// A bus: emits events to handlers, and remembers them.
@@ -98,6 +103,10 @@ pub(crate) struct Inner {
     stopping: stop::Stopping,
     watch: Arc<Watch>,
     counters: Counters,
+    /// The places whose pattern no event can match.
+    told_places: Told<&'static Location<'static>>,
+    /// The events of other instances that were refused, by kind of error and name.
+    told_events: Told<(ErrorKind, Box<str>)>,
     /// Where the bus was built: runs what is emitted outside of any runtime.
     runtime: Handle,
 }
@@ -123,6 +132,7 @@ struct Counters {
     echoes: AtomicU64,
     refused: AtomicU64,
     lost: AtomicU64,
+    unreachable: AtomicU64,
 }
 
 /// What a bus has counted since it was built.
@@ -139,6 +149,8 @@ pub struct Stats {
     pub refused: u64,
     /// Events from other instances that the adapter knows it lost, such as during a reconnect.
     pub lost: u64,
+    /// Subscriptions, streams and queries whose pattern no declared event matches.
+    pub unreachable: u64,
 }
 
 impl Bus {
@@ -147,7 +159,8 @@ impl Bus {
         BusBuilder::new()
     }
 
-    /// A bus with default settings and no handlers yet.
+    /// A bus with default settings and no handlers yet. Where `#[on]` functions are linked, `build()` warns that it
+    /// takes none of them: then write `Bus::builder().discover()` or `.no_handlers()`.
     ///
     /// # Errors
     ///
@@ -204,8 +217,9 @@ impl Bus {
     /// }
     /// # Ok(()) }
     /// ```
+    #[track_caller]
     pub fn history(&self, pattern: &str) -> History<'_> {
-        History::new(self, pattern)
+        History::new(self, pattern, Some(Location::caller()))
     }
 
     /// Whether the history is the adapter's, which instances share; else it is this bus's own, in memory.
@@ -228,6 +242,7 @@ impl Bus {
             echoes: read(&counters.echoes),
             refused: read(&counters.refused),
             lost: read(&counters.lost),
+            unreachable: read(&counters.unreachable),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use smallvec::{SmallVec, smallvec};
 
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, is_of_library};
 
 /// A map from patterns to what is filed under them. Names are looked up by hash, patterns with wildcards
 /// in a tree of segments.
@@ -85,21 +85,27 @@ impl<V> PatternMap<V> {
         // Those before `first` are of segments that have passed.
         let mut nodes: SmallVec<[At<'_, V>; 8]> = smallvec![(&self.wildcards, false)];
         let mut first = 0;
+        let of_library = is_of_library(name);
         for segment in name.split('.') {
             let end = nodes.len();
             for index in first..end {
                 let (node, is_many) = nodes[index];
+                // A wildcard in the first segment does not stand for the library's.
+                let wildcards = first > 0 || !of_library;
                 if is_many {
                     nodes.push((node, true));
                 }
                 if let Some(literal) = node.next.as_ref().and_then(|next| next.get(segment)) {
                     nodes.push((literal, false));
                 }
-                if let Some(one) = &node.one {
+                if let Some(one) = node.one.as_deref()
+                    && wildcards
+                {
                     nodes.push((one, false));
                 }
                 // One that was there before stays by itself.
                 if let Some(many) = node.many.as_deref()
+                    && wildcards
                     && !nodes[first..end].iter().any(|(node, _)| std::ptr::eq(*node, many))
                 {
                     nodes.push((many, true));
@@ -176,11 +182,29 @@ pub(crate) fn is_name(pattern: &str) -> bool {
 mod tests {
     use super::*;
 
-    const PATTERNS: [&str; 14] = [
-        "*", "+", "a", "a.b", "a.*", "*.b", "a.+", "+.b", "a.*.c", "*.*", "*.+.*", "a.*.b.*", "*.b.*.c",
+    const PATTERNS: [&str; 17] = [
+        "*",
+        "+",
+        "a",
+        "a.b",
+        "a.*",
+        "*.b",
+        "a.+",
+        "+.b",
+        "a.*.c",
+        "*.*",
+        "*.+.*",
+        "a.*.b.*",
+        "*.b.*.c",
         "x.y.*",
+        "typed-events.*",
+        "typed-events.+",
+        "typed-events.b",
     ];
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 13] = [
+        "typed-events",
+        "typed-events.b",
+        "typed-events.b.b.c",
         "a",
         "b",
         "a.b",

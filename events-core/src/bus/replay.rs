@@ -85,12 +85,13 @@ impl Bus {
         n: usize,
         handler: H,
     ) -> impl Future<Output = Result<Subscription, Error>> + Send {
-        let name = self.inner.routes.closure_name(Location::caller());
+        let place = Location::caller();
+        let name = self.inner.routes.closure_name(place);
         let event = H::EVENT.map(|decl| decl().name);
         let pattern = pattern.to_owned();
         let callback = handler.into_callback();
         async move {
-            self.inner.check_pattern(&name, event, &pattern)?;
+            self.inner.check_pattern(&name, place, event, &pattern)?;
             self.replay(name, pattern, n, callback).await
         }
     }
@@ -370,7 +371,7 @@ impl Worker {
 
     fn report(&self, record: &Record, error: HandlerError) {
         if let Some(bus) = self.bus.upgrade() {
-            dispatch::report(&bus, record.name(), Some(record.id()), &Failure::new(&self.route, error));
+            dispatch::note_failure(&bus, record.name(), Some(record.id()), &Failure::new(&self.route, error));
         }
     }
 }

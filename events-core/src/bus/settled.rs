@@ -92,7 +92,7 @@ async fn wait(bus: &Weak<Inner>, event: EventId, within: Duration) -> Result<(),
 
 impl Bus {
     async fn unfinished(&self, event: EventId) -> Result<Vec<String>, Error> {
-        let (durable, adapter) = self.inner.durable("*")?;
+        let (durable, adapter) = self.inner.durable(None)?;
         let unfinished = durable.unfinished(event).await.map_err(|error| {
             let message = format!("{event}: {} can't say who has handled it: {error}", adapter.name());
             Error::new(ErrorKind::Consumer, message).with_temporary(error.is_temporary()).with_source(error)

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 
-use super::Bus;
+use super::{Bus, Inner};
 use crate::error::Error;
 use crate::event::Event;
 use crate::handler::{Argument, EventSet};
@@ -37,6 +38,8 @@ use crate::record::Record;
 #[must_use = "a stream gives nothing until it is polled"]
 pub struct EventStream {
     reader: Reader,
+    bus: Weak<Inner>,
+    pattern: Box<str>,
 }
 
 /// A stream fell behind: so many of its events are lost to it.
@@ -65,7 +68,15 @@ impl EventStream {
     ///
     /// An event that comes from another instance and does not fit `E` never reaches the stream: it
     /// is refused, and counted in [`Bus::stats`].
+    ///
+    /// Where the stream's pattern never takes the event, that is a warning.
+    #[track_caller]
     pub fn of<E: Event>(self) -> TypedStream<E> {
+        if !Pattern::of_valid(&self.pattern).matches(E::NAME)
+            && let Some(bus) = self.bus.upgrade()
+        {
+            bus.note_other_event(Location::caller(), &self.pattern, E::NAME);
+        }
         self.reader.narrow(E::NAME);
         TypedStream { records: self, event: PhantomData }
     }
@@ -150,7 +161,8 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pattern`](crate::ErrorKind::Pattern) for a text that is not a pattern.
+    /// [`ErrorKind::Pattern`](crate::ErrorKind::Pattern) for a text that is not a pattern. One that no declared event
+    /// matches is a warning, once per place in the code.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -165,8 +177,17 @@ impl Bus {
     /// assert_eq!(prices.next().await.unwrap()?.cents, 250);
     /// # Ok(()) }
     /// ```
+    #[track_caller]
     pub fn stream(&self, pattern: &str) -> Result<EventStream, Error> {
-        let pattern: Pattern<'_> = parse_pattern(pattern)?;
-        Ok(EventStream { reader: Reader::new(Arc::clone(&self.inner.log), pattern) })
+        let stream = self.stream_unchecked(pattern)?;
+        self.inner.note_reach("stream", Location::caller(), parse_pattern(pattern)?);
+        Ok(stream)
+    }
+
+    /// A stream whose pattern is not reported where no event can match it.
+    pub(crate) fn stream_unchecked(&self, pattern: &str) -> Result<EventStream, Error> {
+        let parsed: Pattern<'_> = parse_pattern(pattern)?;
+        let reader = Reader::new(Arc::clone(&self.inner.log), parsed);
+        Ok(EventStream { reader, bus: Arc::downgrade(&self.inner), pattern: pattern.into() })
     }
 }

@@ -9,7 +9,7 @@ use super::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::handler::{EventHandler, IntoHandler};
 use crate::history::parse_pattern;
-use crate::pattern::{MAX_NAME_BYTES, Pattern};
+use crate::pattern::MAX_NAME_BYTES;
 
 /// A handler registered at run time.
 ///
@@ -38,7 +38,7 @@ impl Subscription {
     /// Unsubscribes when the guard is dropped.
     #[must_use = "dropping the guard unsubscribes"]
     pub fn guard(self) -> SubscriptionGuard {
-        SubscriptionGuard(self)
+        SubscriptionGuard { subscription: self, released: false }
     }
 }
 
@@ -50,20 +50,24 @@ impl fmt::Debug for Subscription {
 
 /// A [`Subscription`] that ends when this is dropped.
 #[derive(Debug)]
-pub struct SubscriptionGuard(Subscription);
+pub struct SubscriptionGuard {
+    subscription: Subscription,
+    released: bool,
+}
 
 impl SubscriptionGuard {
     /// Lets the handler stay.
-    pub fn release(self) -> Subscription {
-        let subscription = self.0.clone();
-        std::mem::forget(self);
-        subscription
+    pub fn release(mut self) -> Subscription {
+        self.released = true;
+        self.subscription.clone()
     }
 }
 
 impl Drop for SubscriptionGuard {
     fn drop(&mut self) {
-        self.0.unsubscribe();
+        if !self.released {
+            self.subscription.unsubscribe();
+        }
     }
 }
 
@@ -124,7 +128,7 @@ impl Bus {
     }
 
     /// Registers a closure for all events a pattern takes: `|record: &Record| ...`. One that no declared
-    /// event matches is a warning.
+    /// event matches is a warning, once per place in the code; then it is counted in [`Bus::stats`].
     ///
     /// A closure over an event is taken, too, where the pattern is that event's name.
     ///
@@ -170,10 +174,16 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pattern`] for a text that is not a pattern.
+    /// [`ErrorKind::Pattern`] for a text that is not a pattern. One that no declared event matches and no handler has
+    /// is a warning, once per place in the code.
+    #[track_caller]
     pub fn off(&self, pattern: &str) -> Result<usize, Error> {
-        parse_pattern(pattern)?;
-        Ok(self.inner.routes.remove_pattern(pattern))
+        let parsed = parse_pattern(pattern)?;
+        let removed = self.inner.routes.remove_pattern(pattern);
+        if removed == 0 {
+            self.inner.note_reach("off", Location::caller(), parsed);
+        }
+        Ok(removed)
     }
 
     /// The handlers of this bus, in the order of their registration: for a check at start-up that
@@ -224,8 +234,9 @@ impl Bus {
         handler: H,
         life: Life,
     ) -> Result<Subscription, Error> {
-        let name = self.inner.routes.closure_name(Location::caller());
-        self.inner.check_pattern(&name, H::EVENT.map(|decl| decl().name), pattern)?;
+        let place = Location::caller();
+        let name = self.inner.routes.closure_name(place);
+        self.inner.check_pattern(&name, place, H::EVENT.map(|decl| decl().name), pattern)?;
         Ok(self.insert(name, pattern, handler, life))
     }
 
@@ -251,6 +262,7 @@ impl Inner {
     pub(super) fn check_pattern(
         &self,
         handler: &str,
+        place: &'static Location<'static>,
         event: Option<&str>,
         pattern: &str,
     ) -> Result<(), Error> {
@@ -263,17 +275,8 @@ impl Inner {
                 return Err(Error::new(ErrorKind::Pattern, message));
             }
             Some(_) => {}
-            None => self.warn_of_unreachable(handler, parsed),
+            None => self.note_reach("closure", place, parsed),
         }
         Ok(())
-    }
-
-    fn warn_of_unreachable(&self, handler: &str, pattern: Pattern<'_>) {
-        if self.settings.accept_undeclared || self.known.names().any(|name| pattern.matches(name)) {
-            return;
-        }
-        let suggestion = super::intake::did_you_mean(pattern.as_str(), self.known.names());
-        let problem = format_args!("{handler}: no declared event matches `{pattern}`{suggestion}");
-        self.settings.fallback.warning(problem);
     }
 }

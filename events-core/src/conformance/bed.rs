@@ -103,7 +103,7 @@ impl<H: Harness> Bed<H> {
 
     /// A bus that is yet to be given an adapter.
     pub(super) fn bare(&self) -> BusBuilder {
-        Bus::builder().accept_undeclared().slow_handler(Duration::MAX).quiet()
+        Bus::builder().no_handlers().accept_undeclared().slow_handler(Duration::MAX).quiet()
     }
 
     /// A bus on the place.

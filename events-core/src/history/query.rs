@@ -1,6 +1,7 @@
 //! What `bus.history(...)` asks for.
 
 use std::future::{Future, IntoFuture};
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -127,11 +128,13 @@ pub(crate) fn parse_pattern(text: &str) -> Result<Pattern<'_>, Error> {
 pub struct History<'a> {
     bus: &'a Bus,
     query: Result<HistoryQuery, Error>,
+    /// Where it was asked for; reported where no event can match the pattern.
+    place: Option<&'static Location<'static>>,
 }
 
 impl<'a> History<'a> {
-    pub(crate) fn new(bus: &'a Bus, pattern: &str) -> Self {
-        Self { bus, query: HistoryQuery::new(pattern) }
+    pub(crate) fn new(bus: &'a Bus, pattern: &str, place: Option<&'static Location<'static>>) -> Self {
+        Self { bus, query: HistoryQuery::new(pattern), place }
     }
 
     /// Asks for at most `n` records: the newest.
@@ -171,7 +174,17 @@ impl<'a> IntoFuture for History<'a> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.bus.inner.read_history(&self.query?).await })
+        Box::pin(async move {
+            let query = self.query?;
+            let records = self.bus.inner.read_history(&query).await?;
+            // A history that programs share may have events that this one does not declare.
+            if records.is_empty()
+                && let Some(place) = self.place
+            {
+                self.bus.inner.note_reach("history", place, parse_pattern(query.pattern())?);
+            }
+            Ok(records)
+        })
     }
 }
 

@@ -6,7 +6,7 @@
 use super::{Compatibility, Locking};
 use crate::event::EventDecl;
 use crate::handler::Takes;
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, is_of_library};
 use crate::schema::{FieldSchema, Misfit, StructSchema, TypeSchema, as_read, same};
 use crate::text::Text;
 
@@ -379,8 +379,11 @@ pub const fn locked_item(event: &str, item: &str, locked: &str) {
 /// question.
 #[track_caller]
 pub const fn locked_pattern(pattern: &str, names: &[&str], hint: &str) {
-    // What is no pattern has its own error.
+    // What is no pattern has its own error; the events of the library are not locked.
     let Ok(parsed) = Pattern::new(pattern) else { return };
+    if is_of_library(pattern) {
+        return;
+    }
     let mut i = 0;
     while i < names.len() {
         if parsed.matches(names[i]) {

@@ -386,7 +386,7 @@ async fn check_consumers(
 
 fn is_usual(warning: &str) -> bool {
     warning.contains("no money")
-        || warning.contains("goes to the dead letters of pay after 1 attempts: the process ended")
+        || warning.contains("consumer: \"pay\"") && warning.contains("error: the process ended")
 }
 
 /// What the bus of one thread warned of.

@@ -1,0 +1,177 @@
+//! Which of the linked handlers a bus takes.
+
+use std::ptr;
+
+use super::intake::did_you_mean;
+use crate::handler::{HandlerDecl, LinkedHandler};
+use crate::text::quoted;
+
+/// The most handlers or modules that one message names.
+const MAX_NAMED: usize = 50;
+
+/// What a builder says of the linked handlers.
+#[derive(Default)]
+pub(super) struct Selection {
+    pub(super) all: bool,
+    /// Paths of modules, with all below them.
+    pub(super) modules: Vec<String>,
+    pub(super) single: Vec<&'static HandlerDecl>,
+    pub(super) without: Vec<&'static HandlerDecl>,
+    pub(super) none: bool,
+}
+
+/// What a bus takes, and what is reported of it.
+pub(super) struct Selected {
+    /// Each once, in the order of their places: linking finds them in none, and runs should repeat.
+    pub(super) handlers: Vec<&'static HandlerDecl>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Selection {
+    pub(super) fn resolve(&self, problems: &mut Vec<String>) -> Selected {
+        let linked = linked();
+        let mut warnings = Vec::new();
+        let selects = self.all || !self.modules.is_empty() || !self.single.is_empty();
+        if self.none && selects {
+            problems.push(
+                "`.no_handlers()` contradicts the other calls that select handlers: leave one of them out"
+                    .into(),
+            );
+        }
+        for path in &self.modules {
+            problems.extend(problem_of(path, &linked));
+        }
+        // Alone, `without` takes all others.
+        let all = self.all || !self.without.is_empty() && !selects && !self.none;
+        let is_selected = |handler: &HandlerDecl| {
+            all || self.modules.iter().any(|path| is_in(module_of(handler), path))
+                || has(&self.single, handler)
+        };
+        let mut handlers: Vec<_> = linked.iter().copied().filter(|handler| is_selected(handler)).collect();
+        for handler in &self.single {
+            if !has(&handlers, handler) {
+                handlers.push(handler);
+            }
+        }
+        handlers.sort_by_key(|handler| handler.place);
+        for handler in &self.without {
+            if has(&self.single, handler) {
+                problems.push(format!(
+                    "handler {} is taken by `.handler` and left out by `.without`: keep one of the two",
+                    handler.place
+                ));
+            } else if !has(&handlers, handler) {
+                warnings.push(format!(
+                    "`.without` leaves out the handler {}, which nothing else selects",
+                    handler.place
+                ));
+            }
+        }
+        handlers.retain(|handler| !has(&self.without, handler));
+        if !selects && !self.none && self.without.is_empty() && !linked.is_empty() {
+            warnings.push(forgotten(&linked));
+        }
+        Selected { handlers, warnings }
+    }
+}
+
+/// The linked handlers, in the order of their places.
+fn linked() -> Vec<&'static HandlerDecl> {
+    let mut linked: Vec<_> =
+        inventory::iter::<LinkedHandler>.into_iter().map(|LinkedHandler(decl)| decl()).collect();
+    linked.sort_by_key(|handler| handler.place);
+    linked.dedup_by(|a, b| ptr::eq(*a, *b));
+    linked
+}
+
+/// The address of a declaration tells it from all others.
+fn has(handlers: &[&'static HandlerDecl], handler: &HandlerDecl) -> bool {
+    handlers.iter().any(|other| ptr::eq(*other, handler))
+}
+
+fn module_of(handler: &HandlerDecl) -> &'static str {
+    handler.place.item.rsplit_once("::").map_or("", |(module, _)| module)
+}
+
+/// Whether a module is another one, or below it.
+fn is_in(module: &str, path: &str) -> bool {
+    module.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+fn forgotten(linked: &[&'static HandlerDecl]) -> String {
+    let places = linked.iter().map(|handler| handler.place.to_string());
+    let named = named(places.collect());
+    format!(
+        "this bus takes none of the linked handlers {named}: take them by `.discover()`, `.discover_in(\"a::module\")` or `.handler::<name>()`, or say `.no_handlers()`"
+    )
+}
+
+/// The first of some texts, and how many there are besides.
+fn named(mut texts: Vec<String>) -> String {
+    let more = texts.len().saturating_sub(MAX_NAMED);
+    texts.truncate(MAX_NAMED);
+    match more {
+        0 => texts.join(", "),
+        more => format!("{} and {more} more", texts.join(", ")),
+    }
+}
+
+/// Why no handler is in a module, if none is.
+fn problem_of(path: &str, linked: &[&'static HandlerDecl]) -> Option<String> {
+    if linked.iter().any(|handler| is_in(module_of(handler), path)) && !path.is_empty() {
+        return None;
+    }
+    let shown = quoted(path);
+    let problem = format!("`.discover_in(\"{shown}\")`: no handler is in `{shown}`");
+    if linked.is_empty() {
+        return Some(format!(
+            "{problem}, and none is linked at all: a crate of handlers that nothing refers to needs `use my_handlers as _;`"
+        ));
+    }
+    if linked.iter().any(|handler| handler.place.item == path) {
+        return Some(format!("{problem}, which is a handler itself: write `.handler::<{shown}>()`"));
+    }
+    let mut modules: Vec<_> = linked.iter().flat_map(|handler| modules_above(module_of(handler))).collect();
+    modules.sort_unstable();
+    modules.dedup();
+    let end = path.trim_start_matches("crate").trim_start_matches("::");
+    let ends_so = |module: &&&str| {
+        module.strip_suffix(end).is_some_and(|before| !end.is_empty() && before.ends_with("::"))
+    };
+    if let Some(module) = modules.iter().find(ends_so) {
+        return Some(format!("{problem}: did you mean `{module}`?"));
+    }
+    let suggestion = did_you_mean(path, modules.iter().copied());
+    if !suggestion.is_empty() {
+        return Some(problem + &suggestion);
+    }
+    let mut own: Vec<_> = linked.iter().map(|handler| format!("`{}`", module_of(handler))).collect();
+    own.dedup();
+    Some(format!("{problem}: handlers are in {}", named(own)))
+}
+
+/// A module, and those it is in.
+fn modules_above(module: &'static str) -> impl Iterator<Item = &'static str> {
+    std::iter::successors(Some(module), |module| module.rsplit_once("::").map(|(above, _)| above))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_are_compared_by_whole_segments() {
+        for (module, path, expected) in [
+            ("shop::web", "shop::web", true),
+            ("shop::web::admin", "shop::web", true),
+            ("shop::website", "shop::web", false),
+            ("shop", "shop::web", false),
+            ("shop::web", "web", false),
+            ("shop::web", "shop", true),
+            ("shop::web", "shop::", false),
+            ("shop::web", "sho", false),
+        ] {
+            assert_eq!(is_in(module, path), expected, "{module} in {path}");
+        }
+    }
+}

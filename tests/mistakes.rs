@@ -32,6 +32,7 @@ fn each_message_in_the_table_is_a_real_one() {
         "tests/lock.rs",
         "tests/secrets.rs",
         "tests/behaviour/build.rs",
+        "tests/behaviour/silence.rs",
         "tests/sqlite/tests/durable/set_up.rs",
     ] {
         said += &fs::read_to_string(root.join(test)).unwrap().replace("\\\"", "\"");

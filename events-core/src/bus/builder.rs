@@ -575,10 +575,12 @@ impl Inner {
         };
         adapter.subscribe(inbox).await.map_err(|error| refused("subscribe".to_owned(), error))?;
         let Some(durable) = adapter.durable() else { return Ok(()) };
+        let stored = self.stored_consumers(durable).await;
         for work in &self.works {
             let opened = durable.open(&work.consumer).await;
             opened.map_err(|error| refused(format!("open the consumer {}", work.consumer.name()), error))?;
         }
+        self.warn_of_orphans(&stored);
         for work in &self.works {
             let (bus, adapter, stop) =
                 (Arc::downgrade(self), Arc::clone(adapter), self.stop_works.subscribe());

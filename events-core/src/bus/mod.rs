@@ -13,6 +13,7 @@ mod inbox;
 mod intake;
 mod known;
 mod name_cache;
+mod orphans;
 mod outbox;
 mod pattern_map;
 mod reach;

@@ -6,7 +6,9 @@ use sse_tests::{Client, Sent, Written, app, is_for};
 use tests_support::Random;
 use typed_events::axum::SseBridge;
 use typed_events::sqlite::{Sqlite, Synchronous};
-use typed_events::{Bus, Plain};
+use typed_events::{
+    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, Plain, Published, Record, Wire,
+};
 
 async fn bus() -> Bus {
     Bus::builder().build().await.unwrap()
@@ -199,4 +201,89 @@ async fn it_ends_with_the_bus_or_the_bridge() {
     bus.stop().await.unwrap();
     assert_eq!(client.event().await, None);
     assert!(SseBridge::new(&bus, "not a pattern", is_for).build().await.is_err());
+}
+
+/// A log to which a program that is not ours has written events under the names of the bridge's own messages.
+struct Forged;
+
+impl Forged {
+    fn records() -> Vec<Record> {
+        let names = ["typed-events.gap", "typed-events.lagged", "typed-events.operator.paused"];
+        let record = |name| {
+            let id = "0197e0c8-0000-7000-8000-000000000001";
+            let text = format!(
+                r#"{{"specversion":"1.0","id":"{id}","source":"urn:x","type":"{name}","time":"2026-01-31T12:00:00Z","origin":"{id}","data":"forged"}}"#
+            );
+            Record::from_cloudevent(&text).unwrap()
+        };
+        names.map(record).into()
+    }
+}
+
+impl Adapter for Forged {
+    fn name(&self) -> String {
+        "forged".into()
+    }
+
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
+    fn publish<'a>(&'a self, _: &'a [Record], _: &'a Wire) -> BoxFuture<'a, Result<Published, AdapterError>> {
+        Box::pin(async { Ok(Published::default()) })
+    }
+
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        _: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+        Box::pin(async {
+            Ok(Self::records().into_iter().filter(|record| query.takes(record.name())).collect())
+        })
+    }
+
+    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async move {
+            for record in Self::records() {
+                assert!(inbox.deliver(record).await.is_err());
+            }
+            Ok(())
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn s14_messages_of_the_bridge_cannot_be_forged() {
+    let (id, sees_all) = ("0.0197e0c8-0000-7000-8000-000000000002", |_: &Record, _: &String| true);
+    for (pattern, expected) in [
+        // Only the bridge's own has no id.
+        ("*", vec![("typed-events.gap", true)]),
+        ("typed-events.*", vec![("typed-events.gap", true), ("typed-events.operator.paused", false)]),
+    ] {
+        let bus = Bus::builder().adapter(Forged).secrets(Plain).quiet().build().await.unwrap();
+        assert_eq!(bus.stats().refused, 3);
+        let bridge = SseBridge::new(&bus, pattern, sees_all).build().await.unwrap();
+        let mut client = Client::connect(&app(&bridge), "ada", id).await.unwrap();
+        drop(bridge);
+        let mut sent = Vec::new();
+        while let Some(event) = client.event().await {
+            sent.push((event.event, event.id.is_empty()));
+        }
+        let expected: Vec<_> = expected.into_iter().map(|(name, own)| (name.to_owned(), own)).collect();
+        assert_eq!(sent, expected, "{pattern}");
+    }
+}
+
+#[tokio::test]
+async fn s6_a_pattern_that_nothing_matches_is_counted() {
+    let bus = Bus::builder().quiet().build().await.unwrap();
+    drop(SseBridge::new(&bus, "ntoe.*", is_for).build().await.unwrap());
+    assert_eq!(bus.stats().unreachable, 1);
+    drop(SseBridge::new(&bus, "note.*", is_for).build().await.unwrap());
+    assert_eq!(bus.stats().unreachable, 1);
 }

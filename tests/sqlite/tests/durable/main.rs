@@ -7,6 +7,7 @@ mod outbox;
 mod retention;
 mod runtimes;
 mod set_up;
+mod silence;
 mod versions;
 
 use std::path::PathBuf;

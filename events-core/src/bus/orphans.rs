@@ -1,0 +1,76 @@
+//! Stored consumers that have events left and no handler: what a renamed durable handler leaves behind.
+
+use super::Inner;
+use crate::adapter::{ConsumerStatus, DurableAdapter};
+use crate::text::quoted;
+
+/// A consumer that no program has asked for in so many microseconds is nobody's: 24 h.
+const FORGOTTEN: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// The least similarity of two names, of which one is taken for the other's new name.
+const SIMILAR: f64 = 0.6;
+
+impl Inner {
+    /// Lists the stored consumers before this program opens its own, so that new ones can be told.
+    pub(super) async fn stored_consumers(&self, durable: &dyn DurableAdapter) -> Vec<ConsumerStatus> {
+        durable.consumers(self.now()).await.unwrap_or_else(|error| {
+            let adapter = self.adapter_name();
+            self.warn(format_args!(
+                "{adapter} can't list its consumers, so orphans among them are not reported: {error}"
+            ));
+            Vec::new()
+        })
+    }
+
+    /// Warns of consumers that have events left, and that no handler of this program takes.
+    ///
+    /// A store does not say which program a consumer belongs to. So one that is open elsewhere is reported only where
+    /// this program brings a consumer that was not there before and is like it; one that is not, where this program
+    /// has durable handlers at all, or nobody has asked for it in a day.
+    pub(super) fn warn_of_orphans(&self, stored: &[ConsumerStatus]) {
+        let is_ours = |name: &str| self.works.iter().any(|work| work.consumer.name() == name);
+        let now = self.now();
+        for orphan in stored.iter().filter(|status| !is_ours(&status.name)) {
+            let left = orphan.lag.max(orphan.waiting).max(orphan.in_progress);
+            if left == 0 {
+                continue;
+            }
+            let new_name = self.likely_name(orphan, stored);
+            let unused = now.as_micros().saturating_sub(orphan.seen.as_micros());
+            let is_orphan = match orphan.is_running {
+                true => new_name.is_some(),
+                false => !self.works.is_empty() || unused > FORGOTTEN,
+            };
+            if !is_orphan {
+                continue;
+            }
+            let (name, seen) = (quoted(&orphan.name), orphan.seen);
+            let renamed = new_name.map(|new| format!("; its new name may be `{new}`")).unwrap_or_default();
+            self.warn(format_args!(
+                "the durable consumer `{name}` has {left} events left, and this program has no handler for it (a program last asked for them at {seen}){renamed}: handle it under its old name, or remove it by `bus.consumer(\"{name}\").remove()`; until then, the log is not trimmed past it"
+            ));
+        }
+    }
+
+    /// Of the consumers that this program brings, the one that most likely goes on with another one's work: with its
+    /// patterns, or under a similar name.
+    fn likely_name(&self, orphan: &ConsumerStatus, stored: &[ConsumerStatus]) -> Option<&str> {
+        let is_new = |name: &str| stored.iter().all(|status| status.name != name);
+        let candidates = self.works.iter().filter_map(|work| {
+            let consumer = &work.consumer;
+            let name = consumer.name();
+            if !is_new(name) {
+                return None;
+            }
+            let mut patterns: Vec<_> = consumer.patterns().collect();
+            patterns.sort_unstable();
+            let mut left: Vec<_> = orphan.patterns.iter().map(String::as_str).collect();
+            left.sort_unstable();
+            let similarity = strsim::normalized_damerau_levenshtein(&orphan.name, name);
+            let has_patterns = patterns == left;
+            (has_patterns || similarity >= SIMILAR).then_some((has_patterns, similarity, name))
+        });
+        let likeliest = candidates.max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        likeliest.map(|(.., name)| name)
+    }
+}

@@ -1,0 +1,187 @@
+//! What durable handlers say of failures, and of consumers that nobody handles any more.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tracing::field::{Field, Visit};
+use tracing::{Level, span};
+use typed_events::{Bus, BusBuilder, Durable, Event, Record, StartAt, event, on};
+
+use crate::File;
+use crate::outbox::until;
+
+#[event("quiet.parcel.sent")]
+pub struct Sent {
+    pub number: u32,
+}
+
+/// The lines of the whole program, since consumers work in other threads than the test.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<(Level, BTreeMap<String, String>)>>>);
+
+struct Fields(BTreeMap<String, String>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.to_owned());
+    }
+}
+
+impl Log {
+    fn of(&self, consumer: &str) -> Vec<(Level, BTreeMap<String, String>)> {
+        let lines = self.0.lock().unwrap().clone().into_iter();
+        lines.filter(|(_, fields)| fields.get("consumer").is_some_and(|name| name == consumer)).collect()
+    }
+
+    fn warnings(&self, text: &str) -> Vec<String> {
+        let lines = self.0.lock().unwrap().clone().into_iter();
+        let warnings = lines.filter(|(level, _)| *level == Level::WARN);
+        warnings.map(|(_, fields)| fields["message"].clone()).filter(|line| line.contains(text)).collect()
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "typed_events"
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut fields = Fields(BTreeMap::new());
+        event.record(&mut fields);
+        self.0.lock().unwrap().push((*event.metadata().level(), fields.0));
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[on(durable = "quiet-mail", retries = 2, backoff = "1ms..2ms", from = "start")]
+fn mail(_: &Sent) -> Result<(), &'static str> {
+    Err("no paper\n")
+}
+
+#[on(durable = "quiet-panic", retries = 0, from = "start")]
+fn panicking(_: &Sent) {
+    panic!("no ink");
+}
+
+/// On one thread, which is the test's: so that its subscriber gets the lines.
+#[tokio::test]
+async fn s7_a_retry_is_a_warning_and_the_last_failure_an_error() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let file = File::new();
+    let bus = file.builder().handler::<mail>().handler::<panicking>().build().await.unwrap();
+    let emitted = bus.emit(Sent { number: 1 }).await.unwrap();
+    emitted.settled().await.unwrap();
+    until(|| log.of("quiet-mail").len() >= 3 && !log.of("quiet-panic").is_empty()).await;
+    let id = emitted.id().unwrap().to_string();
+    let lines = log.of("quiet-mail");
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    for (index, (level, fields)) in lines.iter().enumerate() {
+        let is_last = index == 2;
+        assert_eq!(*level, if is_last { Level::ERROR } else { Level::WARN });
+        let field = |name: &str| fields.get(name).unwrap_or_else(|| panic!("{name} in {fields:?}")).as_str();
+        assert_eq!(field("event"), "quiet.parcel.sent");
+        assert_eq!(field("id"), id);
+        assert!(field("handler").starts_with("durable::silence::mail (tests/sqlite/"), "{fields:?}");
+        assert_eq!((field("attempt"), field("of")), (["1", "2", "3"][index], "3"));
+        assert_eq!(field("error"), "no paper\\x0a");
+        match is_last {
+            true => assert_eq!(field("next"), "never"),
+            false => assert!(field("next").parse::<typed_events::Timestamp>().is_ok(), "{fields:?}"),
+        }
+    }
+    let lines = log.of("quiet-panic");
+    assert_eq!(lines.len(), 1);
+    assert_eq!((lines[0].0, lines[0].1["error"].as_str()), (Level::ERROR, "no ink"));
+    assert_eq!(bus.stats().failed, 4);
+    bus.stop().await.unwrap();
+}
+
+fn durable(name: &'static str) -> Durable {
+    Durable::new(name).from(StartAt::Start)
+}
+
+/// A program with one durable handler, which is given nothing to do.
+async fn program(file: &File, name: &'static str, pattern: &str) -> Bus {
+    file.builder().durable(durable(name), pattern, |_: &Record| ()).build().await.unwrap()
+}
+
+#[tokio::test]
+async fn c6_a_renamed_durable_handler_is_reported_with_its_lag_and_new_name() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let file = File::new();
+    let before = program(&file, "quiet-invoice", "quiet.parcel.*").await;
+    let other = program(&file, "elsewhere", Sent::NAME).await;
+    before.consumer("quiet-invoice").pause().await.unwrap();
+    other.consumer("elsewhere").pause().await.unwrap();
+    before.emit_all((0..100).map(|number| Sent { number })).await.unwrap();
+    other.stop().await.unwrap();
+    before.stop().await.unwrap();
+    assert_eq!(log.warnings("the durable consumer"), Vec::<String>::new());
+
+    let after = program(&file, "bills", "quiet.parcel.*").await;
+    let told = log.warnings("the durable consumer");
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in [
+        "`quiet-invoice` has 100 events left",
+        "; its new name may be `bills`: handle it",
+        "`bus.consumer(\"quiet-invoice\").remove()`",
+    ] {
+        assert!(told[0].contains(part), "{told:?}");
+    }
+    // Once the new one is known, an old one that may be open elsewhere is not this program's.
+    after.stop().await.unwrap();
+    let again = program(&file, "bills", "quiet.parcel.*").await;
+    assert_eq!(log.warnings("the durable consumer").len(), 1);
+    again.consumer("quiet-invoice").remove().await.unwrap();
+    again.stop().await.unwrap();
+    let similar = program(&file, "elsewhere-2", "*").await;
+    assert!(log.warnings("the durable consumer")[1].contains("its new name may be `elsewhere-2`"));
+    similar.stop().await.unwrap();
+}
+
+/// A builder whose clock, that of the runtime, is so far ahead.
+async fn ahead(builder: BusBuilder, hours: u64) -> BusBuilder {
+    let builder = builder.clock_of_runtime();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(hours * 3_600)).await;
+    tokio::time::resume();
+    builder
+}
+
+#[tokio::test]
+async fn c6_a_consumer_that_no_program_has_open_is_reported() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let file = File::new();
+    let before = program(&file, "quiet-old", "quiet.parcel.*").await;
+    before.consumer("quiet-old").pause().await.unwrap();
+    before.emit(Sent { number: 1 }).await.unwrap();
+    let again = || file.builder().durable(durable("unlike"), "*", |_: &Record| ());
+    again().build().await.unwrap().stop().await.unwrap();
+    assert_eq!(log.warnings("`quiet-old`"), Vec::<String>::new());
+    before.stop().await.unwrap();
+    drop(before);
+    // A program without durable handlers does not mind, for a day.
+    for (hours, is_worker, expected) in [(1, true, 1), (1, false, 1), (25, false, 2)] {
+        let builder = if is_worker { again() } else { file.builder() };
+        let bus = ahead(builder, hours).await.build().await.unwrap();
+        let told = log.warnings("the durable consumer `quiet-old` has 1 events left");
+        assert_eq!(told.len(), expected, "{told:?}");
+        bus.stop().await.unwrap();
+    }
+}

@@ -18,7 +18,10 @@ pub struct Sent {
 
 /// The lines of the whole program, since consumers work in other threads than the test.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<(Level, BTreeMap<String, String>)>>>);
+struct Log(Arc<Mutex<Vec<Line>>>);
+
+/// A line of the log, with its fields.
+type Line = (Level, BTreeMap<String, String>);
 
 struct Fields(BTreeMap<String, String>);
 
@@ -33,7 +36,7 @@ impl Visit for Fields {
 }
 
 impl Log {
-    fn of(&self, consumer: &str) -> Vec<(Level, BTreeMap<String, String>)> {
+    fn of(&self, consumer: &str) -> Vec<Line> {
         let lines = self.0.lock().unwrap().clone().into_iter();
         lines.filter(|(_, fields)| fields.get("consumer").is_some_and(|name| name == consumer)).collect()
     }

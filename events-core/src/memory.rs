@@ -140,7 +140,7 @@ impl Adapter for Memory {
 
     fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async move {
-            let reader = self.hub.join();
+            let reader = self.hub.join(inbox.instance());
             let key = reader.key;
             let task = tokio::spawn(reader.run(inbox)).abort_handle();
             self.follower.set(Follower { key, task }).map_err(|_| {
@@ -217,7 +217,12 @@ enum Text {
 /// How far a bus is.
 #[derive(Clone, Copy)]
 struct Progress {
+    instance: InstanceId,
     next: u64,
+    /// Up to where it has been given what it is to get.
+    taken: u64,
+    /// The events of others that were dropped before they were given to it.
+    lost: u64,
     /// Whether an emit has waited for it in vain since it was not behind.
     stalled: bool,
 }
@@ -273,6 +278,12 @@ impl State {
             }
             if self.ids.get(&entry.id) == Some(&self.first) {
                 self.ids.remove(&entry.id);
+            }
+            let is_event = matches!(entry.text, Text::Here(_));
+            for reader in self.readers.values_mut().filter(|reader| reader.taken <= self.first) {
+                reader.taken = self.first + 1;
+                // Its own events it has handled.
+                reader.lost += u64::from(is_event && reader.instance != entry.origin);
             }
             self.first += 1;
         }
@@ -389,11 +400,11 @@ impl Hub {
     }
 
     /// Lets a bus follow from here on.
-    fn join(self: &Arc<Self>) -> Reader {
+    fn join(self: &Arc<Self>, instance: InstanceId) -> Reader {
         let mut state = self.lock();
         let (key, next) = (state.next_key, state.end());
         state.next_key += 1;
-        state.readers.insert(key, Progress { next, stalled: false });
+        state.readers.insert(key, Progress { instance, next, taken: next, lost: 0, stalled: false });
         Reader { hub: Arc::clone(self), key }
     }
 
@@ -410,18 +421,21 @@ impl Hub {
         }
     }
 
-    fn next(&self, key: u64, instance: InstanceId) -> Batch {
-        let state = self.lock();
-        let next = state.readers.get(&key).map_or(state.end(), |progress| progress.next);
-        let begin = next.max(state.first);
-        let end = state.filled.min(begin + AT_ONCE).max(begin);
+    fn next(&self, key: u64) -> Batch {
+        let mut state = self.lock();
+        let (first, filled) = (state.first, state.filled);
+        let Some(reader) = state.readers.get_mut(&key) else { return Batch::default() };
+        let begin = reader.next.max(first);
+        let end = filled.min(begin + AT_ONCE).max(begin);
+        let (instance, lost) = (reader.instance, std::mem::take(&mut reader.lost));
+        reader.taken = end;
         let theirs = (begin..end).filter_map(|position| match state.entry(position)? {
             Entry { text: Text::Here(text), origin, .. } if *origin != instance => {
                 Some((position, Arc::clone(text)))
             }
             _ => None,
         });
-        Batch { lost: begin - next, texts: theirs.collect(), begin, end }
+        Batch { lost, texts: theirs.collect(), begin, end }
     }
 }
 
@@ -457,6 +471,7 @@ impl Drop for Placed<'_> {
 }
 
 /// What is next for a bus.
+#[derive(Default)]
 struct Batch {
     /// How many events before it are gone.
     lost: u64,
@@ -477,7 +492,7 @@ impl Reader {
         loop {
             // Before it is looked: what comes meanwhile is news.
             filled.borrow_and_update();
-            let batch = self.hub.next(self.key, inbox.instance());
+            let batch = self.hub.next(self.key);
             if batch.lost > 0 {
                 inbox.lost(batch.lost, "this bus was too slow, and they are no longer kept");
             }

@@ -13,6 +13,7 @@ mod failures;
 mod handlers;
 mod history;
 mod intake;
+mod lifecycle;
 mod logs;
 mod memory;
 mod metadata;

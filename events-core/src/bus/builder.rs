@@ -385,6 +385,7 @@ impl BusBuilder {
             counters: Counters::default(),
             told_places: Told::default(),
             told_events: Told::default(),
+            abandoned: super::task::Abandoned::default(),
             runtime,
         });
         for (handler, callback) in live {

@@ -15,6 +15,7 @@ use super::context::{self, Scope};
 use super::emitted::{Emitted, Failure};
 use super::flight::{Detached, KeptInFlight};
 use super::routes::{Entry, List, Route};
+use super::task::Work;
 use super::watch::{Laps, Shown, WaitingHandler};
 use super::{Bus, Inner, report};
 use crate::contain::contained;
@@ -464,6 +465,24 @@ impl Future for Guarded {
             Err(panic) => Err(HandlerError::panicked(panic)),
         };
         Poll::Ready((self.index, result))
+    }
+}
+
+/// Handlers that are lost are told of, one by one.
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.emitted.is_some() {
+            let record = self.waiting.record();
+            self.waiting.undone().for_each(|handler| {
+                contained(|| self.inner.abandon(record.name(), Some(record.id()), handler));
+            });
+        }
+    }
+}
+
+impl Work for Group {
+    fn bus(&self) -> &Arc<Inner> {
+        &self.inner
     }
 }
 

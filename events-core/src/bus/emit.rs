@@ -10,10 +10,11 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::task::JoinHandle;
 
 use super::context::Inherited;
-use super::dispatch::{self, Delivered, Kept, Outcome};
+use super::dispatch::{self, Delivered, Group, Kept, Outcome};
 use super::emitted::Emitted;
 use super::flight::{Detached, InFlight, KeptInFlight};
 use super::routes::{Held, List};
+use super::task::{self, Boxed, Work};
 use super::{Bus, Inner};
 use crate::adapter::{Adapter, AdapterError, Published};
 use crate::contain::contained;
@@ -34,15 +35,17 @@ use crate::record::{Envelope, Record};
 /// - [`ErrorKind::Append`], [`ErrorKind::OutcomeUnknown`]: the adapter; no handler ran.
 /// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Overloaded`], [`ErrorKind::Stopped`]: refused; nothing
 ///   happened.
-/// - [`ErrorKind::Runtime`]: the runtime shut down; the event is stored, pending handlers are gone.
+/// - [`ErrorKind::Runtime`]: the runtime of the emit shut down; what was pending goes on in the runtime of the bus.
 ///
 /// A handler's failure is not an error of the emit: see [`Emitted::failures`].
 ///
 /// # Cancel safety
 ///
 /// Dropping it before the first poll emits nothing. Dropping it later, or holding it without polling
-/// it, stops nothing: handlers that wait run in a task of their own. Only the shutdown of the runtime
-/// ends them.
+/// it, stops nothing: handlers that wait run in a task of their own, which moves to the runtime of the bus when
+/// its own shuts down. Only the shutdown of both ends them; each call that is lost then is logged and counted in
+/// [`Stats::abandoned`](crate::Stats::abandoned). (A timer or socket of a runtime that has shut down fails: then
+/// that handler fails.)
 ///
 /// # Panics
 ///
@@ -240,7 +243,9 @@ impl<T> Launched<T> {
 
 fn joined<T>(event: &str, outcome: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<T, Error> {
     outcome.unwrap_or_else(|error| {
-        let message = format!("{event}: the runtime shut down before all handlers had finished");
+        let message = format!(
+            "{event}: the runtime of the emit shut down before all handlers had finished; they go on in that of the bus while it runs"
+        );
         Err(Error::new(ErrorKind::Runtime, message).with_source(error))
     })
 }
@@ -371,27 +376,44 @@ fn launched(
         Some(Outcome::Done(emitted)) => Launched::Done(Ok(emitted)),
         Some(Outcome::Pending(group)) => {
             let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached };
-            Launched::Running(inner.runtime().spawn(group.keep(kept).map(Ok)))
+            Launched::Running(task::spawn(Answer(group.keep(kept))))
         }
+    }
+}
+
+/// The result of an emit whose handlers are pending.
+struct Answer(Group);
+
+impl Future for Answer {
+    type Output = Result<Emitted, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_unpin(cx).map(Ok)
+    }
+}
+
+impl Work for Answer {
+    fn bus(&self) -> &Arc<Inner> {
+        self.0.bus()
     }
 }
 
 /// Polls once here; what is pending goes on in one task of its own.
 fn poll_or_spawn<T: Send + 'static>(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     mut future: BoxFuture<'static, Result<T, Error>>,
     cx: &mut Context<'_>,
 ) -> Launched<T> {
     let _entered = inner.enter_runtime();
     match future.as_mut().poll(cx) {
         Poll::Ready(outcome) => Launched::Done(outcome),
-        Poll::Pending => Launched::Running(inner.runtime().spawn(future)),
+        Poll::Pending => Launched::Running(task::spawn(Boxed { bus: Arc::clone(inner), future })),
     }
 }
 
 /// [`poll_or_spawn`] at the first poll.
 async fn launch<T: Send + 'static>(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     future: BoxFuture<'static, Result<T, Error>>,
 ) -> Launched<T> {
     let mut future = Some(future);
@@ -448,13 +470,28 @@ async fn deliver_once(bus: &Bus, record: Record, position: u64) -> Outcome {
 }
 
 async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Result<Published, Error> {
+    let unanswered = Unanswered { inner, records };
     // Also what panics before there is a future.
     let published =
         AssertUnwindSafe(async { adapter.publish(records, &inner.wire).await }).catch_unwind().await;
+    std::mem::forget(unanswered);
     match published {
         Ok(Ok(published)) => Ok(published),
         Ok(Err(error)) => Err(refused(inner, records, error)),
         Err(_) => Err(refused(inner, records, AdapterError::unknown("it panicked"))),
+    }
+}
+
+/// Until the adapter has answered: tells of an emit that is dropped before.
+struct Unanswered<'a> {
+    inner: &'a Inner,
+    records: &'a [Record],
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let name = self.records.first().map_or("", Record::name);
+        contained(|| self.inner.abandon_emit(name, self.records.len() as u64));
     }
 }
 

@@ -8,6 +8,8 @@ use tokio::sync::Notify;
 const RUNNING: u8 = 0;
 const STOPPING: u8 = 1;
 const STOPPED: u8 = 2;
+/// `stop` has given up on what still runs, and said what that is.
+const ENDED: u8 = 3;
 
 /// The life of a bus and the number of emits that are under way.
 ///
@@ -24,6 +26,7 @@ pub(crate) struct Flight {
     /// The lists of handlers that emits hold instead of counting themselves.
     open: AtomicUsize,
     idle: Notify,
+    ended: Notify,
 }
 
 /// An emit is refused: the bus is stopping or stopped.
@@ -54,6 +57,33 @@ impl Flight {
 
     pub(crate) fn end_stop(&self) {
         self.phase.store(STOPPED, Ordering::SeqCst);
+    }
+
+    /// Lets what waits for [`ended`](Self::ended) go on.
+    pub(crate) fn end(&self) {
+        self.phase.store(ENDED, Ordering::SeqCst);
+        self.ended.notify_waiters();
+    }
+
+    /// Waits until `stop` has given up on what still runs, or nothing does.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    pub(crate) async fn ended(&self) {
+        loop {
+            let mut ended = std::pin::pin!(self.ended.notified());
+            ended.as_mut().enable();
+            if self.phase.load(Ordering::SeqCst) == ENDED {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Whether no emit passes any more, nested ones included.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) >= STOPPED
     }
 
     pub(crate) fn is_running(&self) -> bool {

@@ -25,6 +25,7 @@ mod settled;
 mod stop;
 mod stream;
 mod subscription;
+mod task;
 mod told;
 mod watch;
 
@@ -68,7 +69,9 @@ use watch::Watch;
 /// A bus: emits events to handlers, and remembers them.
 ///
 /// A clone is another handle to the same bus. When the last handle is dropped, what runs finishes;
-/// use [`stop`](Self::stop) to wait for it.
+/// use [`stop`](Self::stop) to wait for it. Handlers that wait run on the runtime of their emit, and move to
+/// the runtime of the bus when that one shuts down. What still runs when both have shut down, such as at the end of
+/// `main`, is lost: each such call is logged, and counted in [`Stats::abandoned`].
 ///
 /// ```
 /// use typed_events::{Bus, event};
@@ -108,6 +111,7 @@ pub(crate) struct Inner {
     told_places: Told<&'static Location<'static>>,
     /// The events of other instances that were refused, by kind of error and name.
     told_events: Told<(ErrorKind, Box<str>)>,
+    abandoned: task::Abandoned,
     /// Where the bus was built: runs what is emitted outside of any runtime.
     runtime: Handle,
 }
@@ -152,6 +156,9 @@ pub struct Stats {
     pub lost: u64,
     /// Subscriptions, streams and queries whose pattern no declared event matches.
     pub unreachable: u64,
+    /// Calls of handlers, and emits that waited for the adapter, that were lost because their runtime shut down.
+    /// Each was logged, and [`Bus::stop`] names them.
+    pub abandoned: u64,
 }
 
 impl Bus {
@@ -244,6 +251,7 @@ impl Bus {
             refused: read(&counters.refused),
             lost: read(&counters.lost),
             unreachable: read(&counters.unreachable),
+            abandoned: self.inner.abandoned.count(),
         }
     }
 }

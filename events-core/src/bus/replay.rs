@@ -17,12 +17,15 @@ use super::flight::KeptInFlight;
 use super::routes::{Life, Patterns, Registration, Route};
 use super::subscription::Subscription;
 use super::{Bus, Inner, context};
+use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
 use crate::handler::{
     Call, Callback, EventHandler, HandlerError, HandlerResult, IntoHandler, Settled, Takes, Wants, settled,
 };
 use crate::history::{HistoryQuery, Read, Reader, parse_pattern};
+use crate::id::EventId;
 use crate::record::Record;
+use crate::time::Timestamp;
 
 impl Bus {
     /// Registers a closure that first gets the last `n` events of its type from the history, then
@@ -106,7 +109,9 @@ impl Bus {
         let query = HistoryQuery::new(&pattern)?.with_limit(n);
         let inner = &self.inner;
         if !inner.flight.is_running() {
-            return Err(inner.stopped(&pattern));
+            let message =
+                format!("{pattern}: the bus is stopping or stopped; the handler was not registered");
+            return Err(Error::new(ErrorKind::Stopped, message));
         }
         let turns = Arc::new(Turns::default());
         let gate = gate(Arc::clone(&turns), callback.shares);
@@ -125,6 +130,9 @@ impl Bus {
         // What the reader has yet to bring comes in its turn.
         let upcoming = reader.upcoming();
         past.retain(|record| !upcoming.contains(&record.id()));
+        drop(upcoming);
+        // Only of an adapter's history an event may come by again, when it reaches this bus.
+        let seen = if self.shares_history() { Seen::of(&past) } else { Seen::default() };
         let (caught_up, live) = oneshot::channel();
         let worker = Worker {
             bus: Arc::downgrade(inner),
@@ -133,14 +141,17 @@ impl Bus {
             callback,
             turns,
             reader,
-            seen: past.iter().map(Record::id).collect(),
+            seen,
             caught_up: Some(caught_up),
+            is_live: false,
+            is_over: false,
+            in_hand: None,
         };
         inner.runtime.spawn(worker.run(past));
         let outcome = live.await.unwrap_or_else(|_| {
             Err(Error::new(
                 ErrorKind::Stopped,
-                "the bus stopped, or the handler was removed, before it had caught up",
+                "the bus or its runtime stopped, or the handler was removed, before it had caught up",
             ))
         });
         outcome?;
@@ -168,6 +179,8 @@ struct Table {
     /// Positions before this one need no meeting.
     start: u64,
     live: bool,
+    /// Whether the worker was lost with its runtime: then an emit that comes by takes the handler back.
+    lost: bool,
     /// The positions at which one of the two has been.
     met: BTreeMap<u64, Turn>,
     /// How many there may be before those that the log has dropped are looked for.
@@ -176,7 +189,7 @@ struct Table {
 
 impl Default for Table {
     fn default() -> Self {
-        Self { start: 0, live: false, met: BTreeMap::new(), bound: MIN_BOUND }
+        Self { start: 0, live: false, lost: false, met: BTreeMap::new(), bound: MIN_BOUND }
     }
 }
 
@@ -211,6 +224,11 @@ impl Turns {
     /// An emit comes by with its event.
     fn arrive(&self, call: &Call<'_>) -> Settled {
         let mut table = self.lock();
+        if table.lost {
+            drop(table);
+            call.bus.inner.routes.remove(&call.route.registration);
+            return settled(Err(HandlerError::new(&"its runtime shut down, so it gets no more events")));
+        }
         let position = call.source.position().filter(|position| *position >= table.start)?;
         if let Some(Turn::Finished(result)) = table.met.remove(&position) {
             return settled(result);
@@ -259,10 +277,40 @@ impl Turns {
         let skipped = std::mem::replace(&mut table.met, kept);
         table.start = position;
         drop(table);
-        for turn in skipped.into_values() {
+        Self::tell(skipped.into_values(), tell);
+    }
+
+    /// The handler gets no more events; emits go on, but for one that waits for the event in hand.
+    fn skip_all_but(&self, in_hand: Option<u64>) {
+        let mut table = self.lock();
+        let mut skipped = std::mem::take(&mut table.met);
+        if let Some(turn) = in_hand.and_then(|position| skipped.remove_entry(&position)) {
+            table.met.extend([turn]);
+        }
+        table.start = u64::MAX;
+        drop(table);
+        Self::tell(skipped.into_values(), || Ok(()));
+    }
+
+    /// The worker was lost with its runtime. Gives how many events the handler was still to get, of which no
+    /// emit tells.
+    fn lose(&self) -> u64 {
+        let mut table = self.lock();
+        table.lost = true;
+        let met = std::mem::take(&mut table.met);
+        drop(table);
+        let left = met.values().filter(|turn| matches!(turn, Turn::Left { .. })).count();
+        Self::tell(met.into_values(), || {
+            Err(HandlerError::new(&"its runtime shut down before it had handled the event"))
+        });
+        left as u64
+    }
+
+    fn tell(turns: impl Iterator<Item = Turn>, what: impl Fn() -> HandlerResult) {
+        for turn in turns {
             if let Turn::Awaited(emit) = turn {
                 // An emit that is gone does not need to know.
-                let _ = emit.send(tell());
+                let _ = emit.send(what());
             }
         }
     }
@@ -280,31 +328,75 @@ struct Worker {
     callback: Callback,
     turns: Arc<Turns>,
     reader: Reader,
-    /// What the handler got from the history, to recognise it where it comes by again.
-    seen: HashSet<crate::EventId>,
+    seen: Seen,
     /// Tells the caller of `on_replay`, until it has been told.
     caught_up: Option<oneshot::Sender<Result<(), Error>>>,
+    /// Whether the handler has caught up.
+    is_live: bool,
+    /// Whether the worker ends because there is nothing left for it to do.
+    is_over: bool,
+    /// The event that the handler is called with, and its position where it is not from the history.
+    in_hand: Option<(Record, Option<u64>)>,
+}
+
+/// What the handler got from an adapter's history, to recognise it where it comes by again.
+#[derive(Default)]
+struct Seen {
+    ids: HashSet<EventId>,
+    newest: Option<Timestamp>,
+}
+
+impl Seen {
+    /// Events reach the bus in the order of the history, but for its own, which are stored before they are
+    /// delivered: by so much, in microseconds.
+    const SLACK: i64 = 60_000_000;
+
+    fn of(records: &[Record]) -> Self {
+        Self {
+            ids: records.iter().map(Record::id).collect(),
+            newest: records.iter().map(Record::timestamp).max(),
+        }
+    }
+
+    /// Whether the handler got this event before. Each comes by once more at most.
+    fn take(&mut self, record: &Record) -> bool {
+        let Some(newest) = self.newest else { return false };
+        if self.ids.remove(&record.id()) {
+            return true;
+        }
+        if self.ids.is_empty() || record.timestamp().as_micros() - newest.as_micros() > Self::SLACK {
+            *self = Self::default();
+        }
+        false
+    }
 }
 
 impl Worker {
     async fn run(mut self, past: Vec<Record>) {
+        self.replay(past).await;
+        self.is_over = true;
+    }
+
+    async fn replay(&mut self, past: Vec<Record>) {
         for record in past {
             tokio::task::consume_budget().await;
             // In flight, so that `stop` waits for it; once the bus is stopping, the rest is left.
             let Some(bus) = self.bus.upgrade() else { return };
             let Ok(_flight) = bus.flight.enter(false) else { return };
-            if let Some(Err(error)) = self.call(&record, None).await {
-                self.report(&record, error);
+            match self.call(&record, None).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => self.report(&record, error),
+                None => return,
             }
         }
         while let Some(read) = self.next().await {
             match read {
                 Read::Record(record, position) => {
-                    let result = match self.seen.contains(&record.id()) {
+                    let result = match self.seen.take(&record) {
                         true => Ok(()),
                         false => match self.call(&record, Some(position)).await {
                             Some(result) => result,
-                            None => break,
+                            None => return,
                         },
                     };
                     if let Some(Err(error)) = self.turns.finish(position, result) {
@@ -314,7 +406,7 @@ impl Worker {
                     tokio::task::consume_budget().await;
                 }
                 Read::Lost(lost) if self.lag(lost) => {}
-                Read::Lost(_) => break,
+                Read::Lost(_) => return,
             }
         }
     }
@@ -331,6 +423,7 @@ impl Worker {
             if read.is_pending()
                 && let Some(caught_up) = self.caught_up.take()
             {
+                self.is_live = true;
                 self.turns.go_live();
                 // Where the caller is gone, its guard removes the handler.
                 let _ = caught_up.send(Ok(()));
@@ -341,12 +434,37 @@ impl Worker {
     }
 
     /// Calls the handler; `None` when the bus or the registration is gone.
-    async fn call(&self, record: &Record, position: Option<u64>) -> Option<HandlerResult> {
+    async fn call(&mut self, record: &Record, position: Option<u64>) -> Option<HandlerResult> {
         let bus = Bus { inner: self.bus.upgrade()? };
-        if !self.route.registration.is_active() {
+        let (registration, ended) = (Arc::clone(&self.route.registration), Arc::clone(&self.ended));
+        if !registration.is_active() {
             return None;
         }
-        Some(dispatch::call_alone(&bus, &self.callback, &self.route, record, position).await)
+        self.in_hand = Some((record.clone(), position));
+        let (callback, route) = (&self.callback, &self.route);
+        let mut called = std::pin::pin!(dispatch::call_alone(&bus, callback, route, record, position));
+        let mut removed = std::pin::pin!(registration.removed(&ended));
+        let mut stopped = std::pin::pin!(bus.inner.flight.ended());
+        let mut is_removed = false;
+        let result = std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = called.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            if !is_removed && removed.as_mut().poll(cx).is_ready() {
+                // The call goes on; nothing else waits for this handler any more.
+                is_removed = true;
+                self.turns.skip_all_but(position);
+                self.caught_up = None;
+            }
+            match self.is_live {
+                true => Poll::Pending,
+                // `stop` has named it, and nobody waits for a handler that has not caught up.
+                false => stopped.as_mut().poll(cx).map(|()| None),
+            }
+        });
+        let result = result.await;
+        self.in_hand = None;
+        result
     }
 
     /// Tells of lost events; whether the handler goes on.
@@ -379,11 +497,22 @@ impl Worker {
 impl Drop for Worker {
     /// Also when the runtime drops the worker: nobody waits for it any more.
     fn drop(&mut self) {
-        let was_active = self.bus.upgrade().is_some_and(|bus| bus.routes.remove(&self.route.registration));
-        self.turns.skip_to(u64::MAX, || match was_active {
-            true => Err(HandlerError::new(&"its worker ended with the runtime of the bus")),
-            false => Ok(()),
-        });
+        let bus = self.bus.upgrade();
+        let Some(bus) = bus.filter(|_| !self.is_over && self.route.registration.is_active()) else {
+            if let Some(bus) = self.bus.upgrade() {
+                bus.routes.remove(&self.route.registration);
+            }
+            return self.turns.skip_to(u64::MAX, || Ok(()));
+        };
+        // An emit that waits for the event in hand tells of it itself.
+        let left = self.turns.lose() + u64::from(matches!(self.in_hand, Some((_, None))));
+        if !self.is_live {
+            // The caller of `on_replay` is told.
+            bus.routes.remove(&self.route.registration);
+        }
+        if left > 0 {
+            contained(|| bus.abandon_backlog(left, &self.route));
+        }
     }
 }
 

@@ -105,6 +105,12 @@ impl Registration {
         Arc::new(Self { id: 0, name, patterns, callback, life: Life::Long, active })
     }
 
+    /// A handler of a bus that has stopped.
+    pub(crate) fn ended(name: Arc<str>, patterns: Patterns, callback: Callback) -> Arc<Self> {
+        let active = AtomicBool::new(false);
+        Arc::new(Self { id: 0, name, patterns, callback, life: Life::Long, active })
+    }
+
     /// The module path of the function, or where the closure was registered.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -31,14 +31,16 @@ impl Bus {
     /// From the call on, emits from outside are refused; emits of running handlers pass, until all
     /// is done or the deadline (30 s unless set by [`BusBuilder::stop_deadline`]) is reached. What
     /// still runs then is left running, and its emits are refused. Handlers that wait are named in
-    /// the error; that emits block a thread, or wait for the adapter or a replay, is said. The
+    /// the error; that emits block a thread, or wait for the adapter or a replay, is said. So are the calls
+    /// that were lost before with a runtime that shut down ([`Stats::abandoned`](crate::Stats::abandoned)). A
+    /// handler of [`on_replay`](Self::on_replay) that has not caught up by then ends. The
     /// history can still be read. A second `stop` waits for the first and has the same outcome.
     ///
     /// [`BusBuilder::stop_deadline`]: crate::BusBuilder::stop_deadline
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::StopIncomplete`] at the deadline, or where the adapter fails to stop;
+    /// [`ErrorKind::StopIncomplete`] at the deadline, where calls were lost, or where the adapter fails to stop;
     /// [`ErrorKind::StopInHandler`] inside a handler of this bus, which would wait for itself;
     /// [`ErrorKind::Runtime`] where the runtime of the bus, and then that of the caller, shuts down
     /// first or has no timer (`enable_time`).
@@ -100,6 +102,7 @@ impl Inner {
                 left.push("emits that block a thread, or wait for the adapter or a replay".to_owned());
             }
         }
+        self.flight.end();
         self.log.close();
         if let Some(adapter) = &self.adapter {
             let deadline = deadline.max(Instant::now() + ADAPTER_GRACE);
@@ -114,9 +117,9 @@ impl Inner {
                 Err(_) => left.push(format!("{} did not stop in time", adapter.name())),
             }
         }
-        match left.is_empty() {
-            true => Ok(()),
-            false => Err(format!("stop gave up after {} s on: {}", limit.as_secs_f64(), left.join("; "))),
-        }
+        let gave_up = || format!("stop gave up after {} s on: {}", limit.as_secs_f64(), left.join("; "));
+        let problems = [(!left.is_empty()).then(gave_up), self.abandoned.describe()];
+        let problems: Vec<_> = problems.into_iter().flatten().collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 }

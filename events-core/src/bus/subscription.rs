@@ -30,9 +30,9 @@ impl Subscription {
         self.bus.upgrade().is_some_and(|bus| bus.routes.remove(&self.registration))
     }
 
-    /// Whether the handler is still registered.
+    /// Whether the handler is still registered, and the bus has not stopped.
     pub fn is_active(&self) -> bool {
-        self.bus.strong_count() > 0 && self.registration.is_active()
+        self.registration.is_active() && self.bus.upgrade().is_some_and(|bus| !bus.flight.has_stopped())
     }
 
     /// Unsubscribes when the guard is dropped.
@@ -86,6 +86,8 @@ impl Bus {
     ///
     /// The closure may take `&E`, `Arc<E>` or `E`, and return `()`, `Result<(), E>` with an `E` that
     /// can be displayed, or a future of either. An emit that is calling its handlers does not see it any more.
+    ///
+    /// On a bus that has stopped, nothing is registered: the subscription is not active, and a warning says so.
     ///
     /// A closure that holds a clone of its own bus keeps the bus alive; emit through
     /// [`Delivery::bus`](crate::Delivery::bus) or a `&Bus` argument of an `#[on]` function instead.
@@ -247,8 +249,15 @@ impl Bus {
         handler: impl IntoHandler<K>,
         life: Life,
     ) -> Subscription {
-        let pattern = Patterns::One(pattern.into());
-        let registration = self.inner.routes.insert(name, pattern, handler.into_callback(), life);
+        let patterns = Patterns::One(pattern.into());
+        let callback = handler.into_callback();
+        if self.inner.flight.has_stopped() {
+            self.inner.settings.fallback.warning(format_args!(
+                "{name}: the bus has stopped, so this handler of `{pattern}` is never called"
+            ));
+            return self.subscription(Registration::ended(name, patterns, callback));
+        }
+        let registration = self.inner.routes.insert(name, patterns, callback, life);
         self.subscription(registration)
     }
 

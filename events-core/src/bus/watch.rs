@@ -183,6 +183,15 @@ impl Shown {
         self.waiting.event()
     }
 
+    pub(crate) fn record(&self) -> &Record {
+        &self.waiting.record
+    }
+
+    /// The handlers that are not done.
+    pub(crate) fn undone(&self) -> impl Iterator<Item = &Route> {
+        self.waiting.undone().map(|handler| &handler.route)
+    }
+
     /// Notes that one of the listed handlers is done, and says which that is.
     pub(crate) fn finish(&self, listed: usize) -> &Route {
         let handler = &self.waiting.handlers[listed];

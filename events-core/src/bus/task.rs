@@ -1,0 +1,145 @@
+//! The task in which an emit goes on. It moves to the runtime of the bus when its own shuts down; what is lost
+//! with that one, too, is logged, counted, and named by `stop`.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
+
+use super::Inner;
+use super::emitted::Failure;
+use super::routes::Route;
+use crate::contain::contained;
+use crate::handler::HandlerError;
+use crate::id::EventId;
+
+/// What goes on of an emit.
+pub(super) trait Work: Future<Output: Send> + Send + Unpin + 'static {
+    /// The bus of the emit.
+    fn bus(&self) -> &Arc<Inner>;
+}
+
+/// Spawns work on the runtime of the caller, or else of the bus.
+pub(super) fn spawn<W: Work>(work: W) -> JoinHandle<W::Output> {
+    let runtime = work.bus().runtime();
+    runtime.spawn(Moving { work: Some(work), stays: false })
+}
+
+/// Work that moves when it is dropped unfinished.
+struct Moving<W: Work> {
+    /// Until it is done.
+    work: Option<W>,
+    /// Whether it does not move: it has, or a poll of it panicked.
+    stays: bool,
+}
+
+impl<W: Work> Future for Moving<W> {
+    type Output = W::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<W::Output> {
+        let this = &mut *self;
+        let Some(work) = &mut this.work else { return Poll::Pending };
+        let stays = std::mem::replace(&mut this.stays, true);
+        let polled = Pin::new(work).poll(cx);
+        match polled.is_ready() {
+            true => this.work = None,
+            false => this.stays = stays,
+        }
+        polled
+    }
+}
+
+impl<W: Work> Drop for Moving<W> {
+    fn drop(&mut self) {
+        let Some(work) = self.work.take() else { return };
+        contained(|| match self.stays {
+            true => drop(work),
+            false => {
+                let runtime = work.bus().runtime.clone();
+                // Where that runtime is gone, too, this drops the work at once.
+                drop(runtime.spawn(Moving { work: Some(work), stays: true }));
+            }
+        });
+    }
+}
+
+/// Work whose type is not known.
+pub(super) struct Boxed<T> {
+    pub(super) bus: Arc<Inner>,
+    pub(super) future: BoxFuture<'static, T>,
+}
+
+impl<T> Future for Boxed<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        self.future.as_mut().poll(cx)
+    }
+}
+
+impl<T: Send + 'static> Work for Boxed<T> {
+    fn bus(&self) -> &Arc<Inner> {
+        &self.bus
+    }
+}
+
+/// So many of what was abandoned are named.
+const MOST_NAMED: usize = 16;
+
+/// What was dropped unfinished, because its runtime shut down.
+#[derive(Default)]
+pub(super) struct Abandoned {
+    count: AtomicU64,
+    names: Mutex<Vec<String>>,
+}
+
+impl Abandoned {
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, count: u64, name: String) {
+        self.count.fetch_add(count, Ordering::Relaxed);
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() < MOST_NAMED && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+
+    /// What `stop` says of it; `None` where nothing was.
+    pub(super) fn describe(&self) -> Option<String> {
+        let count = self.count();
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = if names.len() == MOST_NAMED { "; and perhaps others" } else { "" };
+        (count > 0).then(|| format!("{count} lost with a runtime that shut down: {}{more}", names.join("; ")))
+    }
+}
+
+impl Inner {
+    /// Logs and counts a call of a handler that was dropped unfinished with its runtime.
+    pub(super) fn abandon(&self, event: &str, id: Option<EventId>, handler: &Route) {
+        let why = "it had not finished when its runtime shut down, and is lost";
+        self.settings.fallback.failure(event, id, &Failure::new(handler, HandlerError::new(&why)));
+        self.abandoned.note(1, format!("handler {} on {event}", handler.name()));
+    }
+
+    /// The same of events that were to reach a handler of `on_replay`.
+    pub(super) fn abandon_backlog(&self, events: u64, handler: &Route) {
+        let why = format_args!("it had yet to handle {events} events when its runtime shut down");
+        let failure = Failure::new(handler, HandlerError::new(&why));
+        self.settings.fallback.failure(handler.pattern(), None, &failure);
+        self.abandoned.note(events, format!("handler {} on {}", handler.name(), handler.pattern()));
+    }
+
+    /// The same of an emit that waited for the adapter.
+    pub(super) fn abandon_emit(&self, event: &str, events: u64) {
+        self.settings.fallback.warning(format_args!(
+            "{event}: the runtime shut down while the emit waited for {}: it may or may not be stored; no live handler ran",
+            self.adapter_name()
+        ));
+        self.abandoned.note(events, format!("the emit of {event}"));
+    }
+}

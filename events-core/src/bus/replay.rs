@@ -145,7 +145,7 @@ impl Bus {
             caught_up: Some(caught_up),
             is_live: false,
             is_over: false,
-            in_hand: None,
+            past: past.len() as u64,
         };
         inner.runtime.spawn(worker.run(past));
         let outcome = live.await.unwrap_or_else(|_| {
@@ -335,8 +335,8 @@ struct Worker {
     is_live: bool,
     /// Whether the worker ends because there is nothing left for it to do.
     is_over: bool,
-    /// The event that the handler is called with, and its position where it is not from the history.
-    in_hand: Option<(Record, Option<u64>)>,
+    /// The events of the history that the handler has not finished.
+    past: u64,
 }
 
 /// What the handler got from an adapter's history, to recognise it where it comes by again.
@@ -388,6 +388,7 @@ impl Worker {
                 Some(Err(error)) => self.report(&record, error),
                 None => return,
             }
+            self.past -= 1;
         }
         while let Some(read) = self.next().await {
             match read {
@@ -440,13 +441,12 @@ impl Worker {
         if !registration.is_active() {
             return None;
         }
-        self.in_hand = Some((record.clone(), position));
         let (callback, route) = (&self.callback, &self.route);
         let mut called = std::pin::pin!(dispatch::call_alone(&bus, callback, route, record, position));
         let mut removed = std::pin::pin!(registration.removed(&ended));
         let mut stopped = std::pin::pin!(bus.inner.flight.ended());
         let mut is_removed = false;
-        let result = std::future::poll_fn(|cx| {
+        std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = called.as_mut().poll(cx) {
                 return Poll::Ready(Some(result));
             }
@@ -461,10 +461,8 @@ impl Worker {
                 // `stop` has named it, and nobody waits for a handler that has not caught up.
                 false => stopped.as_mut().poll(cx).map(|()| None),
             }
-        });
-        let result = result.await;
-        self.in_hand = None;
-        result
+        })
+        .await
     }
 
     /// Tells of lost events; whether the handler goes on.
@@ -504,8 +502,8 @@ impl Drop for Worker {
             }
             return self.turns.skip_to(u64::MAX, || Ok(()));
         };
-        // An emit that waits for the event in hand tells of it itself.
-        let left = self.turns.lose() + u64::from(matches!(self.in_hand, Some((_, None))));
+        // An emit that waits for an event tells of it itself.
+        let left = self.turns.lose() + self.past;
         if !self.is_live {
             // The caller of `on_replay` is told.
             bus.routes.remove(&self.route.registration);

@@ -65,5 +65,7 @@ pub mod locked {
 #[doc(hidden)]
 pub mod __private {
     pub use events_core::__private::*;
+    pub use serde;
+
     pub use events_macros::{__Event, __Redact, __Secret, __View, Schema};
 }

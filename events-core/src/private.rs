@@ -3,7 +3,6 @@
 use std::panic::Location;
 
 pub use inventory;
-pub use serde;
 
 pub use crate::check::{
     beside_tag, durable_name, event_name, flattened, handler, ordered_by, pattern, previous, set_variant,

@@ -157,6 +157,40 @@ pub(crate) fn quoted(text: &str) -> String {
     Text::new().quote(text).as_str().to_owned()
 }
 
+/// Implements serde's traits for a type whose serialized form is its text: `Display` writes it, `FromStr` reads it.
+///
+/// Written by hand, so that this crate does not wait for serde's derive to be compiled.
+macro_rules! serde_as_text {
+    ($type:ident, $expected:literal) => {
+        impl serde_core::Serialize for $type {
+            fn serialize<S: serde_core::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde_core::Deserialize<'de> for $type {
+            fn deserialize<D: serde_core::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct AsText;
+
+                impl serde_core::de::Visitor<'_> for AsText {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str($expected)
+                    }
+
+                    fn visit_str<E: serde_core::de::Error>(self, text: &str) -> Result<$type, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+
+                deserializer.deserialize_str(AsText)
+            }
+        }
+    };
+}
+pub(crate) use serde_as_text;
+
 #[cfg(test)]
 mod tests {
     use super::*;

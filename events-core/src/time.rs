@@ -1,16 +1,18 @@
 //! Timestamps, and the clock that never runs backwards.
 
+mod rfc3339;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
-
 const MICROS: i64 = 1_000_000;
 
-/// A moment in microseconds since 1970-01-01 UTC; prints and parses as RFC 3339 (moments beyond the
-/// years -9999 and 9999 print as those ends).
+/// A moment in microseconds since 1970-01-01 UTC; prints and parses as RFC 3339.
+///
+/// RFC 3339 has the years 0000 to 9999: moments beyond them print as the first or last microsecond of that range.
+/// Parsing accepts any offset, rounds fractions of a microsecond down, and takes a leap second as the second before it.
 ///
 /// ```
 /// use typed_events::Timestamp;
@@ -19,8 +21,7 @@ const MICROS: i64 = 1_000_000;
 /// assert_eq!(time.to_string(), "2026-01-31T12:00:00.500000Z");
 /// # Ok::<(), typed_events::ParseTimestampError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
@@ -77,12 +78,6 @@ impl Timestamp {
     pub const fn as_micros(self) -> i64 {
         self.0
     }
-
-    /// Seconds and nanoseconds since 1970; times before it count as 1970.
-    pub(crate) fn unix(self) -> (u64, u32) {
-        let micros = self.0.max(0);
-        ((micros / MICROS) as u64, (micros % MICROS) as u32 * 1000)
-    }
 }
 
 /// Times beyond the range of a [`Timestamp`] (292,000 years around 1970) become its ends.
@@ -113,8 +108,7 @@ impl From<Timestamp> for SystemTime {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-        write!(f, "{:.6}", jiff::Timestamp::from_microsecond(self.0).unwrap_or(end))
+        f.write_str(rfc3339::write(self.0, &mut [0; rfc3339::LENGTH]))
     }
 }
 
@@ -128,25 +122,11 @@ impl FromStr for Timestamp {
     type Err = ParseTimestampError;
 
     fn from_str(text: &str) -> Result<Self, ParseTimestampError> {
-        text.parse::<jiff::Timestamp>()
-            .map(|time| Self(time.as_microsecond()))
-            .map_err(|_| ParseTimestampError(()))
+        rfc3339::parse(text).map(Self).ok_or(ParseTimestampError(()))
     }
 }
 
-impl TryFrom<String> for Timestamp {
-    type Error = ParseTimestampError;
-
-    fn try_from(text: String) -> Result<Self, ParseTimestampError> {
-        text.parse()
-    }
-}
-
-impl From<Timestamp> for String {
-    fn from(time: Timestamp) -> String {
-        time.to_string()
-    }
-}
+crate::text::serde_as_text!(Timestamp, "an RFC 3339 time");
 
 /// The text is not a moment in RFC 3339 form.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Versions of an event: old records are read as their own type, and made into the current one.
 
-use serde::de::DeserializeOwned;
+use serde_core::de::DeserializeOwned;
 
 use crate::event::{DecodeError, read_json};
 use crate::schema::{Schema, TypeSchema};

@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::sync::OnceLock;
 
-use serde::de::DeserializeOwned;
+use serde_core::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind};
 use crate::event::{DecodeError, EventDecl, read_json};

@@ -200,7 +200,7 @@ fn a_text_that_is_no_record_is_told_by_its_attribute() {
     );
     assert_eq!(refused("{}"), "not a stored record: the attribute `specversion` is missing");
     assert_eq!(refused(r#"{"specversion":1}"#), "not a stored record: the attribute `id` is missing");
-    assert_eq!(refused("[1]"), "not a stored record: an attribute is of another type (line 1, column 2)");
+    assert_eq!(refused("[1]"), "not a stored record: it is not a JSON object");
 }
 
 /// The destructor of an evicted event ran under the log's lock: an emit in it never came back.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::bed::{Bed, Tried, cases, durable, numbered};
@@ -20,9 +20,20 @@ cases! { "versions":
 }
 
 /// One event in a version, as programs of different age know it.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone)]
 struct Versioned<const V: u32>(Value);
+
+impl<const V: u32> Serialize for Versioned<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, const V: u32> Deserialize<'de> for Versioned<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self)
+    }
+}
 
 impl<const V: u32> fmt::Debug for Versioned<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

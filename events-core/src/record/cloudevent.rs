@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde_core::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_core::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -19,78 +21,158 @@ use crate::time::Timestamp;
 /// What `source` says where the metadata names none: the attribute is required.
 const NO_SOURCE: &str = "urn:typed-events:unnamed";
 
-/// The attributes of CloudEvents 1.0 (JSON format) that stand between the id and the time.
-#[derive(Serialize)]
-struct Head<'a> {
-    source: &'a str,
-    r#type: &'a str,
+/// Members of a JSON object, without its braces.
+#[derive(Default)]
+struct Members(Vec<u8>);
+
+impl Members {
+    fn add<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), serde_json::Error> {
+        if !self.0.is_empty() {
+            self.0.push(b',');
+        }
+        self.0.push(b'"');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+        serde_json::to_writer(&mut self.0, value)
+    }
+
+    fn add_some(&mut self, name: &str, value: Option<&str>) -> Result<(), serde_json::Error> {
+        value.map_or(Ok(()), |value| self.add(name, value))
+    }
+
+    fn into_text(self) -> Result<String, serde_json::Error> {
+        String::from_utf8(self.0).map_err(serde_core::ser::Error::custom)
+    }
 }
 
-/// What stands between the time and the data: attributes, the distributed tracing extension, and extensions of our
-/// own, which are names of lower-case letters with values of simple types.
-#[derive(Serialize)]
-struct Tail<'a> {
-    datacontenttype: &'a str,
-    eventversion: u32,
-    origin: InstanceId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    correlationid: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    causationid: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traceparent: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tracestate: Option<&'a str>,
-    /// The further metadata, as the text of a JSON object.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<String>,
-    /// All of the payload, encrypted; `data` then lacks its secrets.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sealed: Option<String>,
-    /// Whether the secrets of the payload were left out.
-    #[serde(skip_serializing_if = "is_false")]
-    redacted: bool,
-}
-
-/// The same, as it is read.
-#[derive(Deserialize)]
+/// The attributes of a stored CloudEvent, as they are read. Written by hand, so that this crate does not wait for
+/// serde's derive to be compiled.
+#[derive(Default)]
 struct CloudEvent<'a> {
-    #[serde(borrow)]
-    specversion: Cow<'a, str>,
-    id: EventId,
-    #[serde(borrow)]
-    source: Cow<'a, str>,
-    #[serde(borrow)]
-    r#type: Cow<'a, str>,
-    time: Timestamp,
-    #[serde(default = "first_version")]
-    eventversion: u32,
-    origin: InstanceId,
-    correlationid: Option<String>,
-    causationid: Option<String>,
-    traceparent: Option<String>,
-    tracestate: Option<String>,
-    metadata: Option<String>,
-    sealed: Option<String>,
-    #[serde(default)]
-    redacted: bool,
-    #[serde(borrow)]
-    data: &'a RawValue,
+    specversion: Option<String>,
+    id: Option<EventId>,
+    source: Option<String>,
+    r#type: Option<String>,
+    time: Option<Timestamp>,
+    eventversion: Option<u32>,
+    origin: Option<InstanceId>,
+    correlationid: Option<Option<String>>,
+    causationid: Option<Option<String>>,
+    traceparent: Option<Option<String>>,
+    tracestate: Option<Option<String>>,
+    /// The further metadata, as the text of a JSON object.
+    metadata: Option<Option<String>>,
+    /// All of the payload, encrypted; `data` then lacks its secrets.
+    sealed: Option<Option<String>>,
+    /// Whether the secrets of the payload were left out.
+    redacted: Option<bool>,
+    data: Option<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for CloudEvent<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ReadAttributes)
+    }
+}
+
+struct ReadAttributes;
+
+impl<'de> Visitor<'de> for ReadAttributes {
+    type Value = CloudEvent<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a CloudEvent")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut event = CloudEvent::default();
+        while let Some(name) = map.next_key_seed(AttributeName)? {
+            match name {
+                "specversion" => read(&mut event.specversion, name, &mut map)?,
+                "id" => read(&mut event.id, name, &mut map)?,
+                "source" => read(&mut event.source, name, &mut map)?,
+                "type" => read(&mut event.r#type, name, &mut map)?,
+                "time" => read(&mut event.time, name, &mut map)?,
+                "eventversion" => read(&mut event.eventversion, name, &mut map)?,
+                "origin" => read(&mut event.origin, name, &mut map)?,
+                "correlationid" => read(&mut event.correlationid, name, &mut map)?,
+                "causationid" => read(&mut event.causationid, name, &mut map)?,
+                "traceparent" => read(&mut event.traceparent, name, &mut map)?,
+                "tracestate" => read(&mut event.tracestate, name, &mut map)?,
+                "metadata" => read(&mut event.metadata, name, &mut map)?,
+                "sealed" => read(&mut event.sealed, name, &mut map)?,
+                "redacted" => read(&mut event.redacted, name, &mut map)?,
+                "data" => read(&mut event.data, name, &mut map)?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(event)
+    }
+}
+
+/// Reads the value of an attribute, which an object has once.
+fn read<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+    field: &mut Option<T>,
+    name: &'static str,
+    map: &mut A,
+) -> Result<(), A::Error> {
+    if field.is_some() {
+        return Err(A::Error::duplicate_field(name));
+    }
+    *field = Some(map.next_value()?);
+    Ok(())
+}
+
+/// Reads the name of an attribute; that of one which is not known as "".
+struct AttributeName;
+
+impl<'de> DeserializeSeed<'de> for AttributeName {
+    type Value = &'static str;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for AttributeName {
+    type Value = &'static str;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of an attribute")
+    }
+
+    fn visit_str<E: serde_core::de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        const NAMES: [&str; 15] = [
+            "specversion",
+            "id",
+            "source",
+            "type",
+            "time",
+            "eventversion",
+            "origin",
+            "correlationid",
+            "causationid",
+            "traceparent",
+            "tracestate",
+            "metadata",
+            "sealed",
+            "redacted",
+            "data",
+        ];
+        Ok(NAMES.into_iter().find(|known| *known == name).unwrap_or_default())
+    }
 }
 
 /// A CloudEvent that lacks its id and time: what can be written before an engine has given the record its place.
 #[derive(Clone, Debug)]
 pub struct Draft {
     record: Record,
-    /// An object with what stands between the id and the time.
+    /// The members that stand between the id and the time.
     head: String,
     /// What stands behind the time, to the end.
     tail: String,
-}
-
-/// What an object has between its braces.
-fn members(object: &str) -> &str {
-    object.trim_start_matches('{').trim_end_matches('}')
 }
 
 impl Draft {
@@ -113,26 +195,17 @@ impl Draft {
     }
 
     fn before_time<'a>(&'a self, id: &'a str) -> [&'a str; 5] {
-        ["{\"specversion\":\"1.0\",\"id\":\"", id, "\",", members(&self.head), ",\"time\":\""]
+        ["{\"specversion\":\"1.0\",\"id\":\"", id, "\",", &self.head, ",\"time\":\""]
     }
 }
 
 const BEHIND_TIME: &str = "\",";
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_false(flag: &bool) -> bool {
-    !flag
-}
-
 /// The first required attribute that an object lacks.
-fn missing(text: &str) -> Option<&'static str> {
+fn missing(text: &str) -> Result<Option<&'static str>, serde_json::Error> {
     const REQUIRED: [&str; 7] = ["specversion", "id", "source", "type", "time", "origin", "data"];
-    let object: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
-    REQUIRED.into_iter().find(|attribute| !object.contains_key(*attribute))
-}
-
-fn first_version() -> u32 {
-    1
+    let object: serde_json::Map<String, Value> = serde_json::from_str(text)?;
+    Ok(REQUIRED.into_iter().find(|attribute| !object.contains_key(*attribute)))
 }
 
 /// What `data` has of the payload.
@@ -171,32 +244,38 @@ impl Record {
             true => None,
             false => Some(serde_json::to_string(&extra).map_err(unwritable)?),
         };
-        let redacted = matches!(has, Data::Redacted);
-        let sealed = match has {
-            Data::Sealed(sealed) => Some(sealed),
-            Data::All | Data::Redacted => None,
-        };
-        let head = Head { source: metadata.source().unwrap_or(NO_SOURCE), r#type: self.name() };
-        let tail = Tail {
-            datacontenttype: "application/json",
-            eventversion: self.version(),
-            origin: self.origin(),
-            correlationid: metadata.correlation_id(),
-            causationid: metadata.causation_id(),
-            traceparent: metadata.traceparent(),
-            tracestate: metadata.tracestate(),
-            metadata: extra,
-            sealed,
-            redacted,
-        };
-        let (head, tail) = (serde_json::to_string(&head), serde_json::to_string(&tail));
-        let (head, tail) = (head.map_err(unwritable)?, tail.map_err(unwritable)?);
+        let (head, tail) = self.attributes(extra.as_deref(), &has).map_err(unwritable)?;
         // Line breaks between tokens are the only ones JSON can have; a stored line has none.
         let json = match json.bytes().any(|byte| matches!(byte, b'\n' | b'\r')) {
             true => Cow::Owned(json.replace(['\n', '\r'], " ")),
             false => Cow::Borrowed(json),
         };
-        Ok(Draft { record: self.clone(), head, tail: [members(&tail), ",\"data\":", &json, "}"].concat() })
+        Ok(Draft { record: self.clone(), head, tail: [&tail, ",\"data\":", &json, "}"].concat() })
+    }
+
+    /// The attributes of CloudEvents 1.0 (JSON format) between the id and the time, and between the time and the data:
+    /// the distributed tracing extension, and extensions of our own, whose names are lower-case letters and whose
+    /// values are of simple types.
+    fn attributes(&self, extra: Option<&str>, has: &Data) -> Result<(String, String), serde_json::Error> {
+        let metadata = self.metadata();
+        let mut head = Members::default();
+        head.add("source", metadata.source().unwrap_or(NO_SOURCE))?;
+        head.add("type", self.name())?;
+        let mut tail = Members::default();
+        tail.add("datacontenttype", "application/json")?;
+        tail.add("eventversion", &self.version())?;
+        tail.add("origin", &self.origin())?;
+        tail.add_some("correlationid", metadata.correlation_id())?;
+        tail.add_some("causationid", metadata.causation_id())?;
+        tail.add_some("traceparent", metadata.traceparent())?;
+        tail.add_some("tracestate", metadata.tracestate())?;
+        tail.add_some("metadata", extra)?;
+        match has {
+            Data::All => {}
+            Data::Redacted => tail.add("redacted", &true)?,
+            Data::Sealed(sealed) => tail.add("sealed", sealed)?,
+        }
+        Ok((head.into_text()?, tail.into_text()?))
     }
 
     /// Reads what [`to_cloudevent`](Self::to_cloudevent) wrote; attributes it does not know are
@@ -220,62 +299,61 @@ impl Record {
             let (line, column) = (error.line(), error.column());
             match error.classify() {
                 serde_json::error::Category::Data => refuse(match missing(text) {
-                    Some(attribute) => format!("the attribute `{attribute}` is missing"),
-                    None => format!("an attribute is of another type (line {line}, column {column})"),
+                    Err(_) => "it is not a JSON object".to_owned(),
+                    Ok(Some(attribute)) => format!("the attribute `{attribute}` is missing"),
+                    Ok(None) => format!("an attribute is of another type (line {line}, column {column})"),
                 }),
                 _ => refuse(format!("not JSON (line {line}, column {column})")),
             }
         })?;
-        if event.specversion != "1.0" {
-            return Err(refuse(format!("CloudEvents version {}", quoted(&event.specversion))));
+        let absent = |name: &str| refuse(format!("the attribute `{name}` is missing"));
+        let specversion = event.specversion.ok_or_else(|| absent("specversion"))?;
+        let id = event.id.ok_or_else(|| absent("id"))?;
+        let source = event.source.ok_or_else(|| absent("source"))?;
+        let name = event.r#type.ok_or_else(|| absent("type"))?;
+        let time = event.time.ok_or_else(|| absent("time"))?;
+        let origin = event.origin.ok_or_else(|| absent("origin"))?;
+        let data = event.data.ok_or_else(|| absent("data"))?;
+        if specversion != "1.0" {
+            return Err(refuse(format!("CloudEvents version {}", quoted(&specversion))));
         }
-        check_name(&event.r#type)
-            .map_err(|error| refuse(format!("`{}` is not an event name: {error}", quoted(&event.r#type))))?;
-        if event.redacted {
-            let name = &event.r#type;
+        check_name(&name)
+            .map_err(|error| refuse(format!("`{}` is not an event name: {error}", quoted(&name))))?;
+        if event.redacted == Some(true) {
             return Err(refuse(format!(
                 "the secrets of `{name}` were left out of this text: only what an adapter keeps has them"
             )));
         }
         let mut metadata = Metadata::new();
-        if event.source != NO_SOURCE {
-            metadata = metadata.with_source(event.source.into_owned());
+        if source != NO_SOURCE {
+            metadata = metadata.with_source(source);
         }
-        if let Some(id) = event.correlationid {
+        if let Some(id) = event.correlationid.flatten() {
             metadata = metadata.with_correlation_id(id);
         }
-        if let Some(id) = event.causationid {
+        if let Some(id) = event.causationid.flatten() {
             metadata = metadata.with_causation_id(id);
         }
-        if let Some(parent) = event.traceparent {
-            metadata = metadata.with_trace_context(parent, event.tracestate);
+        if let Some(parent) = event.traceparent.flatten() {
+            metadata = metadata.with_trace_context(parent, event.tracestate.flatten());
         }
-        if let Some(extra) = event.metadata {
+        if let Some(extra) = event.metadata.flatten() {
             let extra: BTreeMap<String, Value> = serde_json::from_str(&extra)
                 .map_err(|_| refuse("the metadata is not the text of a JSON object".into()))?;
             for (key, value) in extra {
                 metadata = metadata.with(key, value);
             }
         }
-        let envelope = Envelope {
-            origin: event.origin,
-            metadata,
-            id: Some(event.id),
-            timestamp: Some(event.time),
-            chain: Chain::default(),
+        let (id, timestamp) = (Some(id), Some(time));
+        let envelope = Envelope { origin, metadata, id, timestamp, chain: Chain::default() };
+        let version = event.eventversion.unwrap_or(1);
+        let Some(sealed) = event.sealed.flatten() else {
+            return Ok(Self::of_json(name.into(), version, data.get().into(), envelope));
         };
-        let (json, shown) = match &event.sealed {
-            Some(sealed) => {
-                let name = &event.r#type;
-                let opened = open(sealed).and_then(|json| {
-                    RawValue::from_string(json).map_err(|_| "what comes of it is not JSON".to_owned())
-                });
-                let opened =
-                    opened.map_err(|why| refuse(format!("the secrets of `{name}` can't be read: {why}")))?;
-                (opened.get().into(), Some(event.data.get().into()))
-            }
-            None => (event.data.get().into(), None),
-        };
-        Ok(Self::of_sealed((*event.r#type).into(), event.eventversion, json, shown, envelope))
+        let opened = open(&sealed).and_then(|json| {
+            RawValue::from_string(json).map_err(|_| "what comes of it is not JSON".to_owned())
+        });
+        let opened = opened.map_err(|why| refuse(format!("the secrets of `{name}` can't be read: {why}")))?;
+        Ok(Self::of_sealed(name.into(), version, opened.get().into(), Some(data.get().into()), envelope))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use typed_events::{Bus, StreamExt, event};
+use typed_events::{Bus, event};
 
 #[event("account.deposited")]
 pub struct Deposited {

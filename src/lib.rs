@@ -6,8 +6,8 @@ pub use events_core::{
     Handler, HandlerInfo, HandlerReturn, History, HistoryQuery, Inbox, InstanceId, IntoHandler, Lagged,
     MAX_NAME_BYTES, MAX_SEGMENTS, Metadata, Misfit, NamedRef, NamedSchema, ParseIdError, ParseTimestampError,
     PastEvent, Pattern, Presence, Record, ReturnError, Schema, SetStream, SharedState, Stats, Stream,
-    StreamExt, StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema,
-    TypedHistory, TypedStream, Upcast, VariantSchema, View, check_name,
+    StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema, TypedHistory,
+    TypedStream, Upcast, VariantSchema, View, check_name,
 };
 pub use events_core::{Catalog, Compatibility, EventEntry, HandlerEntry, Lock, Plain, Seal, Wire, catalog};
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use typed_events::{
     Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, Inbox, Metadata, Plain, Published,
-    Record, Schema, Seal, StreamExt, Upcast, Wire, catalog, event, on, payload,
+    Record, Schema, Seal, Upcast, Wire, catalog, event, on, payload,
 };
 
 const CANARY: &str = "c4n4ry-in-a-coal-mine";

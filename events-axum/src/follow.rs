@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use events_core::__private;
-use events_core::{Bus, Error, EventStream, Lagged, Record, StreamExt};
+use events_core::{Bus, Error, EventStream, Lagged, Record};
 use futures_util::FutureExt;
 use tokio::sync::broadcast;
 

@@ -46,7 +46,7 @@ pub use catalog::{Catalog, EventEntry, HandlerEntry, catalog};
 pub use durable::{Durable, StartAt};
 pub use error::{Error, ErrorKind};
 pub use event::Event;
-pub use futures_util::{Stream, StreamExt};
+pub use futures_core::Stream;
 pub use handler::{
     Argument, Delivery, EventHandler, EventSet, Handler, HandlerReturn, IntoHandler, ReturnError, SharedState,
 };

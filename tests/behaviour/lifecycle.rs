@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
-use typed_events::{Bus, BusBuilder, Error, ErrorKind, Memory, Record, StreamExt, event};
+use typed_events::{Bus, BusBuilder, Error, ErrorKind, Memory, Record, event};
 
 use crate::replay::futures_poll;
 use crate::{Seen, bus};

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use typed_events::{Bus, ErrorKind, EventSet, Record, StreamExt, event, on};
+use typed_events::{Bus, ErrorKind, EventSet, Record, event, on};
 
 #[event("sets.created")]
 pub struct Created {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Level, Metadata};
-use typed_events::{Bus, ErrorKind, Memory, Record, StreamExt, event, on};
+use typed_events::{Bus, ErrorKind, Memory, Record, event, on};
 
 use crate::logs::{is_child, stderr_of};
 

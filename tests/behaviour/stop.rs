@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use typed_events::{Bus, ErrorKind, StreamExt, event};
+use typed_events::{Bus, ErrorKind, event};
 
 use crate::replay::futures_poll;
 use crate::{Seen, bus};

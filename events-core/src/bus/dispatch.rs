@@ -7,18 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::FuturesUnordered;
-
 use super::context::{self, Scope};
 use super::emitted::{Emitted, Failure};
 use super::flight::{Detached, KeptInFlight};
+use super::future_set::FutureSet;
 use super::routes::{Entry, List, Route};
 use super::task::Work;
 use super::watch::{Laps, Shown, WaitingHandler};
 use super::{Bus, Inner, report};
-use crate::contain::contained;
+use crate::adapter::BoxFuture;
+use crate::contain::{caught, contained};
 use crate::event::{EventDecl, Payload};
 use crate::handler::{Attempt, Call, Callback, HandlerError, HandlerResult, Source};
 use crate::id::EventId;
@@ -268,7 +266,7 @@ async fn as_part_of(
     handled: impl Future<Output = HandlerResult>,
 ) -> HandlerResult {
     let scope = Scope::of_record(bus.inner.instance, record);
-    let contained = AssertUnwindSafe(handled).catch_unwind();
+    let contained = caught(handled);
     let result = context::Context::of(scope).carry(contained).await;
     result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic)))
 }
@@ -419,15 +417,20 @@ enum Running {
     #[default]
     Done,
     One(Guarded),
-    Many(FuturesUnordered<Guarded>),
+    Many(FutureSet<Guarded>),
 }
 
 impl Running {
     fn push(&mut self, future: Guarded) {
         *self = match std::mem::replace(self, Self::Done) {
             Self::Done => Self::One(future),
-            Self::One(first) => Self::Many([first, future].into_iter().collect()),
-            Self::Many(futures) => {
+            Self::One(first) => {
+                let mut futures = FutureSet::new();
+                futures.push(first);
+                futures.push(future);
+                Self::Many(futures)
+            }
+            Self::Many(mut futures) => {
                 futures.push(future);
                 Self::Many(futures)
             }
@@ -439,11 +442,11 @@ impl Running {
         match self {
             Self::Done => Poll::Ready(None),
             Self::One(future) => {
-                let result = std::task::ready!(future.poll_unpin(cx));
+                let result = std::task::ready!(Pin::new(future).poll(cx));
                 *self = Self::Done;
                 Poll::Ready(Some(result))
             }
-            Self::Many(futures) => futures.poll_next_unpin(cx),
+            Self::Many(futures) => futures.poll_next(cx),
         }
     }
 }

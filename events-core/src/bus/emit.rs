@@ -1,23 +1,22 @@
 //! `bus.emit(...)`: from the first poll to the last handler.
 
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::task::JoinHandle;
 
 use super::context::Inherited;
 use super::dispatch::{self, Delivered, Group, Kept, Outcome};
 use super::emitted::Emitted;
 use super::flight::{Detached, InFlight, KeptInFlight};
+use super::future_set::join_all;
 use super::routes::{Held, List};
 use super::task::{self, Boxed, Work};
 use super::{Bus, Inner};
-use crate::adapter::{Adapter, AdapterError, Published};
-use crate::contain::contained;
+use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
+use crate::contain::{caught, contained};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventDecl, Payload};
 use crate::history::Appended;
@@ -172,7 +171,7 @@ impl<E> Future for Emit<'_, E> {
 #[allow(clippy::panic, reason = "documented: a programmer's error, as for every future")]
 fn resume(task: &mut Option<Task>, event: &str, cx: &mut Context<'_>) -> Poll<Result<Emitted, Error>> {
     let Some(running) = task else { panic!("an emit was polled after it had resolved") };
-    let outcome = std::task::ready!(running.poll_unpin(cx));
+    let outcome = std::task::ready!(Pin::new(running).poll(cx));
     *task = None;
     Poll::Ready(joined(event, outcome))
 }
@@ -226,7 +225,7 @@ impl<T> Launched<T> {
             Self::Done(outcome) => return Poll::Ready(outcome),
             Self::Running(running) => running,
         };
-        let polled = running.poll_unpin(cx);
+        let polled = Pin::new(&mut running).poll(cx);
         if polled.is_pending() {
             *task = Some(running);
         }
@@ -339,7 +338,7 @@ fn emit_admitted(
         Some(adapter) => {
             let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached };
             let published = publish_and_deliver(bus.clone(), Arc::clone(adapter), record, kept);
-            poll_or_spawn(inner, published.boxed(), cx)
+            poll_or_spawn(inner, Box::pin(published), cx)
         }
         None => {
             let delivered = store_and_deliver(bus, &record, None, cx);
@@ -388,7 +387,7 @@ impl Future for Answer {
     type Output = Result<Emitted, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll_unpin(cx).map(Ok)
+        Pin::new(&mut self.0).poll(cx).map(Ok)
     }
 }
 
@@ -472,8 +471,7 @@ async fn deliver_once(bus: &Bus, record: Record, position: u64) -> Outcome {
 async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Result<Published, Error> {
     let unanswered = Unanswered { inner, records };
     // Also what panics before there is a future.
-    let published =
-        AssertUnwindSafe(async { adapter.publish(records, &inner.wire).await }).catch_unwind().await;
+    let published = caught(async { adapter.publish(records, &inner.wire).await }).await;
     std::mem::forget(unanswered);
     match published {
         Ok(Ok(published)) => Ok(published),
@@ -544,7 +542,7 @@ impl Bus {
             let _kept = kept;
             Ok(Some(deliver_to_end(&bus, record, position).await))
         };
-        launch(inner, work.boxed()).await.finish(&name).await
+        launch(inner, Box::pin(work)).await.finish(&name).await
     }
 
     /// Emits several events of one type with one append: they stand together in the history, in
@@ -589,7 +587,7 @@ impl Bus {
         let envelope = || inner.envelope(from.as_ref(), Metadata::new(), None);
         let records = events.into_iter().map(|event| Record::shared(decl, Arc::new(event), envelope()));
         let batch = emit_batch(self.clone(), records.collect(), kept);
-        launch(inner, batch.boxed()).await.finish(decl.name).await
+        launch(inner, Box::pin(batch)).await.finish(decl.name).await
     }
 }
 
@@ -600,20 +598,25 @@ async fn emit_batch(bus: Bus, records: Vec<Record>, _kept: Kept) -> Result<Vec<E
     };
     let mut positions = Vec::with_capacity(records.len());
     bus.inner.log.append(&records, |appended| positions.push(appended));
-    let mut emits = Vec::with_capacity(records.len());
+    let mut emitted = Vec::with_capacity(records.len());
+    let mut pending = Vec::new();
     for (index, (record, position)) in records.into_iter().zip(positions).enumerate() {
-        emits.push(match position {
+        let outcome = match position {
             _ if published.is_duplicate(index) => Outcome::Done(Emitted::duplicate(record)),
             Appended::At(position) => deliver_once(&bus, record, position).await,
             Appended::Duplicate => Outcome::Done(Emitted::duplicate(record)),
+        };
+        emitted.push(match outcome {
+            Outcome::Done(emitted) => Some(emitted),
+            Outcome::Pending(group) => {
+                pending.push((index, group));
+                None
+            }
         });
     }
-    let emits = emits.into_iter().map(|delivered| async {
-        match delivered {
-            Outcome::Done(emitted) => emitted,
-            Outcome::Pending(group) => group.await,
-        }
-    });
-    let emitted = join_all(emits).await;
-    Ok(emitted.into_iter().map(|emitted| emitted.with_consumers(&bus.inner)).collect())
+    let (indices, groups): (Vec<_>, Vec<_>) = pending.into_iter().unzip();
+    for (index, waited) in indices.into_iter().zip(join_all(groups).await) {
+        emitted[index] = Some(waited);
+    }
+    Ok(emitted.into_iter().flatten().map(|emitted| emitted.with_consumers(&bus.inner)).collect())
 }

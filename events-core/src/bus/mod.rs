@@ -9,6 +9,7 @@ mod dispatch;
 mod emit;
 mod emitted;
 mod flight;
+pub(crate) mod future_set;
 mod inbox;
 mod intake;
 mod known;

@@ -4,10 +4,10 @@ use std::future::IntoFuture;
 use std::sync::Weak;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Bus, Emitted, Inner};
+use crate::adapter::BoxFuture;
 use crate::error::{Error, ErrorKind};
 use crate::id::EventId;
 

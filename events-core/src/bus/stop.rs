@@ -1,16 +1,14 @@
 //! `bus.stop()`: refuse, drain, close.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Bus, Inner, context};
-use crate::contain::discard;
+use crate::contain::{caught, discard};
 use crate::error::{Error, ErrorKind};
 
 /// The first `stop`, for others to wait for.
@@ -106,7 +104,7 @@ impl Inner {
         self.log.close();
         if let Some(adapter) = &self.adapter {
             let deadline = deadline.max(Instant::now() + ADAPTER_GRACE);
-            let stopped = AssertUnwindSafe(async { adapter.stop().await }).catch_unwind();
+            let stopped = caught(async { adapter.stop().await });
             match timeout_at(deadline, stopped).await {
                 Ok(Ok(Ok(()))) => {}
                 Ok(Err(payload)) => {

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
-use futures_util::Stream;
+use futures_core::Stream;
 
 use super::{Bus, Inner};
 use crate::error::Error;
@@ -16,6 +16,27 @@ use crate::handler::{Argument, EventSet};
 use crate::history::{Read, Reader, parse_pattern};
 use crate::pattern::Pattern;
 use crate::record::Record;
+
+/// Adds `next` to a stream, so that a `while let` loop needs no crate of combinators.
+macro_rules! next {
+    ([$($generics:tt)*] $stream:ty, $item:ty) => {
+        impl $($generics)* $stream {
+            /// The next item; `None` after [`Bus::stop`], when all is read. The combinators of other crates, such as
+            /// futures' `StreamExt`, work on the stream as well.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future loses nothing.
+            pub async fn next(&mut self) -> Option<Result<$item, Lagged>> {
+                std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+            }
+        }
+    };
+}
+
+next!([] EventStream, Record);
+next!([<E: Event>] TypedStream<E>, Arc<E>);
+next!([<S: EventSet + for<'r> Argument<'r>>] SetStream<S>, S);
 
 /// The records of a pattern from now on, in the history's order: what [`Bus::stream`] returns.
 ///
@@ -166,7 +187,7 @@ impl Bus {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use typed_events::{Bus, StreamExt, event};
+    /// use typed_events::{Bus, event};
     ///
     /// #[event("price.changed")]
     /// pub struct PriceChanged { pub cents: u64 }

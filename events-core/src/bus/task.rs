@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use futures_util::future::BoxFuture;
+use crate::adapter::BoxFuture;
 use tokio::task::JoinHandle;
 
 use super::Inner;

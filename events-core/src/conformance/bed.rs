@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, join_all};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::{Instant, sleep};
 
 use super::harness::{Ability, Foreign, Harness, Scale};
 use super::seen::{Seen, number};
-use crate::adapter::ConsumerStatus;
+use crate::adapter::{BoxFuture, ConsumerStatus};
+use crate::bus::future_set::join_all;
 use crate::bus::{Bus, BusBuilder, Emitted};
 use crate::durable::{Durable, StartAt};
 use crate::id::{EventId, InstanceId};
@@ -227,7 +226,7 @@ impl<H: Harness> Bed<H> {
     /// Stops what the case has not stopped.
     pub(super) async fn stop_all(&self) -> Tried {
         let buses = std::mem::take(&mut *self.buses());
-        let stopped = join_all(buses.iter().map(Bus::stop)).await;
+        let stopped = join_all(buses.iter().map(|bus| Box::pin(bus.stop()))).await;
         stopped.into_iter().collect::<Result<(), _>>()?;
         Ok(())
     }
@@ -275,8 +274,11 @@ pub(super) async fn emit_numbers(bus: &Bus, name: &str, numbers: std::ops::Range
 /// Emits numbered events, many at a time.
 pub(super) async fn emit_at_once(bus: &Bus, name: &str, numbers: std::ops::Range<usize>) -> Tried {
     const AT_ONCE: usize = 64;
-    let emits = stream::iter(numbers.map(|number| bus.emit_json(name, numbered(number))));
-    emits.buffer_unordered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await?;
+    for first in numbers.clone().step_by(AT_ONCE) {
+        let batch = first..numbers.end.min(first + AT_ONCE);
+        let emits = batch.map(|number| Box::pin(bus.emit_json(name, numbered(number)).into_future()));
+        join_all(emits).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    }
     Ok(())
 }
 

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use futures_util::future::{BoxFuture, FutureExt};
-
+use crate::adapter::BoxFuture;
 use crate::contain::discard;
 
 /// What a handler may return: `()` or `Result<(), E>` with an `E` that can be displayed.
@@ -161,6 +162,22 @@ where
     #[inline]
     fn settle(self) -> Settled {
         // Not an async block, which would move the future once more when it is first polled.
-        Some(Box::pin(self.map(HandlerReturn::report)))
+        Some(Box::pin(Reported { future: self }))
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of a handler whose return value becomes its result.
+    struct Reported<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future<Output: HandlerReturn>> Future for Reported<F> {
+    type Output = HandlerResult;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerResult> {
+        self.project().future.poll(cx).map(HandlerReturn::report)
     }
 }

@@ -19,7 +19,7 @@ use crate::schema::same;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
-/// use typed_events::{Bus, EventSet, StreamExt, event, on};
+/// use typed_events::{Bus, EventSet, event, on};
 ///
 /// #[event("member.joined")]
 /// pub struct Joined { pub id: u64 }

@@ -6,12 +6,13 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use redis::AsyncCommands;
 use redis_tests::{Server, skipped, until};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 use typed_events::redis::Channels;
-use typed_events::{Bus, BusBuilder, ErrorKind, Plain, Seal, StreamExt, event, payload};
+use typed_events::{Bus, BusBuilder, ErrorKind, Plain, Seal, event, payload};
 
 #[event("order.placed")]
 pub struct Placed {

@@ -8,10 +8,11 @@ use axum::extract::{Query, State};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
+use futures_util::StreamExt;
 use tokio::time::timeout;
 use tower::ServiceExt;
 use typed_events::axum::{LastEventId, SseBridge, SseRefused};
-use typed_events::{StreamExt, event};
+use typed_events::event;
 
 /// What clients see, if it is for them, or for all.
 #[event("note.written")]

@@ -1,6 +1,6 @@
 //! What the program declares: its events, its handlers, and which of them meet.
 
-use crate::event::{Event, EventDecl, Place, registry};
+use crate::event::{Event, EventDecl, Place, registry, sort_by_place};
 use crate::handler::{Handler, HandlerDecl, LinkedHandler, Takes};
 use crate::pattern::Pattern;
 use crate::schema::{NamedSchema, TypeSchema};
@@ -57,9 +57,9 @@ impl Catalog {
     fn of(mut events: Vec<&'static EventDecl>, mut handlers: Vec<&'static HandlerDecl>) -> Self {
         let of_handlers = handlers.iter().flat_map(|handler| handler.takes.events()).map(|decl| decl());
         events.extend(of_handlers);
-        events.sort_by_key(|decl| (decl.name, decl.place));
+        sort_by_place(&mut events, |decl| (decl.name, decl.place));
         events.dedup_by(|one, other| std::ptr::eq(*one, *other));
-        handlers.sort_by_key(|decl| decl.place);
+        sort_by_place(&mut handlers, |decl| ("", decl.place));
         handlers.dedup_by(|one, other| std::ptr::eq(*one, *other));
         let reached = |handler: &HandlerDecl| {
             let patterns: Vec<_> =

@@ -155,6 +155,15 @@ impl Place {
     }
 }
 
+/// Sorts declarations by a name and where they are.
+///
+/// Each instance of a generic sort costs every build of this crate, so there is one for all kinds of declarations.
+pub(crate) fn sort_by_place<T: Copy>(items: &mut Vec<T>, key: impl Fn(&T) -> (&'static str, Place)) {
+    let mut keys: Vec<_> = items.iter().enumerate().map(|(index, item)| (key(item), index)).collect();
+    keys.sort_unstable();
+    *items = keys.into_iter().map(|(_, index)| items[index]).collect();
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}:{})", self.item, self.file, self.line)
@@ -355,7 +364,7 @@ pub(crate) struct Registry {
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let mut events: Vec<_> =
         inventory::iter::<LinkedEvent>.into_iter().map(|LinkedEvent(decl)| decl()).collect();
-    events.sort_by_key(|decl| (decl.name, decl.place));
+    sort_by_place(&mut events, |decl| (decl.name, decl.place));
     for (index, decl) in events.iter().enumerate() {
         decl.index.store(u32::try_from(index).unwrap_or(NO_INDEX), Ordering::Relaxed);
     }

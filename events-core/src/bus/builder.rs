@@ -22,7 +22,7 @@ use super::{Bus, Counters, Inbox, Inner, Settings};
 use crate::adapter::{Adapter, AdapterError, LEASE};
 use crate::durable::{Durable, name_problem};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, EventDecl, registry};
+use crate::event::{Event, EventDecl, registry, sort_by_place};
 use crate::handler::{Binder, Callback, Handler, HandlerDecl, IntoHandler, States, Takes};
 use crate::history::{Bounds, Log};
 use crate::id::InstanceId;
@@ -511,7 +511,7 @@ impl BusBuilder {
     fn check_secrets(&self, known: &Known, problems: &mut Vec<String>) {
         let (Some(adapter), None) = (&self.adapter, &self.wire.seal) else { return };
         let mut secret: Vec<_> = known.decls().filter(|decl| decl.has_secrets(decl.version)).collect();
-        secret.sort_by_key(|decl| decl.name);
+        sort_by_place(&mut secret, |decl| (decl.name, decl.place));
         problems.extend(secret.into_iter().map(|decl| {
             let (name, place, adapter) = (decl.name, decl.place, adapter.name());
             format!("event `{name}` ({place}) has secrets, which {adapter} would store or send: say `.secrets(seal)` to encrypt them, or `.secrets(Plain)`")

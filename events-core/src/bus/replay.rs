@@ -4,11 +4,12 @@
 //! time. Emits meet the worker at a [`Turns`]: each matching event has a position in the log, and both
 //! the emit and the worker come by with it exactly once; the second to come takes it off the table.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 
+use foldhash::fast::RandomState;
 use tokio::sync::{Notify, oneshot};
 
 use super::dispatch;
@@ -182,14 +183,14 @@ struct Table {
     /// Whether the worker was lost with its runtime: then an emit that comes by takes the handler back.
     lost: bool,
     /// The positions at which one of the two has been.
-    met: BTreeMap<u64, Turn>,
+    met: HashMap<u64, Turn, RandomState>,
     /// How many there may be before those that the log has dropped are looked for.
     bound: usize,
 }
 
 impl Default for Table {
     fn default() -> Self {
-        Self { start: 0, live: false, lost: false, met: BTreeMap::new(), bound: MIN_BOUND }
+        Self { start: 0, live: false, lost: false, met: HashMap::default(), bound: MIN_BOUND }
     }
 }
 
@@ -199,9 +200,8 @@ impl Table {
     /// Takes out what was left for the worker and is lost to it: a worker that is stuck does not keep
     /// more than the log does.
     fn prune(&mut self, first: u64) -> Vec<Turn> {
-        let lost = |(position, turn): &(&u64, &Turn)| **position < first && matches!(turn, Turn::Left { .. });
-        let lost: Vec<u64> = self.met.iter().filter(lost).map(|(position, _)| *position).collect();
-        let gone = lost.iter().filter_map(|position| self.met.remove(position)).collect();
+        let lost = |position: &u64, turn: &mut Turn| *position < first && matches!(turn, Turn::Left { .. });
+        let gone = self.met.extract_if(lost).map(|(_, turn)| turn).collect();
         self.bound = MIN_BOUND.max(self.met.len() * 2);
         gone
     }
@@ -273,11 +273,10 @@ impl Turns {
     /// The handler does not get the events before this position; emits that wait for them are told.
     fn skip_to(&self, position: u64, tell: impl Fn() -> HandlerResult) {
         let mut table = self.lock();
-        let kept = table.met.split_off(&position);
-        let skipped = std::mem::replace(&mut table.met, kept);
+        let skipped: Vec<_> = table.met.extract_if(|at, _| *at < position).map(|(_, turn)| turn).collect();
         table.start = position;
         drop(table);
-        Self::tell(skipped.into_values(), tell);
+        Self::tell(skipped, tell);
     }
 
     /// The handler gets no more events; emits go on, but for one that waits for the event in hand.
@@ -306,7 +305,7 @@ impl Turns {
         left as u64
     }
 
-    fn tell(turns: impl Iterator<Item = Turn>, what: impl Fn() -> HandlerResult) {
+    fn tell(turns: impl IntoIterator<Item = Turn>, what: impl Fn() -> HandlerResult) {
         for turn in turns {
             if let Turn::Awaited(emit) = turn {
                 // An emit that is gone does not need to know.

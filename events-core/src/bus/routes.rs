@@ -1,6 +1,6 @@
 //! Which handlers an event reaches: resolved by the first emit after a subscription changed, read by every emit.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -287,8 +287,8 @@ struct Table {
 /// The handlers under one pattern.
 enum Filed {
     One(Route),
-    /// By the id of the registration, which is their order.
-    Many(BTreeMap<u64, Route>),
+    /// By the id of the registration, in no order.
+    Many(HashMap<u64, Route, RandomState>),
 }
 
 impl Filed {
@@ -311,7 +311,7 @@ impl Filed {
         match filed {
             None => Self::One(route),
             Some(Self::One(first)) => {
-                Self::Many([first, route].map(|route| (route.registration.id, route)).into())
+                Self::Many([first, route].map(|route| (route.registration.id, route)).into_iter().collect())
             }
             Some(Self::Many(mut routes)) => {
                 routes.insert(route.registration.id, route);
@@ -505,15 +505,14 @@ impl Routes {
     /// All handlers with the patterns they are still under, in the order of their registration.
     pub(crate) fn all(&self) -> Vec<(Arc<Registration>, Vec<Arc<str>>)> {
         let table = self.table();
-        let mut all = BTreeMap::new();
-        for route in table.by_pattern.values().into_iter().flat_map(Filed::routes) {
-            let registration = &route.registration;
-            all.entry(registration.id).or_insert_with(|| {
-                let left = registration.routes().filter(|route| table.has(route));
-                (Arc::clone(registration), left.map(|route| Arc::clone(route.pattern())).collect())
-            });
-        }
-        all.into_values().collect()
+        let mut routes: FewRoutes<'_> =
+            table.by_pattern.values().into_iter().flat_map(Filed::routes).collect();
+        keep_first(&mut routes);
+        let with_patterns = |route: &&Route| {
+            let left = route.registration.routes().filter(|route| table.has(route));
+            (Arc::clone(&route.registration), left.map(|route| Arc::clone(route.pattern())).collect())
+        };
+        routes.iter().map(with_patterns).collect()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -531,7 +530,7 @@ impl Table {
 
 /// The handlers of a name that is not in the registry.
 fn resolve(by_pattern: &PatternMap<Filed>, name: &str) -> Vec<Entry> {
-    let mut routes: SmallVec<[&Route; 16]> = SmallVec::new();
+    let mut routes: FewRoutes<'_> = SmallVec::new();
     by_pattern.of_name(name, |filed| {
         for route in filed.routes() {
             if route.takes(name) && route.registration.callback.takes.takes(name) {
@@ -539,12 +538,20 @@ fn resolve(by_pattern: &PatternMap<Filed>, name: &str) -> Vec<Entry> {
             }
         }
     });
-    // Of several patterns of a handler, the one that was given first.
-    routes.sort_unstable_by_key(|route| (route.registration.id, route.pattern));
-    routes.dedup_by_key(|route| route.registration.id);
+    keep_first(&mut routes);
     let mut entries = Vec::with_capacity(routes.len());
     entries.extend(routes.iter().map(|route| Entry::new((*route).clone())));
     entries
+}
+
+/// Mostly few, and then without an allocation.
+type FewRoutes<'a> = SmallVec<[&'a Route; 16]>;
+
+/// Sorts routes by the registration of their handlers; of several patterns of a handler, the one that was given first
+/// is kept.
+fn keep_first(routes: &mut FewRoutes<'_>) {
+    routes.sort_unstable_by_key(|route| (route.registration.id, route.pattern));
+    routes.dedup_by_key(|route| route.registration.id);
 }
 
 /// A list that can't go away while this is held; cheaper than an `Arc` of it.

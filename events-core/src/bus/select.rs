@@ -3,6 +3,7 @@
 use std::ptr;
 
 use super::intake::did_you_mean;
+use crate::event::sort_by_place;
 use crate::handler::{HandlerDecl, LinkedHandler};
 use crate::text::quoted;
 
@@ -53,7 +54,7 @@ impl Selection {
                 handlers.push(handler);
             }
         }
-        handlers.sort_by_key(|handler| handler.place);
+        sort_by_place(&mut handlers, |handler| ("", handler.place));
         for handler in &self.without {
             if has(&self.single, handler) {
                 problems.push(format!(
@@ -79,7 +80,7 @@ impl Selection {
 fn linked() -> Vec<&'static HandlerDecl> {
     let mut linked: Vec<_> =
         inventory::iter::<LinkedHandler>.into_iter().map(|LinkedHandler(decl)| decl()).collect();
-    linked.sort_by_key(|handler| handler.place);
+    sort_by_place(&mut linked, |handler| ("", handler.place));
     linked.dedup_by(|a, b| ptr::eq(*a, *b));
     linked
 }

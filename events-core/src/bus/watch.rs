@@ -141,7 +141,7 @@ impl Watch {
         let mut handlers: Vec<_> = undone
             .map(|(emit, handler)| format!("handler {} on {}", handler.route.name(), emit.event()))
             .collect();
-        handlers.sort();
+        handlers.sort_unstable();
         handlers.dedup();
         (handlers, emits.iter().filter(|emit| emit.is_emit).count())
     }

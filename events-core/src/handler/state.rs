@@ -1,7 +1,6 @@
 //! The further arguments of a handler: state given to the builder, and what the bus itself gives.
 
 use std::any::{Any, TypeId, type_name};
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +13,14 @@ use crate::record::Record;
 /// State by type. Each value is an `Arc<T>` behind `Any`, so that `T` may be a `dyn Trait`.
 #[derive(Default)]
 pub(crate) struct States {
-    by_type: BTreeMap<TypeId, Given>,
+    /// In the order in which they were given: a program has tens of them.
+    given: Vec<Given>,
     /// The types given more than once.
     pub(crate) repeated: Vec<&'static str>,
 }
 
 struct Given {
+    type_id: TypeId,
     name: &'static str,
     state: Box<dyn Any + Send + Sync>,
     taken: AtomicBool,
@@ -28,21 +29,22 @@ struct Given {
 impl States {
     pub(crate) fn insert<T: ?Sized + Send + Sync + 'static>(&mut self, state: Arc<T>) {
         let name = type_name::<T>();
-        let given = Given { name, state: Box::new(state), taken: AtomicBool::new(false) };
-        if self.by_type.insert(TypeId::of::<T>(), given).is_some() {
-            self.repeated.push(name);
+        let type_id = TypeId::of::<T>();
+        if self.given.iter().any(|given| given.type_id == type_id) {
+            return self.repeated.push(name);
         }
+        self.given.push(Given { type_id, name, state: Box::new(state), taken: AtomicBool::new(false) });
     }
 
     fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let given = self.by_type.get(&TypeId::of::<T>())?;
+        let given = self.given.iter().find(|given| given.type_id == TypeId::of::<T>())?;
         given.taken.store(true, Ordering::Relaxed);
         given.state.downcast_ref::<Arc<T>>().cloned()
     }
 
     /// The types that no handler took.
     pub(crate) fn untaken(&self) -> Vec<&'static str> {
-        let untaken = self.by_type.values().filter(|given| !given.taken.load(Ordering::Relaxed));
+        let untaken = self.given.iter().filter(|given| !given.taken.load(Ordering::Relaxed));
         let mut names: Vec<_> = untaken.map(|given| given.name).collect();
         names.sort_unstable();
         names
@@ -50,7 +52,7 @@ impl States {
 
     /// How to give a state of a type, considering what was given.
     pub(crate) fn advice(&self, wanted: &str) -> String {
-        let has = |name: &str| self.by_type.values().any(|given| given.name == name);
+        let has = |name: &str| self.given.iter().any(|given| given.name == name);
         let inside = |pointer: &str| wanted.strip_prefix(pointer).and_then(|rest| rest.strip_suffix('>'));
         if has(&format!("{ARC}{wanted}>")) {
             return format!("there is a state of type `Arc<{wanted}>`: give it with `.shared(...)`");

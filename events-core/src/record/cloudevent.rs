@@ -1,11 +1,10 @@
 //! A record as CloudEvents 1.0 JSON, and back: what adapters store and send.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_core::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
-use serde_core::{Deserialize, Deserializer, Serialize};
+use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -201,6 +200,13 @@ impl Draft {
 
 const BEHIND_TIME: &str = "\",";
 
+/// The text of a JSON object.
+fn object_of<'a>(members: impl Iterator<Item = (&'a str, &'a Value)>) -> Result<String, serde_json::Error> {
+    let mut text = Vec::new();
+    serde_json::Serializer::new(&mut text).collect_map(members)?;
+    Members(text).into_text()
+}
+
 /// The first required attribute that an object lacks.
 fn missing(text: &str) -> Result<Option<&'static str>, serde_json::Error> {
     const REQUIRED: [&str; 7] = ["specversion", "id", "source", "type", "time", "origin", "data"];
@@ -239,10 +245,9 @@ impl Record {
             Error::new(ErrorKind::Serialize, message).with_source(error)
         };
         let metadata = self.metadata();
-        let extra: BTreeMap<&str, &Value> = metadata.iter().collect();
-        let extra = match extra.is_empty() {
-            true => None,
-            false => Some(serde_json::to_string(&extra).map_err(unwritable)?),
+        let extra = match metadata.iter().next() {
+            None => None,
+            Some(_) => Some(object_of(metadata.iter()).map_err(unwritable)?),
         };
         let (head, tail) = self.attributes(extra.as_deref(), &has).map_err(unwritable)?;
         // Line breaks between tokens are the only ones JSON can have; a stored line has none.
@@ -338,7 +343,7 @@ impl Record {
             metadata = metadata.with_trace_context(parent, event.tracestate.flatten());
         }
         if let Some(extra) = event.metadata.flatten() {
-            let extra: BTreeMap<String, Value> = serde_json::from_str(&extra)
+            let extra: serde_json::Map<String, Value> = serde_json::from_str(&extra)
                 .map_err(|_| refuse("the metadata is not the text of a JSON object".into()))?;
             for (key, value) in extra {
                 metadata = metadata.with(key, value);

@@ -252,6 +252,27 @@ async fn no_text_of_an_event_has_its_secrets() {
 }
 
 #[tokio::test]
+async fn v4_the_path_to_a_secret_has_no_keys_of_maps() {
+    #[event("secret.weighed")]
+    struct Weighed {
+        id: u64,
+        #[event(secret)]
+        by_card: std::collections::BTreeMap<String, f64>,
+    }
+    let bus =
+        Bus::builder().adapter(typed_events::Memory::new()).secrets(Plain).quiet().build().await.unwrap();
+    let by_card = std::collections::BTreeMap::from([(CANARY.to_owned(), f64::NAN)]);
+    let error = bus.emit(Weighed { id: 1, by_card }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Serialize);
+    let text = error.to_string();
+    assert!(
+        text.contains("secret.weighed: the event can't be written as JSON: .by_card: expected a"),
+        "{text}"
+    );
+    assert_hidden(&[text]);
+}
+
+#[tokio::test]
 async fn events_from_outside_hide_their_secrets_too() {
     let (bus, vault) = bus(None, None).await.unwrap();
     let json = format!(

@@ -100,6 +100,14 @@ impl Error {
         self
     }
 
+    /// Says which event of a batch it is that none of the batch could be stored for.
+    pub(crate) fn in_batch(mut self, number: usize, all: usize) -> Self {
+        self.0
+            .message
+            .push_str(&format!(" (event {number} of {all} in the batch, of which none was stored)"));
+        self
+    }
+
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

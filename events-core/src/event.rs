@@ -10,6 +10,7 @@ use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 
 use crate::contain::discard;
+use crate::json::{self, JsonWriter, MAX_DEPTH, ReadError, ReadProblem, WriteError};
 use crate::lock::Locking;
 use crate::schema::{self, Schema, TypeSchema};
 use crate::secret::Secrets;
@@ -49,7 +50,7 @@ pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Se
 /// An event, whatever its type.
 pub(crate) trait Payload: Any + Send + Sync {
     /// Writes the payload as JSON.
-    fn write(&self, json: &mut JsonWriter<'_>) -> Result<(), serde_json::Error>;
+    fn write(&self, json: &mut JsonWriter<'_>) -> Result<(), WriteError>;
     /// About how many bytes it takes in memory.
     fn size(&self) -> usize;
     /// The event as its `Debug` shows it.
@@ -58,10 +59,8 @@ pub(crate) trait Payload: Any + Send + Sync {
     fn type_of(&self) -> &'static TypeId;
 }
 
-pub(crate) type JsonWriter<'a> = serde_json::Serializer<&'a mut Vec<u8>>;
-
 impl<E: Event> Payload for E {
-    fn write(&self, json: &mut JsonWriter<'_>) -> Result<(), serde_json::Error> {
+    fn write(&self, json: &mut JsonWriter<'_>) -> Result<(), WriteError> {
         self.serialize(json)
     }
 
@@ -82,7 +81,7 @@ impl<E: Event> Payload for E {
 pub(crate) struct Elsewhere;
 
 impl Payload for Elsewhere {
-    fn write(&self, json: &mut JsonWriter<'_>) -> Result<(), serde_json::Error> {
+    fn write(&self, json: &mut JsonWriter<'_>) -> Result<(), WriteError> {
         ().serialize(json)
     }
 
@@ -110,13 +109,11 @@ impl dyn Payload {
     ///
     /// # Errors
     ///
-    /// What serde says, for example of a map whose keys are not strings.
-    pub(crate) fn to_json(&self) -> Result<Box<str>, Box<str>> {
+    /// Where the value can't be written and read back as it is, with its path.
+    pub(crate) fn to_json(&self) -> Result<Box<str>, WriteError> {
         let mut json = Vec::new();
-        let written = self.write(&mut JsonWriter::new(&mut json));
-        written
-            .map_err(|error| error.to_string().into())
-            .and_then(|()| String::from_utf8(json).map(Into::into).map_err(|error| error.to_string().into()))
+        self.write(&mut JsonWriter::new(&mut json))?;
+        String::from_utf8(json).map(Into::into).map_err(WriteError::new)
     }
 }
 
@@ -272,25 +269,12 @@ pub(crate) fn read_json<T: DeserializeOwned>(
     shape: &'static TypeSchema,
     json: &str,
 ) -> Result<T, DecodeError> {
-    let mut input = serde_json::Deserializer::from_str(json);
-    match T::deserialize(&mut input) {
-        Ok(event) => at_end(name, &mut input).map(|()| event),
-        Err(error) => Err(DecodeError { event: name, problem: problem(shape, json, &error) }),
-    }
+    json::from_str(json).map_err(|error| DecodeError { event: name, problem: problem(shape, json, &error) })
 }
 
-/// Refuses more text after a payload.
-fn at_end(
-    event: &'static str,
-    input: &mut serde_json::Deserializer<serde_json::de::StrRead<'_>>,
-) -> Result<(), DecodeError> {
-    let refuse = |error| DecodeError { event, problem: at_position("more text follows the value", &error) };
-    input.end().map_err(refuse)
-}
-
-/// Why serde refused the payload: in terms of the schema where it can tell. serde's own text is
+/// Why the payload was refused: in terms of the schema where it can tell. serde's own text is
 /// not used, because it repeats values.
-fn problem(shape: &'static TypeSchema, json: &str, refused: &serde_json::Error) -> String {
+fn problem(shape: &'static TypeSchema, json: &str, refused: &ReadError) -> String {
     let value = match parse_json(json) {
         Ok(value) => value,
         Err(problem) => return problem,
@@ -298,57 +282,41 @@ fn problem(shape: &'static TypeSchema, json: &str, refused: &serde_json::Error) 
     if let Some(problem) = schema::explain(shape, &value) {
         return problem;
     }
-    let text = refused.to_string();
+    let ReadProblem::Type(text) = refused.problem() else { return at_position("not JSON", json, refused) };
     let twice = text.starts_with("duplicate field");
     let why = if twice { "a field is given twice" } else { "the value is not one the type accepts" };
-    if refused.line() == 0 || shape.secrets() != Secrets::None {
+    if refused.position(json).is_none() || shape.secrets() != Secrets::None {
         // serde had to read it into memory first, as for tagged enums, and lost the place; or keys on the
         // way there may be secret.
         return why.to_owned();
     }
-    // What is missing is noticed behind the last value, all else at the end of one.
-    let lack = text.starts_with("missing field") || text.starts_with("invalid length");
-    let place = place_of(json, refused, !lack);
-    let why = at_position(why, refused);
+    let place = refused.path().text();
+    let why = at_position(why, json, refused);
     if place.is_empty() { why } else { format!("{place}: {why}") }
 }
 
-/// The path at which serde stopped: where JSON that ends there, or one byte before, is cut off.
-fn place_of(json: &str, refused: &serde_json::Error, before: bool) -> String {
-    let lines = json.split_inclusive('\n').take(refused.line().saturating_sub(1));
-    let end = lines.map(str::len).sum::<usize>() + refused.column();
-    let end = json.floor_char_boundary(end.saturating_sub(usize::from(before)));
-    let mut input = serde_json::Deserializer::from_str(&json[..end]);
-    let parsed = serde_path_to_error::deserialize::<_, serde_json::Value>(&mut input);
-    parsed.map_or_else(|error| schema::path_text(error.path()), |_| String::new())
-}
-
-/// Reads any JSON, at most 128 deep.
+/// Reads any JSON, at most [`MAX_DEPTH`] deep.
 ///
 /// # Errors
 ///
 /// Says where the text stops being JSON, or gets too deep, without repeating it.
 pub(crate) fn parse_json(json: &str) -> Result<serde_json::Value, String> {
-    let mut input = serde_json::Deserializer::from_str(json);
-    let parsed = serde_path_to_error::deserialize::<_, serde_json::Value>(&mut input);
-    let error = match parsed {
-        Ok(value) => match input.end() {
-            Ok(()) => return Ok(value),
-            Err(error) => return Err(at_position("more text follows the value", &error)),
-        },
-        Err(error) => error,
-    };
-    let path = schema::path_text(error.path());
-    let error = error.into_inner();
-    if error.to_string().starts_with("recursion limit") {
-        return Err(format!("{path}: {}", at_position("nested deeper than 128", &error)));
-    }
-    let what = if error.is_eof() { "the JSON ends too early" } else { "not JSON" };
-    Err(at_position(what, &error))
+    json::from_str(json).map_err(|error| match error.problem() {
+        ReadProblem::MoreText => at_position("more text follows the value", json, &error),
+        ReadProblem::TooDeep => {
+            let what = format!("nested deeper than {MAX_DEPTH}");
+            format!("{}: {}", error.path().text(), at_position(&what, json, &error))
+        }
+        ReadProblem::EndsEarly => at_position("the JSON ends too early", json, &error),
+        ReadProblem::NotJson | ReadProblem::Type(_) => at_position("not JSON", json, &error),
+    })
 }
 
-fn at_position(what: &str, error: &serde_json::Error) -> String {
-    format!("{what} (line {}, column {})", error.line(), error.column())
+fn at_position(what: &str, json: &str, error: &ReadError) -> String {
+    match error.position(json) {
+        Some((line, column)) => format!("{what} (line {line}, column {column})"),
+        None => what.to_owned(),
+    }
 }
 
 /// What `#[event]` submits to the linker.

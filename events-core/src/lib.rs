@@ -19,6 +19,7 @@ mod event;
 mod handler;
 mod history;
 mod id;
+mod json;
 mod lent;
 mod lock;
 mod memory;

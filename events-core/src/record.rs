@@ -427,12 +427,12 @@ impl Record {
                 (None, None) => return Ok(&stored.json),
                 // What is verbatim has its secrets: the type knows which these are.
                 (None, Some(decl)) => self.json_once(|| match self.payload(decl) {
-                    Ok(event) => event.to_json(),
+                    Ok(event) => shown(event),
                     Err(error) => Err(error.to_string().into()),
                 }),
             },
-            Body::Own(_) => self.json_once(|| self.inner.event.to_json()),
-            Body::Shared(_, event) => self.json_once(|| event.to_json()),
+            Body::Own(_) => self.json_once(|| shown(&self.inner.event)),
+            Body::Shared(_, event) => self.json_once(|| shown(event.as_ref())),
         };
         json.as_deref().map_err(|problem| self.unwritable(problem))
     }
@@ -455,8 +455,11 @@ impl Record {
             Body::Stored(stored) => Ok(Cow::Borrowed(&stored.json)),
             Body::Own(decl) | Body::Shared(decl, _) => match self.event() {
                 Some(event) if decl.secrets() != Secrets::None => {
+                    // What is not secret is refused with its whole path.
+                    self.json()?;
                     let json = secret::reveal(|| event.to_json());
-                    json.map(|json| Cow::Owned(json.into())).map_err(|problem| self.unwritable(&problem))
+                    json.map(|json| Cow::Owned(json.into()))
+                        .map_err(|error| self.unwritable(&error.without_keys()))
                 }
                 _ => self.json().map(Cow::Borrowed),
             },
@@ -489,7 +492,7 @@ impl Record {
                 };
                 let event = self.payload(decl).map_err(|error| refused(&error.to_string()))?;
                 let json = secret::reveal(|| event.to_json());
-                json.map(|json| Cow::Owned(json.into())).map_err(|problem| refused(&problem))
+                json.map(|json| Cow::Owned(json.into())).map_err(|error| refused(&error.without_keys()))
             }
             _ => self.revealed(),
         }
@@ -499,6 +502,11 @@ impl Record {
     pub(crate) fn weight(&self) -> usize {
         self.inner.weight
     }
+}
+
+/// The event as JSON without its secrets.
+fn shown(event: &dyn Payload) -> Result<Box<str>, Box<str>> {
+    event.to_json().map_err(|error| error.to_string().into())
 }
 
 fn other_type(name: &str) -> Error {

@@ -61,6 +61,27 @@ impl Wire {
         record.draft(record.json()?, Data::Sealed(sealed))
     }
 
+    /// Whether the record can be written, and read back as it is: asked before an adapter gets it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Serialize`] with the path of what can't.
+    pub(crate) fn check(&self, record: &Record) -> Result<(), Error> {
+        // What writes is a user's code.
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            record.revealed()?;
+            record.metadata_json()
+        }));
+        match written {
+            Ok(written) => written.map(drop),
+            Err(payload) => {
+                discard(payload);
+                let message = format!("{}: writing the event as JSON panicked", record.name());
+                Err(Error::new(ErrorKind::Serialize, message))
+            }
+        }
+    }
+
     /// The payload alone, for an adapter that shares channels with programs that know nothing of records.
     ///
     /// # Errors

@@ -126,7 +126,7 @@ async fn too_deep_is_refused_also_in_fields_the_type_ignores() {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     let path = ".extra".to_owned() + &"[0]".repeat(127);
     let path = &path[..200];
-    let message = format!("intake.created: {path}...: nested deeper than 128 (line 1, column 137)");
+    let message = format!("intake.created: {path}...: nested deeper than 127 (line 1, column 137)");
     let json = format!("{{\"extra\": {deep}, {}", &GOOD[1..]);
     check_refused("intake.created", &json, ErrorKind::Payload, &message).await;
 

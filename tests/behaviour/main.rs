@@ -25,6 +25,7 @@ mod silence;
 mod stop;
 mod stream;
 mod subscriptions;
+mod values;
 mod versions;
 mod views;
 

@@ -119,11 +119,11 @@ async fn what_cannot_be_written_leaves_nothing_and_holds_up_nothing() {
         let emitted = from.emit(Measured { depth }).await;
         assert_eq!(
             emitted.map(drop).map_err(|error| error.kind()).err(),
-            (depth < 0).then_some(ErrorKind::Append)
+            (depth < 0).then_some(ErrorKind::Serialize)
         );
     }
     let batch = from.emit_all([3, -3, 4].map(|depth| Measured { depth })).await.unwrap_err();
-    assert_eq!(batch.kind(), ErrorKind::Append);
+    assert_eq!(batch.kind(), ErrorKind::Serialize);
     from.emit(Measured { depth: 5 }).await.unwrap();
     until(|| seen.load(Ordering::SeqCst) == 3).await;
     let kept = from.history("*").of::<Measured>().await.unwrap();

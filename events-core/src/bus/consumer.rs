@@ -1,17 +1,17 @@
 //! A durable consumer as an adapter sees it: what it wants, and in which order.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
-
-use serde_json::Value;
 
 use super::known::Known;
 use crate::adapter::Interest;
 use crate::contain::discard;
 use crate::durable::{Durable, StartAt};
 use crate::handler::Takes;
+use crate::json;
 use crate::pattern::Pattern;
 use crate::record::Record;
 use crate::wire::Wire;
@@ -77,7 +77,7 @@ impl Consumer {
     pub fn key(&self, record: &Record) -> Option<String> {
         let field = self.durable.is_ordered()?;
         let decl = self.known.get(record.name());
-        let value: Value = match decl.filter(|decl| record.version() < decl.version) {
+        let json = match decl.filter(|decl| record.version() < decl.version) {
             // What an old record has under another name.
             Some(decl) => {
                 // It is written by a user's code.
@@ -86,14 +86,15 @@ impl Consumer {
                     discard(payload);
                     None
                 });
-                serde_json::from_str(&json?).ok()?
+                Cow::Owned(json?.into())
             }
-            None => serde_json::from_str(record.json().ok()?).ok()?,
+            None => Cow::Borrowed(record.json().ok()?),
         };
-        let mut key = match value.get(field)? {
-            Value::Null => return None,
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+        // The text of the value: the same in every program, whatever features of serde_json it has.
+        let mut key = match json::field(&json, field)? {
+            "null" => return None,
+            text if text.starts_with('"') => json::from_str(text).ok()?,
+            text => text.to_owned(),
         };
         key.truncate(key.floor_char_boundary(MAX_KEY));
         Some(key)

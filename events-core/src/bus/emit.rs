@@ -469,6 +469,7 @@ async fn deliver_once(bus: &Bus, record: Record, position: u64) -> Outcome {
 }
 
 async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Result<Published, Error> {
+    check_written(inner, records)?;
     let unanswered = Unanswered { inner, records };
     // Also what panics before there is a future.
     let published = caught(async { adapter.publish(records, &inner.wire).await }).await;
@@ -491,6 +492,17 @@ impl Drop for Unanswered<'_> {
         let name = self.records.first().map_or("", Record::name);
         contained(|| self.inner.abandon_emit(name, self.records.len() as u64));
     }
+}
+
+/// Refuses what can't be written and read back as it is, before an adapter gets any of it.
+pub(super) fn check_written(inner: &Inner, records: &[Record]) -> Result<(), Error> {
+    for (index, record) in records.iter().enumerate() {
+        inner.wire.check(record).map_err(|error| match records.len() {
+            1 => error,
+            all => error.in_batch(index + 1, all),
+        })?;
+    }
+    Ok(())
 }
 
 /// What an adapter's error means for the emit.

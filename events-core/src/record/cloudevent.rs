@@ -12,6 +12,7 @@ use super::{Envelope, Record};
 use crate::bus::Chain;
 use crate::error::{Error, ErrorKind};
 use crate::id::{EventId, InstanceId};
+use crate::json;
 use crate::metadata::Metadata;
 use crate::pattern::check_name;
 use crate::text::quoted;
@@ -41,6 +42,15 @@ impl Members {
 
     fn into_text(self) -> Result<String, serde_json::Error> {
         String::from_utf8(self.0).map_err(serde_core::ser::Error::custom)
+    }
+}
+
+/// The further metadata, as an object.
+struct Extra<'a>(&'a Metadata);
+
+impl Serialize for Extra<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
     }
 }
 
@@ -200,13 +210,6 @@ impl Draft {
 
 const BEHIND_TIME: &str = "\",";
 
-/// The text of a JSON object.
-fn object_of<'a>(members: impl Iterator<Item = (&'a str, &'a Value)>) -> Result<String, serde_json::Error> {
-    let mut text = Vec::new();
-    serde_json::Serializer::new(&mut text).collect_map(members)?;
-    Members(text).into_text()
-}
-
 /// The first required attribute that an object lacks.
 fn missing(text: &str) -> Result<Option<&'static str>, serde_json::Error> {
     const REQUIRED: [&str; 7] = ["specversion", "id", "source", "type", "time", "origin", "data"];
@@ -244,11 +247,7 @@ impl Record {
             let message = format!("{}: the record can't be written as JSON", self.name());
             Error::new(ErrorKind::Serialize, message).with_source(error)
         };
-        let metadata = self.metadata();
-        let extra = match metadata.iter().next() {
-            None => None,
-            Some(_) => Some(object_of(metadata.iter()).map_err(unwritable)?),
-        };
+        let extra = self.metadata_json()?;
         let (head, tail) = self.attributes(extra.as_deref(), &has).map_err(unwritable)?;
         // Line breaks between tokens are the only ones JSON can have; a stored line has none.
         let json = match json.bytes().any(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -281,6 +280,17 @@ impl Record {
             Data::Sealed(sealed) => tail.add("sealed", sealed)?,
         }
         Ok((head.into_text()?, tail.into_text()?))
+    }
+
+    /// The further metadata as the text of a JSON object, if there is any.
+    pub(crate) fn metadata_json(&self) -> Result<Option<String>, Error> {
+        if self.metadata().iter().next().is_none() {
+            return Ok(None);
+        }
+        json::to_string(&Extra(self.metadata())).map(Some).map_err(|error| {
+            let message = format!("{}: the metadata can't be written as JSON: {error}", self.name());
+            Error::new(ErrorKind::Serialize, message)
+        })
     }
 
     /// Reads what [`to_cloudevent`](Self::to_cloudevent) wrote; attributes it does not know are
@@ -343,7 +353,7 @@ impl Record {
             metadata = metadata.with_trace_context(parent, event.tracestate.flatten());
         }
         if let Some(extra) = event.metadata.flatten() {
-            let extra: serde_json::Map<String, Value> = serde_json::from_str(&extra)
+            let extra: serde_json::Map<String, Value> = json::from_str(&extra)
                 .map_err(|_| refuse("the metadata is not the text of a JSON object".into()))?;
             for (key, value) in extra {
                 metadata = metadata.with(key, value);

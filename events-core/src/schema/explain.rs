@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
-use serde_path_to_error::{Path, Segment};
 
 use super::written::{read as as_read, reads};
 use super::{EnumSchema, FieldSchema, StructSchema, Tag, TypeSchema, VariantSchema};
@@ -51,43 +50,44 @@ fn misfit(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
 }
 
 fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
-    let problem = match (shape, value) {
-        (TypeSchema::Any | TypeSchema::Opaque, _) | (TypeSchema::Option(_), Value::Null) => return None,
-        (TypeSchema::Option(inner), value) => return misfit(inner, value).map(Misfit::or_null),
-        (TypeSchema::Struct(schema), Value::Object(map)) => return misfit_of_fields(schema, map),
-        (TypeSchema::Enum(schema), value) => return misfit_of_enum(shape, schema, value),
-        (TypeSchema::Null, Value::Null)
-        | (TypeSchema::Bool, Value::Bool(_))
-        | (TypeSchema::Float, Value::Number(_))
-        | (TypeSchema::String | TypeSchema::Format(_), Value::String(_)) => return None,
-        (TypeSchema::Sequence(inner), Value::Array(items)) => {
-            return items
-                .iter()
-                .enumerate()
-                .find_map(|(index, item)| Some(misfit(inner, item)?.below(&Segment::Seq { index })));
-        }
-        (TypeSchema::Map(keys, inner), Value::Object(map)) => {
-            return map.iter().find_map(|(key, part)| match keys.is_hidden() {
-                true => misfit(inner, part).map(Misfit::hidden),
-                false => Some(misfit(inner, part)?.below(&Segment::Map { key: key.clone() })),
-            });
-        }
-        (TypeSchema::Char, Value::String(text)) if text.chars().count() == 1 => return None,
-        (TypeSchema::Integer(min, max), Value::Number(number)) => match number.as_i128() {
-            Some(n) if n >= *min && (n < 0 || n.unsigned_abs() <= *max) => return None,
-            Some(_) => format!("expected {}, found a number outside of it", expected(shape)),
-            None => format!("expected {}, found a fraction or a number beyond 64 bits", expected(shape)),
-        },
-        (TypeSchema::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
-            return shapes.iter().zip(items).enumerate().find_map(|(index, (inner, item))| {
-                Some(misfit(inner, item)?.below(&Segment::Seq { index }))
-            });
-        }
-        (TypeSchema::Tuple(shapes), Value::Array(items)) => {
-            format!("expected an array of {}, found one of {}", shapes.len(), items.len())
-        }
-        _ => format!("expected {}, found {}", expected(shape), found(value)),
-    };
+    let problem =
+        match (shape, value) {
+            (TypeSchema::Any | TypeSchema::Opaque, _) | (TypeSchema::Option(_), Value::Null) => return None,
+            (TypeSchema::Option(inner), value) => return misfit(inner, value).map(Misfit::or_null),
+            (TypeSchema::Struct(schema), Value::Object(map)) => return misfit_of_fields(schema, map),
+            (TypeSchema::Enum(schema), value) => return misfit_of_enum(shape, schema, value),
+            (TypeSchema::Null, Value::Null)
+            | (TypeSchema::Bool, Value::Bool(_))
+            | (TypeSchema::Float, Value::Number(_))
+            | (TypeSchema::String | TypeSchema::Format(_), Value::String(_)) => return None,
+            (TypeSchema::Sequence(inner), Value::Array(items)) => {
+                return items
+                    .iter()
+                    .enumerate()
+                    .find_map(|(index, item)| Some(misfit(inner, item)?.below(&Segment::Index(index))));
+            }
+            (TypeSchema::Map(keys, inner), Value::Object(map)) => {
+                return map.iter().find_map(|(key, part)| match keys.is_hidden() {
+                    true => misfit(inner, part).map(Misfit::hidden),
+                    false => Some(misfit(inner, part)?.below(&Segment::Key(key))),
+                });
+            }
+            (TypeSchema::Char, Value::String(text)) if text.chars().count() == 1 => return None,
+            (TypeSchema::Integer(min, max), Value::Number(number)) => match number.as_i128() {
+                Some(n) if n >= *min && (n < 0 || n.unsigned_abs() <= *max) => return None,
+                Some(_) => format!("expected {}, found a number outside of it", expected(shape)),
+                None => format!("expected {}, found a fraction or a number beyond 64 bits", expected(shape)),
+            },
+            (TypeSchema::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
+                return shapes.iter().zip(items).enumerate().find_map(|(index, (inner, item))| {
+                    Some(misfit(inner, item)?.below(&Segment::Index(index)))
+                });
+            }
+            (TypeSchema::Tuple(shapes), Value::Array(items)) => {
+                format!("expected an array of {}, found one of {}", shapes.len(), items.len())
+            }
+            _ => format!("expected {}, found {}", expected(shape), found(value)),
+        };
     Some(problem.into())
 }
 
@@ -112,7 +112,7 @@ fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>)
         Some((key, part)) => {
             let misfit = misfit(field.shape, part)?;
             let misfit = if field.secret { misfit.hidden() } else { misfit };
-            Some(misfit.below(&Segment::Map { key: key.clone() }))
+            Some(misfit.below(&Segment::Key(key)))
         }
         _ => None,
     })
@@ -163,7 +163,7 @@ fn misfit_of_enum(shape: &'static TypeSchema, schema: &'static EnumSchema, value
             };
             match (schema.tag, variant.body) {
                 (Tag::Adjacent(_, content), Some(body)) => match map.get(content) {
-                    Some(part) => Some(misfit(body, part)?.below(&Segment::Map { key: content.into() })),
+                    Some(part) => Some(misfit(body, part)?.below(&Segment::Key(content))),
                     None if body.is_optional() => None,
                     None => {
                         let problem = format!("missing, expected {}", expected(body));
@@ -191,7 +191,7 @@ fn misfit_of_enum(shape: &'static TypeSchema, schema: &'static EnumSchema, value
             match variant_named(schema, key) {
                 None => Some(format!("expected {}, found another name", expected(shape)).into()),
                 Some(VariantSchema { body: Some(body), .. }) => {
-                    Some(misfit(body, part)?.below(&Segment::Map { key: key.clone() }))
+                    Some(misfit(body, part)?.below(&Segment::Key(key)))
                 }
                 _ => None,
             }
@@ -205,7 +205,7 @@ fn misfit_of_enum(shape: &'static TypeSchema, schema: &'static EnumSchema, value
 
 impl Misfit {
     /// The misfit of a part, seen from the whole.
-    fn below(mut self, step: &Segment) -> Self {
+    fn below(mut self, step: &Segment<'_>) -> Self {
         let mut path = String::new();
         push_step(&mut path, step);
         self.path.insert_str(0, &path);
@@ -234,20 +234,23 @@ fn key_step(key: &str) -> String {
     if plain { format!(".{key}") } else { format!("[\"{}\"]", quoted(key).replace('"', "\\\"")) }
 }
 
-/// A path as serde tracked it, escaped and cut.
-pub(crate) fn path_text(path: &Path) -> String {
+/// A step down into a value.
+pub(crate) enum Segment<'a> {
+    Index(usize),
+    Key(&'a str),
+}
+
+/// A path as messages show it, escaped and cut.
+pub(crate) fn path_text<'a>(path: impl Iterator<Item = Segment<'a>>) -> String {
     let mut text = String::new();
-    path.iter().for_each(|step| push_step(&mut text, step));
+    path.take(MAX_PATH_BYTES).for_each(|step| push_step(&mut text, &step));
     cut(text)
 }
 
-fn push_step(path: &mut String, step: &Segment) {
+fn push_step(path: &mut String, step: &Segment<'_>) {
     match step {
-        Segment::Seq { index } => path.push_str(&format!("[{index}]")),
-        Segment::Map { key } => path.push_str(&key_step(key)),
-        Segment::Enum { variant } => path.push_str(&key_step(variant)),
-        // Where the text ends within a key.
-        Segment::Unknown => {}
+        Segment::Index(index) => path.push_str(&format!("[{index}]")),
+        Segment::Key(key) => path.push_str(&key_step(key)),
     }
 }
 

@@ -18,7 +18,7 @@ mod same;
 mod std_types;
 mod written;
 
-pub(crate) use explain::{explain, path_text};
+pub(crate) use explain::{Segment, explain, path_text};
 
 pub(crate) use written::{MAX_NAMES, read as as_read, same};
 

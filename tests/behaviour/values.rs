@@ -1,0 +1,294 @@
+//! Values arrive bit for bit as they were emitted, or the emit is refused with the path of what can't be.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use typed_events::{Bus, ErrorKind, Event, Memory, Metadata, event, payload};
+
+#[payload]
+#[derive(PartialEq)]
+#[serde(tag = "kind")]
+pub enum Tagged {
+    Wide { value: f64 },
+    Narrow { value: f32 },
+}
+
+#[payload]
+#[derive(PartialEq)]
+#[serde(untagged)]
+pub enum Untagged {
+    One(f32),
+    Many(Vec<f32>),
+}
+
+#[event("values.measured")]
+#[derive(PartialEq, Default)]
+pub struct Measured {
+    pub wide: f64,
+    pub narrow: f32,
+    pub option: Option<f64>,
+    pub list: Vec<f32>,
+    pub map: BTreeMap<String, f64>,
+    pub tuple: (u8, f64),
+    #[serde(flatten)]
+    pub flat: Flat,
+    pub tagged: Option<Tagged>,
+    pub untagged: Option<Untagged>,
+    pub variant: Option<Variant>,
+}
+
+#[payload]
+#[derive(PartialEq, Default)]
+pub struct Flat {
+    pub flat_wide: f64,
+    pub flat_narrow: f32,
+}
+
+#[payload]
+#[derive(PartialEq)]
+pub enum Variant {
+    New(f64),
+    Pair(u8, f64),
+    Named { value: f64 },
+}
+
+#[event("values.tree")]
+#[derive(PartialEq)]
+pub struct Tree {
+    pub children: Vec<Tree>,
+}
+
+#[event("values.open")]
+#[derive(PartialEq)]
+pub struct Open {
+    pub any: Value,
+}
+
+/// Buses whose records are written, each with another one that reads them.
+async fn written() -> (Bus, Bus) {
+    let memory = Memory::new();
+    let join = || Bus::builder().adapter(memory.clone()).quiet().build();
+    (join().await.unwrap(), join().await.unwrap())
+}
+
+/// Emits, and checks that it is refused with this text and that nothing is stored.
+async fn check_refused<E: Event>(event: E, why: &str) {
+    let (bus, other) = written().await;
+    let error = bus.emit(event.clone()).await.unwrap_err();
+    let message = format!("{}: the event can't be written as JSON: {why}", E::NAME);
+    assert_eq!((error.kind(), error.to_string()), (ErrorKind::Serialize, message.clone()));
+    let error = bus.emit_all([event.clone()]).await.unwrap_err();
+    assert_eq!((error.kind(), error.to_string()), (ErrorKind::Serialize, message.clone()));
+    let error = bus.emit(event.clone()).detach().unwrap_err();
+    assert_eq!((error.kind(), error.to_string()), (ErrorKind::Serialize, message.clone()));
+    assert!(bus.history("*").await.unwrap().is_empty() && other.history("*").await.unwrap().is_empty());
+    // A bus that writes nothing passes it on as it is; what asks for text is told.
+    let bare = crate::bus().await;
+    let emitted = bare.emit(event).await.unwrap();
+    let record = emitted.record().unwrap();
+    let error = record.json().unwrap_err();
+    assert_eq!((error.kind(), error.to_string()), (ErrorKind::Serialize, message.clone()));
+    assert!(record.to_string().contains(&message) && record.to_cloudevent().is_err());
+    assert_eq!(bus.forward(record).await.unwrap_err().to_string(), message);
+}
+
+const NOT_FINITE: &str = "expected a finite number, found NaN or an infinity, which JSON does not have";
+
+#[tokio::test]
+async fn v4_what_is_not_finite_is_refused_with_its_path() {
+    let measured = Measured::default;
+    let map = BTreeMap::from([("a b".to_owned(), 1.0), ("c".to_owned(), f64::NEG_INFINITY)]);
+    let cases = [
+        (".wide", Measured { wide: f64::NAN, ..measured() }),
+        (".narrow", Measured { narrow: f32::INFINITY, ..measured() }),
+        (".option", Measured { option: Some(f64::NAN), ..measured() }),
+        (".list[2]", Measured { list: vec![1.0, 2.0, f32::NAN], ..measured() }),
+        (".map.c", Measured { map, ..measured() }),
+        (".tuple[1]", Measured { tuple: (1, f64::NAN), ..measured() }),
+        (".flat_wide", Measured { flat: Flat { flat_wide: f64::NAN, ..Flat::default() }, ..measured() }),
+        (".flat_narrow", Measured { flat: Flat { flat_narrow: f32::NAN, ..Flat::default() }, ..measured() }),
+        (".tagged.value", Measured { tagged: Some(Tagged::Wide { value: f64::INFINITY }), ..measured() }),
+        (".untagged[1]", Measured { untagged: Some(Untagged::Many(vec![1.0, f32::NAN])), ..measured() }),
+        (".variant.New", Measured { variant: Some(Variant::New(f64::NAN)), ..measured() }),
+        (".variant.Pair[1]", Measured { variant: Some(Variant::Pair(1, f64::NAN)), ..measured() }),
+        (
+            ".variant.Named.value",
+            Measured { variant: Some(Variant::Named { value: f64::NAN }), ..measured() },
+        ),
+    ];
+    for (path, event) in cases {
+        check_refused(event, &format!("{path}: {NOT_FINITE}")).await;
+    }
+}
+
+#[tokio::test]
+async fn v4_one_of_a_batch_is_named_and_none_is_stored() {
+    let (bus, _) = written().await;
+    let events = [1.0, 2.0, f64::NAN, 4.0].map(|wide| Measured { wide, ..Measured::default() });
+    let error = bus.emit_all(events).await.unwrap_err();
+    assert!(error.to_string().ends_with(" (event 3 of 4 in the batch, of which none was stored)"), "{error}");
+    assert!(bus.history("*").await.unwrap().is_empty());
+}
+
+/// Patterns of bits that look random and repeat, and those that are special.
+fn bits() -> impl Iterator<Item = u64> {
+    let special = [0, 1, 1 << 63, 0x7fef_ffff_ffff_ffff, 0x000f_ffff_ffff_ffff, 0x405d_6888_7f75_f4d1];
+    let random = (0..4_000_u64).map(|n| {
+        let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+    });
+    // The last is read as another `f32` where it is read as an `f64` first.
+    special.into_iter().chain(random).chain([u64::from(7.038531e-26_f32.to_bits()) << 32])
+}
+
+#[tokio::test]
+async fn v5_floats_come_back_bit_for_bit() {
+    let (bus, other) = written().await;
+    let finite = |bits: u64| (f64::from_bits(bits), f32::from_bits((bits >> 32) as u32));
+    let all: Vec<_> =
+        bits().map(finite).filter(|(wide, narrow)| wide.is_finite() && narrow.is_finite()).collect();
+    for part in all.chunks(500) {
+        let events = part.iter().map(|&(wide, narrow)| Measured {
+            wide,
+            narrow,
+            option: Some(wide),
+            list: vec![narrow],
+            map: BTreeMap::from([("x".to_owned(), wide)]),
+            tuple: (0, wide),
+            flat: Flat { flat_wide: wide, flat_narrow: narrow },
+            tagged: Some(if wide < 0.0 {
+                Tagged::Wide { value: wide }
+            } else {
+                Tagged::Narrow { value: narrow }
+            }),
+            untagged: Some(Untagged::Many(vec![narrow])),
+            variant: Some(Variant::Named { value: wide }),
+        });
+        bus.emit_all(events).await.unwrap();
+        let opened = part.iter().map(|&(wide, _)| Open { any: json!([wide, {"x": wide}]) });
+        bus.emit_all(opened).await.unwrap();
+    }
+    let stored = other.history("values.measured").limit(usize::MAX).await.unwrap();
+    assert_eq!(stored.len(), all.len());
+    for (record, &(wide, narrow)) in stored.iter().zip(&all) {
+        let m = record.decode::<Measured>().unwrap();
+        let (tagged_wide, tagged_narrow) = match m.tagged {
+            Some(Tagged::Wide { value }) => (value, narrow),
+            Some(Tagged::Narrow { value }) => (wide, value),
+            None => panic!("it has one"),
+        };
+        let Some(Untagged::Many(untagged)) = &m.untagged else { panic!("another variant of {narrow:e}") };
+        let Some(Variant::Named { value }) = m.variant else { panic!() };
+        let wides = [m.wide, m.option.unwrap(), m.map["x"], m.tuple.1, m.flat.flat_wide, value, tagged_wide];
+        assert_eq!(wides.map(f64::to_bits), [wide.to_bits(); 7], "{wide:e}");
+        let narrows = [m.narrow, m.list[0], m.flat.flat_narrow, untagged[0], tagged_narrow];
+        assert_eq!(narrows.map(f32::to_bits), [narrow.to_bits(); 5], "{narrow:e}");
+    }
+    let opened = other.history("values.open").limit(usize::MAX).await.unwrap();
+    for (record, &(wide, _)) in opened.iter().zip(&all) {
+        let open = record.decode::<Open>().unwrap();
+        let found = [&open.any[0], &open.any[1]["x"]].map(|value| value.as_f64().unwrap().to_bits());
+        assert_eq!(found, [wide.to_bits(); 2], "{wide:e}");
+    }
+}
+
+#[tokio::test]
+async fn v5_floats_of_metadata_and_of_texts_from_outside_come_back_bit_for_bit() {
+    let (bus, other) = written().await;
+    let numbers: Vec<f64> =
+        bits().map(f64::from_bits).filter(|number| number.is_finite()).take(1000).collect();
+    let metadata = Metadata::new().with("numbers", json!(numbers));
+    bus.emit_with(Measured::default(), metadata).await.unwrap();
+    let record = &other.history("*").await.unwrap()[0];
+    let came = record.metadata().get("numbers").unwrap().as_array().unwrap();
+    for (number, came) in numbers.iter().zip(came) {
+        assert_eq!(number.to_bits(), came.as_f64().unwrap().to_bits(), "{number:e}");
+    }
+    // The nearest number of any text.
+    let plain = crate::bus().await;
+    for text in ["117.63331139400017", "0.1e1", "9007199254740993.0", "2.2250738585072011e-308", "1e23", "-0"]
+    {
+        let json = format!("{{\"any\": {text}}}");
+        plain.emit_json("values.open", &json).await.unwrap();
+        let open = plain.history("values.open").limit(1).await.unwrap()[0].decode::<Open>().unwrap();
+        let expected: f64 = text.parse().unwrap();
+        assert_eq!(open.any.as_f64().unwrap().to_bits(), expected.to_bits(), "{text}");
+    }
+}
+
+/// A value of arrays within each other.
+fn nested(depth: usize) -> Value {
+    (1..depth).fold(json!([]), |value, _| json!([value]))
+}
+
+#[tokio::test]
+async fn v6_the_deepest_that_is_stored_is_read_and_deeper_is_refused() {
+    let tree = |depth: usize| {
+        (0..depth).fold(Tree { children: Vec::new() }, |tree, _| Tree { children: vec![tree] })
+    };
+    let (bus, other) = written().await;
+    // The object of the event is a level of its own.
+    let deepest = Open { any: nested(126) };
+    bus.emit(deepest.clone()).await.unwrap();
+    assert!(other.history("*").await.unwrap()[0].decode::<Open>().unwrap().any == deepest.any);
+    let path = format!(".any{}[...", "[0]".repeat(65));
+    check_refused(Open { any: nested(127) }, &format!("{path}: nested deeper than 127")).await;
+    check_refused(Open { any: nested(5000) }, &format!("{path}: nested deeper than 127")).await;
+
+    // Each tree is an object and an array.
+    bus.emit(tree(62)).await.unwrap();
+    let stored = other.history("values.tree").await.unwrap()[0].decode::<Tree>().unwrap();
+    assert!(*stored == tree(62));
+    let error = bus.emit(tree(63)).await.unwrap_err().to_string();
+    let begin = "values.tree: the event can't be written as JSON: .children[0].children[0]";
+    assert!(error.starts_with(begin) && error.ends_with("nested deeper than 127"), "{error}");
+
+    // From outside, and in metadata: the same.
+    for bus in [&bus, &crate::bus().await] {
+        let json = |depth| json!({ "any": nested(depth) }).to_string();
+        bus.emit_json("values.open", json(126)).await.unwrap();
+        let error = bus.emit_json("values.open", json(127)).await.unwrap_err();
+        assert!(error.to_string().contains("nested deeper than 127"), "{error}");
+        assert!(
+            bus.emit_json("values.open", format!("{{\"any\": 1, \"more\": {}}}", nested(126))).await.is_ok()
+        );
+        assert!(
+            bus.emit_json("values.open", format!("{{\"any\": 1, \"more\": {}}}", nested(127))).await.is_err()
+        );
+    }
+    let with = |depth| bus.emit_with(Measured::default(), Metadata::new().with("deep", nested(depth)));
+    let id = with(126).await.unwrap().record().unwrap().id();
+    let stored = other.history("values.measured").await.unwrap();
+    assert!(stored[0].id() == id && stored[0].metadata().get("deep") == Some(&nested(126)));
+    let error = with(127).await.unwrap_err();
+    let begin = "values.measured: the metadata can't be written as JSON: .deep[0][0]";
+    assert!(error.kind() == ErrorKind::Serialize && error.to_string().starts_with(begin), "{error}");
+    assert_eq!(other.history("values.measured").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn big_integers_and_keys_come_back_as_they_were() {
+    #[event("values.big")]
+    #[derive(PartialEq)]
+    struct Big {
+        unsigned: u128,
+        signed: i128,
+        exact: u64,
+        by_number: BTreeMap<i64, u8>,
+        by_flag: BTreeMap<bool, char>,
+        text: String,
+        nothing: (),
+    }
+    let (bus, other) = written().await;
+    let big = Big {
+        unsigned: u128::MAX,
+        signed: i128::MIN,
+        exact: (1 << 53) + 1,
+        by_number: BTreeMap::from([(i64::MIN, 1), (-1, 2), (i64::MAX, 3)]),
+        by_flag: BTreeMap::from([(true, '\u{10ffff}'), (false, '"')]),
+        text: "\u{0}\n\"\\\u{2028}\u{e000}é😀".to_owned(),
+        nothing: (),
+    };
+    bus.emit(big.clone()).await.unwrap();
+    assert_eq!(*other.history("*").await.unwrap()[0].decode::<Big>().unwrap(), big);
+}

@@ -219,8 +219,12 @@ impl<'de> Reader<'de> {
         let first = self.next();
         let start = self.at;
         match first {
-            Some(b'"') => drop(self.string()?),
-            Some(b'-' | b'0'..=b'9') => drop(Number::scan(self)?),
+            Some(b'"') => {
+                self.string()?;
+            }
+            Some(b'-' | b'0'..=b'9') => {
+                Number::scan(self)?;
+            }
             Some(b't') => self.word("true")?,
             Some(b'f') => self.word("false")?,
             Some(b'n') => self.word("null")?,

@@ -187,7 +187,7 @@ pub const fn flattened(ty: &str, shape: &'static TypeSchema) {
         | TypeSchema::Enum(_)
         | TypeSchema::Null
         | TypeSchema::Any
-        | TypeSchema::Opaque => return,
+        | TypeSchema::Opaque(_) => return,
         _ => "only structs, maps and enums have parts",
     };
     let text = Text::new().push("`").quote(ty).push("` can't be flattened: ").push(why);

@@ -60,8 +60,8 @@ pub use pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name
 pub use record::{Draft, Record};
 pub use retention::Retention;
 pub use schema::{
-    EnumSchema, FieldSchema, Misfit, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
-    VariantSchema,
+    EnumSchema, FieldSchema, Keeps, Misfit, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag,
+    TypeSchema, VariantSchema,
 };
 pub use secret::{Plain, Seal};
 pub use time::{ParseTimestampError, Timestamp};

@@ -22,7 +22,7 @@ pub use crate::lock::check::{
 pub use crate::lock::{Compatibility, Lock, LockFile, Locking};
 pub use crate::record::Record;
 pub use crate::schema::{
-    EnumSchema, FieldSchema, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
+    EnumSchema, FieldSchema, Keeps, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
     VariantSchema,
 };
 pub use crate::secret::{HIDDEN, hides, is_hidden};

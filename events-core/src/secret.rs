@@ -127,7 +127,7 @@ impl TypeSchema {
             Self::Named(named) => {
                 named.get().secret || depth > 0 && named.get().shape.hides_within(depth - 1)
             }
-            Self::Option(inner) | Self::Sequence(inner) => inner.hides_within(depth),
+            Self::Option(inner) | Self::Sequence(inner, _) => inner.hides_within(depth),
             Self::Map(keys, values) => keys.hides_within(depth) || values.hides_within(depth),
             Self::Differs { written, .. } => written.hides_within(depth),
             Self::Tuple(items) => {
@@ -166,7 +166,7 @@ impl TypeSchema {
         while let Self::Option(inner) = as_read(shape) {
             shape = inner;
         }
-        matches!(as_read(shape), Self::Any | Self::Opaque)
+        matches!(as_read(shape), Self::Any | Self::Opaque(_))
     }
 
     /// Whether there is a secret in it: a field or a type that textual forms leave out.
@@ -206,7 +206,7 @@ fn secrets(shape: &'static TypeSchema, seen: &mut Vec<&'static NamedSchema>) -> 
             }
             Some(secrets(named.shape, seen))
         }
-        TypeSchema::Option(inner) | TypeSchema::Sequence(inner) => Some(of(inner)),
+        TypeSchema::Option(inner) | TypeSchema::Sequence(inner, _) => Some(of(inner)),
         TypeSchema::Tuple(items) => items.iter().map(|item| of(item)).max(),
         TypeSchema::Map(keys, values) => Some(of(keys).max(of(values))),
         TypeSchema::Struct(StructSchema { fields, .. }) => {
@@ -215,7 +215,7 @@ fn secrets(shape: &'static TypeSchema, seen: &mut Vec<&'static NamedSchema>) -> 
         }
         TypeSchema::Enum(schema) => schema.variants.iter().filter_map(|variant| variant.body).map(of).max(),
         TypeSchema::Differs { written, read } => Some(of(written).max(of(read))),
-        TypeSchema::Opaque => Some(Secrets::Unseen),
+        TypeSchema::Opaque(_) => Some(Secrets::Unseen),
         _ => None,
     };
     found.unwrap_or(Secrets::None)

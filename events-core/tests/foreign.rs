@@ -26,7 +26,7 @@ fn check<T: Schema + Serialize + DeserializeOwned + PartialEq + Debug>(value: T,
         shape => shape,
     };
     let fits = match (shape, &written) {
-        (TypeSchema::Format(_), Value::String(_)) | (TypeSchema::Sequence(_), Value::Array(_)) => true,
+        (TypeSchema::Format(_), Value::String(_)) | (TypeSchema::Sequence(..), Value::Array(_)) => true,
         (TypeSchema::Tuple(shapes), Value::Array(items)) => shapes.len() == items.len(),
         _ => false,
     };

@@ -99,10 +99,17 @@ impl Writer {
             TypeSchema::Null => json!({"type": "null"}),
             TypeSchema::Bool => json!({"type": "boolean"}),
             TypeSchema::Integer(min, max) => integer(*min, *max),
-            TypeSchema::Float => json!({"type": "number"}),
+            TypeSchema::NonZero(min, max) => {
+                let mut integer = integer(*min, *max);
+                integer["not"] = json!({"const": 0});
+                integer
+            }
+            TypeSchema::Float32 | TypeSchema::Float => json!({"type": "number"}),
             TypeSchema::Char => json!({"type": "string", "minLength": 1, "maxLength": 1}),
             TypeSchema::String => json!({"type": "string"}),
-            TypeSchema::Format(format) => json!({"type": "string", "format": format}),
+            TypeSchema::Format(format) => {
+                json!({"type": "string", "format": if is_moment(format) { "date-time" } else { format }})
+            }
             TypeSchema::Named(named) if named.get().secret && self.side == Side::Written => {
                 json!({"const": "[secret]"})
             }
@@ -111,7 +118,7 @@ impl Writer {
                 json!({"$ref": format!("{}{name}", self.prefix)})
             }
             TypeSchema::Option(inner) => json!({"anyOf": [self.shape(inner), {"type": "null"}]}),
-            TypeSchema::Sequence(items) => json!({"type": "array", "items": self.shape(items)}),
+            TypeSchema::Sequence(items, _) => json!({"type": "array", "items": self.shape(items)}),
             TypeSchema::Tuple([]) => json!({"type": "array", "maxItems": 0}),
             TypeSchema::Tuple(items) => {
                 let count = items.len();
@@ -143,7 +150,9 @@ impl Writer {
             return None;
         }
         match self.sided(keys) {
-            TypeSchema::Integer(min, _) if *min < 0 => Some(json!({"pattern": "^-?[0-9]+$"})),
+            TypeSchema::Integer(min, _) | TypeSchema::NonZero(min, _) if *min < 0 => {
+                Some(json!({"pattern": "^-?[0-9]+$"}))
+            }
             TypeSchema::Integer(..) => Some(json!({"pattern": "^[0-9]+$"})),
             TypeSchema::Bool => Some(json!({"enum": ["true", "false"]})),
             TypeSchema::Enum(schema) => {
@@ -352,6 +361,11 @@ impl Writer {
             }
         }
     }
+}
+
+/// Whether a format of ours is a moment as RFC 3339 writes it.
+fn is_moment(format: &str) -> bool {
+    ["offset-date-time", "date-time-micros"].contains(&format)
 }
 
 /// JSON libraries hold integers of 64 bits: bounds beyond them are left out.

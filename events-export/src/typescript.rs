@@ -60,12 +60,14 @@ impl Writer {
         match shape {
             TypeSchema::Null => "null".into(),
             TypeSchema::Bool => "boolean".into(),
-            TypeSchema::Integer(..) | TypeSchema::Float => "number".into(),
+            TypeSchema::Integer(..) | TypeSchema::NonZero(..) | TypeSchema::Float32 | TypeSchema::Float => {
+                "number".into()
+            }
             TypeSchema::Char | TypeSchema::String | TypeSchema::Format(_) => "string".into(),
             TypeSchema::Named(named) if named.get().secret => quoted("[secret]"),
             TypeSchema::Named(named) => self.names.of(named.get()),
             TypeSchema::Option(inner) => format!("{} | null", self.shape(inner, depth)),
-            TypeSchema::Sequence(items) => format!("Array<{}>", self.shape(items, depth)),
+            TypeSchema::Sequence(items, _) => format!("Array<{}>", self.shape(items, depth)),
             TypeSchema::Tuple(items) => {
                 let items: Vec<_> = items.iter().map(|item| self.shape(item, depth)).collect();
                 format!("[{}]", items.join(", "))

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use crate::schema::{
-    EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema,
+    EnumSchema, FieldSchema, Keeps, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema,
 };
 
 /// The text of a version: `now` as it is, and what `before` was locked as.
@@ -38,8 +38,11 @@ impl Printer {
             self.is_below = next > 1;
             let before = self.before(schema);
             let shape = self.shape(schema.shape, before, 0);
-            let secret = if schema.secret { "#[secret] " } else { "" };
-            let _ = write!(text, "\n{secret}type {name} = {shape}\n");
+            let mut flags = if schema.secret { "#[secret] ".to_owned() } else { String::new() };
+            if !schema.converts.is_empty() {
+                let _ = write!(flags, "#[converts({})] ", quoted(schema.converts));
+            }
+            let _ = write!(text, "\n{flags}type {name} = {shape}\n");
         }
         text
     }
@@ -74,13 +77,16 @@ impl Printer {
         let before = before.map(resolved);
         match now {
             TypeSchema::Any => "any".into(),
-            TypeSchema::Opaque => "opaque".into(),
+            TypeSchema::Opaque("") => "opaque".into(),
+            TypeSchema::Opaque(code) => format!("opaque({})", quoted(code)),
             TypeSchema::Null => "null".into(),
             TypeSchema::Bool => "bool".into(),
-            TypeSchema::Float => "number".into(),
+            TypeSchema::Float32 => "f32".into(),
+            TypeSchema::Float => "f64".into(),
             TypeSchema::Char => "char".into(),
             TypeSchema::String => "String".into(),
             TypeSchema::Integer(min, max) => integer(*min, *max),
+            TypeSchema::NonZero(min, max) => format!("nonzero({min}, {max})"),
             TypeSchema::Format(format) => format!("format({})", quoted(format)),
             TypeSchema::Named(named) if named.is_optional() => self.shape(named.get().shape, before, depth),
             TypeSchema::Named(named) => self.declare(named.get(), before),
@@ -91,12 +97,17 @@ impl Printer {
                 };
                 format!("Option<{}>", self.shape(inner, before, depth))
             }
-            TypeSchema::Sequence(inner) => {
+            TypeSchema::Sequence(inner, keeps) => {
                 let before = match before {
-                    Some(TypeSchema::Sequence(before)) => Some(*before),
+                    Some(TypeSchema::Sequence(before, _)) => Some(*before),
                     _ => None,
                 };
-                format!("Vec<{}>", self.shape(inner, before, depth))
+                let name = match keeps {
+                    Keeps::Order => "Vec",
+                    Keeps::Repeats => "Heap",
+                    Keeps::Distinct => "Set",
+                };
+                format!("{name}<{}>", self.shape(inner, before, depth))
             }
             TypeSchema::Tuple(items) => {
                 let before: &[_] = match before {
@@ -277,6 +288,12 @@ fn flags_of_field(field: &FieldSchema, was: Option<Option<&FieldSchema>>) -> Str
             _ => "",
         };
     }
+    if field.read.is_some() && !field.default.is_empty() {
+        let _ = write!(flags, "#[default({})] ", quoted(field.default));
+    }
+    if field.written.is_some() && !field.skipped_if.is_empty() {
+        let _ = write!(flags, "#[skipped_if({})] ", quoted(field.skipped_if));
+    }
     if field.flatten {
         flags += "#[flatten] ";
     }
@@ -321,9 +338,9 @@ fn indent(depth: usize) -> String {
 
 /// Whether a word means something by itself in a lock, so that no type there can have it as its name.
 fn is_word(name: &str) -> bool {
-    const WORDS: [&str; 17] = [
-        "any", "bool", "char", "differs", "enum", "format", "int", "Map", "null", "number", "opaque",
-        "Option", "String", "struct", "type", "Vec", "version",
+    const WORDS: [&str; 22] = [
+        "any", "bool", "char", "differs", "enum", "f32", "f64", "format", "Heap", "int", "Map", "nonzero",
+        "null", "opaque", "Option", "Set", "String", "struct", "type", "Vec", "version", "changed",
     ];
     let bits = name.strip_prefix(['u', 'i']).unwrap_or_default();
     WORDS.contains(&name) || ["8", "16", "32", "64", "128"].contains(&bits)

@@ -11,7 +11,9 @@ use super::written::{
     Entry, Object, Part, Shape, Taken, is_one_character, reads, reads_field, same, shape_of, variant_parts,
 };
 use super::written::{read as as_read, written as as_written};
-use super::{EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
+use super::{
+    EnumSchema, FieldSchema, Keeps, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema,
+};
 
 impl TypeSchema {
     /// Whether this type reads everything that `writer` writes, as JSON by serde.
@@ -178,7 +180,7 @@ const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdic
         walk.inside += 1;
     }
     let reader = as_read(reader);
-    if matches!(reader, TypeSchema::Any | TypeSchema::Opaque) {
+    if matches!(reader, TypeSchema::Any | TypeSchema::Opaque(_)) {
         return Ok(());
     }
     let shape = match shape {
@@ -189,7 +191,7 @@ const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdic
         other => other,
     };
     match shape {
-        Shape::Type(TypeSchema::Opaque) => Ok(()),
+        Shape::Type(TypeSchema::Opaque(_)) => Ok(()),
         Shape::Type(TypeSchema::Option(inner)) => {
             if let Err(misfit) = accept(reader, Shape::Null, walk) {
                 return match misfit.problem {
@@ -223,14 +225,20 @@ const fn frames(reader: &'static TypeSchema, shape: Shape) -> usize {
 /// What is not an object.
 const fn accept_plain(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdict {
     match (reader, shape) {
-        (TypeSchema::Any | TypeSchema::Opaque, _) => Ok(()),
+        (TypeSchema::Any | TypeSchema::Opaque(_), _) => Ok(()),
         (TypeSchema::Option(_), Shape::Null) | (TypeSchema::Null, Shape::Null) => Ok(()),
         (TypeSchema::Option(inner), _) => accept_plain(as_read(inner), shape, walk),
         (TypeSchema::Enum(schema), _) => accept_plain_as_variant(reader, schema, shape, walk),
-        (TypeSchema::Sequence(items), Shape::Type(TypeSchema::Sequence(written))) => {
+        (TypeSchema::Sequence(items, keeps), Shape::Type(TypeSchema::Sequence(written, kept))) => {
+            if !keeps_all_of(*keeps, *kept) {
+                return refuse(Problem::NotKept { expected: *keeps });
+            }
             at(Step::Items, accept(items, Shape::Type(written), walk))
         }
-        (TypeSchema::Sequence(items), Shape::Type(TypeSchema::Tuple(written))) => {
+        (TypeSchema::Sequence(items, keeps), Shape::Type(TypeSchema::Tuple(written))) => {
+            if written.len() > 1 && !matches!(keeps, Keeps::Order) {
+                return refuse(Problem::NotKept { expected: *keeps });
+            }
             let mut i = 0;
             while i < written.len() {
                 if let refused @ Err(_) = at(Step::Item(i), accept(items, Shape::Type(written[i]), walk)) {
@@ -262,33 +270,45 @@ const fn accept_plain(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> 
 /// What is neither object nor array.
 const fn accept_scalar(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdict {
     let beyond_64_bits = match reader {
-        TypeSchema::Integer(min, max) => *min < i64::MIN as i128 || *max > u64::MAX as u128,
+        TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max) => {
+            *min < i64::MIN as i128 || *max > u64::MAX as u128
+        }
         _ => false,
     };
     // As keys they are strings, which only serde_json's own maps turn back.
-    let number_or_bool = matches!(reader, TypeSchema::Integer(..) | TypeSchema::Float | TypeSchema::Bool);
+    let number_or_bool = is_number(reader) || matches!(reader, TypeSchema::Bool);
     if walk.buffered && (beyond_64_bits || walk.key && number_or_bool) {
         return refuse(Problem::Buffered);
     }
     let fits = match (reader, shape) {
         (TypeSchema::Bool, Shape::Type(TypeSchema::Bool)) => true,
-        (TypeSchema::Integer(min, max), Shape::Type(found @ TypeSchema::Integer(from, to))) => {
-            if *from < *min || *to > *max {
+        (TypeSchema::Integer(..) | TypeSchema::NonZero(..), Shape::Type(found)) if is_integer(found) => {
+            if !holds_integers(reader, found) {
                 return refuse(Problem::Range { expected: reader, found });
             }
             true
         }
-        (TypeSchema::Float, Shape::Type(TypeSchema::Float | TypeSchema::Integer(..))) => true,
+        (TypeSchema::Float32 | TypeSchema::Float, Shape::Type(found)) if is_number(found) => {
+            if !holds_digits(reader, found) {
+                return refuse(Problem::Digits { expected: reader, found });
+            }
+            true
+        }
         (TypeSchema::Char, Shape::Type(TypeSchema::Char)) => true,
         (TypeSchema::Char, Shape::Literal(text)) => is_one_character(text),
         (TypeSchema::String, Shape::Literal(_)) => true,
         (TypeSchema::String, Shape::Type(TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_))) => {
             true
         }
-        (TypeSchema::String, Shape::Type(TypeSchema::Integer(..) | TypeSchema::Bool | TypeSchema::Float)) => {
+        (TypeSchema::String, Shape::Type(found)) if is_number(found) || matches!(found, TypeSchema::Bool) => {
             walk.key
         }
-        (TypeSchema::Format(read), Shape::Type(TypeSchema::Format(written))) => reads_format(read, written),
+        (TypeSchema::Format(read), Shape::Type(found @ TypeSchema::Format(written))) => {
+            if keeps_part_of(read, written) {
+                return refuse(Problem::Shortened { expected: reader, found });
+            }
+            reads_format(read, written)
+        }
         _ => false,
     };
     match fits {
@@ -297,8 +317,61 @@ const fn accept_scalar(reader: &'static TypeSchema, shape: Shape, walk: Walk) ->
     }
 }
 
+/// Whether a collection comes back as it was from an array that another one wrote.
+const fn keeps_all_of(reader: Keeps, writer: Keeps) -> bool {
+    match (reader, writer) {
+        (Keeps::Order, _) | (_, Keeps::Distinct) => true,
+        (Keeps::Repeats, Keeps::Repeats) => true,
+        (Keeps::Repeats | Keeps::Distinct, _) => false,
+    }
+}
+
+const fn is_integer(ty: &TypeSchema) -> bool {
+    matches!(ty, TypeSchema::Integer(..) | TypeSchema::NonZero(..))
+}
+
+const fn is_number(ty: &TypeSchema) -> bool {
+    is_integer(ty) || matches!(ty, TypeSchema::Float32 | TypeSchema::Float)
+}
+
+/// Whether all integers of a type are within another one.
+const fn holds_integers(reader: &TypeSchema, writer: &TypeSchema) -> bool {
+    let (
+        TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max),
+        TypeSchema::Integer(from, to) | TypeSchema::NonZero(from, to),
+    ) = (reader, writer)
+    else {
+        return false;
+    };
+    let may_be_zero = matches!(writer, TypeSchema::Integer(from, _) if *from <= 0);
+    *from >= *min && *to <= *max && !(may_be_zero && matches!(reader, TypeSchema::NonZero(..)))
+}
+
+/// Whether a float has all digits of the numbers of a type.
+const fn holds_digits(reader: &TypeSchema, writer: &TypeSchema) -> bool {
+    let bits = match reader {
+        TypeSchema::Float32 => f32::MANTISSA_DIGITS,
+        _ => f64::MANTISSA_DIGITS,
+    };
+    match writer {
+        TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max) => {
+            *max <= 1 << bits && *min >= -(1 << bits)
+        }
+        TypeSchema::Float32 => true,
+        _ => matches!(reader, TypeSchema::Float),
+    }
+}
+
+/// Whether a format keeps the moment of another one, and less of what is beside it.
+const fn keeps_part_of(read: &str, written: &str) -> bool {
+    same(written, "offset-date-time") && (same(read, "date-time") || same(read, "date-time-micros"))
+        || same(written, "date-time") && same(read, "date-time-micros")
+}
+
 const fn reads_format(read: &str, written: &str) -> bool {
     same(read, written)
+        || (same(written, "date-time-micros") && (same(read, "date-time") || same(read, "offset-date-time")))
+        || (same(written, "date-time") && same(read, "offset-date-time"))
         || (same(read, "ip") && (same(written, "ipv4") || same(written, "ipv6")))
         || (same(read, "socket") && (same(written, "socket-v4") || same(written, "socket-v6")))
 }
@@ -442,7 +515,7 @@ const fn accept_alternatives(reader: &'static TypeSchema, object: Object, todo: 
             accept_alternatives(reader, object, rest.with(inner), walk)
         }
         TypeSchema::Enum(schema) => accept_flattened_variants(reader, schema, object, rest, walk),
-        TypeSchema::Opaque => Ok(()),
+        TypeSchema::Opaque(_) => Ok(()),
         // serde can't write anything else beside fields, but for nothing.
         _ => accept_alternatives(reader, object, rest, walk),
     }
@@ -478,7 +551,7 @@ const fn accept_flattened_variants(
 /// One alternative of an object.
 const fn accept_object(reader: &'static TypeSchema, object: &Object, walk: Walk) -> Verdict {
     match as_read(reader) {
-        TypeSchema::Any | TypeSchema::Opaque => Ok(()),
+        TypeSchema::Any | TypeSchema::Opaque(_) => Ok(()),
         TypeSchema::Option(inner) => accept_object(inner, object, walk),
         TypeSchema::Map(keys, values) => accept_map(keys, values, object, walk),
         TypeSchema::Struct(schema) => accept_fields(schema, object, walk),
@@ -617,7 +690,7 @@ const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Wa
     }
     match reader {
         // What can't be read is `None`.
-        TypeSchema::Any | TypeSchema::Opaque | TypeSchema::Option(_) | TypeSchema::Null => Ok(()),
+        TypeSchema::Any | TypeSchema::Opaque(_) | TypeSchema::Option(_) | TypeSchema::Null => Ok(()),
         TypeSchema::Struct(schema) => {
             let mut i = 0;
             while i < schema.fields.len() {

@@ -50,44 +50,48 @@ fn misfit(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
 }
 
 fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
-    let problem =
-        match (shape, value) {
-            (TypeSchema::Any | TypeSchema::Opaque, _) | (TypeSchema::Option(_), Value::Null) => return None,
-            (TypeSchema::Option(inner), value) => return misfit(inner, value).map(Misfit::or_null),
-            (TypeSchema::Struct(schema), Value::Object(map)) => return misfit_of_fields(schema, map),
-            (TypeSchema::Enum(schema), value) => return misfit_of_enum(shape, schema, value),
-            (TypeSchema::Null, Value::Null)
-            | (TypeSchema::Bool, Value::Bool(_))
-            | (TypeSchema::Float, Value::Number(_))
-            | (TypeSchema::String | TypeSchema::Format(_), Value::String(_)) => return None,
-            (TypeSchema::Sequence(inner), Value::Array(items)) => {
-                return items
-                    .iter()
-                    .enumerate()
-                    .find_map(|(index, item)| Some(misfit(inner, item)?.below(&Segment::Index(index))));
-            }
-            (TypeSchema::Map(keys, inner), Value::Object(map)) => {
-                return map.iter().find_map(|(key, part)| match keys.is_hidden() {
-                    true => misfit(inner, part).map(Misfit::hidden),
-                    false => Some(misfit(inner, part)?.below(&Segment::Key(key))),
-                });
-            }
-            (TypeSchema::Char, Value::String(text)) if text.chars().count() == 1 => return None,
-            (TypeSchema::Integer(min, max), Value::Number(number)) => match number.as_i128() {
+    let problem = match (shape, value) {
+        (TypeSchema::Any | TypeSchema::Opaque(_), _) | (TypeSchema::Option(_), Value::Null) => return None,
+        (TypeSchema::Option(inner), value) => return misfit(inner, value).map(Misfit::or_null),
+        (TypeSchema::Struct(schema), Value::Object(map)) => return misfit_of_fields(schema, map),
+        (TypeSchema::Enum(schema), value) => return misfit_of_enum(shape, schema, value),
+        (TypeSchema::Null, Value::Null)
+        | (TypeSchema::Bool, Value::Bool(_))
+        | (TypeSchema::Float32 | TypeSchema::Float, Value::Number(_))
+        | (TypeSchema::String | TypeSchema::Format(_), Value::String(_)) => return None,
+        (TypeSchema::Sequence(inner, _), Value::Array(items)) => {
+            return items
+                .iter()
+                .enumerate()
+                .find_map(|(index, item)| Some(misfit(inner, item)?.below(&Segment::Index(index))));
+        }
+        (TypeSchema::Map(keys, inner), Value::Object(map)) => {
+            return map.iter().find_map(|(key, part)| match keys.is_hidden() {
+                true => misfit(inner, part).map(Misfit::hidden),
+                false => Some(misfit(inner, part)?.below(&Segment::Key(key))),
+            });
+        }
+        (TypeSchema::Char, Value::String(text)) if text.chars().count() == 1 => return None,
+        (TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max), Value::Number(number)) => {
+            match number.as_i128() {
+                Some(0) if matches!(shape, TypeSchema::NonZero(..)) => {
+                    format!("expected {}, found 0", expected(shape))
+                }
                 Some(n) if n >= *min && (n < 0 || n.unsigned_abs() <= *max) => return None,
                 Some(_) => format!("expected {}, found a number outside of it", expected(shape)),
                 None => format!("expected {}, found a fraction or a number beyond 64 bits", expected(shape)),
-            },
-            (TypeSchema::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
-                return shapes.iter().zip(items).enumerate().find_map(|(index, (inner, item))| {
-                    Some(misfit(inner, item)?.below(&Segment::Index(index)))
-                });
             }
-            (TypeSchema::Tuple(shapes), Value::Array(items)) => {
-                format!("expected an array of {}, found one of {}", shapes.len(), items.len())
-            }
-            _ => format!("expected {}, found {}", expected(shape), found(value)),
-        };
+        }
+        (TypeSchema::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
+            return shapes.iter().zip(items).enumerate().find_map(|(index, (inner, item))| {
+                Some(misfit(inner, item)?.below(&Segment::Index(index)))
+            });
+        }
+        (TypeSchema::Tuple(shapes), Value::Array(items)) => {
+            format!("expected an array of {}, found one of {}", shapes.len(), items.len())
+        }
+        _ => format!("expected {}, found {}", expected(shape), found(value)),
+    };
     Some(problem.into())
 }
 
@@ -267,12 +271,13 @@ fn expected(shape: &'static TypeSchema) -> Cow<'static, str> {
         TypeSchema::Null => "null".into(),
         TypeSchema::Bool => "true or false".into(),
         TypeSchema::Integer(min, max) => format!("an integer from {min} to {max}").into(),
-        TypeSchema::Float => "a number".into(),
+        TypeSchema::NonZero(min, max) => format!("an integer from {min} to {max}, not 0").into(),
+        TypeSchema::Float32 | TypeSchema::Float => "a number".into(),
         TypeSchema::Char => "a string of one character".into(),
         TypeSchema::String => "a string".into(),
         TypeSchema::Format(format) => format!("a string ({format})").into(),
         TypeSchema::Option(inner) => format!("{} or null", expected(inner)).into(),
-        TypeSchema::Sequence(_) => "an array".into(),
+        TypeSchema::Sequence(..) => "an array".into(),
         TypeSchema::Tuple(shapes) => format!("an array of {}", shapes.len()).into(),
         TypeSchema::Map(..) | TypeSchema::Struct(_) => "an object".into(),
         TypeSchema::Enum(schema) if schema.tag != Tag::Untagged => {

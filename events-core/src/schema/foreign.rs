@@ -1,7 +1,9 @@
 //! Schemas of types that backends have in their events, each crate behind the feature of its name.
 //!
 //! Formats that JSON Schema knows have its names. Types of two crates that write and read the same
-//! text share a name, and can stand for each other.
+//! text share a name, and can stand for each other. Of those that write the same text and keep less of
+//! it, each has a name of its own: `date-time` keeps the moment, `offset-date-time` the offset, too, and
+//! `date-time-micros` no nanoseconds.
 
 use super::{Schema, TypeSchema};
 
@@ -26,7 +28,7 @@ foreign! {
     }
     "chrono": {
         chrono::DateTime<chrono::Utc> => TypeSchema::Format("date-time");
-        chrono::DateTime<chrono::FixedOffset> => TypeSchema::Format("date-time");
+        chrono::DateTime<chrono::FixedOffset> => TypeSchema::Format("offset-date-time");
         chrono::NaiveDateTime => TypeSchema::Format("local-date-time");
         chrono::NaiveDate => TypeSchema::Format("date");
         chrono::NaiveTime => TypeSchema::Format("local-time");

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::written::Shape;
-use super::{StructSchema, TypeSchema};
+use super::{Keeps, StructSchema, TypeSchema};
 use crate::text::Text;
 
 /// The most steps a misfit's path shows.
@@ -42,6 +42,12 @@ pub(super) enum Problem {
     Object { expected: &'static TypeSchema },
     /// The writer's numbers are beyond the reader's.
     Range { expected: &'static TypeSchema, found: &'static TypeSchema },
+    /// The writer's numbers have digits that the reader's have not.
+    Digits { expected: &'static TypeSchema, found: &'static TypeSchema },
+    /// The order of the elements, or how often each is there, is written, and not kept.
+    NotKept { expected: Keeps },
+    /// Less of the writer's text is kept.
+    Shortened { expected: &'static TypeSchema, found: &'static TypeSchema },
     /// A variant of this name is written, and not known.
     UnknownVariant {
         name: &'static str,
@@ -115,7 +121,10 @@ impl Misfit {
             Problem::Missing { beside } => push_fields(text, beside),
             Problem::MayBeMissing => text.push("; take an `Option`, or add `#[serde(default)]`"),
             Problem::MayBeNull => text.push("; take an `Option` of it"),
-            Problem::Range { found, .. } | Problem::Other { found: Shape::Type(found), .. } => {
+            Problem::Range { found, .. }
+            | Problem::Digits { found, .. }
+            | Problem::Shortened { found, .. }
+            | Problem::Other { found: Shape::Type(found), .. } => {
                 push_type(text.push("; take `"), found).push("`")
             }
             Problem::Shown => text.push("; mark its field `#[event(secret)]`, or take a type that is secret"),
@@ -183,6 +192,20 @@ impl Problem {
                 let text = push_type(text.push("`"), found).push("` is written, which does not fit into `");
                 push_type(text, expected).push("`")
             }
+            Self::Digits { expected, found } => {
+                let text = push_type(text.push("`"), found).push("` is written, of which `");
+                push_type(text, expected).push("` loses digits")
+            }
+            Self::NotKept { expected: Keeps::Distinct } => {
+                text.push("elements may be written twice, and a set keeps one of them, in no order")
+            }
+            Self::NotKept { .. } => {
+                text.push("elements are written in an order, or just once, which is not kept")
+            }
+            Self::Shortened { expected, found } => {
+                let text = push_type(text.push("`"), found).push("` is written, of which `");
+                push_type(text, expected).push("` keeps a part")
+            }
             Self::UnknownVariant { name, .. } => {
                 text.push("the variant `").quote(name).push("` is written, and not known here")
             }
@@ -231,17 +254,26 @@ const fn push_shape(text: Text, shape: Shape) -> Text {
 pub(crate) const fn push_type(text: Text, shape: &'static TypeSchema) -> Text {
     match shape {
         TypeSchema::Any => text.push("Value"),
-        TypeSchema::Opaque => text.push("?"),
+        TypeSchema::Opaque(_) => text.push("?"),
         TypeSchema::Null => text.push("()"),
         TypeSchema::Bool => text.push("bool"),
         TypeSchema::Integer(min, max) => text.push(integer_name(*min, *max)),
+        TypeSchema::NonZero(min, max) => text.push("NonZero<").push(integer_name(*min, *max)).push(">"),
+        TypeSchema::Float32 => text.push("f32"),
         TypeSchema::Float => text.push("f64"),
         TypeSchema::Char => text.push("char"),
         TypeSchema::String => text.push("String"),
         TypeSchema::Format(format) => text.push(format),
         TypeSchema::Named(named) => push_last_segment(text, named.get().path),
         TypeSchema::Option(inner) => push_type(text.push("Option<"), inner).push(">"),
-        TypeSchema::Sequence(inner) => push_type(text.push("Vec<"), inner).push(">"),
+        TypeSchema::Sequence(inner, keeps) => {
+            let text = text.push(match keeps {
+                Keeps::Order => "Vec<",
+                Keeps::Repeats => "BinaryHeap<",
+                Keeps::Distinct => "Set<",
+            });
+            push_type(text, inner).push(">")
+        }
         TypeSchema::Map(keys, values) => {
             push_type(push_type(text.push("Map<"), keys).push(", "), values).push(">")
         }

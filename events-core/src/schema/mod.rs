@@ -70,15 +70,19 @@ pub trait Schema {
 pub enum TypeSchema {
     /// Any JSON is written and read: a `serde_json::Value`.
     Any,
-    /// Not described, and so not checked.
-    Opaque,
+    /// Not described, and so not compared with anything: the text says which code writes and reads it.
+    Opaque(&'static str),
     /// `null`.
     Null,
     /// `true` or `false`.
     Bool,
     /// A whole number from the first to the second, both included.
     Integer(i128, u128),
-    /// A number.
+    /// As [`Integer`](Self::Integer), but not 0.
+    NonZero(i128, u128),
+    /// A number that an `f32` holds.
+    Float32,
+    /// A number that an `f64` holds.
     Float,
     /// A string of one character.
     Char,
@@ -91,8 +95,8 @@ pub enum TypeSchema {
     Named(NamedRef),
     /// `null` or the type.
     Option(&'static TypeSchema),
-    /// An array of any length.
-    Sequence(&'static TypeSchema),
+    /// An array of any length, and what is kept of it.
+    Sequence(&'static TypeSchema, Keeps),
     /// An array with these elements.
     Tuple(&'static [&'static TypeSchema]),
     /// An object with any keys of the first shape, written as strings, and values of the second.
@@ -122,6 +126,17 @@ impl TypeSchema {
     }
 }
 
+/// What a collection keeps of the elements of an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// All of them, in their order: a `Vec`.
+    Order,
+    /// All of them, in an order of its own: a `BinaryHeap`.
+    Repeats,
+    /// One of those that are equal: a `HashSet` or `BTreeSet`.
+    Distinct,
+}
+
 /// The fields of an object.
 #[derive(Debug)]
 pub struct StructSchema {
@@ -145,6 +160,12 @@ pub struct FieldSchema {
     pub aliases: &'static [&'static str],
     /// Whether reading an object without it is an error.
     pub required: bool,
+    /// What an object without it is read as: the path of a function, `struct` for the value that the
+    /// type of the object has there by default, `struct path` for that of a function; empty where it is
+    /// the default of the field's own type, which is `None` for an `Option`.
+    pub default: &'static str,
+    /// The path of the function that says when it is not written; empty where there is none.
+    pub skipped_if: &'static str,
     /// Whether the parts of its value stand beside the other fields.
     pub flatten: bool,
     /// Whether textual forms leave it out.
@@ -178,6 +199,8 @@ impl FieldSchema {
             read: Some(name),
             aliases: &[],
             required: !shape.is_optional(),
+            default: "",
+            skipped_if: "",
             flatten: false,
             secret: false,
             doc: "",
@@ -204,6 +227,16 @@ impl FieldSchema {
     /// Whether it must be there to be read.
     pub const fn required(self, required: bool) -> Self {
         Self { required, ..self }
+    }
+
+    /// What an object without it is read as, where it is not required.
+    pub const fn defaults_to(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+
+    /// Which function says when it is not written.
+    pub const fn skipped_if(self, function: &'static str) -> Self {
+        Self { skipped_if: function, ..self }
     }
 
     /// Its parts stand beside the other fields.

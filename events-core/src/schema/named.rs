@@ -18,6 +18,9 @@ pub struct NamedSchema {
     pub deprecated: bool,
     /// Whether textual forms leave out what is of this type.
     pub secret: bool,
+    /// What it is converted from when it is read, and into when it is written, as serde's options
+    /// `from`, `try_from` and `into` say it; empty where it is not.
+    pub converts: &'static str,
     /// Its shape.
     pub shape: &'static TypeSchema,
 }
@@ -25,12 +28,17 @@ pub struct NamedSchema {
 impl NamedSchema {
     /// A type of which nothing is said but its shape.
     pub const fn new(path: &'static str, shape: &'static TypeSchema) -> Self {
-        Self { path, file: "", line: 0, doc: "", deprecated: false, secret: false, shape }
+        Self { path, file: "", line: 0, doc: "", deprecated: false, secret: false, converts: "", shape }
     }
 
     /// Left out of textual forms.
     pub const fn secret(self) -> Self {
         Self { secret: true, ..self }
+    }
+
+    /// Converted by code of the user.
+    pub const fn converts(self, converts: &'static str) -> Self {
+        Self { converts, ..self }
     }
 
     /// The name without its modules.

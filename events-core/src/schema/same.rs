@@ -16,7 +16,7 @@ struct Inside {
 
 impl TypeSchema {
     /// Whether both are written and read in the same way; what they are called and what is said about
-    /// them does not count. What is nested deeper than 16 declarations is said to differ.
+    /// them does not count, except that they are secret. What is nested deeper than 16 declarations is said to differ.
     pub const fn is_same(&'static self, other: &'static TypeSchema) -> bool {
         same_types(self, other, Inside { pairs: [None; MAX_PAIRS], len: 0 })
     }
@@ -42,21 +42,29 @@ const fn same_types(one: &'static TypeSchema, other: &'static TypeSchema, inside
             }
             inside.pairs[inside.len] = Some((one, other));
             inside.len += 1;
-            same_types(one.shape, other.shape, inside)
+            one.secret == other.secret
+                && same(one.converts, other.converts)
+                && same_types(one.shape, other.shape, inside)
         }
-        (TypeSchema::Named(one), other) => same_types(one.get().shape, other, inside),
-        (one, TypeSchema::Named(other)) => same_types(one, other.get().shape, inside),
+        (TypeSchema::Named(one), other) => is_plain(one.get()) && same_types(one.get().shape, other, inside),
+        (one, TypeSchema::Named(other)) => {
+            is_plain(other.get()) && same_types(one, other.get().shape, inside)
+        }
         (TypeSchema::Any, TypeSchema::Any)
-        | (TypeSchema::Opaque, TypeSchema::Opaque)
         | (TypeSchema::Null, TypeSchema::Null)
         | (TypeSchema::Bool, TypeSchema::Bool)
+        | (TypeSchema::Float32, TypeSchema::Float32)
         | (TypeSchema::Float, TypeSchema::Float)
         | (TypeSchema::Char, TypeSchema::Char)
         | (TypeSchema::String, TypeSchema::String) => true,
-        (TypeSchema::Integer(min, max), TypeSchema::Integer(from, to)) => *min == *from && *max == *to,
-        (TypeSchema::Format(one), TypeSchema::Format(other)) => same(one, other),
-        (TypeSchema::Option(one), TypeSchema::Option(other))
-        | (TypeSchema::Sequence(one), TypeSchema::Sequence(other)) => same_types(one, other, inside),
+        (TypeSchema::Integer(min, max), TypeSchema::Integer(from, to))
+        | (TypeSchema::NonZero(min, max), TypeSchema::NonZero(from, to)) => *min == *from && *max == *to,
+        (TypeSchema::Opaque(one), TypeSchema::Opaque(other))
+        | (TypeSchema::Format(one), TypeSchema::Format(other)) => same(one, other),
+        (TypeSchema::Option(one), TypeSchema::Option(other)) => same_types(one, other, inside),
+        (TypeSchema::Sequence(one, kept), TypeSchema::Sequence(other, other_kept)) => {
+            *kept as u8 == *other_kept as u8 && same_types(one, other, inside)
+        }
         (TypeSchema::Tuple(one), TypeSchema::Tuple(other)) => {
             let mut i = 0;
             while i < one.len() && i < other.len() {
@@ -80,6 +88,11 @@ const fn same_types(one: &'static TypeSchema, other: &'static TypeSchema, inside
     }
 }
 
+/// Whether a declaration says no more than its shape.
+const fn is_plain(schema: &NamedSchema) -> bool {
+    !schema.secret && schema.converts.is_empty()
+}
+
 const fn same_fields(one: &StructSchema, other: &StructSchema, inside: Inside) -> bool {
     if one.fields.len() != other.fields.len() || one.deny_unknown != other.deny_unknown {
         return false;
@@ -99,8 +112,10 @@ const fn same_field(one: &FieldSchema, other: &FieldSchema, inside: Inside) -> b
         && same_names(one.read, other.read)
         && same_lists(one.aliases, other.aliases)
         && (one.written.is_none() || one.presence as u8 == other.presence as u8)
-        && (one.read.is_none() || one.required == other.required)
+        && (one.written.is_none() || same(one.skipped_if, other.skipped_if))
+        && (one.read.is_none() || one.required == other.required && same(one.default, other.default))
         && one.flatten == other.flatten
+        && one.secret == other.secret
         && same_types(one.shape, other.shape, inside)
 }
 

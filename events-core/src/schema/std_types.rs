@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{EnumSchema, FieldSchema, Schema, StructSchema, Tag, TypeSchema, VariantSchema};
+use super::{EnumSchema, FieldSchema, Keeps, Schema, StructSchema, Tag, TypeSchema, VariantSchema};
 use crate::{EventId, InstanceId, Timestamp};
 
 macro_rules! flat {
@@ -28,8 +28,10 @@ macro_rules! integers {
     ($($ty:ty)+) => {
         $(
             flat!(TypeSchema::Integer(<$ty>::MIN as i128, <$ty>::MAX as u128) => $ty;);
-            // Of the signed ones, the hole at 0 is not described.
-            flat!(TypeSchema::Integer(if <$ty>::MIN == 0 { 1 } else { <$ty>::MIN as i128 }, <$ty>::MAX as u128) => NonZero<$ty>;);
+            flat!(match <$ty>::MIN {
+                0 => TypeSchema::Integer(1, <$ty>::MAX as u128),
+                min => TypeSchema::NonZero(min as i128, <$ty>::MAX as u128),
+            } => NonZero<$ty>;);
         )+
     };
 }
@@ -47,7 +49,8 @@ macro_rules! two_numbers {
 flat! {
     TypeSchema::Null => ();
     TypeSchema::Bool => bool;
-    TypeSchema::Float => f32, f64;
+    TypeSchema::Float32 => f32;
+    TypeSchema::Float => f64;
     TypeSchema::Char => char;
     TypeSchema::Format("ip") => IpAddr;
     TypeSchema::Format("ipv4") => Ipv4Addr;
@@ -56,7 +59,7 @@ flat! {
     TypeSchema::Format("socket-v4") => SocketAddrV4;
     TypeSchema::Format("socket-v6") => SocketAddrV6;
     TypeSchema::Format("uuid") => EventId, InstanceId;
-    TypeSchema::Format("date-time") => Timestamp;
+    TypeSchema::Format("date-time-micros") => Timestamp;
     two_numbers!("secs", "nanos") => Duration;
     two_numbers!("secs_since_epoch", "nanos_since_epoch") => SystemTime;
 }
@@ -104,20 +107,24 @@ macro_rules! pointers {
 pointers!(Box Arc);
 
 macro_rules! sequences {
-    ($($sequence:ident<T $(, $hasher:ident)?>)+) => {
-        $(impl<T: Schema $(, $hasher)?> Schema for $sequence<T $(, $hasher)?> {
-            const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE);
+    ($($keeps:ident: $($sequence:ident<T $(, $hasher:ident)?>)+;)+) => {
+        $($(impl<T: Schema $(, $hasher)?> Schema for $sequence<T $(, $hasher)?> {
+            const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE, Keeps::$keeps);
             fn heap_size(&self) -> usize {
                 self.len() * size_of::<T>() + self.iter().map(T::heap_size).sum::<usize>()
             }
-        })+
+        })+)+
     };
 }
 
-sequences!(Vec<T> VecDeque<T> LinkedList<T> BinaryHeap<T> BTreeSet<T> HashSet<T, S>);
+sequences! {
+    Order: Vec<T> VecDeque<T> LinkedList<T>;
+    Repeats: BinaryHeap<T>;
+    Distinct: BTreeSet<T> HashSet<T, S>;
+}
 
 impl<T: Schema> Schema for Box<[T]> {
-    const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE);
+    const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE, Keeps::Order);
     fn heap_size(&self) -> usize {
         size_of_val::<[T]>(self) + self.iter().map(T::heap_size).sum::<usize>()
     }
@@ -131,7 +138,7 @@ impl<T: Schema, const N: usize> Schema for [T; N] {
 }
 
 impl<T: Schema + Clone> Schema for Cow<'static, [T]> {
-    const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE);
+    const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE, Keeps::Order);
     fn heap_size(&self) -> usize {
         size_of_val::<[T]>(self) + self.iter().map(T::heap_size).sum::<usize>()
     }

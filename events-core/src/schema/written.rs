@@ -261,7 +261,7 @@ const fn may_write(keys: &'static TypeSchema, text: &str) -> bool {
     match written(keys) {
         TypeSchema::Char => is_one_character(text),
         TypeSchema::Bool => same(text, "true") || same(text, "false"),
-        TypeSchema::Integer(..) => {
+        TypeSchema::Integer(..) | TypeSchema::NonZero(..) => {
             let bytes = text.as_bytes();
             !bytes.is_empty() && (bytes[0] == b'-' || bytes[0].is_ascii_digit())
         }
@@ -395,7 +395,7 @@ pub(super) const fn written(shape: &'static TypeSchema) -> &'static TypeSchema {
         };
         left -= 1;
     }
-    &TypeSchema::Opaque
+    &TypeSchema::Opaque("")
 }
 
 /// A type as it is read: not behind its name.
@@ -410,7 +410,7 @@ pub(crate) const fn read(shape: &'static TypeSchema) -> &'static TypeSchema {
         };
         left -= 1;
     }
-    &TypeSchema::Opaque
+    &TypeSchema::Opaque("")
 }
 
 /// Whether two texts are the same.

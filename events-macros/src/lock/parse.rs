@@ -69,18 +69,21 @@ impl Reader<'_> {
         let private = self.private;
         let mut declared = HashSet::new();
         while is_word(input, "type") || input.peek(Token![#]) {
-            let secret = match flag(input)? {
-                Some(flag) if flag.name == "secret" => Some(quote!(.secret())),
-                Some(flag) => return Err(flag.unknown()),
-                None => None,
-            };
+            let mut calls = TokenStream::new();
+            while let Some(flag) = flag(input)? {
+                calls.extend(match flag.name.as_str() {
+                    "secret" => quote!(.secret()),
+                    "converts" => flag.text("converts")?,
+                    _ => return Err(flag.unknown()),
+                });
+            }
             word(input, "type")?;
             let name: Ident = input.call(Ident::parse_any)?;
             input.parse::<Token![=]>()?;
             let shape = self.shape(input)?;
             let (ident, name) = (held(&name), name.to_string());
             types.extend(quote! {
-                static #ident: #private::NamedSchema = #private::NamedSchema::new(#name, #shape)#secret;
+                static #ident: #private::NamedSchema = #private::NamedSchema::new(#name, #shape) #calls;
             });
             declared.insert(name);
         }
@@ -108,31 +111,44 @@ impl Reader<'_> {
         let name = ident.to_string();
         let shape = match name.as_str() {
             "any" => quote!(Any),
-            "opaque" => quote!(Opaque),
+            "opaque" if input.peek(syn::token::Paren) => {
+                let code = in_parentheses::<LitStr>(input)?;
+                quote!(Opaque(#code))
+            }
+            "opaque" => quote!(Opaque("")),
             "null" => quote!(Null),
             "bool" => quote!(Bool),
-            "number" => quote!(Float),
+            "f32" => quote!(Float32),
+            "f64" => quote!(Float),
             "char" => quote!(Char),
             "String" => quote!(String),
             "format" => {
                 let format = in_parentheses::<LitStr>(input)?;
                 quote!(Format(#format))
             }
-            "int" => {
+            "int" | "nonzero" => {
                 let bounds;
                 parenthesized!(bounds in input);
                 let from: syn::Expr = bounds.parse()?;
                 bounds.parse::<Token![,]>()?;
                 let to: LitInt = bounds.parse()?;
-                quote!(Integer(#from, #to))
+                match name == "int" {
+                    true => quote!(Integer(#from, #to)),
+                    false => quote!(NonZero(#from, #to)),
+                }
             }
             "Option" => {
                 let inner = self.in_angles(input, 1)?;
                 quote!(Option(#(#inner)*))
             }
-            "Vec" => {
+            "Vec" | "Heap" | "Set" => {
                 let inner = self.in_angles(input, 1)?;
-                quote!(Sequence(#(#inner)*))
+                let keeps = match name.as_str() {
+                    "Vec" => quote!(Order),
+                    "Heap" => quote!(Repeats),
+                    _ => quote!(Distinct),
+                };
+                quote!(Sequence(#(#inner)*, #private::Keeps::#keeps))
             }
             "Map" => {
                 let both = self.in_angles(input, 2)?;
@@ -190,6 +206,8 @@ impl Reader<'_> {
                     "optional" => quote!(.required(false)),
                     "flatten" => quote!(.flattened().required(false)),
                     "secret" => quote!(.secret()),
+                    "default" => flag.text("defaults_to")?,
+                    "skipped_if" => flag.text("skipped_if")?,
                     _ => flag.names()?,
                 });
             }
@@ -270,6 +288,14 @@ impl Flag {
             }
             _ => Err(self.unknown()),
         }
+    }
+
+    /// The call of a flag that holds one text.
+    fn text(&self, call: &str) -> syn::Result<TokenStream> {
+        let mut texts = self.names.iter();
+        let (Some(text), None) = (texts.next(), texts.next()) else { return Err(self.unknown()) };
+        let call = Ident::new(call, self.ident.span());
+        Ok(quote!(.#call(#text)))
     }
 
     fn unknown(&self) -> syn::Error {

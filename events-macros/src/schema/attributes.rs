@@ -22,6 +22,8 @@ pub(crate) struct Container {
     pub(crate) rename_all_fields: Sides<Case>,
     pub(crate) deny_unknown: bool,
     pub(crate) default: bool,
+    /// The function that gives the default, where it is not that of the type.
+    pub(crate) default_by: Option<String>,
     pub(crate) transparent: bool,
     pub(crate) tag: Option<String>,
     /// The tag of a struct, and the name that is written there.
@@ -30,8 +32,10 @@ pub(crate) struct Container {
     pub(crate) untagged: bool,
     /// Another type is written, or read.
     pub(crate) converts: Sides<Option<Type>>,
-    /// The shape is that of a foreign type.
-    pub(crate) remote: bool,
+    /// The same as serde's options say it.
+    pub(crate) conversions: Vec<String>,
+    /// The shape is that of this foreign type.
+    pub(crate) remote: Option<String>,
 }
 
 /// What serde's attributes on a field or variant say, and our own.
@@ -43,9 +47,13 @@ pub(crate) struct Item {
     /// The function that says whether it is left out.
     pub(crate) skipped_if: Option<String>,
     pub(crate) default: bool,
+    /// The function that gives the default, where it is not that of the type.
+    pub(crate) default_by: Option<String>,
     pub(crate) flatten: bool,
     /// A function of the user writes it, or reads it.
     pub(crate) custom: Sides<bool>,
+    /// These functions, as serde's options name them.
+    pub(crate) code: Vec<String>,
     /// A variant that is read for any other name.
     pub(crate) other: bool,
     pub(crate) untagged: bool,
@@ -64,16 +72,18 @@ impl Container {
                 "rename_all" => container.rename_all = cases(meta)?,
                 "rename_all_fields" => container.rename_all_fields = cases(meta)?,
                 "deny_unknown_fields" => container.deny_unknown = true,
-                "default" => container.default = true,
+                "default" => (container.default, container.default_by) = (true, path(meta)?),
                 "transparent" => container.transparent = true,
                 "tag" => container.tag = Some(meta.value()?.parse::<LitStr>()?.value()),
                 "content" => container.content = Some(meta.value()?.parse::<LitStr>()?.value()),
                 "untagged" => container.untagged = true,
-                "into" => container.converts.written = Some(meta.value()?.parse::<LitStr>()?.parse()?),
-                "from" | "try_from" => {
-                    container.converts.read = Some(meta.value()?.parse::<LitStr>()?.parse()?)
+                "into" | "from" | "try_from" => {
+                    let ty = meta.value()?.parse::<LitStr>()?;
+                    container.conversions.push(format!("{key} {}", ty.value()));
+                    let (written, read) = (&mut container.converts.written, &mut container.converts.read);
+                    *if key == "into" { written } else { read } = Some(ty.parse()?);
                 }
-                "remote" => container.remote = true,
+                "remote" => container.remote = Some(meta.value()?.parse::<LitStr>()?.value()),
                 _ => {}
             }
             Ok(())
@@ -97,13 +107,15 @@ impl Item {
                 "skip_serializing" => item.skipped.written = true,
                 "skip_deserializing" => item.skipped.read = true,
                 "skip_serializing_if" => {
-                    item.skipped_if = Some(meta.value()?.parse::<LitStr>()?.value());
+                    item.skipped_if = path(meta)?;
                 }
-                "default" => item.default = true,
+                "default" => (item.default, item.default_by) = (true, path(meta)?),
                 "flatten" => item.flatten = true,
-                "with" => item.custom = Sides { written: true, read: true },
-                "serialize_with" => item.custom.written = true,
-                "deserialize_with" => item.custom.read = true,
+                "with" | "serialize_with" | "deserialize_with" => {
+                    item.custom.written |= key != "deserialize_with";
+                    item.custom.read |= key != "serialize_with";
+                    item.code.extend(path(meta)?.map(|path| format!("{key} {path}")));
+                }
                 "other" => item.other = true,
                 "untagged" => item.untagged = true,
                 _ => {}
@@ -149,6 +161,14 @@ fn each_serde(attributes: &[Attribute], mut read: impl FnMut(&str, &ParseNestedM
             skip_value(&meta)
         });
     }
+}
+
+/// The path of `= "path"`, without spaces; `None` where there is no value.
+fn path(meta: &ParseNestedMeta<'_>) -> syn::Result<Option<String>> {
+    if !meta.input.peek(Token![=]) {
+        return Ok(None);
+    }
+    Ok(Some(meta.value()?.parse::<LitStr>()?.value().split_whitespace().collect()))
 }
 
 /// `= "name"`, or `(serialize = "...", deserialize = "...")`.

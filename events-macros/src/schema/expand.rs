@@ -74,7 +74,7 @@ pub(crate) fn wire_names<'i>(
     let Data::Struct(data) = &input.data else { return Vec::new() };
     let plain = container.converts.written.is_none() && container.converts.read.is_none();
     match &data.fields {
-        Fields::Named(fields) if !container.transparent && !container.remote && plain => {
+        Fields::Named(fields) if !container.transparent && container.remote.is_none() && plain => {
             let names = |field| (field, names_of(field, &container, &Item::read(&field.attrs, helper)));
             fields.named.iter().map(names).collect()
         }
@@ -124,7 +124,7 @@ impl<'a> Writer<'a> {
         let private = self.private;
         let name = input.ident.unraw().to_string();
         let (doc, deprecated) = documentation(&input.attrs);
-        let secret = self.secret;
+        let (secret, converts) = (self.secret, container.conversions.join(", "));
         // A literal, so that the compiler has no call to evaluate.
         let declaration = quote! {
             #private::NamedSchema {
@@ -134,6 +134,7 @@ impl<'a> Writer<'a> {
                 doc: #doc,
                 deprecated: #deprecated,
                 secret: #secret,
+                converts: #converts,
                 shape: #shape,
             }
         };
@@ -154,15 +155,17 @@ impl<'a> Writer<'a> {
     /// A reference to the shape on the wire.
     fn shape(&self, container: &Container, data: &Data) -> TokenStream {
         let private = self.private;
-        if container.remote && !self.secret {
-            return quote!(&#private::TypeSchema::Opaque);
+        if let Some(remote) = &container.remote
+            && !self.secret
+        {
+            return opaque(private, &format!("remote {remote}"));
         }
         let Sides { written, read } = &container.converts;
         let other = |ty: &syn::Type| quote!(<#ty as #private::Schema>::TYPE);
         let own = || match data {
             Data::Struct(data) => self.struct_shape(container, &data.fields),
             Data::Enum(data) => self.enum_shape(container, data),
-            Data::Union(_) => quote!(&#private::TypeSchema::Opaque),
+            Data::Union(_) => opaque(private, ""),
         };
         if written.is_none() && read.is_none() {
             return own();
@@ -197,7 +200,10 @@ impl<'a> Writer<'a> {
             let shape = quote!(&#private::TypeSchema::Tuple(&[#(#shapes),*]));
             // Elements that may be left out: the length says nothing.
             match items.iter().any(|(_, item)| vague(item)) {
-                true => quote!({ let _ = #shape; &#private::TypeSchema::Opaque }),
+                true => {
+                    let opaque = opaque(private, &elements(fields));
+                    quote!({ let _ = #shape; #opaque })
+                }
                 false => shape,
             }
         };
@@ -214,8 +220,7 @@ impl<'a> Writer<'a> {
 
     /// A newtype looks like what is in it.
     fn one_of_them(&self, fields: &Fields) -> TokenStream {
-        let private = self.private;
-        self.wrapped(fields).unwrap_or_else(|| quote!(&#private::TypeSchema::Opaque))
+        self.wrapped(fields).unwrap_or_else(|| opaque(self.private, &elements(fields)))
     }
 
     /// The shape of the one field serde looks at.
@@ -254,10 +259,11 @@ impl<'a> Writer<'a> {
         let names = names(&item, &on_wire);
         let presence = match item.skipped_if.as_deref() {
             None => None,
-            Some(path) if path.replace(' ', "").ends_with("Option::is_none") => Some(quote!(UnlessNone)),
-            Some(_) => Some(quote!(Sometimes)),
+            Some(path) if path.ends_with("Option::is_none") => {
+                Some(quote!(.present(#private::Presence::UnlessNone)))
+            }
+            Some(path) => Some(quote!(.present(#private::Presence::Sometimes).skipped_if(#path))),
         };
-        let presence = presence.map(|presence| quote!(.present(#private::Presence::#presence)));
         // Only serde knows whether an opaque type is an `Option`; one that a function reads is none.
         let required = match &item {
             _ if container.default || item.default => Some(quote!(.required(false))),
@@ -265,18 +271,26 @@ impl<'a> Writer<'a> {
             Item { opaque: true, .. } => Some(quote!(.required(false))),
             _ => None,
         };
+        let default = match (&item.default_by, &container.default_by) {
+            (Some(path), _) => Some(path.clone()),
+            _ if item.default || !container.default => None,
+            (None, Some(path)) => Some(format!("struct {path}")),
+            (None, None) => Some("struct".to_owned()),
+        };
+        let default = default.map(|default| quote!(.defaults_to(#default)));
         let secret = item.secret.then(|| quote!(.secret()));
         let flattened = item.flatten.then(|| quote!(.flattened().required(false)));
         let documented = documented(&field.attrs);
         Some(quote! {
-            #private::FieldSchema::new(#name, #shape) #names #presence #required #flattened #secret #documented
+            #private::FieldSchema::new(#name, #shape) #names #presence #required #default #flattened #secret #documented
         })
     }
 
     /// A reference to the shape of a field.
     fn field_shape(&self, field: &Field, item: &Item) -> TokenStream {
         let private = self.private;
-        let opaque = quote!(&#private::TypeSchema::Opaque);
+        let text = [item.code.join(", "), text_of(&field.ty)].into_iter().filter(|part| !part.is_empty());
+        let opaque = opaque(private, &text.collect::<Vec<_>>().join(": "));
         let ty = self.without_self(&field.ty);
         let own = quote!(<#ty as #private::Schema>::TYPE);
         match item.custom {
@@ -387,7 +401,8 @@ impl<'a> Writer<'a> {
         let body = match &variant.fields {
             Fields::Unit => quote!(::core::option::Option::None),
             _ if item.custom.written || item.custom.read => {
-                quote!(::core::option::Option::Some(&#private::TypeSchema::Opaque))
+                let opaque = opaque(private, &item.code.join(", "));
+                quote!(::core::option::Option::Some(#opaque))
             }
             fields => {
                 let mut inner = Container::read(&variant.attrs);
@@ -469,6 +484,21 @@ fn all_fields(data: &Data) -> Vec<&Field> {
         Data::Enum(data) => data.variants.iter().flat_map(|variant| &variant.fields).collect(),
         Data::Union(_) => Vec::new(),
     }
+}
+
+/// The shape of what is not described, with the code that writes and reads it.
+fn opaque(private: &TokenStream, code: &str) -> TokenStream {
+    quote!(&#private::TypeSchema::Opaque(#code))
+}
+
+/// The types of unnamed fields, with what serde is told of them.
+fn elements(fields: &Fields) -> String {
+    let each = fields.iter().map(|field| {
+        let options = field.attrs.iter().filter(|attribute| attribute.path().is_ident("serde"));
+        let options: String = options.map(|option| text_of(option) + " ").collect();
+        options + &text_of(&field.ty)
+    });
+    format!("({})", each.collect::<Vec<_>>().join(", "))
 }
 
 /// The calls that say under which names something is written and read, where it is not one.

@@ -23,6 +23,8 @@ struct Tally {
     checks: usize,
     /// Values that serde wrote as something that is not JSON, or with a key twice.
     broken: usize,
+    /// Pairs of which every value is read, and some lose digits.
+    lossy: usize,
     disagreements: Vec<String>,
 }
 
@@ -60,6 +62,8 @@ where
         (Ok(()), Some((json, error))) => {
             tally.disagreements.push(format!("{index}: said to be readable, but {json}: {error}"));
         }
+        // serde reads such a number, and another one comes out of it.
+        (Err(misfit), None) if misfit.to_string().ends_with("loses digits") => tally.lossy += 1,
         (Err(misfit), None) => {
             tally.disagreements.push(format!("{index}: all values are read, but {misfit}"))
         }
@@ -71,9 +75,9 @@ where
 fn constants_agree_with_serde() {
     let mut tally = Tally::default();
     check_all(&mut tally);
-    let Tally { pairs, readable, checks, broken, disagreements } = &tally;
+    let Tally { pairs, readable, checks, broken, lossy, disagreements } = &tally;
     println!(
-        "{pairs} pairs, {readable} of them readable, {checks} values ({broken} more that serde wrote as no sound JSON), {} disagreements",
+        "{pairs} pairs, {readable} of them readable, {checks} values ({broken} more that serde wrote as no sound JSON), {lossy} pairs that lose digits, {} disagreements",
         disagreements.len()
     );
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
@@ -139,7 +143,7 @@ fn collect_names(shape: &'static TypeSchema, depth: usize, names: &mut Vec<&'sta
     }
     match shape {
         TypeSchema::Named(named) => collect_names(named.get().shape, depth + 1, names),
-        TypeSchema::Option(inner) | TypeSchema::Sequence(inner) | TypeSchema::Map(_, inner) => {
+        TypeSchema::Option(inner) | TypeSchema::Sequence(inner, _) | TypeSchema::Map(_, inner) => {
             collect_names(inner, depth + 1, names);
         }
         TypeSchema::Struct(schema) => {

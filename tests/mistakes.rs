@@ -29,7 +29,8 @@ fn each_message_in_the_table_is_a_real_one() {
     let mut said = String::new();
     texts(&root.join("tests/ui"), ".stderr", &mut said);
     for test in [
-        "tests/lock.rs",
+        "tests/lock/main.rs",
+        "tests/lock/cases.rs",
         "tests/secrets.rs",
         "tests/behaviour/build.rs",
         "tests/behaviour/silence.rs",

@@ -17,9 +17,10 @@ pub use crate::handler::{
     HandlerReturn, LinkedHandler, NoSet, Patterns, Probe, Takes, Wants, no_variant,
 };
 pub use crate::lock::check::{
-    Locked, is_writing, locked_field, locked_item, locked_pattern, locked_rest, locked_set,
+    Locked, is_writing, locked_field, locked_item, locked_pattern, locked_previous, locked_promise,
+    locked_reason, locked_rest, locked_set,
 };
-pub use crate::lock::{Compatibility, Lock, LockFile, Locking};
+pub use crate::lock::{Change, Compatibility, Lock, LockFile, LockedVersion, Locking, PastLocking};
 pub use crate::record::Record;
 pub use crate::schema::{
     EnumSchema, FieldSchema, Keeps, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,

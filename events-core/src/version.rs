@@ -3,6 +3,7 @@
 use serde_core::de::DeserializeOwned;
 
 use crate::event::{DecodeError, read_json};
+use crate::lock::PastLocking;
 use crate::schema::{Schema, TypeSchema};
 use crate::secret::Secrets;
 
@@ -67,6 +68,9 @@ pub trait PastEvent: Schema + DeserializeOwned {
     const VERSION: u32;
     /// Its shape.
     const SCHEMA: &'static TypeSchema = <Self as Schema>::TYPE;
+
+    #[doc(hidden)]
+    const LOCKING: Option<PastLocking> = None;
 
     /// Reads a record of this version, or of one before it in the chain.
     #[doc(hidden)]

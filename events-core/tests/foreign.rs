@@ -85,3 +85,22 @@ fn what_is_read_in_two_ways_is_read_from_both() {
     assert!(jiff::Timestamp::TYPE.can_read(Utc::TYPE).is_ok());
     assert!(Utc::TYPE.can_read(time::OffsetDateTime::TYPE).is_err());
 }
+
+#[test]
+fn l2_a_time_is_not_read_as_one_that_keeps_less_of_it() {
+    use chrono::{DateTime, FixedOffset, NaiveDateTime, Utc};
+    use events_core::Timestamp;
+    let misfit = |reader: &'static TypeSchema, writer| reader.can_read(writer).unwrap_err().to_string();
+    let (utc, offset) = (<DateTime<Utc>>::TYPE, <DateTime<FixedOffset>>::TYPE);
+    let loses = "`offset-date-time` is written, of which `date-time` keeps a part";
+    assert_eq!(misfit(utc, offset), loses);
+    assert_eq!(misfit(jiff::Timestamp::TYPE, offset), loses);
+    assert_eq!(
+        misfit(Timestamp::TYPE, utc),
+        "`date-time` is written, of which `date-time-micros` keeps a part"
+    );
+    assert_eq!(misfit(NaiveDateTime::TYPE, utc), "`date-time` is written, which is no `local-date-time`");
+    for (reader, writer) in [(offset, utc), (utc, Timestamp::TYPE), (offset, Timestamp::TYPE)] {
+        assert!(reader.can_read(writer).is_ok());
+    }
+}

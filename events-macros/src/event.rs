@@ -36,8 +36,9 @@ pub(crate) fn attribute(
         errors.on(&input.generics, message);
     }
     check_version(&mut arguments.version, &input, &mut errors);
+    let locked = arguments.lock.is_some() && arguments.view_of.is_none();
     for field in fields_mut(&mut input) {
-        rename_options(field, HELPER, &mut errors);
+        rename_options(field, HELPER, locked, &mut errors);
     }
     let secrets = secret::hide_fields(&mut input, HELPER, &arguments.krate, &mut errors);
     if secrets {
@@ -129,13 +130,14 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
         private: &private,
         name: &name,
         version: number,
+        previous: version.previous.as_ref(),
         options,
     });
     if version.superseded.is_some() {
-        let locked = locked.map(|locked| locked.past());
+        let lock::Generated { checks, constant } = locked.map(|locked| locked.past()).unwrap_or_default();
         return quote! {
             #schema
-            #locked
+            #checks
             #check
             #chain
             #[automatically_derived]
@@ -143,6 +145,7 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
             impl #private::PastEvent for #ident {
                 const NAME: &'static str = #name;
                 const VERSION: u32 = #number;
+                #constant
                 #older
             }
         };

@@ -176,7 +176,7 @@ impl Arguments {
         {
             return Ok(());
         }
-        if self.name.is_some() && ["compatibility", "reserved"].iter().any(|lock| option == lock) {
+        if self.name.is_some() && ["compatibility", "reserved", "changed"].iter().any(|lock| option == lock) {
             let message =
                 format!("`{option}` is of events under the lock: `use typed_events::locked::event`");
             return Err(syn::Error::new(option.span(), message));
@@ -319,12 +319,12 @@ pub(crate) fn fields_mut(input: &mut DeriveInput) -> Vec<&mut Field> {
 
 /// `#[event(opaque)]` on a field would be taken for the attribute macro: the derive knows it under
 /// another name.
-pub(crate) fn rename_options(field: &mut Field, helper: &str, errors: &mut Errors) {
+pub(crate) fn rename_options(field: &mut Field, helper: &str, locked: bool, errors: &mut Errors) {
     for attribute in &mut field.attrs {
         if !attribute.path().is_ident("event") {
             continue;
         }
-        if let Err(error) = schema::check_field_options(attribute) {
+        if let Err(error) = schema::check_field_options(attribute, locked) {
             errors.push(error);
         }
         let renamed = Path::from(Ident::new(helper, attribute.path().span()));

@@ -66,6 +66,8 @@ pub fn event(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// - `compatibility = backward`: new programs read old records, but old programs need not read new
 ///   ones; `forward` is the other way round, and `full`, both, is what it is unless said.
 /// - `reserved("name")`: a field of this name is gone, and no other may take it.
+/// - `changed = "reason"`, and `#[event(changed = "reason")]` on a field: why a change is all right that
+///   the lock would refuse. The lock's file keeps it; the next change needs a reason of its own.
 #[doc(hidden)]
 #[proc_macro_attribute]
 pub fn locked_event(arguments: TokenStream, item: TokenStream) -> TokenStream {

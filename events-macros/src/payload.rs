@@ -16,7 +16,7 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
         Err(refused) => return refused,
     };
     for field in fields_mut(&mut input) {
-        rename_options(field, "schema", &mut errors);
+        rename_options(field, "schema", false, &mut errors);
     }
     let fields = secret::hide_fields(&mut input, "schema", &arguments.krate, &mut errors);
     if fields {

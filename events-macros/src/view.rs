@@ -158,7 +158,7 @@ impl Event {
             types: TokenStream::new(),
         };
         match newest {
-            Ok((path, item, lock::Version { number, root, types })) => {
+            Ok((path, item, lock::Version { number, root, types, .. })) => {
                 event.shown = item;
                 event.version = quote!(#number);
                 event.written = Ok(root);

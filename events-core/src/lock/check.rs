@@ -3,11 +3,10 @@
 #![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
 
-use super::{Compatibility, Locking};
-use crate::event::EventDecl;
+use super::{Change, Compatibility, Locking, PastLocking};
 use crate::handler::Takes;
 use crate::pattern::{Pattern, is_of_library};
-use crate::schema::{FieldSchema, Misfit, StructSchema, TypeSchema, as_read, same};
+use crate::schema::{FieldSchema, Misfit, Part, Promise, StructSchema, TypeSchema, as_read, flattened, same};
 use crate::text::Text;
 
 /// Whether the lock is written: then nothing is checked.
@@ -24,16 +23,24 @@ pub struct Locked {
     event: &'static str,
     version: u32,
     compatibility: Compatibility,
+    /// What the file says it is.
+    promised: Compatibility,
     /// Whether a newer version has taken its place.
     past: bool,
     /// Both of the declaration and of the file.
     reserved: [&'static [&'static str]; 2],
+    /// The reasons for changes: those that the declaration gives, and those that the file has.
+    changed: [&'static [Change]; 2],
     now: &'static TypeSchema,
     locked: &'static TypeSchema,
 }
 
 /// What is wrong with a change.
-enum Problem {
+pub(super) enum Problem {
+    /// The lock promises more than the declaration.
+    Weaker { promised: Compatibility, now: Compatibility },
+    /// Something has changed of which nothing shows that values come back as they were.
+    Drift(Misfit),
     /// The new type does not read what was written.
     Old(Misfit),
     /// The new type needs a field that was not written; one of this name is gone.
@@ -60,19 +67,54 @@ impl Locked {
     ) -> Option<Self> {
         let Some(file) = locking.file else { return None };
         let Some(locked) = file.version else { return None };
-        let (compatibility, reserved) = (locking.compatibility, [locking.reserved, file.reserved]);
-        Some(Self { event, version, compatibility, past: false, reserved, now, locked })
+        Some(Self {
+            event,
+            version,
+            compatibility: locking.compatibility,
+            promised: file.compatibility,
+            past: false,
+            reserved: [locking.reserved, file.reserved],
+            changed: [locking.changed, locked.changed],
+            now,
+            locked: locked.schema,
+        })
     }
 
-    /// A version that is only read.
-    pub const fn past(
+    /// A version that is only read; `None` where the file does not have it.
+    pub const fn past(event: &'static str, locking: &PastLocking) -> Option<Self> {
+        let Some(locked) = locking.locked else { return None };
+        Some(Self {
+            event,
+            version: locking.version,
+            compatibility: Compatibility::Backward,
+            promised: Compatibility::Backward,
+            past: true,
+            reserved: [&[], &[]],
+            changed: [locking.changed, locked.changed],
+            now: locking.schema,
+            locked: locked.schema,
+        })
+    }
+
+    /// The first record of a version: what the one before it kept secret stays secret.
+    pub(super) const fn successor(
         event: &'static str,
         version: u32,
         now: &'static TypeSchema,
-        locked: &'static TypeSchema,
+        changed: &'static [Change],
+        before: &'static TypeSchema,
     ) -> Self {
-        let compatibility = Compatibility::Backward;
-        Self { event, version, compatibility, past: true, reserved: [&[], &[]], now, locked }
+        Self {
+            event,
+            version,
+            compatibility: Compatibility::Full,
+            promised: Compatibility::Full,
+            past: false,
+            reserved: [&[], &[]],
+            changed: [changed, &[]],
+            now,
+            locked: before,
+        }
     }
 
     /// Whether there is nothing to check.
@@ -80,11 +122,50 @@ impl Locked {
         self.now.is_same(self.locked)
     }
 
+    const fn promise(&self) -> Promise {
+        Promise {
+            reads_old: self.compatibility.reads_old(),
+            read_by_old: self.compatibility.is_read_by_old(),
+            keeps_secrets: true,
+        }
+    }
+
+    const fn drift(&self, part: Part) -> Verdict {
+        match self.now.drift(part, self.locked, self.promise()) {
+            Ok(()) => Ok(()),
+            Err(misfit) => Err(Problem::Drift(misfit)),
+        }
+    }
+
+    /// Checks that what was secret is secret, and nothing else: of one field, or of the rest.
+    pub(super) const fn secrets(&self, field: Option<&'static str>) -> Verdict {
+        let part = match field {
+            Some(name) => Part::Field(name),
+            None if has_fields(self.now) => Part::Rest,
+            None => Part::All,
+        };
+        let promise = Promise { reads_old: false, read_by_old: false, keeps_secrets: true };
+        match self.now.drift(part, self.locked, promise) {
+            Ok(()) => Ok(()),
+            Err(misfit) => Err(Problem::Drift(misfit)),
+        }
+    }
+
+    /// Checks that the declaration promises what the lock does.
+    pub(super) const fn promised(&self) -> Verdict {
+        let (promised, now) = (self.promised, self.compatibility);
+        match promised.reads_old() && !now.reads_old() || promised.is_read_by_old() && !now.is_read_by_old() {
+            true => Err(Problem::Weaker { promised, now }),
+            false => Ok(()),
+        }
+    }
+
     /// Checks one field, by the name it is written or read under.
-    const fn field(&self, name: &'static str) -> Verdict {
+    pub(super) const fn field(&self, name: &'static str) -> Verdict {
         let (TypeSchema::Struct(now), TypeSchema::Struct(locked)) = (as_read(self.now), as_read(self.locked))
         else {
-            return self.whole();
+            // All of it has changed.
+            return Ok(());
         };
         if let Some(name) = self.reserved_among(now, Some(name)) {
             return Err(Problem::Reserved(name));
@@ -98,25 +179,38 @@ impl Locked {
                 _ => Err(Problem::Old(misfit)),
             };
         }
-        if !self.compatibility.is_read_by_old() {
-            return Ok(());
+        if self.compatibility.is_read_by_old() {
+            match name_read(locked, name) {
+                Some(Some(read)) => {
+                    if let Err(misfit) = self.locked.can_read_field(read, self.now) {
+                        return Err(Problem::New(misfit));
+                    }
+                }
+                None if locked.deny_unknown => return Err(Problem::Denied(name)),
+                _ => {}
+            }
         }
-        match name_read(locked, name) {
-            Some(Some(read)) => match self.locked.can_read_field(read, self.now) {
-                Ok(()) => Ok(()),
-                Err(misfit) => Err(Problem::New(misfit)),
-            },
-            None if locked.deny_unknown => Err(Problem::Denied(name)),
-            _ => Ok(()),
-        }
+        self.drift(Part::Field(name))
     }
 
-    /// Checks what no field of the type stands for: fields that are gone.
-    const fn rest(&self) -> Verdict {
+    /// Checks what no field of the declaration stands for: fields that are gone, or all of a type that
+    /// is declared without named fields.
+    pub(super) const fn rest(&self) -> Verdict {
         let (TypeSchema::Struct(now), TypeSchema::Struct(locked)) = (as_read(self.now), as_read(self.locked))
         else {
             return self.whole();
         };
+        if !has_fields(self.now) {
+            let mut i = 0;
+            while i < now.fields.len() {
+                if let (Some(name), _) | (None, Some(name)) = (now.fields[i].written, now.fields[i].read)
+                    && let refused @ Err(_) = self.field(name)
+                {
+                    return refused;
+                }
+                i += 1;
+            }
+        }
         let mut i = 0;
         while i < locked.fields.len() {
             let field = &locked.fields[i];
@@ -132,6 +226,9 @@ impl Locked {
             {
                 return Err(Problem::New(misfit));
             }
+        }
+        if let refused @ Err(_) = self.drift(if has_fields(self.now) { Part::Rest } else { Part::All }) {
+            return refused;
         }
         match self.gone(locked, now) {
             Some(name) => Err(Problem::Gone(name)),
@@ -212,13 +309,99 @@ impl Locked {
         {
             return Err(Problem::New(misfit));
         }
-        Ok(())
+        self.drift(Part::All)
     }
 
-    const fn describe(&self, problem: &Problem) -> Text {
+    /// The reason that the declaration gives for a change of a field, or of the rest.
+    const fn reason(&self, field: &str) -> Option<&'static str> {
+        let mut i = 0;
+        while i < self.changed[0].len() {
+            if same(self.changed[0][i].field, field) {
+                return Some(self.changed[0][i].reason);
+            }
+            i += 1;
+        }
+        None
+    }
+
+    /// What is said of a reason that no change needs.
+    pub(super) const fn idle_reason(&self, field: &'static str) -> Option<Text> {
+        let Some(reason) = self.reason(field) else { return None };
+        let is_needed = self.is_spent(reason)
+            || match field.is_empty() {
+                true => self.promised().is_err() || !self.is_unchanged() && self.rest().is_err(),
+                false => !self.is_unchanged() && self.field(field).is_err(),
+            };
+        if is_needed {
+            return None;
+        }
+        Some(self.idle(reason))
+    }
+
+    pub(super) const fn idle(&self, reason: &str) -> Text {
+        let text = Text::new().push("`").push(self.event).push("` (version ").number(self.version as usize);
+        let text =
+            text.push(") has not changed in a way that needs a reason: take `changed = \"").quote(reason);
+        text.push("\"` away, it would excuse the next change")
+    }
+
+    /// Whether a reason is that of an earlier change.
+    pub(super) const fn is_spent(&self, reason: &str) -> bool {
+        let mut i = 0;
+        while i < self.changed[1].len() {
+            if same(self.changed[1][i].reason, reason) {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
+
+    /// Whether the declaration gives a reason for the problem. A name that is reserved is taken, whatever
+    /// the reason.
+    pub(super) const fn is_excused(&self, field: &str, problem: &Problem) -> bool {
+        match self.reason(field) {
+            Some(reason) => !matches!(problem, Problem::Reserved(_)) && !self.is_spent(reason),
+            None => false,
+        }
+    }
+
+    /// What is said of a problem of a field, or of the rest.
+    pub(super) const fn describe(&self, field: &str, problem: &Problem) -> Text {
+        let text = self.describe_problem(field, problem);
+        match self.reason(field) {
+            Some(reason) if self.is_spent(reason) => {
+                text.push(". The reason that is given is that of an earlier change: give this one its own")
+            }
+            _ => text,
+        }
+    }
+
+    /// Adds how to say that a change is meant.
+    const fn ask_for_reason(&self, text: Text, field: &str) -> Text {
+        let text = match self.past {
+            true => text.push("restore it, or say why it is all right: "),
+            false => {
+                let text = text.push("restore it, declare `version = ").number(self.version as usize + 1);
+                text.push("`, or say why it is all right: ")
+            }
+        };
+        match field.is_empty() {
+            true => text.push("`changed = \"...\"` beside the event's name"),
+            false => text.push("`#[event(changed = \"...\")]` on the field"),
+        }
+    }
+
+    const fn describe_problem(&self, field: &str, problem: &Problem) -> Text {
         let text = Text::new().push("`").push(self.event).push("` breaks its lock (version ");
         let text = text.number(self.version as usize).push("): ");
         match problem {
+            Problem::Weaker { promised, now } => {
+                let text = text.push("its compatibility was `").push(promised.as_str());
+                let text = text.push("`, and `").push(now.as_str()).push("` promises less; ");
+                self.ask_for_reason(text, "")
+            }
+            Problem::Drift(misfit) => self.ask_for_reason(misfit.describe(text).push("; "), field),
             Problem::Old(misfit) => {
                 let text = misfit.describe(text.push("old records can't be read: "));
                 self.advise(misfit.fix_of_new(text))
@@ -288,18 +471,13 @@ const fn has(names: &[&str], name: &str) -> bool {
     false
 }
 
-/// The struct whose fields stand in the place of one.
-const fn flattened(field: &FieldSchema) -> Option<&'static StructSchema> {
-    if !field.flatten {
-        return None;
-    }
-    match as_read(field.shape) {
-        TypeSchema::Struct(inner) => Some(inner),
-        TypeSchema::Option(inner) => match as_read(inner) {
-            TypeSchema::Struct(inner) => Some(inner),
-            _ => None,
-        },
-        _ => None,
+/// Whether a declaration has named fields that are those of its shape: then each is checked by itself.
+pub(super) const fn has_fields(schema: &TypeSchema) -> bool {
+    match schema {
+        TypeSchema::Named(named) => {
+            named.get().converts.is_empty() && matches!(named.get().shape, TypeSchema::Struct(_))
+        }
+        _ => false,
     }
 }
 
@@ -351,16 +529,48 @@ const fn is_written(schema: &StructSchema, name: &str) -> bool {
 /// Checks a field of an event against its lock.
 #[track_caller]
 pub const fn locked_field(locked: &Locked, field: &'static str) {
-    if let Err(problem) = locked.field(field) {
-        panic!("{}", locked.describe(&problem).as_str());
+    if let Err(problem) = locked.field(field)
+        && !locked.is_excused(field, &problem)
+    {
+        panic!("{}", locked.describe(field, &problem).as_str());
+    }
+}
+
+/// Checks that an event keeps what its lock promises of its compatibility.
+#[track_caller]
+pub const fn locked_promise(locked: &Locked) {
+    if let Err(problem) = locked.promised()
+        && !locked.is_excused("", &problem)
+    {
+        panic!("{}", locked.describe("", &problem).as_str());
+    }
+}
+
+/// Checks that there is a change that needs the reason given for one of a field, or of the rest.
+#[track_caller]
+pub const fn locked_reason(locked: &Locked, field: &'static str) {
+    if let Some(text) = locked.idle_reason(field) {
+        panic!("{}", text.as_str());
+    }
+}
+
+/// Checks that a version before is under the lock, too.
+#[track_caller]
+pub const fn locked_previous(written: &str, is_locked: bool) {
+    if !is_locked {
+        let text = Text::new().push("`").quote(written).push("` is a version of an event under the lock, ");
+        let text = text.push("and not under it itself: declare it with `typed_events::locked::event`");
+        panic!("{}", text.as_str());
     }
 }
 
 /// Checks what no field of an event stands for, or all of one without named fields.
 #[track_caller]
 pub const fn locked_rest(locked: &Locked) {
-    if let Err(problem) = locked.rest() {
-        panic!("{}", locked.describe(&problem).as_str());
+    if let Err(problem) = locked.rest()
+        && !locked.is_excused("", &problem)
+    {
+        panic!("{}", locked.describe("", &problem).as_str());
     }
 }
 
@@ -423,19 +633,4 @@ pub const fn locked_set(handler: &str, argument: &str, takes: Takes, patterns: &
             k += 1;
         }
     }
-}
-
-/// How a declaration breaks its lock, if it does.
-pub(super) fn broken(decl: &EventDecl, locking: &Locking) -> Option<String> {
-    let locked = Locked::of(decl.name, decl.version, decl.schema, locking)?;
-    if locked.is_unchanged() {
-        return None;
-    }
-    let fields: &[FieldSchema] = match as_read(decl.schema) {
-        TypeSchema::Struct(schema) => schema.fields,
-        _ => &[],
-    };
-    let mut names = fields.iter().filter_map(|field| field.written.or(field.read));
-    let problem = names.find_map(|name| locked.field(name).err()).or_else(|| locked.rest().err())?;
-    Some(locked.describe(&problem).as_str().to_owned())
 }

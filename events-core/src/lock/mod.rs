@@ -5,14 +5,20 @@
 //! would not survive; [`Lock`] says whether the folder as a whole fits the program, and writes it.
 
 pub(crate) mod check;
+mod folder;
 mod print;
+mod render;
+mod step;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventDecl, registry};
 use crate::schema::TypeSchema;
+
+/// The format of the files: each begins with it.
+const FORMAT: u32 = 1;
 
 /// The value of `TYPED_EVENTS_LOCK` under which the lock is written, and nothing is checked.
 const WRITE: &str = "write";
@@ -46,6 +52,15 @@ impl Compatibility {
     }
 }
 
+/// Why a change that the lock would refuse is all right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The field, by the name it is written or read under; empty for what no field stands for.
+    pub field: &'static str,
+    /// The reason, as the user gives it.
+    pub reason: &'static str,
+}
+
 /// What an event type under the lock says of itself, and what its file says.
 #[derive(Clone, Copy)]
 pub struct Locking {
@@ -53,8 +68,12 @@ pub struct Locking {
     pub compatibility: Compatibility,
     /// Names of removed fields, as declared.
     pub reserved: &'static [&'static str],
+    /// The reasons for changes, as declared.
+    pub changed: &'static [Change],
     /// The event's file; `None` where there is none, which is an error unless the lock is written.
     pub file: Option<LockFile>,
+    /// The version before.
+    pub previous: Option<&'static PastLocking>,
 }
 
 /// The file of an event.
@@ -64,10 +83,36 @@ pub struct LockFile {
     pub text: &'static str,
     /// The type that has claimed the name.
     pub item: &'static str,
+    /// What it promises.
+    pub compatibility: Compatibility,
     /// Names that no field may have again.
     pub reserved: &'static [&'static str],
     /// The version of the type that reads it, if it is there.
-    pub version: Option<&'static TypeSchema>,
+    pub version: Option<LockedVersion>,
+}
+
+/// A version in the file of an event.
+#[derive(Clone, Copy)]
+pub struct LockedVersion {
+    /// Its shape.
+    pub schema: &'static TypeSchema,
+    /// The reasons for the changes it has had.
+    pub changed: &'static [Change],
+}
+
+/// What a superseded version of an event under the lock says of itself, and what the file says of it.
+#[derive(Clone, Copy)]
+pub struct PastLocking {
+    /// Its number.
+    pub version: u32,
+    /// Its shape, as declared.
+    pub schema: &'static TypeSchema,
+    /// The reasons for changes, as declared.
+    pub changed: &'static [Change],
+    /// What the file says, if it has the version.
+    pub locked: Option<LockedVersion>,
+    /// The version before.
+    pub previous: Option<&'static PastLocking>,
 }
 
 /// The lock as a whole: what `lock!()` gives.
@@ -81,18 +126,25 @@ pub struct LockFile {
 ///     typed_events::lock!().verify()
 /// }
 /// ```
+///
+/// # A change that is meant
+///
+/// Of some changes nothing shows that values come back as they were: code that writes or reads a field
+/// (`#[serde(with = ..)]`, `#[event(opaque)]`) comes, goes or becomes another; the default of a field is
+/// another function's; a secret is no secret any more; less compatibility is promised. Such a change needs
+/// a new version, or a reason: `#[event(changed = "...")]` on the field, or `changed = "..."` beside the
+/// event's name for what concerns no field. The reason goes into the file with the change and stays there.
+/// It is that of one change: the next one needs its own. What a function does inside is not seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Lock {
     folder: &'static str,
-    /// A line for each event: its name, and the type that has claimed it.
-    index: &'static str,
     writes: bool,
 }
 
 impl Lock {
     #[doc(hidden)]
-    pub const fn new(folder: &'static str, index: &'static str, env: Option<&str>) -> Self {
-        Self { folder, index, writes: check::is_writing(env) }
+    pub const fn new(folder: &'static str, env: Option<&str>) -> Self {
+        Self { folder, writes: check::is_writing(env) }
     }
 
     /// Compares the lock with the events that are linked into the program: each that is declared with
@@ -100,25 +152,32 @@ impl Lock {
     /// same crates is locked that is no longer declared.
     ///
     /// Compiled and run with `TYPED_EVENTS_LOCK=write`, it writes the files instead. A change within a
-    /// version that breaks what is locked is not written: the file of an event that nobody depends on
-    /// yet can be deleted first.
+    /// version that breaks what is locked is not written without a reason.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Lock`] lists all that differs, or can't be written, by event and file.
     pub fn verify(&self) -> Result<(), Error> {
-        let problems = match self.writes {
+        let mut problems = match self.writes {
             true => self.write(),
-            false => self.problems(),
+            false => self.stale(),
         };
+        problems.extend(self.extra(true));
         match problems.is_empty() {
             true => Ok(()),
             false => Err(Error::new(ErrorKind::Lock, problems.join("\n"))),
         }
     }
 
-    /// What is stale, missing or too much.
+    /// What is stale, missing or too much, as far as the program can see it where it runs.
     pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = self.stale();
+        problems.extend(self.extra(false));
+        problems
+    }
+
+    /// Events whose files are missing, or are not what would be written.
+    fn stale(&self) -> Vec<String> {
         let linked = &registry().events;
         let crates: BTreeSet<_> = locked(linked).map(|(decl, _)| crate_of(decl.place.item)).collect();
         let mut problems = Vec::new();
@@ -132,29 +191,43 @@ impl Lock {
                 }
                 continue;
             };
-            match locking.file {
-                Some(file) if unix(file.text) == render(decl, locking) => {}
-                Some(_) => problems.push(self.advise(decl, "has changed since it was locked")),
-                None => problems.push(self.advise(decl, "is not locked")),
+            match (locking.file, step::of(decl, locking)) {
+                (None, _) => problems.push(self.advise(decl, "is not locked")),
+                (Some(_), Err(problem)) => problems.push(problem),
+                (Some(file), Ok(step)) if unix(file.text) == render::file(decl, locking, &step) => {}
+                (Some(_), Ok(_)) => problems.push(self.advise(decl, "has changed since it was locked")),
             }
         }
-        problems.extend(self.extra());
         problems
     }
 
-    /// Events that are locked and no longer declared, of crates that declare others.
-    fn extra(&self) -> Vec<String> {
+    /// Files that can't be read, and events that are locked and no longer declared, of crates that
+    /// declare others. Where the program runs there may be no folder: for `verify` there must be one.
+    fn extra(&self, must_exist: bool) -> Vec<String> {
         let linked = &registry().events;
-        let crates: BTreeSet<_> = locked(linked).map(|(decl, _)| crate_of(decl.place.item)).collect();
+        let crates: BTreeSet<_> = linked.iter().map(|decl| crate_of(decl.place.item)).collect();
         let names: BTreeSet<_> = linked.iter().map(|decl| decl.name).collect();
-        let is_extra = |(name, item): &(&str, &str)| crates.contains(crate_of(item)) && !names.contains(name);
-        let describe = |(name, item): (&str, &str)| {
-            format!(
-                "event `{name}` is locked ({}/{name}), but `{item}` is no longer declared: restore it, or delete the file and its line in {0}/index",
-                self.folder
-            )
+        let (files, mut problems) = match folder::read(Path::new(self.folder)) {
+            Ok(read) => read,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => return Vec::new(),
+            Err(error) => return vec![format!("there is no lock: {} can't be read: {error}", self.folder)],
         };
-        entries(self.index).filter(is_extra).map(describe).collect()
+        for file in files {
+            let plain = linked.iter().find(|decl| decl.name == file.name && decl.locking.is_none());
+            if let Some(decl) = plain.filter(|decl| decl.place.item == file.item) {
+                problems.push(format!(
+                    "event `{0}` is locked ({1}/{0}), and `{2}` is not declared under the lock any more: declare it with `typed_events::locked::event`, or delete the file",
+                    file.name, self.folder, decl.place
+                ));
+            }
+            if crates.contains(crate_of(&file.item)) && !names.contains(file.name.as_str()) {
+                problems.push(format!(
+                    "event `{0}` is locked ({1}/{0}), but `{2}` is no longer declared: restore it, or delete the file",
+                    file.name, self.folder, file.item
+                ));
+            }
+        }
+        problems
     }
 
     fn advise(&self, decl: &EventDecl, what: &str) -> String {
@@ -167,35 +240,45 @@ impl Lock {
     /// Writes all files that differ.
     fn write(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        let mut index: BTreeMap<_, _> =
-            entries(self.index).map(|(name, item)| (name.to_owned(), item.to_owned())).collect();
-        let mut save = |name: &str, text: &str| {
-            let path = Path::new(self.folder).join(name);
-            let saved = std::fs::create_dir_all(self.folder).and_then(|()| std::fs::write(&path, text));
-            if let Err(error) = saved {
-                problems.push(format!("{} can't be written: {error}", path.display()));
-            }
-        };
-        let mut refused = Vec::new();
+        let folder = Path::new(self.folder);
+        if let Err(error) = std::fs::create_dir_all(folder) {
+            return vec![format!("{} can't be made: {error}", self.folder)];
+        }
         for (decl, locking) in locked(&registry().events) {
-            if let Some(problem) = check::broken(decl, locking) {
-                let (name, folder) = (decl.name, self.folder);
-                refused
-                    .push(format!("{problem} (if nobody depends on it yet, delete {folder}/{name} first)"));
+            let step = match step::of(decl, locking) {
+                Ok(step) => step,
+                Err(problem) => {
+                    problems.push(problem);
+                    continue;
+                }
+            };
+            let text = render::file(decl, locking, &step);
+            let path = folder.join(decl.name);
+            let found = match std::fs::read_to_string(&path) {
+                Ok(found) => Some(found),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) => {
+                    problems.push(format!("{} can't be read: {error}", path.display()));
+                    continue;
+                }
+            };
+            if found.as_ref().is_some_and(|found| *found == text) {
                 continue;
             }
-            index.insert(decl.name.to_owned(), decl.place.item.to_owned());
-            let text = render(decl, locking);
-            if locking.file.is_none_or(|file| file.text != text) {
-                save(decl.name, &text);
+            // cargo does not know that what it compiled without a file has one now.
+            let compiled = locking.file.map(|file| file.text);
+            if found.as_deref().is_some_and(|found| Some(found) != compiled) {
+                problems.push(format!(
+                    "{} is not what the program was compiled with: touch {}, and write the lock again",
+                    path.display(),
+                    decl.place.file
+                ));
+                continue;
+            }
+            if let Err(error) = std::fs::write(&path, text) {
+                problems.push(format!("{} can't be written: {error}", path.display()));
             }
         }
-        let lines: String = index.iter().map(|(name, item)| format!("{name} {item}\n")).collect();
-        if lines != self.index {
-            save("index", &lines);
-        }
-        problems.extend(refused);
-        problems.extend(self.extra());
         problems
     }
 }
@@ -207,11 +290,6 @@ fn locked<'a>(
     events.iter().filter_map(|decl| Some((*decl, decl.locking.as_ref()?)))
 }
 
-/// The names and types of an index.
-fn entries(index: &str) -> impl Iterator<Item = (&str, &str)> {
-    index.lines().filter_map(|line| line.split_once(' '))
-}
-
 /// The crate of a path.
 fn crate_of(path: &str) -> &str {
     path.split("::").next().unwrap_or(path)
@@ -220,38 +298,4 @@ fn crate_of(path: &str) -> &str {
 /// A text as it was written, where git has changed its line ends.
 fn unix(text: &str) -> String {
     text.replace("\r\n", "\n")
-}
-
-/// The file of an event as it should be.
-fn render(decl: &EventDecl, locking: &Locking) -> String {
-    let file = locking.file.as_ref();
-    let mut text = format!(
-        "// The event as programs write and read it. Kept by typed-events; check it in.\n\nevent {:?}\ntype {:?}\ncompatibility {}\n",
-        decl.name,
-        decl.place.item,
-        locking.compatibility.as_str()
-    );
-    let reserved: BTreeSet<_> =
-        locking.reserved.iter().chain(file.map_or(&[][..], |file| file.reserved)).collect();
-    if !reserved.is_empty() {
-        let names: Vec<_> = reserved.iter().map(|name| format!("{name:?}")).collect();
-        text += &format!("reserved {}\n", names.join(", "));
-    }
-    let text_before = file.map(|file| unix(file.text)).unwrap_or_default();
-    for (number, version) in versions(&text_before) {
-        if number != decl.version {
-            text += &format!("\n{}\n", version.trim_end());
-        }
-    }
-    let before = file.and_then(|file| file.version);
-    text + "\n" + &print::version(decl.version, decl.schema, before)
-}
-
-/// The versions in a file, each with its text.
-fn versions(text: &str) -> Vec<(u32, &str)> {
-    let starts: Vec<_> = text.match_indices("\nversion ").map(|(at, _)| at + 1).collect();
-    let ends = starts.iter().skip(1).copied().chain([text.len()]);
-    let parts = starts.iter().zip(ends).map(|(start, end)| &text[*start..end]);
-    let number = |part: &str| part.split(' ').nth(1).and_then(|number| number.parse().ok());
-    parts.filter_map(|part| Some((number(part)?, part))).collect()
 }

@@ -6,20 +6,37 @@
 
 use std::fmt::Write as _;
 
+use super::check::has_fields;
+use super::{Change, LockedVersion};
 use crate::schema::{
     EnumSchema, FieldSchema, Keeps, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema,
 };
 
-/// The text of a version: `now` as it is, and what `before` was locked as.
-pub(super) fn version(number: u32, now: &'static TypeSchema, before: Option<&'static TypeSchema>) -> String {
-    let mut printer = Printer::default();
-    let mut text = printer.version(number, now, before);
+/// The text of a version: `now` as it is, what `before` was locked as, and the reasons for its changes,
+/// to which those of the `excused` ones come. What is excused is written as if it were new.
+pub(super) fn version(
+    number: u32,
+    now: &'static TypeSchema,
+    before: Option<LockedVersion>,
+    excused: &[Change],
+) -> String {
+    let is_whole = excused.iter().any(|change| change.field.is_empty()) && !has_fields(now);
+    let shape = before.filter(|_| !is_whole).map(|before| before.schema);
+    let excused_fields = excused.iter().map(|change| change.field).filter(|field| !field.is_empty());
+    let mut printer = Printer { excused: excused_fields.collect(), ..Printer::default() };
+    let mut text = printer.version(number, now, shape);
     // A type may have been written before a place was met where it was known.
     while std::mem::take(&mut printer.learned) {
         printer.declared.clear();
-        text = printer.version(number, now, before);
+        text = printer.version(number, now, shape);
     }
-    text
+    let kept = before.map_or(&[][..], |before| before.changed);
+    let reasons = kept.iter().chain(excused).map(|Change { field, reason }| match field.is_empty() {
+        true => format!("changed = {}\n", quoted(reason)),
+        false => format!("changed {} = {}\n", quoted(field), quoted(reason)),
+    });
+    let (head, types) = text.split_once('\n').unwrap_or((&text, ""));
+    format!("{head}\n{}{types}", reasons.collect::<String>())
 }
 
 impl Printer {
@@ -52,6 +69,8 @@ impl Printer {
 struct Printer {
     /// The types that are written on their own, in the order in which they were met.
     declared: Vec<Declared>,
+    /// The fields of the event whose changes are excused.
+    excused: Vec<&'static str>,
     /// Whether what is written belongs to another type than the event's own.
     is_below: bool,
     /// What types were locked as.
@@ -176,6 +195,10 @@ impl Printer {
         let deny = if schema.deny_unknown { " deny_unknown" } else { "" };
         let mut text = format!("struct{deny} {{\n");
         for field in schema.fields {
+            let is_below = self.is_below || depth > 0;
+            let is_excused =
+                !is_below && field.written.or(field.read).is_some_and(|name| self.excused.contains(&name));
+            let before = before.filter(|_| !is_excused);
             let was = before.map(|before| all_of(before).into_iter().find(|was| is_of(was, field)));
             let flags = flags_of_field(field, was);
             let shape = self.shape(field.shape, was.flatten().map(|was| was.shape), depth + 1);

@@ -83,9 +83,11 @@ fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
             }
         }
         (TypeSchema::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
-            return shapes.iter().zip(items).enumerate().find_map(|(index, (inner, item))| {
-                Some(misfit(inner, item)?.below(&Segment::Index(index)))
-            });
+            return shapes
+                .iter()
+                .zip(items)
+                .enumerate()
+                .find_map(|(index, (inner, item))| Some(misfit(inner, item)?.below(&Segment::Index(index))));
         }
         (TypeSchema::Tuple(shapes), Value::Array(items)) => {
             format!("expected an array of {}, found one of {}", shapes.len(), items.len())

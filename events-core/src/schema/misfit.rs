@@ -69,6 +69,30 @@ pub(super) enum Problem {
     Buffered,
     /// None of an untagged enum's variants reads it.
     NoVariant,
+    /// What was secret would be shown.
+    Revealed,
+    /// A secret field of this name is no longer described.
+    Unhidden(&'static str),
+    /// Code of the user, here another one, writes or reads it; empty where there is none.
+    Recoded { now: &'static str, before: &'static str },
+    /// Something else stands for it where it is absent.
+    Refilled { now: &'static str, before: &'static str },
+    /// It is left out where it was not, and old programs read something in its place.
+    Omitted { function: &'static str, default: &'static str },
+    /// It is no longer read under this name.
+    Unread(&'static str),
+    /// It is no longer written under this name, nor under another one it was read under.
+    Unwritten(&'static str),
+    /// There was a variant for all others.
+    NoOther,
+    /// Unknown fields were ignored.
+    Denies,
+    /// Variants are told apart in another way.
+    Retagged,
+    /// The order of untagged variants, or one that is not the last, has changed.
+    Reordered,
+    /// A variant is read as the one for all others.
+    ReadAs { name: &'static str, other: &'static str },
     /// It is nested deeper than what is compared.
     TooDeep,
     /// There are more parts than what is compared.
@@ -224,7 +248,65 @@ impl Problem {
             Self::NoVariant => text.push("what is written fits none of the variants"),
             Self::TooDeep => text.push("it is nested deeper than what is compared, about 15 structs or 10 enums"),
             Self::TooMany => text.push("it is made up of too many flattened parts to be compared"),
+            _ => self.describe_change(text),
         }
+    }
+}
+
+impl Problem {
+    /// Adds what has changed to a message.
+    const fn describe_change(&self, text: Text) -> Text {
+        match *self {
+            Self::Revealed => text.push("it was secret, and would be shown"),
+            Self::Unhidden(name) => text
+                .push("the secret field `")
+                .quote(name)
+                .push("` is gone, and the text of old records would show it"),
+            Self::Recoded { now, before } => describe_code(text, now, before),
+            Self::Refilled { now, before } => text
+                .push("a record without it was read with `")
+                .quote(before)
+                .push("`, and would be with `")
+                .quote(now)
+                .push("`"),
+            Self::Omitted { function, default } => {
+                let text = match function.is_empty() {
+                    true => text.push("it is left out where it is `None`"),
+                    false => text.push("it is left out where `").quote(function).push("` says so"),
+                };
+                text.push(", and programs that know the locked type read `").quote(default).push("` there")
+            }
+            Self::Unread(name) => {
+                text.push("records may have it under the name `").quote(name).push("`, which is not read any more")
+            }
+            Self::Unwritten(name) => text
+                .push("programs that know the locked type look for `")
+                .quote(name)
+                .push("`, which is not written any more"),
+            Self::NoOther => text.push("a variant of any other name was read, and is refused now"),
+            Self::Denies => text.push("unknown fields were ignored, and are refused now"),
+            Self::Retagged => text.push("its variants are told apart in another way"),
+            Self::Reordered => text.push(
+                "an untagged variant that is not the last has changed its place or its shape, and may read what another one wrote",
+            ),
+            Self::ReadAs { name, other } => text
+                .push("the variant `")
+                .quote(name)
+                .push("` was written, and is read as `")
+                .quote(other)
+                .push("`"),
+            _ => text,
+        }
+    }
+}
+
+/// What a change of the code that writes or reads something may do.
+const fn describe_code(text: Text, now: &'static str, before: &'static str) -> Text {
+    let text = text.push("code that the lock can't look into writes or reads it: ");
+    match (before.is_empty(), now.is_empty()) {
+        (true, _) => text.push("`").quote(now).push("`, which was not there before"),
+        (_, true) => text.push("`").quote(before).push("`, which is not there any more"),
+        _ => text.push("`").quote(now).push("`, where it was `").quote(before).push("`"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a type looks like on the wire, as constants: what serde writes, and what it reads.
 
 mod compat;
+mod drift;
 mod explain;
 #[cfg(any(
     feature = "bytes",
@@ -20,6 +21,7 @@ mod written;
 
 pub(crate) use explain::{Segment, explain, path_text};
 
+pub(crate) use drift::{Part, Promise};
 pub(crate) use written::{MAX_NAMES, read as as_read, same};
 
 pub use misfit::Misfit;
@@ -338,6 +340,21 @@ impl VariantSchema {
     /// What the user says about it.
     pub const fn documented(self, doc: &'static str, deprecated: bool) -> Self {
         Self { doc, deprecated, ..self }
+    }
+}
+
+/// The struct whose fields stand in the place of one.
+pub(crate) const fn flattened(field: &FieldSchema) -> Option<&'static StructSchema> {
+    if !field.flatten {
+        return None;
+    }
+    match as_read(field.shape) {
+        TypeSchema::Struct(inner) => Some(inner),
+        TypeSchema::Option(inner) => match as_read(inner) {
+            TypeSchema::Struct(inner) => Some(inner),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -1,34 +1,64 @@
-//! The names in the lock's index, for the patterns of handlers.
+//! The names of the locked events, which their files have, for the patterns of handlers.
 
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::SystemTime;
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{LitStr, Type};
 
-use super::{COMMAND, FOLDER, INDEX, folder, is_writing, unless_writing};
+use super::{COMMAND, FOLDER, folder, is_writing, unless_writing};
 use crate::errors::{Errors, call_at, text_of};
 
 /// The locked events that a handler's patterns may take.
 pub(crate) struct Known {
-    /// The index.
-    path: PathBuf,
-    names: Vec<String>,
+    folder: PathBuf,
+    names: Rc<[String]>,
+}
+
+/// The most files of events that a handler is compiled again for when they are gone.
+const MAX_WATCHED: usize = 4;
+
+/// What a folder held when it was changed last.
+type Listing = (PathBuf, SystemTime, Rc<[String]>);
+
+/// The names of the files in a folder, in order: listed once for all handlers of a crate.
+fn list(folder: &Path) -> io::Result<Rc<[String]>> {
+    thread_local! {
+        static LISTED: RefCell<Option<Listing>> = const { RefCell::new(None) };
+    }
+    let changed = std::fs::metadata(folder)?.modified()?;
+    let known = LISTED.with_borrow(|listed| match listed {
+        Some((path, time, names)) if path == folder && *time == changed => Some(Rc::clone(names)),
+        _ => None,
+    });
+    if let Some(names) = known {
+        return Ok(names);
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.retain(|name| !name.starts_with('.'));
+    names.sort_unstable();
+    let names: Rc<[String]> = names.into();
+    LISTED.set(Some((folder.to_owned(), changed, Rc::clone(&names))));
+    Ok(names)
 }
 
 impl Known {
-    /// Reads the index, if there are patterns to be compared with it.
+    /// Lists the files, if there are patterns to be compared with it.
     pub(crate) fn read(patterns: &[LitStr], errors: &mut Errors) -> Option<Self> {
         let first = patterns.first()?;
-        let path = folder().join(INDEX);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                let names = text.lines().filter_map(|line| Some(line.split_once(' ')?.0.to_owned()));
-                Some(Self { path, names: names.collect() })
-            }
+        let folder = folder();
+        match list(&folder) {
+            Ok(names) => Some(Self { folder, names }),
             Err(_) if is_writing() => None,
             Err(error) => {
-                let message = format!("there is no lock: {FOLDER}/{INDEX}: {error}; write it with {COMMAND}");
+                let message = format!("there is no lock: {FOLDER}: {error}; write it with {COMMAND}");
                 errors.on(first, message);
                 None
             }
@@ -57,11 +87,12 @@ impl Known {
         let written = text_of(argument);
         let arguments = quote!(#handler, #written, #takes, &[#(#patterns),*], &[#(#names),*]);
         let set = unless_writing(private, &call_at(argument, quote!(#private::locked_set), arguments));
-        let path = self.path.to_string_lossy();
+        let paths = names.iter().take(MAX_WATCHED).map(|name| self.folder.join(name));
+        let paths = paths.map(|path| path.to_string_lossy().into_owned());
         quote! {
             #(#each)*
             #set
-            const _: &[u8] = ::core::include_bytes!(#path);
+            #(const _: &[u8] = ::core::include_bytes!(#paths);)*
         }
     }
 

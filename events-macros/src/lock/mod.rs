@@ -10,16 +10,13 @@ use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
-use syn::{DeriveInput, Ident, LitStr, Token, parenthesized};
+use syn::{DeriveInput, Ident, LitStr, Token, Type, parenthesized};
 
-use crate::errors::call_at;
+use crate::errors::{call_at, text_of};
 use crate::schema;
 pub(crate) use known::Known;
 use parse::File;
 pub(crate) use parse::Version;
-
-/// The file in it that lists the events.
-const INDEX: &str = "index";
 
 /// The folder, beside the manifest of the package or of a workspace above it.
 pub(crate) const FOLDER: &str = "events.lock";
@@ -37,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) compatibility: Option<Ident>,
     /// Names of fields that are gone.
     pub(crate) reserved: Vec<LitStr>,
+    /// Why a change is all right that concerns no field.
+    pub(crate) changed: Option<LitStr>,
 }
 
 impl Options {
@@ -45,13 +44,12 @@ impl Options {
         if option == "compatibility" {
             input.parse::<Token![=]>()?;
             let mode: Ident = input.parse()?;
-            let variant = match mode.to_string().as_str() {
-                "full" => "Full",
-                "backward" => "Backward",
-                "forward" => "Forward",
-                _ => return Err(syn::Error::new(mode.span(), "there are `full`, `backward` and `forward`")),
-            };
-            self.compatibility = Some(Ident::new(variant, mode.span()));
+            self.compatibility = Some(compatibility(&mode)?);
+            return Ok(true);
+        }
+        if option == "changed" {
+            input.parse::<Token![=]>()?;
+            self.changed = Some(reason(input)?);
             return Ok(true);
         }
         if option == "reserved" {
@@ -70,7 +68,28 @@ impl Options {
             quote!(, compatibility = #mode)
         });
         let reserved = &self.reserved;
-        quote!(, locked #compatibility, reserved(#(#reserved),*))
+        let changed = self.changed.as_ref().map(|reason| quote!(, changed = #reason));
+        quote!(, locked #compatibility, reserved(#(#reserved),*) #changed)
+    }
+}
+
+/// The variant of `Compatibility` of this name.
+fn compatibility(mode: &Ident) -> syn::Result<Ident> {
+    let variant = match mode.to_string().as_str() {
+        "full" => "Full",
+        "backward" => "Backward",
+        "forward" => "Forward",
+        _ => return Err(syn::Error::new(mode.span(), "there are `full`, `backward` and `forward`")),
+    };
+    Ok(Ident::new(variant, mode.span()))
+}
+
+/// The reason for a change.
+pub(crate) fn reason(input: ParseStream<'_>) -> syn::Result<LitStr> {
+    let reason: LitStr = input.parse()?;
+    match reason.value().trim().is_empty() {
+        true => Err(syn::Error::new(reason.span(), "a reason says why the change is all right")),
+        false => Ok(reason),
     }
 }
 
@@ -106,6 +125,9 @@ pub(crate) fn read(event: &str, private: &TokenStream) -> Result<Option<(PathBuf
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("{FOLDER}/{event} can't be read: {error}")),
     };
+    if let Some((line, problem)) = parse::obstacle(&text) {
+        return Err(format!("{FOLDER}/{event}:{line} {problem}"));
+    }
     let file = parse::file(&text, private).map_err(|error| {
         format!("{FOLDER}/{event} is not a file of the lock: {error}; restore it from version control")
     })?;
@@ -122,6 +144,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) private: &'a TokenStream,
     pub(crate) name: &'a LitStr,
     pub(crate) version: u32,
+    /// The type of the version before.
+    pub(crate) previous: Option<&'a Type>,
     pub(crate) options: &'a Options,
 }
 
@@ -139,88 +163,164 @@ impl Subject<'_> {
     pub(crate) fn current(&self) -> Generated {
         let private = self.private;
         let (file, mut checks) = self.file();
-        let constant = file.as_ref().map(|(path, file)| {
-            let version = file.versions.iter().find(|version| version.number == self.version);
-            let version = match version {
-                Some(Version { root, types, .. }) => quote!(::core::option::Option::Some({ #types #root })),
-                None => quote!(::core::option::Option::None),
-            };
-            let (path, item, reserved) = (path.to_string_lossy(), &file.item, &file.reserved);
-            quote! {
-                #private::LockFile {
-                    text: ::core::include_str!(#path),
-                    item: #item,
-                    reserved: &[#(#reserved),*],
-                    version: #version,
-                }
-            }
-        });
+        let (reasons, errors) = self.reasons();
+        checks.extend(errors);
+        let constant = file.as_ref().map(|(path, file)| self.lock_file(path, file));
         if let Some((_, file)) = &file {
-            let item = self.input.ident.unraw().to_string();
-            let (name, locked) = (self.name, &file.item);
-            let item = quote!(::core::concat!(::core::module_path!(), "::", #item));
-            let claim = call_at(name, quote!(#private::locked_item), quote!(#name, #item, #locked));
-            checks.extend(unless_writing(private, &claim));
-            if let Some(newest) = file.versions.iter().map(|version| version.number).max()
-                && newest > self.version
-            {
-                checks.extend(self.older_than(newest));
-            } else if file.versions.iter().any(|version| version.number == self.version) {
-                checks.extend(self.compared());
-            } else {
-                checks.extend(self.not_locked(&format!("has no version {}", self.version)));
-            }
+            checks.extend(self.compared_with(file, &reasons));
         }
-        let constant = match constant {
-            Some(file) => quote!(::core::option::Option::Some(#file)),
-            None => quote!(::core::option::Option::None),
-        };
+        let constant = some(constant);
         let reserved = &self.options.reserved;
         let compatibility = match &self.options.compatibility {
             Some(mode) => quote!(#mode),
             None => quote!(Full),
         };
+        let (changed, previous) = (changes(&reasons, private), self.previous());
         let constant = quote! {
             const LOCKING: ::core::option::Option<#private::Locking> =
                 ::core::option::Option::Some(#private::Locking {
                     compatibility: #private::Compatibility::#compatibility,
                     reserved: &[#(#reserved),*],
+                    changed: #changed,
                     file: #constant,
+                    previous: #previous,
                 });
         };
         Generated { checks, constant }
     }
 
-    /// The check of a version that is only read any more.
-    pub(crate) fn past(&self) -> TokenStream {
+    /// The checks of an event against its file.
+    fn compared_with(&self, file: &File, reasons: &[(String, LitStr)]) -> TokenStream {
         let private = self.private;
-        let (file, checks) = self.file();
-        let version = file.and_then(|(path, file)| {
-            let version = file.versions.into_iter().find(|version| version.number == self.version)?;
-            Some((path, version))
-        });
-        let Some((path, Version { root, types, .. })) = version else { return checks };
-        let (ident, name, number) = (&self.input.ident, self.name, self.version);
+        let item = self.input.ident.unraw().to_string();
+        let (name, locked) = (self.name, &file.item);
+        let item = quote!(::core::concat!(::core::module_path!(), "::", #item));
+        let claim = call_at(name, quote!(#private::locked_item), quote!(#name, #item, #locked));
+        let mut checks = unless_writing(private, &claim);
+        if let Some(previous) = self.previous {
+            let written = text_of(previous);
+            let is_locked = quote!(<#previous as #private::PastEvent>::LOCKING.is_some());
+            let check = call_at(previous, quote!(#private::locked_previous), quote!(#written, #is_locked));
+            checks.extend(unless_writing(private, &check));
+        }
+        if let Some(newest) = file.versions.iter().map(|version| version.number).max()
+            && newest > self.version
+        {
+            checks.extend(self.older_than(newest));
+        } else if file.versions.iter().any(|version| version.number == self.version) {
+            let (ident, name, number) = (&self.input.ident, self.name, self.version);
+            let locked = quote! {
+                if let ::core::option::Option::Some(locking) = &<#ident as #private::Event>::LOCKING
+                    && let ::core::option::Option::Some(__locked) =
+                        &#private::Locked::of(#name, #number, <#ident as #private::Schema>::TYPE, locking)
+            };
+            let promise = self.options.compatibility.as_ref().filter(|mode| *mode != "Full");
+            let promise = promise
+                .map(|mode| call_at(mode, quote!(#private::locked_promise), quote!(__locked)))
+                .map(|call| quote!(#call;));
+            checks.extend(self.compared(&locked, promise, reasons));
+        } else {
+            checks.extend(self.not_locked(&format!("has no version {}", self.version)));
+        }
+        checks
+    }
+
+    /// The `LockFile` of a file.
+    fn lock_file(&self, path: &Path, file: &File) -> TokenStream {
+        let private = self.private;
+        let version = some(self.locked_version(file));
+        let File { item, compatibility, reserved, .. } = file;
         let path = path.to_string_lossy();
-        let compared = self.calls();
-        let body = quote! {{
-            const _: &[u8] = ::core::include_bytes!(#path);
-            #types
-            let __locked: &#private::Locked =
-                &#private::Locked::past(#name, #number, <#ident as #private::Schema>::TYPE, #root);
-            if !__locked.is_unchanged() { #compared }
-        }};
-        let check = unless_writing(private, &body);
-        quote!(#checks #check)
+        quote! {
+            #private::LockFile {
+                text: ::core::include_str!(#path),
+                item: #item,
+                compatibility: #private::Compatibility::#compatibility,
+                reserved: &[#(#reserved),*],
+                version: #version,
+            }
+        }
+    }
+
+    /// The `LockedVersion` of the type, if a file has it.
+    fn locked_version(&self, file: &File) -> Option<TokenStream> {
+        let private = self.private;
+        let version = file.versions.iter().find(|version| version.number == self.version)?;
+        let Version { root, types, changed, .. } = version;
+        Some(quote!(#private::LockedVersion { schema: { #types #root }, changed: &[#(#changed),*] }))
+    }
+
+    /// What the version before says of itself.
+    fn previous(&self) -> TokenStream {
+        let private = self.private;
+        let Some(previous) = self.previous else { return quote!(::core::option::Option::None) };
+        quote!(<#previous as #private::PastEvent>::LOCKING.as_ref())
+    }
+
+    /// The checks of a version that is only read any more, and the constant that remembers what is locked.
+    pub(crate) fn past(&self) -> Generated {
+        let private = self.private;
+        let (file, mut checks) = self.file();
+        let (reasons, errors) = self.reasons();
+        checks.extend(errors);
+        let (ident, name, number) = (&self.input.ident, self.name, self.version);
+        let version = file.as_ref().and_then(|(path, file)| {
+            let path = path.to_string_lossy();
+            let version = self.locked_version(file)?;
+            Some(quote!({ const _: &[u8] = ::core::include_bytes!(#path); #version }))
+        });
+        match (&file, &version) {
+            (Some(_), Some(_)) => {
+                let locked = quote! {
+                    if let ::core::option::Option::Some(locking) = &<#ident as #private::PastEvent>::LOCKING
+                        && let ::core::option::Option::Some(__locked) = &#private::Locked::past(#name, locking)
+                };
+                checks.extend(self.compared(&locked, None, &reasons));
+            }
+            (Some(_), None) => checks.extend(self.not_locked(&format!("has no version {number}"))),
+            (None, _) => {}
+        }
+        let (version, changed, previous) = (some(version), changes(&reasons, private), self.previous());
+        let constant = quote! {
+            const LOCKING: ::core::option::Option<#private::PastLocking> =
+                ::core::option::Option::Some(#private::PastLocking {
+                    version: #number,
+                    schema: <Self as #private::Schema>::TYPE,
+                    changed: #changed,
+                    locked: #version,
+                    previous: #previous,
+                });
+        };
+        Generated { checks, constant }
+    }
+
+    /// The reasons for changes, each with the name that its field is written or read under; without one
+    /// for the rest. Also the error of a reason on a field that is not checked by itself.
+    fn reasons(&self) -> (Vec<(String, LitStr)>, TokenStream) {
+        let mut reasons: Vec<_> =
+            self.options.changed.iter().map(|reason| (String::new(), reason.clone())).collect();
+        let mut errors = TokenStream::new();
+        let of_fields = schema::all_fields(&self.input.data).into_iter().filter_map(|field| {
+            // What is empty was refused.
+            let reason = schema::reason(&field.attrs, self.helper)?;
+            (!reason.value().trim().is_empty()).then_some((field, reason))
+        });
+        for (field, reason) in of_fields {
+            let mut checked = schema::wire_names(self.input, self.helper).into_iter();
+            let names = checked.find(|(checked, _)| std::ptr::eq(*checked, field));
+            match names.and_then(|(_, names)| names.written.or(names.read)) {
+                Some(name) => reasons.push((name, reason)),
+                None => {
+                    let message = "this field is not compared by itself: the reason stands beside the event's name, `#[event(\"...\", changed = \"...\")]`";
+                    errors.extend(syn::Error::new(reason.span(), message).to_compile_error());
+                }
+            }
+        }
+        (reasons, errors)
     }
 
     /// The event's file, or why there is none.
     fn file(&self) -> (Option<(PathBuf, File)>, TokenStream) {
-        if self.name.value() == INDEX {
-            let problem =
-                format!("the lock keeps the list of its events in `{FOLDER}/{INDEX}`: choose another name");
-            return (None, syn::Error::new(self.name.span(), problem).to_compile_error());
-        }
         match read(&self.name.value(), self.private) {
             Ok(Some(file)) => (Some(file), TokenStream::new()),
             Ok(None) => (None, self.not_locked("does not exist")),
@@ -254,20 +354,29 @@ impl Subject<'_> {
         quote!(#error #watch)
     }
 
-    /// The check of each field, and of the rest, where the type has changed.
-    fn compared(&self) -> TokenStream {
-        let (private, ident, name, number) = (self.private, &self.input.ident, self.name, self.version);
+    /// The check of each field, and of the rest, where the type has changed; `locked` begins the condition
+    /// under which there is a `__locked`.
+    fn compared(
+        &self,
+        locked: &TokenStream,
+        promise: Option<TokenStream>,
+        reasons: &[(String, LitStr)],
+    ) -> TokenStream {
+        let private = self.private;
         let calls = self.calls();
-        let body = quote! {
-            if let ::core::option::Option::Some(locking) = &<#ident as #private::Event>::LOCKING
-                && let ::core::option::Option::Some(__locked) =
-                    &#private::Locked::of(#name, #number, <#ident as #private::Schema>::TYPE, locking)
-                && !__locked.is_unchanged()
-            {
-                #calls
-            }
-        };
-        unless_writing(private, &body)
+        let reasons = reasons.iter().map(|(field, reason)| {
+            call_at(reason, quote!(#private::locked_reason), quote!(__locked, #field))
+        });
+        unless_writing(
+            private,
+            &quote!({
+                #locked {
+                    if !__locked.is_unchanged() { #calls }
+                    #promise
+                    #(#reasons;)*
+                }
+            }),
+        )
     }
 
     fn calls(&self) -> TokenStream {
@@ -299,24 +408,30 @@ fn unknown_value() -> Option<TokenStream> {
     Some(quote!(::core::compile_error!(#message);))
 }
 
+/// `Some` of tokens, or `None`.
+fn some(tokens: Option<TokenStream>) -> TokenStream {
+    match tokens {
+        Some(tokens) => quote!(::core::option::Option::Some(#tokens)),
+        None => quote!(::core::option::Option::None),
+    }
+}
+
+/// A list of `Change`s.
+fn changes(reasons: &[(String, LitStr)], private: &TokenStream) -> TokenStream {
+    let each =
+        reasons.iter().map(|(field, reason)| quote!(#private::Change { field: #field, reason: #reason }));
+    quote!(&[#(#each),*])
+}
+
 /// `lock!()`: the lock as a whole.
 pub(crate) fn whole(krate: &syn::Path) -> TokenStream {
     let private = quote!(#krate::__private);
     let folder = folder();
-    let index = folder.join(INDEX);
-    let (shown, path) = (folder.to_string_lossy(), index.to_string_lossy());
-    let text = match index.is_file() {
-        true => quote!(::core::include_str!(#path)),
-        false if is_writing() => quote!(""),
-        false => {
-            let message =
-                format!("there is no lock: {FOLDER}/{INDEX} does not exist; write it with {COMMAND}");
-            quote!({
-                ::core::compile_error!(#message);
-                ""
-            })
-        }
-    };
+    let shown = folder.to_string_lossy();
+    let missing = (!folder.is_dir() && !is_writing()).then(|| {
+        let message = format!("there is no lock: {FOLDER} does not exist; write it with {COMMAND}");
+        quote!(::core::compile_error!(#message);)
+    });
     let unknown = unknown_value();
-    quote!({ #unknown #private::Lock::new(#shown, #text, ::core::option_env!("TYPED_EVENTS_LOCK")) })
+    quote!({ #missing #unknown #private::Lock::new(#shown, ::core::option_env!("TYPED_EVENTS_LOCK")) })
 }

@@ -15,6 +15,8 @@ pub(crate) struct File {
     pub(crate) event: String,
     /// The type that has claimed the name.
     pub(crate) item: String,
+    /// The variant of `Compatibility`.
+    pub(crate) compatibility: Ident,
     pub(crate) reserved: Vec<String>,
     pub(crate) versions: Vec<Version>,
 }
@@ -26,6 +28,33 @@ pub(crate) struct Version {
     pub(crate) root: TokenStream,
     /// The statics that it refers to.
     pub(crate) types: TokenStream,
+    /// The reasons for its changes: `Change`s.
+    pub(crate) changed: Vec<TokenStream>,
+}
+
+/// The newest format that is known.
+const FORMAT: u32 = 1;
+
+/// Says what makes a text no file of the lock before it is read: a merge that is not done, another
+/// format.
+pub(crate) fn obstacle(text: &str) -> Option<(usize, String)> {
+    for (line, number) in text.lines().zip(1..) {
+        let markers = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
+        if let Some(marker) = markers.into_iter().find(|marker| line.starts_with(marker)) {
+            let problem = format!(
+                "has a conflict marker of a merge (`{marker}`): take one of the two sides, and write the lock"
+            );
+            return Some((number, problem));
+        }
+    }
+    let (line, format) = (1..).zip(text.lines()).find(|(_, line)| line.starts_with("format "))?;
+    let format = format["format ".len()..].trim().parse::<u32>().ok()?;
+    (format > FORMAT).then(|| {
+        let problem = format!(
+            "has format {format}, and {FORMAT} is the newest known here: it was written by a newer typed-events, update it"
+        );
+        (line, problem)
+    })
 }
 
 /// Reads a file; `private` is the path to what its constants are made of.
@@ -41,19 +70,23 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn file(&self, input: ParseStream<'_>) -> syn::Result<File> {
+        word(input, "format")?;
+        input.parse::<LitInt>()?;
         word(input, "event")?;
         let event: LitStr = input.parse()?;
         word(input, "type")?;
         let item: LitStr = input.parse()?;
         word(input, "compatibility")?;
-        input.parse::<Ident>()?;
-        let mut file =
-            File { event: event.value(), item: item.value(), reserved: Vec::new(), versions: Vec::new() };
+        let compatibility = super::compatibility(&input.parse()?)?;
+        let (event, item) = (event.value(), item.value());
+        let mut file = File { event, item, compatibility, reserved: Vec::new(), versions: Vec::new() };
         if is_word(input, "reserved") {
             word(input, "reserved")?;
             let names = Punctuated::<LitStr, Token![,]>::parse_separated_nonempty(input)?;
             file.reserved = names.iter().map(LitStr::value).collect();
         }
+        word(input, "history")?;
+        input.parse::<LitStr>()?;
         while !input.is_empty() {
             file.versions.push(self.version(input)?);
         }
@@ -65,6 +98,7 @@ impl Reader<'_> {
         let number = input.parse::<LitInt>()?.base10_parse()?;
         input.parse::<Token![=]>()?;
         let root = self.shape(input)?;
+        let changed = self.changes(input)?;
         let mut types = TokenStream::new();
         let private = self.private;
         let mut declared = HashSet::new();
@@ -90,8 +124,21 @@ impl Reader<'_> {
         let named = self.named.take();
         match named.iter().find(|name| !declared.contains(&name.to_string())) {
             Some(name) => Err(syn::Error::new(name.span(), format_args!("there is no type `{name}`"))),
-            None => Ok(Version { number, root, types }),
+            None => Ok(Version { number, root, types, changed }),
         }
+    }
+
+    /// The reasons for the changes of a version: `changed "field" = "reason"`, or `changed = "reason"`.
+    fn changes(&self, input: ParseStream<'_>) -> syn::Result<Vec<TokenStream>> {
+        let private = self.private;
+        let mut changes = Vec::new();
+        while optional_word(input, "changed")? {
+            let field = if input.peek(LitStr) { input.parse::<LitStr>()?.value() } else { String::new() };
+            input.parse::<Token![=]>()?;
+            let reason: LitStr = input.parse()?;
+            changes.push(quote!(#private::Change { field: #field, reason: #reason }));
+        }
+        Ok(changes)
     }
 
     /// A reference to a `TypeSchema`.
@@ -126,28 +173,14 @@ impl Reader<'_> {
                 let format = in_parentheses::<LitStr>(input)?;
                 quote!(Format(#format))
             }
-            "int" | "nonzero" => {
-                let bounds;
-                parenthesized!(bounds in input);
-                let from: syn::Expr = bounds.parse()?;
-                bounds.parse::<Token![,]>()?;
-                let to: LitInt = bounds.parse()?;
-                match name == "int" {
-                    true => quote!(Integer(#from, #to)),
-                    false => quote!(NonZero(#from, #to)),
-                }
-            }
+            "int" | "nonzero" => integer_within(&name, input)?,
             "Option" => {
                 let inner = self.in_angles(input, 1)?;
                 quote!(Option(#(#inner)*))
             }
             "Vec" | "Heap" | "Set" => {
                 let inner = self.in_angles(input, 1)?;
-                let keeps = match name.as_str() {
-                    "Vec" => quote!(Order),
-                    "Heap" => quote!(Repeats),
-                    _ => quote!(Distinct),
-                };
+                let keeps = keeps(&name);
                 quote!(Sequence(#(#inner)*, #private::Keeps::#keeps))
             }
             "Map" => {
@@ -331,6 +364,28 @@ fn in_parentheses<T: Parse>(input: ParseStream<'_>) -> syn::Result<T> {
     let content;
     parenthesized!(content in input);
     content.parse()
+}
+
+/// What a collection of this name keeps.
+fn keeps(name: &str) -> TokenStream {
+    match name {
+        "Vec" => quote!(Order),
+        "Heap" => quote!(Repeats),
+        _ => quote!(Distinct),
+    }
+}
+
+/// `int(1, 255)`, or `nonzero(-128, 127)`.
+fn integer_within(name: &str, input: ParseStream<'_>) -> syn::Result<TokenStream> {
+    let bounds;
+    parenthesized!(bounds in input);
+    let from: syn::Expr = bounds.parse()?;
+    bounds.parse::<Token![,]>()?;
+    let to: LitInt = bounds.parse()?;
+    Ok(match name == "int" {
+        true => quote!(Integer(#from, #to)),
+        false => quote!(NonZero(#from, #to)),
+    })
 }
 
 /// The static that holds a type of the file.

@@ -218,11 +218,36 @@ pub(crate) fn has_rename_all(attributes: &[Attribute]) -> bool {
     named(attributes, "serde").any(|attribute| has_option(attribute, "rename_all"))
 }
 
-/// Checks `#[event(...)]` or `#[schema(...)]` on a field.
-pub(crate) fn check_field_options(attribute: &Attribute) -> syn::Result<()> {
-    attribute.parse_nested_meta(|meta| match meta.path.is_ident("opaque") || meta.path.is_ident("secret") {
-        true => Ok(()),
-        false => Err(meta.error("unknown option of a field: there are `opaque` and `secret`")),
+/// The reason for a change of a field, of an event under the lock.
+pub(crate) fn reason(attributes: &[Attribute], helper: &str) -> Option<LitStr> {
+    let mut reason = None;
+    for ours in named(attributes, helper) {
+        // What can't be parsed was reported when it was checked.
+        let _ = ours.parse_nested_meta(|meta| {
+            if meta.path.is_ident("changed") {
+                reason = Some(meta.value()?.parse()?);
+            }
+            skip_value(&meta)
+        });
+    }
+    reason
+}
+
+/// Checks `#[event(...)]` or `#[schema(...)]` on a field; `locked` on one of an event under the lock.
+pub(crate) fn check_field_options(attribute: &Attribute, locked: bool) -> syn::Result<()> {
+    attribute.parse_nested_meta(|meta| {
+        if meta.path.is_ident("opaque") || meta.path.is_ident("secret") {
+            return Ok(());
+        }
+        if !meta.path.is_ident("changed") {
+            return Err(meta.error("unknown option of a field: there are `opaque` and `secret`"));
+        }
+        if !locked {
+            return Err(meta.error(
+                "`changed` is of the fields of events under the lock: `use typed_events::locked::event`",
+            ));
+        }
+        crate::lock::reason(meta.value()?).map(drop)
     })
 }
 

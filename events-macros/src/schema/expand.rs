@@ -478,7 +478,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn all_fields(data: &Data) -> Vec<&Field> {
+/// The fields of a struct, or of all variants.
+pub(crate) fn all_fields(data: &Data) -> Vec<&Field> {
     match data {
         Data::Struct(data) => data.fields.iter().collect(),
         Data::Enum(data) => data.variants.iter().flat_map(|variant| &variant.fields).collect(),

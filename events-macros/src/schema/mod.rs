@@ -8,8 +8,8 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Attribute, DeriveInput};
 
-pub(crate) use attributes::{check_field_options, crate_path, has_option, is_secret};
-pub(crate) use expand::{implement, wire_names};
+pub(crate) use attributes::{check_field_options, crate_path, has_option, is_secret, reason};
+pub(crate) use expand::{all_fields, implement, wire_names};
 
 use crate::errors::Errors;
 

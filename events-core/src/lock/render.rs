@@ -1,0 +1,74 @@
+//! The text of an event's file.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::step::Step;
+use super::{Change, FORMAT, LockedVersion, Locking, PastLocking, print, unix};
+use crate::event::EventDecl;
+
+/// The file of an event as it should be.
+pub(super) fn file(decl: &EventDecl, locking: &Locking, step: &Step) -> String {
+    let before = locking.file.map(|file| unix(file.text)).unwrap_or_default();
+    let versions = versions(decl, locking, step, &before);
+    let history = before.lines().find(|line| line.starts_with("history ")).map_or_else(
+        || format!("history \"first written as {:016x}\"", fingerprint(&versions)),
+        str::to_owned,
+    );
+    let mut text = format!(
+        "// The event as programs write and read it. Kept by typed-events; check it in.\n\nformat {FORMAT}\nevent {:?}\ntype {:?}\ncompatibility {}\n",
+        decl.name,
+        decl.place.item,
+        locking.compatibility.as_str()
+    );
+    let kept = locking.file.map_or(&[][..], |file| file.reserved);
+    let reserved: BTreeSet<_> = locking.reserved.iter().chain(kept).collect();
+    if !reserved.is_empty() {
+        let names: Vec<_> = reserved.iter().map(|name| format!("{name:?}")).collect();
+        let _ = writeln!(text, "reserved {}", names.join(", "));
+    }
+    let _ = writeln!(text, "{history}");
+    text + &versions
+}
+
+/// All versions, each after an empty line, in the order of their numbers.
+fn versions(decl: &EventDecl, locking: &Locking, step: &Step, before: &str) -> String {
+    let mut versions = sections(before);
+    versions.retain(|(number, _)| *number != decl.version);
+    let mut previous = locking.previous;
+    while let Some(past) = previous {
+        if !is_unchanged(past, step) {
+            versions.retain(|(number, _)| *number != past.version);
+            let excused = step.past.iter().find(|(number, _)| *number == past.version);
+            let excused = excused.map_or(&[][..], |(_, excused)| excused);
+            versions.push((past.version, print::version(past.version, past.schema, past.locked, excused)));
+        }
+        previous = past.previous;
+    }
+    let locked = locking.file.and_then(|file| file.version);
+    versions.push((decl.version, print::version(decl.version, decl.schema, locked, &step.current)));
+    versions.sort_by_key(|(number, _)| *number);
+    versions.into_iter().map(|(_, text)| format!("\n{}\n", text.trim_end())).collect()
+}
+
+/// Whether a version before is in the file as it is declared.
+fn is_unchanged(past: &PastLocking, step: &Step) -> bool {
+    let is_excused = |(number, excused): &(u32, Vec<Change>)| *number == past.version && !excused.is_empty();
+    let is_same = |locked: LockedVersion| past.schema.is_same(locked.schema);
+    past.locked.is_some_and(is_same) && !step.past.iter().any(is_excused)
+}
+
+/// The versions in a file, each with its text.
+fn sections(text: &str) -> Vec<(u32, String)> {
+    let starts: Vec<_> = text.match_indices("\nversion ").map(|(at, _)| at + 1).collect();
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let parts = starts.iter().zip(ends).map(|(start, end)| &text[*start..end]);
+    let number = |part: &str| part.split(' ').nth(1).and_then(|number| number.parse().ok());
+    parts.filter_map(|part| Some((number(part)?, part.to_owned()))).collect()
+}
+
+/// FNV-1a: tells a file that was deleted and written anew from the one before.
+fn fingerprint(text: &str) -> u64 {
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, fold)
+}

@@ -1,0 +1,602 @@
+//! What has changed between two descriptions of one type and can't be judged by reading alone: code of
+//! the user, defaults, secrets, names that are no longer read or written. Decided in constants.
+
+#![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
+
+use super::misfit::{Misfit, Problem, Step};
+use super::written::{read as as_read, reads, same, written as as_written};
+use super::{
+    EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema, flattened,
+};
+
+/// What a change has to keep.
+#[derive(Clone, Copy)]
+pub(crate) struct Promise {
+    /// The new type reads what the old one wrote.
+    pub(crate) reads_old: bool,
+    /// The old type reads what the new one writes.
+    pub(crate) read_by_old: bool,
+    /// What was secret is secret: without the other two, nothing else is looked at.
+    pub(crate) keeps_secrets: bool,
+}
+
+/// What of the outermost struct is looked at.
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    /// The field of the new type that is written, or else read, under this name.
+    Field(&'static str),
+    /// What no field of the new type stands for.
+    Rest,
+    All,
+}
+
+/// The most frames of the compiler's evaluator that the walk takes, as in `compat`.
+const MAX_FRAMES: usize = 90;
+
+/// The frames from one call of [`types`] to the next one inside of it, at most.
+const FRAMES: usize = 5;
+
+/// The most pairs of declarations that a place may be inside of.
+const MAX_PAIRS: usize = 24;
+
+/// How deep a secret is looked for in what has become another kind of type.
+const MAX_HIDDEN: usize = 6;
+
+type Verdict = Result<(), Misfit>;
+
+impl TypeSchema {
+    /// Whether nothing has changed since `before` that [`can_read`](Self::can_read) does not see.
+    ///
+    /// # Errors
+    ///
+    /// The first place where something has, and what.
+    pub(crate) const fn drift(
+        &'static self,
+        part: Part,
+        before: &'static TypeSchema,
+        promise: Promise,
+    ) -> Verdict {
+        types(self, before, Walk { pairs: [None; MAX_PAIRS], inside: 0, frames: 0, part, promise })
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Walk {
+    /// The pairs of declarations it is inside of: meeting one again means that nothing spoke against
+    /// it.
+    pairs: [Option<(&'static NamedSchema, &'static NamedSchema)>; MAX_PAIRS],
+    inside: usize,
+    frames: usize,
+    part: Part,
+    promise: Promise,
+}
+
+impl Walk {
+    const fn is_inside(&self, now: &NamedSchema, before: &NamedSchema) -> bool {
+        let mut i = 0;
+        while i < self.inside {
+            if let Some((n, b)) = self.pairs[i]
+                && n.is(now)
+                && b.is(before)
+            {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
+
+    const fn looks_at_code(&self) -> bool {
+        self.promise.reads_old || self.promise.read_by_old
+    }
+
+    /// The same inside of what is secret in the new type.
+    const fn hidden(mut self) -> Self {
+        self.promise.keeps_secrets = false;
+        self
+    }
+
+    /// The same of a part.
+    const fn deeper(mut self) -> Self {
+        self.part = Part::All;
+        self
+    }
+}
+
+const fn refuse(problem: Problem) -> Verdict {
+    Err(Misfit::new(problem))
+}
+
+const fn at(step: Step, verdict: Verdict) -> Verdict {
+    match verdict {
+        Ok(()) => Ok(()),
+        Err(misfit) => Err(misfit.inside(step)),
+    }
+}
+
+const fn both(one: Verdict, other: Verdict) -> Verdict {
+    if one.is_err() { one } else { other }
+}
+
+/// The core of it: one place.
+const fn types(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
+    let (mut now, mut before, mut walk) = (now, before, walk);
+    walk.frames += FRAMES;
+    if walk.frames > MAX_FRAMES {
+        return refuse(Problem::TooDeep);
+    }
+    if now.is_hidden() {
+        walk = walk.hidden();
+    } else if walk.promise.keeps_secrets && before.is_hidden() {
+        return refuse(Problem::Revealed);
+    }
+    // A declaration may have been put around another one: only what it is converted by counts.
+    loop {
+        match (now, before) {
+            (TypeSchema::Named(n), TypeSchema::Named(b)) => {
+                let (n, b) = (n.get(), b.get());
+                if walk.is_inside(n, b) {
+                    return Ok(());
+                }
+                if walk.inside == MAX_PAIRS {
+                    return refuse(Problem::TooDeep);
+                }
+                walk.pairs[walk.inside] = Some((n, b));
+                walk.inside += 1;
+                let alike = same(n.converts, b.converts);
+                if walk.looks_at_code() && !alike && !n.converts.is_empty() && !b.converts.is_empty() {
+                    return refuse(Problem::Recoded { now: n.converts, before: b.converts });
+                }
+                if alike || n.converts.is_empty() {
+                    now = n.shape;
+                }
+                if alike || !n.converts.is_empty() {
+                    before = b.shape;
+                }
+            }
+            (TypeSchema::Named(n), _) => {
+                if walk.looks_at_code() && !n.get().converts.is_empty() {
+                    return refuse(Problem::Recoded { now: n.get().converts, before: "" });
+                }
+                now = n.get().shape;
+            }
+            (_, TypeSchema::Named(b)) => {
+                if walk.looks_at_code() && !b.get().converts.is_empty() {
+                    return refuse(Problem::Recoded { now: "", before: b.get().converts });
+                }
+                before = b.get().shape;
+            }
+            _ => return shapes(now, before, walk),
+        }
+    }
+}
+
+/// One place, not behind a name.
+const fn shapes(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
+    let inner = walk.deeper();
+    match (now, before) {
+        (
+            TypeSchema::Differs { written, read },
+            TypeSchema::Differs { written: was_written, read: was_read },
+        ) => both(types(written, was_written, walk), types(read, was_read, walk)),
+        (TypeSchema::Differs { written, read }, _) => {
+            both(types(written, before, walk), types(read, before, walk))
+        }
+        (_, TypeSchema::Differs { written, read }) => both(types(now, written, walk), types(now, read, walk)),
+        (TypeSchema::Opaque(now), TypeSchema::Opaque(before)) if same(now, before) => Ok(()),
+        (TypeSchema::Opaque(now), TypeSchema::Opaque(before)) if walk.looks_at_code() => {
+            refuse(Problem::Recoded { now, before })
+        }
+        (TypeSchema::Opaque(now), _) if walk.looks_at_code() => refuse(Problem::Recoded { now, before: "" }),
+        (_, TypeSchema::Opaque(before)) if walk.looks_at_code() => {
+            refuse(Problem::Recoded { now: "", before })
+        }
+        (TypeSchema::Option(now), TypeSchema::Option(before)) => types(now, before, walk),
+        (TypeSchema::Option(now), _) => types(now, before, walk),
+        (_, TypeSchema::Option(before)) => types(now, before, walk),
+        (TypeSchema::Sequence(now, _), TypeSchema::Sequence(before, _)) => {
+            at(Step::Items, types(now, before, inner))
+        }
+        (
+            TypeSchema::Sequence(..) | TypeSchema::Tuple(_),
+            TypeSchema::Sequence(..) | TypeSchema::Tuple(_),
+        ) => items(now, before, inner),
+        (TypeSchema::Map(keys, values), TypeSchema::Map(were_keys, were_values)) => {
+            both(types(keys, were_keys, inner), at(Step::Values, types(values, were_values, inner)))
+        }
+        (TypeSchema::Struct(now), TypeSchema::Struct(before)) => structs(now, before, walk),
+        (TypeSchema::Enum(now), TypeSchema::Enum(before)) => enums(now, before, inner),
+        _ if walk.promise.keeps_secrets && before.hides_within(MAX_HIDDEN) => refuse(Problem::Revealed),
+        _ => Ok(()),
+    }
+}
+
+/// Arrays, at least one of which has a length.
+const fn items(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
+    let mut i = 0;
+    loop {
+        let (Some(n), Some(b)) = (item(now, i), item(before, i)) else { return Ok(()) };
+        if let refused @ Err(_) = at(Step::Item(i), types(n, b, walk)) {
+            return refused;
+        }
+        i += 1;
+    }
+}
+
+const fn item(array: &'static TypeSchema, index: usize) -> Option<&'static TypeSchema> {
+    match array {
+        TypeSchema::Sequence(items, _) => Some(items),
+        TypeSchema::Tuple(items) if index < items.len() => Some(items[index]),
+        _ => None,
+    }
+}
+
+const fn structs(now: &'static StructSchema, before: &'static StructSchema, walk: Walk) -> Verdict {
+    if let Part::Rest | Part::All = walk.part
+        && walk.promise.reads_old
+        && now.deny_unknown
+        && !before.deny_unknown
+    {
+        return refuse(Problem::Denies);
+    }
+    fields(now, before, walk)
+}
+
+/// Each field that there was.
+const fn fields(now: &'static StructSchema, before: &'static StructSchema, walk: Walk) -> Verdict {
+    let mut walk = walk;
+    walk.frames += 1;
+    let mut others = 0;
+    let mut i = 0;
+    while i < before.fields.len() {
+        let was = &before.fields[i];
+        i += 1;
+        let verdict = match flattened(was) {
+            Some(inner) => fields(now, inner, walk),
+            None if was.flatten => {
+                others += 1;
+                pair(now, nth_other(now, others), was, walk)
+            }
+            None => pair(now, counterpart(now, was), was, walk),
+        };
+        if verdict.is_err() {
+            return verdict;
+        }
+    }
+    Ok(())
+}
+
+/// A field of a struct, or of one whose fields stand among its own, and the one that it stands in.
+type Found = Option<(&'static FieldSchema, &'static FieldSchema)>;
+
+/// The field that a struct has for one that was there.
+const fn counterpart(now: &'static StructSchema, was: &'static FieldSchema) -> Found {
+    let (Some(first), second) =
+        (if was.written.is_some() { (was.written, was.read) } else { (was.read, None) })
+    else {
+        return None;
+    };
+    match find(now, first, true) {
+        None => match second {
+            Some(second) => match find(now, second, true) {
+                None => find(now, first, false),
+                found => found,
+            },
+            None => find(now, first, false),
+        },
+        found => found,
+    }
+}
+
+/// The field that is read, or else written, under a name.
+const fn find(schema: &'static StructSchema, name: &str, read: bool) -> Found {
+    let mut i = 0;
+    while i < schema.fields.len() {
+        let field = &schema.fields[i];
+        i += 1;
+        if let Some(inner) = flattened(field) {
+            if let Some((found, _)) = find(inner, name, read) {
+                return Some((found, field));
+            }
+        } else if !field.flatten
+            && match (read, field.written) {
+                (true, _) => reads(field.read, field.aliases, name),
+                (false, Some(written)) => same(written, name),
+                (false, None) => false,
+            }
+        {
+            return Some((field, field));
+        }
+    }
+    None
+}
+
+/// The flattened field that is no struct, counted from 1.
+const fn nth_other(schema: &'static StructSchema, nth: usize) -> Found {
+    let mut left = nth;
+    let mut i = 0;
+    while i < schema.fields.len() {
+        let field = &schema.fields[i];
+        i += 1;
+        if field.flatten && flattened(field).is_none() {
+            left -= 1;
+            if left == 0 {
+                return Some((field, field));
+            }
+        }
+    }
+    None
+}
+
+/// A field that was there, and the one that stands for it.
+const fn pair(now: &'static StructSchema, found: Found, was: &'static FieldSchema, walk: Walk) -> Verdict {
+    let name = match (was.written, was.read) {
+        (Some(name), _) | (None, Some(name)) => name,
+        (None, None) => return Ok(()),
+    };
+    let Some((field, top)) = found else {
+        let is_hidden = was.is_hidden() || was.shape.hides_within(MAX_HIDDEN);
+        return match walk.part {
+            Part::Rest | Part::All if walk.promise.keeps_secrets && is_hidden => {
+                refuse(Problem::Unhidden(name))
+            }
+            _ => Ok(()),
+        };
+    };
+    let is_meant = match (walk.part, top.written, top.read) {
+        (Part::All, ..) => true,
+        (Part::Field(meant), Some(name), _) | (Part::Field(meant), None, Some(name)) => same(meant, name),
+        _ => false,
+    };
+    if !is_meant {
+        return Ok(());
+    }
+    let walk = match field.is_hidden() {
+        true => walk.deeper().hidden(),
+        false if walk.promise.keeps_secrets && was.is_hidden() => {
+            return at(Step::Field(name), refuse(Problem::Revealed));
+        }
+        false => walk.deeper(),
+    };
+    let verdict = both(names(now, was, walk.promise), absence(field, was, walk.promise));
+    let verdict = both(verdict, types(field.shape, was.shape, walk));
+    if was.flatten {
+        // It has no name of its own.
+        return verdict;
+    }
+    at(Step::Field(name), verdict)
+}
+
+/// The names of a field that was there: all are still read, and one is still written.
+const fn names(now: &'static StructSchema, was: &'static FieldSchema, promise: Promise) -> Verdict {
+    let Some(read) = was.read else { return Ok(()) };
+    if was.flatten {
+        return Ok(());
+    }
+    let mut is_written = find(now, read, false).is_some();
+    let mut i = 0;
+    while i <= was.aliases.len() {
+        let name = if i == 0 { read } else { was.aliases[i - 1] };
+        i += 1;
+        if promise.reads_old && find(now, name, true).is_none() {
+            return refuse(Problem::Unread(name));
+        }
+        is_written |= find(now, name, false).is_some();
+    }
+    match was.written {
+        // One that is required is missed when the old type reads.
+        Some(name) if promise.read_by_old && !is_written && !was.required => refuse(Problem::Unwritten(name)),
+        _ => Ok(()),
+    }
+}
+
+/// What stands for a field that is not there.
+const fn absence(now: &'static FieldSchema, was: &'static FieldSchema, promise: Promise) -> Verdict {
+    if now.flatten || was.flatten || !(promise.reads_old || promise.read_by_old) {
+        return Ok(());
+    }
+    let (default, was_default) = (default_of(now), default_of(was));
+    let may_be_absent = now.read.is_some() && !now.required;
+    let might_be_absent = was.read.is_some() && !(was.required && was.default.is_empty());
+    // Only serde knows whether an opaque type is an `Option`.
+    let unknown =
+        (default.is_empty() && was.default.is_empty()) || (was_default.is_empty() && now.default.is_empty());
+    if may_be_absent && might_be_absent && !unknown && !same(default, was_default) {
+        return refuse(Problem::Refilled { now: default, before: was_default });
+    }
+    let is_omitted = now.written.is_some() && !matches!(now.presence, Presence::Always);
+    let was_omitted = now.presence as u8 == was.presence as u8 && same(now.skipped_if, was.skipped_if);
+    if promise.read_by_old && is_omitted && !was_omitted && was.read.is_some() && !omits_default(now, was) {
+        return refuse(Problem::Omitted { function: now.skipped_if, default: was_default });
+    }
+    Ok(())
+}
+
+/// What a field is read as where it is not there; empty where that is not known.
+const fn default_of(field: &'static FieldSchema) -> &'static str {
+    match as_read(field.shape) {
+        _ if !field.default.is_empty() => field.default,
+        _ if field.shape.is_optional() => "None",
+        TypeSchema::Opaque(_) => "",
+        _ => "Default::default()",
+    }
+}
+
+/// Whether what is left out is what an old reader puts in its place.
+const fn omits_default(now: &'static FieldSchema, was: &'static FieldSchema) -> bool {
+    if !was.default.is_empty() {
+        return false;
+    }
+    match now.presence {
+        Presence::Always => true,
+        Presence::UnlessNone => was.shape.is_optional(),
+        Presence::Sometimes => {
+            let collection = matches!(
+                as_written(now.shape),
+                TypeSchema::String | TypeSchema::Sequence(..) | TypeSchema::Map(..)
+            );
+            collection && !was.shape.is_optional() && ends_with(now.skipped_if, "::is_empty")
+        }
+    }
+}
+
+const fn ends_with(text: &str, end: &str) -> bool {
+    let (text, end) = (text.as_bytes(), end.as_bytes());
+    if text.len() < end.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < end.len() {
+        if text[text.len() - end.len() + i] != end[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+const fn enums(now: &'static EnumSchema, before: &'static EnumSchema, walk: Walk) -> Verdict {
+    let tags = match (now.tag, before.tag) {
+        (Tag::External, Tag::External) | (Tag::Untagged, Tag::Untagged) => true,
+        (Tag::Internal(one), Tag::Internal(other)) => same(one, other),
+        (Tag::Adjacent(tag, content), Tag::Adjacent(was_tag, was_content)) => {
+            same(tag, was_tag) && same(content, was_content)
+        }
+        _ => false,
+    };
+    if walk.looks_at_code() && !tags {
+        return refuse(Problem::Retagged);
+    }
+    if walk.promise.reads_old && now.deny_unknown && !before.deny_unknown {
+        return refuse(Problem::Denies);
+    }
+    let (mut untagged, mut i) = (0, 0);
+    while i < before.variants.len() {
+        let was = &before.variants[i];
+        i += 1;
+        let verdict = match was.untagged || matches!(before.tag, Tag::Untagged) {
+            true => {
+                untagged += 1;
+                untagged_variant(now, before, untagged, walk)
+            }
+            false => variant(now, was, walk),
+        };
+        if verdict.is_err() {
+            return verdict;
+        }
+    }
+    Ok(())
+}
+
+/// A variant that was told by its name.
+const fn variant(now: &'static EnumSchema, was: &'static VariantSchema, walk: Walk) -> Verdict {
+    let name = match (was.written, was.read) {
+        (Some(name), _) | (None, Some(name)) => name,
+        (None, None) => return Ok(()),
+    };
+    let (mut found, mut other) = (None, None);
+    let mut i = 0;
+    while i < now.variants.len() {
+        let variant = &now.variants[i];
+        i += 1;
+        if !variant.untagged && reads(variant.read, variant.aliases, name) {
+            found = Some(variant);
+        }
+        if variant.other {
+            other = variant.read;
+        }
+    }
+    if was.other && walk.promise.reads_old && other.is_none() {
+        return refuse(Problem::NoOther);
+    }
+    let Some(variant) = found else {
+        return match (other, was.body) {
+            (Some(other), _) if walk.promise.reads_old && was.written.is_some() => {
+                refuse(Problem::ReadAs { name, other })
+            }
+            (_, Some(body)) if walk.promise.keeps_secrets && body.hides_within(MAX_HIDDEN) => {
+                refuse(Problem::Revealed)
+            }
+            _ => Ok(()),
+        };
+    };
+    i = 0;
+    while i < was.aliases.len() {
+        if walk.promise.reads_old && !is_read(now, was.aliases[i]) {
+            return refuse(Problem::Unread(was.aliases[i]));
+        }
+        i += 1;
+    }
+    if let (Some(written), Some(was_written)) = (variant.written, was.written)
+        && walk.promise.read_by_old
+        && !same(written, was_written)
+        && !reads(was.read, was.aliases, written)
+    {
+        return refuse(Problem::Unwritten(was_written));
+    }
+    match (variant.body, was.body) {
+        (Some(body), Some(was_body)) => at(Step::Field(name), types(body, was_body, walk)),
+        (None, Some(body)) if walk.promise.keeps_secrets && body.hides_within(MAX_HIDDEN) => {
+            refuse(Problem::Revealed)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a variant is read under a name of its own.
+const fn is_read(schema: &'static EnumSchema, name: &str) -> bool {
+    let mut i = 0;
+    while i < schema.variants.len() {
+        if !schema.variants[i].untagged && reads(schema.variants[i].read, schema.variants[i].aliases, name) {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+/// A variant that was told by its shape, counted from 1: those before the last one are as they were,
+/// so that each still reads what it wrote and nothing that a later one wrote.
+const fn untagged_variant(
+    now: &'static EnumSchema,
+    before: &'static EnumSchema,
+    nth: usize,
+    walk: Walk,
+) -> Verdict {
+    let Some(was) = nth_untagged(before, nth) else { return Ok(()) };
+    let (body, is_there) = match nth_untagged(now, nth) {
+        Some(variant) => (variant.body, true),
+        None => (None, false),
+    };
+    let is_last = nth_untagged(before, nth + 1).is_none();
+    let is_same = match (body, was.body) {
+        (Some(body), Some(was)) => body.is_same(was),
+        (None, None) => is_there,
+        _ => false,
+    };
+    match (body, was.body) {
+        _ if is_same => Ok(()),
+        _ if walk.looks_at_code() && (!is_last || !is_there) => refuse(Problem::Reordered),
+        (Some(body), Some(was)) => types(body, was, walk),
+        (_, Some(was)) if walk.promise.keeps_secrets && was.hides_within(MAX_HIDDEN) => {
+            refuse(Problem::Revealed)
+        }
+        _ => Ok(()),
+    }
+}
+
+const fn nth_untagged(schema: &'static EnumSchema, nth: usize) -> Option<&'static VariantSchema> {
+    let mut left = nth;
+    let mut i = 0;
+    while i < schema.variants.len() {
+        let variant = &schema.variants[i];
+        i += 1;
+        if variant.untagged || matches!(schema.tag, Tag::Untagged) {
+            left -= 1;
+            if left == 0 {
+                return Some(variant);
+            }
+        }
+    }
+    None
+}

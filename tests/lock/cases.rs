@@ -1,0 +1,672 @@
+//! Changes that only a reason or a new version excuses, and what the folder holds.
+
+use super::project::{CREATED, Project, assert_said};
+
+/// Code that serde calls, of which the lock knows the name alone.
+const CODE: &str = "
+pub mod seconds {
+    use typed_events::__private::serde::{Deserialize, Deserializer, Serializer};
+    pub fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(*value)
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        u64::deserialize(deserializer)
+    }
+    pub fn is_zero(value: &u64) -> bool {
+        *value == 0
+    }
+    pub fn five() -> u64 {
+        5
+    }
+    pub fn six() -> u64 {
+        6
+    }
+    pub fn some() -> Option<u8> {
+        Some(1)
+    }
+}
+pub mod millis {
+    pub use super::seconds::{deserialize, serialize};
+}
+";
+
+const BREAKS: &str = "`user.created` breaks its lock (version 1): ";
+
+const NOTHING_SHOWS: &str = "code that the lock can't look into writes or reads it: ";
+
+/// A source, and how cargo answers to changes of it that are tried one after the other.
+struct Tried {
+    project: Project,
+    source: String,
+}
+
+impl Tried {
+    fn new(name: &str, source: &str) -> Self {
+        let source = format!("{source}{CODE}");
+        Self { project: Project::locked(name, &source), source }
+    }
+
+    fn change(&self, from: &str, to: &str) -> String {
+        assert!(self.source.contains(from), "{from}");
+        self.source.replacen(from, to, 1)
+    }
+
+    fn refused(&self, from: &str, to: &str, message: &str, place: &str) {
+        self.project.source(&self.change(from, to));
+        self.project.check_refused(&format!("{BREAKS}{message}"), place);
+    }
+
+    fn accepted(&self, from: &str, to: &str) {
+        self.project.source(&self.change(from, to));
+        self.project.check().unwrap_or_else(|said| panic!("{from} -> {to}: {said}"));
+    }
+}
+
+#[test]
+fn l1_code_that_comes_goes_or_becomes_opaque_needs_a_reason() {
+    let tried = Tried::new(
+        "l1-code",
+        "#[event(\"user.created\")]
+pub struct UserCreated {
+    pub at: u64,
+    #[serde(with = \"seconds\")]
+    pub seen: u64,
+    pub id: u64,
+}
+",
+    );
+    let at = "    pub at: u64,";
+    for (attribute, code) in [
+        ("#[serde(with = \"seconds\")]", "with seconds: u64"),
+        (
+            "#[serde(deserialize_with = \"seconds::deserialize\")]",
+            "deserialize_with seconds::deserialize: u64",
+        ),
+        ("#[serde(serialize_with = \"seconds::serialize\")]", "serialize_with seconds::serialize: u64"),
+        ("#[event(opaque)]", "u64"),
+    ] {
+        tried.refused(
+            at,
+            &format!("    {attribute}\n{at}"),
+            &format!(".at: {NOTHING_SHOWS}`{code}`, which was not there before; restore it, declare `version = 2`, or say why it is all right: `#[event(changed = \"...\")]` on the field"),
+            "--> src/lib.rs:7:9",
+        );
+    }
+    tried.refused(
+        "    pub id: u64,",
+        "    #[event(opaque)]\n    pub id: String,",
+        &format!(".id: {NOTHING_SHOWS}`String`, which was not there before"),
+        "--> src/lib.rs:10:9",
+    );
+    tried.refused(
+        "    #[serde(with = \"seconds\")]\n",
+        "",
+        &format!(".seen: {NOTHING_SHOWS}`with seconds: u64`, which is not there any more"),
+        "--> src/lib.rs:7:9",
+    );
+}
+
+#[test]
+fn l1_a_secret_that_is_shown_needs_a_reason() {
+    let tried = Tried::new(
+        "l1-secret",
+        "#[event(\"user.created\")]
+pub struct UserCreated {
+    #[event(secret)]
+    pub password: String,
+    pub token: Option<Token>,
+    pub parts: Vec<Part>,
+    #[event(secret)]
+    pub hint: Option<String>,
+}
+
+#[payload(secret)]
+pub struct Token(String);
+
+#[payload]
+pub struct Part {
+    #[event(secret)]
+    pub pin: Option<u8>,
+}
+",
+    );
+    let shown = "it was secret, and would be shown; restore it, declare `version = 2`, or say why it is all right: `#[event(changed = \"...\")]` on the field";
+    tried.refused(
+        "    #[event(secret)]\n    pub password",
+        "    pub password",
+        &format!(".password: {shown}"),
+        "--> src/lib.rs:6:9",
+    );
+    tried.refused("#[payload(secret)]", "#[payload]", &format!(".token: {shown}"), "--> src/lib.rs:8:9");
+    tried.refused(
+        "    #[event(secret)]\n    pub pin",
+        "    pub pin",
+        &format!(".parts[].pin: {shown}"),
+        "--> src/lib.rs:9:9",
+    );
+    // A field that is gone stays in the text of old records.
+    tried.refused(
+        "    #[event(secret)]\n    pub hint: Option<String>,\n",
+        "",
+        "the secret field `hint` is gone, and the text of old records would show it; restore it, declare `version = 2`, or say why it is all right: `changed = \"...\"` beside the event's name",
+        "--> src/lib.rs:5:12",
+    );
+    // A secret that moves into a secret type, or is renamed and still read, stays one.
+    tried.accepted("    #[event(secret)]\n    pub hint: Option<String>,", "    pub hint: Option<Token>,");
+    tried.accepted("pub parts: Vec<Part>", "#[event(secret)]\n    pub parts: Vec<Part>");
+}
+
+#[test]
+fn l1_less_compatibility_needs_a_reason_also_beside_the_break_it_allows() {
+    let tried = Tried::new("l1-weaker", CREATED);
+    let weaker = "its compatibility was `full`, and `backward` promises less; restore it, declare `version = 2`, or say why it is all right: `changed = \"...\"` beside the event's name";
+    tried.refused("\")]", "\", compatibility = backward)]", weaker, "--> src/lib.rs:4:41");
+    let both = tried.change("id: u32", "id: u64");
+    let both = both.replacen("\")]", "\", compatibility = backward)]", 1);
+    tried.project.source(&both);
+    tried.project.check_refused(&format!("{BREAKS}{weaker}"), "--> src/lib.rs:4:41");
+    tried.project.source(&both.replacen(
+        "backward)]",
+        "backward, changed = \"one reader, deployed first\")]",
+        1,
+    ));
+    tried.project.check().unwrap();
+    tried.project.write_lock().unwrap();
+    tried.project.test().unwrap();
+    let text = tried.project.read("events.lock/user.created");
+    assert_said(&text, "version 1 = UserCreated\nchanged = \"one reader, deployed first\"\n");
+    assert_said(&text, "compatibility backward\n");
+}
+
+#[test]
+fn l1_a_reason_is_that_of_one_change() {
+    let tried = Tried::new("l1-reason", CREATED);
+    let project = &tried.project;
+    let id = "    pub id: u32,";
+    let with = |reason: &str, field: &str| {
+        tried.change(id, &format!("    #[event(changed = \"{reason}\")]\n    {field}"))
+    };
+    // Nothing has changed yet: it would excuse what comes.
+    project.source(&with("for later", "pub id: u32,"));
+    project.check_refused(
+        "`user.created` (version 1) has not changed in a way that needs a reason: take `changed = \"for later\"` away, it would excuse the next change",
+        "--> src/lib.rs:6:23",
+    );
+    assert_said(&project.write_lock().unwrap_err(), "take `changed = \"for later\"` away");
+    project.source(&with(" ", "pub id: u32,"));
+    project.check_refused("a reason says why the change is all right", "--> src/lib.rs:6:23");
+    // The change it is for.
+    let opaque = with("ids were numbers in text", "#[event(opaque)] pub id: String,");
+    project.source(&opaque);
+    project.check().unwrap();
+    assert_said(&project.test().unwrap_err(), "has changed since it was locked");
+    project.write_lock().unwrap();
+    project.check().unwrap();
+    project.test().unwrap();
+    let text = project.read("events.lock/user.created");
+    assert_said(&text, "version 1 = UserCreated\nchanged \"id\" = \"ids were numbers in text\"\n");
+    assert_said(&text, "    #[optional] id: opaque(\"String\"),\n");
+    // The next one.
+    let next = opaque.replace("id: String", "id: Vec<u8>");
+    project.source(&next);
+    project.check_refused(
+        "`Vec<u8>`, where it was `String`; restore it, declare `version = 2`, or say why it is all right: `#[event(changed = \"...\")]` on the field. The reason that is given is that of an earlier change: give this one its own",
+        "--> src/lib.rs:7:26",
+    );
+    assert_said(&project.write_lock().unwrap_err(), "give this one its own");
+    // Nor does it excuse another field.
+    project.source(&opaque.replace(
+        "    pub email: String",
+        "    #[event(changed = \"ids were numbers in text\")]\n    #[event(opaque)]\n    pub email: String",
+    ));
+    project.check_refused("give this one its own", "--> src/lib.rs:10:9");
+    project.source(&next.replace("in text\"", "in text; now bytes\""));
+    project.check().unwrap();
+    project.write_lock().unwrap();
+    project.test().unwrap();
+    let text = project.read("events.lock/user.created");
+    assert_said(
+        &text,
+        "changed \"id\" = \"ids were numbers in text\"\nchanged \"id\" = \"ids were numbers in text; now bytes\"\n",
+    );
+    // The reason stays in the file when it is gone from the source.
+    project.source(&next.replace("    #[event(changed = \"ids were numbers in text\")]\n", ""));
+    project.check().unwrap();
+    project.write_lock().unwrap();
+    project.test().unwrap();
+    assert_eq!(project.read("events.lock/user.created"), text);
+}
+
+#[test]
+fn l1_a_reason_stands_where_its_change_is_reported() {
+    let project = Project::locked(
+        "l1-place",
+        "#[event(\"user.created\")]\npub struct UserCreated(pub Part);\n\n#[payload]\npub struct Part { pub id: u32 }\n",
+    );
+    let changed = "#[event(\"user.created\")]\npub struct UserCreated(pub Part);\n\n#[payload]\npub struct Part { pub id: String }\n";
+    project.source(changed);
+    project.check_refused(
+        "old records can't be read: .id: `u32` is written, which is no `String`",
+        "--> src/lib.rs:5:12",
+    );
+    project.source(&changed.replace("(pub Part)", "(#[event(changed = \"x\")] pub Part)"));
+    let said = project.check().unwrap_err();
+    assert_said(
+        &said,
+        "this field is not compared by itself: the reason stands beside the event's name, `#[event(\"...\", changed = \"...\")]`",
+    );
+    project.source(&changed.replace("pub id", "#[event(changed = \"x\")] pub id"));
+    assert_said(
+        &project.check().unwrap_err(),
+        "`changed` is of the fields of events under the lock: `use typed_events::locked::event`",
+    );
+    project.source(&changed.replace("\")]", "\", changed = \"nobody has emitted it\")]"));
+    project.check().unwrap();
+    project.write_lock().unwrap();
+    project.check().unwrap();
+    project.test().unwrap();
+}
+
+/// A field per kind; each is changed alone.
+const KINDS: &str = "
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
+
+#[event(\"user.created\")]
+pub struct UserCreated {
+    #[serde(with = \"seconds\")]
+    pub with: u64,
+    pub double: f64,
+    pub single: f32,
+    pub list: Vec<u8>,
+    pub set: HashSet<u8>,
+    pub heap: BinaryHeap<u8>,
+    #[serde(default = \"seconds::five\")]
+    pub five: u64,
+    #[serde(default)]
+    pub zero: u64,
+    pub map: BTreeMap<String, u8>,
+    pub small: u32,
+    pub large: i64,
+    pub signed: i32,
+    pub letter: char,
+    pub three: [u8; 3],
+    pub span: std::time::Duration,
+    pub maybe: Option<u8>,
+    #[serde(alias = \"was\")]
+    pub renamed: Option<u8>,
+    pub tagged: Tagged,
+    pub open: Open,
+    pub either: Either,
+    pub part: Part,
+    pub checked: Checked,
+}
+
+#[payload]
+pub enum Tagged {
+    One { a: u8 },
+    #[serde(alias = \"Zwei\")]
+    Two,
+}
+
+#[payload]
+pub enum Open {
+    Known,
+    Named,
+    #[serde(other)]
+    Rest,
+}
+
+#[payload]
+#[serde(untagged)]
+pub enum Either {
+    Text { text: String },
+    Number { number: u8 },
+}
+
+#[payload]
+pub struct Part {
+    pub x: Option<u8>,
+}
+
+#[payload]
+pub struct Checked(u8);
+
+impl From<u8> for Checked {
+    fn from(value: u8) -> Self { Self(value) }
+}
+";
+
+#[test]
+fn l2_each_change_that_is_lossy_or_hidden_is_refused() {
+    let tried = Tried::new("l2", KINDS);
+    let refused = |from: &str, to: &str, message: &str| {
+        tried.project.source(&tried.change(from, to));
+        let said = tried.project.check().expect_err(message);
+        assert_said(&said, &format!("{BREAKS}{message}"));
+        // One error, and the line that counts the errors.
+        assert_eq!(said.matches("\nerror").count() + usize::from(said.starts_with("error")), 2, "{said}");
+    };
+    let old = "old records can't be read: ";
+    let new = "programs that know the locked type can't read it: ";
+    refused(
+        "(with = \"seconds\")",
+        "(with = \"millis\")",
+        &format!(".with: {NOTHING_SHOWS}`with millis: u64`, where it was `with seconds: u64`"),
+    );
+    refused(
+        "double: f64",
+        "double: f32",
+        &format!("{old}.double: `f64` is written, of which `f32` loses digits"),
+    );
+    refused(
+        "single: f32",
+        "single: f64",
+        &format!("{new}.single: `f64` is written, of which `f32` loses digits"),
+    );
+    refused(
+        "list: Vec<u8>",
+        "list: HashSet<u8>",
+        &format!("{old}.list: elements may be written twice, and a set keeps one of them"),
+    );
+    refused(
+        "list: Vec<u8>",
+        "list: BinaryHeap<u8>",
+        &format!("{old}.list: elements are written in an order"),
+    );
+    refused("set: HashSet<u8>", "set: Vec<u8>", &format!("{new}.set: elements may be written twice"));
+    refused(
+        "heap: BinaryHeap<u8>",
+        "heap: BTreeSet<u8>",
+        &format!("{old}.heap: elements may be written twice"),
+    );
+    refused(
+        "\"seconds::five\"",
+        "\"seconds::six\"",
+        ".five: a record without it was read with `seconds::five`, and would be with `seconds::six`",
+    );
+    refused(
+        "(default = \"seconds::five\")",
+        "(default)",
+        ".five: a record without it was read with `seconds::five`, and would be with `Default::default()`",
+    );
+    refused(
+        "(default)]\n    pub zero",
+        "(default = \"seconds::five\")]\n    pub zero",
+        ".zero: a record without it was read with `Default::default()`, and would be with `seconds::five`",
+    );
+    refused(
+        "    pub maybe",
+        "    #[serde(default = \"seconds::some\")]\n    pub maybe",
+        ".maybe: a record without it was read with `None`, and would be with `seconds::some`",
+    );
+    refused(
+        "(default)]\n    pub zero",
+        "(default, skip_serializing_if = \"seconds::is_zero\")]\n    pub zero",
+        ".zero: it is left out where `seconds::is_zero` says so, and programs that know the locked type read `Default::default()` there",
+    );
+    refused(
+        "map: BTreeMap<String, u8>",
+        "map: Vec<(String, u8)>",
+        &format!("{old}.map: an object is written"),
+    );
+    refused(
+        "small: u32",
+        "small: f32",
+        &format!("{old}.small: `u32` is written, of which `f32` loses digits"),
+    );
+    refused(
+        "large: i64",
+        "large: f64",
+        &format!("{old}.large: `i64` is written, of which `f64` loses digits"),
+    );
+    refused(
+        "large: i64",
+        "large: u64",
+        &format!("{old}.large: `i64` is written, which does not fit into `u64`"),
+    );
+    refused(
+        "signed: i32",
+        "signed: std::num::NonZeroI32",
+        &format!("{old}.signed: `i32` is written, which does not fit into `NonZero<i32>`"),
+    );
+    refused(
+        "letter: char",
+        "letter: String",
+        &format!("{new}.letter: `String` is written, which is no `char`"),
+    );
+    refused("three: [u8; 3]", "three: [u8; 4]", &format!("{old}.three: "));
+    refused("span: std::time::Duration", "span: std::time::SystemTime", &format!("{old}.span."));
+    refused(
+        "    #[serde(alias = \"was\")]\n",
+        "",
+        ".renamed: records may have it under the name `was`, which is not read any more",
+    );
+    refused(
+        "pub maybe",
+        "#[serde(alias = \"maybe\")]\n    pub perhaps",
+        ".maybe: programs that know the locked type look for `maybe`, which is not written any more",
+    );
+    refused(
+        "    #[serde(alias = \"Zwei\")]\n",
+        "",
+        ".tagged: records may have it under the name `Zwei`, which is not read any more",
+    );
+    refused(
+        "pub enum Tagged",
+        "#[serde(rename_all = \"snake_case\")]\npub enum Tagged",
+        &format!("{old}.tagged: the variant `One` is written"),
+    );
+    refused(
+        "    #[serde(other)]\n    Rest",
+        "    Rest",
+        ".open: a variant of any other name was read, and is refused now",
+    );
+    refused("    Named,\n", "", ".open: the variant `Named` was written, and is read as `Rest`");
+    refused(
+        "    Text { text: String },\n    Number { number: u8 },",
+        "    Number { number: u8 },\n    Text { text: String },",
+        ".either: an untagged variant that is not the last has changed",
+    );
+    refused(
+        "#[payload]\npub struct Part",
+        "#[payload]\n#[serde(deny_unknown_fields)]\npub struct Part",
+        ".part: unknown fields were ignored, and are refused now",
+    );
+    refused(
+        "    pub part: Part",
+        "    #[serde(flatten)]\n    pub part: Part",
+        &format!("{new}.part: it is never written"),
+    );
+    refused(
+        "#[payload]\npub struct Checked",
+        "#[payload]\n#[serde(from = \"u8\")]\npub struct Checked",
+        &format!(".checked: {NOTHING_SHOWS}`from u8`, which was not there before"),
+    );
+}
+
+#[test]
+fn l2_what_changes_no_value_is_free() {
+    let tried = Tried::new("l2-free", KINDS);
+    tried.accepted("set: HashSet<u8>", "set: BTreeSet<u8>");
+    tried.accepted("list: Vec<u8>", "list: std::collections::VecDeque<u8>");
+    tried.accepted("map: BTreeMap<String, u8>", "map: HashMap<String, u8>");
+    tried.accepted("span: std::time::Duration", "span: Box<std::time::Duration>");
+    tried.accepted("    pub maybe", "    #[serde(default)]\n    pub maybe");
+    tried.accepted("    pub maybe", "    #[serde(skip_serializing_if = \"Option::is_none\")]\n    pub maybe");
+    tried.accepted("pub struct Checked(u8);", "#[serde(transparent)]\npub struct Checked(u8);");
+    tried.accepted(
+        "    pub small: u32,\n    pub large: i64,",
+        "    /// Documented.\n    pub large: i64,\n    pub small: u32,",
+    );
+}
+
+const TWO_VERSIONS: &str = "#[event(\"user.created\", version = 1, superseded)]
+pub struct UserCreatedV1 {
+    pub id: u32,
+    #[event(secret)]
+    pub password: String,
+}
+
+#[event(\"user.created\", version = 2, previous = UserCreatedV1)]
+pub struct UserCreated {
+    pub id: String,
+    #[event(secret)]
+    pub password: String,
+}
+
+impl typed_events::Upcast<UserCreatedV1> for UserCreated {
+    fn upcast(old: UserCreatedV1) -> Self {
+        Self { id: old.id.to_string(), password: old.password }
+    }
+}
+";
+
+#[test]
+fn l3_superseded_versions_are_locked_from_the_first_write_on() {
+    let project = Project::locked("l3", TWO_VERSIONS);
+    let text = project.read("events.lock/user.created");
+    assert_said(
+        &text,
+        "version 1 = UserCreatedV1\n\ntype UserCreatedV1 = struct {\n    id: u32,\n    #[secret] password: String,\n}\n",
+    );
+    assert_said(&text, "version 2 = UserCreated\n");
+    project.test().unwrap();
+    let altered = TWO_VERSIONS.replacen("id: u32", "id: u16", 1);
+    project.source(&altered);
+    let message = "`user.created` breaks its lock (version 1): old records can't be read: .id: `u32` is written, which does not fit into `u16`; restore it: its records are still read as this type";
+    project.check_refused(message, "--> src/lib.rs:6:9");
+    assert_said(&project.write_lock().unwrap_err(), message);
+    let shown = TWO_VERSIONS.replacen("    #[event(secret)]\n", "", 1);
+    project.source(&shown);
+    let message = "`user.created` breaks its lock (version 1): .password: it was secret, and would be shown; restore it, or say why it is all right: `#[event(changed = \"...\")]` on the field";
+    project.check_refused(message, "--> src/lib.rs:7:9");
+    assert_said(&project.write_lock().unwrap_err(), message);
+    assert_eq!(project.read("events.lock/user.created"), text);
+    project.source(&shown.replacen(
+        "    pub password",
+        "    #[event(changed = \"test passwords\")]\n    pub password",
+        1,
+    ));
+    project.check().unwrap();
+    project.write_lock().unwrap();
+    project.test().unwrap();
+    assert_said(
+        &project.read("events.lock/user.created"),
+        "version 1 = UserCreatedV1\nchanged \"password\" = \"test passwords\"\n",
+    );
+}
+
+#[test]
+fn l3_a_version_that_the_file_lacks_and_one_outside_the_lock_are_told() {
+    let project = Project::locked("l3-lacks", TWO_VERSIONS);
+    let text = project.read("events.lock/user.created");
+    let (head, rest) = text.split_once("\nversion 1").unwrap();
+    let (_, second) = rest.split_once("\nversion 2").unwrap();
+    project.write("events.lock/user.created", &format!("{head}\nversion 2{second}"));
+    project.check_refused(
+        "`user.created` is not locked: events.lock/user.created has no version 1; write it with",
+        "--> src/lib.rs:4:9",
+    );
+    project.source(TWO_VERSIONS);
+    project.write_lock().unwrap();
+    assert_eq!(project.read("events.lock/user.created"), text);
+    project.source(&TWO_VERSIONS.replacen(
+        "#[event(\"user.created\", version = 1",
+        "#[typed_events::event(\"user.created\", version = 1",
+        1,
+    ));
+    project.check_refused(
+        "`UserCreatedV1` is a version of an event under the lock, and not under it itself: declare it with `typed_events::locked::event`",
+        "--> src/lib.rs:11:",
+    );
+}
+
+#[test]
+fn l3_a_new_version_does_not_show_the_secrets_of_the_one_before() {
+    let source = TWO_VERSIONS.replace(
+        "    #[event(secret)]\n    pub password: String,\n}\n\nimpl",
+        "    pub password: String,\n}\n\nimpl",
+    );
+    let project = Project::new("l3-shows", &source);
+    assert_said(
+        &project.write_lock().unwrap_err(),
+        "`user.created` breaks its lock (version 2): .password: it was secret, and would be shown",
+    );
+    project.source(&source.replace(
+        "    pub password: String,\n}\n\nimpl",
+        "    #[event(changed = \"hashed since June\")]\n    pub password: String,\n}\n\nimpl",
+    ));
+    project.write_lock().unwrap();
+    project.check().unwrap();
+    project.test().unwrap();
+}
+
+#[test]
+fn l4_conflict_markers_and_newer_formats_are_named() {
+    let project = Project::locked("l4-markers", CREATED);
+    let file = "events.lock/user.created";
+    let text = project.read(file);
+    project.write(
+        file,
+        &text.replace(
+            "    email: String,\n",
+            "<<<<<<< HEAD\n    email: String,\n=======\n    email: Option<String>,\n>>>>>>> other\n",
+        ),
+    );
+    // cargo believes that what wrote the file is still good: it must not write over the merge.
+    let merged = project.read(file);
+    let said = project.write_lock().unwrap_err();
+    assert_said(
+        &said,
+        "events.lock/user.created is not what the program was compiled with: touch src/lib.rs, and write the lock again",
+    );
+    assert_said(&said, "events.lock/user.created has a conflict marker of a merge in line 13 (`<<<<<<<`)");
+    assert_eq!(project.read(file), merged);
+    let message = "events.lock/user.created:13 has a conflict marker of a merge (`<<<<<<<`): take one of the two sides, and write the lock";
+    project.check_refused(message, "--> src/lib.rs:4:9");
+    project.source(CREATED);
+    assert_said(&project.write_lock().unwrap_err(), message);
+    project.write(file, &text.replace("format 1", "format 2"));
+    project.check_refused(
+        "events.lock/user.created:3 has format 2, and 1 is the newest known here: it was written by a newer typed-events, update it",
+        "--> src/lib.rs:4:9",
+    );
+    project.write(file, &text.replace("format 1\n", ""));
+    project.check_refused(
+        "events.lock/user.created is not a file of the lock: expected `format`",
+        "--> src/lib.rs:4:9",
+    );
+    project.write(file, &text);
+    // Files that no linked event has.
+    project.write("events.lock/user.deleted", "<<<<<<< HEAD\n");
+    project.write("events.lock/user.renamed", &text.replace("format 1", "format 2"));
+    project.write("events.lock/user.created.orig", &text);
+    for said in [project.test().unwrap_err(), project.write_lock().unwrap_err()] {
+        assert_said(
+            &said,
+            "events.lock/user.deleted has a conflict marker of a merge in line 1 (`<<<<<<<`): take one of the two sides, and write the lock",
+        );
+        assert_said(
+            &said,
+            "events.lock/user.renamed has format 2, and 1 is the newest known here: it was written by a newer typed-events, update it",
+        );
+        assert_said(
+            &said,
+            "events.lock/user.created.orig is the file of another event, `user.created`: give it that name, or delete it",
+        );
+    }
+}
+
+#[test]
+fn l5_an_event_does_not_leave_the_lock_unnoticed() {
+    let project = Project::locked("l5-plain", CREATED);
+    project.source(&CREATED.replace("#[event(", "#[typed_events::event("));
+    project.check().unwrap();
+    for said in [project.test().unwrap_err(), project.write_lock().unwrap_err()] {
+        assert_said(&said, "event `user.created` is locked (");
+        assert_said(
+            &said,
+            "is not declared under the lock any more: declare it with `typed_events::locked::event`, or delete the file",
+        );
+    }
+}

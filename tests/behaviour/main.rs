@@ -24,6 +24,7 @@ mod sets;
 mod silence;
 mod stop;
 mod stream;
+mod stuck;
 mod subscriptions;
 mod values;
 mod versions;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::calling::Lists;
 use super::consume::{Work, Worker};
 use super::consumer::Consumer;
 use super::flight::Flight;
@@ -363,7 +364,9 @@ impl BusBuilder {
                 .fallback
                 .warning(format_args!("{unused} `{name}`: is its handler linked, and `.discover()` said?"));
         }
-        let watch = Watch::start(self.settings.slow_handler, self.settings.fallback).map_err(|error| {
+        let lists = Arc::new(Lists::default());
+        let (slow, fallback) = (self.settings.slow_handler, self.settings.fallback);
+        let watch = Watch::start(slow, fallback, Arc::clone(&lists)).map_err(|error| {
             Error::new(ErrorKind::Build, "no thread to watch for slow handlers").with_source(error)
         })?;
         let flight = Arc::new(Flight::default());
@@ -375,7 +378,7 @@ impl BusBuilder {
             known,
             works,
             stop_works: tokio::sync::watch::Sender::new(false),
-            routes: Routes::new(&registry().events, &flight),
+            routes: Routes::new(&registry().events, &flight, lists),
             log: Arc::new(Log::new(self.bounds)),
             adapter: self.adapter,
             wire: self.wire,

@@ -13,7 +13,7 @@ use super::flight::{Detached, KeptInFlight};
 use super::future_set::FutureSet;
 use super::routes::{Entry, List, Route};
 use super::task::Work;
-use super::watch::{Laps, Shown, WaitingHandler};
+use super::watch::{Laps, Shown, WaitingHandler, polling};
 use super::{Bus, Inner, report};
 use crate::adapter::BoxFuture;
 use crate::contain::{caught, contained};
@@ -122,6 +122,7 @@ impl Round {
             return;
         }
         call.route = &entry.route;
+        self.laps.call(entry);
         if let Some(future) = (entry.run)(call) {
             self.poll_once(call, future, cx);
         }
@@ -148,8 +149,9 @@ impl Round {
     #[inline(never)]
     fn await_later(&mut self, call: &Call<'_>, future: BoxFuture<'static, HandlerResult>) {
         let left = self.left.get_or_insert_default();
-        left.running.push(Guarded { index: left.waiting.len(), future });
-        left.waiting.push(WaitingHandler::new(call.route.clone()));
+        let waiting = WaitingHandler::new(call.route.clone());
+        left.running.push(Guarded { index: left.waiting.len(), number: waiting.number(), future });
+        left.waiting.push(waiting);
     }
 
     #[inline]
@@ -230,13 +232,11 @@ pub(crate) async fn call_alone(
     let handled = async {
         match (callback.run)(&call) {
             None => Ok(()),
-            Some(future) => {
-                let _shown = bus.inner.watch.begin_alone(record.clone(), route.clone());
-                future.await
-            }
+            Some(future) => future.await,
         }
     };
-    as_part_of(bus, record, handled).await
+    let shown = bus.inner.watch.begin_alone(record.clone(), route.clone());
+    shown.polling(as_part_of(bus, record, handled)).await
 }
 
 /// Calls a durable handler for one attempt at a record, and waits for it.
@@ -247,7 +247,7 @@ pub(crate) async fn call_durable(
     record: &Record,
     attempt: Attempt,
 ) -> HandlerResult {
-    let _shown = bus.inner.watch.begin_alone(record.clone(), route.clone());
+    let shown = bus.inner.watch.begin_alone(record.clone(), route.clone());
     let delivery = of_record(bus, record, route, None).to_delivery_of(attempt);
     let handled = async {
         let settled = (callback.run)(&delivery?.call());
@@ -256,7 +256,7 @@ pub(crate) async fn call_durable(
             Some(future) => future.await,
         }
     };
-    as_part_of(bus, record, handled).await
+    shown.polling(as_part_of(bus, record, handled)).await
 }
 
 /// Runs a handler within the scope of its event; a panic is its result.
@@ -454,6 +454,8 @@ impl Running {
 /// A handler's future whose panic is its result.
 struct Guarded {
     index: usize,
+    /// Tells the watch which handler is polled.
+    number: usize,
     future: BoxFuture<'static, HandlerResult>,
 }
 
@@ -461,6 +463,7 @@ impl Future for Guarded {
     type Output = (usize, HandlerResult);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let _calling = polling(self.number);
         let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
         let result = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -494,6 +497,7 @@ impl Future for Group {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Emitted> {
         let this = &mut *self;
+        this.waiting.begin();
         let entered = this.scope.enter();
         let polled = this.drive(cx);
         drop(entered);

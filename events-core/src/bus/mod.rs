@@ -1,6 +1,7 @@
 //! The bus: handlers, history and adapter behind one handle.
 
 mod builder;
+mod calling;
 mod consume;
 mod consumer;
 mod consumers;

@@ -31,11 +31,11 @@ impl NameCache {
     }
 
     /// The handlers of a name; `find` is asked where they are not remembered.
-    pub(crate) fn get_or_find(&mut self, name: &str, find: impl FnOnce() -> List) -> Arc<List> {
+    pub(crate) fn get_or_find(&mut self, name: &str, find: impl FnOnce() -> Arc<List>) -> Arc<List> {
         if let Some(list) = self.kept.get(name) {
             return Arc::clone(list);
         }
-        let list = Arc::new(find());
+        let list = find();
         let hash = self.kept.hasher().hash_one(name);
         self.missed.resize(MOST_MISSED, !hash);
         let missed = &mut self.missed[hash as usize % MOST_MISSED];
@@ -57,7 +57,7 @@ mod tests {
         let mut found = false;
         cache.get_or_find(name, || {
             found = true;
-            List::new(Vec::new(), None)
+            Arc::new(List::new(Vec::new(), None))
         });
         found
     }

@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
+use super::calling::Lists;
 use super::flight::{Flight, Open};
 use super::name_cache::NameCache;
 use super::pattern_map::{PatternMap, is_name};
@@ -270,6 +271,7 @@ pub(crate) struct Routes {
     outdated: Arc<List>,
     table: Mutex<Table>,
     flight: Arc<Flight>,
+    lists: Arc<Lists>,
 }
 
 #[derive(Default)]
@@ -333,7 +335,7 @@ impl Filed {
 
 impl Routes {
     /// Routes for the registry's events, in its order.
-    pub(crate) fn new(events: &[&'static EventDecl], flight: &Arc<Flight>) -> Self {
+    pub(crate) fn new(events: &[&'static EventDecl], flight: &Arc<Flight>, lists: Arc<Lists>) -> Self {
         let empty = Arc::new(List::new(Vec::new(), Some(Open::new(flight))));
         let list = || ArcSwap::new(Arc::clone(&empty));
         Self {
@@ -342,6 +344,7 @@ impl Routes {
             outdated: Arc::new(List::outdated()),
             table: Mutex::default(),
             flight: Arc::clone(flight),
+            lists,
         }
     }
 
@@ -372,7 +375,9 @@ impl Routes {
         // Lists are only exchanged under the table's lock: two emits that find it outdated make it once.
         if list.load().is_outdated {
             let open = (!table.closed).then(|| Open::new(&self.flight));
-            list.store(Arc::new(List::new(resolve(&table.by_pattern, name), open)));
+            let made = Arc::new(List::new(resolve(&table.by_pattern, name), open));
+            self.lists.add(*name, &made);
+            list.store(made);
         }
         Some(list.load())
     }
@@ -392,7 +397,11 @@ impl Routes {
         }
         let mut table = self.table();
         let Table { cache, by_pattern, .. } = &mut *table;
-        Handlers::Foreign(cache.get_or_find(name, || List::foreign(resolve(by_pattern, name))))
+        Handlers::Foreign(cache.get_or_find(name, || {
+            let made = Arc::new(List::foreign(resolve(by_pattern, name)));
+            self.lists.add(name.to_owned(), &made);
+            made
+        }))
     }
 
     /// The name of a closure that is registered at this place.

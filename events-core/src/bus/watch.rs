@@ -2,16 +2,18 @@
 //!
 //! One thread per process ticks every 100 ms while a bus exists. Handlers are timed by comparing
 //! ticks, so that a call costs a load and no clock read. A handler that waits is named while it
-//! waits; one that blocks its thread is named when it returns.
+//! waits, and one that blocks its thread while it does.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use slab::Slab;
 
+use super::calling::{Calling, Lists, Seen, ThreadCall, calls, next_number};
 use super::report::Fallback;
-use super::routes::Route;
+use super::routes::{Entry, Route};
 use crate::contain::contained;
 use crate::record::Record;
 
@@ -34,12 +36,38 @@ fn ticks() -> u32 {
     (NEWS.load(Ordering::Relaxed) / ONE_TICK) as u32
 }
 
+/// Ticks since some news.
+fn ticks_since(news: u64) -> u32 {
+    ticks().wrapping_sub((news / ONE_TICK) as u32)
+}
+
+/// A call that has not returned.
+#[derive(Clone, Copy)]
+struct Running {
+    thread: &'static ThreadCall,
+    seen: Seen,
+}
+
+/// What threads call since before this tick and the one before, at which they called it, too.
+fn running(before: &mut Vec<Running>) -> Vec<Running> {
+    let now: Vec<_> = calls().into_iter().map(|(thread, seen)| Running { thread, seen }).collect();
+    // Looked at twice, since the two words are not written at once.
+    let is_same =
+        |one: &Running, other: &Running| std::ptr::eq(one.thread, other.thread) && one.seen == other.seen;
+    let is_long =
+        |call: &&Running| ticks_since(call.seen.since) > 0 && before.iter().any(|other| is_same(call, other));
+    let running = now.iter().filter(is_long).copied().collect();
+    *before = now;
+    running
+}
+
 /// Tells running emits that a list was replaced, which they are to notice behind the next handler.
 pub(crate) fn tell_replaced() {
     NEWS.fetch_add(1, Ordering::Release);
 }
 
 fn tick() {
+    let mut before = Vec::new();
     loop {
         std::thread::sleep(TICK);
         NEWS.fetch_add(ONE_TICK, Ordering::Relaxed);
@@ -51,9 +79,11 @@ fn tick() {
         }
         let buses: Vec<_> = watched.buses.iter().filter_map(Weak::upgrade).collect();
         drop(watched);
+        let running = running(&mut before);
         for bus in buses {
             // The subscriber that gets the warning is a user's code; the clock goes on.
-            contained(|| bus.warn_of_waiting());
+            contained(|| bus.warn_of_running(&running));
+            contained(|| bus.warn_of_waiting(&running));
         }
     }
 }
@@ -65,6 +95,7 @@ pub(crate) struct Watch {
     fallback: Fallback,
     /// The emits with handlers that wait.
     waiting: Mutex<Slab<Arc<Waiting>>>,
+    lists: Arc<Lists>,
 }
 
 /// An emit with handlers that wait.
@@ -74,18 +105,30 @@ struct Waiting {
     handlers: Vec<WaitingHandler>,
     /// Whether it is counted as in flight: not a replay, whose emits are.
     is_emit: bool,
+    /// Whether its task was polled.
+    has_begun: AtomicBool,
 }
 
 /// One of an emit's handlers that wait.
 pub(crate) struct WaitingHandler {
     route: Route,
+    /// By which a thread says that it polls it.
+    number: usize,
     done: AtomicBool,
     warned: AtomicBool,
 }
 
 impl WaitingHandler {
     pub(crate) fn new(route: Route) -> Self {
-        Self { route, done: AtomicBool::new(false), warned: AtomicBool::new(false) }
+        Self { route, number: next_number(), done: AtomicBool::new(false), warned: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    fn is_called_in(&self, running: &[Running]) -> bool {
+        running.iter().any(|running| running.seen.callee == self.number)
     }
 }
 
@@ -102,11 +145,16 @@ impl Watch {
     /// # Errors
     ///
     /// The operating system refuses a thread.
-    pub(crate) fn start(limit: Option<Duration>, fallback: Fallback) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn start(
+        limit: Option<Duration>,
+        fallback: Fallback,
+        lists: Arc<Lists>,
+    ) -> std::io::Result<Arc<Self>> {
         let in_ticks = |limit: Duration| {
             u32::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX).max(1)
         };
-        let watch = Arc::new(Self { limit: limit.map(in_ticks), fallback, waiting: Mutex::new(Slab::new()) });
+        let (limit_in_ticks, waiting) = (limit.map(in_ticks), Mutex::new(Slab::new()));
+        let watch = Arc::new(Self { limit: limit_in_ticks, fallback, waiting, lists });
         if limit.is_some() {
             let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
             if !watched.ticking {
@@ -129,31 +177,79 @@ impl Watch {
     }
 
     fn show(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>, is_emit: bool) -> Shown {
-        let waiting = Arc::new(Waiting { record, since: ticks(), handlers, is_emit });
+        // One that waits alone is polled by who lists it.
+        let has_begun = AtomicBool::new(!is_emit);
+        let waiting = Arc::new(Waiting { record, since: ticks(), handlers, is_emit, has_begun });
         let key = self.lock().insert(Arc::clone(&waiting));
         Shown { watch: Arc::clone(self), key, waiting }
     }
 
-    /// Each handler that waits, with its event, in a fixed order; and how many emits they belong to.
+    /// Each handler that waits or blocks a thread, with its event, in a fixed order; and how many emits they belong
+    /// to, of which those that hold one list count as one.
     pub(crate) fn describe(&self) -> (Vec<String>, usize) {
+        let (blocking, lists) = self.describe_blocking();
         let emits: Vec<_> = self.lock().iter().map(|(_, emit)| Arc::clone(emit)).collect();
         let undone = emits.iter().flat_map(|emit| emit.undone().map(move |handler| (emit, handler)));
         let mut handlers: Vec<_> = undone
             .map(|(emit, handler)| format!("handler {} on {}", handler.route.name(), emit.event()))
             .collect();
+        handlers.extend(blocking);
         handlers.sort_unstable();
         handlers.dedup();
-        (handlers, emits.iter().filter(|emit| emit.is_emit).count())
+        (handlers, emits.iter().filter(|emit| emit.is_emit).count() + lists)
     }
 
-    fn warn_of_waiting(&self) {
+    /// Each handler that is called now and has not returned, and how many lists they are of.
+    fn describe_blocking(&self) -> (Vec<String>, usize) {
+        let found = calls().into_iter().filter_map(|(_, seen)| self.lists.find(seen.callee));
+        let mut lists = Vec::new();
+        let mut handlers = Vec::new();
+        for (list, index, event) in found {
+            let handler = list.entries[index].route.name();
+            handlers.push(format!("handler {handler} on {event}, which blocks its thread"));
+            if !lists.iter().any(|other| Arc::ptr_eq(other, &list)) {
+                lists.push(list);
+            }
+        }
+        (handlers, lists.len())
+    }
+
+    /// Warns of handlers that block their threads.
+    fn warn_of_running(&self, running: &[Running]) {
+        let Some(limit) = self.limit else { return };
+        for Running { thread, seen } in running {
+            let took = ticks_since(seen.since);
+            if took >= limit
+                && let Some((list, index, event)) = self.lists.find(seen.callee)
+                && thread.name(seen.since)
+            {
+                self.warn(list.entries[index].route.name(), &event, took, BLOCKS);
+            }
+        }
+    }
+
+    fn warn_of_waiting(&self, running: &[Running]) {
         let Some(limit) = self.limit else { return };
         let slow = |emit: &&Arc<Waiting>| ticks().wrapping_sub(emit.since) >= limit;
         let emits: Vec<_> = self.lock().iter().map(|(_, emit)| emit).filter(slow).cloned().collect();
         for emit in &emits {
-            for handler in emit.undone().filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
+            let blocking = emit.undone().find(|handler| handler.is_called_in(running));
+            let has_begun = emit.has_begun.load(Ordering::Relaxed);
+            if blocking.is_none() && !has_begun && !running.is_empty() {
+                // Another handler blocks the thread on which these would go on.
+                continue;
+            }
+            let more = match (blocking, has_begun) {
+                (Some(_), _) => BLOCKS,
+                (None, true) => "and is still running",
+                (None, false) => "and waits for its runtime, whose threads are blocked or busy",
+            };
+            // The others of the emit can't go on meanwhile.
+            let to_name =
+                emit.undone().filter(|handler| blocking.is_none_or(|one| std::ptr::eq(*handler, one)));
+            for handler in to_name.filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
                 let took = ticks().wrapping_sub(emit.since);
-                self.warn(handler.route.name(), emit.event(), took, "and is still running");
+                self.warn(handler.route.name(), emit.event(), took, more);
             }
         }
     }
@@ -167,6 +263,9 @@ impl Watch {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What is said of a handler that blocks its thread.
+const BLOCKS: &str = "without waiting: it blocks its thread";
 
 impl Waiting {
     fn event(&self) -> &str {
@@ -185,6 +284,22 @@ impl Shown {
 
     pub(crate) fn record(&self) -> &Record {
         &self.waiting.record
+    }
+
+    /// Notes that the task of these handlers is polled.
+    pub(crate) fn begin(&self) {
+        self.waiting.has_begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Runs the one handler that is listed, and says so while it is polled.
+    pub(crate) async fn polling<F: Future>(&self, handled: F) -> F::Output {
+        let number = self.waiting.handlers[0].number;
+        let mut handled = pin!(handled);
+        std::future::poll_fn(|cx| {
+            let _calling = polling(number);
+            handled.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// The handlers that are not done.
@@ -208,15 +323,30 @@ impl Drop for Shown {
     }
 }
 
+/// Says until it is dropped that this thread polls a handler that waits.
+pub(crate) fn polling(number: usize) -> Calling {
+    let calling = Calling::begin(NEWS.load(Ordering::Relaxed));
+    calling.number(number);
+    calling
+}
+
 /// What an emit knows of the [`NEWS`]; times the handlers that are called in turn.
 pub(crate) struct Laps {
     seen: u64,
+    calling: Calling,
 }
 
 impl Laps {
     #[inline]
     pub(crate) fn start() -> Self {
-        Self { seen: NEWS.load(Ordering::Acquire) }
+        let seen = NEWS.load(Ordering::Acquire);
+        Self { seen, calling: Calling::begin(seen) }
+    }
+
+    /// Says which handler is called.
+    #[inline(always)]
+    pub(crate) fn call(&self, entry: &Entry) {
+        self.calling.entry(entry);
     }
 
     /// Whether the clock has ticked, or any list was replaced, since the last lap.
@@ -229,9 +359,10 @@ impl Laps {
     pub(crate) fn lap(&mut self, watch: &Watch, handler: &Route, event: &str) {
         let now = NEWS.load(Ordering::Acquire);
         let before = std::mem::replace(&mut self.seen, now);
+        self.calling.lap(now);
         let took = ((now / ONE_TICK) as u32).wrapping_sub((before / ONE_TICK) as u32);
-        if watch.limit.is_some_and(|limit| took >= limit) {
-            watch.warn(handler.name(), event, took, "without waiting: it blocks its thread");
+        if watch.limit.is_some_and(|limit| took >= limit) && self.calling.name(before) {
+            watch.warn(handler.name(), event, took, BLOCKS);
         }
     }
 }

@@ -1,0 +1,177 @@
+//! Handlers that never return: who they are is said while they run, and by `stop`.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use typed_events::{Bus, BusBuilder, Record, event};
+
+use crate::logs::{is_child, stderr_of};
+
+#[event("stuck.outer")]
+pub struct Outer;
+
+#[event("stuck.inner")]
+pub struct Inner;
+
+fn builder() -> BusBuilder {
+    let builder = Bus::builder().no_handlers().accept_undeclared();
+    builder.slow_handler(Duration::from_millis(200)).stop_deadline(Duration::from_millis(800))
+}
+
+/// How many handlers of this process are stuck.
+static STUCK: AtomicUsize = AtomicUsize::new(0);
+
+/// As a lock that is taken twice.
+fn never_return() {
+    STUCK.fetch_add(1, Ordering::SeqCst);
+    loop {
+        std::thread::park();
+    }
+}
+
+async fn until_stuck(count: usize) {
+    let stuck = tokio::time::timeout(Duration::from_secs(60), async {
+        while STUCK.load(Ordering::SeqCst) < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    stuck.await.expect("the handlers are called");
+}
+
+/// Drives a future on a thread of its own, with a runtime of one thread.
+fn drive(work: impl Future + Send + 'static) {
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(work);
+    });
+}
+
+/// What other runtimes have for it, which know nothing of tokio.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// The lines of a program's stderr that name a slow handler.
+fn named(stderr: &str) -> Vec<&str> {
+    stderr.lines().filter(|line| line.contains("warning: handler closure at")).collect()
+}
+
+/// The number of the line behind the one with a mark.
+fn line_after(mark: &str) -> usize {
+    include_str!("stuck.rs").lines().position(|line| line.trim() == mark).unwrap() + 2
+}
+
+#[tokio::test]
+async fn s5_a_sync_handler_that_never_returns_is_named_by_the_watch_and_by_stop() {
+    if is_child() {
+        let bus = builder().build().await.unwrap();
+        bus.on(|_: &Outer| ());
+        // The one that is stuck.
+        bus.on(|_: &Outer| never_return());
+        bus.on(|_: &Outer| ());
+        let emitting = bus.clone();
+        drive(async move { emitting.emit(Outer).await });
+        until_stuck(1).await;
+        // Its list is no longer that of the event.
+        bus.on(|_: &Outer| ());
+        eprintln!("stopped: {}", bus.stop().await.unwrap_err());
+        return;
+    }
+    let stderr = stderr_of("stuck::s5_a_sync_handler_that_never_returns_is_named_by_the_watch_and_by_stop");
+    let line = line_after("// The one that is stuck.");
+    let told = named(&stderr);
+    assert_eq!(told.len(), 1, "{stderr}");
+    assert!(told[0].contains(&format!("stuck.rs:{line} has taken")), "{stderr}");
+    assert!(told[0].ends_with("s for stuck.outer without waiting: it blocks its thread"), "{stderr}");
+    let stopped = format!("stuck.rs:{line} on stuck.outer, which blocks its thread");
+    assert!(stderr.contains(&stopped), "{stderr}");
+    assert!(!stderr.contains("emits that block a thread"), "{stderr}");
+}
+
+#[tokio::test]
+async fn s5_each_way_to_call_a_handler_names_it() {
+    if is_child() {
+        let bus = builder().build().await.unwrap();
+        // Once.
+        bus.once(|_: &Outer| never_return());
+        let emitting = bus.clone();
+        drive(async move { emitting.emit(Outer).await });
+        // Of an undeclared event.
+        bus.on_pattern("stuck.undeclared", |_: &Record| never_return()).unwrap();
+        let emitting = bus.clone();
+        drive(async move { emitting.emit_json("stuck.undeclared", "{}").await });
+        let second = builder().build().await.unwrap();
+        // One that waits beside it.
+        second.on(|_: &Outer| std::future::pending::<()>());
+        // When it is polled again.
+        second.on(|_: &Outer| async {
+            tokio::task::yield_now().await;
+            never_return();
+        });
+        let emitting = second.clone();
+        drive(async move { emitting.emit(Outer).await });
+        drive(async move {
+            let bus = builder().build().await.unwrap();
+            // Of a replay.
+            bus.on_replay(0, |_: &Inner| never_return()).await.unwrap();
+            bus.emit(Inner).await
+        });
+        until_stuck(4).await;
+        let (bus, second) = tokio::join!(bus.stop(), second.stop());
+        eprintln!("stopped: {:?} {:?}", bus.unwrap_err(), second.unwrap_err());
+        return;
+    }
+    let stderr = stderr_of("stuck::s5_each_way_to_call_a_handler_names_it");
+    let told = named(&stderr);
+    assert_eq!(told.len(), 4, "{stderr}");
+    for mark in ["// Once.", "// Of an undeclared event.", "// When it is polled again.", "// Of a replay."] {
+        let line = format!("stuck.rs:{} has taken", line_after(mark));
+        let found: Vec<_> = told.iter().filter(|told| told.contains(&line)).collect();
+        assert_eq!(found.len(), 1, "{mark}: {stderr}");
+        assert!(found[0].ends_with("without waiting: it blocks its thread"), "{mark}: {stderr}");
+    }
+}
+
+/// The inner handler waits for the thread on which the outer one waits for it.
+#[tokio::test]
+async fn s5_a_handler_that_blocks_on_an_emit_is_named_and_not_the_one_it_waits_for() {
+    if is_child() {
+        let bus = builder().build().await.unwrap();
+        let inner = bus.clone();
+        // The one that blocks.
+        bus.on(move |_: &Outer| {
+            STUCK.fetch_add(1, Ordering::SeqCst);
+            drop(block_on(inner.emit(Inner)));
+        });
+        bus.on(|_: &Inner| tokio::task::yield_now());
+        let emitting = bus.clone();
+        drive(async move { emitting.emit(Outer).await });
+        until_stuck(1).await;
+        eprintln!("stopped: {:?}", bus.stop().await.unwrap_err());
+        return;
+    }
+    let stderr =
+        stderr_of("stuck::s5_a_handler_that_blocks_on_an_emit_is_named_and_not_the_one_it_waits_for");
+    let (told, line) = (named(&stderr), line_after("// The one that blocks."));
+    assert_eq!(told.len(), 1, "{stderr}");
+    assert!(told[0].contains(&format!("stuck.rs:{line} has taken")), "{stderr}");
+    assert!(told[0].ends_with("s for stuck.outer without waiting: it blocks its thread"), "{stderr}");
+    assert!(stderr.contains(&format!("stuck.rs:{line} on stuck.outer, which blocks its thread")), "{stderr}");
+}

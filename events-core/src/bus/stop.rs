@@ -28,8 +28,8 @@ impl Bus {
     ///
     /// From the call on, emits from outside are refused; emits of running handlers pass, until all
     /// is done or the deadline (30 s unless set by [`BusBuilder::stop_deadline`]) is reached. What
-    /// still runs then is left running, and its emits are refused. Handlers that wait are named in
-    /// the error; that emits block a thread, or wait for the adapter or a replay, is said. So are the calls
+    /// still runs then is left running, and its emits are refused. Handlers that wait, or
+    /// block a thread, are named in the error; that emits wait for the adapter or a replay, is said. So are the calls
     /// that were lost before with a runtime that shut down ([`Stats::abandoned`](crate::Stats::abandoned)). A
     /// handler of [`on_replay`](Self::on_replay) that has not caught up by then ends. The
     /// history can still be read. A second `stop` waits for the first and has the same outcome.

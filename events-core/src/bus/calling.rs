@@ -8,13 +8,13 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::routes::{Entry, List};
+use super::routes::{List, Route};
 use crate::contain::contained;
 
 /// What a thread calls. Only that thread writes to it, but for `named`.
 #[repr(align(64))]
 pub(crate) struct ThreadCall {
-    /// The address of the entry that is called, or the odd number of a handler that is polled again; 0 for none.
+    /// The address of the route that is called, or the odd number of a handler that is polled again; 0 for none.
     callee: AtomicUsize,
     /// The news that the caller had seen when it called.
     since: AtomicU64,
@@ -70,8 +70,8 @@ impl Calling {
 
     /// Notes which handler is called.
     #[inline(always)]
-    pub(crate) fn entry(&self, entry: &Entry) {
-        self.thread.callee.store(address_of(entry), Ordering::Relaxed);
+    pub(crate) fn route(&self, route: &Route) {
+        self.thread.callee.store(address_of(route), Ordering::Relaxed);
     }
 
     /// Notes which handler is polled again.
@@ -97,11 +97,11 @@ impl Drop for Calling {
     }
 }
 
-fn address_of(entry: &Entry) -> usize {
-    std::ptr::from_ref(entry).addr()
+fn address_of(route: &Route) -> usize {
+    std::ptr::from_ref(route).addr()
 }
 
-/// A number that no entry has for its address, for a handler that waits.
+/// A number that no route has for its address, for a handler that waits.
 pub(crate) fn next_number() -> usize {
     static LAST: AtomicUsize = AtomicUsize::new(1);
     LAST.fetch_add(2, Ordering::Relaxed)
@@ -190,7 +190,7 @@ impl Lists {
         kept.lists.push((Arc::downgrade(list), event.into()));
     }
 
-    /// The entry of an address: its list, its place in that, and the name of the event.
+    /// The entry whose route has an address: its list, its place in that, and the name of the event.
     pub(crate) fn find(&self, callee: usize) -> Option<(Arc<List>, usize, Cow<'static, str>)> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lists = kept.lists.iter().filter_map(|(list, event)| Some((list.upgrade()?, event.clone())));
@@ -198,7 +198,7 @@ impl Lists {
         // Without the lock: a list may be the last owner of a closure.
         drop(kept);
         let found = lists.iter().find_map(|(list, event)| {
-            let index = list.entries.iter().position(|entry| address_of(entry) == callee)?;
+            let index = list.entries.iter().position(|entry| address_of(&entry.route) == callee)?;
             Some((Arc::clone(list), index, event.clone()))
         });
         contained(|| drop(lists));

@@ -122,7 +122,7 @@ impl Round {
             return;
         }
         call.route = &entry.route;
-        self.laps.call(entry);
+        self.laps.call(call.route);
         if let Some(future) = (entry.run)(call) {
             self.poll_once(call, future, cx);
         }

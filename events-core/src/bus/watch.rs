@@ -13,7 +13,7 @@ use slab::Slab;
 
 use super::calling::{Calling, Lists, Seen, ThreadCall, calls, next_number};
 use super::report::Fallback;
-use super::routes::{Entry, Route};
+use super::routes::Route;
 use crate::contain::contained;
 use crate::record::Record;
 
@@ -345,8 +345,8 @@ impl Laps {
 
     /// Says which handler is called.
     #[inline(always)]
-    pub(crate) fn call(&self, entry: &Entry) {
-        self.calling.entry(entry);
+    pub(crate) fn call(&self, route: &Route) {
+        self.calling.route(route);
     }
 
     /// Whether the clock has ticked, or any list was replaced, since the last lap.

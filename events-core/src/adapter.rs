@@ -112,7 +112,7 @@ pub struct AdapterError {
 impl AdapterError {
     /// It was not done, and trying again would not help: name what stands in the way.
     pub fn refused(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), temporary: false, unknown: false }
+        Self { message: crate::text::of_error(&message), temporary: false, unknown: false }
     }
 
     /// It was not done, but may work later: the engine is away or busy.

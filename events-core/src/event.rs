@@ -12,6 +12,7 @@ use serde_core::de::DeserializeOwned;
 use crate::contain::discard;
 use crate::json::{self, JsonWriter, MAX_DEPTH, ReadError, ReadProblem, WriteError};
 use crate::lock::Locking;
+use crate::schema::memory::allocation;
 use crate::schema::{self, Schema, TypeSchema};
 use crate::secret::Secrets;
 
@@ -51,7 +52,7 @@ pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Se
 pub(crate) trait Payload: Any + Send + Sync {
     /// Writes the payload as JSON.
     fn write(&self, json: &mut JsonWriter<'_>) -> Result<(), WriteError>;
-    /// About how many bytes it takes in memory.
+    /// About how many bytes it takes in memory, in an allocation of its own that is shared.
     fn size(&self) -> usize;
     /// The event as its `Debug` shows it.
     fn as_debug(&self) -> &dyn fmt::Debug;
@@ -65,7 +66,7 @@ impl<E: Event> Payload for E {
     }
 
     fn size(&self) -> usize {
-        size_of::<E>() + self.heap_size()
+        const { allocation(size_of::<E>() + 16) }.saturating_add(self.heap_size())
     }
 
     fn as_debug(&self) -> &dyn fmt::Debug {
@@ -234,6 +235,11 @@ impl DecodeError {
     pub(crate) fn too_old(event: &'static str, version: u32, oldest: u32) -> Self {
         let problem = format!("version {version} can't be read: the oldest this program knows is {oldest}");
         Self { event, problem }
+    }
+
+    /// About how many bytes it takes in memory, outside of itself.
+    pub(crate) fn size(&self) -> usize {
+        self.problem.heap_size()
     }
 
     fn too_new(event: &'static str, version: u32, known: u32) -> Self {

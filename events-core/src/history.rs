@@ -4,9 +4,9 @@ mod positions;
 mod query;
 mod reader;
 
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 pub(crate) use query::parse_pattern;
@@ -20,12 +20,15 @@ use crate::time::{self, Timestamp};
 use positions::{Positions, Slot};
 use reader::ReaderState;
 
+/// So many records may have room that none takes.
+const MOST_SPARE: usize = 256;
+
 /// How much the log keeps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// Records the history shows.
     pub(crate) records: usize,
-    /// Bytes of payloads and metadata.
+    /// Bytes of records, with their payloads and metadata.
     pub(crate) bytes: usize,
     /// Records that are kept, beyond the history's, while somebody reads along.
     pub(crate) for_readers: usize,
@@ -39,6 +42,22 @@ pub(crate) struct Log {
     state: Mutex<State>,
     /// Whether an append has any effect; read by emits that could do without a record.
     keeps: AtomicBool,
+    /// Among all logs of the process, from 1: what its records know of it.
+    number: u32,
+}
+
+/// All logs by their numbers, for records that grow.
+static LOGS: Mutex<BTreeMap<u32, Weak<Log>>> = Mutex::new(BTreeMap::new());
+
+/// A record that a log keeps, or kept, takes more memory from now on.
+#[cold]
+pub(crate) fn note_growth(log: u32, record: &Record, bytes: usize) {
+    let logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
+    let log = logs.get(&log).and_then(Weak::upgrade);
+    drop(logs);
+    if let Some(log) = log {
+        log.grow(record, bytes);
+    }
 }
 
 /// In cache lines of its own: whoever waits for the lock reads the line with the lock over and over, and would
@@ -47,6 +66,7 @@ pub(crate) struct Log {
 #[repr(align(64))]
 struct State {
     bounds: Bounds,
+    number: u32,
     records: VecDeque<Record>,
     /// What is known of each record without a look at it: it may be far away.
     facts: VecDeque<Facts>,
@@ -149,11 +169,24 @@ pub(crate) enum Appended {
 }
 
 impl Log {
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn start(bounds: Bounds) -> Arc<Self> {
+        let mut logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = logs.last_key_value().map_or(0, |(number, _)| *number);
+        // Begins again only after billions of buses, and then takes one that is free.
+        let number = last.checked_add(1).or_else(|| (1..u32::MAX).find(|number| !logs.contains_key(number)));
+        let number = number.unwrap_or(0);
+        let log = Arc::new(Self::new(bounds, number));
+        logs.insert(number, Arc::downgrade(&log));
+        log
+    }
+
+    fn new(bounds: Bounds, number: u32) -> Self {
         Self {
             keeps: AtomicBool::new(bounds.records > 0),
+            number,
             state: Mutex::new(State {
                 bounds,
+                number,
                 records: VecDeque::new(),
                 facts: VecDeque::new(),
                 first: 0,
@@ -204,6 +237,14 @@ impl Log {
         appended
     }
 
+    fn grow(&self, record: &Record, bytes: usize) {
+        let mut after = AfterUnlock::default();
+        let mut state = self.lock();
+        state.grow(record, bytes, &mut after);
+        drop(state);
+        after.run();
+    }
+
     /// The newest records the query asks for, oldest first.
     pub(crate) fn query(&self, query: &HistoryQuery) -> Vec<Record> {
         self.lock().query(query)
@@ -227,6 +268,12 @@ impl Log {
     fn update_keeps(&self, state: &State) {
         let keeps = state.bounds.records > 0 || !state.readers.is_empty();
         self.keeps.store(keeps, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        LOGS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
     }
 }
 
@@ -274,6 +321,7 @@ impl State {
             self.inversion = Some(position);
         }
         let slot = self.positions.push(record, position);
+        record.note_log(self.number);
         let facts = Facts::new(timestamp, record.weight(), slot);
         self.bytes += facts.weight();
         self.records.push_back(record.clone());
@@ -283,6 +331,27 @@ impl State {
         }
         self.evict(after);
         Appended::At(position)
+    }
+
+    /// Counts more bytes for a record, where it is kept.
+    fn grow(&mut self, record: &Record, bytes: usize, after: &mut AfterUnlock) {
+        let Some(index) = self.index_of(record) else { return };
+        let before = self.facts[index];
+        let grown = Facts::new(before.timestamp, before.weight().saturating_add(bytes), before.slot());
+        self.facts[index] = grown;
+        self.bytes += grown.weight() - before.weight();
+        self.evict(after);
+    }
+
+    fn index_of(&self, record: &Record) -> Option<usize> {
+        let timestamp = record.known_timestamp()?;
+        let is_it = |index: &usize| self.records[*index].is_clone_of(record);
+        if !self.is_ordered() {
+            return (0..self.records.len()).rev().find(is_it);
+        }
+        let first = self.facts.partition_point(|facts| facts.timestamp < timestamp);
+        let same_time = |index: &usize| self.facts[*index].timestamp == timestamp;
+        (first..self.records.len()).take_while(same_time).find(is_it)
     }
 
     fn tell_readers(&mut self, name: &str, after: &mut AfterUnlock) {
@@ -314,6 +383,17 @@ impl State {
             }
             after.drop(record);
         }
+        // What was needed for many small records is not kept for a few large ones.
+        if self.records.capacity() > MOST_SPARE && self.records.len() < self.records.capacity() / 4 {
+            self.shrink();
+        }
+    }
+
+    #[cold]
+    fn shrink(&mut self) {
+        let most = self.records.len() * 2;
+        self.records.shrink_to(most);
+        self.facts.shrink_to(most);
     }
 
     fn query(&self, query: &HistoryQuery) -> Vec<Record> {

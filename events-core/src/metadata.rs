@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::schema::Schema;
+use crate::schema::memory::allocation;
+
 /// Facts about an emit that are not part of the event: who, in answer to what, as part of which
 /// trace, and any further JSON values.
 ///
@@ -149,10 +152,8 @@ impl Metadata {
             &fields.traceparent,
             &fields.tracestate,
         ];
-        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
-        let extra = fields.extra.iter();
-        let extra: usize = extra.map(|(key, value)| key.len() + crate::schema::heap_of(value)).sum();
-        size_of::<Fields>() + texts + extra
+        let texts: usize = texts.into_iter().flatten().map(String::heap_size).sum();
+        allocation(size_of::<Fields>() + 16) + texts + fields.extra.heap_size()
     }
 
     fn fields_mut(&mut self) -> &mut Fields {

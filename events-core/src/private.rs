@@ -2,6 +2,8 @@
 
 use std::panic::Location;
 
+use serde_core::Serialize;
+
 pub use inventory;
 
 pub use crate::check::{
@@ -32,6 +34,7 @@ pub use crate::view::View;
 
 use crate::bus::{Bus, EventStream};
 use crate::history::{History, parse_pattern};
+use crate::schema::memory::heap_of_written;
 
 /// The pattern of a handler without one: the name of its event. Where it takes none, [`handler`]
 /// has refused it.
@@ -69,7 +72,8 @@ pub fn owned<E: Event>(record: &Record) -> Result<E, Error> {
     record.decoded::<E>().cloned()
 }
 
-/// Weighs a field whose type may have no schema: the inherent method wins where it has one.
+/// Weighs a field whose type may have no schema: called on a reference to this, the inherent method wins where it
+/// has one, then [`WeighWritten`].
 pub struct Weigh<'a, T: ?Sized>(pub &'a T);
 
 impl<T: Schema> Weigh<'_, T> {
@@ -79,7 +83,19 @@ impl<T: Schema> Weigh<'_, T> {
     }
 }
 
-/// See [`Weigh`].
+/// See [`Weigh`]: what has no schema, and is written.
+pub trait WeighWritten {
+    /// As far as what is written shows it.
+    fn __typed_events_weight(&self) -> usize;
+}
+
+impl<T: Serialize + ?Sized> WeighWritten for Weigh<'_, T> {
+    fn __typed_events_weight(&self) -> usize {
+        heap_of_written(self.0)
+    }
+}
+
+/// See [`Weigh`]: comes last, as it takes one reference more.
 pub trait WeighNothing {
     /// Nothing is known.
     fn __typed_events_weight(&self) -> usize {
@@ -87,7 +103,7 @@ pub trait WeighNothing {
     }
 }
 
-impl<T: ?Sized> WeighNothing for Weigh<'_, T> {}
+impl<T: ?Sized> WeighNothing for &Weigh<'_, T> {}
 
 /// A line among those of the bus, for a crate that passes its events on.
 pub fn warn(bus: &Bus, what: std::fmt::Arguments<'_>) {

@@ -8,16 +8,19 @@ pub use cloudevent::Draft;
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering, fence};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
 use crate::bus::Chain;
 use crate::error::{Error, ErrorKind};
 use crate::event::{DecodeError, Elsewhere, Event, EventDecl, Payload, registry};
+use crate::history;
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
+use crate::schema::Schema;
+use crate::schema::memory::allocation;
 use crate::secret::{self, Secrets};
-use crate::text::escaped;
+use crate::text::{Escaped, escaped};
 use crate::time::{self, Timestamp};
 use crate::view::Views;
 
@@ -53,7 +56,10 @@ struct Inner<P: ?Sized> {
     metadata: Metadata,
     chain: Chain,
     retry: bool,
-    weight: usize,
+    /// The log that keeps the record; 0 for none.
+    log: AtomicU32,
+    /// About how many bytes the record keeps in memory, what it was asked for later included.
+    weight: AtomicUsize,
     timestamp: LazyTimestamp,
     id: OnceLock<EventId>,
     late: OnceLock<Box<Late>>,
@@ -99,6 +105,14 @@ impl Name {
         match self {
             Self::Declared(name) => name,
             Self::Foreign(name) => name,
+        }
+    }
+
+    /// About how many bytes it takes in memory.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Declared(_) => 0,
+            Self::Foreign(name) => name.heap_size(),
         }
     }
 }
@@ -167,12 +181,28 @@ impl LazyTimestamp {
     }
 }
 
+/// What a log needs for each record: its place in three queues, which may have room for half as many more.
+const PLACES: usize = 48;
+
+/// What a log needs to find a record by its id.
+const PLACE_OF_ID: usize = 48;
+
+/// What a log needs for a name that is not declared.
+const PLACE_OF_NAME: usize = 192;
+
+impl<P> Inner<P> {
+    /// A record without what its payload points to.
+    const WEIGHT: usize = allocation(size_of::<Self>() + 16) + PLACES;
+}
+
 impl Inner<Elsewhere> {
     fn new(body: Body, weight: usize, envelope: Envelope) -> Self {
+        let around = envelope.metadata.weight() + envelope.chain.weight() + PLACE_OF_ID;
         Self {
             body,
             origin: envelope.origin,
-            weight: weight + envelope.metadata.weight(),
+            log: AtomicU32::new(0),
+            weight: AtomicUsize::new(Self::WEIGHT.saturating_add(weight).saturating_add(around)),
             metadata: envelope.metadata,
             chain: envelope.chain,
             retry: envelope.id.is_some() && envelope.timestamp.is_none(),
@@ -194,7 +224,8 @@ impl Record {
             metadata: Metadata::new(),
             chain: Chain::default(),
             retry: false,
-            weight: event.size(),
+            log: AtomicU32::new(0),
+            weight: AtomicUsize::new(Inner::<E>::WEIGHT.saturating_add(event.heap_size())),
             timestamp: LazyTimestamp::unset(),
             id: OnceLock::new(),
             late: OnceLock::new(),
@@ -222,7 +253,9 @@ impl Record {
         shown: Option<Box<str>>,
         envelope: Envelope,
     ) -> Self {
-        let weight = json.len();
+        let shown_weight = shown.as_ref().map_or(0, Box::heap_size);
+        let name_weight = 2 * name.heap_size() + PLACE_OF_NAME;
+        let weight = allocation(size_of::<Stored>()) + json.heap_size() + shown_weight + name_weight;
         let stored = Stored { name: Name::Foreign(name), version, json, shown, event: OnceLock::new() };
         let body = Body::Stored(Box::new(stored));
         Self { inner: Arc::new(Inner::new(body, weight, envelope)) }
@@ -379,7 +412,11 @@ impl Record {
             Body::Own(_) => Ok(&self.inner.event),
             Body::Shared(_, event) => Ok(event.as_ref()),
             Body::Stored(stored) => {
-                let decoded = stored.event.get_or_init(|| decl.decode(stored.version, &stored.json));
+                let decoded = self.keep_once(
+                    &stored.event,
+                    || decl.decode(stored.version, &stored.json),
+                    |decoded| decoded.as_ref().map_or_else(DecodeError::size, |event| event.size()),
+                );
                 decoded.as_ref().map(AsRef::as_ref).map_err(Clone::clone)
             }
         }
@@ -405,11 +442,54 @@ impl Record {
     }
 
     fn late(&self) -> &Late {
-        self.inner.late.get_or_init(Box::default)
+        let late: &Box<Late> =
+            self.keep_once(&self.inner.late, Box::default, |_| allocation(size_of::<Late>()));
+        late
     }
 
     fn json_once(&self, write: impl FnOnce() -> Result<Box<str>, Box<str>>) -> &Result<Box<str>, Box<str>> {
-        self.late().json.get_or_init(write)
+        let size = |json: &Result<Box<str>, Box<str>>| match json {
+            Ok(text) | Err(text) => text.heap_size(),
+        };
+        self.keep_once(&self.late().json, write, size)
+    }
+
+    /// Makes what the record keeps from now on, once, and counts it where the record is counted.
+    fn keep_once<'a, T>(
+        &self,
+        kept: &'a OnceLock<T>,
+        make: impl FnOnce() -> T,
+        size: impl FnOnce(&T) -> usize,
+    ) -> &'a T {
+        let mut is_new = false;
+        let value = kept.get_or_init(|| {
+            is_new = true;
+            make()
+        });
+        if is_new {
+            self.grow(size(value));
+        }
+        value
+    }
+
+    /// Counts bytes that the record keeps from now on.
+    pub(crate) fn grow(&self, bytes: usize) {
+        self.inner.weight.fetch_add(bytes, Ordering::Relaxed);
+        let log = self.inner.log.load(Ordering::Relaxed);
+        if log != 0 {
+            history::note_growth(log, self, bytes);
+        }
+    }
+
+    /// Notes which log keeps the record.
+    #[inline]
+    pub(crate) fn note_log(&self, log: u32) {
+        self.inner.log.store(log, Ordering::Relaxed);
+    }
+
+    /// Whether both are clones of one record.
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// The payload as JSON, without its secrets: an event serialised, once; JSON of an undeclared name,
@@ -499,8 +579,9 @@ impl Record {
     }
 
     /// About how many bytes the record keeps in memory: what the history's byte bound counts.
+    #[inline]
     pub(crate) fn weight(&self) -> usize {
-        self.inner.weight
+        self.inner.weight.load(Ordering::Relaxed)
     }
 }
 
@@ -519,7 +600,7 @@ impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.timestamp(), self.name())?;
         match self.json() {
-            Ok(json) => f.write_str(&escaped(&json.replace(['\n', '\r'], " "))),
+            Ok(json) => write!(f, "{}", Escaped { text: json, newline: Some(" ") }),
             Err(error) => write!(f, "({error})"),
         }
     }
@@ -533,7 +614,7 @@ impl fmt::Debug for Record {
                 match (&self.0.inner.body, self.0.json()) {
                     (Body::Own(_), _) => self.0.inner.event.as_debug().fmt(f),
                     (Body::Shared(_, event), _) => event.as_debug().fmt(f),
-                    (Body::Stored(_), Ok(json)) => f.write_str(&escaped(json)),
+                    (Body::Stored(_), Ok(json)) => write!(f, "{}", Escaped { text: json, newline: None }),
                     (Body::Stored(_), Err(error)) => write!(f, "({error})"),
                 }
             }

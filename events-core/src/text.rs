@@ -1,5 +1,10 @@
 //! Messages that are written the same way in a constant and at run time.
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::contain::discard;
+
 /// The longest piece of foreign text a message quotes, in bytes.
 pub(crate) const MAX_QUOTED: usize = 80;
 
@@ -132,24 +137,86 @@ const fn low_byte(bytes: &[u8], i: usize) -> u8 {
     ((bytes[i + 1] & 0x03) << 6) | (bytes[i + 2] & 0x3f)
 }
 
+/// The longest text of an error of a user that is kept, in bytes.
+const MAX_ERROR_BYTES: usize = 4096;
+
+/// What an error of a user displays as, with its causes where the alternate form shows them: at most 4096 bytes and
+/// `...`. No more than that is ever in memory. A `Display` that fails or panics ends nothing else.
+pub(crate) fn of_error(error: &dyn fmt::Display) -> String {
+    let mut cut = Cut { text: String::new(), is_cut: false };
+    let written = catch_unwind(AssertUnwindSafe(|| fmt::write(&mut cut, format_args!("{error:#}"))));
+    match written {
+        Ok(Ok(())) => cut.text,
+        Ok(Err(_)) => "(the error's Display failed)".to_owned(),
+        Err(payload) => {
+            discard(payload);
+            "(the error's Display failed)".to_owned()
+        }
+    }
+}
+
+/// Takes text up to a length.
+struct Cut {
+    text: String,
+    is_cut: bool,
+}
+
+impl fmt::Write for Cut {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.is_cut {
+            return Ok(());
+        }
+        let free = MAX_ERROR_BYTES - self.text.len();
+        if text.len() <= free {
+            self.text.push_str(text);
+            return Ok(());
+        }
+        self.text.push_str(&text[..text.floor_char_boundary(free)]);
+        self.text.push_str("...");
+        self.is_cut = true;
+        // No error: not every `Display` expects one.
+        Ok(())
+    }
+}
+
 /// Text from outside, safe to print on one line: control characters are escaped.
 ///
 /// Unlike [`Text::quote`] it does not cut.
 pub(crate) fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
-    let hidden =
-        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if !text.chars().any(|c| c.is_control() || hidden(c)) {
-        return text.into();
+    match text.chars().any(must_escape) {
+        true => Escaped { text, newline: None }.to_string().into(),
+        false => text.into(),
     }
-    let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        match c {
-            c if c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c if hidden(c) => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
-            c => out.push(c),
+}
+
+/// [`escaped`], written without a copy.
+pub(crate) struct Escaped<'a> {
+    pub(crate) text: &'a str,
+    /// What stands for a newline or carriage return, where these mean nothing.
+    pub(crate) newline: Option<&'static str>,
+}
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.text;
+        while let Some(at) = rest.find(must_escape) {
+            f.write_str(&rest[..at])?;
+            let mut chars = rest[at..].chars();
+            match (chars.next(), self.newline) {
+                (Some('\n' | '\r'), Some(newline)) => f.write_str(newline)?,
+                (Some(c), _) if c.is_control() => write!(f, "\\x{:02x}", c as u32)?,
+                (Some(c), _) => write!(f, "\\u{{{:x}}}", c as u32)?,
+                (None, _) => {}
+            }
+            rest = chars.as_str();
         }
+        f.write_str(rest)
     }
-    out.into()
+}
+
+fn must_escape(c: char) -> bool {
+    let is_hidden = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || is_hidden
 }
 
 /// Text from outside, escaped and cut to [`MAX_QUOTED`] bytes.

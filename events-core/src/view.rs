@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{DecodeError, EventDecl, read_json};
 use crate::record::Record;
 use crate::schema::Schema;
+use crate::schema::memory::allocation;
 
 /// The part of an event that a consumer needs. Written by `#[event(view_of = UserCreated)]`.
 ///
@@ -74,16 +75,25 @@ struct Seen {
 }
 
 impl Views {
+    /// Tells `keeps` how many bytes are kept from now on.
     fn get_or_read<V: View>(
         &self,
         read: impl Fn() -> Result<V, DecodeError>,
+        keeps: impl Fn(usize),
     ) -> Result<Option<&V>, DecodeError> {
         let mut views = self;
         loop {
+            let mut size = None;
             let seen = views.first.get_or_init(|| {
-                let view = read().map(|view| Box::new(view) as _);
+                let read = read();
+                let held = read.as_ref().map_or_else(DecodeError::size, |view| {
+                    allocation(size_of::<V>()).saturating_add(view.heap_size())
+                });
+                size = Some(allocation(size_of::<Seen>()).saturating_add(held));
+                let view = read.map(|view| Box::new(view) as _);
                 Box::new(Seen { of: TypeId::of::<V>(), view, others: Self::default() })
             });
+            size.into_iter().for_each(&keeps);
             if seen.of == TypeId::of::<V>() {
                 return seen.view.as_ref().map(|view| view.downcast_ref()).map_err(Clone::clone);
             }
@@ -104,7 +114,8 @@ impl Record {
             return Err(Error::new(ErrorKind::Payload, message));
         }
         let json = self.json_of(V::VERSION, V::OF.map(|of| of()))?;
-        let view = self.views().get_or_read(|| read_json::<V>(V::NAME, V::TYPE, &json));
+        let read = || read_json::<V>(V::NAME, V::TYPE, &json);
+        let view = self.views().get_or_read(read, |bytes| self.grow(bytes));
         let refused = |problem: String| Error::new(ErrorKind::Payload, problem);
         view.map_err(|error| refused(error.to_string()))?
             .ok_or_else(|| refused(format!("{}: the view is of another type", V::NAME)))

@@ -8,7 +8,7 @@ use crate::contain::discard;
 use crate::error::{Error, ErrorKind};
 use crate::record::{Data, Draft, Record};
 use crate::secret::Seal;
-use crate::text::escaped;
+use crate::text::{escaped, of_error};
 
 /// Encodes records for an adapter, and reads them back: CloudEvents 1.0 JSON on one line, with the
 /// secrets as [`BusBuilder::secrets`](crate::BusBuilder::secrets) says.
@@ -57,7 +57,7 @@ impl Wire {
         if seal.is_plain() {
             return record.draft(&json, Data::All);
         }
-        let sealed = seal.seal(&json).map_err(|why| refuse(&why))?;
+        let sealed = seal.seal(&json).map_err(|why| refuse(&of_error(&why)))?;
         record.draft(record.json()?, Data::Sealed(sealed))
     }
 
@@ -113,7 +113,7 @@ impl Wire {
                     discard(payload);
                     Err("the seal panicked".to_owned())
                 })
-                .map_err(|why| escaped(&why).into_owned()),
+                .map_err(|why| escaped(&of_error(&why)).into_owned()),
             None => Err("the builder does not say how (`.secrets(...)`)".to_owned()),
         })
     }

@@ -1,8 +1,10 @@
 //! `Bus::builder()`: settings, state, handlers, and the checks of `build()`.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -21,10 +23,11 @@ use super::told::Told;
 use super::watch::Watch;
 use super::{Bus, Counters, Inbox, Inner, Settings};
 use crate::adapter::{Adapter, AdapterError, LEASE};
+use crate::contain::{caught, contained};
 use crate::durable::{Durable, name_problem};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventDecl, registry, sort_by_place};
-use crate::handler::{Binder, Callback, Handler, HandlerDecl, IntoHandler, States, Takes};
+use crate::handler::{Binder, Callback, Handler, HandlerDecl, HandlerError, IntoHandler, States, Takes};
 use crate::history::{Bounds, Log};
 use crate::id::InstanceId;
 use crate::lock::Lock;
@@ -229,8 +232,11 @@ impl BusBuilder {
         self
     }
 
-    /// Keeps at most `bytes` of payloads and metadata in memory; 64 MiB unless set. What events hold
-    /// in memory is counted, not what they take as JSON; an event larger than this is not kept.
+    /// Keeps at most about `bytes` in memory for the history; 64 MiB unless set. What its records hold is counted:
+    /// the events as they are in memory, metadata, and about 300 bytes for the record itself. So is what a
+    /// record was asked for and keeps, such as its JSON or a [`View`](crate::View): a record that
+    /// is printed takes more, and the oldest ones go for it. A field without a schema is counted by
+    /// what it writes. An event larger than this is not kept.
     pub fn history_bytes(mut self, bytes: usize) -> Self {
         self.bounds.bytes = bytes;
         self
@@ -322,7 +328,7 @@ impl BusBuilder {
     ///
     /// [`ErrorKind::Build`] lists every problem on a line of its own, by name and file:line:
     /// a handler whose state is missing, two states of one type, two types that claim one event
-    /// name, a pattern that no known event can match, no tokio runtime; or that the adapter can't
+    /// name, a pattern that no known event can match, no tokio runtime, or one without a timer; or that the adapter can't
     /// subscribe.
     ///
     /// # Cancel safety
@@ -349,6 +355,10 @@ impl BusBuilder {
         if runtime.is_err() {
             problems.push(
                 "no tokio runtime: await `build()` inside of one, such as in `#[tokio::main]`".to_owned(),
+            );
+        } else if !has_timer() {
+            problems.push(
+                "the tokio runtime has no timer, which `stop` and adapters need: say `enable_all()`, or `enable_time()`, where it is built".to_owned(),
             );
         }
         let (Ok(runtime), true) = (runtime, problems.is_empty()) else {
@@ -379,7 +389,7 @@ impl BusBuilder {
             works,
             stop_works: tokio::sync::watch::Sender::new(false),
             routes: Routes::new(&registry().events, &flight, lists),
-            log: Arc::new(Log::new(self.bounds)),
+            log: Log::start(self.bounds),
             adapter: self.adapter,
             wire: self.wire,
             flight,
@@ -569,6 +579,24 @@ impl DurableClosure {
     }
 }
 
+/// Whether timers can be used on the current runtime. Tokio has no way to ask, so this takes one: where there is none,
+/// it panics, and the panic hook shows tokio's own message before `build()` says the same.
+fn has_timer() -> bool {
+    let mut has_timer = false;
+    contained(|| {
+        let mut timer = std::pin::pin!(tokio::time::sleep(Duration::from_secs(1)));
+        let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        has_timer = true;
+    });
+    has_timer
+}
+
+/// The error of an adapter that panicked, as it does on a runtime without what it needs.
+fn panicked<T>(panic: Box<dyn Any + Send>) -> Result<T, AdapterError> {
+    let panic = HandlerError::panicked(panic);
+    Err(AdapterError::refused(format_args!("it panicked: {}", panic.message())))
+}
+
 impl Inner {
     async fn start(self: &Arc<Self>) -> Result<(), Error> {
         let Some(adapter) = &self.adapter else { return Ok(()) };
@@ -577,12 +605,15 @@ impl Inner {
             let message = format!("{} can't {what}: {error}", adapter.name());
             Error::new(ErrorKind::Build, message).with_temporary(error.is_temporary()).with_source(error)
         };
-        adapter.subscribe(inbox).await.map_err(|error| refused("subscribe".to_owned(), error))?;
+        let subscribed = caught(async { adapter.subscribe(inbox).await }).await;
+        subscribed.unwrap_or_else(panicked).map_err(|error| refused("subscribe".to_owned(), error))?;
         let Some(durable) = adapter.durable() else { return Ok(()) };
         let stored = self.stored_consumers(durable).await;
         for work in &self.works {
-            let opened = durable.open(&work.consumer).await;
-            opened.map_err(|error| refused(format!("open the consumer {}", work.consumer.name()), error))?;
+            let opened = caught(async { durable.open(&work.consumer).await }).await;
+            opened
+                .unwrap_or_else(panicked)
+                .map_err(|error| refused(format!("open the consumer {}", work.consumer.name()), error))?;
         }
         self.warn_of_orphans(&stored);
         for work in &self.works {

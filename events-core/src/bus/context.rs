@@ -15,6 +15,7 @@ use crate::event::EventDecl;
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
 use crate::record::{Name, Record};
+use crate::schema::memory::allocation;
 
 thread_local! {
     static HERE: Here = const { Here::new() };
@@ -221,6 +222,15 @@ impl Chain {
     /// Whether one of them is an emit of this bus.
     pub(crate) fn passes(&self, instance: InstanceId) -> bool {
         self.trail.as_ref().is_some_and(|trail| trail.passes(instance))
+    }
+
+    /// About how many bytes it takes in memory.
+    pub(crate) fn weight(&self) -> usize {
+        let Some(trail) = &self.trail else { return 0 };
+        let hops = if trail.hops.spilled() { trail.hops.capacity() * size_of::<Hop>() } else { 0 };
+        let names = trail.hops.iter().map(|hop| hop.name.weight()).sum::<usize>();
+        let buses = trail.buses.capacity() * size_of::<InstanceId>();
+        allocation(size_of::<Trail>() + 16) + allocation(hops) + allocation(buses) + names
     }
 
     /// The names from the first emit to `last`, joined by arrows; how many are left out, where some are.

@@ -34,6 +34,10 @@ impl Bus {
     /// handler of [`on_replay`](Self::on_replay) that has not caught up by then ends. The
     /// history can still be read. A second `stop` waits for the first and has the same outcome.
     ///
+    /// The deadline is told by the clock of the runtime: under
+    /// [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) it passes as soon as nothing is
+    /// left that could run.
+    ///
     /// [`BusBuilder::stop_deadline`]: crate::BusBuilder::stop_deadline
     ///
     /// # Errors
@@ -41,7 +45,7 @@ impl Bus {
     /// [`ErrorKind::StopIncomplete`] at the deadline, where calls were lost, or where the adapter fails to stop;
     /// [`ErrorKind::StopInHandler`] inside a handler of this bus, which would wait for itself;
     /// [`ErrorKind::Runtime`] where the runtime of the bus, and then that of the caller, shuts down
-    /// first or has no timer (`enable_time`).
+    /// first.
     ///
     /// # Cancel safety
     ///
@@ -60,7 +64,7 @@ impl Bus {
                 Err(_) => {}
             }
         }
-        let message = "the runtime shut down before the bus had stopped, or it has no timer";
+        let message = "the runtime shut down before the bus had stopped";
         Err(Error::new(ErrorKind::Runtime, message))
     }
 }

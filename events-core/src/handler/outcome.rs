@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::adapter::BoxFuture;
 use crate::contain::discard;
+use crate::text::of_error;
 
 /// What a handler may return: `()` or `Result<(), E>` with an `E` that can be displayed.
 #[diagnostic::on_unimplemented(
@@ -66,26 +66,13 @@ struct Reason {
 
 pub(crate) type HandlerResult = Result<(), HandlerError>;
 
-/// The longest message of a failure that is kept, in bytes.
-const MAX_MESSAGE_BYTES: usize = 4096;
-
 impl HandlerError {
     pub(crate) fn new(error: &dyn fmt::Display) -> Self {
-        // A `Display` that panics or fails must not take the emit with it.
-        let text = catch_unwind(AssertUnwindSafe(|| {
-            let mut text = String::new();
-            // The alternate form is where errors such as anyhow's show their causes.
-            fmt::write(&mut text, format_args!("{error:#}")).map(|()| text)
-        }));
-        let text = match text {
-            Ok(Ok(text)) => text,
-            _ => "(the error's Display failed)".to_owned(),
-        };
-        Self::because(text, false)
+        Self::because(error, false)
     }
 
-    fn because(text: String, panicked: bool) -> Self {
-        Self(Box::new(Reason { message: shorten(text), panicked }))
+    fn because(error: &dyn fmt::Display, panicked: bool) -> Self {
+        Self(Box::new(Reason { message: of_error(error).into(), panicked }))
     }
 
     pub(crate) fn message(&self) -> &str {
@@ -98,20 +85,12 @@ impl HandlerError {
 
     /// Takes the payload, because dropping it may panic in turn.
     pub(crate) fn panicked(payload: Box<dyn std::any::Any + Send>) -> Self {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        let text = text.unwrap_or_else(|| "(a panic without a message)".to_owned());
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let error = Self::because(&text.unwrap_or("(a panic without a message)"), true);
         discard(payload);
-        Self::because(text, true)
+        error
     }
-}
-
-fn shorten(mut text: String) -> Box<str> {
-    if text.len() > MAX_MESSAGE_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
-        text.push_str("...");
-    }
-    text.into()
 }
 
 /// What a call of a handler gives: `None` where it is done and all is well, which is two registers and

@@ -6,7 +6,7 @@ use super::HistoryQuery;
 use crate::event::registry;
 use crate::record::Record;
 
-/// So many positions may be allocated for a name that has no entry any more.
+/// So many positions may be allocated for a name, whatever it has.
 const MOST_SPARE: usize = 64;
 
 /// The positions of each name's entries, ascending.
@@ -57,8 +57,8 @@ impl Positions {
         match self.declared.get_mut(slot.0 as usize) {
             Some(positions) => {
                 positions.pop_front();
-                if positions.is_empty() && positions.capacity() > MOST_SPARE {
-                    *positions = VecDeque::new();
+                if positions.capacity() > MOST_SPARE && positions.len() < positions.capacity() / 4 {
+                    positions.shrink_to(positions.len() * 2);
                 }
             }
             None => self.pop_other(record.name()),

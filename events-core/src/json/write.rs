@@ -32,7 +32,7 @@ struct Problem {
 
 impl WriteError {
     pub(crate) fn new(why: impl fmt::Display) -> Self {
-        Self(Box::new(Problem { path: Path::default(), why: why.to_string() }))
+        Self(Box::new(Problem { path: Path::default(), why: crate::text::of_error(&why) }))
     }
 
     fn below(mut self, step: Step) -> Self {

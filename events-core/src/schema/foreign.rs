@@ -23,9 +23,6 @@ foreign! {
     "uuid": {
         uuid::Uuid => TypeSchema::Format("uuid");
     }
-    "url": {
-        url::Url => TypeSchema::Format("uri");
-    }
     "chrono": {
         chrono::DateTime<chrono::Utc> => TypeSchema::Format("date-time");
         chrono::DateTime<chrono::FixedOffset> => TypeSchema::Format("offset-date-time");
@@ -69,6 +66,15 @@ foreign! {
     }
 }
 
+#[cfg(feature = "url")]
+#[diagnostic::do_not_recommend]
+impl Schema for url::Url {
+    const TYPE: &'static TypeSchema = &TypeSchema::Format("uri");
+    fn heap_size(&self) -> usize {
+        super::memory::allocation(self.as_str().len())
+    }
+}
+
 /// Bytes are written as an array of numbers; the bytes of a text are read, too.
 #[cfg(feature = "bytes")]
 const BYTES: &TypeSchema = &TypeSchema::Differs {
@@ -84,7 +90,7 @@ const BYTES: &TypeSchema = &TypeSchema::Differs {
 impl Schema for bytes::Bytes {
     const TYPE: &'static TypeSchema = BYTES;
     fn heap_size(&self) -> usize {
-        self.len()
+        super::memory::allocation(self.len())
     }
 }
 
@@ -93,7 +99,7 @@ impl Schema for bytes::Bytes {
 impl Schema for bytes::BytesMut {
     const TYPE: &'static TypeSchema = BYTES;
     fn heap_size(&self) -> usize {
-        self.capacity()
+        super::memory::allocation(self.capacity())
     }
 }
 

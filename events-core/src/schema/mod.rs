@@ -13,6 +13,7 @@ mod explain;
     feature = "uuid"
 ))]
 mod foreign;
+pub(crate) mod memory;
 mod misfit;
 mod named;
 mod same;
@@ -55,8 +56,11 @@ pub trait Schema {
     /// The shape of the type on the wire.
     const TYPE: &'static TypeSchema;
 
-    /// About how many bytes the value holds outside of its own `size_of`: what a bounded history
-    /// counts. 0 unless said.
+    /// About how many bytes the value holds outside of its own `size_of`, with what an allocator takes for them:
+    /// what a bounded history counts. 0 unless said.
+    ///
+    /// A field without a schema is counted by what it writes; one that is neither described nor written is not
+    /// counted. What several values share is counted for each.
     ///
     /// # Complexity
     ///
@@ -356,9 +360,4 @@ pub(crate) const fn flattened(field: &FieldSchema) -> Option<&'static StructSche
         },
         _ => None,
     }
-}
-
-/// What a JSON value holds outside of itself; see [`Schema::heap_size`].
-pub(crate) fn heap_of(value: &serde_json::Value) -> usize {
-    value.heap_size()
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::memory::{allocation, hash_table, tree};
 use super::{EnumSchema, FieldSchema, Keeps, Schema, StructSchema, Tag, TypeSchema, VariantSchema};
 use crate::{EventId, InstanceId, Timestamp};
 
@@ -79,11 +80,14 @@ macro_rules! texts {
 }
 
 texts! {
-    String: self => self.capacity();
-    Box<str>: self => self.len();
-    Arc<str>: self => self.len();
-    Cow<'static, str>: self => self.len();
-    PathBuf: self => self.capacity();
+    String: self => allocation(self.capacity());
+    Box<str>: self => allocation(self.len());
+    Arc<str>: self => allocation(self.len() + COUNTS);
+    Cow<'static, str>: self => match self {
+        Self::Borrowed(_) => 0,
+        Self::Owned(text) => text.heap_size(),
+    };
+    PathBuf: self => allocation(self.capacity());
 }
 
 impl<T: Schema> Schema for Option<T> {
@@ -93,40 +97,49 @@ impl<T: Schema> Schema for Option<T> {
     }
 }
 
+/// The two counters of an `Arc`.
+const COUNTS: usize = 16;
+
 macro_rules! pointers {
-    ($($pointer:ident)+) => {
+    ($($pointer:ident $more:expr;)+) => {
         $(impl<T: Schema> Schema for $pointer<T> {
             const TYPE: &'static TypeSchema = T::TYPE;
             fn heap_size(&self) -> usize {
-                size_of::<T>() + T::heap_size(self)
+                allocation(size_of::<T>() + $more) + T::heap_size(self)
             }
         })+
     };
 }
 
-pointers!(Box Arc);
+pointers! {
+    Box 0;
+    Arc COUNTS;
+}
 
 macro_rules! sequences {
-    ($($keeps:ident: $($sequence:ident<T $(, $hasher:ident)?>)+;)+) => {
-        $($(impl<T: Schema $(, $hasher)?> Schema for $sequence<T $(, $hasher)?> {
+    ($($keeps:ident $sequence:ident<T $(, $hasher:ident)?>: $self:ident => $size:expr;)+) => {
+        $(impl<T: Schema $(, $hasher)?> Schema for $sequence<T $(, $hasher)?> {
             const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE, Keeps::$keeps);
-            fn heap_size(&self) -> usize {
-                self.len() * size_of::<T>() + self.iter().map(T::heap_size).sum::<usize>()
+            fn heap_size(&$self) -> usize {
+                $size + $self.iter().map(T::heap_size).sum::<usize>()
             }
-        })+)+
+        })+
     };
 }
 
 sequences! {
-    Order: Vec<T> VecDeque<T> LinkedList<T>;
-    Repeats: BinaryHeap<T>;
-    Distinct: BTreeSet<T> HashSet<T, S>;
+    Order Vec<T>: self => allocation(self.capacity() * size_of::<T>());
+    Order VecDeque<T>: self => allocation(self.capacity() * size_of::<T>());
+    Repeats BinaryHeap<T>: self => allocation(self.capacity() * size_of::<T>());
+    Order LinkedList<T>: self => self.len() * allocation(size_of::<T>() + 16);
+    Distinct BTreeSet<T>: self => tree(self.len(), size_of::<T>());
+    Distinct HashSet<T, S>: self => hash_table(self.capacity(), size_of::<T>());
 }
 
 impl<T: Schema> Schema for Box<[T]> {
     const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE, Keeps::Order);
     fn heap_size(&self) -> usize {
-        size_of_val::<[T]>(self) + self.iter().map(T::heap_size).sum::<usize>()
+        allocation(size_of_val::<[T]>(self)) + self.iter().map(T::heap_size).sum::<usize>()
     }
 }
 
@@ -140,7 +153,10 @@ impl<T: Schema, const N: usize> Schema for [T; N] {
 impl<T: Schema + Clone> Schema for Cow<'static, [T]> {
     const TYPE: &'static TypeSchema = &TypeSchema::Sequence(T::TYPE, Keeps::Order);
     fn heap_size(&self) -> usize {
-        size_of_val::<[T]>(self) + self.iter().map(T::heap_size).sum::<usize>()
+        match self {
+            Self::Borrowed(_) => 0,
+            Self::Owned(items) => items.heap_size(),
+        }
     }
 }
 
@@ -150,6 +166,9 @@ impl<T> Schema for PhantomData<T> {
 
 impl<T: Schema> Schema for Wrapping<T> {
     const TYPE: &'static TypeSchema = T::TYPE;
+    fn heap_size(&self) -> usize {
+        self.0.heap_size()
+    }
 }
 
 impl<T: Schema, E: Schema> Schema for Result<T, E> {
@@ -167,18 +186,21 @@ impl<T: Schema, E: Schema> Schema for Result<T, E> {
 }
 
 macro_rules! maps {
-    ($($map:ident<K, V $(, $hasher:ident)?>)+) => {
+    ($($map:ident<K, V $(, $hasher:ident)?>: $self:ident => $size:expr;)+) => {
         $(impl<K: Schema, V: Schema $(, $hasher)?> Schema for $map<K, V $(, $hasher)?> {
             const TYPE: &'static TypeSchema = &TypeSchema::Map(K::TYPE, V::TYPE);
-            fn heap_size(&self) -> usize {
-                let entries = self.iter().map(|(key, value)| key.heap_size() + value.heap_size());
-                self.len() * size_of::<(K, V)>() + entries.sum::<usize>()
+            fn heap_size(&$self) -> usize {
+                let entries = $self.iter().map(|(key, value)| key.heap_size() + value.heap_size());
+                $size + entries.sum::<usize>()
             }
         })+
     };
 }
 
-maps!(BTreeMap<K, V> HashMap<K, V, S>);
+maps! {
+    BTreeMap<K, V>: self => tree(self.len(), size_of::<(K, V)>());
+    HashMap<K, V, S>: self => hash_table(self.capacity(), size_of::<(K, V)>());
+}
 
 macro_rules! tuples {
     ($($($name:ident)+;)+) => {
@@ -214,10 +236,14 @@ impl Schema for serde_json::Value {
     const TYPE: &'static TypeSchema = &TypeSchema::Any;
     fn heap_size(&self) -> usize {
         match self {
-            Self::String(text) => text.len(),
-            Self::Array(items) => items.iter().map(|item| size_of::<Self>() + item.heap_size()).sum(),
+            Self::String(text) => text.heap_size(),
+            Self::Array(items) => items.heap_size(),
             Self::Object(map) => map.heap_size(),
-            _ => 0,
+            // With serde_json's `arbitrary_precision`, a number is its text.
+            Self::Number(number) if size_of::<serde_json::Number>() > 16 => {
+                allocation(number.to_string().len())
+            }
+            Self::Number(_) | Self::Bool(_) | Self::Null => 0,
         }
     }
 }
@@ -226,8 +252,8 @@ impl Schema for serde_json::Value {
 impl Schema for serde_json::Map<String, serde_json::Value> {
     const TYPE: &'static TypeSchema = &TypeSchema::Map(&TypeSchema::String, &TypeSchema::Any);
     fn heap_size(&self) -> usize {
-        let entry =
-            |(key, value): (&String, &serde_json::Value)| key.len() + size_of_val(value) + value.heap_size();
-        self.iter().map(entry).sum()
+        let entries = self.iter().map(|(key, value)| key.heap_size() + value.heap_size());
+        // With serde_json's `preserve_order`, it is a list with an index, which takes about as much.
+        tree(self.len(), size_of::<(String, serde_json::Value)>()) + entries.sum::<usize>()
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
             #[inline]
             fn heap_size(&self) -> usize {
                 #[allow(unused_imports, reason = "all fields may have a schema")]
-                use #private::WeighNothing as _;
+                use #private::{WeighNothing as _, WeighWritten as _};
                 #heap
             }
         }
@@ -455,14 +455,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// What a field holds. One that needs no schema is weighed if it has one.
+    /// What a field holds. One that needs no schema is weighed by it if it has one, or else by what it writes.
     fn heap_of(&self, field: &Field, reference: TokenStream) -> TokenStream {
         let (private, ty) = (self.private, &field.ty);
         match self.is_measured(field) {
             true => quote!(<#ty as #private::Schema>::heap_size(#reference)),
             // What is borrowed is held elsewhere.
             false if self.borrows => quote!(0),
-            false => quote!(#private::Weigh(#reference).__typed_events_weight()),
+            false => quote!((&#private::Weigh(#reference)).__typed_events_weight()),
         }
     }
 

@@ -22,3 +22,25 @@ pub fn is_linear(what: &str, work: impl Fn(usize)) -> bool {
     println!("{what}: {small} bytes for 500, {large} for 4,000");
     large < small * 12.0
 }
+
+/// Random numbers that a seed repeats.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % bound
+    }
+
+    /// Mostly small, now and then large.
+    pub fn size(&mut self) -> usize {
+        let largest = [4, 16, 64, 400, 8_000][self.below(5)];
+        self.below(largest)
+    }
+}

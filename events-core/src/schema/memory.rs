@@ -1,0 +1,293 @@
+//! How much memory values take: what a bounded history counts.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_core::ser::{
+    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant, Serializer,
+};
+
+use crate::contain::discard;
+use crate::secret;
+
+/// What an allocator takes for so many bytes: 8 for itself, in steps of 16, and 32 at least.
+pub(crate) const fn allocation(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        1..=24 => 32,
+        _ => bytes.saturating_add(8 + 15) & !15,
+    }
+}
+
+/// What a hash table of std takes for a capacity: it has a power of two of places, of which it fills 7 of 8.
+pub(crate) const fn hash_table(capacity: usize, entry: usize) -> usize {
+    let places = match capacity {
+        0 => return 0,
+        1..=3 => 4,
+        4..=7 => 8,
+        _ => (capacity.saturating_mul(8) / 7).next_power_of_two(),
+    };
+    allocation(places.saturating_mul(entry + 1) + 16)
+}
+
+/// What a B-tree of std takes: nodes with places for 11 entries, of which more than half are filled.
+pub(crate) const fn tree(len: usize, entry: usize) -> usize {
+    let nodes = match len {
+        0 => return 0,
+        1..=11 => 1,
+        _ => len / 6 + 1,
+    };
+    nodes * allocation(11 * entry + 32)
+}
+
+/// What a value that has no schema holds outside of itself, as far as what it writes shows it.
+///
+/// What it would write as JSON says little: a zero is one byte, whatever its type. So this counts what serde is
+/// told, by its types. What is not written is not counted, and of a unit variant not what its enum could hold.
+pub(crate) fn heap_of_written<T: Serialize + ?Sized>(value: &T) -> usize {
+    let count = || secret::reveal(|| value.serialize(Count));
+    // `Serialize` may be a user's code; this is asked while an event is emitted.
+    let counted = catch_unwind(AssertUnwindSafe(count)).unwrap_or_else(|payload| {
+        discard(payload);
+        Err(fmt::Error)
+    });
+    counted.map_or(0, |size| size.heap + size.inline.saturating_sub(size_of_val(value)))
+}
+
+/// The memory of a value.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    /// In the value itself.
+    inline: usize,
+    /// What it points to.
+    heap: usize,
+}
+
+impl Size {
+    const fn inline(inline: usize) -> Self {
+        Self { inline, heap: 0 }
+    }
+
+    const fn text(len: usize) -> Self {
+        Self { inline: size_of::<String>(), heap: allocation(len) }
+    }
+}
+
+/// Counts what serde is told.
+struct Count;
+
+/// What has several parts.
+struct Parts {
+    sum: Size,
+    count: usize,
+    layout: Layout,
+}
+
+enum Layout {
+    /// Side by side in the value itself; 8 for the variant of an enum.
+    Inline,
+    /// In one allocation, which may have room for more.
+    List,
+    /// In a tree or hash table; keys and values are parts of their own.
+    Map,
+}
+
+impl Parts {
+    fn new(layout: Layout, inline: usize) -> Self {
+        Self { sum: Size::inline(inline), count: 0, layout }
+    }
+
+    fn add<T: Serialize + ?Sized>(&mut self, part: &T) -> Result<(), fmt::Error> {
+        let size = part.serialize(Count)?;
+        self.sum.inline += size.inline;
+        self.sum.heap += size.heap;
+        self.count += 1;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Size, fmt::Error> {
+        let Size { inline, heap } = self.sum;
+        Ok(match self.layout {
+            // With what is left out between its fields.
+            Layout::Inline if inline > 8 => Size { inline: inline.next_multiple_of(8), heap },
+            Layout::Inline => Size { inline, heap },
+            Layout::List => Size { inline: 24, heap: heap + allocation(inline + inline / 2) },
+            Layout::Map => {
+                Size { inline: 48, heap: heap + allocation(inline + inline / 4 * 3 + 8 * self.count) }
+            }
+        })
+    }
+}
+
+macro_rules! plain {
+    ($($method:ident($ty:ty))+) => {
+        $(fn $method(self, _: $ty) -> Result<Size, fmt::Error> {
+            Ok(Size::inline(size_of::<$ty>()))
+        })+
+    };
+}
+
+impl Serializer for Count {
+    type Ok = Size;
+    type Error = fmt::Error;
+    type SerializeSeq = Parts;
+    type SerializeTuple = Parts;
+    type SerializeTupleStruct = Parts;
+    type SerializeTupleVariant = Parts;
+    type SerializeMap = Parts;
+    type SerializeStruct = Parts;
+    type SerializeStructVariant = Parts;
+
+    plain! {
+        serialize_bool(bool) serialize_char(char) serialize_f32(f32) serialize_f64(f64)
+        serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64) serialize_i128(i128)
+        serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64) serialize_u128(u128)
+    }
+
+    fn serialize_str(self, text: &str) -> Result<Size, fmt::Error> {
+        Ok(Size::text(text.len()))
+    }
+
+    fn collect_str<T: fmt::Display + ?Sized>(self, text: &T) -> Result<Size, fmt::Error> {
+        let mut length = Length(0);
+        fmt::write(&mut length, format_args!("{text}"))?;
+        Ok(Size::text(length.0))
+    }
+
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<Size, fmt::Error> {
+        Ok(Size::text(bytes.len()))
+    }
+
+    fn serialize_none(self) -> Result<Size, fmt::Error> {
+        Ok(Size::inline(16))
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Size, fmt::Error> {
+        let size = value.serialize(self)?;
+        Ok(Size { inline: size.inline + 8, ..size })
+    }
+
+    fn serialize_unit(self) -> Result<Size, fmt::Error> {
+        Ok(Size::default())
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<Size, fmt::Error> {
+        Ok(Size::default())
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, _: &'static str) -> Result<Size, fmt::Error> {
+        Ok(Size::inline(8))
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<Size, fmt::Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        value: &T,
+    ) -> Result<Size, fmt::Error> {
+        self.serialize_some(value)
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Parts, fmt::Error> {
+        Ok(Parts::new(Layout::List, 0))
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Parts, fmt::Error> {
+        Ok(Parts::new(Layout::Inline, 0))
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Parts, fmt::Error> {
+        Ok(Parts::new(Layout::Inline, 0))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Parts, fmt::Error> {
+        Ok(Parts::new(Layout::Inline, 8))
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Parts, fmt::Error> {
+        Ok(Parts::new(Layout::Map, 0))
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Parts, fmt::Error> {
+        Ok(Parts::new(Layout::Inline, 0))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Parts, fmt::Error> {
+        Ok(Parts::new(Layout::Inline, 8))
+    }
+}
+
+/// Counts text instead of writing it.
+struct Length(usize);
+
+impl fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+macro_rules! parts {
+    ($($kind:ident: $method:ident($($name:ident: $ty:ty),*);)+) => {
+        $(impl $kind for Parts {
+            type Ok = Size;
+            type Error = fmt::Error;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, $($name: $ty,)* part: &T) -> Result<(), fmt::Error> {
+                self.add(part)
+            }
+
+            fn end(self) -> Result<Size, fmt::Error> {
+                self.finish()
+            }
+        })+
+    };
+}
+
+parts! {
+    SerializeSeq: serialize_element();
+    SerializeTuple: serialize_element();
+    SerializeTupleStruct: serialize_field();
+    SerializeTupleVariant: serialize_field();
+    SerializeStruct: serialize_field(_name: &'static str);
+    SerializeStructVariant: serialize_field(_name: &'static str);
+}
+
+impl SerializeMap for Parts {
+    type Ok = Size;
+    type Error = fmt::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), fmt::Error> {
+        self.add(key)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), fmt::Error> {
+        self.add(value)
+    }
+
+    fn end(self) -> Result<Size, fmt::Error> {
+        self.finish()
+    }
+}

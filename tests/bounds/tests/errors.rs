@@ -1,0 +1,141 @@
+//! What the texts of errors take in memory.
+
+use std::fmt;
+
+use bounds_tests::{bus, runtime};
+use serde::{Deserialize, Serialize, Serializer};
+use typed_events::{Bus, event};
+
+/// A text of 64 MiB, written in pieces.
+struct Long;
+
+impl fmt::Display for Long {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (0..1 << 20)
+            .try_for_each(|_| f.write_str("é---------------------------------------------------------------"))
+    }
+}
+
+/// A `Display` that takes no error for an answer.
+struct Stubborn;
+
+impl fmt::Display for Stubborn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (0..1 << 12).for_each(|_| write!(f, "{}", "x".repeat(64)).unwrap());
+        Ok(())
+    }
+}
+
+#[event("errors.happened")]
+pub struct Happened;
+
+#[event("errors.unwritable")]
+pub struct Unwritable {
+    #[event(opaque)]
+    pub field: Refuses,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Refuses;
+
+impl Serialize for Refuses {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("y".repeat(1 << 20)))
+    }
+}
+
+/// The most that was in memory at once, and the text of the failure.
+fn failure_of<K>(subscribe: impl FnOnce(&Bus) -> K) -> (u64, String) {
+    let runtime = runtime();
+    let bus = bus(&runtime, Bus::builder());
+    subscribe(&bus);
+    let mut message = String::new();
+    let counted = allocation_counter::measure(|| {
+        let emitted = runtime.block_on(async { bus.emit(Happened).await.unwrap() });
+        message = emitted.failures()[0].message().to_owned();
+    });
+    (counted.bytes_max, message)
+}
+
+#[test]
+fn m4_the_text_of_an_error_is_cut_while_it_is_written() {
+    let failures = [
+        ("sync", failure_of(|bus| bus.on(|_: &Happened| Err::<(), _>(Long)))),
+        ("async", failure_of(|bus| bus.on(|_: &Happened| async { Err::<(), _>(Long) }))),
+        ("stubborn", failure_of(|bus| bus.on(|_: &Happened| Err::<(), _>(Stubborn)))),
+    ];
+    for (what, (most, message)) in failures {
+        println!("{what}: {most} bytes");
+        assert!(most < 64 << 10, "{what}: {most}");
+        assert!(message.len() <= 4096 + 3 && message.ends_with("..."), "{what}: {}", message.len());
+    }
+}
+
+fn panic_with_a_long_text() {
+    std::panic::panic_any("p".repeat(8 << 20));
+}
+
+#[test]
+fn m4_the_message_of_a_panic_is_cut_without_a_copy() {
+    // The hook of the test runner makes texts of its own.
+    std::panic::set_hook(Box::new(|_| ()));
+    let panics = |_: &Happened| panic_with_a_long_text();
+    let (most, message) = failure_of(|bus| bus.on(panics));
+    assert!(most < (8 << 20) + (256 << 10), "{most}: the message itself is there once");
+    assert_eq!(message.len(), 4096 + 3);
+}
+
+/// What a serializer says of a payload is cut, too.
+#[test]
+fn m4_the_error_of_a_payload_that_can_not_be_written_is_cut() {
+    let runtime = runtime();
+    let bus = bus(&runtime, Bus::builder());
+    let emitted = runtime.block_on(async { bus.emit(Unwritable { field: Refuses }).await.unwrap() });
+    let error = emitted.record().unwrap().json().unwrap_err().to_string();
+    assert!(error.len() < 5_000, "{}", error.len());
+}
+
+/// A line of a record is written from its JSON, not from copies of it.
+#[test]
+fn m4_the_line_of_a_record_takes_no_copies() {
+    #[event("errors.long")]
+    pub struct Lines(pub String);
+
+    let runtime = runtime();
+    let bus = bus(&runtime, Bus::builder());
+    let text = "a\nline\u{202e}".repeat(1 << 17);
+    let emitted = runtime.block_on(async { bus.emit(Lines(text)).await.unwrap() });
+    let record = emitted.record().unwrap();
+    let len = record.json().unwrap().len() as u64;
+    let mut length = Length(0);
+    let counted = allocation_counter::measure(|| fmt::write(&mut length, format_args!("{record}")).unwrap());
+    assert!(length.0 > len as usize);
+    assert!(counted.bytes_max < 4096, "{} bytes for {len}", counted.bytes_max);
+}
+
+struct Length(usize);
+
+impl fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+/// A handler that has caught up remembers nothing of what it was shown.
+#[test]
+fn m4_a_replay_keeps_no_ids() {
+    let runtime = runtime();
+    let bus = bus(&runtime, Bus::builder().history(50_000).history_bytes(usize::MAX));
+    runtime.block_on(async { drop(bus.emit_all((0..50_000).map(|_| Happened)).await.unwrap()) });
+    // Each record has its id.
+    runtime.block_on(async {
+        bus.history("*").limit(50_000).await.unwrap().iter().for_each(|record| {
+            record.id();
+        });
+    });
+    let counted = allocation_counter::measure(|| {
+        runtime.block_on(async { drop(bus.on_replay(50_000, |_: &Happened| ()).await.unwrap()) });
+    });
+    assert!(counted.bytes_current < 100_000, "{} bytes are kept", counted.bytes_current);
+}

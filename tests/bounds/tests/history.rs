@@ -1,0 +1,502 @@
+//! The bound of the history in bytes, against what the allocator says.
+
+#![allow(clippy::vec_box, reason = "each kind of memory is generated")]
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use bounds_tests::{Random, bus, runtime};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
+use typed_events::{Bus, BusBuilder, EventId, Memory, Metadata, Record, event, payload};
+
+const BOUND: usize = 2 << 20;
+
+/// A record is kept in more memory than the bound by this factor at most.
+const MOST: f64 = 1.5;
+
+/// A type of another crate, as far as the library knows.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Foreign {
+    small: u8,
+    number: u64,
+    text: String,
+    numbers: Vec<f64>,
+    names: HashMap<String, u32>,
+    choice: Choice,
+    maybe: Option<Box<Foreign>>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub enum Choice {
+    #[default]
+    None,
+    One(u64),
+    Two {
+        a: String,
+        b: (u8, u64),
+    },
+}
+
+#[payload]
+pub struct Inner {
+    pub flag: bool,
+    pub text: Option<String>,
+    pub deep: Vec<Inner>,
+}
+
+#[event("bound.unit")]
+pub struct Unit;
+
+#[event("bound.small")]
+pub struct Small(pub u8);
+
+#[event("bound.text")]
+pub struct Text(pub String);
+
+#[event("bound.texts")]
+pub struct Texts {
+    pub a: Box<str>,
+    pub b: Arc<str>,
+    pub c: Cow<'static, str>,
+    pub d: PathBuf,
+    pub e: Option<String>,
+}
+
+#[event("bound.lists")]
+pub struct Lists {
+    pub bytes: Vec<u8>,
+    pub numbers: VecDeque<u64>,
+    pub linked: LinkedList<u16>,
+    pub heap: BinaryHeap<u32>,
+    pub boxed: Box<[u64]>,
+    pub boxes: Vec<Box<u8>>,
+    pub texts: Vec<String>,
+    pub nested: Vec<Vec<u8>>,
+    pub cow: Cow<'static, [u32]>,
+}
+
+#[event("bound.maps")]
+pub struct Maps {
+    pub hashed: HashMap<u32, u8>,
+    pub named: HashMap<String, u64>,
+    pub tree: BTreeMap<u32, u8>,
+    pub set: HashSet<u64>,
+    pub ordered: BTreeSet<String>,
+    pub deep: BTreeMap<String, Vec<Inner>>,
+}
+
+#[event("bound.shapes")]
+pub struct Shapes {
+    pub array: [Option<String>; 4],
+    pub pair: (Box<u64>, Arc<Inner>),
+    pub result: Result<Vec<u64>, String>,
+    pub inner: Option<Box<Inner>>,
+}
+
+#[event("bound.json")]
+pub struct Json(pub serde_json::Value);
+
+#[event("bound.opaque")]
+pub struct Opaque {
+    #[event(opaque)]
+    pub foreign: Vec<Foreign>,
+    #[event(opaque)]
+    pub zeros: Vec<Wrapper>,
+    #[event(opaque)]
+    pub boxed: Box<Foreign>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Wrapper(u64);
+
+#[event(view_of = Texts)]
+struct Shown {
+    a: String,
+    e: Option<String>,
+}
+
+trait Generated: typed_events::Event {
+    fn generate(random: &mut Random) -> Self;
+}
+
+impl Generated for Unit {
+    fn generate(_: &mut Random) -> Self {
+        Self
+    }
+}
+
+impl Generated for Small {
+    fn generate(random: &mut Random) -> Self {
+        Self(random.below(256) as u8)
+    }
+}
+
+impl Generated for Text {
+    fn generate(random: &mut Random) -> Self {
+        Self(text(random))
+    }
+}
+
+/// A text with room for more, now and then.
+fn text(random: &mut Random) -> String {
+    let len = random.size();
+    let mut text = "é".repeat(len / 2);
+    if random.below(3) == 0 {
+        text.reserve(random.size());
+    }
+    text
+}
+
+fn list<T>(random: &mut Random, mut item: impl FnMut(&mut Random) -> T) -> Vec<T> {
+    let mut list = Vec::new();
+    for _ in 0..random.size() / 4 {
+        list.push(item(random));
+    }
+    match random.below(4) {
+        0 => list.reserve(random.size()),
+        1 => list.shrink_to_fit(),
+        _ => {}
+    }
+    list
+}
+
+fn inner(random: &mut Random, depth: usize) -> Inner {
+    let deep = if depth == 0 {
+        Vec::new()
+    } else {
+        (0..random.below(4)).map(|_| inner(random, depth - 1)).collect()
+    };
+    Inner { flag: true, text: (random.below(2) == 0).then(|| text(random)), deep }
+}
+
+impl Generated for Texts {
+    fn generate(random: &mut Random) -> Self {
+        let c = if random.below(2) == 0 { Cow::Borrowed("a constant") } else { text(random).into() };
+        Self {
+            a: text(random).into(),
+            b: text(random).into(),
+            c,
+            d: text(random).into(),
+            e: (random.below(2) == 0).then(|| text(random)),
+        }
+    }
+}
+
+impl Generated for Lists {
+    fn generate(random: &mut Random) -> Self {
+        let mut lists = Self {
+            bytes: Vec::new(),
+            numbers: VecDeque::new(),
+            linked: LinkedList::new(),
+            heap: BinaryHeap::new(),
+            boxed: Box::default(),
+            boxes: Vec::new(),
+            texts: Vec::new(),
+            nested: Vec::new(),
+            cow: Cow::Borrowed(&[]),
+        };
+        // One at a time, so that nothing makes up for what is wrong.
+        match random.below(9) {
+            0 => lists.bytes = list(random, |random| random.below(256) as u8),
+            1 => lists.numbers = list(random, |random| random.below(9) as u64).into(),
+            2 => lists.linked = list(random, |random| random.below(9) as u16).into_iter().collect(),
+            3 => lists.heap = list(random, |random| random.below(9) as u32).into(),
+            4 => lists.boxed = list(random, |random| random.below(9) as u64).into(),
+            5 => lists.boxes = list(random, |random| Box::new(random.below(9) as u8)),
+            6 => lists.texts = list(random, |random| "x".repeat(random.below(40))),
+            7 => lists.nested = list(random, |random| vec![0; random.below(40)]),
+            _ => lists.cow = list(random, |random| random.below(9) as u32).into(),
+        }
+        lists
+    }
+}
+
+impl Generated for Maps {
+    fn generate(random: &mut Random) -> Self {
+        let n = random.size() / 4;
+        let mut maps = Self {
+            hashed: HashMap::new(),
+            named: HashMap::new(),
+            tree: BTreeMap::new(),
+            set: HashSet::new(),
+            ordered: BTreeSet::new(),
+            deep: BTreeMap::new(),
+        };
+        match random.below(7) {
+            0 => maps.hashed = (0..n as u32).map(|n| (n, 1)).collect(),
+            1 => maps.hashed = HashMap::with_capacity(n),
+            2 => maps.named = (0..n).map(|n| (n.to_string(), 1)).collect(),
+            // In order, so that nodes are half full.
+            3 => (0..n as u32).for_each(|n| {
+                maps.tree.insert(n, 1);
+            }),
+            4 => maps.set = (0..n as u64).collect(),
+            5 => (0..n).for_each(|n| {
+                maps.ordered.insert(n.to_string());
+            }),
+            _ => maps.deep = (0..n.min(9)).map(|n| (n.to_string(), vec![inner(random, 2)])).collect(),
+        }
+        maps
+    }
+}
+
+impl Generated for Shapes {
+    fn generate(random: &mut Random) -> Self {
+        Self {
+            array: [None, Some(text(random)), None, Some(String::new())],
+            pair: (Box::new(1), Arc::new(inner(random, 1))),
+            result: if random.below(2) == 0 { Ok(list(random, |_| 0)) } else { Err(text(random)) },
+            inner: (random.below(2) == 0).then(|| Box::new(inner(random, 3))),
+        }
+    }
+}
+
+fn json(random: &mut Random, depth: usize) -> serde_json::Value {
+    match random.below(if depth == 0 { 4 } else { 6 }) {
+        0 => serde_json::Value::Null,
+        1 => true.into(),
+        2 => (random.below(1_000_000) as f64 / 7.0).into(),
+        3 => text(random).into(),
+        4 => (0..random.below(30)).map(|_| json(random, depth - 1)).collect::<Vec<_>>().into(),
+        _ => {
+            let entries = (0..random.below(30)).map(|n| (n.to_string(), json(random, depth - 1)));
+            serde_json::Value::Object(entries.collect())
+        }
+    }
+}
+
+impl Generated for Json {
+    fn generate(random: &mut Random) -> Self {
+        Self(json(random, 3))
+    }
+}
+
+fn foreign(random: &mut Random, depth: usize) -> Foreign {
+    let choice = match random.below(3) {
+        0 => Choice::None,
+        1 => Choice::One(1),
+        _ => Choice::Two { a: text(random), b: (1, 2) },
+    };
+    Foreign {
+        small: 1,
+        number: 2,
+        text: text(random),
+        numbers: list(random, |_| 0.0),
+        names: (0..random.below(50)).map(|n| (n.to_string(), 1)).collect(),
+        choice,
+        maybe: (depth > 0 && random.below(2) == 0).then(|| Box::new(foreign(random, depth - 1))),
+    }
+}
+
+impl Generated for Opaque {
+    fn generate(random: &mut Random) -> Self {
+        let mut opaque = Self { foreign: Vec::new(), zeros: Vec::new(), boxed: Box::default() };
+        match random.below(3) {
+            0 => opaque.foreign = (0..random.below(20)).map(|_| foreign(random, 1)).collect(),
+            1 => opaque.zeros = list(random, |_| Wrapper(0)),
+            _ => *opaque.boxed = foreign(random, 3),
+        }
+        opaque
+    }
+}
+
+#[event("bound.started")]
+pub struct Start(pub u32);
+
+/// What is done with each record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Use {
+    Nothing,
+    /// A handler asks for its JSON, as one that prints does.
+    Printed,
+    /// It goes through JSON, so that it is decoded.
+    Decoded,
+    /// With metadata and an id.
+    Described,
+    /// It is emitted at the end of a chain.
+    Nested,
+    /// On a bus with an adapter.
+    Adapter,
+    /// By another bus on the same adapter.
+    Remote,
+}
+
+const USES: [Use; 7] =
+    [Use::Nothing, Use::Printed, Use::Decoded, Use::Described, Use::Nested, Use::Adapter, Use::Remote];
+
+/// What is kept of all that `emit` does until three times the bound was given to it, as a part of the bound.
+fn factor(mut emit: impl FnMut()) -> f64 {
+    let (mut given, mut kept, mut rounds) = (0, 0, 0);
+    while given < 3 * BOUND as u64 && rounds < 30_000 {
+        let counted = allocation_counter::measure(&mut emit);
+        given += counted.bytes_total;
+        kept += counted.bytes_current;
+        rounds += 1;
+    }
+    kept as f64 / BOUND as f64
+}
+
+fn bounded(runtime: &Runtime, builder: BusBuilder) -> Bus {
+    bus(runtime, builder.history(usize::MAX).history_bytes(BOUND).accept_undeclared())
+}
+
+/// Emits events of a type, each as `how` says.
+fn factor_of<E: Generated>(how: Use, seed: u64) -> f64 {
+    let (runtime, mut random, memory) = (runtime(), Random::new(seed), Memory::bounded(1, 1));
+    let builder = match how {
+        Use::Adapter | Use::Remote => Bus::builder().adapter(memory.clone()),
+        _ => Bus::builder(),
+    };
+    let bus = bounded(&runtime, builder);
+    let emitter = match how {
+        Use::Remote => bounds_tests::bus(&runtime, Bus::builder().adapter(memory).history(0)),
+        _ => bus.clone(),
+    };
+    if how == Use::Printed {
+        bus.on_pattern("*", |record: &Record| assert!(!record.to_string().is_empty())).unwrap();
+    }
+    let slot = Arc::new(Mutex::new(None));
+    let (inside, handle) = (Arc::clone(&slot), bus.clone());
+    bus.on(move |start: &Start| {
+        let event = if start.0 == 0 { inside.lock().unwrap().take() } else { None };
+        match event {
+            Some(event) => handle.emit::<E>(event).detach(),
+            None => handle.emit(Start(start.0 - 1)).detach(),
+        }
+    });
+    factor(|| {
+        let event = E::generate(&mut random);
+        runtime.block_on(async {
+            match how {
+                Use::Nothing | Use::Printed | Use::Adapter => drop(bus.emit(event).await.unwrap()),
+                Use::Remote => {
+                    drop(emitter.emit(event).await.unwrap());
+                    for _ in 0..8 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                Use::Nested => {
+                    *slot.lock().unwrap() = Some(event);
+                    drop(bus.emit(Start(random.below(25) as u32)).await.unwrap());
+                }
+                Use::Described => {
+                    let source = "x".repeat(random.size());
+                    let metadata = Metadata::new().with_source(source).with("more", json(&mut random, 1));
+                    drop(bus.emit_with(event, metadata).id(EventId::new()).await.unwrap());
+                }
+                Use::Decoded => {
+                    let json = serde_json::to_string(&event).unwrap();
+                    drop(bus.emit_json(E::NAME, &json).await.unwrap());
+                }
+            }
+        });
+    })
+}
+
+/// Prints each factor, and gives the worst.
+fn worst_of<E: Generated>() -> f64 {
+    let mut worst = 0.0_f64;
+    for how in USES {
+        for seed in 1..=seeds() {
+            let factor = factor_of::<E>(how, seed);
+            println!("{} {how:?}, seed {seed}: {factor:.2}", E::NAME);
+            worst = worst.max(factor);
+        }
+    }
+    worst
+}
+
+/// More of them by `BOUNDS_SEEDS`.
+fn seeds() -> u64 {
+    std::env::var("BOUNDS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(2)
+}
+
+macro_rules! holds {
+    ($($test:ident: $event:ty;)+) => {
+        $(#[test]
+        fn $test() {
+            let worst = worst_of::<$event>();
+            println!("worst factor: {worst:.2}");
+            assert!(worst <= MOST, "{worst}");
+        })+
+    };
+}
+
+holds! {
+    m1_units: Unit;
+    m1_numbers: Small;
+    m1_a_text: Text;
+    m1_texts: Texts;
+    m1_lists: Lists;
+    m1_maps: Maps;
+    m1_shapes: Shapes;
+    m1_json_values: Json;
+    m1_opaque_fields: Opaque;
+}
+
+/// Names come from outside, too.
+#[test]
+fn m1_undeclared_names() {
+    let runtime = runtime();
+    let bus = bounded(&runtime, Bus::builder());
+    let mut n = 0;
+    let factor = factor(|| {
+        n += 1;
+        let name = format!("some.{}.{n}", "x".repeat(n % 200 + 1));
+        runtime.block_on(async { drop(bus.emit_json(&name, "[1,2]").await.unwrap()) });
+    });
+    println!("undeclared names: {factor:.2}");
+    assert!(factor <= MOST, "{factor}");
+}
+
+/// What a record keeps counts whenever it is asked for, also where nothing is emitted any more.
+#[test]
+fn m1_records_that_are_asked_later() {
+    type Ask = fn(&Record);
+    let asks: [(&str, Ask); 4] = [
+        ("json", |record| assert!(record.json().is_ok())),
+        ("printed", |record| assert!(!record.to_string().is_empty())),
+        ("debugged", |record| assert!(!format!("{record:?}").is_empty())),
+        ("viewed", |record| {
+            let shown = record.view::<Shown>().unwrap();
+            std::hint::black_box((&shown.a, &shown.e));
+        }),
+    ];
+    for (what, ask) in asks {
+        let (runtime, mut random) = (runtime(), Random::new(7));
+        let bus = bounded(&runtime, Bus::builder());
+        let filled = factor(|| {
+            let event = Texts::generate(&mut random);
+            runtime.block_on(async { drop(bus.emit(event).await.unwrap()) });
+        });
+        let asked = allocation_counter::measure(|| {
+            let records = runtime.block_on(async { bus.history("*").limit(usize::MAX).await.unwrap() });
+            records.iter().for_each(ask);
+        });
+        let factor = filled + asked.bytes_current as f64 / BOUND as f64;
+        println!("{what}: {filled:.2}, then {factor:.2}");
+        assert!(factor <= MOST, "{what}: {factor}");
+    }
+}
+
+/// After many small records, a few large ones.
+#[test]
+fn m1_room_for_many_records_is_not_kept_for_few() {
+    let runtime = runtime();
+    let bus = bounded(&runtime, Bus::builder());
+    let emits = |n: usize, size: usize| {
+        for _ in 0..n {
+            runtime.block_on(async { drop(bus.emit(Text("x".repeat(size))).await.unwrap()) });
+        }
+    };
+    let counted = allocation_counter::measure(|| {
+        emits(30_000, 0);
+        emits(2, BOUND / 2 - 1_000);
+    });
+    let factor = counted.bytes_current as f64 / BOUND as f64;
+    println!("many, then few: {factor:.2}");
+    assert!(factor <= 1.1, "{factor}");
+}

@@ -442,6 +442,7 @@ impl Record {
     }
 
     fn late(&self) -> &Late {
+        #[allow(clippy::borrowed_box, reason = "says what is kept once: the box, and not what is in it")]
         let late: &Box<Late> =
             self.keep_once(&self.inner.late, Box::default, |_| allocation(size_of::<Late>()));
         late

@@ -8,7 +8,9 @@
 use crate::durable::name_problem;
 use crate::handler::Takes;
 use crate::pattern::{Pattern, check_name, is_of_library};
-use crate::schema::{FieldSchema, StructSchema, TypeSchema, as_read, same};
+use crate::schema::{
+    FieldSchema, Misfit, StructSchema, TypeSchema, as_read, check_declared, check_part, same,
+};
 use crate::text::Text;
 
 /// Checks the name of an event.
@@ -176,6 +178,46 @@ pub const fn view(
     }
 }
 
+/// Checks that a view that denies unknown fields knows all that its event writes.
+#[track_caller]
+pub const fn view_rest(
+    view: &str,
+    event: &str,
+    name: &str,
+    reader: &'static TypeSchema,
+    writer: &'static TypeSchema,
+) {
+    if let Err(misfit) = reader.can_ignore_rest(writer) {
+        let text = Text::new().push("`").push(event).push("` (`").push(name);
+        let text = misfit.describe(text.push("`) can't fill the view `").push(view).push("`: "));
+        panic!("{}", misfit.fix(text).as_str());
+    }
+}
+
+/// Checks that a variant of an event set is reached: those before it don't take all that it takes.
+#[track_caller]
+pub const fn set_reached(set: &str, variants: &[(&str, Takes)], index: usize) {
+    let (before, rest) = variants.split_at(index);
+    let (variant, takes) = &rest[0];
+    let Some(earlier) = takes.taken_before(before) else { return };
+    let text = Text::new().push("the variant `").push(variant).push("` of `").push(set);
+    let text = text.push("` is never reached: ");
+    if let (Takes::Set(_), false) = (takes, matches!(earlier.1, Takes::Any)) {
+        let text = text.push("the variants before it take all of its events; leave it out, or one of them");
+        panic!("{}", text.as_str());
+    }
+    let text = text.push("`").push(earlier.0).push("` before it takes ");
+    let text = match (&earlier.1, takes) {
+        (Takes::Any, Takes::Any) => text.push("every event, too; leave one of them out"),
+        (Takes::Any, _) => text.push("every event; put `").push(earlier.0).push("` last"),
+        (_, Takes::Event(name, ..) | Takes::Foreign(name, ..)) => {
+            text.push("`").push(name).push("`, too; leave one of them out")
+        }
+        _ => text.push("the same events; leave one of them out"),
+    };
+    panic!("{}", text.as_str());
+}
+
 /// Checks that serde can put the parts of a field's value beside the other fields.
 #[track_caller]
 pub const fn flattened(ty: &str, shape: &'static TypeSchema) {
@@ -192,6 +234,30 @@ pub const fn flattened(ty: &str, shape: &'static TypeSchema) {
     };
     let text = Text::new().push("`").quote(ty).push("` can't be flattened: ").push(why);
     panic!("{}", text.as_str());
+}
+
+/// Checks that a type reads back what one of its parts writes: a variant, or a field of a struct or of a
+/// variant, by their place in the schema.
+#[track_caller]
+pub const fn part(ty: &str, shape: &'static TypeSchema, variant: Option<usize>, field: Option<usize>) {
+    if let Err(misfit) = check_part(shape, variant, field) {
+        not_itself(ty, &misfit);
+    }
+}
+
+/// Checks that a type reads back what it writes; `done` has a bit for each part that has a check of its
+/// own.
+#[track_caller]
+pub const fn declared(ty: &str, shape: &'static TypeSchema, done: u128) {
+    if let Err(misfit) = check_declared(shape, done) {
+        not_itself(ty, &misfit);
+    }
+}
+
+#[track_caller]
+const fn not_itself(ty: &str, misfit: &Misfit) {
+    let text = Text::new().push("`").push(ty).push("` can't read back what it writes: ");
+    panic!("{}", misfit.fix_of_itself(misfit.describe(text)).as_str());
 }
 
 /// Checks that a variant's fields can stand beside the tag of their enum.

@@ -7,8 +7,8 @@ use serde_core::Serialize;
 pub use inventory;
 
 pub use crate::check::{
-    beside_tag, durable_name, event_name, flattened, handler, ordered_by, pattern, previous, set_variant,
-    view,
+    beside_tag, declared, durable_name, event_name, flattened, handler, ordered_by, part, pattern, previous,
+    set_reached, set_variant, view, view_rest,
 };
 pub use crate::durable::{Durable, StartAt};
 pub use crate::error::Error;
@@ -26,7 +26,7 @@ pub use crate::lock::{Change, Compatibility, Lock, LockFile, LockedVersion, Lock
 pub use crate::record::Record;
 pub use crate::schema::{
     EnumSchema, FieldSchema, Keeps, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
-    VariantSchema,
+    VariantSchema, Verified,
 };
 pub use crate::secret::{HIDDEN, hides, is_hidden};
 pub use crate::version::{PastEvent, Upcast};

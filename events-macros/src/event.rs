@@ -118,7 +118,12 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
     let Some(PassedOn { name, krate, version, lock }) = hidden_arguments(&input) else {
         return syn::Error::new(input.ident.span(), "use `#[event(\"...\")]`").to_compile_error();
     };
-    let schema = schema::implement(&input, &krate, HELPER);
+    // A version of the past is only read.
+    let verified = match version.superseded {
+        Some(_) => schema::Verified::Used,
+        None => schema::Verified::Declared,
+    };
+    let schema = schema::implement(&input, &krate, HELPER, verified);
     let ident = &input.ident;
     let private = quote!(#krate::__private);
     let check = check_name(&name, &private);

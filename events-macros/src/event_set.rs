@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::visit_mut::VisitMut;
 use syn::{Data, DeriveInput, Fields, Lifetime, Path, Type, Variant};
 
 use crate::errors::{Errors, call_at};
@@ -76,7 +77,9 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Variant, &Type)]) -> 
         let takes = quote!(<#ty as #private::Argument<#lifetime>>::TAKES);
         call_at(variant, quote!(#private::set_variant), quote!(#set, #name, #takes, H::HANDLER, H::PATTERNS))
     });
+    let reached = (variants.len() > 1).then(|| reached(&set, variants, &private));
     quote! {
+        #reached
         #[automatically_derived]
         impl<#lifetime> #private::Argument<#lifetime> for #ident #arguments {
             const TAKES: #private::Takes = #private::Takes::Set(&[#(#takes),*]);
@@ -96,5 +99,38 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Variant, &Type)]) -> 
         impl<#lifetime, H: #private::Patterns> #private::EventSet<H> for #ident #arguments {
             const DELIVERED: () = { #(#delivered;)* };
         }
+    }
+}
+
+/// Constants that fail to evaluate where the variants before one take all that it takes.
+fn reached(set: &str, variants: &[(&Variant, &Type)], private: &TokenStream) -> TokenStream {
+    let takes = |ty: &Type| {
+        let mut ty = ty.clone();
+        EverywhereStatic.visit_type_mut(&mut ty);
+        quote!(<#ty as #private::Argument<'static>>::TAKES)
+    };
+    let all = variants.iter().map(|(variant, ty)| {
+        let (name, takes) = (variant.ident.to_string(), takes(ty));
+        quote!((#name, #takes))
+    });
+    let checks = variants.iter().enumerate().skip(1).map(|(index, (variant, _))| {
+        let check = call_at(&variant.ident, quote!(#private::set_reached), quote!(#set, ALL, #index));
+        quote!(const _: () = #check;)
+    });
+    quote! {
+        #[allow(deprecated, reason = "the user's own events")]
+        const _: () = {
+            const ALL: &[(&str, #private::Takes)] = &[#(#all),*];
+            #(#checks)*
+        };
+    }
+}
+
+/// Puts `'static` in place of the set's lifetime: what an event takes does not depend on it.
+struct EverywhereStatic;
+
+impl VisitMut for EverywhereStatic {
+    fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+        *lifetime = Lifetime::new("'static", lifetime.span());
     }
 }

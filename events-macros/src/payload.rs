@@ -29,13 +29,18 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
     };
     let derives = derives(&arguments, &input, "Schema", hidden);
     let secret = arguments.secret.as_ref().map(|secret| quote!(, #secret));
+    let by_hand = |derive: &&syn::Ident| **derive == "Serialize" || **derive == "Deserialize";
+    let payload = arguments.without.iter().find(by_hand).is_none().then(|| {
+        let payload = quote::format_ident!("{}", crate::schema::PAYLOAD);
+        quote!(, #payload)
+    });
     // The derived impls become functions of the type, which the real ones call.
     let remote = (hidden == Hidden::Type).then(|| quote!(#[serde(remote = "Self")]));
     let (krate, errors) = (&arguments.krate, errors.into_tokens());
     quote! {
         #derives
         #remote
-        #[schema(crate = #krate #secret)]
+        #[schema(crate = #krate #secret #payload)]
         #input
         #errors
     }

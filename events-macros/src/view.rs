@@ -65,7 +65,7 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
         return syn::Error::new(input.ident.span(), "use `#[event(view_of = ...)]`").to_compile_error();
     };
     let private = quote!(#krate::__private);
-    let schema = schema::implement(&input, &krate, HELPER);
+    let schema = schema::implement(&input, &krate, HELPER, schema::Verified::Used);
     let event = match &of {
         Of::Type(event) => Event::of_type(event, &private),
         Of::Name(name) => Event::of_lock(name, &private),
@@ -201,6 +201,12 @@ fn checks(input: &DeriveInput, event: &Event, written: &TokenStream, private: &T
             Some(check(&quote!(#ident #colon #ty), quote!(::core::option::Option::Some(#name))))
         })
         .collect();
+    let denies = schema::option_named(&input.attrs, "serde", "deny_unknown_fields");
+    if let Some(place) = denies.filter(|_| !checks.is_empty()) {
+        let reader = quote!(<#ident as #private::Schema>::TYPE);
+        let arguments = quote!(#view, #shown, #name, #reader, #written);
+        checks.push(call_at(&place, quote!(#private::view_rest), arguments));
+    }
     if checks.is_empty() {
         checks.push(check(ident, quote!(::core::option::Option::None)));
     }

@@ -20,6 +20,7 @@ mod metadata;
 mod nesting;
 mod patterns;
 mod replay;
+mod schema;
 mod sets;
 mod silence;
 mod stop;

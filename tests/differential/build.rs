@@ -1,4 +1,5 @@
-//! Writes pairs of types: what a producer writes, and what a consumer made of it.
+//! Writes pairs of types: what a producer writes, and what a consumer made of it; and types that are
+//! compared with themselves, most of which have some mistake.
 //!
 //! The same seed gives the same pairs; `DIFFERENTIAL_SEED` and `DIFFERENTIAL_PAIRS` set others.
 
@@ -12,7 +13,7 @@ fn main() {
         Err(_) => default,
     };
     let pairs = number("DIFFERENTIAL_PAIRS", 400);
-    let mut random = Random(number("DIFFERENTIAL_SEED", 1) * 2 + 1);
+    let mut random = Random { state: number("DIFFERENTIAL_SEED", 1) * 2 + 1, wild: false };
     let mut items: Vec<Item> = Vec::new();
     let mut code = String::new();
     let mut list = String::new();
@@ -21,22 +22,42 @@ fn main() {
         let consumer = producer.changed(&mut random, index, &items);
         producer.write(&mut code, 'P', index);
         consumer.write(&mut code, 'C', index);
-        producer.write_sample(&mut code, index);
+        producer.write_sample(&mut code, 'P', index);
         writeln!(list, "    check::<P{index}, C{index}>({index}, tally);").unwrap();
         items.push(producer);
     }
     writeln!(code, "fn check_all(tally: &mut Tally) {{\n{list}}}").unwrap();
+    write_selves(&mut random, pairs as usize, &mut code);
     let path = std::path::Path::new(&std::env::var("OUT_DIR").unwrap()).join("pairs.rs");
     std::fs::write(path, code).unwrap();
 }
 
+/// Types that are compared with themselves: with every attribute and kind of key, in every place.
+fn write_selves(random: &mut Random, count: usize, code: &mut String) {
+    random.wild = true;
+    let mut items: Vec<Item> = Vec::new();
+    let mut list = String::new();
+    for index in 0..count {
+        let item = Item::any(random, index, &items);
+        item.write(code, 'S', index);
+        item.write_sample(code, 'S', index);
+        writeln!(list, "    check_itself::<S{index}>({index}, tally);").unwrap();
+        items.push(item);
+    }
+    writeln!(code, "fn check_selves(tally: &mut SelfTally) {{\n{list}}}").unwrap();
+}
+
 /// splitmix64.
-struct Random(u64);
+struct Random {
+    state: u64,
+    /// Whether what is made may be wrong.
+    wild: bool,
+}
 
 impl Random {
     fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) % n as u64) as usize
@@ -44,6 +65,11 @@ impl Random {
 
     fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
+    }
+
+    /// One in `n` of the types that may be wrong.
+    fn wild_in(&mut self, n: usize) -> bool {
+        self.wild && self.one_in(n)
     }
 
     fn pick<T: Copy>(&mut self, of: &[T]) -> T {
@@ -88,6 +114,29 @@ const PLAIN: [&str; 20] = [
 ];
 const KEYS: [&str; 6] = ["String", "String", "u8", "u64", "char", "bool"];
 
+/// The last ones are types of the test.
+const WILD_KEYS: [&str; 12] = [
+    "i128",
+    "(u8, char)",
+    "()",
+    "Option<u8>",
+    "Vec<u8>",
+    "std::net::IpAddr",
+    "KeyUnit",
+    "KeyNew",
+    "KeyData",
+    "KeyText",
+    "KeyFloat",
+    "KeyStruct",
+];
+
+fn key(random: &mut Random) -> &'static str {
+    match random.wild_in(3) {
+        true => random.pick(&WILD_KEYS),
+        false => random.pick(&KEYS),
+    }
+}
+
 impl Ty {
     fn any(random: &mut Random, items: &[Item], depth: usize) -> Self {
         let inner = |random: &mut Random| Box::new(Self::any(random, items, depth + 1));
@@ -97,7 +146,7 @@ impl Ty {
             12 => Self::Box(inner(random)),
             13 => Self::Array(inner(random), random.below(4)),
             14 => Self::Tuple((0..1 + random.below(3)).map(|_| *inner(random)).collect()),
-            15 => Self::Map(random.pick(&KEYS), inner(random)),
+            15 => Self::Map(key(random), inner(random)),
             16.. if !items.is_empty() => Self::Item(random.below(items.len())),
             _ => Self::Plain(random.pick(&PLAIN)),
         }
@@ -206,8 +255,7 @@ impl Field {
     fn any(random: &mut Random, item: usize, index: usize, items: &[Item]) -> Self {
         let mut attributes = Vec::new();
         let mut ty = Ty::any(random, items, 0);
-        if index % 10 == 1
-            && random.one_in(2)
+        if (index % 10 == 1 && random.one_in(2) || random.wild_in(6))
             && let Some(flattened) = flattened(random, items)
         {
             return Self {
@@ -225,6 +273,24 @@ impl Field {
             maybe(random, 10, &mut attributes, |_| "skip_serializing_if = \"at_times\"".into());
         }
         maybe(random, 12, &mut attributes, |_| format!("rename = \"renamed_{item}_{index}\""));
+        if random.wild_in(4) {
+            attributes.clear();
+            let name = random.pick(&["shared", "sharedToo"]);
+            let near = format!("some_field_{item}_{}", index ^ 1);
+            match random.below(8) {
+                0 => attributes.push(format!("rename = \"{name}\"")),
+                1 => attributes.push(format!("alias = \"{near}\"")),
+                2 => attributes.push(format!("rename(serialize = \"{name}\")")),
+                3 => attributes.push(format!("rename(deserialize = \"{name}\"), alias = \"{name}_too\"")),
+                4 => attributes.push("skip_serializing".into()),
+                5 if ty.has_default() => attributes.push("skip_deserializing".into()),
+                6 if ty.has_default() => attributes.push("default, skip_serializing".into()),
+                7 if ty.has_default() => {
+                    attributes.push("default, skip_serializing_if = \"at_times\"".into())
+                }
+                _ => attributes.push(format!("alias = \"{name}\"")),
+            }
+        }
         Self { name: format!("some_field_{item}_{index}"), ty, attributes }
     }
 
@@ -257,6 +323,21 @@ impl Field {
         field
     }
 
+    /// What serde is told to leave out is what it puts in its place.
+    fn sample(&self) -> String {
+        let left_out = |text: &String| {
+            text.starts_with("skip_deserializing")
+                || text == "default, skip_serializing"
+                || text == "skip_serializing" && matches!(self.ty, Ty::Option(_))
+                || text.ends_with("\"at_times\"")
+        };
+        let value = match self.attributes.iter().any(left_out) && self.ty.has_default() {
+            true => "Default::default()",
+            false => "Sample::sample(r)",
+        };
+        format!("{}: {value}, ", self.name)
+    }
+
     fn write(&self, code: &mut String, side: char) {
         for attribute in &self.attributes {
             write!(code, "#[serde({attribute})] ").unwrap();
@@ -267,6 +348,23 @@ impl Field {
 
 /// A type that serde can flatten.
 fn flattened(random: &mut Random, items: &[Item]) -> Option<Ty> {
+    if random.wild_in(3) {
+        let inner = match random.below(5) {
+            0 => Ty::Plain("serde_json::Value"),
+            1 => Ty::Map(key(random), Box::new(Ty::any(random, items, 2))),
+            _ => {
+                let has_parts = |item: &Item| {
+                    matches!(item, Item::Enum { .. } | Item::Struct { body: Body::Fields(_), .. })
+                };
+                let all: Vec<usize> = (0..items.len()).filter(|index| has_parts(&items[*index])).collect();
+                if all.is_empty() {
+                    return None;
+                }
+                Ty::Item(random.pick(&all))
+            }
+        };
+        return Some(if random.one_in(3) { Ty::Option(Box::new(inner)) } else { inner });
+    }
     if random.one_in(4) {
         return Some(Ty::Map("String", Box::new(Ty::Plain(random.pick(&PLAIN)))));
     }
@@ -289,7 +387,14 @@ fn flattened(random: &mut Random, items: &[Item]) -> Option<Ty> {
 
 impl Body {
     fn any(random: &mut Random, item: usize, name: usize, items: &[Item], tag: usize) -> Self {
-        match random.below(if tag == INTERNAL { 6 } else { 9 }) {
+        let newtypes = random.wild;
+        match random.below(if tag != INTERNAL {
+            9
+        } else if newtypes {
+            8
+        } else {
+            6
+        }) {
             0 | 1 => Self::Unit,
             2..6 => {
                 let count = if tag == UNTAGGED { 1 + random.below(3) } else { random.below(6) };
@@ -355,12 +460,29 @@ impl Body {
             Self::Newtype(_) => "(Sample::sample(r))".into(),
             Self::Tuple(all) => format!("({})", "Sample::sample(r), ".repeat(all.len())),
             Self::Fields(fields) => {
-                let all: String =
-                    fields.iter().map(|field| format!("{}: Sample::sample(r), ", field.name)).collect();
+                let all: String = fields.iter().map(Field::sample).collect();
                 format!(" {{ {all} }}")
             }
         }
     }
+}
+
+/// What may stand on a variant.
+fn wild_variant(random: &mut Random, n: usize, count: usize, tag: usize) -> Vec<String> {
+    if n > 0 && n + 1 == count && tag != UNTAGGED && random.wild_in(4) {
+        return vec!["untagged".into()];
+    }
+    if !random.wild_in(8) {
+        return Vec::new();
+    }
+    vec![match random.below(6) {
+        0 => "rename = \"shared\"".into(),
+        1 => format!("alias = \"SomeVariant{}\"", n ^ 1),
+        2 => "rename(serialize = \"shared\")".into(),
+        3 => "rename(deserialize = \"sharedToo\"), alias = \"shared\"".into(),
+        4 => "skip_deserializing".into(),
+        _ => "skip_serializing".into(),
+    }]
 }
 
 impl Item {
@@ -377,11 +499,19 @@ impl Item {
             };
             if !matches!(body, Body::Fields(_)) {
                 attributes.clear();
+            } else {
+                if random.wild_in(5) {
+                    attributes.push("deny_unknown_fields".into());
+                }
+                if random.wild_in(8) {
+                    attributes.push("tag = \"shared\"".into());
+                }
             }
             return Self::Struct { body, attributes };
         }
         let tag = random.below(4);
         match tag {
+            INTERNAL if random.wild_in(3) => attributes.push("tag = \"sharedTag\"".into()),
             INTERNAL => attributes.push(format!("tag = \"kind_{index}\"")),
             ADJACENT => attributes.push(format!("tag = \"kind_{index}\", content = \"content_{index}\"")),
             UNTAGGED => attributes.push("untagged".into()),
@@ -392,12 +522,17 @@ impl Item {
                 format!("rename_all_fields = \"{}\"", random.pick(&CASES))
             });
         }
-        let variants = (0..1 + random.below(4)).map(|n| Variant {
+        let count = 1 + random.below(4);
+        let variants = (0..count).map(|n| Variant {
             name: format!("SomeVariant{n}"),
             body: Body::any(random, index, n, items, tag),
-            attributes: Vec::new(),
+            attributes: wild_variant(random, n, count, tag),
         });
-        Self::Enum { variants: variants.collect(), tag, attributes }
+        let variants = variants.collect();
+        if random.wild_in(6) {
+            attributes.push("deny_unknown_fields".into());
+        }
+        Self::Enum { variants, tag, attributes }
     }
 
     fn changed(&self, random: &mut Random, index: usize, items: &[Item]) -> Self {
@@ -481,15 +616,15 @@ impl Item {
         code.push('\n');
     }
 
-    fn write_sample(&self, code: &mut String, index: usize) {
+    fn write_sample(&self, code: &mut String, side: char, index: usize) {
         let made = match self {
-            Self::Struct { body, .. } => format!("P{index}{}", body.sample()),
+            Self::Struct { body, .. } => format!("{side}{index}{}", body.sample()),
             Self::Enum { variants, .. } => {
                 let arms: String = variants
                     .iter()
                     .enumerate()
                     .map(|(n, variant)| {
-                        format!("{n} => P{index}::{}{}, ", variant.name, variant.body.sample())
+                        format!("{n} => {side}{index}::{}{}, ", variant.name, variant.body.sample())
                     })
                     .collect();
                 format!("match r.below({}) {{ {arms} _ => unreachable!() }}", variants.len())
@@ -497,7 +632,7 @@ impl Item {
         };
         writeln!(
             code,
-            "impl Sample for P{index} {{ fn sample(r: &mut Random) -> Self {{ let _ = &r; {made} }} }}"
+            "impl Sample for {side}{index} {{ fn sample(r: &mut Random) -> Self {{ let _ = &r; {made} }} }}"
         )
         .unwrap();
     }

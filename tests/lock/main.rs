@@ -493,7 +493,7 @@ pub struct Node {
 #[serde(tag = \"kind\", rename_all = \"kebab-case\", deny_unknown_fields)]
 pub enum Tagged {
     Unit,
-    WithFields { #[serde(rename = \"a b\")] a: u8, #[serde(default)] b: i128 },
+    WithFields { #[serde(rename = \"a b\")] a: u8, #[serde(default)] b: i64 },
     Holds(Node),
 }
 
@@ -521,8 +521,14 @@ pub struct Wrapped(Option<u8>);
 
 #[payload]
 #[serde(deny_unknown_fields)]
+pub struct Strict {
+    pub id: u128,
+}
+
+#[payload]
 pub struct Names {
-    #[serde(rename(serialize = \"written\", deserialize = \"read\"), alias = \"r\")]
+    pub strict: Strict,
+    #[serde(rename(serialize = \"written\", deserialize = \"read\"), alias = \"written\")]
     pub both: bool,
     #[serde(skip_deserializing, default)]
     pub only_written: u8,
@@ -809,5 +815,36 @@ pub fn welcome(user: &NewUser) {
         "error[E0080]: evaluation panicked: `user.created` breaks its lock (version 1): old records can't be read: .mail: it is never written, and must be there; restore its name, if it was `email`, or declare `version = 2`
  --> accounts/src/lib.rs:6:9",
         "could not compile `accounts`",
+    );
+}
+
+#[test]
+fn v2_an_optional_field_beside_a_flattened_map_stays_free_to_change() {
+    let fields = |first: &str, second: &str| {
+        format!(
+            "#[event(\"user.noted\")]\npub struct UserNoted {{\n{first}{second}    #[serde(flatten)]\n    pub extra: std::collections::HashMap<String, u64>,\n}}\n"
+        )
+    };
+    let opt = "    #[serde(skip_serializing_if = \"Option::is_none\")]\n    pub opt: Option<u8>,\n";
+    let id = "    pub id: u64,\n";
+    let project = Project::locked("v2", &fields(opt, id));
+    project.source(&fields(id, opt));
+    project.check().unwrap();
+    project.write_lock().unwrap();
+    project.test().unwrap();
+}
+
+#[test]
+fn v3_a_field_that_old_programs_deny_is_refused_inside_a_flattened_struct() {
+    let source = |more: &str| {
+        format!(
+            "#[event(\"user.moved\")]\n#[serde(deny_unknown_fields)]\npub struct UserMoved {{\n    pub id: u64,\n    #[serde(flatten)]\n    pub to: Address,\n}}\n\n#[payload]\npub struct Address {{\n    pub city: String,\n{more}}}\n"
+        )
+    };
+    let project = Project::locked("v3", &source(""));
+    project.source(&source("    pub street: Option<String>,\n"));
+    project.check_refused(
+        "`user.moved` breaks its lock (version 1): programs that know the locked type can't read it: the field `street` is written, and unknown fields are denied; restore it",
+        "--> src/lib.rs:6:12",
     );
 }

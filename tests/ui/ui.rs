@@ -6,7 +6,7 @@
 #[test]
 fn compiler_messages() {
     let cases = trybuild::TestCases::new();
-    for subject in ["event", "payload", "on", "emit", "schema", "event_set", "view", "secret"] {
+    for subject in ["event", "payload", "on", "emit", "schema", "event_set", "view", "secret", "itself"] {
         cases.pass(format!("{subject}/pass/*.rs"));
         cases.compile_fail(format!("{subject}/fail/*.rs"));
     }

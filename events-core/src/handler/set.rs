@@ -107,6 +107,50 @@ impl Takes {
         }
     }
 
+    /// The first of these that takes some of what is taken here, where together they take all of it.
+    pub(crate) const fn taken_before<'b>(
+        &self,
+        before: &'b [(&'b str, Self)],
+    ) -> Option<&'b (&'b str, Self)> {
+        match self {
+            Self::Any => {
+                let mut i = 0;
+                while i < before.len() {
+                    if let Self::Any = before[i].1 {
+                        return Some(&before[i]);
+                    }
+                    i += 1;
+                }
+                None
+            }
+            Self::Event(name, ..) | Self::Foreign(name, ..) => {
+                let mut i = 0;
+                while i < before.len() {
+                    if before[i].1.takes(name) {
+                        return Some(&before[i]);
+                    }
+                    i += 1;
+                }
+                None
+            }
+            Self::Set(parts) => {
+                let mut first = None;
+                let mut i = 0;
+                while i < parts.len() {
+                    let taken = parts[i].taken_before(before);
+                    if taken.is_none() {
+                        return None;
+                    }
+                    if first.is_none() {
+                        first = taken;
+                    }
+                    i += 1;
+                }
+                first
+            }
+        }
+    }
+
     /// Whether any of these patterns takes what is taken here.
     pub(crate) const fn is_reached(&self, patterns: &[&str]) -> bool {
         match self {

@@ -9,6 +9,21 @@ use crate::pattern::{Pattern, is_of_library};
 use crate::schema::{FieldSchema, Misfit, Part, Promise, StructSchema, TypeSchema, as_read, flattened, same};
 use crate::text::Text;
 
+/// Whether a struct writes a field of this name that is not flattened.
+const fn is_own(schema: &StructSchema, name: &str) -> bool {
+    let mut i = 0;
+    while i < schema.fields.len() {
+        if let Some(written) = schema.fields[i].written
+            && !schema.fields[i].flatten
+            && same(written, name)
+        {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
 /// Whether the lock is written: then nothing is checked.
 pub const fn is_writing(env: Option<&str>) -> bool {
     match env {
@@ -230,9 +245,21 @@ impl Locked {
         if let refused @ Err(_) = self.drift(if has_fields(self.now) { Part::Rest } else { Part::All }) {
             return refused;
         }
-        match self.gone(locked, now) {
-            Some(name) => Err(Problem::Gone(name)),
-            None => Ok(()),
+        if let Some(name) = self.gone(locked, now) {
+            return Err(Problem::Gone(name));
+        }
+        if self.compatibility.reads_old()
+            && let Err(misfit) = self.now.can_ignore_rest(self.locked)
+        {
+            return Err(Problem::Old(misfit));
+        }
+        match self.locked.can_ignore_rest(self.now) {
+            Err(misfit) if self.compatibility.is_read_by_old() => match misfit.unknown_field() {
+                // It has a check of its own.
+                Some(name) if is_own(now, name) => Ok(()),
+                _ => Err(Problem::New(misfit)),
+            },
+            _ => Ok(()),
         }
     }
 

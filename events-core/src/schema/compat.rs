@@ -36,6 +36,16 @@ impl TypeSchema {
         accept(self, Shape::Type(writer), Walk::START)
     }
 
+    /// The same inside of a type that is already nested in others.
+    pub(super) const fn can_read_within(
+        &'static self,
+        writer: &'static TypeSchema,
+        frames: usize,
+        buffered: bool,
+    ) -> Result<(), Misfit> {
+        accept(self, Shape::Type(writer), Walk { frames, buffered, ..Walk::START })
+    }
+
     /// Whether a view reads everything that `writer` writes, and hides what is secret there: as a whole,
     /// or of what it reads under one name.
     pub(crate) const fn can_view(
@@ -43,7 +53,11 @@ impl TypeSchema {
         field: Option<&'static str>,
         writer: &'static TypeSchema,
     ) -> Result<(), Misfit> {
-        accept(self, Shape::Type(writer), Walk { only: field, hide: true, ..Walk::START })
+        let only = match field {
+            Some(field) => Only::Field(field),
+            None => Only::All,
+        };
+        accept(self, Shape::Type(writer), Walk { only, hide: true, ..Walk::START })
     }
 
     /// The same of one field alone: that which this type, a struct, reads under a name.
@@ -52,7 +66,12 @@ impl TypeSchema {
         field: &'static str,
         writer: &'static TypeSchema,
     ) -> Result<(), Misfit> {
-        accept(self, Shape::Type(writer), Walk { only: Some(field), ..Walk::START })
+        accept(self, Shape::Type(writer), Walk { only: Only::Field(field), ..Walk::START })
+    }
+
+    /// The same of what this type, a struct, reads under no name: whether it refuses that.
+    pub(crate) const fn can_ignore_rest(&'static self, writer: &'static TypeSchema) -> Result<(), Misfit> {
+        accept(self, Shape::Type(writer), Walk { only: Only::Unknown, ..Walk::START })
     }
 }
 
@@ -80,6 +99,16 @@ const fn at(step: Step, verdict: Verdict) -> Verdict {
     }
 }
 
+/// What of the outermost struct is looked at.
+#[derive(Clone, Copy)]
+enum Only {
+    All,
+    /// What it reads under this name.
+    Field(&'static str),
+    /// What it reads under no name.
+    Unknown,
+}
+
 /// Where the comparison is.
 #[derive(Clone, Copy)]
 struct Walk {
@@ -94,8 +123,8 @@ struct Walk {
     buffered: bool,
     /// It is the key of a map: written as a string, whatever it is.
     key: bool,
-    /// The only field of the outermost struct that is looked at.
-    only: Option<&'static str>,
+    /// What of the outermost struct is looked at.
+    only: Only,
     /// What is secret to the writer must be so to the reader.
     hide: bool,
 }
@@ -107,7 +136,7 @@ impl Walk {
         frames: 0,
         buffered: false,
         key: false,
-        only: None,
+        only: Only::All,
         hide: false,
     };
 
@@ -126,10 +155,14 @@ impl Walk {
 
     const fn looks_at(&self, field: &FieldSchema) -> bool {
         match (self.only, field.read) {
-            (Some(only), Some(name)) => same(only, name),
-            (Some(_), None) => false,
-            (None, _) => true,
+            (Only::Field(only), Some(name)) => same(only, name),
+            (Only::Field(_) | Only::Unknown, _) => false,
+            (Only::All, _) => true,
         }
+    }
+
+    const fn looks_at_unknown(&self) -> bool {
+        matches!(self.only, Only::All | Only::Unknown)
     }
 
     const fn is_inside(&self, reader: &NamedSchema, writer: &NamedSchema) -> bool {
@@ -620,31 +653,117 @@ const fn accept_entry(
 }
 
 const fn accept_fields(reader: &'static StructSchema, object: &Object, walk: Walk) -> Verdict {
-    let inner = Walk { only: None, ..walk };
-    let mut flattens = false;
+    let inner = Walk { only: Only::All, ..walk };
+    if !flattens(reader) {
+        let mut i = 0;
+        while i < reader.fields.len() {
+            if walk.looks_at(&reader.fields[i])
+                && let refused @ Err(_) = accept_field(reader, i, object, inner)
+            {
+                return refused;
+            }
+            i += 1;
+        }
+        return match reader.deny_unknown && walk.looks_at_unknown() {
+            true => deny_unknown(reader, object),
+            false => Ok(()),
+        };
+    }
+    // serde reads the own fields, then each flattened one from what those before it left.
+    let mut rest = object.without(Taken::Fields(reader));
     let mut i = 0;
     while i < reader.fields.len() {
-        flattens |= reader.fields[i].flatten;
-        if walk.looks_at(&reader.fields[i])
-            && let refused @ Err(_) = accept_field(reader, i, object, inner)
+        let field = &reader.fields[i];
+        let is_flat = field.flatten && field.read.is_some();
+        if walk.looks_at(field)
+            && let refused @ Err(_) = match is_flat {
+                true => accept_flattened(as_read(field.shape), &rest, inner.buffered()),
+                false => accept_field(reader, i, object, inner),
+            }
         {
             return refused;
         }
+        if is_flat {
+            rest = taken_by(field.shape, rest);
+        }
         i += 1;
     }
-    match reader.deny_unknown && !flattens && walk.only.is_none() {
-        true => deny_unknown(reader, object),
+    match reader.deny_unknown && walk.looks_at_unknown() {
+        true => {
+            const NONE: StructSchema = StructSchema { fields: &[], deny_unknown: true };
+            deny_unknown(&NONE, &rest)
+        }
         false => Ok(()),
     }
+}
+
+/// Whether a struct reads flattened fields.
+const fn flattens(schema: &StructSchema) -> bool {
+    let mut i = 0;
+    while i < schema.fields.len() {
+        if schema.fields[i].flatten && schema.fields[i].read.is_some() {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+/// What a flattened field leaves: a struct takes its fields, an enum with names its entries; all others
+/// look at all entries and take none.
+const fn taken_by(shape: &'static TypeSchema, rest: Object) -> Object {
+    match as_read(shape) {
+        TypeSchema::Option(inner) => taken_by(inner, rest),
+        TypeSchema::Struct(schema) if !flattens(schema) => rest.without(Taken::Fields(schema)),
+        TypeSchema::Enum(EnumSchema { tag: Tag::Adjacent(tag, content), variants, .. })
+            if !has_untagged(variants) =>
+        {
+            rest.without(Taken::Key(tag)).without(Taken::Key(content))
+        }
+        TypeSchema::Enum(schema) if matches!(schema.tag, Tag::External) && !has_untagged(schema.variants) => {
+            match first_variant(schema, &rest) {
+                Some(name) => rest.without(Taken::Key(name)),
+                None => rest,
+            }
+        }
+        _ => rest,
+    }
+}
+
+const fn has_untagged(variants: &[VariantSchema]) -> bool {
+    let mut i = 0;
+    while i < variants.len() {
+        if variants[i].untagged {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+/// The name of the first entry that an externally tagged enum takes for a variant.
+const fn first_variant(schema: &'static EnumSchema, object: &Object) -> Option<&'static str> {
+    let mut i = 0;
+    while i < object.len() {
+        let name = match object.part(i) {
+            Part::Entry(name, _) => Some(name),
+            Part::Fields(StructSchema { fields: [field], .. }) if !field.flatten => field.written,
+            _ => None,
+        };
+        if let Some(name) = name
+            && !object.is_taken(name)
+            && variant_named(schema, name).is_some()
+        {
+            return Some(name);
+        }
+        i += 1;
+    }
+    None
 }
 
 const fn accept_field(reader: &'static StructSchema, index: usize, object: &Object, walk: Walk) -> Verdict {
     let field = &reader.fields[index];
     let Some(name) = field.read else { return Ok(()) };
-    if field.flatten {
-        let rest = object.without(Taken::Fields(reader));
-        return accept_flattened(as_read(field.shape), &rest, walk.buffered());
-    }
     let mut found = object.entry(name);
     let mut i = 0;
     while i < field.aliases.len() {
@@ -667,13 +786,8 @@ const fn accept_field(reader: &'static StructSchema, index: usize, object: &Obje
         (Some(entry), _) if field.required && !matches!(entry.presence, Presence::Always) => {
             refuse(Problem::MayBeMissing)
         }
-        // Where the field is left out, the map may have one of its name.
-        (Some(entry), Some(values)) if !matches!(entry.presence, Presence::Always) => {
-            match accept(field.shape, entry.shape, walk) {
-                Ok(()) => accept(field.shape, Shape::Type(values), walk),
-                refused => refused,
-            }
-        }
+        // A key of the map that is the name of one of the writer's fields is no value of the writer: it
+        // would not read it back.
         (Some(entry), _) => accept(field.shape, entry.shape, walk),
         (None, Some(_)) if field.required => refuse(Problem::MayBeMissing),
         (None, Some(values)) => accept(field.shape, Shape::Type(values), walk),
@@ -691,7 +805,8 @@ const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Wa
     match reader {
         // What can't be read is `None`.
         TypeSchema::Any | TypeSchema::Opaque(_) | TypeSchema::Option(_) | TypeSchema::Null => Ok(()),
-        TypeSchema::Struct(schema) => {
+        // It asks for its fields alone, unless it flattens some itself.
+        TypeSchema::Struct(schema) if !flattens(schema) => {
             let mut i = 0;
             while i < schema.fields.len() {
                 if let refused @ Err(_) = accept_field(schema, i, object, walk) {

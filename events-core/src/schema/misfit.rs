@@ -97,6 +97,32 @@ pub(super) enum Problem {
     TooDeep,
     /// There are more parts than what is compared.
     TooMany,
+    /// A field that must be there to be read is never written.
+    Skipped,
+    /// It is written under this name, and not read under it.
+    OtherName(&'static str),
+    /// A variant is written, and never read.
+    NeverRead,
+    /// Something else of the type has this name, too.
+    SameName(&'static str),
+    /// What a variant holds has an entry of the tag's name.
+    TagTwice(&'static str),
+    /// JSON has no such keys.
+    Key { found: Shape },
+    /// Something without entries stands where a flattened field's are.
+    NotFlat { found: Shape },
+    /// Something without entries stands beside a tag.
+    BesideTag { found: Shape },
+    /// An earlier variant, of this name, reads it.
+    Earlier(&'static str),
+    /// `null` would stand for two values.
+    NullTwice,
+    /// A flattened field reads entries that this other one writes.
+    ReadsOthers(&'static str),
+    /// A flattened `Option` is never `None` when it is read.
+    NeverNone,
+    /// A flattened field leaves its entries, which are then unknown, and denied.
+    LeavesEntries,
 }
 
 impl Misfit {
@@ -151,6 +177,7 @@ impl Misfit {
             | Problem::Other { found: Shape::Type(found), .. } => {
                 push_type(text.push("; take `"), found).push("`")
             }
+            Problem::UnknownField(_) | Problem::AnyField => text.push("; leave `deny_unknown_fields` away"),
             Problem::Shown => text.push("; mark its field `#[event(secret)]`, or take a type that is secret"),
             Problem::UnknownVariant { is_unit: false, .. } => text.push("; add it"),
             Problem::UnknownVariant { .. } => {
@@ -158,6 +185,57 @@ impl Misfit {
             }
             _ => text,
         }
+    }
+}
+
+impl Misfit {
+    /// The field that is unknown, where the value itself refuses it.
+    pub(crate) const fn unknown_field(&self) -> Option<&'static str> {
+        match self.problem {
+            Problem::UnknownField(name) if self.is_here() => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether the comparison ended before there was an answer.
+    pub(super) const fn is_undecided(&self) -> bool {
+        matches!(self.problem, Problem::TooDeep | Problem::TooMany)
+    }
+
+    /// Adds what a type can do to read back what it writes.
+    pub(crate) const fn fix_of_itself(&self, text: Text) -> Text {
+        let fix = match self.problem {
+            Problem::MayBeMissing | Problem::Skipped => "; add `#[serde(default)]`",
+            Problem::OtherName(name) => {
+                return text.push("; add `#[serde(alias = \"").quote(name).push("\")]`");
+            }
+            Problem::NeverRead => "; leave `skip_deserializing` away, or add `skip_serializing`",
+            Problem::SameName(_) => "; rename one of them",
+            Problem::TagTwice(_) => "; rename the tag, or the field",
+            Problem::Key { .. } => {
+                "; take a `Vec` of pairs, or a key that is text, a number or an enum without data"
+            }
+            Problem::NotFlat { .. } => "; leave `flatten` away",
+            Problem::BesideTag { .. } => {
+                "; give the enum `#[serde(content = \"...\")]`, or the variant fields with names"
+            }
+            Problem::Earlier(_) => "; give the enum a tag, or require a field that only one of them has",
+            Problem::NullTwice => "; take an enum that names the three cases",
+            Problem::ReadsOthers(_) => {
+                "; put the map after flattened structs, or leave `flatten` away at one of them"
+            }
+            Problem::NeverNone => "; leave `Option` away",
+            Problem::Buffered => {
+                "; leave `flatten` or the tag away, or write text (`#[serde(with = \"...\")]`)"
+            }
+            Problem::UnknownField(_) | Problem::AnyField | Problem::LeavesEntries => {
+                "; leave `deny_unknown_fields` away"
+            }
+            _ => {
+                "; make both sides the same: `from` beside `into`, `deserialize_with` beside `serialize_with`"
+            }
+        };
+        text.push(fix)
     }
 }
 
@@ -248,12 +326,56 @@ impl Problem {
             Self::NoVariant => text.push("what is written fits none of the variants"),
             Self::TooDeep => text.push("it is nested deeper than what is compared, about 15 structs or 10 enums"),
             Self::TooMany => text.push("it is made up of too many flattened parts to be compared"),
-            _ => self.describe_change(text),
+            _ => self.describe_itself(text),
         }
     }
 }
 
 impl Problem {
+    /// Adds why a type does not read back what it writes to a message.
+    const fn describe_itself(&self, text: Text) -> Text {
+        match *self {
+            Self::Skipped => text.push("it is never written, and must be there to be read"),
+            Self::OtherName(name) => {
+                text.push("it is written as `").quote(name).push("`, and not read under this name")
+            }
+            Self::NeverRead => text.push("it is written, and never read"),
+            Self::SameName(name) => text.push("`").quote(name).push("` is a name of another part of it, too"),
+            Self::TagTwice(tag) => {
+                text.push("a field of it and the tag are both named `").quote(tag).push("`")
+            }
+            Self::Key { found } => {
+                push_shape(text.push("`"), found).push("` can't be the key of a map: JSON's keys are text")
+            }
+            Self::NotFlat { found } => {
+                let text =
+                    push_shape(text.push("`"), found).push("` can't be flattened: only structs, maps ");
+                text.push("and enums that hold them have parts")
+            }
+            Self::BesideTag { found } => {
+                let text =
+                    push_shape(text.push("`"), found).push("` can't stand beside a tag: only structs, ");
+                text.push("maps and enums that hold them have fields")
+            }
+            Self::Earlier(name) => {
+                let text =
+                    text.push("the variant `").quote(name).push("` stands before it and reads values ");
+                text.push("of it, which come back as `").quote(name).push("`")
+            }
+            Self::NullTwice => text.push("`Some(None)` is written as `null`, which is read as `None`"),
+            Self::ReadsOthers(name) => {
+                text.push("it also reads what `").quote(name).push("` writes, which then comes back twice")
+            }
+            Self::NeverNone => {
+                text.push("`None` comes back as `Some`, since nothing of it must be there to be read")
+            }
+            Self::LeavesEntries => {
+                text.push("serde takes what it writes for unknown fields, and unknown fields are denied")
+            }
+            _ => self.describe_change(text),
+        }
+    }
+
     /// Adds what has changed to a message.
     const fn describe_change(&self, text: Text) -> Text {
         match *self {

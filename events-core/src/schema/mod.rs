@@ -13,6 +13,7 @@ mod explain;
     feature = "uuid"
 ))]
 mod foreign;
+mod itself;
 pub(crate) mod memory;
 mod misfit;
 mod named;
@@ -23,10 +24,12 @@ mod written;
 pub(crate) use explain::{Segment, explain, path_text};
 
 pub(crate) use drift::{Part, Promise};
+pub(crate) use itself::{check_declared, check_part};
+
 pub(crate) use written::{MAX_NAMES, read as as_read, same};
 
 pub use misfit::Misfit;
-pub use named::{NamedRef, NamedSchema};
+pub use named::{NamedRef, NamedSchema, Verified};
 
 /// A type that can be a field of an event: its shape is known to the compiler.
 ///

@@ -21,14 +21,37 @@ pub struct NamedSchema {
     /// What it is converted from when it is read, and into when it is written, as serde's options
     /// `from`, `try_from` and `into` say it; empty where it is not.
     pub converts: &'static str,
+    /// Where the compiler checks that it reads back what it writes.
+    pub verified: Verified,
     /// Its shape.
     pub shape: &'static TypeSchema,
+}
+
+/// Where the compiler checks that a declared type reads back what it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// Where it is declared: an event, or a payload.
+    Declared,
+    /// Where an event or a payload has a field of it: it may be only written, or only read.
+    Used,
+    /// The same for each instance of a generic type.
+    Instance,
 }
 
 impl NamedSchema {
     /// A type of which nothing is said but its shape.
     pub const fn new(path: &'static str, shape: &'static TypeSchema) -> Self {
-        Self { path, file: "", line: 0, doc: "", deprecated: false, secret: false, converts: "", shape }
+        Self {
+            path,
+            file: "",
+            line: 0,
+            doc: "",
+            deprecated: false,
+            secret: false,
+            converts: "",
+            verified: Verified::Used,
+            shape,
+        }
     }
 
     /// Left out of textual forms.

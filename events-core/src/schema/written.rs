@@ -118,6 +118,32 @@ impl Object {
         false
     }
 
+    /// With something that is not described.
+    pub(super) const fn vaguely(mut self) -> Self {
+        self.vague = true;
+        self
+    }
+
+    /// Whether there are entries of any keys.
+    pub(super) const fn has_map(&self) -> bool {
+        let mut i = 0;
+        while i < self.len {
+            if let Part::Map(..) = self.part(i) {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
+
+    /// Whether there may be other entries than one of this part.
+    pub(super) const fn has_others(&self, part: usize) -> bool {
+        match self.part(part) {
+            Part::Fields(schema) => self.len > 1 || schema.fields.len() > 1,
+            _ => self.len > 1,
+        }
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.len
     }

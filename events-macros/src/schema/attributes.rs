@@ -213,6 +213,21 @@ pub(crate) fn has_option(attribute: &Attribute, name: &str) -> bool {
     found
 }
 
+/// The option of this name in attributes of another one.
+pub(crate) fn option_named(attributes: &[Attribute], attribute: &str, option: &str) -> Option<Path> {
+    let mut found = None;
+    for attribute in named(attributes, attribute) {
+        // What can't be parsed is for the attribute's owner to report.
+        let _ = attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident(option) {
+                found = Some(meta.path.clone());
+            }
+            skip_value(&meta)
+        });
+    }
+    found
+}
+
 /// Whether serde's attributes on a variant say how its fields are spelt.
 pub(crate) fn has_rename_all(attributes: &[Attribute]) -> bool {
     named(attributes, "serde").any(|attribute| has_option(attribute, "rename_all"))
@@ -256,7 +271,7 @@ pub(crate) fn crate_path(attributes: &[Attribute], helper: &str, errors: &mut Er
     let mut path = syn::parse_quote!(::typed_events);
     for attribute in named(attributes, helper) {
         let parsed = attribute.parse_nested_meta(|meta| {
-            if meta.path.is_ident("secret") {
+            if meta.path.is_ident("secret") || meta.path.is_ident(super::PAYLOAD) {
                 return Ok(());
             }
             if !meta.path.is_ident("crate") {

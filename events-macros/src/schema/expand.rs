@@ -8,12 +8,13 @@ use syn::{Attribute, Data, DataEnum, DeriveInput, Field, Fields, Ident, Path, Ty
 
 use super::attributes::{Container, Item, Sides, documentation, has_rename_all, is_secret};
 use super::case::Case;
+use super::itself;
 use crate::errors::{call_at, text_of};
 
 /// The impl of `Schema` for a type; `helper` is the attribute our field options stand in.
-pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> TokenStream {
+pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str, verified: Verified) -> TokenStream {
     let private = quote!(#krate::__private);
-    let writer = Writer::new(input, &private, helper);
+    let writer = Writer::new(input, &private, helper, verified);
     let mut container = Container::read(&input.attrs);
     if let Data::Struct(_) = &input.data
         && let Some(tag) = container.tag.take()
@@ -46,9 +47,22 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
         parameter.bounds.push(syn::parse_quote!(#private::Schema));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    let checks = [writer.flattened_checks(&input.data), writer.tag_checks(&input.data, &container)];
+    let itself = match verified {
+        Verified::Declared => itself::checks(input, &container, helper, &private),
+        Verified::Used => TokenStream::new(),
+    };
+    let placed = match verified {
+        // These come with the others.
+        Verified::Declared if !writer.generic => TokenStream::new(),
+        _ => {
+            let flattened = writer.flattened_checks(&input.data);
+            let beside_tag = writer.tag_checks(&input.data, &container);
+            quote!(#flattened #beside_tag)
+        }
+    };
     quote! {
-        #(#checks)*
+        #placed
+        #itself
         #[automatically_derived]
         #[allow(deprecated, reason = "the user's own item")]
         impl #impl_generics #private::Schema for #ident #type_generics #where_clause {
@@ -62,6 +76,15 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str) -> Toke
             }
         }
     }
+}
+
+/// Where the compiler checks that a type reads back what it writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verified {
+    /// Here.
+    Declared,
+    /// Where it is used.
+    Used,
 }
 
 /// The fields of a struct with named ones, each with the names it is written and read under; none for
@@ -83,7 +106,7 @@ pub(crate) fn wire_names<'i>(
 }
 
 /// The names a field is written and read under, where it is.
-fn names_of(field: &Field, container: &Container, item: &Item) -> Sides<Option<String>> {
+pub(super) fn names_of(field: &Field, container: &Container, item: &Item) -> Sides<Option<String>> {
     let ident = field.ident.as_ref().map(|ident| ident.unraw().to_string()).unwrap_or_default();
     let of = |skipped: bool, renamed: &Option<String>, case: &Case| {
         (!skipped).then(|| renamed.clone().unwrap_or_else(|| case.of_field(&ident)))
@@ -92,6 +115,32 @@ fn names_of(field: &Field, container: &Container, item: &Item) -> Sides<Option<S
         written: of(item.skipped.written, &item.rename.written, &container.rename_all.written),
         read: of(item.skipped.read, &item.rename.read, &container.rename_all.read),
     }
+}
+
+/// The names a variant is written and read under, where it is.
+pub(super) fn names_of_variant(
+    variant: &Variant,
+    container: &Container,
+    item: &Item,
+) -> Sides<Option<String>> {
+    let ident = variant.ident.unraw().to_string();
+    let of = |skipped: bool, renamed: &Option<String>, case: &Case| {
+        (!skipped).then(|| renamed.clone().unwrap_or_else(|| case.of_variant(&ident)))
+    };
+    Sides {
+        written: of(item.skipped.written, &item.rename.written, &container.rename_all.written),
+        read: of(item.skipped.read, &item.rename.read, &container.rename_all.read),
+    }
+}
+
+/// What holds for the fields of a variant.
+pub(super) fn variant_container(container: &Container, variant: &Variant) -> Container {
+    let mut inner = Container::read(&variant.attrs);
+    if !has_rename_all(&variant.attrs) {
+        inner.rename_all = container.rename_all_fields.clone();
+    }
+    inner.deny_unknown = container.deny_unknown;
+    inner
 }
 
 struct Writer<'a> {
@@ -104,10 +153,11 @@ struct Writer<'a> {
     borrows: bool,
     /// Whether textual forms leave out the type: then serde's impls are made by hand of the derived ones.
     secret: bool,
+    verified: Verified,
 }
 
 impl<'a> Writer<'a> {
-    fn new(input: &'a DeriveInput, private: &'a TokenStream, helper: &'a str) -> Self {
+    fn new(input: &'a DeriveInput, private: &'a TokenStream, helper: &'a str, verified: Verified) -> Self {
         Self {
             private,
             helper,
@@ -115,6 +165,7 @@ impl<'a> Writer<'a> {
             generic: !input.generics.params.is_empty(),
             borrows: input.generics.lifetimes().next().is_some(),
             secret: is_secret(&input.attrs, helper),
+            verified,
         }
     }
 
@@ -125,6 +176,11 @@ impl<'a> Writer<'a> {
         let name = input.ident.unraw().to_string();
         let (doc, deprecated) = documentation(&input.attrs);
         let (secret, converts) = (self.secret, container.conversions.join(", "));
+        let verified = match self.verified {
+            _ if self.generic => quote!(Instance),
+            Verified::Declared => quote!(Declared),
+            Verified::Used => quote!(Used),
+        };
         // A literal, so that the compiler has no call to evaluate.
         let declaration = quote! {
             #private::NamedSchema {
@@ -135,11 +191,13 @@ impl<'a> Writer<'a> {
                 deprecated: #deprecated,
                 secret: #secret,
                 converts: #converts,
+                verified: #private::Verified::#verified,
                 shape: #shape,
             }
         };
-        let optional = match &input.data {
-            Data::Struct(data) if container.transparent => self.wrapped(&data.fields),
+        let optional = match (&container.converts.read, &input.data) {
+            (Some(ty), _) => Some(quote!(<#ty as #private::Schema>::TYPE)),
+            (None, Data::Struct(data)) if container.transparent => self.wrapped(&data.fields),
             _ => None,
         };
         let optional = optional.map(|shape| quote!(.optional_like(#shape)));
@@ -307,11 +365,10 @@ impl<'a> Writer<'a> {
 
     /// The type of a field, without `Self`: a static inside of an impl can't name it.
     fn without_self(&self, ty: &Type) -> Type {
-        let mut ty = ty.clone();
-        if !self.generic {
-            Naming { ident: self.ident }.visit_type_mut(&mut ty);
+        match self.generic {
+            true => ty.clone(),
+            false => without_self(ty, self.ident),
         }
-        ty
     }
 
     /// Constants that fail to evaluate where serde can't flatten a field.
@@ -388,15 +445,7 @@ impl<'a> Writer<'a> {
     fn variant(&self, container: &Container, variant: &Variant) -> Option<TokenStream> {
         let private = self.private;
         let item = Item::read(&variant.attrs, self.helper);
-        let ident = variant.ident.unraw().to_string();
-        let rename = &container.rename_all;
-        let of = |skipped: bool, renamed: &Option<String>, case: &Case| {
-            (!skipped).then(|| renamed.clone().unwrap_or_else(|| case.of_variant(&ident)))
-        };
-        let on_wire = Sides {
-            written: of(item.skipped.written, &item.rename.written, &rename.written),
-            read: of(item.skipped.read, &item.rename.read, &rename.read),
-        };
+        let on_wire = names_of_variant(variant, container, &item);
         let name = on_wire.written.as_ref().or(on_wire.read.as_ref())?;
         let body = match &variant.fields {
             Fields::Unit => quote!(::core::option::Option::None),
@@ -405,11 +454,7 @@ impl<'a> Writer<'a> {
                 quote!(::core::option::Option::Some(#opaque))
             }
             fields => {
-                let mut inner = Container::read(&variant.attrs);
-                if !has_rename_all(&variant.attrs) {
-                    inner.rename_all = container.rename_all_fields.clone();
-                }
-                inner.deny_unknown = container.deny_unknown;
+                let inner = variant_container(container, variant);
                 let shape = self.struct_shape(&inner, fields);
                 quote!(::core::option::Option::Some(const { #shape }))
             }
@@ -524,6 +569,13 @@ fn names(item: &Item, on_wire: &Sides<Option<String>>) -> TokenStream {
 fn documented(attributes: &[Attribute]) -> Option<TokenStream> {
     let (doc, deprecated) = documentation(attributes);
     (deprecated || !doc.is_empty()).then(|| quote!(.documented(#doc, #deprecated)))
+}
+
+/// A type with the name of the declared one in place of `Self`.
+pub(super) fn without_self(ty: &Type, ident: &Ident) -> Type {
+    let mut ty = ty.clone();
+    Naming { ident }.visit_type_mut(&mut ty);
+    ty
 }
 
 /// Puts a type's name in place of `Self`.

@@ -3,20 +3,26 @@
 mod attributes;
 mod case;
 mod expand;
+mod itself;
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Attribute, DeriveInput};
 
-pub(crate) use attributes::{check_field_options, crate_path, has_option, is_secret, reason};
-pub(crate) use expand::{all_fields, implement, wire_names};
+pub(crate) use attributes::{check_field_options, crate_path, has_option, is_secret, option_named, reason};
+pub(crate) use expand::{Verified, all_fields, implement, wire_names};
 
 use crate::errors::Errors;
+
+/// The option of `#[schema(...)]` by which `#[payload]` says that the type is its own.
+pub(crate) const PAYLOAD: &str = "__payload";
 
 pub(crate) fn derive(input: DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
     let krate = crate_path(&input.attrs, "schema", &mut errors);
-    let schema = implement(&input, &krate, "schema");
+    let is_payload = named(&input.attrs, "schema").any(|attribute| has_option(attribute, PAYLOAD));
+    let verified = if is_payload { Verified::Declared } else { Verified::Used };
+    let schema = implement(&input, &krate, "schema", verified);
     let errors = errors.into_tokens();
     quote!(#schema #errors)
 }

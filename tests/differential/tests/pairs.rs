@@ -25,36 +25,48 @@ struct Tally {
     broken: usize,
     /// Pairs of which every value is read, and some lose digits.
     lossy: usize,
+    /// Values that their own type does not read, since a key of a map is the name of a field.
+    foreign: usize,
     disagreements: Vec<String>,
 }
 
 fn check<P, C>(index: usize, tally: &mut Tally)
 where
-    P: Schema + Serialize + Sample,
+    P: Schema + Serialize + DeserializeOwned + Sample,
     C: Schema + DeserializeOwned,
 {
     let verdict = const { <C as Schema>::TYPE.can_read(<P as Schema>::TYPE) };
+    // Overlapping variants are no reason not to be read.
+    let is_sound = match const { <P as Schema>::TYPE.reads_itself() } {
+        Ok(()) => true,
+        Err(misfit) => misfit.to_string().contains("reads values of it"),
+    };
     tally.pairs += 1;
     tally.readable += usize::from(verdict.is_ok());
-    let mut random = Random { state: index as u64, names: Vec::new() };
+    let mut random = Random { state: index as u64, names: Vec::new(), unlike: false };
     collect_names(C::TYPE, 0, &mut random.names);
     let mut refused = None;
     for round in 0..MORE_VALUES {
         if round >= VALUES && (verdict.is_ok() || refused.is_some()) {
             break;
         }
+        TURN.set(round as u64);
         let Ok(json) = serde_json::to_string(&P::sample(&mut random)) else {
             // What serde can't write, such as a tag for something that is no object, nobody reads.
             continue;
         };
-        // serde closes the object too early for what is flattened in an adjacently tagged variant, and
-        // writes a key twice where a flattened map has one that a field has, too.
+        // serde writes a key twice where a flattened map has one that a field has, too.
         if serde_json::from_str::<Sound>(&json).is_err() {
             tally.broken += 1;
             continue;
         }
         tally.checks += 1;
         if let Err(error) = serde_json::from_str::<C>(&json) {
+            // A key of a flattened map that is the name of a field: the producer does not read it either.
+            if verdict.is_ok() && is_sound && serde_json::from_str::<P>(&json).is_err() {
+                tally.foreign += 1;
+                continue;
+            }
             refused.get_or_insert((json, error));
         }
     }
@@ -71,13 +83,91 @@ where
     }
 }
 
+/// What came of types that are compared with themselves.
+#[derive(Default)]
+struct SelfTally {
+    types: usize,
+    accepted: usize,
+    values: usize,
+    /// An alias that an earlier field has, too, is never looked at: refused as a mistake.
+    dead_aliases: usize,
+    disagreements: Vec<String>,
+}
+
+fn check_itself<T>(index: usize, tally: &mut SelfTally)
+where
+    T: Schema + Serialize + DeserializeOwned + Sample + std::fmt::Debug,
+{
+    let verdict = const { T::TYPE.reads_itself() };
+    tally.types += 1;
+    tally.accepted += usize::from(verdict.is_ok());
+    let mut random = Random { state: index as u64, names: Vec::new(), unlike: true };
+    let mut wrong = None;
+    for round in 0..MORE_VALUES {
+        if wrong.is_some() || round >= VALUES && verdict.is_ok() {
+            break;
+        }
+        TURN.set(round as u64);
+        let value = T::sample(&mut random);
+        tally.values += 1;
+        wrong = mistake(&value);
+    }
+    match (verdict, wrong) {
+        (Ok(()), Some(wrong)) => {
+            tally.disagreements.push(format!("{index}: said to read what it writes, but {wrong}"));
+        }
+        (Err(misfit), None) if misfit.to_string().ends_with("is a name of another part of it, too") => {
+            tally.dead_aliases += 1;
+        }
+        (Err(misfit), None) => {
+            tally.disagreements.push(format!("{index}: all values come back, but {misfit}"))
+        }
+        _ => {}
+    }
+}
+
+/// How a value does not come back as it was. The text of a value shows each bit of a float but those of
+/// NaN.
+fn mistake<T: Serialize + DeserializeOwned + std::fmt::Debug>(value: &T) -> Option<String> {
+    let json = match serde_json::to_string(value) {
+        Ok(json) => json,
+        // A variant that is told not to be written is not.
+        Err(error) if error.to_string().contains("cannot be serialized") => return None,
+        Err(error) => return Some(format!("{value:?} can't be written: {error}")),
+    };
+    if let Err(error) = serde_json::from_str::<Sound>(&json) {
+        return Some(format!("{value:?} is written as {json}: {error}"));
+    }
+    match serde_json::from_str::<T>(&json) {
+        Err(error) => Some(format!("{value:?} is written as {json}: {error}")),
+        Ok(read) => {
+            let (before, after) = (format!("{value:?}"), format!("{read:?}"));
+            (before != after).then(|| format!("{before} comes back as {after}"))
+        }
+    }
+}
+
+#[test]
+fn types_that_are_accepted_read_what_they_write() {
+    let mut tally = SelfTally::default();
+    check_selves(&mut tally);
+    let SelfTally { types, accepted, values, dead_aliases, disagreements } = &tally;
+    println!(
+        "{types} types, {accepted} of them accepted, {values} values, {} disagreements, {dead_aliases} types refused for an alias that is never looked at",
+        disagreements.len()
+    );
+    assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
+    assert!(*types >= 300 && *values >= 50_000, "too few to mean anything");
+    assert!(accepted * 5 > *types && accepted * 10 < types * 9, "too many alike: {accepted} of {types}");
+}
+
 #[test]
 fn constants_agree_with_serde() {
     let mut tally = Tally::default();
     check_all(&mut tally);
-    let Tally { pairs, readable, checks, broken, lossy, disagreements } = &tally;
+    let Tally { pairs, readable, checks, broken, foreign, lossy, disagreements } = &tally;
     println!(
-        "{pairs} pairs, {readable} of them readable, {checks} values ({broken} more that serde wrote as no sound JSON), {lossy} pairs that lose digits, {} disagreements",
+        "{pairs} pairs, {readable} of them readable, {checks} values ({broken} more that serde wrote as no sound JSON, {foreign} that their own type does not read), {lossy} pairs that lose digits, {} disagreements",
         disagreements.len()
     );
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
@@ -166,6 +256,8 @@ fn collect_names(shape: &'static TypeSchema, depth: usize, names: &mut Vec<&'sta
 struct Random {
     state: u64,
     names: Vec<&'static str>,
+    /// Texts and `Value`s are unlike everything else that is written.
+    unlike: bool,
 }
 
 impl Random {
@@ -182,16 +274,20 @@ impl Random {
     }
 }
 
-/// Leaves out about half of the values.
+/// Leaves out about half of the values: of one object each time the same, since serde asks twice.
 fn at_times<T>(value: &T) -> bool {
-    let address = std::ptr::from_ref(value).addr();
-    TURN.with(|turn| {
-        turn.set(turn.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(address as u64 | 1));
-        turn.get() >> 63 == 0
-    })
+    let address = std::ptr::from_ref(value).addr() as u64;
+    let mixed = (TURN.get() ^ address).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 63 == 0
+}
+
+/// Leaves out what serde puts in its place.
+fn is_default<T: Default + std::fmt::Debug>(value: &T) -> bool {
+    format!("{value:?}") == format!("{:?}", T::default())
 }
 
 thread_local! {
+    /// Another one for each value that is written.
     static TURN: std::cell::Cell<u64> = const { std::cell::Cell::new(1) };
 }
 
@@ -203,7 +299,8 @@ macro_rules! integers {
     ($($ty:ty)+) => {
         $(impl Sample for $ty {
             fn sample(random: &mut Random) -> Self {
-                match random.below(5) {
+                match random.below(6) {
+                    5 => (1u64 << 53 | 1) as $ty,
                     0 => <$ty>::MIN,
                     1 => <$ty>::MAX,
                     2 => 1,
@@ -230,19 +327,34 @@ macro_rules! samples {
 }
 
 samples! {
-    f32: 0.0, -1.5, f32::MAX, 1.0;
-    f64: 0.0, -1.5, f64::MAX, 1.0;
+    f32: 0.0, -0.0, -1.5, f32::MAX, f32::MIN_POSITIVE, 1.0;
+    f64: 0.0, -0.0, -1.5, f64::MAX, f64::MIN_POSITIVE, 1.0, 9_007_199_254_740_993.0;
     bool: true, false;
     char: 'a', 'é', '"', '7', '漢';
     (): ();
     std::net::Ipv4Addr: [127, 0, 0, 1].into();
     std::net::IpAddr: [127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into();
-    serde_json::Value: serde_json::json!(null), serde_json::json!(1), serde_json::json!("a"), serde_json::json!([1, null]),
-        serde_json::json!({"a": -1.5}), serde_json::json!(true);
+}
+
+impl Sample for serde_json::Value {
+    fn sample(random: &mut Random) -> Self {
+        use serde_json::json;
+        if random.unlike {
+            return json!({"no such name": [{"a": -1.5}, null]});
+        }
+        let values = [json!(null), json!(1), json!("a"), json!([1, null]), json!({"a": -1.5}), json!(true)];
+        let index = random.below(values.len());
+        values.into_iter().nth(index).unwrap()
+    }
 }
 
 impl Sample for String {
     fn sample(random: &mut Random) -> Self {
+        if random.unlike {
+            let texts = ["", "some text", "twelve", "\u{0}\"é", "2026-02-30", "-"];
+            // One character is a `char`, too.
+            return texts[random.below(texts.len() - 1)].to_owned();
+        }
         let texts = ["", "a", "some text", "12", "true", "\u{0}\"é"];
         let index = random.below(texts.len() + random.names.len().min(6));
         match texts.get(index) {
@@ -296,3 +408,64 @@ macro_rules! tuples {
 }
 
 tuples!(A; A B; A B C;);
+
+// Types that are keys of maps.
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+enum KeyUnit {
+    One,
+    Two,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+struct KeyNew(u64);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+enum KeyData {
+    None,
+    Some(u8),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+#[serde(untagged)]
+enum KeyText {
+    Letter(KeyUnit),
+    Text(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+struct KeyStruct {
+    id: u8,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+struct KeyFloat(f64);
+
+impl PartialEq for KeyFloat {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for KeyFloat {}
+
+impl PartialOrd for KeyFloat {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for KeyFloat {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+samples! {
+    KeyUnit: KeyUnit::One, KeyUnit::Two;
+    KeyData: KeyData::None, KeyData::Some(1);
+    KeyText: KeyText::Letter(KeyUnit::One), KeyText::Text("some text".into());
+    KeyStruct: KeyStruct { id: 1 };
+    KeyFloat: KeyFloat(1.5), KeyFloat(-0.0), KeyFloat(f64::MAX);
+    KeyNew: KeyNew(0), KeyNew(u64::MAX);
+}

@@ -175,7 +175,7 @@ struct Beside {
 #[payload]
 #[serde(deny_unknown_fields)]
 struct Strict {
-    #[serde(rename(deserialize = "read"), alias = "r")]
+    #[serde(rename(deserialize = "read"), alias = "r", alias = "both")]
     both: bool,
     #[serde(default)]
     absent: u8,

@@ -12,6 +12,12 @@ pub struct UserCreated {}
 #[event("user.deleted")]
 pub struct UserDeleted {}
 
+#[event("team.deleted")]
+pub struct TeamDeleted {}
+
+#[event("plan.deleted")]
+pub struct PlanDeleted {}
+
 type Gone = UserDeleted;
 
 #[derive(Debug, EventSet)]
@@ -24,9 +30,16 @@ pub enum UserEvent<'event> {
 #[derive(Debug, EventSet)]
 pub enum Anything<'a> {
     User(UserEvent<'a>),
-    Created(Arc<UserCreated>),
-    Deleted(UserDeleted),
+    Team(Arc<TeamDeleted>),
+    Plan(PlanDeleted),
     Other(&'a Record),
+}
+
+/// One event of a set, before the set.
+#[derive(Debug, EventSet)]
+pub enum OneFirst<'a> {
+    Created(Arc<UserCreated>),
+    User(UserEvent<'a>),
 }
 
 #[on("user.*")]
@@ -39,6 +52,11 @@ fn borrowed(event: UserEvent<'_>) {
 #[on("user.created", "*.deleted")]
 async fn all(event: Anything<'_>, record: &Record) {
     println!("{event:?} {record}");
+}
+
+#[on("user.*")]
+fn one_first(event: OneFirst<'_>) {
+    println!("{event:?}");
 }
 
 #[derive(EventSet)]

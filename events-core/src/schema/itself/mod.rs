@@ -1,0 +1,504 @@
+//! Whether a type reads back what it writes, decided in constants.
+//!
+//! An event or a payload is checked where it is declared; other types are checked where an event or a
+//! payload has a field of them. The walk returns at once for scalars, options and lists of scalars, and
+//! for types that were checked where they are declared. It stops at [`MAX_FRAMES`] and [`MAX_PLACES`]:
+//! what is beyond is accepted.
+//!
+//! The rules: every written value is read; what is read is the value that was written. Three exceptions
+//! are the user's own request or can't be decided here: a field that serde is told to skip, an opaque
+//! type, and a `String`, `Value` or map whose content happens to be what something else of the type
+//! writes.
+
+#![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
+
+mod beside;
+mod keys;
+mod overlap;
+
+use beside::{check_beside_tag, check_flattened};
+use keys::check_key;
+use overlap::check_earlier;
+
+use super::misfit::{Misfit, Problem, Step};
+use super::written::{reads, reads_field, same, written};
+use super::{EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, Verified};
+
+/// The most frames of the compiler's evaluator that a walk takes: it has 128 in all.
+const MAX_FRAMES: usize = 90;
+
+/// The most places a walk visits: the compiler warns of constants that take long.
+const MAX_PLACES: usize = 4_000;
+
+/// The most declarations a walk remembers.
+const MAX_SEEN: usize = 48;
+
+type Verdict = Result<(), Misfit>;
+
+const fn refuse(problem: Problem) -> Verdict {
+    Err(Misfit::new(problem))
+}
+
+const fn at(step: Step, verdict: Verdict) -> Verdict {
+    match verdict {
+        Ok(()) => Ok(()),
+        Err(misfit) => Err(misfit.inside(step)),
+    }
+}
+
+impl TypeSchema {
+    /// Whether this type reads back all that it writes, as JSON by serde, as it was.
+    ///
+    /// # Errors
+    ///
+    /// The first place where it does not, and why.
+    ///
+    /// ```
+    /// use typed_events::Schema;
+    ///
+    /// assert!(<Option<Vec<u8>>>::TYPE.reads_itself().is_ok());
+    /// let misfit = <Option<Option<u8>>>::TYPE.reads_itself().unwrap_err();
+    /// assert_eq!(misfit.to_string(), "`Some(None)` is written as `null`, which is read as `None`");
+    /// ```
+    pub const fn reads_itself(&'static self) -> Result<(), Misfit> {
+        walk(self, Place::START, &mut Seen::none())
+    }
+}
+
+/// Checks a declared type but for the parts that `done` has a bit for; the macro has compared the names
+/// of its fields and variants.
+pub(crate) const fn check_declared(shape: &'static TypeSchema, done: u128) -> Verdict {
+    let place = Place { names: false, ..Place::START };
+    let mut seen = Seen::none();
+    let shape = behind_name(shape);
+    let parts = match shape {
+        TypeSchema::Struct(schema) => schema.fields.len(),
+        TypeSchema::Enum(schema) => schema.variants.len(),
+        TypeSchema::Tuple(items) => items.len(),
+        _ if done == 0 => return walk(shape, place, &mut seen),
+        _ => return Ok(()),
+    };
+    let mut i = 0;
+    while i < parts {
+        let verdict = match shape {
+            _ if i < 128 && done >> i & 1 == 1 => Ok(()),
+            TypeSchema::Struct(schema) => field_at(schema, i, place, &mut seen),
+            TypeSchema::Enum(schema) => variant_at(schema, i, place, &mut seen),
+            TypeSchema::Tuple(items) => at(Step::Item(i), walk(items[i], place, &mut seen)),
+            _ => Ok(()),
+        };
+        if verdict.is_err() {
+            return verdict;
+        }
+        i += 1;
+    }
+    Ok(())
+}
+
+/// Checks one part of a declared type: a variant, or a field of a struct or of a variant. Without either,
+/// the type is that of a part.
+pub(crate) const fn check_part(
+    shape: &'static TypeSchema,
+    variant: Option<usize>,
+    field: Option<usize>,
+) -> Verdict {
+    let place = Place { names: false, ..Place::START };
+    let mut seen = Seen::none();
+    match (behind_name(shape), variant, field) {
+        (TypeSchema::Enum(schema), Some(index), None) if index < schema.variants.len() => {
+            variant_at(schema, index, place, &mut seen)
+        }
+        (TypeSchema::Enum(schema), Some(index), Some(field)) if index < schema.variants.len() => {
+            match schema.variants[index].body {
+                Some(TypeSchema::Struct(fields)) if field < fields.fields.len() => {
+                    field_at(fields, field, place.of_variant(schema, index), &mut seen)
+                }
+                _ => Ok(()),
+            }
+        }
+        (TypeSchema::Struct(schema), None, Some(field)) if field < schema.fields.len() => {
+            field_at(schema, field, place, &mut seen)
+        }
+        (_, None, None) => walk(shape, Place::START, &mut seen),
+        _ => Ok(()),
+    }
+}
+
+/// Where a walk is.
+#[derive(Clone, Copy)]
+struct Place {
+    /// serde has read the value into memory first, as it does for tagged and untagged enums and for
+    /// flattened fields.
+    buffered: bool,
+    /// Whether names of fields and variants are still to be compared.
+    names: bool,
+    /// The frames that lead here, at most.
+    frames: usize,
+}
+
+impl Place {
+    const START: Self = Self { buffered: false, names: true, frames: 0 };
+
+    const fn deeper(self, frames: usize) -> Self {
+        Self { frames: self.frames + frames, ..self }
+    }
+
+    const fn buffered(self) -> Self {
+        Self { buffered: true, ..self }
+    }
+
+    /// Inside of a variant.
+    const fn of_variant(self, schema: &EnumSchema, index: usize) -> Self {
+        match schema.tag {
+            Tag::Internal(_) | Tag::Untagged => self.buffered(),
+            _ if schema.variants[index].untagged || has_untagged(schema) => self.buffered(),
+            _ => self,
+        }
+    }
+}
+
+/// Declarations that a walk has been to, and the places that it may still visit.
+struct Seen {
+    types: [Option<(&'static NamedSchema, bool)>; MAX_SEEN],
+    len: usize,
+    left: usize,
+}
+
+impl Seen {
+    const fn none() -> Self {
+        Self { types: [None; MAX_SEEN], len: 0, left: MAX_PLACES }
+    }
+
+    /// Whether the walk has been to this declaration; remembers it.
+    const fn visit(&mut self, named: &'static NamedSchema, buffered: bool) -> bool {
+        let mut i = 0;
+        while i < self.len {
+            if let Some((seen, was_buffered)) = self.types[i]
+                && was_buffered == buffered
+                && seen.is(named)
+            {
+                return true;
+            }
+            i += 1;
+        }
+        if self.len < MAX_SEEN {
+            self.types[self.len] = Some((named, buffered));
+            self.len += 1;
+        }
+        false
+    }
+}
+
+const fn walk(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -> Verdict {
+    match shape {
+        TypeSchema::Option(inner) if writes_null(inner) => refuse(Problem::NullTwice),
+        TypeSchema::Option(inner) => walk(inner, place.deeper(1), seen),
+        TypeSchema::Sequence(inner, _) => at(Step::Items, walk(inner, place.deeper(1), seen)),
+        TypeSchema::Named(named) => {
+            let named = named.get();
+            match named.verified {
+                Verified::Declared if !place.buffered => return Ok(()),
+                // Instances of a generic type have one name, and differ.
+                Verified::Instance => {}
+                _ if seen.visit(named, place.buffered) => return Ok(()),
+                _ => {}
+            }
+            let names = !matches!(named.verified, Verified::Declared);
+            walk_shape(named.shape, Place { names, ..place.deeper(1) }, seen)
+        }
+        shape => walk_shape(shape, place, seen),
+    }
+}
+
+/// A type that is not behind its name.
+const fn walk_shape(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -> Verdict {
+    let is_flat = matches!(
+        shape,
+        TypeSchema::Any
+            | TypeSchema::Opaque(_)
+            | TypeSchema::Null
+            | TypeSchema::Bool
+            | TypeSchema::Float
+            | TypeSchema::Float32
+            | TypeSchema::Char
+            | TypeSchema::String
+            | TypeSchema::Format(_)
+    );
+    if is_flat || seen.left == 0 || place.frames > MAX_FRAMES {
+        return Ok(());
+    }
+    seen.left -= 1;
+    match shape {
+        TypeSchema::Integer(min, max) => {
+            let beyond_64_bits = *min < i64::MIN as i128 || *max > u64::MAX as u128;
+            match place.buffered && beyond_64_bits {
+                true => refuse(Problem::Buffered),
+                false => Ok(()),
+            }
+        }
+        TypeSchema::Tuple(items) => {
+            let mut i = 0;
+            while i < items.len() {
+                if let refused @ Err(_) = at(Step::Item(i), walk(items[i], place.deeper(1), seen)) {
+                    return refused;
+                }
+                i += 1;
+            }
+            Ok(())
+        }
+        TypeSchema::Map(keys, values) => match check_key(keys, place.buffered) {
+            Ok(()) => at(Step::Values, walk(values, place.deeper(1), seen)),
+            refused => refused,
+        },
+        TypeSchema::Struct(schema) => walk_fields(schema, place.deeper(3), seen),
+        TypeSchema::Enum(schema) => walk_variants(schema, place.deeper(4), seen),
+        TypeSchema::Differs { written, read } => walk_sides(written, read, place, seen),
+        _ => walk(shape, place.deeper(1), seen),
+    }
+}
+
+/// What is written as one type and read as another.
+const fn walk_sides(
+    written: &'static TypeSchema,
+    read: &'static TypeSchema,
+    place: Place,
+    seen: &mut Seen,
+) -> Verdict {
+    match (written, read) {
+        (TypeSchema::Named(one), TypeSchema::Named(other)) if one.get().is(other.get()) => {
+            walk(read, place.deeper(1), seen)
+        }
+        // The comparison has a depth of its own, which starts where this walk is.
+        _ if place.frames > MAX_FRAMES / 2 => Ok(()),
+        _ => match read.can_read_within(written, place.frames, place.buffered) {
+            Err(misfit) if misfit.is_undecided() => Ok(()),
+            verdict => verdict,
+        },
+    }
+}
+
+const fn walk_fields(schema: &'static StructSchema, place: Place, seen: &mut Seen) -> Verdict {
+    let mut i = 0;
+    while i < schema.fields.len() {
+        if let refused @ Err(_) = field_at(schema, i, place, seen) {
+            return refused;
+        }
+        i += 1;
+    }
+    Ok(())
+}
+
+/// One field, and its relation to the others.
+const fn field_at(schema: &'static StructSchema, index: usize, place: Place, seen: &mut Seen) -> Verdict {
+    let field = &schema.fields[index];
+    let name = match (field.written, field.read) {
+        (Some(name), _) | (None, Some(name)) => name,
+        (None, None) => return Ok(()),
+    };
+    if field.flatten {
+        return at(Step::Field(name), check_flattened(schema, index, place, seen));
+    }
+    let verdict = check_presence(field);
+    if verdict.is_err() {
+        return at(Step::Field(name), verdict);
+    }
+    if let Some(written) = field.written
+        && schema.deny_unknown
+        && !reads_field(schema, written)
+    {
+        return at(Step::Field(name), refuse(Problem::UnknownField(written)));
+    }
+    if place.names
+        && let Some(clash) = name_twice(schema, index)
+    {
+        return at(Step::Field(name), refuse(Problem::SameName(clash)));
+    }
+    if field.written.is_none() || field.read.is_none() {
+        return Ok(());
+    }
+    match walk(field.shape, place, seen) {
+        Ok(()) => Ok(()),
+        refused => at(Step::Field(name), refused),
+    }
+}
+
+/// Whether a field that must be there is, under a name that it is read under.
+const fn check_presence(field: &FieldSchema) -> Verdict {
+    let Some(read) = field.read else { return Ok(()) };
+    match (field.written, field.presence) {
+        (None, _) if field.required => refuse(Problem::Skipped),
+        (None, _) => Ok(()),
+        (Some(name), _) if !reads(Some(read), field.aliases, name) => refuse(Problem::OtherName(name)),
+        (Some(_), Presence::Sometimes | Presence::UnlessNone) if field.required => {
+            refuse(Problem::MayBeMissing)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A name of a field that an earlier one has, too.
+const fn name_twice(schema: &'static StructSchema, index: usize) -> Option<&'static str> {
+    let field = &schema.fields[index];
+    let mut i = 0;
+    while i < index {
+        let other = &schema.fields[i];
+        if !other.flatten
+            && let Some(name) = common_name(
+                (field.written, field.read, field.aliases),
+                (other.written, other.read, other.aliases),
+            )
+        {
+            return Some(name);
+        }
+        i += 1;
+    }
+    None
+}
+
+type Names = (Option<&'static str>, Option<&'static str>, &'static [&'static str]);
+
+/// A name that both are written or read under.
+const fn common_name(one: Names, other: Names) -> Option<&'static str> {
+    if let Some(name) = one.0
+        && is_name(other, name)
+    {
+        return Some(name);
+    }
+    if let Some(name) = one.1
+        && is_name(other, name)
+    {
+        return Some(name);
+    }
+    let mut i = 0;
+    while one.1.is_some() && i < one.2.len() {
+        if is_name(other, one.2[i]) {
+            return Some(one.2[i]);
+        }
+        i += 1;
+    }
+    None
+}
+
+const fn is_name(names: Names, name: &str) -> bool {
+    let is_written = match names.0 {
+        Some(written) => same(written, name),
+        None => false,
+    };
+    is_written || reads(names.1, names.2, name)
+}
+
+const fn walk_variants(schema: &'static EnumSchema, place: Place, seen: &mut Seen) -> Verdict {
+    let mut i = 0;
+    while i < schema.variants.len() {
+        if let refused @ Err(_) = variant_at(schema, i, place, seen) {
+            return refused;
+        }
+        i += 1;
+    }
+    Ok(())
+}
+
+/// One variant, and its relation to the others.
+const fn variant_at(schema: &'static EnumSchema, index: usize, place: Place, seen: &mut Seen) -> Verdict {
+    let variant = &schema.variants[index];
+    // What is not written need not be read.
+    let Some(name) = variant.written else { return Ok(()) };
+    let step = Step::Field(name);
+    let untagged = variant.untagged || matches!(schema.tag, Tag::Untagged);
+    if variant.read.is_none() {
+        return at(step, refuse(Problem::NeverRead));
+    }
+    if !untagged {
+        if !variant.other && !reads(variant.read, variant.aliases, name) {
+            return at(step, refuse(Problem::OtherName(name)));
+        }
+        if place.names
+            && let Some(clash) = variant_name_twice(schema, index)
+        {
+            return at(step, refuse(Problem::SameName(clash)));
+        }
+    }
+    let verdict = match variant.body {
+        Some(body) => {
+            let inside = place.of_variant(schema, index);
+            match (schema.tag, untagged) {
+                (Tag::Internal(tag), false) => check_beside_tag(tag, body, inside, seen),
+                _ => walk(body, inside, seen),
+            }
+        }
+        None => Ok(()),
+    };
+    match (verdict, untagged) {
+        (Ok(()), true) => at(step, check_earlier(schema, index)),
+        (verdict, _) => at(step, verdict),
+    }
+}
+
+/// A name of a variant that an earlier one has, too.
+const fn variant_name_twice(schema: &'static EnumSchema, index: usize) -> Option<&'static str> {
+    let variant = &schema.variants[index];
+    let mut i = 0;
+    while i < index {
+        let other = &schema.variants[i];
+        if !other.untagged
+            && let Some(name) = common_name(
+                (variant.written, variant.read, variant.aliases),
+                (other.written, other.read, other.aliases),
+            )
+        {
+            return Some(name);
+        }
+        i += 1;
+    }
+    None
+}
+
+/// Whether some variants have no tag, although others do.
+const fn has_untagged(schema: &EnumSchema) -> bool {
+    let mut i = 0;
+    while i < schema.variants.len() {
+        if schema.variants[i].untagged {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+/// Whether a type writes `null` for one of its values, which an `Option` around it reads as `None`.
+const fn writes_null(shape: &'static TypeSchema) -> bool {
+    match shape {
+        TypeSchema::Null | TypeSchema::Option(_) => true,
+        TypeSchema::Named(_) | TypeSchema::Differs { .. } => match written(shape) {
+            TypeSchema::Null | TypeSchema::Option(_) => true,
+            TypeSchema::Enum(schema) => has_null(schema),
+            _ => false,
+        },
+        TypeSchema::Enum(schema) => has_null(schema),
+        _ => false,
+    }
+}
+
+const fn has_null(schema: &'static EnumSchema) -> bool {
+    let mut i = 0;
+    while i < schema.variants.len() {
+        let variant = &schema.variants[i];
+        i += 1;
+        if variant.written.is_none() || !(variant.untagged || matches!(schema.tag, Tag::Untagged)) {
+            continue;
+        }
+        match variant.body {
+            None => return true,
+            Some(body) if matches!(written(body), TypeSchema::Null | TypeSchema::Option(_)) => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+const fn behind_name(shape: &'static TypeSchema) -> &'static TypeSchema {
+    match shape {
+        TypeSchema::Named(named) => named.get().shape,
+        shape => shape,
+    }
+}

@@ -1,0 +1,648 @@
+//! Untagged variants: serde reads the first that fits, so that an earlier one must read nothing that a
+//! later one writes.
+//!
+//! A variant is refused where some value of it certainly comes back as an earlier variant. A later
+//! `String`, `Value` or map is understood as "everything else": a value of it that looks like an
+//! earlier variant comes back as that one.
+
+use super::{MAX_FRAMES, Verdict, refuse};
+use crate::schema::misfit::Problem;
+use crate::schema::written::{
+    Entry, Object, Part, Shape, Taken, is_one_character, read, reads, reads_field, same, shape_of,
+    variant_parts, written,
+};
+use crate::schema::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
+
+/// Whether a reader reads a value of a writer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Overlap {
+    /// It reads none.
+    Never,
+    /// It depends on the content of a text, a `Value`, a map, or on what is not described.
+    Perhaps,
+    /// There is a value that it reads.
+    Certainly,
+}
+
+use Overlap::{Certainly, Never, Perhaps};
+
+impl Overlap {
+    const fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Certainly, _) | (_, Certainly) => Certainly,
+            (Perhaps, _) | (_, Perhaps) => Perhaps,
+            _ => Never,
+        }
+    }
+
+    const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Never, _) | (_, Never) => Never,
+            (Perhaps, _) | (_, Perhaps) => Perhaps,
+            _ => Certainly,
+        }
+    }
+
+    const fn if_(condition: bool) -> Self {
+        if condition { Certainly } else { Never }
+    }
+}
+
+/// Checks that no earlier variant reads a value of an untagged one.
+pub(super) const fn check_earlier(schema: &'static EnumSchema, index: usize) -> Verdict {
+    let body = match schema.variants[index].body {
+        Some(body) => Shape::Type(body),
+        None => Shape::Null,
+    };
+    let mut i = 0;
+    while i < index {
+        let earlier = &schema.variants[i];
+        i += 1;
+        let (Some(name), None | Some(_)) = (earlier.read, earlier.written) else { continue };
+        let untagged = earlier.untagged || matches!(schema.tag, Tag::Untagged);
+        let overlap = match untagged {
+            true => reads_body(earlier, body, 0),
+            false => reads_tagged(schema, earlier, body, 0),
+        };
+        if let Certainly = overlap {
+            return refuse(Problem::Earlier(name));
+        }
+    }
+    Ok(())
+}
+
+/// What an untagged variant reads.
+const fn reads_body(variant: &'static VariantSchema, shape: Shape, frames: usize) -> Overlap {
+    match variant.body {
+        None => writes_null(shape),
+        // The fields of a variant are not read from an array.
+        Some(body @ TypeSchema::Struct(_)) if !is_object(shape) => {
+            let _ = body;
+            match shape {
+                Shape::Type(ty) => match written(ty) {
+                    TypeSchema::Option(_) | TypeSchema::Enum(_) | TypeSchema::Any | TypeSchema::Opaque(_) => {
+                        reads_some(body, shape, true, frames + 1)
+                    }
+                    _ => Never,
+                },
+                _ => Never,
+            }
+        }
+        Some(body) => reads_some(body, shape, matches!(body, TypeSchema::Struct(_)), frames + 1),
+    }
+}
+
+const fn is_object(shape: Shape) -> bool {
+    match shape {
+        Shape::Type(ty) => matches!(written(ty), TypeSchema::Struct(_) | TypeSchema::Map(..)),
+        _ => false,
+    }
+}
+
+const fn writes_null(shape: Shape) -> Overlap {
+    reads_some(&TypeSchema::Null, shape, false, 1)
+}
+
+/// Whether a type reads some of what is written at a place; `fields` where its fields are a variant's,
+/// which are not read from an array.
+const fn reads_some(reader: &'static TypeSchema, shape: Shape, fields: bool, frames: usize) -> Overlap {
+    if frames > MAX_FRAMES {
+        return Perhaps;
+    }
+    let reader = read(reader);
+    if let TypeSchema::Any = reader {
+        return Certainly;
+    }
+    let ty = match shape {
+        Shape::Null => {
+            return match reader {
+                TypeSchema::Null | TypeSchema::Option(_) => Certainly,
+                TypeSchema::Enum(schema) => reads_plain_variant(schema, shape, frames),
+                TypeSchema::Opaque(_) => Perhaps,
+                _ => Never,
+            };
+        }
+        Shape::Literal(text) => return reads_literal(reader, text, frames),
+        Shape::Type(ty) => written(ty),
+    };
+    match (reader, ty) {
+        (TypeSchema::Opaque(_), _) | (_, TypeSchema::Opaque(_) | TypeSchema::Any) => Perhaps,
+        (_, TypeSchema::Null) => reads_some(reader, Shape::Null, fields, frames + 1),
+        (_, TypeSchema::Option(inner)) => {
+            let null = reads_some(reader, Shape::Null, fields, frames + 1);
+            null.or(reads_some(reader, Shape::Type(inner), fields, frames + 1))
+        }
+        (TypeSchema::Option(inner), _) => reads_some(inner, shape, false, frames + 1),
+        (_, TypeSchema::Enum(schema)) => reads_variants(reader, schema, fields, frames),
+        (_, TypeSchema::Struct(schema)) => reads_object(reader, &object_of(schema), frames),
+        (_, TypeSchema::Map(keys, values)) => {
+            reads_object(reader, &Object::EMPTY.with(Part::Map(keys, values)), frames)
+        }
+        (TypeSchema::Enum(schema), _) => reads_plain_variant(schema, shape, frames),
+        (TypeSchema::Struct(schema), TypeSchema::Tuple(items)) if !fields => {
+            reads_items(schema, Items::Each(items), frames)
+        }
+        (TypeSchema::Struct(schema), TypeSchema::Sequence(item, _)) if !fields => {
+            reads_items(schema, Items::All(item), frames)
+        }
+        (TypeSchema::Sequence(..), TypeSchema::Sequence(..)) => Certainly,
+        (TypeSchema::Sequence(item, _), TypeSchema::Tuple(items)) => {
+            reads_each(Items::All(item), Items::Each(items), items.len(), frames)
+        }
+        (TypeSchema::Tuple(items), TypeSchema::Sequence(item, _)) => {
+            reads_each(Items::Each(items), Items::All(item), items.len(), frames)
+        }
+        (TypeSchema::Tuple(read), TypeSchema::Tuple(written)) if read.len() == written.len() => {
+            reads_each(Items::Each(read), Items::Each(written), read.len(), frames)
+        }
+        _ => reads_scalar(reader, ty),
+    }
+}
+
+const fn reads_scalar(reader: &'static TypeSchema, writer: &'static TypeSchema) -> Overlap {
+    match (reader, writer) {
+        (TypeSchema::Bool, TypeSchema::Bool)
+        | (
+            TypeSchema::Float | TypeSchema::Float32,
+            TypeSchema::Float | TypeSchema::Float32 | TypeSchema::Integer(..),
+        )
+        | (TypeSchema::Char, TypeSchema::Char)
+        | (TypeSchema::String, TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_)) => Certainly,
+        // A float is written with a point.
+        (TypeSchema::Integer(min, max), TypeSchema::Integer(from, to)) => {
+            let below = *from > 0 && *from as u128 > *max;
+            let above = *min > 0 && *min as u128 > *to;
+            Overlap::if_(!below && !above)
+        }
+        (TypeSchema::Format(one), TypeSchema::Format(other)) if same(one, other) => Certainly,
+        (
+            TypeSchema::Char | TypeSchema::Format(_),
+            TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_),
+        ) => Perhaps,
+        _ => Never,
+    }
+}
+
+/// A text that is known.
+const fn reads_literal(reader: &'static TypeSchema, text: &'static str, frames: usize) -> Overlap {
+    match reader {
+        TypeSchema::String => Certainly,
+        TypeSchema::Char => Overlap::if_(is_one_character(text)),
+        TypeSchema::Format(_) | TypeSchema::Opaque(_) => Perhaps,
+        TypeSchema::Option(inner) => reads_some(inner, Shape::Literal(text), false, frames + 1),
+        TypeSchema::Enum(schema) => reads_plain_variant(schema, Shape::Literal(text), frames),
+        _ => Never,
+    }
+}
+
+/// Elements of an array.
+#[derive(Clone, Copy)]
+enum Items {
+    Each(&'static [&'static TypeSchema]),
+    /// As many as are wanted.
+    All(&'static TypeSchema),
+}
+
+impl Items {
+    const fn at(self, index: usize) -> &'static TypeSchema {
+        match self {
+            Self::Each(items) => items[index],
+            Self::All(item) => item,
+        }
+    }
+}
+
+/// An array of this many elements.
+const fn reads_each(reader: Items, writer: Items, count: usize, frames: usize) -> Overlap {
+    let (mut overlap, mut i) = (Certainly, 0);
+    while i < count {
+        overlap = overlap.and(reads_some(reader.at(i), Shape::Type(writer.at(i)), false, frames + 2));
+        i += 1;
+    }
+    overlap
+}
+
+/// A struct reads an array: its fields in their order.
+const fn reads_items(schema: &'static StructSchema, items: Items, frames: usize) -> Overlap {
+    let (mut overlap, mut next, mut i) = (Certainly, 0, 0);
+    while i < schema.fields.len() {
+        let field = &schema.fields[i];
+        i += 1;
+        if field.read.is_none() {
+            continue;
+        }
+        let item = match items {
+            Items::Each(items) if next < items.len() => items[next],
+            Items::Each(_) => return Never,
+            Items::All(item) => item,
+        };
+        if field.flatten {
+            return Never;
+        }
+        next += 1;
+        overlap = overlap.and(reads_some(field.shape, Shape::Type(item), false, frames + 1));
+    }
+    match items {
+        Items::Each(items) if items.len() != next => Never,
+        _ => overlap,
+    }
+}
+
+/// What each variant of a writer writes.
+const fn reads_variants(
+    reader: &'static TypeSchema,
+    schema: &'static EnumSchema,
+    fields: bool,
+    frames: usize,
+) -> Overlap {
+    let (mut overlap, mut i) = (Never, 0);
+    while i < schema.variants.len() {
+        let variant = &schema.variants[i];
+        i += 1;
+        let Some(name) = variant.written else { continue };
+        let one = match (variant_parts(schema, variant, name, false), variant.body) {
+            (Some(parts), _) => {
+                let mut object = Object::EMPTY;
+                let mut k = 0;
+                while k < parts.parts.len() {
+                    if let Some(part) = parts.parts[k] {
+                        object = object.with(part);
+                    }
+                    k += 1;
+                }
+                if let Some(beside) = parts.beside {
+                    object = with_type(object, beside, 4);
+                }
+                reads_object(reader, &object, frames)
+            }
+            (None, Some(body)) => reads_some(reader, Shape::Type(body), fields, frames + 2),
+            (None, None) if variant.untagged || matches!(schema.tag, Tag::Untagged) => {
+                reads_some(reader, Shape::Null, fields, frames + 2)
+            }
+            (None, None) => reads_literal(reader, name, frames + 2),
+        };
+        overlap = overlap.or(one);
+    }
+    overlap
+}
+
+/// What is not an object, read as a variant.
+const fn reads_plain_variant(schema: &'static EnumSchema, shape: Shape, frames: usize) -> Overlap {
+    let (mut overlap, mut i) = (Never, 0);
+    while i < schema.variants.len() {
+        let variant = &schema.variants[i];
+        i += 1;
+        if variant.read.is_none() {
+            continue;
+        }
+        let one = match variant.untagged || matches!(schema.tag, Tag::Untagged) {
+            true => reads_body(variant, shape, frames + 2),
+            false => reads_tagged(schema, variant, shape, frames + 2),
+        };
+        overlap = overlap.or(one);
+    }
+    overlap
+}
+
+/// What a variant with a tag reads.
+const fn reads_tagged(
+    schema: &'static EnumSchema,
+    variant: &'static VariantSchema,
+    shape: Shape,
+    frames: usize,
+) -> Overlap {
+    let ty = match (shape, schema.tag, variant.body) {
+        (Shape::Literal(name), Tag::External, None) => {
+            return Overlap::if_(variant.other || reads(variant.read, variant.aliases, name));
+        }
+        (Shape::Type(ty), ..) => written(ty),
+        _ => return Never,
+    };
+    match (ty, schema.tag) {
+        (TypeSchema::Any | TypeSchema::Opaque(_), _) => Perhaps,
+        (TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_), Tag::External) => {
+            match variant.body {
+                None => Perhaps,
+                Some(_) => Never,
+            }
+        }
+        (TypeSchema::Option(inner), _) => reads_tagged(schema, variant, Shape::Type(inner), frames + 1),
+        (TypeSchema::Struct(fields), _) => {
+            reads_tagged_object(schema, variant, &object_of(fields), frames + 1)
+        }
+        (TypeSchema::Map(..), _) => Perhaps,
+        (TypeSchema::Enum(written), Tag::External) => reads_names(written, variant),
+        (TypeSchema::Enum(_), _) => Perhaps,
+        _ => Never,
+    }
+}
+
+/// Whether one of an enum's variants without content is written as the name of this one.
+const fn reads_names(written: &'static EnumSchema, variant: &'static VariantSchema) -> Overlap {
+    let mut i = 0;
+    while i < written.variants.len() {
+        let other = &written.variants[i];
+        if let Some(name) = other.written
+            && (variant.other || reads(variant.read, variant.aliases, name))
+            && matches!(written.tag, Tag::External)
+            && !other.untagged
+            && other.body.is_none() == variant.body.is_none()
+        {
+            return match variant.body {
+                None => Certainly,
+                Some(_) => Perhaps,
+            };
+        }
+        i += 1;
+    }
+    Never
+}
+
+/// The object that a struct writes.
+const fn object_of(schema: &'static StructSchema) -> Object {
+    with_fields(Object::EMPTY, schema, 4)
+}
+
+const fn with_fields(object: Object, schema: &'static StructSchema, depth: usize) -> Object {
+    let mut object = object.with(Part::Fields(schema));
+    let mut i = 0;
+    while i < schema.fields.len() {
+        if schema.fields[i].flatten && schema.fields[i].written.is_some() {
+            object = with_type(object, schema.fields[i].shape, depth);
+        }
+        i += 1;
+    }
+    object
+}
+
+/// An object with the entries of a type beside its own.
+const fn with_type(object: Object, shape: &'static TypeSchema, depth: usize) -> Object {
+    match written(shape) {
+        _ if depth == 0 => object.vaguely(),
+        TypeSchema::Struct(schema) => with_fields(object, schema, depth - 1),
+        TypeSchema::Map(keys, values) => object.with(Part::Map(keys, values)),
+        TypeSchema::Any => object.with(Part::Map(&TypeSchema::String, &TypeSchema::Any)),
+        // The value without it is one.
+        TypeSchema::Option(_) | TypeSchema::Null => object,
+        _ => object.vaguely(),
+    }
+}
+
+/// One object.
+const fn reads_object(reader: &'static TypeSchema, object: &Object, frames: usize) -> Overlap {
+    if frames > MAX_FRAMES {
+        return Perhaps;
+    }
+    let overlap = match read(reader) {
+        TypeSchema::Any => Certainly,
+        TypeSchema::Opaque(_) => Perhaps,
+        TypeSchema::Option(inner) => reads_object(inner, object, frames + 1),
+        TypeSchema::Map(keys, values) => reads_entries(keys, values, object, frames),
+        TypeSchema::Struct(schema) => reads_fields(schema, object, frames),
+        TypeSchema::Enum(schema) => {
+            let (mut overlap, mut i) = (Never, 0);
+            while i < schema.variants.len() {
+                let variant = &schema.variants[i];
+                i += 1;
+                if variant.read.is_none() {
+                    continue;
+                }
+                let one = match (variant.untagged || matches!(schema.tag, Tag::Untagged), variant.body) {
+                    (true, Some(body)) => reads_object(body, object, frames + 1),
+                    (true, None) => Never,
+                    (false, _) => reads_tagged_object(schema, variant, object, frames + 1),
+                };
+                overlap = overlap.or(one);
+            }
+            overlap
+        }
+        _ => Never,
+    };
+    match object.vague {
+        true => overlap.and(Perhaps),
+        false => overlap,
+    }
+}
+
+/// All entries, read as those of a map.
+const fn reads_entries(
+    keys: &'static TypeSchema,
+    values: &'static TypeSchema,
+    object: &Object,
+    frames: usize,
+) -> Overlap {
+    let (mut overlap, mut i) = (Certainly, 0);
+    while i < object.len() {
+        match object.part(i) {
+            // It may be empty.
+            Part::Map(..) => {}
+            Part::Entry(name, shape) => {
+                if !object.is_taken(name) {
+                    overlap = overlap.and(reads_entry(keys, values, name, shape, frames));
+                }
+            }
+            Part::Fields(schema) => {
+                let mut k = 0;
+                while k < schema.fields.len() {
+                    let field = &schema.fields[k];
+                    k += 1;
+                    if let Some(name) = field.written
+                        && !field.flatten
+                        && matches!(field.presence, Presence::Always)
+                        && !object.is_taken(name)
+                    {
+                        overlap = overlap.and(reads_entry(keys, values, name, shape_of(field), frames));
+                    }
+                }
+            }
+        }
+        i += 1;
+    }
+    overlap
+}
+
+const fn reads_entry(
+    keys: &'static TypeSchema,
+    values: &'static TypeSchema,
+    name: &'static str,
+    shape: Shape,
+    frames: usize,
+) -> Overlap {
+    let key = reads_some(keys, Shape::Literal(name), false, frames + 2);
+    key.and(reads_some(values, shape, false, frames + 2))
+}
+
+const fn reads_fields(schema: &'static StructSchema, object: &Object, frames: usize) -> Overlap {
+    let (mut overlap, mut flattens, mut i) = (Certainly, false, 0);
+    while i < schema.fields.len() {
+        let field = &schema.fields[i];
+        i += 1;
+        overlap = overlap.and(match (field.read, field.flatten) {
+            (None, _) => continue,
+            (Some(_), true) => {
+                flattens = true;
+                let rest = object.without(Taken::Fields(schema));
+                reads_flattened(field.shape, &rest, frames)
+            }
+            (Some(name), false) => reads_field_of(field, name, object, frames),
+        });
+    }
+    match schema.deny_unknown {
+        true if flattens => overlap.and(Perhaps),
+        true => overlap.and(knows_all(schema, object)),
+        false => overlap,
+    }
+}
+
+const fn reads_field_of(
+    field: &'static FieldSchema,
+    name: &'static str,
+    object: &Object,
+    frames: usize,
+) -> Overlap {
+    let mut found = object.entry(name);
+    let mut i = 0;
+    while i < field.aliases.len() && found.is_none() {
+        found = object.entry(field.aliases[i]);
+        i += 1;
+    }
+    match found {
+        Some(entry) => {
+            let overlap = reads_some(field.shape, entry.shape, false, frames + 2);
+            match (entry.presence, field.required) {
+                (Presence::Sometimes | Presence::UnlessNone, false) => Certainly,
+                _ => overlap,
+            }
+        }
+        None if !field.required => Certainly,
+        None => match object.map(name) {
+            Some(values) => Perhaps.and(reads_some(field.shape, Shape::Type(values), false, frames + 2)),
+            None => Never,
+        },
+    }
+}
+
+const fn reads_flattened(shape: &'static TypeSchema, rest: &Object, frames: usize) -> Overlap {
+    match read(shape) {
+        // What can't be read is `None`.
+        TypeSchema::Any | TypeSchema::Option(_) | TypeSchema::Null => Certainly,
+        TypeSchema::Struct(_) | TypeSchema::Map(..) => reads_object(shape, rest, frames + 2),
+        _ => Perhaps,
+    }
+}
+
+/// Whether a struct that denies unknown fields knows all entries that are always there.
+const fn knows_all(schema: &'static StructSchema, object: &Object) -> Overlap {
+    let mut i = 0;
+    while i < object.len() {
+        match object.part(i) {
+            Part::Map(..) => {}
+            Part::Entry(name, _) => {
+                if !object.is_taken(name) && !reads_field(schema, name) {
+                    return Never;
+                }
+            }
+            Part::Fields(written) => {
+                let mut k = 0;
+                while k < written.fields.len() {
+                    let field = &written.fields[k];
+                    k += 1;
+                    if let Some(name) = field.written
+                        && !field.flatten
+                        && matches!(field.presence, Presence::Always)
+                        && !object.is_taken(name)
+                        && !reads_field(schema, name)
+                    {
+                        return Never;
+                    }
+                }
+            }
+        }
+        i += 1;
+    }
+    Certainly
+}
+
+/// An object that a variant with a tag reads.
+const fn reads_tagged_object(
+    schema: &'static EnumSchema,
+    variant: &'static VariantSchema,
+    object: &Object,
+    frames: usize,
+) -> Overlap {
+    let body = match variant.body {
+        Some(body) => body,
+        None => &TypeSchema::Null,
+    };
+    match schema.tag {
+        Tag::Untagged => Never,
+        Tag::External => {
+            let Some(entry) = entry_named(variant, object) else {
+                return match object.has_map() {
+                    true => Perhaps,
+                    false => Never,
+                };
+            };
+            let inside = reads_some(body, entry.shape, false, frames + 2);
+            match object.has_others(entry.part) {
+                true => inside.and(Perhaps),
+                false => inside,
+            }
+        }
+        Tag::Internal(tag) => {
+            let rest = object.without(Taken::Key(tag));
+            let inside = match variant.body {
+                Some(body) => reads_object(body, &rest, frames + 2),
+                None => Certainly,
+            };
+            has_tag(variant, tag, object).and(inside)
+        }
+        Tag::Adjacent(tag, content) => {
+            let inside = match (object.entry(content), variant.body) {
+                (_, None) => Certainly,
+                (Some(entry), Some(body)) => reads_some(body, entry.shape, false, frames + 2),
+                (None, Some(body)) if body.is_optional() => Certainly,
+                (None, Some(_)) => match object.has_map() {
+                    true => Perhaps,
+                    false => Never,
+                },
+            };
+            has_tag(variant, tag, object).and(inside)
+        }
+    }
+}
+
+/// The entry of a variant's name.
+const fn entry_named(variant: &'static VariantSchema, object: &Object) -> Option<Entry> {
+    let Some(name) = variant.read else { return None };
+    if let Some(entry) = object.entry(name) {
+        return Some(entry);
+    }
+    let mut i = 0;
+    while i < variant.aliases.len() {
+        if let Some(entry) = object.entry(variant.aliases[i]) {
+            return Some(entry);
+        }
+        i += 1;
+    }
+    None
+}
+
+/// Whether the tag is there, with the name of the variant.
+const fn has_tag(variant: &'static VariantSchema, tag: &'static str, object: &Object) -> Overlap {
+    match object.entry(tag) {
+        Some(Entry { shape: Shape::Literal(name), .. }) => {
+            Overlap::if_(variant.other || reads(variant.read, variant.aliases, name))
+        }
+        Some(Entry { shape: Shape::Type(ty), .. }) => match written(ty) {
+            TypeSchema::Enum(written) => reads_names(written, variant),
+            TypeSchema::String | TypeSchema::Any | TypeSchema::Opaque(_) | TypeSchema::Option(_) => Perhaps,
+            _ => Never,
+        },
+        Some(_) => Never,
+        None => match object.has_map() {
+            true => Perhaps,
+            false => Never,
+        },
+    }
+}

@@ -1,0 +1,235 @@
+//! Types that are compared with themselves and with others, and what serde makes of the same values.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use typed_events::Schema;
+
+/// What a type says of itself, and what serde does with one of its values.
+#[track_caller]
+fn refused<T>(value: &T, because: &str)
+where
+    T: Schema + Serialize + DeserializeOwned + std::fmt::Debug,
+{
+    let misfit = T::TYPE.reads_itself().expect_err(because).to_string();
+    assert!(misfit.contains(because), "{misfit}");
+    let json = serde_json::to_string(value);
+    let read = json.as_ref().map(|json| serde_json::from_str::<T>(json));
+    let comes_back = matches!(&read, Ok(Ok(read)) if format!("{read:?}") == format!("{value:?}"));
+    assert!(!comes_back, "{value:?} comes back");
+}
+
+#[track_caller]
+fn accepted<T>(value: &T)
+where
+    T: Schema + Serialize + DeserializeOwned + std::fmt::Debug,
+{
+    T::TYPE.reads_itself().unwrap();
+    let json = serde_json::to_string(value).unwrap();
+    let read = serde_json::from_str::<T>(&json).unwrap();
+    assert_eq!(format!("{read:?}"), format!("{value:?}"));
+}
+
+macro_rules! types {
+    ($($(#[$attribute:meta])* $kind:ident $name:ident $body:tt)+) => {
+        $(
+            #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Schema)]
+            $(#[$attribute])*
+            $kind $name $body
+        )+
+    };
+}
+
+types! {
+    struct Big { total: u128 }
+    struct Total { total: u8 }
+    #[serde(deny_unknown_fields)]
+    struct Strict { total: u8 }
+    struct AllOptional { total: Option<u8> }
+    enum Plain { One, Two }
+    enum Data { One(u8) }
+    #[serde(tag = "kind")]
+    enum Tagged { One, Two { x: u8 } }
+    #[serde(tag = "kind", content = "content")]
+    enum Adjacent { One, Two { x: u8 } }
+    #[serde(untagged)]
+    enum Text { Plain(Plain), Text(String) }
+    #[serde(untagged)]
+    enum Number { Number(u8) }
+    #[serde(transparent)]
+    struct Transparent { key: u64 }
+}
+
+#[test]
+fn v1_keys_of_every_kind() {
+    #[track_caller]
+    fn bad<K: Ord + Schema + Serialize + DeserializeOwned + std::fmt::Debug>(key: K) {
+        refused(&BTreeMap::from([(key, 1u8)]), "can't be the key of a map");
+    }
+    bad((1u8, 2u8));
+    bad(vec![1u8]);
+    bad([1u8, 2]);
+    bad(());
+    bad(Data::One(1));
+    bad(Tagged::One);
+    bad(Adjacent::One);
+    bad(Total { total: 1 });
+    // `Some` would come back.
+    <BTreeMap<Option<u8>, u8>>::TYPE.reads_itself().unwrap_err();
+    <HashMap<Option<String>, u8>>::TYPE.reads_itself().unwrap_err();
+    // A number is written as text, and an untagged enum looks at text alone.
+    refused(&BTreeMap::from([(Number::Number(1), 1u8)]), "numbers as keys");
+
+    accepted(&BTreeMap::from([(u128::MAX, 1u8)]));
+    accepted(&BTreeMap::from([(i128::MIN, 1u8)]));
+    accepted(&BTreeMap::from([(true, 'x')]));
+    accepted(&BTreeMap::from([('x', BTreeMap::<u8, u8>::new())]));
+    accepted(&BTreeMap::from([(Plain::Two, 1u8)]));
+    accepted(&BTreeMap::from([(Text::Plain(Plain::One), 1u8), (Text::Text("text".into()), 2)]));
+    accepted(&BTreeMap::from([(Transparent { key: u64::MAX }, 1u8)]));
+    accepted(&BTreeMap::from([(std::net::IpAddr::from([127, 0, 0, 1]), 1u8)]));
+}
+
+#[test]
+fn v1_flattened_fields() {
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Flat<T> {
+        id: u64,
+        #[serde(flatten)]
+        inner: T,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Two<A, B> {
+        #[serde(flatten)]
+        one: A,
+        #[serde(flatten)]
+        two: B,
+    }
+    let map = || HashMap::from([("key".to_owned(), 1u8)]);
+    refused(&Flat { id: 1, inner: Big { total: 1 } }, "128 bits");
+    refused(&Flat { id: 1, inner: Some(Big { total: 1 }) }, "128 bits");
+    refused(&Flat { id: 1, inner: Flat { id: 1, inner: Total { total: 1 } } }, "`id` is a name");
+    refused(&Flat { id: 1, inner: HashMap::from([(1u64, 1u8)]) }, "numbers as keys");
+    refused(&Flat { id: 1, inner: HashMap::from([(true, 1u8)]) }, "numbers as keys");
+    refused(&Flat { id: 1, inner: None::<AllOptional> }, "comes back as `Some`");
+    refused(&Flat { id: 1, inner: None::<HashMap<String, u8>> }, "comes back as `Some`");
+    refused(&Flat { id: 1, inner: 1u8 }, "can't be flattened");
+    refused(&Two { one: map(), two: Total { total: 1 } }, "also reads what `two` writes");
+    refused(&Two { one: Tagged::One, two: HashMap::<String, String>::new() }, "also reads what `one` writes");
+    refused(&Two { one: Total { total: 1 }, two: Strict { total: 1 } }, "`total` is a name");
+    refused(&Two { one: map(), two: HashMap::from([("other".to_owned(), 1u8)]) }, "also reads what");
+
+    accepted(&Flat { id: 1, inner: Total { total: 1 } });
+    accepted(&Flat { id: 1, inner: map() });
+    accepted(&Flat { id: 1, inner: None::<Total> });
+    accepted(&Flat { id: 1, inner: Some(Tagged::Two { x: 1 }) });
+    accepted(&Two { one: Total { total: 1 }, two: map() });
+    accepted(&Two { one: Adjacent::Two { x: 1 }, two: map() });
+    accepted(&Two { one: Data::One(1), two: map() });
+    accepted(&Two { one: Tagged::Two { x: 1 }, two: Total { total: 2 } });
+    accepted(&Flat { id: 1, inner: Two { one: Total { total: 1 }, two: map() } });
+}
+
+#[test]
+fn v1_null_for_two_values() {
+    refused(&Some(None::<u8>), "`Some(None)`");
+    refused(&vec![Some(())], "`Some(None)`");
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(untagged)]
+    enum Nothing {
+        Nothing,
+    }
+    refused(&Some(Nothing::Nothing), "`Some(None)`");
+    accepted(&Some(vec![None, Some(1u8)]));
+}
+
+#[test]
+fn v3_denied_fields_beside_flattened_ones() {
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(deny_unknown_fields)]
+    struct Denies<T> {
+        id: u64,
+        #[serde(flatten)]
+        inner: T,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Flat<T> {
+        id: u64,
+        #[serde(flatten)]
+        inner: T,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct More {
+        total: u8,
+        more: u8,
+    }
+    let because = "unknown fields are denied";
+    refused(&Denies { id: 1, inner: HashMap::from([("key".to_owned(), 1u8)]) }, because);
+    refused(&Denies { id: 1, inner: serde_json::json!({"key": 1}) }, because);
+    refused(&Denies { id: 1, inner: Tagged::One }, because);
+    refused(&Denies { id: 1, inner: Flat { id: 2, inner: Total { total: 1 } } }, "");
+    accepted(&Denies { id: 1, inner: Total { total: 1 } });
+    accepted(&Denies { id: 1, inner: Some(Total { total: 1 }) });
+    accepted(&Denies { id: 1, inner: Adjacent::Two { x: 1 } });
+
+    // As a reader of what others write.
+    let strict = <Denies<Total>>::TYPE;
+    strict.can_read(<Flat<Total>>::TYPE).unwrap();
+    let misfit = strict.can_read(<Flat<More>>::TYPE).unwrap_err();
+    assert_eq!(misfit.to_string(), "the field `more` is written, and unknown fields are denied");
+    serde_json::from_str::<Denies<Total>>(r#"{"id":1,"total":1,"more":1}"#).unwrap_err();
+    <Denies<HashMap<String, u8>>>::TYPE.can_read(<Flat<Total>>::TYPE).unwrap_err();
+    <Denies<serde_json::Value>>::TYPE.can_read(<Flat<Total>>::TYPE).unwrap_err();
+    <Denies<Tagged>>::TYPE.can_read(<Flat<Tagged>>::TYPE).unwrap_err();
+    <Denies<Adjacent>>::TYPE.can_read(<Flat<Adjacent>>::TYPE).unwrap();
+    // Nothing is written that would be refused.
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct OnlyId {
+        id: u64,
+    }
+    <Denies<HashMap<String, u8>>>::TYPE.can_read(OnlyId::TYPE).unwrap();
+    <Denies<Total>>::TYPE.can_read(OnlyId::TYPE).unwrap_err();
+}
+
+#[test]
+fn v9_later_variants_that_earlier_ones_read() {
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(untagged)]
+    enum Two<A, B> {
+        One(A),
+        Two(B),
+    }
+    fn two<A, B>(_: A, two: B) -> Two<A, B> {
+        Two::Two(two)
+    }
+    let because = "`One` stands before it";
+    refused(&two(1.5, 2u64), because);
+    refused(&two(1u8, 2u64), because);
+    refused(&two(1u8, 2i8), because);
+    refused(&two(Tagged::One, Adjacent::One), because);
+    refused(&two(String::new(), 'x'), because);
+    refused(&two(String::new(), Plain::One), because);
+    refused(&two(Text::Text(String::new()), Plain::One), because);
+    refused(&two(vec![1u8], Vec::<String>::new()), because);
+    refused(&two([1u8, 2], (1u8, 2u16)), because);
+    refused(&two(Total { total: 1 }, (1u16,)), because);
+    refused(&two(AllOptional { total: None }, Tagged::One), because);
+    refused(&two(HashMap::<String, u8>::new(), Total { total: 1 }), because);
+    refused(&two(HashMap::<String, u8>::new(), Data::One(1)), because);
+    refused(&two(Some(1u8), ()), because);
+    refused(&two((), None::<u8>), because);
+    refused(&two(serde_json::json!(1), 2u8), because);
+    refused(&two(Two::<u8, Total>::One(1), Total { total: 1 }), because);
+
+    accepted(&two(1u64, 2.0));
+    accepted(&two(1u64, -0.0));
+    accepted(&two(1u64, "1".to_owned()));
+    accepted(&two(Strict { total: 1 }, Data::One(1)));
+    accepted(&two([1u8, 2], (1u8, 2u16, 3u8)));
+    accepted(&two(Total { total: 1 }, HashMap::from([("other".to_owned(), 1u8)])));
+    accepted(&two(Plain::One, "text".to_owned()));
+    accepted(&two(Tagged::One, Total { total: 1 }));
+    accepted(&two(Tagged::One, Data::One(1)));
+    accepted(&two(Total { total: 1 }, serde_json::json!({"other": 1})));
+}

@@ -10,7 +10,6 @@ mod print;
 mod render;
 mod step;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
@@ -179,11 +178,11 @@ impl Lock {
     /// Events whose files are missing, or are not what would be written.
     fn stale(&self) -> Vec<String> {
         let linked = &registry().events;
-        let crates: BTreeSet<_> = locked(linked).map(|(decl, _)| crate_of(decl.place.item)).collect();
+        let crates = crates_of(locked(linked).map(|(decl, _)| decl));
         let mut problems = Vec::new();
         for decl in linked {
             let Some(locking) = &decl.locking else {
-                if crates.contains(crate_of(decl.place.item)) {
+                if crates.contains(&crate_of(decl.place.item)) {
                     problems.push(format!(
                         "event `{}` ({}) is not locked, as others of its crate are: declare it with `typed_events::locked::event`",
                         decl.name, decl.place
@@ -205,8 +204,7 @@ impl Lock {
     /// declare others. Where the program runs there may be no folder: for `verify` there must be one.
     fn extra(&self, must_exist: bool) -> Vec<String> {
         let linked = &registry().events;
-        let crates: BTreeSet<_> = linked.iter().map(|decl| crate_of(decl.place.item)).collect();
-        let names: BTreeSet<_> = linked.iter().map(|decl| decl.name).collect();
+        let crates = crates_of(linked.iter().copied());
         let (files, mut problems) = match folder::read(Path::new(self.folder)) {
             Ok(read) => read,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => return Vec::new(),
@@ -220,7 +218,7 @@ impl Lock {
                     file.name, self.folder, decl.place
                 ));
             }
-            if crates.contains(crate_of(&file.item)) && !names.contains(file.name.as_str()) {
+            if crates.contains(&crate_of(&file.item)) && registry().find(&file.name).is_none() {
                 problems.push(format!(
                     "event `{0}` is locked ({1}/{0}), but `{2}` is no longer declared: restore it, or delete the file",
                     file.name, self.folder, file.item
@@ -288,6 +286,17 @@ fn locked<'a>(
     events: &'a [&'static EventDecl],
 ) -> impl Iterator<Item = (&'static EventDecl, &'static Locking)> + 'a {
     events.iter().filter_map(|decl| Some((*decl, decl.locking.as_ref()?)))
+}
+
+/// The crates of declarations, of which a program has tens.
+fn crates_of(events: impl Iterator<Item = &'static EventDecl>) -> Vec<&'static str> {
+    let mut crates = Vec::new();
+    for name in events.map(|decl| crate_of(decl.place.item)) {
+        if !crates.contains(&name) {
+            crates.push(name);
+        }
+    }
+    crates
 }
 
 /// The crate of a path.

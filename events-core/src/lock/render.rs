@@ -1,6 +1,5 @@
 //! The text of an event's file.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::step::Step;
@@ -22,7 +21,9 @@ pub(super) fn file(decl: &EventDecl, locking: &Locking, step: &Step) -> String {
         locking.compatibility.as_str()
     );
     let kept = locking.file.map_or(&[][..], |file| file.reserved);
-    let reserved: BTreeSet<_> = locking.reserved.iter().chain(kept).collect();
+    let mut reserved: Vec<&str> = locking.reserved.iter().chain(kept).copied().collect();
+    reserved.sort_unstable();
+    reserved.dedup();
     if !reserved.is_empty() {
         let names: Vec<_> = reserved.iter().map(|name| format!("{name:?}")).collect();
         let _ = writeln!(text, "reserved {}", names.join(", "));

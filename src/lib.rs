@@ -2,12 +2,12 @@
 
 pub use events_core::{
     Adapter, AdapterError, Argument, BoxFuture, Bus, BusBuilder, Context, Delivery, Emit, Emitted,
-    EnumSchema, Error, ErrorKind, Event, EventHandler, EventId, EventSet, EventStream, Failure, FieldSchema,
-    Handler, HandlerInfo, HandlerReturn, History, HistoryQuery, Inbox, InstanceId, IntoHandler, Lagged,
-    MAX_NAME_BYTES, MAX_SEGMENTS, Metadata, Misfit, NamedRef, NamedSchema, ParseIdError, ParseTimestampError,
-    PastEvent, Pattern, Presence, Record, ReturnError, Schema, SetStream, SharedState, Stats, Stream,
-    StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema, TypedHistory,
-    TypedStream, Upcast, VariantSchema, View, check_name,
+    EnumSchema, Error, ErrorKind, Event, EventHandler, EventId, EventSet, EventStream, Events, Failure,
+    FieldSchema, Handler, HandlerInfo, HandlerReturn, History, HistoryQuery, Inbox, InstanceId, IntoHandler,
+    Lagged, MAX_NAME_BYTES, MAX_SEGMENTS, Metadata, Misfit, NamedRef, NamedSchema, Nulls, ParseIdError,
+    ParseTimestampError, PastEvent, Pattern, Presence, Record, ReturnError, Schema, SetStream, SharedState,
+    Stats, Stream, StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema,
+    TypedHistory, TypedStream, Unreadable, Upcast, VariantSchema, View, check_name,
 };
 pub use events_core::{Catalog, Compatibility, EventEntry, HandlerEntry, Lock, Plain, Seal, Wire, catalog};
 
@@ -51,7 +51,7 @@ pub mod sqlite {
 /// Help for tests.
 #[cfg(feature = "testing")]
 pub mod testing {
-    pub use events_testing::{TestBus, TestError};
+    pub use events_testing::{TestBus, TestError, assert_round_trip};
 }
 
 pub use events_macros::{EventSet, Schema, event, lock, on, payload};

@@ -9,7 +9,7 @@ use crate::durable::name_problem;
 use crate::handler::Takes;
 use crate::pattern::{Pattern, check_name, is_of_library};
 use crate::schema::{
-    FieldSchema, Misfit, StructSchema, TypeSchema, as_read, check_declared, check_part, same,
+    FieldSchema, MAX_NAMES, Misfit, StructSchema, TypeSchema, as_read, check_declared, check_part, same,
 };
 use crate::text::Text;
 
@@ -89,24 +89,8 @@ pub const fn ordered_by(handler: &str, argument: &str, takes: Takes, field: &str
             panic!("{}", text.push("take `&E` of an event, or an enum with `#[derive(EventSet)]`").as_str());
         }
         Takes::Event(name, schema, _) | Takes::Foreign(name, schema, _) => {
-            let TypeSchema::Struct(StructSchema { fields, .. }) = as_read(schema) else {
-                let text = ordered.push("`, but `").push(name).push("` has no fields with names");
-                panic!("{}", text.as_str());
-            };
-            match field_of(fields, field) {
-                Some(found) if found.is_hidden() => {
-                    let text = ordered.push("`, which is secret in `").push(name);
-                    panic!(
-                        "{}",
-                        text.push("`, and keys are stored as they are: take another field").as_str()
-                    );
-                }
-                Some(_) => {}
-                None => {
-                    let text =
-                        ordered.push("`, but `").push(name).push("` has no field of this name: it has ");
-                    panic!("{}", names_of(text, fields).as_str());
-                }
+            if let Some(problem) = order_problem(schema, field) {
+                panic!("{}", problem.describe(ordered, name).as_str());
             }
         }
         Takes::Set(parts) => {
@@ -117,6 +101,97 @@ pub const fn ordered_by(handler: &str, argument: &str, takes: Takes, field: &str
             }
         }
     }
+}
+
+/// Why the events of a type can't be handled in the order of a field.
+pub(crate) enum OrderProblem {
+    NoFields,
+    Secret,
+    /// It has these.
+    Missing(&'static [FieldSchema]),
+    /// Equal values of the field may differ as text, or are no key for another reason.
+    NotAKey(&'static str),
+}
+
+impl OrderProblem {
+    /// Goes on with a text that ends in the name of the field.
+    pub(crate) const fn describe(&self, text: Text, event: &str) -> Text {
+        match self {
+            Self::NoFields => text.push("`, but `").push(event).push("` has no fields with names"),
+            Self::Secret => {
+                let text = text.push("`, which is secret in `").push(event);
+                text.push("`, and keys are stored as they are: take another field")
+            }
+            Self::Missing(fields) => {
+                let text = text.push("`, but `").push(event).push("` has no field of this name: it has ");
+                names_of(text, fields)
+            }
+            Self::NotAKey(what) => {
+                let text = text.push("`, which is ").push(what).push(" in `").push(event);
+                text.push("`: a key is a string, a whole number, a `bool`, a `char`, an enum without data, or a tuple of these")
+            }
+        }
+    }
+}
+
+/// Why the events of a schema can't be handled in the order of a field.
+pub(crate) const fn order_problem(schema: &'static TypeSchema, field: &str) -> Option<OrderProblem> {
+    let TypeSchema::Struct(StructSchema { fields, .. }) = as_read(schema) else {
+        return Some(OrderProblem::NoFields);
+    };
+    match field_of(fields, field) {
+        None => Some(OrderProblem::Missing(fields)),
+        Some(found) if found.is_hidden() => Some(OrderProblem::Secret),
+        Some(found) => match not_a_key(found.shape, 0) {
+            Some(what) => Some(OrderProblem::NotAKey(what)),
+            None => None,
+        },
+    }
+}
+
+/// What a value is, where equal ones need not be the same text. Tuples within each other are looked at 8 deep.
+const fn not_a_key(shape: &'static TypeSchema, depth: usize) -> Option<&'static str> {
+    let (mut shape, mut names) = (shape, 0);
+    while names < MAX_NAMES {
+        shape = match shape {
+            TypeSchema::Named(named) => named.get().shape,
+            TypeSchema::Differs { written, .. } => written,
+            TypeSchema::Option(inner) => inner,
+            TypeSchema::Bool | TypeSchema::Integer(..) | TypeSchema::Char | TypeSchema::String => {
+                return None;
+            }
+            TypeSchema::Format(format) if same(format, "decimal") => return Some("a decimal"),
+            TypeSchema::Format(_) => return None,
+            TypeSchema::Float | TypeSchema::Float32 => return Some("a float"),
+            TypeSchema::Null => return Some("always `null`"),
+            TypeSchema::Map(..) => return Some("a map"),
+            TypeSchema::Sequence(..) => return Some("a list or set"),
+            TypeSchema::Struct(_) => return Some("a struct"),
+            TypeSchema::Any | TypeSchema::Opaque => return Some("of a type without a schema"),
+            TypeSchema::Enum(schema) => {
+                let mut i = 0;
+                while i < schema.variants.len() {
+                    if schema.variants[i].body.is_some() {
+                        return Some("an enum with data");
+                    }
+                    i += 1;
+                }
+                return None;
+            }
+            TypeSchema::Tuple(items) => {
+                let mut i = 0;
+                while i < items.len() {
+                    if depth == 8 || not_a_key(items[i], depth + 1).is_some() {
+                        return Some("a tuple of other types");
+                    }
+                    i += 1;
+                }
+                return None;
+            }
+        };
+        names += 1;
+    }
+    Some("a type that is declared too far away")
 }
 
 const fn field_of(fields: &'static [FieldSchema], name: &str) -> Option<&'static FieldSchema> {

@@ -26,6 +26,7 @@ pub struct Durable {
     timeout: Duration,
     concurrency: u32,
     ordered_by: Option<&'static str>,
+    nulls: Nulls,
     from: StartAt,
 }
 
@@ -42,6 +43,16 @@ pub enum StartAt {
     Position(u64),
     /// The first event of this time or later.
     Time(Timestamp),
+}
+
+/// What `null` means in the field that a durable handler is ordered by: `nulls = "together"` in `#[on]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Nulls {
+    /// Such an event has no key, and waits for none.
+    Unordered,
+    /// Such events have one key together, and are handled one after the other.
+    Together,
 }
 
 /// The longest name of a durable handler, in bytes.
@@ -71,6 +82,7 @@ impl Durable {
             timeout: Duration::from_secs(60),
             concurrency: 1,
             ordered_by: None,
+            nulls: Nulls::Unordered,
             from: StartAt::Now,
         }
     }
@@ -108,9 +120,19 @@ impl Durable {
     }
 
     /// Handles events that have the same value in this field of their JSON one after the other, across all
-    /// processes, also while one is retried; others go on. An event without the field waits for none.
+    /// processes, also while one is retried; others go on. An event in which the field is `null` or absent waits for
+    /// none, unless [`nulls`](Self::nulls) says otherwise.
+    ///
+    /// The field is a string, a whole number, a `bool`, a `char`, an enum without data, a tuple of these, or an
+    /// `Option`: other values may be equal and differ as text. That is checked for each known event.
     pub const fn ordered_by(mut self, field: &'static str) -> Self {
         self.ordered_by = Some(field);
+        self
+    }
+
+    /// Says what `null` means in the field that events are [ordered by](Self::ordered_by).
+    pub const fn nulls(mut self, nulls: Nulls) -> Self {
+        self.nulls = nulls;
         self
     }
 
@@ -127,6 +149,10 @@ impl Durable {
 
     pub(crate) fn is_ordered(&self) -> Option<&'static str> {
         self.ordered_by
+    }
+
+    pub(crate) const fn null_order(&self) -> Nulls {
+        self.nulls
     }
 
     pub(crate) const fn start(&self) -> StartAt {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 pub(crate) use query::parse_pattern;
-pub use query::{History, HistoryQuery, TypedHistory};
+pub use query::{Events, History, HistoryQuery, TypedHistory, Unreadable};
 pub(crate) use reader::{Read, Reader};
 
 use crate::contain::contained;

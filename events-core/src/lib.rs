@@ -25,6 +25,7 @@ mod lock;
 mod memory;
 mod metadata;
 mod pattern;
+mod read_back;
 mod record;
 mod retention;
 mod schema;
@@ -44,14 +45,14 @@ pub use bus::{
     SetStream, Settled, Stats, Subscription, SubscriptionGuard, TypedStream,
 };
 pub use catalog::{Catalog, EventEntry, HandlerEntry, catalog};
-pub use durable::{Durable, StartAt};
+pub use durable::{Durable, Nulls, StartAt};
 pub use error::{Error, ErrorKind};
 pub use event::Event;
 pub use futures_core::Stream;
 pub use handler::{
     Argument, Delivery, EventHandler, EventSet, Handler, HandlerReturn, IntoHandler, ReturnError, SharedState,
 };
-pub use history::{History, HistoryQuery, TypedHistory};
+pub use history::{Events, History, HistoryQuery, TypedHistory, Unreadable};
 pub use id::{EventId, InstanceId, ParseIdError};
 pub use lock::{Compatibility, Lock};
 pub use memory::Memory;

@@ -10,7 +10,7 @@ pub use crate::check::{
     beside_tag, declared, durable_name, event_name, flattened, handler, ordered_by, part, pattern, previous,
     set_reached, set_variant, view, view_rest,
 };
-pub use crate::durable::{Durable, StartAt};
+pub use crate::durable::{Durable, Nulls, StartAt};
 pub use crate::error::Error;
 pub use crate::event::{DecodeError, Event, EventDecl, LinkedEvent, Place};
 pub use crate::handler::HandlerError;
@@ -23,6 +23,7 @@ pub use crate::lock::check::{
     locked_reason, locked_rest, locked_set,
 };
 pub use crate::lock::{Change, Compatibility, Lock, LockFile, LockedVersion, Locking, PastLocking};
+pub use crate::read_back::read_back;
 pub use crate::record::Record;
 pub use crate::schema::{
     EnumSchema, FieldSchema, Keeps, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use events_core::{Bus, BusBuilder, ConsumerStatus, DeadLetter, Error, Event, Record};
@@ -22,6 +22,9 @@ use tokio::time::{sleep, timeout};
 /// includes tasks that wait for a socket or a thread of their own.
 ///
 /// The file goes away when this is dropped.
+///
+/// Each event that is emitted is also read back. One that can't be, or that comes back as another value, is refused
+/// by the emit, and fails the test when this is dropped, with the event and the path.
 ///
 /// ```
 /// use typed_events::{Delivery, event, on};
@@ -54,6 +57,66 @@ use tokio::time::{sleep, timeout};
 pub struct TestBus {
     bus: Bus,
     folder: TempDir,
+    lost: Lost,
+}
+
+/// The events that could not be read back. Fails the test when it is dropped, if there are some.
+#[derive(Debug, Default)]
+struct Lost(Arc<Mutex<Vec<String>>>);
+
+impl Drop for Lost {
+    #[allow(clippy::panic, reason = "an assertion of a test")]
+    fn drop(&mut self) {
+        let lost = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if !lost.is_empty() && !std::thread::panicking() {
+            panic!(
+                "events were emitted that no handler of a stored event could ever get:\n{}",
+                lost.join("\n")
+            );
+        }
+    }
+}
+
+/// Ends the test unless an event comes back as it was: written as an adapter keeps it, and read.
+///
+/// What is compared is the JSON of both, and what `Debug` shows of them: so a field that is not written, such as one
+/// with `#[serde(skip)]`, has to have its default. The order in a set or map is not compared.
+///
+/// # Panics
+///
+/// If the event can't be written, can't be read, or comes back as another value: with the event, and the path.
+///
+/// ```
+/// use typed_events::event;
+/// use typed_events::testing::assert_round_trip;
+///
+/// #[event("order.priced")]
+/// pub struct OrderPriced { pub id: u64, pub price: f64 }
+///
+/// assert_round_trip(&OrderPriced { id: 1, price: 117.63331139400017 });
+/// ```
+#[track_caller]
+#[allow(clippy::panic, reason = "an assertion of a test")]
+pub fn assert_round_trip<E: Event>(event: &E) {
+    let name = E::NAME;
+    let back = match events_core::__private::read_back(event) {
+        Ok(back) => back,
+        Err(why) => panic!("`{name}` does not survive a round trip: {why}"),
+    };
+    let (before, after) = (format!("{event:?}"), format!("{back:?}"));
+    if words(&before) != words(&after) {
+        panic!(
+            "`{name}` comes back as another value, though its JSON is the same: a field is not written, or not all of it\n  emitted: {before}\n  read:    {after}"
+        );
+    }
+}
+
+/// The words of a text, whatever their order.
+fn words(text: &str) -> Vec<&str> {
+    let mut words: Vec<_> =
+        text.split([' ', ',', '(', ')', '[', ']', '{', '}']).filter(|word| !word.is_empty()).collect();
+    words.sort_unstable();
+    words
 }
 
 /// How long [`TestBus::settle`] waits, by the runtime's clock: longer than any backoff that a test would set.
@@ -99,8 +162,9 @@ impl TestBus {
     /// Those of [`BusBuilder::build`]; or there is no place for temporary files.
     pub async fn start(set_up: impl FnOnce(BusBuilder) -> BusBuilder) -> Result<Self, TestError> {
         let folder = tempfile::tempdir().map_err(TestError::Folder)?;
-        let bus = build(folder.path(), set_up).await?;
-        Ok(Self { bus, folder })
+        let lost = Lost::default();
+        let bus = build(folder.path(), &lost, set_up).await?;
+        Ok(Self { bus, folder, lost })
     }
 
     /// Stops the bus and starts another one on the same file, as a new release of the program would.
@@ -110,8 +174,8 @@ impl TestBus {
     /// Those of [`Bus::stop`] and [`BusBuilder::build`].
     pub async fn restart(self, set_up: impl FnOnce(BusBuilder) -> BusBuilder) -> Result<Self, TestError> {
         self.bus.stop().await?;
-        let bus = build(self.folder.path(), set_up).await?;
-        Ok(Self { bus, folder: self.folder })
+        let bus = build(self.folder.path(), &self.lost, set_up).await?;
+        Ok(Self { bus, folder: self.folder, lost: self.lost })
     }
 
     /// Waits until the durable handlers have nothing left to do: everything is handled, or in the dead letters.
@@ -158,7 +222,8 @@ impl TestBus {
     ///
     /// Where the file can't be read.
     pub async fn emitted<E: Event>(&self) -> Result<Vec<Arc<E>>, TestError> {
-        Ok(self.bus.history("*").of::<E>().limit(usize::MAX).await?)
+        let events = self.bus.history("*").of::<E>().limit(usize::MAX).await?;
+        Ok(events.complete()?)
     }
 
     /// The dead letters of all consumers.
@@ -175,10 +240,18 @@ impl TestBus {
     }
 }
 
-async fn build(folder: &Path, set_up: impl FnOnce(BusBuilder) -> BusBuilder) -> Result<Bus, Error> {
+async fn build(
+    folder: &Path,
+    lost: &Lost,
+    set_up: impl FnOnce(BusBuilder) -> BusBuilder,
+) -> Result<Bus, Error> {
+    let losses = Arc::clone(&lost.0);
+    let note = move |error: &Error| {
+        losses.lock().unwrap_or_else(PoisonError::into_inner).push(error.to_string());
+    };
     // No test cuts the power.
     let adapter = Sqlite::at(folder.join("events.db")).synchronous(Synchronous::Normal);
-    set_up(Bus::builder().adapter(adapter).clock_of_runtime()).build().await
+    set_up(Bus::builder().adapter(adapter).clock_of_runtime().read_back(note)).build().await
 }
 
 impl Deref for TestBus {

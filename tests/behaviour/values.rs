@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use typed_events::{Bus, ErrorKind, Event, Memory, Metadata, event, payload};
+use std::sync::Mutex;
+
+use typed_events::{
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, Inbox, Memory, Metadata,
+    Published, Record, Wire, event, payload,
+};
 
 #[payload]
 #[derive(PartialEq)]
@@ -291,4 +296,94 @@ async fn big_integers_and_keys_come_back_as_they_were() {
     };
     bus.emit(big.clone()).await.unwrap();
     assert_eq!(*other.history("*").await.unwrap()[0].decode::<Big>().unwrap(), big);
+}
+
+/// A log that an older program has written.
+struct Old(Mutex<Vec<String>>);
+
+impl Adapter for Old {
+    fn name(&self) -> String {
+        "old".to_owned()
+    }
+
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
+    fn publish<'a>(
+        &'a self,
+        records: &'a [Record],
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
+        Box::pin(async move {
+            for record in records {
+                self.0.lock().unwrap().push(wire.encode(record)?);
+            }
+            Ok(Published::default())
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+        Box::pin(async move {
+            let texts = self.0.lock().unwrap().clone();
+            // As a program stored it that did not look: NaN is `null`.
+            let stored =
+                texts.iter().map(|text| wire.decode(&text.replace("\"wide\":-1.0", "\"wide\":null")));
+            let records = stored.collect::<Result<Vec<_>, _>>()?;
+            Ok(records.into_iter().filter(|record| query.accepts(record)).collect())
+        })
+    }
+
+    fn subscribe(&self, _: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn v7_one_record_that_cannot_be_read_hides_no_other() {
+    let bus = Bus::builder().adapter(Old(Mutex::default())).quiet().build().await.unwrap();
+    for wide in [1.0, -1.0, 2.0] {
+        bus.emit(Measured { wide, ..Measured::default() }).await.unwrap();
+    }
+    let events = bus.history("values.*").of::<Measured>().await.unwrap();
+    assert_eq!(events.iter().map(|event| event.wide).collect::<Vec<_>>(), [1.0, 2.0]);
+    let in_place: Vec<_> =
+        events.all().iter().map(|event| event.as_ref().ok().map(|event| event.wide)).collect();
+    assert_eq!(in_place, [Some(1.0), None, Some(2.0)]);
+    let unreadable = events.unreadable().next().unwrap();
+    assert_eq!(unreadable.record().id(), bus.history("*").await.unwrap()[1].id());
+    let text = unreadable.to_string();
+    assert!(text.starts_with("values.measured: .wide: expected a number, found null (id "), "{text}");
+    let error = events.complete().unwrap_err();
+    assert_eq!((error.kind(), error.to_string()), (ErrorKind::Payload, text));
+    // A handler that sees the past is told of the one, and gets the others.
+    let seen = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let log = std::sync::Arc::clone(&seen);
+    bus.on_replay(10, move |event: &Measured| log.lock().unwrap().push(event.wide)).await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [1.0, 2.0]);
+}
+
+#[tokio::test]
+async fn v13_a_pattern_that_never_takes_the_type_is_an_error() {
+    let bus = crate::bus().await;
+    bus.emit(Measured::default()).await.unwrap();
+    for pattern in ["values.tree", "other.*", "values", "values.+.x", "typed-events.*"] {
+        let error = bus.history(pattern).limit(3).of::<Measured>().await.unwrap_err();
+        let said = format!(
+            "`{pattern}` never takes `values.measured`: ask for `values.measured`, or for a pattern that takes it"
+        );
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Pattern, said));
+    }
+    for pattern in ["values.measured", "values.*", "*", "+.measured"] {
+        assert_eq!(bus.history(pattern).of::<Measured>().await.unwrap().len(), 1, "{pattern}");
+    }
+    assert_eq!(bus.history("a..b").of::<Measured>().await.unwrap_err().kind(), ErrorKind::Pattern);
 }

@@ -13,6 +13,7 @@ use super::calling::Lists;
 use super::consume::{Work, Worker};
 use super::consumer::Consumer;
 use super::flight::Flight;
+use super::intake::did_you_mean;
 use super::known::Known;
 use super::reach::unreachable;
 use super::report::Fallback;
@@ -23,6 +24,7 @@ use super::told::Told;
 use super::watch::Watch;
 use super::{Bus, Counters, Inbox, Inner, Settings};
 use crate::adapter::{Adapter, AdapterError, LEASE};
+use crate::check::{OrderProblem, order_problem};
 use crate::contain::{caught, contained};
 use crate::durable::{Durable, name_problem};
 use crate::error::{Error, ErrorKind};
@@ -32,8 +34,10 @@ use crate::history::{Bounds, Log};
 use crate::id::InstanceId;
 use crate::lock::Lock;
 use crate::pattern::{Pattern, is_of_library};
+use crate::read_back::OnLoss;
+use crate::schema;
 use crate::secret::Seal;
-use crate::text::quoted;
+use crate::text::{Text, quoted};
 use crate::time::Clock;
 use crate::wire::Wire;
 
@@ -109,6 +113,7 @@ impl BusBuilder {
                 fallback: Fallback::Stderr,
                 lease: LEASE,
                 clock: Clock::Machine,
+                on_loss: None,
             },
             lock: None,
             wire: Wire::default(),
@@ -211,6 +216,13 @@ impl BusBuilder {
     #[doc(hidden)]
     pub fn clock_of_runtime(mut self) -> Self {
         self.settings.clock = Clock::of_runtime();
+        self
+    }
+
+    /// Reads back each event that an adapter is to get, and refuses one that does not come back as it was: for tests.
+    #[doc(hidden)]
+    pub fn read_back(mut self, on_loss: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.settings.on_loss = Some(OnLoss(Arc::new(on_loss)));
         self
     }
 
@@ -351,6 +363,8 @@ impl BusBuilder {
         problems.extend(self.lock.iter().flat_map(Lock::problems));
         let callbacks = bind_all(&self.handlers, &self.states, &mut problems);
         self.check_durable(&mut problems);
+        self.check_order(&known, &mut problems);
+        problems.extend(check_decimals(&known));
         let runtime = Handle::try_current();
         if runtime.is_err() {
             problems.push(
@@ -520,6 +534,32 @@ impl BusBuilder {
         }
     }
 
+    /// Refuses durable closures that are ordered by a field which an event of theirs does not have, or which is no key.
+    fn check_order(&self, known: &Known, problems: &mut Vec<String>) {
+        for closure in &self.durable {
+            let (Some(field), Ok(pattern)) = (closure.durable.is_ordered(), Pattern::new(&closure.pattern))
+            else {
+                continue;
+            };
+            let mut taken: Vec<_> = known.decls().filter(|decl| pattern.matches(decl.name)).collect();
+            taken.sort_by_key(|decl| decl.name);
+            problems.extend(taken.into_iter().filter_map(|decl| {
+                let problem = order_problem(decl.schema, field)?;
+                let name = quoted(closure.durable.name());
+                let ordered = Text::new().push("durable handler `").push(&name).push("` is ordered by `");
+                let text = problem.describe(ordered.quote(field), decl.name);
+                let meant = match problem {
+                    OrderProblem::Missing(fields) => {
+                        let shown = fields.iter().filter(|field| !field.is_hidden());
+                        did_you_mean(field, shown.filter_map(|field| field.written))
+                    }
+                    _ => String::new(),
+                };
+                Some(format!("{}: {}{meant}", name_of_closure(closure.place), text.as_str()))
+            }));
+        }
+    }
+
     /// Refuses events with secrets where an adapter would get them and nobody has said how.
     fn check_secrets(&self, known: &Known, problems: &mut Vec<String>) {
         let (Some(adapter), None) = (&self.adapter, &self.wire.seal) else { return };
@@ -559,6 +599,22 @@ fn bind_all(handlers: &[&HandlerDecl], states: &States, problems: &mut Vec<Strin
         }));
     }
     callbacks
+}
+
+/// Refuses events with decimals where a feature of rust_decimal writes these as numbers.
+fn check_decimals(known: &Known) -> Vec<String> {
+    if !schema::decimals_are_numbers() {
+        return Vec::new();
+    }
+    let mut written: Vec<_> = known.decls().filter(|decl| decl.schema.has_decimals()).collect();
+    written.sort_by_key(|decl| decl.name);
+    let problem = |decl: &EventDecl| {
+        format!(
+            "event `{}` ({}) has a `Decimal`, which this program writes as a number, while its schema says a string: a crate turns on `rust_decimal/serde-float` or `rust_decimal/serde-arbitrary-precision`; turn it off (`cargo tree -e features -i rust_decimal` shows who does)",
+            decl.name, decl.place
+        )
+    };
+    written.into_iter().map(problem).collect()
 }
 
 impl DurableClosure {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::known::Known;
 use crate::adapter::Interest;
 use crate::contain::discard;
-use crate::durable::{Durable, StartAt};
+use crate::durable::{Durable, Nulls, StartAt};
 use crate::handler::Takes;
 use crate::json;
 use crate::pattern::Pattern;
@@ -91,8 +91,11 @@ impl Consumer {
             None => Cow::Borrowed(record.json().ok()?),
         };
         // The text of the value: the same in every program, whatever features of serde_json it has.
-        let mut key = match json::field(&json, field)? {
-            "null" => return None,
+        let mut key = match json::field(&json, field).unwrap_or("null") {
+            "null" => match self.durable.null_order() {
+                Nulls::Unordered => return None,
+                Nulls::Together => NULL_KEY.to_owned(),
+            },
             text if text.starts_with('"') => json::from_str(text).ok()?,
             text => text.to_owned(),
         };
@@ -105,6 +108,9 @@ impl Consumer {
         self.patterns.iter().position(|pattern| Pattern::of_valid(pattern).matches(name))
     }
 }
+
+/// The key of events in which the field is `null`: not one that text would have.
+const NULL_KEY: &str = "\u{0}null";
 
 /// The longest key, in bytes.
 const MAX_KEY: usize = 512;

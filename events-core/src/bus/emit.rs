@@ -497,7 +497,11 @@ impl Drop for Unanswered<'_> {
 /// Refuses what can't be written and read back as it is, before an adapter gets any of it.
 pub(super) fn check_written(inner: &Inner, records: &[Record]) -> Result<(), Error> {
     for (index, record) in records.iter().enumerate() {
-        inner.wire.check(record).map_err(|error| match records.len() {
+        let checked = inner.wire.check(record).and_then(|()| match &inner.settings.on_loss {
+            Some(on_loss) => record.check_read_back().inspect_err(|error| (on_loss.0)(error)),
+            None => Ok(()),
+        });
+        checked.map_err(|error| match records.len() {
             1 => error,
             all => error.in_batch(index + 1, all),
         })?;

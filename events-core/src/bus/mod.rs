@@ -56,6 +56,7 @@ use crate::event::{Event, EventDecl};
 use crate::history::{History, HistoryQuery, Log};
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
+use crate::read_back::OnLoss;
 use crate::record::{Envelope, Record};
 use crate::time::{Clock, Timestamp};
 use crate::wire::Wire;
@@ -130,6 +131,8 @@ struct Settings {
     fallback: Fallback,
     lease: std::time::Duration,
     clock: Clock,
+    /// Where each event that is written is also read back: for tests.
+    on_loss: Option<OnLoss>,
 }
 
 #[derive(Default)]
@@ -161,6 +164,13 @@ pub struct Stats {
     /// Calls of handlers, and emits that waited for the adapter, that were lost because their runtime shut down.
     /// Each was logged, and [`Bus::stop`] names them.
     pub abandoned: u64,
+}
+
+impl Bus {
+    /// Tells what a developer should know, where the bus tells of failures.
+    pub(crate) fn warn(&self, what: std::fmt::Arguments<'_>) {
+        self.inner.settings.fallback.warning(what);
+    }
 }
 
 impl Bus {

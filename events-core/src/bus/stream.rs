@@ -108,8 +108,29 @@ impl EventStream {
     /// The others are passed over.
     ///
     /// An event that comes from another instance and does not fit its type never reaches the stream.
+    ///
+    /// Where the stream's pattern never takes any of them, that is a warning.
+    #[track_caller]
     pub fn set<S: EventSet + for<'r> Argument<'r>>(self) -> SetStream<S> {
+        let takes = S::TAKES;
+        if !takes.is_reached(&[&self.pattern])
+            && let (Some(bus), Some(name)) = (self.bus.upgrade(), takes.names().first())
+        {
+            bus.note_other_event(Location::caller(), &self.pattern, name);
+        }
         SetStream { records: self, set: PhantomData }
+    }
+}
+
+impl EventStream {
+    /// Tells of a record that can't be read as what the stream gives.
+    fn pass_over(&self, record: &Record, error: &Error) {
+        if let Some(bus) = self.bus.upgrade() {
+            let id = record.id();
+            let fallback = &bus.settings.fallback;
+            fallback
+                .warning(format_args!("a stream passes over an event that can't be read: {error} (id {id})"));
+        }
     }
 }
 
@@ -130,8 +151,13 @@ where
         loop {
             match ready!(Pin::new(&mut self.records).poll_next(cx)) {
                 Some(Ok(record)) => {
-                    if let Ok(event) = S::of_record(&record) {
-                        return Poll::Ready(Some(Ok(event)));
+                    match S::of_record(&record) {
+                        Ok(event) => return Poll::Ready(Some(Ok(event))),
+                        Err(error) if S::TAKES.takes(record.name()) => {
+                            self.records.pass_over(&record, &error)
+                        }
+                        // The set has no variant for it.
+                        Err(_) => {}
                     }
                 }
                 Some(Err(lagged)) => return Poll::Ready(Some(Err(lagged))),
@@ -165,11 +191,10 @@ impl<E: Event> Stream for TypedStream<E> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             match ready!(Pin::new(&mut self.records).poll_next(cx)) {
-                Some(Ok(record)) => {
-                    if let Ok(event) = record.decode() {
-                        return Poll::Ready(Some(Ok(event)));
-                    }
-                }
+                Some(Ok(record)) => match record.decode() {
+                    Ok(event) => return Poll::Ready(Some(Ok(event))),
+                    Err(error) => self.records.pass_over(&record, &error),
+                },
                 Some(Err(lagged)) => return Poll::Ready(Some(Err(lagged))),
                 None => return Poll::Ready(None),
             }

@@ -79,6 +79,15 @@ impl Takes {
         }
     }
 
+    /// The names of all events that are named.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        match self {
+            Self::Any => Vec::new(),
+            Self::Event(name, ..) | Self::Foreign(name, ..) => vec![*name],
+            Self::Set(parts) => parts.iter().flat_map(Self::names).collect(),
+        }
+    }
+
     /// All events that are named, but are not part of the program, with their versions.
     pub(crate) fn foreign(&self) -> Vec<(&'static str, u32)> {
         match self {

@@ -1,6 +1,8 @@
 //! What `bus.history(...)` asks for.
 
+use std::fmt;
 use std::future::{Future, IntoFuture};
+use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::sync::Arc;
 use crate::bus::Bus;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
+use crate::handler::Takes;
 use crate::pattern::Pattern;
 use crate::record::Record;
 use crate::text::quoted;
@@ -152,13 +155,37 @@ impl<'a> History<'a> {
         self.set(|query| query.until = Some(time.into()))
     }
 
-    /// Asks for events of one type, decoded.
+    /// Asks for events of one type, decoded. One that can't be read hides no other: see [`Events`].
     ///
     /// # Errors
     ///
-    /// Awaiting it also fails with [`ErrorKind::Payload`] where a stored payload does not fit `E`.
-    pub fn of<E: Event>(self) -> TypedHistory<'a, E> {
-        TypedHistory { history: self.set(|query| query.name = Some(E::NAME)), decode: Record::decode::<E> }
+    /// Awaiting it also fails with [`ErrorKind::Pattern`] where the pattern never takes the event.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("history_doc.paid")]
+    /// pub struct Paid { pub cents: u64 }
+    ///
+    /// let bus = Bus::new().await?;
+    /// bus.emit(Paid { cents: 250 }).await?;
+    /// let paid = bus.history("history_doc.*").of::<Paid>().await?;
+    /// assert_eq!(paid[0].cents, 250);
+    /// for unreadable in paid.unreadable() {
+    ///     eprintln!("{unreadable}");
+    /// }
+    /// // Or an error if there are some:
+    /// let paid = paid.complete()?;
+    /// # assert_eq!(paid.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn of<E: Event>(mut self) -> TypedHistory<'a, E> {
+        self.query = self.query.and_then(|query| {
+            check_takes(&query.pattern, &Takes::event::<E>())?;
+            Ok(HistoryQuery { name: Some(E::NAME), ..query })
+        });
+        TypedHistory { history: self, decode: Record::decode::<E> }
     }
 
     fn set(mut self, change: impl FnOnce(&mut HistoryQuery)) -> Self {
@@ -204,10 +231,142 @@ impl<E> TypedHistory<'_, E> {
 }
 
 impl<'a, E: Send + Sync + 'static> IntoFuture for TypedHistory<'a, E> {
-    type Output = Result<Vec<Arc<E>>, Error>;
+    type Output = Result<Events<E>, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.history.await?.iter().map(self.decode).collect() })
+        Box::pin(async move {
+            let (bus, decode) = (self.history.bus, self.decode);
+            let records = self.history.await?.into_iter();
+            let read = |record: Record| decode(&record).map_err(|error| Unreadable::new(record, error));
+            let all: Vec<_> = records.map(read).collect();
+            let events = Events { readable: all.iter().flatten().map(Arc::clone).collect(), all };
+            if let Some(first) = events.unreadable().next() {
+                let count = events.unreadable().count();
+                bus.warn(format_args!(
+                    "a history has {count} events that can't be read; the oldest: {first}"
+                ));
+            }
+            Ok(events)
+        })
+    }
+}
+
+/// Events of one type in the history, oldest first: those that can be read, as a slice. Those that can't are reported
+/// beside them, and by a warning.
+#[derive(Clone)]
+pub struct Events<E> {
+    readable: Vec<Arc<E>>,
+    all: Vec<Result<Arc<E>, Unreadable>>,
+}
+
+impl<E> Events<E> {
+    /// The records that can't be read, oldest first.
+    pub fn unreadable(&self) -> impl Iterator<Item = &Unreadable> {
+        self.all.iter().filter_map(|event| event.as_ref().err())
+    }
+
+    /// All, each in its place: the event, or why its record can't be read.
+    pub fn all(&self) -> &[Result<Arc<E>, Unreadable>] {
+        &self.all
+    }
+
+    /// The events, if every one can be read.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Payload`] with the oldest record that can't be.
+    pub fn complete(self) -> Result<Vec<Arc<E>>, Error> {
+        match self.all.into_iter().find_map(Result::err) {
+            Some(unreadable) => Err(unreadable.into()),
+            None => Ok(self.readable),
+        }
+    }
+}
+
+impl<E> Deref for Events<E> {
+    type Target = [Arc<E>];
+
+    fn deref(&self) -> &[Arc<E>] {
+        &self.readable
+    }
+}
+
+impl<E> IntoIterator for Events<E> {
+    type Item = Arc<E>;
+    type IntoIter = std::vec::IntoIter<Arc<E>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.readable.into_iter()
+    }
+}
+
+impl<'a, E> IntoIterator for &'a Events<E> {
+    type Item = &'a Arc<E>;
+    type IntoIter = std::slice::Iter<'a, Arc<E>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.readable.iter()
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for Events<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.all).finish()
+    }
+}
+
+/// Refuses a pattern that never takes what is asked of it.
+fn check_takes(pattern: &str, takes: &Takes) -> Result<(), Error> {
+    parse_pattern(pattern)?;
+    if takes.is_reached(&[pattern]) {
+        return Ok(());
+    }
+    let names = takes.names();
+    let events = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let message = match names.as_slice() {
+        [name] => {
+            format!("`{pattern}` never takes {events}: ask for `{name}`, or for a pattern that takes it")
+        }
+        _ => format!("`{pattern}` takes none of {events}: ask for a pattern that takes one of them"),
+    };
+    Err(Error::new(ErrorKind::Pattern, message))
+}
+
+/// A record that can't be read as its event, with the reason: it stands in the place of the event.
+#[derive(Clone)]
+pub struct Unreadable(Box<(Record, String)>);
+
+impl Unreadable {
+    pub(crate) fn new(record: Record, error: impl fmt::Display) -> Self {
+        Self(Box::new((record, error.to_string())))
+    }
+
+    /// The record.
+    pub fn record(&self) -> &Record {
+        &self.0.0
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (record, why) = &*self.0;
+        write!(f, "{why} (id {}, of {})", record.id(), record.timestamp())
+    }
+}
+
+/// Shows no payload.
+impl fmt::Debug for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unreadable({self})")
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+impl From<Unreadable> for Error {
+    fn from(unreadable: Unreadable) -> Self {
+        let id = unreadable.record().id();
+        Self::new(ErrorKind::Payload, unreadable.to_string()).with_event_id(id)
     }
 }

@@ -9,7 +9,7 @@ mod path;
 mod read;
 mod write;
 
-pub(crate) use path::Path;
+pub(crate) use path::{Path, Step};
 pub(crate) use read::{ReadError, ReadProblem, field, from_str};
 pub(crate) use write::{JsonWriter, WriteError, to_string};
 

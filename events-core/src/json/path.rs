@@ -7,7 +7,7 @@ use crate::schema::{Segment, path_text};
 pub(crate) struct Path(Vec<Step>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Index(usize),
     /// The name of a field or variant: text of the program.
     Field(&'static str),
@@ -16,7 +16,13 @@ pub(super) enum Step {
 }
 
 impl Path {
-    pub(super) fn push(&mut self, step: Step) {
+    /// The path of one step.
+    pub(crate) fn of(step: Step) -> Self {
+        Self(vec![step])
+    }
+
+    /// Adds the step above.
+    pub(crate) fn push(&mut self, step: Step) {
         self.0.push(step);
     }
 

@@ -123,7 +123,41 @@ pub enum TypeSchema {
     },
 }
 
+/// Whether rust_decimal writes numbers: a feature of its own, which any crate may turn on.
+pub(crate) fn decimals_are_numbers() -> bool {
+    #[cfg(feature = "rust_decimal")]
+    return crate::json::to_string(&rust_decimal::Decimal::ONE).is_ok_and(|json| !json.starts_with('"'));
+    #[cfg(not(feature = "rust_decimal"))]
+    false
+}
+
 impl TypeSchema {
+    /// Whether there is a decimal in it.
+    pub(crate) fn has_decimals(&'static self) -> bool {
+        let mut seen = Vec::new();
+        let mut left = vec![self];
+        while let Some(shape) = left.pop() {
+            match shape {
+                Self::Format("decimal") => return true,
+                Self::Named(named) => {
+                    let named = named.get();
+                    if !seen.iter().any(|other| std::ptr::eq(*other, named)) {
+                        seen.push(named);
+                        left.push(named.shape);
+                    }
+                }
+                Self::Option(inner) | Self::Sequence(inner, _) => left.push(inner),
+                Self::Tuple(items) => left.extend_from_slice(items),
+                Self::Map(keys, values) => left.extend([*keys, *values]),
+                Self::Struct(schema) => left.extend(schema.fields.iter().map(|field| field.shape)),
+                Self::Enum(schema) => left.extend(schema.variants.iter().filter_map(|variant| variant.body)),
+                Self::Differs { written, .. } => left.push(written),
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// Whether serde reads a missing field of this type as if it were there: an `Option`.
     pub const fn is_optional(&self) -> bool {
         match self {

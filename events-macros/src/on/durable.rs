@@ -11,6 +11,7 @@ use crate::errors::Errors;
 pub(crate) struct Durable {
     pub(crate) name: LitStr,
     pub(crate) ordered_by: Option<LitStr>,
+    nulls: Option<Ident>,
     retries: Option<LitInt>,
     /// In milliseconds: before the first retry, and at most.
     backoff: Option<(u64, u64)>,
@@ -30,11 +31,13 @@ pub(crate) struct Options {
     timeout: Option<LitStr>,
     concurrency: Option<LitInt>,
     ordered_by: Option<LitStr>,
+    nulls: Option<LitStr>,
     from: Option<LitStr>,
 }
 
 /// The names of the options.
-const NAMES: [&str; 7] = ["durable", "retries", "backoff", "timeout", "concurrency", "ordered_by", "from"];
+const NAMES: [&str; 8] =
+    ["durable", "retries", "backoff", "timeout", "concurrency", "ordered_by", "nulls", "from"];
 
 /// The option that was meant, perhaps.
 pub(crate) fn meant(option: &str) -> Option<&'static str> {
@@ -66,6 +69,7 @@ impl Options {
             "timeout" => self.timeout = Some(input.parse()?),
             "concurrency" => self.concurrency = Some(input.parse()?),
             "ordered_by" => self.ordered_by = Some(input.parse()?),
+            "nulls" => self.nulls = Some(input.parse()?),
             _ => self.from = Some(input.parse()?),
         }
         Ok(true)
@@ -100,7 +104,36 @@ impl Options {
                 None
             }
         });
-        Some(Durable { name, ordered_by: self.ordered_by, retries, backoff, timeout, concurrency, from })
+        let nulls = nulls(self.nulls, self.ordered_by.is_some(), errors);
+        Some(Durable {
+            name,
+            ordered_by: self.ordered_by,
+            nulls,
+            retries,
+            backoff,
+            timeout,
+            concurrency,
+            from,
+        })
+    }
+}
+
+/// What `null` means in the field that events are ordered by.
+fn nulls(text: Option<LitStr>, is_ordered: bool, errors: &mut Errors) -> Option<Ident> {
+    let text = text?;
+    if !is_ordered {
+        errors.on(&text, "`nulls` says what `null` means in the field of `ordered_by`: add that, too");
+    }
+    match text.value().as_str() {
+        "unordered" => Some(Ident::new("Unordered", text.span())),
+        "together" => Some(Ident::new("Together", text.span())),
+        _ => {
+            errors.on(
+                &text,
+                "expected `\"unordered\"` (events without a key wait for none) or `\"together\"` (they have one key)",
+            );
+            None
+        }
     }
 }
 
@@ -170,6 +203,9 @@ impl Durable {
         }
         if let Some(field) = &self.ordered_by {
             add(quote!(.ordered_by(#field)));
+        }
+        if let Some(nulls) = &self.nulls {
+            add(quote!(.nulls(#private::Nulls::#nulls)));
         }
         if let Some(from) = &self.from {
             add(quote!(.from(#private::StartAt::#from)));

@@ -68,7 +68,7 @@ fn argument(
         (true, _) => "a pattern stands in quotes: `#[on(\"user.created\")]`".to_owned(),
         (false, Some(meant)) => format!("unknown option `{text}`: did you mean `{meant}`?"),
         (false, None) => format!(
-            "unknown option `{text}`: there are patterns in quotes, `durable`, `retries`, `backoff`, `timeout`, `concurrency`, `ordered_by`, `from`, and `crate = path`"
+            "unknown option `{text}`: there are patterns in quotes, `durable`, `retries`, `backoff`, `timeout`, `concurrency`, `ordered_by`, `nulls`, `from`, and `crate = path`"
         ),
     };
     errors.at(option.span(), message);

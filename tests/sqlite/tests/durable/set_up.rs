@@ -1,8 +1,13 @@
 //! What `build()` refuses.
 
-use typed_events::{Bus, Durable, ErrorKind, Record, event, on};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Semaphore;
+use typed_events::{Bus, Durable, ErrorKind, Nulls, Record, event, on};
 
 use crate::File;
+use crate::outbox::until;
 
 #[event("set_up.done")]
 pub struct Done;
@@ -19,14 +24,14 @@ async fn two_durable_handlers_of_one_name_are_an_error_with_both_places() {
     let error = file.builder().handler::<first>().handler::<second>().build().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Build);
     let text = error.to_string();
-    assert!(text.starts_with("two durable handlers are named `twice`, and each would get a part of the events: handler durable::set_up::first (tests/sqlite/tests/durable/set_up.rs:10) and handler"), "{text}");
+    assert!(text.starts_with("two durable handlers are named `twice`, and each would get a part of the events: handler durable::set_up::first (tests/sqlite/tests/durable/set_up.rs:15) and handler"), "{text}");
 }
 
 #[tokio::test]
 async fn an_adapter_without_durable_consumers_is_an_error() {
     let error = Bus::builder().handler::<first>().build().await.unwrap_err();
     let text = error.to_string();
-    let said = "first (tests/sqlite/tests/durable/set_up.rs:10) is durable (`twice`), which needs an adapter, and this bus has none: give one that can, such as `.adapter(Sqlite::at(\"events.db\"))`";
+    let said = "first (tests/sqlite/tests/durable/set_up.rs:15) is durable (`twice`), which needs an adapter, and this bus has none: give one that can, such as `.adapter(Sqlite::at(\"events.db\"))`";
     assert!(text.contains(said), "{text}");
 }
 
@@ -46,6 +51,65 @@ async fn closures_are_checked() {
             "the closure takes `set_up.done`, not `set_up.*`",
         ]
     );
+}
+
+#[event("set_up.weighed")]
+pub struct Weighed {
+    pub parcel: String,
+    pub kilos: f64,
+    pub shelf: Option<u32>,
+}
+
+#[tokio::test]
+async fn v12_the_order_of_closures_is_checked() {
+    let file = File::new();
+    let by = |name, field| Durable::new(name).ordered_by(field);
+    let builder = file.builder().durable(by("a", "parcle"), "set_up.weighed", |_: &Record| {});
+    let builder = builder.durable(by("b", "kilos"), "set_up.weighed", |_: &Weighed| {});
+    let builder = builder.durable(by("c", "parcel"), "set_up.*", |_: &Record| {});
+    let builder = builder.durable(by("d", "parcel"), "set_up.weighed", |_: &Record| {});
+    let error = builder.build().await.unwrap_err().to_string();
+    let lines: Vec<_> = error.lines().map(|line| line.split_once(": ").unwrap().1).collect();
+    assert_eq!(
+        lines,
+        [
+            "durable handler `a` is ordered by `parcle`, but `set_up.weighed` has no field of this name: it has `parcel`, `kilos`, `shelf`: did you mean `parcel`?",
+            "durable handler `b` is ordered by `kilos`, which is a float in `set_up.weighed`: a key is a string, a whole number, a `bool`, a `char`, an enum without data, or a tuple of these",
+            "durable handler `c` is ordered by `parcel`, but `set_up.done` has no fields with names",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn v12_null_is_no_key_unless_it_is_said() {
+    for (nulls, most) in [(Nulls::Unordered, 4), (Nulls::Together, 1)] {
+        let (file, at_once) = (File::new(), Arc::new(Semaphore::new(0)));
+        let (running, highest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let take = {
+            let (at_once, running, highest) =
+                (Arc::clone(&at_once), Arc::clone(&running), Arc::clone(&highest));
+            move |_: Arc<Weighed>| {
+                let (at_once, running, highest) =
+                    (Arc::clone(&at_once), Arc::clone(&running), Arc::clone(&highest));
+                async move {
+                    let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+                    highest.fetch_max(now, Ordering::SeqCst);
+                    at_once.acquire().await.unwrap().forget();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                }
+            }
+        };
+        let durable = Durable::new("shelve").ordered_by("shelf").nulls(nulls).concurrency(8);
+        let bus = file.builder().durable(durable, "set_up.weighed", take).build().await.unwrap();
+        for _ in 0..4 {
+            bus.emit(Weighed { parcel: "p".into(), kilos: 1.0, shelf: None }).await.unwrap();
+        }
+        until(|| running.load(Ordering::SeqCst) == most).await;
+        at_once.add_permits(4);
+        until(|| at_once.available_permits() == 0 && running.load(Ordering::SeqCst) == 0).await;
+        bus.stop().await.unwrap();
+        assert_eq!(highest.load(Ordering::SeqCst), most, "{nulls:?}");
+    }
 }
 
 #[tokio::test]

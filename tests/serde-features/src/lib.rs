@@ -1,0 +1,1 @@
+//! Has only dependencies: the features that they turn on.

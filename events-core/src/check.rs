@@ -157,7 +157,11 @@ const fn not_a_key(shape: &'static TypeSchema, depth: usize) -> Option<&'static 
             TypeSchema::Named(named) => named.get().shape,
             TypeSchema::Differs { written, .. } => written,
             TypeSchema::Option(inner) => inner,
-            TypeSchema::Bool | TypeSchema::Integer(..) | TypeSchema::Char | TypeSchema::String => {
+            TypeSchema::Bool
+            | TypeSchema::Integer(..)
+            | TypeSchema::NonZero(..)
+            | TypeSchema::Char
+            | TypeSchema::String => {
                 return None;
             }
             TypeSchema::Format(format) if same(format, "decimal") => return Some("a decimal"),
@@ -167,7 +171,7 @@ const fn not_a_key(shape: &'static TypeSchema, depth: usize) -> Option<&'static 
             TypeSchema::Map(..) => return Some("a map"),
             TypeSchema::Sequence(..) => return Some("a list or set"),
             TypeSchema::Struct(_) => return Some("a struct"),
-            TypeSchema::Any | TypeSchema::Opaque => return Some("of a type without a schema"),
+            TypeSchema::Any | TypeSchema::Opaque(_) => return Some("of a type without a schema"),
             TypeSchema::Enum(schema) => {
                 let mut i = 0;
                 while i < schema.variants.len() {

@@ -89,7 +89,7 @@ fn difference(one: &Value, other: &Value) -> Option<Path> {
                 .find_map(|(index, (one, other))| below(Step::Index(index), one, other))
         }
         // As text: `0.0` and `-0.0` are equal.
-        _ if one.to_string() == other.to_string() => None,
+        _ if format!("{one}") == format!("{other}") => None,
         _ => Some(Path::default()),
     }
 }

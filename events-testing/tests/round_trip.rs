@@ -71,7 +71,10 @@ fn what_does_not_come_back_fails_with_its_path() {
     let said = panic_of(|| assert_round_trip(&Broken { count: 7 }));
     assert!(said.contains("`round_trip.broken`") && said.contains(".count"), "{said}");
     let said = panic_of(|| assert_round_trip(&Kept { price: f64::NAN, ..kept() }));
-    assert!(said.contains("`round_trip.kept`") && said.contains(".price: expected a finite number"), "{said}");
+    assert!(
+        said.contains("`round_trip.kept`") && said.contains(".price: expected a finite number"),
+        "{said}"
+    );
     let said = panic_of(|| assert_round_trip(&Changed { count: 25 }));
     assert!(said.contains("`round_trip.changed`") && said.contains(".count"), "{said}");
     let said = panic_of(|| assert_round_trip(&Skipped { id: 1, cached: 5 }));

@@ -47,7 +47,8 @@ fn measured() -> Measured {
         flat: Flat { flat: -0.0 },
         tagged: Tagged::Wide { value: 1e300 },
         untagged: Untagged::Number(7.038531e-26),
-        any: serde_json::from_str(r#"{"z": 1.50, "a": [1e2, 123456789012345678901234567890, -0, 0.1]}"#).unwrap(),
+        any: serde_json::from_str(r#"{"z": 1.50, "a": [1e2, 123456789012345678901234567890, -0, 0.1]}"#)
+            .unwrap(),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Handlers that see the past first.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use typed_events::{Bus, ErrorKind, Record, event};
+use typed_events::{Bus, ErrorKind, Record, Subscription, event};
 
 use crate::{Seen, bus};
 
@@ -357,4 +359,85 @@ async fn a_stuck_one_does_not_use_up_what_emits_may_wait() {
     for n in 0..3000 {
         bus.emit(tick(n)).await.unwrap();
     }
+}
+
+/// A failure of a replay for which no emit comes by, since the handler was removed before, is told all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_behind_the_removal_is_counted() {
+    let bus = Bus::builder().quiet().build().await.unwrap();
+    let (called, is_called) = std::sync::mpsc::sync_channel(1);
+    let is_called = Mutex::new(is_called);
+    // Holds up the emit until the replay has been called and removed.
+    bus.on(move |_: &Tick| is_called.lock().unwrap().recv().unwrap());
+    let own: Arc<std::sync::OnceLock<Subscription>> = Arc::default();
+    let subscription = Arc::clone(&own);
+    let handler = move |_: &Tick| {
+        subscription.get().unwrap().unsubscribe();
+        called.send(()).unwrap();
+        Err("removed")
+    };
+    own.set(bus.on_replay(0, handler).await.unwrap()).unwrap();
+    let emitted = bus.emit(tick(1)).await.unwrap();
+    assert!(emitted.failures().is_empty(), "the emit does not call it any more");
+    let counted = async {
+        while bus.stats().failed == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), counted).await.expect("it is counted");
+}
+
+/// Holds up whoever tells of a failure.
+struct SlowToTell {
+    tells: SyncSender<()>,
+    goes_on: Mutex<Receiver<()>>,
+}
+
+impl tracing::Subscriber for SlowToTell {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        if *event.metadata().level() == tracing::Level::ERROR {
+            self.tells.send(()).unwrap();
+            let _ = self.goes_on.lock().unwrap().recv();
+        }
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[event("replay.cause")]
+pub struct Cause;
+
+/// `stop` waits until the failure of a replay that no emit waits for was told, and not only until it happened.
+#[test]
+fn stop_waits_until_the_failure_of_a_replay_is_told() {
+    let (tells, is_told) = sync_channel(1);
+    let (go_on, goes_on) = sync_channel(1);
+    let subscriber = tracing::Dispatch::new(SlowToTell { tells, goes_on: Mutex::new(goes_on) });
+    let workers = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&subscriber)))
+        .build()
+        .unwrap();
+    workers.block_on(async {
+        let bus = bus().await;
+        bus.on_replay(0, |_: &Tick| Err("always")).await.unwrap();
+        let handle = bus.clone();
+        bus.on(move |_: &Cause| handle.emit(tick(1)).detach());
+        bus.emit(Cause).await.unwrap();
+        is_told.recv().unwrap();
+        let mut stop = std::pin::pin!(bus.stop());
+        let early = tokio::time::timeout(Duration::from_millis(100), stop.as_mut()).await;
+        go_on.send(()).unwrap();
+        assert!(early.is_err(), "it waits");
+        stop.await.unwrap();
+    });
 }

@@ -212,9 +212,12 @@ enum Turn {
     Awaited(oneshot::Sender<HandlerResult>),
     /// The emit went on; until the worker comes by, the bus has work in flight and lives.
     Left { _flight: KeptInFlight, _bus: Bus },
-    /// The worker is done; the emit will want to know.
-    Finished(HandlerResult),
+    /// The worker is done with this record; the emit will want to know.
+    Finished(Record, HandlerResult),
 }
+
+/// A failure of the handler for which no emit comes by.
+type Untold = (Record, HandlerError);
 
 impl Turns {
     fn go_live(&self) {
@@ -230,7 +233,7 @@ impl Turns {
             return settled(Err(HandlerError::new(&"its runtime shut down, so it gets no more events")));
         }
         let position = call.source.position().filter(|position| *position >= table.start)?;
-        if let Some(Turn::Finished(result)) = table.met.remove(&position) {
+        if let Some(Turn::Finished(_, result)) = table.met.remove(&position) {
             return settled(result);
         }
         if !table.live || context::is_nested() {
@@ -250,37 +253,45 @@ impl Turns {
         Some(Box::pin(async { result.await.unwrap_or(Ok(())) }))
     }
 
-    /// The worker comes by with its result, and gets it back where no emit waits for it.
-    fn finish(&self, position: u64, result: HandlerResult) -> Option<HandlerResult> {
+    /// The worker comes by with its result, and gets it back where no emit waits for it, with what the emit
+    /// left here.
+    fn finish(
+        &self,
+        position: u64,
+        record: &Record,
+        result: HandlerResult,
+    ) -> Option<(HandlerResult, Option<Turn>)> {
         let mut table = self.lock();
         match table.met.remove(&position) {
             Some(turn) => {
                 // Without the lock: both wake and drop what is a user's.
                 drop(table);
                 match turn {
-                    Turn::Awaited(emit) => emit.send(result).err(),
-                    Turn::Left { .. } | Turn::Finished(_) => Some(result),
+                    Turn::Awaited(emit) => emit.send(result).err().map(|result| (result, None)),
+                    turn @ (Turn::Left { .. } | Turn::Finished(..)) => Some((result, Some(turn))),
                 }
             }
-            None if position < table.start => Some(result),
+            None if position < table.start => Some((result, None)),
             None => {
-                table.met.insert(position, Turn::Finished(result));
+                table.met.insert(position, Turn::Finished(record.clone(), result));
                 None
             }
         }
     }
 
-    /// The handler does not get the events before this position; emits that wait for them are told.
-    fn skip_to(&self, position: u64, tell: impl Fn() -> HandlerResult) {
+    /// The handler does not get the events before this position; emits that wait for them are told. Gives the
+    /// failures for which no emit comes by any more.
+    fn skip_to(&self, position: u64, tell: impl Fn() -> HandlerResult) -> Vec<Untold> {
         let mut table = self.lock();
         let skipped: Vec<_> = table.met.extract_if(|at, _| *at < position).map(|(_, turn)| turn).collect();
         table.start = position;
         drop(table);
-        Self::tell(skipped, tell);
+        Self::tell(skipped, tell)
     }
 
-    /// The handler gets no more events; emits go on, but for one that waits for the event in hand.
-    fn skip_all_but(&self, in_hand: Option<u64>) {
+    /// The handler gets no more events; emits go on, but for one that waits for the event in hand. Gives the failures
+    /// for which no emit comes by any more.
+    fn skip_all_but(&self, in_hand: Option<u64>) -> Vec<Untold> {
         let mut table = self.lock();
         let mut skipped = std::mem::take(&mut table.met);
         if let Some(turn) = in_hand.and_then(|position| skipped.remove_entry(&position)) {
@@ -288,30 +299,34 @@ impl Turns {
         }
         table.start = u64::MAX;
         drop(table);
-        Self::tell(skipped.into_values(), || Ok(()));
+        Self::tell(skipped.into_values(), || Ok(()))
     }
 
     /// The worker was lost with its runtime. Gives how many events the handler was still to get, of which no
-    /// emit tells.
-    fn lose(&self) -> u64 {
+    /// emit tells; and the failures for which no emit comes by any more.
+    fn lose(&self) -> (u64, Vec<Untold>) {
         let mut table = self.lock();
         table.lost = true;
         let met = std::mem::take(&mut table.met);
         drop(table);
         let left = met.values().filter(|turn| matches!(turn, Turn::Left { .. })).count();
-        Self::tell(met.into_values(), || {
+        let untold = Self::tell(met.into_values(), || {
             Err(HandlerError::new(&"its runtime shut down before it had handled the event"))
         });
-        left as u64
+        (left as u64, untold)
     }
 
-    fn tell(turns: impl IntoIterator<Item = Turn>, what: impl Fn() -> HandlerResult) {
+    fn tell(turns: impl IntoIterator<Item = Turn>, what: impl Fn() -> HandlerResult) -> Vec<Untold> {
+        let mut untold = Vec::new();
         for turn in turns {
-            if let Turn::Awaited(emit) = turn {
+            match turn {
                 // An emit that is gone does not need to know.
-                let _ = emit.send(what());
+                Turn::Awaited(emit) => drop(emit.send(what())),
+                Turn::Finished(record, Err(error)) => untold.push((record, error)),
+                Turn::Finished(_, Ok(())) | Turn::Left { .. } => {}
             }
         }
+        untold
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -399,7 +414,8 @@ impl Worker {
                             None => return,
                         },
                     };
-                    if let Some(Err(error)) = self.turns.finish(position, result) {
+                    // The turn is kept until its failure is told: `stop` waits for it.
+                    if let Some((Err(error), _turn)) = self.turns.finish(position, &record, result) {
                         self.report(&record, error);
                     }
                     // A handler that never waits leaves room for others all the same.
@@ -452,7 +468,7 @@ impl Worker {
             if !is_removed && removed.as_mut().poll(cx).is_ready() {
                 // The call goes on; nothing else waits for this handler any more.
                 is_removed = true;
-                self.turns.skip_all_but(position);
+                tell_late(&bus.inner, route, self.turns.skip_all_but(position));
                 self.caught_up = None;
             }
             match self.is_live {
@@ -480,14 +496,30 @@ impl Worker {
             bus.settings.fallback.warning(format_args!("{message}"));
         }
         let fell_behind = || Err(HandlerError::new(&"it fell behind the history and did not get this event"));
-        self.turns.skip_to(self.reader.cursor(), fell_behind);
+        self.skip_to(self.reader.cursor(), fell_behind);
         true
+    }
+
+    /// [`Turns::skip_to`]; reports what no emit will tell.
+    fn skip_to(&self, position: u64, tell: impl Fn() -> HandlerResult) {
+        let untold = self.turns.skip_to(position, tell);
+        if let Some(bus) = self.bus.upgrade() {
+            tell_late(&bus, &self.route, untold);
+        }
     }
 
     fn report(&self, record: &Record, error: HandlerError) {
         if let Some(bus) = self.bus.upgrade() {
             dispatch::note_failure(&bus, record.name(), Some(record.id()), &Failure::new(&self.route, error));
         }
+    }
+}
+
+/// Reports the failures that no emit will tell.
+fn tell_late(bus: &Arc<Inner>, route: &Route, untold: Vec<Untold>) {
+    for (record, error) in untold {
+        let failure = Failure::new(route, error);
+        contained(|| dispatch::note_failure(bus, record.name(), Some(record.id()), &failure));
     }
 }
 
@@ -499,10 +531,12 @@ impl Drop for Worker {
             if let Some(bus) = self.bus.upgrade() {
                 bus.routes.remove(&self.route.registration);
             }
-            return self.turns.skip_to(u64::MAX, || Ok(()));
+            return self.skip_to(u64::MAX, || Ok(()));
         };
         // An emit that waits for an event tells of it itself.
-        let left = self.turns.lose() + self.past;
+        let (left, untold) = self.turns.lose();
+        let left = left + self.past;
+        tell_late(&bus, &self.route, untold);
         if !self.is_live {
             // The caller of `on_replay` is told.
             bus.routes.remove(&self.route.registration);

@@ -1,5 +1,7 @@
 //! Events that do not come back as they were fail the test that emits them.
 
+#![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, reason = "a test")]
+
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,6 +1,8 @@
 //! For generated pairs of types, what constants say of them is what serde does with generated values.
 
 #![allow(dead_code, clippy::all, reason = "most of it is generated")]
+// Some of the types have two fields of one name, on purpose.
+#![allow(unreachable_patterns)]
 
 use std::collections::BTreeMap;
 

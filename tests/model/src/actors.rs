@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
-use typed_events::{Bus, EventStream, Lagged, Record, Stream, Subscription, TypedStream};
+use typed_events::{Bus, ErrorKind, EventStream, Events, Lagged, Record, Stream, Subscription, TypedStream};
 
 use crate::events::{A, B, C, Kind, Numbered, PATTERNS, Pat, serial_of};
 use crate::handlers::{Handler, Linked, pattern_of, register, two_patterns, yields};
@@ -255,16 +255,25 @@ async fn ask(run: &Run, bus: &Bus, pattern: Pat, limit: usize, of: Option<Kind>)
         }),
     };
     let span = Span { start, end: run.tick() };
+    let is_taken = of.is_none_or(|kind| pattern_takes(pattern, kind));
     match serials {
+        Err(error) if !is_taken && error.kind() == ErrorKind::Pattern => {}
+        Ok(_) if !is_taken => {
+            run.trace().odd.push(format!("the history of {} has no event of the type", PATTERNS[pattern]));
+        }
         Ok(serials) => run.trace().histories.push(Asked { span, pattern, of, limit, serials }),
         Err(error) => run.trace().odd.push(format!("history of {}: {error}", PATTERNS[pattern])),
     }
 }
 
+fn pattern_takes(pattern: Pat, kind: Kind) -> bool {
+    typed_events::Pattern::new(PATTERNS[pattern]).is_ok_and(|pattern| pattern.matches(kind.name()))
+}
+
 fn serials_of<E: Numbered>(
-    events: Result<Vec<Arc<E>>, typed_events::Error>,
+    events: Result<Events<E>, typed_events::Error>,
 ) -> Result<Vec<u64>, typed_events::Error> {
-    events.map(|events| events.iter().map(|event| event.serial()).collect())
+    events?.complete().map(|events| events.iter().map(|event| event.serial()).collect())
 }
 
 fn serial(record: &Record) -> u64 {

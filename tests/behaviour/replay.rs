@@ -1,6 +1,6 @@
 //! Handlers that see the past first.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -385,6 +385,64 @@ async fn a_failure_behind_the_removal_is_counted() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), counted).await.expect("it is counted");
+}
+
+/// The failure of an event that the handler has had is listed by its emit, also where the handler has fallen behind
+/// the history before the emit comes by.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_failure_of_before_the_handler_fell_behind_is_listed() {
+    let bus = Bus::builder().history(1).stream_buffer(1).quiet().build().await.unwrap();
+    let appended = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&appended);
+    let (first_goes_on, first) = std::sync::mpsc::sync_channel::<()>(1);
+    let first = Mutex::new(first);
+    bus.on(move |tick: &Tick| {
+        count.fetch_add(1, Ordering::SeqCst);
+        if tick.n == 1 {
+            first.lock().unwrap().recv().unwrap();
+        }
+    });
+    let seen = Arc::new(AtomicU32::new(0));
+    let last = Arc::clone(&seen);
+    let (second_goes_on, second) = std::sync::mpsc::sync_channel::<()>(1);
+    let second = Mutex::new(second);
+    let handler = move |tick: &Tick| {
+        last.store(tick.n, Ordering::SeqCst);
+        match tick.n {
+            1 => return Err("failed"),
+            2 => second.lock().unwrap().recv().unwrap(),
+            _ => {}
+        }
+        Ok(())
+    };
+    bus.on_replay(0, handler).await.unwrap();
+    let emit = |n| {
+        let bus = bus.clone();
+        tokio::spawn(async move { bus.emit(tick(n)).await.unwrap() })
+    };
+    // Not on a worker of the runtime, where what it wakes could not run while it is held up.
+    let (handle, emitter) = (tokio::runtime::Handle::current(), bus.clone());
+    let one =
+        tokio::task::spawn_blocking(move || handle.block_on(async { emitter.emit(tick(1)).await.unwrap() }));
+    until(|| seen.load(Ordering::SeqCst) == 1).await;
+    emit(2);
+    until(|| seen.load(Ordering::SeqCst) == 2).await;
+    (3..10).for_each(|n| drop(emit(n)));
+    until(|| appended.load(Ordering::SeqCst) == 9).await;
+    second_goes_on.send(()).unwrap();
+    until(|| seen.load(Ordering::SeqCst) > 2).await;
+    first_goes_on.send(()).unwrap();
+    let emitted = one.await.unwrap();
+    assert_eq!(emitted.failures().iter().map(|failure| failure.message()).collect::<Vec<_>>(), ["failed"]);
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let holds = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), holds).await.expect("it comes to that");
 }
 
 /// Holds up whoever tells of a failure.

@@ -232,9 +232,13 @@ impl Turns {
             call.bus.inner.routes.remove(&call.route.registration);
             return settled(Err(HandlerError::new(&"its runtime shut down, so it gets no more events")));
         }
-        let position = call.source.position().filter(|position| *position >= table.start)?;
+        let position = call.source.position()?;
+        // Before `start` is looked at: the handler may have had the event before it was to skip to a later one.
         if let Some(Turn::Finished(_, result)) = table.met.remove(&position) {
             return settled(result);
+        }
+        if position < table.start {
+            return None;
         }
         if !table.live || context::is_nested() {
             let flight = KeptInFlight::of_backlog(&call.bus.inner.flight);
@@ -279,14 +283,15 @@ impl Turns {
         }
     }
 
-    /// The handler does not get the events before this position; emits that wait for them are told. Gives the
-    /// failures for which no emit comes by any more.
-    fn skip_to(&self, position: u64, tell: impl Fn() -> HandlerResult) -> Vec<Untold> {
+    /// The handler does not get the events before this position; emits that wait for them are told. The results of
+    /// events that it has had stay for the emits that will come by.
+    fn skip_to(&self, position: u64, tell: impl Fn() -> HandlerResult) {
         let mut table = self.lock();
-        let skipped: Vec<_> = table.met.extract_if(|at, _| *at < position).map(|(_, turn)| turn).collect();
+        let is_skipped = |at: &u64, turn: &mut Turn| *at < position && !matches!(turn, Turn::Finished(..));
+        let skipped: Vec<_> = table.met.extract_if(is_skipped).map(|(_, turn)| turn).collect();
         table.start = position;
         drop(table);
-        Self::tell(skipped, tell)
+        Self::tell(skipped, tell);
     }
 
     /// The handler gets no more events; emits go on, but for one that waits for the event in hand. Gives the failures
@@ -496,13 +501,13 @@ impl Worker {
             bus.settings.fallback.warning(format_args!("{message}"));
         }
         let fell_behind = || Err(HandlerError::new(&"it fell behind the history and did not get this event"));
-        self.skip_to(self.reader.cursor(), fell_behind);
+        self.turns.skip_to(self.reader.cursor(), fell_behind);
         true
     }
 
-    /// [`Turns::skip_to`]; reports what no emit will tell.
-    fn skip_to(&self, position: u64, tell: impl Fn() -> HandlerResult) {
-        let untold = self.turns.skip_to(position, tell);
+    /// Lets all emits go on; reports what no emit will tell.
+    fn end(&self) {
+        let untold = self.turns.skip_all_but(None);
         if let Some(bus) = self.bus.upgrade() {
             tell_late(&bus, &self.route, untold);
         }
@@ -531,7 +536,7 @@ impl Drop for Worker {
             if let Some(bus) = self.bus.upgrade() {
                 bus.routes.remove(&self.route.registration);
             }
-            return self.skip_to(u64::MAX, || Ok(()));
+            return self.end();
         };
         // An emit that waits for an event tells of it itself.
         let (left, untold) = self.turns.lose();

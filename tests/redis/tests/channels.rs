@@ -12,7 +12,7 @@ use redis_tests::{Server, skipped, until};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 use typed_events::redis::Channels;
-use typed_events::{Bus, BusBuilder, ErrorKind, Plain, Seal, event, payload};
+use typed_events::{Bus, BusBuilder, ErrorKind, Plain, Record, Seal, event, payload};
 
 #[event("order.placed")]
 pub struct Placed {
@@ -119,6 +119,33 @@ async fn what_fits_no_event_is_counted() {
     until(|| distinct(&placed) == 1).await;
     assert_eq!((bus.stats().refused, bus.stats().lost), (strange.len() as u64, 0));
     assert_eq!(*placed.lock().unwrap(), HashMap::from([(8, 1)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s14_messages_under_names_of_the_library_are_refused() {
+    let Some(server) = Server::start() else { return };
+    let bus = Bus::builder()
+        .adapter(Channels::at(server.url()))
+        .secrets(Plain)
+        .accept_undeclared()
+        .quiet()
+        .build()
+        .await;
+    let bus = bus.unwrap();
+    let handled = Arc::new(Mutex::new(Vec::new()));
+    for pattern in ["*", "typed-events.*"] {
+        let handled = Arc::clone(&handled);
+        let note = move |record: &Record| handled.lock().unwrap().push(record.name().to_owned());
+        bus.on_pattern(pattern, note).unwrap();
+    }
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut service = client.get_multiplexed_async_connection().await.unwrap();
+    for channel in ["typed-events.gap", "typed-events.operator.paused", "typed-events", "order.placed.last"] {
+        service.publish::<_, _, ()>(channel, "{}").await.unwrap();
+    }
+    until(|| handled.lock().unwrap().iter().any(|name| name == "order.placed.last")).await;
+    assert_eq!(*handled.lock().unwrap(), ["order.placed.last"]);
+    assert_eq!(bus.stats().refused, 3);
 }
 
 /// A seal, of which nothing is needed here but that there is one.

@@ -136,8 +136,11 @@ impl OrderProblem {
 
 /// Why the events of a schema can't be handled in the order of a field.
 pub(crate) const fn order_problem(schema: &'static TypeSchema, field: &str) -> Option<OrderProblem> {
-    let TypeSchema::Struct(StructSchema { fields, .. }) = as_read(schema) else {
-        return Some(OrderProblem::NoFields);
+    let fields = match as_read(schema) {
+        TypeSchema::Struct(StructSchema { fields, .. }) => fields,
+        // Any JSON, of which nothing is known before it is there.
+        TypeSchema::Any => return None,
+        _ => return Some(OrderProblem::NoFields),
     };
     match field_of(fields, field) {
         None => Some(OrderProblem::Missing(fields)),

@@ -1,13 +1,21 @@
 //! The suite for adapters, on the one without an engine.
 
 use events_core::Memory;
-use events_core::conformance::{Ability, Harness, Outcome, run_only};
+use events_core::conformance::{Ability, Harness, Outcome, Scale, run_only};
 
 struct InMemory;
 
 impl Harness for InMemory {
     type Adapter = Memory;
     type Place = Memory;
+
+    /// The whole suite with `TESTS_FULL`, else a fifth of its events.
+    fn scale(&self) -> Scale {
+        match std::env::var_os("TESTS_FULL") {
+            Some(_) => Scale::default(),
+            None => Scale::default().one_of(5),
+        }
+    }
 
     fn abilities(&self) -> Vec<Ability> {
         vec![Ability::Joins, Ability::History, Ability::Deduplication]

@@ -130,6 +130,14 @@ impl Default for Scale {
 }
 
 impl Scale {
+    /// One of `n` events, at least one of each kind, with as many buses, tasks and keys: for a run while one works.
+    pub fn one_of(mut self, n: usize) -> Self {
+        for events in [&mut self.events, &mut self.events_each, &mut self.events_of_key] {
+            *events = (*events / n.max(1)).max(1);
+        }
+        self
+    }
+
     /// About a hundredth of the default: while an adapter is being written.
     pub fn small() -> Self {
         Self {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use events_core::conformance::{Ability, Foreign, Harness, run_only};
+use events_core::conformance::{Ability, Foreign, Harness, Scale, run_only};
 use redis_tests::Server;
 use typed_events::redis::Redis;
 
@@ -16,6 +16,14 @@ impl Harness for OnServer {
     type Adapter = Redis;
     /// The prefix of its keys.
     type Place = String;
+
+    /// The whole suite with `TESTS_FULL`, else a fifth of its events.
+    fn scale(&self) -> Scale {
+        match std::env::var_os("TESTS_FULL") {
+            Some(_) => Scale::default(),
+            None => Scale::default().one_of(5),
+        }
+    }
 
     fn abilities(&self) -> Vec<Ability> {
         use Ability::*;

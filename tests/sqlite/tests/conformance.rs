@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use events_core::conformance::{Ability, Foreign, Harness, run_only};
+use events_core::conformance::{Ability, Foreign, Harness, Scale, run_only};
 use rusqlite::Connection;
 use typed_events::sqlite::{Sqlite, Synchronous};
 
@@ -21,6 +21,14 @@ impl Folder {
 impl Harness for OnDisk {
     type Adapter = Sqlite;
     type Place = Folder;
+
+    /// The whole suite with `TESTS_FULL`, else a fifth of its events.
+    fn scale(&self) -> Scale {
+        match std::env::var_os("TESTS_FULL") {
+            Some(_) => Scale::default(),
+            None => Scale::default().one_of(5),
+        }
+    }
 
     fn abilities(&self) -> Vec<Ability> {
         use Ability::*;

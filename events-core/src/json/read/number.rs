@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use serde_core::Deserializer as _;
+use serde_core::de::value::MapDeserializer;
 use serde_core::de::{self, Unexpected, Visitor};
 
 use super::{Read, ReadError, ReadProblem, Reader};
@@ -15,6 +16,12 @@ pub(super) fn keeps_text() -> bool {
     });
     *KEEPS
 }
+
+/// The text of a whole number that only a float holds.
+const NEGATIVE_ZERO: &str = "-0";
+
+/// The key under which serde_json passes the text of a number through serde's traits.
+const NUMBER_TOKEN: &str = "$serde_json::private::Number";
 
 /// The text of a number.
 pub(super) struct Number<'de> {
@@ -98,6 +105,10 @@ impl<'de> Number<'de> {
     pub(super) fn visit_text<V: Visitor<'de>>(&self, visitor: V) -> Read<V::Value> {
         if !self.text.parse::<f64>().is_ok_and(f64::is_finite) {
             return Err(too_large());
+        }
+        if self.text == NEGATIVE_ZERO {
+            // serde_json gives the integer 0 for it. What it gives for other texts is this.
+            return visitor.visit_map(MapDeserializer::new(std::iter::once((NUMBER_TOKEN, self.text))));
         }
         let number: serde_json::Number = serde_json::from_str(self.text)?;
         Ok(number.deserialize_any(visitor)?)

@@ -71,7 +71,8 @@ fn what_comes_back_as_it_was_passes() {
 #[test]
 fn what_does_not_come_back_fails_with_its_path() {
     let said = panic_of(|| assert_round_trip(&Broken { count: 7 }));
-    assert!(said.contains("`round_trip.broken`") && said.contains(".count"), "{said}");
+    // Without the path: what is opaque may hold secrets, and keys on the way there would be shown.
+    assert!(said.contains("`round_trip.broken`") && said.contains("can't read what it writes"), "{said}");
     let said = panic_of(|| assert_round_trip(&Kept { price: f64::NAN, ..kept() }));
     assert!(
         said.contains("`round_trip.kept`") && said.contains(".price: expected a finite number"),
@@ -92,7 +93,7 @@ async fn a_bus_for_tests_fails_the_test_when_it_is_dropped() {
     let bus = start().await.unwrap();
     let error = bus.emit(Broken { count: 7 }).await.unwrap_err().to_string();
     assert!(error.starts_with("round_trip.broken (") && error.contains("round_trip.rs:"), "{error}");
-    assert!(error.contains(".count"), "{error}");
+    assert!(error.contains("can't read what it writes"), "{error}");
     assert!(bus.records().await.unwrap().is_empty());
     let said = panic_of(|| drop(bus));
     assert!(said.contains(&error), "{said}");

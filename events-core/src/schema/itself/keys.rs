@@ -9,12 +9,14 @@ use crate::schema::{EnumSchema, Tag, TypeSchema};
 pub(super) const fn check_key(keys: &'static TypeSchema, buffered: bool) -> Verdict {
     match written(keys) {
         TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_) | TypeSchema::Opaque(_) => Ok(()),
-        TypeSchema::Integer(..) | TypeSchema::Float | TypeSchema::Float32 | TypeSchema::Bool => {
-            match buffered {
-                true => refuse(Problem::Buffered),
-                false => Ok(()),
-            }
-        }
+        TypeSchema::Integer(..)
+        | TypeSchema::NonZero(..)
+        | TypeSchema::Float
+        | TypeSchema::Float32
+        | TypeSchema::Bool => match buffered {
+            true => refuse(Problem::Buffered),
+            false => Ok(()),
+        },
         TypeSchema::Enum(schema) => check_variants(keys, schema, buffered),
         _ => refuse(Problem::Key { found: Shape::Type(keys) }),
     }

@@ -229,7 +229,7 @@ const fn walk_shape(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -
     }
     seen.left -= 1;
     match shape {
-        TypeSchema::Integer(min, max) => {
+        TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max) => {
             let beyond_64_bits = *min < i64::MIN as i128 || *max > u64::MAX as u128;
             match place.buffered && beyond_64_bits {
                 true => refuse(Problem::Buffered),
@@ -253,7 +253,19 @@ const fn walk_shape(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -
         TypeSchema::Struct(schema) => walk_fields(schema, place.deeper(3), seen),
         TypeSchema::Enum(schema) => walk_variants(schema, place.deeper(4), seen),
         TypeSchema::Differs { written, read } => walk_sides(written, read, place, seen),
-        _ => walk(shape, place.deeper(1), seen),
+        // `walk` looks behind these; all others have returned above. Each is named, so that a new kind is an error here.
+        TypeSchema::Option(_) | TypeSchema::Sequence(..) | TypeSchema::Named(_) => {
+            walk(shape, place.deeper(1), seen)
+        }
+        TypeSchema::Any
+        | TypeSchema::Opaque(_)
+        | TypeSchema::Null
+        | TypeSchema::Bool
+        | TypeSchema::Float
+        | TypeSchema::Float32
+        | TypeSchema::Char
+        | TypeSchema::String
+        | TypeSchema::Format(_) => Ok(()),
     }
 }
 

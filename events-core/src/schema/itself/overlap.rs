@@ -164,12 +164,15 @@ const fn reads_scalar(reader: &'static TypeSchema, writer: &'static TypeSchema) 
         (TypeSchema::Bool, TypeSchema::Bool)
         | (
             TypeSchema::Float | TypeSchema::Float32,
-            TypeSchema::Float | TypeSchema::Float32 | TypeSchema::Integer(..),
+            TypeSchema::Float | TypeSchema::Float32 | TypeSchema::Integer(..) | TypeSchema::NonZero(..),
         )
         | (TypeSchema::Char, TypeSchema::Char)
         | (TypeSchema::String, TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_)) => Certainly,
         // A float is written with a point.
-        (TypeSchema::Integer(min, max), TypeSchema::Integer(from, to)) => {
+        (
+            TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max),
+            TypeSchema::Integer(from, to) | TypeSchema::NonZero(from, to),
+        ) => {
             let below = *from > 0 && *from as u128 > *max;
             let above = *min > 0 && *min as u128 > *to;
             Overlap::if_(!below && !above)

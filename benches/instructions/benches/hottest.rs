@@ -114,7 +114,7 @@ fn emit_history_off_64_handlers(ready: Ready) -> Ready {
     ready
 }
 
-#[library_benchmark(config = limit(1_300))]
+#[library_benchmark(config = limit(1_350))]
 #[bench::a(by_default(1))]
 fn emit_by_default_1_handler(ready: Ready) -> Ready {
     emit(&ready);

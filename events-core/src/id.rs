@@ -6,37 +6,78 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::str::FromStr;
 
-use uuid::Uuid;
-
 use crate::time::Timestamp;
+
+/// Length of a UUID as text: 32 digits and 4 hyphens.
+const TEXT_LEN: usize = 36;
+
+/// Whether the text of a UUID has a hyphen before this byte of its value.
+const fn after_hyphen(byte: usize) -> bool {
+    matches!(byte, 4 | 6 | 8 | 10)
+}
+
+/// Writes a UUID as lower-case text with hyphens, the form of RFC 9562.
+fn to_text<'a>(bytes: &[u8; 16], text: &'a mut [u8; TEXT_LEN]) -> &'a str {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut at = 0;
+    for (index, byte) in bytes.iter().enumerate() {
+        if after_hyphen(index) {
+            text[at] = b'-';
+            at += 1;
+        }
+        text[at] = DIGITS[usize::from(byte >> 4)];
+        text[at + 1] = DIGITS[usize::from(byte & 0xf)];
+        at += 2;
+    }
+    str::from_utf8(text).unwrap_or_default()
+}
+
+/// Reads a UUID from text with hyphens, its digits in either case.
+fn from_text(text: &str) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    let mut rest = text.as_bytes();
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        if after_hyphen(index) {
+            rest = rest.strip_prefix(b"-")?;
+        }
+        let (pair, after) = rest.split_first_chunk::<2>()?;
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        rest = after;
+    }
+    rest.is_empty().then_some(bytes)
+}
+
+fn digit(character: u8) -> Option<u8> {
+    u8::try_from(char::from(character).to_digit(16)?).ok()
+}
 
 macro_rules! uuid_newtype {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Uuid);
+        pub struct $name([u8; 16]);
 
         impl $name {
             /// The id as the 16 bytes of a UUID, most significant first.
             pub const fn to_bytes(self) -> [u8; 16] {
-                *self.0.as_bytes()
+                self.0
             }
 
             /// The id with these bytes.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-                Self(Uuid::from_bytes(bytes))
+                Self(bytes)
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
+                f.pad(to_text(&self.0, &mut [0; TEXT_LEN]))
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
+                fmt::Display::fmt(self, f)
             }
         }
 
@@ -44,7 +85,7 @@ macro_rules! uuid_newtype {
             type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
-                text.parse().map(Self).map_err(|_| ParseIdError(()))
+                from_text(text).map(Self).ok_or(ParseIdError(()))
             }
         }
 
@@ -81,7 +122,12 @@ impl EventId {
 
     pub(crate) fn at(time: Timestamp) -> Self {
         let millis = u64::try_from(time.as_micros() / 1000).unwrap_or(0);
-        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random_bytes()).into_uuid())
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        bytes[6..].copy_from_slice(&random_bytes());
+        bytes[6] = bytes[6] & 0x0f | 0x70; // version 7
+        bytes[8] = bytes[8] & 0x3f | 0x80; // the variant of RFC 9562
+        Self(bytes)
     }
 }
 
@@ -106,7 +152,7 @@ fn random_bytes() -> [u8; 10] {
 
 impl InstanceId {
     /// Of no bus: where events come from whose program says nothing of itself.
-    pub const NIL: Self = Self(Uuid::nil());
+    pub const NIL: Self = Self([0; 16]);
 
     pub(crate) fn new() -> Self {
         Self(EventId::new().0)
@@ -124,3 +170,44 @@ impl fmt::Display for ParseIdError {
 }
 
 impl std::error::Error for ParseIdError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_and_written_as_uuids() {
+        for _ in 0..1000 {
+            let id = EventId::new();
+            let theirs = uuid::Uuid::from_bytes(id.to_bytes());
+            assert_eq!(id.to_string(), theirs.to_string());
+            assert_eq!((theirs.get_version_num(), theirs.get_variant()), (7, uuid::Variant::RFC4122));
+            assert_eq!(id.to_string().parse(), Ok(id));
+            assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
+        }
+    }
+
+    #[test]
+    fn other_text_is_no_id() {
+        let id = EventId::new().to_string();
+        for end in 0..id.len() {
+            assert!(id[..end].parse::<EventId>().is_err());
+        }
+        for at in 0..id.len() {
+            let with = |character: &str| format!("{}{character}{}", &id[..at], &id[at + 1..]);
+            let hyphen = matches!(at, 8 | 13 | 18 | 23);
+            for bad in ["g", "+", " ", if hyphen { "0" } else { "-" }] {
+                assert!(with(bad).parse::<EventId>().is_err(), "{}", with(bad));
+            }
+        }
+        for bad in [
+            format!("{id}0"),
+            format!("{{{id}}}"),
+            format!("urn:uuid:{id}"),
+            id.replace('-', ""),
+            "é".repeat(18),
+        ] {
+            assert!(bad.parse::<EventId>().is_err(), "{bad}");
+        }
+    }
+}

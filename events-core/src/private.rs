@@ -3,6 +3,7 @@
 use std::panic::Location;
 
 use serde_core::Serialize;
+use serde_core::de::DeserializeOwned;
 
 pub use inventory;
 
@@ -35,6 +36,7 @@ pub use crate::view::View;
 
 use crate::bus::{Bus, EventStream};
 use crate::history::{History, parse_pattern};
+use crate::json;
 use crate::schema::memory::heap_of_written;
 
 /// The pattern of a handler without one: the name of its event. Where it takes none, [`handler`]
@@ -105,6 +107,24 @@ pub trait WeighNothing {
 }
 
 impl<T: ?Sized> WeighNothing for &Weigh<'_, T> {}
+
+/// The JSON of a value as the bus writes payloads: for tests that compare schemas with what is written.
+///
+/// # Errors
+///
+/// Says why the value can't be written.
+pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, String> {
+    json::to_string(value).map_err(|error| error.to_string())
+}
+
+/// Reads JSON as the bus reads payloads: for tests that compare schemas with what is read.
+///
+/// # Errors
+///
+/// Says where and why the JSON is not read.
+pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    json::from_str(text).map_err(|error| error.to_string())
+}
 
 /// A line among those of the bus, for a crate that passes its events on.
 pub fn warn(bus: &Bus, what: std::fmt::Arguments<'_>) {

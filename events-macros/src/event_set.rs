@@ -2,11 +2,11 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::visit_mut::VisitMut;
 use syn::{Data, DeriveInput, Fields, Lifetime, Path, Type, Variant};
 
 use crate::errors::{Errors, call_at};
 use crate::schema::crate_path;
+use crate::tokens::with_lifetimes;
 
 pub(crate) fn derive(input: DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
@@ -105,8 +105,8 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Variant, &Type)]) -> 
 /// Constants that fail to evaluate where the variants before one take all that it takes.
 fn reached(set: &str, variants: &[(&Variant, &Type)], private: &TokenStream) -> TokenStream {
     let takes = |ty: &Type| {
-        let mut ty = ty.clone();
-        EverywhereStatic.visit_type_mut(&mut ty);
+        // What an event takes does not depend on the set's lifetime.
+        let ty = with_lifetimes(ty, &|_| Some("static"));
         quote!(<#ty as #private::Argument<'static>>::TAKES)
     };
     let all = variants.iter().map(|(variant, ty)| {
@@ -123,14 +123,5 @@ fn reached(set: &str, variants: &[(&Variant, &Type)], private: &TokenStream) -> 
             const ALL: &[(&str, #private::Takes)] = &[#(#all),*];
             #(#checks)*
         };
-    }
-}
-
-/// Puts `'static` in place of the set's lifetime: what an event takes does not depend on it.
-struct EverywhereStatic;
-
-impl VisitMut for EverywhereStatic {
-    fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
-        *lifetime = Lifetime::new("'static", lifetime.span());
     }
 }

@@ -13,6 +13,7 @@ mod on;
 mod payload;
 mod schema;
 mod secret;
+mod tokens;
 mod view;
 
 use proc_macro::TokenStream;

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use typed_events::__private::{from_json, to_json};
 use typed_events::Schema;
 
-/// What a type says of itself, and what serde does with one of its values.
+/// What a type says of itself, and what is done with one of its values.
 #[track_caller]
 fn refused<T>(value: &T, because: &str)
 where
@@ -14,8 +15,8 @@ where
 {
     let misfit = T::TYPE.reads_itself().expect_err(because).to_string();
     assert!(misfit.contains(because), "{misfit}");
-    let json = serde_json::to_string(value);
-    let read = json.as_ref().map(|json| serde_json::from_str::<T>(json));
+    let json = to_json(value);
+    let read = json.as_ref().map(|json| from_json::<T>(json));
     let comes_back = matches!(&read, Ok(Ok(read)) if format!("{read:?}") == format!("{value:?}"));
     assert!(!comes_back, "{value:?} comes back");
 }
@@ -26,8 +27,8 @@ where
     T: Schema + Serialize + DeserializeOwned + std::fmt::Debug,
 {
     T::TYPE.reads_itself().unwrap();
-    let json = serde_json::to_string(value).unwrap();
-    let read = serde_json::from_str::<T>(&json).unwrap();
+    let json = to_json(value).unwrap();
+    let read = from_json::<T>(&json).unwrap();
     assert_eq!(format!("{read:?}"), format!("{value:?}"));
 }
 

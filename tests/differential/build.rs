@@ -90,7 +90,8 @@ enum Ty {
     Item(usize),
 }
 
-const PLAIN: [&str; 20] = [
+/// `Nest` is a type of the test.
+const PLAIN: [&str; 21] = [
     "u8",
     "u16",
     "u32",
@@ -111,6 +112,7 @@ const PLAIN: [&str; 20] = [
     "std::net::IpAddr",
     "std::net::Ipv4Addr",
     "serde_json::Value",
+    "Nest",
 ];
 const KEYS: [&str; 6] = ["String", "String", "u8", "u64", "char", "bool"];
 

@@ -23,7 +23,7 @@ use super::select::{Selected, Selection};
 use super::told::Told;
 use super::watch::Watch;
 use super::{Bus, Counters, Inbox, Inner, Settings};
-use crate::adapter::{Adapter, AdapterError, LEASE};
+use crate::adapter::{Adapter, AdapterError, BoxFuture, LEASE};
 use crate::check::{OrderProblem, order_problem};
 use crate::contain::{caught, contained};
 use crate::durable::{Durable, name_problem};
@@ -346,39 +346,13 @@ impl BusBuilder {
     /// # Cancel safety
     ///
     /// Dropping it drops the bus.
-    pub async fn build(mut self) -> Result<Bus, Error> {
-        let mut problems = Vec::new();
-        let Selected { handlers, warnings } = self.selection.resolve(&mut problems);
-        self.handlers = handlers;
-        let repeated = self.states.repeated.iter();
-        problems.extend(repeated.map(|ty| {
-            format!(
-                "two states of type `{ty}`: handlers can't tell them apart; wrap one in a type of its own"
-            )
-        }));
-        let known = self.known_events(&mut problems);
-        self.check_patterns(&known, &mut problems);
-        self.check_sets(&known, &mut problems);
-        self.check_secrets(&known, &mut problems);
-        problems.extend(self.lock.iter().flat_map(Lock::problems));
-        let callbacks = bind_all(&self.handlers, &self.states, &mut problems);
-        self.check_durable(&mut problems);
-        self.check_order(&known, &mut problems);
-        problems.extend(check_decimals(&known));
-        let runtime = Handle::try_current();
-        if runtime.is_err() {
-            problems.push(
-                "no tokio runtime: await `build()` inside of one, such as in `#[tokio::main]`".to_owned(),
-            );
-        } else if !has_timer() {
-            problems.push(
-                "the tokio runtime has no timer, which `stop` and adapters need: say `enable_all()`, or `enable_time()`, where it is built".to_owned(),
-            );
-        }
-        let (Ok(runtime), true) = (runtime, problems.is_empty()) else {
-            return Err(Error::new(ErrorKind::Build, problems.join("\n")));
-        };
+    pub fn build(self) -> impl Future<Output = Result<Bus, Error>> + Send {
+        let built: BoxFuture<'static, _> = Box::pin(self.check_and_start());
+        built // as a box, it is compiled in this crate, and not again in each program
+    }
 
+    async fn check_and_start(mut self) -> Result<Bus, Error> {
+        let Checked { known, callbacks, runtime, warnings } = self.check()?;
         for warning in warnings {
             self.settings.fallback.warning(format_args!("{warning}"));
         }
@@ -422,6 +396,32 @@ impl BusBuilder {
         }
         inner.start().await?;
         Ok(Bus { inner })
+    }
+
+    /// Selects the handlers, binds their state, and reports every problem at once.
+    fn check(&mut self) -> Result<Checked, Error> {
+        let mut problems = Vec::new();
+        let Selected { handlers, warnings } = self.selection.resolve(&mut problems);
+        self.handlers = handlers;
+        let repeated = self.states.repeated.iter();
+        problems.extend(repeated.map(|ty| {
+            format!(
+                "two states of type `{ty}`: handlers can't tell them apart; wrap one in a type of its own"
+            )
+        }));
+        let known = self.known_events(&mut problems);
+        self.check_patterns(&known, &mut problems);
+        self.check_sets(&known, &mut problems);
+        self.check_secrets(&known, &mut problems);
+        problems.extend(self.lock.iter().flat_map(Lock::problems));
+        let callbacks = bind_all(&self.handlers, &self.states, &mut problems);
+        self.check_durable(&mut problems);
+        self.check_order(&known, &mut problems);
+        problems.extend(check_decimals(&known));
+        match (runtime(&mut problems), problems.is_empty()) {
+            (Some(runtime), true) => Ok(Checked { known, callbacks, runtime, warnings }),
+            _ => Err(Error::new(ErrorKind::Build, problems.join("\n"))),
+        }
     }
 
     /// The live handlers, and what the durable ones have to do.
@@ -633,6 +633,29 @@ impl DurableClosure {
         }
         None
     }
+}
+
+/// What [`BusBuilder::build`] starts a bus from, once there is no problem.
+struct Checked {
+    known: Known,
+    callbacks: Vec<Callback>,
+    runtime: Handle,
+    warnings: Vec<String>,
+}
+
+/// The current runtime, where it has what a bus needs.
+fn runtime(problems: &mut Vec<String>) -> Option<Handle> {
+    let Ok(runtime) = Handle::try_current() else {
+        problems
+            .push("no tokio runtime: await `build()` inside of one, such as in `#[tokio::main]`".to_owned());
+        return None;
+    };
+    if !has_timer() {
+        problems.push(
+            "the tokio runtime has no timer, which `stop` and adapters need: say `enable_all()`, or `enable_time()`, where it is built".to_owned(),
+        );
+    }
+    Some(runtime)
 }
 
 /// Whether timers can be used on the current runtime. Tokio has no way to ask, so this takes one: where there is none,

@@ -185,8 +185,8 @@ impl Bus {
     /// # Errors
     ///
     /// Those of [`BusBuilder::build`].
-    pub async fn new() -> Result<Self, Error> {
-        Self::builder().build().await
+    pub fn new() -> impl Future<Output = Result<Self, Error>> + Send {
+        Self::builder().build()
     }
 
     /// Emits an event: it enters the history (or the adapter), then every matching handler runs.

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Bus, Inner, context};
+use crate::adapter::BoxFuture;
 use crate::contain::{caught, discard};
 use crate::error::{Error, ErrorKind};
 
@@ -50,15 +51,21 @@ impl Bus {
     /// # Cancel safety
     ///
     /// From the first poll on, the bus stops even if this is dropped.
-    pub async fn stop(&self) -> Result<(), Error> {
-        let inner = &self.inner;
-        if context::is_inside_of(inner.instance) {
+    pub fn stop(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        let stopped: BoxFuture<'_, _> = Box::pin(self.inner.stop());
+        stopped // as a box, it is compiled in this crate, and not again in each program
+    }
+}
+
+impl Inner {
+    async fn stop(self: &Arc<Self>) -> Result<(), Error> {
+        if context::is_inside_of(self.instance) {
             let message =
                 "stop was called inside a handler, which it would wait for; call it outside, or spawn it";
             return Err(Error::new(ErrorKind::StopInHandler, message));
         }
-        for runtime in [inner.runtime.clone(), inner.runtime()] {
-            match inner.begin_stop(&runtime).wait_for(Option::is_some).await.as_deref() {
+        for runtime in [self.runtime.clone(), self.runtime()] {
+            match self.begin_stop(&runtime).wait_for(Option::is_some).await.as_deref() {
                 Ok(Some(Err(left))) => return Err(Error::new(ErrorKind::StopIncomplete, left.as_str())),
                 Ok(_) => return Ok(()),
                 Err(_) => {}
@@ -67,9 +74,7 @@ impl Bus {
         let message = "the runtime shut down before the bus had stopped";
         Err(Error::new(ErrorKind::Runtime, message))
     }
-}
 
-impl Inner {
     /// Starts to stop, unless that is under way or done; and says where the outcome will be.
     fn begin_stop(self: &Arc<Self>, runtime: &Handle) -> watch::Receiver<Option<Outcome>> {
         let mut stopping = self.stopping.lock().unwrap_or_else(PoisonError::into_inner);

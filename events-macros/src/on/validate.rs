@@ -1,15 +1,14 @@
 //! What a function must be to be a handler; every mistake at its own place.
 
-use syn::visit::Visit;
-use syn::visit_mut::VisitMut;
 use syn::{
-    FnArg, GenericArgument, GenericParam, Ident, ItemFn, Lifetime, LitStr, Pat, PatType, Path, PathArguments,
-    PathSegment, Receiver, ReturnType, Safety, Signature, Type, TypeImplTrait,
+    FnArg, GenericArgument, GenericParam, ItemFn, LitStr, Pat, PatType, Path, PathArguments, PathSegment,
+    Receiver, ReturnType, Safety, Signature, Type,
 };
 
 use super::durable::Durable;
 use super::parse::Arguments;
 use crate::errors::{Errors, text_of};
+use crate::tokens::{contains_name, with_lifetimes};
 
 /// A function that may be a handler, as far as its tokens tell.
 pub(crate) struct Handler<'a> {
@@ -42,13 +41,14 @@ pub(crate) fn handler<'a>(
     let mut states: Vec<_> = inputs.filter_map(|input| state(input, errors)).collect();
     let mut output = match &signature.output {
         ReturnType::Default => Some(syn::parse_quote!(())),
-        ReturnType::Type(_, ty) => (!contains_impl_trait(ty)).then(|| (**ty).clone()),
+        ReturnType::Type(_, ty) => (!contains_name(ty, "impl")).then(|| (**ty).clone()),
     };
-    let mut event = event?.clone();
-    let mut elide = Elide::of(signature);
-    elide.visit_type_mut(&mut event);
-    states.iter_mut().for_each(|state| elide.visit_type_mut(&mut state.ty));
-    output.iter_mut().for_each(|output| elide.visit_type_mut(output));
+    // The function's own lifetimes mean nothing outside of it.
+    let own: Vec<_> = signature.generics.lifetimes().map(|param| &param.lifetime.ident).collect();
+    let elided = |ty: &Type| with_lifetimes(ty, &|name| own.contains(&name).then_some("_"));
+    let event = elided(event?);
+    states.iter_mut().for_each(|state| state.ty = elided(&state.ty));
+    output.iter_mut().for_each(|output| *output = elided(output));
     let Arguments { patterns, krate, durable } = arguments;
     Some(Handler { patterns, krate, durable: durable.as_ref(), event, states, output })
 }
@@ -172,35 +172,6 @@ fn state(input: &FnArg, errors: &mut Errors) -> Option<State> {
             None
         }
     }
-}
-
-/// Writes `'_` for the function's own lifetimes, which mean nothing outside of it.
-struct Elide(Vec<Ident>);
-
-impl Elide {
-    fn of(signature: &Signature) -> Self {
-        Self(signature.generics.lifetimes().map(|param| param.lifetime.ident.clone()).collect())
-    }
-}
-
-impl VisitMut for Elide {
-    fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
-        if self.0.contains(&lifetime.ident) {
-            *lifetime = Lifetime::new("'_", lifetime.span());
-        }
-    }
-}
-
-fn contains_impl_trait(ty: &Type) -> bool {
-    struct Find(bool);
-    impl<'ast> Visit<'ast> for Find {
-        fn visit_type_impl_trait(&mut self, _: &'ast TypeImplTrait) {
-            self.0 = true;
-        }
-    }
-    let mut find = Find(false);
-    find.visit_type(ty);
-    find.0
 }
 
 /// The type without the parentheses it has in `&(dyn A + B)`, or the invisible ones it has where a

@@ -1,15 +1,15 @@
 //! Writes the impl of `Schema`.
 
-use proc_macro2::{TokenStream, TokenTree};
-use quote::{ToTokens, format_ident, quote};
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
 use syn::ext::IdentExt;
-use syn::visit_mut::VisitMut;
 use syn::{Attribute, Data, DataEnum, DeriveInput, Field, Fields, Ident, Path, Type, Variant};
 
 use super::attributes::{Container, Item, Sides, documentation, has_rename_all, is_secret};
 use super::case::Case;
 use super::itself;
 use crate::errors::{call_at, text_of};
+use crate::tokens::{contains_name, without_self};
 
 /// The impl of `Schema` for a type; `helper` is the attribute our field options stand in.
 pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str, verified: Verified) -> TokenStream {
@@ -419,8 +419,11 @@ impl<'a> Writer<'a> {
         if !self.generic {
             return None;
         }
+        let own = self.ident.to_string();
         let mut measured = all_fields(data).into_iter().filter(|field| self.is_measured(field));
-        measured.find(|field| mentions(field.ty.to_token_stream(), self.ident)).map(|field| &field.ty)
+        measured
+            .find(|field| contains_name(&field.ty, "Self") || contains_name(&field.ty, &own))
+            .map(|field| &field.ty)
     }
 
     fn enum_shape(&self, container: &Container, data: &DataEnum) -> TokenStream {
@@ -569,34 +572,4 @@ fn names(item: &Item, on_wire: &Sides<Option<String>>) -> TokenStream {
 fn documented(attributes: &[Attribute]) -> Option<TokenStream> {
     let (doc, deprecated) = documentation(attributes);
     (deprecated || !doc.is_empty()).then(|| quote!(.documented(#doc, #deprecated)))
-}
-
-/// A type with the name of the declared one in place of `Self`.
-pub(super) fn without_self(ty: &Type, ident: &Ident) -> Type {
-    let mut ty = ty.clone();
-    Naming { ident }.visit_type_mut(&mut ty);
-    ty
-}
-
-/// Puts a type's name in place of `Self`.
-struct Naming<'a> {
-    ident: &'a Ident,
-}
-
-impl VisitMut for Naming<'_> {
-    fn visit_path_mut(&mut self, path: &mut Path) {
-        if path.is_ident("Self") {
-            path.segments[0].ident = Ident::new(&self.ident.to_string(), path.segments[0].ident.span());
-        }
-        syn::visit_mut::visit_path_mut(self, path);
-    }
-}
-
-/// Whether a type names itself.
-fn mentions(ty: TokenStream, ident: &Ident) -> bool {
-    ty.into_iter().any(|token| match token {
-        TokenTree::Ident(name) => name == *ident || name == "Self",
-        TokenTree::Group(group) => mentions(group.stream(), ident),
-        _ => false,
-    })
 }

@@ -9,8 +9,9 @@ use syn::ext::IdentExt;
 use syn::{Data, DeriveInput, Field, Fields, GenericArgument, Ident, PathArguments, Type, Variant};
 
 use super::attributes::{Container, Item, Sides};
-use super::expand::{names_of, names_of_variant, variant_container, without_self};
+use super::expand::{names_of, names_of_variant, variant_container};
 use crate::errors::{Errors, call_at, text_of};
+use crate::tokens::without_self;
 
 /// The most parts of which the constant on the whole type knows that they have constants of their own.
 const MAX_PARTS: usize = 128;

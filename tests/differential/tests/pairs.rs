@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use typed_events::__private::{from_json, to_json};
 use typed_events::{Schema, TypeSchema};
 
 include!(concat!(env!("OUT_DIR"), "/pairs.rs"));
@@ -23,6 +24,8 @@ struct Tally {
     pairs: usize,
     readable: usize,
     checks: usize,
+    /// Values that are refused when they are written: NaN, too deep, or what serde can't write.
+    unwritable: usize,
     /// Values that serde wrote as something that is not JSON, or with a key twice.
     broken: usize,
     /// Pairs of which every value is read, and some lose digits.
@@ -53,19 +56,20 @@ where
             break;
         }
         TURN.set(round as u64);
-        let Ok(json) = serde_json::to_string(&P::sample(&mut random)) else {
-            // What serde can't write, such as a tag for something that is no object, nobody reads.
+        let Ok(json) = to_json(&P::sample(&mut random)) else {
+            // What can't be written, such as a tag for something that is no object, nobody reads.
+            tally.unwritable += 1;
             continue;
         };
         // serde writes a key twice where a flattened map has one that a field has, too.
-        if serde_json::from_str::<Sound>(&json).is_err() {
+        if from_json::<Sound>(&json).is_err() {
             tally.broken += 1;
             continue;
         }
         tally.checks += 1;
-        if let Err(error) = serde_json::from_str::<C>(&json) {
+        if let Err(error) = from_json::<C>(&json) {
             // A key of a flattened map that is the name of a field: the producer does not read it either.
-            if verdict.is_ok() && is_sound && serde_json::from_str::<P>(&json).is_err() {
+            if verdict.is_ok() && is_sound && from_json::<P>(&json).is_err() {
                 tally.foreign += 1;
                 continue;
             }
@@ -91,6 +95,8 @@ struct SelfTally {
     types: usize,
     accepted: usize,
     values: usize,
+    /// Values that are refused when they are written: NaN, too deep, or a variant that is told not to be written.
+    unwritable: usize,
     /// An alias that an earlier field has, too, is never looked at: refused as a mistake.
     dead_aliases: usize,
     disagreements: Vec<String>,
@@ -112,7 +118,14 @@ where
         TURN.set(round as u64);
         let value = T::sample(&mut random);
         tally.values += 1;
-        wrong = mistake(&value);
+        wrong = match to_json(&value) {
+            Ok(json) => mistake(&value, &json),
+            Err(error) if REFUSALS.iter().any(|refusal| error.contains(refusal)) => {
+                tally.unwritable += 1;
+                None
+            }
+            Err(error) => Some(format!("{value:?} can't be written: {error}")),
+        };
     }
     match (verdict, wrong) {
         (Ok(()), Some(wrong)) => {
@@ -128,19 +141,16 @@ where
     }
 }
 
-/// How a value does not come back as it was. The text of a value shows each bit of a float but those of
-/// NaN.
-fn mistake<T: Serialize + DeserializeOwned + std::fmt::Debug>(value: &T) -> Option<String> {
-    let json = match serde_json::to_string(value) {
-        Ok(json) => json,
-        // A variant that is told not to be written is not.
-        Err(error) if error.to_string().contains("cannot be serialized") => return None,
-        Err(error) => return Some(format!("{value:?} can't be written: {error}")),
-    };
-    if let Err(error) = serde_json::from_str::<Sound>(&json) {
+/// Why a value of a type that reads what it writes may be refused when it is written: it is a variant that is told not
+/// to be written, has a number that is not finite, or is nested deeper than what is read.
+const REFUSALS: [&str; 3] = ["cannot be serialized", "finite", "nested deeper than"];
+
+/// How a value that is written as `json` does not come back as it was. The text of a value shows each bit of a float.
+fn mistake<T: DeserializeOwned + std::fmt::Debug>(value: &T, json: &str) -> Option<String> {
+    if let Err(error) = from_json::<Sound>(json) {
         return Some(format!("{value:?} is written as {json}: {error}"));
     }
-    match serde_json::from_str::<T>(&json) {
+    match from_json::<T>(json) {
         Err(error) => Some(format!("{value:?} is written as {json}: {error}")),
         Ok(read) => {
             let (before, after) = (format!("{value:?}"), format!("{read:?}"));
@@ -153,9 +163,9 @@ fn mistake<T: Serialize + DeserializeOwned + std::fmt::Debug>(value: &T) -> Opti
 fn types_that_are_accepted_read_what_they_write() {
     let mut tally = SelfTally::default();
     check_selves(&mut tally);
-    let SelfTally { types, accepted, values, dead_aliases, disagreements } = &tally;
+    let SelfTally { types, accepted, values, unwritable, dead_aliases, disagreements } = &tally;
     println!(
-        "{types} types, {accepted} of them accepted, {values} values, {} disagreements, {dead_aliases} types refused for an alias that is never looked at",
+        "{types} types, {accepted} of them accepted, {values} values ({unwritable} of them can't be written), {} disagreements, {dead_aliases} types refused for an alias that is never looked at",
         disagreements.len()
     );
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
@@ -167,9 +177,9 @@ fn types_that_are_accepted_read_what_they_write() {
 fn constants_agree_with_serde() {
     let mut tally = Tally::default();
     check_all(&mut tally);
-    let Tally { pairs, readable, checks, broken, foreign, lossy, disagreements } = &tally;
+    let Tally { pairs, readable, checks, unwritable, broken, foreign, lossy, disagreements } = &tally;
     println!(
-        "{pairs} pairs, {readable} of them readable, {checks} values ({broken} more that serde wrote as no sound JSON, {foreign} that their own type does not read), {lossy} pairs that lose digits, {} disagreements",
+        "{pairs} pairs, {readable} of them readable, {checks} values ({unwritable} more that can't be written, {broken} that serde wrote as no sound JSON, {foreign} that their own type does not read), {lossy} pairs that lose digits, {} disagreements",
         disagreements.len()
     );
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
@@ -329,8 +339,9 @@ macro_rules! samples {
 }
 
 samples! {
-    f32: 0.0, -0.0, -1.5, f32::MAX, f32::MIN_POSITIVE, 1.0;
-    f64: 0.0, -0.0, -1.5, f64::MAX, f64::MIN_POSITIVE, 1.0, 9_007_199_254_740_993.0;
+    f32: 0.0, -0.0, -1.5, f32::MAX, f32::MIN_POSITIVE, 1.0, f32::from_bits(1), 0.1, f32::NAN, f32::INFINITY;
+    f64: 0.0, -0.0, -1.5, f64::MAX, f64::MIN_POSITIVE, 1.0, 9_007_199_254_740_993.0, f64::from_bits(1), 0.1, 5e-324, 1.0 / 3.0,
+        f64::NAN, f64::NEG_INFINITY;
     bool: true, false;
     char: 'a', 'é', '"', '7', '漢';
     (): ();
@@ -343,6 +354,10 @@ impl Sample for serde_json::Value {
         use serde_json::json;
         if random.unlike {
             return json!({"no such name": [{"a": -1.5}, null]});
+        }
+        if random.below(16) == 0 {
+            // As deep as is read, alone; in another value it is too deep.
+            return (0..127).fold(json!(null), |value, _| json!([value]));
         }
         let values = [json!(null), json!(1), json!("a"), json!([1, null]), json!({"a": -1.5}), json!(true)];
         let index = random.below(values.len());
@@ -411,6 +426,19 @@ macro_rules! tuples {
 
 tuples!(A; A B; A B C;);
 
+/// A type within itself: two levels of JSON for each of its own.
+#[derive(Debug, Default, Serialize, Deserialize, Schema)]
+struct Nest {
+    within: Vec<Nest>,
+}
+
+impl Sample for Nest {
+    fn sample(random: &mut Random) -> Self {
+        let depths = [0, 1, 2, 3, 55, 60, 62];
+        (0..depths[random.below(depths.len())]).fold(Self::default(), |nest, _| Self { within: vec![nest] })
+    }
+}
+
 // Types that are keys of maps.
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
@@ -468,6 +496,6 @@ samples! {
     KeyData: KeyData::None, KeyData::Some(1);
     KeyText: KeyText::Letter(KeyUnit::One), KeyText::Text("some text".into());
     KeyStruct: KeyStruct { id: 1 };
-    KeyFloat: KeyFloat(1.5), KeyFloat(-0.0), KeyFloat(f64::MAX);
+    KeyFloat: KeyFloat(1.5), KeyFloat(-0.0), KeyFloat(f64::MAX), KeyFloat(f64::NAN);
     KeyNew: KeyNew(0), KeyNew(u64::MAX);
 }

@@ -677,7 +677,11 @@ fn panicked<T>(panic: Box<dyn Any + Send>) -> Result<T, AdapterError> {
 }
 
 impl Inner {
-    async fn start(self: &Arc<Self>) -> Result<(), Error> {
+    fn start(self: &Arc<Self>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(self.start_adapter())
+    }
+
+    async fn start_adapter(self: &Arc<Self>) -> Result<(), Error> {
         let Some(adapter) = &self.adapter else { return Ok(()) };
         let inbox = Inbox { bus: Arc::downgrade(self), instance: self.instance, wire: self.wire.clone() };
         let refused = |what: String, error: AdapterError| {

@@ -192,7 +192,7 @@ pub(super) fn did_you_mean<'a>(text: &str, known: impl Iterator<Item = &'a str>)
         if candidate.len().abs_diff(text.len()) > 3 {
             return None;
         }
-        let distance = strsim::damerau_levenshtein(text, &candidate);
+        let distance = events_names::distance(text, &candidate);
         (distance <= 3 && distance * 3 <= text.len()).then_some((distance, candidate))
     });
     candidates.min().map_or_else(String::new, |(_, candidate)| format!(": did you mean `{candidate}`?"))

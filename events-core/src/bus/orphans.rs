@@ -66,11 +66,17 @@ impl Inner {
             patterns.sort_unstable();
             let mut left: Vec<_> = orphan.patterns.iter().map(String::as_str).collect();
             left.sort_unstable();
-            let similarity = strsim::normalized_damerau_levenshtein(&orphan.name, name);
+            let similarity = similarity(&orphan.name, name);
             let has_patterns = patterns == left;
             (has_patterns || similarity >= SIMILAR).then_some((has_patterns, similarity, name))
         });
         let likeliest = candidates.max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
         likeliest.map(|(.., name)| name)
     }
+}
+
+/// From 0 for two names without a character in common to 1 for equal ones.
+fn similarity(one: &str, other: &str) -> f64 {
+    let longest = one.chars().count().max(other.chars().count()).max(1);
+    1.0 - events_names::distance(one, other) as f64 / longest as f64
 }

@@ -18,6 +18,7 @@ use super::flight::KeptInFlight;
 use super::routes::{Life, Patterns, Registration, Route};
 use super::subscription::Subscription;
 use super::{Bus, Inner, context};
+use crate::adapter::BoxFuture;
 use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
 use crate::handler::{
@@ -100,7 +101,18 @@ impl Bus {
         }
     }
 
-    async fn replay(
+    /// Boxed: it is compiled in this crate, and not again in each program.
+    fn replay(
+        &self,
+        name: Arc<str>,
+        pattern: String,
+        n: usize,
+        callback: Callback,
+    ) -> BoxFuture<'_, Result<Subscription, Error>> {
+        Box::pin(self.register_and_replay(name, pattern, n, callback))
+    }
+
+    async fn register_and_replay(
         &self,
         name: Arc<str>,
         pattern: String,

@@ -109,7 +109,7 @@ impl Known {
             if word == "*" || word == "+" || known.contains(&word) {
                 return Some(word.to_owned());
             }
-            let distance = |known: &&&str| strsim::damerau_levenshtein(word, known);
+            let distance = |known: &&&str| events_names::distance(word, known);
             let nearest = known.iter().min_by_key(distance)?;
             (distance(&nearest) * 3 <= word.len()).then(|| (*nearest).to_owned())
         };

@@ -41,7 +41,7 @@ const NAMES: [&str; 8] =
 
 /// The option that was meant, perhaps.
 pub(crate) fn meant(option: &str) -> Option<&'static str> {
-    NAMES.into_iter().find(|name| strsim::damerau_levenshtein(name, option) <= 2)
+    NAMES.into_iter().find(|name| events_names::distance(name, option) <= 2)
 }
 
 impl Options {

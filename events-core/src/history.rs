@@ -4,7 +4,7 @@ mod positions;
 mod query;
 mod reader;
 
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
@@ -46,14 +46,26 @@ pub(crate) struct Log {
     number: u32,
 }
 
-/// All logs by their numbers, for records that grow.
-static LOGS: Mutex<BTreeMap<u32, Weak<Log>>> = Mutex::new(BTreeMap::new());
+/// All logs with their numbers in ascending order, for records that grow.
+static LOGS: Mutex<Vec<(u32, Weak<Log>)>> = Mutex::new(Vec::new());
+
+/// The number of a new log, and where it stands among the others. The numbers begin again only after billions of
+/// buses, and then this is one that is free.
+fn next_number(logs: &[(u32, Weak<Log>)]) -> (usize, u32) {
+    if let Some(number) = logs.last().map_or(Some(1), |(last, _)| last.checked_add(1)) {
+        return (logs.len(), number);
+    }
+    let is_free = |(index, (number, _)): &(usize, &(u32, Weak<Log>))| *number as usize != index + 1;
+    let index = logs.iter().enumerate().find(is_free).map_or(logs.len(), |(index, _)| index);
+    (index, index as u32 + 1)
+}
 
 /// A record that a log keeps, or kept, takes more memory from now on.
 #[cold]
 pub(crate) fn note_growth(log: u32, record: &Record, bytes: usize) {
     let logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
-    let log = logs.get(&log).and_then(Weak::upgrade);
+    let found = logs.binary_search_by_key(&log, |(number, _)| *number);
+    let log = found.ok().and_then(|index| logs[index].1.upgrade());
     drop(logs);
     if let Some(log) = log {
         log.grow(record, bytes);
@@ -171,12 +183,9 @@ pub(crate) enum Appended {
 impl Log {
     pub(crate) fn start(bounds: Bounds) -> Arc<Self> {
         let mut logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = logs.last_key_value().map_or(0, |(number, _)| *number);
-        // Begins again only after billions of buses, and then takes one that is free.
-        let number = last.checked_add(1).or_else(|| (1..u32::MAX).find(|number| !logs.contains_key(number)));
-        let number = number.unwrap_or(0);
+        let (index, number) = next_number(&logs);
         let log = Arc::new(Self::new(bounds, number));
-        logs.insert(number, Arc::downgrade(&log));
+        logs.insert(index, (number, Arc::downgrade(&log)));
         log
     }
 
@@ -273,7 +282,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        LOGS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+        LOGS.lock().unwrap_or_else(PoisonError::into_inner).retain(|(number, _)| *number != self.number);
     }
 }
 

@@ -142,7 +142,7 @@ impl Adapter for Memory {
         Box::pin(async move {
             let reader = self.hub.join(inbox.instance());
             let key = reader.key;
-            let task = tokio::spawn(reader.run(inbox)).abort_handle();
+            let task = tokio::spawn(Box::pin(reader.run(inbox)) as BoxFuture<'static, ()>).abort_handle();
             self.follower.set(Follower { key, task }).map_err(|_| {
                 AdapterError::refused("this door to the memory is taken by another bus: give each a clone")
             })

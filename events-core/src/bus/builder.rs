@@ -20,6 +20,7 @@ use super::report::Fallback;
 use super::routes::Routes;
 use super::routes::{Life, Patterns, name_of_closure};
 use super::select::{Selected, Selection};
+use super::task::spawn_boxed;
 use super::told::Told;
 use super::watch::Watch;
 use super::{Bus, Counters, Inbox, Inner, Settings};
@@ -542,7 +543,7 @@ impl BusBuilder {
                 continue;
             };
             let mut taken: Vec<_> = known.decls().filter(|decl| pattern.matches(decl.name)).collect();
-            taken.sort_by_key(|decl| decl.name);
+            sort_by_place(&mut taken, |decl| (decl.name, decl.place));
             problems.extend(taken.into_iter().filter_map(|decl| {
                 let problem = order_problem(decl.schema, field)?;
                 let name = quoted(closure.durable.name());
@@ -607,7 +608,7 @@ fn check_decimals(known: &Known) -> Vec<String> {
         return Vec::new();
     }
     let mut written: Vec<_> = known.decls().filter(|decl| decl.schema.has_decimals()).collect();
-    written.sort_by_key(|decl| decl.name);
+    sort_by_place(&mut written, |decl| (decl.name, decl.place));
     let problem = |decl: &EventDecl| {
         format!(
             "event `{}` ({}) has a `Decimal`, which this program writes as a number, while its schema says a string: a crate turns on `rust_decimal/serde-float` or `rust_decimal/serde-arbitrary-precision`; turn it off (`cargo tree -e features -i rust_decimal` shows who does)",
@@ -702,7 +703,8 @@ impl Inner {
         for work in &self.works {
             let (bus, adapter, stop) =
                 (Arc::downgrade(self), Arc::clone(adapter), self.stop_works.subscribe());
-            self.runtime.spawn(Worker { bus, adapter, work: Arc::clone(work), stop }.run());
+            let worker = Worker { bus, adapter, work: Arc::clone(work), stop };
+            spawn_boxed(&self.runtime, Box::pin(worker.run()));
         }
         Ok(())
     }

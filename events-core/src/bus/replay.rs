@@ -17,6 +17,7 @@ use super::emitted::Failure;
 use super::flight::KeptInFlight;
 use super::routes::{Life, Patterns, Registration, Route};
 use super::subscription::Subscription;
+use super::task::spawn_boxed;
 use super::{Bus, Inner, context};
 use crate::adapter::BoxFuture;
 use crate::contain::contained;
@@ -160,7 +161,7 @@ impl Bus {
             is_over: false,
             past: past.len() as u64,
         };
-        inner.runtime.spawn(worker.run(past));
+        spawn_boxed(&inner.runtime, Box::pin(worker.run(past)));
         let outcome = live.await.unwrap_or_else(|_| {
             Err(Error::new(
                 ErrorKind::Stopped,

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::task::spawn_boxed;
 use super::{Bus, Inner, context};
 use crate::adapter::BoxFuture;
 use crate::contain::{caught, discard};
@@ -90,7 +91,8 @@ impl Inner {
         self.stop_works.send_replace(true);
         let (done, outcome) = watch::channel(None);
         let inner = Arc::clone(self);
-        runtime.spawn(async move { done.send_replace(Some(inner.drain().await)) });
+        let drained = async move { drop(done.send_replace(Some(inner.drain().await))) };
+        spawn_boxed(runtime, Box::pin(drained));
         stopping.insert(outcome).clone()
     }
 

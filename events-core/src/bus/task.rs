@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use crate::adapter::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::Inner;
@@ -26,6 +27,11 @@ pub(super) trait Work: Future<Output: Send> + Send + Unpin + 'static {
 pub(super) fn spawn<W: Work>(work: W) -> JoinHandle<W::Output> {
     let runtime = work.bus().runtime();
     runtime.spawn(Moving { work: Some(work), stays: false })
+}
+
+/// Spawns what nobody waits for. One type of task for all, since each costs every build of this crate.
+pub(crate) fn spawn_boxed(runtime: &Handle, task: BoxFuture<'static, ()>) -> JoinHandle<()> {
+    runtime.spawn(task)
 }
 
 /// Work that moves when it is dropped unfinished.

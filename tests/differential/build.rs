@@ -288,7 +288,7 @@ impl Field {
                 5 if ty.has_default() => attributes.push("skip_deserializing".into()),
                 6 if ty.has_default() => attributes.push("default, skip_serializing".into()),
                 7 if ty.has_default() => {
-                    attributes.push("default, skip_serializing_if = \"at_times\"".into())
+                    attributes.push("default, skip_serializing_if = \"is_default\"".into())
                 }
                 _ => attributes.push(format!("alias = \"{name}\"")),
             }

@@ -6,7 +6,7 @@ use super::bed::{
     Bed, Tried, cases, emit_at_once, emit_numbers, emit_with, ensure, in_tasks, numbered, record,
 };
 use super::hand::after;
-use super::harness::Harness;
+use super::harness::{Ability, Harness};
 use super::live::facts;
 use super::seen::{each_once, number, same};
 use super::tap::Tap;
@@ -14,6 +14,7 @@ use crate::adapter::Adapter;
 use crate::bus::Bus;
 use crate::history::HistoryQuery;
 use crate::id::{EventId, InstanceId};
+use crate::json::MAX_DEPTH;
 use crate::metadata::Metadata;
 use crate::record::{Envelope, Record};
 use crate::wire::Wire;
@@ -21,6 +22,7 @@ use crate::wire::Wire;
 cases! { "history":
     it_answers_as_the_one_in_memory [History],
     all_of_a_record_is_kept [History],
+    payloads_are_kept_as_they_were_written [History],
     times_never_decrease [History],
     records_of_a_call_stand_together [History],
     duplicates_within_and_across_calls [History, Deduplication],
@@ -125,6 +127,54 @@ async fn all_of_a_record_is_kept<H: Harness>(bed: Bed<H>) -> Tried {
         same("the id", kept[0].id(), id)?;
         same("the payload", kept[0].json()?, json)?;
     }
+    Ok(())
+}
+
+/// Law: a payload arrives and is kept as the text it was published as: numbers of any size and with all their digits,
+/// nesting as deep as the library takes, escapes and white space.
+async fn payloads_are_kept_as_they_were_written<H: Harness>(bed: Bed<H>) -> Tried {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let (two_deep, deepest) = (nested(2), nested(usize::from(MAX_DEPTH)));
+    let long = format!("\"{}\"", "é漢".repeat(20_000));
+    let payloads = [
+        "117.63331139400017",
+        "5e-324",
+        "-1.7976931348623157e308",
+        "-0.0",
+        "1.50",
+        "9007199254740993",
+        "18446744073709551616",
+        "340282366920938463463374607431768211455",
+        "-170141183460469231731687303715884105728",
+        r#""\u0000\ud834\udd1e \"\\""#,
+        r#"{ "a" : null , "a b": [ ] }"#,
+        "null",
+        "{}",
+        "\"\"",
+        &two_deep,
+        &deepest,
+        &long,
+    ];
+    let (one, two, seen) = (bed.bus().await?, bed.bus().await?, bed.seen());
+    let log = Arc::clone(&seen);
+    two.on_pattern("conformance.thing.*", move |record: &Record| {
+        log.note(record.json().unwrap_or_default().to_owned())
+    })?;
+    for payload in payloads {
+        one.emit_json("conformance.thing.done", payload).await?;
+    }
+    let kept: Vec<_> =
+        all_of(&two, "*").await?.iter().map(|record| record.json().unwrap_or_default().to_owned()).collect();
+    same("the payloads in the history", kept, payloads.map(str::to_owned).to_vec())?;
+    if bed.has(Ability::Joins) {
+        same(
+            "the payloads that handlers got",
+            seen.wait_for(payloads.len()).await?,
+            payloads.map(str::to_owned).to_vec(),
+        )?;
+    }
+    let too_deep = one.emit_json("conformance.thing.done", nested(usize::from(MAX_DEPTH) + 1)).await;
+    ensure!(too_deep.is_err(), "a payload that is nested too deep to be read is accepted");
     Ok(())
 }
 

@@ -45,7 +45,7 @@ pub(super) const fn check_flattened(
         }
     }
     match field.read.is_some() && field.written.is_some() {
-        true => walk(without_option(field.shape), place.buffered(), seen),
+        true => walk(without_option(field.shape), place.flattened(), seen),
         false => Ok(()),
     }
 }
@@ -256,7 +256,7 @@ const fn reads_all(schema: &'static StructSchema) -> bool {
     true
 }
 
-const fn has_flattened(schema: &StructSchema) -> bool {
+pub(super) const fn has_flattened(schema: &StructSchema) -> bool {
     let mut i = 0;
     while i < schema.fields.len() {
         if schema.fields[i].flatten && schema.fields[i].read.is_some() {

@@ -16,7 +16,7 @@ mod beside;
 mod keys;
 mod overlap;
 
-use beside::{check_beside_tag, check_flattened};
+use beside::{check_beside_tag, check_flattened, has_flattened};
 use keys::check_key;
 use overlap::check_earlier;
 
@@ -130,6 +130,9 @@ struct Place {
     /// serde has read the value into memory first, as it does for tagged and untagged enums and for
     /// flattened fields.
     buffered: bool,
+    /// A flattened field is at hand, whose type gets only entries that it has fields for, if it is a struct that
+    /// flattens nothing itself.
+    flattened: bool,
     /// Whether names of fields and variants are still to be compared.
     names: bool,
     /// The frames that lead here, at most.
@@ -137,7 +140,7 @@ struct Place {
 }
 
 impl Place {
-    const START: Self = Self { buffered: false, names: true, frames: 0 };
+    const START: Self = Self { buffered: false, flattened: false, names: true, frames: 0 };
 
     const fn deeper(self, frames: usize) -> Self {
         Self { frames: self.frames + frames, ..self }
@@ -147,19 +150,29 @@ impl Place {
         Self { buffered: true, ..self }
     }
 
+    const fn flattened(self) -> Self {
+        Self { buffered: true, flattened: true, ..self }
+    }
+
+    /// Inside of a field, an item or a value.
+    const fn within(self) -> Self {
+        Self { flattened: false, ..self }
+    }
+
     /// Inside of a variant.
     const fn of_variant(self, schema: &EnumSchema, index: usize) -> Self {
+        let inside = self.within();
         match schema.tag {
-            Tag::Internal(_) | Tag::Untagged => self.buffered(),
-            _ if schema.variants[index].untagged || has_untagged(schema) => self.buffered(),
-            _ => self,
+            Tag::Internal(_) | Tag::Untagged => inside.buffered(),
+            _ if schema.variants[index].untagged || has_untagged(schema) => inside.buffered(),
+            _ => inside,
         }
     }
 }
 
 /// Declarations that a walk has been to, and the places that it may still visit.
 struct Seen {
-    types: [Option<(&'static NamedSchema, bool)>; MAX_SEEN],
+    types: [Option<(&'static NamedSchema, Place)>; MAX_SEEN],
     len: usize,
     left: usize,
 }
@@ -169,12 +182,13 @@ impl Seen {
         Self { types: [None; MAX_SEEN], len: 0, left: MAX_PLACES }
     }
 
-    /// Whether the walk has been to this declaration; remembers it.
-    const fn visit(&mut self, named: &'static NamedSchema, buffered: bool) -> bool {
+    /// Whether the walk has been to this declaration in such a place; remembers it.
+    const fn visit(&mut self, named: &'static NamedSchema, place: Place) -> bool {
         let mut i = 0;
         while i < self.len {
-            if let Some((seen, was_buffered)) = self.types[i]
-                && was_buffered == buffered
+            if let Some((seen, other)) = self.types[i]
+                && other.buffered == place.buffered
+                && other.flattened == place.flattened
                 && seen.is(named)
             {
                 return true;
@@ -182,7 +196,7 @@ impl Seen {
             i += 1;
         }
         if self.len < MAX_SEEN {
-            self.types[self.len] = Some((named, buffered));
+            self.types[self.len] = Some((named, place));
             self.len += 1;
         }
         false
@@ -192,15 +206,15 @@ impl Seen {
 const fn walk(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -> Verdict {
     match shape {
         TypeSchema::Option(inner) if writes_null(inner) => refuse(Problem::NullTwice),
-        TypeSchema::Option(inner) => walk(inner, place.deeper(1), seen),
-        TypeSchema::Sequence(inner, _) => at(Step::Items, walk(inner, place.deeper(1), seen)),
+        TypeSchema::Option(inner) => walk(inner, place.deeper(1).within(), seen),
+        TypeSchema::Sequence(inner, _) => at(Step::Items, walk(inner, place.deeper(1).within(), seen)),
         TypeSchema::Named(named) => {
             let named = named.get();
             match named.verified {
                 Verified::Declared if !place.buffered => return Ok(()),
                 // Instances of a generic type have one name, and differ.
                 Verified::Instance => {}
-                _ if seen.visit(named, place.buffered) => return Ok(()),
+                _ if seen.visit(named, place) => return Ok(()),
                 _ => {}
             }
             let names = !matches!(named.verified, Verified::Declared);
@@ -239,7 +253,7 @@ const fn walk_shape(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -
         TypeSchema::Tuple(items) => {
             let mut i = 0;
             while i < items.len() {
-                if let refused @ Err(_) = at(Step::Item(i), walk(items[i], place.deeper(1), seen)) {
+                if let refused @ Err(_) = at(Step::Item(i), walk(items[i], place.deeper(1).within(), seen)) {
                     return refused;
                 }
                 i += 1;
@@ -247,7 +261,7 @@ const fn walk_shape(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -
             Ok(())
         }
         TypeSchema::Map(keys, values) => match check_key(keys, place.buffered) {
-            Ok(()) => at(Step::Values, walk(values, place.deeper(1), seen)),
+            Ok(()) => at(Step::Values, walk(values, place.deeper(1).within(), seen)),
             refused => refused,
         },
         TypeSchema::Struct(schema) => walk_fields(schema, place.deeper(3), seen),
@@ -314,8 +328,9 @@ const fn field_at(schema: &'static StructSchema, index: usize, place: Place, see
     if verdict.is_err() {
         return at(Step::Field(name), verdict);
     }
+    let denies = schema.deny_unknown && (!place.flattened || has_flattened(schema));
     if let Some(written) = field.written
-        && schema.deny_unknown
+        && denies
         && !reads_field(schema, written)
     {
         return at(Step::Field(name), refuse(Problem::UnknownField(written)));
@@ -328,7 +343,7 @@ const fn field_at(schema: &'static StructSchema, index: usize, place: Place, see
     if field.written.is_none() || field.read.is_none() {
         return Ok(());
     }
-    match walk(field.shape, place, seen) {
+    match walk(field.shape, place.within(), seen) {
         Ok(()) => Ok(()),
         refused => at(Step::Field(name), refused),
     }

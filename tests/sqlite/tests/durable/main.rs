@@ -8,6 +8,7 @@ mod retention;
 mod runtimes;
 mod set_up;
 mod silence;
+mod values;
 mod versions;
 
 use std::path::PathBuf;

@@ -174,6 +174,19 @@ fn v3_denied_fields_beside_flattened_ones() {
     accepted(&Denies { id: 1, inner: Some(Total { total: 1 }) });
     accepted(&Denies { id: 1, inner: Adjacent::Two { x: 1 } });
 
+    // serde gives a flattened struct only the entries that it has fields for: what it denies is never there.
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(deny_unknown_fields, tag = "type")]
+    struct Typed {
+        total: u8,
+    }
+    refused(&Typed { total: 1 }, because);
+    accepted(&Flat { id: 1, inner: Typed { total: 1 } });
+    accepted(&Flat { id: 1, inner: Some(Typed { total: 1 }) });
+    refused(&Flat { id: 1, inner: HashMap::from([("key".to_owned(), Typed { total: 1 })]) }, because);
+    refused(&Flat { id: 1, inner: Flat { id: 1, inner: Typed { total: 1 } } }, "");
+    refused(&Denies { id: 1, inner: Typed { total: 1 } }, "");
+
     // As a reader of what others write.
     let strict = <Denies<Total>>::TYPE;
     strict.can_read(<Flat<Total>>::TYPE).unwrap();

@@ -51,10 +51,13 @@ pub(crate) fn object<const N: usize>(entries: [(&str, Value); N]) -> Object {
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
+/// The keywords that deny further properties: of an object alone, and of one with others beside it.
+const DENIALS: [&str; 2] = ["additionalProperties", "unevaluatedProperties"];
+
 /// Lets an object, or each of several, have further properties.
 fn open(shape: &mut Value) {
     if let Value::Object(object) = shape {
-        object.remove("additionalProperties");
+        DENIALS.iter().for_each(|denial| drop(object.remove(*denial)));
     }
     for of in ["anyOf", "oneOf", "allOf"] {
         if let Some(Value::Array(shapes)) = shape.get_mut(of) {
@@ -228,9 +231,8 @@ impl Writer {
         if !required.is_empty() {
             object.insert("required".to_owned(), Value::Array(required));
         }
-        let flattens = schema.fields.iter().any(|field| field.flatten);
-        if schema.deny_unknown && !flattens && self.side == Side::Read {
-            object.insert("additionalProperties".to_owned(), json!(false));
+        if schema.deny_unknown && self.side == Side::Read {
+            object.insert(DENIALS[usize::from(!beside.is_empty())].to_owned(), json!(false));
         }
         if !beside.is_empty() {
             object.insert("allOf".to_owned(), Value::Array(beside));
@@ -245,6 +247,11 @@ impl Writer {
             TypeSchema::Struct(schema) => self.fields(schema),
             TypeSchema::Enum(schema) if schema.tag == Tag::External => self.beside(schema),
             TypeSchema::Enum(schema) => self.variants(schema),
+            // serde also reads `None` where its type can't be read; what is left then is not described.
+            TypeSchema::Option(inner) if self.side == Side::Read => match self.sided(inner) {
+                TypeSchema::Struct(schema) => json!({"anyOf": [self.fields(schema), {}]}),
+                _ => json!({}),
+            },
             _ => json!({}),
         };
         // Only the whole could deny what it does not know.

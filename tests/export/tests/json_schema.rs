@@ -280,3 +280,66 @@ async fn what_is_flattened_leaves_room_for_the_others() {
     }
     assert!(comparison.accepted > 0 && comparison.refused > 0);
 }
+
+#[payload]
+struct Total {
+    #[serde(alias = "sum")]
+    total: u8,
+    note: Option<String>,
+}
+
+#[event("export.denied.struct")]
+#[serde(deny_unknown_fields)]
+struct DeniedStruct {
+    b: u8,
+    #[serde(flatten)]
+    total: Total,
+}
+
+#[event("export.denied.option")]
+#[serde(deny_unknown_fields)]
+struct DeniedOption {
+    b: u8,
+    #[serde(flatten)]
+    total: Option<Total>,
+}
+
+#[event("export.denied.enum")]
+#[serde(deny_unknown_fields)]
+struct DeniedEnum {
+    b: u8,
+    #[serde(flatten)]
+    way: Way,
+    #[serde(flatten)]
+    adjacent: Adjacent,
+}
+
+#[tokio::test]
+async fn v3_unknown_fields_are_denied_beside_flattened_ones() {
+    let mut comparison = Comparison::new().await;
+    let replacements = [json!(null), json!("x"), json!(7), json!(300), json!({})];
+    let wholes = [
+        ("export.denied.struct", json!({"b": 1, "total": 2})),
+        ("export.denied.struct", json!({"b": 1, "sum": 2, "note": "x"})),
+        ("export.denied.struct", json!({"b": 1, "total": 2, "more": 3})),
+        ("export.denied.enum", json!({"b": 1, "One": {"x": 1}, "t": "One", "c": [1, true]})),
+        ("export.denied.enum", json!({"b": 1, "Two": "x", "t": "Unit"})),
+        ("export.denied.enum", json!({"b": 1, "Two": "x", "t": "Unit", "more": 3})),
+    ];
+    for (name, whole) in wholes {
+        comparison.compare_all(name, &whole, &replacements).await;
+    }
+    // Not each part replaced: of an option that it can't read, serde takes some entries away and denies others.
+    let wholes = [
+        json!({"b": 1, "total": 2, "note": null}),
+        json!({"b": 1, "sum": 2}),
+        json!({"b": 1}),
+        json!({"b": 1, "more": 3}),
+        json!({"b": 1, "total": 2, "more": 3}),
+        json!({"b": 1, "note": 7, "total": 2}),
+    ];
+    for whole in wholes {
+        comparison.compare("export.denied.option", &whole).await;
+    }
+    assert!(comparison.accepted > 0 && comparison.refused > 0);
+}

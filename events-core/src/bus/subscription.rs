@@ -14,7 +14,8 @@ use crate::pattern::MAX_NAME_BYTES;
 /// A handler registered at run time.
 ///
 /// Dropping it changes nothing: the handler stays. [`guard`](Self::guard) gives one that
-/// unsubscribes when it is dropped.
+/// unsubscribes when it is dropped. What the closure owns is freed when the handler is removed, all calls of it have
+/// ended, and every `Subscription` and guard of it is dropped.
 #[derive(Clone)]
 pub struct Subscription {
     bus: Weak<Inner>,

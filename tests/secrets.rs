@@ -273,6 +273,31 @@ async fn v4_the_path_to_a_secret_has_no_keys_of_maps() {
 }
 
 #[tokio::test]
+async fn v1_a_key_that_is_there_twice_is_not_shown_where_it_is_secret() {
+    #[payload]
+    #[derive(PartialEq, Eq, PartialOrd, Ord)]
+    enum Account {
+        #[serde(rename = "c4n4ry-in-a-coal-mine")]
+        Known,
+        #[serde(untagged)]
+        Other(String),
+    }
+    #[event("secret.accounts")]
+    struct Accounts {
+        #[event(secret)]
+        by_account: std::collections::BTreeMap<Account, u8>,
+    }
+    let bus =
+        Bus::builder().adapter(typed_events::Memory::new()).secrets(Plain).quiet().build().await.unwrap();
+    let by_account = [(Account::Known, 1), (Account::Other(CANARY.to_owned()), 2)].into();
+    let error = bus.emit(Accounts { by_account }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Serialize);
+    let text = error.to_string();
+    assert!(text.ends_with("JSON: .by_account: two entries of the object have the same key"), "{text}");
+    assert_hidden(&[text]);
+}
+
+#[tokio::test]
 async fn events_from_outside_hide_their_secrets_too() {
     let (bus, vault) = bus(None, None).await.unwrap();
     let json = format!(

@@ -1,6 +1,6 @@
 //! Values arrive bit for bit as they were emitted, or the emit is refused with the path of what can't be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -124,6 +124,74 @@ async fn v4_what_is_not_finite_is_refused_with_its_path() {
     for (path, event) in cases {
         check_refused(event, &format!("{path}: {NOT_FINITE}")).await;
     }
+}
+
+#[event("values.extra")]
+#[derive(PartialEq)]
+pub struct Extra {
+    pub id: u8,
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, u8>,
+}
+
+#[payload]
+#[derive(PartialEq)]
+#[serde(tag = "kind")]
+pub enum Labelled {
+    A(BTreeMap<String, String>),
+    B,
+}
+
+#[payload]
+#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Name {
+    Known,
+    #[serde(untagged)]
+    Other(String),
+}
+
+#[event("values.keyed")]
+#[derive(PartialEq, Default)]
+pub struct Keyed {
+    pub labelled: Vec<Labelled>,
+    pub by_name: BTreeMap<Name, u8>,
+    pub hashed: HashMap<Name, u8>,
+    pub by_number: BTreeMap<i16, BTreeMap<String, u8>>,
+}
+
+fn entries<K: Ord, V>(entries: impl IntoIterator<Item = (K, V)>) -> BTreeMap<K, V> {
+    entries.into_iter().collect()
+}
+
+#[tokio::test]
+async fn v1_an_object_that_would_have_a_key_twice_is_refused_with_its_path() {
+    const TWICE: &str = "two entries of the object have the same key";
+    let extra = |key: &str| Extra { id: 1, extra: entries([("a".to_owned(), 1), (key.to_owned(), 2)]) };
+    check_refused(extra("id"), &format!(".id: {TWICE}")).await;
+    let labelled = |key: &str| Labelled::A(entries([(key.to_owned(), "B".to_owned())]));
+    let names = || [(Name::Known, 1), (Name::Other("Known".to_owned()), 2), (Name::Other("x".to_owned()), 3)];
+    let cases = [
+        (".labelled[1].kind", Keyed { labelled: vec![labelled("x"), labelled("kind")], ..Keyed::default() }),
+        (".by_name.Known", Keyed { by_name: entries(names()), ..Keyed::default() }),
+        (".hashed.Known", Keyed { hashed: HashMap::from(names()), ..Keyed::default() }),
+    ];
+    for (path, event) in cases {
+        check_refused(event, &format!("{path}: {TWICE}")).await;
+    }
+
+    // Keys that only begin alike, come in another order than their texts, or stand in other objects.
+    let (bus, other) = written().await;
+    let inner = || entries(["b", "a\"", "a", "a b", "-1", "\n"].map(|key| (key.to_owned(), 1)));
+    let keyed = Keyed {
+        labelled: vec![labelled("x"), labelled("a"), labelled("A"), Labelled::B],
+        by_name: entries(["a", "aa", "", "\u{e9}"].map(|name| (Name::Other(name.to_owned()), 1))),
+        hashed: ('a'..='z').map(|name| (Name::Other(name.to_string()), 1)).collect(),
+        by_number: (-20..120).map(|number| (number, inner())).collect(),
+    };
+    bus.emit(keyed.clone()).await.unwrap();
+    assert!(*other.history("values.keyed").await.unwrap()[0].decode::<Keyed>().unwrap() == keyed);
+    bus.emit(extra("Id")).await.unwrap();
+    assert!(*other.history("values.extra").await.unwrap()[0].decode::<Extra>().unwrap() == extra("Id"));
 }
 
 #[tokio::test]

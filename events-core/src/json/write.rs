@@ -1,6 +1,7 @@
 //! Writes JSON that reads back as the same value.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde_core::Serializer as _;
 use serde_core::ser::{self, Serialize, SerializeMap, SerializeStruct};
@@ -13,7 +14,7 @@ use super::{MAX_DEPTH, PRIVATE, Path};
 /// # Errors
 ///
 /// Names the path of what can't be written: a number that is not finite, a value that is nested too deep to be read,
-/// or what the type's own `Serialize` refuses.
+/// a second entry with the same key in one object, or what the type's own `Serialize` refuses.
 pub(crate) fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, WriteError> {
     let mut out = Vec::new();
     value.serialize(&mut JsonWriter::new(&mut out))?;
@@ -78,11 +79,13 @@ pub(crate) struct JsonWriter<'a> {
     out: &'a mut Vec<u8>,
     /// Arrays and objects that are open.
     depth: u8,
+    /// Where the keys of the open maps stand in the output, those of the innermost map last.
+    keys: Vec<Range<usize>>,
 }
 
 impl<'a> JsonWriter<'a> {
     pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out, depth: 0 }
+        Self { out, depth: 0, keys: Vec::new() }
     }
 
     /// Writes what serde_json writes as it should.
@@ -119,7 +122,18 @@ impl<'a> JsonWriter<'a> {
         if let Kind::Array | Kind::VariantArray(_) = kind {
             self.out.push(b'[');
         }
-        Ok(Compound { writer: self, kind, index: 0, key: 0..0 })
+        let first_key = self.keys.len();
+        Ok(Compound { writer: self, kind, index: 0, key: 0..0, first_key, ascends: true })
+    }
+
+    /// The JSON of a key without its quotes, which is the same for the same key.
+    fn text_of(&self, key: &Range<usize>) -> &[u8] {
+        &self.out[key.start + 1..key.end - 1]
+    }
+
+    /// The step to the value of a key.
+    fn step_of(&self, key: &Range<usize>) -> Step {
+        Step::Key(serde_json::from_slice(&self.out[key.clone()]).unwrap_or_default())
     }
 
     /// Refuses text that serde_json has written from this place on if it is nested too deep.
@@ -297,8 +311,12 @@ pub(crate) struct Compound<'w, 'a> {
     writer: &'w mut JsonWriter<'a>,
     kind: Kind,
     index: usize,
-    /// Where the key of the value that follows stands.
-    key: std::ops::Range<usize>,
+    /// Where the key of the value that follows stands, with its quotes.
+    key: Range<usize>,
+    /// Where the keys of this map begin in the writer's list, which has all but the last one.
+    first_key: usize,
+    /// Whether each key came after the one before it in the order of their texts, so that no two are the same.
+    ascends: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -362,6 +380,23 @@ impl Compound<'_, '_> {
         }
     }
 
+    /// Refuses a map with two entries of the same key. serde writes structs with flattened fields and tagged variants
+    /// as maps, too: a field may meet a key of a user's map there.
+    fn check_keys(&self) -> Written {
+        if self.ascends {
+            return Ok(());
+        }
+        let mut keys: Vec<_> = self.writer.keys[self.first_key..].iter().chain([&self.key]).collect();
+        keys.sort_unstable_by_key(|key| self.writer.text_of(key));
+        match keys.windows(2).find(|pair| self.writer.text_of(pair[0]) == self.writer.text_of(pair[1])) {
+            None => Ok(()),
+            Some(pair) => {
+                let error = WriteError::new("two entries of the object have the same key");
+                Err(self.within(error, self.writer.step_of(pair[0])))
+            }
+        }
+    }
+
     fn finish(self) -> Written {
         if let (Kind::Object | Kind::VariantObject(_), 0) = (self.kind, self.index) {
             self.writer.out.push(b'{');
@@ -388,19 +423,23 @@ impl SerializeMap for Compound<'_, '_> {
         let mut json = serde_json::Serializer::new(&mut *self.writer.out);
         SerializeMap::serialize_key(&mut json.serialize_map(None)?, key)?;
         self.writer.out[start] = before;
-        self.key = start + 1..self.writer.out.len();
+        let key = start + 1..self.writer.out.len();
         self.writer.out.push(b':');
+        let last = std::mem::replace(&mut self.key, key);
+        if self.index > 1 {
+            self.ascends = self.ascends && self.writer.text_of(&last) < self.writer.text_of(&self.key);
+            self.writer.keys.push(last);
+        }
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
-        value.serialize(&mut *self.writer).map_err(|error| {
-            let key = serde_json::from_slice(&self.writer.out[self.key.clone()]).unwrap_or_default();
-            self.within(error, Step::Key(key))
-        })
+        value.serialize(&mut *self.writer).map_err(|error| self.within(error, self.writer.step_of(&self.key)))
     }
 
     fn end(self) -> Written {
+        self.check_keys()?;
+        self.writer.keys.truncate(self.first_key);
         self.finish()
     }
 }

@@ -8,7 +8,9 @@
 //! The rules: every written value is read; what is read is the value that was written. Three exceptions
 //! are the user's own request or can't be decided here: a field that serde is told to skip, an opaque
 //! type, and a `String`, `Value` or map whose content happens to be what something else of the type
-//! writes.
+//! writes or reads, such as a key in a flattened map that is the name of a field. Of these the writer
+//! (`json/write.rs`) refuses an object in which a key would stand twice; a key of a field that is not
+//! written, or of another name that it is read under, is read as that field.
 
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
 

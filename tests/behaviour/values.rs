@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 
@@ -337,6 +338,47 @@ async fn v6_the_deepest_that_is_stored_is_read_and_deeper_is_refused() {
     let begin = "values.measured: the metadata can't be written as JSON: .deep[0][0]";
     assert!(error.kind() == ErrorKind::Serialize && error.to_string().starts_with(begin), "{error}");
     assert_eq!(other.history("values.measured").await.unwrap().len(), 1);
+}
+
+/// Bytes as serde has them, which JSON writes as an array.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bytes(Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self)
+    }
+}
+
+#[tokio::test]
+async fn v6_bytes_are_a_level_of_their_own() {
+    #[event("values.nested_bytes")]
+    #[derive(PartialEq)]
+    struct NestedBytes {
+        nest: Nest,
+    }
+    #[payload]
+    #[derive(PartialEq)]
+    enum Nest {
+        Deeper(Box<Nest>),
+        Bytes(#[event(opaque)] Bytes),
+    }
+    let nested = |depth: usize| NestedBytes {
+        nest: (1..depth).fold(Nest::Bytes(Bytes(vec![1, 2])), |nest, _| Nest::Deeper(Box::new(nest))),
+    };
+    let (bus, other) = written().await;
+    // The object of the event, one for each variant, and the array of the bytes.
+    bus.emit(nested(125)).await.unwrap();
+    assert!(*other.history("*").await.unwrap()[0].decode::<NestedBytes>().unwrap() == nested(125));
+    let error = bus.emit(nested(126)).await.unwrap_err().to_string();
+    assert!(error.ends_with("nested deeper than 127"), "{error}");
+    assert_eq!(other.history("*").await.unwrap().len(), 1);
 }
 
 #[tokio::test]

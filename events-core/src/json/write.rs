@@ -218,7 +218,11 @@ impl<'w, 'a> ser::Serializer for &'w mut JsonWriter<'a> {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Written {
-        Ok(serde_json::Serializer::new(&mut *self.out).serialize_bytes(value)?)
+        // JSON has an array of numbers for them.
+        self.open()?;
+        serde_json::Serializer::new(&mut *self.out).serialize_bytes(value)?;
+        self.depth -= 1;
+        Ok(())
     }
 
     fn serialize_none(self) -> Written {

@@ -66,7 +66,7 @@ pub(crate) enum ReadProblem {
     TooDeep,
     /// There is more text behind the value.
     MoreText,
-    /// The type does not take it: serde's words, which may repeat values.
+    /// The type does not take it: serde's words, which may repeat values, cut.
     Type(String),
 }
 
@@ -112,7 +112,7 @@ impl std::error::Error for ReadError {}
 
 impl de::Error for ReadError {
     fn custom<T: fmt::Display>(why: T) -> Self {
-        let problem = ReadProblem::Type(why.to_string());
+        let problem = ReadProblem::Type(crate::text::of_error(&why));
         Self(Box::new(Refused { problem, path: Path::default(), at: None }))
     }
 }

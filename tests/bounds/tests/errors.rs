@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bounds_tests::{bus, runtime};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use typed_events::{Bus, event};
 
 /// A text of 64 MiB, written in pieces.
@@ -93,6 +93,35 @@ fn m4_the_error_of_a_payload_that_can_not_be_written_is_cut() {
     let emitted = runtime.block_on(async { bus.emit(Unwritable { field: Refuses }).await.unwrap() });
     let error = emitted.record().unwrap().json().unwrap_err().to_string();
     assert!(error.len() < 5_000, "{}", error.len());
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Unreadable;
+
+impl<'de> Deserialize<'de> for Unreadable {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom(Long))
+    }
+}
+
+#[event("errors.unreadable")]
+pub struct Refused {
+    #[event(opaque)]
+    pub field: Unreadable,
+}
+
+/// What a `Deserialize` says is not passed on, and never in memory as a whole.
+#[test]
+fn m4_the_error_of_a_payload_that_can_not_be_read_is_cut_while_it_is_written() {
+    let runtime = runtime();
+    let bus = bus(&runtime, Bus::builder());
+    let mut message = String::new();
+    let counted = allocation_counter::measure(|| {
+        let read = runtime.block_on(async { bus.emit_json("errors.unreadable", "{\"field\": 1}").await });
+        message = read.unwrap_err().to_string();
+    });
+    assert!(message.starts_with("errors.unreadable: ") && message.len() < 200, "{message}");
+    assert!(counted.bytes_max < 1 << 20, "{} bytes", counted.bytes_max);
 }
 
 /// A line of a record is written from its JSON, not from copies of it.

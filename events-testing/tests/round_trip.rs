@@ -2,12 +2,12 @@
 
 #![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, reason = "a test")]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use serde::Serializer;
-use typed_events::event;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use typed_events::testing::{TestBus, assert_round_trip};
+use typed_events::{Schema, event};
 
 #[event("round_trip.kept")]
 pub struct Kept {
@@ -54,6 +54,125 @@ pub struct Skipped {
     pub id: u64,
     #[serde(skip)]
     pub cached: u32,
+}
+
+/// Reads its lists backwards.
+#[derive(Clone, Debug, PartialEq, Serialize, Schema)]
+pub struct Backwards {
+    list: Vec<u8>,
+    pair: (u8, u8),
+    set: HashSet<u8>,
+    heap: Vec<Vec<HashSet<u8>>>,
+}
+
+impl<'de> Deserialize<'de> for Backwards {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Plain {
+            list: Vec<u8>,
+            pair: (u8, u8),
+            set: HashSet<u8>,
+            heap: Vec<Vec<HashSet<u8>>>,
+        }
+        let Plain { mut list, pair: (one, other), set, mut heap } = Plain::deserialize(deserializer)?;
+        list.reverse();
+        heap.iter_mut().for_each(|inner| inner.reverse());
+        Ok(Self { list, pair: (other, one), set, heap })
+    }
+}
+
+fn backwards() -> Backwards {
+    Backwards { list: vec![1], pair: (1, 1), set: HashSet::new(), heap: Vec::new() }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
+#[serde(untagged)]
+pub enum Any {
+    Flag(bool),
+    Set(HashSet<u8>),
+    Backwards(Backwards),
+}
+
+/// A set that is written and read as a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
+#[serde(from = "Vec<u8>", into = "Vec<u8>")]
+pub struct Converted(HashSet<u8>);
+
+impl From<Vec<u8>> for Converted {
+    fn from(list: Vec<u8>) -> Self {
+        Self(list.into_iter().collect())
+    }
+}
+
+impl From<Converted> for Vec<u8> {
+    fn from(set: Converted) -> Self {
+        set.0.into_iter().collect()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
+#[serde(tag = "kind")]
+pub enum Kind {
+    Backwards { inner: Backwards },
+    Set { inner: HashSet<u8> },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Schema)]
+pub enum Variant {
+    Set(HashSet<u8>),
+    Backwards(Backwards),
+}
+
+#[event("round_trip.ordered")]
+#[derive(PartialEq)]
+pub struct Ordered {
+    pub first: Option<Backwards>,
+    #[serde(flatten)]
+    pub flat: BTreeMap<String, Vec<Any>>,
+    #[event(opaque)]
+    pub opaque: HashSet<u8>,
+    pub converted: Converted,
+    pub kind: Kind,
+    pub variant: Variant,
+}
+
+fn ordered() -> Ordered {
+    Ordered {
+        first: None,
+        flat: BTreeMap::new(),
+        opaque: (0..50).collect(),
+        converted: Converted((0..50).collect()),
+        kind: Kind::Set { inner: (0..50).collect() },
+        variant: Variant::Set((0..50).collect()),
+    }
+}
+
+#[test]
+fn m10_lists_and_tuples_come_back_in_their_order() {
+    let sets = || Backwards { set: (0..50).collect(), heap: vec![vec![(0..50).collect()]], ..backwards() };
+    let flat = |any: Any| BTreeMap::from([("flat".to_owned(), vec![Any::Flag(true), any])]);
+    assert_round_trip(&Ordered {
+        first: Some(sets()),
+        flat: flat(Any::Set((0..50).collect())),
+        kind: Kind::Backwards { inner: sets() },
+        variant: Variant::Backwards(sets()),
+        ..ordered()
+    });
+    let list = || Backwards { list: vec![1, 2, 3], ..backwards() };
+    let pair = || Backwards { pair: (1, 2), ..backwards() };
+    let heap = Backwards { heap: vec![vec![[1].into(), [2].into()]], ..backwards() };
+    let cases = [
+        (".first.list[0]", Ordered { first: Some(list()), ..ordered() }),
+        (".first.pair[0]", Ordered { first: Some(pair()), ..ordered() }),
+        (".first.heap[0][0][0]", Ordered { first: Some(heap), ..ordered() }),
+        (".flat[1].list[0]", Ordered { flat: flat(Any::Backwards(list())), ..ordered() }),
+        (".kind.inner.pair[0]", Ordered { kind: Kind::Backwards { inner: pair() }, ..ordered() }),
+        (".variant.Backwards.list[0]", Ordered { variant: Variant::Backwards(list()), ..ordered() }),
+    ];
+    for (path, event) in cases {
+        let said = panic_of(|| assert_round_trip(&event));
+        assert!(said.contains(&format!("another value: {path}: ")), "{path}: {said}");
+    }
 }
 
 /// What a panic says.

@@ -281,16 +281,19 @@ pub(crate) fn read_json<T: DeserializeOwned>(
 /// Why the payload was refused: in terms of the schema where it can tell. serde's own text is
 /// not used, because it repeats values.
 fn problem(shape: &'static TypeSchema, json: &str, refused: &ReadError) -> String {
-    let value = match parse_json(json) {
+    let value = match json::nearest_value(json) {
         Ok(value) => value,
-        Err(problem) => return problem,
+        Err(error) => return not_any(json, &error),
     };
     if let Some(problem) = schema::explain(shape, &value) {
         return problem;
     }
-    let ReadProblem::Type(text) = refused.problem() else { return at_position("not JSON", json, refused) };
-    let twice = text.starts_with("duplicate field");
-    let why = if twice { "a field is given twice" } else { "the value is not one the type accepts" };
+    let why = match refused.problem() {
+        ReadProblem::OutOfRange => OUT_OF_RANGE,
+        ReadProblem::Type(text) if text.starts_with("duplicate field") => "a field is given twice",
+        ReadProblem::Type(_) => "the value is not one the type accepts",
+        _ => return at_position("not JSON", json, refused),
+    };
     if refused.position(json).is_none() || shape.secrets() != Secrets::None {
         // serde had to read it into memory first, as for tagged enums, and lost the place; or keys on the
         // way there may be secret.
@@ -307,15 +310,24 @@ fn problem(shape: &'static TypeSchema, json: &str, refused: &ReadError) -> Strin
 ///
 /// Says where the text stops being JSON, or gets too deep, without repeating it.
 pub(crate) fn parse_json(json: &str) -> Result<serde_json::Value, String> {
-    json::from_str(json).map_err(|error| match error.problem() {
-        ReadProblem::MoreText => at_position("more text follows the value", json, &error),
-        ReadProblem::TooDeep => {
-            let what = format!("nested deeper than {MAX_DEPTH}");
-            format!("{}: {}", error.path().text(), at_position(&what, json, &error))
-        }
-        ReadProblem::EndsEarly => at_position("the JSON ends too early", json, &error),
-        ReadProblem::NotJson | ReadProblem::Type(_) => at_position("not JSON", json, &error),
-    })
+    json::from_str(json).map_err(|error| not_any(json, &error))
+}
+
+const OUT_OF_RANGE: &str = "the number is out of range";
+
+/// Why a text is not read as any JSON.
+fn not_any(json: &str, error: &ReadError) -> String {
+    let below = |what: &str| {
+        let (path, what) = (error.path().text(), at_position(what, json, error));
+        if path.is_empty() { what } else { format!("{path}: {what}") }
+    };
+    match error.problem() {
+        ReadProblem::MoreText => at_position("more text follows the value", json, error),
+        ReadProblem::TooDeep => below(&format!("nested deeper than {MAX_DEPTH}")),
+        ReadProblem::OutOfRange => below(OUT_OF_RANGE),
+        ReadProblem::EndsEarly => at_position("the JSON ends too early", json, error),
+        ReadProblem::NotJson | ReadProblem::Type(_) => at_position("not JSON", json, error),
+    }
 }
 
 fn at_position(what: &str, json: &str, error: &ReadError) -> String {

@@ -50,6 +50,55 @@ async fn check_refused(name: &str, json: &str, kind: ErrorKind, message: &str) {
     assert_eq!(seen.take(), [""; 0]);
 }
 
+#[event("intake.numbers")]
+pub struct Numbers {
+    pub big: u128,
+    pub signed: Option<i128>,
+    pub name: String,
+    pub any: Option<serde_json::Value>,
+    pub float: Option<f64>,
+}
+
+#[tokio::test]
+async fn m11_the_field_at_fault_is_named_beside_numbers_that_no_value_holds() {
+    const MAX: &str = "340282366920938463463374607431768211455";
+    let cases = [
+        (format!("{{\"big\": {MAX}, \"name\": 5}}"), ".name: expected a string, found a number"),
+        (
+            "{\"big\": 1, \"signed\": -170141183460469231731687303715884105728, \"name\": 5}".to_owned(),
+            ".name: expected a string, found a number",
+        ),
+        (
+            "{\"big\": 1, \"name\": 5, \"other\": 1e999}".to_owned(),
+            ".name: expected a string, found a number",
+        ),
+        (
+            "{\"big\": 1.5, \"name\": \"\"}".to_owned(),
+            ".big: expected an integer from 0 to 340282366920938463463374607431768211455, found a fraction or a number beyond 64 bits",
+        ),
+        (
+            format!("{{\"name\": \"\", \"big\": {MAX}0}}"),
+            ".big: the value is not one the type accepts (line 1, column 60)",
+        ),
+        (
+            "{\"big\": 1, \"name\": \"\", \"any\": [1e999]}".to_owned(),
+            ".any[0]: the number is out of range (line 1, column 36)",
+        ),
+        (
+            "{\"big\": 1, \"name\": \"\", \"float\": -1e999}".to_owned(),
+            ".float: the number is out of range (line 1, column 38)",
+        ),
+        ("{\"big\": 1, \"name\": 5, \"other\": 1e}".to_owned(), "not JSON (line 1, column 34)"),
+    ];
+    for (json, problem) in cases {
+        let message = format!("intake.numbers: {problem}");
+        check_refused("intake.numbers", &json, ErrorKind::Payload, &message).await;
+    }
+    let bus = bus().await;
+    let json = format!("{{\"big\": {MAX}, \"name\": \"\", \"other\": 1e999}}");
+    bus.emit_json("intake.numbers", &json).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_wrong_type_names_the_path() {
     use ErrorKind::Payload;

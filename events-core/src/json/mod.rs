@@ -10,7 +10,7 @@ mod read;
 mod write;
 
 pub(crate) use path::{Path, Step};
-pub(crate) use read::{ReadError, ReadProblem, field, from_str};
+pub(crate) use read::{ReadError, ReadProblem, field, from_str, nearest_value};
 pub(crate) use write::{JsonWriter, WriteError, to_string};
 
 /// The deepest nesting of arrays and objects that is written and read.

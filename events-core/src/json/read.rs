@@ -29,6 +29,17 @@ pub(crate) fn from_str<T: DeserializeOwned>(json: &str) -> Result<T, ReadError> 
     }
 }
 
+/// Reads any JSON to look at it: a number that no [`Value`](serde_json::Value) holds is the nearest one that it holds.
+///
+/// # Errors
+///
+/// Says where the text is not JSON, or is nested too deep.
+pub(crate) fn nearest_value(json: &str) -> Result<serde_json::Value, ReadError> {
+    let mut reader = Reader::new(json, false);
+    reader.saturates = true;
+    reader.whole()
+}
+
 /// The text of the value under a key of an object; `None` where there is none.
 pub(crate) fn field<'j>(json: &'j str, name: &str) -> Option<&'j str> {
     let mut reader = Reader::new(json, false);
@@ -66,11 +77,18 @@ pub(crate) enum ReadProblem {
     TooDeep,
     /// There is more text behind the value.
     MoreText,
+    /// The type has no number that is as large.
+    OutOfRange,
     /// The type does not take it: serde's words, which may repeat values, cut.
     Type(String),
 }
 
 impl ReadError {
+    /// A number that the type does not hold.
+    fn out_of_range() -> Self {
+        Self(Box::new(Refused { problem: ReadProblem::OutOfRange, path: Path::default(), at: None }))
+    }
+
     fn new(problem: ReadProblem, at: usize) -> Self {
         Self(Box::new(Refused { problem, path: Path::default(), at: Some(at) }))
     }
@@ -103,6 +121,7 @@ impl fmt::Display for ReadError {
             ReadProblem::EndsEarly => "the JSON ends too early",
             ReadProblem::TooDeep => "nested too deep",
             ReadProblem::MoreText => "more text follows the value",
+            ReadProblem::OutOfRange => "the number is out of range",
             ReadProblem::Type(text) => text,
         })
     }
@@ -135,11 +154,13 @@ pub(super) struct Reader<'de> {
     keeps_text: bool,
     /// Whether one did.
     kept_text: bool,
+    /// Whether a number beyond all floats is read as the largest float.
+    saturates: bool,
 }
 
 impl<'de> Reader<'de> {
     fn new(text: &'de str, keeps_text: bool) -> Self {
-        Self { text, at: 0, depth: 0, keeps_text, kept_text: false }
+        Self { text, at: 0, depth: 0, keeps_text, kept_text: false, saturates: false }
     }
 
     fn whole<T: DeserializeOwned>(&mut self) -> Read<T> {
@@ -332,6 +353,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
                         self.kept_text = true;
                         number.visit_text(visitor)
                     }
+                    false if self.saturates => number.visit_nearest(visitor),
                     false => number.visit(visitor),
                 };
                 self.located(read)

@@ -79,6 +79,7 @@ fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
                 }
                 Some(n) if n >= *min && (n < 0 || n.unsigned_abs() <= *max) => return None,
                 Some(_) => format!("expected {}, found a number outside of it", expected(shape)),
+                None if is_beyond_64_bits(*min, *max, number) => return None,
                 None => format!("expected {}, found a fraction or a number beyond 64 bits", expected(shape)),
             }
         }
@@ -95,6 +96,13 @@ fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
         _ => format!("expected {}, found {}", expected(shape), found(value)),
     };
     Some(problem.into())
+}
+
+/// Whether a number may be one of more than 64 bits between two: a `Value` has the nearest float for it.
+fn is_beyond_64_bits(min: i128, max: u128, number: &serde_json::Number) -> bool {
+    let float = number.as_f64().unwrap_or_default();
+    float >= u64::MAX as f64 && max > u128::from(u64::MAX)
+        || float <= i64::MIN as f64 && min < i128::from(i64::MIN)
 }
 
 fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>) -> Option<Misfit> {

@@ -74,8 +74,16 @@ impl<'de> Number<'de> {
             Some(Integer::Negative(n)) => visitor.visit_i64(n),
             None => match self.text.parse::<f64>() {
                 Ok(n) if n.is_finite() => visitor.visit_f64(n),
-                _ => Err(too_large()),
+                _ => Err(ReadError::out_of_range()),
             },
+        }
+    }
+
+    /// As [`visit`](Self::visit), with the largest float for what is beyond it.
+    pub(super) fn visit_nearest<'v, V: Visitor<'v>>(&self, visitor: V) -> Read<V::Value> {
+        match (self.as_integer(), self.text.parse::<f64>()) {
+            (None, Ok(n)) => visitor.visit_f64(n.clamp(f64::MIN, f64::MAX)),
+            _ => self.visit(visitor),
         }
     }
 
@@ -83,7 +91,7 @@ impl<'de> Number<'de> {
         match (self.as_integer(), self.text.parse::<f32>()) {
             (Some(_), _) => self.visit(visitor),
             (None, Ok(n)) if n.is_finite() => visitor.visit_f32(n),
-            _ => Err(too_large()),
+            _ => Err(ReadError::out_of_range()),
         }
     }
 
@@ -104,7 +112,7 @@ impl<'de> Number<'de> {
     /// Gives the number with its text, in serde_json's own form.
     pub(super) fn visit_text<V: Visitor<'de>>(&self, visitor: V) -> Read<V::Value> {
         if !self.text.parse::<f64>().is_ok_and(f64::is_finite) {
-            return Err(too_large());
+            return Err(ReadError::out_of_range());
         }
         if self.text == NEGATIVE_ZERO {
             // serde_json gives the integer 0 for it. What it gives for other texts is this.
@@ -146,8 +154,4 @@ fn digits(reader: &mut Reader<'_>) -> Read<()> {
         reader.at += 1;
     }
     if reader.at == start { Err(reader.not_json()) } else { Ok(()) }
-}
-
-fn too_large() -> ReadError {
-    de::Error::custom("number out of range")
 }

@@ -37,7 +37,7 @@ pub use crate::view::View;
 use crate::bus::{Bus, EventStream};
 use crate::history::{History, parse_pattern};
 use crate::json;
-use crate::schema::memory::heap_of_written;
+use crate::schema::memory::{Collection, heap_of_written};
 
 /// The pattern of a handler without one: the name of its event. Where it takes none, [`handler`]
 /// has refused it.
@@ -75,18 +75,43 @@ pub fn owned<E: Event>(record: &Record) -> Result<E, Error> {
     record.decoded::<E>().cloned()
 }
 
-/// Weighs a field whose type may have no schema: called on a reference to this, the inherent method wins where it
-/// has one, then [`WeighWritten`].
+/// Weighs a field whose type may have no schema: called on three references to this, the first of [`WeighDescribed`],
+/// [`WeighParts`], [`WeighWritten`] and [`WeighNothing`] that the type has.
 pub struct Weigh<'a, T: ?Sized>(pub &'a T);
 
-impl<T: Schema> Weigh<'_, T> {
+impl<T: ?Sized> Clone for Weigh<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: ?Sized> Copy for Weigh<'_, T> {}
+
+/// See [`Weigh`]: what has a schema.
+pub trait WeighDescribed {
     /// What the field holds outside of itself.
-    pub fn __typed_events_weight(&self) -> usize {
+    fn __typed_events_weight(&self) -> usize;
+}
+
+impl<T: Schema> WeighDescribed for &&Weigh<'_, T> {
+    fn __typed_events_weight(&self) -> usize {
         self.0.heap_size()
     }
 }
 
-/// See [`Weigh`]: what has no schema, and is written.
+/// See [`Weigh`]: a collection of what has no schema, and is written.
+pub trait WeighParts {
+    /// Its own memory, and what each part holds as far as what is written shows it.
+    fn __typed_events_weight(&self) -> usize;
+}
+
+impl<T: Collection> WeighParts for &Weigh<'_, T> {
+    fn __typed_events_weight(&self) -> usize {
+        self.0.weight()
+    }
+}
+
+/// See [`Weigh`]: what else has no schema, and is written.
 pub trait WeighWritten {
     /// As far as what is written shows it.
     fn __typed_events_weight(&self) -> usize;
@@ -98,15 +123,15 @@ impl<T: Serialize + ?Sized> WeighWritten for Weigh<'_, T> {
     }
 }
 
-/// See [`Weigh`]: comes last, as it takes one reference more.
-pub trait WeighNothing {
+/// See [`Weigh`]: comes last, as it takes a reference less.
+pub trait WeighNothing: Sized {
     /// Nothing is known.
-    fn __typed_events_weight(&self) -> usize {
+    fn __typed_events_weight(self) -> usize {
         0
     }
 }
 
-impl<T: ?Sized> WeighNothing for &Weigh<'_, T> {}
+impl<T: ?Sized> WeighNothing for Weigh<'_, T> {}
 
 /// The JSON of a value as the bus writes payloads: for tests that compare schemas with what is written.
 ///

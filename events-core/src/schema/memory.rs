@@ -1,5 +1,6 @@
 //! How much memory values take: what a bounded history counts.
 
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -44,15 +45,78 @@ pub(crate) const fn tree(len: usize, entry: usize) -> usize {
 /// What a value that has no schema holds outside of itself, as far as what it writes shows it.
 ///
 /// What it would write as JSON says little: a zero is one byte, whatever its type. So this counts what serde is
-/// told, by its types. What is not written is not counted, and of a unit variant not what its enum could hold.
+/// told, by its types. What is not written is not counted, and of a unit variant not what its enum could hold, unless
+/// the value is an item of a [`Collection`].
 pub(crate) fn heap_of_written<T: Serialize + ?Sized>(value: &T) -> usize {
-    let count = || secret::reveal(|| value.serialize(Count));
+    heap_of_each(std::iter::once(value))
+}
+
+/// The same for several values together.
+fn heap_of_each<'v, T: Serialize + ?Sized + 'v>(values: impl Iterator<Item = &'v T>) -> usize {
+    let heap_of = |value: &T| {
+        let size = value.serialize(Count)?;
+        Ok(size.heap + size.inline.saturating_sub(size_of_val(value)))
+    };
+    let count = || secret::reveal(|| values.map(heap_of).sum::<Result<usize, fmt::Error>>());
     // `Serialize` may be a user's code; this is asked while an event is emitted.
     let counted = catch_unwind(AssertUnwindSafe(count)).unwrap_or_else(|payload| {
         discard(payload);
         Err(fmt::Error)
     });
-    counted.map_or(0, |size| size.heap + size.inline.saturating_sub(size_of_val(value)))
+    counted.unwrap_or(0)
+}
+
+/// A collection of values that have no schema. What it writes shows how many there are, and not how large they are: its
+/// type does.
+pub trait Collection {
+    /// What it holds outside of itself: its places, and what each value holds as far as what that writes shows it.
+    fn weight(&self) -> usize;
+}
+
+macro_rules! lists {
+    ($($list:ident<T $(, $hasher:ident)?>: $self:ident => $size:expr;)+) => {
+        $(impl<T: Serialize $(, $hasher)?> Collection for $list<T $(, $hasher)?> {
+            fn weight(&$self) -> usize {
+                $size + heap_of_each($self.iter())
+            }
+        })+
+    };
+}
+
+lists! {
+    Vec<T>: self => allocation(self.capacity() * size_of::<T>());
+    VecDeque<T>: self => allocation(self.capacity() * size_of::<T>());
+    BinaryHeap<T>: self => allocation(self.capacity() * size_of::<T>());
+    LinkedList<T>: self => self.len() * allocation(size_of::<T>() + 16);
+    BTreeSet<T>: self => tree(self.len(), size_of::<T>());
+    HashSet<T, S>: self => hash_table(self.capacity(), size_of::<T>());
+}
+
+impl<T: Serialize> Collection for Box<[T]> {
+    fn weight(&self) -> usize {
+        allocation(size_of_val::<[T]>(self)) + heap_of_each(self.iter())
+    }
+}
+
+macro_rules! maps {
+    ($($map:ident<K, V $(, $hasher:ident)?>: $self:ident => $size:expr;)+) => {
+        $(impl<K: Serialize, V: Serialize $(, $hasher)?> Collection for $map<K, V $(, $hasher)?> {
+            fn weight(&$self) -> usize {
+                $size + heap_of_each($self.keys()) + heap_of_each($self.values())
+            }
+        })+
+    };
+}
+
+maps! {
+    BTreeMap<K, V>: self => tree(self.len(), size_of::<(K, V)>());
+    HashMap<K, V, S>: self => hash_table(self.capacity(), size_of::<(K, V)>());
+}
+
+impl<T: Collection> Collection for Option<T> {
+    fn weight(&self) -> usize {
+        self.as_ref().map_or(0, T::weight)
+    }
 }
 
 /// The memory of a value.

@@ -71,7 +71,7 @@ pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str, verifie
             #[inline]
             fn heap_size(&self) -> usize {
                 #[allow(unused_imports, reason = "all fields may have a schema")]
-                use #private::{WeighNothing as _, WeighWritten as _};
+                use #private::{WeighDescribed as _, WeighNothing as _, WeighParts as _, WeighWritten as _};
                 #heap
             }
         }
@@ -475,7 +475,7 @@ impl<'a> Writer<'a> {
         let sizes = fields.iter().enumerate().map(|(index, field)| {
             let index = syn::Index::from(index);
             let member = field.ident.as_ref().map_or_else(|| quote!(#index), |ident| quote!(#ident));
-            self.heap_of(field, quote!(&self.#member))
+            self.heap_of(field, true, quote!(&self.#member))
         });
         quote!(0 #(+ #sizes)*)
     }
@@ -483,17 +483,15 @@ impl<'a> Writer<'a> {
     fn enum_heap(&self, data: &DataEnum) -> TokenStream {
         let arms = data.variants.iter().map(|variant| {
             let name = &variant.ident;
-            let skipped = Item::read(&variant.attrs, self.helper);
-            if skipped.skipped.read || skipped.custom.read {
-                return quote!(Self::#name { .. } => 0,);
-            }
+            let item = Item::read(&variant.attrs, self.helper);
+            let described = !item.skipped.read && !item.custom.read;
             let (mut bindings, mut sizes) = (Vec::new(), Vec::new());
             for (index, field) in variant.fields.iter().enumerate() {
                 let binding = format_ident!("field{index}");
                 let index = syn::Index::from(index);
                 let member = field.ident.as_ref().map_or_else(|| quote!(#index), |ident| quote!(#ident));
                 bindings.push(quote!(#member: #binding));
-                sizes.push(self.heap_of(field, quote!(#binding)));
+                sizes.push(self.heap_of(field, described, quote!(#binding)));
             }
             quote!(Self::#name { #(#bindings),* } => 0 #(+ #sizes)*,)
         });
@@ -504,13 +502,14 @@ impl<'a> Writer<'a> {
     }
 
     /// What a field holds. One that needs no schema is weighed by it if it has one, or else by what it writes.
-    fn heap_of(&self, field: &Field, reference: TokenStream) -> TokenStream {
+    /// So is each field of a variant that is not `described`: serde does not read it, or a function of the user does.
+    fn heap_of(&self, field: &Field, described: bool, reference: TokenStream) -> TokenStream {
         let (private, ty) = (self.private, &field.ty);
-        match self.is_measured(field) {
+        match described && self.is_measured(field) {
             true => quote!(<#ty as #private::Schema>::heap_size(#reference)),
             // What is borrowed is held elsewhere.
             false if self.borrows => quote!(0),
-            false => quote!((&#private::Weigh(#reference)).__typed_events_weight()),
+            false => quote!((&&&#private::Weigh(#reference)).__typed_events_weight()),
         }
     }
 

@@ -112,6 +112,97 @@ pub struct Opaque {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Wrapper(u64);
 
+/// Variants that serde does not look into, or that a module of the user writes.
+#[event("bound.variants")]
+pub enum Variants {
+    Plain(Vec<u8>),
+    #[serde(with = "as_bytes")]
+    With(Vec<u8>),
+    #[serde(with = "as_bytes")]
+    WithOpaque(#[event(opaque)] Vec<Padded>),
+    #[serde(skip)]
+    Hidden {
+        bytes: Vec<u8>,
+        cached: Vec<String>,
+    },
+}
+
+mod as_bytes {
+    use serde::de::DeserializeOwned;
+    use serde::{Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        T::deserialize(deserializer)
+    }
+}
+
+/// Written as one number.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "u8", into = "u8")]
+pub struct Padded {
+    x: u8,
+    padding: [u64; 16],
+}
+
+impl From<u8> for Padded {
+    fn from(x: u8) -> Self {
+        Self { x, padding: [0; 16] }
+    }
+}
+
+impl From<Padded> for u8 {
+    fn from(padded: Padded) -> Self {
+        padded.x
+    }
+}
+
+/// Written as next to nothing.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Sparse {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub a: Option<[u64; 8]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub b: Option<String>,
+    #[serde(skip)]
+    pub cached: [u64; 4],
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub enum Wide {
+    #[default]
+    None,
+    Full([u64; 16]),
+}
+
+#[event("bound.little")]
+pub struct Little {
+    #[event(opaque)]
+    pub sparse: Vec<Sparse>,
+    #[event(opaque)]
+    pub padded: VecDeque<Padded>,
+    #[event(opaque)]
+    pub wide: Box<[Wide]>,
+    #[event(opaque)]
+    pub none: Option<Vec<Option<[u64; 16]>>>,
+    #[event(opaque)]
+    pub hashed: HashMap<u32, Wide>,
+    #[event(opaque)]
+    pub tree: BTreeMap<Padded, Sparse>,
+    #[event(opaque)]
+    pub set: HashSet<Padded>,
+    #[event(opaque)]
+    pub ordered: BTreeSet<Padded>,
+}
+
 #[event(view_of = Texts)]
 struct Shown {
     a: String,
@@ -303,6 +394,33 @@ impl Generated for Opaque {
     }
 }
 
+impl Generated for Little {
+    fn generate(random: &mut Random) -> Self {
+        let mut little = Self {
+            sparse: Vec::new(),
+            padded: VecDeque::new(),
+            wide: Box::default(),
+            none: None,
+            hashed: HashMap::new(),
+            tree: BTreeMap::new(),
+            set: HashSet::new(),
+            ordered: BTreeSet::new(),
+        };
+        let n = (random.size() / 4).min(255) as u8;
+        match random.below(8) {
+            0 => little.sparse = list(random, |_| Sparse::default()),
+            1 => little.padded = list(random, |_| Padded::default()).into(),
+            2 => little.wide = list(random, |_| Wide::None).into(),
+            3 => little.none = Some(list(random, |_| None)),
+            4 => little.hashed = (0..n).map(|n| (n.into(), Wide::None)).collect(),
+            5 => little.tree = (0..n).map(|n| (n.into(), Sparse::default())).collect(),
+            6 => little.set = (0..n).map(Padded::from).collect(),
+            _ => little.ordered = (0..n).map(Padded::from).collect(),
+        }
+        little
+    }
+}
+
 #[event("bound.started")]
 pub struct Start(pub u32);
 
@@ -435,6 +553,25 @@ holds! {
     m1_shapes: Shapes;
     m1_json_values: Json;
     m1_opaque_fields: Opaque;
+    m1_opaque_fields_that_write_little: Little;
+}
+
+/// Each of the variants by itself. Decoded ones are not skipped.
+#[test]
+fn m1_variants_that_serde_does_not_look_into() {
+    let variants: [fn() -> Variants; 4] = [
+        || Variants::Plain(vec![1; 10_000]),
+        || Variants::With(vec![1; 10_000]),
+        || Variants::WithOpaque(vec![Padded::default(); 100]),
+        || Variants::Hidden { bytes: vec![1; 10_000], cached: vec!["x".repeat(100); 100] },
+    ];
+    for variant in variants {
+        let runtime = runtime();
+        let bus = bounded(&runtime, Bus::builder());
+        let factor = factor(|| runtime.block_on(async { drop(bus.emit(variant()).await.unwrap()) }));
+        println!("variants: {factor:.2}");
+        assert!(factor <= MOST, "{factor}");
+    }
 }
 
 /// Names come from outside, too.

@@ -1,5 +1,6 @@
 //! Values arrive bit for bit as they were emitted, or the emit is refused with the path of what can't be.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -379,6 +380,36 @@ async fn v6_bytes_are_a_level_of_their_own() {
     let error = bus.emit(nested(126)).await.unwrap_err().to_string();
     assert!(error.ends_with("nested deeper than 127"), "{error}");
     assert_eq!(other.history("*").await.unwrap().len(), 1);
+}
+
+#[payload]
+#[derive(PartialEq, PartialOrd)]
+pub struct FloatKey(f64);
+
+impl Eq for FloatKey {}
+
+impl Ord for FloatKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+#[tokio::test]
+async fn v4_a_key_that_is_not_finite_is_refused_with_its_path() {
+    #[event("values.by_float")]
+    #[derive(PartialEq)]
+    struct ByFloat {
+        map: BTreeMap<FloatKey, u8>,
+    }
+    let by_float = |key: f64| ByFloat { map: entries([(FloatKey(-1.5), 1), (FloatKey(key), 2)]) };
+    check_refused(by_float(f64::NAN), &format!(".map.NaN: {NOT_FINITE}")).await;
+    check_refused(by_float(f64::NEG_INFINITY), &format!(".map.-inf: {NOT_FINITE}")).await;
+    let (bus, other) = written().await;
+    for key in [-0.0, 0.1, 1e300, 5e-324] {
+        bus.emit(by_float(key)).await.unwrap();
+        let stored = &other.history("*").limit(1).await.unwrap()[0];
+        assert!(*stored.decode::<ByFloat>().unwrap() == by_float(key), "{key:e}");
+    }
 }
 
 #[tokio::test]

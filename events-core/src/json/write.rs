@@ -161,6 +161,23 @@ fn not_finite() -> WriteError {
     WriteError::new("expected a finite number, found NaN or an infinity, which JSON does not have")
 }
 
+/// Why serde_json does not write a key. That of a float is shown, as it is `NaN`, `inf` or `-inf`.
+fn not_a_key<T: Serialize + ?Sized>(key: &T, error: serde_json::Error) -> WriteError {
+    /// serde writes numbers and texts with a formatter, too.
+    struct Shown<'k, T: ?Sized>(&'k T);
+
+    impl<T: Serialize + ?Sized> fmt::Display for Shown<'_, T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.serialize(f)
+        }
+    }
+
+    match key.serialize(&mut JsonWriter::new(&mut Vec::new())) {
+        Err(refused) => refused.below(Step::Key(crate::text::of_error(&Shown(key)))),
+        Ok(()) => error.into(),
+    }
+}
+
 macro_rules! leaves {
     ($($method:ident: $ty:ty,)+) => {
         $(#[inline]
@@ -425,7 +442,8 @@ impl SerializeMap for Compound<'_, '_> {
         let before = self.next_key();
         // serde_json knows which keys there are; it writes this one as the first of an object.
         let mut json = serde_json::Serializer::new(&mut *self.writer.out);
-        SerializeMap::serialize_key(&mut json.serialize_map(None)?, key)?;
+        let written = SerializeMap::serialize_key(&mut json.serialize_map(None)?, key);
+        written.map_err(|error| not_a_key(key, error))?;
         self.writer.out[start] = before;
         let key = start + 1..self.writer.out.len();
         self.writer.out.push(b':');

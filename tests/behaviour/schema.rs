@@ -132,6 +132,77 @@ fn v1_flattened_fields() {
     accepted(&Flat { id: 1, inner: Two { one: Total { total: 1 }, two: map() } });
 }
 
+/// A struct of many fields.
+macro_rules! many {
+    ($type:ident: $($field:ident)+) => {
+        #[derive(Debug, Serialize, Deserialize, Schema)]
+        struct $type {
+            $($field: u8,)+
+        }
+
+        impl $type {
+            fn new() -> Self {
+                Self { $($field: 1,)+ }
+            }
+        }
+    };
+}
+
+#[test]
+fn v1_a_flattened_struct_of_many_fields() {
+    many! {
+        Many:
+            f0 f1 f2 f3 f4 f5 f6 f7 f8 f9 f10 f11 f12 f13 f14 f15 f16 f17 f18 f19 f20 f21 f22 f23
+            f24 f25 f26 f27 f28 f29 f30 f31 f32 f33 f34 f35 f36 f37 f38 f39 f40 f41 f42 f43 f44 f45
+            f46 f47 f48 f49 f50 f51 f52 f53 f54 f55 f56 f57 f58 f59 f60 f61 f62 f63 f64 f65 f66 f67
+            f68 f69 f70 f71 f72 f73 f74 f75 f76 f77 f78 f79
+    }
+    many! {
+        Others:
+            g0 g1 g2 g3 g4 g5 g6 g7 g8 g9 g10 g11 g12 g13 g14 g15 g16 g17 g18 g19 g20 g21 g22 g23
+            g24 g25 g26 g27 g28 g29 g30 g31 g32 g33 g34 g35 g36 g37 g38 g39 g40 g41 g42 g43 g44 g45
+            g46 g47 g48 g49 g50 g51 g52 g53 g54 g55 g56 g57 g58 g59 g60 g61 g62 g63 g64 g65 g66 g67
+            g68 g69 g70 g71 g72 g73 g74 f76
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Flat<T> {
+        total: u8,
+        #[serde(flatten)]
+        many: Many,
+        #[serde(flatten)]
+        other: T,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Outer {
+        f70: u8,
+        #[serde(flatten)]
+        many: Many,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Aliased {
+        #[serde(alias = "f79")]
+        x: u8,
+        #[serde(flatten)]
+        many: Many,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(tag = "f77")]
+    enum InTag {
+        Many(Many),
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Last {
+        f79: u8,
+    }
+    refused(&Outer { f70: 2, many: Many::new() }, "`f70` is a name");
+    refused(&Aliased { x: 2, many: Many::new() }, "`f79` is a name");
+    refused(&InTag::Many(Many::new()), "`f77`");
+    refused(&Flat { total: 1, many: Many::new(), other: Last { f79: 1 } }, "`f79` is a name");
+    refused(&Flat { total: 1, many: Many::new(), other: Some(Many::new()) }, "`f0` is a name");
+    refused(&Flat { total: 1, many: Many::new(), other: Others::new() }, "`f76` is a name");
+    accepted(&Flat { total: 1, many: Many::new(), other: Data::One(1) });
+}
+
 #[test]
 fn v1_null_for_two_values() {
     refused(&Some(None::<u8>), "`Some(None)`");

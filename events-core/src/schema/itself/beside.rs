@@ -10,7 +10,7 @@ use crate::schema::misfit::Problem;
 use crate::schema::written::{Part, Shape, read, reads, reads_field, same, variant_parts, written};
 use crate::schema::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema};
 
-/// The most names of entries that are compared.
+/// The most names of entries that are compared at once: a page.
 const MAX_ENTRIES: usize = 64;
 
 /// How deep flattened fields are looked at.
@@ -34,8 +34,7 @@ pub(super) const fn check_flattened(
         if !is_object(field.shape, true, MAX_DEPTH) {
             return refuse(Problem::NotFlat { found: Shape::Type(field.shape) });
         }
-        let entries = Entries::NONE.of(field.shape, Side::Written, MAX_DEPTH);
-        if let refused @ Err(_) = check_names(schema, index, &entries) {
+        if let refused @ Err(_) = check_names(schema, index) {
             return refused;
         }
         if field.read.is_some()
@@ -77,22 +76,42 @@ const fn without_option(shape: &'static TypeSchema) -> &'static TypeSchema {
 }
 
 /// Compares the names of a flattened field's entries with those of the other fields.
-const fn check_names(schema: &'static StructSchema, index: usize, entries: &Entries) -> Verdict {
-    let own = Entries::NONE.of(schema.fields[index].shape, Side::Read, MAX_DEPTH);
+const fn check_names(schema: &'static StructSchema, index: usize) -> Verdict {
+    let shape = schema.fields[index].shape;
+    let mut page = 0;
+    loop {
+        let entries = Entries::page(page).of(shape, Side::Written, MAX_DEPTH);
+        let own = Entries::page(page).of(shape, Side::Read, MAX_DEPTH);
+        if let refused @ Err(_) = check_page(schema, index, &entries, &own) {
+            return refused;
+        }
+        if !entries.has_more() && !own.has_more() {
+            return Ok(());
+        }
+        page += 1;
+    }
+}
+
+/// Compares the names of some entries that a flattened field writes, and of some that it reads as its `own`.
+const fn check_page(
+    schema: &'static StructSchema,
+    index: usize,
+    entries: &Entries,
+    own: &Entries,
+) -> Verdict {
     let mut i = 0;
     while i < schema.fields.len() {
         let other = &schema.fields[i];
         let clash = match (i == index, other.flatten) {
             (true, _) => None,
             (false, true) => {
-                let others = Entries::NONE.of(other.shape, Side::Written, MAX_DEPTH);
                 match (other.written.is_some(), i < index) {
                     // Of two written names, the second field is told.
-                    (true, true) => match entries.common(&others) {
-                        None => own.common(&others),
+                    (true, true) => match entries.common_with_type(other.shape) {
+                        None => own.common_with_type(other.shape),
                         clash => clash,
                     },
-                    (true, false) => own.common(&others),
+                    (true, false) => own.common_with_type(other.shape),
                     (false, _) => None,
                 }
             }
@@ -147,8 +166,7 @@ pub(super) const fn check_beside_tag(
     if !is_object(body, false, MAX_DEPTH) {
         return refuse(Problem::BesideTag { found: Shape::Type(body) });
     }
-    let entries = Entries::NONE.of(body, Side::Written, MAX_DEPTH);
-    if entries.has(tag) {
+    if Entries::NONE.with(tag).common_with_type(body).is_some() {
         return refuse(Problem::TagTwice(tag));
     }
     walk(body, place, seen)
@@ -357,22 +375,37 @@ enum Side {
     Read,
 }
 
-/// The names of the entries that a flattened type writes or reads; those of a map are not known.
+/// The names of the entries that a flattened type writes or reads, or a page of them; those of a map are not known.
 #[derive(Clone, Copy)]
 struct Entries {
     names: [&'static str; MAX_ENTRIES],
     len: usize,
+    /// How many come before this page.
+    before: usize,
+    /// How many there are up to now, on all pages.
+    seen: usize,
 }
 
 impl Entries {
-    const NONE: Self = Self { names: [""; MAX_ENTRIES], len: 0 };
+    const NONE: Self = Self::page(0);
+
+    /// An empty page. Two pages may have the same names, and none is left out between them.
+    const fn page(page: usize) -> Self {
+        Self { names: [""; MAX_ENTRIES], len: 0, before: page * MAX_ENTRIES, seen: 0 }
+    }
 
     const fn with(mut self, name: &'static str) -> Self {
-        if self.len < MAX_ENTRIES {
+        if self.seen >= self.before && self.len < MAX_ENTRIES {
             self.names[self.len] = name;
             self.len += 1;
         }
+        self.seen += 1;
         self
+    }
+
+    /// Whether there are names behind this page.
+    const fn has_more(&self) -> bool {
+        self.seen > self.before + MAX_ENTRIES
     }
 
     /// With those of a type.
@@ -477,6 +510,18 @@ impl Entries {
             i += 1;
         }
         None
+    }
+
+    /// A name that a type writes, too.
+    const fn common_with_type(&self, shape: &'static TypeSchema) -> Option<&'static str> {
+        let mut page = 0;
+        loop {
+            let others = Self::page(page).of(shape, Side::Written, MAX_DEPTH);
+            match self.common(&others) {
+                None if others.has_more() => page += 1,
+                clash => return clash,
+            }
+        }
     }
 
     const fn common_with_field(&self, field: &FieldSchema) -> Option<&'static str> {

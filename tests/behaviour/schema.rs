@@ -93,6 +93,74 @@ fn v1_keys_of_every_kind() {
 }
 
 #[test]
+#[allow(unreachable_patterns, reason = "two variants of one name")]
+fn v1_keys_that_are_read_under_other_names() {
+    types! {
+        #[serde(into = "String", from = "u64")]
+        struct Converted { n: u64 }
+        #[serde(into = "String", try_from = "String")]
+        struct Parsed { n: u64 }
+        #[serde(into = "u64", from = "u64")]
+        struct Numbered { n: u64 }
+        enum Names { #[serde(rename(serialize = "a", deserialize = "b"))] A }
+        enum Skipped { #[serde(skip_deserializing)] A, B }
+        enum Twice { #[serde(rename = "x")] A, #[serde(rename = "x")] B }
+        #[serde(untagged)]
+        enum TextFirst { Text(String), Plain(Plain) }
+        enum Aliased { #[serde(rename(serialize = "a", deserialize = "b"), alias = "a")] A }
+        enum Unwritten { #[serde(skip_serializing)] A, B }
+        enum Rest { A, #[serde(other)] Rest }
+        enum Half { A, #[serde(untagged)] Text(String) }
+    }
+    impl From<Converted> for String {
+        fn from(key: Converted) -> Self {
+            format!("k{}", key.n)
+        }
+    }
+    impl From<Parsed> for String {
+        fn from(key: Parsed) -> Self {
+            key.n.to_string()
+        }
+    }
+    impl TryFrom<String> for Parsed {
+        type Error = std::num::ParseIntError;
+        fn try_from(text: String) -> Result<Self, Self::Error> {
+            text.parse().map(|n| Self { n })
+        }
+    }
+    impl From<u64> for Converted {
+        fn from(n: u64) -> Self {
+            Self { n }
+        }
+    }
+    impl From<u64> for Numbered {
+        fn from(n: u64) -> Self {
+            Self { n }
+        }
+    }
+    impl From<Numbered> for u64 {
+        fn from(key: Numbered) -> Self {
+            key.n
+        }
+    }
+    fn map<K: Ord>(key: K) -> BTreeMap<K, u8> {
+        BTreeMap::from([(key, 1)])
+    }
+    refused(&map(Converted { n: 1 }), ".(key): `String` is written, which is no `u64`");
+    refused(&map(Names::A), ".(key).a: it is written as `a`, and not read under this name");
+    refused(&map(Skipped::A), ".(key).A: it is written, and never read");
+    refused(&map(Twice::B), ".(key).x: `x` is a name of another part of it, too");
+    refused(&map(TextFirst::Plain(Plain::One)), ".(key).Plain: the variant `Text` stands before it");
+
+    accepted(&map(Parsed { n: 1 }));
+    accepted(&map(Numbered { n: 1 }));
+    accepted(&map(Aliased::A));
+    accepted(&map(Unwritten::B));
+    accepted(&map(Rest::Rest));
+    accepted(&map(Half::Text("text".into())));
+}
+
+#[test]
 fn v1_flattened_fields() {
     #[derive(Debug, Serialize, Deserialize, Schema)]
     struct Flat<T> {

@@ -46,6 +46,16 @@ impl TypeSchema {
         accept(self, Shape::Type(writer), Walk { frames, buffered, ..Walk::START })
     }
 
+    /// The same of keys of maps, which are written as text.
+    pub(super) const fn can_read_key(
+        &'static self,
+        writer: &'static TypeSchema,
+        frames: usize,
+        buffered: bool,
+    ) -> Result<(), Misfit> {
+        accept(self, Shape::Type(writer), Walk { frames, buffered, key: true, ..Walk::START })
+    }
+
     /// Whether a view reads everything that `writer` writes, and hides what is secret there: as a whole,
     /// or of what it reads under one name.
     pub(crate) const fn can_view(

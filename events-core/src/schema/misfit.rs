@@ -24,6 +24,7 @@ pub(super) enum Step {
     Field(&'static str),
     Items,
     Item(usize),
+    Keys,
     Values,
 }
 
@@ -154,6 +155,7 @@ impl Misfit {
                 Step::Field(name) => text.push(".").quote(name),
                 Step::Items => text.push("[]"),
                 Step::Item(index) => text.push("[").number(index).push("]"),
+                Step::Keys => text.push(".(key)"),
                 Step::Values => text.push(".*"),
             };
         }

@@ -1,51 +1,96 @@
 //! Keys of maps: JSON has text alone.
 
-use super::{Verdict, refuse};
-use crate::schema::misfit::Problem;
-use crate::schema::written::{Shape, written};
+use super::{MAX_FRAMES, Place, Verdict, at, check_earlier, check_variant_names, has_untagged, refuse};
+use crate::schema::misfit::{Misfit, Problem, Step};
+use crate::schema::written::Shape;
 use crate::schema::{EnumSchema, Tag, TypeSchema};
 
-/// Whether keys of this type are written as text, and read back from it.
-pub(super) const fn check_key(keys: &'static TypeSchema, buffered: bool) -> Verdict {
-    match written(keys) {
+/// Whether keys of this type are written as text, and read back from it as they were.
+pub(super) const fn check_keys(keys: &'static TypeSchema, place: Place) -> Verdict {
+    match check_key(keys, place) {
+        // The message itself says that it is about the keys.
+        Err(misfit @ Misfit { problem: Problem::Key { .. } | Problem::Buffered, .. }) if misfit.is_here() => {
+            Err(misfit)
+        }
+        verdict => at(Step::Keys, verdict),
+    }
+}
+
+const fn check_key(keys: &'static TypeSchema, place: Place) -> Verdict {
+    if place.frames > MAX_FRAMES {
+        return Ok(());
+    }
+    match keys {
+        TypeSchema::Named(named) => check_key(named.get().shape, place.deeper(1)),
+        TypeSchema::Differs { written, read } => match check_key(written, place.deeper(1)) {
+            Ok(()) => check_key_sides(written, read, place),
+            refused => refused,
+        },
         TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_) | TypeSchema::Opaque(_) => Ok(()),
         TypeSchema::Integer(..)
         | TypeSchema::NonZero(..)
         | TypeSchema::Float
         | TypeSchema::Float32
-        | TypeSchema::Bool => match buffered {
+        | TypeSchema::Bool => match place.buffered {
             true => refuse(Problem::Buffered),
             false => Ok(()),
         },
-        TypeSchema::Enum(schema) => check_variants(keys, schema, buffered),
+        TypeSchema::Enum(schema) => check_variants(keys, schema, place.deeper(2)),
         _ => refuse(Problem::Key { found: Shape::Type(keys) }),
     }
 }
 
+/// A key that is written as one type and read as another.
+const fn check_key_sides(written: &'static TypeSchema, read: &'static TypeSchema, place: Place) -> Verdict {
+    // The comparison has a depth of its own, which starts where this walk is.
+    if place.frames > MAX_FRAMES / 2 {
+        return Ok(());
+    }
+    match read.can_read_key(written, place.frames, place.buffered) {
+        Err(misfit) if misfit.is_undecided() => Ok(()),
+        verdict => verdict,
+    }
+}
+
 /// The name of a unit variant is text; what an untagged variant holds may be.
-const fn check_variants(keys: &'static TypeSchema, schema: &'static EnumSchema, buffered: bool) -> Verdict {
-    let mut untagged = matches!(schema.tag, Tag::Untagged);
+const fn check_variants(keys: &'static TypeSchema, schema: &'static EnumSchema, place: Place) -> Verdict {
+    let untagged = matches!(schema.tag, Tag::Untagged) || has_untagged(schema);
+    let inside = if untagged { place.buffered() } else { place };
     let mut i = 0;
     while i < schema.variants.len() {
-        untagged |= schema.variants[i].untagged;
-        i += 1;
-    }
-    i = 0;
-    while i < schema.variants.len() {
-        let variant = &schema.variants[i];
-        i += 1;
-        if variant.written.is_none() {
-            continue;
+        if let Some(name) = schema.variants[i].written {
+            let verdict = check_variant(keys, schema, i, inside);
+            // What is no key is so as a whole.
+            match verdict {
+                Err(Misfit { problem: Problem::Key { .. } | Problem::Buffered, .. }) => return verdict,
+                Err(_) => return at(Step::Field(name), verdict),
+                Ok(()) => {}
+            }
         }
-        let has_tag = !variant.untagged && !matches!(schema.tag, Tag::Untagged);
-        let verdict = match variant.body {
-            Some(body) if !has_tag => check_key(body, buffered || untagged),
-            None if has_tag && matches!(schema.tag, Tag::External) => Ok(()),
-            _ => refuse(Problem::Key { found: Shape::Type(keys) }),
-        };
-        if verdict.is_err() {
-            return verdict;
-        }
+        i += 1;
     }
     Ok(())
+}
+
+const fn check_variant(
+    keys: &'static TypeSchema,
+    schema: &'static EnumSchema,
+    index: usize,
+    inside: Place,
+) -> Verdict {
+    let variant = &schema.variants[index];
+    let has_tag = !variant.untagged && !matches!(schema.tag, Tag::Untagged);
+    let verdict = match variant.body {
+        Some(body) if !has_tag => check_key(body, inside.deeper(1)),
+        None if has_tag && matches!(schema.tag, Tag::External) => Ok(()),
+        _ => refuse(Problem::Key { found: Shape::Type(keys) }),
+    };
+    match verdict {
+        Ok(()) => {}
+        refused => return refused,
+    }
+    match check_variant_names(schema, index, true) {
+        Ok(()) if !has_tag => check_earlier(schema, index, inside.frames),
+        verdict => verdict,
+    }
 }

@@ -19,7 +19,7 @@ mod keys;
 mod overlap;
 
 use beside::{check_beside_tag, check_flattened, has_flattened};
-use keys::check_key;
+use keys::check_keys;
 use overlap::check_earlier;
 
 use super::misfit::{Misfit, Problem, Step};
@@ -262,7 +262,7 @@ const fn walk_shape(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -
             }
             Ok(())
         }
-        TypeSchema::Map(keys, values) => match check_key(keys, place.buffered) {
+        TypeSchema::Map(keys, values) => match check_keys(keys, place.deeper(2)) {
             Ok(()) => at(Step::Values, walk(values, place.deeper(1).within(), seen)),
             refused => refused,
         },
@@ -434,18 +434,9 @@ const fn variant_at(schema: &'static EnumSchema, index: usize, place: Place, see
     let Some(name) = variant.written else { return Ok(()) };
     let step = Step::Field(name);
     let untagged = variant.untagged || matches!(schema.tag, Tag::Untagged);
-    if variant.read.is_none() {
-        return at(step, refuse(Problem::NeverRead));
-    }
-    if !untagged {
-        if !variant.other && !reads(variant.read, variant.aliases, name) {
-            return at(step, refuse(Problem::OtherName(name)));
-        }
-        if place.names
-            && let Some(clash) = variant_name_twice(schema, index)
-        {
-            return at(step, refuse(Problem::SameName(clash)));
-        }
+    let names = check_variant_names(schema, index, place.names);
+    if names.is_err() {
+        return at(step, names);
     }
     let verdict = match variant.body {
         Some(body) => {
@@ -458,8 +449,27 @@ const fn variant_at(schema: &'static EnumSchema, index: usize, place: Place, see
         None => Ok(()),
     };
     match (verdict, untagged) {
-        (Ok(()), true) => at(step, check_earlier(schema, index)),
+        (Ok(()), true) => at(step, check_earlier(schema, index, place.frames)),
         (verdict, _) => at(step, verdict),
+    }
+}
+
+/// Whether a variant that is written is read under its name; with `twice`, whether no other one is, too.
+const fn check_variant_names(schema: &'static EnumSchema, index: usize, twice: bool) -> Verdict {
+    let variant = &schema.variants[index];
+    let Some(name) = variant.written else { return Ok(()) };
+    if variant.read.is_none() {
+        return refuse(Problem::NeverRead);
+    }
+    if variant.untagged || matches!(schema.tag, Tag::Untagged) {
+        return Ok(());
+    }
+    if !variant.other && !reads(variant.read, variant.aliases, name) {
+        return refuse(Problem::OtherName(name));
+    }
+    match variant_name_twice(schema, index) {
+        Some(clash) if twice => refuse(Problem::SameName(clash)),
+        _ => Ok(()),
     }
 }
 

@@ -49,7 +49,7 @@ impl Overlap {
 }
 
 /// Checks that no earlier variant reads a value of an untagged one.
-pub(super) const fn check_earlier(schema: &'static EnumSchema, index: usize) -> Verdict {
+pub(super) const fn check_earlier(schema: &'static EnumSchema, index: usize, frames: usize) -> Verdict {
     let body = match schema.variants[index].body {
         Some(body) => Shape::Type(body),
         None => Shape::Null,
@@ -61,8 +61,8 @@ pub(super) const fn check_earlier(schema: &'static EnumSchema, index: usize) -> 
         let (Some(name), None | Some(_)) = (earlier.read, earlier.written) else { continue };
         let untagged = earlier.untagged || matches!(schema.tag, Tag::Untagged);
         let overlap = match untagged {
-            true => reads_body(earlier, body, 0),
-            false => reads_tagged(schema, earlier, body, 0),
+            true => reads_body(earlier, body, frames),
+            false => reads_tagged(schema, earlier, body, frames),
         };
         if let Certainly = overlap {
             return refuse(Problem::Earlier(name));

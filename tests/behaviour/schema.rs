@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use typed_events::__private::{from_json, to_json};
-use typed_events::Schema;
+use typed_events::{Schema, TypeSchema};
 
 /// What a type says of itself, and what is done with one of its values.
 #[track_caller]
@@ -347,15 +347,6 @@ fn v3_denied_fields_beside_flattened_ones() {
 
 #[test]
 fn v9_later_variants_that_earlier_ones_read() {
-    #[derive(Debug, Serialize, Deserialize, Schema)]
-    #[serde(untagged)]
-    enum Two<A, B> {
-        One(A),
-        Two(B),
-    }
-    fn two<A, B>(_: A, two: B) -> Two<A, B> {
-        Two::Two(two)
-    }
     let because = "`One` stands before it";
     refused(&two(1.5, 2u64), because);
     refused(&two(1u8, 2u64), because);
@@ -385,4 +376,200 @@ fn v9_later_variants_that_earlier_ones_read() {
     accepted(&two(Tagged::One, Total { total: 1 }));
     accepted(&two(Tagged::One, Data::One(1)));
     accepted(&two(Total { total: 1 }, serde_json::json!({"other": 1})));
+}
+
+#[derive(Debug, Serialize, Deserialize, Schema)]
+#[serde(untagged)]
+enum Two<A, B> {
+    One(A),
+    Two(B),
+}
+
+fn two<A, B>(_: A, two: B) -> Two<A, B> {
+    Two::Two(two)
+}
+
+const BECAUSE: &str = "`One` stands before it";
+
+#[test]
+fn v9_texts_of_a_narrower_format() {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+    use typed_events::Timestamp;
+
+    let (four, six) = (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
+    let (any, any_socket) = (IpAddr::V4(four), SocketAddr::new(IpAddr::V4(four), 1));
+    refused(&two(any, four), BECAUSE);
+    refused(&two(any, six), BECAUSE);
+    refused(&two(four, any), BECAUSE);
+    refused(&two(any_socket, SocketAddrV4::new(four, 1)), BECAUSE);
+    refused(&two(any_socket, SocketAddrV6::new(six, 1, 0, 0)), BECAUSE);
+    refused(&two(SocketAddrV4::new(four, 1), any_socket), BECAUSE);
+    accepted(&two(four, six));
+    accepted(&two(six, four));
+    accepted(&two(any, any_socket));
+
+    let utc = Moment("2024-01-01T00:00:00Z".into());
+    let offset = WithOffset("2024-01-01T00:00:00+01:00".into());
+    let date = Date("2024-01-01".into());
+    let stamp: Timestamp = serde_json::from_str("\"2024-01-01T00:00:00Z\"").unwrap();
+    refused(&two(utc.clone(), offset.clone()), BECAUSE);
+    refused(&two(offset.clone(), utc.clone()), BECAUSE);
+    refused(&two(stamp, utc.clone()), BECAUSE);
+    refused(&two(stamp, offset.clone()), BECAUSE);
+    refused(&two(utc.clone(), stamp), BECAUSE);
+    refused(&two(offset, stamp), BECAUSE);
+    accepted(&two(utc.clone(), date.clone()));
+    accepted(&two(date, utc.clone()));
+    // A text that happens to be one is the user's own request.
+    accepted(&two(any, "text".to_owned()));
+    accepted(&two(utc, "text".to_owned()));
+}
+
+/// Types that write texts of a format.
+macro_rules! formats {
+    ($($name:ident = $format:literal, $is_valid:expr;)+) => {
+        $(
+            #[derive(Debug, Clone, Serialize, Deserialize)]
+            #[serde(try_from = "String")]
+            struct $name(String);
+
+            impl TryFrom<String> for $name {
+                type Error = &'static str;
+                fn try_from(text: String) -> Result<Self, Self::Error> {
+                    let is_valid: fn(&str) -> bool = $is_valid;
+                    if is_valid(&text) { Ok(Self(text)) } else { Err($format) }
+                }
+            }
+
+            impl Schema for $name {
+                const TYPE: &'static TypeSchema = &TypeSchema::Format($format);
+            }
+        )+
+    };
+}
+
+formats! {
+    Moment = "date-time", |text| text.contains('T');
+    WithOffset = "offset-date-time", |text| text.contains('T');
+    Date = "date", |text| text.len() == 10;
+}
+
+#[test]
+fn v9_variants_for_all_other_names() {
+    types! {
+        enum Rest { A, #[serde(other)] Rest }
+        #[serde(tag = "t")]
+        enum TaggedRest { A { x: u8 }, #[serde(other)] Rest }
+        #[serde(tag = "t", content = "c")]
+        enum AdjacentRest { A(u8), #[serde(other)] Rest }
+        struct WithText { t: String, z: u8 }
+        struct WithNumber { t: u8 }
+        struct WithNull { a: Option<u8> }
+        struct WithNullA { #[serde(rename = "A")] a: (), b: u8 }
+        #[serde(tag = "t", content = "c", deny_unknown_fields)]
+        enum StrictRest { A(u8), #[serde(other)] Rest }
+        #[serde(tag = "t")]
+        enum OtherTagged { A { y: u8 } }
+        struct WithMaybe { t: Option<String> }
+    }
+    let text = WithText { t: "q".into(), z: 1 };
+    refused(&two(Rest::A, "text".to_owned()), BECAUSE);
+    refused(&two(Rest::A, 'x'), BECAUSE);
+    refused(&two(Rest::A, Some("text".to_owned())), BECAUSE);
+    refused(&two(Rest::A, Date("2024-01-01".into())), BECAUSE);
+    refused(&two(Rest::A, Plain::One), BECAUSE);
+    refused(&two(TaggedRest::Rest, text.clone()), BECAUSE);
+    refused(&two(AdjacentRest::Rest, text.clone()), BECAUSE);
+    refused(&two(TaggedRest::Rest, WithMaybe { t: Some("q".into()) }), BECAUSE);
+
+    accepted(&two(Rest::A, 1u8));
+    let text2 = text.clone();
+    accepted(&two(Rest::A, text));
+    refused(&two(TaggedRest::Rest, WithNumber { t: 1 }), BECAUSE);
+    refused(&two(Rest::A, WithNull { a: None }), BECAUSE);
+    accepted(&two(Rest::A, WithNullA { a: (), b: 1 }));
+    accepted(&two(TaggedRest::Rest, Total { total: 1 }));
+    accepted(&two(TaggedRest::Rest, "text".to_owned()));
+    accepted(&two(TaggedRest::Rest, OtherTagged::A { y: 1 }));
+    accepted(&two(StrictRest::Rest, text2));
+    accepted(&two(AdjacentRest::Rest, HashMap::from([("key".to_owned(), 1u8)])));
+}
+
+#[test]
+fn v9_tags_that_a_field_may_hold() {
+    types! {
+        #[serde(tag = "t")]
+        enum Kind { A { x: u8 }, B }
+        #[serde(tag = "t", content = "c")]
+        enum Beside { A { x: u8 }, B }
+        enum Names { A, Z }
+        enum Others { Y, Z }
+        struct Named { t: Names, x: u8 }
+        struct NamedOther { t: Others, x: u8 }
+        struct NamedContent { t: Names, c: Total }
+        struct NamedX { t: Names, c: X }
+        enum NameB { B }
+        struct NamedB { t: NameB, c: X }
+        struct Numbered { t: u8, x: u8 }
+        struct NumberedFrom { t: std::num::NonZeroU8, x: u8 }
+        #[serde(tag = "t")]
+        enum OnlyA { A { x: u8 } }
+        struct X { x: u8 }
+    }
+    refused(&two(Kind::B, Named { t: Names::A, x: 1 }), BECAUSE);
+    refused(&two(Beside::B, NamedX { t: Names::A, c: X { x: 1 } }), BECAUSE);
+    refused(&two(OnlyA::A { x: 1 }, Numbered { t: 0, x: 1 }), BECAUSE);
+    accepted(&two(OnlyA::A { x: 1 }, NumberedFrom { t: std::num::NonZeroU8::MIN, x: 1 }));
+    accepted(&two(Beside::B, NamedB { t: NameB::B, c: X { x: 1 } }));
+    accepted(&two(Kind::B, NamedOther { t: Others::Z, x: 1 }));
+    accepted(&two(Kind::B, Total { total: 1 }));
+    accepted(&two(Beside::B, NamedContent { t: Names::A, c: Total { total: 1 } }));
+}
+
+#[test]
+fn v9_arrays_without_the_last_fields() {
+    types! {
+        struct AllDefault { #[serde(default)] a: u8, #[serde(default)] b: String }
+        struct LastDefault { a: u8, #[serde(default)] b: u8 }
+        struct MaybeLast { a: u8, b: Option<u8> }
+        struct FirstDefault { #[serde(default)] a: u8, b: u8 }
+    }
+    let all = || AllDefault { a: 1, b: String::new() };
+    refused(&two(all(), Vec::<AllDefault>::new()), BECAUSE);
+    refused(&two(all(), Vec::<u16>::new()), BECAUSE);
+    refused(&two(all(), Vec::<Total>::new()), BECAUSE);
+    refused(&two(LastDefault { a: 1, b: 1 }, (1u8,)), BECAUSE);
+    refused(&two(LastDefault { a: 1, b: 1 }, vec![1u8]), BECAUSE);
+    refused(&two(LastDefault { a: 1, b: 1 }, [1u8, 2]), BECAUSE);
+
+    // serde asks for an element for an `Option` without `default`.
+    accepted(&two(MaybeLast { a: 1, b: None }, (1u8,)));
+    accepted(&two(FirstDefault { a: 1, b: 1 }, (1u8,)));
+    accepted(&two(LastDefault { a: 1, b: 1 }, vec![Total { total: 1 }]));
+    accepted(&two(LastDefault { a: 1, b: 1 }, (1u8, "text".to_owned())));
+    accepted(&two(LastDefault { a: 1, b: 1 }, (1u8, 2u8, 3u8)));
+}
+
+#[test]
+fn v9_objects_that_may_have_one_entry() {
+    types! {
+        enum Data1 { A(u8) }
+        struct Maybe {
+            #[serde(rename = "A")]
+            a: u8,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            b: Option<u8>,
+        }
+        struct Null { #[serde(rename = "A")] a: u8, b: Option<u8> }
+        struct MaybeFirst {
+            #[serde(rename = "A", skip_serializing_if = "Option::is_none")]
+            a: Option<u8>,
+            b: u8,
+        }
+    }
+    let a = Data1::A(1);
+    refused(&two(a.clone(), Maybe { a: 1, b: None }), BECAUSE);
+    accepted(&two(a.clone(), Null { a: 1, b: None }));
+    accepted(&two(a, MaybeFirst { a: Some(1), b: 1 }));
 }

@@ -411,7 +411,8 @@ const fn keeps_part_of(read: &str, written: &str) -> bool {
         || same(written, "date-time") && same(read, "date-time-micros")
 }
 
-const fn reads_format(read: &str, written: &str) -> bool {
+/// Whether a format reads all texts of another one.
+pub(super) const fn reads_format(read: &str, written: &str) -> bool {
     same(read, written)
         || (same(written, "date-time-micros") && (same(read, "date-time") || same(read, "offset-date-time")))
         || (same(written, "date-time") && same(read, "offset-date-time"))

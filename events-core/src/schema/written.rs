@@ -136,14 +136,6 @@ impl Object {
         false
     }
 
-    /// Whether there may be other entries than one of this part.
-    pub(super) const fn has_others(&self, part: usize) -> bool {
-        match self.part(part) {
-            Part::Fields(schema) => self.len > 1 || schema.fields.len() > 1,
-            _ => self.len > 1,
-        }
-    }
-
     pub(super) const fn len(&self) -> usize {
         self.len
     }

@@ -6,6 +6,7 @@
 //! earlier variant comes back as that one.
 
 use super::{MAX_FRAMES, Verdict, refuse};
+use crate::schema::compat::reads_format;
 use crate::schema::misfit::Problem;
 use crate::schema::written::{
     Entry, Object, Part, Shape, Taken, is_one_character, read, reads, reads_field, same, shape_of,
@@ -177,7 +178,12 @@ const fn reads_scalar(reader: &'static TypeSchema, writer: &'static TypeSchema) 
             let above = *min > 0 && *min as u128 > *to;
             Overlap::if_(!below && !above)
         }
-        (TypeSchema::Format(one), TypeSchema::Format(other)) if same(one, other) => Certainly,
+        // If one of them reads all texts of the other one, both read those.
+        (TypeSchema::Format(one), TypeSchema::Format(other))
+            if reads_format(one, other) || reads_format(other, one) =>
+        {
+            Certainly
+        }
         (
             TypeSchema::Char | TypeSchema::Format(_),
             TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_),
@@ -225,8 +231,9 @@ const fn reads_each(reader: Items, writer: Items, count: usize, frames: usize) -
     overlap
 }
 
-/// A struct reads an array: its fields in their order.
+/// A struct reads an array: its fields in their order, of which the last ones may be missing if they have a default.
 const fn reads_items(schema: &'static StructSchema, items: Items, frames: usize) -> Overlap {
+    let needed = needed_items(schema);
     let (mut overlap, mut next, mut i) = (Certainly, 0, 0);
     while i < schema.fields.len() {
         let field = &schema.fields[i];
@@ -234,14 +241,16 @@ const fn reads_items(schema: &'static StructSchema, items: Items, frames: usize)
         if field.read.is_none() {
             continue;
         }
-        let item = match items {
-            Items::Each(items) if next < items.len() => items[next],
-            Items::Each(_) => return Never,
-            Items::All(item) => item,
-        };
         if field.flatten {
             return Never;
         }
+        let item = match items {
+            Items::Each(items) if next < items.len() => items[next],
+            // The shortest array that is read.
+            Items::All(item) if next < needed => item,
+            Items::Each(_) if next < needed => return Never,
+            _ => continue,
+        };
         next += 1;
         overlap = overlap.and(reads_some(field.shape, Shape::Type(item), false, frames + 1));
     }
@@ -249,6 +258,25 @@ const fn reads_items(schema: &'static StructSchema, items: Items, frames: usize)
         Items::Each(items) if items.len() != next => Never,
         _ => overlap,
     }
+}
+
+/// How many elements an array must have to be read as a struct, as far as it is known: all up to the last one without
+/// a default. An `Option` is not known to have one: without `#[serde(default)]` its element must be there.
+const fn needed_items(schema: &'static StructSchema) -> usize {
+    let (mut needed, mut readable, mut i) = (0, 0, 0);
+    while i < schema.fields.len() {
+        let field = &schema.fields[i];
+        i += 1;
+        if field.read.is_none() {
+            continue;
+        }
+        readable += 1;
+        let may_be_implied = field.shape.is_optional() || matches!(field.shape, TypeSchema::Opaque(_));
+        if field.required || field.default.is_empty() && may_be_implied {
+            needed = readable;
+        }
+    }
+    needed
 }
 
 /// What each variant of a writer writes.
@@ -316,7 +344,7 @@ const fn reads_tagged(
 ) -> Overlap {
     let ty = match (shape, schema.tag, variant.body) {
         (Shape::Literal(name), Tag::External, None) => {
-            return Overlap::if_(variant.other || reads(variant.read, variant.aliases, name));
+            return Overlap::if_(is_named(schema, variant, name));
         }
         (Shape::Type(ty), ..) => written(ty),
         _ => return Never,
@@ -325,28 +353,52 @@ const fn reads_tagged(
         (TypeSchema::Any | TypeSchema::Opaque(_), _) => Perhaps,
         (TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_), Tag::External) => {
             match variant.body {
+                // A text that is no name.
+                None if variant.other => Certainly,
                 None => Perhaps,
                 Some(_) => Never,
             }
         }
         (TypeSchema::Option(inner), _) => reads_tagged(schema, variant, Shape::Type(inner), frames + 1),
         (TypeSchema::Struct(fields), _) => {
-            reads_tagged_object(schema, variant, &object_of(fields), frames + 1)
+            let object = object_of(fields);
+            let overlap = reads_tagged_object(schema, variant, &object, frames + 1);
+            if object.vague { overlap.and(Perhaps) } else { overlap }
         }
         (TypeSchema::Map(..), _) => Perhaps,
-        (TypeSchema::Enum(written), Tag::External) => reads_names(written, variant),
+        (TypeSchema::Enum(written), Tag::External) => reads_names(schema, variant, written),
         (TypeSchema::Enum(_), _) => Perhaps,
         _ => Never,
     }
 }
 
-/// Whether one of an enum's variants without content is written as the name of this one.
-const fn reads_names(written: &'static EnumSchema, variant: &'static VariantSchema) -> Overlap {
+/// Whether a variant is read under a name: its own, or one that no other variant has if it is for all others.
+const fn is_named(schema: &'static EnumSchema, variant: &'static VariantSchema, name: &str) -> bool {
+    if reads(variant.read, variant.aliases, name) || !variant.other {
+        return reads(variant.read, variant.aliases, name);
+    }
+    let mut i = 0;
+    while i < schema.variants.len() {
+        let other = &schema.variants[i];
+        if !other.untagged && reads(other.read, other.aliases, name) {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// Whether one of an enum's variants is written under the name of this one.
+const fn reads_names(
+    schema: &'static EnumSchema,
+    variant: &'static VariantSchema,
+    written: &'static EnumSchema,
+) -> Overlap {
     let mut i = 0;
     while i < written.variants.len() {
         let other = &written.variants[i];
         if let Some(name) = other.written
-            && (variant.other || reads(variant.read, variant.aliases, name))
+            && is_named(schema, variant, name)
             && matches!(written.tag, Tag::External)
             && !other.untagged
             && other.body.is_none() == variant.body.is_none()
@@ -580,16 +632,16 @@ const fn reads_tagged_object(
     match schema.tag {
         Tag::Untagged => Never,
         Tag::External => {
-            let Some(entry) = entry_named(variant, object) else {
+            let Some((name, entry)) = entry_named(schema, variant, object) else {
                 return match object.has_map() {
                     true => Perhaps,
                     false => Never,
                 };
             };
-            let inside = reads_some(body, entry.shape, false, frames + 2);
-            match object.has_others(entry.part) {
-                true => inside.and(Perhaps),
-                false => inside,
+            // It must be the only one.
+            match has_always(object, Some(name)) {
+                true => Never,
+                false => reads_some(body, entry.shape, false, frames + 2),
             }
         }
         Tag::Internal(tag) => {
@@ -598,54 +650,175 @@ const fn reads_tagged_object(
                 Some(body) => reads_object(body, &rest, frames + 2),
                 None => Certainly,
             };
-            has_tag(variant, tag, object).and(inside)
+            has_tag(schema, variant, tag, object).and(inside)
         }
         Tag::Adjacent(tag, content) => {
             let inside = match (object.entry(content), variant.body) {
-                (_, None) => Certainly,
-                (Some(entry), Some(body)) => reads_some(body, entry.shape, false, frames + 2),
+                (None, None) => Certainly,
+                (Some(entry), _) => reads_some(body, entry.shape, false, frames + 2),
                 (None, Some(body)) if body.is_optional() => Certainly,
                 (None, Some(_)) => match object.has_map() {
                     true => Perhaps,
                     false => Never,
                 },
             };
-            has_tag(variant, tag, object).and(inside)
+            let rest = object.without(Taken::Key(tag)).without(Taken::Key(content));
+            match schema.deny_unknown && has_always(&rest, None) {
+                true => Never,
+                false => has_tag(schema, variant, tag, object).and(inside),
+            }
         }
     }
 }
 
-/// The entry of a variant's name.
-const fn entry_named(variant: &'static VariantSchema, object: &Object) -> Option<Entry> {
-    let Some(name) = variant.read else { return None };
-    if let Some(entry) = object.entry(name) {
-        return Some(entry);
-    }
+/// The entry that is read as a variant, with its name.
+const fn entry_named(
+    schema: &'static EnumSchema,
+    variant: &'static VariantSchema,
+    object: &Object,
+) -> Option<(&'static str, Entry)> {
     let mut i = 0;
-    while i < variant.aliases.len() {
-        if let Some(entry) = object.entry(variant.aliases[i]) {
-            return Some(entry);
+    while i < object.len() {
+        match object.part(i) {
+            Part::Map(..) => {}
+            Part::Entry(name, _) => {
+                if is_named(schema, variant, name)
+                    && let Some(entry) = object.entry(name)
+                {
+                    return Some((name, entry));
+                }
+            }
+            Part::Fields(fields) => {
+                let mut k = 0;
+                while k < fields.fields.len() {
+                    if let Some(name) = fields.fields[k].written
+                        && !fields.fields[k].flatten
+                        && is_named(schema, variant, name)
+                        && let Some(entry) = object.entry(name)
+                    {
+                        return Some((name, entry));
+                    }
+                    k += 1;
+                }
+            }
         }
         i += 1;
     }
     None
 }
 
-/// Whether the tag is there, with the name of the variant.
-const fn has_tag(variant: &'static VariantSchema, tag: &'static str, object: &Object) -> Overlap {
-    match object.entry(tag) {
-        Some(Entry { shape: Shape::Literal(name), .. }) => {
-            Overlap::if_(variant.other || reads(variant.read, variant.aliases, name))
+/// Whether there is an entry that is always written, but for the one of this name.
+const fn has_always(object: &Object, but: Option<&str>) -> bool {
+    let mut i = 0;
+    while i < object.len() {
+        match object.part(i) {
+            Part::Map(..) => {}
+            Part::Entry(name, _) => {
+                if is_another(object, but, name) {
+                    return true;
+                }
+            }
+            Part::Fields(schema) => {
+                let mut k = 0;
+                while k < schema.fields.len() {
+                    let field = &schema.fields[k];
+                    k += 1;
+                    if let Some(name) = field.written
+                        && !field.flatten
+                        && matches!(field.presence, Presence::Always)
+                        && is_another(object, but, name)
+                    {
+                        return true;
+                    }
+                }
+            }
         }
-        Some(Entry { shape: Shape::Type(ty), .. }) => match written(ty) {
-            TypeSchema::Enum(written) => reads_names(written, variant),
-            TypeSchema::String | TypeSchema::Any | TypeSchema::Opaque(_) | TypeSchema::Option(_) => Perhaps,
-            _ => Never,
-        },
+        i += 1;
+    }
+    false
+}
+
+const fn is_another(object: &Object, but: Option<&str>, name: &str) -> bool {
+    let is_it = match but {
+        Some(but) => same(but, name),
+        None => false,
+    };
+    !is_it && !object.is_taken(name)
+}
+
+/// Whether the tag is there, with the name of the variant.
+const fn has_tag(
+    schema: &'static EnumSchema,
+    variant: &'static VariantSchema,
+    tag: &'static str,
+    object: &Object,
+) -> Overlap {
+    match object.entry(tag) {
+        Some(Entry { shape: Shape::Literal(name), .. }) => Overlap::if_(is_named(schema, variant, name)),
+        Some(Entry { shape: Shape::Type(ty), .. }) => is_tag(schema, variant, ty),
         Some(_) => Never,
         None => match object.has_map() {
             true => Perhaps,
             false => Never,
         },
     }
+}
+
+/// Whether some of what a type writes is read as the tag of a variant.
+const fn is_tag(
+    schema: &'static EnumSchema,
+    variant: &'static VariantSchema,
+    ty: &'static TypeSchema,
+) -> Overlap {
+    match written(ty) {
+        TypeSchema::Enum(written) => {
+            let mut i = 0;
+            while i < written.variants.len() {
+                let other = &written.variants[i];
+                i += 1;
+                if let (Some(name), None, Tag::External, false) =
+                    (other.written, other.body, written.tag, other.untagged)
+                    && is_named(schema, variant, name)
+                {
+                    return Certainly;
+                }
+            }
+            Perhaps
+        }
+        // A text that is no name.
+        TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_) if variant.other => Certainly,
+        TypeSchema::Option(inner) => match written(inner) {
+            TypeSchema::Option(_) => Perhaps,
+            inner => is_tag(schema, variant, inner),
+        },
+        // serde reads a number that it has in memory as the place of a variant.
+        TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max) => {
+            let place = place_of(schema, variant);
+            let above = *max >= place as u128;
+            let below = *min <= place as i128 && !(place == 0 && matches!(ty, TypeSchema::NonZero(..)));
+            Overlap::if_(above && (below || variant.other))
+        }
+        TypeSchema::String
+        | TypeSchema::Char
+        | TypeSchema::Format(_)
+        | TypeSchema::Any
+        | TypeSchema::Opaque(_) => Perhaps,
+        _ => Never,
+    }
+}
+
+/// Where a variant stands among those that are read with a tag.
+const fn place_of(schema: &'static EnumSchema, variant: &'static VariantSchema) -> usize {
+    let (mut place, mut i) = (0, 0);
+    while i < schema.variants.len() {
+        let other = &schema.variants[i];
+        i += 1;
+        if let (Some(name), Some(own), false) = (other.read, variant.read, other.untagged) {
+            if same(name, own) {
+                return place;
+            }
+            place += 1;
+        }
+    }
+    place
 }

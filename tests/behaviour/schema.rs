@@ -573,3 +573,50 @@ fn v9_objects_that_may_have_one_entry() {
     accepted(&two(a.clone(), Null { a: 1, b: None }));
     accepted(&two(a, MaybeFirst { a: Some(1), b: 1 }));
 }
+
+#[test]
+fn v1_null_deeper_in_untagged_variants() {
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(untagged)]
+    enum Nothing {
+        Nothing,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(untagged)]
+    enum Within<T> {
+        In(T),
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    enum Half<T> {
+        A(u8),
+        #[serde(untagged)]
+        In(T),
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Newtype<T>(T);
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(untagged)]
+    enum SkippedField {
+        A(#[serde(skip)] u8),
+        B(String),
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct SkippedNewtype(#[serde(skip)] u8);
+    let because = "`Some(None)`";
+    refused(&Some(Within::In(Nothing::Nothing)), because);
+    refused(&Some(Within::In(Within::In(Nothing::Nothing))), because);
+    refused(&Some(Within::In(Box::new(Within::In(Nothing::Nothing)))), because);
+    refused(&Some(Newtype(Within::In(Nothing::Nothing))), because);
+    refused(&Some(Newtype(Newtype(Within::In(())))), because);
+    refused(&Some(Half::In(Nothing::Nothing)), because);
+    refused(&Some(Half::In(Within::In(None::<u8>))), because);
+    refused(&Some(SkippedField::A(0)), because);
+
+    accepted(&Some(Within::In(1u8)));
+    accepted(&Some(Within::In(Newtype(vec![None, Some(1u8)]))));
+    accepted(&Some(Half::<u8>::In(1)));
+    accepted(&Some(Half::<u8>::A(1)));
+    accepted(&Some(SkippedNewtype(0)));
+    accepted(&SkippedField::A(0));
+    accepted(&SkippedField::B("text".into()));
+}

@@ -450,8 +450,15 @@ impl<'a> Writer<'a> {
         let item = Item::read(&variant.attrs, self.helper);
         let on_wire = names_of_variant(variant, container, &item);
         let name = on_wire.written.as_ref().or(on_wire.read.as_ref())?;
+        let is_empty = |fields: &Fields| match fields {
+            // serde takes a newtype without its field for a unit.
+            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
+                itself::skips_both(&self.item(&fields.unnamed[0]))
+            }
+            fields => matches!(fields, Fields::Unit),
+        };
         let body = match &variant.fields {
-            Fields::Unit => quote!(::core::option::Option::None),
+            fields if is_empty(fields) => quote!(::core::option::Option::None),
             _ if item.custom.written || item.custom.read => {
                 let opaque = opaque(private, &item.code.join(", "));
                 quote!(::core::option::Option::Some(#opaque))

@@ -216,7 +216,7 @@ fn check_skipped(ident: &Ident, item: &Item, errors: &mut Errors) -> bool {
     is_wrong
 }
 
-const fn skips_both(item: &Item) -> bool {
+pub(super) const fn skips_both(item: &Item) -> bool {
     item.skipped.written && item.skipped.read
 }
 

@@ -10,7 +10,8 @@
 //! type, and a `String`, `Value` or map whose content happens to be what something else of the type
 //! writes or reads, such as a key in a flattened map that is the name of a field. Of these the writer
 //! (`json/write.rs`) refuses an object in which a key would stand twice; a key of a field that is not
-//! written, or of another name that it is read under, is read as that field.
+//! written, or of another name that it is read under, is read as that field. And
+//! an `Option<Value>` is accepted, although `Some(Value::Null)` comes back as `None`.
 
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
 
@@ -31,6 +32,9 @@ const MAX_FRAMES: usize = 90;
 
 /// The most places a walk visits: the compiler warns of constants that take long.
 const MAX_PLACES: usize = 4_000;
+
+/// The most untagged enums inside of each other in which a `null` is looked for.
+const MAX_NULL: usize = 8;
 
 /// The most declarations a walk remembers.
 const MAX_SEEN: usize = 48;
@@ -207,7 +211,7 @@ impl Seen {
 
 const fn walk(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -> Verdict {
     match shape {
-        TypeSchema::Option(inner) if writes_null(inner) => refuse(Problem::NullTwice),
+        TypeSchema::Option(inner) if writes_null(inner, MAX_NULL) => refuse(Problem::NullTwice),
         TypeSchema::Option(inner) => walk(inner, place.deeper(1).within(), seen),
         TypeSchema::Sequence(inner, _) => at(Step::Items, walk(inner, place.deeper(1).within(), seen)),
         TypeSchema::Named(named) => {
@@ -504,21 +508,17 @@ const fn has_untagged(schema: &EnumSchema) -> bool {
     false
 }
 
-/// Whether a type writes `null` for one of its values, which an `Option` around it reads as `None`.
-const fn writes_null(shape: &'static TypeSchema) -> bool {
-    match shape {
+/// Whether a type writes `null` for one of its values, which an `Option` around it reads as `None`; `depth` is how
+/// many untagged enums inside of each other are looked at.
+const fn writes_null(shape: &'static TypeSchema, depth: usize) -> bool {
+    match written(shape) {
         TypeSchema::Null | TypeSchema::Option(_) => true,
-        TypeSchema::Named(_) | TypeSchema::Differs { .. } => match written(shape) {
-            TypeSchema::Null | TypeSchema::Option(_) => true,
-            TypeSchema::Enum(schema) => has_null(schema),
-            _ => false,
-        },
-        TypeSchema::Enum(schema) => has_null(schema),
+        TypeSchema::Enum(schema) if depth > 0 => has_null(schema, depth - 1),
         _ => false,
     }
 }
 
-const fn has_null(schema: &'static EnumSchema) -> bool {
+const fn has_null(schema: &'static EnumSchema, depth: usize) -> bool {
     let mut i = 0;
     while i < schema.variants.len() {
         let variant = &schema.variants[i];
@@ -528,7 +528,7 @@ const fn has_null(schema: &'static EnumSchema) -> bool {
         }
         match variant.body {
             None => return true,
-            Some(body) if matches!(written(body), TypeSchema::Null | TypeSchema::Option(_)) => return true,
+            Some(body) if writes_null(body, depth) => return true,
             _ => {}
         }
     }

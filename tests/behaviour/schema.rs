@@ -620,3 +620,93 @@ fn v1_null_deeper_in_untagged_variants() {
     accepted(&SkippedField::A(0));
     accepted(&SkippedField::B("text".into()));
 }
+
+fn some() -> Option<u8> {
+    Some(1)
+}
+
+fn one() -> Vec<u8> {
+    vec![1]
+}
+
+fn text() -> String {
+    "text".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn five() -> u8 {
+    5
+}
+
+fn is_five(n: &u8) -> bool {
+    *n == 5
+}
+
+fn is_empty(items: &[u8]) -> bool {
+    items == [1]
+}
+
+fn is_none(item: &Option<u8>) -> bool {
+    *item == Some(1)
+}
+
+#[test]
+fn v1_what_is_left_out_comes_back_as_it_was() {
+    types! {
+        struct SomeForNone { #[serde(skip_serializing_if = "Option::is_none", default = "some")] n: Option<u8> }
+        struct OneForEmpty { #[serde(skip_serializing_if = "Vec::is_empty", default = "one")] n: Vec<u8> }
+        struct TextForEmpty { #[serde(skip_serializing_if = "String::is_empty", default = "text")] n: String }
+        struct PathForEmpty {
+            #[serde(skip_serializing_if = "std::collections::BTreeSet::is_empty", default = "set")]
+            n: std::collections::BTreeSet<u8>,
+        }
+        struct Typed { #[serde(skip_serializing_if = "Vec::<u8>::is_empty", default = "one")] n: Vec<u8> }
+
+        struct Plain1 { #[serde(skip_serializing_if = "Option::is_none", default)] n: Option<u8> }
+        struct Plain2 { #[serde(skip_serializing_if = "Vec::is_empty", default)] n: Vec<u8> }
+        struct Plain3 { #[serde(skip_serializing_if = "Vec::is_empty", default = "Vec::new")] n: Vec<u8> }
+        struct Plain4 { #[serde(skip_serializing_if = "String::is_empty", default = "String::new")] n: String }
+        struct Plain5 { #[serde(skip_serializing_if = "Vec::is_empty", default = "Default::default")] n: Vec<u8> }
+        struct Plain6 {
+            #[serde(skip_serializing_if = "Option::is_none", default = "Option::default")]
+            n: Option<u8>,
+        }
+        struct Plain7 {
+            #[serde(skip_serializing_if = "std::vec::Vec::<u8>::is_empty", default = "std::vec::Vec::<u8>::new")]
+            n: Vec<u8>,
+        }
+        struct Flag { #[serde(skip_serializing_if = "std::ops::Not::not", default = "yes")] n: bool }
+        struct PlainFlag { #[serde(skip_serializing_if = "std::ops::Not::not", default)] n: bool }
+        struct TrueFlag { #[serde(skip_serializing_if = "Clone::clone", default = "yes")] n: bool }
+        struct Own1 { #[serde(skip_serializing_if = "is_five", default = "five")] n: u8 }
+        struct Own2 { #[serde(skip_serializing_if = "is_empty", default = "one")] n: Vec<u8> }
+        struct Own3 { #[serde(skip_serializing_if = "is_none", default = "some")] n: Option<u8> }
+    }
+    let because = ".n: it is left out where";
+    refused(&SomeForNone { n: None }, because);
+    refused(&OneForEmpty { n: Vec::new() }, because);
+    refused(&TextForEmpty { n: String::new() }, because);
+    refused(&PathForEmpty { n: std::collections::BTreeSet::new() }, because);
+    refused(&Typed { n: Vec::new() }, because);
+
+    accepted(&Plain1 { n: None });
+    accepted(&Plain2 { n: Vec::new() });
+    accepted(&Plain3 { n: Vec::new() });
+    accepted(&Plain4 { n: String::new() });
+    accepted(&Plain5 { n: Vec::new() });
+    accepted(&Plain6 { n: None });
+    accepted(&Plain7 { n: Vec::new() });
+    refused(&Flag { n: false }, because);
+    accepted(&PlainFlag { n: false });
+    accepted(&TrueFlag { n: true });
+    accepted(&Own1 { n: 5 });
+    accepted(&Own2 { n: vec![1] });
+    accepted(&Own3 { n: Some(1) });
+}
+
+fn set() -> std::collections::BTreeSet<u8> {
+    [1].into()
+}

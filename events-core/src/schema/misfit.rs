@@ -118,6 +118,8 @@ pub(super) enum Problem {
     Earlier(&'static str),
     /// `null` would stand for two values.
     NullTwice,
+    /// It is left out where it is empty, and read as what a function of the user gives.
+    Replaced { function: &'static str, default: &'static str },
     /// A flattened field reads entries that this other one writes.
     ReadsOthers(&'static str),
     /// A flattened `Option` is never `None` when it is read.
@@ -223,6 +225,9 @@ impl Misfit {
             }
             Problem::Earlier(_) => "; give the enum a tag, or require a field that only one of them has",
             Problem::NullTwice => "; take an enum that names the three cases",
+            Problem::Replaced { .. } => {
+                "; write `#[serde(default)]` without a function, or leave `skip_serializing_if` away"
+            }
             Problem::ReadsOthers(_) => {
                 "; put the map after flattened structs, or leave `flatten` away at one of them"
             }
@@ -365,6 +370,12 @@ impl Problem {
                 text.push("of it, which come back as `").quote(name).push("`")
             }
             Self::NullTwice => text.push("`Some(None)` is written as `null`, which is read as `None`"),
+            Self::Replaced { function, default } => text
+                .push("it is left out where `")
+                .quote(function)
+                .push("` says so, and is then read as what `")
+                .quote(default)
+                .push("` gives"),
             Self::ReadsOthers(name) => {
                 text.push("it also reads what `").quote(name).push("` writes, which then comes back twice")
             }

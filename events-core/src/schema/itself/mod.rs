@@ -10,15 +10,19 @@
 //! type, and a `String`, `Value` or map whose content happens to be what something else of the type
 //! writes or reads, such as a key in a flattened map that is the name of a field. Of these the writer
 //! (`json/write.rs`) refuses an object in which a key would stand twice; a key of a field that is not
-//! written, or of another name that it is read under, is read as that field. And
-//! an `Option<Value>` is accepted, although `Some(Value::Null)` comes back as `None`.
+//! written, or of another name that it is read under, is read as that field. So an `Option<Value>` is
+//! accepted, although `Some(Value::Null)` comes back as `None`; and so is a field that is left out where a
+//! function of the user says so, or that gets what the default of its whole struct has there
+//! (`#[serde(default)]` above the struct): which value that is can't be decided here.
 
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
 
+mod absent;
 mod beside;
 mod keys;
 mod overlap;
 
+use absent::check_absent;
 use beside::{check_beside_tag, check_flattened, has_flattened};
 use keys::check_keys;
 use overlap::check_earlier;
@@ -365,7 +369,7 @@ const fn check_presence(field: &FieldSchema) -> Verdict {
         (Some(_), Presence::Sometimes | Presence::UnlessNone) if field.required => {
             refuse(Problem::MayBeMissing)
         }
-        _ => Ok(()),
+        _ => check_absent(field),
     }
 }
 

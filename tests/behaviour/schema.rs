@@ -710,3 +710,65 @@ fn v1_what_is_left_out_comes_back_as_it_was() {
 fn set() -> std::collections::BTreeSet<u8> {
     [1].into()
 }
+
+#[test]
+fn v1_two_instances_of_one_generic_type() {
+    #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+    struct Wire<T> {
+        x: T,
+    }
+    types! {
+        #[serde(from = "Wire<u8>", into = "Wire<String>")]
+        struct Two1 { x: u8 }
+        #[serde(from = "Wire<u8>", into = "Wire<u8>")]
+        struct Same { x: u8 }
+        #[serde(from = "Wire<u16>", into = "Wire<u8>")]
+        struct Wider { x: u8 }
+        #[serde(from = "Wire<Option<Option<u8>>>", into = "Wire<Option<Option<u8>>>")]
+        struct NullTwice { x: Option<Option<u8>> }
+    }
+    impl From<Wire<u8>> for Two1 {
+        fn from(wire: Wire<u8>) -> Self {
+            Self { x: wire.x }
+        }
+    }
+    impl From<Two1> for Wire<String> {
+        fn from(two: Two1) -> Self {
+            Self { x: two.x.to_string() }
+        }
+    }
+    impl From<Wire<u8>> for Same {
+        fn from(wire: Wire<u8>) -> Self {
+            Self { x: wire.x }
+        }
+    }
+    impl From<Same> for Wire<u8> {
+        fn from(same: Same) -> Self {
+            Self { x: same.x }
+        }
+    }
+    impl From<Wire<u16>> for Wider {
+        fn from(wire: Wire<u16>) -> Self {
+            Self { x: wire.x.try_into().unwrap_or_default() }
+        }
+    }
+    impl From<Wider> for Wire<u8> {
+        fn from(wider: Wider) -> Self {
+            Self { x: wider.x }
+        }
+    }
+    impl From<Wire<Option<Option<u8>>>> for NullTwice {
+        fn from(wire: Wire<Option<Option<u8>>>) -> Self {
+            Self { x: wire.x }
+        }
+    }
+    impl From<NullTwice> for Wire<Option<Option<u8>>> {
+        fn from(twice: NullTwice) -> Self {
+            Self { x: twice.x }
+        }
+    }
+    refused(&Two1 { x: 1 }, ".x: `String` is written, which is no `u8`");
+    refused(&NullTwice { x: Some(None) }, ".x: `Some(None)`");
+    accepted(&Same { x: 1 });
+    accepted(&Wider { x: 1 });
+}

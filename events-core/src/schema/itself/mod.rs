@@ -301,11 +301,16 @@ const fn walk_sides(
     seen: &mut Seen,
 ) -> Verdict {
     match (written, read) {
-        (TypeSchema::Named(one), TypeSchema::Named(other)) if one.get().is(other.get()) => {
+        (TypeSchema::Named(one), TypeSchema::Named(other))
+            if one.get().is(other.get()) && !matches!(one.get().verified, Verified::Instance) =>
+        {
             walk(read, place.deeper(1), seen)
         }
         // The comparison has a depth of its own, which starts where this walk is.
         _ if place.frames > MAX_FRAMES / 2 => Ok(()),
+        (TypeSchema::Named(_), TypeSchema::Named(_)) if written.is_same(read) => {
+            walk(read, place.deeper(1), seen)
+        }
         _ => match read.can_read_within(written, place.frames, place.buffered) {
             Err(misfit) if misfit.is_undecided() => Ok(()),
             verdict => verdict,

@@ -772,3 +772,50 @@ fn v1_two_instances_of_one_generic_type() {
     accepted(&Same { x: 1 });
     accepted(&Wider { x: 1 });
 }
+
+fn is_zero(n: &u8) -> bool {
+    *n == 0
+}
+
+#[test]
+fn v1_elements_of_tuples_that_are_left_out() {
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct First(#[serde(skip_serializing_if = "is_zero")] u8, u8);
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Both(
+        #[serde(skip_serializing_if = "is_zero", default)] u8,
+        #[serde(skip_serializing_if = "is_zero", default)] u8,
+    );
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Unwritten(#[serde(skip_serializing, default)] u8, #[serde(default)] u8);
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Unread(#[serde(skip_deserializing)] u8, u8);
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    enum Variant {
+        A(#[serde(skip_serializing_if = "is_zero")] u8, u8),
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Last(u8, #[serde(skip_serializing_if = "is_zero", default)] u8);
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Skipped(#[serde(skip)] u8, u8, u8);
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Defaults(u8, #[serde(default)] u8);
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Newtype(#[serde(skip_serializing_if = "is_zero")] u8);
+
+    let because = "an element of it may be left out, which moves those after it";
+    refused(&First(0, 5), because);
+    refused(&vec![First(0, 5)], because);
+    refused(&Both(0, 5), because);
+    refused(&Unwritten(0, 5), because);
+    refused(&Unread(1, 5), because);
+    refused(&Variant::A(0, 5), because);
+    accepted(&Last(1, 0));
+    accepted(&Last(1, 1));
+    accepted(&Skipped(0, 1, 2));
+    accepted(&Defaults(1, 2));
+    accepted(&Newtype(0));
+    // A type that is only written.
+    <Vec<u8>>::TYPE.can_read(First::TYPE).unwrap();
+    <(u8, u8)>::TYPE.can_read(First::TYPE).unwrap_err();
+}

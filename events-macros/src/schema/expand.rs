@@ -252,6 +252,9 @@ impl<'a> Writer<'a> {
     fn tuple_shape(&self, fields: &Fields) -> TokenStream {
         let private = self.private;
         let items: Vec<_> = fields.iter().map(|field| (field, self.item(field))).collect();
+        if let Some(shape) = self.moving_shape(&items) {
+            return shape;
+        }
         let side = |skipped: fn(&Item) -> bool, vague: fn(&Item) -> bool| {
             let kept = items.iter().filter(|(_, item)| !skipped(item));
             let shapes = kept.map(|(field, item)| self.field_shape(field, item));
@@ -274,6 +277,42 @@ impl<'a> Writer<'a> {
             true => written,
             false => quote!(&#private::TypeSchema::Differs { written: #written, read: #read }),
         }
+    }
+
+    /// The shape of a tuple that is never read as it was written, since an element that is left out moves those
+    /// after it: every array that may be written, and the one that is read. The checks of a type refuse it by this
+    /// form.
+    fn moving_shape(&self, items: &[(&Field, Item)]) -> Option<TokenStream> {
+        let private = self.private;
+        let moves = |(index, (_, item)): (usize, &(_, Item))| {
+            let is_last = items[index + 1..].iter().all(|(_, item)| itself::skips_both(item));
+            itself::moves_others(item, false, is_last).is_some()
+        };
+        if !items.iter().enumerate().any(moves) {
+            return None;
+        }
+        let tuple = |kept: &dyn Fn(usize, &Item) -> bool| {
+            let kept = items.iter().enumerate().filter(|(index, (_, item))| kept(*index, item));
+            let shapes = kept.map(|(_, (field, item))| self.field_shape(field, item));
+            quote!(const { &#private::TypeSchema::Tuple(&[#(#shapes),*]) })
+        };
+        let left_out = items.iter().enumerate().filter(|(_, (_, item))| item.skipped_if.is_some());
+        let arrays = std::iter::once(None).chain(left_out.map(|(index, _)| Some(index))).map(|without| {
+            let name = without.map_or_else(|| "all".to_owned(), |index| format!("without {index}"));
+            let array = tuple(&|index, item| !item.skipped.written && Some(index) != without);
+            quote!(#private::VariantSchema::new(#name, ::core::option::Option::Some(#array)))
+        });
+        let read = tuple(&|_, item| !item.skipped.read);
+        Some(quote! {
+            &#private::TypeSchema::Differs {
+                written: const { &#private::TypeSchema::Enum(#private::EnumSchema {
+                    tag: #private::Tag::Untagged,
+                    variants: &[#(#arrays),*],
+                    deny_unknown: false,
+                }) },
+                read: #read,
+            }
+        })
     }
 
     /// A newtype looks like what is in it.

@@ -221,7 +221,7 @@ pub(super) const fn skips_both(item: &Item) -> bool {
 }
 
 /// Why an element of a tuple is not found where it was written.
-fn moves_others(item: &Item, is_newtype: bool, is_last: bool) -> Option<&'static str> {
+pub(super) fn moves_others(item: &Item, is_newtype: bool, is_last: bool) -> Option<&'static str> {
     if item.skipped.written != item.skipped.read {
         let may_be_missing = item.skipped.written && item.default && is_last && !is_newtype;
         return (!may_be_missing).then_some(

@@ -301,6 +301,10 @@ const fn walk_sides(
     seen: &mut Seen,
 ) -> Verdict {
     match (written, read) {
+        // What the derive makes of a tuple, see `Writer::tuple_shape` in events-macros.
+        (TypeSchema::Enum(EnumSchema { tag: Tag::Untagged, .. }), TypeSchema::Tuple(_)) => {
+            refuse(Problem::Moves)
+        }
         (TypeSchema::Named(one), TypeSchema::Named(other))
             if one.get().is(other.get()) && !matches!(one.get().verified, Verified::Instance) =>
         {

@@ -346,6 +346,76 @@ fn v3_denied_fields_beside_flattened_ones() {
 }
 
 #[test]
+fn l6_a_flattened_option_reads_what_is_written_as_some() {
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Flat<T> {
+        id: u64,
+        #[serde(flatten)]
+        inner: Option<T>,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Both<T, U> {
+        #[serde(flatten)]
+        one: Option<T>,
+        #[serde(flatten)]
+        two: Option<U>,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Text {
+        total: String,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Loose {
+        total: Option<u8>,
+        a: Option<u8>,
+        b: Option<u8>,
+        c: Option<u8>,
+        d: Option<u8>,
+        e: Option<u8>,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Two {
+        a: Option<u8>,
+        total: u8,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    enum Other {
+        Three(u8),
+        Four { x: u8 },
+    }
+
+    let reader = <Flat<Total>>::TYPE;
+    reader.can_read(<Flat<Total>>::TYPE).unwrap();
+    let misfit = reader.can_read(<Flat<Text>>::TYPE).unwrap_err();
+    assert_eq!(misfit.to_string(), ".total: `String` is written, which is no `u8`");
+    let read: Flat<Total> = serde_json::from_str(r#"{"id":1,"total":"some text"}"#).unwrap();
+    assert!(read.inner.is_none());
+    // Nothing it looks for is there, or it is `null`.
+    reader.can_read(<Flat<Tagged>>::TYPE).unwrap();
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Plain<T> {
+        id: u64,
+        #[serde(flatten)]
+        inner: T,
+    }
+    reader.can_read(<Plain<Loose>>::TYPE).unwrap();
+    // Without `total` there is no `Two`, and `a` would be lost.
+    <Flat<Two>>::TYPE.can_read(<Plain<Loose>>::TYPE).unwrap_err();
+
+    // Each of two enums ignores the variants of the other one.
+    let both = <Both<Data, Other>>::TYPE;
+    both.can_read(both).unwrap();
+    accepted(&Both { one: Some(Data::One(1)), two: Some(Other::Four { x: 1 }) });
+    accepted(&Both { one: None::<Data>, two: Some(Other::Three(1)) });
+    <Both<Data, Total>>::TYPE.can_read(both).unwrap_err();
+    <Both<Tagged, Adjacent>>::TYPE.can_read(<Both<Data, Other>>::TYPE).unwrap();
+    let mixed = <Both<Data, Adjacent>>::TYPE;
+    mixed.can_read(mixed).unwrap();
+    let mixed = <Both<Tagged, Other>>::TYPE;
+    mixed.can_read(mixed).unwrap();
+}
+
+#[test]
 fn v9_later_variants_that_earlier_ones_read() {
     let because = "`One` stands before it";
     refused(&two(1.5, 2u64), because);

@@ -522,6 +522,57 @@ impl typed_events::Upcast<UserCreatedV1> for UserCreated {
 ";
 
 #[test]
+fn l6_a_flattened_option_that_would_become_none_is_refused() {
+    let tried = Tried::new(
+        "l6-flattened-option",
+        "#[event(\"user.created\")]
+pub struct UserCreated {
+    pub id: u32,
+    #[serde(flatten)]
+    pub address: Option<Address>,
+    #[serde(flatten)]
+    pub state: Option<State>,
+    #[serde(flatten)]
+    pub plan: Option<Plan>,
+}
+
+#[payload]
+pub struct Address { pub zip: u64 }
+
+#[payload]
+#[serde(tag = \"state\")]
+pub enum State { Open { since: u32 }, Closed { at: u32 } }
+
+#[payload]
+pub enum Plan { Free { seats: u32 }, Paid { seats: u32 } }
+",
+    );
+    let (address, state, plan) = ("--> src/lib.rs:8:9", "--> src/lib.rs:10:9", "--> src/lib.rs:12:9");
+    let old = "old records can't be read: ";
+    tried.refused(
+        "zip: u64",
+        "zip: String",
+        &format!("{old}.zip: `u64` is written, which is no `String`"),
+        address,
+    );
+    tried.refused(
+        "zip: u64",
+        "zip: u8",
+        &format!("{old}.zip: `u64` is written, which does not fit into `u8`"),
+        address,
+    );
+    tried.refused("zip: u64", "zip: u64, pub city: String", &format!("{old}.city: "), address);
+    tried.refused(", Closed { at: u32 }", "", &format!("{old}the variant `Closed` is written"), state);
+    tried.refused("at: u32", "at: String", &format!("{old}.at: `u32` is written"), state);
+    tried.refused("Paid {", "Bought {", &format!("{old}.Paid: "), plan);
+    tried.refused("Paid { seats: u32 }", "Paid { seats: u8 }", &format!("{old}.Paid.seats: "), plan);
+    // Old programs would read it as `None`, too.
+    tried.refused("Paid {", "Trial, Paid {", "programs that know the locked type can't read it: ", plan);
+    tried.accepted("zip: u64", "zip: u64, pub city: Option<String>");
+    tried.accepted("    #[serde(flatten)]\n    pub address: Option<Address>", "    pub zip: Option<u64>");
+}
+
+#[test]
 fn l3_superseded_versions_are_locked_from_the_first_write_on() {
     let project = Project::locked("l3", TWO_VERSIONS);
     let text = project.read("events.lock/user.created");

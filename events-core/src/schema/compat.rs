@@ -8,7 +8,8 @@
 
 use super::misfit::{Misfit, Problem, Step};
 use super::written::{
-    Entry, Object, Part, Shape, Taken, is_one_character, reads, reads_field, same, shape_of, variant_parts,
+    Entry, MAX_FLATTENED, Object, Part, Shape, Taken, is_one_character, looks_for, reads, reads_field, same,
+    shape_of, variant_parts,
 };
 use super::written::{read as as_read, written as as_written};
 use super::{
@@ -688,7 +689,10 @@ const fn accept_fields(reader: &'static StructSchema, object: &Object, walk: Wal
         let is_flat = field.flatten && field.read.is_some();
         if walk.looks_at(field)
             && let refused @ Err(_) = match is_flat {
-                true => accept_flattened(as_read(field.shape), &rest, inner.buffered()),
+                true => match deny_unknown_variant(field, reader, &rest) {
+                    Ok(()) => accept_flattened(as_read(field.shape), &rest, inner.buffered()),
+                    refused => refused,
+                },
                 false => accept_field(reader, i, object, inner),
             }
         {
@@ -814,8 +818,8 @@ const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Wa
         return refuse(Problem::TooMany);
     }
     match reader {
-        // What can't be read is `None`.
-        TypeSchema::Any | TypeSchema::Opaque(_) | TypeSchema::Option(_) | TypeSchema::Null => Ok(()),
+        TypeSchema::Any | TypeSchema::Opaque(_) | TypeSchema::Null => Ok(()),
+        TypeSchema::Option(inner) => accept_flattened_option(inner, object, walk),
         // It asks for its fields alone, unless it flattens some itself.
         TypeSchema::Struct(schema) if !flattens(schema) => {
             let mut i = 0;
@@ -832,6 +836,58 @@ const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Wa
         }
         other => accept_object(other, object, walk),
     }
+}
+
+/// A flattened `Option`: serde reads `None` where it can't read the inner type, without an error. That
+/// is right where none of the entries that the inner type looks for is there; where one is, its value
+/// would be lost.
+const fn accept_flattened_option(inner: &'static TypeSchema, object: &Object, walk: Walk) -> Verdict {
+    let mut walk = walk;
+    walk.frames += 2;
+    let verdict = accept_flattened(as_read(inner), object, walk);
+    if verdict.is_ok() || !object.has_entry_for(inner) {
+        return Ok(());
+    }
+    match object.halves(Some(inner)) {
+        Some([one, other]) => match accept_flattened_option(inner, &one, walk) {
+            Ok(()) => accept_flattened_option(inner, &other, walk),
+            refused => refused,
+        },
+        None => verdict,
+    }
+}
+
+/// Refuses a variant that a flattened enum wrote, that no flattened field of the reader knows, and that
+/// a flattened `Option` of an externally tagged enum would therefore read as `None`.
+const fn deny_unknown_variant(
+    field: &'static FieldSchema,
+    reader: &'static StructSchema,
+    object: &Object,
+) -> Verdict {
+    let TypeSchema::Option(inner) = as_read(field.shape) else { return Ok(()) };
+    let TypeSchema::Enum(EnumSchema { tag: Tag::External, .. }) = as_read(inner) else { return Ok(()) };
+    let mut i = 0;
+    while i < object.len() {
+        if let Some(name) = object.flattened_variant(i)
+            && !object.is_taken(name)
+            && !flattened_fields_look_for(reader, name)
+        {
+            return at(Step::Field(name), refuse(Problem::UnknownVariant { name, is_unit: false }));
+        }
+        i += 1;
+    }
+    Ok(())
+}
+
+const fn flattened_fields_look_for(reader: &'static StructSchema, name: &str) -> bool {
+    let mut i = 0;
+    while i < reader.fields.len() {
+        if reader.fields[i].flatten && looks_for(reader.fields[i].shape, name, MAX_FLATTENED) {
+            return true;
+        }
+        i += 1;
+    }
+    false
 }
 
 /// Refuses entries that a struct does not know.
@@ -955,7 +1011,7 @@ const fn accept_object_as_variant(
     }
     // One variant may read some of the objects, and another one the others.
     if (untagged || matches!(schema.tag, Tag::Untagged))
-        && let Some([one, other]) = object.halves()
+        && let Some([one, other]) = object.halves(None)
     {
         return match accept_object_as_variant(reader, schema, &one, walk) {
             Ok(()) => accept_object_as_variant(reader, schema, &other, walk),

@@ -208,9 +208,54 @@ impl Object {
         None
     }
 
+    /// The name of the variant that a flattened, externally tagged enum wrote as this part.
+    pub(super) const fn flattened_variant(&self, i: usize) -> Option<&'static str> {
+        // The content of an adjacently tagged enum comes right after its tag.
+        if i > 0 && matches!(self.part(i - 1), Part::Entry(_, Shape::Literal(_))) {
+            return None;
+        }
+        match self.part(i) {
+            Part::Entry(_, Shape::Literal(_)) => None,
+            Part::Entry(name, _) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether there is an entry, other than a field that is `null`, that a flattened type looks for. The keys of a map are not known.
+    pub(super) const fn has_entry_for(&self, reader: &'static TypeSchema) -> bool {
+        let mut i = 0;
+        while i < self.len {
+            match self.part(i) {
+                Part::Entry(name, _) => {
+                    if !self.is_taken(name) && looks_for(reader, name, MAX_FLATTENED) {
+                        return true;
+                    }
+                }
+                Part::Fields(schema) => {
+                    let mut k = 0;
+                    while k < schema.fields.len() {
+                        if let Some(name) = schema.fields[k].written
+                            && !schema.fields[k].flatten
+                            && let Some(entry) = self.entry(name)
+                            && !matches!(entry.shape, Shape::Null)
+                            && looks_for(reader, name, MAX_FLATTENED)
+                        {
+                            return true;
+                        }
+                        k += 1;
+                    }
+                }
+                Part::Map(..) => {}
+            }
+            i += 1;
+        }
+        false
+    }
+
     /// The object in two alternatives: without and with an entry that is not always there, or with
-    /// `null` and another value. `None` where there is only one, or too many were taken apart before.
-    pub(super) const fn halves(&self) -> Option<[Self; 2]> {
+    /// `null` and another value; `reader` is the flattened type that looks for the entry, if only such
+    /// entries count. `None` where there is only one, or too many were taken apart before.
+    pub(super) const fn halves(&self, reader: Option<&'static TypeSchema>) -> Option<[Self; 2]> {
         let mut free = 0;
         while free < MAX_DECIDED && self.decided[free].is_some() {
             free += 1;
@@ -227,6 +272,7 @@ impl Object {
                         && !schema.fields[k].flatten
                         && let Some(entry) = self.entry(name)
                         && let Some([one, other]) = entry.halves()
+                        && is_looked_for(reader, name)
                     {
                         let (mut without, mut with) = (*self, *self);
                         // A decision may be taken apart further.
@@ -339,6 +385,63 @@ pub(super) const fn reads_field(schema: &StructSchema, name: &str) -> bool {
         i += 1;
     }
     false
+}
+
+/// How deep flattened types are looked at for names.
+pub(super) const MAX_FLATTENED: usize = 8;
+
+const fn is_looked_for(reader: Option<&'static TypeSchema>, name: &str) -> bool {
+    match reader {
+        Some(reader) => looks_for(reader, name, MAX_FLATTENED),
+        None => true,
+    }
+}
+
+/// Whether a flattened type looks for an entry of this name.
+pub(super) const fn looks_for(reader: &'static TypeSchema, name: &str, depth: usize) -> bool {
+    match read(reader) {
+        _ if depth == 0 => false,
+        TypeSchema::Map(..) => true,
+        TypeSchema::Option(inner) => looks_for(inner, name, depth - 1),
+        TypeSchema::Struct(schema) => {
+            let mut i = 0;
+            while i < schema.fields.len() {
+                let field = &schema.fields[i];
+                i += 1;
+                if field.flatten && field.read.is_some() && looks_for(field.shape, name, depth - 1) {
+                    return true;
+                }
+            }
+            reads_field(schema, name)
+        }
+        TypeSchema::Enum(schema) => variants_look_for(schema, name, depth),
+        _ => false,
+    }
+}
+
+const fn variants_look_for(schema: &'static EnumSchema, name: &str, depth: usize) -> bool {
+    let is_tag = match schema.tag {
+        Tag::Internal(tag) => same(tag, name),
+        Tag::Adjacent(tag, content) => same(tag, name) || same(content, name),
+        Tag::External | Tag::Untagged => false,
+    };
+    let mut i = 0;
+    while i < schema.variants.len() && !is_tag {
+        let variant = &schema.variants[i];
+        i += 1;
+        let untagged = variant.untagged || matches!(schema.tag, Tag::Untagged);
+        if !untagged && matches!(schema.tag, Tag::External) && reads(variant.read, variant.aliases, name) {
+            return true;
+        }
+        if let Some(body) = variant.body
+            && (untagged || matches!(schema.tag, Tag::Internal(_)))
+            && variant.read.is_some()
+            && looks_for(body, name, depth - 1)
+        {
+            return true;
+        }
+    }
+    is_tag
 }
 
 /// Whether something that is read under these names is read under this one.

@@ -573,6 +573,64 @@ pub enum Plan { Free { seats: u32 }, Paid { seats: u32 } }
 }
 
 #[test]
+fn l7_a_flattened_map_or_enum_that_goes_away_is_refused_and_remembered() {
+    let tried = Tried::new(
+        "l7-flattened-gone",
+        "use std::collections::BTreeMap;
+
+#[event(\"user.created\")]
+pub struct UserCreated {
+    pub id: u32,
+    #[serde(flatten)]
+    pub plan: Option<Plan>,
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, u8>,
+}
+
+#[payload]
+pub enum Plan { Free { seats: u32 }, Paid { seats: u32 } }
+",
+    );
+    let extra = "    #[serde(flatten)]\n    pub extra: BTreeMap<String, u8>,\n";
+    let plan = "    #[serde(flatten)]\n    pub plan: Option<Plan>,\n";
+    let gone = |name: &str| {
+        format!(
+            "the field `{name}` is gone; restore it, say `reserved(\"{name}\")` if nobody needs it, or declare `version = 2`"
+        )
+    };
+    tried.refused(extra, "", &gone("extra"), "--> src/lib.rs:7:12");
+    let both = format!("{plan}{extra}");
+    tried.refused(&both, "", &gone("plan"), "--> src/lib.rs:7:12");
+    // The map would take what is left of it.
+    tried.refused(plan, "", "old records can't be read: .Free: ", "--> src/lib.rs:10:9");
+    // The name in the source is none of the wire, and the order is that of serde alone.
+    tried.accepted("pub extra", "pub others");
+    tried.accepted("pub plan", "pub rate");
+    tried.accepted("pub extra: BTreeMap<String, u8>", "pub extra: std::collections::HashMap<String, u8>");
+    // What is gone is remembered.
+    let without = tried.change(extra, "").replace("\")]", "\", reserved(\"extra\"))]");
+    let project = &tried.project;
+    project.source(&without);
+    project.check().unwrap();
+    project.write_lock().unwrap();
+    project.check().unwrap();
+    project.test().unwrap();
+    assert_said(&project.read("events.lock/user.created"), "#[flatten] extra: Map<String, u8>,\n");
+    let with = |field: &str| without.replace("    pub id: u32,\n", &format!("    pub id: u32,\n{field}"));
+    project.source(&with("    pub x: Option<String>,\n"));
+    project.check_refused(
+        &format!("{BREAKS}old records can't be read: .x: `u8` is written, which is no `String`"),
+        "--> src/lib.rs:9:9",
+    );
+    let more = "    #[serde(flatten)]\n    pub more: BTreeMap<String, String>,\n";
+    let again = without.replace(plan, &format!("{plan}{more}"));
+    project.source(&again);
+    assert_said(&project.check().unwrap_err(), "old records can't be read: ");
+    project.source(&again.replace("String, String>", "String, u8>"));
+    project.check().unwrap();
+}
+
+#[test]
 fn l3_superseded_versions_are_locked_from_the_first_write_on() {
     let project = Project::locked("l3", TWO_VERSIONS);
     let text = project.read("events.lock/user.created");

@@ -6,7 +6,10 @@
 use super::{Change, Compatibility, Locking, PastLocking};
 use crate::handler::Takes;
 use crate::pattern::{Pattern, is_of_library};
-use crate::schema::{FieldSchema, Misfit, Part, Promise, StructSchema, TypeSchema, as_read, flattened, same};
+use crate::schema::{
+    FieldSchema, Misfit, Part, Promise, StructSchema, TypeSchema, Within, as_read, count_others, flattened,
+    other_for, same,
+};
 use crate::text::Text;
 
 /// Whether a struct writes a field of this name that is not flattened.
@@ -245,7 +248,7 @@ impl Locked {
         if let refused @ Err(_) = self.drift(if has_fields(self.now) { Part::Rest } else { Part::All }) {
             return refused;
         }
-        if let Some(name) = self.gone(locked, now) {
+        if let Some(name) = self.gone(locked, now, Within { root: locked, others: 0 }) {
             return Err(Problem::Gone(name));
         }
         if self.compatibility.reads_old()
@@ -263,20 +266,37 @@ impl Locked {
         }
     }
 
-    /// The first name that was written, is not known any more, and is not said to be reserved.
-    const fn gone(&self, locked: &StructSchema, now: &StructSchema) -> Option<&'static str> {
+    /// The first name that was written, is not known any more, and is not said to be reserved. What stands
+    /// beside other fields has no name of its own on the wire: a flattened field that is no struct is
+    /// called what it is in the source.
+    const fn gone(
+        &self,
+        locked: &'static StructSchema,
+        now: &'static StructSchema,
+        within: Within,
+    ) -> Option<&'static str> {
+        let mut within = within;
         let mut i = 0;
         while i < locked.fields.len() {
             let field = &locked.fields[i];
             i += 1;
             if let Some(inner) = flattened(field) {
-                // What stands beside other fields has no name of its own.
-                if let Some(name) = self.gone(inner, now) {
+                if let Some(name) = self.gone(inner, now, within) {
                     return Some(name);
                 }
-            } else if let Some(name) = field.written
-                && !field.flatten
-                && name_read(now, name).is_none()
+                within.others += count_others(inner);
+                continue;
+            }
+            let is_gone = match field.flatten {
+                true => !keeps_entries(now, field, within) && !has_name(self.reserved[1], field.written),
+                false => match field.written {
+                    Some(name) => name_read(now, name).is_none(),
+                    None => false,
+                },
+            };
+            within.others += field.flatten as usize;
+            if let Some(name) = field.written
+                && is_gone
                 && !has(self.reserved[0], name)
             {
                 return Some(name);
@@ -485,6 +505,45 @@ const fn first_gone(locked: &StructSchema, now: &StructSchema) -> Option<&'stati
         i += 1;
     }
     None
+}
+
+/// Whether a struct has something for the entries of a flattened field that was there and is no struct.
+pub(super) const fn keeps_entries(now: &'static StructSchema, was: &FieldSchema, within: Within) -> bool {
+    let was_enum = matches!(without_option(was.shape), TypeSchema::Enum(_));
+    if let Some((field, _)) = other_for(now, was, within) {
+        return match (without_option(field.shape), without_option(was.shape)) {
+            (TypeSchema::Map(..) | TypeSchema::Any | TypeSchema::Opaque(_), _) => true,
+            (_, TypeSchema::Map(..) | TypeSchema::Any) => false,
+            _ => true,
+        };
+    }
+    let mut i = 0;
+    while i < now.fields.len() && was_enum {
+        let field = &now.fields[i];
+        i += 1;
+        // The fields of an enum may be those of a struct now.
+        if flattened(field).is_some()
+            && let (Some(name), Some(was)) = (field.written, was.written)
+            && same(name, was)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+const fn without_option(shape: &'static TypeSchema) -> &'static TypeSchema {
+    match as_read(shape) {
+        TypeSchema::Option(inner) => as_read(inner),
+        shape => shape,
+    }
+}
+
+const fn has_name(names: &[&str], name: Option<&str>) -> bool {
+    match name {
+        Some(name) => has(names, name),
+        None => false,
+    }
 }
 
 const fn has(names: &[&str], name: &str) -> bool {

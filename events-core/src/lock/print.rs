@@ -6,24 +6,28 @@
 
 use std::fmt::Write as _;
 
-use super::check::has_fields;
+use super::check::{has_fields, keeps_entries};
 use super::{Change, LockedVersion};
 use crate::schema::{
     EnumSchema, FieldSchema, Keeps, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema,
+    Within, count_others, flattened,
 };
 
 /// The text of a version: `now` as it is, what `before` was locked as, and the reasons for its changes,
-/// to which those of the `excused` ones come. What is excused is written as if it were new.
+/// to which those of the `excused` ones come. What is excused is written as if it were new. `reserved` are
+/// the names of fields that are gone.
 pub(super) fn version(
     number: u32,
     now: &'static TypeSchema,
     before: Option<LockedVersion>,
     excused: &[Change],
+    reserved: &[&'static str],
 ) -> String {
     let is_whole = excused.iter().any(|change| change.field.is_empty()) && !has_fields(now);
     let shape = before.filter(|_| !is_whole).map(|before| before.schema);
     let excused_fields = excused.iter().map(|change| change.field).filter(|field| !field.is_empty());
-    let mut printer = Printer { excused: excused_fields.collect(), ..Printer::default() };
+    let mut printer =
+        Printer { excused: excused_fields.collect(), reserved: reserved.to_vec(), ..Printer::default() };
     let mut text = printer.version(number, now, shape);
     // A type may have been written before a place was met where it was known.
     while std::mem::take(&mut printer.learned) {
@@ -71,6 +75,8 @@ struct Printer {
     declared: Vec<Declared>,
     /// The fields of the event whose changes are excused.
     excused: Vec<&'static str>,
+    /// The names of fields of the event that are gone.
+    reserved: Vec<&'static str>,
     /// Whether what is written belongs to another type than the event's own.
     is_below: bool,
     /// What types were locked as.
@@ -206,13 +212,20 @@ impl Printer {
             let _ = writeln!(text, "{}{flags}{name}: {shape},", indent(depth + 1));
         }
         // Below the event itself nothing says `reserved`: what is gone stays, as something that old
-        // records may have.
+        // records may have. So does what is flattened, of which no name says what it wrote.
         let is_below = self.is_below || depth > 0;
-        let gone = before.into_iter().filter(|_| is_below).flat_map(all_of);
-        for was in gone.filter(|was| was.written.is_some() && !was.flatten && !is_known(schema, was)) {
+        for was in before.into_iter().flat_map(|before| gone(schema, before)) {
+            let name = was.written.unwrap_or_default();
+            let is_kept = is_below || was.flatten && self.reserved.contains(&name);
+            if !is_kept {
+                continue;
+            }
             let kept = FieldSchema { presence: Presence::Sometimes, required: false, ..*was };
-            let shape = self.shape(was.shape, Some(was.shape), depth + 1);
-            let name = identifier(was.written.unwrap_or_default());
+            let mut shape = self.shape(was.shape, Some(was.shape), depth + 1);
+            if was.flatten && matches!(resolved(was.shape), TypeSchema::Enum(_)) {
+                shape = format!("Option<{shape}>");
+            }
+            let name = identifier(name);
             let _ = writeln!(text, "{}{}{name}: {shape},", indent(depth + 1), flags_of_field(&kept, None));
         }
         text + &indent(depth) + "}"
@@ -271,13 +284,37 @@ fn is_of(was: &FieldSchema, field: &FieldSchema) -> bool {
 
 /// The fields of a struct, and those that stand beside them.
 fn all_of(schema: &StructSchema) -> Vec<&'static FieldSchema> {
-    let mut all: Vec<_> = schema.fields.iter().collect();
-    for field in schema.fields.iter().filter(|field| field.flatten) {
-        if let TypeSchema::Struct(inner) = resolved(field.shape) {
+    let mut all = Vec::new();
+    for field in schema.fields {
+        all.push(field);
+        if let (true, TypeSchema::Struct(inner)) = (field.flatten, resolved(field.shape)) {
             all.extend(all_of(inner));
         }
     }
     all
+}
+
+/// The fields that were written, and for which a struct has none.
+fn gone(now: &'static StructSchema, before: &'static StructSchema) -> Vec<&'static FieldSchema> {
+    let mut within = Within { root: before, others: 0 };
+    let mut gone = Vec::new();
+    for was in all_of(before) {
+        let is_kept = match (was.flatten, flattened(was)) {
+            (true, Some(_)) => true,
+            (true, None) => keeps_entries(now, was, within),
+            (false, _) => is_known(now, was),
+        };
+        within.others += match (resolved(was.shape), flattened(was)) {
+            // The fields of a struct that is always there come one by one.
+            (TypeSchema::Struct(_), _) => 0,
+            (_, Some(inner)) => count_others(inner),
+            (_, None) => usize::from(was.flatten),
+        };
+        if was.written.is_some() && !is_kept {
+            gone.push(was);
+        }
+    }
+    gone
 }
 
 /// Whether a struct has a field for what is written as another one.

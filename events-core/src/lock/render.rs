@@ -20,16 +20,22 @@ pub(super) fn file(decl: &EventDecl, locking: &Locking, step: &Step) -> String {
         decl.place.item,
         locking.compatibility.as_str()
     );
-    let kept = locking.file.map_or(&[][..], |file| file.reserved);
-    let mut reserved: Vec<&str> = locking.reserved.iter().chain(kept).copied().collect();
-    reserved.sort_unstable();
-    reserved.dedup();
+    let reserved = reserved(locking);
     if !reserved.is_empty() {
         let names: Vec<_> = reserved.iter().map(|name| format!("{name:?}")).collect();
         let _ = writeln!(text, "reserved {}", names.join(", "));
     }
     let _ = writeln!(text, "{history}");
     text + &versions
+}
+
+/// The names that no field may have again, in their order.
+fn reserved(locking: &Locking) -> Vec<&'static str> {
+    let kept = locking.file.map_or(&[][..], |file| file.reserved);
+    let mut reserved: Vec<&str> = locking.reserved.iter().chain(kept).copied().collect();
+    reserved.sort_unstable();
+    reserved.dedup();
+    reserved
 }
 
 /// All versions, each after an empty line, in the order of their numbers.
@@ -42,12 +48,14 @@ fn versions(decl: &EventDecl, locking: &Locking, step: &Step, before: &str) -> S
             versions.retain(|(number, _)| *number != past.version);
             let excused = step.past.iter().find(|(number, _)| *number == past.version);
             let excused = excused.map_or(&[][..], |(_, excused)| excused);
-            versions.push((past.version, print::version(past.version, past.schema, past.locked, excused)));
+            versions
+                .push((past.version, print::version(past.version, past.schema, past.locked, excused, &[])));
         }
         previous = past.previous;
     }
     let locked = locking.file.and_then(|file| file.version);
-    versions.push((decl.version, print::version(decl.version, decl.schema, locked, &step.current)));
+    let text = print::version(decl.version, decl.schema, locked, &step.current, &reserved(locking));
+    versions.push((decl.version, text));
     versions.sort_by_key(|(number, _)| *number);
     versions.into_iter().map(|(_, text)| format!("\n{}\n", text.trim_end())).collect()
 }

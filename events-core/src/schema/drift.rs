@@ -239,23 +239,32 @@ const fn structs(now: &'static StructSchema, before: &'static StructSchema, walk
     {
         return refuse(Problem::Denies);
     }
-    fields(now, before, walk)
+    fields(now, before, Within { root: before, others: 0 }, walk)
 }
 
 /// Each field that there was.
-const fn fields(now: &'static StructSchema, before: &'static StructSchema, walk: Walk) -> Verdict {
-    let mut walk = walk;
+const fn fields(
+    now: &'static StructSchema,
+    before: &'static StructSchema,
+    within: Within,
+    walk: Walk,
+) -> Verdict {
+    let (mut walk, mut within) = (walk, within);
     walk.frames += 1;
-    let mut others = 0;
     let mut i = 0;
     while i < before.fields.len() {
         let was = &before.fields[i];
         i += 1;
         let verdict = match flattened(was) {
-            Some(inner) => fields(now, inner, walk),
+            Some(inner) => {
+                let verdict = fields(now, inner, within, walk);
+                within.others += count_others(inner);
+                verdict
+            }
             None if was.flatten => {
-                others += 1;
-                pair(now, nth_other(now, others), was, walk)
+                let found = other_for(now, was, within);
+                within.others += 1;
+                pair(now, found, was, walk)
             }
             None => pair(now, counterpart(now, was), was, walk),
         };
@@ -267,7 +276,7 @@ const fn fields(now: &'static StructSchema, before: &'static StructSchema, walk:
 }
 
 /// A field of a struct, or of one whose fields stand among its own, and the one that it stands in.
-type Found = Option<(&'static FieldSchema, &'static FieldSchema)>;
+pub(crate) type Found = Option<(&'static FieldSchema, &'static FieldSchema)>;
 
 /// The field that a struct has for one that was there.
 const fn counterpart(now: &'static StructSchema, was: &'static FieldSchema) -> Found {
@@ -311,18 +320,86 @@ const fn find(schema: &'static StructSchema, name: &str, read: bool) -> Found {
     None
 }
 
-/// The flattened field that is no struct, counted from 1.
+/// Where a flattened field that is no struct stands among those of the outermost struct.
+#[derive(Clone, Copy)]
+pub(crate) struct Within {
+    /// The outermost struct.
+    pub(crate) root: &'static StructSchema,
+    /// How many such fields are before it.
+    pub(crate) others: usize,
+}
+
+/// How many flattened fields that are no structs there are, also in flattened structs.
+pub(crate) const fn count_others(schema: &'static StructSchema) -> usize {
+    let (mut count, mut i) = (0, 0);
+    while i < schema.fields.len() {
+        let field = &schema.fields[i];
+        i += 1;
+        count += match flattened(field) {
+            Some(inner) => count_others(inner),
+            None => field.flatten as usize,
+        };
+    }
+    count
+}
+
+/// The flattened field that stands for one that was there and is no struct: the one of its name, or else
+/// the one in its place, unless that has the name of another one that was there.
+pub(crate) const fn other_for(now: &'static StructSchema, was: &FieldSchema, within: Within) -> Found {
+    let mut i = 0;
+    while i < count_others(now) {
+        let found = nth_other(now, i);
+        if let Some((field, _)) = found
+            && same_name(field, was)
+        {
+            return found;
+        }
+        i += 1;
+    }
+    let found = nth_other(now, within.others);
+    let Some((field, _)) = found else { return None };
+    i = 0;
+    while i < count_others(within.root) {
+        if let Some((other, _)) = nth_other(within.root, i)
+            && same_name(other, field)
+        {
+            return None;
+        }
+        i += 1;
+    }
+    found
+}
+
+/// Whether two flattened fields have one name in the source.
+const fn same_name(one: &FieldSchema, other: &FieldSchema) -> bool {
+    match (one.written, one.read, other.written, other.read) {
+        (Some(one), _, Some(other), _) | (_, Some(one), _, Some(other)) => same(one, other),
+        (Some(one), _, _, Some(other)) | (_, Some(one), Some(other), _) => same(one, other),
+        _ => false,
+    }
+}
+
+/// The flattened field that is no struct, counted from 0, also in flattened structs.
 const fn nth_other(schema: &'static StructSchema, nth: usize) -> Found {
     let mut left = nth;
     let mut i = 0;
     while i < schema.fields.len() {
         let field = &schema.fields[i];
         i += 1;
-        if field.flatten && flattened(field).is_none() {
-            left -= 1;
+        if let Some(inner) = flattened(field) {
+            let count = count_others(inner);
+            if left < count {
+                return match nth_other(inner, left) {
+                    Some((found, _)) => Some((found, field)),
+                    None => None,
+                };
+            }
+            left -= count;
+        } else if field.flatten {
             if left == 0 {
                 return Some((field, field));
             }
+            left -= 1;
         }
     }
     None

@@ -23,7 +23,7 @@ mod written;
 
 pub(crate) use explain::{Segment, explain, path_text};
 
-pub(crate) use drift::{Part, Promise};
+pub(crate) use drift::{Part, Promise, Within, count_others, other_for};
 pub(crate) use itself::{check_declared, check_part};
 
 pub(crate) use written::{MAX_NAMES, read as as_read, same};

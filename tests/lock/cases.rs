@@ -631,6 +631,44 @@ pub enum Plan { Free { seats: u32 }, Paid { seats: u32 } }
 }
 
 #[test]
+fn l8_an_alias_that_moves_is_refused() {
+    let tried = Tried::new(
+        "l8-alias",
+        "#[event(\"user.created\")]
+pub struct UserCreated {
+    #[serde(alias = \"x\")]
+    pub a: Option<u8>,
+    pub b: Option<u8>,
+    pub kind: Kind,
+}
+
+#[payload]
+pub enum Kind {
+    #[serde(alias = \"Three\")]
+    One,
+    Two,
+}
+",
+    );
+    let moved = |name: &str, to: &str| {
+        format!("records may have it under the name `{name}`, which is read as `{to}` now; restore it")
+    };
+    tried.refused(
+        "    #[serde(alias = \"x\")]\n    pub a: Option<u8>,\n",
+        "    pub a: Option<u8>,\n    #[serde(alias = \"x\")]\n",
+        &format!(".a: {}", moved("x", "b")),
+        "--> src/lib.rs:6:9",
+    );
+    tried.refused(
+        "    #[serde(alias = \"Three\")]\n    One,\n",
+        "    One,\n    #[serde(alias = \"Three\")]\n",
+        &format!(".kind: {}", moved("Three", "Two")),
+        "--> src/lib.rs:9:9",
+    );
+    tried.accepted("#[serde(alias = \"x\")]", "#[serde(alias = \"x\", alias = \"y\")]");
+}
+
+#[test]
 fn l3_superseded_versions_are_locked_from_the_first_write_on() {
     let project = Project::locked("l3", TWO_VERSIONS);
     let text = project.read("events.lock/user.created");

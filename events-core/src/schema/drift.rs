@@ -435,7 +435,7 @@ const fn pair(now: &'static StructSchema, found: Found, was: &'static FieldSchem
         }
         false => walk.deeper(),
     };
-    let verdict = both(names(now, was, walk.promise), absence(field, was, walk.promise));
+    let verdict = both(names(now, field, was, walk.promise), absence(field, was, walk.promise));
     let verdict = both(verdict, types(field.shape, was.shape, walk));
     if was.flatten {
         // It has no name of its own.
@@ -444,8 +444,14 @@ const fn pair(now: &'static StructSchema, found: Found, was: &'static FieldSchem
     at(Step::Field(name), verdict)
 }
 
-/// The names of a field that was there: all are still read, and one is still written.
-const fn names(now: &'static StructSchema, was: &'static FieldSchema, promise: Promise) -> Verdict {
+/// The names of a field that was there: all are still read, by the field that stands for it, and one is
+/// still written.
+const fn names(
+    now: &'static StructSchema,
+    field: &'static FieldSchema,
+    was: &'static FieldSchema,
+    promise: Promise,
+) -> Verdict {
     let Some(read) = was.read else { return Ok(()) };
     if was.flatten {
         return Ok(());
@@ -455,8 +461,11 @@ const fn names(now: &'static StructSchema, was: &'static FieldSchema, promise: P
     while i <= was.aliases.len() {
         let name = if i == 0 { read } else { was.aliases[i - 1] };
         i += 1;
-        if promise.reads_old && find(now, name, true).is_none() {
-            return refuse(Problem::Unread(name));
+        if promise.reads_old && !reads(field.read, field.aliases, name) {
+            return match find(now, name, true) {
+                Some((FieldSchema { read: Some(to), .. }, _)) => refuse(Problem::Moved { name, to }),
+                _ => refuse(Problem::Unread(name)),
+            };
         }
         is_written |= find(now, name, false).is_some();
     }
@@ -599,8 +608,12 @@ const fn variant(now: &'static EnumSchema, was: &'static VariantSchema, walk: Wa
     };
     i = 0;
     while i < was.aliases.len() {
-        if walk.promise.reads_old && !is_read(now, was.aliases[i]) {
-            return refuse(Problem::Unread(was.aliases[i]));
+        let name = was.aliases[i];
+        if walk.promise.reads_old && !reads(variant.read, variant.aliases, name) {
+            return match reader_of(now, name) {
+                Some(to) => refuse(Problem::Moved { name, to }),
+                None => refuse(Problem::Unread(name)),
+            };
         }
         i += 1;
     }
@@ -620,16 +633,17 @@ const fn variant(now: &'static EnumSchema, was: &'static VariantSchema, walk: Wa
     }
 }
 
-/// Whether a variant is read under a name of its own.
-const fn is_read(schema: &'static EnumSchema, name: &str) -> bool {
+/// The name of the variant that is read under a name of its own.
+const fn reader_of(schema: &'static EnumSchema, name: &str) -> Option<&'static str> {
     let mut i = 0;
     while i < schema.variants.len() {
-        if !schema.variants[i].untagged && reads(schema.variants[i].read, schema.variants[i].aliases, name) {
-            return true;
+        let variant = &schema.variants[i];
+        if !variant.untagged && reads(variant.read, variant.aliases, name) {
+            return variant.read;
         }
         i += 1;
     }
-    false
+    None
 }
 
 /// A variant that was told by its shape, counted from 1: those before the last one are as they were,

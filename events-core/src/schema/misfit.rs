@@ -82,6 +82,8 @@ pub(super) enum Problem {
     Omitted { function: &'static str, default: &'static str },
     /// It is no longer read under this name.
     Unread(&'static str),
+    /// What has this name is read as another field or variant.
+    Moved { name: &'static str, to: &'static str },
     /// It is no longer written under this name, nor under another one it was read under.
     Unwritten(&'static str),
     /// There was a variant for all others.
@@ -418,6 +420,12 @@ impl Problem {
             Self::Unread(name) => {
                 text.push("records may have it under the name `").quote(name).push("`, which is not read any more")
             }
+            Self::Moved { name, to } => text
+                .push("records may have it under the name `")
+                .quote(name)
+                .push("`, which is read as `")
+                .quote(to)
+                .push("` now"),
             Self::Unwritten(name) => text
                 .push("programs that know the locked type look for `")
                 .quote(name)

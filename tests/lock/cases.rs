@@ -669,6 +669,44 @@ pub enum Kind {
 }
 
 #[test]
+fn l9_a_variant_that_an_untagged_one_would_read_is_refused() {
+    let tried = Tried::new(
+        "l9-untagged",
+        "#[event(\"user.created\")]
+pub struct UserCreated {
+    pub kind: Kind,
+    pub open: Open,
+}
+
+#[payload]
+pub enum Kind {
+    A,
+    B,
+    #[serde(untagged)]
+    Other(String),
+}
+
+#[payload]
+pub enum Open {
+    Number(u16),
+    #[serde(untagged)]
+    Any(std::collections::BTreeMap<String, u16>),
+}
+",
+    );
+    let read =
+        |name: &str| format!("the variant `{name}` was written, and is read as an untagged one, if at all");
+    tried.refused("    B,\n", "", &format!(".kind: {}", read("B")), "--> src/lib.rs:6:9");
+    tried.refused(
+        "Number(u8)",
+        "Number(String)",
+        &format!(".open: {}", read("Number")),
+        "--> src/lib.rs:7:9",
+    );
+    tried.accepted("    A,\n    B,\n", "    B,\n    A,\n");
+}
+
+#[test]
 fn l3_superseded_versions_are_locked_from_the_first_write_on() {
     let project = Project::locked("l3", TWO_VERSIONS);
     let text = project.read("events.lock/user.created");

@@ -600,6 +600,9 @@ const fn variant(now: &'static EnumSchema, was: &'static VariantSchema, walk: Wa
             (Some(other), _) if walk.promise.reads_old && was.written.is_some() => {
                 refuse(Problem::ReadAs { name, other })
             }
+            _ if walk.promise.reads_old && was.written.is_some() && nth_untagged(now, 1).is_some() => {
+                refuse(Problem::ReadUntagged(name))
+            }
             (_, Some(body)) if walk.promise.keeps_secrets && body.hides_within(MAX_HIDDEN) => {
                 refuse(Problem::Revealed)
             }
@@ -624,12 +627,31 @@ const fn variant(now: &'static EnumSchema, was: &'static VariantSchema, walk: Wa
     {
         return refuse(Problem::Unwritten(was_written));
     }
+    if walk.promise.reads_old
+        && was.written.is_some()
+        && nth_untagged(now, 1).is_some()
+        && !reads_body(variant, was, walk)
+    {
+        return refuse(Problem::ReadUntagged(name));
+    }
     match (variant.body, was.body) {
         (Some(body), Some(was_body)) => at(Step::Field(name), types(body, was_body, walk)),
         (None, Some(body)) if walk.promise.keeps_secrets && body.hides_within(MAX_HIDDEN) => {
             refuse(Problem::Revealed)
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether a variant reads what was written as it: what it does not read, an untagged one may.
+const fn reads_body(variant: &'static VariantSchema, was: &'static VariantSchema, walk: Walk) -> bool {
+    match (variant.body, was.body) {
+        (Some(body), Some(was_body)) => match body.can_read_within(was_body, walk.frames, true) {
+            Ok(()) => true,
+            Err(misfit) => misfit.is_undecided(),
+        },
+        (None, None) => true,
+        _ => false,
     }
 }
 

@@ -96,6 +96,8 @@ pub(super) enum Problem {
     Reordered,
     /// A variant is read as the one for all others.
     ReadAs { name: &'static str, other: &'static str },
+    /// A variant that had a name is read as one that has no tag.
+    ReadUntagged(&'static str),
     /// It is nested deeper than what is compared.
     TooDeep,
     /// There are more parts than what is compared.
@@ -436,6 +438,10 @@ impl Problem {
             Self::Reordered => text.push(
                 "an untagged variant that is not the last has changed its place or its shape, and may read what another one wrote",
             ),
+            Self::ReadUntagged(name) => text
+                .push("the variant `")
+                .quote(name)
+                .push("` was written, and is read as an untagged one, if at all"),
             Self::ReadAs { name, other } => text
                 .push("the variant `")
                 .quote(name)

@@ -816,6 +816,15 @@ fn l4_conflict_markers_and_newer_formats_are_named() {
         "events.lock/user.created:3 has format 2, and 1 is the newest known here: it was written by a newer typed-events, update it",
         "--> src/lib.rs:4:9",
     );
+    project.write(file, &text.replace("format 1", "format 0"));
+    project.check_refused(
+        "events.lock/user.created:3 has format 0, which there never was: restore it from version control",
+        "--> src/lib.rs:4:9",
+    );
+    let (_, section) = text.split_once("\nversion 1").unwrap();
+    project.write(file, &format!("{text}\nversion 1{section}"));
+    project
+        .check_refused("has version 1 twice: take one of the two, and write the lock", "--> src/lib.rs:4:9");
     project.write(file, &text.replace("format 1\n", ""));
     project.check_refused(
         "events.lock/user.created is not a file of the lock: expected `format`",

@@ -42,6 +42,9 @@ fn of(name: &str, text: &str) -> Result<File, String> {
     let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     match value("format").map(|number| number.trim().parse::<u32>()) {
         Some(Ok(FORMAT)) => {}
+        Some(Ok(0)) => {
+            return Err("has format 0, which there never was: restore it from version control".into());
+        }
         Some(Ok(newer)) if newer > FORMAT => {
             return Err(format!(
                 "has format {newer}, and {FORMAT} is the newest known here: it was written by a newer typed-events, update it"

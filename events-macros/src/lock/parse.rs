@@ -49,12 +49,30 @@ pub(crate) fn obstacle(text: &str) -> Option<(usize, String)> {
     }
     let (line, format) = (1..).zip(text.lines()).find(|(_, line)| line.starts_with("format "))?;
     let format = format["format ".len()..].trim().parse::<u32>().ok()?;
-    (format > FORMAT).then(|| {
-        let problem = format!(
+    let problem = match format {
+        0 => "has format 0, which there never was: restore it from version control".to_owned(),
+        1..=FORMAT => return version_twice(text),
+        _ => format!(
             "has format {format}, and {FORMAT} is the newest known here: it was written by a newer typed-events, update it"
-        );
-        (line, problem)
-    })
+        ),
+    };
+    Some((line, problem))
+}
+
+/// The second section of a version, which two branches that each wrote the lock may leave behind.
+fn version_twice(text: &str) -> Option<(usize, String)> {
+    let mut seen = HashSet::new();
+    let sections = text.lines().zip(1..).filter_map(|(text, line)| {
+        let number = text.strip_prefix("version ")?.split(' ').next()?;
+        Some((number, line))
+    });
+    for (number, line) in sections {
+        if !seen.insert(number) {
+            let problem = format!("has version {number} twice: take one of the two, and write the lock");
+            return Some((line, problem));
+        }
+    }
+    None
 }
 
 /// Reads a file; `private` is the path to what its constants are made of.

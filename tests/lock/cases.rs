@@ -706,6 +706,45 @@ pub enum Open {
     tried.accepted("    A,\n    B,\n", "    B,\n    A,\n");
 }
 
+/// An event with so many structs inside of each other.
+fn nested(depth: usize) -> String {
+    let mut source =
+        "#[event(\"user.created\")]\npub struct UserCreated {\n    pub id: u8,\n    pub p: P0,\n}\n"
+            .to_owned();
+    for i in 0..depth {
+        let inner = if i + 1 == depth { "u8".to_owned() } else { format!("P{}", i + 1) };
+        source += &format!("#[payload]\npub struct P{i} {{ pub p: {inner} }}\n");
+    }
+    source
+}
+
+#[test]
+fn l10_what_is_too_deep_to_be_compared_is_refused_by_the_first_write() {
+    let project = Project::new("l10-deep", &nested(40));
+    for depth in [40, 24, 17] {
+        project.source(&nested(depth));
+        let said = project.write_lock().unwrap_err();
+        assert_said(&said, "`user.created` can't be locked: ");
+        assert_said(
+            &said,
+            "it is nested deeper than what is compared, about 15 structs or 10 enums; nest it less, or mark a field `#[event(opaque)]`, which is then not compared",
+        );
+    }
+    // The deepest that is written can be compared, and what is beside it can change.
+    let deepest = (10..17).rev().find(|depth| {
+        project.source(&nested(*depth));
+        project.write_lock().is_ok()
+    });
+    let source = nested(deepest.unwrap());
+    project.check().unwrap();
+    project.test().unwrap();
+    project.source(&source.replace("    pub id: u8,\n", "    pub id: u8,\n    pub more: Option<u8>,\n"));
+    project.check().unwrap();
+    project.write_lock().unwrap();
+    project.check().unwrap();
+    project.test().unwrap();
+}
+
 #[test]
 fn l3_superseded_versions_are_locked_from_the_first_write_on() {
     let project = Project::locked("l3", TWO_VERSIONS);

@@ -140,6 +140,23 @@ impl Locked {
         self.now.is_same(self.locked)
     }
 
+    /// Whether what is declared can be compared with itself; the lock refuses other types, which would
+    /// break it without a change.
+    pub(super) const fn comparable(now: &'static TypeSchema) -> Result<(), Option<Misfit>> {
+        const ALL: Promise = Promise { reads_old: true, read_by_old: true, keeps_secrets: true };
+        if let Err(misfit) = now.can_read(now)
+            && misfit.is_undecided()
+        {
+            return Err(Some(misfit));
+        }
+        if let Err(misfit) = now.drift(Part::All, now, ALL)
+            && misfit.is_undecided()
+        {
+            return Err(Some(misfit));
+        }
+        if now.is_same(now) { Ok(()) } else { Err(None) }
+    }
+
     const fn promise(&self) -> Promise {
         Promise {
             reads_old: self.compatibility.reads_old(),
@@ -187,6 +204,9 @@ impl Locked {
         };
         if let Some(name) = self.reserved_among(now, Some(name)) {
             return Err(Problem::Reserved(name));
+        }
+        if is_same_field(now, locked, name) {
+            return Ok(());
         }
         if self.compatibility.reads_old()
             && let Some(Some(read)) = name_read(now, name)
@@ -490,6 +510,29 @@ impl Locked {
             false => text.push(", or declare `version = ").number(self.version as usize + 1).push("`"),
         }
     }
+}
+
+/// Whether a field of its own name, not a flattened one, is in both structs as it was.
+const fn is_same_field(now: &StructSchema, locked: &StructSchema, name: &str) -> bool {
+    match (own_field(now, name), own_field(locked, name)) {
+        (Some(now), Some(locked)) => now.is_same(locked),
+        _ => false,
+    }
+}
+
+const fn own_field<'a>(schema: &'a StructSchema, name: &str) -> Option<&'a FieldSchema> {
+    let mut i = 0;
+    while i < schema.fields.len() {
+        let field = &schema.fields[i];
+        i += 1;
+        if let Some(own) = if field.written.is_some() { field.written } else { field.read }
+            && !field.flatten
+            && same(own, name)
+        {
+            return Some(field);
+        }
+    }
+    None
 }
 
 /// The first field that a struct writes and another one does not know.

@@ -38,7 +38,24 @@ pub(super) fn of(decl: &EventDecl, locking: &Locking) -> Result<Step, String> {
         (None, Some(previous)) => successor(decl, locking, previous)?,
         (None, None) => idle(decl, locking)?,
     };
+    let locked = locking.file.and_then(|file| file.version);
+    if !locked.is_some_and(|locked| decl.schema.is_same(locked.schema)) {
+        comparable(decl)?;
+    }
     Ok(step)
+}
+
+/// Refuses a type that could not be compared with what is written of it.
+fn comparable(decl: &EventDecl) -> Result<(), String> {
+    let problem = match Locked::comparable(decl.schema) {
+        Ok(()) => return Ok(()),
+        Err(Some(misfit)) => misfit.to_string(),
+        Err(None) => "it is nested deeper than what is compared".to_owned(),
+    };
+    Err(format!(
+        "`{}` can't be locked: {problem}; nest it less, or mark a field `#[event(opaque)]`, which is then not compared",
+        decl.name
+    ))
 }
 
 /// Checks a field, where something has changed at all.

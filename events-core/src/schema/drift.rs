@@ -683,7 +683,7 @@ const fn untagged_variant(
     };
     let is_last = nth_untagged(before, nth + 1).is_none();
     let is_same = match (body, was.body) {
-        (Some(body), Some(was)) => body.is_same(was),
+        (Some(body), Some(was)) => body.is_same_within(was, walk.frames),
         (None, None) => is_there,
         _ => false,
     };

@@ -208,7 +208,7 @@ impl Misfit {
     }
 
     /// Whether the comparison ended before there was an answer.
-    pub(super) const fn is_undecided(&self) -> bool {
+    pub(crate) const fn is_undecided(&self) -> bool {
         matches!(self.problem, Problem::TooDeep | Problem::TooMany)
     }
 

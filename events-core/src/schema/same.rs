@@ -4,7 +4,10 @@ use super::written::same;
 use super::{EnumSchema, FieldSchema, NamedSchema, StructSchema, Tag, TypeSchema, VariantSchema};
 
 /// The most declarations a place may be inside of.
-const MAX_PAIRS: usize = 16;
+const MAX_PAIRS: usize = 32;
+
+/// The most frames of the compiler's evaluator that a comparison takes: it has 128 in all.
+const MAX_FRAMES: usize = 110;
 
 /// The declarations a comparison is inside of: meeting a pair again means that nothing spoke against
 /// it.
@@ -12,17 +15,36 @@ const MAX_PAIRS: usize = 16;
 struct Inside {
     pairs: [Option<(&'static NamedSchema, &'static NamedSchema)>; MAX_PAIRS],
     len: usize,
+    /// The frames that lead here, at most.
+    frames: usize,
+}
+
+impl Inside {
+    const fn deeper(mut self, frames: usize) -> Self {
+        self.frames += frames;
+        self
+    }
 }
 
 impl TypeSchema {
     /// Whether both are written and read in the same way; what they are called and what is said about
-    /// them does not count, except that they are secret. What is nested deeper than 16 declarations is said to differ.
+    /// them does not count, except that they are secret. What is nested deeper than about 25
+    /// declarations is said to differ.
     pub const fn is_same(&'static self, other: &'static TypeSchema) -> bool {
-        same_types(self, other, Inside { pairs: [None; MAX_PAIRS], len: 0 })
+        self.is_same_within(other, 0)
+    }
+
+    /// The same inside of a type that is already nested in others.
+    pub(super) const fn is_same_within(&'static self, other: &'static TypeSchema, frames: usize) -> bool {
+        same_types(self, other, Inside { pairs: [None; MAX_PAIRS], len: 0, frames })
     }
 }
 
 const fn same_types(one: &'static TypeSchema, other: &'static TypeSchema, inside: Inside) -> bool {
+    let inside = inside.deeper(1);
+    if inside.frames > MAX_FRAMES {
+        return false;
+    }
     match (one, other) {
         (TypeSchema::Named(one), TypeSchema::Named(other)) => {
             let (one, other) = (one.get(), other.get());
@@ -99,12 +121,19 @@ const fn same_fields(one: &StructSchema, other: &StructSchema, inside: Inside) -
     }
     let mut i = 0;
     while i < one.fields.len() {
-        if !same_field(&one.fields[i], &other.fields[i], inside) {
+        if !same_field(&one.fields[i], &other.fields[i], inside.deeper(2)) {
             return false;
         }
         i += 1;
     }
     true
+}
+
+impl FieldSchema {
+    /// Whether both are written and read in the same way.
+    pub(crate) const fn is_same(&self, other: &Self) -> bool {
+        same_field(self, other, Inside { pairs: [None; MAX_PAIRS], len: 0, frames: 0 })
+    }
 }
 
 const fn same_field(one: &FieldSchema, other: &FieldSchema, inside: Inside) -> bool {
@@ -133,7 +162,7 @@ const fn same_variants(one: &EnumSchema, other: &EnumSchema, inside: Inside) -> 
     }
     let mut i = 0;
     while i < one.variants.len() {
-        if !same_variant(&one.variants[i], &other.variants[i], inside) {
+        if !same_variant(&one.variants[i], &other.variants[i], inside.deeper(2)) {
             return false;
         }
         i += 1;

@@ -1,6 +1,7 @@
 //! Durable handlers at work: a task for each takes events from the adapter, calls the handler, and tells the
 //! adapter what became of them.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
@@ -10,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::consumer::Consumer;
@@ -23,6 +24,7 @@ use super::{Bus, Inner};
 use crate::adapter::{
     Adapter, AdapterError, BoxFuture, Claim, Claimed, Claims, DurableAdapter, Finished, Outcome,
 };
+use crate::contain::{caught, contained};
 use crate::handler::{Attempt, Callback, HandlerError, HandlerResult};
 use crate::id::EventId;
 use crate::record::Record;
@@ -59,8 +61,9 @@ pub(super) struct Worker {
 
 /// What a worker knows between two exchanges.
 struct State {
-    running: JoinSet<Settled>,
-    claims: Vec<Claim>,
+    running: JoinSet<Finished>,
+    /// What is being handled by the tasks that run.
+    held: Vec<Held>,
     finished: Vec<Settled>,
     /// Whether there may be something to claim.
     look: bool,
@@ -73,7 +76,14 @@ struct State {
     again: Option<Instant>,
 }
 
-/// A finished event, and the place in flight it has until the adapter knows.
+/// An event that is being handled, and the place in flight it has until the adapter knows what became of it.
+struct Held {
+    task: Id,
+    claim: Claim,
+    flight: KeptInFlight,
+}
+
+/// A finished event.
 struct Settled {
     finished: Finished,
     _flight: KeptInFlight,
@@ -81,7 +91,7 @@ struct Settled {
 
 /// What a worker wakes up for.
 enum Wake {
-    Finished(Settled),
+    Finished(Result<Finished, JoinError>),
     Look,
     Renew,
     Stop,
@@ -94,7 +104,7 @@ impl Worker {
         let Some(durable) = adapter.durable() else { return };
         let mut state = State {
             running: JoinSet::new(),
-            claims: Vec::new(),
+            held: Vec::new(),
             finished: Vec::new(),
             look: true,
             due: None,
@@ -110,7 +120,7 @@ impl Worker {
             let free = if stopping { 0 } else { self.free(&state) };
             if state.again.is_none() && (!state.finished.is_empty() || free > 0 && state.look) {
                 self.exchange(durable, &mut state, free).await;
-                state.collect();
+                self.collect(&mut state);
                 continue;
             }
             if stopping && state.running.is_empty() && state.finished.is_empty() {
@@ -118,8 +128,8 @@ impl Worker {
             }
             match self.wake(durable, &mut state, &mut renewals, free > 0, stopping).await {
                 Wake::Finished(done) => {
-                    state.finish(done);
-                    state.collect();
+                    self.finish(&mut state, done);
+                    self.collect(&mut state);
                 }
                 Wake::Look => state.look = true,
                 Wake::Again => state.again = None,
@@ -134,7 +144,7 @@ impl Worker {
     }
 
     fn free(&self, state: &State) -> usize {
-        self.work.consumer.durable.most_at_a_time().saturating_sub(state.claims.len())
+        self.work.consumer.durable.most_at_a_time().saturating_sub(state.held.len())
     }
 
     async fn wake(
@@ -153,9 +163,7 @@ impl Worker {
         let mut stopped = pin!(self.stop.changed());
         poll_fn(|cx| {
             match state.running.poll_join_next(cx) {
-                Poll::Ready(Some(Ok(done))) => return Poll::Ready(Wake::Finished(done)),
-                // Only the runtime's shutdown ends such a task early.
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Wake::Stop),
+                Poll::Ready(Some(done)) => return Poll::Ready(Wake::Finished(done)),
                 Poll::Ready(None) | Poll::Pending => {}
             }
             if !stopping && stopped.as_mut().poll(cx).is_ready() {
@@ -194,10 +202,10 @@ impl Worker {
                 state.look = claims.more;
                 (state.due, state.seen) = (claims.due, claims.seen);
                 for claimed in claims.claimed {
-                    state.claims.push(claimed.claim);
-                    let flight = KeptInFlight::of_backlog(&bus.inner.flight);
-                    let handled = handle(bus.clone(), Arc::clone(&self.work), claimed, flight);
-                    state.running.spawn_on(handled, &bus.inner.runtime);
+                    let (claim, flight) = (claimed.claim, KeptInFlight::of_backlog(&bus.inner.flight));
+                    let handled = handle(bus.clone(), Arc::clone(&self.work), claimed);
+                    let task = state.running.spawn_on(handled, &bus.inner.runtime).id();
+                    state.held.push(Held { task, claim, flight });
                 }
             }
             Err(error) => self.note_failed(&bus.inner, state, &error),
@@ -240,30 +248,47 @@ impl Worker {
     /// Extends the leases of what is being handled; where nothing is, says now and then that the consumer lives.
     async fn renew(&self, durable: &dyn DurableAdapter, state: &mut State) {
         let Some(inner) = self.bus.upgrade() else { return };
-        if state.claims.is_empty() && state.alive.elapsed() < IDLE {
+        if state.held.is_empty() && state.alive.elapsed() < IDLE {
             return;
         }
         state.alive = Instant::now();
-        if let Err(error) = durable.renew(&self.work.consumer, &state.claims, inner.now()).await {
+        let claims: Vec<_> = state.held.iter().map(|held| held.claim).collect();
+        if let Err(error) = durable.renew(&self.work.consumer, &claims, inner.now()).await {
             let name = self.work.consumer.name();
             inner.settings.fallback.warning(format_args!(
                 "durable handler {name} could not extend its leases, so others may handle the same events: {error}"
             ));
         }
     }
-}
-
-impl State {
-    fn finish(&mut self, done: Settled) {
-        self.claims.retain(|claim| *claim != done.finished.claim);
-        self.finished.push(done);
-    }
 
     /// Takes what else is finished by now.
-    fn collect(&mut self) {
-        while let Some(Ok(done)) = self.running.try_join_next() {
-            self.finish(done);
+    fn collect(&self, state: &mut State) {
+        while let Some(done) = state.running.try_join_next() {
+            self.finish(state, done);
         }
+    }
+
+    /// Notes what became of an event, until the adapter is told.
+    fn finish(&self, state: &mut State, done: Result<Finished, JoinError>) {
+        let task_of = |claim| state.held.iter().position(|held| held.claim == claim);
+        let held = match &done {
+            Ok(finished) => task_of(finished.claim),
+            Err(error) => state.held.iter().position(|held| held.task == error.id()),
+        };
+        let Some(Held { claim, flight, .. }) = held.map(|index| state.held.swap_remove(index)) else {
+            return;
+        };
+        let finished = match done {
+            Ok(finished) => finished,
+            Err(error) => match (error.try_into_panic(), self.bus.upgrade()) {
+                (Ok(panic), Some(inner)) => {
+                    Finished { claim, outcome: after_panic(&Bus { inner }, &self.work, claim, panic) }
+                }
+                // The runtime shuts down: the event is handed out again when its lease has run out.
+                _ => return,
+            },
+        };
+        state.finished.push(Settled { finished, _flight: flight });
     }
 }
 
@@ -279,10 +304,10 @@ async fn at(time: Option<Instant>) {
 }
 
 /// One attempt at one event.
-async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed, flight: KeptInFlight) -> Settled {
+async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed) -> Finished {
     let Claimed { claim, record, last_error } = claimed;
-    let outcome = match record {
-        Ok(record) => attempt(&bus, &work, claim, &record, last_error).await,
+    let outcome = match &record {
+        Ok(record) => attempt(&bus, &work, claim, record, last_error).await,
         Err(error) => {
             let event = format!("(unreadable, at {})", claim.position);
             let attempts = claim.attempt;
@@ -290,7 +315,17 @@ async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed, flight: KeptInFligh
             give_up(&bus, &work, Failed { event: &event, id: None, attempts, what }, error.to_string())
         }
     };
-    Settled { finished: Finished { claim, outcome }, _flight: flight }
+    // Perhaps the last owner of the event, whose destructor is a user's code: it changes nothing of the outcome.
+    contained(|| drop(record));
+    Finished { claim, outcome }
+}
+
+/// What an attempt comes to whose task panicked outside of the handler: in a subscriber of `tracing`, for example.
+fn after_panic(bus: &Bus, work: &Work, claim: Claim, panic: Box<dyn Any + Send>) -> Outcome {
+    let error = HandlerError::panicked(panic);
+    let (message, event) = (error.message().to_owned(), format!("(at {})", claim.position));
+    let failed = Failed { event: &event, id: None, attempts: claim.attempt, what: "panicked" };
+    after_failure(bus, work, claim, failed, message)
 }
 
 async fn attempt(
@@ -315,15 +350,18 @@ async fn attempt(
     }
     let route = Route::of(&work.registration, work.consumer.pattern_of(record.name()).unwrap_or(0));
     let tried = Attempt { number: claim.attempt, consumer: Some(Arc::clone(&work.name)) };
-    let result = within(
-        durable.time_limit(),
-        dispatch::call_durable(bus, &work.registration.callback, &route, record, tried),
-    );
-    let Err(error) = result.await else { return Outcome::Done };
+    let called = dispatch::call_durable(bus, &work.registration.callback, &route, record, tried);
+    let Err(error) = within(durable.time_limit(), called).await else { return Outcome::Done };
     let message = error.message().to_owned();
-    bus.inner.counters.failed.fetch_add(1, Ordering::Relaxed);
     let failed = Failed { what: Failure::new(&route, error).what(), ..failed(claim.attempt) };
-    if claim.attempt == durable.attempts() {
+    after_failure(bus, work, claim, failed, message)
+}
+
+/// Counts a failed attempt: there is another one, or it was the last.
+fn after_failure(bus: &Bus, work: &Work, claim: Claim, failed: Failed<'_>, message: String) -> Outcome {
+    let durable = &work.consumer.durable;
+    bus.inner.counters.failed.fetch_add(1, Ordering::Relaxed);
+    if claim.attempt >= durable.attempts() {
         return give_up(bus, work, failed, message);
     }
     // Two random numbers of the same seed differ: std counts up.
@@ -331,7 +369,7 @@ async fn attempt(
     let wait = durable.wait_after(claim.attempt, share);
     let at = bus.inner.now().as_micros().saturating_add(wait.as_micros().try_into().unwrap_or(i64::MAX));
     let at = Timestamp::from_micros(at);
-    bus.inner.settings.fallback.retry(&failed.reported(work, &message), at);
+    contained(|| bus.inner.settings.fallback.retry(&failed.reported(work, &message), at));
     Outcome::Retry { at, error: message }
 }
 
@@ -340,8 +378,17 @@ async fn within(limit: Duration, handled: impl Future<Output = HandlerResult>) -
     if limit == Duration::MAX {
         return handled.await;
     }
-    timeout(limit, handled).await.unwrap_or_else(|_| {
-        Err(HandlerError::new(&format_args!("it took longer than {} s", limit.as_secs_f64())))
+    let too_long = format!("it took longer than {} s", limit.as_secs_f64());
+    // At the limit, this drops the handler's future, which may panic. (What panics in a poll is in the result.)
+    let timed = caught(async { timeout(limit, handled).await }).await;
+    Err(match timed {
+        Ok(Ok(result)) => return result,
+        Ok(Err(_)) => HandlerError::new(&too_long),
+        Err(panic) => {
+            let panic = HandlerError::panicked(panic);
+            let panic = panic.message();
+            HandlerError::new(&format_args!("{too_long}, and panicked when it was dropped: {panic}"))
+        }
     })
 }
 
@@ -369,6 +416,6 @@ impl<'a> Failed<'a> {
 }
 
 fn give_up(bus: &Bus, work: &Work, failed: Failed<'_>, error: String) -> Outcome {
-    bus.inner.settings.fallback.dead(&failed.reported(work, &error));
+    contained(|| bus.inner.settings.fallback.dead(&failed.reported(work, &error)));
     Outcome::Dead { error, attempts: failed.attempts }
 }

@@ -1,6 +1,7 @@
 //! What durable handlers say of failures, and of consumers that nobody handles any more.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -110,6 +111,111 @@ async fn s7_a_retry_is_a_warning_and_the_last_failure_an_error() {
     assert_eq!(lines.len(), 1);
     assert_eq!((lines[0].0, lines[0].1["error"].as_str()), (Level::ERROR, "no ink"));
     assert_eq!(bus.stats().failed, 4);
+    bus.stop().await.unwrap();
+}
+
+/// Panics when it is dropped, as the destructor of a broken guard does.
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "stuck lid");
+    }
+}
+
+/// An event whose copy in the record panics when it is dropped.
+#[event("quiet.lid.shut")]
+pub struct LidShut {
+    pub panics: bool,
+}
+
+impl Drop for LidShut {
+    fn drop(&mut self) {
+        assert!(!self.panics || std::thread::panicking(), "stuck lid");
+    }
+}
+
+#[tokio::test]
+async fn s7_a_future_that_panics_when_it_is_dropped_at_the_timeout_is_a_failed_attempt() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let file = File::new();
+    let quick = |name| {
+        let millis = Duration::from_millis;
+        durable(name).retries(1).backoff(millis(1), millis(2)).timeout(millis(20))
+    };
+    let stuck = |_: Arc<Sent>| async {
+        let _lid = PanicsWhenDropped;
+        std::future::pending::<()>().await;
+    };
+    let bus = file.builder().durable(quick("quiet-lid"), Sent::NAME, stuck).build().await.unwrap();
+    bus.emit(Sent { number: 1 }).await.unwrap().settled().await.unwrap();
+    let lines = log.of("quiet-lid");
+    let errors: Vec<_> = lines.iter().map(|(level, fields)| (*level, fields["error"].as_str())).collect();
+    let error = "it took longer than 0.02 s, and panicked when it was dropped: stuck lid";
+    assert_eq!(errors, [(Level::WARN, error), (Level::ERROR, error)]);
+    let dead = bus.consumer("quiet-lid").dead_letters(10).await.unwrap();
+    assert_eq!((dead.len(), dead[0].attempts, dead[0].error.as_str()), (1, 2, error));
+    assert_eq!(bus.stats().failed, 2);
+    bus.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn s7_an_event_that_panics_when_it_is_dropped_is_handled_once() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let (file, calls) = (File::new(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&calls);
+    let take = move |_: &LidShut| {
+        count.fetch_add(1, Ordering::SeqCst);
+    };
+    let builder = file.builder().durable(durable("quiet-shut"), LidShut::NAME, take);
+    let bus = builder.history(0).build().await.unwrap();
+    let emitted = bus.emit_json(LidShut::NAME, r#"{"panics":true}"#).await.unwrap();
+    emitted.settled().await.unwrap();
+    // It has a copy, too, which would panic here.
+    std::mem::forget(emitted);
+    assert_eq!((calls.load(Ordering::SeqCst), log.of("quiet-shut").len()), (1, 0));
+    bus.stop().await.unwrap();
+}
+
+/// Panics at the lines of one consumer.
+struct Panicking(Log, &'static str);
+
+impl tracing::Subscriber for Panicking {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        self.0.event(event);
+        assert!(self.0.of(self.1).is_empty(), "no paper for the line");
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[on(durable = "quiet-paper", retries = 1, backoff = "1ms..2ms", from = "start")]
+fn paper(_: &Sent) -> Result<(), &'static str> {
+    Err("no paper")
+}
+
+#[tokio::test]
+async fn s7_a_subscriber_that_panics_does_not_end_the_attempts() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(Panicking(log.clone(), "quiet-paper"));
+    let file = File::new();
+    let bus = file.builder().handler::<paper>().build().await.unwrap();
+    bus.emit(Sent { number: 1 }).await.unwrap().settled().await.unwrap();
+    assert_eq!(log.of("quiet-paper").len(), 2);
+    assert_eq!(bus.consumer("quiet-paper").status().await.unwrap().dead, 1);
     bus.stop().await.unwrap();
 }
 

@@ -4,8 +4,8 @@
 use std::sync::{Arc, LazyLock, Mutex};
 
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, Inbox, Metadata, Plain, Published,
-    Record, Schema, Seal, Upcast, Wire, catalog, event, on, payload,
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, Inbox, Memory, Metadata, Plain,
+    Published, Record, Schema, Seal, Upcast, Wire, catalog, event, on, payload,
 };
 
 const CANARY: &str = "c4n4ry-in-a-coal-mine";
@@ -496,6 +496,55 @@ async fn a_text_without_the_secrets_is_not_read_as_the_event() {
         Record::from_cloudevent(&text).unwrap_err().to_string(),
         "not a stored record: the secrets of `secret.kept` were left out of this text: only what an adapter keeps has them"
     );
+}
+
+/// A seal whose key nothing that others sealed fits.
+struct OtherKey;
+
+impl Seal for OtherKey {
+    fn seal(&self, json: &str) -> Result<String, String> {
+        Ok(json.to_owned())
+    }
+
+    fn open(&self, _: &str) -> Result<String, String> {
+        Err("it is sealed under another key".to_owned())
+    }
+}
+
+#[event("secret.card.used")]
+pub struct CardUsed {
+    #[event(secret)]
+    pub number: String,
+}
+
+#[event("secret.card.lost")]
+pub struct CardLost {
+    #[event(secret)]
+    pub number: String,
+}
+
+#[tokio::test]
+async fn s8_records_that_cannot_be_read_are_one_line_for_each_name() {
+    let (logs, memory) = (logs(), Memory::new());
+    let build = || Bus::builder().no_handlers().quiet().adapter(memory.clone());
+    let (other, bus) =
+        (build().secrets(Backwards).build().await.unwrap(), build().secrets(OtherKey).build().await.unwrap());
+    for number in 1..=1_500 {
+        other.emit(CardUsed { number: CANARY.into() }).await.unwrap();
+        other.emit(CardLost { number: CANARY.into() }).await.unwrap();
+        while bus.stats().lost < 2 * number {
+            tokio::task::yield_now().await;
+        }
+    }
+    let lines = logs.0.lock().unwrap().clone();
+    let told: Vec<_> = lines.iter().filter(|line| line.contains("`secret.card.")).collect();
+    assert_eq!((told.len(), bus.stats().lost), (2, 3_000), "{:?}", &told[..2]);
+    for (line, name) in told.iter().zip(["used", "lost"]) {
+        let said = format!(
+            "the event `secret.card.{name}` from memory can't be read, and is lost (others like it are only counted): "
+        );
+        assert!(line.contains(&said) && line.contains("another key") && !line.contains(CANARY), "{line}");
+    }
 }
 
 #[test]

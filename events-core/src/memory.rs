@@ -430,8 +430,8 @@ impl Hub {
         let (instance, lost) = (reader.instance, std::mem::take(&mut reader.lost));
         reader.taken = end;
         let theirs = (begin..end).filter_map(|position| match state.entry(position)? {
-            Entry { text: Text::Here(text), origin, .. } if *origin != instance => {
-                Some((position, Arc::clone(text)))
+            Entry { text: Text::Here(text), origin, name, .. } if *origin != instance => {
+                Some((position, Arc::clone(name), Arc::clone(text)))
             }
             _ => None,
         });
@@ -475,7 +475,8 @@ impl Drop for Placed<'_> {
 struct Batch {
     /// How many events before it are gone.
     lost: u64,
-    texts: Vec<(u64, Arc<str>)>,
+    /// The position, the name, and the text of each record.
+    texts: Vec<(u64, Arc<str>, Arc<str>)>,
     begin: u64,
     end: u64,
 }
@@ -501,8 +502,8 @@ impl Reader {
                 let _ = filled.changed().await;
                 continue;
             }
-            for (position, text) in batch.texts {
-                if !deliver(&inbox, &text).await {
+            for (position, name, text) in batch.texts {
+                if !deliver(&inbox, &name, &text).await {
                     return;
                 }
                 self.hub.advance(self.key, position + 1);
@@ -522,11 +523,11 @@ impl Drop for Reader {
 }
 
 /// False when the bus has stopped.
-async fn deliver(inbox: &Inbox, text: &str) -> bool {
+async fn deliver(inbox: &Inbox, name: &str, text: &str) -> bool {
     let record = match inbox.wire().decode(text) {
         Ok(record) => record,
         Err(error) => {
-            inbox.lost(1, &error.to_string());
+            inbox.unreadable(Some(name), &error.to_string());
             return true;
         }
     };

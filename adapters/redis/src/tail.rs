@@ -72,7 +72,7 @@ pub(crate) struct Tail {
 }
 
 /// Where the log ends, up to where it was trimmed, and what is new, without the texts of this bus's own records.
-type New = (u64, u64, Vec<(u64, String, Vec<u8>)>);
+type New = (u64, u64, Vec<(u64, String, String, Vec<u8>)>);
 
 /// How many of the last events are remembered.
 const MET: usize = 1000;
@@ -134,8 +134,8 @@ impl Tail {
                 self.seen = trimmed;
             }
             let full = found.len() == AT_ONCE;
-            for (position, event, text) in found {
-                if !text.is_empty() && !self.deliver(position, &text).await {
+            for (position, event, name, text) in found {
+                if !text.is_empty() && !self.deliver(position, &name, &text).await {
                     return Ok(false);
                 }
                 self.seen = position;
@@ -164,7 +164,7 @@ impl Tail {
     }
 
     /// False when the bus has stopped.
-    async fn deliver(&self, position: u64, text: &[u8]) -> bool {
+    async fn deliver(&self, position: u64, name: &str, text: &[u8]) -> bool {
         match decode(&self.log, self.log.inbox.wire(), position, text) {
             // What the bus refuses, it counts and logs.
             Ok(record) => {
@@ -172,7 +172,7 @@ impl Tail {
                 !delivered.is_err_and(|error| error.kind() == ErrorKind::Stopped)
             }
             Err(error) => {
-                self.log.inbox.lost(1, &error.to_string());
+                self.log.inbox.unreadable(Some(name), &error.to_string());
                 true
             }
         }

@@ -192,14 +192,17 @@ impl Tail {
 
     /// False when the bus has stopped.
     async fn deliver(&self, row: std::result::Result<Stored, String>) -> bool {
-        let read = row.and_then(|row| {
-            let record = row.record(self.inbox.wire()).map_err(|error| error.to_string())?;
-            Ok((record, row.outbox))
-        });
-        let (record, outbox) = match read {
-            Ok(read) => read,
+        let row = match row {
+            Ok(row) => row,
             Err(why) => {
-                self.inbox.lost(1, &why);
+                self.inbox.unreadable(None, &why);
+                return true;
+            }
+        };
+        let (record, outbox) = match row.record(self.inbox.wire()) {
+            Ok(record) => (record, row.outbox),
+            Err(error) => {
+                self.inbox.unreadable(Some(&row.name), &error.to_string());
                 return true;
             }
         };

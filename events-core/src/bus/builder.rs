@@ -387,6 +387,7 @@ impl BusBuilder {
             counters: Counters::default(),
             told_places: Told::default(),
             told_events: Told::default(),
+            told_unreadable: Told::default(),
             abandoned: super::task::Abandoned::default(),
             runtime,
         });

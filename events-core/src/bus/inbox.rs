@@ -118,6 +118,25 @@ impl Inbox {
         &self.wire
     }
 
+    /// Tells the bus of a record of another instance that can't be read: it is counted as
+    /// [lost](crate::Stats::lost), and the first one of its name is logged, of the first 1,000 names. Where nothing
+    /// says its name, the first one with its reason is; numbers in it, such as a position, make no other reason.
+    pub fn unreadable(&self, name: Option<&str>, why: &str) {
+        let Some(inner) = self.bus.upgrade() else { return };
+        inner.counters.lost.fetch_add(1, Ordering::Relaxed);
+        let key = match name {
+            Some(name) => name_key(name),
+            None => quoted(&why.replace(|c: char| c.is_ascii_digit(), "")).into(),
+        };
+        let Some(more) = more(inner.told_unreadable.tell((name.is_some(), key))) else { return };
+        let (adapter, why) = (inner.adapter_name(), escaped(why));
+        let of = name.map(|name| format!("event `{}`", quoted(name)));
+        let event = of.as_deref().unwrap_or("record");
+        inner.warn(format_args!(
+            "the {event} from {adapter} can't be read, and is lost (others like it are only counted{more}): {why}"
+        ));
+    }
+
     /// Tells the bus that events of other instances were lost, as far as is known how many: during
     /// a reconnect, for example. They are counted and logged.
     pub fn lost(&self, events: u64, why: &str) {
@@ -126,6 +145,20 @@ impl Inbox {
             let why = quoted(why);
             inner.warn(format_args!("{} lost {events} events: {why}", inner.adapter_name()));
         }
+    }
+}
+
+/// A name by which something is remembered: bounded, as it may come from outside.
+fn name_key(name: &str) -> Box<str> {
+    if name.len() <= MAX_NAME_BYTES { name.into() } else { quoted(name).into() }
+}
+
+/// What a line adds of what is only counted; `None` where there is no line.
+fn more(tell: Tell) -> Option<&'static str> {
+    match tell {
+        Tell::No => None,
+        Tell::Yes => Some(""),
+        Tell::Last => Some(", those of further names too"),
     }
 }
 
@@ -140,12 +173,7 @@ impl Inner {
 
     /// Reports an event of another instance that was refused: the first of its name.
     fn note_refused(&self, name: &str, error: &Error) {
-        let key = if name.len() <= MAX_NAME_BYTES { name.into() } else { quoted(name).into() };
-        let more = match self.told_events.tell((error.kind(), key)) {
-            Tell::No => return,
-            Tell::Yes => "",
-            Tell::Last => ", those of further names too",
-        };
+        let Some(more) = more(self.told_events.tell((error.kind(), name_key(name)))) else { return };
         let adapter = self.adapter_name();
         self.warn(format_args!(
             "an event from {adapter} was refused (others like it are only counted{more}): {error}"

@@ -114,6 +114,8 @@ pub(crate) struct Inner {
     told_places: Told<&'static Location<'static>>,
     /// The events of other instances that were refused, by kind of error and name.
     told_events: Told<(ErrorKind, Box<str>)>,
+    /// Those that could not be read: by name (true), or by the reason.
+    told_unreadable: Told<(bool, Box<str>)>,
     abandoned: task::Abandoned,
     /// Where the bus was built: runs what is emitted outside of any runtime.
     runtime: Handle,

@@ -7,6 +7,6 @@ if event ~= '' and position > trimmed and (position > last or not record or reco
 local found = call('XRANGE', LOG, num(position + 1) .. '-0', '+', 'COUNT', most)
 for i = 1, #found do
   local record = fields_of(found[i][2])
-  found[i] = { string.match(found[i][1], '^%d+'), record[1], record[5] == origin and '' or record[6] }
+  found[i] = { string.match(found[i][1], '^%d+'), record[1], record[2], record[5] == origin and '' or record[6] }
 end
 return { num(last), num(trimmed), found }

@@ -202,6 +202,23 @@ impl tracing::Subscriber for Panicking {
     fn exit(&self, _: &span::Id) {}
 }
 
+/// Of records that another program wrote, and that something damaged on their way.
+#[tokio::test]
+async fn s8_damaged_records_are_one_line_for_each_reason() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let file = File::new();
+    let (bus, other) = (file.builder().build().await.unwrap(), file.builder().build().await.unwrap());
+    let damage = "CREATE TRIGGER damage AFTER INSERT ON typed_events_log BEGIN
+        UPDATE typed_events_log SET text = 'x' WHERE position = new.position; END;";
+    rusqlite::Connection::open(file.path()).unwrap().execute_batch(damage).unwrap();
+    other.emit_all((0..300).map(|number| Sent { number })).await.unwrap();
+    until(|| bus.stats().lost == 300).await;
+    let told = log.warnings("can't be read, and is lost (others like it are only counted): ");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("the record at 1 is not the one that was stored there"), "{told:?}");
+}
+
 #[on(durable = "quiet-paper", retries = 1, backoff = "1ms..2ms", from = "start")]
 fn paper(_: &Sent) -> Result<(), &'static str> {
     Err("no paper")

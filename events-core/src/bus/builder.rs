@@ -187,7 +187,8 @@ impl BusBuilder {
     /// Adds a durable handler as a closure: what `#[on("...", durable = "...")]` does for a function. The closure is
     /// one of those that [`Bus::on_pattern`] takes.
     ///
-    /// The adapter must be one that has durable consumers.
+    /// The adapter must be one that has durable consumers. A pattern that no known event can match is an error of
+    /// [`build`](Self::build), as for a function; with [`accept_undeclared`](Self::accept_undeclared), a warning.
     ///
     /// ```no_run
     /// use typed_events::{Bus, BusBuilder, Durable, Record};
@@ -493,6 +494,8 @@ impl BusBuilder {
     /// All declared events by name.
     fn known_events(&self, problems: &mut Vec<String>) -> Known {
         let of_handlers = self.handlers.iter().flat_map(|handler| handler.takes.events()).map(|decl| decl());
+        let of_closures = self.durable.iter().filter_map(|closure| closure.event).map(|decl| decl());
+        let of_handlers = of_handlers.chain(of_closures);
         let mut known = Known::default();
         for decl in registry().events.iter().copied().chain(self.events.iter().copied()).chain(of_handlers) {
             if is_of_library(decl.name) {
@@ -575,15 +578,18 @@ impl BusBuilder {
 
     /// Refuses patterns that no known event can match, or warns of them.
     fn check_patterns(&self, known: &Known, problems: &mut Vec<String>) {
-        for handler in &self.handlers {
-            for text in handler.patterns {
-                let Ok(pattern) = Pattern::new(text) else { continue };
-                let Some(problem) = unreachable(pattern, known.names(), "known") else { continue };
-                let problem = format!("handler {}: {problem}", handler.place);
-                match self.settings.accept_undeclared || is_of_library(text) {
-                    true => self.settings.fallback.warning(format_args!("{problem}")),
-                    false => problems.push(problem),
-                }
+        let of_handlers = self.handlers.iter().flat_map(|handler| {
+            handler.patterns.iter().map(|text| (format!("handler {}", handler.place), *text))
+        });
+        let of_closures =
+            self.durable.iter().map(|closure| (name_of_closure(closure.place), closure.pattern.as_str()));
+        for (handler, text) in of_handlers.chain(of_closures) {
+            let Ok(pattern) = Pattern::new(text) else { continue };
+            let Some(problem) = unreachable(pattern, known.names(), "known") else { continue };
+            let problem = format!("{handler}: {problem}");
+            match self.settings.accept_undeclared || is_of_library(text) {
+                true => self.settings.fallback.warning(format_args!("{problem}")),
+                false => problems.push(problem),
             }
         }
     }

@@ -53,6 +53,25 @@ async fn closures_are_checked() {
     );
 }
 
+#[tokio::test]
+async fn s6_a_closure_whose_pattern_no_known_event_can_match_is_refused() {
+    let file = File::new();
+    let on = |pattern: &str| file.builder().durable(Durable::new("mail"), pattern, |_: &Record| {});
+    let error = on("set_up.doen").build().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Build);
+    let text = error.to_string();
+    let said = ": no known event matches `set_up.doen`: did you mean `set_up.done`?";
+    assert!(
+        text.starts_with("closure at tests/sqlite/tests/durable/set_up.rs:") && text.ends_with(said),
+        "{text}"
+    );
+    // What another program emits, and what the library will: a warning.
+    on("set_up.doen").accept_undeclared().quiet().build().await.unwrap().stop().await.unwrap();
+    on("typed-events.*").quiet().build().await.unwrap().stop().await.unwrap();
+    let typed = file.builder().durable(Durable::new("typed"), "set_up.done", |_: &Done| {});
+    typed.build().await.unwrap().stop().await.unwrap();
+}
+
 #[event("set_up.weighed")]
 pub struct Weighed {
     pub parcel: String,

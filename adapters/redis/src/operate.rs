@@ -10,7 +10,7 @@ use events_core::{
 use crate::Redis;
 use crate::consume;
 use crate::log::{Log, place};
-use crate::scripts::{CONTROL, LETTERS, NAMES, STATUS, UNFINISHED};
+use crate::scripts::{CLOSE, CONTROL, LETTERS, NAMES, STATUS, UNFINISHED};
 
 /// How many dead letters go at a time: the server does nothing else meanwhile.
 const AT_ONCE: u64 = 500;
@@ -48,6 +48,19 @@ impl DurableAdapter for Redis {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), AdapterError>> {
         Box::pin(async move { consume::renew(&self.engine()?.log, consumer, held, now).await })
+    }
+
+    fn close<'a>(
+        &'a self,
+        consumer: &'a Arc<Consumer>,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async move {
+            let closed = self.engine()?.log.call::<i64>(&CLOSE, |call, _| {
+                call.arg(consumer.name()).arg(now.as_micros());
+            });
+            closed.await.map(drop)
+        })
     }
 
     fn wait(&self, seen: u64) -> BoxFuture<'_, ()> {
@@ -113,7 +126,8 @@ async fn status(log: &Log, name: String, now: Timestamp) -> Result<Option<Consum
     status.patterns = patterns.split(' ').map(str::to_owned).collect();
     (status.position, status.lag, status.in_progress) = (position, lag, in_progress);
     (status.newer, status.waiting, status.dead, status.paused) = (newer, waiting, dead, paused);
-    status.seen_at(Timestamp::from_micros(seen), now);
+    status.seen_at(Timestamp::from_micros(seen.saturating_abs()), now);
+    status.is_running &= seen > 0;
     Ok(Some(status))
 }
 

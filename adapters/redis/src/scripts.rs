@@ -26,6 +26,7 @@ scripts! {
     UNFINISHED = "common" "unfinished";
     EXCHANGE = "common" "consumer" "exchange";
     RENEW = "common" "consumer" "renew";
+    CLOSE = "common" "consumer" "close";
     STATUS = "common" "consumer" "status";
     LETTERS = "common" "consumer" "letters";
     CONTROL = "common" "consumer" "control";

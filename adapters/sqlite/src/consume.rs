@@ -23,6 +23,7 @@ pub(crate) struct Row {
     pub(crate) patterns: String,
     pub(crate) cursor: i64,
     pub(crate) paused: bool,
+    /// When a program last asked for events; negative where it has stopped since.
     pub(crate) seen: i64,
 }
 
@@ -141,6 +142,13 @@ pub(crate) fn renew(connection: &Connection, consumer: &Consumer, held: &[Claim]
         extend.execute((row.consumer, *position as i64, attempt, until))?;
     }
     row.seen = now;
+    row.save(connection)
+}
+
+/// Notes that the program that asked for events has stopped.
+pub(crate) fn close(connection: &Connection, consumer: &str, now: i64) -> Result<()> {
+    let Some(mut row) = Row::find(connection, consumer)? else { return Ok(()) };
+    row.seen = -now;
     row.save(connection)
 }
 

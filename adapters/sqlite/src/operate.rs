@@ -62,6 +62,18 @@ impl DurableAdapter for Sqlite {
         })
     }
 
+    fn close<'a>(
+        &'a self,
+        consumer: &'a Arc<Consumer>,
+        now: Timestamp,
+    ) -> BoxFuture<'a, std::result::Result<(), AdapterError>> {
+        let (consumer, now) = (Arc::clone(consumer), now.as_micros());
+        Box::pin(async move {
+            let close = move |tx: &Tx<'_>| consume::close(tx, consumer.name(), now);
+            self.engine()?.writer.run(Safety::Later, close).await
+        })
+    }
+
     fn wait(&self, seen: u64) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let Ok(engine) = self.engine() else { return std::future::pending().await };
@@ -142,7 +154,8 @@ fn status(connection: &Connection, now: i64) -> Result<Vec<ConsumerStatus>> {
         status.waiting = (pending - leased - held) as u64;
         status.dead = dead.query_row([row.consumer], |row| row.get::<_, i64>(0))? as u64;
         status.paused = row.paused;
-        status.seen_at(Timestamp::from_micros(row.seen), Timestamp::from_micros(now));
+        status.seen_at(Timestamp::from_micros(row.seen.saturating_abs()), Timestamp::from_micros(now));
+        status.is_running &= row.seen > 0;
         listed.push(status);
     }
     Ok(listed)

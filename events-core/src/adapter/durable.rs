@@ -55,6 +55,19 @@ pub trait DurableAdapter: Send + Sync {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), AdapterError>>;
 
+    /// Notes that the program that opened a consumer has stopped, so that its
+    /// [status](ConsumerStatus::is_running) is not that of one that is open, unless another program says afterwards
+    /// that it lives. What is still being handled stays leased. An engine that does not note it takes the consumer for
+    /// open until nothing was heard of it for a while.
+    fn close<'a>(
+        &'a self,
+        consumer: &'a Arc<Consumer>,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), AdapterError>> {
+        let _ = (consumer, now);
+        Box::pin(async { Ok(()) })
+    }
+
     /// Resolves when there may be more to claim than [`Claims::seen`] knew of: something was appended, by
     /// whichever process, or an operator changed something. May resolve for nothing.
     fn wait(&self, seen: u64) -> BoxFuture<'_, ()>;
@@ -217,7 +230,7 @@ pub struct ConsumerStatus {
     pub paused: bool,
     /// When a program that knows the consumer last asked for events.
     pub seen: Timestamp,
-    /// Whether a program has the consumer open now, as far as leases tell.
+    /// Whether a program has the consumer open now: one asked for events in the last 150 s, and has not stopped since.
     pub is_running: bool,
 }
 
@@ -240,7 +253,7 @@ impl ConsumerStatus {
     }
 
     /// Notes when a program last asked for events, and whether one still has the consumer open: idle ones say every
-    /// minute that they live.
+    /// minute that they live. One that was [closed](DurableAdapter::close) since is not open.
     pub fn seen_at(&mut self, seen: Timestamp, now: Timestamp) {
         self.seen = seen;
         self.is_running = now.as_micros() - seen.as_micros() < ABANDONED;

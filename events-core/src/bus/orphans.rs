@@ -7,6 +7,9 @@ use crate::text::quoted;
 /// A consumer that no program has asked for in so many microseconds is nobody's: 24 h.
 const FORGOTTEN: i64 = 24 * 60 * 60 * 1_000_000;
 
+/// A consumer whose program has stopped so many microseconds ago may be one that is only started again: 150 s.
+const RESTARTED: i64 = 150_000_000;
+
 /// The least similarity of two names, of which one is taken for the other's new name.
 const SIMILAR: f64 = 0.6;
 
@@ -24,9 +27,15 @@ impl Inner {
 
     /// Warns of consumers that have events left, and that no handler of this program takes.
     ///
-    /// A store does not say which program a consumer belongs to. So one that is open elsewhere is reported only where
-    /// this program brings a consumer that was not there before and is like it; one that is not, where this program
-    /// has durable handlers at all, or nobody has asked for it in a day.
+    /// A store does not say which program a consumer belongs to. So one that a program has open is never reported,
+    /// whatever its name and patterns: it may be that of another program, and is handled. Of the others, one is
+    /// reported
+    ///
+    /// - whose program has stopped in the last 150 s, where this program brings a consumer that was not there before
+    ///   and has its patterns or a similar name: it was renamed;
+    /// - of which nothing was heard for 150 s, where this program has durable handlers;
+    /// - for which no program has asked in 24 h, where it has none. Until then, a program that only emits can't tell
+    ///   whether its own last durable handler was deleted, or that of another program is away.
     pub(super) fn warn_of_orphans(&self, stored: &[ConsumerStatus]) {
         let is_ours = |name: &str| self.works.iter().any(|work| work.consumer.name() == name);
         let now = self.now();
@@ -37,17 +46,17 @@ impl Inner {
             }
             let new_name = self.likely_name(orphan, stored);
             let unused = now.as_micros().saturating_sub(orphan.seen.as_micros());
-            let is_orphan = match orphan.is_running {
+            let is_orphan = match unused < RESTARTED {
                 true => new_name.is_some(),
                 false => !self.works.is_empty() || unused > FORGOTTEN,
             };
-            if !is_orphan {
+            if orphan.is_running || !is_orphan {
                 continue;
             }
             let (name, seen) = (quoted(&orphan.name), orphan.seen);
             let renamed = new_name.map(|new| format!("; its new name may be `{new}`")).unwrap_or_default();
             self.warn(format_args!(
-                "the durable consumer `{name}` has {left} events left, and this program has no handler for it (a program last asked for them at {seen}){renamed}: handle it under its old name, or remove it by `bus.consumer(\"{name}\").remove()`; until then, the log is not trimmed past it"
+                "the durable consumer `{name}` has {left} events left, and this program has no handler for it (a program last asked for them at {seen}){renamed}: handle it under its old name, or, if no other program is to handle it, remove it by `bus.consumer(\"{name}\").remove()`; until then, the log is not trimmed past it"
             ));
         }
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::task::spawn_boxed;
 use super::{Bus, Inner, context};
-use crate::adapter::BoxFuture;
+use crate::adapter::{Adapter, BoxFuture};
 use crate::contain::{caught, discard};
 use crate::error::{Error, ErrorKind};
 
@@ -96,6 +96,16 @@ impl Inner {
         stopping.insert(outcome).clone()
     }
 
+    /// Tells the adapter that this program no longer has its consumers open.
+    async fn close_consumers(&self, adapter: &dyn Adapter) {
+        let Some(durable) = adapter.durable() else { return };
+        for work in &self.works {
+            if durable.close(&work.consumer, self.now()).await.is_err() {
+                return;
+            }
+        }
+    }
+
     async fn drain(&self) -> Outcome {
         let limit = self.settings.stop_deadline;
         let deadline = Instant::now() + limit.min(NEVER);
@@ -114,6 +124,10 @@ impl Inner {
         self.flight.end();
         self.log.close();
         if let Some(adapter) = &self.adapter {
+            // Where it fails, they are taken for open for a while longer.
+            if let Ok(Err(payload)) = timeout(ADAPTER_GRACE, caught(self.close_consumers(&**adapter))).await {
+                discard(payload);
+            }
             let deadline = deadline.max(Instant::now() + ADAPTER_GRACE);
             let stopped = caught(async { adapter.stop().await });
             match timeout_at(deadline, stopped).await {

@@ -253,3 +253,18 @@ async fn who_may_not_publish_messages_may_emit() {
     until(|| seen.all().len() == 10).await;
     assert_eq!(kept(&bus).await, Vec::from_iter(1..=10));
 }
+
+#[tokio::test]
+async fn c6_a_consumer_whose_program_has_stopped_is_known_not_to_run() {
+    let Some(server) = Server::start() else { return };
+    let (watching, seen) = (on(&server).build().await.unwrap(), Seen::default());
+    let work = || on(&server).durable(Durable::new("take"), "log.numbered", noting(&seen)).build();
+    for _ in 0..2 {
+        let working = work().await.unwrap();
+        let open = watching.consumer("take").status().await.unwrap();
+        assert!(open.is_running);
+        working.stop().await.unwrap();
+        let closed = watching.consumer("take").status().await.unwrap();
+        assert!(!closed.is_running && closed.seen >= open.seen, "{closed:?}");
+    }
+}

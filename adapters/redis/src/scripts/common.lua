@@ -6,7 +6,8 @@
 --   P:ids        hash     id of an event -> its position, and which call appended it
 --   P:consumers  set      the names of consumers
 --   and of each consumer C:
---   P:consumer:C hash     patterns, cursor (what was looked at), paused, seen
+--   P:consumer:C hash     patterns, cursor (what was looked at), paused, seen (negative where the program
+--                         that asked for events has stopped since)
 --   P:pending:C  hash     position -> what was taken of the log and is not finished
 --   P:open:C     sorted   the positions of `pending`
 --   P:due:C      sorted   of these: what may be handed out, by its time

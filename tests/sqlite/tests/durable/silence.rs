@@ -311,3 +311,25 @@ async fn c6_a_consumer_that_no_program_has_open_is_reported() {
         bus.stop().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn c6_a_consumer_that_another_program_has_open_is_not_reported() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let file = File::new();
+    let web = program(&file, "web-mail", Sent::NAME).await;
+    web.consumer("web-mail").pause().await.unwrap();
+    web.emit_all((0..10).map(|number| Sent { number })).await.unwrap();
+    // Another program with the same pattern, one with a name like it, and one that stops and is started again.
+    for (name, pattern) in [("billing", Sent::NAME), ("web-mail-2", "quiet.*"), ("web-mail-2", Sent::NAME)] {
+        program(&file, name, pattern).await.stop().await.unwrap();
+    }
+    assert_eq!(log.warnings("the durable consumer"), Vec::<String>::new());
+    // It stops, and is known not to run: whoever brings what is like it has renamed it.
+    web.stop().await.unwrap();
+    assert!(!file.builder().build().await.unwrap().consumer("web-mail").status().await.unwrap().is_running);
+    program(&file, "post", Sent::NAME).await.stop().await.unwrap();
+    let told = log.warnings("`web-mail` has 10 events left");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("its new name may be `post`"), "{told:?}");
+}

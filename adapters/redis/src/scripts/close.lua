@@ -1,0 +1,4 @@
+-- Notes that the program that asked for events has stopped.
+local now = int()
+if call('EXISTS', CONSUMER) == 1 then call('HSET', CONSUMER, 'seen', num(-now)) end
+return 1

@@ -318,6 +318,70 @@ async fn emit(bus: Bus, n: u32) -> Result<typed_events::Emitted, Error> {
     bus.emit(Job(n)).await
 }
 
+/// The removal lets the emits go on, since the handler has the thread of its worker.
+#[test]
+fn s10_emits_do_not_wait_for_a_removed_replay_handler_that_blocks_its_thread() {
+    for by_pattern in [false, true] {
+        let home = Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
+        let bus = home.block_on(Bus::builder().quiet().build()).unwrap();
+        let (called, is_called) = std::sync::mpsc::sync_channel(8);
+        let (go_on, goes_on) = std::sync::mpsc::sync_channel::<()>(8);
+        let goes_on = std::sync::Mutex::new(goes_on);
+        let replay = bus.on_replay(0, move |job: &Job| {
+            called.send(job.0).unwrap();
+            goes_on.lock().unwrap().recv().unwrap();
+        });
+        let subscription = home.block_on(replay).unwrap();
+        let first = home.spawn(emit(bus.clone(), 1));
+        assert_eq!(is_called.recv().unwrap(), 1);
+        let others: Vec<_> = (2..=3).map(|n| home.spawn(emit(bus.clone(), n))).collect();
+        home.block_on(async {
+            // Once they are in the history, the emits are at the gate, or find the handler removed.
+            while bus.history("lifecycle.job").await.unwrap().len() < 3 {
+                tokio::task::yield_now().await;
+            }
+            match by_pattern {
+                true => assert_eq!(bus.off("lifecycle.job").unwrap(), 1),
+                false => assert!(subscription.unsubscribe()),
+            }
+            for other in others {
+                let emitted = tokio::time::timeout(Duration::from_secs(10), other).await;
+                emitted.expect("it does not wait").unwrap().unwrap();
+            }
+        });
+        assert!(!first.is_finished(), "its call goes on");
+        go_on.send(()).unwrap();
+        home.block_on(first).unwrap().unwrap();
+        home.block_on(bus.stop()).unwrap();
+        assert_eq!(is_called.try_iter().count(), 0, "it gets no more events");
+    }
+}
+
+/// Also the caller of `on_replay`.
+#[test]
+fn s10_a_removed_replay_handler_that_blocks_while_it_catches_up_keeps_nobody_waiting() {
+    let home = Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
+    let bus = home.block_on(bus());
+    home.block_on(emit(bus.clone(), 1)).unwrap();
+    let (called, is_called) = std::sync::mpsc::sync_channel(8);
+    let (go_on, goes_on) = std::sync::mpsc::sync_channel::<()>(8);
+    let goes_on = std::sync::Mutex::new(goes_on);
+    let replaying = bus.clone();
+    let replay = home.spawn(async move {
+        let handler = move |_: &Job| {
+            called.send(()).unwrap();
+            goes_on.lock().unwrap().recv().unwrap();
+        };
+        replaying.on_replay(1, handler).await.map(drop)
+    });
+    is_called.recv().unwrap();
+    assert_eq!(bus.off("lifecycle.job").unwrap(), 1);
+    let ended = home.block_on(async { tokio::time::timeout(Duration::from_secs(10), replay).await });
+    go_on.send(()).unwrap();
+    assert_eq!(ended.expect("it does not wait").unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+    home.block_on(bus.stop()).unwrap();
+}
+
 /// Holds what a handler's future holds.
 struct Held(Arc<()>);
 

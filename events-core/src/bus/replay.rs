@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 
@@ -127,11 +128,10 @@ impl Bus {
                 format!("{pattern}: the bus is stopping or stopped; the handler was not registered");
             return Err(Error::new(ErrorKind::Stopped, message));
         }
-        let turns = Arc::new(Turns::default());
+        let turns = Arc::new(Turns::new(inner));
         let gate = gate(Arc::clone(&turns), callback.shares);
         let pattern: Arc<str> = pattern.into();
-        let ended = Arc::new(Notify::new());
-        let (patterns, life) = (Patterns::One(Arc::clone(&pattern)), Life::Watched(Arc::clone(&ended)));
+        let (patterns, life) = (Patterns::One(Arc::clone(&pattern)), Life::Replay(Arc::clone(&turns)));
         let registration = inner.routes.insert(name, patterns, gate, life);
         let subscription = self.subscription(Arc::clone(&registration));
         // From here on, until it is live, an early end takes the handler back.
@@ -151,9 +151,8 @@ impl Bus {
         let worker = Worker {
             bus: Arc::downgrade(inner),
             route: Route::first(&registration),
-            ended,
             callback,
-            turns,
+            turns: Arc::clone(&turns),
             reader,
             seen,
             caught_up: Some(caught_up),
@@ -162,13 +161,13 @@ impl Bus {
             past: past.len() as u64,
         };
         spawn_boxed(&inner.runtime, Box::pin(worker.run(past)));
-        let outcome = live.await.unwrap_or_else(|_| {
+        let outcome = turns.unless_ended(&registration, live).await;
+        outcome.and_then(Result::ok).unwrap_or_else(|| {
             Err(Error::new(
                 ErrorKind::Stopped,
                 "the bus or its runtime stopped, or the handler was removed, before it had caught up",
             ))
-        });
-        outcome?;
+        })?;
         guard.release();
         Ok(subscription)
     }
@@ -186,8 +185,12 @@ fn gate(turns: Arc<Turns>, shares: bool) -> Callback {
 }
 
 /// Where emits and the worker meet.
-#[derive(Default)]
-struct Turns(Mutex<Table>);
+pub(crate) struct Turns {
+    bus: Weak<Inner>,
+    table: Mutex<Table>,
+    /// Says that the handler was removed.
+    ended: Notify,
+}
 
 struct Table {
     /// Positions before this one need no meeting.
@@ -195,6 +198,8 @@ struct Table {
     live: bool,
     /// Whether the worker was lost with its runtime: then an emit that comes by takes the handler back.
     lost: bool,
+    /// The position of the event that the handler is called with.
+    in_hand: Option<u64>,
     /// The positions at which one of the two has been.
     met: HashMap<u64, Turn, RandomState>,
     /// How many there may be before those that the log has dropped are looked for.
@@ -203,7 +208,7 @@ struct Table {
 
 impl Default for Table {
     fn default() -> Self {
-        Self { start: 0, live: false, lost: false, met: HashMap::default(), bound: MIN_BOUND }
+        Self { start: 0, live: false, lost: false, in_hand: None, met: HashMap::default(), bound: MIN_BOUND }
     }
 }
 
@@ -233,6 +238,49 @@ enum Turn {
 type Untold = (Record, HandlerError);
 
 impl Turns {
+    fn new(bus: &Arc<Inner>) -> Self {
+        Self { bus: Arc::downgrade(bus), table: Mutex::default(), ended: Notify::new() }
+    }
+
+    /// The handler was removed: all who wait for it go on, but for the emit whose event the handler is called with.
+    /// Called by who removes it, since the handler may hold the thread of the worker.
+    pub(crate) fn end(&self, route: &Route) {
+        let untold = self.skip_all(false);
+        self.ended.notify_waiters();
+        if let Some(bus) = self.bus.upgrade() {
+            tell_late(&bus, route, untold);
+        }
+    }
+
+    /// What a future comes to; `None` where the handler is removed before.
+    async fn unless_ended<F: Future>(&self, registration: &Registration, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        let mut ended = pin!(self.ended(registration));
+        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => ended.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
+
+    /// Resolves when the handler has been removed.
+    async fn ended(&self, registration: &Registration) {
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            ended.as_mut().enable();
+            if !registration.is_active() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// The handler is to be called with an event. Before the handler is seen to be registered: so whoever removes it
+    /// after that sees the event here.
+    fn take_in_hand(&self, position: Option<u64>) {
+        self.lock().in_hand = position;
+    }
+
     fn go_live(&self) {
         self.lock().live = true;
     }
@@ -279,6 +327,7 @@ impl Turns {
         result: HandlerResult,
     ) -> Option<(HandlerResult, Option<Turn>)> {
         let mut table = self.lock();
+        table.in_hand = None;
         match table.met.remove(&position) {
             Some(turn) => {
                 // Without the lock: both wake and drop what is a user's.
@@ -307,13 +356,13 @@ impl Turns {
         Self::tell(skipped, tell);
     }
 
-    /// The handler gets no more events; emits go on, but for one that waits for the event in hand. Gives the failures
-    /// for which no emit comes by any more.
-    fn skip_all_but(&self, in_hand: Option<u64>) -> Vec<Untold> {
+    /// The handler gets no more events; emits go on, but for one that waits for the event in hand, unless the worker
+    /// is gone. Gives the failures for which no emit comes by any more.
+    fn skip_all(&self, is_worker_gone: bool) -> Vec<Untold> {
         let mut table = self.lock();
         let mut skipped = std::mem::take(&mut table.met);
-        if let Some(turn) = in_hand.and_then(|position| skipped.remove_entry(&position)) {
-            table.met.extend([turn]);
+        if !is_worker_gone && let Some(position) = table.in_hand {
+            table.met.extend(skipped.remove_entry(&position));
         }
         table.start = u64::MAX;
         drop(table);
@@ -348,15 +397,13 @@ impl Turns {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 struct Worker {
     bus: Weak<Inner>,
     route: Route,
-    /// Says when the handler has been removed.
-    ended: Arc<Notify>,
     callback: Callback,
     turns: Arc<Turns>,
     reader: Reader,
@@ -447,8 +494,8 @@ impl Worker {
 
     /// The next event; `None` when the handler is removed, or the bus is stopped and read.
     async fn next(&mut self) -> Option<Read> {
-        let (registration, ended) = (Arc::clone(&self.route.registration), Arc::clone(&self.ended));
-        let mut removed = std::pin::pin!(registration.removed(&ended));
+        let (registration, turns) = (Arc::clone(&self.route.registration), Arc::clone(&self.turns));
+        let mut removed = pin!(turns.ended(&registration));
         std::future::poll_fn(|cx| {
             if removed.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
@@ -470,24 +517,16 @@ impl Worker {
     /// Calls the handler; `None` when the bus or the registration is gone.
     async fn call(&mut self, record: &Record, position: Option<u64>) -> Option<HandlerResult> {
         let bus = Bus { inner: self.bus.upgrade()? };
-        let (registration, ended) = (Arc::clone(&self.route.registration), Arc::clone(&self.ended));
-        if !registration.is_active() {
+        self.turns.take_in_hand(position);
+        if !self.route.registration.is_active() {
             return None;
         }
         let (callback, route) = (&self.callback, &self.route);
-        let mut called = std::pin::pin!(dispatch::call_alone(&bus, callback, route, record, position));
-        let mut removed = std::pin::pin!(registration.removed(&ended));
-        let mut stopped = std::pin::pin!(bus.inner.flight.ended());
-        let mut is_removed = false;
+        let mut called = pin!(dispatch::call_alone(&bus, callback, route, record, position));
+        let mut stopped = pin!(bus.inner.flight.ended());
         std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = called.as_mut().poll(cx) {
                 return Poll::Ready(Some(result));
-            }
-            if !is_removed && removed.as_mut().poll(cx).is_ready() {
-                // The call goes on; nothing else waits for this handler any more.
-                is_removed = true;
-                tell_late(&bus.inner, route, self.turns.skip_all_but(position));
-                self.caught_up = None;
             }
             match self.is_live {
                 true => Poll::Pending,
@@ -520,7 +559,7 @@ impl Worker {
 
     /// Lets all emits go on; reports what no emit will tell.
     fn end(&self) {
-        let untold = self.turns.skip_all_but(None);
+        let untold = self.turns.skip_all(true);
         if let Some(bus) = self.bus.upgrade() {
             tell_late(&bus, &self.route, untold);
         }
@@ -561,15 +600,6 @@ impl Drop for Worker {
         }
         if left > 0 {
             contained(|| bus.abandon_backlog(left, &self.route));
-        }
-    }
-}
-
-impl Registration {
-    /// Resolves when the handler has been removed.
-    async fn removed(&self, ended: &Notify) {
-        while self.is_active() {
-            ended.notified().await;
         }
     }
 }

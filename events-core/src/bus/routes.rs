@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
-use tokio::sync::Notify;
 
 use super::calling::Lists;
 use super::flight::{Flight, Open};
 use super::name_cache::NameCache;
 use super::pattern_map::{PatternMap, is_name};
+use super::replay::Turns;
 use super::watch;
 use crate::event::EventDecl;
 use crate::handler::{Callback, Run, Wants};
@@ -51,8 +51,8 @@ pub(crate) enum Life {
     Long,
     /// For one event: set by the one emit that may call it.
     Once(AtomicBool),
-    /// Until it is removed, which wakes the worker of a replay.
-    Watched(Arc<Notify>),
+    /// Until it is removed, which the worker of a replay and the emits that wait for it are told.
+    Replay(Arc<Turns>),
 }
 
 impl Life {
@@ -130,11 +130,14 @@ impl Registration {
 
     /// Whether the handler was registered until now.
     fn end(&self) -> bool {
-        let was_active = self.active.swap(false, Ordering::AcqRel);
-        if let Life::Watched(ended) = &self.life {
-            ended.notify_one();
+        self.active.swap(false, Ordering::AcqRel)
+    }
+
+    /// Tells who waits for the handler that it was removed. Without the lock of the table: it wakes tasks.
+    fn tell_removed(self: &Arc<Self>) {
+        if let Life::Replay(turns) = &self.life {
+            turns.end(&Route::first(self));
         }
-        was_active
     }
 
     pub(crate) fn is_once(&self) -> bool {
@@ -146,7 +149,7 @@ impl Registration {
         self.is_active()
             && match &self.life {
                 Life::Once(used) => !used.swap(true, Ordering::AcqRel),
-                Life::Long | Life::Watched(_) => true,
+                Life::Long | Life::Replay(_) => true,
             }
     }
 }
@@ -452,6 +455,10 @@ impl Routes {
                 self.detach(&mut table, &route);
             }
         }
+        drop(table);
+        if was_active {
+            registration.tell_removed();
+        }
         was_active
     }
 
@@ -460,14 +467,16 @@ impl Routes {
         let mut table = self.table();
         let filed = table.by_pattern.get(pattern);
         let routes: Vec<_> = filed.map_or_else(Vec::new, |filed| filed.routes().cloned().collect());
+        let mut ended = Vec::new();
         for route in &routes {
             self.detach(&mut table, route);
-            if !route.registration.routes().any(|other| table.has(&other)) {
-                route.registration.end();
+            if !route.registration.routes().any(|other| table.has(&other)) && route.registration.end() {
+                ended.push(&route.registration);
             }
         }
         // What a closure holds is dropped outside of the lock: it may be code of a user.
         drop(table);
+        ended.into_iter().for_each(Registration::tell_removed);
         routes.len()
     }
 

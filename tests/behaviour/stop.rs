@@ -212,3 +212,69 @@ fn polled_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
         std::task::Poll::Pending => None,
     }
 }
+
+fn threads() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// A runtime of one thread, which does nothing while nobody drives it.
+fn idle() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn s3_stop_keeps_its_deadline_where_nobody_drives_the_runtime_of_the_bus() {
+    let (home, other) = (idle(), threads());
+    let stop = |bus: Bus| {
+        let stopped = async move { tokio::time::timeout(Duration::from_secs(20), bus.stop()).await };
+        other.block_on(stopped).expect("it ends")
+    };
+    let build = || {
+        Bus::builder().quiet().adapter(typed_events::Memory::new()).stop_deadline(Duration::from_millis(50))
+    };
+    let bus = home.block_on(build().build()).unwrap();
+    stop(bus).unwrap();
+    // One whose emits wait on the runtime of the bus.
+    let bus = home.block_on(build().build()).unwrap();
+    worker(&bus, &Arc::new(Semaphore::new(0)));
+    home.block_on(async { bus.emit(Work).detach() }).unwrap();
+    let error = stop(bus.clone()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StopIncomplete);
+    assert!(error.to_string().ends_with(" on stop.work"), "{error}");
+    let again = home.block_on(bus.stop()).unwrap_err();
+    assert_eq!(again.to_string(), error.to_string(), "the outcome stays");
+    // One that began to stop there.
+    let bus = home.block_on(build().build()).unwrap();
+    assert!(home.block_on(async { futures_poll(std::pin::pin!(bus.stop())).await }).is_none());
+    stop(bus).unwrap();
+}
+
+#[test]
+fn s3_stop_ends_a_replay_where_nobody_drives_the_runtime_of_the_bus() {
+    let (home, other) = (idle(), threads());
+    let bus = home.block_on(Bus::builder().stop_deadline(Duration::from_millis(50)).build()).unwrap();
+    let stopped = other.block_on(async {
+        let mut replay = std::pin::pin!(bus.on_replay(0, |_: &Work| ()));
+        assert!(futures_poll(replay.as_mut()).await.is_none());
+        bus.stop().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), replay).await
+    });
+    assert_eq!(stopped.expect("it ends").unwrap_err().kind(), ErrorKind::Stopped);
+}
+
+#[test]
+fn s12_a_stop_without_a_timer_says_what_is_missing() {
+    let home = threads();
+    let bus = home.block_on(Bus::builder().quiet().build()).unwrap();
+    let without = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let driven = home.block_on(Bus::builder().quiet().build()).unwrap();
+    without.block_on(driven.stop()).unwrap();
+    drop(home);
+    let error = without.block_on(bus.stop()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert_eq!(
+        error.to_string(),
+        "the runtime of the bus has shut down, and that of the caller has no timer, which `stop` needs: say `enable_all()`, or `enable_time()`, where it is built"
+    );
+    threads().block_on(bus.stop()).unwrap();
+}

@@ -667,8 +667,8 @@ fn runtime(problems: &mut Vec<String>) -> Option<Handle> {
 }
 
 /// Whether timers can be used on the current runtime. Tokio has no way to ask, so this takes one: where there is none,
-/// it panics, and the panic hook shows tokio's own message before `build()` says the same.
-fn has_timer() -> bool {
+/// it panics, and the panic hook shows tokio's own message before the caller says the same.
+pub(super) fn has_timer() -> bool {
     let mut has_timer = false;
     contained(|| {
         let mut timer = std::pin::pin!(tokio::time::sleep(Duration::from_secs(1)));

@@ -40,6 +40,9 @@ impl Bus {
     /// Emits never wait for one that is still catching up. (A task that the handler spawns and waits for
     /// counts as inside of it with [`Context::carry`](crate::Context::carry).)
     ///
+    /// The handler runs on the runtime of the bus. Where that is one of a single thread that nobody drives, it does
+    /// not catch up.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Lagged`] where the history dropped events before the handler, catching up, had
@@ -161,7 +164,14 @@ impl Bus {
             past: past.len() as u64,
         };
         spawn_boxed(&inner.runtime, Box::pin(worker.run(past)));
-        let outcome = turns.unless_ended(&registration, live).await;
+        // Where nobody drives the runtime of the bus, only `stop` ends this.
+        let mut stopped = pin!(inner.flight.ended());
+        let mut live = pin!(turns.unless_ended(&registration, live));
+        let outcome = std::future::poll_fn(|cx| match live.as_mut().poll(cx) {
+            Poll::Pending => stopped.as_mut().poll(cx).map(|()| None),
+            outcome => outcome,
+        });
+        let outcome = outcome.await;
         outcome.and_then(Result::ok).unwrap_or_else(|| {
             Err(Error::new(
                 ErrorKind::Stopped,

@@ -70,7 +70,8 @@ pub enum ErrorKind {
     StopIncomplete,
     /// `stop` was called inside a handler, which would wait for itself; the bus goes on.
     StopInHandler,
-    /// There is no tokio runtime, or it shut down; handlers that were pending are gone.
+    /// There is no tokio runtime, or the one of the call and that of the bus shut down; handlers that were pending
+    /// are gone.
     Runtime,
 }
 

@@ -80,13 +80,8 @@ fn a_runtime_that_shuts_down_leaves_nothing_in_flight() {
     let mut emit = Box::pin(bus.emit(Outer));
     assert!(second.block_on(futures_poll(emit.as_mut())).is_none());
     drop(second);
-    let error = first.block_on(emit).unwrap_err();
-    assert_eq!(error.kind(), typed_events::ErrorKind::Runtime);
-    assert_eq!(
-        error.to_string(),
-        "cancel.outer: the runtime of the emit shut down before all handlers had finished; they go on in that of the bus while it runs"
-    );
     gate.add_permits(1);
+    assert_eq!(first.block_on(emit).unwrap().handled(), 1);
     first.block_on(bus.stop()).expect("nothing is counted any more");
     assert_eq!(gate.available_permits(), 0, "the handler went on");
 }

@@ -82,6 +82,86 @@ fn s3_handlers_that_wait_move_to_the_runtime_of_the_bus() {
     }
 }
 
+#[event("lifecycle.outer")]
+pub struct Outer;
+
+type Nested = fn(Bus) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// Each way to wait for job 1.
+const NESTED: [(&str, Nested); 3] = [
+    ("emit", |bus| Box::pin(async move { bus.emit(Job(1)).await.map(drop) })),
+    ("emit_all", |bus| Box::pin(async move { bus.emit_all([Job(1)]).await.map(drop) })),
+    ("emit_json", |bus| Box::pin(async move { bus.emit_json("lifecycle.job", "1").await.map(drop) })),
+];
+
+/// What waits for an emit moves as well, and the result of the emit with it.
+#[test]
+fn s3_a_handler_that_waits_for_an_emit_gets_its_result_after_both_have_moved() {
+    for (what, nested) in NESTED {
+        for short in [threads, one_thread] {
+            for with_adapter in [false, true] {
+                let home = threads();
+                let builder = match with_adapter {
+                    true => Bus::builder().adapter(Memory::new()),
+                    false => Bus::builder(),
+                };
+                let Gated { bus, gate, seen } = Gated::new(&home, builder);
+                let inner = bus.clone();
+                bus.on(move |_: &Outer| nested(inner.clone()));
+                let short = short();
+                short.block_on(async {
+                    bus.emit(Outer).detach().unwrap();
+                    until(|| bus.stats().unhandled == 0 && Arc::strong_count(&gate) > 2).await;
+                });
+                drop(short);
+                gate.add_permits(1);
+                home.block_on(bus.stop()).unwrap();
+                let stats = bus.stats();
+                assert_eq!(seen.take(), ["1"], "{what}, with an adapter: {with_adapter}");
+                assert_eq!(
+                    (stats.abandoned, stats.failed),
+                    (0, 0),
+                    "{what}, with an adapter: {with_adapter}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn s3_an_emit_that_began_on_a_runtime_that_ended_has_its_result() {
+    let (home, short, other) = (threads(), one_thread(), threads());
+    let Gated { bus, gate, seen } = Gated::new(&home, Bus::builder());
+    bus.on(|_: &Job| async {
+        tokio::task::yield_now().await;
+        Err::<(), _>("no paper")
+    });
+    let mut emit = Box::pin(bus.emit(Job(1)).into_future());
+    short.block_on(async { assert!(futures_poll(emit.as_mut()).await.is_none()) });
+    drop(short);
+    gate.add_permits(1);
+    let emitted = other.block_on(emit).unwrap();
+    assert_eq!((emitted.handled(), emitted.failures()[0].message()), (2, "no paper"));
+    assert_eq!(seen.take(), ["1"]);
+    home.block_on(bus.stop()).unwrap();
+}
+
+#[test]
+fn s3_an_emit_whose_handlers_are_lost_is_an_error_that_says_so() {
+    let (home, short, other) = (threads(), one_thread(), threads());
+    let Gated { bus, .. } = Gated::new(&home, Bus::builder());
+    let mut emit = Box::pin(bus.emit(Job(1)).into_future());
+    short.block_on(async { assert!(futures_poll(emit.as_mut()).await.is_none()) });
+    drop((short, home));
+    let error = other.block_on(emit).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert_eq!(
+        error.to_string(),
+        "lifecycle.job: the runtimes of the emit and of the bus shut down before all handlers had finished: the others are lost"
+    );
+    assert_eq!(bus.stats().abandoned, 1);
+}
+
 /// A timer is bound to its runtime: that handler fails, and the others go on.
 #[test]
 fn s3_a_handler_that_needs_the_runtime_that_ended_fails_alone() {

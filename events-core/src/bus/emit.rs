@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use tokio::task::JoinHandle;
+use tokio::task::JoinError;
 
 use super::context::Inherited;
 use super::dispatch::{self, Delivered, Group, Kept, Outcome};
@@ -34,7 +34,7 @@ use crate::record::{Envelope, Record};
 /// - [`ErrorKind::Append`], [`ErrorKind::OutcomeUnknown`]: the adapter; no handler ran.
 /// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Overloaded`], [`ErrorKind::Stopped`]: refused; nothing
 ///   happened.
-/// - [`ErrorKind::Runtime`]: the runtime of the emit shut down; what was pending goes on in the runtime of the bus.
+/// - [`ErrorKind::Runtime`]: the runtime of the emit shut down, and that of the bus; what was pending is lost.
 ///
 /// A handler's failure is not an error of the emit: see [`Emitted::failures`].
 ///
@@ -79,7 +79,7 @@ type Start<E> = fn(
 type Ready<E> = Option<(E, Option<Box<Options>>)>;
 
 /// What goes on of an emit.
-type Task<T = Emitted> = JoinHandle<Result<T, Error>>;
+type Task<T = Emitted> = task::Task<Result<T, Error>>;
 
 #[derive(Default)]
 pub(crate) struct Options {
@@ -240,11 +240,13 @@ impl<T> Launched<T> {
     }
 }
 
-fn joined<T>(event: &str, outcome: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<T, Error> {
+fn joined<T>(event: &str, outcome: Result<Result<T, Error>, JoinError>) -> Result<T, Error> {
     outcome.unwrap_or_else(|error| {
-        let message = format!(
-            "{event}: the runtime of the emit shut down before all handlers had finished; they go on in that of the bus while it runs"
-        );
+        let why = match error.is_panic() {
+            true => "a destructor panicked",
+            false => "the runtimes of the emit and of the bus shut down",
+        };
+        let message = format!("{event}: {why} before all handlers had finished: the others are lost");
         Err(Error::new(ErrorKind::Runtime, message).with_source(error))
     })
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use crate::adapter::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::Inner;
 use super::emitted::Failure;
@@ -24,9 +24,40 @@ pub(super) trait Work: Future<Output: Send> + Send + Unpin + 'static {
 }
 
 /// Spawns work on the runtime of the caller, or else of the bus.
-pub(super) fn spawn<W: Work>(work: W) -> JoinHandle<W::Output> {
+pub(super) fn spawn<W: Work>(work: W) -> Task<W::Output> {
     let runtime = work.bus().runtime();
-    runtime.spawn(Moving { work: Some(work), stays: false })
+    let moved = Arc::default();
+    let to = Some(Arc::clone(&moved));
+    Task { running: runtime.spawn(Moving { work: Some(work), to, stays: false }), moved }
+}
+
+/// The task in which work goes on: also after it has moved. Dropping it stops nothing.
+pub(super) struct Task<T> {
+    running: JoinHandle<T>,
+    moved: Arc<Moved<T>>,
+}
+
+/// The task to which work has moved, until who waits for it takes that.
+type Moved<T> = Mutex<Option<JoinHandle<T>>>;
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match std::task::ready!(Pin::new(&mut self.running).poll(cx)) {
+                Ok(output) => return Poll::Ready(Ok(output)),
+                Err(error) => {
+                    // A runtime drops the work, which then moves, before it tells that the task has ended.
+                    let moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    match moved {
+                        Some(task) => self.running = task,
+                        None => return Poll::Ready(Err(error)),
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Spawns what nobody waits for. One type of task for all, since each costs every build of this crate.
@@ -38,6 +69,8 @@ pub(crate) fn spawn_boxed(runtime: &Handle, task: BoxFuture<'static, ()>) -> Joi
 struct Moving<W: Work> {
     /// Until it is done.
     work: Option<W>,
+    /// Where who waits for it finds it after it has moved.
+    to: Option<Arc<Moved<W::Output>>>,
     /// Whether it does not move: it has, or a poll of it panicked.
     stays: bool,
 }
@@ -61,13 +94,15 @@ impl<W: Work> Future for Moving<W> {
 impl<W: Work> Drop for Moving<W> {
     fn drop(&mut self) {
         let Some(work) = self.work.take() else { return };
-        contained(|| match self.stays {
-            true => drop(work),
-            false => {
+        let to = self.to.take();
+        contained(|| match to {
+            Some(to) if !self.stays => {
                 let runtime = work.bus().runtime.clone();
                 // Where that runtime is gone, too, this drops the work at once.
-                drop(runtime.spawn(Moving { work: Some(work), stays: true }));
+                let task = runtime.spawn(Moving { work: Some(work), to: None, stays: true });
+                *to.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
             }
+            _ => drop(work),
         });
     }
 }

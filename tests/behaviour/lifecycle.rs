@@ -462,6 +462,57 @@ fn s10_a_removed_replay_handler_that_blocks_while_it_catches_up_keeps_nobody_wai
     home.block_on(bus.stop()).unwrap();
 }
 
+/// Waits once, and panics in its destructor.
+struct PanicsLate {
+    waited: bool,
+    result: Result<(), &'static str>,
+}
+
+impl Future for PanicsLate {
+    type Output = Result<(), &'static str>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        if std::mem::replace(&mut self.waited, true) {
+            return std::task::Poll::Ready(self.result);
+        }
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    }
+}
+
+impl Drop for PanicsLate {
+    fn drop(&mut self) {
+        panic!("late");
+    }
+}
+
+#[tokio::test]
+async fn s7_a_panic_in_the_destructor_of_a_handler_that_is_done_stops_no_other() {
+    for (result, expected) in [(Ok(()), "late"), (Err("no paper"), "no paper")] {
+        for others in [0, 1, 2] {
+            let (bus, seen) = (Bus::builder().quiet().build().await.unwrap(), Arc::new(Seen::default()));
+            bus.on(move |_: &Job| PanicsLate { waited: false, result });
+            for _ in 0..others {
+                let log = Arc::clone(&seen);
+                bus.on(move |_: &Job| {
+                    let log = Arc::clone(&log);
+                    async move {
+                        for _ in 0..5 {
+                            tokio::task::yield_now().await;
+                        }
+                        log.push("done");
+                    }
+                });
+            }
+            let emitted = bus.emit(Job(1)).await.unwrap();
+            let failures: Vec<_> = emitted.failures().iter().map(|failure| failure.message()).collect();
+            assert_eq!((failures, seen.take().len()), (vec![expected], others));
+            assert_eq!((bus.stats().failed, bus.stats().abandoned), (1, 0));
+            bus.stop().await.unwrap();
+        }
+    }
+}
+
 /// Holds what a handler's future holds.
 struct Held(Arc<()>);
 

@@ -150,7 +150,11 @@ impl Round {
     fn await_later(&mut self, call: &Call<'_>, future: BoxFuture<'static, HandlerResult>) {
         let left = self.left.get_or_insert_default();
         let waiting = WaitingHandler::new(call.route.clone());
-        left.running.push(Guarded { index: left.waiting.len(), number: waiting.number(), future });
+        left.running.push(Guarded {
+            index: left.waiting.len(),
+            number: waiting.number(),
+            future: Some(future),
+        });
         left.waiting.push(waiting);
     }
 
@@ -451,12 +455,13 @@ impl Running {
     }
 }
 
-/// A handler's future whose panic is its result.
+/// A handler's future, whose panic is its result: also one in its destructor.
 struct Guarded {
     index: usize,
     /// Tells the watch which handler is polled.
     number: usize,
-    future: BoxFuture<'static, HandlerResult>,
+    /// Until it is done.
+    future: Option<BoxFuture<'static, HandlerResult>>,
 }
 
 impl Future for Guarded {
@@ -464,13 +469,17 @@ impl Future for Guarded {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let _calling = polling(self.number);
-        let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
+        let Some(future) = &mut self.future else { return Poll::Pending };
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
         let result = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(result)) => result,
             Err(panic) => Err(HandlerError::panicked(panic)),
         };
-        Poll::Ready((self.index, result))
+        // What the handler holds may panic as well: that is a failure of this handler, unless it has failed.
+        let done = self.future.take();
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(done))).map_err(HandlerError::panicked);
+        Poll::Ready((self.index, result.and(dropped)))
     }
 }
 

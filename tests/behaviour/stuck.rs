@@ -175,3 +175,31 @@ async fn s5_a_handler_that_blocks_on_an_emit_is_named_and_not_the_one_it_waits_f
     assert!(told[0].ends_with("s for stuck.outer without waiting: it blocks its thread"), "{stderr}");
     assert!(stderr.contains(&format!("stuck.rs:{line} on stuck.outer, which blocks its thread")), "{stderr}");
 }
+
+/// Both were called within the same tick of the coarse clock.
+#[tokio::test]
+async fn s5_a_handler_that_is_stuck_after_a_slow_one_that_it_called_is_named_as_well() {
+    if is_child() {
+        let bus = builder().build().await.unwrap();
+        // The inner one.
+        bus.on(|_: &Inner| std::thread::sleep(Duration::from_millis(600)));
+        let inner = bus.clone();
+        // The outer one.
+        bus.on(move |_: &Outer| {
+            inner.emit(Inner).detach().unwrap();
+            never_return();
+        });
+        let emitting = bus.clone();
+        drive(async move { emitting.emit(Outer).await });
+        until_stuck(1).await;
+        eprintln!("stopped: {}", bus.stop().await.unwrap_err());
+        return;
+    }
+    let stderr =
+        stderr_of("stuck::s5_a_handler_that_is_stuck_after_a_slow_one_that_it_called_is_named_as_well");
+    let told = named(&stderr);
+    assert_eq!(told.len(), 2, "{stderr}");
+    for (mark, told) in ["// The inner one.", "// The outer one."].iter().zip(told) {
+        assert!(told.contains(&format!("stuck.rs:{} has taken", line_after(mark))), "{mark}: {stderr}");
+    }
+}

@@ -18,7 +18,7 @@ pub(crate) struct ThreadCall {
     callee: AtomicUsize,
     /// The news that the caller had seen when it called.
     since: AtomicU64,
-    /// `since` of the last call that was named as slow.
+    /// The [mark](Seen::mark) of the last call that was named as slow.
     named: AtomicU64,
 }
 
@@ -27,6 +27,15 @@ pub(crate) struct ThreadCall {
 pub(crate) struct Seen {
     pub(crate) callee: usize,
     pub(crate) since: u64,
+}
+
+impl Seen {
+    /// Tells this call from others of its thread: a handler that emits and the one that this calls may have begun
+    /// at the same news.
+    fn mark(self) -> u64 {
+        // Odd, so that no two times have the same product.
+        self.since.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.callee as u64
+    }
 }
 
 impl ThreadCall {
@@ -44,9 +53,9 @@ impl ThreadCall {
         Seen { callee: self.callee.load(Ordering::Acquire), since: self.since.load(Ordering::Acquire) }
     }
 
-    /// Whether the call of this time is to be named: once, by the watch while it runs or by the caller behind it.
-    pub(crate) fn name(&self, since: u64) -> bool {
-        self.named.swap(since, Ordering::Relaxed) != since
+    /// Whether this call is to be named: once, by the watch while it runs or by the caller behind it.
+    pub(crate) fn name(&self, call: Seen) -> bool {
+        self.named.swap(call.mark(), Ordering::Relaxed) != call.mark()
     }
 }
 
@@ -84,8 +93,9 @@ impl Calling {
         self.thread.since.store(since, Ordering::Relaxed);
     }
 
-    pub(crate) fn name(&self, since: u64) -> bool {
-        self.thread.name(since)
+    /// Whether the call of a route since some news is to be named.
+    pub(crate) fn name(&self, route: &Route, since: u64) -> bool {
+        self.thread.name(Seen { callee: address_of(route), since })
     }
 }
 

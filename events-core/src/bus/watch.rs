@@ -221,7 +221,7 @@ impl Watch {
             let took = ticks_since(seen.since);
             if took >= limit
                 && let Some((list, index, event)) = self.lists.find(seen.callee)
-                && thread.name(seen.since)
+                && thread.name(*seen)
             {
                 self.warn(list.entries[index].route.name(), &event, took, BLOCKS);
             }
@@ -361,7 +361,7 @@ impl Laps {
         let before = std::mem::replace(&mut self.seen, now);
         self.calling.lap(now);
         let took = ((now / ONE_TICK) as u32).wrapping_sub((before / ONE_TICK) as u32);
-        if watch.limit.is_some_and(|limit| took >= limit) && self.calling.name(before) {
+        if watch.limit.is_some_and(|limit| took >= limit) && self.calling.name(handler, before) {
             watch.warn(handler.name(), event, took, BLOCKS);
         }
     }

@@ -698,8 +698,8 @@ pub enum Open {
         |name: &str| format!("the variant `{name}` was written, and is read as an untagged one, if at all");
     tried.refused("    B,\n", "", &format!(".kind: {}", read("B")), "--> src/lib.rs:6:9");
     tried.refused(
+        "Number(u16)",
         "Number(u8)",
-        "Number(String)",
         &format!(".open: {}", read("Number")),
         "--> src/lib.rs:7:9",
     );

@@ -697,13 +697,62 @@ pub enum Open {
     let read =
         |name: &str| format!("the variant `{name}` was written, and is read as an untagged one, if at all");
     tried.refused("    B,\n", "", &format!(".kind: {}", read("B")), "--> src/lib.rs:6:9");
-    tried.refused(
-        "Number(u16)",
-        "Number(u8)",
-        &format!(".open: {}", read("Number")),
-        "--> src/lib.rs:7:9",
-    );
+    tried.refused("Number(u16)", "Number(u8)", &format!(".open: {}", read("Number")), "--> src/lib.rs:7:9");
     tried.accepted("    A,\n    B,\n", "    B,\n    A,\n");
+}
+
+#[test]
+fn l11_an_optional_field_below_the_event_is_not_renamed_unnoticed() {
+    let tried = Tried::new(
+        "l11-below",
+        "#[event(\"user.created\")]
+pub struct UserCreated {
+    pub part: Part,
+    pub kinds: Vec<Kind>,
+}
+
+#[payload]
+pub struct Part {
+    pub foo_bar: Option<u8>,
+    pub other: Option<String>,
+}
+
+#[payload]
+pub enum Kind {
+    One { at: Option<u8> },
+}
+",
+    );
+    let gone = |name: &str, to: &str| {
+        format!(
+            "the field `{name}` is gone, and `{to}` is new: the values under the old name would not be read any more; restore it"
+        )
+    };
+    let (part, kinds) = ("--> src/lib.rs:6:9", "--> src/lib.rs:7:9");
+    tried.refused(
+        "pub struct Part",
+        "#[serde(rename_all = \"camelCase\")]\npub struct Part",
+        &format!(".part: {}", gone("foo_bar", "fooBar")),
+        part,
+    );
+    tried.refused(
+        "at: Option<u8>",
+        "since: Option<u16>",
+        &format!(".kinds[].One: {}", gone("at", "since")),
+        kinds,
+    );
+    // One that goes, and another one that comes.
+    tried.accepted("pub foo_bar: Option<u8>", "pub flag: Option<bool>");
+    let without = tried.change("    pub foo_bar: Option<u8>,\n", "");
+    tried.project.source(&without);
+    tried.project.check().unwrap();
+    tried.project.write_lock().unwrap();
+    assert_said(&tried.project.read("events.lock/user.created"), "    #[gone] foo_bar: Option<u8>,\n");
+    // It went before.
+    tried.project.source(&without.replace("pub other", "pub count: Option<u8>,\n    pub other"));
+    tried.project.check().unwrap();
+    tried.project.write_lock().unwrap();
+    tried.project.test().unwrap();
 }
 
 /// An event with so many structs inside of each other.

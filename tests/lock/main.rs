@@ -285,7 +285,7 @@ pub struct Address {
     project.source(&without);
     project.check().unwrap();
     project.write_lock().unwrap();
-    assert_said(&project.read("events.lock/order.placed"), "    #[sometimes] floor: Option<u8>,\n");
+    assert_said(&project.read("events.lock/order.placed"), "    #[gone] floor: Option<u8>,\n");
     project.test().unwrap();
     // Records from before are still there.
     project.source(&source.replace("Option<u8>", "Option<String>"));

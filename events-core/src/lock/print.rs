@@ -220,7 +220,7 @@ impl Printer {
             if !is_kept {
                 continue;
             }
-            let kept = FieldSchema { presence: Presence::Sometimes, required: false, ..*was };
+            let kept = was.gone();
             let mut shape = self.shape(was.shape, Some(was.shape), depth + 1);
             if was.flatten && matches!(resolved(was.shape), TypeSchema::Enum(_)) {
                 shape = format!("Option<{shape}>");
@@ -329,7 +329,11 @@ fn is_known(schema: &StructSchema, was: &FieldSchema) -> bool {
 /// What is said of a field; `was` is `None` for a new type, `Some(None)` for a new field of a known one.
 fn flags_of_field(field: &FieldSchema, was: Option<Option<&FieldSchema>>) -> String {
     let mut flags = names(field.written, field.read, field.aliases);
+    if field.gone {
+        flags += "#[gone] ";
+    }
     let presence = match (field.presence, was) {
+        _ if field.gone => Presence::Always,
         (Presence::Always, Some(None)) if !field.flatten => Presence::Sometimes,
         (now, Some(Some(was))) if now != was.presence => Presence::Sometimes,
         (now, _) => now,
@@ -340,8 +344,8 @@ fn flags_of_field(field: &FieldSchema, was: Option<Option<&FieldSchema>>) -> Str
         Presence::Sometimes => "#[sometimes] ",
         Presence::UnlessNone => "#[unless_none] ",
     };
-    let required = field.required || was.flatten().is_some_and(|was| was.required);
-    if field.read.is_some() && !field.flatten {
+    let required = field.required || !field.gone && was.flatten().is_some_and(|was| was.required);
+    if field.read.is_some() && !field.flatten && !field.gone {
         flags += match (required, field.shape.is_optional()) {
             (true, true) => "#[required] ",
             (false, false) => "#[optional] ",

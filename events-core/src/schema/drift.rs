@@ -56,7 +56,8 @@ impl TypeSchema {
         before: &'static TypeSchema,
         promise: Promise,
     ) -> Verdict {
-        types(self, before, Walk { pairs: [None; MAX_PAIRS], inside: 0, frames: 0, part, promise })
+        let walk = Walk { pairs: [None; MAX_PAIRS], inside: 0, frames: 0, is_below: false, part, promise };
+        types(self, before, walk)
     }
 }
 
@@ -67,6 +68,8 @@ struct Walk {
     pairs: [Option<(&'static NamedSchema, &'static NamedSchema)>; MAX_PAIRS],
     inside: usize,
     frames: usize,
+    /// Whether it is below the event itself, where no field is said to be reserved.
+    is_below: bool,
     part: Part,
     promise: Promise,
 }
@@ -99,6 +102,7 @@ impl Walk {
     /// The same of a part.
     const fn deeper(mut self) -> Self {
         self.part = Part::All;
+        self.is_below = true;
         self
     }
 }
@@ -266,7 +270,12 @@ const fn fields(
                 within.others += 1;
                 pair(now, found, was, walk)
             }
-            None => pair(now, counterpart(now, was), was, walk),
+            None => match counterpart(now, was) {
+                None if walk.is_below && walk.promise.reads_old => {
+                    both(renamed(now, within.root, was, walk), pair(now, None, was, walk))
+                }
+                found => pair(now, found, was, walk),
+            },
         };
         if verdict.is_err() {
             return verdict;
@@ -318,6 +327,41 @@ const fn find(schema: &'static StructSchema, name: &str, read: bool) -> Found {
         }
     }
     None
+}
+
+/// Refuses that a field which is gone was renamed: a new one could hold its values.
+const fn renamed(
+    now: &'static StructSchema,
+    before: &'static StructSchema,
+    was: &'static FieldSchema,
+    walk: Walk,
+) -> Verdict {
+    let Some(name) = was.written else { return Ok(()) };
+    let mut i = 0;
+    while i < now.fields.len() && !was.gone {
+        let field = &now.fields[i];
+        i += 1;
+        if let Some(inner) = flattened(field) {
+            if let refused @ Err(_) = renamed(inner, before, was, walk) {
+                return refused;
+            }
+        } else if let Some(to) = field.read
+            && !field.flatten
+            && is_new(before, field)
+            && field.shape.can_read_within(was.shape, walk.frames, true).is_ok()
+        {
+            return refuse(Problem::Renamed { name, to });
+        }
+    }
+    Ok(())
+}
+
+/// Whether nothing of what there was stands for a field, unless it is gone, too.
+const fn is_new(before: &'static StructSchema, field: &'static FieldSchema) -> bool {
+    match counterpart(before, field) {
+        Some((was, _)) => was.gone,
+        None => true,
+    }
 }
 
 /// Where a flattened field that is no struct stands among those of the outermost struct.

@@ -84,6 +84,8 @@ pub(super) enum Problem {
     Unread(&'static str),
     /// What has this name is read as another field or variant.
     Moved { name: &'static str, to: &'static str },
+    /// A field below the event is gone, and a new one could have its values.
+    Renamed { name: &'static str, to: &'static str },
     /// It is no longer written under this name, nor under another one it was read under.
     Unwritten(&'static str),
     /// There was a variant for all others.
@@ -428,6 +430,12 @@ impl Problem {
                 .push("`, which is read as `")
                 .quote(to)
                 .push("` now"),
+            Self::Renamed { name, to } => text
+                .push("the field `")
+                .quote(name)
+                .push("` is gone, and `")
+                .quote(to)
+                .push("` is new: the values under the old name would not be read any more"),
             Self::Unwritten(name) => text
                 .push("programs that know the locked type look for `")
                 .quote(name)

@@ -213,6 +213,8 @@ pub struct FieldSchema {
     pub flatten: bool,
     /// Whether textual forms leave it out.
     pub secret: bool,
+    /// Whether only old records have it: the lock remembers it.
+    pub gone: bool,
     /// What its doc comment says.
     pub doc: &'static str,
     /// Whether it is marked `#[deprecated]`.
@@ -246,6 +248,7 @@ impl FieldSchema {
             skipped_if: "",
             flatten: false,
             secret: false,
+            gone: false,
             doc: "",
             deprecated: false,
             shape,
@@ -290,6 +293,11 @@ impl FieldSchema {
     /// Left out of textual forms.
     pub const fn secret(self) -> Self {
         Self { secret: true, ..self }
+    }
+
+    /// In old records alone.
+    pub const fn gone(self) -> Self {
+        Self { gone: true, presence: Presence::Sometimes, required: false, ..self }
     }
 
     /// What the user says about it.

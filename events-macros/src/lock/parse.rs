@@ -257,6 +257,7 @@ impl Reader<'_> {
                     "optional" => quote!(.required(false)),
                     "flatten" => quote!(.flattened().required(false)),
                     "secret" => quote!(.secret()),
+                    "gone" => quote!(.gone()),
                     "default" => flag.text("defaults_to")?,
                     "skipped_if" => flag.text("skipped_if")?,
                     _ => flag.names()?,

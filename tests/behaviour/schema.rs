@@ -416,6 +416,29 @@ fn l6_a_flattened_option_reads_what_is_written_as_some() {
 }
 
 #[test]
+fn l12_instances_of_a_generic_type_are_told_apart() {
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct List<T> {
+        items: Vec<T>,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Node {
+        nodes: List<List<Node>>,
+    }
+
+    let (text, number) = (<List<List<String>>>::TYPE, <List<List<u8>>>::TYPE);
+    let misfit = text.can_read(number).unwrap_err();
+    assert_eq!(misfit.to_string(), ".items[].items[]: `u8` is written, which is no `String`");
+    assert!(!text.is_same(number));
+    text.can_read(text).unwrap();
+    assert!(text.is_same(text));
+    // A type that contains itself through them.
+    Node::TYPE.can_read(Node::TYPE).unwrap();
+    Node::TYPE.reads_itself().unwrap();
+    assert!(Node::TYPE.is_same(Node::TYPE));
+}
+
+#[test]
 fn v9_later_variants_that_earlier_ones_read() {
     let because = "`One` stands before it";
     refused(&two(1.5, 2u64), because);

@@ -220,8 +220,10 @@ const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdic
         if walk.is_inside(r.get(), w.get()) {
             return Ok(());
         }
-        walk.pairs[walk.inside] = Some((r.get(), w.get()));
-        walk.inside += 1;
+        if !r.get().are_instances(w.get()) {
+            walk.pairs[walk.inside] = Some((r.get(), w.get()));
+            walk.inside += 1;
+        }
     }
     let reader = as_read(reader);
     if matches!(reader, TypeSchema::Any | TypeSchema::Opaque(_)) {

@@ -145,8 +145,10 @@ const fn types(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk
                 if walk.inside == MAX_PAIRS {
                     return refuse(Problem::TooDeep);
                 }
-                walk.pairs[walk.inside] = Some((n, b));
-                walk.inside += 1;
+                if !n.are_instances(b) {
+                    walk.pairs[walk.inside] = Some((n, b));
+                    walk.inside += 1;
+                }
                 let alike = same(n.converts, b.converts);
                 if walk.looks_at_code() && !alike && !n.converts.is_empty() && !b.converts.is_empty() {
                     return refuse(Problem::Recoded { now: n.converts, before: b.converts });

@@ -69,6 +69,12 @@ impl NamedSchema {
         self.path.rsplit("::").next().unwrap_or(self.path)
     }
 
+    /// Whether both are instances of generic types. Instances of one type have one path and differ; none
+    /// contains itself but through a type that is not generic. So a walk need not remember such a pair.
+    pub(super) const fn are_instances(&self, other: &Self) -> bool {
+        matches!((self.verified, other.verified), (Verified::Instance, Verified::Instance))
+    }
+
     /// Whether both are one declaration. Instances of a generic type are.
     pub const fn is(&self, other: &Self) -> bool {
         self.line == other.line && super::written::same(self.path, other.path)

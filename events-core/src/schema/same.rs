@@ -62,8 +62,10 @@ const fn same_types(one: &'static TypeSchema, other: &'static TypeSchema, inside
             if inside.len == MAX_PAIRS {
                 return false;
             }
-            inside.pairs[inside.len] = Some((one, other));
-            inside.len += 1;
+            if !one.are_instances(other) {
+                inside.pairs[inside.len] = Some((one, other));
+                inside.len += 1;
+            }
             one.secret == other.secret
                 && same(one.converts, other.converts)
                 && same_types(one.shape, other.shape, inside)

@@ -91,7 +91,7 @@ enum Ty {
 }
 
 /// `Nest` is a type of the test.
-const PLAIN: [&str; 21] = [
+const PLAIN: [&str; 23] = [
     "u8",
     "u16",
     "u32",
@@ -111,13 +111,15 @@ const PLAIN: [&str; 21] = [
     "()",
     "std::net::IpAddr",
     "std::net::Ipv4Addr",
+    "std::net::SocketAddr",
+    "std::net::SocketAddrV4",
     "serde_json::Value",
     "Nest",
 ];
 const KEYS: [&str; 6] = ["String", "String", "u8", "u64", "char", "bool"];
 
 /// The last ones are types of the test.
-const WILD_KEYS: [&str; 12] = [
+const WILD_KEYS: [&str; 18] = [
     "i128",
     "(u8, char)",
     "()",
@@ -130,6 +132,25 @@ const WILD_KEYS: [&str; 12] = [
     "KeyText",
     "KeyFloat",
     "KeyStruct",
+    "KeyRest",
+    "KeyConverted",
+    "KeyRenamed",
+    "KeySkipped",
+    "KeyTwice",
+    "KeyTextFirst",
+];
+
+/// Types that are written as text, for untagged variants.
+const TEXTS: [&str; 9] = [
+    "std::net::IpAddr",
+    "std::net::Ipv4Addr",
+    "std::net::SocketAddr",
+    "std::net::SocketAddrV4",
+    "Option<std::net::Ipv4Addr>",
+    "String",
+    "char",
+    "KeyUnit",
+    "KeyRest",
 ];
 
 fn key(random: &mut Random) -> &'static str {
@@ -275,6 +296,12 @@ impl Field {
             maybe(random, 10, &mut attributes, |_| "skip_serializing_if = \"at_times\"".into());
         }
         maybe(random, 12, &mut attributes, |_| format!("rename = \"renamed_{item}_{index}\""));
+        if random.wild_in(6)
+            && let Some(left_out) = left_out(random, &ty)
+        {
+            let name = format!("some_field_{item}_{index}");
+            return Self { name, ty, attributes: vec![left_out.into()] };
+        }
         if random.wild_in(4) {
             attributes.clear();
             let name = random.pick(&["shared", "sharedToo"]);
@@ -346,6 +373,27 @@ impl Field {
         }
         write!(code, "{}: {}, ", self.name, self.ty.text(side)).unwrap();
     }
+}
+
+/// A field that is left out, and what stands for it: the first of each is never what was left out, the last always.
+fn left_out(random: &mut Random, ty: &Ty) -> Option<&'static str> {
+    let legal = "default = \"first\", skip_serializing_if = \"is_first\"";
+    Some(match (ty, random.below(3)) {
+        (Ty::Option(_), 0) => "default = \"filled\", skip_serializing_if = \"Option::is_none\"",
+        (Ty::Option(_), 1) => "default = \"Option::default\", skip_serializing_if = \"Option::is_none\"",
+        (Ty::Vec(_), 0) => "default = \"filled\", skip_serializing_if = \"Vec::is_empty\"",
+        (Ty::Vec(_), 1) => "default = \"Vec::new\", skip_serializing_if = \"Vec::is_empty\"",
+        (Ty::Map(..), 0) => {
+            "default = \"filled\", skip_serializing_if = \"std::collections::BTreeMap::is_empty\""
+        }
+        (Ty::Map(..), 1) => {
+            "default = \"Default::default\", skip_serializing_if = \"std::collections::BTreeMap::is_empty\""
+        }
+        (Ty::Plain("bool"), 0) => "default = \"yes\", skip_serializing_if = \"std::ops::Not::not\"",
+        (Ty::Plain("bool"), 1) => "default, skip_serializing_if = \"std::ops::Not::not\"",
+        (Ty::Option(_) | Ty::Vec(_) | Ty::Map(..) | Ty::Plain(_), 2) => legal,
+        _ => return None,
+    })
 }
 
 /// A type that serde can flatten.
@@ -525,10 +573,17 @@ impl Item {
             });
         }
         let count = 1 + random.below(4);
-        let variants = (0..count).map(|n| Variant {
-            name: format!("SomeVariant{n}"),
-            body: Body::any(random, index, n, items, tag),
-            attributes: wild_variant(random, n, count, tag),
+        let variants = (0..count).map(|n| {
+            let body = match tag == UNTAGGED && random.wild_in(3) {
+                true => Body::Newtype(Ty::Plain(random.pick(&TEXTS))),
+                false => Body::any(random, index, n, items, tag),
+            };
+            let is_last_unit = matches!(body, Body::Unit) && n + 1 == count;
+            let attributes = match is_last_unit && tag != UNTAGGED && random.wild_in(2) {
+                true => vec!["other".into()],
+                false => wild_variant(random, n, count, tag),
+            };
+            Variant { name: format!("SomeVariant{n}"), body, attributes }
         });
         let variants = variants.collect();
         if random.wild_in(6) {

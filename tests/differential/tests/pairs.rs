@@ -304,6 +304,47 @@ fn is_default<T: Default + std::fmt::Debug>(value: &T) -> bool {
     format!("{value:?}") == format!("{:?}", T::default())
 }
 
+/// A value that is always the same.
+fn first<T: Sample>() -> T {
+    T::sample(&mut Random { state: 1, names: Vec::new(), unlike: true })
+}
+
+/// Leaves out that value.
+fn is_first<T: Sample + std::fmt::Debug>(value: &T) -> bool {
+    format!("{value:?}") == format!("{:?}", first::<T>())
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A value that is not empty.
+fn filled<T: Filled>() -> T {
+    T::filled()
+}
+
+trait Filled {
+    fn filled() -> Self;
+}
+
+impl<T: Sample> Filled for Option<T> {
+    fn filled() -> Self {
+        Some(first())
+    }
+}
+
+impl<T: Sample> Filled for Vec<T> {
+    fn filled() -> Self {
+        vec![first()]
+    }
+}
+
+impl<K: Sample + Ord, V: Sample> Filled for BTreeMap<K, V> {
+    fn filled() -> Self {
+        Self::from([(first(), first())])
+    }
+}
+
 thread_local! {
     /// Another one for each value that is written.
     static TURN: std::cell::Cell<u64> = const { std::cell::Cell::new(1) };
@@ -353,6 +394,8 @@ samples! {
     (): ();
     std::net::Ipv4Addr: [127, 0, 0, 1].into();
     std::net::IpAddr: [127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into();
+    std::net::SocketAddr: ([127, 0, 0, 1], 1).into(), (std::net::Ipv6Addr::LOCALHOST, 1).into();
+    std::net::SocketAddrV4: std::net::SocketAddrV4::new([127, 0, 0, 1].into(), 1);
 }
 
 impl Sample for serde_json::Value {
@@ -497,7 +540,64 @@ impl Ord for KeyFloat {
     }
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+enum KeyRest {
+    One,
+    #[serde(other)]
+    Rest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+#[serde(into = "String", from = "u64")]
+struct KeyConverted(u64);
+
+impl From<KeyConverted> for String {
+    fn from(key: KeyConverted) -> Self {
+        format!("k{}", key.0)
+    }
+}
+
+impl From<u64> for KeyConverted {
+    fn from(key: u64) -> Self {
+        Self(key)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+enum KeyRenamed {
+    #[serde(rename(serialize = "a", deserialize = "b"))]
+    One,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+enum KeySkipped {
+    #[serde(skip_deserializing)]
+    One,
+    Two,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+enum KeyTwice {
+    #[serde(rename = "x")]
+    One,
+    #[serde(rename = "x")]
+    Two,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+#[serde(untagged)]
+enum KeyTextFirst {
+    Text(String),
+    Letter(KeyUnit),
+}
+
 samples! {
+    KeyRest: KeyRest::One, KeyRest::Rest;
+    KeyConverted: KeyConverted(1);
+    KeyRenamed: KeyRenamed::One;
+    KeySkipped: KeySkipped::One, KeySkipped::Two;
+    KeyTwice: KeyTwice::One, KeyTwice::Two;
+    KeyTextFirst: KeyTextFirst::Text("some text".into()), KeyTextFirst::Letter(KeyUnit::One);
     KeyUnit: KeyUnit::One, KeyUnit::Two;
     KeyData: KeyData::None, KeyData::Some(1);
     KeyText: KeyText::Letter(KeyUnit::One), KeyText::Text("some text".into());

@@ -10,7 +10,7 @@ use events_core::{
 use crate::Redis;
 use crate::consume;
 use crate::log::{Log, place};
-use crate::scripts::{CLOSE, CONTROL, LETTERS, NAMES, STATUS, UNFINISHED};
+use crate::scripts::{AHEAD, CLOSE, CONTROL, LETTERS, NAMES, STATUS, UNFINISHED};
 
 /// How many dead letters go at a time: the server does nothing else meanwhile.
 const AT_ONCE: u64 = 500;
@@ -87,6 +87,25 @@ impl DurableAdapter for Redis {
         })
     }
 
+    fn count_ahead<'a>(
+        &'a self,
+        consumer: &'a str,
+        most: u64,
+    ) -> BoxFuture<'a, Result<Option<u64>, AdapterError>> {
+        Box::pin(async move {
+            let counted: Option<(String, Vec<(String, u64)>)> = self
+                .engine()?
+                .log
+                .call(&AHEAD, |call, _| {
+                    call.arg(consumer).arg(most);
+                })
+                .await?;
+            let Some((patterns, counts)) = counted else { return Ok(None) };
+            let taken = counts.iter().filter(|(name, _)| take(&patterns, name));
+            Ok(Some(taken.map(|(_, count)| count).sum()))
+        })
+    }
+
     fn control<'a>(
         &'a self,
         consumer: &'a str,
@@ -107,6 +126,11 @@ impl DurableAdapter for Redis {
     fn unfinished(&self, event: EventId) -> BoxFuture<'_, Result<Option<Vec<String>>, AdapterError>> {
         Box::pin(async move { unfinished(&self.engine()?.log, event).await })
     }
+}
+
+/// Whether the patterns of a consumer take a name.
+fn take(patterns: &str, name: &str) -> bool {
+    patterns.split(' ').any(|text| Pattern::new(text).is_ok_and(|pattern| pattern.matches(name)))
 }
 
 /// `(patterns, position, lag, in progress, held, waiting, dead, paused, seen)`.
@@ -199,9 +223,8 @@ async fn unfinished(log: &Log, event: EventId) -> Result<Option<Vec<String>>, Ad
         })
         .await?;
     let Some((event, consumers)) = found else { return Ok(None) };
-    let takes = |text: &str| Pattern::new(text).is_ok_and(|pattern| pattern.matches(&event));
     let left = consumers
         .into_iter()
-        .filter(|(_, patterns, ahead, pending)| *pending || (*ahead && patterns.split(' ').any(takes)));
+        .filter(|(_, patterns, ahead, pending)| *pending || (*ahead && take(patterns, &event)));
     Ok(Some(left.map(|(name, ..)| name).collect()))
 }

@@ -27,6 +27,7 @@ scripts! {
     EXCHANGE = "common" "consumer" "exchange";
     RENEW = "common" "consumer" "renew";
     CLOSE = "common" "consumer" "close";
+    AHEAD = "common" "consumer" "ahead";
     STATUS = "common" "consumer" "status";
     LETTERS = "common" "consumer" "letters";
     CONTROL = "common" "consumer" "control";

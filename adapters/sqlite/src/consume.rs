@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crc32fast::Hasher;
 use events_core::{
-    AdapterError, Claim, Claimed, Claims, Consumer, Finished, Interest, Outcome, StartAt, Timestamp,
+    AdapterError, Claim, Claimed, Claims, Consumer, Finished, Interest, Outcome, Pattern, StartAt, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension};
 
@@ -34,6 +34,11 @@ impl Row {
         crc.update(&self.cursor.to_le_bytes());
         crc.update(&[u8::from(self.paused)]);
         crc.finalize()
+    }
+
+    /// Whether its patterns take a name.
+    pub(crate) fn takes(&self, name: &str) -> bool {
+        self.patterns.split(' ').any(|text| Pattern::new(text).is_ok_and(|pattern| pattern.matches(name)))
     }
 
     pub(crate) fn find(connection: &Connection, name: &str) -> Result<Option<Self>> {

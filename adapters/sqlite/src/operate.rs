@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use events_core::{
     AdapterError, BoxFuture, Claim, Claims, Consumer, ConsumerStatus, Control, DeadLetter, DeadLetters,
-    DurableAdapter, EventId, Finished, Pattern, Timestamp,
+    DurableAdapter, EventId, Finished, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension};
 
@@ -95,6 +95,18 @@ impl DurableAdapter for Sqlite {
         })
     }
 
+    fn count_ahead<'a>(
+        &'a self,
+        consumer: &'a str,
+        most: u64,
+    ) -> BoxFuture<'a, std::result::Result<Option<u64>, AdapterError>> {
+        let consumer = consumer.to_owned();
+        Box::pin(async move {
+            let count = move |tx: &Tx<'_>| count_ahead(tx, &consumer, most);
+            self.engine()?.reader.run(Safety::Read, count).await
+        })
+    }
+
     fn control<'a>(
         &'a self,
         consumer: &'a str,
@@ -159,6 +171,23 @@ fn status(connection: &Connection, now: i64) -> Result<Vec<ConsumerStatus>> {
         listed.push(status);
     }
     Ok(listed)
+}
+
+fn count_ahead(connection: &Connection, name: &str, most: u64) -> Result<Option<u64>> {
+    let Some(row) = Row::find(connection, name)? else { return Ok(None) };
+    if (log::last(connection)? - row.cursor).unsigned_abs() > most {
+        return Ok(None);
+    }
+    let count = "SELECT name, count(*) FROM typed_events_log WHERE position > ?1 GROUP BY name";
+    let mut count = connection.prepare_cached(count)?;
+    let mut rows = count.query([row.cursor])?;
+    let mut taken = 0;
+    while let Some(counted) = rows.next()? {
+        if row.takes(&counted.get::<_, String>(0)?) {
+            taken += counted.get::<_, i64>(1)?.unsigned_abs();
+        }
+    }
+    Ok(Some(taken))
 }
 
 fn control(connection: &Connection, name: &str, control: Control, now: i64) -> Result<Option<u64>> {
@@ -255,8 +284,7 @@ fn unfinished(connection: &Connection, event: EventId) -> Result<Option<Vec<Stri
     let mut pending = connection.prepare_cached(pending)?;
     let mut left = Vec::new();
     for row in Row::all(connection)? {
-        let takes = |text: &str| Pattern::new(text).is_ok_and(|pattern| pattern.matches(&name));
-        let ahead = row.cursor < position && row.patterns.split(' ').any(takes);
+        let ahead = row.cursor < position && row.takes(&name);
         if ahead || pending.query_row((row.consumer, position), |row| row.get::<_, bool>(0))? {
             left.push(row.name);
         }

@@ -75,6 +75,17 @@ pub trait DurableAdapter: Send + Sync {
     /// What consumers there are, those included that no program opens any more.
     fn consumers(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<ConsumerStatus>, AdapterError>>;
 
+    /// How many events that a consumer's patterns take stand behind what it has looked at; `None` where more than
+    /// `most` events of any name do, so that to count them takes long, or where the engine can't say.
+    fn count_ahead<'a>(
+        &'a self,
+        consumer: &'a str,
+        most: u64,
+    ) -> BoxFuture<'a, Result<Option<u64>, AdapterError>> {
+        let _ = (consumer, most);
+        Box::pin(async { Ok(None) })
+    }
+
     /// Does what an operator asked for; returns how many events or dead letters it concerned, or `None` where
     /// there is no such consumer.
     fn control<'a>(

@@ -706,7 +706,7 @@ impl Inner {
                 .unwrap_or_else(panicked)
                 .map_err(|error| refused(format!("open the consumer {}", work.consumer.name()), error))?;
         }
-        self.warn_of_orphans(&stored);
+        self.warn_of_orphans(durable, &stored).await;
         for work in &self.works {
             let (bus, adapter, stop) =
                 (Arc::downgrade(self), Arc::clone(adapter), self.stop_works.subscribe());

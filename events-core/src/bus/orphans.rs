@@ -10,6 +10,9 @@ const FORGOTTEN: i64 = 24 * 60 * 60 * 1_000_000;
 /// A consumer whose program has stopped so many microseconds ago may be one that is only started again: 150 s.
 const RESTARTED: i64 = 150_000_000;
 
+/// So many events at most are counted by name, for one consumer.
+const MOST_COUNTED: u64 = 10_000;
+
 /// The least similarity of two names, of which one is taken for the other's new name.
 const SIMILAR: f64 = 0.6;
 
@@ -36,12 +39,11 @@ impl Inner {
     /// - of which nothing was heard for 150 s, where this program has durable handlers;
     /// - for which no program has asked in 24 h, where it has none. Until then, a program that only emits can't tell
     ///   whether its own last durable handler was deleted, or that of another program is away.
-    pub(super) fn warn_of_orphans(&self, stored: &[ConsumerStatus]) {
+    pub(super) async fn warn_of_orphans(&self, durable: &dyn DurableAdapter, stored: &[ConsumerStatus]) {
         let is_ours = |name: &str| self.works.iter().any(|work| work.consumer.name() == name);
         let now = self.now();
         for orphan in stored.iter().filter(|status| !is_ours(&status.name)) {
-            let left = orphan.lag.max(orphan.waiting).max(orphan.in_progress);
-            if left == 0 {
+            if orphan.lag.max(orphan.waiting).max(orphan.in_progress) == 0 {
                 continue;
             }
             let new_name = self.likely_name(orphan, stored);
@@ -53,10 +55,11 @@ impl Inner {
             if orphan.is_running || !is_orphan {
                 continue;
             }
+            let Some(left) = left_to(durable, orphan).await else { continue };
             let (name, seen) = (quoted(&orphan.name), orphan.seen);
             let renamed = new_name.map(|new| format!("; its new name may be `{new}`")).unwrap_or_default();
             self.warn(format_args!(
-                "the durable consumer `{name}` has {left} events left, and this program has no handler for it (a program last asked for them at {seen}){renamed}: handle it under its old name, or, if no other program is to handle it, remove it by `bus.consumer(\"{name}\").remove()`; until then, the log is not trimmed past it"
+                "the durable consumer `{name}` {left}, and this program has no handler for it (a program last asked for them at {seen}){renamed}: handle it under its old name, or, if no other program is to handle it, remove it by `bus.consumer(\"{name}\").remove()`; until then, the log is not trimmed past it"
             ));
         }
     }
@@ -81,6 +84,22 @@ impl Inner {
         });
         let likeliest = candidates.max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
         likeliest.map(|(.., name)| name)
+    }
+}
+
+/// What a consumer has left to handle, in words; `None` where that is nothing.
+async fn left_to(durable: &dyn DurableAdapter, consumer: &ConsumerStatus) -> Option<String> {
+    let ConsumerStatus { lag, in_progress, waiting, newer, .. } = *consumer;
+    let taken = in_progress.saturating_add(waiting).saturating_add(newer);
+    let ahead = match lag <= taken {
+        true => Some(0),
+        // Where it fails, the number is not known.
+        false => durable.count_ahead(&consumer.name, MOST_COUNTED).await.unwrap_or(None),
+    };
+    match ahead {
+        Some(ahead) if ahead + taken == 0 => None,
+        Some(ahead) => Some(format!("has {} events left", ahead + taken)),
+        None => Some(format!("may have up to {lag} events left (its patterns may not take all of them)")),
     }
 }
 

@@ -333,3 +333,28 @@ async fn c6_a_consumer_that_another_program_has_open_is_not_reported() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("its new name may be `post`"), "{told:?}");
 }
+
+#[tokio::test]
+async fn c6_events_that_its_patterns_do_not_take_are_not_left_to_it() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let file = File::new();
+    let before = program(&file, "quiet-counted", Sent::NAME).await;
+    before.emit(Sent { number: 1 }).await.unwrap().settled().await.unwrap();
+    before.stop().await.unwrap();
+    let other = file.builder().build().await.unwrap();
+    let shut = || LidShut { panics: false };
+    other.emit_all((0..100).map(|_| shut())).await.unwrap();
+    program(&file, "quiet-counted-2", Sent::NAME).await.stop().await.unwrap();
+    assert_eq!(log.warnings("the durable consumer"), Vec::<String>::new());
+    other.emit_all((0..2).map(|number| Sent { number })).await.unwrap();
+    other.emit(shut()).await.unwrap();
+    program(&file, "quiet-counted-3", Sent::NAME).await.stop().await.unwrap();
+    let told = log.warnings("the durable consumer `quiet-counted` has 2 events left");
+    assert_eq!(told.len(), 1, "{:?}", log.warnings("the durable consumer"));
+    // Of very many that nobody has looked at, it is not said that they are its own.
+    other.emit_all((0..10_000).map(|_| shut())).await.unwrap();
+    program(&file, "quiet-counted-4", Sent::NAME).await.stop().await.unwrap();
+    let told = log.warnings("the durable consumer `quiet-counted` may have up to 10103 events left");
+    assert_eq!(told.len(), 1, "{:?}", log.warnings("the durable consumer"));
+}

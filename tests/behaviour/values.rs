@@ -383,10 +383,16 @@ async fn v6_bytes_are_a_level_of_their_own() {
 }
 
 #[payload]
-#[derive(PartialEq, PartialOrd)]
+#[derive(PartialEq)]
 pub struct FloatKey(f64);
 
 impl Eq for FloatKey {}
+
+impl PartialOrd for FloatKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Ord for FloatKey {
     fn cmp(&self, other: &Self) -> Ordering {

@@ -46,4 +46,38 @@ enum Last {
     Two([String; 2]),
 }
 
+#[payload]
+#[serde(untagged)]
+enum Addresses {
+    Any(std::net::IpAddr),
+    Four(std::net::Ipv4Addr),
+}
+
+#[payload]
+enum Rest {
+    A,
+    #[serde(other)]
+    Rest,
+}
+
+#[payload]
+#[serde(untagged)]
+enum RestFirst {
+    Known(Rest),
+    Text(String),
+}
+
+#[payload]
+struct Defaults {
+    #[serde(default)]
+    x: u8,
+}
+
+#[payload]
+#[serde(untagged)]
+enum OneOrMany {
+    One(Defaults),
+    Many(Vec<Defaults>),
+}
+
 fn main() {}

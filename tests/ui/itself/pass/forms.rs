@@ -124,6 +124,43 @@ struct Page<T> {
     next: Option<u64>,
 }
 
+/// What is left out comes back, and texts that are alike stand before `String`.
+#[payload]
+struct LeftOut {
+    #[serde(skip_serializing_if = "is_five", default = "five")]
+    own: u8,
+    #[serde(skip_serializing_if = "Vec::is_empty", default = "Vec::new")]
+    list: Vec<u8>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    maybe: Option<serde_json::Value>,
+    by_address: HashMap<std::net::IpAddr, Host>,
+    by_colour: BTreeMap<Weather, u8>,
+}
+
+#[payload]
+#[serde(untagged)]
+enum Host {
+    Four(std::net::Ipv4Addr),
+    Six(std::net::Ipv6Addr),
+    Name(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+enum Weather {
+    #[serde(rename = "sun", alias = "sunny")]
+    Sun,
+    #[serde(other)]
+    Other,
+}
+
+fn is_five(n: &u8) -> bool {
+    *n == 5
+}
+
+fn five() -> u8 {
+    5
+}
+
 #[event("a.used")]
 struct Used {
     untagged: Vec<Untagged>,
@@ -131,6 +168,7 @@ struct Used {
     name: Name,
     tree: Option<Tree>,
     page: Page<Total>,
+    left_out: LeftOut,
 }
 
 fn main() {}

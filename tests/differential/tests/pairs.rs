@@ -41,10 +41,14 @@ where
     C: Schema + DeserializeOwned,
 {
     let verdict = const { <C as Schema>::TYPE.can_read(<P as Schema>::TYPE) };
-    // Overlapping variants are no reason not to be read.
+    // These are no reasons not to be read by another type.
+    let harmless = ["reads values of it", "`Some(None)` is written", "serde can't read numbers of 128 bits"];
     let is_sound = match const { <P as Schema>::TYPE.reads_itself() } {
         Ok(()) => true,
-        Err(misfit) => misfit.to_string().contains("reads values of it"),
+        Err(misfit) => {
+            let misfit = misfit.to_string();
+            harmless.iter().any(|reason| misfit.contains(reason))
+        }
     };
     tally.pairs += 1;
     tally.readable += usize::from(verdict.is_ok());

@@ -12,7 +12,7 @@ use crate::contain::discard;
 use crate::durable::{Durable, Nulls, StartAt};
 use crate::handler::Takes;
 use crate::json;
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, is_of_library};
 use crate::record::Record;
 use crate::wire::Wire;
 
@@ -55,7 +55,8 @@ impl Consumer {
 
     /// What it wants of an event of this name and version.
     pub fn interest(&self, name: &str, version: u32) -> Interest {
-        if self.pattern_of(name).is_none() || !self.takes.takes(name) {
+        // This library stores no event under a name of its own: another program wrote it.
+        if is_of_library(name) || self.pattern_of(name).is_none() || !self.takes.takes(name) {
             return Interest::Skip;
         }
         match self.known.contains(name) {

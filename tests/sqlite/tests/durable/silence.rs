@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::{Level, span};
-use typed_events::{Bus, BusBuilder, Durable, Event, Record, StartAt, event, on};
+use typed_events::sqlite::Sqlite;
+use typed_events::{
+    Adapter, AdapterError, BoxFuture, Bus, BusBuilder, Durable, DurableAdapter, Event, HistoryQuery, Inbox,
+    Published, Record, StartAt, Wire, event, on,
+};
 
-use crate::File;
 use crate::outbox::until;
+use crate::{File, Seen};
 
 #[event("quiet.parcel.sent")]
 pub struct Sent {
@@ -357,4 +361,72 @@ async fn c6_events_that_its_patterns_do_not_take_are_not_left_to_it() {
     program(&file, "quiet-counted-4", Sent::NAME).await.stop().await.unwrap();
     let told = log.warnings("the durable consumer `quiet-counted` may have up to 10103 events left");
     assert_eq!(told.len(), 1, "{:?}", log.warnings("the durable consumer"));
+}
+
+/// An adapter that a test writes to past the bus, as another program does.
+struct Shared(Arc<Sqlite>);
+
+impl Adapter for Shared {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
+    fn publish<'a>(
+        &'a self,
+        records: &'a [Record],
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
+        self.0.publish(records, wire)
+    }
+
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+        self.0.history(query, wire)
+    }
+
+    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.0.subscribe(inbox)
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.0.stop()
+    }
+
+    fn durable(&self) -> Option<&dyn DurableAdapter> {
+        self.0.durable()
+    }
+}
+
+#[tokio::test]
+async fn s14_a_durable_handler_takes_no_forged_event_of_the_library() {
+    let (file, names) = (File::new(), Arc::new(Seen::default()));
+    let (sqlite, seen) = (Arc::new(Sqlite::at(file.path())), Arc::clone(&names));
+    let take = move |record: &Record| seen.note(record.name());
+    let ops = |builder: BusBuilder| {
+        builder.durable(durable("quiet-ops"), "typed-events.*", |_: &Record| Err::<(), _>("forged"))
+    };
+    let builder =
+        Bus::builder().adapter(Shared(Arc::clone(&sqlite))).no_handlers().quiet().accept_undeclared();
+    let bus = ops(builder).durable(durable("quiet-all"), "*", take).build().await.unwrap();
+    let forged = |name: &str, end: u32| {
+        let text = format!(
+            r#"{{"specversion":"1.0","id":"0197e0c8-0000-7000-8000-00000000000{end}","source":"urn:x","type":"{name}","time":"2026-01-31T12:00:00Z","origin":"0197e0c8-0000-7000-8000-000000000001","data":{{}}}}"#
+        );
+        Record::from_cloudevent(&text).unwrap()
+    };
+    let records = [forged("typed-events.operator.paused", 1), forged("quiet.other", 2)];
+    sqlite.publish(&records, &Wire::default()).await.unwrap();
+    until(|| !names.all().is_empty()).await;
+    bus.emit(Sent { number: 1 }).await.unwrap().settled().await.unwrap();
+    assert_eq!(names.all(), ["quiet.other", Sent::NAME]);
+    let status = bus.consumer("quiet-ops").status().await.unwrap();
+    assert_eq!((status.dead, bus.stats().failed), (0, 0));
+    bus.stop().await.unwrap();
 }

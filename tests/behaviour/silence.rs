@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Level, Metadata};
-use typed_events::{Bus, ErrorKind, Memory, Record, event, on};
+use typed_events::{
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, HistoryQuery, Inbox, Memory, Published, Record, Wire,
+    event, on,
+};
 
 use crate::logs::{is_child, stderr_of};
 
@@ -450,4 +453,84 @@ async fn a_stream_and_a_history_of_all_events_have_none_of_the_library() {
     let mut stream = bus.stream("*").unwrap();
     bus.emit_json("silence.undeclared", "{}").await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap().name(), "silence.undeclared");
+}
+
+/// An adapter that refuses what it is given, once it is let.
+struct Refusing(Arc<tokio::sync::Semaphore>);
+
+impl Adapter for Refusing {
+    fn name(&self) -> String {
+        "refusing".to_owned()
+    }
+
+    fn keeps_history(&self) -> bool {
+        false
+    }
+
+    fn publish<'a>(&'a self, _: &'a [Record], _: &'a Wire) -> BoxFuture<'a, Result<Published, AdapterError>> {
+        Box::pin(async {
+            self.0.acquire().await.unwrap().forget();
+            Err(AdapterError::refused("disk full"))
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        _: &'a HistoryQuery,
+        _: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn subscribe(&self, _: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Polls a future once, and drops it.
+async fn give_up<T>(emit: impl Future<Output = T>) {
+    tokio::select! {
+        biased;
+        _ = emit => panic!("it waits for the adapter"),
+        () = std::future::ready(()) => {}
+    }
+}
+
+#[tokio::test]
+async fn o1_an_emit_that_fails_when_nobody_waits_for_it_any_more_is_reported() {
+    let (log, _guard) = Log::listen();
+    let open = Arc::new(tokio::sync::Semaphore::new(0));
+    let bus = Bus::builder().no_handlers().adapter(Refusing(Arc::clone(&open))).build().await.unwrap();
+    let told = || log.with(Level::WARN, "disk full").len();
+    give_up(bus.emit(Broken)).await;
+    give_up(bus.emit_json("silence.broken", "null")).await;
+    give_up(bus.emit_all([Broken, Broken])).await;
+    bus.emit(Broken).detach().unwrap();
+    open.add_permits(4);
+    until(|| told() == 4).await;
+    // One that has failed when it is dropped, and was not polled again.
+    let mut emit = Box::pin(bus.emit(Broken));
+    give_up(emit.as_mut()).await;
+    open.add_permits(1);
+    until(|| open.available_permits() == 0).await;
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(told(), 4);
+    drop(emit);
+    assert_eq!(told(), 5);
+    let lines =
+        log.with(Level::WARN, "nobody waits for any more failed: silence.broken: refusing did not store");
+    assert_eq!(lines.len(), 5, "{:?}", log.with(Level::WARN, "disk full"));
+    // Who waits is told, and nobody else.
+    open.add_permits(1);
+    assert_eq!(bus.emit(Broken).await.unwrap_err().kind(), ErrorKind::Append);
+    open.add_permits(1);
+    assert_eq!(bus.emit(Broken).detach().unwrap_err().kind(), ErrorKind::Append);
+    assert_eq!(told(), 5);
+    bus.stop().await.unwrap();
 }

@@ -12,6 +12,7 @@ use super::dispatch::{self, Delivered, Group, Kept, Outcome};
 use super::emitted::Emitted;
 use super::flight::{Detached, InFlight, KeptInFlight};
 use super::future_set::join_all;
+use super::report::Fallback;
 use super::routes::{Held, List};
 use super::task::{self, Boxed, Work};
 use super::{Bus, Inner};
@@ -43,7 +44,7 @@ use crate::record::{Envelope, Record};
 /// Dropping it before the first poll emits nothing. Dropping it later, or holding it without polling
 /// it, stops nothing: handlers that wait run in a task of their own, which moves to the runtime of the bus when
 /// its own shuts down. Only the shutdown of both ends them; each call that is lost then is logged and counted in
-/// [`Stats::abandoned`](crate::Stats::abandoned). (A timer or socket of a runtime that has shut down fails: then
+/// [`Stats::abandoned`](crate::Stats::abandoned). An error that nobody gets any more is logged. (A timer or socket of a runtime that has shut down fails: then
 /// that handler fails.)
 ///
 /// # Panics
@@ -79,7 +80,32 @@ type Start<E> = fn(
 type Ready<E> = Option<(E, Option<Box<Options>>)>;
 
 /// What goes on of an emit.
-type Task<T = Emitted> = task::Task<Result<T, Error>>;
+type Task<T = Emitted> = task::Task<Answered<T>>;
+
+/// The result of an emit whose task has ended. It is reported where it is an error and nobody takes it: the emit was
+/// detached, or dropped meanwhile.
+struct Answered<T> {
+    /// `None` once it is taken.
+    result: Option<Result<T, Error>>,
+    fallback: Fallback,
+}
+
+impl<T> Answered<T> {
+    fn take(mut self) -> Option<Result<T, Error>> {
+        self.result.take()
+    }
+}
+
+impl<T> Drop for Answered<T> {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = &self.result {
+            let fallback = self.fallback;
+            contained(|| {
+                fallback.warning(format_args!("an emit that nobody waits for any more failed: {error}"));
+            });
+        }
+    }
+}
 
 #[derive(Default)]
 pub(crate) struct Options {
@@ -240,15 +266,17 @@ impl<T> Launched<T> {
     }
 }
 
-fn joined<T>(event: &str, outcome: Result<Result<T, Error>, JoinError>) -> Result<T, Error> {
-    outcome.unwrap_or_else(|error| {
-        let why = match error.is_panic() {
-            true => "a destructor panicked",
-            false => "the runtimes of the emit and of the bus shut down",
-        };
+fn joined<T>(event: &str, outcome: Result<Answered<T>, JoinError>) -> Result<T, Error> {
+    let lost = |why: &str| {
         let message = format!("{event}: {why} before all handlers had finished: the others are lost");
-        Err(Error::new(ErrorKind::Runtime, message).with_source(error))
-    })
+        Error::new(ErrorKind::Runtime, message)
+    };
+    match outcome.map(Answered::take) {
+        Ok(Some(result)) => result,
+        Err(error) if error.is_panic() => Err(lost("a destructor panicked").with_source(error)),
+        Err(error) => Err(lost("the runtimes of the emit and of the bus shut down").with_source(error)),
+        Ok(None) => Err(lost("its result was taken")),
+    }
 }
 
 /// Emits an event of which no history or adapter needs a record, from where it is; `None` where a handler
@@ -386,10 +414,11 @@ fn launched(
 struct Answer(Group);
 
 impl Future for Answer {
-    type Output = Result<Emitted, Error>;
+    type Output = Answered<Emitted>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(Ok)
+        let fallback = self.0.bus().settings.fallback;
+        Pin::new(&mut self.0).poll(cx).map(|emitted| Answered { result: Some(Ok(emitted)), fallback })
     }
 }
 
@@ -408,7 +437,11 @@ fn poll_or_spawn<T: Send + 'static>(
     let _entered = inner.enter_runtime();
     match future.as_mut().poll(cx) {
         Poll::Ready(outcome) => Launched::Done(outcome),
-        Poll::Pending => Launched::Running(task::spawn(Boxed { bus: Arc::clone(inner), future })),
+        Poll::Pending => {
+            let fallback = inner.settings.fallback;
+            let future = Box::pin(async move { Answered { result: Some(future.await), fallback } });
+            Launched::Running(task::spawn(Boxed { bus: Arc::clone(inner), future }))
+        }
     }
 }
 
@@ -429,18 +462,13 @@ async fn publish_and_deliver(
     bus: Bus,
     adapter: Arc<dyn Adapter>,
     record: Record,
-    kept: Kept,
+    _kept: Kept,
 ) -> Result<Emitted, Error> {
     let records = std::slice::from_ref(&record);
     match publish(&bus.inner, &*adapter, records).await {
         Ok(published) if published.is_duplicate(0) => return Ok(Emitted::duplicate(record)),
         Ok(_) => {}
-        Err(error) => {
-            if kept.detached.is_some() {
-                bus.inner.settings.fallback.warning(format_args!("a detached emit failed: {error}"));
-            }
-            return Err(error);
-        }
+        Err(error) => return Err(error),
     }
     match bus.inner.log.append_one(&record) {
         Appended::At(position) => Ok(deliver_to_end(&bus, record, position).await.with_consumers(&bus.inner)),

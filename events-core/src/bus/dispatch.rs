@@ -523,5 +523,5 @@ impl Future for Group {
 /// What keeps a task of an emit counted until it ends, however it ends.
 pub(crate) struct Kept {
     pub(crate) _flight: KeptInFlight,
-    pub(crate) detached: Option<Detached>,
+    pub(crate) _detached: Option<Detached>,
 }

@@ -366,7 +366,7 @@ fn emit_admitted(
     let inner = &bus.inner;
     match &inner.adapter {
         Some(adapter) => {
-            let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached };
+            let kept = Kept { _flight: KeptInFlight::new(&inner.flight), _detached: detached };
             let published = publish_and_deliver(bus.clone(), Arc::clone(adapter), record, kept);
             poll_or_spawn(inner, Box::pin(published), cx)
         }
@@ -404,7 +404,7 @@ fn launched(
         None => Launched::Done(Ok(Emitted::duplicate(record))),
         Some(Outcome::Done(emitted)) => Launched::Done(Ok(emitted)),
         Some(Outcome::Pending(group)) => {
-            let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached };
+            let kept = Kept { _flight: KeptInFlight::new(&inner.flight), _detached: detached };
             Launched::Running(task::spawn(Answer(group.keep(kept))))
         }
     }
@@ -628,7 +628,7 @@ impl Bus {
         let inner = &self.inner;
         let from = Inherited::current();
         let flight = inner.admit(decl.name, from.as_ref())?;
-        let kept = Kept { _flight: KeptInFlight::new(&inner.flight), detached: None };
+        let kept = Kept { _flight: KeptInFlight::new(&inner.flight), _detached: None };
         drop(flight);
         let envelope = || inner.envelope(from.as_ref(), Metadata::new(), None);
         let records = events.into_iter().map(|event| Record::shared(decl, Arc::new(event), envelope()));

@@ -534,3 +534,23 @@ async fn o1_an_emit_that_fails_when_nobody_waits_for_it_any_more_is_reported() {
     assert_eq!(told(), 5);
     bus.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn s6_a_stream_that_no_event_reaches_is_reported_once_whatever_it_is_read_as() {
+    let (log, _guard) = Log::listen();
+    let bus = Bus::builder().no_handlers().build().await.unwrap();
+    drop(bus.stream("slnce.*").unwrap().of::<Broken>());
+    assert_eq!(bus.stats().unreachable, 1);
+    assert_eq!(log.with(Level::WARN, "slnce.*").len(), 1);
+}
+
+#[tokio::test]
+async fn s6_a_pattern_of_the_library_is_reported_also_where_undeclared_events_are_accepted() {
+    let (log, _guard) = Log::listen();
+    let bus = Bus::builder().no_handlers().accept_undeclared().build().await.unwrap();
+    bus.on_pattern("typed-events.gap", |_: &Record| ()).unwrap();
+    drop(bus.stream("typed-events.gap").unwrap());
+    drop(bus.stream("other.*").unwrap());
+    assert_eq!(bus.stats().unreachable, 2);
+    assert_eq!(log.with(Level::WARN, "typed-events.gap").len(), 2);
+}

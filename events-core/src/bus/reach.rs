@@ -29,7 +29,9 @@ pub(super) fn unreachable<'a>(
 impl Inner {
     /// Whether an event that this bus accepts can match a pattern.
     fn can_reach(&self, pattern: Pattern<'_>) -> bool {
-        self.settings.accept_undeclared || self.known.names().any(|name| pattern.matches(name))
+        // No undeclared event is accepted under a name of the library.
+        let may_be_undeclared = self.settings.accept_undeclared && !is_of_library(pattern.as_str());
+        may_be_undeclared || self.known.names().any(|name| pattern.matches(name))
     }
 
     /// Reports a pattern that no declared event matches, at the first time it comes from a place in the code.
@@ -49,8 +51,12 @@ impl Inner {
         }
     }
 
-    /// Reports a view of a stream that gets nothing, because the stream's pattern does not take the event.
+    /// Reports a view of a stream that gets nothing, because the stream's pattern does not take the event. Where it
+    /// takes none at all, the stream has been reported.
     pub(super) fn note_other_event(&self, place: &'static Location<'static>, pattern: &str, event: &str) {
+        if !self.can_reach(Pattern::of_valid(pattern)) {
+            return;
+        }
         self.counters.unreachable.fetch_add(1, Ordering::Relaxed);
         if self.told_places.tell(place) != Tell::No {
             let (file, line) = (place.file(), place.line());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::builder::has_timer;
 use super::{Bus, Emitted, Inner};
 use crate::adapter::BoxFuture;
 use crate::error::{Error, ErrorKind};
@@ -16,7 +17,8 @@ use crate::id::EventId;
 /// # Errors
 ///
 /// [`ErrorKind::Unsettled`] at the deadline, 30 s unless set by [`within`](Self::within), with the consumers that
-/// are not done; [`ErrorKind::Consumer`] where the adapter fails; [`ErrorKind::Stopped`] where the bus is gone.
+/// are not done; [`ErrorKind::Consumer`] where the adapter fails; [`ErrorKind::Stopped`] where the bus is gone;
+/// [`ErrorKind::Runtime`] where the runtime of the caller has no timer.
 ///
 /// # Cancel safety
 ///
@@ -62,6 +64,10 @@ impl IntoFuture for Settled {
 }
 
 async fn wait(bus: &Weak<Inner>, event: EventId, within: Duration) -> Result<(), Error> {
+    if !has_timer() {
+        let message = "the runtime of the caller has no timer, which `settled` needs: say `enable_all()`, or `enable_time()`, where it is built";
+        return Err(Error::new(ErrorKind::Runtime, format!("{event}: {message}")));
+    }
     let mut left = Vec::new();
     let deadline = Instant::now().checked_add(within);
     let settled = async {

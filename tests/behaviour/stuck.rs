@@ -203,3 +203,67 @@ async fn s5_a_handler_that_is_stuck_after_a_slow_one_that_it_called_is_named_as_
         assert!(told.contains(&format!("stuck.rs:{} has taken", line_after(mark))), "{mark}: {stderr}");
     }
 }
+
+/// An emit has up to three places in flight; `stop` does not take the others for emits of their own.
+#[tokio::test]
+async fn s5_stop_adds_no_emits_that_there_are_not() {
+    if is_child() {
+        for way in 0..4 {
+            let builder = builder().slow_handler(Duration::MAX);
+            let builder = if way == 1 { builder.adapter(typed_events::Memory::new()) } else { builder };
+            let home = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build();
+            let home = home.unwrap();
+            let bus = home.spawn(builder.build()).await.unwrap().unwrap();
+            if way == 3 {
+                bus.emit(Outer).await.unwrap();
+            } else {
+                bus.on(|_: &Outer| never_return());
+            }
+            let emitting = bus.clone();
+            drive(async move {
+                match way {
+                    0 => drop(emitting.emit_all([Outer]).await),
+                    1 => drop(emitting.emit(Outer).await),
+                    2 => drop(emitting.emit_json("stuck.outer", "null").await),
+                    _ => drop(emitting.on_replay(1, |_: &Outer| never_return()).await),
+                }
+            });
+            until_stuck(way + 1).await;
+            eprintln!("stopped: {}", bus.stop().await.unwrap_err());
+            // Its threads never end.
+            std::mem::forget(home);
+        }
+        return;
+    }
+    let stderr = stderr_of("stuck::s5_stop_adds_no_emits_that_there_are_not");
+    let stopped: Vec<_> = stderr.lines().filter(|line| line.starts_with("stopped: ")).collect();
+    assert_eq!(stopped.len(), 4, "{stderr}");
+    for line in stopped {
+        assert!(line.ends_with(" on stuck.outer, which blocks its thread"), "{stderr}");
+        assert!(!line.contains("; "), "{stderr}");
+    }
+}
+
+/// The emits that wait for their turn are not calls of the handler.
+#[tokio::test]
+async fn s10_a_replay_handler_that_hangs_is_one_line() {
+    if is_child() {
+        let bus = builder().build().await.unwrap();
+        // The one that hangs.
+        bus.on_replay(0, |_: &Outer| std::future::pending::<()>()).await.unwrap();
+        for _ in 0..20 {
+            bus.emit(Outer).detach().unwrap();
+        }
+        eprintln!("stopped: {}", bus.stop().await.unwrap_err());
+        return;
+    }
+    let stderr = stderr_of("stuck::s10_a_replay_handler_that_hangs_is_one_line");
+    let (told, line) = (named(&stderr), line_after("// The one that hangs."));
+    assert_eq!(told.len(), 1, "{stderr}");
+    assert!(told[0].contains(&format!("stuck.rs:{line} has taken")), "{stderr}");
+    assert!(told[0].ends_with("and is still running"), "{stderr}");
+    assert!(
+        stderr.lines().any(|stopped| stopped.ends_with(&format!("stuck.rs:{line} on stuck.outer"))),
+        "{stderr}"
+    );
+}

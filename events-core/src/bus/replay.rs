@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 
@@ -200,6 +201,8 @@ pub(crate) struct Turns {
     table: Mutex<Table>,
     /// Says that the handler was removed.
     ended: Notify,
+    /// Whether it was said that emits wait for the worker, since its last call.
+    told: AtomicBool,
 }
 
 struct Table {
@@ -249,7 +252,12 @@ type Untold = (Record, HandlerError);
 
 impl Turns {
     fn new(bus: &Arc<Inner>) -> Self {
-        Self { bus: Arc::downgrade(bus), table: Mutex::default(), ended: Notify::new() }
+        Self {
+            bus: Arc::downgrade(bus),
+            table: Mutex::default(),
+            ended: Notify::new(),
+            told: AtomicBool::new(false),
+        }
     }
 
     /// The handler was removed: all who wait for it go on, but for the emit whose event the handler is called with.
@@ -288,7 +296,13 @@ impl Turns {
     /// The handler is to be called with an event. Before the handler is seen to be registered: so whoever removes it
     /// after that sees the event here.
     fn take_in_hand(&self, position: Option<u64>) {
+        self.told.store(false, Ordering::Relaxed);
         self.lock().in_hand = position;
+    }
+
+    /// Whether it is to be said that emits wait for the worker: once for all of them.
+    pub(crate) fn tell_slow(&self) -> bool {
+        !self.told.swap(true, Ordering::Relaxed)
     }
 
     fn go_live(&self) {

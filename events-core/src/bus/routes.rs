@@ -93,7 +93,7 @@ impl Route {
         Pattern::of_valid(self.pattern()).matches(name)
     }
 
-    fn is_of(&self, registration: &Arc<Registration>) -> bool {
+    pub(crate) fn is_of(&self, registration: &Arc<Registration>) -> bool {
         Arc::ptr_eq(&self.registration, registration)
     }
 }
@@ -135,8 +135,16 @@ impl Registration {
 
     /// Tells who waits for the handler that it was removed. Without the lock of the table: it wakes tasks.
     fn tell_removed(self: &Arc<Self>) {
-        if let Life::Replay(turns) = &self.life {
+        if let Some(turns) = self.turns() {
             turns.end(&Route::first(self));
+        }
+    }
+
+    /// Where emits wait for the worker of a replay, if this is its handler.
+    pub(crate) fn turns(&self) -> Option<&Turns> {
+        match &self.life {
+            Life::Replay(turns) => Some(turns),
+            Life::Long | Life::Once(_) => None,
         }
     }
 

@@ -190,10 +190,10 @@ impl Inner {
         let mut left = Vec::new();
         // Once more: the last nested emits may have passed just before.
         if !drained || timeout_at(deadline, self.flight.idle()).await.is_err() {
-            let (handlers, emits) = self.watch.describe();
+            let (handlers, places) = self.watch.describe();
             left = handlers;
-            // How many they are is not known: emits that hold one list count as one.
-            if self.flight.count() > emits {
+            // How many they are is not known: emits that hold one list have one place, others up to three.
+            if self.flight.count() > places {
                 left.push("emits that block a thread, or wait for the adapter or a replay".to_owned());
             }
         }

@@ -103,7 +103,7 @@ struct Waiting {
     record: Record,
     since: u32,
     handlers: Vec<WaitingHandler>,
-    /// Whether it is counted as in flight: not a replay, whose emits are.
+    /// Whether it is an emit, and not a handler that is called on its own account.
     is_emit: bool,
     /// Whether its task was polled.
     has_begun: AtomicBool,
@@ -184,34 +184,38 @@ impl Watch {
         Shown { watch: Arc::clone(self), key, waiting }
     }
 
-    /// Each handler that waits or blocks a thread, with its event, in a fixed order; and how many emits they belong
-    /// to, of which those that hold one list count as one.
+    /// Each handler that waits or blocks a thread, with its event, in a fixed order; and how many places in flight
+    /// that explains at most.
     pub(crate) fn describe(&self) -> (Vec<String>, usize) {
-        let (blocking, lists) = self.describe_blocking();
-        let emits: Vec<_> = self.lock().iter().map(|(_, emit)| Arc::clone(emit)).collect();
-        let undone = emits.iter().flat_map(|emit| emit.undone().map(move |handler| (emit, handler)));
-        let mut handlers: Vec<_> = undone
-            .map(|(emit, handler)| format!("handler {} on {}", handler.route.name(), emit.event()))
-            .collect();
-        handlers.extend(blocking);
-        handlers.sort_unstable();
-        handlers.dedup();
-        (handlers, emits.iter().filter(|emit| emit.is_emit).count() + lists)
-    }
-
-    /// Each handler that is called now and has not returned, and how many lists they are of.
-    fn describe_blocking(&self) -> (Vec<String>, usize) {
-        let found = calls().into_iter().filter_map(|(_, seen)| self.lists.find(seen.callee));
-        let mut lists = Vec::new();
-        let mut handlers = Vec::new();
-        for (list, index, event) in found {
-            let handler = list.entries[index].route.name();
-            handlers.push(format!("handler {handler} on {event}, which blocks its thread"));
-            if !lists.iter().any(|other| Arc::ptr_eq(other, &list)) {
-                lists.push(list);
+        let calls: Vec<_> = calls().into_iter().map(|(_, seen)| seen.callee).collect();
+        let listed = self.listed();
+        let (mut handlers, mut places) = (Vec::new(), 0);
+        for emit in &listed.emits {
+            places += usize::from(!listed.is_awaited(emit));
+            for handler in emit.undone().filter(|handler| !listed.is_called_for(emit, handler)) {
+                let blocks = calls.contains(&handler.number);
+                places += if blocks { PLACES - 1 } else { 0 };
+                handlers.push(described(&handler.route, emit.event(), blocks));
             }
         }
-        (handlers, lists.len())
+        for (list, index, event) in calls.iter().filter_map(|callee| self.lists.find(*callee)) {
+            places += PLACES;
+            handlers.push(described(&list.entries[index].route, &event, true));
+            // Perhaps the last owner of a closure that was removed meanwhile.
+            contained(|| drop(list));
+        }
+        handlers.sort_unstable();
+        handlers.dedup();
+        (handlers, places)
+    }
+
+    fn listed(&self) -> Listed {
+        let emits: Vec<_> = self.lock().iter().map(|(_, emit)| Arc::clone(emit)).collect();
+        let is_replay = |emit: &&Arc<Waiting>| {
+            !emit.is_emit && emit.handlers.iter().any(|handler| handler.route.registration.turns().is_some())
+        };
+        let replays = emits.iter().filter(is_replay).cloned().collect();
+        Listed { emits, replays }
     }
 
     /// Warns of handlers that block their threads.
@@ -230,9 +234,9 @@ impl Watch {
 
     fn warn_of_waiting(&self, running: &[Running]) {
         let Some(limit) = self.limit else { return };
+        let listed = self.listed();
         let slow = |emit: &&Arc<Waiting>| ticks().wrapping_sub(emit.since) >= limit;
-        let emits: Vec<_> = self.lock().iter().map(|(_, emit)| emit).filter(slow).cloned().collect();
-        for emit in &emits {
+        for emit in listed.emits.iter().filter(slow) {
             let blocking = emit.undone().find(|handler| handler.is_called_in(running));
             let has_begun = emit.has_begun.load(Ordering::Relaxed);
             if blocking.is_none() && !has_begun && !running.is_empty() {
@@ -249,7 +253,15 @@ impl Watch {
                 emit.undone().filter(|handler| blocking.is_none_or(|one| std::ptr::eq(*handler, one)));
             for handler in to_name.filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
                 let took = ticks().wrapping_sub(emit.since);
-                self.warn(handler.route.name(), emit.event(), took, more);
+                match handler.route.registration.turns().filter(|_| emit.is_emit) {
+                    None => self.warn(handler.route.name(), emit.event(), took, more),
+                    // The call that the emit waits for is named itself.
+                    Some(_) if listed.is_called_for(emit, handler) => {}
+                    Some(turns) if turns.tell_slow() => {
+                        self.warn(handler.route.name(), emit.event(), took, NOT_CALLED);
+                    }
+                    Some(_) => {}
+                }
             }
         }
     }
@@ -263,6 +275,47 @@ impl Watch {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The most places in flight that one emit has while it calls a handler: its own, that of what goes on, and the list
+/// of handlers.
+const PLACES: usize = 3;
+
+/// The emits and handlers that wait.
+struct Listed {
+    emits: Vec<Arc<Waiting>>,
+    /// Those of them that are calls of replays.
+    replays: Vec<Arc<Waiting>>,
+}
+
+impl Listed {
+    /// Whether a handler stands for the turn of an emit at a replay whose handler is called, and listed itself.
+    fn is_called_for(&self, emit: &Waiting, handler: &WaitingHandler) -> bool {
+        let is_same = |call: &WaitingHandler| call.route.is_of(&handler.route.registration);
+        emit.is_emit && self.replays.iter().any(|call| call.handlers.iter().any(is_same))
+    }
+
+    /// Whether an emit that is listed itself waits for this call of a replay.
+    fn is_awaited(&self, call: &Waiting) -> bool {
+        let waits = |emit: &Arc<Waiting>| {
+            emit.is_emit
+                && emit.record.id() == call.record.id()
+                && emit
+                    .undone()
+                    .any(|turn| call.handlers.iter().any(|one| turn.route.is_of(&one.route.registration)))
+        };
+        !call.is_emit
+            && call.handlers.iter().any(|one| one.route.registration.turns().is_some())
+            && self.emits.iter().any(waits)
+    }
+}
+
+fn described(route: &Route, event: &str, blocks: bool) -> String {
+    let more = if blocks { ", which blocks its thread" } else { "" };
+    format!("handler {} on {event}{more}", route.name())
+}
+
+/// What is said of a handler of a replay that is not called though emits wait for it.
+const NOT_CALLED: &str = "and waits for its runtime, or for events before it";
 
 /// What is said of a handler that blocks its thread.
 const BLOCKS: &str = "without waiting: it blocks its thread";

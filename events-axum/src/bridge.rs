@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::{SseRefused, respond};
 use crate::follow::{Follower, Told};
+use crate::message::Unsent;
 use crate::place::LastEventId;
 use crate::seats::{Limits, Seats};
 
@@ -84,6 +85,7 @@ pub(crate) struct Shared<U> {
     pub(crate) seats: Arc<Seats<U>>,
     /// It is never read, only copied: by each client, from then on.
     clients: broadcast::Receiver<Told>,
+    pub(crate) unsent: Arc<Unsent>,
     following: JoinHandle<()>,
 }
 
@@ -156,6 +158,12 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
         respond(&self.0, user, last).await
     }
 
+    /// How many times an event was not sent, because it can't be written or has the name of a message of the bridge
+    /// itself; again for each client that resumes. The first of each name is logged.
+    pub fn unsent(&self) -> u64 {
+        self.0.unsent.count()
+    }
+
     /// How many clients are connected.
     pub fn clients(&self) -> usize {
         self.0.seats.count()
@@ -209,9 +217,10 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
     pub async fn build(self) -> Result<SseBridge<U>, Error> {
         let Self { bus, settings, visible, place } = self;
         let (sender, clients) = broadcast::channel(settings.buffer);
-        let follower = Follower::new(&bus, &settings.pattern, place, sender).await?;
+        let unsent = Arc::new(Unsent::default());
+        let follower = Follower::new(&bus, &settings.pattern, place, sender, &unsent).await?;
         let following = tokio::spawn(follower.run());
         let seats = Arc::new(Seats::new(settings.limits));
-        Ok(SseBridge(Arc::new(Shared { bus, settings, visible, seats, clients, following })))
+        Ok(SseBridge(Arc::new(Shared { bus, settings, visible, seats, clients, unsent, following })))
     }
 }

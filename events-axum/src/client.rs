@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use events_core::__private::warn;
+use events_core::bridge::warn;
 use events_core::{Error, EventId, Record, Timestamp};
 use futures_util::stream;
 use tokio::sync::broadcast;
@@ -128,7 +128,7 @@ impl Resumed {
             first.push_back(gap());
         }
         let visible = behind.records().iter().filter(|record| (shared.visible)(record, user));
-        let messages = visible.filter_map(|record| Message::of(&shared.bus, record));
+        let messages = visible.filter_map(|record| Message::of(&shared.bus, &shared.unsent, record));
         first.extend(messages.map(|message| message.to_sse()));
         Ok(Self {
             // Where instances share a history, this one may be behind what the client saw on another.

@@ -4,12 +4,12 @@
 use std::panic::Location;
 use std::sync::Arc;
 
-use events_core::__private;
+use events_core::bridge;
 use events_core::{Bus, Error, EventStream, Lagged, Record};
 use futures_util::FutureExt;
 use tokio::sync::broadcast;
 
-use crate::message::Message;
+use crate::message::{Message, Unsent};
 use crate::place::Place;
 
 /// The most that is read of the history at a time; what came in between is less, unless the history could not be read.
@@ -30,6 +30,7 @@ pub(crate) struct Follower {
     /// than that in which it reaches this one.
     seen: Option<Place>,
     clients: broadcast::Sender<Told>,
+    unsent: Arc<Unsent>,
 }
 
 impl Follower {
@@ -38,11 +39,12 @@ impl Follower {
         pattern: &str,
         place: &'static Location<'static>,
         clients: broadcast::Sender<Told>,
+        unsent: &Arc<Unsent>,
     ) -> Result<Self, Error> {
-        let stream = __private::stream_for(bus, pattern, "SseBridge", place)?;
-        let newest = __private::history(bus, pattern).limit(1).await?;
+        let stream = bridge::stream_for(bus, pattern, "SseBridge", place)?;
+        let newest = bridge::history(bus, pattern).limit(1).await?;
         let (bus, pattern, seen) = (bus.clone(), pattern.to_owned(), newest.first().map(Place::of));
-        Ok(Self { bus, pattern, stream, seen, clients })
+        Ok(Self { bus, pattern, stream, seen, clients, unsent: Arc::clone(unsent) })
     }
 
     /// Ends with the bus.
@@ -68,7 +70,7 @@ impl Follower {
 
     /// Where the history can't be read, passes on what came, after a gap.
     fn do_without(&mut self, came: Vec<Result<Record, Lagged>>, error: &Error) {
-        __private::warn(
+        bridge::warn(
             &self.bus,
             format_args!(
                 "the history can't be read for browsers, who are told that events may be missing: {error}"
@@ -93,7 +95,7 @@ impl Follower {
     }
 
     fn pass_on(&self, record: &Record) {
-        if let Some(message) = Message::of(&self.bus, record) {
+        if let Some(message) = Message::of(&self.bus, &self.unsent, record) {
             self.tell(Told::Message(Arc::new(message)));
         }
     }
@@ -121,7 +123,7 @@ impl Behind {
         place: Option<Place>,
         most: usize,
     ) -> Result<Self, Error> {
-        let mut history = __private::history(bus, pattern).limit(most);
+        let mut history = bridge::history(bus, pattern).limit(most);
         if let Some(place) = place
             && bus.shares_history()
         {

@@ -7,6 +7,8 @@
 #[path = "private.rs"]
 pub mod __private;
 mod adapter;
+#[doc(hidden)]
+pub mod bridge;
 mod bus;
 mod catalog;
 mod check;

@@ -1,7 +1,5 @@
 //! What generated code names. Not for users: it changes without notice.
 
-use std::panic::Location;
-
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 
@@ -34,8 +32,6 @@ pub use crate::secret::{HIDDEN, hides, is_hidden};
 pub use crate::version::{PastEvent, Upcast};
 pub use crate::view::View;
 
-use crate::bus::{Bus, EventStream};
-use crate::history::{History, parse_pattern};
 use crate::json;
 use crate::schema::memory::{Collection, heap_of_written};
 
@@ -149,33 +145,6 @@ pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, String> {
 /// Says where and why the JSON is not read.
 pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     json::from_str(text).map_err(|error| error.to_string())
-}
-
-/// A line among those of the bus, for a crate that passes its events on.
-pub fn warn(bus: &Bus, what: std::fmt::Arguments<'_>) {
-    bus.inner.warn(what);
-}
-
-/// The history of a pattern that is not reported where no event can match it: for a crate that has reported it.
-pub fn history<'a>(bus: &'a Bus, pattern: &str) -> History<'a> {
-    History::new(bus, pattern, None)
-}
-
-/// The stream of a pattern that is not reported where no event can match it: for a crate that passes it on to `what`,
-/// which was written at a place. It is reported as that.
-///
-/// # Errors
-///
-/// [`ErrorKind::Pattern`](crate::ErrorKind::Pattern) for a text that is not a pattern.
-pub fn stream_for(
-    bus: &Bus,
-    pattern: &str,
-    what: &str,
-    place: &'static Location<'static>,
-) -> Result<EventStream, Error> {
-    let stream = bus.stream_unchecked(pattern)?;
-    bus.inner.note_reach(what, place, parse_pattern(pattern)?);
-    Ok(stream)
 }
 
 /// Fails to compile where a handler's future can't move between threads.

@@ -66,7 +66,7 @@ use flight::{Flight, InFlight};
 use known::Known;
 use report::Fallback;
 use routes::{Held, Routes};
-use told::Told;
+pub use told::{Tell, Told};
 use watch::Watch;
 
 /// A bus: emits events to handlers, and remembers them.

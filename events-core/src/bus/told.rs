@@ -8,13 +8,14 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) const MAX_TOLD: usize = 1_000;
 
 /// The things of one kind that were reported.
-pub(crate) struct Told<K>(Mutex<HashSet<K>>);
+pub struct Told<K>(Mutex<HashSet<K>>);
 
 /// Whether a thing is reported now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tell {
+pub enum Tell {
     /// It was reported before, or there were [`MAX_TOLD`] others.
     No,
+    /// It is reported.
     Yes,
     /// It is the last one of its kind to be reported.
     Last,
@@ -27,7 +28,8 @@ impl<K> Default for Told<K> {
 }
 
 impl<K: Eq + Hash> Told<K> {
-    pub(crate) fn tell(&self, thing: K) -> Tell {
+    /// Says whether a thing is to be reported, and remembers it.
+    pub fn tell(&self, thing: K) -> Tell {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= MAX_TOLD || !told.insert(thing) {
             return Tell::No;

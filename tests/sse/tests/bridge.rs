@@ -1,13 +1,16 @@
 //! What browsers are sent, live and when they connect again.
 
+use std::sync::{Arc, Mutex};
+
 use axum::Router;
 use axum::http::StatusCode;
 use sse_tests::{Client, Sent, Written, app, is_for};
 use tests_support::Random;
+use tracing::field::{Field, Visit};
 use typed_events::axum::SseBridge;
 use typed_events::sqlite::{Sqlite, Synchronous};
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, Plain, Published, Record, Wire,
+    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, Plain, Published, Record, Wire, event,
 };
 
 async fn bus() -> Bus {
@@ -286,4 +289,74 @@ async fn s6_a_pattern_that_nothing_matches_is_counted() {
     assert_eq!(bus.stats().unreachable, 1);
     drop(SseBridge::new(&bus, "note.*", is_for).build().await.unwrap());
     assert_eq!(bus.stats().unreachable, 1);
+}
+
+/// The messages of the warnings of this thread.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Visit for Warnings {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0.lock().unwrap().push(format!("{value:?}"));
+        }
+    }
+}
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "typed_events" && *metadata.level() == tracing::Level::WARN
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Can't be written where it is no number.
+#[event("weight.taken")]
+pub struct WeightTaken(pub f64);
+
+#[tokio::test]
+async fn s8_events_that_cannot_be_sent_are_one_line_for_each_name() {
+    let warnings = Warnings::default();
+    let _guard = tracing::subscriber::set_default(warnings.clone());
+    let bus = bus().await;
+    let bridge = SseBridge::new(&bus, "weight.*", |_: &Record, _: &String| true).build().await.unwrap();
+    let app = app(&bridge);
+    let mut client = Client::connect(&app, "ada", "").await.unwrap();
+    let mut number = 0.0;
+    bus.emit(WeightTaken(number)).await.unwrap();
+    let first = client.event().await.unwrap();
+    // What follows is sent, too, which shows that all before was looked at.
+    for _ in 0..10 {
+        for _ in 0..20 {
+            bus.emit(WeightTaken(f64::NAN)).await.unwrap();
+        }
+        number += 1.0;
+        bus.emit(WeightTaken(number)).await.unwrap();
+        assert_eq!(client.event().await.unwrap().data, format!("{number:.1}"));
+    }
+    for _ in 0..3 {
+        let mut again = Client::connect(&app, "ada", &first.id).await.unwrap();
+        assert_eq!(again.event().await.unwrap().data, "1.0");
+    }
+    let told = warnings.0.lock().unwrap().clone();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with(
+            "the event `weight.taken` can't be sent to browsers (others like it are only counted): "
+        ),
+        "{told:?}"
+    );
+    assert_eq!(bridge.unsent(), 200 + 3 * 200);
 }

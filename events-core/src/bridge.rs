@@ -1,0 +1,37 @@
+//! For the crates of this workspace that pass the events of a bus on, such as events-axum. Not for users: it changes
+//! without notice.
+
+use std::panic::Location;
+
+use crate::bus::{Bus, EventStream};
+use crate::error::Error;
+use crate::history::{History, parse_pattern};
+
+pub use crate::bus::{Tell, Told};
+
+/// A line among those of the bus, for a crate that passes its events on.
+pub fn warn(bus: &Bus, what: std::fmt::Arguments<'_>) {
+    bus.inner.warn(what);
+}
+
+/// The history of a pattern that is not reported where no event can match it: for a crate that has reported it.
+pub fn history<'a>(bus: &'a Bus, pattern: &str) -> History<'a> {
+    History::new(bus, pattern, None)
+}
+
+/// The stream of a pattern that is not reported where no event can match it: for a crate that passes it on to `what`,
+/// which was written at a place. It is reported as that.
+///
+/// # Errors
+///
+/// [`ErrorKind::Pattern`](crate::ErrorKind::Pattern) for a text that is not a pattern.
+pub fn stream_for(
+    bus: &Bus,
+    pattern: &str,
+    what: &str,
+    place: &'static Location<'static>,
+) -> Result<EventStream, Error> {
+    let stream = bus.stream_unchecked(pattern)?;
+    bus.inner.note_reach(what, place, parse_pattern(pattern)?);
+    Ok(stream)
+}

@@ -13,7 +13,7 @@ pub struct Told<K>(Mutex<HashSet<K>>);
 /// Whether a thing is reported now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tell {
-    /// It was reported before, or there were [`MAX_TOLD`] others.
+    /// It was reported before, or there were 1,000 others.
     No,
     /// It is reported.
     Yes,

@@ -1,4 +1,4 @@
-//! What generated code names. Not for users: it changes without notice.
+//! What generated code names, and what tests of this repository compare it with. Not for users: it changes without notice.
 
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;

@@ -685,6 +685,8 @@ fn panicked<T>(panic: Box<dyn Any + Send>) -> Result<T, AdapterError> {
 }
 
 impl Inner {
+    /// Opens the adapter and starts the durable handlers. Boxed: the compiler proves once that its future is `Send`, and
+    /// not again within `build`.
     fn start(self: &Arc<Self>) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(self.start_adapter())
     }

@@ -374,8 +374,9 @@ const fn reads_tagged(
 
 /// Whether a variant is read under a name: its own, or one that no other variant has if it is for all others.
 const fn is_named(schema: &'static EnumSchema, variant: &'static VariantSchema, name: &str) -> bool {
-    if reads(variant.read, variant.aliases, name) || !variant.other {
-        return reads(variant.read, variant.aliases, name);
+    let is_own = reads(variant.read, variant.aliases, name);
+    if is_own || !variant.other {
+        return is_own;
     }
     let mut i = 0;
     while i < schema.variants.len() {

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use typed_events::{Bus, BusBuilder, Error, ErrorKind, Memory, Record, event};
 
 use crate::replay::futures_poll;
-use crate::{Seen, bus};
+use crate::{Seen, bus, until};
 
 #[event("lifecycle.job")]
 pub struct Job(pub u32);
@@ -354,12 +354,6 @@ async fn replaying(builder: BusBuilder) -> (Bus, typed_events::Subscription, Arc
     });
     let subscription = replay.await.unwrap();
     (bus, subscription, gate, seen)
-}
-
-async fn until(is_so: impl Fn() -> bool) {
-    while !is_so() {
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]

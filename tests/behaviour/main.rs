@@ -63,3 +63,13 @@ async fn bus() -> Bus {
 fn names(records: &[Record]) -> Vec<&str> {
     records.iter().map(Record::name).collect()
 }
+
+/// Waits for a condition, at most a minute.
+async fn until(is_so: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    });
+    waited.await.expect("it comes to be");
+}

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use typed_events::{Bus, ErrorKind, Memory, Record, event};
+
+use crate::until;
 
 #[event("drop.fell")]
 pub struct Fell {
@@ -39,15 +41,6 @@ fn add(count: &AtomicU64) {
 
 fn fell(n: u64) -> Fell {
     Fell { n, text: "x".repeat(100) }
-}
-
-async fn until(so: impl Fn() -> bool) {
-    let waited = timeout(Duration::from_secs(30), async {
-        while !so() {
-            sleep(Duration::from_millis(1)).await;
-        }
-    });
-    waited.await.expect("it never became so");
 }
 
 #[tokio::test(flavor = "multi_thread")]

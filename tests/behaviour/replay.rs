@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use typed_events::{Bus, ErrorKind, Record, Subscription, event};
 
-use crate::{Seen, bus};
+use crate::{Seen, bus, until};
 
 #[event("replay.tick")]
 pub struct Tick {
@@ -434,15 +434,6 @@ async fn a_failure_of_before_the_handler_fell_behind_is_listed() {
     first_goes_on.send(()).unwrap();
     let emitted = one.await.unwrap();
     assert_eq!(emitted.failures().iter().map(|failure| failure.message()).collect::<Vec<_>>(), ["failed"]);
-}
-
-async fn until(condition: impl Fn() -> bool) {
-    let holds = async {
-        while !condition() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), holds).await.expect("it comes to that");
 }
 
 /// Holds up whoever tells of a failure.

@@ -12,6 +12,7 @@ use typed_events::{
 };
 
 use crate::logs::{is_child, stderr_of};
+use crate::until;
 
 #[event("silence.broken")]
 pub struct Broken;
@@ -316,15 +317,6 @@ async fn s6_patterns_that_an_event_may_match_are_not_reported() {
     any.on_pattern("slence.*", |_: &Record| ()).unwrap();
     assert_eq!(log.with(Level::WARN, ""), Vec::<String>::new());
     assert_eq!((bus.stats().unreachable, any.stats().unreachable), (0, 0));
-}
-
-async fn until(is_so: impl Fn() -> bool) {
-    let waited = tokio::time::timeout(std::time::Duration::from_secs(60), async {
-        while !is_so() {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
-    });
-    waited.await.expect("it comes to be");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use typed_events::{Bus, BusBuilder, Record, event};
 
 use crate::logs::{is_child, stderr_of};
+use crate::until;
 
 #[event("stuck.outer")]
 pub struct Outer;
@@ -31,15 +32,6 @@ fn never_return() {
     loop {
         std::thread::park();
     }
-}
-
-async fn until_stuck(count: usize) {
-    let stuck = tokio::time::timeout(Duration::from_secs(60), async {
-        while STUCK.load(Ordering::SeqCst) < count {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    });
-    stuck.await.expect("the handlers are called");
 }
 
 /// Drives a future on a thread of its own, with a runtime of one thread.
@@ -88,7 +80,7 @@ async fn s5_a_sync_handler_that_never_returns_is_named_by_the_watch_and_by_stop(
         bus.on(|_: &Outer| ());
         let emitting = bus.clone();
         drive(async move { emitting.emit(Outer).await });
-        until_stuck(1).await;
+        until(|| STUCK.load(Ordering::SeqCst) >= 1).await;
         // Its list is no longer that of the event.
         bus.on(|_: &Outer| ());
         eprintln!("stopped: {}", bus.stop().await.unwrap_err());
@@ -133,7 +125,7 @@ async fn s5_each_way_to_call_a_handler_names_it() {
             bus.on_replay(0, |_: &Inner| never_return()).await.unwrap();
             bus.emit(Inner).await
         });
-        until_stuck(4).await;
+        until(|| STUCK.load(Ordering::SeqCst) >= 4).await;
         let (bus, second) = tokio::join!(bus.stop(), second.stop());
         eprintln!("stopped: {:?} {:?}", bus.unwrap_err(), second.unwrap_err());
         return;
@@ -163,7 +155,7 @@ async fn s5_a_handler_that_blocks_on_an_emit_is_named_and_not_the_one_it_waits_f
         bus.on(|_: &Inner| tokio::task::yield_now());
         let emitting = bus.clone();
         drive(async move { emitting.emit(Outer).await });
-        until_stuck(1).await;
+        until(|| STUCK.load(Ordering::SeqCst) >= 1).await;
         eprintln!("stopped: {:?}", bus.stop().await.unwrap_err());
         return;
     }
@@ -191,7 +183,7 @@ async fn s5_a_handler_that_is_stuck_after_a_slow_one_that_it_called_is_named_as_
         });
         let emitting = bus.clone();
         drive(async move { emitting.emit(Outer).await });
-        until_stuck(1).await;
+        until(|| STUCK.load(Ordering::SeqCst) >= 1).await;
         eprintln!("stopped: {}", bus.stop().await.unwrap_err());
         return;
     }
@@ -228,7 +220,7 @@ async fn s5_stop_adds_no_emits_that_there_are_not() {
                     _ => drop(emitting.on_replay(1, |_: &Outer| never_return()).await),
                 }
             });
-            until_stuck(way + 1).await;
+            until(|| STUCK.load(Ordering::SeqCst) > way).await;
             eprintln!("stopped: {}", bus.stop().await.unwrap_err());
             // Its threads never end.
             std::mem::forget(home);

@@ -668,6 +668,59 @@ fn v9_objects_that_may_have_one_entry() {
 }
 
 #[test]
+fn v9_objects_with_the_entries_of_a_flattened_enum() {
+    types! {
+        struct MaybeA { #[serde(default, skip_serializing_if = "Option::is_none")] a: Option<u8> }
+        struct NeedsX { x: u8 }
+        struct NeedsOther { other: u8 }
+        #[serde(deny_unknown_fields)]
+        struct OnlyA { a: u8 }
+        enum Outer { Unit, X(u8), Y { z: u8 } }
+        #[serde(tag = "k")]
+        enum Inner { P { x: u8 }, Q { other: u8 } }
+        #[serde(tag = "k", content = "x")]
+        enum Apart { P(u8), Q }
+        enum Names { #[serde(rename = "x", alias = "y")] Renamed(u8) }
+        enum Texts { #[serde(rename = "x")] Text(String) }
+    }
+    #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+    struct With<T> {
+        n: u8,
+        #[serde(flatten)]
+        part: T,
+    }
+    #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+    struct Alone<T> {
+        #[serde(flatten)]
+        part: T,
+    }
+    fn with<T>(part: T) -> With<T> {
+        With { n: 1, part }
+    }
+    // What is beside the enum does not matter to a reader that ignores it.
+    refused(&two(MaybeA { a: None }, with(Outer::X(1))), BECAUSE);
+    refused(&two(MaybeA { a: None }, Alone { part: Outer::Unit }), BECAUSE);
+    refused(&two(NeedsX { x: 1 }, Alone { part: Inner::P { x: 1 } }), BECAUSE);
+    refused(&two(NeedsX { x: 1 }, Alone { part: Apart::P(1) }), BECAUSE);
+    refused(&two(NeedsX { x: 1 }, Alone { part: Names::Renamed(1) }), BECAUSE);
+    // Any variant counts, wherever it stands.
+    refused(&two(NeedsOther { other: 1 }, Alone { part: Inner::Q { other: 1 } }), BECAUSE);
+    refused(&two(MaybeA { a: None }, Alone { part: Alone { part: Outer::X(1) } }), BECAUSE);
+    // A flattened enum as the reader.
+    refused(&two(Alone { part: Names::Renamed(1) }, NeedsX { x: 1 }), BECAUSE);
+    refused(&two(Alone { part: Inner::P { x: 1 } }, with(Inner::P { x: 1 })), BECAUSE);
+    refused(&two(Alone { part: Names::Renamed(1) }, Alone { part: Apart::P(1) }), BECAUSE);
+
+    accepted(&two(OnlyA { a: 1 }, Alone { part: Outer::X(1) }));
+    accepted(&two(NeedsX { x: 1 }, Alone { part: Outer::X(1) }));
+    accepted(&two(NeedsX { x: 1 }, Alone { part: Texts::Text("text".into()) }));
+    accepted(&two(NeedsOther { other: 1 }, Alone { part: Apart::P(1) }));
+    accepted(&two(Alone { part: Texts::Text(String::new()) }, NeedsX { x: 1 }));
+    accepted(&two(Alone { part: Names::Renamed(1) }, NeedsOther { other: 1 }));
+    accepted(&two(with(Names::Renamed(1)), NeedsX { x: 1 }));
+}
+
+#[test]
 fn v1_null_deeper_in_untagged_variants() {
     #[derive(Debug, Serialize, Deserialize, Schema)]
     #[serde(untagged)]

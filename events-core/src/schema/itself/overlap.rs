@@ -9,8 +9,8 @@ use super::{MAX_FRAMES, Verdict, refuse};
 use crate::schema::compat::reads_format;
 use crate::schema::misfit::Problem;
 use crate::schema::written::{
-    Entry, Object, Part, Shape, Taken, is_one_character, read, reads, reads_field, same, shape_of,
-    variant_parts, written,
+    Entry, Object, Part, Shape, Taken, WrittenVariant, is_one_character, read, reads, reads_field, same,
+    shape_of, variant_parts, written,
 };
 use crate::schema::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
 
@@ -135,7 +135,14 @@ const fn reads_some(reader: &'static TypeSchema, shape: Shape, fields: bool, fra
         }
         (TypeSchema::Option(inner), _) => reads_some(inner, shape, false, frames + 1),
         (_, TypeSchema::Enum(schema)) => reads_variants(reader, schema, fields, frames),
-        (_, TypeSchema::Struct(schema)) => reads_object(reader, &object_of(schema), frames),
+        (_, TypeSchema::Struct(schema)) => {
+            let (mut overlap, mut choice) = (Never, 0);
+            while let Some(object) = object_of(schema, choice) {
+                overlap = overlap.or(reads_object(reader, &object, frames));
+                choice += 1;
+            }
+            overlap
+        }
         (_, TypeSchema::Map(keys, values)) => {
             reads_object(reader, &Object::EMPTY.with(Part::Map(keys, values)), frames)
         }
@@ -293,18 +300,12 @@ const fn reads_variants(
         let Some(name) = variant.written else { continue };
         let one = match (variant_parts(schema, variant, name, false), variant.body) {
             (Some(parts), _) => {
-                let mut object = Object::EMPTY;
-                let mut k = 0;
-                while k < parts.parts.len() {
-                    if let Some(part) = parts.parts[k] {
-                        object = object.with(part);
-                    }
-                    k += 1;
+                let (mut one, mut choice) = (Never, 0);
+                while let Some(object) = Written::EMPTY.with_parts(&parts, choice, MAX_DEPTH).object(choice) {
+                    one = one.or(reads_object(reader, &object, frames));
+                    choice += 1;
                 }
-                if let Some(beside) = parts.beside {
-                    object = with_type(object, beside, 4);
-                }
-                reads_object(reader, &object, frames)
+                one
             }
             (None, Some(body)) => reads_some(reader, Shape::Type(body), fields, frames + 2),
             (None, None) if variant.untagged || matches!(schema.tag, Tag::Untagged) => {
@@ -361,9 +362,13 @@ const fn reads_tagged(
         }
         (TypeSchema::Option(inner), _) => reads_tagged(schema, variant, Shape::Type(inner), frames + 1),
         (TypeSchema::Struct(fields), _) => {
-            let object = object_of(fields);
-            let overlap = reads_tagged_object(schema, variant, &object, frames + 1);
-            if object.vague { overlap.and(Perhaps) } else { overlap }
+            let (mut overlap, mut choice) = (Never, 0);
+            while let Some(object) = object_of(fields, choice) {
+                let one = reads_tagged_object(schema, variant, &object, frames + 1);
+                overlap = overlap.or(if object.vague { one.and(Perhaps) } else { one });
+                choice += 1;
+            }
+            overlap
         }
         (TypeSchema::Map(..), _) => Perhaps,
         (TypeSchema::Enum(written), Tag::External) => reads_names(schema, variant, written),
@@ -414,33 +419,92 @@ const fn reads_names(
     Never
 }
 
-/// The object that a struct writes.
-const fn object_of(schema: &'static StructSchema) -> Object {
-    with_fields(Object::EMPTY, schema, 4)
+/// How deep flattened types are looked at.
+const MAX_DEPTH: usize = 4;
+
+/// One of the objects that a struct writes: there is one for each variant of an enum that it flattens.
+const fn object_of(schema: &'static StructSchema, choice: usize) -> Option<Object> {
+    Written::EMPTY.with_fields(schema, choice, MAX_DEPTH).object(choice)
 }
 
-const fn with_fields(object: Object, schema: &'static StructSchema, depth: usize) -> Object {
-    let mut object = object.with(Part::Fields(schema));
-    let mut i = 0;
-    while i < schema.fields.len() {
-        if schema.fields[i].flatten && schema.fields[i].written.is_some() {
-            object = with_type(object, schema.fields[i].shape, depth);
-        }
-        i += 1;
+/// An object while its parts are put together.
+#[derive(Clone, Copy)]
+struct Written {
+    object: Object,
+    /// How many variants the flattened enum with the most of them has.
+    choices: usize,
+}
+
+impl Written {
+    const EMPTY: Self = Self { object: Object::EMPTY, choices: 1 };
+
+    /// The object; `None` if all choices were looked at.
+    const fn object(self, choice: usize) -> Option<Object> {
+        if choice < self.choices { Some(self.object) } else { None }
     }
-    object
-}
 
-/// An object with the entries of a type beside its own.
-const fn with_type(object: Object, shape: &'static TypeSchema, depth: usize) -> Object {
-    match written(shape) {
-        _ if depth == 0 => object.vaguely(),
-        TypeSchema::Struct(schema) => with_fields(object, schema, depth - 1),
-        TypeSchema::Map(keys, values) => object.with(Part::Map(keys, values)),
-        TypeSchema::Any => object.with(Part::Map(&TypeSchema::String, &TypeSchema::Any)),
-        // The value without it is one.
-        TypeSchema::Option(_) | TypeSchema::Null => object,
-        _ => object.vaguely(),
+    const fn with_fields(mut self, schema: &'static StructSchema, choice: usize, depth: usize) -> Self {
+        self.object = self.object.with(Part::Fields(schema));
+        let mut i = 0;
+        while i < schema.fields.len() {
+            if schema.fields[i].flatten && schema.fields[i].written.is_some() {
+                self = self.with_type(schema.fields[i].shape, choice, depth);
+            }
+            i += 1;
+        }
+        self
+    }
+
+    /// With the entries of a flattened type.
+    const fn with_type(mut self, shape: &'static TypeSchema, choice: usize, depth: usize) -> Self {
+        let object = self.object;
+        self.object = match written(shape) {
+            _ if depth == 0 => object.vaguely(),
+            TypeSchema::Struct(schema) => return self.with_fields(schema, choice, depth - 1),
+            TypeSchema::Enum(schema) => return self.with_variant(schema, choice, depth - 1),
+            TypeSchema::Map(keys, values) => object.with(Part::Map(keys, values)),
+            TypeSchema::Any => object.with(Part::Map(&TypeSchema::String, &TypeSchema::Any)),
+            // The value without it is one.
+            TypeSchema::Option(_) | TypeSchema::Null => object,
+            _ => object.vaguely(),
+        };
+        self
+    }
+
+    /// With the entries of one variant of a flattened enum.
+    const fn with_variant(mut self, schema: &'static EnumSchema, choice: usize, depth: usize) -> Self {
+        let count = schema.variants.len();
+        if count > self.choices {
+            self.choices = count;
+        }
+        if count > 0 {
+            let variant = &schema.variants[choice % count];
+            if let Some(name) = variant.written {
+                if let Some(parts) = variant_parts(schema, variant, name, true) {
+                    return self.with_parts(&parts, choice, depth);
+                }
+                if let Some(body) = variant.body {
+                    return self.with_type(body, choice, depth);
+                }
+                return self;
+            }
+        }
+        self.object = self.object.vaguely();
+        self
+    }
+
+    const fn with_parts(mut self, parts: &WrittenVariant, choice: usize, depth: usize) -> Self {
+        let mut i = 0;
+        while i < parts.parts.len() {
+            if let Some(part) = parts.parts[i] {
+                self.object = self.object.with(part);
+            }
+            i += 1;
+        }
+        match parts.beside {
+            Some(beside) => self.with_type(beside, choice, depth),
+            None => self,
+        }
     }
 }
 
@@ -583,8 +647,43 @@ const fn reads_flattened(shape: &'static TypeSchema, rest: &Object, frames: usiz
         // What can't be read is `None`.
         TypeSchema::Any | TypeSchema::Option(_) | TypeSchema::Null => Certainly,
         TypeSchema::Struct(_) | TypeSchema::Map(..) => reads_object(shape, rest, frames + 2),
+        TypeSchema::Enum(schema) => reads_flattened_enum(schema, rest, frames + 2),
         _ => Perhaps,
     }
+}
+
+/// A flattened enum finds its entries among others.
+const fn reads_flattened_enum(schema: &'static EnumSchema, rest: &Object, frames: usize) -> Overlap {
+    let (mut overlap, mut named, mut i) = (Never, 0, 0);
+    while i < schema.variants.len() {
+        let variant = &schema.variants[i];
+        i += 1;
+        if variant.read.is_none() {
+            continue;
+        }
+        let one = match (variant.untagged, schema.tag, variant.body) {
+            (true, _, Some(body)) | (_, Tag::Untagged, Some(body)) => reads_object(body, rest, frames),
+            (true, ..) | (_, Tag::Untagged, _) => Perhaps,
+            // One for all other names is not found by any name.
+            (_, Tag::External, _) if variant.other => Never,
+            (_, Tag::External, body) => match entry_named(schema, variant, rest) {
+                None if rest.has_map() => Perhaps,
+                None => Never,
+                Some((_, entry)) => {
+                    named += 1;
+                    let body = match body {
+                        Some(body) => body,
+                        None => &TypeSchema::Null,
+                    };
+                    reads_some(body, entry.shape, false, frames)
+                }
+            },
+            _ => reads_tagged_object(schema, variant, rest, frames),
+        };
+        overlap = overlap.or(one);
+    }
+    // It takes the first entry that has the name of a variant.
+    if named > 1 { overlap.and(Perhaps) } else { overlap }
 }
 
 /// Whether a struct that denies unknown fields knows all entries that are always there.

@@ -66,7 +66,7 @@ fn write(name: &'static str, events: usize) -> Subject {
     std::fs::create_dir_all(folder.join("src")).unwrap();
     std::fs::create_dir_all(folder.join("tests")).unwrap();
     let manifest = format!(
-        "[package]\nname = \"cost-{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\nname = \"cost\"\n\n[dependencies]\ntyped-events = {{ path = {root:?} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\n[workspace]\n"
+        "[package]\nname = \"cost-{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\nname = \"cost\"\n\n[dependencies]\ntyped-events = {{ path = {root:?}, features = [\"lock\"] }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\n[workspace]\n"
     );
     std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     std::fs::copy(Path::new(root).join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();

@@ -9,7 +9,9 @@ pub use events_core::{
     Stats, Stream, StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema,
     TypedHistory, TypedStream, Unreadable, Upcast, VariantSchema, View, check_name,
 };
-pub use events_core::{Catalog, Compatibility, EventEntry, HandlerEntry, Lock, Plain, Seal, Wire, catalog};
+pub use events_core::{Catalog, EventEntry, HandlerEntry, Plain, Seal, Wire, catalog};
+#[cfg(feature = "lock")]
+pub use events_core::{Compatibility, Lock};
 
 /// The [catalog](catalog()) in the languages of others.
 #[cfg(feature = "export")]
@@ -18,9 +20,12 @@ pub mod export {
 }
 
 pub use events_core::{
-    ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, Draft, Durable, DurableAdapter, Memory,
-    Published, Retention, Settled, StartAt, Transaction,
+    ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, Draft, Durable, DurableAdapter, Published,
+    Retention, Settled, StartAt, Transaction,
 };
+
+#[cfg(feature = "in-memory")]
+pub use events_core::Memory;
 
 /// The tests every adapter has to pass: see [`run`](conformance::run).
 #[cfg(feature = "conformance")]
@@ -54,9 +59,12 @@ pub mod testing {
     pub use events_testing::{TestBus, TestError, assert_round_trip};
 }
 
-pub use events_macros::{EventSet, Schema, event, lock, on, payload};
+#[cfg(feature = "lock")]
+pub use events_macros::lock;
+pub use events_macros::{EventSet, Schema, event, on, payload};
 
 /// `#[event]` and `#[on]` for what is under the [lock](Lock): `use typed_events::locked::{event, on};`.
+#[cfg(feature = "lock")]
 pub mod locked {
     #[doc(inline)]
     pub use events_macros::{locked_event as event, locked_on as on};

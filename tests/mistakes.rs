@@ -31,7 +31,7 @@ fn each_message_in_the_table_is_a_real_one() {
     for test in [
         "tests/lock/main.rs",
         "tests/lock/cases.rs",
-        "tests/secrets.rs",
+        "tests/behaviour/secrets.rs",
         "tests/behaviour/build.rs",
         "tests/behaviour/silence.rs",
         "tests/sqlite/tests/durable/set_up.rs",

@@ -11,7 +11,7 @@ use serde_core::de::DeserializeOwned;
 
 use crate::contain::discard;
 use crate::json::{self, JsonWriter, MAX_DEPTH, ReadError, ReadProblem, WriteError};
-use crate::lock::Locking;
+use crate::locking::Locking;
 use crate::schema::memory::allocation;
 use crate::schema::{self, Schema, TypeSchema};
 use crate::secret::Secrets;
@@ -124,6 +124,7 @@ pub struct EventDecl {
     pub(crate) version: u32,
     pub(crate) place: Place,
     pub(crate) schema: &'static TypeSchema,
+    #[cfg(feature = "lock")]
     pub(crate) locking: Option<Locking>,
     decode: Decode,
     had_secrets: fn() -> bool,
@@ -176,6 +177,7 @@ impl EventDecl {
             version: E::VERSION,
             place: place_of_type(E::SCHEMA),
             schema: E::SCHEMA,
+            #[cfg(feature = "lock")]
             locking: E::LOCKING,
             decode: decode::<E>,
             had_secrets: E::had_secrets,

@@ -23,7 +23,10 @@ mod history;
 mod id;
 mod json;
 mod lent;
+#[cfg(feature = "lock")]
 mod lock;
+mod locking;
+#[cfg(feature = "in-memory")]
 mod memory;
 mod metadata;
 mod pattern;
@@ -56,7 +59,11 @@ pub use handler::{
 };
 pub use history::{Events, History, HistoryQuery, TypedHistory, Unreadable};
 pub use id::{EventId, InstanceId, ParseIdError};
-pub use lock::{Compatibility, Lock};
+#[cfg(feature = "lock")]
+pub use lock::Lock;
+#[cfg(feature = "lock")]
+pub use locking::Compatibility;
+#[cfg(feature = "in-memory")]
 pub use memory::Memory;
 pub use metadata::Metadata;
 pub use pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name};

@@ -17,11 +17,14 @@ pub use crate::handler::{
     Argument, BindState, Binder, Call, Callback, Delivered, Delivery, EventSet, Handler, HandlerDecl,
     HandlerReturn, LinkedHandler, NoSet, Patterns, Probe, Takes, Wants, no_variant,
 };
+#[cfg(feature = "lock")]
+pub use crate::lock::Lock;
+#[cfg(feature = "lock")]
 pub use crate::lock::check::{
     Locked, is_writing, locked_field, locked_item, locked_pattern, locked_previous, locked_promise,
     locked_reason, locked_rest, locked_set,
 };
-pub use crate::lock::{Change, Compatibility, Lock, LockFile, LockedVersion, Locking, PastLocking};
+pub use crate::locking::{Change, Compatibility, LockFile, LockedVersion, Locking, PastLocking};
 pub use crate::read_back::read_back;
 pub use crate::record::Record;
 pub use crate::schema::{

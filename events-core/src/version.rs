@@ -3,7 +3,7 @@
 use serde_core::de::DeserializeOwned;
 
 use crate::event::{DecodeError, read_json};
-use crate::lock::PastLocking;
+use crate::locking::PastLocking;
 use crate::schema::{Schema, TypeSchema};
 use crate::secret::Secrets;
 

@@ -177,7 +177,7 @@ fn logging(folder: &std::path::Path, found: &mut Vec<String>) {
 
 #[test]
 fn s1_only_the_reporter_logs_in_all_crates() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut found = Vec::new();
     for crate_ in ["src", "events-core/src", "events-axum/src", "events-testing/src", "events-export/src"] {
         logging(&root.join(crate_), &mut found);

@@ -762,7 +762,7 @@ fn a_producer_that_renames_a_field_fails_its_consumer_and_under_the_lock_itself(
     let project = Project::new("two", "");
     let root = env!("CARGO_MANIFEST_DIR");
     let manifest = |name: &str, more: &str| {
-        let dependency = format!("typed-events = {{ path = {root:?} }}");
+        let dependency = format!("typed-events = {{ path = {root:?}, features = [\"lock\"] }}");
         format!(
             "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n{dependency}\n{more}"
         )

@@ -35,7 +35,7 @@ impl Project {
         let root = env!("CARGO_MANIFEST_DIR");
         project.write(
             "Cargo.toml",
-            &format!("[package]\nname = \"lock-{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\nname = \"shop\"\n\n[dependencies]\ntyped-events = {{ path = {root:?} }}\n\n[dev-dependencies]\ntokio = {{ version = \"1\", features = [\"macros\", \"rt-multi-thread\"] }}\n\n[workspace]\n"),
+            &format!("[package]\nname = \"lock-{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\nname = \"shop\"\n\n[dependencies]\ntyped-events = {{ path = {root:?}, features = [\"lock\"] }}\n\n[dev-dependencies]\ntokio = {{ version = \"1\", features = [\"macros\", \"rt-multi-thread\"] }}\n\n[workspace]\n"),
         );
         project.write("Cargo.lock", &std::fs::read_to_string(Path::new(root).join("Cargo.lock")).unwrap());
         project.write(

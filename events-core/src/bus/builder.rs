@@ -33,6 +33,7 @@ use crate::event::{Event, EventDecl, registry, sort_by_place};
 use crate::handler::{Binder, Callback, Handler, HandlerDecl, HandlerError, IntoHandler, States, Takes};
 use crate::history::{Bounds, Log};
 use crate::id::InstanceId;
+#[cfg(feature = "lock")]
 use crate::lock::Lock;
 use crate::pattern::{Pattern, is_of_library};
 use crate::read_back::OnLoss;
@@ -79,6 +80,7 @@ pub struct BusBuilder {
     adapter: Option<Arc<dyn Adapter>>,
     bounds: Bounds,
     settings: Settings,
+    #[cfg(feature = "lock")]
     lock: Option<Lock>,
     wire: Wire,
     durable: Vec<DurableClosure>,
@@ -116,6 +118,7 @@ impl BusBuilder {
                 clock: Clock::Machine,
                 on_loss: None,
             },
+            #[cfg(feature = "lock")]
             lock: None,
             wire: Wire::default(),
             durable: Vec::new(),
@@ -323,6 +326,7 @@ impl BusBuilder {
 
     /// Checks in [`build`](Self::build) that the [`Lock`] fits the events that are linked:
     /// `.lock(typed_events::lock!())`.
+    #[cfg(feature = "lock")]
     pub fn lock(mut self, lock: Lock) -> Self {
         self.lock = Some(lock);
         self
@@ -416,6 +420,7 @@ impl BusBuilder {
         self.check_patterns(&known, &mut problems);
         self.check_sets(&known, &mut problems);
         self.check_secrets(&known, &mut problems);
+        #[cfg(feature = "lock")]
         problems.extend(self.lock.iter().flat_map(Lock::problems));
         let callbacks = bind_all(&self.handlers, &self.states, &mut problems);
         self.check_durable(&mut problems);

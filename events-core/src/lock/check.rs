@@ -3,8 +3,8 @@
 #![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
 
-use super::{Change, Compatibility, Locking, PastLocking};
 use crate::handler::Takes;
+use crate::locking::{Change, Compatibility, Locking, PastLocking};
 use crate::pattern::{Pattern, is_of_library};
 use crate::schema::{
     FieldSchema, Misfit, Part, Promise, StructSchema, TypeSchema, Within, as_read, count_others, flattened,

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use super::check::{has_fields, keeps_entries};
-use super::{Change, LockedVersion};
+use crate::locking::{Change, LockedVersion};
 use crate::schema::{
     EnumSchema, FieldSchema, Keeps, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema,
     Within, count_others, flattened,

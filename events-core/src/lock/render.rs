@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::step::Step;
-use super::{Change, FORMAT, LockedVersion, Locking, PastLocking, print, unix};
+use super::{FORMAT, print, unix};
 use crate::event::EventDecl;
+use crate::locking::{Change, LockedVersion, Locking, PastLocking};
 
 /// The file of an event as it should be.
 pub(super) fn file(decl: &EventDecl, locking: &Locking, step: &Step) -> String {

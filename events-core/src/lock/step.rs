@@ -6,8 +6,8 @@
 )]
 
 use super::check::{Locked, Problem, has_fields};
-use super::{Change, Locking, PastLocking};
 use crate::event::EventDecl;
+use crate::locking::{Change, Locking, PastLocking};
 use crate::schema::{StructSchema, TypeSchema};
 
 /// The changes of a declaration that a reason of their own excuses.

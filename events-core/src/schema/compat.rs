@@ -72,6 +72,7 @@ impl TypeSchema {
     }
 
     /// The same of one field alone: that which this type, a struct, reads under a name.
+    #[cfg(feature = "lock")]
     pub(crate) const fn can_read_field(
         &'static self,
         field: &'static str,

@@ -30,6 +30,7 @@ pub(super) enum Step {
 
 /// Why something is not read.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "lock"), expect(dead_code, reason = "some are what only the lock refuses"))]
 pub(super) enum Problem {
     /// A field that must be there is never written; others may be.
     Missing { beside: Option<&'static StructSchema> },
@@ -201,14 +202,6 @@ impl Misfit {
 }
 
 impl Misfit {
-    /// The field that is unknown, where the value itself refuses it.
-    pub(crate) const fn unknown_field(&self) -> Option<&'static str> {
-        match self.problem {
-            Problem::UnknownField(name) if self.is_here() => Some(name),
-            _ => None,
-        }
-    }
-
     /// Whether the comparison ended before there was an answer.
     pub(crate) const fn is_undecided(&self) -> bool {
         matches!(self.problem, Problem::TooDeep | Problem::TooMany)
@@ -255,7 +248,16 @@ impl Misfit {
     }
 }
 
+#[cfg(feature = "lock")]
 impl Misfit {
+    /// The field that is unknown, where the value itself refuses it.
+    pub(crate) const fn unknown_field(&self) -> Option<&'static str> {
+        match self.problem {
+            Problem::UnknownField(name) if self.is_here() => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether a field of the value itself is not there.
     pub(crate) const fn is_missing_field(&self) -> bool {
         self.len == 1 && matches!(self.problem, Problem::Missing { .. })

@@ -1,6 +1,7 @@
 //! What a type looks like on the wire, as constants: what serde writes, and what it reads.
 
 mod compat;
+#[cfg(feature = "lock")]
 mod drift;
 mod explain;
 #[cfg(any(
@@ -23,6 +24,7 @@ mod written;
 
 pub(crate) use explain::{Segment, explain, path_text};
 
+#[cfg(feature = "lock")]
 pub(crate) use drift::{Part, Promise, Within, count_others, other_for};
 pub(crate) use itself::{check_declared, check_part};
 
@@ -393,6 +395,7 @@ impl VariantSchema {
 }
 
 /// The struct whose fields stand in the place of one.
+#[cfg(feature = "lock")]
 pub(crate) const fn flattened(field: &FieldSchema) -> Option<&'static StructSchema> {
     if !field.flatten {
         return None;

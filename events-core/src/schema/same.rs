@@ -131,6 +131,7 @@ const fn same_fields(one: &StructSchema, other: &StructSchema, inside: Inside) -
     true
 }
 
+#[cfg(feature = "lock")]
 impl FieldSchema {
     /// Whether both are written and read in the same way.
     pub(crate) const fn is_same(&self, other: &Self) -> bool {

@@ -410,7 +410,7 @@ async fn an_adapter_gets_them_only_as_the_builder_says() {
     let message = error.to_string();
     let mut of_kept = message
         .lines()
-        .filter(|line| line.starts_with("event `secret.kept` (secrets::Kept (tests/secrets.rs:"));
+        .filter(|line| line.starts_with("event `secret.kept` (secrets::Kept (tests/behaviour/secrets.rs:"));
     let line = of_kept.next().expect(&message);
     assert!(
         line.ends_with("has secrets, which tape would store or send: say `.secrets(seal)` to encrypt them, or `.secrets(Plain)`"),

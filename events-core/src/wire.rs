@@ -107,7 +107,7 @@ impl Wire {
     ///
     /// [`ErrorKind::Payload`] says where the text is no such record, or why its secrets can't be opened.
     pub fn decode(&self, text: &str) -> Result<Record, Error> {
-        Record::decode_cloudevent(text, |sealed| match &self.seal {
+        Record::decode_cloudevent(text, &|sealed| match &self.seal {
             Some(seal) => catch_unwind(AssertUnwindSafe(|| seal.open(sealed)))
                 .unwrap_or_else(|payload| {
                     discard(payload);

@@ -301,13 +301,13 @@ impl Record {
     /// [`ErrorKind::Payload`] says where the text is not such a CloudEvent, without repeating it; also of
     /// an event with secrets, which the text does not have.
     pub fn from_cloudevent(text: &str) -> Result<Self, Error> {
-        Self::decode_cloudevent(text, |_| Err("an adapter opens them".to_owned()))
+        Self::decode_cloudevent(text, &|_| Err("an adapter opens them".to_owned()))
     }
 
     /// Reads a CloudEvent; `open` decrypts a sealed payload.
     pub(crate) fn decode_cloudevent(
         text: &str,
-        open: impl Fn(&str) -> Result<String, String>,
+        open: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<Self, Error> {
         let refuse = |why: String| Error::new(ErrorKind::Payload, format!("not a stored record: {why}"));
         let event: CloudEvent<'_> = serde_json::from_str(text).map_err(|error| {

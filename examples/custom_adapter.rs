@@ -55,12 +55,10 @@ impl Adapter for JsonLines {
         &'a self,
         query: &'a HistoryQuery,
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             let text = std::fs::read_to_string(&self.path)?;
-            let records = text.lines().map(|line| wire.decode(line)).collect::<Result<Vec<_>, _>>()?;
-            let mut found: Vec<_> = records.into_iter().filter(|record| query.accepts(record)).collect();
-            Ok(found.split_off(found.len().saturating_sub(query.limit())))
+            Ok(query.select(text.lines().map(|line| Ok(wire.decode(line)?))))
         })
     }
 

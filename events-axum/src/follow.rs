@@ -111,7 +111,7 @@ pub(crate) struct Behind {
     /// Also what stands before it.
     pub(crate) all: Vec<Record>,
     begin: usize,
-    /// Whether there may have been more, which is not kept, or too much.
+    /// Whether there may have been more, which is not kept, too much, or can't be read.
     pub(crate) has_gap: bool,
 }
 
@@ -130,12 +130,17 @@ impl Behind {
             // Its times never decrease.
             history = history.since(place.time);
         }
-        let all = history.await?;
+        let found = history.await?;
+        let is_last = |place: Place| move |read: &Result<Record, _>| matches!(read, Ok(record) if record.id() == place.event);
+        let reads = found.all();
+        let behind = place.and_then(|place| reads.iter().position(is_last(place))).map_or(0, |last| last + 1);
+        let is_unreadable = reads[behind..].iter().any(Result::is_err);
+        let all: Vec<_> = found.into_iter().collect();
         let Some(place) = place else { return Ok(Self { all, begin: 0, has_gap: false }) };
         let found = all.iter().position(|record| record.id() == place.event);
         let later = || all.iter().position(|record| record.timestamp() > place.time).unwrap_or(all.len());
         let begin = found.map_or_else(later, |found| found + 1);
-        Ok(Self { all, begin, has_gap: found.is_none() })
+        Ok(Self { all, begin, has_gap: found.is_none() || is_unreadable })
     }
 
     pub(crate) fn records(&self) -> &[Record] {

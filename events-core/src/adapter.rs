@@ -59,12 +59,12 @@ pub trait Adapter: Any + Send + Sync {
     ) -> BoxFuture<'a, Result<Published, AdapterError>>;
 
     /// The newest `query.limit()` records that `query.accepts(..)`, oldest first. Works after
-    /// `stop`, too.
+    /// `stop`, too. Of a record that can't be read, the error stands in its place: it hides no other one.
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>>;
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>>;
 
     /// Starts to pass on what other instances publish, and returns once nothing published from then
     /// on is missed; [`Inbox::wire`] reads it. An adapter that joins nothing drops the inbox and returns

@@ -130,11 +130,10 @@ impl Adapter for Memory {
         &'a self,
         query: &'a HistoryQuery,
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             let found = self.hub.find(query).await;
-            let records = found.iter().rev().map(|text| Ok(wire.decode(text)?));
-            records.collect()
+            Ok(found.iter().rev().map(|text| Ok(wire.decode(text)?)).collect())
         })
     }
 

@@ -213,7 +213,7 @@ impl TestBus {
     ///
     /// Where the file can't be read.
     pub async fn records(&self) -> Result<Vec<Record>, TestError> {
-        Ok(self.bus.history("*").limit(usize::MAX).await?)
+        Ok(self.bus.history("*").limit(usize::MAX).await?.complete()?)
     }
 
     /// All events of one type that were emitted, in their order.

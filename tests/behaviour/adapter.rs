@@ -85,18 +85,11 @@ impl Adapter for Room {
         &'a self,
         query: &'a HistoryQuery,
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             wait_at(|shared| shared.read.take(), &self.0).await;
             let texts = self.0.lock().unwrap().records.clone();
-            let mut records = Vec::new();
-            for text in texts {
-                let record = wire.decode(&text)?;
-                if query.accepts(&record) {
-                    records.push(record);
-                }
-            }
-            Ok(records.split_off(records.len().saturating_sub(query.limit())))
+            Ok(query.select(texts.iter().map(|text| Ok(wire.decode(text)?))))
         })
     }
 

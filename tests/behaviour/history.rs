@@ -277,7 +277,7 @@ async fn a_decoded_event_is_shared_where_a_handler_shares_it_and_else_is_a_copy_
             bus.on(|_: Arc<Decoded>| ());
         }
         bus.emit(Decoded(7)).await.unwrap();
-        let record = bus.history("history_decoded.*").await.unwrap().remove(0);
+        let record = bus.history("history_decoded.*").await.unwrap().complete().unwrap().remove(0);
         let (first, second) = (record.decode::<Decoded>().unwrap(), record.decode::<Decoded>().unwrap());
         assert_eq!((first.0, Arc::ptr_eq(&first, &second)), (7, shares));
         assert_eq!(Arc::strong_count(&first), if shares { 3 } else { 1 });

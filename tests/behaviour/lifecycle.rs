@@ -232,7 +232,10 @@ impl typed_events::Adapter for Silent {
         &'a self,
         _: &'a typed_events::HistoryQuery,
         _: &'a typed_events::Wire,
-    ) -> typed_events::BoxFuture<'a, Result<Vec<Record>, typed_events::AdapterError>> {
+    ) -> typed_events::BoxFuture<
+        'a,
+        Result<Vec<Result<Record, typed_events::AdapterError>>, typed_events::AdapterError>,
+    > {
         Box::pin(async { Ok(Vec::new()) })
     }
 

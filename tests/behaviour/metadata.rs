@@ -107,7 +107,7 @@ async fn a_spawned_task_loses_it_and_context_carries_it() {
     let first = bus.emit(First).await.unwrap();
     assert!(first.failures().is_empty());
     let id = first.id().unwrap().to_string();
-    let causes: Vec<_> = bus.history("*").await.unwrap();
+    let causes = bus.history("*").await.unwrap();
     let causes: Vec<_> = causes
         .iter()
         .map(|record| (record.name(), record.metadata().causation_id().map(str::to_owned)))

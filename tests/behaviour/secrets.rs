@@ -152,11 +152,10 @@ impl Adapter for Tape {
         &'a self,
         query: &'a HistoryQuery,
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             let texts = self.0.lock().unwrap().0.clone();
-            let records = texts.iter().map(|text| wire.decode(text)).collect::<Result<Vec<_>, _>>()?;
-            Ok(records.into_iter().filter(|record| query.accepts(record)).collect())
+            Ok(query.select(texts.iter().map(|text| Ok(wire.decode(text)?))))
         })
     }
 

@@ -198,7 +198,7 @@ impl Adapter for Redis {
         &'a self,
         query: &'a HistoryQuery,
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move { history::read(&self.engine()?.log, query, wire).await })
     }
 

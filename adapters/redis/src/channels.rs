@@ -249,7 +249,7 @@ impl Adapter for Channels {
         &'a self,
         _query: &'a HistoryQuery,
         _wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async { Err(AdapterError::refused("channels keep no history")) })
     }
 

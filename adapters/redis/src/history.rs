@@ -9,7 +9,11 @@ use crate::scripts::{BACK, SEEK};
 const AT_ONCE: u64 = 500;
 
 /// The newest records that a query asks for, oldest first.
-pub(crate) async fn read(log: &Log, query: &HistoryQuery, wire: &Wire) -> Result<Vec<Record>, AdapterError> {
+pub(crate) async fn read(
+    log: &Log,
+    query: &HistoryQuery,
+    wire: &Wire,
+) -> Result<Vec<Result<Record, AdapterError>>, AdapterError> {
     let micros = |time: events_core::Timestamp| time.as_micros().to_string();
     let (since, until) = (query.since().map(micros), query.until().map(micros));
     let bounds = log.call(&SEEK, |call, _| {
@@ -27,7 +31,7 @@ pub(crate) async fn read(log: &Log, query: &HistoryQuery, wire: &Wire) -> Result
         last = oldest - 1;
         let wanted = page.iter().filter(|(_, name, _)| query.takes(name));
         for (position, _, text) in wanted.take(query.limit() - found.len()) {
-            found.push(decode(log, wire, *position, text)?);
+            found.push(decode(log, wire, *position, text));
         }
     }
     found.reverse();

@@ -226,11 +226,13 @@ impl Adapter for Sqlite {
         &'a self,
         query: &'a HistoryQuery,
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             let (query, wire) = (query.clone(), wire.clone());
             let read = move |tx: &Tx<'_>| history::read(tx, &query, &wire);
-            self.engine()?.reader.run(Safety::Read, read).await
+            let found = self.engine()?.reader.run(Safety::Read, read).await?;
+            let of_file = |fault: Fault| fault.of_file(&self.options.path);
+            Ok(found.into_iter().map(|read| read.map_err(of_file)).collect())
         })
     }
 

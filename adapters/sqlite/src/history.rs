@@ -1,13 +1,17 @@
 //! Histories, read from the log.
 
-use events_core::{HistoryQuery, Record, Wire};
+use events_core::{AdapterError, HistoryQuery, Record, Wire};
 use rusqlite::Connection;
 
 use crate::fault::{Fault, Result};
 use crate::log::{COLUMNS, Stored, last, position_at, trimmed};
 
-/// The newest records that a query asks for, oldest first.
-pub(crate) fn read(connection: &Connection, query: &HistoryQuery, wire: &Wire) -> Result<Vec<Record>> {
+/// The newest records that a query asks for, oldest first; where one is damaged or missing, that stands in its place.
+pub(crate) fn read(
+    connection: &Connection,
+    query: &HistoryQuery,
+    wire: &Wire,
+) -> Result<Vec<Result<Record>>> {
     let first = match query.since() {
         Some(time) => position_at(connection, time.as_micros())?,
         None => trimmed(connection)? + 1,
@@ -16,17 +20,25 @@ pub(crate) fn read(connection: &Connection, query: &HistoryQuery, wire: &Wire) -
         Some(behind) => position_at(connection, behind)?,
         None => last(connection)? + 1,
     };
-    let mut found = match query.only_name() {
+    let found = match query.only_name() {
         Some(name) => of_name(connection, name, first, end, query.limit())?,
         None => of_pattern(connection, query, first, end)?,
     };
-    found.reverse();
-    let records = found.iter().map(|stored| Ok(stored.record(wire)?));
-    records.collect()
+    let read = |stored: Stored| {
+        let at = stored.position;
+        stored.record(wire).map_err(|why| AdapterError::refused(format_args!("the record at {at}: {why}")))
+    };
+    Ok(found.into_iter().rev().map(|stored| Ok(read(stored?)?)).collect())
 }
 
 /// Newest first, by the index of names.
-fn of_name(connection: &Connection, name: &str, first: i64, end: i64, limit: usize) -> Result<Vec<Stored>> {
+fn of_name(
+    connection: &Connection,
+    name: &str,
+    first: i64,
+    end: i64,
+    limit: usize,
+) -> Result<Vec<Result<Stored>>> {
     let query = format!(
         "SELECT {COLUMNS} FROM typed_events_log INDEXED BY typed_events_log_name
          WHERE name = ?1 AND position >= ?2 AND position < ?3 ORDER BY position DESC LIMIT ?4"
@@ -36,13 +48,18 @@ fn of_name(connection: &Connection, name: &str, first: i64, end: i64, limit: usi
     let mut rows = query.query((name, first, end, limit))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(Stored::read(row)?);
+        found.push(Stored::read(row));
     }
     Ok(found)
 }
 
 /// Newest first, through all of them.
-fn of_pattern(connection: &Connection, asked: &HistoryQuery, first: i64, end: i64) -> Result<Vec<Stored>> {
+fn of_pattern(
+    connection: &Connection,
+    asked: &HistoryQuery,
+    first: i64,
+    end: i64,
+) -> Result<Vec<Result<Stored>>> {
     let mut found = Vec::new();
     if asked.limit() == 0 {
         return Ok(found);
@@ -55,21 +72,32 @@ fn of_pattern(connection: &Connection, asked: &HistoryQuery, first: i64, end: i6
     let mut expected = end - 1;
     while let Some(row) = rows.next()? {
         let position: i64 = row.get(0)?;
-        if position != expected {
-            return Err(Fault::Damaged(format!("the record at {expected} is missing")));
+        if position < expected {
+            found.push(missing(position + 1, expected));
+            if found.len() == asked.limit() {
+                return Ok(found);
+            }
         }
         expected = position - 1;
         let name = row.get_ref(2)?.as_str().unwrap_or_default();
         // A name that no longer is one is found out by its checksum.
         if asked.takes(name) || events_core::check_name(name).is_err() {
-            found.push(Stored::read(row)?);
+            found.push(Stored::read(row));
             if found.len() == asked.limit() {
                 return Ok(found);
             }
         }
     }
-    match expected >= first {
-        true => Err(Fault::Damaged(format!("the record at {expected} is missing"))),
-        false => Ok(found),
+    if expected >= first {
+        found.push(missing(first, expected));
     }
+    Ok(found)
+}
+
+/// Stands in the place of records that are no longer there.
+fn missing(first: i64, last: i64) -> Result<Stored> {
+    Err(Fault::Damaged(match first == last {
+        true => format!("the record at {first} is missing"),
+        false => format!("the records at {first} to {last} are missing"),
+    }))
 }

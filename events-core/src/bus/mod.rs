@@ -50,7 +50,7 @@ pub use settled::Settled;
 pub use stream::{EventStream, Lagged, SetStream, TypedStream};
 pub use subscription::{HandlerInfo, Subscription, SubscriptionGuard};
 
-use crate::adapter::{Adapter, Interest};
+use crate::adapter::{Adapter, AdapterError, Interest};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventDecl};
 use crate::history::{History, HistoryQuery, Log};
@@ -351,7 +351,10 @@ impl Inner {
     }
 
     /// Reads the adapter's history, or the bus's own where the adapter keeps none.
-    pub(crate) async fn read_history(&self, query: &HistoryQuery) -> Result<Vec<Record>, Error> {
+    pub(crate) async fn read_history(
+        &self,
+        query: &HistoryQuery,
+    ) -> Result<Vec<Result<Record, AdapterError>>, Error> {
         match &self.adapter {
             Some(adapter) if adapter.keeps_history() => {
                 adapter.history(query, &self.wire).await.map_err(|error| {
@@ -362,7 +365,7 @@ impl Inner {
                         .with_source(error)
                 })
             }
-            _ => Ok(self.log.query(query)),
+            _ => Ok(self.log.query(query).into_iter().map(Ok).collect()),
         }
     }
 }

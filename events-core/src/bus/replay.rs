@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorKind};
 use crate::handler::{
     Call, Callback, EventHandler, HandlerError, HandlerResult, IntoHandler, Settled, Takes, Wants, settled,
 };
-use crate::history::{HistoryQuery, Read, Reader, parse_pattern};
+use crate::history::{History, HistoryQuery, Read, Reader, parse_pattern};
 use crate::id::EventId;
 use crate::record::Record;
 use crate::time::Timestamp;
@@ -144,7 +144,11 @@ impl Bus {
         let reader = Reader::new(Arc::clone(&inner.log), parse_pattern(&pattern)?);
         // What came before is not the reader's.
         turns.skip_to(reader.cursor(), || Ok(()));
-        let mut past = if n == 0 { Vec::new() } else { inner.read_history(&query).await? };
+        let mut past = match n {
+            0 => Vec::new(),
+            // Warns of those that can't be read.
+            _ => History::of_query(self, query).await?.into_iter().collect(),
+        };
         // What the reader has yet to bring comes in its turn.
         let upcoming = reader.upcoming();
         past.retain(|record| !upcoming.contains(&record.id()));

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::bed::{Bed, Broken, Tried, cases, durable, emit_numbers, ensure};
 use super::harness::{Foreign, Harness};
-use super::seen::same;
+use super::seen::{number, same};
 use crate::adapter::DeadLetters;
 use crate::record::Record;
 
 cases! { "damage":
     attributes_and_fields_of_the_future_survive [Durable, Append],
     the_history_gives_foreign_payloads_verbatim [History, Append],
+    what_cannot_be_read_hides_no_other [History, Append],
     what_cannot_be_read_goes_to_the_dead_letters [Durable, Append],
 }
 
@@ -60,6 +61,26 @@ async fn the_history_gives_foreign_payloads_verbatim<H: Harness>(bed: Bed<H>) ->
     same("how many are kept", kept.len(), 2)?;
     let (id, payload, source) = (kept[1].id(), kept[1].json()?, kept[1].metadata().source());
     same("the newest", (id, payload, source), (foreign.event, PAYLOAD, Some("elsewhere")))
+}
+
+/// Law: a text that can't be read stands in its place of the history, and all others are given.
+async fn what_cannot_be_read_hides_no_other<H: Harness>(bed: Bed<H>) -> Tried {
+    let bus = bed.bus().await?;
+    let texts = ["not JSON", "{}", r#"{"specversion":"1.0","id":7}"#, ""];
+    for (n, text) in texts.into_iter().enumerate() {
+        emit_numbers(&bus, "conformance.thing.done", n..n + 1).await?;
+        bed.append("conformance.thing.done", |_| text.to_owned()).await?;
+    }
+    for pattern in ["conformance.thing.done", "conformance.*"] {
+        let kept = bus.history(pattern).await?;
+        same("what is given", kept.iter().map(number).collect(), (0..4).collect::<Vec<_>>())?;
+        let places = kept.all().iter().map(Result::is_ok).collect::<Vec<_>>();
+        same("the places", places, [true, false].repeat(4))?;
+        ensure!(kept.unreadable().all(|why| !why.to_string().is_empty()), "it is not said why");
+        let newest = bus.history(pattern).limit(3).await?;
+        same("the newest", newest.all().iter().map(Result::is_ok).collect(), vec![false, true, false])?;
+    }
+    Ok(())
 }
 
 /// Law: a text that can't be read goes to the dead letters, verbatim, and holds up nothing.

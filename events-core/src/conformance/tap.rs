@@ -49,7 +49,7 @@ impl<A: Adapter> Adapter for Tap<A> {
         &'a self,
         query: &'a HistoryQuery,
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         self.adapter.history(query, wire)
     }
 

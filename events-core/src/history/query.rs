@@ -7,6 +7,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::adapter::AdapterError;
 use crate::bus::Bus;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
@@ -101,6 +102,24 @@ impl HistoryQuery {
             && self.since.is_none_or(|since| since <= time)
             && self.until.is_none_or(|until| time <= until)
     }
+
+    /// The answer of an adapter that reads all its records, oldest first: the newest of those that are asked for.
+    /// A record that can't be read keeps its place.
+    ///
+    /// # Complexity
+    ///
+    /// Keeps all that are asked for in memory, also those beyond the limit.
+    pub fn select(
+        &self,
+        records: impl IntoIterator<Item = Result<Record, AdapterError>>,
+    ) -> Vec<Result<Record, AdapterError>> {
+        let is_asked_for = |read: &Result<Record, _>| match read {
+            Ok(record) => self.accepts(record),
+            Err(_) => true,
+        };
+        let mut found: Vec<_> = records.into_iter().filter(is_asked_for).collect();
+        found.split_off(found.len().saturating_sub(self.limit))
+    }
 }
 
 /// Reads a pattern given at run time.
@@ -112,7 +131,8 @@ pub(crate) fn parse_pattern(text: &str) -> Result<Pattern<'_>, Error> {
 
 /// A question to the history: what [`Bus::history`] returns. Await it for the records.
 ///
-/// Gives the newest [`limit`](Self::limit) (100 unless said) of the matching records, oldest first.
+/// Gives the newest [`limit`](Self::limit) (100 unless said) of the matching records, oldest first. A stored record
+/// that can't be read hides no other: see [`Events`].
 ///
 /// # Errors
 ///
@@ -138,6 +158,10 @@ pub struct History<'a> {
 impl<'a> History<'a> {
     pub(crate) fn new(bus: &'a Bus, pattern: &str, place: Option<&'static Location<'static>>) -> Self {
         Self { bus, query: HistoryQuery::new(pattern), place }
+    }
+
+    pub(crate) fn of_query(bus: &'a Bus, query: HistoryQuery) -> Self {
+        Self { bus, query: Ok(query), place: None }
     }
 
     /// Asks for at most `n` records: the newest.
@@ -197,21 +221,30 @@ impl<'a> History<'a> {
 }
 
 impl<'a> IntoFuture for History<'a> {
-    type Output = Result<Vec<Record>, Error>;
+    type Output = Result<Events<Record>, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let query = self.query?;
-            let records = self.bus.inner.read_history(&query).await?;
-            // A history that programs share may have events that this one does not declare.
-            if records.is_empty()
-                && let Some(place) = self.place
-            {
-                self.bus.inner.note_reach("history", place, parse_pattern(query.pattern())?);
-            }
+            let bus = self.bus;
+            let records = self.read().await?;
+            records.warn(bus);
             Ok(records)
         })
+    }
+}
+
+impl History<'_> {
+    async fn read(self) -> Result<Events<Record>, Error> {
+        let query = self.query?;
+        let records = self.bus.inner.read_history(&query).await?;
+        // A history that programs share may have events that this one does not declare.
+        if records.is_empty()
+            && let Some(place) = self.place
+        {
+            self.bus.inner.note_reach("history", place, parse_pattern(query.pattern())?);
+        }
+        Ok(Events::of(records.into_iter().map(|read| read.map_err(Unreadable::stored))))
     }
 }
 
@@ -231,86 +264,96 @@ impl<E> TypedHistory<'_, E> {
 }
 
 impl<'a, E: Send + Sync + 'static> IntoFuture for TypedHistory<'a, E> {
-    type Output = Result<Events<E>, Error>;
+    type Output = Result<Events<Arc<E>>, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let (bus, decode) = (self.history.bus, self.decode);
-            let records = self.history.await?.into_iter();
-            let read = |record: Record| decode(&record).map_err(|error| Unreadable::new(record, error));
-            let all: Vec<_> = records.map(read).collect();
-            let events = Events { readable: all.iter().flatten().map(Arc::clone).collect(), all };
-            if let Some(first) = events.unreadable().next() {
-                let count = events.unreadable().count();
-                bus.warn(format_args!(
-                    "a history has {count} events that can't be read; the oldest: {first}"
-                ));
-            }
+            let records = self.history.read().await?;
+            let events = records.all.into_iter().map(|read| {
+                read.and_then(|record| decode(&record).map_err(|error| Unreadable::new(Some(record), error)))
+            });
+            let events = Events::of(events);
+            events.warn(bus);
             Ok(events)
         })
     }
 }
 
-/// Events of one type in the history, oldest first: those that can be read, as a slice. Those that can't are reported
-/// beside them, and by a warning.
+/// What a history gives, oldest first: the records (`T` is [`Record`]) or the events of one type (`T` is `Arc<E>`) that
+/// can be read, as a slice. Those that can't are reported beside them, and by a warning.
 #[derive(Clone)]
-pub struct Events<E> {
-    readable: Vec<Arc<E>>,
-    all: Vec<Result<Arc<E>, Unreadable>>,
+pub struct Events<T> {
+    readable: Vec<T>,
+    all: Vec<Result<T, Unreadable>>,
 }
 
-impl<E> Events<E> {
+impl<T: Clone> Events<T> {
+    fn of(all: impl Iterator<Item = Result<T, Unreadable>>) -> Self {
+        let all: Vec<_> = all.collect();
+        Self { readable: all.iter().flatten().cloned().collect(), all }
+    }
+}
+
+impl<T> Events<T> {
     /// The records that can't be read, oldest first.
     pub fn unreadable(&self) -> impl Iterator<Item = &Unreadable> {
-        self.all.iter().filter_map(|event| event.as_ref().err())
+        self.all.iter().filter_map(|read| read.as_ref().err())
     }
 
-    /// All, each in its place: the event, or why its record can't be read.
-    pub fn all(&self) -> &[Result<Arc<E>, Unreadable>] {
+    /// All, each in its place: the record or event, or why it can't be read.
+    pub fn all(&self) -> &[Result<T, Unreadable>] {
         &self.all
     }
 
-    /// The events, if every one can be read.
+    /// The records or events, if every one can be read.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Payload`] with the oldest record that can't be.
-    pub fn complete(self) -> Result<Vec<Arc<E>>, Error> {
+    pub fn complete(self) -> Result<Vec<T>, Error> {
         match self.all.into_iter().find_map(Result::err) {
             Some(unreadable) => Err(unreadable.into()),
             None => Ok(self.readable),
         }
     }
+
+    fn warn(&self, bus: &Bus) {
+        if let Some(first) = self.unreadable().next() {
+            let count = self.unreadable().count();
+            bus.warn(format_args!("a history has {count} events that can't be read; the oldest: {first}"));
+        }
+    }
 }
 
-impl<E> Deref for Events<E> {
-    type Target = [Arc<E>];
+impl<T> Deref for Events<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[Arc<E>] {
+    fn deref(&self) -> &[T] {
         &self.readable
     }
 }
 
-impl<E> IntoIterator for Events<E> {
-    type Item = Arc<E>;
-    type IntoIter = std::vec::IntoIter<Arc<E>>;
+impl<T> IntoIterator for Events<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.readable.into_iter()
     }
 }
 
-impl<'a, E> IntoIterator for &'a Events<E> {
-    type Item = &'a Arc<E>;
-    type IntoIter = std::slice::Iter<'a, Arc<E>>;
+impl<'a, T> IntoIterator for &'a Events<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.readable.iter()
     }
 }
 
-impl<E: fmt::Debug> fmt::Debug for Events<E> {
+impl<T: fmt::Debug> fmt::Debug for Events<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.all).finish()
     }
@@ -333,25 +376,32 @@ fn check_takes(pattern: &str, takes: &Takes) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Pattern, message))
 }
 
-/// A record that can't be read as its event, with the reason: it stands in the place of the event.
+/// A record that can't be read, with the reason: it stands in the place of the record or event.
 #[derive(Clone)]
-pub struct Unreadable(Box<(Record, String)>);
+pub struct Unreadable(Box<(Option<Record>, String)>);
 
 impl Unreadable {
-    pub(crate) fn new(record: Record, error: impl fmt::Display) -> Self {
+    pub(crate) fn new(record: Option<Record>, error: impl fmt::Display) -> Self {
         Self(Box::new((record, error.to_string())))
     }
 
-    /// The record.
-    pub fn record(&self) -> &Record {
-        &self.0.0
+    /// What an adapter says of a record that it can't read.
+    pub(crate) fn stored(error: AdapterError) -> Self {
+        Self::new(None, error)
+    }
+
+    /// The record, where its payload alone can't be read; `None` where nothing of it can.
+    pub fn record(&self) -> Option<&Record> {
+        self.0.0.as_ref()
     }
 }
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (record, why) = &*self.0;
-        write!(f, "{why} (id {}, of {})", record.id(), record.timestamp())
+        match &*self.0 {
+            (Some(record), why) => write!(f, "{why} (id {}, of {})", record.id(), record.timestamp()),
+            (None, why) => f.write_str(why),
+        }
     }
 }
 
@@ -366,7 +416,10 @@ impl std::error::Error for Unreadable {}
 
 impl From<Unreadable> for Error {
     fn from(unreadable: Unreadable) -> Self {
-        let id = unreadable.record().id();
-        Self::new(ErrorKind::Payload, unreadable.to_string()).with_event_id(id)
+        let error = Self::new(ErrorKind::Payload, unreadable.to_string());
+        match unreadable.record() {
+            Some(record) => error.with_event_id(record.id()),
+            None => error,
+        }
     }
 }

@@ -271,7 +271,7 @@ fn pattern_takes(pattern: Pat, kind: Kind) -> bool {
 }
 
 fn serials_of<E: Numbered>(
-    events: Result<Events<E>, typed_events::Error>,
+    events: Result<Events<Arc<E>>, typed_events::Error>,
 ) -> Result<Vec<u64>, typed_events::Error> {
     events?.complete().map(|events| events.iter().map(|event| event.serial()).collect())
 }

@@ -240,9 +240,9 @@ impl Adapter for Forged {
         &'a self,
         query: &'a HistoryQuery,
         _: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async {
-            Ok(Self::records().into_iter().filter(|record| query.takes(record.name())).collect())
+            Ok(Self::records().into_iter().filter(|record| query.takes(record.name())).map(Ok).collect())
         })
     }
 

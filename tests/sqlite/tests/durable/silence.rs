@@ -9,8 +9,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Level, span};
 use typed_events::sqlite::Sqlite;
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, BusBuilder, Durable, DurableAdapter, Event, HistoryQuery, Inbox,
-    Published, Record, StartAt, Wire, event, on,
+    Adapter, AdapterError, BoxFuture, Bus, BusBuilder, Durable, DurableAdapter, Event, Events, HistoryQuery,
+    Inbox, Published, Record, StartAt, Wire, event, on,
 };
 
 use crate::outbox::until;
@@ -223,6 +223,34 @@ async fn s8_damaged_records_are_one_line_for_each_reason() {
     assert!(told[0].contains("the record at 1 is not the one that was stored there"), "{told:?}");
 }
 
+/// A row that something has changed, and one that something has removed.
+#[tokio::test]
+async fn v7_damaged_and_missing_rows_hide_no_other() {
+    let file = File::new();
+    let bus = file.builder().quiet().build().await.unwrap();
+    bus.emit_all((0..6).map(|number| Sent { number })).await.unwrap();
+    let damage = "UPDATE typed_events_log SET time = time + 1 WHERE position = 2;
+        DELETE FROM typed_events_log WHERE position IN (4, 5);";
+    rusqlite::Connection::open(file.path()).unwrap().execute_batch(damage).unwrap();
+    let shown = |found: &Events<Record>| {
+        let shown = found.all().iter().map(|read| match read {
+            Ok(record) => record.decode::<Sent>().unwrap().number.to_string(),
+            Err(unreadable) => unreadable.to_string().rsplit(": ").next().unwrap().to_owned(),
+        });
+        shown.collect::<Vec<_>>()
+    };
+    let changed = "the record at 2 is not the one that was stored there";
+    let all = bus.history("*").await.unwrap();
+    assert_eq!(shown(&all), ["0", changed, "2", "the records at 4 to 5 are missing", "5"]);
+    assert_eq!(all.iter().count(), 3);
+    assert!(all.unreadable().all(|why| why.to_string().contains(file.path().to_str().unwrap())));
+    // By the index of names, what is gone is not seen to be.
+    let of_name = bus.history(Sent::NAME).await.unwrap();
+    assert_eq!(shown(&of_name), ["0", changed, "2", "5"]);
+    assert_eq!(bus.history("*").of::<Sent>().await.unwrap().len(), 3);
+    assert_eq!(shown(&bus.history("*").limit(2).await.unwrap()), ["the records at 4 to 5 are missing", "5"]);
+}
+
 #[on(durable = "quiet-paper", retries = 1, backoff = "1ms..2ms", from = "start")]
 fn paper(_: &Sent) -> Result<(), &'static str> {
     Err("no paper")
@@ -387,7 +415,7 @@ impl Adapter for Shared {
         &'a self,
         query: &'a HistoryQuery,
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         self.0.history(query, wire)
     }
 

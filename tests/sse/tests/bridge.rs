@@ -282,6 +282,70 @@ async fn s14_messages_of_the_bridge_cannot_be_forged() {
     }
 }
 
+/// A log of two records, with one between them that can't be read.
+struct Torn;
+
+impl Torn {
+    /// A record with the second it was emitted in, which is the end of its id.
+    fn record(second: u32) -> Record {
+        let id = format!("0197e0c8-0000-7000-8000-00000000000{second}");
+        let text = format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"urn:x","type":"note.written","time":"2026-01-31T12:00:0{second}Z","origin":"{id}","data":{{"user":"ada","number":1,"password":"hunter2"}}}}"#
+        );
+        Record::from_cloudevent(&text).unwrap()
+    }
+}
+
+impl Adapter for Torn {
+    fn name(&self) -> String {
+        "torn".into()
+    }
+
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
+    fn publish<'a>(&'a self, _: &'a [Record], _: &'a Wire) -> BoxFuture<'a, Result<Published, AdapterError>> {
+        Box::pin(async { Ok(Published::default()) })
+    }
+
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        _: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
+        Box::pin(async {
+            Ok(query.select([Ok(Self::record(1)), Err(AdapterError::refused("torn")), Ok(Self::record(3))]))
+        })
+    }
+
+    fn subscribe(&self, _: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn v7_a_record_that_cannot_be_read_is_a_gap() {
+    let bus = Bus::builder().adapter(Torn).secrets(Plain).quiet().build().await.unwrap();
+    let sees_all = |_: &Record, _: &String| true;
+    for (last, expected) in [(1, vec!["typed-events.gap", "note.written"]), (3, vec![])] {
+        let bridge = SseBridge::new(&bus, "note.*", sees_all).build().await.unwrap();
+        let last = Torn::record(last);
+        let id = format!("{}.{}", last.timestamp().as_micros(), last.id());
+        let mut client = Client::connect(&app(&bridge), "ada", &id).await.unwrap();
+        drop(bridge);
+        let mut sent = Vec::new();
+        while let Some(event) = client.event().await {
+            sent.push(event.event);
+        }
+        assert_eq!(sent, expected, "behind {id}");
+    }
+}
+
 #[tokio::test]
 async fn s6_a_pattern_that_nothing_matches_is_counted() {
     let bus = Bus::builder().quiet().build().await.unwrap();

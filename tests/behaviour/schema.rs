@@ -284,6 +284,79 @@ fn v1_null_for_two_values() {
     accepted(&Some(vec![None, Some(1u8)]));
 }
 
+/// Types of one value that is written as `null` are told from those that are written otherwise.
+#[test]
+fn v1_null_of_types_with_one_value() {
+    use std::marker::PhantomData;
+    type Alias = ();
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Own;
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Braces {}
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Newtype<T>(T);
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(transparent)]
+    struct Through<T> {
+        inner: T,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(untagged)]
+    enum One<T> {
+        Some(T),
+        Nothing,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Field<T> {
+        of: T,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Flat<T> {
+        #[serde(flatten)]
+        inner: T,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(tag = "kind")]
+    enum Beside<T> {
+        A { of: T },
+    }
+    let because = "`Some(None)`";
+    refused(&Some(Own), because);
+    refused(&Some::<Alias>(()), because);
+    refused(&Some(PhantomData::<u8>), because);
+    refused(&Some(Newtype(())), because);
+    refused(&Some(Newtype(Own)), because);
+    refused(&Some(Newtype(None::<u8>)), because);
+    refused(&Some(Through { inner: Own }), because);
+    refused(&Some(Through { inner: None::<Braces> }), because);
+    refused(&Some(One::<u8>::Nothing), because);
+    refused(&Some(Box::new(())), because);
+    refused(&Box::new(Some(Own)), because);
+    refused(&Some(Box::new(Newtype(Own))), because);
+    refused(&Newtype(Some(())), because);
+    refused(&Through { inner: Some(Own) }, because);
+    refused(&Field { of: Some(Own) }, because);
+    refused(&Field { of: Box::new(Some(())) }, because);
+    refused(&Flat { inner: Field { of: Some(Own) } }, because);
+    refused(&Beside::A { of: Some(Newtype(())) }, because);
+    refused(&Flat { inner: Beside::A { of: Some(()) } }, because);
+    refused(&(1u8, Some(Own)), because);
+    refused(&BTreeMap::from([("key".to_owned(), Some(()))]), because);
+    refused(&[Some(One::<u8>::Nothing)], because);
+
+    accepted(&Some(Braces {}));
+    accepted(&Box::new(Some(Braces {})));
+    accepted(&Field { of: Box::new(Some(Braces {})) });
+    accepted(&Field { of: Some(Newtype(Braces {})) });
+    accepted(&Flat { inner: Field { of: Some(Braces {}) } });
+    accepted(&Some((Own,)));
+    accepted(&Some([(), ()]));
+    accepted(&Some(Field { of: Own }));
+    accepted(&Some(Field { of: None::<u8> }));
+    accepted(&(Own, (), PhantomData::<u8>, Newtype(Own)));
+    accepted(&One::<u8>::Nothing);
+}
+
 #[test]
 fn v3_denied_fields_beside_flattened_ones() {
     #[derive(Debug, Serialize, Deserialize, Schema)]
@@ -855,6 +928,51 @@ fn v1_what_is_left_out_comes_back_as_it_was() {
 
 fn set() -> std::collections::BTreeSet<u8> {
     [1].into()
+}
+
+fn some_boxed() -> Box<Option<u8>> {
+    Box::new(Some(1))
+}
+
+fn is_boxed_none(item: &Box<Option<u8>>) -> bool {
+    item.is_none()
+}
+
+/// serde reads an `Option` that is not there as `None`, behind a `Box`, an alias and a transparent type, too.
+#[test]
+fn v1_options_that_are_left_out() {
+    type Alias = Option<u8>;
+    types! {
+        #[serde(transparent)]
+        struct Through { n: Option<u8> }
+        struct Is1 { #[serde(skip_serializing_if = "Option::is_some")] n: Option<u8> }
+        struct Is2 { #[serde(skip_serializing_if = "Option::is_some")] n: Alias }
+        struct Is3 { #[serde(skip_serializing_if = "std::option::Option::is_some")] n: Box<Option<u8>> }
+        struct Is4 { #[serde(skip_serializing_if = "Option::is_some", default)] n: Option<Vec<u8>> }
+        struct Is5 { #[serde(skip_serializing_if = "Option::is_some", default = "Option::default")] n: Option<u8> }
+        enum Is6 { A { #[serde(skip_serializing_if = "Option::is_some")] n: Option<u8> } }
+        struct ForNone { #[serde(skip_serializing_if = "Option::is_none", default = "some_boxed")] n: Box<Option<u8>> }
+
+        struct None1 { #[serde(skip_serializing_if = "Option::is_none")] n: Box<Option<u8>> }
+        struct None2 { #[serde(skip_serializing_if = "is_boxed_none")] n: Box<Option<u8>> }
+        // What a function of the user says is what the user wants: `None` for `Some(1)`, too.
+        struct Own { #[serde(skip_serializing_if = "is_none")] n: Option<u8> }
+        struct Inner { n: Through }
+    }
+    let because = "is_some` says so, and is then read as `None`";
+    refused(&Is1 { n: Some(1) }, because);
+    refused(&Is2 { n: Some(1) }, because);
+    refused(&Is3 { n: Box::new(Some(1)) }, because);
+    refused(&Is4 { n: Some(vec![1]) }, because);
+    refused(&Is5 { n: Some(1) }, because);
+    refused(&Is6::A { n: Some(1) }, because);
+    refused(&ForNone { n: Box::new(None) }, ".n: it is left out where `Option::is_none`");
+    for n in [None, Some(1)] {
+        accepted(&None1 { n: Box::new(n) });
+        accepted(&None2 { n: Box::new(n) });
+        accepted(&Inner { n: Through { n } });
+    }
+    Own::TYPE.reads_itself().unwrap();
 }
 
 #[test]

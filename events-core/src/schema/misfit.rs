@@ -127,6 +127,8 @@ pub(super) enum Problem {
     NullTwice,
     /// It is left out where it is empty, and read as what a function of the user gives.
     Replaced { function: &'static str, default: &'static str },
+    /// It is left out where it is `Some`, and read as `None`.
+    NeverSome { function: &'static str },
     /// An element of a tuple may be left out, or is so on one side, and others are read in its place.
     Moves,
     /// A flattened field reads entries that this other one writes.
@@ -229,6 +231,7 @@ impl Misfit {
             Problem::Replaced { .. } => {
                 "; write `#[serde(default)]` without a function, or leave `skip_serializing_if` away"
             }
+            Problem::NeverSome { .. } => "; write `skip_serializing_if = \"Option::is_none\"`",
             Problem::Moves => "; leave serde's `skip_...` of its elements away, or give the fields names",
             Problem::ReadsOthers(_) => {
                 "; put the map after flattened structs, or leave `flatten` away at one of them"
@@ -387,6 +390,10 @@ impl Problem {
                 .push("` says so, and is then read as what `")
                 .quote(default)
                 .push("` gives"),
+            Self::NeverSome { function } => text
+                .push("it is left out where `")
+                .quote(function)
+                .push("` says so, and is then read as `None`"),
             Self::Moves => text.push("an element of it may be left out, which moves those after it"),
             Self::ReadsOthers(name) => {
                 text.push("it also reads what `").quote(name).push("` writes, which then comes back twice")

@@ -24,9 +24,18 @@ const COLLECTIONS: [&str; 11] = [
 ];
 
 /// Checks that a field that is left out where it is `None`, empty or `false` is not read as what a function of
-/// the user gives.
+/// the user gives, and that an `Option` is not left out where it is `Some`.
 pub(super) const fn check_absent(field: &FieldSchema) -> Verdict {
-    if field.written.is_none() || !is_function(field.default) || gives_nothing(field.default) {
+    if field.written.is_none() {
+        return Ok(());
+    }
+    if (field.default.is_empty() || gives_nothing(field.default))
+        && ends_with(field.skipped_if, "Option::is_some")
+        && matches!(field.presence, Presence::Sometimes)
+    {
+        return refuse(Problem::NeverSome { function: field.skipped_if });
+    }
+    if !is_function(field.default) || gives_nothing(field.default) {
         return Ok(());
     }
     let function = match field.presence {

@@ -284,6 +284,66 @@ fn v1_null_for_two_values() {
     accepted(&Some(vec![None, Some(1u8)]));
 }
 
+/// serde reads such a value without an error: that digits, order or a part of a text are lost is what is wrong, not that
+/// no variant fits.
+#[test]
+fn v9_what_untagged_variants_read_with_a_loss() {
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(untagged)]
+    enum Any<T> {
+        Flag(bool),
+        Of(T),
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(untagged)]
+    enum Fields<T> {
+        Other { other: char },
+        Of { n: T },
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    enum Rest<T> {
+        Known,
+        #[serde(untagged)]
+        Of(T),
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Plain<T> {
+        n: T,
+    }
+    #[track_caller]
+    fn misfit_of<R: Schema, W: Schema>(because: &str) {
+        let misfit = R::TYPE.can_read(W::TYPE).unwrap_err().to_string();
+        assert!(misfit.ends_with(because), "{misfit}");
+    }
+    misfit_of::<Any<f64>, u64>("`u64` is written, of which `f64` loses digits");
+    misfit_of::<Any<Vec<f32>>, Any<Vec<u128>>>("[]: `u128` is written, of which `f32` loses digits");
+    misfit_of::<Any<Plain<f64>>, Plain<i64>>(".n: `i64` is written, of which `f64` loses digits");
+    misfit_of::<Any<Plain<Option<f64>>>, Plain<Option<i64>>>("` loses digits");
+    misfit_of::<Any<Plain<f64>>, Plain<Option<i64>>>("fits none of the variants");
+    misfit_of::<Fields<f64>, Plain<i64>>(".n: `i64` is written, of which `f64` loses digits");
+    misfit_of::<Fields<f64>, Fields<i64>>(".n: `i64` is written, of which `f64` loses digits");
+    misfit_of::<Fields<Option<f64>>, HashMap<String, i64>>(
+        ".n: `i64` is written, of which `f64` loses digits",
+    );
+    misfit_of::<Rest<f64>, u64>("` loses digits");
+    misfit_of::<Rest<Plain<f64>>, Plain<u64>>(".n: `u64` is written, of which `f64` loses digits");
+    misfit_of::<Plain<Any<f32>>, Plain<f64>>(".n: `f64` is written, of which `f32` loses digits");
+    misfit_of::<Any<std::collections::BTreeSet<u8>>, Vec<u8>>("in no order");
+    misfit_of::<Any<Moment>, WithOffset>("keeps a part");
+
+    misfit_of::<Any<u8>, u64>("fits none of the variants");
+    misfit_of::<Fields<u8>, Plain<u64>>("fits none of the variants");
+    // A variant that reads all of it stands beside the one with a loss.
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(untagged)]
+    enum Both {
+        Exact(u64),
+        Float(f64),
+    }
+    Both::TYPE.can_read(u64::TYPE).unwrap();
+    <Any<f64>>::TYPE.can_read(u32::TYPE).unwrap();
+}
+
 /// Types of one value that is written as `null` are told from those that are written otherwise.
 #[test]
 fn v1_null_of_types_with_one_value() {

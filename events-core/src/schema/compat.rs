@@ -955,6 +955,10 @@ const fn accept_plain_as_variant(
         },
         _ => refuse(Problem::Other { expected: reader, found: shape }),
     };
+    let mut tried = match schema.tag {
+        Tag::Untagged => refuse(Problem::NoVariant),
+        _ => tagged,
+    };
     let mut i = 0;
     while i < schema.variants.len() {
         let variant = &schema.variants[i];
@@ -966,14 +970,22 @@ const fn accept_plain_as_variant(
                 Some(body) => body,
                 None => &TypeSchema::Null,
             };
-            if accept(body, shape, walk.buffered()).is_ok() {
-                return Ok(());
+            tried = either(tried, accept(body, shape, walk.buffered()));
+            if tried.is_ok() {
+                return tried;
             }
         }
     }
-    match schema.tag {
-        Tag::Untagged => refuse(Problem::NoVariant),
-        _ => tagged,
+    tried
+}
+
+/// What two variants make of the same: serde reads it if one of them does, and what one of them reads with a loss is
+/// read with that loss.
+const fn either(one: Verdict, other: Verdict) -> Verdict {
+    match (one, other) {
+        (Ok(()), _) | (_, Ok(())) => Ok(()),
+        (Err(one), Err(other)) if other.is_loss() && !one.is_loss() => Err(other),
+        (one, _) => one,
     }
 }
 
@@ -997,20 +1009,20 @@ const fn accept_object_as_variant(
         Tag::Adjacent(tag, content) => accept_tagged(schema, tag, Some(content), object, walk),
         Tag::Untagged => refuse(Problem::NoVariant),
     };
-    if tagged.is_ok() {
-        return tagged;
-    }
+    let mut tried = tagged;
     let mut i = 0;
-    while i < schema.variants.len() {
+    while i < schema.variants.len() && tried.is_err() {
         let variant = &schema.variants[i];
         if let Some(body) = variant.body
             && variant.read.is_some()
             && (variant.untagged || matches!(schema.tag, Tag::Untagged))
-            && accept_object(body, object, walk.buffered()).is_ok()
         {
-            return Ok(());
+            tried = either(tried, accept_object(body, object, walk.buffered()));
         }
         i += 1;
+    }
+    if tried.is_ok() {
+        return tried;
     }
     // One variant may read some of the objects, and another one the others.
     if (untagged || matches!(schema.tag, Tag::Untagged))
@@ -1021,7 +1033,7 @@ const fn accept_object_as_variant(
             refused => refused,
         };
     }
-    tagged
+    tried
 }
 
 /// An externally tagged variant: the object's only entry.

@@ -158,6 +158,11 @@ impl Misfit {
         self.len == 0
     }
 
+    /// Whether serde reads what is written without an error, and keeps less of it.
+    pub(super) const fn is_loss(&self) -> bool {
+        matches!(self.problem, Problem::Digits { .. } | Problem::Shortened { .. } | Problem::NotKept { .. })
+    }
+
     /// Adds the path and what is wrong there to a message.
     pub(crate) const fn describe(&self, text: Text) -> Text {
         let mut text = text;

@@ -344,6 +344,68 @@ fn v9_what_untagged_variants_read_with_a_loss() {
     <Any<f64>>::TYPE.can_read(u32::TYPE).unwrap();
 }
 
+/// An object without a field that is left out is read by another variant than one with it, whatever reads it.
+#[test]
+fn v9_fields_that_are_left_out_in_untagged_variants() {
+    types! {
+        struct Maybe { #[serde(skip_serializing_if = "is_five", default)] n: u8 }
+        struct MaybeTwo { a: u8, #[serde(skip_serializing_if = "Option::is_none")] n: Option<bool> }
+        struct Needs { n: u8 }
+        #[serde(deny_unknown_fields)]
+        struct Empty {}
+        #[serde(deny_unknown_fields)]
+        struct OnlyA { a: u8 }
+        enum Names { #[serde(rename = "n")] N(u8), #[serde(rename = "a")] A(u8) }
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(untagged)]
+    enum Either<A, B> {
+        A(A),
+        B(B),
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Flat<T> {
+        #[serde(flatten)]
+        inner: T,
+    }
+    #[track_caller]
+    fn reads<R, W>(values: &[W], all: bool)
+    where
+        R: Schema + DeserializeOwned,
+        W: Schema + Serialize,
+    {
+        let read = values.iter().map(|value| from_json::<R>(&to_json(value).unwrap()));
+        assert_eq!(read.fold(true, |all, read| all && read.is_ok()), all);
+        let verdict = R::TYPE.can_read(W::TYPE);
+        assert_eq!(verdict.is_ok(), all, "{verdict:?}");
+    }
+    type Chars = BTreeMap<String, char>;
+    type Numbers = BTreeMap<String, u8>;
+    let maybe = [Maybe { n: 5 }, Maybe { n: 1 }];
+    reads::<Either<Needs, Chars>, _>(&maybe, true);
+    reads::<Either<Needs, Option<Chars>>, _>(&maybe, true);
+    reads::<Either<Needs, Flat<Chars>>, _>(&maybe, true);
+    reads::<Either<Needs, Empty>, _>(&maybe, true);
+    reads::<Either<Names, Empty>, _>(&maybe, true);
+    reads::<Either<Names, Chars>, _>(&maybe, true);
+    reads::<Either<Empty, Numbers>, _>(&maybe, true);
+    reads::<Either<Chars, Empty>, _>(&maybe, false);
+    reads::<Names, _>(&maybe, false);
+    let maybe = [MaybeTwo { a: 1, n: None }, MaybeTwo { a: 1, n: Some(true) }];
+    reads::<Either<MaybeTwo, Numbers>, _>(&maybe, true);
+    reads::<Either<OnlyA, BTreeMap<String, serde_json::Value>>, _>(&maybe, true);
+    reads::<Either<Names, (u8, bool)>, _>(&maybe, false);
+    reads::<Either<Numbers, OnlyA>, _>(&maybe, false);
+
+    // One entry, of a flattened enum, and beside fields that others read.
+    let flat = [Flat { inner: Names::N(1) }, Flat { inner: Names::A(1) }];
+    reads::<Names, _>(&flat, true);
+    reads::<Flat<Names>, _>(&flat, true);
+    reads::<Flat<Names>, _>(&[Names::N(1), Names::A(1)], true);
+    reads::<Either<Needs, Names>, _>(&flat, true);
+    reads::<Flat<Names>, _>(&[Needs { n: 1 }], true);
+}
+
 /// Types of one value that is written as `null` are told from those that are written otherwise.
 #[test]
 fn v1_null_of_types_with_one_value() {

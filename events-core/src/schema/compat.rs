@@ -9,7 +9,7 @@
 use super::misfit::{Misfit, Problem, Step};
 use super::written::{
     Entry, MAX_FLATTENED, Object, Part, Shape, Taken, is_one_character, looks_for, reads, reads_field, same,
-    shape_of, variant_parts,
+    variant_parts,
 };
 use super::written::{read as as_read, written as as_written};
 use super::{
@@ -635,11 +635,11 @@ const fn accept_map(
                     k += 1;
                     if let Some(name) = field.written
                         && !field.flatten
-                        && !object.is_taken(name)
+                        && let Some(entry) = object.entry(name)
                     {
-                        verdict = match walk.hide && field.is_hidden() && !values.is_hidden() {
+                        verdict = match walk.hide && entry.secret && !values.is_hidden() {
                             true => at(Step::Field(name), refuse(Problem::Shown)),
-                            false => accept_entry(keys, values, name, shape_of(field), walk),
+                            false => accept_entry(keys, values, name, entry.shape, walk),
                         };
                     }
                 }
@@ -765,8 +765,11 @@ const fn first_variant(schema: &'static EnumSchema, object: &Object) -> Option<&
     while i < object.len() {
         let name = match object.part(i) {
             Part::Entry(name, _) => Some(name),
-            Part::Fields(StructSchema { fields: [field], .. }) if !field.flatten => field.written,
-            _ => None,
+            Part::Fields(fields) => match only_entry_of(fields, object) {
+                Some((name, _)) => Some(name),
+                None => None,
+            },
+            Part::Map(..) => None,
         };
         if let Some(name) = name
             && !object.is_taken(name)
@@ -909,7 +912,7 @@ const fn deny_unknown(reader: &'static StructSchema, object: &Object) -> Verdict
                 while k < schema.fields.len() {
                     if let Some(key) = schema.fields[k].written
                         && !schema.fields[k].flatten
-                        && !object.is_taken(key)
+                        && object.entry(key).is_some()
                         && !reads_field(reader, key)
                     {
                         return refuse(Problem::UnknownField(key));
@@ -1048,8 +1051,8 @@ const fn accept_only_entry(
     while i < object.len() {
         entries += match object.part(i) {
             Part::Map(..) => 2,
-            Part::Entry(..) => 1,
-            Part::Fields(schema) => schema.fields.len(),
+            Part::Entry(name, _) => !object.is_taken(name) as usize,
+            Part::Fields(schema) => entries_of(schema, object),
         };
         i += 1;
     }
@@ -1057,6 +1060,39 @@ const fn accept_only_entry(
         1 => accept_entry_as_variant(reader, schema, object, walk),
         _ => refuse(Problem::Object { expected: reader }),
     }
+}
+
+/// How many fields of a struct may stand in an object.
+const fn entries_of(schema: &'static StructSchema, object: &Object) -> usize {
+    let (mut entries, mut i) = (0, 0);
+    while i < schema.fields.len() {
+        if let Some(name) = schema.fields[i].written
+            && !schema.fields[i].flatten
+            && object.entry(name).is_some()
+        {
+            entries += 1;
+        }
+        i += 1;
+    }
+    entries
+}
+
+/// The field of a struct that alone may stand in an object.
+const fn only_entry_of(schema: &'static StructSchema, object: &Object) -> Option<(&'static str, Entry)> {
+    if entries_of(schema, object) != 1 {
+        return None;
+    }
+    let mut i = 0;
+    while i < schema.fields.len() {
+        if let Some(name) = schema.fields[i].written
+            && !schema.fields[i].flatten
+            && let Some(entry) = object.entry(name)
+        {
+            return Some((name, entry));
+        }
+        i += 1;
+    }
+    None
 }
 
 /// An externally tagged variant: the first entry that one of them is read from.
@@ -1071,12 +1107,9 @@ const fn accept_entry_as_variant(
     while i < object.len() {
         let (name, shape) = match object.part(i) {
             Part::Entry(name, shape) => (name, shape),
-            Part::Fields(fields) if fields.fields.len() == 1 => {
-                let field = &fields.fields[0];
-                match field.written {
-                    Some(name) if !field.flatten && matches!(field.presence, Presence::Always) => {
-                        (name, shape_of(field))
-                    }
+            Part::Fields(fields) if only_entry_of(fields, object).is_some() => {
+                match only_entry_of(fields, object) {
+                    Some((name, Entry { shape, presence: Presence::Always, .. })) => (name, shape),
                     _ => return refuse(Problem::Object { expected: reader }),
                 }
             }

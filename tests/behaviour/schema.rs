@@ -344,6 +344,46 @@ fn v9_what_untagged_variants_read_with_a_loss() {
     <Any<f64>>::TYPE.can_read(u32::TYPE).unwrap();
 }
 
+/// serde reads an array as an enum with a tag, too: the tag first, where a number is the place of a variant.
+#[test]
+fn v1_arrays_before_untagged_variants() {
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(tag = "t", content = "c")]
+    enum Apart<T> {
+        Number(i8),
+        Unit,
+        Fields {
+            x: u8,
+        },
+        #[serde(untagged)]
+        Else(T),
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(tag = "t")]
+    enum Inside<T> {
+        Unit,
+        #[serde(untagged)]
+        Else(T),
+    }
+    let because = "stands before it";
+    refused(&Apart::Else([0u32, 0]), because);
+    refused(&Apart::Else((0u8, 1u8)), because);
+    refused(&Apart::Else(vec![0u8, 1]), because);
+    refused(&Apart::Else((1u8, ())), because);
+    refused(&Apart::Else((Some(0u8), 1u8)), because);
+    refused(&Inside::Else((0u8,)), because);
+    refused(&Inside::Else(vec![0u8]), because);
+
+    accepted(&Apart::Else((0u8, "text".to_owned())));
+    accepted(&Apart::Else((2u8, [1u8])));
+    accepted(&Apart::Else([0u8, 1, 2]));
+    accepted(&Apart::Else((true, 1u8)));
+    accepted(&Apart::Else((3u8, "text".to_owned())));
+    accepted(&Apart::Else(vec![false, true]));
+    accepted(&Inside::Else((0u8, 1u8)));
+    accepted(&Inside::Else((true,)));
+}
+
 /// An object without a field that is left out is read by another variant than one with it, whatever reads it.
 #[test]
 fn v9_fields_that_are_left_out_in_untagged_variants() {

@@ -373,8 +373,31 @@ const fn reads_tagged(
         (TypeSchema::Map(..), _) => Perhaps,
         (TypeSchema::Enum(written), Tag::External) => reads_names(schema, variant, written),
         (TypeSchema::Enum(_), _) => Perhaps,
+        (TypeSchema::Tuple([tag, content]), Tag::Adjacent(..)) => {
+            reads_tag_and_content(schema, variant, tag, content, frames)
+        }
+        (TypeSchema::Sequence(item, _), Tag::Adjacent(..)) => {
+            reads_tag_and_content(schema, variant, item, item, frames)
+        }
+        (TypeSchema::Tuple([tag]), Tag::Internal(_)) | (TypeSchema::Sequence(tag, _), Tag::Internal(_))
+            if variant.body.is_none() =>
+        {
+            is_tag(schema, variant, tag)
+        }
+        (TypeSchema::Tuple(_) | TypeSchema::Sequence(..), Tag::Internal(_)) => Perhaps,
         _ => Never,
     }
+}
+
+/// An array of two elements, which serde reads as an adjacently tagged variant: its tag and its content.
+const fn reads_tag_and_content(
+    schema: &'static EnumSchema,
+    variant: &'static VariantSchema,
+    tag: &'static TypeSchema,
+    content: &'static TypeSchema,
+    frames: usize,
+) -> Overlap {
+    is_tag(schema, variant, tag).and(reads_body(variant, Shape::Type(content), frames + 2))
 }
 
 /// Whether a variant is read under a name: its own, or one that no other variant has if it is for all others.

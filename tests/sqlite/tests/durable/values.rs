@@ -28,6 +28,9 @@ pub struct TaggedFloats {
 const EVENTS: usize = 1_000;
 const EACH: usize = 1_000;
 
+/// Read as an `f64` and narrowed, its shortest text is another number. Few patterns are such.
+const ROUNDED_TWICE: f32 = 7.038531e-26;
+
 /// Bit patterns that look random and repeat: splitmix64.
 struct Bits(u64);
 
@@ -45,7 +48,7 @@ impl Bits {
         let wide: Vec<_> = wide.take(EACH).collect();
         let narrow =
             std::iter::repeat_with(|| f32::from_bits(self.next() as u32)).filter(|float| float.is_finite());
-        (wide, narrow.take(EACH).collect())
+        (wide, std::iter::once(ROUNDED_TWICE).chain(narrow).take(EACH).collect())
     }
 }
 

@@ -828,10 +828,14 @@ fn v2_an_optional_field_beside_a_flattened_map_stays_free_to_change() {
     let opt = "    #[serde(skip_serializing_if = \"Option::is_none\")]\n    pub opt: Option<u8>,\n";
     let id = "    pub id: u64,\n";
     let project = Project::locked("v2", &fields(opt, id));
-    project.source(&fields(id, opt));
-    project.check().unwrap();
-    project.write_lock().unwrap();
-    project.test().unwrap();
+    // In another place, and then with an option that changes nothing, so that the field is compared.
+    let with_default = opt.replace("serde(", "serde(default, ");
+    for fields in [fields(id, opt), fields(id, &with_default)] {
+        project.source(&fields);
+        project.check().unwrap();
+        project.write_lock().unwrap();
+        project.test().unwrap();
+    }
 }
 
 #[test]

@@ -822,15 +822,15 @@ pub fn welcome(user: &NewUser) {
 fn v2_an_optional_field_beside_a_flattened_map_stays_free_to_change() {
     let fields = |first: &str, second: &str| {
         format!(
-            "#[event(\"user.noted\")]\npub struct UserNoted {{\n{first}{second}    #[serde(flatten)]\n    pub extra: std::collections::HashMap<String, u64>,\n}}\n"
+            "#[event(\"user.noted\", compatibility = backward)]\npub struct UserNoted {{\n{first}{second}    #[serde(flatten)]\n    pub extra: std::collections::HashMap<String, u64>,\n}}\n"
         )
     };
     let opt = "    #[serde(skip_serializing_if = \"Option::is_none\")]\n    pub opt: Option<u8>,\n";
     let id = "    pub id: u64,\n";
     let project = Project::locked("v2", &fields(opt, id));
-    // In another place, and then with an option that changes nothing, so that the field is compared.
-    let with_default = opt.replace("serde(", "serde(default, ");
-    for fields in [fields(id, opt), fields(id, &with_default)] {
+    // In another place, and then as a wider type, so that the field is compared with what old programs wrote.
+    let wider = opt.replace("u8", "u16");
+    for fields in [fields(id, opt), fields(id, &wider)] {
         project.source(&fields);
         project.check().unwrap();
         project.write_lock().unwrap();

@@ -71,7 +71,7 @@ pub enum ErrorKind {
     /// `stop` was called inside a handler, which would wait for itself; the bus goes on.
     StopInHandler,
     /// There is no tokio runtime, or the one of the call and that of the bus shut down; handlers that were pending
-    /// are gone.
+    /// are gone. Or the emit needs what ran on the runtime of the bus, such as a durable handler; then it did not happen.
     Runtime,
 }
 

@@ -9,7 +9,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use typed_events::{Bus, BusBuilder, Error, ErrorKind, Memory, Record, event};
 
+use crate::logs::{is_child, stderr_of};
 use crate::replay::futures_poll;
+use crate::silence::Log;
 use crate::{Seen, bus, until};
 
 #[event("lifecycle.job")]
@@ -340,6 +342,81 @@ fn s4_a_program_that_ends_before_its_handlers_says_so() {
         assert_eq!(says, expected, "{ending}: {said}");
         assert!(output.status.success());
     }
+}
+
+const ENDS_FIRST: &str = "the runtime on which the bus was built has shut down before `stop`";
+
+/// How a runtime ends.
+type End = fn(Runtime);
+
+/// A bus that gets no more events of others says so when its runtime ends.
+#[test]
+fn s4_a_bus_that_loses_its_runtime_before_stop_says_so() {
+    if is_child() {
+        let log = Log::of(|_| true);
+        tracing::subscriber::set_global_default(log.clone()).unwrap();
+        let endings: [(fn() -> Runtime, End); 5] = [
+            (one_thread, drop),
+            (one_thread, Runtime::shutdown_background),
+            (threads, drop),
+            (threads, |home: Runtime| home.shutdown_timeout(Duration::from_secs(1))),
+            (threads, Runtime::shutdown_background),
+        ];
+        for (said, (home, end)) in endings.into_iter().enumerate() {
+            let (home, other) = (home(), threads());
+            let (memory, seen) = (Memory::new(), Arc::new(Seen::default()));
+            let bus = home.block_on(Bus::builder().adapter(memory.clone()).build()).unwrap();
+            let emitter = other.block_on(Bus::builder().adapter(memory).build()).unwrap();
+            let heard = Arc::clone(&seen);
+            bus.on(move |job: &Job| heard.push(job.0.to_string()));
+            end(home);
+            let warnings = || log.with(tracing::Level::WARN, ENDS_FIRST);
+            other.block_on(async {
+                until(|| warnings().len() == said + 1).await;
+                emitter.emit(Job(1)).await.unwrap();
+                // Nobody else is to be told: its own events reach its handlers.
+                assert_eq!(bus.emit(Job(2)).await.unwrap().handled(), 1);
+                bus.stop().await.unwrap();
+                emitter.stop().await.unwrap();
+            });
+            assert_eq!(seen.take(), ["2"]);
+            assert_eq!(
+                warnings()[said],
+                format!(
+                    "{ENDS_FIRST}: events of other instances may no longer arrive from memory; call `stop().await` before that runtime ends, or build the bus on the runtime that lives longest"
+                )
+            );
+        }
+        return;
+    }
+    stderr_of("lifecycle::s4_a_bus_that_loses_its_runtime_before_stop_says_so");
+}
+
+/// Nothing is lost where the bus was stopped, is gone, or had no task there.
+#[test]
+fn s4_a_bus_that_loses_nothing_with_its_runtime_says_nothing() {
+    let (log, _guard) = Log::listen();
+    let build = |builder: BusBuilder| {
+        let home = one_thread();
+        let bus = home.block_on(builder.build()).unwrap();
+        (home, bus)
+    };
+    let (home, bus) = build(Bus::builder().adapter(Memory::new()));
+    home.block_on(bus.stop()).unwrap();
+    drop(home);
+    let (home, bus) = build(Bus::builder().adapter(Memory::new()));
+    let mut stop = Box::pin(bus.stop());
+    assert!(home.block_on(async { futures_poll(stop.as_mut()).await }).is_none_or(|done| done.is_ok()));
+    drop(home);
+    drop(stop);
+    let (home, last) = build(Bus::builder().adapter(Memory::new()));
+    drop(last);
+    drop(home);
+    for builder in [Bus::builder(), Bus::builder().adapter(Silent)] {
+        let (home, _bus) = build(builder);
+        drop(home);
+    }
+    assert_eq!(log.with(tracing::Level::WARN, ENDS_FIRST), [""; 0]);
 }
 
 /// A bus with a replay handler that waits at a gate, for each event.

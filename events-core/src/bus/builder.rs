@@ -394,6 +394,7 @@ impl BusBuilder {
             told_events: Told::default(),
             told_unreadable: Told::default(),
             abandoned: super::task::Abandoned::default(),
+            home: super::runtime::Home::default(),
             runtime,
         });
         for (handler, callback) in live {
@@ -698,13 +699,19 @@ impl Inner {
 
     async fn start_adapter(self: &Arc<Self>) -> Result<(), Error> {
         let Some(adapter) = &self.adapter else { return Ok(()) };
-        let inbox = Inbox { bus: Arc::downgrade(self), instance: self.instance, wire: self.wire.clone() };
+        let kept = Arc::new(());
+        let (bus, wire) = (Arc::downgrade(self), self.wire.clone());
+        let inbox = Inbox { bus, instance: self.instance, wire, _kept: Arc::clone(&kept) };
         let refused = |what: String, error: AdapterError| {
             let message = format!("{} can't {what}: {error}", adapter.name());
             Error::new(ErrorKind::Build, message).with_temporary(error.is_temporary()).with_source(error)
         };
         let subscribed = caught(async { adapter.subscribe(inbox).await }).await;
         subscribed.unwrap_or_else(panicked).map_err(|error| refused("subscribe".to_owned(), error))?;
+        let joins = Arc::strong_count(&kept) > 1;
+        if joins || !self.works.is_empty() {
+            self.watch_runtime(joins);
+        }
         let Some(durable) = adapter.durable() else { return Ok(()) };
         let stored = self.stored_consumers(durable).await;
         for work in &self.works {

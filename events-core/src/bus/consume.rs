@@ -22,7 +22,7 @@ use super::report::FailedAttempt;
 use super::routes::{Registration, Route};
 use super::{Bus, Inner};
 use crate::adapter::{
-    Adapter, AdapterError, BoxFuture, Claim, Claimed, Claims, DurableAdapter, Finished, Outcome,
+    Adapter, AdapterError, BoxFuture, Claim, Claimed, Claims, DurableAdapter, Finished, Interest, Outcome,
 };
 use crate::contain::{caught, contained};
 use crate::handler::{Attempt, Callback, HandlerError, HandlerResult};
@@ -41,6 +41,11 @@ impl Work {
     pub(super) fn new(consumer: Consumer, handler: String, callback: Callback) -> Arc<Self> {
         let registration = Registration::alone(handler.into(), consumer.patterns.clone(), callback);
         Arc::new(Self { name: consumer.name().into(), consumer: Arc::new(consumer), registration })
+    }
+
+    /// Whether it takes events of this name.
+    pub(super) fn takes(&self, event: &str) -> bool {
+        self.consumer.interest(event, 0) != Interest::Skip
     }
 }
 

@@ -35,7 +35,8 @@ use crate::record::{Envelope, Record};
 /// - [`ErrorKind::Append`], [`ErrorKind::OutcomeUnknown`]: the adapter; no handler ran.
 /// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Overloaded`], [`ErrorKind::Stopped`]: refused; nothing
 ///   happened.
-/// - [`ErrorKind::Runtime`]: the runtime of the emit shut down, and that of the bus; what was pending is lost.
+/// - [`ErrorKind::Runtime`]: the runtime of the emit shut down, and that of the bus; what was pending is lost. Or that
+///   of the bus shut down before, on which durable handlers of the event ran; nothing was emitted.
 ///
 /// A handler's failure is not an error of the emit: see [`Emitted::failures`].
 ///
@@ -499,6 +500,7 @@ async fn deliver_once(bus: &Bus, record: Record, position: u64) -> Outcome {
 }
 
 async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Result<Published, Error> {
+    inner.check_runtime(records.first().map_or("", Record::name))?;
     check_written(inner, records)?;
     let unanswered = Unanswered { inner, records };
     // Also what panics before there is a future.

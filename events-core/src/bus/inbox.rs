@@ -20,6 +20,8 @@ pub struct Inbox {
     pub(super) bus: Weak<Inner>,
     pub(super) instance: InstanceId,
     pub(super) wire: Wire,
+    /// Counted by `build`: an adapter that has kept no clone passes on nothing.
+    pub(super) _kept: Arc<()>,
 }
 
 impl Inbox {

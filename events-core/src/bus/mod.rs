@@ -22,6 +22,7 @@ mod reach;
 mod replay;
 mod report;
 mod routes;
+mod runtime;
 mod select;
 mod settled;
 mod stop;
@@ -50,7 +51,7 @@ pub use settled::Settled;
 pub use stream::{EventStream, Lagged, SetStream, TypedStream};
 pub use subscription::{HandlerInfo, Subscription, SubscriptionGuard};
 
-use crate::adapter::{Adapter, AdapterError, Interest};
+use crate::adapter::{Adapter, AdapterError};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventDecl};
 use crate::history::{History, HistoryQuery, Log};
@@ -75,6 +76,10 @@ use watch::Watch;
 /// use [`stop`](Self::stop) to wait for it. Handlers that wait run on the runtime of their emit, and move to
 /// the runtime of the bus when that one shuts down. What still runs when both have shut down, such as at the end of
 /// `main`, is lost: each such call is logged, and counted in [`Stats::abandoned`].
+///
+/// What an adapter brings from other instances, and durable handlers, run on the runtime of the bus, where it was built,
+/// and can't move: build a bus with an adapter on the runtime that lives longest. If that runtime shuts down before
+/// `stop`, a warning says what is lost, and emits of events with durable handlers here are refused.
 ///
 /// ```
 /// use typed_events::{Bus, event};
@@ -117,6 +122,7 @@ pub(crate) struct Inner {
     /// Those that could not be read: by name (true), or by the reason.
     told_unreadable: Told<(bool, Box<str>)>,
     abandoned: task::Abandoned,
+    home: runtime::Home,
     /// Where the bus was built: runs what is emitted outside of any runtime.
     runtime: Handle,
 }
@@ -333,7 +339,7 @@ impl Inner {
 
     /// Whether a durable handler takes events of this name.
     fn has_work_on(&self, name: &str) -> bool {
-        self.works.iter().any(|work| work.consumer.interest(name, 0) != Interest::Skip)
+        self.works.iter().any(|work| work.takes(name))
     }
 
     /// The runtime of the caller, or else of the bus.

@@ -23,6 +23,8 @@ impl Bus {
     /// - [`ErrorKind::Append`]: the bus has no adapter, the transaction is not one of its engine or is in another
     ///   database, or the database refuses. Roll the transaction back.
     /// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Stopped`]: nothing was written.
+    /// - [`ErrorKind::Runtime`]: the runtime of the bus shut down, on which handlers of the event ran; nothing was
+    ///   written.
     ///
     /// # Cancel safety
     ///
@@ -57,6 +59,7 @@ impl Bus {
         let inner = &self.inner;
         let from = Inherited::current();
         let _flight = inner.admit(E::NAME, from.as_ref())?;
+        inner.check_runtime_of_transaction(E::NAME)?;
         let adapter = self.adapter_of_transaction(ErrorKind::Append, E::NAME)?;
         let envelope = inner.envelope(from.as_ref(), metadata, None);
         let record = Record::shared(E::decl(), Arc::new(event), envelope);

@@ -1,13 +1,17 @@
 //! Buses that outlive their runtime, or whose runtime nobody runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use typed_events::{ErrorKind, event};
+use typed_events::sqlite::Sqlite;
+use typed_events::{Bus, Durable, ErrorKind, event};
 
-use crate::File;
+use crate::silence::Log;
+use crate::{File, Seen};
 
 /// Far more than any of it takes.
 const SOON: Duration = Duration::from_secs(30);
@@ -46,4 +50,79 @@ fn a_runtime_that_nobody_runs_holds_up_nobody() {
         timeout(SOON, emits.join_all()).await.unwrap()
     });
     assert_eq!(emitted, [true; 64]);
+}
+
+#[event("runtimes.paid")]
+pub struct Paid(pub u32);
+
+#[event("runtimes.shown")]
+pub struct Shown(pub u32);
+
+/// Such an emit was stored, and its handler called only after the next start of the program.
+#[test]
+fn s4_an_emit_whose_durable_handler_lost_its_runtime_is_an_error() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let (file, seen) = (File::new(), Arc::new(Seen::default()));
+    let build = || {
+        let seen = Arc::clone(&seen);
+        Bus::builder()
+            .adapter(Sqlite::at(file.path()))
+            .durable(Durable::new("runtimes-book"), "runtimes.paid", move |paid: &Paid| {
+                seen.note(paid.0.to_string());
+            })
+            .build()
+    };
+    let [first, second] = [(); 2].map(|()| Builder::new_current_thread().enable_all().build().unwrap());
+    let bus = first.block_on(async {
+        let bus = build().await.unwrap();
+        bus.on(|_: &Shown| ());
+        bus.emit(Paid(1)).await.unwrap().settled().await.unwrap();
+        bus
+    });
+    drop(first);
+    let warnings = log.warnings("has shut down before `stop`");
+    assert_eq!(warnings.len(), 1);
+    let file_name = file.path().display().to_string();
+    assert_eq!(
+        warnings[0],
+        format!(
+            "the runtime on which the bus was built has shut down before `stop`: events of other instances may no longer arrive from sqlite at {file_name}, and durable handlers get none here (runtimes-book); call `stop().await` before that runtime ends, or build the bus on the runtime that lives longest"
+        )
+    );
+    second.block_on(async {
+        let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(file.path())).await.unwrap();
+        let mut tx = pool.begin().await.unwrap();
+        let errors = [
+            bus.emit(Paid(2)).await.unwrap_err(),
+            bus.emit(Paid(2)).detach().unwrap_err(),
+            bus.emit_all([Paid(2), Paid(2)]).await.unwrap_err(),
+            bus.emit_json("runtimes.paid", "2").await.unwrap_err(),
+            bus.emit_in(&mut tx, Paid(2)).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Runtime);
+            assert_eq!(
+                error.to_string(),
+                "runtimes.paid: the runtime on which the bus was built has shut down, and its durable handlers (runtimes-book) with it; nothing was emitted"
+            );
+        }
+        // Live handlers get what is emitted in a transaction from a task of the adapter.
+        let error = bus.emit_in(&mut tx, Shown(1)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Runtime);
+        assert_eq!(
+            error.to_string(),
+            "runtimes.shown: the runtime on which the bus was built has shut down, and what calls its handlers for events of transactions with it; nothing was emitted"
+        );
+        bus.emit_in(&mut tx, Done).await.unwrap();
+        tx.commit().await.unwrap();
+        pool.close().await;
+        bus.stop().await.unwrap();
+        let again = build().await.unwrap();
+        again.emit(Paid(3)).await.unwrap().settled().await.unwrap();
+        assert_eq!(seen.all(), ["1", "3"]);
+        assert_eq!(again.history("*").await.unwrap().len(), 3);
+        again.stop().await.unwrap();
+    });
+    assert_eq!(log.warnings("shut down").len(), 1);
 }

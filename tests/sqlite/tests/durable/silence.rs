@@ -23,7 +23,7 @@ pub struct Sent {
 
 /// The lines of the whole program, since consumers work in other threads than the test.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<Line>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<Line>>>);
 
 /// A line of the log, with its fields.
 type Line = (Level, BTreeMap<String, String>);
@@ -46,7 +46,7 @@ impl Log {
         lines.filter(|(_, fields)| fields.get("consumer").is_some_and(|name| name == consumer)).collect()
     }
 
-    fn warnings(&self, text: &str) -> Vec<String> {
+    pub(crate) fn warnings(&self, text: &str) -> Vec<String> {
         let lines = self.0.lock().unwrap().clone().into_iter();
         let warnings = lines.filter(|(level, _)| *level == Level::WARN);
         warnings.map(|(_, fields)| fields["message"].clone()).filter(|line| line.contains(text)).collect()

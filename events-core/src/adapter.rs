@@ -34,7 +34,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// - **Delivery.** What other instances publish goes to the [`Inbox`], in the order of the history
 ///   where there is one. A bus's own records may come back; it drops them by their origin.
 /// - **Cancellation.** The bus drives every future it gets to its end, in a task where need be; only
-///   the shutdown of the runtime, and for `stop` its deadline, drop one halfway.
+///   the shutdown of the runtime, and for `stop` its deadline, drop one halfway. That of `stop` is driven by the
+///   runtime of the bus and by those on which `stop` of the bus was called, and goes on while one of them does.
 /// - **Panics.** A panic in `publish` counts as an unknown outcome; the bus goes on.
 ///
 /// Durable consumption, where an engine can do it, is a trait of its own: [`DurableAdapter`].

@@ -1,13 +1,17 @@
 //! Stopping.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use typed_events::{Bus, ErrorKind, event};
+use tokio::time::Instant;
+use typed_events::{
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, HistoryQuery, Inbox, Published, Record, Wire, event,
+};
 
 use crate::replay::futures_poll;
-use crate::{Seen, bus};
+use crate::{Seen, bus, until};
 
 #[event("stop.work")]
 pub struct Work;
@@ -244,8 +248,10 @@ fn s3_stop_keeps_its_deadline_where_nobody_drives_the_runtime_of_the_bus() {
     let again = home.block_on(bus.stop()).unwrap_err();
     assert_eq!(again.to_string(), error.to_string(), "the outcome stays");
     // One that began to stop there.
-    let bus = home.block_on(build().build()).unwrap();
+    let slow = Slow::new();
+    let bus = home.block_on(build().adapter(slow.clone()).build()).unwrap();
     assert!(home.block_on(async { futures_poll(std::pin::pin!(bus.stop())).await }).is_none());
+    slow.gate.add_permits(1);
     stop(bus).unwrap();
 }
 
@@ -277,4 +283,122 @@ fn s12_a_stop_without_a_timer_says_what_is_missing() {
         "the runtime of the bus has shut down, and that of the caller has no timer, which `stop` needs: say `enable_all()`, or `enable_time()`, where it is built"
     );
     threads().block_on(bus.stop()).unwrap();
+}
+
+/// An adapter that takes its time to stop.
+#[derive(Clone)]
+struct Slow {
+    stops: Arc<AtomicUsize>,
+    gate: Arc<Semaphore>,
+}
+
+impl Slow {
+    fn new() -> Self {
+        Self { stops: Arc::default(), gate: Arc::new(Semaphore::new(0)) }
+    }
+
+    fn stops(&self) -> usize {
+        self.stops.load(Ordering::SeqCst)
+    }
+}
+
+impl Adapter for Slow {
+    fn name(&self) -> String {
+        "slow".to_owned()
+    }
+
+    fn keeps_history(&self) -> bool {
+        false
+    }
+
+    fn publish<'a>(&'a self, _: &'a [Record], _: &'a Wire) -> BoxFuture<'a, Result<Published, AdapterError>> {
+        Box::pin(async { Ok(Published::default()) })
+    }
+
+    fn history<'a>(
+        &'a self,
+        _: &'a HistoryQuery,
+        _: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn subscribe(&self, _: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.stops.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async {
+            self.gate.acquire().await.unwrap().forget();
+            Ok(())
+        })
+    }
+}
+
+#[test]
+fn s_runtime_an_adapter_is_stopped_once_whichever_runtime_ends_meanwhile() {
+    for ends in ["that of the bus", "that of the caller"] {
+        let (home, other, slow) = (threads(), threads(), Slow::new());
+        let bus = home.block_on(Bus::builder().quiet().adapter(slow.clone()).build()).unwrap();
+        let caller = bus.clone();
+        let stop = other.spawn(async move { caller.stop().await });
+        home.block_on(until(|| slow.stops() == 1));
+        match ends {
+            "that of the bus" => {
+                drop(home);
+                slow.gate.add_permits(1);
+                other.block_on(stop).unwrap().unwrap();
+            }
+            _ => {
+                drop(other);
+                slow.gate.add_permits(1);
+                home.block_on(bus.stop()).unwrap();
+            }
+        }
+        assert_eq!(slow.stops(), 1, "{ends}");
+    }
+}
+
+/// Also after the last call of `stop` was dropped, and where each runtime drives it for a while only.
+#[test]
+fn s_runtime_a_stop_goes_on_from_one_runtime_to_the_next() {
+    let (home, slow) = (idle(), Slow::new());
+    let bus = home.block_on(Bus::builder().quiet().adapter(slow.clone()).build()).unwrap();
+    for _ in 0..3 {
+        let mut stop = Box::pin(bus.stop());
+        assert!(idle().block_on(async { futures_poll(stop.as_mut()).await }).is_none());
+    }
+    assert_eq!(slow.stops(), 1);
+    slow.gate.add_permits(1);
+    threads().block_on(bus.stop()).unwrap();
+    assert_eq!(slow.stops(), 1);
+}
+
+#[test]
+fn s_runtime_an_adapter_that_does_not_stop_in_time_is_named_once_by_all() {
+    let (home, slow) = (threads(), Slow::new());
+    let builder = Bus::builder().quiet().stop_deadline(Duration::from_millis(10));
+    let bus = home.block_on(builder.adapter(slow.clone()).build()).unwrap();
+    let (second, other) = (bus.clone(), threads());
+    let second = home.spawn(async move { second.stop().await });
+    let (first, second) = other.block_on(async { tokio::join!(bus.stop(), second) });
+    let error = first.unwrap_err().to_string();
+    assert_eq!(error, "stop gave up after 0.01 s on: slow did not stop in time");
+    assert_eq!(second.unwrap().unwrap_err().to_string(), error);
+    assert_eq!(slow.stops(), 1);
+}
+
+/// It waited a second for the other runtime to go first.
+#[test]
+fn s_runtime_a_stop_takes_no_time_where_nobody_drives_the_runtime_of_the_bus() {
+    let home = idle();
+    let bus = home.block_on(Bus::builder().adapter(typed_events::Memory::new()).build()).unwrap();
+    let other =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    other.block_on(async {
+        let begun = Instant::now();
+        bus.stop().await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    });
 }

@@ -11,7 +11,7 @@ const STOPPED: u8 = 2;
 /// `stop` has given up on what still runs, and said what that is.
 const ENDED: u8 = 3;
 
-/// The life of a bus and the number of emits that are under way.
+/// The life of a bus, whose phases only go forward, and the number of emits that are under way.
 ///
 /// An emit counts itself, then reads the phase; `stop` sets the phase, then reads the count. With
 /// both in one total order (`SeqCst`), either the emit sees the stop or the stop sees the emit. The
@@ -52,16 +52,16 @@ impl Flight {
     }
 
     pub(crate) fn begin_stop(&self) {
-        self.phase.store(STOPPING, Ordering::SeqCst);
+        self.phase.fetch_max(STOPPING, Ordering::SeqCst);
     }
 
     pub(crate) fn end_stop(&self) {
-        self.phase.store(STOPPED, Ordering::SeqCst);
+        self.phase.fetch_max(STOPPED, Ordering::SeqCst);
     }
 
     /// Lets what waits for [`ended`](Self::ended) go on.
     pub(crate) fn end(&self) {
-        self.phase.store(ENDED, Ordering::SeqCst);
+        self.phase.fetch_max(ENDED, Ordering::SeqCst);
         self.ended.notify_waiters();
     }
 

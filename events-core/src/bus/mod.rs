@@ -25,6 +25,7 @@ mod routes;
 mod runtime;
 mod select;
 mod settled;
+mod shared;
 mod stop;
 mod stream;
 mod subscription;

@@ -1,29 +1,32 @@
 //! `bus.stop()`: refuse, drain, close.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::builder::has_timer;
+use super::consume::Work;
+use super::shared::Shared;
 use super::task::spawn_boxed;
 use super::{Bus, Inner, context};
 use crate::adapter::{Adapter, BoxFuture};
 use crate::contain::{caught, discard};
 use crate::error::{Error, ErrorKind};
+use crate::time::Clock;
 
 /// Where a bus that stops has got to.
 #[derive(Default)]
 pub(super) struct Stopping {
     /// Closed when the task that drains the bus is gone.
     task: Mutex<Option<watch::Receiver<()>>>,
-    /// Whether somebody closes the bus.
-    is_closing: AtomicBool,
+    /// What was given up on.
+    left: OnceLock<Vec<String>>,
+    adapter: OnceLock<AdapterStops>,
     /// For all who wait for it.
     outcome: watch::Sender<Option<Outcome>>,
 }
@@ -31,26 +34,16 @@ pub(super) struct Stopping {
 /// What `stop` came to: on what it gave up, if on anything.
 type Outcome = Result<(), String>;
 
-/// Until it is dropped, nobody else closes the bus.
-struct Closing<'a>(&'a AtomicBool);
-
-impl Stopping {
-    fn begin_close(&self) -> Option<Closing<'_>> {
-        (!self.is_closing.swap(true, Ordering::AcqRel)).then_some(Closing(&self.is_closing))
-    }
-}
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
+/// What is done with the adapter, once, by all who drain the bus.
+struct AdapterStops {
+    /// Closes the durable consumers.
+    closes: Shared<()>,
+    /// Gives what went wrong.
+    stops: Shared<Option<String>>,
 }
 
 /// The time an adapter has to make things safe, even where handlers took all of the deadline.
 const ADAPTER_GRACE: Duration = Duration::from_secs(1);
-
-/// How long the caller of `stop` leaves it to the runtime of the bus to close it, which goes first.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Deadlines further away are as good as none.
 const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
@@ -66,8 +59,8 @@ impl Bus {
     /// handler of [`on_replay`](Self::on_replay) that has not caught up by then ends. The
     /// history can still be read. A second `stop` waits for the first and has the same outcome.
     ///
-    /// The runtime of the bus does this. Where that is gone, or is one of a single thread that nobody drives, the
-    /// runtime of the caller does, which needs a timer for it.
+    /// The runtime of the bus and that of the caller do this together, so it goes on while one of them does. Where that
+    /// of the bus is gone, or is one of a single thread that nobody drives, that of the caller needs a timer for it.
     ///
     /// The deadline is told by the clock of the runtime: under
     /// [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) it passes as soon as nothing is
@@ -100,46 +93,40 @@ impl Inner {
         }
         let caller = Handle::try_current().ok();
         let has_timer = caller.is_some() && has_timer();
-        for runtime in [Some(&self.runtime), caller.as_ref()].into_iter().flatten() {
-            if let Some(outcome) = self.stop_on(runtime, has_timer).await {
-                return outcome.map_err(|left| Error::new(ErrorKind::StopIncomplete, left));
-            }
-            if caller.is_some() && !has_timer {
-                let message = "the runtime of the bus has shut down, and that of the caller has no timer, which `stop` needs: say `enable_all()`, or `enable_time()`, where it is built";
-                return Err(Error::new(ErrorKind::Runtime, message));
-            }
-        }
-        let message = "the runtime shut down before the bus had stopped";
-        Err(Error::new(ErrorKind::Runtime, message))
-    }
-
-    /// Lets a task on a runtime stop the bus, unless one does, and waits for the outcome; `None` where that task is
-    /// gone before. Where the caller has a timer, it drains the bus as well: nobody may drive the task.
-    async fn stop_on(self: &Arc<Self>, runtime: &Handle, has_timer: bool) -> Option<Outcome> {
-        let mut task = self.begin_stop(runtime);
         let mut outcome = self.stopping.outcome.subscribe();
         let mut known = pin!(outcome.wait_for(Option::is_some));
-        let mut gone = pin!(task.changed());
-        let mut drained = pin!(self.drain(PATIENCE));
-        let mut drains = has_timer;
-        std::future::poll_fn(|cx| {
+        let mut lost = pin!(self.keep_draining(caller.as_ref(), has_timer));
+        // Nobody may drive the task that drains the bus.
+        let mut drained = pin!(self.drain());
+        let mut drains = has_timer && self.stopping.outcome.borrow().is_none();
+        let stopped = std::future::poll_fn(|cx| {
+            let lost = lost.as_mut().poll(cx);
             drains = drains && drained.as_mut().poll(cx).is_pending();
-            if known.as_mut().poll(cx).is_ready() || gone.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(self.stopping.outcome.borrow().clone());
+            match known.as_mut().poll(cx) {
+                Poll::Ready(_) => Poll::Ready(Ok(())),
+                Poll::Pending => lost.map(Err),
             }
-            Poll::Pending
-        })
-        .await
+        });
+        stopped.await?;
+        match &*self.stopping.outcome.borrow() {
+            Some(Err(left)) => Err(Error::new(ErrorKind::StopIncomplete, left.clone())),
+            _ => Ok(()),
+        }
     }
 
-    /// Tells the adapter that this program no longer has its consumers open.
-    async fn close_consumers(&self, adapter: &dyn Adapter) {
-        let Some(durable) = adapter.durable() else { return };
-        for work in &self.works {
-            if durable.close(&work.consumer, self.now()).await.is_err() {
-                return;
+    /// Begins to stop, and sees to it that a task drains the bus even if the caller does not wait: on the runtime of the
+    /// bus, or else of the caller. Resolves when there is no such task any more.
+    async fn keep_draining(self: &Arc<Self>, caller: Option<&Handle>, has_timer: bool) -> Error {
+        // An error says that the task is gone.
+        let _ = self.begin_stop(&self.runtime).changed().await;
+        if let Some(caller) = caller {
+            if !has_timer {
+                let message = "the runtime of the bus has shut down, and that of the caller has no timer, which `stop` needs: say `enable_all()`, or `enable_time()`, where it is built";
+                return Error::new(ErrorKind::Runtime, message);
             }
+            let _ = self.begin_stop(caller).changed().await;
         }
+        Error::new(ErrorKind::Runtime, "the runtime shut down before the bus had stopped")
     }
 
     /// Begins to stop, unless that is under way or done; gives what is closed when the task that drains is gone.
@@ -158,68 +145,91 @@ impl Inner {
         let (lives, task) = watch::channel(());
         let inner = Arc::clone(self);
         let drained = async move {
-            inner.drain(Duration::ZERO).await;
+            inner.drain().await;
             drop(lives);
         };
         spawn_boxed(runtime, Box::pin(drained));
         stopping.insert(task).clone()
     }
 
-    /// Waits for what is in flight, and closes the bus, unless another one has done so within `patience`.
-    async fn drain(&self, patience: Duration) {
+    /// Waits for what is in flight, and closes the bus. Several tasks may do this side by side, each by its own clock:
+    /// what is done once, they do together, and the first that is done says the outcome.
+    async fn drain(&self) {
         let deadline = Instant::now() + self.settings.stop_deadline.min(NEVER);
-        let drained = timeout_at(deadline, self.flight.idle()).await.is_ok();
-        if !patience.is_zero() {
-            sleep(patience).await;
-        }
-        let mut closing = self.stopping.begin_close();
-        if closing.is_none() {
-            // The adapter has so long.
-            sleep_until(deadline.max(Instant::now() + ADAPTER_GRACE) + PATIENCE).await;
-            closing = self.stopping.begin_close();
-        }
-        if self.stopping.outcome.borrow().is_none() {
-            let outcome = self.close(deadline, drained).await;
-            self.stopping.outcome.send_replace(Some(outcome));
-        }
-        drop(closing);
-    }
-
-    async fn close(&self, deadline: Instant, drained: bool) -> Outcome {
+        let idle = timeout_at(deadline, self.flight.idle()).await.is_ok();
         self.flight.end_stop();
-        let mut left = Vec::new();
         // Once more: the last nested emits may have passed just before.
-        if !drained || timeout_at(deadline, self.flight.idle()).await.is_err() {
-            let (handlers, places) = self.watch.describe();
-            left = handlers;
-            // How many they are is not known: emits that hold one list have one place, others up to three.
-            if self.flight.count() > places {
-                left.push("emits that block a thread, or wait for the adapter or a replay".to_owned());
-            }
-        }
+        let idle = idle && timeout_at(deadline, self.flight.idle()).await.is_ok();
+        let left = if idle { Vec::new() } else { self.describe_left() };
+        let left = self.stopping.left.get_or_init(|| left);
         self.flight.end();
         self.log.close();
-        if let Some(adapter) = &self.adapter {
-            // Where it fails, they are taken for open for a while longer.
-            if let Ok(Err(payload)) = timeout(ADAPTER_GRACE, caught(self.close_consumers(&**adapter))).await {
-                discard(payload);
-            }
-            let deadline = deadline.max(Instant::now() + ADAPTER_GRACE);
-            let stopped = caught(async { adapter.stop().await });
-            match timeout_at(deadline, stopped).await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Err(payload)) => {
-                    discard(payload);
-                    left.push(format!("{} panicked", adapter.name()));
-                }
-                Ok(Ok(Err(error))) => left.push(format!("{} failed to stop: {error}", adapter.name())),
-                Err(_) => left.push(format!("{} did not stop in time", adapter.name())),
-            }
-        }
-        let limit = self.settings.stop_deadline;
-        let gave_up = || format!("stop gave up after {} s on: {}", limit.as_secs_f64(), left.join("; "));
+        let failed = self.stop_adapter(deadline).await;
+        let limit = self.settings.stop_deadline.as_secs_f64();
+        let left: Vec<_> = left.iter().cloned().chain(failed).collect();
+        let gave_up = || format!("stop gave up after {limit} s on: {}", left.join("; "));
         let problems = [(!left.is_empty()).then(gave_up), self.abandoned.describe()];
         let problems: Vec<_> = problems.into_iter().flatten().collect();
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+        let outcome = if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) };
+        self.stopping.outcome.send_if_modified(|known| {
+            let is_first = known.is_none();
+            known.get_or_insert(outcome);
+            is_first
+        });
     }
+
+    /// What is in flight.
+    fn describe_left(&self) -> Vec<String> {
+        let (mut left, places) = self.watch.describe();
+        // How many they are is not known: emits that hold one list have one place, others up to three.
+        if self.flight.count() > places {
+            left.push("emits that block a thread, or wait for the adapter or a replay".to_owned());
+        }
+        left
+    }
+
+    /// Closes the durable consumers and stops the adapter; gives what went wrong.
+    async fn stop_adapter(&self, deadline: Instant) -> Option<String> {
+        let adapter = self.adapter.as_ref()?;
+        let AdapterStops { closes, stops } = self.stopping.adapter.get_or_init(|| AdapterStops {
+            closes: Shared::new(close_consumers(
+                Arc::clone(adapter),
+                self.works.clone(),
+                self.settings.clock,
+            )),
+            stops: Shared::new(stop_of(Arc::clone(adapter))),
+        });
+        // Where it fails, they are taken for open for a while longer.
+        closes.output_by(Instant::now() + ADAPTER_GRACE, || ()).await;
+        let deadline = deadline.max(Instant::now() + ADAPTER_GRACE);
+        stops.output_by(deadline, || Some(format!("{} did not stop in time", adapter.name()))).await
+    }
+}
+
+/// Tells the adapter that this program no longer has its consumers open.
+fn close_consumers(adapter: Arc<dyn Adapter>, works: Vec<Arc<Work>>, clock: Clock) -> BoxFuture<'static, ()> {
+    let close = async move {
+        let Some(durable) = adapter.durable() else { return };
+        for work in &works {
+            if durable.close(&work.consumer, clock.now()).await.is_err() {
+                return;
+            }
+        }
+    };
+    Box::pin(async move { caught(close).await.unwrap_or_else(discard) })
+}
+
+/// Stops the adapter; gives what went wrong.
+fn stop_of(adapter: Arc<dyn Adapter>) -> BoxFuture<'static, Option<String>> {
+    Box::pin(async move {
+        // Also what panics before there is a future.
+        match caught(async { adapter.stop().await }).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("{} failed to stop: {error}", adapter.name())),
+            Err(payload) => {
+                discard(payload);
+                Some(format!("{} panicked", adapter.name()))
+            }
+        }
+    })
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::response::Response;
@@ -87,6 +88,8 @@ pub(crate) struct Shared<U> {
     clients: broadcast::Receiver<Told>,
     pub(crate) unsent: Arc<Unsent>,
     following: JoinHandle<()>,
+    /// Tells the follower that the bridge is gone.
+    is_over: Arc<AtomicBool>,
 }
 
 impl<U> Shared<U> {
@@ -97,6 +100,7 @@ impl<U> Shared<U> {
 
 impl<U> Drop for Shared<U> {
     fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Release);
         self.following.abort();
     }
 }
@@ -217,10 +221,10 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
     pub async fn build(self) -> Result<SseBridge<U>, Error> {
         let Self { bus, settings, visible, place } = self;
         let (sender, clients) = broadcast::channel(settings.buffer);
-        let unsent = Arc::new(Unsent::default());
-        let follower = Follower::new(&bus, &settings.pattern, place, sender, &unsent).await?;
+        let (unsent, is_over) = (Arc::new(Unsent::default()), Arc::default());
+        let follower = Follower::new(&bus, &settings.pattern, place, sender, &unsent, &is_over).await?;
         let following = tokio::spawn(follower.run());
         let seats = Arc::new(Seats::new(settings.limits));
-        Ok(SseBridge(Arc::new(Shared { bus, settings, visible, seats, clients, unsent, following })))
+        Ok(SseBridge(Arc::new(Shared { bus, settings, visible, seats, clients, unsent, following, is_over })))
     }
 }

@@ -3,6 +3,7 @@
 
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use events_core::bridge;
 use events_core::{Bus, Error, EventStream, Lagged, Record};
@@ -31,6 +32,8 @@ pub(crate) struct Follower {
     seen: Option<Place>,
     clients: broadcast::Sender<Told>,
     unsent: Arc<Unsent>,
+    /// Whether the bridge is gone.
+    is_over: Arc<AtomicBool>,
 }
 
 impl Follower {
@@ -40,11 +43,13 @@ impl Follower {
         place: &'static Location<'static>,
         clients: broadcast::Sender<Told>,
         unsent: &Arc<Unsent>,
+        is_over: &Arc<AtomicBool>,
     ) -> Result<Self, Error> {
         let stream = bridge::stream_for(bus, pattern, "SseBridge", place)?;
         let newest = bridge::history(bus, pattern).limit(1).await?;
         let (bus, pattern, seen) = (bus.clone(), pattern.to_owned(), newest.first().map(Place::of));
-        Ok(Self { bus, pattern, stream, seen, clients, unsent: Arc::clone(unsent) })
+        let (unsent, is_over) = (Arc::clone(unsent), Arc::clone(is_over));
+        Ok(Self { bus, pattern, stream, seen, clients, unsent, is_over })
     }
 
     /// Ends with the bus.
@@ -103,6 +108,21 @@ impl Follower {
     fn tell(&self, told: Told) {
         // There may be no client now.
         let _ = self.clients.send(told);
+    }
+}
+
+impl Drop for Follower {
+    /// Says so where its runtime has shut down.
+    fn drop(&mut self) {
+        if bridge::is_running(&self.bus) && !self.is_over.load(Ordering::Acquire) {
+            let pattern = &self.pattern;
+            bridge::warn(
+                &self.bus,
+                format_args!(
+                    "the runtime on which the SseBridge of {pattern} was built has shut down before `stop`: the connections of browsers end at once; build it on the runtime that lives longest"
+                ),
+            );
+        }
     }
 }
 

@@ -14,6 +14,11 @@ pub fn warn(bus: &Bus, what: std::fmt::Arguments<'_>) {
     bus.inner.warn(what);
 }
 
+/// Whether the bus has not begun to stop.
+pub fn is_running(bus: &Bus) -> bool {
+    bus.is_running()
+}
+
 /// The history of a pattern that is not reported where no event can match it: for a crate that has reported it.
 pub fn history<'a>(bus: &'a Bus, pattern: &str) -> History<'a> {
     History::new(bus, pattern, None)

@@ -180,6 +180,11 @@ impl Bus {
     pub(crate) fn warn(&self, what: std::fmt::Arguments<'_>) {
         self.inner.settings.fallback.warning(what);
     }
+
+    /// Whether it has not begun to stop.
+    pub(crate) fn is_running(&self) -> bool {
+        self.inner.flight.is_running()
+    }
 }
 
 impl Bus {

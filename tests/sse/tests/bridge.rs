@@ -424,3 +424,39 @@ async fn s8_events_that_cannot_be_sent_are_one_line_for_each_name() {
     );
     assert_eq!(bridge.unsent(), 200 + 3 * 200);
 }
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// The connections of browsers ended in silence, over and over.
+#[test]
+fn s_runtime_a_bridge_that_loses_its_runtime_says_so() {
+    let warnings = Warnings::default();
+    let _guard = tracing::subscriber::set_default(warnings.clone());
+    let said = || {
+        let warnings = warnings.0.lock().unwrap();
+        warnings.iter().filter(|warning| warning.contains("shut down")).cloned().collect::<Vec<_>>()
+    };
+    let (home, build) = (runtime(), |bus: &Bus| SseBridge::new(bus, "note.*", is_for).build());
+    let bus = home.block_on(bus());
+    // One that is dropped, and one whose bus has stopped, are done.
+    let (short, stopped) = (runtime(), home.block_on(crate::bus()));
+    drop(short.block_on(build(&bus)).unwrap());
+    let bridge = short.block_on(build(&stopped)).unwrap();
+    home.block_on(stopped.stop()).unwrap();
+    drop((short, bridge));
+    assert_eq!(said(), [""; 0]);
+    let short = runtime();
+    let app = app(&short.block_on(build(&bus)).unwrap());
+    let mut client = home.block_on(Client::connect(&app, "ada", "")).unwrap();
+    drop(short);
+    assert_eq!(
+        said(),
+        [
+            "the runtime on which the SseBridge of note.* was built has shut down before `stop`: the connections of browsers end at once; build it on the runtime that lives longest"
+        ]
+    );
+    assert_eq!(home.block_on(client.event()), None);
+    home.block_on(bus.stop()).unwrap();
+}

@@ -217,6 +217,8 @@ enum Text {
 #[derive(Clone, Copy)]
 struct Progress {
     instance: InstanceId,
+    /// Where it began: what stands before it, it has not missed.
+    from: u64,
     next: u64,
     /// Up to where it has been given what it is to get.
     taken: u64,
@@ -241,7 +243,7 @@ impl State {
     }
 
     /// Places a record; `None` for one whose id is kept.
-    fn push(&mut self, record: &Record) -> Option<u64> {
+    fn push(&mut self, record: &Record) -> Option<Place> {
         // The time first, and here: so that times never decrease along the log. The id is made of it.
         let earliest = self.latest.unwrap_or(Timestamp::from_micros(i64::MIN));
         let time = record.stamp_after(earliest);
@@ -253,12 +255,20 @@ impl State {
         self.ids.insert(id, position);
         let (origin, name) = (record.origin(), Arc::from(record.name()));
         self.entries.push_back(Entry { id, origin, name, time, text: Text::Coming });
-        Some(position)
+        Some(Place { position, origin })
     }
 
-    fn set(&mut self, position: u64, text: Text) {
+    /// Sets what became of a place. One that was dropped before it had a text was given to no bus, so that, where it
+    /// has become an event, it is lost to each that follows the log from there or from before.
+    fn set(&mut self, place: Place, text: Text) {
+        let Place { position, origin } = place;
         let index = position.checked_sub(self.first).map(|index| index as usize);
-        let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else { return };
+        let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else {
+            if matches!(text, Text::Here(_)) {
+                self.lose(origin, |reader| reader.from <= position);
+            }
+            return;
+        };
         match &text {
             Text::Here(text) => self.bytes += text.len(),
             Text::Coming | Text::Withdrawn => {
@@ -268,7 +278,18 @@ impl State {
         entry.text = text;
     }
 
+    /// Counts an event that is dropped for the buses that were to get it: its own has handled it.
+    fn lose(&mut self, origin: InstanceId, is_to_get: impl Fn(&Progress) -> bool) {
+        let readers = self.readers.values_mut();
+        for reader in readers.filter(|reader| reader.instance != origin && is_to_get(reader)) {
+            reader.lost += 1;
+        }
+    }
+
     /// Drops what is too much, and finds up to where the log is filled.
+    ///
+    /// A place that has no text yet is dropped like any other, since its text may take as long as it likes: whether it
+    /// is lost is known when it is [set](Self::set).
     fn settle(&mut self, bounds: Bounds) -> u64 {
         while self.entries.len() > bounds.records || self.bytes > bounds.bytes && self.entries.len() > 1 {
             let Some(entry) = self.entries.pop_front() else { break };
@@ -278,13 +299,14 @@ impl State {
             if self.ids.get(&entry.id) == Some(&self.first) {
                 self.ids.remove(&entry.id);
             }
-            let is_event = matches!(entry.text, Text::Here(_));
-            for reader in self.readers.values_mut().filter(|reader| reader.taken <= self.first) {
-                reader.taken = self.first + 1;
-                // Its own events it has handled.
-                reader.lost += u64::from(is_event && reader.instance != entry.origin);
+            let dropped = self.first;
+            if matches!(entry.text, Text::Here(_)) {
+                self.lose(entry.origin, |reader| reader.taken <= dropped);
             }
             self.first += 1;
+            for reader in self.readers.values_mut() {
+                reader.taken = reader.taken.max(self.first);
+            }
         }
         self.filled = self.filled.max(self.first);
         while self.entry(self.filled).is_some_and(|entry| !matches!(entry.text, Text::Coming)) {
@@ -358,9 +380,9 @@ impl Hub {
     }
 
     /// Sets what became of places.
-    fn set(&self, texts: impl Iterator<Item = (u64, Text)>) {
+    fn set(&self, texts: impl Iterator<Item = (Place, Text)>) {
         let mut state = self.lock();
-        texts.for_each(|(position, text)| state.set(position, text));
+        texts.for_each(|(place, text)| state.set(place, text));
         let filled = state.settle(self.bounds);
         drop(state);
         // Also where only a place was withdrawn: somebody may wait for what becomes of its id.
@@ -403,7 +425,8 @@ impl Hub {
         let mut state = self.lock();
         let (key, next) = (state.next_key, state.end());
         state.next_key += 1;
-        state.readers.insert(key, Progress { instance, next, taken: next, lost: 0, stalled: false });
+        let progress = Progress { instance, from: next, next, taken: next, lost: 0, stalled: false };
+        state.readers.insert(key, progress);
         Reader { hub: Arc::clone(self), key }
     }
 
@@ -438,19 +461,26 @@ impl Hub {
     }
 }
 
+/// Where a record stands, and which bus emitted it.
+#[derive(Clone, Copy)]
+struct Place {
+    position: u64,
+    origin: InstanceId,
+}
+
 /// Records that have a place, and no text yet; withdrawn when dropped.
 struct Placed<'a> {
     hub: &'a Hub,
     /// `None` for a duplicate.
-    places: Vec<Option<u64>>,
+    places: Vec<Option<Place>>,
 }
 
 impl Placed<'_> {
     fn fill(mut self, records: &[Record], wire: &Wire) -> Result<Published, Error> {
         let mut texts = Vec::with_capacity(records.len());
         for (place, record) in self.places.iter().zip(records) {
-            if let Some(position) = place {
-                texts.push((*position, Text::Here(wire.encode(record)?.into())));
+            if let Some(place) = place {
+                texts.push((*place, Text::Here(wire.encode(record)?.into())));
             }
         }
         let places = std::mem::take(&mut self.places);
@@ -464,7 +494,7 @@ impl Drop for Placed<'_> {
     fn drop(&mut self) {
         if !self.places.is_empty() {
             let places = std::mem::take(&mut self.places).into_iter().flatten();
-            self.hub.set(places.map(|position| (position, Text::Withdrawn)));
+            self.hub.set(places.map(|place| (place, Text::Withdrawn)));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What `Memory` promises beyond the laws of adapters: bounds, and patience with buses that are slow.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -28,6 +28,46 @@ fn only_positive<S: Serializer>(depth: &i64, serializer: S) -> Result<S::Ok, S::
     match depth {
         0.. => depth.serialize(serializer),
         _ => Err(serde::ser::Error::custom("negative")),
+    }
+}
+
+/// Waits while it is written for the adapter, until somebody says how that ends.
+#[event("letter.written")]
+pub struct Written {
+    #[serde(serialize_with = "when_told")]
+    pub desk: usize,
+}
+
+/// Where a letter is written.
+struct Desk {
+    /// Where it is to be kept, and nothing else is kept before.
+    memory: OnceLock<Memory>,
+    begun: AtomicBool,
+    may_end: Mutex<Option<bool>>,
+    told: Condvar,
+}
+
+static DESKS: [Desk; 2] = [const {
+    Desk {
+        memory: OnceLock::new(),
+        begun: AtomicBool::new(false),
+        may_end: Mutex::new(None),
+        told: Condvar::new(),
+    }
+}; 2];
+
+fn when_told<S: Serializer>(desk: &usize, serializer: S) -> Result<S::Ok, S::Error> {
+    let Desk { memory, begun, may_end, told } = &DESKS[*desk];
+    // It is written before it has its place, too: to see whether it can be.
+    let has_place = |memory: &Memory| !format!("{memory:?}").starts_with("Memory(0 records");
+    if !memory.get().is_some_and(has_place) {
+        return desk.serialize(serializer);
+    }
+    begun.store(true, Ordering::SeqCst);
+    let may_end = told.wait_while(may_end.lock().unwrap(), |may_end| may_end.is_none()).unwrap();
+    match may_end.is_some_and(|may_end| may_end) {
+        true => desk.serialize(serializer),
+        false => Err(serde::ser::Error::custom("torn up")),
     }
 }
 
@@ -143,4 +183,99 @@ async fn buses_that_answer_each_other_never_hang() {
     until(|| rounds.load(Ordering::SeqCst) == 199).await;
     ping.stop().await.unwrap();
     pong.stop().await.unwrap();
+}
+
+/// What was pushed out while it was being written is lost to others, too, if it comes to be written.
+async fn pushed_out_while_it_is_written(desk: usize, may_end: bool) {
+    let (memory, place) = (Memory::bounded(8, 1 << 20), &DESKS[desk]);
+    place.memory.set(memory.clone()).unwrap();
+    let (writing, from, to) = (join(&memory).await, join(&memory).await, join(&memory).await);
+    let seen = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&seen);
+    to.on_pattern("*", move |_: &Record| add(&count)).unwrap();
+    let emitting = writing.clone();
+    let written = tokio::spawn(async move { emitting.emit(Written { desk }).await.map(drop) });
+    until(|| place.begun.load(Ordering::SeqCst)).await;
+    for n in 0..20 {
+        from.emit(fell(n)).await.unwrap();
+    }
+    // One who comes now has missed nothing.
+    let late = join(&memory).await;
+    *place.may_end.lock().unwrap() = Some(may_end);
+    place.told.notify_all();
+    assert_eq!(written.await.unwrap().is_ok(), may_end);
+    from.emit(fell(20)).await.unwrap();
+    let got = || seen.load(Ordering::SeqCst) + to.stats().lost;
+    let expected = 21 + u64::from(may_end);
+    until(|| got() >= expected).await;
+    for bus in [&writing, &from, &to, &late] {
+        bus.stop().await.unwrap();
+    }
+    assert_eq!((got(), late.stats().lost), (expected, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn m5_an_event_pushed_out_while_it_is_written_is_counted_as_lost() {
+    pushed_out_while_it_is_written(0, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn m5_an_event_pushed_out_that_cannot_be_written_is_not_counted() {
+    pushed_out_while_it_is_written(1, false).await;
+}
+
+/// The law of what is counted: each event of others is delivered or lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn m5_each_event_of_several_emitters_is_delivered_or_counted_as_lost() {
+    const BUSES: u64 = 4;
+    const TASKS: u64 = 4;
+    const EMITS: u64 = 500;
+    for round in 0..3 {
+        let memory = Memory::bounded(16, 1 << 20);
+        let open = Arc::new(Semaphore::new(0));
+        let (mut buses, mut delivered) = (Vec::new(), Vec::new());
+        for own in 0..BUSES {
+            let (bus, seen) = (join(&memory).await, Arc::new(AtomicU64::new(0)));
+            let (gate, count) = (Arc::clone(&open), Arc::clone(&seen));
+            bus.on(move |event: Arc<Fell>| {
+                let (gate, count) = (Arc::clone(&gate), Arc::clone(&count));
+                async move {
+                    if event.n != own {
+                        // Closed is open for all.
+                        let _ = gate.acquire().await;
+                        count.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            });
+            buses.push(bus);
+            delivered.push(seen);
+        }
+        let emit = |(own, bus): (u64, &Bus)| {
+            let bus = bus.clone();
+            tokio::spawn(async move {
+                for _ in 0..EMITS {
+                    bus.emit(fell(own)).await.unwrap();
+                }
+            })
+        };
+        let tasks: Vec<_> = (0..TASKS).flat_map(|_| (0..).zip(&buses).map(emit)).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        open.close();
+        let of_others = (BUSES - 1) * TASKS * EMITS;
+        let got = |index: usize| {
+            let (delivered, lost) = (delivered[index].load(Ordering::SeqCst), buses[index].stats().lost);
+            (delivered, lost, delivered + lost)
+        };
+        let all = || (0..buses.len()).map(got).collect::<Vec<_>>();
+        let wait = until(|| all().iter().all(|(.., sum)| *sum >= of_others));
+        let came = timeout(Duration::from_secs(5), wait).await;
+        assert!(came.is_ok(), "of {of_others} in round {round} (delivered, lost, sum): {:?}", all());
+        for bus in &buses {
+            bus.stop().await.unwrap();
+        }
+        let came = all();
+        assert!(came.iter().all(|(.., sum)| *sum == of_others), "of {of_others} in round {round}: {came:?}");
+    }
 }

@@ -129,8 +129,10 @@ pub(crate) fn exchange(
     for finished in finished {
         exchange.finish(finished)?;
     }
-    if most > 0 && !exchange.row.paused {
-        exchange.hand_out(most)?;
+    match (most > 0, exchange.row.paused) {
+        (true, false) => exchange.hand_out(most)?,
+        (true, true) => exchange.reopen()?,
+        (false, _) => {}
     }
     Ok(claims)
 }
@@ -246,6 +248,15 @@ impl Exchange<'_> {
             WHERE log.position = ?2 AND pending.consumer = ?1 AND pending.position = ?2";
         let row = (self.row.consumer, position, error, attempts, self.now);
         Ok(self.connection.prepare_cached(bury)?.execute(row)? == 1)
+    }
+
+    /// Another program that had it open has stopped; this one has not.
+    fn reopen(&mut self) -> Result<()> {
+        if self.row.seen > 0 {
+            return Ok(());
+        }
+        self.row.seen = self.now;
+        self.row.save(self.connection)
     }
 
     fn hand_out(&mut self, most: usize) -> Result<()> {

@@ -70,7 +70,11 @@ impl DurableAdapter for Sqlite {
         let (consumer, now) = (Arc::clone(consumer), now.as_micros());
         Box::pin(async move {
             let close = move |tx: &Tx<'_>| consume::close(tx, consumer.name(), now);
-            self.engine()?.writer.run(Safety::Later, close).await
+            let engine = self.engine()?;
+            engine.writer.run(Safety::Later, close).await?;
+            // Whoever else has it open says so.
+            engine.tell();
+            Ok(())
         })
     }
 

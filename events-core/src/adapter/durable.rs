@@ -57,8 +57,9 @@ pub trait DurableAdapter: Send + Sync {
 
     /// Notes that the program that opened a consumer has stopped, so that its
     /// [status](ConsumerStatus::is_running) is not that of one that is open, unless another program says afterwards
-    /// that it lives. What is still being handled stays leased. An engine that does not note it takes the consumer for
-    /// open until nothing was heard of it for a while.
+    /// that it lives: it wakes those that [`wait`](Self::wait), so that they [`exchange`](Self::exchange), which says it,
+    /// also of a paused consumer. What is still being handled stays leased. An engine that does not note it takes the
+    /// consumer for open until nothing was heard of it for a while.
     fn close<'a>(
         &'a self,
         consumer: &'a Arc<Consumer>,

@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::bed::{Bed, Tried, cases, durable, emit_numbers, ensure, numbered};
 use super::harness::Harness;
 use super::seen::{Gate, number, same};
-use crate::adapter::DeadLetters;
+use crate::adapter::{ConsumerStatus, DeadLetters};
 use crate::durable::StartAt;
 use crate::record::Record;
 
 cases! { "operators":
     a_consumer_is_paused_and_resumed [Durable],
     the_status_counts_what_there_is [Durable],
+    one_that_closes_leaves_the_consumer_open [Durable],
     a_consumer_is_sent_back_without_gap_or_double [Durable],
     a_consumer_is_sent_back_while_events_come [Durable],
     dead_letters_are_listed_replayed_and_purged [Durable],
@@ -90,6 +91,22 @@ async fn the_status_counts_what_there_is<H: Harness>(bed: Bed<H>) -> Tried {
         .until_status(&bus, "work", "the new one done", |status| (status.lag, status.in_progress) == (1, 0))
         .await;
     same("the watermark", status?.position, held)
+}
+
+/// Law: a consumer that one of two instances has closed is open as long as the other one is, paused or not.
+async fn one_that_closes_leaves_the_consumer_open<H: Harness>(bed: Bed<H>) -> Tried {
+    let seen = bed.seen();
+    let stays = bed.consumer(durable("work"), "conformance.thing.*", &seen).await?;
+    for is_paused in [false, true] {
+        let leaves = bed.consumer(durable("work"), "conformance.thing.*", &seen).await?;
+        if is_paused {
+            stays.consumer("work").pause().await?;
+        }
+        leaves.stop().await?;
+        let so = |status: &ConsumerStatus| status.is_running;
+        bed.until_status(&stays, "work", "the other instance to say that it lives", so).await?;
+    }
+    Ok(())
 }
 
 /// Law: `Seek` hands out everything from a place on again: each event once, and none before it.

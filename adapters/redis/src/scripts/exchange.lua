@@ -114,8 +114,11 @@ end
 local function perform()
   finish()
   release()
-  if most > 0 and call('HGET', CONSUMER, 'paused') == '0' then
-    call('HSET', CONSUMER, 'seen', num(now))
+  local of = call('HMGET', CONSUMER, 'paused', 'seen')
+  local is_paused, is_closed = of[1] ~= '0', tonumber(of[2] or 0) <= 0
+  -- Where another program that had it open has stopped, this one notes that it has not, also while it is paused.
+  if most > 0 and (is_closed or not is_paused) then call('HSET', CONSUMER, 'seen', num(now)) end
+  if most > 0 and not is_paused then
     hand_out_due()
     local cursor, trimmed = tonumber(call('HGET', CONSUMER, 'cursor')), meta('trimmed')
     if cursor < trimmed then

@@ -391,6 +391,28 @@ async fn c6_events_that_its_patterns_do_not_take_are_not_left_to_it() {
     assert_eq!(told.len(), 1, "{:?}", log.warnings("the durable consumer"));
 }
 
+#[tokio::test]
+async fn c6_a_consumer_that_one_of_two_programs_has_closed_is_open() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let file = File::new();
+    let stays = program(&file, "quiet-epsilon", Sent::NAME).await;
+    let leaves = program(&file, "quiet-epsilon", Sent::NAME).await;
+    stays.consumer("quiet-epsilon").pause().await.unwrap();
+    stays.emit(Sent { number: 1 }).await.unwrap();
+    leaves.stop().await.unwrap();
+    let reopened = async {
+        while !stays.consumer("quiet-epsilon").status().await.unwrap().is_running {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), reopened).await.expect("the other one says that it lives");
+    let other = program(&file, "bills", Sent::NAME).await;
+    assert_eq!(log.warnings("the durable consumer"), Vec::<String>::new());
+    other.stop().await.unwrap();
+    stays.stop().await.unwrap();
+}
+
 /// An adapter that a test writes to past the bus, as another program does.
 struct Shared(Arc<Sqlite>);
 

@@ -15,6 +15,7 @@ use super::consumer::Consumer;
 use super::flight::Flight;
 use super::intake::did_you_mean;
 use super::known::Known;
+use super::orphans::Orphans;
 use super::reach::unreachable;
 use super::report::Fallback;
 use super::routes::Routes;
@@ -685,7 +686,7 @@ pub(super) fn has_timer() -> bool {
 }
 
 /// The error of an adapter that panicked, as it does on a runtime without what it needs.
-fn panicked<T>(panic: Box<dyn Any + Send>) -> Result<T, AdapterError> {
+pub(super) fn panicked<T>(panic: Box<dyn Any + Send>) -> Result<T, AdapterError> {
     let panic = HandlerError::panicked(panic);
     Err(AdapterError::refused(format_args!("it panicked: {}", panic.message())))
 }
@@ -713,14 +714,16 @@ impl Inner {
             self.watch_runtime(joins);
         }
         let Some(durable) = adapter.durable() else { return Ok(()) };
-        let stored = self.stored_consumers(durable).await;
+        let (mut orphans, stored) = Orphans::list(self, durable).await;
         for work in &self.works {
             let opened = caught(async { durable.open(&work.consumer).await }).await;
             opened
                 .unwrap_or_else(panicked)
                 .map_err(|error| refused(format!("open the consumer {}", work.consumer.name()), error))?;
         }
-        self.warn_of_orphans(durable, &stored).await;
+        orphans.report_at_build(self, durable, &stored).await;
+        let looks = orphans.watch(Arc::downgrade(self), Arc::clone(adapter), self.stop_works.subscribe());
+        spawn_boxed(&self.runtime, Box::pin(looks));
         for work in &self.works {
             let (bus, adapter, stop) =
                 (Arc::downgrade(self), Arc::clone(adapter), self.stop_works.subscribe());

@@ -391,6 +391,125 @@ async fn c6_events_that_its_patterns_do_not_take_are_not_left_to_it() {
     assert_eq!(told.len(), 1, "{:?}", log.warnings("the durable consumer"));
 }
 
+/// Lets the runtime's clock go on by so much.
+async fn pass(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+/// A program on the runtime's clock, whose one durable handler is like none of the others.
+async fn unlike(file: &File) -> Bus {
+    let builder = file.builder().clock_of_runtime();
+    builder.durable(durable("send-bills"), "*", |_: &Record| ()).build().await.unwrap()
+}
+
+/// Passes so many seconds, in steps after each of which the open consumer says that it lives.
+async fn pass_while_open(bus: &Bus, consumer: &str, seconds: u64) {
+    for _ in 0..seconds.div_ceil(70) {
+        let before = bus.consumer(consumer).status().await.unwrap().seen;
+        pass(70).await;
+        let renewed = async {
+            while bus.consumer(consumer).status().await.unwrap().seen == before {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), renewed).await.expect("it says that it lives");
+    }
+}
+
+#[tokio::test]
+async fn c6_an_orphan_of_a_crashed_program_is_reported_while_others_run() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let file = File::new();
+    let before = program(&file, "quiet-alpha", Sent::NAME).await;
+    before.consumer("quiet-alpha").pause().await.unwrap();
+    before.emit(Sent { number: 1 }).await.unwrap();
+    // As one that is killed: it is not stopped.
+    drop(before);
+    let idle = file.builder().clock_of_runtime().build().await.unwrap();
+    let bills = unlike(&file).await;
+    let told = || log.warnings("the durable consumer `quiet-alpha` has 1 events left").len();
+    assert_eq!(told(), 0);
+    pass(181).await;
+    until(|| told() == 1).await;
+    bills.stop().await.unwrap();
+    // A program without durable handlers says it after a day. Each says it once.
+    pass(25 * 3_600).await;
+    until(|| told() == 2).await;
+    pass(25 * 3_600).await;
+    idle.stop().await.unwrap();
+    assert_eq!(log.warnings("the durable consumer").len(), 2, "{:?}", log.warnings("the durable consumer"));
+}
+
+#[tokio::test]
+async fn c6_an_orphan_of_a_stopped_program_is_reported_to_one_with_other_patterns() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let file = File::new();
+    let before = program(&file, "quiet-beta", Sent::NAME).await;
+    before.consumer("quiet-beta").pause().await.unwrap();
+    before.emit_all((0..3).map(|number| Sent { number })).await.unwrap();
+    before.stop().await.unwrap();
+    let bills = unlike(&file).await;
+    // It may be that of another program, which is only started again.
+    assert_eq!(log.warnings("the durable consumer"), Vec::<String>::new());
+    pass(181).await;
+    until(|| log.warnings("the durable consumer `quiet-beta` has 3 events left").len() == 1).await;
+    bills.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn c6_a_renamed_handler_that_has_nothing_left_yet_is_reported_once_it_has() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let file = File::new();
+    program(&file, "quiet-gamma", Sent::NAME).await.stop().await.unwrap();
+    let builder = file.builder().clock_of_runtime();
+    let after = builder.durable(durable("bills"), Sent::NAME, |_: &Record| ()).build().await.unwrap();
+    after.emit(Sent { number: 1 }).await.unwrap();
+    assert_eq!(log.warnings("the durable consumer"), Vec::<String>::new());
+    pass(181).await;
+    let told = || log.warnings("the durable consumer `quiet-gamma` has 1 events left");
+    until(|| told().len() == 1).await;
+    assert!(told()[0].contains("; its new name may be `bills`: handle it"), "{:?}", told());
+    after.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn c6_a_consumer_is_not_reported_while_it_is_open_and_each_time_it_is_left() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let file = File::new();
+    let builder =
+        || file.builder().clock_of_runtime().durable(durable("quiet-delta"), Sent::NAME, |_: &Record| ());
+    // Their clocks begin here.
+    let (before, again) = (builder(), builder());
+    let before = before.build().await.unwrap();
+    before.consumer("quiet-delta").pause().await.unwrap();
+    before.emit(Sent { number: 1 }).await.unwrap();
+    let bills = unlike(&file).await;
+    pass_while_open(&bills, "quiet-delta", 3_600).await;
+    assert_eq!(log.warnings("the durable consumer"), Vec::<String>::new());
+    // It is away, comes back, and is away for ever.
+    let told = || log.warnings("the durable consumer `quiet-delta` has 1 events left").len();
+    before.stop().await.unwrap();
+    pass(400).await;
+    until(|| told() == 1).await;
+    let again = again.build().await.unwrap();
+    again.consumer("quiet-delta").resume().await.unwrap();
+    again.emit(Sent { number: 2 }).await.unwrap().settled().await.unwrap();
+    again.consumer("quiet-delta").pause().await.unwrap();
+    again.emit(Sent { number: 3 }).await.unwrap();
+    pass_while_open(&bills, "quiet-delta", 600).await;
+    again.stop().await.unwrap();
+    assert_eq!(told(), 1);
+    pass(400).await;
+    until(|| told() == 2).await;
+    bills.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn c6_a_consumer_that_one_of_two_programs_has_closed_is_open() {
     let log = Log::default();

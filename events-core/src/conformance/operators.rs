@@ -14,6 +14,7 @@ use crate::record::Record;
 cases! { "operators":
     a_consumer_is_paused_and_resumed [Durable],
     the_status_counts_what_there_is [Durable],
+    what_is_ahead_is_counted_by_the_patterns [Durable],
     one_that_closes_leaves_the_consumer_open [Durable],
     a_consumer_is_sent_back_without_gap_or_double [Durable],
     a_consumer_is_sent_back_while_events_come [Durable],
@@ -91,6 +92,23 @@ async fn the_status_counts_what_there_is<H: Harness>(bed: Bed<H>) -> Tried {
         .until_status(&bus, "work", "the new one done", |status| (status.lag, status.in_progress) == (1, 0))
         .await;
     same("the watermark", status?.position, held)
+}
+
+/// Law: what stands ahead of a consumer is counted as far as its patterns take it, where it is counted at all.
+async fn what_is_ahead_is_counted_by_the_patterns<H: Harness>(bed: Bed<H>) -> Tried {
+    let hand = bed.hand(durable("work"), "conformance.thing.*").await?;
+    let none = hand.durable()?.count_ahead("work", 10).await?;
+    ensure!(none.is_none_or(|count| count == 0), "{none:?} events are ahead in an empty log");
+    emit_numbers(&hand.bus, "conformance.thing.done", 0..3).await?;
+    emit_numbers(&hand.bus, "conformance.other.done", 3..5).await?;
+    emit_numbers(&hand.bus, "conformance.thing.begun", 5..6).await?;
+    let ahead = hand.durable()?.count_ahead("work", 10).await?;
+    ensure!(ahead.is_none_or(|count| count == 4), "of 4 events that stand ahead, {ahead:?} are counted");
+    let most = hand.durable()?.count_ahead("work", 1).await?;
+    ensure!(most.is_none(), "more events stand ahead than are to be counted, and {most:?} are");
+    let nobody = hand.durable()?.count_ahead("nobody", 10).await?;
+    ensure!(nobody.is_none(), "{nobody:?} events are ahead of a consumer that does not exist");
+    Ok(())
 }
 
 /// Law: a consumer that one of two instances has closed is open as long as the other one is, paused or not.

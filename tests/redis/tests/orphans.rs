@@ -1,4 +1,4 @@
-//! Consumers on a server that have events left and no handler.
+//! Consumers on a server that have events left and no handler, and what is counted of them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,12 +8,21 @@ use tokio::time::timeout;
 use tracing::field::{Field, Visit};
 use tracing::{Level, span};
 use typed_events::redis::Redis;
-use typed_events::{Bus, BusBuilder, Durable, Event, Record, StartAt, event};
+use typed_events::{
+    Adapter, AdapterError, BoxFuture, Bus, BusBuilder, Durable, DurableAdapter, Event, HistoryQuery, Inbox,
+    Published, Record, StartAt, Wire, event, on,
+};
 
 #[event("orphan.letter.left")]
 pub struct Left {
     pub number: u32,
 }
+
+#[event("orphan.other.left")]
+pub struct Other;
+
+#[event("orphan.third.left")]
+pub struct Third;
 
 /// The warnings, of the test's thread.
 #[derive(Clone, Default)]
@@ -152,4 +161,77 @@ async fn c6_a_consumer_that_one_of_two_programs_has_closed_is_open() {
     assert_eq!(log.of("the durable consumer"), Vec::<String>::new());
     other.stop().await.unwrap();
     stays.stop().await.unwrap();
+}
+
+/// An adapter that a test asks past the bus.
+struct Shared(Arc<Redis>);
+
+impl Adapter for Shared {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
+    fn publish<'a>(
+        &'a self,
+        records: &'a [Record],
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
+        self.0.publish(records, wire)
+    }
+
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+        self.0.history(query, wire)
+    }
+
+    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.0.subscribe(inbox)
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.0.stop()
+    }
+
+    fn durable(&self) -> Option<&dyn DurableAdapter> {
+        self.0.durable()
+    }
+}
+
+#[on("orphan.letter.*", "orphan.third.left", durable = "orphan-two", from = "start")]
+fn two_patterns(_: &Record) {}
+
+#[tokio::test]
+async fn c6_what_is_ahead_of_a_consumer_is_counted_by_its_patterns() {
+    let Some(server) = Server::start() else { return };
+    let redis = Arc::new(Redis::at(server.url()));
+    let durable = Durable::new("orphan-one").from(StartAt::Start);
+    let builder = Bus::builder().adapter(Shared(Arc::clone(&redis))).quiet().handler::<two_patterns>();
+    let bus = builder.durable(durable, Left::NAME, |_: &Record| ()).build().await.unwrap();
+    let ahead = async |consumer: &str, most: u64| redis.count_ahead(consumer, most).await.unwrap();
+    assert_eq!((ahead("orphan-one", 100).await, ahead("nobody", 100).await), (Some(0), None));
+
+    // What was looked at is not ahead.
+    bus.emit(Left { number: 0 }).await.unwrap().settled().await.unwrap();
+    for name in ["orphan-one", "orphan-two"] {
+        bus.consumer(name).pause().await.unwrap();
+        let status = bus.consumer(name).status().await.unwrap();
+        assert_eq!((status.lag, ahead(name, 100).await), (0, Some(0)), "{status}");
+    }
+    bus.emit_all((0..3).map(|number| Left { number })).await.unwrap();
+    bus.emit_all((0..4).map(|_| Other)).await.unwrap();
+    bus.emit_all((0..2).map(|_| Third)).await.unwrap();
+    assert_eq!((ahead("orphan-one", 100).await, ahead("orphan-two", 100).await), (Some(3), Some(5)));
+    // As many as may be counted, and one more.
+    assert_eq!((ahead("orphan-one", 9).await, ahead("orphan-one", 8).await), (Some(3), None));
+
+    bus.consumer("orphan-one").seek(StartAt::Start).await.unwrap();
+    assert_eq!((ahead("orphan-one", 10).await, ahead("orphan-one", 9).await), (Some(4), None));
+    bus.stop().await.unwrap();
 }

@@ -105,21 +105,13 @@ impl Orphans {
     ) {
         while timeout_at(self.looked.0 + LOOK, stop.wait_for(|stopping| *stopping)).await.is_err() {
             let (Some(inner), Some(durable)) = (bus.upgrade(), adapter.durable()) else { return };
-            if self.leaps(&inner) {
+            let now = (Instant::now(), inner.now());
+            if leaps(std::mem::replace(&mut self.looked, now), now) {
                 continue;
             }
             let stored = self.stored(&inner, durable).await;
             self.report(&inner, durable, &stored, false).await;
         }
-    }
-
-    /// Whether the clock of the bus has gone on without the programs since it was looked last.
-    fn leaps(&mut self, inner: &Inner) -> bool {
-        let now = (Instant::now(), inner.now());
-        let before = std::mem::replace(&mut self.looked, now);
-        let ran = now.0.saturating_duration_since(before.0).as_micros().try_into().unwrap_or(i64::MAX);
-        let passed = now.1.as_micros().saturating_sub(before.1.as_micros());
-        passed.saturating_sub(ran) > LEAP
     }
 
     async fn report(
@@ -178,6 +170,14 @@ impl Orphans {
     }
 }
 
+/// Whether the clock of the bus has gone on without the programs between two moments, each by the runtime's clock and by
+/// that of the bus.
+fn leaps(before: (Instant, Timestamp), now: (Instant, Timestamp)) -> bool {
+    let ran = now.0.saturating_duration_since(before.0).as_micros().try_into().unwrap_or(i64::MAX);
+    let passed = now.1.as_micros().saturating_sub(before.1.as_micros());
+    passed.saturating_sub(ran) > LEAP
+}
+
 /// What a consumer has left to handle, in words; `None` where that is nothing.
 async fn left_to(durable: &dyn DurableAdapter, consumer: &ConsumerStatus) -> Option<String> {
     let ConsumerStatus { lag, in_progress, waiting, newer, .. } = *consumer;
@@ -203,4 +203,26 @@ async fn counted_ahead(durable: &dyn DurableAdapter, consumer: &str) -> Result<O
 fn similarity(one: &str, other: &str) -> f64 {
     let longest = one.chars().count().max(other.chars().count()).max(1);
     1.0 - events_names::distance(one, other) as f64 / longest as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c6_a_clock_that_goes_on_while_the_machine_sleeps_leaps() {
+        let start = Instant::now();
+        let at = |ran: u64, passed: i64| {
+            (start + Duration::from_secs(ran), Timestamp::from_micros(passed.saturating_mul(1_000_000)))
+        };
+        let before = at(0, 1_000);
+        assert!(!leaps(before, at(180, 1_180)));
+        assert!(!leaps(before, at(180, 1_200)), "clocks are not exact");
+        assert!(leaps(before, at(180, 1_300)));
+        assert!(leaps(before, at(0, 9_000)));
+        assert!(leaps(before, at(180, i64::MAX)));
+        // One that was set back has not gone on.
+        assert!(!leaps(before, at(180, 0)));
+        assert!(!leaps(before, at(180, i64::MIN)));
+    }
 }

@@ -41,7 +41,7 @@ use crate::schema::memory::allocation;
 /// ```
 ///
 /// In another service, which does not have the type, a view is checked against the event's file in the
-/// [lock](crate::Lock): `#[event(view_of = "user.created")]` of `typed_events::locked`. The name is then one that
+/// lock (feature `lock`): `#[event(view_of = "user.created")]` of `typed_events::locked`. The name is then one that
 /// [`Bus::emit_json`](crate::Bus::emit_json) and the adapter accept.
 ///
 /// What is secret in the event must be secret in the view. A whole number that is read as `f64` is rounded

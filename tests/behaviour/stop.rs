@@ -319,7 +319,7 @@ impl Adapter for Slow {
         &'a self,
         _: &'a HistoryQuery,
         _: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 

@@ -187,7 +187,7 @@ impl Adapter for Shared {
         &'a self,
         query: &'a HistoryQuery,
         wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Record>, AdapterError>> {
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         self.0.history(query, wire)
     }
 

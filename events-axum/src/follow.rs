@@ -151,10 +151,11 @@ impl Behind {
             history = history.since(place.time);
         }
         let found = history.await?;
-        let is_last = |place: Place| move |read: &Result<Record, _>| matches!(read, Ok(record) if record.id() == place.event);
-        let reads = found.all();
-        let behind = place.and_then(|place| reads.iter().position(is_last(place))).map_or(0, |last| last + 1);
-        let is_unreadable = reads[behind..].iter().any(Result::is_err);
+        let last = |place: Place| {
+            found.all().position(|read| matches!(read, Ok(record) if record.id() == place.event))
+        };
+        let behind = place.and_then(last).map_or(0, |last| last + 1);
+        let is_unreadable = found.all().skip(behind).any(|read| read.is_err());
         let all: Vec<_> = found.into_iter().collect();
         let Some(place) = place else { return Ok(Self { all, begin: 0, has_gap: false }) };
         let found = all.iter().position(|record| record.id() == place.event);

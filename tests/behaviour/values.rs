@@ -503,8 +503,7 @@ async fn v7_one_record_that_cannot_be_read_hides_no_other() {
     }
     let events = bus.history("values.*").of::<Measured>().await.unwrap();
     assert_eq!(events.iter().map(|event| event.wide).collect::<Vec<_>>(), [1.0, 2.0]);
-    let in_place: Vec<_> =
-        events.all().iter().map(|event| event.as_ref().ok().map(|event| event.wide)).collect();
+    let in_place: Vec<_> = events.all().map(|event| event.ok().map(|event| event.wide)).collect();
     assert_eq!(in_place, [Some(1.0), None, Some(2.0)]);
     let unreadable = events.unreadable().next().unwrap();
     assert_eq!(unreadable.record().unwrap().id(), bus.history("*").await.unwrap()[1].id());
@@ -530,7 +529,7 @@ async fn v7_a_stored_text_that_is_no_record_hides_no_other() {
         |events: &[std::sync::Arc<Measured>]| events.iter().map(|event| event.wide).collect::<Vec<_>>();
     let records = bus.history("values.*").await.unwrap();
     assert_eq!(records.iter().map(|record| record.name()).collect::<Vec<_>>(), ["values.measured"; 2]);
-    let in_place: Vec<_> = records.all().iter().map(Result::is_ok).collect();
+    let in_place: Vec<_> = records.all().map(|read| read.is_ok()).collect();
     assert_eq!(in_place, [true, false, true]);
     let unreadable = records.unreadable().next().unwrap();
     assert!(unreadable.record().is_none());
@@ -539,7 +538,7 @@ async fn v7_a_stored_text_that_is_no_record_hides_no_other() {
     // It has its place among events of one type, too: it may be one of them.
     let events = bus.history("values.*").of::<Measured>().await.unwrap();
     assert_eq!(widths(&events), [1.0, 2.0]);
-    assert_eq!(events.all().iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(events.all().map(|read| read.is_ok()).collect::<Vec<_>>(), [true, false, true]);
     // It takes a place of the limit.
     assert_eq!(widths(&bus.history("*").limit(2).of::<Measured>().await.unwrap()), [2.0]);
     let seen = std::sync::Arc::new(Mutex::new(Vec::new()));

@@ -52,10 +52,10 @@ pub use settled::Settled;
 pub use stream::{EventStream, Lagged, SetStream, TypedStream};
 pub use subscription::{HandlerInfo, Subscription, SubscriptionGuard};
 
-use crate::adapter::{Adapter, AdapterError};
+use crate::adapter::Adapter;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventDecl};
-use crate::history::{History, HistoryQuery, Log};
+use crate::history::{Events, History, HistoryQuery, Log};
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
 use crate::read_back::OnLoss;
@@ -363,13 +363,10 @@ impl Inner {
     }
 
     /// Reads the adapter's history, or the bus's own where the adapter keeps none.
-    pub(crate) async fn read_history(
-        &self,
-        query: &HistoryQuery,
-    ) -> Result<Vec<Result<Record, AdapterError>>, Error> {
+    pub(crate) async fn read_history(&self, query: &HistoryQuery) -> Result<Events<Record>, Error> {
         match &self.adapter {
             Some(adapter) if adapter.keeps_history() => {
-                adapter.history(query, &self.wire).await.map_err(|error| {
+                adapter.history(query, &self.wire).await.map(Events::stored).map_err(|error| {
                     let message =
                         format!("{}: {} can't read its history: {error}", query.pattern(), adapter.name());
                     Error::new(ErrorKind::History, message)
@@ -377,7 +374,7 @@ impl Inner {
                         .with_source(error)
                 })
             }
-            _ => Ok(self.log.query(query).into_iter().map(Ok).collect()),
+            _ => Ok(Events::of(self.log.query(query))),
         }
     }
 }

@@ -244,7 +244,7 @@ impl History<'_> {
         {
             self.bus.inner.note_reach("history", place, parse_pattern(query.pattern())?);
         }
-        Ok(Events::of(records.into_iter().map(|read| read.map_err(Unreadable::stored))))
+        Ok(records)
     }
 }
 
@@ -271,10 +271,7 @@ impl<'a, E: Send + Sync + 'static> IntoFuture for TypedHistory<'a, E> {
         Box::pin(async move {
             let (bus, decode) = (self.history.bus, self.decode);
             let records = self.history.read().await?;
-            let events = records.all.into_iter().map(|read| {
-                read.and_then(|record| decode(&record).map_err(|error| Unreadable::new(Some(record), error)))
-            });
-            let events = Events::of(events);
+            let events = records.decoded(decode);
             events.warn(bus);
             Ok(events)
         })
@@ -286,25 +283,65 @@ impl<'a, E: Send + Sync + 'static> IntoFuture for TypedHistory<'a, E> {
 #[derive(Clone)]
 pub struct Events<T> {
     readable: Vec<T>,
-    all: Vec<Result<T, Unreadable>>,
+    /// With their places among all.
+    unreadable: Vec<(usize, Unreadable)>,
 }
 
-impl<T: Clone> Events<T> {
-    fn of(all: impl Iterator<Item = Result<T, Unreadable>>) -> Self {
-        let all: Vec<_> = all.collect();
-        Self { readable: all.iter().flatten().cloned().collect(), all }
+impl Events<Record> {
+    /// What an adapter has read.
+    pub(crate) fn stored(records: Vec<Result<Record, AdapterError>>) -> Self {
+        let mut events = Self::of(Vec::with_capacity(records.len()));
+        records.into_iter().for_each(|read| events.push(read.map_err(|error| Unreadable::new(None, error))));
+        events
+    }
+
+    fn decoded<E>(self, decode: fn(&Record) -> Result<Arc<E>, Error>) -> Events<Arc<E>> {
+        let mut events = Events::of(Vec::with_capacity(self.readable.len()));
+        let (mut readable, mut unreadable) =
+            (self.readable.into_iter(), self.unreadable.into_iter().peekable());
+        for place in 0..readable.len() + unreadable.len() {
+            match unreadable.next_if(|(at, _)| *at == place) {
+                Some((_, unreadable)) => events.push(Err(unreadable)),
+                None => readable.next().into_iter().for_each(|record| {
+                    let read = decode(&record);
+                    events.push(read.map_err(|error| Unreadable::new(Some(record), error)));
+                }),
+            }
+        }
+        events
     }
 }
 
 impl<T> Events<T> {
+    /// All of which can be read.
+    pub(crate) fn of(readable: Vec<T>) -> Self {
+        Self { readable, unreadable: Vec::new() }
+    }
+
+    fn push(&mut self, read: Result<T, Unreadable>) {
+        match read {
+            Ok(read) => self.readable.push(read),
+            Err(unreadable) => {
+                let place = self.readable.len() + self.unreadable.len();
+                self.unreadable.push((place, unreadable));
+            }
+        }
+    }
+
     /// The records that can't be read, oldest first.
     pub fn unreadable(&self) -> impl Iterator<Item = &Unreadable> {
-        self.all.iter().filter_map(|read| read.as_ref().err())
+        self.unreadable.iter().map(|(_, unreadable)| unreadable)
     }
 
     /// All, each in its place: the record or event, or why it can't be read.
-    pub fn all(&self) -> &[Result<T, Unreadable>] {
-        &self.all
+    pub fn all(&self) -> impl Iterator<Item = Result<&T, &Unreadable>> {
+        let (mut readable, mut unreadable) = (self.readable.iter(), self.unreadable.iter().peekable());
+        (0..self.readable.len() + self.unreadable.len()).filter_map(move |place| {
+            match unreadable.next_if(|(at, _)| *at == place) {
+                Some((_, unreadable)) => Some(Err(unreadable)),
+                None => readable.next().map(Ok),
+            }
+        })
     }
 
     /// The records or events, if every one can be read.
@@ -313,8 +350,8 @@ impl<T> Events<T> {
     ///
     /// [`ErrorKind::Payload`] with the oldest record that can't be.
     pub fn complete(self) -> Result<Vec<T>, Error> {
-        match self.all.into_iter().find_map(Result::err) {
-            Some(unreadable) => Err(unreadable.into()),
+        match self.unreadable.into_iter().next() {
+            Some((_, unreadable)) => Err(unreadable.into()),
             None => Ok(self.readable),
         }
     }
@@ -355,7 +392,7 @@ impl<'a, T> IntoIterator for &'a Events<T> {
 
 impl<T: fmt::Debug> fmt::Debug for Events<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.all).finish()
+        f.debug_list().entries(self.all()).finish()
     }
 }
 
@@ -383,11 +420,6 @@ pub struct Unreadable(Box<(Option<Record>, String)>);
 impl Unreadable {
     pub(crate) fn new(record: Option<Record>, error: impl fmt::Display) -> Self {
         Self(Box::new((record, error.to_string())))
-    }
-
-    /// What an adapter says of a record that it can't read.
-    pub(crate) fn stored(error: AdapterError) -> Self {
-        Self::new(None, error)
     }
 
     /// The record, where its payload alone can't be read; `None` where nothing of it can.

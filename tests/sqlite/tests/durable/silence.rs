@@ -233,7 +233,7 @@ async fn v7_damaged_and_missing_rows_hide_no_other() {
         DELETE FROM typed_events_log WHERE position IN (4, 5);";
     rusqlite::Connection::open(file.path()).unwrap().execute_batch(damage).unwrap();
     let shown = |found: &Events<Record>| {
-        let shown = found.all().iter().map(|read| match read {
+        let shown = found.all().map(|read| match read {
             Ok(record) => record.decode::<Sent>().unwrap().number.to_string(),
             Err(unreadable) => unreadable.to_string().rsplit(": ").next().unwrap().to_owned(),
         });

@@ -344,6 +344,49 @@ fn v9_what_untagged_variants_read_with_a_loss() {
     <Any<f64>>::TYPE.can_read(u32::TYPE).unwrap();
 }
 
+/// serde gives a flattened, adjacently tagged enum its tag and its content alone: what it denies is never there.
+#[test]
+fn v9_denied_fields_of_flattened_adjacent_enums() {
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(tag = "t", content = "c", deny_unknown_fields)]
+    enum Strict {
+        Unit,
+        Fields { x: u8 },
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(tag = "t", content = "c", deny_unknown_fields)]
+    enum WithRest {
+        Unit,
+        Fields {
+            x: u8,
+        },
+        #[serde(untagged)]
+        Rest {
+            no: u8,
+        },
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Flat<T> {
+        #[serde(flatten)]
+        inner: T,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Beside<T> {
+        id: u8,
+        #[serde(flatten)]
+        inner: T,
+    }
+    let written = Beside { id: 1, inner: Strict::Fields { x: 1 } };
+    let json = to_json(&written).unwrap();
+    from_json::<Flat<Strict>>(&json).unwrap();
+    <Flat<Strict>>::TYPE.can_read(<Beside<Strict>>::TYPE).unwrap();
+    <Flat<Option<Strict>>>::TYPE.can_read(<Beside<Strict>>::TYPE).unwrap();
+    from_json::<Strict>(&json).unwrap_err();
+    Strict::TYPE.can_read(<Beside<Strict>>::TYPE).unwrap_err();
+    from_json::<Flat<WithRest>>(&json).unwrap_err();
+    <Flat<WithRest>>::TYPE.can_read(<Beside<Strict>>::TYPE).unwrap_err();
+}
+
 /// serde reads an array as an enum with a tag, too: the tag first, where a number is the place of a variant.
 #[test]
 fn v1_arrays_before_untagged_variants() {

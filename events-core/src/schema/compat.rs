@@ -133,6 +133,8 @@ struct Walk {
     /// serde has read the value into memory first, as it does for tagged and untagged enums and for
     /// flattened fields.
     buffered: bool,
+    /// An adjacently tagged enum is flattened: serde gives it no entries but its tag and its content.
+    own_alone: bool,
     /// It is the key of a map: written as a string, whatever it is.
     key: bool,
     /// What of the outermost struct is looked at.
@@ -147,6 +149,7 @@ impl Walk {
         inside: 0,
         frames: 0,
         buffered: false,
+        own_alone: false,
         key: false,
         only: Only::All,
         hide: false,
@@ -159,6 +162,10 @@ impl Walk {
 
     const fn buffered(self) -> Self {
         Self { buffered: true, ..self }
+    }
+
+    const fn own_alone(self) -> Self {
+        Self { own_alone: true, ..self }
     }
 
     const fn key(self) -> Self {
@@ -840,6 +847,12 @@ const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Wa
         TypeSchema::Enum(schema) if matches!(schema.tag, Tag::External) => {
             accept_entry_as_variant(reader, schema, object, walk)
         }
+        // With an untagged variant, it looks at all entries.
+        TypeSchema::Enum(schema @ EnumSchema { tag: Tag::Adjacent(..), .. })
+            if !has_untagged(schema.variants) =>
+        {
+            accept_object_as_variant(reader, schema, object, walk.own_alone())
+        }
         other => accept_object(other, object, walk),
     }
 }
@@ -1200,6 +1213,8 @@ const fn accept_tag(
         // Beside a tag, a unit variant looks at nothing.
         return refuse(Problem::UnknownVariant { name, is_unit: content.is_none() });
     };
+    let denies = schema.deny_unknown && !walk.own_alone;
+    let walk = Walk { own_alone: false, ..walk };
     let Some(content) = content else {
         // An internally tagged unit variant ignores what is beside the tag.
         return match variant.body {
@@ -1225,7 +1240,7 @@ const fn accept_tag(
     if verdict.is_err() {
         return at(Step::Field(content), verdict);
     }
-    match schema.deny_unknown {
+    match denies {
         true => {
             const NONE: StructSchema = StructSchema { fields: &[], deny_unknown: true };
             deny_unknown(&NONE, &rest.without(Taken::Key(content)))

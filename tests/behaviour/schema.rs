@@ -999,6 +999,34 @@ fn v9_objects_with_the_entries_of_a_flattened_enum() {
 }
 
 #[test]
+fn v9_denied_fields_beside_a_flattened_earlier_variant() {
+    types! {
+        #[serde(tag = "t", content = "c", deny_unknown_fields)]
+        enum Denies { P(u8), Q }
+        #[serde(tag = "t", content = "c", deny_unknown_fields)]
+        enum DeniesElse { P(u8), #[serde(untagged)] Else { other: u8 } }
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Alone<T> {
+        #[serde(flatten)]
+        part: T,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct With<T> {
+        n: u8,
+        #[serde(flatten)]
+        part: T,
+    }
+    // Flattened, it gets its tag and its content alone.
+    refused(&two(Alone { part: Denies::Q }, With { n: 1, part: Denies::P(1) }), BECAUSE);
+    refused(&two(Alone { part: Denies::Q }, With { n: 1, part: Denies::Q }), BECAUSE);
+    accepted(&two(Denies::Q, With { n: 1, part: Denies::P(1) }));
+    // With an untagged variant, it gets all entries.
+    accepted(&two(Alone { part: DeniesElse::P(1) }, With { n: 1, part: Denies::P(1) }));
+    refused(&two(Alone { part: DeniesElse::P(1) }, Alone { part: Denies::P(1) }), BECAUSE);
+}
+
+#[test]
 fn v1_null_deeper_in_untagged_variants() {
     #[derive(Debug, Serialize, Deserialize, Schema)]
     #[serde(untagged)]

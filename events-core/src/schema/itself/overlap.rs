@@ -5,7 +5,7 @@
 //! `String`, `Value` or map is understood as "everything else": a value of it that looks like an
 //! earlier variant comes back as that one.
 
-use super::{MAX_FRAMES, Verdict, refuse};
+use super::{MAX_FRAMES, Verdict, has_untagged, refuse};
 use crate::schema::compat::reads_format;
 use crate::schema::misfit::Problem;
 use crate::schema::written::{
@@ -677,6 +677,8 @@ const fn reads_flattened(shape: &'static TypeSchema, rest: &Object, frames: usiz
 
 /// A flattened enum finds its entries among others.
 const fn reads_flattened_enum(schema: &'static EnumSchema, rest: &Object, frames: usize) -> Overlap {
+    // With an untagged variant, it looks at all entries.
+    let own_alone = !has_untagged(schema);
     let (mut overlap, mut named, mut i) = (Never, 0, 0);
     while i < schema.variants.len() {
         let variant = &schema.variants[i];
@@ -701,6 +703,9 @@ const fn reads_flattened_enum(schema: &'static EnumSchema, rest: &Object, frames
                     reads_some(body, entry.shape, false, frames)
                 }
             },
+            (_, Tag::Adjacent(tag, content), _) if own_alone => {
+                reads_adjacent(schema, variant, [tag, content], rest, frames)
+            }
             _ => reads_tagged_object(schema, variant, rest, frames),
         };
         overlap = overlap.or(one);
@@ -776,22 +781,34 @@ const fn reads_tagged_object(
             has_tag(schema, variant, tag, object).and(inside)
         }
         Tag::Adjacent(tag, content) => {
-            let inside = match (object.entry(content), variant.body) {
-                (None, None) => Certainly,
-                (Some(entry), _) => reads_some(body, entry.shape, false, frames + 2),
-                (None, Some(body)) if body.is_optional() => Certainly,
-                (None, Some(_)) => match object.has_map() {
-                    true => Perhaps,
-                    false => Never,
-                },
-            };
             let rest = object.without(Taken::Key(tag)).without(Taken::Key(content));
             match schema.deny_unknown && has_always(&rest, None) {
                 true => Never,
-                false => has_tag(schema, variant, tag, object).and(inside),
+                false => reads_adjacent(schema, variant, [tag, content], object, frames),
             }
         }
     }
+}
+
+/// The tag and the content of an adjacently tagged variant, whatever is beside them.
+const fn reads_adjacent(
+    schema: &'static EnumSchema,
+    variant: &'static VariantSchema,
+    [tag, content]: [&'static str; 2],
+    object: &Object,
+    frames: usize,
+) -> Overlap {
+    let inside = match (object.entry(content), variant.body) {
+        (None, None) => Certainly,
+        (Some(entry), Some(body)) => reads_some(body, entry.shape, false, frames + 2),
+        (Some(entry), None) => reads_some(&TypeSchema::Null, entry.shape, false, frames + 2),
+        (None, Some(body)) if body.is_optional() => Certainly,
+        (None, Some(_)) => match object.has_map() {
+            true => Perhaps,
+            false => Never,
+        },
+    };
+    has_tag(schema, variant, tag, object).and(inside)
 }
 
 /// The entry that is read as a variant, with its name.

@@ -387,6 +387,32 @@ fn v9_denied_fields_of_flattened_adjacent_enums() {
     <Flat<WithRest>>::TYPE.can_read(<Beside<Strict>>::TYPE).unwrap_err();
 }
 
+/// serde finds a flattened, externally tagged variant by the names of the enum's variants alone.
+#[test]
+fn v9_unknown_variants_beside_other_fields() {
+    types! {
+        enum Rest { A(u8), #[serde(other)] Rest }
+        enum Wide { A(u8), B(()) }
+        enum Known { A(u8), Rest }
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Flat<T> {
+        #[serde(flatten)]
+        inner: T,
+    }
+    let json = to_json(&Wide::B(())).unwrap();
+    assert_eq!(json, to_json(&Flat { inner: Wide::B(()) }).unwrap());
+    from_json::<Rest>(&json).unwrap();
+    Rest::TYPE.can_read(Wide::TYPE).unwrap();
+    from_json::<Flat<Rest>>(&json).unwrap_err();
+    <Flat<Rest>>::TYPE.can_read(<Flat<Wide>>::TYPE).unwrap_err();
+    <Flat<Rest>>::TYPE.can_read(Wide::TYPE).unwrap_err();
+    <Flat<Option<Rest>>>::TYPE.can_read(<Flat<Wide>>::TYPE).unwrap_err();
+    // It is found by its own name.
+    from_json::<Flat<Rest>>(&to_json(&Flat { inner: Known::Rest }).unwrap()).unwrap();
+    <Flat<Rest>>::TYPE.can_read(<Flat<Known>>::TYPE).unwrap();
+}
+
 /// serde reads an array as an enum with a tag, too: the tag first, where a number is the place of a variant.
 #[test]
 fn v1_arrays_before_untagged_variants() {

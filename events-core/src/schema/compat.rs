@@ -780,7 +780,7 @@ const fn first_variant(schema: &'static EnumSchema, object: &Object) -> Option<&
         };
         if let Some(name) = name
             && !object.is_taken(name)
-            && variant_named(schema, name).is_some()
+            && known_variant(schema, name).is_some()
         {
             return Some(name);
         }
@@ -845,7 +845,7 @@ const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Wa
             Ok(())
         }
         TypeSchema::Enum(schema) if matches!(schema.tag, Tag::External) => {
-            accept_entry_as_variant(reader, schema, object, walk)
+            accept_entry_as_variant(reader, schema, true, object, walk)
         }
         // With an untagged variant, it looks at all entries.
         TypeSchema::Enum(schema @ EnumSchema { tag: Tag::Adjacent(..), .. })
@@ -941,19 +941,30 @@ const fn deny_unknown(reader: &'static StructSchema, object: &Object) -> Verdict
 
 /// The variant that is read under a name: one of that name, or the one for all others.
 const fn variant_named(schema: &'static EnumSchema, name: &str) -> Option<&'static VariantSchema> {
-    let mut other = None;
+    if let Some(known) = known_variant(schema, name) {
+        return Some(known);
+    }
+    let mut i = 0;
+    while i < schema.variants.len() {
+        if schema.variants[i].other {
+            return Some(&schema.variants[i]);
+        }
+        i += 1;
+    }
+    None
+}
+
+/// The variant of a name.
+const fn known_variant(schema: &'static EnumSchema, name: &str) -> Option<&'static VariantSchema> {
     let mut i = 0;
     while i < schema.variants.len() {
         let variant = &schema.variants[i];
         if !variant.untagged && reads(variant.read, variant.aliases, name) {
             return Some(variant);
         }
-        if variant.other {
-            other = Some(variant);
-        }
         i += 1;
     }
-    other
+    None
 }
 
 /// What is not an object, read as a variant.
@@ -1070,7 +1081,7 @@ const fn accept_only_entry(
         i += 1;
     }
     match entries {
-        1 => accept_entry_as_variant(reader, schema, object, walk),
+        1 => accept_entry_as_variant(reader, schema, false, object, walk),
         _ => refuse(Problem::Object { expected: reader }),
     }
 }
@@ -1108,10 +1119,12 @@ const fn only_entry_of(schema: &'static StructSchema, object: &Object) -> Option
     None
 }
 
-/// An externally tagged variant: the first entry that one of them is read from.
+/// An externally tagged variant: the first entry that one of them is read from. A flattened enum finds it by the names
+/// of its variants, so that the one for all other names is never read there.
 const fn accept_entry_as_variant(
     reader: &'static TypeSchema,
     schema: &'static EnumSchema,
+    flattened: bool,
     object: &Object,
     walk: Walk,
 ) -> Verdict {
@@ -1135,7 +1148,11 @@ const fn accept_entry_as_variant(
         if object.is_taken(name) {
             continue;
         }
-        match variant_named(schema, name) {
+        let variant = match flattened {
+            true => known_variant(schema, name),
+            false => variant_named(schema, name),
+        };
+        match variant {
             Some(variant) => return at(Step::Field(name), accept_body(variant, shape, walk)),
             None if unknown.is_none() => unknown = Some(name),
             None => {}

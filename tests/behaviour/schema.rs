@@ -413,6 +413,40 @@ fn v9_unknown_variants_beside_other_fields() {
     <Flat<Rest>>::TYPE.can_read(<Flat<Known>>::TYPE).unwrap();
 }
 
+/// A flattened enum with an untagged variant gets all entries, so that a variant's name must be the only one.
+#[test]
+fn v9_flattened_enums_with_an_untagged_variant() {
+    types! {
+        enum Half { A(u8), #[serde(untagged)] Else { no: u8 } }
+        enum OnlyA { A(u8) }
+        enum OnlyNo { #[serde(rename = "no")] No(u8) }
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Flat<T> {
+        #[serde(flatten)]
+        inner: T,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Beside<T> {
+        id: u8,
+        #[serde(flatten)]
+        inner: T,
+    }
+    let json = to_json(&Beside { id: 1, inner: OnlyA::A(1) }).unwrap();
+    from_json::<Flat<OnlyA>>(&json).unwrap();
+    <Flat<OnlyA>>::TYPE.can_read(<Beside<OnlyA>>::TYPE).unwrap();
+    from_json::<Beside<Half>>(&json).unwrap();
+    <Beside<Half>>::TYPE.can_read(<Beside<OnlyA>>::TYPE).unwrap();
+    from_json::<Flat<Half>>(&json).unwrap_err();
+    <Flat<Half>>::TYPE.can_read(<Beside<OnlyA>>::TYPE).unwrap_err();
+    <Flat<Half>>::TYPE.can_read(<Flat<OnlyA>>::TYPE).unwrap();
+    from_json::<Flat<Half>>(&to_json(&Beside { id: 1, inner: OnlyNo::No(1) }).unwrap()).unwrap();
+    <Flat<Half>>::TYPE.can_read(<Beside<OnlyNo>>::TYPE).unwrap();
+
+    refused(&two(Flat { inner: Half::A(1) }, Flat { inner: OnlyA::A(1) }), BECAUSE);
+    accepted(&two(Flat { inner: Half::A(1) }, Beside { id: 1, inner: OnlyA::A(1) }));
+}
+
 /// serde reads an array as an enum with a tag, too: the tag first, where a number is the place of a variant.
 #[test]
 fn v1_arrays_before_untagged_variants() {

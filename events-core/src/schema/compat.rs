@@ -844,13 +844,12 @@ const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Wa
             }
             Ok(())
         }
+        // With an untagged variant, it looks at all entries.
+        TypeSchema::Enum(schema) if has_untagged(schema.variants) => accept_object(reader, object, walk),
         TypeSchema::Enum(schema) if matches!(schema.tag, Tag::External) => {
             accept_entry_as_variant(reader, schema, true, object, walk)
         }
-        // With an untagged variant, it looks at all entries.
-        TypeSchema::Enum(schema @ EnumSchema { tag: Tag::Adjacent(..), .. })
-            if !has_untagged(schema.variants) =>
-        {
+        TypeSchema::Enum(schema) if matches!(schema.tag, Tag::Adjacent(..)) => {
             accept_object_as_variant(reader, schema, object, walk.own_alone())
         }
         other => accept_object(other, object, walk),

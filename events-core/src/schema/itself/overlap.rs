@@ -670,6 +670,8 @@ const fn reads_flattened(shape: &'static TypeSchema, rest: &Object, frames: usiz
         // What can't be read is `None`.
         TypeSchema::Any | TypeSchema::Option(_) | TypeSchema::Null => Certainly,
         TypeSchema::Struct(_) | TypeSchema::Map(..) => reads_object(shape, rest, frames + 2),
+        // With an untagged variant, it looks at all entries.
+        TypeSchema::Enum(schema) if has_untagged(schema) => reads_object(shape, rest, frames + 2),
         TypeSchema::Enum(schema) => reads_flattened_enum(schema, rest, frames + 2),
         _ => Perhaps,
     }
@@ -677,8 +679,6 @@ const fn reads_flattened(shape: &'static TypeSchema, rest: &Object, frames: usiz
 
 /// A flattened enum finds its entries among others.
 const fn reads_flattened_enum(schema: &'static EnumSchema, rest: &Object, frames: usize) -> Overlap {
-    // With an untagged variant, it looks at all entries.
-    let own_alone = !has_untagged(schema);
     let (mut overlap, mut named, mut i) = (Never, 0, 0);
     while i < schema.variants.len() {
         let variant = &schema.variants[i];
@@ -686,12 +686,12 @@ const fn reads_flattened_enum(schema: &'static EnumSchema, rest: &Object, frames
         if variant.read.is_none() {
             continue;
         }
-        let one = match (variant.untagged, schema.tag, variant.body) {
-            (true, _, Some(body)) | (_, Tag::Untagged, Some(body)) => reads_object(body, rest, frames),
-            (true, ..) | (_, Tag::Untagged, _) => Perhaps,
+        let one = match (schema.tag, variant.body) {
+            (Tag::Untagged, Some(body)) => reads_object(body, rest, frames),
+            (Tag::Untagged, None) => Perhaps,
             // One for all other names is not found by any name.
-            (_, Tag::External, _) if variant.other => Never,
-            (_, Tag::External, body) => match entry_named(schema, variant, rest) {
+            (Tag::External, _) if variant.other => Never,
+            (Tag::External, body) => match entry_named(schema, variant, rest) {
                 None if rest.has_map() => Perhaps,
                 None => Never,
                 Some((_, entry)) => {
@@ -703,9 +703,7 @@ const fn reads_flattened_enum(schema: &'static EnumSchema, rest: &Object, frames
                     reads_some(body, entry.shape, false, frames)
                 }
             },
-            (_, Tag::Adjacent(tag, content), _) if own_alone => {
-                reads_adjacent(schema, variant, [tag, content], rest, frames)
-            }
+            (Tag::Adjacent(tag, content), _) => reads_adjacent(schema, variant, [tag, content], rest, frames),
             _ => reads_tagged_object(schema, variant, rest, frames),
         };
         overlap = overlap.or(one);

@@ -487,6 +487,58 @@ fn v1_arrays_before_untagged_variants() {
     accepted(&Inside::Else((true,)));
 }
 
+/// serde reads an array as an internally tagged variant: the tag, and then what the variant holds.
+#[test]
+fn v1_arrays_before_variants_beside_a_tag() {
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(tag = "t")]
+    enum Inside<T> {
+        Fields {
+            x: u8,
+        },
+        Unit,
+        New(Total),
+        #[serde(untagged)]
+        Else(T),
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    #[serde(tag = "t")]
+    enum Lists<T> {
+        #[serde(skip_serializing)]
+        Pair((u8, u8)),
+        #[serde(skip_serializing)]
+        All(Vec<bool>),
+        Default {
+            #[serde(default)]
+            x: u8,
+        },
+        #[serde(untagged)]
+        Else(T),
+    }
+    types! {
+        enum Tag { New }
+    }
+    let because = "stands before it";
+    refused(&Inside::Else((0u8, 1u8)), because);
+    refused(&Inside::Else([0u8, 1]), because);
+    refused(&Inside::Else(vec![0u8, 1]), because);
+    refused(&Inside::Else((2u8, 1u8)), because);
+    refused(&Inside::Else((Tag::New, 1u8)), because);
+    refused(&Inside::Else((1u8,)), because);
+    refused(&Lists::Else((0u8, 1u8, 2u8)), because);
+    refused(&Lists::Else((1u8, true, false)), because);
+    refused(&Lists::Else((2u8,)), because);
+
+    accepted(&Inside::Else((0u8, "text".to_owned())));
+    accepted(&Inside::Else((0u8, 1u8, 2u8)));
+    accepted(&Inside::Else((Tag::New,)));
+    accepted(&Inside::Else((Tag::New, true)));
+    accepted(&Inside::Else((true, 1u8)));
+    accepted(&Inside::Else((3u8, "text".to_owned())));
+    accepted(&Lists::Else((1u8, true, 'x')));
+    accepted(&Lists::Else(("text".to_owned(), 1u8)));
+}
+
 /// An object without a field that is left out is read by another variant than one with it, whatever reads it.
 #[test]
 fn v9_fields_that_are_left_out_in_untagged_variants() {

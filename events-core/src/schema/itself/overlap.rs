@@ -12,7 +12,7 @@ use crate::schema::written::{
     Entry, Object, Part, Shape, Taken, WrittenVariant, is_one_character, read, reads, reads_field, same,
     shape_of, variant_parts, written,
 };
-use crate::schema::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
+use crate::schema::{EnumSchema, FieldSchema, Keeps, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
 
 /// Whether a reader reads a value of a writer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -379,12 +379,20 @@ const fn reads_tagged(
         (TypeSchema::Sequence(item, _), Tag::Adjacent(..)) => {
             reads_tag_and_content(schema, variant, item, item, frames)
         }
-        (TypeSchema::Tuple([tag]), Tag::Internal(_)) | (TypeSchema::Sequence(tag, _), Tag::Internal(_))
-            if variant.body.is_none() =>
-        {
-            is_tag(schema, variant, tag)
+        (TypeSchema::Tuple(items), Tag::Internal(_)) => match items.split_first() {
+            Some((tag, rest)) => {
+                is_tag(schema, variant, tag).and(reads_beside_tag(variant, Items::Each(rest), frames))
+            }
+            None => Never,
+        },
+        (TypeSchema::Sequence(item, Keeps::Order), Tag::Internal(_)) => {
+            is_tag(schema, variant, item).and(reads_beside_tag(variant, Items::All(item), frames))
         }
-        (TypeSchema::Tuple(_) | TypeSchema::Sequence(..), Tag::Internal(_)) => Perhaps,
+        // A set has no value twice, and an order of its own.
+        (TypeSchema::Sequence(item, _), Tag::Internal(_)) => match variant.body {
+            None => is_tag(schema, variant, item),
+            Some(_) => is_tag(schema, variant, item).and(Perhaps),
+        },
         _ => Never,
     }
 }
@@ -398,6 +406,34 @@ const fn reads_tag_and_content(
     frames: usize,
 ) -> Overlap {
     is_tag(schema, variant, tag).and(reads_body(variant, Shape::Type(content), frames + 2))
+}
+
+/// What stands behind the tag in an array, which serde reads as what an internally tagged variant holds.
+const fn reads_beside_tag(variant: &'static VariantSchema, items: Items, frames: usize) -> Overlap {
+    match (variant.body, items) {
+        (Some(body), _) => reads_array(body, items, frames + 2),
+        (None, Items::Each(items)) => Overlap::if_(items.is_empty()),
+        (None, Items::All(_)) => Certainly,
+    }
+}
+
+/// An array, or what is left of it.
+const fn reads_array(reader: &'static TypeSchema, items: Items, frames: usize) -> Overlap {
+    if frames > MAX_FRAMES {
+        return Perhaps;
+    }
+    match (read(reader), items) {
+        (TypeSchema::Any, _) | (TypeSchema::Sequence(..), Items::All(_)) => Certainly,
+        (TypeSchema::Option(inner), _) => reads_array(inner, items, frames + 1),
+        (TypeSchema::Struct(schema), _) => reads_items(schema, items, frames),
+        (TypeSchema::Sequence(item, _), Items::Each(written)) => {
+            reads_each(Items::All(item), items, written.len(), frames)
+        }
+        (TypeSchema::Tuple(read), Items::Each(written)) if read.len() != written.len() => Never,
+        (TypeSchema::Tuple(read), _) => reads_each(Items::Each(read), items, read.len(), frames),
+        (TypeSchema::Null | TypeSchema::Enum(_) | TypeSchema::Opaque(_), _) => Perhaps,
+        _ => Never,
+    }
 }
 
 /// Whether a variant is read under a name: its own, or one that no other variant has if it is for all others.

@@ -980,6 +980,29 @@ fn v9_variants_for_all_other_names() {
 }
 
 #[test]
+fn v9_the_own_name_of_a_flattened_variant_for_all_others() {
+    types! {
+        enum Rest { A, #[serde(other, alias = "also")] Rest }
+        struct HasRest { #[serde(rename = "Rest")] rest: () }
+        struct MaybeRest { #[serde(rename = "Rest")] rest: Option<u8>, n: u8 }
+        struct Also { also: () }
+        struct Number { #[serde(rename = "Rest")] rest: u8 }
+        struct Unknown { unknown: () }
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Flat<T> {
+        #[serde(flatten)]
+        inner: T,
+    }
+    let one = || Flat { inner: Rest::A };
+    refused(&two(one(), HasRest { rest: () }), BECAUSE);
+    refused(&two(one(), MaybeRest { rest: None, n: 1 }), BECAUSE);
+    refused(&two(one(), Also { also: () }), BECAUSE);
+    accepted(&two(one(), Number { rest: 1 }));
+    accepted(&two(one(), Unknown { unknown: () }));
+}
+
+#[test]
 fn v9_tags_that_a_field_may_hold() {
     types! {
         #[serde(tag = "t")]

@@ -725,9 +725,7 @@ const fn reads_flattened_enum(schema: &'static EnumSchema, rest: &Object, frames
         let one = match (schema.tag, variant.body) {
             (Tag::Untagged, Some(body)) => reads_object(body, rest, frames),
             (Tag::Untagged, None) => Perhaps,
-            // One for all other names is not found by any name.
-            (Tag::External, _) if variant.other => Never,
-            (Tag::External, body) => match entry_named(schema, variant, rest) {
+            (Tag::External, body) => match entry_named(Names::OfVariant, schema, variant, rest) {
                 None if rest.has_map() => Perhaps,
                 None => Never,
                 Some((_, entry)) => {
@@ -794,7 +792,7 @@ const fn reads_tagged_object(
     match schema.tag {
         Tag::Untagged => Never,
         Tag::External => {
-            let Some((name, entry)) = entry_named(schema, variant, object) else {
+            let Some((name, entry)) = entry_named(Names::All, schema, variant, object) else {
                 return match object.has_map() {
                     true => Perhaps,
                     false => Never,
@@ -845,8 +843,27 @@ const fn reads_adjacent(
     has_tag(schema, variant, tag, object).and(inside)
 }
 
+/// The names under which an entry is read as a variant.
+#[derive(Clone, Copy)]
+enum Names {
+    /// Its own, and unknown ones if it is the variant for all others.
+    All,
+    /// Its own: only an entry that has the name of a variant is given to a flattened enum.
+    OfVariant,
+}
+
+impl Names {
+    const fn contain(self, schema: &'static EnumSchema, variant: &'static VariantSchema, name: &str) -> bool {
+        match self {
+            Self::All => is_named(schema, variant, name),
+            Self::OfVariant => reads(variant.read, variant.aliases, name),
+        }
+    }
+}
+
 /// The entry that is read as a variant, with its name.
 const fn entry_named(
+    names: Names,
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
     object: &Object,
@@ -856,7 +873,7 @@ const fn entry_named(
         match object.part(i) {
             Part::Map(..) => {}
             Part::Entry(name, _) => {
-                if is_named(schema, variant, name)
+                if names.contain(schema, variant, name)
                     && let Some(entry) = object.entry(name)
                 {
                     return Some((name, entry));
@@ -867,7 +884,7 @@ const fn entry_named(
                 while k < fields.fields.len() {
                     if let Some(name) = fields.fields[k].written
                         && !fields.fields[k].flatten
-                        && is_named(schema, variant, name)
+                        && names.contain(schema, variant, name)
                         && let Some(entry) = object.entry(name)
                     {
                         return Some((name, entry));

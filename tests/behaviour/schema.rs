@@ -955,6 +955,7 @@ fn v9_variants_for_all_other_names() {
         #[serde(tag = "t")]
         enum OtherTagged { A { y: u8 } }
         struct WithMaybe { t: Option<String> }
+        struct WithDefault { #[serde(default, skip_serializing_if = "is_zero")] n: u8, a: Option<u8> }
     }
     let text = WithText { t: "q".into(), z: 1 };
     refused(&two(Rest::A, "text".to_owned()), BECAUSE);
@@ -971,6 +972,7 @@ fn v9_variants_for_all_other_names() {
     accepted(&two(Rest::A, text));
     refused(&two(TaggedRest::Rest, WithNumber { t: 1 }), BECAUSE);
     refused(&two(Rest::A, WithNull { a: None }), BECAUSE);
+    refused(&two(Rest::A, WithDefault { n: 0, a: None }), BECAUSE);
     accepted(&two(Rest::A, WithNullA { a: (), b: 1 }));
     accepted(&two(TaggedRest::Rest, Total { total: 1 }));
     accepted(&two(TaggedRest::Rest, "text".to_owned()));

@@ -725,10 +725,10 @@ const fn reads_flattened_enum(schema: &'static EnumSchema, rest: &Object, frames
         let one = match (schema.tag, variant.body) {
             (Tag::Untagged, Some(body)) => reads_object(body, rest, frames),
             (Tag::Untagged, None) => Perhaps,
-            (Tag::External, body) => match entry_named(Names::OfVariant, schema, variant, rest) {
+            (Tag::External, body) => match entry_named(variant, rest) {
                 None if rest.has_map() => Perhaps,
                 None => Never,
-                Some((_, entry)) => {
+                Some(entry) => {
                     named += 1;
                     let body = match body {
                         Some(body) => body,
@@ -791,19 +791,7 @@ const fn reads_tagged_object(
     };
     match schema.tag {
         Tag::Untagged => Never,
-        Tag::External => {
-            let Some((name, entry)) = entry_named(Names::All, schema, variant, object) else {
-                return match object.has_map() {
-                    true => Perhaps,
-                    false => Never,
-                };
-            };
-            // It must be the only one.
-            match has_always(object, Some(name)) {
-                true => Never,
-                false => reads_some(body, entry.shape, false, frames + 2),
-            }
-        }
+        Tag::External => reads_only_entry(schema, variant, body, object, frames),
         Tag::Internal(tag) => {
             let rest = object.without(Taken::Key(tag));
             let inside = match variant.body {
@@ -843,40 +831,65 @@ const fn reads_adjacent(
     has_tag(schema, variant, tag, object).and(inside)
 }
 
-/// The names under which an entry is read as a variant.
-#[derive(Clone, Copy)]
-enum Names {
-    /// Its own, and unknown ones if it is the variant for all others.
-    All,
-    /// Its own: only an entry that has the name of a variant is given to a flattened enum.
-    OfVariant,
+/// An object whose only entry is that of a variant: any entry may be the only one, if no other is always there.
+const fn reads_only_entry(
+    schema: &'static EnumSchema,
+    variant: &'static VariantSchema,
+    body: &'static TypeSchema,
+    object: &Object,
+    frames: usize,
+) -> Overlap {
+    let (mut overlap, mut i) = (if object.has_map() { Perhaps } else { Never }, 0);
+    while i < object.len() {
+        match object.part(i) {
+            Part::Map(..) => {}
+            Part::Entry(name, _) => {
+                overlap = overlap.or(reads_as_only(schema, variant, body, object, name, frames));
+            }
+            Part::Fields(fields) => {
+                let mut k = 0;
+                while k < fields.fields.len() {
+                    if let Some(name) = fields.fields[k].written
+                        && !fields.fields[k].flatten
+                    {
+                        overlap = overlap.or(reads_as_only(schema, variant, body, object, name, frames));
+                    }
+                    k += 1;
+                }
+            }
+        }
+        i += 1;
+    }
+    overlap
 }
 
-impl Names {
-    const fn contain(self, schema: &'static EnumSchema, variant: &'static VariantSchema, name: &str) -> bool {
-        match self {
-            Self::All => is_named(schema, variant, name),
-            Self::OfVariant => reads(variant.read, variant.aliases, name),
+const fn reads_as_only(
+    schema: &'static EnumSchema,
+    variant: &'static VariantSchema,
+    body: &'static TypeSchema,
+    object: &Object,
+    name: &'static str,
+    frames: usize,
+) -> Overlap {
+    match object.entry(name) {
+        Some(entry) if is_named(schema, variant, name) && !has_always(object, Some(name)) => {
+            reads_some(body, entry.shape, false, frames + 2)
         }
+        _ => Never,
     }
 }
 
-/// The entry that is read as a variant, with its name.
-const fn entry_named(
-    names: Names,
-    schema: &'static EnumSchema,
-    variant: &'static VariantSchema,
-    object: &Object,
-) -> Option<(&'static str, Entry)> {
+/// The entry that has a variant's own name: a flattened enum is given no other.
+const fn entry_named(variant: &'static VariantSchema, object: &Object) -> Option<Entry> {
     let mut i = 0;
     while i < object.len() {
         match object.part(i) {
             Part::Map(..) => {}
             Part::Entry(name, _) => {
-                if names.contain(schema, variant, name)
+                if reads(variant.read, variant.aliases, name)
                     && let Some(entry) = object.entry(name)
                 {
-                    return Some((name, entry));
+                    return Some(entry);
                 }
             }
             Part::Fields(fields) => {
@@ -884,10 +897,10 @@ const fn entry_named(
                 while k < fields.fields.len() {
                     if let Some(name) = fields.fields[k].written
                         && !fields.fields[k].flatten
-                        && names.contain(schema, variant, name)
+                        && reads(variant.read, variant.aliases, name)
                         && let Some(entry) = object.entry(name)
                     {
-                        return Some((name, entry));
+                        return Some(entry);
                     }
                     k += 1;
                 }

@@ -151,17 +151,22 @@ impl Behind {
             history = history.since(place.time);
         }
         let found = history.await?;
-        let last = |place: Place| {
-            found.all().position(|read| matches!(read, Ok(record) if record.id() == place.event))
+        let Some(place) = place else {
+            return Ok(Self { all: found.into_iter().collect(), begin: 0, has_gap: false });
         };
-        let behind = place.and_then(last).map_or(0, |last| last + 1);
-        let is_unreadable = found.all().skip(behind).any(|read| read.is_err());
+        let is_place = |record: &Record| record.id() == place.event;
+        let mut reads = found.all();
+        let is_kept = reads.any(|read| read.is_ok_and(is_place));
+        // Of what is behind the place.
+        let has_gap = !is_kept || reads.any(|read| read.is_err());
+        drop(reads);
         let all: Vec<_> = found.into_iter().collect();
-        let Some(place) = place else { return Ok(Self { all, begin: 0, has_gap: false }) };
-        let found = all.iter().position(|record| record.id() == place.event);
-        let later = || all.iter().position(|record| record.timestamp() > place.time).unwrap_or(all.len());
-        let begin = found.map_or_else(later, |found| found + 1);
-        Ok(Self { all, begin, has_gap: found.is_none() || is_unreadable })
+        let begin = match is_kept {
+            true => all.iter().position(is_place).map(|place| place + 1),
+            false => all.iter().position(|record| record.timestamp() > place.time),
+        };
+        let begin = begin.unwrap_or(all.len());
+        Ok(Self { all, begin, has_gap })
     }
 
     pub(crate) fn records(&self) -> &[Record] {

@@ -45,8 +45,8 @@ use crate::record::{Envelope, Record};
 /// Dropping it before the first poll emits nothing. Dropping it later, or holding it without polling
 /// it, stops nothing: handlers that wait run in a task of their own, which moves to the runtime of the bus when
 /// its own shuts down. Only the shutdown of both ends them; each call that is lost then is logged and counted in
-/// [`Stats::abandoned`](crate::Stats::abandoned). An error that nobody gets any more is logged. (A timer or socket of a runtime that has shut down fails: then
-/// that handler fails.)
+/// [`Stats::abandoned`](crate::Stats::abandoned). An error that nobody gets any more is logged. (A timer or socket of a
+/// runtime that has shut down fails: then that handler fails.)
 ///
 /// # Panics
 ///
@@ -466,10 +466,8 @@ async fn publish_and_deliver(
     _kept: Kept,
 ) -> Result<Emitted, Error> {
     let records = std::slice::from_ref(&record);
-    match publish(&bus.inner, &*adapter, records).await {
-        Ok(published) if published.is_duplicate(0) => return Ok(Emitted::duplicate(record)),
-        Ok(_) => {}
-        Err(error) => return Err(error),
+    if publish(&bus.inner, &*adapter, records).await?.is_duplicate(0) {
+        return Ok(Emitted::duplicate(record));
     }
     match bus.inner.log.append_one(&record) {
         Appended::At(position) => Ok(deliver_to_end(&bus, record, position).await.with_consumers(&bus.inner)),

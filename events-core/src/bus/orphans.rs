@@ -151,6 +151,8 @@ impl Orphans {
     /// Of the consumers that this program brings, the one that most likely goes on with another one's work: with its
     /// patterns, or under a similar name.
     fn likely_name<'a>(&self, inner: &'a Inner, orphan: &ConsumerStatus) -> Option<&'a str> {
+        let mut left: Vec<_> = orphan.patterns.iter().map(String::as_str).collect();
+        left.sort_unstable();
         let candidates = inner.works.iter().filter_map(|work| {
             let consumer = &work.consumer;
             let name = consumer.name();
@@ -159,8 +161,6 @@ impl Orphans {
             }
             let mut patterns: Vec<_> = consumer.patterns().collect();
             patterns.sort_unstable();
-            let mut left: Vec<_> = orphan.patterns.iter().map(String::as_str).collect();
-            left.sort_unstable();
             let similarity = similarity(&orphan.name, name);
             let has_patterns = patterns == left;
             (has_patterns || similarity >= SIMILAR).then_some((has_patterns, similarity, name))

@@ -297,17 +297,15 @@ impl Events<Record> {
 
     fn decoded<E>(self, decode: fn(&Record) -> Result<Arc<E>, Error>) -> Events<Arc<E>> {
         let mut events = Events::of(Vec::with_capacity(self.readable.len()));
-        let (mut readable, mut unreadable) =
-            (self.readable.into_iter(), self.unreadable.into_iter().peekable());
-        for place in 0..readable.len() + unreadable.len() {
-            match unreadable.next_if(|(at, _)| *at == place) {
-                Some((_, unreadable)) => events.push(Err(unreadable)),
-                None => readable.next().into_iter().for_each(|record| {
-                    let read = decode(&record);
-                    events.push(read.map_err(|error| Unreadable::new(Some(record), error)));
-                }),
+        let mut unreadable = self.unreadable.into_iter().peekable();
+        for record in self.readable {
+            while let Some((_, before)) = unreadable.next_if(|(place, _)| *place == events.count()) {
+                events.push(Err(before));
             }
+            let read = decode(&record);
+            events.push(read.map_err(|error| Unreadable::new(Some(record), error)));
         }
+        unreadable.for_each(|(_, last)| events.push(Err(last)));
         events
     }
 }
@@ -321,11 +319,12 @@ impl<T> Events<T> {
     fn push(&mut self, read: Result<T, Unreadable>) {
         match read {
             Ok(read) => self.readable.push(read),
-            Err(unreadable) => {
-                let place = self.readable.len() + self.unreadable.len();
-                self.unreadable.push((place, unreadable));
-            }
+            Err(unreadable) => self.unreadable.push((self.count(), unreadable)),
         }
+    }
+
+    fn count(&self) -> usize {
+        self.readable.len() + self.unreadable.len()
     }
 
     /// The records that can't be read, oldest first.
@@ -336,11 +335,9 @@ impl<T> Events<T> {
     /// All, each in its place: the record or event, or why it can't be read.
     pub fn all(&self) -> impl Iterator<Item = Result<&T, &Unreadable>> {
         let (mut readable, mut unreadable) = (self.readable.iter(), self.unreadable.iter().peekable());
-        (0..self.readable.len() + self.unreadable.len()).filter_map(move |place| {
-            match unreadable.next_if(|(at, _)| *at == place) {
-                Some((_, unreadable)) => Some(Err(unreadable)),
-                None => readable.next().map(Ok),
-            }
+        (0..self.count()).filter_map(move |place| match unreadable.next_if(|(at, _)| *at == place) {
+            Some((_, unreadable)) => Some(Err(unreadable)),
+            None => readable.next().map(Ok),
         })
     }
 

@@ -1132,13 +1132,15 @@ const fn accept_entry_as_variant(
     while i < object.len() {
         let (name, shape) = match object.part(i) {
             Part::Entry(name, shape) => (name, shape),
-            Part::Fields(fields) if only_entry_of(fields, object).is_some() => {
-                match only_entry_of(fields, object) {
-                    Some((name, Entry { shape, presence: Presence::Always, .. })) => (name, shape),
-                    _ => return refuse(Problem::Object { expected: reader }),
+            Part::Fields(fields) => match only_entry_of(fields, object) {
+                Some((name, Entry { shape, presence: Presence::Always, .. })) => (name, shape),
+                Some(_) => return refuse(Problem::Object { expected: reader }),
+                None => {
+                    i += 1;
+                    continue;
                 }
-            }
-            _ => {
+            },
+            Part::Map(..) => {
                 i += 1;
                 continue;
             }

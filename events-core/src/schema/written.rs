@@ -304,6 +304,49 @@ impl Object {
     }
 }
 
+/// Goes through the entries of an object that have a known name and that nobody else has read, in their order.
+pub(super) struct Entries {
+    part: usize,
+    field: usize,
+}
+
+impl Entries {
+    pub(super) const FIRST: Self = Self { part: 0, field: 0 };
+
+    /// The next entry of the object, with its name.
+    pub(super) const fn next(&mut self, object: &Object) -> Option<(&'static str, Entry)> {
+        while self.part < object.len {
+            let part = self.part;
+            let found = match object.part(part) {
+                Part::Entry(name, shape) if self.field == 0 => {
+                    Some((name, Entry { shape, presence: Presence::Always, secret: false, part }))
+                }
+                Part::Fields(schema) if self.field < schema.fields.len() => {
+                    let field = &schema.fields[self.field];
+                    let (presence, secret) = (field.presence, field.is_hidden());
+                    match field.written {
+                        Some(name) if !field.flatten => {
+                            Some((name, Entry { shape: shape_of(field), presence, secret, part }))
+                        }
+                        _ => None,
+                    }
+                }
+                Part::Map(..) | Part::Entry(..) | Part::Fields(_) => {
+                    *self = Self { part: part + 1, field: 0 };
+                    continue;
+                }
+            };
+            self.field += 1;
+            if let Some((name, _)) = found
+                && !object.is_taken(name)
+            {
+                return found;
+            }
+        }
+        None
+    }
+}
+
 impl Entry {
     const fn halves(self) -> Option<[Option<Self>; 2]> {
         match (self.presence, self.shape) {

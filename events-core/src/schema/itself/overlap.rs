@@ -9,8 +9,8 @@ use super::{MAX_FRAMES, Verdict, has_untagged, refuse};
 use crate::schema::compat::reads_format;
 use crate::schema::misfit::Problem;
 use crate::schema::written::{
-    Entry, Object, Part, Shape, Taken, WrittenVariant, is_one_character, read, reads, reads_field, same,
-    shape_of, variant_parts, written,
+    Entries, Entry, Object, Part, Shape, Taken, WrittenVariant, is_one_character, read, reads, reads_field,
+    same, variant_parts, written,
 };
 use crate::schema::{EnumSchema, FieldSchema, Keeps, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
 
@@ -610,32 +610,12 @@ const fn reads_entries(
     object: &Object,
     frames: usize,
 ) -> Overlap {
-    let (mut overlap, mut i) = (Certainly, 0);
-    while i < object.len() {
-        match object.part(i) {
-            // It may be empty.
-            Part::Map(..) => {}
-            Part::Entry(name, shape) => {
-                if !object.is_taken(name) {
-                    overlap = overlap.and(reads_entry(keys, values, name, shape, frames));
-                }
-            }
-            Part::Fields(schema) => {
-                let mut k = 0;
-                while k < schema.fields.len() {
-                    let field = &schema.fields[k];
-                    k += 1;
-                    if let Some(name) = field.written
-                        && !field.flatten
-                        && matches!(field.presence, Presence::Always)
-                        && !object.is_taken(name)
-                    {
-                        overlap = overlap.and(reads_entry(keys, values, name, shape_of(field), frames));
-                    }
-                }
-            }
+    // A map among the parts may be empty.
+    let (mut overlap, mut entries) = (Certainly, Entries::FIRST);
+    while let Some((name, entry)) = entries.next(object) {
+        if matches!(entry.presence, Presence::Always) {
+            overlap = overlap.and(reads_entry(keys, values, name, entry.shape, frames));
         }
-        i += 1;
     }
     overlap
 }
@@ -748,32 +728,11 @@ const fn reads_flattened_enum(schema: &'static EnumSchema, rest: &Object, frames
 
 /// Whether a struct that denies unknown fields knows all entries that are always there.
 const fn knows_all(schema: &'static StructSchema, object: &Object) -> Overlap {
-    let mut i = 0;
-    while i < object.len() {
-        match object.part(i) {
-            Part::Map(..) => {}
-            Part::Entry(name, _) => {
-                if !object.is_taken(name) && !reads_field(schema, name) {
-                    return Never;
-                }
-            }
-            Part::Fields(written) => {
-                let mut k = 0;
-                while k < written.fields.len() {
-                    let field = &written.fields[k];
-                    k += 1;
-                    if let Some(name) = field.written
-                        && !field.flatten
-                        && matches!(field.presence, Presence::Always)
-                        && !object.is_taken(name)
-                        && !reads_field(schema, name)
-                    {
-                        return Never;
-                    }
-                }
-            }
+    let mut entries = Entries::FIRST;
+    while let Some((name, entry)) = entries.next(object) {
+        if matches!(entry.presence, Presence::Always) && !reads_field(schema, name) {
+            return Never;
         }
-        i += 1;
     }
     Certainly
 }
@@ -839,115 +798,39 @@ const fn reads_only_entry(
     object: &Object,
     frames: usize,
 ) -> Overlap {
-    let (mut overlap, mut i) = (if object.has_map() { Perhaps } else { Never }, 0);
-    while i < object.len() {
-        match object.part(i) {
-            Part::Map(..) => {}
-            Part::Entry(name, _) => {
-                overlap = overlap.or(reads_as_only(schema, variant, body, object, name, frames));
-            }
-            Part::Fields(fields) => {
-                let mut k = 0;
-                while k < fields.fields.len() {
-                    if let Some(name) = fields.fields[k].written
-                        && !fields.fields[k].flatten
-                    {
-                        overlap = overlap.or(reads_as_only(schema, variant, body, object, name, frames));
-                    }
-                    k += 1;
-                }
-            }
+    let (mut overlap, mut entries) = (if object.has_map() { Perhaps } else { Never }, Entries::FIRST);
+    while let Some((name, entry)) = entries.next(object) {
+        if is_named(schema, variant, name) && !has_always(object, Some(name)) {
+            overlap = overlap.or(reads_some(body, entry.shape, false, frames + 2));
         }
-        i += 1;
     }
     overlap
 }
 
-const fn reads_as_only(
-    schema: &'static EnumSchema,
-    variant: &'static VariantSchema,
-    body: &'static TypeSchema,
-    object: &Object,
-    name: &'static str,
-    frames: usize,
-) -> Overlap {
-    match object.entry(name) {
-        Some(entry) if is_named(schema, variant, name) && !has_always(object, Some(name)) => {
-            reads_some(body, entry.shape, false, frames + 2)
-        }
-        _ => Never,
-    }
-}
-
 /// The entry that has a variant's own name: a flattened enum is given no other.
 const fn entry_named(variant: &'static VariantSchema, object: &Object) -> Option<Entry> {
-    let mut i = 0;
-    while i < object.len() {
-        match object.part(i) {
-            Part::Map(..) => {}
-            Part::Entry(name, _) => {
-                if reads(variant.read, variant.aliases, name)
-                    && let Some(entry) = object.entry(name)
-                {
-                    return Some(entry);
-                }
-            }
-            Part::Fields(fields) => {
-                let mut k = 0;
-                while k < fields.fields.len() {
-                    if let Some(name) = fields.fields[k].written
-                        && !fields.fields[k].flatten
-                        && reads(variant.read, variant.aliases, name)
-                        && let Some(entry) = object.entry(name)
-                    {
-                        return Some(entry);
-                    }
-                    k += 1;
-                }
-            }
+    let mut entries = Entries::FIRST;
+    while let Some((name, entry)) = entries.next(object) {
+        if reads(variant.read, variant.aliases, name) {
+            return Some(entry);
         }
-        i += 1;
     }
     None
 }
 
 /// Whether there is an entry that is always written, but for the one of this name.
 const fn has_always(object: &Object, but: Option<&str>) -> bool {
-    let mut i = 0;
-    while i < object.len() {
-        match object.part(i) {
-            Part::Map(..) => {}
-            Part::Entry(name, _) => {
-                if is_another(object, but, name) {
-                    return true;
-                }
-            }
-            Part::Fields(schema) => {
-                let mut k = 0;
-                while k < schema.fields.len() {
-                    let field = &schema.fields[k];
-                    k += 1;
-                    if let Some(name) = field.written
-                        && !field.flatten
-                        && matches!(field.presence, Presence::Always)
-                        && is_another(object, but, name)
-                    {
-                        return true;
-                    }
-                }
-            }
+    let mut entries = Entries::FIRST;
+    while let Some((name, entry)) = entries.next(object) {
+        let is_it = match but {
+            Some(but) => same(but, name),
+            None => false,
+        };
+        if !is_it && matches!(entry.presence, Presence::Always) {
+            return true;
         }
-        i += 1;
     }
     false
-}
-
-const fn is_another(object: &Object, but: Option<&str>, name: &str) -> bool {
-    let is_it = match but {
-        Some(but) => same(but, name),
-        None => false,
-    };
-    !is_it && !object.is_taken(name)
 }
 
 /// Whether the tag is there, with the name of the variant.

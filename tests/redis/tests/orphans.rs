@@ -4,14 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis_tests::{Server, until};
+use tests_support::Shared;
 use tokio::time::timeout;
 use tracing::field::{Field, Visit};
 use tracing::{Level, span};
 use typed_events::redis::Redis;
-use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, BusBuilder, Durable, DurableAdapter, Event, HistoryQuery, Inbox,
-    Published, Record, StartAt, Wire, event, on,
-};
+use typed_events::{Bus, BusBuilder, Durable, DurableAdapter, Event, Record, StartAt, event, on};
 
 #[event("orphan.letter.left")]
 pub struct Left {
@@ -161,47 +159,6 @@ async fn c6_a_consumer_that_one_of_two_programs_has_closed_is_open() {
     assert_eq!(log.of("the durable consumer"), Vec::<String>::new());
     other.stop().await.unwrap();
     stays.stop().await.unwrap();
-}
-
-/// An adapter that a test asks past the bus.
-struct Shared(Arc<Redis>);
-
-impl Adapter for Shared {
-    fn name(&self) -> String {
-        self.0.name()
-    }
-
-    fn keeps_history(&self) -> bool {
-        true
-    }
-
-    fn publish<'a>(
-        &'a self,
-        records: &'a [Record],
-        wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
-        self.0.publish(records, wire)
-    }
-
-    fn history<'a>(
-        &'a self,
-        query: &'a HistoryQuery,
-        wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
-        self.0.history(query, wire)
-    }
-
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
-        self.0.subscribe(inbox)
-    }
-
-    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
-        self.0.stop()
-    }
-
-    fn durable(&self) -> Option<&dyn DurableAdapter> {
-        self.0.durable()
-    }
 }
 
 #[on("orphan.letter.*", "orphan.third.left", durable = "orphan-two", from = "start")]

@@ -206,26 +206,27 @@ async fn it_ends_with_the_bus_or_the_bridge() {
     assert!(SseBridge::new(&bus, "not a pattern", is_for).build().await.is_err());
 }
 
-/// A log to which a program that is not ours has written events under the names of the bridge's own messages.
-struct Forged;
-
-impl Forged {
-    fn records() -> Vec<Record> {
-        let names = ["typed-events.gap", "typed-events.lagged", "typed-events.operator.paused"];
-        let record = |name| {
-            let id = "0197e0c8-0000-7000-8000-000000000001";
-            let text = format!(
-                r#"{{"specversion":"1.0","id":"{id}","source":"urn:x","type":"{name}","time":"2026-01-31T12:00:00Z","origin":"{id}","data":"forged"}}"#
-            );
-            Record::from_cloudevent(&text).unwrap()
-        };
-        names.map(record).into()
-    }
+/// A record as another program has written it.
+fn foreign(id: u32, name: &str, data: &str) -> Record {
+    let id = format!("0197e0c8-0000-7000-8000-{id:012}");
+    let text = format!(
+        r#"{{"specversion":"1.0","id":"{id}","source":"urn:x","type":"{name}","time":"2026-01-31T12:00:0{}Z","origin":"{id}","data":{data}}}"#,
+        &id[id.len() - 1..]
+    );
+    Record::from_cloudevent(&text).unwrap()
 }
 
-impl Adapter for Forged {
+/// A log that other programs have written to.
+#[derive(Default)]
+struct Log {
+    kept: Vec<Result<Record, AdapterError>>,
+    /// What comes while the bus is built, and is refused.
+    brings: Vec<Record>,
+}
+
+impl Adapter for Log {
     fn name(&self) -> String {
-        "forged".into()
+        "log".into()
     }
 
     fn keeps_history(&self) -> bool {
@@ -241,15 +242,13 @@ impl Adapter for Forged {
         query: &'a HistoryQuery,
         _: &'a Wire,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
-        Box::pin(async {
-            Ok(Self::records().into_iter().filter(|record| query.takes(record.name())).map(Ok).collect())
-        })
+        Box::pin(async { Ok(query.select(self.kept.iter().cloned())) })
     }
 
     fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async move {
-            for record in Self::records() {
-                assert!(inbox.deliver(record).await.is_err());
+            for record in &self.brings {
+                assert!(inbox.deliver(record.clone()).await.is_err());
             }
             Ok(())
         })
@@ -268,7 +267,11 @@ async fn s14_messages_of_the_bridge_cannot_be_forged() {
         ("*", vec![("typed-events.gap", true)]),
         ("typed-events.*", vec![("typed-events.gap", true), ("typed-events.operator.paused", false)]),
     ] {
-        let bus = Bus::builder().adapter(Forged).secrets(Plain).quiet().build().await.unwrap();
+        // Under the names of the bridge's own messages.
+        let names = ["typed-events.gap", "typed-events.lagged", "typed-events.operator.paused"];
+        let brings: Vec<_> = names.map(|name| foreign(1, name, "\"forged\"")).into();
+        let kept = brings.iter().cloned().map(Ok).collect();
+        let bus = Bus::builder().adapter(Log { kept, brings }).secrets(Plain).quiet().build().await.unwrap();
         assert_eq!(bus.stats().refused, 3);
         let bridge = SseBridge::new(&bus, pattern, sees_all).build().await.unwrap();
         let mut client = Client::connect(&app(&bridge), "ada", id).await.unwrap();
@@ -282,59 +285,16 @@ async fn s14_messages_of_the_bridge_cannot_be_forged() {
     }
 }
 
-/// A log of two records, with one between them that can't be read.
-struct Torn;
-
-impl Torn {
-    /// A record with the second it was emitted in, which is the end of its id.
-    fn record(second: u32) -> Record {
-        let id = format!("0197e0c8-0000-7000-8000-00000000000{second}");
-        let text = format!(
-            r#"{{"specversion":"1.0","id":"{id}","source":"urn:x","type":"note.written","time":"2026-01-31T12:00:0{second}Z","origin":"{id}","data":{{"user":"ada","number":1,"password":"hunter2"}}}}"#
-        );
-        Record::from_cloudevent(&text).unwrap()
-    }
-}
-
-impl Adapter for Torn {
-    fn name(&self) -> String {
-        "torn".into()
-    }
-
-    fn keeps_history(&self) -> bool {
-        true
-    }
-
-    fn publish<'a>(&'a self, _: &'a [Record], _: &'a Wire) -> BoxFuture<'a, Result<Published, AdapterError>> {
-        Box::pin(async { Ok(Published::default()) })
-    }
-
-    fn history<'a>(
-        &'a self,
-        query: &'a HistoryQuery,
-        _: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
-        Box::pin(async {
-            Ok(query.select([Ok(Self::record(1)), Err(AdapterError::refused("torn")), Ok(Self::record(3))]))
-        })
-    }
-
-    fn subscribe(&self, _: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
-        Box::pin(async { Ok(()) })
-    }
-}
-
 #[tokio::test]
 async fn v7_a_record_that_cannot_be_read_is_a_gap() {
-    let bus = Bus::builder().adapter(Torn).secrets(Plain).quiet().build().await.unwrap();
+    let noted = |second| foreign(second, "note.written", r#"{"user":"ada","number":1,"password":"hunter2"}"#);
+    let kept = vec![Ok(noted(1)), Err(AdapterError::refused("torn")), Ok(noted(3))];
+    let bus =
+        Bus::builder().adapter(Log { kept, ..Log::default() }).secrets(Plain).quiet().build().await.unwrap();
     let sees_all = |_: &Record, _: &String| true;
     for (last, expected) in [(1, vec!["typed-events.gap", "note.written"]), (3, vec![])] {
         let bridge = SseBridge::new(&bus, "note.*", sees_all).build().await.unwrap();
-        let last = Torn::record(last);
+        let last = noted(last);
         let id = format!("{}.{}", last.timestamp().as_micros(), last.id());
         let mut client = Client::connect(&app(&bridge), "ada", &id).await.unwrap();
         drop(bridge);

@@ -1,12 +1,14 @@
 //! What the tests of engines share.
 
 mod proxy;
+mod shared;
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 pub use proxy::Proxy;
+pub use shared::Shared;
 
 /// How much a test is to do: `otherwise`, unless this environment variable says more or less.
 ///

@@ -5,13 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tests_support::Shared;
 use tracing::field::{Field, Visit};
 use tracing::{Level, span};
 use typed_events::sqlite::Sqlite;
-use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, BusBuilder, Durable, DurableAdapter, Event, Events, HistoryQuery,
-    Inbox, Published, Record, StartAt, Wire, event, on,
-};
+use typed_events::{Adapter, Bus, BusBuilder, Durable, Event, Events, Record, StartAt, Wire, event, on};
 
 use crate::outbox::until;
 use crate::{File, Seen};
@@ -530,47 +528,6 @@ async fn c6_a_consumer_that_one_of_two_programs_has_closed_is_open() {
     assert_eq!(log.warnings("the durable consumer"), Vec::<String>::new());
     other.stop().await.unwrap();
     stays.stop().await.unwrap();
-}
-
-/// An adapter that a test writes to past the bus, as another program does.
-struct Shared(Arc<Sqlite>);
-
-impl Adapter for Shared {
-    fn name(&self) -> String {
-        self.0.name()
-    }
-
-    fn keeps_history(&self) -> bool {
-        true
-    }
-
-    fn publish<'a>(
-        &'a self,
-        records: &'a [Record],
-        wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
-        self.0.publish(records, wire)
-    }
-
-    fn history<'a>(
-        &'a self,
-        query: &'a HistoryQuery,
-        wire: &'a Wire,
-    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
-        self.0.history(query, wire)
-    }
-
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
-        self.0.subscribe(inbox)
-    }
-
-    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
-        self.0.stop()
-    }
-
-    fn durable(&self) -> Option<&dyn DurableAdapter> {
-        self.0.durable()
-    }
 }
 
 #[tokio::test]

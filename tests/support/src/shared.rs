@@ -1,0 +1,48 @@
+//! An adapter that a bus and a test use side by side.
+
+use std::sync::Arc;
+
+use typed_events::{
+    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Inbox, Published, Record, Wire,
+};
+
+/// An adapter of which a test keeps a handle, to use it past the bus.
+pub struct Shared<A>(pub Arc<A>);
+
+impl<A: Adapter> Adapter for Shared<A> {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn keeps_history(&self) -> bool {
+        self.0.keeps_history()
+    }
+
+    fn publish<'a>(
+        &'a self,
+        records: &'a [Record],
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
+        self.0.publish(records, wire)
+    }
+
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
+        self.0.history(query, wire)
+    }
+
+    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.0.subscribe(inbox)
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.0.stop()
+    }
+
+    fn durable(&self) -> Option<&dyn DurableAdapter> {
+        self.0.durable()
+    }
+}

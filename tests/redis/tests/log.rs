@@ -43,7 +43,7 @@ async fn until_kept(bus: &Bus, numbers: std::ops::RangeInclusive<u64>) {
     let expected = Vec::from_iter(numbers);
     let wait = async {
         while kept(bus).await != expected {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
     };
     timeout(Duration::from_secs(60), wait).await.expect("the log is trimmed");
@@ -88,7 +88,7 @@ async fn by_bytes_the_oldest_go() {
     let trimmed = trimming(&server, Retention::everything().bytes(10_000)).build().await.unwrap();
     let wait = async {
         while kept(&trimmed).await.len() > 100 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
     };
     timeout(Duration::from_secs(60), wait).await.expect("the log is trimmed");
@@ -112,7 +112,7 @@ async fn a_server_that_lost_its_data_is_begun_anew() {
     // Consumers begin with what comes after they were registered again.
     let registered = async {
         while !one.consumers().await.is_ok_and(|consumers| consumers.len() == 1) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
     };
     timeout(Duration::from_secs(60), registered).await.expect("it is registered again");

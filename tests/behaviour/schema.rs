@@ -735,6 +735,54 @@ fn v3_denied_fields_beside_flattened_ones() {
     <Denies<Total>>::TYPE.can_read(OnlyId::TYPE).unwrap_err();
 }
 
+/// A key of a map beside a renamed field may be the new name, and serde then finds the field twice.
+#[test]
+fn l8_an_alias_beside_a_flattened_map() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize, Schema)]
+    struct Old<K: Ord> {
+        name: u8,
+        #[serde(flatten)]
+        rest: BTreeMap<K, u8>,
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize, Schema)]
+    struct Renamed<K: Ord> {
+        #[serde(alias = "name")]
+        title: Option<u8>,
+        #[serde(flatten)]
+        rest: BTreeMap<K, u8>,
+    }
+    #[derive(Debug, Serialize, Deserialize, Schema)]
+    struct Bare<K: Ord> {
+        #[serde(flatten)]
+        rest: BTreeMap<K, u8>,
+    }
+    #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+    #[serde(rename_all = "lowercase")]
+    enum Title {
+        Title,
+    }
+    #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
+    #[serde(rename_all = "lowercase")]
+    enum Other {
+        Other,
+    }
+    let old = Old { name: 1, rest: BTreeMap::from([("title".to_owned(), 2)]) };
+    let text = serde_json::to_string(&old).unwrap();
+    assert_eq!(serde_json::from_str::<Old<String>>(&text).unwrap(), old);
+    assert!(serde_json::from_str::<Renamed<String>>(&text).is_err());
+
+    let misfit = <Renamed<String>>::TYPE.can_read(<Old<String>>::TYPE).unwrap_err().to_string();
+    assert_eq!(misfit, ".title: a key of the map beside it may be `title`, under which it is read, too");
+    <Renamed<Title>>::TYPE.can_read(<Old<Title>>::TYPE).unwrap_err();
+    <Renamed<String>>::TYPE.can_read(<Bare<String>>::TYPE).unwrap_err();
+    // No key of theirs is another name of the field.
+    <Renamed<Other>>::TYPE.can_read(<Old<Other>>::TYPE).unwrap();
+    <Bare<String>>::TYPE.can_read(<Old<String>>::TYPE).unwrap();
+    // The writer would not read back what has such a key.
+    <Renamed<String>>::TYPE.can_read(<Renamed<String>>::TYPE).unwrap();
+    accepted(&Renamed { title: Some(1), rest: BTreeMap::from([("other".to_owned(), 2)]) });
+}
+
 #[test]
 fn l6_a_flattened_option_reads_what_is_written_as_some() {
     #[derive(Debug, Serialize, Deserialize, Schema)]

@@ -792,30 +792,43 @@ const fn first_variant(schema: &'static EnumSchema, object: &Object) -> Option<&
 const fn accept_field(reader: &'static StructSchema, index: usize, object: &Object, walk: Walk) -> Verdict {
     let field = &reader.fields[index];
     let Some(name) = field.read else { return Ok(()) };
-    let mut found = object.entry(name);
+    let (mut found, mut map, mut key) = (object.entry(name), object.map(name), None);
+    if map.is_some() && !object.is_field(name) {
+        key = Some(name);
+    }
     let mut i = 0;
     while i < field.aliases.len() {
-        let other = match same(field.aliases[i], name) {
-            true => None,
-            false => object.entry(field.aliases[i]),
-        };
-        if found.is_some() && other.is_some() {
+        let alias = field.aliases[i];
+        i += 1;
+        if same(alias, name) {
+            continue;
+        }
+        let (entry, values) = (object.entry(alias), object.map(alias));
+        if found.is_some() && entry.is_some() {
             return at(Step::Field(name), refuse(Problem::Twice));
         }
         if found.is_none() {
-            found = other;
+            found = entry;
         }
-        i += 1;
+        if values.is_some() && !object.is_field(alias) {
+            if key.is_some() && found.is_none() {
+                return at(Step::Field(name), refuse(Problem::KeyTwice(alias)));
+            }
+            key = Some(alias);
+        }
+        if map.is_none() {
+            map = values;
+        }
     }
-    let map = object.map(name);
+    if let (Some(_), Some(key)) = (found, key) {
+        return at(Step::Field(name), refuse(Problem::KeyTwice(key)));
+    }
     let walk = if field.is_hidden() { walk.hidden() } else { walk };
     let verdict = match (found, map) {
         (Some(Entry { secret: true, .. }), _) if walk.hide => refuse(Problem::Shown),
         (Some(entry), _) if field.required && !matches!(entry.presence, Presence::Always) => {
             refuse(Problem::MayBeMissing)
         }
-        // A key of the map that is the name of one of the writer's fields is no value of the writer: it
-        // would not read it back.
         (Some(entry), _) => accept(field.shape, entry.shape, walk),
         (None, Some(_)) if field.required => refuse(Problem::MayBeMissing),
         (None, Some(values)) => accept(field.shape, Shape::Type(values), walk),

@@ -66,6 +66,8 @@ pub(super) enum Problem {
     Shown,
     /// The field is written under two of the names it is read under.
     Twice,
+    /// A key of the map beside the field may be this other name that it is read under.
+    KeyTwice(&'static str),
     /// serde can't read numbers of 128 bits, or keys that are no strings, inside tagged and untagged
     /// enums and flattened fields.
     Buffered,
@@ -346,6 +348,10 @@ impl Problem {
             Self::AnyField => text.push("fields of any name are written, and unknown fields are denied"),
             Self::Shown => text.push("it is secret, and would be shown here"),
             Self::Twice => text.push("it is written under two of the names it is read under"),
+            Self::KeyTwice(name) => text
+                .push("a key of the map beside it may be `")
+                .quote(name)
+                .push("`, under which it is read, too"),
             Self::Buffered => text.push(
                 "serde can't read numbers of 128 bits, or numbers as keys, inside of tagged and untagged enums and flattened fields",
             ),

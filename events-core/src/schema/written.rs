@@ -194,6 +194,25 @@ impl Object {
         None
     }
 
+    /// Whether it is the name of a field of the writer. No key of a map beside the field is so named, as
+    /// the writer would not read it back.
+    pub(super) const fn is_field(&self, name: &str) -> bool {
+        let mut i = 0;
+        while i < self.len {
+            match self.part(i) {
+                Part::Fields(schema)
+                    if reads_field(schema, name) || written_field(schema, name).is_some() =>
+                {
+                    return true;
+                }
+                Part::Entry(key, _) if same(key, name) => return true,
+                _ => {}
+            }
+            i += 1;
+        }
+        false
+    }
+
     /// The values of the map among the parts, if there is one that may have this key.
     pub(super) const fn map(&self, key: &str) -> Option<&'static TypeSchema> {
         let mut i = 0;

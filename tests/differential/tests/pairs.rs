@@ -292,18 +292,18 @@ fn collect_names(shape: &'static TypeSchema, all: bool, depth: usize, names: &mu
         }
         TypeSchema::Struct(schema) => {
             for field in schema.fields {
-                names.extend(field.read);
+                names.extend(field.read.iter().chain(field.aliases));
                 if all {
-                    names.extend(field.written.iter().chain(field.aliases));
+                    names.extend(field.written);
                 }
                 collect_names(field.shape, all, depth + 1, names);
             }
         }
         TypeSchema::Enum(schema) => {
             for variant in schema.variants {
-                names.extend(variant.read);
+                names.extend(variant.read.iter().chain(variant.aliases));
                 if all {
-                    names.extend(variant.written.iter().chain(variant.aliases));
+                    names.extend(variant.written);
                 }
                 variant.body.iter().for_each(|body| collect_names(body, all, depth + 1, names));
             }

@@ -17,11 +17,11 @@ use crate::text::Text;
 #[track_caller]
 pub const fn event_name(name: &str) {
     if let Err(error) = check_name(name) {
-        let text = Text::new().push("`").quote(name).push("` is not an event name: ");
+        let text = Text::EMPTY.push("`").quote(name).push("` is not an event name: ");
         panic!("{}", error.describe(text).as_str());
     }
     if is_of_library(name) {
-        let text = Text::new().push("`").quote(name).push("` can't be declared: names that begin with ");
+        let text = Text::EMPTY.push("`").quote(name).push("` can't be declared: names that begin with ");
         panic!(
             "{}",
             text.push("`typed-events` belong to the library; choose another first segment").as_str()
@@ -33,7 +33,7 @@ pub const fn event_name(name: &str) {
 #[track_caller]
 pub const fn pattern(pattern: &str) {
     if let Err(error) = Pattern::new(pattern) {
-        let text = Text::new().push("`").quote(pattern).push("` is not a pattern: ");
+        let text = Text::EMPTY.push("`").quote(pattern).push("` is not a pattern: ");
         panic!("{}", error.describe(text).as_str());
     }
 }
@@ -45,7 +45,7 @@ pub const fn pattern(pattern: &str) {
 pub const fn handler(handler: &str, argument: &str, event: Option<&str>, patterns: &[&str]) {
     let Some(event) = event else {
         if patterns.is_empty() {
-            let text = Text::new().push("handler `").push(handler).push("` takes `").quote(argument);
+            let text = Text::EMPTY.push("handler `").push(handler).push("` takes `").quote(argument);
             let text =
                 text.push("`, so it must say which events: `#[on(\"user.*\")]`, or `#[on(\"*\")]` for all");
             panic!("{}", text.as_str());
@@ -71,7 +71,7 @@ pub const fn handler(handler: &str, argument: &str, event: Option<&str>, pattern
 #[track_caller]
 pub const fn durable_name(name: &str) {
     if let Some(problem) = name_problem(name) {
-        let text = Text::new().push("`").quote(name).push("` can't name a durable handler: ").push(problem);
+        let text = Text::EMPTY.push("`").quote(name).push("` can't name a durable handler: ").push(problem);
         panic!("{}", text.as_str());
     }
 }
@@ -79,7 +79,7 @@ pub const fn durable_name(name: &str) {
 /// Checks that every event a durable handler takes has the field it is ordered by.
 #[track_caller]
 pub const fn ordered_by(handler: &str, argument: &str, takes: Takes, field: &str) {
-    let ordered = Text::new().push("handler `").push(handler).push("` is ordered by `").quote(field);
+    let ordered = Text::EMPTY.push("handler `").push(handler).push("` is ordered by `").quote(field);
     match takes {
         Takes::Any => {
             let text = ordered
@@ -237,7 +237,7 @@ pub const fn previous(name: &str, version: u32, of: (&str, &str, u32)) {
     if same(name, old_name) && old_version + 1 == version {
         return;
     }
-    let text = Text::new().push("`").push(ty).push("` is version ").number(old_version as usize);
+    let text = Text::EMPTY.push("`").push(ty).push("` is version ").number(old_version as usize);
     let text = text.push(" of `").push(old_name).push("`, but version ").number(version as usize);
     let text = text.push(" of `").push(name).push("` comes after version ").number(version as usize - 1);
     panic!("{}", text.push(" of it").as_str());
@@ -254,7 +254,7 @@ pub const fn view(
     field: Option<&'static str>,
 ) {
     if let Err(misfit) = reader.can_view(field, writer) {
-        let text = Text::new().push("`").push(event).push("` (`").push(name);
+        let text = Text::EMPTY.push("`").push(event).push("` (`").push(name);
         let text = misfit.describe(text.push("`) can't fill the view `").push(view).push("`: "));
         panic!("{}", misfit.fix(text).as_str());
     }
@@ -270,7 +270,7 @@ pub const fn view_rest(
     writer: &'static TypeSchema,
 ) {
     if let Err(misfit) = reader.can_ignore_rest(writer) {
-        let text = Text::new().push("`").push(event).push("` (`").push(name);
+        let text = Text::EMPTY.push("`").push(event).push("` (`").push(name);
         let text = misfit.describe(text.push("`) can't fill the view `").push(view).push("`: "));
         panic!("{}", misfit.fix(text).as_str());
     }
@@ -282,7 +282,7 @@ pub const fn set_reached(set: &str, variants: &[(&str, Takes)], index: usize) {
     let (before, rest) = variants.split_at(index);
     let (variant, takes) = &rest[0];
     let Some(earlier) = takes.taken_before(before) else { return };
-    let text = Text::new().push("the variant `").push(variant).push("` of `").push(set);
+    let text = Text::EMPTY.push("the variant `").push(variant).push("` of `").push(set);
     let text = text.push("` is never reached: ");
     if let (Takes::Set(_), false) = (takes, matches!(earlier.1, Takes::Any)) {
         let text = text.push("the variants before it take all of its events; leave it out, or one of them");
@@ -314,7 +314,7 @@ pub const fn flattened(ty: &str, shape: &'static TypeSchema) {
         | TypeSchema::Opaque(_) => return,
         _ => "only structs, maps and enums have parts",
     };
-    let text = Text::new().push("`").quote(ty).push("` can't be flattened: ").push(why);
+    let text = Text::EMPTY.push("`").quote(ty).push("` can't be flattened: ").push(why);
     panic!("{}", text.as_str());
 }
 
@@ -338,7 +338,7 @@ pub const fn declared(ty: &str, shape: &'static TypeSchema, done: u128) {
 
 #[track_caller]
 const fn not_itself(ty: &str, misfit: &Misfit) {
-    let text = Text::new().push("`").push(ty).push("` can't read back what it writes: ");
+    let text = Text::EMPTY.push("`").push(ty).push("` can't read back what it writes: ");
     panic!("{}", misfit.fix_of_itself(misfit.describe(text)).as_str());
 }
 
@@ -346,7 +346,7 @@ const fn not_itself(ty: &str, misfit: &Misfit) {
 #[track_caller]
 pub const fn beside_tag(ty: &str, shape: &'static TypeSchema) {
     if shape.is_hidden() {
-        let text = Text::new().push("`").quote(ty).push("` can't stand beside a tag: it is secret, and so ");
+        let text = Text::EMPTY.push("`").quote(ty).push("` can't stand beside a tag: it is secret, and so ");
         let text = text.push("text as a whole; give the enum `#[serde(content = \"...\")]`, too");
         panic!("{}", text.as_str());
     }
@@ -358,7 +358,7 @@ pub const fn set_variant(set: &str, variant: &str, takes: Takes, handler: &str, 
     if takes.is_reached(patterns) || patterns.is_empty() {
         return;
     }
-    let text = Text::new().push("handler `").push(handler).push("` is on `").quote(patterns[0]);
+    let text = Text::EMPTY.push("handler `").push(handler).push("` is on `").quote(patterns[0]);
     let text = match patterns.len() {
         1 => text.push("`"),
         _ => text.push("` and other patterns"),
@@ -375,7 +375,7 @@ pub const fn set_variant(set: &str, variant: &str, takes: Takes, handler: &str, 
 
 #[track_caller]
 const fn wildcard(handler: &str, argument: &str, event: &str, pattern: &Pattern<'_>) {
-    let text = Text::new().push("handler `").push(handler).push("` is on `").push(pattern.as_str());
+    let text = Text::EMPTY.push("handler `").push(handler).push("` is on `").push(pattern.as_str());
     let text = text.push("`, which takes many events, but `").quote(argument).push("` is only `").push(event);
     let text = text
         .push("`: write `#[on(\"")
@@ -386,7 +386,7 @@ const fn wildcard(handler: &str, argument: &str, event: &str, pattern: &Pattern<
 
 #[track_caller]
 const fn other_event(handler: &str, argument: &str, event: &str, pattern: &Pattern<'_>) {
-    let text = Text::new().push("handler `").push(handler).push("` is on `").push(pattern.as_str());
+    let text = Text::EMPTY.push("handler `").push(handler).push("` is on `").push(pattern.as_str());
     let text = text.push("`, but `").quote(argument).push("` is the event `").push(event);
     let text =
         text.push("`: write `#[on(\"").push(event).push("\")]`, or take the event `").push(pattern.as_str());

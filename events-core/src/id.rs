@@ -6,6 +6,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::str::FromStr;
 
+use crate::schema::{Schema, TypeSchema};
 use crate::time::Timestamp;
 
 /// Length of a UUID as text: 32 digits and 4 hyphens.
@@ -89,7 +90,7 @@ macro_rules! uuid_newtype {
             }
         }
 
-        crate::text::serde_as_text!($name, "a UUID");
+        crate::time::serde_as_text!($name, "a UUID");
     };
 }
 
@@ -170,6 +171,16 @@ impl fmt::Display for ParseIdError {
 }
 
 impl std::error::Error for ParseIdError {}
+
+#[diagnostic::do_not_recommend]
+impl Schema for EventId {
+    const TYPE: &'static TypeSchema = &TypeSchema::Format("uuid");
+}
+
+#[diagnostic::do_not_recommend]
+impl Schema for InstanceId {
+    const TYPE: &'static TypeSchema = &TypeSchema::Format("uuid");
+}
 
 #[cfg(test)]
 mod tests {

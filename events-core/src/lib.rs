@@ -14,14 +14,12 @@ mod catalog;
 mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod contain;
 mod durable;
 mod error;
 mod event;
 mod handler;
 mod history;
 mod id;
-mod json;
 mod lent;
 #[cfg(feature = "lock")]
 mod lock;
@@ -33,13 +31,13 @@ mod pattern;
 mod read_back;
 mod record;
 mod retention;
-mod schema;
-mod secret;
-mod text;
+mod seal;
 mod time;
 mod version;
 mod view;
 mod wire;
+
+use events_schema::{self as schema, contain, json, secret, text};
 
 pub use adapter::{
     Adapter, AdapterError, BoxFuture, Claim, Claimed, Claims, Consumer, ConsumerStatus, Control, DeadLetter,
@@ -53,6 +51,10 @@ pub use catalog::{Catalog, EventEntry, HandlerEntry, catalog};
 pub use durable::{Durable, Nulls, StartAt};
 pub use error::{Error, ErrorKind};
 pub use event::Event;
+pub use events_schema::{
+    EnumSchema, FieldSchema, Keeps, Misfit, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag,
+    TypeSchema, VariantSchema,
+};
 pub use futures_core::Stream;
 pub use handler::{
     Argument, Delivery, EventHandler, EventSet, Handler, HandlerReturn, IntoHandler, ReturnError, SharedState,
@@ -69,11 +71,7 @@ pub use metadata::Metadata;
 pub use pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name};
 pub use record::{Draft, Record};
 pub use retention::Retention;
-pub use schema::{
-    EnumSchema, FieldSchema, Keeps, Misfit, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag,
-    TypeSchema, VariantSchema,
-};
-pub use secret::{Plain, Seal};
+pub use seal::{Plain, Seal};
 pub use time::{ParseTimestampError, Timestamp};
 pub use version::{PastEvent, Upcast};
 pub use view::View;

@@ -199,7 +199,7 @@ impl SyntaxError {
 
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.describe(Text::new()).as_str())
+        f.write_str(self.describe(Text::EMPTY).as_str())
     }
 }
 

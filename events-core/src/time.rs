@@ -7,6 +7,42 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::schema::{Schema, TypeSchema};
+
+/// Implements serde's traits for a type whose serialized form is its text: `Display` writes it, `FromStr` reads it.
+///
+/// Written by hand, so that this crate does not wait for serde's derive to be compiled.
+macro_rules! serde_as_text {
+    ($type:ident, $expected:literal) => {
+        impl serde_core::Serialize for $type {
+            fn serialize<S: serde_core::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde_core::Deserialize<'de> for $type {
+            fn deserialize<D: serde_core::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct AsText;
+
+                impl serde_core::de::Visitor<'_> for AsText {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str($expected)
+                    }
+
+                    fn visit_str<E: serde_core::de::Error>(self, text: &str) -> Result<$type, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+
+                deserializer.deserialize_str(AsText)
+            }
+        }
+    };
+}
+pub(crate) use serde_as_text;
+
 const MICROS: i64 = 1_000_000;
 
 /// A moment in microseconds since 1970-01-01 UTC; prints and parses as RFC 3339.
@@ -126,7 +162,7 @@ impl FromStr for Timestamp {
     }
 }
 
-crate::text::serde_as_text!(Timestamp, "an RFC 3339 time");
+serde_as_text!(Timestamp, "an RFC 3339 time");
 
 /// The text is not a moment in RFC 3339 form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +175,11 @@ impl fmt::Display for ParseTimestampError {
 }
 
 impl std::error::Error for ParseTimestampError {}
+
+#[diagnostic::do_not_recommend]
+impl Schema for Timestamp {
+    const TYPE: &'static TypeSchema = &TypeSchema::Format("date-time-micros");
+}
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::contain::discard;
 use crate::error::{Error, ErrorKind};
 use crate::record::{Data, Draft, Record};
-use crate::secret::Seal;
+use crate::seal::Seal;
 use crate::text::{escaped, of_error};
 
 /// Encodes records for an adapter, and reads them back: CloudEvents 1.0 JSON on one line, with the

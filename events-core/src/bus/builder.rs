@@ -39,7 +39,7 @@ use crate::lock::Lock;
 use crate::pattern::{Pattern, is_of_library};
 use crate::read_back::OnLoss;
 use crate::schema;
-use crate::secret::Seal;
+use crate::seal::Seal;
 use crate::text::{Text, quoted};
 use crate::time::Clock;
 use crate::wire::Wire;
@@ -558,7 +558,7 @@ impl BusBuilder {
             problems.extend(taken.into_iter().filter_map(|decl| {
                 let problem = order_problem(decl.schema, field)?;
                 let name = quoted(closure.durable.name());
-                let ordered = Text::new().push("durable handler `").push(&name).push("` is ordered by `");
+                let ordered = Text::EMPTY.push("durable handler `").push(&name).push("` is ordered by `");
                 let text = problem.describe(ordered.quote(field), decl.name);
                 let meant = match problem {
                     OrderProblem::Missing(fields) => {

@@ -9,8 +9,6 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::event::EventDecl;
 use crate::id::{EventId, InstanceId};
 use crate::metadata::Metadata;
@@ -178,9 +176,11 @@ const MOST_HOPS: usize = 32;
 const MOST_BUSES: usize = 64;
 
 /// What is known of a chain. Each depth has its own: a list of links that others share would keep all of them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Trail {
-    hops: SmallVec<[Hop; 1]>,
+    first: Hop,
+    /// The last ones; of most chains none, which takes no allocation.
+    later: Vec<Hop>,
     /// The buses of emits that are not kept.
     buses: Vec<InstanceId>,
 }
@@ -192,30 +192,44 @@ struct Hop {
 }
 
 impl Trail {
-    /// Forgets the second emit, but not which bus it was of.
-    fn shorten(&mut self) {
-        let forgotten = self.hops.remove(1).instance;
-        if self.passes(forgotten) {
+    fn hops(&self) -> impl Iterator<Item = &Hop> {
+        std::iter::once(&self.first).chain(&self.later)
+    }
+
+    /// One hop longer; the second one is forgotten where there are too many, but not which bus it was of.
+    fn with(&self, hop: Hop) -> Self {
+        let mut later = Vec::with_capacity(MOST_HOPS.min(self.later.len() + 1));
+        later.extend(self.later.iter().cloned().chain([hop]));
+        let mut longer = Self { first: self.first.clone(), later, buses: self.buses.clone() };
+        if longer.later.len() >= MOST_HOPS {
+            let forgotten = longer.later.remove(0).instance;
+            longer.keep_bus(forgotten);
+        }
+        longer
+    }
+
+    fn keep_bus(&mut self, instance: InstanceId) {
+        if self.passes(instance) {
             return;
         }
         if self.buses.len() >= MOST_BUSES {
             self.buses.remove(0);
         }
-        self.buses.push(forgotten);
+        self.buses.push(instance);
     }
 
     fn passes(&self, instance: InstanceId) -> bool {
-        self.hops.iter().any(|hop| hop.instance == instance) || self.buses.contains(&instance)
+        self.hops().any(|hop| hop.instance == instance) || self.buses.contains(&instance)
     }
 }
 
 impl Chain {
     fn with(&self, instance: InstanceId, name: Name) -> Self {
-        let mut trail = self.trail.as_deref().cloned().unwrap_or_default();
-        trail.hops.push(Hop { instance, name });
-        if trail.hops.len() > MOST_HOPS {
-            trail.shorten();
-        }
+        let hop = Hop { instance, name };
+        let trail = match &self.trail {
+            Some(trail) => trail.with(hop),
+            None => Trail { first: hop, later: Vec::new(), buses: Vec::new() },
+        };
         Self { depth: self.depth.saturating_add(1), trail: Some(Arc::new(trail)) }
     }
 
@@ -227,17 +241,17 @@ impl Chain {
     /// About how many bytes it takes in memory.
     pub(crate) fn weight(&self) -> usize {
         let Some(trail) = &self.trail else { return 0 };
-        let hops = if trail.hops.spilled() { trail.hops.capacity() * size_of::<Hop>() } else { 0 };
-        let names = trail.hops.iter().map(|hop| hop.name.weight()).sum::<usize>();
+        let hops = trail.later.capacity() * size_of::<Hop>();
+        let names = trail.hops().map(|hop| hop.name.weight()).sum::<usize>();
         let buses = trail.buses.capacity() * size_of::<InstanceId>();
         allocation(size_of::<Trail>() + 16) + allocation(hops) + allocation(buses) + names
     }
 
     /// The names from the first emit to `last`, joined by arrows; how many are left out, where some are.
     pub(crate) fn describe(&self, last: &str) -> String {
-        let hops = self.trail.as_ref().map_or(&[][..], |trail| &trail.hops);
-        let mut names: Vec<_> = hops.iter().map(|hop| hop.name.as_str().to_owned()).collect();
-        let left_out = (self.depth as usize).saturating_sub(hops.len());
+        let hops = self.trail.iter().flat_map(|trail| trail.hops());
+        let mut names: Vec<_> = hops.map(|hop| hop.name.as_str().to_owned()).collect();
+        let left_out = (self.depth as usize).saturating_sub(names.len());
         if left_out > 0 {
             names.insert(1, format!("... {left_out} more ..."));
         }

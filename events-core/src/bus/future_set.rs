@@ -1,11 +1,10 @@
 //! Futures that one task drives, each polled only after it was woken.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-
-use smallvec::SmallVec;
 
 /// A set of futures; yields results in the order in which they become ready.
 pub(crate) struct FutureSet<F> {
@@ -29,11 +28,10 @@ struct Shared(Mutex<Woken>);
 
 #[derive(Default)]
 struct Woken {
-    /// The members that were woken since the turn began.
-    members: SmallVec<[usize; 8]>,
-    /// The members that this turn polls, in the order in which they were woken, and how many of them it has polled.
-    turn: SmallVec<[usize; 8]>,
-    polled: usize,
+    /// The members that were woken and have not been polled since, in the order in which they were woken.
+    members: VecDeque<usize>,
+    /// How many of them this turn polls: those that were woken before it began.
+    turn: usize,
     /// The task that drives the set.
     task: Option<Waker>,
 }
@@ -47,14 +45,8 @@ impl Shared {
 impl Woken {
     /// The next member of the turn.
     fn next(&mut self) -> Option<usize> {
-        let member = *self.turn.get(self.polled)?;
-        self.polled += 1;
-        Some(member)
-    }
-
-    /// Whether a member was woken that this turn does not poll.
-    fn has_more(&self) -> bool {
-        !self.members.is_empty()
+        self.turn = self.turn.checked_sub(1)?;
+        self.members.pop_front()
     }
 }
 
@@ -76,7 +68,7 @@ impl Wake for WakeFlag {
         }
         let task = {
             let mut woken = self.shared.lock();
-            woken.members.push(self.member);
+            woken.members.push_back(self.member);
             woken.task.clone()
         };
         // Not under the lock: a waker is code of others.
@@ -119,7 +111,7 @@ impl<F: Future + Unpin> FutureSet<F> {
                 return Poll::Ready(Some(result));
             }
         }
-        if self.shared.lock().has_more() {
+        if !self.shared.lock().members.is_empty() {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -133,12 +125,11 @@ impl<F: Future + Unpin> FutureSet<F> {
         self.shared.lock().next()
     }
 
-    /// Takes the members that were woken since the last turn, if that has ended, and remembers the task.
+    /// Lets the turn have the members that were woken since the last one, if that has ended; remembers the task.
     fn begin_turn(&mut self, cx: &Context<'_>) {
         let mut woken = self.shared.lock();
-        if woken.polled == woken.turn.len() {
-            let members = std::mem::take(&mut woken.members);
-            (woken.turn, woken.polled) = (members, 0);
+        if woken.turn == 0 {
+            woken.turn = woken.members.len();
         }
         let before = match &woken.task {
             Some(task) if task.will_wake(cx.waker()) => None,

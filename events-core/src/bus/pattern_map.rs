@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use smallvec::{SmallVec, smallvec};
 
 use crate::pattern::{Pattern, is_of_library};
 
@@ -83,7 +82,8 @@ impl<V> PatternMap<V> {
     pub(crate) fn of_name<'a>(&'a self, name: &str, mut show: impl FnMut(&'a V)) {
         self.names.get(name).into_iter().for_each(&mut show);
         // Those before `first` are of segments that have passed.
-        let mut nodes: SmallVec<[At<'_, V>; 8]> = smallvec![(&self.wildcards, false)];
+        let mut nodes: Vec<At<'_, V>> = Vec::with_capacity(8);
+        nodes.push((&self.wildcards, false));
         let mut first = 0;
         let of_library = is_of_library(name);
         for segment in name.split('.') {

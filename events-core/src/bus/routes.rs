@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::RandomState;
-use smallvec::SmallVec;
 
 use super::calling::Lists;
 use super::flight::{Flight, Open};
@@ -531,8 +530,7 @@ impl Routes {
     /// All handlers with the patterns they are still under, in the order of their registration.
     pub(crate) fn all(&self) -> Vec<(Arc<Registration>, Vec<Arc<str>>)> {
         let table = self.table();
-        let mut routes: FewRoutes<'_> =
-            table.by_pattern.values().into_iter().flat_map(Filed::routes).collect();
+        let mut routes: Vec<&Route> = table.by_pattern.values().into_iter().flat_map(Filed::routes).collect();
         keep_first(&mut routes);
         let with_patterns = |route: &&Route| {
             let left = route.registration.routes().filter(|route| table.has(route));
@@ -556,7 +554,7 @@ impl Table {
 
 /// The handlers of a name that is not in the registry.
 fn resolve(by_pattern: &PatternMap<Filed>, name: &str) -> Vec<Entry> {
-    let mut routes: FewRoutes<'_> = SmallVec::new();
+    let mut routes = Vec::new();
     by_pattern.of_name(name, |filed| {
         for route in filed.routes() {
             if route.takes(name) && route.registration.callback.takes.takes(name) {
@@ -570,12 +568,9 @@ fn resolve(by_pattern: &PatternMap<Filed>, name: &str) -> Vec<Entry> {
     entries
 }
 
-/// Mostly few, and then without an allocation.
-type FewRoutes<'a> = SmallVec<[&'a Route; 16]>;
-
 /// Sorts routes by the registration of their handlers; of several patterns of a handler, the one that was given first
 /// is kept.
-fn keep_first(routes: &mut FewRoutes<'_>) {
+fn keep_first(routes: &mut Vec<&Route>) {
     routes.sort_unstable_by_key(|route| (route.registration.id, route.pattern));
     routes.dedup_by_key(|route| route.registration.id);
 }

@@ -4,12 +4,11 @@
 //! ticks, so that a call costs a load and no clock read. A handler that waits is named while it
 //! waits, and one that blocks its thread while it does.
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-
-use slab::Slab;
 
 use super::calling::{Calling, Lists, Seen, ThreadCall, calls, next_number};
 use super::report::Fallback;
@@ -94,9 +93,12 @@ pub(crate) struct Watch {
     limit: Option<u32>,
     fallback: Fallback,
     /// The emits with handlers that wait.
-    waiting: Mutex<Slab<Arc<Waiting>>>,
+    waiting: Mutex<ByAddress>,
     lists: Arc<Lists>,
 }
+
+/// Emits that wait, each under the address of what is known of it: no other one has that meanwhile.
+type ByAddress = HashMap<usize, Arc<Waiting>, foldhash::fast::FixedState>;
 
 /// An emit with handlers that wait.
 struct Waiting {
@@ -135,7 +137,6 @@ impl WaitingHandler {
 /// Keeps an emit listed as waiting.
 pub(crate) struct Shown {
     watch: Arc<Watch>,
-    key: usize,
     waiting: Arc<Waiting>,
 }
 
@@ -153,7 +154,7 @@ impl Watch {
         let in_ticks = |limit: Duration| {
             u32::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX).max(1)
         };
-        let (limit_in_ticks, waiting) = (limit.map(in_ticks), Mutex::new(Slab::new()));
+        let (limit_in_ticks, waiting) = (limit.map(in_ticks), Mutex::default());
         let watch = Arc::new(Self { limit: limit_in_ticks, fallback, waiting, lists });
         if limit.is_some() {
             let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,8 +181,8 @@ impl Watch {
         // One that waits alone is polled by who lists it.
         let has_begun = AtomicBool::new(!is_emit);
         let waiting = Arc::new(Waiting { record, since: ticks(), handlers, is_emit, has_begun });
-        let key = self.lock().insert(Arc::clone(&waiting));
-        Shown { watch: Arc::clone(self), key, waiting }
+        self.lock().insert(waiting.address(), Arc::clone(&waiting));
+        Shown { watch: Arc::clone(self), waiting }
     }
 
     /// Each handler that waits or blocks a thread, with its event, in a fixed order; and how many places in flight
@@ -210,7 +211,7 @@ impl Watch {
     }
 
     fn listed(&self) -> Listed {
-        let emits: Vec<_> = self.lock().iter().map(|(_, emit)| Arc::clone(emit)).collect();
+        let emits: Vec<_> = self.lock().values().cloned().collect();
         let is_replay = |emit: &&Arc<Waiting>| {
             !emit.is_emit && emit.handlers.iter().any(|handler| handler.route.registration.turns().is_some())
         };
@@ -271,7 +272,7 @@ impl Watch {
         self.fallback.warning(format_args!("handler {handler} has taken {seconds:.1} s for {event} {more}"));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slab<Arc<Waiting>>> {
+    fn lock(&self) -> MutexGuard<'_, ByAddress> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -321,6 +322,10 @@ const NOT_CALLED: &str = "and waits for its runtime, or for events before it";
 const BLOCKS: &str = "without waiting: it blocks its thread";
 
 impl Waiting {
+    fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+
     fn event(&self) -> &str {
         self.record.name()
     }
@@ -370,7 +375,7 @@ impl Shown {
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        let ended = self.watch.lock().try_remove(self.key);
+        let ended = self.watch.lock().remove(&self.waiting.address());
         // Outside of the lock: it may be the last owner of an event.
         drop(ended);
     }

@@ -406,7 +406,7 @@ impl Locked {
     }
 
     pub(super) const fn idle(&self, reason: &str) -> Text {
-        let text = Text::new().push("`").push(self.event).push("` (version ").number(self.version as usize);
+        let text = Text::EMPTY.push("`").push(self.event).push("` (version ").number(self.version as usize);
         let text =
             text.push(") has not changed in a way that needs a reason: take `changed = \"").quote(reason);
         text.push("\"` away, it would excuse the next change")
@@ -460,7 +460,7 @@ impl Locked {
     }
 
     const fn describe_problem(&self, field: &str, problem: &Problem) -> Text {
-        let text = Text::new().push("`").push(self.event).push("` breaks its lock (version ");
+        let text = Text::EMPTY.push("`").push(self.event).push("` breaks its lock (version ");
         let text = text.number(self.version as usize).push("): ");
         match problem {
             Problem::Weaker { promised, now } => {
@@ -687,7 +687,7 @@ pub const fn locked_reason(locked: &Locked, field: &'static str) {
 #[track_caller]
 pub const fn locked_previous(written: &str, is_locked: bool) {
     if !is_locked {
-        let text = Text::new().push("`").quote(written).push("` is a version of an event under the lock, ");
+        let text = Text::EMPTY.push("`").quote(written).push("` is a version of an event under the lock, ");
         let text = text.push("and not under it itself: declare it with `typed_events::locked::event`");
         panic!("{}", text.as_str());
     }
@@ -707,7 +707,7 @@ pub const fn locked_rest(locked: &Locked) {
 #[track_caller]
 pub const fn locked_item(event: &str, item: &str, locked: &str) {
     if !same(item, locked) {
-        let text = Text::new().push("`").push(event).push("` is the event of `").push(locked);
+        let text = Text::EMPTY.push("`").push(event).push("` is the event of `").push(locked);
         let text = text.push("`, and `").push(item);
         let text = text.push("` claims it, too: choose another name; mark the older version `superseded`; or, if the type has moved, write the lock");
         panic!("{}", text.as_str());
@@ -730,7 +730,7 @@ pub const fn locked_pattern(pattern: &str, names: &[&str], hint: &str) {
         }
         i += 1;
     }
-    let text = Text::new().push("no locked event matches `").push(pattern).push("`");
+    let text = Text::EMPTY.push("no locked event matches `").push(pattern).push("`");
     let text = match hint.is_empty() {
         true => text.push(": is it a new one? Then write the lock"),
         false => text.push(": did you mean `").push(hint).push("`?"),
@@ -754,7 +754,7 @@ pub const fn locked_set(handler: &str, argument: &str, takes: Takes, patterns: &
             if let Ok(pattern) = Pattern::new(patterns[k])
                 && pattern.matches(name)
             {
-                let text = Text::new().push("handler `").push(handler).push("` is on `").push(patterns[k]);
+                let text = Text::EMPTY.push("handler `").push(handler).push("` is on `").push(patterns[k]);
                 let text = text.push("`, which takes `").push(name).push("`, but `").quote(argument);
                 let text = text.push("` has no variant for it: add one, or one for all others, ");
                 panic!("{}", text.push("`Other(&'a Record)`").as_str());

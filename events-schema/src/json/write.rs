@@ -15,7 +15,7 @@ use super::{MAX_DEPTH, PRIVATE, Path};
 ///
 /// Names the path of what can't be written: a number that is not finite, a value that is nested too deep to be read,
 /// a second entry with the same key in one object, or what the type's own `Serialize` refuses.
-pub(crate) fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, WriteError> {
+pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, WriteError> {
     let mut out = Vec::new();
     value.serialize(&mut JsonWriter::new(&mut out))?;
     String::from_utf8(out).map_err(WriteError::new)
@@ -23,7 +23,7 @@ pub(crate) fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, Writ
 
 /// A value can't be written as JSON: where, and why.
 #[derive(Debug)]
-pub(crate) struct WriteError(Box<Problem>);
+pub struct WriteError(Box<Problem>);
 
 #[derive(Debug)]
 struct Problem {
@@ -32,7 +32,7 @@ struct Problem {
 }
 
 impl WriteError {
-    pub(crate) fn new(why: impl fmt::Display) -> Self {
+    pub fn new(why: impl fmt::Display) -> Self {
         Self(Box::new(Problem { path: Path::default(), why: crate::text::of_error(&why) }))
     }
 
@@ -42,7 +42,7 @@ impl WriteError {
     }
 
     /// The error without the keys of maps in its path, which may be secret.
-    pub(crate) fn without_keys(&self) -> String {
+    pub fn without_keys(&self) -> String {
         self.describe(&self.0.path.text_before_keys())
     }
 
@@ -75,7 +75,7 @@ impl From<serde_json::Error> for WriteError {
 type Written = Result<(), WriteError>;
 
 /// Appends JSON to a buffer.
-pub(crate) struct JsonWriter<'a> {
+pub struct JsonWriter<'a> {
     out: &'a mut Vec<u8>,
     /// Arrays and objects that are open.
     depth: u8,
@@ -84,7 +84,7 @@ pub(crate) struct JsonWriter<'a> {
 }
 
 impl<'a> JsonWriter<'a> {
-    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
         Self { out, depth: 0, keys: Vec::new() }
     }
 
@@ -328,7 +328,7 @@ impl<'w, 'a> ser::Serializer for &'w mut JsonWriter<'a> {
 }
 
 /// An array or object that is open.
-pub(crate) struct Compound<'w, 'a> {
+pub struct Compound<'w, 'a> {
     writer: &'w mut JsonWriter<'a>,
     kind: Kind,
     index: usize,

@@ -111,7 +111,8 @@ impl NamedRef {
         unsafe { &*self.to }
     }
 
-    pub(crate) const fn is_optional(self) -> bool {
+    #[doc(hidden)]
+    pub const fn is_optional(self) -> bool {
         self.optional
     }
 }

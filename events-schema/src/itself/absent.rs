@@ -4,9 +4,9 @@
 //! may well agree with one that gives its default.
 
 use super::{Verdict, refuse};
-use crate::schema::misfit::Problem;
-use crate::schema::written::same;
-use crate::schema::{FieldSchema, Presence, TypeSchema};
+use crate::misfit::Problem;
+use crate::written::same;
+use crate::{FieldSchema, Presence, TypeSchema};
 
 /// Types of which an `is_empty` is that of std or serde_json, if the field is such a list, map or text.
 const COLLECTIONS: [&str; 11] = [

@@ -9,12 +9,12 @@ mod path;
 mod read;
 mod write;
 
-pub(crate) use path::{Path, Step};
-pub(crate) use read::{ReadError, ReadProblem, field, from_str, nearest_value};
-pub(crate) use write::{JsonWriter, WriteError, to_string};
+pub use path::{Path, Step};
+pub use read::{ReadError, ReadProblem, field, from_str, nearest_value};
+pub use write::{JsonWriter, WriteError, to_string};
 
 /// The deepest nesting of arrays and objects that is written and read.
-pub(crate) const MAX_DEPTH: u8 = 127;
+pub const MAX_DEPTH: u8 = 127;
 
 /// serde_json passes its own types (`RawValue`, and `Number` under `arbitrary_precision`) through serde's traits under
 /// names that begin so.

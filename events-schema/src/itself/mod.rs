@@ -77,7 +77,7 @@ impl TypeSchema {
 
 /// Checks a declared type but for the parts that `done` has a bit for; the macro has compared the names
 /// of its fields and variants.
-pub(crate) const fn check_declared(shape: &'static TypeSchema, done: u128) -> Verdict {
+pub const fn check_declared(shape: &'static TypeSchema, done: u128) -> Verdict {
     let place = Place { names: false, ..Place::START };
     let mut seen = Seen::none();
     let shape = behind_name(shape);
@@ -107,11 +107,7 @@ pub(crate) const fn check_declared(shape: &'static TypeSchema, done: u128) -> Ve
 
 /// Checks one part of a declared type: a variant, or a field of a struct or of a variant. Without either,
 /// the type is that of a part.
-pub(crate) const fn check_part(
-    shape: &'static TypeSchema,
-    variant: Option<usize>,
-    field: Option<usize>,
-) -> Verdict {
+pub const fn check_part(shape: &'static TypeSchema, variant: Option<usize>, field: Option<usize>) -> Verdict {
     let place = Place { names: false, ..Place::START };
     let mut seen = Seen::none();
     match (behind_name(shape), variant, field) {

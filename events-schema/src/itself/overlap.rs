@@ -6,13 +6,13 @@
 //! earlier variant comes back as that one.
 
 use super::{MAX_FRAMES, Verdict, has_untagged, refuse};
-use crate::schema::compat::reads_format;
-use crate::schema::misfit::Problem;
-use crate::schema::written::{
+use crate::compat::reads_format;
+use crate::misfit::Problem;
+use crate::written::{
     Entries, Entry, Object, Part, Shape, Taken, WrittenVariant, is_one_character, read, reads, reads_field,
     same, variant_parts, written,
 };
-use crate::schema::{EnumSchema, FieldSchema, Keeps, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
+use crate::{EnumSchema, FieldSchema, Keeps, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
 
 /// Whether a reader reads a value of a writer.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -6,14 +6,14 @@ use std::pin::pin;
 
 /// Runs a waker, a destructor or a callback; a panic ends only that. The panic hook has shown it.
 #[inline]
-pub(crate) fn contained(work: impl FnOnce()) {
+pub fn contained(work: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
         discard(payload);
     }
 }
 
 /// Drives a future; a panic in one of its polls is its result.
-pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
+pub async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Ok),
@@ -24,7 +24,7 @@ pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn An
 
 /// Drops what a panic carried, which may panic in turn.
 #[cold]
-pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+pub fn discard(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }

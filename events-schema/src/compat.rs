@@ -57,9 +57,10 @@ impl TypeSchema {
         accept(self, Shape::Type(writer), Walk { frames, buffered, key: true, ..Walk::START })
     }
 
+    #[doc(hidden)]
     /// Whether a view reads everything that `writer` writes, and hides what is secret there: as a whole,
     /// or of what it reads under one name.
-    pub(crate) const fn can_view(
+    pub const fn can_view(
         &'static self,
         field: Option<&'static str>,
         writer: &'static TypeSchema,
@@ -71,9 +72,10 @@ impl TypeSchema {
         accept(self, Shape::Type(writer), Walk { only, hide: true, ..Walk::START })
     }
 
+    #[doc(hidden)]
     /// The same of one field alone: that which this type, a struct, reads under a name.
     #[cfg(feature = "lock")]
-    pub(crate) const fn can_read_field(
+    pub const fn can_read_field(
         &'static self,
         field: &'static str,
         writer: &'static TypeSchema,
@@ -81,8 +83,9 @@ impl TypeSchema {
         accept(self, Shape::Type(writer), Walk { only: Only::Field(field), ..Walk::START })
     }
 
+    #[doc(hidden)]
     /// The same of what this type, a struct, reads under no name: whether it refuses that.
-    pub(crate) const fn can_ignore_rest(&'static self, writer: &'static TypeSchema) -> Result<(), Misfit> {
+    pub const fn can_ignore_rest(&'static self, writer: &'static TypeSchema) -> Result<(), Misfit> {
         accept(self, Shape::Type(writer), Walk { only: Only::Unknown, ..Walk::START })
     }
 }

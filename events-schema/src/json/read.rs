@@ -19,7 +19,7 @@ use number::Number;
 /// # Errors
 ///
 /// Says where the text is not JSON, is nested too deep, or is refused by the type.
-pub(crate) fn from_str<T: DeserializeOwned>(json: &str) -> Result<T, ReadError> {
+pub fn from_str<T: DeserializeOwned>(json: &str) -> Result<T, ReadError> {
     let mut reader = Reader::new(json, number::keeps_text());
     let read = reader.whole();
     match read {
@@ -34,14 +34,14 @@ pub(crate) fn from_str<T: DeserializeOwned>(json: &str) -> Result<T, ReadError> 
 /// # Errors
 ///
 /// Says where the text is not JSON, or is nested too deep.
-pub(crate) fn nearest_value(json: &str) -> Result<serde_json::Value, ReadError> {
+pub fn nearest_value(json: &str) -> Result<serde_json::Value, ReadError> {
     let mut reader = Reader::new(json, false);
     reader.saturates = true;
     reader.whole()
 }
 
 /// The text of the value under a key of an object; `None` where there is none.
-pub(crate) fn field<'j>(json: &'j str, name: &str) -> Option<&'j str> {
+pub fn field<'j>(json: &'j str, name: &str) -> Option<&'j str> {
     let mut reader = Reader::new(json, false);
     if reader.next() != Some(b'{') {
         return None;
@@ -59,7 +59,7 @@ pub(crate) fn field<'j>(json: &'j str, name: &str) -> Option<&'j str> {
 
 /// JSON can't be read.
 #[derive(Debug)]
-pub(crate) struct ReadError(Box<Refused>);
+pub struct ReadError(Box<Refused>);
 
 #[derive(Debug)]
 struct Refused {
@@ -71,7 +71,7 @@ struct Refused {
 
 /// Why JSON can't be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum ReadProblem {
+pub enum ReadProblem {
     NotJson,
     EndsEarly,
     TooDeep,
@@ -98,16 +98,16 @@ impl ReadError {
         self
     }
 
-    pub(crate) fn problem(&self) -> &ReadProblem {
+    pub fn problem(&self) -> &ReadProblem {
         &self.0.problem
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.0.path
     }
 
     /// Line and column in the text that was read.
-    pub(crate) fn position(&self, json: &str) -> Option<(usize, usize)> {
+    pub fn position(&self, json: &str) -> Option<(usize, usize)> {
         let before = &json.as_bytes()[..self.0.at?.min(json.len())];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         Some((line, before.iter().rev().take_while(|byte| **byte != b'\n').count()))

@@ -27,6 +27,7 @@ impl Inside {
 }
 
 impl TypeSchema {
+    #[doc(hidden)]
     /// Whether both are written and read in the same way; what they are called and what is said about
     /// them does not count, except that they are secret. What is nested deeper than about 25
     /// declarations is said to differ.
@@ -134,7 +135,7 @@ const fn same_fields(one: &StructSchema, other: &StructSchema, inside: Inside) -
 #[cfg(feature = "lock")]
 impl FieldSchema {
     /// Whether both are written and read in the same way.
-    pub(crate) const fn is_same(&self, other: &Self) -> bool {
+    pub const fn is_same(&self, other: &Self) -> bool {
         same_field(self, other, Inside { pairs: [None; MAX_PAIRS], len: 0, frames: 0 })
     }
 }

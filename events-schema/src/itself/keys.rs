@@ -1,9 +1,9 @@
 //! Keys of maps: JSON has text alone.
 
 use super::{MAX_FRAMES, Place, Verdict, at, check_earlier, check_variant_names, has_untagged, refuse};
-use crate::schema::misfit::{Misfit, Problem, Step};
-use crate::schema::written::Shape;
-use crate::schema::{EnumSchema, Tag, TypeSchema};
+use crate::misfit::{Misfit, Problem, Step};
+use crate::written::Shape;
+use crate::{EnumSchema, Tag, TypeSchema};
 
 /// Whether keys of this type are written as text, and read back from it as they were.
 pub(super) const fn check_keys(keys: &'static TypeSchema, place: Place) -> Verdict {

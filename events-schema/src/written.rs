@@ -6,7 +6,7 @@ use super::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema, Va
 const MAX_PARTS: usize = 16;
 
 /// The most names a type may stand behind: a newtype of a newtype, and so on.
-pub(crate) const MAX_NAMES: usize = 64;
+pub const MAX_NAMES: usize = 64;
 
 /// What is written at one place.
 #[derive(Clone, Copy)]
@@ -582,7 +582,7 @@ pub(super) const fn written(shape: &'static TypeSchema) -> &'static TypeSchema {
 }
 
 /// A type as it is read: not behind its name.
-pub(crate) const fn read(shape: &'static TypeSchema) -> &'static TypeSchema {
+pub const fn read(shape: &'static TypeSchema) -> &'static TypeSchema {
     let mut shape = shape;
     let mut left = MAX_NAMES;
     while left > 0 {
@@ -597,7 +597,7 @@ pub(crate) const fn read(shape: &'static TypeSchema) -> &'static TypeSchema {
 }
 
 /// Whether two texts are the same.
-pub(crate) const fn same(a: &str, b: &str) -> bool {
+pub const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {
         return false;

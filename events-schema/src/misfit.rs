@@ -165,8 +165,9 @@ impl Misfit {
         matches!(self.problem, Problem::Digits { .. } | Problem::Shortened { .. } | Problem::NotKept { .. })
     }
 
+    #[doc(hidden)]
     /// Adds the path and what is wrong there to a message.
-    pub(crate) const fn describe(&self, text: Text) -> Text {
+    pub const fn describe(&self, text: Text) -> Text {
         let mut text = text;
         let mut left = self.len;
         while left > 0 {
@@ -187,8 +188,9 @@ impl Misfit {
 }
 
 impl Misfit {
+    #[doc(hidden)]
     /// Adds what the reader can do about it.
-    pub(crate) const fn fix(&self, text: Text) -> Text {
+    pub const fn fix(&self, text: Text) -> Text {
         match self.problem {
             Problem::Missing { beside } => push_fields(text, beside),
             Problem::MayBeMissing => text.push("; take an `Option`, or add `#[serde(default)]`"),
@@ -211,13 +213,15 @@ impl Misfit {
 }
 
 impl Misfit {
+    #[doc(hidden)]
     /// Whether the comparison ended before there was an answer.
-    pub(crate) const fn is_undecided(&self) -> bool {
+    pub const fn is_undecided(&self) -> bool {
         matches!(self.problem, Problem::TooDeep | Problem::TooMany)
     }
 
+    #[doc(hidden)]
     /// Adds what a type can do to read back what it writes.
-    pub(crate) const fn fix_of_itself(&self, text: Text) -> Text {
+    pub const fn fix_of_itself(&self, text: Text) -> Text {
         let fix = match self.problem {
             Problem::MayBeMissing | Problem::Skipped => "; add `#[serde(default)]`",
             Problem::OtherName(name) => {
@@ -260,21 +264,24 @@ impl Misfit {
 
 #[cfg(feature = "lock")]
 impl Misfit {
+    #[doc(hidden)]
     /// The field that is unknown, where the value itself refuses it.
-    pub(crate) const fn unknown_field(&self) -> Option<&'static str> {
+    pub const fn unknown_field(&self) -> Option<&'static str> {
         match self.problem {
             Problem::UnknownField(name) if self.is_here() => Some(name),
             _ => None,
         }
     }
 
+    #[doc(hidden)]
     /// Whether a field of the value itself is not there.
-    pub(crate) const fn is_missing_field(&self) -> bool {
+    pub const fn is_missing_field(&self) -> bool {
         self.len == 1 && matches!(self.problem, Problem::Missing { .. })
     }
 
+    #[doc(hidden)]
     /// Adds what a type that has changed can do about what its former self wrote.
-    pub(crate) const fn fix_of_new(&self, text: Text) -> Text {
+    pub const fn fix_of_new(&self, text: Text) -> Text {
         match self.problem {
             Problem::Missing { .. } | Problem::MayBeMissing => {
                 text.push("; take an `Option`, add `#[serde(default)]`")
@@ -493,7 +500,7 @@ const fn describe_code(text: Text, now: &'static str, before: &'static str) -> T
 
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.describe(Text::new()).as_str())
+        f.write_str(self.describe(Text::EMPTY).as_str())
     }
 }
 

@@ -6,9 +6,9 @@
 //! that flattens itself look at all entries that are left, and leave them there.
 
 use super::{Place, Seen, Verdict, refuse, walk};
-use crate::schema::misfit::Problem;
-use crate::schema::written::{Part, Shape, read, reads, reads_field, same, variant_parts, written};
-use crate::schema::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema};
+use crate::misfit::Problem;
+use crate::written::{Part, Shape, read, reads, reads_field, same, variant_parts, written};
+use crate::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema};
 
 /// The most names of entries that are compared at once: a page.
 const MAX_ENTRIES: usize = 64;

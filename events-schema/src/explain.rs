@@ -16,7 +16,7 @@ const MAX_PATH_BYTES: usize = 200;
 
 /// Why `value` does not fit: the first place that is at odds with the schema, which for a struct may
 /// be an array that serde would put up with; `None` where the schema can't tell.
-pub(crate) fn explain(shape: &'static TypeSchema, value: &Value) -> Option<String> {
+pub fn explain(shape: &'static TypeSchema, value: &Value) -> Option<String> {
     let Misfit { path, problem } = misfit(shape, value)?;
     let colon = if path.is_empty() { "" } else { ": " };
     Some(format!("{}{colon}{problem}", cut(path)))
@@ -249,13 +249,15 @@ fn key_step(key: &str) -> String {
 }
 
 /// A step down into a value.
-pub(crate) enum Segment<'a> {
+pub enum Segment<'a> {
+    /// To this element of an array.
     Index(usize),
+    /// To the entry under this key.
     Key(&'a str),
 }
 
 /// A path as messages show it, escaped and cut.
-pub(crate) fn path_text<'a>(path: impl Iterator<Item = Segment<'a>>) -> String {
+pub fn path_text<'a>(path: impl Iterator<Item = Segment<'a>>) -> String {
     let mut text = String::new();
     path.take(MAX_PATH_BYTES).for_each(|step| push_step(&mut text, &step));
     cut(text)

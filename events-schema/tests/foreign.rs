@@ -13,7 +13,7 @@
 
 use std::fmt::Debug;
 
-use events_core::{Schema, TypeSchema};
+use events_schema::{Schema, TypeSchema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -89,7 +89,7 @@ fn what_is_read_in_two_ways_is_read_from_both() {
 #[test]
 fn l2_a_time_is_not_read_as_one_that_keeps_less_of_it() {
     use chrono::{DateTime, FixedOffset, NaiveDateTime, Utc};
-    use events_core::Timestamp;
+    use typed_events::Timestamp;
     let misfit = |reader: &'static TypeSchema, writer| reader.can_read(writer).unwrap_err().to_string();
     let (utc, offset) = (<DateTime<Utc>>::TYPE, <DateTime<FixedOffset>>::TYPE);
     let loses = "`offset-date-time` is written, of which `date-time` keeps a part";

@@ -13,7 +13,7 @@ use crate::contain::discard;
 use crate::secret;
 
 /// What an allocator takes for so many bytes: 8 for itself, in steps of 16, and 32 at least.
-pub(crate) const fn allocation(bytes: usize) -> usize {
+pub const fn allocation(bytes: usize) -> usize {
     match bytes {
         0 => 0,
         1..=24 => 32,
@@ -22,7 +22,7 @@ pub(crate) const fn allocation(bytes: usize) -> usize {
 }
 
 /// What a hash table of std takes for a capacity: it has a power of two of places, of which it fills 7 of 8.
-pub(crate) const fn hash_table(capacity: usize, entry: usize) -> usize {
+pub const fn hash_table(capacity: usize, entry: usize) -> usize {
     let places = match capacity {
         0 => return 0,
         1..=3 => 4,
@@ -33,7 +33,7 @@ pub(crate) const fn hash_table(capacity: usize, entry: usize) -> usize {
 }
 
 /// What a B-tree of std takes: nodes with places for 11 entries, of which more than half are filled.
-pub(crate) const fn tree(len: usize, entry: usize) -> usize {
+pub const fn tree(len: usize, entry: usize) -> usize {
     let nodes = match len {
         0 => return 0,
         1..=11 => 1,
@@ -47,7 +47,7 @@ pub(crate) const fn tree(len: usize, entry: usize) -> usize {
 /// What it would write as JSON says little: a zero is one byte, whatever its type. So this counts what serde is
 /// told, by its types. What is not written is not counted, and of a unit variant not what its enum could hold, unless
 /// the value is an item of a [`Collection`].
-pub(crate) fn heap_of_written<T: Serialize + ?Sized>(value: &T) -> usize {
+pub fn heap_of_written<T: Serialize + ?Sized>(value: &T) -> usize {
     heap_of_each(std::iter::once(value))
 }
 

@@ -14,7 +14,6 @@ use std::time::{Duration, SystemTime};
 
 use super::memory::{allocation, hash_table, tree};
 use super::{EnumSchema, FieldSchema, Keeps, Schema, StructSchema, Tag, TypeSchema, VariantSchema};
-use crate::{EventId, InstanceId, Timestamp};
 
 macro_rules! flat {
     ($($shape:expr => $($ty:ty),+;)+) => {
@@ -59,8 +58,6 @@ flat! {
     TypeSchema::Format("socket") => SocketAddr;
     TypeSchema::Format("socket-v4") => SocketAddrV4;
     TypeSchema::Format("socket-v6") => SocketAddrV6;
-    TypeSchema::Format("uuid") => EventId, InstanceId;
-    TypeSchema::Format("date-time-micros") => Timestamp;
     two_numbers!("secs", "nanos") => Duration;
     two_numbers!("secs_since_epoch", "nanos_since_epoch") => SystemTime;
 }

@@ -11,22 +11,23 @@ use super::{
 
 /// What a change has to keep.
 #[derive(Clone, Copy)]
-pub(crate) struct Promise {
+pub struct Promise {
     /// The new type reads what the old one wrote.
-    pub(crate) reads_old: bool,
+    pub reads_old: bool,
     /// The old type reads what the new one writes.
-    pub(crate) read_by_old: bool,
+    pub read_by_old: bool,
     /// What was secret is secret: without the other two, nothing else is looked at.
-    pub(crate) keeps_secrets: bool,
+    pub keeps_secrets: bool,
 }
 
 /// What of the outermost struct is looked at.
 #[derive(Clone, Copy)]
-pub(crate) enum Part {
+pub enum Part {
     /// The field of the new type that is written, or else read, under this name.
     Field(&'static str),
     /// What no field of the new type stands for.
     Rest,
+    /// All of it.
     All,
 }
 
@@ -45,17 +46,13 @@ const MAX_HIDDEN: usize = 6;
 type Verdict = Result<(), Misfit>;
 
 impl TypeSchema {
+    #[doc(hidden)]
     /// Whether nothing has changed since `before` that [`can_read`](Self::can_read) does not see.
     ///
     /// # Errors
     ///
     /// The first place where something has, and what.
-    pub(crate) const fn drift(
-        &'static self,
-        part: Part,
-        before: &'static TypeSchema,
-        promise: Promise,
-    ) -> Verdict {
+    pub const fn drift(&'static self, part: Part, before: &'static TypeSchema, promise: Promise) -> Verdict {
         let walk = Walk { pairs: [None; MAX_PAIRS], inside: 0, frames: 0, is_below: false, part, promise };
         types(self, before, walk)
     }
@@ -368,15 +365,15 @@ const fn is_new(before: &'static StructSchema, field: &'static FieldSchema) -> b
 
 /// Where a flattened field that is no struct stands among those of the outermost struct.
 #[derive(Clone, Copy)]
-pub(crate) struct Within {
+pub struct Within {
     /// The outermost struct.
-    pub(crate) root: &'static StructSchema,
+    pub root: &'static StructSchema,
     /// How many such fields are before it.
-    pub(crate) others: usize,
+    pub others: usize,
 }
 
 /// How many flattened fields that are no structs there are, also in flattened structs.
-pub(crate) const fn count_others(schema: &'static StructSchema) -> usize {
+pub const fn count_others(schema: &'static StructSchema) -> usize {
     let (mut count, mut i) = (0, 0);
     while i < schema.fields.len() {
         let field = &schema.fields[i];
@@ -391,7 +388,7 @@ pub(crate) const fn count_others(schema: &'static StructSchema) -> usize {
 
 /// The flattened field that stands for one that was there and is no struct: the one of its name, or else
 /// the one in its place, unless that has the name of another one that was there.
-pub(crate) const fn other_for(now: &'static StructSchema, was: &FieldSchema, within: Within) -> Found {
+pub const fn other_for(now: &'static StructSchema, was: &FieldSchema, within: Within) -> Found {
     let mut i = 0;
     while i < count_others(now) {
         let found = nth_other(now, i);

@@ -6,25 +6,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::contain::discard;
 
 /// The longest piece of foreign text a message quotes, in bytes.
-pub(crate) const MAX_QUOTED: usize = 80;
+pub const MAX_QUOTED: usize = 80;
 
 const CAPACITY: usize = 1024;
 
 /// A short message assembled in a `const fn`.
 ///
 /// Holds at most 1024 bytes; what does not fit is left out.
-pub(crate) struct Text {
+pub struct Text {
     bytes: [u8; CAPACITY],
     len: usize,
 }
 
 impl Text {
-    pub(crate) const fn new() -> Self {
-        Self { bytes: [0; CAPACITY], len: 0 }
-    }
+    /// Without text.
+    pub const EMPTY: Self = Self { bytes: [0; CAPACITY], len: 0 };
 
     /// Adds text of our own, as it is.
-    pub(crate) const fn push(mut self, text: &str) -> Self {
+    pub const fn push(mut self, text: &str) -> Self {
         let bytes = text.as_bytes();
         if self.len + bytes.len() > CAPACITY {
             return self;
@@ -40,7 +39,7 @@ impl Text {
 
     /// Adds text from outside: control characters are escaped, the rest is cut after
     /// [`MAX_QUOTED`] bytes.
-    pub(crate) const fn quote(mut self, text: &str) -> Self {
+    pub const fn quote(mut self, text: &str) -> Self {
         let bytes = text.as_bytes();
         let mut i = 0;
         while i < bytes.len() {
@@ -65,7 +64,7 @@ impl Text {
         self
     }
 
-    pub(crate) const fn number(self, n: usize) -> Self {
+    pub const fn number(self, n: usize) -> Self {
         let mut digits = [0u8; 20];
         let mut rest = n;
         let mut at = digits.len();
@@ -85,7 +84,7 @@ impl Text {
         text
     }
 
-    pub(crate) const fn as_str(&self) -> &str {
+    pub const fn as_str(&self) -> &str {
         match core::str::from_utf8(self.bytes.split_at(self.len).0) {
             Ok(text) => text,
             Err(_) => "(the message is not UTF-8)",
@@ -142,7 +141,7 @@ const MAX_ERROR_BYTES: usize = 4096;
 
 /// What an error of a user displays as, with its causes where the alternate form shows them: at most 4096 bytes and
 /// `...`. No more than that is ever in memory. A `Display` that fails or panics ends nothing else.
-pub(crate) fn of_error(error: &dyn fmt::Display) -> String {
+pub fn of_error(error: &dyn fmt::Display) -> String {
     let mut cut = Cut { text: String::new(), is_cut: false };
     let written = catch_unwind(AssertUnwindSafe(|| fmt::write(&mut cut, format_args!("{error:#}"))));
     match written {
@@ -182,7 +181,7 @@ impl fmt::Write for Cut {
 /// Text from outside, safe to print on one line: control characters are escaped.
 ///
 /// Unlike [`Text::quote`] it does not cut.
-pub(crate) fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
+pub fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
     match text.chars().any(must_escape) {
         true => Escaped { text, newline: None }.to_string().into(),
         false => text.into(),
@@ -190,10 +189,10 @@ pub(crate) fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
 }
 
 /// [`escaped`], written without a copy.
-pub(crate) struct Escaped<'a> {
-    pub(crate) text: &'a str,
+pub struct Escaped<'a> {
+    pub text: &'a str,
     /// What stands for a newline or carriage return, where these mean nothing.
-    pub(crate) newline: Option<&'static str>,
+    pub newline: Option<&'static str>,
 }
 
 impl fmt::Display for Escaped<'_> {
@@ -220,43 +219,9 @@ fn must_escape(c: char) -> bool {
 }
 
 /// Text from outside, escaped and cut to [`MAX_QUOTED`] bytes.
-pub(crate) fn quoted(text: &str) -> String {
-    Text::new().quote(text).as_str().to_owned()
+pub fn quoted(text: &str) -> String {
+    Text::EMPTY.quote(text).as_str().to_owned()
 }
-
-/// Implements serde's traits for a type whose serialized form is its text: `Display` writes it, `FromStr` reads it.
-///
-/// Written by hand, so that this crate does not wait for serde's derive to be compiled.
-macro_rules! serde_as_text {
-    ($type:ident, $expected:literal) => {
-        impl serde_core::Serialize for $type {
-            fn serialize<S: serde_core::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> serde_core::Deserialize<'de> for $type {
-            fn deserialize<D: serde_core::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct AsText;
-
-                impl serde_core::de::Visitor<'_> for AsText {
-                    type Value = $type;
-
-                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                        f.write_str($expected)
-                    }
-
-                    fn visit_str<E: serde_core::de::Error>(self, text: &str) -> Result<$type, E> {
-                        text.parse().map_err(E::custom)
-                    }
-                }
-
-                deserializer.deserialize_str(AsText)
-            }
-        }
-    };
-}
-pub(crate) use serde_as_text;
 
 #[cfg(test)]
 mod tests {
@@ -273,6 +238,6 @@ mod tests {
         let long = "漢".repeat(100);
         assert_eq!(quoted(&long), format!("{}...", "漢".repeat(26)));
         assert_eq!(escaped("a\r\u{85}b"), "a\\x0d\\x85b");
-        assert_eq!(Text::new().number(0).number(907).as_str(), "0907");
+        assert_eq!(Text::EMPTY.number(0).number(907).as_str(), "0907");
     }
 }

@@ -1,8 +1,8 @@
-//! Secrets: what textual forms leave out, and adapters get only by the one encoder.
+//! Secrets: what textual forms leave out, and which types hold some.
 
 use std::cell::Cell;
 
-use crate::schema::{FieldSchema, MAX_NAMES, NamedSchema, StructSchema, TypeSchema, as_read};
+use crate::{FieldSchema, MAX_NAMES, NamedSchema, StructSchema, TypeSchema, as_read};
 
 thread_local! {
     /// How many encoders for the wire this thread is in.
@@ -24,7 +24,7 @@ pub fn hides<T: ?Sized>(_: &T) -> bool {
 
 /// Serialises with the secrets. What the user's `Serialize` impls do meanwhile on this thread sees them,
 /// too.
-pub(crate) fn reveal<T>(serialize: impl FnOnce() -> T) -> T {
+pub fn reveal<T>(serialize: impl FnOnce() -> T) -> T {
     struct Revealing;
     impl Drop for Revealing {
         fn drop(&mut self) {
@@ -36,76 +36,17 @@ pub(crate) fn reveal<T>(serialize: impl FnOnce() -> T) -> T {
     serialize()
 }
 
-/// Protects the secrets in what an adapter stores and sends: given to
-/// [`BusBuilder::secrets`](crate::BusBuilder::secrets).
-///
-/// ```
-/// use typed_events::Seal;
-///
-/// /// Stands for real encryption, of a crate such as `aes-gcm`.
-/// struct Rot13;
-/// # fn rot13(text: &str) -> String {
-/// #     text.chars().map(|c| match c {
-/// #         'a'..='m' | 'A'..='M' => (c as u8 + 13) as char,
-/// #         'n'..='z' | 'N'..='Z' => (c as u8 - 13) as char,
-/// #         _ => c,
-/// #     }).collect()
-/// # }
-///
-/// impl Seal for Rot13 {
-///     fn seal(&self, json: &str) -> Result<String, String> { Ok(rot13(json)) }
-///     fn open(&self, sealed: &str) -> Result<String, String> { Ok(rot13(sealed)) }
-/// }
-/// ```
-pub trait Seal: Send + Sync + 'static {
-    /// Encrypts a payload, as JSON, to text that is stored beside the rest of the record.
-    ///
-    /// # Errors
-    ///
-    /// Says why it can't, without the payload: nothing is emitted then.
-    fn seal(&self, json: &str) -> Result<String, String>;
-
-    /// Decrypts what [`seal`](Self::seal) returned.
-    ///
-    /// # Errors
-    ///
-    /// Says why it can't: the record is refused then.
-    fn open(&self, sealed: &str) -> Result<String, String>;
-
-    #[doc(hidden)]
-    fn is_plain(&self) -> bool {
-        false
-    }
-}
-
-/// Stores and sends secrets as they are: for an adapter whose storage and connections are protected.
-#[derive(Clone, Copy, Debug)]
-pub struct Plain;
-
-impl Seal for Plain {
-    fn seal(&self, json: &str) -> Result<String, String> {
-        Ok(json.to_owned())
-    }
-
-    fn open(&self, sealed: &str) -> Result<String, String> {
-        Ok(sealed.to_owned())
-    }
-
-    fn is_plain(&self) -> bool {
-        true
-    }
-}
-
 impl FieldSchema {
+    #[doc(hidden)]
     /// Whether textual forms leave out the field, or its value.
-    pub(crate) const fn is_hidden(&self) -> bool {
+    pub const fn is_hidden(&self) -> bool {
         self.secret || self.shape.is_hidden()
     }
 }
 
 impl TypeSchema {
     /// Whether textual forms leave out the value as a whole.
-    pub(crate) const fn is_hidden(&'static self) -> bool {
+    pub const fn is_hidden(&'static self) -> bool {
         let mut shape = self;
         let mut names = 0;
         while names < MAX_NAMES {
@@ -120,8 +61,9 @@ impl TypeSchema {
         false
     }
 
+    #[doc(hidden)]
     /// Whether there is a secret in it, as far as a constant looks: `depth` declarations deep.
-    pub(crate) const fn hides_within(&'static self, depth: usize) -> bool {
+    pub const fn hides_within(&'static self, depth: usize) -> bool {
         let mut i = 0;
         match self {
             Self::Named(named) => {
@@ -160,8 +102,9 @@ impl TypeSchema {
         }
     }
 
+    #[doc(hidden)]
     /// Whether nothing says what becomes of a value that is read.
-    pub(crate) const fn reads_anything(&'static self) -> bool {
+    pub const fn reads_anything(&'static self) -> bool {
         let mut shape = self;
         while let Self::Option(inner) = as_read(shape) {
             shape = inner;
@@ -178,14 +121,15 @@ impl TypeSchema {
         self.secrets() == Secrets::Some
     }
 
-    pub(crate) fn secrets(&'static self) -> Secrets {
+    #[doc(hidden)]
+    pub fn secrets(&'static self) -> Secrets {
         secrets(self, &mut Vec::new())
     }
 }
 
 /// What is known of the secrets in a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Secrets {
+pub enum Secrets {
     None,
     /// There is an opaque type in it, which may have some.
     Unseen,

@@ -1,6 +1,12 @@
-//! What a type looks like on the wire, as constants: what serde writes, and what it reads.
+//! What the types of events look like as JSON: their schemas, as constants, which of them reads which, and the one
+//! writer and reader of that JSON.
+//!
+//! Write programs against the `typed-events` crate. This is a crate of its own because the compiler then works on it
+//! beside tokio; what is hidden here is for events-core alone, and changes without notice.
 
 mod compat;
+#[doc(hidden)]
+pub mod contain;
 #[cfg(feature = "lock")]
 mod drift;
 mod explain;
@@ -15,20 +21,31 @@ mod explain;
 ))]
 mod foreign;
 mod itself;
-pub(crate) mod memory;
+#[doc(hidden)]
+pub mod json;
+#[doc(hidden)]
+pub mod memory;
 mod misfit;
 mod named;
 mod same;
+#[doc(hidden)]
+pub mod secret;
 mod std_types;
+#[doc(hidden)]
+pub mod text;
 mod written;
 
-pub(crate) use explain::{Segment, explain, path_text};
+#[doc(hidden)]
+pub use explain::{Segment, explain, path_text};
 
 #[cfg(feature = "lock")]
-pub(crate) use drift::{Part, Promise, Within, count_others, other_for};
-pub(crate) use itself::{check_declared, check_part};
+#[doc(hidden)]
+pub use drift::{Part, Promise, Within, count_others, other_for};
+#[doc(hidden)]
+pub use itself::{check_declared, check_part};
 
-pub(crate) use written::{MAX_NAMES, read as as_read, same};
+#[doc(hidden)]
+pub use written::{MAX_NAMES, read as as_read, same};
 
 pub use misfit::Misfit;
 pub use named::{NamedRef, NamedSchema, Verified};
@@ -76,8 +93,9 @@ pub trait Schema {
 }
 
 /// The shape of a type in JSON, as serde writes and reads it.
+///
+/// Not `#[non_exhaustive]`: code that translates shapes has to know of a new one, and the compiler shows where.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum TypeSchema {
     /// Any JSON is written and read: a `serde_json::Value`.
     Any,
@@ -126,7 +144,7 @@ pub enum TypeSchema {
 }
 
 /// Whether rust_decimal writes numbers: a feature of its own, which any crate may turn on.
-pub(crate) fn decimals_are_numbers() -> bool {
+pub fn decimals_are_numbers() -> bool {
     #[cfg(feature = "rust_decimal")]
     return crate::json::to_string(&rust_decimal::Decimal::ONE).is_ok_and(|json| !json.starts_with('"'));
     #[cfg(not(feature = "rust_decimal"))]
@@ -134,8 +152,9 @@ pub(crate) fn decimals_are_numbers() -> bool {
 }
 
 impl TypeSchema {
+    #[doc(hidden)]
     /// Whether there is a decimal in it.
-    pub(crate) fn has_decimals(&'static self) -> bool {
+    pub fn has_decimals(&'static self) -> bool {
         let mut seen = Vec::new();
         let mut left = vec![self];
         while let Some(shape) = left.pop() {
@@ -396,7 +415,7 @@ impl VariantSchema {
 
 /// The struct whose fields stand in the place of one.
 #[cfg(feature = "lock")]
-pub(crate) const fn flattened(field: &FieldSchema) -> Option<&'static StructSchema> {
+pub const fn flattened(field: &FieldSchema) -> Option<&'static StructSchema> {
     if !field.flatten {
         return None;
     }

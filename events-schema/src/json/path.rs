@@ -1,13 +1,13 @@
 //! The path to a value, collected on the way out of an error.
 
-use crate::schema::{Segment, path_text};
+use crate::{Segment, path_text};
 
 /// The steps from the whole to a part of it, the last one first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Path(Vec<Step>);
+pub struct Path(Vec<Step>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     Index(usize),
     /// The name of a field or variant: text of the program.
     Field(&'static str),
@@ -17,22 +17,22 @@ pub(crate) enum Step {
 
 impl Path {
     /// The path of one step.
-    pub(crate) fn of(step: Step) -> Self {
+    pub fn of(step: Step) -> Self {
         Self(vec![step])
     }
 
     /// Adds the step above.
-    pub(crate) fn push(&mut self, step: Step) {
+    pub fn push(&mut self, step: Step) {
         self.0.push(step);
     }
 
     /// The path as messages show it, such as `.addresses[1].city`.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         path_text(self.0.iter().rev().map(Step::segment))
     }
 
     /// The path up to the first key of a map, which may be secret.
-    pub(crate) fn text_before_keys(&self) -> String {
+    pub fn text_before_keys(&self) -> String {
         let steps = self.0.iter().rev().take_while(|step| !matches!(step, Step::Key(_)));
         path_text(steps.map(Step::segment))
     }

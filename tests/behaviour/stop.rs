@@ -402,3 +402,31 @@ fn s_runtime_a_stop_takes_no_time_where_nobody_drives_the_runtime_of_the_bus() {
         assert_eq!(begun.elapsed(), Duration::ZERO);
     });
 }
+
+/// Of a task that stops many buses at once, tokio holds up what is ready once it has done enough: what the bus was told
+/// of must not then look as if it never comes.
+#[tokio::test]
+async fn the_outcome_counts_however_little_the_task_may_still_do() {
+    const BUDGET: usize = 128;
+    for left in 0..=BUDGET {
+        let (bus, gate) = (bus().await, Arc::new(Semaphore::new(0)));
+        worker(&bus, &gate);
+        bus.emit(Work).detach().unwrap();
+        let mut stopped = std::pin::pin!(bus.stop());
+        assert!(futures_poll(stopped.as_mut()).await.is_none());
+        gate.add_permits(1);
+        for _ in 0..100 {
+            // The task that drains the bus ends.
+            tokio::task::yield_now().await;
+        }
+        let mut to_do = BUDGET - left;
+        let outcome = std::future::poll_fn(|cx| {
+            while to_do > 0 {
+                to_do -= 1;
+                let _ = std::pin::pin!(tokio::task::coop::consume_budget()).poll(cx);
+            }
+            stopped.as_mut().poll(cx)
+        });
+        outcome.await.unwrap_or_else(|error| panic!("with {left} left to do: {error}"));
+    }
+}

@@ -107,10 +107,13 @@ impl Inner {
                 Poll::Pending => lost.map(Err),
             }
         });
-        stopped.await?;
+        let known_or_lost = stopped.await;
+        // Where there is an outcome, no task that drains the bus was lost. tokio holds `known` up where this task has
+        // done enough.
         match &*self.stopping.outcome.borrow() {
             Some(Err(left)) => Err(Error::new(ErrorKind::StopIncomplete, left.clone())),
-            _ => Ok(()),
+            Some(Ok(())) => Ok(()),
+            None => known_or_lost,
         }
     }
 

@@ -30,6 +30,8 @@ struct Tally {
     broken: usize,
     /// Pairs of which every value is read, and some lose digits.
     lossy: usize,
+    /// Pairs of which every value is read, and the text of a format, such as an address, becomes a variant `other`.
+    swallowed: usize,
     /// Values that their own type does not read, since a key of a map is the name of a field.
     foreign: usize,
     disagreements: Vec<String>,
@@ -82,6 +84,8 @@ where
         }
         // serde reads such a number, and another one comes out of it.
         (Err(misfit), None) if misfit.to_string().ends_with("loses digits") => tally.lossy += 1,
+        // No such text is the name of a variant with data, which serde would refuse. The text is lost all the same.
+        (Err(misfit), None) if is_swallowed(&misfit.to_string()) => tally.swallowed += 1,
         (Err(misfit), None) => {
             tally.disagreements.push(format!("{index}: all values are read, but {misfit}"))
         }
@@ -212,14 +216,25 @@ fn types_that_are_accepted_read_what_they_write() {
 fn constants_agree_with_serde() {
     let mut tally = Tally::default();
     check_all(&mut tally);
-    let Tally { pairs, readable, checks, unwritable, broken, foreign, lossy, disagreements } = &tally;
+    let Tally { pairs, readable, checks, unwritable, broken, foreign, lossy, swallowed, disagreements } =
+        &tally;
     println!(
-        "{pairs} pairs, {readable} of them readable, {checks} values ({unwritable} more that can't be written, {broken} that serde wrote as no sound JSON, {foreign} that their own type does not read), {lossy} pairs that lose digits, {} disagreements",
+        "{pairs} pairs, {readable} of them readable, {checks} values ({unwritable} more that can't be written, {broken} that serde wrote as no sound JSON, {foreign} that their own type does not read), {lossy} pairs that lose digits, {swallowed} in which a variant `other` swallows texts, {} disagreements",
         disagreements.len()
     );
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
     assert!(*pairs >= 300 && *checks >= 100_000, "too few to mean anything");
     assert!(readable * 5 > *pairs && readable * 5 < pairs * 4, "too many alike: {readable} of {pairs}");
+}
+
+/// Whether what is refused is a format where an enum with a variant `other` is read.
+fn is_swallowed(misfit: &str) -> bool {
+    const FORMATS: [&str; 9] =
+        ["ip", "ipv4", "ipv6", "socket", "socket-v4", "socket-v6", "uuid", "date-time", "decimal"];
+    let refused =
+        misfit.strip_suffix("Other`").and_then(|start| start.split_once("` is written, which is no `"));
+    let found = refused.and_then(|(before, _)| before.rsplit_once('`'));
+    found.is_some_and(|(_, format)| FORMATS.contains(&format))
 }
 
 /// JSON in which no object has a key twice.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use tokio::sync::Mutex;
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, Published, Record, Wire, event,
+    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, LogId, LogPage, LogQuery, Published, Record,
+    Wire, event,
 };
 
 #[event("note.written")]
@@ -59,6 +60,19 @@ impl Adapter for JsonLines {
         Box::pin(async move {
             let text = std::fs::read_to_string(&self.path)?;
             Ok(query.select(text.lines().map(|line| Ok(wire.decode(line)?))))
+        })
+    }
+
+    // Browsers resume by it. The position of a record is the number of its line.
+    fn read_log<'a>(
+        &'a self,
+        query: &'a LogQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
+        Box::pin(async move {
+            let text = std::fs::read_to_string(&self.path)?;
+            let records = text.lines().map(|line| Ok(wire.decode(line)?));
+            Ok(query.select(LogId::new(*b"notes-of-example"), 1, records))
         })
     }
 

@@ -20,8 +20,8 @@ pub mod export {
 }
 
 pub use events_core::{
-    ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, Draft, Durable, DurableAdapter, Published,
-    Retention, Settled, StartAt, Transaction,
+    ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, Draft, Durable, DurableAdapter, LogId, LogPage,
+    LogPosition, LogQuery, Published, Retention, Settled, Start, StartAt, Transaction,
 };
 
 #[cfg(feature = "in-memory")]

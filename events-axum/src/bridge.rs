@@ -3,39 +3,47 @@
 use std::fmt;
 use std::hash::Hash;
 use std::panic::Location;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::response::Response;
-use events_core::{Bus, Error, Record};
-use tokio::sync::broadcast;
+use events_core::bridge::{Tell, Told, call, error, read_log, stream_for, warn};
+use events_core::{Bus, Error, ErrorKind, LogQuery, Pattern, Record, catalog};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use crate::client::{SseRefused, respond};
-use crate::follow::{Follower, Told};
-use crate::message::Unsent;
-use crate::place::LastEventId;
-use crate::seats::{Limits, Seats};
+use crate::clients::{Clients, Limits};
+use crate::connection::{SseRefused, respond};
+use crate::feed::{Bounds, End, Feed};
+use crate::follower::{Ending, Follower};
+use crate::last_event_id::LastEventId;
+use crate::message::{Format, Message, TAKEN_NAMES, Unsent};
+use crate::pages::Pages;
 
 /// Passes the events of a pattern on to browsers, as [server-sent events][SSE]: `id`, `event` with the event's name, and
 /// `data` with its payload as JSON, without secrets.
 ///
 /// `U` is who listens: a user's id, or what else tells users apart.
 ///
-/// - **Who sees what** is asked of `visible`, for each event and user, also when one resumes.
-/// - **Order and resumption.** Events come in the order of the history. A browser that connects again sends the id of the
-///   last event it saw, and gets what came since, without gap or double, on any instance that shares the history.
-///   Without an adapter that is the history in memory, of 1,000 events unless set.
-/// - **A gap** that can't be closed, because the history no longer has what the browser saw last or there is
-///   [too much](SseBuilder::resume) since, is told by an event `typed-events.gap`; then it goes on.
-///   (Nobody else can emit events of this name, or any that begins with `typed-events.`: see [`Pattern`](events_core::Pattern).)
-/// - **A browser that lags** is told by an event `typed-events.lagged` and cut off, when it is a
-///   [buffer](SseBuilder::buffer) behind; it connects again by itself and resumes. All clients share that buffer.
-/// - **Heartbeats** keep connections open; a retry hint says how soon to connect again.
+/// - **Who sees what** is asked of `visible`, for each event and client, also when one resumes; or of
+///   [`by`](Self::by), once for each event. An event for which `visible` panics is not shown.
+/// - **Order and resumption.** Events come in the order of the history. A browser that connects again sends its position
+///   in the log, and gets the events that follow, each once, on any instance that shares the history. Without an adapter
+///   that is the history in memory, of 1,000 events unless set.
+/// - **A gap** that can't be closed is told by an event `typed-events.gap`, whose data gives a `reason`: `trimmed` (the
+///   history no longer has what follows the position), `too-many` (see [`resume`](SseBuilder::resume)), `unreadable` (a
+///   stored record can't be read), `ahead` and `unknown` (the history does not have the position). Then it goes on.
+/// - **The position** of a browser that gets no events is told by an event `typed-events.position`: first, and from time
+///   to time. Nobody else can emit events whose names begin with `typed-events.`: see
+///   [`Pattern`](events_core::Pattern).
+/// - **A browser that is slow** gets what it missed from the history. Emits do not wait for browsers.
+/// - **Heartbeats** keep connections open. `retry` says how soon to connect again, with up to half of that more, so that
+///   not all browsers come at once.
+/// - **The status** is 200 wherever connecting again can help, since browsers give up on any other: while the history
+///   can't be read, while there are too many clients, while the bus stops. The connection then ends, and browsers connect
+///   again. After [`close`](Self::close) it is 204.
 /// - **Ends** when the bus stops; dropping the last clone ends all connections.
-///
-/// Emits do not wait for browsers.
 ///
 /// ```no_run
 /// # use std::collections::HashMap;
@@ -76,25 +84,52 @@ impl<U> fmt::Debug for SseBridge<U> {
     }
 }
 
-/// Whether a user may see a record.
-type Visible<U> = Box<dyn Fn(&Record, &U) -> bool + Send + Sync>;
+/// The follower looks where the log ends at least so often: a log is not trimmed past it unseen.
+const MOST_BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+
+/// Whether a user sees a record.
+type Visible<U> = dyn Fn(&Record, &U) -> bool + Send + Sync;
+
+/// The users who see a record.
+type Keys<U> = dyn Fn(&Record) -> Vec<U> + Send + Sync;
+
+/// Who sees a record.
+enum Audience<U> {
+    Asked(Box<Visible<U>>),
+    Keyed(Arc<Keys<U>>),
+}
 
 pub(crate) struct Shared<U> {
     pub(crate) bus: Bus,
     pub(crate) settings: Settings,
-    pub(crate) visible: Visible<U>,
-    pub(crate) seats: Arc<Seats<U>>,
-    /// It is never read, only copied: by each client, from then on.
-    clients: broadcast::Receiver<Told>,
-    pub(crate) unsent: Arc<Unsent>,
+    audience: Audience<U>,
+    pub(crate) clients: Arc<Clients<U>>,
+    pub(crate) feed: Arc<Feed<U>>,
+    pub(crate) pages: Arc<Pages<U>>,
+    pub(crate) refused: Refused,
+    panicked: Told<Box<str>>,
+    unsent: Arc<Unsent>,
     following: JoinHandle<()>,
     /// Tells the follower that the bridge is gone.
     is_over: Arc<AtomicBool>,
 }
 
-impl<U> Shared<U> {
-    pub(crate) fn what_comes(&self) -> broadcast::Receiver<Told> {
-        self.clients.resubscribe()
+impl<U: Eq> Shared<U> {
+    /// Whether messages say who sees them.
+    pub(crate) fn is_keyed(&self) -> bool {
+        matches!(self.audience, Audience::Keyed(_))
+    }
+
+    pub(crate) fn sees(&self, message: &Message<U>, user: &U) -> bool {
+        let Audience::Asked(visible) = &self.audience else { return message.keys.contains(user) };
+        call(|| visible(&message.record, user)).unwrap_or_else(|| {
+            let name = message.record.name();
+            if self.panicked.tell(name.into()) != Tell::No {
+                let more = "an event for which it does is not shown";
+                warn(&self.bus, format_args!("`visible` of an SseBridge panicked for `{name}`; {more}"));
+            }
+            false
+        })
     }
 }
 
@@ -105,12 +140,35 @@ impl<U> Drop for Shared<U> {
     }
 }
 
+/// Clients that came when there were too many.
+#[derive(Default)]
+pub(crate) struct Refused {
+    count: AtomicU64,
+    warned: Mutex<Option<Instant>>,
+}
+
+impl Refused {
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    /// Counts one, and logs that now and then.
+    pub(crate) fn note(&self, bus: &Bus, why: &str) {
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| at.elapsed() >= Self::INTERVAL) {
+            *warned = Some(Instant::now());
+            drop(warned);
+            warn(bus, format_args!("a browser has to try again later: {why} ({count} had to so far)"));
+        }
+    }
+}
+
 pub(crate) struct Settings {
-    pub(crate) pattern: String,
+    pattern: String,
     pub(crate) heartbeat: Duration,
     pub(crate) retry: Duration,
-    pub(crate) resume: usize,
-    buffer: usize,
+    pub(crate) resume: u64,
+    pub(crate) format: Format,
+    buffer: Bounds,
     limits: Limits,
 }
 
@@ -119,7 +177,7 @@ pub(crate) struct Settings {
 pub struct SseBuilder<U> {
     bus: Bus,
     settings: Settings,
-    visible: Visible<U>,
+    audience: Audience<U>,
     /// Where the pattern was given.
     place: &'static Location<'static>,
 }
@@ -134,81 +192,130 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
         pattern: &str,
         visible: impl Fn(&Record, &U) -> bool + Send + Sync + 'static,
     ) -> SseBuilder<U> {
-        let settings = Settings {
-            pattern: pattern.to_owned(),
-            heartbeat: Duration::from_secs(30),
-            retry: Duration::from_secs(3),
-            resume: 10_000,
-            buffer: 1_024,
-            limits: Limits { in_all: 10_000, of_a_user: 20 },
-        };
-        SseBuilder { bus: bus.clone(), settings, visible: Box::new(visible), place: Location::caller() }
+        SseBuilder::new(bus, pattern, Audience::Asked(Box::new(visible)), Location::caller())
     }
 
-    /// The response for a client: the events from now on, or behind the last one it saw.
+    /// A bridge for the events of a pattern, each of which the users see that `keys` gives: it is called once for each
+    /// event, and not for each client. A pattern that no declared event matches is a warning.
+    ///
+    /// ```
+    /// # use events_axum::SseBridge;
+    /// # use events_core::{Bus, Record};
+    /// # async fn example(bus: Bus) -> Result<(), events_core::Error> {
+    /// // By the user to whom an event is correlated; a user's id is better taken from the decoded event.
+    /// let keys = |record: &Record| record.metadata().get("user").map(str::to_owned);
+    /// let bridge: SseBridge<String> = SseBridge::by(&bus, "order.*", keys).build().await?;
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn by<K: IntoIterator<Item = U>>(
+        bus: &Bus,
+        pattern: &str,
+        keys: impl Fn(&Record) -> K + Send + Sync + 'static,
+    ) -> SseBuilder<U> {
+        let keys = move |record: &Record| keys(record).into_iter().collect();
+        SseBuilder::new(bus, pattern, Audience::Keyed(Arc::new(keys)), Location::caller())
+    }
+
+    /// The response for a client: the events from now on, or those that follow its position.
     ///
     /// # Errors
     ///
-    /// [`SseRefused`], which is a response too, where there are too many clients, or the history can't be read.
+    /// [`SseRefused`], a response too, after [`close`](Self::close).
     ///
     /// # Cancel safety
     ///
     /// Dropped, it leaves nothing.
-    ///
-    /// # Complexity
-    ///
-    /// One query of the history for a client that resumes.
+    #[allow(clippy::unused_async, reason = "what a client missed may come to be read here")]
     pub async fn connect(&self, user: U, last: LastEventId) -> Result<Response, SseRefused> {
-        respond(&self.0, user, last).await
+        respond(&self.0, &user, &last)
     }
 
-    /// How many times an event was not sent, because it can't be written or has the name of a message of the bridge
-    /// itself; again for each client that resumes. The first of each name is logged.
+    /// Ends the connections, and answers new ones with 204, after which browsers do not connect again: for pages that
+    /// should get no more events. Where an instance ends and others go on, stop the bus instead: browsers then connect
+    /// to those.
+    pub fn close(&self) {
+        self.0.feed.finish(End::Closed);
+        self.0.clients.wake_all();
+    }
+
+    /// How many times an event was not sent, because it can't be written or has a name that is taken. One that is read
+    /// from the history again counts again. The first of each name is logged.
     pub fn unsent(&self) -> u64 {
         self.0.unsent.count()
     }
 
     /// How many clients are connected.
     pub fn clients(&self) -> usize {
-        self.0.seats.count()
+        self.0.clients.count()
     }
 }
 
 impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
-    /// Sends a comment to a client that has been sent nothing for so long; every 30 s unless set.
+    fn new(bus: &Bus, pattern: &str, audience: Audience<U>, place: &'static Location<'static>) -> Self {
+        let settings = Settings {
+            pattern: pattern.to_owned(),
+            heartbeat: Duration::from_secs(30),
+            retry: Duration::from_secs(3),
+            resume: 100_000,
+            format: Format::Named,
+            buffer: Bounds { messages: 1_024, bytes: 16 << 20 },
+            limits: Limits { total: 10_000, per_user: 20 },
+        };
+        Self { bus: bus.clone(), settings, audience, place }
+    }
+
+    /// Sends events without their names, as browsers' `onmessage` gets them: `data` is then
+    /// `{"name": "user.created", "data": {..}}`. The bridge's own messages keep their names.
+    pub fn plain(mut self) -> Self {
+        self.settings.format = Format::Plain;
+        self
+    }
+
+    /// Sends a comment to a client that has been sent nothing for so long, or its position, if that has moved; every
+    /// 30 s unless set.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.settings.heartbeat = interval;
         self
     }
 
-    /// Tells browsers to connect again this long after a connection was lost; 3 s unless set.
+    /// Tells browsers to connect again this long after a connection was lost, and up to half of it more; 3 s unless set.
     pub fn retry(mut self, wait: Duration) -> Self {
         self.settings.retry = wait;
         self
     }
 
-    /// Lets a client be this many events behind, of the pattern, before it is cut off; 1,024 unless set, at least 1.
+    /// Keeps this many events of the pattern ready for clients; 1,024 unless set, at least 1. A client that is further
+    /// behind gets them from the history.
     pub fn buffer(mut self, events: usize) -> Self {
-        self.settings.buffer = events.max(1);
+        self.settings.buffer.messages = events.max(1);
         self
     }
 
-    /// Reads at most this many events of the history, of the pattern, for a client that resumes; 10,000 unless set.
+    /// Keeps events of at most this many bytes ready for clients, and as many of the history for those that are further
+    /// behind; 16 MiB unless set.
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.settings.buffer.bytes = bytes;
+        self
+    }
+
+    /// Lets a client be this many events behind in the log, of all patterns; 100,000 unless set. Of one that is further
+    /// behind, only the newest are read, after a gap.
     pub fn resume(mut self, events: usize) -> Self {
-        self.settings.resume = events;
+        self.settings.resume = u64::try_from(events).unwrap_or(u64::MAX);
         self
     }
 
-    /// Refuses further clients when there are this many; 10,000 unless set.
+    /// Lets further clients try again later when there are this many; 10,000 unless set.
     pub fn most_clients(mut self, clients: usize) -> Self {
-        self.settings.limits.in_all = clients;
+        self.settings.limits.total = clients;
         self
     }
 
-    /// Refuses further clients of a user who has this many; 20 unless set. Where `U` is a room or a page that many look
-    /// at, it is of that: raise it.
+    /// Lets further clients of a user try again later who has this many; 20 unless set. Where `U` is a room or a page
+    /// that many look at, it is of that: raise it.
     pub fn most_clients_of_a_user(mut self, clients: usize) -> Self {
-        self.settings.limits.of_a_user = clients;
+        self.settings.limits.per_user = clients;
         self
     }
 
@@ -216,15 +323,95 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pattern`](events_core::ErrorKind::Pattern) for a text that is not a pattern; those of a history that
-    /// can't be read.
+    /// [`ErrorKind::Pattern`] for a text that is not a pattern, and where a declared event of the pattern is named
+    /// `error`, `message` or `open`, which browsers give to other listeners, without [`plain`](Self::plain);
+    /// [`ErrorKind::History`] where the log can't be read.
     pub async fn build(self) -> Result<SseBridge<U>, Error> {
-        let Self { bus, settings, visible, place } = self;
-        let (sender, clients) = broadcast::channel(settings.buffer);
-        let (unsent, is_over) = (Arc::new(Unsent::default()), Arc::default());
-        let follower = Follower::new(&bus, &settings.pattern, place, sender, &unsent, &is_over).await?;
-        let following = tokio::spawn(follower.run());
-        let seats = Arc::new(Seats::new(settings.limits));
-        Ok(SseBridge(Arc::new(Shared { bus, settings, visible, seats, clients, unsent, following, is_over })))
+        let Self { bus, settings, audience, place } = self;
+        let stream = stream_for(&bus, &settings.pattern, "SseBridge", place)?;
+        check_names(&settings)?;
+        let query = LogQuery::new(&settings.pattern)?;
+        let position = read_log(&bus, &query).await?.newest();
+        let feed = Arc::new(Feed::new(settings.buffer, position));
+        let clients = Arc::new(Clients::new(settings.limits));
+        let unsent = Arc::new(Unsent::default());
+        let render = render(&bus, &unsent, settings.format, &audience);
+        let pages = Arc::new(Pages::new(&bus, query.clone(), settings.buffer.bytes, render));
+        let is_over: Arc<AtomicBool> = Arc::default();
+        let ending = Ending {
+            bus: bus.clone(),
+            pattern: settings.pattern.clone(),
+            feed: Arc::clone(&feed),
+            clients: Arc::clone(&clients),
+            is_over: Arc::clone(&is_over),
+        };
+        let follower = Follower {
+            bus: bus.clone(),
+            query,
+            stream,
+            interval: settings.heartbeat.min(MOST_BETWEEN_LOOKS),
+            feed: Arc::clone(&feed),
+            pages: Arc::clone(&pages),
+            clients: Arc::clone(&clients),
+            is_keyed: matches!(audience, Audience::Keyed(_)),
+        };
+        let following = tokio::spawn(async move {
+            let _ending = ending;
+            follower.run().await;
+        });
+        let (refused, panicked) = (Refused::default(), Told::default());
+        let shared = Shared {
+            bus,
+            settings,
+            audience,
+            clients,
+            feed,
+            pages,
+            refused,
+            panicked,
+            unsent,
+            following,
+            is_over,
+        };
+        Ok(SseBridge(Arc::new(shared)))
+    }
+}
+
+/// Makes messages of records.
+fn render<U: 'static>(
+    bus: &Bus,
+    unsent: &Arc<Unsent>,
+    format: Format,
+    audience: &Audience<U>,
+) -> crate::pages::Render<U> {
+    let (bus, unsent) = (bus.clone(), Arc::clone(unsent));
+    let keys = match audience {
+        Audience::Keyed(keys) => Some(Arc::clone(keys)),
+        Audience::Asked(_) => None,
+    };
+    Box::new(move |number, record| {
+        let keys = |record: &Record| keys.as_ref().map(|keys| keys(record)).unwrap_or_default();
+        Message::of(&bus, &unsent, format, number, record, keys)
+    })
+}
+
+/// Refuses events that would reach the wrong listeners.
+fn check_names(settings: &Settings) -> Result<(), Error> {
+    if settings.format == Format::Plain {
+        return Ok(());
+    }
+    let is_sent = |name: &str| Pattern::new(&settings.pattern).is_ok_and(|pattern| pattern.matches(name));
+    let catalog = catalog();
+    let mut names = catalog.events().iter().map(|event| event.name());
+    match names.find(|name| TAKEN_NAMES.contains(name) && is_sent(name)) {
+        None => Ok(()),
+        Some(name) => Err(error(
+            ErrorKind::Pattern,
+            format!(
+                "the SseBridge of {} would send the event `{name}`, a name that browsers give to listeners for \
+                 something else: say `.plain()`, or give the event another name",
+                settings.pattern
+            ),
+        )),
     }
 }

@@ -3,12 +3,14 @@
 //! Use it through the `axum` feature of the `typed-events` crate: `typed_events::axum::SseBridge`.
 
 mod bridge;
-mod client;
-mod follow;
+mod clients;
+mod connection;
+mod feed;
+mod follower;
+mod last_event_id;
 mod message;
-mod place;
-mod seats;
+mod pages;
 
 pub use bridge::{SseBridge, SseBuilder};
-pub use client::SseRefused;
-pub use place::LastEventId;
+pub use connection::SseRefused;
+pub use last_event_id::LastEventId;

@@ -1,26 +1,91 @@
-//! A record as browsers get it.
+//! What is written to browsers, as lines of server-sent events.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use axum::response::sse;
-use events_core::bridge::{Tell, Told, warn};
-use events_core::{Bus, Record};
-
-use crate::place::Place;
+use axum::body::Bytes;
+use events_core::bridge::{Tell, Told, call, warn};
+use events_core::{Bus, LogId, LogPosition, Record};
 
 /// The message that says that events may be missing.
 pub(crate) const GAP: &str = "typed-events.gap";
 
-/// The message that ends the connection of a client that is too far behind.
-pub(crate) const LAGGED: &str = "typed-events.lagged";
+/// The message that tells a client its position where no event does.
+pub(crate) const POSITION: &str = "typed-events.position";
 
-/// A record, and its JSON without secrets.
-#[derive(Debug)]
-pub(crate) struct Message {
+/// A comment, which keeps a connection open. Without an empty line: some clients take each of these for a message.
+pub(crate) const HEARTBEAT: &[u8] = b":\n";
+
+/// The names of events that browsers give to listeners for something else.
+pub(crate) const TAKEN_NAMES: [&str; 3] = ["error", "message", "open"];
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// `event` is the event's name, and `data` its payload.
+    Named,
+    /// There is no `event`, and `data` is an object with the name and the payload.
+    Plain,
+}
+
+/// Why events may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// The id is none of a bridge, or of another log.
+    Unknown,
+    /// The log ends before the position.
+    Ahead,
+    /// The history no longer has what follows the position.
+    Trimmed,
+    /// More events were missed than are read for a client.
+    TooMany,
+    /// A record can't be read.
+    Unreadable,
+}
+
+impl Gap {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Ahead => "ahead",
+            Self::Trimmed => "trimmed",
+            Self::TooMany => "too-many",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    pub(crate) fn to_bytes(self, position: LogPosition) -> Bytes {
+        format!("event: {GAP}\nid: {position}\ndata: {{\"reason\":\"{}\"}}\n\n", self.reason()).into()
+    }
+}
+
+/// The first message of a connection.
+pub(crate) fn greeting(retry: Duration, position: LogPosition) -> Bytes {
+    format!("{}event: {POSITION}\nid: {position}\ndata: {{}}\n\n", retry_line(retry)).into()
+}
+
+/// The position of a client which got no event for a while.
+pub(crate) fn position(position: LogPosition) -> Bytes {
+    format!("event: {POSITION}\nid: {position}\ndata: {{}}\n\n").into()
+}
+
+/// When to connect again: `wait`, and up to half of it more, so that not all clients come at once.
+pub(crate) fn retry_line(wait: Duration) -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let jitter = RandomState::new().hash_one(()) % (wait / 2 + 1);
+    format!("retry: {}\n", wait.saturating_add(jitter))
+}
+
+/// A record that is sent to browsers.
+pub(crate) struct Message<U> {
     pub(crate) record: Record,
-    pub(crate) place: Place,
-    json: String,
+    pub(crate) number: u64,
+    /// The JSON on one line, where that of the record has several.
+    on_one_line: Option<String>,
+    /// The users who see it, where the bridge goes by them.
+    pub(crate) keys: Vec<U>,
 }
 
 /// The events that were not sent.
@@ -48,30 +113,68 @@ impl Unsent {
     }
 }
 
-impl Message {
-    /// None, and a note, where the record can't be written, or has the name of a message of the bridge itself.
-    pub(crate) fn of(bus: &Bus, unsent: &Unsent, record: &Record) -> Option<Self> {
+impl<U> Message<U> {
+    /// The message of a record. `None`, and a note, where the record can't be written, or browsers would take its name
+    /// for something else.
+    pub(crate) fn of(
+        bus: &Bus,
+        unsent: &Unsent,
+        format: Format,
+        number: u64,
+        record: Record,
+        keys: impl FnOnce(&Record) -> Vec<U>,
+    ) -> Option<Self> {
         let name = record.name();
-        if [GAP, LAGGED].contains(&name) {
+        if [GAP, POSITION].contains(&name) {
             // Only another program that writes to the same log can have stored it.
             unsent.note(bus, name, &"this is a message of the bridge itself");
             return None;
         }
-        match record.json() {
-            // In a line of its own, a carriage return would end it.
-            Ok(json) => {
-                let (record, place) = (record.clone(), Place::of(record));
-                Some(Self { record, place, json: json.replace('\r', " ") })
-            }
+        if format == Format::Named && TAKEN_NAMES.contains(&name) {
+            unsent.note(
+                bus,
+                name,
+                &"browsers give this name to listeners for something else: say `.plain()`",
+            );
+            return None;
+        }
+        let Some(keys) = call(|| keys(&record)) else {
+            unsent.note(bus, name, &"the function that says who sees it panicked");
+            return None;
+        };
+        let on_one_line = match record.json() {
+            // The lines of a message end where the JSON has a line break, which it only has between its parts.
+            Ok(json) => json.contains(['\r', '\n']).then(|| json.replace(['\r', '\n'], " ")),
             Err(error) => {
                 unsent.note(bus, name, &error);
-                None
+                return None;
             }
-        }
+        };
+        Some(Self { record, number, on_one_line, keys })
     }
 
-    pub(crate) fn to_sse(&self) -> sse::Event {
-        let event = sse::Event::default().id(self.place.to_string());
-        event.event(self.record.name()).data(&self.json)
+    fn json(&self) -> &str {
+        // `of` has seen that there is one.
+        self.on_one_line.as_deref().unwrap_or_else(|| self.record.json().unwrap_or_default())
+    }
+
+    /// About how many bytes it takes.
+    pub(crate) fn weight(&self) -> usize {
+        3 * self.json().len() + self.keys.len() * size_of::<U>() + 512
+    }
+
+    pub(crate) fn to_bytes(&self, format: Format, log: LogId) -> Bytes {
+        let position = LogPosition { log, number: self.number };
+        let (name, json) = (self.record.name(), self.json());
+        let mut text = String::with_capacity(json.len() + name.len() + 128);
+        let written = match format {
+            Format::Named => write!(text, "id: {position}\nevent: {name}\ndata: {json}\n\n"),
+            // Names of events need no escapes.
+            Format::Plain => {
+                write!(text, "id: {position}\ndata: {{\"name\":\"{name}\",\"data\":{json}}}\n\n")
+            }
+        };
+        debug_assert!(written.is_ok(), "texts take what is written");
+        text.into()
     }
 }

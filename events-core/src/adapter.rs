@@ -1,6 +1,7 @@
 //! What joins buses and keeps events beyond one process: the trait engines implement.
 
 mod durable;
+mod log;
 
 use std::any::Any;
 use std::fmt;
@@ -11,6 +12,8 @@ pub use durable::{
     Claim, Claimed, Claims, ConsumerStatus, Control, DeadLetter, DeadLetters, DurableAdapter, Finished,
     Interest, Outcome, Transaction,
 };
+
+pub use log::{LogId, LogPage, LogPosition, LogQuery, Start};
 
 pub use crate::bus::{Consumer, Inbox};
 use crate::history::HistoryQuery;
@@ -66,6 +69,21 @@ pub trait Adapter: Any + Send + Sync {
         query: &'a HistoryQuery,
         wire: &'a Wire,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>>;
+
+    /// Reads the log forwards, from a position. [`LogQuery::page`] begins the answer, the adapter adds the records of
+    /// the positions that are [wanted](LogPage::wanted) and whose names the query [takes](LogQuery::takes), until the
+    /// page is full. Positions follow the order of the history. Never called where
+    /// [`keeps_history`](Self::keeps_history) is false. Works after `stop`, too.
+    ///
+    /// Browsers resume by it. Unless implemented, it is refused, and so are bridges to browsers.
+    fn read_log<'a>(
+        &'a self,
+        query: &'a LogQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
+        let _ = (query, wire);
+        Box::pin(async { Err(AdapterError::refused("it does not implement `Adapter::read_log`")) })
+    }
 
     /// Starts to pass on what other instances publish, and returns once nothing published from then
     /// on is missed; [`Inbox::wire`] reads it. An adapter that joins nothing drops the inbox and returns

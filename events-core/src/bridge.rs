@@ -3,9 +3,11 @@
 
 use std::panic::Location;
 
+use crate::adapter::{LogPage, LogQuery};
 use crate::bus::{Bus, EventStream};
-use crate::error::Error;
-use crate::history::{History, parse_pattern};
+use crate::contain::contained;
+use crate::error::{Error, ErrorKind};
+use crate::history::parse_pattern;
 
 pub use crate::bus::{Tell, Told};
 
@@ -19,9 +21,20 @@ pub fn is_running(bus: &Bus) -> bool {
     bus.is_running()
 }
 
-/// The history of a pattern that is not reported where no event can match it: for a crate that has reported it.
-pub fn history<'a>(bus: &'a Bus, pattern: &str) -> History<'a> {
-    History::new(bus, pattern, None)
+/// Reads the log of the adapter forwards, or else that in memory.
+///
+/// # Errors
+///
+/// [`ErrorKind::History`] where the adapter can't read.
+pub async fn read_log(bus: &Bus, query: &LogQuery) -> Result<LogPage, Error> {
+    bus.inner.read_log(query).await
+}
+
+/// Calls code of a user; `None` where it panics.
+pub fn call<T>(code: impl FnOnce() -> T) -> Option<T> {
+    let mut result = None;
+    contained(|| result = Some(code()));
+    result
 }
 
 /// The stream of a pattern that is not reported where no event can match it: for a crate that passes it on to `what`,
@@ -39,4 +52,9 @@ pub fn stream_for(
     let stream = bus.stream_unchecked(pattern)?;
     bus.inner.note_reach(what, place, parse_pattern(pattern)?);
     Ok(stream)
+}
+
+/// An error of a crate that passes events on.
+pub fn error(kind: ErrorKind, message: impl Into<String>) -> Error {
+    Error::new(kind, message)
 }

@@ -13,6 +13,7 @@ pub(crate) use query::parse_pattern;
 pub use query::{Events, History, HistoryQuery, TypedHistory, Unreadable};
 pub(crate) use reader::{Read, Reader};
 
+use crate::adapter::{LogId, LogPage, LogQuery};
 use crate::contain::contained;
 use crate::id::EventId;
 use crate::record::Record;
@@ -259,6 +260,23 @@ impl Log {
         self.lock().query(query)
     }
 
+    /// The records that follow a position, of all that are kept. Positions begin with 1.
+    pub(crate) fn page(&self, id: LogId, query: &LogQuery) -> LogPage {
+        let state = self.lock();
+        let complete_from = state.positions.complete_from(query);
+        let mut page = query.page_complete_after(id, state.first + 1, state.end(), complete_from);
+        for number in page.wanted() {
+            let index = (number - 1 - state.first) as usize;
+            let record = &state.records[index];
+            if query.takes(record.name())
+                && !page.push(number, state.facts[index].weight(), Ok(record.clone()))
+            {
+                break;
+            }
+        }
+        page
+    }
+
     /// Wakes all readers; they end when they have read what is there.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
@@ -324,6 +342,7 @@ impl State {
         let position = self.end();
         if !keeps {
             self.first += 1;
+            self.positions.skip(self.first);
             return Appended::At(position);
         }
         if self.facts.back().is_some_and(|last| last.timestamp > timestamp) {
@@ -383,7 +402,7 @@ impl State {
             let position = self.first;
             self.first += 1;
             self.bytes -= facts.weight();
-            self.positions.pop(facts.slot(), &record);
+            self.positions.pop(facts.slot(), &record, position);
             if !self.given_ids.is_empty() {
                 self.forget_id(&record);
             }

@@ -41,7 +41,8 @@ use events_schema::{self as schema, contain, json, secret, text};
 
 pub use adapter::{
     Adapter, AdapterError, BoxFuture, Claim, Claimed, Claims, Consumer, ConsumerStatus, Control, DeadLetter,
-    DeadLetters, DurableAdapter, Finished, Inbox, Interest, Outcome, Published, Transaction,
+    DeadLetters, DurableAdapter, Finished, Inbox, Interest, LogId, LogPage, LogPosition, LogQuery, Outcome,
+    Published, Start, Transaction,
 };
 pub use bus::{
     Bus, BusBuilder, ConsumerHandle, Context, Emit, Emitted, EventStream, Failure, HandlerInfo, Lagged,

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::adapter::{Adapter, AdapterError, BoxFuture, Inbox, Published};
+use crate::adapter::{Adapter, AdapterError, BoxFuture, Inbox, LogId, LogPage, LogQuery, Published};
 use crate::error::{Error, ErrorKind};
 use crate::history::HistoryQuery;
 use crate::id::{EventId, InstanceId};
@@ -79,7 +79,13 @@ impl Memory {
 
     fn of(bounds: Bounds) -> Self {
         let (state, filled) = (Mutex::default(), watch::Sender::new(0));
-        let hub = Hub { bounds, state, filled, caught_up: Notify::new() };
+        let hub = Hub {
+            bounds,
+            id: LogId::new(EventId::new().to_bytes()),
+            state,
+            filled,
+            caught_up: Notify::new(),
+        };
         Self { hub: Arc::new(hub), follower: OnceLock::new() }
     }
 }
@@ -137,6 +143,22 @@ impl Adapter for Memory {
         })
     }
 
+    fn read_log<'a>(
+        &'a self,
+        query: &'a LogQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
+        Box::pin(async move {
+            let (mut page, found) = self.hub.page(query);
+            for (number, text) in found {
+                if !page.push(number, text.len(), wire.decode(&text).map_err(AdapterError::from)) {
+                    break;
+                }
+            }
+            Ok(page)
+        })
+    }
+
     fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async move {
             let reader = self.hub.join(inbox.instance());
@@ -176,6 +198,7 @@ struct Bounds {
 /// What all doors lead to.
 struct Hub {
     bounds: Bounds,
+    id: LogId,
     /// No user's code runs under the lock.
     state: Mutex<State>,
     /// Up to where the log has no place that waits for its text.
@@ -324,6 +347,21 @@ impl Hub {
     fn is_behind(&self, progress: Progress, end: u64) -> bool {
         let most = (self.bounds.records / PART_BEHIND).max(1) as u64;
         end.saturating_sub(progress.next) >= most
+    }
+
+    /// Begins a page, with the texts of the records that it is to have. Positions begin with 1.
+    fn page(&self, query: &LogQuery) -> (LogPage, Vec<(u64, Arc<str>)>) {
+        let state = self.lock();
+        let page = query.page(self.id, state.first + 1, state.filled);
+        let found = page.wanted().filter_map(|number| {
+            let entry = state.entry(number - 1)?;
+            match &entry.text {
+                Text::Here(text) if query.takes(&entry.name) => Some((number, Arc::clone(text))),
+                _ => None,
+            }
+        });
+        let found = found.collect();
+        (page, found)
     }
 
     /// Waits until no bus is far behind but `own`, and those that were waited for in vain.

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use events_core::{
-    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Inbox, Published, Record, Retention, Wire,
+    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Inbox, LogPage, LogQuery, Published,
+    Record, Retention, Wire,
 };
 use redis::{Client, RedisError};
 use tokio::sync::{Mutex, watch};
@@ -200,6 +201,14 @@ impl Adapter for Redis {
         wire: &'a Wire,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move { history::read(&self.engine()?.log, query, wire).await })
+    }
+
+    fn read_log<'a>(
+        &'a self,
+        query: &'a LogQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
+        Box::pin(async move { history::read_forward(&self.engine()?.log, query, wire).await })
     }
 
     fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {

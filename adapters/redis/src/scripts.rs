@@ -21,6 +21,7 @@ scripts! {
     SEEK = "common" "seek";
     TRIM = "common" "trim";
     BACK = "common" "back";
+    FORWARD = "common" "forward";
     NAMES = "common" "names";
     OPEN = "common" "open";
     UNFINISHED = "common" "unfinished";

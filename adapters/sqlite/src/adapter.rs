@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use events_core::{
-    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Inbox, Published, Record, Retention, Wire,
+    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Inbox, LogPage, LogQuery, Published,
+    Record, Retention, Wire,
 };
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -233,6 +234,20 @@ impl Adapter for Sqlite {
             let found = self.engine()?.reader.run(Safety::Read, read).await?;
             let of_file = |fault: Fault| fault.of_file(&self.options.path);
             Ok(found.into_iter().map(|read| read.map_err(of_file)).collect())
+        })
+    }
+
+    fn read_log<'a>(
+        &'a self,
+        query: &'a LogQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
+        Box::pin(async move {
+            let (query, wire) = (query.clone(), wire.clone());
+            let path = self.options.path.clone();
+            let of_file = move |fault: Fault| fault.of_file(&path);
+            let read = move |tx: &Tx<'_>| history::read_forward(tx, &query, &wire, &of_file);
+            self.engine()?.reader.run(Safety::Read, read).await
         })
     }
 

@@ -1,6 +1,6 @@
 //! Histories, read from the log.
 
-use events_core::{AdapterError, HistoryQuery, Record, Wire};
+use events_core::{AdapterError, HistoryQuery, LogId, LogPage, LogQuery, Record, Wire};
 use rusqlite::Connection;
 
 use crate::fault::{Fault, Result};
@@ -29,6 +29,50 @@ pub(crate) fn read(
         stored.record(wire).map_err(|why| AdapterError::refused(format_args!("the record at {at}: {why}")))
     };
     Ok(found.into_iter().rev().map(|stored| Ok(read(stored?)?)).collect())
+}
+
+/// The records that follow a position.
+pub(crate) fn read_forward(
+    connection: &Connection,
+    asked: &LogQuery,
+    wire: &Wire,
+    of_file: impl Fn(Fault) -> AdapterError,
+) -> Result<LogPage> {
+    let log = "SELECT log FROM typed_events_meta WHERE one = 1";
+    let log: [u8; 16] = connection.prepare_cached(log)?.query_row([], |row| row.get(0))?;
+    let number = |position: i64| u64::try_from(position).unwrap_or(0);
+    let mut page = asked.page(LogId::new(log), number(trimmed(connection)? + 1), number(last(connection)?));
+    let query =
+        format!("SELECT {COLUMNS} FROM typed_events_log WHERE position BETWEEN ?1 AND ?2 ORDER BY position");
+    let mut query = connection.prepare_cached(&query)?;
+    let wanted = page.wanted();
+    let mut rows = query.query((wanted.start().cast_signed(), wanted.end().cast_signed()))?;
+    let mut expected = *wanted.start();
+    while let Some(row) = rows.next()? {
+        let at = number(row.get(0)?);
+        if at > expected && !page.push(expected, 0, Err(of_file(lost(expected, at - 1)))) {
+            return Ok(page);
+        }
+        expected = at + 1;
+        let name = row.get_ref(2)?.as_str().unwrap_or_default();
+        // A name that no longer is one is found out by its checksum.
+        if asked.takes(name) || events_core::check_name(name).is_err() {
+            let bytes = row.get_ref(8)?.as_str().map_or(0, str::len);
+            let record = match Stored::read(row) {
+                Ok(stored) => stored
+                    .record(wire)
+                    .map_err(|why| AdapterError::refused(format_args!("the record at {at}: {why}"))),
+                Err(fault) => Err(of_file(fault)),
+            };
+            if !page.push(at, bytes, record) {
+                return Ok(page);
+            }
+        }
+    }
+    if expected <= *wanted.end() {
+        page.push(expected, 0, Err(of_file(lost(expected, *wanted.end()))));
+    }
+    Ok(page)
 }
 
 /// Newest first, by the index of names.
@@ -96,8 +140,12 @@ fn of_pattern(
 
 /// Stands in the place of records that are no longer there.
 fn missing(first: i64, last: i64) -> Result<Stored> {
-    Err(Fault::Damaged(match first == last {
+    Err(lost(first, last))
+}
+
+fn lost<N: PartialEq + std::fmt::Display>(first: N, last: N) -> Fault {
+    Fault::Damaged(match first == last {
         true => format!("the record at {first} is missing"),
         false => format!("the records at {first} to {last} are missing"),
-    }))
+    })
 }

@@ -52,7 +52,7 @@ pub use settled::Settled;
 pub use stream::{EventStream, Lagged, SetStream, TypedStream};
 pub use subscription::{HandlerInfo, Subscription, SubscriptionGuard};
 
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, AdapterError, LogId, LogPage, LogQuery};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventDecl};
 use crate::history::{Events, History, HistoryQuery, Log};
@@ -364,19 +364,30 @@ impl Inner {
 
     /// Reads the adapter's history, or the bus's own where the adapter keeps none.
     pub(crate) async fn read_history(&self, query: &HistoryQuery) -> Result<Events<Record>, Error> {
-        match &self.adapter {
-            Some(adapter) if adapter.keeps_history() => {
-                adapter.history(query, &self.wire).await.map(Events::stored).map_err(|error| {
-                    let message =
-                        format!("{}: {} can't read its history: {error}", query.pattern(), adapter.name());
-                    Error::new(ErrorKind::History, message)
-                        .with_temporary(error.is_temporary())
-                        .with_source(error)
-                })
-            }
-            _ => Ok(Events::of(self.log.query(query))),
-        }
+        let Some(adapter) = self.adapter_with_history() else { return Ok(Events::of(self.log.query(query))) };
+        let found = adapter.history(query, &self.wire).await;
+        found.map(Events::stored).map_err(|error| {
+            let pattern = query.pattern();
+            history_error(format!("{pattern}: {} can't read its history: {error}", adapter.name()), error)
+        })
     }
+
+    /// Reads the log of the adapter forwards, or else that in memory.
+    pub(crate) async fn read_log(&self, query: &LogQuery) -> Result<LogPage, Error> {
+        let Some(adapter) = self.adapter_with_history() else {
+            return Ok(self.log.page(LogId::new(self.instance.to_bytes()), query));
+        };
+        let page = adapter.read_log(query, &self.wire).await;
+        page.map_err(|error| history_error(format!("{} can't read its log: {error}", adapter.name()), error))
+    }
+
+    fn adapter_with_history(&self) -> Option<&dyn Adapter> {
+        self.adapter.as_deref().filter(|adapter| adapter.keeps_history())
+    }
+}
+
+fn history_error(message: String, error: AdapterError) -> Error {
+    Error::new(ErrorKind::History, message).with_temporary(error.is_temporary()).with_source(error)
 }
 
 impl Drop for Inner {

@@ -10,7 +10,7 @@ use super::harness::{Ability, Harness};
 use super::live::facts;
 use super::seen::{each_once, number, same};
 use super::tap::Tap;
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, LogPosition, LogQuery, Start};
 use crate::bus::Bus;
 use crate::history::HistoryQuery;
 use crate::id::{EventId, InstanceId};
@@ -26,6 +26,7 @@ cases! { "history":
     times_never_decrease [History],
     records_of_a_call_stand_together [History],
     duplicates_within_and_across_calls [History, Deduplication],
+    it_is_read_forwards_by_position [History],
     it_can_be_read_after_stop_and_by_the_next_instance [History],
     a_late_handler_misses_nothing_and_gets_nothing_twice [Joins, History],
 }
@@ -103,6 +104,71 @@ async fn it_answers_as_the_one_in_memory<H: Harness>(bed: Bed<H>) -> Tried {
         let newest = expected[expected.len().saturating_sub(query.limit())..].to_vec();
         let came: Vec<_> = asked.await?.iter().map(number).collect();
         same(&format!("{query:?} since {since:?} until {until:?}"), came, newest)?;
+    }
+    Ok(())
+}
+
+/// Law: `read_log` gives the records that follow a position in the order of the history, in pages of the size that was
+/// asked for, whichever instance is asked; it knows which positions it does not have.
+async fn it_is_read_forwards_by_position<H: Harness>(bed: Bed<H>) -> Tried {
+    let buses = bed.buses_of(2).await?;
+    let start = buses[0].inner.read_log(&LogQuery::new("*")?).await?.newest();
+    for n in 0..200 {
+        let name = ["conformance.read.one", "conformance.read.other"][n % 2];
+        buses[n / 2 % 2].emit_json(name, numbered(n)).await?;
+    }
+    let history = all_of(&buses[0], "conformance.read.*").await?;
+    for (pattern, max_records, max_bytes) in [
+        ("*", 7, 1 << 20),
+        ("conformance.read.*", 1_000, 1),
+        ("conformance.read.one", 64, 2_000),
+        ("none.*", 50, 9),
+    ] {
+        let query = LogQuery::new(pattern)?.max_records(max_records).max_bytes(max_bytes);
+        let (mut position, mut read, mut last) = (start, Vec::new(), 0);
+        loop {
+            let page = buses[read.len() % 2].inner.read_log(&query.clone().after(position)).await?;
+            ensure!(
+                page.start() == Start::Found,
+                "{pattern}: a position that was given is {:?}",
+                page.start()
+            );
+            let (end, newest) = (page.end(), page.newest());
+            ensure!(
+                end.number - position.number <= max_records,
+                "{pattern}: {} of at most {max_records} positions were looked at",
+                end.number - position.number
+            );
+            let records = page.into_records();
+            ensure!(max_bytes != 1 || records.len() <= 1, "{pattern}: a page has more bytes than asked for");
+            for (number, record) in records {
+                ensure!(
+                    number > last && number > position.number && number <= end.number,
+                    "{pattern}: {number} is out of order"
+                );
+                last = number;
+                read.push(record.map_err(|error| error.to_string())?.id());
+            }
+            if end == newest {
+                break;
+            }
+            ensure!(end.number > position.number, "{pattern}: a page ends where it began");
+            position = end;
+        }
+        let kept = history.iter().filter(|record| query.takes(record.name()));
+        ensure!(
+            read == kept.map(Record::id).collect::<Vec<_>>(),
+            "{pattern}: it is not what the history has"
+        );
+    }
+    let query = LogQuery::new("*")?;
+    let newest = buses[0].inner.read_log(&query).await?.newest();
+    let ahead = LogPosition { number: newest.number + 1, ..newest };
+    let other = LogPosition { log: newest.log.with_epoch(9), ..newest };
+    for (position, expected) in [(newest, Start::Found), (ahead, Start::Ahead), (other, Start::OtherLog)] {
+        let page = buses[1].inner.read_log(&query.clone().after(position)).await?;
+        ensure!(page.start() == expected, "{position} is {:?}, and not {expected:?}", page.start());
+        ensure!(page.into_records().is_empty(), "there are records behind {position}");
     }
     Ok(())
 }

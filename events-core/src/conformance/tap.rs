@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::adapter::{
     Adapter, AdapterError, BoxFuture, Claim, Claims, Consumer, ConsumerStatus, Control, DeadLetter,
-    DurableAdapter, Finished, Inbox, Published,
+    DurableAdapter, Finished, Inbox, LogPage, LogQuery, Published,
 };
 use crate::history::HistoryQuery;
 use crate::id::EventId;
@@ -51,6 +51,14 @@ impl<A: Adapter> Adapter for Tap<A> {
         wire: &'a Wire,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         self.adapter.history(query, wire)
+    }
+
+    fn read_log<'a>(
+        &'a self,
+        query: &'a LogQuery,
+        wire: &'a Wire,
+    ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
+        self.adapter.read_log(query, wire)
     }
 
     fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::HistoryQuery;
+use crate::adapter::LogQuery;
 use crate::event::registry;
 use crate::record::Record;
 
@@ -13,8 +14,17 @@ const MOST_SPARE: usize = 64;
 #[derive(Default)]
 pub(super) struct Positions {
     /// Of events in the registry, by their slot.
-    declared: Vec<VecDeque<u64>>,
+    declared: Vec<OfName>,
     others: HashMap<Box<str>, VecDeque<u64>>,
+    /// Behind the newest entry of any other name that was evicted, or of any name that was never kept.
+    others_from: u64,
+}
+
+#[derive(Default)]
+struct OfName {
+    kept: VecDeque<u64>,
+    /// Behind the newest entry that was evicted.
+    from: u64,
 }
 
 /// Where the positions of a name are.
@@ -31,7 +41,7 @@ impl Positions {
         let slot = record.decl().map_or(usize::MAX, |decl| decl.slot());
         match self.declared.get_mut(slot) {
             Some(positions) => {
-                positions.push_back(position);
+                positions.kept.push_back(position);
                 Slot(slot as u32)
             }
             None => self.push_new(record, slot, position),
@@ -42,7 +52,7 @@ impl Positions {
     fn push_new(&mut self, record: &Record, slot: usize, position: u64) -> Slot {
         let declared = registry().events.len();
         if slot < declared {
-            self.declared.resize_with(declared, VecDeque::new);
+            self.declared.resize_with(declared, OfName::default);
             return self.push(record, position);
         }
         match self.others.get_mut(record.name()) {
@@ -52,21 +62,28 @@ impl Positions {
         Slot::BY_NAME
     }
 
+    /// Notes that nothing before a position is kept, whatever its name.
+    pub(super) fn skip(&mut self, position: u64) {
+        self.others_from = position;
+    }
+
     /// Forgets the first position of a record's name.
-    pub(super) fn pop(&mut self, slot: Slot, record: &Record) {
+    pub(super) fn pop(&mut self, slot: Slot, record: &Record, position: u64) {
         match self.declared.get_mut(slot.0 as usize) {
-            Some(positions) => {
-                positions.pop_front();
-                if positions.capacity() > MOST_SPARE && positions.len() < positions.capacity() / 4 {
-                    positions.shrink_to(positions.len() * 2);
+            Some(OfName { kept, from }) => {
+                kept.pop_front();
+                *from = position + 1;
+                if kept.capacity() > MOST_SPARE && kept.len() < kept.capacity() / 4 {
+                    kept.shrink_to(kept.len() * 2);
                 }
             }
-            None => self.pop_other(record.name()),
+            None => self.pop_other(record.name(), position),
         }
     }
 
     #[cold]
-    fn pop_other(&mut self, name: &str) {
+    fn pop_other(&mut self, name: &str, position: u64) {
+        self.others_from = position + 1;
         if let Some(positions) = self.others.get_mut(name) {
             positions.pop_front();
             if positions.is_empty() {
@@ -83,12 +100,24 @@ impl Positions {
     pub(super) fn matching<'a>(&'a self, query: &HistoryQuery) -> Vec<&'a VecDeque<u64>> {
         if let Some(name) = query.only_name() {
             let declared = registry().slots(name).filter_map(|slot| self.declared.get(slot));
-            return declared.chain(self.others.get(name)).collect();
+            return declared.map(|positions| &positions.kept).chain(self.others.get(name)).collect();
         }
         let declared = self.declared.iter().zip(&registry().events);
-        let declared = declared.filter(|(positions, decl)| !positions.is_empty() && query.takes(decl.name));
+        let declared =
+            declared.filter(|(positions, decl)| !positions.kept.is_empty() && query.takes(decl.name));
         let others = self.others.iter().filter(|(name, _)| query.takes(name));
-        declared.map(|(positions, _)| positions).chain(others.map(|(_, positions)| positions)).collect()
+        declared.map(|(positions, _)| &positions.kept).chain(others.map(|(_, positions)| positions)).collect()
+    }
+
+    /// The position from which the log has all that a query takes. An undeclared name counts for all of them.
+    ///
+    /// # Complexity
+    ///
+    /// That of matching all that are declared.
+    pub(super) fn complete_from(&self, query: &LogQuery) -> u64 {
+        let declared = self.declared.iter().zip(&registry().events);
+        let taken = declared.filter(|(positions, decl)| positions.from > 0 && query.takes(decl.name));
+        taken.map(|(positions, _)| positions.from).fold(self.others_from, u64::max)
     }
 }
 
@@ -110,16 +139,16 @@ mod tests {
             chain: Chain::default(),
         };
         let record = Record::of_json("gone.now".into(), 1, "{}".into(), envelope);
-        let mut positions = Positions { declared: vec![VecDeque::new()], ..Positions::default() };
+        let mut positions = Positions { declared: vec![OfName::default()], ..Positions::default() };
         for position in 0..10_000 {
-            positions.declared[0].push_back(position);
+            positions.declared[0].kept.push_back(position);
             positions.push(&record, position);
         }
-        for _ in 0..10_000 {
-            positions.pop(Slot(0), &record);
-            positions.pop(Slot::BY_NAME, &record);
+        for position in 0..10_000 {
+            positions.pop(Slot(0), &record, position);
+            positions.pop(Slot::BY_NAME, &record, position);
         }
-        assert!(positions.declared[0].capacity() <= MOST_SPARE);
+        assert!(positions.declared[0].kept.capacity() <= MOST_SPARE);
         assert!(positions.others.is_empty());
     }
 }

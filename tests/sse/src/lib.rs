@@ -65,11 +65,12 @@ impl Sent {
             let (field, value) = line.split_once(':').unwrap_or((line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
             match field {
+                "" => sent.comment = value,
                 "id" => sent.id = value,
                 "event" => sent.event = value,
                 "data" => sent.data = value,
                 "retry" => sent.retry = value,
-                _ => sent.comment = value,
+                _ => panic!("an unknown field: {line}"),
             }
         }
         sent
@@ -103,25 +104,32 @@ impl Client {
         }
     }
 
-    /// The next event, or comment; none when the connection has ended.
+    /// The next message, or comment; none when the connection has ended.
     pub async fn next(&mut self) -> Option<Sent> {
         loop {
-            if let Some((block, rest)) = self.text.split_once("\n\n") {
+            // A comment between messages needs no empty line, with which some clients would take it for a message.
+            let is_comment = self.text.starts_with(':');
+            let end = if is_comment { "\n" } else { "\n\n" };
+            if let Some((block, rest)) = self.text.split_once(end) {
                 let sent = Sent::parse(block);
+                assert!(is_comment || !sent.data.is_empty(), "a message without data: {block:?}");
                 self.text = rest.to_owned();
                 return Some(sent);
             }
-            let bytes = self.body.next().await?.expect("the body is whole");
-            self.text.push_str(std::str::from_utf8(&bytes).expect("it is text"));
+            let Some(bytes) = self.body.next().await else {
+                let left = std::mem::take(&mut self.text);
+                return (!left.is_empty()).then(|| Sent::parse(&left));
+            };
+            self.text.push_str(std::str::from_utf8(&bytes.expect("the body is whole")).expect("it is text"));
         }
     }
 
-    /// The next event, without the greeting and heartbeats.
+    /// The next event, or gap: without positions and heartbeats.
     pub async fn event(&mut self) -> Option<Sent> {
         let next = async {
             loop {
                 match self.next().await {
-                    Some(sent) if sent.event.is_empty() => {}
+                    Some(sent) if sent.event == "typed-events.position" || sent.data.is_empty() => {}
                     other => return other,
                 }
             }

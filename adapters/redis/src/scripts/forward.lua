@@ -1,0 +1,16 @@
+-- Records from one position to another, until they have so many bytes: at least one record, and fewer than a hundred
+-- more than fit. An interval without positions reads none.
+local from, to, most = int(), int(), int()
+local found, bytes = {}, 0
+while from <= to and bytes <= most do
+  local entries = call('XRANGE', LOG, num(from) .. '-0', num(to) .. '-0', 'COUNT', 100)
+  if #entries == 0 then break end
+  for i = 1, #entries do
+    local record = fields_of(entries[i][2])
+    local position = string.match(entries[i][1], '^%d+')
+    found[#found + 1] = { position, record[2], record[6] }
+    bytes, from = bytes + #record[6], tonumber(position) + 1
+    if bytes > most then break end
+  end
+end
+return { ARGV[1], num(meta('trimmed')), num(meta('last')), found }

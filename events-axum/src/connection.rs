@@ -1,0 +1,255 @@
+//! One connection of a browser.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use events_core::{LogPosition, Start, bridge};
+use futures_util::stream;
+use tokio::task::yield_now;
+use tokio::time::{Instant, timeout};
+
+use crate::bridge::Shared;
+use crate::clients::{Full, Seat};
+use crate::feed::{End, Next};
+use crate::follower::is_position_due;
+use crate::last_event_id::LastEventId;
+use crate::message::{self, Gap, HEARTBEAT, Message, retry_line};
+
+/// How long a connection may look at events before other tasks get their turn.
+const TURN: Duration = Duration::from_micros(200);
+
+/// How long clients wait that come when there are too many, and up to half of it more.
+const FULL_RETRY: Duration = Duration::from_secs(30);
+
+/// The bridge was [closed](crate::SseBridge::close): a response with the status 204, after which browsers do not connect
+/// again.
+#[derive(Debug)]
+pub struct SseRefused(());
+
+impl fmt::Display for SseRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the bridge for events was closed")
+    }
+}
+
+impl std::error::Error for SseRefused {}
+
+impl IntoResponse for SseRefused {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+/// A response with events. Browsers give up on any other status, so that it is also the answer where they are to try
+/// again later: then it ends at once.
+fn events(body: Body) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+        // A proxy that gathers responses would hold events back.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, body).into_response()
+}
+
+fn later(wait: Duration) -> Response {
+    // The line alone is no message.
+    events(Body::from(retry_line(wait)))
+}
+
+pub(crate) fn respond<U>(
+    shared: &Arc<Shared<U>>,
+    user: &U,
+    last: &LastEventId,
+) -> Result<Response, SseRefused>
+where
+    U: Clone + Eq + Hash + Send + Sync + 'static,
+{
+    match shared.feed.ended() {
+        Some(End::Closed) => return Err(SseRefused(())),
+        Some(End::Stopped) => return Ok(later(shared.settings.retry)),
+        None => {}
+    }
+    let seat = match shared.clients.connect(user) {
+        Ok(seat) => seat,
+        Err(full) => {
+            let why = match full {
+                Full::Total => "too many clients listen to events",
+                Full::User => "too many clients of one user listen to events",
+            };
+            shared.refused.note(&shared.bus, why);
+            return Ok(later(FULL_RETRY));
+        }
+    };
+    let newest = shared.feed.end();
+    let (position, gap) = match last.position() {
+        Ok(None) => (newest, None),
+        Ok(Some(position)) if position.log == newest.log => (position, None),
+        Ok(Some(_)) | Err(()) => (newest, Some(Gap::Unknown)),
+    };
+    let first = message::greeting(shared.settings.retry, position);
+    // The bridge may end while a client is connected.
+    let connection = Connection {
+        shared: Arc::downgrade(shared),
+        seat,
+        position,
+        told: position,
+        first: Some(first),
+        gap,
+    };
+    let messages = stream::unfold(connection, |mut connection| async {
+        let bytes = connection.next().await?;
+        Some((Ok::<_, Infallible>(bytes), connection))
+    });
+    Ok(events(Body::from_stream(messages)))
+}
+
+struct Connection<U: Clone + Eq + Hash> {
+    shared: Weak<Shared<U>>,
+    seat: Seat<U>,
+    /// All up to here was looked at.
+    position: LogPosition,
+    /// The position that the client was told last.
+    told: LogPosition,
+    first: Option<Bytes>,
+    /// What the client is told after the first message.
+    gap: Option<Gap>,
+}
+
+/// What a connection does next.
+enum Step {
+    Send(Bytes),
+    /// Looks again.
+    Continue,
+    /// Waits until there may be something new.
+    Wait,
+    End,
+}
+
+impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
+    /// What is sent next; `None` at the end of the connection.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let mut began = Instant::now();
+        loop {
+            let shared = self.shared.upgrade()?;
+            match self.step(&shared).await {
+                Step::Send(bytes) => return Some(bytes),
+                Step::End => return None,
+                Step::Continue => {}
+                Step::Wait => {
+                    let heartbeat = shared.settings.heartbeat;
+                    drop(shared);
+                    if timeout(heartbeat, self.seat.woken.notified()).await.is_err() {
+                        return Some(self.heartbeat());
+                    }
+                }
+            }
+            if began.elapsed() > TURN {
+                yield_now().await;
+                began = Instant::now();
+            }
+        }
+    }
+
+    fn heartbeat(&mut self) -> Bytes {
+        match self.told == self.position {
+            true => Bytes::from_static(HEARTBEAT),
+            false => self.tell_position(),
+        }
+    }
+
+    fn tell_position(&mut self) -> Bytes {
+        self.told = self.position;
+        message::position(self.position)
+    }
+
+    /// Goes on at a position, after a gap.
+    fn skip_to(&mut self, position: LogPosition, gap: Gap) -> Step {
+        (self.position, self.told) = (position, position);
+        Step::Send(gap.to_bytes(position))
+    }
+
+    async fn step(&mut self, shared: &Shared<U>) -> Step {
+        if let Some(gap) = self.gap.take() {
+            return self.skip_to(self.position, gap);
+        }
+        let user = shared.is_keyed().then_some(&self.seat.user);
+        match shared.feed.next(self.position, user) {
+            Next::Message(message) => self.offer(shared, &message),
+            Next::Nothing(end) => {
+                self.position = end;
+                match is_position_due(self.told, end) {
+                    true => Step::Send(self.tell_position()),
+                    false => Step::Wait,
+                }
+            }
+            Next::Behind(end) => match end.number - self.position.number > shared.settings.resume {
+                true => {
+                    let number = end.number - shared.settings.resume;
+                    self.skip_to(LogPosition { number, ..end }, Gap::TooMany)
+                }
+                false => self.read_history(shared, end).await,
+            },
+            Next::OtherLog(from) => self.skip_to(from, Gap::Unknown),
+            // Another instance may have read more of the log than this one.
+            Next::Ahead(end) => self.read_history(shared, end).await,
+            Next::Ended => Step::End,
+        }
+    }
+
+    /// Looks at a message: it is sent if the user sees it.
+    fn offer(&mut self, shared: &Shared<U>, message: &Message<U>) -> Step {
+        self.position.number = message.number;
+        if !shared.sees(message, &self.seat.user) {
+            return match is_position_due(self.told, self.position) {
+                true => Step::Send(self.tell_position()),
+                false => Step::Continue,
+            };
+        }
+        self.told = self.position;
+        Step::Send(message.to_bytes(shared.settings.format, self.position.log))
+    }
+
+    /// Looks at what the log has behind the position.
+    async fn read_history(&mut self, shared: &Shared<U>, newest: LogPosition) -> Step {
+        let page = match shared.pages.after(self.position).await {
+            Ok(page) => page,
+            Err(error) => {
+                // It connects again, with the position that it was told last.
+                let more = "the connection of a browser ends, which connects again";
+                bridge::warn(&shared.bus, format_args!("the log can't be read, and {more}: {error}"));
+                return Step::End;
+            }
+        };
+        match page.start {
+            Start::Found => {}
+            Start::Trimmed => return self.skip_to(page.oldest, Gap::Trimmed),
+            Start::Ahead => return self.skip_to(newest, Gap::Ahead),
+            Start::OtherLog => return self.skip_to(newest, Gap::Unknown),
+        }
+        let at = self.position.number;
+        let message = page.messages.get(page.messages.partition_point(|message| message.number <= at));
+        let torn = page.unreadable.iter().copied().find(|number| *number > at);
+        match (message, torn) {
+            (message, Some(number)) if message.is_none_or(|message| number < message.number) => {
+                self.skip_to(LogPosition { number, ..self.position }, Gap::Unreadable)
+            }
+            (Some(message), _) => self.offer(shared, message),
+            (None, _) if page.end.number > at => {
+                self.position = page.end;
+                Step::Continue
+            }
+            // This instance has yet to read so far.
+            (None, _) => Step::Wait,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The newest messages, which all clients share.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use events_core::LogPosition;
+
+use crate::message::Message;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// Why connections end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The bus has stopped, or the bridge is gone: clients find another instance when they connect again.
+    Stopped,
+    /// `close` was called.
+    Closed,
+}
+
+pub(crate) struct Feed<U> {
+    bounds: Bounds,
+    state: Mutex<State<U>>,
+}
+
+struct State<U> {
+    messages: VecDeque<Arc<Message<U>>>,
+    bytes: usize,
+    /// All messages that follow this position are kept.
+    from: LogPosition,
+    /// The position up to which records were looked at.
+    end: LogPosition,
+    /// The positions of the messages of each user, where the bridge goes by them.
+    of: HashMap<U, VecDeque<u64>>,
+    ended: Option<End>,
+}
+
+/// What there is for a client that is at a position.
+pub(crate) enum Next<U> {
+    Message(Arc<Message<U>>),
+    /// Nothing up to this position.
+    Nothing(LogPosition),
+    /// What follows the position is no longer kept here: the log may have it. The newest position.
+    Behind(LogPosition),
+    /// The position is of another log. What is kept begins at this one.
+    OtherLog(LogPosition),
+    /// The log ends before the position. The newest position.
+    Ahead(LogPosition),
+    /// The connection ends.
+    Ended,
+}
+
+impl<U: Clone + Eq + Hash> Feed<U> {
+    pub(crate) fn new(bounds: Bounds, position: LogPosition) -> Self {
+        let state = State {
+            messages: VecDeque::new(),
+            bytes: 0,
+            from: position,
+            end: position,
+            of: HashMap::new(),
+            ended: None,
+        };
+        Self { bounds, state: Mutex::new(state) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<U>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The position up to which records were looked at.
+    pub(crate) fn end(&self) -> LogPosition {
+        self.lock().end
+    }
+
+    pub(crate) fn ended(&self) -> Option<End> {
+        self.lock().ended
+    }
+
+    /// Ends all connections; the first reason counts.
+    pub(crate) fn finish(&self, why: End) {
+        self.lock().ended.get_or_insert(why);
+    }
+
+    /// Adds messages, and says up to which position records were looked at.
+    pub(crate) fn push(&self, messages: Vec<Message<U>>, end: LogPosition) {
+        let mut dropped = Vec::new();
+        let mut state = self.lock();
+        for message in messages {
+            state.bytes += message.weight();
+            for key in &message.keys {
+                state.of.entry(key.clone()).or_default().push_back(message.number);
+            }
+            state.messages.push_back(Arc::new(message));
+        }
+        state.end = end;
+        while state.messages.len() > self.bounds.messages
+            || state.bytes > self.bounds.bytes && state.messages.len() > 1
+        {
+            dropped.extend(state.pop());
+        }
+        drop(state);
+        // Perhaps the last owners of events, whose destructors are code of a user.
+        events_core::bridge::call(|| drop(dropped));
+    }
+
+    /// Begins anew, at a position of perhaps another log.
+    pub(crate) fn restart(&self, position: LogPosition) {
+        let mut state = self.lock();
+        let dropped = std::mem::take(&mut state.messages);
+        (state.bytes, state.from, state.end) = (0, position, position);
+        state.of.clear();
+        drop(state);
+        events_core::bridge::call(|| drop(dropped));
+    }
+
+    /// What there is behind a position: for all, or for one user.
+    ///
+    /// # Complexity
+    ///
+    /// Logarithmic in what is kept.
+    pub(crate) fn next(&self, position: LogPosition, user: Option<&U>) -> Next<U> {
+        let state = self.lock();
+        if state.ended == Some(End::Closed) {
+            return Next::Ended;
+        }
+        if position.log != state.end.log {
+            return Next::OtherLog(state.from);
+        }
+        if position.number < state.from.number {
+            return Next::Behind(state.end);
+        }
+        if position.number > state.end.number {
+            return Next::Ahead(state.end);
+        }
+        let first = match user {
+            None => Some(position.number + 1),
+            Some(user) => state.of.get(user).and_then(|numbers| {
+                numbers.get(numbers.partition_point(|number| *number <= position.number)).copied()
+            }),
+        };
+        let found = first.and_then(|first| {
+            state.messages.get(state.messages.partition_point(|message| message.number < first))
+        });
+        match found {
+            Some(message) => Next::Message(Arc::clone(message)),
+            None if state.ended.is_some() => Next::Ended,
+            None => Next::Nothing(state.end),
+        }
+    }
+}
+
+impl<U: Clone + Eq + Hash> State<U> {
+    fn pop(&mut self) -> Option<Arc<Message<U>>> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.weight();
+        self.from.number = message.number;
+        for key in &message.keys {
+            if let Some(numbers) = self.of.get_mut(key) {
+                numbers.pop_front();
+                if numbers.is_empty() {
+                    self.of.remove(key);
+                }
+            }
+        }
+        Some(message)
+    }
+}

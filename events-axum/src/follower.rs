@@ -1,0 +1,140 @@
+//! The one task that reads the log for all clients of a bridge.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use events_core::{Bus, Error, EventStream, LogPage, LogPosition, LogQuery, Start, bridge};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use crate::clients::Clients;
+use crate::feed::{End, Feed};
+use crate::message::Message;
+use crate::pages::Pages;
+
+/// How long the follower waits after the log could not be read.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Clients that get no messages are told their position once in so many.
+const POSITION_INTERVAL: u64 = 256;
+
+/// Whether a client is told its position, which was told another one last.
+pub(crate) fn is_position_due(told: LogPosition, position: LogPosition) -> bool {
+    told.number / POSITION_INTERVAL != position.number / POSITION_INTERVAL
+}
+
+pub(crate) struct Follower<U> {
+    pub(crate) bus: Bus,
+    pub(crate) query: LogQuery,
+    /// Says that there is something new.
+    pub(crate) stream: EventStream,
+    /// How often to look where the log ends, should nothing new be of the pattern.
+    pub(crate) interval: Duration,
+    pub(crate) feed: Arc<Feed<U>>,
+    pub(crate) pages: Arc<Pages<U>>,
+    pub(crate) clients: Arc<Clients<U>>,
+    /// Whether messages go to the clients of some users only.
+    pub(crate) is_keyed: bool,
+}
+
+impl<U: Clone + Eq + Hash> Follower<U> {
+    /// Ends with the bus; what is there then is passed on.
+    pub(crate) async fn run(mut self) {
+        let mut is_failing = false;
+        loop {
+            let wait = if is_failing { RETRY } else { self.interval };
+            if let Ok(None) = timeout(wait, self.stream.next()).await {
+                break;
+            }
+            match self.read().await {
+                Ok(()) => is_failing = false,
+                Err(error) => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        let more = "browsers wait until it can";
+                        bridge::warn(&self.bus, format_args!("the log can't be read, and {more}: {error}"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads up to the end of the log.
+    async fn read(&self) -> Result<(), Error> {
+        loop {
+            let from = self.feed.end();
+            let page = bridge::read_log(&self.bus, &self.query.clone().after(from)).await?;
+            let (end, newest) = (page.end(), page.newest());
+            match page.start() {
+                Start::Found => self.pass_on(from, page).await,
+                Start::OtherLog | Start::Trimmed => self.restart(page.oldest()),
+                Start::Ahead => self.restart(newest),
+            }
+            if end == newest && self.feed.end() == newest {
+                return Ok(());
+            }
+        }
+    }
+
+    fn restart(&self, position: LogPosition) {
+        self.feed.restart(position);
+        self.clients.wake_all();
+    }
+
+    async fn pass_on(&self, from: LogPosition, page: LogPage) {
+        let end = page.end();
+        let (mut messages, mut is_torn) = (Vec::new(), None);
+        for (number, record) in page.into_records() {
+            match record {
+                Ok(record) => messages.extend((self.pages.render)(number, record)),
+                // Clients read the page themselves, and are told of the gap.
+                Err(_) => is_torn = Some(number),
+            }
+            yield_now().await;
+        }
+        let wakes = self.wakes(from, end, &messages);
+        match is_torn {
+            Some(_) => self.feed.restart(end),
+            None => self.feed.push(messages, end),
+        }
+        match wakes {
+            Some(keys) if is_torn.is_none() => keys.iter().for_each(|key| self.clients.wake(key)),
+            _ => self.clients.wake_all(),
+        }
+    }
+
+    /// The users whose clients are woken; `None` for all.
+    fn wakes(&self, from: LogPosition, end: LogPosition, messages: &[Message<U>]) -> Option<Vec<U>> {
+        if is_position_due(from, end) || !self.is_keyed && !messages.is_empty() {
+            return None;
+        }
+        Some(messages.iter().flat_map(|message| message.keys.iter().cloned()).collect())
+    }
+}
+
+/// Ends the connections, also where the runtime drops the task.
+pub(crate) struct Ending<U: Clone + Eq + Hash> {
+    pub(crate) bus: Bus,
+    pub(crate) pattern: String,
+    pub(crate) feed: Arc<Feed<U>>,
+    pub(crate) clients: Arc<Clients<U>>,
+    pub(crate) is_over: Arc<AtomicBool>,
+}
+
+impl<U: Clone + Eq + Hash> Drop for Ending<U> {
+    /// Says so where its runtime has shut down.
+    fn drop(&mut self) {
+        self.feed.finish(End::Stopped);
+        self.clients.wake_all();
+        if bridge::is_running(&self.bus) && !self.is_over.load(Ordering::Acquire) {
+            let pattern = &self.pattern;
+            bridge::warn(
+                &self.bus,
+                format_args!(
+                    "the runtime on which the SseBridge of {pattern} was built has shut down before `stop`: the connections of browsers end at once; build it on the runtime that lives longest"
+                ),
+            );
+        }
+    }
+}

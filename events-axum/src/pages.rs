@@ -1,0 +1,160 @@
+//! Messages of the history, for clients that are further behind than the feed: read and rendered once for all of them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use events_core::bridge::{call, read_log, warn};
+use events_core::{Bus, Error, LogPosition, LogQuery, Record, Start};
+use tokio::sync::OnceCell;
+use tokio::task::yield_now;
+
+use crate::message::Message;
+
+/// How many positions a page has.
+const POSITIONS: u64 = 128;
+/// How many bytes of records a page has, if it has more than one.
+const PAGE_BYTES: usize = 64 << 10;
+
+/// The messages of some positions.
+pub(crate) struct Page<U> {
+    pub(crate) messages: Vec<Arc<Message<U>>>,
+    /// The positions of records that can't be read.
+    pub(crate) unreadable: Vec<u64>,
+    /// Whether the log has the position at which the page begins.
+    pub(crate) start: Start,
+    /// The position at which the next one begins.
+    pub(crate) end: LogPosition,
+    /// The position before the oldest record.
+    pub(crate) oldest: LogPosition,
+    /// Whether the page stays as it is while the log grows.
+    is_final: bool,
+}
+
+impl<U> Page<U> {
+    fn weight(&self) -> usize {
+        self.messages.iter().map(|message| message.weight()).sum::<usize>() + 256
+    }
+}
+
+/// Makes a message of a record and its position.
+pub(crate) type Render<U> = Box<dyn Fn(u64, Record) -> Option<Message<U>> + Send + Sync>;
+
+pub(crate) struct Pages<U> {
+    bus: Bus,
+    query: LogQuery,
+    pub(crate) render: Render<U>,
+    max_bytes: usize,
+    kept: Mutex<Kept<U>>,
+}
+
+type Cell<U> = Arc<OnceCell<Arc<Page<U>>>>;
+
+struct Kept<U> {
+    pages: HashMap<LogPosition, Cell<U>>,
+    /// The full ones, the longest kept first, with what they take.
+    order: VecDeque<(LogPosition, usize)>,
+    bytes: usize,
+}
+
+impl<U> Pages<U> {
+    pub(crate) fn new(bus: &Bus, query: LogQuery, max_bytes: usize, render: Render<U>) -> Self {
+        let kept = Kept { pages: HashMap::new(), order: VecDeque::new(), bytes: 0 };
+        Self { bus: bus.clone(), query, render, max_bytes, kept: Mutex::new(kept) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept<U>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A page which has what follows a position, or says that the log does not have the position.
+    ///
+    /// # Errors
+    ///
+    /// Those of a log that can't be read.
+    pub(crate) async fn after(&self, position: LogPosition) -> Result<Arc<Page<U>>, Error> {
+        // Pages begin at the same positions for all clients, so that they share them.
+        let mut from = LogPosition { number: position.number - position.number % POSITIONS, ..position };
+        loop {
+            let page = self.at(from).await?;
+            if page.start != Start::Found {
+                if from == position {
+                    return Ok(page);
+                }
+                // The log may have the position, but not where its page would begin.
+                from = position;
+            } else if page.end.number > position.number || page.end.number == from.number {
+                return Ok(page);
+            } else {
+                from = page.end;
+            }
+        }
+    }
+
+    /// The page at a position, which one client reads for all that want it.
+    async fn at(&self, from: LogPosition) -> Result<Arc<Page<U>>, Error> {
+        let cell = Arc::clone(self.lock().pages.entry(from).or_default());
+        // Also where this is dropped before the page is read.
+        let wanted = Wanted { pages: self, from, cell };
+        wanted.cell.get_or_try_init(|| self.read(from)).await.cloned()
+    }
+
+    async fn read(&self, from: LogPosition) -> Result<Arc<Page<U>>, Error> {
+        // Up to where the page of other clients begins.
+        let positions = POSITIONS - from.number % POSITIONS;
+        let query = self.query.clone().after(from).max_records(positions).max_bytes(PAGE_BYTES);
+        let page = read_log(&self.bus, &query).await?;
+        let (start, end, oldest) = (page.start(), page.end(), page.oldest());
+        let is_final =
+            start == Start::Found && (end.number == from.number + positions || end != page.newest());
+        let (mut messages, mut unreadable) = (Vec::new(), Vec::new());
+        for (number, record) in page.into_records() {
+            match record {
+                Ok(record) => messages.extend((self.render)(number, record).map(Arc::new)),
+                Err(error) => {
+                    warn(&self.bus, format_args!("a record can't be read for browsers: {error}"));
+                    unreadable.push(number);
+                }
+            }
+            yield_now().await;
+        }
+        Ok(Arc::new(Page { messages, unreadable, start, end, oldest, is_final }))
+    }
+
+    /// Keeps a page that will not change, and drops those that were kept longest.
+    fn keep(&self, from: LogPosition, cell: &Cell<U>) {
+        let mut dropped = Vec::new();
+        let mut kept = self.lock();
+        let is_here = kept.pages.get(&from).is_some_and(|here| Arc::ptr_eq(here, cell));
+        if !is_here || kept.order.iter().any(|(position, _)| *position == from) {
+            return;
+        }
+        match cell.get() {
+            Some(page) if page.is_final => {
+                let weight = page.weight();
+                kept.order.push_back((from, weight));
+                kept.bytes += weight;
+            }
+            _ => dropped.extend(kept.pages.remove(&from)),
+        }
+        while kept.bytes > self.max_bytes && kept.order.len() > 1 {
+            let Some((oldest, weight)) = kept.order.pop_front() else { break };
+            kept.bytes -= weight;
+            dropped.extend(kept.pages.remove(&oldest));
+        }
+        drop(kept);
+        call(|| drop(dropped));
+    }
+}
+
+/// A page that a client waits for.
+struct Wanted<'a, U> {
+    pages: &'a Pages<U>,
+    from: LogPosition,
+    cell: Cell<U>,
+}
+
+impl<U> Drop for Wanted<'_, U> {
+    fn drop(&mut self) {
+        self.pages.keep(self.from, &self.cell);
+    }
+}

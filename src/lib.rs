@@ -6,8 +6,8 @@ pub use events_core::{
     FieldSchema, Handler, HandlerInfo, HandlerReturn, History, HistoryQuery, Inbox, InstanceId, IntoHandler,
     Lagged, MAX_NAME_BYTES, MAX_SEGMENTS, Metadata, Misfit, NamedRef, NamedSchema, Nulls, ParseIdError,
     ParseTimestampError, PastEvent, Pattern, Presence, Record, ReturnError, Schema, SetStream, SharedState,
-    Stats, Stream, StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp, TypeSchema,
-    TypedHistory, TypedStream, Unreadable, Upcast, VariantSchema, View, check_name,
+    Stats, StopDeferral, Stream, StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp,
+    TypeSchema, TypedHistory, TypedStream, Unreadable, Upcast, VariantSchema, View, check_name,
 };
 pub use events_core::{Catalog, EventEntry, HandlerEntry, Plain, Seal, Wire, catalog};
 #[cfg(feature = "lock")]
@@ -38,7 +38,7 @@ pub mod conformance {
 /// Events in the browser.
 #[cfg(feature = "axum")]
 pub mod axum {
-    pub use events_axum::{LastEventId, SseBridge, SseBuilder, SseRefused};
+    pub use events_axum::{LastEventId, SseBridge, SseBuilder, SseRefused, defer_stop};
 }
 
 /// The adapter on Redis.

@@ -5,6 +5,7 @@
 mod bridge;
 mod clients;
 mod connection;
+mod ending;
 mod feed;
 mod follower;
 mod last_event_id;
@@ -13,4 +14,5 @@ mod pages;
 
 pub use bridge::{SseBridge, SseBuilder};
 pub use connection::SseRefused;
+pub use ending::defer_stop;
 pub use last_event_id::LastEventId;

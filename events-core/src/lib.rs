@@ -46,7 +46,7 @@ pub use adapter::{
 };
 pub use bus::{
     Bus, BusBuilder, ConsumerHandle, Context, Emit, Emitted, EventStream, Failure, HandlerInfo, Lagged,
-    SetStream, Settled, Stats, Subscription, SubscriptionGuard, TypedStream,
+    SetStream, Settled, Stats, StopDeferral, Subscription, SubscriptionGuard, TypedStream,
 };
 pub use catalog::{Catalog, EventEntry, HandlerEntry, catalog};
 pub use durable::{Durable, Nulls, StartAt};

@@ -1,5 +1,6 @@
 //! What is in flight: counts emits for `stop`, and bounds detached work.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
@@ -25,6 +26,8 @@ pub(crate) struct Flight {
     detached: AtomicUsize,
     /// The lists of handlers that emits hold instead of counting themselves.
     open: AtomicUsize,
+    /// The work that `stop` waits for, and whose emits it lets pass.
+    deferrals: AtomicUsize,
     idle: Notify,
     ended: Notify,
 }
@@ -33,15 +36,28 @@ pub(crate) struct Flight {
 pub(crate) struct Refused;
 
 impl Flight {
-    /// Counts an emit until the guard is dropped. While the bus is stopping, only nested emits pass.
+    /// Counts an emit until the guard is dropped. While the bus is stopping, only nested emits pass, and, as long as
+    /// the stop is deferred, all others.
     pub(crate) fn enter(&self, nested: bool) -> Result<InFlight<'_>, Refused> {
         self.count.fetch_add(1, Ordering::SeqCst);
         let guard = InFlight(self);
         match self.phase.load(Ordering::SeqCst) {
             RUNNING => Ok(guard),
-            STOPPING if nested => Ok(guard),
+            STOPPING if nested || self.deferrals() > 0 => Ok(guard),
             _ => Err(Refused),
         }
+    }
+
+    /// Lets `stop` wait for other work than emits.
+    pub(crate) fn defer_stop(self: &Arc<Self>) -> Result<StopDeferral, Refused> {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.deferrals.fetch_add(1, Ordering::SeqCst);
+        let deferral = StopDeferral(Arc::clone(self));
+        if self.is_running() { Ok(deferral) } else { Err(Refused) }
+    }
+
+    pub(crate) fn deferrals(&self) -> usize {
+        self.deferrals.load(Ordering::SeqCst)
     }
 
     /// Takes one of `most` places for detached work.
@@ -181,6 +197,24 @@ impl Drop for KeptInFlight {
             self.flight.kept.fetch_sub(1, Ordering::Relaxed);
         }
         self.flight.leave();
+    }
+}
+
+/// Lets [`Bus::stop`](crate::Bus::stop) wait until this is dropped, and emits pass until then: see
+/// [`Bus::defer_stop`](crate::Bus::defer_stop).
+#[must_use = "`stop` waits only as long as this lives"]
+pub struct StopDeferral(Arc<Flight>);
+
+impl fmt::Debug for StopDeferral {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StopDeferral")
+    }
+}
+
+impl Drop for StopDeferral {
+    fn drop(&mut self) {
+        self.0.deferrals.fetch_sub(1, Ordering::SeqCst);
+        self.0.leave();
     }
 }
 

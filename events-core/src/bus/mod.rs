@@ -46,6 +46,7 @@ pub(crate) use context::Chain;
 pub use context::Context;
 pub use emit::Emit;
 pub use emitted::{Emitted, Failure};
+pub use flight::StopDeferral;
 pub use inbox::Inbox;
 pub(crate) use routes::Route;
 pub use settled::Settled;

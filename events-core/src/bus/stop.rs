@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::builder::has_timer;
 use super::consume::Work;
+use super::flight::StopDeferral;
 use super::shared::Shared;
 use super::task::spawn_boxed;
 use super::{Bus, Inner, context};
@@ -51,8 +52,8 @@ const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 impl Bus {
     /// Stops the bus: waits for what is in flight, then stops the adapter and ends streams.
     ///
-    /// From the call on, emits from outside are refused; emits of running handlers pass, until all
-    /// is done or the deadline (30 s unless set by [`BusBuilder::stop_deadline`]) is reached. What
+    /// From the call on, emits from outside are refused, unless the stop is [deferred](Self::defer_stop); emits of running
+    /// handlers pass, until all is done or the deadline (30 s unless set by [`BusBuilder::stop_deadline`]) is reached. What
     /// still runs then is left running, and its emits are refused. Handlers that wait, or
     /// block a thread, are named in the error; that emits wait for the adapter or a replay, is said. So are the calls
     /// that were lost before with a runtime that shut down ([`Stats::abandoned`](crate::Stats::abandoned)). A
@@ -81,6 +82,39 @@ impl Bus {
     pub fn stop(&self) -> impl Future<Output = Result<(), Error>> + Send {
         let stopped: BoxFuture<'_, _> = Box::pin(self.inner.stop());
         stopped // as a box, it is compiled in this crate, and not again in each program
+    }
+
+    /// Lets [`stop`](Self::stop) wait for work that emits, such as a request that is being answered: emits pass until the
+    /// last of these guards that were taken before the stop is dropped, or until the deadline.
+    ///
+    /// With axum, the middleware `typed_events::axum::defer_stop` takes one for each request.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Stopped`] once the bus is stopping.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("defer_doc.answered")]
+    /// pub struct Answered { pub status: u16 }
+    ///
+    /// let bus = Bus::builder().build().await?;
+    /// let deferral = bus.defer_stop()?;
+    /// let request = async {
+    ///     tokio::task::yield_now().await; // the stop begins
+    ///     let emitted = bus.emit(Answered { status: 200 }).await;
+    ///     drop(deferral);
+    ///     emitted
+    /// };
+    /// let (stopped, emitted) = tokio::join!(bus.stop(), request);
+    /// assert!(stopped.is_ok() && emitted.is_ok());
+    /// # Ok(()) }
+    /// ```
+    pub fn defer_stop(&self) -> Result<StopDeferral, Error> {
+        let stopping = |_| Error::new(ErrorKind::Stopped, "defer_stop: the bus is stopping or stopped");
+        self.inner.flight.defer_stop().map_err(stopping)
     }
 }
 
@@ -184,9 +218,13 @@ impl Inner {
     /// What is in flight.
     fn describe_left(&self) -> Vec<String> {
         let (mut left, places) = self.watch.describe();
+        let deferrals = self.flight.deferrals();
         // How many they are is not known: emits that hold one list have one place, others up to three.
-        if self.flight.count() > places {
+        if self.flight.count() > places + deferrals {
             left.push("emits that block a thread, or wait for the adapter or a replay".to_owned());
+        }
+        if deferrals > 0 {
+            left.push(format!("{deferrals} of `defer_stop`"));
         }
         left
     }

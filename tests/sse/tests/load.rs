@@ -1,4 +1,4 @@
-//! Many browsers: those that keep up get everything, those that don't are cut off, and emits do not wait for them.
+//! Many browsers: they get everything, those that do not read cost little, and emits do not wait for them.
 //!
 //! `SSE_CLIENTS` (1,000), `SSE_RATE` (200 events a second) and `SSE_SECONDS` (60 in full) say how much is tried.
 
@@ -9,7 +9,7 @@ use tests_support::size;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many of the clients read nothing.
@@ -23,8 +23,9 @@ struct Server {
 }
 
 impl Server {
-    async fn start() -> Self {
+    async fn start(history: usize) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_server"))
+            .env("SSE_HISTORY", history.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -36,24 +37,29 @@ impl Server {
         Self { say, said, port, _process: process }
     }
 
-    /// Emits; returns the median time of an emit in nanoseconds, the memory in KiB, and how many clients there are.
-    async fn emit(&mut self, count: usize, rate: usize) -> [u64; 3] {
-        self.say.write_all(format!("{count} {rate}\n").as_bytes()).await.unwrap();
+    /// Emits events with so many bytes of text; returns the median time of an emit in nanoseconds, the memory in KiB, and how many clients there are.
+    async fn emit(&mut self, count: usize, rate: usize, bytes: usize) -> [u64; 3] {
+        self.say.write_all(format!("{count} {rate} {bytes}\n").as_bytes()).await.unwrap();
         let line = self.said.next_line().await.unwrap().unwrap();
         let mut numbers = line.split(' ').map(|number| number.parse().unwrap());
         std::array::from_fn(|_| numbers.next().unwrap())
     }
 
-    async fn connect(&self) -> BufReader<TcpStream> {
+    /// Connects; gives the id of the first message, too.
+    async fn connect(&self, last: &str) -> (BufReader<TcpStream>, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        stream.write_all(b"GET /events HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+        let head = format!("GET /events HTTP/1.1\r\nHost: test\r\nLast-Event-ID: {last}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
         let mut client = BufReader::new(stream);
-        let mut line = String::new();
+        let (mut line, mut id) = (String::new(), String::new());
         while !line.starts_with("data: ") {
             line.clear();
             client.read_line(&mut line).await.unwrap();
+            if let Some(sent) = line.strip_prefix("id: ") {
+                id = sent.trim().to_owned();
+            }
         }
-        client
+        (client, id)
     }
 }
 
@@ -77,21 +83,21 @@ async fn read(mut client: BufReader<TcpStream>, first: u64, count: u64) {
 async fn many_clients_get_everything_and_hold_up_nothing() {
     let (clients, rate) = (size("SSE_CLIENTS", 1_000), size("SSE_RATE", 200));
     let count = rate * size("SSE_SECONDS", 2);
-    let mut server = Server::start().await;
+    let mut server = Server::start(1_000).await;
     let alone = count.min(10 * rate);
-    let [without, small, _] = server.emit(alone, rate).await;
+    let [without, small, _] = server.emit(alone, rate, 0).await;
 
     let mut reading = Vec::new();
     for _ in 0..clients {
-        let client = server.connect().await;
+        let (client, _) = server.connect("").await;
         reading.push(tokio::spawn(read(client, alone as u64 + 1, count as u64)));
     }
     let mut stuck = Vec::new();
     for _ in 0..STUCK {
-        stuck.push(server.connect().await);
+        stuck.push(server.connect("").await);
     }
-    let [_, connected, _] = server.emit(0, rate).await;
-    let [with, after, left] = server.emit(count, rate).await;
+    let [_, connected, _] = server.emit(0, rate, 0).await;
+    let [with, after, left] = server.emit(count, rate, 0).await;
     for reading in reading {
         reading.await.unwrap();
     }
@@ -101,5 +107,48 @@ async fn many_clients_get_everything_and_hold_up_nothing() {
          {left} of {} connected",
         with as f64 / without as f64,
         clients + STUCK,
+    );
+}
+
+/// All that was missed was rendered for each of them at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn b3_clients_with_an_old_id_that_do_not_read_take_little_memory() {
+    const EVENTS: usize = 10_000;
+    let mut server = Server::start(EVENTS).await;
+    let (first, old) = server.connect("").await;
+    drop(first);
+    let [_, before, _] = server.emit(EVENTS, 1_000_000, 4_000).await;
+    let mut stuck = Vec::new();
+    for _ in 0..20 {
+        stuck.push(server.connect(&old).await);
+    }
+    // One that reads gets all of it, and gives the others the time to do what they can.
+    let (reader, _) = server.connect(&old).await;
+    read(reader, 1, EVENTS as u64).await;
+    let [_, after, clients] = server.emit(0, 1, 0).await;
+    println!("{clients} clients with an old id, 20 of which do not read: from {before} to {after} KiB");
+    assert!(clients >= 20 && after < before + (64 << 10), "{clients} clients: from {before} to {after} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_connect_again_at_once_get_all_that_they_missed() {
+    let (clients, missed) = (size("SSE_CLIENTS", 1_000), 500);
+    let mut server = Server::start(1_000).await;
+    let (first, old) = server.connect("").await;
+    drop(first);
+    let [_, before, _] = server.emit(missed, 1_000_000, 200).await;
+    let began = Instant::now();
+    let (server_at, old) = (&server, &old);
+    let connected = futures_util::future::join_all((0..clients).map(|_| server_at.connect(old))).await;
+    let took = began.elapsed();
+    let reading = connected.into_iter().map(|(client, _)| tokio::spawn(read(client, 1, missed as u64)));
+    for reading in reading.collect::<Vec<_>>() {
+        reading.await.unwrap();
+    }
+    let all = began.elapsed();
+    let [_, after, left] = server.emit(0, 1, 0).await;
+    println!(
+        "{clients} clients at once, {missed} events missed by each: connected after {took:?}, all received after \
+         {all:?}; from {before} to {after} KiB; {left} connected at the end"
     );
 }

@@ -1,28 +1,38 @@
 //! A server with a bridge, which emits when it is told to. It prints its port; then each line of its input is how many
-//! events to emit, and how many a second, and for each it prints the median time of an emit, in nanoseconds, and the
-//! memory of the process, in KiB.
+//! events to emit, how many a second, and how many bytes of text each has; and for each it prints the median time of an
+//! emit, in nanoseconds, the memory of the process, in KiB, and how many clients are connected.
+//!
+//! `SSE_HISTORY` (1,000) says how many events are kept.
 
 use std::time::Duration;
 
-use sse_tests::{Written, app, is_for};
+use sse_tests::app;
+use tests_support::size;
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use typed_events::Bus;
 use typed_events::axum::SseBridge;
+use typed_events::{Bus, event};
+
+#[event("load.noted")]
+pub struct Noted {
+    pub number: u64,
+    pub text: String,
+}
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let bus = Bus::builder().build().await?;
-    let bridge = SseBridge::new(&bus, "note.*", is_for).most_clients_of_a_user(10_000).build().await?;
+    let bus = Bus::builder().history(size("SSE_HISTORY", 1_000)).build().await?;
+    let bridge = SseBridge::new(&bus, "load.*", |_, _| true).most_clients_of_a_user(10_000).build().await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
     tokio::spawn(axum::serve(listener, app(&bridge)).into_future());
 
     let (mut lines, mut number) = (BufReader::new(stdin()).lines(), 0);
     while let Some(line) = lines.next_line().await? {
-        let (count, rate) = line.split_once(' ').ok_or("two numbers")?;
-        let (count, rate): (u64, u32) = (count.parse()?, rate.parse()?);
+        let numbers: Vec<u32> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+        let [count, rate, bytes] = numbers[..] else { return Err("three numbers".into()) };
+        let text = "x".repeat(bytes as usize);
         let mut ticks = interval(Duration::from_secs(1) / rate);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut times = vec![0];
@@ -30,7 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             ticks.tick().await;
             number += 1;
             let begun = Instant::now();
-            bus.emit(Written::to("", number)).await?;
+            bus.emit(Noted { number, text: text.clone() }).await?;
             times.push(begun.elapsed().as_nanos());
         }
         times.sort_unstable();

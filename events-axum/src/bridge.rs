@@ -231,9 +231,9 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
         respond(&self.0, &user, &last)
     }
 
-    /// Ends the connections, and answers new ones with 204, after which browsers do not connect again: for pages that
-    /// should get no more events. Where an instance ends and others go on, stop the bus instead: browsers then connect
-    /// to those.
+    /// Ends the connections, and answers new ones with 204, after which browsers do not connect again. Where a server
+    /// ends that accepts no new connections any more, browsers connect to another one, or to this one when it is back:
+    /// see the guide "Browsers".
     pub fn close(&self) {
         self.0.feed.finish(End::Closed);
         self.0.clients.wake_all();

@@ -16,7 +16,10 @@ pub use events_core::{Compatibility, Lock};
 /// The [catalog](catalog()) in the languages of others.
 #[cfg(feature = "export")]
 pub mod export {
-    pub use events_export::{Side, async_api, json_schema, main, markdown, mermaid, typescript};
+    pub use events_export::{
+        AsyncApi, AsyncApiVersion, BigIntegers, NoBigIntegers, Side, TypeScript, async_api, json_schema,
+        main, markdown, mermaid, typescript,
+    };
 }
 
 pub use events_core::{

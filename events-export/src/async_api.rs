@@ -1,4 +1,4 @@
-//! AsyncAPI 3.1.
+//! AsyncAPI 3.
 
 use std::collections::BTreeMap;
 
@@ -7,33 +7,90 @@ use serde_json::{Value, json};
 
 use crate::json_schema::{Object, Side, Writer, object};
 
-/// The catalog as an AsyncAPI 3.1 document: a channel for each event, with what is written to it; an
-/// operation for each event that is sent, and for each handler and event that it receives.
+/// The catalog as an AsyncAPI document: a channel for each event, with what is written to it; an operation for each event
+/// that is sent, and for each handler and event that it receives.
+///
+/// It says AsyncAPI 3.0.0, which all tools for AsyncAPI 3 read; [`AsyncApi`] also says 3.1.0.
 pub fn async_api(catalog: &Catalog, title: &str, version: &str) -> Value {
-    let mut writer = Writer::new(Side::Written, "#/components/schemas/");
-    let (mut channels, mut messages, mut operations) = (Object::new(), Object::new(), Object::new());
-    for event in catalog.events() {
-        let name = event.name();
-        let channel = json!({
-            "address": name,
-            "messages": {name: {"$ref": format!("#/components/messages/{name}")}},
-        });
-        channels.insert(name.to_owned(), channel);
-        let payload = writer.shape(event.schema());
-        messages.insert(name.to_owned(), message(event, payload));
-        operations.insert(format!("send.{name}"), operation("send", name, None));
+    AsyncApi::new(title, version).document(catalog)
+}
+
+/// How the catalog is written as an AsyncAPI document: what [`async_api`] does, with settings.
+///
+/// ```
+/// use typed_events::catalog;
+/// use typed_events::export::{AsyncApi, AsyncApiVersion};
+///
+/// let api = AsyncApi::new("Shop", "1.0.0").written_in(AsyncApiVersion::V3_1).document(&catalog());
+/// assert_eq!(api["asyncapi"], "3.1.0");
+/// ```
+#[derive(Clone, Debug)]
+pub struct AsyncApi {
+    title: String,
+    version: String,
+    written_in: AsyncApiVersion,
+}
+
+/// A version of AsyncAPI. The documents use nothing that only 3.1 has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AsyncApiVersion {
+    /// 3.0.0: modelina 5.10, which code generators are made with, knows no later one, and makes every type `any`.
+    #[default]
+    V3_0,
+    /// 3.1.0.
+    V3_1,
+}
+
+impl AsyncApiVersion {
+    fn text(self) -> &'static str {
+        match self {
+            Self::V3_0 => "3.0.0",
+            Self::V3_1 => "3.1.0",
+        }
     }
-    for (key, handler, event) in received(catalog) {
-        operations.insert(key, operation("receive", event, Some(handler)));
+}
+
+impl AsyncApi {
+    /// A document with this title, about this version of the program.
+    pub fn new(title: impl Into<String>, version: impl Into<String>) -> Self {
+        Self { title: title.into(), version: version.into(), written_in: AsyncApiVersion::default() }
     }
-    json!({
-        "asyncapi": "3.1.0",
-        "info": {"title": title, "version": version},
-        "defaultContentType": "application/json",
-        "channels": channels,
-        "operations": operations,
-        "components": {"messages": messages, "schemas": tuples_as_items(Value::Object(writer.definitions()))},
-    })
+
+    /// The version of AsyncAPI that the document says; 3.0.0 unless set.
+    #[must_use]
+    pub fn written_in(mut self, version: AsyncApiVersion) -> Self {
+        self.written_in = version;
+        self
+    }
+
+    /// The document.
+    pub fn document(&self, catalog: &Catalog) -> Value {
+        let mut writer = Writer::new(Side::Written, "#/components/schemas/", catalog.events().iter());
+        let (mut channels, mut messages, mut operations) = (Object::new(), Object::new(), Object::new());
+        for event in catalog.events() {
+            let name = event.name();
+            let channel = json!({
+                "address": name,
+                "messages": {name: {"$ref": format!("#/components/messages/{name}")}},
+            });
+            channels.insert(name.to_owned(), channel);
+            let payload = writer.shape(event.schema());
+            messages.insert(name.to_owned(), message(event, payload));
+            operations.insert(format!("send.{name}"), operation("send", name, None));
+        }
+        for (key, handler, event) in received(catalog) {
+            operations.insert(key, operation("receive", event, Some(handler)));
+        }
+        json!({
+            "asyncapi": self.written_in.text(),
+            "info": {"title": self.title, "version": self.version},
+            "defaultContentType": "application/json",
+            "channels": channels,
+            "operations": operations,
+            "components": {"messages": messages, "schemas": tuples_as_items(Value::Object(writer.definitions()))},
+        })
+    }
 }
 
 fn message(event: &EventEntry, payload: Value) -> Value {

@@ -6,17 +6,17 @@ use std::process::ExitCode;
 use events_core::{Catalog, catalog};
 use serde_json::{Map, Value};
 
-use crate::{Side, async_api, json_schema, markdown, mermaid, typescript};
+use crate::{AsyncApi, AsyncApiVersion, BigIntegers, Side, TypeScript, json_schema, markdown, mermaid};
 
-const USAGE: &str =
-    "say which: json-schema [EVENT], async-api [TITLE VERSION], typescript, mermaid, markdown, or list";
+const USAGE: &str = "say which: json-schema [EVENT], async-api [TITLE VERSION [3.0|3.1]], typescript [number|bigint|string] [FIELD=number|bigint|string ...], mermaid, markdown, or list";
 
 /// Prints the catalog of the program in the form that its arguments name:
 ///
 /// - `json-schema [EVENT]`: what is accepted as the payload of the event, or of each, by its name;
-/// - `async-api [TITLE VERSION]`: what is sent and received; the title is `Events` and the version
-///   `1.0.0` unless said;
-/// - `typescript`: types of what is written;
+/// - `async-api [TITLE VERSION [3.0|3.1]]`: what is sent and received; the title is `Events` and the version
+///   `1.0.0` unless said, in AsyncAPI 3.0 unless said;
+/// - `typescript [number|bigint|string] [FIELD=number|bigint|string ...]`: types of what is written; what integers that
+///   may be beyond 2^53 are, and those of a field such as `Order.id` or a type such as `Order`;
 /// - `mermaid`, `markdown`: events and handlers, drawn and for reading;
 /// - `list`: a line for each.
 ///
@@ -62,14 +62,46 @@ fn text(catalog: &Catalog, arguments: &[String]) -> Result<String, String> {
                 .ok_or_else(|| format!("`{}` is not a declared event", name.escape_debug()))?;
             Ok(format!("{:#}\n", json_schema(event, Side::Read)))
         }
-        ["async-api"] => Ok(format!("{:#}\n", async_api(catalog, "Events", "1.0.0"))),
-        ["async-api", title, version] => Ok(format!("{:#}\n", async_api(catalog, title, version))),
-        ["typescript"] => Ok(typescript(catalog)),
+        ["async-api"] => Ok(format!("{:#}\n", AsyncApi::new("Events", "1.0.0").document(catalog))),
+        ["async-api", title, version] => {
+            Ok(format!("{:#}\n", AsyncApi::new(title, version).document(catalog)))
+        }
+        ["async-api", title, version, written_in] => {
+            let api = AsyncApi::new(title, version).written_in(async_api_version(written_in)?);
+            Ok(format!("{:#}\n", api.document(catalog)))
+        }
+        ["typescript", ref settings @ ..] => {
+            typescript_settings(settings)?.module(catalog).map_err(|error| error.to_string())
+        }
         ["mermaid"] => Ok(mermaid(catalog)),
         ["markdown"] => Ok(markdown(catalog)),
         ["list"] => Ok(list(catalog)),
         [] => Err(USAGE.to_owned()),
         _ => Err(format!("`{}` is not one of the forms: {USAGE}", arguments.join(" ").escape_debug())),
+    }
+}
+
+fn async_api_version(text: &str) -> Result<AsyncApiVersion, String> {
+    match text {
+        "3.0" | "3.0.0" => Ok(AsyncApiVersion::V3_0),
+        "3.1" | "3.1.0" => Ok(AsyncApiVersion::V3_1),
+        _ => Err(format!("`{}` is no version of AsyncAPI that is written: 3.0 or 3.1", text.escape_debug())),
+    }
+}
+
+fn typescript_settings(settings: &[&str]) -> Result<TypeScript, String> {
+    settings.iter().try_fold(TypeScript::new(), |typescript, setting| match setting.rsplit_once('=') {
+        Some((place, as_what)) => Ok(typescript.big_integers_of(place, big_integers(as_what)?)),
+        None => Ok(typescript.big_integers(big_integers(setting)?)),
+    })
+}
+
+fn big_integers(text: &str) -> Result<BigIntegers, String> {
+    match text {
+        "number" => Ok(BigIntegers::Number),
+        "bigint" => Ok(BigIntegers::BigInt),
+        "string" => Ok(BigIntegers::String),
+        _ => Err(format!("integers can't be `{}`: number, bigint or string", text.escape_debug())),
     }
 }
 

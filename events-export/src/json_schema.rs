@@ -1,11 +1,15 @@
 //! JSON Schema, draft 2020-12.
 
+mod beside;
+mod keys;
+
+use beside::Rest;
 use events_core::{
     EnumSchema, EventEntry, FieldSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema,
 };
 use serde_json::{Map, Value, json};
 
-use crate::names::{Names, resolved};
+use crate::names::{Names, Titles, resolved};
 
 /// What a schema describes: what serde writes, or what it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +23,8 @@ pub enum Side {
 /// The schema of an event's payload: a document of its own.
 ///
 /// Numbers are checked against the range of their type as far as JSON libraries hold them, 64 bits;
-/// what is opaque is not checked.
+/// what is opaque is not checked. Each part that a code generator makes a type of has a `title` of its own: `WayOne` for
+/// the variant `One` of `Way`.
 ///
 /// ```
 /// use typed_events::export::{Side, json_schema};
@@ -32,7 +37,7 @@ pub enum Side {
 /// assert_eq!(schema["$defs"]["Paid"]["properties"]["cents"]["maximum"], u32::MAX);
 /// ```
 pub fn json_schema(event: &EventEntry, side: Side) -> Value {
-    let mut writer = Writer::new(side, "#/$defs/");
+    let mut writer = Writer::new(side, "#/$defs/", [event].into_iter());
     let mut schema = object([
         ("$schema", json!("https://json-schema.org/draft/2020-12/schema")),
         ("title", json!(event.name())),
@@ -51,21 +56,6 @@ pub(crate) fn object<const N: usize>(entries: [(&str, Value); N]) -> Object {
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// The keywords that deny further properties: of an object alone, and of one with others beside it.
-const DENIALS: [&str; 2] = ["additionalProperties", "unevaluatedProperties"];
-
-/// Lets an object, or each of several, have further properties.
-fn open(shape: &mut Value) {
-    if let Value::Object(object) = shape {
-        DENIALS.iter().for_each(|denial| drop(object.remove(*denial)));
-    }
-    for of in ["anyOf", "oneOf", "allOf"] {
-        if let Some(Value::Array(shapes)) = shape.get_mut(of) {
-            shapes.iter_mut().for_each(open);
-        }
-    }
-}
-
 fn merge(into: &mut Object, from: Value) {
     if let Value::Object(from) = from {
         into.extend(from);
@@ -78,12 +68,23 @@ pub(crate) struct Writer {
     /// What a reference to a type begins with.
     prefix: &'static str,
     names: Names,
+    titles: Titles,
     written: usize,
 }
 
 impl Writer {
-    pub(crate) fn new(side: Side, prefix: &'static str) -> Self {
-        Self { side, prefix, names: Names::default(), written: 0 }
+    /// For a document of these events.
+    pub(crate) fn new<'a>(
+        side: Side,
+        prefix: &'static str,
+        events: impl Iterator<Item = &'a EventEntry>,
+    ) -> Self {
+        let mut writer =
+            Self { side, prefix, names: Names::default(), titles: Titles::default(), written: 0 };
+        events.for_each(|event| drop(writer.shape(event.schema())));
+        drop(writer.definitions());
+        // The names of all types are known now: titles give way to them.
+        Self { titles: Titles::beside(&writer.names), written: 0, ..writer }
     }
 
     /// The types that were referred to since it was last asked.
@@ -91,10 +92,30 @@ impl Writer {
         let mut definitions = Object::new();
         while let Some((name, named)) = self.names.get(self.written) {
             self.written += 1;
+            self.titles.declare(&name);
             let schema = self.shape(named.shape);
             definitions.insert(name, documented(schema, named.doc, named.deprecated));
         }
         definitions
+    }
+
+    /// Writes a part of what is being written, which is titled after it.
+    fn within<T>(&mut self, part: &str, write: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.titles.enter(part);
+        let written = write(self);
+        self.titles.leave(outer);
+        written
+    }
+
+    /// Gives a schema its title, unless it is that of a declared type, or refers to one.
+    fn titled(&mut self, mut schema: Value) -> Value {
+        if let Value::Object(object) = &mut schema
+            && !object.contains_key("$ref")
+            && let Some(title) = self.titles.next()
+        {
+            object.insert("title".to_owned(), json!(title));
+        }
+        schema
     }
 
     pub(crate) fn shape(&mut self, shape: &'static TypeSchema) -> Value {
@@ -111,7 +132,7 @@ impl Writer {
             TypeSchema::Char => json!({"type": "string", "minLength": 1, "maxLength": 1}),
             TypeSchema::String => json!({"type": "string"}),
             TypeSchema::Format(format) => {
-                json!({"type": "string", "format": if is_moment(format) { "date-time" } else { format }})
+                json!({"type": "string", "format": format_name(format)})
             }
             TypeSchema::Named(named) if named.get().secret && self.side == Side::Written => {
                 json!({"const": "[secret]"})
@@ -120,23 +141,31 @@ impl Writer {
                 let name = self.names.of(named.get());
                 json!({"$ref": format!("{}{name}", self.prefix)})
             }
-            TypeSchema::Option(inner) => json!({"anyOf": [self.shape(inner), {"type": "null"}]}),
-            TypeSchema::Sequence(items, _) => json!({"type": "array", "items": self.shape(items)}),
+            TypeSchema::Option(inner) => {
+                let inner = self.within("", |writer| writer.shape(inner));
+                json!({"anyOf": [inner, {"type": "null"}]})
+            }
+            TypeSchema::Sequence(items, _) => {
+                json!({"type": "array", "items": self.within("item", |writer| writer.shape(items))})
+            }
             TypeSchema::Tuple([]) => json!({"type": "array", "maxItems": 0}),
             TypeSchema::Tuple(items) => {
                 let count = items.len();
-                let items: Vec<_> = items.iter().map(|item| self.shape(item)).collect();
+                let item = |(index, item): (usize, &&'static TypeSchema)| {
+                    self.within(&(index + 1).to_string(), |writer| writer.shape(item))
+                };
+                let items: Vec<_> = items.iter().enumerate().map(item).collect();
                 json!({"type": "array", "prefixItems": items, "items": false, "minItems": count, "maxItems": count})
             }
             TypeSchema::Map(keys, values) => {
-                let values = self.shape(values);
+                let values = self.within("value", |writer| writer.shape(values));
                 let mut map = object([("type", json!("object")), ("additionalProperties", values)]);
                 if let Some(names) = self.keys(keys) {
                     map.insert("propertyNames".to_owned(), names);
                 }
                 Value::Object(map)
             }
-            TypeSchema::Struct(schema) => self.fields(schema),
+            TypeSchema::Struct(schema) => self.fields(schema, &Rest::NONE),
             TypeSchema::Enum(schema) => self.variants(schema),
             TypeSchema::Differs { written, read } => match self.side {
                 Side::Written => self.shape(written),
@@ -144,27 +173,6 @@ impl Writer {
             },
             // Any value, or nobody knows.
             _ => json!({}),
-        }
-    }
-
-    /// What the keys of a map may be, where they are not any strings.
-    fn keys(&mut self, keys: &'static TypeSchema) -> Option<Value> {
-        if matches!(keys, TypeSchema::Named(named) if named.get().secret) && self.side == Side::Written {
-            return None;
-        }
-        match self.sided(keys) {
-            TypeSchema::Integer(min, _) | TypeSchema::NonZero(min, _) if *min < 0 => {
-                Some(json!({"pattern": "^-?[0-9]+$"}))
-            }
-            TypeSchema::Integer(..) => Some(json!({"pattern": "^[0-9]+$"})),
-            TypeSchema::Bool => Some(json!({"enum": ["true", "false"]})),
-            TypeSchema::Enum(schema) => {
-                let names: Vec<_> =
-                    schema.variants.iter().flat_map(|variant| self.names_of(variant)).collect();
-                let open = schema.variants.iter().any(|variant| variant.other);
-                (!open).then(|| json!({"enum": names}))
-            }
-            _ => None,
         }
     }
 
@@ -185,90 +193,50 @@ impl Writer {
         }
     }
 
-    fn fields(&mut self, schema: &'static StructSchema) -> Value {
-        let mut properties = Object::new();
-        let (mut required, mut beside) = (Vec::new(), Vec::new());
-        for field in schema.fields {
-            if field.flatten {
-                beside.push(self.flattened(field));
-                continue;
-            }
+    /// An object with these fields; what stands beside it in its object is `rest`.
+    fn fields(&mut self, schema: &'static StructSchema, rest: &Rest) -> Value {
+        let title = self.titles.next();
+        let mut object = object([("type", json!("object"))]);
+        let (mut properties, mut required, mut beside) = (Properties::default(), Vec::new(), Vec::new());
+        for field in schema.fields.iter().filter(|field| !field.flatten) {
             let names: Vec<_> = match self.side {
                 // Textual forms leave it out.
                 Side::Written if field.secret => continue,
-                Side::Written => field.written.into_iter().collect(),
-                Side::Read => field.read.into_iter().chain(field.aliases.iter().copied()).collect(),
+                _ => field_names(field, self.side),
             };
-            let mut names = names.into_iter();
-            let Some(first) = names.next() else { continue };
-            let shape = match (self.side, field.presence, resolved(field.shape)) {
-                (Side::Written, Presence::UnlessNone, TypeSchema::Option(inner)) => self.shape(inner),
-                _ => self.shape(field.shape),
-            };
-            let shape = documented(shape, field.doc, field.deprecated);
+            let Some(first) = names.first() else { continue };
+            let shape =
+                self.within(first, |writer| match (writer.side, field.presence, resolved(field.shape)) {
+                    (Side::Written, Presence::UnlessNone, TypeSchema::Option(inner)) => writer.shape(inner),
+                    _ => writer.shape(field.shape),
+                });
             let needed = match self.side {
                 Side::Written => field.presence == Presence::Always,
                 Side::Read => field.required,
             };
-            let others: Vec<_> = names.filter(|name| *name != first).collect();
-            match (needed, others.is_empty()) {
-                (true, true) => required.push(json!(first)),
-                (true, false) => {
-                    let any: Vec<_> = std::iter::once(&first)
-                        .chain(&others)
-                        .map(|name| json!({"required": [name]}))
-                        .collect();
-                    beside.push(json!({"anyOf": any}));
-                }
-                (false, _) => {}
+            match (needed, names.len()) {
+                (true, 1) => required.push(json!(first)),
+                (false, 1) => {}
+                (needed, _) => beside.push(one_of_names(&names, needed)),
             }
-            for name in others {
-                properties.insert(name.to_owned(), shape.clone());
-            }
-            properties.insert(first.to_owned(), shape);
+            let shape = documented(shape, field.doc, field.deprecated);
+            names.iter().for_each(|name| properties.insert(name, shape.clone()));
         }
-        let mut object = object([("type", json!("object")), ("properties", Value::Object(properties))]);
+        beside.extend(self.all_flattened(schema, rest));
+        properties.put_into(&mut object);
         if !required.is_empty() {
             object.insert("required".to_owned(), Value::Array(required));
         }
         if schema.deny_unknown && self.side == Side::Read {
-            object.insert(DENIALS[usize::from(!beside.is_empty())].to_owned(), json!(false));
+            object.insert(beside::DENIALS[usize::from(!beside.is_empty())].to_owned(), json!(false));
         }
         if !beside.is_empty() {
             object.insert("allOf".to_owned(), Value::Array(beside));
         }
-        Value::Object(object)
-    }
-
-    /// What stands beside the other fields. Entries of a map can't be told from those: they may be
-    /// anything here.
-    fn flattened(&mut self, field: &FieldSchema) -> Value {
-        let mut shape = match self.sided(field.shape) {
-            TypeSchema::Struct(schema) => self.fields(schema),
-            TypeSchema::Enum(schema) if schema.tag == Tag::External => self.beside(schema),
-            TypeSchema::Enum(schema) => self.variants(schema),
-            // serde also reads `None` where its type can't be read; what is left then is not described.
-            TypeSchema::Option(inner) if self.side == Side::Read => match self.sided(inner) {
-                TypeSchema::Struct(schema) => json!({"anyOf": [self.fields(schema), {}]}),
-                _ => json!({}),
-            },
-            _ => json!({}),
-        };
-        // Only the whole could deny what it does not know.
-        open(&mut shape);
-        shape
-    }
-
-    /// An externally tagged enum that stands beside other fields: a field for each variant.
-    fn beside(&mut self, schema: &'static EnumSchema) -> Value {
-        let mut any = Vec::new();
-        for variant in schema.variants {
-            let body = variant.body.map_or_else(|| json!({"type": "null"}), |body| self.shape(body));
-            for name in self.names_of(variant) {
-                any.push(json!({"type": "object", "properties": {name: body}, "required": [name]}));
-            }
+        if let Some(title) = title {
+            object.insert("title".to_owned(), json!(title));
         }
-        if any.is_empty() { json!({"not": {}}) } else { json!({"anyOf": any}) }
+        Value::Object(object)
     }
 
     fn variants(&mut self, schema: &'static EnumSchema) -> Value {
@@ -285,11 +253,17 @@ impl Writer {
                     units.push(json!(name));
                     continue;
                 }
-                let name = match variant.other && self.side == Side::Read {
+                let tag = match variant.other && self.side == Side::Read {
                     true => json!({"type": "string"}),
                     false => json!({"const": name}),
                 };
-                let shape = self.variant(schema, variant, name, untagged);
+                let shape = self.within(name, |writer| {
+                    let shape = writer.variant(schema, variant, tag, untagged);
+                    match shape.get("title") {
+                        Some(_) => shape,
+                        None => writer.titled(shape),
+                    }
+                });
                 any.push(documented(shape, variant.doc, variant.deprecated));
                 if untagged {
                     break;
@@ -297,35 +271,16 @@ impl Writer {
             }
         }
         if !units.is_empty() {
-            any.insert(0, json!({"enum": units}));
+            let units = json!({"enum": units});
+            // Where there is nothing else, they are the type.
+            let part = if any.is_empty() { None } else { Some("unit") };
+            let units = match part {
+                Some(part) => self.within(part, |writer| writer.titled(units)),
+                None => self.titled(units),
+            };
+            any.insert(0, units);
         }
-        match any.len() {
-            0 => json!({"not": {}}),
-            1 => any.remove(0),
-            _ => json!({"anyOf": any}),
-        }
-    }
-
-    /// A variant whose fields stand beside its tag.
-    fn beside_tag(&mut self, tag: &str, name: Value, body: Option<&'static TypeSchema>) -> Value {
-        let mut whole = object([("type", json!("object"))]);
-        match body.map(|body| self.sided(body)) {
-            // Entries of a map can't be told from the tag.
-            None | Some(TypeSchema::Null | TypeSchema::Map(..)) => {}
-            Some(TypeSchema::Struct(schema)) => merge(&mut whole, self.fields(schema)),
-            Some(TypeSchema::Enum(schema)) if schema.tag == Tag::External => {
-                whole.insert("allOf".to_owned(), json!([self.beside(schema)]));
-            }
-            Some(other) => {
-                whole.insert("allOf".to_owned(), json!([self.shape(other)]));
-            }
-        }
-        let properties = whole.entry("properties").or_insert_with(|| json!({}));
-        properties[tag] = name;
-        if let Value::Array(required) = whole.entry("required").or_insert_with(|| json!([])) {
-            required.insert(0, json!(tag));
-        }
-        Value::Object(whole)
+        any_of(any)
     }
 
     fn variant(
@@ -335,32 +290,34 @@ impl Writer {
         name: Value,
         untagged: bool,
     ) -> Value {
-        let body = variant.body.map(|body| self.shape(body));
         let deny = schema.deny_unknown && self.side == Side::Read;
-        match (schema.tag, body) {
-            (_, body) if untagged => body.unwrap_or_else(|| json!({"type": "null"})),
-            (Tag::Untagged, body) => body.unwrap_or_else(|| json!({"type": "null"})),
-            (Tag::External, None) => name,
-            (Tag::External, Some(body)) => {
+        match schema.tag {
+            _ if untagged => variant.body.map_or_else(|| json!({"type": "null"}), |body| self.shape(body)),
+            Tag::Untagged => variant.body.map_or_else(|| json!({"type": "null"}), |body| self.shape(body)),
+            Tag::External => {
+                let Some(body) = variant.body else { return name };
                 let key = name["const"].as_str().unwrap_or_default();
-                json!({"type": "object", "properties": {key: body}, "required": [key], "additionalProperties": false})
+                let mut whole = object([("type", json!("object"))]);
+                let mut properties = Properties::default();
+                properties.insert(key, self.within("content", |writer| writer.shape(body)));
+                properties.put_into(&mut whole);
+                whole.insert("required".to_owned(), json!([key]));
+                whole.insert("additionalProperties".to_owned(), json!(false));
+                Value::Object(whole)
             }
-            (Tag::Internal(tag), _) => self.beside_tag(tag, name, variant.body),
-            (Tag::Adjacent(tag, content), body) => {
-                let optional = variant.body.is_some_and(TypeSchema::is_optional);
-                let mut properties = object([(tag, name)]);
-                let mut required = vec![json!(tag)];
-                if let Some(body) = body {
-                    properties.insert(content.to_owned(), body);
-                    if !optional || self.side == Side::Written {
+            Tag::Internal(tag) => self.beside_tag(tag, name, variant.body, &Rest::NONE),
+            Tag::Adjacent(tag, content) => {
+                let mut whole = object([("type", json!("object"))]);
+                let (mut properties, mut required) = (Properties::default(), vec![json!(tag)]);
+                properties.insert(tag, name);
+                if let Some(body) = variant.body {
+                    properties.insert(content, self.within("content", |writer| writer.shape(body)));
+                    if !body.is_optional() || self.side == Side::Written {
                         required.push(json!(content));
                     }
                 }
-                let mut whole = object([
-                    ("type", json!("object")),
-                    ("properties", Value::Object(properties)),
-                    ("required", Value::Array(required)),
-                ]);
+                properties.put_into(&mut whole);
+                whole.insert("required".to_owned(), Value::Array(required));
                 if deny {
                     whole.insert("additionalProperties".to_owned(), json!(false));
                 }
@@ -370,9 +327,74 @@ impl Writer {
     }
 }
 
-/// Whether a format of ours is a moment as RFC 3339 writes it.
-fn is_moment(format: &str) -> bool {
-    ["offset-date-time", "date-time-micros"].contains(&format)
+/// The schemas of an object's fields by their names.
+#[derive(Default)]
+struct Properties {
+    plain: Object,
+    patterns: Object,
+}
+
+impl Properties {
+    /// Names that can't be keys of `properties`: what reads documents takes the first one for a reference whatever
+    /// stands there, and the second one for the prototype of the object.
+    const NOT_KEYS: [&str; 2] = ["$ref", "__proto__"];
+
+    fn insert(&mut self, name: &str, schema: Value) {
+        match Self::NOT_KEYS.contains(&name) {
+            true => self.patterns.insert(format!("^{}$", name.replace('$', "\\$")), schema),
+            false => self.plain.insert(name.to_owned(), schema),
+        };
+    }
+
+    fn put_into(self, object: &mut Object) {
+        object.insert("properties".to_owned(), Value::Object(self.plain));
+        if !self.patterns.is_empty() {
+            object.insert("patternProperties".to_owned(), Value::Object(self.patterns));
+        }
+    }
+}
+
+/// The names of a field, each once: the first is its own, the others are aliases.
+fn field_names(field: &FieldSchema, side: Side) -> Vec<&'static str> {
+    let all = match side {
+        Side::Written => field.written.into_iter().chain([].iter().copied()),
+        Side::Read => field.read.into_iter().chain(field.aliases.iter().copied()),
+    };
+    let mut names = Vec::new();
+    for name in all {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// At most one of a field's names is there, as serde refuses a second one; one of them where it is `needed`.
+fn one_of_names(names: &[&str], needed: bool) -> Value {
+    if needed {
+        let each: Vec<_> = names.iter().map(|name| json!({"required": [name]})).collect();
+        return json!({"oneOf": each});
+    }
+    let pairs = names.iter().enumerate().flat_map(|(index, one)| {
+        names[index + 1..].iter().map(move |other| json!({"required": [one, other]}))
+    });
+    json!({"not": any_of(pairs.collect())})
+}
+
+fn any_of(mut schemas: Vec<Value>) -> Value {
+    match schemas.len() {
+        0 => json!({"not": {}}),
+        1 => schemas.remove(0),
+        _ => json!({"anyOf": schemas}),
+    }
+}
+
+/// What JSON Schema calls a format: of a moment, ours say how RFC 3339 is written.
+fn format_name(format: &'static str) -> &'static str {
+    match format {
+        "offset-date-time" | "date-time-micros" => "date-time",
+        format => format,
+    }
 }
 
 /// JSON libraries hold integers of 64 bits: bounds beyond them are left out.

@@ -11,9 +11,9 @@ mod mermaid;
 mod names;
 mod typescript;
 
-pub use async_api::async_api;
+pub use async_api::{AsyncApi, AsyncApiVersion, async_api};
 pub use command::main;
 pub use json_schema::{Side, json_schema};
 pub use markdown::markdown;
 pub use mermaid::mermaid;
-pub use typescript::typescript;
+pub use typescript::{BigIntegers, NoBigIntegers, TypeScript, typescript};

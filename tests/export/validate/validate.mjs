@@ -1,5 +1,5 @@
 // Reads the exported documents from a folder, and has the tools they are made for judge them:
-// AsyncAPI's own parser, the TypeScript compiler, and Mermaid.
+// AsyncAPI's own parser and modelina, the TypeScript compiler, and Mermaid.
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,14 +9,24 @@ const folder = process.argv[2];
 const here = dirname(fileURLToPath(import.meta.url));
 const read = (name) => readFileSync(join(folder, name), "utf8");
 
-async function asyncApi() {
-  const { Parser } = await import("@asyncapi/parser");
-  const { document, diagnostics } = await new Parser().parse(read("async-api.json"));
-  const errors = diagnostics.filter((diagnostic) => diagnostic.severity === 0);
-  if (!document || errors.length > 0) {
-    throw new Error(JSON.stringify(errors, null, 2));
+function judge(tool, name) {
+  const said = JSON.parse(execFileSync(process.execPath, [join(here, "judge.mjs"), tool, join(folder, name)], { encoding: "utf8" }));
+  if (said.errors.length > 0) {
+    throw new Error(`${name}: ${said.errors.join("; ")}`);
   }
-  return `${document.channels().length} channels, ${document.operations().length} operations, no errors`;
+  return said;
+}
+
+function asyncApi() {
+  judge("async-api", "async-api-3.1.json");
+  const { models } = judge("async-api", "async-api.json");
+  const unnamed = Object.keys(models).filter((name) => name.startsWith("Anonymous") || name === "Root");
+  if (unnamed.length > 0) {
+    throw new Error(`types without a name: ${unnamed}`);
+  }
+  const { channels, operations } = JSON.parse(read("async-api.json"));
+  const counts = [channels, operations, models].map((all) => Object.keys(all).length);
+  return `${counts[0]} channels, ${counts[1]} operations, no errors; modelina makes ${counts[2]} types`;
 }
 
 function typescript() {

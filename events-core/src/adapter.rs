@@ -126,12 +126,13 @@ pub struct AdapterError {
     message: String,
     temporary: bool,
     unknown: bool,
+    too_large: bool,
 }
 
 impl AdapterError {
     /// It was not done, and trying again would not help: name what stands in the way.
     pub fn refused(message: impl fmt::Display) -> Self {
-        Self { message: crate::text::of_error(&message), temporary: false, unknown: false }
+        Self { message: crate::text::of_error(&message), temporary: false, unknown: false, too_large: false }
     }
 
     /// It was not done, but may work later: the engine is away or busy.
@@ -146,6 +147,10 @@ impl AdapterError {
 
     pub(crate) fn is_temporary(&self) -> bool {
         self.temporary
+    }
+
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.too_large
     }
 
     pub(crate) fn is_unknown(&self) -> bool {
@@ -171,6 +176,6 @@ impl From<std::io::Error> for AdapterError {
 /// A record that can't be written or read.
 impl From<crate::Error> for AdapterError {
     fn from(error: crate::Error) -> Self {
-        Self::refused(error)
+        Self { too_large: error.kind() == crate::ErrorKind::TooLarge, ..Self::refused(error) }
     }
 }

@@ -42,7 +42,7 @@ pub enum ErrorKind {
     UnknownEvent,
     /// A payload from outside does not fit its event; nothing was emitted.
     Payload,
-    /// A payload from outside is over the limit; nothing was emitted.
+    /// A payload from outside, or for others to read, is over the limit; nothing was emitted.
     TooLarge,
     /// An event could not be written as JSON; where an adapter needed it, nothing was emitted.
     Serialize,

@@ -16,9 +16,17 @@ use crate::text::{escaped, of_error};
 /// A record of an event without secrets is the same text as
 /// [`Record::to_cloudevent`](crate::Record::to_cloudevent). Under a [`Seal`], `data` has the payload without
 /// its secrets, and the attribute `sealed` all of it, encrypted; under [`Plain`](crate::Plain), `data` has all of it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Wire {
     pub(crate) seal: Option<Arc<dyn Seal>>,
+    /// The most bytes of a payload alone, at both ends.
+    pub(crate) max_payload: usize,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self { seal: None, max_payload: 1 << 20 }
+    }
 }
 
 impl Wire {
@@ -86,8 +94,10 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Serialize`] where the payload can't be written as JSON, or has secrets: it has no place for sealed
-    /// ones, so they are sent under [`Plain`](crate::Plain) only.
+    /// - [`ErrorKind::Serialize`] where the payload can't be written as JSON, or has secrets: it has no place for sealed
+    ///   ones, so they are sent under [`Plain`](crate::Plain) only.
+    /// - [`ErrorKind::TooLarge`] where it is over the [limit](crate::BusBuilder::max_payload) that
+    ///   [`Inbox::deliver_payload`](crate::Inbox::deliver_payload) has at the other end.
     pub fn payload(&self, record: &Record) -> Result<String, Error> {
         let json = record.revealed()?;
         let is_plain = self.seal.as_ref().is_some_and(|seal| seal.is_plain());
@@ -98,7 +108,18 @@ impl Wire {
             );
             return Err(Error::new(ErrorKind::Serialize, message));
         }
+        self.check_size(record.name(), json.len())?;
         Ok(json.into_owned())
+    }
+
+    /// Refuses a payload alone that is too large.
+    pub(crate) fn check_size(&self, name: &str, bytes: usize) -> Result<(), Error> {
+        let most = self.max_payload;
+        if bytes <= most {
+            return Ok(());
+        }
+        let message = format!("{name}: the payload has {bytes} bytes, at most {most} are accepted");
+        Err(Error::new(ErrorKind::TooLarge, message))
     }
 
     /// Reads what [`encode`](Self::encode) returned; attributes it does not know are ignored.

@@ -1,6 +1,7 @@
 //! Buses that share an adapter.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use typed_events::{
@@ -8,6 +9,7 @@ use typed_events::{
     event, on,
 };
 
+use crate::logs::Lines;
 use crate::replay::futures_poll;
 use crate::{Seen, names};
 
@@ -210,6 +212,65 @@ async fn what_does_not_fit_is_refused_counted_and_told_to_the_adapter() {
     drop(two);
     let error = inbox.deliver(Record::from_cloudevent(&text).unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b13_losses_are_told_once_per_period() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let room = Room::default();
+    let (bus, _) = join(&room).await;
+    let inbox = room.0.lock().unwrap().inboxes[0].clone();
+    let slow = "handlers were slow";
+    for _ in 0..1000 {
+        inbox.lost(1, slow);
+    }
+    inbox.lost(5, "reconnected");
+    let mut told = vec![format!("room lost 1 event: {slow}"), "room lost 5 events: reconnected".to_owned()];
+    assert_eq!(lines.of(" lost "), told);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    told.push(format!("room lost 999 events: {slow}"));
+    assert_eq!(lines.of(" lost "), told);
+    // A period without a loss is the end of it.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    inbox.lost(2, slow);
+    inbox.lost(3, slow);
+    told.push(format!("room lost 2 events: {slow}"));
+    assert_eq!(lines.of(" lost "), told);
+    bus.stop().await.unwrap();
+    told.push(format!("room lost 3 events: {slow}"));
+    assert_eq!(lines.of(" lost "), told);
+    assert_eq!(bus.stats().lost, 1010);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b13_what_was_not_told_is_when_the_bus_goes() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let room = Room::default();
+    let (bus, _) = join(&room).await;
+    let inbox = room.0.lock().unwrap().inboxes[0].clone();
+    for reason in 0..5000 {
+        inbox.lost(1, &format!("reason {reason}"));
+    }
+    let told = lines.of(" lost ").len();
+    assert!((1000..1010).contains(&told), "a bounded number of reasons: {told}");
+    drop(bus);
+    let lost: u64 =
+        lines.of(" lost ").iter().map(|line| line.split(' ').nth(2).unwrap().parse::<u64>().unwrap()).sum();
+    assert_eq!(lost, 5000);
+}
+
+#[tokio::test]
+async fn b13_forwarding_has_no_limit_of_its_own() {
+    let limited = || Bus::builder().max_payload(10).no_handlers().quiet();
+    let (here, there) = (limited().build().await.unwrap(), limited().build().await.unwrap());
+    here.emit(Paid { id: u64::MAX }).await.unwrap();
+    let record = here.history("*").await.unwrap()[0].clone();
+    there.forward(&record).await.unwrap();
+    assert_eq!(there.history("*").await.unwrap()[0].id(), record.id());
+    let error = there.emit_json("adapter.paid", r#"{"id": 12345678}"#).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
 }
 
 #[tokio::test]

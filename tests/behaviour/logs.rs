@@ -13,7 +13,16 @@ pub struct Broken;
 
 /// A subscriber that keeps one line per event.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// What the lines say that contain a text.
+    pub(crate) fn of(&self, text: &str) -> Vec<String> {
+        let lines = self.0.lock().unwrap();
+        let said = lines.iter().map(|line| line.split_once("message=").map_or(&**line, |(_, said)| said));
+        said.filter(|said| said.contains(text)).map(str::to_owned).collect()
+    }
+}
 
 struct Line(String);
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use typed_events::{Bus, ErrorKind, Record, Subscription, event};
 
+use crate::logs::Lines;
 use crate::{Seen, bus, until};
 
 #[event("replay.tick")]
@@ -434,6 +435,32 @@ async fn a_failure_of_before_the_handler_fell_behind_is_listed() {
     first_goes_on.send(()).unwrap();
     let emitted = one.await.unwrap();
     assert_eq!(emitted.failures().iter().map(|failure| failure.message()).collect::<Vec<_>>(), ["failed"]);
+}
+
+#[tokio::test]
+async fn b13_a_handler_that_keeps_falling_behind_is_one_line_per_period() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let bus = Bus::builder().history(2).stream_buffer(1).quiet().build().await.unwrap();
+    let (turns, seen) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU32::new(0)));
+    let (turn, count) = (Arc::clone(&turns), Arc::clone(&seen));
+    let handler = move |_: Arc<Tick>| {
+        let (turn, count) = (Arc::clone(&turn), Arc::clone(&count));
+        async move {
+            turn.acquire().await.unwrap().forget();
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    bus.on_replay(0, handler).await.unwrap();
+    for round in 0..20 {
+        (0..10).for_each(|n| bus.emit(tick(n)).detach().unwrap());
+        turns.add_permits(1);
+        until(|| seen.load(Ordering::SeqCst) > round).await;
+    }
+    // Each emit also lists the event that the handler did not get.
+    let told = lines.of("fell behind the history and lost ");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains(" of replay.tick"), "{told:?}");
 }
 
 /// Holds up whoever tells of a failure.

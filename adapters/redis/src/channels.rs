@@ -34,10 +34,13 @@ const MOST_NAMED: usize = 1_000;
 /// - **What fits no declared event** is counted ([`Stats`](events_core::Stats)), and each reason is logged once, of the
 ///   first 1,000. What [`Redis`](crate::Redis) says on the same server is passed over.
 /// - **A lost connection** is made again; what was said meanwhile is lost, and that is logged. Handlers that are 10,000
-///   messages behind lose the next ones, which are counted and logged.
+///   messages behind lose the next ones, which are counted, and logged in one line per 10 s.
 /// - **While Redis is away**, emits wait for at most the [patience](Self::patience); where a connection broke under a
 ///   message, the error says that it may have been sent.
 /// - **Opening** happens in `build()`, which returns when the bus listens, and fails where the server can't be reached.
+/// - **Limits.** A payload has at most 1 MiB, where it is emitted ([`TooLarge`](events_core::ErrorKind::TooLarge)) and
+///   where it arrives: [`max_payload`](events_core::BusBuilder::max_payload) sets both, and should be the same in all
+///   programs.
 /// - **Stopping and dropping** the bus end its connections; messages that wait for handlers are lost.
 /// - **Versions and metadata** are not sent: a payload is taken to be of the version this program knows.
 ///
@@ -137,12 +140,12 @@ async fn listen(
     heard: mpsc::Sender<Msg>,
     listening: oneshot::Sender<Result<(), RedisError>>,
 ) {
-    let (mut lost, mut pause) = (0, Pause::new());
+    let mut pause = Pause::new();
     match subscribe(&shared).await {
         Ok(connection) => {
             // Whoever builds the bus may have given up.
             let _ = listening.send(Ok(()));
-            hear(&shared, connection, &heard, &mut lost).await;
+            hear(&shared, connection, &heard).await;
         }
         Err(error) => return drop(listening.send(Err(error))),
     }
@@ -153,7 +156,7 @@ async fn listen(
         let Ok(connection) = subscribe(&shared).await else { continue };
         let away = since.elapsed().as_secs_f64();
         shared.inbox.warn(&format!("is there again; what was published in {away:.1} s was lost"));
-        hear(&shared, connection, &heard, &mut lost).await;
+        hear(&shared, connection, &heard).await;
         (since, pause) = (Instant::now(), Pause::new());
         shared.inbox.warn("lost its connection, and tries again: what is published meanwhile is lost");
     }
@@ -167,7 +170,7 @@ async fn subscribe(shared: &Shared) -> Result<Listening, RedisError> {
 }
 
 /// Passes on messages until the connection is lost.
-async fn hear(shared: &Shared, mut listening: Listening, heard: &mpsc::Sender<Msg>, lost: &mut u64) {
+async fn hear(shared: &Shared, mut listening: Listening, heard: &mpsc::Sender<Msg>) {
     while let Some(message) = listening.next().await {
         if message.get_channel_name().ends_with(BELL) {
             continue;
@@ -176,12 +179,8 @@ async fn hear(shared: &Shared, mut listening: Listening, heard: &mpsc::Sender<Ms
         if is_echo {
             continue;
         }
-        match heard.try_send(message) {
-            Ok(()) if *lost > 0 => {
-                shared.inbox.lost(std::mem::take(lost), "handlers were too far behind");
-            }
-            Ok(()) => {}
-            Err(_) => *lost += 1,
+        if heard.try_send(message).is_err() {
+            shared.inbox.lost(1, "handlers were too far behind");
         }
     }
 }

@@ -108,7 +108,6 @@ impl BusBuilder {
             bounds: Bounds { records: 1000, bytes: 64 << 20, for_readers: 1024 },
             settings: Settings {
                 accept_undeclared: false,
-                max_payload: 1 << 20,
                 max_chain: 32,
                 max_detached: 1024,
                 max_in_flight: 65_536,
@@ -274,9 +273,11 @@ impl BusBuilder {
         self
     }
 
-    /// Accepts at most `bytes` of JSON in [`Bus::emit_json`]; 1 MiB unless set.
+    /// Accepts at most `bytes` of JSON as a payload that comes from outside, in [`Bus::emit_json`] and over channels that
+    /// others share; 1 MiB unless set. An emit over such channels is held to the same limit, as the other end would refuse
+    /// it: set one in all programs.
     pub fn max_payload(mut self, bytes: usize) -> Self {
-        self.settings.max_payload = bytes;
+        self.wire.max_payload = bytes;
         self
     }
 
@@ -321,7 +322,7 @@ impl BusBuilder {
     /// [`Plain`](crate::Plain). Unless it is said, [`build`](Self::build) refuses an adapter where a known
     /// event has secrets.
     pub fn secrets(mut self, seal: impl Seal) -> Self {
-        self.wire = Wire { seal: Some(Arc::new(seal)) };
+        self.wire.seal = Some(Arc::new(seal));
         self
     }
 
@@ -394,6 +395,7 @@ impl BusBuilder {
             told_places: Told::default(),
             told_events: Told::default(),
             told_unreadable: Told::default(),
+            losses: super::losses::Losses::new(fallback),
             abandoned: super::task::Abandoned::default(),
             home: super::runtime::Home::default(),
             runtime,

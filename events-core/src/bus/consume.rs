@@ -226,10 +226,8 @@ impl Worker {
             ));
         }
         if claims.lost > 0 {
-            let lost = claims.lost;
-            fallback.warning(format_args!(
-                "durable handler {name} lost {lost} events, which were trimmed before it had finished them"
-            ));
+            let why = ", which were trimmed before it had finished them";
+            bus.inner.warn_of_lost(format!("durable handler {name}"), claims.lost, why.to_owned());
         }
     }
 

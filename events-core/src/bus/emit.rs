@@ -33,6 +33,8 @@ use crate::record::{Envelope, Record};
 /// # Errors
 ///
 /// - [`ErrorKind::Append`], [`ErrorKind::OutcomeUnknown`]: the adapter; no handler ran.
+/// - [`ErrorKind::TooLarge`]: the adapter shares channels with others, and the payload is over the
+///   [limit](crate::BusBuilder::max_payload) that the other end has.
 /// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Overloaded`], [`ErrorKind::Stopped`]: refused; nothing
 ///   happened.
 /// - [`ErrorKind::Runtime`]: the runtime of the emit shut down, and that of the bus; what was pending is lost. Or that
@@ -543,9 +545,10 @@ pub(super) fn check_written(inner: &Inner, records: &[Record]) -> Result<(), Err
 pub(super) fn refused(inner: &Inner, records: &[Record], error: AdapterError) -> Error {
     let first = records.first();
     let name = first.map_or("", Record::name);
-    let (kind, what) = match error.is_unknown() {
-        true => (ErrorKind::OutcomeUnknown, "may or may not have stored the event; no live handler ran"),
-        false => (ErrorKind::Append, "did not store the event, no handler ran"),
+    let (kind, what) = match (error.is_unknown(), error.is_too_large()) {
+        (true, _) => (ErrorKind::OutcomeUnknown, "may or may not have stored the event; no live handler ran"),
+        (false, true) => (ErrorKind::TooLarge, "did not take the event, no handler ran"),
+        (false, false) => (ErrorKind::Append, "did not store the event, no handler ran"),
     };
     let message = format!("{name}: {} {what}: {error}", inner.adapter_name());
     let failed = Error::new(kind, message).with_temporary(error.is_temporary()).with_source(error);

@@ -140,12 +140,12 @@ impl Inbox {
     }
 
     /// Tells the bus that events of other instances were lost, as far as is known how many: during
-    /// a reconnect, for example. They are counted and logged.
+    /// a reconnect, for example. They are counted, and logged: the first at once, and those that are lost within 10 s
+    /// after it, for the same reason, in one line.
     pub fn lost(&self, events: u64, why: &str) {
         if let Some(inner) = self.bus.upgrade() {
             inner.counters.lost.fetch_add(events, Ordering::Relaxed);
-            let why = quoted(why);
-            inner.warn(format_args!("{} lost {events} events: {why}", inner.adapter_name()));
+            inner.warn_of_lost(inner.adapter_name(), events, format!(": {}", quoted(why)));
         }
     }
 }

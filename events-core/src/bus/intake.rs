@@ -93,7 +93,8 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// Those of [`emit_json_version`](Self::emit_json_version).
+    /// Those of [`emit_json_version`](Self::emit_json_version), but for its limit: what one bus has recorded is not refused
+    /// for its size by another one, unless that one sends it over channels that others share.
     ///
     /// # Cancel safety
     ///
@@ -116,7 +117,8 @@ impl Bus {
     /// ```
     pub async fn forward(&self, record: &Record) -> Result<Emitted, Error> {
         let json = record.revealed()?;
-        let made = self.inner.read(record.name(), record.version(), json.as_bytes())?;
+        let decl = self.inner.declared(record.name())?;
+        let made = read_as(decl, record.name(), record.version(), &json)?;
         let (id, metadata) = (Some(record.id()), record.metadata().clone());
         self.emit_made(record.name(), |envelope| made.record(Envelope { id, metadata, ..envelope })).await
     }
@@ -131,22 +133,22 @@ impl Bus {
 impl Inner {
     /// Reads a payload from outside.
     pub(super) fn read<'a>(&self, name: &'a str, version: u32, json: &'a [u8]) -> Result<Read<'a>, Error> {
+        let decl = self.declared(name)?;
+        self.wire.check_size(name, json.len())?;
+        let json = std::str::from_utf8(json).map_err(|error| {
+            let message = format!("{name}: not JSON: not UTF-8 at byte {}", error.valid_up_to() + 1);
+            Error::new(ErrorKind::Payload, message)
+        })?;
+        read_as(decl, name, version, json)
+    }
+
+    /// The declaration of an event; `None` for an undeclared name that may pass.
+    fn declared(&self, name: &str) -> Result<Option<&'static EventDecl>, Error> {
         let decl = self.known.get(name);
         if decl.is_none() {
             self.check_undeclared(name)?;
         }
-        let json = self.check_text(name, json)?;
-        let refuse = |problem: String| Error::new(ErrorKind::Payload, problem);
-        match decl {
-            Some(decl) => {
-                let event = decl.decode(version, json).map_err(|error| refuse(error.to_string()))?;
-                Ok(Read::Declared(decl, event))
-            }
-            None => {
-                parse_json(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
-                Ok(Read::Undeclared { name, version, json })
-            }
-        }
+        Ok(decl)
     }
 
     /// Whether an undeclared name may pass.
@@ -171,17 +173,25 @@ impl Inner {
         let suggestion = did_you_mean(name, self.known.names());
         refuse(format!("`{}` is not a declared event{suggestion}", quoted(name)))
     }
+}
 
-    fn check_text<'a>(&self, name: &str, json: &'a [u8]) -> Result<&'a str, Error> {
-        let (bytes, most) = (json.len(), self.settings.max_payload);
-        if bytes > most {
-            let message = format!("{name}: the payload has {bytes} bytes, at most {most} are accepted");
-            return Err(Error::new(ErrorKind::TooLarge, message));
+/// Reads a payload as its declaration says.
+fn read_as<'a>(
+    decl: Option<&'static EventDecl>,
+    name: &'a str,
+    version: u32,
+    json: &'a str,
+) -> Result<Read<'a>, Error> {
+    let refuse = |problem: String| Error::new(ErrorKind::Payload, problem);
+    match decl {
+        Some(decl) => {
+            let event = decl.decode(version, json).map_err(|error| refuse(error.to_string()))?;
+            Ok(Read::Declared(decl, event))
         }
-        std::str::from_utf8(json).map_err(|error| {
-            let message = format!("{name}: not JSON: not UTF-8 at byte {}", error.valid_up_to() + 1);
-            Error::new(ErrorKind::Payload, message)
-        })
+        None => {
+            parse_json(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
+            Ok(Read::Undeclared { name, version, json })
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod future_set;
 mod inbox;
 mod intake;
 mod known;
+mod losses;
 mod name_cache;
 mod orphans;
 mod outbox;
@@ -123,6 +124,7 @@ pub(crate) struct Inner {
     told_events: Told<(ErrorKind, Box<str>)>,
     /// Those that could not be read: by name (true), or by the reason.
     told_unreadable: Told<(bool, Box<str>)>,
+    losses: losses::Losses,
     abandoned: task::Abandoned,
     home: runtime::Home,
     /// Where the bus was built: runs what is emitted outside of any runtime.
@@ -132,7 +134,6 @@ pub(crate) struct Inner {
 #[derive(Clone, Debug)]
 struct Settings {
     accept_undeclared: bool,
-    max_payload: usize,
     max_chain: u32,
     max_detached: usize,
     max_in_flight: usize,

@@ -567,18 +567,16 @@ impl Worker {
 
     /// Tells of lost events; whether the handler goes on.
     fn lag(&mut self, lost: u64) -> bool {
-        let message = format!(
-            "{}: fell behind the history and lost {lost} events of {}",
-            self.route.name(),
-            self.route.pattern()
-        );
+        let who = format!("{}: fell behind the history and", self.route.name());
+        let of = format!(" of {}", self.route.pattern());
         if let Some(caught_up) = self.caught_up.take() {
+            let message = format!("{who} lost {lost} events{of}");
             // Where the caller is gone, its guard removes the handler.
             let _ = caught_up.send(Err(Error::new(ErrorKind::Lagged, message)));
             return false;
         }
         if let Some(bus) = self.bus.upgrade() {
-            bus.settings.fallback.warning(format_args!("{message}"));
+            bus.warn_of_lost(who, lost, of);
         }
         let fell_behind = || Err(HandlerError::new(&"it fell behind the history and did not get this event"));
         self.turns.skip_to(self.reader.cursor(), fell_behind);

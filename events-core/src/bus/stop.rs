@@ -202,6 +202,8 @@ impl Inner {
         self.flight.end();
         self.log.close();
         let failed = self.stop_adapter(deadline).await;
+        // Nobody waits for the end of a period any more.
+        self.losses.tell_all();
         let limit = self.settings.stop_deadline.as_secs_f64();
         let left: Vec<_> = left.iter().cloned().chain(failed).collect();
         let gave_up = || format!("stop gave up after {limit} s on: {}", left.join("; "));

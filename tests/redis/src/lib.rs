@@ -1,11 +1,14 @@
 //! Redis servers for tests: each on a free port, in a folder of its own, gone when it is dropped.
 
+mod log;
+
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+pub use log::Log;
 use tempfile::TempDir;
 pub use tests_support::{Noted, Proxy, Random, size, skipped, until};
 use tokio::time::Instant;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use redis::AsyncCommands;
-use redis_tests::{Server, skipped, until};
+use redis_tests::{Log, Server, skipped, until};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 use typed_events::redis::Channels;
@@ -146,6 +146,99 @@ async fn s14_messages_under_names_of_the_library_are_refused() {
     until(|| handled.lock().unwrap().iter().any(|name| name == "order.placed.last")).await;
     assert_eq!(*handled.lock().unwrap(), ["order.placed.last"]);
     assert_eq!(bus.stats().refused, 3);
+}
+
+/// An order whose payload has so many bytes.
+fn order_of(bytes: usize) -> Placed {
+    let around = serde_json::to_string(&Placed { id: 1, customer: String::new() }).unwrap().len();
+    Placed { id: 1, customer: "x".repeat(bytes - around) }
+}
+
+const MIB: usize = 1 << 20;
+
+#[tokio::test]
+async fn b13_a_payload_over_the_limit_is_refused_by_the_emit() {
+    let Some(server) = Server::start() else { return };
+    let (one, own, _) = counting(&server).await;
+    let (other, others, _) = counting(&server).await;
+    for bytes in [2 * MIB, MIB + 1] {
+        let error = one.emit(order_of(bytes)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+        let said = format!(
+            "order.placed: redis at 127.0.0.1:{} did not take the event, no handler ran: order.placed: the payload has {bytes} bytes, at most {MIB} are accepted",
+            server.port()
+        );
+        assert_eq!(error.to_string(), said);
+        assert!(!error.is_temporary());
+    }
+    // None of a batch is sent.
+    let error = one.emit_all([order(2), order_of(2 * MIB)]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+    // What is as large as it may be arrives, and is the first that does.
+    one.emit(order_of(MIB)).await.unwrap();
+    until(|| distinct(&others) == 1).await;
+    for counts in [&own, &others] {
+        assert_eq!(*counts.lock().unwrap(), HashMap::from([(1, 1)]));
+    }
+    assert_eq!((one.stats().refused, other.stats().refused), (0, 0));
+}
+
+#[tokio::test]
+async fn b13_one_setting_is_the_limit_of_both_ends() {
+    let Some(server) = Server::start() else { return };
+    let (one, other) = (on(&server).max_payload(3 * MIB), on(&server).max_payload(3 * MIB));
+    let (one, other) = (one.build().await.unwrap(), other.build().await.unwrap());
+    let mut heard = other.stream("order.placed").unwrap();
+    one.emit(order_of(2 * MIB)).await.unwrap();
+    one.emit(order_of(3 * MIB)).await.unwrap();
+    assert_eq!(one.emit(order_of(3 * MIB + 1)).await.unwrap_err().kind(), ErrorKind::TooLarge);
+    for bytes in [2 * MIB, 3 * MIB] {
+        let placed = heard.next().await.unwrap().unwrap().decode::<Placed>().unwrap();
+        assert_eq!(placed.customer, order_of(bytes).customer);
+    }
+}
+
+#[tokio::test]
+async fn b13_what_a_flood_loses_is_one_line_per_period() {
+    const FLOOD: u64 = 40_000;
+    let Some(server) = Server::start() else { return };
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let bus = on(&server).build().await.unwrap();
+    let counts = Counts::default();
+    let handled = Arc::clone(&counts);
+    bus.on(move |order: Arc<Placed>| {
+        let handled = Arc::clone(&handled);
+        async move {
+            // Slower than what comes.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            count(&handled, order.id);
+        }
+    });
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut service = client.get_multiplexed_async_connection().await.unwrap();
+    for begin in (0..FLOOD).step_by(1000) {
+        let mut some = redis::pipe();
+        for id in begin..begin + 1000 {
+            some.publish("order.placed", format!(r#"{{"id":{id},"customer":"x"}}"#)).ignore();
+        }
+        some.query_async::<()>(&mut service).await.unwrap();
+    }
+    until(|| distinct(&counts) as u64 + bus.stats().lost == FLOOD).await;
+    let lost = bus.stats().lost;
+    assert!(lost > 1000, "it is a flood: {lost} lost");
+    let lines = log.of(" lost ");
+    println!("{lost} of {FLOOD} lost: {lines:?}");
+    assert!(lines.len() <= 2, "{lines:?}");
+    bus.stop().await.unwrap();
+    let told = |line: &String| {
+        let number = line.strip_suffix(": handlers were too far behind")?.split(" lost ").nth(1)?;
+        number.split(' ').next()?.parse::<u64>().ok()
+    };
+    let lines = log.of(" lost ");
+    assert_eq!(lines.iter().filter_map(told).sum::<u64>(), lost, "{lines:?}");
 }
 
 /// A seal, of which nothing is needed here but that there is one.

@@ -1,13 +1,11 @@
 //! Consumers on a server that have events left and no handler, and what is counted of them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis_tests::{Server, until};
+use redis_tests::{Log, Server, until};
 use tests_support::Shared;
 use tokio::time::timeout;
-use tracing::field::{Field, Visit};
-use tracing::{Level, span};
 use typed_events::redis::Redis;
 use typed_events::{Bus, BusBuilder, Durable, DurableAdapter, Event, Record, StartAt, event, on};
 
@@ -21,49 +19,6 @@ pub struct Other;
 
 #[event("orphan.third.left")]
 pub struct Third;
-
-/// The warnings, of the test's thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn of(&self, text: &str) -> Vec<String> {
-        let lines = self.0.lock().unwrap().clone().into_iter();
-        lines.filter(|line| line.contains(text)).collect()
-    }
-}
-
-#[derive(Default)]
-struct Message(String);
-
-impl Visit for Message {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            self.0 = format!("{value:?}");
-        }
-    }
-}
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "typed_events" && *metadata.level() == Level::WARN
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut message = Message::default();
-        event.record(&mut message);
-        self.0.lock().unwrap().push(message.0);
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
 
 /// A builder on the runtime's clock.
 fn on_server(server: &Server) -> BusBuilder {

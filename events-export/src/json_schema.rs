@@ -22,8 +22,8 @@ pub enum Side {
 
 /// The schema of an event's payload: a document of its own.
 ///
-/// Numbers are checked against the range of their type as far as JSON libraries hold them, 64 bits;
-/// what is opaque is not checked. Each part that a code generator makes a type of has a `title` of its own: `WayOne` for
+/// Numbers are checked against the range of their type as far as JSON libraries hold it: exactly up to 64 bits, and to the
+/// nearest float beyond. What is opaque is not checked. Each part that a code generator makes a type of has a `title` of its own: `WayOne` for
 /// the variant `One` of `Way`.
 ///
 /// ```
@@ -128,7 +128,10 @@ impl Writer {
                 integer["not"] = json!({"const": 0});
                 integer
             }
-            TypeSchema::Float32 | TypeSchema::Float => json!({"type": "number"}),
+            TypeSchema::Float32 => {
+                json!({"type": "number", "minimum": f64::from(f32::MIN), "maximum": f64::from(f32::MAX)})
+            }
+            TypeSchema::Float => json!({"type": "number"}),
             TypeSchema::Char => json!({"type": "string", "minLength": 1, "maxLength": 1}),
             TypeSchema::String => json!({"type": "string"}),
             TypeSchema::Format(format) => {
@@ -397,16 +400,11 @@ fn format_name(format: &'static str) -> &'static str {
     }
 }
 
-/// JSON libraries hold integers of 64 bits: bounds beyond them are left out.
+/// JSON libraries hold integers of 64 bits, and floats beyond: bounds of 128 bits are the nearest floats.
 fn integer(min: i128, max: u128) -> Value {
-    let mut schema = object([("type", json!("integer"))]);
-    if let Ok(min) = i64::try_from(min) {
-        schema.insert("minimum".to_owned(), json!(min));
-    }
-    if let Ok(max) = u64::try_from(max) {
-        schema.insert("maximum".to_owned(), json!(max));
-    }
-    Value::Object(schema)
+    let min = i64::try_from(min).map_or_else(|_| json!(min as f64), |min| json!(min));
+    let max = u64::try_from(max).map_or_else(|_| json!(max as f64), |max| json!(max));
+    json!({"type": "integer", "minimum": min, "maximum": max})
 }
 
 fn documented(schema: Value, doc: &str, deprecated: bool) -> Value {

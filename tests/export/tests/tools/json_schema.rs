@@ -190,6 +190,44 @@ async fn x4_keys_are_those_that_are_read() {
     compare("x4_wide", "read.wide", values.collect()).await;
 }
 
+#[event("read.numbers")]
+struct Numbers {
+    #[serde(default)]
+    f32: f32,
+    #[serde(default)]
+    f64: f64,
+    #[serde(default)]
+    u128: u128,
+    #[serde(default)]
+    i128: i128,
+    #[serde(default)]
+    u64: u64,
+    #[serde(default)]
+    i64: i64,
+}
+
+#[tokio::test]
+async fn x4_numbers_are_in_the_range_of_their_type() {
+    // No whole number as a float that is in range: it is one to JSON Schema, and none to serde.
+    let numbers = [
+        json!(0),
+        json!(1),
+        json!(-1),
+        json!(0.5),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(1e39),
+        json!(-1e39),
+        json!(1e300),
+    ];
+    let mut values = Vec::new();
+    for field in ["f32", "f64", "u128", "i128", "u64", "i64"] {
+        values.extend(numbers.iter().map(|number| json!({field: number})));
+    }
+    values.push(json!({"f32": f32::MAX}));
+    compare("x4_numbers", "read.numbers", values).await;
+}
+
 #[event("read.map")]
 struct BesideMap {
     #[serde(alias = "named")]

@@ -90,7 +90,7 @@ pub const fn ordered_by(handler: &str, argument: &str, takes: Takes, field: &str
         }
         Takes::Event(name, schema, _) | Takes::Foreign(name, schema, _) => {
             if let Some(problem) = order_problem(schema, field) {
-                panic!("{}", problem.describe(ordered, name).as_str());
+                panic!("{}", problem.describe(ordered, schema, name).as_str());
             }
         }
         Takes::Set(parts) => {
@@ -114,21 +114,23 @@ pub(crate) enum OrderProblem {
 }
 
 impl OrderProblem {
-    /// Goes on with a text that ends in the name of the field.
-    pub(crate) const fn describe(&self, text: Text, event: &str) -> Text {
+    /// Goes on with a text that ends in the name of the field, of an event of this shape and name.
+    pub(crate) const fn describe(&self, text: Text, shape: &'static TypeSchema, event: &str) -> Text {
         match self {
-            Self::NoFields => text.push("`, but `").push(event).push("` has no fields with names"),
+            Self::NoFields => {
+                push_event(text.push("`, but "), shape, event).push(" has no fields with names")
+            }
             Self::Secret => {
-                let text = text.push("`, which is secret in `").push(event);
-                text.push("`, and keys are stored as they are: take another field")
+                let text = push_event(text.push("`, which is secret in "), shape, event);
+                text.push(", and keys are stored as they are: take another field")
             }
             Self::Missing(fields) => {
-                let text = text.push("`, but `").push(event).push("` has no field of this name: it has ");
-                names_of(text, fields)
+                let text = push_event(text.push("`, but "), shape, event);
+                names_of(text.push(" has no field of this name: it has "), fields)
             }
             Self::NotAKey(what) => {
-                let text = text.push("`, which is ").push(what).push(" in `").push(event);
-                text.push("`: a key is a string, a whole number, a `bool`, a `char`, an enum without data, or a tuple of these")
+                let text = push_event(text.push("`, which is ").push(what).push(" in "), shape, event);
+                text.push(": a key is a string, a whole number, a `bool`, a `char`, an enum without data, or a tuple of these")
             }
         }
     }
@@ -230,6 +232,27 @@ const fn names_of(text: Text, fields: &[FieldSchema]) -> Text {
     if listed == 0 { text.push("none") } else { text }
 }
 
+/// An event as the user finds it: its type, and its name.
+const fn push_event(text: Text, shape: &'static TypeSchema, name: &str) -> Text {
+    match shape {
+        TypeSchema::Named(named) => {
+            let text = text.push("`").push(last_segment(named.get().path)).push("` (`");
+            text.push(name).push("`)")
+        }
+        _ => text.push("`").push(name).push("`"),
+    }
+}
+
+/// The name of a type without the modules it is in.
+const fn last_segment(path: &str) -> &str {
+    let bytes = path.as_bytes();
+    let mut start = bytes.len();
+    while start > 0 && bytes[start - 1] != b':' {
+        start -= 1;
+    }
+    path.split_at(start).1
+}
+
 /// Checks that a type named as the version before is that.
 #[track_caller]
 pub const fn previous(name: &str, version: u32, of: (&str, &str, u32)) {
@@ -278,20 +301,22 @@ pub const fn view_rest(
 
 /// Checks that a variant of an event set is reached: those before it don't take all that it takes.
 #[track_caller]
-pub const fn set_reached(set: &str, variants: &[(&str, Takes)], index: usize) {
-    let (before, rest) = variants.split_at(index);
-    let (variant, takes) = &rest[0];
+pub const fn set_reached(set: &str, variants: &[&str], takes: Takes, index: usize) {
+    let Takes::Set(parts) = takes else { return };
+    let (before, rest) = parts.split_at(index);
+    let takes = &rest[0];
     let Some(earlier) = takes.taken_before(before) else { return };
-    let text = Text::EMPTY.push("the variant `").push(variant).push("` of `").push(set);
+    let text = Text::EMPTY.push("the variant `").push(variants[index]).push("` of `").push(set);
     let text = text.push("` is never reached: ");
-    if let (Takes::Set(_), false) = (takes, matches!(earlier.1, Takes::Any)) {
+    let (earlier, name) = (&before[earlier], variants[earlier]);
+    if let (Takes::Set(_), false) = (takes, matches!(earlier, Takes::Any)) {
         let text = text.push("the variants before it take all of its events; leave it out, or one of them");
         panic!("{}", text.as_str());
     }
-    let text = text.push("`").push(earlier.0).push("` before it takes ");
-    let text = match (&earlier.1, takes) {
+    let text = text.push("`").push(name).push("` before it takes ");
+    let text = match (earlier, takes) {
         (Takes::Any, Takes::Any) => text.push("every event, too; leave one of them out"),
-        (Takes::Any, _) => text.push("every event; put `").push(earlier.0).push("` last"),
+        (Takes::Any, _) => text.push("every event; put `").push(name).push("` last"),
         (_, Takes::Event(name, ..) | Takes::Foreign(name, ..)) => {
             text.push("`").push(name).push("`, too; leave one of them out")
         }
@@ -364,9 +389,9 @@ pub const fn set_variant(set: &str, variant: &str, takes: Takes, handler: &str, 
         _ => text.push("` and other patterns"),
     };
     let text = text.push(", which never takes ");
-    let text = match takes.name() {
-        Some(name) => text.push("`").push(name).push("`"),
-        None => text.push("these events"),
+    let text = match takes {
+        Takes::Event(name, shape, _) | Takes::Foreign(name, shape, _) => push_event(text, shape, name),
+        Takes::Any | Takes::Set(_) => text.push("these events"),
     };
     let text = text.push(": leave the variant `").push(variant).push("` out of `").push(set);
     let text = text.push("`, or add a pattern to the handler");

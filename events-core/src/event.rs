@@ -19,8 +19,9 @@ use crate::secret::Secrets;
 /// A type that can be emitted. Written by `#[event("user.created")]`, not by hand.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
-    label = "this type is not an event",
-    note = "add `#[event(\"...\")]` with the event's name above `{Self}`; a type marked `superseded` is only read, and the current version stands for it"
+    label = "expected an event itself: a type with `#[event(\"...\")]`",
+    note = "`#[event(\"user.created\")]` above a struct or an enum makes it an event; a view and a superseded version are only read",
+    note = "the event itself is needed, by value: not a reference, `Arc`, `Box`, `Option` or `Vec` of it (clone it where it is needed afterwards), not its name, and not a `Record`"
 )]
 pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Send + Sync + 'static {
     /// The name the event is emitted under.
@@ -340,7 +341,14 @@ fn at_position(what: &str, json: &str, error: &ReadError) -> String {
 }
 
 /// What `#[event]` submits to the linker.
-pub struct LinkedEvent(pub fn() -> &'static EventDecl);
+pub struct LinkedEvent(fn() -> &'static EventDecl);
+
+impl LinkedEvent {
+    /// An event. It is named once, so that what is wrong with it is said once.
+    pub const fn of<E: Event>() -> Self {
+        Self(E::decl)
+    }
+}
 
 inventory::collect!(LinkedEvent);
 

@@ -38,6 +38,12 @@ pub use crate::view::View;
 use crate::json;
 use crate::schema::memory::{Collection, heap_of_written};
 
+/// The default of a field that `#[event]` has refused, so that it has no other error. No program with one compiles.
+#[allow(clippy::panic, reason = "it is never run")]
+pub fn unread<T>() -> T {
+    panic!("this field was refused when the program was compiled")
+}
+
 /// The pattern of a handler without one: the name of its event. Where it takes none, [`handler`]
 /// has refused it.
 pub const fn own_name(name: Option<&'static str>) -> &'static str {

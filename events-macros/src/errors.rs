@@ -58,6 +58,14 @@ pub(crate) fn call_at(node: &impl quote::ToTokens, path: TokenStream, arguments:
     quote::quote!(#path #group)
 }
 
+/// An expression whose compiler errors underline a node: only the braces around it have its place, so that an editor
+/// finds no name of ours there.
+pub(crate) fn block_at(node: &impl quote::ToTokens, expression: TokenStream) -> TokenStream {
+    let mut block = proc_macro2::Group::new(Delimiter::Brace, expression);
+    block.set_span(ends(node).0);
+    TokenTree::from(block).into()
+}
+
 /// The tokens, all at one place of the user's.
 pub(crate) fn at(span: Span, tokens: TokenStream) -> TokenStream {
     let moved = tokens.into_iter().map(|mut token| {
@@ -88,6 +96,9 @@ fn write_tokens(tokens: TokenStream, text: &mut String) {
                     Delimiter::Brace => ("{", "}"),
                     Delimiter::None => ("", ""),
                 };
+                if open == "[" && text.ends_with(char::is_alphanumeric) {
+                    text.push(' ');
+                }
                 text.push_str(open);
                 write_tokens(group.stream(), text);
                 text.push_str(close);

@@ -6,14 +6,17 @@
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::parse::ParseStream;
-use syn::{DeriveInput, Ident, LitInt, LitStr, Path};
+use syn::{DeriveInput, Generics, Ident, LitInt, LitStr, Path};
 
 use crate::errors::{Errors, call_at, text_of};
 use crate::item::{self, Arguments, Hidden, Version, derived, derives, fields_mut, rename_options};
 use crate::lock;
 use crate::naming;
+use crate::owned;
 use crate::schema;
 use crate::secret;
+use crate::stacked;
+use crate::tokens::allowing;
 use crate::view;
 
 /// The attribute through which `#[event]` speaks to its hidden derive.
@@ -30,16 +33,21 @@ pub(crate) fn attribute(
         Ok(input) => input,
         Err(refused) => return refused,
     };
+    stacked::repeated("event", &mut input, &mut errors);
+    item::check_variants(&mut input, &mut errors);
+    stacked::conditional(&mut input, &mut errors);
+    arguments.above = stacked::derives_above("event", &arguments, &input, &mut errors);
     if !input.generics.params.is_empty() {
-        let message =
-            "an event can't be generic: it has one name and one schema, known when the program is compiled";
-        errors.on(&input.generics, message);
+        errors.on(&input.generics, generic(&input.generics, &arguments));
     }
-    check_version(&mut arguments.version, &input, &mut errors);
+    if arguments.complete {
+        check_version(&mut arguments.version, &input, &mut errors);
+    }
     let locked = arguments.lock.is_some() && arguments.view_of.is_none();
     for field in fields_mut(&mut input) {
         rename_options(field, HELPER, locked, &mut errors);
     }
+    owned::check(&mut input, HELPER, &arguments, &mut errors);
     let secrets = secret::hide_fields(&mut input, HELPER, &arguments.krate, &mut errors);
     if secrets {
         secret::check_container(&input, &arguments.without, &mut errors);
@@ -83,6 +91,21 @@ fn expand(arguments: &Arguments, input: &DeriveInput, hidden: Hidden, errors: Er
         #input
         #errors
     }
+}
+
+/// Why an event, or a view, can't have these parameters.
+fn generic(generics: &Generics, arguments: &Arguments) -> String {
+    let what = if arguments.view_of.is_some() { "a view" } else { "an event" };
+    let lifetimes: Vec<_> = generics.lifetimes().map(|param| param.lifetime.to_string()).collect();
+    if lifetimes.len() < generics.params.len() {
+        return format!(
+            "{what} can't be generic: it has one name and one schema, known when the program is compiled"
+        );
+    }
+    let (list, first) = (lifetimes.join(", "), &lifetimes[0]);
+    format!(
+        "{what} owns its data, since it is read back from JSON: leave `<{list}>` away, and take `String` in place of `&{first} str`, and `T` of `&{first} T`"
+    )
 }
 
 /// A version beyond the first can read the one before it.
@@ -129,6 +152,7 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
     let check = check_name(&name, &private);
     let number = version.value();
     let (older, chain) = older(&name, &version, &private);
+    let chain = chain.map(|chain| allowing(&input.attrs, chain));
     let locked = lock.as_ref().map(|options| lock::Subject {
         input: &input,
         helper: HELPER,
@@ -193,7 +217,7 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
         #[allow(deprecated, reason = "the user's own item")]
         const _: () = {
             #private::inventory::submit! {
-                #private::LinkedEvent(<#ident as #private::Event>::decl)
+                #private::LinkedEvent::of::<#ident>()
             }
         };
     }

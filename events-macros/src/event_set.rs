@@ -6,7 +6,7 @@ use syn::{Data, DeriveInput, Fields, Lifetime, Path, Type, Variant};
 
 use crate::errors::{Errors, call_at};
 use crate::schema::crate_path;
-use crate::tokens::with_lifetimes;
+use crate::tokens::allowed;
 
 pub(crate) fn derive(input: DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
@@ -77,10 +77,12 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Variant, &Type)]) -> 
         let takes = quote!(<#ty as #private::Argument<#lifetime>>::TAKES);
         call_at(variant, quote!(#private::set_variant), quote!(#set, #name, #takes, H::HANDLER, H::PATTERNS))
     });
-    let reached = (variants.len() > 1).then(|| reached(&set, variants, &private));
+    let reached = (variants.len() > 1).then(|| reached(input, variants, &private));
+    let allowed = allowed(&input.attrs);
     quote! {
         #reached
         #[automatically_derived]
+        #allowed
         impl<#lifetime> #private::Argument<#lifetime> for #ident #arguments {
             const TAKES: #private::Takes = #private::Takes::Set(&[#(#takes),*]);
             const WANTS: #private::Wants = #private::Wants::Record;
@@ -96,31 +98,30 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Variant, &Type)]) -> 
             }
         }
         #[automatically_derived]
+        #allowed
         impl<#lifetime, H: #private::Patterns> #private::EventSet<H> for #ident #arguments {
             const DELIVERED: () = { #(#delivered;)* };
         }
     }
 }
 
-/// Constants that fail to evaluate where the variants before one take all that it takes.
-fn reached(set: &str, variants: &[(&Variant, &Type)], private: &TokenStream) -> TokenStream {
-    let takes = |ty: &Type| {
-        // What an event takes does not depend on the set's lifetime.
-        let ty = with_lifetimes(ty, &|_| Some("static"));
-        quote!(<#ty as #private::Argument<'static>>::TAKES)
-    };
-    let all = variants.iter().map(|(variant, ty)| {
-        let (name, takes) = (variant.ident.to_string(), takes(ty));
-        quote!((#name, #takes))
-    });
+/// Constants that fail to evaluate where the variants before one take all that it takes. They ask the set, so that a
+/// variant that holds no event is one error.
+fn reached(input: &DeriveInput, variants: &[(&Variant, &Type)], private: &TokenStream) -> TokenStream {
+    let (ident, set) = (&input.ident, input.ident.to_string());
+    // What an event takes does not depend on the set's lifetime.
+    let own = input.generics.lifetimes().next().map(|_| quote!(<'static>));
+    let names = variants.iter().map(|(variant, _)| variant.ident.to_string());
     let checks = variants.iter().enumerate().skip(1).map(|(index, (variant, _))| {
-        let check = call_at(&variant.ident, quote!(#private::set_reached), quote!(#set, ALL, #index));
+        let check =
+            call_at(&variant.ident, quote!(#private::set_reached), quote!(#set, NAMES, TAKES, #index));
         quote!(const _: () = #check;)
     });
     quote! {
         #[allow(deprecated, reason = "the user's own events")]
         const _: () = {
-            const ALL: &[(&str, #private::Takes)] = &[#(#all),*];
+            const NAMES: &[&str] = &[#(#names),*];
+            const TAKES: #private::Takes = <#ident #own as #private::Argument<'static>>::TAKES;
             #(#checks)*
         };
     }

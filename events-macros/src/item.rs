@@ -1,6 +1,6 @@
 //! What `#[event]` and `#[payload]` share: their options, and the item they stand on.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
@@ -9,12 +9,23 @@ use syn::{Attribute, DeriveInput, Field, Fields, Ident, Item, LitInt, LitStr, Me
 
 use crate::errors::Errors;
 use crate::lock;
+use crate::options;
 use crate::schema;
+use crate::stacked::is_ours;
 use crate::view::Of;
 
-/// The derives that are added, and whether they are serde's.
-const DERIVES: [(&str, bool); 4] =
-    [("Debug", false), ("Clone", false), ("Serialize", true), ("Deserialize", true)];
+/// A derive that is added.
+struct Added {
+    name: &'static str,
+    is_serde: bool,
+}
+
+const DERIVES: [Added; 4] = [
+    Added { name: "Debug", is_serde: false },
+    Added { name: "Clone", is_serde: false },
+    Added { name: "Serialize", is_serde: true },
+    Added { name: "Deserialize", is_serde: true },
+];
 
 /// What stands in the parentheses of `#[event(...)]`.
 pub(crate) struct Arguments {
@@ -22,6 +33,8 @@ pub(crate) struct Arguments {
     pub(crate) name: Option<LitStr>,
     pub(crate) krate: Path,
     pub(crate) without: Vec<Ident>,
+    /// The derives above the attribute, where none that is added may be.
+    pub(crate) above: Vec<String>,
     pub(crate) version: Version,
     /// Whether the name may sound like a command.
     pub(crate) any_name: bool,
@@ -33,6 +46,8 @@ pub(crate) struct Arguments {
     pub(crate) view_of: Option<Option<Of>>,
     /// What it says of the lock, where it is under it.
     pub(crate) lock: Option<lock::Options>,
+    /// Whether all of it was read.
+    pub(crate) complete: bool,
 }
 
 /// Which version of its event a type is.
@@ -49,8 +64,7 @@ impl Version {
     /// Reads an option, if it is one of these.
     pub(crate) fn parse_option(&mut self, option: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
         if option == "version" {
-            input.parse::<Token![=]>()?;
-            let number: LitInt = input.parse()?;
+            let number = options::number(input, option, 2)?;
             if number.base10_parse::<u32>().is_ok_and(|number| number > 0) {
                 self.number = Some(number);
                 return Ok(true);
@@ -58,11 +72,15 @@ impl Version {
             return Err(syn::Error::new(number.span(), "a version is a whole number from 1"));
         }
         if option == "previous" {
-            input.parse::<Token![=]>()?;
+            options::equals(input, option, "UserCreatedV1")?;
+            if input.peek(LitStr) {
+                return Err(input.error("`previous` takes a type without quotes: `previous = UserCreatedV1`"));
+            }
             self.previous = Some(input.parse()?);
             return Ok(true);
         }
         if option == "superseded" {
+            options::flag(input, option)?;
             self.superseded = Some(option.clone());
             return Ok(true);
         }
@@ -86,12 +104,14 @@ impl Arguments {
             name: None,
             krate: syn::parse_quote!(::typed_events),
             without: Vec::new(),
+            above: Vec::new(),
             version: Version::default(),
             any_name: false,
             seen: Vec::new(),
             secret: None,
             view_of: None,
             lock,
+            complete: true,
         };
         let parsed = (|input: ParseStream<'_>| {
             if !named {
@@ -102,7 +122,7 @@ impl Arguments {
                 arguments.view_of = Some(None);
                 let of = view_of(input, arguments.lock.is_some())?;
                 arguments.view_of = Some(Some(of));
-                input.parse::<Option<Token![,]>>()?;
+                options::separator(input)?;
                 return arguments.parse_options(input, errors);
             }
             if !input.peek(LitStr) {
@@ -114,31 +134,36 @@ impl Arguments {
                 });
             }
             arguments.name = Some(input.parse()?);
-            input.parse::<Option<Token![,]>>()?;
+            options::separator(input)?;
             arguments.parse_options(input, errors)
         })
         .parse2(tokens);
         if let Err(error) = parsed {
             errors.push(error);
+            arguments.complete = false;
         }
         arguments
+    }
+
+    /// Whether a derive of this name is added where the type has none.
+    pub(crate) fn adds(&self, derive: &str) -> bool {
+        // A view is only read.
+        let only_read = self.view_of.is_some() && derive == "Serialize";
+        let is_left_out = self.without.iter().any(|left_out| left_out == derive);
+        !only_read && !is_left_out && DERIVES.iter().any(|added| added.name == derive)
     }
 
     fn parse_options(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
         while !input.is_empty() {
             self.parse_option(input, errors)?;
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
-            }
+            options::separator(input)?;
         }
         Ok(())
     }
 
     fn parse_option(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
         if input.peek(Token![crate]) {
-            input.parse::<Token![crate]>()?;
-            input.parse::<Token![=]>()?;
-            self.krate = input.call(Path::parse_mod_style)?;
+            self.krate = options::krate(input)?;
             if self.krate.segments.iter().any(|segment| segment.ident == "$crate") {
                 errors.on(
                     &self.krate,
@@ -159,9 +184,7 @@ impl Arguments {
         }
         self.seen.push(option.to_string());
         if self.name.is_some() && option == "allow" {
-            let lint;
-            syn::parenthesized!(lint in input);
-            let lint: Ident = lint.parse()?;
+            let lint: Ident = options::list(input, &option, "naming")?.parse()?;
             if lint != "naming" {
                 errors.at(lint.span(), "there is no such lint here, only `naming`");
             }
@@ -182,27 +205,20 @@ impl Arguments {
             return Err(syn::Error::new(option.span(), message));
         }
         if option == "secret" && self.name.is_none() && self.view_of.is_none() {
+            options::flag(input, &option)?;
             self.secret = Some(option);
             return Ok(());
         }
         if option != "without" {
-            let options = match self.name {
-                Some(_) => {
-                    "`version = 2`, `previous = Type`, `superseded`, `allow(naming)`, `without(Debug, ...)` and `crate = path`"
-                }
-                None if self.view_of.is_some() => "`without(Debug, ...)` and `crate = path`",
-                None => "`secret`, `without(Debug, ...)` and `crate = path`",
-            };
-            errors.at(option.span(), format_args!("unknown option `{option}`: there are {options}"));
-            while !input.is_empty() && !input.peek(Token![,]) {
-                input.parse::<TokenTree>()?;
-            }
-            return Ok(());
+            errors.at(option.span(), self.unknown(&option.to_string()));
+            return options::skip(input);
         }
-        let list;
-        syn::parenthesized!(list in input);
+        let list = options::list(input, &option, "Debug")?;
+        if list.peek(LitStr) {
+            return Err(list.error("`without` takes names without quotes: `without(Debug)`"));
+        }
         for derive in list.parse_terminated(Ident::parse, Token![,])? {
-            if !DERIVES.iter().any(|(name, _)| derive == name) {
+            if !DERIVES.iter().any(|added| derive == added.name) {
                 let message = "what is added is Debug, Clone, Serialize and Deserialize";
                 errors.at(derive.span(), format_args!("there is no `{derive}` to leave out: {message}"));
             }
@@ -212,14 +228,39 @@ impl Arguments {
     }
 }
 
+impl Arguments {
+    /// The error of an option that there is not.
+    fn unknown(&self, option: &str) -> String {
+        let (options, list): (&[&str], _) = match self.name {
+            Some(_) => (
+                &["version", "previous", "superseded", "allow", "without", "crate"],
+                "`version = 2`, `previous = Type`, `superseded`, `allow(naming)`, `without(Debug, ...)` and `crate = path`",
+            ),
+            None if self.view_of.is_some() => {
+                (&["without", "crate"], "`without(Debug, ...)` and `crate = path`")
+            }
+            None => (&["secret", "without", "crate"], "`secret`, `without(Debug, ...)` and `crate = path`"),
+        };
+        match option {
+            "view_of" => "a view has no name of its own: `#[event(view_of = UserCreated)]`".to_owned(),
+            "secret" => "`secret` stands on a field: `#[event(secret)]`; a type of fields can be secret as a whole: `#[payload(secret)]`".to_owned(),
+            "opaque" => "`opaque` stands on a field: `#[event(opaque)]`".to_owned(),
+            _ => match options::meant(option, options) {
+                Some(meant) => format!("unknown option `{option}`: did you mean `{meant}`?"),
+                None => format!("unknown option `{option}`: there are {list}"),
+            },
+        }
+    }
+}
+
 fn is_view(input: ParseStream<'_>) -> bool {
     input.fork().parse::<Ident>().is_ok_and(|option| option == "view_of")
 }
 
 /// The event of `view_of = UserCreated`; only the lock knows one by its name.
 fn view_of(input: ParseStream<'_>, locked: bool) -> syn::Result<Of> {
-    input.parse::<Ident>()?;
-    input.parse::<Token![=]>()?;
+    let option: Ident = input.parse()?;
+    options::equals(input, &option, "UserCreated")?;
     if input.peek(LitStr) && !locked {
         return Err(input.error(
             "name the event's type: `view_of = UserCreated`; or, to check it against the lock, `use typed_events::locked::event`",
@@ -260,6 +301,8 @@ pub(crate) enum Hidden {
 /// The derives to add: those the type has not, and ours.
 pub(crate) fn derives(arguments: &Arguments, input: &DeriveInput, ours: &str, hidden: Hidden) -> TokenStream {
     let mut ours = vec![format_ident!("{ours}")];
+    // Beside derives above, where nothing may be, everything is shown: that is an error already.
+    let hidden = if arguments.above.is_empty() { hidden } else { Hidden::Nothing };
     match hidden {
         Hidden::Nothing => {}
         Hidden::Fields if arguments.without.iter().any(|derive| derive == "Debug") => {}
@@ -270,14 +313,14 @@ pub(crate) fn derives(arguments: &Arguments, input: &DeriveInput, ours: &str, hi
     let present = derived(&input.attrs);
     let absent = DERIVES
         .iter()
-        // A view is only read.
-        .filter(|(name, _)| arguments.view_of.is_none() || *name != "Serialize")
-        .filter(|(name, _)| hidden == Hidden::Nothing || *name != "Debug")
-        .filter(|(name, _)| !present.iter().chain(&arguments.without).any(|ident| ident == name));
+        .filter(|added| arguments.adds(added.name))
+        .filter(|added| hidden == Hidden::Nothing || added.name != "Debug")
+        .filter(|added| !present.iter().any(|present| present == added.name))
+        .filter(|added| !arguments.above.iter().any(|above| above == added.name));
     let (mut paths, mut adds_serde) = (Vec::new(), false);
-    for (name, is_serde) in absent {
-        adds_serde |= is_serde;
-        paths.push(match *name {
+    for added in absent {
+        adds_serde |= added.is_serde;
+        paths.push(match added.name {
             "Debug" => quote!(::core::fmt::Debug),
             "Clone" => quote!(::core::clone::Clone),
             name => {
@@ -295,7 +338,7 @@ pub(crate) fn derives(arguments: &Arguments, input: &DeriveInput, ours: &str, hi
         quote!(#[serde(crate = #path)])
     });
     quote! {
-        #[derive(#(#paths,)* #(#krate::__private::#ours),*)]
+        #[derive(#(#krate::__private::#ours,)* #(#paths),*)]
         #serde
     }
 }
@@ -321,18 +364,50 @@ pub(crate) fn fields_mut(input: &mut DeriveInput) -> Vec<&mut Field> {
 /// another name.
 pub(crate) fn rename_options(field: &mut Field, helper: &str, locked: bool, errors: &mut Errors) {
     for attribute in &mut field.attrs {
-        if !attribute.path().is_ident("event") {
-            continue;
-        }
-        if let Err(error) = schema::check_field_options(attribute, locked) {
-            errors.push(error);
-        }
         let renamed = Path::from(Ident::new(helper, attribute.path().span()));
+        let checked = if is_ours(attribute.path(), "payload") {
+            let message = "an option of a field is written `#[event(...)]`, in payloads, too";
+            Err(syn::Error::new_spanned(attribute.path(), message))
+        } else if helper != "schema" && attribute.path().is_ident("schema") && is_option(attribute) {
+            let message = "below `#[event]`, an option of a field is written `#[event(...)]`";
+            Err(syn::Error::new_spanned(attribute.path(), message))
+        } else if is_ours(attribute.path(), "event") {
+            schema::check_field_options(attribute, locked)
+        } else {
+            continue;
+        };
+        if let Err(error) = checked {
+            errors.push(error);
+            // Of a field with an error nothing else is said; under the lock, to be opaque would be a change.
+            if !locked {
+                attribute.meta = syn::parse_quote!(#renamed(opaque));
+            }
+        }
         match &mut attribute.meta {
             Meta::Path(path) => *path = renamed,
             Meta::List(list) => list.path = renamed,
             Meta::NameValue(value) => value.path = renamed,
         }
+    }
+}
+
+/// Whether an attribute of fields has an option of ours.
+fn is_option(attribute: &Attribute) -> bool {
+    ["opaque", "secret"].iter().any(|option| schema::has_option(attribute, option))
+}
+
+/// Refuses options on variants, and takes them away.
+pub(crate) fn check_variants(input: &mut DeriveInput, errors: &mut Errors) {
+    let syn::Data::Enum(data) = &mut input.data else { return };
+    for variant in &mut data.variants {
+        let refused = |attribute: &Attribute| {
+            let is_ours = is_ours(attribute.path(), "event") || is_ours(attribute.path(), "payload");
+            is_ours && is_option(attribute)
+        };
+        for option in variant.attrs.iter().filter(|attribute| refused(attribute)) {
+            errors.on(option, "a variant has no options of its own: they stand on its fields");
+        }
+        variant.attrs.retain(|attribute| !refused(attribute));
     }
 }
 

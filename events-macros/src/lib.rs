@@ -10,9 +10,13 @@ mod item;
 mod lock;
 mod naming;
 mod on;
+mod options;
+mod owned;
 mod payload;
 mod schema;
 mod secret;
+mod source;
+mod stacked;
 mod tokens;
 mod view;
 

@@ -6,18 +6,27 @@ use syn::DeriveInput;
 
 use crate::errors::Errors;
 use crate::item::{self, Arguments, Hidden, derived, derives, fields_mut, rename_options};
+use crate::owned;
 use crate::secret;
+use crate::stacked;
 
 pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let arguments = Arguments::parse(arguments, false, None, &mut errors);
+    let mut arguments = Arguments::parse(arguments, false, None, &mut errors);
     let mut input = match item::parse("payload", item, &mut errors) {
         Ok(input) => input,
         Err(refused) => return refused,
     };
+    if let Some(item) = stacked::repeated("payload", &mut input, &mut errors) {
+        return item;
+    }
+    item::check_variants(&mut input, &mut errors);
+    stacked::conditional(&mut input, &mut errors);
+    arguments.above = stacked::derives_above("payload", &arguments, &input, &mut errors);
     for field in fields_mut(&mut input) {
         rename_options(field, "schema", false, &mut errors);
     }
+    owned::check(&mut input, "schema", &arguments, &mut errors);
     let fields = secret::hide_fields(&mut input, "schema", &arguments.krate, &mut errors);
     if fields {
         secret::check_container(&input, &arguments.without, &mut errors);
@@ -35,7 +44,8 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
         quote!(, #payload)
     });
     // The derived impls become functions of the type, which the real ones call.
-    let remote = (hidden == Hidden::Type).then(|| quote!(#[serde(remote = "Self")]));
+    let remote =
+        (hidden == Hidden::Type && arguments.above.is_empty()).then(|| quote!(#[serde(remote = "Self")]));
     let (krate, errors) = (&arguments.krate, errors.into_tokens());
     quote! {
         #derives

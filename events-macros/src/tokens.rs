@@ -2,19 +2,40 @@
 //! tree.
 
 use proc_macro2::{Group, Ident, TokenStream, TokenTree};
-use quote::ToTokens;
-use syn::Type;
+use quote::{ToTokens, quote};
+use syn::{Attribute, Type};
 
 /// Whether a type has this name in it, at any depth.
 pub(crate) fn contains_name(ty: &Type, name: &str) -> bool {
-    fn is_in(tokens: TokenStream, name: &str) -> bool {
-        tokens.into_iter().any(|token| match token {
-            TokenTree::Ident(ident) => ident == name,
-            TokenTree::Group(group) => is_in(group.stream(), name),
-            _ => false,
-        })
+    is_named(ty.to_token_stream(), name)
+}
+
+/// Whether a name is among tokens, at any depth.
+pub(crate) fn is_named(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => is_named(group.stream(), name),
+        _ => false,
+    })
+}
+
+/// The attribute for generated code that names the same types as an item, where the item allows those that are
+/// deprecated. (Elsewhere the compiler says it once, at the item.)
+pub(crate) fn allowed(attributes: &[Attribute]) -> Option<TokenStream> {
+    let allows = |attribute: &&Attribute| {
+        let is_level = ["allow", "expect"].iter().any(|level| attribute.path().is_ident(level));
+        is_level && is_named(attribute.meta.to_token_stream(), "deprecated")
+    };
+    let reason = "the user's own item allows it";
+    attributes.iter().find(allows).map(|_| quote!(#[allow(deprecated, reason = #reason)]))
+}
+
+/// Items, in a constant that allows what the item does, if that is needed.
+pub(crate) fn allowing(attributes: &[Attribute], items: TokenStream) -> TokenStream {
+    match allowed(attributes) {
+        Some(allowed) if !items.is_empty() => quote!(#allowed const _: () = { #items };),
+        _ => items,
     }
-    is_in(ty.to_token_stream(), name)
 }
 
 /// The type with other lifetimes in place of those that `to` has an answer for, without their quotes.

@@ -10,6 +10,7 @@ use crate::errors::{Errors, call_at, text_of};
 use crate::item::{Arguments, Hidden, derives};
 use crate::lock;
 use crate::schema;
+use crate::tokens::{allowed, allowing};
 
 /// The attribute through which `#[event]` speaks to the hidden derive.
 pub(crate) const HELPER: &str = "__typed_event";
@@ -71,15 +72,17 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
         Of::Name(name) => Event::of_lock(name, &private),
     };
     let checks = match &event.written {
-        Ok(written) => checks(&input, &event, written, &private),
+        Ok(written) => allowing(&input.attrs, checks(&input, &event, written, &private)),
         Err(refused) => refused.clone(),
     };
     let arguments = arguments(&input.ident, &private);
+    let allowed = allowed(&input.attrs);
     let (ident, Event { name, version, decl, .. }) = (&input.ident, event);
     quote! {
         #schema
         #checks
         #[automatically_derived]
+        #allowed
         impl #private::View for #ident {
             const NAME: &'static str = #name;
             const VERSION: u32 = #version;
@@ -174,8 +177,10 @@ impl Event {
 fn newest_version(name: &str, private: &TokenStream) -> Result<(String, String, lock::Version), String> {
     let missing = || {
         let folder = lock::FOLDER;
+        let meant = lock::meant(name).map(|meant| format!("did you mean `{meant}`? If not, "));
+        let meant = meant.unwrap_or_default();
         format!(
-            "`{name}` is not locked: {folder}/{name} does not exist; a view by name is checked against the lock of the program that emits it: put a copy of its file there"
+            "`{name}` is not locked: {meant}{folder}/{name} does not exist; a view by name is checked against the lock of the program that emits it: put a copy of its file there"
         )
     };
     let (path, file) = lock::read(name, private)?.ok_or_else(missing)?;

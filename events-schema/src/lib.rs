@@ -72,7 +72,9 @@ pub use named::{NamedRef, NamedSchema, Verified};
     message = "`{Self}` has no schema, so an event can't have a field of it",
     label = "this type has no schema",
     note = "if `{Self}` is yours, put `#[payload]` (from typed_events) above it, or `#[derive(Schema)]` if it has serde's derives",
-    note = "if it is foreign, mark the field `#[event(opaque)]`, or `#[schema(opaque)]` below `#[derive(Schema)]`: it is then not checked"
+    note = "types of `bytes`, `chrono`, `jiff`, `rust_decimal`, `time`, `url` and `uuid` have one with the feature of that name, such as `typed-events = {{ features = [\"uuid\"] }}`",
+    note = "an event owns plain data: take `String` in place of `&str`, and the value itself in place of `Rc`, `Cell`, `RefCell` or `Mutex`",
+    note = "any other foreign type: mark the field `#[event(opaque)]`, or `#[schema(opaque)]` below `#[derive(Schema)]`, and it is not checked"
 )]
 pub trait Schema {
     /// The shape of the type on the wire.

@@ -125,8 +125,8 @@ pub(super) enum Problem {
     BesideTag { found: Shape },
     /// An earlier variant, of this name, reads it.
     Earlier(&'static str),
-    /// `null` would stand for two values.
-    NullTwice,
+    /// `null` would stand for two values: what this type has in `Some` may be written as `null`, too.
+    NullTwice { inner: &'static TypeSchema },
     /// It is left out where it is empty, and read as what a function of the user gives.
     Replaced { function: &'static str, default: &'static str },
     /// It is left out where it is `Some`, and read as `None`.
@@ -238,7 +238,11 @@ impl Misfit {
                 "; give the enum `#[serde(content = \"...\")]`, or the variant fields with names"
             }
             Problem::Earlier(_) => "; give the enum a tag, or require a field that only one of them has",
-            Problem::NullTwice => "; take an enum that names the three cases",
+            Problem::NullTwice { inner } if is_option(inner) => "; take an enum that names the three cases",
+            Problem::NullTwice { inner } if is_null(inner) => {
+                "; take a `bool`, or an enum that names both cases"
+            }
+            Problem::NullTwice { .. } => "; take an enum that names all cases",
             Problem::Replaced { .. } => {
                 "; write `#[serde(default)]` without a function, or leave `skip_serializing_if` away"
             }
@@ -401,7 +405,13 @@ impl Problem {
                     text.push("the variant `").quote(name).push("` stands before it and reads values ");
                 text.push("of it, which come back as `").quote(name).push("`")
             }
-            Self::NullTwice => text.push("`Some(None)` is written as `null`, which is read as `None`"),
+            Self::NullTwice { inner } => {
+                let text = match is_option(inner) {
+                    true => text.push("`Some(None)`"),
+                    false => push_type(text.push("`Some` of `"), inner).push("`"),
+                };
+                text.push(" is written as `null`, which is read as `None`")
+            }
             Self::Replaced { function, default } => text
                 .push("it is left out where `")
                 .quote(function)
@@ -527,6 +537,8 @@ pub(crate) const fn push_type(text: Text, shape: &'static TypeSchema) -> Text {
         TypeSchema::Opaque(_) => text.push("?"),
         TypeSchema::Null => text.push("()"),
         TypeSchema::Bool => text.push("bool"),
+        // No unsigned type begins there but `NonZero`.
+        TypeSchema::Integer(1, max) => text.push("NonZero<").push(integer_name(0, *max)).push(">"),
         TypeSchema::Integer(min, max) => text.push(integer_name(*min, *max)),
         TypeSchema::NonZero(min, max) => text.push("NonZero<").push(integer_name(*min, *max)).push(">"),
         TypeSchema::Float32 => text.push("f32"),
@@ -575,6 +587,21 @@ pub(crate) const fn push_type(text: Text, shape: &'static TypeSchema) -> Text {
     }
 }
 
+const fn is_null(shape: &TypeSchema) -> bool {
+    match shape {
+        TypeSchema::Named(named) => matches!(named.get().shape, TypeSchema::Null),
+        shape => matches!(shape, TypeSchema::Null),
+    }
+}
+
+const fn is_option(shape: &TypeSchema) -> bool {
+    match shape {
+        TypeSchema::Option(_) => true,
+        TypeSchema::Named(named) => named.is_optional(),
+        _ => false,
+    }
+}
+
 const fn push_last_segment(text: Text, path: &'static str) -> Text {
     let bytes = path.as_bytes();
     let mut start = bytes.len();
@@ -600,7 +627,7 @@ const fn integer_name(min: i128, max: u128) -> &'static str {
     let mut i = 0;
     while i < NAMES.len() {
         let (name, from, to) = NAMES[i];
-        if max == to && (min == from || (min == 1 && from == 0)) {
+        if max == to && min == from {
             return name;
         }
         i += 1;

@@ -274,13 +274,13 @@ fn v1_a_flattened_struct_of_many_fields() {
 #[test]
 fn v1_null_for_two_values() {
     refused(&Some(None::<u8>), "`Some(None)`");
-    refused(&vec![Some(())], "`Some(None)`");
+    refused(&vec![Some(())], "`Some` of `()`");
     #[derive(Debug, Serialize, Deserialize, Schema)]
     #[serde(untagged)]
     enum Nothing {
         Nothing,
     }
-    refused(&Some(Nothing::Nothing), "`Some(None)`");
+    refused(&Some(Nothing::Nothing), "`Some` of `Nothing`");
     accepted(&Some(vec![None, Some(1u8)]));
 }
 
@@ -637,7 +637,7 @@ fn v1_null_of_types_with_one_value() {
     enum Beside<T> {
         A { of: T },
     }
-    let because = "`Some(None)`";
+    let because = "` is written as `null`, which is read as `None`";
     refused(&Some(Own), because);
     refused(&Some::<Alias>(()), because);
     refused(&Some(PhantomData::<u8>), because);
@@ -1239,7 +1239,7 @@ fn v1_null_deeper_in_untagged_variants() {
     }
     #[derive(Debug, Serialize, Deserialize, Schema)]
     struct SkippedNewtype(#[serde(skip)] u8);
-    let because = "`Some(None)`";
+    let because = "` is written as `null`, which is read as `None`";
     refused(&Some(Within::In(Nothing::Nothing)), because);
     refused(&Some(Within::In(Within::In(Nothing::Nothing))), because);
     refused(&Some(Within::In(Box::new(Within::In(Nothing::Nothing)))), because);

@@ -430,6 +430,11 @@ fn l2_each_change_that_is_lossy_or_hidden_is_refused() {
         &format!("{old}.signed: `i32` is written, which does not fit into `NonZero<i32>`"),
     );
     refused(
+        "small: u32",
+        "small: std::num::NonZeroU32",
+        &format!("{old}.small: `u32` is written, which does not fit into `NonZero<u32>`"),
+    );
+    refused(
         "letter: char",
         "letter: String",
         &format!("{new}.letter: `String` is written, which is no `char`"),

@@ -678,6 +678,14 @@ pub struct OrderPlaced;
         "no locked event matches `usr.*`: did you mean `user.*`?",
         "--> src/lib.rs:13:6",
     );
+    // What is proposed matches something.
+    for hinted in ["usr.+.created", "user.+.created", "user.craeted", "user.created.*"] {
+        refuse(
+            &format!("#[on(\"{hinted}\")]\nfn all(_: &Record) {{}}"),
+            &format!("no locked event matches `{hinted}`: did you mean `user.created`?"),
+            "--> src/lib.rs:13:6",
+        );
+    }
     refuse(
         "#[on(\"user.*\", \"+.created.+\")]\nfn all(_: &Record) {}",
         "no locked event matches `+.created.+`: is it a new one? Then write the lock",
@@ -713,6 +721,11 @@ fn mail(user: &Mailed) {
     );
     consumer.write("events.lock/user.created", &producer.read("events.lock/user.created"));
     consumer.check().unwrap();
+    consumer.source(&view.replace("user.created", "user.creatd"));
+    consumer.check_refused(
+        "`user.creatd` is not locked: did you mean `user.created`? If not, events.lock/user.creatd does not exist; a view by name is checked",
+        "--> src/lib.rs:4:19",
+    );
     consumer.source(&view.replace("pub email: String", "pub email: u8"));
     consumer.check_refused(
         "`shop::UserCreated` (`user.created`) can't fill the view `Mailed`: .email: `String` is written, which is no `u8`; take `String`",

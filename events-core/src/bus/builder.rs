@@ -201,7 +201,10 @@ impl BusBuilder {
     /// }
     /// ```
     #[track_caller]
-    pub fn durable<K, H: IntoHandler<K>>(mut self, durable: Durable, pattern: &str, handler: H) -> Self {
+    pub fn durable<K, H>(mut self, durable: Durable, pattern: &str, handler: H) -> Self
+    where
+        H: IntoHandler<K>, // Async: `move |record: &Record| { let state = state.clone(); async move { ... } }`.
+    {
         let (pattern, place) = (pattern.to_owned(), Location::caller());
         let (event, callback) = (H::EVENT, handler.into_callback());
         self.durable.push(DurableClosure { durable, pattern, place, event, callback });
@@ -561,7 +564,7 @@ impl BusBuilder {
                 let problem = order_problem(decl.schema, field)?;
                 let name = quoted(closure.durable.name());
                 let ordered = Text::EMPTY.push("durable handler `").push(&name).push("` is ordered by `");
-                let text = problem.describe(ordered.quote(field), decl.name);
+                let text = problem.describe(ordered.quote(field), decl.schema, decl.name);
                 let meant = match problem {
                     OrderProblem::Missing(fields) => {
                         let shown = fields.iter().filter(|field| !field.is_hidden());

@@ -72,11 +72,14 @@ impl Bus {
     /// # Ok(()) }
     /// ```
     #[track_caller]
-    pub fn on_replay<K, H: EventHandler<K>>(
+    pub fn on_replay<K, H>(
         &self,
         n: usize,
         handler: H,
-    ) -> impl Future<Output = Result<Subscription, Error>> + Send {
+    ) -> impl Future<Output = Result<Subscription, Error>> + Send
+    where
+        H: EventHandler<K>, // Async: `move |event: Arc<E>| { let state = state.clone(); async move { ... } }`.
+    {
         let name = self.inner.routes.closure_name(Location::caller());
         let pattern = H::EVENT.map_or("", |decl| decl().name).to_owned();
         self.replay(name, pattern, n, handler.into_callback())
@@ -90,12 +93,15 @@ impl Bus {
     /// [`ErrorKind::Pattern`] as [`on_pattern`](Self::on_pattern), and those of
     /// [`on_replay`](Self::on_replay).
     #[track_caller]
-    pub fn on_pattern_replay<K, H: IntoHandler<K>>(
+    pub fn on_pattern_replay<K, H>(
         &self,
         pattern: &str,
         n: usize,
         handler: H,
-    ) -> impl Future<Output = Result<Subscription, Error>> + Send {
+    ) -> impl Future<Output = Result<Subscription, Error>> + Send
+    where
+        H: IntoHandler<K>, // Async: `move |record: &Record| { let state = state.clone(); async move { ... } }`.
+    {
         let place = Location::caller();
         let name = self.inner.routes.closure_name(place);
         let event = H::EVENT.map(|decl| decl().name);

@@ -117,7 +117,10 @@ impl Bus {
     /// # Ok(()) }
     /// ```
     #[track_caller]
-    pub fn on<K>(&self, handler: impl EventHandler<K>) -> Subscription {
+    pub fn on<K>(
+        &self,
+        handler: impl EventHandler<K>, // Async: `move |event: Arc<E>| { let state = state.clone(); async move { ... } }`.
+    ) -> Subscription {
         self.register_event(handler, Life::Long)
     }
 
@@ -126,7 +129,10 @@ impl Bus {
     ///
     /// See [`on`](Self::on).
     #[track_caller]
-    pub fn once<K>(&self, handler: impl EventHandler<K>) -> Subscription {
+    pub fn once<K>(
+        &self,
+        handler: impl EventHandler<K>, // Async: `move |event: Arc<E>| { let state = state.clone(); async move { ... } }`.
+    ) -> Subscription {
         self.register_event(handler, Life::once())
     }
 
@@ -153,7 +159,10 @@ impl Bus {
     /// # Ok(()) }
     /// ```
     #[track_caller]
-    pub fn on_pattern<K, H: IntoHandler<K>>(&self, pattern: &str, handler: H) -> Result<Subscription, Error> {
+    pub fn on_pattern<K, H>(&self, pattern: &str, handler: H) -> Result<Subscription, Error>
+    where
+        H: IntoHandler<K>, // Async: `move |record: &Record| { let state = state.clone(); async move { ... } }`.
+    {
         self.register_pattern(pattern, handler, Life::Long)
     }
 
@@ -164,11 +173,10 @@ impl Bus {
     ///
     /// As [`on_pattern`](Self::on_pattern).
     #[track_caller]
-    pub fn once_pattern<K, H: IntoHandler<K>>(
-        &self,
-        pattern: &str,
-        handler: H,
-    ) -> Result<Subscription, Error> {
+    pub fn once_pattern<K, H>(&self, pattern: &str, handler: H) -> Result<Subscription, Error>
+    where
+        H: IntoHandler<K>, // Async: `move |record: &Record| { let state = state.clone(); async move { ... } }`.
+    {
         self.register_pattern(pattern, handler, Life::once())
     }
 

@@ -15,9 +15,9 @@ use crate::view::View;
 /// An `E` by value is a clone; `&E` and `Arc<E>` share the event with the other handlers.
 #[diagnostic::on_unimplemented(
     message = "a handler can't take `{Self}` as its first argument",
-    label = "not an event, not a view of one, and not `&Record`",
-    note = "take `&E`, `Arc<E>` or `E` where `E` is a type with `#[event(\"...\")]`, an enum with `#[derive(EventSet)]`, or `&Record` to see any event",
-    note = "if this is state, put it after the event, as a reference"
+    label = "expected an event, a view of one, or `&Record`",
+    note = "take `&E`, `Arc<E>` or `E`, where `E` is a type with `#[event(\"...\")]`; for several events an enum with `#[derive(EventSet)]`, for any event `&Record`",
+    note = "if this is state, put it behind the event, as a reference"
 )]
 pub trait Argument<'a>: Sized {
     #[doc(hidden)]
@@ -111,6 +111,7 @@ impl<'a, E: Event> Argument<'a> for &'a E {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, E: Event> Argument<'a> for Arc<E> {
     const TAKES: Takes = Takes::event::<E>();
     const WANTS: Wants = Wants::Record;

@@ -15,9 +15,10 @@ use crate::record::Record;
 /// block. `Kind` tells the forms apart and is inferred.
 #[diagnostic::on_unimplemented(
     message = "this can't be a handler",
-    label = "expected a closure over an event or `&Record`",
-    note = "write `|event: &E| ...` with an event `E`, or `|record: &Record| ...`; for async work `|event: Arc<E>| async move {{ ... }}`",
-    note = "it must be `Fn + Send + Sync + 'static`, and return `()`, `Result<(), E>` with `E: Display`, or a future of either"
+    label = "expected a closure such as `|record: &Record| ...`",
+    note = "it takes one argument: `&Record`, or `&E`, `Arc<E>` or `E` where `E` has `#[event(\"...\")]`",
+    note = "it returns `()`, `Result<(), E>` with an `E` that can be displayed, or a future of either that owns what it uses: `|event: Arc<E>| async move {{ ... }}`",
+    note = "it must be `Fn + Send + Sync + 'static`: of what it owns, clone what an `async move` block uses"
 )]
 pub trait IntoHandler<Kind>: Send + Sync + 'static {
     #[doc(hidden)]
@@ -32,9 +33,10 @@ pub trait IntoHandler<Kind>: Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "this can't be a handler of an event",
     label = "expected a closure such as `|event: &E| ...`",
-    note = "it takes one argument, `&E`, `Arc<E>` or `E` where `E` has `#[event(\"...\")]`; for `&Record` there is `on_pattern(\"...\", ...)`",
-    note = "it returns `()`, `Result<(), E>` with an `E` that can be displayed, or a future of either that owns what it uses",
-    note = "it must be `Fn + Send + Sync + 'static`"
+    note = "it takes one argument, `&E`, `Arc<E>` or `E` where `E` has `#[event(\"...\")]`, which names the event",
+    note = "for a pattern and `&Record` there is `on_pattern(\"...\", ...)`; a view or an event set is taken by a function with `#[on]`",
+    note = "it returns `()`, `Result<(), E>` with an `E` that can be displayed, or a future of either that owns what it uses: `|event: Arc<E>| async move {{ ... }}`",
+    note = "it must be `Fn + Send + Sync + 'static`: of what it owns, clone what an `async move` block uses"
 )]
 pub trait EventHandler<Kind>: IntoHandler<Kind> {}
 

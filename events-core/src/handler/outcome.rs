@@ -34,6 +34,25 @@ impl<E: ReturnError> HandlerReturn for Result<(), E> {
     }
 }
 
+/// What a handler that only panics returns: `todo!()`.
+#[diagnostic::do_not_recommend]
+impl HandlerReturn for Never {
+    fn report(self) -> HandlerResult {
+        self
+    }
+}
+
+/// The type `!`, which has a name on stable Rust only as what a function returns.
+type Never = <fn() -> ! as Returns>::Output;
+
+pub trait Returns {
+    type Output;
+}
+
+impl<T> Returns for fn() -> T {
+    type Output = T;
+}
+
 /// An error a handler may return: anything that can be displayed.
 #[diagnostic::on_unimplemented(
     message = "a handler can't fail with `{Self}`: it can't be displayed",

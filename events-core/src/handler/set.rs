@@ -107,17 +107,14 @@ impl Takes {
         }
     }
 
-    /// The first of these that takes some of what is taken here, where together they take all of it.
-    pub(crate) const fn taken_before<'b>(
-        &self,
-        before: &'b [(&'b str, Self)],
-    ) -> Option<&'b (&'b str, Self)> {
+    /// The place of the first of these that takes some of what is taken here, where together they take all of it.
+    pub(crate) const fn taken_before(&self, before: &[Self]) -> Option<usize> {
         match self {
             Self::Any => {
                 let mut i = 0;
                 while i < before.len() {
-                    if let Self::Any = before[i].1 {
-                        return Some(&before[i]);
+                    if let Self::Any = before[i] {
+                        return Some(i);
                     }
                     i += 1;
                 }
@@ -126,8 +123,8 @@ impl Takes {
             Self::Event(name, ..) | Self::Foreign(name, ..) => {
                 let mut i = 0;
                 while i < before.len() {
-                    if before[i].1.takes(name) {
-                        return Some(&before[i]);
+                    if before[i].takes(name) {
+                        return Some(i);
                     }
                     i += 1;
                 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Argument, Call, Callback, Delivery, HandlerError, HandlerResult, Run, Takes, Wants, settled};
 use crate::bus::Bus;
+use crate::event::Event;
 use crate::metadata::Metadata;
 use crate::record::Record;
 
@@ -182,6 +183,25 @@ impl<T: ?Sized> State<T> {
     /// The state, for one call.
     pub fn get<'a>(&'a self, _: &Call<'a>) -> Result<&'a T, HandlerError> {
         Ok(&self.0)
+    }
+}
+
+/// An event that is named as state. It never is: a state that is an event has a type of its own around it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is an event, and a handler takes one, as its first argument",
+    label = "a second event",
+    note = "for either of several events, write a handler for each, or take an enum with `#[derive(EventSet)]`",
+    note = "if it is state, put it into a struct of its own"
+)]
+pub trait OnlyEvent {}
+
+impl<E: Event> Probe<E> {
+    /// Refuses an event behind the first argument.
+    pub fn __typed_events_bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<E>>
+    where
+        E: OnlyEvent,
+    {
+        BindState::__typed_events_bind(self, binder, argument)
     }
 }
 

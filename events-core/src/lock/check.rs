@@ -717,25 +717,37 @@ pub const fn locked_item(event: &str, item: &str, locked: &str) {
 /// Checks that a pattern takes one of the locked events, of which `names` are those that come into
 /// question.
 #[track_caller]
-pub const fn locked_pattern(pattern: &str, names: &[&str], hint: &str) {
+pub const fn locked_pattern(pattern: &str, names: &[&str], hint: &str, hinted: &[&str], nearest: &str) {
     // What is no pattern has its own error; the events of the library are not locked.
     let Ok(parsed) = Pattern::new(pattern) else { return };
     if is_of_library(pattern) {
         return;
     }
+    if matches_any(&parsed, names) {
+        return;
+    }
+    let text = Text::EMPTY.push("no locked event matches `").push(pattern).push("`");
+    // A hint that matches nothing is none.
+    let meant = match Pattern::new(hint) {
+        Ok(hinting) if matches_any(&hinting, hinted) => hint,
+        _ => nearest,
+    };
+    let text = match meant.is_empty() {
+        true => text.push(": is it a new one? Then write the lock"),
+        false => text.push(": did you mean `").push(meant).push("`?"),
+    };
+    panic!("{}", text.as_str());
+}
+
+const fn matches_any(pattern: &Pattern<'_>, names: &[&str]) -> bool {
     let mut i = 0;
     while i < names.len() {
-        if parsed.matches(names[i]) {
-            return;
+        if pattern.matches(names[i]) {
+            return true;
         }
         i += 1;
     }
-    let text = Text::EMPTY.push("no locked event matches `").push(pattern).push("`");
-    let text = match hint.is_empty() {
-        true => text.push(": is it a new one? Then write the lock"),
-        false => text.push(": did you mean `").push(hint).push("`?"),
-    };
-    panic!("{}", text.as_str());
+    false
 }
 
 /// Checks that an event set has a variant for each locked event that its handler's patterns take.

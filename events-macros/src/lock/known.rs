@@ -75,8 +75,10 @@ impl Known {
     ) -> TokenStream {
         let each = patterns.iter().map(|pattern| {
             let (names, hint) = (self.candidates(&pattern.value()), self.hint(&pattern.value()));
-            let check =
-                call_at(pattern, quote!(#private::locked_pattern), quote!(#pattern, &[#(#names),*], #hint));
+            let hinted = if hint.is_empty() { Vec::new() } else { self.candidates(&hint) };
+            let nearest = self.nearest(&pattern.value(), &names).unwrap_or_default();
+            let arguments = quote!(#pattern, &[#(#names),*], #hint, &[#(#hinted),*], #nearest);
+            let check = call_at(pattern, quote!(#private::locked_pattern), arguments);
             unless_writing(private, &check)
         });
         let mut names: Vec<_> =
@@ -102,6 +104,21 @@ impl Known {
         self.names.iter().map(String::as_str).filter(has_all).collect()
     }
 
+    /// The name that was meant, perhaps, where a pattern matches none of those that have its words.
+    fn nearest(&self, pattern: &str, candidates: &[&str]) -> Option<&str> {
+        let all = || self.names.iter().map(String::as_str);
+        match candidates {
+            // Then it matches nothing.
+            [] => nearest(all(), pattern),
+            // Whether it matches, the compiler says: few are compared for the case that it does not.
+            few if few.len() <= MAX_COMPARED && few != [pattern] => {
+                let name = nearest(few.iter().copied(), pattern)?;
+                all().find(|known| *known == name)
+            }
+            _ => None,
+        }
+    }
+
     /// The pattern with each unknown word replaced by the nearest known one.
     fn hint(&self, pattern: &str) -> String {
         let known: Vec<_> = self.names.iter().flat_map(|name| name.split('.')).collect();
@@ -116,6 +133,21 @@ impl Known {
         let words: Option<Vec<_>> = pattern.split('.').map(meant).collect();
         words.map(|words| words.join(".")).filter(|hint| hint != pattern).unwrap_or_default()
     }
+}
+
+/// The most names that a pattern is compared with where it may match one of them.
+const MAX_COMPARED: usize = 4;
+
+/// The name that is nearest to another one, if it is near.
+pub(super) fn nearest<'n>(names: impl Iterator<Item = &'n str>, to: &str) -> Option<&'n str> {
+    let near = names.map(|name| (events_names::distance(name, to), name)).min();
+    near.filter(|(distance, _)| distance * 3 <= to.len()).map(|(_, name)| name)
+}
+
+/// The name of the locked event that was meant, perhaps, by one that is not locked.
+pub(crate) fn meant(name: &str) -> Option<String> {
+    let names = list(&folder()).ok()?;
+    nearest(names.iter().map(String::as_str), name).map(str::to_owned)
 }
 
 /// The segments of a pattern that are no wildcards.

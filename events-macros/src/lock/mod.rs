@@ -10,11 +10,12 @@ use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
-use syn::{DeriveInput, Ident, LitStr, Token, Type, parenthesized};
+use syn::{DeriveInput, Ident, LitStr, Token, Type};
 
 use crate::errors::{call_at, text_of};
+use crate::options;
 use crate::schema;
-pub(crate) use known::Known;
+pub(crate) use known::{Known, meant};
 use parse::File;
 pub(crate) use parse::Version;
 
@@ -42,20 +43,22 @@ impl Options {
     /// Reads an option, if it is one of these.
     pub(crate) fn parse_option(&mut self, option: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
         if option == "compatibility" {
-            input.parse::<Token![=]>()?;
-            let mode: Ident = input.parse()?;
+            options::equals(input, option, "backward")?;
+            let mode: Ident =
+                input.parse().map_err(|error| syn::Error::new(error.span(), COMPATIBILITIES))?;
             self.compatibility = Some(compatibility(&mode)?);
             return Ok(true);
         }
         if option == "changed" {
-            input.parse::<Token![=]>()?;
+            options::equals(input, option, "\"the reason\"")?;
             self.changed = Some(reason(input)?);
             return Ok(true);
         }
         if option == "reserved" {
-            let names;
-            parenthesized!(names in input);
-            self.reserved.extend(Punctuated::<LitStr, Token![,]>::parse_terminated(&names)?);
+            let names = options::list(input, option, "\"name\"")?;
+            let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&names);
+            let message = "`reserved` takes names of fields in quotes: `reserved(\"name\")`";
+            self.reserved.extend(names.map_err(|error| syn::Error::new(error.span(), message))?);
             return Ok(true);
         }
         Ok(false)
@@ -73,20 +76,24 @@ impl Options {
     }
 }
 
+/// The modes of compatibility, for messages.
+const COMPATIBILITIES: &str = "there are `full`, `backward` and `forward`";
+
 /// The variant of `Compatibility` of this name.
 fn compatibility(mode: &Ident) -> syn::Result<Ident> {
     let variant = match mode.to_string().as_str() {
         "full" => "Full",
         "backward" => "Backward",
         "forward" => "Forward",
-        _ => return Err(syn::Error::new(mode.span(), "there are `full`, `backward` and `forward`")),
+        _ => return Err(syn::Error::new(mode.span(), COMPATIBILITIES)),
     };
     Ok(Ident::new(variant, mode.span()))
 }
 
 /// The reason for a change.
 pub(crate) fn reason(input: ParseStream<'_>) -> syn::Result<LitStr> {
-    let reason: LitStr = input.parse()?;
+    let message = "the reason stands in quotes: `changed = \"...\"`";
+    let reason: LitStr = input.parse().map_err(|error| syn::Error::new(error.span(), message))?;
     match reason.value().trim().is_empty() {
         true => Err(syn::Error::new(reason.span(), "a reason says why the change is all right")),
         false => Ok(reason),

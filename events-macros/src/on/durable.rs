@@ -3,9 +3,10 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::parse::ParseStream;
-use syn::{Ident, LitInt, LitStr, Token};
+use syn::{Ident, LitInt, LitStr};
 
 use crate::errors::Errors;
+use crate::options::{self, Example};
 
 /// What is said of a durable handler.
 pub(crate) struct Durable {
@@ -36,16 +37,11 @@ pub(crate) struct Options {
 }
 
 /// The names of the options.
-const NAMES: [&str; 8] =
+pub(crate) const NAMES: [&str; 8] =
     ["durable", "retries", "backoff", "timeout", "concurrency", "ordered_by", "nulls", "from"];
 
-/// The option that was meant, perhaps.
-pub(crate) fn meant(option: &str) -> Option<&'static str> {
-    NAMES.into_iter().find(|name| events_names::distance(name, option) <= 2)
-}
-
 impl Options {
-    /// Reads one option behind its name; false where it is not one of these.
+    /// Reads the value of an option behind its name; false where it is not one of these.
     pub(crate) fn parse(
         &mut self,
         option: &Ident,
@@ -57,20 +53,19 @@ impl Options {
         if !known {
             return Ok(false);
         }
-        input.parse::<Token![=]>()?;
         if self.seen.contains(option) {
             errors.on(option, format_args!("`{option}` is there already"));
         }
         self.seen.push(option.clone());
         match text.as_str() {
-            "durable" => self.name = Some(input.parse()?),
-            "retries" => self.retries = Some(input.parse()?),
-            "backoff" => self.backoff = Some(input.parse()?),
-            "timeout" => self.timeout = Some(input.parse()?),
-            "concurrency" => self.concurrency = Some(input.parse()?),
-            "ordered_by" => self.ordered_by = Some(input.parse()?),
-            "nulls" => self.nulls = Some(input.parse()?),
-            _ => self.from = Some(input.parse()?),
+            "durable" => self.name = Some(options::text(input, option, Example::text("send-invoice"))?),
+            "retries" => self.retries = Some(options::number(input, option, 5)?),
+            "backoff" => self.backoff = Some(options::text(input, option, Example::time("1s..5m"))?),
+            "timeout" => self.timeout = Some(options::text(input, option, Example::time("30s"))?),
+            "concurrency" => self.concurrency = Some(options::number(input, option, 8)?),
+            "ordered_by" => self.ordered_by = Some(options::text(input, option, Example::text("user_id"))?),
+            "nulls" => self.nulls = Some(options::text(input, option, Example::text("together"))?),
+            _ => self.from = Some(options::text(input, option, Example::text("start"))?),
         }
         Ok(true)
     }
@@ -78,6 +73,10 @@ impl Options {
     /// The options together, if the handler is durable.
     pub(crate) fn finish(self, errors: &mut Errors) -> Option<Durable> {
         let Some(name) = self.name else {
+            if self.seen.iter().any(|option| option == "durable") {
+                // Its value was refused.
+                return None;
+            }
             for option in &self.seen {
                 let message = format!(
                     "`{option}` is an option of durable handlers: name this one, too, as in `durable = \"send-invoice\"`"

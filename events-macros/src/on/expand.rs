@@ -6,8 +6,9 @@ use syn::{Ident, ItemFn};
 
 use super::parse::Arguments;
 use super::validate::{Handler, State};
-use crate::errors::{Errors, at, call_at, text_of};
+use crate::errors::{Errors, at, block_at, call_at, text_of};
 use crate::lock::Known;
+use crate::tokens::allowing;
 
 /// The function, and a type that stands for it.
 pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&Known>) -> TokenStream {
@@ -17,6 +18,7 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&K
     let stand_in = stand_in(function);
     let checks = checks(handler, function, &private);
     let known = known.map(|known| known.checks(&ident.to_string(), event, patterns, &private));
+    let checks = allowing(&function.attrs, quote!(#checks #known));
     let place = place(function, &private);
     let bind = bind(handler, function, &private);
     let first = quote!(<#event as #private::Argument<'_>>);
@@ -35,7 +37,6 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&K
         #function
         #stand_in
         #checks
-        #known
         #[automatically_derived]
         #[allow(deprecated, reason = "the user's own item")]
         impl #private::Handler for #ident {
@@ -154,7 +155,8 @@ fn bind(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> Toke
     let names: Vec<_> = (0..handler.states.len()).map(|index| local(&format!("state{index}"))).collect();
     let binds = handler.states.iter().zip(&names).map(|(State { name, ty }, state)| {
         let bind = call_at(ty, quote!(__typed_events_bind), quote!(#binder, #name));
-        quote!(let #state = #private::Probe::<#ty>::NEW.#bind;)
+        let probe = block_at(ty, quote!(#private::Probe::<#ty>::NEW));
+        quote!(let #state = #probe.#bind;)
     });
     let indices = (0..names.len()).map(syn::Index::from);
     let (ident, event) = (&function.sig.ident, &handler.event);

@@ -13,10 +13,16 @@ use crate::lock;
 
 pub(crate) fn attribute(arguments: TokenStream, item: TokenStream, locked: bool) -> TokenStream {
     let mut errors = Errors::default();
-    let Some(function) = parse::function(item.clone(), &mut errors) else {
+    let Some(mut function) = parse::function(item.clone(), &mut errors) else {
         let errors = errors.into_tokens();
         return quote!(#item #errors);
     };
+    if let Some(error) = validate::associated(&function) {
+        // Beside it there can be no type.
+        let error = error.to_compile_error();
+        return quote!(#function #error);
+    }
+    parse::check_once(&mut function, &mut errors);
     let arguments = parse::arguments(arguments, &mut errors);
     let known = locked.then(|| lock::Known::read(&arguments.patterns, &mut errors)).flatten();
     match validate::handler(&arguments, &function, &mut errors) {

@@ -1,11 +1,13 @@
 //! Reads what stands in the parentheses of `#[on(...)]`, and the function.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream};
 use syn::parse::{ParseStream, Parser};
-use syn::{Ident, Item, ItemFn, LitStr, Path, Token};
+use syn::{Attribute, Ident, Item, ItemFn, LitStr, Path, Token, TraitItemFn};
 
-use super::durable::{Durable, Options, meant};
+use super::durable::{Durable, NAMES, Options};
 use crate::errors::Errors;
+use crate::options;
+use crate::stacked::is_ours;
 
 /// What stands in the parentheses.
 pub(crate) struct Arguments {
@@ -17,13 +19,11 @@ pub(crate) struct Arguments {
 pub(crate) fn arguments(tokens: TokenStream, errors: &mut Errors) -> Arguments {
     let mut arguments =
         Arguments { patterns: Vec::new(), krate: syn::parse_quote!(::typed_events), durable: None };
-    let mut options = Options::default();
+    let mut durable = Options::default();
     let parsed = (|input: ParseStream<'_>| {
         while !input.is_empty() {
-            argument(input, &mut arguments, &mut options, errors)?;
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
-            }
+            argument(input, &mut arguments, &mut durable, errors)?;
+            options::separator(input)?;
         }
         Ok(())
     })
@@ -31,14 +31,14 @@ pub(crate) fn arguments(tokens: TokenStream, errors: &mut Errors) -> Arguments {
     if let Err(error) = parsed {
         errors.push(error);
     }
-    arguments.durable = options.finish(errors);
+    arguments.durable = durable.finish(errors);
     arguments
 }
 
 fn argument(
     input: ParseStream<'_>,
     arguments: &mut Arguments,
-    options: &mut Options,
+    durable: &mut Options,
     errors: &mut Errors,
 ) -> syn::Result<()> {
     if input.peek(LitStr) {
@@ -50,32 +50,29 @@ fn argument(
         return Ok(());
     }
     if input.peek(Token![crate]) {
-        input.parse::<Token![crate]>()?;
-        input.parse::<Token![=]>()?;
-        arguments.krate = input.call(Path::parse_mod_style)?;
+        arguments.krate = options::krate(input)?;
         return Ok(());
     }
     if !input.peek(Ident) {
         return Err(input.error("expected a pattern in quotes, such as `#[on(\"user.*\")]`"));
     }
     let option: Ident = input.parse()?;
-    if input.peek(Token![=]) && options.parse(&option, input, errors)? {
+    if durable.parse(&option, input, errors)? {
         return Ok(());
     }
     let text = option.to_string();
-    let message = match (input.peek(Token![.]), meant(&text)) {
-        (false, Some(meant)) if meant == text => format!("`{text}` needs a value: `{text} = ...`"),
-        (true, _) => "a pattern stands in quotes: `#[on(\"user.created\")]`".to_owned(),
-        (false, Some(meant)) => format!("unknown option `{text}`: did you mean `{meant}`?"),
-        (false, None) => format!(
+    let message = match options::meant(&text, &NAMES) {
+        _ if input.peek(Token![.]) => "a pattern stands in quotes: `#[on(\"user.created\")]`".to_owned(),
+        _ if text.starts_with(char::is_uppercase) => {
+            "the first argument says which event it is: write `#[on]`, or a pattern in quotes".to_owned()
+        }
+        Some(meant) => format!("unknown option `{text}`: did you mean `{meant}`?"),
+        None => format!(
             "unknown option `{text}`: there are patterns in quotes, `durable`, `retries`, `backoff`, `timeout`, `concurrency`, `ordered_by`, `nulls`, `from`, and `crate = path`"
         ),
     };
     errors.at(option.span(), message);
-    while !input.is_empty() && !input.peek(Token![,]) {
-        input.parse::<TokenTree>()?;
-    }
-    Ok(())
+    options::skip(input)
 }
 
 pub(crate) fn function(item: TokenStream, errors: &mut Errors) -> Option<ItemFn> {
@@ -83,10 +80,28 @@ pub(crate) fn function(item: TokenStream, errors: &mut Errors) -> Option<ItemFn>
     match item {
         Item::Fn(function) => Some(function),
         other => {
-            let first = quote::ToTokens::to_token_stream(&other).into_iter().next();
-            let span = first.map_or_else(Span::call_site, |token| token.span());
-            errors.at(span, "`#[on]` stands on a function");
+            let tokens = quote::ToTokens::to_token_stream(&other);
+            match syn::parse2::<TraitItemFn>(tokens.clone()) {
+                Ok(required) => errors.at(
+                    required.sig.ident.span(),
+                    "a function without a body can't be a handler: write a function, outside of the `trait`",
+                ),
+                Err(_) => {
+                    let span = tokens.into_iter().next().map_or_else(Span::call_site, |token| token.span());
+                    errors.at(span, "`#[on]` stands on a function");
+                }
+            }
             None
         }
     }
+}
+
+/// Refuses a second `#[on]` on a function, and takes it away: it would declare the handler again.
+pub(crate) fn check_once(function: &mut ItemFn, errors: &mut Errors) {
+    let is_other = |attribute: &Attribute| is_ours(attribute.path(), "on");
+    for other in function.attrs.iter().filter(|attribute| is_other(attribute)) {
+        let message = "a function is one handler, and this one has an `#[on]` above: write all its patterns into one, `#[on(\"a.b\", \"c.d\")]`";
+        errors.on(other, message);
+    }
+    function.attrs.retain(|attribute| !is_other(attribute));
 }

@@ -1,5 +1,7 @@
 //! What a function must be to be a handler; every mistake at its own place.
 
+use proc_macro2::Span;
+use quote::quote;
 use syn::{
     FnArg, GenericArgument, GenericParam, ItemFn, LitStr, Pat, PatType, Path, PathArguments, PathSegment,
     Receiver, ReturnType, Safety, Signature, Type,
@@ -8,7 +10,8 @@ use syn::{
 use super::durable::Durable;
 use super::parse::Arguments;
 use crate::errors::{Errors, text_of};
-use crate::tokens::{contains_name, with_lifetimes};
+use crate::source::block_around;
+use crate::tokens::{contains_name, is_named, with_lifetimes};
 
 /// A function that may be a handler, as far as its tokens tell.
 pub(crate) struct Handler<'a> {
@@ -51,6 +54,21 @@ pub(crate) fn handler<'a>(
     output.iter_mut().for_each(|output| *output = elided(output));
     let Arguments { patterns, krate, durable } = arguments;
     Some(Handler { patterns, krate, durable: durable.as_ref(), event, states, output })
+}
+
+/// The error of a function of an `impl` or a `trait` that takes no `self`.
+pub(crate) fn associated(function: &ItemFn) -> Option<syn::Error> {
+    let Signature { inputs, output, ident, .. } = &function.sig;
+    if function.sig.receiver().is_some() {
+        return None;
+    }
+    let names_self = is_named(quote!(#inputs #output), "Self");
+    let block = block_around(Span::call_site()).or(names_self.then_some("impl"))?;
+    let article = if block == "impl" { "an" } else { "a" };
+    let message = format!(
+        "a function of {article} `{block}` can't be a handler: move it out of the `{block}`, and take what it needs of the type as state, `&T`, after the event"
+    );
+    Some(syn::Error::new(ident.span(), message))
 }
 
 fn qualifiers(signature: &Signature, errors: &mut Errors) {

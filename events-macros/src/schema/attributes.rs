@@ -1,12 +1,15 @@
 //! The attributes that decide a shape: serde's, as it reads, and our own.
 
 use proc_macro2::TokenTree;
+use syn::ext::IdentExt;
 use syn::meta::ParseNestedMeta;
-use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, MetaNameValue, Path, Token, Type};
+use syn::parse::{ParseStream, Parser};
+use syn::{Attribute, Expr, ExprLit, Field, Lit, LitStr, Meta, MetaNameValue, Path, Token, Type};
 
 use super::case::Case;
 use super::named;
 use crate::errors::Errors;
+use crate::options;
 
 /// One thing for what serde writes, and one for what it reads.
 #[derive(Clone, Default)]
@@ -131,6 +134,12 @@ impl Item {
     }
 }
 
+/// Whether serde reads a field as its type says.
+pub(crate) fn is_read(field: &Field, helper: &str) -> bool {
+    let item = Item::read(&field.attrs, helper);
+    !item.opaque && !item.custom.read && !item.skipped.read
+}
+
 /// Whether a field or type is marked as secret.
 pub(crate) fn is_secret(attributes: &[Attribute], helper: &str) -> bool {
     named(attributes, helper).any(|ours| has_option(ours, "secret"))
@@ -250,20 +259,62 @@ pub(crate) fn reason(attributes: &[Attribute], helper: &str) -> Option<LitStr> {
 
 /// Checks `#[event(...)]` or `#[schema(...)]` on a field; `locked` on one of an event under the lock.
 pub(crate) fn check_field_options(attribute: &Attribute, locked: bool) -> syn::Result<()> {
-    attribute.parse_nested_meta(|meta| {
-        if meta.path.is_ident("opaque") || meta.path.is_ident("secret") {
-            return Ok(());
+    let name = crate::errors::text_of(attribute.path());
+    let Meta::List(list) = &attribute.meta else {
+        let message = format!(
+            "an attribute of a field says what is special about it: `#[{name}(secret)]` or `#[{name}(opaque)]`"
+        );
+        return Err(syn::Error::new_spanned(attribute, message));
+    };
+    let options = |input: ParseStream<'_>| {
+        while !input.is_empty() {
+            field_option(input, &name, locked)?;
+            options::separator(input)?;
         }
-        if !meta.path.is_ident("changed") {
-            return Err(meta.error("unknown option of a field: there are `opaque` and `secret`"));
+        Ok(())
+    };
+    options.parse2(list.tokens.clone())
+}
+
+/// The error of an option that is nearly one of a field.
+pub(crate) fn misspelt(attribute: &Attribute) -> Option<syn::Error> {
+    let mut error = None;
+    // What can't be parsed is for the attribute's owner to report.
+    let _ = attribute.parse_nested_meta(|meta| {
+        if let Some(option) = meta.path.get_ident()
+            && let Some(message) = nearly(&option.to_string(), "schema")
+        {
+            error = Some(syn::Error::new(option.span(), message));
         }
-        if !locked {
-            return Err(meta.error(
-                "`changed` is of the fields of events under the lock: `use typed_events::locked::event`",
-            ));
+        skip_value(&meta)
+    });
+    error
+}
+
+fn nearly(option: &str, attribute: &str) -> Option<String> {
+    let meant = options::meant(option, &["opaque", "secret"])?;
+    Some(format!("unknown option `{option}`: did you mean `#[{attribute}({meant})]`?"))
+}
+
+fn field_option(input: ParseStream<'_>, name: &str, locked: bool) -> syn::Result<()> {
+    const UNKNOWN: &str = "unknown option of a field: there are `opaque` and `secret`";
+    if !input.peek(syn::Ident::peek_any) {
+        return Err(input.error(UNKNOWN));
+    }
+    let option = input.call(syn::Ident::parse_any)?;
+    let text = option.to_string();
+    match text.as_str() {
+        "opaque" | "secret" => options::flag(input, &option),
+        "changed" if locked => {
+            options::equals(input, &option, "\"the reason\"")?;
+            crate::lock::reason(input).map(drop)
         }
-        crate::lock::reason(meta.value()?).map(drop)
-    })
+        "changed" => Err(syn::Error::new(
+            option.span(),
+            "`changed` is of the fields of events under the lock: `use typed_events::locked::event`",
+        )),
+        _ => Err(syn::Error::new(option.span(), nearly(&text, name).unwrap_or_else(|| UNKNOWN.to_owned()))),
+    }
 }
 
 /// The path of `#[schema(crate = path)]`, or of another helper attribute, else `::typed_events`.
@@ -277,7 +328,7 @@ pub(crate) fn crate_path(attributes: &[Attribute], helper: &str, errors: &mut Er
             if !meta.path.is_ident("crate") {
                 return Err(meta.error("unknown option: there is `crate = path`"));
             }
-            path = meta.value()?.call(Path::parse_mod_style)?;
+            path = options::path(meta.input)?;
             Ok(())
         });
         if let Err(error) = parsed {

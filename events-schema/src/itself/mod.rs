@@ -211,7 +211,7 @@ impl Seen {
 
 const fn walk(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -> Verdict {
     match shape {
-        TypeSchema::Option(inner) if writes_null(inner, MAX_NULL) => refuse(Problem::NullTwice),
+        TypeSchema::Option(inner) if writes_null(inner, MAX_NULL) => refuse(Problem::NullTwice { inner }),
         TypeSchema::Option(inner) => walk(inner, place.deeper(1).within(), seen),
         TypeSchema::Sequence(inner, _) => at(Step::Items, walk(inner, place.deeper(1).within(), seen)),
         TypeSchema::Named(named) => {

@@ -1,0 +1,143 @@
+//! The values of options. A wrong one is an error that shows how the option is written.
+
+use proc_macro2::TokenTree;
+use syn::parse::{ParseBuffer, ParseStream};
+use syn::{Ident, LitInt, LitStr, Path, Token, parenthesized};
+
+use crate::errors::text_of;
+
+/// The option that was meant, perhaps.
+pub(crate) fn meant<'o>(option: &str, options: &[&'o str]) -> Option<&'o str> {
+    let distance = |known: &&&str| events_names::distance(known, option);
+    let nearest = options.iter().min_by_key(distance)?;
+    (distance(&nearest) <= 2 && *nearest != option).then_some(*nearest)
+}
+
+/// Reads the comma between options.
+pub(crate) fn separator(input: ParseStream<'_>) -> syn::Result<()> {
+    if input.is_empty() || input.peek(Token![,]) {
+        return input.parse::<Option<Token![,]>>().map(drop);
+    }
+    Err(input.error("a comma is missing before this"))
+}
+
+/// Skips the value of an option.
+pub(crate) fn skip(input: ParseStream<'_>) -> syn::Result<()> {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        input.parse::<TokenTree>()?;
+    }
+    Ok(())
+}
+
+/// The text of `option = "..."`; `example` is one, and the unit of a number where the option has one.
+pub(crate) fn text(input: ParseStream<'_>, option: &Ident, example: Example) -> syn::Result<LitStr> {
+    equals(input, option, &format!("{:?}", example.value))?;
+    if input.peek(LitStr) {
+        return input.parse();
+    }
+    let fork = input.fork();
+    let default = example.value.to_owned();
+    let shown = match (fork.parse::<TokenTree>(), example.unit) {
+        (Ok(TokenTree::Ident(name)), None) if is_end(&fork) => name.to_string(),
+        (Ok(TokenTree::Literal(number)), Some(unit)) => {
+            with_unit(&number.to_string(), unit).unwrap_or(default)
+        }
+        _ => default,
+    };
+    Err(input.error(format_args!("`{option}` takes a text in quotes: `{option} = {shown:?}`")))
+}
+
+/// How the text of an option may look.
+#[derive(Clone, Copy)]
+pub(crate) struct Example {
+    pub(crate) value: &'static str,
+    /// What a number without a unit lacks.
+    pub(crate) unit: Option<&'static str>,
+}
+
+impl Example {
+    pub(crate) const fn text(value: &'static str) -> Self {
+        Self { value, unit: None }
+    }
+
+    /// That of a time.
+    pub(crate) const fn time(value: &'static str) -> Self {
+        Self { value, unit: Some("s") }
+    }
+}
+
+/// A number with its unit, where it has none.
+fn with_unit(number: &str, unit: &str) -> Option<String> {
+    let written = number.trim_start_matches(|c: char| c.is_ascii_digit());
+    match written {
+        "" => Some(format!("{number}{unit}")),
+        "ms" | "s" | "m" | "h" => Some(number.to_owned()),
+        _ => None,
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_end(input: ParseStream<'_>) -> bool {
+    input.is_empty() || input.peek(Token![,])
+}
+
+/// The number of `option = 3`.
+pub(crate) fn number(input: ParseStream<'_>, option: &Ident, example: u32) -> syn::Result<LitInt> {
+    equals(input, option, &example.to_string())?;
+    if input.peek(LitInt) {
+        return input.parse();
+    }
+    let quoted = input.fork().parse::<LitStr>().ok().map(|text| text.value()).filter(|text| is_number(text));
+    let shown = quoted.unwrap_or_else(|| example.to_string());
+    Err(input.error(format_args!("`{option}` takes a whole number: `{option} = {shown}`")))
+}
+
+/// `crate = path`.
+pub(crate) fn krate(input: ParseStream<'_>) -> syn::Result<Path> {
+    input.parse::<Token![crate]>()?;
+    path(input)
+}
+
+/// The path of it.
+pub(crate) fn path(input: ParseStream<'_>) -> syn::Result<Path> {
+    let is_path = input.parse::<Token![=]>().is_ok() && !input.peek(LitStr);
+    let path = is_path.then(|| input.call(Path::parse_mod_style).ok()).flatten();
+    path.ok_or_else(|| input.error("`crate` takes a path without quotes: `crate = ::typed_events`"))
+}
+
+/// The equals sign of an option with a value.
+pub(crate) fn equals(input: ParseStream<'_>, option: &Ident, example: &str) -> syn::Result<()> {
+    if input.peek(Token![=]) {
+        return input.parse::<Token![=]>().map(drop);
+    }
+    Err(syn::Error::new(option.span(), format_args!("`{option}` needs a value: `{option} = {example}`")))
+}
+
+/// What stands in the parentheses of `option(...)`.
+pub(crate) fn list<'i>(
+    input: ParseStream<'i>,
+    option: &Ident,
+    example: &str,
+) -> syn::Result<ParseBuffer<'i>> {
+    if !input.peek(syn::token::Paren) {
+        let message = format!("`{option}` takes its values in parentheses: `{option}({example})`");
+        return Err(syn::Error::new(option.span(), message));
+    }
+    let list;
+    parenthesized!(list in input);
+    Ok(list)
+}
+
+/// Refuses a value where an option has none.
+pub(crate) fn flag(input: ParseStream<'_>, option: &Ident) -> syn::Result<()> {
+    match is_end(input) {
+        true => Ok(()),
+        false if input.peek(Token![=]) || input.peek(syn::token::Paren) => {
+            Err(input.error(format_args!("`{option}` takes no value: write `{}` alone", text_of(option))))
+        }
+        false => separator(input),
+    }
+}

@@ -1,0 +1,146 @@
+//! Fields of types that no event can have, whatever is declared: one error in place of those of every derive.
+
+use quote::{ToTokens, quote};
+use syn::{DeriveInput, GenericArgument, PathArguments, PathSegment, Type, TypePath};
+
+use crate::errors::{Errors, text_of};
+use crate::item::{Arguments, fields_mut};
+use crate::schema;
+use crate::source;
+
+/// Refuses references, and the types of std that are bound to a thread or change in place. Goes on with the types that
+/// are proposed; but nobody reads a field with a reference, so that values of the type can still be made.
+pub(crate) fn check(input: &mut DeriveInput, helper: &str, arguments: &Arguments, errors: &mut Errors) {
+    if !arguments.adds("Deserialize") {
+        return;
+    }
+    let krate = &arguments.krate;
+    let unread = quote!(#krate::__private::unread).to_string().replace(' ', "");
+    for field in fields_mut(input) {
+        let mut found = Vec::new();
+        let mut ty = field.ty.clone();
+        if schema::is_read(field, helper) {
+            refuse(&mut ty, &mut found);
+        }
+        let Some(borrows) = found.iter().map(|problem| problem.borrows).reduce(|one, other| one | other)
+        else {
+            continue;
+        };
+        found.into_iter().for_each(|problem| errors.push(problem.error));
+        // One mistake is enough.
+        field
+            .attrs
+            .retain(|attribute| !attribute.path().is_ident("serde") && !attribute.path().is_ident(helper));
+        match borrows && field.ident.is_some() {
+            true => field.attrs.push(syn::parse_quote!(#[serde(skip, default = #unread)])),
+            false => field.ty = ty,
+        }
+    }
+}
+
+/// A part of a type that can't be in an event.
+struct Problem {
+    error: syn::Error,
+    borrows: bool,
+}
+
+impl Problem {
+    fn new(place: &impl ToTokens, why: &str, proposed: &Type, borrows: bool) -> Self {
+        let (written, proposed) = (text_of(place), text_of(proposed));
+        let message = format!("{why}: take `{proposed}` in place of `{written}`");
+        Self { error: syn::Error::new_spanned(place, message), borrows }
+    }
+}
+
+/// Refuses the parts of a type that can't be in an event, and puts what is proposed in their places.
+fn refuse(ty: &mut Type, found: &mut Vec<Problem>) {
+    match ty {
+        Type::Reference(reference) if is_static(reference) => {
+            let owned = owned(&reference.elem);
+            found.push(Problem::new(
+                reference,
+                "an event owns its data, since it is read back from JSON",
+                &owned,
+                true,
+            ));
+            *ty = owned;
+        }
+        Type::Path(path) => {
+            let proposed = path.path.segments.last().filter(|_| of_std(path)).and_then(proposed);
+            if let Some((proposed, why)) = proposed {
+                found.push(Problem::new(path, why, &proposed, false));
+                *ty = proposed;
+            } else if let Some(last) = path.path.segments.last_mut() {
+                arguments_of(last).for_each(|ty| refuse(ty, found));
+            }
+        }
+        Type::Tuple(tuple) => tuple.elems.iter_mut().for_each(|ty| refuse(ty, found)),
+        Type::Array(array) => refuse(&mut array.elem, found),
+        Type::Paren(paren) => refuse(&mut paren.elem, found),
+        Type::Group(group) => refuse(&mut group.elem, found),
+        _ => {}
+    }
+}
+
+/// Whether a type is of std: by its path, or by what the file names besides.
+fn of_std(path: &TypePath) -> bool {
+    let segments = &path.path.segments;
+    match (segments.first(), segments.last()) {
+        (Some(first), Some(last)) if segments.len() == 1 => module(last)
+            .is_some_and(|module| source::imports(first.ident.span(), module, &last.ident.to_string())),
+        (Some(first), _) => ["std", "core", "alloc"].iter().any(|name| first.ident == name),
+        _ => false,
+    }
+}
+
+fn is_static(reference: &syn::TypeReference) -> bool {
+    reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static")
+}
+
+/// The type that owns what is pointed to.
+fn owned(to: &Type) -> Type {
+    let last = |path: &TypePath| path.path.segments.last().map(|last| last.ident.to_string());
+    match to {
+        Type::Slice(slice) => {
+            let element = &slice.elem;
+            syn::parse_quote!(Vec<#element>)
+        }
+        Type::Path(path) if last(path).is_some_and(|last| last == "str") => syn::parse_quote!(String),
+        to => to.clone(),
+    }
+}
+
+/// The module of std that has a type of this name.
+fn module(segment: &PathSegment) -> Option<&'static str> {
+    match segment.ident.to_string().as_str() {
+        "Rc" => Some("rc"),
+        "Cell" | "RefCell" | "OnceCell" => Some("cell"),
+        "Mutex" | "RwLock" | "OnceLock" => Some("sync"),
+        _ => None,
+    }
+}
+
+/// What to take in place of a type of std, and why.
+fn proposed(last: &PathSegment) -> Option<(Type, &'static str)> {
+    let module = module(last)?;
+    let PathArguments::AngleBracketed(list) = &last.arguments else { return None };
+    let inner = list.args.iter().find_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })?;
+    Some(match module {
+        "rc" => (owned(inner), "an event goes from thread to thread as a whole, which no `Rc` can"),
+        _ => (owned(inner), "an event does not change once it is emitted"),
+    })
+}
+
+fn arguments_of(segment: &mut PathSegment) -> impl Iterator<Item = &mut Type> {
+    let arguments = match &mut segment.arguments {
+        PathArguments::AngleBracketed(list) => Some(list.args.iter_mut()),
+        _ => None,
+    };
+    arguments.into_iter().flatten().filter_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
+}

@@ -1,0 +1,122 @@
+//! Attributes that stand where they can't: each would have the compiler report what is generated, several times.
+
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::parse::{ParseStream, Parser};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, DeriveInput, Field, Meta, Path, Token};
+
+use crate::errors::{Errors, text_of};
+use crate::item::{Arguments, fields_mut};
+use crate::source;
+
+/// Whether a path is that of an attribute of ours: its name alone, or one behind `typed_events`.
+pub(crate) fn is_ours(path: &Path, name: &str) -> bool {
+    let segments = &path.segments;
+    let named = segments.last().is_some_and(|last| last.ident == name);
+    named && (segments.len() == 1 || segments.iter().any(|segment| segment.ident == "typed_events"))
+}
+
+/// Refuses `#[event]` and `#[payload]` on one type, and either of them twice. The type is left to one of them; the
+/// item where that is not the one that calls this.
+pub(crate) fn repeated(attribute: &str, input: &mut DeriveInput, errors: &mut Errors) -> Option<TokenStream> {
+    let is_event = |other: &Attribute| is_ours(other.path(), "event");
+    let is_other = |other: &Attribute| is_event(other) || is_ours(other.path(), "payload");
+    let other = input.attrs.iter().find(|other| is_other(other))?.clone();
+    if attribute == "payload" && is_event(&other) {
+        errors.at(above(input), WITH_EVENT);
+        let errors = std::mem::take(errors).into_tokens();
+        return Some(quote!(#input #errors));
+    }
+    errors.on(
+        &other,
+        match (attribute, is_event(&other)) {
+            ("event", true) => {
+                "a type is one event, and this one has an `#[event]` above: take one of them away, and declare another type for another event"
+            }
+            ("event", false) => WITH_EVENT,
+            _ => "`#[payload]` is there already: take one of them away",
+        },
+    );
+    input.attrs.retain(|attribute| !is_other(attribute));
+    None
+}
+
+/// The place of the attribute, as the user's own tokens.
+fn above(input: &DeriveInput) -> Span {
+    Span::call_site().resolved_at(input.ident.span())
+}
+
+const WITH_EVENT: &str = "an event can be a field of other events as it is: take `#[payload]` away";
+
+/// Refuses derives above the attribute that it would add again; their names.
+pub(crate) fn derives_above(
+    attribute: &str,
+    arguments: &Arguments,
+    input: &DeriveInput,
+    errors: &mut Errors,
+) -> Vec<String> {
+    let place = above(input);
+    let mut above = source::derives_above(Span::call_site());
+    above.retain(|name| arguments.adds(name));
+    if !above.is_empty() {
+        let list = above.join(", ");
+        errors.at(
+            place,
+            format_args!(
+                "`#[{attribute}]` stands above the derives, so that it adds only those that are not there: put it above `#[derive({list})]`"
+            ),
+        );
+    }
+    above
+}
+
+/// Refuses options of fields in `cfg_attr`, which is not looked into when it is known what an option is for. Goes on as
+/// if they stood there always. (On the item itself, `cfg_attr` is resolved before.)
+pub(crate) fn conditional(input: &mut DeriveInput, errors: &mut Errors) {
+    for field in fields_mut(input) {
+        conditional_options(field, errors);
+    }
+}
+
+fn conditional_options(field: &mut Field, errors: &mut Errors) {
+    let mut options = Vec::new();
+    for conditional in field.attrs.iter_mut().filter(|conditional| conditional.path().is_ident("cfg_attr")) {
+        let Some((condition, mut metas)) = parts(conditional) else { continue };
+        let all = metas.len();
+        metas.retain(|meta| match is_ours(meta.path(), "event") {
+            true => {
+                let written = text_of(meta);
+                errors.on(
+                    meta,
+                    format_args!(
+                        "an option of a field can't depend on the configuration: write `#[{written}]`; a field can, with `#[cfg(...)]`"
+                    ),
+                );
+                options.push(syn::parse_quote!(#[#meta]));
+                false
+            }
+            false => true,
+        });
+        if metas.len() < all {
+            *conditional = syn::parse_quote!(#[cfg_attr(#condition, #(#metas),*)]);
+        }
+    }
+    field.attrs.extend(options);
+}
+
+/// The condition of a `cfg_attr`, and what it stands for.
+fn parts(attribute: &Attribute) -> Option<(TokenStream, Vec<Meta>)> {
+    let Meta::List(list) = &attribute.meta else { return None };
+    let parts = |input: ParseStream<'_>| {
+        let mut condition = TokenStream::new();
+        while !input.is_empty() && !input.peek(Token![,]) {
+            input.parse::<TokenTree>()?.to_tokens(&mut condition);
+        }
+        input.parse::<Token![,]>()?;
+        let metas = Punctuated::<Meta, Token![,]>::parse_terminated(input)?;
+        Ok((condition, metas.into_iter().collect()))
+    };
+    // What can't be read is for the compiler to report.
+    parts.parse2(list.tokens.clone()).ok()
+}

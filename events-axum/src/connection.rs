@@ -24,6 +24,9 @@ use crate::message::{self, Gap, HEARTBEAT, Message, retry_line};
 /// How long a connection may look at events before other tasks get their turn.
 const TURN: Duration = Duration::from_micros(200);
 
+/// About how many bytes of the history are sent at once.
+const SENT_BYTES: usize = 16 << 10;
+
 /// How long clients wait that come when there are too many, and up to half of it more.
 const FULL_RETRY: Duration = Duration::from_secs(30);
 
@@ -93,7 +96,8 @@ where
         Ok(Some(position)) if position.log == newest.log => (position, None),
         Ok(Some(_)) | Err(()) => (newest, Some(Gap::Unknown)),
     };
-    let first = message::greeting(shared.settings.retry, position);
+    // The gap and the position in one: cut off in between, the client would never be told of the gap.
+    let first = message::first(shared.settings.retry, position, gap);
     // The bridge may end while a client is connected.
     let connection = Connection {
         shared: Arc::downgrade(shared),
@@ -101,7 +105,8 @@ where
         position,
         told: position,
         first: Some(first),
-        gap,
+        page: None,
+        turn_began: Instant::now(),
     };
     let messages = stream::unfold(connection, |mut connection| async {
         let bytes = connection.next().await?;
@@ -118,8 +123,10 @@ struct Connection<U: Clone + Eq + Hash> {
     /// The position that the client was told last.
     told: LogPosition,
     first: Option<Bytes>,
-    /// What the client is told after the first message.
-    gap: Option<Gap>,
+    /// Where the page of the history began that was read last.
+    page: Option<LogPosition>,
+    /// Since when other tasks have not got their turn.
+    turn_began: Instant,
 }
 
 /// What a connection does next.
@@ -138,8 +145,8 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
-        let mut began = Instant::now();
         loop {
+            self.yield_turn().await;
             let shared = self.shared.upgrade()?;
             match self.step(&shared).await {
                 Step::Send(bytes) => return Some(bytes),
@@ -151,12 +158,16 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
                     if timeout(heartbeat, self.seat.woken.notified()).await.is_err() {
                         return Some(self.heartbeat());
                     }
+                    self.turn_began = Instant::now();
                 }
             }
-            if began.elapsed() > TURN {
-                yield_now().await;
-                began = Instant::now();
-            }
+        }
+    }
+
+    async fn yield_turn(&mut self) {
+        if self.turn_began.elapsed() > TURN {
+            yield_now().await;
+            self.turn_began = Instant::now();
         }
     }
 
@@ -179,9 +190,6 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
     }
 
     async fn step(&mut self, shared: &Shared<U>) -> Step {
-        if let Some(gap) = self.gap.take() {
-            return self.skip_to(self.position, gap);
-        }
         let user = shared.is_keyed().then_some(&self.seat.user);
         match shared.feed.next(self.position, user) {
             Next::Message(message) => self.offer(shared, &message),
@@ -221,7 +229,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
 
     /// Looks at what the log has behind the position.
     async fn read_history(&mut self, shared: &Shared<U>, newest: LogPosition) -> Step {
-        let page = match shared.pages.after(self.position).await {
+        let page = match shared.pages.after(self.position, self.page).await {
             Ok(page) => page,
             Err(error) => {
                 // It connects again, with the position that it was told last.
@@ -236,20 +244,31 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
             Start::Ahead => return self.skip_to(newest, Gap::Ahead),
             Start::OtherLog => return self.skip_to(newest, Gap::Unknown),
         }
+        self.page = Some(page.from);
         let at = self.position.number;
-        let message = page.messages.get(page.messages.partition_point(|message| message.number <= at));
         let torn = page.unreadable.iter().copied().find(|number| *number > at);
-        match (message, torn) {
-            (message, Some(number)) if message.is_none_or(|message| number < message.number) => {
-                self.skip_to(LogPosition { number, ..self.position }, Gap::Unreadable)
+        let first = page.messages.partition_point(|message| message.number <= at);
+        let mut sent = Vec::new();
+        // Several messages at once, since the page may not be kept.
+        for message in page.messages[first..].iter().take_while(|it| torn.is_none_or(|at| it.number < at)) {
+            if let Step::Send(bytes) = self.offer(shared, message) {
+                sent.extend_from_slice(&bytes);
             }
-            (Some(message), _) => self.offer(shared, message),
-            (None, _) if page.end.number > at => {
+            if sent.len() >= SENT_BYTES {
+                break;
+            }
+            self.yield_turn().await;
+        }
+        match torn {
+            _ if !sent.is_empty() => Step::Send(sent.into()),
+            Some(number) => self.skip_to(LogPosition { number, ..self.position }, Gap::Unreadable),
+            None if page.end.number > at => {
                 self.position = page.end;
                 Step::Continue
             }
-            // This instance has yet to read so far.
-            (None, _) => Step::Wait,
+            // What this instance has yet to read, it no longer will.
+            None if shared.feed.ended().is_some() => Step::End,
+            None => Step::Wait,
         }
     }
 }

@@ -82,9 +82,12 @@ impl<U: Clone + Eq + Hash> Feed<U> {
         self.lock().ended
     }
 
-    /// Ends all connections; the first reason counts.
+    /// Ends all connections; that the bridge was closed counts, also where the bus has stopped.
     pub(crate) fn finish(&self, why: End) {
-        self.lock().ended.get_or_insert(why);
+        let mut state = self.lock();
+        if state.ended != Some(End::Closed) {
+            state.ended = Some(why);
+        }
     }
 
     /// Adds messages, and says up to which position records were looked at.

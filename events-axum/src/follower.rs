@@ -78,6 +78,7 @@ impl<U: Clone + Eq + Hash> Follower<U> {
     }
 
     fn restart(&self, position: LogPosition) {
+        self.pages.clear();
         self.feed.restart(position);
         self.clients.wake_all();
     }

@@ -60,9 +60,10 @@ impl Gap {
     }
 }
 
-/// The first message of a connection.
-pub(crate) fn greeting(retry: Duration, position: LogPosition) -> Bytes {
-    format!("{}event: {POSITION}\nid: {position}\ndata: {{}}\n\n", retry_line(retry)).into()
+/// The first message of a connection: the position, or a gap.
+pub(crate) fn first(retry: Duration, at: LogPosition, gap: Option<Gap>) -> Bytes {
+    let message = gap.map_or_else(|| position(at), |gap| gap.to_bytes(at));
+    [retry_line(retry).as_bytes(), &message].concat().into()
 }
 
 /// The position of a client which got no event for a while.

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use events_core::bridge::{call, read_log, warn};
-use events_core::{Bus, Error, LogPosition, LogQuery, Record, Start};
+use events_core::bridge::{Tell, Told, call, read_log, warn};
+use events_core::{AdapterError, Bus, Error, LogPosition, LogQuery, Record, Start};
 use tokio::sync::OnceCell;
 use tokio::task::yield_now;
 
@@ -26,11 +26,16 @@ pub(crate) struct Page<U> {
     pub(crate) end: LogPosition,
     /// The position before the oldest record.
     pub(crate) oldest: LogPosition,
-    /// Whether the page stays as it is while the log grows.
-    is_final: bool,
+    /// The position that the page follows.
+    pub(crate) from: LogPosition,
 }
 
 impl<U> Page<U> {
+    /// Whether the page stays as it is while the log grows.
+    fn is_final(&self) -> bool {
+        self.start == Start::Found && self.end.number > self.from.number
+    }
+
     fn weight(&self) -> usize {
         self.messages.iter().map(|message| message.weight()).sum::<usize>() + 256
     }
@@ -45,13 +50,16 @@ pub(crate) struct Pages<U> {
     pub(crate) render: Render<U>,
     max_bytes: usize,
     kept: Mutex<Kept<U>>,
+    /// The positions of records that can't be read.
+    torn: Told<LogPosition>,
 }
 
 type Cell<U> = Arc<OnceCell<Arc<Page<U>>>>;
 
 struct Kept<U> {
+    /// Those that are kept, and those that are being read.
     pages: HashMap<LogPosition, Cell<U>>,
-    /// The full ones, the longest kept first, with what they take.
+    /// Those that are kept, the longest kept first, with what they take.
     order: VecDeque<(LogPosition, usize)>,
     bytes: usize,
 }
@@ -59,43 +67,76 @@ struct Kept<U> {
 impl<U> Pages<U> {
     pub(crate) fn new(bus: &Bus, query: LogQuery, max_bytes: usize, render: Render<U>) -> Self {
         let kept = Kept { pages: HashMap::new(), order: VecDeque::new(), bytes: 0 };
-        Self { bus: bus.clone(), query, render, max_bytes, kept: Mutex::new(kept) }
+        Self { bus: bus.clone(), query, render, max_bytes, kept: Mutex::new(kept), torn: Told::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept<U>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A page which has what follows a position, or says that the log does not have the position.
+    /// A page which has what follows a position, or says that the log does not have the position. One that has nothing
+    /// is the end of the log as it was after the call.
+    ///
+    /// It is looked for from `start` on, where another page began, if that is in front of the position.
     ///
     /// # Errors
     ///
     /// Those of a log that can't be read.
-    pub(crate) async fn after(&self, position: LogPosition) -> Result<Arc<Page<U>>, Error> {
+    pub(crate) async fn after(
+        &self,
+        position: LogPosition,
+        start: Option<LogPosition>,
+    ) -> Result<Arc<Page<U>>, Error> {
         // Pages begin at the same positions for all clients, so that they share them.
-        let mut from = LogPosition { number: position.number - position.number % POSITIONS, ..position };
+        let aligned = LogPosition { number: position.number - position.number % POSITIONS, ..position };
+        let is_between = |start: &LogPosition| {
+            start.log == position.log && (aligned.number..=position.number).contains(&start.number)
+        };
+        let mut from = start.filter(is_between).unwrap_or(aligned);
         loop {
             let page = self.at(from).await?;
-            if page.start != Start::Found {
-                if from == position {
-                    return Ok(page);
-                }
-                // The log may have the position, but not where its page would begin.
-                from = position;
-            } else if page.end.number > position.number || page.end.number == from.number {
+            if from == position || page.is_final() && page.end.number > position.number {
                 return Ok(page);
-            } else {
-                from = page.end;
             }
+            // Where there is no next page, the log may have the position though it does not have `from`, or not have it
+            // though it has `from`.
+            let has_next = page.is_final() && page.end.number <= position.number;
+            from = if has_next { page.end } else { position };
         }
     }
 
     /// The page at a position, which one client reads for all that want it.
     async fn at(&self, from: LogPosition) -> Result<Arc<Page<U>>, Error> {
+        let (page, is_own) = self.shared(from).await?;
+        if is_own || page.is_final() {
+            return Ok(page);
+        }
+        // It may have been read before what this client was woken for. The next read begins after this call.
+        Ok(self.shared(from).await?.0)
+    }
+
+    /// The page at a position, and whether this call has read it.
+    async fn shared(&self, from: LogPosition) -> Result<(Arc<Page<U>>, bool), Error> {
         let cell = Arc::clone(self.lock().pages.entry(from).or_default());
         // Also where this is dropped before the page is read.
         let wanted = Wanted { pages: self, from, cell };
-        wanted.cell.get_or_try_init(|| self.read(from)).await.cloned()
+        let mut is_own = false;
+        let read = || {
+            is_own = true;
+            self.read(from)
+        };
+        let page = Arc::clone(wanted.cell.get_or_try_init(read).await?);
+        Ok((page, is_own))
+    }
+
+    /// Drops all pages: the log no longer has what was read.
+    pub(crate) fn clear(&self) {
+        let mut kept = self.lock();
+        let dropped = std::mem::take(&mut kept.pages);
+        kept.order.clear();
+        kept.bytes = 0;
+        drop(kept);
+        call(|| drop(dropped));
     }
 
     async fn read(&self, from: LogPosition) -> Result<Arc<Page<U>>, Error> {
@@ -104,20 +145,27 @@ impl<U> Pages<U> {
         let query = self.query.clone().after(from).max_records(positions).max_bytes(PAGE_BYTES);
         let page = read_log(&self.bus, &query).await?;
         let (start, end, oldest) = (page.start(), page.end(), page.oldest());
-        let is_final =
-            start == Start::Found && (end.number == from.number + positions || end != page.newest());
         let (mut messages, mut unreadable) = (Vec::new(), Vec::new());
         for (number, record) in page.into_records() {
             match record {
                 Ok(record) => messages.extend((self.render)(number, record).map(Arc::new)),
                 Err(error) => {
-                    warn(&self.bus, format_args!("a record can't be read for browsers: {error}"));
+                    self.note_torn(LogPosition { number, ..from }, &error);
                     unreadable.push(number);
                 }
             }
             yield_now().await;
         }
-        Ok(Arc::new(Page { messages, unreadable, start, end, oldest, is_final }))
+        Ok(Arc::new(Page { messages, unreadable, start, end, oldest, from }))
+    }
+
+    fn note_torn(&self, position: LogPosition, error: &AdapterError) {
+        let more = match self.torn.tell(position) {
+            Tell::No => return,
+            Tell::Yes => "",
+            Tell::Last => " (further ones are not logged)",
+        };
+        warn(&self.bus, format_args!("a record can't be read for browsers{more}: {error}"));
     }
 
     /// Keeps a page that will not change, and drops those that were kept longest.
@@ -129,7 +177,7 @@ impl<U> Pages<U> {
             return;
         }
         match cell.get() {
-            Some(page) if page.is_final => {
+            Some(page) if page.is_final() => {
                 let weight = page.weight();
                 kept.order.push_back((from, weight));
                 kept.bytes += weight;

@@ -1,17 +1,16 @@
 //! What browsers are sent, live and when they connect again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use sse_tests::{Client, Sent, Written, app, is_for};
+use sse_tests::{Client, Sent, Warnings, Written, app, is_for};
 use tests_support::{Random, size};
 use tokio::time::Instant;
 use tower::ServiceExt;
-use tracing::field::{Field, Visit};
 use typed_events::axum::SseBridge;
 use typed_events::sqlite::{Sqlite, Synchronous};
 use typed_events::{
@@ -641,37 +640,6 @@ async fn s6_a_pattern_that_nothing_matches_is_counted() {
     assert_eq!(bus.stats().unreachable, 1);
     drop(SseBridge::new(&bus, "note.*", is_for).build().await.unwrap());
     assert_eq!(bus.stats().unreachable, 1);
-}
-
-/// The messages of the warnings of this thread.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl Visit for Warnings {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            self.0.lock().unwrap().push(format!("{value:?}"));
-        }
-    }
-}
-
-impl tracing::Subscriber for Warnings {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "typed_events" && *metadata.level() == tracing::Level::WARN
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut self.clone());
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 /// Can't be written where it is no number.

@@ -44,35 +44,27 @@ type Forward = (String, u64, u64, Vec<(u64, String, Vec<u8>)>);
 /// The records that follow a position.
 pub(crate) async fn read_forward(log: &Log, query: &LogQuery, wire: &Wire) -> Result<LogPage, AdapterError> {
     let place = |id: &str| id.parse::<EventId>().map(|id| LogId::new(id.to_bytes()));
-    let asked = |(from, to): (u64, u64)| {
-        log.call::<Forward>(&FORWARD, move |call, _| {
-            call.arg(from).arg(to).arg(query.byte_limit());
-        })
-    };
-    let (mut from, mut to) = match query.position() {
+    let (from, to) = match query.position() {
         Some(after) => (after.number.saturating_add(1), after.number.saturating_add(query.record_limit())),
         None => (1, 0),
     };
-    let (text, trimmed, last, mut found) = asked((from, to)).await?;
-    let id = place(&text)
+    let asked = log.call::<Forward>(&FORWARD, |call, _| {
+        call.arg(from).arg(to).arg(query.byte_limit());
+    });
+    let (id, trimmed, last, found) = asked.await?;
+    let id = place(&id)
         .map_err(|_| AdapterError::refused(format_args!("{}: the id of the log is no UUID", log.place())))?;
     let mut page = query.page(id, trimmed + 1, last);
-    to = to.min(*page.wanted().end());
-    while page.start() == Start::Found && !found.is_empty() {
-        for (position, name, bytes) in &found {
-            from = position + 1;
-            if query.takes(name) && !page.push(*position, bytes.len(), decode(log, wire, *position, bytes)) {
-                return Ok(page);
-            }
-        }
-        if from > to {
+    if page.start() != Start::Found {
+        return Ok(page);
+    }
+    if let Some((position, ..)) = found.last() {
+        page.end_at(*position);
+    }
+    for (position, name, bytes) in &found {
+        if query.takes(name) && !page.push(*position, bytes.len(), decode(log, wire, *position, bytes)) {
             break;
         }
-        let (other, _, _, more) = asked((from, to)).await?;
-        if other != text {
-            return Err(AdapterError::unavailable(format_args!("{} was given another log", log.place())));
-        }
-        found = more;
     }
     Ok(page)
 }

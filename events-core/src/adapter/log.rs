@@ -247,6 +247,11 @@ impl LogPage {
         true
     }
 
+    /// Ends the page at a position in front of the last that was [wanted](Self::wanted): where fewer were looked at.
+    pub fn end_at(&mut self, number: u64) {
+        self.until = self.until.min(number.max(self.after));
+    }
+
     /// Whether the log has the position to read from. If not, there are no records.
     pub fn start(&self) -> Start {
         self.found

@@ -165,7 +165,10 @@ async fn it_is_read_forwards_by_position<H: Harness>(bed: Bed<H>) -> Tried {
     let newest = buses[0].inner.read_log(&query).await?.newest();
     let ahead = LogPosition { number: newest.number + 1, ..newest };
     let other = LogPosition { log: newest.log.with_epoch(9), ..newest };
-    for (position, expected) in [(newest, Start::Found), (ahead, Start::Ahead), (other, Start::OtherLog)] {
+    let most = LogPosition { number: u64::MAX, ..newest };
+    for (position, expected) in
+        [(newest, Start::Found), (ahead, Start::Ahead), (most, Start::Ahead), (other, Start::OtherLog)]
+    {
         let page = buses[1].inner.read_log(&query.clone().after(position)).await?;
         ensure!(page.start() == expected, "{position} is {:?}, and not {expected:?}", page.start());
         ensure!(page.into_records().is_empty(), "there are records behind {position}");

@@ -1,6 +1,6 @@
--- Records from one position to another, until they have so many bytes: at least one record, and fewer than a hundred
--- more than fit. An interval without positions reads none.
-local from, to, most = int(), int(), int()
+-- Records from one position to another, until they have so many bytes: at least one record. An interval without
+-- positions reads none. In one call, since the log may be trimmed between two.
+local from, to, most = int(), math.min(int(), meta('last')), int()
 local found, bytes = {}, 0
 while from <= to and bytes <= most do
   local entries = call('XRANGE', LOG, num(from) .. '-0', num(to) .. '-0', 'COUNT', 100)

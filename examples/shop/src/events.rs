@@ -11,6 +11,16 @@ pub struct OrderPlaced {
     pub total_cents: i64,
 }
 
+/// There is not enough in stock.
+#[event("order.refused")]
+pub struct OrderRefused {
+    pub order: String,
+    pub user: String,
+    pub sku: String,
+    pub quantity: u32,
+    pub in_stock: i64,
+}
+
 #[event("order.paid")]
 pub struct OrderPaid {
     pub order: String,
@@ -20,15 +30,16 @@ pub struct OrderPaid {
     pub total_cents: i64,
 }
 
-/// For handlers that want both.
+/// For handlers that want all of them.
 #[derive(EventSet)]
 pub enum OrderEvent<'a> {
     Placed(&'a OrderPlaced),
+    Refused(&'a OrderRefused),
     Paid(&'a OrderPaid),
 }
 
-#[event("stock.reduced")]
-pub struct StockReduced {
+#[event("stock.reserved")]
+pub struct StockReserved {
     pub order: String,
     pub sku: String,
     pub quantity: u32,
@@ -38,6 +49,9 @@ pub struct StockReduced {
 #[event("notification.created")]
 pub struct NotificationCreated {
     pub user: String,
+    pub order: String,
+    /// What happened to the order.
+    pub event: String,
     pub message: String,
 }
 
@@ -56,6 +70,7 @@ pub struct VideoProcessed {
 /// Somebody wants to see a handler fail.
 #[event("system.poked")]
 pub struct SystemPoked {
+    pub poke: String,
     pub by: String,
 }
 
@@ -63,5 +78,7 @@ pub struct SystemPoked {
 pub struct HandlerFailed {
     pub handler: String,
     pub event: String,
+    /// Id of the event.
+    pub id: String,
     pub error: String,
 }

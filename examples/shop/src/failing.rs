@@ -9,8 +9,9 @@ use crate::shop::{Failure, Outbox};
 #[on(durable = "fragile", retries = 2, backoff = "200ms..1s")]
 pub async fn fragile(_: &SystemPoked, delivery: &Delivery, outbox: &Outbox) -> Result<(), Failure> {
     let error = format!("the printer is out of paper (attempt {})", delivery.attempt());
-    let (handler, event) = ("fragile".to_owned(), delivery.record().name().to_owned());
-    outbox.emit(HandlerFailed { handler, event, error: error.clone() }).await?;
+    let record = delivery.record();
+    let (handler, event, id) = ("fragile".to_owned(), record.name().to_owned(), record.id().to_string());
+    outbox.emit(HandlerFailed { handler, event, id, error: error.clone() }).await?;
     Err(error.into())
 }
 

@@ -1,26 +1,32 @@
-//! Takes what was paid for out of stock.
+//! Reserves stock for orders, or refuses them.
 
 use sqlx::SqlitePool;
 use typed_events::on;
 
-use crate::events::{OrderPaid, StockReduced};
+use crate::events::{OrderPlaced, OrderRefused, StockReserved};
 use crate::shop::{Failure, Outbox, begin};
 
-/// Once for each order, however often it is delivered: the note of it commits with the stock.
+/// Decides orders of a product one after the other, and each order once, however often it is delivered: the status of
+/// the order commits with the stock, and with the event that says so.
 #[on(durable = "inventory", ordered_by = "sku")]
-pub async fn inventory(paid: &OrderPaid, db: &SqlitePool, outbox: &Outbox) -> Result<(), Failure> {
+pub async fn inventory(placed: &OrderPlaced, db: &SqlitePool, outbox: &Outbox) -> Result<(), Failure> {
+    let OrderPlaced { order, user, sku, quantity, .. } = placed.clone();
     let mut tx = begin(db).await?;
-    let note = sqlx::query("INSERT INTO reductions (order_id) VALUES (?) ON CONFLICT DO NOTHING");
-    if note.bind(&paid.order).execute(&mut *tx).await?.rows_affected() == 0 {
+    let stock = sqlx::query_scalar("SELECT stock FROM products WHERE sku = ?");
+    let in_stock: i64 = stock.bind(&sku).fetch_one(&mut *tx).await?;
+    let left = in_stock - i64::from(quantity);
+    let status = if left < 0 { "refused" } else { "reserved" };
+    let decide = sqlx::query("UPDATE orders SET status = ? WHERE id = ? AND status = 'placed'");
+    if decide.bind(status).bind(&order).execute(&mut *tx).await?.rows_affected() == 0 {
         return Ok(());
     }
-    let left: i64 = sqlx::query_scalar("UPDATE products SET stock = stock - ? WHERE sku = ? RETURNING stock")
-        .bind(paid.quantity)
-        .bind(&paid.sku)
-        .fetch_one(&mut *tx)
-        .await?;
-    let OrderPaid { order, sku, quantity, .. } = paid.clone();
-    outbox.emit_in(&mut tx, StockReduced { order, sku, quantity, left }).await?;
+    if left < 0 {
+        outbox.emit_in(&mut tx, OrderRefused { order, user, sku, quantity, in_stock }).await?;
+    } else {
+        let reserve = sqlx::query("UPDATE products SET stock = ? WHERE sku = ?");
+        reserve.bind(left).bind(&sku).execute(&mut *tx).await?;
+        outbox.emit_in(&mut tx, StockReserved { order, sku, quantity, left }).await?;
+    }
     tx.commit().await?;
     Ok(())
 }

@@ -7,9 +7,11 @@
 mod audit;
 mod events;
 mod failing;
+mod guard;
 mod inventory;
 mod notifications;
 mod orders;
+mod serve;
 mod shop;
 mod videos;
 mod web;
@@ -37,7 +39,7 @@ async fn main() -> Result<(), Failure> {
 
     let (jobs, db, outbox) = (shop.jobs.clone(), shop.db.clone(), shop.outbox.clone());
     let jobs = tokio::spawn(videos::work(jobs, db, outbox, ctrl_c()));
-    let server = axum::serve(listener, web::app(shop.clone())).with_graceful_shutdown(async {
+    let server = serve::serve(listener, web::app(shop.clone()), async {
         // Where that can't be listened for, the shop stays open until it is killed.
         if ctrl_c().await.is_err() {
             std::future::pending().await
@@ -48,8 +50,7 @@ async fn main() -> Result<(), Failure> {
         shop.close().await
     };
     // Browsers hang on until the bus has stopped.
-    let (served, closed) = tokio::join!(server, closed);
-    served?;
+    let ((), closed) = tokio::join!(server, closed);
     closed?;
     jobs.await?
 }

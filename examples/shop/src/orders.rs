@@ -4,20 +4,18 @@ use axum::http::StatusCode;
 use typed_events::EventId;
 
 use crate::events::{OrderPaid, OrderPlaced};
-use crate::shop::{Refused, Shop, begin};
+use crate::guard::Refused;
+use crate::shop::{Shop, begin};
 
-/// Places an order; returns its id.
+/// Places an order; returns its id. Whether there is enough in stock is decided by the handler `inventory`.
 pub async fn place(shop: &Shop, user: &str, sku: &str, quantity: u32) -> Result<String, Refused> {
     let mut tx = begin(&shop.db).await?;
-    let product = sqlx::query_as::<_, (i64, i64)>("SELECT price_cents, stock FROM products WHERE sku = ?");
-    let Some((price_cents, stock)) = product.bind(sku).fetch_optional(&mut *tx).await? else {
+    let price = sqlx::query_scalar::<_, i64>("SELECT price_cents FROM products WHERE sku = ?");
+    let Some(price_cents) = price.bind(sku).fetch_optional(&mut *tx).await? else {
         return Err(Refused::new(StatusCode::NOT_FOUND, "there is no such product"));
     };
     if quantity == 0 {
         return Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, "order at least one"));
-    }
-    if i64::from(quantity) > stock {
-        return Err(Refused::new(StatusCode::CONFLICT, format!("there are only {stock} in stock")));
     }
     let (order, total_cents) = (EventId::new().to_string(), price_cents * i64::from(quantity));
     sqlx::query(
@@ -37,17 +35,21 @@ pub async fn place(shop: &Shop, user: &str, sku: &str, quantity: u32) -> Result<
     Ok(order)
 }
 
-/// Pays an order of the user.
+/// Pays an order of the user, for which stock is reserved.
 pub async fn pay(shop: &Shop, user: &str, order: &str) -> Result<(), Refused> {
     let mut tx = begin(&shop.db).await?;
-    let paid = sqlx::query_as::<_, (String, u32, i64)>(
-        "UPDATE orders SET status = 'paid' WHERE id = ? AND user = ? AND status = 'placed'
-         RETURNING sku, quantity, total_cents",
+    let found = sqlx::query_as::<_, (String, u32, i64, String)>(
+        "SELECT sku, quantity, total_cents, status FROM orders WHERE id = ? AND user = ?",
     );
-    let Some((sku, quantity, total_cents)) = paid.bind(order).bind(user).fetch_optional(&mut *tx).await?
-    else {
-        return Err(Refused::new(StatusCode::NOT_FOUND, "there is no such order to pay"));
+    let found = found.bind(order).bind(user).fetch_optional(&mut *tx).await?;
+    let Some((sku, quantity, total_cents, status)) = found else {
+        return Err(Refused::new(StatusCode::NOT_FOUND, "you have no such order"));
     };
+    if status != "reserved" {
+        let why = format!("this order can't be paid: it is {status}");
+        return Err(Refused::new(StatusCode::CONFLICT, why));
+    }
+    sqlx::query("UPDATE orders SET status = 'paid' WHERE id = ?").bind(order).execute(&mut *tx).await?;
     let (order, user) = (order.to_owned(), user.to_owned());
     shop.outbox.emit_in(&mut tx, OrderPaid { order, user, sku, quantity, total_cents }).await?;
     tx.commit().await?;

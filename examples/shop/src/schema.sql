@@ -2,7 +2,7 @@ CREATE TABLE IF NOT EXISTS products (
     sku TEXT PRIMARY KEY,
     name TEXT NOT NULL,
     price_cents INTEGER NOT NULL,
-    stock INTEGER NOT NULL
+    stock INTEGER NOT NULL CHECK (stock >= 0)
 );
 CREATE TABLE IF NOT EXISTS orders (
     id TEXT PRIMARY KEY,
@@ -10,12 +10,11 @@ CREATE TABLE IF NOT EXISTS orders (
     sku TEXT NOT NULL REFERENCES products,
     quantity INTEGER NOT NULL,
     total_cents INTEGER NOT NULL,
-    status TEXT NOT NULL
+    status TEXT NOT NULL CHECK (status IN ('placed', 'refused', 'reserved', 'paid'))
 );
 CREATE TABLE IF NOT EXISTS videos (id TEXT PRIMARY KEY, user TEXT NOT NULL, title TEXT NOT NULL, status TEXT NOT NULL);
 
--- What handlers write is keyed by the event, or what it is about: a second delivery finds it done.
-CREATE TABLE IF NOT EXISTS reductions (order_id TEXT PRIMARY KEY);
+-- What handlers write is keyed by the event: a second delivery finds it done.
 CREATE TABLE IF NOT EXISTS notifications (event TEXT PRIMARY KEY, user TEXT NOT NULL, message TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS audit (id TEXT PRIMARY KEY, at TEXT NOT NULL, event TEXT NOT NULL, data TEXT NOT NULL);
 

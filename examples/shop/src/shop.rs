@@ -4,9 +4,6 @@ use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::Json;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use typed_events::axum::SseBridge;
@@ -20,7 +17,7 @@ use crate::videos::{self, Jobs};
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Who uses the shop: a stand-in for sessions.
-pub const USERS: [&str; 2] = ["ada", "grace"];
+pub const USERS: [&str; 3] = ["ada", "grace", "alan"];
 
 /// Where events are emitted: the log in the shop's database, so that they can be part of its transactions.
 #[derive(Clone)]
@@ -40,7 +37,7 @@ pub struct Shop {
     pub outbox: Outbox,
     /// Where they are handled: on that log, or, where several instances are joined, on Redis.
     pub bus: Bus,
-    pub browsers: SseBridge<String>,
+    pub browsers: SseBridge<&'static str>,
     pub jobs: Jobs,
     /// Forwards from the outbox to Redis.
     relay: Option<Bus>,
@@ -51,7 +48,7 @@ impl Shop {
         let db = open(file).await?;
         let jobs = videos::queue(&db).await?;
         let log = || sqlite::Sqlite::at(file);
-        let outbox = Outbox(Bus::builder().adapter(log()).build().await?);
+        let outbox = Outbox(Bus::builder().adapter(log()).no_handlers().build().await?);
         let handlers = Bus::builder().state(db.clone()).state(outbox.clone()).state(jobs.clone()).discover();
         let (bus, relay) = match redis {
             None => (handlers.adapter(log()).build().await?, None),
@@ -60,7 +57,7 @@ impl Shop {
                 (bus.clone(), Some(relay(log(), bus).await?))
             }
         };
-        let browsers = SseBridge::new(&bus, "*", is_visible).build().await?;
+        let browsers = SseBridge::by(&bus, "*", audience).build().await?;
         Ok(Self { db, outbox, bus, browsers, jobs, relay })
     }
 
@@ -92,13 +89,21 @@ async fn relay(log: sqlite::Sqlite, to: Bus) -> Result<Bus, Failure> {
             }
         }
     };
-    Ok(Bus::builder().adapter(log).durable(durable, "*", forward).build().await?)
+    Ok(Bus::builder().adapter(log).no_handlers().durable(durable, "*", forward).build().await?)
 }
 
-/// Notifications are private; all else is for everybody who looks at the demonstration.
-pub fn is_visible(record: &Record, user: &String) -> bool {
-    record.name() != "notification.created"
-        || record.decode::<NotificationCreated>().is_ok_and(|notification| notification.user == *user)
+/// The user of that name.
+pub fn user(name: &str) -> Option<&'static str> {
+    USERS.into_iter().find(|user| *user == name)
+}
+
+/// Who sees an event: notifications are private; all else is for everybody who looks at the demonstration.
+pub fn audience(record: &Record) -> Vec<&'static str> {
+    if record.name() != "notification.created" {
+        return USERS.to_vec();
+    }
+    let notification = record.decode::<NotificationCreated>().ok();
+    notification.and_then(|notification| user(&notification.user)).into_iter().collect()
 }
 
 /// The database, with something to sell.
@@ -117,26 +122,4 @@ async fn open(file: &Path) -> Result<SqlitePool, Failure> {
 /// A transaction that may write from its beginning on, so that two never wait for each other.
 pub async fn begin(db: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
     db.begin_with("BEGIN IMMEDIATE").await
-}
-
-/// Why a request is refused: `{"error": ...}`.
-pub struct Refused(StatusCode, String);
-
-impl Refused {
-    pub fn new(status: StatusCode, why: impl Into<String>) -> Self {
-        Self(status, why.into())
-    }
-}
-
-impl<E: Into<Failure>> From<E> for Refused {
-    fn from(error: E) -> Self {
-        eprintln!("a request failed: {}", error.into());
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something broke here")
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        (self.0, Json(serde_json::json!({ "error": self.1 }))).into_response()
-    }
 }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use apalis::prelude::*;
 use apalis_sqlite::{Config, SqliteStorage};
+use axum::http::StatusCode;
 use sqlx::SqlitePool;
 use typed_events::{Delivery, EventId, on, payload};
 use ulid::Ulid;
 
 use crate::events::{VideoProcessed, VideoUploaded};
-use crate::shop::{Outbox, Refused, Shop, begin};
+use crate::guard::Refused;
+use crate::shop::{Outbox, Shop, begin};
 
 #[payload]
 pub struct ProcessVideo {
@@ -21,10 +23,16 @@ pub struct ProcessVideo {
 pub type Jobs = SqliteStorage<ProcessVideo>;
 
 const ATTEMPTS: usize = 5;
+/// The page's field has the same limit.
+const MAX_TITLE_CHARS: usize = 80;
 
 /// Uploads a video; returns its id.
 pub async fn upload(shop: &Shop, user: &str, title: &str) -> Result<String, Refused> {
-    let (video, title) = (EventId::new().to_string(), title.to_owned());
+    let (video, title) = (EventId::new().to_string(), title.trim().to_owned());
+    if title.is_empty() || title.chars().count() > MAX_TITLE_CHARS || title.contains(char::is_control) {
+        let why = format!("a title has 1 to {MAX_TITLE_CHARS} characters, on one line");
+        return Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, why));
+    }
     let mut tx = begin(&shop.db).await?;
     sqlx::query("INSERT INTO videos (id, user, title, status) VALUES (?, ?, ?, 'uploaded')")
         .bind(&video)

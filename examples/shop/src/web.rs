@@ -3,15 +3,18 @@
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::middleware::{from_fn, map_response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
+use typed_events::EventId;
 use typed_events::axum::{LastEventId, SseRefused};
 
 use crate::events::SystemPoked;
-use crate::shop::{Refused, Shop, USERS, is_visible};
+use crate::guard::{self, Refused};
+use crate::shop::{self, Shop, USERS, audience};
 use crate::{orders, videos};
 
 pub fn app(shop: Shop) -> Router {
@@ -26,30 +29,42 @@ pub fn app(shop: Shop) -> Router {
         .route("/api/audit", get(audit))
         .route("/api/history", get(history))
         .with_state(shop)
+        .layer(from_fn(guard::read_body))
+        .layer(from_fn(guard::same_origin))
+        .layer(map_response(guard::refuse_in_json))
 }
 
 /// Who asks: in the query, for demonstration.
-struct User(String);
+struct User(&'static str);
 
 impl<S: Send + Sync> FromRequestParts<S> for User {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
-        #[derive(Deserialize)]
-        struct Who {
-            user: String,
-        }
         let who = Query::<Who>::from_request_parts(parts, state).await;
-        match who {
-            Ok(Query(Who { user })) if USERS.contains(&user.as_str()) => Ok(Self(user)),
-            _ => Err(Refused::new(StatusCode::UNAUTHORIZED, "say who you are: ?user=ada")),
-        }
+        who.ok()
+            .and_then(|Query(who)| shop::user(&who.user?))
+            .map(Self)
+            .ok_or_else(|| Refused::new(StatusCode::UNAUTHORIZED, "say who you are: ?user=ada"))
     }
 }
 
-async fn page() -> Response {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:";
-    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(include_str!("page.html"))).into_response()
+#[derive(Deserialize)]
+struct Who {
+    user: Option<String>,
+}
+
+async fn page(Query(who): Query<Who>) -> Response {
+    let Some(name) = who.user else { return Redirect::to("/?user=ada").into_response() };
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+                  img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let headers = [(header::CONTENT_SECURITY_POLICY, policy)];
+    if shop::user(&name).is_some() {
+        return (headers, Html(include_str!("page.html"))).into_response();
+    }
+    let users = USERS.map(|user| format!("<li><a href=\"/?user={user}\">{user}</a></li>")).concat();
+    let page = include_str!("nobody.html").replace("{users}", &users);
+    (StatusCode::NOT_FOUND, headers, Html(page)).into_response()
 }
 
 async fn events(
@@ -92,12 +107,12 @@ async fn state(State(shop): State<Shop>, User(user): User) -> Result<Json<Value>
     let orders: Vec<Order> = sqlx::query_as(
         "SELECT id, sku, quantity, total_cents, status FROM orders WHERE user = ? ORDER BY rowid DESC LIMIT 20",
     )
-    .bind(&user)
+    .bind(user)
     .fetch_all(&shop.db)
     .await?;
     let videos: Vec<Video> =
         sqlx::query_as("SELECT id, title, status FROM videos WHERE user = ? ORDER BY rowid DESC LIMIT 20")
-            .bind(&user)
+            .bind(user)
             .fetch_all(&shop.db)
             .await?;
     Ok(Json(
@@ -116,7 +131,7 @@ async fn place(
     User(user): User,
     Json(order): Json<NewOrder>,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
-    let id = orders::place(&shop, &user, &order.sku, order.quantity).await?;
+    let id = orders::place(&shop, user, &order.sku, order.quantity).await?;
     Ok((StatusCode::CREATED, Json(json!({ "id": id }))))
 }
 
@@ -125,7 +140,7 @@ async fn pay(
     User(user): User,
     Path(order): Path<String>,
 ) -> Result<StatusCode, Refused> {
-    orders::pay(&shop, &user, &order).await?;
+    orders::pay(&shop, user, &order).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -139,12 +154,13 @@ async fn upload(
     User(user): User,
     Json(video): Json<NewVideo>,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
-    let id = videos::upload(&shop, &user, &video.title).await?;
+    let id = videos::upload(&shop, user, &video.title).await?;
     Ok((StatusCode::CREATED, Json(json!({ "id": id }))))
 }
 
 async fn poke(State(shop): State<Shop>, User(by): User) -> Result<StatusCode, Refused> {
-    shop.outbox.emit(SystemPoked { by }).await?;
+    let id = EventId::new();
+    shop.outbox.emit(SystemPoked { poke: id.to_string(), by: by.to_owned() }).id(id).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -159,15 +175,16 @@ struct Row {
 async fn audit(State(shop): State<Shop>, User(user): User) -> Result<Json<Vec<Row>>, Refused> {
     let rows = sqlx::query_as(
         "SELECT at, event, data FROM audit WHERE event <> 'notification.created' OR data ->> 'user' = ?
-         ORDER BY at DESC LIMIT 50",
+         ORDER BY at DESC LIMIT 200",
     );
     Ok(Json(rows.bind(user).fetch_all(&shop.db).await?))
 }
 
+/// What the page shows when it is opened, before the stream goes on.
 async fn history(State(shop): State<Shop>, User(user): User) -> Result<Json<Vec<Value>>, Refused> {
     let mut rows = Vec::new();
-    let newest = shop.bus.history("*").limit(50).await?;
-    for record in newest.iter().rev().filter(|record| is_visible(record, &user)) {
+    let newest = shop.bus.history("*").limit(200).await?;
+    for record in newest.iter().rev().filter(|record| audience(record).contains(&user)) {
         let data = RawValue::from_string(record.json()?.to_owned())?;
         let (at, id) = (record.timestamp().to_string(), record.id().to_string());
         rows.push(json!({ "at": at, "event": record.name(), "id": id, "data": data }));

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis_tests::Server;
-use serde_json::{Value, json};
 use tests_support::{size, until};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -21,14 +20,18 @@ async fn until_told(port: u16, user: &str, text: &str, then: impl Future<Output 
     let request = format!("GET /events?user={user} HTTP/1.1\r\nHost: shop\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("it is sent");
     let mut lines = BufReader::new(stream).lines();
-    let mut next = async || timeout(Duration::from_secs(60), lines.next_line()).await.expect("it is told");
-    while next().await.expect("a line").expect("a line") != ": typed-events" {}
+    let mut until_line = async |text: &str| {
+        let told =
+            async { while !lines.next_line().await.expect("a line").expect("a line").contains(text) {} };
+        timeout(Duration::from_secs(60), told).await.expect("it is told");
+    };
+    until_line("typed-events.position").await;
     then.await;
-    while !next().await.expect("a line").expect("a line").contains(text) {}
+    until_line(text).await;
 }
 
 async fn stock(shop: &Process, sku: &str) -> i64 {
-    let (_, state) = shop.ask("GET", "/api/state?user=ada", &Value::Null).await.expect("it answers");
+    let state = shop.state("ada").await;
     let products = state["products"].as_array().expect("products");
     let product = products.iter().find(|product| product["sku"] == sku).expect("the product");
     product["stock"].as_i64().expect("a number")
@@ -36,16 +39,12 @@ async fn stock(shop: &Process, sku: &str) -> i64 {
 
 /// Places an order and pays it; false where the shop is gone, and it is not known what it did.
 async fn buy(shop: &Process, user: &str, sku: &str) -> bool {
-    let placed =
-        shop.ask("POST", &format!("/api/orders?user={user}"), &json!({ "sku": sku, "quantity": 1 })).await;
-    let Some((201, placed)) = placed else { return false };
-    let order = placed["id"].as_str().expect("an id");
-    let paid = shop.ask("POST", &format!("/api/orders/{order}/pay?user={user}"), &Value::Null).await;
-    matches!(paid, Some((204, _)))
+    let Some(order) = shop.order(user, sku, 1).await else { return false };
+    shop.pay(user, &order).await == Some(204)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn instances_tell_each_other_s_browsers_and_reduce_stock_once() {
+async fn instances_tell_each_other_s_browsers_and_reserve_stock_once() {
     let Some(redis) = Server::start_durable() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let (database, url) = (folder.path().join("shop.db"), redis.url());
@@ -82,20 +81,19 @@ async fn instances_tell_each_other_s_browsers_and_reduce_stock_once() {
         selling.await.expect("it ends");
     }
 
-    let paid: i64 = sqlx::query_scalar("SELECT count(*) FROM orders WHERE sku = 'tee' AND status = 'paid'")
-        .fetch_one(&db)
-        .await
-        .expect("it is read");
-    let reduced = async {
-        while stock(&other, "tee").await != many - paid {
+    let count =
+        async |of: &'static str| -> i64 { sqlx::query_scalar(of).fetch_one(&db).await.expect("it is read") };
+    let decided = async {
+        while count("SELECT count(*) FROM orders WHERE status = 'placed'").await != 0 {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    let waited = timeout(Duration::from_secs(60), reduced).await;
-    assert!(waited.is_ok(), "{paid} are paid, and of {many} {} are left", stock(&other, "tee").await);
-    let noted: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM reductions").fetch_one(&db).await.expect("it is read");
-    assert_eq!(noted, paid + 1, "each order is noted, and the mug");
-    assert!(paid >= orders as i64);
-    println!("{paid} orders on two instances, one of them killed: the stock is right");
+    timeout(Duration::from_secs(60), decided).await.expect("each order is decided");
+    let placed = count("SELECT count(*) FROM orders WHERE sku = 'tee'").await;
+    assert_eq!(stock(&other, "tee").await, many - placed);
+    let reserved = count("SELECT count(*) FROM typed_events_log WHERE name = 'stock.reserved'").await;
+    assert_eq!(reserved, placed + 1, "an event for each order, and for the mug");
+    let paid = count("SELECT count(*) FROM orders WHERE status = 'paid'").await;
+    assert!(paid > orders as i64, "{paid}");
+    println!("{placed} orders on two instances, one of them killed: the stock is right");
 }

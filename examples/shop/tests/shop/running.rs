@@ -4,13 +4,13 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests_support::skipped;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,22 +69,64 @@ impl Process {
 
     /// Asks a shop; returns the status and the JSON of the answer, or nothing where it is gone.
     pub async fn ask(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
-        timeout(PATIENCE, ask(self.port, method, path, body)).await.expect("it answers").ok()
+        let answer = self.send(&format!("{method} {path}"), JSON, &body.to_string()).await?;
+        Some((answer.status, serde_json::from_str(&answer.body).unwrap_or(Value::Null)))
+    }
+
+    /// Sends a request with these lines of its head besides those that each has.
+    pub async fn send(&self, request: &str, head: &str, body: &str) -> Option<Answer> {
+        timeout(PATIENCE, send(self.port, request, head, body)).await.expect("it answers").ok()
+    }
+
+    /// What the shop shows a user.
+    pub async fn state(&self, user: &str) -> Value {
+        self.ask("GET", &format!("/api/state?user={user}"), &Value::Null).await.expect("it answers").1
+    }
+
+    /// Places an order; returns its id, or nothing where the shop is gone.
+    pub async fn order(&self, user: &str, sku: &str, quantity: u32) -> Option<String> {
+        let order = json!({ "sku": sku, "quantity": quantity });
+        let (status, placed) = self.ask("POST", &format!("/api/orders?user={user}"), &order).await?;
+        assert_eq!(status, 201, "{placed}");
+        Some(placed["id"].as_str().expect("an id").to_owned())
+    }
+
+    /// Pays an order when stock is reserved for it; returns the status of the answer.
+    pub async fn pay(&self, user: &str, order: &str) -> Option<u16> {
+        let path = format!("/api/orders/{order}/pay?user={user}");
+        let paid = async {
+            loop {
+                let (status, answer) = self.ask("POST", &path, &Value::Null).await?;
+                if answer["error"] != "this order can't be paid: it is placed" {
+                    return Some(status);
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, paid).await.expect("the order is decided")
     }
 }
 
-async fn ask(port: u16, method: &str, path: &str, body: &Value) -> std::io::Result<(u16, Value)> {
+/// The line of a head that says that the body is JSON.
+pub const JSON: &str = "Content-Type: application/json\r\n";
+
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+async fn send(port: u16, request: &str, head: &str, body: &str) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    let body = body.to_string();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        body.len()
+    let length = body.len();
+    let request = format!(
+        "{request} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n{head}Content-Length: {length}\r\n\r\n{body}"
     );
-    stream.write_all((head + &body).as_bytes()).await?;
+    stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or(std::io::ErrorKind::UnexpectedEof)?;
-    let json = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok((status, serde_json::from_str(json).unwrap_or(Value::Null)))
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    Ok(Answer { status, head: head.to_lowercase(), body: body.to_owned() })
 }

@@ -7,7 +7,8 @@ use crate::events::{OrderPlaced, OrderRefused, StockReserved};
 use crate::shop::{Failure, Outbox, begin};
 
 /// Decides orders of a product one after the other, and each order once, however often it is delivered: the status of
-/// the order commits with the stock, and with the event that says so.
+/// the order commits with the stock, and with the event that says so. What nobody pays stays reserved: an event that
+/// cancels an order, and a handler of it, would release that.
 #[on(durable = "inventory", ordered_by = "sku")]
 pub async fn inventory(placed: &OrderPlaced, db: &SqlitePool, outbox: &Outbox) -> Result<(), Failure> {
     let OrderPlaced { order, user, sku, quantity, .. } = placed.clone();

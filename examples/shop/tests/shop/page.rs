@@ -115,12 +115,16 @@ async fn another_origin(html: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("its address").port();
     tokio::spawn(async move {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close";
+        let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{html}", html.len());
         while let Ok((mut stream, _)) = listener.accept().await {
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close";
-            let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{html}", html.len());
-            // The browser may also open connections that it does not use.
-            let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream.write_all(answer.as_bytes()).await;
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                // The browser also opens connections that it does not use.
+                if stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                    stream.write_all(answer.as_bytes()).await.expect("it is sent");
+                }
+            });
         }
     });
     port

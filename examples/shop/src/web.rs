@@ -180,14 +180,23 @@ async fn audit(State(shop): State<Shop>, User(user): User) -> Result<Json<Vec<Ro
     Ok(Json(rows.bind(user).fetch_all(&shop.db).await?))
 }
 
+#[derive(Serialize)]
+struct Past {
+    at: String,
+    event: String,
+    id: String,
+    /// As in the stream, to the letter: by that the page knows what it has shown.
+    data: Box<RawValue>,
+}
+
 /// What the page shows when it is opened, before the stream goes on.
-async fn history(State(shop): State<Shop>, User(user): User) -> Result<Json<Vec<Value>>, Refused> {
+async fn history(State(shop): State<Shop>, User(user): User) -> Result<Json<Vec<Past>>, Refused> {
     let mut rows = Vec::new();
     let newest = shop.bus.history("*").limit(200).await?;
     for record in newest.iter().rev().filter(|record| audience(record).contains(&user)) {
         let data = RawValue::from_string(record.json()?.to_owned())?;
         let (at, id) = (record.timestamp().to_string(), record.id().to_string());
-        rows.push(json!({ "at": at, "event": record.name(), "id": id, "data": data }));
+        rows.push(Past { at, event: record.name().to_owned(), id, data });
     }
     Ok(Json(rows))
 }

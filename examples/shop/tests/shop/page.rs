@@ -90,6 +90,12 @@ async fn b14_a_reload_shows_what_happened_before() {
     until(&page, "document.querySelectorAll('#timeline [data-state=done]').length", json!(5)).await;
     let (timeline, told) = (run(&page, &format!("return {TIMELINE}")).await, notifications(&page).await);
 
+    // What the stream brought is not shown again when the history has it.
+    run(&page, "isPastShown = false; showPast()").await;
+    until(&page, "isPastShown", json!(true)).await;
+    assert_eq!(run(&page, &format!("return {TIMELINE}")).await, timeline);
+    assert_eq!(notifications(&page).await, told);
+
     page.refresh().await.expect("it loads again");
     until(&page, TIMELINE, timeline).await;
     assert_eq!(notifications(&page).await, told);

@@ -1,4 +1,4 @@
-//! Tells users what became of their orders.
+//! Tells users what became of their orders, in that order.
 
 use sqlx::SqlitePool;
 use typed_events::{Delivery, on};
@@ -6,7 +6,7 @@ use typed_events::{Delivery, on};
 use crate::events::{NotificationCreated, OrderEvent, OrderPaid, OrderPlaced, OrderRefused};
 use crate::shop::{Failure, Outbox, begin};
 
-#[on("order.*", durable = "notify")]
+#[on("order.*", durable = "notify", ordered_by = "user")]
 pub async fn notify(
     event: OrderEvent<'_>,
     delivery: &Delivery,

@@ -4,10 +4,9 @@
 //! message, at the caller's place.
 
 #![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
-
-use crate::durable::name_problem;
-use crate::handler::Takes;
-use crate::pattern::{Pattern, check_name, is_of_library};
+use crate::adapter::options::name_problem;
+use crate::bus::handlers::argument::Takes;
+use crate::event::pattern::{Pattern, check_name, is_of_library};
 use crate::schema::{
     FieldSchema, MAX_NAMES, Misfit, StructSchema, TypeSchema, as_read, check_declared, check_part, same,
 };

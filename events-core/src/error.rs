@@ -1,5 +1,4 @@
 //! The one error of the library.
-
 use std::fmt;
 
 use crate::id::EventId;

@@ -1,5 +1,4 @@
 //! Ids of events and of bus instances.
-
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::fmt;

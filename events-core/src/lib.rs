@@ -14,66 +14,67 @@ mod catalog;
 mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod durable;
 mod error;
 mod event;
-mod handler;
-mod history;
 mod id;
-mod lent;
 #[cfg(feature = "lock")]
 mod lock;
-mod locking;
-#[cfg(feature = "in-memory")]
-mod memory;
-mod metadata;
-mod pattern;
-mod read_back;
+mod log;
 mod record;
-mod retention;
-mod seal;
 mod time;
-mod version;
-mod view;
-mod wire;
 
-use events_schema::{self as schema, contain, json, secret, text};
+use events_schema as schema;
+use events_schema::{contain, json, secret, text};
 
-pub use adapter::{
-    Adapter, AdapterError, BoxFuture, Claim, Claimed, Claims, Consumer, ConsumerStatus, Control, DeadLetter,
-    DeadLetters, DurableAdapter, Finished, Inbox, Interest, LogId, LogPage, LogPosition, LogQuery, Outcome,
-    Published, Start, Transaction,
+pub use crate::adapter::consumer::Consumer;
+pub use crate::adapter::durable::{
+    Claim, Claimed, Claims, ConsumerStatus, Control, DeadLetter, DeadLetters, DurableAdapter, Finished,
+    Interest, Outcome, Transaction,
 };
-pub use bus::{
-    Bus, BusBuilder, ConsumerHandle, Context, Emit, Emitted, EventStream, Failure, HandlerInfo, Lagged,
-    SetStream, Settled, Stats, StopDeferral, Subscription, SubscriptionGuard, TypedStream,
-};
-pub use catalog::{Catalog, EventEntry, HandlerEntry, catalog};
-pub use durable::{Durable, Nulls, StartAt};
-pub use error::{Error, ErrorKind};
-pub use event::Event;
+pub use crate::adapter::log::{LogId, LogPage, LogPosition, LogQuery, Start};
+#[cfg(feature = "in-memory")]
+pub use crate::adapter::memory::Memory;
+pub use crate::adapter::options::{Durable, Nulls, StartAt};
+pub use crate::adapter::retention::Retention;
+pub use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
+pub use crate::bus::builder::BusBuilder;
+pub use crate::bus::durable::operate::ConsumerHandle;
+pub use crate::bus::durable::settled::Settled;
+pub use crate::bus::emit::Emit;
+pub use crate::bus::emit::context::Context;
+pub use crate::bus::emit::emitted::{Emitted, Failure};
+pub use crate::bus::handlers::Handler;
+pub use crate::bus::handlers::argument::Argument;
+pub use crate::bus::handlers::closure::{EventHandler, IntoHandler};
+pub use crate::bus::handlers::set::EventSet;
+pub use crate::bus::handlers::state::SharedState;
+pub use crate::bus::handlers::subscription::{HandlerInfo, Subscription, SubscriptionGuard};
+pub use crate::bus::ingress::inbox::Inbox;
+pub use crate::bus::inner::call::Delivery;
+pub use crate::bus::inner::in_flight::StopDeferral;
+pub use crate::bus::inner::outcome::{HandlerReturn, ReturnError};
+pub use crate::bus::inner::{Bus, Stats};
+pub use crate::bus::read::stream::{EventStream, Lagged, SetStream, TypedStream};
+pub use crate::catalog::{Catalog, EventEntry, HandlerEntry, catalog};
+pub use crate::error::{Error, ErrorKind};
+pub use crate::event::Event;
+#[cfg(feature = "lock")]
+pub use crate::event::locking::Compatibility;
+pub use crate::event::pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name};
+pub use crate::event::seal::{Plain, Seal};
+pub use crate::event::version::{PastEvent, Upcast};
+pub use crate::id::{EventId, InstanceId, ParseIdError};
+#[cfg(feature = "lock")]
+pub use crate::lock::Lock;
+pub use crate::log::query::{Events, History, HistoryQuery, TypedHistory, Unreadable};
+pub use crate::record::Record;
+pub use crate::record::cloudevent::Draft;
+pub use crate::record::codec::Wire;
+pub use crate::record::metadata::Metadata;
+pub use crate::record::view::View;
+pub use crate::time::{ParseTimestampError, Timestamp};
 pub use events_schema::{
     EnumSchema, FieldSchema, Keeps, Misfit, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag,
     TypeSchema, VariantSchema,
 };
 pub use futures_core::Stream;
-pub use handler::{
-    Argument, Delivery, EventHandler, EventSet, Handler, HandlerReturn, IntoHandler, ReturnError, SharedState,
-};
-pub use history::{Events, History, HistoryQuery, TypedHistory, Unreadable};
-pub use id::{EventId, InstanceId, ParseIdError};
-#[cfg(feature = "lock")]
-pub use lock::Lock;
-#[cfg(feature = "lock")]
-pub use locking::Compatibility;
-#[cfg(feature = "in-memory")]
-pub use memory::Memory;
-pub use metadata::Metadata;
-pub use pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name};
-pub use record::{Draft, Record};
-pub use retention::Retention;
-pub use seal::{Plain, Seal};
-pub use time::{ParseTimestampError, Timestamp};
-pub use version::{PastEvent, Upcast};
-pub use view::View;
-pub use wire::Wire;

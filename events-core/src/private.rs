@@ -5,18 +5,22 @@ use serde_core::de::DeserializeOwned;
 
 pub use inventory;
 
+pub use crate::adapter::options::{Durable, Nulls, StartAt};
+pub use crate::bus::handlers::argument::{Argument, Takes};
+pub use crate::bus::handlers::set::{Delivered, EventSet, NoSet, Patterns, no_variant};
+pub use crate::bus::handlers::state::{BindState, Binder, Probe};
+pub use crate::bus::handlers::{Callback, Handler, HandlerDecl, LinkedHandler, Wants};
+pub use crate::bus::inner::call::{Call, Delivery};
+pub use crate::bus::inner::outcome::HandlerError;
+pub use crate::bus::inner::outcome::HandlerReturn;
 pub use crate::check::{
     beside_tag, declared, durable_name, event_name, flattened, handler, ordered_by, part, pattern, previous,
     set_reached, set_variant, view, view_rest,
 };
-pub use crate::durable::{Durable, Nulls, StartAt};
 pub use crate::error::Error;
+pub use crate::event::locking::{Change, Compatibility, LockFile, LockedVersion, Locking, PastLocking};
+pub use crate::event::version::{PastEvent, Upcast};
 pub use crate::event::{DecodeError, Event, EventDecl, LinkedEvent, Place};
-pub use crate::handler::HandlerError;
-pub use crate::handler::{
-    Argument, BindState, Binder, Call, Callback, Delivered, Delivery, EventSet, Handler, HandlerDecl,
-    HandlerReturn, LinkedHandler, NoSet, Patterns, Probe, Takes, Wants, no_variant,
-};
 #[cfg(feature = "lock")]
 pub use crate::lock::Lock;
 #[cfg(feature = "lock")]
@@ -24,16 +28,14 @@ pub use crate::lock::check::{
     Locked, is_writing, locked_field, locked_item, locked_pattern, locked_previous, locked_promise,
     locked_reason, locked_rest, locked_set,
 };
-pub use crate::locking::{Change, Compatibility, LockFile, LockedVersion, Locking, PastLocking};
-pub use crate::read_back::read_back;
 pub use crate::record::Record;
+pub use crate::record::read_back::read_back;
+pub use crate::record::view::View;
 pub use crate::schema::{
     EnumSchema, FieldSchema, Keeps, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
     VariantSchema, Verified,
 };
 pub use crate::secret::{HIDDEN, hides, is_hidden};
-pub use crate::version::{PastEvent, Upcast};
-pub use crate::view::View;
 
 use crate::json;
 use crate::schema::memory::{Collection, heap_of_written};

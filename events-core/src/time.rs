@@ -1,7 +1,6 @@
 //! Timestamps, and the clock that never runs backwards.
 
 mod rfc3339;
-
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,16 +1,15 @@
 //! Durable consumption: what an engine must do so that each event reaches a handler at least once.
-
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Adapter, AdapterError, BoxFuture};
-use crate::bus::Consumer;
-use crate::durable::StartAt;
+use crate::adapter::consumer::Consumer;
+use crate::adapter::options::StartAt;
+use crate::adapter::{Adapter, AdapterError, BoxFuture};
 use crate::id::EventId;
 use crate::record::Record;
+use crate::record::codec::Wire;
 use crate::time::Timestamp;
-use crate::wire::Wire;
 
 /// An adapter that hands out each event to durable consumers until one says that it is done.
 ///

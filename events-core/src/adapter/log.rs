@@ -1,11 +1,10 @@
 //! Positions in a log, and reading it forwards.
-
 use std::fmt;
 
-use super::AdapterError;
+use crate::adapter::AdapterError;
 use crate::error::Error;
-use crate::history::parse_pattern;
-use crate::pattern::Pattern;
+use crate::event::pattern::Pattern;
+use crate::log::query::parse_pattern;
 use crate::record::Record;
 
 /// The identity of a log. Positions of different logs have nothing to do with each other.

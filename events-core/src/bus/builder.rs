@@ -1,5 +1,4 @@
 //! `Bus::builder()`: settings, state, handlers, and the checks of `build()`.
-
 use std::any::Any;
 use std::collections::HashMap;
 use std::panic::Location;
@@ -9,40 +8,46 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::calling::Lists;
-use super::consume::{Work, Worker};
-use super::consumer::Consumer;
-use super::flight::Flight;
-use super::intake::did_you_mean;
-use super::known::Known;
-use super::orphans::Orphans;
-use super::reach::unreachable;
-use super::report::Fallback;
-use super::routes::Routes;
-use super::routes::{Life, Patterns, name_of_closure};
-use super::select::{Selected, Selection};
-use super::task::spawn_boxed;
-use super::told::Told;
-use super::watch::Watch;
-use super::{Bus, Counters, Inbox, Inner, Settings};
-use crate::adapter::{Adapter, AdapterError, BoxFuture, LEASE};
+use crate::adapter::consumer::Consumer;
+use crate::adapter::durable::LEASE;
+use crate::adapter::options::{Durable, name_problem};
+use crate::adapter::{Adapter, AdapterError, BoxFuture};
+use crate::bus::durable::orphans::Orphans;
+use crate::bus::durable::worker::{Work, Worker};
+use crate::bus::emit::task::spawn_boxed;
+use crate::bus::handlers::argument::Takes;
+use crate::bus::handlers::closure::IntoHandler;
+use crate::bus::handlers::state::{Binder, States};
+use crate::bus::handlers::{Callback, Handler, HandlerDecl};
+use crate::bus::ingress::inbox::Inbox;
+use crate::bus::ingress::json::did_you_mean;
+use crate::bus::inner::calling::Lists;
+use crate::bus::inner::in_flight::Flight;
+use crate::bus::inner::outcome::HandlerError;
+use crate::bus::inner::reach::unreachable;
+use crate::bus::inner::report::Fallback;
+use crate::bus::inner::routes::Routes;
+use crate::bus::inner::routes::{Life, Patterns, name_of_closure};
+use crate::bus::inner::slow::Watch;
+use crate::bus::inner::told::Told;
+use crate::bus::inner::{Bus, Counters, Inner, Settings};
+use crate::bus::select::{Selected, Selection};
 use crate::check::{OrderProblem, order_problem};
 use crate::contain::{caught, contained};
-use crate::durable::{Durable, name_problem};
 use crate::error::{Error, ErrorKind};
+use crate::event::known::Known;
+use crate::event::pattern::{Pattern, is_of_library};
+use crate::event::seal::Seal;
 use crate::event::{Event, EventDecl, registry, sort_by_place};
-use crate::handler::{Binder, Callback, Handler, HandlerDecl, HandlerError, IntoHandler, States, Takes};
-use crate::history::{Bounds, Log};
 use crate::id::InstanceId;
 #[cfg(feature = "lock")]
 use crate::lock::Lock;
-use crate::pattern::{Pattern, is_of_library};
-use crate::read_back::OnLoss;
+use crate::log::{Bounds, Log};
+use crate::record::codec::Wire;
+use crate::record::read_back::OnLoss;
 use crate::schema;
-use crate::seal::Seal;
 use crate::text::{Text, quoted};
 use crate::time::Clock;
-use crate::wire::Wire;
 
 /// Sets up a [`Bus`]: what [`Bus::builder`] returns.
 ///
@@ -98,7 +103,7 @@ struct DurableClosure {
 }
 
 impl BusBuilder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             states: States::default(),
             events: Vec::new(),
@@ -392,15 +397,15 @@ impl BusBuilder {
             adapter: self.adapter,
             wire: self.wire,
             flight,
-            stopping: super::stop::Stopping::default(),
+            stopping: crate::bus::stop::Stopping::default(),
             watch,
             counters: Counters::default(),
             told_places: Told::default(),
             told_events: Told::default(),
             told_unreadable: Told::default(),
-            losses: super::losses::Losses::new(fallback),
-            abandoned: super::task::Abandoned::default(),
-            home: super::runtime::Home::default(),
+            losses: crate::bus::inner::losses::Losses::new(fallback),
+            abandoned: crate::bus::emit::task::Abandoned::default(),
+            home: crate::bus::inner::runtime::Home::default(),
             runtime,
         });
         for (handler, callback) in live {
@@ -680,7 +685,7 @@ fn runtime(problems: &mut Vec<String>) -> Option<Handle> {
 
 /// Whether timers can be used on the current runtime. Tokio has no way to ask, so this takes one: where there is none,
 /// it panics, and the panic hook shows tokio's own message before the caller says the same.
-pub(super) fn has_timer() -> bool {
+pub(crate) fn has_timer() -> bool {
     let mut has_timer = false;
     contained(|| {
         let mut timer = std::pin::pin!(tokio::time::sleep(Duration::from_secs(1)));
@@ -691,7 +696,7 @@ pub(super) fn has_timer() -> bool {
 }
 
 /// The error of an adapter that panicked, as it does on a runtime without what it needs.
-pub(super) fn panicked<T>(panic: Box<dyn Any + Send>) -> Result<T, AdapterError> {
+pub(crate) fn panicked<T>(panic: Box<dyn Any + Send>) -> Result<T, AdapterError> {
     let panic = HandlerError::panicked(panic);
     Err(AdapterError::refused(format_args!("it panicked: {}", panic.message())))
 }

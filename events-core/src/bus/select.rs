@@ -1,10 +1,9 @@
 //! Which of the linked handlers a bus takes.
-
 use std::ptr;
 
-use super::intake::did_you_mean;
+use crate::bus::handlers::{HandlerDecl, LinkedHandler};
+use crate::bus::ingress::json::did_you_mean;
 use crate::event::sort_by_place;
-use crate::handler::{HandlerDecl, LinkedHandler};
 use crate::text::quoted;
 
 /// The most handlers or modules that one message names.
@@ -12,24 +11,24 @@ const MAX_NAMED: usize = 50;
 
 /// What a builder says of the linked handlers.
 #[derive(Default)]
-pub(super) struct Selection {
-    pub(super) all: bool,
+pub(crate) struct Selection {
+    pub(crate) all: bool,
     /// Paths of modules, with all below them.
-    pub(super) modules: Vec<String>,
-    pub(super) single: Vec<&'static HandlerDecl>,
-    pub(super) without: Vec<&'static HandlerDecl>,
-    pub(super) none: bool,
+    pub(crate) modules: Vec<String>,
+    pub(crate) single: Vec<&'static HandlerDecl>,
+    pub(crate) without: Vec<&'static HandlerDecl>,
+    pub(crate) none: bool,
 }
 
 /// What a bus takes, and what is reported of it.
-pub(super) struct Selected {
+pub(crate) struct Selected {
     /// Each once, in the order of their places: linking finds them in none, and runs should repeat.
-    pub(super) handlers: Vec<&'static HandlerDecl>,
-    pub(super) warnings: Vec<String>,
+    pub(crate) handlers: Vec<&'static HandlerDecl>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Selection {
-    pub(super) fn resolve(&self, problems: &mut Vec<String>) -> Selected {
+    pub(crate) fn resolve(&self, problems: &mut Vec<String>) -> Selected {
         let linked = linked();
         let mut warnings = Vec::new();
         let selects = self.all || !self.modules.is_empty() || !self.single.is_empty();

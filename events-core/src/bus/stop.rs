@@ -1,5 +1,4 @@
 //! `bus.stop()`: refuse, drain, close.
-
 use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
@@ -9,20 +8,21 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::builder::has_timer;
-use super::consume::Work;
-use super::flight::StopDeferral;
-use super::shared::Shared;
-use super::task::spawn_boxed;
-use super::{Bus, Inner, context};
 use crate::adapter::{Adapter, BoxFuture};
+use crate::bus::builder::has_timer;
+use crate::bus::durable::worker::Work;
+use crate::bus::emit::context;
+use crate::bus::emit::task::spawn_boxed;
+use crate::bus::inner::in_flight::StopDeferral;
+use crate::bus::inner::shared::Shared;
+use crate::bus::inner::{Bus, Inner};
 use crate::contain::{caught, discard};
 use crate::error::{Error, ErrorKind};
 use crate::time::Clock;
 
 /// Where a bus that stops has got to.
 #[derive(Default)]
-pub(super) struct Stopping {
+pub(crate) struct Stopping {
     /// Closed when the task that drains the bus is gone.
     task: Mutex<Option<watch::Receiver<()>>>,
     /// What was given up on.

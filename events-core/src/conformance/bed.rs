@@ -1,19 +1,21 @@
 //! What a case has to work with: a place, and buses on it.
-
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::harness::{Ability, Foreign, Harness, Scale};
-use super::seen::{Seen, number};
-use crate::adapter::{BoxFuture, ConsumerStatus};
-use crate::bus::future_set::join_all;
-use crate::bus::{Bus, BusBuilder, Emitted};
-use crate::durable::{Durable, StartAt};
+use crate::adapter::BoxFuture;
+use crate::adapter::durable::ConsumerStatus;
+use crate::adapter::options::{Durable, StartAt};
+use crate::bus::builder::BusBuilder;
+use crate::bus::emit::emitted::Emitted;
+use crate::bus::emit::future_set::join_all;
+use crate::bus::inner::Bus;
+use crate::conformance::harness::{Ability, Foreign, Harness, Scale};
+use crate::conformance::seen::{Seen, number};
 use crate::id::{EventId, InstanceId};
-use crate::metadata::Metadata;
+use crate::record::metadata::Metadata;
 use crate::record::{Envelope, Record};
 use crate::time::Timestamp;
 
@@ -44,7 +46,7 @@ impl<E: fmt::Display> From<E> for Broken {
 macro_rules! ensure {
     ($kept:expr, $($how:tt)+) => {
         if !$kept {
-            return Err(super::bed::Broken::new(format_args!($($how)+)));
+            return Err(crate::conformance::bed::Broken::new(format_args!($($how)+)));
         }
     };
 }
@@ -52,10 +54,10 @@ macro_rules! ensure {
 /// The cases of a module, each with the abilities it needs.
 macro_rules! cases {
     ($subject:literal: $($case:ident [$($ability:ident),*],)+) => {
-        pub(super) fn cases<H: super::harness::Harness>() -> Vec<super::bed::Case<H>> {
-            vec![$(super::bed::Case {
+        pub(super) fn cases<H: crate::conformance::harness::Harness>() -> Vec<crate::conformance::bed::Case<H>> {
+            vec![$(crate::conformance::bed::Case {
                 name: concat!($subject, "::", stringify!($case)),
-                needs: &[$(super::harness::Ability::$ability),*],
+                needs: &[$(crate::conformance::harness::Ability::$ability),*],
                 run: |bed| Box::pin($case(bed)),
             }),+]
         }
@@ -253,7 +255,7 @@ pub(super) async fn emit_with(
     json: &str,
     metadata: Metadata,
     id: Option<EventId>,
-) -> Result<Emitted, crate::Error> {
+) -> Result<Emitted, crate::error::Error> {
     let make = |envelope| record(name, json, Envelope { metadata, id, ..envelope });
     bus.emit_made(name, make).await
 }

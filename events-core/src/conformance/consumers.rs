@@ -1,12 +1,13 @@
 //! Which events durable consumers get.
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::bed::{Bed, Tried, cases, durable, emit_at_once, emit_numbers, ensure, in_tasks, numbered};
-use super::harness::Harness;
-use super::seen::{each_once, number, same};
-use crate::durable::StartAt;
+use crate::adapter::options::StartAt;
+use crate::conformance::bed::{
+    Bed, Tried, cases, durable, emit_at_once, emit_numbers, ensure, in_tasks, numbered,
+};
+use crate::conformance::harness::Harness;
+use crate::conformance::seen::{each_once, number, same};
 use crate::record::Record;
 
 cases! { "consumers":
@@ -195,7 +196,7 @@ async fn an_event_is_settled_when_all_are_done<H: Harness>(bed: Bed<H>) -> Tried
     let claimed = hand.take_one(now).await?;
     let left = other.durable()?.unfinished(id).await?;
     same("who has yet to finish it while it is handled", left, Some(vec!["slow".to_owned()]))?;
-    hand.report(claimed.claim, crate::adapter::Outcome::Done, now).await?;
+    hand.report(claimed.claim, crate::adapter::durable::Outcome::Done, now).await?;
     emitted.settled().await?;
     let left = hand.durable()?.unfinished(crate::id::EventId::new()).await?;
     ensure!(left.is_none(), "an event that is not in the log is unfinished by {left:?}");

@@ -1,11 +1,10 @@
 //! Texts in the log that another program has put there: of the future, or damaged.
-
 use std::sync::Arc;
 
-use super::bed::{Bed, Broken, Tried, cases, durable, emit_numbers, ensure};
-use super::harness::{Foreign, Harness};
-use super::seen::{number, same};
-use crate::adapter::DeadLetters;
+use crate::adapter::durable::DeadLetters;
+use crate::conformance::bed::{Bed, Broken, Tried, cases, durable, emit_numbers, ensure};
+use crate::conformance::harness::{Foreign, Harness};
+use crate::conformance::seen::{number, same};
 use crate::record::Record;
 
 cases! { "damage":

@@ -1,18 +1,17 @@
 //! A consumer whose events a case takes itself, at times of its own.
-
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::bed::{Bed, Broken, Tried, ensure};
-use super::harness::Harness;
-use super::tap::Tap;
-use crate::adapter::{
-    Adapter, Claim, Claimed, Claims, Consumer, DurableAdapter, Finished, Outcome as Became,
-};
-use crate::bus::Bus;
-use crate::durable::Durable;
+use crate::adapter::Adapter;
+use crate::adapter::consumer::Consumer;
+use crate::adapter::durable::{Claim, Claimed, Claims, DurableAdapter, Finished, Outcome as Became};
+use crate::adapter::options::Durable;
+use crate::bus::inner::Bus;
+use crate::conformance::bed::{Bed, Broken, Tried, ensure};
+use crate::conformance::harness::Harness;
+use crate::conformance::tap::Tap;
 use crate::record::Record;
 use crate::time::Timestamp;
 

@@ -1,5 +1,4 @@
 //! What the author of an adapter says of it.
-
 use std::fmt;
 use std::time::Duration;
 

@@ -1,23 +1,23 @@
 //! What the history keeps, and how it is asked.
-
 use std::sync::Arc;
 
-use super::bed::{
+use crate::adapter::Adapter;
+use crate::adapter::log::{LogPosition, LogQuery, Start};
+use crate::bus::inner::Bus;
+use crate::conformance::bed::{
     Bed, Tried, cases, emit_at_once, emit_numbers, emit_with, ensure, in_tasks, numbered, record,
 };
-use super::hand::after;
-use super::harness::{Ability, Harness};
-use super::live::facts;
-use super::seen::{each_once, number, same};
-use super::tap::Tap;
-use crate::adapter::{Adapter, LogPosition, LogQuery, Start};
-use crate::bus::Bus;
-use crate::history::HistoryQuery;
+use crate::conformance::hand::after;
+use crate::conformance::harness::{Ability, Harness};
+use crate::conformance::live::facts;
+use crate::conformance::seen::{each_once, number, same};
+use crate::conformance::tap::Tap;
 use crate::id::{EventId, InstanceId};
 use crate::json::MAX_DEPTH;
-use crate::metadata::Metadata;
+use crate::log::query::HistoryQuery;
+use crate::record::codec::Wire;
+use crate::record::metadata::Metadata;
 use crate::record::{Envelope, Record};
-use crate::wire::Wire;
 
 cases! { "history":
     it_answers_as_the_one_in_memory [History],
@@ -48,7 +48,7 @@ impl Random {
     }
 }
 
-async fn all_of(bus: &Bus, pattern: &str) -> Result<Vec<Record>, crate::Error> {
+async fn all_of(bus: &Bus, pattern: &str) -> Result<Vec<Record>, crate::error::Error> {
     bus.history(pattern).limit(EVERYTHING).await?.complete()
 }
 
@@ -321,7 +321,7 @@ async fn it_can_be_read_after_stop_and_by_the_next_instance<H: Harness>(bed: Bed
     bus.stop().await?;
     let next = bed.bus().await?;
     emit_numbers(&next, "conformance.thing.done", 10..20).await?;
-    let kept = |records: crate::history::Events<Record>| records.iter().map(number).collect::<Vec<_>>();
+    let kept = |records: crate::log::query::Events<Record>| records.iter().map(number).collect::<Vec<_>>();
     same("of the next instance", kept(next.history("*").await?), (0..20).collect())?;
     next.stop().await?;
     same("after stop", kept(next.history("*").await?), (0..20).collect())

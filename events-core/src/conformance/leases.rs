@@ -1,14 +1,14 @@
 //! What becomes of events that were handed out, with the clock in the case's hand.
-
 use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::bed::{Bed, Tried, cases, durable, emit_numbers, ensure, numbered};
-use super::hand::{TICK, after};
-use super::harness::Harness;
-use super::seen::{number, same};
-use crate::adapter::{Adapter, Claim, Finished, Outcome as Became};
+use crate::adapter::Adapter;
+use crate::adapter::durable::{Claim, Finished, Outcome as Became};
+use crate::conformance::bed::{Bed, Tried, cases, durable, emit_numbers, ensure, numbered};
+use crate::conformance::hand::{TICK, after};
+use crate::conformance::harness::Harness;
+use crate::conformance::seen::{number, same};
 use crate::record::Record;
 use crate::time::Timestamp;
 

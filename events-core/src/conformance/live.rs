@@ -1,16 +1,15 @@
 //! What one instance publishes reaches the live handlers of the others.
-
 use std::sync::Arc;
 
-use super::bed::{
+use crate::bus::inner::Bus;
+use crate::conformance::bed::{
     Bed, Broken, Tried, cases, emit_at_once, emit_numbers, emit_with, ensure, in_tasks, numbered,
 };
-use super::harness::{Ability, Harness};
-use super::seen::{Gate, Seen, each_once, number, same};
-use crate::bus::Bus;
+use crate::conformance::harness::{Ability, Harness};
+use crate::conformance::seen::{Gate, Seen, each_once, number, same};
 use crate::id::EventId;
-use crate::metadata::Metadata;
 use crate::record::Record;
+use crate::record::metadata::Metadata;
 
 cases! { "live":
     metadata_survives [Joins],

@@ -1,12 +1,11 @@
 //! Many publishers at the same time.
-
 use std::sync::Arc;
 
-use super::bed::{Bed, Tried, cases, durable, ensure, in_tasks, numbered};
-use super::harness::Harness;
-use super::live::listen;
-use super::seen::each_once;
-use crate::bus::Bus;
+use crate::bus::inner::Bus;
+use crate::conformance::bed::{Bed, Tried, cases, durable, ensure, in_tasks, numbered};
+use crate::conformance::harness::Harness;
+use crate::conformance::live::listen;
+use crate::conformance::seen::each_once;
 use crate::record::Record;
 
 cases! { "load":

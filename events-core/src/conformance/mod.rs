@@ -58,6 +58,5 @@ mod seen;
 mod stopping;
 mod tap;
 mod versions;
-
-pub use harness::{Ability, Foreign, Harness, Scale};
-pub use report::{CaseReport, Outcome, Report, run, run_only};
+pub use crate::conformance::harness::{Ability, Foreign, Harness, Scale};
+pub use crate::conformance::report::{CaseReport, Outcome, Report, run, run_only};

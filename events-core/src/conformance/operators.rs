@@ -1,14 +1,13 @@
 //! What operators see and do.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::bed::{Bed, Tried, cases, durable, emit_numbers, ensure, numbered};
-use super::harness::Harness;
-use super::seen::{Gate, number, same};
-use crate::adapter::{ConsumerStatus, DeadLetters};
-use crate::durable::StartAt;
+use crate::adapter::durable::{ConsumerStatus, DeadLetters};
+use crate::adapter::options::StartAt;
+use crate::conformance::bed::{Bed, Tried, cases, durable, emit_numbers, ensure, numbered};
+use crate::conformance::harness::Harness;
+use crate::conformance::seen::{Gate, number, same};
 use crate::record::Record;
 
 cases! { "operators":
@@ -228,7 +227,7 @@ async fn dead_letters_are_listed_replayed_and_purged<H: Harness>(bed: Bed<H>) ->
 /// Law: a dead letter that is replayed is tried with its attempts counted from 1, also by an instance that came later.
 async fn a_replayed_letter_has_all_its_attempts<H: Harness>(bed: Bed<H>) -> Tried {
     let seen = bed.seen::<u64>();
-    let handler = |log: Arc<super::seen::Seen<u64>>| {
+    let handler = |log: Arc<crate::conformance::seen::Seen<u64>>| {
         move |record: &Record| {
             log.note(number(record));
             Err::<(), _>("always")

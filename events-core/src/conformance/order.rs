@@ -1,14 +1,13 @@
 //! Durable consumers that handle events of one key in order.
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::bed::{Bed, Tried, cases, durable, ensure, in_tasks};
-use super::hand::{TICK, after};
-use super::harness::Harness;
-use super::seen::{Gate, number, same, text};
-use crate::adapter::Outcome as Became;
+use crate::adapter::durable::Outcome as Became;
+use crate::conformance::bed::{Bed, Tried, cases, durable, ensure, in_tasks};
+use crate::conformance::hand::{TICK, after};
+use crate::conformance::harness::Harness;
+use crate::conformance::seen::{Gate, number, same, text};
 use crate::record::Record;
 use crate::time::Timestamp;
 

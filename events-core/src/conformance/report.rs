@@ -1,14 +1,15 @@
 //! Runs the cases, and says what came of them.
-
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::bed::{Bed, Case};
-use super::harness::{Ability, Harness};
-use super::{consumers, damage, history, leases, live, load, operators, order, stopping, versions};
+use crate::conformance::bed::{Bed, Case};
+use crate::conformance::harness::{Ability, Harness};
+use crate::conformance::{
+    consumers, damage, history, leases, live, load, operators, order, stopping, versions,
+};
 
 /// Tries every law that the abilities of a harness concern, one after the other, each on a place of its own and with
 /// a time limit.

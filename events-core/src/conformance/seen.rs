@@ -1,5 +1,4 @@
 //! What handlers note, and how a case waits for it.
-
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
-use super::bed::{Broken, Tried};
+use crate::conformance::bed::{Broken, Tried};
 use crate::record::Record;
 
 /// What handlers have noted so far, in order.

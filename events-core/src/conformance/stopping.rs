@@ -1,10 +1,9 @@
 //! Stopping while durable handlers run.
-
 use std::sync::Arc;
 
-use super::bed::{Bed, Tried, cases, durable, emit_numbers, ensure, numbered};
-use super::harness::Harness;
-use super::seen::{Gate, each_once, number, same};
+use crate::conformance::bed::{Bed, Tried, cases, durable, emit_numbers, ensure, numbered};
+use crate::conformance::harness::Harness;
+use crate::conformance::seen::{Gate, each_once, number, same};
 use crate::record::Record;
 
 cases! { "stopping":

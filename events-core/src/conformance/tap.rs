@@ -1,16 +1,16 @@
 //! An adapter between a bus and the one that is tried, so that a case gets hold of both ends.
-
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::adapter::{
-    Adapter, AdapterError, BoxFuture, Claim, Claims, Consumer, ConsumerStatus, Control, DeadLetter,
-    DurableAdapter, Finished, Inbox, LogPage, LogQuery, Published,
-};
-use crate::history::HistoryQuery;
+use crate::adapter::consumer::Consumer;
+use crate::adapter::durable::{Claim, Claims, ConsumerStatus, Control, DeadLetter, DurableAdapter, Finished};
+use crate::adapter::log::{LogPage, LogQuery};
+use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
+use crate::bus::ingress::inbox::Inbox;
 use crate::id::EventId;
+use crate::log::query::HistoryQuery;
 use crate::record::Record;
+use crate::record::codec::Wire;
 use crate::time::Timestamp;
-use crate::wire::Wire;
 
 /// Passes everything on, but for what a bus does for its durable handlers: that is left to the case.
 pub(super) struct Tap<A> {

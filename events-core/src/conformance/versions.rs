@@ -1,15 +1,14 @@
 //! Events of versions that a program does not know.
-
 use std::fmt;
 use std::sync::Arc;
 
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::bed::{Bed, Tried, cases, durable, numbered};
-use super::harness::Harness;
-use super::seen::{Seen, number, same};
-use crate::bus::BusBuilder;
+use crate::bus::builder::BusBuilder;
+use crate::conformance::bed::{Bed, Tried, cases, durable, numbered};
+use crate::conformance::harness::Harness;
+use crate::conformance::seen::{Seen, number, same};
 use crate::event::{DecodeError, Event, EventDecl, read_json};
 use crate::record::Record;
 use crate::schema::{Schema, TypeSchema};
@@ -107,5 +106,5 @@ async fn a_newer_version_does_not_hold_up_others<H: Harness>(bed: Bed<H>) -> Tri
     let wrong: Vec<_> = at_old.all().into_iter().filter(|n| n % 2 == 0).collect();
     same("what the old program got of the new version", wrong, vec![])?;
     let all = [at_old.all(), at_new.all()].concat();
-    super::seen::each_once("in both programs", all, 60)
+    crate::conformance::seen::each_once("in both programs", all, 60)
 }

@@ -2,10 +2,9 @@
 
 #![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
-
-use crate::handler::Takes;
-use crate::locking::{Change, Compatibility, Locking, PastLocking};
-use crate::pattern::{Pattern, is_of_library};
+use crate::bus::handlers::argument::Takes;
+use crate::event::locking::{Change, Compatibility, Locking, PastLocking};
+use crate::event::pattern::{Pattern, is_of_library};
 use crate::schema::{
     FieldSchema, Misfit, Part, Promise, StructSchema, TypeSchema, Within, as_read, count_others, flattened,
     other_for, same,
@@ -30,7 +29,7 @@ const fn is_own(schema: &StructSchema, name: &str) -> bool {
 /// Whether the lock is written: then nothing is checked.
 pub const fn is_writing(env: Option<&str>) -> bool {
     match env {
-        Some(value) => same(value, super::WRITE),
+        Some(value) => same(value, crate::lock::WRITE),
         None => false,
     }
 }

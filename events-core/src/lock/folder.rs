@@ -1,8 +1,7 @@
 //! The files of the folder, as they are while the program runs.
-
 use std::path::Path;
 
-use super::FORMAT;
+use crate::lock::FORMAT;
 
 /// A file of the lock.
 pub(super) struct File {

@@ -9,12 +9,11 @@ mod folder;
 mod print;
 mod render;
 mod step;
-
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
+use crate::event::locking::{Compatibility, Locking};
 use crate::event::{EventDecl, registry};
-use crate::locking::{Compatibility, Locking};
 
 /// The format of the files: each begins with it.
 const FORMAT: u32 = 1;

@@ -3,11 +3,10 @@
 //! What is written remembers: a field that was once absent stays one that may be absent, since old
 //! records are still read; one that was once needed stays needed, since old programs still read; what
 //! is gone from a type below the event stays, for whoever takes its name again.
-
 use std::fmt::Write as _;
 
-use super::check::{has_fields, keeps_entries};
-use crate::locking::{Change, LockedVersion};
+use crate::event::locking::{Change, LockedVersion};
+use crate::lock::check::{has_fields, keeps_entries};
 use crate::schema::{
     EnumSchema, FieldSchema, Keeps, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema,
     Within, count_others, flattened,

@@ -1,11 +1,10 @@
 //! The text of an event's file.
-
 use std::fmt::Write as _;
 
-use super::step::Step;
-use super::{FORMAT, print, unix};
 use crate::event::EventDecl;
-use crate::locking::{Change, LockedVersion, Locking, PastLocking};
+use crate::event::locking::{Change, LockedVersion, Locking, PastLocking};
+use crate::lock::step::Step;
+use crate::lock::{FORMAT, print, unix};
 
 /// The file of an event as it should be.
 pub(super) fn file(decl: &EventDecl, locking: &Locking, step: &Step) -> String {

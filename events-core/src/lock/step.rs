@@ -4,10 +4,9 @@
     clippy::result_large_err,
     reason = "the checks are shared with constants, which can't put a misfit in a box"
 )]
-
-use super::check::{Locked, Problem, has_fields};
 use crate::event::EventDecl;
-use crate::locking::{Change, Locking, PastLocking};
+use crate::event::locking::{Change, Locking, PastLocking};
+use crate::lock::check::{Locked, Problem, has_fields};
 use crate::schema::{StructSchema, TypeSchema};
 
 /// The changes of a declaration that a reason of their own excuses.

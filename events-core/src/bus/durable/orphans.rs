@@ -1,0 +1,228 @@
+//! Stored consumers that have events left and no handler: what a renamed durable handler leaves behind.
+use std::collections::HashSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use crate::adapter::durable::{ConsumerStatus, DurableAdapter};
+use crate::adapter::{Adapter, AdapterError};
+use crate::bus::builder::panicked;
+use crate::bus::inner::Inner;
+use crate::contain::caught;
+use crate::text::quoted;
+use crate::time::Timestamp;
+
+/// A consumer that no program has asked for in so many microseconds is nobody's: 24 h.
+const FORGOTTEN: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// A consumer whose program has stopped so many microseconds ago may be one that is only started again: 150 s.
+const RESTARTED: i64 = 150_000_000;
+
+/// How often a program that runs looks for orphans: by its first look, what was open when it was built and has crashed
+/// since counts as open no more.
+const LOOK: Duration = Duration::from_secs(180);
+
+/// How many microseconds more than the runtime's clock the wall clock may have gone on between two looks. Where it is
+/// more, the machine slept, or the clock was set: then other programs have had no time to say that they live.
+const LEAP: i64 = 30_000_000;
+
+/// So many events at most are counted by name, for one consumer.
+const MOST_COUNTED: u64 = 10_000;
+
+/// The least similarity of two names, of which one is taken for the other's new name.
+const SIMILAR: f64 = 0.6;
+
+/// What a program knows of stored consumers that it does not handle itself.
+///
+/// They are looked at when the program is built, and then every 3 min while it runs, since much of what makes an orphan
+/// shows only later: that a program which had crashed, or was perhaps only to be started again, does not come back, and
+/// that there are events for a consumer which had none left.
+///
+/// A store does not say which program a consumer belongs to. So one that a program has open is never reported, whatever
+/// its name and patterns: it may be that of another program, and is handled. Of the others that have events left, one is
+/// reported
+///
+/// - by `build`, whose program has stopped in the last 150 s, where this program brings a consumer that was not there
+///   before and has its patterns or a similar name: it was renamed;
+/// - of which nothing was heard for 150 s, where this program has durable handlers;
+/// - for which no program has asked in 24 h, where it has none. Until then, a program that only emits can't tell whether
+///   its own last durable handler was deleted, or that of another program is away.
+///
+/// Each is reported once, and again where it was open in between.
+pub(crate) struct Orphans {
+    /// The consumers that were stored before this program opened its own.
+    known: HashSet<String>,
+    reported: HashSet<String>,
+    /// Whether the adapter has failed to list the consumers, and that was reported.
+    is_failing: bool,
+    /// When it was looked last, by the runtime's clock and by that of the bus.
+    looked: (Instant, Timestamp),
+}
+
+impl Orphans {
+    /// Lists the stored consumers before a program opens its own, so that new ones can be told.
+    pub(crate) async fn list(inner: &Inner, durable: &dyn DurableAdapter) -> (Self, Vec<ConsumerStatus>) {
+        let looked = (Instant::now(), inner.now());
+        let mut orphans = Self { known: HashSet::new(), reported: HashSet::new(), is_failing: false, looked };
+        let stored = orphans.stored(inner, durable).await;
+        orphans.known = stored.iter().map(|status| status.name.clone()).collect();
+        (orphans, stored)
+    }
+
+    async fn stored(&mut self, inner: &Inner, durable: &dyn DurableAdapter) -> Vec<ConsumerStatus> {
+        let listed = caught(async { durable.consumers(inner.now()).await }).await.unwrap_or_else(panicked);
+        let failed_before = std::mem::replace(&mut self.is_failing, listed.is_err());
+        listed.unwrap_or_else(|error: AdapterError| {
+            // A bus that stops closes its adapter.
+            if !failed_before && !*inner.stop_works.borrow() {
+                let adapter = inner.adapter_name();
+                inner.warn(format_args!(
+                    "{adapter} can't list its consumers, so orphans among them are not reported: {error}"
+                ));
+            }
+            Vec::new()
+        })
+    }
+
+    /// Reports the orphans among the consumers that were there when a program was built.
+    pub(crate) async fn report_at_build(
+        &mut self,
+        inner: &Inner,
+        durable: &dyn DurableAdapter,
+        stored: &[ConsumerStatus],
+    ) {
+        self.report(inner, durable, stored, true).await;
+    }
+
+    /// Looks again and again, until the bus stops or is gone.
+    pub(crate) async fn watch(
+        mut self,
+        bus: Weak<Inner>,
+        adapter: Arc<dyn Adapter>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        while timeout_at(self.looked.0 + LOOK, stop.wait_for(|stopping| *stopping)).await.is_err() {
+            let (Some(inner), Some(durable)) = (bus.upgrade(), adapter.durable()) else { return };
+            let now = (Instant::now(), inner.now());
+            if leaps(std::mem::replace(&mut self.looked, now), now) {
+                continue;
+            }
+            let stored = self.stored(&inner, durable).await;
+            self.report(&inner, durable, &stored, false).await;
+        }
+    }
+
+    async fn report(
+        &mut self,
+        inner: &Inner,
+        durable: &dyn DurableAdapter,
+        stored: &[ConsumerStatus],
+        is_build: bool,
+    ) {
+        let is_ours = |name: &str| inner.works.iter().any(|work| work.consumer.name() == name);
+        let now = inner.now();
+        for orphan in stored.iter().filter(|status| !is_ours(&status.name)) {
+            if orphan.is_running {
+                self.reported.remove(&orphan.name);
+                continue;
+            }
+            let new_name = self.likely_name(inner, orphan);
+            let unused = now.as_micros().saturating_sub(orphan.seen.as_micros());
+            let is_orphan = match unused < RESTARTED {
+                true => is_build && new_name.is_some(),
+                false => !inner.works.is_empty() || unused > FORGOTTEN,
+            };
+            let has_some = orphan.lag.max(orphan.waiting).max(orphan.in_progress) > 0;
+            if !is_orphan || !has_some || self.reported.contains(&orphan.name) {
+                continue;
+            }
+            let Some(left) = left_to(durable, orphan).await else { continue };
+            let (name, seen) = (quoted(&orphan.name), orphan.seen);
+            let renamed = new_name.map(|new| format!("; its new name may be `{new}`")).unwrap_or_default();
+            inner.warn(format_args!(
+                "the durable consumer `{name}` {left}, and this program has no handler for it (a program last asked for them at {seen}){renamed}: handle it under its old name, or, if no other program is to handle it, remove it by `bus.consumer(\"{name}\").remove()`; until then, the log is not trimmed past it"
+            ));
+            self.reported.insert(orphan.name.clone());
+        }
+    }
+
+    /// Of the consumers that this program brings, the one that most likely goes on with another one's work: with its
+    /// patterns, or under a similar name.
+    fn likely_name<'a>(&self, inner: &'a Inner, orphan: &ConsumerStatus) -> Option<&'a str> {
+        let mut left: Vec<_> = orphan.patterns.iter().map(String::as_str).collect();
+        left.sort_unstable();
+        let candidates = inner.works.iter().filter_map(|work| {
+            let consumer = &work.consumer;
+            let name = consumer.name();
+            if self.known.contains(name) {
+                return None;
+            }
+            let mut patterns: Vec<_> = consumer.patterns().collect();
+            patterns.sort_unstable();
+            let similarity = similarity(&orphan.name, name);
+            let has_patterns = patterns == left;
+            (has_patterns || similarity >= SIMILAR).then_some((has_patterns, similarity, name))
+        });
+        let likeliest = candidates.max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        likeliest.map(|(.., name)| name)
+    }
+}
+
+/// Whether the clock of the bus has gone on without the programs between two moments, each by the runtime's clock and by
+/// that of the bus.
+fn leaps(before: (Instant, Timestamp), now: (Instant, Timestamp)) -> bool {
+    let ran = now.0.saturating_duration_since(before.0).as_micros().try_into().unwrap_or(i64::MAX);
+    let passed = now.1.as_micros().saturating_sub(before.1.as_micros());
+    passed.saturating_sub(ran) > LEAP
+}
+
+/// What a consumer has left to handle, in words; `None` where that is nothing.
+async fn left_to(durable: &dyn DurableAdapter, consumer: &ConsumerStatus) -> Option<String> {
+    let ConsumerStatus { lag, in_progress, waiting, newer, .. } = *consumer;
+    let taken = in_progress.saturating_add(waiting).saturating_add(newer);
+    let ahead = match lag <= taken {
+        true => Some(0),
+        // Where it fails, the number is not known.
+        false => counted_ahead(durable, &consumer.name).await.unwrap_or(None),
+    };
+    match ahead {
+        Some(ahead) if ahead + taken == 0 => None,
+        Some(ahead) => Some(format!("has {} events left", ahead + taken)),
+        None => Some(format!("may have up to {lag} events left (its patterns may not take all of them)")),
+    }
+}
+
+async fn counted_ahead(durable: &dyn DurableAdapter, consumer: &str) -> Result<Option<u64>, AdapterError> {
+    let counted = caught(async { durable.count_ahead(consumer, MOST_COUNTED).await }).await;
+    counted.unwrap_or_else(panicked)
+}
+
+/// From 0 for two names without a character in common to 1 for equal ones.
+fn similarity(one: &str, other: &str) -> f64 {
+    let longest = one.chars().count().max(other.chars().count()).max(1);
+    1.0 - events_names::distance(one, other) as f64 / longest as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c6_a_clock_that_goes_on_while_the_machine_sleeps_leaps() {
+        let start = Instant::now();
+        let at = |ran: u64, passed: i64| {
+            (start + Duration::from_secs(ran), Timestamp::from_micros(passed.saturating_mul(1_000_000)))
+        };
+        let before = at(0, 1_000);
+        assert!(!leaps(before, at(180, 1_180)));
+        assert!(!leaps(before, at(180, 1_200)), "clocks are not exact");
+        assert!(leaps(before, at(180, 1_300)));
+        assert!(leaps(before, at(0, 9_000)));
+        assert!(leaps(before, at(180, i64::MAX)));
+        // One that was set back has not gone on.
+        assert!(!leaps(before, at(180, 0)));
+        assert!(!leaps(before, at(180, i64::MIN)));
+    }
+}

@@ -1,0 +1,108 @@
+//! `emitted.settled()`: until all durable handlers are done with an event.
+use std::future::IntoFuture;
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::adapter::BoxFuture;
+use crate::bus::builder::has_timer;
+use crate::bus::emit::emitted::Emitted;
+use crate::bus::inner::{Bus, Inner};
+use crate::error::{Error, ErrorKind};
+use crate::id::EventId;
+
+/// Waits for durable handlers: what [`Emitted::settled`] returns. Await it.
+///
+/// # Errors
+///
+/// [`ErrorKind::Unsettled`] at the deadline, 30 s unless set by [`within`](Self::within), with the consumers that
+/// are not done; [`ErrorKind::Consumer`] where the adapter fails; [`ErrorKind::Stopped`] where the bus is gone;
+/// [`ErrorKind::Runtime`] where the runtime of the caller has no timer.
+///
+/// # Cancel safety
+///
+/// Dropping it stops nothing.
+#[must_use = "it waits when it is awaited"]
+pub struct Settled {
+    bus: Option<Weak<Inner>>,
+    event: Option<EventId>,
+    within: Duration,
+}
+
+/// How often the adapter is asked: at first, and at least.
+const ASK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+impl Settled {
+    /// Waits this long at most.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.within = limit;
+        self
+    }
+}
+
+impl Emitted {
+    /// Waits until every durable consumer that the event concerns has handled it or given it up: those of other
+    /// programs, too. Resolves at once where the adapter of the bus has none.
+    pub fn settled(&self) -> Settled {
+        Settled { bus: self.bus().cloned(), event: self.id(), within: Duration::from_secs(30) }
+    }
+}
+
+impl IntoFuture for Settled {
+    type Output = Result<(), Error>;
+    type IntoFuture = BoxFuture<'static, Result<(), Error>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            match (self.bus, self.event) {
+                (Some(bus), Some(event)) => wait(&bus, event, self.within).await,
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+async fn wait(bus: &Weak<Inner>, event: EventId, within: Duration) -> Result<(), Error> {
+    if !has_timer() {
+        let message = "the runtime of the caller has no timer, which `settled` needs: say `enable_all()`, or `enable_time()`, where it is built";
+        return Err(Error::new(ErrorKind::Runtime, format!("{event}: {message}")));
+    }
+    let mut left = Vec::new();
+    let deadline = Instant::now().checked_add(within);
+    let settled = async {
+        let (mut pause, most) = ASK;
+        loop {
+            let Some(inner) = bus.upgrade() else {
+                let message = format!("{event}: the bus is gone");
+                return Err(Error::new(ErrorKind::Stopped, message));
+            };
+            left = Bus { inner }.unfinished(event).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(most);
+        }
+    };
+    let settled = match deadline {
+        Some(deadline) => timeout_at(deadline, settled).await,
+        None => Ok(settled.await),
+    };
+    settled.unwrap_or_else(|_| {
+        let (seconds, left) = (within.as_secs_f64(), left.join(", "));
+        let message = format!("{event}: not finished after {seconds} s by: {left}");
+        Err(Error::new(ErrorKind::Unsettled, message).with_event_id(event))
+    })
+}
+
+impl Bus {
+    async fn unfinished(&self, event: EventId) -> Result<Vec<String>, Error> {
+        let (durable, adapter) = self.inner.durable(None)?;
+        let unfinished = durable.unfinished(event).await.map_err(|error| {
+            let message = format!("{event}: {} can't say who has handled it: {error}", adapter.name());
+            Error::new(ErrorKind::Consumer, message).with_temporary(error.is_temporary()).with_source(error)
+        })?;
+        Ok(unfinished.unwrap_or_default())
+    }
+}

@@ -1,0 +1,424 @@
+//! Durable handlers at work: a task for each takes events from the adapter, calls the handler, and tells the
+//! adapter what became of them.
+use std::any::Any;
+use std::future::poll_fn;
+use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use crate::adapter::consumer::Consumer;
+use crate::adapter::durable::{Claim, Claimed, Claims, DurableAdapter, Finished, Interest, Outcome};
+use crate::adapter::{Adapter, AdapterError, BoxFuture};
+use crate::bus::emit::dispatch;
+use crate::bus::emit::emitted::Failure;
+use crate::bus::handlers::Callback;
+use crate::bus::inner::call::Attempt;
+use crate::bus::inner::in_flight::KeptInFlight;
+use crate::bus::inner::outcome::{HandlerError, HandlerResult};
+use crate::bus::inner::report::FailedAttempt;
+use crate::bus::inner::routes::{Registration, Route};
+use crate::bus::inner::{Bus, Inner};
+use crate::contain::{caught, contained};
+use crate::id::EventId;
+use crate::record::Record;
+use crate::time::Timestamp;
+
+/// A durable handler and what it is called with.
+pub(crate) struct Work {
+    pub(crate) consumer: Arc<Consumer>,
+    pub(crate) registration: Arc<Registration>,
+    pub(crate) name: Arc<str>,
+}
+
+impl Work {
+    pub(crate) fn new(consumer: Consumer, handler: String, callback: Callback) -> Arc<Self> {
+        let registration = Registration::alone(handler.into(), consumer.patterns.clone(), callback);
+        Arc::new(Self { name: consumer.name().into(), consumer: Arc::new(consumer), registration })
+    }
+
+    /// Whether it takes events of this name.
+    pub(crate) fn takes(&self, event: &str) -> bool {
+        self.consumer.interest(event, 0) != Interest::Skip
+    }
+}
+
+/// How long to wait before an adapter that failed is asked again: at first, and at most.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// How often a consumer that has nothing to do says that it lives.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The task of one durable handler.
+pub(crate) struct Worker {
+    pub(crate) bus: Weak<Inner>,
+    pub(crate) adapter: Arc<dyn Adapter>,
+    pub(crate) work: Arc<Work>,
+    /// True from when the bus stops; closed when it is gone.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// What a worker knows between two exchanges.
+struct State {
+    running: JoinSet<Finished>,
+    /// What is being handled by the tasks that run.
+    held: Vec<Held>,
+    finished: Vec<Settled>,
+    /// Whether there may be something to claim.
+    look: bool,
+    due: Option<Timestamp>,
+    seen: u64,
+    /// How often the adapter has failed in a row.
+    failed: u32,
+    /// When the adapter last heard that the consumer lives.
+    alive: Instant,
+    again: Option<Instant>,
+}
+
+/// An event that is being handled, and the place in flight it has until the adapter knows what became of it.
+struct Held {
+    task: Id,
+    claim: Claim,
+    flight: KeptInFlight,
+}
+
+/// A finished event.
+struct Settled {
+    finished: Finished,
+    _flight: KeptInFlight,
+}
+
+/// What a worker wakes up for.
+enum Wake {
+    Finished(Result<Finished, JoinError>),
+    Look,
+    Renew,
+    Stop,
+    Again,
+}
+
+impl Worker {
+    pub(crate) async fn run(mut self) {
+        let adapter = Arc::clone(&self.adapter);
+        let Some(durable) = adapter.durable() else { return };
+        let mut state = State {
+            running: JoinSet::new(),
+            held: Vec::new(),
+            finished: Vec::new(),
+            look: true,
+            due: None,
+            seen: 0,
+            failed: 0,
+            alive: Instant::now(),
+            again: None,
+        };
+        let mut renewals = interval((self.work.consumer.lease() / 3).max(Duration::from_millis(10)));
+        renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let stopping = self.is_stopping();
+            let free = if stopping { 0 } else { self.free(&state) };
+            if state.again.is_none() && (!state.finished.is_empty() || free > 0 && state.look) {
+                self.exchange(durable, &mut state, free).await;
+                self.collect(&mut state);
+                continue;
+            }
+            if stopping && state.running.is_empty() && state.finished.is_empty() {
+                return;
+            }
+            match self.wake(durable, &mut state, &mut renewals, free > 0, stopping).await {
+                Wake::Finished(done) => {
+                    self.finish(&mut state, done);
+                    self.collect(&mut state);
+                }
+                Wake::Look => state.look = true,
+                Wake::Again => state.again = None,
+                Wake::Renew => self.renew(durable, &mut state).await,
+                Wake::Stop => {}
+            }
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stop.borrow() || self.stop.has_changed().is_err()
+    }
+
+    fn free(&self, state: &State) -> usize {
+        self.work.consumer.durable.most_at_a_time().saturating_sub(state.held.len())
+    }
+
+    async fn wake(
+        &mut self,
+        durable: &dyn DurableAdapter,
+        state: &mut State,
+        renewals: &mut tokio::time::Interval,
+        free: bool,
+        stopping: bool,
+    ) -> Wake {
+        let due = state.due.filter(|_| free && state.again.is_none()).and_then(|due| self.instant_of(due));
+        let may_claim = free && state.again.is_none();
+        let mut news = pin!(if may_claim { durable.wait(state.seen) } else { never() });
+        let mut due = pin!(at(due));
+        let mut again = pin!(at(state.again));
+        let mut stopped = pin!(self.stop.changed());
+        poll_fn(|cx| {
+            match state.running.poll_join_next(cx) {
+                Poll::Ready(Some(done)) => return Poll::Ready(Wake::Finished(done)),
+                Poll::Ready(None) | Poll::Pending => {}
+            }
+            if !stopping && stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Stop);
+            }
+            if again.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Again);
+            }
+            if news.as_mut().poll(cx).is_ready() || due.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Look);
+            }
+            renewals.poll_tick(cx).map(|_| Wake::Renew)
+        })
+        .await
+    }
+
+    fn instant_of(&self, due: Timestamp) -> Option<Instant> {
+        let wait = due.as_micros().saturating_sub(self.bus.upgrade()?.now().as_micros());
+        Some(Instant::now() + Duration::from_micros(wait.max(0) as u64) + Duration::from_millis(1))
+    }
+
+    /// Reports what is finished, and takes more.
+    async fn exchange(&self, durable: &dyn DurableAdapter, state: &mut State, free: usize) {
+        let Some(inner) = self.bus.upgrade() else { return state.finished.clear() };
+        let bus = Bus { inner };
+        // Count, then look: a bus that stops either waits for what is claimed here, or is seen here.
+        let _flight = KeptInFlight::of_backlog(&bus.inner.flight);
+        let free = if self.is_stopping() { 0 } else { free };
+        let finished: Vec<_> = state.finished.iter().map(|done| done.finished.clone()).collect();
+        let exchanged = durable.exchange(&self.work.consumer, &finished, free, bus.inner.now()).await;
+        match exchanged {
+            Ok(claims) => {
+                state.failed = 0;
+                state.finished.clear();
+                self.note(&bus, &claims);
+                state.look = claims.more;
+                (state.due, state.seen) = (claims.due, claims.seen);
+                for claimed in claims.claimed {
+                    let (claim, flight) = (claimed.claim, KeptInFlight::of_backlog(&bus.inner.flight));
+                    let handled = handle(bus.clone(), Arc::clone(&self.work), claimed);
+                    let task = state.running.spawn_on(handled, &bus.inner.runtime).id();
+                    state.held.push(Held { task, claim, flight });
+                }
+            }
+            Err(error) => self.note_failed(&bus.inner, state, &error),
+        }
+    }
+
+    fn note(&self, bus: &Bus, claims: &Claims) {
+        let (fallback, name) = (bus.inner.settings.fallback, self.work.consumer.name());
+        for late in &claims.late {
+            let Claim { position, attempt } = late;
+            fallback.warning(format_args!(
+                "durable handler {name} was late with the event at {position} (attempt {attempt}): its lease had run out, and the event was handed out again"
+            ));
+        }
+        if claims.lost > 0 {
+            let why = ", which were trimmed before it had finished them";
+            bus.inner.warn_of_lost(format!("durable handler {name}"), claims.lost, why.to_owned());
+        }
+    }
+
+    fn note_failed(&self, inner: &Inner, state: &mut State, error: &AdapterError) {
+        let (first, most) = ASK_AGAIN;
+        let wait = first.saturating_mul(1 << state.failed.min(16)).min(most);
+        state.again = Some(Instant::now() + wait);
+        if state.failed == 0 {
+            let (name, adapter) = (self.work.consumer.name(), self.adapter.name());
+            inner.settings.fallback.warning(format_args!(
+                "durable handler {name} can't exchange events with {adapter}, and tries again: {error}"
+            ));
+        }
+        state.failed = state.failed.saturating_add(1);
+        // A bus that stops does not wait for an engine that fails: what is not reported is handed out again.
+        if self.is_stopping() {
+            state.finished.clear();
+        }
+    }
+
+    /// Extends the leases of what is being handled; where nothing is, says now and then that the consumer lives.
+    async fn renew(&self, durable: &dyn DurableAdapter, state: &mut State) {
+        let Some(inner) = self.bus.upgrade() else { return };
+        if state.held.is_empty() && state.alive.elapsed() < IDLE {
+            return;
+        }
+        state.alive = Instant::now();
+        let claims: Vec<_> = state.held.iter().map(|held| held.claim).collect();
+        if let Err(error) = durable.renew(&self.work.consumer, &claims, inner.now()).await {
+            let name = self.work.consumer.name();
+            inner.settings.fallback.warning(format_args!(
+                "durable handler {name} could not extend its leases, so others may handle the same events: {error}"
+            ));
+        }
+    }
+
+    /// Takes what else is finished by now.
+    fn collect(&self, state: &mut State) {
+        while let Some(done) = state.running.try_join_next() {
+            self.finish(state, done);
+        }
+    }
+
+    /// Notes what became of an event, until the adapter is told.
+    fn finish(&self, state: &mut State, done: Result<Finished, JoinError>) {
+        let task_of = |claim| state.held.iter().position(|held| held.claim == claim);
+        let held = match &done {
+            Ok(finished) => task_of(finished.claim),
+            Err(error) => state.held.iter().position(|held| held.task == error.id()),
+        };
+        let Some(Held { claim, flight, .. }) = held.map(|index| state.held.swap_remove(index)) else {
+            return;
+        };
+        let finished = match done {
+            Ok(finished) => finished,
+            Err(error) => match (error.try_into_panic(), self.bus.upgrade()) {
+                (Ok(panic), Some(inner)) => {
+                    Finished { claim, outcome: after_panic(&Bus { inner }, &self.work, claim, panic) }
+                }
+                // The runtime shuts down: the event is handed out again when its lease has run out.
+                _ => return,
+            },
+        };
+        state.finished.push(Settled { finished, _flight: flight });
+    }
+}
+
+fn never<'a>() -> BoxFuture<'a, ()> {
+    Box::pin(std::future::pending())
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One attempt at one event.
+async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed) -> Finished {
+    let Claimed { claim, record, last_error } = claimed;
+    let outcome = match &record {
+        Ok(record) => attempt(&bus, &work, claim, record, last_error).await,
+        Err(error) => {
+            let event = format!("(unreadable, at {})", claim.position);
+            let attempts = claim.attempt;
+            let what = "was not called, because the event can't be read,";
+            give_up(&bus, &work, Failed { event: &event, id: None, attempts, what }, error.to_string())
+        }
+    };
+    // Perhaps the last owner of the event, whose destructor is a user's code: it changes nothing of the outcome.
+    contained(|| drop(record));
+    Finished { claim, outcome }
+}
+
+/// What an attempt comes to whose task panicked outside of the handler: in a subscriber of `tracing`, for example.
+fn after_panic(bus: &Bus, work: &Work, claim: Claim, panic: Box<dyn Any + Send>) -> Outcome {
+    let error = HandlerError::panicked(panic);
+    let (message, event) = (error.message().to_owned(), format!("(at {})", claim.position));
+    let failed = Failed { event: &event, id: None, attempts: claim.attempt, what: "panicked" };
+    after_failure(bus, work, claim, failed, message)
+}
+
+async fn attempt(
+    bus: &Bus,
+    work: &Work,
+    claim: Claim,
+    record: &Record,
+    last_error: Option<String>,
+) -> Outcome {
+    let durable = &work.consumer.durable;
+    let failed = |attempts| Failed { event: record.name(), id: Some(record.id()), attempts, what: "failed" };
+    if claim.attempt > durable.attempts() {
+        // Whoever made the last attempt did not live to report it.
+        let before = claim.attempt - 1;
+        let error = last_error.map(|error| format!("; the attempt before: {error}")).unwrap_or_default();
+        let error = format!("the process ended, or lost its lease, in attempt {before}{error}");
+        return give_up(bus, work, Failed { what: "did not finish", ..failed(before) }, error);
+    }
+    if let Some(Err(error)) = bus.inner.known.get(record.name()).map(|decl| record.payload(decl)) {
+        let what = "was not called, because the payload does not fit,";
+        return give_up(bus, work, Failed { what, ..failed(claim.attempt) }, error.to_string());
+    }
+    let route = Route::of(&work.registration, work.consumer.pattern_of(record.name()).unwrap_or(0));
+    let tried = Attempt { number: claim.attempt, consumer: Some(Arc::clone(&work.name)) };
+    let called = dispatch::call_durable(bus, &work.registration.callback, &route, record, tried);
+    let Err(error) = within(durable.time_limit(), called).await else { return Outcome::Done };
+    let message = error.message().to_owned();
+    let failed = Failed { what: Failure::new(&route, error).what(), ..failed(claim.attempt) };
+    after_failure(bus, work, claim, failed, message)
+}
+
+/// Counts a failed attempt: there is another one, or it was the last.
+fn after_failure(bus: &Bus, work: &Work, claim: Claim, failed: Failed<'_>, message: String) -> Outcome {
+    let durable = &work.consumer.durable;
+    bus.inner.counters.failed.fetch_add(1, Ordering::Relaxed);
+    if claim.attempt >= durable.attempts() {
+        return give_up(bus, work, failed, message);
+    }
+    // Two random numbers of the same seed differ: std counts up.
+    let share = RandomState::new().hash_one(claim.position) as f64 / u64::MAX as f64;
+    let wait = durable.wait_after(claim.attempt, share);
+    let at = bus.inner.now().as_micros().saturating_add(wait.as_micros().try_into().unwrap_or(i64::MAX));
+    let at = Timestamp::from_micros(at);
+    contained(|| bus.inner.settings.fallback.retry(&failed.reported(work, &message), at));
+    Outcome::Retry { at, error: message }
+}
+
+/// A handler's result, or that it took too long.
+async fn within(limit: Duration, handled: impl Future<Output = HandlerResult>) -> HandlerResult {
+    if limit == Duration::MAX {
+        return handled.await;
+    }
+    let too_long = format!("it took longer than {} s", limit.as_secs_f64());
+    // At the limit, this drops the handler's future, which may panic. (What panics in a poll is in the result.)
+    let timed = caught(async { timeout(limit, handled).await }).await;
+    Err(match timed {
+        Ok(Ok(result)) => return result,
+        Ok(Err(_)) => HandlerError::new(&too_long),
+        Err(panic) => {
+            let panic = HandlerError::panicked(panic);
+            let panic = panic.message();
+            HandlerError::new(&format_args!("{too_long}, and panicked when it was dropped: {panic}"))
+        }
+    })
+}
+
+/// An attempt that came to nothing.
+struct Failed<'a> {
+    event: &'a str,
+    id: Option<EventId>,
+    attempts: u32,
+    what: &'a str,
+}
+
+impl<'a> Failed<'a> {
+    fn reported(&self, work: &'a Work, error: &'a str) -> FailedAttempt<'a> {
+        FailedAttempt {
+            event: self.event,
+            id: self.id,
+            handler: work.registration.name(),
+            consumer: work.consumer.name(),
+            attempt: self.attempts,
+            of: work.consumer.durable.attempts(),
+            what: self.what,
+            error,
+        }
+    }
+}
+
+fn give_up(bus: &Bus, work: &Work, failed: Failed<'_>, error: String) -> Outcome {
+    contained(|| bus.inner.settings.fallback.dead(&failed.reported(work, &error)));
+    Outcome::Dead { error, attempts: failed.attempts }
+}

@@ -1,0 +1,419 @@
+//! Which event is being handled: what nested emits inherit from.
+//!
+//! The scope is set around every poll of a handler, in a thread-local of the polling thread, so it
+//! follows an async handler from thread to thread. It does not follow what the handler spawns;
+//! [`Context`] carries it there.
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use crate::event::EventDecl;
+use crate::id::{EventId, InstanceId};
+use crate::record::metadata::Metadata;
+use crate::record::{Name, Record};
+use crate::schema::memory::allocation;
+
+thread_local! {
+    static HERE: Here = const { Here::new() };
+    static RECORD: Cell<Option<Record>> = const { Cell::new(None) };
+}
+
+/// Where the thread is; nothing in it has to be dropped, so that entering takes a few stores.
+struct Here {
+    inside: Cell<Inside>,
+    instance: Cell<InstanceId>,
+    /// Of an event without a record.
+    decl: Cell<Option<&'static EventDecl>>,
+    /// Likewise; made when something asks.
+    id: Cell<Option<EventId>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    Nothing,
+    /// The handlers of an event without a record, as the other fields say.
+    Bare,
+    /// The handlers of the event of `RECORD`.
+    Record,
+}
+
+impl Here {
+    const fn new() -> Self {
+        Self {
+            inside: Cell::new(Inside::Nothing),
+            instance: Cell::new(InstanceId::from_bytes([0; 16])),
+            decl: Cell::new(None),
+            id: Cell::new(None),
+        }
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        let cause = match self.inside.get() {
+            Inside::Nothing => return None,
+            Inside::Bare => {
+                let id = self.id.get().unwrap_or_else(EventId::new);
+                self.id.set(Some(id));
+                Cause::Bare(self.decl.get()?, id)
+            }
+            Inside::Record => {
+                let record = RECORD.try_with(|current| {
+                    let record = current.take();
+                    current.set(record.clone());
+                    record
+                });
+                Cause::Record(record.ok()??)
+            }
+        };
+        Some(Scope { instance: self.instance.get(), cause })
+    }
+
+    /// Makes a scope the current one, and gives the one around it.
+    #[inline]
+    fn enter(&self, instance: InstanceId, inside: Inside) -> Entered {
+        let outer = if self.inside.get() == Inside::Nothing { None } else { self.scope().map(Box::new) };
+        self.instance.set(instance);
+        self.inside.set(inside);
+        Entered { outer }
+    }
+}
+
+/// Until it is dropped, the thread handles an event.
+pub(crate) struct Entered {
+    outer: Option<Box<Scope>>,
+}
+
+impl Drop for Entered {
+    #[inline]
+    fn drop(&mut self) {
+        HERE.with(|here| {
+            if here.inside.replace(Inside::Nothing) == Inside::Record {
+                // Gone only where the thread is ending, and then it held nothing.
+                let _ = RECORD.try_with(|current| drop(current.take()));
+            }
+        });
+        if let Some(outer) = self.outer.take() {
+            outer.restore();
+        }
+    }
+}
+
+/// Until it is dropped, the thread handles an event without a record, outside of all handlers.
+pub(crate) struct EnteredBare(());
+
+/// Begins to handle an event without a record; `None` inside of handlers.
+#[inline]
+pub(crate) fn enter_bare(instance: InstanceId, decl: &'static EventDecl) -> Option<EnteredBare> {
+    HERE.with(|here| {
+        if here.inside.get() != Inside::Nothing {
+            return None;
+        }
+        here.instance.set(instance);
+        here.decl.set(Some(decl));
+        here.id.set(None);
+        here.inside.set(Inside::Bare);
+        Some(EnteredBare(()))
+    })
+}
+
+impl EnteredBare {
+    /// The event's id, if anybody asked for it.
+    #[inline]
+    pub(crate) fn leave(self) -> Option<EventId> {
+        HERE.with(|here| here.id.get())
+    }
+}
+
+impl Drop for EnteredBare {
+    #[inline]
+    fn drop(&mut self) {
+        HERE.with(|here| here.inside.set(Inside::Nothing));
+    }
+}
+
+/// Begins to handle the event of a record.
+#[inline]
+pub(crate) fn enter_record(instance: InstanceId, record: &Record) -> Entered {
+    HERE.with(|here| {
+        let entered = here.enter(instance, Inside::Record);
+        if RECORD.try_with(|current| current.set(Some(record.clone()))).is_err() {
+            // The destructors of the thread's locals emit: there is nothing to remember the event in.
+            here.inside.set(Inside::Nothing);
+        }
+        entered
+    })
+}
+
+/// The event whose handlers are being polled.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    instance: InstanceId,
+    cause: Cause,
+}
+
+#[derive(Clone)]
+enum Cause {
+    Record(Record),
+    /// An emit without a record.
+    Bare(&'static EventDecl, EventId),
+}
+
+/// The emits inside which another one happens. A record keeps it, so that it also counts where a
+/// handler sees the record later.
+#[derive(Clone, Default)]
+pub(crate) struct Chain {
+    /// How many there are.
+    pub(crate) depth: u32,
+    trail: Option<Arc<Trail>>,
+}
+
+/// So many emits of a chain are kept at most: the first one, and the last ones. A record holds no more,
+/// however deep chains may be.
+const MOST_HOPS: usize = 32;
+
+/// So many buses are kept at most, of which no emit of the chain is kept any more.
+const MOST_BUSES: usize = 64;
+
+/// What is known of a chain. Each depth has its own: a list of links that others share would keep all of them.
+#[derive(Clone)]
+struct Trail {
+    first: Hop,
+    /// The last ones; of most chains none, which takes no allocation.
+    later: Vec<Hop>,
+    /// The buses of emits that are not kept.
+    buses: Vec<InstanceId>,
+}
+
+#[derive(Clone)]
+struct Hop {
+    instance: InstanceId,
+    name: Name,
+}
+
+impl Trail {
+    fn hops(&self) -> impl Iterator<Item = &Hop> {
+        std::iter::once(&self.first).chain(&self.later)
+    }
+
+    /// One hop longer; the second one is forgotten where there are too many, but not which bus it was of.
+    fn with(&self, hop: Hop) -> Self {
+        let mut later = Vec::with_capacity(MOST_HOPS.min(self.later.len() + 1));
+        later.extend(self.later.iter().cloned().chain([hop]));
+        let mut longer = Self { first: self.first.clone(), later, buses: self.buses.clone() };
+        if longer.later.len() >= MOST_HOPS {
+            let forgotten = longer.later.remove(0).instance;
+            longer.keep_bus(forgotten);
+        }
+        longer
+    }
+
+    fn keep_bus(&mut self, instance: InstanceId) {
+        if self.passes(instance) {
+            return;
+        }
+        if self.buses.len() >= MOST_BUSES {
+            self.buses.remove(0);
+        }
+        self.buses.push(instance);
+    }
+
+    fn passes(&self, instance: InstanceId) -> bool {
+        self.hops().any(|hop| hop.instance == instance) || self.buses.contains(&instance)
+    }
+}
+
+impl Chain {
+    fn with(&self, instance: InstanceId, name: Name) -> Self {
+        let hop = Hop { instance, name };
+        let trail = match &self.trail {
+            Some(trail) => trail.with(hop),
+            None => Trail { first: hop, later: Vec::new(), buses: Vec::new() },
+        };
+        Self { depth: self.depth.saturating_add(1), trail: Some(Arc::new(trail)) }
+    }
+
+    /// Whether one of them is an emit of this bus.
+    pub(crate) fn passes(&self, instance: InstanceId) -> bool {
+        self.trail.as_ref().is_some_and(|trail| trail.passes(instance))
+    }
+
+    /// About how many bytes it takes in memory.
+    pub(crate) fn weight(&self) -> usize {
+        let Some(trail) = &self.trail else { return 0 };
+        let hops = trail.later.capacity() * size_of::<Hop>();
+        let names = trail.hops().map(|hop| hop.name.weight()).sum::<usize>();
+        let buses = trail.buses.capacity() * size_of::<InstanceId>();
+        allocation(size_of::<Trail>() + 16) + allocation(hops) + allocation(buses) + names
+    }
+
+    /// The names from the first emit to `last`, joined by arrows; how many are left out, where some are.
+    pub(crate) fn describe(&self, last: &str) -> String {
+        let hops = self.trail.iter().flat_map(|trail| trail.hops());
+        let mut names: Vec<_> = hops.map(|hop| hop.name.as_str().to_owned()).collect();
+        let left_out = (self.depth as usize).saturating_sub(names.len());
+        if left_out > 0 {
+            names.insert(1, format!("... {left_out} more ..."));
+        }
+        names.push(last.to_owned());
+        names.join(" -> ")
+    }
+}
+
+/// What a nested emit takes over from the event being handled.
+pub(crate) struct Inherited {
+    pub(crate) chain: Chain,
+    metadata: Metadata,
+    id: EventId,
+}
+
+impl Scope {
+    pub(crate) fn of_record(instance: InstanceId, record: &Record) -> Self {
+        Self { instance, cause: Cause::Record(record.clone()) }
+    }
+
+    fn current() -> Option<Self> {
+        HERE.with(Here::scope)
+    }
+
+    /// Makes this the current scope until the guard is dropped.
+    pub(crate) fn enter(&self) -> Entered {
+        match &self.cause {
+            Cause::Record(record) => enter_record(self.instance, record),
+            Cause::Bare(decl, id) => HERE.with(|here| {
+                let entered = here.enter(self.instance, Inside::Bare);
+                here.decl.set(Some(decl));
+                here.id.set(Some(*id));
+                entered
+            }),
+        }
+    }
+
+    /// Makes this the current scope again.
+    #[cold]
+    fn restore(&self) {
+        std::mem::forget(self.enter());
+    }
+
+    fn id(&self) -> EventId {
+        match &self.cause {
+            Cause::Record(record) => record.id(),
+            Cause::Bare(_, id) => *id,
+        }
+    }
+}
+
+impl Inherited {
+    /// What an emit that happens now inherits; `None` outside of handlers.
+    pub(crate) fn current() -> Option<Self> {
+        let scope = Scope::current()?;
+        let id = scope.id();
+        let (chain, metadata) = match scope.cause {
+            Cause::Record(record) => {
+                (record.chain().with(scope.instance, record.shared_name()), record.metadata().clone())
+            }
+            Cause::Bare(decl, _) => {
+                (Chain::default().with(scope.instance, Name::Declared(decl.name)), Metadata::new())
+            }
+        };
+        Some(Self { chain, metadata, id })
+    }
+
+    pub(crate) fn fill(&self, metadata: &mut Metadata) {
+        metadata.inherit(&self.metadata, &self.id.to_string());
+    }
+}
+
+/// Whether a handler is being polled on this thread.
+#[inline]
+pub(crate) fn is_inside() -> bool {
+    HERE.with(|here| here.inside.get() != Inside::Nothing)
+}
+
+/// Whether the event being handled was itself emitted inside a handler.
+pub(crate) fn is_nested() -> bool {
+    match Scope::current().map(|scope| scope.cause) {
+        Some(Cause::Record(record)) => record.chain().depth > 0,
+        _ => false,
+    }
+}
+
+/// Whether a handler of this bus is being polled on this thread, or waits for what is.
+pub(crate) fn is_inside_of(instance: InstanceId) -> bool {
+    Scope::current().is_some_and(|scope| match scope.cause {
+        _ if scope.instance == instance => true,
+        Cause::Record(record) => record.chain().passes(instance),
+        Cause::Bare(..) => false,
+    })
+}
+
+/// The id of the event whose handlers are being polled, made now if nobody asked before.
+pub(crate) fn current_id() -> Option<EventId> {
+    Scope::current().map(|scope| scope.id())
+}
+
+/// The event being handled, to carry into work that a handler spawns.
+///
+/// An emit inside a handler inherits correlation, causation and trace context from the event being
+/// handled, and counts towards the depth of the chain. A task that the handler spawns is outside of
+/// it: wrap its future. (A task-local of the emitting task is visible to a handler only until its
+/// first `.await` that waits: then the handler moves to a task of its own.)
+///
+/// ```
+/// use typed_events::{Bus, Context, event, on};
+///
+/// #[event("upload.finished")]
+/// pub struct UploadFinished { pub file: String }
+///
+/// #[event("upload.scanned")]
+/// pub struct UploadScanned { pub file: String }
+///
+/// #[on]
+/// fn scan(upload: &UploadFinished, bus: &Bus) {
+///     let (bus, file) = (bus.clone(), upload.file.clone());
+///     tokio::spawn(Context::current().carry(async move {
+///         // Has the causation id of the upload.finished event.
+///         bus.emit(UploadScanned { file }).await
+///     }));
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Context(Option<Scope>);
+
+impl Context {
+    pub(crate) fn of(scope: Scope) -> Self {
+        Self(Some(scope))
+    }
+
+    /// The event being handled on this thread; an empty context outside of handlers.
+    pub fn current() -> Self {
+        Self(Scope::current())
+    }
+
+    /// The id of the event being handled.
+    pub fn event_id(&self) -> Option<EventId> {
+        self.0.as_ref().map(Scope::id)
+    }
+
+    /// Runs a future as if it were part of the handler.
+    ///
+    /// The emit does not wait for it, and [`Bus::stop`](crate::Bus::stop) neither.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the future.
+    pub async fn carry<F: Future>(self, future: F) -> F::Output {
+        let Some(scope) = self.0 else { return future.await };
+        let mut future = pin!(future);
+        std::future::poll_fn(move |cx| {
+            let _entered = scope.enter();
+            future.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Runs a closure as if it were part of the handler, such as on a thread of its own.
+    pub fn enter<T>(self, work: impl FnOnce() -> T) -> T {
+        let _entered = self.0.as_ref().map(Scope::enter);
+        work()
+    }
+}

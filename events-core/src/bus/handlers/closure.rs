@@ -1,0 +1,154 @@
+//! Closures as handlers.
+use std::sync::Arc;
+
+use crate::bus::handlers::argument::{Argument, Takes};
+use crate::bus::handlers::{Callback, Wants};
+use crate::bus::inner::call::Call;
+use crate::bus::inner::outcome::Outcome;
+use crate::bus::inner::outcome::{HandlerError, Settled, settled};
+use crate::event::{Event, EventDecl};
+use crate::record::Record;
+
+/// A closure that can be registered at run time: `Fn(&E)`, `Fn(Arc<E>)`, `Fn(E)` of an event or
+/// `Fn(&Record)`, returning `()`, `Result<(), E>` with an `E` that can be displayed, or a future of
+/// either.
+///
+/// The future must own what it uses: take `Arc<E>`, or copy out of `&E` before the `async move`
+/// block. `Kind` tells the forms apart and is inferred.
+#[diagnostic::on_unimplemented(
+    message = "this can't be a handler",
+    label = "expected a closure such as `|record: &Record| ...`",
+    note = "it takes one argument: `&Record`, or `&E`, `Arc<E>` or `E` where `E` has `#[event(\"...\")]`",
+    note = "it returns `()`, `Result<(), E>` with an `E` that can be displayed, or a future of either that owns what it uses: `|event: Arc<E>| async move {{ ... }}`",
+    note = "it must be `Fn + Send + Sync + 'static`: of what it owns, clone what an `async move` block uses"
+)]
+pub trait IntoHandler<Kind>: Send + Sync + 'static {
+    #[doc(hidden)]
+    const EVENT: Option<fn() -> &'static EventDecl>;
+
+    #[doc(hidden)]
+    fn into_callback(self) -> Callback;
+}
+
+/// A closure over one event, so that its argument says which: what [`Bus::on`](crate::Bus::on)
+/// takes.
+#[diagnostic::on_unimplemented(
+    message = "this can't be a handler of an event",
+    label = "expected a closure such as `|event: &E| ...`",
+    note = "it takes one argument, `&E`, `Arc<E>` or `E` where `E` has `#[event(\"...\")]`, which names the event",
+    note = "for a pattern and `&Record` there is `on_pattern(\"...\", ...)`; a view or an event set is taken by a function with `#[on]`",
+    note = "it returns `()`, `Result<(), E>` with an `E` that can be displayed, or a future of either that owns what it uses: `|event: Arc<E>| async move {{ ... }}`",
+    note = "it must be `Fn + Send + Sync + 'static`: of what it owns, clone what an `async move` block uses"
+)]
+pub trait EventHandler<Kind>: IntoHandler<Kind> {}
+
+/// Marks `Fn(&E) -> R` whose `R` is of kind `M`.
+pub enum Borrowed<E, M> {
+    #[doc(hidden)]
+    Never(std::convert::Infallible, std::marker::PhantomData<(E, M)>),
+}
+
+/// Marks `Fn(Arc<E>) -> R`.
+pub enum Shared<E, M> {
+    #[doc(hidden)]
+    Never(std::convert::Infallible, std::marker::PhantomData<(E, M)>),
+}
+
+/// Marks `Fn(E) -> R`.
+pub enum Owned<E, M> {
+    #[doc(hidden)]
+    Never(std::convert::Infallible, std::marker::PhantomData<(E, M)>),
+}
+
+/// Marks `Fn(&Record) -> R`.
+pub enum Untyped<M> {
+    #[doc(hidden)]
+    Never(std::convert::Infallible, std::marker::PhantomData<M>),
+}
+
+macro_rules! closures {
+    ($($kind:ident: |$argument:ty| $wants:expr, $shares:expr, $receive:expr;)+) => {
+        $(
+            impl<F, E, M, R> IntoHandler<$kind<E, M>> for F
+            where
+                F: Fn($argument) -> R + Send + Sync + 'static,
+                E: Event,
+                R: Outcome<M>,
+            {
+                const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
+
+                fn into_callback(self) -> Callback {
+                    let receive: fn(&Call<'_>) -> Result<_, HandlerError> = $receive;
+                    let callback = callback::<R, M>($wants, move |call| settle(receive(call).map(&self)));
+                    Callback { shares: $shares, ..callback }
+                }
+            }
+
+            impl<F, E, M> EventHandler<$kind<E, M>> for F where F: IntoHandler<$kind<E, M>> {}
+        )+
+    };
+}
+
+closures! {
+    Shared: |Arc<E>| Wants::Record, true, |call| Arc::<E>::receive(call);
+    Owned: |E| Wants::Event, false, |call| call.event::<E>().cloned();
+}
+
+impl<F, E, M, R> IntoHandler<Borrowed<E, M>> for F
+where
+    F: Fn(&E) -> R + Send + Sync + 'static,
+    E: Event,
+    R: Outcome<M>,
+{
+    const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
+
+    fn into_callback(self) -> Callback {
+        callback::<R, M>(Wants::Event, move |call| match call.lent_event() {
+            Some(event) => self(event).settle(),
+            None => call_stored(&self, call),
+        })
+    }
+}
+
+/// Apart, so that the way of most calls is short.
+#[cold]
+#[inline(never)]
+fn call_stored<E: Event, R: Outcome<M>, M>(handler: &impl Fn(&E) -> R, call: &Call<'_>) -> Settled {
+    settle(call.event().map(handler))
+}
+
+impl<F, E, M> EventHandler<Borrowed<E, M>> for F where F: IntoHandler<Borrowed<E, M>> {}
+
+impl<F, M, R> IntoHandler<Untyped<M>> for F
+where
+    F: Fn(&Record) -> R + Send + Sync + 'static,
+    M: 'static,
+    R: Outcome<M>,
+{
+    const EVENT: Option<fn() -> &'static EventDecl> = None;
+
+    fn into_callback(self) -> Callback {
+        callback::<R, M>(Wants::Record, move |call| settle(call.record().map(&self)))
+    }
+}
+
+fn callback<R: Outcome<M>, M>(
+    wants: Wants,
+    run: impl Fn(&Call<'_>) -> Settled + Send + Sync + 'static,
+) -> Callback {
+    Callback {
+        // What is pending outlives the emit's own poll, and is then known by its record.
+        wants: if R::WAITS { Wants::Record } else { wants },
+        shares: false,
+        takes: Takes::Any,
+        waits: R::WAITS,
+        run: Arc::new(run),
+    }
+}
+
+fn settle<R: Outcome<M>, M>(outcome: Result<R, HandlerError>) -> Settled {
+    match outcome {
+        Ok(outcome) => outcome.settle(),
+        Err(error) => settled(Err(error)),
+    }
+}

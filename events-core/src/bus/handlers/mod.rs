@@ -1,0 +1,94 @@
+//! Handlers: what `#[on]` and the bus make of a function or closure.
+
+pub(crate) mod argument;
+pub(crate) mod closure;
+pub(crate) mod set;
+pub(crate) mod state;
+pub(crate) mod subscription;
+
+use std::sync::Arc;
+
+use crate::adapter::options::Durable;
+use crate::bus::handlers::argument::Takes;
+use crate::bus::handlers::state::Binder;
+use crate::bus::inner::call::Call;
+use crate::bus::inner::outcome::Settled;
+use crate::event::Place;
+
+/// A type that stands for a function marked `#[on]`. Written by `#[on]`, not by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    label = "this is not a function marked `#[on]`",
+    note = "put `#[on]` or `#[on(\"a.pattern\")]` above the function `{Self}`"
+)]
+pub trait Handler {
+    #[doc(hidden)]
+    fn decl() -> &'static HandlerDecl;
+}
+
+/// One function marked `#[on]`, as a constant; its address tells it from all others.
+pub struct HandlerDecl {
+    pub(crate) place: Place,
+    /// As written; the event's own name where nothing was.
+    pub(crate) patterns: &'static [&'static str],
+    /// What the function takes.
+    pub(crate) takes: Takes,
+    pub(crate) bind: fn(&mut Binder<'_>) -> Option<Callback>,
+    /// Set where it is durable.
+    pub(crate) durable: Option<Durable>,
+}
+
+impl HandlerDecl {
+    #[doc(hidden)]
+    pub const fn new(
+        place: Place,
+        patterns: &'static [&'static str],
+        takes: Takes,
+        bind: fn(&mut Binder<'_>) -> Option<Callback>,
+    ) -> Self {
+        Self { place, patterns, takes, bind, durable: None }
+    }
+
+    /// The same as a durable handler.
+    #[doc(hidden)]
+    pub const fn durable(
+        place: Place,
+        patterns: &'static [&'static str],
+        takes: Takes,
+        bind: fn(&mut Binder<'_>) -> Option<Callback>,
+        durable: Durable,
+    ) -> Self {
+        Self { place, patterns, takes, bind, durable: Some(durable) }
+    }
+}
+
+/// What `#[on]` submits to the linker.
+pub struct LinkedHandler(pub fn() -> &'static HandlerDecl);
+
+inventory::collect!(LinkedHandler);
+
+/// What a handler needs to exist before it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wants {
+    /// The event alone.
+    Event,
+    /// A record of it.
+    Record,
+    /// A record, and a [`Delivery`] to lend.
+    Delivery,
+}
+
+/// Calls a handler.
+pub(crate) type Run = dyn Fn(&Call<'_>) -> Settled + Send + Sync;
+
+/// A handler, ready to be called: its state is bound.
+pub struct Callback {
+    pub(crate) wants: Wants,
+    /// Whether it shares the event.
+    pub(crate) shares: bool,
+    /// Of the events its patterns take, those it is called for.
+    pub(crate) takes: Takes,
+    /// Whether it returns a future.
+    pub(crate) waits: bool,
+    pub(crate) run: Arc<Run>,
+}

@@ -1,0 +1,188 @@
+//! Event sets: one of several events, chosen by name.
+use std::marker::PhantomData;
+
+use crate::bus::handlers::argument::Takes;
+use crate::error::{Error, ErrorKind};
+use crate::event::pattern::Pattern;
+use crate::record::Record;
+use crate::schema::same;
+
+/// One of several events, for handlers on wildcards and for streams: `#[derive(EventSet)]` on an enum
+/// whose variants hold a `&'a E` or an `Arc<E>` each.
+///
+/// A handler takes it by value; nothing is cloned, and each event goes to its variant by name. Every
+/// variant is checked against the handler's patterns when the program is compiled, and
+/// [`build`](crate::BusBuilder::build) refuses a handler whose patterns take a known event that has no
+/// variant. A variant that holds a `&'a Record` takes all others; variants are tried in their order.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use typed_events::{Bus, EventSet, event, on};
+///
+/// #[event("member.joined")]
+/// pub struct Joined { pub id: u64 }
+///
+/// #[event("member.left")]
+/// pub struct Left { pub id: u64 }
+///
+/// #[derive(EventSet)]
+/// enum MemberEvent<'a> { Joined(&'a Joined), Left(&'a Left) }
+///
+/// #[on("member.*")]
+/// fn log(event: MemberEvent<'_>) {
+///     match event {
+///         MemberEvent::Joined(member) => println!("{} joined", member.id),
+///         MemberEvent::Left(member) => println!("{} left", member.id),
+///     }
+/// }
+///
+/// #[derive(EventSet)]
+/// enum Kept { Joined(Arc<Joined>), Left(Arc<Left>) }
+///
+/// let bus = Bus::builder().handler::<log>().build().await?;
+/// let mut members = bus.stream("member.*")?.set::<Kept>();
+/// bus.emit(Left { id: 7 }).await?;
+/// assert!(matches!(members.next().await.unwrap()?, Kept::Left(member) if member.id == 7));
+/// # Ok(()) }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event set",
+    label = "this type is not an event set",
+    note = "put `#[derive(EventSet)]` on an enum whose variants hold one event each: `Created(Arc<UserCreated>)`"
+)]
+pub trait EventSet<H = ()> {
+    /// Has no value, at the variant in question, where one is never delivered to the handler `H`.
+    #[doc(hidden)]
+    const DELIVERED: ();
+}
+
+/// The patterns a handler is on. Written by `#[on]`.
+pub trait Patterns {
+    /// The name of the function.
+    const HANDLER: &'static str;
+    /// As written.
+    const PATTERNS: &'static [&'static str];
+}
+
+/// No handler, for those who ask for a set alone.
+impl Patterns for () {
+    const HANDLER: &'static str = "";
+    const PATTERNS: &'static [&'static str] = &[];
+}
+
+/// Finds out whether a type is a set: the inherent constant wins over the one of [`NoSet`].
+pub struct Delivered<T, H>(PhantomData<(T, H)>);
+
+impl<T: EventSet<H>, H> Delivered<T, H> {
+    /// See [`EventSet::DELIVERED`].
+    pub const ALL: () = T::DELIVERED;
+}
+
+/// See [`Delivered`].
+pub trait NoSet {
+    /// There is nothing to check.
+    const ALL: () = ();
+}
+
+impl<T, H> NoSet for Delivered<T, H> {}
+
+impl Takes {
+    /// Whether records of this name are taken.
+    pub const fn takes(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Event(own, ..) | Self::Foreign(own, ..) => same(own, name),
+            Self::Set(parts) => {
+                let mut i = 0;
+                while i < parts.len() {
+                    if parts[i].takes(name) {
+                        return true;
+                    }
+                    i += 1;
+                }
+                false
+            }
+        }
+    }
+
+    /// The place of the first of these that takes some of what is taken here, where together they take all of it.
+    pub(crate) const fn taken_before(&self, before: &[Self]) -> Option<usize> {
+        match self {
+            Self::Any => {
+                let mut i = 0;
+                while i < before.len() {
+                    if let Self::Any = before[i] {
+                        return Some(i);
+                    }
+                    i += 1;
+                }
+                None
+            }
+            Self::Event(name, ..) | Self::Foreign(name, ..) => {
+                let mut i = 0;
+                while i < before.len() {
+                    if before[i].takes(name) {
+                        return Some(i);
+                    }
+                    i += 1;
+                }
+                None
+            }
+            Self::Set(parts) => {
+                let mut first = None;
+                let mut i = 0;
+                while i < parts.len() {
+                    let taken = parts[i].taken_before(before);
+                    if taken.is_none() {
+                        return None;
+                    }
+                    if first.is_none() {
+                        first = taken;
+                    }
+                    i += 1;
+                }
+                first
+            }
+        }
+    }
+
+    /// Whether any of these patterns takes what is taken here.
+    pub(crate) const fn is_reached(&self, patterns: &[&str]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Event(name, ..) | Self::Foreign(name, ..) => {
+                let mut i = 0;
+                while i < patterns.len() {
+                    if let Ok(pattern) = Pattern::new(patterns[i])
+                        && pattern.matches(name)
+                    {
+                        return true;
+                    }
+                    i += 1;
+                }
+                false
+            }
+            Self::Set(parts) => {
+                let mut i = 0;
+                while i < parts.len() {
+                    if parts[i].is_reached(patterns) {
+                        return true;
+                    }
+                    i += 1;
+                }
+                false
+            }
+        }
+    }
+}
+
+/// The record is for none of a set's variants.
+///
+/// # Errors
+///
+/// Always.
+pub fn no_variant<T>(set: &str, record: &Record) -> Result<T, Error> {
+    let message = format!("{}: the event set `{set}` has no variant for it", record.name());
+    Err(Error::new(ErrorKind::Payload, message))
+}

@@ -1,0 +1,241 @@
+//! The further arguments of a handler: state given to the builder, and what the bus itself gives.
+use std::any::{Any, TypeId, type_name};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::bus::handlers::argument::{Argument, Takes};
+use crate::bus::handlers::{Callback, Run, Wants};
+use crate::bus::inner::Bus;
+use crate::bus::inner::call::{Call, Delivery};
+use crate::bus::inner::outcome::{HandlerError, HandlerResult, settled};
+use crate::event::Event;
+use crate::record::Record;
+use crate::record::metadata::Metadata;
+
+/// State by type. Each value is an `Arc<T>` behind `Any`, so that `T` may be a `dyn Trait`.
+#[derive(Default)]
+pub(crate) struct States {
+    /// In the order in which they were given: a program has tens of them.
+    given: Vec<Given>,
+    /// The types given more than once.
+    pub(crate) repeated: Vec<&'static str>,
+}
+
+struct Given {
+    type_id: TypeId,
+    name: &'static str,
+    state: Box<dyn Any + Send + Sync>,
+    taken: AtomicBool,
+}
+
+impl States {
+    pub(crate) fn insert<T: ?Sized + Send + Sync + 'static>(&mut self, state: Arc<T>) {
+        let name = type_name::<T>();
+        let type_id = TypeId::of::<T>();
+        if self.given.iter().any(|given| given.type_id == type_id) {
+            return self.repeated.push(name);
+        }
+        self.given.push(Given { type_id, name, state: Box::new(state), taken: AtomicBool::new(false) });
+    }
+
+    fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let given = self.given.iter().find(|given| given.type_id == TypeId::of::<T>())?;
+        given.taken.store(true, Ordering::Relaxed);
+        given.state.downcast_ref::<Arc<T>>().cloned()
+    }
+
+    /// The types that no handler took.
+    pub(crate) fn untaken(&self) -> Vec<&'static str> {
+        let untaken = self.given.iter().filter(|given| !given.taken.load(Ordering::Relaxed));
+        let mut names: Vec<_> = untaken.map(|given| given.name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// How to give a state of a type, considering what was given.
+    pub(crate) fn advice(&self, wanted: &str) -> String {
+        let has = |name: &str| self.given.iter().any(|given| given.name == name);
+        let inside = |pointer: &str| wanted.strip_prefix(pointer).and_then(|rest| rest.strip_suffix('>'));
+        if has(&format!("{ARC}{wanted}>")) {
+            return format!("there is a state of type `Arc<{wanted}>`: give it with `.shared(...)`");
+        }
+        if let Some(inner) = inside(ARC).filter(|inner| has(inner)) {
+            return format!("there is a state of type `{inner}`: take `&{inner}`");
+        }
+        match wanted.starts_with("dyn ") {
+            true => format!("give one with `.shared::<{wanted}>(Arc::new(...))`"),
+            false => "give one with `.state(...)`, or an `Arc` of one with `.shared(...)`".to_owned(),
+        }
+    }
+}
+
+/// How the name of an `Arc` begins.
+const ARC: &str = "alloc::sync::Arc<";
+
+/// Binds one handler to the state it asks for.
+pub struct Binder<'a> {
+    states: &'a States,
+    wants: Wants,
+    shares: bool,
+    takes: Takes,
+    /// The arguments no state was given for: name and type.
+    pub(crate) missing: Vec<(&'static str, &'static str)>,
+}
+
+impl<'a> Binder<'a> {
+    pub(crate) fn new(states: &'a States) -> Self {
+        Self { states, wants: Wants::Event, shares: false, takes: Takes::Any, missing: Vec::new() }
+    }
+
+    /// Notes what the first argument is.
+    pub fn first<'b, T: Argument<'b>>(&mut self) {
+        self.wants(T::WANTS);
+        self.shares = T::SHARES;
+        self.takes = T::TAKES;
+    }
+
+    fn wants(&mut self, wants: Wants) {
+        self.wants = self.wants.max(wants);
+    }
+
+    /// Finishes a handler that is done when it returns.
+    pub fn finish_sync<F>(&self, run: F) -> Callback
+    where
+        F: Fn(&Call<'_>) -> HandlerResult + Send + Sync + 'static,
+    {
+        let run: Arc<Run> = Arc::new(move |call| settled(run(call)));
+        let run = if self.wants < Wants::Delivery { run } else { lending(run) };
+        Callback { wants: self.wants, shares: self.shares, takes: self.takes, waits: false, run }
+    }
+
+    /// Finishes a handler that returns a future.
+    pub fn finish_async<F, R>(&self, run: F) -> Callback
+    where
+        F: Fn(Delivery) -> R + Send + Sync + 'static,
+        R: Future<Output = HandlerResult> + Send + 'static,
+    {
+        Callback {
+            wants: Wants::Record,
+            shares: self.shares,
+            takes: self.takes,
+            waits: true,
+            run: Arc::new(move |call| match call.to_delivery() {
+                Ok(delivery) => Some(Box::pin(run(delivery))),
+                Err(error) => settled(Err(error)),
+            }),
+        }
+    }
+}
+
+/// Calls a handler with a [`Delivery`] to borrow from.
+fn lending(run: Arc<Run>) -> Arc<Run> {
+    Arc::new(move |call| match call.to_delivery() {
+        Ok(delivery) => run(&delivery.call()),
+        Err(error) => settled(Err(error)),
+    })
+}
+
+/// A type that can be handler state: anything that threads can share.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be the state of a handler",
+    label = "handlers run on many threads, and `{Self}` can't be shared between them",
+    note = "state must be `Send + Sync + 'static`: use `Arc` instead of `Rc`, `Mutex` or an atomic instead of `RefCell` or `Cell`",
+    note = "for a `dyn Trait`, declare `trait Trait: Send + Sync`"
+)]
+pub trait SharedState: Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized + Send + Sync + 'static> SharedState for T {}
+
+/// Finds out at compile time whether an argument `&T` is state or something the bus gives: the
+/// inherent methods below win over [`BindState`].
+pub struct Probe<T: ?Sized>(PhantomData<fn(&T)>);
+
+impl<T: ?Sized> Probe<T> {
+    /// The probe for `T`.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+/// Binds an argument to state of the builder.
+pub trait BindState<T: ?Sized> {
+    /// The state, or `None` and an entry in the binder's list.
+    fn __typed_events_bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<T>>
+    where
+        T: SharedState;
+}
+
+impl<T: ?Sized> BindState<T> for Probe<T> {
+    fn __typed_events_bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<T>>
+    where
+        T: SharedState,
+    {
+        let state = binder.states.get::<T>();
+        if state.is_none() {
+            binder.missing.push((argument, type_name::<T>()));
+        }
+        state.map(State)
+    }
+}
+
+/// State bound to an argument.
+pub struct State<T: ?Sized>(Arc<T>);
+
+impl<T: ?Sized> State<T> {
+    /// The state, for one call.
+    pub fn get<'a>(&'a self, _: &Call<'a>) -> Result<&'a T, HandlerError> {
+        Ok(&self.0)
+    }
+}
+
+/// An event that is named as state. It never is: a state that is an event has a type of its own around it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is an event, and a handler takes one, as its first argument",
+    label = "a second event",
+    note = "for either of several events, write a handler for each, or take an enum with `#[derive(EventSet)]`",
+    note = "if it is state, put it into a struct of its own"
+)]
+pub trait OnlyEvent {}
+
+impl<E: Event> Probe<E> {
+    /// Refuses an event behind the first argument.
+    pub fn __typed_events_bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<E>>
+    where
+        E: OnlyEvent,
+    {
+        BindState::__typed_events_bind(self, binder, argument)
+    }
+}
+
+macro_rules! given_by_the_bus {
+    ($($given:ident: $ty:ty, $wants:expr, |$call:ident| $get:expr;)+) => {
+        $(
+            #[doc = concat!("Stands for an argument `&", stringify!($ty), "`.")]
+            pub struct $given(());
+
+            impl Probe<$ty> {
+                /// Binds the argument to what the bus gives.
+                pub fn __typed_events_bind(self, binder: &mut Binder<'_>, _: &'static str) -> Option<$given> {
+                    binder.wants($wants);
+                    Some($given(()))
+                }
+            }
+
+            impl $given {
+                /// What the bus gives, for one call.
+                pub fn get<'a>(&'a self, $call: &Call<'a>) -> Result<&'a $ty, HandlerError> {
+                    $get
+                }
+            }
+        )+
+    };
+}
+
+given_by_the_bus! {
+    GivenBus: Bus, Wants::Event, |call| Ok(call.bus);
+    GivenRecord: Record, Wants::Record, |call| call.record();
+    GivenMetadata: Metadata, Wants::Record, |call| call.record().map(Record::metadata);
+    GivenDelivery: Delivery, Wants::Delivery, |call| {
+        call.delivery.ok_or_else(|| HandlerError::new(&"the handler was called without a delivery"))
+    };
+}

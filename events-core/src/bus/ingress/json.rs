@@ -1,0 +1,256 @@
+//! The door for events from outside: JSON under a name.
+use std::sync::Arc;
+
+use crate::bus::emit::emitted::Emitted;
+use crate::bus::inner::{Bus, Inner, report};
+use crate::error::{Error, ErrorKind};
+use crate::event::pattern::{Pattern, check_name, is_of_library};
+use crate::event::{EventDecl, Payload, parse_json};
+use crate::record::{Envelope, Record};
+use crate::text::quoted;
+
+impl Bus {
+    /// Emits an event that comes from outside as JSON under a name.
+    ///
+    /// The JSON is decoded to the declared type. Fields the type does not have are accepted unless it
+    /// says `#[serde(deny_unknown_fields)]`, and are gone then: handlers of records, too, see the event
+    /// as its type writes it. Under a name that is not declared nothing is emitted,
+    /// unless the builder says [`accept_undeclared`](crate::BusBuilder::accept_undeclared): then
+    /// handlers of records get it as JSON.
+    ///
+    /// At most 1 MiB (settable by [`BusBuilder::max_payload`](crate::BusBuilder::max_payload)) and
+    /// 127 levels deep.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::UnknownEvent`]: not a declared name, or one that belongs to the library (`typed-events.x`).
+    /// - [`ErrorKind::TooLarge`], [`ErrorKind::Payload`]: too large; not JSON or not fitting, with the
+    ///   path: `user.created: .email: expected a string, found a number`. Never contains a value.
+    /// - Those of [`Emit`](crate::Emit). In all cases nothing was emitted, except as said there.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Emit`](crate::Emit).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("account.opened")]
+    /// pub struct AccountOpened { pub email: String }
+    ///
+    /// let bus = Bus::new().await?;
+    /// bus.emit_json("account.opened", r#"{"email": "alice@example.com"}"#).await?;
+    ///
+    /// let error = bus.emit_json("account.opened", r#"{"email": 7}"#).await.unwrap_err();
+    /// assert_eq!(error.to_string(), "account.opened: .email: expected a string, found a number");
+    /// # Ok(()) }
+    /// ```
+    pub async fn emit_json(&self, name: &str, json: impl AsRef<[u8]>) -> Result<Emitted, Error> {
+        let version = self.inner.known.version(name);
+        self.emit_json_version(name, version, json).await
+    }
+
+    /// Emits an event that comes from outside as JSON of an older version: like
+    /// [`emit_json`](Self::emit_json), but the payload is read as that version's type and
+    /// [upcast](crate::Upcast) to the current one, which is what is emitted.
+    ///
+    /// # Errors
+    ///
+    /// Those of `emit_json`; [`ErrorKind::Payload`] for a version this program does not know.
+    pub async fn emit_json_version(
+        &self,
+        name: &str,
+        version: u32,
+        json: impl AsRef<[u8]>,
+    ) -> Result<Emitted, Error> {
+        let made = self.inner.read(name, version, json.as_ref())?;
+        self.emit_made(name, |envelope| made.record(envelope)).await
+    }
+}
+
+/// A payload from outside that was found to fit.
+pub(crate) enum Read<'a> {
+    Declared(&'static EventDecl, Arc<dyn Payload>),
+    Undeclared { name: &'a str, version: u32, json: &'a str },
+}
+
+impl Read<'_> {
+    pub(crate) fn record(self, envelope: Envelope) -> Record {
+        match self {
+            Self::Declared(decl, event) => Record::shared(decl, event, envelope),
+            Self::Undeclared { name, version, json } => {
+                Record::of_json(name.into(), version, json.into(), envelope)
+            }
+        }
+    }
+}
+
+impl Bus {
+    /// Emits what another bus has recorded, under its id and with its metadata: a durable handler that forwards every
+    /// record of an outbox to a bus on another engine. Forwarded again, it is stored once, where the adapter can tell
+    /// duplicates.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`emit_json_version`](Self::emit_json_version), but for its limit: what one bus has recorded is not refused
+    /// for its size by another one, unless that one sends it over channels that others share.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Emit`](crate::Emit).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("parcel.sent")]
+    /// pub struct ParcelSent { pub to: String }
+    ///
+    /// let (here, there) = (Bus::new().await?, Bus::new().await?);
+    /// here.emit(ParcelSent { to: "Bern".into() }).await?;
+    /// for record in here.history("*").await? {
+    ///     there.forward(&record).await?;
+    /// }
+    /// assert_eq!(there.history("*").await?[0].id(), here.history("*").await?[0].id());
+    /// # Ok(()) }
+    /// ```
+    pub async fn forward(&self, record: &Record) -> Result<Emitted, Error> {
+        let json = record.revealed()?;
+        let decl = self.inner.declared(record.name())?;
+        let made = read_as(decl, record.name(), record.version(), &json)?;
+        let (id, metadata) = (Some(record.id()), record.metadata().clone());
+        self.emit_made(record.name(), |envelope| made.record(Envelope { id, metadata, ..envelope })).await
+    }
+
+    /// Whether an event of this name is declared: linked, named by a handler of this bus, or given to
+    /// its builder.
+    pub fn is_declared(&self, name: &str) -> bool {
+        self.inner.known.contains(name)
+    }
+}
+
+impl Inner {
+    /// Reads a payload from outside.
+    pub(crate) fn read<'a>(&self, name: &'a str, version: u32, json: &'a [u8]) -> Result<Read<'a>, Error> {
+        let decl = self.declared(name)?;
+        self.wire.check_size(name, json.len())?;
+        let json = std::str::from_utf8(json).map_err(|error| {
+            let message = format!("{name}: not JSON: not UTF-8 at byte {}", error.valid_up_to() + 1);
+            Error::new(ErrorKind::Payload, message)
+        })?;
+        read_as(decl, name, version, json)
+    }
+
+    /// The declaration of an event; `None` for an undeclared name that may pass.
+    fn declared(&self, name: &str) -> Result<Option<&'static EventDecl>, Error> {
+        let decl = self.known.get(name);
+        if decl.is_none() {
+            self.check_undeclared(name)?;
+        }
+        Ok(decl)
+    }
+
+    /// Whether an undeclared name may pass.
+    pub(crate) fn check_undeclared(&self, name: &str) -> Result<(), Error> {
+        let refuse = |message| Err(Error::new(ErrorKind::UnknownEvent, message));
+        if let Err(error) = check_name(name) {
+            return refuse(format!("`{}` is not an event name: {error}", quoted(name)));
+        }
+        if is_of_library(name) {
+            return refuse(format!(
+                "`{}` can't be emitted: names that begin with `typed-events` belong to the library",
+                quoted(name)
+            ));
+        }
+        if self.known.is_foreign(name) {
+            return Ok(());
+        }
+        if self.settings.accept_undeclared {
+            report::undeclared(name, self.known.names());
+            return Ok(());
+        }
+        let suggestion = did_you_mean(name, self.known.names());
+        refuse(format!("`{}` is not a declared event{suggestion}", quoted(name)))
+    }
+}
+
+/// Reads a payload as its declaration says.
+fn read_as<'a>(
+    decl: Option<&'static EventDecl>,
+    name: &'a str,
+    version: u32,
+    json: &'a str,
+) -> Result<Read<'a>, Error> {
+    let refuse = |problem: String| Error::new(ErrorKind::Payload, problem);
+    match decl {
+        Some(decl) => {
+            let event = decl.decode(version, json).map_err(|error| refuse(error.to_string()))?;
+            Ok(Read::Declared(decl, event))
+        }
+        None => {
+            parse_json(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
+            Ok(Read::Undeclared { name, version, json })
+        }
+    }
+}
+
+/// `: did you mean ...` for the known name, or the pattern made of one, that is nearest to a text.
+pub(crate) fn did_you_mean<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let candidates = known.map(|name| like(text, name)).filter_map(|candidate| {
+        // Cheap first: a name from outside may be long, and many may be known.
+        if candidate.len().abs_diff(text.len()) > 3 {
+            return None;
+        }
+        let distance = events_names::distance(text, &candidate);
+        (distance <= 3 && distance * 3 <= text.len()).then_some((distance, candidate))
+    });
+    candidates.min().map_or_else(String::new, |(_, candidate)| format!(": did you mean `{candidate}`?"))
+}
+
+/// A known name with wildcards where the text has them: `user.*` for `usr.*` and `user.created`.
+fn like(text: &str, name: &str) -> String {
+    let names: Vec<&str> = name.split('.').collect();
+    let texts: Vec<&str> = text.split('.').collect();
+    let Some(star) = texts.iter().position(|segment| *segment == "*") else {
+        let pairs = names.iter().enumerate();
+        let pick = |(i, segment): (usize, &&str)| {
+            if texts.get(i) == Some(&"+") { "+".to_owned() } else { segment.to_string() }
+        };
+        return pairs.map(pick).collect::<Vec<_>>().join(".");
+    };
+    let tail = texts.len() - star - 1;
+    if names.len() < star + 1 + tail {
+        return name.to_owned();
+    }
+    let ends = names[..star].iter().chain([&"*"]).chain(&names[names.len() - tail..]);
+    let candidate = ends.copied().collect::<Vec<_>>().join(".");
+    match Pattern::new(&candidate).is_ok_and(|pattern| pattern.matches(name)) {
+        true => candidate,
+        false => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_what_was_meant() {
+        let known = ["user.created", "user.deleted", "order.paid", "auth.login.failed"];
+        let check = |text: &str, expected: &str| {
+            let expected = match expected {
+                "" => String::new(),
+                name => format!(": did you mean `{name}`?"),
+            };
+            assert_eq!(did_you_mean(text, known.into_iter()), expected, "{text}");
+        };
+        check("usr.created", "user.created");
+        check("usr.*", "user.*");
+        check("user.creatde", "user.created");
+        check("*.faild", "*.failed");
+        check("auth.+.faield", "auth.+.failed");
+        check("stock.emptied", "");
+        check("x", "");
+    }
+}

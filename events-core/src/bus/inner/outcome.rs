@@ -1,0 +1,180 @@
+//! What a handler returns, and how it fails.
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::adapter::BoxFuture;
+use crate::contain::discard;
+use crate::text::of_error;
+
+/// What a handler may return: `()` or `Result<(), E>` with an `E` that can be displayed.
+#[diagnostic::on_unimplemented(
+    message = "a handler can't return `{Self}`",
+    label = "expected `()` or `Result<(), E>`",
+    note = "return `()`, or `Result<(), E>` where `E` implements `Display`: a failure is logged and listed in `Emitted::failures()`"
+)]
+pub trait HandlerReturn {
+    #[doc(hidden)]
+    fn report(self) -> HandlerResult;
+}
+
+impl HandlerReturn for () {
+    #[inline]
+    fn report(self) -> HandlerResult {
+        Ok(())
+    }
+}
+
+impl<E: ReturnError> HandlerReturn for Result<(), E> {
+    #[inline]
+    fn report(self) -> HandlerResult {
+        self.map_err(ReturnError::into_handler_error)
+    }
+}
+
+/// What a handler that only panics returns: `todo!()`.
+#[diagnostic::do_not_recommend]
+impl HandlerReturn for Never {
+    fn report(self) -> HandlerResult {
+        self
+    }
+}
+
+/// The type `!`, which has a name on stable Rust only as what a function returns.
+type Never = <fn() -> ! as Returns>::Output;
+
+pub trait Returns {
+    type Output;
+}
+
+impl<T> Returns for fn() -> T {
+    type Output = T;
+}
+
+/// An error a handler may return: anything that can be displayed.
+#[diagnostic::on_unimplemented(
+    message = "a handler can't fail with `{Self}`: it can't be displayed",
+    label = "`{Self}` does not implement `Display`",
+    note = "implement `Display` for `{Self}`: the failure is logged and listed in `Emitted::failures()` as text"
+)]
+pub trait ReturnError {
+    #[doc(hidden)]
+    fn into_handler_error(self) -> HandlerError;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: fmt::Display> ReturnError for E {
+    fn into_handler_error(self) -> HandlerError {
+        HandlerError::new(&self)
+    }
+}
+
+/// Why a handler failed.
+///
+/// In a box, so that a handler's result is passed in registers.
+#[derive(Debug)]
+pub struct HandlerError(Box<Reason>);
+
+#[derive(Debug)]
+struct Reason {
+    message: Box<str>,
+    panicked: bool,
+}
+
+pub(crate) type HandlerResult = Result<(), HandlerError>;
+
+impl HandlerError {
+    pub(crate) fn new(error: &dyn fmt::Display) -> Self {
+        Self::because(error, false)
+    }
+
+    fn because(error: &dyn fmt::Display, panicked: bool) -> Self {
+        Self(Box::new(Reason { message: of_error(error).into(), panicked }))
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.0.panicked
+    }
+
+    /// Takes the payload, because dropping it may panic in turn.
+    pub(crate) fn panicked(payload: Box<dyn std::any::Any + Send>) -> Self {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let error = Self::because(&text.unwrap_or("(a panic without a message)"), true);
+        discard(payload);
+        error
+    }
+}
+
+/// What a call of a handler gives: `None` where it is done and all is well, which is two registers and
+/// no more; else the future of its result.
+pub(crate) type Settled = Option<BoxFuture<'static, HandlerResult>>;
+
+/// The outcome of a handler that is done.
+#[inline]
+pub(crate) fn settled(result: HandlerResult) -> Settled {
+    match result {
+        Ok(()) => None,
+        Err(error) => failed(error),
+    }
+}
+
+#[cold]
+fn failed(error: HandlerError) -> Settled {
+    Some(Box::pin(std::future::ready(Err(error))))
+}
+
+/// What a closure may return: what a handler may, or a future of it. `Kind` tells the two apart.
+pub trait Outcome<Kind>: Send + 'static {
+    const WAITS: bool;
+    fn settle(self) -> Settled;
+}
+
+/// Marks a closure that is done when it returns.
+pub enum Sync {}
+
+/// Marks a closure that returns a future.
+pub enum Async {}
+
+impl<R: HandlerReturn + Send + 'static> Outcome<Sync> for R {
+    const WAITS: bool = false;
+
+    #[inline]
+    fn settle(self) -> Settled {
+        settled(self.report())
+    }
+}
+
+impl<F> Outcome<Async> for F
+where
+    F: Future<Output: HandlerReturn> + Send + 'static,
+{
+    const WAITS: bool = true;
+
+    #[inline]
+    fn settle(self) -> Settled {
+        // Not an async block, which would move the future once more when it is first polled.
+        Some(Box::pin(Reported { future: self }))
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of a handler whose return value becomes its result.
+    struct Reported<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future<Output: HandlerReturn>> Future for Reported<F> {
+    type Output = HandlerResult;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerResult> {
+        self.project().future.poll(cx).map(HandlerReturn::report)
+    }
+}

@@ -1,0 +1,263 @@
+//! What is filed under patterns, found by name without a look at each of them.
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::event::pattern::{Pattern, is_of_library};
+
+/// A map from patterns to what is filed under them. Names are looked up by hash, patterns with wildcards
+/// in a tree of segments.
+///
+/// The tree only leaves out what can't match: whoever reads what [`of_name`](Self::of_name) gives still
+/// asks [`Pattern::matches`].
+pub(crate) struct PatternMap<V> {
+    names: HashMap<Arc<str>, V, RandomState>,
+    wildcards: Node<V>,
+}
+
+struct Node<V> {
+    filed: Option<V>,
+    next: Next<V>,
+    /// Behind a `+`.
+    one: Option<Box<Self>>,
+    /// Behind a `*`; itself, it takes any segment and stays.
+    many: Option<Box<Self>>,
+}
+
+/// A node that a name leads to, and whether it stands behind a `*`.
+type At<'a, V> = (&'a Node<V>, bool);
+
+/// By a segment that stands for itself; boxed, because most nodes are leaves.
+type Next<V> = Option<Box<HashMap<Box<str>, Node<V>, RandomState>>>;
+
+impl<V> Default for Node<V> {
+    fn default() -> Self {
+        Self { filed: None, next: None, one: None, many: None }
+    }
+}
+
+impl<V> Default for PatternMap<V> {
+    fn default() -> Self {
+        Self { names: HashMap::default(), wildcards: Node::default() }
+    }
+}
+
+impl<V> PatternMap<V> {
+    /// What is filed under exactly this pattern.
+    pub(crate) fn get(&self, pattern: &str) -> Option<&V> {
+        match is_name(pattern) {
+            true => self.names.get(pattern),
+            false => pattern
+                .split('.')
+                .try_fold(&self.wildcards, |node, segment| node.child(segment))?
+                .filed
+                .as_ref(),
+        }
+    }
+
+    /// Changes what is filed under a pattern; with `None` nothing is.
+    pub(crate) fn change(&mut self, pattern: &Arc<str>, change: impl FnOnce(Option<V>) -> Option<V>) {
+        if !is_name(pattern) {
+            return self.wildcards.change(pattern.split('.'), change);
+        }
+        if let Some(value) = change(self.names.remove(pattern)) {
+            self.names.insert(Arc::clone(pattern), value);
+        }
+    }
+
+    /// All that is filed.
+    pub(crate) fn values(&self) -> Vec<&V> {
+        let mut values: Vec<_> = self.names.values().collect();
+        self.wildcards.collect(&mut values);
+        values
+    }
+
+    /// Shows what is filed under the name itself and under patterns with wildcards that take it.
+    ///
+    /// # Complexity
+    ///
+    /// Grows with the segments of the name and the patterns that begin like it.
+    pub(crate) fn of_name<'a>(&'a self, name: &str, mut show: impl FnMut(&'a V)) {
+        self.names.get(name).into_iter().for_each(&mut show);
+        // Those before `first` are of segments that have passed.
+        let mut nodes: Vec<At<'_, V>> = Vec::with_capacity(8);
+        nodes.push((&self.wildcards, false));
+        let mut first = 0;
+        let of_library = is_of_library(name);
+        for segment in name.split('.') {
+            let end = nodes.len();
+            for index in first..end {
+                let (node, is_many) = nodes[index];
+                // A wildcard in the first segment does not stand for the library's.
+                let wildcards = first > 0 || !of_library;
+                if is_many {
+                    nodes.push((node, true));
+                }
+                if let Some(literal) = node.next.as_ref().and_then(|next| next.get(segment)) {
+                    nodes.push((literal, false));
+                }
+                if let Some(one) = node.one.as_deref()
+                    && wildcards
+                {
+                    nodes.push((one, false));
+                }
+                // One that was there before stays by itself.
+                if let Some(many) = node.many.as_deref()
+                    && wildcards
+                    && !nodes[first..end].iter().any(|(node, _)| std::ptr::eq(*node, many))
+                {
+                    nodes.push((many, true));
+                }
+            }
+            first = end;
+        }
+        nodes[first..].iter().filter_map(|(node, _)| node.filed.as_ref()).for_each(show);
+    }
+}
+
+impl<V> Node<V> {
+    fn child(&self, segment: &str) -> Option<&Self> {
+        match segment {
+            "+" => self.one.as_deref(),
+            "*" => self.many.as_deref(),
+            literal => self.next.as_ref()?.get(literal),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.filed.is_none() && self.next.is_none() && self.one.is_none() && self.many.is_none()
+    }
+
+    /// Walks down and changes what is filed at the end; on the way back, takes out what is empty.
+    fn change<'a>(
+        &mut self,
+        mut segments: impl Iterator<Item = &'a str>,
+        change: impl FnOnce(Option<V>) -> Option<V>,
+    ) {
+        let wildcard = match segments.next() {
+            None => {
+                self.filed = change(self.filed.take());
+                return;
+            }
+            Some("+") => &mut self.one,
+            Some("*") => &mut self.many,
+            Some(literal) => {
+                let next = self.next.get_or_insert_default();
+                let child = match next.get_mut(literal) {
+                    Some(child) => child,
+                    None => next.entry(literal.into()).or_default(),
+                };
+                child.change(segments, change);
+                if child.is_empty() {
+                    next.remove(literal);
+                }
+                if next.is_empty() {
+                    self.next = None;
+                }
+                return;
+            }
+        };
+        let child = wildcard.get_or_insert_default();
+        child.change(segments, change);
+        if child.is_empty() {
+            *wildcard = None;
+        }
+    }
+
+    fn collect<'a>(&'a self, values: &mut Vec<&'a V>) {
+        values.extend(&self.filed);
+        let next = self.next.iter().flat_map(|next| next.values());
+        let children = next.chain(self.one.as_deref()).chain(self.many.as_deref());
+        children.for_each(|child| child.collect(values));
+    }
+}
+
+pub(crate) fn is_name(pattern: &str) -> bool {
+    Pattern::new(pattern).is_ok_and(|pattern| pattern.is_name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATTERNS: [&str; 17] = [
+        "*",
+        "+",
+        "a",
+        "a.b",
+        "a.*",
+        "*.b",
+        "a.+",
+        "+.b",
+        "a.*.c",
+        "*.*",
+        "*.+.*",
+        "a.*.b.*",
+        "*.b.*.c",
+        "x.y.*",
+        "typed-events.*",
+        "typed-events.+",
+        "typed-events.b",
+    ];
+    const NAMES: [&str; 13] = [
+        "typed-events",
+        "typed-events.b",
+        "typed-events.b.b.c",
+        "a",
+        "b",
+        "a.b",
+        "a.c",
+        "b.b",
+        "a.b.c",
+        "a.x.c",
+        "a.b.b.c",
+        "x.b.y.b.c",
+        "a.b.c.d.e.f.g.h.i.j.k.l.m.n.b.c",
+    ];
+
+    fn filed(patterns: &[&'static str]) -> PatternMap<&'static str> {
+        let mut map = PatternMap::default();
+        patterns.iter().for_each(|pattern| map.change(&Arc::from(*pattern), |_| Some(*pattern)));
+        map
+    }
+
+    #[test]
+    fn gives_each_pattern_that_matches_once() {
+        let map = filed(&PATTERNS);
+        for name in NAMES {
+            let mut found = Vec::new();
+            map.of_name(name, |pattern| found.push(*pattern));
+            let mut expected = PATTERNS.to_vec();
+            expected.retain(|pattern| Pattern::new(pattern).unwrap().matches(name));
+            found.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn keeps_nothing_of_what_is_taken_out() {
+        let mut map = filed(&PATTERNS);
+        for (index, pattern) in PATTERNS.iter().enumerate() {
+            assert_eq!(map.get(pattern), Some(pattern));
+            map.change(&Arc::from(*pattern), |_| None);
+            assert_eq!(map.get(pattern), None);
+            assert_eq!(map.values().len(), PATTERNS.len() - index - 1);
+        }
+        assert!(map.names.is_empty() && map.wildcards.is_empty());
+    }
+
+    /// Many wildcards in a row are as many ways to read one name.
+    #[test]
+    fn does_not_try_every_way_to_read_a_name() {
+        let stars = ["*"; 16].join(".");
+        let mut map = PatternMap::default();
+        map.change(&Arc::from(stars.as_str()), |_| Some(()));
+        for (segments, expected) in [(16, 1), (15, 0)] {
+            let mut found = 0;
+            map.of_name(&vec!["a"; segments].join("."), |()| found += 1);
+            assert_eq!(found, expected);
+        }
+    }
+}

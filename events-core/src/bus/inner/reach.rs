@@ -1,0 +1,67 @@
+//! Patterns that no event can match: reported once per place in the code, then counted.
+use std::panic::Location;
+use std::sync::atomic::Ordering;
+
+use crate::bus::ingress::json::did_you_mean;
+use crate::bus::inner::Inner;
+use crate::bus::inner::told::Tell;
+use crate::event::pattern::{Pattern, is_of_library};
+
+/// What is wrong with a pattern, where no event of these names matches it.
+pub(crate) fn unreachable<'a>(
+    pattern: Pattern<'_>,
+    names: impl Iterator<Item = &'a str> + Clone,
+    what: &str,
+) -> Option<String> {
+    if names.clone().any(|name| pattern.matches(name)) {
+        return None;
+    }
+    if is_of_library(pattern.as_str()) {
+        return Some(format!(
+            "`{pattern}` takes only events of the library, of which this version emits none"
+        ));
+    }
+    let suggestion = did_you_mean(pattern.as_str(), names);
+    Some(format!("no {what} event matches `{pattern}`{suggestion}"))
+}
+
+impl Inner {
+    /// Whether an event that this bus accepts can match a pattern.
+    fn can_reach(&self, pattern: Pattern<'_>) -> bool {
+        // No undeclared event is accepted under a name of the library.
+        let may_be_undeclared = self.settings.accept_undeclared && !is_of_library(pattern.as_str());
+        may_be_undeclared || self.known.names().any(|name| pattern.matches(name))
+    }
+
+    /// Reports a pattern that no declared event matches, at the first time it comes from a place in the code.
+    pub(crate) fn note_reach(&self, what: &str, place: &'static Location<'static>, pattern: Pattern<'_>) {
+        if self.can_reach(pattern) {
+            return;
+        }
+        self.counters.unreachable.fetch_add(1, Ordering::Relaxed);
+        let told = self.told_places.tell(place);
+        if told == Tell::No {
+            return;
+        }
+        if let Some(problem) = unreachable(pattern, self.known.names(), "declared") {
+            let (file, line) = (place.file(), place.line());
+            let more = if told == Tell::Last { "; further places are only counted" } else { "" };
+            self.settings.fallback.warning(format_args!("{what} at {file}:{line}: {problem}{more}"));
+        }
+    }
+
+    /// Reports a view of a stream that gets nothing, because the stream's pattern does not take the event. Where it
+    /// takes none at all, the stream has been reported.
+    pub(crate) fn note_other_event(&self, place: &'static Location<'static>, pattern: &str, event: &str) {
+        if !self.can_reach(Pattern::of_valid(pattern)) {
+            return;
+        }
+        self.counters.unreachable.fetch_add(1, Ordering::Relaxed);
+        if self.told_places.tell(place) != Tell::No {
+            let (file, line) = (place.file(), place.line());
+            self.settings.fallback.warning(format_args!(
+                "stream at {file}:{line}: it is of `{pattern}`, which never takes `{event}`"
+            ));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The one reporter: every line that this library logs goes through it, to `tracing` under the target
+//! [`TARGET`], or to stderr where the installed subscriber would not take the line.
+use std::cell::Cell;
+use std::fmt;
+use std::io::Write;
+
+use tracing::subscriber::NoSubscriber;
+
+use crate::bus::emit::emitted::Failure;
+use crate::bus::ingress::json::did_you_mean;
+use crate::id::EventId;
+use crate::text::escaped;
+use crate::time::Timestamp;
+
+/// The target of all lines: `RUST_LOG=typed_events=debug` selects them.
+const TARGET: &str = "typed_events";
+
+/// Where failures and warnings go that no `tracing` subscriber takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fallback {
+    Stderr,
+    Nowhere,
+}
+
+/// A failed attempt of a durable handler.
+pub(crate) struct FailedAttempt<'a> {
+    pub(crate) event: &'a str,
+    pub(crate) id: Option<EventId>,
+    pub(crate) handler: &'a str,
+    pub(crate) consumer: &'a str,
+    pub(crate) attempt: u32,
+    /// How many attempts there are.
+    pub(crate) of: u32,
+    pub(crate) what: &'a str,
+    pub(crate) error: &'a str,
+}
+
+impl Fallback {
+    /// A call of a live handler that failed: nobody tries it again.
+    pub(crate) fn failure(self, event: &str, id: Option<EventId>, failure: &Failure) {
+        let id = id.map(|id| id.to_string()).unwrap_or_default();
+        let (handler, pattern) = (failure.handler(), failure.pattern());
+        let error = escaped(failure.message());
+        let what = failure.what();
+        let taken = Taken::default();
+        tracing::error!(target: TARGET, event = taken.note(event), id, handler, pattern, %error, "handler {what}");
+        self.unless(
+            &taken,
+            format_args!("error: handler {handler} {what} on {event} (id {id}, pattern {pattern}): {error}"),
+        );
+    }
+
+    /// An attempt that failed, after which there is another one.
+    pub(crate) fn retry(self, failed: &FailedAttempt<'_>, next: Timestamp) {
+        let &FailedAttempt { event, handler, consumer, attempt, of, what, .. } = failed;
+        let (id, error) = (failed.id(), escaped(failed.error));
+        let taken = Taken::default();
+        tracing::warn!(
+            target: TARGET, event = taken.note(event), id, handler, consumer, attempt, of, %next, %error,
+            "handler {what}, and is tried again"
+        );
+        self.unless(&taken, format_args!(
+            "warning: handler {handler} of {consumer} {what} on {event} (id {id}) in attempt {attempt} of {of}, the next is at {next}: {error}"
+        ));
+    }
+
+    /// The attempt after which the event goes to the dead letters.
+    pub(crate) fn dead(self, failed: &FailedAttempt<'_>) {
+        let &FailedAttempt { event, handler, consumer, attempt, of, what, .. } = failed;
+        let (id, error) = (failed.id(), escaped(failed.error));
+        let taken = Taken::default();
+        tracing::error!(
+            target: TARGET, event = taken.note(event), id, handler, consumer, attempt, of, next = "never", %error,
+            "handler {what}, and the event goes to the dead letters"
+        );
+        self.unless(&taken, format_args!(
+            "error: handler {handler} of {consumer} {what} on {event} (id {id}) in attempt {attempt} of {of}, and the event goes to the dead letters: {error}"
+        ));
+    }
+
+    /// Something a developer should look at; `message` holds no unescaped text from outside.
+    pub(crate) fn warning(self, message: fmt::Arguments<'_>) {
+        let taken = Taken::default();
+        tracing::warn!(target: TARGET, "{}", taken.note(message));
+        self.unless(&taken, format_args!("warning: {message}"));
+    }
+
+    fn unless(self, taken: &Taken, line: fmt::Arguments<'_>) {
+        if self == Self::Stderr && !taken.get() {
+            // Where stderr is closed or full, there is no place left to say so.
+            let _ = writeln!(std::io::stderr(), "typed-events: {line}");
+        }
+    }
+}
+
+impl FailedAttempt<'_> {
+    fn id(&self) -> String {
+        self.id.map(|id| id.to_string()).unwrap_or_default()
+    }
+}
+
+/// Whether the subscriber of this thread takes a line. `tracing` reads the values of a line only where the filters
+/// for its level and target let it pass, so reading one is noted.
+#[derive(Default)]
+struct Taken(Cell<bool>);
+
+impl Taken {
+    fn note<T>(&self, value: T) -> T {
+        self.0.set(true);
+        value
+    }
+
+    fn get(&self) -> bool {
+        // Without a subscriber on this thread, that of another one may have let the line pass.
+        self.0.get() && !tracing::dispatcher::get_default(|to| to.is::<NoSubscriber>())
+    }
+}
+
+/// Logs an event that reached no handler.
+pub(crate) fn unhandled(event: &str) {
+    tracing::debug!(target: TARGET, event, "no handler for this event");
+}
+
+/// Logs an event of an undeclared name that was accepted.
+pub(crate) fn undeclared<'a>(event: &str, known: impl Iterator<Item = &'a str>) {
+    if tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
+        let suggestion = did_you_mean(event, known);
+        tracing::debug!(target: TARGET, event, "accepted, though not declared{suggestion}");
+    }
+}

@@ -1,0 +1,4 @@
+//! Reading along: streams, and handlers that begin with the past.
+
+pub(crate) mod replay;
+pub(crate) mod stream;

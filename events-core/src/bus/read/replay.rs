@@ -1,0 +1,640 @@
+//! Handlers that see the past first: `on_replay`.
+//!
+//! One worker per such handler reads the log in its order and calls the handler, one event at a
+//! time. Emits meet the worker at a [`Turns`]: each matching event has a position in the log, and both
+//! the emit and the worker come by with it exactly once; the second to come takes it off the table.
+use std::collections::{HashMap, HashSet};
+use std::panic::Location;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
+
+use foldhash::fast::RandomState;
+use tokio::sync::{Notify, oneshot};
+
+use crate::adapter::BoxFuture;
+use crate::bus::emit::context;
+use crate::bus::emit::dispatch;
+use crate::bus::emit::emitted::Failure;
+use crate::bus::emit::task::spawn_boxed;
+use crate::bus::handlers::argument::Takes;
+use crate::bus::handlers::closure::{EventHandler, IntoHandler};
+use crate::bus::handlers::subscription::Subscription;
+use crate::bus::handlers::{Callback, Wants};
+use crate::bus::inner::call::Call;
+use crate::bus::inner::in_flight::KeptInFlight;
+use crate::bus::inner::outcome::{HandlerError, HandlerResult, Settled, settled};
+use crate::bus::inner::routes::{Life, Patterns, Registration, Route};
+use crate::bus::inner::{Bus, Inner};
+use crate::contain::contained;
+use crate::error::{Error, ErrorKind};
+use crate::id::EventId;
+use crate::log::query::{History, HistoryQuery, parse_pattern};
+use crate::log::reader::{Read, Reader};
+use crate::record::Record;
+use crate::time::Timestamp;
+
+impl Bus {
+    /// Registers a closure that first gets the last `n` events of its type from the history, then
+    /// each later one: one at a time, in the history's order, none missing and none twice.
+    ///
+    /// Resolves when the handler has caught up. From then on emits wait for it as for any other,
+    /// except emits inside handlers, for which it runs later (waiting there could wait for itself).
+    /// Emits never wait for one that is still catching up. (A task that the handler spawns and waits for
+    /// counts as inside of it with [`Context::carry`](crate::Context::carry).)
+    ///
+    /// The handler runs on the runtime of the bus. Where that is one of a single thread that nobody drives, it does
+    /// not catch up.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Lagged`] where the history dropped events before the handler, catching up, had
+    /// seen them: it is unsubscribed. (Once live, a lag is logged with the number of events lost,
+    /// and it goes on.) [`ErrorKind::History`] and [`ErrorKind::Stopped`] likewise.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, it unsubscribes the handler.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("coin.inserted")]
+    /// pub struct CoinInserted { pub cents: u64 }
+    ///
+    /// static TOTAL: AtomicU64 = AtomicU64::new(0);
+    ///
+    /// let bus = Bus::new().await?;
+    /// bus.emit(CoinInserted { cents: 50 }).await?;
+    /// bus.on_replay(100, |coin: &CoinInserted| { TOTAL.fetch_add(coin.cents, Relaxed); }).await?;
+    /// bus.emit(CoinInserted { cents: 20 }).await?;
+    /// assert_eq!(TOTAL.load(Relaxed), 70);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn on_replay<K, H>(
+        &self,
+        n: usize,
+        handler: H,
+    ) -> impl Future<Output = Result<Subscription, Error>> + Send
+    where
+        H: EventHandler<K>, // Async: `move |event: Arc<E>| { let state = state.clone(); async move { ... } }`.
+    {
+        let name = self.inner.routes.closure_name(Location::caller());
+        let pattern = H::EVENT.map_or("", |decl| decl().name).to_owned();
+        self.replay(name, pattern, n, handler.into_callback())
+    }
+
+    /// Registers a closure over `&Record` that first gets the last `n` events of a pattern, then each
+    /// later one; see [`on_replay`](Self::on_replay).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Pattern`] as [`on_pattern`](Self::on_pattern), and those of
+    /// [`on_replay`](Self::on_replay).
+    #[track_caller]
+    pub fn on_pattern_replay<K, H>(
+        &self,
+        pattern: &str,
+        n: usize,
+        handler: H,
+    ) -> impl Future<Output = Result<Subscription, Error>> + Send
+    where
+        H: IntoHandler<K>, // Async: `move |record: &Record| { let state = state.clone(); async move { ... } }`.
+    {
+        let place = Location::caller();
+        let name = self.inner.routes.closure_name(place);
+        let event = H::EVENT.map(|decl| decl().name);
+        let pattern = pattern.to_owned();
+        let callback = handler.into_callback();
+        async move {
+            self.inner.check_pattern(&name, place, event, &pattern)?;
+            self.replay(name, pattern, n, callback).await
+        }
+    }
+
+    /// Boxed: it is compiled in this crate, and not again in each program.
+    fn replay(
+        &self,
+        name: Arc<str>,
+        pattern: String,
+        n: usize,
+        callback: Callback,
+    ) -> BoxFuture<'_, Result<Subscription, Error>> {
+        Box::pin(self.register_and_replay(name, pattern, n, callback))
+    }
+
+    async fn register_and_replay(
+        &self,
+        name: Arc<str>,
+        pattern: String,
+        n: usize,
+        callback: Callback,
+    ) -> Result<Subscription, Error> {
+        let query = HistoryQuery::new(&pattern)?.with_limit(n);
+        let inner = &self.inner;
+        if !inner.flight.is_running() {
+            let message =
+                format!("{pattern}: the bus is stopping or stopped; the handler was not registered");
+            return Err(Error::new(ErrorKind::Stopped, message));
+        }
+        let turns = Arc::new(Turns::new(inner));
+        let gate = gate(Arc::clone(&turns), callback.shares);
+        let pattern: Arc<str> = pattern.into();
+        let (patterns, life) = (Patterns::One(Arc::clone(&pattern)), Life::Replay(Arc::clone(&turns)));
+        let registration = inner.routes.insert(name, patterns, gate, life);
+        let subscription = self.subscription(Arc::clone(&registration));
+        // From here on, until it is live, an early end takes the handler back.
+        let guard = subscription.clone().guard();
+        // In this order every event is in the history, in the reader's future, or in both.
+        let reader = Reader::new(Arc::clone(&inner.log), parse_pattern(&pattern)?);
+        // What came before is not the reader's.
+        turns.skip_to(reader.cursor(), || Ok(()));
+        let mut past = match n {
+            0 => Vec::new(),
+            // Warns of those that can't be read.
+            _ => History::of_query(self, query).await?.into_iter().collect(),
+        };
+        // What the reader has yet to bring comes in its turn.
+        let upcoming = reader.upcoming();
+        past.retain(|record| !upcoming.contains(&record.id()));
+        drop(upcoming);
+        // Only of an adapter's history an event may come by again, when it reaches this bus.
+        let seen = if self.shares_history() { Seen::of(&past) } else { Seen::default() };
+        let (caught_up, live) = oneshot::channel();
+        let worker = Worker {
+            bus: Arc::downgrade(inner),
+            route: Route::first(&registration),
+            callback,
+            turns: Arc::clone(&turns),
+            reader,
+            seen,
+            caught_up: Some(caught_up),
+            is_live: false,
+            is_over: false,
+            past: past.len() as u64,
+        };
+        spawn_boxed(&inner.runtime, Box::pin(worker.run(past)));
+        // Where nobody drives the runtime of the bus, only `stop` ends this.
+        let mut stopped = pin!(inner.flight.ended());
+        let mut live = pin!(turns.unless_ended(&registration, live));
+        let outcome = std::future::poll_fn(|cx| match live.as_mut().poll(cx) {
+            Poll::Pending => stopped.as_mut().poll(cx).map(|()| None),
+            outcome => outcome,
+        });
+        let outcome = outcome.await;
+        outcome.and_then(Result::ok).unwrap_or_else(|| {
+            Err(Error::new(
+                ErrorKind::Stopped,
+                "the bus or its runtime stopped, or the handler was removed, before it had caught up",
+            ))
+        })?;
+        guard.release();
+        Ok(subscription)
+    }
+}
+
+/// What the emits call: it waits for the worker, or lets the emit go on.
+fn gate(turns: Arc<Turns>, shares: bool) -> Callback {
+    Callback {
+        wants: Wants::Record,
+        shares,
+        takes: Takes::Any,
+        waits: false,
+        run: Arc::new(move |call| turns.arrive(call)),
+    }
+}
+
+/// Where emits and the worker meet.
+pub(crate) struct Turns {
+    bus: Weak<Inner>,
+    table: Mutex<Table>,
+    /// Says that the handler was removed.
+    ended: Notify,
+    /// Whether it was said that emits wait for the worker, since its last call.
+    told: AtomicBool,
+}
+
+struct Table {
+    /// Positions before this one need no meeting.
+    start: u64,
+    live: bool,
+    /// Whether the worker was lost with its runtime: then an emit that comes by takes the handler back.
+    lost: bool,
+    /// The position of the event that the handler is called with.
+    in_hand: Option<u64>,
+    /// The positions at which one of the two has been.
+    met: HashMap<u64, Turn, RandomState>,
+    /// How many there may be before those that the log has dropped are looked for.
+    bound: usize,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { start: 0, live: false, lost: false, in_hand: None, met: HashMap::default(), bound: MIN_BOUND }
+    }
+}
+
+const MIN_BOUND: usize = 1024;
+
+impl Table {
+    /// Takes out what was left for the worker and is lost to it: a worker that is stuck does not keep
+    /// more than the log does.
+    fn prune(&mut self, first: u64) -> Vec<Turn> {
+        let lost = |position: &u64, turn: &mut Turn| *position < first && matches!(turn, Turn::Left { .. });
+        let gone = self.met.extract_if(lost).map(|(_, turn)| turn).collect();
+        self.bound = MIN_BOUND.max(self.met.len() * 2);
+        gone
+    }
+}
+
+enum Turn {
+    /// An emit waits for the result.
+    Awaited(oneshot::Sender<HandlerResult>),
+    /// The emit went on; until the worker comes by, the bus has work in flight and lives.
+    Left { _flight: KeptInFlight, _bus: Bus },
+    /// The worker is done with this record; the emit will want to know.
+    Finished(Record, HandlerResult),
+}
+
+/// A failure of the handler for which no emit comes by.
+type Untold = (Record, HandlerError);
+
+impl Turns {
+    fn new(bus: &Arc<Inner>) -> Self {
+        Self {
+            bus: Arc::downgrade(bus),
+            table: Mutex::default(),
+            ended: Notify::new(),
+            told: AtomicBool::new(false),
+        }
+    }
+
+    /// The handler was removed: all who wait for it go on, but for the emit whose event the handler is called with.
+    /// Called by who removes it, since the handler may hold the thread of the worker.
+    pub(crate) fn end(&self, route: &Route) {
+        let untold = self.skip_all(false);
+        self.ended.notify_waiters();
+        if let Some(bus) = self.bus.upgrade() {
+            tell_late(&bus, route, untold);
+        }
+    }
+
+    /// What a future comes to; `None` where the handler is removed before.
+    async fn unless_ended<F: Future>(&self, registration: &Registration, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        let mut ended = pin!(self.ended(registration));
+        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => ended.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
+
+    /// Resolves when the handler has been removed.
+    async fn ended(&self, registration: &Registration) {
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            ended.as_mut().enable();
+            if !registration.is_active() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// The handler is to be called with an event. Before the handler is seen to be registered: so whoever removes it
+    /// after that sees the event here.
+    fn take_in_hand(&self, position: Option<u64>) {
+        self.told.store(false, Ordering::Relaxed);
+        self.lock().in_hand = position;
+    }
+
+    /// Whether it is to be said that emits wait for the worker: once for all of them.
+    pub(crate) fn tell_slow(&self) -> bool {
+        !self.told.swap(true, Ordering::Relaxed)
+    }
+
+    fn go_live(&self) {
+        self.lock().live = true;
+    }
+
+    /// An emit comes by with its event.
+    fn arrive(&self, call: &Call<'_>) -> Settled {
+        let mut table = self.lock();
+        if table.lost {
+            drop(table);
+            call.bus.inner.routes.remove(&call.route.registration);
+            return settled(Err(HandlerError::new(&"its runtime shut down, so it gets no more events")));
+        }
+        let position = call.source.position()?;
+        // Before `start` is looked at: the handler may have had the event before it was to skip to a later one.
+        if let Some(Turn::Finished(_, result)) = table.met.remove(&position) {
+            return settled(result);
+        }
+        if position < table.start {
+            return None;
+        }
+        if !table.live || context::is_nested() {
+            let flight = KeptInFlight::of_backlog(&call.bus.inner.flight);
+            table.met.insert(position, Turn::Left { _flight: flight, _bus: call.bus.clone() });
+            let gone = match table.met.len() > table.bound {
+                true => table.prune(call.bus.inner.log.first()),
+                false => Vec::new(),
+            };
+            drop(table);
+            drop(gone);
+            return None;
+        }
+        let (done, result) = oneshot::channel();
+        table.met.insert(position, Turn::Awaited(done));
+        // Where the worker is gone, so is the handler.
+        Some(Box::pin(async { result.await.unwrap_or(Ok(())) }))
+    }
+
+    /// The worker comes by with its result, and gets it back where no emit waits for it, with what the emit
+    /// left here.
+    fn finish(
+        &self,
+        position: u64,
+        record: &Record,
+        result: HandlerResult,
+    ) -> Option<(HandlerResult, Option<Turn>)> {
+        let mut table = self.lock();
+        table.in_hand = None;
+        match table.met.remove(&position) {
+            Some(turn) => {
+                // Without the lock: both wake and drop what is a user's.
+                drop(table);
+                match turn {
+                    Turn::Awaited(emit) => emit.send(result).err().map(|result| (result, None)),
+                    turn @ (Turn::Left { .. } | Turn::Finished(..)) => Some((result, Some(turn))),
+                }
+            }
+            None if position < table.start => Some((result, None)),
+            None => {
+                table.met.insert(position, Turn::Finished(record.clone(), result));
+                None
+            }
+        }
+    }
+
+    /// The handler does not get the events before this position; emits that wait for them are told. The results of
+    /// events that it has had stay for the emits that will come by.
+    fn skip_to(&self, position: u64, tell: impl Fn() -> HandlerResult) {
+        let mut table = self.lock();
+        let is_skipped = |at: &u64, turn: &mut Turn| *at < position && !matches!(turn, Turn::Finished(..));
+        let skipped: Vec<_> = table.met.extract_if(is_skipped).map(|(_, turn)| turn).collect();
+        table.start = position;
+        drop(table);
+        Self::tell(skipped, tell);
+    }
+
+    /// The handler gets no more events; emits go on, but for one that waits for the event in hand, unless the worker
+    /// is gone. Gives the failures for which no emit comes by any more.
+    fn skip_all(&self, is_worker_gone: bool) -> Vec<Untold> {
+        let mut table = self.lock();
+        let mut skipped = std::mem::take(&mut table.met);
+        if !is_worker_gone && let Some(position) = table.in_hand {
+            table.met.extend(skipped.remove_entry(&position));
+        }
+        table.start = u64::MAX;
+        drop(table);
+        Self::tell(skipped.into_values(), || Ok(()))
+    }
+
+    /// The worker was lost with its runtime. Gives how many events the handler was still to get, of which no
+    /// emit tells; and the failures for which no emit comes by any more.
+    fn lose(&self) -> (u64, Vec<Untold>) {
+        let mut table = self.lock();
+        table.lost = true;
+        let met = std::mem::take(&mut table.met);
+        drop(table);
+        let left = met.values().filter(|turn| matches!(turn, Turn::Left { .. })).count();
+        let untold = Self::tell(met.into_values(), || {
+            Err(HandlerError::new(&"its runtime shut down before it had handled the event"))
+        });
+        (left as u64, untold)
+    }
+
+    fn tell(turns: impl IntoIterator<Item = Turn>, what: impl Fn() -> HandlerResult) -> Vec<Untold> {
+        let mut untold = Vec::new();
+        for turn in turns {
+            match turn {
+                // An emit that is gone does not need to know.
+                Turn::Awaited(emit) => drop(emit.send(what())),
+                Turn::Finished(record, Err(error)) => untold.push((record, error)),
+                Turn::Finished(_, Ok(())) | Turn::Left { .. } => {}
+            }
+        }
+        untold
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Worker {
+    bus: Weak<Inner>,
+    route: Route,
+    callback: Callback,
+    turns: Arc<Turns>,
+    reader: Reader,
+    seen: Seen,
+    /// Tells the caller of `on_replay`, until it has been told.
+    caught_up: Option<oneshot::Sender<Result<(), Error>>>,
+    /// Whether the handler has caught up.
+    is_live: bool,
+    /// Whether the worker ends because there is nothing left for it to do.
+    is_over: bool,
+    /// The events of the history that the handler has not finished.
+    past: u64,
+}
+
+/// What the handler got from an adapter's history, to recognise it where it comes by again.
+#[derive(Default)]
+struct Seen {
+    ids: HashSet<EventId>,
+    newest: Option<Timestamp>,
+}
+
+impl Seen {
+    /// Events reach the bus in the order of the history, but for its own, which are stored before they are
+    /// delivered: by so much, in microseconds.
+    const SLACK: i64 = 60_000_000;
+
+    fn of(records: &[Record]) -> Self {
+        Self {
+            ids: records.iter().map(Record::id).collect(),
+            newest: records.iter().map(Record::timestamp).max(),
+        }
+    }
+
+    /// Whether the handler got this event before. Each comes by once more at most.
+    fn take(&mut self, record: &Record) -> bool {
+        let Some(newest) = self.newest else { return false };
+        if self.ids.remove(&record.id()) {
+            return true;
+        }
+        if self.ids.is_empty() || record.timestamp().as_micros() - newest.as_micros() > Self::SLACK {
+            *self = Self::default();
+        }
+        false
+    }
+}
+
+impl Worker {
+    async fn run(mut self, past: Vec<Record>) {
+        self.replay(past).await;
+        self.is_over = true;
+    }
+
+    async fn replay(&mut self, past: Vec<Record>) {
+        for record in past {
+            tokio::task::consume_budget().await;
+            // In flight, so that `stop` waits for it; once the bus is stopping, the rest is left.
+            let Some(bus) = self.bus.upgrade() else { return };
+            let Ok(_flight) = bus.flight.enter(false) else { return };
+            match self.call(&record, None).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => self.report(&record, error),
+                None => return,
+            }
+            self.past -= 1;
+        }
+        while let Some(read) = self.next().await {
+            match read {
+                Read::Record(record, position) => {
+                    let result = match self.seen.take(&record) {
+                        true => Ok(()),
+                        false => match self.call(&record, Some(position)).await {
+                            Some(result) => result,
+                            None => return,
+                        },
+                    };
+                    // The turn is kept until its failure is told: `stop` waits for it.
+                    if let Some((Err(error), _turn)) = self.turns.finish(position, &record, result) {
+                        self.report(&record, error);
+                    }
+                    // A handler that never waits leaves room for others all the same.
+                    tokio::task::consume_budget().await;
+                }
+                Read::Lost(lost) if self.lag(lost) => {}
+                Read::Lost(_) => return,
+            }
+        }
+    }
+
+    /// The next event; `None` when the handler is removed, or the bus is stopped and read.
+    async fn next(&mut self) -> Option<Read> {
+        let (registration, turns) = (Arc::clone(&self.route.registration), Arc::clone(&self.turns));
+        let mut removed = pin!(turns.ended(&registration));
+        std::future::poll_fn(|cx| {
+            if removed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            let read = self.reader.poll_next(cx);
+            if read.is_pending()
+                && let Some(caught_up) = self.caught_up.take()
+            {
+                self.is_live = true;
+                self.turns.go_live();
+                // Where the caller is gone, its guard removes the handler.
+                let _ = caught_up.send(Ok(()));
+            }
+            read
+        })
+        .await
+    }
+
+    /// Calls the handler; `None` when the bus or the registration is gone.
+    async fn call(&mut self, record: &Record, position: Option<u64>) -> Option<HandlerResult> {
+        let bus = Bus { inner: self.bus.upgrade()? };
+        self.turns.take_in_hand(position);
+        if !self.route.registration.is_active() {
+            return None;
+        }
+        let (callback, route) = (&self.callback, &self.route);
+        let mut called = pin!(dispatch::call_alone(&bus, callback, route, record, position));
+        let mut stopped = pin!(bus.inner.flight.ended());
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = called.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            match self.is_live {
+                true => Poll::Pending,
+                // `stop` has named it, and nobody waits for a handler that has not caught up.
+                false => stopped.as_mut().poll(cx).map(|()| None),
+            }
+        })
+        .await
+    }
+
+    /// Tells of lost events; whether the handler goes on.
+    fn lag(&mut self, lost: u64) -> bool {
+        let who = format!("{}: fell behind the history and", self.route.name());
+        let of = format!(" of {}", self.route.pattern());
+        if let Some(caught_up) = self.caught_up.take() {
+            let message = format!("{who} lost {lost} events{of}");
+            // Where the caller is gone, its guard removes the handler.
+            let _ = caught_up.send(Err(Error::new(ErrorKind::Lagged, message)));
+            return false;
+        }
+        if let Some(bus) = self.bus.upgrade() {
+            bus.warn_of_lost(who, lost, of);
+        }
+        let fell_behind = || Err(HandlerError::new(&"it fell behind the history and did not get this event"));
+        self.turns.skip_to(self.reader.cursor(), fell_behind);
+        true
+    }
+
+    /// Lets all emits go on; reports what no emit will tell.
+    fn end(&self) {
+        let untold = self.turns.skip_all(true);
+        if let Some(bus) = self.bus.upgrade() {
+            tell_late(&bus, &self.route, untold);
+        }
+    }
+
+    fn report(&self, record: &Record, error: HandlerError) {
+        if let Some(bus) = self.bus.upgrade() {
+            dispatch::note_failure(&bus, record.name(), Some(record.id()), &Failure::new(&self.route, error));
+        }
+    }
+}
+
+/// Reports the failures that no emit will tell.
+fn tell_late(bus: &Arc<Inner>, route: &Route, untold: Vec<Untold>) {
+    for (record, error) in untold {
+        let failure = Failure::new(route, error);
+        contained(|| dispatch::note_failure(bus, record.name(), Some(record.id()), &failure));
+    }
+}
+
+impl Drop for Worker {
+    /// Also when the runtime drops the worker: nobody waits for it any more.
+    fn drop(&mut self) {
+        let bus = self.bus.upgrade();
+        let Some(bus) = bus.filter(|_| !self.is_over && self.route.registration.is_active()) else {
+            if let Some(bus) = self.bus.upgrade() {
+                bus.routes.remove(&self.route.registration);
+            }
+            return self.end();
+        };
+        // An emit that waits for an event tells of it itself.
+        let (left, untold) = self.turns.lose();
+        let left = left + self.past;
+        tell_late(&bus, &self.route, untold);
+        if !self.is_live {
+            // The caller of `on_replay` is told.
+            bus.routes.remove(&self.route.registration);
+        }
+        if left > 0 {
+            contained(|| bus.abandon_backlog(left, &self.route));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The events a bus knows by name.
+use std::collections::HashMap;
+
+use crate::event::EventDecl;
+
+/// The events a bus knows by name.
+#[derive(Default)]
+pub(crate) struct Known {
+    events: HashMap<&'static str, &'static EventDecl>,
+    /// Those of which only views are part of the program, with the version these are checked against.
+    foreign: HashMap<&'static str, u32>,
+}
+
+impl Known {
+    /// Adds a declaration.
+    ///
+    /// # Errors
+    ///
+    /// The other declaration of this name.
+    pub(crate) fn declare(&mut self, decl: &'static EventDecl) -> Result<(), &'static EventDecl> {
+        let other = *self.events.entry(decl.name).or_insert(decl);
+        if std::ptr::eq(other, decl) { Ok(()) } else { Err(other) }
+    }
+
+    /// Adds the event of a view.
+    pub(crate) fn add_foreign(&mut self, name: &'static str, version: u32) {
+        let newest = self.foreign.entry(name).or_insert(version);
+        *newest = version.max(*newest);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&'static EventDecl> {
+        self.events.get(name).copied()
+    }
+
+    pub(crate) fn is_foreign(&self, name: &str) -> bool {
+        self.foreign.contains_key(name)
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.events.contains_key(name) || self.is_foreign(name)
+    }
+
+    /// The version of JSON that says none; 1 where nothing is known.
+    pub(crate) fn version(&self, name: &str) -> u32 {
+        let declared = self.get(name).map(|decl| decl.version);
+        declared.or_else(|| self.foreign.get(name).copied()).unwrap_or(1)
+    }
+
+    pub(crate) fn decls(&self) -> impl Iterator<Item = &'static EventDecl> {
+        self.events.values().copied()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + Clone {
+        self.events.keys().chain(self.foreign.keys()).copied()
+    }
+}

@@ -1,0 +1,466 @@
+//! The in-process log: the default history, and what streams and replays read.
+
+pub(crate) mod positions;
+pub(crate) mod query;
+pub(crate) mod reader;
+
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
+
+use crate::log::query::HistoryQuery;
+
+use crate::adapter::log::{LogId, LogPage, LogQuery};
+use crate::contain::contained;
+use crate::id::EventId;
+use crate::log::positions::{Positions, Slot};
+use crate::log::reader::ReaderState;
+use crate::record::Record;
+use crate::time::{self, Timestamp};
+
+/// So many records may have room that none takes.
+const MOST_SPARE: usize = 256;
+
+/// How much the log keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Records the history shows.
+    pub(crate) records: usize,
+    /// Bytes of records, with their payloads and metadata.
+    pub(crate) bytes: usize,
+    /// Records that are kept, beyond the history's, while somebody reads along.
+    pub(crate) for_readers: usize,
+}
+
+/// A bounded log of records in the order in which they were appended.
+///
+/// Everything is behind one lock, under which a record also gets its timestamp, never an earlier one than
+/// the record before: so timestamps never decrease in the log's order.
+pub(crate) struct Log {
+    state: Mutex<State>,
+    /// Whether an append has any effect; read by emits that could do without a record.
+    keeps: AtomicBool,
+    /// Among all logs of the process, from 1: what its records know of it.
+    number: u32,
+}
+
+/// All logs with their numbers in ascending order, for records that grow.
+static LOGS: Mutex<Vec<(u32, Weak<Log>)>> = Mutex::new(Vec::new());
+
+/// The number of a new log, and where it stands among the others. The numbers begin again only after billions of
+/// buses, and then this is one that is free.
+fn next_number(logs: &[(u32, Weak<Log>)]) -> (usize, u32) {
+    if let Some(number) = logs.last().map_or(Some(1), |(last, _)| last.checked_add(1)) {
+        return (logs.len(), number);
+    }
+    let is_free = |(index, (number, _)): &(usize, &(u32, Weak<Log>))| *number as usize != index + 1;
+    let index = logs.iter().enumerate().find(is_free).map_or(logs.len(), |(index, _)| index);
+    (index, index as u32 + 1)
+}
+
+/// A record that a log keeps, or kept, takes more memory from now on.
+#[cold]
+pub(crate) fn note_growth(log: u32, record: &Record, bytes: usize) {
+    let logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = logs.binary_search_by_key(&log, |(number, _)| *number);
+    let log = found.ok().and_then(|index| logs[index].1.upgrade());
+    drop(logs);
+    if let Some(log) = log {
+        log.grow(record, bytes);
+    }
+}
+
+/// In cache lines of its own: whoever waits for the lock reads the line with the lock over and over, and would
+/// take it away from the owner's every store. (Two threads that emit the same event do 0.75 of what one does,
+/// and 0.67 without.)
+#[repr(align(64))]
+struct State {
+    bounds: Bounds,
+    number: u32,
+    records: VecDeque<Record>,
+    /// What is known of each record without a look at it: it may be far away.
+    facts: VecDeque<Facts>,
+    /// The position of the first entry; positions count all appends, from 0.
+    first: u64,
+    bytes: usize,
+    /// Where the entries of each name stand.
+    positions: Positions,
+    /// The ids that entries came with, so that a retry is recognised.
+    given_ids: HashSet<EventId>,
+    /// The latest time at which anything was appended.
+    now: Timestamp,
+    /// The last position whose timestamp was earlier than the one before: events from other instances
+    /// keep their own.
+    inversion: Option<u64>,
+    readers: HashMap<u64, ReaderState>,
+    next_reader: u64,
+    closed: bool,
+}
+
+/// What an append or eviction leaves to do without the lock: it runs code of users.
+#[derive(Default)]
+struct AfterUnlock {
+    /// Perhaps the last owner of its event: one for one, once the log is full.
+    drop: Option<Record>,
+    more: Vec<Later>,
+}
+
+enum Later {
+    Wake(Waker),
+    Drop(Record),
+}
+
+impl AfterUnlock {
+    #[inline]
+    fn run(&mut self) {
+        if let Some(record) = self.drop.take() {
+            contained(|| drop(record));
+        }
+        if !self.more.is_empty() {
+            Later::run_all(std::mem::take(&mut self.more));
+        }
+    }
+
+    #[inline]
+    fn drop(&mut self, record: Record) {
+        match self.drop {
+            None => self.drop = Some(record),
+            Some(_) => self.more.push(Later::Drop(record)),
+        }
+    }
+
+    fn wake(&mut self, waker: Option<Waker>) {
+        self.more.extend(waker.map(Later::Wake));
+    }
+}
+
+impl Later {
+    #[cold]
+    fn run_all(all: Vec<Self>) {
+        for later in all {
+            contained(|| match later {
+                Self::Wake(waker) => waker.wake(),
+                Self::Drop(record) => drop(record),
+            });
+        }
+    }
+}
+
+/// Two words; apart from the records, so that both are passed in registers.
+#[derive(Clone, Copy)]
+struct Facts {
+    timestamp: Timestamp,
+    /// The weight in the upper half, the slot in the lower.
+    weight_and_slot: u64,
+}
+
+impl Facts {
+    fn new(timestamp: Timestamp, weight: usize, slot: Slot) -> Self {
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        Self { timestamp, weight_and_slot: u64::from(weight) << 32 | u64::from(slot.0) }
+    }
+
+    fn weight(self) -> usize {
+        (self.weight_and_slot >> 32) as usize
+    }
+
+    fn slot(self) -> Slot {
+        Slot(self.weight_and_slot as u32)
+    }
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// The record has this position now (and may already be gone, where nothing is kept).
+    At(u64),
+    /// A record with the same id is in the log; this one was not added.
+    Duplicate,
+}
+
+impl Log {
+    pub(crate) fn start(bounds: Bounds) -> Arc<Self> {
+        let mut logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
+        let (index, number) = next_number(&logs);
+        let log = Arc::new(Self::new(bounds, number));
+        logs.insert(index, (number, Arc::downgrade(&log)));
+        log
+    }
+
+    fn new(bounds: Bounds, number: u32) -> Self {
+        Self {
+            keeps: AtomicBool::new(bounds.records > 0),
+            number,
+            state: Mutex::new(State {
+                bounds,
+                number,
+                records: VecDeque::new(),
+                facts: VecDeque::new(),
+                first: 0,
+                bytes: 0,
+                positions: Positions::default(),
+                given_ids: HashSet::new(),
+                now: Timestamp::from_micros(i64::MIN),
+                inversion: None,
+                readers: HashMap::new(),
+                next_reader: 0,
+                closed: false,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of a user runs under the lock (see `AfterUnlock`); the state stays whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an append has any effect.
+    #[inline]
+    pub(crate) fn keeps(&self) -> bool {
+        self.keeps.load(Ordering::Relaxed)
+    }
+
+    /// Appends records, in order and without others between them.
+    pub(crate) fn append(&self, records: &[Record], mut each: impl FnMut(Appended)) {
+        let mut after = AfterUnlock::default();
+        let now = time::now();
+        let mut state = self.lock();
+        for record in records {
+            each(state.append(record, now, &mut after));
+        }
+        drop(state);
+        after.run();
+    }
+
+    /// Appends one record.
+    pub(crate) fn append_one(&self, record: &Record) -> Appended {
+        let mut after = AfterUnlock::default();
+        // Before the lock: reading the clock is half of an append.
+        let now = time::now();
+        let mut state = self.lock();
+        let appended = state.append(record, now, &mut after);
+        drop(state);
+        after.run();
+        appended
+    }
+
+    fn grow(&self, record: &Record, bytes: usize) {
+        let mut after = AfterUnlock::default();
+        let mut state = self.lock();
+        state.grow(record, bytes, &mut after);
+        drop(state);
+        after.run();
+    }
+
+    /// The newest records the query asks for, oldest first.
+    pub(crate) fn query(&self, query: &HistoryQuery) -> Vec<Record> {
+        self.lock().query(query)
+    }
+
+    /// The records that follow a position, of all that are kept. Positions begin with 1.
+    pub(crate) fn page(&self, id: LogId, query: &LogQuery) -> LogPage {
+        let state = self.lock();
+        let complete_from = state.positions.complete_from(query);
+        let mut page = query.page_complete_after(id, state.first + 1, state.end(), complete_from);
+        for number in page.wanted() {
+            let index = (number - 1 - state.first) as usize;
+            let record = &state.records[index];
+            if query.takes(record.name())
+                && !page.push(number, state.facts[index].weight(), Ok(record.clone()))
+            {
+                break;
+            }
+        }
+        page
+    }
+
+    /// Wakes all readers; they end when they have read what is there.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let mut after = AfterUnlock::default();
+        state.readers.values_mut().for_each(|reader| after.wake(reader.waker.take()));
+        drop(state);
+        after.run();
+    }
+
+    /// The position of the oldest record that is kept.
+    pub(crate) fn first(&self) -> u64 {
+        self.lock().first
+    }
+
+    fn update_keeps(&self, state: &State) {
+        let keeps = state.bounds.records > 0 || !state.readers.is_empty();
+        self.keeps.store(keeps, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        LOGS.lock().unwrap_or_else(PoisonError::into_inner).retain(|(number, _)| *number != self.number);
+    }
+}
+
+impl State {
+    /// The position the next record gets.
+    fn end(&self) -> u64 {
+        self.first + self.records.len() as u64
+    }
+
+    /// Whether the timestamps of what is kept never decrease.
+    fn is_ordered(&self) -> bool {
+        self.inversion.is_none_or(|position| position <= self.first)
+    }
+
+    /// Whether the log has a record of the same id; else notes that it will.
+    #[cold]
+    fn is_kept(&mut self, record: &Record) -> bool {
+        let Some(id) = record.known_id() else { return false };
+        let made_later = || self.records.iter().any(|record| record.known_id() == Some(id));
+        !self.given_ids.insert(id) || (record.is_retry() && made_later())
+    }
+
+    /// Forgets the id that a record came with.
+    #[cold]
+    fn forget_id(&mut self, record: &Record) {
+        if let Some(id) = record.known_id() {
+            self.given_ids.remove(&id);
+        }
+    }
+
+    fn append(&mut self, record: &Record, now: Timestamp, after: &mut AfterUnlock) -> Appended {
+        let keeps = self.bounds.records > 0 || !self.readers.is_empty();
+        if keeps && record.has_id() && self.is_kept(record) {
+            return Appended::Duplicate;
+        }
+        // The clock was read before the lock was taken, by another emit perhaps later than by this one.
+        self.now = self.now.max(now);
+        let timestamp = record.stamp(self.now);
+        let position = self.end();
+        if !keeps {
+            self.first += 1;
+            self.positions.skip(self.first);
+            return Appended::At(position);
+        }
+        if self.facts.back().is_some_and(|last| last.timestamp > timestamp) {
+            self.inversion = Some(position);
+        }
+        let slot = self.positions.push(record, position);
+        record.note_log(self.number);
+        let facts = Facts::new(timestamp, record.weight(), slot);
+        self.bytes += facts.weight();
+        self.records.push_back(record.clone());
+        self.facts.push_back(facts);
+        if !self.readers.is_empty() {
+            self.tell_readers(record.name(), after);
+        }
+        self.evict(after);
+        Appended::At(position)
+    }
+
+    /// Counts more bytes for a record, where it is kept.
+    fn grow(&mut self, record: &Record, bytes: usize, after: &mut AfterUnlock) {
+        let Some(index) = self.index_of(record) else { return };
+        let before = self.facts[index];
+        let grown = Facts::new(before.timestamp, before.weight().saturating_add(bytes), before.slot());
+        self.facts[index] = grown;
+        self.bytes += grown.weight() - before.weight();
+        self.evict(after);
+    }
+
+    fn index_of(&self, record: &Record) -> Option<usize> {
+        let timestamp = record.known_timestamp()?;
+        let is_it = |index: &usize| self.records[*index].is_clone_of(record);
+        if !self.is_ordered() {
+            return (0..self.records.len()).rev().find(is_it);
+        }
+        let first = self.facts.partition_point(|facts| facts.timestamp < timestamp);
+        let same_time = |index: &usize| self.facts[*index].timestamp == timestamp;
+        (first..self.records.len()).take_while(same_time).find(is_it)
+    }
+
+    fn tell_readers(&mut self, name: &str, after: &mut AfterUnlock) {
+        for reader in self.readers.values_mut() {
+            if reader.waker.is_some() && reader.takes(name) {
+                after.wake(reader.waker.take());
+            }
+        }
+    }
+
+    fn evict(&mut self, after: &mut AfterUnlock) {
+        let kept = match self.readers.is_empty() {
+            true => self.bounds.records,
+            false => self.bounds.records.max(self.bounds.for_readers),
+        };
+        while self.records.len() > kept || self.bytes > self.bounds.bytes {
+            let (Some(record), Some(facts)) = (self.records.pop_front(), self.facts.pop_front()) else {
+                return;
+            };
+            let position = self.first;
+            self.first += 1;
+            self.bytes -= facts.weight();
+            self.positions.pop(facts.slot(), &record, position);
+            if !self.given_ids.is_empty() {
+                self.forget_id(&record);
+            }
+            if !self.readers.is_empty() {
+                self.readers.values_mut().for_each(|reader| reader.evicted(position, record.name()));
+            }
+            after.drop(record);
+        }
+        // What was needed for many small records is not kept for a few large ones.
+        if self.records.capacity() > MOST_SPARE && self.records.len() < self.records.capacity() / 4 {
+            self.shrink();
+        }
+    }
+
+    #[cold]
+    fn shrink(&mut self) {
+        let most = self.records.len() * 2;
+        self.records.shrink_to(most);
+        self.facts.shrink_to(most);
+    }
+
+    fn query(&self, query: &HistoryQuery) -> Vec<Record> {
+        let shown = self.end().saturating_sub(self.bounds.records as u64);
+        // Behind this position nothing can be early enough; only an ordered log can tell.
+        let end = match query.until() {
+            Some(until) if self.is_ordered() => {
+                self.first + self.facts.partition_point(|facts| facts.timestamp <= until) as u64
+            }
+            _ => self.end(),
+        };
+        // Merges the matching names' positions from the newest to the oldest.
+        let matching = self.positions.matching(query);
+        let mut newest: BinaryHeap<(u64, usize, &VecDeque<u64>)> = matching
+            .into_iter()
+            .filter_map(|positions| {
+                let last = positions.partition_point(|position| *position < end).checked_sub(1)?;
+                Some((positions[last], last, positions))
+            })
+            .collect();
+        let mut found = Vec::new();
+        while found.len() < query.limit() {
+            let Some((position, at, positions)) = newest.pop() else {
+                break;
+            };
+            if position < shown {
+                break;
+            }
+            if let Some(at) = at.checked_sub(1) {
+                newest.push((positions[at], at, positions));
+            }
+            let index = (position - self.first) as usize;
+            let timestamp = self.facts[index].timestamp;
+            if query.since().is_some_and(|since| timestamp < since) {
+                if self.is_ordered() {
+                    break;
+                }
+            } else if query.until().is_none_or(|until| timestamp <= until) {
+                found.push(&self.records[index]);
+            }
+        }
+        found.into_iter().rev().cloned().collect()
+    }
+}

@@ -1,0 +1,153 @@
+//! Where the log's entries of each name stand.
+use std::collections::{HashMap, VecDeque};
+
+use crate::adapter::log::LogQuery;
+use crate::event::registry;
+use crate::log::query::HistoryQuery;
+use crate::record::Record;
+
+/// So many positions may be allocated for a name, whatever it has.
+const MOST_SPARE: usize = 64;
+
+/// The positions of each name's entries, ascending.
+#[derive(Default)]
+pub(crate) struct Positions {
+    /// Of events in the registry, by their slot.
+    declared: Vec<OfName>,
+    others: HashMap<Box<str>, VecDeque<u64>>,
+    /// Behind the newest entry of any other name that was evicted, or of any name that was never kept.
+    others_from: u64,
+}
+
+#[derive(Default)]
+struct OfName {
+    kept: VecDeque<u64>,
+    /// Behind the newest entry that was evicted.
+    from: u64,
+}
+
+/// Where the positions of a name are.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot(pub(super) u32);
+
+impl Slot {
+    const BY_NAME: Self = Self(u32::MAX);
+}
+
+impl Positions {
+    /// Notes where a record stands.
+    pub(crate) fn push(&mut self, record: &Record, position: u64) -> Slot {
+        let slot = record.decl().map_or(usize::MAX, |decl| decl.slot());
+        match self.declared.get_mut(slot) {
+            Some(positions) => {
+                positions.kept.push_back(position);
+                Slot(slot as u32)
+            }
+            None => self.push_new(record, slot, position),
+        }
+    }
+
+    #[cold]
+    fn push_new(&mut self, record: &Record, slot: usize, position: u64) -> Slot {
+        let declared = registry().events.len();
+        if slot < declared {
+            self.declared.resize_with(declared, OfName::default);
+            return self.push(record, position);
+        }
+        match self.others.get_mut(record.name()) {
+            Some(positions) => positions.push_back(position),
+            None => drop(self.others.insert(record.name().into(), VecDeque::from([position]))),
+        }
+        Slot::BY_NAME
+    }
+
+    /// Notes that nothing before a position is kept, whatever its name.
+    pub(crate) fn skip(&mut self, position: u64) {
+        self.others_from = position;
+    }
+
+    /// Forgets the first position of a record's name.
+    pub(crate) fn pop(&mut self, slot: Slot, record: &Record, position: u64) {
+        match self.declared.get_mut(slot.0 as usize) {
+            Some(OfName { kept, from }) => {
+                kept.pop_front();
+                *from = position + 1;
+                if kept.capacity() > MOST_SPARE && kept.len() < kept.capacity() / 4 {
+                    kept.shrink_to(kept.len() * 2);
+                }
+            }
+            None => self.pop_other(record.name(), position),
+        }
+    }
+
+    #[cold]
+    fn pop_other(&mut self, name: &str, position: u64) {
+        self.others_from = position + 1;
+        if let Some(positions) = self.others.get_mut(name) {
+            positions.pop_front();
+            if positions.is_empty() {
+                self.others.remove(name);
+            }
+        }
+    }
+
+    /// The positions of each name a query takes.
+    ///
+    /// # Complexity
+    ///
+    /// For one name, that of finding it; else that of matching all that are declared or kept.
+    pub(crate) fn matching<'a>(&'a self, query: &HistoryQuery) -> Vec<&'a VecDeque<u64>> {
+        if let Some(name) = query.only_name() {
+            let declared = registry().slots(name).filter_map(|slot| self.declared.get(slot));
+            return declared.map(|positions| &positions.kept).chain(self.others.get(name)).collect();
+        }
+        let declared = self.declared.iter().zip(&registry().events);
+        let declared =
+            declared.filter(|(positions, decl)| !positions.kept.is_empty() && query.takes(decl.name));
+        let others = self.others.iter().filter(|(name, _)| query.takes(name));
+        declared.map(|(positions, _)| &positions.kept).chain(others.map(|(_, positions)| positions)).collect()
+    }
+
+    /// The position from which the log has all that a query takes. An undeclared name counts for all of them.
+    ///
+    /// # Complexity
+    ///
+    /// That of matching all that are declared.
+    pub(crate) fn complete_from(&self, query: &LogQuery) -> u64 {
+        let declared = self.declared.iter().zip(&registry().events);
+        let taken = declared.filter(|(positions, decl)| positions.from > 0 && query.takes(decl.name));
+        taken.map(|(positions, _)| positions.from).fold(self.others_from, u64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::emit::context::Chain;
+    use crate::id::InstanceId;
+    use crate::record::Envelope;
+    use crate::record::metadata::Metadata;
+
+    #[test]
+    fn keeps_no_memory_for_names_that_are_gone() {
+        let envelope = Envelope {
+            origin: InstanceId::new(),
+            metadata: Metadata::new(),
+            id: None,
+            timestamp: None,
+            chain: Chain::default(),
+        };
+        let record = Record::of_json("gone.now".into(), 1, "{}".into(), envelope);
+        let mut positions = Positions { declared: vec![OfName::default()], ..Positions::default() };
+        for position in 0..10_000 {
+            positions.declared[0].kept.push_back(position);
+            positions.push(&record, position);
+        }
+        for position in 0..10_000 {
+            positions.pop(Slot(0), &record, position);
+            positions.pop(Slot::BY_NAME, &record, position);
+        }
+        assert!(positions.declared[0].kept.capacity() <= MOST_SPARE);
+        assert!(positions.others.is_empty());
+    }
+}

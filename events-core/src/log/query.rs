@@ -1,0 +1,453 @@
+//! What `bus.history(...)` asks for.
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::ops::Deref;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::adapter::AdapterError;
+use crate::bus::handlers::argument::Takes;
+use crate::bus::inner::Bus;
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::event::pattern::Pattern;
+use crate::record::Record;
+use crate::text::quoted;
+use crate::time::Timestamp;
+
+/// Records a history returns unless the query says otherwise.
+pub(crate) const DEFAULT_LIMIT: usize = 100;
+
+/// What a history is asked for: what an adapter's [`history`](crate::Adapter::history) gets.
+///
+/// The answer is the newest [`limit`](Self::limit) of the records that [`accepts`](Self::accepts)
+/// takes, oldest first.
+///
+/// ```
+/// use typed_events::HistoryQuery;
+///
+/// let query = HistoryQuery::new("user.*")?.with_limit(10);
+/// assert!(query.takes("user.created"));
+/// # Ok::<(), typed_events::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct HistoryQuery {
+    pattern: String,
+    /// Set where only one type of event is asked for.
+    name: Option<&'static str>,
+    limit: usize,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl HistoryQuery {
+    /// The newest 100 of what a pattern takes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Pattern`] for a text that is not a pattern.
+    pub fn new(pattern: &str) -> Result<Self, Error> {
+        parse_pattern(pattern)?;
+        Ok(Self { pattern: pattern.to_owned(), name: None, limit: DEFAULT_LIMIT, since: None, until: None })
+    }
+
+    /// Asks for at most `limit` records.
+    #[must_use]
+    pub fn with_limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The pattern, as written.
+    pub fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
+    /// The most records that are asked for.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The earliest timestamp asked for, inclusive.
+    pub fn since(&self) -> Option<Timestamp> {
+        self.since
+    }
+
+    /// The latest timestamp asked for, inclusive.
+    pub fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+
+    /// The one name that is asked for, where it is one: for an index.
+    pub fn only_name(&self) -> Option<&str> {
+        let pattern = Pattern::new(&self.pattern).ok()?;
+        if !pattern.is_name() {
+            return self.name.filter(|name| pattern.matches(name));
+        }
+        self.name.is_none_or(|name| name == self.pattern).then_some(&self.pattern)
+    }
+
+    /// Whether events of this name are asked for.
+    pub fn takes(&self, name: &str) -> bool {
+        let pattern = Pattern::new(&self.pattern);
+        self.name.is_none_or(|only| only == name) && pattern.is_ok_and(|pattern| pattern.matches(name))
+    }
+
+    /// Whether a record is asked for, by its name and timestamp.
+    pub fn accepts(&self, record: &Record) -> bool {
+        let time = record.timestamp();
+        self.takes(record.name())
+            && self.since.is_none_or(|since| since <= time)
+            && self.until.is_none_or(|until| time <= until)
+    }
+
+    /// The answer of an adapter that reads all its records, oldest first: the newest of those that are asked for.
+    /// A record that can't be read keeps its place.
+    ///
+    /// # Complexity
+    ///
+    /// Keeps all that are asked for in memory, also those beyond the limit.
+    pub fn select(
+        &self,
+        records: impl IntoIterator<Item = Result<Record, AdapterError>>,
+    ) -> Vec<Result<Record, AdapterError>> {
+        let is_asked_for = |read: &Result<Record, _>| match read {
+            Ok(record) => self.accepts(record),
+            Err(_) => true,
+        };
+        let mut found: Vec<_> = records.into_iter().filter(is_asked_for).collect();
+        found.split_off(found.len().saturating_sub(self.limit))
+    }
+}
+
+/// Reads a pattern given at run time.
+pub(crate) fn parse_pattern(text: &str) -> Result<Pattern<'_>, Error> {
+    Pattern::new(text).map_err(|error| {
+        Error::new(ErrorKind::Pattern, format!("`{}` is not a pattern: {error}", quoted(text)))
+    })
+}
+
+/// A question to the history: what [`Bus::history`] returns. Await it for the records.
+///
+/// Gives the newest [`limit`](Self::limit) (100 unless said) of the matching records, oldest first. A stored record
+/// that can't be read hides no other: see [`Events`].
+///
+/// # Errors
+///
+/// [`ErrorKind::Pattern`] for a text that is not a pattern; [`ErrorKind::History`] where an adapter
+/// can't read.
+///
+/// # Cancel safety
+///
+/// Dropping it reads nothing more and changes nothing.
+///
+/// # Complexity
+///
+/// In memory: proportional to the names that are kept plus what is returned, not to how many
+/// records are kept. Each adapter states its own.
+#[must_use = "a history is read when it is awaited"]
+pub struct History<'a> {
+    bus: &'a Bus,
+    query: Result<HistoryQuery, Error>,
+    /// Where it was asked for; reported where no event can match the pattern.
+    place: Option<&'static Location<'static>>,
+}
+
+impl<'a> History<'a> {
+    pub(crate) fn new(bus: &'a Bus, pattern: &str, place: Option<&'static Location<'static>>) -> Self {
+        Self { bus, query: HistoryQuery::new(pattern), place }
+    }
+
+    pub(crate) fn of_query(bus: &'a Bus, query: HistoryQuery) -> Self {
+        Self { bus, query: Ok(query), place: None }
+    }
+
+    /// Asks for at most `n` records: the newest.
+    pub fn limit(self, n: usize) -> Self {
+        self.set(|query| query.limit = n)
+    }
+
+    /// Asks for records of this time or later.
+    pub fn since(self, time: impl Into<Timestamp>) -> Self {
+        self.set(|query| query.since = Some(time.into()))
+    }
+
+    /// Asks for records of this time or earlier.
+    pub fn until(self, time: impl Into<Timestamp>) -> Self {
+        self.set(|query| query.until = Some(time.into()))
+    }
+
+    /// Asks for events of one type, decoded. One that can't be read hides no other: see [`Events`].
+    ///
+    /// # Errors
+    ///
+    /// Awaiting it also fails with [`ErrorKind::Pattern`] where the pattern never takes the event.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("history_doc.paid")]
+    /// pub struct Paid { pub cents: u64 }
+    ///
+    /// let bus = Bus::new().await?;
+    /// bus.emit(Paid { cents: 250 }).await?;
+    /// let paid = bus.history("history_doc.*").of::<Paid>().await?;
+    /// assert_eq!(paid[0].cents, 250);
+    /// for unreadable in paid.unreadable() {
+    ///     eprintln!("{unreadable}");
+    /// }
+    /// // Or an error if there are some:
+    /// let paid = paid.complete()?;
+    /// # assert_eq!(paid.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn of<E: Event>(mut self) -> TypedHistory<'a, E> {
+        self.query = self.query.and_then(|query| {
+            check_takes(&query.pattern, &Takes::event::<E>())?;
+            Ok(HistoryQuery { name: Some(E::NAME), ..query })
+        });
+        TypedHistory { history: self, decode: Record::decode::<E> }
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut HistoryQuery)) -> Self {
+        if let Ok(query) = &mut self.query {
+            change(query);
+        }
+        self
+    }
+}
+
+impl<'a> IntoFuture for History<'a> {
+    type Output = Result<Events<Record>, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let bus = self.bus;
+            let records = self.read().await?;
+            records.warn(bus);
+            Ok(records)
+        })
+    }
+}
+
+impl History<'_> {
+    async fn read(self) -> Result<Events<Record>, Error> {
+        let query = self.query?;
+        let records = self.bus.inner.read_history(&query).await?;
+        // A history that programs share may have events that this one does not declare.
+        if records.is_empty()
+            && let Some(place) = self.place
+        {
+            self.bus.inner.note_reach("history", place, parse_pattern(query.pattern())?);
+        }
+        Ok(records)
+    }
+}
+
+/// A question to the history for events of one type. Await it for the events.
+#[must_use = "a history is read when it is awaited"]
+pub struct TypedHistory<'a, E> {
+    history: History<'a>,
+    decode: fn(&Record) -> Result<Arc<E>, Error>,
+}
+
+impl<E> TypedHistory<'_, E> {
+    /// Asks for at most `n` events: the newest.
+    pub fn limit(mut self, n: usize) -> Self {
+        self.history = self.history.limit(n);
+        self
+    }
+}
+
+impl<'a, E: Send + Sync + 'static> IntoFuture for TypedHistory<'a, E> {
+    type Output = Result<Events<Arc<E>>, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let (bus, decode) = (self.history.bus, self.decode);
+            let records = self.history.read().await?;
+            let events = records.decoded(decode);
+            events.warn(bus);
+            Ok(events)
+        })
+    }
+}
+
+/// What a history gives, oldest first: the records (`T` is [`Record`]) or the events of one type (`T` is `Arc<E>`) that
+/// can be read, as a slice. Those that can't are reported beside them, and by a warning.
+#[derive(Clone)]
+pub struct Events<T> {
+    readable: Vec<T>,
+    /// With their places among all.
+    unreadable: Vec<(usize, Unreadable)>,
+}
+
+impl Events<Record> {
+    /// What an adapter has read.
+    pub(crate) fn stored(records: Vec<Result<Record, AdapterError>>) -> Self {
+        let mut events = Self::of(Vec::with_capacity(records.len()));
+        records.into_iter().for_each(|read| events.push(read.map_err(|error| Unreadable::new(None, error))));
+        events
+    }
+
+    fn decoded<E>(self, decode: fn(&Record) -> Result<Arc<E>, Error>) -> Events<Arc<E>> {
+        let mut events = Events::of(Vec::with_capacity(self.readable.len()));
+        let mut unreadable = self.unreadable.into_iter().peekable();
+        for record in self.readable {
+            while let Some((_, before)) = unreadable.next_if(|(place, _)| *place == events.count()) {
+                events.push(Err(before));
+            }
+            let read = decode(&record);
+            events.push(read.map_err(|error| Unreadable::new(Some(record), error)));
+        }
+        unreadable.for_each(|(_, last)| events.push(Err(last)));
+        events
+    }
+}
+
+impl<T> Events<T> {
+    /// All of which can be read.
+    pub(crate) fn of(readable: Vec<T>) -> Self {
+        Self { readable, unreadable: Vec::new() }
+    }
+
+    fn push(&mut self, read: Result<T, Unreadable>) {
+        match read {
+            Ok(read) => self.readable.push(read),
+            Err(unreadable) => self.unreadable.push((self.count(), unreadable)),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.readable.len() + self.unreadable.len()
+    }
+
+    /// The records that can't be read, oldest first.
+    pub fn unreadable(&self) -> impl Iterator<Item = &Unreadable> {
+        self.unreadable.iter().map(|(_, unreadable)| unreadable)
+    }
+
+    /// All, each in its place: the record or event, or why it can't be read.
+    pub fn all(&self) -> impl Iterator<Item = Result<&T, &Unreadable>> {
+        let (mut readable, mut unreadable) = (self.readable.iter(), self.unreadable.iter().peekable());
+        (0..self.count()).filter_map(move |place| match unreadable.next_if(|(at, _)| *at == place) {
+            Some((_, unreadable)) => Some(Err(unreadable)),
+            None => readable.next().map(Ok),
+        })
+    }
+
+    /// The records or events, if every one can be read.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Payload`] with the oldest record that can't be.
+    pub fn complete(self) -> Result<Vec<T>, Error> {
+        match self.unreadable.into_iter().next() {
+            Some((_, unreadable)) => Err(unreadable.into()),
+            None => Ok(self.readable),
+        }
+    }
+
+    fn warn(&self, bus: &Bus) {
+        if let Some(first) = self.unreadable().next() {
+            let count = self.unreadable().count();
+            bus.warn(format_args!("a history has {count} events that can't be read; the oldest: {first}"));
+        }
+    }
+}
+
+impl<T> Deref for Events<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.readable
+    }
+}
+
+impl<T> IntoIterator for Events<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.readable.into_iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Events<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.readable.iter()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Events<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.all()).finish()
+    }
+}
+
+/// Refuses a pattern that never takes what is asked of it.
+fn check_takes(pattern: &str, takes: &Takes) -> Result<(), Error> {
+    parse_pattern(pattern)?;
+    if takes.is_reached(&[pattern]) {
+        return Ok(());
+    }
+    let names = takes.names();
+    let events = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let message = match names.as_slice() {
+        [name] => {
+            format!("`{pattern}` never takes {events}: ask for `{name}`, or for a pattern that takes it")
+        }
+        _ => format!("`{pattern}` takes none of {events}: ask for a pattern that takes one of them"),
+    };
+    Err(Error::new(ErrorKind::Pattern, message))
+}
+
+/// A record that can't be read, with the reason: it stands in the place of the record or event.
+#[derive(Clone)]
+pub struct Unreadable(Box<(Option<Record>, String)>);
+
+impl Unreadable {
+    pub(crate) fn new(record: Option<Record>, error: impl fmt::Display) -> Self {
+        Self(Box::new((record, error.to_string())))
+    }
+
+    /// The record, where its payload alone can't be read; `None` where nothing of it can.
+    pub fn record(&self) -> Option<&Record> {
+        self.0.0.as_ref()
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            (Some(record), why) => write!(f, "{why} (id {}, of {})", record.id(), record.timestamp()),
+            (None, why) => f.write_str(why),
+        }
+    }
+}
+
+/// Shows no payload.
+impl fmt::Debug for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unreadable({self})")
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+impl From<Unreadable> for Error {
+    fn from(unreadable: Unreadable) -> Self {
+        let error = Self::new(ErrorKind::Payload, unreadable.to_string());
+        match unreadable.record() {
+            Some(record) => error.with_event_id(record.id()),
+            None => error,
+        }
+    }
+}

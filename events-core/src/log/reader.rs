@@ -1,0 +1,151 @@
+//! Cursors on the log: what streams and replays are made of.
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use crate::contain::contained;
+use crate::event::pattern::Pattern;
+use crate::id::EventId;
+use crate::log::{AfterUnlock, Log};
+use crate::record::Record;
+
+pub(crate) struct ReaderState {
+    pattern: Box<str>,
+    /// Whether the pattern is one name: then comparing is enough.
+    is_name: bool,
+    /// Set where only one type of event is read.
+    name: Option<&'static str>,
+    /// The position of the next record to look at.
+    cursor: u64,
+    /// Matching records that were dropped before they were read.
+    lost: u64,
+    pub(crate) waker: Option<Waker>,
+}
+
+impl ReaderState {
+    pub(crate) fn takes(&self, name: &str) -> bool {
+        let matches = match self.is_name {
+            true => *self.pattern == *name,
+            false => Pattern::new(&self.pattern).is_ok_and(|pattern| pattern.matches(name)),
+        };
+        matches && self.name.is_none_or(|only| only == name)
+    }
+
+    /// Counts a record that left the log before it was read.
+    pub(crate) fn evicted(&mut self, position: u64, name: &str) {
+        if self.cursor <= position {
+            self.cursor = position + 1;
+            self.lost += u64::from(self.takes(name));
+        }
+    }
+}
+
+/// A cursor on the log for the records of one pattern. While it exists, the log keeps at least the
+/// bound for readers.
+pub(crate) struct Reader {
+    log: Arc<Log>,
+    key: u64,
+}
+
+/// What a reader finds next.
+pub(crate) enum Read {
+    Record(Record, u64),
+    /// So many matching records are gone.
+    Lost(u64),
+}
+
+impl Reader {
+    /// A reader of what is appended from now on.
+    pub(crate) fn new(log: Arc<Log>, pattern: Pattern<'_>) -> Self {
+        let mut state = log.lock();
+        let key = state.next_reader;
+        state.next_reader += 1;
+        let reader = ReaderState {
+            pattern: pattern.as_str().into(),
+            is_name: pattern.is_name(),
+            name: None,
+            cursor: state.end(),
+            lost: 0,
+            waker: None,
+        };
+        state.readers.insert(key, reader);
+        log.update_keeps(&state);
+        drop(state);
+        Self { log, key }
+    }
+
+    /// Reads only events of this name from now on.
+    pub(crate) fn narrow(&self, name: &'static str) {
+        if let Some(reader) = self.log.lock().readers.get_mut(&self.key) {
+            reader.name = Some(name);
+        }
+    }
+
+    /// The position of the first record this reader has not looked at.
+    pub(crate) fn cursor(&self) -> u64 {
+        self.log.lock().readers.get(&self.key).map_or(0, |reader| reader.cursor)
+    }
+
+    /// The ids of the records this reader has not looked at.
+    pub(crate) fn upcoming(&self) -> HashSet<EventId> {
+        let state = self.log.lock();
+        let cursor = state.readers.get(&self.key).map_or(u64::MAX, |reader| reader.cursor);
+        let unread = state.records.iter().skip(cursor.saturating_sub(state.first) as usize);
+        unread.map(Record::id).collect()
+    }
+
+    /// The next matching record in the log's order; `None` when the log is closed and read.
+    ///
+    /// # Complexity
+    ///
+    /// Looks once at each record that was appended since.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Read>> {
+        if let Some(read) = self.read_now(None) {
+            return Poll::Ready(read);
+        }
+        // Cloned, and the old one dropped, without the lock: both are code of a user.
+        let mut waker = Some(cx.waker().clone());
+        match self.read_now(Some(&mut waker)) {
+            Some(read) => Poll::Ready(read),
+            None => Poll::Pending,
+        }
+    }
+
+    /// What there is to read. Where there is nothing yet, exchanges the waker.
+    fn read_now(&self, waker: Option<&mut Option<Waker>>) -> Option<Option<Read>> {
+        let mut state = self.log.lock();
+        let state = &mut *state;
+        let Some(reader) = state.readers.get_mut(&self.key) else { return Some(None) };
+        if reader.lost > 0 {
+            return Some(Some(Read::Lost(std::mem::take(&mut reader.lost))));
+        }
+        let skip = reader.cursor.saturating_sub(state.first) as usize;
+        for record in state.records.iter().skip(skip) {
+            let position = reader.cursor;
+            reader.cursor += 1;
+            if reader.takes(record.name()) {
+                return Some(Some(Read::Record(record.clone(), position)));
+            }
+        }
+        if state.closed {
+            return Some(None);
+        }
+        if let Some(waker) = waker {
+            std::mem::swap(&mut reader.waker, waker);
+        }
+        None
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut after = AfterUnlock::default();
+        let mut state = self.log.lock();
+        let reader = state.readers.remove(&self.key);
+        state.evict(&mut after);
+        self.log.update_keeps(&state);
+        drop(state);
+        after.run();
+        contained(|| drop(reader));
+    }
+}

@@ -1,0 +1,211 @@
+//! Whether an event comes back as it was: what tests ask.
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, Payload, read_json};
+use crate::json::{Path, Step, WriteError, from_str};
+use crate::record::Record;
+use crate::schema::{EnumSchema, Keeps, Tag, TypeSchema, VariantSchema};
+use crate::secret;
+
+/// Told of each event that can't be read back.
+#[derive(Clone)]
+pub(crate) struct OnLoss(pub(crate) Arc<dyn Fn(&Error) + Send + Sync>);
+
+impl fmt::Debug for OnLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnLoss")
+    }
+}
+
+/// Writes an event as an adapter keeps it, and reads that.
+///
+/// # Errors
+///
+/// Says where the event can't be written, where what is written can't be read, or where it is read as another value.
+pub fn read_back<E: Event>(event: &E) -> Result<E, String> {
+    let json = secret::reveal(|| <dyn Payload>::to_json(event)).map_err(|error| not_written(&error))?;
+    let back = read_json::<E>(E::NAME, E::SCHEMA, &json).map_err(|error| not_read(&error))?;
+    compare(E::SCHEMA, &json, &back).map(|()| back)
+}
+
+fn not_written(error: &WriteError) -> String {
+    format!("it can't be written as JSON: {error}")
+}
+
+fn not_read(error: &dyn fmt::Display) -> String {
+    format!("it can't read what it writes: {error}: mend its serde attributes or its `Deserialize`")
+}
+
+/// Compares what a value that was read is written as with what it was read from. The order of an array that has the
+/// same items is compared where the schema says that it is kept: others may be sets.
+fn compare(shape: &'static TypeSchema, json: &str, back: &dyn Payload) -> Result<(), String> {
+    let again = secret::reveal(|| back.to_json()).map_err(|error| not_written(&error))?;
+    if *again == *json {
+        return Ok(());
+    }
+    let parse = |json: &str| from_str::<Value>(json).map_err(|error| not_read(&error));
+    match difference(&[shape], &parse(json)?, &parse(&again)?) {
+        None => Ok(()),
+        Some(path) => {
+            let (path, colon) = (path.text(), ": ");
+            let place = if path.is_empty() { String::new() } else { format!("{path}{colon}") };
+            Err(format!(
+                "it comes back as another value: {place}what is read differs from what was written: mend its serde attributes, or its `Serialize` and `Deserialize`"
+            ))
+        }
+    }
+}
+
+/// What may stand at a place, as far as the schema says it.
+type Shapes = Vec<&'static TypeSchema>;
+
+/// The path to the first difference of two values, which are written as one of these shapes.
+fn difference(shapes: &[&'static TypeSchema], one: &Value, other: &Value) -> Option<Path> {
+    let shapes = alternatives(shapes);
+    let below = |step: Step, inner: &Shapes, one: &Value, other: &Value| {
+        let mut path = difference(inner, one, other)?;
+        path.push(step);
+        Some(path)
+    };
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) if one.len() == other.len() => {
+            one.iter().find_map(|(key, value)| match other.get(key) {
+                Some(found) => below(Step::Key(key.clone()), &of_entry(&shapes, one, key), value, found),
+                None => Some(Path::of(Step::Key(key.clone()))),
+            })
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            if !keeps_order(&shapes, one.len()) && has_all(&of_item(&shapes, 0), one, other) {
+                return None;
+            }
+            one.iter().zip(other).enumerate().find_map(|(index, (one, other))| {
+                below(Step::Index(index), &of_item(&shapes, index), one, other)
+            })
+        }
+        // As text: `0.0` and `-0.0` are equal.
+        _ if format!("{one}") == format!("{other}") => None,
+        _ => Some(Path::default()),
+    }
+}
+
+/// Whether two arrays have the same items, in whatever order.
+fn has_all(shapes: &Shapes, one: &[Value], other: &[Value]) -> bool {
+    let mut left: Vec<&Value> = other.iter().collect();
+    one.iter().all(|item| {
+        let found = left.iter().position(|candidate| difference(shapes, item, candidate).is_none());
+        found.map(|index| left.swap_remove(index)).is_some()
+    })
+}
+
+/// The shapes behind names, options and enums without tags. What code of the user writes is not described.
+fn alternatives(shapes: &[&'static TypeSchema]) -> Shapes {
+    let (mut left, mut seen) = (shapes.to_vec(), Shapes::new());
+    while let Some(shape) = left.pop() {
+        if seen.iter().any(|other| std::ptr::eq(*other, shape)) {
+            continue;
+        }
+        seen.push(shape);
+        match shape {
+            TypeSchema::Named(named) if named.get().converts.is_empty() => left.push(named.get().shape),
+            TypeSchema::Option(inner) => left.push(inner),
+            TypeSchema::Enum(schema) => {
+                let untagged = schema.variants.iter().filter(|variant| is_untagged(schema, variant));
+                left.extend(untagged.filter_map(|variant| variant.body));
+            }
+            TypeSchema::Differs { written, .. } => left.push(written),
+            _ => {}
+        }
+    }
+    seen
+}
+
+fn is_untagged(schema: &EnumSchema, variant: &VariantSchema) -> bool {
+    variant.untagged || schema.tag == Tag::Untagged
+}
+
+/// Whether an array of this length keeps its order, whichever of these shapes it is of.
+fn keeps_order(shapes: &Shapes, len: usize) -> bool {
+    let each = shapes.iter().filter_map(|shape| match shape {
+        TypeSchema::Sequence(_, keeps) => Some(*keeps == Keeps::Order),
+        TypeSchema::Tuple(items) if items.len() == len => Some(true),
+        TypeSchema::Any => Some(true),
+        TypeSchema::Opaque(_) => Some(false),
+        TypeSchema::Named(named) if !named.get().converts.is_empty() => Some(false),
+        _ => None,
+    });
+    each.reduce(|all, one| all && one).unwrap_or(false)
+}
+
+/// What an item of an array may be.
+fn of_item(shapes: &Shapes, index: usize) -> Shapes {
+    let of = |shape: &&'static TypeSchema| match *shape {
+        TypeSchema::Sequence(inner, _) => Some(*inner),
+        TypeSchema::Tuple(items) => items.get(index).copied(),
+        shape @ TypeSchema::Any => Some(shape),
+        _ => None,
+    };
+    shapes.iter().filter_map(of).collect()
+}
+
+/// What the entry of an object under a key may be.
+fn of_entry(shapes: &Shapes, object: &Map<String, Value>, key: &str) -> Shapes {
+    let (mut left, mut found) = (shapes.clone(), Shapes::new());
+    // A struct that flattens itself has no end; nothing is nested as deep as there are shapes.
+    let mut visits = 0;
+    while let Some(shape) = left.pop()
+        && visits < MAX_SHAPES
+    {
+        visits += 1;
+        match shape {
+            TypeSchema::Any => found.push(shape),
+            TypeSchema::Map(_, values) => found.push(values),
+            TypeSchema::Struct(schema) => {
+                let own = schema.fields.iter().filter(|field| !field.flatten && field.written == Some(key));
+                found.extend(own.map(|field| field.shape));
+                let flattened: Shapes =
+                    schema.fields.iter().filter(|field| field.flatten).map(|field| field.shape).collect();
+                left.extend(alternatives(&flattened));
+            }
+            TypeSchema::Enum(schema) => match schema.tag {
+                Tag::External => found.extend(body_of(schema, key)),
+                Tag::Internal(tag) => left.extend(alternatives(&body_in(schema, object, tag))),
+                Tag::Adjacent(tag, content) if content == key => found.extend(body_in(schema, object, tag)),
+                Tag::Adjacent(..) | Tag::Untagged => {}
+            },
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The most shapes that are looked at for one entry.
+const MAX_SHAPES: usize = 1_000;
+
+/// What the variant of a name holds.
+fn body_of(schema: &EnumSchema, name: &str) -> Option<&'static TypeSchema> {
+    let mut tagged = schema.variants.iter().filter(|variant| !is_untagged(schema, variant));
+    tagged.find(|variant| variant.written == Some(name))?.body
+}
+
+/// What the variant that the tag of an object names holds.
+fn body_in(schema: &EnumSchema, object: &Map<String, Value>, tag: &str) -> Shapes {
+    let name = object.get(tag).and_then(Value::as_str);
+    name.and_then(|name| body_of(schema, name)).into_iter().collect()
+}
+
+impl Record {
+    /// Whether the event is read back as it was.
+    pub(crate) fn check_read_back(&self) -> Result<(), Error> {
+        let Some(decl) = self.decl() else { return Ok(()) };
+        let json = self.revealed()?;
+        let back = decl.decode(decl.version, &json).map_err(|error| not_read(&error));
+        back.and_then(|back| compare(decl.schema, &json, &*back)).map_err(|why| {
+            let message = format!("{} ({}): {why}", decl.name, decl.place);
+            Error::new(ErrorKind::Serialize, message)
+        })
+    }
+}

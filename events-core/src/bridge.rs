@@ -1,14 +1,16 @@
 //! For the crates of this workspace that pass the events of a bus on, such as events-axum. Not for users: it changes
 //! without notice.
+
 use std::panic::Location;
 
 use crate::adapter::log::{LogPage, LogQuery};
+use crate::adapter::query::parse_pattern;
 use crate::bus::inner::Bus;
+
 pub use crate::bus::inner::told::{Tell, Told};
 use crate::bus::read::stream::EventStream;
 use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
-use crate::log::query::parse_pattern;
 
 /// A line among those of the bus, for a crate that passes its events on.
 pub fn warn(bus: &Bus, what: std::fmt::Arguments<'_>) {

@@ -1,7 +1,8 @@
 //! What the program declares: its events, its handlers, and which of them meet.
-use crate::bus::handlers::argument::Takes;
+
 use crate::bus::handlers::{Handler, HandlerDecl, LinkedHandler};
 use crate::event::pattern::Pattern;
+use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl, Place, registry, sort_by_place};
 use crate::schema::{NamedSchema, TypeSchema};
 

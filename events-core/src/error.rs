@@ -1,4 +1,5 @@
 //! The one error of the library.
+
 use std::fmt;
 
 use crate::id::EventId;

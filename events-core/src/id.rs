@@ -1,4 +1,5 @@
 //! Ids of events and of bus instances.
+
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::fmt;

@@ -1,6 +1,7 @@
 //! The runtime of typed-events: names, patterns, schemas, records, the bus, and the adapter trait.
 //!
 //! Write programs against the `typed-events` crate, which adds the macros. Depend on this crate to
+
 //! write an adapter: it changes least.
 
 #[doc(hidden)]
@@ -35,25 +36,28 @@ pub use crate::adapter::log::{LogId, LogPage, LogPosition, LogQuery, Start};
 #[cfg(feature = "in-memory")]
 pub use crate::adapter::memory::Memory;
 pub use crate::adapter::options::{Durable, Nulls, StartAt};
+pub use crate::adapter::query::HistoryQuery;
+pub use crate::adapter::receiver::Inbox;
 pub use crate::adapter::retention::Retention;
 pub use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
 pub use crate::bus::builder::BusBuilder;
 pub use crate::bus::durable::operate::ConsumerHandle;
 pub use crate::bus::durable::settled::Settled;
 pub use crate::bus::emit::Emit;
-pub use crate::bus::emit::context::Context;
-pub use crate::bus::emit::emitted::{Emitted, Failure};
+pub use crate::bus::emit::emitted::Emitted;
 pub use crate::bus::handlers::Handler;
 pub use crate::bus::handlers::argument::Argument;
 pub use crate::bus::handlers::closure::{EventHandler, IntoHandler};
 pub use crate::bus::handlers::set::EventSet;
 pub use crate::bus::handlers::state::SharedState;
 pub use crate::bus::handlers::subscription::{HandlerInfo, Subscription, SubscriptionGuard};
-pub use crate::bus::ingress::inbox::Inbox;
 pub use crate::bus::inner::call::Delivery;
+pub use crate::bus::inner::context::Context;
+pub use crate::bus::inner::failure::Failure;
 pub use crate::bus::inner::in_flight::StopDeferral;
 pub use crate::bus::inner::outcome::{HandlerReturn, ReturnError};
 pub use crate::bus::inner::{Bus, Stats};
+pub use crate::bus::read::history::{Events, History, TypedHistory, Unreadable};
 pub use crate::bus::read::stream::{EventStream, Lagged, SetStream, TypedStream};
 pub use crate::catalog::{Catalog, EventEntry, HandlerEntry, catalog};
 pub use crate::error::{Error, ErrorKind};
@@ -63,15 +67,14 @@ pub use crate::event::locking::Compatibility;
 pub use crate::event::pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name};
 pub use crate::event::seal::{Plain, Seal};
 pub use crate::event::version::{PastEvent, Upcast};
+pub use crate::event::view::View;
 pub use crate::id::{EventId, InstanceId, ParseIdError};
 #[cfg(feature = "lock")]
 pub use crate::lock::Lock;
-pub use crate::log::query::{Events, History, HistoryQuery, TypedHistory, Unreadable};
 pub use crate::record::Record;
 pub use crate::record::cloudevent::Draft;
 pub use crate::record::codec::Wire;
 pub use crate::record::metadata::Metadata;
-pub use crate::record::view::View;
 pub use crate::time::{ParseTimestampError, Timestamp};
 pub use events_schema::{
     EnumSchema, FieldSchema, Keeps, Misfit, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag,

@@ -6,10 +6,12 @@ use serde_core::de::DeserializeOwned;
 pub use inventory;
 
 pub use crate::adapter::options::{Durable, Nulls, StartAt};
-pub use crate::bus::handlers::argument::{Argument, Takes};
+pub use crate::bus::handlers::argument::Argument;
 pub use crate::bus::handlers::set::{Delivered, EventSet, NoSet, Patterns, no_variant};
 pub use crate::bus::handlers::state::{BindState, Binder, Probe};
-pub use crate::bus::handlers::{Callback, Handler, HandlerDecl, LinkedHandler, Wants};
+pub use crate::bus::handlers::{Handler, HandlerDecl, LinkedHandler};
+pub use crate::bus::inner::call::Callback;
+pub use crate::bus::inner::call::Wants;
 pub use crate::bus::inner::call::{Call, Delivery};
 pub use crate::bus::inner::outcome::HandlerError;
 pub use crate::bus::inner::outcome::HandlerReturn;
@@ -19,7 +21,9 @@ pub use crate::check::{
 };
 pub use crate::error::Error;
 pub use crate::event::locking::{Change, Compatibility, LockFile, LockedVersion, Locking, PastLocking};
+pub use crate::event::takes::Takes;
 pub use crate::event::version::{PastEvent, Upcast};
+pub use crate::event::view::View;
 pub use crate::event::{DecodeError, Event, EventDecl, LinkedEvent, Place};
 #[cfg(feature = "lock")]
 pub use crate::lock::Lock;
@@ -30,7 +34,6 @@ pub use crate::lock::check::{
 };
 pub use crate::record::Record;
 pub use crate::record::read_back::read_back;
-pub use crate::record::view::View;
 pub use crate::schema::{
     EnumSchema, FieldSchema, Keeps, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag, TypeSchema,
     VariantSchema, Verified,

@@ -1,6 +1,7 @@
 //! Timestamps, and the clock that never runs backwards.
 
 mod rfc3339;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,4 +1,5 @@
 //! A durable consumer as an adapter sees it: what it wants, and in which order.
+
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,10 +8,10 @@ use std::time::Duration;
 
 use crate::adapter::durable::Interest;
 use crate::adapter::options::{Durable, Nulls, StartAt};
-use crate::bus::handlers::argument::Takes;
 use crate::contain::discard;
 use crate::event::known::Known;
 use crate::event::pattern::{Pattern, is_of_library};
+use crate::event::takes::Takes;
 use crate::json;
 use crate::record::Record;
 use crate::record::codec::Wire;

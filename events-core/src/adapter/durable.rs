@@ -1,4 +1,5 @@
 //! Durable consumption: what an engine must do so that each event reaches a handler at least once.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

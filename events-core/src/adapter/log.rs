@@ -1,10 +1,11 @@
 //! Positions in a log, and reading it forwards.
+
 use std::fmt;
 
 use crate::adapter::AdapterError;
+use crate::adapter::query::parse_pattern;
 use crate::error::Error;
 use crate::event::pattern::Pattern;
-use crate::log::query::parse_pattern;
 use crate::record::Record;
 
 /// The identity of a log. Positions of different logs have nothing to do with each other.

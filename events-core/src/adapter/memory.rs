@@ -1,4 +1,5 @@
 //! An adapter without an engine: joins the buses of one process.
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::pin::pin;
@@ -10,11 +11,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::adapter::log::{LogId, LogPage, LogQuery};
+use crate::adapter::query::HistoryQuery;
+use crate::adapter::receiver::Inbox;
 use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
-use crate::bus::ingress::inbox::Inbox;
 use crate::error::{Error, ErrorKind};
 use crate::id::{EventId, InstanceId};
-use crate::log::query::HistoryQuery;
 use crate::record::Record;
 use crate::record::codec::Wire;
 use crate::time::Timestamp;

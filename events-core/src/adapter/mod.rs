@@ -6,6 +6,8 @@ pub(crate) mod log;
 #[cfg(feature = "in-memory")]
 pub(crate) mod memory;
 pub(crate) mod options;
+pub(crate) mod query;
+pub(crate) mod receiver;
 pub(crate) mod retention;
 
 use std::any::Any;
@@ -15,9 +17,8 @@ use std::pin::Pin;
 use crate::adapter::durable::DurableAdapter;
 use crate::adapter::log::LogPage;
 use crate::adapter::log::LogQuery;
-use crate::bus::ingress::inbox::Inbox;
-
-use crate::log::query::HistoryQuery;
+use crate::adapter::query::HistoryQuery;
+use crate::adapter::receiver::Inbox;
 use crate::record::Record;
 use crate::record::codec::Wire;
 

@@ -1,4 +1,5 @@
 //! What a durable handler asks for: its name, its retries, its order.
+
 use std::borrow::Cow;
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! How much of its log an adapter keeps.
+
 use std::time::Duration;
 
 /// What the log keeps: everything, unless said otherwise. What exceeds any one bound is trimmed, the oldest first, in

@@ -1,9 +1,8 @@
 //! `Bus::builder()`: settings, state, handlers, and the checks of `build()`.
-use std::any::Any;
+
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -11,35 +10,39 @@ use tokio::runtime::Handle;
 use crate::adapter::consumer::Consumer;
 use crate::adapter::durable::LEASE;
 use crate::adapter::options::{Durable, name_problem};
+use crate::adapter::receiver::Inbox;
 use crate::adapter::{Adapter, AdapterError, BoxFuture};
 use crate::bus::durable::orphans::Orphans;
-use crate::bus::durable::worker::{Work, Worker};
-use crate::bus::emit::task::spawn_boxed;
-use crate::bus::handlers::argument::Takes;
+use crate::bus::durable::worker::Worker;
 use crate::bus::handlers::closure::IntoHandler;
 use crate::bus::handlers::state::{Binder, States};
-use crate::bus::handlers::{Callback, Handler, HandlerDecl};
-use crate::bus::ingress::inbox::Inbox;
-use crate::bus::ingress::json::did_you_mean;
+use crate::bus::handlers::{Handler, HandlerDecl};
+use crate::bus::inner::call::Callback;
 use crate::bus::inner::calling::Lists;
 use crate::bus::inner::in_flight::Flight;
-use crate::bus::inner::outcome::HandlerError;
+use crate::bus::inner::outcome::panicked;
 use crate::bus::inner::reach::unreachable;
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::routes::Routes;
 use crate::bus::inner::routes::{Life, Patterns, name_of_closure};
+use crate::bus::inner::runtime::has_timer;
+use crate::bus::inner::runtime::spawn_boxed;
 use crate::bus::inner::slow::Watch;
 use crate::bus::inner::told::Told;
+use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Counters, Inner, Settings};
 use crate::bus::select::{Selected, Selection};
-use crate::check::{OrderProblem, order_problem};
-use crate::contain::{caught, contained};
+use crate::contain::caught;
 use crate::error::{Error, ErrorKind};
 use crate::event::known::Known;
+use crate::event::order::{OrderProblem, order_problem};
 use crate::event::pattern::{Pattern, is_of_library};
 use crate::event::seal::Seal;
+use crate::event::suggestions::did_you_mean;
+use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl, registry, sort_by_place};
 use crate::id::InstanceId;
+
 #[cfg(feature = "lock")]
 use crate::lock::Lock;
 use crate::log::{Bounds, Log};
@@ -100,6 +103,23 @@ struct DurableClosure {
     /// Where it takes events of one type.
     event: Option<fn() -> &'static EventDecl>,
     callback: Callback,
+}
+
+impl Bus {
+    /// A builder: for state, `#[on]` handlers and settings.
+    pub fn builder() -> BusBuilder {
+        BusBuilder::new()
+    }
+
+    /// A bus with default settings and no handlers yet. Where `#[on]` functions are linked, `build()` warns that it
+    /// takes none of them: then write `Bus::builder().discover()` or `.no_handlers()`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`BusBuilder::build`].
+    pub fn new() -> impl Future<Output = Result<Self, Error>> + Send {
+        Self::builder().build()
+    }
 }
 
 impl BusBuilder {
@@ -397,14 +417,14 @@ impl BusBuilder {
             adapter: self.adapter,
             wire: self.wire,
             flight,
-            stopping: crate::bus::stop::Stopping::default(),
+            stopping: crate::bus::inner::stopping::Stopping::default(),
             watch,
             counters: Counters::default(),
             told_places: Told::default(),
             told_events: Told::default(),
             told_unreadable: Told::default(),
             losses: crate::bus::inner::losses::Losses::new(fallback),
-            abandoned: crate::bus::emit::task::Abandoned::default(),
+            abandoned: crate::bus::inner::abandoned::Abandoned::default(),
             home: crate::bus::inner::runtime::Home::default(),
             runtime,
         });
@@ -681,24 +701,6 @@ fn runtime(problems: &mut Vec<String>) -> Option<Handle> {
         );
     }
     Some(runtime)
-}
-
-/// Whether timers can be used on the current runtime. Tokio has no way to ask, so this takes one: where there is none,
-/// it panics, and the panic hook shows tokio's own message before the caller says the same.
-pub(crate) fn has_timer() -> bool {
-    let mut has_timer = false;
-    contained(|| {
-        let mut timer = std::pin::pin!(tokio::time::sleep(Duration::from_secs(1)));
-        let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        has_timer = true;
-    });
-    has_timer
-}
-
-/// The error of an adapter that panicked, as it does on a runtime without what it needs.
-pub(crate) fn panicked<T>(panic: Box<dyn Any + Send>) -> Result<T, AdapterError> {
-    let panic = HandlerError::panicked(panic);
-    Err(AdapterError::refused(format_args!("it panicked: {}", panic.message())))
 }
 
 impl Inner {

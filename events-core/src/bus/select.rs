@@ -1,9 +1,10 @@
 //! Which of the linked handlers a bus takes.
+
 use std::ptr;
 
 use crate::bus::handlers::{HandlerDecl, LinkedHandler};
-use crate::bus::ingress::json::did_you_mean;
 use crate::event::sort_by_place;
+use crate::event::suggestions::did_you_mean;
 use crate::text::quoted;
 
 /// The most handlers or modules that one message names.

@@ -1,6 +1,7 @@
 //! `bus.stop()`: refuse, drain, close.
+
 use std::pin::pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -9,39 +10,17 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::adapter::{Adapter, BoxFuture};
-use crate::bus::builder::has_timer;
-use crate::bus::durable::worker::Work;
-use crate::bus::emit::context;
-use crate::bus::emit::task::spawn_boxed;
+use crate::bus::inner::context;
 use crate::bus::inner::in_flight::StopDeferral;
+use crate::bus::inner::runtime::has_timer;
+use crate::bus::inner::runtime::spawn_boxed;
 use crate::bus::inner::shared::Shared;
+use crate::bus::inner::stopping::AdapterStops;
+use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Inner};
 use crate::contain::{caught, discard};
 use crate::error::{Error, ErrorKind};
 use crate::time::Clock;
-
-/// Where a bus that stops has got to.
-#[derive(Default)]
-pub(crate) struct Stopping {
-    /// Closed when the task that drains the bus is gone.
-    task: Mutex<Option<watch::Receiver<()>>>,
-    /// What was given up on.
-    left: OnceLock<Vec<String>>,
-    adapter: OnceLock<AdapterStops>,
-    /// For all who wait for it.
-    outcome: watch::Sender<Option<Outcome>>,
-}
-
-/// What `stop` came to: on what it gave up, if on anything.
-type Outcome = Result<(), String>;
-
-/// What is done with the adapter, once, by all who drain the bus.
-struct AdapterStops {
-    /// Closes the durable consumers.
-    closes: Shared<()>,
-    /// Gives what went wrong.
-    stops: Shared<Option<String>>,
-}
 
 /// The time an adapter has to make things safe, even where handlers took all of the deadline.
 const ADAPTER_GRACE: Duration = Duration::from_secs(1);

@@ -1,4 +1,5 @@
 //! What a case has to work with: a place, and buses on it.
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Which events durable consumers get.
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,4 +1,5 @@
 //! Texts in the log that another program has put there: of the future, or damaged.
+
 use std::sync::Arc;
 
 use crate::adapter::durable::DeadLetters;

@@ -1,4 +1,5 @@
 //! A consumer whose events a case takes itself, at times of its own.
+
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! What the author of an adapter says of it.
+
 use std::fmt;
 use std::time::Duration;
 

@@ -1,8 +1,10 @@
 //! What the history keeps, and how it is asked.
+
 use std::sync::Arc;
 
 use crate::adapter::Adapter;
 use crate::adapter::log::{LogPosition, LogQuery, Start};
+use crate::adapter::query::HistoryQuery;
 use crate::bus::inner::Bus;
 use crate::conformance::bed::{
     Bed, Tried, cases, emit_at_once, emit_numbers, emit_with, ensure, in_tasks, numbered, record,
@@ -14,7 +16,6 @@ use crate::conformance::seen::{each_once, number, same};
 use crate::conformance::tap::Tap;
 use crate::id::{EventId, InstanceId};
 use crate::json::MAX_DEPTH;
-use crate::log::query::HistoryQuery;
 use crate::record::codec::Wire;
 use crate::record::metadata::Metadata;
 use crate::record::{Envelope, Record};
@@ -321,7 +322,8 @@ async fn it_can_be_read_after_stop_and_by_the_next_instance<H: Harness>(bed: Bed
     bus.stop().await?;
     let next = bed.bus().await?;
     emit_numbers(&next, "conformance.thing.done", 10..20).await?;
-    let kept = |records: crate::log::query::Events<Record>| records.iter().map(number).collect::<Vec<_>>();
+    let kept =
+        |records: crate::bus::read::history::Events<Record>| records.iter().map(number).collect::<Vec<_>>();
     same("of the next instance", kept(next.history("*").await?), (0..20).collect())?;
     next.stop().await?;
     same("after stop", kept(next.history("*").await?), (0..20).collect())

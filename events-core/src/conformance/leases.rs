@@ -1,4 +1,5 @@
 //! What becomes of events that were handed out, with the clock in the case's hand.
+
 use std::sync::Arc;
 
 use tokio::time::timeout;

@@ -1,4 +1,5 @@
 //! What one instance publishes reaches the live handlers of the others.
+
 use std::sync::Arc;
 
 use crate::bus::inner::Bus;

@@ -1,4 +1,5 @@
 //! Many publishers at the same time.
+
 use std::sync::Arc;
 
 use crate::bus::inner::Bus;

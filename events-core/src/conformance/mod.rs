@@ -40,6 +40,7 @@
 //!     println!("{report}");
 //!     report.assert_ok();
 //! }
+
 //! ```
 
 mod bed;
@@ -58,5 +59,6 @@ mod seen;
 mod stopping;
 mod tap;
 mod versions;
+
 pub use crate::conformance::harness::{Ability, Foreign, Harness, Scale};
 pub use crate::conformance::report::{CaseReport, Outcome, Report, run, run_only};

@@ -1,4 +1,5 @@
 //! What operators see and do.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Durable consumers that handle events of one key in order.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

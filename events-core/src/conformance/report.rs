@@ -1,4 +1,5 @@
 //! Runs the cases, and says what came of them.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

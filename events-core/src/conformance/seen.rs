@@ -1,4 +1,5 @@
 //! What handlers note, and how a case waits for it.
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Stopping while durable handlers run.
+
 use std::sync::Arc;
 
 use crate::conformance::bed::{Bed, Tried, cases, durable, emit_numbers, ensure, numbered};

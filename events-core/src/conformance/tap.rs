@@ -1,13 +1,14 @@
 //! An adapter between a bus and the one that is tried, so that a case gets hold of both ends.
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::adapter::consumer::Consumer;
 use crate::adapter::durable::{Claim, Claims, ConsumerStatus, Control, DeadLetter, DurableAdapter, Finished};
 use crate::adapter::log::{LogPage, LogQuery};
+use crate::adapter::query::HistoryQuery;
+use crate::adapter::receiver::Inbox;
 use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
-use crate::bus::ingress::inbox::Inbox;
 use crate::id::EventId;
-use crate::log::query::HistoryQuery;
 use crate::record::Record;
 use crate::record::codec::Wire;
 use crate::time::Timestamp;

@@ -1,4 +1,5 @@
 //! Events of versions that a program does not know.
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! The events a bus knows by name.
+
 use std::collections::HashMap;
 
 use crate::event::EventDecl;

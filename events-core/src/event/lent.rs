@@ -1,4 +1,5 @@
 //! An event that is lent to handlers: what each of them asks first is whether it is of its type.
+
 use std::any::TypeId;
 
 use crate::event::{Elsewhere, Payload};

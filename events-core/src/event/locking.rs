@@ -1,4 +1,5 @@
 //! What `#[event]` of `typed_events::locked` says of an event, and what the event's file says.
+
 use crate::schema::TypeSchema;
 
 /// How the shape of an event may change within one version.

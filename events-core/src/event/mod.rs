@@ -3,9 +3,15 @@
 pub(crate) mod known;
 pub(crate) mod lent;
 pub(crate) mod locking;
+pub(crate) mod naming;
+pub(crate) mod order;
 pub(crate) mod pattern;
 pub(crate) mod seal;
+pub(crate) mod suggestions;
+pub(crate) mod takes;
 pub(crate) mod version;
+pub(crate) mod view;
+
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

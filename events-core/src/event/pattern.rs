@@ -1,4 +1,5 @@
 //! Event names, patterns over them, and the one matcher that decides everywhere.
+
 use std::fmt;
 
 use crate::text::Text;

@@ -1,4 +1,5 @@
 //! Versions of an event: old records are read as their own type, and made into the current one.
+
 use serde_core::de::DeserializeOwned;
 
 use crate::event::locking::PastLocking;

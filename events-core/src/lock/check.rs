@@ -2,9 +2,9 @@
 
 #![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
-use crate::bus::handlers::argument::Takes;
 use crate::event::locking::{Change, Compatibility, Locking, PastLocking};
 use crate::event::pattern::{Pattern, is_of_library};
+use crate::event::takes::Takes;
 use crate::schema::{
     FieldSchema, Misfit, Part, Promise, StructSchema, TypeSchema, Within, as_read, count_others, flattened,
     other_for, same,

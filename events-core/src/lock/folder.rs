@@ -1,4 +1,5 @@
 //! The files of the folder, as they are while the program runs.
+
 use std::path::Path;
 
 use crate::lock::FORMAT;

@@ -2,6 +2,7 @@
 //!
 //! A folder `events.lock` holds one file per event. `#[event]` of `typed_events::locked` reads an
 //! event's file while the program is compiled, and refuses changes that records or running programs
+
 //! would not survive; [`Lock`] says whether the folder as a whole fits the program, and writes it.
 
 pub(crate) mod check;
@@ -9,6 +10,7 @@ mod folder;
 mod print;
 mod render;
 mod step;
+
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind};

@@ -3,6 +3,7 @@
 //! What is written remembers: a field that was once absent stays one that may be absent, since old
 //! records are still read; one that was once needed stays needed, since old programs still read; what
 //! is gone from a type below the event stays, for whoever takes its name again.
+
 use std::fmt::Write as _;
 
 use crate::event::locking::{Change, LockedVersion};

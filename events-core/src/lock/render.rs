@@ -1,4 +1,5 @@
 //! The text of an event's file.
+
 use std::fmt::Write as _;
 
 use crate::event::EventDecl;

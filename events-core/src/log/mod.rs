@@ -1,22 +1,21 @@
 //! The in-process log: the default history, and what streams and replays read.
 
 pub(crate) mod positions;
-pub(crate) mod query;
 pub(crate) mod reader;
 
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use crate::log::query::HistoryQuery;
-
 use crate::adapter::log::{LogId, LogPage, LogQuery};
+use crate::adapter::query::HistoryQuery;
 use crate::contain::contained;
 use crate::id::EventId;
 use crate::log::positions::{Positions, Slot};
 use crate::log::reader::ReaderState;
 use crate::record::Record;
+use crate::record::growth::{self, CountsBytes};
 use crate::time::{self, Timestamp};
 
 /// So many records may have room that none takes.
@@ -43,32 +42,6 @@ pub(crate) struct Log {
     keeps: AtomicBool,
     /// Among all logs of the process, from 1: what its records know of it.
     number: u32,
-}
-
-/// All logs with their numbers in ascending order, for records that grow.
-static LOGS: Mutex<Vec<(u32, Weak<Log>)>> = Mutex::new(Vec::new());
-
-/// The number of a new log, and where it stands among the others. The numbers begin again only after billions of
-/// buses, and then this is one that is free.
-fn next_number(logs: &[(u32, Weak<Log>)]) -> (usize, u32) {
-    if let Some(number) = logs.last().map_or(Some(1), |(last, _)| last.checked_add(1)) {
-        return (logs.len(), number);
-    }
-    let is_free = |(index, (number, _)): &(usize, &(u32, Weak<Log>))| *number as usize != index + 1;
-    let index = logs.iter().enumerate().find(is_free).map_or(logs.len(), |(index, _)| index);
-    (index, index as u32 + 1)
-}
-
-/// A record that a log keeps, or kept, takes more memory from now on.
-#[cold]
-pub(crate) fn note_growth(log: u32, record: &Record, bytes: usize) {
-    let logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
-    let found = logs.binary_search_by_key(&log, |(number, _)| *number);
-    let log = found.ok().and_then(|index| logs[index].1.upgrade());
-    drop(logs);
-    if let Some(log) = log {
-        log.grow(record, bytes);
-    }
 }
 
 /// In cache lines of its own: whoever waits for the lock reads the line with the lock over and over, and would
@@ -181,11 +154,7 @@ pub(crate) enum Appended {
 
 impl Log {
     pub(crate) fn start(bounds: Bounds) -> Arc<Self> {
-        let mut logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
-        let (index, number) = next_number(&logs);
-        let log = Arc::new(Self::new(bounds, number));
-        logs.insert(index, (number, Arc::downgrade(&log)));
-        log
+        growth::register(|number| Self::new(bounds, number))
     }
 
     fn new(bounds: Bounds, number: u32) -> Self {
@@ -245,14 +214,6 @@ impl Log {
         appended
     }
 
-    fn grow(&self, record: &Record, bytes: usize) {
-        let mut after = AfterUnlock::default();
-        let mut state = self.lock();
-        state.grow(record, bytes, &mut after);
-        drop(state);
-        after.run();
-    }
-
     /// The newest records the query asks for, oldest first.
     pub(crate) fn query(&self, query: &HistoryQuery) -> Vec<Record> {
         self.lock().query(query)
@@ -296,9 +257,19 @@ impl Log {
     }
 }
 
+impl CountsBytes for Log {
+    fn grow(&self, record: &Record, bytes: usize) {
+        let mut after = AfterUnlock::default();
+        let mut state = self.lock();
+        state.grow(record, bytes, &mut after);
+        drop(state);
+        after.run();
+    }
+}
+
 impl Drop for Log {
     fn drop(&mut self) {
-        LOGS.lock().unwrap_or_else(PoisonError::into_inner).retain(|(number, _)| *number != self.number);
+        growth::unregister(self.number);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Where the log's entries of each name stand.
+
 use std::collections::{HashMap, VecDeque};
 
 use crate::adapter::log::LogQuery;
+use crate::adapter::query::HistoryQuery;
 use crate::event::registry;
-use crate::log::query::HistoryQuery;
 use crate::record::Record;
 
 /// So many positions may be allocated for a name, whatever it has.
@@ -123,9 +124,9 @@ impl Positions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::emit::context::Chain;
     use crate::id::InstanceId;
     use crate::record::Envelope;
+    use crate::record::chain::Chain;
     use crate::record::metadata::Metadata;
 
     #[test]

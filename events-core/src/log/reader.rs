@@ -1,4 +1,5 @@
 //! Cursors on the log: what streams and replays are made of.
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};

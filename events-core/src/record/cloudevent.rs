@@ -1,4 +1,5 @@
 //! A record as CloudEvents 1.0 JSON, and back: what adapters store and send.
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -7,11 +8,11 @@ use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::bus::emit::context::Chain;
 use crate::error::{Error, ErrorKind};
 use crate::event::pattern::check_name;
 use crate::id::{EventId, InstanceId};
 use crate::json;
+use crate::record::chain::Chain;
 use crate::record::metadata::Metadata;
 use crate::record::{Envelope, Record};
 use crate::text::quoted;

@@ -1,4 +1,5 @@
 //! The one encoder of what adapters store and send.
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

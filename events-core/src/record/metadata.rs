@@ -1,4 +1,5 @@
 //! What travels with an event besides its payload.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,10 +1,12 @@
 //! One emitted event: what handlers on wildcards, histories, streams and adapters see.
 
+pub(crate) mod chain;
 pub(crate) mod cloudevent;
 pub(crate) mod codec;
+pub(crate) mod growth;
 pub(crate) mod metadata;
 pub(crate) mod read_back;
-pub(crate) mod view;
+pub(crate) mod views;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -12,13 +14,12 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
-use crate::bus::emit::context::Chain;
 use crate::error::{Error, ErrorKind};
 use crate::event::{DecodeError, Elsewhere, Event, EventDecl, Payload, registry};
 use crate::id::{EventId, InstanceId};
-use crate::log;
+use crate::record::chain::Chain;
 use crate::record::metadata::Metadata;
-use crate::record::view::Views;
+use crate::record::views::Views;
 use crate::schema::Schema;
 use crate::schema::memory::allocation;
 use crate::secret::{self, Secrets};
@@ -479,7 +480,7 @@ impl Record {
         self.inner.weight.fetch_add(bytes, Ordering::Relaxed);
         let log = self.inner.log.load(Ordering::Relaxed);
         if log != 0 {
-            log::note_growth(log, self, bytes);
+            growth::note_growth(log, self, bytes);
         }
     }
 

@@ -1,4 +1,5 @@
 //! Whether an event comes back as it was: what tests ask.
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 //!
 //! The conversions between days and dates are those of Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"
 //! (<https://howardhinnant.github.io/date_algorithms.html>). A test compares them with jiff's.
+
 use crate::time::MICROS;
 
 const DAY: i64 = 86_400 * MICROS;

@@ -1,12 +1,13 @@
 //! What an operator sees and does: consumers and their dead letters.
+
 use std::sync::Arc;
 
 use crate::adapter::durable::{ConsumerStatus, Control, DeadLetter, DeadLetters, DurableAdapter};
 use crate::adapter::options::StartAt;
 use crate::adapter::{Adapter, AdapterError};
-use crate::bus::ingress::json::did_you_mean;
 use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
+use crate::event::suggestions::did_you_mean;
 use crate::text::quoted;
 
 /// One durable consumer, to look after: what [`Bus::consumer`] returns.

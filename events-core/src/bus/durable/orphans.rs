@@ -1,4 +1,5 @@
 //! Stored consumers that have events left and no handler: what a renamed durable handler leaves behind.
+
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::adapter::durable::{ConsumerStatus, DurableAdapter};
 use crate::adapter::{Adapter, AdapterError};
-use crate::bus::builder::panicked;
 use crate::bus::inner::Inner;
+use crate::bus::inner::outcome::panicked;
 use crate::contain::caught;
 use crate::text::quoted;
 use crate::time::Timestamp;

@@ -1,11 +1,12 @@
 //! Events in a transaction of the user's own.
+
 use std::sync::Arc;
 
 use crate::adapter::Adapter;
 use crate::adapter::durable::Transaction;
 use crate::bus::emit;
-use crate::bus::emit::context::Inherited;
 use crate::bus::inner::Bus;
+use crate::bus::inner::context::Inherited;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::id::EventId;

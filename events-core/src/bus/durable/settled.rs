@@ -1,4 +1,5 @@
 //! `emitted.settled()`: until all durable handlers are done with an event.
+
 use std::future::IntoFuture;
 use std::sync::Weak;
 use std::time::Duration;
@@ -6,8 +7,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::adapter::BoxFuture;
-use crate::bus::builder::has_timer;
 use crate::bus::emit::emitted::Emitted;
+use crate::bus::inner::runtime::has_timer;
 use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::id::EventId;

@@ -1,5 +1,6 @@
 //! Durable handlers at work: a task for each takes events from the adapter, calls the handler, and tells the
 //! adapter what became of them.
+
 use std::any::Any;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
@@ -13,41 +14,21 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::adapter::consumer::Consumer;
-use crate::adapter::durable::{Claim, Claimed, Claims, DurableAdapter, Finished, Interest, Outcome};
+use crate::adapter::durable::{Claim, Claimed, Claims, DurableAdapter, Finished, Outcome};
 use crate::adapter::{Adapter, AdapterError, BoxFuture};
 use crate::bus::emit::dispatch;
-use crate::bus::emit::emitted::Failure;
-use crate::bus::handlers::Callback;
 use crate::bus::inner::call::Attempt;
+use crate::bus::inner::failure::Failure;
 use crate::bus::inner::in_flight::KeptInFlight;
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
 use crate::bus::inner::report::FailedAttempt;
-use crate::bus::inner::routes::{Registration, Route};
+use crate::bus::inner::routes::Route;
+use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Inner};
 use crate::contain::{caught, contained};
 use crate::id::EventId;
 use crate::record::Record;
 use crate::time::Timestamp;
-
-/// A durable handler and what it is called with.
-pub(crate) struct Work {
-    pub(crate) consumer: Arc<Consumer>,
-    pub(crate) registration: Arc<Registration>,
-    pub(crate) name: Arc<str>,
-}
-
-impl Work {
-    pub(crate) fn new(consumer: Consumer, handler: String, callback: Callback) -> Arc<Self> {
-        let registration = Registration::alone(handler.into(), consumer.patterns.clone(), callback);
-        Arc::new(Self { name: consumer.name().into(), consumer: Arc::new(consumer), registration })
-    }
-
-    /// Whether it takes events of this name.
-    pub(crate) fn takes(&self, event: &str) -> bool {
-        self.consumer.interest(event, 0) != Interest::Skip
-    }
-}
 
 /// How long to wait before an adapter that failed is asked again: at first, and at most.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));

@@ -1,4 +1,5 @@
 //! Calls the handlers of one event, and drives those that are pending.
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -7,12 +8,14 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use crate::adapter::BoxFuture;
-use crate::bus::emit::context::{self, Scope};
-use crate::bus::emit::emitted::{Emitted, Failure};
+use crate::bus::emit::emitted::Emitted;
 use crate::bus::emit::future_set::FutureSet;
 use crate::bus::emit::task::Work;
-use crate::bus::handlers::Callback;
+use crate::bus::inner::call::Callback;
 use crate::bus::inner::call::{Attempt, Call, Source};
+use crate::bus::inner::context::{self, Scope};
+use crate::bus::inner::failure::Failure;
+use crate::bus::inner::failure::note_failure;
 use crate::bus::inner::in_flight::{Detached, KeptInFlight};
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
 use crate::bus::inner::routes::{Entry, List, Route};
@@ -217,12 +220,6 @@ fn fail(inner: &Inner, event: &str, route: &Route, error: HandlerError, failures
     let failure = Failure::new(route, error);
     note_failure(inner, event, context::current_id(), &failure);
     failures.push(failure);
-}
-
-/// Counts and logs a failure of a live handler.
-pub(crate) fn note_failure(inner: &Inner, event: &str, id: Option<EventId>, failure: &Failure) {
-    inner.counters.failed.fetch_add(1, Ordering::Relaxed);
-    inner.settings.fallback.failure(event, id, failure);
 }
 
 /// Calls one handler for a record and waits for it, as part of handling that record.

@@ -1,9 +1,9 @@
 //! What an emit reports.
+
 use std::sync::Weak;
 
 use crate::bus::inner::Inner;
-use crate::bus::inner::outcome::HandlerError;
-use crate::bus::inner::routes::Route;
+use crate::bus::inner::failure::Failure;
 use crate::id::EventId;
 use crate::record::Record;
 
@@ -145,55 +145,5 @@ impl Emitted {
 impl More {
     fn of(record: Option<Record>) -> Box<Self> {
         Box::new(Self { record, failures: Vec::new(), id: None, bus: None })
-    }
-}
-
-/// A handler that returned an error or panicked.
-pub struct Failure {
-    route: Route,
-    error: HandlerError,
-}
-
-impl std::fmt::Debug for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Failure({self}, pattern {})", self.pattern())
-    }
-}
-
-impl Failure {
-    pub(crate) fn new(route: &Route, error: HandlerError) -> Self {
-        Self { route: route.clone(), error }
-    }
-
-    /// The handler: its module path, or where the closure was registered.
-    pub fn handler(&self) -> &str {
-        self.route.name()
-    }
-
-    /// The pattern under which it got the event.
-    pub fn pattern(&self) -> &str {
-        self.route.pattern()
-    }
-
-    /// The displayed error, or the panic's message; at most 4096 bytes. It is what the handler
-    /// said, unescaped.
-    pub fn message(&self) -> &str {
-        self.error.message()
-    }
-
-    /// What the handler did, in a message.
-    pub(crate) fn what(&self) -> &'static str {
-        if self.panicked() { "panicked" } else { "failed" }
-    }
-
-    /// Whether the handler panicked.
-    pub fn panicked(&self) -> bool {
-        self.error.has_panicked()
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}: {}", self.handler(), self.what(), crate::text::escaped(self.message()))
     }
 }

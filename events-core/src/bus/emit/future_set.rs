@@ -1,4 +1,5 @@
 //! Futures that one task drives, each polled only after it was woken.
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};

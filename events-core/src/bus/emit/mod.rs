@@ -1,10 +1,10 @@
 //! `bus.emit(...)`: from the first poll to the last handler.
 
-pub(crate) mod context;
 pub(crate) mod dispatch;
 pub(crate) mod emitted;
 pub(crate) mod future_set;
 pub(crate) mod task;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use std::task::{Context, Poll, Waker};
 use tokio::task::JoinError;
 
 use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
-use crate::bus::emit::context::Inherited;
 use crate::bus::emit::dispatch::{Delivered, Group, Kept, Outcome};
 use crate::bus::emit::emitted::Emitted;
 use crate::bus::emit::future_set::join_all;
 use crate::bus::emit::task::{Boxed, Work};
+use crate::bus::inner::context::Inherited;
 use crate::bus::inner::in_flight::{Detached, InFlight, KeptInFlight};
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::routes::{Held, List};
@@ -564,6 +564,44 @@ pub(crate) fn refused(inner: &Inner, records: &[Record], error: AdapterError) ->
 }
 
 impl Bus {
+    /// Emits an event: it enters the history (or the adapter), then every matching handler runs.
+    ///
+    /// Nothing happens until the [`Emit`] is awaited or [detached](Emit::detach); it resolves when
+    /// all handlers have finished. See [`Emit`] for errors and cancellation.
+    ///
+    /// # Complexity
+    ///
+    /// Does not depend on how many handlers or patterns other events have.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("user.created")]
+    /// pub struct UserCreated { pub id: u64 }
+    ///
+    /// let bus = Bus::new().await?;
+    /// bus.on(|user: &UserCreated| match user.id {
+    ///     0 => Err("no such user"),
+    ///     _ => Ok(()),
+    /// });
+    /// let emitted = bus.emit(UserCreated { id: 0 }).await?;
+    /// assert_eq!(emitted.failures()[0].message(), "no such user");
+    /// # Ok(()) }
+    /// ```
+    #[inline]
+    pub fn emit<E: Event>(&self, event: E) -> Emit<'_, E> {
+        Emit::new(self, event, None)
+    }
+
+    /// Emits an event with metadata. What the metadata leaves open is inherited from the event being
+    /// handled.
+    ///
+    /// See [`emit`](Self::emit).
+    pub fn emit_with<E: Event>(&self, event: E, metadata: Metadata) -> Emit<'_, E> {
+        Emit::new(self, event, Options::with(metadata))
+    }
+
     /// Emits a record that is made from its envelope: the way of `emit_json` and of tests.
     pub(crate) async fn emit_made(
         &self,

@@ -1,20 +1,15 @@
 //! The task in which an emit goes on. It moves to the runtime of the bus when its own shuts down; what is lost
 //! with that one, too, is logged, counted, and named by `stop`.
+
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::adapter::BoxFuture;
-use crate::bus::emit::emitted::Failure;
 use crate::bus::inner::Inner;
-use crate::bus::inner::outcome::HandlerError;
-use crate::bus::inner::routes::Route;
 use crate::contain::contained;
-use crate::id::EventId;
 
 /// What goes on of an emit.
 pub(crate) trait Work: Future<Output: Send> + Send + Unpin + 'static {
@@ -57,11 +52,6 @@ impl<T> Future for Task<T> {
             }
         }
     }
-}
-
-/// Spawns what nobody waits for. One type of task for all, since each costs every build of this crate.
-pub(crate) fn spawn_boxed(runtime: &Handle, task: BoxFuture<'static, ()>) -> JoinHandle<()> {
-    runtime.spawn(task)
 }
 
 /// Work that moves when it is dropped unfinished.
@@ -123,63 +113,5 @@ impl<T> Future for Boxed<T> {
 impl<T: Send + 'static> Work for Boxed<T> {
     fn bus(&self) -> &Arc<Inner> {
         &self.bus
-    }
-}
-
-/// So many of what was abandoned are named.
-const MOST_NAMED: usize = 16;
-
-/// What was dropped unfinished, because its runtime shut down.
-#[derive(Default)]
-pub(crate) struct Abandoned {
-    count: AtomicU64,
-    names: Mutex<Vec<String>>,
-}
-
-impl Abandoned {
-    pub(crate) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    fn note(&self, count: u64, name: String) {
-        self.count.fetch_add(count, Ordering::Relaxed);
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() < MOST_NAMED && !names.contains(&name) {
-            names.push(name);
-        }
-    }
-
-    /// What `stop` says of it; `None` where nothing was.
-    pub(crate) fn describe(&self) -> Option<String> {
-        let count = self.count();
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let more = if names.len() == MOST_NAMED { "; and perhaps others" } else { "" };
-        (count > 0).then(|| format!("{count} lost with a runtime that shut down: {}{more}", names.join("; ")))
-    }
-}
-
-impl Inner {
-    /// Logs and counts a call of a handler that was dropped unfinished with its runtime.
-    pub(crate) fn abandon(&self, event: &str, id: Option<EventId>, handler: &Route) {
-        let why = "it had not finished when its runtime shut down, and is lost";
-        self.settings.fallback.failure(event, id, &Failure::new(handler, HandlerError::new(&why)));
-        self.abandoned.note(1, format!("handler {} on {event}", handler.name()));
-    }
-
-    /// The same of events that were to reach a handler of `on_replay`.
-    pub(crate) fn abandon_backlog(&self, events: u64, handler: &Route) {
-        let why = format_args!("it had yet to handle {events} events when its runtime shut down");
-        let failure = Failure::new(handler, HandlerError::new(&why));
-        self.settings.fallback.failure(handler.pattern(), None, &failure);
-        self.abandoned.note(events, format!("handler {} on {}", handler.name(), handler.pattern()));
-    }
-
-    /// The same of an emit that waited for the adapter.
-    pub(crate) fn abandon_emit(&self, event: &str, events: u64) {
-        self.settings.fallback.warning(format_args!(
-            "{event}: the runtime shut down while the emit waited for {}: it may or may not be stored; no live handler ran",
-            self.adapter_name()
-        ));
-        self.abandoned.note(events, format!("the emit of {event}"));
     }
 }

@@ -1,11 +1,14 @@
 //! Closures as handlers.
+
 use std::sync::Arc;
 
-use crate::bus::handlers::argument::{Argument, Takes};
-use crate::bus::handlers::{Callback, Wants};
+use crate::bus::handlers::argument::Argument;
 use crate::bus::inner::call::Call;
+use crate::bus::inner::call::Callback;
+use crate::bus::inner::call::Wants;
 use crate::bus::inner::outcome::Outcome;
 use crate::bus::inner::outcome::{HandlerError, Settled, settled};
+use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl};
 use crate::record::Record;
 

@@ -6,14 +6,11 @@ pub(crate) mod set;
 pub(crate) mod state;
 pub(crate) mod subscription;
 
-use std::sync::Arc;
-
 use crate::adapter::options::Durable;
-use crate::bus::handlers::argument::Takes;
 use crate::bus::handlers::state::Binder;
-use crate::bus::inner::call::Call;
-use crate::bus::inner::outcome::Settled;
+use crate::bus::inner::call::Callback;
 use crate::event::Place;
+use crate::event::takes::Takes;
 
 /// A type that stands for a function marked `#[on]`. Written by `#[on]`, not by hand.
 #[diagnostic::on_unimplemented(
@@ -66,29 +63,3 @@ impl HandlerDecl {
 pub struct LinkedHandler(pub fn() -> &'static HandlerDecl);
 
 inventory::collect!(LinkedHandler);
-
-/// What a handler needs to exist before it is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wants {
-    /// The event alone.
-    Event,
-    /// A record of it.
-    Record,
-    /// A record, and a [`Delivery`] to lend.
-    Delivery,
-}
-
-/// Calls a handler.
-pub(crate) type Run = dyn Fn(&Call<'_>) -> Settled + Send + Sync;
-
-/// A handler, ready to be called: its state is bound.
-pub struct Callback {
-    pub(crate) wants: Wants,
-    /// Whether it shares the event.
-    pub(crate) shares: bool,
-    /// Of the events its patterns take, those it is called for.
-    pub(crate) takes: Takes,
-    /// Whether it returns a future.
-    pub(crate) waits: bool,
-    pub(crate) run: Arc<Run>,
-}

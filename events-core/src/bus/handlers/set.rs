@@ -1,9 +1,10 @@
 //! Event sets: one of several events, chosen by name.
+
 use std::marker::PhantomData;
 
-use crate::bus::handlers::argument::Takes;
 use crate::error::{Error, ErrorKind};
 use crate::event::pattern::Pattern;
+use crate::event::takes::Takes;
 use crate::record::Record;
 use crate::schema::same;
 

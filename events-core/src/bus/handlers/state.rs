@@ -1,15 +1,19 @@
 //! The further arguments of a handler: state given to the builder, and what the bus itself gives.
+
 use std::any::{Any, TypeId, type_name};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::bus::handlers::argument::{Argument, Takes};
-use crate::bus::handlers::{Callback, Run, Wants};
+use crate::bus::handlers::argument::Argument;
 use crate::bus::inner::Bus;
+use crate::bus::inner::call::Callback;
+use crate::bus::inner::call::Run;
+use crate::bus::inner::call::Wants;
 use crate::bus::inner::call::{Call, Delivery};
 use crate::bus::inner::outcome::{HandlerError, HandlerResult, settled};
 use crate::event::Event;
+use crate::event::takes::Takes;
 use crate::record::Record;
 use crate::record::metadata::Metadata;
 

@@ -1,14 +1,15 @@
 //! Handlers that are registered while the program runs.
+
 use std::fmt;
 use std::panic::Location;
 use std::sync::{Arc, Weak};
 
+use crate::adapter::query::parse_pattern;
 use crate::bus::handlers::closure::{EventHandler, IntoHandler};
 use crate::bus::inner::routes::{Life, Patterns, Registration};
 use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::event::pattern::MAX_NAME_BYTES;
-use crate::log::query::parse_pattern;
 
 /// A handler registered at run time.
 ///

@@ -1,10 +1,12 @@
 //! The door for events from outside: JSON under a name.
+
 use std::sync::Arc;
 
 use crate::bus::emit::emitted::Emitted;
 use crate::bus::inner::{Bus, Inner, report};
 use crate::error::{Error, ErrorKind};
-use crate::event::pattern::{Pattern, check_name, is_of_library};
+use crate::event::pattern::{check_name, is_of_library};
+use crate::event::suggestions::did_you_mean;
 use crate::event::{EventDecl, Payload, parse_json};
 use crate::record::{Envelope, Record};
 use crate::text::quoted;
@@ -192,65 +194,5 @@ fn read_as<'a>(
             parse_json(json).map_err(|problem| refuse(format!("{name}: {problem}")))?;
             Ok(Read::Undeclared { name, version, json })
         }
-    }
-}
-
-/// `: did you mean ...` for the known name, or the pattern made of one, that is nearest to a text.
-pub(crate) fn did_you_mean<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let candidates = known.map(|name| like(text, name)).filter_map(|candidate| {
-        // Cheap first: a name from outside may be long, and many may be known.
-        if candidate.len().abs_diff(text.len()) > 3 {
-            return None;
-        }
-        let distance = events_names::distance(text, &candidate);
-        (distance <= 3 && distance * 3 <= text.len()).then_some((distance, candidate))
-    });
-    candidates.min().map_or_else(String::new, |(_, candidate)| format!(": did you mean `{candidate}`?"))
-}
-
-/// A known name with wildcards where the text has them: `user.*` for `usr.*` and `user.created`.
-fn like(text: &str, name: &str) -> String {
-    let names: Vec<&str> = name.split('.').collect();
-    let texts: Vec<&str> = text.split('.').collect();
-    let Some(star) = texts.iter().position(|segment| *segment == "*") else {
-        let pairs = names.iter().enumerate();
-        let pick = |(i, segment): (usize, &&str)| {
-            if texts.get(i) == Some(&"+") { "+".to_owned() } else { segment.to_string() }
-        };
-        return pairs.map(pick).collect::<Vec<_>>().join(".");
-    };
-    let tail = texts.len() - star - 1;
-    if names.len() < star + 1 + tail {
-        return name.to_owned();
-    }
-    let ends = names[..star].iter().chain([&"*"]).chain(&names[names.len() - tail..]);
-    let candidate = ends.copied().collect::<Vec<_>>().join(".");
-    match Pattern::new(&candidate).is_ok_and(|pattern| pattern.matches(name)) {
-        true => candidate,
-        false => name.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suggests_what_was_meant() {
-        let known = ["user.created", "user.deleted", "order.paid", "auth.login.failed"];
-        let check = |text: &str, expected: &str| {
-            let expected = match expected {
-                "" => String::new(),
-                name => format!(": did you mean `{name}`?"),
-            };
-            assert_eq!(did_you_mean(text, known.into_iter()), expected, "{text}");
-        };
-        check("usr.created", "user.created");
-        check("usr.*", "user.*");
-        check("user.creatde", "user.created");
-        check("*.faild", "*.failed");
-        check("auth.+.faield", "auth.+.failed");
-        check("stock.emptied", "");
-        check("x", "");
     }
 }

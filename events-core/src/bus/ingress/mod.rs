@@ -1,4 +1,4 @@
 //! Events from outside: as JSON, and from an adapter.
 
-pub(crate) mod inbox;
 pub(crate) mod json;
+pub(crate) mod receiver;

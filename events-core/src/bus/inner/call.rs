@@ -1,13 +1,16 @@
 //! What a handler is called with.
+
 use std::fmt;
 use std::sync::Arc;
 
 use crate::adapter::durable::Transaction;
 use crate::bus::inner::Bus;
 use crate::bus::inner::outcome::HandlerError;
+use crate::bus::inner::outcome::Settled;
 use crate::bus::inner::routes::Route;
 use crate::error::Error;
 use crate::event::lent::Lent;
+use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl, Payload};
 use crate::record::Record;
 use crate::record::metadata::Metadata;
@@ -231,4 +234,30 @@ impl Delivery {
             delivery: Some(self),
         }
     }
+}
+
+/// What a handler needs to exist before it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wants {
+    /// The event alone.
+    Event,
+    /// A record of it.
+    Record,
+    /// A record, and a [`Delivery`] to lend.
+    Delivery,
+}
+
+/// Calls a handler.
+pub(crate) type Run = dyn Fn(&Call<'_>) -> Settled + Send + Sync;
+
+/// A handler, ready to be called: its state is bound.
+pub struct Callback {
+    pub(crate) wants: Wants,
+    /// Whether it shares the event.
+    pub(crate) shares: bool,
+    /// Of the events its patterns take, those it is called for.
+    pub(crate) takes: Takes,
+    /// Whether it returns a future.
+    pub(crate) waits: bool,
+    pub(crate) run: Arc<Run>,
 }

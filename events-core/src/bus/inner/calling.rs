@@ -2,6 +2,7 @@
 //!
 //! A thread notes the address of what it calls, which costs a store for each handler. The watch finds the address
 //! among the lists of handlers and the handlers that wait; nothing is read through it.
+
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

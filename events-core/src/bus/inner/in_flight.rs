@@ -1,4 +1,5 @@
 //! What is in flight: counts emits for `stop`, and bounds detached work.
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};

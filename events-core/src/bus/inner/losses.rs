@@ -1,4 +1,5 @@
 //! What was lost, told in one line per period: in a flood it would be one for each gap.
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;

@@ -1,7 +1,10 @@
 //! The bus: handlers, history and adapter behind one handle.
 
+pub(crate) mod abandoned;
 pub(crate) mod call;
 pub(crate) mod calling;
+pub(crate) mod context;
+pub(crate) mod failure;
 pub(crate) mod in_flight;
 pub(crate) mod losses;
 pub(crate) mod name_cache;
@@ -13,7 +16,10 @@ pub(crate) mod routes;
 pub(crate) mod runtime;
 pub(crate) mod shared;
 pub(crate) mod slow;
+pub(crate) mod stopping;
 pub(crate) mod told;
+pub(crate) mod turns;
+pub(crate) mod work;
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -21,32 +27,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::runtime::Handle;
 
-use crate::bus::builder::BusBuilder;
-use crate::bus::emit::Emit;
-use crate::bus::emit::Options;
-use crate::bus::emit::task::Abandoned;
-use crate::bus::inner::runtime::Home;
-use crate::bus::inner::told::Told;
-use crate::bus::stop::Stopping;
-
-use crate::adapter::log::{LogId, LogPage, LogQuery};
-use crate::adapter::{Adapter, AdapterError};
-use crate::bus::durable::worker::Work;
-use crate::bus::emit::context::{self, Inherited};
+use crate::adapter::Adapter;
+use crate::bus::inner::abandoned::Abandoned;
+use crate::bus::inner::context::Inherited;
 use crate::bus::inner::in_flight::{Flight, InFlight};
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::routes::{Held, Routes};
+use crate::bus::inner::runtime::Home;
 use crate::bus::inner::slow::Watch;
+use crate::bus::inner::stopping::Stopping;
+use crate::bus::inner::told::Told;
+use crate::bus::inner::work::Work;
 use crate::error::{Error, ErrorKind};
+use crate::event::EventDecl;
 use crate::event::known::Known;
-use crate::event::{Event, EventDecl};
 use crate::id::{EventId, InstanceId};
 use crate::log::Log;
-use crate::log::query::{Events, History, HistoryQuery};
+use crate::record::Envelope;
 use crate::record::codec::Wire;
 use crate::record::metadata::Metadata;
 use crate::record::read_back::OnLoss;
-use crate::record::{Envelope, Record};
 use crate::time::{Clock, Timestamp};
 
 /// A bus: emits events to handlers, and remembers them.
@@ -166,74 +166,6 @@ impl Bus {
 }
 
 impl Bus {
-    /// A builder: for state, `#[on]` handlers and settings.
-    pub fn builder() -> BusBuilder {
-        BusBuilder::new()
-    }
-
-    /// A bus with default settings and no handlers yet. Where `#[on]` functions are linked, `build()` warns that it
-    /// takes none of them: then write `Bus::builder().discover()` or `.no_handlers()`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`BusBuilder::build`].
-    pub fn new() -> impl Future<Output = Result<Self, Error>> + Send {
-        Self::builder().build()
-    }
-
-    /// Emits an event: it enters the history (or the adapter), then every matching handler runs.
-    ///
-    /// Nothing happens until the [`Emit`] is awaited or [detached](Emit::detach); it resolves when
-    /// all handlers have finished. See [`Emit`] for errors and cancellation.
-    ///
-    /// # Complexity
-    ///
-    /// Does not depend on how many handlers or patterns other events have.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
-    /// use typed_events::{Bus, event};
-    ///
-    /// #[event("user.created")]
-    /// pub struct UserCreated { pub id: u64 }
-    ///
-    /// let bus = Bus::new().await?;
-    /// bus.on(|user: &UserCreated| match user.id {
-    ///     0 => Err("no such user"),
-    ///     _ => Ok(()),
-    /// });
-    /// let emitted = bus.emit(UserCreated { id: 0 }).await?;
-    /// assert_eq!(emitted.failures()[0].message(), "no such user");
-    /// # Ok(()) }
-    /// ```
-    #[inline]
-    pub fn emit<E: Event>(&self, event: E) -> Emit<'_, E> {
-        Emit::new(self, event, None)
-    }
-
-    /// Emits an event with metadata. What the metadata leaves open is inherited from the event being
-    /// handled.
-    ///
-    /// See [`emit`](Self::emit).
-    pub fn emit_with<E: Event>(&self, event: E, metadata: Metadata) -> Emit<'_, E> {
-        Emit::new(self, event, Options::with(metadata))
-    }
-
-    /// Asks the history for records of a pattern; see [`History`].
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
-    /// # let bus = typed_events::Bus::new().await?;
-    /// for record in bus.history("user.*").limit(10).await? {
-    ///     println!("{record}");
-    /// }
-    /// # Ok(()) }
-    /// ```
-    #[track_caller]
-    pub fn history(&self, pattern: &str) -> History<'_> {
-        History::new(self, pattern, Some(Location::caller()))
-    }
-
     /// Whether the history is the adapter's, which instances share; else it is this bus's own, in memory.
     pub fn shares_history(&self) -> bool {
         self.inner.adapter.as_ref().is_some_and(|adapter| adapter.keeps_history())
@@ -344,33 +276,6 @@ impl Inner {
     pub(crate) fn adapter_name(&self) -> String {
         self.adapter.as_ref().map_or_else(|| "memory".to_owned(), |adapter| adapter.name())
     }
-
-    /// Reads the adapter's history, or the bus's own where the adapter keeps none.
-    pub(crate) async fn read_history(&self, query: &HistoryQuery) -> Result<Events<Record>, Error> {
-        let Some(adapter) = self.adapter_with_history() else { return Ok(Events::of(self.log.query(query))) };
-        let found = adapter.history(query, &self.wire).await;
-        found.map(Events::stored).map_err(|error| {
-            let pattern = query.pattern();
-            history_error(format!("{pattern}: {} can't read its history: {error}", adapter.name()), error)
-        })
-    }
-
-    /// Reads the log of the adapter forwards, or else that in memory.
-    pub(crate) async fn read_log(&self, query: &LogQuery) -> Result<LogPage, Error> {
-        let Some(adapter) = self.adapter_with_history() else {
-            return Ok(self.log.page(LogId::new(self.instance.to_bytes()), query));
-        };
-        let page = adapter.read_log(query, &self.wire).await;
-        page.map_err(|error| history_error(format!("{} can't read its log: {error}", adapter.name()), error))
-    }
-
-    fn adapter_with_history(&self) -> Option<&dyn Adapter> {
-        self.adapter.as_deref().filter(|adapter| adapter.keeps_history())
-    }
-}
-
-fn history_error(message: String, error: AdapterError) -> Error {
-    Error::new(ErrorKind::History, message).with_temporary(error.is_temporary()).with_source(error)
 }
 
 impl Drop for Inner {

@@ -1,4 +1,5 @@
 //! The handlers of names that are not in the registry, as they were found last.
+
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;

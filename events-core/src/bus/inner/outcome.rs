@@ -1,9 +1,12 @@
 //! What a handler returns, and how it fails.
+
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::adapter::AdapterError;
 use crate::adapter::BoxFuture;
 use crate::contain::discard;
 use crate::text::of_error;
@@ -177,4 +180,10 @@ impl<F: Future<Output: HandlerReturn>> Future for Reported<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerResult> {
         self.project().future.poll(cx).map(HandlerReturn::report)
     }
+}
+
+/// The error of an adapter that panicked, as it does on a runtime without what it needs.
+pub(crate) fn panicked<T>(panic: Box<dyn Any + Send>) -> Result<T, AdapterError> {
+    let panic = HandlerError::panicked(panic);
+    Err(AdapterError::refused(format_args!("it panicked: {}", panic.message())))
 }

@@ -1,4 +1,5 @@
 //! What is filed under patterns, found by name without a look at each of them.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

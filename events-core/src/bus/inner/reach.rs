@@ -1,11 +1,12 @@
 //! Patterns that no event can match: reported once per place in the code, then counted.
+
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 
-use crate::bus::ingress::json::did_you_mean;
 use crate::bus::inner::Inner;
 use crate::bus::inner::told::Tell;
 use crate::event::pattern::{Pattern, is_of_library};
+use crate::event::suggestions::did_you_mean;
 
 /// What is wrong with a pattern, where no event of these names matches it.
 pub(crate) fn unreachable<'a>(

@@ -1,13 +1,14 @@
 //! The one reporter: every line that this library logs goes through it, to `tracing` under the target
 //! [`TARGET`], or to stderr where the installed subscriber would not take the line.
+
 use std::cell::Cell;
 use std::fmt;
 use std::io::Write;
 
 use tracing::subscriber::NoSubscriber;
 
-use crate::bus::emit::emitted::Failure;
-use crate::bus::ingress::json::did_you_mean;
+use crate::bus::inner::failure::Failure;
+use crate::event::suggestions::did_you_mean;
 use crate::id::EventId;
 use crate::text::escaped;
 use crate::time::Timestamp;

@@ -1,4 +1,5 @@
 //! Which handlers an event reaches: resolved by the first emit after a subscription changed, read by every emit.
+
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,13 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::RandomState;
 
-use crate::bus::handlers::{Callback, Run, Wants};
+use crate::bus::inner::call::Callback;
+use crate::bus::inner::call::Run;
+use crate::bus::inner::call::Wants;
 use crate::bus::inner::calling::Lists;
 use crate::bus::inner::in_flight::{Flight, Open};
 use crate::bus::inner::name_cache::NameCache;
 use crate::bus::inner::pattern_map::{PatternMap, is_name};
 use crate::bus::inner::slow;
-use crate::bus::read::replay::Turns;
+use crate::bus::inner::turns::Turns;
 use crate::event::EventDecl;
 use crate::event::pattern::Pattern;
 use crate::record::Record;

@@ -1,9 +1,16 @@
 //! What a bus loses when the runtime on which it was built shuts down before `stop`: the tasks of its adapter and of
 //! its durable handlers, which can't move. It is said when that happens, and by each emit that needs them.
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Context;
+use std::task::Waker;
+use std::time::Duration;
 
-use crate::bus::emit::task::spawn_boxed;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::adapter::BoxFuture;
 use crate::bus::inner::Inner;
 use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
@@ -62,7 +69,7 @@ impl Inner {
     }
 
     /// The durable handlers of the bus that take an event of such a name.
-    fn durable_names(&self, takes: impl Fn(&crate::bus::durable::worker::Work) -> bool) -> String {
+    fn durable_names(&self, takes: impl Fn(&crate::bus::inner::work::Work) -> bool) -> String {
         let names = self.works.iter().filter(|work| takes(work)).map(|work| work.consumer.name());
         names.collect::<Vec<_>>().join(", ")
     }
@@ -91,4 +98,21 @@ fn lost_with_runtime(event: &str, what: &str) -> Error {
         "{event}: the runtime on which the bus was built has shut down, and {what} with it; nothing was emitted"
     );
     Error::new(ErrorKind::Runtime, message)
+}
+
+/// Spawns what nobody waits for. One type of task for all, since each costs every build of this crate.
+pub(crate) fn spawn_boxed(runtime: &Handle, task: BoxFuture<'static, ()>) -> JoinHandle<()> {
+    runtime.spawn(task)
+}
+
+/// Whether timers can be used on the current runtime. Tokio has no way to ask, so this takes one: where there is none,
+/// it panics, and the panic hook shows tokio's own message before the caller says the same.
+pub(crate) fn has_timer() -> bool {
+    let mut has_timer = false;
+    contained(|| {
+        let mut timer = std::pin::pin!(tokio::time::sleep(Duration::from_secs(1)));
+        let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        has_timer = true;
+    });
+    has_timer
 }

@@ -1,4 +1,5 @@
 //! A future that several tasks drive together: it goes on for as long as one of them is polled.
+
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 

@@ -3,6 +3,7 @@
 //! One thread per process ticks every 100 ms while a bus exists. Handlers are timed by comparing
 //! ticks, so that a call costs a load and no clock read. A handler that waits is named while it
 //! waits, and one that blocks its thread while it does.
+
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,4 +1,5 @@
 //! What was reported before, so that a thing that goes on for a million events is one line.
+
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,5 @@
 //! Events as a `Stream`.
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -8,13 +9,13 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
+use crate::adapter::query::parse_pattern;
 use crate::bus::handlers::argument::Argument;
 use crate::bus::handlers::set::EventSet;
 use crate::bus::inner::{Bus, Inner};
 use crate::error::Error;
 use crate::event::Event;
 use crate::event::pattern::Pattern;
-use crate::log::query::parse_pattern;
 use crate::log::reader::{Read, Reader};
 use crate::record::Record;
 

@@ -1,4 +1,5 @@
 //! What `bus.history(...)` asks for.
+
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::ops::Deref;
@@ -6,126 +7,64 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::adapter::Adapter;
 use crate::adapter::AdapterError;
-use crate::bus::handlers::argument::Takes;
+use crate::adapter::log::LogId;
+use crate::adapter::log::LogPage;
+use crate::adapter::log::LogQuery;
+use crate::adapter::query::{HistoryQuery, parse_pattern};
 use crate::bus::inner::Bus;
+use crate::bus::inner::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
-use crate::event::pattern::Pattern;
+use crate::event::takes::Takes;
 use crate::record::Record;
-use crate::text::quoted;
 use crate::time::Timestamp;
 
-/// Records a history returns unless the query says otherwise.
-pub(crate) const DEFAULT_LIMIT: usize = 100;
-
-/// What a history is asked for: what an adapter's [`history`](crate::Adapter::history) gets.
-///
-/// The answer is the newest [`limit`](Self::limit) of the records that [`accepts`](Self::accepts)
-/// takes, oldest first.
-///
-/// ```
-/// use typed_events::HistoryQuery;
-///
-/// let query = HistoryQuery::new("user.*")?.with_limit(10);
-/// assert!(query.takes("user.created"));
-/// # Ok::<(), typed_events::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct HistoryQuery {
-    pattern: String,
-    /// Set where only one type of event is asked for.
-    name: Option<&'static str>,
-    limit: usize,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
+impl Bus {
+    /// Asks the history for records of a pattern; see [`History`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// # let bus = typed_events::Bus::new().await?;
+    /// for record in bus.history("user.*").limit(10).await? {
+    ///     println!("{record}");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn history(&self, pattern: &str) -> History<'_> {
+        History::new(self, pattern, Some(Location::caller()))
+    }
 }
 
-impl HistoryQuery {
-    /// The newest 100 of what a pattern takes.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Pattern`] for a text that is not a pattern.
-    pub fn new(pattern: &str) -> Result<Self, Error> {
-        parse_pattern(pattern)?;
-        Ok(Self { pattern: pattern.to_owned(), name: None, limit: DEFAULT_LIMIT, since: None, until: None })
+impl Inner {
+    /// Reads the adapter's history, or the bus's own where the adapter keeps none.
+    pub(crate) async fn read_history(&self, query: &HistoryQuery) -> Result<Events<Record>, Error> {
+        let Some(adapter) = self.adapter_with_history() else { return Ok(Events::of(self.log.query(query))) };
+        let found = adapter.history(query, &self.wire).await;
+        found.map(Events::stored).map_err(|error| {
+            let pattern = query.pattern();
+            history_error(format!("{pattern}: {} can't read its history: {error}", adapter.name()), error)
+        })
     }
 
-    /// Asks for at most `limit` records.
-    #[must_use]
-    pub fn with_limit(mut self, limit: usize) -> Self {
-        self.limit = limit;
-        self
-    }
-
-    /// The pattern, as written.
-    pub fn pattern(&self) -> &str {
-        &self.pattern
-    }
-
-    /// The most records that are asked for.
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// The earliest timestamp asked for, inclusive.
-    pub fn since(&self) -> Option<Timestamp> {
-        self.since
-    }
-
-    /// The latest timestamp asked for, inclusive.
-    pub fn until(&self) -> Option<Timestamp> {
-        self.until
-    }
-
-    /// The one name that is asked for, where it is one: for an index.
-    pub fn only_name(&self) -> Option<&str> {
-        let pattern = Pattern::new(&self.pattern).ok()?;
-        if !pattern.is_name() {
-            return self.name.filter(|name| pattern.matches(name));
-        }
-        self.name.is_none_or(|name| name == self.pattern).then_some(&self.pattern)
-    }
-
-    /// Whether events of this name are asked for.
-    pub fn takes(&self, name: &str) -> bool {
-        let pattern = Pattern::new(&self.pattern);
-        self.name.is_none_or(|only| only == name) && pattern.is_ok_and(|pattern| pattern.matches(name))
-    }
-
-    /// Whether a record is asked for, by its name and timestamp.
-    pub fn accepts(&self, record: &Record) -> bool {
-        let time = record.timestamp();
-        self.takes(record.name())
-            && self.since.is_none_or(|since| since <= time)
-            && self.until.is_none_or(|until| time <= until)
-    }
-
-    /// The answer of an adapter that reads all its records, oldest first: the newest of those that are asked for.
-    /// A record that can't be read keeps its place.
-    ///
-    /// # Complexity
-    ///
-    /// Keeps all that are asked for in memory, also those beyond the limit.
-    pub fn select(
-        &self,
-        records: impl IntoIterator<Item = Result<Record, AdapterError>>,
-    ) -> Vec<Result<Record, AdapterError>> {
-        let is_asked_for = |read: &Result<Record, _>| match read {
-            Ok(record) => self.accepts(record),
-            Err(_) => true,
+    /// Reads the log of the adapter forwards, or else that in memory.
+    pub(crate) async fn read_log(&self, query: &LogQuery) -> Result<LogPage, Error> {
+        let Some(adapter) = self.adapter_with_history() else {
+            return Ok(self.log.page(LogId::new(self.instance.to_bytes()), query));
         };
-        let mut found: Vec<_> = records.into_iter().filter(is_asked_for).collect();
-        found.split_off(found.len().saturating_sub(self.limit))
+        let page = adapter.read_log(query, &self.wire).await;
+        page.map_err(|error| history_error(format!("{} can't read its log: {error}", adapter.name()), error))
+    }
+
+    fn adapter_with_history(&self) -> Option<&dyn Adapter> {
+        self.adapter.as_deref().filter(|adapter| adapter.keeps_history())
     }
 }
 
-/// Reads a pattern given at run time.
-pub(crate) fn parse_pattern(text: &str) -> Result<Pattern<'_>, Error> {
-    Pattern::new(text).map_err(|error| {
-        Error::new(ErrorKind::Pattern, format!("`{}` is not a pattern: {error}", quoted(text)))
-    })
+fn history_error(message: String, error: AdapterError) -> Error {
+    Error::new(ErrorKind::History, message).with_temporary(error.is_temporary()).with_source(error)
 }
 
 /// A question to the history: what [`Bus::history`] returns. Await it for the records.

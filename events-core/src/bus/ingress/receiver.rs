@@ -1,0 +1,111 @@
+//! What an adapter brings to the bus.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::adapter::BoxFuture;
+use crate::adapter::receiver::Receive;
+use crate::bus::inner::told::Tell;
+use crate::bus::inner::{Bus, Inner};
+use crate::error::{Error, ErrorKind};
+use crate::event::pattern::MAX_NAME_BYTES;
+use crate::id::InstanceId;
+use crate::record::{Envelope, Record};
+use crate::text::{escaped, quoted};
+
+impl Receive for Inner {
+    fn deliver(self: Arc<Self>, record: Record) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(async move {
+            if let Err(error) = self.check_foreign(&record) {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                self.note_refused(record.name(), &error);
+                return Err(error);
+            }
+            Bus { inner: self }.deliver_remote(record).await.map(drop)
+        })
+    }
+
+    fn deliver_payload(self: Arc<Self>, name: &str, json: &[u8]) -> BoxFuture<'static, Result<(), Error>> {
+        let read = self.read(name, self.known.version(name), json);
+        let record = read.map(|read| read.record(Envelope::new(InstanceId::NIL)));
+        Box::pin(async move {
+            match record {
+                Ok(record) => Bus { inner: self }.deliver_remote(record).await.map(drop),
+                Err(error) => {
+                    self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    fn count_echo(&self) {
+        self.counters.echoes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn warn(&self, what: &str) {
+        let (adapter, what) = (self.adapter_name(), escaped(what));
+        self.warn(format_args!("{adapter} {what}"));
+    }
+
+    fn unreadable(&self, name: Option<&str>, why: &str) {
+        self.counters.lost.fetch_add(1, Ordering::Relaxed);
+        let key = match name {
+            Some(name) => name_key(name),
+            None => quoted(&why.replace(|c: char| c.is_ascii_digit(), "")).into(),
+        };
+        let Some(more) = more(self.told_unreadable.tell((name.is_some(), key))) else { return };
+        let (adapter, why) = (self.adapter_name(), escaped(why));
+        let of = name.map(|name| format!("event `{}`", quoted(name)));
+        let event = of.as_deref().unwrap_or("record");
+        self.warn(format_args!(
+            "the {event} from {adapter} can't be read, and is lost (others like it are only counted{more}): {why}"
+        ));
+    }
+
+    fn lost(self: Arc<Self>, events: u64, why: &str) {
+        self.counters.lost.fetch_add(events, Ordering::Relaxed);
+        let (adapter, why) = (self.adapter_name(), quoted(why));
+        self.warn_of_lost(adapter, events, format!(": {why}"));
+    }
+}
+
+/// A name by which something is remembered: bounded, as it may come from outside.
+fn name_key(name: &str) -> Box<str> {
+    if name.len() <= MAX_NAME_BYTES { name.into() } else { quoted(name).into() }
+}
+
+/// What a line adds of what is only counted; `None` where there is no line.
+fn more(tell: Tell) -> Option<&'static str> {
+    match tell {
+        Tell::No => None,
+        Tell::Yes => Some(""),
+        Tell::Last => Some(", those of further names too"),
+    }
+}
+
+impl Inner {
+    pub(crate) fn warn(&self, what: std::fmt::Arguments<'_>) {
+        self.settings.fallback.warning(what);
+    }
+
+    /// Reports an event of another instance that was refused: the first of its name.
+    fn note_refused(&self, name: &str, error: &Error) {
+        let Some(more) = more(self.told_events.tell((error.kind(), name_key(name)))) else { return };
+        let adapter = self.adapter_name();
+        self.warn(format_args!(
+            "an event from {adapter} was refused (others like it are only counted{more}): {error}"
+        ));
+    }
+
+    /// Decodes a record from outside, so that handlers find it decoded.
+    fn check_foreign(&self, record: &Record) -> Result<(), Error> {
+        match self.known.get(record.name()) {
+            Some(decl) => {
+                let decoded = record.payload(decl).map(drop);
+                decoded.map_err(|error| Error::new(ErrorKind::Payload, error.to_string()))
+            }
+            None => self.check_undeclared(record.name()),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Where emits meet the worker of a handler of `on_replay`.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::Weak;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use foldhash::fast::RandomState;
+use tokio::sync::Notify;
+use tokio::sync::oneshot;
+
+use crate::bus::inner::Bus;
+use crate::bus::inner::Inner;
+use crate::bus::inner::call::Call;
+use crate::bus::inner::context;
+use crate::bus::inner::failure::Failure;
+use crate::bus::inner::failure::note_failure;
+use crate::bus::inner::in_flight::KeptInFlight;
+use crate::bus::inner::outcome::HandlerError;
+use crate::bus::inner::outcome::HandlerResult;
+use crate::bus::inner::outcome::Settled;
+use crate::bus::inner::outcome::settled;
+use crate::bus::inner::routes::Registration;
+use crate::bus::inner::routes::Route;
+use crate::contain::contained;
+use crate::record::Record;
+
+/// Where emits and the worker meet.
+pub(crate) struct Turns {
+    bus: Weak<Inner>,
+    table: Mutex<Table>,
+    /// Says that the handler was removed.
+    ended: Notify,
+    /// Whether it was said that emits wait for the worker, since its last call.
+    told: AtomicBool,
+}
+
+struct Table {
+    /// Positions before this one need no meeting.
+    start: u64,
+    live: bool,
+    /// Whether the worker was lost with its runtime: then an emit that comes by takes the handler back.
+    lost: bool,
+    /// The position of the event that the handler is called with.
+    in_hand: Option<u64>,
+    /// The positions at which one of the two has been.
+    met: HashMap<u64, Turn, RandomState>,
+    /// How many there may be before those that the log has dropped are looked for.
+    bound: usize,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { start: 0, live: false, lost: false, in_hand: None, met: HashMap::default(), bound: MIN_BOUND }
+    }
+}
+
+const MIN_BOUND: usize = 1024;
+
+impl Table {
+    /// Takes out what was left for the worker and is lost to it: a worker that is stuck does not keep
+    /// more than the log does.
+    fn prune(&mut self, first: u64) -> Vec<Turn> {
+        let lost = |position: &u64, turn: &mut Turn| *position < first && matches!(turn, Turn::Left { .. });
+        let gone = self.met.extract_if(lost).map(|(_, turn)| turn).collect();
+        self.bound = MIN_BOUND.max(self.met.len() * 2);
+        gone
+    }
+}
+
+pub(crate) enum Turn {
+    /// An emit waits for the result.
+    Awaited(oneshot::Sender<HandlerResult>),
+    /// The emit went on; until the worker comes by, the bus has work in flight and lives.
+    Left { _flight: KeptInFlight, _bus: Bus },
+    /// The worker is done with this record; the emit will want to know.
+    Finished(Record, HandlerResult),
+}
+
+/// A failure of the handler for which no emit comes by.
+pub(crate) type Untold = (Record, HandlerError);
+
+impl Turns {
+    pub(crate) fn new(bus: &Arc<Inner>) -> Self {
+        Self {
+            bus: Arc::downgrade(bus),
+            table: Mutex::default(),
+            ended: Notify::new(),
+            told: AtomicBool::new(false),
+        }
+    }
+
+    /// The handler was removed: all who wait for it go on, but for the emit whose event the handler is called with.
+    /// Called by who removes it, since the handler may hold the thread of the worker.
+    pub(crate) fn end(&self, route: &Route) {
+        let untold = self.skip_all(false);
+        self.ended.notify_waiters();
+        if let Some(bus) = self.bus.upgrade() {
+            tell_late(&bus, route, untold);
+        }
+    }
+
+    /// What a future comes to; `None` where the handler is removed before.
+    pub(crate) async fn unless_ended<F: Future>(
+        &self,
+        registration: &Registration,
+        future: F,
+    ) -> Option<F::Output> {
+        let mut future = pin!(future);
+        let mut ended = pin!(self.ended(registration));
+        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => ended.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
+
+    /// Resolves when the handler has been removed.
+    pub(crate) async fn ended(&self, registration: &Registration) {
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            ended.as_mut().enable();
+            if !registration.is_active() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// The handler is to be called with an event. Before the handler is seen to be registered: so whoever removes it
+    /// after that sees the event here.
+    pub(crate) fn take_in_hand(&self, position: Option<u64>) {
+        self.told.store(false, Ordering::Relaxed);
+        self.lock().in_hand = position;
+    }
+
+    /// Whether it is to be said that emits wait for the worker: once for all of them.
+    pub(crate) fn tell_slow(&self) -> bool {
+        !self.told.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn go_live(&self) {
+        self.lock().live = true;
+    }
+
+    /// An emit comes by with its event.
+    pub(crate) fn arrive(&self, call: &Call<'_>) -> Settled {
+        let mut table = self.lock();
+        if table.lost {
+            drop(table);
+            call.bus.inner.routes.remove(&call.route.registration);
+            return settled(Err(HandlerError::new(&"its runtime shut down, so it gets no more events")));
+        }
+        let position = call.source.position()?;
+        // Before `start` is looked at: the handler may have had the event before it was to skip to a later one.
+        if let Some(Turn::Finished(_, result)) = table.met.remove(&position) {
+            return settled(result);
+        }
+        if position < table.start {
+            return None;
+        }
+        if !table.live || context::is_nested() {
+            let flight = KeptInFlight::of_backlog(&call.bus.inner.flight);
+            table.met.insert(position, Turn::Left { _flight: flight, _bus: call.bus.clone() });
+            let gone = match table.met.len() > table.bound {
+                true => table.prune(call.bus.inner.log.first()),
+                false => Vec::new(),
+            };
+            drop(table);
+            drop(gone);
+            return None;
+        }
+        let (done, result) = oneshot::channel();
+        table.met.insert(position, Turn::Awaited(done));
+        // Where the worker is gone, so is the handler.
+        Some(Box::pin(async { result.await.unwrap_or(Ok(())) }))
+    }
+
+    /// The worker comes by with its result, and gets it back where no emit waits for it, with what the emit
+    /// left here.
+    pub(crate) fn finish(
+        &self,
+        position: u64,
+        record: &Record,
+        result: HandlerResult,
+    ) -> Option<(HandlerResult, Option<Turn>)> {
+        let mut table = self.lock();
+        table.in_hand = None;
+        match table.met.remove(&position) {
+            Some(turn) => {
+                // Without the lock: both wake and drop what is a user's.
+                drop(table);
+                match turn {
+                    Turn::Awaited(emit) => emit.send(result).err().map(|result| (result, None)),
+                    turn @ (Turn::Left { .. } | Turn::Finished(..)) => Some((result, Some(turn))),
+                }
+            }
+            None if position < table.start => Some((result, None)),
+            None => {
+                table.met.insert(position, Turn::Finished(record.clone(), result));
+                None
+            }
+        }
+    }
+
+    /// The handler does not get the events before this position; emits that wait for them are told. The results of
+    /// events that it has had stay for the emits that will come by.
+    pub(crate) fn skip_to(&self, position: u64, tell: impl Fn() -> HandlerResult) {
+        let mut table = self.lock();
+        let is_skipped = |at: &u64, turn: &mut Turn| *at < position && !matches!(turn, Turn::Finished(..));
+        let skipped: Vec<_> = table.met.extract_if(is_skipped).map(|(_, turn)| turn).collect();
+        table.start = position;
+        drop(table);
+        Self::tell(skipped, tell);
+    }
+
+    /// The handler gets no more events; emits go on, but for one that waits for the event in hand, unless the worker
+    /// is gone. Gives the failures for which no emit comes by any more.
+    pub(crate) fn skip_all(&self, is_worker_gone: bool) -> Vec<Untold> {
+        let mut table = self.lock();
+        let mut skipped = std::mem::take(&mut table.met);
+        if !is_worker_gone && let Some(position) = table.in_hand {
+            table.met.extend(skipped.remove_entry(&position));
+        }
+        table.start = u64::MAX;
+        drop(table);
+        Self::tell(skipped.into_values(), || Ok(()))
+    }
+
+    /// The worker was lost with its runtime. Gives how many events the handler was still to get, of which no
+    /// emit tells; and the failures for which no emit comes by any more.
+    pub(crate) fn lose(&self) -> (u64, Vec<Untold>) {
+        let mut table = self.lock();
+        table.lost = true;
+        let met = std::mem::take(&mut table.met);
+        drop(table);
+        let left = met.values().filter(|turn| matches!(turn, Turn::Left { .. })).count();
+        let untold = Self::tell(met.into_values(), || {
+            Err(HandlerError::new(&"its runtime shut down before it had handled the event"))
+        });
+        (left as u64, untold)
+    }
+
+    fn tell(turns: impl IntoIterator<Item = Turn>, what: impl Fn() -> HandlerResult) -> Vec<Untold> {
+        let mut untold = Vec::new();
+        for turn in turns {
+            match turn {
+                // An emit that is gone does not need to know.
+                Turn::Awaited(emit) => drop(emit.send(what())),
+                Turn::Finished(record, Err(error)) => untold.push((record, error)),
+                Turn::Finished(_, Ok(())) | Turn::Left { .. } => {}
+            }
+        }
+        untold
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reports the failures that no emit will tell.
+pub(crate) fn tell_late(bus: &Arc<Inner>, route: &Route, untold: Vec<Untold>) {
+    for (record, error) in untold {
+        let failure = Failure::new(route, error);
+        contained(|| note_failure(bus, record.name(), Some(record.id()), &failure));
+    }
+}

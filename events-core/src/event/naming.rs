@@ -1,0 +1,25 @@
+//! How messages name an event.
+
+use crate::schema::TypeSchema;
+use crate::text::Text;
+
+/// An event as the user finds it: its type, and its name.
+pub(crate) const fn push_event(text: Text, shape: &'static TypeSchema, name: &str) -> Text {
+    match shape {
+        TypeSchema::Named(named) => {
+            let text = text.push("`").push(last_segment(named.get().path)).push("` (`");
+            text.push(name).push("`)")
+        }
+        _ => text.push("`").push(name).push("`"),
+    }
+}
+
+/// The name of a type without the modules it is in.
+const fn last_segment(path: &str) -> &str {
+    let bytes = path.as_bytes();
+    let mut start = bytes.len();
+    while start > 0 && bytes[start - 1] != b':' {
+        start -= 1;
+    }
+    path.split_at(start).1
+}

@@ -27,7 +27,7 @@ use crate::pages::Pages;
 /// `U` is who listens: a user's id, or what else tells users apart.
 ///
 /// - **Who sees what** is asked of `visible`, for each event and client, also when one resumes; or of
-///   [`by`](Self::by), once for each event. An event for which `visible` panics is not shown.
+///   [`by`](Self::by), for each event, and not for each client. An event for which `visible` panics is not shown.
 /// - **Order and resumption.** Events come in the order of the history. A browser that connects again sends its position
 ///   in the log, and gets the events that follow, each once, on any instance that shares the history. Without an adapter
 ///   that is the history in memory, of 1,000 events unless set.
@@ -195,8 +195,8 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
         SseBuilder::new(bus, pattern, Audience::Asked(Box::new(visible)), Location::caller())
     }
 
-    /// A bridge for the events of a pattern, each of which the users see that `keys` gives: it is called once for each
-    /// event, and not for each client. A pattern that no declared event matches is a warning.
+    /// A bridge for the events of a pattern, each of which the users see that `keys` gives: it is called once for an event
+    /// that is new, and again where the event is read from the history, for all clients that need it. A pattern that no declared event matches is a warning.
     ///
     /// ```
     /// # use events_axum::SseBridge;
@@ -272,10 +272,10 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
         self
     }
 
-    /// Sends a comment to a client that has been sent nothing for so long, or its position, if that has moved; every
-    /// 30 s unless set.
+    /// Sends a comment to a client that has been sent nothing for so long, or its position, if that has moved since it
+    /// was told; every 30 s unless set, at least 1 ms.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
-        self.settings.heartbeat = interval;
+        self.settings.heartbeat = interval.max(Duration::from_millis(1));
         self
     }
 

@@ -81,11 +81,11 @@ impl<U: Clone + Eq + Hash> Drop for Seat<U> {
     fn drop(&mut self) {
         let mut connected = self.clients.lock();
         connected.total -= 1;
-        if let Some(of_user) = connected.of.get_mut(&self.user) {
-            of_user.retain(|client| !Arc::ptr_eq(client, &self.woken));
-            if of_user.is_empty() {
-                connected.of.remove(&self.user);
-            }
-        }
+        let Some(of_user) = connected.of.get_mut(&self.user) else { return };
+        of_user.retain(|client| !Arc::ptr_eq(client, &self.woken));
+        let gone = if of_user.is_empty() { connected.of.remove_entry(&self.user) } else { None };
+        // The destructor of a user may ask for the clients.
+        drop(connected);
+        drop(gone);
     }
 }

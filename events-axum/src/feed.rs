@@ -108,16 +108,15 @@ impl<U: Clone + Eq + Hash> Feed<U> {
             dropped.extend(state.pop());
         }
         drop(state);
-        // Perhaps the last owners of events, whose destructors are code of a user.
+        // The destructors of events and users are code of others.
         events_core::bridge::call(|| drop(dropped));
     }
 
     /// Begins anew, at a position of perhaps another log.
     pub(crate) fn restart(&self, position: LogPosition) {
         let mut state = self.lock();
-        let dropped = std::mem::take(&mut state.messages);
+        let dropped = (std::mem::take(&mut state.messages), std::mem::take(&mut state.of));
         (state.bytes, state.from, state.end) = (0, position, position);
-        state.of.clear();
         drop(state);
         events_core::bridge::call(|| drop(dropped));
     }
@@ -158,8 +157,12 @@ impl<U: Clone + Eq + Hash> Feed<U> {
     }
 }
 
+/// A message, and the users who have no other one: to be dropped without the lock.
+type Popped<U> = (Arc<Message<U>>, Vec<U>);
+
 impl<U: Clone + Eq + Hash> State<U> {
-    fn pop(&mut self) -> Option<Arc<Message<U>>> {
+    fn pop(&mut self) -> Option<Popped<U>> {
+        let mut gone = Vec::new();
         let message = self.messages.pop_front()?;
         self.bytes -= message.weight();
         self.from.number = message.number;
@@ -167,10 +170,10 @@ impl<U: Clone + Eq + Hash> State<U> {
             if let Some(numbers) = self.of.get_mut(key) {
                 numbers.pop_front();
                 if numbers.is_empty() {
-                    self.of.remove(key);
+                    gone.extend(self.of.remove_entry(key).map(|(key, _)| key));
                 }
             }
         }
-        Some(message)
+        Some((message, gone))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use events_core::{Bus, Error, EventStream, LogPage, LogPosition, LogQuery, Start, bridge};
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clients::Clients;
 use crate::feed::{End, Feed};
@@ -16,6 +16,9 @@ use crate::pages::Pages;
 
 /// How long the follower waits after the log could not be read.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// After so many pages the follower looks whether the bus has stopped, should others write faster than it reads.
+const PAGES_AT_ONCE: usize = 16;
 
 /// Clients that get no messages are told their position once in so many.
 const POSITION_INTERVAL: u64 = 256;
@@ -42,14 +45,16 @@ pub(crate) struct Follower<U> {
 impl<U: Clone + Eq + Hash> Follower<U> {
     /// Ends with the bus; what is there then is passed on.
     pub(crate) async fn run(mut self) {
-        let mut is_failing = false;
-        loop {
-            let wait = if is_failing { RETRY } else { self.interval };
-            if let Ok(None) = timeout(wait, self.stream.next()).await {
-                break;
-            }
+        let (mut is_failing, mut is_behind) = (false, false);
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = match (is_failing, is_behind) {
+                (true, _) => self.passes(RETRY).await,
+                (false, true) => self.passes(Duration::ZERO).await,
+                (false, false) => self.has_news().await,
+            };
             match self.read().await {
-                Ok(()) => is_failing = false,
+                Ok(is_at_end) => (is_failing, is_behind) = (false, !is_at_end),
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
                         let more = "browsers wait until it can";
@@ -60,9 +65,28 @@ impl<U: Clone + Eq + Hash> Follower<U> {
         }
     }
 
-    /// Reads up to the end of the log.
-    async fn read(&self) -> Result<(), Error> {
+    /// Waits for news, or for the next look at the log; `false` when the bus has stopped.
+    async fn has_news(&mut self) -> bool {
+        !matches!(timeout(self.interval, self.stream.next()).await, Ok(None))
+            && self.passes(Duration::ZERO).await
+    }
+
+    /// Lets time pass, and takes the news of it, of which one look at the log makes use; `false` when the bus has
+    /// stopped.
+    async fn passes(&mut self, time: Duration) -> bool {
+        let until = Instant::now() + time;
         loop {
+            match timeout_at(until, self.stream.next()).await {
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// Reads up to the end of the log, or the most that is read at once; says whether it is the end.
+    async fn read(&self) -> Result<bool, Error> {
+        for _ in 0..PAGES_AT_ONCE {
             let from = self.feed.end();
             let page = bridge::read_log(&self.bus, &self.query.clone().after(from)).await?;
             let (end, newest) = (page.end(), page.newest());
@@ -72,9 +96,10 @@ impl<U: Clone + Eq + Hash> Follower<U> {
                 Start::Ahead => self.restart(newest),
             }
             if end == newest && self.feed.end() == newest {
-                return Ok(());
+                return Ok(true);
             }
         }
+        Ok(false)
     }
 
     fn restart(&self, position: LogPosition) {
@@ -85,22 +110,22 @@ impl<U: Clone + Eq + Hash> Follower<U> {
 
     async fn pass_on(&self, from: LogPosition, page: LogPage) {
         let end = page.end();
-        let (mut messages, mut is_torn) = (Vec::new(), None);
+        let (mut messages, mut is_torn) = (Vec::new(), false);
         for (number, record) in page.into_records() {
             match record {
                 Ok(record) => messages.extend((self.pages.render)(number, record)),
                 // Clients read the page themselves, and are told of the gap.
-                Err(_) => is_torn = Some(number),
+                Err(_) => is_torn = true,
             }
             yield_now().await;
         }
         let wakes = self.wakes(from, end, &messages);
         match is_torn {
-            Some(_) => self.feed.restart(end),
-            None => self.feed.push(messages, end),
+            true => self.feed.restart(end),
+            false => self.feed.push(messages, end),
         }
         match wakes {
-            Some(keys) if is_torn.is_none() => keys.iter().for_each(|key| self.clients.wake(key)),
+            Some(keys) if !is_torn => keys.iter().for_each(|key| self.clients.wake(key)),
             _ => self.clients.wake_all(),
         }
     }
@@ -128,8 +153,12 @@ impl<U: Clone + Eq + Hash> Drop for Ending<U> {
     fn drop(&mut self) {
         self.feed.finish(End::Stopped);
         self.clients.wake_all();
-        if bridge::is_running(&self.bus) && !self.is_over.load(Ordering::Acquire) {
-            let pattern = &self.pattern;
+        let pattern = &self.pattern;
+        if std::thread::panicking() {
+            let why = "`Hash`, `Eq` or `Clone` of its users, or the destructor of an event, panicked";
+            let more = "browsers are told to try again later: build it anew";
+            bridge::warn(&self.bus, format_args!("the SseBridge of {pattern} has ended: {why}; {more}"));
+        } else if bridge::is_running(&self.bus) && !self.is_over.load(Ordering::Acquire) {
             bridge::warn(
                 &self.bus,
                 format_args!(

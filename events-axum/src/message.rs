@@ -161,7 +161,7 @@ impl<U> Message<U> {
 
     /// About how many bytes it takes.
     pub(crate) fn weight(&self) -> usize {
-        3 * self.json().len() + self.keys.len() * size_of::<U>() + 512
+        3 * self.json().len() + self.keys.len() * (size_of::<U>() + 64) + 512
     }
 
     pub(crate) fn to_bytes(&self, format: Format, log: LogId) -> Bytes {

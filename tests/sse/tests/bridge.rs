@@ -716,3 +716,57 @@ fn s_runtime_a_bridge_that_loses_its_runtime_says_so() {
     assert_eq!(home.block_on(client.event()), None);
     home.block_on(bus.stop()).unwrap();
 }
+
+/// What the bridge reads along is kept for it.
+#[tokio::test]
+async fn a_bus_without_a_history_loses_nothing_for_browsers_that_stay() {
+    let bus = Bus::builder().history(0).build().await.unwrap();
+    let app = app(&SseBridge::new(&bus, "note.*", is_for).build().await.unwrap());
+    let mut client = Client::connect(&app, "", "").await.unwrap();
+    for number in 1..=100 {
+        bus.emit(Written::to("", number)).await.unwrap();
+    }
+    assert_eq!(read_to(&mut client, 100).await.0, Vec::from_iter(1..=100));
+}
+
+/// Counts as one user; its destructor asks the bridge.
+#[derive(Clone)]
+struct Asking(Arc<std::sync::Mutex<Option<SseBridge<Asking>>>>);
+
+impl PartialEq for Asking {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Asking {}
+
+impl std::hash::Hash for Asking {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let Ok(bridge) = self.0.try_lock() {
+            bridge.as_ref().map(SseBridge::clients);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_destructor_of_a_user_may_ask_the_bridge() {
+    let bus = bus().await;
+    let user = Asking(Arc::default());
+    let of = user.clone();
+    let bridge =
+        SseBridge::by(&bus, "note.*", move |_: &Record| [of.clone()]).buffer(1).build().await.unwrap();
+    *user.0.lock().unwrap() = Some(bridge.clone());
+    let response = bridge.connect(user.clone(), typed_events::axum::LastEventId::default()).await.unwrap();
+    for number in 1..=10 {
+        bus.emit(Written::to("", number)).await.unwrap();
+        until_idle().await;
+    }
+    drop(response);
+    assert_eq!(bridge.clients(), 0);
+    user.0.lock().unwrap().take();
+}

@@ -156,7 +156,7 @@ fn logging(folder: &std::path::Path, found: &mut Vec<String>) {
             logging(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = std::fs::read_to_string(&path).unwrap();
-            let of_reporter = path.ends_with("events-core/src/bus/report.rs");
+            let of_reporter = path.ends_with("events-core/src/bus/inner/report.rs");
             for (number, line) in text.lines().enumerate() {
                 let code = line.split("//").next().unwrap();
                 // The reporter alone logs, and each of its lines names the target.

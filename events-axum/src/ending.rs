@@ -9,7 +9,8 @@ use events_core::Bus;
 /// pass until its deadline. The body of a response is not part of that: `stop` ends the streams of an
 /// [`SseBridge`](crate::SseBridge).
 ///
-/// Emits of a request that comes later are refused.
+/// A request that comes while the bus stops does not prolong that: its emits pass as long as an earlier request is being
+/// answered, and are refused after that. Do not call `stop` within a request, which would wait for itself.
 ///
 /// ```
 /// # use axum::{Router, middleware};

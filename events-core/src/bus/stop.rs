@@ -63,8 +63,8 @@ impl Bus {
         stopped // as a box, it is compiled in this crate, and not again in each program
     }
 
-    /// Lets [`stop`](Self::stop) wait for work that emits, such as a request that is being answered: emits pass until the
-    /// last of these guards that were taken before the stop is dropped, or until the deadline.
+    /// Lets [`stop`](Self::stop) wait for work that emits, such as a request that is being answered: emits, of whichever
+    /// work, pass until the last of these guards that were taken before the stop is dropped, or until the deadline.
     ///
     /// With axum, the middleware `typed_events::axum::defer_stop` takes one for each request.
     ///

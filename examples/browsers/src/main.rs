@@ -89,14 +89,14 @@ async fn serve(listener: TcpListener, app: App) -> Result<(), Box<dyn Error>> {
         bridge.close();
     };
     let server = axum::serve(listener, routes).with_graceful_shutdown(ending);
-    // 2. Requests that have begun are answered, and emit what they like.
+    // 2. Requests that have begun are answered, and may emit.
     let overdue = async {
         told_to_end().await;
         sleep(GRACE).await;
     };
     tokio::select! {
         served = server => served?,
-        () = overdue => eprintln!("requests that took longer than {GRACE:?} were cut off"),
+        () = overdue => eprintln!("connections that were busy for longer than {GRACE:?} were cut off"),
     }
     // 3. Handlers finish.
     app.bus.stop().await?;

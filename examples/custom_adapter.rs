@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use tokio::sync::Mutex;
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, LogId, LogPage, LogQuery, Published, Record,
-    Wire, event,
+    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, LogId, LogPage, LogQuery, Published, Receiver,
+    Record, RecordCodec, event,
 };
 
 #[event("note.written")]
@@ -39,12 +39,12 @@ impl Adapter for JsonLines {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             // Under the lock, because a record gets its timestamp when it is written: so they ascend.
             let mut file = self.file.lock().await;
-            let lines = records.iter().map(|record| Ok(wire.encode(record)? + "\n"));
+            let lines = records.iter().map(|record| Ok(codec.encode(record)? + "\n"));
             let lines = lines.collect::<Result<String, AdapterError>>()?;
             // A write that fails halfway may have stored something: the emitter is told so.
             file.write_all(lines.as_bytes()).map_err(AdapterError::unknown)?;
@@ -55,11 +55,11 @@ impl Adapter for JsonLines {
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             let text = std::fs::read_to_string(&self.path)?;
-            Ok(query.select(text.lines().map(|line| Ok(wire.decode(line)?))))
+            Ok(query.select(text.lines().map(|line| Ok(codec.decode(line)?))))
         })
     }
 
@@ -67,16 +67,16 @@ impl Adapter for JsonLines {
     fn read_log<'a>(
         &'a self,
         query: &'a LogQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
         Box::pin(async move {
             let text = std::fs::read_to_string(&self.path)?;
-            let records = text.lines().map(|line| Ok(wire.decode(line)?));
+            let records = text.lines().map(|line| Ok(codec.decode(line)?));
             Ok(query.select(LogId::new(*b"notes-of-example"), 1, records))
         })
     }
 
-    fn subscribe(&self, _: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+    fn subscribe(&self, _: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async { Ok(()) }) // there are no other instances to hear of
     }
 

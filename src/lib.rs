@@ -3,13 +3,13 @@
 pub use events_core::{
     Adapter, AdapterError, Argument, BoxFuture, Bus, BusBuilder, Context, Delivery, Emit, Emitted,
     EnumSchema, Error, ErrorKind, Event, EventHandler, EventId, EventSet, EventStream, Events, Failure,
-    FieldSchema, Handler, HandlerInfo, HandlerReturn, History, HistoryQuery, Inbox, InstanceId, IntoHandler,
-    Lagged, MAX_NAME_BYTES, MAX_SEGMENTS, Metadata, Misfit, NamedRef, NamedSchema, Nulls, ParseIdError,
-    ParseTimestampError, PastEvent, Pattern, Presence, Record, ReturnError, Schema, SetStream, SharedState,
-    Stats, StopDeferral, Stream, StructSchema, Subscription, SubscriptionGuard, SyntaxError, Tag, Timestamp,
-    TypeSchema, TypedHistory, TypedStream, Unreadable, Upcast, VariantSchema, View, check_name,
+    FieldSchema, Handler, HandlerInfo, HandlerReturn, History, HistoryQuery, InstanceId, IntoHandler, Lagged,
+    MAX_NAME_BYTES, MAX_SEGMENTS, Metadata, NamedRef, NamedSchema, Nulls, ParseIdError, ParseTimestampError,
+    PastEvent, Pattern, PatternError, Presence, Receiver, Record, ReturnError, Schema, SchemaMismatch,
+    SetStream, SharedState, Stats, StopDeferral, Stream, StructSchema, Subscription, SubscriptionGuard, Tag,
+    Timestamp, TypeSchema, TypedHistory, TypedStream, Unreadable, Upcast, VariantSchema, View, check_name,
 };
-pub use events_core::{Catalog, EventEntry, HandlerEntry, Plain, Seal, Wire, catalog};
+pub use events_core::{Catalog, EventEntry, HandlerEntry, Plain, RecordCodec, Seal, catalog};
 #[cfg(feature = "lock")]
 pub use events_core::{Compatibility, Lock};
 
@@ -28,7 +28,7 @@ pub use events_core::{
 };
 
 #[cfg(feature = "in-memory")]
-pub use events_core::Memory;
+pub use events_core::InMemory;
 
 /// The tests every adapter has to pass: see [`run`](conformance::run).
 #[cfg(feature = "conformance")]

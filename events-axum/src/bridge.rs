@@ -307,14 +307,14 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
     }
 
     /// Lets further clients try again later when there are this many; 10,000 unless set.
-    pub fn most_clients(mut self, clients: usize) -> Self {
+    pub fn max_clients(mut self, clients: usize) -> Self {
         self.settings.limits.total = clients;
         self
     }
 
     /// Lets further clients of a user try again later who has this many; 20 unless set. Where `U` is a room or a page
     /// that many look at, it is of that: raise it.
-    pub fn most_clients_of_a_user(mut self, clients: usize) -> Self {
+    pub fn max_clients_per_user(mut self, clients: usize) -> Self {
         self.settings.limits.per_user = clients;
         self
     }

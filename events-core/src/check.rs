@@ -10,7 +10,7 @@ use crate::event::naming::push_event;
 use crate::event::order::order_problem;
 use crate::event::pattern::{Pattern, check_name, is_of_library};
 use crate::event::takes::Takes;
-use crate::schema::{Misfit, TypeSchema, as_read, check_declared, check_part, same};
+use crate::schema::{SchemaMismatch, TypeSchema, as_read, check_declared, check_part, same};
 use crate::text::Text;
 
 /// Checks the name of an event.
@@ -212,7 +212,7 @@ pub const fn declared(ty: &str, shape: &'static TypeSchema, done: u128) {
 }
 
 #[track_caller]
-const fn not_itself(ty: &str, misfit: &Misfit) {
+const fn not_itself(ty: &str, misfit: &SchemaMismatch) {
     let text = Text::EMPTY.push("`").push(ty).push("` can't read back what it writes: ");
     panic!("{}", misfit.fix_of_itself(misfit.describe(text)).as_str());
 }

@@ -34,10 +34,10 @@ pub use crate::adapter::durable::{
 };
 pub use crate::adapter::log::{LogId, LogPage, LogPosition, LogQuery, Start};
 #[cfg(feature = "in-memory")]
-pub use crate::adapter::memory::Memory;
+pub use crate::adapter::memory::InMemory;
 pub use crate::adapter::options::{Durable, Nulls, StartAt};
 pub use crate::adapter::query::HistoryQuery;
-pub use crate::adapter::receiver::Inbox;
+pub use crate::adapter::receiver::Receiver;
 pub use crate::adapter::retention::Retention;
 pub use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
 pub use crate::bus::builder::BusBuilder;
@@ -64,7 +64,7 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::event::Event;
 #[cfg(feature = "lock")]
 pub use crate::event::locking::Compatibility;
-pub use crate::event::pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, SyntaxError, check_name};
+pub use crate::event::pattern::{MAX_NAME_BYTES, MAX_SEGMENTS, Pattern, PatternError, check_name};
 pub use crate::event::seal::{Plain, Seal};
 pub use crate::event::version::{PastEvent, Upcast};
 pub use crate::event::view::View;
@@ -73,11 +73,11 @@ pub use crate::id::{EventId, InstanceId, ParseIdError};
 pub use crate::lock::Lock;
 pub use crate::record::Record;
 pub use crate::record::cloudevent::Draft;
-pub use crate::record::codec::Wire;
+pub use crate::record::codec::RecordCodec;
 pub use crate::record::metadata::Metadata;
 pub use crate::time::{ParseTimestampError, Timestamp};
 pub use events_schema::{
-    EnumSchema, FieldSchema, Keeps, Misfit, NamedRef, NamedSchema, Presence, Schema, StructSchema, Tag,
-    TypeSchema, VariantSchema,
+    EnumSchema, FieldSchema, Keeps, NamedRef, NamedSchema, Presence, Schema, SchemaMismatch, StructSchema,
+    Tag, TypeSchema, VariantSchema,
 };
 pub use futures_core::Stream;

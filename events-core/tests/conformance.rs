@@ -1,13 +1,13 @@
 //! The suite for adapters, on the one without an engine.
 
-use events_core::Memory;
+use events_core::InMemory;
 use events_core::conformance::{Ability, Harness, Outcome, Scale, run_only};
 
-struct InMemory;
+struct OfMemory;
 
-impl Harness for InMemory {
-    type Adapter = Memory;
-    type Place = Memory;
+impl Harness for OfMemory {
+    type Adapter = InMemory;
+    type Place = InMemory;
 
     /// The whole suite with `TESTS_FULL`, else a fifth of its events.
     fn scale(&self) -> Scale {
@@ -21,11 +21,11 @@ impl Harness for InMemory {
         vec![Ability::Joins, Ability::History, Ability::Deduplication]
     }
 
-    async fn fresh(&self) -> Result<Memory, String> {
-        Ok(Memory::new())
+    async fn fresh(&self) -> Result<InMemory, String> {
+        Ok(InMemory::new())
     }
 
-    fn adapter(&self, place: &Memory) -> Memory {
+    fn adapter(&self, place: &InMemory) -> InMemory {
         place.clone()
     }
 }
@@ -38,10 +38,10 @@ async fn memory_conforms() {
     let rounds = std::env::var("CONFORMANCE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
     let only = std::env::var("CONFORMANCE_ONLY").unwrap_or_default();
     for round in 1..=rounds {
-        let report = run_only(InMemory, &only).await;
+        let report = run_only(OfMemory, &only).await;
         println!("round {round} of {rounds}\n{report}");
         report.assert_ok();
-        let needs_none = |needs: &[Ability]| needs.iter().all(|need| InMemory.abilities().contains(need));
+        let needs_none = |needs: &[Ability]| needs.iter().all(|need| OfMemory.abilities().contains(need));
         let tried = report.cases().iter().all(|case| match &case.outcome {
             Outcome::Skipped(missing) => !needs_none(missing),
             _ => true,

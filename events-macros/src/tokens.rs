@@ -20,7 +20,7 @@ pub(crate) fn is_named(tokens: TokenStream, name: &str) -> bool {
 }
 
 /// The attribute for generated code that names the same types as an item, where the item allows those that are
-/// deprecated. (Elsewhere the compiler says it once, at the item.)
+/// deprecated. (NoPayload the compiler says it once, at the item.)
 pub(crate) fn allowed(attributes: &[Attribute]) -> Option<TokenStream> {
     let allows = |attribute: &&Attribute| {
         let is_level = ["allow", "expect"].iter().any(|level| attribute.path().is_ident(level));

@@ -6,7 +6,7 @@
 
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
 
-use super::misfit::{Misfit, Problem, Step};
+use super::misfit::{Problem, SchemaMismatch, Step};
 use super::written::{
     Entry, MAX_FLATTENED, Object, Part, Shape, Taken, is_one_character, looks_for, reads, reads_field, same,
     variant_parts,
@@ -33,7 +33,7 @@ impl TypeSchema {
     /// let misfit = <Vec<u8>>::TYPE.can_read(<Vec<i32>>::TYPE).unwrap_err();
     /// assert_eq!(misfit.to_string(), "[]: `i32` is written, which does not fit into `u8`");
     /// ```
-    pub const fn can_read(&'static self, writer: &'static TypeSchema) -> Result<(), Misfit> {
+    pub const fn can_read(&'static self, writer: &'static TypeSchema) -> Result<(), SchemaMismatch> {
         accept(self, Shape::Type(writer), Walk::START)
     }
 
@@ -43,7 +43,7 @@ impl TypeSchema {
         writer: &'static TypeSchema,
         frames: usize,
         buffered: bool,
-    ) -> Result<(), Misfit> {
+    ) -> Result<(), SchemaMismatch> {
         accept(self, Shape::Type(writer), Walk { frames, buffered, ..Walk::START })
     }
 
@@ -53,7 +53,7 @@ impl TypeSchema {
         writer: &'static TypeSchema,
         frames: usize,
         buffered: bool,
-    ) -> Result<(), Misfit> {
+    ) -> Result<(), SchemaMismatch> {
         accept(self, Shape::Type(writer), Walk { frames, buffered, key: true, ..Walk::START })
     }
 
@@ -64,7 +64,7 @@ impl TypeSchema {
         &'static self,
         field: Option<&'static str>,
         writer: &'static TypeSchema,
-    ) -> Result<(), Misfit> {
+    ) -> Result<(), SchemaMismatch> {
         let only = match field {
             Some(field) => Only::Field(field),
             None => Only::All,
@@ -79,13 +79,13 @@ impl TypeSchema {
         &'static self,
         field: &'static str,
         writer: &'static TypeSchema,
-    ) -> Result<(), Misfit> {
+    ) -> Result<(), SchemaMismatch> {
         accept(self, Shape::Type(writer), Walk { only: Only::Field(field), ..Walk::START })
     }
 
     #[doc(hidden)]
     /// The same of what this type, a struct, reads under no name: whether it refuses that.
-    pub const fn can_ignore_rest(&'static self, writer: &'static TypeSchema) -> Result<(), Misfit> {
+    pub const fn can_ignore_rest(&'static self, writer: &'static TypeSchema) -> Result<(), SchemaMismatch> {
         accept(self, Shape::Type(writer), Walk { only: Only::Unknown, ..Walk::START })
     }
 }
@@ -100,10 +100,10 @@ const MAX_HIDDEN: usize = 6;
 /// The most pairs of declarations that a place may be inside of.
 const MAX_PAIRS: usize = 32;
 
-type Verdict = Result<(), Misfit>;
+type Verdict = Result<(), SchemaMismatch>;
 
 const fn refuse(problem: Problem) -> Verdict {
-    Err(Misfit::new(problem))
+    Err(SchemaMismatch::new(problem))
 }
 
 /// The verdict on a part, seen from the whole.

@@ -3,7 +3,7 @@
 
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
 
-use super::misfit::{Misfit, Problem, Step};
+use super::misfit::{Problem, SchemaMismatch, Step};
 use super::written::{read as as_read, reads, same, written as as_written};
 use super::{
     EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema, flattened,
@@ -43,7 +43,7 @@ const MAX_PAIRS: usize = 24;
 /// How deep a secret is looked for in what has become another kind of type.
 const MAX_HIDDEN: usize = 6;
 
-type Verdict = Result<(), Misfit>;
+type Verdict = Result<(), SchemaMismatch>;
 
 impl TypeSchema {
     #[doc(hidden)]
@@ -105,7 +105,7 @@ impl Walk {
 }
 
 const fn refuse(problem: Problem) -> Verdict {
-    Err(Misfit::new(problem))
+    Err(SchemaMismatch::new(problem))
 }
 
 const fn at(step: Step, verdict: Verdict) -> Verdict {

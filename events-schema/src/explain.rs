@@ -17,7 +17,7 @@ const MAX_PATH_BYTES: usize = 200;
 /// Why `value` does not fit: the first place that is at odds with the schema, which for a struct may
 /// be an array that serde would put up with; `None` where the schema can't tell.
 pub fn explain(shape: &'static TypeSchema, value: &Value) -> Option<String> {
-    let Misfit { path, problem } = misfit(shape, value)?;
+    let SchemaMismatch { path, problem } = misfit(shape, value)?;
     let colon = if path.is_empty() { "" } else { ": " };
     Some(format!("{}{colon}{problem}", cut(path)))
 }
@@ -32,27 +32,27 @@ fn variant_named(schema: &EnumSchema, name: &str) -> Option<&'static VariantSche
 }
 
 /// Why a value does not fit, and where below it.
-struct Misfit {
+struct SchemaMismatch {
     path: String,
     problem: String,
 }
 
-impl From<String> for Misfit {
+impl From<String> for SchemaMismatch {
     fn from(problem: String) -> Self {
         Self { path: String::new(), problem }
     }
 }
 
 /// Why `value` is not read as `shape`.
-fn misfit(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
+fn misfit(shape: &'static TypeSchema, value: &Value) -> Option<SchemaMismatch> {
     let misfit = misfit_within(as_read(shape), value)?;
     Some(if shape.is_hidden() { misfit.hidden() } else { misfit })
 }
 
-fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
+fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<SchemaMismatch> {
     let problem = match (shape, value) {
         (TypeSchema::Any | TypeSchema::Opaque(_), _) | (TypeSchema::Option(_), Value::Null) => return None,
-        (TypeSchema::Option(inner), value) => return misfit(inner, value).map(Misfit::or_null),
+        (TypeSchema::Option(inner), value) => return misfit(inner, value).map(SchemaMismatch::or_null),
         (TypeSchema::Struct(schema), Value::Object(map)) => return misfit_of_fields(schema, map),
         (TypeSchema::Enum(schema), value) => return misfit_of_enum(shape, schema, value),
         (TypeSchema::Null, Value::Null)
@@ -67,7 +67,7 @@ fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<Misfit> {
         }
         (TypeSchema::Map(keys, inner), Value::Object(map)) => {
             return map.iter().find_map(|(key, part)| match keys.is_hidden() {
-                true => misfit(inner, part).map(Misfit::hidden),
+                true => misfit(inner, part).map(SchemaMismatch::hidden),
                 false => Some(misfit(inner, part)?.below(&Segment::Key(key))),
             });
         }
@@ -105,13 +105,13 @@ fn is_beyond_64_bits(min: i128, max: u128, number: &serde_json::Number) -> bool 
         || float <= i64::MIN as f64 && min < i128::from(i64::MIN)
 }
 
-fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>) -> Option<Misfit> {
+fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>) -> Option<SchemaMismatch> {
     let given = |field: &FieldSchema| map.iter().find(|(key, _)| reads(field.read, field.aliases, key));
     let missing =
         schema.fields.iter().find(|field| field.required && !field.flatten && given(field).is_none());
     if let Some(FieldSchema { read: Some(name), shape, .. }) = missing {
         let problem = format!("missing, expected {}", expected(shape));
-        return Some(Misfit { path: key_step(name), problem });
+        return Some(SchemaMismatch { path: key_step(name), problem });
     }
     let flattens = schema.fields.iter().any(|field| field.flatten);
     if schema.deny_unknown
@@ -119,7 +119,7 @@ fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>)
         && let Some(unknown) = map.keys().find(|key| field_named(schema, key).is_none())
     {
         let problem = "unknown field, and the type denies those".into();
-        return Some(Misfit { path: key_step(unknown), problem });
+        return Some(SchemaMismatch { path: key_step(unknown), problem });
     }
     schema.fields.iter().find_map(|field| match given(field) {
         _ if field.flatten => misfit_of_flattened(schema, field, map),
@@ -137,7 +137,7 @@ fn misfit_of_flattened(
     schema: &StructSchema,
     field: &'static FieldSchema,
     map: &serde_json::Map<String, Value>,
-) -> Option<Misfit> {
+) -> Option<SchemaMismatch> {
     let others = map.iter().filter(|(key, _)| field_named(schema, key).is_none());
     let rest = others.map(|(key, value)| (key.clone(), value.clone())).collect();
     match as_read(field.shape) {
@@ -151,7 +151,11 @@ fn misfit_of_flattened(
     }
 }
 
-fn misfit_of_enum(shape: &'static TypeSchema, schema: &'static EnumSchema, value: &Value) -> Option<Misfit> {
+fn misfit_of_enum(
+    shape: &'static TypeSchema,
+    schema: &'static EnumSchema,
+    value: &Value,
+) -> Option<SchemaMismatch> {
     let mut untagged =
         schema.variants.iter().filter(|variant| variant.untagged || schema.tag == Tag::Untagged);
     let fits = |variant: &VariantSchema| match variant.body {
@@ -168,12 +172,12 @@ fn misfit_of_enum(shape: &'static TypeSchema, schema: &'static EnumSchema, value
         (Tag::Internal(tag) | Tag::Adjacent(tag, _), Value::Object(map)) => {
             let Some(name) = map.get(tag) else {
                 let problem = format!("missing, expected {}", expected(shape));
-                return Some(Misfit { path: key_step(tag), problem });
+                return Some(SchemaMismatch { path: key_step(tag), problem });
             };
             let Some(variant) = name.as_str().and_then(|name| variant_named(schema, name)) else {
                 let what = if name.is_string() { "another string" } else { found(name) };
                 let problem = format!("expected {}, found {what}", expected(shape));
-                return Some(Misfit { path: key_step(tag), problem });
+                return Some(SchemaMismatch { path: key_step(tag), problem });
             };
             match (schema.tag, variant.body) {
                 (Tag::Adjacent(_, content), Some(body)) => match map.get(content) {
@@ -181,7 +185,7 @@ fn misfit_of_enum(shape: &'static TypeSchema, schema: &'static EnumSchema, value
                     None if body.is_optional() => None,
                     None => {
                         let problem = format!("missing, expected {}", expected(body));
-                        Some(Misfit { path: key_step(content), problem })
+                        Some(SchemaMismatch { path: key_step(content), problem })
                     }
                 },
                 (_, Some(body)) => {
@@ -217,7 +221,7 @@ fn misfit_of_enum(shape: &'static TypeSchema, schema: &'static EnumSchema, value
     }
 }
 
-impl Misfit {
+impl SchemaMismatch {
     /// The misfit of a part, seen from the whole.
     fn below(mut self, step: &Segment<'_>) -> Self {
         let mut path = String::new();

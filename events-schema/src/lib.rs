@@ -47,7 +47,7 @@ pub use itself::{check_declared, check_part};
 #[doc(hidden)]
 pub use written::{MAX_NAMES, read as as_read, same};
 
-pub use misfit::Misfit;
+pub use misfit::SchemaMismatch;
 pub use named::{NamedRef, NamedSchema, Verified};
 
 /// A type that can be a field of an event: its shape is known to the compiler.

@@ -11,7 +11,7 @@ const MAX_STEPS: usize = 8;
 
 /// Where and why a reader does not read what a writer writes.
 #[derive(Clone, Copy)]
-pub struct Misfit {
+pub struct SchemaMismatch {
     /// From the inside out.
     steps: [Step; MAX_STEPS],
     len: usize,
@@ -141,7 +141,7 @@ pub(super) enum Problem {
     LeavesEntries,
 }
 
-impl Misfit {
+impl SchemaMismatch {
     pub(super) const fn new(problem: Problem) -> Self {
         Self { steps: [Step::Items; MAX_STEPS], len: 0, problem }
     }
@@ -187,7 +187,7 @@ impl Misfit {
     }
 }
 
-impl Misfit {
+impl SchemaMismatch {
     #[doc(hidden)]
     /// Adds what the reader can do about it.
     pub const fn fix(&self, text: Text) -> Text {
@@ -212,7 +212,7 @@ impl Misfit {
     }
 }
 
-impl Misfit {
+impl SchemaMismatch {
     #[doc(hidden)]
     /// Whether the comparison ended before there was an answer.
     pub const fn is_undecided(&self) -> bool {
@@ -267,7 +267,7 @@ impl Misfit {
 }
 
 #[cfg(feature = "lock")]
-impl Misfit {
+impl SchemaMismatch {
     #[doc(hidden)]
     /// The field that is unknown, where the value itself refuses it.
     pub const fn unknown_field(&self) -> Option<&'static str> {
@@ -508,19 +508,19 @@ const fn describe_code(text: Text, now: &'static str, before: &'static str) -> T
     }
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for SchemaMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.describe(Text::EMPTY).as_str())
     }
 }
 
-impl fmt::Debug for Misfit {
+impl fmt::Debug for SchemaMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Misfit({self})")
+        write!(f, "SchemaMismatch({self})")
     }
 }
 
-impl std::error::Error for Misfit {}
+impl std::error::Error for SchemaMismatch {}
 
 const fn push_shape(text: Text, shape: Shape) -> Text {
     match shape {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, EventId, HistoryQuery, Inbox, Published, Record, Wire,
-    event, on,
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, EventId, HistoryQuery, Published, Receiver, Record,
+    RecordCodec, event, on,
 };
 
 use crate::logs::Lines;
@@ -25,7 +25,7 @@ struct Room(Arc<Mutex<Shared>>);
 #[derive(Default)]
 struct Shared {
     records: Vec<String>,
-    inboxes: Vec<Inbox>,
+    inboxes: Vec<Receiver>,
     fail: Option<fn() -> AdapterError>,
     panic: bool,
     stopped: usize,
@@ -55,7 +55,7 @@ impl Adapter for Room {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a Wire,
+        wire: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             if self.0.lock().unwrap().waits {
@@ -74,9 +74,9 @@ impl Adapter for Room {
             };
             wait_at(|shared| shared.acknowledge.take(), &self.0).await;
             for text in texts {
-                for inbox in &inboxes {
+                for receiver in &inboxes {
                     // What one bus refuses is no failure of the sender.
-                    let _ = inbox.deliver(inbox.wire().decode(&text)?).await;
+                    let _ = receiver.deliver(receiver.codec().decode(&text)?).await;
                 }
             }
             Ok(Published::default())
@@ -86,7 +86,7 @@ impl Adapter for Room {
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a Wire,
+        wire: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             wait_at(|shared| shared.read.take(), &self.0).await;
@@ -95,8 +95,8 @@ impl Adapter for Room {
         })
     }
 
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
-        self.0.lock().unwrap().inboxes.push(inbox);
+    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.0.lock().unwrap().inboxes.push(receiver);
         Box::pin(async { Ok(()) })
     }
 
@@ -142,11 +142,11 @@ async fn a_record_delivered_twice_runs_once() {
     let room = Room::default();
     let ((one, _), (_two, two_seen)) = (join(&room).await, join(&room).await);
     one.emit(Paid { id: 7 }).await.unwrap();
-    let (text, inbox) = {
+    let (text, receiver) = {
         let shared = room.0.lock().unwrap();
         (shared.records[0].clone(), shared.inboxes[1].clone())
     };
-    inbox.deliver(Record::from_cloudevent(&text).unwrap()).await.unwrap();
+    receiver.deliver(Record::from_cloudevent(&text).unwrap()).await.unwrap();
     assert_eq!(two_seen.take().len(), 1);
 }
 
@@ -194,23 +194,23 @@ async fn what_does_not_fit_is_refused_counted_and_told_to_the_adapter() {
     let ((one, _), (two, two_seen)) = (join(&room).await, join(&room).await);
     one.emit(Paid { id: 7 }).await.unwrap();
     two_seen.take();
-    let (text, inbox) = {
+    let (text, receiver) = {
         let shared = room.0.lock().unwrap();
         (shared.records[0].clone(), shared.inboxes[1].clone())
     };
     let id = Record::from_cloudevent(&text).unwrap().id().to_string();
     let text = text.replace(&id, "0193b3e2-7f5c-7cc2-98b4-5a3c8f0e1d2a");
     let wrong = Record::from_cloudevent(&text.replace("{\"id\":7}", "{\"id\":\"7\"}")).unwrap();
-    let error = inbox.deliver(wrong).await.unwrap_err();
+    let error = receiver.deliver(wrong).await.unwrap_err();
     assert!(error.to_string().starts_with("adapter.paid: .id: expected an integer"), "{error}");
     let unknown = Record::from_cloudevent(&text.replace("adapter.paid", "adapter.paaid")).unwrap();
-    let error = inbox.deliver(unknown).await.unwrap_err();
+    let error = receiver.deliver(unknown).await.unwrap_err();
     assert_eq!(error.to_string(), "`adapter.paaid` is not a declared event: did you mean `adapter.paid`?");
-    inbox.lost(3, "reconnected");
+    receiver.lost(3, "reconnected");
     assert_eq!((two.stats().refused, two.stats().lost), (2, 3));
     assert_eq!(two_seen.take(), [""; 0]);
     drop(two);
-    let error = inbox.deliver(Record::from_cloudevent(&text).unwrap()).await.unwrap_err();
+    let error = receiver.deliver(Record::from_cloudevent(&text).unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Stopped);
 }
 
@@ -220,12 +220,12 @@ async fn b13_losses_are_told_once_per_period() {
     let _guard = tracing::subscriber::set_default(lines.clone());
     let room = Room::default();
     let (bus, _) = join(&room).await;
-    let inbox = room.0.lock().unwrap().inboxes[0].clone();
+    let receiver = room.0.lock().unwrap().inboxes[0].clone();
     let slow = "handlers were slow";
     for _ in 0..1000 {
-        inbox.lost(1, slow);
+        receiver.lost(1, slow);
     }
-    inbox.lost(5, "reconnected");
+    receiver.lost(5, "reconnected");
     let mut told = vec![format!("room lost 1 event: {slow}"), "room lost 5 events: reconnected".to_owned()];
     assert_eq!(lines.of(" lost "), told);
     tokio::time::sleep(Duration::from_secs(11)).await;
@@ -233,8 +233,8 @@ async fn b13_losses_are_told_once_per_period() {
     assert_eq!(lines.of(" lost "), told);
     // A period without a loss is the end of it.
     tokio::time::sleep(Duration::from_secs(20)).await;
-    inbox.lost(2, slow);
-    inbox.lost(3, slow);
+    receiver.lost(2, slow);
+    receiver.lost(3, slow);
     told.push(format!("room lost 2 events: {slow}"));
     assert_eq!(lines.of(" lost "), told);
     bus.stop().await.unwrap();
@@ -249,9 +249,9 @@ async fn b13_what_was_not_told_is_when_the_bus_goes() {
     let _guard = tracing::subscriber::set_default(lines.clone());
     let room = Room::default();
     let (bus, _) = join(&room).await;
-    let inbox = room.0.lock().unwrap().inboxes[0].clone();
+    let receiver = room.0.lock().unwrap().inboxes[0].clone();
     for reason in 0..5000 {
-        inbox.lost(1, &format!("reason {reason}"));
+        receiver.lost(1, &format!("reason {reason}"));
     }
     let told = lines.of(" lost ").len();
     assert!((1000..1010).contains(&told), "a bounded number of reasons: {told}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
-use typed_events::{Bus, BusBuilder, Error, ErrorKind, Memory, Record, event};
+use typed_events::{Bus, BusBuilder, Error, ErrorKind, InMemory, Record, event};
 
 use crate::logs::{is_child, stderr_of};
 use crate::replay::futures_poll;
@@ -67,7 +67,7 @@ fn s3_handlers_that_wait_move_to_the_runtime_of_the_bus() {
             for with_adapter in [false, true] {
                 let home = threads();
                 let builder = match with_adapter {
-                    true => Bus::builder().adapter(Memory::new()),
+                    true => Bus::builder().adapter(InMemory::new()),
                     false => Bus::builder(),
                 };
                 let Gated { bus, gate, seen } = Gated::new(&home, builder);
@@ -104,7 +104,7 @@ fn s3_a_handler_that_waits_for_an_emit_gets_its_result_after_both_have_moved() {
             for with_adapter in [false, true] {
                 let home = threads();
                 let builder = match with_adapter {
-                    true => Bus::builder().adapter(Memory::new()),
+                    true => Bus::builder().adapter(InMemory::new()),
                     false => Bus::builder(),
                 };
                 let Gated { bus, gate, seen } = Gated::new(&home, builder);
@@ -225,7 +225,7 @@ impl typed_events::Adapter for Silent {
     fn publish<'a>(
         &'a self,
         _: &'a [Record],
-        _: &'a typed_events::Wire,
+        _: &'a typed_events::RecordCodec,
     ) -> typed_events::BoxFuture<'a, Result<typed_events::Published, typed_events::AdapterError>> {
         Box::pin(std::future::pending())
     }
@@ -233,7 +233,7 @@ impl typed_events::Adapter for Silent {
     fn history<'a>(
         &'a self,
         _: &'a typed_events::HistoryQuery,
-        _: &'a typed_events::Wire,
+        _: &'a typed_events::RecordCodec,
     ) -> typed_events::BoxFuture<
         'a,
         Result<Vec<Result<Record, typed_events::AdapterError>>, typed_events::AdapterError>,
@@ -243,7 +243,7 @@ impl typed_events::Adapter for Silent {
 
     fn subscribe(
         &self,
-        _: typed_events::Inbox,
+        _: typed_events::Receiver,
     ) -> typed_events::BoxFuture<'_, Result<(), typed_events::AdapterError>> {
         Box::pin(async { Ok(()) })
     }
@@ -364,7 +364,7 @@ fn s4_a_bus_that_loses_its_runtime_before_stop_says_so() {
         ];
         for (said, (home, end)) in endings.into_iter().enumerate() {
             let (home, other) = (home(), threads());
-            let (memory, seen) = (Memory::new(), Arc::new(Seen::default()));
+            let (memory, seen) = (InMemory::new(), Arc::new(Seen::default()));
             let bus = home.block_on(Bus::builder().adapter(memory.clone()).build()).unwrap();
             let emitter = other.block_on(Bus::builder().adapter(memory).build()).unwrap();
             let heard = Arc::clone(&seen);
@@ -401,15 +401,15 @@ fn s4_a_bus_that_loses_nothing_with_its_runtime_says_nothing() {
         let bus = home.block_on(builder.build()).unwrap();
         (home, bus)
     };
-    let (home, bus) = build(Bus::builder().adapter(Memory::new()));
+    let (home, bus) = build(Bus::builder().adapter(InMemory::new()));
     home.block_on(bus.stop()).unwrap();
     drop(home);
-    let (home, bus) = build(Bus::builder().adapter(Memory::new()));
+    let (home, bus) = build(Bus::builder().adapter(InMemory::new()));
     let mut stop = Box::pin(bus.stop());
     assert!(home.block_on(async { futures_poll(stop.as_mut()).await }).is_none_or(|done| done.is_ok()));
     drop(home);
     drop(stop);
-    let (home, last) = build(Bus::builder().adapter(Memory::new()));
+    let (home, last) = build(Bus::builder().adapter(InMemory::new()));
     drop(last);
     drop(home);
     for builder in [Bus::builder(), Bus::builder().adapter(Silent)] {
@@ -697,7 +697,7 @@ async fn s11_a_bus_that_stops_still_registers_what_nested_emits_reach() {
 /// Its own events are no loss to a bus: it has handled them.
 #[tokio::test]
 async fn s13_a_bus_on_a_memory_of_its_own_loses_nothing() {
-    let bus = Bus::builder().adapter(Memory::bounded(8, 1 << 20)).build().await.unwrap();
+    let bus = Bus::builder().adapter(InMemory::bounded(8, 1 << 20)).build().await.unwrap();
     for n in 0..10_000 {
         bus.emit(Job(n)).await.unwrap();
     }
@@ -712,7 +712,7 @@ async fn s13_a_bus_on_a_memory_of_its_own_loses_nothing() {
 /// What another bus lost is counted, and only that.
 #[tokio::test(start_paused = true)]
 async fn s13_a_bus_that_falls_off_a_memory_counts_the_events_of_others() {
-    let memory = Memory::bounded(8, 1 << 20);
+    let memory = InMemory::bounded(8, 1 << 20);
     let build = || Bus::builder().quiet().adapter(memory.clone()).build();
     let (emitter, slow) = (build().await.unwrap(), build().await.unwrap());
     let (gate, seen) = (Arc::new(Semaphore::new(0)), Arc::new(Seen::default()));

@@ -1,4 +1,4 @@
-//! What `Memory` promises beyond the laws of adapters: bounds, and patience with buses that are slow.
+//! What `InMemory` promises beyond the laws of adapters: bounds, and patience with buses that are slow.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use typed_events::{Bus, ErrorKind, Memory, Record, event};
+use typed_events::{Bus, ErrorKind, InMemory, Record, event};
 
 use crate::until;
 
@@ -41,7 +41,7 @@ pub struct Written {
 /// Where a letter is written.
 struct Desk {
     /// Where it is to be kept, and nothing else is kept before.
-    memory: OnceLock<Memory>,
+    memory: OnceLock<InMemory>,
     begun: AtomicBool,
     may_end: Mutex<Option<bool>>,
     told: Condvar,
@@ -59,7 +59,7 @@ static DESKS: [Desk; 2] = [const {
 fn when_told<S: Serializer>(desk: &usize, serializer: S) -> Result<S::Ok, S::Error> {
     let Desk { memory, begun, may_end, told } = &DESKS[*desk];
     // It is written before it has its place, too: to see whether it can be.
-    let has_place = |memory: &Memory| !format!("{memory:?}").starts_with("Memory(0 records");
+    let has_place = |memory: &InMemory| !format!("{memory:?}").starts_with("InMemory(0 records");
     if !memory.get().is_some_and(has_place) {
         return desk.serialize(serializer);
     }
@@ -71,7 +71,7 @@ fn when_told<S: Serializer>(desk: &usize, serializer: S) -> Result<S::Ok, S::Err
     }
 }
 
-async fn join(memory: &Memory) -> Bus {
+async fn join(memory: &InMemory) -> Bus {
     Bus::builder().adapter(memory.clone()).quiet().build().await.unwrap()
 }
 
@@ -85,7 +85,7 @@ fn fell(n: u64) -> Fell {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bus_that_is_stuck_holds_up_one_emit_and_counts_what_it_lost() {
-    let memory = Memory::bounded(64, 1 << 20);
+    let memory = InMemory::bounded(64, 1 << 20);
     let (from, stuck, quick) = (join(&memory).await, join(&memory).await, join(&memory).await);
     let (open, handled, at_quick) =
         (Arc::new(Semaphore::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -119,7 +119,7 @@ async fn a_bus_that_is_stuck_holds_up_one_emit_and_counts_what_it_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_kept_is_bounded_by_number_and_size() {
-    let by_number = Memory::bounded(10, usize::MAX);
+    let by_number = InMemory::bounded(10, usize::MAX);
     let bus = join(&by_number).await;
     for n in 0..25 {
         bus.emit(fell(n)).await.unwrap();
@@ -127,7 +127,7 @@ async fn what_is_kept_is_bounded_by_number_and_size() {
     let kept: Vec<_> = bus.history("*").of::<Fell>().await.unwrap().iter().map(|fell| fell.n).collect();
     assert_eq!(kept, (15..25).collect::<Vec<_>>());
 
-    let (small, large) = (Memory::bounded(1000, 4096), Memory::bounded(1000, 0));
+    let (small, large) = (InMemory::bounded(1000, 4096), InMemory::bounded(1000, 0));
     let (small, large) = (join(&small).await, join(&large).await);
     for bus in [&small, &large] {
         for n in 0..100 {
@@ -144,7 +144,7 @@ async fn what_is_kept_is_bounded_by_number_and_size() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_written_leaves_nothing_and_holds_up_nothing() {
-    let memory = Memory::new();
+    let memory = InMemory::new();
     let (from, to, seen) = (join(&memory).await, join(&memory).await, Arc::new(AtomicU64::new(0)));
     let count = Arc::clone(&seen);
     to.on_pattern("*", move |_: &Record| add(&count)).unwrap();
@@ -165,7 +165,7 @@ async fn what_cannot_be_written_leaves_nothing_and_holds_up_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn buses_that_answer_each_other_never_hang() {
-    let memory = Memory::bounded(8, 1 << 20);
+    let memory = InMemory::bounded(8, 1 << 20);
     let (ping, pong, rounds) = (join(&memory).await, join(&memory).await, Arc::new(AtomicU64::new(0)));
     for (bus, own) in [(&ping, 0), (&pong, 1)] {
         let (answering, count) = (bus.clone(), Arc::clone(&rounds));
@@ -187,7 +187,7 @@ async fn buses_that_answer_each_other_never_hang() {
 
 /// What was pushed out while it was being written is lost to others, too, if it comes to be written.
 async fn pushed_out_while_it_is_written(desk: usize, may_end: bool) {
-    let (memory, place) = (Memory::bounded(8, 1 << 20), &DESKS[desk]);
+    let (memory, place) = (InMemory::bounded(8, 1 << 20), &DESKS[desk]);
     place.memory.set(memory.clone()).unwrap();
     let (writing, from, to) = (join(&memory).await, join(&memory).await, join(&memory).await);
     let seen = Arc::new(AtomicU64::new(0));
@@ -231,7 +231,7 @@ async fn m5_each_event_of_several_emitters_is_delivered_or_counted_as_lost() {
     const TASKS: u64 = 4;
     const EMITS: u64 = 500;
     for round in 0..3 {
-        let memory = Memory::bounded(16, 1 << 20);
+        let memory = InMemory::bounded(16, 1 << 20);
         let open = Arc::new(Semaphore::new(0));
         let (mut buses, mut delivered) = (Vec::new(), Vec::new());
         for own in 0..BUSES {

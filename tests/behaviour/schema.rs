@@ -1397,55 +1397,55 @@ fn v1_options_that_are_left_out() {
 #[test]
 fn v1_two_instances_of_one_generic_type() {
     #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
-    struct Wire<T> {
+    struct RecordCodec<T> {
         x: T,
     }
     types! {
-        #[serde(from = "Wire<u8>", into = "Wire<String>")]
+        #[serde(from = "RecordCodec<u8>", into = "RecordCodec<String>")]
         struct Two1 { x: u8 }
-        #[serde(from = "Wire<u8>", into = "Wire<u8>")]
+        #[serde(from = "RecordCodec<u8>", into = "RecordCodec<u8>")]
         struct Same { x: u8 }
-        #[serde(from = "Wire<u16>", into = "Wire<u8>")]
+        #[serde(from = "RecordCodec<u16>", into = "RecordCodec<u8>")]
         struct Wider { x: u8 }
-        #[serde(from = "Wire<Option<Option<u8>>>", into = "Wire<Option<Option<u8>>>")]
+        #[serde(from = "RecordCodec<Option<Option<u8>>>", into = "RecordCodec<Option<Option<u8>>>")]
         struct NullTwice { x: Option<Option<u8>> }
     }
-    impl From<Wire<u8>> for Two1 {
-        fn from(wire: Wire<u8>) -> Self {
+    impl From<RecordCodec<u8>> for Two1 {
+        fn from(wire: RecordCodec<u8>) -> Self {
             Self { x: wire.x }
         }
     }
-    impl From<Two1> for Wire<String> {
+    impl From<Two1> for RecordCodec<String> {
         fn from(two: Two1) -> Self {
             Self { x: two.x.to_string() }
         }
     }
-    impl From<Wire<u8>> for Same {
-        fn from(wire: Wire<u8>) -> Self {
+    impl From<RecordCodec<u8>> for Same {
+        fn from(wire: RecordCodec<u8>) -> Self {
             Self { x: wire.x }
         }
     }
-    impl From<Same> for Wire<u8> {
+    impl From<Same> for RecordCodec<u8> {
         fn from(same: Same) -> Self {
             Self { x: same.x }
         }
     }
-    impl From<Wire<u16>> for Wider {
-        fn from(wire: Wire<u16>) -> Self {
+    impl From<RecordCodec<u16>> for Wider {
+        fn from(wire: RecordCodec<u16>) -> Self {
             Self { x: wire.x.try_into().unwrap_or_default() }
         }
     }
-    impl From<Wider> for Wire<u8> {
+    impl From<Wider> for RecordCodec<u8> {
         fn from(wider: Wider) -> Self {
             Self { x: wider.x }
         }
     }
-    impl From<Wire<Option<Option<u8>>>> for NullTwice {
-        fn from(wire: Wire<Option<Option<u8>>>) -> Self {
+    impl From<RecordCodec<Option<Option<u8>>>> for NullTwice {
+        fn from(wire: RecordCodec<Option<Option<u8>>>) -> Self {
             Self { x: wire.x }
         }
     }
-    impl From<NullTwice> for Wire<Option<Option<u8>>> {
+    impl From<NullTwice> for RecordCodec<Option<Option<u8>>> {
         fn from(twice: NullTwice) -> Self {
             Self { x: twice.x }
         }

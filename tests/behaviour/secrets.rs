@@ -4,8 +4,8 @@
 use std::sync::{Arc, LazyLock, Mutex};
 
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, Inbox, Memory, Metadata, Plain,
-    Published, Record, Schema, Seal, Upcast, Wire, catalog, event, on, payload,
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, InMemory, Metadata, Plain,
+    Published, Receiver, Record, RecordCodec, Schema, Seal, Upcast, catalog, event, on, payload,
 };
 
 const CANARY: &str = "c4n4ry-in-a-coal-mine";
@@ -113,7 +113,7 @@ fn record(record: &Record) -> Result<(), String> {
 
 /// Keeps what it is given, and hands it to other buses.
 #[derive(Clone, Default)]
-struct Tape(Arc<Mutex<(Vec<String>, Vec<Inbox>)>>);
+struct Tape(Arc<Mutex<(Vec<String>, Vec<Receiver>)>>);
 
 impl Tape {
     fn text(&self) -> String {
@@ -133,14 +133,14 @@ impl Adapter for Tape {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a Wire,
+        wire: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             for record in records {
                 let text = wire.encode(record)?;
                 let inboxes = self.0.lock().unwrap().1.clone();
-                for inbox in inboxes {
-                    inbox.deliver(inbox.wire().decode(&text)?).await?;
+                for receiver in inboxes {
+                    receiver.deliver(receiver.codec().decode(&text)?).await?;
                 }
                 self.0.lock().unwrap().0.push(text);
             }
@@ -151,7 +151,7 @@ impl Adapter for Tape {
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a Wire,
+        wire: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             let texts = self.0.lock().unwrap().0.clone();
@@ -159,8 +159,8 @@ impl Adapter for Tape {
         })
     }
 
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
-        self.0.lock().unwrap().1.push(inbox);
+    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.0.lock().unwrap().1.push(receiver);
         Box::pin(async { Ok(()) })
     }
 
@@ -259,7 +259,7 @@ async fn v4_the_path_to_a_secret_has_no_keys_of_maps() {
         by_card: std::collections::BTreeMap<String, f64>,
     }
     let bus =
-        Bus::builder().adapter(typed_events::Memory::new()).secrets(Plain).quiet().build().await.unwrap();
+        Bus::builder().adapter(typed_events::InMemory::new()).secrets(Plain).quiet().build().await.unwrap();
     let by_card = std::collections::BTreeMap::from([(CANARY.to_owned(), f64::NAN)]);
     let error = bus.emit(Weighed { id: 1, by_card }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Serialize);
@@ -287,7 +287,7 @@ async fn v1_a_key_that_is_there_twice_is_not_shown_where_it_is_secret() {
         by_account: std::collections::BTreeMap<Account, u8>,
     }
     let bus =
-        Bus::builder().adapter(typed_events::Memory::new()).secrets(Plain).quiet().build().await.unwrap();
+        Bus::builder().adapter(typed_events::InMemory::new()).secrets(Plain).quiet().build().await.unwrap();
     let by_account = [(Account::Known, 1), (Account::Other(CANARY.to_owned()), 2)].into();
     let error = bus.emit(Accounts { by_account }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Serialize);
@@ -527,7 +527,7 @@ pub struct CardLost {
 
 #[tokio::test]
 async fn s8_records_that_cannot_be_read_are_one_line_for_each_name() {
-    let (logs, memory) = (logs(), Memory::new());
+    let (logs, memory) = (logs(), InMemory::new());
     let build = || Bus::builder().no_handlers().quiet().adapter(memory.clone());
     let (other, bus) =
         (build().secrets(Backwards).build().await.unwrap(), build().secrets(OtherKey).build().await.unwrap());

@@ -7,8 +7,8 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Level, Metadata};
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, HistoryQuery, Inbox, Memory, Published, Record, Wire,
-    event, on,
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, HistoryQuery, InMemory, Published, Receiver, Record,
+    RecordCodec, event, on,
 };
 
 use crate::logs::{is_child, stderr_of};
@@ -322,7 +322,7 @@ async fn s6_patterns_that_an_event_may_match_are_not_reported() {
 #[tokio::test]
 async fn s8_events_of_another_program_are_one_line_for_each_name() {
     let (log, _guard) = Log::listen();
-    let memory = Memory::new();
+    let memory = InMemory::new();
     let other =
         Bus::builder().no_handlers().adapter(memory.clone()).accept_undeclared().build().await.unwrap();
     let bus = Bus::builder().no_handlers().adapter(memory).build().await.unwrap();
@@ -371,7 +371,7 @@ async fn s9_a_released_guard_and_a_replay_leave_nothing() {
 #[tokio::test]
 async fn s14_nobody_emits_under_the_names_of_the_library() {
     let (log, _guard) = Log::listen();
-    let memory = Memory::new();
+    let memory = InMemory::new();
     let bus = Bus::builder().no_handlers().adapter(memory.clone()).accept_undeclared().build().await.unwrap();
     for name in ["typed-events.gap", "typed-events.lagged", "typed-events.operator.paused", "typed-events"] {
         let expected =
@@ -384,7 +384,9 @@ async fn s14_nobody_emits_under_the_names_of_the_library() {
         let error = bus.forward(&forged).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
         // Another program has written it to the log.
-        typed_events::Adapter::publish(&memory, &[forged], &typed_events::Wire::default()).await.unwrap();
+        typed_events::Adapter::publish(&memory, &[forged], &typed_events::RecordCodec::default())
+            .await
+            .unwrap();
     }
     until(|| bus.stats().refused == 4).await;
     assert_eq!(log.with(Level::WARN, "belong to the library").len(), 4);
@@ -459,7 +461,11 @@ impl Adapter for Refusing {
         false
     }
 
-    fn publish<'a>(&'a self, _: &'a [Record], _: &'a Wire) -> BoxFuture<'a, Result<Published, AdapterError>> {
+    fn publish<'a>(
+        &'a self,
+        _: &'a [Record],
+        _: &'a RecordCodec,
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async {
             self.0.acquire().await.unwrap().forget();
             Err(AdapterError::refused("disk full"))
@@ -469,12 +475,12 @@ impl Adapter for Refusing {
     fn history<'a>(
         &'a self,
         _: &'a HistoryQuery,
-        _: &'a Wire,
+        _: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn subscribe(&self, _: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+    fn subscribe(&self, _: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async { Ok(()) })
     }
 

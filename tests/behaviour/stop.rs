@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, HistoryQuery, Inbox, Published, Record, Wire, event,
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, HistoryQuery, Published, Receiver, Record, RecordCodec,
+    event,
 };
 
 use crate::replay::futures_poll;
@@ -234,7 +235,7 @@ fn s3_stop_keeps_its_deadline_where_nobody_drives_the_runtime_of_the_bus() {
         other.block_on(stopped).expect("it ends")
     };
     let build = || {
-        Bus::builder().quiet().adapter(typed_events::Memory::new()).stop_deadline(Duration::from_millis(50))
+        Bus::builder().quiet().adapter(typed_events::InMemory::new()).stop_deadline(Duration::from_millis(50))
     };
     let bus = home.block_on(build().build()).unwrap();
     stop(bus).unwrap();
@@ -311,19 +312,23 @@ impl Adapter for Slow {
         false
     }
 
-    fn publish<'a>(&'a self, _: &'a [Record], _: &'a Wire) -> BoxFuture<'a, Result<Published, AdapterError>> {
+    fn publish<'a>(
+        &'a self,
+        _: &'a [Record],
+        _: &'a RecordCodec,
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async { Ok(Published::default()) })
     }
 
     fn history<'a>(
         &'a self,
         _: &'a HistoryQuery,
-        _: &'a Wire,
+        _: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn subscribe(&self, _: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+    fn subscribe(&self, _: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async { Ok(()) })
     }
 
@@ -393,7 +398,7 @@ fn s_runtime_an_adapter_that_does_not_stop_in_time_is_named_once_by_all() {
 #[test]
 fn s_runtime_a_stop_takes_no_time_where_nobody_drives_the_runtime_of_the_bus() {
     let home = idle();
-    let bus = home.block_on(Bus::builder().adapter(typed_events::Memory::new()).build()).unwrap();
+    let bus = home.block_on(Bus::builder().adapter(typed_events::InMemory::new()).build()).unwrap();
     let other =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     other.block_on(async {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use std::sync::Mutex;
 
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, Inbox, Memory, Metadata,
-    Published, Record, Wire, event, payload,
+    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, InMemory, Metadata, Published,
+    Receiver, Record, RecordCodec, event, payload,
 };
 
 #[payload]
@@ -73,7 +73,7 @@ pub struct Open {
 
 /// Buses whose records are written, each with another one that reads them.
 async fn written() -> (Bus, Bus) {
-    let memory = Memory::new();
+    let memory = InMemory::new();
     let join = || Bus::builder().adapter(memory.clone()).quiet().build();
     (join().await.unwrap(), join().await.unwrap())
 }
@@ -460,7 +460,7 @@ impl Adapter for Old {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a Wire,
+        wire: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             for record in records {
@@ -473,7 +473,7 @@ impl Adapter for Old {
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a Wire,
+        wire: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             let texts = self.0.lock().unwrap().clone();
@@ -486,7 +486,7 @@ impl Adapter for Old {
         })
     }
 
-    fn subscribe(&self, _: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+    fn subscribe(&self, _: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async { Ok(()) })
     }
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use events_core::{
-    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Inbox, LogPage, LogQuery, Published,
-    Record, Retention, Wire,
+    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, LogPage, LogQuery, Published, Receiver,
+    Record, RecordCodec, Retention,
 };
 use redis::{Client, RedisError};
 use tokio::sync::{Mutex, watch};
@@ -26,7 +26,7 @@ use crate::{history, retention};
 /// - **`emit`** returns when Redis has the event in its log, a stream. How safe that is, is the server's matter:
 ///   `appendonly yes` with `appendfsync always` loses nothing, with `everysec` up to a second of events in a power cut.
 ///   Emits that run at the same time go in one call.
-/// - **While Redis is away**, emits wait for it, for at most the [patience](Self::patience), and then say so; handlers
+/// - **While Redis is away**, emits wait for it, for at most the [retry_timeout](Self::retry_timeout), and then say so; handlers
 ///   go on with what they have. All calls may be repeated without doing anything twice, and connections are made
 ///   again without end.
 /// - **Live handlers** of other instances get an event when Pub/Sub rings; what a lost connection missed, they get from
@@ -35,7 +35,7 @@ use crate::{history, retention};
 ///   kept until the limit is reached; of one name only its own records cross the network.
 /// - **Limits.** `emit_all` takes at most 20,000 events, as the server does nothing else meanwhile. The clocks of instances
 ///   must agree to well within a [lease](events_core::BusBuilder::lease).
-/// - **Opening** happens in `build()`, which fails where the server can't be reached within the patience, refuses, or has a
+/// - **Opening** happens in `build()`, which fails where the server can't be reached within the retry_timeout, refuses, or has a
 ///   log of another format.
 /// - **Stopping and dropping.** After `stop` of the bus nothing is appended; the history can still be read. A bus that is
 ///   dropped ends its connections when the calls under way are done.
@@ -53,7 +53,7 @@ pub struct Redis {
     /// What the address says, or why it can't be read.
     client: Result<Client, RedisError>,
     prefix: String,
-    patience: Duration,
+    retry_timeout: Duration,
     retention: Retention,
     poll: Duration,
     engine: OnceLock<Engine>,
@@ -78,7 +78,7 @@ impl Redis {
         Self {
             client: Client::open(url.as_ref()),
             prefix: "{typed-events}".to_owned(),
-            patience: Duration::from_secs(5),
+            retry_timeout: Duration::from_secs(5),
             retention: Retention::everything(),
             poll: Duration::from_secs(1),
             engine: OnceLock::new(),
@@ -96,8 +96,8 @@ impl Redis {
     /// How long `emit`, and all that is asked of the log, waits for a server that is away: 5 s unless set. With
     /// [`Duration::ZERO`] it fails at once.
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn retry_timeout(mut self, retry_timeout: Duration) -> Self {
+        self.retry_timeout = retry_timeout;
         self
     }
 
@@ -122,10 +122,10 @@ impl Redis {
         self.engine.get().ok_or_else(closed)
     }
 
-    async fn open(&self, inbox: Inbox) -> Result<Engine, AdapterError> {
-        let link = Link::new(&self.client, self.patience)?;
-        link.warn_of_plain_text(&inbox);
-        let (log, last) = Log::open(link, self.prefix.clone(), inbox).await?;
+    async fn open(&self, receiver: Receiver) -> Result<Engine, AdapterError> {
+        let link = Link::new(&self.client, self.retry_timeout)?;
+        link.warn_of_plain_text(&receiver);
+        let (log, last) = Log::open(link, self.prefix.clone(), receiver).await?;
         let (log, news) = (Arc::new(log), Arc::new(watch::Sender::new(0)));
         let tasks = [
             tokio::spawn(listen(Arc::clone(&log), Arc::clone(&news))),
@@ -148,7 +148,7 @@ impl Engine {
         let asked: Result<String, _> =
             redis::cmd("INFO").arg("persistence").query_async(&mut connection).await;
         if asked.is_ok_and(|info| info.contains("aof_enabled:0")) {
-            self.log.inbox.warn(
+            self.log.receiver.warn(
                 "has `appendonly no`: a crash of the server takes events that durable handlers have yet to handle",
             );
         }
@@ -183,11 +183,11 @@ impl Adapter for Redis {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             let engine = self.engine()?;
-            let drafts = records.iter().map(|record| wire.draft(record)).collect::<Result<_, _>>()?;
+            let drafts = records.iter().map(|record| codec.draft(record)).collect::<Result<_, _>>()?;
             let publisher = engine.publisher.lock().await.clone();
             let publisher = publisher.ok_or_else(|| AdapterError::refused("the bus has stopped"))?;
             let duplicates = publisher.append(drafts).await?;
@@ -198,22 +198,22 @@ impl Adapter for Redis {
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
-        Box::pin(async move { history::read(&self.engine()?.log, query, wire).await })
+        Box::pin(async move { history::read(&self.engine()?.log, query, codec).await })
     }
 
     fn read_log<'a>(
         &'a self,
         query: &'a LogQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
-        Box::pin(async move { history::read_forward(&self.engine()?.log, query, wire).await })
+        Box::pin(async move { history::read_forward(&self.engine()?.log, query, codec).await })
     }
 
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async move {
-            let engine = self.open(inbox).await?;
+            let engine = self.open(receiver).await?;
             let open = || AdapterError::refused(format_args!("{} is open already", self.name()));
             self.engine.set(engine).map_err(|_| open())
         })

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use events_core::{
-    Adapter, AdapterError, BoxFuture, ErrorKind, HistoryQuery, Inbox, Published, Record, Wire,
+    Adapter, AdapterError, BoxFuture, ErrorKind, HistoryQuery, Published, Receiver, Record, RecordCodec,
 };
 use redis::{Client, Msg, RedisError};
 use tokio::sync::{mpsc, oneshot};
@@ -35,7 +35,7 @@ const MOST_NAMED: usize = 1_000;
 ///   first 1,000. What [`Redis`](crate::Redis) says on the same server is passed over.
 /// - **A lost connection** is made again; what was said meanwhile is lost, and that is logged. Handlers that are 10,000
 ///   messages behind lose the next ones, which are counted, and logged in one line per 10 s.
-/// - **While Redis is away**, emits wait for at most the [patience](Self::patience); where a connection broke under a
+/// - **While Redis is away**, emits wait for at most the [retry_timeout](Self::retry_timeout); where a connection broke under a
 ///   message, the error says that it may have been sent.
 /// - **Opening** happens in `build()`, which returns when the bus listens, and fails where the server can't be reached.
 /// - **Limits.** A payload has at most 1 MiB, where it is emitted ([`TooLarge`](events_core::ErrorKind::TooLarge)) and
@@ -55,7 +55,7 @@ const MOST_NAMED: usize = 1_000;
 pub struct Channels {
     client: Result<Client, RedisError>,
     pattern: String,
-    patience: Duration,
+    retry_timeout: Duration,
     engine: OnceLock<Engine>,
 }
 
@@ -69,7 +69,7 @@ struct Shared {
     link: Link,
     pattern: String,
     echoes: Echoes,
-    inbox: Inbox,
+    receiver: Receiver,
 }
 
 impl Channels {
@@ -78,7 +78,7 @@ impl Channels {
         Self {
             client: Client::open(url.as_ref()),
             pattern: "*".to_owned(),
-            patience: Duration::from_secs(5),
+            retry_timeout: Duration::from_secs(5),
             engine: OnceLock::new(),
         }
     }
@@ -93,8 +93,8 @@ impl Channels {
 
     /// How long `emit` waits for a server that is away: 5 s unless set. With [`Duration::ZERO`] it fails at once.
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn retry_timeout(mut self, retry_timeout: Duration) -> Self {
+        self.retry_timeout = retry_timeout;
         self
     }
 
@@ -104,17 +104,17 @@ impl Channels {
         self.engine.get().ok_or_else(closed)
     }
 
-    async fn open(&self, inbox: Inbox) -> Result<Engine, AdapterError> {
-        let link = Link::new(&self.client, self.patience)?;
-        link.warn_of_plain_text(&inbox);
+    async fn open(&self, receiver: Receiver) -> Result<Engine, AdapterError> {
+        let link = Link::new(&self.client, self.retry_timeout)?;
+        link.warn_of_plain_text(&receiver);
         let (pattern, echoes) = (self.pattern.clone(), Echoes::default());
-        let shared = Arc::new(Shared { link, pattern, echoes, inbox });
+        let shared = Arc::new(Shared { link, pattern, echoes, receiver });
         let (heard, hearing) = mpsc::channel(MOST_WAITING);
         let (listening, listens) = oneshot::channel();
         let hear = tokio::spawn(listen(Arc::clone(&shared), heard, listening));
         let deliver = tokio::spawn(deliver(Arc::clone(&shared), hearing));
         let engine = Engine { shared, tasks: [hear, deliver] };
-        match tokio::time::timeout(self.patience + ANSWER, listens).await {
+        match tokio::time::timeout(self.retry_timeout + ANSWER, listens).await {
             Ok(Ok(Ok(()))) => Ok(engine),
             Ok(Ok(Err(error))) => Err(AdapterError::refused(error)),
             _ => Err(AdapterError::unavailable("the server does not answer")),
@@ -150,15 +150,15 @@ async fn listen(
         Err(error) => return drop(listening.send(Err(error))),
     }
     let mut since = Instant::now();
-    shared.inbox.warn("lost its connection, and tries again: what is published meanwhile is lost");
+    shared.receiver.warn("lost its connection, and tries again: what is published meanwhile is lost");
     loop {
         pause.wait().await;
         let Ok(connection) = subscribe(&shared).await else { continue };
         let away = since.elapsed().as_secs_f64();
-        shared.inbox.warn(&format!("is there again; what was published in {away:.1} s was lost"));
+        shared.receiver.warn(&format!("is there again; what was published in {away:.1} s was lost"));
         hear(&shared, connection, &heard).await;
         (since, pause) = (Instant::now(), Pause::new());
-        shared.inbox.warn("lost its connection, and tries again: what is published meanwhile is lost");
+        shared.receiver.warn("lost its connection, and tries again: what is published meanwhile is lost");
     }
 }
 
@@ -180,7 +180,7 @@ async fn hear(shared: &Shared, mut listening: Listening, heard: &mpsc::Sender<Ms
             continue;
         }
         if heard.try_send(message).is_err() {
-            shared.inbox.lost(1, "handlers were too far behind");
+            shared.receiver.lost(1, "handlers were too far behind");
         }
     }
 }
@@ -190,7 +190,7 @@ async fn deliver(shared: Arc<Shared>, mut hearing: mpsc::Receiver<Msg>) {
     let mut named = HashSet::new();
     while let Some(message) = hearing.recv().await {
         let channel = message.get_channel_name();
-        let Err(error) = shared.inbox.deliver_payload(channel, message.get_payload_bytes()).await else {
+        let Err(error) = shared.receiver.deliver_payload(channel, message.get_payload_bytes()).await else {
             continue;
         };
         if error.kind() == ErrorKind::Stopped {
@@ -199,7 +199,7 @@ async fn deliver(shared: Arc<Shared>, mut hearing: mpsc::Receiver<Msg>) {
         let why = error.to_string();
         if named.len() < MOST_NAMED && !named.contains(&why) {
             shared
-                .inbox
+                .receiver
                 .warn(&format!("sent a message that was refused (others like it are only counted): {why}"));
             named.insert(why);
         }
@@ -218,11 +218,11 @@ impl Adapter for Channels {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             let shared = &self.engine()?.shared;
-            let messages = records.iter().map(|record| Ok((record.name(), wire.payload(record)?)));
+            let messages = records.iter().map(|record| Ok((record.name(), codec.payload(record)?)));
             let messages = messages.collect::<Result<Vec<_>, AdapterError>>()?;
             for (channel, message) in &messages {
                 shared.echoes.expect(channel, message);
@@ -247,14 +247,14 @@ impl Adapter for Channels {
     fn history<'a>(
         &'a self,
         _query: &'a HistoryQuery,
-        _wire: &'a Wire,
+        _wire: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async { Err(AdapterError::refused("channels keep no history")) })
     }
 
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async move {
-            let engine = self.open(inbox).await?;
+            let engine = self.open(receiver).await?;
             let open = || AdapterError::refused(format_args!("{} is open already", self.name()));
             self.engine.set(engine).map_err(|_| open())
         })

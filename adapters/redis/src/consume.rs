@@ -192,7 +192,7 @@ impl Exchange<'_> {
         let unanswered = self.unanswered.as_ref().map(|unanswered| unanswered.token);
         let token = unanswered.unwrap_or_else(|| CALLED.fetch_add(1, Ordering::Relaxed));
         let (none, free) = (Take::default(), self.free());
-        let instance = self.log.inbox.instance().to_string();
+        let instance = self.log.receiver.instance().to_string();
         let arguments = |call: &mut redis::ScriptInvocation<'static>, again: bool| {
             call.arg(self.consumer.name())
                 .arg(token)
@@ -266,7 +266,7 @@ impl Exchange<'_> {
     }
 
     fn decode(&self, position: u64, entry: &Entry) -> Result<Record, AdapterError> {
-        decode(self.log, self.consumer.wire(), position, &entry.text)
+        decode(self.log, self.consumer.codec(), position, &entry.text)
     }
 
     /// Decides on records that were found behind a cursor, until enough are wanted.

@@ -1,6 +1,8 @@
 //! Histories, read from the log.
 
-use events_core::{AdapterError, EventId, HistoryQuery, LogId, LogPage, LogQuery, Record, Start, Wire};
+use events_core::{
+    AdapterError, EventId, HistoryQuery, LogId, LogPage, LogQuery, Record, RecordCodec, Start,
+};
 
 use crate::log::Log;
 use crate::scripts::{BACK, FORWARD, SEEK};
@@ -12,7 +14,7 @@ const AT_ONCE: u64 = 500;
 pub(crate) async fn read(
     log: &Log,
     query: &HistoryQuery,
-    wire: &Wire,
+    codec: &RecordCodec,
 ) -> Result<Vec<Result<Record, AdapterError>>, AdapterError> {
     let micros = |time: events_core::Timestamp| time.as_micros().to_string();
     let (since, until) = (query.since().map(micros), query.until().map(micros));
@@ -31,7 +33,7 @@ pub(crate) async fn read(
         last = oldest - 1;
         let wanted = page.iter().filter(|(_, name, _)| query.takes(name));
         for (position, _, text) in wanted.take(query.limit() - found.len()) {
-            found.push(decode(log, wire, *position, text));
+            found.push(decode(log, codec, *position, text));
         }
     }
     found.reverse();
@@ -42,7 +44,11 @@ pub(crate) async fn read(
 type Forward = (String, u64, u64, Vec<(u64, String, Vec<u8>)>);
 
 /// The records that follow a position.
-pub(crate) async fn read_forward(log: &Log, query: &LogQuery, wire: &Wire) -> Result<LogPage, AdapterError> {
+pub(crate) async fn read_forward(
+    log: &Log,
+    query: &LogQuery,
+    codec: &RecordCodec,
+) -> Result<LogPage, AdapterError> {
     let place = |id: &str| id.parse::<EventId>().map(|id| LogId::new(id.to_bytes()));
     let (from, to) = match query.position() {
         Some(after) => (after.number.saturating_add(1), after.number.saturating_add(query.record_limit())),
@@ -62,7 +68,7 @@ pub(crate) async fn read_forward(log: &Log, query: &LogQuery, wire: &Wire) -> Re
         page.end_at(*position);
     }
     for (position, name, bytes) in &found {
-        if query.takes(name) && !page.push(*position, bytes.len(), decode(log, wire, *position, bytes)) {
+        if query.takes(name) && !page.push(*position, bytes.len(), decode(log, codec, *position, bytes)) {
             break;
         }
     }
@@ -70,9 +76,14 @@ pub(crate) async fn read_forward(log: &Log, query: &LogQuery, wire: &Wire) -> Re
 }
 
 /// A record as it is stored at a position.
-pub(crate) fn decode(log: &Log, wire: &Wire, position: u64, text: &[u8]) -> Result<Record, AdapterError> {
+pub(crate) fn decode(
+    log: &Log,
+    codec: &RecordCodec,
+    position: u64,
+    text: &[u8],
+) -> Result<Record, AdapterError> {
     let decoded = match std::str::from_utf8(text) {
-        Ok(text) => wire.decode(text).map_err(|error| error.to_string()),
+        Ok(text) => codec.decode(text).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     decoded.map_err(|why| {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use events_core::{AdapterError, Inbox};
+use events_core::{AdapterError, Receiver};
 use futures_util::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSub, PubSubSink, PubSubStream};
 use redis::{
@@ -24,7 +24,7 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_m
 pub(crate) struct Link {
     client: Client,
     /// For how long a call is tried again.
-    patience: Duration,
+    retry_timeout: Duration,
     connection: Mutex<Option<MultiplexedConnection>>,
 }
 
@@ -45,7 +45,7 @@ impl Link {
     /// A link that connects when it is used; `client` may be why there is none.
     pub(crate) fn new(
         client: &std::result::Result<Client, RedisError>,
-        patience: Duration,
+        retry_timeout: Duration,
     ) -> std::result::Result<Self, AdapterError> {
         let unreadable = |error| {
             let form = "such as redis://user:password@host:6379/0";
@@ -54,13 +54,13 @@ impl Link {
             ))
         };
         let client = client.clone().map_err(unreadable)?;
-        Ok(Self { client, patience, connection: Mutex::default() })
+        Ok(Self { client, retry_timeout, connection: Mutex::default() })
     }
 
     /// Says so where what is sent can be read on its way to another machine.
-    pub(crate) fn warn_of_plain_text(&self, inbox: &Inbox) {
+    pub(crate) fn warn_of_plain_text(&self, receiver: &Receiver) {
         if self.is_plain_text_to_another_machine() {
-            inbox.warn(
+            receiver.warn(
                 "is reached without encryption: whoever is on the way reads all events (use rediss://)",
             );
         }
@@ -76,7 +76,7 @@ impl Link {
         }
     }
 
-    /// Calls a script that may be repeated, again and again until it is answered, or patience since then is over. Says to
+    /// Calls a script that may be repeated, again and again until it is answered, or retry_timeout since then is over. Says to
     /// `invoke` whether it may have been done before, when only its answer was lost.
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
@@ -101,7 +101,7 @@ impl Link {
         invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
     ) -> Result<T> {
         let mut pause = Pause::new();
-        let until = since + self.patience;
+        let until = since + self.retry_timeout;
         let mut unknown = false;
         loop {
             // Others may be waiting for a connection, one after the other.

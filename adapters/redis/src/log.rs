@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use events_core::{AdapterError, Consumer, EventId, Inbox, StartAt, Timestamp};
+use events_core::{AdapterError, Consumer, EventId, Receiver, StartAt, Timestamp};
 use redis::{FromRedisValue, Script, ScriptInvocation};
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ pub(crate) const BELL: &str = ":news";
 pub(crate) struct Log {
     pub(crate) link: Link,
     prefix: String,
-    pub(crate) inbox: Inbox,
+    pub(crate) receiver: Receiver,
     id: Mutex<String>,
     /// Held by whoever begins the log again.
     beginning: tokio::sync::Mutex<()>,
@@ -41,12 +41,12 @@ impl Log {
     pub(crate) async fn open(
         link: Link,
         prefix: String,
-        inbox: Inbox,
+        receiver: Receiver,
     ) -> std::result::Result<(Self, u64), AdapterError> {
         let log = Self {
             link,
             prefix,
-            inbox,
+            receiver,
             id: Mutex::default(),
             beginning: Default::default(),
             consumers: Mutex::default(),
@@ -148,7 +148,7 @@ impl Log {
         }
         // Only now: whoever gave up in between left nothing half done.
         *lock(&self.id) = id;
-        self.inbox.warn(
+        self.receiver.warn(
             "no longer has the log that was opened (is it kept on disk? see `appendonly`): events that nobody had \
              handled are lost, and the history begins anew",
         );

@@ -83,7 +83,7 @@ impl Row {
 /// Ends when nobody can bring anything more.
 async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
     let (mut jobs, mut calls) = (Vec::new(), 0_u64);
-    let origin = log.inbox.instance().to_string();
+    let origin = log.receiver.instance().to_string();
     while let Some(first) = queue.recv().await {
         let (since, mut count) = (first.since, first.drafts.len());
         jobs.push(first);

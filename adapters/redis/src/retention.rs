@@ -28,14 +28,14 @@ pub(crate) async fn keep(log: Arc<Log>, retention: Retention) {
         });
         let trimmed = log.call::<u64>(&TRIM, |call, _| {
             call.arg(number(retention.max_records())).arg(since.as_deref().unwrap_or_default());
-            call.arg(number(retention.max_bytes())).arg(AT_ONCE).arg(u8::from(retention.passes_consumers()));
+            call.arg(number(retention.max_bytes())).arg(AT_ONCE).arg(u8::from(retention.ignores_consumers()));
         });
         match trimmed.await {
             Ok(0) => sleep(EVERY).await,
             Ok(_) => tokio::task::yield_now().await,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    log.inbox.warn(&format!("can't trim the log, and tries again: {error}"));
+                    log.receiver.warn(&format!("can't trim the log, and tries again: {error}"));
                 }
                 sleep(EVERY).await;
                 continue;

@@ -34,8 +34,10 @@ pub(crate) async fn listen(log: Arc<Log>, news: Arc<News>) {
         let is_new = lost.is_none();
         lost.get_or_insert_with(Instant::now);
         match heard {
-            Err(error) if is_new => log.inbox.warn(&format!("lost its connection, and tries again: {error}")),
-            Ok(()) if is_new => log.inbox.warn("closed the connection; trying again"),
+            Err(error) if is_new => {
+                log.receiver.warn(&format!("lost its connection, and tries again: {error}"))
+            }
+            Ok(()) if is_new => log.receiver.warn("closed the connection; trying again"),
             _ => {}
         }
         pause.wait().await;
@@ -46,7 +48,7 @@ pub(crate) async fn listen(log: Arc<Log>, news: Arc<News>) {
 async fn hear(log: &Log, news: &News, lost: &mut Option<Instant>) -> Result<(), RedisError> {
     let mut listening = log.link.listen(Channel::Named(&log.channel())).await?;
     if let Some(since) = lost.take() {
-        log.inbox.warn(&format!(
+        log.receiver.warn(&format!(
             "is there again after {:.1} s; what other instances appended meanwhile is read from the log",
             since.elapsed().as_secs_f64()
         ));
@@ -96,7 +98,7 @@ impl Tail {
                 Ok(true) => self.failing = false,
                 Ok(false) => return,
                 Err(error) if !std::mem::replace(&mut self.failing, true) => {
-                    self.log.inbox.warn(&format!("can't follow the log, and tries again: {error}"));
+                    self.log.receiver.warn(&format!("can't follow the log, and tries again: {error}"));
                 }
                 Err(_) => {}
             }
@@ -105,7 +107,7 @@ impl Tail {
 
     /// Passes on what is new; false when the bus has stopped.
     async fn follow(&mut self) -> Result<bool, AdapterError> {
-        let instance = self.log.inbox.instance().to_string();
+        let instance = self.log.receiver.instance().to_string();
         loop {
             let (seen, id) = (self.seen, self.id.clone());
             let event = self.met.back().filter(|(position, _)| *position == seen);
@@ -129,7 +131,7 @@ impl Tail {
             };
             if self.seen < trimmed {
                 self.log
-                    .inbox
+                    .receiver
                     .lost(trimmed - self.seen, "they were trimmed from the log before they were read");
                 self.seen = trimmed;
             }
@@ -155,7 +157,7 @@ impl Tail {
     /// The server came back with older data than was read: goes on where both agree.
     fn go_back(&mut self) {
         if !std::mem::replace(&mut self.went_back, true) {
-            self.log.inbox.warn(
+            self.log.receiver.warn(
                 "came back with older data than it had: events that it had acknowledged are lost (see `appendfsync`)",
             );
         }
@@ -165,14 +167,14 @@ impl Tail {
 
     /// False when the bus has stopped.
     async fn deliver(&self, position: u64, name: &str, text: &[u8]) -> bool {
-        match decode(&self.log, self.log.inbox.wire(), position, text) {
+        match decode(&self.log, self.log.receiver.codec(), position, text) {
             // What the bus refuses, it counts and logs.
             Ok(record) => {
-                let delivered = self.log.inbox.deliver(record).await;
+                let delivered = self.log.receiver.deliver(record).await;
                 !delivered.is_err_and(|error| error.kind() == ErrorKind::Stopped)
             }
             Err(error) => {
-                self.log.inbox.unreadable(Some(name), &error.to_string());
+                self.log.receiver.unreadable(Some(name), &error.to_string());
                 true
             }
         }

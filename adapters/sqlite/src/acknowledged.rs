@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Read, Result};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use events_core::Inbox;
+use events_core::Receiver;
 
 /// The id of the log, the position of the newest record that was synced, and a checksum of both.
 const LENGTH: usize = 16 + 8 + 4;
@@ -21,7 +21,7 @@ const LENGTH: usize = 16 + 8 + 4;
 pub(crate) struct Acknowledged {
     file: File,
     log: [u8; 16],
-    inbox: Inbox,
+    receiver: Receiver,
     failing: AtomicBool,
 }
 
@@ -78,16 +78,16 @@ fn write(mut file: &File, text: &[u8]) -> Result<()> {
 }
 
 impl Acknowledged {
-    pub(crate) fn open(path: &Path, log: [u8; 16], inbox: Inbox) -> Result<Self> {
+    pub(crate) fn open(path: &Path, log: [u8; 16], receiver: Receiver) -> Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path_of(path))?;
-        Ok(Self { file, log, inbox, failing: AtomicBool::new(false) })
+        Ok(Self { file, log, receiver, failing: AtomicBool::new(false) })
     }
 
     /// Notes that all up to here is safe.
     pub(crate) fn note(&self, position: i64) {
         match write(&self.file, &text(self.log, position)) {
             Ok(()) => self.failing.store(false, Ordering::Relaxed),
-            Err(error) if !self.failing.swap(true, Ordering::Relaxed) => self.inbox.warn(&format!(
+            Err(error) if !self.failing.swap(true, Ordering::Relaxed) => self.receiver.warn(&format!(
                 "can't note how far it is, so damage to its newest part might not be found: {error}"
             )),
             Err(_) => {}

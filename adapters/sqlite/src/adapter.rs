@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use events_core::{
-    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Inbox, LogPage, LogQuery, Published,
-    Record, Retention, Wire,
+    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, LogPage, LogQuery, Published, Receiver,
+    Record, RecordCodec, Retention,
 };
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -89,7 +89,7 @@ impl Sqlite {
             synchronous: Synchronous::Full,
             retention: Retention::everything(),
             poll: Duration::from_millis(20),
-            remember: Duration::from_secs(7 * 24 * 60 * 60),
+            dedup_window: Duration::from_secs(7 * 24 * 60 * 60),
             vfs: None,
         };
         Self { options, engine: OnceLock::new() }
@@ -120,8 +120,8 @@ impl Sqlite {
     /// [`Delivery::first_time`](https://docs.rs/typed-events/latest/typed_events/struct.Delivery.html#method.first_time);
     /// 7 days unless set.
     #[must_use]
-    pub fn remember(mut self, time: Duration) -> Self {
-        self.options.remember = time;
+    pub fn dedup_window(mut self, time: Duration) -> Self {
+        self.options.dedup_window = time;
         self
     }
 
@@ -146,8 +146,8 @@ impl Sqlite {
         })
     }
 
-    async fn open(&self, inbox: Inbox) -> Result<Engine, AdapterError> {
-        let (options, from) = (self.options.clone(), inbox.clone());
+    async fn open(&self, receiver: Receiver) -> Result<Engine, AdapterError> {
+        let (options, from) = (self.options.clone(), receiver.clone());
         let runtime = Handle::try_current().map_err(AdapterError::refused)?;
         let opening = runtime.spawn_blocking(move || -> crate::fault::Result<_> {
             let mut connection = schema::connect_first(&options)?;
@@ -169,7 +169,7 @@ impl Sqlite {
         let reader = Worker::new(options.clone(), runtime.clone(), reader, None);
         let news = Arc::new(watch::Sender::new(0));
         let peers = Peers::join(&options.path, options.poll).map_err(AdapterError::refused)?;
-        let tail = Tail::new(&writer, &reader, &news, &peers, inbox, last);
+        let tail = Tail::new(&writer, &reader, &news, &peers, receiver, last);
         let tail = runtime.spawn(tail.run());
         let trimming = runtime.spawn(retention::keep(options.clone(), writer.clone(), Arc::downgrade(&news)));
         Ok(Engine { log, writer, reader, news, peers, tail, trimming })
@@ -207,12 +207,12 @@ impl Adapter for Sqlite {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             let engine = self.engine()?;
             // What can be done before the records have their places is done here, beside the writer.
-            let drafts = records.iter().map(|record| wire.draft(record)).collect::<Result<Vec<_>, _>>()?;
+            let drafts = records.iter().map(|record| codec.draft(record)).collect::<Result<Vec<_>, _>>()?;
             let append = move |tx: &Tx<'_>| tx.append(&drafts);
             let duplicates = match records.len() <= FEW {
                 true => engine.writer.run_little(Safety::Now, append).await?,
@@ -226,11 +226,11 @@ impl Adapter for Sqlite {
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
-            let (query, wire) = (query.clone(), wire.clone());
-            let read = move |tx: &Tx<'_>| history::read(tx, &query, &wire);
+            let (query, codec) = (query.clone(), codec.clone());
+            let read = move |tx: &Tx<'_>| history::read(tx, &query, &codec);
             let found = self.engine()?.reader.run(Safety::Read, read).await?;
             let of_file = |fault: Fault| fault.of_file(&self.options.path);
             Ok(found.into_iter().map(|read| read.map_err(of_file)).collect())
@@ -240,20 +240,20 @@ impl Adapter for Sqlite {
     fn read_log<'a>(
         &'a self,
         query: &'a LogQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
         Box::pin(async move {
-            let (query, wire) = (query.clone(), wire.clone());
+            let (query, codec) = (query.clone(), codec.clone());
             let path = self.options.path.clone();
             let of_file = move |fault: Fault| fault.of_file(&path);
-            let read = move |tx: &Tx<'_>| history::read_forward(tx, &query, &wire, &of_file);
+            let read = move |tx: &Tx<'_>| history::read_forward(tx, &query, &codec, &of_file);
             self.engine()?.reader.run(Safety::Read, read).await
         })
     }
 
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async move {
-            let engine = self.open(inbox).await?;
+            let engine = self.open(receiver).await?;
             self.engine.set(engine).map_err(|_| {
                 AdapterError::refused(format_args!("{} is open already", self.options.path.display()))
             })

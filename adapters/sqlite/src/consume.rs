@@ -365,7 +365,7 @@ impl Exchange<'_> {
         &self,
         stored: std::result::Result<Stored, String>,
     ) -> std::result::Result<events_core::Record, AdapterError> {
-        stored.map_err(AdapterError::refused).and_then(|stored| stored.record(self.consumer.wire()))
+        stored.map_err(AdapterError::refused).and_then(|stored| stored.record(self.consumer.codec()))
     }
 
     fn claim(

@@ -1,6 +1,6 @@
 //! Histories, read from the log.
 
-use events_core::{AdapterError, HistoryQuery, LogId, LogPage, LogQuery, Record, Wire};
+use events_core::{AdapterError, HistoryQuery, LogId, LogPage, LogQuery, Record, RecordCodec};
 use rusqlite::Connection;
 
 use crate::fault::{Fault, Result};
@@ -10,7 +10,7 @@ use crate::log::{COLUMNS, Stored, last, position_at, trimmed};
 pub(crate) fn read(
     connection: &Connection,
     query: &HistoryQuery,
-    wire: &Wire,
+    codec: &RecordCodec,
 ) -> Result<Vec<Result<Record>>> {
     let first = match query.since() {
         Some(time) => position_at(connection, time.as_micros())?,
@@ -26,7 +26,7 @@ pub(crate) fn read(
     };
     let read = |stored: Stored| {
         let at = stored.position;
-        stored.record(wire).map_err(|why| AdapterError::refused(format_args!("the record at {at}: {why}")))
+        stored.record(codec).map_err(|why| AdapterError::refused(format_args!("the record at {at}: {why}")))
     };
     Ok(found.into_iter().rev().map(|stored| Ok(read(stored?)?)).collect())
 }
@@ -35,7 +35,7 @@ pub(crate) fn read(
 pub(crate) fn read_forward(
     connection: &Connection,
     asked: &LogQuery,
-    wire: &Wire,
+    codec: &RecordCodec,
     of_file: impl Fn(Fault) -> AdapterError,
 ) -> Result<LogPage> {
     let log = "SELECT log FROM typed_events_meta WHERE one = 1";
@@ -60,7 +60,7 @@ pub(crate) fn read_forward(
             let bytes = row.get_ref(8)?.as_str().map_or(0, str::len);
             let record = match Stored::read(row) {
                 Ok(stored) => stored
-                    .record(wire)
+                    .record(codec)
                     .map_err(|why| AdapterError::refused(format_args!("the record at {at}: {why}"))),
                 Err(fault) => Err(of_file(fault)),
             };

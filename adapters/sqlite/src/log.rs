@@ -1,7 +1,7 @@
 //! Records as rows of the log, each with a checksum.
 
 use crc32fast::Hasher;
-use events_core::{AdapterError, Draft, Record, Timestamp, Wire};
+use events_core::{AdapterError, Draft, Record, RecordCodec, Timestamp};
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row};
 
@@ -78,8 +78,8 @@ impl Stored {
         }
     }
 
-    pub(crate) fn record(&self, wire: &Wire) -> std::result::Result<Record, AdapterError> {
-        Ok(wire.decode(&self.text)?)
+    pub(crate) fn record(&self, codec: &RecordCodec) -> std::result::Result<Record, AdapterError> {
+        Ok(codec.decode(&self.text)?)
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// How often the file is looked at for what other processes did.
     pub(crate) poll: Duration,
     /// How long it is remembered that a handler has handled an event.
-    pub(crate) remember: Duration,
+    pub(crate) dedup_window: Duration,
     /// The VFS that SQLite is to use, where it is not its own.
     pub(crate) vfs: Option<String>,
 }

@@ -43,7 +43,7 @@ pub(crate) async fn keep(options: Options, writer: Worker, news: Weak<watch::Sen
             news.send_modify(|count| *count += 1);
         }
         let remembered =
-            Timestamp::now().as_micros() - options.remember.as_micros().try_into().unwrap_or(i64::MAX);
+            Timestamp::now().as_micros() - options.dedup_window.as_micros().try_into().unwrap_or(i64::MAX);
         let forget = move |tx: &Tx<'_>| forget(tx, remembered);
         while let Ok(true) = writer.run(Safety::Later, forget).await {}
         sleep(EVERY).await;
@@ -69,7 +69,7 @@ pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> R
     {
         keep_from = keep_from.max(gone + 1 + AT_ONCE);
     }
-    if !retention.passes_consumers() {
+    if !retention.ignores_consumers() {
         keep_from = keep_from.min(unfinished(connection)?.unwrap_or(i64::MAX));
     }
     // The newest stays, so that positions are never given twice.
@@ -81,7 +81,7 @@ pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> R
     let delete = "DELETE FROM typed_events_log WHERE position < ?2
         AND (position > ?1 OR position NOT IN (SELECT position FROM typed_events_pending))";
     connection.prepare_cached(delete)?.execute([gone, keep_from])?;
-    if retention.passes_consumers() {
+    if retention.ignores_consumers() {
         // A consumer learns what it lost when it is to be handed that again: for what waits, at once. What waits for
         // another of its key follows that one.
         let lost = "UPDATE typed_events_pending SET held = 0, due = 0

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
-use events_core::{AdapterError, ErrorKind, Inbox};
+use events_core::{AdapterError, ErrorKind, Receiver};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
@@ -117,7 +117,7 @@ pub(crate) struct Tail {
     reader: Worker,
     news: Weak<watch::Sender<u64>>,
     call: Arc<Call>,
-    inbox: Inbox,
+    receiver: Receiver,
     /// Everything up to here was passed on.
     seen: i64,
     version: Option<i64>,
@@ -130,7 +130,7 @@ impl Tail {
         reader: &Worker,
         news: &Arc<watch::Sender<u64>>,
         peers: &Peers,
-        inbox: Inbox,
+        receiver: Receiver,
         last: i64,
     ) -> Self {
         Self {
@@ -138,7 +138,7 @@ impl Tail {
             reader: reader.clone(),
             news: Arc::downgrade(news),
             call: Arc::clone(&peers.own),
-            inbox,
+            receiver,
             seen: last,
             version: None,
             failing: false,
@@ -173,7 +173,7 @@ impl Tail {
             None => return Ok(false),
         }
         loop {
-            let (seen, instance) = (self.seen, self.inbox.instance());
+            let (seen, instance) = (self.seen, self.receiver.instance());
             let read = move |tx: &Tx<'_>| after(tx, seen, instance);
             let (rows, last) = self.reader.run(Safety::Read, read).await?;
             let full = rows.len() == AT_ONCE;
@@ -195,28 +195,28 @@ impl Tail {
         let row = match row {
             Ok(row) => row,
             Err(why) => {
-                self.inbox.unreadable(None, &why);
+                self.receiver.unreadable(None, &why);
                 return true;
             }
         };
-        let (record, outbox) = match row.record(self.inbox.wire()) {
+        let (record, outbox) = match row.record(self.receiver.codec()) {
             Ok(record) => (record, row.outbox),
             Err(error) => {
-                self.inbox.unreadable(Some(&row.name), &error.to_string());
+                self.receiver.unreadable(Some(&row.name), &error.to_string());
                 return true;
             }
         };
         // What the bus refuses, it counts and logs.
         let delivered = match outbox {
-            true => self.inbox.deliver_committed(record).await,
-            false => self.inbox.deliver(record).await,
+            true => self.receiver.deliver_committed(record).await,
+            false => self.receiver.deliver(record).await,
         };
         !delivered.is_err_and(|error| error.kind() == ErrorKind::Stopped)
     }
 
     async fn note(&mut self, error: &AdapterError) {
         if !std::mem::replace(&mut self.failing, true) {
-            self.inbox.warn(&format!("can't follow the log, and tries again: {error}"));
+            self.receiver.warn(&format!("can't follow the log, and tries again: {error}"));
         }
         sleep(Duration::from_secs(1)).await;
     }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use events_core::{Adapter, AdapterError, BoxFuture, EventId, Record, Timestamp, Transaction, Wire};
+use events_core::{Adapter, AdapterError, BoxFuture, EventId, Record, RecordCodec, Timestamp, Transaction};
 use sqlx::sqlite::SqliteConnection;
 
 use crate::Sqlite;
@@ -19,9 +19,9 @@ macro_rules! transactions {
                     &'a mut self,
                     adapter: &'a dyn Adapter,
                     record: &'a Record,
-                    wire: &'a Wire,
+                    codec: &'a RecordCodec,
                 ) -> BoxFuture<'a, Result<(), AdapterError>> {
-                    Box::pin(append(self, adapter, record, wire))
+                    Box::pin(append(self, adapter, record, codec))
                 }
 
                 fn first_time<'a>(
@@ -47,12 +47,12 @@ async fn append(
     connection: &mut SqliteConnection,
     adapter: &dyn Adapter,
     record: &Record,
-    wire: &Wire,
+    codec: &RecordCodec,
 ) -> Result<(), AdapterError> {
     let engine = log_of(connection, adapter).await?;
     let (last, time) = newest(connection).await?;
     record.stamp_after(time);
-    let stored = Stored::of(&wire.draft(record)?, last + 1, true);
+    let stored = Stored::of(&codec.draft(record)?, last + 1, true);
     let inserted = sqlx::query(INSERT)
         .bind(stored.position)
         .bind(stored.id.as_slice())

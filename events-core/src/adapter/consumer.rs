@@ -14,7 +14,7 @@ use crate::event::pattern::{Pattern, is_of_library};
 use crate::event::takes::Takes;
 use crate::json;
 use crate::record::Record;
-use crate::record::codec::Wire;
+use crate::record::codec::RecordCodec;
 
 /// A durable handler of a bus, as its adapter sees it.
 pub struct Consumer {
@@ -24,7 +24,7 @@ pub struct Consumer {
     pub(crate) known: Arc<Known>,
     pub(crate) accepts_undeclared: bool,
     pub(crate) lease: Duration,
-    pub(crate) wire: Wire,
+    pub(crate) codec: RecordCodec,
 }
 
 impl Consumer {
@@ -49,8 +49,8 @@ impl Consumer {
     }
 
     /// What reads the records that are stored.
-    pub fn wire(&self) -> &Wire {
-        &self.wire
+    pub fn codec(&self) -> &RecordCodec {
+        &self.codec
     }
 
     /// What it wants of an event of this name and version.

@@ -9,7 +9,7 @@ use crate::adapter::options::StartAt;
 use crate::adapter::{Adapter, AdapterError, BoxFuture};
 use crate::id::EventId;
 use crate::record::Record;
-use crate::record::codec::Wire;
+use crate::record::codec::RecordCodec;
 use crate::time::Timestamp;
 
 /// An adapter that hands out each event to durable consumers until one says that it is done.
@@ -117,14 +117,14 @@ pub trait DurableAdapter: Send + Sync {
 )]
 pub trait Transaction<Engine>: Send {
     /// Appends a record that exists if, and only if, the transaction commits. Every instance, the emitting one
-    /// included, then gets it from the log, by [`Inbox::deliver_committed`](super::Inbox::deliver_committed).
+    /// included, then gets it from the log, by [`Receiver::deliver_committed`](super::Receiver::deliver_committed).
     ///
     /// `adapter` is that of the bus; a transaction of another engine refuses it.
     fn append<'a>(
         &'a mut self,
         adapter: &'a dyn Adapter,
         record: &'a Record,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<(), AdapterError>>;
 
     /// Notes that a consumer has handled an event; false if it was noted before.

@@ -12,12 +12,12 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::adapter::log::{LogId, LogPage, LogQuery};
 use crate::adapter::query::HistoryQuery;
-use crate::adapter::receiver::Inbox;
+use crate::adapter::receiver::Receiver;
 use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
 use crate::error::{Error, ErrorKind};
 use crate::id::{EventId, InstanceId};
 use crate::record::Record;
-use crate::record::codec::Wire;
+use crate::record::codec::RecordCodec;
 use crate::time::Timestamp;
 
 /// Joins the buses of one process, and keeps what they emitted last: for tests of programs that run as several
@@ -40,19 +40,19 @@ use crate::time::Timestamp;
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
-/// use typed_events::{Bus, Memory, event};
+/// use typed_events::{Bus, InMemory, event};
 ///
 /// #[event("memory_doc.rung")]
 /// pub struct Rung { pub door: u32 }
 ///
-/// let memory = Memory::new();
+/// let memory = InMemory::new();
 /// let hall = Bus::builder().adapter(memory.clone()).build().await?;
 /// let kitchen = Bus::builder().adapter(memory).build().await?;
 /// hall.emit(Rung { door: 2 }).await?;
 /// assert_eq!(kitchen.history("*").of::<Rung>().await?[0].door, 2);
 /// # Ok(()) }
 /// ```
-pub struct Memory {
+pub struct InMemory {
     hub: Arc<Hub>,
     /// What passes events on to the one bus that took this door.
     follower: OnceLock<Follower>,
@@ -67,7 +67,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How many entries are looked at under the lock at a time.
 const AT_ONCE: u64 = 256;
 
-impl Memory {
+impl InMemory {
     /// A new place, which keeps the last 100,000 events, at most 256 MiB of them.
     pub fn new() -> Self {
         Self::of(KEPT)
@@ -92,27 +92,27 @@ impl Memory {
     }
 }
 
-impl Default for Memory {
+impl Default for InMemory {
     fn default() -> Self {
         Self::new()
     }
 }
 
 /// Another door to the same place.
-impl Clone for Memory {
+impl Clone for InMemory {
     fn clone(&self) -> Self {
         Self { hub: Arc::clone(&self.hub), follower: OnceLock::new() }
     }
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for InMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.hub.lock();
-        write!(f, "Memory({} records, {} buses)", state.entries.len(), state.readers.len())
+        write!(f, "InMemory({} records, {} buses)", state.entries.len(), state.readers.len())
     }
 }
 
-impl Adapter for Memory {
+impl Adapter for InMemory {
     fn name(&self) -> String {
         "memory".to_owned()
     }
@@ -124,36 +124,36 @@ impl Adapter for Memory {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             let own = self.follower.get().map(|follower| follower.key);
             self.hub.wait_for_those_behind(own).await;
             let placed = self.hub.place(records).await;
-            Ok(placed.fill(records, wire)?)
+            Ok(placed.fill(records, codec)?)
         })
     }
 
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             let found = self.hub.find(query).await;
-            Ok(found.iter().rev().map(|text| Ok(wire.decode(text)?)).collect())
+            Ok(found.iter().rev().map(|text| Ok(codec.decode(text)?)).collect())
         })
     }
 
     fn read_log<'a>(
         &'a self,
         query: &'a LogQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
         Box::pin(async move {
             let (mut page, found) = self.hub.page(query);
             for (number, text) in found {
-                if !page.push(number, text.len(), wire.decode(&text).map_err(AdapterError::from)) {
+                if !page.push(number, text.len(), codec.decode(&text).map_err(AdapterError::from)) {
                     break;
                 }
             }
@@ -161,11 +161,11 @@ impl Adapter for Memory {
         })
     }
 
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async move {
-            let reader = self.hub.join(inbox.instance());
+            let reader = self.hub.join(receiver.instance());
             let key = reader.key;
-            let task = tokio::spawn(Box::pin(reader.run(inbox)) as BoxFuture<'static, ()>).abort_handle();
+            let task = tokio::spawn(Box::pin(reader.run(receiver)) as BoxFuture<'static, ()>).abort_handle();
             self.follower.set(Follower { key, task }).map_err(|_| {
                 AdapterError::refused("this door to the memory is taken by another bus: give each a clone")
             })
@@ -516,11 +516,11 @@ struct Placed<'a> {
 }
 
 impl Placed<'_> {
-    fn fill(mut self, records: &[Record], wire: &Wire) -> Result<Published, Error> {
+    fn fill(mut self, records: &[Record], codec: &RecordCodec) -> Result<Published, Error> {
         let mut texts = Vec::with_capacity(records.len());
         for (place, record) in self.places.iter().zip(records) {
             if let Some(place) = place {
-                texts.push((*place, Text::Here(wire.encode(record)?.into())));
+                texts.push((*place, Text::Here(codec.encode(record)?.into())));
             }
         }
         let places = std::mem::take(&mut self.places);
@@ -557,14 +557,14 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(self, inbox: Inbox) {
+    async fn run(self, receiver: Receiver) {
         let mut filled = self.hub.filled.subscribe();
         loop {
             // Before it is looked: what comes meanwhile is news.
             filled.borrow_and_update();
             let batch = self.hub.next(self.key);
             if batch.lost > 0 {
-                inbox.lost(batch.lost, "this bus was too slow, and they are no longer kept");
+                receiver.lost(batch.lost, "this bus was too slow, and they are no longer kept");
             }
             if batch.begin == batch.end {
                 // The sender is in the hub.
@@ -572,7 +572,7 @@ impl Reader {
                 continue;
             }
             for (position, name, text) in batch.texts {
-                if !deliver(&inbox, &name, &text).await {
+                if !deliver(&receiver, &name, &text).await {
                     return;
                 }
                 self.hub.advance(self.key, position + 1);
@@ -592,14 +592,14 @@ impl Drop for Reader {
 }
 
 /// False when the bus has stopped.
-async fn deliver(inbox: &Inbox, name: &str, text: &str) -> bool {
-    let record = match inbox.wire().decode(text) {
+async fn deliver(receiver: &Receiver, name: &str, text: &str) -> bool {
+    let record = match receiver.codec().decode(text) {
         Ok(record) => record,
         Err(error) => {
-            inbox.unreadable(Some(name), &error.to_string());
+            receiver.unreadable(Some(name), &error.to_string());
             return true;
         }
     };
     // What the bus refuses, it counts and logs.
-    !inbox.deliver(record).await.is_err_and(|error| error.kind() == ErrorKind::Stopped)
+    !receiver.deliver(record).await.is_err_and(|error| error.kind() == ErrorKind::Stopped)
 }

@@ -18,9 +18,9 @@ use crate::adapter::durable::DurableAdapter;
 use crate::adapter::log::LogPage;
 use crate::adapter::log::LogQuery;
 use crate::adapter::query::HistoryQuery;
-use crate::adapter::receiver::Inbox;
+use crate::adapter::receiver::Receiver;
 use crate::record::Record;
-use crate::record::codec::Wire;
+use crate::record::codec::RecordCodec;
 
 /// A boxed future: what the methods of an [`Adapter`] return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -36,7 +36,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// - **All or nothing.** `publish` keeps all records of a call, or none and says so with
 ///   [`AdapterError::refused`]; where it can't know (a timeout), with [`AdapterError::unknown`].
 /// - **Duplicates.** A record whose id is already kept is not kept twice, where the engine can tell.
-/// - **Delivery.** What other instances publish goes to the [`Inbox`], in the order of the history
+/// - **Delivery.** What other instances publish goes to the [`Receiver`], in the order of the history
 ///   where there is one. A bus's own records may come back; it drops them by their origin.
 /// - **Cancellation.** The bus drives every future it gets to its end, in a task where need be; only
 ///   the shutdown of the runtime, and for `stop` its deadline, drop one halfway. That of `stop` is driven by the
@@ -57,11 +57,11 @@ pub trait Adapter: Any + Send + Sync {
     /// Keeps the records and passes them to the other instances. Handlers of the emitting bus run
     /// when it returns `Ok`, and none run when it returns an error.
     ///
-    /// `wire` is the only encoder that gives an adapter the secrets of an event: use no other.
+    /// `codec` is the only encoder that gives an adapter the secrets of an event: use no other.
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>>;
 
     /// The newest `query.limit()` records that `query.accepts(..)`, oldest first. Works after
@@ -69,7 +69,7 @@ pub trait Adapter: Any + Send + Sync {
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>>;
 
     /// Reads the log forwards, from a position. [`LogQuery::page`] begins the answer, the adapter adds the records of
@@ -81,16 +81,16 @@ pub trait Adapter: Any + Send + Sync {
     fn read_log<'a>(
         &'a self,
         query: &'a LogQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
-        let _ = (query, wire);
+        let _ = (query, codec);
         Box::pin(async { Err(AdapterError::refused("it does not implement `Adapter::read_log`")) })
     }
 
     /// Starts to pass on what other instances publish, and returns once nothing published from then
-    /// on is missed; [`Inbox::wire`] reads it. An adapter that joins nothing drops the inbox and returns
+    /// on is missed; [`Receiver::codec`] reads it. An adapter that joins nothing drops the receiver and returns
     /// `Ok`.
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>>;
+    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>>;
 
     /// Ends what `subscribe` started and makes what was published safe. No `publish` follows; one is
     /// under way only where `stop` of the bus has reached its deadline.

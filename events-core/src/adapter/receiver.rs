@@ -6,7 +6,7 @@ use crate::adapter::BoxFuture;
 use crate::error::{Error, ErrorKind};
 use crate::id::InstanceId;
 use crate::record::Record;
-use crate::record::codec::Wire;
+use crate::record::codec::RecordCodec;
 use crate::text::quoted;
 
 /// The bus, which takes what an adapter brings.
@@ -29,15 +29,15 @@ pub(crate) trait Receive: Send + Sync {
 ///
 /// It does not keep the bus alive.
 #[derive(Clone)]
-pub struct Inbox {
+pub struct Receiver {
     pub(crate) bus: Weak<dyn Receive>,
     pub(crate) instance: InstanceId,
-    pub(crate) wire: Wire,
+    pub(crate) codec: RecordCodec,
     /// Counted by `build`: an adapter that has kept no clone passes on nothing.
     pub(crate) _kept: Arc<()>,
 }
 
-impl Inbox {
+impl Receiver {
     /// Passes a record to the handlers of this instance, and waits for them. It is not published
     /// again.
     ///
@@ -115,8 +115,8 @@ impl Inbox {
     }
 
     /// What reads the records of other instances.
-    pub fn wire(&self) -> &Wire {
-        &self.wire
+    pub fn codec(&self) -> &RecordCodec {
+        &self.codec
     }
 
     /// Tells the bus of a record of another instance that can't be read: it is counted as

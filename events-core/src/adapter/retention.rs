@@ -51,7 +51,7 @@ impl Retention {
     /// not handed out again and does not go to the dead letters: it is lost, too. Dead letters stay, also those that
     /// are replayed.
     #[must_use]
-    pub const fn even_past_consumers(mut self) -> Self {
+    pub const fn ignoring_consumers(mut self) -> Self {
         self.past_consumers = true;
         self
     }
@@ -72,7 +72,7 @@ impl Retention {
     }
 
     /// Whether what consumers have yet to finish may be trimmed, for adapters.
-    pub const fn passes_consumers(&self) -> bool {
+    pub const fn ignores_consumers(&self) -> bool {
         self.past_consumers
     }
 

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use crate::adapter::consumer::Consumer;
 use crate::adapter::durable::LEASE;
 use crate::adapter::options::{Durable, name_problem};
-use crate::adapter::receiver::Inbox;
+use crate::adapter::receiver::Receiver;
 use crate::adapter::{Adapter, AdapterError, BoxFuture};
 use crate::bus::durable::orphans::Orphans;
 use crate::bus::durable::worker::Worker;
@@ -19,7 +19,7 @@ use crate::bus::handlers::state::{Binder, States};
 use crate::bus::handlers::{Handler, HandlerDecl};
 use crate::bus::inner::call::Callback;
 use crate::bus::inner::calling::Lists;
-use crate::bus::inner::in_flight::Flight;
+use crate::bus::inner::in_flight::Lifecycle;
 use crate::bus::inner::outcome::panicked;
 use crate::bus::inner::reach::unreachable;
 use crate::bus::inner::report::Fallback;
@@ -27,7 +27,7 @@ use crate::bus::inner::routes::Routes;
 use crate::bus::inner::routes::{Life, Patterns, name_of_closure};
 use crate::bus::inner::runtime::has_timer;
 use crate::bus::inner::runtime::spawn_boxed;
-use crate::bus::inner::slow::Watch;
+use crate::bus::inner::slow::SlowHandlers;
 use crate::bus::inner::told::Told;
 use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Counters, Inner, Settings};
@@ -46,7 +46,7 @@ use crate::id::InstanceId;
 #[cfg(feature = "lock")]
 use crate::lock::Lock;
 use crate::log::{Bounds, Log};
-use crate::record::codec::Wire;
+use crate::record::codec::RecordCodec;
 use crate::record::read_back::OnLoss;
 use crate::schema;
 use crate::text::{Text, quoted};
@@ -91,7 +91,7 @@ pub struct BusBuilder {
     settings: Settings,
     #[cfg(feature = "lock")]
     lock: Option<Lock>,
-    wire: Wire,
+    codec: RecordCodec,
     durable: Vec<DurableClosure>,
 }
 
@@ -145,7 +145,7 @@ impl BusBuilder {
             },
             #[cfg(feature = "lock")]
             lock: None,
-            wire: Wire::default(),
+            codec: RecordCodec::default(),
             durable: Vec::new(),
         }
     }
@@ -305,7 +305,7 @@ impl BusBuilder {
     /// others share; 1 MiB unless set. An emit over such channels is held to the same limit, as the other end would refuse
     /// it: set one in all programs.
     pub fn max_payload(mut self, bytes: usize) -> Self {
-        self.wire.max_payload = bytes;
+        self.codec.max_payload = bytes;
         self
     }
 
@@ -350,7 +350,7 @@ impl BusBuilder {
     /// [`Plain`](crate::Plain). Unless it is said, [`build`](Self::build) refuses an adapter where a known
     /// event has secrets.
     pub fn secrets(mut self, seal: impl Seal) -> Self {
-        self.wire.seal = Some(Arc::new(seal));
+        self.codec.seal = Some(Arc::new(seal));
         self
     }
 
@@ -400,10 +400,10 @@ impl BusBuilder {
         }
         let lists = Arc::new(Lists::default());
         let (slow, fallback) = (self.settings.slow_handler, self.settings.fallback);
-        let watch = Watch::start(slow, fallback, Arc::clone(&lists)).map_err(|error| {
+        let watch = SlowHandlers::start(slow, fallback, Arc::clone(&lists)).map_err(|error| {
             Error::new(ErrorKind::Build, "no thread to watch for slow handlers").with_source(error)
         })?;
-        let flight = Arc::new(Flight::default());
+        let flight = Arc::new(Lifecycle::default());
         let known = Arc::new(known);
         let (live, works) = self.divide(callbacks, &known);
         let inner = Arc::new(Inner {
@@ -415,7 +415,7 @@ impl BusBuilder {
             routes: Routes::new(&registry().events, &flight, lists),
             log: Log::start(self.bounds),
             adapter: self.adapter,
-            wire: self.wire,
+            codec: self.codec,
             flight,
             stopping: crate::bus::inner::stopping::Stopping::default(),
             watch,
@@ -478,7 +478,7 @@ impl BusBuilder {
             known: Arc::clone(known),
             accepts_undeclared: self.settings.accept_undeclared,
             lease: self.settings.lease,
-            wire: self.wire.clone(),
+            codec: self.codec.clone(),
         };
         for (handler, callback) in self.handlers.iter().zip(callbacks) {
             let Some(durable) = &handler.durable else {
@@ -604,7 +604,7 @@ impl BusBuilder {
 
     /// Refuses events with secrets where an adapter would get them and nobody has said how.
     fn check_secrets(&self, known: &Known, problems: &mut Vec<String>) {
-        let (Some(adapter), None) = (&self.adapter, &self.wire.seal) else { return };
+        let (Some(adapter), None) = (&self.adapter, &self.codec.seal) else { return };
         let mut secret: Vec<_> = known.decls().filter(|decl| decl.has_secrets(decl.version)).collect();
         sort_by_place(&mut secret, |decl| (decl.name, decl.place));
         problems.extend(secret.into_iter().map(|decl| {
@@ -713,13 +713,13 @@ impl Inner {
     async fn start_adapter(self: &Arc<Self>) -> Result<(), Error> {
         let Some(adapter) = &self.adapter else { return Ok(()) };
         let kept = Arc::new(());
-        let (bus, wire) = (Arc::downgrade(self), self.wire.clone());
-        let inbox = Inbox { bus, instance: self.instance, wire, _kept: Arc::clone(&kept) };
+        let (bus, codec) = (Arc::downgrade(self), self.codec.clone());
+        let receiver = Receiver { bus, instance: self.instance, codec, _kept: Arc::clone(&kept) };
         let refused = |what: String, error: AdapterError| {
             let message = format!("{} can't {what}: {error}", adapter.name());
             Error::new(ErrorKind::Build, message).with_temporary(error.is_temporary()).with_source(error)
         };
-        let subscribed = caught(async { adapter.subscribe(inbox).await }).await;
+        let subscribed = caught(async { adapter.subscribe(receiver).await }).await;
         subscribed.unwrap_or_else(panicked).map_err(|error| refused("subscribe".to_owned(), error))?;
         let joins = Arc::strong_count(&kept) > 1;
         if joins || !self.works.is_empty() {

@@ -52,7 +52,7 @@ async fn attributes_and_fields_of_the_future_survive<H: Harness>(bed: Bed<H>) ->
     Ok(())
 }
 
-/// Law: attributes the wire does not know are ignored, and payloads stay verbatim.
+/// Law: attributes the codec does not know are ignored, and payloads stay verbatim.
 async fn the_history_gives_foreign_payloads_verbatim<H: Harness>(bed: Bed<H>) -> Tried {
     let bus = bed.bus().await?;
     emit_numbers(&bus, "conformance.thing.done", 0..1).await?;

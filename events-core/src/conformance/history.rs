@@ -16,7 +16,7 @@ use crate::conformance::seen::{each_once, number, same};
 use crate::conformance::tap::Tap;
 use crate::id::{EventId, InstanceId};
 use crate::json::MAX_DEPTH;
-use crate::record::codec::Wire;
+use crate::record::codec::RecordCodec;
 use crate::record::metadata::Metadata;
 use crate::record::{Envelope, Record};
 
@@ -277,15 +277,15 @@ async fn records_of_a_call_stand_together<H: Harness>(bed: Bed<H>) -> Tried {
         let adapter = Arc::clone(&tap.adapter);
         instances.push((bed.build(bed.bare().adapter(tap)).await?, adapter));
     }
-    let (publishers, wire) = (instances.clone(), Wire::default());
+    let (publishers, codec) = (instances.clone(), RecordCodec::default());
     in_tasks(8, move |task| {
-        let ((bus, adapter), wire) = (publishers[task % 2].clone(), wire.clone());
+        let ((bus, adapter), codec) = (publishers[task % 2].clone(), codec.clone());
         async move {
             for call in 0..10 {
                 let first = (task * 10 + call) * 10;
                 let json = |n| new_record(&numbered(n), bus.instance(), EventId::new());
                 let records: Vec<_> = (first..first + 10).map(json).collect();
-                adapter.publish(&records, &wire).await?;
+                adapter.publish(&records, &codec).await?;
             }
             Ok(())
         }
@@ -302,14 +302,14 @@ async fn records_of_a_call_stand_together<H: Harness>(bed: Bed<H>) -> Tried {
 async fn duplicates_within_and_across_calls<H: Harness>(bed: Bed<H>) -> Tried {
     let tap = Tap::new(bed.adapter());
     let adapter = Arc::clone(&tap.adapter);
-    let (bus, wire) = (bed.build(bed.bare().adapter(tap)).await?, Wire::default());
+    let (bus, codec) = (bed.build(bed.bare().adapter(tap)).await?, RecordCodec::default());
     let (first, second) = (EventId::new(), EventId::new());
     let new = |n: u64, id| new_record(&numbered(n), bus.instance(), id);
-    let published = adapter.publish(&[new(0, first), new(1, second)], &wire).await?;
+    let published = adapter.publish(&[new(0, first), new(1, second)], &codec).await?;
     same("of new ids", (0..2).map(|n| published.is_duplicate(n)).collect::<Vec<_>>(), vec![false, false])?;
     let third = EventId::new();
     let again = [new(0, first), new(2, third), new(2, third), new(3, EventId::new())];
-    let published = adapter.publish(&again, &wire).await?;
+    let published = adapter.publish(&again, &codec).await?;
     let duplicates: Vec<_> = (0..4).map(|n| published.is_duplicate(n)).collect();
     same("of ids that are kept, or twice in the call", duplicates, vec![true, false, true, false])?;
     same("the history", all_of(&bus, "*").await?.iter().map(number).collect(), vec![0, 1, 2, 3])

@@ -8,24 +8,24 @@
 //! `conformance.`. It takes as long as the engine needs for some 500,000 events unless [`Harness::scale`] says less.
 //!
 //! ```
-//! use events_core::Memory;
+//! use events_core::InMemory;
 //! use events_core::conformance::{Ability, Harness, Scale, run};
 //!
-//! struct InMemory;
+//! struct OfMemory;
 //!
-//! impl Harness for InMemory {
-//!     type Adapter = Memory;
-//!     type Place = Memory;
+//! impl Harness for OfMemory {
+//!     type Adapter = InMemory;
+//!     type Place = InMemory;
 //!
 //!     fn abilities(&self) -> Vec<Ability> {
 //!         vec![Ability::Joins, Ability::History, Ability::Deduplication]
 //!     }
 //!
-//!     async fn fresh(&self) -> Result<Memory, String> {
-//!         Ok(Memory::new())
+//!     async fn fresh(&self) -> Result<InMemory, String> {
+//!         Ok(InMemory::new())
 //!     }
 //!
-//!     fn adapter(&self, place: &Memory) -> Memory {
+//!     fn adapter(&self, place: &InMemory) -> InMemory {
 //!         place.clone()
 //!     }
 //!
@@ -36,7 +36,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() {
-//!     let report = run(InMemory).await;
+//!     let report = run(OfMemory).await;
 //!     println!("{report}");
 //!     report.assert_ok();
 //! }

@@ -6,11 +6,11 @@ use crate::adapter::consumer::Consumer;
 use crate::adapter::durable::{Claim, Claims, ConsumerStatus, Control, DeadLetter, DurableAdapter, Finished};
 use crate::adapter::log::{LogPage, LogQuery};
 use crate::adapter::query::HistoryQuery;
-use crate::adapter::receiver::Inbox;
+use crate::adapter::receiver::Receiver;
 use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
 use crate::id::EventId;
 use crate::record::Record;
-use crate::record::codec::Wire;
+use crate::record::codec::RecordCodec;
 use crate::time::Timestamp;
 
 /// Passes everything on, but for what a bus does for its durable handlers: that is left to the case.
@@ -41,29 +41,29 @@ impl<A: Adapter> Adapter for Tap<A> {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
-        self.adapter.publish(records, wire)
+        self.adapter.publish(records, codec)
     }
 
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
-        self.adapter.history(query, wire)
+        self.adapter.history(query, codec)
     }
 
     fn read_log<'a>(
         &'a self,
         query: &'a LogQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
-        self.adapter.read_log(query, wire)
+        self.adapter.read_log(query, codec)
     }
 
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
-        self.adapter.subscribe(inbox)
+    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.adapter.subscribe(receiver)
     }
 
     fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {

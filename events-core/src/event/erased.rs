@@ -2,21 +2,22 @@
 
 use std::any::TypeId;
 
-use crate::event::{Elsewhere, Payload};
+use crate::event::{NoPayload, Payload};
 
 /// An event, with its type at hand.
 ///
 /// `dyn Any` answers by a call through the event's table, for each handler again. Here that call is made
 /// once per event, and a handler compares two words.
 #[derive(Clone, Copy)]
-pub(crate) struct Lent<'a> {
+pub(crate) struct ErasedEvent<'a> {
     event: &'a dyn Payload,
     type_id: TypeId,
 }
 
-impl<'a> Lent<'a> {
+impl<'a> ErasedEvent<'a> {
     /// Stands for an event that is not at hand: of no type that is asked for.
-    pub(crate) const NONE: Lent<'static> = Lent { event: &Elsewhere, type_id: TypeId::of::<Elsewhere>() };
+    pub(crate) const NONE: ErasedEvent<'static> =
+        ErasedEvent { event: &NoPayload, type_id: TypeId::of::<NoPayload>() };
 
     /// Whether there is no event at hand.
     pub(crate) fn is_none(self) -> bool {

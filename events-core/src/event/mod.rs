@@ -1,7 +1,7 @@
 //! What `#[event]` makes of a type, and the registry of all that are linked.
 
+pub(crate) mod erased;
 pub(crate) mod known;
-pub(crate) mod lent;
 pub(crate) mod locking;
 pub(crate) mod naming;
 pub(crate) mod order;
@@ -92,9 +92,9 @@ impl<E: Event> Payload for E {
 }
 
 /// Stands in a record for an event that is somewhere else.
-pub(crate) struct Elsewhere;
+pub(crate) struct NoPayload;
 
-impl Payload for Elsewhere {
+impl Payload for NoPayload {
     fn write(&self, json: &mut JsonWriter<'_>) -> Result<(), WriteError> {
         ().serialize(json)
     }

@@ -52,12 +52,12 @@ impl<'a> Pattern<'a> {
     ///
     /// # Errors
     ///
-    /// [`SyntaxError`] names the first position that is not allowed.
+    /// [`PatternError`] names the first position that is not allowed.
     ///
     /// # Complexity
     ///
     /// One pass over the text.
-    pub const fn new(text: &'a str) -> Result<Self, SyntaxError> {
+    pub const fn new(text: &'a str) -> Result<Self, PatternError> {
         match scan(text.as_bytes(), true) {
             Ok(()) => Ok(Self { text }),
             Err(error) => Err(error),
@@ -153,14 +153,14 @@ impl fmt::Debug for Pattern<'_> {
 ///
 /// # Errors
 ///
-/// [`SyntaxError`] names the first position that is not allowed.
-pub const fn check_name(name: &str) -> Result<(), SyntaxError> {
+/// [`PatternError`] names the first position that is not allowed.
+pub const fn check_name(name: &str) -> Result<(), PatternError> {
     scan(name.as_bytes(), false)
 }
 
 /// Why a text is not an event name or a pattern, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SyntaxError {
+pub struct PatternError {
     problem: Problem,
     at: usize,
 }
@@ -176,7 +176,7 @@ enum Problem {
     TooLong,
 }
 
-impl SyntaxError {
+impl PatternError {
     /// The position of the first character that is not allowed, counted from 1.
     pub const fn position(&self) -> usize {
         self.at + 1
@@ -197,17 +197,17 @@ impl SyntaxError {
     }
 }
 
-impl fmt::Display for SyntaxError {
+impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.describe(Text::EMPTY).as_str())
     }
 }
 
-impl std::error::Error for SyntaxError {}
+impl std::error::Error for PatternError {}
 
-const fn scan(text: &[u8], wildcards: bool) -> Result<(), SyntaxError> {
-    const fn error(problem: Problem, at: usize) -> Result<(), SyntaxError> {
-        Err(SyntaxError { problem, at })
+const fn scan(text: &[u8], wildcards: bool) -> Result<(), PatternError> {
+    const fn error(problem: Problem, at: usize) -> Result<(), PatternError> {
+        Err(PatternError { problem, at })
     }
     if text.is_empty() {
         return error(Problem::Empty, 0);

@@ -6,8 +6,8 @@ use crate::event::locking::{Change, Compatibility, Locking, PastLocking};
 use crate::event::pattern::{Pattern, is_of_library};
 use crate::event::takes::Takes;
 use crate::schema::{
-    FieldSchema, Misfit, Part, Promise, StructSchema, TypeSchema, Within, as_read, count_others, flattened,
-    other_for, same,
+    FieldSchema, Part, Promise, SchemaMismatch, StructSchema, TypeSchema, Within, as_read, count_others,
+    flattened, other_for, same,
 };
 use crate::text::Text;
 
@@ -57,13 +57,13 @@ pub(super) enum Problem {
     /// The lock promises more than the declaration.
     Weaker { promised: Compatibility, now: Compatibility },
     /// Something has changed of which nothing shows that values come back as they were.
-    Drift(Misfit),
+    Drift(SchemaMismatch),
     /// The new type does not read what was written.
-    Old(Misfit),
+    Old(SchemaMismatch),
     /// The new type needs a field that was not written; one of this name is gone.
-    Renamed(Misfit, &'static str),
+    Renamed(SchemaMismatch, &'static str),
     /// The locked type does not read what is written.
-    New(Misfit),
+    New(SchemaMismatch),
     /// A field is no longer there.
     Gone(&'static str),
     /// A field has a name that no field may have again.
@@ -141,7 +141,7 @@ impl Locked {
 
     /// Whether what is declared can be compared with itself; the lock refuses other types, which would
     /// break it without a change.
-    pub(super) const fn comparable(now: &'static TypeSchema) -> Result<(), Option<Misfit>> {
+    pub(super) const fn comparable(now: &'static TypeSchema) -> Result<(), Option<SchemaMismatch>> {
         const ALL: Promise = Promise { reads_old: true, read_by_old: true, keeps_secrets: true };
         if let Err(misfit) = now.can_read(now)
             && misfit.is_undecided()
@@ -286,7 +286,7 @@ impl Locked {
     }
 
     /// The first name that was written, is not known any more, and is not said to be reserved. What stands
-    /// beside other fields has no name of its own on the wire: a flattened field that is no struct is
+    /// beside other fields has no name of its own on the codec: a flattened field that is no struct is
     /// called what it is in the source.
     const fn gone(
         &self,

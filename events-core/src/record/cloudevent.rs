@@ -228,7 +228,7 @@ pub(crate) enum Data {
 
 impl Record {
     /// The record as CloudEvents 1.0 JSON on one line, without its secrets: adapters get those, too, by
-    /// [`Wire`](crate::Wire).
+    /// [`RecordCodec`](crate::RecordCodec).
     ///
     /// The payload is in `data`, the rest in attributes; [`from_cloudevent`](Self::from_cloudevent)
     /// reads it back. See <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.

@@ -18,19 +18,19 @@ use crate::text::{escaped, of_error};
 /// [`Record::to_cloudevent`](crate::Record::to_cloudevent). Under a [`Seal`], `data` has the payload without
 /// its secrets, and the attribute `sealed` all of it, encrypted; under [`Plain`](crate::Plain), `data` has all of it.
 #[derive(Clone)]
-pub struct Wire {
+pub struct RecordCodec {
     pub(crate) seal: Option<Arc<dyn Seal>>,
     /// The most bytes of a payload alone, at both ends.
     pub(crate) max_payload: usize,
 }
 
-impl Default for Wire {
+impl Default for RecordCodec {
     fn default() -> Self {
         Self { seal: None, max_payload: 1 << 20 }
     }
 }
 
-impl Wire {
+impl RecordCodec {
     /// The record as an adapter keeps it.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl Wire {
     /// - [`ErrorKind::Serialize`] where the payload can't be written as JSON, or has secrets: it has no place for sealed
     ///   ones, so they are sent under [`Plain`](crate::Plain) only.
     /// - [`ErrorKind::TooLarge`] where it is over the [limit](crate::BusBuilder::max_payload) that
-    ///   [`Inbox::deliver_payload`](crate::Inbox::deliver_payload) has at the other end.
+    ///   [`Receiver::deliver_payload`](crate::Receiver::deliver_payload) has at the other end.
     pub fn payload(&self, record: &Record) -> Result<String, Error> {
         let json = record.revealed()?;
         let is_plain = self.seal.as_ref().is_some_and(|seal| seal.is_plain());
@@ -141,10 +141,10 @@ impl Wire {
     }
 }
 
-impl fmt::Debug for Wire {
+impl fmt::Debug for RecordCodec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secrets =
             self.seal.as_ref().map_or("refused", |seal| if seal.is_plain() { "plain" } else { "sealed" });
-        write!(f, "Wire(secrets {secrets})")
+        write!(f, "RecordCodec(secrets {secrets})")
     }
 }

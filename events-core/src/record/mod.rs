@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind};
-use crate::event::{DecodeError, Elsewhere, Event, EventDecl, Payload, registry};
+use crate::event::{DecodeError, Event, EventDecl, NoPayload, Payload, registry};
 use crate::id::{EventId, InstanceId};
 use crate::record::chain::Chain;
 use crate::record::metadata::Metadata;
@@ -197,7 +197,7 @@ impl<P> Inner<P> {
     const WEIGHT: usize = allocation(size_of::<Self>() + 16) + PLACES;
 }
 
-impl Inner<Elsewhere> {
+impl Inner<NoPayload> {
     fn new(body: Body, weight: usize, envelope: Envelope) -> Self {
         let around = envelope.metadata.weight() + envelope.chain.weight() + PLACE_OF_ID;
         Self {
@@ -211,7 +211,7 @@ impl Inner<Elsewhere> {
             timestamp: envelope.timestamp.map_or_else(LazyTimestamp::unset, LazyTimestamp::given),
             id: envelope.id.map_or_else(OnceLock::new, OnceLock::from),
             late: OnceLock::new(),
-            event: Elsewhere,
+            event: NoPayload,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Keys of maps: JSON has text alone.
 
 use super::{MAX_FRAMES, Place, Verdict, at, check_earlier, check_variant_names, has_untagged, refuse};
-use crate::misfit::{Misfit, Problem, Step};
+use crate::misfit::{Problem, SchemaMismatch, Step};
 use crate::written::Shape;
 use crate::{EnumSchema, Tag, TypeSchema};
 
@@ -9,7 +9,9 @@ use crate::{EnumSchema, Tag, TypeSchema};
 pub(super) const fn check_keys(keys: &'static TypeSchema, place: Place) -> Verdict {
     match check_key(keys, place) {
         // The message itself says that it is about the keys.
-        Err(misfit @ Misfit { problem: Problem::Key { .. } | Problem::Buffered, .. }) if misfit.is_here() => {
+        Err(misfit @ SchemaMismatch { problem: Problem::Key { .. } | Problem::Buffered, .. })
+            if misfit.is_here() =>
+        {
             Err(misfit)
         }
         verdict => at(Step::Keys, verdict),
@@ -62,7 +64,9 @@ const fn check_variants(keys: &'static TypeSchema, schema: &'static EnumSchema, 
             let verdict = check_variant(keys, schema, i, inside);
             // What is no key is so as a whole.
             match verdict {
-                Err(Misfit { problem: Problem::Key { .. } | Problem::Buffered, .. }) => return verdict,
+                Err(SchemaMismatch { problem: Problem::Key { .. } | Problem::Buffered, .. }) => {
+                    return verdict;
+                }
                 Err(_) => return at(Step::Field(name), verdict),
                 Ok(()) => {}
             }

@@ -27,7 +27,7 @@ use beside::{check_beside_tag, check_flattened, has_flattened};
 use keys::check_keys;
 use overlap::check_earlier;
 
-use super::misfit::{Misfit, Problem, Step};
+use super::misfit::{Problem, SchemaMismatch, Step};
 use super::written::{reads, reads_field, same, written};
 use super::{EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, Verified};
 
@@ -43,10 +43,10 @@ const MAX_NULL: usize = 8;
 /// The most declarations a walk remembers.
 const MAX_SEEN: usize = 48;
 
-type Verdict = Result<(), Misfit>;
+type Verdict = Result<(), SchemaMismatch>;
 
 const fn refuse(problem: Problem) -> Verdict {
-    Err(Misfit::new(problem))
+    Err(SchemaMismatch::new(problem))
 }
 
 const fn at(step: Step, verdict: Verdict) -> Verdict {
@@ -70,7 +70,7 @@ impl TypeSchema {
     /// let misfit = <Option<Option<u8>>>::TYPE.reads_itself().unwrap_err();
     /// assert_eq!(misfit.to_string(), "`Some(None)` is written as `null`, which is read as `None`");
     /// ```
-    pub const fn reads_itself(&'static self) -> Result<(), Misfit> {
+    pub const fn reads_itself(&'static self) -> Result<(), SchemaMismatch> {
         walk(self, Place::START, &mut Seen::none())
     }
 }

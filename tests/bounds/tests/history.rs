@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use bounds_tests::{Random, bus, runtime};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
-use typed_events::{Bus, BusBuilder, EventId, Memory, Metadata, Record, event, payload};
+use typed_events::{Bus, BusBuilder, EventId, InMemory, Metadata, Record, event, payload};
 
 const BOUND: usize = 2 << 20;
 
@@ -494,7 +494,7 @@ fn bounded(runtime: &Runtime, builder: BusBuilder) -> Bus {
 
 /// Emits events of a type, each as `how` says.
 fn factor_of<E: Generated>(how: Use, kind: usize, seed: u64) -> f64 {
-    let (runtime, mut random, memory) = (runtime(), Random::new(seed), Memory::bounded(1, 1));
+    let (runtime, mut random, memory) = (runtime(), Random::new(seed), InMemory::bounded(1, 1));
     let builder = match how {
         Use::Adapter | Use::Remote => Bus::builder().adapter(memory.clone()),
         _ => Bus::builder(),

@@ -290,7 +290,7 @@ async fn a_connection_that_is_lost_is_made_again() {
 #[tokio::test]
 async fn a_server_that_is_away_is_said_to_be() {
     let Some(mut server) = Server::start() else { return };
-    let builder = Bus::builder().adapter(Channels::at(server.url()).patience(Duration::ZERO));
+    let builder = Bus::builder().adapter(Channels::at(server.url()).retry_timeout(Duration::ZERO));
     let bus = builder.secrets(Rot).quiet().build().await.unwrap();
     server.kill();
     // The first one finds out that the connection is gone.

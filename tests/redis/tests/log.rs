@@ -65,7 +65,7 @@ async fn what_a_consumer_has_yet_to_finish_is_kept_unless_it_is_told_otherwise()
     let trimmed = trimming(&server, kind).build().await.unwrap();
     until_kept(&trimmed, 11..=1_200).await;
     trimmed.stop().await.unwrap();
-    let trimmed = trimming(&server, kind.even_past_consumers()).build().await.unwrap();
+    let trimmed = trimming(&server, kind.ignoring_consumers()).build().await.unwrap();
     until_kept(&trimmed, 1_101..=1_200).await;
     assert_eq!(bus.consumer("take").status().await.unwrap().lag, 1_190);
 
@@ -125,7 +125,7 @@ async fn a_server_that_lost_its_data_is_begun_anew() {
 #[tokio::test]
 async fn a_server_that_is_away_is_waited_for_or_not() {
     let Some(mut server) = Server::start_durable() else { return };
-    let hasty = Bus::builder().adapter(Redis::at(server.url()).patience(Duration::ZERO)).quiet();
+    let hasty = Bus::builder().adapter(Redis::at(server.url()).retry_timeout(Duration::ZERO)).quiet();
     let (hasty, patient) = (hasty.build().await.unwrap(), on(&server).build().await.unwrap());
     emit(&patient, 1..=1).await;
     server.kill();
@@ -150,7 +150,7 @@ async fn a_server_that_is_away_is_waited_for_or_not() {
 async fn build_says_what_is_wrong_and_where() {
     let Some(server) = Server::start_with(&["--requirepass", "secret"]) else { return };
     let build = async |url: &str| {
-        let adapter = Redis::at(url).patience(Duration::ZERO);
+        let adapter = Redis::at(url).retry_timeout(Duration::ZERO);
         Bus::builder().adapter(adapter).quiet().build().await.unwrap_err().to_string()
     };
     let at = format!("redis at 127.0.0.1:{}", server.port());
@@ -225,7 +225,7 @@ async fn lost_answers_are_no_attempts() {
             }
         }
     };
-    let adapter = Redis::at(format!("redis://127.0.0.1:{}", proxy.port())).patience(Duration::ZERO);
+    let adapter = Redis::at(format!("redis://127.0.0.1:{}", proxy.port())).retry_timeout(Duration::ZERO);
     let durable = Durable::new("take").retries(0).concurrency(3);
     let bus = Bus::builder().adapter(adapter).durable(durable, "log.numbered", handle).quiet();
     let (bus, emitting) = (bus.build().await.unwrap(), on(&server).build().await.unwrap());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use typed_events::{Bus, Memory, event, payload};
+use typed_events::{Bus, InMemory, event, payload};
 
 #[payload]
 #[derive(PartialEq)]
@@ -60,7 +60,7 @@ fn the_features_are_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn v8_values_come_back_bit_for_bit_with_all_features_on() {
-    let memory = Memory::new();
+    let memory = InMemory::new();
     let join = || Bus::builder().adapter(memory.clone()).quiet().build();
     let (bus, other) = (join().await.unwrap(), join().await.unwrap());
     bus.emit(measured()).await.unwrap();

@@ -14,8 +14,8 @@ use tower::ServiceExt;
 use typed_events::axum::SseBridge;
 use typed_events::sqlite::{Sqlite, Synchronous};
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, LogId, LogPage, LogPosition, LogQuery, Plain,
-    Published, Record, Wire, event,
+    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, LogId, LogPage, LogPosition, LogQuery, Plain,
+    Published, Receiver, Record, RecordCodec, event,
 };
 
 async fn bus() -> Bus {
@@ -207,7 +207,7 @@ async fn comes_later(mut client: Client) -> u64 {
 #[tokio::test]
 async fn b1_one_client_too_many_comes_again_later() {
     let bus = bus().await;
-    let bridge = SseBridge::new(&bus, "note.*", is_for).most_clients(3).most_clients_of_a_user(2);
+    let bridge = SseBridge::new(&bus, "note.*", is_for).max_clients(3).max_clients_per_user(2);
     let app = app(&bridge.build().await.unwrap());
     let connect = async |user| Client::connect(&app, user, "").await.unwrap();
     let (first, _second) = (connect("ada").await, connect("ada").await);
@@ -283,14 +283,18 @@ impl Adapter for Log {
         true
     }
 
-    fn publish<'a>(&'a self, _: &'a [Record], _: &'a Wire) -> BoxFuture<'a, Result<Published, AdapterError>> {
+    fn publish<'a>(
+        &'a self,
+        _: &'a [Record],
+        _: &'a RecordCodec,
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async { Ok(Published::default()) })
     }
 
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        _: &'a Wire,
+        _: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async { Ok(query.select(self.kept.iter().cloned())) })
     }
@@ -298,7 +302,7 @@ impl Adapter for Log {
     fn read_log<'a>(
         &'a self,
         query: &'a LogQuery,
-        _: &'a Wire,
+        _: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
         Box::pin(async {
             match self.is_away.load(Ordering::SeqCst) {
@@ -308,10 +312,10 @@ impl Adapter for Log {
         })
     }
 
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
+    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async move {
             for record in &self.brings {
-                assert!(inbox.deliver(record.clone()).await.is_err());
+                assert!(receiver.deliver(record.clone()).await.is_err());
             }
             Ok(())
         })

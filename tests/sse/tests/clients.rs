@@ -206,7 +206,7 @@ async fn b9_b10_all_clients_get_all_events_once_and_in_order() {
 
     let bus = Bus::builder().build().await.unwrap();
     let bridge = SseBridge::new(&bus, "note.*", is_for)
-        .most_clients_of_a_user(1_000)
+        .max_clients_per_user(1_000)
         .retry(Duration::from_millis(100))
         .build()
         .await

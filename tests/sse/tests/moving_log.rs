@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use typed_events::axum::SseBridge;
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, Inbox, LogId, LogPage, LogPosition, LogQuery, Plain,
-    Published, Record, Wire,
+    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, LogId, LogPage, LogPosition, LogQuery, Plain,
+    Published, Receiver, Record, RecordCodec,
 };
 
 const LOG: LogId = LogId::new([7; 16]);
@@ -41,7 +41,7 @@ struct Stored {
     /// Whether reads wait, with what they have found.
     is_held: AtomicBool,
     go_on: Semaphore,
-    inbox: Mutex<Option<Inbox>>,
+    receiver: Mutex<Option<Receiver>>,
 }
 
 impl Default for Stored {
@@ -52,7 +52,7 @@ impl Default for Stored {
             reads: AtomicUsize::default(),
             is_held: AtomicBool::default(),
             go_on: Semaphore::new(0),
-            inbox: Mutex::default(),
+            receiver: Mutex::default(),
         }
     }
 }
@@ -74,9 +74,9 @@ impl Store {
 
     /// Tells the bus of a record, as an adapter does that follows the log.
     async fn tell(&self, number: u64) {
-        let inbox = self.0.inbox.lock().unwrap().take().unwrap();
-        inbox.deliver(note(number, 0).unwrap()).await.unwrap();
-        *self.0.inbox.lock().unwrap() = Some(inbox);
+        let receiver = self.0.receiver.lock().unwrap().take().unwrap();
+        receiver.deliver(note(number, 0).unwrap()).await.unwrap();
+        *self.0.receiver.lock().unwrap() = Some(receiver);
     }
 }
 
@@ -92,7 +92,7 @@ impl Adapter for Store {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        _: &'a Wire,
+        _: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         self.0.kept.lock().unwrap().extend(records.iter().cloned().map(Ok));
         Box::pin(async { Ok(Published::default()) })
@@ -101,7 +101,7 @@ impl Adapter for Store {
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        _: &'a Wire,
+        _: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async { Ok(query.select(self.0.kept.lock().unwrap().iter().cloned())) })
     }
@@ -109,7 +109,7 @@ impl Adapter for Store {
     fn read_log<'a>(
         &'a self,
         query: &'a LogQuery,
-        _: &'a Wire,
+        _: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
         Box::pin(async {
             self.0.reads.fetch_add(1, Ordering::SeqCst);
@@ -123,13 +123,13 @@ impl Adapter for Store {
         })
     }
 
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
-        *self.0.inbox.lock().unwrap() = Some(inbox);
+    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
+        *self.0.receiver.lock().unwrap() = Some(receiver);
         Box::pin(async { Ok(()) })
     }
 
     fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
-        *self.0.inbox.lock().unwrap() = None;
+        *self.0.receiver.lock().unwrap() = None;
         Box::pin(async { Ok(()) })
     }
 }
@@ -220,9 +220,8 @@ async fn large_records_are_read_once_for_a_client() {
 async fn clients_at_many_positions_read_what_they_missed_about_once() {
     const CLIENTS: u64 = 64;
     let store = Store::of(1..=CLIENTS * 128, 0);
-    let bridge = SseBridge::new(&store.bus().await, "note.*", all_see)
-        .buffer_bytes(1 << 20)
-        .most_clients_of_a_user(100);
+    let bridge =
+        SseBridge::new(&store.bus().await, "note.*", all_see).buffer_bytes(1 << 20).max_clients_per_user(100);
     let app = app(&bridge.build().await.unwrap());
     let mut clients = Vec::new();
     for client in 0..CLIENTS {

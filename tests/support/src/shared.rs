@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use typed_events::{
-    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Inbox, Published, Record, Wire,
+    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Published, Receiver, Record, RecordCodec,
 };
 
 /// An adapter of which a test keeps a handle, to use it past the bus.
@@ -21,21 +21,21 @@ impl<A: Adapter> Adapter for Shared<A> {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
-        self.0.publish(records, wire)
+        self.0.publish(records, codec)
     }
 
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a Wire,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
-        self.0.history(query, wire)
+        self.0.history(query, codec)
     }
 
-    fn subscribe(&self, inbox: Inbox) -> BoxFuture<'_, Result<(), AdapterError>> {
-        self.0.subscribe(inbox)
+    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.0.subscribe(receiver)
     }
 
     fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {

@@ -66,7 +66,7 @@ impl Bus {
         let envelope = inner.envelope(from.as_ref(), metadata, None);
         let record = Record::shared(E::decl(), Arc::new(event), envelope);
         emit::check_written(inner, std::slice::from_ref(&record))?;
-        match tx.append(&**adapter, &record, &inner.wire).await {
+        match tx.append(&**adapter, &record, &inner.codec).await {
             Ok(()) => Ok(record.id()),
             Err(error) => Err(emit::refused(inner, std::slice::from_ref(&record), error)),
         }

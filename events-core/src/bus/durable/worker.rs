@@ -19,7 +19,7 @@ use crate::adapter::{Adapter, AdapterError, BoxFuture};
 use crate::bus::emit::dispatch;
 use crate::bus::inner::call::Attempt;
 use crate::bus::inner::failure::Failure;
-use crate::bus::inner::in_flight::KeptInFlight;
+use crate::bus::inner::in_flight::InFlightGuard;
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
 use crate::bus::inner::report::FailedAttempt;
 use crate::bus::inner::routes::Route;
@@ -66,13 +66,13 @@ struct State {
 struct Held {
     task: Id,
     claim: Claim,
-    flight: KeptInFlight,
+    flight: InFlightGuard,
 }
 
 /// A finished event.
 struct Settled {
     finished: Finished,
-    _flight: KeptInFlight,
+    _flight: InFlightGuard,
 }
 
 /// What a worker wakes up for.
@@ -176,7 +176,7 @@ impl Worker {
         let Some(inner) = self.bus.upgrade() else { return state.finished.clear() };
         let bus = Bus { inner };
         // Count, then look: a bus that stops either waits for what is claimed here, or is seen here.
-        let _flight = KeptInFlight::of_backlog(&bus.inner.flight);
+        let _flight = InFlightGuard::of_backlog(&bus.inner.flight);
         let free = if self.is_stopping() { 0 } else { free };
         let finished: Vec<_> = state.finished.iter().map(|done| done.finished.clone()).collect();
         let exchanged = durable.exchange(&self.work.consumer, &finished, free, bus.inner.now()).await;
@@ -188,7 +188,7 @@ impl Worker {
                 state.look = claims.more;
                 (state.due, state.seen) = (claims.due, claims.seen);
                 for claimed in claims.claimed {
-                    let (claim, flight) = (claimed.claim, KeptInFlight::of_backlog(&bus.inner.flight));
+                    let (claim, flight) = (claimed.claim, InFlightGuard::of_backlog(&bus.inner.flight));
                     let handled = handle(bus.clone(), Arc::clone(&self.work), claimed);
                     let task = state.running.spawn_on(handled, &bus.inner.runtime).id();
                     state.held.push(Held { task, claim, flight });

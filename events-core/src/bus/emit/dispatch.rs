@@ -16,13 +16,13 @@ use crate::bus::inner::call::{Attempt, Call, Source};
 use crate::bus::inner::context::{self, Scope};
 use crate::bus::inner::failure::Failure;
 use crate::bus::inner::failure::note_failure;
-use crate::bus::inner::in_flight::{Detached, KeptInFlight};
+use crate::bus::inner::in_flight::{Detached, InFlightGuard};
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
 use crate::bus::inner::routes::{Entry, List, Route};
 use crate::bus::inner::slow::{Laps, Shown, WaitingHandler, polling};
 use crate::bus::inner::{Bus, Inner, report};
 use crate::contain::{caught, contained};
-use crate::event::lent::Lent;
+use crate::event::erased::ErasedEvent;
 use crate::event::{EventDecl, Payload};
 use crate::id::EventId;
 use crate::record::Record;
@@ -276,7 +276,7 @@ async fn as_part_of(
 /// A call for a record.
 #[inline]
 fn of_record<'a>(bus: &'a Bus, record: &'a Record, route: &'a Route, position: Option<u64>) -> Call<'a> {
-    let event = record.event().map_or(Lent::NONE, Lent::new);
+    let event = record.event().map_or(ErasedEvent::NONE, ErasedEvent::new);
     Call { bus, event, source: Source::Stored(record, position), route, delivery: None }
 }
 
@@ -295,7 +295,7 @@ pub(crate) fn deliver_bare<'a>(
         note_unhandled(bus, Source::Bare(decl));
         return Some(Delivered::Done(0));
     };
-    let event = Lent::new(event);
+    let event = ErasedEvent::new(event);
     let mut call = Call { bus, event, source: Source::Bare(decl), route: &entry.route, delivery: None };
     let mut round = Round::new(list);
     round.run(&mut call, list, cx);
@@ -520,6 +520,6 @@ impl Future for Group {
 
 /// What keeps a task of an emit counted until it ends, however it ends.
 pub(crate) struct Kept {
-    pub(crate) _flight: KeptInFlight,
+    pub(crate) _flight: InFlightGuard,
     pub(crate) _detached: Option<Detached>,
 }

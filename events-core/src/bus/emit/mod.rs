@@ -18,7 +18,7 @@ use crate::bus::emit::emitted::Emitted;
 use crate::bus::emit::future_set::join_all;
 use crate::bus::emit::task::{Boxed, Work};
 use crate::bus::inner::context::Inherited;
-use crate::bus::inner::in_flight::{Detached, InFlight, KeptInFlight};
+use crate::bus::inner::in_flight::{Detached, InFlight, InFlightGuard};
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::routes::{Held, List};
 use crate::bus::inner::{Bus, Inner};
@@ -374,7 +374,7 @@ fn emit_admitted(
     let inner = &bus.inner;
     match &inner.adapter {
         Some(adapter) => {
-            let kept = Kept { _flight: KeptInFlight::new(&inner.flight), _detached: detached };
+            let kept = Kept { _flight: InFlightGuard::new(&inner.flight), _detached: detached };
             let published = publish_and_deliver(bus.clone(), Arc::clone(adapter), record, kept);
             poll_or_spawn(inner, Box::pin(published), cx)
         }
@@ -412,7 +412,7 @@ fn launched(
         None => Launched::Done(Ok(Emitted::duplicate(record))),
         Some(Outcome::Done(emitted)) => Launched::Done(Ok(emitted)),
         Some(Outcome::Pending(group)) => {
-            let kept = Kept { _flight: KeptInFlight::new(&inner.flight), _detached: detached };
+            let kept = Kept { _flight: InFlightGuard::new(&inner.flight), _detached: detached };
             Launched::Running(task::spawn(Answer(group.keep(kept))))
         }
     }
@@ -509,7 +509,7 @@ async fn publish(inner: &Inner, adapter: &dyn Adapter, records: &[Record]) -> Re
     check_written(inner, records)?;
     let unanswered = Unanswered { inner, records };
     // Also what panics before there is a future.
-    let published = caught(async { adapter.publish(records, &inner.wire).await }).await;
+    let published = caught(async { adapter.publish(records, &inner.codec).await }).await;
     std::mem::forget(unanswered);
     match published {
         Ok(Ok(published)) => Ok(published),
@@ -534,7 +534,7 @@ impl Drop for Unanswered<'_> {
 /// Refuses what can't be written and read back as it is, before an adapter gets any of it.
 pub(crate) fn check_written(inner: &Inner, records: &[Record]) -> Result<(), Error> {
     for (index, record) in records.iter().enumerate() {
-        let checked = inner.wire.check(record).and_then(|()| match &inner.settings.on_loss {
+        let checked = inner.codec.check(record).and_then(|()| match &inner.settings.on_loss {
             Some(on_loss) => record.check_read_back().inspect_err(|error| (on_loss.0)(error)),
             None => Ok(()),
         });
@@ -623,7 +623,7 @@ impl Bus {
     pub(crate) async fn deliver_remote(&self, record: Record) -> Result<Option<Emitted>, Error> {
         let inner = &self.inner;
         let flight = inner.admit(record.name(), None)?;
-        let kept = KeptInFlight::new(&inner.flight);
+        let kept = InFlightGuard::new(&inner.flight);
         drop(flight);
         let position = match inner.log.append_one(&record) {
             Appended::At(position) => position,
@@ -674,7 +674,7 @@ impl Bus {
         let inner = &self.inner;
         let from = Inherited::current();
         let flight = inner.admit(decl.name, from.as_ref())?;
-        let kept = Kept { _flight: KeptInFlight::new(&inner.flight), _detached: None };
+        let kept = Kept { _flight: InFlightGuard::new(&inner.flight), _detached: None };
         drop(flight);
         let envelope = || inner.envelope(from.as_ref(), Metadata::new(), None);
         let records = events.into_iter().map(|event| Record::shared(decl, Arc::new(event), envelope()));

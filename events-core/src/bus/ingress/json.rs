@@ -136,7 +136,7 @@ impl Inner {
     /// Reads a payload from outside.
     pub(crate) fn read<'a>(&self, name: &'a str, version: u32, json: &'a [u8]) -> Result<Read<'a>, Error> {
         let decl = self.declared(name)?;
-        self.wire.check_size(name, json.len())?;
+        self.codec.check_size(name, json.len())?;
         let json = std::str::from_utf8(json).map_err(|error| {
             let message = format!("{name}: not JSON: not UTF-8 at byte {}", error.valid_up_to() + 1);
             Error::new(ErrorKind::Payload, message)

@@ -9,7 +9,7 @@ use crate::bus::inner::outcome::HandlerError;
 use crate::bus::inner::outcome::Settled;
 use crate::bus::inner::routes::Route;
 use crate::error::Error;
-use crate::event::lent::Lent;
+use crate::event::erased::ErasedEvent;
 use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl, Payload};
 use crate::record::Record;
@@ -19,7 +19,7 @@ use crate::record::metadata::Metadata;
 pub struct Call<'a> {
     pub(crate) bus: &'a Bus,
     /// The event, where it is at hand: not for JSON that nobody has decoded.
-    pub(crate) event: Lent<'a>,
+    pub(crate) event: ErasedEvent<'a>,
     pub(crate) source: Source<'a>,
     /// The handler that is called.
     pub(crate) route: &'a Route,
@@ -228,7 +228,7 @@ impl Delivery {
     pub fn call(&self) -> Call<'_> {
         Call {
             bus: &self.bus,
-            event: self.record.event().map_or(Lent::NONE, Lent::new),
+            event: self.record.event().map_or(ErasedEvent::NONE, ErasedEvent::new),
             source: Source::Stored(&self.record, self.position),
             route: &self.route,
             delivery: Some(self),

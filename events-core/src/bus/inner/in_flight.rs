@@ -18,7 +18,7 @@ const ENDED: u8 = 3;
 /// both in one total order (`SeqCst`), either the emit sees the stop or the stop sees the emit. The
 /// shortest emits hold an [`Open`] list instead.
 #[derive(Default)]
-pub(crate) struct Flight {
+pub(crate) struct Lifecycle {
     phase: AtomicU8,
     count: AtomicUsize,
     /// Those of them that go on in a task.
@@ -35,7 +35,7 @@ pub(crate) struct Flight {
 /// An emit is refused: the bus is stopping or stopped.
 pub(crate) struct Refused;
 
-impl Flight {
+impl Lifecycle {
     /// Counts an emit until the guard is dropped. While the bus is stopping, only nested emits pass, and, as long as
     /// the stop is deferred, all others.
     pub(crate) fn enter(&self, nested: bool) -> Result<InFlight<'_>, Refused> {
@@ -145,10 +145,10 @@ impl Flight {
 
 /// A part of every list of handlers. An emit that holds such a list is in flight without counting
 /// itself: `stop` takes the lists away and waits for the last holder of each.
-pub(crate) struct Open(Arc<Flight>);
+pub(crate) struct Open(Arc<Lifecycle>);
 
 impl Open {
-    pub(crate) fn new(flight: &Arc<Flight>) -> Self {
+    pub(crate) fn new(flight: &Arc<Lifecycle>) -> Self {
         flight.open.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(flight))
     }
@@ -161,7 +161,7 @@ impl Drop for Open {
 }
 
 /// An emit in flight, for as long as it is polled by the emitter.
-pub(crate) struct InFlight<'a>(&'a Flight);
+pub(crate) struct InFlight<'a>(&'a Lifecycle);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
@@ -170,28 +170,28 @@ impl Drop for InFlight<'_> {
 }
 
 /// An emit in flight that owns its place: a runtime that drops the task frees it.
-pub(crate) struct KeptInFlight {
-    flight: Arc<Flight>,
+pub(crate) struct InFlightGuard {
+    flight: Arc<Lifecycle>,
     /// Whether it is an emit that waits, and not work that waits for a replay.
     is_emit: bool,
 }
 
-impl KeptInFlight {
+impl InFlightGuard {
     /// Counts an emit that goes on; whoever calls it is in flight itself.
-    pub(crate) fn new(flight: &Arc<Flight>) -> Self {
+    pub(crate) fn new(flight: &Arc<Lifecycle>) -> Self {
         flight.count.fetch_add(1, Ordering::SeqCst);
         flight.kept.fetch_add(1, Ordering::Relaxed);
         Self { flight: Arc::clone(flight), is_emit: true }
     }
 
     /// Counts an event that a replay has yet to handle, after its emit is done.
-    pub(crate) fn of_backlog(flight: &Arc<Flight>) -> Self {
+    pub(crate) fn of_backlog(flight: &Arc<Lifecycle>) -> Self {
         flight.count.fetch_add(1, Ordering::SeqCst);
         Self { flight: Arc::clone(flight), is_emit: false }
     }
 }
 
-impl Drop for KeptInFlight {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if self.is_emit {
             self.flight.kept.fetch_sub(1, Ordering::Relaxed);
@@ -203,7 +203,7 @@ impl Drop for KeptInFlight {
 /// Lets [`Bus::stop`](crate::Bus::stop) wait until this is dropped, and emits pass until then: see
 /// [`Bus::defer_stop`](crate::Bus::defer_stop).
 #[must_use = "`stop` waits only as long as this lives"]
-pub struct StopDeferral(Arc<Flight>);
+pub struct StopDeferral(Arc<Lifecycle>);
 
 impl fmt::Debug for StopDeferral {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -219,7 +219,7 @@ impl Drop for StopDeferral {
 }
 
 /// A place among the detached work.
-pub(crate) struct Detached(Arc<Flight>);
+pub(crate) struct Detached(Arc<Lifecycle>);
 
 impl Drop for Detached {
     fn drop(&mut self) {

@@ -30,11 +30,11 @@ use tokio::runtime::Handle;
 use crate::adapter::Adapter;
 use crate::bus::inner::abandoned::Abandoned;
 use crate::bus::inner::context::Inherited;
-use crate::bus::inner::in_flight::{Flight, InFlight};
+use crate::bus::inner::in_flight::{InFlight, Lifecycle};
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::routes::{Held, Routes};
 use crate::bus::inner::runtime::Home;
-use crate::bus::inner::slow::Watch;
+use crate::bus::inner::slow::SlowHandlers;
 use crate::bus::inner::stopping::Stopping;
 use crate::bus::inner::told::Told;
 use crate::bus::inner::work::Work;
@@ -44,7 +44,7 @@ use crate::event::known::Known;
 use crate::id::{EventId, InstanceId};
 use crate::log::Log;
 use crate::record::Envelope;
-use crate::record::codec::Wire;
+use crate::record::codec::RecordCodec;
 use crate::record::metadata::Metadata;
 use crate::record::read_back::OnLoss;
 use crate::time::{Clock, Timestamp};
@@ -89,10 +89,10 @@ pub(crate) struct Inner {
     pub(crate) stop_works: tokio::sync::watch::Sender<bool>,
     pub(crate) log: Arc<Log>,
     pub(crate) adapter: Option<Arc<dyn Adapter>>,
-    pub(crate) wire: Wire,
-    pub(crate) flight: Arc<Flight>,
+    pub(crate) codec: RecordCodec,
+    pub(crate) flight: Arc<Lifecycle>,
     pub(crate) stopping: Stopping,
-    pub(crate) watch: Arc<Watch>,
+    pub(crate) watch: Arc<SlowHandlers>,
     pub(crate) counters: Counters,
     /// The places whose pattern no event can match.
     pub(crate) told_places: Told<&'static Location<'static>>,

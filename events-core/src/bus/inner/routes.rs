@@ -12,7 +12,7 @@ use crate::bus::inner::call::Callback;
 use crate::bus::inner::call::Run;
 use crate::bus::inner::call::Wants;
 use crate::bus::inner::calling::Lists;
-use crate::bus::inner::in_flight::{Flight, Open};
+use crate::bus::inner::in_flight::{Lifecycle, Open};
 use crate::bus::inner::name_cache::NameCache;
 use crate::bus::inner::pattern_map::{PatternMap, is_name};
 use crate::bus::inner::slow;
@@ -282,7 +282,7 @@ pub(crate) struct Routes {
     /// Stands in a slot whose list was taken away. No emit takes it for a list of handlers: it is not open.
     outdated: Arc<List>,
     table: Mutex<Table>,
-    flight: Arc<Flight>,
+    flight: Arc<Lifecycle>,
     lists: Arc<Lists>,
 }
 
@@ -347,7 +347,7 @@ impl Filed {
 
 impl Routes {
     /// Routes for the registry's events, in its order.
-    pub(crate) fn new(events: &[&'static EventDecl], flight: &Arc<Flight>, lists: Arc<Lists>) -> Self {
+    pub(crate) fn new(events: &[&'static EventDecl], flight: &Arc<Lifecycle>, lists: Arc<Lists>) -> Self {
         let empty = Arc::new(List::new(Vec::new(), Some(Open::new(flight))));
         let list = || ArcSwap::new(Arc::clone(&empty));
         Self {

@@ -24,7 +24,7 @@ static NEWS: AtomicU64 = AtomicU64::new(0);
 static WATCHED: Mutex<Watched> = Mutex::new(Watched { buses: Vec::new(), ticking: false });
 
 struct Watched {
-    buses: Vec<Weak<Watch>>,
+    buses: Vec<Weak<SlowHandlers>>,
     ticking: bool,
 }
 
@@ -88,7 +88,7 @@ fn tick() {
 }
 
 /// Watches the handlers of one bus.
-pub(crate) struct Watch {
+pub(crate) struct SlowHandlers {
     /// When a handler is slow, in ticks; `None` for never.
     limit: Option<u32>,
     fallback: Fallback,
@@ -136,11 +136,11 @@ impl WaitingHandler {
 
 /// Keeps an emit listed as waiting.
 pub(crate) struct Shown {
-    watch: Arc<Watch>,
+    watch: Arc<SlowHandlers>,
     waiting: Arc<Waiting>,
 }
 
-impl Watch {
+impl SlowHandlers {
     /// Starts to watch, for as long as this exists.
     ///
     /// # Errors
@@ -414,7 +414,7 @@ impl Laps {
     }
 
     /// Names the handler that was called since the last lap, if it was slow.
-    pub(crate) fn lap(&mut self, watch: &Watch, handler: &Route, event: &str) {
+    pub(crate) fn lap(&mut self, watch: &SlowHandlers, handler: &Route, event: &str) {
         let now = NEWS.load(Ordering::Acquire);
         let before = std::mem::replace(&mut self.seen, now);
         self.calling.lap(now);

@@ -21,7 +21,7 @@ use crate::bus::inner::call::Call;
 use crate::bus::inner::context;
 use crate::bus::inner::failure::Failure;
 use crate::bus::inner::failure::note_failure;
-use crate::bus::inner::in_flight::KeptInFlight;
+use crate::bus::inner::in_flight::InFlightGuard;
 use crate::bus::inner::outcome::HandlerError;
 use crate::bus::inner::outcome::HandlerResult;
 use crate::bus::inner::outcome::Settled;
@@ -78,7 +78,7 @@ pub(crate) enum Turn {
     /// An emit waits for the result.
     Awaited(oneshot::Sender<HandlerResult>),
     /// The emit went on; until the worker comes by, the bus has work in flight and lives.
-    Left { _flight: KeptInFlight, _bus: Bus },
+    Left { _flight: InFlightGuard, _bus: Bus },
     /// The worker is done with this record; the emit will want to know.
     Finished(Record, HandlerResult),
 }
@@ -166,7 +166,7 @@ impl Turns {
             return None;
         }
         if !table.live || context::is_nested() {
-            let flight = KeptInFlight::of_backlog(&call.bus.inner.flight);
+            let flight = InFlightGuard::of_backlog(&call.bus.inner.flight);
             table.met.insert(position, Turn::Left { _flight: flight, _bus: call.bus.clone() });
             let gone = match table.met.len() > table.bound {
                 true => table.prune(call.bus.inner.log.first()),

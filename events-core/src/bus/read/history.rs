@@ -42,7 +42,7 @@ impl Inner {
     /// Reads the adapter's history, or the bus's own where the adapter keeps none.
     pub(crate) async fn read_history(&self, query: &HistoryQuery) -> Result<Events<Record>, Error> {
         let Some(adapter) = self.adapter_with_history() else { return Ok(Events::of(self.log.query(query))) };
-        let found = adapter.history(query, &self.wire).await;
+        let found = adapter.history(query, &self.codec).await;
         found.map(Events::stored).map_err(|error| {
             let pattern = query.pattern();
             history_error(format!("{pattern}: {} can't read its history: {error}", adapter.name()), error)
@@ -54,7 +54,7 @@ impl Inner {
         let Some(adapter) = self.adapter_with_history() else {
             return Ok(self.log.page(LogId::new(self.instance.to_bytes()), query));
         };
-        let page = adapter.read_log(query, &self.wire).await;
+        let page = adapter.read_log(query, &self.codec).await;
         page.map_err(|error| history_error(format!("{} can't read its log: {error}", adapter.name()), error))
     }
 

@@ -352,7 +352,7 @@ async fn where_it_is_told_to_it_trims_past_consumers_who_say_what_they_lost() {
     fill(&bus, 6..=2_500).await;
     bus.stop().await.unwrap();
 
-    let bus = slow(ALL.records(10).even_past_consumers()).build().await.unwrap();
+    let bus = slow(ALL.records(10).ignoring_consumers()).build().await.unwrap();
     until_kept(&bus, 2_491..=2_500).await;
     bus.consumer("slow").resume().await.unwrap();
     until_done(&bus, "slow").await;
@@ -399,7 +399,7 @@ async fn what_is_trimmed_while_it_is_handled_holds_up_nothing() {
     let bus = builder.build().await.unwrap();
     fill(&bus, 1..=2_000).await;
     until(|| seen.iter().all(|seen| seen.all() == [1])).await;
-    trim(&file, ALL.records(10).even_past_consumers(), 1_991..=2_000).await;
+    trim(&file, ALL.records(10).ignoring_consumers(), 1_991..=2_000).await;
     gate.add_permits(3);
     for ((durable, _, lost), seen) in consumers.iter().zip(&seen) {
         until_done(&bus, durable.name()).await;
@@ -427,7 +427,7 @@ fn what_is_trimmed_while_a_process_that_ended_has_it_holds_up_nothing() {
     let said = Said::default();
     let _guard = tracing::subscriber::set_default(said.clone());
     runtime().block_on(async {
-        trim(&file, ALL.records(10).even_past_consumers(), 1_991..=2_000).await;
+        trim(&file, ALL.records(10).ignoring_consumers(), 1_991..=2_000).await;
         let bus = take().build().await.unwrap();
         until_done(&bus, "take").await;
         assert_eq!(seen.all(), Vec::from_iter(std::iter::once(1).chain(1_991..=2_000)));
@@ -455,7 +455,7 @@ async fn what_waits_for_a_trimmed_event_of_its_key_goes_on() {
         bus.emit(Filled { number, shelf: 1, text: String::new() }).await.unwrap();
     }
     until(|| seen.all().len() == 1_998).await;
-    trim(&file, ALL.records(2).even_past_consumers(), 1_999..=2_000).await;
+    trim(&file, ALL.records(2).ignoring_consumers(), 1_999..=2_000).await;
     until_done(&bus, "sort").await;
     assert_eq!(seen.all()[1_998..], [1_999, 2_000]);
     said.lost("sort", 1).await;
@@ -482,7 +482,7 @@ async fn what_is_held_for_a_newer_program_can_be_trimmed() {
         }
     };
     timeout(Duration::from_secs(60), held).await.expect("it is held");
-    trim(&file, ALL.records(10).even_past_consumers(), 91..=100).await;
+    trim(&file, ALL.records(10).ignoring_consumers(), 91..=100).await;
     until_done(&bus, "hold").await;
     said.lost("hold", 1).await;
     bus.stop().await.unwrap();
@@ -521,7 +521,7 @@ async fn a_dead_letter_that_is_replayed_is_kept_until_it_is_finished() {
     until(|| seen.all().len() == 1_502).await;
     fill(&bus, 1_501..=1_600).await;
     until(|| seen.all().len() == 1_602).await;
-    trim(&file, ALL.records(10).even_past_consumers(), 1_591..=1_600).await;
+    trim(&file, ALL.records(10).ignoring_consumers(), 1_591..=1_600).await;
     gate.add_permits(1);
     until_done(&bus, "take").await;
     assert_eq!(seen.all().iter().filter(|number| **number == 1).count(), 4);

@@ -9,7 +9,9 @@ use tests_support::Shared;
 use tracing::field::{Field, Visit};
 use tracing::{Level, span};
 use typed_events::sqlite::Sqlite;
-use typed_events::{Adapter, Bus, BusBuilder, Durable, Event, Events, Record, StartAt, Wire, event, on};
+use typed_events::{
+    Adapter, Bus, BusBuilder, Durable, Event, Events, Record, RecordCodec, StartAt, event, on,
+};
 
 use crate::outbox::until;
 use crate::{File, Seen};
@@ -548,7 +550,7 @@ async fn s14_a_durable_handler_takes_no_forged_event_of_the_library() {
         Record::from_cloudevent(&text).unwrap()
     };
     let records = [forged("typed-events.operator.paused", 1), forged("quiet.other", 2)];
-    sqlite.publish(&records, &Wire::default()).await.unwrap();
+    sqlite.publish(&records, &RecordCodec::default()).await.unwrap();
     until(|| !names.all().is_empty()).await;
     bus.emit(Sent { number: 1 }).await.unwrap().settled().await.unwrap();
     assert_eq!(names.all(), ["quiet.other", Sent::NAME]);

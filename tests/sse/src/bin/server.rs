@@ -23,7 +23,7 @@ pub struct Noted {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let bus = Bus::builder().history(size("SSE_HISTORY", 1_000)).build().await?;
-    let bridge = SseBridge::new(&bus, "load.*", |_, _| true).most_clients_of_a_user(10_000).build().await?;
+    let bridge = SseBridge::new(&bus, "load.*", |_, _| true).max_clients_per_user(10_000).build().await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
     tokio::spawn(axum::serve(listener, app(&bridge)).into_future());

@@ -25,6 +25,8 @@ struct Inner {
     message: String,
     temporary: bool,
     event_id: Option<EventId>,
+    /// Where there may be several.
+    problems: Vec<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -82,8 +84,16 @@ impl Error {
             message: message.into(),
             temporary: matches!(kind, ErrorKind::Overloaded | ErrorKind::OutcomeUnknown),
             event_id: None,
+            problems: Vec::new(),
             source: None,
         }))
+    }
+
+    /// An error of several problems, whose message has a line for each.
+    pub(crate) fn of_problems(kind: ErrorKind, problems: Vec<String>) -> Self {
+        let mut error = Self::new(kind, problems.join("\n"));
+        error.0.problems = problems;
+        error
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -119,6 +129,12 @@ impl Error {
         self.0.temporary
     }
 
+    /// The problems that [`BusBuilder::build`](crate::BusBuilder::build) or the lock has found in the program, each of which
+    /// the message has, too; empty where something else went wrong.
+    pub fn problems(&self) -> &[String] {
+        &self.0.problems
+    }
+
     /// The id of the event that could not be stored, for a retry with
     /// [`Emit::id`](crate::Emit::id).
     pub fn event_id(&self) -> Option<EventId> {
@@ -132,13 +148,21 @@ impl fmt::Display for Error {
     }
 }
 
-/// Prints the message as it is, so that `main` returning an [`Error`] shows what a person can read.
+/// Prints the message as it is, so that `main` returning an [`Error`] shows what a person can read; as `{:#?}`, all that is
+/// known.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+        if !f.alternate() {
+            return f.write_str(&self.0.message);
+        }
+        let mut fields = f.debug_struct("Error");
+        fields.field("kind", &self.0.kind).field("message", &self.0.message);
+        fields.field("temporary", &self.0.temporary).field("event_id", &self.0.event_id);
+        fields.field("source", &self.0.source).finish()
     }
 }
 
+/// The source is what the message does not contain already.
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|source| source as _)

@@ -66,9 +66,12 @@ async fn a_pattern_that_no_known_event_can_match_is_refused_with_a_suggestion() 
 
 #[tokio::test]
 async fn all_problems_are_reported_at_once() {
-    let error =
-        message(Bus::builder().handler::<mail>().handler::<mistyped>().state(1_u8).state(2_u8).build().await);
-    assert_eq!(error.lines().count(), 5, "{error}");
+    let build = Bus::builder().handler::<mail>().handler::<mistyped>().state(1_u8).state(2_u8).build();
+    let error = build.await.err().unwrap();
+    assert_eq!(error.problems().len(), 5, "{error}");
+    assert_eq!(error.to_string(), error.problems().join("\n"));
+    let shown = format!("{error:#?}");
+    assert!(shown.contains("kind: Build") && shown.contains("no state of type"), "{shown}");
 }
 
 #[test]

@@ -147,7 +147,8 @@ impl AdapterError {
         Self { temporary: true, unknown: true, ..Self::refused(message) }
     }
 
-    pub(crate) fn is_temporary(&self) -> bool {
+    /// Whether it may work later: the engine is away or busy, or the answer never came.
+    pub fn is_temporary(&self) -> bool {
         self.temporary
     }
 

@@ -460,7 +460,7 @@ impl BusBuilder {
         problems.extend(check_decimals(&known));
         match (runtime(&mut problems), problems.is_empty()) {
             (Some(runtime), true) => Ok(Checked { known, callbacks, runtime, warnings }),
-            _ => Err(Error::new(ErrorKind::Build, problems.join("\n"))),
+            _ => Err(Error::of_problems(ErrorKind::Build, problems)),
         }
     }
 
@@ -717,7 +717,7 @@ impl Inner {
         let receiver = Receiver { bus, instance: self.instance, codec, _kept: Arc::clone(&kept) };
         let refused = |what: String, error: AdapterError| {
             let message = format!("{} can't {what}: {error}", adapter.name());
-            Error::new(ErrorKind::Build, message).with_temporary(error.is_temporary()).with_source(error)
+            Error::new(ErrorKind::Build, message).with_temporary(error.is_temporary())
         };
         let subscribed = caught(async { adapter.subscribe(receiver).await }).await;
         subscribed.unwrap_or_else(panicked).map_err(|error| refused("subscribe".to_owned(), error))?;

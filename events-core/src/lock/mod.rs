@@ -91,7 +91,7 @@ impl Lock {
         problems.extend(self.extra(true));
         match problems.is_empty() {
             true => Ok(()),
-            false => Err(Error::new(ErrorKind::Lock, problems.join("\n"))),
+            false => Err(Error::of_problems(ErrorKind::Lock, problems)),
         }
     }
 

@@ -152,7 +152,7 @@ fn what_of(control: &Control) -> &'static str {
 
 fn failed(consumer: Option<&str>, adapter: &Arc<dyn Adapter>, what: &str, error: AdapterError) -> Error {
     let message = format!("{}: {} {what}: {error}", subject(consumer), adapter.name());
-    Error::new(ErrorKind::Consumer, message).with_temporary(error.is_temporary()).with_source(error)
+    Error::new(ErrorKind::Consumer, message).with_temporary(error.is_temporary())
 }
 
 impl Inner {

@@ -84,7 +84,7 @@ impl Bus {
         let adapter = self.adapter_of_transaction(ErrorKind::Consumer, consumer)?;
         tx.first_time(&**adapter, consumer, event).await.map_err(|error| {
             let message = format!("{consumer}: whether {event} was handled before can't be noted: {error}");
-            Error::new(ErrorKind::Consumer, message).with_temporary(error.is_temporary()).with_source(error)
+            Error::new(ErrorKind::Consumer, message).with_temporary(error.is_temporary())
         })
     }
 

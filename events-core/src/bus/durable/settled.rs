@@ -102,7 +102,7 @@ impl Bus {
         let (durable, adapter) = self.inner.durable(None)?;
         let unfinished = durable.unfinished(event).await.map_err(|error| {
             let message = format!("{event}: {} can't say who has handled it: {error}", adapter.name());
-            Error::new(ErrorKind::Consumer, message).with_temporary(error.is_temporary()).with_source(error)
+            Error::new(ErrorKind::Consumer, message).with_temporary(error.is_temporary())
         })?;
         Ok(unfinished.unwrap_or_default())
     }

@@ -556,7 +556,7 @@ pub(crate) fn refused(inner: &Inner, records: &[Record], error: AdapterError) ->
         (false, false) => (ErrorKind::Append, "did not store the event, no handler ran"),
     };
     let message = format!("{name}: {} {what}: {error}", inner.adapter_name());
-    let failed = Error::new(kind, message).with_temporary(error.is_temporary()).with_source(error);
+    let failed = Error::new(kind, message).with_temporary(error.is_temporary());
     match first {
         Some(record) => failed.with_event_id(record.id()),
         None => failed,

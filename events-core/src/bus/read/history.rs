@@ -64,7 +64,7 @@ impl Inner {
 }
 
 fn history_error(message: String, error: AdapterError) -> Error {
-    Error::new(ErrorKind::History, message).with_temporary(error.is_temporary()).with_source(error)
+    Error::new(ErrorKind::History, message).with_temporary(error.is_temporary())
 }
 
 /// A question to the history: what [`Bus::history`] returns. Await it for the records.

@@ -79,6 +79,12 @@ pub const fn durable_name(name: &str) {
 /// Checks that every event a durable handler takes has the field it is ordered by.
 #[track_caller]
 pub const fn ordered_by(handler: &str, argument: &str, takes: Takes, field: &str) {
+    all_ordered_by(handler, argument, takes, field, "");
+}
+
+/// `advice` follows where an event lacks the field.
+#[track_caller]
+const fn all_ordered_by(handler: &str, argument: &str, takes: Takes, field: &str, advice: &str) {
     let ordered = Text::EMPTY.push("handler `").push(handler).push("` is ordered by `").quote(field);
     match takes {
         Takes::Any => {
@@ -90,13 +96,15 @@ pub const fn ordered_by(handler: &str, argument: &str, takes: Takes, field: &str
         }
         Takes::Event(name, schema, _) | Takes::Foreign(name, schema, _) => {
             if let Some(problem) = order_problem(schema, field) {
-                panic!("{}", problem.describe(ordered, schema, name).as_str());
+                let text = problem.describe(ordered, schema, name);
+                panic!("{}", if problem.is_absent() { text.push(advice) } else { text }.as_str());
             }
         }
         Takes::Set(parts) => {
+            let advice = "; take a field that all of them have, or write a handler for each";
             let mut i = 0;
             while i < parts.len() {
-                ordered_by(handler, argument, parts[i], field);
+                all_ordered_by(handler, argument, parts[i], field, advice);
                 i += 1;
             }
         }
@@ -110,10 +118,10 @@ pub const fn previous(name: &str, version: u32, of: (&str, &str, u32)) {
     if same(name, old_name) && old_version + 1 == version {
         return;
     }
-    let text = Text::EMPTY.push("`").push(ty).push("` is version ").number(old_version as usize);
-    let text = text.push(" of `").push(old_name).push("`, but version ").number(version as usize);
-    let text = text.push(" of `").push(name).push("` comes after version ").number(version as usize - 1);
-    panic!("{}", text.push(" of it").as_str());
+    let text = Text::EMPTY.push("`previous` must be version ").number(version as usize - 1);
+    let text = text.push(" of `").push(name).push("`, and `").push(ty).push("` is version ");
+    let text = text.number(old_version as usize).push(" of `").push(old_name).push("`");
+    panic!("{}", text.as_str());
 }
 
 /// Checks that a view, or one of its fields, is read from everything that its event writes.

@@ -7,7 +7,7 @@ pub use inventory;
 
 pub use crate::adapter::options::{Durable, Nulls, StartAt};
 pub use crate::bus::handlers::argument::Argument;
-pub use crate::bus::handlers::set::{Delivered, EventSet, NoSet, Patterns, no_variant};
+pub use crate::bus::handlers::set::{Delivered, EventSet, NoSet, Patterns, Variant, no_variant};
 pub use crate::bus::handlers::state::{BindState, Binder, Probe};
 pub use crate::bus::handlers::{Handler, HandlerDecl, LinkedHandler};
 pub use crate::bus::inner::call::Callback;

@@ -62,19 +62,19 @@ fn expand(input: &DeriveInput, krate: &Path, variants: &[(&Variant, &Type)]) -> 
     let own = input.generics.lifetimes().next().map(|lifetime| lifetime.lifetime.clone());
     let lifetime = own.clone().unwrap_or_else(|| Lifetime::new("'record", ident.span()));
     let arguments = own.map(|own| quote!(<#own>));
-    let takes = variants.iter().map(|(_, ty)| quote!(<#ty as #private::Argument<#lifetime>>::TAKES));
-    let shares = variants.iter().map(|(_, ty)| quote!(<#ty as #private::Argument<#lifetime>>::SHARES));
+    let takes = variants.iter().map(|(_, ty)| quote!(<#ty as #private::Variant<#lifetime>>::TAKES));
+    let shares = variants.iter().map(|(_, ty)| quote!(<#ty as #private::Variant<#lifetime>>::SHARES));
     let chosen = variants.iter().map(|(variant, ty)| {
         let variant = &variant.ident;
         quote! {
-            if <#ty as #private::Argument<#lifetime>>::TAKES.takes(record.name()) {
-                return <#ty as #private::Argument<#lifetime>>::of_record(record).map(Self::#variant);
+            if <#ty as #private::Variant<#lifetime>>::TAKES.takes(record.name()) {
+                return <#ty as #private::Variant<#lifetime>>::of_record(record).map(Self::#variant);
             }
         }
     });
     let delivered = variants.iter().map(|(variant, ty)| {
         let name = variant.ident.to_string();
-        let takes = quote!(<#ty as #private::Argument<#lifetime>>::TAKES);
+        let takes = quote!(<#ty as #private::Variant<#lifetime>>::TAKES);
         call_at(variant, quote!(#private::set_variant), quote!(#set, #name, #takes, H::HANDLER, H::PATTERNS))
     });
     let reached = (variants.len() > 1).then(|| reached(input, variants, &private));

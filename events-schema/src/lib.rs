@@ -71,8 +71,8 @@ pub use named::{NamedRef, NamedSchema, Verified};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no schema, so an event can't have a field of it",
     label = "this type has no schema",
-    note = "if `{Self}` is yours, put `#[payload]` (from typed_events) above it, or `#[derive(Schema)]` if it has serde's derives",
-    note = "types of `bytes`, `chrono`, `jiff`, `rust_decimal`, `time`, `url` and `uuid` have one with the feature of that name, such as `typed-events = {{ features = [\"uuid\"] }}`",
+    note = "of a type of `bytes`, `chrono`, `jiff`, `rust_decimal`, `time`, `url` or `uuid`, add the feature of that name: `cargo add typed-events --features uuid`",
+    note = "if `{Self}` is yours: `#[payload]` (from typed_events) above `{Self}` (above its derives) gives it all that it needs, and ends the errors below",
     note = "an event owns plain data: take `String` in place of `&str`, and the value itself in place of `Rc`, `Cell`, `RefCell` or `Mutex`",
     note = "any other foreign type: mark the field `#[event(opaque)]`, or `#[schema(opaque)]` below `#[derive(Schema)]`, and it is not checked"
 )]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::written::Shape;
-use super::{Keeps, StructSchema, TypeSchema};
+use super::{Keeps, NamedSchema, StructSchema, TypeSchema};
 use crate::text::Text;
 
 /// The most steps a misfit's path shows.
@@ -15,6 +15,8 @@ pub struct SchemaMismatch {
     /// From the inside out.
     steps: [Step; MAX_STEPS],
     len: usize,
+    /// The declared type in which it is, where the walk came through one.
+    owner: Option<&'static NamedSchema>,
     pub(super) problem: Problem,
 }
 
@@ -143,7 +145,7 @@ pub(super) enum Problem {
 
 impl SchemaMismatch {
     pub(super) const fn new(problem: Problem) -> Self {
-        Self { steps: [Step::Items; MAX_STEPS], len: 0, problem }
+        Self { steps: [Step::Items; MAX_STEPS], len: 0, owner: None, problem }
     }
 
     /// The misfit of a part, seen from the whole.
@@ -151,6 +153,14 @@ impl SchemaMismatch {
         if self.len < MAX_STEPS {
             self.steps[self.len] = step;
             self.len += 1;
+        }
+        self
+    }
+
+    /// The misfit in a declared type; the innermost is kept.
+    pub(super) const fn of(mut self, owner: &'static NamedSchema) -> Self {
+        if self.owner.is_none() {
+            self.owner = Some(owner);
         }
         self
     }
@@ -203,6 +213,9 @@ impl SchemaMismatch {
             }
             Problem::UnknownField(_) | Problem::AnyField => text.push("; leave `deny_unknown_fields` away"),
             Problem::Shown => text.push("; mark its field `#[event(secret)]`, or take a type that is secret"),
+            Problem::Object { expected: TypeSchema::Tuple(_) } if self.is_here() => {
+                text.push("; give its fields names")
+            }
             Problem::UnknownVariant { is_unit: false, .. } => text.push("; add it"),
             Problem::UnknownVariant { .. } => {
                 text.push("; add it, or a variant for all others, marked `#[serde(other)]`")
@@ -225,7 +238,8 @@ impl SchemaMismatch {
         let fix = match self.problem {
             Problem::MayBeMissing | Problem::Skipped => "; add `#[serde(default)]`",
             Problem::OtherName(name) => {
-                return text.push("; add `#[serde(alias = \"").quote(name).push("\")]`");
+                let text = text.push("; add `#[serde(alias = \"").quote(name).push("\")]`");
+                return self.push_owner(text, " to it, in `", "`");
             }
             Problem::NeverRead => "; leave `skip_deserializing` away, or add `skip_serializing`",
             Problem::SameName(_) => "; rename one of them",
@@ -242,12 +256,18 @@ impl SchemaMismatch {
             Problem::NullTwice { inner } if is_null(inner) => {
                 "; take a `bool`, or an enum that names both cases"
             }
-            Problem::NullTwice { .. } => "; take an enum that names all cases",
+            Problem::NullTwice { inner } => {
+                let text = push_type(text.push("; leave `Option` away, or give `"), inner);
+                return text.push("` a tag");
+            }
             Problem::Replaced { .. } => {
                 "; write `#[serde(default)]` without a function, or leave `skip_serializing_if` away"
             }
             Problem::NeverSome { .. } => "; write `skip_serializing_if = \"Option::is_none\"`",
-            Problem::Moves => "; leave serde's `skip_...` of its elements away, or give the fields names",
+            Problem::Moves => {
+                let text = text.push("; leave serde's `skip_...` of its elements");
+                return self.push_owner(text, " in `", "`").push(" away, or give the fields names");
+            }
             Problem::ReadsOthers(_) => {
                 "; put the map after flattened structs, or leave `flatten` away at one of them"
             }
@@ -258,11 +278,31 @@ impl SchemaMismatch {
             Problem::UnknownField(_) | Problem::AnyField | Problem::LeavesEntries => {
                 "; leave `deny_unknown_fields` away"
             }
+            _ if self.is_converted() => {
+                let text = text.push("; name one type in both `into` and `from`");
+                return self.push_owner(text, " of `", "`");
+            }
             _ => {
                 "; make both sides the same: `from` beside `into`, `deserialize_with` beside `serialize_with`"
             }
         };
         text.push(fix)
+    }
+
+    /// Whether the type in which it is is converted when it is written or read.
+    const fn is_converted(&self) -> bool {
+        match self.owner {
+            Some(owner) => !owner.converts.is_empty(),
+            None => false,
+        }
+    }
+
+    /// Adds the type in which it is, if that is known.
+    const fn push_owner(&self, text: Text, before: &str, after: &str) -> Text {
+        match self.owner {
+            Some(owner) => push_last_segment(text.push(before), owner.path).push(after),
+            None => text,
+        }
     }
 }
 

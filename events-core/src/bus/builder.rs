@@ -228,7 +228,7 @@ impl BusBuilder {
     #[track_caller]
     pub fn durable<K, H>(mut self, durable: Durable, pattern: &str, handler: H) -> Self
     where
-        H: IntoHandler<K>, // Async: `move |record: &Record| { let state = state.clone(); async move { ... } }`.
+        H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
     {
         let (pattern, place) = (pattern.to_owned(), Location::caller());
         let (event, callback) = (H::EVENT, handler.into_callback());

@@ -31,9 +31,11 @@ use crate::secret::Secrets;
 /// A type that can be emitted. Written by `#[event("user.created")]`, not by hand.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
-    label = "expected an event itself: a type with `#[event(\"...\")]`",
-    note = "`#[event(\"user.created\")]` above a struct or an enum makes it an event; a view and a superseded version are only read",
-    note = "the event itself is needed, by value: not a reference, `Arc`, `Box`, `Option` or `Vec` of it (clone it where it is needed afterwards), not its name, and not a `Record`"
+    label = "expected an event itself, in its current version",
+    note = "if `{Self}` is a view (`view_of`), emit the event that it is a view of; if it is `superseded`, use the current version",
+    note = "any other struct or enum becomes an event by `#[event(\"user.created\")]` above it",
+    note = "no name stands before the event: `bus.emit(event)`",
+    note = "an event is emitted by value: not a reference, `Arc`, `Box`, record or name; of an `Arc`, emit `(*event).clone()`"
 )]
 pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Send + Sync + 'static {
     /// The name the event is emitted under.

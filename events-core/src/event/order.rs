@@ -15,6 +15,11 @@ pub(crate) enum OrderProblem {
 }
 
 impl OrderProblem {
+    /// Whether there is no field of the name.
+    pub(crate) const fn is_absent(&self) -> bool {
+        matches!(self, Self::NoFields | Self::Missing(_))
+    }
+
     /// Goes on with a text that ends in the name of the field, of an event of this shape and name.
     pub(crate) const fn describe(&self, text: Text, shape: &'static TypeSchema, event: &str) -> Text {
         match self {

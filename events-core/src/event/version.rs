@@ -59,7 +59,7 @@ pub trait Upcast<Old>: Sized {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a superseded version of an event",
     label = "this can't be the version before",
-    note = "the version before is a type marked `#[event(\"...\", version = 1, superseded)]`"
+    note = "add `superseded` to the `#[event]` of `{Self}`, if it is the version before this one"
 )]
 pub trait PastEvent: Schema + DeserializeOwned {
     /// The name of the event.

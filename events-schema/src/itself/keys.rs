@@ -1,6 +1,6 @@
 //! Keys of maps: JSON has text alone.
 
-use super::{MAX_FRAMES, Place, Verdict, at, check_earlier, check_variant_names, has_untagged, refuse};
+use super::{MAX_FRAMES, Place, Verdict, at, check_earlier, check_variant_names, has_untagged, of, refuse};
 use crate::misfit::{Problem, SchemaMismatch, Step};
 use crate::written::Shape;
 use crate::{EnumSchema, Tag, TypeSchema};
@@ -23,7 +23,7 @@ const fn check_key(keys: &'static TypeSchema, place: Place) -> Verdict {
         return Ok(());
     }
     match keys {
-        TypeSchema::Named(named) => check_key(named.get().shape, place.deeper(1)),
+        TypeSchema::Named(named) => of(named.get(), check_key(named.get().shape, place.deeper(1))),
         TypeSchema::Differs { written, read } => match check_key(written, place.deeper(1)) {
             Ok(()) => check_key_sides(written, read, place),
             refused => refused,

@@ -56,6 +56,14 @@ const fn at(step: Step, verdict: Verdict) -> Verdict {
     }
 }
 
+/// The verdict of what is in a declared type.
+const fn of(owner: &'static NamedSchema, verdict: Verdict) -> Verdict {
+    match verdict {
+        Ok(()) => Ok(()),
+        Err(misfit) => Err(misfit.of(owner)),
+    }
+}
+
 impl TypeSchema {
     /// Whether this type reads back all that it writes, as JSON by serde, as it was.
     ///
@@ -77,15 +85,15 @@ impl TypeSchema {
 
 /// Checks a declared type but for the parts that `done` has a bit for; the macro has compared the names
 /// of its fields and variants.
-pub const fn check_declared(shape: &'static TypeSchema, done: u128) -> Verdict {
+pub const fn check_declared(declared: &'static TypeSchema, done: u128) -> Verdict {
     let place = Place { names: false, ..Place::START };
     let mut seen = Seen::none();
-    let shape = behind_name(shape);
+    let shape = behind_name(declared);
     let parts = match shape {
         TypeSchema::Struct(schema) => schema.fields.len(),
         TypeSchema::Enum(schema) => schema.variants.len(),
         TypeSchema::Tuple(items) => items.len(),
-        _ if done == 0 => return walk(shape, place, &mut seen),
+        _ if done == 0 => return in_declared(declared, walk(shape, place, &mut seen)),
         _ => return Ok(()),
     };
     let mut i = 0;
@@ -224,7 +232,7 @@ const fn walk(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -> Verd
                 _ => {}
             }
             let names = !matches!(named.verified, Verified::Declared);
-            walk_shape(named.shape, Place { names, ..place.deeper(1) }, seen)
+            of(named, walk_shape(named.shape, Place { names, ..place.deeper(1) }, seen))
         }
         shape => walk_shape(shape, place, seen),
     }
@@ -542,6 +550,14 @@ const fn has_null(schema: &'static EnumSchema, depth: usize) -> bool {
         }
     }
     false
+}
+
+/// The verdict of what is in a type, declared or not.
+const fn in_declared(shape: &'static TypeSchema, verdict: Verdict) -> Verdict {
+    match shape {
+        TypeSchema::Named(named) => of(named.get(), verdict),
+        _ => verdict,
+    }
 }
 
 const fn behind_name(shape: &'static TypeSchema) -> &'static TypeSchema {

@@ -16,9 +16,10 @@ use crate::record::Record;
 /// An `E` by value is a clone; `&E` and `Arc<E>` share the event with the other handlers.
 #[diagnostic::on_unimplemented(
     message = "a handler can't take `{Self}` as its first argument",
-    label = "expected an event, a view of one, or `&Record`",
+    label = "expected an event in its current version, a view of one, or `&Record`",
+    note = "in place of a `superseded` version take the current one, which older records are read as",
     note = "take `&E`, `Arc<E>` or `E`, where `E` is a type with `#[event(\"...\")]`; for several events an enum with `#[derive(EventSet)]`, for any event `&Record`",
-    note = "if this is state, put it behind the event, as a reference"
+    note = "if this is state, put it after the event, as a reference"
 )]
 pub trait Argument<'a>: Sized {
     #[doc(hidden)]

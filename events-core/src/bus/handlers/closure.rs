@@ -20,7 +20,7 @@ use crate::record::Record;
 /// block. `Kind` tells the forms apart and is inferred.
 #[diagnostic::on_unimplemented(
     message = "this can't be a handler",
-    label = "expected a closure such as `|record: &Record| ...`",
+    label = "expected `|record: &Record| ...` that returns `()`, a `Result` or a future",
     note = "it takes one argument: `&Record`, or `&E`, `Arc<E>` or `E` where `E` has `#[event(\"...\")]`",
     note = "it returns `()`, `Result<(), E>` with an `E` that can be displayed, or a future of either that owns what it uses: `|event: Arc<E>| async move {{ ... }}`",
     note = "it must be `Fn + Send + Sync + 'static`: of what it owns, clone what an `async move` block uses"
@@ -37,9 +37,9 @@ pub trait IntoHandler<Kind>: Send + Sync + 'static {
 /// takes.
 #[diagnostic::on_unimplemented(
     message = "this can't be a handler of an event",
-    label = "expected a closure such as `|event: &E| ...`",
-    note = "it takes one argument, `&E`, `Arc<E>` or `E` where `E` has `#[event(\"...\")]`, which names the event",
-    note = "for a pattern and `&Record` there is `on_pattern(\"...\", ...)`; a view or an event set is taken by a function with `#[on]`",
+    label = "expected `|event: &E| ...` that returns `()`, a `Result` or a future",
+    note = "no name stands before the closure, whose argument's type says which event: `bus.on(|event: &UserCreated| ...)`; for `&Record`, call `bus.on_pattern(\"*\", |record: &Record| ...)`",
+    note = "it takes one argument: `&E`, `Arc<E>` or `E` of an event; a view or an event set is taken by a function with `#[on]`",
     note = "it returns `()`, `Result<(), E>` with an `E` that can be displayed, or a future of either that owns what it uses: `|event: Arc<E>| async move {{ ... }}`",
     note = "it must be `Fn + Send + Sync + 'static`: of what it owns, clone what an `async move` block uses"
 )]

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use crate::bus::handlers::argument::Argument;
 use crate::error::{Error, ErrorKind};
 use crate::event::pattern::Pattern;
 use crate::event::takes::Takes;
@@ -56,6 +57,33 @@ pub trait EventSet<H = ()> {
     /// Has no value, at the variant in question, where one is never delivered to the handler `H`.
     #[doc(hidden)]
     const DELIVERED: ();
+}
+
+/// What a variant of an event set may hold: what a handler may take first.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be in a variant of an event set: it is no event",
+    label = "expected `&E` or `Arc<E>` of an event or a view, or `&Record`",
+    note = "put `#[event(\"...\")]` above the type, or take `&'a Record`"
+)]
+pub trait Variant<'a>: Sized {
+    /// See [`Argument::TAKES`].
+    const TAKES: Takes;
+    /// See [`Argument::SHARES`].
+    const SHARES: bool;
+
+    /// See [`Argument::of_record`].
+    fn of_record(record: &'a Record) -> Result<Self, Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<'a, T: Argument<'a>> Variant<'a> for T {
+    const TAKES: Takes = <T as Argument<'a>>::TAKES;
+    const SHARES: bool = <T as Argument<'a>>::SHARES;
+
+    #[inline]
+    fn of_record(record: &'a Record) -> Result<Self, Error> {
+        <T as Argument<'a>>::of_record(record)
+    }
 }
 
 /// The patterns a handler is on. Written by `#[on]`.

@@ -194,7 +194,7 @@ impl<T: ?Sized> State<T> {
 
 /// An event that is named as state. It never is: a state that is an event has a type of its own around it.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is an event, and a handler takes one, as its first argument",
+    message = "a handler takes one event, its first argument; `{Self}` is a second one",
     label = "a second event",
     note = "for either of several events, write a handler for each, or take an enum with `#[derive(EventSet)]`",
     note = "if it is state, put it into a struct of its own"

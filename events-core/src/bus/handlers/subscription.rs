@@ -119,7 +119,7 @@ impl Bus {
     #[track_caller]
     pub fn on<K>(
         &self,
-        handler: impl EventHandler<K>, // Async: `move |event: Arc<E>| { let state = state.clone(); async move { ... } }`.
+        handler: impl EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, never async |..| or &E; clone state before.
     ) -> Subscription {
         self.register_event(handler, Life::Long)
     }
@@ -131,7 +131,7 @@ impl Bus {
     #[track_caller]
     pub fn once<K>(
         &self,
-        handler: impl EventHandler<K>, // Async: `move |event: Arc<E>| { let state = state.clone(); async move { ... } }`.
+        handler: impl EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, never async |..| or &E; clone state before.
     ) -> Subscription {
         self.register_event(handler, Life::once())
     }
@@ -161,7 +161,7 @@ impl Bus {
     #[track_caller]
     pub fn on_pattern<K, H>(&self, pattern: &str, handler: H) -> Result<Subscription, Error>
     where
-        H: IntoHandler<K>, // Async: `move |record: &Record| { let state = state.clone(); async move { ... } }`.
+        H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
     {
         self.register_pattern(pattern, handler, Life::Long)
     }
@@ -175,7 +175,7 @@ impl Bus {
     #[track_caller]
     pub fn once_pattern<K, H>(&self, pattern: &str, handler: H) -> Result<Subscription, Error>
     where
-        H: IntoHandler<K>, // Async: `move |record: &Record| { let state = state.clone(); async move { ... } }`.
+        H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
     {
         self.register_pattern(pattern, handler, Life::once())
     }

@@ -83,7 +83,7 @@ impl Bus {
         handler: H,
     ) -> impl Future<Output = Result<Subscription, Error>> + Send
     where
-        H: EventHandler<K>, // Async: `move |event: Arc<E>| { let state = state.clone(); async move { ... } }`.
+        H: EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, never async |..| or &E; clone state before.
     {
         let name = self.inner.routes.closure_name(Location::caller());
         let pattern = H::EVENT.map_or("", |decl| decl().name).to_owned();
@@ -105,7 +105,7 @@ impl Bus {
         handler: H,
     ) -> impl Future<Output = Result<Subscription, Error>> + Send
     where
-        H: IntoHandler<K>, // Async: `move |record: &Record| { let state = state.clone(); async move { ... } }`.
+        H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
     {
         let place = Location::caller();
         let name = self.inner.routes.closure_name(place);

@@ -6,7 +6,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::parse::ParseStream;
-use syn::{DeriveInput, Generics, Ident, LitInt, LitStr, Path};
+use syn::{DeriveInput, GenericParam, Generics, Ident, LitInt, LitStr, Path};
 
 use crate::errors::{Errors, call_at, text_of};
 use crate::item::{self, Arguments, Hidden, Version, derived, derives, fields_mut, rename_options};
@@ -98,13 +98,19 @@ fn generic(generics: &Generics, arguments: &Arguments) -> String {
     let what = if arguments.view_of.is_some() { "a view" } else { "an event" };
     let lifetimes: Vec<_> = generics.lifetimes().map(|param| param.lifetime.to_string()).collect();
     if lifetimes.len() < generics.params.len() {
+        let named = generics.params.iter().find_map(|param| match param {
+            GenericParam::Type(param) => Some(&param.ident),
+            GenericParam::Const(param) => Some(&param.ident),
+            GenericParam::Lifetime(_) => None,
+        });
+        let place = named.map(|name| format!("name the type in place of `{name}`, or ")).unwrap_or_default();
         return format!(
-            "{what} can't be generic: it has one name and one schema, known when the program is compiled"
+            "{what} can't be generic: it has one name and one schema; {place}declare {what} for each"
         );
     }
     let (list, first) = (lifetimes.join(", "), &lifetimes[0]);
     format!(
-        "{what} owns its data, since it is read back from JSON: leave `<{list}>` away, and take `String` in place of `&{first} str`, and `T` of `&{first} T`"
+        "{what} owns its data, since it is read back from JSON: remove `<{list}>`, and take `String` instead of `&{first} str`, `T` instead of `&{first} T`"
     )
 }
 
@@ -123,7 +129,10 @@ fn check_version(version: &mut Version, input: &DeriveInput, errors: &mut Errors
             );
         }
         Some(previous) if value == 1 => {
-            errors.on(previous, "there is no version before the first: say `version = 2`");
+            errors.on(
+                previous,
+                "there is no version before the first: say `version = 2`, or take `previous` away",
+            );
             version.previous = None;
         }
         _ => {}

@@ -2,12 +2,15 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
+use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, DeriveInput, Field, Fields, Ident, Item, LitInt, LitStr, Meta, Path, Token, Type};
+use syn::{
+    Attribute, DeriveInput, Field, Fields, Ident, Item, LitChar, LitInt, LitStr, Meta, Path, Token, Type,
+};
 
-use crate::errors::Errors;
+use crate::errors::{Errors, text_of};
 use crate::lock;
 use crate::options;
 use crate::schema;
@@ -74,7 +77,9 @@ impl Version {
         if option == "previous" {
             options::equals(input, option, "UserCreatedV1")?;
             if input.peek(LitStr) {
-                return Err(input.error("`previous` takes a type without quotes: `previous = UserCreatedV1`"));
+                let shown = options::unquoted(input, "UserCreatedV1");
+                let message = format!("`previous` takes a type without quotes: `previous = {shown}`");
+                return Err(input.error(message));
             }
             self.previous = Some(input.parse()?);
             return Ok(true);
@@ -126,11 +131,10 @@ impl Arguments {
                 return arguments.parse_options(input, errors);
             }
             if !input.peek(LitStr) {
-                let message = "an event needs a name first: `#[event(\"user.created\")]`";
                 return Err(if input.is_empty() {
-                    syn::Error::new(Span::call_site(), message)
+                    syn::Error::new(Span::call_site(), NEEDS_NAME)
                 } else {
-                    input.error(message)
+                    input.error(misplaced_name(input).unwrap_or_else(|| NEEDS_NAME.to_owned()))
                 });
             }
             arguments.name = Some(input.parse()?);
@@ -174,7 +178,7 @@ impl Arguments {
         }
         if input.peek(LitStr) {
             return Err(input.error(match self.name {
-                Some(_) => "an event has one name",
+                Some(_) => "an event has one name: take one away; another event is another type",
                 None => "`#[payload]` takes no name: events have names, their parts have not",
             }));
         }
@@ -200,14 +204,19 @@ impl Arguments {
             return Ok(());
         }
         if self.name.is_some() && ["compatibility", "reserved", "changed"].iter().any(|lock| option == lock) {
-            let message =
-                format!("`{option}` is of events under the lock: `use typed_events::locked::event`");
-            return Err(syn::Error::new(option.span(), message));
+            return Err(syn::Error::new(option.span(), options::only_locked(&option.to_string())));
         }
         if option == "secret" && self.name.is_none() && self.view_of.is_none() {
             options::flag(input, &option)?;
             self.secret = Some(option);
             return Ok(());
+        }
+        if let (Some(name), true) = (&self.name, option == "view_of") {
+            let (name, of) = (text_of(name), viewed(input));
+            let message =
+                format!("a view has no name of its own: take `{name}` away: `#[event(view_of = {of})]`");
+            errors.at(option.span(), message);
+            return options::skip(input);
         }
         if option != "without" {
             errors.at(option.span(), self.unknown(&option.to_string()));
@@ -242,8 +251,10 @@ impl Arguments {
             None => (&["secret", "without", "crate"], "`secret`, `without(Debug, ...)` and `crate = path`"),
         };
         match option {
-            "view_of" => "a view has no name of its own: `#[event(view_of = UserCreated)]`".to_owned(),
-            "secret" => "`secret` stands on a field: `#[event(secret)]`; a type of fields can be secret as a whole: `#[payload(secret)]`".to_owned(),
+            "version" | "previous" | "superseded" if self.view_of.is_some() => {
+                format!("a view has no version: take `{option}` away")
+            }
+            "secret" => "mark the fields: `#[event(secret)]`; a field's own type can be secret as a whole, with `#[payload(secret)]`".to_owned(),
             "opaque" => "`opaque` stands on a field: `#[event(opaque)]`".to_owned(),
             _ => match options::meant(option, options) {
                 Some(meant) => format!("unknown option `{option}`: did you mean `{meant}`?"),
@@ -251,6 +262,33 @@ impl Arguments {
             },
         }
     }
+}
+
+const NEEDS_NAME: &str = "an event needs a name first: `#[event(\"user.created\")]`";
+
+/// The error of a name that has no quotes, or stands behind `name =`.
+fn misplaced_name(input: ParseStream<'_>) -> Option<String> {
+    let fork = input.fork();
+    if let Ok(character) = fork.parse::<LitChar>() {
+        return Some(format!("a name stands in quotes: `#[event(\"{}\")]`", character.value()));
+    }
+    let first = fork.parse::<Ident>().ok()?;
+    if first == "name" && fork.parse::<Token![=]>().is_ok() {
+        let name = fork.parse::<LitStr>().ok()?;
+        return Some(format!("the name stands alone: `#[event({})]`", text_of(&name)));
+    }
+    let mut name = first.to_string();
+    while fork.parse::<Token![.]>().is_ok() {
+        name = format!("{name}.{}", fork.call(Ident::parse_any).ok()?);
+    }
+    name.contains('.').then(|| format!("a name stands in quotes: `#[event(\"{name}\")]`"))
+}
+
+/// The event of `= UserCreated`, as it is written; an example where it can't be read.
+fn viewed(input: ParseStream<'_>) -> String {
+    let fork = input.fork();
+    let of = fork.parse::<Token![=]>().and_then(|_| fork.parse::<Of>());
+    of.map_or_else(|_| "UserCreated".to_owned(), |of| text_of(&of))
 }
 
 fn is_view(input: ParseStream<'_>) -> bool {
@@ -283,7 +321,9 @@ pub(crate) fn parse(
         Item::Struct(item) => Ok(DeriveInput::from(item)),
         Item::Enum(item) => Ok(DeriveInput::from(item)),
         other => {
-            errors.at(keyword(&other), format_args!("`#[{attribute}]` stands on a struct or an enum"));
+            let instead = if matches!(other, Item::Union(_)) { ": take an enum" } else { "" };
+            errors
+                .at(keyword(&other), format_args!("`#[{attribute}]` stands on a struct or an enum{instead}"));
             let errors = std::mem::take(errors).into_tokens();
             Err(quote!(#other #errors))
         }
@@ -366,11 +406,9 @@ pub(crate) fn rename_options(field: &mut Field, helper: &str, locked: bool, erro
     for attribute in &mut field.attrs {
         let renamed = Path::from(Ident::new(helper, attribute.path().span()));
         let checked = if is_ours(attribute.path(), "payload") {
-            let message = "an option of a field is written `#[event(...)]`, in payloads, too";
-            Err(syn::Error::new_spanned(attribute.path(), message))
+            Err(under_event(attribute, "options of a field stand in `#[event]`, in payloads, too:"))
         } else if helper != "schema" && attribute.path().is_ident("schema") && is_option(attribute) {
-            let message = "below `#[event]`, an option of a field is written `#[event(...)]`";
-            Err(syn::Error::new_spanned(attribute.path(), message))
+            Err(under_event(attribute, "in an event,"))
         } else if is_ours(attribute.path(), "event") {
             schema::check_field_options(attribute, locked)
         } else {
@@ -391,6 +429,15 @@ pub(crate) fn rename_options(field: &mut Field, helper: &str, locked: bool, erro
     }
 }
 
+/// The error of options of a field under the name of another attribute.
+fn under_event(attribute: &Attribute, place: &str) -> syn::Error {
+    let options = match &attribute.meta {
+        Meta::List(list) if !list.tokens.is_empty() => text_of(&list.tokens),
+        _ => "secret".to_owned(),
+    };
+    syn::Error::new_spanned(attribute.path(), format_args!("{place} write `#[event({options})]`"))
+}
+
 /// Whether an attribute of fields has an option of ours.
 fn is_option(attribute: &Attribute) -> bool {
     ["opaque", "secret"].iter().any(|option| schema::has_option(attribute, option))
@@ -405,10 +452,30 @@ pub(crate) fn check_variants(input: &mut DeriveInput, errors: &mut Errors) {
             is_ours && is_option(attribute)
         };
         for option in variant.attrs.iter().filter(|attribute| refused(attribute)) {
-            errors.on(option, "a variant has no options of its own: they stand on its fields");
+            errors.on(option, on_the_field(option, &variant.ident, &variant.fields));
         }
         variant.attrs.retain(|attribute| !refused(attribute));
     }
+}
+
+/// How an option of a variant is written on its first field. One that is secret has a name.
+fn on_the_field(option: &Attribute, variant: &Ident, fields: &Fields) -> String {
+    let Some(field) = fields.iter().next() else {
+        return "a variant has no options of its own, and this one has no fields: take it away".to_owned();
+    };
+    let options = match &option.meta {
+        Meta::List(list) => text_of(&list.tokens),
+        _ => "secret".to_owned(),
+    };
+    let (marked, ty) = (format!("#[event({options})]"), text_of(&field.ty));
+    let shown = match &field.ident {
+        None if !schema::has_option(option, "secret") => format!("{variant}({marked} {ty})"),
+        name => {
+            let name = name.as_ref().map_or_else(|| "name".to_owned(), Ident::to_string);
+            format!("{variant} {{ {marked} {name}: {ty} }}")
+        }
+    };
+    format!("a variant has no options of its own: write it on the field: `{shown}`")
 }
 
 /// The word that says what kind of item it is.

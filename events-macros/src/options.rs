@@ -1,6 +1,6 @@
 //! The values of options. A wrong one is an error that shows how the option is written.
 
-use proc_macro2::TokenTree;
+use proc_macro2::{Group, TokenTree};
 use syn::parse::{ParseBuffer, ParseStream};
 use syn::{Ident, LitInt, LitStr, Path, Token, parenthesized};
 
@@ -105,13 +105,36 @@ pub(crate) fn krate(input: ParseStream<'_>) -> syn::Result<Path> {
 pub(crate) fn path(input: ParseStream<'_>) -> syn::Result<Path> {
     let is_path = input.parse::<Token![=]>().is_ok() && !input.peek(LitStr);
     let path = is_path.then(|| input.call(Path::parse_mod_style).ok()).flatten();
-    path.ok_or_else(|| input.error("`crate` takes a path without quotes: `crate = ::typed_events`"))
+    path.ok_or_else(|| {
+        let shown = unquoted(input, "::typed_events");
+        input.error(format_args!("`crate` takes a path without quotes: `crate = {shown}`"))
+    })
+}
+
+/// What stands in quotes, where it is a path; otherwise the example.
+pub(crate) fn unquoted(input: ParseStream<'_>, example: &str) -> String {
+    let text = input.fork().parse::<LitStr>();
+    let path = text.and_then(|text| text.parse_with(Path::parse_mod_style).map(|_| text.value()));
+    path.unwrap_or_else(|_| example.to_owned())
+}
+
+/// The error of an option that only the lock knows.
+pub(crate) fn only_locked(option: &str) -> String {
+    format!(
+        "`{option}` works only under the lock: declare the event with `typed_events::locked::event`, or take it away"
+    )
 }
 
 /// The equals sign of an option with a value.
 pub(crate) fn equals(input: ParseStream<'_>, option: &Ident, example: &str) -> syn::Result<()> {
     if input.peek(Token![=]) {
         return input.parse::<Token![=]>().map(drop);
+    }
+    if let Ok(group) = input.fork().parse::<Group>() {
+        let value = text_of(&group.stream());
+        let value = if value.is_empty() { example } else { &value };
+        let message = format!("the value of `{option}` stands behind an equals sign: `{option} = {value}`");
+        return Err(syn::Error::new(option.span(), message));
     }
     Err(syn::Error::new(option.span(), format_args!("`{option}` needs a value: `{option} = {example}`")))
 }

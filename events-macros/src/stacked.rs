@@ -60,11 +60,11 @@ pub(crate) fn derives_above(
     let mut above = source::derives_above(Span::call_site());
     above.retain(|name| arguments.adds(name));
     if !above.is_empty() {
-        let list = above.join(", ");
+        let list = above.join("`, `");
         errors.at(
             place,
             format_args!(
-                "`#[{attribute}]` stands above the derives, so that it adds only those that are not there: put it above `#[derive({list})]`"
+                "`#[{attribute}]` must come first: move it above all derives (`{list}`); it adds those that are missing"
             ),
         );
     }
@@ -90,7 +90,7 @@ fn conditional_options(field: &mut Field, errors: &mut Errors) {
                 errors.on(
                     meta,
                     format_args!(
-                        "an option of a field can't depend on the configuration: write `#[{written}]`; a field can, with `#[cfg(...)]`"
+                        "take `{written}` out of `cfg_attr`: write `#[{written}]`; to vary it, declare the field twice, each with `#[cfg(...)]`"
                     ),
                 );
                 options.push(syn::parse_quote!(#[#meta]));

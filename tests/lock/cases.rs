@@ -258,7 +258,7 @@ fn l1_a_reason_stands_where_its_change_is_reported() {
     project.source(&changed.replace("pub id", "#[event(changed = \"x\")] pub id"));
     assert_said(
         &project.check().unwrap_err(),
-        "`changed` is of the fields of events under the lock: `use typed_events::locked::event`",
+        "`changed` works only under the lock: declare the event with `typed_events::locked::event`, or take it away",
     );
     project.source(&changed.replace("\")]", "\", changed = \"nobody has emitted it\")]"));
     project.check().unwrap();

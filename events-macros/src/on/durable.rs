@@ -79,7 +79,7 @@ impl Options {
             }
             for option in &self.seen {
                 let message = format!(
-                    "`{option}` is an option of durable handlers: name this one, too, as in `durable = \"send-invoice\"`"
+                    "`{option}` works only with `durable`: add `durable = \"a-name\"`, or take it away"
                 );
                 errors.on(option, message);
             }
@@ -98,7 +98,7 @@ impl Options {
             _ => {
                 errors.on(
                     &text,
-                    "a durable handler begins at `\"start\"`, the oldest event that is kept, or `\"now\"`",
+                    "a durable handler begins at `\"start\"` (the oldest event that is kept) or `\"now\"`",
                 );
                 None
             }
@@ -121,7 +121,10 @@ impl Options {
 fn nulls(text: Option<LitStr>, is_ordered: bool, errors: &mut Errors) -> Option<Ident> {
     let text = text?;
     if !is_ordered {
-        errors.on(&text, "`nulls` says what `null` means in the field of `ordered_by`: add that, too");
+        errors.on(
+            &text,
+            "`nulls` works only with `ordered_by`: add `ordered_by = \"a_field\"`, or take it away",
+        );
     }
     match text.value().as_str() {
         "unordered" => Some(Ident::new("Unordered", text.span())),
@@ -129,7 +132,7 @@ fn nulls(text: Option<LitStr>, is_ordered: bool, errors: &mut Errors) -> Option<
         _ => {
             errors.on(
                 &text,
-                "expected `\"unordered\"` (events without a key wait for none) or `\"together\"` (they have one key)",
+                "expected `\"unordered\"` (events whose field is null don't wait for each other) or `\"together\"` (they run one after another)",
             );
             None
         }

@@ -5,7 +5,7 @@ use syn::parse::{ParseStream, Parser};
 use syn::{Attribute, Ident, Item, ItemFn, LitStr, Path, Token, TraitItemFn};
 
 use super::durable::{Durable, NAMES, Options};
-use crate::errors::Errors;
+use crate::errors::{Errors, text_of};
 use crate::options;
 use crate::stacked::is_ours;
 
@@ -64,7 +64,13 @@ fn argument(
     let message = match options::meant(&text, &NAMES) {
         _ if input.peek(Token![.]) => "a pattern stands in quotes: `#[on(\"user.created\")]`".to_owned(),
         _ if text.starts_with(char::is_uppercase) => {
-            "the first argument says which event it is: write `#[on]`, or a pattern in quotes".to_owned()
+            "the function's first argument names the event already: write `#[on]`".to_owned()
+        }
+        _ if text == "name" => {
+            let fork = input.fork();
+            let name = fork.parse::<Token![=]>().and_then(|_| fork.parse::<LitStr>());
+            let name = name.map_or_else(|_| "\"send-invoice\"".to_owned(), |name| text_of(&name));
+            format!("unknown option `name`: did you mean `durable = {name}`?")
         }
         Some(meant) => format!("unknown option `{text}`: did you mean `{meant}`?"),
         None => format!(
@@ -84,7 +90,7 @@ pub(crate) fn function(item: TokenStream, errors: &mut Errors) -> Option<ItemFn>
             match syn::parse2::<TraitItemFn>(tokens.clone()) {
                 Ok(required) => errors.at(
                     required.sig.ident.span(),
-                    "a function without a body can't be a handler: write a function, outside of the `trait`",
+                    "a function without a body can't be a handler: move it out of the `trait`, and give it a body",
                 ),
                 Err(_) => {
                     let span = tokens.into_iter().next().map_or_else(Span::call_site, |token| token.span());
@@ -100,7 +106,7 @@ pub(crate) fn function(item: TokenStream, errors: &mut Errors) -> Option<ItemFn>
 pub(crate) fn check_once(function: &mut ItemFn, errors: &mut Errors) {
     let is_other = |attribute: &Attribute| is_ours(attribute.path(), "on");
     for other in function.attrs.iter().filter(|attribute| is_other(attribute)) {
-        let message = "a function is one handler, and this one has an `#[on]` above: write all its patterns into one, `#[on(\"a.b\", \"c.d\")]`";
+        let message = "`#[on]` is there already: take one away; several patterns go into one: `#[on(\"a.b\", \"c.d\")]`";
         errors.on(other, message);
     }
     function.attrs.retain(|attribute| !is_other(attribute));

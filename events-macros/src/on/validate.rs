@@ -89,7 +89,7 @@ fn generics(signature: &Signature, errors: &mut Errors) {
         for attribute in attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")) {
             errors.on(
                 attribute,
-                "an argument of a handler can't depend on `#[cfg]`: write two functions, each with its own",
+                "an argument of a handler can't depend on `#[cfg]`: write two functions, each with `#[cfg(...)]` above it",
             );
         }
     }

@@ -260,11 +260,22 @@ pub(crate) fn reason(attributes: &[Attribute], helper: &str) -> Option<LitStr> {
 /// Checks `#[event(...)]` or `#[schema(...)]` on a field; `locked` on one of an event under the lock.
 pub(crate) fn check_field_options(attribute: &Attribute, locked: bool) -> syn::Result<()> {
     let name = crate::errors::text_of(attribute.path());
-    let Meta::List(list) = &attribute.meta else {
-        let message = format!(
-            "an attribute of a field says what is special about it: `#[{name}(secret)]` or `#[{name}(opaque)]`"
-        );
-        return Err(syn::Error::new_spanned(attribute, message));
+    let list = match &attribute.meta {
+        Meta::List(list) => list,
+        Meta::Path(_) => {
+            let message = format!(
+                "`#[{name}]` of a field needs an option: write `#[{name}(secret)]` or `#[{name}(opaque)]`, or take it away"
+            );
+            return Err(syn::Error::new_spanned(attribute, message));
+        }
+        Meta::NameValue(pair) => {
+            let text = match &pair.value {
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text.value(),
+                _ => String::new(),
+            };
+            let option = if OPTIONS.contains(&text.as_str()) { text.as_str() } else { OPTIONS[1] };
+            return Err(syn::Error::new_spanned(attribute, format_args!("write `#[{name}({option})]`")));
+        }
     };
     let options = |input: ParseStream<'_>| {
         while !input.is_empty() {
@@ -292,14 +303,41 @@ pub(crate) fn misspelt(attribute: &Attribute) -> Option<syn::Error> {
 }
 
 fn nearly(option: &str, attribute: &str) -> Option<String> {
-    let meant = options::meant(option, &["opaque", "secret"])?;
+    let meant = options::meant(option, &OPTIONS)?;
     Some(format!("unknown option `{option}`: did you mean `#[{attribute}({meant})]`?"))
 }
 
+/// The options of a field, but for that of the lock.
+const OPTIONS: [&str; 2] = ["opaque", "secret"];
+
+/// What the error of an unknown option of a field says.
+fn unknown(option: &str) -> String {
+    const SERDE: [&str; 9] = [
+        "alias",
+        "default",
+        "flatten",
+        "rename",
+        "skip",
+        "skip_deserializing",
+        "skip_serializing",
+        "skip_serializing_if",
+        "with",
+    ];
+    let list = "a field has `opaque` and `secret`";
+    match SERDE.contains(&option) {
+        true => format!("unknown option `{option}`: {list} (serde's is `#[serde({option})]`)"),
+        false => format!("unknown option `{option}`: {list}"),
+    }
+}
+
 fn field_option(input: ParseStream<'_>, name: &str, locked: bool) -> syn::Result<()> {
-    const UNKNOWN: &str = "unknown option of a field: there are `opaque` and `secret`";
+    if let Ok(text) = input.fork().parse::<LitStr>()
+        && OPTIONS.contains(&text.value().as_str())
+    {
+        return Err(input.error(format_args!("without quotes: `#[{name}({})]`", text.value())));
+    }
     if !input.peek(syn::Ident::peek_any) {
-        return Err(input.error(UNKNOWN));
+        return Err(input.error("expected an option of a field: `opaque` or `secret`"));
     }
     let option = input.call(syn::Ident::parse_any)?;
     let text = option.to_string();
@@ -309,11 +347,8 @@ fn field_option(input: ParseStream<'_>, name: &str, locked: bool) -> syn::Result
             options::equals(input, &option, "\"the reason\"")?;
             crate::lock::reason(input).map(drop)
         }
-        "changed" => Err(syn::Error::new(
-            option.span(),
-            "`changed` is of the fields of events under the lock: `use typed_events::locked::event`",
-        )),
-        _ => Err(syn::Error::new(option.span(), nearly(&text, name).unwrap_or_else(|| UNKNOWN.to_owned()))),
+        "changed" => Err(syn::Error::new(option.span(), options::only_locked("changed"))),
+        _ => Err(syn::Error::new(option.span(), nearly(&text, name).unwrap_or_else(|| unknown(&text)))),
     }
 }
 

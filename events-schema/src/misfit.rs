@@ -111,8 +111,8 @@ pub(super) enum Problem {
     TooMany,
     /// A field that must be there to be read is never written.
     Skipped,
-    /// It is written under this name, and not read under it.
-    OtherName(&'static str),
+    /// It is written under one name, and not read under it.
+    OtherName { written: &'static str, read: &'static str },
     /// A variant is written, and never read.
     NeverRead,
     /// Something else of the type has this name, too.
@@ -237,8 +237,8 @@ impl SchemaMismatch {
     pub const fn fix_of_itself(&self, text: Text) -> Text {
         let fix = match self.problem {
             Problem::MayBeMissing | Problem::Skipped => "; add `#[serde(default)]`",
-            Problem::OtherName(name) => {
-                let text = text.push("; add `#[serde(alias = \"").quote(name).push("\")]`");
+            Problem::OtherName { written, .. } => {
+                let text = text.push("; add `#[serde(alias = \"").quote(written).push("\")]`");
                 return self.push_owner(text, " to it, in `", "`");
             }
             Problem::NeverRead => "; leave `skip_deserializing` away, or add `skip_serializing`",
@@ -419,8 +419,8 @@ impl Problem {
     const fn describe_itself(&self, text: Text) -> Text {
         match *self {
             Self::Skipped => text.push("it is never written, and must be there to be read"),
-            Self::OtherName(name) => {
-                text.push("it is written as `").quote(name).push("`, and not read under this name")
+            Self::OtherName { written, read } => {
+                text.push("it is written as `").quote(written).push("` and read as `").quote(read).push("`")
             }
             Self::NeverRead => text.push("it is written, and never read"),
             Self::SameName(name) => text.push("`").quote(name).push("` is a name of another part of it, too"),

@@ -147,7 +147,7 @@ fn v1_keys_that_are_read_under_other_names() {
         BTreeMap::from([(key, 1)])
     }
     refused(&map(Converted { n: 1 }), ".(key): `String` is written, which is no `u64`");
-    refused(&map(Names::A), ".(key).a: it is written as `a`, and not read under this name");
+    refused(&map(Names::A), ".(key).a: it is written as `a` and read as `b`");
     refused(&map(Skipped::A), ".(key).A: it is written, and never read");
     refused(&map(Twice::B), ".(key).x: `x` is a name of another part of it, too");
     refused(&map(TextFirst::Plain(Plain::One)), ".(key).Plain: the variant `Text` stands before it");

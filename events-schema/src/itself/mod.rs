@@ -378,7 +378,9 @@ const fn check_presence(field: &FieldSchema) -> Verdict {
     match (field.written, field.presence) {
         (None, _) if field.required => refuse(Problem::Skipped),
         (None, _) => Ok(()),
-        (Some(name), _) if !reads(Some(read), field.aliases, name) => refuse(Problem::OtherName(name)),
+        (Some(written), _) if !reads(Some(read), field.aliases, written) => {
+            refuse(Problem::OtherName { written, read })
+        }
         (Some(_), Presence::Sometimes | Presence::UnlessNone) if field.required => {
             refuse(Problem::MayBeMissing)
         }
@@ -479,14 +481,14 @@ const fn variant_at(schema: &'static EnumSchema, index: usize, place: Place, see
 const fn check_variant_names(schema: &'static EnumSchema, index: usize, twice: bool) -> Verdict {
     let variant = &schema.variants[index];
     let Some(name) = variant.written else { return Ok(()) };
-    if variant.read.is_none() {
+    let Some(read) = variant.read else {
         return refuse(Problem::NeverRead);
-    }
+    };
     if variant.untagged || matches!(schema.tag, Tag::Untagged) {
         return Ok(());
     }
     if !variant.other && !reads(variant.read, variant.aliases, name) {
-        return refuse(Problem::OtherName(name));
+        return refuse(Problem::OtherName { written: name, read });
     }
     match variant_name_twice(schema, index) {
         Some(clash) if twice => refuse(Problem::SameName(clash)),

@@ -63,7 +63,8 @@ pub trait EventSet<H = ()> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be in a variant of an event set: it is no event",
     label = "expected `&E` or `Arc<E>` of an event or a view, or `&Record`",
-    note = "put `#[event(\"...\")]` above the type, or take `&'a Record`"
+    note = "put `#[event(\"...\")]` above the type, or take `&'a Record`",
+    note = "in place of a `superseded` version take the current one"
 )]
 pub trait Variant<'a>: Sized {
     /// See [`Argument::TAKES`].

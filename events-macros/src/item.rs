@@ -454,6 +454,11 @@ pub(crate) fn check_variants(input: &mut DeriveInput, errors: &mut Errors) {
         for option in variant.attrs.iter().filter(|attribute| refused(attribute)) {
             errors.on(option, on_the_field(option, &variant.ident, &variant.fields));
         }
+        let is_opaque = |option: &Attribute| refused(option) && schema::has_option(option, "opaque");
+        if variant.attrs.iter().any(is_opaque) {
+            // One mistake is enough: the fields are not asked for a schema.
+            variant.fields.iter_mut().for_each(|field| field.attrs.push(syn::parse_quote!(#[event(opaque)])));
+        }
         variant.attrs.retain(|attribute| !refused(attribute));
     }
 }

@@ -30,6 +30,12 @@ pub struct UserCreated {
 pub enum UserDeleted {
     #[event(secret)]
     ByAdmin(String),
+    #[event(opaque)]
+    ByProgram(Other),
+    #[event(secret)]
+    ByUser { password: String },
+    #[event(secret)]
+    ByNobody,
 }
 
 #[payload]

@@ -49,5 +49,7 @@ fn v(_: &UserCreated) {}
 fn w(_: &UserCreated) {}
 #[on(durable = "x", crate = "typed_events")]
 fn x(_: &UserCreated) {}
+#[on(durable = "y", retries(3))]
+fn y(_: &UserCreated) {}
 
 fn main() {}

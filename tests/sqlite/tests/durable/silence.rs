@@ -404,17 +404,21 @@ async fn unlike(file: &File) -> Bus {
     builder.durable(durable("send-bills"), "*", |_: &Record| ()).build().await.unwrap()
 }
 
-/// Passes so many seconds, in steps after each of which the open consumer says that it lives.
+/// Passes so many seconds, in steps after each of which the open consumers say that they live: that of the bus, too.
 async fn pass_while_open(bus: &Bus, consumer: &str, seconds: u64) {
+    let seen = async || {
+        let of = async |name: &str| bus.consumer(name).status().await.unwrap().seen;
+        [of(consumer).await, of("send-bills").await]
+    };
     for _ in 0..seconds.div_ceil(70) {
-        let before = bus.consumer(consumer).status().await.unwrap().seen;
+        let before = seen().await;
         pass(70).await;
         let renewed = async {
-            while bus.consumer(consumer).status().await.unwrap().seen == before {
+            while seen().await.iter().zip(&before).any(|(now, before)| now == before) {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), renewed).await.expect("it says that it lives");
+        tokio::time::timeout(Duration::from_secs(60), renewed).await.expect("they say that they live");
     }
 }
 

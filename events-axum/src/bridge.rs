@@ -196,14 +196,15 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
     }
 
     /// A bridge for the events of a pattern, each of which the users see that `keys` gives: it is called once for an event
-    /// that is new, and again where the event is read from the history, for all clients that need it. A pattern that no declared event matches is a warning.
+    /// that is new, and again where the event is read from the history, for all clients that need it. A pattern that no
+    /// declared event matches is a warning.
     ///
     /// ```
     /// # use events_axum::SseBridge;
     /// # use events_core::{Bus, Record};
     /// # async fn example(bus: Bus) -> Result<(), events_core::Error> {
-    /// // By the user to whom an event is correlated; a user's id is better taken from the decoded event.
-    /// let keys = |record: &Record| record.metadata().get("user").map(str::to_owned);
+    /// // Who caused an event sees what came of it. A user's id is otherwise taken from the event, `record.get::<E>()`.
+    /// let keys = |record: &Record| record.metadata().correlation_id().map(str::to_owned);
     /// let bridge: SseBridge<String> = SseBridge::by(&bus, "order.*", keys).build().await?;
     /// # Ok(()) }
     /// ```

@@ -246,11 +246,13 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
         }
         self.page = Some(page.from);
         let at = self.position.number;
-        let torn = page.unreadable.iter().copied().find(|number| *number > at);
+        let unreadable = page.unreadable.iter().copied().find(|number| *number > at);
         let first = page.messages.partition_point(|message| message.number <= at);
         let mut sent = Vec::new();
         // Several messages at once, since the page may not be kept.
-        for message in page.messages[first..].iter().take_while(|it| torn.is_none_or(|at| it.number < at)) {
+        for message in
+            page.messages[first..].iter().take_while(|it| unreadable.is_none_or(|at| it.number < at))
+        {
             if let Step::Send(bytes) = self.offer(shared, message) {
                 sent.extend_from_slice(&bytes);
             }
@@ -259,7 +261,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
             }
             self.yield_turn().await;
         }
-        match torn {
+        match unreadable {
             _ if !sent.is_empty() => Step::Send(sent.into()),
             Some(number) => self.skip_to(LogPosition { number, ..self.position }, Gap::Unreadable),
             None if page.end.number > at => {

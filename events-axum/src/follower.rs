@@ -49,8 +49,8 @@ impl<U: Clone + Eq + Hash> Follower<U> {
         let mut goes_on = true;
         while goes_on {
             goes_on = match (is_failing, is_behind) {
-                (true, _) => self.passes(RETRY).await,
-                (false, true) => self.passes(Duration::ZERO).await,
+                (true, _) => self.wait(RETRY).await,
+                (false, true) => self.wait(Duration::ZERO).await,
                 (false, false) => self.has_news().await,
             };
             match self.read().await {
@@ -68,12 +68,12 @@ impl<U: Clone + Eq + Hash> Follower<U> {
     /// Waits for news, or for the next look at the log; `false` when the bus has stopped.
     async fn has_news(&mut self) -> bool {
         !matches!(timeout(self.interval, self.stream.next()).await, Ok(None))
-            && self.passes(Duration::ZERO).await
+            && self.wait(Duration::ZERO).await
     }
 
     /// Lets time pass, and takes the news of it, of which one look at the log makes use; `false` when the bus has
     /// stopped.
-    async fn passes(&mut self, time: Duration) -> bool {
+    async fn wait(&mut self, time: Duration) -> bool {
         let until = Instant::now() + time;
         loop {
             match timeout_at(until, self.stream.next()).await {
@@ -110,22 +110,22 @@ impl<U: Clone + Eq + Hash> Follower<U> {
 
     async fn pass_on(&self, from: LogPosition, page: LogPage) {
         let end = page.end();
-        let (mut messages, mut is_torn) = (Vec::new(), false);
+        let (mut messages, mut has_unreadable) = (Vec::new(), false);
         for (number, record) in page.into_records() {
             match record {
                 Ok(record) => messages.extend((self.pages.render)(number, record)),
                 // Clients read the page themselves, and are told of the gap.
-                Err(_) => is_torn = true,
+                Err(_) => has_unreadable = true,
             }
             yield_now().await;
         }
         let wakes = self.wakes(from, end, &messages);
-        match is_torn {
+        match has_unreadable {
             true => self.feed.restart(end),
             false => self.feed.push(messages, end),
         }
         match wakes {
-            Some(keys) if !is_torn => keys.iter().for_each(|key| self.clients.wake(key)),
+            Some(keys) if !has_unreadable => keys.iter().for_each(|key| self.clients.wake(key)),
             _ => self.clients.wake_all(),
         }
     }

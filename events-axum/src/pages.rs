@@ -51,14 +51,26 @@ pub(crate) struct Pages<U> {
     max_bytes: usize,
     kept: Mutex<Kept<U>>,
     /// The positions of records that can't be read.
-    torn: Told<LogPosition>,
+    warned: Told<LogPosition>,
 }
 
 type Cell<U> = Arc<OnceCell<Arc<Page<U>>>>;
 
+struct Entry<U> {
+    cell: Cell<U>,
+    /// Whether it is among those that are kept.
+    is_counted: bool,
+}
+
+impl<U> Default for Entry<U> {
+    fn default() -> Self {
+        Self { cell: Cell::default(), is_counted: false }
+    }
+}
+
 struct Kept<U> {
     /// Those that are kept, and those that are being read.
-    pages: HashMap<LogPosition, Cell<U>>,
+    pages: HashMap<LogPosition, Entry<U>>,
     /// Those that are kept, the longest kept first, with what they take.
     order: VecDeque<(LogPosition, usize)>,
     bytes: usize,
@@ -67,7 +79,7 @@ struct Kept<U> {
 impl<U> Pages<U> {
     pub(crate) fn new(bus: &Bus, query: LogQuery, max_bytes: usize, render: Render<U>) -> Self {
         let kept = Kept { pages: HashMap::new(), order: VecDeque::new(), bytes: 0 };
-        Self { bus: bus.clone(), query, render, max_bytes, kept: Mutex::new(kept), torn: Told::default() }
+        Self { bus: bus.clone(), query, render, max_bytes, kept: Mutex::new(kept), warned: Told::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept<U>> {
@@ -117,7 +129,7 @@ impl<U> Pages<U> {
 
     /// The page at a position, and whether this call has read it.
     async fn shared(&self, from: LogPosition) -> Result<(Arc<Page<U>>, bool), Error> {
-        let cell = Arc::clone(self.lock().pages.entry(from).or_default());
+        let cell = Arc::clone(&self.lock().pages.entry(from).or_default().cell);
         // Also where this is dropped before the page is read.
         let wanted = Wanted { pages: self, from, cell };
         let mut is_own = false;
@@ -150,7 +162,7 @@ impl<U> Pages<U> {
             match record {
                 Ok(record) => messages.extend((self.render)(number, record).map(Arc::new)),
                 Err(error) => {
-                    self.note_torn(LogPosition { number, ..from }, &error);
+                    self.warn_of_unreadable(LogPosition { number, ..from }, &error);
                     unreadable.push(number);
                 }
             }
@@ -159,8 +171,8 @@ impl<U> Pages<U> {
         Ok(Arc::new(Page { messages, unreadable, start, end, oldest, from }))
     }
 
-    fn note_torn(&self, position: LogPosition, error: &AdapterError) {
-        let more = match self.torn.tell(position) {
+    fn warn_of_unreadable(&self, position: LogPosition, error: &AdapterError) {
+        let more = match self.warned.tell(position) {
             Tell::No => return,
             Tell::Yes => "",
             Tell::Last => " (further ones are not logged)",
@@ -172,12 +184,13 @@ impl<U> Pages<U> {
     fn keep(&self, from: LogPosition, cell: &Cell<U>) {
         let mut dropped = Vec::new();
         let mut kept = self.lock();
-        let is_here = kept.pages.get(&from).is_some_and(|here| Arc::ptr_eq(here, cell));
-        if !is_here || kept.order.iter().any(|(position, _)| *position == from) {
+        let Some(entry) = kept.pages.get_mut(&from) else { return };
+        if entry.is_counted || !Arc::ptr_eq(&entry.cell, cell) {
             return;
         }
         match cell.get() {
             Some(page) if page.is_final() => {
+                entry.is_counted = true;
                 let weight = page.weight();
                 kept.order.push_back((from, weight));
                 kept.bytes += weight;

@@ -158,40 +158,22 @@ impl LogQuery {
     /// Begins the answer of a log which keeps the positions `first` to `last` (`last` is `first - 1` where it keeps
     /// none).
     pub fn page(&self, log: LogId, first: u64, last: u64) -> LogPage {
-        let here = |after: &LogPosition| {
-            after.log == log && after.number.saturating_add(1) >= first && after.number <= last
-        };
-        let after = self.after.filter(here).map_or(last, |after| after.number);
-        let found = match self.after {
-            None => Start::Found,
-            Some(after) if after.log != log => Start::OtherLog,
-            Some(after) if after.number > last => Start::Ahead,
-            Some(after) if !here(&after) => Start::Trimmed,
-            Some(_) => Start::Found,
-        };
-        let page = LogPage {
-            log,
-            first,
-            last,
-            after: last,
-            until: last,
-            left: self.max_bytes,
-            found,
-            records: Vec::new(),
-        };
-        page.from(after, self.max_records)
+        self.page_complete_after(log, first, last, first.saturating_sub(1))
     }
 
     /// The same for a log that knows the position after which it keeps all records of the pattern: where nothing is
     /// missing that was asked for, it is not [`Trimmed`](Start::Trimmed).
     pub fn page_complete_after(&self, log: LogId, first: u64, last: u64, complete_after: u64) -> LogPage {
-        let page = self.page(log, first, last);
-        match (page.found, self.after) {
-            (Start::Trimmed, Some(after)) if after.number >= complete_after => {
-                LogPage { found: Start::Found, ..page }.from(first.saturating_sub(1), self.max_records)
-            }
-            _ => page,
-        }
+        let oldest = first.saturating_sub(1);
+        let (found, after) = match self.after {
+            None => (Start::Found, last),
+            Some(after) if after.log != log => (Start::OtherLog, last),
+            Some(after) if after.number > last => (Start::Ahead, last),
+            Some(after) if after.number < oldest.min(complete_after) => (Start::Trimmed, last),
+            Some(after) => (Start::Found, after.number.max(oldest)),
+        };
+        let until = after.saturating_add(self.max_records).min(last);
+        LogPage { log, first, last, after, until, left: self.max_bytes, found, records: Vec::new() }
     }
 }
 
@@ -225,10 +207,6 @@ pub struct LogPage {
 }
 
 impl LogPage {
-    fn from(self, after: u64, max_records: u64) -> Self {
-        Self { after, until: after.saturating_add(max_records).min(self.last), ..self }
-    }
-
     /// The positions to look at, in this order; none where the log does not have the position to read from.
     pub fn wanted(&self) -> std::ops::RangeInclusive<u64> {
         self.after.saturating_add(1)..=self.until

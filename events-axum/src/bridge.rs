@@ -218,7 +218,10 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
         SseBuilder::new(bus, pattern, Audience::Keyed(Arc::new(keys)), Location::caller())
     }
 
-    /// The response for a client: the events from now on, or those that follow its position.
+    /// The response for a client: the events that follow its position.
+    ///
+    /// A client without a position starts where the bridge has read the log to. That can be a few events behind the
+    /// newest one, so an event that was emitted just before the call may be sent.
     ///
     /// # Errors
     ///

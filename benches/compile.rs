@@ -91,7 +91,7 @@ fn write(name: &'static str, events: usize) -> Subject {
         }
     }
     std::fs::write(folder.join("src/lib.rs"), source).unwrap();
-    let test = "use cost as _;\n#[test]\nfn locked() -> Result<(), typed_events::Error> {\n    typed_events::lock!().verify()\n}\n";
+    let test = "use cost as _;\n#[test]\nfn locked() -> Result<(), typed_events::Error> {\n    typed_events::schema_lock!().verify()\n}\n";
     if name == "locked" {
         std::fs::write(folder.join("tests/lock.rs"), test).unwrap();
     }

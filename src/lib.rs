@@ -1,8 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub use events_core::{
-    Adapter, AdapterError, Argument, BoxFuture, Bus, BusBuilder, Context, Delivery, Emit, Emitted,
-    EnumSchema, Error, ErrorKind, Event, EventHandler, EventId, EventSet, EventStream, Events, Failure,
+    Adapter, AdapterError, Argument, BoxFuture, Bus, BusBuilder, Delivery, Emit, Emitted, EnumSchema, Error,
+    ErrorKind, Event, EventContext, EventHandler, EventId, EventSet, EventStream, Events, Failure,
     FieldSchema, Handler, HandlerInfo, HandlerReturn, History, HistoryQuery, InstanceId, IntoHandler, Lagged,
     MAX_NAME_BYTES, MAX_SEGMENTS, Metadata, NamedRef, NamedSchema, Nulls, ParseIdError, ParseTimestampError,
     PastEvent, Pattern, PatternError, Presence, Receiver, Record, ReturnError, Schema, SchemaMismatch,
@@ -11,7 +11,7 @@ pub use events_core::{
 };
 pub use events_core::{Catalog, EventEntry, HandlerEntry, Plain, RecordCodec, Seal, catalog};
 #[cfg(feature = "lock")]
-pub use events_core::{Compatibility, Lock};
+pub use events_core::{Compatibility, SchemaLock};
 
 /// The [catalog](catalog()) in the languages of others.
 #[cfg(feature = "export")]
@@ -23,8 +23,8 @@ pub mod export {
 }
 
 pub use events_core::{
-    ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, Draft, Durable, DurableAdapter, LogId, LogPage,
-    LogPosition, LogQuery, Published, Retention, Settled, Start, StartAt, Transaction,
+    ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, Draft, DurableAdapter, DurableOptions, LogId,
+    LogPage, LogPosition, LogQuery, Published, Retention, Settled, Start, StartAt, Transaction,
 };
 
 #[cfg(feature = "in-memory")]
@@ -63,10 +63,10 @@ pub mod testing {
 }
 
 #[cfg(feature = "lock")]
-pub use events_macros::lock;
+pub use events_macros::schema_lock;
 pub use events_macros::{EventSet, Schema, event, on, payload};
 
-/// `#[event]` and `#[on]` for what is under the [lock](Lock): `use typed_events::locked::{event, on};`.
+/// `#[event]` and `#[on]` for what is under the [lock](SchemaLock): `use typed_events::locked::{event, on};`.
 #[cfg(feature = "lock")]
 pub mod locked {
     #[doc(inline)]

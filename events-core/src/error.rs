@@ -37,7 +37,7 @@ pub enum ErrorKind {
     /// `build()` found mistakes in the set-up; there is no bus.
     Build,
     /// The lock does not fit the events that are linked; what could be written is.
-    Lock,
+    SchemaLock,
     /// A text is not a pattern; nothing was registered, removed or read.
     Pattern,
     /// The event's name is not declared (or not a name); nothing was emitted.

@@ -35,7 +35,7 @@ pub use crate::adapter::durable::{
 pub use crate::adapter::log::{LogId, LogPage, LogPosition, LogQuery, Start};
 #[cfg(feature = "in-memory")]
 pub use crate::adapter::memory::InMemory;
-pub use crate::adapter::options::{Durable, Nulls, StartAt};
+pub use crate::adapter::options::{DurableOptions, Nulls, StartAt};
 pub use crate::adapter::query::HistoryQuery;
 pub use crate::adapter::receiver::Receiver;
 pub use crate::adapter::retention::Retention;
@@ -52,7 +52,7 @@ pub use crate::bus::handlers::set::EventSet;
 pub use crate::bus::handlers::state::SharedState;
 pub use crate::bus::handlers::subscription::{HandlerInfo, Subscription, SubscriptionGuard};
 pub use crate::bus::inner::call::Delivery;
-pub use crate::bus::inner::context::Context;
+pub use crate::bus::inner::context::EventContext;
 pub use crate::bus::inner::failure::Failure;
 pub use crate::bus::inner::in_flight::StopDeferral;
 pub use crate::bus::inner::outcome::{HandlerReturn, ReturnError};
@@ -70,7 +70,7 @@ pub use crate::event::version::{PastEvent, Upcast};
 pub use crate::event::view::View;
 pub use crate::id::{EventId, InstanceId, ParseIdError};
 #[cfg(feature = "lock")]
-pub use crate::lock::Lock;
+pub use crate::lock::SchemaLock;
 pub use crate::record::Record;
 pub use crate::record::cloudevent::Draft;
 pub use crate::record::codec::RecordCodec;

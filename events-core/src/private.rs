@@ -5,7 +5,7 @@ use serde_core::de::DeserializeOwned;
 
 pub use inventory;
 
-pub use crate::adapter::options::{Durable, Nulls, StartAt};
+pub use crate::adapter::options::{DurableOptions, Nulls, StartAt};
 pub use crate::bus::handlers::argument::Argument;
 pub use crate::bus::handlers::set::{Delivered, EventSet, NoSet, Patterns, Variant, no_variant};
 pub use crate::bus::handlers::state::{BindState, Binder, Probe};
@@ -26,7 +26,7 @@ pub use crate::event::version::{PastEvent, Upcast};
 pub use crate::event::view::View;
 pub use crate::event::{DecodeError, Event, EventDecl, LinkedEvent, Place};
 #[cfg(feature = "lock")]
-pub use crate::lock::Lock;
+pub use crate::lock::SchemaLock;
 #[cfg(feature = "lock")]
 pub use crate::lock::check::{
     Locked, is_writing, locked_field, locked_item, locked_pattern, locked_previous, locked_promise,

@@ -63,7 +63,7 @@ pub fn event(arguments: TokenStream, item: TokenStream) -> TokenStream {
     event::attribute(arguments.into(), item.into(), None).into()
 }
 
-/// [`event`](macro@event) for an event under the [lock](../typed_events/struct.Lock.html): refuses a
+/// [`event`](macro@event) for an event under the [lock](../typed_events/struct.SchemaLock.html): refuses a
 /// change of its shape that records or running programs would not survive.
 ///
 /// # Further options
@@ -79,9 +79,9 @@ pub fn locked_event(arguments: TokenStream, item: TokenStream) -> TokenStream {
     event::attribute(arguments.into(), item.into(), Some(lock::Options::default())).into()
 }
 
-/// The [lock](../typed_events/struct.Lock.html) of the package that is compiled, or of its workspace.
+/// The [lock](../typed_events/struct.SchemaLock.html) of the package that is compiled, or of its workspace.
 #[proc_macro]
-pub fn lock(_: TokenStream) -> TokenStream {
+pub fn schema_lock(_: TokenStream) -> TokenStream {
     lock::whole(&syn::parse_quote!(::typed_events)).into()
 }
 
@@ -124,7 +124,7 @@ pub fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
     on::attribute(arguments.into(), item.into(), false).into()
 }
 
-/// [`on`](macro@on) under the [lock](../typed_events/struct.Lock.html): a pattern that no locked event
+/// [`on`](macro@on) under the [lock](../typed_events/struct.SchemaLock.html): a pattern that no locked event
 /// matches is an error, and so is an event set that lacks one of those its patterns take.
 #[doc(hidden)]
 #[proc_macro_attribute]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use typed_events::{Bus, Context, Metadata, Record, event, on};
+use typed_events::{Bus, EventContext, Metadata, Record, event, on};
 
 use crate::bus;
 
@@ -73,14 +73,14 @@ async fn causation_follows_an_emit_that_needed_no_record() {
     let (handle, inside) = (bus.clone(), Arc::new(std::sync::Mutex::new(None)));
     let id = Arc::clone(&inside);
     bus.on(move |_: &First| {
-        *id.lock().unwrap() = Context::current().event_id();
+        *id.lock().unwrap() = EventContext::current().event_id();
         handle.emit(Second).detach()
     });
     let caused = Arc::new(std::sync::Mutex::new(None));
     let cause = Arc::clone(&caused);
     bus.on(move |second: Arc<Second>| {
         let _ = second;
-        *cause.lock().unwrap() = Context::current().event_id();
+        *cause.lock().unwrap() = EventContext::current().event_id();
     });
     let emitted = bus.emit(First).await.unwrap();
     assert!(emitted.record().is_none());
@@ -101,7 +101,7 @@ async fn a_spawned_task_loses_it_and_context_carries_it() {
                 tokio::task::yield_now().await;
                 carried.emit(Third).await.map(drop)
             };
-            tokio::spawn(Context::current().carry(third)).await.unwrap()
+            tokio::spawn(EventContext::current().carry(third)).await.unwrap()
         }
     });
     let first = bus.emit(First).await.unwrap();
@@ -113,5 +113,5 @@ async fn a_spawned_task_loses_it_and_context_carries_it() {
         .map(|record| (record.name(), record.metadata().causation_id().map(str::to_owned)))
         .collect();
     assert_eq!(causes, [("metadata.first", None), ("metadata.second", None), ("metadata.third", Some(id))]);
-    assert!(Context::current().event_id().is_none());
+    assert!(EventContext::current().event_id().is_none());
 }

@@ -594,7 +594,7 @@ mod tests {
 
     #[test]
     fn nothing_has_changed() {
-        assert!(typed_events::lock!().verify().is_ok());
+        assert!(typed_events::schema_lock!().verify().is_ok());
         assert_eq!(super::Kinds::NAME, \"all.kinds\");
     }
 }
@@ -630,7 +630,7 @@ fn a_bus_checks_the_lock_it_is_given() {
 
 #[test]
 fn the_bus_is_built() {
-    let runtime = typed_events::Bus::builder().lock(typed_events::lock!()).build();
+    let runtime = typed_events::Bus::builder().schema_lock(typed_events::schema_lock!()).build();
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let built = std::pin::pin!(runtime).poll(&mut context);
     let std::task::Poll::Ready(Err(error)) = built else { panic!() };
@@ -818,7 +818,7 @@ pub fn welcome(user: &NewUser) {
     producer("typed_events::locked", "email");
     project.write(
         "accounts/tests/lock.rs",
-        "use accounts as _;\n\n#[test]\nfn locked() -> Result<(), typed_events::Error> {\n    typed_events::lock!().verify()\n}\n",
+        "use accounts as _;\n\n#[test]\nfn locked() -> Result<(), typed_events::Error> {\n    typed_events::schema_lock!().verify()\n}\n",
     );
     project.write_lock().unwrap();
     assert_said(&project.read("events.lock/user.created"), "type \"accounts::UserCreated\"\n");

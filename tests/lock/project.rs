@@ -40,7 +40,7 @@ impl Project {
         project.write("Cargo.lock", &std::fs::read_to_string(Path::new(root).join("Cargo.lock")).unwrap());
         project.write(
             "tests/lock.rs",
-            "use shop as _;\n\n#[test]\nfn events_are_locked() -> Result<(), typed_events::Error> {\n    typed_events::lock!().verify()\n}\n",
+            "use shop as _;\n\n#[test]\nfn events_are_locked() -> Result<(), typed_events::Error> {\n    typed_events::schema_lock!().verify()\n}\n",
         );
         project.source(source);
         project

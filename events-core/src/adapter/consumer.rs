@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::adapter::durable::Interest;
-use crate::adapter::options::{Durable, Nulls, StartAt};
+use crate::adapter::options::{DurableOptions, Nulls, StartAt};
 use crate::contain::discard;
 use crate::event::known::Known;
 use crate::event::pattern::{Pattern, is_of_library};
@@ -18,7 +18,7 @@ use crate::record::codec::RecordCodec;
 
 /// A durable handler of a bus, as its adapter sees it.
 pub struct Consumer {
-    pub(crate) durable: Durable,
+    pub(crate) durable: DurableOptions,
     pub(crate) patterns: Vec<Arc<str>>,
     pub(crate) takes: Takes,
     pub(crate) known: Arc<Known>,

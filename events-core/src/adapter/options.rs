@@ -12,14 +12,14 @@ use crate::time::Timestamp;
 /// use std::time::Duration;
 /// use typed_events::Durable;
 ///
-/// let invoices = Durable::new("send-invoice")
+/// let invoices = DurableOptions::new("send-invoice")
 ///     .retries(8)
 ///     .backoff(Duration::from_millis(500), Duration::from_secs(60))
 ///     .concurrency(4);
 /// assert_eq!(invoices.name(), "send-invoice");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Durable {
+pub struct DurableOptions {
     name: Cow<'static, str>,
     retries: u32,
     backoff: (Duration, Duration),
@@ -58,7 +58,7 @@ pub enum Nulls {
 /// The longest name of a durable handler, in bytes.
 const MAX_NAME: usize = 128;
 
-impl Durable {
+impl DurableOptions {
     /// A durable handler of this name, with 5 retries, a backoff of 1 s to 5 min, a timeout of 60 s, one event
     /// at a time, no order while retrying, from now.
     ///
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_bound_and_lose_at_most_half() {
-        let durable = Durable::new("x").backoff(Duration::from_secs(1), Duration::from_secs(10));
+        let durable = DurableOptions::new("x").backoff(Duration::from_secs(1), Duration::from_secs(10));
         let waits: Vec<_> = (1..=6).map(|attempt| durable.wait_after(attempt, 0.0).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 10, 10]);
         assert_eq!(durable.wait_after(40, 0.0).as_secs(), 10);

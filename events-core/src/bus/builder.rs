@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use crate::adapter::consumer::Consumer;
 use crate::adapter::durable::LEASE;
-use crate::adapter::options::{Durable, name_problem};
+use crate::adapter::options::{DurableOptions, name_problem};
 use crate::adapter::receiver::Receiver;
 use crate::adapter::{Adapter, AdapterError, BoxFuture};
 use crate::bus::durable::orphans::Orphans;
@@ -44,7 +44,7 @@ use crate::event::{Event, EventDecl, registry, sort_by_place};
 use crate::id::InstanceId;
 
 #[cfg(feature = "lock")]
-use crate::lock::Lock;
+use crate::lock::SchemaLock;
 use crate::log::{Bounds, Log};
 use crate::record::codec::RecordCodec;
 use crate::record::read_back::OnLoss;
@@ -90,14 +90,14 @@ pub struct BusBuilder {
     bounds: Bounds,
     settings: Settings,
     #[cfg(feature = "lock")]
-    lock: Option<Lock>,
+    lock: Option<SchemaLock>,
     codec: RecordCodec,
     durable: Vec<DurableClosure>,
 }
 
 /// A durable handler given as a closure.
 struct DurableClosure {
-    durable: Durable,
+    durable: DurableOptions,
     pattern: String,
     place: &'static Location<'static>,
     /// Where it takes events of one type.
@@ -219,14 +219,14 @@ impl BusBuilder {
     /// [`build`](Self::build), as for a function; with [`accept_undeclared`](Self::accept_undeclared), a warning.
     ///
     /// ```no_run
-    /// use typed_events::{Bus, BusBuilder, Durable, Record};
+    /// use typed_events::{Bus, BusBuilder, DurableOptions, Record};
     ///
     /// fn with_audit(builder: BusBuilder) -> BusBuilder {
-    ///     builder.durable(Durable::new("audit"), "order.*", |record: &Record| println!("{record}"))
+    ///     builder.durable(DurableOptions::new("audit"), "order.*", |record: &Record| println!("{record}"))
     /// }
     /// ```
     #[track_caller]
-    pub fn durable<K, H>(mut self, durable: Durable, pattern: &str, handler: H) -> Self
+    pub fn durable<K, H>(mut self, durable: DurableOptions, pattern: &str, handler: H) -> Self
     where
         H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
     {
@@ -354,10 +354,10 @@ impl BusBuilder {
         self
     }
 
-    /// Checks in [`build`](Self::build) that the [`Lock`] fits the events that are linked:
-    /// `.lock(typed_events::lock!())`.
+    /// Checks in [`build`](Self::build) that the [`SchemaLock`] fits the events that are linked:
+    /// `.schema_lock(typed_events::schema_lock!())`.
     #[cfg(feature = "lock")]
-    pub fn lock(mut self, lock: Lock) -> Self {
+    pub fn schema_lock(mut self, lock: SchemaLock) -> Self {
         self.lock = Some(lock);
         self
     }
@@ -453,7 +453,7 @@ impl BusBuilder {
         self.check_sets(&known, &mut problems);
         self.check_secrets(&known, &mut problems);
         #[cfg(feature = "lock")]
-        problems.extend(self.lock.iter().flat_map(Lock::problems));
+        problems.extend(self.lock.iter().flat_map(SchemaLock::problems));
         let callbacks = bind_all(&self.handlers, &self.states, &mut problems);
         self.check_durable(&mut problems);
         self.check_order(&known, &mut problems);
@@ -471,7 +471,7 @@ impl BusBuilder {
         known: &Arc<Known>,
     ) -> (Vec<(&'static HandlerDecl, Callback)>, Vec<Arc<Work>>) {
         let (mut live, mut works) = (Vec::new(), Vec::new());
-        let consumer = |durable: &Durable, patterns, takes| Consumer {
+        let consumer = |durable: &DurableOptions, patterns, takes| Consumer {
             durable: durable.clone(),
             patterns,
             takes,

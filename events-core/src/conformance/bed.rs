@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::adapter::BoxFuture;
 use crate::adapter::durable::ConsumerStatus;
-use crate::adapter::options::{Durable, StartAt};
+use crate::adapter::options::{DurableOptions, StartAt};
 use crate::bus::builder::BusBuilder;
 use crate::bus::emit::emitted::Emitted;
 use crate::bus::emit::future_set::join_all;
@@ -140,7 +140,7 @@ impl<H: Harness> Bed<H> {
     /// A bus whose durable handler notes the numbers it gets.
     pub(super) async fn consumer(
         &self,
-        durable: Durable,
+        durable: DurableOptions,
         pattern: &str,
         seen: &Arc<Seen<u64>>,
     ) -> Result<Bus, Broken> {
@@ -239,9 +239,9 @@ impl<H: Harness> Bed<H> {
 const ASK: Duration = Duration::from_millis(2);
 
 /// A durable handler from the start of the log that is retried soon.
-pub(super) fn durable(name: &str) -> Durable {
+pub(super) fn durable(name: &str) -> DurableOptions {
     let wait = Duration::from_millis(2);
-    Durable::named(name).from(StartAt::Start).backoff(wait, wait)
+    DurableOptions::named(name).from(StartAt::Start).backoff(wait, wait)
 }
 
 /// The payload of an event that is told by its number.

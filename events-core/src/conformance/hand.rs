@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::adapter::Adapter;
 use crate::adapter::consumer::Consumer;
 use crate::adapter::durable::{Claim, Claimed, Claims, DurableAdapter, Finished, Outcome as Became};
-use crate::adapter::options::Durable;
+use crate::adapter::options::DurableOptions;
 use crate::bus::inner::Bus;
 use crate::conformance::bed::{Bed, Broken, Tried, ensure};
 use crate::conformance::harness::Harness;
@@ -26,7 +26,11 @@ pub(super) struct Hand<A> {
 
 impl<H: Harness> Bed<H> {
     /// An instance whose consumer is worked by hand.
-    pub(super) async fn hand(&self, durable: Durable, pattern: &str) -> Result<Hand<H::Adapter>, Broken> {
+    pub(super) async fn hand(
+        &self,
+        durable: DurableOptions,
+        pattern: &str,
+    ) -> Result<Hand<H::Adapter>, Broken> {
         let tap = Tap::new(self.adapter());
         let (adapter, opened) = (Arc::clone(&tap.adapter), Arc::clone(&tap.opened));
         let bus = self.bare().lease(self.scale.lease).adapter(tap).durable(durable, pattern, |_: &Record| ());

@@ -3,7 +3,7 @@
 //! A folder `events.lock` holds one file per event. `#[event]` of `typed_events::locked` reads an
 //! event's file while the program is compiled, and refuses changes that records or running programs
 
-//! would not survive; [`Lock`] says whether the folder as a whole fits the program, and writes it.
+//! would not survive; [`SchemaLock`] says whether the folder as a whole fits the program, and writes it.
 
 pub(crate) mod check;
 mod folder;
@@ -41,7 +41,7 @@ impl Compatibility {
     }
 }
 
-/// The lock as a whole: what `lock!()` gives.
+/// The lock as a whole: what `schema_lock!()` gives.
 ///
 /// A test keeps it up to date, and `TYPED_EVENTS_LOCK=write cargo test` writes it, also while the
 /// program does not compile because of it:
@@ -49,7 +49,7 @@ impl Compatibility {
 /// ```no_run
 /// #[test]
 /// fn events_are_locked() -> Result<(), typed_events::Error> {
-///     typed_events::lock!().verify()
+///     typed_events::schema_lock!().verify()
 /// }
 /// ```
 ///
@@ -62,12 +62,12 @@ impl Compatibility {
 /// event's name for what concerns no field. The reason goes into the file with the change and stays there.
 /// It is that of one change: the next one needs its own. What a function does inside is not seen.
 #[derive(Clone, Copy, Debug)]
-pub struct Lock {
+pub struct SchemaLock {
     folder: &'static str,
     writes: bool,
 }
 
-impl Lock {
+impl SchemaLock {
     #[doc(hidden)]
     pub const fn new(folder: &'static str, env: Option<&str>) -> Self {
         Self { folder, writes: check::is_writing(env) }
@@ -82,7 +82,7 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Lock`] lists all that differs, or can't be written, by event and file.
+    /// [`ErrorKind::SchemaLock`] lists all that differs, or can't be written, by event and file.
     pub fn verify(&self) -> Result<(), Error> {
         let mut problems = match self.writes {
             true => self.write(),
@@ -91,7 +91,7 @@ impl Lock {
         problems.extend(self.extra(true));
         match problems.is_empty() {
             true => Ok(()),
-            false => Err(Error::of_problems(ErrorKind::Lock, problems)),
+            false => Err(Error::of_problems(ErrorKind::SchemaLock, problems)),
         }
     }
 

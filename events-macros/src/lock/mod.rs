@@ -26,7 +26,8 @@ pub(crate) const FOLDER: &str = "events.lock";
 const WRITE: &str = "write";
 
 /// How to write the lock.
-const COMMAND: &str = "`TYPED_EVENTS_LOCK=write cargo test` (a test calls `typed_events::lock!().verify()`)";
+const COMMAND: &str =
+    "`TYPED_EVENTS_LOCK=write cargo test` (a test calls `typed_events::schema_lock!().verify()`)";
 
 /// What `locked::event` says of an event.
 #[derive(Clone, Default)]
@@ -430,7 +431,7 @@ fn changes(reasons: &[(String, LitStr)], private: &TokenStream) -> TokenStream {
     quote!(&[#(#each),*])
 }
 
-/// `lock!()`: the lock as a whole.
+/// `schema_lock!()`: the lock as a whole.
 pub(crate) fn whole(krate: &syn::Path) -> TokenStream {
     let private = quote!(#krate::__private);
     let folder = folder();
@@ -440,5 +441,5 @@ pub(crate) fn whole(krate: &syn::Path) -> TokenStream {
         quote!(::core::compile_error!(#message);)
     });
     let unknown = unknown_value();
-    quote!({ #missing #unknown #private::Lock::new(#shown, ::core::option_env!("TYPED_EVENTS_LOCK")) })
+    quote!({ #missing #unknown #private::SchemaLock::new(#shown, ::core::option_env!("TYPED_EVENTS_LOCK")) })
 }

@@ -187,7 +187,7 @@ impl Durable {
     pub(crate) fn expand(&self, private: &TokenStream) -> TokenStream {
         let millis = |millis: u64| quote!(::core::time::Duration::from_millis(#millis));
         let name = &self.name;
-        let mut settings = quote!(#private::Durable::new(#name));
+        let mut settings = quote!(#private::DurableOptions::new(#name));
         let mut add = |call: TokenStream| call.to_tokens(&mut settings);
         if let Some(retries) = &self.retries {
             add(quote!(.retries(#retries)));

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, Sq
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use typed_events::axum::SseBridge;
 use typed_events::redis::Redis;
-use typed_events::{Bus, Durable, ErrorKind, Record, sqlite};
+use typed_events::{Bus, DurableOptions, ErrorKind, Record, sqlite};
 
 use crate::events::NotificationCreated;
 use crate::videos::{self, Jobs};
@@ -74,7 +74,7 @@ impl Shop {
 /// A durable handler of the outbox, for everything: it hands each event on, one after the other, for as long as that takes.
 /// (Where several instances run it, two events may change places.)
 async fn relay(log: sqlite::Sqlite, to: Bus) -> Result<Bus, Failure> {
-    let durable = Durable::new("relay").retries(u32::MAX).timeout(Duration::from_secs(24 * 60 * 60));
+    let durable = DurableOptions::new("relay").retries(u32::MAX).timeout(Duration::from_secs(24 * 60 * 60));
     let forward = move |record: &Record| {
         let (to, record) = (to.clone(), record.clone());
         async move {

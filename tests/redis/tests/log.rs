@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis_tests::{Noted, Proxy, Server, until};
 use tokio::time::timeout;
 use typed_events::redis::Redis;
-use typed_events::{Bus, BusBuilder, Durable, ErrorKind, Retention, StartAt, event};
+use typed_events::{Bus, BusBuilder, DurableOptions, ErrorKind, Retention, StartAt, event};
 
 #[event("log.numbered")]
 pub struct Numbered {
@@ -53,8 +53,9 @@ async fn until_kept(bus: &Bus, numbers: std::ops::RangeInclusive<u64>) {
 async fn what_a_consumer_has_yet_to_finish_is_kept_unless_it_is_told_otherwise() {
     let Some(server) = Server::start() else { return };
     let seen = Seen::default();
-    let consume =
-        || on(&server).durable(Durable::new("take").from(StartAt::Start), "log.numbered", noting(&seen));
+    let consume = || {
+        on(&server).durable(DurableOptions::new("take").from(StartAt::Start), "log.numbered", noting(&seen))
+    };
     let bus = consume().build().await.unwrap();
     emit(&bus, 1..=10).await;
     until(|| seen.all().len() == 10).await;
@@ -101,8 +102,11 @@ async fn by_bytes_the_oldest_go() {
 async fn a_server_that_lost_its_data_is_begun_anew() {
     let Some(server) = Server::start() else { return };
     let (durable, live) = (Seen::default(), Seen::default());
-    let one =
-        on(&server).durable(Durable::new("take"), "log.numbered", noting(&durable)).build().await.unwrap();
+    let one = on(&server)
+        .durable(DurableOptions::new("take"), "log.numbered", noting(&durable))
+        .build()
+        .await
+        .unwrap();
     let other = on(&server).build().await.unwrap();
     other.on(noting(&live));
     emit(&one, 1..=20).await;
@@ -172,7 +176,7 @@ async fn what_another_instance_emits_into_a_log_begun_anew_is_not_passed_over() 
     let Some(server) = Server::start() else { return };
     let durable = Seen::default();
     let one = on(&server).build().await.unwrap();
-    let other = on(&server).durable(Durable::new("take"), "log.numbered", noting(&durable));
+    let other = on(&server).durable(DurableOptions::new("take"), "log.numbered", noting(&durable));
     let _other = other.build().await.unwrap();
     emit(&one, 1..=1).await;
     until(|| durable.all() == [1]).await;
@@ -226,7 +230,7 @@ async fn lost_answers_are_no_attempts() {
         }
     };
     let adapter = Redis::at(format!("redis://127.0.0.1:{}", proxy.port())).retry_timeout(Duration::ZERO);
-    let durable = Durable::new("take").retries(0).concurrency(3);
+    let durable = DurableOptions::new("take").retries(0).concurrency(3);
     let bus = Bus::builder().adapter(adapter).durable(durable, "log.numbered", handle).quiet();
     let (bus, emitting) = (bus.build().await.unwrap(), on(&server).build().await.unwrap());
     emit(&emitting, 1..=500).await;
@@ -247,7 +251,8 @@ async fn who_may_not_publish_messages_may_emit() {
     let seen = Seen::default();
     let url = server.url().replace("redis://", "redis://app:secret@");
     let adapter = Redis::at(url).poll(Duration::from_millis(20));
-    let bus = Bus::builder().adapter(adapter).durable(Durable::new("take"), "log.numbered", noting(&seen));
+    let bus =
+        Bus::builder().adapter(adapter).durable(DurableOptions::new("take"), "log.numbered", noting(&seen));
     let bus = bus.quiet().build().await.unwrap();
     emit(&bus, 1..=10).await;
     until(|| seen.all().len() == 10).await;
@@ -258,7 +263,7 @@ async fn who_may_not_publish_messages_may_emit() {
 async fn c6_a_consumer_whose_program_has_stopped_is_known_not_to_run() {
     let Some(server) = Server::start() else { return };
     let (watching, seen) = (on(&server).build().await.unwrap(), Seen::default());
-    let work = || on(&server).durable(Durable::new("take"), "log.numbered", noting(&seen)).build();
+    let work = || on(&server).durable(DurableOptions::new("take"), "log.numbered", noting(&seen)).build();
     for _ in 0..2 {
         let working = work().await.unwrap();
         let open = watching.consumer("take").status().await.unwrap();

@@ -7,7 +7,7 @@ use redis_tests::{Log, Server, until};
 use tests_support::Shared;
 use tokio::time::timeout;
 use typed_events::redis::Redis;
-use typed_events::{Bus, BusBuilder, Durable, DurableAdapter, Event, Record, StartAt, event, on};
+use typed_events::{Bus, BusBuilder, DurableAdapter, DurableOptions, Event, Record, StartAt, event, on};
 
 #[event("orphan.letter.left")]
 pub struct Left {
@@ -27,7 +27,7 @@ fn on_server(server: &Server) -> BusBuilder {
 
 /// A program with one durable handler, which has nothing to do.
 async fn program(server: &Server, name: &'static str, pattern: &str) -> Bus {
-    let durable = Durable::new(name).from(StartAt::Start);
+    let durable = DurableOptions::new(name).from(StartAt::Start);
     on_server(server).durable(durable, pattern, |_: &Record| ()).build().await.unwrap()
 }
 
@@ -123,7 +123,7 @@ fn two_patterns(_: &Record) {}
 async fn c6_what_is_ahead_of_a_consumer_is_counted_by_its_patterns() {
     let Some(server) = Server::start() else { return };
     let redis = Arc::new(Redis::at(server.url()));
-    let durable = Durable::new("orphan-one").from(StartAt::Start);
+    let durable = DurableOptions::new("orphan-one").from(StartAt::Start);
     let builder = Bus::builder().adapter(Shared(Arc::clone(&redis))).quiet().handler::<two_patterns>();
     let bus = builder.durable(durable, Left::NAME, |_: &Record| ()).build().await.unwrap();
     let ahead = async |consumer: &str, most: u64| redis.count_ahead(consumer, most).await.unwrap();

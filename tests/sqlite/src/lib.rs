@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 pub use tests_support::{Noted, Random, size};
 use typed_events::sqlite::Sqlite;
-use typed_events::{Bus, BusBuilder, Durable, Event, event};
+use typed_events::{Bus, BusBuilder, DurableOptions, Event, event};
 
 /// What all of them emit.
 #[event("crash.numbered")]
@@ -31,7 +31,7 @@ impl Numbered {
 pub type Handled = Arc<Noted<u64>>;
 
 /// A bus on a file, whose durable handler notes the numbers it gets.
-pub fn consuming(adapter: Sqlite, durable: Durable, handled: &Handled) -> BusBuilder {
+pub fn consuming(adapter: Sqlite, durable: DurableOptions, handled: &Handled) -> BusBuilder {
     let handled = Arc::clone(handled);
     let take = move |event: &Numbered| handled.note(event.number);
     Bus::builder()
@@ -43,8 +43,8 @@ pub fn consuming(adapter: Sqlite, durable: Durable, handled: &Handled) -> BusBui
 }
 
 /// The consumer of the tests.
-pub fn taker() -> Durable {
-    Durable::new("take")
+pub fn taker() -> DurableOptions {
+    DurableOptions::new("take")
         .concurrency(8)
         .retries(1_000)
         .backoff(Duration::from_millis(1), Duration::from_millis(5))

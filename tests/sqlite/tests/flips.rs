@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use tracing::field::{Field, Visit};
 use tracing::span;
 use typed_events::sqlite::Sqlite;
-use typed_events::{Bus, ConsumerStatus, Durable, Error, EventId, Record, StartAt, event};
+use typed_events::{Bus, ConsumerStatus, DurableOptions, Error, EventId, Record, StartAt, event};
 
 /// How many events the log has.
 const EVENTS: u64 = 240;
@@ -86,7 +86,8 @@ async fn bus(folder: &Path, consumers: &[Consumer]) -> Result<Bus, Error> {
         .quiet();
     for consumer in consumers {
         let retries = if consumer.name == "pay" { 0 } else { 5 };
-        let durable = Durable::new(consumer.name).from(StartAt::Start).concurrency(64).retries(retries);
+        let durable =
+            DurableOptions::new(consumer.name).from(StartAt::Start).concurrency(64).retries(retries);
         let durable = durable.backoff(Duration::from_millis(1), Duration::from_millis(1));
         let consumer = consumer.clone();
         builder = builder.durable(durable, PATTERN, move |record: &Record| {

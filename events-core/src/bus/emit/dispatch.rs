@@ -269,7 +269,7 @@ async fn as_part_of(
 ) -> HandlerResult {
     let scope = Scope::of_record(bus.inner.instance, record);
     let contained = caught(handled);
-    let result = context::Context::of(scope).carry(contained).await;
+    let result = context::EventContext::of(scope).carry(contained).await;
     result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic)))
 }
 

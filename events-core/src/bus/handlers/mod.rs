@@ -6,7 +6,7 @@ pub(crate) mod set;
 pub(crate) mod state;
 pub(crate) mod subscription;
 
-use crate::adapter::options::Durable;
+use crate::adapter::options::DurableOptions;
 use crate::bus::handlers::state::Binder;
 use crate::bus::inner::call::Callback;
 use crate::event::Place;
@@ -32,7 +32,7 @@ pub struct HandlerDecl {
     pub(crate) takes: Takes,
     pub(crate) bind: fn(&mut Binder<'_>) -> Option<Callback>,
     /// Set where it is durable.
-    pub(crate) durable: Option<Durable>,
+    pub(crate) durable: Option<DurableOptions>,
 }
 
 impl HandlerDecl {
@@ -53,7 +53,7 @@ impl HandlerDecl {
         patterns: &'static [&'static str],
         takes: Takes,
         bind: fn(&mut Binder<'_>) -> Option<Callback>,
-        durable: Durable,
+        durable: DurableOptions,
     ) -> Self {
         Self { place, patterns, takes, bind, durable: Some(durable) }
     }

@@ -2,7 +2,7 @@
 //!
 //! The scope is set around every poll of a handler, in a thread-local of the polling thread, so it
 //! follows an async handler from thread to thread. It does not follow what the handler spawns;
-//! [`Context`] carries it there.
+//! [`EventContext`] carries it there.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -258,7 +258,7 @@ pub(crate) fn current_id() -> Option<EventId> {
 /// first `.await` that waits: then the handler moves to a task of its own.)
 ///
 /// ```
-/// use typed_events::{Bus, Context, event, on};
+/// use typed_events::{Bus, EventContext, event, on};
 ///
 /// #[event("upload.finished")]
 /// pub struct UploadFinished { pub file: String }
@@ -269,16 +269,16 @@ pub(crate) fn current_id() -> Option<EventId> {
 /// #[on]
 /// fn scan(upload: &UploadFinished, bus: &Bus) {
 ///     let (bus, file) = (bus.clone(), upload.file.clone());
-///     tokio::spawn(Context::current().carry(async move {
+///     tokio::spawn(EventContext::current().carry(async move {
 ///         // Has the causation id of the upload.finished event.
 ///         bus.emit(UploadScanned { file }).await
 ///     }));
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Context(Option<Scope>);
+pub struct EventContext(Option<Scope>);
 
-impl Context {
+impl EventContext {
     pub(crate) fn of(scope: Scope) -> Self {
         Self(Some(scope))
     }

@@ -44,7 +44,7 @@ impl Bus {
     /// Resolves when the handler has caught up. From then on emits wait for it as for any other,
     /// except emits inside handlers, for which it runs later (waiting there could wait for itself).
     /// Emits never wait for one that is still catching up. (A task that the handler spawns and waits for
-    /// counts as inside of it with [`Context::carry`](crate::Context::carry).)
+    /// counts as inside of it with [`EventContext::carry`](crate::EventContext::carry).)
     ///
     /// The handler runs on the runtime of the bus. Where that is one of a single thread that nobody drives, it does
     /// not catch up.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use typed_events::{Bus, DeadLetters, Delivery, Durable, Record, StartAt, event, on};
+use typed_events::{Bus, DeadLetters, Delivery, DurableOptions, Record, StartAt, event, on};
 
 use crate::outbox::until;
 use crate::{File, Seen};
@@ -44,7 +44,7 @@ async fn events_of_a_key_keep_their_order_also_while_one_is_retried() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_hangs_is_ended_and_retried() {
     let (file, seen) = (File::new(), Arc::new(Seen::default()));
-    let hang = Durable::new("hang")
+    let hang = DurableOptions::new("hang")
         .timeout(Duration::from_millis(30))
         .retries(1)
         .backoff(Duration::from_millis(1), Duration::from_millis(1));
@@ -77,7 +77,7 @@ async fn a_lease_is_extended_while_the_handler_runs() {
         }
     };
     let builder = || file.builder().lease(Duration::from_millis(100));
-    let options = || Durable::new("slow").from(StartAt::Start);
+    let options = || DurableOptions::new("slow").from(StartAt::Start);
     let one = builder().durable(options(), "parcel.*", slow(&open, &seen)).build().await.unwrap();
     let two = builder().durable(options(), "parcel.*", slow(&open, &seen)).build().await.unwrap();
     let emitted = one.emit(Moved { parcel: "x".into(), step: 1 }).await.unwrap();
@@ -133,7 +133,7 @@ async fn a_replayed_dead_letter_has_lost_its_place_in_the_order_of_its_key() {
             }
         }
     };
-    let sort = Durable::new("sort").ordered_by("parcel").concurrency(8).retries(0);
+    let sort = DurableOptions::new("sort").ordered_by("parcel").concurrency(8).retries(0);
     let bus = file.builder().durable(sort, "parcel.moved", take).build().await.unwrap();
     for step in 1..=3 {
         bus.emit(Moved { parcel: "a".into(), step }).await.unwrap();

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tracing::field::{Field, Visit};
 use tracing::span;
 use typed_events::sqlite::{Sqlite, Synchronous};
-use typed_events::{BoxFuture, Bus, BusBuilder, DeadLetters, Durable, Retention, StartAt, event};
+use typed_events::{BoxFuture, Bus, BusBuilder, DeadLetters, DurableOptions, Retention, StartAt, event};
 
 use crate::File;
 use crate::outbox::until;
@@ -157,7 +157,7 @@ async fn by_count_the_newest_are_kept_and_a_late_handler_begins_with_them() {
 
     // The file is opened again, positions go on, and the start is the oldest that is kept.
     let seen = Arc::new(Noted::default());
-    let late = Durable::new("late").from(StartAt::Start);
+    let late = DurableOptions::new("late").from(StartAt::Start);
     let builder = keeping(&file, ALL).durable(late, "shelf.filled", noting(&seen));
     let bus = builder.build().await.unwrap();
     fill(&bus, 2_501..=2_501).await;
@@ -307,7 +307,7 @@ async fn what_a_consumer_has_yet_to_finish_is_kept() {
     let (file, seen, said) = (File::new(), Arc::new(Noted::default()), Said::default());
     let _guard = tracing::subscriber::set_default(said.clone());
     let slow = |retention| {
-        let slow = Durable::new("slow").concurrency(64);
+        let slow = DurableOptions::new("slow").concurrency(64);
         keeping(&file, retention).durable(slow, "shelf.filled", noting(&seen))
     };
     let bus = slow(ALL).build().await.unwrap();
@@ -343,8 +343,9 @@ async fn what_a_consumer_has_yet_to_finish_is_kept() {
 async fn where_it_is_told_to_it_trims_past_consumers_who_say_what_they_lost() {
     let (file, seen, said) = (File::new(), Arc::new(Noted::default()), Said::default());
     let _guard = tracing::subscriber::set_default(said.clone());
-    let slow =
-        |retention| keeping(&file, retention).durable(Durable::new("slow"), "shelf.filled", noting(&seen));
+    let slow = |retention| {
+        keeping(&file, retention).durable(DurableOptions::new("slow"), "shelf.filled", noting(&seen))
+    };
     let bus = slow(ALL).build().await.unwrap();
     fill(&bus, 1..=5).await;
     until_done(&bus, "slow").await;
@@ -387,9 +388,9 @@ async fn what_is_trimmed_while_it_is_handled_holds_up_nothing() {
     let _guard = tracing::subscriber::set_default(said.clone());
     let millisecond = Duration::from_millis(1);
     let consumers = [
-        (Durable::new("succeeds"), false, 1_989),
-        (Durable::new("tries-again").retries(5).backoff(millisecond, millisecond), true, 1_990),
-        (Durable::new("gives-up").retries(0), true, 1_990),
+        (DurableOptions::new("succeeds"), false, 1_989),
+        (DurableOptions::new("tries-again").retries(5).backoff(millisecond, millisecond), true, 1_990),
+        (DurableOptions::new("gives-up").retries(0), true, 1_990),
     ];
     let seen = [(); 3].map(|()| Arc::new(Noted::default()));
     let mut builder = keeping(&file, ALL);
@@ -413,8 +414,9 @@ async fn what_is_trimmed_while_it_is_handled_holds_up_nothing() {
 #[test]
 fn what_is_trimmed_while_a_process_that_ended_has_it_holds_up_nothing() {
     let (file, gate, seen) = (File::new(), Arc::new(Semaphore::new(0)), Arc::new(Noted::default()));
-    let take =
-        || keeping(&file, ALL).durable(Durable::new("take"), "shelf.filled", stuck(&seen, &gate, false));
+    let take = || {
+        keeping(&file, ALL).durable(DurableOptions::new("take"), "shelf.filled", stuck(&seen, &gate, false))
+    };
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // Its handler never comes to an end, and its lease is not extended when nobody drives the runtime.
     let ended = runtime();
@@ -443,7 +445,7 @@ async fn what_waits_for_a_trimmed_event_of_its_key_goes_on() {
     let (file, seen, said) = (File::new(), Arc::new(Noted::default()), Said::default());
     let _guard = tracing::subscriber::set_default(said.clone());
     let hour = Duration::from_secs(60 * 60);
-    let sorted = Durable::new("sort").ordered_by("shelf").concurrency(64).backoff(hour, hour);
+    let sorted = DurableOptions::new("sort").ordered_by("shelf").concurrency(64).backoff(hour, hour);
     let note = noting(&seen);
     let sort = move |filled: &Filled| {
         note(filled);
@@ -468,7 +470,7 @@ async fn what_is_held_for_a_newer_program_can_be_trimmed() {
     let (file, said) = (File::new(), Said::default());
     let _guard = tracing::subscriber::set_default(said.clone());
     let hold = |_: &versions::Opened| {};
-    let builder = keeping(&file, ALL).durable(Durable::new("hold"), "ticket.opened", hold);
+    let builder = keeping(&file, ALL).durable(DurableOptions::new("hold"), "ticket.opened", hold);
     let bus = builder.build().await.unwrap();
     newer(&file, &["emit", "1"]);
     fill(&bus, 1..=100).await;
@@ -512,7 +514,7 @@ async fn a_dead_letter_that_is_replayed_is_kept_until_it_is_finished() {
             })
         }
     };
-    let durable = Durable::new("take").concurrency(64).retries(1).backoff(millisecond, millisecond);
+    let durable = DurableOptions::new("take").concurrency(64).retries(1).backoff(millisecond, millisecond);
     let bus = keeping(&file, ALL).durable(durable, "shelf.filled", take).build().await.unwrap();
     fill(&bus, 1..=1_500).await;
     until_done(&bus, "take").await;

@@ -8,7 +8,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use typed_events::sqlite::Sqlite;
-use typed_events::{Bus, Durable, ErrorKind, event};
+use typed_events::{Bus, DurableOptions, ErrorKind, event};
 
 use crate::silence::Log;
 use crate::{File, Seen};
@@ -68,7 +68,7 @@ fn s4_an_emit_whose_durable_handler_lost_its_runtime_is_an_error() {
         let seen = Arc::clone(&seen);
         Bus::builder()
             .adapter(Sqlite::at(file.path()))
-            .durable(Durable::new("runtimes-book"), "runtimes.paid", move |paid: &Paid| {
+            .durable(DurableOptions::new("runtimes-book"), "runtimes.paid", move |paid: &Paid| {
                 seen.note(paid.0.to_string());
             })
             .build()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
-use typed_events::{Bus, Durable, ErrorKind, Nulls, Record, event, on};
+use typed_events::{Bus, DurableOptions, ErrorKind, Nulls, Record, event, on};
 
 use crate::File;
 use crate::outbox::until;
@@ -38,9 +38,9 @@ async fn an_adapter_without_durable_consumers_is_an_error() {
 #[tokio::test]
 async fn closures_are_checked() {
     let file = File::new();
-    let builder = file.builder().durable(Durable::new("a b"), "set_up.done", |_: &Record| {});
-    let builder = builder.durable(Durable::new("c"), "set_up..done", |_: &Record| {});
-    let builder = builder.durable(Durable::new("d"), "set_up.*", |_: &Done| {});
+    let builder = file.builder().durable(DurableOptions::new("a b"), "set_up.done", |_: &Record| {});
+    let builder = builder.durable(DurableOptions::new("c"), "set_up..done", |_: &Record| {});
+    let builder = builder.durable(DurableOptions::new("d"), "set_up.*", |_: &Done| {});
     let error = builder.build().await.unwrap_err().to_string();
     let lines: Vec<_> = error.lines().map(|line| line.split_once(": ").unwrap().1).collect();
     assert_eq!(
@@ -56,7 +56,7 @@ async fn closures_are_checked() {
 #[tokio::test]
 async fn s6_a_closure_whose_pattern_no_known_event_can_match_is_refused() {
     let file = File::new();
-    let on = |pattern: &str| file.builder().durable(Durable::new("mail"), pattern, |_: &Record| {});
+    let on = |pattern: &str| file.builder().durable(DurableOptions::new("mail"), pattern, |_: &Record| {});
     let error = on("set_up.doen").build().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Build);
     let text = error.to_string();
@@ -68,7 +68,7 @@ async fn s6_a_closure_whose_pattern_no_known_event_can_match_is_refused() {
     // What another program emits, and what the library will: a warning.
     on("set_up.doen").accept_undeclared().quiet().build().await.unwrap().stop().await.unwrap();
     on("typed-events.*").quiet().build().await.unwrap().stop().await.unwrap();
-    let typed = file.builder().durable(Durable::new("typed"), "set_up.done", |_: &Done| {});
+    let typed = file.builder().durable(DurableOptions::new("typed"), "set_up.done", |_: &Done| {});
     typed.build().await.unwrap().stop().await.unwrap();
 }
 
@@ -82,7 +82,7 @@ pub struct Weighed {
 #[tokio::test]
 async fn v12_the_order_of_closures_is_checked() {
     let file = File::new();
-    let by = |name, field| Durable::new(name).ordered_by(field);
+    let by = |name, field| DurableOptions::new(name).ordered_by(field);
     let builder = file.builder().durable(by("a", "parcle"), "set_up.weighed", |_: &Record| {});
     let builder = builder.durable(by("b", "kilos"), "set_up.weighed", |_: &Weighed| {});
     let builder = builder.durable(by("c", "parcel"), "set_up.*", |_: &Record| {});
@@ -118,7 +118,7 @@ async fn v12_null_is_no_key_unless_it_is_said() {
                 }
             }
         };
-        let durable = Durable::new("shelve").ordered_by("shelf").nulls(nulls).concurrency(8);
+        let durable = DurableOptions::new("shelve").ordered_by("shelf").nulls(nulls).concurrency(8);
         let bus = file.builder().durable(durable, "set_up.weighed", take).build().await.unwrap();
         for _ in 0..4 {
             bus.emit(Weighed { parcel: "p".into(), kilos: 1.0, shelf: None }).await.unwrap();

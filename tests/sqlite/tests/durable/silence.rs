@@ -10,7 +10,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Level, span};
 use typed_events::sqlite::Sqlite;
 use typed_events::{
-    Adapter, Bus, BusBuilder, Durable, Event, Events, Record, RecordCodec, StartAt, event, on,
+    Adapter, Bus, BusBuilder, DurableOptions, Event, Events, Record, RecordCodec, StartAt, event, on,
 };
 
 use crate::outbox::until;
@@ -268,8 +268,8 @@ async fn s7_a_subscriber_that_panics_does_not_end_the_attempts() {
     bus.stop().await.unwrap();
 }
 
-fn durable(name: &'static str) -> Durable {
-    Durable::new(name).from(StartAt::Start)
+fn durable(name: &'static str) -> DurableOptions {
+    DurableOptions::new(name).from(StartAt::Start)
 }
 
 /// A program with one durable handler, which is given nothing to do.

@@ -109,7 +109,7 @@ impl Unsent {
             Tell::Yes => "",
             Tell::Last => ", those of further names too",
         };
-        let counted = format_args!("others like it are only counted{more}");
+        let counted = format!("others like it are only counted{more}");
         warn(bus, format_args!("the event `{name}` can't be sent to browsers ({counted}): {why}"));
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::written::{read as as_read, reads};
 use super::{EnumSchema, FieldSchema, StructSchema, Tag, TypeSchema, VariantSchema};
-use crate::text::{MAX_QUOTED, quoted};
+use crate::text::{MAX_QUOTED, prefix, quoted};
 
 /// The most variants a message lists.
 const MAX_SHOWN: usize = 16;
@@ -276,7 +276,7 @@ fn push_step(path: &mut String, step: &Segment<'_>) {
 
 fn cut(mut path: String) -> String {
     if path.len() > MAX_PATH_BYTES {
-        path.truncate(path.floor_char_boundary(MAX_PATH_BYTES));
+        path.truncate(prefix(&path, MAX_PATH_BYTES).len());
         path.push_str("...");
     }
     path

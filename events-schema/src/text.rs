@@ -170,12 +170,18 @@ impl fmt::Write for Cut {
             self.text.push_str(text);
             return Ok(());
         }
-        self.text.push_str(&text[..text.floor_char_boundary(free)]);
+        self.text.push_str(prefix(text, free));
         self.text.push_str("...");
         self.is_cut = true;
         // No error: not every `Display` expects one.
         Ok(())
     }
+}
+
+/// The longest prefix of a text that has at most `max` bytes and ends between two characters.
+pub fn prefix(text: &str, max: usize) -> &str {
+    let end = (0..=max.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
 }
 
 /// Text from outside, safe to print on one line: control characters are escaped.
@@ -226,6 +232,14 @@ pub fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prefix_ends_between_two_characters() {
+        for (max, expected) in [(0, ""), (1, "a"), (2, "a"), (3, "a"), (4, "a漢"), (5, "a漢b"), (9, "a漢b")]
+        {
+            assert_eq!(prefix("a漢b", max), expected, "at most {max} bytes");
+        }
+    }
 
     #[test]
     fn quotes_escape_and_cut() {

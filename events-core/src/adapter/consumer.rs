@@ -15,6 +15,7 @@ use crate::event::takes::Takes;
 use crate::json;
 use crate::record::Record;
 use crate::record::codec::RecordCodec;
+use crate::text::prefix;
 
 /// A durable handler of a bus, as its adapter sees it.
 pub struct Consumer {
@@ -100,7 +101,7 @@ impl Consumer {
             text if text.starts_with('"') => json::from_str(text).ok()?,
             text => text.to_owned(),
         };
-        key.truncate(key.floor_char_boundary(MAX_KEY));
+        key.truncate(prefix(&key, MAX_KEY).len());
         Some(key)
     }
 

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use crate::conformance::bed::{Broken, Tried};
 use crate::record::Record;
+use crate::text::prefix;
 
 /// What handlers have noted so far, in order.
 pub(super) struct Seen<T> {
@@ -128,7 +129,7 @@ fn cut(value: &impl fmt::Debug) -> String {
     const MOST: usize = 600;
     let mut text = format!("{value:?}");
     if text.len() > MOST {
-        text.truncate(text.floor_char_boundary(MOST));
+        text.truncate(prefix(&text, MOST).len());
         text.push_str(" ...");
     }
     text

@@ -16,18 +16,19 @@ pub(crate) struct ErasedEvent<'a> {
 
 impl<'a> ErasedEvent<'a> {
     /// Stands for an event that is not at hand: of no type that is asked for.
-    pub(crate) const NONE: ErasedEvent<'static> =
-        ErasedEvent { event: &NoPayload, type_id: TypeId::of::<NoPayload>() };
+    pub(crate) fn none() -> Self {
+        Self { event: &NoPayload, type_id: TypeId::of::<NoPayload>() }
+    }
 
     /// Whether there is no event at hand.
     pub(crate) fn is_none(self) -> bool {
-        self.type_id == Self::NONE.type_id
+        self.type_id == TypeId::of::<NoPayload>()
     }
 
     /// An event of any type.
     #[inline]
     pub(crate) fn new(event: &'a dyn Payload) -> Self {
-        Self { event, type_id: *event.type_of() }
+        Self { event, type_id: event.type_of() }
     }
 
     /// The event, if it is an `E`.

@@ -72,7 +72,7 @@ pub(crate) trait Payload: Any + Send + Sync {
     /// The event as its `Debug` shows it.
     fn as_debug(&self) -> &dyn fmt::Debug;
     /// The type of the event.
-    fn type_of(&self) -> &'static TypeId;
+    fn type_of(&self) -> TypeId;
 }
 
 impl<E: Event> Payload for E {
@@ -88,8 +88,8 @@ impl<E: Event> Payload for E {
         self
     }
 
-    fn type_of(&self) -> &'static TypeId {
-        const { &TypeId::of::<E>() }
+    fn type_of(&self) -> TypeId {
+        TypeId::of::<E>()
     }
 }
 
@@ -109,8 +109,8 @@ impl Payload for NoPayload {
         &()
     }
 
-    fn type_of(&self) -> &'static TypeId {
-        const { &TypeId::of::<Self>() }
+    fn type_of(&self) -> TypeId {
+        TypeId::of::<Self>()
     }
 }
 

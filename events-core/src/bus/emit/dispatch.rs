@@ -276,7 +276,7 @@ async fn as_part_of(
 /// A call for a record.
 #[inline]
 fn of_record<'a>(bus: &'a Bus, record: &'a Record, route: &'a Route, position: Option<u64>) -> Call<'a> {
-    let event = record.event().map_or(ErasedEvent::NONE, ErasedEvent::new);
+    let event = record.event().map_or_else(ErasedEvent::none, ErasedEvent::new);
     Call { bus, event, source: Source::Stored(record, position), route, delivery: None }
 }
 

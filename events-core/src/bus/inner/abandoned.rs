@@ -51,7 +51,7 @@ impl Inner {
 
     /// The same of events that were to reach a handler of `on_replay`.
     pub(crate) fn abandon_backlog(&self, events: u64, handler: &Route) {
-        let why = format_args!("it had yet to handle {events} events when its runtime shut down");
+        let why = format!("it had yet to handle {events} events when its runtime shut down");
         let failure = Failure::new(handler, HandlerError::new(&why));
         self.settings.fallback.failure(handler.pattern(), None, &failure);
         self.abandoned.note(events, format!("handler {} on {}", handler.name(), handler.pattern()));

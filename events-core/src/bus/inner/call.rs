@@ -228,7 +228,7 @@ impl Delivery {
     pub fn call(&self) -> Call<'_> {
         Call {
             bus: &self.bus,
-            event: self.record.event().map_or(ErasedEvent::NONE, ErasedEvent::new),
+            event: self.record.event().map_or_else(ErasedEvent::none, ErasedEvent::new),
             source: Source::Stored(&self.record, self.position),
             route: &self.route,
             delivery: Some(self),

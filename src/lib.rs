@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use events_core::{
     Adapter, AdapterError, Argument, BoxFuture, Bus, BusBuilder, Delivery, Emit, Emitted, EnumSchema, Error,

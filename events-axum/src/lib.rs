@@ -2,6 +2,8 @@
 //!
 //! Use it through the `axum` feature of the `typed-events` crate: `typed_events::axum::SseBridge`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod bridge;
 mod clients;
 mod connection;

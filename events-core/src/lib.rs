@@ -1,8 +1,9 @@
 //! The runtime of typed-events: names, patterns, schemas, records, the bus, and the adapter trait.
 //!
 //! Write programs against the `typed-events` crate, which adds the macros. Depend on this crate to
-
 //! write an adapter: it changes least.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[doc(hidden)]
 #[path = "private.rs"]

@@ -3,6 +3,8 @@
 //!
 //! Use it through the feature `export` of `typed-events`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod async_api;
 mod command;
 mod json_schema;

@@ -3,6 +3,8 @@
 //! Each goes parse -> validate -> expand. What they write is thin and names only
 //! `typed_events::__private`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod errors;
 mod event;
 mod event_set;

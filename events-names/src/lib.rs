@@ -2,6 +2,8 @@
 //!
 //! Without dependencies, since it is compiled twice: for the macros and for the program.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 /// The number of edits between two texts: characters that are added, left out, replaced, or swapped with the next one.
 ///
 /// # Complexity

@@ -4,6 +4,8 @@
 //! Write programs against the `typed-events` crate. This is a crate of its own because the compiler then works on it
 //! beside tokio; what is hidden here is for events-core alone, and changes without notice.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod compat;
 #[doc(hidden)]
 pub mod contain;

@@ -3,6 +3,8 @@
 //! Use it through the `testing` feature of the `typed-events` crate, as a dev-dependency:
 //! `typed_events::testing::TestBus`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 use std::fmt;
 use std::ops::Deref;
 use std::path::Path;

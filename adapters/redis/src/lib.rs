@@ -2,6 +2,8 @@
 //!
 //! Use it through the `redis` feature of the `typed-events` crate: `typed_events::redis::Redis`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod adapter;
 mod channels;
 mod consume;

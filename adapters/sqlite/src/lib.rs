@@ -2,6 +2,8 @@
 //!
 //! Use it through the `sqlite` feature of the `typed-events` crate: `typed_events::sqlite::Sqlite`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod acknowledged;
 mod adapter;
 mod consume;

@@ -65,7 +65,7 @@ pub fn event(arguments: TokenStream, item: TokenStream) -> TokenStream {
     event::attribute(arguments.into(), item.into(), None).into()
 }
 
-/// [`event`](macro@event) for an event under the [lock](../typed_events/struct.SchemaLock.html): refuses a
+/// [`event`](macro@event) for an event under the [lock](../../typed_events/struct.SchemaLock.html): refuses a
 /// change of its shape that records or running programs would not survive.
 ///
 /// # Further options
@@ -126,7 +126,7 @@ pub fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
     on::attribute(arguments.into(), item.into(), false).into()
 }
 
-/// [`on`](macro@on) under the [lock](../typed_events/struct.SchemaLock.html): a pattern that no locked event
+/// [`on`](macro@on) under the [lock](../../typed_events/struct.SchemaLock.html): a pattern that no locked event
 /// matches is an error, and so is an event set that lacks one of those its patterns take.
 #[doc(hidden)]
 #[proc_macro_attribute]

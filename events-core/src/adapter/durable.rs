@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 /// A *consumer* is a name with a position in the log. All processes that open it share its events.
 ///
 /// - **At least once.** Every event behind the position a consumer began at, which its patterns take, is
-///   handed out until it is [`Done`](Outcome::Done) or [`Dead`](Outcome::Dead). Nothing else ends it: not a crash,
+///   handed out until it is `Outcome::Done` or `Outcome::Dead`. Nothing else ends it: not a crash,
 ///   not a change of the consumer's patterns, and no trimming of the log unless the user asked for that.
 /// - **One at a time.** An event that was handed out is not handed out again until it is finished, or its
 ///   *lease* has run out ([`Consumer::lease`]); then whoever still works on it is told that it is late
@@ -26,7 +26,7 @@ use crate::time::Timestamp;
 ///   lose it, before [`exchange`](Self::exchange) returns it.
 /// - **Order.** Events of one [`Consumer::key`] are handed out one after the other, in the order of the log, also
 ///   while one of them waits to be retried. Events without a key, and of other keys, never wait for them.
-/// - **Newer versions.** Events the consumer calls [`Newer`](Interest::Newer) are kept for a program that knows
+/// - **Newer versions.** Events the consumer calls `Interest::Newer` are kept for a program that knows
 ///   them, and count as lag.
 /// - **Time.** An engine takes the time from `now`, never from a clock of its own.
 /// - **Cancellation, panics.** As for [`Adapter`]: the bus drives every future to its end, but for

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 ///
 /// ```
 /// use std::time::Duration;
-/// use typed_events::Durable;
+/// use typed_events::DurableOptions;
 ///
 /// let invoices = DurableOptions::new("send-invoice")
 ///     .retries(8)

@@ -2,7 +2,6 @@
 //!
 //! A folder `events.lock` holds one file per event. `#[event]` of `typed_events::locked` reads an
 //! event's file while the program is compiled, and refuses changes that records or running programs
-
 //! would not survive; [`SchemaLock`] says whether the folder as a whole fits the program, and writes it.
 
 pub(crate) mod check;

@@ -1,41 +1,42 @@
-//! The handlers of names that are not in the registry, as they were found last.
+//! Values of names that came more than once.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::bus::inner::routes::List;
-
-/// The most names that are kept, each of 255 bytes at most. They come from outside, so there is no more of
-/// them, whatever they are.
+/// The most names that are kept, each of 255 bytes at most. Names come from outside, so they need a limit.
 const MOST: usize = 1024;
 
-/// Of so many names at most the hashes are noted, until they come again.
+/// The most hashes of names that are noted.
 const MOST_MISSED: usize = 4096;
 
-#[derive(Default)]
-pub(crate) struct NameCache {
-    kept: HashMap<Box<str>, Arc<List>, RandomState>,
-    /// The hashes of names that were not found here, the last one for each place. Only when it comes a second
-    /// time a name is kept: one that comes once costs no memory, and drives out none that comes often.
+/// A bounded map from names to values that are found again when they are not in it.
+pub(crate) struct NameCache<V> {
+    kept: HashMap<Box<str>, V, RandomState>,
+    /// The hashes of names that were not found here, the last one for each index. A name is kept only when it comes
+    /// a second time: one that comes once costs no memory, and displaces none that comes often.
     missed: Vec<u64>,
 }
 
-impl NameCache {
-    /// Forgets all, because a handler comes or goes. So a list that is kept here has no handler that is not
-    /// kept elsewhere, too, and drops none when it is dropped.
+impl<V> Default for NameCache<V> {
+    fn default() -> Self {
+        Self { kept: HashMap::default(), missed: Vec::new() }
+    }
+}
+
+impl<V: Clone> NameCache<V> {
+    /// Forgets all values.
     pub(crate) fn clear(&mut self) {
         self.kept.clear();
     }
 
-    /// The handlers of a name; `find` is asked where they are not remembered.
-    pub(crate) fn get_or_find(&mut self, name: &str, find: impl FnOnce() -> Arc<List>) -> Arc<List> {
-        if let Some(list) = self.kept.get(name) {
-            return Arc::clone(list);
+    /// The value of a name, from `find` if it is not kept.
+    pub(crate) fn get_or_find(&mut self, name: &str, find: impl FnOnce() -> V) -> V {
+        if let Some(value) = self.kept.get(name) {
+            return value.clone();
         }
-        let list = find();
+        let value = find();
         let hash = self.kept.hasher().hash_one(name);
         self.missed.resize(MOST_MISSED, !hash);
         let missed = &mut self.missed[hash as usize % MOST_MISSED];
@@ -43,9 +44,9 @@ impl NameCache {
             if self.kept.len() >= MOST {
                 self.kept.clear();
             }
-            self.kept.insert(name.into(), Arc::clone(&list));
+            self.kept.insert(name.into(), value.clone());
         }
-        list
+        value
     }
 }
 
@@ -53,17 +54,14 @@ impl NameCache {
 mod tests {
     use super::*;
 
-    fn finds(cache: &mut NameCache, name: &str) -> bool {
+    fn finds(cache: &mut NameCache<()>, name: &str) -> bool {
         let mut found = false;
-        cache.get_or_find(name, || {
-            found = true;
-            Arc::new(List::new(Vec::new(), None))
-        });
+        cache.get_or_find(name, || found = true);
         found
     }
 
     #[test]
-    fn keeps_what_comes_again_until_a_handler_does() {
+    fn keeps_a_name_that_comes_again_until_it_is_cleared() {
         let mut cache = NameCache::default();
         assert!(finds(&mut cache, "a") && finds(&mut cache, "a"));
         assert!(!finds(&mut cache, "a"));

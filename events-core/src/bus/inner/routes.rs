@@ -291,8 +291,9 @@ struct Table {
     /// The names of closures: one for all that are registered at one place.
     closures: HashMap<&'static Location<'static>, Arc<str>, RandomState>,
     by_pattern: PatternMap<Filed>,
-    /// Handlers of names outside the registry, until the table changes.
-    cache: NameCache,
+    /// Handlers of names outside the registry, until the table changes. So a list in here has no handler that is
+    /// not in the table, too, and drops none when it is dropped.
+    cache: NameCache<Arc<List>>,
     last_id: u64,
     /// Whether the bus is stopping.
     closed: bool,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::adapter::Adapter;
 use crate::adapter::durable::Transaction;
-use crate::bus::emit;
+use crate::bus::emit::admit::Options;
+use crate::bus::emit::publish;
 use crate::bus::inner::Bus;
-use crate::bus::inner::context::Inherited;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::id::EventId;
@@ -59,16 +59,14 @@ impl Bus {
         E: Event,
     {
         let inner = &self.inner;
-        let from = Inherited::current();
-        let _flight = inner.admit(E::NAME, from.as_ref())?;
+        let (_flight, envelope) = inner.admit(E::NAME, Options::with(metadata))?;
         inner.check_runtime_of_transaction(E::NAME)?;
         let adapter = self.adapter_of_transaction(ErrorKind::Append, E::NAME)?;
-        let envelope = inner.envelope(from.as_ref(), metadata, None);
         let record = Record::shared(E::decl(), Arc::new(event), envelope);
-        emit::check_written(inner, std::slice::from_ref(&record))?;
+        publish::check_written(inner, std::slice::from_ref(&record))?;
         match tx.append(&**adapter, &record, &inner.codec).await {
             Ok(()) => Ok(record.id()),
-            Err(error) => Err(emit::refused(inner, std::slice::from_ref(&record), error)),
+            Err(error) => Err(publish::refused(inner, std::slice::from_ref(&record), error)),
         }
     }
 

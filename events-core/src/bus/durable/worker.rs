@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::adapter::durable::{Claim, Claimed, Claims, DurableAdapter, Finished, Outcome};
 use crate::adapter::{Adapter, AdapterError, BoxFuture};
-use crate::bus::emit::dispatch;
+use crate::bus::emit::alone;
 use crate::bus::inner::call::Attempt;
 use crate::bus::inner::failure::Failure;
 use crate::bus::inner::in_flight::InFlightGuard;
@@ -334,7 +334,7 @@ async fn attempt(
     }
     let route = Route::of(&work.registration, work.consumer.pattern_of(record.name()).unwrap_or(0));
     let tried = Attempt { number: claim.attempt, consumer: Some(Arc::clone(&work.name)) };
-    let called = dispatch::call_durable(bus, &work.registration.callback, &route, record, tried);
+    let called = alone::call_durable(bus, &work.registration.callback, &route, record, tried);
     let Err(error) = within(durable.time_limit(), called).await else { return Outcome::Done };
     let message = error.message().to_owned();
     let failed = Failed { what: Failure::new(&route, error).what(), ..failed(claim.attempt) };

@@ -1,6 +1,7 @@
-//! The task in which an emit goes on. It moves to the runtime of the bus when its own shuts down; what is lost
+//! The task in which an emit goes on. It moves to the runtime of the bus when its own shuts down; work that is lost
 //! with that one, too, is logged, counted, and named by `stop`.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -9,44 +10,133 @@ use tokio::task::{JoinError, JoinHandle};
 
 use crate::adapter::BoxFuture;
 use crate::bus::inner::Inner;
+use crate::bus::inner::in_flight::{Detached, InFlight, InFlightGuard};
+use crate::bus::inner::report::Fallback;
 use crate::contain::contained;
+use crate::error::{Error, ErrorKind};
+use crate::record::Name;
 
-/// What goes on of an emit.
-pub(crate) trait Work: Future<Output: Send> + Send + Unpin + 'static {
+/// A step of an emit that is done, or whose rest is pending.
+pub(crate) enum Progress<T, P> {
+    Done(T),
+    Pending(P),
+}
+
+/// An emit after its first poll.
+pub(crate) type Begun<T> = Progress<Result<T, Error>, Task<T>>;
+
+impl<T, P: Future<Output = T>> Progress<T, P> {
+    pub(crate) async fn finish(self) -> T {
+        match self {
+            Self::Done(output) => output,
+            Self::Pending(rest) => rest.await,
+        }
+    }
+}
+
+/// The pending work of an emit.
+pub(crate) trait Work: Send + Unpin + 'static {
+    type Output: Send + 'static;
     /// The bus of the emit.
     fn bus(&self) -> &Arc<Inner>;
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Error>>;
 }
 
-/// Spawns work on the runtime of the caller, or else of the bus.
-pub(crate) fn spawn<W: Work>(work: W) -> Task<W::Output> {
-    let runtime = work.bus().runtime();
-    let moved = Arc::default();
+/// Work whose type is not known.
+struct Boxed<T> {
+    bus: Arc<Inner>,
+    future: BoxFuture<'static, Result<T, Error>>,
+}
+
+impl<T: Send + 'static> Work for Boxed<T> {
+    type Output = T;
+
+    fn bus(&self) -> &Arc<Inner> {
+        &self.bus
+    }
+
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        self.future.as_mut().poll(cx)
+    }
+}
+
+/// Runs a future like the handlers of an emit: polls it once here, and then in a task of its own.
+pub(crate) async fn run<T: Send + 'static>(
+    bus: &Arc<Inner>,
+    flight: InFlight<'_>,
+    event: Name,
+    future: BoxFuture<'static, Result<T, Error>>,
+) -> Result<T, Error> {
+    let mut ready = Some((event, future));
+    let progress = poll_fn(|cx| match ready.take() {
+        Some((event, future)) => Poll::Ready(poll_or_spawn(bus, event, None, future, cx)),
+        None => Poll::Pending,
+    });
+    let progress = progress.await;
+    drop(flight);
+    progress.finish().await
+}
+
+/// Polls a future once, and spawns it if it is pending. The caller is in flight.
+pub(super) fn poll_or_spawn<T: Send + 'static>(
+    bus: &Arc<Inner>,
+    event: Name,
+    detached: Option<Detached>,
+    mut future: BoxFuture<'static, Result<T, Error>>,
+    cx: &mut Context<'_>,
+) -> Begun<T> {
+    let _entered = bus.enter_runtime();
+    match future.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Progress::Done(outcome),
+        Poll::Pending => Progress::Pending(spawn(event, detached, Boxed { bus: Arc::clone(bus), future })),
+    }
+}
+
+/// Spawns work on the runtime of the caller, or else of the bus. The caller is in flight.
+pub(super) fn spawn<W: Work>(event: Name, detached: Option<Detached>, work: W) -> Task<W::Output> {
+    let moved = Arc::new(Moved { event, task: Mutex::default() });
     let to = Some(Arc::clone(&moved));
-    Task { running: runtime.spawn(Moving { work: Some(work), to, stays: false }), moved }
+    let counted = Counted { _flight: InFlightGuard::new(&work.bus().flight), _detached: detached };
+    let runtime = work.bus().runtime();
+    Task { running: runtime.spawn(Moving { work: Some((work, counted)), to, stays: false }), moved }
 }
 
-/// The task in which work goes on: also after it has moved. Dropping it stops nothing.
+/// Keeps the task of an emit counted until it ends, however it ends.
+struct Counted {
+    _flight: InFlightGuard,
+    _detached: Option<Detached>,
+}
+
+/// The task in which work goes on, also after it has moved. Dropping it stops nothing.
 pub(crate) struct Task<T> {
-    running: JoinHandle<T>,
+    running: JoinHandle<Answer<T>>,
     moved: Arc<Moved<T>>,
 }
 
-/// The task to which work has moved, until who waits for it takes that.
-type Moved<T> = Mutex<Option<JoinHandle<T>>>;
+struct Moved<T> {
+    event: Name,
+    /// The task to which work has moved, until the emit takes it.
+    task: Mutex<Option<JoinHandle<Answer<T>>>>,
+}
 
 impl<T> Future for Task<T> {
-    type Output = Result<T, JoinError>;
+    type Output = Result<T, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match std::task::ready!(Pin::new(&mut self.running).poll(cx)) {
-                Ok(output) => return Poll::Ready(Ok(output)),
+                Ok(mut answer) => {
+                    let result = answer.result.take();
+                    return Poll::Ready(
+                        result.unwrap_or_else(|| Err(lost(&self.moved.event, "its result was taken"))),
+                    );
+                }
                 Err(error) => {
                     // A runtime drops the work, which then moves, before it tells that the task has ended.
-                    let moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    let moved = self.moved.task.lock().unwrap_or_else(PoisonError::into_inner).take();
                     match moved {
                         Some(task) => self.running = task,
-                        None => return Poll::Ready(Err(error)),
+                        None => return Poll::Ready(Err(not_finished(&self.moved.event, error))),
                     }
                 }
             }
@@ -54,24 +144,58 @@ impl<T> Future for Task<T> {
     }
 }
 
+fn not_finished(event: &Name, error: JoinError) -> Error {
+    let why = match error.is_panic() {
+        true => "a destructor panicked",
+        false => "the runtimes of the emit and of the bus shut down",
+    };
+    lost(event, why).with_source(error)
+}
+
+fn lost(event: &Name, why: &str) -> Error {
+    let event = event.as_str();
+    let message = format!("{event}: {why} before all handlers had finished: the others are lost");
+    Error::new(ErrorKind::Runtime, message)
+}
+
+/// The result of an emit whose task has ended. An error that nobody takes, since the emit was detached or dropped, is
+/// reported.
+struct Answer<T> {
+    /// `None` once it is taken.
+    result: Option<Result<T, Error>>,
+    fallback: Fallback,
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = &self.result {
+            let fallback = self.fallback;
+            contained(|| {
+                fallback.warning(format_args!("an emit that nobody waits for any more failed: {error}"));
+            });
+        }
+    }
+}
+
 /// Work that moves when it is dropped unfinished.
 struct Moving<W: Work> {
     /// Until it is done.
-    work: Option<W>,
-    /// Where who waits for it finds it after it has moved.
+    work: Option<(W, Counted)>,
+    /// Where the emit finds it after it has moved.
     to: Option<Arc<Moved<W::Output>>>,
-    /// Whether it does not move: it has, or a poll of it panicked.
+    /// Whether it does not move: it has moved before, or a poll of it panicked.
     stays: bool,
 }
 
 impl<W: Work> Future for Moving<W> {
-    type Output = W::Output;
+    type Output = Answer<W::Output>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<W::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Some(work) = &mut this.work else { return Poll::Pending };
+        let Some((work, _)) = &mut this.work else { return Poll::Pending };
         let stays = std::mem::replace(&mut this.stays, true);
-        let polled = Pin::new(work).poll(cx);
+        let fallback = work.bus().settings.fallback;
+        let polled = work.poll_result(cx).map(|result| Answer { result: Some(result), fallback });
         match polled.is_ready() {
             true => this.work = None,
             false => this.stays = stays,
@@ -86,32 +210,12 @@ impl<W: Work> Drop for Moving<W> {
         let to = self.to.take();
         contained(|| match to {
             Some(to) if !self.stays => {
-                let runtime = work.bus().runtime.clone();
+                let runtime = work.0.bus().runtime.clone();
                 // Where that runtime is gone, too, this drops the work at once.
                 let task = runtime.spawn(Moving { work: Some(work), to: None, stays: true });
-                *to.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+                *to.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
             }
             _ => drop(work),
         });
-    }
-}
-
-/// Work whose type is not known.
-pub(crate) struct Boxed<T> {
-    pub(crate) bus: Arc<Inner>,
-    pub(crate) future: BoxFuture<'static, T>,
-}
-
-impl<T> Future for Boxed<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        self.future.as_mut().poll(cx)
-    }
-}
-
-impl<T: Send + 'static> Work for Boxed<T> {
-    fn bus(&self) -> &Arc<Inner> {
-        &self.bus
     }
 }

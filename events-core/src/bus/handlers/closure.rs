@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use crate::bus::handlers::argument::Argument;
-use crate::bus::inner::call::Call;
-use crate::bus::inner::call::Callback;
-use crate::bus::inner::call::Wants;
-use crate::bus::inner::outcome::Outcome;
-use crate::bus::inner::outcome::{HandlerError, Settled, settled};
+use crate::bus::inner::call::{Call, Callback, Wants};
+use crate::bus::inner::outcome::{HandlerError, Outcome, Settled, settled};
 use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl};
 use crate::record::Record;
@@ -106,7 +103,7 @@ where
     const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
 
     fn into_callback(self) -> Callback {
-        callback::<R, M>(Wants::Event, move |call| match call.lent_event() {
+        callback::<R, M>(Wants::Event, move |call| match call.event.get() {
             Some(event) => self(event).settle(),
             None => call_stored(&self, call),
         })

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 
 use crate::adapter::BoxFuture;
 use crate::adapter::receiver::Receive;
+use crate::bus::emit::dispatch::deliver_appended;
+use crate::bus::emit::task;
 use crate::bus::inner::told::Tell;
 use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
@@ -21,7 +23,7 @@ impl Receive for Inner {
                 self.note_refused(record.name(), &error);
                 return Err(error);
             }
-            Bus { inner: self }.deliver_remote(record).await.map(drop)
+            self.deliver_remote(record).await
         })
     }
 
@@ -30,7 +32,7 @@ impl Receive for Inner {
         let record = read.map(|read| read.record(Envelope::new(InstanceId::NIL)));
         Box::pin(async move {
             match record {
-                Ok(record) => Bus { inner: self }.deliver_remote(record).await.map(drop),
+                Ok(record) => self.deliver_remote(record).await,
                 Err(error) => {
                     self.counters.refused.fetch_add(1, Ordering::Relaxed);
                     Err(error)
@@ -96,6 +98,18 @@ impl Inner {
         self.warn(format_args!(
             "an event from {adapter} was refused (others like it are only counted{more}): {error}"
         ));
+    }
+
+    /// Passes a record of another instance to the handlers of this one, and waits for them.
+    async fn deliver_remote(self: Arc<Self>, record: Record) -> Result<(), Error> {
+        let flight = self.count(record.name(), None)?;
+        let appended = self.log.append_one(&record);
+        let (bus, name) = (Bus { inner: Arc::clone(&self) }, record.shared_name());
+        let work = async move {
+            deliver_appended(&bus, record, appended).await.finish().await;
+            Ok(())
+        };
+        task::run(&self, flight, name, Box::pin(work)).await
     }
 
     /// Decodes a record from outside, so that handlers find it decoded.

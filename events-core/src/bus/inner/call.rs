@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use crate::adapter::durable::Transaction;
 use crate::bus::inner::Bus;
-use crate::bus::inner::outcome::HandlerError;
-use crate::bus::inner::outcome::Settled;
+use crate::bus::inner::outcome::{HandlerError, Settled};
 use crate::bus::inner::routes::Route;
 use crate::error::Error;
 use crate::event::erased::ErasedEvent;
@@ -29,7 +28,7 @@ pub struct Call<'a> {
 /// Where the event of a call is from.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'a> {
-    /// Straight from the emitter: no handler [wants](super::Wants) a record.
+    /// Straight from the emitter: no handler [wants](Wants) a record.
     Bare(&'static EventDecl),
     Stored(&'a Record, LogPosition),
 }
@@ -68,9 +67,21 @@ fn other_type(name: &str) -> HandlerError {
 pub(crate) type LogPosition = Option<u64>;
 
 impl<'a> Call<'a> {
+    /// A call for a record.
+    #[inline]
+    pub(crate) fn of_record(
+        bus: &'a Bus,
+        record: &'a Record,
+        route: &'a Route,
+        position: LogPosition,
+    ) -> Self {
+        let event = record.event().map_or_else(ErasedEvent::none, ErasedEvent::new);
+        Self { bus, event, source: Source::Stored(record, position), route, delivery: None }
+    }
+
     #[inline]
     pub(crate) fn event<E: Event>(&self) -> Result<&'a E, HandlerError> {
-        if let Some(event) = self.lent_event() {
+        if let Some(event) = self.event.get() {
             return Ok(event);
         }
         match self.stored_event(E::decl()) {
@@ -80,12 +91,6 @@ impl<'a> Call<'a> {
             },
             Err(error) => Err(error),
         }
-    }
-
-    /// The event, where it is at hand.
-    #[inline]
-    pub(crate) fn lent_event<E: Event>(&self) -> Option<&'a E> {
-        self.event.get()
     }
 
     /// The event of a record that came as JSON: it is decoded by the first handler that wants it.
@@ -226,13 +231,8 @@ impl Delivery {
 
     #[doc(hidden)]
     pub fn call(&self) -> Call<'_> {
-        Call {
-            bus: &self.bus,
-            event: self.record.event().map_or_else(ErasedEvent::none, ErasedEvent::new),
-            source: Source::Stored(&self.record, self.position),
-            route: &self.route,
-            delivery: Some(self),
-        }
+        let call = Call::of_record(&self.bus, &self.record, &self.route, self.position);
+        Call { delivery: Some(self), ..call }
     }
 }
 

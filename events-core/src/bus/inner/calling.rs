@@ -59,22 +59,53 @@ impl ThreadCall {
     }
 }
 
+/// Changes that a running emit notices behind each handler: the ticks since the first bus was built, in the upper half,
+/// and how often a list of handlers was replaced, in the lower.
+pub(crate) static NEWS: AtomicU64 = AtomicU64::new(0);
+
+pub(crate) const ONE_TICK: u64 = 1 << 32;
+
+/// Ticks since the first bus was built; wraps around.
+pub(crate) fn ticks() -> u32 {
+    (NEWS.load(Ordering::Relaxed) / ONE_TICK) as u32
+}
+
+/// Ticks since some news.
+pub(crate) fn ticks_since(news: u64) -> u32 {
+    ticks().wrapping_sub((news / ONE_TICK) as u32)
+}
+
+/// Tells running emits that a list was replaced.
+pub(crate) fn tell_replaced() {
+    NEWS.fetch_add(1, Ordering::Release);
+}
+
 /// Until it is dropped, this thread calls handlers; then again what it called before.
 pub(crate) struct Calling {
     thread: &'static ThreadCall,
     outer: Seen,
+    /// The [`NEWS`] of the last lap.
+    seen: u64,
 }
 
 impl Calling {
     #[inline]
-    pub(crate) fn begin(since: u64) -> Self {
+    pub(crate) fn begin() -> Self {
+        let seen = NEWS.load(Ordering::Acquire);
         let thread = ThreadCall::mine();
         let outer = Seen {
             callee: thread.callee.load(Ordering::Relaxed),
             since: thread.since.load(Ordering::Relaxed),
         };
-        thread.since.store(since, Ordering::Relaxed);
-        Self { thread, outer }
+        thread.since.store(seen, Ordering::Relaxed);
+        Self { thread, outer, seen }
+    }
+
+    /// This thread polls a handler that waits, again.
+    pub(crate) fn polling(number: usize) -> Self {
+        let calling = Self::begin();
+        calling.thread.callee.store(number, Ordering::Relaxed);
+        calling
     }
 
     /// Notes which handler is called.
@@ -83,14 +114,18 @@ impl Calling {
         self.thread.callee.store(address_of(route), Ordering::Relaxed);
     }
 
-    /// Notes which handler is polled again.
-    pub(crate) fn number(&self, number: usize) {
-        self.thread.callee.store(number, Ordering::Relaxed);
+    /// Whether the clock has ticked, or any list was replaced, since the last lap.
+    #[inline]
+    pub(crate) fn is_news(&self) -> bool {
+        NEWS.load(Ordering::Acquire) != self.seen
     }
 
-    /// Begins to time the next handler.
-    pub(crate) fn lap(&self, since: u64) {
-        self.thread.since.store(since, Ordering::Relaxed);
+    /// Begins to time the next handler; the news since which the last one was timed, and its ticks.
+    pub(crate) fn lap(&mut self) -> (u64, u32) {
+        let now = NEWS.load(Ordering::Acquire);
+        let before = std::mem::replace(&mut self.seen, now);
+        self.thread.since.store(now, Ordering::Relaxed);
+        (before, ticks_since(before))
     }
 
     /// Whether the call of a route since some news is to be named.

@@ -101,25 +101,27 @@ impl Drop for Entered {
 /// Until it is dropped, the thread handles an event without a record, outside of all handlers.
 pub(crate) struct EnteredBare(());
 
-/// Begins to handle an event without a record; `None` inside of handlers.
+/// Begins to handle an event without a record, outside of all handlers.
 #[inline]
-pub(crate) fn enter_bare(instance: InstanceId, decl: &'static EventDecl) -> Option<EnteredBare> {
+pub(crate) fn enter_bare(instance: InstanceId, decl: &'static EventDecl) -> EnteredBare {
     HERE.with(|here| {
-        if here.inside.get() != Inside::Nothing {
-            return None;
-        }
         here.instance.set(instance);
         here.decl.set(Some(decl));
         here.id.set(None);
         here.inside.set(Inside::Bare);
-        Some(EnteredBare(()))
+        EnteredBare(())
     })
 }
 
 impl EnteredBare {
-    /// The event's id, if anybody asked for it.
+    /// Whether anybody asked for the event's id.
     #[inline]
-    pub(crate) fn leave(self) -> Option<EventId> {
+    pub(crate) fn has_id(&self) -> bool {
+        HERE.with(|here| here.id.get().is_some())
+    }
+
+    #[cold]
+    pub(crate) fn id(&self) -> Option<EventId> {
         HERE.with(|here| here.id.get())
     }
 }

@@ -29,23 +29,19 @@ use tokio::runtime::Handle;
 
 use crate::adapter::Adapter;
 use crate::bus::inner::abandoned::Abandoned;
-use crate::bus::inner::context::Inherited;
-use crate::bus::inner::in_flight::{InFlight, Lifecycle};
+use crate::bus::inner::in_flight::Lifecycle;
 use crate::bus::inner::report::Fallback;
-use crate::bus::inner::routes::{Held, Routes};
+use crate::bus::inner::routes::Routes;
 use crate::bus::inner::runtime::Home;
 use crate::bus::inner::slow::SlowHandlers;
 use crate::bus::inner::stopping::Stopping;
 use crate::bus::inner::told::Told;
 use crate::bus::inner::work::Work;
-use crate::error::{Error, ErrorKind};
-use crate::event::EventDecl;
+use crate::error::ErrorKind;
 use crate::event::known::Known;
-use crate::id::{EventId, InstanceId};
+use crate::id::InstanceId;
 use crate::log::Log;
-use crate::record::Envelope;
 use crate::record::codec::RecordCodec;
-use crate::record::metadata::Metadata;
 use crate::record::read_back::OnLoss;
 use crate::time::{Clock, Timestamp};
 
@@ -163,9 +159,7 @@ impl Bus {
     pub(crate) fn is_running(&self) -> bool {
         self.inner.flight.is_running()
     }
-}
 
-impl Bus {
     /// Whether the history is the adapter's, which instances share; else it is this bus's own, in memory.
     pub fn shares_history(&self) -> bool {
         self.inner.adapter.as_ref().is_some_and(|adapter| adapter.keeps_history())
@@ -199,60 +193,6 @@ impl std::fmt::Debug for Bus {
 }
 
 impl Inner {
-    /// Whether anything beyond the handlers wants a record of each event.
-    #[inline]
-    pub(crate) fn keeps_records(&self) -> bool {
-        self.adapter.is_some() || self.log.keeps()
-    }
-
-    /// Counts an emit, unless the bus stops, too many are waiting, or the chain is too deep.
-    pub(crate) fn admit(&self, name: &str, from: Option<&Inherited>) -> Result<InFlight<'_>, Error> {
-        let nested = from.is_some_and(|from| from.chain.passes(self.instance));
-        let flight = self.flight.enter(nested).map_err(|_| self.stopped(name))?;
-        let most = self.settings.max_in_flight;
-        match from {
-            // What runs inside of other emits is bounded with them.
-            None if self.flight.kept() >= most => {
-                let message =
-                    format!("{name}: {most} emits are waiting for their handlers; nothing was emitted");
-                Err(Error::new(ErrorKind::Overloaded, message))
-            }
-            Some(from) if from.chain.depth >= self.settings.max_chain => {
-                let (most, chain) = (self.settings.max_chain, from.chain.describe(name));
-                let message = format!("{name}: more than {most} emits inside each other: {chain}");
-                Err(Error::new(ErrorKind::ChainTooDeep, message))
-            }
-            _ => Ok(flight),
-        }
-    }
-
-    fn stopped(&self, name: &str) -> Error {
-        Error::new(ErrorKind::Stopped, format!("{name}: the bus is stopping or stopped; nothing was emitted"))
-    }
-
-    pub(crate) fn envelope(
-        &self,
-        from: Option<&Inherited>,
-        mut metadata: Metadata,
-        id: Option<EventId>,
-    ) -> Envelope {
-        if let Some(from) = from {
-            from.fill(&mut metadata);
-        }
-        let chain = from.map(|from| from.chain.clone()).unwrap_or_default();
-        Envelope { metadata, id, chain, ..Envelope::new(self.instance) }
-    }
-
-    /// The handlers of an event, where holding them is enough to be in flight: outside of handlers and
-    /// adapters, while the bus runs and not too many are waiting.
-    pub(crate) fn place_of(&self, decl: &'static EventDecl) -> Option<Held> {
-        if self.adapter.is_some() || context::is_inside() || self.flight.kept() >= self.settings.max_in_flight
-        {
-            return None;
-        }
-        self.routes.of_declared(decl)
-    }
-
     /// The time by which leases and retries are reckoned.
     pub(crate) fn now(&self) -> Timestamp {
         self.settings.clock.now()

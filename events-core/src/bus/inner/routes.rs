@@ -8,14 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::RandomState;
 
-use crate::bus::inner::call::Callback;
-use crate::bus::inner::call::Run;
-use crate::bus::inner::call::Wants;
-use crate::bus::inner::calling::Lists;
+use crate::bus::inner::call::{Callback, Run, Wants};
+use crate::bus::inner::calling::{Lists, tell_replaced};
 use crate::bus::inner::in_flight::{Lifecycle, Open};
 use crate::bus::inner::name_cache::NameCache;
 use crate::bus::inner::pattern_map::{PatternMap, is_name};
-use crate::bus::inner::slow;
 use crate::bus::inner::turns::Turns;
 use crate::event::EventDecl;
 use crate::event::pattern::Pattern;
@@ -169,7 +166,7 @@ pub(crate) struct List {
     /// Whether this stands for a list that is not made yet: see [`Routes::outdated`].
     is_outdated: bool,
     /// Whether any of them needs a record.
-    wants_record: bool,
+    pub(crate) wants_record: bool,
     /// Whether any of them shares the event.
     pub(crate) shares: bool,
     /// Whether any of them may wait.
@@ -242,13 +239,8 @@ impl List {
         self.open.is_some()
     }
 
-    /// Whether nobody needs a record.
-    pub(crate) fn is_bare(&self) -> bool {
-        !self.wants_record
-    }
-
     /// Whether each handler must be asked if it may still be called: to be looked at again when there is
-    /// [news](watch::Laps::is_news).
+    /// [news](crate::bus::inner::calling::Calling::is_news).
     #[inline]
     pub(crate) fn must_ask(&self) -> bool {
         self.must_ask.load(Ordering::Acquire)
@@ -262,7 +254,7 @@ impl List {
     fn retire(&self) {
         self.must_ask.store(true, Ordering::Release);
         self.replaced.store(true, Ordering::Release);
-        slow::tell_replaced();
+        tell_replaced();
     }
 }
 

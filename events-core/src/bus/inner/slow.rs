@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::bus::inner::calling::{Calling, Lists, Seen, ThreadCall, calls, next_number};
+use crate::bus::inner::calling::{
+    Calling, Lists, NEWS, ONE_TICK, Seen, ThreadCall, calls, next_number, ticks, ticks_since,
+};
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::routes::Route;
 use crate::contain::contained;
@@ -18,26 +20,11 @@ use crate::record::Record;
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// What a running emit looks at behind each handler: the ticks since the first bus was built, in the upper
-/// half, and how often a list of handlers was replaced, in the lower.
-static NEWS: AtomicU64 = AtomicU64::new(0);
 static WATCHED: Mutex<Watched> = Mutex::new(Watched { buses: Vec::new(), ticking: false });
 
 struct Watched {
     buses: Vec<Weak<SlowHandlers>>,
     ticking: bool,
-}
-
-const ONE_TICK: u64 = 1 << 32;
-
-/// Ticks since the first bus was built; wraps around.
-fn ticks() -> u32 {
-    (NEWS.load(Ordering::Relaxed) / ONE_TICK) as u32
-}
-
-/// Ticks since some news.
-fn ticks_since(news: u64) -> u32 {
-    ticks().wrapping_sub((news / ONE_TICK) as u32)
 }
 
 /// A call that has not returned.
@@ -58,11 +45,6 @@ fn running(before: &mut Vec<Running>) -> Vec<Running> {
     let running = now.iter().filter(is_long).copied().collect();
     *before = now;
     running
-}
-
-/// Tells running emits that a list was replaced, which they are to notice behind the next handler.
-pub(crate) fn tell_replaced() {
-    NEWS.fetch_add(1, Ordering::Release);
 }
 
 fn tick() {
@@ -170,6 +152,14 @@ impl SlowHandlers {
     /// Lists handlers of an event that wait.
     pub(crate) fn begin(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>) -> Shown {
         self.show(record, handlers, true)
+    }
+
+    /// Names the handler that was called since the last lap, if it was slow.
+    pub(crate) fn lap(&self, calling: &mut Calling, handler: &Route, event: &str) {
+        let (before, took) = calling.lap();
+        if self.limit.is_some_and(|limit| took >= limit) && calling.name(handler, before) {
+            self.warn(handler.name(), event, took, BLOCKS);
+        }
     }
 
     /// Lists a handler that waits on its own account.
@@ -354,7 +344,7 @@ impl Shown {
         let number = self.waiting.handlers[0].number;
         let mut handled = pin!(handled);
         std::future::poll_fn(|cx| {
-            let _calling = polling(number);
+            let _calling = Calling::polling(number);
             handled.as_mut().poll(cx)
         })
         .await
@@ -378,49 +368,5 @@ impl Drop for Shown {
         let ended = self.watch.lock().remove(&self.waiting.address());
         // Outside of the lock: it may be the last owner of an event.
         drop(ended);
-    }
-}
-
-/// Says until it is dropped that this thread polls a handler that waits.
-pub(crate) fn polling(number: usize) -> Calling {
-    let calling = Calling::begin(NEWS.load(Ordering::Relaxed));
-    calling.number(number);
-    calling
-}
-
-/// What an emit knows of the [`NEWS`]; times the handlers that are called in turn.
-pub(crate) struct Laps {
-    seen: u64,
-    calling: Calling,
-}
-
-impl Laps {
-    #[inline]
-    pub(crate) fn start() -> Self {
-        let seen = NEWS.load(Ordering::Acquire);
-        Self { seen, calling: Calling::begin(seen) }
-    }
-
-    /// Says which handler is called.
-    #[inline(always)]
-    pub(crate) fn call(&self, route: &Route) {
-        self.calling.route(route);
-    }
-
-    /// Whether the clock has ticked, or any list was replaced, since the last lap.
-    #[inline]
-    pub(crate) fn is_news(&self) -> bool {
-        NEWS.load(Ordering::Acquire) != self.seen
-    }
-
-    /// Names the handler that was called since the last lap, if it was slow.
-    pub(crate) fn lap(&mut self, watch: &SlowHandlers, handler: &Route, event: &str) {
-        let now = NEWS.load(Ordering::Acquire);
-        let before = std::mem::replace(&mut self.seen, now);
-        self.calling.lap(now);
-        let took = ((now / ONE_TICK) as u32).wrapping_sub((before / ONE_TICK) as u32);
-        if watch.limit.is_some_and(|limit| took >= limit) && self.calling.name(handler, before) {
-            watch.warn(handler.name(), event, took, BLOCKS);
-        }
     }
 }

@@ -2,32 +2,19 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::Weak;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 
 use foldhash::fast::RandomState;
-use tokio::sync::Notify;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
-use crate::bus::inner::Bus;
-use crate::bus::inner::Inner;
 use crate::bus::inner::call::Call;
-use crate::bus::inner::context;
-use crate::bus::inner::failure::Failure;
-use crate::bus::inner::failure::note_failure;
+use crate::bus::inner::failure::{Failure, note_failure};
 use crate::bus::inner::in_flight::InFlightGuard;
-use crate::bus::inner::outcome::HandlerError;
-use crate::bus::inner::outcome::HandlerResult;
-use crate::bus::inner::outcome::Settled;
-use crate::bus::inner::outcome::settled;
-use crate::bus::inner::routes::Registration;
-use crate::bus::inner::routes::Route;
+use crate::bus::inner::outcome::{HandlerError, HandlerResult, Settled, settled};
+use crate::bus::inner::routes::{Registration, Route};
+use crate::bus::inner::{Bus, Inner, context};
 use crate::contain::contained;
 use crate::record::Record;
 

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::adapter::BoxFuture;
 use crate::adapter::query::HistoryQuery;
 use crate::adapter::query::parse_pattern;
-use crate::bus::emit::dispatch;
+use crate::bus::emit::alone;
 use crate::bus::handlers::closure::{EventHandler, IntoHandler};
 use crate::bus::handlers::subscription::Subscription;
 use crate::bus::inner::call::Callback;
@@ -331,7 +331,7 @@ impl Worker {
             return None;
         }
         let (callback, route) = (&self.callback, &self.route);
-        let mut called = pin!(dispatch::call_alone(&bus, callback, route, record, position));
+        let mut called = pin!(alone::call_live(&bus, callback, route, record, position));
         let mut stopped = pin!(bus.inner.flight.ended());
         std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = called.as_mut().poll(cx) {

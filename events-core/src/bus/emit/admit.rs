@@ -1,0 +1,80 @@
+//! Which emits may pass, and what their records say besides the event.
+
+use crate::bus::inner::Inner;
+use crate::bus::inner::context::Inherited;
+use crate::bus::inner::in_flight::InFlight;
+use crate::error::{Error, ErrorKind};
+use crate::id::EventId;
+use crate::record::Envelope;
+use crate::record::metadata::Metadata;
+
+/// What an emitter may say besides the event.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) metadata: Metadata,
+    pub(crate) id: Option<EventId>,
+}
+
+impl Options {
+    /// `None` for metadata without values.
+    pub(crate) fn with(metadata: Metadata) -> Option<Box<Self>> {
+        (!metadata.is_empty()).then(|| Box::new(Self { metadata, id: None }))
+    }
+}
+
+impl Inner {
+    /// Counts an emit that happens now, and makes the envelope of its record.
+    ///
+    /// # Errors
+    ///
+    /// The bus stops, too many emits are waiting, or the chain of emits is too deep.
+    pub(crate) fn admit(
+        &self,
+        name: &str,
+        options: Option<Box<Options>>,
+    ) -> Result<(InFlight<'_>, Envelope), Error> {
+        let from = Inherited::current();
+        let flight = self.count(name, from.as_ref())?;
+        let Options { metadata, id } = options.map(|options| *options).unwrap_or_default();
+        Ok((flight, self.envelope(from.as_ref(), metadata, id)))
+    }
+
+    /// Counts an emit inside the handling of another event, or outside of all handlers. Fails like
+    /// [`admit`](Self::admit).
+    pub(crate) fn count(&self, name: &str, from: Option<&Inherited>) -> Result<InFlight<'_>, Error> {
+        let nested = from.is_some_and(|from| from.chain.passes(self.instance));
+        let flight = self.flight.enter(nested).map_err(|_| {
+            let message = format!("{name}: the bus is stopping or stopped; nothing was emitted");
+            Error::new(ErrorKind::Stopped, message)
+        })?;
+        let max = self.settings.max_in_flight;
+        match from {
+            // Emits inside of others are bounded with them.
+            None if self.flight.kept() >= max => {
+                let message =
+                    format!("{name}: {max} emits are waiting for their handlers; nothing was emitted");
+                Err(Error::new(ErrorKind::Overloaded, message))
+            }
+            Some(from) if from.chain.depth >= self.settings.max_chain => {
+                let (max, chain) = (self.settings.max_chain, from.chain.describe(name));
+                let message = format!("{name}: more than {max} emits inside each other: {chain}");
+                Err(Error::new(ErrorKind::ChainTooDeep, message))
+            }
+            _ => Ok(flight),
+        }
+    }
+
+    /// The envelope of a record that is emitted while another event is handled.
+    pub(crate) fn envelope(
+        &self,
+        from: Option<&Inherited>,
+        mut metadata: Metadata,
+        id: Option<EventId>,
+    ) -> Envelope {
+        if let Some(from) = from {
+            from.fill(&mut metadata);
+        }
+        let chain = from.map(|from| from.chain.clone()).unwrap_or_default();
+        Envelope { metadata, id, chain, ..Envelope::new(self.instance) }
+    }
+}

@@ -1,0 +1,55 @@
+//! Calls one handler by itself: a durable one, or one of `on_replay`.
+
+use crate::bus::inner::Bus;
+use crate::bus::inner::call::{Attempt, Call, Callback};
+use crate::bus::inner::context::{EventContext, Scope};
+use crate::bus::inner::outcome::{HandlerError, HandlerResult, Settled};
+use crate::bus::inner::routes::Route;
+use crate::contain::caught;
+use crate::record::Record;
+
+/// Calls a live handler for a record and waits for it.
+pub(crate) async fn call_live(
+    bus: &Bus,
+    callback: &Callback,
+    route: &Route,
+    record: &Record,
+    position: Option<u64>,
+) -> HandlerResult {
+    let run = || Ok((callback.run)(&Call::of_record(bus, record, route, position)));
+    as_part_of(bus, route, record, run).await
+}
+
+/// Calls a durable handler for one attempt at a record, and waits for it.
+pub(crate) async fn call_durable(
+    bus: &Bus,
+    callback: &Callback,
+    route: &Route,
+    record: &Record,
+    attempt: Attempt,
+) -> HandlerResult {
+    let run = || {
+        let delivery = Call::of_record(bus, record, route, None).to_delivery_of(attempt)?;
+        Ok((callback.run)(&delivery.call()))
+    };
+    as_part_of(bus, route, record, run).await
+}
+
+/// Runs a handler within the scope of its event, and lists it as waiting; a panic is its result.
+async fn as_part_of(
+    bus: &Bus,
+    route: &Route,
+    record: &Record,
+    run: impl FnOnce() -> Result<Settled, HandlerError>,
+) -> HandlerResult {
+    let handled = async {
+        match run()? {
+            None => Ok(()),
+            Some(future) => future.await,
+        }
+    };
+    let shown = bus.inner.watch.begin_alone(record.clone(), route.clone());
+    let scope = Scope::of_record(bus.inner.instance, record);
+    let result = shown.polling(EventContext::of(scope).carry(caught(handled))).await;
+    result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic)))
+}

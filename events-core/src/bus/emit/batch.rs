@@ -1,0 +1,88 @@
+//! `bus.emit_all(...)`: several events with one append.
+
+use std::sync::Arc;
+
+use crate::adapter::Published;
+use crate::bus::emit::dispatch::deliver_appended;
+use crate::bus::emit::emitted::Emitted;
+use crate::bus::emit::future_set::join_all;
+use crate::bus::emit::publish::publish;
+use crate::bus::emit::task::{self, Progress};
+use crate::bus::inner::Bus;
+use crate::bus::inner::context::Inherited;
+use crate::error::Error;
+use crate::event::Event;
+use crate::log::Appended;
+use crate::record::metadata::Metadata;
+use crate::record::{Name, Record};
+
+impl Bus {
+    /// Emits several events of one type with one append: they stand together in the history, in
+    /// their order. Then the handlers of all of them run, all at once; the result has one
+    /// [`Emitted`] per event, in the same order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`emit`](Self::emit); where it fails, none of the events was stored (or, with
+    /// [`ErrorKind::OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown), all or none).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Emit`](crate::Emit).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use typed_events::{Bus, event};
+    ///
+    /// #[event("seat.reserved")]
+    /// pub struct SeatReserved(pub u16);
+    ///
+    /// let bus = Bus::new().await?;
+    /// let emitted = bus.emit_all((1..=3).map(SeatReserved)).await?;
+    /// assert_eq!(emitted.len(), 3);
+    /// # Ok(()) }
+    /// ```
+    pub async fn emit_all<E: Event>(
+        &self,
+        events: impl IntoIterator<Item = E>,
+    ) -> Result<Vec<Emitted>, Error> {
+        let decl = E::decl();
+        let events: Vec<_> = events.into_iter().collect();
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let inner = &self.inner;
+        let from = Inherited::current();
+        let flight = inner.count(decl.name, from.as_ref())?;
+        let envelope = || inner.envelope(from.as_ref(), Metadata::new(), None);
+        let records = events.into_iter().map(|event| Record::shared(decl, Arc::new(event), envelope()));
+        let batch = emit_batch(self.clone(), records.collect());
+        task::run(inner, flight, Name::Declared(decl.name), Box::pin(batch)).await
+    }
+}
+
+async fn emit_batch(bus: Bus, records: Vec<Record>) -> Result<Vec<Emitted>, Error> {
+    let published = match &bus.inner.adapter {
+        Some(adapter) => publish(&bus.inner, &**adapter, &records).await?,
+        None => Published::default(),
+    };
+    let mut appended = Vec::with_capacity(records.len());
+    bus.inner.log.append(&records, |record| appended.push(record));
+    let mut emitted = Vec::with_capacity(records.len());
+    let (mut indices, mut groups) = (Vec::new(), Vec::new());
+    for (index, (record, appended)) in records.into_iter().zip(appended).enumerate() {
+        let appended = if published.is_duplicate(index) { Appended::Duplicate } else { appended };
+        emitted.push(match deliver_appended(&bus, record, appended).await {
+            Progress::Done(emitted) => Some(emitted),
+            Progress::Pending(group) => {
+                indices.push(index);
+                groups.push(group);
+                None
+            }
+        });
+    }
+    for (index, waited) in indices.into_iter().zip(join_all(groups).await) {
+        emitted[index] = Some(waited);
+    }
+    Ok(emitted.into_iter().flatten().map(|emitted| emitted.with_consumers(&bus.inner)).collect())
+}

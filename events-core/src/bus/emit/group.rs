@@ -1,0 +1,164 @@
+//! The handlers of one event that are pending.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::adapter::BoxFuture;
+use crate::bus::emit::dispatch::failed;
+use crate::bus::emit::emitted::Emitted;
+use crate::bus::emit::future_set::FutureSet;
+use crate::bus::emit::task::{self, Progress, Task, Work};
+use crate::bus::inner::Inner;
+use crate::bus::inner::calling::Calling;
+use crate::bus::inner::context::Scope;
+use crate::bus::inner::failure::Failure;
+use crate::bus::inner::in_flight::Detached;
+use crate::bus::inner::outcome::{HandlerError, HandlerResult};
+use crate::bus::inner::slow::Shown;
+use crate::contain::contained;
+use crate::error::Error;
+
+/// The handlers of one event after their first poll.
+pub(crate) type Delivered = Progress<Emitted, Group>;
+
+/// The pending handlers of one event, driven together by one task.
+pub(crate) struct Group {
+    pub(super) inner: Arc<Inner>,
+    pub(super) scope: Scope,
+    /// The report of the emit, until all handlers are done.
+    pub(super) emitted: Option<Emitted>,
+    pub(super) failures: Vec<Failure>,
+    pub(super) running: Running,
+    pub(super) waiting: Shown,
+}
+
+impl Group {
+    /// Goes on in a task. The caller is in flight.
+    pub(super) fn spawn(self, detached: Option<Detached>) -> Task<Emitted> {
+        task::spawn(self.waiting.record().shared_name(), detached, self)
+    }
+
+    /// Polls the handlers that were woken. Runs within the scope.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some((index, result)) = std::task::ready!(self.running.poll_next(cx)) {
+            let route = self.waiting.finish(index);
+            if let Err(error) = result {
+                self.failures.push(failed(&self.inner, self.waiting.event(), route, error));
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Future for Group {
+    type Output = Emitted;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Emitted> {
+        let this = &mut *self;
+        this.waiting.begin();
+        let entered = this.scope.enter();
+        let polled = this.drive(cx);
+        drop(entered);
+        std::task::ready!(polled);
+        let failures = std::mem::take(&mut this.failures);
+        match this.emitted.take() {
+            Some(emitted) if failures.is_empty() => Poll::Ready(emitted),
+            Some(emitted) => Poll::Ready(emitted.fail(failures)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Work for Group {
+    type Output = Emitted;
+
+    fn bus(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Result<Emitted, Error>> {
+        Pin::new(self).poll(cx).map(Ok)
+    }
+}
+
+/// Reports each handler that is lost.
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.emitted.is_some() {
+            let record = self.waiting.record();
+            self.waiting.undone().for_each(|handler| {
+                contained(|| self.inner.abandon(record.name(), Some(record.id()), handler));
+            });
+        }
+    }
+}
+
+/// The futures of handlers. In most emits one waits: it needs no set.
+#[derive(Default)]
+pub(super) enum Running {
+    #[default]
+    Done,
+    One(Guarded),
+    Many(FutureSet<Guarded>),
+}
+
+impl Running {
+    pub(super) fn push(&mut self, future: Guarded) {
+        *self = match std::mem::replace(self, Self::Done) {
+            Self::Done => Self::One(future),
+            Self::One(first) => {
+                let mut futures = FutureSet::new();
+                futures.push(first);
+                futures.push(future);
+                Self::Many(futures)
+            }
+            Self::Many(mut futures) => {
+                futures.push(future);
+                Self::Many(futures)
+            }
+        };
+    }
+
+    /// The next result of any; `None` when all are done.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, HandlerResult)>> {
+        match self {
+            Self::Done => Poll::Ready(None),
+            Self::One(future) => {
+                let result = std::task::ready!(Pin::new(future).poll(cx));
+                *self = Self::Done;
+                Poll::Ready(Some(result))
+            }
+            Self::Many(futures) => futures.poll_next(cx),
+        }
+    }
+}
+
+/// A handler's future. Its panic is its result, also a panic in its destructor.
+pub(super) struct Guarded {
+    pub(super) index: usize,
+    /// Tells the watch which handler is polled.
+    pub(super) number: usize,
+    /// Until it is done.
+    pub(super) future: Option<BoxFuture<'static, HandlerResult>>,
+}
+
+impl Future for Guarded {
+    type Output = (usize, HandlerResult);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let _calling = Calling::polling(self.number);
+        let Some(future) = &mut self.future else { return Poll::Pending };
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        let result = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => result,
+            Err(panic) => Err(HandlerError::panicked(panic)),
+        };
+        // What the handler holds may panic as well: that is a failure of this handler, unless it has failed.
+        let done = self.future.take();
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(done))).map_err(HandlerError::panicked);
+        Poll::Ready((self.index, result.and(dropped)))
+    }
+}

@@ -1,0 +1,228 @@
+//! How an emit runs: chosen once, by [`Path`].
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::bus::emit::admit::Options;
+use crate::bus::emit::dispatch;
+use crate::bus::emit::emitted::Emitted;
+use crate::bus::emit::group::Delivered;
+use crate::bus::emit::publish;
+use crate::bus::emit::task::{self, Begun, Progress, Task};
+use crate::bus::inner::in_flight::Detached;
+use crate::bus::inner::routes::{Held, List};
+use crate::bus::inner::{Bus, Inner, context};
+use crate::contain::contained;
+use crate::error::Error;
+use crate::event::erased::ErasedEvent;
+use crate::event::{Event, EventDecl, Payload};
+use crate::id::InstanceId;
+use crate::log::Appended;
+use crate::record::{Envelope, Record};
+
+/// The way of an emit through the bus.
+enum Path {
+    /// The handlers borrow the event from the emit: nobody needs a record. The held list of handlers counts the emit.
+    ByReference(Held),
+    /// The record owns the event. The held list counts the emit.
+    OwnedRecord(Held),
+    /// The record shares the event with handlers that take `Arc<E>`. The held list counts the emit.
+    SharedRecord(Held),
+    /// The record shares the event, and the emit counts itself: there is an adapter, the emit is inside a handler or
+    /// has options, or it may be refused.
+    Counted,
+}
+
+impl Path {
+    #[inline(always)]
+    fn of(inner: &Inner, decl: &'static EventDecl, has_options: bool) -> Self {
+        if has_options || inner.adapter.is_some() || context::is_inside() {
+            return Self::Counted;
+        }
+        let Some(list) = inner.routes.of_declared(decl) else { return Self::Counted };
+        if !list.wants_record && !inner.log.keeps() {
+            return Self::ByReference(list);
+        }
+        match list.shares {
+            _ if inner.flight.kept() >= inner.settings.max_in_flight => {
+                release(list);
+                Self::Counted
+            }
+            true => Self::SharedRecord(list),
+            false => Self::OwnedRecord(list),
+        }
+    }
+}
+
+/// Gives back a list of handlers.
+#[inline]
+fn release(list: Held) {
+    // Perhaps the last owner of a closure that was removed meanwhile.
+    contained(|| drop(list));
+}
+
+/// An event that its emit holds until it is handed over.
+pub(super) trait Unsent {
+    fn lend(&self) -> ErasedEvent<'_>;
+    fn own(&mut self, origin: InstanceId) -> Option<Record>;
+    fn share(&mut self) -> Option<Arc<dyn Payload>>;
+}
+
+impl<E: Event> Unsent for Option<E> {
+    fn lend(&self) -> ErasedEvent<'_> {
+        self.as_ref().map_or_else(ErasedEvent::none, |event| ErasedEvent::new(event))
+    }
+
+    fn own(&mut self, origin: InstanceId) -> Option<Record> {
+        self.take().map(|event| Record::own(event, origin))
+    }
+
+    fn share(&mut self) -> Option<Arc<dyn Payload>> {
+        self.take().map(|event| Arc::new(event) as _)
+    }
+}
+
+pub(super) type Polled = Poll<Result<Emitted, Error>>;
+
+/// An emit apart from its event, so that most of its code is compiled once.
+pub(super) struct Run<'a> {
+    pub(super) bus: &'a Bus,
+    pub(super) decl: &'static EventDecl,
+    pub(super) state: State,
+}
+
+/// The rest of an emit besides its event. One enum, so that an emit without more is quick to drop.
+pub(super) enum State {
+    Plain,
+    With(Box<Options>),
+    Detached(Detached, Option<Box<Options>>),
+    /// Handlers, or the adapter, did not finish in the first poll.
+    Pending(Task<Emitted>),
+}
+
+impl State {
+    #[inline]
+    pub(super) fn new(options: Option<Box<Options>>) -> Self {
+        options.map_or(Self::Plain, Self::With)
+    }
+
+    #[inline(always)]
+    fn has_options(&self) -> bool {
+        !matches!(self, Self::Plain | Self::Detached(_, None))
+    }
+
+    pub(super) fn take(&mut self) -> (Option<Box<Options>>, Option<Detached>) {
+        match std::mem::replace(self, Self::Plain) {
+            Self::With(options) => (Some(options), None),
+            Self::Detached(detached, options) => (options, Some(detached)),
+            Self::Plain | Self::Pending(_) => (None, None),
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    #[inline]
+    pub(super) fn new(bus: &'a Bus, decl: &'static EventDecl, options: Option<Box<Options>>) -> Self {
+        Self { bus, decl, state: State::new(options) }
+    }
+
+    /// The first poll. The event has not been handed over.
+    pub(super) fn start(&mut self, event: &mut dyn Unsent, cx: &mut Context<'_>) -> Polled {
+        let (bus, decl) = (self.bus, self.decl);
+        match Path::of(&bus.inner, decl, self.state.has_options()) {
+            Path::ByReference(list) => {
+                let called = dispatch::by_reference(bus, decl, event.lend(), &list, cx);
+                release(list);
+                Poll::Ready(Ok(called.without_record()))
+            }
+            Path::OwnedRecord(list) => {
+                let Some(record) = event.own(bus.inner.instance) else { return Poll::Pending };
+                self.held(record, list, cx)
+            }
+            Path::SharedRecord(list) => {
+                let Some(event) = event.share() else { return Poll::Pending };
+                self.held(Record::shared(decl, event, Envelope::new(bus.inner.instance)), list, cx)
+            }
+            Path::Counted => {
+                let Some(event) = event.share() else { return Poll::Pending };
+                self.counted(event, cx)
+            }
+        }
+    }
+
+    /// Emits a record; the list of its handlers counts the emit.
+    #[inline(never)]
+    fn held(&mut self, record: Record, list: Held, cx: &mut Context<'_>) -> Polled {
+        let polled = match append_and_deliver(self.bus, record, Some(&list), cx) {
+            Progress::Done(emitted) => Poll::Ready(Ok(emitted)),
+            Progress::Pending(group) => {
+                let (_, detached) = self.state.take();
+                self.wait_for(group.spawn(detached), cx)
+            }
+        };
+        release(list);
+        polled
+    }
+
+    #[inline(never)]
+    fn counted(&mut self, event: Arc<dyn Payload>, cx: &mut Context<'_>) -> Polled {
+        let (bus, decl) = (self.bus, self.decl);
+        let (options, detached) = self.state.take();
+        let make = |envelope| Record::shared(decl, event, envelope);
+        match counted(bus, decl.name, options, detached, make, cx)? {
+            Progress::Done(outcome) => Poll::Ready(outcome),
+            Progress::Pending(task) => self.wait_for(task, cx),
+        }
+    }
+
+    fn wait_for(&mut self, task: Task<Emitted>, cx: &mut Context<'_>) -> Polled {
+        self.state = State::Pending(task);
+        self.resume(cx)
+    }
+
+    /// Any poll but the first.
+    #[allow(clippy::panic, reason = "documented: a programmer's error, as for every future")]
+    pub(super) fn resume(&mut self, cx: &mut Context<'_>) -> Polled {
+        let State::Pending(task) = &mut self.state else {
+            panic!("an emit was polled after it had resolved")
+        };
+        let outcome = std::task::ready!(Pin::new(task).poll(cx));
+        self.state = State::Plain;
+        Poll::Ready(outcome)
+    }
+}
+
+/// Emits a record that `make` builds, unless the emit is refused. The emit counts itself.
+pub(super) fn counted(
+    bus: &Bus,
+    name: &str,
+    options: Option<Box<Options>>,
+    detached: Option<Detached>,
+    make: impl FnOnce(Envelope) -> Record,
+    cx: &mut Context<'_>,
+) -> Result<Begun<Emitted>, Error> {
+    let (_flight, envelope) = bus.inner.admit(name, options)?;
+    let record = make(envelope);
+    if let Some(adapter) = &bus.inner.adapter {
+        let name = record.shared_name();
+        let future = Box::pin(publish::publish_and_deliver(bus.clone(), Arc::clone(adapter), record));
+        return Ok(task::poll_or_spawn(&bus.inner, name, detached, future, cx));
+    }
+    Ok(match append_and_deliver(bus, record, None, cx) {
+        Progress::Done(emitted) => Progress::Done(Ok(emitted)),
+        Progress::Pending(group) => Progress::Pending(group.spawn(detached)),
+    })
+}
+
+/// Appends a record to the log and calls its handlers. The caller is in flight. The list that it held before the
+/// append may be out of date.
+fn append_and_deliver(bus: &Bus, record: Record, held: Option<&List>, cx: &mut Context<'_>) -> Delivered {
+    let Appended::At(position) = bus.inner.log.append_one(&record) else {
+        return Progress::Done(Emitted::duplicate(record));
+    };
+    match held {
+        Some(list) if !list.is_replaced() => dispatch::deliver_to(bus, record, position, list, cx),
+        _ => dispatch::deliver(bus, record, position, cx),
+    }
+}

@@ -1,0 +1,100 @@
+//! Emits through an adapter.
+
+use std::sync::Arc;
+
+use crate::adapter::{Adapter, AdapterError, Published};
+use crate::bus::emit::dispatch::deliver_appended;
+use crate::bus::emit::emitted::Emitted;
+use crate::bus::inner::{Bus, Inner};
+use crate::contain::{caught, contained};
+use crate::error::{Error, ErrorKind};
+use crate::record::Record;
+
+/// Emits one record through the adapter.
+pub(super) async fn publish_and_deliver(
+    bus: Bus,
+    adapter: Arc<dyn Adapter>,
+    record: Record,
+) -> Result<Emitted, Error> {
+    let records = std::slice::from_ref(&record);
+    if publish(&bus.inner, &*adapter, records).await?.is_duplicate(0) {
+        return Ok(Emitted::duplicate(record));
+    }
+    let appended = bus.inner.log.append_one(&record);
+    let delivered = deliver_appended(&bus, record, appended).await;
+    Ok(delivered.finish().await.with_consumers(&bus.inner))
+}
+
+impl Emitted {
+    /// Adds the bus that [`settled`](Self::settled) asks, where the adapter has durable consumers.
+    pub(super) fn with_consumers(self, inner: &Arc<Inner>) -> Self {
+        match inner.adapter.as_ref().is_some_and(|adapter| adapter.durable().is_some()) {
+            true => self.of_bus(Arc::downgrade(inner)),
+            false => self,
+        }
+    }
+}
+
+/// Passes records to the adapter.
+pub(super) async fn publish(
+    inner: &Inner,
+    adapter: &dyn Adapter,
+    records: &[Record],
+) -> Result<Published, Error> {
+    inner.check_runtime(records.first().map_or("", Record::name))?;
+    check_written(inner, records)?;
+    let unanswered = Unanswered { inner, records };
+    // Also what panics before there is a future.
+    let published = caught(async { adapter.publish(records, &inner.codec).await }).await;
+    std::mem::forget(unanswered);
+    match published {
+        Ok(Ok(published)) => Ok(published),
+        Ok(Err(error)) => Err(refused(inner, records, error)),
+        Err(_) => Err(refused(inner, records, AdapterError::unknown("it panicked"))),
+    }
+}
+
+/// Held until the adapter has answered: reports an emit that is dropped before.
+struct Unanswered<'a> {
+    inner: &'a Inner,
+    records: &'a [Record],
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let name = self.records.first().map_or("", Record::name);
+        contained(|| self.inner.abandon_emit(name, self.records.len() as u64));
+    }
+}
+
+/// Refuses records that can't be written and read back as they are, before an adapter gets any of them.
+pub(crate) fn check_written(inner: &Inner, records: &[Record]) -> Result<(), Error> {
+    for (index, record) in records.iter().enumerate() {
+        let checked = inner.codec.check(record).and_then(|()| match &inner.settings.on_loss {
+            Some(on_loss) => record.check_read_back().inspect_err(|error| (on_loss.0)(error)),
+            None => Ok(()),
+        });
+        checked.map_err(|error| match records.len() {
+            1 => error,
+            all => error.in_batch(index + 1, all),
+        })?;
+    }
+    Ok(())
+}
+
+/// The error of an emit whose adapter has failed.
+pub(crate) fn refused(inner: &Inner, records: &[Record], error: AdapterError) -> Error {
+    let first = records.first();
+    let name = first.map_or("", Record::name);
+    let (kind, what) = match (error.is_unknown(), error.is_too_large()) {
+        (true, _) => (ErrorKind::OutcomeUnknown, "may or may not have stored the event; no live handler ran"),
+        (false, true) => (ErrorKind::TooLarge, "did not take the event, no handler ran"),
+        (false, false) => (ErrorKind::Append, "did not store the event, no handler ran"),
+    };
+    let message = format!("{name}: {} {what}: {error}", inner.adapter_name());
+    let failed = Error::new(kind, message).with_temporary(error.is_temporary());
+    match first {
+        Some(record) => failed.with_event_id(record.id()),
+        None => failed,
+    }
+}

@@ -1,9 +1,11 @@
 //! Emits that nobody waits for.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use tokio::sync::Semaphore;
-use typed_events::{Bus, ErrorKind, event};
+use typed_events::{Bus, ErrorKind, EventId, Metadata, event};
 
 use crate::{Seen, bus};
 
@@ -18,6 +20,35 @@ async fn handlers_are_called_before_detach_returns() {
     bus.emit(Fired(1)).detach().unwrap();
     assert_eq!(seen.take(), ["1"]);
     assert_eq!(bus.history("*").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_detached_emit_has_its_id_and_metadata() {
+    let (bus, id) = (bus().await, EventId::new());
+    bus.emit_with(Fired(1), Metadata::new().with_source("here")).id(id).detach().unwrap();
+    let record = &bus.history("*").await.unwrap()[0];
+    assert_eq!((record.id(), record.metadata().source()), (id, Some("here")));
+}
+
+#[tokio::test]
+async fn an_emit_that_has_begun_is_not_changed_by_an_id_or_by_detach() {
+    let (bus, seen) = (bus().await, Arc::new(Seen::default()));
+    let (gate, log) = (Arc::new(Semaphore::new(0)), Arc::clone(&seen));
+    let opened = Arc::clone(&gate);
+    bus.on(move |fired: &Fired| {
+        let (log, opened, fired) = (Arc::clone(&log), Arc::clone(&opened), fired.0);
+        async move {
+            opened.acquire().await.unwrap().forget();
+            log.push(fired.to_string());
+        }
+    });
+    let mut emit = bus.emit(Fired(1));
+    assert!(Pin::new(&mut emit).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let mut emit = emit.id(EventId::new());
+    gate.add_permits(1);
+    assert_eq!((&mut emit).await.unwrap().handled(), 1);
+    emit.detach().unwrap();
+    assert_eq!(seen.take(), ["1"], "once");
 }
 
 #[tokio::test]

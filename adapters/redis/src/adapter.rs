@@ -13,10 +13,10 @@ use redis::{Client, RedisError};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
-use crate::link::{Link, name_of};
+use crate::connection::{ServerConnection, name_of};
 use crate::log::Log;
 use crate::publish::Publisher;
-use crate::tail::{News, Tail, listen};
+use crate::tail::{Changed, Tail, listen};
 use crate::{history, retention};
 
 /// Joins buses over a Redis server, with a history they share and durable handlers.
@@ -63,7 +63,7 @@ pub struct Redis {
 pub(crate) struct Engine {
     pub(crate) log: Arc<Log>,
     /// Counts what may be of interest to consumers.
-    pub(crate) news: Arc<News>,
+    pub(crate) changed: Arc<Changed>,
     /// None once the bus has stopped.
     publisher: Mutex<Option<Publisher>>,
     tasks: [JoinHandle<()>; 3],
@@ -123,17 +123,17 @@ impl Redis {
     }
 
     async fn open(&self, receiver: Receiver) -> Result<Engine, AdapterError> {
-        let link = Link::new(&self.client, self.retry_timeout)?;
-        link.warn_of_plain_text(&receiver);
-        let (log, last) = Log::open(link, self.prefix.clone(), receiver).await?;
-        let (log, news) = (Arc::new(log), Arc::new(watch::Sender::new(0)));
+        let server = ServerConnection::new(&self.client, self.retry_timeout)?;
+        server.warn_of_plain_text(&receiver);
+        let (log, last) = Log::open(server, self.prefix.clone(), receiver).await?;
+        let (log, changed) = (Arc::new(log), Arc::new(watch::Sender::new(0)));
         let tasks = [
-            tokio::spawn(listen(Arc::clone(&log), Arc::clone(&news))),
-            tokio::spawn(Tail::new(&log, &news, last).run(self.poll)),
+            tokio::spawn(listen(Arc::clone(&log), Arc::clone(&changed))),
+            tokio::spawn(Tail::new(&log, &changed, last).run(self.poll)),
             tokio::spawn(retention::keep(Arc::clone(&log), self.retention)),
         ];
         let publisher = Mutex::new(Some(Publisher::start(Arc::clone(&log))));
-        Ok(Engine { log, news, publisher, tasks, asked: AtomicBool::new(false) })
+        Ok(Engine { log, changed, publisher, tasks, asked: AtomicBool::new(false) })
     }
 }
 
@@ -144,7 +144,7 @@ impl Engine {
             return;
         }
         // It may not be allowed to ask; then it is not known.
-        let Ok(mut connection) = self.log.link.connection().await else { return };
+        let Ok(mut connection) = self.log.server.connection().await else { return };
         let asked: Result<String, _> =
             redis::cmd("INFO").arg("persistence").query_async(&mut connection).await;
         if asked.is_ok_and(|info| info.contains("aof_enabled:0")) {

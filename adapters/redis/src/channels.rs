@@ -13,15 +13,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::connection::{Channel, Listening, Pause, RESPONSE_TIMEOUT, ServerConnection, name_of};
 use crate::echo::Echoes;
-use crate::link::{ANSWER, Channel, Link, Listening, Pause, name_of};
-use crate::log::BELL;
+use crate::log::NOTIFY_SUFFIX;
 use crate::scripts::PUBLISH;
 
 /// How many messages may wait for handlers; what comes on top is lost, and counted.
-const MOST_WAITING: usize = 10_000;
+const MAX_WAITING: usize = 10_000;
 /// How many reasons for refusing messages are told.
-const MOST_NAMED: usize = 1_000;
+const MAX_NAMED: usize = 1_000;
 
 /// Shares Redis channels with programs that know nothing of this library: the channel is the event's name, the message its
 /// payload as JSON, as `publish(event, JSON.stringify(data))` and `psubscribe("*")` of a JavaScript service do it.
@@ -66,7 +66,7 @@ struct Engine {
 }
 
 struct Shared {
-    link: Link,
+    server: ServerConnection,
     pattern: String,
     echoes: Echoes,
     receiver: Receiver,
@@ -105,16 +105,16 @@ impl Channels {
     }
 
     async fn open(&self, receiver: Receiver) -> Result<Engine, AdapterError> {
-        let link = Link::new(&self.client, self.retry_timeout)?;
-        link.warn_of_plain_text(&receiver);
+        let server = ServerConnection::new(&self.client, self.retry_timeout)?;
+        server.warn_of_plain_text(&receiver);
         let (pattern, echoes) = (self.pattern.clone(), Echoes::default());
-        let shared = Arc::new(Shared { link, pattern, echoes, receiver });
-        let (heard, hearing) = mpsc::channel(MOST_WAITING);
+        let shared = Arc::new(Shared { server, pattern, echoes, receiver });
+        let (sender, messages) = mpsc::channel(MAX_WAITING);
         let (listening, listens) = oneshot::channel();
-        let hear = tokio::spawn(listen(Arc::clone(&shared), heard, listening));
-        let deliver = tokio::spawn(deliver(Arc::clone(&shared), hearing));
-        let engine = Engine { shared, tasks: [hear, deliver] };
-        match tokio::time::timeout(self.retry_timeout + ANSWER, listens).await {
+        let forward = tokio::spawn(listen(Arc::clone(&shared), sender, listening));
+        let deliver = tokio::spawn(deliver(Arc::clone(&shared), messages));
+        let engine = Engine { shared, tasks: [forward, deliver] };
+        match tokio::time::timeout(self.retry_timeout + RESPONSE_TIMEOUT, listens).await {
             Ok(Ok(Ok(()))) => Ok(engine),
             Ok(Ok(Err(error))) => Err(AdapterError::refused(error)),
             _ => Err(AdapterError::unavailable("the server does not answer")),
@@ -137,7 +137,7 @@ impl Drop for Engine {
 /// Listens for ever. Says once whether that works: until it has, it does not try again.
 async fn listen(
     shared: Arc<Shared>,
-    heard: mpsc::Sender<Msg>,
+    messages: mpsc::Sender<Msg>,
     listening: oneshot::Sender<Result<(), RedisError>>,
 ) {
     let mut pause = Pause::new();
@@ -145,7 +145,7 @@ async fn listen(
         Ok(connection) => {
             // Whoever builds the bus may have given up.
             let _ = listening.send(Ok(()));
-            hear(&shared, connection, &heard).await;
+            forward(&shared, connection, &messages).await;
         }
         Err(error) => return drop(listening.send(Err(error))),
     }
@@ -156,7 +156,7 @@ async fn listen(
         let Ok(connection) = subscribe(&shared).await else { continue };
         let away = since.elapsed().as_secs_f64();
         shared.receiver.warn(&format!("is there again; what was published in {away:.1} s was lost"));
-        hear(&shared, connection, &heard).await;
+        forward(&shared, connection, &messages).await;
         (since, pause) = (Instant::now(), Pause::new());
         shared.receiver.warn("lost its connection, and tries again: what is published meanwhile is lost");
     }
@@ -164,31 +164,31 @@ async fn listen(
 
 async fn subscribe(shared: &Shared) -> Result<Listening, RedisError> {
     let before = Instant::now();
-    let listening = shared.link.listen(Channel::Like(&shared.pattern)).await?;
+    let listening = shared.server.listen(Channel::Like(&shared.pattern)).await?;
     shared.echoes.forget_before(before);
     Ok(listening)
 }
 
 /// Passes on messages until the connection is lost.
-async fn hear(shared: &Shared, mut listening: Listening, heard: &mpsc::Sender<Msg>) {
+async fn forward(shared: &Shared, mut listening: Listening, messages: &mpsc::Sender<Msg>) {
     while let Some(message) = listening.next().await {
-        if message.get_channel_name().ends_with(BELL) {
+        if message.get_channel_name().ends_with(NOTIFY_SUFFIX) {
             continue;
         }
         let is_echo = shared.echoes.is_echo(message.get_channel_name(), message.get_payload_bytes());
         if is_echo {
             continue;
         }
-        if heard.try_send(message).is_err() {
+        if messages.try_send(message).is_err() {
             shared.receiver.lost(1, "handlers were too far behind");
         }
     }
 }
 
 /// Hands messages to the handlers, one after the other.
-async fn deliver(shared: Arc<Shared>, mut hearing: mpsc::Receiver<Msg>) {
+async fn deliver(shared: Arc<Shared>, mut messages: mpsc::Receiver<Msg>) {
     let mut named = HashSet::new();
-    while let Some(message) = hearing.recv().await {
+    while let Some(message) = messages.recv().await {
         let channel = message.get_channel_name();
         let Err(error) = shared.receiver.deliver_payload(channel, message.get_payload_bytes()).await else {
             continue;
@@ -197,7 +197,7 @@ async fn deliver(shared: Arc<Shared>, mut hearing: mpsc::Receiver<Msg>) {
             return;
         }
         let why = error.to_string();
-        if named.len() < MOST_NAMED && !named.contains(&why) {
+        if named.len() < MAX_NAMED && !named.contains(&why) {
             shared
                 .receiver
                 .warn(&format!("sent a message that was refused (others like it are only counted): {why}"));
@@ -234,7 +234,7 @@ impl Adapter for Channels {
                 }
                 call
             };
-            let published = shared.link.call_once::<u64>(invoke).await.map_err(|fault| {
+            let published = shared.server.call_once::<u64>(invoke).await.map_err(|fault| {
                 if !fault.unknown {
                     messages.iter().for_each(|(channel, message)| shared.echoes.forget(channel, message));
                 }

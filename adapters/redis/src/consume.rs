@@ -15,9 +15,9 @@ use crate::log::Log;
 use crate::scripts::{EXCHANGE, RENEW};
 
 /// How many records of the log one call looks at.
-const LOOK_AT: usize = 200;
+const SCAN_LIMIT: usize = 200;
 /// How many events may be in hand, wait or be held, before a consumer takes no new ones.
-const MOST_PENDING: usize = 100_000;
+const MAX_PENDING: usize = 100_000;
 /// How many calls an exchange makes at most: some do nothing, because another instance was faster.
 const CALLS: usize = 8;
 
@@ -113,13 +113,13 @@ pub(crate) async fn exchange(
     log: &Log,
     consumer: &Arc<Consumer>,
     finished: &[Finished],
-    most: usize,
+    max: usize,
     now: Timestamp,
 ) -> Result<Claims, AdapterError> {
     let mut exchange = Exchange {
         log,
         consumer,
-        most,
+        max,
         now,
         claims: Claims::default(),
         reports: finished.iter().map(Report::of).collect(),
@@ -168,7 +168,7 @@ pub(crate) async fn renew(
 struct Exchange<'a> {
     log: &'a Log,
     consumer: &'a Arc<Consumer>,
-    most: usize,
+    max: usize,
     now: Timestamp,
     claims: Claims,
     reports: Vec<Report>,
@@ -185,7 +185,7 @@ static CALLED: AtomicU64 = AtomicU64::new(0);
 
 impl Exchange<'_> {
     fn free(&self) -> usize {
-        self.most.saturating_sub(self.claims.claimed.len())
+        self.max.saturating_sub(self.claims.claimed.len())
     }
 
     async fn call(&self) -> Result<Option<Answer>, AdapterError> {
@@ -199,7 +199,7 @@ impl Exchange<'_> {
                 .arg(&instance)
                 .arg(u8::from(again || unanswered.is_some()));
             call.arg(self.now.as_micros()).arg(micros(self.consumer.lease()));
-            call.arg(free).arg(LOOK_AT).arg(MOST_PENDING);
+            call.arg(free).arg(SCAN_LIMIT).arg(MAX_PENDING);
             call.arg(self.reports.len());
             for Report { claim, became, first, second } in &self.reports {
                 call.arg(claim.position).arg(claim.attempt).arg(became).arg(first).arg(second);
@@ -243,7 +243,7 @@ impl Exchange<'_> {
         };
         self.release = kinds.into_iter().filter(is_known).collect();
         if !found.is_empty() && self.free() > 0 {
-            self.take = Some(self.look_at(cursor, found));
+            self.take = Some(self.scan(cursor, found));
         }
         self.claims.more = self.free() == 0 || (cursor < last && !is_paused && !is_overfull);
     }
@@ -270,7 +270,7 @@ impl Exchange<'_> {
     }
 
     /// Decides on records that were found behind a cursor, until enough are wanted.
-    fn look_at(&mut self, cursor: u64, found: Vec<FoundRow>) -> Take {
+    fn scan(&mut self, cursor: u64, found: Vec<FoundRow>) -> Take {
         let mut take = Take { from: cursor, to: cursor, ..Take::default() };
         let mut wanted = 0;
         for (position, name, version, text) in found {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long an echo may take. One that takes longer, or was lost, is not waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ECHO_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most echoes that are waited for.
-const MOST: usize = 100_000;
+const MAX_ECHOES: usize = 100_000;
 
 /// The echoes that are still to come.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Expected {
 
     /// Forgets those that took too long.
     fn forget_late(&mut self) {
-        while self.all.front().is_some_and(|(published, _)| published.elapsed() > PATIENCE) {
+        while self.all.front().is_some_and(|(published, _)| published.elapsed() > ECHO_TIMEOUT) {
             self.forget_oldest();
         }
     }
@@ -63,7 +63,7 @@ impl Echoes {
         let (hash, mut expected) = (self.hash(channel, message.as_bytes()), self.expected());
         let now = Instant::now();
         expected.forget_late();
-        if expected.all.len() >= MOST {
+        if expected.all.len() >= MAX_ECHOES {
             expected.forget_oldest();
         }
         expected.of.entry(hash).or_default().push_back(now);

@@ -8,7 +8,7 @@ use crate::log::Log;
 use crate::scripts::{BACK, FORWARD, SEEK};
 
 /// How many records are read at a time.
-const AT_ONCE: u64 = 500;
+const BATCH: u64 = 500;
 
 /// The newest records that a query asks for, oldest first.
 pub(crate) async fn read(
@@ -26,7 +26,7 @@ pub(crate) async fn read(
     let mut found = Vec::new();
     while first <= last && found.len() < query.limit() {
         let page = log.call(&BACK, |call, _| {
-            call.arg(first).arg(last).arg(AT_ONCE).arg(only);
+            call.arg(first).arg(last).arg(BATCH).arg(only);
         });
         let page: Vec<(u64, String, Vec<u8>)> = page.await?;
         let Some((oldest, ..)) = page.last() else { break };
@@ -49,7 +49,7 @@ pub(crate) async fn read_forward(
     query: &LogQuery,
     codec: &RecordCodec,
 ) -> Result<LogPage, AdapterError> {
-    let place = |id: &str| id.parse::<EventId>().map(|id| LogId::new(id.to_bytes()));
+    let parse_id = |id: &str| id.parse::<EventId>().map(|id| LogId::new(id.to_bytes()));
     let (from, to) = match query.position() {
         Some(after) => (after.number.saturating_add(1), after.number.saturating_add(query.record_limit())),
         None => (1, 0),
@@ -58,8 +58,9 @@ pub(crate) async fn read_forward(
         call.arg(from).arg(to).arg(query.byte_limit());
     });
     let (id, trimmed, last, found) = asked.await?;
-    let id = place(&id)
-        .map_err(|_| AdapterError::refused(format_args!("{}: the id of the log is no UUID", log.place())))?;
+    let id = parse_id(&id).map_err(|_| {
+        AdapterError::refused(format_args!("{}: the id of the log is no UUID", log.address()))
+    })?;
     let mut page = query.page(id, trimmed + 1, last);
     if page.start() != Start::Found {
         return Ok(page);
@@ -87,6 +88,6 @@ pub(crate) fn decode(
         Err(error) => Err(error.to_string()),
     };
     decoded.map_err(|why| {
-        AdapterError::refused(format_args!("{}: the record at {position}: {why}", log.place()))
+        AdapterError::refused(format_args!("{}: the record at {position}: {why}", log.address()))
     })
 }

@@ -6,11 +6,11 @@
 
 mod adapter;
 mod channels;
+mod connection;
 mod consume;
 mod echo;
-mod fault;
+mod error;
 mod history;
-mod link;
 mod log;
 mod operate;
 mod publish;

@@ -7,19 +7,19 @@ use events_core::{AdapterError, Consumer, EventId, Receiver, StartAt, Timestamp}
 use redis::{FromRedisValue, Script, ScriptInvocation};
 use tokio::time::Instant;
 
+use crate::connection::ServerConnection;
 use crate::consume::Unanswered;
-use crate::fault::Result;
-use crate::link::Link;
+use crate::error::Result;
 use crate::scripts::{BEGIN, OPEN};
 
 /// The format this program reads and writes.
 const FORMAT: u32 = 1;
 
 /// How the names of the channels end on which it is said that there is something new; no event's name does.
-pub(crate) const BELL: &str = ":news";
+pub(crate) const NOTIFY_SUFFIX: &str = ":news";
 
 pub(crate) struct Log {
-    pub(crate) link: Link,
+    pub(crate) server: ServerConnection,
     prefix: String,
     pub(crate) receiver: Receiver,
     id: Mutex<String>,
@@ -39,12 +39,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Log {
     /// Opens the log, or begins one; says where it ends.
     pub(crate) async fn open(
-        link: Link,
+        server: ServerConnection,
         prefix: String,
         receiver: Receiver,
     ) -> std::result::Result<(Self, u64), AdapterError> {
         let log = Self {
-            link,
+            server,
             prefix,
             receiver,
             id: Mutex::default(),
@@ -64,12 +64,12 @@ impl Log {
 
     /// The channel on which it is said that there is something new.
     pub(crate) fn channel(&self) -> String {
-        format!("{}{BELL}", self.prefix)
+        format!("{}{NOTIFY_SUFFIX}", self.prefix)
     }
 
     /// Where it is, for messages.
-    pub(crate) fn place(&self) -> String {
-        format!("redis at {}", self.link)
+    pub(crate) fn address(&self) -> String {
+        format!("redis at {}", self.server)
     }
 
     /// Calls a script with these arguments; those may depend on whether it may have been done before.
@@ -110,7 +110,7 @@ impl Log {
             arguments(&mut call, again);
             call
         };
-        self.link.call(since, invoke).await
+        self.server.call(since, invoke).await
     }
 
     /// Begins a log, unless there is one: its id, and where it ends.
@@ -121,7 +121,7 @@ impl Log {
             call.arg(&new).arg(FORMAT);
             call
         };
-        let begun = self.link.call(Instant::now(), invoke).await;
+        let begun = self.server.call(Instant::now(), invoke).await;
         let (id, format, last): (String, u32, u64) = begun.map_err(|fault| fault.to_bus())?;
         if format != FORMAT {
             let prefix = &self.prefix;
@@ -180,15 +180,15 @@ fn open(
 ) -> impl Fn(&mut ScriptInvocation<'static>, bool) + Send + Sync + use<> {
     let name = consumer.name().to_owned();
     let patterns = consumer.patterns().collect::<Vec<_>>().join(" ");
-    let (now, from) = (Timestamp::now().as_micros(), place(from));
+    let (now, from) = (Timestamp::now().as_micros(), start_argument(from));
     move |call, _| {
         call.arg(&name).arg(&patterns).arg(now).arg(from.0).arg(from.1);
     }
 }
 
 /// A place in the log as the scripts know it.
-pub(crate) fn place(place: StartAt) -> (&'static str, i64) {
-    match place {
+pub(crate) fn start_argument(start: StartAt) -> (&'static str, i64) {
+    match start {
         StartAt::Start => ("start", 0),
         StartAt::Position(position) => ("position", i64::try_from(position).unwrap_or(i64::MAX)),
         StartAt::Time(time) => ("time", time.as_micros()),

@@ -9,11 +9,11 @@ use events_core::{
 
 use crate::Redis;
 use crate::consume;
-use crate::log::{Log, place};
+use crate::log::{Log, start_argument};
 use crate::scripts::{AHEAD, CLOSE, CONTROL, LETTERS, NAMES, STATUS, UNFINISHED};
 
 /// How many dead letters go at a time: the server does nothing else meanwhile.
-const AT_ONCE: u64 = 500;
+const BATCH: u64 = 500;
 
 impl DurableAdapter for Redis {
     fn open<'a>(&'a self, consumer: &'a Arc<Consumer>) -> BoxFuture<'a, Result<(), AdapterError>> {
@@ -29,14 +29,14 @@ impl DurableAdapter for Redis {
         &'a self,
         consumer: &'a Arc<Consumer>,
         finished: &'a [Finished],
-        most: usize,
+        max: usize,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Claims, AdapterError>> {
         Box::pin(async move {
             let engine = self.engine()?;
             // Before it is looked: what comes meanwhile is news.
-            let seen = *engine.news.borrow();
-            let claims = consume::exchange(&engine.log, consumer, finished, most, now).await?;
+            let seen = *engine.changed.borrow();
+            let claims = consume::exchange(&engine.log, consumer, finished, max, now).await?;
             Ok(Claims { seen, ..claims })
         })
     }
@@ -66,8 +66,8 @@ impl DurableAdapter for Redis {
     fn wait(&self, seen: u64) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let Ok(engine) = self.engine() else { return std::future::pending().await };
-            let mut news = engine.news.subscribe();
-            if news.wait_for(|count| *count > seen).await.is_err() {
+            let mut changed = engine.changed.subscribe();
+            if changed.wait_for(|count| *count > seen).await.is_err() {
                 // The adapter is gone, and nothing more comes.
                 std::future::pending().await
             }
@@ -90,14 +90,14 @@ impl DurableAdapter for Redis {
     fn count_ahead<'a>(
         &'a self,
         consumer: &'a str,
-        most: u64,
+        max: u64,
     ) -> BoxFuture<'a, Result<Option<u64>, AdapterError>> {
         Box::pin(async move {
             let counted: Option<(String, Vec<(String, u64)>)> = self
                 .engine()?
                 .log
                 .call(&AHEAD, |call, _| {
-                    call.arg(consumer).arg(most);
+                    call.arg(consumer).arg(max);
                 })
                 .await?;
             let Some((patterns, counts)) = counted else { return Ok(None) };
@@ -168,7 +168,7 @@ async fn control(
     let (what, value, at) = match control {
         Control::Pause => ("pause", String::new(), 0),
         Control::Resume => ("resume", String::new(), 0),
-        Control::Seek(start) => ("seek", place(start).0.to_owned(), place(start).1),
+        Control::Seek(start) => ("seek", start_argument(start).0.to_owned(), start_argument(start).1),
         Control::Remove => ("remove", String::new(), 0),
         Control::Replay(which) => ("replay", one(which), 0),
         Control::Purge(which) => ("purge", one(which), 0),
@@ -178,13 +178,13 @@ async fn control(
     loop {
         let done: Option<u64> = log
             .call(&CONTROL, |call, _| {
-                call.arg(consumer).arg(now.as_micros()).arg(what).arg(&value).arg(AT_ONCE).arg(at);
+                call.arg(consumer).arg(now.as_micros()).arg(what).arg(&value).arg(BATCH).arg(at);
             })
             .await?;
         let Some(done) = done else { return Ok(None) };
         total += done;
         // Of many dead letters there may be more.
-        if done < AT_ONCE {
+        if done < BATCH {
             return Ok(Some(total));
         }
     }
@@ -194,13 +194,13 @@ async fn control(
 type Letter = (u64, String, String, Vec<u8>, String, u32, i64, i64);
 
 async fn dead_letters(log: &Log, consumer: &str, limit: usize) -> Result<Vec<DeadLetter>, AdapterError> {
-    let most = i64::try_from(limit).unwrap_or(i64::MAX).min(1 << 50);
-    if most == 0 {
+    let max = i64::try_from(limit).unwrap_or(i64::MAX).min(1 << 50);
+    if max == 0 {
         return Ok(Vec::new());
     }
     let letters: Vec<Letter> = log
         .call(&LETTERS, |call, _| {
-            call.arg(consumer).arg(most);
+            call.arg(consumer).arg(max);
         })
         .await?;
     let read = |(position, id, name, stored, error, attempts, first, last): Letter| {

@@ -10,11 +10,11 @@ use crate::log::Log;
 use crate::scripts::APPEND;
 
 /// The most calls that wait; beyond it, whoever brings more waits.
-const MOST_WAITING: usize = 1024;
+const MAX_WAITING: usize = 1024;
 /// The most records that go at once, unless one call has more: the server does nothing else meanwhile.
-const MOST_AT_ONCE: usize = 1000;
+const MAX_BATCH: usize = 1000;
 /// The most records of one call.
-const MOST_OF_A_CALL: usize = 20_000;
+const MAX_CALL_ROWS: usize = 20_000;
 
 /// Which of the records were there before.
 type Appended = Result<Vec<usize>, AdapterError>;
@@ -31,16 +31,16 @@ pub(crate) struct Publisher(mpsc::Sender<Job>);
 
 impl Publisher {
     pub(crate) fn start(log: Arc<Log>) -> Self {
-        let (jobs, queue) = mpsc::channel(MOST_WAITING);
+        let (jobs, queue) = mpsc::channel(MAX_WAITING);
         tokio::spawn(work(log, queue));
         Self(jobs)
     }
 
     pub(crate) async fn append(&self, drafts: Vec<Draft>) -> Appended {
         let count = drafts.len();
-        if count > MOST_OF_A_CALL {
+        if count > MAX_CALL_ROWS {
             return Err(AdapterError::refused(format_args!(
-                "{count} events are too many at once, at most {MOST_OF_A_CALL} are taken"
+                "{count} events are too many at once, at most {MAX_CALL_ROWS} are taken"
             )));
         }
         let gone = || AdapterError::unknown("the runtime that the bus was built on has shut down");
@@ -87,7 +87,7 @@ async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
     while let Some(first) = queue.recv().await {
         let (since, mut count) = (first.since, first.drafts.len());
         jobs.push(first);
-        while count < MOST_AT_ONCE
+        while count < MAX_BATCH
             && let Ok(next) = queue.try_recv()
         {
             count += next.drafts.len();

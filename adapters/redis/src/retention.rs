@@ -10,9 +10,9 @@ use crate::log::Log;
 use crate::scripts::TRIM;
 
 /// How often it is looked at what may go.
-const EVERY: Duration = Duration::from_secs(10);
+const TRIM_INTERVAL: Duration = Duration::from_secs(10);
 /// How many records go at a time: the server does nothing else meanwhile.
-const AT_ONCE: u64 = 500;
+const BATCH: u64 = 500;
 
 /// The task that trims.
 pub(crate) async fn keep(log: Arc<Log>, retention: Retention) {
@@ -28,16 +28,16 @@ pub(crate) async fn keep(log: Arc<Log>, retention: Retention) {
         });
         let trimmed = log.call::<u64>(&TRIM, |call, _| {
             call.arg(number(retention.max_records())).arg(since.as_deref().unwrap_or_default());
-            call.arg(number(retention.max_bytes())).arg(AT_ONCE).arg(u8::from(retention.ignores_consumers()));
+            call.arg(number(retention.max_bytes())).arg(BATCH).arg(u8::from(retention.ignores_consumers()));
         });
         match trimmed.await {
-            Ok(0) => sleep(EVERY).await,
+            Ok(0) => sleep(TRIM_INTERVAL).await,
             Ok(_) => tokio::task::yield_now().await,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     log.receiver.warn(&format!("can't trim the log, and tries again: {error}"));
                 }
-                sleep(EVERY).await;
+                sleep(TRIM_INTERVAL).await;
                 continue;
             }
         }

@@ -10,27 +10,27 @@ use redis::RedisError;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use crate::connection::{Channel, Pause};
 use crate::history::decode;
-use crate::link::{Channel, Pause};
 use crate::log::Log;
 use crate::scripts::READ;
 
 /// How many records are read at a time.
-const AT_ONCE: usize = 256;
+const BATCH: usize = 256;
 
 /// Counts what may be of interest to the live handlers and the consumers of this bus.
-pub(crate) type News = watch::Sender<u64>;
+pub(crate) type Changed = watch::Sender<u64>;
 
-fn ring(news: &News) {
-    news.send_modify(|count| *count += 1);
+fn notify(changed: &Changed) {
+    changed.send_modify(|count| *count += 1);
 }
 
 /// Listens to what instances say is new, for ever.
-pub(crate) async fn listen(log: Arc<Log>, news: Arc<News>) {
+pub(crate) async fn listen(log: Arc<Log>, changed: Arc<Changed>) {
     let mut lost: Option<Instant> = None;
     let mut pause = Pause::new();
     loop {
-        let heard = hear(&log, &news, &mut lost).await;
+        let heard = listen_once(&log, &changed, &mut lost).await;
         let is_new = lost.is_none();
         lost.get_or_insert_with(Instant::now);
         match heard {
@@ -45,17 +45,17 @@ pub(crate) async fn listen(log: Arc<Log>, news: Arc<News>) {
 }
 
 /// Listens until the connection is lost.
-async fn hear(log: &Log, news: &News, lost: &mut Option<Instant>) -> Result<(), RedisError> {
-    let mut listening = log.link.listen(Channel::Named(&log.channel())).await?;
+async fn listen_once(log: &Log, changed: &Changed, lost: &mut Option<Instant>) -> Result<(), RedisError> {
+    let mut listening = log.server.listen(Channel::Named(&log.channel())).await?;
     if let Some(since) = lost.take() {
         log.receiver.warn(&format!(
             "is there again after {:.1} s; what other instances appended meanwhile is read from the log",
             since.elapsed().as_secs_f64()
         ));
     }
-    ring(news);
+    notify(changed);
     while listening.next().await.is_some() {
-        ring(news);
+        notify(changed);
     }
     Ok(())
 }
@@ -63,7 +63,7 @@ async fn hear(log: &Log, news: &News, lost: &mut Option<Instant>) -> Result<(), 
 /// The task that follows the log.
 pub(crate) struct Tail {
     log: Arc<Log>,
-    news: Arc<News>,
+    changed: Arc<Changed>,
     /// Which log it is, and up to where it was passed on.
     id: String,
     seen: u64,
@@ -77,21 +77,29 @@ pub(crate) struct Tail {
 type New = (u64, u64, Vec<(u64, String, String, Vec<u8>)>);
 
 /// How many of the last events are remembered.
-const MET: usize = 1000;
+const MAX_RECENT: usize = 1000;
 
 impl Tail {
-    pub(crate) fn new(log: &Arc<Log>, news: &Arc<News>, last: u64) -> Self {
-        let (log, news) = (Arc::clone(log), Arc::clone(news));
-        Self { id: log.id(), log, news, seen: last, met: VecDeque::new(), went_back: false, failing: false }
+    pub(crate) fn new(log: &Arc<Log>, changed: &Arc<Changed>, last: u64) -> Self {
+        let (log, changed) = (Arc::clone(log), Arc::clone(changed));
+        Self {
+            id: log.id(),
+            log,
+            changed,
+            seen: last,
+            met: VecDeque::new(),
+            went_back: false,
+            failing: false,
+        }
     }
 
     /// Looks when somebody rings, and at each interval, should that have been missed.
     pub(crate) async fn run(mut self, poll: Duration) {
-        let mut rung = self.news.subscribe();
+        let mut rung = self.changed.subscribe();
         loop {
             if timeout(poll, rung.changed()).await.is_err() {
                 // Consumers look, too.
-                ring(&self.news);
+                notify(&self.changed);
                 rung.mark_unchanged();
             }
             match self.follow().await {
@@ -118,7 +126,7 @@ impl Tail {
                     true => call.arg(seen).arg(&event),
                     false => call.arg(0).arg(""),
                 };
-                call.arg(AT_ONCE).arg(&instance);
+                call.arg(BATCH).arg(&instance);
             });
             let read: Option<New> = read.await?;
             if self.id != self.log.id() {
@@ -135,14 +143,14 @@ impl Tail {
                     .lost(trimmed - self.seen, "they were trimmed from the log before they were read");
                 self.seen = trimmed;
             }
-            let full = found.len() == AT_ONCE;
+            let full = found.len() == BATCH;
             for (position, event, name, text) in found {
                 if !text.is_empty() && !self.deliver(position, &name, &text).await {
                     return Ok(false);
                 }
                 self.seen = position;
                 self.met.push_back((position, event));
-                if self.met.len() > MET {
+                if self.met.len() > MAX_RECENT {
                     self.met.pop_front();
                 }
             }

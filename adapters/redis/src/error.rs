@@ -5,19 +5,19 @@ use redis::{ErrorKind, RedisError};
 
 /// Why a call failed.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct CallError {
     pub(crate) error: RedisError,
     /// Whether it may have been done all the same.
     pub(crate) unknown: bool,
 }
 
-pub(crate) type Result<T> = std::result::Result<T, Fault>;
+pub(crate) type Result<T> = std::result::Result<T, CallError>;
 
 /// What a server says that can't do something now, and may do it later.
-const LATER: [&str; 9] =
+const TEMPORARY_CODES: [&str; 9] =
     ["LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "BUSY", "MISCONF", "OOM", "READONLY", "NOREPLICAS"];
 
-impl Fault {
+impl CallError {
     /// Of a call that was not sent.
     pub(crate) fn unsent(error: RedisError) -> Self {
         Self { error, unknown: false }
@@ -36,7 +36,8 @@ impl Fault {
 
     /// Whether to try again.
     pub(crate) fn is_temporary(&self) -> bool {
-        self.error.kind() == ErrorKind::Io || self.error.code().is_some_and(|code| LATER.contains(&code))
+        self.error.kind() == ErrorKind::Io
+            || self.error.code().is_some_and(|code| TEMPORARY_CODES.contains(&code))
     }
 
     /// Whether the connection is of no more use: it is gone, or leads to a server that takes no writes any more.

@@ -12,36 +12,36 @@ use redis::{
 use tokio::sync::Mutex;
 use tokio::time::{Instant, Interval, interval, sleep, timeout, timeout_at};
 
-use crate::fault::{Fault, Result};
+use crate::error::{CallError, Result};
 
 /// How long a server may take to answer a call, or to be reached.
-pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a connection that listens is tried.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// How long to wait before trying again: first, and at most.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+const RECONNECT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
-pub(crate) struct Link {
+pub(crate) struct ServerConnection {
     client: Client,
     /// For how long a call is tried again.
     retry_timeout: Duration,
     connection: Mutex<Option<MultiplexedConnection>>,
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for ServerConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Link({self})")
     }
 }
 
 /// The place, without credentials.
-impl fmt::Display for Link {
+impl fmt::Display for ServerConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.client.get_connection_info().addr())
     }
 }
 
-impl Link {
+impl ServerConnection {
     /// A link that connects when it is used; `client` may be why there is none.
     pub(crate) fn new(
         client: &std::result::Result<Client, RedisError>,
@@ -97,7 +97,7 @@ impl Link {
     async fn call_until<T: FromRedisValue>(
         &self,
         since: Instant,
-        is_enough: impl Fn(&Fault) -> bool + Send,
+        is_enough: impl Fn(&CallError) -> bool + Send,
         invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
     ) -> Result<T> {
         let mut pause = Pause::new();
@@ -105,15 +105,17 @@ impl Link {
         let mut unknown = false;
         loop {
             // Others may be waiting for a connection, one after the other.
-            let fault = match timeout_at(until.max(Instant::now()) + ANSWER, self.once(invoke(unknown))).await
-            {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(fault)) => fault,
-                Err(_) => Fault::timed_out(),
-            };
+            let fault =
+                match timeout_at(until.max(Instant::now()) + RESPONSE_TIMEOUT, self.once(invoke(unknown)))
+                    .await
+                {
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err(fault)) => fault,
+                    Err(_) => CallError::timed_out(),
+                };
             unknown |= fault.unknown;
             if is_enough(&fault) || !fault.is_temporary() || Instant::now() + pause.next > until {
-                return Err(Fault { unknown, ..fault });
+                return Err(CallError { unknown, ..fault });
             }
             pause.wait().await;
         }
@@ -121,8 +123,8 @@ impl Link {
 
     async fn once<T: FromRedisValue>(&self, call: ScriptInvocation<'static>) -> Result<T> {
         let mut connection = self.connection().await?;
-        let answer = call.invoke_async(&mut connection).await.map_err(Fault::sent);
-        if answer.as_ref().is_err_and(Fault::is_of_connection) {
+        let answer = call.invoke_async(&mut connection).await.map_err(CallError::sent);
+        if answer.as_ref().is_err_and(CallError::is_of_connection) {
             // Whoever comes next makes another. Should that be done already, it is done once more.
             *self.connection.lock().await = None;
         }
@@ -136,10 +138,10 @@ impl Link {
             return Ok(connection.clone());
         }
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(ANSWER))
-            .set_response_timeout(Some(ANSWER));
+            .set_connection_timeout(Some(RESPONSE_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let made = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        Ok(connection.insert(made.map_err(Fault::unsent)?).clone())
+        Ok(connection.insert(made.map_err(CallError::unsent)?).clone())
     }
 
     /// A connection of its own for what others publish.
@@ -152,7 +154,7 @@ impl Link {
             }
             Ok(Listening::new(connection))
         };
-        timeout(ANSWER, connect).await.unwrap_or_else(|_| Err(Fault::timed_out().error))
+        timeout(RESPONSE_TIMEOUT, connect).await.unwrap_or_else(|_| Err(CallError::timed_out().error))
     }
 }
 
@@ -175,7 +177,7 @@ pub(crate) struct Listening {
 impl Listening {
     fn new(connection: PubSub) -> Self {
         let (ask, said) = connection.split();
-        Self { ask, said, beat: interval(HEARTBEAT) }
+        Self { ask, said, beat: interval(PING_INTERVAL) }
     }
 
     /// The next message; none when the connection is lost.
@@ -184,7 +186,7 @@ impl Listening {
             tokio::select! {
                 message = self.said.next() => return message,
                 _ = self.beat.tick() => {
-                    let answer = timeout(ANSWER, self.ask.ping::<redis::Value>()).await;
+                    let answer = timeout(RESPONSE_TIMEOUT, self.ask.ping::<redis::Value>()).await;
                     if !answer.is_ok_and(|answer| answer.is_ok()) {
                         return None;
                     }
@@ -209,11 +211,11 @@ pub(crate) struct Pause {
 
 impl Pause {
     pub(crate) fn new() -> Self {
-        Self { next: AGAIN.0 }
+        Self { next: RECONNECT_BACKOFF.0 }
     }
 
     pub(crate) async fn wait(&mut self) {
         sleep(self.next).await;
-        self.next = (self.next * 2).min(AGAIN.1);
+        self.next = (self.next * 2).min(RECONNECT_BACKOFF.1);
     }
 }

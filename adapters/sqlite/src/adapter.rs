@@ -12,15 +12,15 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::acknowledged::Acknowledged;
-use crate::fault::Fault;
+use crate::error::StoreError;
+use crate::executor::{Durability, Executor, Tx};
 use crate::options::{Options, Synchronous};
-use crate::tail::{Peers, Tail};
-use crate::worker::{Safety, Tx, Worker};
+use crate::tail::{LocalPeers, Tail};
+use crate::watermark::Watermark;
 use crate::{history, log, retention, schema};
 
 /// Up to so many records are little work.
-const FEW: usize = 4;
+const SMALL_BATCH: usize = 4;
 
 /// Keeps all events of a bus in one SQLite file, with durable handlers; processes that open the same file share its
 /// events.
@@ -71,12 +71,12 @@ pub(crate) struct Engine {
         allow(dead_code, reason = "only transactions of users may be of another")
     )]
     pub(crate) log: [u8; 16],
-    pub(crate) writer: Worker,
+    pub(crate) writer: Executor,
     /// Reads beside the writer: histories, which may take long, and what operators look at.
-    pub(crate) reader: Worker,
+    pub(crate) reader: Executor,
     /// Counts what may be of interest to consumers.
-    pub(crate) news: Arc<watch::Sender<u64>>,
-    pub(crate) peers: Peers,
+    pub(crate) changed: Arc<watch::Sender<u64>>,
+    pub(crate) peers: LocalPeers,
     tail: JoinHandle<()>,
     trimming: JoinHandle<()>,
 }
@@ -149,30 +149,31 @@ impl Sqlite {
     async fn open(&self, receiver: Receiver) -> Result<Engine, AdapterError> {
         let (options, from) = (self.options.clone(), receiver.clone());
         let runtime = Handle::try_current().map_err(AdapterError::refused)?;
-        let opening = runtime.spawn_blocking(move || -> crate::fault::Result<_> {
+        let opening = runtime.spawn_blocking(move || -> crate::error::Result<_> {
             let mut connection = schema::connect_first(&options)?;
             schema::prepare(&mut connection)?;
             schema::check(&connection)?;
             let log = schema::id(&connection)?;
             let (last, reader) = (log::last(&connection)?, schema::connect(&options)?);
             let acknowledged = match options.vfs {
-                None => Some(Acknowledged::open(&options.path, log, from)?),
+                None => Some(Watermark::open(&options.path, log, from)?),
                 Some(_) => None,
             };
             Ok((connection, reader, last, log, acknowledged))
         });
-        let opened = opening.await.unwrap_or(Err(Fault::Gone));
+        let opened = opening.await.unwrap_or(Err(StoreError::Gone));
         let (connection, reader, last, log, acknowledged) =
             opened.map_err(|fault| fault.of_file(&self.options.path))?;
         let options = &self.options;
-        let writer = Worker::new(options.clone(), runtime.clone(), connection, acknowledged);
-        let reader = Worker::new(options.clone(), runtime.clone(), reader, None);
-        let news = Arc::new(watch::Sender::new(0));
-        let peers = Peers::join(&options.path, options.poll).map_err(AdapterError::refused)?;
-        let tail = Tail::new(&writer, &reader, &news, &peers, receiver, last);
+        let writer = Executor::new(options.clone(), runtime.clone(), connection, acknowledged);
+        let reader = Executor::new(options.clone(), runtime.clone(), reader, None);
+        let changed = Arc::new(watch::Sender::new(0));
+        let peers = LocalPeers::join(&options.path, options.poll).map_err(AdapterError::refused)?;
+        let tail = Tail::new(&writer, &reader, &changed, &peers, receiver, last);
         let tail = runtime.spawn(tail.run());
-        let trimming = runtime.spawn(retention::keep(options.clone(), writer.clone(), Arc::downgrade(&news)));
-        Ok(Engine { log, writer, reader, news, peers, tail, trimming })
+        let trimming =
+            runtime.spawn(retention::keep(options.clone(), writer.clone(), Arc::downgrade(&changed)));
+        Ok(Engine { log, writer, reader, changed, peers, tail, trimming })
     }
 }
 
@@ -184,7 +185,7 @@ impl Engine {
     }
 
     pub(crate) fn tell_consumers(&self) {
-        self.news.send_modify(|count| *count += 1);
+        self.changed.send_modify(|count| *count += 1);
     }
 }
 
@@ -214,9 +215,9 @@ impl Adapter for Sqlite {
             // What can be done before the records have their places is done here, beside the writer.
             let drafts = records.iter().map(|record| codec.draft(record)).collect::<Result<Vec<_>, _>>()?;
             let append = move |tx: &Tx<'_>| tx.append(&drafts);
-            let duplicates = match records.len() <= FEW {
-                true => engine.writer.run_little(Safety::Now, append).await?,
-                false => engine.writer.run(Safety::Now, append).await?,
+            let duplicates = match records.len() <= SMALL_BATCH {
+                true => engine.writer.run_small(Durability::Immediate, append).await?,
+                false => engine.writer.run(Durability::Immediate, append).await?,
             };
             engine.tell();
             Ok(duplicates.into_iter().fold(Published::default(), Published::with_duplicate))
@@ -231,8 +232,8 @@ impl Adapter for Sqlite {
         Box::pin(async move {
             let (query, codec) = (query.clone(), codec.clone());
             let read = move |tx: &Tx<'_>| history::read(tx, &query, &codec);
-            let found = self.engine()?.reader.run(Safety::Read, read).await?;
-            let of_file = |fault: Fault| fault.of_file(&self.options.path);
+            let found = self.engine()?.reader.run(Durability::ReadOnly, read).await?;
+            let of_file = |fault: StoreError| fault.of_file(&self.options.path);
             Ok(found.into_iter().map(|read| read.map_err(of_file)).collect())
         })
     }
@@ -245,9 +246,9 @@ impl Adapter for Sqlite {
         Box::pin(async move {
             let (query, codec) = (query.clone(), codec.clone());
             let path = self.options.path.clone();
-            let of_file = move |fault: Fault| fault.of_file(&path);
+            let of_file = move |fault: StoreError| fault.of_file(&path);
             let read = move |tx: &Tx<'_>| history::read_forward(tx, &query, &codec, &of_file);
-            self.engine()?.reader.run(Safety::Read, read).await
+            self.engine()?.reader.run(Durability::ReadOnly, read).await
         })
     }
 

@@ -8,13 +8,13 @@ use events_core::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::fault::{Fault, Result};
+use crate::error::{Result, StoreError};
 use crate::log::{self, COLUMNS, Stored};
 
 /// How many records of the log one exchange looks at: others wait for the file meanwhile.
-const LOOK_AT: i64 = 1000;
+const SCAN_LIMIT: i64 = 1000;
 /// How many events may be in hand, wait or be held, before a consumer takes no new ones.
-const MOST_PENDING: i64 = 100_000;
+const MAX_PENDING: i64 = 100_000;
 
 /// What is stored of a consumer.
 pub(crate) struct Row {
@@ -68,7 +68,9 @@ impl Row {
             };
             if stored.crc() != row.get::<_, u32>(6)? {
                 let name = &stored.name;
-                return Err(Fault::Damaged(format!("where consumer {name} stands is not what was stored")));
+                return Err(StoreError::Damaged(format!(
+                    "where consumer {name} stands is not what was stored"
+                )));
             }
             found.push(stored);
         }
@@ -87,9 +89,9 @@ impl Row {
 }
 
 /// The last position before a place in the log.
-pub(crate) fn before(connection: &Connection, place: StartAt) -> Result<i64> {
+pub(crate) fn before(connection: &Connection, start: StartAt) -> Result<i64> {
     let (trimmed, last) = (log::trimmed(connection)?, log::last(connection)?);
-    let cursor = match place {
+    let cursor = match start {
         StartAt::Start => trimmed,
         StartAt::Position(position) => i64::try_from(position).unwrap_or(i64::MAX).saturating_sub(1),
         StartAt::Time(time) => log::position_at(connection, time.as_micros())? - 1,
@@ -119,7 +121,7 @@ pub(crate) fn exchange(
     connection: &Connection,
     consumer: &Arc<Consumer>,
     finished: &[Finished],
-    most: usize,
+    max: usize,
     now: Timestamp,
 ) -> Result<Claims> {
     let mut claims = Claims::default();
@@ -129,8 +131,8 @@ pub(crate) fn exchange(
     for finished in finished {
         exchange.finish(finished)?;
     }
-    match (most > 0, exchange.row.paused) {
-        (true, false) => exchange.hand_out(most)?,
+    match (max > 0, exchange.row.paused) {
+        (true, false) => exchange.hand_out(max)?,
         (true, true) => exchange.reopen()?,
         (false, _) => {}
     }
@@ -192,9 +194,9 @@ impl Exchange<'_> {
         };
         match &finished.outcome {
             Outcome::Done => self.drop_pending(position, key)?,
-            Outcome::Dead { error, attempts } => match self.bury(position, *attempts, error)? {
+            Outcome::Dead { error, attempts } => match self.dead_letter(position, *attempts, error)? {
                 true => self.drop_pending(position, key)?,
-                false => self.lose(position)?,
+                false => self.record_loss(position)?,
             },
             Outcome::Retry { at, error } => self.wait(position, 0, at.as_micros(), Some(error))?,
             Outcome::Returned => self.wait(position, 1, self.now, None)?,
@@ -230,24 +232,24 @@ impl Exchange<'_> {
     }
 
     /// The event is finished, unless the log was not trimmed up to it: then the file is damaged.
-    fn lose(&mut self, position: i64) -> Result<()> {
+    fn record_loss(&mut self, position: i64) -> Result<()> {
         if position > log::trimmed(self.connection)? {
-            return Err(Fault::Damaged(format!("the record at {position} is missing")));
+            return Err(StoreError::Damaged(format!("the record at {position} is missing")));
         }
         self.claims.lost += 1;
         self.drop_pending(position, self.key_of(position)?)
     }
 
     /// Puts an event to the dead letters, as it is stored; false if it is gone.
-    fn bury(&self, position: i64, attempts: u32, error: &str) -> Result<bool> {
-        let bury = "INSERT OR REPLACE INTO typed_events_dead
+    fn dead_letter(&self, position: i64, attempts: u32, error: &str) -> Result<bool> {
+        let dead_letter = "INSERT OR REPLACE INTO typed_events_dead
             (consumer, position, id, name, version, time, origin, outbox, crc, text, error, attempts, first, last)
             SELECT ?1, log.position, log.id, log.name, log.version, log.time, log.origin, log.outbox, log.crc, log.text,
                 ?3, ?4, pending.first, ?5
             FROM typed_events_log AS log, typed_events_pending AS pending
             WHERE log.position = ?2 AND pending.consumer = ?1 AND pending.position = ?2";
         let row = (self.row.consumer, position, error, attempts, self.now);
-        Ok(self.connection.prepare_cached(bury)?.execute(row)? == 1)
+        Ok(self.connection.prepare_cached(dead_letter)?.execute(row)? == 1)
     }
 
     /// Another program that had it open has stopped; this one has not.
@@ -259,10 +261,10 @@ impl Exchange<'_> {
         self.row.save(self.connection)
     }
 
-    fn hand_out(&mut self, most: usize) -> Result<()> {
+    fn hand_out(&mut self, max: usize) -> Result<()> {
         self.release_held()?;
-        let passed_over = self.hand_out_due(most)?;
-        let free = most - self.claims.claimed.len();
+        let passed_over = self.hand_out_due(max)?;
+        let free = max - self.claims.claimed.len();
         let full = match free {
             0 => true,
             free => self.hand_out_new(free)?,
@@ -308,11 +310,11 @@ impl Exchange<'_> {
 
     /// What waited for its time, and what somebody was handed whose lease has run out; true if some of it is not for
     /// this consumer any more, so that there may be more.
-    fn hand_out_due(&mut self, most: usize) -> Result<bool> {
+    fn hand_out_due(&mut self, max: usize) -> Result<bool> {
         let due = "SELECT position, attempts, error FROM typed_events_pending
             WHERE consumer = ?1 AND due <= ?2 ORDER BY due, position LIMIT ?3";
         let mut due = self.connection.prepare_cached(due)?;
-        let rows = due.query_map((self.row.consumer, self.now, most as i64), |row| {
+        let rows = due.query_map((self.row.consumer, self.now, max as i64), |row| {
             Ok(Pending { position: row.get(0)?, attempts: row.get(1)?, error: row.get(2)? })
         })?;
         let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -327,8 +329,8 @@ impl Exchange<'_> {
         let Pending { position, attempts, error } = pending;
         let stored = match log::at(self.connection, position) {
             Ok(Some(stored)) => Ok(stored),
-            Ok(None) => return self.lose(position),
-            Err(Fault::Damaged(what)) => Err(what),
+            Ok(None) => return self.record_loss(position),
+            Err(StoreError::Damaged(what)) => Err(what),
             Err(fault) => return Err(fault),
         };
         let interest = stored
@@ -380,7 +382,7 @@ impl Exchange<'_> {
     }
 
     /// What the consumer has not looked at; true if there may be more.
-    fn hand_out_new(&mut self, most: usize) -> Result<bool> {
+    fn hand_out_new(&mut self, max: usize) -> Result<bool> {
         let trimmed = log::trimmed(self.connection)?;
         if self.row.cursor < trimmed {
             self.claims.lost += (trimmed - self.row.cursor) as u64;
@@ -392,21 +394,21 @@ impl Exchange<'_> {
         let next =
             format!("SELECT {COLUMNS} FROM typed_events_log WHERE position > ?1 ORDER BY position LIMIT ?2");
         let mut next = self.connection.prepare_cached(&next)?;
-        let mut rows = next.query((self.row.cursor, LOOK_AT))?;
+        let mut rows = next.query((self.row.cursor, SCAN_LIMIT))?;
         let mut taken = 0;
         let begun_at = self.row.cursor;
         while let Some(row) = rows.next()? {
             let position: i64 = row.get(0)?;
             if position != self.row.cursor + 1 {
-                return Err(Fault::Damaged(format!("the record at {} is missing", self.row.cursor + 1)));
+                return Err(StoreError::Damaged(format!("the record at {} is missing", self.row.cursor + 1)));
             }
-            taken += usize::from(self.look_at(position, row)?);
+            taken += usize::from(self.scan(position, row)?);
             self.row.cursor = position;
-            if taken == most {
+            if taken == max {
                 return Ok(true);
             }
         }
-        Ok(self.row.cursor - begun_at == LOOK_AT)
+        Ok(self.row.cursor - begun_at == SCAN_LIMIT)
     }
 
     /// Whether too much waits already: for a key, for its time, or for a newer program.
@@ -414,21 +416,21 @@ impl Exchange<'_> {
         let span = "SELECT min(position) FROM typed_events_pending WHERE consumer = ?1";
         let first: Option<i64> =
             self.connection.prepare_cached(span)?.query_row([self.row.consumer], |row| row.get(0))?;
-        if first.is_none_or(|first| self.row.cursor - first < MOST_PENDING) {
+        if first.is_none_or(|first| self.row.cursor - first < MAX_PENDING) {
             return Ok(false);
         }
         // Only where it may be so: it costs what it counts.
         let count = "SELECT count(*) FROM (SELECT 1 FROM typed_events_pending WHERE consumer = ?1 LIMIT ?2)";
         let mut count = self.connection.prepare_cached(count)?;
-        let counted: i64 = count.query_row((self.row.consumer, MOST_PENDING), |row| row.get(0))?;
-        Ok(counted == MOST_PENDING)
+        let counted: i64 = count.query_row((self.row.consumer, MAX_PENDING), |row| row.get(0))?;
+        Ok(counted == MAX_PENDING)
     }
 
     /// Takes a new record, leaves it, or lets it wait; true if it was handed out.
-    fn look_at(&mut self, position: i64, row: &rusqlite::Row<'_>) -> Result<bool> {
+    fn scan(&mut self, position: i64, row: &rusqlite::Row<'_>) -> Result<bool> {
         let stored = match Stored::read(row) {
             Ok(stored) => Ok(stored),
-            Err(Fault::Damaged(what)) => Err(what),
+            Err(StoreError::Damaged(what)) => Err(what),
             Err(fault) => return Err(fault),
         };
         let interest = match &stored {

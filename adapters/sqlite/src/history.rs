@@ -3,7 +3,7 @@
 use events_core::{AdapterError, HistoryQuery, LogId, LogPage, LogQuery, Record, RecordCodec};
 use rusqlite::Connection;
 
-use crate::fault::{Fault, Result};
+use crate::error::{Result, StoreError};
 use crate::log::{COLUMNS, Stored, last, position_at, trimmed};
 
 /// The newest records that a query asks for, oldest first; where one is damaged or missing, that stands in its place.
@@ -36,7 +36,7 @@ pub(crate) fn read_forward(
     connection: &Connection,
     asked: &LogQuery,
     codec: &RecordCodec,
-    of_file: impl Fn(Fault) -> AdapterError,
+    of_file: impl Fn(StoreError) -> AdapterError,
 ) -> Result<LogPage> {
     let log = "SELECT log FROM typed_events_meta WHERE one = 1";
     let log: [u8; 16] = connection.prepare_cached(log)?.query_row([], |row| row.get(0))?;
@@ -143,8 +143,8 @@ fn missing(first: i64, last: i64) -> Result<Stored> {
     Err(lost(first, last))
 }
 
-fn lost<N: PartialEq + std::fmt::Display>(first: N, last: N) -> Fault {
-    Fault::Damaged(match first == last {
+fn lost<N: PartialEq + std::fmt::Display>(first: N, last: N) -> StoreError {
+    StoreError::Damaged(match first == last {
         true => format!("the record at {first} is missing"),
         false => format!("the records at {first} to {last} are missing"),
     })

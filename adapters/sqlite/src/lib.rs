@@ -4,10 +4,10 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod acknowledged;
 mod adapter;
 mod consume;
-mod fault;
+mod error;
+mod executor;
 mod history;
 mod log;
 mod operate;
@@ -17,7 +17,7 @@ mod schema;
 mod tail;
 #[cfg(feature = "sqlx")]
 mod transaction;
-mod worker;
+mod watermark;
 
 pub use adapter::Sqlite;
 pub use options::Synchronous;

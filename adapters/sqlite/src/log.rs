@@ -5,7 +5,7 @@ use events_core::{AdapterError, Draft, Record, RecordCodec, Timestamp};
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row};
 
-use crate::fault::{Fault, Result};
+use crate::error::{Result, StoreError};
 
 /// One row.
 #[derive(Debug)]
@@ -83,8 +83,8 @@ impl Stored {
     }
 }
 
-fn damaged(what: &str) -> Fault {
-    Fault::Damaged(what.to_owned())
+fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged(what.to_owned())
 }
 
 /// The bytes of a text column as they are, whatever they are.

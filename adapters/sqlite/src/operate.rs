@@ -10,9 +10,9 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::Sqlite;
 use crate::consume::{self, Row, before};
-use crate::fault::Result;
+use crate::error::Result;
+use crate::executor::{Durability, Tx};
 use crate::log::{self, COLUMNS, Stored, bytes_of};
-use crate::worker::{Safety, Tx};
 
 impl DurableAdapter for Sqlite {
     fn open<'a>(
@@ -22,7 +22,7 @@ impl DurableAdapter for Sqlite {
         let (consumer, now) = (Arc::clone(consumer), Timestamp::now().as_micros());
         Box::pin(async move {
             let open = move |tx: &Tx<'_>| consume::open(tx, &consumer, now);
-            self.engine()?.writer.run(Safety::Now, open).await
+            self.engine()?.writer.run(Durability::Immediate, open).await
         })
     }
 
@@ -30,16 +30,16 @@ impl DurableAdapter for Sqlite {
         &'a self,
         consumer: &'a Arc<Consumer>,
         finished: &'a [Finished],
-        most: usize,
+        max: usize,
         now: Timestamp,
     ) -> BoxFuture<'a, std::result::Result<Claims, AdapterError>> {
         let (consumer, finished) = (Arc::clone(consumer), finished.to_vec());
         Box::pin(async move {
             let engine = self.engine()?;
             // Before it is looked: what comes meanwhile is news.
-            let seen = *engine.news.borrow();
-            let exchange = move |tx: &Tx<'_>| consume::exchange(tx, &consumer, &finished, most, now);
-            let mut claims = engine.writer.run(Safety::Later, exchange).await?;
+            let seen = *engine.changed.borrow();
+            let exchange = move |tx: &Tx<'_>| consume::exchange(tx, &consumer, &finished, max, now);
+            let mut claims = engine.writer.run(Durability::Deferred, exchange).await?;
             for claimed in &mut claims.claimed {
                 if let Err(error) = &mut claimed.record {
                     *error = AdapterError::refused(format_args!("{}: {error}", self.path().display()));
@@ -58,7 +58,7 @@ impl DurableAdapter for Sqlite {
         let (consumer, held, now) = (Arc::clone(consumer), held.to_vec(), now.as_micros());
         Box::pin(async move {
             let renew = move |tx: &Tx<'_>| consume::renew(tx, &consumer, &held, now);
-            self.engine()?.writer.run(Safety::Later, renew).await
+            self.engine()?.writer.run(Durability::Deferred, renew).await
         })
     }
 
@@ -71,7 +71,7 @@ impl DurableAdapter for Sqlite {
         Box::pin(async move {
             let close = move |tx: &Tx<'_>| consume::close(tx, consumer.name(), now);
             let engine = self.engine()?;
-            engine.writer.run(Safety::Later, close).await?;
+            engine.writer.run(Durability::Deferred, close).await?;
             // Whoever else has it open says so.
             engine.tell();
             Ok(())
@@ -81,8 +81,8 @@ impl DurableAdapter for Sqlite {
     fn wait(&self, seen: u64) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let Ok(engine) = self.engine() else { return std::future::pending().await };
-            let mut news = engine.news.subscribe();
-            if news.wait_for(|count| *count > seen).await.is_err() {
+            let mut changed = engine.changed.subscribe();
+            if changed.wait_for(|count| *count > seen).await.is_err() {
                 // The adapter is gone, and nothing more comes.
                 std::future::pending().await
             }
@@ -95,19 +95,19 @@ impl DurableAdapter for Sqlite {
     ) -> BoxFuture<'_, std::result::Result<Vec<ConsumerStatus>, AdapterError>> {
         Box::pin(async move {
             let list = move |tx: &Tx<'_>| status(tx, now.as_micros());
-            self.engine()?.reader.run(Safety::Read, list).await
+            self.engine()?.reader.run(Durability::ReadOnly, list).await
         })
     }
 
     fn count_ahead<'a>(
         &'a self,
         consumer: &'a str,
-        most: u64,
+        max: u64,
     ) -> BoxFuture<'a, std::result::Result<Option<u64>, AdapterError>> {
         let consumer = consumer.to_owned();
         Box::pin(async move {
-            let count = move |tx: &Tx<'_>| count_ahead(tx, &consumer, most);
-            self.engine()?.reader.run(Safety::Read, count).await
+            let count = move |tx: &Tx<'_>| count_ahead(tx, &consumer, max);
+            self.engine()?.reader.run(Durability::ReadOnly, count).await
         })
     }
 
@@ -121,7 +121,7 @@ impl DurableAdapter for Sqlite {
         Box::pin(async move {
             let engine = self.engine()?;
             let control = move |tx: &Tx<'_>| control(tx, &consumer, what, now);
-            let done = engine.writer.run(Safety::Now, control).await?;
+            let done = engine.writer.run(Durability::Immediate, control).await?;
             engine.tell();
             Ok(done)
         })
@@ -135,7 +135,7 @@ impl DurableAdapter for Sqlite {
         let consumer = consumer.to_owned();
         Box::pin(async move {
             let read = move |tx: &Tx<'_>| dead_letters(tx, &consumer, limit);
-            self.engine()?.reader.run(Safety::Read, read).await
+            self.engine()?.reader.run(Durability::ReadOnly, read).await
         })
     }
 
@@ -145,7 +145,7 @@ impl DurableAdapter for Sqlite {
     ) -> BoxFuture<'_, std::result::Result<Option<Vec<String>>, AdapterError>> {
         Box::pin(async move {
             let read = move |tx: &Tx<'_>| unfinished(tx, event);
-            self.engine()?.reader.run(Safety::Read, read).await
+            self.engine()?.reader.run(Durability::ReadOnly, read).await
         })
     }
 }
@@ -177,9 +177,9 @@ fn status(connection: &Connection, now: i64) -> Result<Vec<ConsumerStatus>> {
     Ok(listed)
 }
 
-fn count_ahead(connection: &Connection, name: &str, most: u64) -> Result<Option<u64>> {
+fn count_ahead(connection: &Connection, name: &str, max: u64) -> Result<Option<u64>> {
     let Some(row) = Row::find(connection, name)? else { return Ok(None) };
-    if (log::last(connection)? - row.cursor).unsigned_abs() > most {
+    if (log::last(connection)? - row.cursor).unsigned_abs() > max {
         return Ok(None);
     }
     let count = "SELECT name, count(*) FROM typed_events_log WHERE position > ?1 GROUP BY name";

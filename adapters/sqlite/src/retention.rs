@@ -8,19 +8,19 @@ use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::fault::Result;
+use crate::error::Result;
+use crate::executor::{Durability, Executor, Tx};
 use crate::log::{last, position_at, trimmed};
 use crate::options::Options;
 use crate::schema::pragma;
-use crate::worker::{Safety, Tx, Worker};
 
 /// How often it is looked at what may go.
-const EVERY: Duration = Duration::from_secs(10);
+const TRIM_INTERVAL: Duration = Duration::from_secs(10);
 /// How many records, and pages of the file, go at a time.
-const AT_ONCE: i64 = 1000;
+const BATCH: i64 = 1000;
 
 /// The task that trims.
-pub(crate) async fn keep(options: Options, writer: Worker, news: Weak<watch::Sender<u64>>) {
+pub(crate) async fn keep(options: Options, writer: Executor, changed: Weak<watch::Sender<u64>>) {
     loop {
         let retention = options.retention;
         let mut trims = false;
@@ -31,22 +31,22 @@ pub(crate) async fn keep(options: Options, writer: Worker, news: Weak<watch::Sen
             let now = Timestamp::now().as_micros();
             let trim = move |tx: &Tx<'_>| trim(tx, retention, now);
             // Such a commit is long, so it is one of those that move the write-ahead log into the database.
-            match writer.run(Safety::Now, trim).await {
+            match writer.run(Durability::Immediate, trim).await {
                 Ok(true) => tokio::task::yield_now().await,
                 // Of a failure the next emit tells more.
                 Ok(false) | Err(_) => break,
             }
             trims = true;
         }
-        if trims && let Some(news) = news.upgrade() {
+        if trims && let Some(changed) = changed.upgrade() {
             // Consumers say what they lost.
-            news.send_modify(|count| *count += 1);
+            changed.send_modify(|count| *count += 1);
         }
         let remembered =
             Timestamp::now().as_micros() - options.dedup_window.as_micros().try_into().unwrap_or(i64::MAX);
         let forget = move |tx: &Tx<'_>| forget(tx, remembered);
-        while let Ok(true) = writer.run(Safety::Later, forget).await {}
-        sleep(EVERY).await;
+        while let Ok(true) = writer.run(Durability::Deferred, forget).await {}
+        sleep(TRIM_INTERVAL).await;
     }
 }
 
@@ -67,13 +67,13 @@ pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> R
     if let Some(bytes) = retention.max_bytes()
         && used(connection)? > i64::try_from(bytes).unwrap_or(i64::MAX)
     {
-        keep_from = keep_from.max(gone + 1 + AT_ONCE);
+        keep_from = keep_from.max(gone + 1 + BATCH);
     }
     if !retention.ignores_consumers() {
         keep_from = keep_from.min(unfinished(connection)?.unwrap_or(i64::MAX));
     }
     // The newest stays, so that positions are never given twice.
-    let keep_from = keep_from.min(last).min(gone + 1 + AT_ONCE);
+    let keep_from = keep_from.min(last).min(gone + 1 + BATCH);
     if keep_from <= gone + 1 {
         return give_back(connection);
     }
@@ -110,10 +110,10 @@ fn used(connection: &Connection) -> Result<i64> {
 /// Gives free pages of the file back to the file system; true if there may be more.
 fn give_back(connection: &Connection) -> Result<bool> {
     let before = pragma(connection, "freelist_count")?;
-    if before < AT_ONCE {
+    if before < BATCH {
         return Ok(false);
     }
-    let mut vacuum = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({AT_ONCE})"))?;
+    let mut vacuum = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({BATCH})"))?;
     let mut rows = vacuum.query([])?;
     while rows.next()?.is_some() {}
     Ok(pragma(connection, "freelist_count")? < before)

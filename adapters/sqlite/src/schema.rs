@@ -6,9 +6,9 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use crate::fault::{Fault, Result};
+use crate::error::{Result, StoreError};
 use crate::options::{Options, Synchronous};
-use crate::{acknowledged, log};
+use crate::{log, watermark};
 
 /// The format this program reads and writes.
 const FORMAT: i64 = 1;
@@ -100,7 +100,7 @@ pub(crate) fn connect(options: &Options) -> Result<Connection> {
         Some(vfs) => Connection::open_with_flags_and_vfs(&options.path, flags, vfs.as_str())?,
         None => Connection::open_with_flags(&options.path, flags)?,
     };
-    patience(&connection, true)?;
+    busy_timeout(&connection, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Each page of the file is checked as it is read, as far as SQLite can tell.
     connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;")?;
@@ -113,11 +113,11 @@ pub(crate) fn connect(options: &Options) -> Result<Connection> {
 ///
 /// After a failed sync, systems take what they could not write for written: it is still read, but a power cut takes it,
 /// and a later sync that succeeds says nothing of it. SQLite gives up only the commit that failed. Earlier ones whose
-/// sync was left for later ([`Safety::Later`](crate::worker::Safety::Later)) would be a hole in the write-ahead log, and
+/// sync was left for later ([`Durability::Deferred`](crate::worker::Safety::Later)) would be a hole in the write-ahead log, and
 /// a power cut would take all that is behind it. So the log is moved into the database, which is synced, and begun anew.
 ///
 /// A power cut in the midst of it, so soon after a failed sync, may leave the database with a part of the last changes.
-pub(crate) fn settle(connection: &Connection) -> Result<bool> {
+pub(crate) fn checkpoint(connection: &Connection) -> Result<bool> {
     synchronous(connection, Synchronous::Full, true)?;
     if connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))? {
         return Ok(false);
@@ -125,7 +125,7 @@ pub(crate) fn settle(connection: &Connection) -> Result<bool> {
     // What was truncated may come back in a power cut until the file has a new beginning.
     let begun = connection.unchecked_transaction()?;
     touch(&begun)?;
-    begun.commit().map_err(Fault::Commit)?;
+    begun.commit().map_err(StoreError::Commit)?;
     Ok(true)
 }
 
@@ -140,10 +140,10 @@ pub(crate) fn touch(connection: &Connection) -> Result<()> {
 
 /// Makes sure of what others committed, for whom a sync may have failed before they ended. Who has the file open now
 /// takes care of it, and is not waited for.
-fn settle_if_alone(connection: &Connection) -> Result<()> {
-    patience(connection, false)?;
-    let settled = settle(connection);
-    patience(connection, true)?;
+fn checkpoint_if_alone(connection: &Connection) -> Result<()> {
+    busy_timeout(connection, false)?;
+    let settled = checkpoint(connection);
+    busy_timeout(connection, true)?;
     match settled {
         Err(fault) if !fault.is_busy() => Err(fault),
         _ => Ok(()),
@@ -164,7 +164,9 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     };
     let mode = modes.concat();
     if mode != "wal" {
-        return Err(Fault::Damaged(format!("it can't have a write-ahead log (its journal mode is {mode})")));
+        return Err(StoreError::Damaged(format!(
+            "it can't have a write-ahead log (its journal mode is {mode})"
+        )));
     }
     let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     if !is_log(&tx)? {
@@ -175,13 +177,13 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     let format: Option<i64> = tx.query_row(format, [], |row| row.get(0)).optional()?;
     match format {
         Some(FORMAT) => {
-            tx.commit().map_err(Fault::Commit)?;
-            settle_if_alone(connection)
+            tx.commit().map_err(StoreError::Commit)?;
+            checkpoint_if_alone(connection)
         }
-        Some(format) => Err(Fault::Damaged(format!(
+        Some(format) => Err(StoreError::Damaged(format!(
             "its log has format {format}, and this program knows {FORMAT}: is it of a newer one?"
         ))),
-        None => Err(Fault::Damaged("the log does not say which format it has".to_owned())),
+        None => Err(StoreError::Damaged("the log does not say which format it has".to_owned())),
     }
 }
 
@@ -195,9 +197,9 @@ pub(crate) fn connect_first(options: &Options) -> Result<Connection> {
     };
     let acknowledged = match (&options.vfs, length) {
         (Some(_), _) => None,
-        (None, Some(_)) => acknowledged::read(&options.path)?,
+        (None, Some(_)) => watermark::read(&options.path)?,
         (None, None) => {
-            acknowledged::forget(&options.path)?;
+            watermark::forget(&options.path)?;
             None
         }
     };
@@ -231,12 +233,12 @@ pub(crate) fn id(connection: &Connection) -> Result<[u8; 16]> {
     Ok(connection.query_row("SELECT log FROM typed_events_meta", [], |row| row.get(0))?)
 }
 
-fn missing(options: &Options, acknowledged: i64, last: i64) -> Fault {
-    Fault::Damaged(format!(
+fn missing(options: &Options, acknowledged: i64, last: i64) -> StoreError {
+    StoreError::Damaged(format!(
         "the newest {} records are missing, behind position {last}: a write-ahead log was damaged or removed, or this is \
          an older copy; without {} it is taken as it is",
         acknowledged - last,
-        acknowledged::path_of(&options.path).display()
+        watermark::path_of(&options.path).display()
     ))
 }
 
@@ -266,7 +268,7 @@ pub(crate) fn check(connection: &Connection) -> Result<()> {
         let check = format!("PRAGMA integrity_check({what})");
         let found: String = connection.query_row(&check, [], |row| row.get(0))?;
         if found != "ok" {
-            return Err(Fault::Damaged(found));
+            return Err(StoreError::Damaged(found));
         }
     }
     crate::consume::Row::all(connection)?;
@@ -291,7 +293,7 @@ fn count(connection: &Connection) -> Result<()> {
     let revived = "SELECT count(*) FROM typed_events_log WHERE position <= ?1";
     let revived: i64 = connection.query_row(revived, [trimmed], |row| row.get(0))?;
     if last - trimmed != counted - revived || first > trimmed + 1 && last > trimmed {
-        return Err(Fault::Damaged(format!(
+        return Err(StoreError::Damaged(format!(
             "there are {} records where {} should be",
             counted - revived,
             last - trimmed
@@ -318,17 +320,17 @@ pub(crate) fn synchronous(
 }
 
 /// Sets whether a write that finds the file locked waits.
-pub(crate) fn patience(connection: &Connection, waits: bool) -> Result<()> {
+pub(crate) fn busy_timeout(connection: &Connection, waits: bool) -> Result<()> {
     Ok(connection.busy_handler(waits.then_some(ask_again))?)
 }
 
 /// How often, and how many times, a write that finds the file locked asks again: for at least 5 s.
-const BUSY: (Duration, i32) = (Duration::from_millis(1), 5_000);
+const BUSY_RETRY: (Duration, i32) = (Duration::from_millis(1), 5_000);
 
 /// SQLite's own handler soon asks every 100 ms. Between two commits of a busy process the lock is free for much less
 /// than that, so the others would wait for it until their leases had run out.
 fn ask_again(times: i32) -> bool {
-    let (pause, most) = BUSY;
+    let (pause, max) = BUSY_RETRY;
     std::thread::sleep(pause);
-    times < most
+    times < max
 }

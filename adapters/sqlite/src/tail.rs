@@ -12,18 +12,18 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
-use crate::fault::{Fault, Result};
+use crate::error::{Result, StoreError};
+use crate::executor::{Durability, Executor, Tx};
 use crate::log::{COLUMNS, Stored};
-use crate::worker::{Safety, Tx, Worker};
 
 /// How many records are read at a time.
-const AT_ONCE: usize = 256;
+const BATCH: usize = 256;
 /// After an event was emitted in a transaction, its commit is looked for this often, and so many times.
-const SOON: (Duration, u32) = (Duration::from_millis(1), 100);
+const COMMIT_POLL: (Duration, u32) = (Duration::from_millis(1), 100);
 
 /// The adapters of this process that have a file open: they need not poll for each other.
 #[derive(Debug)]
-pub(crate) struct Peers {
+pub(crate) struct LocalPeers {
     path: PathBuf,
     own: Arc<Call>,
     #[cfg_attr(not(feature = "sqlx"), allow(dead_code, reason = "only transactions of users hurry it"))]
@@ -56,7 +56,7 @@ impl Call {
                 call.soon.store(soon.saturating_sub(1), Ordering::Release);
                 call.notify.notify_one();
                 drop(call);
-                std::thread::park_timeout(if soon > 0 { SOON.0 } else { poll });
+                std::thread::park_timeout(if soon > 0 { COMMIT_POLL.0 } else { poll });
             }
         };
         std::thread::Builder::new()
@@ -72,7 +72,7 @@ fn open() -> MutexGuard<'static, Option<HashMap<PathBuf, Vec<Weak<Call>>>>> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Peers {
+impl LocalPeers {
     pub(crate) fn join(path: &Path, poll: Duration) -> std::io::Result<Self> {
         // It exists by now; where it can't be resolved, the poll still finds what others do.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -93,12 +93,12 @@ impl Peers {
     /// A transaction of the user is about to commit.
     #[cfg(feature = "sqlx")]
     pub(crate) fn expect_commit(&self) {
-        self.own.soon.store(SOON.1, Ordering::Release);
+        self.own.soon.store(COMMIT_POLL.1, Ordering::Release);
         self.ticker.unpark();
     }
 }
 
-impl Drop for Peers {
+impl Drop for LocalPeers {
     fn drop(&mut self) {
         let mut open = open();
         let Some(files) = open.as_mut() else { return };
@@ -113,9 +113,9 @@ impl Drop for Peers {
 
 /// The task that follows the log.
 pub(crate) struct Tail {
-    writer: Worker,
-    reader: Worker,
-    news: Weak<watch::Sender<u64>>,
+    writer: Executor,
+    reader: Executor,
+    changed: Weak<watch::Sender<u64>>,
     call: Arc<Call>,
     receiver: Receiver,
     /// Everything up to here was passed on.
@@ -126,17 +126,17 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) fn new(
-        writer: &Worker,
-        reader: &Worker,
-        news: &Arc<watch::Sender<u64>>,
-        peers: &Peers,
+        writer: &Executor,
+        reader: &Executor,
+        changed: &Arc<watch::Sender<u64>>,
+        peers: &LocalPeers,
         receiver: Receiver,
         last: i64,
     ) -> Self {
         Self {
             writer: writer.clone(),
             reader: reader.clone(),
-            news: Arc::downgrade(news),
+            changed: Arc::downgrade(changed),
             call: Arc::clone(&peers.own),
             receiver,
             seen: last,
@@ -164,19 +164,19 @@ impl Tail {
     /// Passes on what is new; false when the bus has stopped.
     async fn follow(&mut self, called: bool) -> std::result::Result<bool, AdapterError> {
         // It does not change by what the writer itself commits.
-        let version = self.writer.run(Safety::Read, |tx: &Tx<'_>| data_version(tx)).await?;
+        let version = self.writer.run(Durability::ReadOnly, |tx: &Tx<'_>| data_version(tx)).await?;
         if self.version.replace(version) == Some(version) && !called {
             return Ok(true);
         }
-        match self.news.upgrade() {
-            Some(news) => news.send_modify(|count| *count += 1),
+        match self.changed.upgrade() {
+            Some(changed) => changed.send_modify(|count| *count += 1),
             None => return Ok(false),
         }
         loop {
             let (seen, instance) = (self.seen, self.receiver.instance());
             let read = move |tx: &Tx<'_>| after(tx, seen, instance);
-            let (rows, last) = self.reader.run(Safety::Read, read).await?;
-            let full = rows.len() == AT_ONCE;
+            let (rows, last) = self.reader.run(Durability::ReadOnly, read).await?;
+            let full = rows.len() == BATCH;
             for (position, row) in rows {
                 if !self.deliver(row).await {
                     return Ok(false);
@@ -233,20 +233,20 @@ type New = (i64, std::result::Result<Stored, String>);
 fn after(connection: &Connection, seen: i64, instance: events_core::InstanceId) -> Result<(Vec<New>, i64)> {
     let last = crate::log::last(connection)?;
     if last < seen {
-        return Err(Fault::Damaged(format!("the record at {seen} is missing")));
+        return Err(StoreError::Damaged(format!("the record at {seen} is missing")));
     }
     let query = format!(
         "SELECT {COLUMNS} FROM typed_events_log WHERE position > ?1 AND (outbox = 1 OR origin <> ?2)
          ORDER BY position LIMIT ?3"
     );
     let mut query = connection.prepare_cached(&query)?;
-    let mut rows = query.query((seen, instance.to_bytes(), AT_ONCE as i64))?;
+    let mut rows = query.query((seen, instance.to_bytes(), BATCH as i64))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         match Stored::read(row) {
             Ok(stored) => found.push((stored.position, Ok(stored))),
             // The others go on.
-            Err(Fault::Damaged(what)) => found.push((row.get(0)?, Err(what))),
+            Err(StoreError::Damaged(what)) => found.push((row.get(0)?, Err(what))),
             Err(fault) => return Err(fault),
         }
     }

@@ -6,11 +6,11 @@ use std::path::Path;
 use events_core::AdapterError;
 use rusqlite::ErrorCode;
 
-use crate::acknowledged::path_of;
+use crate::watermark::path_of;
 
 /// Why a piece of work on the file failed.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum StoreError {
     Sqlite(rusqlite::Error),
     /// COMMIT failed: what it was to commit may or may not be there.
     Commit(rusqlite::Error),
@@ -28,27 +28,27 @@ pub(crate) enum Fault {
     Gone,
 }
 
-pub(crate) type Result<T> = std::result::Result<T, Fault>;
+pub(crate) type Result<T> = std::result::Result<T, StoreError>;
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }
 }
 
-impl From<std::io::Error> for Fault {
+impl From<std::io::Error> for StoreError {
     fn from(error: std::io::Error) -> Self {
         Self::Beside(error)
     }
 }
 
-impl From<AdapterError> for Fault {
+impl From<AdapterError> for StoreError {
     fn from(error: AdapterError) -> Self {
         Self::Refused(error)
     }
 }
 
-impl Fault {
+impl StoreError {
     /// Whether the connection is to be opened anew before it is used again.
     pub(crate) fn is_of_disk(&self) -> bool {
         matches!(

@@ -18,7 +18,7 @@ const LENGTH: usize = 16 + 8 + 4;
 ///
 /// It is not synced: a power cut may leave an older position, which is as true. Where processes share a log, one may
 /// overwrite a newer position of another; it is, too.
-pub(crate) struct Acknowledged {
+pub(crate) struct Watermark {
     file: File,
     log: [u8; 16],
     receiver: Receiver,
@@ -77,7 +77,7 @@ fn write(mut file: &File, text: &[u8]) -> Result<()> {
     file.write_all(text)
 }
 
-impl Acknowledged {
+impl Watermark {
     pub(crate) fn open(path: &Path, log: [u8; 16], receiver: Receiver) -> Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path_of(path))?;
         Ok(Self { file, log, receiver, failing: AtomicBool::new(false) })

@@ -7,8 +7,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod compat;
-#[doc(hidden)]
-pub mod contain;
 #[cfg(feature = "lock")]
 mod drift;
 mod explain;
@@ -21,7 +19,7 @@ mod explain;
     feature = "url",
     feature = "uuid"
 ))]
-mod foreign;
+mod external;
 mod itself;
 #[doc(hidden)]
 pub mod json;
@@ -29,6 +27,8 @@ pub mod json;
 pub mod memory;
 mod misfit;
 mod named;
+#[doc(hidden)]
+pub mod panics;
 mod same;
 #[doc(hidden)]
 pub mod secret;
@@ -57,7 +57,7 @@ pub use named::{NamedRef, NamedSchema, Verified};
 /// `#[payload]` above a type of your own gives it one, and so does `#[derive(Schema)]` beside serde's
 /// derives. So do the types of the standard library that payloads are made of; not ranges, cells, locks and
 /// atomics. The features `bytes`, `chrono`, `jiff`,
-/// `rust_decimal`, `time`, `url` and `uuid` add those of these crates. For another foreign type, mark the field `#[event(opaque)]`
+/// `rust_decimal`, `time`, `url` and `uuid` add those of these crates. For any other type of another crate, mark the field `#[event(opaque)]`
 /// (`#[schema(opaque)]` in a `#[derive(Schema)]`).
 ///
 /// ```
@@ -76,7 +76,7 @@ pub use named::{NamedRef, NamedSchema, Verified};
     note = "of a type of `bytes`, `chrono`, `jiff`, `rust_decimal`, `time`, `url` or `uuid`, add the feature of that name: `cargo add typed-events --features uuid`",
     note = "if `{Self}` is yours: `#[payload]` (from typed_events) above `{Self}` (above its derives) gives it all that it needs, and ends the errors below",
     note = "an event owns plain data: take `String` in place of `&str`, and the value itself in place of `Rc`, `Cell`, `RefCell` or `Mutex`",
-    note = "any other foreign type: mark the field `#[event(opaque)]`, or `#[schema(opaque)]` below `#[derive(Schema)]`, and it is not checked"
+    note = "any other type of another crate: mark the field `#[event(opaque)]`, or `#[schema(opaque)]` below `#[derive(Schema)]`, and it is not checked"
 )]
 pub trait Schema {
     /// The shape of the type on the wire.

@@ -9,7 +9,7 @@ use serde_core::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use crate::contain::discard;
+use crate::panics::drop_quietly;
 use crate::secret;
 
 /// What an allocator takes for so many bytes: 8 for itself, in steps of 16, and 32 at least.
@@ -60,7 +60,7 @@ fn heap_of_each<'v, T: Serialize + ?Sized + 'v>(values: impl Iterator<Item = &'v
     let count = || secret::reveal(|| values.map(heap_of).sum::<Result<usize, fmt::Error>>());
     // `Serialize` may be a user's code; this is asked while an event is emitted.
     let counted = catch_unwind(AssertUnwindSafe(count)).unwrap_or_else(|payload| {
-        discard(payload);
+        drop_quietly(payload);
         Err(fmt::Error)
     });
     counted.unwrap_or(0)

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::contain::discard;
+use crate::panics::drop_quietly;
 
-/// The longest piece of foreign text a message quotes, in bytes.
+/// The longest piece of text from outside a message quotes, in bytes.
 pub const MAX_QUOTED: usize = 80;
 
 const CAPACITY: usize = 1024;
@@ -148,7 +148,7 @@ pub fn of_error(error: &dyn fmt::Display) -> String {
         Ok(Ok(())) => cut.text,
         Ok(Err(_)) => "(the error's Display failed)".to_owned(),
         Err(payload) => {
-            discard(payload);
+            drop_quietly(payload);
             "(the error's Display failed)".to_owned()
         }
     }

@@ -5,7 +5,7 @@
 //! takes the entries of its names; a map, a `Value`, an internally tagged or untagged enum and a struct
 //! that flattens itself look at all entries that are left, and leave them there.
 
-use super::{Place, Seen, Verdict, refuse, walk};
+use super::{Scope, Seen, Verdict, refuse, walk};
 use crate::misfit::Problem;
 use crate::written::{Part, Shape, read, reads, reads_field, same, variant_parts, written};
 use crate::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema};
@@ -20,7 +20,7 @@ const MAX_DEPTH: usize = 8;
 pub(super) const fn check_flattened(
     schema: &'static StructSchema,
     index: usize,
-    place: Place,
+    scope: Scope,
     seen: &mut Seen,
 ) -> Verdict {
     let field = &schema.fields[index];
@@ -44,7 +44,7 @@ pub(super) const fn check_flattened(
         }
     }
     match field.read.is_some() && field.written.is_some() {
-        true => walk(without_option(field.shape), place.flattened(), seen),
+        true => walk(without_option(field.shape), scope.flattened(), seen),
         false => Ok(()),
     }
 }
@@ -160,7 +160,7 @@ const fn check_rest(schema: &'static StructSchema, index: usize) -> Verdict {
 pub(super) const fn check_beside_tag(
     tag: &'static str,
     body: &'static TypeSchema,
-    place: Place,
+    scope: Scope,
     seen: &mut Seen,
 ) -> Verdict {
     if !is_object(body, false, MAX_DEPTH) {
@@ -169,7 +169,7 @@ pub(super) const fn check_beside_tag(
     if Entries::NONE.with(tag).common_with_type(body).is_some() {
         return refuse(Problem::TagTwice(tag));
     }
-    walk(body, place, seen)
+    walk(body, scope, seen)
 }
 
 /// Whether serde can put the parts of a type beside other entries: flattened, or beside a tag.

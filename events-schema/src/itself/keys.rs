@@ -1,13 +1,13 @@
 //! Keys of maps: JSON has text alone.
 
-use super::{MAX_FRAMES, Place, Verdict, at, check_earlier, check_variant_names, has_untagged, of, refuse};
+use super::{MAX_FRAMES, Scope, Verdict, at, check_earlier, check_variant_names, has_untagged, of, refuse};
 use crate::misfit::{Problem, SchemaMismatch, Step};
 use crate::written::Shape;
 use crate::{EnumSchema, Tag, TypeSchema};
 
 /// Whether keys of this type are written as text, and read back from it as they were.
-pub(super) const fn check_keys(keys: &'static TypeSchema, place: Place) -> Verdict {
-    match check_key(keys, place) {
+pub(super) const fn check_keys(keys: &'static TypeSchema, scope: Scope) -> Verdict {
+    match check_key(keys, scope) {
         // The message itself says that it is about the keys.
         Err(misfit @ SchemaMismatch { problem: Problem::Key { .. } | Problem::Buffered, .. })
             if misfit.is_here() =>
@@ -18,14 +18,14 @@ pub(super) const fn check_keys(keys: &'static TypeSchema, place: Place) -> Verdi
     }
 }
 
-const fn check_key(keys: &'static TypeSchema, place: Place) -> Verdict {
-    if place.frames > MAX_FRAMES {
+const fn check_key(keys: &'static TypeSchema, scope: Scope) -> Verdict {
+    if scope.frames > MAX_FRAMES {
         return Ok(());
     }
     match keys {
-        TypeSchema::Named(named) => of(named.get(), check_key(named.get().shape, place.deeper(1))),
-        TypeSchema::Differs { written, read } => match check_key(written, place.deeper(1)) {
-            Ok(()) => check_key_sides(written, read, place),
+        TypeSchema::Named(named) => of(named.get(), check_key(named.get().shape, scope.deeper(1))),
+        TypeSchema::Differs { written, read } => match check_key(written, scope.deeper(1)) {
+            Ok(()) => check_key_sides(written, read, scope),
             refused => refused,
         },
         TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_) | TypeSchema::Opaque(_) => Ok(()),
@@ -33,31 +33,31 @@ const fn check_key(keys: &'static TypeSchema, place: Place) -> Verdict {
         | TypeSchema::NonZero(..)
         | TypeSchema::Float
         | TypeSchema::Float32
-        | TypeSchema::Bool => match place.buffered {
+        | TypeSchema::Bool => match scope.buffered {
             true => refuse(Problem::Buffered),
             false => Ok(()),
         },
-        TypeSchema::Enum(schema) => check_variants(keys, schema, place.deeper(2)),
+        TypeSchema::Enum(schema) => check_variants(keys, schema, scope.deeper(2)),
         _ => refuse(Problem::Key { found: Shape::Type(keys) }),
     }
 }
 
 /// A key that is written as one type and read as another.
-const fn check_key_sides(written: &'static TypeSchema, read: &'static TypeSchema, place: Place) -> Verdict {
+const fn check_key_sides(written: &'static TypeSchema, read: &'static TypeSchema, scope: Scope) -> Verdict {
     // The comparison has a depth of its own, which starts where this walk is.
-    if place.frames > MAX_FRAMES / 2 {
+    if scope.frames > MAX_FRAMES / 2 {
         return Ok(());
     }
-    match read.can_read_key(written, place.frames, place.buffered) {
+    match read.can_read_key(written, scope.frames, scope.buffered) {
         Err(misfit) if misfit.is_undecided() => Ok(()),
         verdict => verdict,
     }
 }
 
 /// The name of a unit variant is text; what an untagged variant holds may be.
-const fn check_variants(keys: &'static TypeSchema, schema: &'static EnumSchema, place: Place) -> Verdict {
+const fn check_variants(keys: &'static TypeSchema, schema: &'static EnumSchema, scope: Scope) -> Verdict {
     let untagged = matches!(schema.tag, Tag::Untagged) || has_untagged(schema);
-    let inside = if untagged { place.buffered() } else { place };
+    let inside = if untagged { scope.buffered() } else { scope };
     let mut i = 0;
     while i < schema.variants.len() {
         if let Some(name) = schema.variants[i].written {
@@ -80,7 +80,7 @@ const fn check_variant(
     keys: &'static TypeSchema,
     schema: &'static EnumSchema,
     index: usize,
-    inside: Place,
+    inside: Scope,
 ) -> Verdict {
     let variant = &schema.variants[index];
     let has_tag = !variant.untagged && !matches!(schema.tag, Tag::Untagged);

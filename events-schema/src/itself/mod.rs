@@ -79,30 +79,30 @@ impl TypeSchema {
     /// assert_eq!(misfit.to_string(), "`Some(None)` is written as `null`, which is read as `None`");
     /// ```
     pub const fn reads_itself(&'static self) -> Result<(), SchemaMismatch> {
-        walk(self, Place::START, &mut Seen::none())
+        walk(self, Scope::START, &mut Seen::none())
     }
 }
 
 /// Checks a declared type but for the parts that `done` has a bit for; the macro has compared the names
 /// of its fields and variants.
 pub const fn check_declared(declared: &'static TypeSchema, done: u128) -> Verdict {
-    let place = Place { names: false, ..Place::START };
+    let scope = Scope { names: false, ..Scope::START };
     let mut seen = Seen::none();
     let shape = behind_name(declared);
     let parts = match shape {
         TypeSchema::Struct(schema) => schema.fields.len(),
         TypeSchema::Enum(schema) => schema.variants.len(),
         TypeSchema::Tuple(items) => items.len(),
-        _ if done == 0 => return in_declared(declared, walk(shape, place, &mut seen)),
+        _ if done == 0 => return in_declared(declared, walk(shape, scope, &mut seen)),
         _ => return Ok(()),
     };
     let mut i = 0;
     while i < parts {
         let verdict = match shape {
             _ if i < 128 && done >> i & 1 == 1 => Ok(()),
-            TypeSchema::Struct(schema) => field_at(schema, i, place, &mut seen),
-            TypeSchema::Enum(schema) => variant_at(schema, i, place, &mut seen),
-            TypeSchema::Tuple(items) => at(Step::Item(i), walk(items[i], place, &mut seen)),
+            TypeSchema::Struct(schema) => field_at(schema, i, scope, &mut seen),
+            TypeSchema::Enum(schema) => variant_at(schema, i, scope, &mut seen),
+            TypeSchema::Tuple(items) => at(Step::Item(i), walk(items[i], scope, &mut seen)),
             _ => Ok(()),
         };
         if verdict.is_err() {
@@ -116,31 +116,31 @@ pub const fn check_declared(declared: &'static TypeSchema, done: u128) -> Verdic
 /// Checks one part of a declared type: a variant, or a field of a struct or of a variant. Without either,
 /// the type is that of a part.
 pub const fn check_part(shape: &'static TypeSchema, variant: Option<usize>, field: Option<usize>) -> Verdict {
-    let place = Place { names: false, ..Place::START };
+    let scope = Scope { names: false, ..Scope::START };
     let mut seen = Seen::none();
     match (behind_name(shape), variant, field) {
         (TypeSchema::Enum(schema), Some(index), None) if index < schema.variants.len() => {
-            variant_at(schema, index, place, &mut seen)
+            variant_at(schema, index, scope, &mut seen)
         }
         (TypeSchema::Enum(schema), Some(index), Some(field)) if index < schema.variants.len() => {
             match schema.variants[index].body {
                 Some(TypeSchema::Struct(fields)) if field < fields.fields.len() => {
-                    field_at(fields, field, place.of_variant(schema, index), &mut seen)
+                    field_at(fields, field, scope.of_variant(schema, index), &mut seen)
                 }
                 _ => Ok(()),
             }
         }
         (TypeSchema::Struct(schema), None, Some(field)) if field < schema.fields.len() => {
-            field_at(schema, field, place, &mut seen)
+            field_at(schema, field, scope, &mut seen)
         }
-        (_, None, None) => walk(shape, Place::START, &mut seen),
+        (_, None, None) => walk(shape, Scope::START, &mut seen),
         _ => Ok(()),
     }
 }
 
 /// Where a walk is.
 #[derive(Clone, Copy)]
-struct Place {
+struct Scope {
     /// serde has read the value into memory first, as it does for tagged and untagged enums and for
     /// flattened fields.
     buffered: bool,
@@ -153,7 +153,7 @@ struct Place {
     frames: usize,
 }
 
-impl Place {
+impl Scope {
     const START: Self = Self { buffered: false, flattened: false, names: true, frames: 0 };
 
     const fn deeper(self, frames: usize) -> Self {
@@ -186,7 +186,7 @@ impl Place {
 
 /// Declarations that a walk has been to, and the places that it may still visit.
 struct Seen {
-    types: [Option<(&'static NamedSchema, Place)>; MAX_SEEN],
+    types: [Option<(&'static NamedSchema, Scope)>; MAX_SEEN],
     len: usize,
     left: usize,
 }
@@ -197,12 +197,12 @@ impl Seen {
     }
 
     /// Whether the walk has been to this declaration in such a place; remembers it.
-    const fn visit(&mut self, named: &'static NamedSchema, place: Place) -> bool {
+    const fn visit(&mut self, named: &'static NamedSchema, scope: Scope) -> bool {
         let mut i = 0;
         while i < self.len {
             if let Some((seen, other)) = self.types[i]
-                && other.buffered == place.buffered
-                && other.flattened == place.flattened
+                && other.buffered == scope.buffered
+                && other.flattened == scope.flattened
                 && seen.is(named)
             {
                 return true;
@@ -210,36 +210,36 @@ impl Seen {
             i += 1;
         }
         if self.len < MAX_SEEN {
-            self.types[self.len] = Some((named, place));
+            self.types[self.len] = Some((named, scope));
             self.len += 1;
         }
         false
     }
 }
 
-const fn walk(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -> Verdict {
+const fn walk(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -> Verdict {
     match shape {
         TypeSchema::Option(inner) if writes_null(inner, MAX_NULL) => refuse(Problem::NullTwice { inner }),
-        TypeSchema::Option(inner) => walk(inner, place.deeper(1).within(), seen),
-        TypeSchema::Sequence(inner, _) => at(Step::Items, walk(inner, place.deeper(1).within(), seen)),
+        TypeSchema::Option(inner) => walk(inner, scope.deeper(1).within(), seen),
+        TypeSchema::Sequence(inner, _) => at(Step::Items, walk(inner, scope.deeper(1).within(), seen)),
         TypeSchema::Named(named) => {
             let named = named.get();
             match named.verified {
-                Verified::Declared if !place.buffered => return Ok(()),
+                Verified::Declared if !scope.buffered => return Ok(()),
                 // Instances of a generic type have one name, and differ.
                 Verified::Instance => {}
-                _ if seen.visit(named, place) => return Ok(()),
+                _ if seen.visit(named, scope) => return Ok(()),
                 _ => {}
             }
             let names = !matches!(named.verified, Verified::Declared);
-            of(named, walk_shape(named.shape, Place { names, ..place.deeper(1) }, seen))
+            of(named, walk_shape(named.shape, Scope { names, ..scope.deeper(1) }, seen))
         }
-        shape => walk_shape(shape, place, seen),
+        shape => walk_shape(shape, scope, seen),
     }
 }
 
 /// A type that is not behind its name.
-const fn walk_shape(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -> Verdict {
+const fn walk_shape(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -> Verdict {
     let is_flat = matches!(
         shape,
         TypeSchema::Any
@@ -252,14 +252,14 @@ const fn walk_shape(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -
             | TypeSchema::String
             | TypeSchema::Format(_)
     );
-    if is_flat || seen.left == 0 || place.frames > MAX_FRAMES {
+    if is_flat || seen.left == 0 || scope.frames > MAX_FRAMES {
         return Ok(());
     }
     seen.left -= 1;
     match shape {
         TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max) => {
             let beyond_64_bits = *min < i64::MIN as i128 || *max > u64::MAX as u128;
-            match place.buffered && beyond_64_bits {
+            match scope.buffered && beyond_64_bits {
                 true => refuse(Problem::Buffered),
                 false => Ok(()),
             }
@@ -267,23 +267,23 @@ const fn walk_shape(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -
         TypeSchema::Tuple(items) => {
             let mut i = 0;
             while i < items.len() {
-                if let refused @ Err(_) = at(Step::Item(i), walk(items[i], place.deeper(1).within(), seen)) {
+                if let refused @ Err(_) = at(Step::Item(i), walk(items[i], scope.deeper(1).within(), seen)) {
                     return refused;
                 }
                 i += 1;
             }
             Ok(())
         }
-        TypeSchema::Map(keys, values) => match check_keys(keys, place.deeper(2)) {
-            Ok(()) => at(Step::Values, walk(values, place.deeper(1).within(), seen)),
+        TypeSchema::Map(keys, values) => match check_keys(keys, scope.deeper(2)) {
+            Ok(()) => at(Step::Values, walk(values, scope.deeper(1).within(), seen)),
             refused => refused,
         },
-        TypeSchema::Struct(schema) => walk_fields(schema, place.deeper(3), seen),
-        TypeSchema::Enum(schema) => walk_variants(schema, place.deeper(4), seen),
-        TypeSchema::Differs { written, read } => walk_sides(written, read, place, seen),
+        TypeSchema::Struct(schema) => walk_fields(schema, scope.deeper(3), seen),
+        TypeSchema::Enum(schema) => walk_variants(schema, scope.deeper(4), seen),
+        TypeSchema::Differs { written, read } => walk_sides(written, read, scope, seen),
         // `walk` looks behind these; all others have returned above. Each is named, so that a new kind is an error here.
         TypeSchema::Option(_) | TypeSchema::Sequence(..) | TypeSchema::Named(_) => {
-            walk(shape, place.deeper(1), seen)
+            walk(shape, scope.deeper(1), seen)
         }
         TypeSchema::Any
         | TypeSchema::Opaque(_)
@@ -301,7 +301,7 @@ const fn walk_shape(shape: &'static TypeSchema, place: Place, seen: &mut Seen) -
 const fn walk_sides(
     written: &'static TypeSchema,
     read: &'static TypeSchema,
-    place: Place,
+    scope: Scope,
     seen: &mut Seen,
 ) -> Verdict {
     match (written, read) {
@@ -312,24 +312,24 @@ const fn walk_sides(
         (TypeSchema::Named(one), TypeSchema::Named(other))
             if one.get().is(other.get()) && !matches!(one.get().verified, Verified::Instance) =>
         {
-            walk(read, place.deeper(1), seen)
+            walk(read, scope.deeper(1), seen)
         }
         // The comparison has a depth of its own, which starts where this walk is.
-        _ if place.frames > MAX_FRAMES / 2 => Ok(()),
+        _ if scope.frames > MAX_FRAMES / 2 => Ok(()),
         (TypeSchema::Named(_), TypeSchema::Named(_)) if written.is_same(read) => {
-            walk(read, place.deeper(1), seen)
+            walk(read, scope.deeper(1), seen)
         }
-        _ => match read.can_read_within(written, place.frames, place.buffered) {
+        _ => match read.can_read_within(written, scope.frames, scope.buffered) {
             Err(misfit) if misfit.is_undecided() => Ok(()),
             verdict => verdict,
         },
     }
 }
 
-const fn walk_fields(schema: &'static StructSchema, place: Place, seen: &mut Seen) -> Verdict {
+const fn walk_fields(schema: &'static StructSchema, scope: Scope, seen: &mut Seen) -> Verdict {
     let mut i = 0;
     while i < schema.fields.len() {
-        if let refused @ Err(_) = field_at(schema, i, place, seen) {
+        if let refused @ Err(_) = field_at(schema, i, scope, seen) {
             return refused;
         }
         i += 1;
@@ -338,27 +338,27 @@ const fn walk_fields(schema: &'static StructSchema, place: Place, seen: &mut See
 }
 
 /// One field, and its relation to the others.
-const fn field_at(schema: &'static StructSchema, index: usize, place: Place, seen: &mut Seen) -> Verdict {
+const fn field_at(schema: &'static StructSchema, index: usize, scope: Scope, seen: &mut Seen) -> Verdict {
     let field = &schema.fields[index];
     let name = match (field.written, field.read) {
         (Some(name), _) | (None, Some(name)) => name,
         (None, None) => return Ok(()),
     };
     if field.flatten {
-        return at(Step::Field(name), check_flattened(schema, index, place, seen));
+        return at(Step::Field(name), check_flattened(schema, index, scope, seen));
     }
     let verdict = check_presence(field);
     if verdict.is_err() {
         return at(Step::Field(name), verdict);
     }
-    let denies = schema.deny_unknown && (!place.flattened || has_flattened(schema));
+    let denies = schema.deny_unknown && (!scope.flattened || has_flattened(schema));
     if let Some(written) = field.written
         && denies
         && !reads_field(schema, written)
     {
         return at(Step::Field(name), refuse(Problem::UnknownField(written)));
     }
-    if place.names
+    if scope.names
         && let Some(clash) = name_twice(schema, index)
     {
         return at(Step::Field(name), refuse(Problem::SameName(clash)));
@@ -366,7 +366,7 @@ const fn field_at(schema: &'static StructSchema, index: usize, place: Place, see
     if field.written.is_none() || field.read.is_none() {
         return Ok(());
     }
-    match walk(field.shape, place.within(), seen) {
+    match walk(field.shape, scope.within(), seen) {
         Ok(()) => Ok(()),
         refused => at(Step::Field(name), refused),
     }
@@ -439,10 +439,10 @@ const fn is_name(names: Names, name: &str) -> bool {
     is_written || reads(names.1, names.2, name)
 }
 
-const fn walk_variants(schema: &'static EnumSchema, place: Place, seen: &mut Seen) -> Verdict {
+const fn walk_variants(schema: &'static EnumSchema, scope: Scope, seen: &mut Seen) -> Verdict {
     let mut i = 0;
     while i < schema.variants.len() {
-        if let refused @ Err(_) = variant_at(schema, i, place, seen) {
+        if let refused @ Err(_) = variant_at(schema, i, scope, seen) {
             return refused;
         }
         i += 1;
@@ -451,19 +451,19 @@ const fn walk_variants(schema: &'static EnumSchema, place: Place, seen: &mut See
 }
 
 /// One variant, and its relation to the others.
-const fn variant_at(schema: &'static EnumSchema, index: usize, place: Place, seen: &mut Seen) -> Verdict {
+const fn variant_at(schema: &'static EnumSchema, index: usize, scope: Scope, seen: &mut Seen) -> Verdict {
     let variant = &schema.variants[index];
     // What is not written need not be read.
     let Some(name) = variant.written else { return Ok(()) };
     let step = Step::Field(name);
     let untagged = variant.untagged || matches!(schema.tag, Tag::Untagged);
-    let names = check_variant_names(schema, index, place.names);
+    let names = check_variant_names(schema, index, scope.names);
     if names.is_err() {
         return at(step, names);
     }
     let verdict = match variant.body {
         Some(body) => {
-            let inside = place.of_variant(schema, index);
+            let inside = scope.of_variant(schema, index);
             match (schema.tag, untagged) {
                 (Tag::Internal(tag), false) => check_beside_tag(tag, body, inside, seen),
                 _ => walk(body, inside, seen),
@@ -472,7 +472,7 @@ const fn variant_at(schema: &'static EnumSchema, index: usize, place: Place, see
         None => Ok(()),
     };
     match (verdict, untagged) {
-        (Ok(()), true) => at(step, check_earlier(schema, index, place.frames)),
+        (Ok(()), true) => at(step, check_earlier(schema, index, scope.frames)),
         (verdict, _) => at(step, verdict),
     }
 }

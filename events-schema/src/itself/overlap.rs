@@ -880,9 +880,9 @@ const fn is_tag(
         },
         // serde reads a number that it has in memory as the place of a variant.
         TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max) => {
-            let place = place_of(schema, variant);
-            let above = *max >= place as u128;
-            let below = *min <= place as i128 && !(place == 0 && matches!(ty, TypeSchema::NonZero(..)));
+            let number = number_of(schema, variant);
+            let above = *max >= number as u128;
+            let below = *min <= number as i128 && !(number == 0 && matches!(ty, TypeSchema::NonZero(..)));
             Overlap::if_(above && (below || variant.other))
         }
         TypeSchema::String
@@ -895,17 +895,17 @@ const fn is_tag(
 }
 
 /// Where a variant stands among those that are read with a tag.
-const fn place_of(schema: &'static EnumSchema, variant: &'static VariantSchema) -> usize {
-    let (mut place, mut i) = (0, 0);
+const fn number_of(schema: &'static EnumSchema, variant: &'static VariantSchema) -> usize {
+    let (mut number, mut i) = (0, 0);
     while i < schema.variants.len() {
         let other = &schema.variants[i];
         i += 1;
         if let (Some(name), Some(own), false) = (other.read, variant.read, other.untagged) {
             if same(name, own) {
-                return place;
+                return number;
             }
-            place += 1;
+            number += 1;
         }
     }
-    place
+    number
 }

@@ -7,9 +7,9 @@ use super::{ReadProblem, field, from_str, to_string};
 struct Random(u64);
 
 impl Random {
-    fn below(&mut self, most: usize) -> usize {
+    fn below(&mut self, max: usize) -> usize {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) as usize % most
+        (self.0 >> 33) as usize % max
     }
 
     fn bits(&mut self) -> u64 {

@@ -7,7 +7,7 @@
 
 use super::{Schema, TypeSchema};
 
-macro_rules! foreign {
+macro_rules! external {
     ($($feature:literal: { $($ty:ty => $shape:expr;)+ })+) => {
         $($(
             #[cfg(feature = $feature)]
@@ -19,7 +19,7 @@ macro_rules! foreign {
     };
 }
 
-foreign! {
+external! {
     "uuid": {
         uuid::Uuid => TypeSchema::Format("uuid");
     }

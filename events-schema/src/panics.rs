@@ -6,9 +6,9 @@ use std::pin::pin;
 
 /// Runs a waker, a destructor or a callback; a panic ends only that. The panic hook has shown it.
 #[inline]
-pub fn contained(work: impl FnOnce()) {
+pub fn catch_panic(work: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
-        discard(payload);
+        drop_quietly(payload);
     }
 }
 
@@ -24,7 +24,7 @@ pub async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Sen
 
 /// Drops what a panic carried, which may panic in turn.
 #[cold]
-pub fn discard(payload: Box<dyn Any + Send>) {
+pub fn drop_quietly(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }

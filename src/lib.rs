@@ -35,7 +35,7 @@ pub use events_core::InMemory;
 #[cfg(feature = "conformance")]
 pub mod conformance {
     pub use events_core::conformance::{
-        Ability, CaseReport, Foreign, Harness, Outcome, Report, Scale, run, run_only,
+        Ability, CaseOutcome, CaseReport, ExternalRecord, Harness, Report, Scale, run, run_only,
     };
 }
 

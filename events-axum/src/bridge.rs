@@ -85,7 +85,7 @@ impl<U> fmt::Debug for SseBridge<U> {
 }
 
 /// The follower looks where the log ends at least so often: a log is not trimmed past it unseen.
-const MOST_BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Whether a user sees a record.
 type Visible<U> = dyn Fn(&Record, &U) -> bool + Send + Sync;
@@ -353,7 +353,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
             bus: bus.clone(),
             query,
             stream,
-            interval: settings.heartbeat.min(MOST_BETWEEN_LOOKS),
+            interval: settings.heartbeat.min(MAX_POLL_INTERVAL),
             feed: Arc::clone(&feed),
             pages: Arc::clone(&pages),
             clients: Arc::clone(&clients),

@@ -40,7 +40,7 @@ impl<U: Clone + Eq + Hash> Clients<U> {
     }
 
     /// Adds a client, until what is returned is dropped.
-    pub(crate) fn connect(self: &Arc<Self>, user: &U) -> Result<Seat<U>, Full> {
+    pub(crate) fn connect(self: &Arc<Self>, user: &U) -> Result<ConnectionPermit<U>, Full> {
         let mut connected = self.lock();
         if connected.total >= self.limits.total {
             return Err(Full::Total);
@@ -52,7 +52,7 @@ impl<U: Clone + Eq + Hash> Clients<U> {
         connected.total += 1;
         let woken = Arc::new(Notify::new());
         connected.of.entry(user.clone()).or_default().push(Arc::clone(&woken));
-        Ok(Seat { clients: Arc::clone(self), user: user.clone(), woken })
+        Ok(ConnectionPermit { clients: Arc::clone(self), user: user.clone(), woken })
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -70,14 +70,14 @@ impl<U: Clone + Eq + Hash> Clients<U> {
 }
 
 /// One client that is connected.
-pub(crate) struct Seat<U: Clone + Eq + Hash> {
+pub(crate) struct ConnectionPermit<U: Clone + Eq + Hash> {
     clients: Arc<Clients<U>>,
     pub(crate) user: U,
     /// Notified when there may be something for the client.
     pub(crate) woken: Arc<Notify>,
 }
 
-impl<U: Clone + Eq + Hash> Drop for Seat<U> {
+impl<U: Clone + Eq + Hash> Drop for ConnectionPermit<U> {
     fn drop(&mut self) {
         let mut connected = self.clients.lock();
         connected.total -= 1;

@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use crate::bridge::Shared;
-use crate::clients::{Full, Seat};
+use crate::clients::{ConnectionPermit, Full};
 use crate::feed::{End, Next};
 use crate::follower::is_position_due;
 use crate::last_event_id::LastEventId;
@@ -79,8 +79,8 @@ where
         Some(End::Stopped) => return Ok(later(shared.settings.retry)),
         None => {}
     }
-    let seat = match shared.clients.connect(user) {
-        Ok(seat) => seat,
+    let permit = match shared.clients.connect(user) {
+        Ok(permit) => permit,
         Err(full) => {
             let why = match full {
                 Full::Total => "too many clients listen to events",
@@ -101,7 +101,7 @@ where
     // The bridge may end while a client is connected.
     let connection = Connection {
         shared: Arc::downgrade(shared),
-        seat,
+        permit,
         position,
         told: position,
         first: Some(first),
@@ -117,7 +117,7 @@ where
 
 struct Connection<U: Clone + Eq + Hash> {
     shared: Weak<Shared<U>>,
-    seat: Seat<U>,
+    permit: ConnectionPermit<U>,
     /// All up to here was looked at.
     position: LogPosition,
     /// The position that the client was told last.
@@ -155,7 +155,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
                 Step::Wait => {
                     let heartbeat = shared.settings.heartbeat;
                     drop(shared);
-                    if timeout(heartbeat, self.seat.woken.notified()).await.is_err() {
+                    if timeout(heartbeat, self.permit.woken.notified()).await.is_err() {
                         return Some(self.heartbeat());
                     }
                     self.turn_began = Instant::now();
@@ -190,7 +190,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
     }
 
     async fn step(&mut self, shared: &Shared<U>) -> Step {
-        let user = shared.is_keyed().then_some(&self.seat.user);
+        let user = shared.is_keyed().then_some(&self.permit.user);
         match shared.feed.next(self.position, user) {
             Next::Message(message) => self.offer(shared, &message),
             Next::Nothing(end) => {
@@ -217,7 +217,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
     /// Looks at a message: it is sent if the user sees it.
     fn offer(&mut self, shared: &Shared<U>, message: &Message<U>) -> Step {
         self.position.number = message.number;
-        if !shared.sees(message, &self.seat.user) {
+        if !shared.sees(message, &self.permit.user) {
             return match is_position_due(self.told, self.position) {
                 true => Step::Send(self.tell_position()),
                 false => Step::Continue,

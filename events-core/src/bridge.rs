@@ -9,8 +9,8 @@ use crate::bus::inner::Bus;
 
 pub use crate::bus::inner::told::{Tell, Told};
 use crate::bus::read::stream::EventStream;
-use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
+use crate::panics::catch_panic;
 
 /// A line among those of the bus, for a crate that passes its events on.
 pub fn warn(bus: &Bus, what: std::fmt::Arguments<'_>) {
@@ -34,7 +34,7 @@ pub async fn read_log(bus: &Bus, query: &LogQuery) -> Result<LogPage, Error> {
 /// Calls code of a user; `None` where it panics.
 pub fn call<T>(code: impl FnOnce() -> T) -> Option<T> {
     let mut result = None;
-    contained(|| result = Some(code()));
+    catch_panic(|| result = Some(code()));
     result
 }
 
@@ -48,10 +48,10 @@ pub fn stream_for(
     bus: &Bus,
     pattern: &str,
     what: &str,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
 ) -> Result<EventStream, Error> {
     let stream = bus.stream_unchecked(pattern)?;
-    bus.inner.note_reach(what, place, parse_pattern(pattern)?);
+    bus.inner.note_reach(what, location, parse_pattern(pattern)?);
     Ok(stream)
 }
 

@@ -3,7 +3,7 @@
 use crate::bus::handlers::{Handler, HandlerDecl, LinkedHandler};
 use crate::event::pattern::Pattern;
 use crate::event::takes::Takes;
-use crate::event::{Event, EventDecl, Place, registry, sort_by_place};
+use crate::event::{Event, EventDecl, SourceLocation, registry, sort_by_location};
 use crate::schema::{NamedSchema, TypeSchema};
 
 /// All events and handlers that are linked into the program, each sorted by name.
@@ -58,9 +58,9 @@ impl Catalog {
     fn of(mut events: Vec<&'static EventDecl>, mut handlers: Vec<&'static HandlerDecl>) -> Self {
         let of_handlers = handlers.iter().flat_map(|handler| handler.takes.events()).map(|decl| decl());
         events.extend(of_handlers);
-        sort_by_place(&mut events, |decl| (decl.name, decl.place));
+        sort_by_location(&mut events, |decl| (decl.name, decl.location));
         events.dedup_by(|one, other| std::ptr::eq(*one, *other));
-        sort_by_place(&mut handlers, |decl| ("", decl.place));
+        sort_by_location(&mut handlers, |decl| ("", decl.location));
         handlers.dedup_by(|one, other| std::ptr::eq(*one, *other));
         let reached = |handler: &HandlerDecl| {
             let patterns: Vec<_> =
@@ -151,12 +151,12 @@ impl EventEntry {
 
     /// The type with its module path.
     pub fn item(&self) -> &'static str {
-        self.decl.place.item
+        self.decl.location.item
     }
 
     /// Where the type stands: the file and the line.
-    pub fn place(&self) -> (&'static str, u32) {
-        place(&self.decl.place)
+    pub fn location(&self) -> (&'static str, u32) {
+        location(&self.decl.location)
     }
 
     fn named(&self) -> Option<&'static NamedSchema> {
@@ -170,12 +170,12 @@ impl EventEntry {
 impl HandlerEntry {
     /// The function with its module path.
     pub fn item(&self) -> &'static str {
-        self.decl.place.item
+        self.decl.location.item
     }
 
     /// Where the function stands: the file and the line.
-    pub fn place(&self) -> (&'static str, u32) {
-        place(&self.decl.place)
+    pub fn location(&self) -> (&'static str, u32) {
+        location(&self.decl.location)
     }
 
     /// Its patterns, as written; its event's name where nothing was.
@@ -194,18 +194,18 @@ impl HandlerEntry {
     }
 }
 
-fn place(place: &Place) -> (&'static str, u32) {
-    (place.file, place.line)
+fn location(location: &SourceLocation) -> (&'static str, u32) {
+    (location.file, location.line)
 }
 
 impl std::fmt::Debug for EventEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} = {}", self.name(), self.decl.place)
+        write!(f, "{} = {}", self.name(), self.decl.location)
     }
 }
 
 impl std::fmt::Debug for HandlerEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} on {:?}", self.decl.place, self.patterns())
+        write!(f, "{} on {:?}", self.decl.location, self.patterns())
     }
 }

@@ -94,7 +94,7 @@ const fn all_ordered_by(handler: &str, argument: &str, takes: Takes, field: &str
                 .push("` may be any event, whose fields nobody knows: ");
             panic!("{}", text.push("take `&E` of an event, or an enum with `#[derive(EventSet)]`").as_str());
         }
-        Takes::Event(name, schema, _) | Takes::Foreign(name, schema, _) => {
+        Takes::Event(name, schema, _) | Takes::Undeclared(name, schema, _) => {
             if let Some(problem) = order_problem(schema, field) {
                 let text = problem.describe(ordered, schema, name);
                 panic!("{}", if problem.is_absent() { text.push(advice) } else { text }.as_str());
@@ -175,7 +175,7 @@ pub const fn set_reached(set: &str, variants: &[&str], takes: Takes, index: usiz
     let text = match (earlier, takes) {
         (Takes::Any, Takes::Any) => text.push("every event, too; leave one of them out"),
         (Takes::Any, _) => text.push("every event; put `").push(name).push("` last"),
-        (_, Takes::Event(name, ..) | Takes::Foreign(name, ..)) => {
+        (_, Takes::Event(name, ..) | Takes::Undeclared(name, ..)) => {
             text.push("`").push(name).push("`, too; leave one of them out")
         }
         _ => text.push("the same events; leave one of them out"),
@@ -248,7 +248,7 @@ pub const fn set_variant(set: &str, variant: &str, takes: Takes, handler: &str, 
     };
     let text = text.push(", which never takes ");
     let text = match takes {
-        Takes::Event(name, shape, _) | Takes::Foreign(name, shape, _) => push_event(text, shape, name),
+        Takes::Event(name, shape, _) | Takes::Undeclared(name, shape, _) => push_event(text, shape, name),
         Takes::Any | Takes::Set(_) => text.push("these events"),
     };
     let text = text.push(": leave the variant `").push(variant).push("` out of `").push(set);

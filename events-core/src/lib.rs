@@ -26,7 +26,7 @@ mod record;
 mod time;
 
 use events_schema as schema;
-use events_schema::{contain, json, secret, text};
+use events_schema::{json, panics, secret, text};
 
 pub use crate::adapter::consumer::Consumer;
 pub use crate::adapter::durable::{

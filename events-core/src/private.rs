@@ -24,7 +24,7 @@ pub use crate::event::locking::{Change, Compatibility, LockFile, LockedVersion, 
 pub use crate::event::takes::Takes;
 pub use crate::event::version::{PastEvent, Upcast};
 pub use crate::event::view::View;
-pub use crate::event::{DecodeError, Event, EventDecl, LinkedEvent, Place};
+pub use crate::event::{DecodeError, Event, EventDecl, LinkedEvent, SourceLocation};
 #[cfg(feature = "lock")]
 pub use crate::lock::SchemaLock;
 #[cfg(feature = "lock")]

@@ -1,13 +1,13 @@
 //! The suite for adapters, on the one without an engine.
 
 use events_core::InMemory;
-use events_core::conformance::{Ability, Harness, Outcome, Scale, run_only};
+use events_core::conformance::{Ability, CaseOutcome, Harness, Scale, run_only};
 
 struct OfMemory;
 
 impl Harness for OfMemory {
     type Adapter = InMemory;
-    type Place = InMemory;
+    type Store = InMemory;
 
     /// The whole suite with `TESTS_FULL`, else a fifth of its events.
     fn scale(&self) -> Scale {
@@ -25,8 +25,8 @@ impl Harness for OfMemory {
         Ok(InMemory::new())
     }
 
-    fn adapter(&self, place: &InMemory) -> InMemory {
-        place.clone()
+    fn adapter(&self, store: &InMemory) -> InMemory {
+        store.clone()
     }
 }
 
@@ -43,7 +43,7 @@ async fn memory_conforms() {
         report.assert_ok();
         let needs_none = |needs: &[Ability]| needs.iter().all(|need| OfMemory.abilities().contains(need));
         let tried = report.cases().iter().all(|case| match &case.outcome {
-            Outcome::Skipped(missing) => !needs_none(missing),
+            CaseOutcome::Skipped(missing) => !needs_none(missing),
             _ => true,
         });
         assert!(tried, "only what needs other abilities is skipped");

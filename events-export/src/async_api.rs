@@ -118,10 +118,10 @@ fn operation(action: &str, event: &str, handler: Option<&HandlerEntry>) -> Value
         ("messages", json!([{"$ref": format!("#/channels/{event}/messages/{event}")}])),
     ]);
     if let Some(handler) = handler {
-        let (file, line) = handler.place();
+        let (file, line) = handler.location();
         operation.insert("title".to_owned(), json!(handler.item()));
         operation.insert("x-patterns".to_owned(), json!(handler.patterns()));
-        operation.insert("x-place".to_owned(), json!(format!("{file}:{line}")));
+        operation.insert("x-location".to_owned(), json!(format!("{file}:{line}")));
     }
     Value::Object(operation)
 }

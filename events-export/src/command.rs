@@ -109,12 +109,12 @@ fn big_integers(text: &str) -> Result<BigIntegers, String> {
 fn list(catalog: &Catalog) -> String {
     let unhandled: Vec<_> = catalog.unhandled().map(|event| event.name()).collect();
     let events = catalog.events().iter().map(|event| {
-        let (file, line) = event.place();
+        let (file, line) = event.location();
         let lonely = if unhandled.contains(&event.name()) { "  nobody handles it" } else { "" };
         format!("event   {}  v{}  {} ({file}:{line}){lonely}\n", event.name(), event.version(), event.item())
     });
     let handlers = catalog.handlers().iter().map(|handler| {
-        let (file, line) = handler.place();
+        let (file, line) = handler.location();
         let lonely = if handler.events().is_empty() { "  nothing reaches it" } else { "" };
         format!("handler {}  on {}  ({file}:{line}){lonely}\n", handler.item(), handler.patterns().join(", "))
     });

@@ -13,9 +13,9 @@ pub fn markdown(catalog: &Catalog) -> String {
     for event in catalog.events() {
         write_event(&mut text, catalog, event);
     }
-    text += "\n# Handlers\n\n| handler | patterns | events | place |\n|---|---|---|---|\n";
+    text += "\n# Handlers\n\n| handler | patterns | events | location |\n|---|---|---|---|\n";
     for handler in catalog.handlers() {
-        let (file, line) = handler.place();
+        let (file, line) = handler.location();
         let (patterns, events) = (codes(handler.patterns()), codes(handler.events()));
         let _ = writeln!(text, "| `{}` | {patterns} | {events} | {file}:{line} |", handler.item());
     }
@@ -27,7 +27,7 @@ pub fn markdown(catalog: &Catalog) -> String {
 }
 
 fn write_event(text: &mut String, catalog: &Catalog, event: &EventEntry) {
-    let (file, line) = event.place();
+    let (file, line) = event.location();
     let deprecated = if event.is_deprecated() { ", deprecated" } else { "" };
     let _ = write!(text, "\n## {}\n\n", event.name());
     if !event.doc().is_empty() {

@@ -12,7 +12,7 @@ mod emit;
 mod failures;
 mod handlers;
 mod history;
-mod intake;
+mod ingress;
 mod lifecycle;
 mod logs;
 mod memory;

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::adapter::durable::Interest;
 use crate::adapter::options::{DurableOptions, Nulls, StartAt};
-use crate::contain::discard;
-use crate::event::known::Known;
+use crate::event::declared::DeclaredEvents;
 use crate::event::pattern::{Pattern, is_of_library};
 use crate::event::takes::Takes;
 use crate::json;
+use crate::panics::drop_quietly;
 use crate::record::Record;
 use crate::record::codec::RecordCodec;
 use crate::text::prefix;
@@ -22,7 +22,7 @@ pub struct Consumer {
     pub(crate) durable: DurableOptions,
     pub(crate) patterns: Vec<Arc<str>>,
     pub(crate) takes: Takes,
-    pub(crate) known: Arc<Known>,
+    pub(crate) known: Arc<DeclaredEvents>,
     pub(crate) accepts_undeclared: bool,
     pub(crate) lease: Duration,
     pub(crate) codec: RecordCodec,
@@ -85,7 +85,7 @@ impl Consumer {
                 // It is written by a user's code.
                 let json = catch_unwind(AssertUnwindSafe(|| record.payload(decl).ok()?.to_json().ok()));
                 let json = json.unwrap_or_else(|payload| {
-                    discard(payload);
+                    drop_quietly(payload);
                     None
                 });
                 Cow::Owned(json?.into())

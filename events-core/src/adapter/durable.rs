@@ -36,14 +36,14 @@ pub trait DurableAdapter: Send + Sync {
     /// position, whatever its patterns were.
     fn open<'a>(&'a self, consumer: &'a Arc<Consumer>) -> BoxFuture<'a, Result<(), AdapterError>>;
 
-    /// Takes what became of events that were handed out before, and hands out up to `most` more, all or nothing.
+    /// Takes what became of events that were handed out before, and hands out up to `max` more, all or nothing.
     ///
     /// Returns at once, also with nothing.
     fn exchange<'a>(
         &'a self,
         consumer: &'a Arc<Consumer>,
         finished: &'a [Finished],
-        most: usize,
+        max: usize,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Claims, AdapterError>>;
 
@@ -77,13 +77,13 @@ pub trait DurableAdapter: Send + Sync {
     fn consumers(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<ConsumerStatus>, AdapterError>>;
 
     /// How many events that a consumer's patterns take stand behind what it has looked at; `None` where more than
-    /// `most` events of any name do, so that to count them takes long, or where the engine can't say.
+    /// `max` events of any name do, so that to count them takes long, or where the engine can't say.
     fn count_ahead<'a>(
         &'a self,
         consumer: &'a str,
-        most: u64,
+        max: u64,
     ) -> BoxFuture<'a, Result<Option<u64>, AdapterError>> {
-        let _ = (consumer, most);
+        let _ = (consumer, max);
         Box::pin(async { Ok(None) })
     }
 

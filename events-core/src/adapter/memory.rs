@@ -59,18 +59,18 @@ pub struct InMemory {
 }
 
 /// How much is kept, unless set.
-const KEPT: Bounds = Bounds { records: 100_000, bytes: 256 << 20 };
+const DEFAULT_BOUNDS: Bounds = Bounds { records: 100_000, bytes: 256 << 20 };
 /// The part of what is kept that a bus may be behind before others wait for it.
 const PART_BEHIND: usize = 8;
 /// How long an emit waits for buses that are behind.
-const PATIENCE: Duration = Duration::from_secs(1);
+const FOLLOWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many entries are looked at under the lock at a time.
-const AT_ONCE: u64 = 256;
+const BATCH: u64 = 256;
 
 impl InMemory {
     /// A new place, which keeps the last 100,000 events, at most 256 MiB of them.
     pub fn new() -> Self {
-        Self::of(KEPT)
+        Self::of(DEFAULT_BOUNDS)
     }
 
     /// A new place, which keeps the last `records` events (at least 1), at most `bytes` of them as text. The newest
@@ -129,8 +129,8 @@ impl Adapter for InMemory {
         Box::pin(async move {
             let own = self.follower.get().map(|follower| follower.key);
             self.hub.wait_for_those_behind(own).await;
-            let placed = self.hub.place(records).await;
-            Ok(placed.fill(records, codec)?)
+            let reserved = self.hub.reserve(records).await;
+            Ok(reserved.fill(records, codec)?)
         })
     }
 
@@ -268,7 +268,7 @@ impl State {
     }
 
     /// Places a record; `None` for one whose id is kept.
-    fn push(&mut self, record: &Record) -> Option<Place> {
+    fn push(&mut self, record: &Record) -> Option<Slot> {
         // The time first, and here: so that times never decrease along the log. The id is made of it.
         let earliest = self.latest.unwrap_or(Timestamp::from_micros(i64::MIN));
         let time = record.stamp_after(earliest);
@@ -280,17 +280,17 @@ impl State {
         self.ids.insert(id, position);
         let (origin, name) = (record.origin(), Arc::from(record.name()));
         self.entries.push_back(Entry { id, origin, name, time, text: Text::Coming });
-        Some(Place { position, origin })
+        Some(Slot { position, origin })
     }
 
     /// Sets what became of a place. One that was dropped before it had a text was given to no bus, so that, where it
     /// has become an event, it is lost to each that follows the log from there or from before.
-    fn set(&mut self, place: Place, text: Text) {
-        let Place { position, origin } = place;
+    fn set(&mut self, slot: Slot, text: Text) {
+        let Slot { position, origin } = slot;
         let index = position.checked_sub(self.first).map(|index| index as usize);
         let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else {
             if matches!(text, Text::Here(_)) {
-                self.lose(origin, |reader| reader.from <= position);
+                self.record_loss(origin, |reader| reader.from <= position);
             }
             return;
         };
@@ -304,7 +304,7 @@ impl State {
     }
 
     /// Counts an event that is dropped for the buses that were to get it: its own has handled it.
-    fn lose(&mut self, origin: InstanceId, is_to_get: impl Fn(&Progress) -> bool) {
+    fn record_loss(&mut self, origin: InstanceId, is_to_get: impl Fn(&Progress) -> bool) {
         let readers = self.readers.values_mut();
         for reader in readers.filter(|reader| reader.instance != origin && is_to_get(reader)) {
             reader.lost += 1;
@@ -315,7 +315,7 @@ impl State {
     ///
     /// A place that has no text yet is dropped like any other, since its text may take as long as it likes: whether it
     /// is lost is known when it is [set](Self::set).
-    fn settle(&mut self, bounds: Bounds) -> u64 {
+    fn trim(&mut self, bounds: Bounds) -> u64 {
         while self.entries.len() > bounds.records || self.bytes > bounds.bytes && self.entries.len() > 1 {
             let Some(entry) = self.entries.pop_front() else { break };
             if let Text::Here(text) = &entry.text {
@@ -326,7 +326,7 @@ impl State {
             }
             let dropped = self.first;
             if matches!(entry.text, Text::Here(_)) {
-                self.lose(entry.origin, |reader| reader.taken <= dropped);
+                self.record_loss(entry.origin, |reader| reader.taken <= dropped);
             }
             self.first += 1;
             for reader in self.readers.values_mut() {
@@ -347,8 +347,8 @@ impl Hub {
     }
 
     fn is_behind(&self, progress: Progress, end: u64) -> bool {
-        let most = (self.bounds.records / PART_BEHIND).max(1) as u64;
-        end.saturating_sub(progress.next) >= most
+        let max = (self.bounds.records / PART_BEHIND).max(1) as u64;
+        end.saturating_sub(progress.next) >= max
     }
 
     /// Begins a page, with the texts of the records that it is to have. Positions begin with 1.
@@ -375,7 +375,7 @@ impl Hub {
             if self.those_behind(own).is_empty() {
                 return;
             }
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + FOLLOWER_TIMEOUT);
             if timeout_at(deadline, caught_up).await.is_err() {
                 let behind = self.those_behind(own);
                 let mut state = self.lock();
@@ -397,11 +397,11 @@ impl Hub {
     }
 
     /// Gives records their places, together, but for those that are there already.
-    async fn place(&self, records: &[Record]) -> Placed<'_> {
+    async fn reserve(&self, records: &[Record]) -> Reserved<'_> {
         let mut filled = self.filled.subscribe();
         loop {
-            if let Some(placed) = self.try_place(records) {
-                return placed;
+            if let Some(reserved) = self.try_reserve(records) {
+                return reserved;
             }
             // The sender is in `self`.
             let _ = filled.changed().await;
@@ -409,21 +409,21 @@ impl Hub {
     }
 
     /// `None` where it is not known yet whether one of them is kept.
-    fn try_place(&self, records: &[Record]) -> Option<Placed<'_>> {
+    fn try_reserve(&self, records: &[Record]) -> Option<Reserved<'_>> {
         let mut state = self.lock();
         let is_coming = |record: &Record| record.known_id().is_some_and(|id| state.is_coming(id));
         if records.iter().any(is_coming) {
             return None;
         }
-        let places = records.iter().map(|record| state.push(record)).collect();
-        Some(Placed { hub: self, places })
+        let slots = records.iter().map(|record| state.push(record)).collect();
+        Some(Reserved { hub: self, slots })
     }
 
     /// Sets what became of places.
-    fn set(&self, texts: impl Iterator<Item = (Place, Text)>) {
+    fn set(&self, texts: impl Iterator<Item = (Slot, Text)>) {
         let mut state = self.lock();
-        texts.for_each(|(place, text)| state.set(place, text));
-        let filled = state.settle(self.bounds);
+        texts.for_each(|(slot, text)| state.set(slot, text));
+        let filled = state.trim(self.bounds);
         drop(state);
         // Also where only a place was withdrawn: somebody may wait for what becomes of its id.
         self.filled.send_modify(|known| *known = filled.max(*known));
@@ -443,7 +443,7 @@ impl Hub {
     fn find_before(&self, end: u64, query: &HistoryQuery, found: &mut Vec<Arc<str>>) -> Option<u64> {
         let state = self.lock();
         let end = end.min(state.end());
-        let begin = end.saturating_sub(AT_ONCE).max(state.first);
+        let begin = end.saturating_sub(BATCH).max(state.first);
         for position in (begin..end).rev() {
             let entry = state.entry(position)?;
             if found.len() >= query.limit() || query.since().is_some_and(|since| entry.time < since) {
@@ -488,7 +488,7 @@ impl Hub {
         let (first, filled) = (state.first, state.filled);
         let Some(reader) = state.readers.get_mut(&key) else { return Batch::default() };
         let begin = reader.next.max(first);
-        let end = filled.min(begin + AT_ONCE).max(begin);
+        let end = filled.min(begin + BATCH).max(begin);
         let (instance, lost) = (reader.instance, std::mem::take(&mut reader.lost));
         reader.taken = end;
         let theirs = (begin..end).filter_map(|position| match state.entry(position)? {
@@ -503,38 +503,38 @@ impl Hub {
 
 /// Where a record stands, and which bus emitted it.
 #[derive(Clone, Copy)]
-struct Place {
+struct Slot {
     position: u64,
     origin: InstanceId,
 }
 
 /// Records that have a place, and no text yet; withdrawn when dropped.
-struct Placed<'a> {
+struct Reserved<'a> {
     hub: &'a Hub,
     /// `None` for a duplicate.
-    places: Vec<Option<Place>>,
+    slots: Vec<Option<Slot>>,
 }
 
-impl Placed<'_> {
+impl Reserved<'_> {
     fn fill(mut self, records: &[Record], codec: &RecordCodec) -> Result<Published, Error> {
         let mut texts = Vec::with_capacity(records.len());
-        for (place, record) in self.places.iter().zip(records) {
-            if let Some(place) = place {
-                texts.push((*place, Text::Here(codec.encode(record)?.into())));
+        for (slot, record) in self.slots.iter().zip(records) {
+            if let Some(slot) = slot {
+                texts.push((*slot, Text::Here(codec.encode(record)?.into())));
             }
         }
-        let places = std::mem::take(&mut self.places);
+        let slots = std::mem::take(&mut self.slots);
         self.hub.set(texts.into_iter());
-        let duplicates = places.iter().enumerate().filter(|(_, place)| place.is_none());
+        let duplicates = slots.iter().enumerate().filter(|(_, slot)| slot.is_none());
         Ok(duplicates.fold(Published::default(), |published, (index, _)| published.with_duplicate(index)))
     }
 }
 
-impl Drop for Placed<'_> {
+impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        if !self.places.is_empty() {
-            let places = std::mem::take(&mut self.places).into_iter().flatten();
-            self.hub.set(places.map(|place| (place, Text::Withdrawn)));
+        if !self.slots.is_empty() {
+            let slots = std::mem::take(&mut self.slots).into_iter().flatten();
+            self.hub.set(slots.map(|slot| (slot, Text::Withdrawn)));
         }
     }
 }

@@ -94,11 +94,11 @@ impl DurableOptions {
         self
     }
 
-    /// Waits about `first` before the first retry, and twice as long before each further one, up to `most`:
+    /// Waits about `first` before the first retry, and twice as long before each further one, up to `max`:
     /// 1 s and 5 min unless set. Each wait is cut by a random part of up to a half, so that what failed together
     /// is not retried together.
-    pub const fn backoff(mut self, first: Duration, most: Duration) -> Self {
-        self.backoff = (first, most);
+    pub const fn backoff(mut self, first: Duration, max: Duration) -> Self {
+        self.backoff = (first, max);
         self
     }
 
@@ -176,9 +176,9 @@ impl DurableOptions {
     ///
     /// Exponential, with what "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015) calls equal jitter.
     pub(crate) fn wait_after(&self, attempt: u32, share: f64) -> Duration {
-        let (first, most) = self.backoff;
+        let (first, max) = self.backoff;
         let doubled = first.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
-        let wait = doubled.min(most);
+        let wait = doubled.min(max);
         wait - (wait / 2).mul_f64(share.clamp(0.0, 1.0))
     }
 }

@@ -24,7 +24,7 @@ use crate::bus::inner::outcome::panicked;
 use crate::bus::inner::reach::unreachable;
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::routes::Routes;
-use crate::bus::inner::routes::{Life, Patterns, name_of_closure};
+use crate::bus::inner::routes::{Lifetime, Patterns, name_of_closure};
 use crate::bus::inner::runtime::has_timer;
 use crate::bus::inner::runtime::spawn_boxed;
 use crate::bus::inner::slow::SlowHandlers;
@@ -32,16 +32,16 @@ use crate::bus::inner::told::Told;
 use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Counters, Inner, Settings};
 use crate::bus::select::{Selected, Selection};
-use crate::contain::caught;
 use crate::error::{Error, ErrorKind};
-use crate::event::known::Known;
+use crate::event::declared::DeclaredEvents;
 use crate::event::order::{OrderProblem, order_problem};
 use crate::event::pattern::{Pattern, is_of_library};
 use crate::event::seal::Seal;
 use crate::event::suggestions::did_you_mean;
 use crate::event::takes::Takes;
-use crate::event::{Event, EventDecl, registry, sort_by_place};
+use crate::event::{Event, EventDecl, registry, sort_by_location};
 use crate::id::InstanceId;
+use crate::panics::caught;
 
 #[cfg(feature = "lock")]
 use crate::lock::SchemaLock;
@@ -99,7 +99,7 @@ pub struct BusBuilder {
 struct DurableClosure {
     durable: DurableOptions,
     pattern: String,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
     /// Where it takes events of one type.
     event: Option<fn() -> &'static EventDecl>,
     callback: Callback,
@@ -230,9 +230,9 @@ impl BusBuilder {
     where
         H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
     {
-        let (pattern, place) = (pattern.to_owned(), Location::caller());
+        let (pattern, location) = (pattern.to_owned(), Location::caller());
         let (event, callback) = (H::EVENT, handler.into_callback());
-        self.durable.push(DurableClosure { durable, pattern, place, event, callback });
+        self.durable.push(DurableClosure { durable, pattern, location, event, callback });
         self
     }
 
@@ -420,7 +420,7 @@ impl BusBuilder {
             stopping: crate::bus::inner::stopping::Stopping::default(),
             watch,
             counters: Counters::default(),
-            told_places: Told::default(),
+            told_locations: Told::default(),
             told_events: Told::default(),
             told_unreadable: Told::default(),
             losses: crate::bus::inner::losses::Losses::new(fallback),
@@ -430,8 +430,8 @@ impl BusBuilder {
         });
         for (handler, callback) in live {
             let patterns = handler.patterns.iter().map(|pattern| (*pattern).into()).collect();
-            let (name, patterns) = (handler.place.to_string().into(), Patterns::Many(patterns));
-            inner.routes.insert(name, patterns, callback, Life::Long);
+            let (name, patterns) = (handler.location.to_string().into(), Patterns::Many(patterns));
+            inner.routes.insert(name, patterns, callback, Lifetime::Long);
         }
         inner.start().await?;
         Ok(Bus { inner })
@@ -468,7 +468,7 @@ impl BusBuilder {
     fn divide(
         &mut self,
         callbacks: Vec<Callback>,
-        known: &Arc<Known>,
+        known: &Arc<DeclaredEvents>,
     ) -> (Vec<(&'static HandlerDecl, Callback)>, Vec<Arc<Work>>) {
         let (mut live, mut works) = (Vec::new(), Vec::new());
         let consumer = |durable: &DurableOptions, patterns, takes| Consumer {
@@ -487,11 +487,11 @@ impl BusBuilder {
             };
             let patterns = handler.patterns.iter().map(|pattern| (*pattern).into()).collect();
             let consumer = consumer(durable, patterns, callback.takes);
-            works.push(Work::new(consumer, handler.place.to_string(), callback));
+            works.push(Work::new(consumer, handler.location.to_string(), callback));
         }
-        for DurableClosure { durable, pattern, place, callback, .. } in std::mem::take(&mut self.durable) {
+        for DurableClosure { durable, pattern, location, callback, .. } in std::mem::take(&mut self.durable) {
             let consumer = consumer(&durable, vec![pattern.into()], callback.takes);
-            works.push(Work::new(consumer, name_of_closure(place), callback));
+            works.push(Work::new(consumer, name_of_closure(location), callback));
         }
         (live, works)
     }
@@ -499,10 +499,10 @@ impl BusBuilder {
     /// Refuses durable handlers that share a name, or whose adapter has none; and closures whose pattern is wrong.
     fn check_durable(&self, problems: &mut Vec<String>) {
         let functions = self.handlers.iter().filter_map(|handler| {
-            Some((handler.durable.as_ref()?.name(), format!("handler {}", handler.place)))
+            Some((handler.durable.as_ref()?.name(), format!("handler {}", handler.location)))
         });
         let closures =
-            self.durable.iter().map(|closure| (closure.durable.name(), name_of_closure(closure.place)));
+            self.durable.iter().map(|closure| (closure.durable.name(), name_of_closure(closure.location)));
         let all: Vec<_> = functions.chain(closures).collect();
         let mut by_name: HashMap<&str, &str> = HashMap::new();
         for (name, handler) in &all {
@@ -529,34 +529,34 @@ impl BusBuilder {
     }
 
     /// All declared events by name.
-    fn known_events(&self, problems: &mut Vec<String>) -> Known {
+    fn known_events(&self, problems: &mut Vec<String>) -> DeclaredEvents {
         let of_handlers = self.handlers.iter().flat_map(|handler| handler.takes.events()).map(|decl| decl());
         let of_closures = self.durable.iter().filter_map(|closure| closure.event).map(|decl| decl());
         let of_handlers = of_handlers.chain(of_closures);
-        let mut known = Known::default();
+        let mut known = DeclaredEvents::default();
         for decl in registry().events.iter().copied().chain(self.events.iter().copied()).chain(of_handlers) {
             if is_of_library(decl.name) {
                 problems.push(format!(
                     "event `{}` ({}) can't be declared: names that begin with `typed-events` belong to the library",
-                    decl.name, decl.place
+                    decl.name, decl.location
                 ));
             }
             if let Err(other) = known.declare(decl) {
                 problems.push(format!(
                     "two types claim the event name `{}`: {} and {}",
-                    decl.name, other.place, decl.place
+                    decl.name, other.location, decl.location
                 ));
             }
         }
         problems.dedup();
-        for (name, version) in self.handlers.iter().flat_map(|handler| handler.takes.foreign()) {
-            known.add_foreign(name, version);
+        for (name, version) in self.handlers.iter().flat_map(|handler| handler.takes.undeclared()) {
+            known.add_undeclared(name, version);
         }
         known
     }
 
     /// Refuses event sets that lack a variant for a known event of their handler's patterns.
-    fn check_sets(&self, known: &Known, problems: &mut Vec<String>) {
+    fn check_sets(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
         for handler in &self.handlers {
             let Takes::Set(_) = handler.takes else { continue };
             let taken_by = |name: &str| {
@@ -570,21 +570,21 @@ impl BusBuilder {
                 .collect();
             missing.sort_unstable();
             problems.extend(missing.into_iter().map(|(name, pattern)| {
-                let place = handler.place;
-                format!("handler {place}: `{pattern}` takes `{name}`, for which its event set has no variant: add one, or one for all others, `Other(&'a Record)`")
+                let location = handler.location;
+                format!("handler {location}: `{pattern}` takes `{name}`, for which its event set has no variant: add one, or one for all others, `Other(&'a Record)`")
             }));
         }
     }
 
     /// Refuses durable closures that are ordered by a field which an event of theirs does not have, or which is no key.
-    fn check_order(&self, known: &Known, problems: &mut Vec<String>) {
+    fn check_order(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
         for closure in &self.durable {
             let (Some(field), Ok(pattern)) = (closure.durable.is_ordered(), Pattern::new(&closure.pattern))
             else {
                 continue;
             };
             let mut taken: Vec<_> = known.decls().filter(|decl| pattern.matches(decl.name)).collect();
-            sort_by_place(&mut taken, |decl| (decl.name, decl.place));
+            sort_by_location(&mut taken, |decl| (decl.name, decl.location));
             problems.extend(taken.into_iter().filter_map(|decl| {
                 let problem = order_problem(decl.schema, field)?;
                 let name = quoted(closure.durable.name());
@@ -597,29 +597,29 @@ impl BusBuilder {
                     }
                     _ => String::new(),
                 };
-                Some(format!("{}: {}{meant}", name_of_closure(closure.place), text.as_str()))
+                Some(format!("{}: {}{meant}", name_of_closure(closure.location), text.as_str()))
             }));
         }
     }
 
     /// Refuses events with secrets where an adapter would get them and nobody has said how.
-    fn check_secrets(&self, known: &Known, problems: &mut Vec<String>) {
+    fn check_secrets(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
         let (Some(adapter), None) = (&self.adapter, &self.codec.seal) else { return };
         let mut secret: Vec<_> = known.decls().filter(|decl| decl.has_secrets(decl.version)).collect();
-        sort_by_place(&mut secret, |decl| (decl.name, decl.place));
+        sort_by_location(&mut secret, |decl| (decl.name, decl.location));
         problems.extend(secret.into_iter().map(|decl| {
-            let (name, place, adapter) = (decl.name, decl.place, adapter.name());
-            format!("event `{name}` ({place}) has secrets, which {adapter} would store or send: say `.secrets(seal)` to encrypt them, or `.secrets(Plain)`")
+            let (name, location, adapter) = (decl.name, decl.location, adapter.name());
+            format!("event `{name}` ({location}) has secrets, which {adapter} would store or send: say `.secrets(seal)` to encrypt them, or `.secrets(Plain)`")
         }));
     }
 
     /// Refuses patterns that no known event can match, or warns of them.
-    fn check_patterns(&self, known: &Known, problems: &mut Vec<String>) {
+    fn check_patterns(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
         let of_handlers = self.handlers.iter().flat_map(|handler| {
-            handler.patterns.iter().map(|text| (format!("handler {}", handler.place), *text))
+            handler.patterns.iter().map(|text| (format!("handler {}", handler.location), *text))
         });
         let of_closures =
-            self.durable.iter().map(|closure| (name_of_closure(closure.place), closure.pattern.as_str()));
+            self.durable.iter().map(|closure| (name_of_closure(closure.location), closure.pattern.as_str()));
         for (handler, text) in of_handlers.chain(of_closures) {
             let Ok(pattern) = Pattern::new(text) else { continue };
             let Some(problem) = unreachable(pattern, known.names(), "known") else { continue };
@@ -639,24 +639,24 @@ fn bind_all(handlers: &[&HandlerDecl], states: &States, problems: &mut Vec<Strin
         let mut binder = Binder::new(states);
         callbacks.extend((handler.bind)(&mut binder));
         problems.extend(binder.missing.iter().map(|(argument, ty)| {
-            let (place, advice) = (handler.place, states.advice(ty));
-            format!("handler {place}: no state of type `{ty}` for its argument `{argument}`: {advice}")
+            let (location, advice) = (handler.location, states.advice(ty));
+            format!("handler {location}: no state of type `{ty}` for its argument `{argument}`: {advice}")
         }));
     }
     callbacks
 }
 
 /// Refuses events with decimals where a feature of rust_decimal writes these as numbers.
-fn check_decimals(known: &Known) -> Vec<String> {
+fn check_decimals(known: &DeclaredEvents) -> Vec<String> {
     if !schema::decimals_are_numbers() {
         return Vec::new();
     }
     let mut written: Vec<_> = known.decls().filter(|decl| decl.schema.has_decimals()).collect();
-    sort_by_place(&mut written, |decl| (decl.name, decl.place));
+    sort_by_location(&mut written, |decl| (decl.name, decl.location));
     let problem = |decl: &EventDecl| {
         format!(
             "event `{}` ({}) has a `Decimal`, which this program writes as a number, while its schema says a string: a crate turns on `rust_decimal/serde-float` or `rust_decimal/serde-arbitrary-precision`; turn it off (`cargo tree -e features -i rust_decimal` shows who does)",
-            decl.name, decl.place
+            decl.name, decl.location
         )
     };
     written.into_iter().map(problem).collect()
@@ -664,17 +664,17 @@ fn check_decimals(known: &Known) -> Vec<String> {
 
 impl DurableClosure {
     fn problem(&self) -> Option<String> {
-        let (pattern, place, name) =
-            (quoted(&self.pattern), name_of_closure(self.place), quoted(self.durable.name()));
+        let (pattern, location, name) =
+            (quoted(&self.pattern), name_of_closure(self.location), quoted(self.durable.name()));
         if let Some(problem) = name_problem(self.durable.name()) {
-            return Some(format!("{place}: `{name}` can't name a durable handler: {problem}"));
+            return Some(format!("{location}: `{name}` can't name a durable handler: {problem}"));
         }
         if let Err(error) = Pattern::new(&self.pattern) {
-            return Some(format!("{place}: `{pattern}` is not a pattern: {error}"));
+            return Some(format!("{location}: `{pattern}` is not a pattern: {error}"));
         }
         let event = self.event?();
         if event.name != self.pattern {
-            return Some(format!("{place}: the closure takes `{}`, not `{pattern}`", event.name));
+            return Some(format!("{location}: the closure takes `{}`, not `{pattern}`", event.name));
         }
         None
     }
@@ -682,7 +682,7 @@ impl DurableClosure {
 
 /// What [`BusBuilder::build`] starts a bus from, once there is no problem.
 struct Checked {
-    known: Known,
+    known: DeclaredEvents,
     callbacks: Vec<Callback>,
     runtime: Handle,
     warnings: Vec<String>,

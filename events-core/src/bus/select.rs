@@ -3,7 +3,7 @@
 use std::ptr;
 
 use crate::bus::handlers::{HandlerDecl, LinkedHandler};
-use crate::event::sort_by_place;
+use crate::event::sort_by_location;
 use crate::event::suggestions::did_you_mean;
 use crate::text::quoted;
 
@@ -54,17 +54,17 @@ impl Selection {
                 handlers.push(handler);
             }
         }
-        sort_by_place(&mut handlers, |handler| ("", handler.place));
+        sort_by_location(&mut handlers, |handler| ("", handler.location));
         for handler in &self.without {
             if has(&self.single, handler) {
                 problems.push(format!(
                     "handler {} is taken by `.handler` and left out by `.without`: keep one of the two",
-                    handler.place
+                    handler.location
                 ));
             } else if !has(&handlers, handler) {
                 warnings.push(format!(
                     "`.without` leaves out the handler {}, which nothing else selects",
-                    handler.place
+                    handler.location
                 ));
             }
         }
@@ -80,7 +80,7 @@ impl Selection {
 fn linked() -> Vec<&'static HandlerDecl> {
     let mut linked: Vec<_> =
         inventory::iter::<LinkedHandler>.into_iter().map(|LinkedHandler(decl)| decl()).collect();
-    sort_by_place(&mut linked, |handler| ("", handler.place));
+    sort_by_location(&mut linked, |handler| ("", handler.location));
     linked.dedup_by(|a, b| ptr::eq(*a, *b));
     linked
 }
@@ -91,7 +91,7 @@ fn has(handlers: &[&'static HandlerDecl], handler: &HandlerDecl) -> bool {
 }
 
 fn module_of(handler: &HandlerDecl) -> &'static str {
-    handler.place.item.rsplit_once("::").map_or("", |(module, _)| module)
+    handler.location.item.rsplit_once("::").map_or("", |(module, _)| module)
 }
 
 /// Whether a module is another one, or below it.
@@ -100,8 +100,8 @@ fn is_in(module: &str, path: &str) -> bool {
 }
 
 fn forgotten(linked: &[&'static HandlerDecl]) -> String {
-    let places = linked.iter().map(|handler| handler.place.to_string());
-    let named = named(places.collect());
+    let locations = linked.iter().map(|handler| handler.location.to_string());
+    let named = named(locations.collect());
     format!(
         "this bus takes none of the linked handlers {named}: take them by `.discover()`, `.discover_in(\"a::module\")` or `.handler::<name>()`, or say `.no_handlers()`"
     )
@@ -129,7 +129,7 @@ fn problem_of(path: &str, linked: &[&'static HandlerDecl]) -> Option<String> {
             "{problem}, and none is linked at all: a crate of handlers that nothing refers to needs `use my_handlers as _;`"
         ));
     }
-    if linked.iter().any(|handler| handler.place.item == path) {
+    if linked.iter().any(|handler| handler.location.item == path) {
         return Some(format!("{problem}, which is a handler itself: write `.handler::<{shown}>()`"));
     }
     let mut modules: Vec<_> = linked.iter().flat_map(|handler| modules_above(module_of(handler))).collect();

@@ -18,8 +18,8 @@ use crate::bus::inner::shared::Shared;
 use crate::bus::inner::stopping::AdapterStops;
 use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Inner};
-use crate::contain::{caught, discard};
 use crate::error::{Error, ErrorKind};
+use crate::panics::{caught, drop_quietly};
 use crate::time::Clock;
 
 /// The time an adapter has to make things safe, even where handlers took all of the deadline.
@@ -198,10 +198,10 @@ impl Inner {
 
     /// What is in flight.
     fn describe_left(&self) -> Vec<String> {
-        let (mut left, places) = self.watch.describe();
+        let (mut left, locations) = self.watch.describe();
         let deferrals = self.flight.deferrals();
         // How many they are is not known: emits that hold one list have one place, others up to three.
-        if self.flight.count() > places + deferrals {
+        if self.flight.count() > locations + deferrals {
             left.push("emits that block a thread, or wait for the adapter or a replay".to_owned());
         }
         if deferrals > 0 {
@@ -238,7 +238,7 @@ fn close_consumers(adapter: Arc<dyn Adapter>, works: Vec<Arc<Work>>, clock: Cloc
             }
         }
     };
-    Box::pin(async move { caught(close).await.unwrap_or_else(discard) })
+    Box::pin(async move { caught(close).await.unwrap_or_else(drop_quietly) })
 }
 
 /// Stops the adapter; gives what went wrong.
@@ -249,7 +249,7 @@ fn stop_of(adapter: Arc<dyn Adapter>) -> BoxFuture<'static, Option<String>> {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{} failed to stop: {error}", adapter.name())),
             Err(payload) => {
-                discard(payload);
+                drop_quietly(payload);
                 Some(format!("{} panicked", adapter.name()))
             }
         }

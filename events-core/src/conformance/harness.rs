@@ -15,25 +15,25 @@ pub trait Harness: Send + Sync + 'static {
     /// What is tried.
     type Adapter: Adapter;
     /// What adapters are opened on. Dropped when a case is over, after its buses have stopped.
-    type Place: Send + Sync + 'static;
+    type Store: Send + Sync + 'static;
 
     /// What the engine, and this harness, can do. Cases that need anything else are skipped, and the report says so.
     fn abilities(&self) -> Vec<Ability>;
 
     /// A new, empty place.
-    fn fresh(&self) -> impl Future<Output = Result<Self::Place, String>> + Send;
+    fn fresh(&self) -> impl Future<Output = Result<Self::Store, String>> + Send;
 
     /// A new instance on a place: as another process would open it.
-    fn adapter(&self, place: &Self::Place) -> Self::Adapter;
+    fn adapter(&self, store: &Self::Store) -> Self::Adapter;
 
     /// Puts a text into the log of a place behind the adapter's back, with what an adapter knows of a record
     /// besides: for [`Ability::Append`]. Instances may be open, and must find it like any other record.
     fn append(
         &self,
-        place: &Self::Place,
-        foreign: Foreign,
+        store: &Self::Store,
+        external: ExternalRecord,
     ) -> impl Future<Output = Result<(), String>> + Send {
-        let _ = (place, foreign);
+        let _ = (store, external);
         async { Err("this harness can't append".to_owned()) }
     }
 
@@ -74,7 +74,7 @@ impl fmt::Display for Ability {
 /// A record as another program may have stored it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Foreign {
+pub struct ExternalRecord {
     /// The id of the event.
     pub event: EventId,
     /// Its name.
@@ -108,7 +108,7 @@ pub struct Scale {
     /// The lease of consumers whose instance dies; 500 ms by default.
     pub lease: Duration,
     /// How long a case waits for what must come, without any progress; 30 s by default.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// How long a case may take; 5 minutes by default.
     pub limit: Duration,
 }
@@ -123,7 +123,7 @@ impl Default for Scale {
             keys: 16,
             events_of_key: 1_000,
             lease: Duration::from_millis(500),
-            patience: Duration::from_secs(30),
+            timeout: Duration::from_secs(30),
             limit: Duration::from_secs(5 * 60),
         }
     }

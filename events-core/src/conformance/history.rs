@@ -6,14 +6,14 @@ use crate::adapter::Adapter;
 use crate::adapter::log::{LogPosition, LogQuery, Start};
 use crate::adapter::query::HistoryQuery;
 use crate::bus::inner::Bus;
-use crate::conformance::bed::{
-    Bed, Tried, cases, emit_at_once, emit_numbers, emit_with, ensure, in_tasks, numbered, record,
-};
-use crate::conformance::hand::after;
 use crate::conformance::harness::{Ability, Harness};
+use crate::conformance::intercept::Intercept;
 use crate::conformance::live::facts;
-use crate::conformance::seen::{each_once, number, same};
-use crate::conformance::tap::Tap;
+use crate::conformance::manual_consumer::after;
+use crate::conformance::recorder::{each_once, number, same};
+use crate::conformance::testbed::{
+    CaseResult, Testbed, cases, emit_at_once, emit_numbers, emit_with, ensure, in_tasks, numbered, record,
+};
 use crate::id::{EventId, InstanceId};
 use crate::json::MAX_DEPTH;
 use crate::record::codec::RecordCodec;
@@ -38,10 +38,10 @@ const EVERYTHING: usize = 1_000_000;
 struct Random(u64);
 
 impl Random {
-    fn below(&mut self, most: u64) -> u64 {
+    fn below(&mut self, max: u64) -> u64 {
         // Knuth's MMIX constants; the upper bits are good enough to choose by.
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) % most.max(1)
+        (self.0 >> 33) % max.max(1)
     }
 
     fn of<'a>(&mut self, list: &[&'a str]) -> &'a str {
@@ -54,7 +54,7 @@ async fn all_of(bus: &Bus, pattern: &str) -> Result<Vec<Record>, crate::error::E
 }
 
 /// Law: `history` gives the newest `limit` records that the query accepts, oldest first, whichever instance is asked.
-async fn it_answers_as_the_one_in_memory<H: Harness>(bed: Bed<H>) -> Tried {
+async fn it_answers_as_the_one_in_memory<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     const NAMES: [&str; 8] = [
         "conformance.user.created",
         "conformance.user.deleted",
@@ -76,7 +76,7 @@ async fn it_answers_as_the_one_in_memory<H: Harness>(bed: Bed<H>) -> Tried {
         "conformance.none.*",
         "+.+.b",
     ];
-    let (buses, mut random) = (bed.buses_of(2).await?, Random(7));
+    let (buses, mut random) = (testbed.buses_of(2).await?, Random(7));
     let mut kept = Vec::new();
     for n in 0..600 {
         let (bus, name) = (&buses[n % 2], random.of(&NAMES));
@@ -111,8 +111,8 @@ async fn it_answers_as_the_one_in_memory<H: Harness>(bed: Bed<H>) -> Tried {
 
 /// Law: `read_log` gives the records that follow a position in the order of the history, in pages of the size that was
 /// asked for, whichever instance is asked; it knows which positions it does not have.
-async fn it_is_read_forwards_by_position<H: Harness>(bed: Bed<H>) -> Tried {
-    let buses = bed.buses_of(2).await?;
+async fn it_is_read_forwards_by_position<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let buses = testbed.buses_of(2).await?;
     let start = buses[0].inner.read_log(&LogQuery::new("*")?).await?.newest();
     for n in 0..200 {
         let name = ["conformance.read.one", "conformance.read.other"][n % 2];
@@ -166,9 +166,9 @@ async fn it_is_read_forwards_by_position<H: Harness>(bed: Bed<H>) -> Tried {
     let newest = buses[0].inner.read_log(&query).await?.newest();
     let ahead = LogPosition { number: newest.number + 1, ..newest };
     let other = LogPosition { log: newest.log.with_epoch(9), ..newest };
-    let most = LogPosition { number: u64::MAX, ..newest };
+    let max = LogPosition { number: u64::MAX, ..newest };
     for (position, expected) in
-        [(newest, Start::Found), (ahead, Start::Ahead), (most, Start::Ahead), (other, Start::OtherLog)]
+        [(newest, Start::Found), (ahead, Start::Ahead), (max, Start::Ahead), (other, Start::OtherLog)]
     {
         let page = buses[1].inner.read_log(&query.clone().after(position)).await?;
         ensure!(page.start() == expected, "{position} is {:?}, and not {expected:?}", page.start());
@@ -178,8 +178,8 @@ async fn it_is_read_forwards_by_position<H: Harness>(bed: Bed<H>) -> Tried {
 }
 
 /// Law: what the history gives back is what was published, payload and metadata.
-async fn all_of_a_record_is_kept<H: Harness>(bed: Bed<H>) -> Tried {
-    let (one, two) = (bed.bus().await?, bed.bus().await?);
+async fn all_of_a_record_is_kept<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (one, two) = (testbed.bus().await?, testbed.bus().await?);
     let json = r#"{"n":1,  "future": {"deep": [1.50, {"x": null}]}}"#;
     let metadata = Metadata::new()
         .with_source("here")
@@ -202,7 +202,7 @@ async fn all_of_a_record_is_kept<H: Harness>(bed: Bed<H>) -> Tried {
 
 /// Law: a payload arrives and is kept as the text it was published as: numbers of any size and with all their digits,
 /// nesting as deep as the library takes, escapes and white space.
-async fn payloads_are_kept_as_they_were_written<H: Harness>(bed: Bed<H>) -> Tried {
+async fn payloads_are_kept_as_they_were_written<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let (two_deep, deepest) = (nested(2), nested(usize::from(MAX_DEPTH)));
     let long = format!("\"{}\"", "é漢".repeat(20_000));
@@ -225,8 +225,8 @@ async fn payloads_are_kept_as_they_were_written<H: Harness>(bed: Bed<H>) -> Trie
         &deepest,
         &long,
     ];
-    let (one, two, seen) = (bed.bus().await?, bed.bus().await?, bed.seen());
-    let log = Arc::clone(&seen);
+    let (one, two, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder());
+    let log = Arc::clone(&recorder);
     two.on_pattern("conformance.thing.*", move |record: &Record| {
         log.note(record.json().unwrap_or_default().to_owned())
     })?;
@@ -236,10 +236,10 @@ async fn payloads_are_kept_as_they_were_written<H: Harness>(bed: Bed<H>) -> Trie
     let kept: Vec<_> =
         all_of(&two, "*").await?.iter().map(|record| record.json().unwrap_or_default().to_owned()).collect();
     same("the payloads in the history", kept, payloads.map(str::to_owned).to_vec())?;
-    if bed.has(Ability::Joins) {
+    if testbed.has(Ability::Joins) {
         same(
             "the payloads that handlers got",
-            seen.wait_for(payloads.len()).await?,
+            recorder.wait_for(payloads.len()).await?,
             payloads.map(str::to_owned).to_vec(),
         )?;
     }
@@ -249,8 +249,8 @@ async fn payloads_are_kept_as_they_were_written<H: Harness>(bed: Bed<H>) -> Trie
 }
 
 /// Law: timestamps never decrease along the order, whoever publishes at the same time.
-async fn times_never_decrease<H: Harness>(bed: Bed<H>) -> Tried {
-    let buses = bed.buses_of(3).await?;
+async fn times_never_decrease<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let buses = testbed.buses_of(3).await?;
     let emitters = buses.clone();
     in_tasks(6, move |task| {
         let bus = emitters[task % 3].clone();
@@ -270,12 +270,12 @@ fn new_record(json: &str, origin: InstanceId, id: EventId) -> Record {
 }
 
 /// Law: `publish` puts the records of one call in the history in their order, without others between them.
-async fn records_of_a_call_stand_together<H: Harness>(bed: Bed<H>) -> Tried {
+async fn records_of_a_call_stand_together<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let mut instances = Vec::new();
     for _ in 0..2 {
-        let tap = Tap::new(bed.adapter());
+        let tap = Intercept::new(testbed.adapter());
         let adapter = Arc::clone(&tap.adapter);
-        instances.push((bed.build(bed.bare().adapter(tap)).await?, adapter));
+        instances.push((testbed.build(testbed.bare().adapter(tap)).await?, adapter));
     }
     let (publishers, codec) = (instances.clone(), RecordCodec::default());
     in_tasks(8, move |task| {
@@ -299,10 +299,10 @@ async fn records_of_a_call_stand_together<H: Harness>(bed: Bed<H>) -> Tried {
 }
 
 /// Law: a record whose id is kept is not kept twice, and `Published` says which ones that were.
-async fn duplicates_within_and_across_calls<H: Harness>(bed: Bed<H>) -> Tried {
-    let tap = Tap::new(bed.adapter());
+async fn duplicates_within_and_across_calls<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let tap = Intercept::new(testbed.adapter());
     let adapter = Arc::clone(&tap.adapter);
-    let (bus, codec) = (bed.build(bed.bare().adapter(tap)).await?, RecordCodec::default());
+    let (bus, codec) = (testbed.build(testbed.bare().adapter(tap)).await?, RecordCodec::default());
     let (first, second) = (EventId::new(), EventId::new());
     let new = |n: u64, id| new_record(&numbered(n), bus.instance(), id);
     let published = adapter.publish(&[new(0, first), new(1, second)], &codec).await?;
@@ -316,11 +316,11 @@ async fn duplicates_within_and_across_calls<H: Harness>(bed: Bed<H>) -> Tried {
 }
 
 /// Law: `history` works after `stop`, too; and what was published is there for who opens the place next.
-async fn it_can_be_read_after_stop_and_by_the_next_instance<H: Harness>(bed: Bed<H>) -> Tried {
-    let bus = bed.bus().await?;
+async fn it_can_be_read_after_stop_and_by_the_next_instance<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let bus = testbed.bus().await?;
     emit_numbers(&bus, "conformance.thing.done", 0..10).await?;
     bus.stop().await?;
-    let next = bed.bus().await?;
+    let next = testbed.bus().await?;
     emit_numbers(&next, "conformance.thing.done", 10..20).await?;
     let kept =
         |records: crate::bus::read::history::Events<Record>| records.iter().map(number).collect::<Vec<_>>();
@@ -330,18 +330,18 @@ async fn it_can_be_read_after_stop_and_by_the_next_instance<H: Harness>(bed: Bed
 }
 
 /// Law: `subscribe` misses nothing from when it returns; with the history, a late handler gets each event once.
-async fn a_late_handler_misses_nothing_and_gets_nothing_twice<H: Harness>(bed: Bed<H>) -> Tried {
-    let (from, to, seen) = (bed.bus().await?, bed.bus().await?, bed.seen());
+async fn a_late_handler_misses_nothing_and_gets_nothing_twice<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (from, to, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder());
     emit_at_once(&from, "conformance.thing.done", 0..100).await?;
     let emitting = tokio::spawn({
         let from = from.clone();
         async move { emit_at_once(&from, "conformance.thing.done", 100..600).await }
     });
-    let log = Arc::clone(&seen);
+    let log = Arc::clone(&recorder);
     to.on_pattern_replay("conformance.thing.*", 700, move |record: &Record| log.note(number(record))).await?;
     emitting.await??;
     from.emit_json("conformance.thing.done", numbered(600)).await?;
-    let came = seen.wait_for(601).await?;
+    let came = recorder.wait_for(601).await?;
     each_once("past and present", came, 601)?;
     let newest = all_of(&to, "*").await?.pop().ok_or("nothing is kept")?;
     let later = after(newest.timestamp(), std::time::Duration::from_micros(1));

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::bus::inner::Bus;
-use crate::conformance::bed::{
-    Bed, Broken, Tried, cases, emit_at_once, emit_numbers, emit_with, ensure, in_tasks, numbered,
-};
 use crate::conformance::harness::{Ability, Harness};
-use crate::conformance::seen::{Gate, Seen, each_once, number, same};
+use crate::conformance::recorder::{Gate, Recorder, each_once, number, same};
+use crate::conformance::testbed::{
+    CaseFailure, CaseResult, Testbed, cases, emit_at_once, emit_numbers, emit_with, ensure, in_tasks,
+    numbered,
+};
 use crate::id::EventId;
 use crate::record::Record;
 use crate::record::metadata::Metadata;
@@ -27,9 +28,9 @@ cases! { "live":
 }
 
 /// Notes the numbers of what a pattern takes.
-pub(super) fn listen(bus: &Bus, pattern: &str, seen: &Arc<Seen<u64>>) -> Tried {
-    let seen = Arc::clone(seen);
-    bus.on_pattern(pattern, move |record: &Record| seen.note(number(record)))?;
+pub(super) fn listen(bus: &Bus, pattern: &str, recorder: &Arc<Recorder<u64>>) -> CaseResult {
+    let recorder = Arc::clone(recorder);
+    bus.on_pattern(pattern, move |record: &Record| recorder.note(number(record)))?;
     Ok(())
 }
 
@@ -40,9 +41,9 @@ pub(super) fn facts(record: &Record) -> String {
 }
 
 /// Law: `publish` keeps all of a record, and passes it on as it is: 100 events with all kinds of metadata.
-async fn metadata_survives<H: Harness>(bed: Bed<H>) -> Tried {
-    let (from, to, seen) = (bed.bus().await?, bed.bus().await?, bed.seen::<String>());
-    let log = Arc::clone(&seen);
+async fn metadata_survives<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (from, to, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder::<String>());
+    let log = Arc::clone(&recorder);
     to.on_pattern("conformance.thing.*", move |record: &Record| log.note(facts(record)))?;
     let mut sent = Vec::new();
     for n in 0..100 {
@@ -62,13 +63,13 @@ async fn metadata_survives<H: Harness>(bed: Bed<H>) -> Tried {
         let emitted = emit_with(&from, "conformance.thing.done", &numbered(n), metadata, None).await?;
         sent.push(facts(emitted.record().ok_or("an emit through an adapter has a record")?));
     }
-    same("what the other instance got", seen.wait_for(100).await?, sent)
+    same("what the other instance got", recorder.wait_for(100).await?, sent)
 }
 
 /// Law: a bus's own records may come back; its handlers run once all the same.
-async fn an_echo_is_dropped<H: Harness>(bed: Bed<H>) -> Tried {
-    let (one, two) = (bed.bus().await?, bed.bus().await?);
-    let (at_one, at_two) = (bed.seen(), bed.seen());
+async fn an_echo_is_dropped<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (one, two) = (testbed.bus().await?, testbed.bus().await?);
+    let (at_one, at_two) = (testbed.recorder(), testbed.recorder());
     listen(&one, "conformance.thing.*", &at_one)?;
     listen(&two, "conformance.thing.*", &at_two)?;
     emit_numbers(&one, "conformance.thing.done", 0..50).await?;
@@ -80,9 +81,9 @@ async fn an_echo_is_dropped<H: Harness>(bed: Bed<H>) -> Tried {
 }
 
 /// Law: payloads cross as they were written, fields that nobody knows included.
-async fn payloads_are_verbatim<H: Harness>(bed: Bed<H>) -> Tried {
-    let (from, to, seen) = (bed.bus().await?, bed.bus().await?, bed.seen::<String>());
-    let log = Arc::clone(&seen);
+async fn payloads_are_verbatim<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (from, to, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder::<String>());
+    let log = Arc::clone(&recorder);
     to.on_pattern("*", move |record: &Record| log.note(record.json().unwrap_or("no JSON").to_owned()))?;
     let payloads = [
         r#"{"n":1,  "future": {"deep": [1.50, 1e3, {"x": null}]}, "n2":12345678901234567890123}"#,
@@ -95,13 +96,13 @@ async fn payloads_are_verbatim<H: Harness>(bed: Bed<H>) -> Tried {
     for payload in payloads {
         from.emit_json("conformance.thing.done", payload).await?;
     }
-    let came = seen.wait_for(payloads.len()).await?;
+    let came = recorder.wait_for(payloads.len()).await?;
     same("the payloads", came, payloads.map(str::to_owned).to_vec())
 }
 
 /// Law: a handler gets what its patterns take, and nothing else.
-async fn patterns_isolate<H: Harness>(bed: Bed<H>) -> Tried {
-    let (from, to) = (bed.bus().await?, bed.bus().await?);
+async fn patterns_isolate<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (from, to) = (testbed.bus().await?, testbed.bus().await?);
     let wanted: [(&str, &[u64]); 6] = [
         ("conformance.user.created", &[0]),
         ("conformance.user.*", &[0, 1, 2]),
@@ -110,9 +111,9 @@ async fn patterns_isolate<H: Harness>(bed: Bed<H>) -> Tried {
         ("*", &[0, 1, 2, 3, 4]),
         ("conformance.other.*", &[]),
     ];
-    let seen: Vec<_> = wanted.iter().map(|_| bed.seen()).collect();
-    for ((pattern, _), seen) in wanted.iter().zip(&seen) {
-        listen(&to, pattern, seen)?;
+    let recorder: Vec<_> = wanted.iter().map(|_| testbed.recorder()).collect();
+    for ((pattern, _), recorder) in wanted.iter().zip(&recorder) {
+        listen(&to, pattern, recorder)?;
     }
     let names = [
         "conformance.user.created",
@@ -126,9 +127,9 @@ async fn patterns_isolate<H: Harness>(bed: Bed<H>) -> Tried {
     }
     // All handlers of one event have run when those of the next one run.
     from.emit_json("conformance.stock.empty", numbered(4)).await?;
-    seen[4].wait_for(6).await?;
-    for ((pattern, expected), seen) in wanted.into_iter().zip(&seen) {
-        let mut came = seen.all();
+    recorder[4].wait_for(6).await?;
+    for ((pattern, expected), recorder) in wanted.into_iter().zip(&recorder) {
+        let mut came = recorder.all();
         came.dedup();
         same(pattern, came, expected.to_vec())?;
     }
@@ -136,50 +137,50 @@ async fn patterns_isolate<H: Harness>(bed: Bed<H>) -> Tried {
 }
 
 /// Law: every instance gets every event of the others, once: 50 buses, 5,000 events.
-async fn all_subscribers_get_all<H: Harness>(bed: Bed<H>) -> Tried {
-    let (count, events) = (bed.scale.subscribers, bed.scale.events);
-    let (from, buses) = (bed.bus().await?, bed.buses_of(count).await?);
-    let seen: Vec<_> = buses.iter().map(|_| bed.seen()).collect();
-    for (bus, seen) in buses.iter().zip(&seen) {
-        listen(bus, "conformance.thing.*", seen)?;
+async fn all_subscribers_get_all<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (count, events) = (testbed.scale.subscribers, testbed.scale.events);
+    let (from, buses) = (testbed.bus().await?, testbed.buses_of(count).await?);
+    let recorder: Vec<_> = buses.iter().map(|_| testbed.recorder()).collect();
+    for (bus, recorder) in buses.iter().zip(&recorder) {
+        listen(bus, "conformance.thing.*", recorder)?;
     }
     emit_at_once(&from, "conformance.thing.done", 0..events).await?;
     from.emit_json("conformance.thing.done", numbered(events)).await?;
     let mut orders = Vec::new();
-    for seen in &seen {
-        let came = seen.wait_for(events + 1).await?;
+    for recorder in &recorder {
+        let came = recorder.wait_for(events + 1).await?;
         each_once("at one of the buses", came.clone(), events + 1)?;
         orders.push(came);
     }
     let differ = orders.iter().filter(|order| **order != orders[0]).count();
     ensure!(
-        differ == 0 || !bed.has(Ability::History),
+        differ == 0 || !testbed.has(Ability::History),
         "{differ} of {count} buses got the events in another order than the first, though there is a history"
     );
     Ok(())
 }
 
 /// Law: what one handler makes of an event ends neither the subscription nor other handlers.
-async fn handlers_that_fail_end_nothing<H: Harness>(bed: Bed<H>) -> Tried {
-    let (from, to, seen) = (bed.bus().await?, bed.bus().await?, bed.seen());
+async fn handlers_that_fail_end_nothing<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (from, to, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder());
     to.on_pattern("conformance.thing.*", |record: &Record| match number(record) % 3 {
         0 => Err("it can't"),
         _ => Ok(()),
     })?;
-    listen(&to, "conformance.thing.*", &seen)?;
+    listen(&to, "conformance.thing.*", &recorder)?;
     emit_numbers(&from, "conformance.thing.done", 0..100).await?;
-    each_once("beside a handler that fails", seen.wait_for(100).await?, 100)?;
+    each_once("beside a handler that fails", recorder.wait_for(100).await?, 100)?;
     let failed = to.stats().failed;
     ensure!(failed == 34, "34 failures were to be counted, and {failed} were");
     Ok(())
 }
 
 /// Law: `stop` ends what one instance's `subscribe` started, and nothing of another one's.
-async fn a_subscriber_that_closes_takes_nothing_from_others<H: Harness>(bed: Bed<H>) -> Tried {
-    let (from, buses) = (bed.bus().await?, bed.buses_of(4).await?);
-    let seen: Vec<_> = buses.iter().map(|_| bed.seen()).collect();
-    for (bus, seen) in buses.iter().zip(&seen) {
-        listen(bus, "conformance.thing.*", seen)?;
+async fn a_subscriber_that_closes_takes_nothing_from_others<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (from, buses) = (testbed.bus().await?, testbed.buses_of(4).await?);
+    let recorder: Vec<_> = buses.iter().map(|_| testbed.recorder()).collect();
+    for (bus, recorder) in buses.iter().zip(&recorder) {
+        listen(bus, "conformance.thing.*", recorder)?;
     }
     for part in 0..4 {
         emit_at_once(&from, "conformance.thing.done", part * 100..(part + 1) * 100).await?;
@@ -187,20 +188,20 @@ async fn a_subscriber_that_closes_takes_nothing_from_others<H: Harness>(bed: Bed
             buses[0].stop().await?;
         }
     }
-    for seen in &seen[1..] {
-        each_once("at a bus that stayed", seen.wait_for(400).await?, 400)?;
+    for recorder in &recorder[1..] {
+        each_once("at a bus that stayed", recorder.wait_for(400).await?, 400)?;
     }
-    let new = bed.bus().await?;
-    let at_new = bed.seen();
+    let new = testbed.bus().await?;
+    let at_new = testbed.recorder();
     listen(&new, "conformance.thing.*", &at_new)?;
     from.emit_json("conformance.thing.done", numbered(0)).await?;
     same("at a bus that came later", at_new.wait_for(1).await?, vec![0])
 }
 
 /// Law: an instance whose handlers are stuck blocks no publisher for ever, and what it loses is counted.
-async fn a_slow_subscriber_holds_up_nobody<H: Harness>(bed: Bed<H>) -> Tried {
-    let (from, slow, fast) = (bed.bus().await?, bed.bus().await?, bed.bus().await?);
-    let (at_slow, at_fast, gate) = (bed.seen::<u64>(), bed.seen(), Gate::closed());
+async fn a_slow_subscriber_holds_up_nobody<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (from, slow, fast) = (testbed.bus().await?, testbed.bus().await?, testbed.bus().await?);
+    let (at_slow, at_fast, gate) = (testbed.recorder::<u64>(), testbed.recorder(), Gate::closed());
     let (log, open) = (Arc::clone(&at_slow), gate.clone());
     slow.on_pattern("conformance.thing.*", move |record: &Record| {
         let (log, open, number) = (Arc::clone(&log), open.clone(), number(record));
@@ -214,15 +215,15 @@ async fn a_slow_subscriber_holds_up_nobody<H: Harness>(bed: Bed<H>) -> Tried {
     each_once("at the fast bus", at_fast.wait_for(200).await?, 200)?;
     gate.open();
     let accounted = || async { Ok(at_slow.len() as u64 + slow.stats().lost >= 200) };
-    bed.until("the slow bus has got, or counted as lost, all events", accounted).await?;
+    testbed.until("the slow bus has got, or counted as lost, all events", accounted).await?;
     let came = at_slow.len();
     if came == 200 { each_once("at the slow bus", at_slow.all(), 200) } else { Ok(()) }
 }
 
 /// Law: `stop` is called at most once, whoever stops the bus; others on the place go on.
-async fn ten_stops_at_once_are_one<H: Harness>(bed: Bed<H>) -> Tried {
-    let (from, closing, other) = (bed.bus().await?, bed.bus().await?, bed.bus().await?);
-    let (at_closing, at_other) = (bed.seen(), bed.seen());
+async fn ten_stops_at_once_are_one<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (from, closing, other) = (testbed.bus().await?, testbed.bus().await?, testbed.bus().await?);
+    let (at_closing, at_other) = (testbed.recorder(), testbed.recorder());
     listen(&closing, "conformance.thing.*", &at_closing)?;
     listen(&other, "conformance.thing.*", &at_other)?;
     let emitting = tokio::spawn({
@@ -233,7 +234,7 @@ async fn ten_stops_at_once_are_one<H: Harness>(bed: Bed<H>) -> Tried {
     let all = closing.clone();
     in_tasks(10, move |_| {
         let closing = all.clone();
-        async move { Ok::<_, Broken>(closing.stop().await?) }
+        async move { Ok::<_, CaseFailure>(closing.stop().await?) }
     })
     .await?;
     let refused = closing.emit_json("conformance.thing.done", numbered(0)).await;
@@ -243,10 +244,10 @@ async fn ten_stops_at_once_are_one<H: Harness>(bed: Bed<H>) -> Tried {
 }
 
 /// Law: a record whose id is kept is not kept twice, and no handler of any instance gets it twice.
-async fn an_id_is_published_once<H: Harness>(bed: Bed<H>) -> Tried {
-    let (one, two, third) = (bed.bus().await?, bed.bus().await?, bed.bus().await?);
-    let seen = bed.seen();
-    listen(&third, "conformance.thing.*", &seen)?;
+async fn an_id_is_published_once<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (one, two, third) = (testbed.bus().await?, testbed.bus().await?, testbed.bus().await?);
+    let recorder = testbed.recorder();
+    listen(&third, "conformance.thing.*", &recorder)?;
     let ids: Vec<_> = (0..20).map(|_| EventId::new()).collect();
     for (bus, is_first) in [(&one, true), (&one, false), (&two, false)] {
         for (n, id) in ids.iter().enumerate() {
@@ -256,14 +257,14 @@ async fn an_id_is_published_once<H: Harness>(bed: Bed<H>) -> Tried {
         }
     }
     two.emit_json("conformance.thing.done", numbered(20)).await?;
-    each_once("at a third bus", seen.wait_for(21).await?, 21)
+    each_once("at a third bus", recorder.wait_for(21).await?, 21)
 }
 
 /// Law: of several emits of one id at the same time, in two instances, one is kept.
-async fn one_of_many_emits_of_an_id_wins<H: Harness>(bed: Bed<H>) -> Tried {
-    let buses = bed.buses_of(2).await?;
+async fn one_of_many_emits_of_an_id_wins<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let buses = testbed.buses_of(2).await?;
     for round in 0..20 {
-        let (id, kept) = (EventId::new(), bed.seen::<u64>());
+        let (id, kept) = (EventId::new(), testbed.recorder::<u64>());
         let (emitters, log) = (buses.clone(), Arc::clone(&kept));
         in_tasks(10, move |task| {
             let (bus, log) = (emitters[task % 2].clone(), Arc::clone(&log));

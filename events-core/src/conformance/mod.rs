@@ -15,7 +15,7 @@
 //!
 //! impl Harness for OfMemory {
 //!     type Adapter = InMemory;
-//!     type Place = InMemory;
+//!     type Store = InMemory;
 //!
 //!     fn abilities(&self) -> Vec<Ability> {
 //!         vec![Ability::Joins, Ability::History, Ability::Deduplication]
@@ -25,7 +25,7 @@
 //!         Ok(InMemory::new())
 //!     }
 //!
-//!     fn adapter(&self, place: &InMemory) -> InMemory {
+//!     fn adapter(&self, store: &InMemory) -> InMemory {
 //!         place.clone()
 //!     }
 //!
@@ -43,22 +43,22 @@
 
 //! ```
 
-mod bed;
 mod consumers;
 mod damage;
-mod hand;
 mod harness;
 mod history;
+mod intercept;
 mod leases;
 mod live;
 mod load;
+mod manual_consumer;
 mod operators;
 mod order;
+mod recorder;
 mod report;
-mod seen;
 mod stopping;
-mod tap;
+mod testbed;
 mod versions;
 
-pub use crate::conformance::harness::{Ability, Foreign, Harness, Scale};
-pub use crate::conformance::report::{CaseReport, Outcome, Report, run, run_only};
+pub use crate::conformance::harness::{Ability, ExternalRecord, Harness, Scale};
+pub use crate::conformance::report::{CaseOutcome, CaseReport, Report, run, run_only};

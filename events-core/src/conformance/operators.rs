@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::adapter::durable::{ConsumerStatus, DeadLetters};
 use crate::adapter::options::StartAt;
-use crate::conformance::bed::{Bed, Tried, cases, durable, emit_numbers, ensure, numbered};
 use crate::conformance::harness::Harness;
-use crate::conformance::seen::{Gate, number, same};
+use crate::conformance::recorder::{Gate, number, same};
+use crate::conformance::testbed::{CaseResult, Testbed, cases, durable, emit_numbers, ensure, numbered};
 use crate::record::Record;
 
 cases! { "operators":
@@ -25,27 +25,27 @@ cases! { "operators":
 }
 
 /// Law: a paused consumer is handed nothing, in no instance, until it is resumed.
-async fn a_consumer_is_paused_and_resumed<H: Harness>(bed: Bed<H>) -> Tried {
-    let (seen, other) = (bed.seen(), bed.bus().await?);
-    let bus = bed.consumer(durable("work"), "conformance.thing.*", &seen).await?;
+async fn a_consumer_is_paused_and_resumed<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (recorder, other) = (testbed.recorder(), testbed.bus().await?);
+    let bus = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;
     emit_numbers(&bus, "conformance.thing.done", 0..3).await?;
-    bed.until_done(&bus, "work").await?;
+    testbed.until_done(&bus, "work").await?;
     other.consumer("work").pause().await?;
     emit_numbers(&bus, "conformance.thing.done", 3..6).await?;
-    let hand = bed.hand(durable("work"), "conformance.thing.*").await?;
-    hand.take_none(crate::time::Timestamp::now(), "the consumer is paused").await?;
+    let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
+    manual.take_none(crate::time::Timestamp::now(), "the consumer is paused").await?;
     let status = other.consumer("work").status().await?;
-    same("while it is paused", (status.paused, status.lag, seen.len()), (true, 3, 3))?;
+    same("while it is paused", (status.paused, status.lag, recorder.len()), (true, 3, 3))?;
     other.consumer("work").resume().await?;
-    let status = bed.until_done(&bus, "work").await?;
+    let status = testbed.until_done(&bus, "work").await?;
     ensure!(!status.paused, "a consumer that was resumed is said to be paused");
-    same("in all", seen.all(), (0..6).collect())
+    same("in all", recorder.all(), (0..6).collect())
 }
 
 /// Law: the numbers of a status are those of [`ConsumerStatus`](crate::ConsumerStatus).
-async fn the_status_counts_what_there_is<H: Harness>(bed: Bed<H>) -> Tried {
-    let (seen, gate) = (bed.seen::<u64>(), Gate::closed());
-    let (log, open) = (Arc::clone(&seen), gate.clone());
+async fn the_status_counts_what_there_is<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (recorder, gate) = (testbed.recorder::<u64>(), Gate::closed());
+    let (log, open) = (Arc::clone(&recorder), gate.clone());
     let handler = move |record: &Record| {
         let (log, open, n) = (Arc::clone(&log), open.clone(), number(record));
         async move {
@@ -62,13 +62,13 @@ async fn the_status_counts_what_there_is<H: Harness>(bed: Bed<H>) -> Tried {
     };
     let hour = Duration::from_secs(3600);
     let options = durable("work").concurrency(3).retries(1).backoff(hour, hour);
-    let bus = bed.build(bed.builder().durable(options, "conformance.thing.*", handler)).await?;
+    let bus = testbed.build(testbed.builder().durable(options, "conformance.thing.*", handler)).await?;
     let idle = bus.consumer("work").status().await?;
     same("of an empty log", (idle.lag, idle.in_progress, idle.waiting, idle.dead), (0, 0, 0, 0))?;
     same("its patterns", idle.patterns.clone(), vec!["conformance.thing.*".to_owned()])?;
     ensure!(idle.is_running, "a consumer that is open is said not to run");
     emit_numbers(&bus, "conformance.thing.done", 0..2).await?;
-    let status = bed
+    let status = testbed
         .until_status(&bus, "work", "one in progress and one that waits", |status| {
             (status.in_progress, status.waiting) == (1, 1)
         })
@@ -76,10 +76,10 @@ async fn the_status_counts_what_there_is<H: Harness>(bed: Bed<H>) -> Tried {
     same("what is not finished", (status.lag, status.position, status.dead), (2, idle.position, 0))?;
     emit_numbers(&bus, "conformance.thing.done", 3..8).await?;
     let status =
-        bed.until_status(&bus, "work", "three in progress", |status| status.in_progress == 3).await?;
+        testbed.until_status(&bus, "work", "three in progress", |status| status.in_progress == 3).await?;
     same("all in the log", (status.lag, status.waiting, status.newer), (7, 1, 0))?;
     gate.open();
-    let status = bed
+    let status = testbed
         .until_status(&bus, "work", "all done but the retry", |status| {
             (status.lag, status.waiting, status.in_progress) == (1, 1, 0)
         })
@@ -88,54 +88,54 @@ async fn the_status_counts_what_there_is<H: Harness>(bed: Bed<H>) -> Tried {
     // The retry is event 1, and nothing behind it moves the watermark.
     let held = status.position;
     emit_numbers(&bus, "conformance.thing.done", 8..9).await?;
-    let status = bed
+    let status = testbed
         .until_status(&bus, "work", "the new one done", |status| (status.lag, status.in_progress) == (1, 0))
         .await;
     same("the watermark", status?.position, held)
 }
 
 /// Law: what stands ahead of a consumer is counted as far as its patterns take it, where it is counted at all.
-async fn what_is_ahead_is_counted_by_the_patterns<H: Harness>(bed: Bed<H>) -> Tried {
-    let hand = bed.hand(durable("work"), "conformance.thing.*").await?;
-    let none = hand.durable()?.count_ahead("work", 10).await?;
+async fn what_is_ahead_is_counted_by_the_patterns<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
+    let none = manual.durable()?.count_ahead("work", 10).await?;
     ensure!(none.is_none_or(|count| count == 0), "{none:?} events are ahead in an empty log");
-    emit_numbers(&hand.bus, "conformance.thing.done", 0..3).await?;
-    emit_numbers(&hand.bus, "conformance.other.done", 3..5).await?;
-    emit_numbers(&hand.bus, "conformance.thing.begun", 5..6).await?;
-    let ahead = hand.durable()?.count_ahead("work", 10).await?;
+    emit_numbers(&manual.bus, "conformance.thing.done", 0..3).await?;
+    emit_numbers(&manual.bus, "conformance.other.done", 3..5).await?;
+    emit_numbers(&manual.bus, "conformance.thing.begun", 5..6).await?;
+    let ahead = manual.durable()?.count_ahead("work", 10).await?;
     ensure!(ahead.is_none_or(|count| count == 4), "of 4 events that stand ahead, {ahead:?} are counted");
-    let most = hand.durable()?.count_ahead("work", 1).await?;
-    ensure!(most.is_none(), "more events stand ahead than are to be counted, and {most:?} are");
-    let nobody = hand.durable()?.count_ahead("nobody", 10).await?;
+    let max = manual.durable()?.count_ahead("work", 1).await?;
+    ensure!(max.is_none(), "more events stand ahead than are to be counted, and {max:?} are");
+    let nobody = manual.durable()?.count_ahead("nobody", 10).await?;
     ensure!(nobody.is_none(), "{nobody:?} events are ahead of a consumer that does not exist");
     Ok(())
 }
 
 /// Law: a consumer that one of two instances has closed is open as long as the other one is, paused or not.
-async fn one_that_closes_leaves_the_consumer_open<H: Harness>(bed: Bed<H>) -> Tried {
-    let seen = bed.seen();
-    let stays = bed.consumer(durable("work"), "conformance.thing.*", &seen).await?;
+async fn one_that_closes_leaves_the_consumer_open<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let recorder = testbed.recorder();
+    let stays = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;
     for is_paused in [false, true] {
-        let leaves = bed.consumer(durable("work"), "conformance.thing.*", &seen).await?;
+        let leaves = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;
         if is_paused {
             stays.consumer("work").pause().await?;
         }
         leaves.stop().await?;
         let so = |status: &ConsumerStatus| status.is_running;
-        bed.until_status(&stays, "work", "the other instance to say that it lives", so).await?;
+        testbed.until_status(&stays, "work", "the other instance to say that it lives", so).await?;
     }
     Ok(())
 }
 
 /// Law: `Seek` hands out everything from a place on again: each event once, and none before it.
-async fn a_consumer_is_sent_back_without_gap_or_double<H: Harness>(bed: Bed<H>) -> Tried {
-    let (seen, mut times) = (bed.seen(), Vec::new());
-    let bus = bed.consumer(durable("work"), "conformance.thing.*", &seen).await?;
+async fn a_consumer_is_sent_back_without_gap_or_double<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (recorder, mut times) = (testbed.recorder(), Vec::new());
+    let bus = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;
     let mut positions = Vec::new();
     for n in 0..10 {
         let emitted = bus.emit_json("conformance.thing.done", numbered(n)).await?;
         times.push(emitted.record().ok_or("an emit through an adapter has a record")?.timestamp());
-        positions.push(bed.until_done(&bus, "work").await?.position);
+        positions.push(testbed.until_done(&bus, "work").await?.position);
     }
     let since = times.iter().position(|time| *time == times[6]).unwrap_or_default() as u64;
     let places = [
@@ -145,29 +145,29 @@ async fn a_consumer_is_sent_back_without_gap_or_double<H: Harness>(bed: Bed<H>) 
         (StartAt::Now, 10),
         (StartAt::Position(positions[9]), 9),
     ];
-    for (place, first) in places {
-        let before = seen.len();
-        bus.consumer("work").seek(place).await?;
-        bed.until_done(&bus, "work").await?;
-        let came = seen.all().split_off(before);
-        same(&format!("sent to {place:?}"), came, (first..10).collect())?;
+    for (store, first) in places {
+        let before = recorder.len();
+        bus.consumer("work").seek(store).await?;
+        testbed.until_done(&bus, "work").await?;
+        let came = recorder.all().split_off(before);
+        same(&format!("sent to {store:?}"), came, (first..10).collect())?;
     }
     emit_numbers(&bus, "conformance.thing.done", 10..11).await?;
-    bed.until_done(&bus, "work").await?;
-    same("the last", seen.all().pop(), Some(10))
+    testbed.until_done(&bus, "work").await?;
+    same("the last", recorder.all().pop(), Some(10))
 }
 
 /// Law: the same while others publish: what was done before is handed out once more, what is new at least once.
-async fn a_consumer_is_sent_back_while_events_come<H: Harness>(bed: Bed<H>) -> Tried {
-    let (seen, from) = (bed.seen(), bed.bus().await?);
-    let bus = bed.consumer(durable("work").concurrency(4), "conformance.thing.*", &seen).await?;
+async fn a_consumer_is_sent_back_while_events_come<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (recorder, from) = (testbed.recorder(), testbed.bus().await?);
+    let bus = testbed.consumer(durable("work").concurrency(4), "conformance.thing.*", &recorder).await?;
     emit_numbers(&bus, "conformance.thing.done", 0..100).await?;
-    bed.until_done(&bus, "work").await?;
+    testbed.until_done(&bus, "work").await?;
     let emitting = tokio::spawn(async move { emit_numbers(&from, "conformance.thing.done", 100..200).await });
     bus.consumer("work").seek(StartAt::Start).await?;
     emitting.await??;
-    bed.until_done(&bus, "work").await?;
-    let came = seen.all();
+    testbed.until_done(&bus, "work").await?;
+    let came = recorder.all();
     for n in 0..200 {
         let times = came.iter().filter(|came| **came == n).count();
         let right = if n < 100 { times == 2 } else { times == 1 || times == 2 };
@@ -177,9 +177,9 @@ async fn a_consumer_is_sent_back_while_events_come<H: Harness>(bed: Bed<H>) -> T
 }
 
 /// Law: dead letters have the error and the attempts, what is stored verbatim, and go where the operator says.
-async fn dead_letters_are_listed_replayed_and_purged<H: Harness>(bed: Bed<H>) -> Tried {
-    let (seen, broken) = (bed.seen::<String>(), Arc::new(AtomicBool::new(true)));
-    let (log, fails) = (Arc::clone(&seen), Arc::clone(&broken));
+async fn dead_letters_are_listed_replayed_and_purged<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (recorder, broken) = (testbed.recorder::<String>(), Arc::new(AtomicBool::new(true)));
+    let (log, fails) = (Arc::clone(&recorder), Arc::clone(&broken));
     let handler =
         move |record: &Record| match fails.load(Ordering::SeqCst) && number(record).is_multiple_of(2) {
             true => Err("even"),
@@ -189,14 +189,14 @@ async fn dead_letters_are_listed_replayed_and_purged<H: Harness>(bed: Bed<H>) ->
             }
         };
     let options = durable("work").retries(2).concurrency(4);
-    let bus = bed.build(bed.builder().durable(options, "conformance.thing.*", handler)).await?;
+    let bus = testbed.build(testbed.builder().durable(options, "conformance.thing.*", handler)).await?;
     let json = |n: usize| format!(r#"{{"n":{n},  "future":[1.50, {{"x":null}}]}}"#);
     let mut ids = Vec::new();
     for n in 0..8 {
         let emitted = bus.emit_json("conformance.thing.done", json(n)).await?;
         ids.push(emitted.id().ok_or("an emit through an adapter has an id")?);
     }
-    bed.until_done(&bus, "work").await?;
+    testbed.until_done(&bus, "work").await?;
     let work = bus.consumer("work");
     let letters = work.dead_letters(10).await?;
     same(
@@ -216,9 +216,9 @@ async fn dead_letters_are_listed_replayed_and_purged<H: Harness>(bed: Bed<H>) ->
     same("purged", work.purge(DeadLetters::Of(ids[6])).await?, 1)?;
     same("replayed", work.replay(DeadLetters::Of(ids[2])).await?, 1)?;
     same("replayed of all that are left", work.replay(DeadLetters::All).await?, 2)?;
-    let status = bed.until_done(&bus, "work").await?;
+    let status = testbed.until_done(&bus, "work").await?;
     same("the dead letters that are left", status.dead, 0)?;
-    let mut came = seen.all();
+    let mut came = recorder.all();
     came.sort();
     same("what was handled", came, [0, 1, 2, 3, 4, 5, 7].map(json).to_vec())?;
     same("replayed of none", work.replay(DeadLetters::All).await?, 0)?;
@@ -226,55 +226,56 @@ async fn dead_letters_are_listed_replayed_and_purged<H: Harness>(bed: Bed<H>) ->
 }
 
 /// Law: a dead letter that is replayed is tried with its attempts counted from 1, also by an instance that came later.
-async fn a_replayed_letter_has_all_its_attempts<H: Harness>(bed: Bed<H>) -> Tried {
-    let seen = bed.seen::<u64>();
-    let handler = |log: Arc<crate::conformance::seen::Seen<u64>>| {
+async fn a_replayed_letter_has_all_its_attempts<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let recorder = testbed.recorder::<u64>();
+    let handler = |log: Arc<crate::conformance::recorder::Recorder<u64>>| {
         move |record: &Record| {
             log.note(number(record));
             Err::<(), _>("always")
         }
     };
     let options = || durable("work").retries(2);
-    let first = bed
-        .build(bed.builder().durable(options(), "conformance.thing.*", handler(Arc::clone(&seen))))
+    let first = testbed
+        .build(testbed.builder().durable(options(), "conformance.thing.*", handler(Arc::clone(&recorder))))
         .await?;
     emit_numbers(&first, "conformance.thing.done", 0..1).await?;
-    bed.until_done(&first, "work").await?;
-    same("the calls", seen.len(), 3)?;
+    testbed.until_done(&first, "work").await?;
+    same("the calls", recorder.len(), 3)?;
     first.stop().await?;
-    let second = bed
-        .build(bed.builder().durable(options(), "conformance.thing.*", handler(Arc::clone(&seen))))
+    let second = testbed
+        .build(testbed.builder().durable(options(), "conformance.thing.*", handler(Arc::clone(&recorder))))
         .await?;
     same("replayed", second.consumer("work").replay(DeadLetters::All).await?, 1)?;
-    seen.wait_for(6).await?;
-    let status = bed.until_done(&second, "work").await?;
-    same("the calls and the dead letters", (seen.len(), status.dead), (6, 1))?;
+    recorder.wait_for(6).await?;
+    let status = testbed.until_done(&second, "work").await?;
+    same("the calls and the dead letters", (recorder.len(), status.dead), (6, 1))?;
     let letters = second.consumer("work").dead_letters(10).await?;
     same("the attempts", letters.iter().map(|dead| dead.attempts).collect(), vec![3])
 }
 
 /// Law: a consumer that is removed is forgotten, its dead letters too; who opens it next opens a new one.
-async fn a_consumer_is_removed<H: Harness>(bed: Bed<H>) -> Tried {
-    let (seen, other) = (bed.seen(), bed.bus().await?);
+async fn a_consumer_is_removed<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (recorder, other) = (testbed.recorder(), testbed.bus().await?);
     let handler = |_: &Record| Err::<(), _>("always");
-    let bus =
-        bed.build(bed.builder().durable(durable("work").retries(0), "conformance.thing.*", handler)).await?;
+    let bus = testbed
+        .build(testbed.builder().durable(durable("work").retries(0), "conformance.thing.*", handler))
+        .await?;
     emit_numbers(&bus, "conformance.thing.done", 0..3).await?;
-    bed.until_done(&bus, "work").await?;
+    testbed.until_done(&bus, "work").await?;
     bus.stop().await?;
     let names: Vec<_> =
         other.consumers().await?.into_iter().map(|status| (status.name, status.dead)).collect();
     same("of a program that does not handle it", names, vec![("work".to_owned(), 3)])?;
     other.consumer("work").remove().await?;
     same("after it was removed", other.consumers().await?.len(), 0)?;
-    let again = bed.consumer(durable("work"), "conformance.thing.*", &seen).await?;
-    let status = bed.until_done(&again, "work").await?;
-    same("as a new one", (seen.all(), status.dead), (vec![0, 1, 2], 0))
+    let again = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;
+    let status = testbed.until_done(&again, "work").await?;
+    same("as a new one", (recorder.all(), status.dead), (vec![0, 1, 2], 0))
 }
 
 /// Law: `control` says `None` of a consumer that there is not.
-async fn one_that_does_not_exist_is_said_to<H: Harness>(bed: Bed<H>) -> Tried {
-    let bus = bed.bus().await?;
+async fn one_that_does_not_exist_is_said_to<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let bus = testbed.bus().await?;
     let none = bus.consumer("none");
     let all = [
         none.pause().await.is_err(),

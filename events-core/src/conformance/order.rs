@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::adapter::durable::Outcome as Became;
-use crate::conformance::bed::{Bed, Tried, cases, durable, ensure, in_tasks};
-use crate::conformance::hand::{TICK, after};
+use crate::adapter::durable::Outcome;
 use crate::conformance::harness::Harness;
-use crate::conformance::seen::{Gate, number, same, text};
+use crate::conformance::manual_consumer::{TICK, after};
+use crate::conformance::recorder::{Gate, number, same, text};
+use crate::conformance::testbed::{CaseResult, Testbed, cases, durable, ensure, in_tasks};
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -26,11 +26,12 @@ fn keyed(key: impl std::fmt::Display, number: usize) -> String {
 
 /// Law: events of one key are handed out one after the other, in the order of the log: 16 keys, 1,000 events each, two
 /// instances.
-async fn events_of_a_key_keep_their_order<H: Harness>(bed: Bed<H>) -> Tried {
-    let (keys, each, seen) = (bed.scale.keys, bed.scale.events_of_key, bed.seen::<(String, u64)>());
+async fn events_of_a_key_keep_their_order<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (keys, each, recorder) =
+        (testbed.scale.keys, testbed.scale.events_of_key, testbed.recorder::<(String, u64)>());
     let mut buses = Vec::new();
     for _ in 0..2 {
-        let log = Arc::clone(&seen);
+        let log = Arc::clone(&recorder);
         let handler = move |record: &Record| {
             let (log, what) = (Arc::clone(&log), (text(record, "key"), number(record)));
             async move {
@@ -39,7 +40,7 @@ async fn events_of_a_key_keep_their_order<H: Harness>(bed: Bed<H>) -> Tried {
             }
         };
         let options = durable("track").ordered_by("key").concurrency(8);
-        buses.push(bed.build(bed.builder().durable(options, "conformance.parcel.*", handler)).await?);
+        buses.push(testbed.build(testbed.builder().durable(options, "conformance.parcel.*", handler)).await?);
     }
     let emitters = buses.clone();
     in_tasks(keys, move |key| {
@@ -52,9 +53,9 @@ async fn events_of_a_key_keep_their_order<H: Harness>(bed: Bed<H>) -> Tried {
         }
     })
     .await?;
-    bed.until_done(&buses[0], "track").await?;
+    testbed.until_done(&buses[0], "track").await?;
     let mut by_key: HashMap<String, Vec<u64>> = HashMap::new();
-    for (key, n) in seen.all() {
+    for (key, n) in recorder.all() {
         by_key.entry(key).or_default().push(n);
     }
     same("the number of keys", by_key.len(), keys)?;
@@ -65,9 +66,9 @@ async fn events_of_a_key_keep_their_order<H: Harness>(bed: Bed<H>) -> Tried {
 }
 
 /// Law: events of other keys, and without one, never wait for an event that is being handled.
-async fn a_stuck_event_holds_up_only_its_key<H: Harness>(bed: Bed<H>) -> Tried {
-    let (seen, gate) = (bed.seen::<String>(), Gate::closed());
-    let (log, open) = (Arc::clone(&seen), gate.clone());
+async fn a_stuck_event_holds_up_only_its_key<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (recorder, gate) = (testbed.recorder::<String>(), Gate::closed());
+    let (log, open) = (Arc::clone(&recorder), gate.clone());
     let handler = move |record: &Record| {
         let (log, open, key, n) = (Arc::clone(&log), open.clone(), text(record, "key"), number(record));
         async move {
@@ -78,28 +79,28 @@ async fn a_stuck_event_holds_up_only_its_key<H: Harness>(bed: Bed<H>) -> Tried {
         }
     };
     let options = durable("track").ordered_by("key").concurrency(4);
-    let bus = bed.build(bed.builder().durable(options, "conformance.parcel.*", handler)).await?;
+    let bus = testbed.build(testbed.builder().durable(options, "conformance.parcel.*", handler)).await?;
     for n in 0..5 {
         for json in [keyed("a", n), keyed("b", n), keyed("c", n), format!(r#"{{"n":{n}}}"#)] {
             bus.emit_json("conformance.parcel.moved", json).await?;
         }
     }
-    let came = seen.wait_for(15).await?;
+    let came = recorder.wait_for(15).await?;
     ensure!(!came.iter().any(|what| what.starts_with('a')), "a handler that waits has ended: {came:?}");
     gate.open();
-    seen.wait_for(20).await?;
-    bed.until_done(&bus, "track").await?;
+    recorder.wait_for(20).await?;
+    testbed.until_done(&bus, "track").await?;
     for key in ["a", "b", "c"] {
-        let own: Vec<_> = seen.all().into_iter().filter(|what| what.starts_with(key)).collect();
+        let own: Vec<_> = recorder.all().into_iter().filter(|what| what.starts_with(key)).collect();
         same(&format!("key {key}"), own, (0..5).map(|n| format!("{key}{n}")).collect())?;
     }
-    same("all events", seen.len(), 20)
+    same("all events", recorder.len(), 20)
 }
 
 /// Law: an event that waits to be retried holds up its own key, and no other.
-async fn a_failing_event_holds_up_only_its_key<H: Harness>(bed: Bed<H>) -> Tried {
-    let (seen, broken) = (bed.seen::<String>(), Arc::new(AtomicBool::new(true)));
-    let (log, fails) = (Arc::clone(&seen), Arc::clone(&broken));
+async fn a_failing_event_holds_up_only_its_key<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (recorder, broken) = (testbed.recorder::<String>(), Arc::new(AtomicBool::new(true)));
+    let (log, fails) = (Arc::clone(&recorder), Arc::clone(&broken));
     let handler = move |record: &Record| {
         let (key, n) = (text(record, "key"), number(record));
         if key == "a" && n == 0 && fails.load(Ordering::SeqCst) {
@@ -109,32 +110,32 @@ async fn a_failing_event_holds_up_only_its_key<H: Harness>(bed: Bed<H>) -> Tried
         Ok(())
     };
     let options = durable("track").ordered_by("key").concurrency(4).retries(1_000_000);
-    let bus = bed.build(bed.builder().durable(options, "conformance.parcel.*", handler)).await?;
+    let bus = testbed.build(testbed.builder().durable(options, "conformance.parcel.*", handler)).await?;
     for n in 0..5 {
         for key in ["a", "b", "c"] {
             bus.emit_json("conformance.parcel.moved", keyed(key, n)).await?;
         }
     }
-    let came = seen.wait_for(10).await?;
+    let came = recorder.wait_for(10).await?;
     ensure!(
         !came.iter().any(|what| what.starts_with('a')),
         "an event has overtaken one of its key: {came:?}"
     );
     broken.store(false, Ordering::SeqCst);
-    bed.until_done(&bus, "track").await?;
+    testbed.until_done(&bus, "track").await?;
     for key in ["a", "b", "c"] {
-        let own: Vec<_> = seen.all().into_iter().filter(|what| what.starts_with(key)).collect();
+        let own: Vec<_> = recorder.all().into_iter().filter(|what| what.starts_with(key)).collect();
         same(&format!("key {key}"), own, (0..5).map(|n| format!("{key}{n}")).collect())?;
     }
     Ok(())
 }
 
 /// Law: of one key, one event is handed out at a time, also in one exchange and to two instances.
-async fn one_event_of_a_key_at_a_time<H: Harness>(bed: Bed<H>) -> Tried {
+async fn one_event_of_a_key_at_a_time<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let options = || durable("track").ordered_by("key");
     let (one, two) = (
-        bed.hand(options(), "conformance.parcel.*").await?,
-        bed.hand(options(), "conformance.parcel.*").await?,
+        testbed.manual_consumer(options(), "conformance.parcel.*").await?,
+        testbed.manual_consumer(options(), "conformance.parcel.*").await?,
     );
     for (key, n) in [("a", 0), ("a", 1), ("b", 2), ("a", 3), ("b", 4)] {
         one.bus.emit_json("conformance.parcel.moved", keyed(key, n)).await?;
@@ -147,12 +148,12 @@ async fn one_event_of_a_key_at_a_time<H: Harness>(bed: Bed<H>) -> Tried {
     }
     same("the first of each key", came, vec![0, 2])?;
     two.take_none(now, "one event of each key is being handled").await?;
-    one.report(held[0], Became::Done, now).await?;
+    one.report(held[0], Outcome::Done, now).await?;
     let next = two.take_one(now).await?;
     same("the next of the key that went on", number(&next.record?), 1)?;
     one.take_none(now, "one event of each key is being handled").await?;
-    two.report(next.claim, Became::Done, now).await?;
-    one.report(held[1], Became::Done, now).await?;
+    two.report(next.claim, Outcome::Done, now).await?;
+    one.report(held[1], Outcome::Done, now).await?;
     let last = two.take(2, now).await?;
     let mut came = Vec::new();
     for claimed in last {
@@ -163,22 +164,22 @@ async fn one_event_of_a_key_at_a_time<H: Harness>(bed: Bed<H>) -> Tried {
 }
 
 /// Law: the key waits also while its first event waits to be retried, or is with an instance that died.
-async fn a_key_waits_also_while_one_is_retried_or_lost<H: Harness>(bed: Bed<H>) -> Tried {
-    let hand = bed.hand(durable("track").ordered_by("key"), "conformance.parcel.*").await?;
+async fn a_key_waits_also_while_one_is_retried_or_lost<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let manual = testbed.manual_consumer(durable("track").ordered_by("key"), "conformance.parcel.*").await?;
     for n in 0..3 {
-        hand.bus.emit_json("conformance.parcel.moved", keyed("a", n)).await?;
+        manual.bus.emit_json("conformance.parcel.moved", keyed("a", n)).await?;
     }
     let now = Timestamp::now();
-    let first = hand.take_one(now).await?;
-    let at = after(now, hand.lease() * 10);
-    hand.report(first.claim, Became::Retry { at, error: "later".to_owned() }, now).await?;
-    hand.take_none(after(now, hand.lease() * 5), "the first of its key waits to be retried").await?;
-    let again = hand.take_one(at).await?;
+    let first = manual.take_one(now).await?;
+    let at = after(now, manual.lease() * 10);
+    manual.report(first.claim, Outcome::Retry { at, error: "later".to_owned() }, now).await?;
+    manual.take_none(after(now, manual.lease() * 5), "the first of its key waits to be retried").await?;
+    let again = manual.take_one(at).await?;
     same("the retry", (again.claim.position, again.claim.attempt), (first.claim.position, 2))?;
-    let dead = after(at, hand.lease() + TICK);
-    let again = hand.take_one(dead).await?;
+    let dead = after(at, manual.lease() + TICK);
+    let again = manual.take_one(dead).await?;
     same("after the lease", (again.claim.position, again.claim.attempt), (first.claim.position, 3))?;
-    hand.take_none(dead, "the first of its key is being handled").await?;
-    hand.report(again.claim, Became::Dead { error: "enough".to_owned(), attempts: 3 }, dead).await?;
-    same("behind one that was given up", number(&hand.take_one(dead).await?.record?), 1)
+    manual.take_none(dead, "the first of its key is being handled").await?;
+    manual.report(again.claim, Outcome::Dead { error: "enough".to_owned(), attempts: 3 }, dead).await?;
+    same("behind one that was given up", number(&manual.take_one(dead).await?.record?), 1)
 }

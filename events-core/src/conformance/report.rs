@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::conformance::bed::{Bed, Case};
 use crate::conformance::harness::{Ability, Harness};
+use crate::conformance::testbed::{Case, Testbed};
 use crate::conformance::{
     consumers, damage, history, leases, live, load, operators, order, stopping, versions,
 };
@@ -50,10 +50,10 @@ pub async fn run_only<H: Harness>(harness: H, part: &str) -> Report {
         let name = case.name;
         let outcome = match missing.is_empty() {
             true => match attempt(&harness, case).await {
-                Ok(()) => Outcome::Passed,
-                Err(why) => Outcome::Failed(why),
+                Ok(()) => CaseOutcome::Passed,
+                Err(why) => CaseOutcome::Failed(why),
             },
-            false => Outcome::Skipped(missing),
+            false => CaseOutcome::Skipped(missing),
         };
         cases.push(CaseReport { name, outcome, took: begun.elapsed() });
     }
@@ -65,10 +65,10 @@ const TO_STOP: Duration = Duration::from_secs(20);
 
 async fn attempt<H: Harness>(harness: &Arc<H>, case: Case<H>) -> Result<(), String> {
     let limit = harness.scale().limit;
-    let place = harness.fresh().await.map_err(|error| format!("there is no place to try it on: {error}"))?;
-    let bed = Bed::new(Arc::clone(harness), place);
+    let store = harness.fresh().await.map_err(|error| format!("there is no place to try it on: {error}"))?;
+    let testbed = Testbed::new(Arc::clone(harness), store);
     // A task, so that a panic of the adapter ends the case alone.
-    let mut task = tokio::spawn((case.run)(bed.clone()));
+    let mut task = tokio::spawn((case.run)(testbed.clone()));
     let tried = match timeout(limit, &mut task).await {
         Ok(Ok(Ok(()))) => Ok(()),
         Ok(Ok(Err(broken))) => Err(broken.to_message()),
@@ -78,7 +78,7 @@ async fn attempt<H: Harness>(harness: &Arc<H>, case: Case<H>) -> Result<(), Stri
             Err(format!("it took longer than {} s", limit.as_secs_f64()))
         }
     };
-    let stopped = timeout(TO_STOP, bed.stop_all()).await;
+    let stopped = timeout(TO_STOP, testbed.stop_all()).await;
     tried?;
     match stopped {
         Ok(stopped) => stopped.map_err(|broken| format!("after all went well: {}", broken.to_message())),
@@ -99,14 +99,14 @@ pub struct CaseReport {
     /// Its subject and name.
     pub name: &'static str,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: CaseOutcome,
     /// How long it took.
     pub took: Duration,
 }
 
 /// What came of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CaseOutcome {
     /// The law was kept.
     Passed,
     /// It needs abilities that the harness does not have.
@@ -134,14 +134,14 @@ impl Report {
     #[track_caller]
     #[allow(clippy::panic, reason = "an assertion of a test")]
     pub fn assert_ok(&self) {
-        let tried = self.cases.iter().any(|case| matches!(case.outcome, Outcome::Passed));
+        let tried = self.cases.iter().any(|case| matches!(case.outcome, CaseOutcome::Passed));
         if !self.is_ok() || !tried {
             panic!("the adapter does not conform:\n{self}");
         }
     }
 
     fn failed(&self) -> impl Iterator<Item = &CaseReport> {
-        self.cases.iter().filter(|case| matches!(case.outcome, Outcome::Failed(_)))
+        self.cases.iter().filter(|case| matches!(case.outcome, CaseOutcome::Failed(_)))
     }
 }
 
@@ -150,7 +150,7 @@ impl fmt::Display for Report {
         for case in &self.cases {
             writeln!(f, "{case}")?;
         }
-        let passed = self.cases.iter().filter(|case| case.outcome == Outcome::Passed).count();
+        let passed = self.cases.iter().filter(|case| case.outcome == CaseOutcome::Passed).count();
         let (all, failed) = (self.cases.len(), self.failed().count());
         let took: Duration = self.cases.iter().map(|case| case.took).sum();
         let skipped = all - passed - failed;
@@ -162,12 +162,12 @@ impl fmt::Display for CaseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, took) = (self.name, self.took.as_secs_f64());
         match &self.outcome {
-            Outcome::Passed => write!(f, "passed   {name} ({took:.2} s)"),
-            Outcome::Skipped(missing) => {
+            CaseOutcome::Passed => write!(f, "passed   {name} ({took:.2} s)"),
+            CaseOutcome::Skipped(missing) => {
                 let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
                 write!(f, "skipped  {name}: needs {}", missing.join(", "))
             }
-            Outcome::Failed(why) => write!(f, "FAILED   {name} ({took:.2} s): {why}"),
+            CaseOutcome::Failed(why) => write!(f, "FAILED   {name} ({took:.2} s): {why}"),
         }
     }
 }

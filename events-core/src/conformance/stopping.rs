@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::conformance::bed::{Bed, Tried, cases, durable, emit_numbers, ensure, numbered};
 use crate::conformance::harness::Harness;
-use crate::conformance::seen::{Gate, each_once, number, same};
+use crate::conformance::recorder::{Gate, each_once, number, same};
+use crate::conformance::testbed::{CaseResult, Testbed, cases, durable, emit_numbers, ensure, numbered};
 use crate::record::Record;
 
 cases! { "stopping":
@@ -13,8 +13,8 @@ cases! { "stopping":
 }
 
 /// Law: what a handler has finished when the bus stops is done; what it was not given is there for the next instance.
-async fn stop_waits_for_handlers_and_keeps_what_they_did<H: Harness>(bed: Bed<H>) -> Tried {
-    let (began, ended, gate) = (bed.seen::<u64>(), bed.seen::<u64>(), Gate::closed());
+async fn stop_waits_for_handlers_and_keeps_what_they_did<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (began, ended, gate) = (testbed.recorder::<u64>(), testbed.recorder::<u64>(), Gate::closed());
     let (log, done, open) = (Arc::clone(&began), Arc::clone(&ended), gate.clone());
     let handler = move |record: &Record| {
         let (log, done, open, n) = (Arc::clone(&log), Arc::clone(&done), open.clone(), number(record));
@@ -24,8 +24,8 @@ async fn stop_waits_for_handlers_and_keeps_what_they_did<H: Harness>(bed: Bed<H>
             done.note(n);
         }
     };
-    let bus = bed
-        .build(bed.builder().durable(durable("work").concurrency(2), "conformance.thing.*", handler))
+    let bus = testbed
+        .build(testbed.builder().durable(durable("work").concurrency(2), "conformance.thing.*", handler))
         .await?;
     emit_numbers(&bus, "conformance.thing.done", 0..6).await?;
     began.wait_for(2).await?;
@@ -34,27 +34,27 @@ async fn stop_waits_for_handlers_and_keeps_what_they_did<H: Harness>(bed: Bed<H>
         async move { bus.stop().await }
     });
     let refuses = || async { Ok(bus.emit_json("conformance.refused", numbered(99)).await.is_err()) };
-    bed.until("the bus has begun to stop", refuses).await?;
+    testbed.until("the bus has begun to stop", refuses).await?;
     gate.open_once();
     ended.wait_for(1).await?;
     ensure!(!stopping.is_finished(), "`stop` did not wait for a handler");
     gate.open();
     stopping.await??;
     same("what ran when the bus stopped", (began.len(), ended.len()), (2, 2))?;
-    let next = bed.consumer(durable("work"), "conformance.thing.done", &ended).await?;
-    bed.until_done(&next, "work").await?;
+    let next = testbed.consumer(durable("work"), "conformance.thing.done", &ended).await?;
+    testbed.until_done(&next, "work").await?;
     each_once("in both instances", ended.all(), 6)
 }
 
 /// Law: positions and what is finished survive every restart.
-async fn nothing_is_lost_over_restarts<H: Harness>(bed: Bed<H>) -> Tried {
-    let seen = bed.seen();
+async fn nothing_is_lost_over_restarts<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let recorder = testbed.recorder();
     for round in 0..8 {
-        let bus = bed.consumer(durable("work").concurrency(3), "conformance.thing.*", &seen).await?;
+        let bus = testbed.consumer(durable("work").concurrency(3), "conformance.thing.*", &recorder).await?;
         emit_numbers(&bus, "conformance.thing.done", round * 25..(round + 1) * 25).await?;
         bus.stop().await?;
     }
-    let bus = bed.consumer(durable("work"), "conformance.thing.*", &seen).await?;
-    bed.until_done(&bus, "work").await?;
-    each_once("over all restarts", seen.all(), 200)
+    let bus = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;
+    testbed.until_done(&bus, "work").await?;
+    each_once("over all restarts", recorder.all(), 200)
 }

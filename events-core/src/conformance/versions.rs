@@ -7,9 +7,9 @@ use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::bus::builder::BusBuilder;
-use crate::conformance::bed::{Bed, Tried, cases, durable, numbered};
 use crate::conformance::harness::Harness;
-use crate::conformance::seen::{Seen, number, same};
+use crate::conformance::recorder::{Recorder, number, same};
+use crate::conformance::testbed::{CaseResult, Testbed, cases, durable, numbered};
 use crate::event::{DecodeError, Event, EventDecl, read_json};
 use crate::record::Record;
 use crate::schema::{Schema, TypeSchema};
@@ -67,45 +67,45 @@ macro_rules! versions {
 
 versions!(1 2);
 
-fn handled(builder: BusBuilder, seen: &Arc<Seen<u64>>) -> BusBuilder {
-    let log = Arc::clone(seen);
+fn handled(builder: BusBuilder, recorder: &Arc<Recorder<u64>>) -> BusBuilder {
+    let log = Arc::clone(recorder);
     let options = durable("work").ordered_by("key");
     builder.durable(options, "conformance.thing.versioned", move |record: &Record| log.note(number(record)))
 }
 
 /// Law: events the consumer calls newer are kept for a program that knows them, and count as lag.
-async fn a_newer_version_is_left_to_a_program_that_knows_it<H: Harness>(bed: Bed<H>) -> Tried {
-    let (at_old, at_new) = (bed.seen(), bed.seen());
-    let old = bed.build(handled(bed.builder().event::<Versioned<1>>(), &at_old)).await?;
-    let emitter = bed.build(bed.builder().event::<Versioned<2>>()).await?;
+async fn a_newer_version_is_left_to_a_program_that_knows_it<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (at_old, at_new) = (testbed.recorder(), testbed.recorder());
+    let old = testbed.build(handled(testbed.builder().event::<Versioned<1>>(), &at_old)).await?;
+    let emitter = testbed.build(testbed.builder().event::<Versioned<2>>()).await?;
     for n in 0..6 {
         let bus = if n % 2 == 0 { &emitter } else { &old };
         bus.emit_json("conformance.thing.versioned", numbered(n)).await?;
     }
-    let status = bed
+    let status = testbed
         .until_status(&old, "work", "three newer ones", |status| (status.lag, status.newer) == (3, 3))
         .await?;
     same("of the old program", (at_old.all(), status.waiting, status.dead), (vec![1, 3, 5], 0, 0))?;
     old.stop().await?;
-    let new = bed.build(handled(bed.builder().event::<Versioned<2>>(), &at_new)).await?;
-    let status = bed.until_done(&new, "work").await?;
+    let new = testbed.build(handled(testbed.builder().event::<Versioned<2>>(), &at_new)).await?;
+    let status = testbed.until_done(&new, "work").await?;
     let mut came = at_new.all();
     came.sort_unstable();
     same("of the new program", (came, status.newer), (vec![0, 2, 4], 0))
 }
 
 /// Law: also while both programs run, each event is handled once, by one that knows it.
-async fn a_newer_version_does_not_hold_up_others<H: Harness>(bed: Bed<H>) -> Tried {
-    let (at_old, at_new) = (bed.seen(), bed.seen());
-    let old = bed.build(handled(bed.builder().event::<Versioned<1>>(), &at_old)).await?;
-    let new = bed.build(handled(bed.builder().event::<Versioned<2>>(), &at_new)).await?;
+async fn a_newer_version_does_not_hold_up_others<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (at_old, at_new) = (testbed.recorder(), testbed.recorder());
+    let old = testbed.build(handled(testbed.builder().event::<Versioned<1>>(), &at_old)).await?;
+    let new = testbed.build(handled(testbed.builder().event::<Versioned<2>>(), &at_new)).await?;
     for n in 0..60 {
         let bus = if n % 2 == 0 { &new } else { &old };
         bus.emit_json("conformance.thing.versioned", numbered(n)).await?;
     }
-    bed.until_done(&new, "work").await?;
+    testbed.until_done(&new, "work").await?;
     let wrong: Vec<_> = at_old.all().into_iter().filter(|n| n % 2 == 0).collect();
     same("what the old program got of the new version", wrong, vec![])?;
     let all = [at_old.all(), at_new.all()].concat();
-    crate::conformance::seen::each_once("in both programs", all, 60)
+    crate::conformance::recorder::each_once("in both programs", all, 60)
 }

@@ -1,7 +1,7 @@
 //! What `#[event]` makes of a type, and the registry of all that are linked.
 
+pub(crate) mod declared;
 pub(crate) mod erased;
-pub(crate) mod known;
 pub(crate) mod locking;
 pub(crate) mod naming;
 pub(crate) mod order;
@@ -21,9 +21,9 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 
-use crate::contain::discard;
 use crate::event::locking::Locking;
 use crate::json::{self, JsonWriter, MAX_DEPTH, ReadError, ReadProblem, WriteError};
+use crate::panics::drop_quietly;
 use crate::schema::memory::allocation;
 use crate::schema::{self, Schema, TypeSchema};
 use crate::secret::Secrets;
@@ -137,7 +137,7 @@ impl dyn Payload {
 pub struct EventDecl {
     pub(crate) name: &'static str,
     pub(crate) version: u32,
-    pub(crate) place: Place,
+    pub(crate) location: SourceLocation,
     pub(crate) schema: &'static TypeSchema,
     #[cfg(feature = "lock")]
     pub(crate) locking: Option<Locking>,
@@ -155,14 +155,14 @@ type Decode = fn(u32, &str) -> Result<Arc<dyn Payload>, DecodeError>;
 
 /// Where an item of the user stands: what errors and listings point to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct SourceLocation {
     /// The item with its module path.
     pub(crate) item: &'static str,
     pub(crate) file: &'static str,
     pub(crate) line: u32,
 }
 
-impl Place {
+impl SourceLocation {
     #[doc(hidden)]
     pub const fn new(item: &'static str, file: &'static str, line: u32) -> Self {
         Self { item, file, line }
@@ -172,13 +172,16 @@ impl Place {
 /// Sorts declarations by a name and where they are.
 ///
 /// Each instance of a generic sort costs every build of this crate, so there is one for all kinds of declarations.
-pub(crate) fn sort_by_place<T: Copy>(items: &mut Vec<T>, key: impl Fn(&T) -> (&'static str, Place)) {
+pub(crate) fn sort_by_location<T: Copy>(
+    items: &mut Vec<T>,
+    key: impl Fn(&T) -> (&'static str, SourceLocation),
+) {
     let mut keys: Vec<_> = items.iter().enumerate().map(|(index, item)| (key(item), index)).collect();
     keys.sort_unstable();
     *items = keys.into_iter().map(|(_, index)| items[index]).collect();
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}:{})", self.item, self.file, self.line)
     }
@@ -190,7 +193,7 @@ impl EventDecl {
         Self {
             name: E::NAME,
             version: E::VERSION,
-            place: place_of_type(E::SCHEMA),
+            location: location_of_type(E::SCHEMA),
             schema: E::SCHEMA,
             #[cfg(feature = "lock")]
             locking: E::LOCKING,
@@ -220,7 +223,7 @@ impl EventDecl {
     pub(crate) fn decode(&self, version: u32, json: &str) -> Result<Arc<dyn Payload>, DecodeError> {
         // An upcast or a `Deserialize` by hand is a user's code, and the payload may be anybody's.
         catch_unwind(AssertUnwindSafe(|| (self.decode)(version, json))).unwrap_or_else(|payload| {
-            discard(payload);
+            drop_quietly(payload);
             Err(DecodeError {
                 event: self.name,
                 problem: format!("reading version {version} of it panicked"),
@@ -230,13 +233,13 @@ impl EventDecl {
 }
 
 /// Where an event type stands: its schema is that of a declaration.
-const fn place_of_type(schema: &TypeSchema) -> Place {
+const fn location_of_type(schema: &TypeSchema) -> SourceLocation {
     match schema {
         TypeSchema::Named(named) => {
             let named = named.get();
-            Place::new(named.path, named.file, named.line)
+            SourceLocation::new(named.path, named.file, named.line)
         }
-        _ => Place::new("", "", 0),
+        _ => SourceLocation::new("", "", 0),
     }
 }
 
@@ -316,9 +319,9 @@ fn problem(shape: &'static TypeSchema, json: &str, refused: &ReadError) -> Strin
         // way there may be secret.
         return why.to_owned();
     }
-    let place = refused.path().text();
+    let location = refused.path().text();
     let why = at_position(why, json, refused);
-    if place.is_empty() { why } else { format!("{place}: {why}") }
+    if location.is_empty() { why } else { format!("{location}: {why}") }
 }
 
 /// Reads any JSON, at most [`MAX_DEPTH`] deep.
@@ -374,7 +377,7 @@ pub(crate) struct Registry {
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let mut events: Vec<_> =
         inventory::iter::<LinkedEvent>.into_iter().map(|LinkedEvent(decl)| decl()).collect();
-    sort_by_place(&mut events, |decl| (decl.name, decl.place));
+    sort_by_location(&mut events, |decl| (decl.name, decl.location));
     for (index, decl) in events.iter().enumerate() {
         decl.index.store(u32::try_from(index).unwrap_or(NO_INDEX), Ordering::Relaxed);
     }

@@ -12,7 +12,7 @@ pub enum Takes {
     /// Those of one name, with what is read of them.
     Event(&'static str, &'static TypeSchema, fn() -> &'static EventDecl),
     /// Those of one name, whose declaration is not part of the program, in this version.
-    Foreign(&'static str, &'static TypeSchema, u32),
+    Undeclared(&'static str, &'static TypeSchema, u32),
     /// Those that one of these takes.
     Set(&'static [Self]),
 }
@@ -27,14 +27,14 @@ impl Takes {
     pub const fn view<V: View>() -> Self {
         match V::OF {
             Some(decl) => Self::Event(V::NAME, V::TYPE, decl),
-            None => Self::Foreign(V::NAME, V::TYPE, V::VERSION),
+            None => Self::Undeclared(V::NAME, V::TYPE, V::VERSION),
         }
     }
 
     /// The name of the one event.
     pub const fn name(&self) -> Option<&'static str> {
         match self {
-            Self::Event(name, ..) | Self::Foreign(name, ..) => Some(name),
+            Self::Event(name, ..) | Self::Undeclared(name, ..) => Some(name),
             Self::Any | Self::Set(_) => None,
         }
     }
@@ -42,7 +42,7 @@ impl Takes {
     /// All event types that are named.
     pub(crate) fn events(&self) -> Vec<fn() -> &'static EventDecl> {
         match self {
-            Self::Any | Self::Foreign(..) => Vec::new(),
+            Self::Any | Self::Undeclared(..) => Vec::new(),
             Self::Event(.., decl) => vec![*decl],
             Self::Set(parts) => parts.iter().flat_map(Self::events).collect(),
         }
@@ -52,17 +52,17 @@ impl Takes {
     pub(crate) fn names(&self) -> Vec<&'static str> {
         match self {
             Self::Any => Vec::new(),
-            Self::Event(name, ..) | Self::Foreign(name, ..) => vec![*name],
+            Self::Event(name, ..) | Self::Undeclared(name, ..) => vec![*name],
             Self::Set(parts) => parts.iter().flat_map(Self::names).collect(),
         }
     }
 
     /// All events that are named, but are not part of the program, with their versions.
-    pub(crate) fn foreign(&self) -> Vec<(&'static str, u32)> {
+    pub(crate) fn undeclared(&self) -> Vec<(&'static str, u32)> {
         match self {
             Self::Any | Self::Event(..) => Vec::new(),
-            Self::Foreign(name, _, version) => vec![(name, *version)],
-            Self::Set(parts) => parts.iter().flat_map(Self::foreign).collect(),
+            Self::Undeclared(name, _, version) => vec![(name, *version)],
+            Self::Set(parts) => parts.iter().flat_map(Self::undeclared).collect(),
         }
     }
 }

@@ -108,10 +108,10 @@ impl SchemaLock {
         let mut problems = Vec::new();
         for decl in linked {
             let Some(locking) = &decl.locking else {
-                if crates.contains(&crate_of(decl.place.item)) {
+                if crates.contains(&crate_of(decl.location.item)) {
                     problems.push(format!(
                         "event `{}` ({}) is not locked, as others of its crate are: declare it with `typed_events::locked::event`",
-                        decl.name, decl.place
+                        decl.name, decl.location
                     ));
                 }
                 continue;
@@ -138,10 +138,10 @@ impl SchemaLock {
         };
         for file in files {
             let plain = linked.iter().find(|decl| decl.name == file.name && decl.locking.is_none());
-            if let Some(decl) = plain.filter(|decl| decl.place.item == file.item) {
+            if let Some(decl) = plain.filter(|decl| decl.location.item == file.item) {
                 problems.push(format!(
                     "event `{0}` is locked ({1}/{0}), and `{2}` is not declared under the lock any more: declare it with `typed_events::locked::event`, or delete the file",
-                    file.name, self.folder, decl.place
+                    file.name, self.folder, decl.location
                 ));
             }
             if crates.contains(&crate_of(&file.item)) && registry().find(&file.name).is_none() {
@@ -155,9 +155,9 @@ impl SchemaLock {
     }
 
     fn advise(&self, decl: &EventDecl, what: &str) -> String {
-        let (name, place, folder) = (decl.name, &decl.place, self.folder);
+        let (name, location, folder) = (decl.name, &decl.location, self.folder);
         format!(
-            "event `{name}` ({place}) {what}: {folder}/{name} is written by `TYPED_EVENTS_LOCK=write cargo test`"
+            "event `{name}` ({location}) {what}: {folder}/{name} is written by `TYPED_EVENTS_LOCK=write cargo test`"
         )
     }
 
@@ -195,7 +195,7 @@ impl SchemaLock {
                 problems.push(format!(
                     "{} is not what the program was compiled with: touch {}, and write the lock again",
                     path.display(),
-                    decl.place.file
+                    decl.location.file
                 ));
                 continue;
             }
@@ -217,7 +217,7 @@ fn locked<'a>(
 /// The crates of declarations, of which a program has tens.
 fn crates_of(events: impl Iterator<Item = &'static EventDecl>) -> Vec<&'static str> {
     let mut crates = Vec::new();
-    for name in events.map(|decl| crate_of(decl.place.item)) {
+    for name in events.map(|decl| crate_of(decl.location.item)) {
         if !crates.contains(&name) {
             crates.push(name);
         }

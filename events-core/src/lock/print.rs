@@ -425,8 +425,8 @@ fn quoted(text: &str) -> String {
 fn integer(min: i128, max: u128) -> String {
     let unsigned = [8, 16, 32, 64, 128].map(|bits| (format!("u{bits}"), 0, u128::MAX >> (128 - bits)));
     let signed = [8, 16, 32, 64, 128].map(|bits| {
-        let most = u128::MAX >> (129 - bits);
-        (format!("i{bits}"), i128::MIN >> (128 - bits), most)
+        let max = u128::MAX >> (129 - bits);
+        (format!("i{bits}"), i128::MIN >> (128 - bits), max)
     });
     let named = unsigned.into_iter().chain(signed).find(|(_, from, to)| (*from, *to) == (min, max));
     named.map_or_else(|| format!("int({min}, {max})"), |(name, ..)| name)

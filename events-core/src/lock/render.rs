@@ -18,7 +18,7 @@ pub(super) fn file(decl: &EventDecl, locking: &Locking, step: &Step) -> String {
     let mut text = format!(
         "// The event as programs write and read it. Kept by typed-events; check it in.\n\nformat {FORMAT}\nevent {:?}\ntype {:?}\ncompatibility {}\n",
         decl.name,
-        decl.place.item,
+        decl.location.item,
         locking.compatibility.as_str()
     );
     let reserved = reserved(locking);

@@ -10,16 +10,16 @@ use std::task::Waker;
 
 use crate::adapter::log::{LogId, LogPage, LogQuery};
 use crate::adapter::query::HistoryQuery;
-use crate::contain::contained;
 use crate::id::EventId;
 use crate::log::positions::{Positions, Slot};
 use crate::log::reader::ReaderState;
+use crate::panics::catch_panic;
 use crate::record::Record;
 use crate::record::growth::{self, CountsBytes};
 use crate::time::{self, Timestamp};
 
 /// So many records may have room that none takes.
-const MOST_SPARE: usize = 256;
+const MAX_SPARE: usize = 256;
 
 /// How much the log keeps.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +88,7 @@ impl AfterUnlock {
     #[inline]
     fn run(&mut self) {
         if let Some(record) = self.drop.take() {
-            contained(|| drop(record));
+            catch_panic(|| drop(record));
         }
         if !self.more.is_empty() {
             Later::run_all(std::mem::take(&mut self.more));
@@ -112,7 +112,7 @@ impl Later {
     #[cold]
     fn run_all(all: Vec<Self>) {
         for later in all {
-            contained(|| match later {
+            catch_panic(|| match later {
                 Self::Wake(waker) => waker.wake(),
                 Self::Drop(record) => drop(record),
             });
@@ -381,16 +381,16 @@ impl State {
             after.drop(record);
         }
         // What was needed for many small records is not kept for a few large ones.
-        if self.records.capacity() > MOST_SPARE && self.records.len() < self.records.capacity() / 4 {
+        if self.records.capacity() > MAX_SPARE && self.records.len() < self.records.capacity() / 4 {
             self.shrink();
         }
     }
 
     #[cold]
     fn shrink(&mut self) {
-        let most = self.records.len() * 2;
-        self.records.shrink_to(most);
-        self.facts.shrink_to(most);
+        let max = self.records.len() * 2;
+        self.records.shrink_to(max);
+        self.facts.shrink_to(max);
     }
 
     fn query(&self, query: &HistoryQuery) -> Vec<Record> {

@@ -8,7 +8,7 @@ use crate::event::registry;
 use crate::record::Record;
 
 /// So many positions may be allocated for a name, whatever it has.
-const MOST_SPARE: usize = 64;
+const MAX_SPARE: usize = 64;
 
 /// The positions of each name's entries, ascending.
 #[derive(Default)]
@@ -73,7 +73,7 @@ impl Positions {
             Some(OfName { kept, from }) => {
                 kept.pop_front();
                 *from = position + 1;
-                if kept.capacity() > MOST_SPARE && kept.len() < kept.capacity() / 4 {
+                if kept.capacity() > MAX_SPARE && kept.len() < kept.capacity() / 4 {
                     kept.shrink_to(kept.len() * 2);
                 }
             }
@@ -148,7 +148,7 @@ mod tests {
             positions.pop(Slot(0), &record, position);
             positions.pop(Slot::BY_NAME, &record, position);
         }
-        assert!(positions.declared[0].kept.capacity() <= MOST_SPARE);
+        assert!(positions.declared[0].kept.capacity() <= MAX_SPARE);
         assert!(positions.others.is_empty());
     }
 }

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::contain::contained;
 use crate::event::pattern::Pattern;
 use crate::id::EventId;
 use crate::log::{AfterUnlock, Log};
+use crate::panics::catch_panic;
 use crate::record::Record;
 
 pub(crate) struct ReaderState {
@@ -147,6 +147,6 @@ impl Drop for Reader {
         self.log.update_keeps(&state);
         drop(state);
         after.run();
-        contained(|| drop(reader));
+        catch_panic(|| drop(reader));
     }
 }

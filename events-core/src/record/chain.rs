@@ -17,10 +17,10 @@ pub(crate) struct Chain {
 
 /// So many emits of a chain are kept at most: the first one, and the last ones. A record holds no more,
 /// however deep chains may be.
-const MOST_HOPS: usize = 32;
+const MAX_HOPS: usize = 32;
 
 /// So many buses are kept at most, of which no emit of the chain is kept any more.
-const MOST_BUSES: usize = 64;
+const MAX_BUSES: usize = 64;
 
 /// What is known of a chain. Each depth has its own: a list of links that others share would keep all of them.
 #[derive(Clone)]
@@ -45,10 +45,10 @@ impl Trail {
 
     /// One hop longer; the second one is forgotten where there are too many, but not which bus it was of.
     fn with(&self, hop: Hop) -> Self {
-        let mut later = Vec::with_capacity(MOST_HOPS.min(self.later.len() + 1));
+        let mut later = Vec::with_capacity(MAX_HOPS.min(self.later.len() + 1));
         later.extend(self.later.iter().cloned().chain([hop]));
         let mut longer = Self { first: self.first.clone(), later, buses: self.buses.clone() };
-        if longer.later.len() >= MOST_HOPS {
+        if longer.later.len() >= MAX_HOPS {
             let forgotten = longer.later.remove(0).instance;
             longer.keep_bus(forgotten);
         }
@@ -59,7 +59,7 @@ impl Trail {
         if self.passes(instance) {
             return;
         }
-        if self.buses.len() >= MOST_BUSES {
+        if self.buses.len() >= MAX_BUSES {
             self.buses.remove(0);
         }
         self.buses.push(instance);

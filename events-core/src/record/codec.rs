@@ -4,9 +4,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::contain::discard;
 use crate::error::{Error, ErrorKind};
 use crate::event::seal::Seal;
+use crate::panics::drop_quietly;
 use crate::record::Record;
 use crate::record::cloudevent::{Data, Draft};
 use crate::text::{escaped, of_error};
@@ -84,7 +84,7 @@ impl RecordCodec {
         match written {
             Ok(written) => written.map(drop),
             Err(payload) => {
-                discard(payload);
+                drop_quietly(payload);
                 let message = format!("{}: writing the event as JSON panicked", record.name());
                 Err(Error::new(ErrorKind::Serialize, message))
             }
@@ -115,11 +115,11 @@ impl RecordCodec {
 
     /// Refuses a payload alone that is too large.
     pub(crate) fn check_size(&self, name: &str, bytes: usize) -> Result<(), Error> {
-        let most = self.max_payload;
-        if bytes <= most {
+        let max = self.max_payload;
+        if bytes <= max {
             return Ok(());
         }
-        let message = format!("{name}: the payload has {bytes} bytes, at most {most} are accepted");
+        let message = format!("{name}: the payload has {bytes} bytes, at most {max} are accepted");
         Err(Error::new(ErrorKind::TooLarge, message))
     }
 
@@ -132,7 +132,7 @@ impl RecordCodec {
         Record::decode_cloudevent(text, &|sealed| match &self.seal {
             Some(seal) => catch_unwind(AssertUnwindSafe(|| seal.open(sealed)))
                 .unwrap_or_else(|payload| {
-                    discard(payload);
+                    drop_quietly(payload);
                     Err("the seal panicked".to_owned())
                 })
                 .map_err(|why| escaped(&of_error(&why)).into_owned()),

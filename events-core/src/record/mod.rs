@@ -99,14 +99,14 @@ struct Stored {
 #[derive(Clone)]
 pub(crate) enum Name {
     Declared(&'static str),
-    Foreign(Arc<str>),
+    Undeclared(Arc<str>),
 }
 
 impl Name {
     pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Declared(name) => name,
-            Self::Foreign(name) => name,
+            Self::Undeclared(name) => name,
         }
     }
 
@@ -114,7 +114,7 @@ impl Name {
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Declared(_) => 0,
-            Self::Foreign(name) => name.heap_size(),
+            Self::Undeclared(name) => name.heap_size(),
         }
     }
 }
@@ -258,7 +258,7 @@ impl Record {
         let shown_weight = shown.as_ref().map_or(0, Box::heap_size);
         let name_weight = 2 * name.heap_size() + PLACE_OF_NAME;
         let weight = allocation(size_of::<Stored>()) + json.heap_size() + shown_weight + name_weight;
-        let stored = Stored { name: Name::Foreign(name), version, json, shown, event: OnceLock::new() };
+        let stored = Stored { name: Name::Undeclared(name), version, json, shown, event: OnceLock::new() };
         let body = Body::Stored(Box::new(stored));
         Self { inner: Arc::new(Inner::new(body, weight, envelope)) }
     }

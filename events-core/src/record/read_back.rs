@@ -53,9 +53,9 @@ fn compare(shape: &'static TypeSchema, json: &str, back: &dyn Payload) -> Result
         None => Ok(()),
         Some(path) => {
             let (path, colon) = (path.text(), ": ");
-            let place = if path.is_empty() { String::new() } else { format!("{path}{colon}") };
+            let at = if path.is_empty() { String::new() } else { format!("{path}{colon}") };
             Err(format!(
-                "it comes back as another value: {place}what is read differs from what was written: mend its serde attributes, or its `Serialize` and `Deserialize`"
+                "it comes back as another value: {at}what is read differs from what was written: mend its serde attributes, or its `Serialize` and `Deserialize`"
             ))
         }
     }
@@ -205,7 +205,7 @@ impl Record {
         let json = self.revealed()?;
         let back = decl.decode(decl.version, &json).map_err(|error| not_read(&error));
         back.and_then(|back| compare(decl.schema, &json, &*back)).map_err(|why| {
-            let message = format!("{} ({}): {why}", decl.name, decl.place);
+            let message = format!("{} ({}): {why}", decl.name, decl.location);
             Error::new(ErrorKind::Serialize, message)
         })
     }

@@ -67,12 +67,12 @@ fn positive(min: u128, max: u128) -> Option<String> {
     if min > max {
         return None;
     }
-    let (least, most) = (min.to_string(), max.to_string());
-    let (shortest, longest) = (least.len(), most.len());
+    let (least, max) = (min.to_string(), max.to_string());
+    let (shortest, longest) = (least.len(), max.len());
     let first = |length: usize| format!("1{}", "0".repeat(length - 1));
     let last = |length: usize| "9".repeat(length);
     if shortest == longest {
-        return Some(alike(least.as_bytes(), most.as_bytes()).join("|"));
+        return Some(alike(least.as_bytes(), max.as_bytes()).join("|"));
     }
     let mut any = Vec::new();
     // All of the lengths from here on, up to that of `max`.
@@ -86,13 +86,13 @@ fn positive(min: u128, max: u128) -> Option<String> {
     if full < longest {
         any.push(format!("[1-9][0-9]{{{},{}}}", full - 1, longest - 2));
     }
-    any.extend(alike(first(longest).as_bytes(), most.as_bytes()));
+    any.extend(alike(first(longest).as_bytes(), max.as_bytes()));
     Some(any.join("|"))
 }
 
 /// The numbers between two of as many digits.
-fn alike(least: &[u8], most: &[u8]) -> Vec<String> {
-    let ([low, lower @ ..], [high, higher @ ..]) = (least, most) else { return vec![String::new()] };
+fn alike(least: &[u8], max: &[u8]) -> Vec<String> {
+    let ([low, lower @ ..], [high, higher @ ..]) = (least, max) else { return vec![String::new()] };
     let (from_first, to_last) =
         (lower.iter().all(|digit| *digit == b'0'), higher.iter().all(|digit| *digit == b'9'));
     let begin = |digit: u8, rest: Vec<String>| {

@@ -19,7 +19,7 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&K
     let checks = checks(handler, function, &private);
     let known = known.map(|known| known.checks(&ident.to_string(), event, patterns, &private));
     let checks = allowing(&function.attrs, quote!(#checks #known));
-    let place = place(function, &private);
+    let location = location(function, &private);
     let bind = bind(handler, function, &private);
     let first = quote!(<#event as #private::Argument<'_>>);
     let patterns = match patterns.is_empty() {
@@ -27,10 +27,10 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&K
         false => quote!(#(#patterns),*),
     };
     let decl = match handler.durable {
-        None => quote!(new(#place, &[#patterns], #first::TAKES, #bind)),
+        None => quote!(new(#location, &[#patterns], #first::TAKES, #bind)),
         Some(durable) => {
             let settings = durable.expand(&private);
-            quote!(durable(#place, &[#patterns], #first::TAKES, #bind, #settings))
+            quote!(durable(#location, &[#patterns], #first::TAKES, #bind, #settings))
         }
     };
     quote! {
@@ -56,7 +56,7 @@ pub(crate) fn fallback(arguments: &Arguments, function: &ItemFn, errors: Errors)
     let krate = &arguments.krate;
     let private = quote!(#krate::__private);
     let ident = &function.sig.ident;
-    let (place, errors) = (place(function, &private), errors.into_tokens());
+    let (location, errors) = (location(function, &private), errors.into_tokens());
     // Beside a method there can be no type.
     let stand_in = function.sig.receiver().is_none().then(|| {
         let stand_in = stand_in(function);
@@ -66,7 +66,7 @@ pub(crate) fn fallback(arguments: &Arguments, function: &ItemFn, errors: Errors)
             impl #private::Handler for #ident {
                 fn decl() -> &'static #private::HandlerDecl {
                     static DECL: #private::HandlerDecl =
-                        #private::HandlerDecl::new(#place, &[], #private::Takes::Any, |_| ::core::option::Option::None);
+                        #private::HandlerDecl::new(#location, &[], #private::Takes::Any, |_| ::core::option::Option::None);
                     &DECL
                 }
             }
@@ -91,10 +91,10 @@ fn stand_in(function: &ItemFn) -> TokenStream {
     }
 }
 
-fn place(function: &ItemFn, private: &TokenStream) -> TokenStream {
+fn location(function: &ItemFn, private: &TokenStream) -> TokenStream {
     let name = function.sig.ident.to_string();
     quote! {
-        #private::Place::new(::core::concat!(::core::module_path!(), "::", #name), ::core::file!(), ::core::line!())
+        #private::SourceLocation::new(::core::concat!(::core::module_path!(), "::", #name), ::core::file!(), ::core::line!())
     }
 }
 

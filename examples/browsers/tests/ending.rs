@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 struct Server {
     process: Child,
@@ -55,7 +55,7 @@ impl Server {
         let mut request = self.send(&head).await;
         // Sent when the handler asks for the body: so the request has begun.
         let mut asked = [0; 25];
-        timeout(PATIENCE, request.read_exact(&mut asked)).await.unwrap().unwrap();
+        timeout(TIMEOUT, request.read_exact(&mut asked)).await.unwrap().unwrap();
         assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
         request.write_all(begun.as_bytes()).await.unwrap();
         request
@@ -68,7 +68,7 @@ impl Server {
 
     /// What the process wrote to stderr, when it has ended well.
     async fn ended(self) -> String {
-        let output = timeout(PATIENCE, self.process.wait_with_output()).await.unwrap().unwrap();
+        let output = timeout(TIMEOUT, self.process.wait_with_output()).await.unwrap().unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{:?}: {errors}", output.status);
         errors
@@ -83,7 +83,7 @@ async fn read_until(stream: &mut BufReader<TcpStream>, end: &str) {
     let mut line = String::new();
     while !line.contains(end) {
         line.clear();
-        let read = timeout(PATIENCE, stream.read_line(&mut line)).await.unwrap().unwrap();
+        let read = timeout(TIMEOUT, stream.read_line(&mut line)).await.unwrap().unwrap();
         assert!(read > 0, "the connection ended before {end}");
     }
 }
@@ -106,7 +106,7 @@ async fn b8_twenty_browsers_and_twenty_requests_end_in_time_and_are_answered() {
     let streams = told.elapsed();
     // No connection is accepted any more, as soon as the listener is closed.
     while TcpStream::connect(&server.address).await.is_ok() {
-        assert!(told.elapsed() < PATIENCE);
+        assert!(told.elapsed() < TIMEOUT);
     }
     for (number, request) in requests.iter_mut().enumerate() {
         let body = body(number);

@@ -10,7 +10,7 @@ use crate::program::Program;
 use crate::{actors, laws};
 
 /// A program that takes longer stands still; most take less than a millisecond.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a shorter program is tried: what threads do differs from run to run.
 const TRIES: usize = 30;
@@ -117,7 +117,7 @@ fn watch() -> SyncSender<Option<Program>> {
     std::thread::spawn(move || {
         let mut running = None;
         loop {
-            match (is_begun.recv_timeout(PATIENCE), &running) {
+            match (is_begun.recv_timeout(TIMEOUT), &running) {
                 (Ok(program), _) => running = program,
                 (Err(RecvTimeoutError::Timeout), Some(program)) => {
                     eprintln!("this program stands still:\n{program}");

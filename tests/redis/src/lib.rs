@@ -14,7 +14,7 @@ pub use tests_support::{Noted, Proxy, Random, size, skipped, until};
 use tokio::time::Instant;
 
 /// How long a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running server.
 pub struct Server {
@@ -71,7 +71,7 @@ impl Server {
 
     /// Starts it again after a [`kill`](Self::kill), with what it has on disk.
     pub fn restart(&mut self) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while Instant::now() < until {
             self.process = spawn(&self.folder, self.port, &self.options).expect("it was there before");
             if self.answers() {
@@ -87,7 +87,7 @@ impl Server {
 
     /// Waits until it answers; false if it ended.
     fn answers(&mut self) -> bool {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while Instant::now() < until {
             if ping(self.port) {
                 return true;

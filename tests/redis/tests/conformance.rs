@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use events_core::conformance::{Ability, Foreign, Harness, Scale, run_only};
+use events_core::conformance::{Ability, ExternalRecord, Harness, Scale, run_only};
 use redis_tests::Server;
 use typed_events::redis::Redis;
 
@@ -15,7 +15,7 @@ struct OnServer {
 impl Harness for OnServer {
     type Adapter = Redis;
     /// The prefix of its keys.
-    type Place = String;
+    type Store = String;
 
     /// The whole suite with `TESTS_FULL`, else a fifth of its events.
     fn scale(&self) -> Scale {
@@ -34,17 +34,17 @@ impl Harness for OnServer {
         Ok(format!("{{place {}}}", self.places.fetch_add(1, Ordering::Relaxed)))
     }
 
-    fn adapter(&self, place: &String) -> Redis {
-        Redis::at(self.server.url()).prefix(place).poll(Duration::from_millis(100))
+    fn adapter(&self, store: &String) -> Redis {
+        Redis::at(self.server.url()).prefix(store).poll(Duration::from_millis(100))
     }
 
-    async fn append(&self, place: &String, foreign: Foreign) -> Result<(), String> {
-        append(&self.server.url(), place, &foreign).await.map_err(|error| error.to_string())
+    async fn append(&self, store: &String, external: ExternalRecord) -> Result<(), String> {
+        append(&self.server.url(), store, &external).await.map_err(|error| error.to_string())
     }
 }
 
 /// An entry as the adapter writes it.
-async fn append(url: &str, prefix: &str, foreign: &Foreign) -> redis::RedisResult<()> {
+async fn append(url: &str, prefix: &str, external: &ExternalRecord) -> redis::RedisResult<()> {
     let script = redis::Script::new(
         "local last = redis.call('HINCRBY', KEYS[1] .. ':meta', 'last', 1)
          redis.call('XADD', KEYS[1] .. ':log', last .. '-0', 'id', ARGV[1], 'name', ARGV[2], 'version', ARGV[3],
@@ -54,8 +54,8 @@ async fn append(url: &str, prefix: &str, foreign: &Foreign) -> redis::RedisResul
     );
     let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
     let mut call = script.key(prefix);
-    call.arg(foreign.event.to_string()).arg(&foreign.name).arg(foreign.version);
-    call.arg(foreign.time.as_micros()).arg(foreign.origin.to_string()).arg(&foreign.text);
+    call.arg(external.event.to_string()).arg(&external.name).arg(external.version);
+    call.arg(external.time.as_micros()).arg(external.origin.to_string()).arg(&external.text);
     call.invoke_async(&mut connection).await
 }
 

@@ -14,7 +14,7 @@ use typed_events::Bus;
 use typed_events::redis::Redis;
 
 /// How long nothing may happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn node(proxy: &Proxy, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut node = Command::new(env!("CARGO_BIN_EXE_node"))
@@ -61,7 +61,7 @@ async fn outages_lose_nothing_that_was_acknowledged() {
     random.shuffle(&mut outages);
     let (every, mut counts, mut distinct) = (events / (outages.len() + 1), vec![0_u32; events], 0);
     while distinct < events {
-        let number = timeout(PATIENCE, handling.recv())
+        let number = timeout(TIMEOUT, handling.recv())
             .await
             .unwrap_or_else(|_| panic!("{distinct} of {events} handled, and no more"));
         let number = number.expect("consumers live");
@@ -82,17 +82,14 @@ async fn outages_lose_nothing_that_was_acknowledged() {
     assert!(outages.is_empty(), "the work was done before {} outages", outages.len());
 
     for (mut node, mut lines) in publishers {
-        let said = timeout(PATIENCE, lines.next_line())
-            .await
-            .expect("it ends")
-            .expect("it says so")
-            .expect("a line");
+        let said =
+            timeout(TIMEOUT, lines.next_line()).await.expect("it ends").expect("it says so").expect("a line");
         assert!(node.wait().await.expect("it ends").success());
         println!("a publisher: {said}");
     }
     for mut node in consumers {
         drop(node.stdin.take());
-        assert!(timeout(PATIENCE, node.wait()).await.expect("it ends").expect("it ends").success());
+        assert!(timeout(TIMEOUT, node.wait()).await.expect("it ends").expect("it ends").success());
     }
     // What was under way when the last new one was counted.
     drop(handled);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use events_core::conformance::{Ability, Foreign, Harness, Scale, run_only};
+use events_core::conformance::{Ability, ExternalRecord, Harness, Scale, run_only};
 use rusqlite::Connection;
 use typed_events::sqlite::{Sqlite, Synchronous};
 
@@ -20,7 +20,7 @@ impl Folder {
 
 impl Harness for OnDisk {
     type Adapter = Sqlite;
-    type Place = Folder;
+    type Store = Folder;
 
     /// The whole suite with `TESTS_FULL`, else a fifth of its events.
     fn scale(&self) -> Scale {
@@ -40,38 +40,38 @@ impl Harness for OnDisk {
     }
 
     /// Without waiting for the disk: other tests cut the power.
-    fn adapter(&self, place: &Folder) -> Sqlite {
-        Sqlite::at(place.file()).synchronous(Synchronous::Normal).poll(Duration::from_millis(5))
+    fn adapter(&self, store: &Folder) -> Sqlite {
+        Sqlite::at(store.file()).synchronous(Synchronous::Normal).poll(Duration::from_millis(5))
     }
 
-    async fn append(&self, place: &Folder, foreign: Foreign) -> Result<(), String> {
-        append(&place.file(), &foreign).map_err(|error| error.to_string())
+    async fn append(&self, store: &Folder, external: ExternalRecord) -> Result<(), String> {
+        append(&store.file(), &external).map_err(|error| error.to_string())
     }
 }
 
 /// A row as the adapter writes it, with the checksum that it looks for.
-fn append(file: &std::path::Path, foreign: &Foreign) -> rusqlite::Result<()> {
+fn append(file: &std::path::Path, external: &ExternalRecord) -> rusqlite::Result<()> {
     let connection = Connection::open(file)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let newest = "SELECT coalesce(max(position), 0), coalesce(max(time), 0) FROM typed_events_log";
     let (last, time): (i64, i64) = connection.query_row(newest, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (position, time) = (last + 1, time.max(foreign.time.as_micros()));
-    let (id, origin) = (foreign.event.to_bytes(), foreign.origin.to_bytes());
+    let (position, time) = (last + 1, time.max(external.time.as_micros()));
+    let (id, origin) = (external.event.to_bytes(), external.origin.to_bytes());
     let mut crc = crc32fast::Hasher::new();
     crc.update(&position.to_le_bytes());
     crc.update(&id);
-    crc.update(&(foreign.name.len() as u64).to_le_bytes());
-    crc.update(foreign.name.as_bytes());
-    crc.update(&foreign.version.to_le_bytes());
+    crc.update(&(external.name.len() as u64).to_le_bytes());
+    crc.update(external.name.as_bytes());
+    crc.update(&external.version.to_le_bytes());
     crc.update(&time.to_le_bytes());
     crc.update(&origin);
     crc.update(&[0]);
-    crc.update(foreign.text.as_bytes());
+    crc.update(external.text.as_bytes());
     let insert = "INSERT INTO typed_events_log (position, id, name, version, time, origin, outbox, crc, text)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)";
-    let (name, version, crc) = (&foreign.name, foreign.version, crc.finalize());
-    connection.execute(insert, (position, id, name, version, time, origin, crc, &foreign.text))?;
+    let (name, version, crc) = (&external.name, external.version, crc.finalize());
+    connection.execute(insert, (position, id, name, version, time, origin, crc, &external.text))?;
     connection.execute_batch("COMMIT")
 }
 

@@ -22,7 +22,7 @@ use typed_events::Bus;
 use typed_events::axum::SseBridge;
 
 const CUT_AFTER: Duration = Duration::from_millis(700);
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 const EVENTS: usize = 300;
 
 const IN_NODE: [&str; 3] = ["eventsource", "reconnecting-eventsource", "eventsource-client"];
@@ -181,7 +181,7 @@ async fn until(said: &Said, holds: impl Fn(&BTreeMap<(String, Cut), Vec<String>>
             ticks.tick().await;
         }
     };
-    timeout(PATIENCE, held).await.is_ok()
+    timeout(TIMEOUT, held).await.is_ok()
 }
 
 /// What is wrong with what a client has said.

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, timeout};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// How many of the clients read nothing.
 const STUCK: usize = 10;
 
@@ -68,7 +68,7 @@ async fn read(mut client: BufReader<TcpStream>, first: u64, count: u64) {
     let (mut line, mut next) = (String::new(), first);
     while next < first + count {
         line.clear();
-        let read = timeout(PATIENCE, client.read_line(&mut line)).await.expect("something is sent").unwrap();
+        let read = timeout(TIMEOUT, client.read_line(&mut line)).await.expect("something is sent").unwrap();
         assert!(read > 0, "cut off at {next}");
         assert!(!line.starts_with("event: typed-events.gap"), "{line} at {next}");
         if let Some(data) = line.strip_prefix("data: ").filter(|data| *data != "{}\n") {

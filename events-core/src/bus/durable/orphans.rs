@@ -11,7 +11,7 @@ use crate::adapter::durable::{ConsumerStatus, DurableAdapter};
 use crate::adapter::{Adapter, AdapterError};
 use crate::bus::inner::Inner;
 use crate::bus::inner::outcome::panicked;
-use crate::contain::caught;
+use crate::panics::caught;
 use crate::text::quoted;
 use crate::time::Timestamp;
 
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_secs(180);
 const LEAP: i64 = 30_000_000;
 
 /// So many events at most are counted by name, for one consumer.
-const MOST_COUNTED: u64 = 10_000;
+const MAX_COUNTED: u64 = 10_000;
 
 /// The least similarity of two names, of which one is taken for the other's new name.
 const SIMILAR: f64 = 0.6;
@@ -196,7 +196,7 @@ async fn left_to(durable: &dyn DurableAdapter, consumer: &ConsumerStatus) -> Opt
 }
 
 async fn counted_ahead(durable: &dyn DurableAdapter, consumer: &str) -> Result<Option<u64>, AdapterError> {
-    let counted = caught(async { durable.count_ahead(consumer, MOST_COUNTED).await }).await;
+    let counted = caught(async { durable.count_ahead(consumer, MAX_COUNTED).await }).await;
     counted.unwrap_or_else(panicked)
 }
 

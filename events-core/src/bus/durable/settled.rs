@@ -32,7 +32,7 @@ pub struct Settled {
 }
 
 /// How often the adapter is asked: at first, and at least.
-const ASK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
 impl Settled {
     /// Waits this long at most.
@@ -72,7 +72,7 @@ async fn wait(bus: &Weak<Inner>, event: EventId, within: Duration) -> Result<(),
     let mut left = Vec::new();
     let deadline = Instant::now().checked_add(within);
     let settled = async {
-        let (mut pause, most) = ASK;
+        let (mut pause, max) = POLL_INTERVAL;
         loop {
             let Some(inner) = bus.upgrade() else {
                 let message = format!("{event}: the bus is gone");
@@ -83,7 +83,7 @@ async fn wait(bus: &Weak<Inner>, event: EventId, within: Duration) -> Result<(),
                 return Ok(());
             }
             sleep(pause).await;
-            pause = (pause * 2).min(most);
+            pause = (pause * 2).min(max);
         }
     };
     let settled = match deadline {

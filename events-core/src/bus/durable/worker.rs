@@ -25,8 +25,8 @@ use crate::bus::inner::report::FailedAttempt;
 use crate::bus::inner::routes::Route;
 use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Inner};
-use crate::contain::{caught, contained};
 use crate::id::EventId;
+use crate::panics::{catch_panic, caught};
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -50,7 +50,7 @@ struct State {
     running: JoinSet<Finished>,
     /// What is being handled by the tasks that run.
     held: Vec<Held>,
-    finished: Vec<Settled>,
+    finished: Vec<Reported>,
     /// Whether there may be something to claim.
     look: bool,
     due: Option<Timestamp>,
@@ -70,7 +70,7 @@ struct Held {
 }
 
 /// A finished event.
-struct Settled {
+struct Reported {
     finished: Finished,
     _flight: InFlightGuard,
 }
@@ -213,8 +213,8 @@ impl Worker {
     }
 
     fn note_failed(&self, inner: &Inner, state: &mut State, error: &AdapterError) {
-        let (first, most) = ASK_AGAIN;
-        let wait = first.saturating_mul(1 << state.failed.min(16)).min(most);
+        let (first, max) = ASK_AGAIN;
+        let wait = first.saturating_mul(1 << state.failed.min(16)).min(max);
         state.again = Some(Instant::now() + wait);
         if state.failed == 0 {
             let (name, adapter) = (self.work.consumer.name(), self.adapter.name());
@@ -272,7 +272,7 @@ impl Worker {
                 _ => return,
             },
         };
-        state.finished.push(Settled { finished, _flight: flight });
+        state.finished.push(Reported { finished, _flight: flight });
     }
 }
 
@@ -300,7 +300,7 @@ async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed) -> Finished {
         }
     };
     // Perhaps the last owner of the event, whose destructor is a user's code: it changes nothing of the outcome.
-    contained(|| drop(record));
+    catch_panic(|| drop(record));
     Finished { claim, outcome }
 }
 
@@ -353,7 +353,7 @@ fn after_failure(bus: &Bus, work: &Work, claim: Claim, failed: Failed<'_>, messa
     let wait = durable.wait_after(claim.attempt, share);
     let at = bus.inner.now().as_micros().saturating_add(wait.as_micros().try_into().unwrap_or(i64::MAX));
     let at = Timestamp::from_micros(at);
-    contained(|| bus.inner.settings.fallback.retry(&failed.reported(work, &message), at));
+    catch_panic(|| bus.inner.settings.fallback.retry(&failed.reported(work, &message), at));
     Outcome::Retry { at, error: message }
 }
 
@@ -400,6 +400,6 @@ impl<'a> Failed<'a> {
 }
 
 fn give_up(bus: &Bus, work: &Work, failed: Failed<'_>, error: String) -> Outcome {
-    contained(|| bus.inner.settings.fallback.dead(&failed.reported(work, &error)));
+    catch_panic(|| bus.inner.settings.fallback.dead(&failed.reported(work, &error)));
     Outcome::Dead { error, attempts: failed.attempts }
 }

@@ -3,9 +3,9 @@
 use crate::bus::inner::Bus;
 use crate::bus::inner::call::{Attempt, Call, Callback};
 use crate::bus::inner::context::{EventContext, Scope};
-use crate::bus::inner::outcome::{HandlerError, HandlerResult, Settled};
+use crate::bus::inner::outcome::{HandlerError, HandlerResult, Pending};
 use crate::bus::inner::routes::Route;
-use crate::contain::caught;
+use crate::panics::caught;
 use crate::record::Record;
 
 /// Calls a live handler for a record and waits for it.
@@ -40,7 +40,7 @@ async fn as_part_of(
     bus: &Bus,
     route: &Route,
     record: &Record,
-    run: impl FnOnce() -> Result<Settled, HandlerError>,
+    run: impl FnOnce() -> Result<Pending, HandlerError>,
 ) -> HandlerResult {
     let handled = async {
         match run()? {

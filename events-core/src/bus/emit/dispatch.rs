@@ -19,11 +19,11 @@ use crate::bus::inner::outcome::{HandlerError, HandlerResult};
 use crate::bus::inner::routes::{Entry, List, Route};
 use crate::bus::inner::slow::WaitingHandler;
 use crate::bus::inner::{Bus, Inner, report};
-use crate::contain::contained;
 use crate::event::EventDecl;
 use crate::event::erased::ErasedEvent;
 use crate::id::EventId;
 use crate::log::Appended;
+use crate::panics::catch_panic;
 use crate::record::Record;
 
 /// From so many handlers on, they are called from several places.
@@ -86,7 +86,7 @@ pub(super) fn deliver(bus: &Bus, record: Record, position: u64, cx: &mut Context
     let list = bus.inner.routes.of_record(&record);
     let progress = deliver_to(bus, record, position, &list, cx);
     // Perhaps the last owner of a closure that was removed meanwhile.
-    contained(|| drop(list));
+    catch_panic(|| drop(list));
     progress
 }
 

@@ -31,7 +31,7 @@ struct Woken {
     /// The members that were woken and have not been polled since, in the order in which they were woken.
     members: VecDeque<usize>,
     /// How many of them this turn polls: those that were woken before it began.
-    turn: usize,
+    meeting: usize,
     /// The task that drives the set.
     task: Option<Waker>,
 }
@@ -45,7 +45,7 @@ impl Shared {
 impl Woken {
     /// The next member of the turn.
     fn next(&mut self) -> Option<usize> {
-        self.turn = self.turn.checked_sub(1)?;
+        self.meeting = self.meeting.checked_sub(1)?;
         self.members.pop_front()
     }
 }
@@ -128,8 +128,8 @@ impl<F: Future + Unpin> FutureSet<F> {
     /// Lets the turn have the members that were woken since the last one, if that has ended; remembers the task.
     fn begin_turn(&mut self, cx: &Context<'_>) {
         let mut woken = self.shared.lock();
-        if woken.turn == 0 {
-            woken.turn = woken.members.len();
+        if woken.meeting == 0 {
+            woken.meeting = woken.members.len();
         }
         let before = match &woken.task {
             Some(task) if task.will_wake(cx.waker()) => None,

@@ -16,9 +16,9 @@ use crate::bus::inner::context::Scope;
 use crate::bus::inner::failure::Failure;
 use crate::bus::inner::in_flight::Detached;
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
-use crate::bus::inner::slow::Shown;
-use crate::contain::contained;
+use crate::bus::inner::slow::SlowGuard;
 use crate::error::Error;
+use crate::panics::catch_panic;
 
 /// The handlers of one event after their first poll.
 pub(crate) type Delivered = Progress<Emitted, Group>;
@@ -31,7 +31,7 @@ pub(crate) struct Group {
     pub(super) emitted: Option<Emitted>,
     pub(super) failures: Vec<Failure>,
     pub(super) running: Running,
-    pub(super) waiting: Shown,
+    pub(super) waiting: SlowGuard,
 }
 
 impl Group {
@@ -89,7 +89,7 @@ impl Drop for Group {
         if self.emitted.is_some() {
             let record = self.waiting.record();
             self.waiting.undone().for_each(|handler| {
-                contained(|| self.inner.abandon(record.name(), Some(record.id()), handler));
+                catch_panic(|| self.inner.abandon(record.name(), Some(record.id()), handler));
             });
         }
     }

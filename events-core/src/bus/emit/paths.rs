@@ -13,12 +13,12 @@ use crate::bus::emit::task::{self, Begun, Progress, Task};
 use crate::bus::inner::in_flight::Detached;
 use crate::bus::inner::routes::{Held, List};
 use crate::bus::inner::{Bus, Inner, context};
-use crate::contain::contained;
 use crate::error::Error;
 use crate::event::erased::ErasedEvent;
 use crate::event::{Event, EventDecl, Payload};
 use crate::id::InstanceId;
 use crate::log::Appended;
+use crate::panics::catch_panic;
 use crate::record::{Envelope, Record};
 
 /// The way of an emit through the bus.
@@ -59,7 +59,7 @@ impl Path {
 #[inline]
 fn release(list: Held) {
     // Perhaps the last owner of a closure that was removed meanwhile.
-    contained(|| drop(list));
+    catch_panic(|| drop(list));
 }
 
 /// An event that its emit holds until it is handed over.

@@ -6,8 +6,8 @@ use crate::adapter::{Adapter, AdapterError, Published};
 use crate::bus::emit::dispatch::deliver_appended;
 use crate::bus::emit::emitted::Emitted;
 use crate::bus::inner::{Bus, Inner};
-use crate::contain::{caught, contained};
 use crate::error::{Error, ErrorKind};
+use crate::panics::{catch_panic, caught};
 use crate::record::Record;
 
 /// Emits one record through the adapter.
@@ -63,7 +63,7 @@ struct Unanswered<'a> {
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         let name = self.records.first().map_or("", Record::name);
-        contained(|| self.inner.abandon_emit(name, self.records.len() as u64));
+        catch_panic(|| self.inner.abandon_emit(name, self.records.len() as u64));
     }
 }
 

@@ -12,8 +12,8 @@ use crate::adapter::BoxFuture;
 use crate::bus::inner::Inner;
 use crate::bus::inner::in_flight::{Detached, InFlight, InFlightGuard};
 use crate::bus::inner::report::Fallback;
-use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
+use crate::panics::catch_panic;
 use crate::record::Name;
 
 /// A step of an emit that is done, or whose rest is pending.
@@ -170,7 +170,7 @@ impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
         if let Some(Err(error)) = &self.result {
             let fallback = self.fallback;
-            contained(|| {
+            catch_panic(|| {
                 fallback.warning(format_args!("an emit that nobody waits for any more failed: {error}"));
             });
         }
@@ -208,7 +208,7 @@ impl<W: Work> Drop for Moving<W> {
     fn drop(&mut self) {
         let Some(work) = self.work.take() else { return };
         let to = self.to.take();
-        contained(|| match to {
+        catch_panic(|| match to {
             Some(to) if !self.stays => {
                 let runtime = work.0.bus().runtime.clone();
                 // Where that runtime is gone, too, this drops the work at once.

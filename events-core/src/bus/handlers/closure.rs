@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::bus::handlers::argument::Argument;
 use crate::bus::inner::call::{Call, Callback, Wants};
-use crate::bus::inner::outcome::{HandlerError, Outcome, Settled, settled};
+use crate::bus::inner::outcome::{HandlerError, HandlerOutput, Pending, ready};
 use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl};
 use crate::record::Record;
@@ -73,13 +73,13 @@ macro_rules! closures {
             where
                 F: Fn($argument) -> R + Send + Sync + 'static,
                 E: Event,
-                R: Outcome<M>,
+                R: HandlerOutput<M>,
             {
                 const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
 
                 fn into_callback(self) -> Callback {
                     let receive: fn(&Call<'_>) -> Result<_, HandlerError> = $receive;
-                    let callback = callback::<R, M>($wants, move |call| settle(receive(call).map(&self)));
+                    let callback = callback::<R, M>($wants, move |call| start(receive(call).map(&self)));
                     Callback { shares: $shares, ..callback }
                 }
             }
@@ -98,13 +98,13 @@ impl<F, E, M, R> IntoHandler<Borrowed<E, M>> for F
 where
     F: Fn(&E) -> R + Send + Sync + 'static,
     E: Event,
-    R: Outcome<M>,
+    R: HandlerOutput<M>,
 {
     const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
 
     fn into_callback(self) -> Callback {
         callback::<R, M>(Wants::Event, move |call| match call.event.get() {
-            Some(event) => self(event).settle(),
+            Some(event) => self(event).into_pending(),
             None => call_stored(&self, call),
         })
     }
@@ -113,8 +113,8 @@ where
 /// Apart, so that the way of most calls is short.
 #[cold]
 #[inline(never)]
-fn call_stored<E: Event, R: Outcome<M>, M>(handler: &impl Fn(&E) -> R, call: &Call<'_>) -> Settled {
-    settle(call.event().map(handler))
+fn call_stored<E: Event, R: HandlerOutput<M>, M>(handler: &impl Fn(&E) -> R, call: &Call<'_>) -> Pending {
+    start(call.event().map(handler))
 }
 
 impl<F, E, M> EventHandler<Borrowed<E, M>> for F where F: IntoHandler<Borrowed<E, M>> {}
@@ -123,18 +123,18 @@ impl<F, M, R> IntoHandler<Untyped<M>> for F
 where
     F: Fn(&Record) -> R + Send + Sync + 'static,
     M: 'static,
-    R: Outcome<M>,
+    R: HandlerOutput<M>,
 {
     const EVENT: Option<fn() -> &'static EventDecl> = None;
 
     fn into_callback(self) -> Callback {
-        callback::<R, M>(Wants::Record, move |call| settle(call.record().map(&self)))
+        callback::<R, M>(Wants::Record, move |call| start(call.record().map(&self)))
     }
 }
 
-fn callback<R: Outcome<M>, M>(
+fn callback<R: HandlerOutput<M>, M>(
     wants: Wants,
-    run: impl Fn(&Call<'_>) -> Settled + Send + Sync + 'static,
+    run: impl Fn(&Call<'_>) -> Pending + Send + Sync + 'static,
 ) -> Callback {
     Callback {
         // What is pending outlives the emit's own poll, and is then known by its record.
@@ -146,9 +146,9 @@ fn callback<R: Outcome<M>, M>(
     }
 }
 
-fn settle<R: Outcome<M>, M>(outcome: Result<R, HandlerError>) -> Settled {
+fn start<R: HandlerOutput<M>, M>(outcome: Result<R, HandlerError>) -> Pending {
     match outcome {
-        Ok(outcome) => outcome.settle(),
-        Err(error) => settled(Err(error)),
+        Ok(outcome) => outcome.into_pending(),
+        Err(error) => ready(Err(error)),
     }
 }

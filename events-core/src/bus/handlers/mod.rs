@@ -9,7 +9,7 @@ pub(crate) mod subscription;
 use crate::adapter::options::DurableOptions;
 use crate::bus::handlers::state::Binder;
 use crate::bus::inner::call::Callback;
-use crate::event::Place;
+use crate::event::SourceLocation;
 use crate::event::takes::Takes;
 
 /// A type that stands for a function marked `#[on]`. Written by `#[on]`, not by hand.
@@ -25,7 +25,7 @@ pub trait Handler {
 
 /// One function marked `#[on]`, as a constant; its address tells it from all others.
 pub struct HandlerDecl {
-    pub(crate) place: Place,
+    pub(crate) location: SourceLocation,
     /// As written; the event's own name where nothing was.
     pub(crate) patterns: &'static [&'static str],
     /// What the function takes.
@@ -38,24 +38,24 @@ pub struct HandlerDecl {
 impl HandlerDecl {
     #[doc(hidden)]
     pub const fn new(
-        place: Place,
+        location: SourceLocation,
         patterns: &'static [&'static str],
         takes: Takes,
         bind: fn(&mut Binder<'_>) -> Option<Callback>,
     ) -> Self {
-        Self { place, patterns, takes, bind, durable: None }
+        Self { location, patterns, takes, bind, durable: None }
     }
 
     /// The same as a durable handler.
     #[doc(hidden)]
     pub const fn durable(
-        place: Place,
+        location: SourceLocation,
         patterns: &'static [&'static str],
         takes: Takes,
         bind: fn(&mut Binder<'_>) -> Option<Callback>,
         durable: DurableOptions,
     ) -> Self {
-        Self { place, patterns, takes, bind, durable: Some(durable) }
+        Self { location, patterns, takes, bind, durable: Some(durable) }
     }
 }
 

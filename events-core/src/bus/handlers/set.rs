@@ -122,7 +122,7 @@ impl Takes {
     pub const fn takes(&self, name: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Event(own, ..) | Self::Foreign(own, ..) => same(own, name),
+            Self::Event(own, ..) | Self::Undeclared(own, ..) => same(own, name),
             Self::Set(parts) => {
                 let mut i = 0;
                 while i < parts.len() {
@@ -149,7 +149,7 @@ impl Takes {
                 }
                 None
             }
-            Self::Event(name, ..) | Self::Foreign(name, ..) => {
+            Self::Event(name, ..) | Self::Undeclared(name, ..) => {
                 let mut i = 0;
                 while i < before.len() {
                     if before[i].takes(name) {
@@ -181,7 +181,7 @@ impl Takes {
     pub(crate) const fn is_reached(&self, patterns: &[&str]) -> bool {
         match self {
             Self::Any => true,
-            Self::Event(name, ..) | Self::Foreign(name, ..) => {
+            Self::Event(name, ..) | Self::Undeclared(name, ..) => {
                 let mut i = 0;
                 while i < patterns.len() {
                     if let Ok(pattern) = Pattern::new(patterns[i])

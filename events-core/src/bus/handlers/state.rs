@@ -11,7 +11,7 @@ use crate::bus::inner::call::Callback;
 use crate::bus::inner::call::Run;
 use crate::bus::inner::call::Wants;
 use crate::bus::inner::call::{Call, Delivery};
-use crate::bus::inner::outcome::{HandlerError, HandlerResult, settled};
+use crate::bus::inner::outcome::{HandlerError, HandlerResult, ready};
 use crate::event::Event;
 use crate::event::takes::Takes;
 use crate::record::Record;
@@ -108,7 +108,7 @@ impl<'a> Binder<'a> {
     where
         F: Fn(&Call<'_>) -> HandlerResult + Send + Sync + 'static,
     {
-        let run: Arc<Run> = Arc::new(move |call| settled(run(call)));
+        let run: Arc<Run> = Arc::new(move |call| ready(run(call)));
         let run = if self.wants < Wants::Delivery { run } else { lending(run) };
         Callback { wants: self.wants, shares: self.shares, takes: self.takes, waits: false, run }
     }
@@ -126,7 +126,7 @@ impl<'a> Binder<'a> {
             waits: true,
             run: Arc::new(move |call| match call.to_delivery() {
                 Ok(delivery) => Some(Box::pin(run(delivery))),
-                Err(error) => settled(Err(error)),
+                Err(error) => ready(Err(error)),
             }),
         }
     }
@@ -136,7 +136,7 @@ impl<'a> Binder<'a> {
 fn lending(run: Arc<Run>) -> Arc<Run> {
     Arc::new(move |call| match call.to_delivery() {
         Ok(delivery) => run(&delivery.call()),
-        Err(error) => settled(Err(error)),
+        Err(error) => ready(Err(error)),
     })
 }
 

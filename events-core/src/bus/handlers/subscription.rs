@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use crate::adapter::query::parse_pattern;
 use crate::bus::handlers::closure::{EventHandler, IntoHandler};
-use crate::bus::inner::routes::{Life, Patterns, Registration};
+use crate::bus::inner::routes::{Lifetime, Patterns, Registration};
 use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::event::pattern::MAX_NAME_BYTES;
@@ -121,7 +121,7 @@ impl Bus {
         &self,
         handler: impl EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, never async |..| or &E; clone state before.
     ) -> Subscription {
-        self.register_event(handler, Life::Long)
+        self.register_event(handler, Lifetime::Long)
     }
 
     /// Registers a closure for the next event of its type: it runs exactly once, however many emits
@@ -133,7 +133,7 @@ impl Bus {
         &self,
         handler: impl EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, never async |..| or &E; clone state before.
     ) -> Subscription {
-        self.register_event(handler, Life::once())
+        self.register_event(handler, Lifetime::once())
     }
 
     /// Registers a closure for all events a pattern takes: `|record: &Record| ...`. One that no declared
@@ -163,7 +163,7 @@ impl Bus {
     where
         H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
     {
-        self.register_pattern(pattern, handler, Life::Long)
+        self.register_pattern(pattern, handler, Lifetime::Long)
     }
 
     /// Registers a closure for the next event a pattern takes: it runs exactly once, however many
@@ -177,7 +177,7 @@ impl Bus {
     where
         H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
     {
-        self.register_pattern(pattern, handler, Life::once())
+        self.register_pattern(pattern, handler, Lifetime::once())
     }
 
     /// Removes every handler that is registered under exactly this pattern, `#[on]` functions
@@ -232,10 +232,10 @@ impl Bus {
     }
 
     #[track_caller]
-    fn register_event<K, H: EventHandler<K>>(&self, handler: H, life: Life) -> Subscription {
+    fn register_event<K, H: EventHandler<K>>(&self, handler: H, lifetime: Lifetime) -> Subscription {
         let name = self.inner.routes.closure_name(Location::caller());
         let event = H::EVENT.map_or("", |decl| decl().name);
-        self.insert(name, event, handler, life)
+        self.insert(name, event, handler, lifetime)
     }
 
     #[track_caller]
@@ -243,12 +243,12 @@ impl Bus {
         &self,
         pattern: &str,
         handler: H,
-        life: Life,
+        lifetime: Lifetime,
     ) -> Result<Subscription, Error> {
-        let place = Location::caller();
-        let name = self.inner.routes.closure_name(place);
-        self.inner.check_pattern(&name, place, H::EVENT.map(|decl| decl().name), pattern)?;
-        Ok(self.insert(name, pattern, handler, life))
+        let location = Location::caller();
+        let name = self.inner.routes.closure_name(location);
+        self.inner.check_pattern(&name, location, H::EVENT.map(|decl| decl().name), pattern)?;
+        Ok(self.insert(name, pattern, handler, lifetime))
     }
 
     fn insert<K>(
@@ -256,7 +256,7 @@ impl Bus {
         name: Arc<str>,
         pattern: &str,
         handler: impl IntoHandler<K>,
-        life: Life,
+        lifetime: Lifetime,
     ) -> Subscription {
         let patterns = Patterns::One(pattern.into());
         let callback = handler.into_callback();
@@ -266,7 +266,7 @@ impl Bus {
             ));
             return self.subscription(Registration::ended(name, patterns, callback));
         }
-        let registration = self.inner.routes.insert(name, patterns, callback, life);
+        let registration = self.inner.routes.insert(name, patterns, callback, lifetime);
         self.subscription(registration)
     }
 
@@ -280,7 +280,7 @@ impl Inner {
     pub(crate) fn check_pattern(
         &self,
         handler: &str,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
         event: Option<&str>,
         pattern: &str,
     ) -> Result<(), Error> {
@@ -293,7 +293,7 @@ impl Inner {
                 return Err(Error::new(ErrorKind::Pattern, message));
             }
             Some(_) => {}
-            None => self.note_reach("closure", place, parsed),
+            None => self.note_reach("closure", location, parsed),
         }
         Ok(())
     }

@@ -165,7 +165,7 @@ impl Inner {
                 quoted(name)
             ));
         }
-        if self.known.is_foreign(name) {
+        if self.known.is_undeclared(name) {
             return Ok(());
         }
         if self.settings.accept_undeclared {

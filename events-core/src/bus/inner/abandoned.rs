@@ -10,7 +10,7 @@ use crate::bus::inner::routes::Route;
 use crate::id::EventId;
 
 /// So many of what was abandoned are named.
-const MOST_NAMED: usize = 16;
+const MAX_NAMED: usize = 16;
 
 /// What was dropped unfinished, because its runtime shut down.
 #[derive(Default)]
@@ -27,7 +27,7 @@ impl Abandoned {
     fn note(&self, count: u64, name: String) {
         self.count.fetch_add(count, Ordering::Relaxed);
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() < MOST_NAMED && !names.contains(&name) {
+        if names.len() < MAX_NAMED && !names.contains(&name) {
             names.push(name);
         }
     }
@@ -36,7 +36,7 @@ impl Abandoned {
     pub(crate) fn describe(&self) -> Option<String> {
         let count = self.count();
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let more = if names.len() == MOST_NAMED { "; and perhaps others" } else { "" };
+        let more = if names.len() == MAX_NAMED { "; and perhaps others" } else { "" };
         (count > 0).then(|| format!("{count} lost with a runtime that shut down: {}{more}", names.join("; ")))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::adapter::durable::Transaction;
 use crate::bus::inner::Bus;
-use crate::bus::inner::outcome::{HandlerError, Settled};
+use crate::bus::inner::outcome::{HandlerError, Pending};
 use crate::bus::inner::routes::Route;
 use crate::error::Error;
 use crate::event::erased::ErasedEvent;
@@ -248,7 +248,7 @@ pub enum Wants {
 }
 
 /// Calls a handler.
-pub(crate) type Run = dyn Fn(&Call<'_>) -> Settled + Send + Sync;
+pub(crate) type Run = dyn Fn(&Call<'_>) -> Pending + Send + Sync;
 
 /// A handler, ready to be called: its state is bound.
 pub struct Callback {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::bus::inner::routes::{List, Route};
-use crate::contain::contained;
+use crate::panics::catch_panic;
 
 /// What a thread calls. Only that thread writes to it, but for `named`.
 #[repr(align(64))]
@@ -61,13 +61,13 @@ impl ThreadCall {
 
 /// Changes that a running emit notices behind each handler: the ticks since the first bus was built, in the upper half,
 /// and how often a list of handlers was replaced, in the lower.
-pub(crate) static NEWS: AtomicU64 = AtomicU64::new(0);
+pub(crate) static CHANGES: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) const ONE_TICK: u64 = 1 << 32;
 
 /// Ticks since the first bus was built; wraps around.
 pub(crate) fn ticks() -> u32 {
-    (NEWS.load(Ordering::Relaxed) / ONE_TICK) as u32
+    (CHANGES.load(Ordering::Relaxed) / ONE_TICK) as u32
 }
 
 /// Ticks since some news.
@@ -77,21 +77,21 @@ pub(crate) fn ticks_since(news: u64) -> u32 {
 
 /// Tells running emits that a list was replaced.
 pub(crate) fn tell_replaced() {
-    NEWS.fetch_add(1, Ordering::Release);
+    CHANGES.fetch_add(1, Ordering::Release);
 }
 
 /// Until it is dropped, this thread calls handlers; then again what it called before.
 pub(crate) struct Calling {
     thread: &'static ThreadCall,
     outer: Seen,
-    /// The [`NEWS`] of the last lap.
+    /// The [`CHANGES`] of the last lap.
     seen: u64,
 }
 
 impl Calling {
     #[inline]
     pub(crate) fn begin() -> Self {
-        let seen = NEWS.load(Ordering::Acquire);
+        let seen = CHANGES.load(Ordering::Acquire);
         let thread = ThreadCall::mine();
         let outer = Seen {
             callee: thread.callee.load(Ordering::Relaxed),
@@ -117,12 +117,12 @@ impl Calling {
     /// Whether the clock has ticked, or any list was replaced, since the last lap.
     #[inline]
     pub(crate) fn is_news(&self) -> bool {
-        NEWS.load(Ordering::Acquire) != self.seen
+        CHANGES.load(Ordering::Acquire) != self.seen
     }
 
     /// Begins to time the next handler; the news since which the last one was timed, and its ticks.
     pub(crate) fn lap(&mut self) -> (u64, u32) {
-        let now = NEWS.load(Ordering::Acquire);
+        let now = CHANGES.load(Ordering::Acquire);
         let before = std::mem::replace(&mut self.seen, now);
         self.thread.since.store(now, Ordering::Relaxed);
         (before, ticks_since(before))
@@ -246,7 +246,7 @@ impl Lists {
             let index = list.entries.iter().position(|entry| address_of(&entry.route) == callee)?;
             Some((Arc::clone(list), index, event.clone()))
         });
-        contained(|| drop(lists));
+        catch_panic(|| drop(lists));
         found
     }
 }

@@ -60,11 +60,11 @@ impl Lifecycle {
         self.deferrals.load(Ordering::SeqCst)
     }
 
-    /// Takes one of `most` places for detached work.
-    pub(crate) fn detach(self: &Arc<Self>, most: usize) -> Option<Detached> {
+    /// Takes one of `max` places for detached work.
+    pub(crate) fn detach(self: &Arc<Self>, max: usize) -> Option<Detached> {
         let taken = self.detached.fetch_add(1, Ordering::Relaxed);
-        let place = Detached(Arc::clone(self));
-        (taken < most).then_some(place)
+        let permit = Detached(Arc::clone(self));
+        (taken < max).then_some(permit)
     }
 
     pub(crate) fn begin_stop(&self) {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::bus::inner::Inner;
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::told::MAX_TOLD;
-use crate::contain::contained;
+use crate::panics::catch_panic;
 
 /// How long losses of one kind are added up after a line told of some.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -95,7 +95,7 @@ impl Losses {
 /// A bus that is dropped has lost them all the same.
 impl Drop for Losses {
     fn drop(&mut self) {
-        contained(|| self.tell_all());
+        catch_panic(|| self.tell_all());
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod name_cache;
 pub(crate) mod outcome;
 pub(crate) mod pattern_map;
 pub(crate) mod reach;
+pub(crate) mod rendezvous;
 pub(crate) mod report;
 pub(crate) mod routes;
 pub(crate) mod runtime;
@@ -18,7 +19,6 @@ pub(crate) mod shared;
 pub(crate) mod slow;
 pub(crate) mod stopping;
 pub(crate) mod told;
-pub(crate) mod turns;
 pub(crate) mod work;
 
 use std::panic::Location;
@@ -38,7 +38,7 @@ use crate::bus::inner::stopping::Stopping;
 use crate::bus::inner::told::Told;
 use crate::bus::inner::work::Work;
 use crate::error::ErrorKind;
-use crate::event::known::Known;
+use crate::event::declared::DeclaredEvents;
 use crate::id::InstanceId;
 use crate::log::Log;
 use crate::record::codec::RecordCodec;
@@ -77,7 +77,7 @@ pub(crate) struct Inner {
     pub(crate) instance: InstanceId,
     pub(crate) settings: Settings,
     /// The declared events by name: all that are linked, and those the builder was told.
-    pub(crate) known: Arc<Known>,
+    pub(crate) known: Arc<DeclaredEvents>,
     pub(crate) routes: Routes,
     /// The durable handlers.
     pub(crate) works: Vec<Arc<Work>>,
@@ -91,7 +91,7 @@ pub(crate) struct Inner {
     pub(crate) watch: Arc<SlowHandlers>,
     pub(crate) counters: Counters,
     /// The places whose pattern no event can match.
-    pub(crate) told_places: Told<&'static Location<'static>>,
+    pub(crate) told_locations: Told<&'static Location<'static>>,
     /// The events of other instances that were refused, by kind of error and name.
     pub(crate) told_events: Told<(ErrorKind, Box<str>)>,
     /// Those that could not be read: by name (true), or by the reason.

@@ -6,10 +6,10 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 
 /// The most names that are kept, each of 255 bytes at most. Names come from outside, so they need a limit.
-const MOST: usize = 1024;
+const MAX: usize = 1024;
 
 /// The most hashes of names that are noted.
-const MOST_MISSED: usize = 4096;
+const MAX_MISSED: usize = 4096;
 
 /// A bounded map from names to values that are found again when they are not in it.
 pub(crate) struct NameCache<V> {
@@ -38,10 +38,10 @@ impl<V: Clone> NameCache<V> {
         }
         let value = find();
         let hash = self.kept.hasher().hash_one(name);
-        self.missed.resize(MOST_MISSED, !hash);
-        let missed = &mut self.missed[hash as usize % MOST_MISSED];
+        self.missed.resize(MAX_MISSED, !hash);
+        let missed = &mut self.missed[hash as usize % MAX_MISSED];
         if std::mem::replace(missed, hash) == hash {
-            if self.kept.len() >= MOST {
+            if self.kept.len() >= MAX {
                 self.kept.clear();
             }
             self.kept.insert(name.into(), value.clone());
@@ -76,7 +76,7 @@ mod tests {
             let name = index.to_string();
             assert!(finds(&mut cache, &name) && finds(&mut cache, &name));
         }
-        assert!(cache.kept.len() <= MOST);
-        assert_eq!(cache.missed.len(), MOST_MISSED);
+        assert!(cache.kept.len() <= MAX);
+        assert_eq!(cache.missed.len(), MAX_MISSED);
     }
 }

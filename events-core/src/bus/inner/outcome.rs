@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use crate::adapter::AdapterError;
 use crate::adapter::BoxFuture;
-use crate::contain::discard;
+use crate::panics::drop_quietly;
 use crate::text::of_error;
 
 /// What a handler may return: `()` or `Result<(), E>` with an `E` that can be displayed.
@@ -109,18 +109,18 @@ impl HandlerError {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let error = Self::because(&text.unwrap_or("(a panic without a message)"), true);
-        discard(payload);
+        drop_quietly(payload);
         error
     }
 }
 
 /// What a call of a handler gives: `None` where it is done and all is well, which is two registers and
 /// no more; else the future of its result.
-pub(crate) type Settled = Option<BoxFuture<'static, HandlerResult>>;
+pub(crate) type Pending = Option<BoxFuture<'static, HandlerResult>>;
 
 /// The outcome of a handler that is done.
 #[inline]
-pub(crate) fn settled(result: HandlerResult) -> Settled {
+pub(crate) fn ready(result: HandlerResult) -> Pending {
     match result {
         Ok(()) => None,
         Err(error) => failed(error),
@@ -128,14 +128,14 @@ pub(crate) fn settled(result: HandlerResult) -> Settled {
 }
 
 #[cold]
-fn failed(error: HandlerError) -> Settled {
+fn failed(error: HandlerError) -> Pending {
     Some(Box::pin(std::future::ready(Err(error))))
 }
 
 /// What a closure may return: what a handler may, or a future of it. `Kind` tells the two apart.
-pub trait Outcome<Kind>: Send + 'static {
+pub trait HandlerOutput<Kind>: Send + 'static {
     const WAITS: bool;
-    fn settle(self) -> Settled;
+    fn into_pending(self) -> Pending;
 }
 
 /// Marks a closure that is done when it returns.
@@ -144,23 +144,23 @@ pub enum Sync {}
 /// Marks a closure that returns a future.
 pub enum Async {}
 
-impl<R: HandlerReturn + Send + 'static> Outcome<Sync> for R {
+impl<R: HandlerReturn + Send + 'static> HandlerOutput<Sync> for R {
     const WAITS: bool = false;
 
     #[inline]
-    fn settle(self) -> Settled {
-        settled(self.report())
+    fn into_pending(self) -> Pending {
+        ready(self.report())
     }
 }
 
-impl<F> Outcome<Async> for F
+impl<F> HandlerOutput<Async> for F
 where
     F: Future<Output: HandlerReturn> + Send + 'static,
 {
     const WAITS: bool = true;
 
     #[inline]
-    fn settle(self) -> Settled {
+    fn into_pending(self) -> Pending {
         // Not an async block, which would move the future once more when it is first polled.
         Some(Box::pin(Reported { future: self }))
     }

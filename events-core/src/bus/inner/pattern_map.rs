@@ -18,7 +18,7 @@ pub(crate) struct PatternMap<V> {
 }
 
 struct Node<V> {
-    filed: Option<V>,
+    registered: Option<V>,
     next: Next<V>,
     /// Behind a `+`.
     one: Option<Box<Self>>,
@@ -34,7 +34,7 @@ type Next<V> = Option<Box<HashMap<Box<str>, Node<V>, RandomState>>>;
 
 impl<V> Default for Node<V> {
     fn default() -> Self {
-        Self { filed: None, next: None, one: None, many: None }
+        Self { registered: None, next: None, one: None, many: None }
     }
 }
 
@@ -52,7 +52,7 @@ impl<V> PatternMap<V> {
             false => pattern
                 .split('.')
                 .try_fold(&self.wildcards, |node, segment| node.child(segment))?
-                .filed
+                .registered
                 .as_ref(),
         }
     }
@@ -113,7 +113,7 @@ impl<V> PatternMap<V> {
             }
             first = end;
         }
-        nodes[first..].iter().filter_map(|(node, _)| node.filed.as_ref()).for_each(show);
+        nodes[first..].iter().filter_map(|(node, _)| node.registered.as_ref()).for_each(show);
     }
 }
 
@@ -127,7 +127,7 @@ impl<V> Node<V> {
     }
 
     fn is_empty(&self) -> bool {
-        self.filed.is_none() && self.next.is_none() && self.one.is_none() && self.many.is_none()
+        self.registered.is_none() && self.next.is_none() && self.one.is_none() && self.many.is_none()
     }
 
     /// Walks down and changes what is filed at the end; on the way back, takes out what is empty.
@@ -138,7 +138,7 @@ impl<V> Node<V> {
     ) {
         let wildcard = match segments.next() {
             None => {
-                self.filed = change(self.filed.take());
+                self.registered = change(self.registered.take());
                 return;
             }
             Some("+") => &mut self.one,
@@ -167,7 +167,7 @@ impl<V> Node<V> {
     }
 
     fn collect<'a>(&'a self, values: &mut Vec<&'a V>) {
-        values.extend(&self.filed);
+        values.extend(&self.registered);
         let next = self.next.iter().flat_map(|next| next.values());
         let children = next.chain(self.one.as_deref()).chain(self.many.as_deref());
         children.for_each(|child| child.collect(values));
@@ -217,7 +217,7 @@ mod tests {
         "a.b.c.d.e.f.g.h.i.j.k.l.m.n.b.c",
     ];
 
-    fn filed(patterns: &[&'static str]) -> PatternMap<&'static str> {
+    fn registered(patterns: &[&'static str]) -> PatternMap<&'static str> {
         let mut map = PatternMap::default();
         patterns.iter().for_each(|pattern| map.change(&Arc::from(*pattern), |_| Some(*pattern)));
         map
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn gives_each_pattern_that_matches_once() {
-        let map = filed(&PATTERNS);
+        let map = registered(&PATTERNS);
         for name in NAMES {
             let mut found = Vec::new();
             map.of_name(name, |pattern| found.push(*pattern));
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn keeps_nothing_of_what_is_taken_out() {
-        let mut map = filed(&PATTERNS);
+        let mut map = registered(&PATTERNS);
         for (index, pattern) in PATTERNS.iter().enumerate() {
             assert_eq!(map.get(pattern), Some(pattern));
             map.change(&Arc::from(*pattern), |_| None);

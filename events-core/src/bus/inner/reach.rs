@@ -35,17 +35,17 @@ impl Inner {
     }
 
     /// Reports a pattern that no declared event matches, at the first time it comes from a place in the code.
-    pub(crate) fn note_reach(&self, what: &str, place: &'static Location<'static>, pattern: Pattern<'_>) {
+    pub(crate) fn note_reach(&self, what: &str, location: &'static Location<'static>, pattern: Pattern<'_>) {
         if self.can_reach(pattern) {
             return;
         }
         self.counters.unreachable.fetch_add(1, Ordering::Relaxed);
-        let told = self.told_places.tell(place);
+        let told = self.told_locations.tell(location);
         if told == Tell::No {
             return;
         }
         if let Some(problem) = unreachable(pattern, self.known.names(), "declared") {
-            let (file, line) = (place.file(), place.line());
+            let (file, line) = (location.file(), location.line());
             let more = if told == Tell::Last { "; further places are only counted" } else { "" };
             self.settings.fallback.warning(format_args!("{what} at {file}:{line}: {problem}{more}"));
         }
@@ -53,13 +53,13 @@ impl Inner {
 
     /// Reports a view of a stream that gets nothing, because the stream's pattern does not take the event. Where it
     /// takes none at all, the stream has been reported.
-    pub(crate) fn note_other_event(&self, place: &'static Location<'static>, pattern: &str, event: &str) {
+    pub(crate) fn note_other_event(&self, location: &'static Location<'static>, pattern: &str, event: &str) {
         if !self.can_reach(Pattern::of_valid(pattern)) {
             return;
         }
         self.counters.unreachable.fetch_add(1, Ordering::Relaxed);
-        if self.told_places.tell(place) != Tell::No {
-            let (file, line) = (place.file(), place.line());
+        if self.told_locations.tell(location) != Tell::No {
+            let (file, line) = (location.file(), location.line());
             self.settings.fallback.warning(format_args!(
                 "stream at {file}:{line}: it is of `{pattern}`, which never takes `{event}`"
             ));

@@ -13,7 +13,7 @@ use crate::bus::inner::calling::{Lists, tell_replaced};
 use crate::bus::inner::in_flight::{Lifecycle, Open};
 use crate::bus::inner::name_cache::NameCache;
 use crate::bus::inner::pattern_map::{PatternMap, is_name};
-use crate::bus::inner::turns::Turns;
+use crate::bus::inner::rendezvous::Rendezvous;
 use crate::event::EventDecl;
 use crate::event::pattern::Pattern;
 use crate::record::Record;
@@ -24,7 +24,7 @@ pub(crate) struct Registration {
     name: Arc<str>,
     patterns: Patterns,
     pub(crate) callback: Callback,
-    life: Life,
+    lifetime: Lifetime,
     active: AtomicBool,
 }
 
@@ -44,16 +44,16 @@ impl Patterns {
 }
 
 /// How long a handler stays.
-pub(crate) enum Life {
+pub(crate) enum Lifetime {
     /// Until it is removed.
     Long,
     /// For one event: set by the one emit that may call it.
     Once(AtomicBool),
     /// Until it is removed, which the worker of a replay and the emits that wait for it are told.
-    Replay(Arc<Turns>),
+    Replay(Arc<Rendezvous>),
 }
 
-impl Life {
+impl Lifetime {
     pub(crate) fn once() -> Self {
         Self::Once(AtomicBool::new(false))
     }
@@ -101,13 +101,13 @@ impl Registration {
     pub(crate) fn alone(name: Arc<str>, patterns: Vec<Arc<str>>, callback: Callback) -> Arc<Self> {
         let patterns = Patterns::Many(patterns.into());
         let active = AtomicBool::new(true);
-        Arc::new(Self { id: 0, name, patterns, callback, life: Life::Long, active })
+        Arc::new(Self { id: 0, name, patterns, callback, lifetime: Lifetime::Long, active })
     }
 
     /// A handler of a bus that has stopped.
     pub(crate) fn ended(name: Arc<str>, patterns: Patterns, callback: Callback) -> Arc<Self> {
         let active = AtomicBool::new(false);
-        Arc::new(Self { id: 0, name, patterns, callback, life: Life::Long, active })
+        Arc::new(Self { id: 0, name, patterns, callback, lifetime: Lifetime::Long, active })
     }
 
     /// The module path of the function, or where the closure was registered.
@@ -133,29 +133,29 @@ impl Registration {
 
     /// Tells who waits for the handler that it was removed. Without the lock of the table: it wakes tasks.
     fn tell_removed(self: &Arc<Self>) {
-        if let Some(turns) = self.turns() {
-            turns.end(&Route::first(self));
+        if let Some(rendezvous) = self.rendezvous() {
+            rendezvous.end(&Route::first(self));
         }
     }
 
     /// Where emits wait for the worker of a replay, if this is its handler.
-    pub(crate) fn turns(&self) -> Option<&Turns> {
-        match &self.life {
-            Life::Replay(turns) => Some(turns),
-            Life::Long | Life::Once(_) => None,
+    pub(crate) fn rendezvous(&self) -> Option<&Rendezvous> {
+        match &self.lifetime {
+            Lifetime::Replay(rendezvous) => Some(rendezvous),
+            Lifetime::Long | Lifetime::Once(_) => None,
         }
     }
 
     pub(crate) fn is_once(&self) -> bool {
-        matches!(self.life, Life::Once(_))
+        matches!(self.lifetime, Lifetime::Once(_))
     }
 
     /// Whether an emit may call the handler; of all emits that ask, a `once` handler lets in one.
     pub(crate) fn admit(&self) -> bool {
         self.is_active()
-            && match &self.life {
-                Life::Once(used) => !used.swap(true, Ordering::AcqRel),
-                Life::Long | Life::Replay(_) => true,
+            && match &self.lifetime {
+                Lifetime::Once(used) => !used.swap(true, Ordering::AcqRel),
+                Lifetime::Long | Lifetime::Replay(_) => true,
             }
     }
 }
@@ -228,7 +228,7 @@ impl List {
 
     /// Of a name outside of the registry. Nobody tells such a list that it was replaced: so each handler is
     /// always asked.
-    fn foreign(entries: Vec<Entry>) -> Self {
+    fn undeclared(entries: Vec<Entry>) -> Self {
         let mut list = Self::new(entries, None);
         *list.must_ask.get_mut() = true;
         list
@@ -259,8 +259,8 @@ impl List {
 }
 
 /// What a closure is called, by the place where it was given.
-pub(crate) fn name_of_closure(place: &Location<'_>) -> String {
-    format!("closure at {}:{}", place.file(), place.line())
+pub(crate) fn name_of_closure(location: &Location<'_>) -> String {
+    format!("closure at {}:{}", location.file(), location.line())
 }
 
 /// All handlers of a bus, by event.
@@ -282,7 +282,7 @@ pub(crate) struct Routes {
 struct Table {
     /// The names of closures: one for all that are registered at one place.
     closures: HashMap<&'static Location<'static>, Arc<str>, RandomState>,
-    by_pattern: PatternMap<Filed>,
+    by_pattern: PatternMap<Registered>,
     /// Handlers of names outside the registry, until the table changes. So a list in here has no handler that is
     /// not in the table, too, and drops none when it is dropped.
     cache: NameCache<Arc<List>>,
@@ -292,13 +292,13 @@ struct Table {
 }
 
 /// The handlers under one pattern.
-enum Filed {
+enum Registered {
     One(Route),
     /// By the id of the registration, in no order.
     Many(HashMap<u64, Route, RandomState>),
 }
 
-impl Filed {
+impl Registered {
     fn routes(&self) -> impl Iterator<Item = &Route> {
         let (one, many) = match self {
             Self::One(route) => (Some(route), None),
@@ -314,8 +314,8 @@ impl Filed {
         }
     }
 
-    fn with(filed: Option<Self>, route: Route) -> Self {
-        match filed {
+    fn with(registered: Option<Self>, route: Route) -> Self {
+        match registered {
             None => Self::One(route),
             Some(Self::One(first)) => {
                 Self::Many([first, route].map(|route| (route.registration.id, route)).into_iter().collect())
@@ -402,17 +402,17 @@ impl Routes {
         }
         let mut table = self.table();
         let Table { cache, by_pattern, .. } = &mut *table;
-        Handlers::Foreign(cache.get_or_find(name, || {
-            let made = Arc::new(List::foreign(resolve(by_pattern, name)));
+        Handlers::Undeclared(cache.get_or_find(name, || {
+            let made = Arc::new(List::undeclared(resolve(by_pattern, name)));
             self.lists.add(name.to_owned(), &made);
             made
         }))
     }
 
     /// The name of a closure that is registered at this place.
-    pub(crate) fn closure_name(&self, place: &'static Location<'static>) -> Arc<str> {
-        let name = || name_of_closure(place).into();
-        Arc::clone(self.table().closures.entry(place).or_insert_with(name))
+    pub(crate) fn closure_name(&self, location: &'static Location<'static>) -> Arc<str> {
+        let name = || name_of_closure(location).into();
+        Arc::clone(self.table().closures.entry(location).or_insert_with(name))
     }
 
     /// Registers a handler.
@@ -425,7 +425,7 @@ impl Routes {
         name: Arc<str>,
         patterns: Patterns,
         callback: Callback,
-        life: Life,
+        lifetime: Lifetime,
     ) -> Arc<Registration> {
         let mut table = self.table();
         table.last_id += 1;
@@ -434,13 +434,13 @@ impl Routes {
             name,
             patterns,
             callback,
-            life,
+            lifetime,
             active: AtomicBool::new(true),
         });
         table.cache.clear();
         for route in registration.routes() {
             let pattern = Arc::clone(route.pattern());
-            table.by_pattern.change(&pattern, |filed| Some(Filed::with(filed, route)));
+            table.by_pattern.change(&pattern, |registered| Some(Registered::with(registered, route)));
         }
         for route in registration.routes() {
             self.take_away(route.pattern());
@@ -467,8 +467,9 @@ impl Routes {
     /// Removes all handlers from one pattern; they stay under their other patterns.
     pub(crate) fn remove_pattern(&self, pattern: &str) -> usize {
         let mut table = self.table();
-        let filed = table.by_pattern.get(pattern);
-        let routes: Vec<_> = filed.map_or_else(Vec::new, |filed| filed.routes().cloned().collect());
+        let registered = table.by_pattern.get(pattern);
+        let routes: Vec<_> =
+            registered.map_or_else(Vec::new, |registered| registered.routes().cloned().collect());
         let mut ended = Vec::new();
         for route in &routes {
             self.detach(&mut table, route);
@@ -485,7 +486,7 @@ impl Routes {
     fn detach(&self, table: &mut Table, route: &Route) {
         let registration = &route.registration;
         table.cache.clear();
-        table.by_pattern.change(route.pattern(), |filed| filed?.without(registration));
+        table.by_pattern.change(route.pattern(), |registered| registered?.without(registration));
         self.take_away(route.pattern());
     }
 
@@ -525,7 +526,8 @@ impl Routes {
     /// All handlers with the patterns they are still under, in the order of their registration.
     pub(crate) fn all(&self) -> Vec<(Arc<Registration>, Vec<Arc<str>>)> {
         let table = self.table();
-        let mut routes: Vec<&Route> = table.by_pattern.values().into_iter().flat_map(Filed::routes).collect();
+        let mut routes: Vec<&Route> =
+            table.by_pattern.values().into_iter().flat_map(Registered::routes).collect();
         keep_first(&mut routes);
         let with_patterns = |route: &&Route| {
             let left = route.registration.routes().filter(|route| table.has(route));
@@ -542,16 +544,16 @@ impl Routes {
 
 impl Table {
     fn has(&self, route: &Route) -> bool {
-        let filed = self.by_pattern.get(route.pattern());
-        filed.is_some_and(|filed| filed.has(&route.registration))
+        let registered = self.by_pattern.get(route.pattern());
+        registered.is_some_and(|registered| registered.has(&route.registration))
     }
 }
 
 /// The handlers of a name that is not in the registry.
-fn resolve(by_pattern: &PatternMap<Filed>, name: &str) -> Vec<Entry> {
+fn resolve(by_pattern: &PatternMap<Registered>, name: &str) -> Vec<Entry> {
     let mut routes = Vec::new();
-    by_pattern.of_name(name, |filed| {
-        for route in filed.routes() {
+    by_pattern.of_name(name, |registered| {
+        for route in registered.routes() {
             if route.takes(name) && route.registration.callback.takes.takes(name) {
                 routes.push(route);
             }
@@ -576,7 +578,7 @@ pub(crate) type Held = Guard<Arc<List>>;
 /// A snapshot of the handlers of one event.
 pub(crate) enum Handlers {
     Declared(Held),
-    Foreign(Arc<List>),
+    Undeclared(Arc<List>),
 }
 
 impl std::ops::Deref for Handlers {
@@ -585,7 +587,7 @@ impl std::ops::Deref for Handlers {
     fn deref(&self) -> &Arc<List> {
         match self {
             Self::Declared(list) => list,
-            Self::Foreign(list) => list,
+            Self::Undeclared(list) => list,
         }
     }
 }

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 
 use crate::adapter::BoxFuture;
 use crate::bus::inner::Inner;
-use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
+use crate::panics::catch_panic;
 
 /// Whether the runtime of the bus has shut down before `stop`.
 #[derive(Default)]
@@ -33,9 +33,9 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let Some(bus) = self.bus.upgrade().filter(|bus| bus.flight.is_running()) else { return };
         bus.home.is_lost.store(true, Ordering::Release);
-        contained(|| bus.warn_of_lost_runtime(self.joins));
+        catch_panic(|| bus.warn_of_lost_runtime(self.joins));
         // Perhaps the last owner of what handlers hold.
-        contained(|| drop(bus));
+        catch_panic(|| drop(bus));
     }
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn spawn_boxed(runtime: &Handle, task: BoxFuture<'static, ()>) -> Joi
 /// it panics, and the panic hook shows tokio's own message before the caller says the same.
 pub(crate) fn has_timer() -> bool {
     let mut has_timer = false;
-    contained(|| {
+    catch_panic(|| {
         let mut timer = std::pin::pin!(tokio::time::sleep(Duration::from_secs(1)));
         let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         has_timer = true;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::adapter::BoxFuture;
-use crate::contain::contained;
+use crate::panics::catch_panic;
 
 /// The future and its output. Whoever waits for the output drives the future; it is woken with all others.
 pub(crate) struct Shared<T> {
@@ -71,20 +71,20 @@ impl<T: Clone> Shared<T> {
         let waker = Waker::from(Arc::clone(&self.news));
         let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
         if polled.is_ready() {
-            contained(|| drop(future));
+            catch_panic(|| drop(future));
             return polled;
         }
-        let mut place = self.lock();
+        let mut slot = self.lock();
         if self.output.get().is_none() {
-            *place = Some(future);
-            drop(place);
+            *slot = Some(future);
+            drop(slot);
             // Others may have been woken while they could not poll it, and this task may not be polled again.
             if woken.has_changed().unwrap_or(false) {
                 self.news.wake_by_ref();
             }
         } else {
-            drop(place);
-            contained(|| drop(future));
+            drop(slot);
+            catch_panic(|| drop(future));
         }
         Poll::Pending
     }
@@ -93,7 +93,7 @@ impl<T: Clone> Shared<T> {
     fn end(&self, output: T) -> T {
         let output = self.output.get_or_init(|| output).clone();
         let future = self.lock().take();
-        contained(|| drop(future));
+        catch_panic(|| drop(future));
         self.news.wake_by_ref();
         output
     }

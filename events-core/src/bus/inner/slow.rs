@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::bus::inner::calling::{
-    Calling, Lists, NEWS, ONE_TICK, Seen, ThreadCall, calls, next_number, ticks, ticks_since,
+    CHANGES, Calling, Lists, ONE_TICK, Seen, ThreadCall, calls, next_number, ticks, ticks_since,
 };
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::routes::Route;
-use crate::contain::contained;
+use crate::panics::catch_panic;
 use crate::record::Record;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -51,7 +51,7 @@ fn tick() {
     let mut before = Vec::new();
     loop {
         std::thread::sleep(TICK);
-        NEWS.fetch_add(ONE_TICK, Ordering::Relaxed);
+        CHANGES.fetch_add(ONE_TICK, Ordering::Relaxed);
         let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
         watched.buses.retain(|bus| bus.strong_count() > 0);
         if watched.buses.is_empty() {
@@ -63,8 +63,8 @@ fn tick() {
         let running = running(&mut before);
         for bus in buses {
             // The subscriber that gets the warning is a user's code; the clock goes on.
-            contained(|| bus.warn_of_running(&running));
-            contained(|| bus.warn_of_waiting(&running));
+            catch_panic(|| bus.warn_of_running(&running));
+            catch_panic(|| bus.warn_of_waiting(&running));
         }
     }
 }
@@ -117,7 +117,7 @@ impl WaitingHandler {
 }
 
 /// Keeps an emit listed as waiting.
-pub(crate) struct Shown {
+pub(crate) struct SlowGuard {
     watch: Arc<SlowHandlers>,
     waiting: Arc<Waiting>,
 }
@@ -150,7 +150,7 @@ impl SlowHandlers {
     }
 
     /// Lists handlers of an event that wait.
-    pub(crate) fn begin(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>) -> Shown {
+    pub(crate) fn begin(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>) -> SlowGuard {
         self.show(record, handlers, true)
     }
 
@@ -163,16 +163,16 @@ impl SlowHandlers {
     }
 
     /// Lists a handler that waits on its own account.
-    pub(crate) fn begin_alone(self: &Arc<Self>, record: Record, handler: Route) -> Shown {
+    pub(crate) fn begin_alone(self: &Arc<Self>, record: Record, handler: Route) -> SlowGuard {
         self.show(record, vec![WaitingHandler::new(handler)], false)
     }
 
-    fn show(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>, is_emit: bool) -> Shown {
+    fn show(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>, is_emit: bool) -> SlowGuard {
         // One that waits alone is polled by who lists it.
         let has_begun = AtomicBool::new(!is_emit);
         let waiting = Arc::new(Waiting { record, since: ticks(), handlers, is_emit, has_begun });
         self.lock().insert(waiting.address(), Arc::clone(&waiting));
-        Shown { watch: Arc::clone(self), waiting }
+        SlowGuard { watch: Arc::clone(self), waiting }
     }
 
     /// Each handler that waits or blocks a thread, with its event, in a fixed order; and how many places in flight
@@ -180,30 +180,31 @@ impl SlowHandlers {
     pub(crate) fn describe(&self) -> (Vec<String>, usize) {
         let calls: Vec<_> = calls().into_iter().map(|(_, seen)| seen.callee).collect();
         let listed = self.listed();
-        let (mut handlers, mut places) = (Vec::new(), 0);
+        let (mut handlers, mut locations) = (Vec::new(), 0);
         for emit in &listed.emits {
-            places += usize::from(!listed.is_awaited(emit));
+            locations += usize::from(!listed.is_awaited(emit));
             for handler in emit.undone().filter(|handler| !listed.is_called_for(emit, handler)) {
                 let blocks = calls.contains(&handler.number);
-                places += if blocks { PLACES - 1 } else { 0 };
+                locations += if blocks { PLACES - 1 } else { 0 };
                 handlers.push(described(&handler.route, emit.event(), blocks));
             }
         }
         for (list, index, event) in calls.iter().filter_map(|callee| self.lists.find(*callee)) {
-            places += PLACES;
+            locations += PLACES;
             handlers.push(described(&list.entries[index].route, &event, true));
             // Perhaps the last owner of a closure that was removed meanwhile.
-            contained(|| drop(list));
+            catch_panic(|| drop(list));
         }
         handlers.sort_unstable();
         handlers.dedup();
-        (handlers, places)
+        (handlers, locations)
     }
 
     fn listed(&self) -> Listed {
         let emits: Vec<_> = self.lock().values().cloned().collect();
         let is_replay = |emit: &&Arc<Waiting>| {
-            !emit.is_emit && emit.handlers.iter().any(|handler| handler.route.registration.turns().is_some())
+            !emit.is_emit
+                && emit.handlers.iter().any(|handler| handler.route.registration.rendezvous().is_some())
         };
         let replays = emits.iter().filter(is_replay).cloned().collect();
         Listed { emits, replays }
@@ -244,11 +245,11 @@ impl SlowHandlers {
                 emit.undone().filter(|handler| blocking.is_none_or(|one| std::ptr::eq(*handler, one)));
             for handler in to_name.filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
                 let took = ticks().wrapping_sub(emit.since);
-                match handler.route.registration.turns().filter(|_| emit.is_emit) {
+                match handler.route.registration.rendezvous().filter(|_| emit.is_emit) {
                     None => self.warn(handler.route.name(), emit.event(), took, more),
                     // The call that the emit waits for is named itself.
                     Some(_) if listed.is_called_for(emit, handler) => {}
-                    Some(turns) if turns.tell_slow() => {
+                    Some(rendezvous) if rendezvous.tell_slow() => {
                         self.warn(handler.route.name(), emit.event(), took, NOT_CALLED);
                     }
                     Some(_) => {}
@@ -290,12 +291,12 @@ impl Listed {
         let waits = |emit: &Arc<Waiting>| {
             emit.is_emit
                 && emit.record.id() == call.record.id()
-                && emit
-                    .undone()
-                    .any(|turn| call.handlers.iter().any(|one| turn.route.is_of(&one.route.registration)))
+                && emit.undone().any(|meeting| {
+                    call.handlers.iter().any(|one| meeting.route.is_of(&one.route.registration))
+                })
         };
         !call.is_emit
-            && call.handlers.iter().any(|one| one.route.registration.turns().is_some())
+            && call.handlers.iter().any(|one| one.route.registration.rendezvous().is_some())
             && self.emits.iter().any(waits)
     }
 }
@@ -325,7 +326,7 @@ impl Waiting {
     }
 }
 
-impl Shown {
+impl SlowGuard {
     pub(crate) fn event(&self) -> &str {
         self.waiting.event()
     }
@@ -363,7 +364,7 @@ impl Shown {
     }
 }
 
-impl Drop for Shown {
+impl Drop for SlowGuard {
     fn drop(&mut self) {
         let ended = self.watch.lock().remove(&self.waiting.address());
         // Outside of the lock: it may be the last owner of an event.

@@ -15,11 +15,11 @@ pub(crate) struct Stopping {
     pub(crate) left: OnceLock<Vec<String>>,
     pub(crate) adapter: OnceLock<AdapterStops>,
     /// For all who wait for it.
-    pub(crate) outcome: watch::Sender<Option<Outcome>>,
+    pub(crate) outcome: watch::Sender<Option<StopResult>>,
 }
 
 /// What `stop` came to: on what it gave up, if on anything.
-type Outcome = Result<(), String>;
+type StopResult = Result<(), String>;
 
 /// What is done with the adapter, once, by all who drain the bus.
 pub(crate) struct AdapterStops {

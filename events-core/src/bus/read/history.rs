@@ -90,16 +90,16 @@ pub struct History<'a> {
     bus: &'a Bus,
     query: Result<HistoryQuery, Error>,
     /// Where it was asked for; reported where no event can match the pattern.
-    place: Option<&'static Location<'static>>,
+    location: Option<&'static Location<'static>>,
 }
 
 impl<'a> History<'a> {
-    pub(crate) fn new(bus: &'a Bus, pattern: &str, place: Option<&'static Location<'static>>) -> Self {
-        Self { bus, query: HistoryQuery::new(pattern), place }
+    pub(crate) fn new(bus: &'a Bus, pattern: &str, location: Option<&'static Location<'static>>) -> Self {
+        Self { bus, query: HistoryQuery::new(pattern), location }
     }
 
     pub(crate) fn of_query(bus: &'a Bus, query: HistoryQuery) -> Self {
-        Self { bus, query: Ok(query), place: None }
+        Self { bus, query: Ok(query), location: None }
     }
 
     /// Asks for at most `n` records: the newest.
@@ -178,9 +178,9 @@ impl History<'_> {
         let records = self.bus.inner.read_history(&query).await?;
         // A history that programs share may have events that this one does not declare.
         if records.is_empty()
-            && let Some(place) = self.place
+            && let Some(location) = self.location
         {
-            self.bus.inner.note_reach("history", place, parse_pattern(query.pattern())?);
+            self.bus.inner.note_reach("history", location, parse_pattern(query.pattern())?);
         }
         Ok(records)
     }
@@ -237,7 +237,7 @@ impl Events<Record> {
         let mut events = Events::of(Vec::with_capacity(self.readable.len()));
         let mut unreadable = self.unreadable.into_iter().peekable();
         for record in self.readable {
-            while let Some((_, before)) = unreadable.next_if(|(place, _)| *place == events.count()) {
+            while let Some((_, before)) = unreadable.next_if(|(index, _)| *index == events.count()) {
                 events.push(Err(before));
             }
             let read = decode(&record);
@@ -273,7 +273,7 @@ impl<T> Events<T> {
     /// All, each in its place: the record or event, or why it can't be read.
     pub fn all(&self) -> impl Iterator<Item = Result<&T, &Unreadable>> {
         let (mut readable, mut unreadable) = (self.readable.iter(), self.unreadable.iter().peekable());
-        (0..self.count()).filter_map(move |place| match unreadable.next_if(|(at, _)| *at == place) {
+        (0..self.count()).filter_map(move |location| match unreadable.next_if(|(at, _)| *at == location) {
             Some((_, unreadable)) => Some(Err(unreadable)),
             None => readable.next().map(Ok),
         })

@@ -1,7 +1,7 @@
 //! Handlers that see the past first: `on_replay`.
 //!
 //! One worker per such handler reads the log in its order and calls the handler, one event at a
-//! time. Emits meet the worker at a [`Turns`]: each matching event has a position in the log, and both
+//! time. Emits meet the worker at a [`Rendezvous`]: each matching event has a position in the log, and both
 //! the emit and the worker come by with it exactly once; the second to come takes it off the table.
 
 use std::collections::HashSet;
@@ -23,17 +23,17 @@ use crate::bus::inner::call::Wants;
 use crate::bus::inner::failure::Failure;
 use crate::bus::inner::failure::note_failure;
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
-use crate::bus::inner::routes::{Life, Patterns, Route};
+use crate::bus::inner::rendezvous::Rendezvous;
+use crate::bus::inner::rendezvous::tell_late;
+use crate::bus::inner::routes::{Lifetime, Patterns, Route};
 use crate::bus::inner::runtime::spawn_boxed;
-use crate::bus::inner::turns::Turns;
-use crate::bus::inner::turns::tell_late;
 use crate::bus::inner::{Bus, Inner};
 use crate::bus::read::history::History;
-use crate::contain::contained;
 use crate::error::{Error, ErrorKind};
 use crate::event::takes::Takes;
 use crate::id::EventId;
 use crate::log::reader::{Read, Reader};
+use crate::panics::catch_panic;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -107,13 +107,13 @@ impl Bus {
     where
         H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
     {
-        let place = Location::caller();
-        let name = self.inner.routes.closure_name(place);
+        let location = Location::caller();
+        let name = self.inner.routes.closure_name(location);
         let event = H::EVENT.map(|decl| decl().name);
         let pattern = pattern.to_owned();
         let callback = handler.into_callback();
         async move {
-            self.inner.check_pattern(&name, place, event, &pattern)?;
+            self.inner.check_pattern(&name, location, event, &pattern)?;
             self.replay(name, pattern, n, callback).await
         }
     }
@@ -143,18 +143,19 @@ impl Bus {
                 format!("{pattern}: the bus is stopping or stopped; the handler was not registered");
             return Err(Error::new(ErrorKind::Stopped, message));
         }
-        let turns = Arc::new(Turns::new(inner));
-        let gate = gate(Arc::clone(&turns), callback.shares);
+        let rendezvous = Arc::new(Rendezvous::new(inner));
+        let gate = gate(Arc::clone(&rendezvous), callback.shares);
         let pattern: Arc<str> = pattern.into();
-        let (patterns, life) = (Patterns::One(Arc::clone(&pattern)), Life::Replay(Arc::clone(&turns)));
-        let registration = inner.routes.insert(name, patterns, gate, life);
+        let (patterns, lifetime) =
+            (Patterns::One(Arc::clone(&pattern)), Lifetime::Replay(Arc::clone(&rendezvous)));
+        let registration = inner.routes.insert(name, patterns, gate, lifetime);
         let subscription = self.subscription(Arc::clone(&registration));
         // From here on, until it is live, an early end takes the handler back.
         let guard = subscription.clone().guard();
         // In this order every event is in the history, in the reader's future, or in both.
         let reader = Reader::new(Arc::clone(&inner.log), parse_pattern(&pattern)?);
         // What came before is not the reader's.
-        turns.skip_to(reader.cursor(), || Ok(()));
+        rendezvous.skip_to(reader.cursor(), || Ok(()));
         let mut past = match n {
             0 => Vec::new(),
             // Warns of those that can't be read.
@@ -167,11 +168,11 @@ impl Bus {
         // Only of an adapter's history an event may come by again, when it reaches this bus.
         let seen = if self.shares_history() { Seen::of(&past) } else { Seen::default() };
         let (caught_up, live) = oneshot::channel();
-        let worker = Worker {
+        let worker = ReplayTask {
             bus: Arc::downgrade(inner),
             route: Route::first(&registration),
             callback,
-            turns: Arc::clone(&turns),
+            rendezvous: Arc::clone(&rendezvous),
             reader,
             seen,
             caught_up: Some(caught_up),
@@ -182,7 +183,7 @@ impl Bus {
         spawn_boxed(&inner.runtime, Box::pin(worker.run(past)));
         // Where nobody drives the runtime of the bus, only `stop` ends this.
         let mut stopped = pin!(inner.flight.ended());
-        let mut live = pin!(turns.unless_ended(&registration, live));
+        let mut live = pin!(rendezvous.unless_ended(&registration, live));
         let outcome = std::future::poll_fn(|cx| match live.as_mut().poll(cx) {
             Poll::Pending => stopped.as_mut().poll(cx).map(|()| None),
             outcome => outcome,
@@ -200,21 +201,21 @@ impl Bus {
 }
 
 /// What the emits call: it waits for the worker, or lets the emit go on.
-fn gate(turns: Arc<Turns>, shares: bool) -> Callback {
+fn gate(rendezvous: Arc<Rendezvous>, shares: bool) -> Callback {
     Callback {
         wants: Wants::Record,
         shares,
         takes: Takes::Any,
         waits: false,
-        run: Arc::new(move |call| turns.arrive(call)),
+        run: Arc::new(move |call| rendezvous.arrive(call)),
     }
 }
 
-struct Worker {
+struct ReplayTask {
     bus: Weak<Inner>,
     route: Route,
     callback: Callback,
-    turns: Arc<Turns>,
+    rendezvous: Arc<Rendezvous>,
     reader: Reader,
     seen: Seen,
     /// Tells the caller of `on_replay`, until it has been told.
@@ -259,7 +260,7 @@ impl Seen {
     }
 }
 
-impl Worker {
+impl ReplayTask {
     async fn run(mut self, past: Vec<Record>) {
         self.replay(past).await;
         self.is_over = true;
@@ -289,7 +290,7 @@ impl Worker {
                         },
                     };
                     // The turn is kept until its failure is told: `stop` waits for it.
-                    if let Some((Err(error), _turn)) = self.turns.finish(position, &record, result) {
+                    if let Some((Err(error), _turn)) = self.rendezvous.finish(position, &record, result) {
                         self.report(&record, error);
                     }
                     // A handler that never waits leaves room for others all the same.
@@ -303,8 +304,8 @@ impl Worker {
 
     /// The next event; `None` when the handler is removed, or the bus is stopped and read.
     async fn next(&mut self) -> Option<Read> {
-        let (registration, turns) = (Arc::clone(&self.route.registration), Arc::clone(&self.turns));
-        let mut removed = pin!(turns.ended(&registration));
+        let (registration, rendezvous) = (Arc::clone(&self.route.registration), Arc::clone(&self.rendezvous));
+        let mut removed = pin!(rendezvous.ended(&registration));
         std::future::poll_fn(|cx| {
             if removed.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
@@ -314,7 +315,7 @@ impl Worker {
                 && let Some(caught_up) = self.caught_up.take()
             {
                 self.is_live = true;
-                self.turns.go_live();
+                self.rendezvous.go_live();
                 // Where the caller is gone, its guard removes the handler.
                 let _ = caught_up.send(Ok(()));
             }
@@ -326,7 +327,7 @@ impl Worker {
     /// Calls the handler; `None` when the bus or the registration is gone.
     async fn call(&mut self, record: &Record, position: Option<u64>) -> Option<HandlerResult> {
         let bus = Bus { inner: self.bus.upgrade()? };
-        self.turns.take_in_hand(position);
+        self.rendezvous.take_in_hand(position);
         if !self.route.registration.is_active() {
             return None;
         }
@@ -360,13 +361,13 @@ impl Worker {
             bus.warn_of_lost(who, lost, of);
         }
         let fell_behind = || Err(HandlerError::new(&"it fell behind the history and did not get this event"));
-        self.turns.skip_to(self.reader.cursor(), fell_behind);
+        self.rendezvous.skip_to(self.reader.cursor(), fell_behind);
         true
     }
 
     /// Lets all emits go on; reports what no emit will tell.
     fn end(&self) {
-        let untold = self.turns.skip_all(true);
+        let untold = self.rendezvous.skip_all(true);
         if let Some(bus) = self.bus.upgrade() {
             tell_late(&bus, &self.route, untold);
         }
@@ -379,7 +380,7 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
+impl Drop for ReplayTask {
     /// Also when the runtime drops the worker: nobody waits for it any more.
     fn drop(&mut self) {
         let bus = self.bus.upgrade();
@@ -390,7 +391,7 @@ impl Drop for Worker {
             return self.end();
         };
         // An emit that waits for an event tells of it itself.
-        let (left, untold) = self.turns.lose();
+        let (left, untold) = self.rendezvous.lose();
         let left = left + self.past;
         tell_late(&bus, &self.route, untold);
         if !self.is_live {
@@ -398,7 +399,7 @@ impl Drop for Worker {
             bus.routes.remove(&self.route.registration);
         }
         if left > 0 {
-            contained(|| bus.abandon_backlog(left, &self.route));
+            catch_panic(|| bus.abandon_backlog(left, &self.route));
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A process with a port, which is killed when it is dropped.
 pub struct Process {
@@ -35,7 +35,7 @@ impl Process {
             }
             panic!("it ended");
         };
-        let port = timeout(PATIENCE, port).await.expect("it says its port");
+        let port = timeout(TIMEOUT, port).await.expect("it says its port");
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Self { child: Mutex::new(child), port })
     }
@@ -75,7 +75,7 @@ impl Process {
 
     /// Sends a request with these lines of its head besides those that each has.
     pub async fn send(&self, request: &str, head: &str, body: &str) -> Option<Answer> {
-        timeout(PATIENCE, send(self.port, request, head, body)).await.expect("it answers").ok()
+        timeout(TIMEOUT, send(self.port, request, head, body)).await.expect("it answers").ok()
     }
 
     /// What the shop shows a user.
@@ -103,7 +103,7 @@ impl Process {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        timeout(PATIENCE, paid).await.expect("the order is decided")
+        timeout(TIMEOUT, paid).await.expect("the order is decided")
     }
 }
 

@@ -1,4 +1,15 @@
-//! Where emits meet the worker of a handler of `on_replay`.
+//! The rendezvous of emits with the task that replays the history to a handler of `on_replay`.
+//!
+//! Each event reaches the handler once, through the task. The emit of the event and the task get to its position in
+//! either order, and the emit either waits for the handler's result or goes on:
+//!
+//! | | the emit waits | the emit goes on |
+//! |---|---|---|
+//! | the emit is first | leaves [`Meeting::Awaited`]; the task sends it the result | leaves [`Meeting::Left`]; the task finds it and reports a failure itself |
+//! | the task is first | finds [`Meeting::Finished`] and takes the result | finds [`Meeting::Finished`] and takes the result |
+//!
+//! An emit goes on while the handler is not live yet, and where it is nested in another handler: that handler may be
+//! the one being replayed to, and would wait for itself.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -12,14 +23,14 @@ use tokio::sync::{Notify, oneshot};
 use crate::bus::inner::call::Call;
 use crate::bus::inner::failure::{Failure, note_failure};
 use crate::bus::inner::in_flight::InFlightGuard;
-use crate::bus::inner::outcome::{HandlerError, HandlerResult, Settled, settled};
+use crate::bus::inner::outcome::{HandlerError, HandlerResult, Pending, ready};
 use crate::bus::inner::routes::{Registration, Route};
 use crate::bus::inner::{Bus, Inner, context};
-use crate::contain::contained;
+use crate::panics::catch_panic;
 use crate::record::Record;
 
-/// Where emits and the worker meet.
-pub(crate) struct Turns {
+/// What emits and the task of one handler leave for each other, by position.
+pub(crate) struct Rendezvous {
     bus: Weak<Inner>,
     table: Mutex<Table>,
     /// Says that the handler was removed.
@@ -37,7 +48,7 @@ struct Table {
     /// The position of the event that the handler is called with.
     in_hand: Option<u64>,
     /// The positions at which one of the two has been.
-    met: HashMap<u64, Turn, RandomState>,
+    met: HashMap<u64, Meeting, RandomState>,
     /// How many there may be before those that the log has dropped are looked for.
     bound: usize,
 }
@@ -53,15 +64,17 @@ const MIN_BOUND: usize = 1024;
 impl Table {
     /// Takes out what was left for the worker and is lost to it: a worker that is stuck does not keep
     /// more than the log does.
-    fn prune(&mut self, first: u64) -> Vec<Turn> {
-        let lost = |position: &u64, turn: &mut Turn| *position < first && matches!(turn, Turn::Left { .. });
-        let gone = self.met.extract_if(lost).map(|(_, turn)| turn).collect();
+    fn prune(&mut self, first: u64) -> Vec<Meeting> {
+        let lost = |position: &u64, meeting: &mut Meeting| {
+            *position < first && matches!(meeting, Meeting::Left { .. })
+        };
+        let gone = self.met.extract_if(lost).map(|(_, meeting)| meeting).collect();
         self.bound = MIN_BOUND.max(self.met.len() * 2);
         gone
     }
 }
 
-pub(crate) enum Turn {
+pub(crate) enum Meeting {
     /// An emit waits for the result.
     Awaited(oneshot::Sender<HandlerResult>),
     /// The emit went on; until the worker comes by, the bus has work in flight and lives.
@@ -73,7 +86,7 @@ pub(crate) enum Turn {
 /// A failure of the handler for which no emit comes by.
 pub(crate) type Untold = (Record, HandlerError);
 
-impl Turns {
+impl Rendezvous {
     pub(crate) fn new(bus: &Arc<Inner>) -> Self {
         Self {
             bus: Arc::downgrade(bus),
@@ -137,24 +150,24 @@ impl Turns {
     }
 
     /// An emit comes by with its event.
-    pub(crate) fn arrive(&self, call: &Call<'_>) -> Settled {
+    pub(crate) fn arrive(&self, call: &Call<'_>) -> Pending {
         let mut table = self.lock();
         if table.lost {
             drop(table);
             call.bus.inner.routes.remove(&call.route.registration);
-            return settled(Err(HandlerError::new(&"its runtime shut down, so it gets no more events")));
+            return ready(Err(HandlerError::new(&"its runtime shut down, so it gets no more events")));
         }
         let position = call.source.position()?;
         // Before `start` is looked at: the handler may have had the event before it was to skip to a later one.
-        if let Some(Turn::Finished(_, result)) = table.met.remove(&position) {
-            return settled(result);
+        if let Some(Meeting::Finished(_, result)) = table.met.remove(&position) {
+            return ready(result);
         }
         if position < table.start {
             return None;
         }
         if !table.live || context::is_nested() {
             let flight = InFlightGuard::of_backlog(&call.bus.inner.flight);
-            table.met.insert(position, Turn::Left { _flight: flight, _bus: call.bus.clone() });
+            table.met.insert(position, Meeting::Left { _flight: flight, _bus: call.bus.clone() });
             let gone = match table.met.len() > table.bound {
                 true => table.prune(call.bus.inner.log.first()),
                 false => Vec::new(),
@@ -164,7 +177,7 @@ impl Turns {
             return None;
         }
         let (done, result) = oneshot::channel();
-        table.met.insert(position, Turn::Awaited(done));
+        table.met.insert(position, Meeting::Awaited(done));
         // Where the worker is gone, so is the handler.
         Some(Box::pin(async { result.await.unwrap_or(Ok(())) }))
     }
@@ -176,21 +189,21 @@ impl Turns {
         position: u64,
         record: &Record,
         result: HandlerResult,
-    ) -> Option<(HandlerResult, Option<Turn>)> {
+    ) -> Option<(HandlerResult, Option<Meeting>)> {
         let mut table = self.lock();
         table.in_hand = None;
         match table.met.remove(&position) {
-            Some(turn) => {
+            Some(meeting) => {
                 // Without the lock: both wake and drop what is a user's.
                 drop(table);
-                match turn {
-                    Turn::Awaited(emit) => emit.send(result).err().map(|result| (result, None)),
-                    turn @ (Turn::Left { .. } | Turn::Finished(..)) => Some((result, Some(turn))),
+                match meeting {
+                    Meeting::Awaited(emit) => emit.send(result).err().map(|result| (result, None)),
+                    meeting @ (Meeting::Left { .. } | Meeting::Finished(..)) => Some((result, Some(meeting))),
                 }
             }
             None if position < table.start => Some((result, None)),
             None => {
-                table.met.insert(position, Turn::Finished(record.clone(), result));
+                table.met.insert(position, Meeting::Finished(record.clone(), result));
                 None
             }
         }
@@ -200,8 +213,9 @@ impl Turns {
     /// events that it has had stay for the emits that will come by.
     pub(crate) fn skip_to(&self, position: u64, tell: impl Fn() -> HandlerResult) {
         let mut table = self.lock();
-        let is_skipped = |at: &u64, turn: &mut Turn| *at < position && !matches!(turn, Turn::Finished(..));
-        let skipped: Vec<_> = table.met.extract_if(is_skipped).map(|(_, turn)| turn).collect();
+        let is_skipped =
+            |at: &u64, meeting: &mut Meeting| *at < position && !matches!(meeting, Meeting::Finished(..));
+        let skipped: Vec<_> = table.met.extract_if(is_skipped).map(|(_, meeting)| meeting).collect();
         table.start = position;
         drop(table);
         Self::tell(skipped, tell);
@@ -227,21 +241,21 @@ impl Turns {
         table.lost = true;
         let met = std::mem::take(&mut table.met);
         drop(table);
-        let left = met.values().filter(|turn| matches!(turn, Turn::Left { .. })).count();
+        let left = met.values().filter(|meeting| matches!(meeting, Meeting::Left { .. })).count();
         let untold = Self::tell(met.into_values(), || {
             Err(HandlerError::new(&"its runtime shut down before it had handled the event"))
         });
         (left as u64, untold)
     }
 
-    fn tell(turns: impl IntoIterator<Item = Turn>, what: impl Fn() -> HandlerResult) -> Vec<Untold> {
+    fn tell(rendezvous: impl IntoIterator<Item = Meeting>, what: impl Fn() -> HandlerResult) -> Vec<Untold> {
         let mut untold = Vec::new();
-        for turn in turns {
-            match turn {
+        for meeting in rendezvous {
+            match meeting {
                 // An emit that is gone does not need to know.
-                Turn::Awaited(emit) => drop(emit.send(what())),
-                Turn::Finished(record, Err(error)) => untold.push((record, error)),
-                Turn::Finished(_, Ok(())) | Turn::Left { .. } => {}
+                Meeting::Awaited(emit) => drop(emit.send(what())),
+                Meeting::Finished(record, Err(error)) => untold.push((record, error)),
+                Meeting::Finished(_, Ok(())) | Meeting::Left { .. } => {}
             }
         }
         untold
@@ -256,6 +270,6 @@ impl Turns {
 pub(crate) fn tell_late(bus: &Arc<Inner>, route: &Route, untold: Vec<Untold>) {
     for (record, error) in untold {
         let failure = Failure::new(route, error);
-        contained(|| note_failure(bus, record.name(), Some(record.id()), &failure));
+        catch_panic(|| note_failure(bus, record.name(), Some(record.id()), &failure));
     }
 }

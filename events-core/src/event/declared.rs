@@ -6,13 +6,13 @@ use crate::event::EventDecl;
 
 /// The events a bus knows by name.
 #[derive(Default)]
-pub(crate) struct Known {
+pub(crate) struct DeclaredEvents {
     events: HashMap<&'static str, &'static EventDecl>,
     /// Those of which only views are part of the program, with the version these are checked against.
-    foreign: HashMap<&'static str, u32>,
+    undeclared: HashMap<&'static str, u32>,
 }
 
-impl Known {
+impl DeclaredEvents {
     /// Adds a declaration.
     ///
     /// # Errors
@@ -24,8 +24,8 @@ impl Known {
     }
 
     /// Adds the event of a view.
-    pub(crate) fn add_foreign(&mut self, name: &'static str, version: u32) {
-        let newest = self.foreign.entry(name).or_insert(version);
+    pub(crate) fn add_undeclared(&mut self, name: &'static str, version: u32) {
+        let newest = self.undeclared.entry(name).or_insert(version);
         *newest = version.max(*newest);
     }
 
@@ -33,18 +33,18 @@ impl Known {
         self.events.get(name).copied()
     }
 
-    pub(crate) fn is_foreign(&self, name: &str) -> bool {
-        self.foreign.contains_key(name)
+    pub(crate) fn is_undeclared(&self, name: &str) -> bool {
+        self.undeclared.contains_key(name)
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.events.contains_key(name) || self.is_foreign(name)
+        self.events.contains_key(name) || self.is_undeclared(name)
     }
 
     /// The version of JSON that says none; 1 where nothing is known.
     pub(crate) fn version(&self, name: &str) -> u32 {
         let declared = self.get(name).map(|decl| decl.version);
-        declared.or_else(|| self.foreign.get(name).copied()).unwrap_or(1)
+        declared.or_else(|| self.undeclared.get(name).copied()).unwrap_or(1)
     }
 
     pub(crate) fn decls(&self) -> impl Iterator<Item = &'static EventDecl> {
@@ -52,6 +52,6 @@ impl Known {
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + Clone {
-        self.events.keys().chain(self.foreign.keys()).copied()
+        self.events.keys().chain(self.undeclared.keys()).copied()
     }
 }

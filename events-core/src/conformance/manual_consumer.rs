@@ -7,42 +7,42 @@ use tokio::time::timeout;
 
 use crate::adapter::Adapter;
 use crate::adapter::consumer::Consumer;
-use crate::adapter::durable::{Claim, Claimed, Claims, DurableAdapter, Finished, Outcome as Became};
+use crate::adapter::durable::{Claim, Claimed, Claims, DurableAdapter, Finished, Outcome};
 use crate::adapter::options::DurableOptions;
 use crate::bus::inner::Bus;
-use crate::conformance::bed::{Bed, Broken, Tried, ensure};
 use crate::conformance::harness::Harness;
-use crate::conformance::tap::Tap;
+use crate::conformance::intercept::Intercept;
+use crate::conformance::testbed::{CaseFailure, CaseResult, Testbed, ensure};
 use crate::record::Record;
 use crate::time::Timestamp;
 
 /// An instance with one consumer, whose bus does nothing for it.
-pub(super) struct Hand<A> {
+pub(super) struct ManualConsumer<A> {
     pub(super) bus: Bus,
     pub(super) adapter: Arc<A>,
     pub(super) consumer: Arc<Consumer>,
-    patience: Duration,
+    timeout: Duration,
 }
 
-impl<H: Harness> Bed<H> {
+impl<H: Harness> Testbed<H> {
     /// An instance whose consumer is worked by hand.
-    pub(super) async fn hand(
+    pub(super) async fn manual_consumer(
         &self,
         durable: DurableOptions,
         pattern: &str,
-    ) -> Result<Hand<H::Adapter>, Broken> {
-        let tap = Tap::new(self.adapter());
+    ) -> Result<ManualConsumer<H::Adapter>, CaseFailure> {
+        let tap = Intercept::new(self.adapter());
         let (adapter, opened) = (Arc::clone(&tap.adapter), Arc::clone(&tap.opened));
         let bus = self.bare().lease(self.scale.lease).adapter(tap).durable(durable, pattern, |_: &Record| ());
         let bus = self.build(bus).await?;
         let consumer = opened.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let consumer = consumer.ok_or("the bus did not open its consumer")?;
-        Ok(Hand { bus, adapter, consumer, patience: self.scale.patience })
+        Ok(ManualConsumer { bus, adapter, consumer, timeout: self.scale.timeout })
     }
 }
 
-impl<A: Adapter> Hand<A> {
-    pub(super) fn durable(&self) -> Result<&dyn DurableAdapter, Broken> {
+impl<A: Adapter> ManualConsumer<A> {
+    pub(super) fn durable(&self) -> Result<&dyn DurableAdapter, CaseFailure> {
         Ok(self.adapter.durable().ok_or("it has no durable consumers")?)
     }
 
@@ -50,25 +50,25 @@ impl<A: Adapter> Hand<A> {
     pub(super) async fn exchange(
         &self,
         finished: &[Finished],
-        most: usize,
+        max: usize,
         now: Timestamp,
-    ) -> Result<Claims, Broken> {
-        let claims = self.durable()?.exchange(&self.consumer, finished, most, now).await?;
+    ) -> Result<Claims, CaseFailure> {
+        let claims = self.durable()?.exchange(&self.consumer, finished, max, now).await?;
         let came = claims.claimed.len();
-        ensure!(came <= most, "at most {most} events were asked for, and {came} handed out");
+        ensure!(came <= max, "at most {max} events were asked for, and {came} handed out");
         Ok(claims)
     }
 
     /// Takes exactly this many events, as many times as it takes.
-    pub(super) async fn take(&self, count: usize, now: Timestamp) -> Result<Vec<Claimed>, Broken> {
+    pub(super) async fn take(&self, count: usize, now: Timestamp) -> Result<Vec<Claimed>, CaseFailure> {
         let mut taken = Vec::new();
         while taken.len() < count {
             let claims = self.exchange(&[], count - taken.len(), now).await?;
             let (none, seen) = (claims.claimed.is_empty(), claims.seen);
             taken.extend(claims.claimed);
-            if none && !claims.more && timeout(self.patience, self.durable()?.wait(seen)).await.is_err() {
-                let (came, seconds) = (taken.len(), self.patience.as_secs());
-                return Err(Broken::new(format_args!(
+            if none && !claims.more && timeout(self.timeout, self.durable()?.wait(seen)).await.is_err() {
+                let (came, seconds) = (taken.len(), self.timeout.as_secs());
+                return Err(CaseFailure::new(format_args!(
                     "{came} of {count} events were handed out, and no more for {seconds} s"
                 )));
             }
@@ -77,12 +77,12 @@ impl<A: Adapter> Hand<A> {
     }
 
     /// Takes one event.
-    pub(super) async fn take_one(&self, now: Timestamp) -> Result<Claimed, Broken> {
+    pub(super) async fn take_one(&self, now: Timestamp) -> Result<Claimed, CaseFailure> {
         Ok(self.take(1, now).await?.pop().ok_or("nothing was handed out")?)
     }
 
     /// Makes sure that nothing is handed out.
-    pub(super) async fn take_none(&self, now: Timestamp, why: &str) -> Tried {
+    pub(super) async fn take_none(&self, now: Timestamp, why: &str) -> CaseResult {
         let claimed = self.exchange(&[], 100, now).await?.claimed;
         let came: Vec<_> = claimed.iter().map(|claimed| claimed.claim).collect();
         ensure!(came.is_empty(), "{came:?} was handed out, though {why}");
@@ -90,7 +90,7 @@ impl<A: Adapter> Hand<A> {
     }
 
     /// Reports one event, which must not be late.
-    pub(super) async fn report(&self, claim: Claim, outcome: Became, now: Timestamp) -> Tried {
+    pub(super) async fn report(&self, claim: Claim, outcome: Outcome, now: Timestamp) -> CaseResult {
         let late = self.exchange(&[Finished { claim, outcome }], 0, now).await?.late;
         ensure!(late.is_empty(), "the report on {claim:?} was said to be late");
         Ok(())

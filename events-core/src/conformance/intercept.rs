@@ -14,22 +14,22 @@ use crate::record::codec::RecordCodec;
 use crate::time::Timestamp;
 
 /// Passes everything on, but for what a bus does for its durable handlers: that is left to the case.
-pub(super) struct Tap<A> {
+pub(super) struct Intercept<A> {
     pub(super) adapter: Arc<A>,
     pub(super) opened: Arc<Mutex<Vec<Arc<Consumer>>>>,
 }
 
-impl<A: Adapter> Tap<A> {
+impl<A: Adapter> Intercept<A> {
     pub(super) fn new(adapter: A) -> Self {
         Self { adapter: Arc::new(adapter), opened: Arc::default() }
     }
 
-    fn tapped(&self) -> Result<&dyn DurableAdapter, AdapterError> {
+    fn intercepted(&self) -> Result<&dyn DurableAdapter, AdapterError> {
         self.adapter.durable().ok_or_else(|| AdapterError::refused("it has no durable consumers"))
     }
 }
 
-impl<A: Adapter> Adapter for Tap<A> {
+impl<A: Adapter> Adapter for Intercept<A> {
     fn name(&self) -> String {
         self.adapter.name()
     }
@@ -75,10 +75,10 @@ impl<A: Adapter> Adapter for Tap<A> {
     }
 }
 
-impl<A: Adapter> DurableAdapter for Tap<A> {
+impl<A: Adapter> DurableAdapter for Intercept<A> {
     fn open<'a>(&'a self, consumer: &'a Arc<Consumer>) -> BoxFuture<'a, Result<(), AdapterError>> {
         Box::pin(async move {
-            self.tapped()?.open(consumer).await?;
+            self.intercepted()?.open(consumer).await?;
             self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(consumer));
             Ok(())
         })
@@ -108,7 +108,7 @@ impl<A: Adapter> DurableAdapter for Tap<A> {
     }
 
     fn consumers(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<ConsumerStatus>, AdapterError>> {
-        Box::pin(async move { self.tapped()?.consumers(now).await })
+        Box::pin(async move { self.intercepted()?.consumers(now).await })
     }
 
     fn control<'a>(
@@ -117,7 +117,7 @@ impl<A: Adapter> DurableAdapter for Tap<A> {
         control: Control,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Option<u64>, AdapterError>> {
-        Box::pin(async move { self.tapped()?.control(consumer, control, now).await })
+        Box::pin(async move { self.intercepted()?.control(consumer, control, now).await })
     }
 
     fn dead_letters<'a>(
@@ -125,10 +125,10 @@ impl<A: Adapter> DurableAdapter for Tap<A> {
         consumer: &'a str,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<DeadLetter>, AdapterError>> {
-        Box::pin(async move { self.tapped()?.dead_letters(consumer, limit).await })
+        Box::pin(async move { self.intercepted()?.dead_letters(consumer, limit).await })
     }
 
     fn unfinished(&self, event: EventId) -> BoxFuture<'_, Result<Option<Vec<String>>, AdapterError>> {
-        Box::pin(async move { self.tapped()?.unfinished(event).await })
+        Box::pin(async move { self.intercepted()?.unfinished(event).await })
     }
 }

@@ -13,20 +13,20 @@ use crate::bus::builder::BusBuilder;
 use crate::bus::emit::emitted::Emitted;
 use crate::bus::emit::future_set::join_all;
 use crate::bus::inner::Bus;
-use crate::conformance::harness::{Ability, Foreign, Harness, Scale};
-use crate::conformance::seen::{Seen, number};
+use crate::conformance::harness::{Ability, ExternalRecord, Harness, Scale};
+use crate::conformance::recorder::{Recorder, number};
 use crate::id::{EventId, InstanceId};
 use crate::record::metadata::Metadata;
 use crate::record::{Envelope, Record};
 use crate::time::Timestamp;
 
 /// How a law was broken.
-pub(super) struct Broken(String);
+pub(super) struct CaseFailure(String);
 
 /// What comes of trying something.
-pub(super) type Tried = Result<(), Broken>;
+pub(super) type CaseResult = Result<(), CaseFailure>;
 
-impl Broken {
+impl CaseFailure {
     pub(super) fn new(how: impl fmt::Display) -> Self {
         Self(how.to_string())
     }
@@ -37,7 +37,7 @@ impl Broken {
 }
 
 /// Whatever can say what went wrong.
-impl<E: fmt::Display> From<E> for Broken {
+impl<E: fmt::Display> From<E> for CaseFailure {
     fn from(error: E) -> Self {
         Self(error.to_string())
     }
@@ -47,7 +47,7 @@ impl<E: fmt::Display> From<E> for Broken {
 macro_rules! ensure {
     ($kept:expr, $($how:tt)+) => {
         if !$kept {
-            return Err(crate::conformance::bed::Broken::new(format_args!($($how)+)));
+            return Err(crate::conformance::testbed::CaseFailure::new(format_args!($($how)+)));
         }
     };
 }
@@ -55,11 +55,11 @@ macro_rules! ensure {
 /// The cases of a module, each with the abilities it needs.
 macro_rules! cases {
     ($subject:literal: $($case:ident [$($ability:ident),*],)+) => {
-        pub(super) fn cases<H: crate::conformance::harness::Harness>() -> Vec<crate::conformance::bed::Case<H>> {
-            vec![$(crate::conformance::bed::Case {
+        pub(super) fn cases<H: crate::conformance::harness::Harness>() -> Vec<crate::conformance::testbed::Case<H>> {
+            vec![$(crate::conformance::testbed::Case {
                 name: concat!($subject, "::", stringify!($case)),
                 needs: &[$(crate::conformance::harness::Ability::$ability),*],
-                run: |bed| Box::pin($case(bed)),
+                run: |testbed| Box::pin($case(testbed)),
             }),+]
         }
     };
@@ -71,32 +71,32 @@ pub(super) use {cases, ensure};
 pub(super) struct Case<H: Harness> {
     pub(super) name: &'static str,
     pub(super) needs: &'static [Ability],
-    pub(super) run: fn(Bed<H>) -> BoxFuture<'static, Tried>,
+    pub(super) run: fn(Testbed<H>) -> BoxFuture<'static, CaseResult>,
 }
 
 /// A place, and the buses that were built on it.
-pub(super) struct Bed<H: Harness> {
+pub(super) struct Testbed<H: Harness> {
     harness: Arc<H>,
-    place: Arc<H::Place>,
+    store: Arc<H::Store>,
     buses: Arc<Mutex<Vec<Bus>>>,
     pub(super) scale: Scale,
 }
 
-impl<H: Harness> Clone for Bed<H> {
+impl<H: Harness> Clone for Testbed<H> {
     fn clone(&self) -> Self {
         Self {
             harness: Arc::clone(&self.harness),
-            place: Arc::clone(&self.place),
+            store: Arc::clone(&self.store),
             buses: Arc::clone(&self.buses),
             scale: self.scale.clone(),
         }
     }
 }
 
-impl<H: Harness> Bed<H> {
-    pub(super) fn new(harness: Arc<H>, place: H::Place) -> Self {
+impl<H: Harness> Testbed<H> {
+    pub(super) fn new(harness: Arc<H>, store: H::Store) -> Self {
         let scale = harness.scale();
-        Self { harness, place: Arc::new(place), buses: Arc::default(), scale }
+        Self { harness, store: Arc::new(store), buses: Arc::default(), scale }
     }
 
     pub(super) fn has(&self, ability: Ability) -> bool {
@@ -114,22 +114,22 @@ impl<H: Harness> Bed<H> {
     }
 
     pub(super) fn adapter(&self) -> H::Adapter {
-        self.harness.adapter(&self.place)
+        self.harness.adapter(&self.store)
     }
 
-    pub(super) async fn build(&self, builder: BusBuilder) -> Result<Bus, Broken> {
+    pub(super) async fn build(&self, builder: BusBuilder) -> Result<Bus, CaseFailure> {
         let bus = builder.build().await?;
         self.buses().push(bus.clone());
         Ok(bus)
     }
 
     /// A bus on the place without handlers.
-    pub(super) async fn bus(&self) -> Result<Bus, Broken> {
+    pub(super) async fn bus(&self) -> Result<Bus, CaseFailure> {
         self.build(self.builder()).await
     }
 
     /// Several of them.
-    pub(super) async fn buses_of(&self, count: usize) -> Result<Vec<Bus>, Broken> {
+    pub(super) async fn buses_of(&self, count: usize) -> Result<Vec<Bus>, CaseFailure> {
         let mut buses = Vec::with_capacity(count);
         for _ in 0..count {
             buses.push(self.bus().await?);
@@ -142,24 +142,24 @@ impl<H: Harness> Bed<H> {
         &self,
         durable: DurableOptions,
         pattern: &str,
-        seen: &Arc<Seen<u64>>,
-    ) -> Result<Bus, Broken> {
-        let seen = Arc::clone(seen);
-        let handler = move |record: &Record| seen.note(number(record));
+        recorder: &Arc<Recorder<u64>>,
+    ) -> Result<Bus, CaseFailure> {
+        let recorder = Arc::clone(recorder);
+        let handler = move |record: &Record| recorder.note(number(record));
         self.build(self.builder().durable(durable, pattern, handler)).await
     }
 
-    pub(super) fn seen<T: Clone + fmt::Debug>(&self) -> Arc<Seen<T>> {
-        Seen::new(self.scale.patience)
+    pub(super) fn recorder<T: Clone + fmt::Debug>(&self) -> Arc<Recorder<T>> {
+        Recorder::new(self.scale.timeout)
     }
 
     /// Puts a text into the log as the record of a new event, whose id it returns.
     pub(super) async fn append(
         &self,
         name: &str,
-        text: impl FnOnce(&Foreign) -> String,
-    ) -> Result<Foreign, Broken> {
-        let mut foreign = Foreign {
+        text: impl FnOnce(&ExternalRecord) -> String,
+    ) -> Result<ExternalRecord, CaseFailure> {
+        let mut external = ExternalRecord {
             event: EventId::new(),
             name: name.to_owned(),
             version: 1,
@@ -167,23 +167,25 @@ impl<H: Harness> Bed<H> {
             origin: InstanceId::new(),
             text: String::new(),
         };
-        foreign.text = text(&foreign);
-        self.harness.append(&self.place, foreign.clone()).await?;
-        Ok(foreign)
+        external.text = text(&external);
+        self.harness.append(&self.store, external.clone()).await?;
+        Ok(external)
     }
 
     /// Asks until something is so, for as long as a case is patient.
-    pub(super) async fn until<F>(&self, what: &str, mut so: impl FnMut() -> F) -> Tried
+    pub(super) async fn until<F>(&self, what: &str, mut so: impl FnMut() -> F) -> CaseResult
     where
-        F: Future<Output = Result<bool, Broken>>,
+        F: Future<Output = Result<bool, CaseFailure>>,
     {
-        let deadline = Instant::now() + self.scale.patience;
+        let deadline = Instant::now() + self.scale.timeout;
         while !so().await? {
             if Instant::now() > deadline {
-                let seconds = self.scale.patience.as_secs();
-                return Err(Broken::new(format_args!("after {seconds} s it is still not so that {what}")));
+                let seconds = self.scale.timeout.as_secs();
+                return Err(CaseFailure::new(format_args!(
+                    "after {seconds} s it is still not so that {what}"
+                )));
             }
-            sleep(ASK).await;
+            sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }
@@ -196,8 +198,8 @@ impl<H: Harness> Bed<H> {
         consumer: &str,
         what: &str,
         so: impl Fn(&ConsumerStatus) -> bool,
-    ) -> Result<ConsumerStatus, Broken> {
-        let (mut last, mut deadline) = (None, Instant::now() + self.scale.patience);
+    ) -> Result<ConsumerStatus, CaseFailure> {
+        let (mut last, mut deadline) = (None, Instant::now() + self.scale.timeout);
         loop {
             let mut status = bus.consumer(consumer).status().await?;
             if so(&status) {
@@ -205,20 +207,20 @@ impl<H: Harness> Bed<H> {
             }
             status.seen = Timestamp::from_micros(0);
             if last.as_ref() != Some(&status) {
-                deadline = Instant::now() + self.scale.patience;
+                deadline = Instant::now() + self.scale.timeout;
             } else if Instant::now() > deadline {
                 let newer = status.newer;
-                return Err(Broken::new(format_args!(
+                return Err(CaseFailure::new(format_args!(
                     "waited for {what}; the consumer stays at: {status}, {newer} newer"
                 )));
             }
             last = Some(status);
-            sleep(ASK).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
     /// Waits until a consumer has nothing left to do.
-    pub(super) async fn until_done(&self, bus: &Bus, consumer: &str) -> Result<ConsumerStatus, Broken> {
+    pub(super) async fn until_done(&self, bus: &Bus, consumer: &str) -> Result<ConsumerStatus, CaseFailure> {
         self.until_status(bus, consumer, "it to be done", |status| status.lag == 0).await
     }
 
@@ -227,7 +229,7 @@ impl<H: Harness> Bed<H> {
     }
 
     /// Stops what the case has not stopped.
-    pub(super) async fn stop_all(&self) -> Tried {
+    pub(super) async fn stop_all(&self) -> CaseResult {
         let buses = std::mem::take(&mut *self.buses());
         let stopped = join_all(buses.iter().map(|bus| Box::pin(bus.stop()))).await;
         stopped.into_iter().collect::<Result<(), _>>()?;
@@ -236,7 +238,7 @@ impl<H: Harness> Bed<H> {
 }
 
 /// How often it is asked.
-const ASK: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A durable handler from the start of the log that is retried soon.
 pub(super) fn durable(name: &str) -> DurableOptions {
@@ -267,7 +269,7 @@ pub(super) fn record(name: &str, json: &str, envelope: Envelope) -> Record {
 }
 
 /// Emits `count` numbered events, one after the other.
-pub(super) async fn emit_numbers(bus: &Bus, name: &str, numbers: std::ops::Range<usize>) -> Tried {
+pub(super) async fn emit_numbers(bus: &Bus, name: &str, numbers: std::ops::Range<usize>) -> CaseResult {
     for number in numbers {
         bus.emit_json(name, numbered(number)).await?;
     }
@@ -275,10 +277,10 @@ pub(super) async fn emit_numbers(bus: &Bus, name: &str, numbers: std::ops::Range
 }
 
 /// Emits numbered events, many at a time.
-pub(super) async fn emit_at_once(bus: &Bus, name: &str, numbers: std::ops::Range<usize>) -> Tried {
-    const AT_ONCE: usize = 64;
-    for first in numbers.clone().step_by(AT_ONCE) {
-        let batch = first..numbers.end.min(first + AT_ONCE);
+pub(super) async fn emit_at_once(bus: &Bus, name: &str, numbers: std::ops::Range<usize>) -> CaseResult {
+    const BATCH: usize = 64;
+    for first in numbers.clone().step_by(BATCH) {
+        let batch = first..numbers.end.min(first + BATCH);
         let emits = batch.map(|number| Box::pin(bus.emit_json(name, numbered(number)).into_future()));
         join_all(emits).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     }
@@ -286,9 +288,9 @@ pub(super) async fn emit_at_once(bus: &Bus, name: &str, numbers: std::ops::Range
 }
 
 /// Does something in several tasks, and waits for all.
-pub(super) async fn in_tasks<F>(count: usize, each: impl Fn(usize) -> F) -> Tried
+pub(super) async fn in_tasks<F>(count: usize, each: impl Fn(usize) -> F) -> CaseResult
 where
-    F: Future<Output = Tried> + Send + 'static,
+    F: Future<Output = CaseResult> + Send + 'static,
 {
     let tasks: Vec<_> = (0..count).map(|task| tokio::spawn(each(task))).collect();
     for task in tasks {

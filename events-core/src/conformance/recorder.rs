@@ -7,20 +7,20 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
-use crate::conformance::bed::{Broken, Tried};
+use crate::conformance::testbed::{CaseFailure, CaseResult};
 use crate::record::Record;
 use crate::text::prefix;
 
 /// What handlers have noted so far, in order.
-pub(super) struct Seen<T> {
+pub(super) struct Recorder<T> {
     noted: Mutex<Vec<T>>,
     more: Notify,
-    patience: Duration,
+    timeout: Duration,
 }
 
-impl<T: Clone + fmt::Debug> Seen<T> {
-    pub(super) fn new(patience: Duration) -> Arc<Self> {
-        Arc::new(Self { noted: Mutex::default(), more: Notify::new(), patience })
+impl<T: Clone + fmt::Debug> Recorder<T> {
+    pub(super) fn new(timeout: Duration) -> Arc<Self> {
+        Arc::new(Self { noted: Mutex::default(), more: Notify::new(), timeout })
     }
 
     pub(super) fn note(&self, what: T) {
@@ -41,16 +41,16 @@ impl<T: Clone + fmt::Debug> Seen<T> {
     }
 
     /// Waits until this many were noted; gives up when nothing comes for as long as a case is patient.
-    pub(super) async fn wait_for(&self, count: usize) -> Result<Vec<T>, Broken> {
+    pub(super) async fn wait_for(&self, count: usize) -> Result<Vec<T>, CaseFailure> {
         loop {
             let more = self.more.notified();
             let len = self.len();
             if len >= count {
                 return Ok(self.all());
             }
-            if timeout(self.patience, more).await.is_err() && self.len() == len {
-                let seconds = self.patience.as_secs();
-                return Err(Broken::new(format_args!(
+            if timeout(self.timeout, more).await.is_err() && self.len() == len {
+                let seconds = self.timeout.as_secs();
+                return Err(CaseFailure::new(format_args!(
                     "{len} of {count} events reached the handler, and then none for {seconds} s"
                 )));
             }
@@ -101,15 +101,17 @@ fn field(record: &Record, name: &str) -> Option<serde_json::Value> {
 }
 
 /// Whether what came is what was to come.
-pub(super) fn same<T: PartialEq + fmt::Debug>(what: &str, came: T, expected: T) -> Tried {
+pub(super) fn same<T: PartialEq + fmt::Debug>(what: &str, came: T, expected: T) -> CaseResult {
     match came == expected {
         true => Ok(()),
-        false => Err(Broken::new(format_args!("{what}: expected {}, found {}", cut(&expected), cut(&came)))),
+        false => {
+            Err(CaseFailure::new(format_args!("{what}: expected {}, found {}", cut(&expected), cut(&came))))
+        }
     }
 }
 
 /// Whether all of `0..count` came, each once, in any order.
-pub(super) fn each_once(what: &str, mut came: Vec<u64>, count: usize) -> Tried {
+pub(super) fn each_once(what: &str, mut came: Vec<u64>, count: usize) -> CaseResult {
     came.sort_unstable();
     let (all, total) = (came.clone(), came.len());
     came.dedup();
@@ -119,17 +121,17 @@ pub(super) fn each_once(what: &str, mut came: Vec<u64>, count: usize) -> Tried {
     }
     let twice: Vec<_> = all.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect();
     let (missing, twice) = (cut(&missing), cut(&twice));
-    Err(Broken::new(format_args!(
+    Err(CaseFailure::new(format_args!(
         "{what}: {total} came, each of {count} should have come once; missing: {missing}; more than once: {twice}"
     )))
 }
 
 /// Enough of a value to see what is wrong with it.
 fn cut(value: &impl fmt::Debug) -> String {
-    const MOST: usize = 600;
+    const MAX_BYTES: usize = 600;
     let mut text = format!("{value:?}");
-    if text.len() > MOST {
-        text.truncate(prefix(&text, MOST).len());
+    if text.len() > MAX_BYTES {
+        text.truncate(prefix(&text, MAX_BYTES).len());
         text.push_str(" ...");
     }
     text

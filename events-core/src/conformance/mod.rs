@@ -26,7 +26,7 @@
 //!     }
 //!
 //!     fn adapter(&self, store: &InMemory) -> InMemory {
-//!         place.clone()
+//!         store.clone()
 //!     }
 //!
 //!     fn scale(&self) -> Scale {

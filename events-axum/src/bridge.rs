@@ -179,7 +179,7 @@ pub struct SseBuilder<U> {
     settings: Settings,
     audience: Audience<U>,
     /// Where the pattern was given.
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
 }
 
 impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
@@ -256,7 +256,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
 }
 
 impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
-    fn new(bus: &Bus, pattern: &str, audience: Audience<U>, place: &'static Location<'static>) -> Self {
+    fn new(bus: &Bus, pattern: &str, audience: Audience<U>, location: &'static Location<'static>) -> Self {
         let settings = Settings {
             pattern: pattern.to_owned(),
             heartbeat: Duration::from_secs(30),
@@ -266,7 +266,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
             buffer: Bounds { messages: 1_024, bytes: 16 << 20 },
             limits: Limits { total: 10_000, per_user: 20 },
         };
-        Self { bus: bus.clone(), settings, audience, place }
+        Self { bus: bus.clone(), settings, audience, location }
     }
 
     /// Sends events without their names, as browsers' `onmessage` gets them: `data` is then
@@ -331,8 +331,8 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
     /// `error`, `message` or `open`, which browsers give to other listeners, without [`plain`](Self::plain);
     /// [`ErrorKind::History`] where the log can't be read.
     pub async fn build(self) -> Result<SseBridge<U>, Error> {
-        let Self { bus, settings, audience, place } = self;
-        let stream = stream_for(&bus, &settings.pattern, "SseBridge", place)?;
+        let Self { bus, settings, audience, location } = self;
+        let stream = stream_for(&bus, &settings.pattern, "SseBridge", location)?;
         check_names(&settings)?;
         let query = LogQuery::new(&settings.pattern)?;
         let position = read_log(&bus, &query).await?.newest();

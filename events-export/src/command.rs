@@ -91,7 +91,7 @@ fn async_api_version(text: &str) -> Result<AsyncApiVersion, String> {
 
 fn typescript_settings(settings: &[&str]) -> Result<TypeScript, String> {
     settings.iter().try_fold(TypeScript::new(), |typescript, setting| match setting.rsplit_once('=') {
-        Some((place, as_what)) => Ok(typescript.big_integers_of(place, big_integers(as_what)?)),
+        Some((path, as_what)) => Ok(typescript.big_integers_of(path, big_integers(as_what)?)),
         None => Ok(typescript.big_integers(big_integers(setting)?)),
     })
 }

@@ -60,8 +60,8 @@ impl TypeScript {
     /// The same of a type, a variant or a field, and what is in it up to the next declared type, by the names in the
     /// module: `Order`, `Order.id`, `Way.One`, `Way.One.distance`. Where several are said of a field, the longest counts.
     #[must_use]
-    pub fn big_integers_of(mut self, place: impl Into<String>, as_what: BigIntegers) -> Self {
-        self.integers.of.insert(place.into(), as_what);
+    pub fn big_integers_of(mut self, path: impl Into<String>, as_what: BigIntegers) -> Self {
+        self.integers.of.insert(path.into(), as_what);
         self
     }
 

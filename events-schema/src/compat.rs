@@ -215,7 +215,7 @@ const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdic
         if reader.is_hidden() {
             walk = walk.hidden();
         } else if ty.is_hidden() || reader.reads_anything() && ty.hides_within(MAX_HIDDEN) {
-            return refuse(Problem::Shown);
+            return refuse(Problem::Exposed);
         }
     }
     // Behind an `Option`, too, a type may contain itself.
@@ -648,7 +648,7 @@ const fn accept_map(
                         && let Some(entry) = object.entry(name)
                     {
                         verdict = match walk.hide && entry.secret && !values.is_hidden() {
-                            true => at(Step::Field(name), refuse(Problem::Shown)),
+                            true => at(Step::Field(name), refuse(Problem::Exposed)),
                             false => accept_entry(keys, values, name, entry.shape, walk),
                         };
                     }
@@ -828,7 +828,7 @@ const fn accept_field(reader: &'static StructSchema, index: usize, object: &Obje
     }
     let walk = if field.is_hidden() { walk.hidden() } else { walk };
     let verdict = match (found, map) {
-        (Some(Entry { secret: true, .. }), _) if walk.hide => refuse(Problem::Shown),
+        (Some(Entry { secret: true, .. }), _) if walk.hide => refuse(Problem::Exposed),
         (Some(entry), _) if field.required && !matches!(entry.presence, Presence::Always) => {
             refuse(Problem::MayBeMissing)
         }

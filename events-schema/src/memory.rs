@@ -23,13 +23,13 @@ pub const fn allocation(bytes: usize) -> usize {
 
 /// What a hash table of std takes for a capacity: it has a power of two of places, of which it fills 7 of 8.
 pub const fn hash_table(capacity: usize, entry: usize) -> usize {
-    let places = match capacity {
+    let slots = match capacity {
         0 => return 0,
         1..=3 => 4,
         4..=7 => 8,
         _ => (capacity.saturating_mul(8) / 7).next_power_of_two(),
     };
-    allocation(places.saturating_mul(entry + 1) + 16)
+    allocation(slots.saturating_mul(entry + 1) + 16)
 }
 
 /// What a B-tree of std takes: nodes with places for 11 entries, of which more than half are filled.

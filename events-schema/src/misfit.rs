@@ -65,7 +65,7 @@ pub(super) enum Problem {
     /// Fields of any name are written, and refused.
     AnyField,
     /// It is secret, and would not be so here.
-    Shown,
+    Exposed,
     /// The field is written under two of the names it is read under.
     Twice,
     /// A key of the map beside the field may be this other name that it is read under.
@@ -212,7 +212,9 @@ impl SchemaMismatch {
                 push_type(text.push("; take `"), found).push("`")
             }
             Problem::UnknownField(_) | Problem::AnyField => text.push("; leave `deny_unknown_fields` away"),
-            Problem::Shown => text.push("; mark its field `#[event(secret)]`, or take a type that is secret"),
+            Problem::Exposed => {
+                text.push("; mark its field `#[event(secret)]`, or take a type that is secret")
+            }
             Problem::Object { expected: TypeSchema::Tuple(_) } if self.is_here() => {
                 text.push("; give its fields names")
             }
@@ -397,7 +399,7 @@ impl Problem {
                 text.push("the field `").quote(name).push("` is written, and unknown fields are denied")
             }
             Self::AnyField => text.push("fields of any name are written, and unknown fields are denied"),
-            Self::Shown => text.push("it is secret, and would be shown here"),
+            Self::Exposed => text.push("it is secret, and would be shown here"),
             Self::Twice => text.push("it is written under two of the names it is read under"),
             Self::KeyTwice(name) => text
                 .push("a key of the map beside it may be `")

@@ -122,7 +122,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 /// How long [`TestBus::settle`] waits, by the runtime's clock: longer than any backoff that a test would set.
-const PATIENCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Why a test bus did not do what a test asked for.
 #[derive(Debug)]
@@ -197,7 +197,7 @@ impl TestBus {
             }
             Ok(())
         };
-        match timeout(PATIENCE, settled).await {
+        match timeout(SETTLE_TIMEOUT, settled).await {
             Ok(settled) => settled,
             Err(_) => Err(TestError::Unsettled(self.unsettled().await?)),
         }

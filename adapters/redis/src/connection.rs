@@ -91,7 +91,7 @@ impl ServerConnection {
         &self,
         invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
     ) -> Result<T> {
-        self.call_until(Instant::now(), |fault| fault.unknown, invoke).await
+        self.call_until(Instant::now(), |failure| failure.unknown, invoke).await
     }
 
     async fn call_until<T: FromRedisValue>(
@@ -105,17 +105,17 @@ impl ServerConnection {
         let mut unknown = false;
         loop {
             // Others may be waiting for a connection, one after the other.
-            let fault =
+            let failure =
                 match timeout_at(until.max(Instant::now()) + RESPONSE_TIMEOUT, self.once(invoke(unknown)))
                     .await
                 {
                     Ok(Ok(answer)) => return Ok(answer),
-                    Ok(Err(fault)) => fault,
+                    Ok(Err(failure)) => failure,
                     Err(_) => CallError::timed_out(),
                 };
-            unknown |= fault.unknown;
-            if is_enough(&fault) || !fault.is_temporary() || Instant::now() + pause.next > until {
-                return Err(CallError { unknown, ..fault });
+            unknown |= failure.unknown;
+            if is_enough(&failure) || !failure.is_temporary() || Instant::now() + pause.next > until {
+                return Err(CallError { unknown, ..failure });
             }
             pause.wait().await;
         }

@@ -16,7 +16,7 @@ use crate::scripts::{BEGIN, OPEN};
 const FORMAT: u32 = 1;
 
 /// How the names of the channels end on which it is said that there is something new; no event's name does.
-pub(crate) const NOTIFY_SUFFIX: &str = ":news";
+pub(crate) const NOTIFY_SUFFIX: &str = ":notify";
 
 pub(crate) struct Log {
     pub(crate) server: ServerConnection,

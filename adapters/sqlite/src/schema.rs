@@ -113,7 +113,7 @@ pub(crate) fn connect(options: &Options) -> Result<Connection> {
 ///
 /// After a failed sync, systems take what they could not write for written: it is still read, but a power cut takes it,
 /// and a later sync that succeeds says nothing of it. SQLite gives up only the commit that failed. Earlier ones whose
-/// sync was left for later ([`Durability::Deferred`](crate::worker::Safety::Later)) would be a hole in the write-ahead log, and
+/// sync was left for later ([`Durability::Deferred`](crate::executor::Durability::Deferred)) would be a hole in the write-ahead log, and
 /// a power cut would take all that is behind it. So the log is moved into the database, which is synced, and begun anew.
 ///
 /// A power cut in the midst of it, so soon after a failed sync, may leave the database with a part of the last changes.

@@ -26,14 +26,14 @@ pub fn sixteen(n: u64) -> Sixteen {
 }
 
 /// The most handlers a case may have.
-pub const MOST: usize = 64;
+pub const MAX_HANDLERS: usize = 64;
 
 /// Each handler adds to a slot of its own.
-pub type Slots = &'static [AtomicU64; MOST];
+pub type Slots = &'static [AtomicU64; MAX_HANDLERS];
 
 /// Slots that live as long as the process.
 pub fn slots() -> Slots {
-    Box::leak(Box::new([const { AtomicU64::new(0) }; MOST]))
+    Box::leak(Box::new([const { AtomicU64::new(0) }; MAX_HANDLERS]))
 }
 
 /// What handler `N` does. The constant makes each handler's code its own, so that none of them is
@@ -58,7 +58,7 @@ pub fn subscribe(to: &mut impl Subscribe, n: usize) {
         )+ };
         (@ $index:expr) => { if $index < n { to.add::<{ $index }>(); } };
     }
-    assert!(n <= MOST);
+    assert!(n <= MAX_HANDLERS);
     add!(0 1 2 3 4 5 6 7);
 }
 

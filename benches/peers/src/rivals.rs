@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use kameo::actor::{ActorRef, Spawn};
 use kameo_actors::DeliveryStrategy;
 use kameo_actors::message_bus::{MessageBus, Publish, Register};
-use peers::{Case, MOST, Sixteen, Slots, Subscribe, slots, subscribe, timed, work};
+use peers::{Case, MAX_HANDLERS, Sixteen, Slots, Subscribe, slots, subscribe, timed, work};
 use tokio::runtime::Runtime;
 
 /// How many events are under way at once where nobody waits: below the bounds of all queues.
@@ -302,7 +302,7 @@ pub fn kameo(runtime: &'static Runtime, yields: bool, handlers: usize) -> Case {
     let _entered = runtime.enter();
     let bus = MessageBus::spawn_with_mailbox(
         MessageBus::new(DeliveryStrategy::BestEffort),
-        kameo::mailbox::bounded(MOST + 1),
+        kameo::mailbox::bounded(MAX_HANDLERS + 1),
     );
     let filled = Filled::new(bus, yields, handlers);
     async_case("kameo_actors (not awaited)", runtime, handlers, filled, false, async |bus, event| {

@@ -75,8 +75,8 @@ async fn what_cannot_be_read_hides_no_other<H: Harness>(testbed: Testbed<H>) -> 
     for pattern in ["conformance.thing.done", "conformance.*"] {
         let kept = bus.history(pattern).await?;
         same("what is given", kept.iter().map(number).collect(), (0..4).collect::<Vec<_>>())?;
-        let places = kept.all().map(|read| read.is_ok()).collect::<Vec<_>>();
-        same("the places", places, [true, false].repeat(4))?;
+        let starts = kept.all().map(|read| read.is_ok()).collect::<Vec<_>>();
+        same("the places", starts, [true, false].repeat(4))?;
         ensure!(kept.unreadable().all(|why| !why.to_string().is_empty()), "it is not said why");
         let newest = bus.history(pattern).limit(3).await?;
         same("the newest", newest.all().map(|read| read.is_ok()).collect(), vec![false, true, false])?;

@@ -273,9 +273,9 @@ fn new_record(json: &str, origin: InstanceId, id: EventId) -> Record {
 async fn records_of_a_call_stand_together<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let mut instances = Vec::new();
     for _ in 0..2 {
-        let tap = Intercept::new(testbed.adapter());
-        let adapter = Arc::clone(&tap.adapter);
-        instances.push((testbed.build(testbed.bare().adapter(tap)).await?, adapter));
+        let intercept = Intercept::new(testbed.adapter());
+        let adapter = Arc::clone(&intercept.adapter);
+        instances.push((testbed.build(testbed.bare().adapter(intercept)).await?, adapter));
     }
     let (publishers, codec) = (instances.clone(), RecordCodec::default());
     in_tasks(8, move |task| {
@@ -300,9 +300,9 @@ async fn records_of_a_call_stand_together<H: Harness>(testbed: Testbed<H>) -> Ca
 
 /// Law: a record whose id is kept is not kept twice, and `Published` says which ones that were.
 async fn duplicates_within_and_across_calls<H: Harness>(testbed: Testbed<H>) -> CaseResult {
-    let tap = Intercept::new(testbed.adapter());
-    let adapter = Arc::clone(&tap.adapter);
-    let (bus, codec) = (testbed.build(testbed.bare().adapter(tap)).await?, RecordCodec::default());
+    let intercept = Intercept::new(testbed.adapter());
+    let adapter = Arc::clone(&intercept.adapter);
+    let (bus, codec) = (testbed.build(testbed.bare().adapter(intercept)).await?, RecordCodec::default());
     let (first, second) = (EventId::new(), EventId::new());
     let new = |n: u64, id| new_record(&numbered(n), bus.instance(), id);
     let published = adapter.publish(&[new(0, first), new(1, second)], &codec).await?;

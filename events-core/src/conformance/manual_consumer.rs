@@ -31,9 +31,10 @@ impl<H: Harness> Testbed<H> {
         durable: DurableOptions,
         pattern: &str,
     ) -> Result<ManualConsumer<H::Adapter>, CaseFailure> {
-        let tap = Intercept::new(self.adapter());
-        let (adapter, opened) = (Arc::clone(&tap.adapter), Arc::clone(&tap.opened));
-        let bus = self.bare().lease(self.scale.lease).adapter(tap).durable(durable, pattern, |_: &Record| ());
+        let intercept = Intercept::new(self.adapter());
+        let (adapter, opened) = (Arc::clone(&intercept.adapter), Arc::clone(&intercept.opened));
+        let bus =
+            self.bare().lease(self.scale.lease).adapter(intercept).durable(durable, pattern, |_: &Record| ());
         let bus = self.build(bus).await?;
         let consumer = opened.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let consumer = consumer.ok_or("the bus did not open its consumer")?;

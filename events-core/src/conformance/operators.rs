@@ -138,14 +138,14 @@ async fn a_consumer_is_sent_back_without_gap_or_double<H: Harness>(testbed: Test
         positions.push(testbed.until_done(&bus, "work").await?.position);
     }
     let since = times.iter().position(|time| *time == times[6]).unwrap_or_default() as u64;
-    let places = [
+    let starts = [
         (StartAt::Start, 0),
         (StartAt::Position(positions[3]), 3),
         (StartAt::Time(times[6]), since),
         (StartAt::Now, 10),
         (StartAt::Position(positions[9]), 9),
     ];
-    for (store, first) in places {
+    for (store, first) in starts {
         let before = recorder.len();
         bus.consumer("work").seek(store).await?;
         testbed.until_done(&bus, "work").await?;

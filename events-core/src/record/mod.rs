@@ -611,8 +611,8 @@ impl fmt::Display for Record {
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Shown<'a>(&'a Record);
-        impl fmt::Debug for Shown<'_> {
+        struct Redacted<'a>(&'a Record);
+        impl fmt::Debug for Redacted<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match (&self.0.inner.body, self.0.json()) {
                     (Body::Own(_), _) => self.0.inner.event.as_debug().fmt(f),
@@ -627,7 +627,7 @@ impl fmt::Debug for Record {
             .field("id", &self.id())
             .field("timestamp", &self.timestamp())
             .field("metadata", self.metadata())
-            .field("event", &Shown(self))
+            .field("event", &Redacted(self))
             .finish_non_exhaustive()
     }
 }

@@ -33,20 +33,20 @@ impl BigIntegers {
 /// Places that were named where there is no integer that may be beyond 2^53.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoBigIntegers {
-    places: Vec<String>,
+    paths: Vec<String>,
 }
 
 impl NoBigIntegers {
     /// The places as they were named.
-    pub fn places(&self) -> &[String] {
-        &self.places
+    pub fn paths(&self) -> &[String] {
+        &self.paths
     }
 }
 
 impl fmt::Display for NoBigIntegers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let places: Vec<_> = self.places.iter().map(|place| format!("`{}`", place.escape_debug())).collect();
-        write!(f, "no integer that may be beyond 2^53 is at {}", places.join(", "))
+        let paths: Vec<_> = self.paths.iter().map(|path| format!("`{}`", path.escape_debug())).collect();
+        write!(f, "no integer that may be beyond 2^53 is at {}", paths.join(", "))
     }
 }
 
@@ -112,14 +112,14 @@ impl Integers {
     /// What is said of the place, by the longest name.
     fn said(&mut self) -> Option<BigIntegers> {
         let mut said = None;
-        for (place, as_what) in &self.of {
+        for (path, as_what) in &self.of {
             let is_in = self
                 .at
-                .strip_prefix(place.as_str())
+                .strip_prefix(path.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
             // They are in order: the longest comes last.
             if is_in {
-                self.met.insert(place.clone());
+                self.met.insert(path.clone());
                 said = Some(*as_what);
             }
         }
@@ -127,8 +127,8 @@ impl Integers {
     }
 
     pub(super) fn check(&self) -> Result<(), NoBigIntegers> {
-        let places: Vec<_> = self.of.keys().filter(|place| !self.met.contains(*place)).cloned().collect();
-        if places.is_empty() { Ok(()) } else { Err(NoBigIntegers { places }) }
+        let paths: Vec<_> = self.of.keys().filter(|path| !self.met.contains(*path)).cloned().collect();
+        if paths.is_empty() { Ok(()) } else { Err(NoBigIntegers { paths }) }
     }
 
     /// What the module says at its head.

@@ -164,16 +164,16 @@ fn not_finite() -> WriteError {
 /// Why serde_json does not write a key. That of a float is shown, as it is `NaN`, `inf` or `-inf`.
 fn not_a_key<T: Serialize + ?Sized>(key: &T, error: serde_json::Error) -> WriteError {
     /// serde writes numbers and texts with a formatter, too.
-    struct Shown<'k, T: ?Sized>(&'k T);
+    struct KeyText<'k, T: ?Sized>(&'k T);
 
-    impl<T: Serialize + ?Sized> fmt::Display for Shown<'_, T> {
+    impl<T: Serialize + ?Sized> fmt::Display for KeyText<'_, T> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             self.0.serialize(f)
         }
     }
 
     match key.serialize(&mut JsonWriter::new(&mut Vec::new())) {
-        Err(refused) => refused.below(Step::Key(crate::text::of_error(&Shown(key)))),
+        Err(refused) => refused.below(Step::Key(crate::text::of_error(&KeyText(key)))),
         Ok(()) => error.into(),
     }
 }

@@ -50,7 +50,7 @@ async fn append(url: &str, prefix: &str, external: &ExternalRecord) -> redis::Re
          redis.call('XADD', KEYS[1] .. ':log', last .. '-0', 'id', ARGV[1], 'name', ARGV[2], 'version', ARGV[3],
             'time', ARGV[4], 'origin', ARGV[5], 'text', ARGV[6])
          redis.call('HSET', KEYS[1] .. ':ids', ARGV[1], last .. ' foreign')
-         redis.call('PUBLISH', KEYS[1] .. ':news', '')",
+         redis.call('PUBLISH', KEYS[1] .. ':notify', '')",
     );
     let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
     let mut call = script.key(prefix);

@@ -21,7 +21,7 @@
 --   P:answer:C:I string   the last call of instance I, and what it was answered, should that have been lost on the way
 local call, prefix = redis.call, KEYS[1]
 local LOG, META, IDS = prefix .. ':log', prefix .. ':meta', prefix .. ':ids'
-local CONSUMERS, NEWS = prefix .. ':consumers', prefix .. ':news'
+local CONSUMERS, NOTIFY = prefix .. ':consumers', prefix .. ':notify'
 
 local argument = 1
 local function arg()
@@ -69,7 +69,7 @@ local function before(kind, value)
 end
 
 -- Wakes who waits for events. Where that is not allowed, they look now and then; what was written stays.
-local function tell() redis.pcall('PUBLISH', NEWS, '') end
+local function tell() redis.pcall('PUBLISH', NOTIFY, '') end
 
 if call('HGET', META, 'id') ~= ARGV[1] then
   return redis.error_reply('OTHERLOG the log is not the one that was opened')

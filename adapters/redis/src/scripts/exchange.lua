@@ -10,7 +10,7 @@ local function lose(position, row)
   drop(position, row, now)
 end
 
-local function bury(position, row, why, attempts)
+local function dead_letter(position, row, why, attempts)
   local record = stored(position)
   if not record then return lose(position, row) end
   local letter = { record = record, error = why, attempts = attempts, first = num(row.first), last = num(now) }
@@ -26,7 +26,7 @@ local became = {
     row.error = why
     place(position, row, 'due', tonumber(at))
   end,
-  dead = function(position, row, attempts, why) bury(position, row, why, tonumber(attempts)) end,
+  dead = function(position, row, attempts, why) dead_letter(position, row, why, tonumber(attempts)) end,
   returned = function(position, row)
     row.attempts = row.attempts - 1
     place(position, row, 'due', now)

@@ -236,7 +236,7 @@ impl Rendezvous {
 
     /// The worker was lost with its runtime. Gives how many events the handler was still to get, of which no
     /// emit tells; and the failures for which no emit comes by any more.
-    pub(crate) fn lose(&self) -> (u64, Vec<Untold>) {
+    pub(crate) fn abandon(&self) -> (u64, Vec<Untold>) {
         let mut table = self.lock();
         table.lost = true;
         let met = std::mem::take(&mut table.met);

@@ -391,7 +391,7 @@ impl Drop for ReplayTask {
             return self.end();
         };
         // An emit that waits for an event tells of it itself.
-        let (left, untold) = self.rendezvous.lose();
+        let (left, untold) = self.rendezvous.abandon();
         let left = left + self.past;
         tell_late(&bus, &self.route, untold);
         if !self.is_live {

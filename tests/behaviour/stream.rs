@@ -105,6 +105,40 @@ async fn wakers_may_use_the_bus() {
     assert_eq!(bus.history("*").await.unwrap().len(), 2);
 }
 
+/// Registers a handler while the log wakes the readers of a record: after the append, before the handlers run.
+struct Registrar(Bus, std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl std::task::Wake for Registrar {
+    fn wake(self: std::sync::Arc<Self>) {
+        let calls = std::sync::Arc::clone(&self.1);
+        self.0.on(move |_: &A| {
+            calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
+}
+
+/// An emit reads its list of handlers after the append, or knows that nothing replaced the one it read before.
+#[tokio::test]
+async fn a_handler_that_is_registered_during_the_append_is_called() {
+    for has_handler in [false, true] {
+        let bus = bus().await;
+        if has_handler {
+            bus.on(|_: &A| ());
+        }
+        bus.emit(A(0)).await.unwrap();
+        let calls = std::sync::Arc::default();
+        let waker = std::sync::Arc::new(Registrar(bus.clone(), std::sync::Arc::clone(&calls))).into();
+        let mut stream = bus.stream("stream.a").unwrap();
+        assert!(is_pending(&mut stream, &waker));
+        bus.emit(A(1)).await.unwrap();
+        assert_eq!(
+            calls.load(std::sync::atomic::Ordering::Relaxed),
+            1,
+            "with a handler before: {has_handler}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_waker_that_panics_stops_nobody() {
     struct Bomb;

@@ -219,7 +219,7 @@ async fn what_does_not_fit_is_refused_counted_and_told_to_the_adapter() {
 #[tokio::test(start_paused = true)]
 async fn b13_losses_are_told_once_per_period() {
     let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let _guard = tests_support::listen(lines.clone());
     let room = Room::default();
     let (bus, _) = join(&room).await;
     let receiver = room.0.lock().unwrap().inboxes[0].clone();
@@ -248,7 +248,7 @@ async fn b13_losses_are_told_once_per_period() {
 #[tokio::test(start_paused = true)]
 async fn b13_what_was_not_told_is_when_the_bus_goes() {
     let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let _guard = tests_support::listen(lines.clone());
     let room = Room::default();
     let (bus, _) = join(&room).await;
     let receiver = room.0.lock().unwrap().inboxes[0].clone();

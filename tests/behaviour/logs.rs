@@ -53,7 +53,7 @@ impl tracing::Subscriber for Lines {
 #[tokio::test]
 async fn a_failure_is_logged_with_event_id_handler_pattern_and_error() {
     let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let _guard = tests_support::listen(lines.clone());
     let bus = Bus::new().await.unwrap();
     bus.on_pattern("logs.*", |_: &Record| Err::<(), _>("no paper\n\x1b[2Kforged")).unwrap();
     let emitted = bus.emit(Broken).await.unwrap();
@@ -75,7 +75,7 @@ async fn a_failure_is_logged_with_event_id_handler_pattern_and_error() {
 #[tokio::test]
 async fn an_event_that_nobody_handled_is_logged_at_debug() {
     let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let _guard = tests_support::listen(lines.clone());
     let bus = Bus::new().await.unwrap();
     bus.emit(Broken).await.unwrap();
     let lines = lines.0.lock().unwrap();
@@ -86,7 +86,7 @@ async fn an_event_that_nobody_handled_is_logged_at_debug() {
 #[tokio::test]
 async fn a_run_time_pattern_that_nothing_declared_matches_is_a_warning() {
     let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let _guard = tests_support::listen(lines.clone());
     let bus = Bus::new().await.unwrap();
     bus.on_pattern("lgs.*", |_: &Record| ()).unwrap();
     let lines = lines.0.lock().unwrap();

@@ -440,7 +440,7 @@ async fn a_failure_of_before_the_handler_fell_behind_is_listed() {
 #[tokio::test]
 async fn b13_a_handler_that_keeps_falling_behind_is_one_line_per_period() {
     let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let _guard = tests_support::listen(lines.clone());
     let bus = Bus::builder().history(2).stream_buffer(1).quiet().build().await.unwrap();
     let (turns, seen) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU32::new(0)));
     let (turn, count) = (Arc::clone(&turns), Arc::clone(&seen));

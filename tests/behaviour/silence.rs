@@ -59,7 +59,7 @@ impl Log {
     /// One that takes everything, installed on this thread.
     pub fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
         let log = Self::of(|_| true);
-        let guard = tracing::subscriber::set_default(log.clone());
+        let guard = tests_support::listen(log.clone());
         (log, guard)
     }
 
@@ -125,7 +125,7 @@ async fn s1_what_the_subscriber_does_not_take_goes_to_stderr() {
         let errors = Log::of(|line| line.target() == "typed_events" && *line.level() <= Level::ERROR);
         let nothing = Log::of(|_| false);
         for (log, name) in [(&app, "app"), (&errors, "errors"), (&nothing, "nothing")] {
-            let _guard = tracing::subscriber::set_default(log.clone());
+            let _guard = tests_support::listen(log.clone());
             eprintln!("begin {name}");
             go_wrong().await;
             eprintln!("taken: {}", log.lines().len());

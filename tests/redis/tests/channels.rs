@@ -203,7 +203,7 @@ async fn b13_what_a_flood_loses_is_one_line_per_period() {
     const FLOOD: u64 = 40_000;
     let Some(server) = Server::start() else { return };
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let bus = on(&server).build().await.unwrap();
     let counts = Counts::default();
     let handled = Arc::clone(&counts);

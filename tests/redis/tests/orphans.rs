@@ -57,7 +57,7 @@ async fn pass_until(seconds: u64, is_so: impl Fn() -> bool) {
 async fn c6_an_orphan_of_a_crashed_program_is_reported_while_others_run() {
     let Some(server) = Server::start() else { return };
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     // As one that is killed: it is not stopped.
     drop(leaving(&server, "orphan-alpha", 2).await);
     let idle = on_server(&server).build().await.unwrap();
@@ -76,7 +76,7 @@ async fn c6_an_orphan_of_a_crashed_program_is_reported_while_others_run() {
 async fn c6_an_orphan_of_a_stopped_program_is_reported_to_one_with_other_patterns() {
     let Some(server) = Server::start() else { return };
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     leaving(&server, "orphan-beta", 3).await.stop().await.unwrap();
     let bills = program(&server, "send-bills", "*").await;
     // It may be that of another program, which is only started again.
@@ -89,7 +89,7 @@ async fn c6_an_orphan_of_a_stopped_program_is_reported_to_one_with_other_pattern
 async fn c6_a_renamed_handler_is_reported_at_once() {
     let Some(server) = Server::start() else { return };
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     leaving(&server, "orphan-gamma", 3).await.stop().await.unwrap();
     let bills = program(&server, "send-bills", Left::NAME).await;
     let told = log.of("the durable consumer `orphan-gamma` has 3 events left");
@@ -101,7 +101,7 @@ async fn c6_a_renamed_handler_is_reported_at_once() {
 async fn c6_a_consumer_that_one_of_two_programs_has_closed_is_open() {
     let Some(server) = Server::start() else { return };
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let stays = leaving(&server, "orphan-delta", 1).await;
     program(&server, "orphan-delta", Left::NAME).await.stop().await.unwrap();
     let reopened = async {

@@ -455,7 +455,7 @@ struct Sum {
 fn damage(truth: &Truth, seed: u64, next: &AtomicUsize, end: usize, sum: &Mutex<Sum>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let warnings = Warnings::default();
-    let _listens = tracing::subscriber::set_default(warnings.clone());
+    let _listens = tests_support::listen(warnings.clone());
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         if number >= end {

@@ -475,7 +475,7 @@ fn user_of(record: &Record) -> Option<String> {
 #[tokio::test]
 async fn b6_a_visible_that_panics_hides_one_event_and_is_one_line() {
     let warnings = Warnings::default();
-    let _guard = tracing::subscriber::set_default(warnings.clone());
+    let _guard = tests_support::listen(warnings.clone());
     let bus = bus().await;
     let visible = |record: &Record, _: &String| {
         record.decode::<Written>().unwrap().number.is_multiple_of(2) || panic!()
@@ -656,7 +656,7 @@ pub struct WeightTaken(pub f64);
 #[tokio::test]
 async fn s8_events_that_cannot_be_sent_are_one_line_for_each_name() {
     let warnings = Warnings::default();
-    let _guard = tracing::subscriber::set_default(warnings.clone());
+    let _guard = tests_support::listen(warnings.clone());
     let bus = bus().await;
     let bridge = SseBridge::new(&bus, "weight.*", |_: &Record, _: &String| true).build().await.unwrap();
     let app = app(&bridge);
@@ -696,7 +696,7 @@ fn runtime() -> tokio::runtime::Runtime {
 #[test]
 fn s_runtime_a_bridge_that_loses_its_runtime_says_so() {
     let warnings = Warnings::default();
-    let _guard = tracing::subscriber::set_default(warnings.clone());
+    let _guard = tests_support::listen(warnings.clone());
     let said = || {
         let warnings = warnings.0.lock().unwrap();
         warnings.iter().filter(|warning| warning.contains("shut down")).cloned().collect::<Vec<_>>()

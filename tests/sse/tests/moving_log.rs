@@ -298,7 +298,7 @@ async fn s_a_record_that_cannot_be_read_is_one_line() {
     store.0.kept.lock().unwrap()[1] = Err(AdapterError::refused("torn"));
     let bus = Bus::builder().adapter(store.clone()).secrets(Plain).build().await.unwrap();
     let warnings = Warnings::default();
-    let _guard = tracing::subscriber::set_default(warnings.clone());
+    let _guard = tests_support::listen(warnings.clone());
     let app = app(&SseBridge::new(&bus, "note.*", all_see).build().await.unwrap());
     for _ in 0..10 {
         let mut client = Client::connect(&app, "", &id_at(0)).await.unwrap();

@@ -1,5 +1,6 @@
 //! What the tests of engines share.
 
+mod listen;
 mod proxy;
 mod shared;
 
@@ -7,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+pub use listen::listen;
 pub use proxy::Proxy;
 pub use shared::Shared;
 

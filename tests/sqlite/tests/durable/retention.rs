@@ -305,7 +305,7 @@ async fn writers_go_on_while_it_trims() {
 #[tokio::test]
 async fn what_a_consumer_has_yet_to_finish_is_kept() {
     let (file, seen, said) = (File::new(), Arc::new(Noted::default()), Said::default());
-    let _guard = tracing::subscriber::set_default(said.clone());
+    let _guard = tests_support::listen(said.clone());
     let slow = |retention| {
         let slow = DurableOptions::new("slow").concurrency(64);
         keeping(&file, retention).durable(slow, "shelf.filled", noting(&seen))
@@ -342,7 +342,7 @@ async fn what_a_consumer_has_yet_to_finish_is_kept() {
 #[tokio::test]
 async fn where_it_is_told_to_it_trims_past_consumers_who_say_what_they_lost() {
     let (file, seen, said) = (File::new(), Arc::new(Noted::default()), Said::default());
-    let _guard = tracing::subscriber::set_default(said.clone());
+    let _guard = tests_support::listen(said.clone());
     let slow = |retention| {
         keeping(&file, retention).durable(DurableOptions::new("slow"), "shelf.filled", noting(&seen))
     };
@@ -385,7 +385,7 @@ fn stuck(
 #[tokio::test]
 async fn what_is_trimmed_while_it_is_handled_holds_up_nothing() {
     let (file, gate, said) = (File::new(), Arc::new(Semaphore::new(0)), Said::default());
-    let _guard = tracing::subscriber::set_default(said.clone());
+    let _guard = tests_support::listen(said.clone());
     let millisecond = Duration::from_millis(1);
     let consumers = [
         (DurableOptions::new("succeeds"), false, 1_989),
@@ -427,7 +427,7 @@ fn what_is_trimmed_while_a_process_that_ended_has_it_holds_up_nothing() {
         bus
     });
     let said = Said::default();
-    let _guard = tracing::subscriber::set_default(said.clone());
+    let _guard = tests_support::listen(said.clone());
     runtime().block_on(async {
         trim(&file, ALL.records(10).ignoring_consumers(), 1_991..=2_000).await;
         let bus = take().build().await.unwrap();
@@ -443,7 +443,7 @@ fn what_is_trimmed_while_a_process_that_ended_has_it_holds_up_nothing() {
 #[tokio::test]
 async fn what_waits_for_a_trimmed_event_of_its_key_goes_on() {
     let (file, seen, said) = (File::new(), Arc::new(Noted::default()), Said::default());
-    let _guard = tracing::subscriber::set_default(said.clone());
+    let _guard = tests_support::listen(said.clone());
     let hour = Duration::from_secs(60 * 60);
     let sorted = DurableOptions::new("sort").ordered_by("shelf").concurrency(64).backoff(hour, hour);
     let note = noting(&seen);
@@ -468,7 +468,7 @@ async fn what_waits_for_a_trimmed_event_of_its_key_goes_on() {
 #[tokio::test]
 async fn what_is_held_for_a_newer_program_can_be_trimmed() {
     let (file, said) = (File::new(), Said::default());
-    let _guard = tracing::subscriber::set_default(said.clone());
+    let _guard = tests_support::listen(said.clone());
     let hold = |_: &versions::Opened| {};
     let builder = keeping(&file, ALL).durable(DurableOptions::new("hold"), "ticket.opened", hold);
     let bus = builder.build().await.unwrap();
@@ -493,7 +493,7 @@ async fn what_is_held_for_a_newer_program_can_be_trimmed() {
 #[tokio::test]
 async fn a_dead_letter_that_is_replayed_is_kept_until_it_is_finished() {
     let (file, seen, said) = (File::new(), Arc::new(Noted::default()), Said::default());
-    let _guard = tracing::subscriber::set_default(said.clone());
+    let _guard = tests_support::listen(said.clone());
     let (gate, millisecond) = (Arc::new(Semaphore::new(0)), Duration::from_millis(1));
     let take = {
         let (seen, gate) = (Arc::clone(&seen), Arc::clone(&gate));

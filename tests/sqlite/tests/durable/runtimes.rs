@@ -62,7 +62,7 @@ pub struct Shown(pub u32);
 #[test]
 fn s4_an_emit_whose_durable_handler_lost_its_runtime_is_an_error() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let (file, seen) = (File::new(), Arc::new(Seen::default()));
     let build = || {
         let seen = Arc::clone(&seen);

@@ -88,7 +88,7 @@ fn panicking(_: &Sent) {
 #[tokio::test]
 async fn s7_a_retry_is_a_warning_and_the_last_failure_an_error() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let file = File::new();
     let bus = file.builder().handler::<mail>().handler::<panicking>().build().await.unwrap();
     let emitted = bus.emit(Sent { number: 1 }).await.unwrap();
@@ -142,7 +142,7 @@ impl Drop for LidShut {
 #[tokio::test]
 async fn s7_a_future_that_panics_when_it_is_dropped_at_the_timeout_is_a_failed_attempt() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let file = File::new();
     let quick = |name| {
         let millis = Duration::from_millis;
@@ -167,7 +167,7 @@ async fn s7_a_future_that_panics_when_it_is_dropped_at_the_timeout_is_a_failed_a
 #[tokio::test]
 async fn s7_an_event_that_panics_when_it_is_dropped_is_handled_once() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let (file, calls) = (File::new(), Arc::new(AtomicUsize::new(0)));
     let count = Arc::clone(&calls);
     let take = move |_: &LidShut| {
@@ -210,7 +210,7 @@ impl tracing::Subscriber for Panicking {
 #[tokio::test]
 async fn s8_damaged_records_are_one_line_for_each_reason() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let file = File::new();
     let (bus, other) = (file.builder().build().await.unwrap(), file.builder().build().await.unwrap());
     let damage = "CREATE TRIGGER damage AFTER INSERT ON typed_events_log BEGIN
@@ -259,7 +259,7 @@ fn paper(_: &Sent) -> Result<(), &'static str> {
 #[tokio::test]
 async fn s7_a_subscriber_that_panics_does_not_end_the_attempts() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(Panicking(log.clone(), "quiet-paper"));
+    let _guard = tests_support::listen(Panicking(log.clone(), "quiet-paper"));
     let file = File::new();
     let bus = file.builder().handler::<paper>().build().await.unwrap();
     bus.emit(Sent { number: 1 }).await.unwrap().settled().await.unwrap();
@@ -280,7 +280,7 @@ async fn program(file: &File, name: &'static str, pattern: &str) -> Bus {
 #[tokio::test]
 async fn c6_a_renamed_durable_handler_is_reported_with_its_lag_and_new_name() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let file = File::new();
     let before = program(&file, "quiet-invoice", "quiet.parcel.*").await;
     let other = program(&file, "elsewhere", Sent::NAME).await;
@@ -324,7 +324,7 @@ async fn ahead(builder: BusBuilder, hours: u64) -> BusBuilder {
 #[tokio::test]
 async fn c6_a_consumer_that_no_program_has_open_is_reported() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let file = File::new();
     let before = program(&file, "quiet-old", "quiet.parcel.*").await;
     before.consumer("quiet-old").pause().await.unwrap();
@@ -347,7 +347,7 @@ async fn c6_a_consumer_that_no_program_has_open_is_reported() {
 #[tokio::test]
 async fn c6_a_consumer_that_another_program_has_open_is_not_reported() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let file = File::new();
     let web = program(&file, "web-mail", Sent::NAME).await;
     web.consumer("web-mail").pause().await.unwrap();
@@ -369,7 +369,7 @@ async fn c6_a_consumer_that_another_program_has_open_is_not_reported() {
 #[tokio::test]
 async fn c6_events_that_its_patterns_do_not_take_are_not_left_to_it() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let file = File::new();
     let before = program(&file, "quiet-counted", Sent::NAME).await;
     before.emit(Sent { number: 1 }).await.unwrap().settled().await.unwrap();
@@ -425,7 +425,7 @@ async fn pass_while_open(bus: &Bus, consumer: &str, seconds: u64) {
 #[tokio::test]
 async fn c6_an_orphan_of_a_crashed_program_is_reported_while_others_run() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let file = File::new();
     let before = program(&file, "quiet-alpha", Sent::NAME).await;
     before.consumer("quiet-alpha").pause().await.unwrap();
@@ -450,7 +450,7 @@ async fn c6_an_orphan_of_a_crashed_program_is_reported_while_others_run() {
 #[tokio::test]
 async fn c6_an_orphan_of_a_stopped_program_is_reported_to_one_with_other_patterns() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let file = File::new();
     let before = program(&file, "quiet-beta", Sent::NAME).await;
     before.consumer("quiet-beta").pause().await.unwrap();
@@ -467,7 +467,7 @@ async fn c6_an_orphan_of_a_stopped_program_is_reported_to_one_with_other_pattern
 #[tokio::test]
 async fn c6_a_renamed_handler_that_has_nothing_left_yet_is_reported_once_it_has() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let file = File::new();
     program(&file, "quiet-gamma", Sent::NAME).await.stop().await.unwrap();
     let builder = file.builder().clock_of_runtime();
@@ -484,7 +484,7 @@ async fn c6_a_renamed_handler_that_has_nothing_left_yet_is_reported_once_it_has(
 #[tokio::test]
 async fn c6_a_consumer_is_not_reported_while_it_is_open_and_each_time_it_is_left() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let file = File::new();
     let builder =
         || file.builder().clock_of_runtime().durable(durable("quiet-delta"), Sent::NAME, |_: &Record| ());
@@ -517,7 +517,7 @@ async fn c6_a_consumer_is_not_reported_while_it_is_open_and_each_time_it_is_left
 #[tokio::test]
 async fn c6_a_consumer_that_one_of_two_programs_has_closed_is_open() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let _guard = tests_support::listen(log.clone());
     let file = File::new();
     let stays = program(&file, "quiet-epsilon", Sent::NAME).await;
     let leaves = program(&file, "quiet-epsilon", Sent::NAME).await;

@@ -37,10 +37,11 @@ async fn main() -> Result<(), typed_events::Error> {
 
     // A handler that comes late can see the past first: one event at a time, none missing, none
     // twice, and then the new ones.
-    bus.on_replay(100, |deposit: &Deposited| {
-        BALANCE.fetch_add(deposit.cents, Relaxed);
-    })
-    .await?;
+    bus.replay(100)
+        .on(|deposit: &Deposited| {
+            BALANCE.fetch_add(deposit.cents, Relaxed);
+        })
+        .await?;
     println!("the late handler has caught up: {} cents", BALANCE.load(Relaxed));
     bus.emit(Deposited { cents: 7 }).await?;
     println!("and follows: {} cents", BALANCE.load(Relaxed));

@@ -69,10 +69,11 @@ fn yields(bus: &Bus) {
 }
 
 fn records(bus: &Bus) {
-    bus.on_pattern("*", |record: &Record| {
-        SUM.fetch_add(record.get::<Counted>().map_or(0, |event| event.b), Relaxed);
-    })
-    .unwrap();
+    bus.pattern("*")
+        .on(|record: &Record| {
+            SUM.fetch_add(record.get::<Counted>().map_or(0, |event| event.b), Relaxed);
+        })
+        .unwrap();
 }
 
 #[test]

@@ -285,7 +285,7 @@ async fn a_late_handler_replays_from_the_adapter() {
     let (two, _) = join(&room).await;
     let seen = Arc::new(Seen::default());
     let log = Arc::clone(&seen);
-    two.on_replay(2, move |paid: &Paid| log.push(paid.id.to_string())).await.unwrap();
+    two.replay(2).on(move |paid: &Paid| log.push(paid.id.to_string())).await.unwrap();
     one.emit(Paid { id: 3 }).await.unwrap();
     assert_eq!(seen.take(), ["1", "2", "3"]);
 }
@@ -329,7 +329,7 @@ async fn a_replay_misses_nothing_where_the_orders_of_adapter_and_bus_differ() {
     room.0.lock().unwrap().read = Some(Arc::clone(&gates[1]));
     let seen = Arc::new(Seen::default());
     let log = Arc::clone(&seen);
-    let mut replay = std::pin::pin!(bus.on_replay(10, move |paid: &Paid| log.push(paid.id.to_string())));
+    let mut replay = std::pin::pin!(bus.replay(10).on(move |paid: &Paid| log.push(paid.id.to_string())));
     assert!(futures_poll(replay.as_mut()).await.is_none());
     gates[0].add_permits(1);
     first.await.unwrap();

@@ -25,9 +25,42 @@ async fn handlers_are_called_before_detach_returns() {
 #[tokio::test]
 async fn a_detached_emit_has_its_id_and_metadata() {
     let (bus, id) = (bus().await, EventId::new());
-    bus.emit_with(Fired(1), Metadata::new().with_source("here")).id(id).detach().unwrap();
+    bus.emit(Fired(1)).metadata(Metadata::new().with_source("here")).id(id).detach().unwrap();
     let record = &bus.history("*").await.unwrap()[0];
     assert_eq!((record.id(), record.metadata().source()), (id, Some("here")));
+}
+
+#[tokio::test]
+async fn json_has_the_options_of_an_emit() {
+    let (bus, seen) = (bus().await, Arc::new(Seen::default()));
+    let log = Arc::clone(&seen);
+    bus.on(move |fired: &Fired| log.push(fired.0.to_string()));
+    let (first, second) = (EventId::new(), EventId::new());
+    let metadata = || Metadata::new().with_source("here");
+    let emit = bus.emit_json("detach.fired", "1").metadata(metadata()).id(first);
+    assert_eq!(seen.take(), [""; 0], "nothing happens before the first poll");
+    assert_eq!(emit.await.unwrap().id(), Some(first));
+    bus.emit_json("detach.fired", "2").id(second).metadata(metadata()).detach().unwrap();
+    assert_eq!(seen.take(), ["1", "2"]);
+    for (record, id) in bus.history("*").await.unwrap().iter().zip([first, second]) {
+        assert_eq!((record.id(), record.metadata().source()), (id, Some("here")));
+    }
+    let again = bus.emit_json("detach.fired", "1").id(first).await.unwrap();
+    assert!(again.is_duplicate());
+    let refused = bus.emit_json("detach.fired", "{}").detach().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Payload);
+}
+
+#[tokio::test]
+async fn detached_json_counts_among_the_detached_emits() {
+    let bus = Bus::builder().max_detached(1).build().await.unwrap();
+    let gate = nesting_handler(&bus);
+    bus.emit_json("detach.fired", "1").detach().unwrap();
+    let error = bus.emit_json("detach.fired", "1").detach().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Overloaded);
+    assert_eq!(bus.emit(Fired(1)).detach().unwrap_err().kind(), ErrorKind::Overloaded);
+    gate.add_permits(10);
+    bus.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ async fn exact_and_wildcard_handlers_each_run_once() {
         }
     };
     for pattern in ["emit.one", "emit.*", "*", "*.one", "emit.+", "other.*"] {
-        bus.on_pattern(pattern, count(&runs)).unwrap();
+        bus.pattern(pattern).on(count(&runs)).unwrap();
     }
     assert_eq!(bus.emit(One(1)).await.unwrap().handled(), 5);
     assert_eq!(runs.load(Ordering::SeqCst), 5);

@@ -124,7 +124,7 @@ async fn discovered() -> (Bus, Arc<Seen>) {
 async fn arguments_are_resolved_by_type() {
     let (bus, seen) = discovered().await;
     let metadata = Metadata::new().with_source("test");
-    let emitted = bus.emit_with(Created { id: 4 }, metadata).await.unwrap();
+    let emitted = bus.emit(Created { id: 4 }).metadata(metadata).await.unwrap();
     assert!(emitted.failures().is_empty(), "{:?}", emitted.failures());
     let expected =
         ["alias 4", "arc 4", "everything at 12", "record handlers.created", "reference 4", "value 4"];

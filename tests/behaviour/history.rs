@@ -177,7 +177,7 @@ async fn a_record_survives_the_cloudevents_form() {
         .with_causation_id("d")
         .with_trace_context("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("k=v".into()))
         .with("user", 7);
-    bus.emit_with(Login { id: 3 }, metadata).await.unwrap();
+    bus.emit(Login { id: 3 }).metadata(metadata).await.unwrap();
     let record = &bus.history("*").await.unwrap()[0];
     let text = record.to_cloudevent().unwrap();
     let back = Record::from_cloudevent(&text).unwrap();

@@ -41,7 +41,7 @@ async fn check_refused(name: &str, json: &str, kind: ErrorKind, message: &str) {
     let bus = Bus::builder().max_payload(2000).build().await.unwrap();
     let seen = Arc::new(Seen::default());
     let log = Arc::clone(&seen);
-    bus.on_pattern("*", move |record: &Record| log.push(record.name())).unwrap();
+    bus.pattern("*").on(move |record: &Record| log.push(record.name())).unwrap();
     let error = bus.emit_json(name, json).await.unwrap_err();
     assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
     assert!(!error.to_string().contains("SECRET"));
@@ -223,7 +223,7 @@ async fn undeclared_names_reach_wildcards_where_the_bus_accepts_them() {
     let seen = Arc::new(Seen::default());
     let log = Arc::clone(&seen);
     let note = move |record: &Record| record.json().map(|json| log.push(format!("{} {json}", record.name())));
-    bus.on_pattern("*", note).unwrap();
+    bus.pattern("*").on(note).unwrap();
     bus.emit_json("foreign.thing", r#"{"a":  1}"#).await.unwrap();
     bus.emit_json("intake.strict", r#"{"id":  1}"#).await.unwrap();
     assert_eq!(seen.take(), [r#"foreign.thing {"a":  1}"#, r#"intake.strict {"id":1}"#]);

@@ -264,13 +264,13 @@ fn s3_an_emit_that_waits_for_the_adapter_when_its_runtime_ends_is_named() {
     assert_eq!(error, "1 lost with a runtime that shut down: the emit of lifecycle.job");
 }
 
-/// The handler of `on_replay` runs on the runtime of the bus, wherever it was registered.
+/// A handler with a replay runs on the runtime of the bus, wherever it was registered.
 #[test]
 fn s3_what_a_replay_handler_had_yet_to_see_is_counted_and_named() {
     let (home, other) = (threads(), threads());
     let bus = home.block_on(Bus::builder().quiet().build()).unwrap();
     home.block_on(async { bus.emit(Job(1)).await.unwrap() });
-    let mut replay = Box::pin(bus.on_replay(1, |_: &Job| std::future::pending::<()>()));
+    let mut replay = Box::pin(bus.replay(1).on(|_: &Job| std::future::pending::<()>()));
     other.block_on(async {
         assert!(futures_poll(replay.as_mut()).await.is_none());
         for n in 2..=4 {
@@ -290,7 +290,7 @@ fn s3_what_a_replay_handler_had_yet_to_see_is_counted_and_named() {
 fn s3_the_first_emit_after_a_replay_handler_lost_its_runtime_says_so() {
     let (home, other) = (threads(), threads());
     let bus = home.block_on(Bus::builder().quiet().build()).unwrap();
-    let subscription = home.block_on(bus.on_replay(0, |_: &Job| ())).unwrap();
+    let subscription = home.block_on(bus.replay(0).on(|_: &Job| ())).unwrap();
     drop(home);
     assert_eq!(bus.stats().abandoned, 0, "it had seen all there was");
     other.block_on(async {
@@ -424,7 +424,7 @@ async fn replaying(builder: BusBuilder) -> (Bus, typed_events::Subscription, Arc
     let bus = builder.quiet().build().await.unwrap();
     let (gate, seen) = (Arc::new(Semaphore::new(0)), Arc::new(Seen::default()));
     let (open, log) = (Arc::clone(&gate), Arc::clone(&seen));
-    let replay = bus.on_replay(0, move |job: Arc<Job>| {
+    let replay = bus.replay(0).on(move |job: Arc<Job>| {
         let (open, log) = (Arc::clone(&open), Arc::clone(&log));
         async move {
             log.push(format!("begins {}", job.0));
@@ -481,7 +481,7 @@ fn s10_emits_do_not_wait_for_a_removed_replay_handler_that_blocks_its_thread() {
         let (called, is_called) = std::sync::mpsc::sync_channel(8);
         let (go_on, goes_on) = std::sync::mpsc::sync_channel::<()>(8);
         let goes_on = std::sync::Mutex::new(goes_on);
-        let replay = bus.on_replay(0, move |job: &Job| {
+        let replay = bus.replay(0).on(move |job: &Job| {
             called.send(job.0).unwrap();
             goes_on.lock().unwrap().recv().unwrap();
         });
@@ -511,7 +511,7 @@ fn s10_emits_do_not_wait_for_a_removed_replay_handler_that_blocks_its_thread() {
     }
 }
 
-/// Also the caller of `on_replay`.
+/// Also the caller of `replay(n).on(..)`.
 #[test]
 fn s10_a_removed_replay_handler_that_blocks_while_it_catches_up_keeps_nobody_waiting() {
     let home = Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
@@ -526,7 +526,7 @@ fn s10_a_removed_replay_handler_that_blocks_while_it_catches_up_keeps_nobody_wai
             called.send(()).unwrap();
             goes_on.lock().unwrap().recv().unwrap();
         };
-        replaying.on_replay(1, handler).await.map(drop)
+        replaying.replay(1).on(handler).await.map(drop)
     });
     is_called.recv().unwrap();
     assert_eq!(bus.off("lifecycle.job").unwrap(), 1);
@@ -599,7 +599,7 @@ async fn s10_a_replay_handler_that_hangs_while_it_catches_up_ends_with_stop() {
         if in_history {
             bus.emit(Job(1)).await.unwrap();
         }
-        let mut replay = Box::pin(bus.on_replay(1, move |_: Arc<Job>| {
+        let mut replay = Box::pin(bus.replay(1).on(move |_: Arc<Job>| {
             let held = Held(Arc::clone(&holds));
             async move {
                 std::future::pending::<()>().await;
@@ -625,7 +625,7 @@ async fn s10_a_replay_handler_that_is_removed_while_it_catches_up_keeps_nobody_w
     bus.emit(Job(1)).await.unwrap();
     let (called, is_called) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let (calls, gate) = (Arc::clone(&called), Arc::clone(&is_called));
-    let mut replay = Box::pin(bus.on_replay(1, move |_: Arc<Job>| {
+    let mut replay = Box::pin(bus.replay(1).on(move |_: Arc<Job>| {
         let (calls, gate) = (Arc::clone(&calls), Arc::clone(&gate));
         async move {
             calls.add_permits(1);
@@ -650,14 +650,14 @@ async fn s11_nothing_is_registered_on_a_bus_that_has_stopped() {
     let late = [
         bus.on(|_: &Job| ()),
         bus.once(|_: &Job| ()),
-        bus.on_pattern("lifecycle.*", |_: &Record| ()).unwrap(),
-        bus.once_pattern("lifecycle.*", |_: &Record| ()).unwrap(),
+        bus.pattern("lifecycle.*").on(|_: &Record| ()).unwrap(),
+        bus.pattern("lifecycle.*").once(|_: &Record| ()).unwrap(),
     ];
     assert!(late.iter().all(|subscription| !subscription.is_active() && !subscription.unsubscribe()));
     drop(late.map(|subscription| subscription.guard()));
     let replays = [
-        bus.on_replay(1, |_: &Job| ()).await.unwrap_err(),
-        bus.on_pattern_replay("lifecycle.job", 1, |_: &Record| ()).await.unwrap_err(),
+        bus.replay(1).on(|_: &Job| ()).await.unwrap_err(),
+        bus.pattern("lifecycle.job").replay(1).on(|_: &Record| ()).await.unwrap_err(),
     ];
     for error in replays {
         assert_eq!(error.kind(), ErrorKind::Stopped);

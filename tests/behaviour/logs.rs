@@ -55,7 +55,7 @@ async fn a_failure_is_logged_with_event_id_handler_pattern_and_error() {
     let lines = Lines::default();
     let _guard = tests_support::listen(lines.clone());
     let bus = Bus::new().await.unwrap();
-    bus.on_pattern("logs.*", |_: &Record| Err::<(), _>("no paper\n\x1b[2Kforged")).unwrap();
+    bus.pattern("logs.*").on(|_: &Record| Err::<(), _>("no paper\n\x1b[2Kforged")).unwrap();
     let emitted = bus.emit(Broken).await.unwrap();
     let lines = lines.0.lock().unwrap();
     let line = lines.iter().find(|line| line.starts_with("ERROR")).unwrap();
@@ -88,7 +88,7 @@ async fn a_run_time_pattern_that_nothing_declared_matches_is_a_warning() {
     let lines = Lines::default();
     let _guard = tests_support::listen(lines.clone());
     let bus = Bus::new().await.unwrap();
-    bus.on_pattern("lgs.*", |_: &Record| ()).unwrap();
+    bus.pattern("lgs.*").on(|_: &Record| ()).unwrap();
     let lines = lines.0.lock().unwrap();
     assert!(
         lines.iter().any(|line| line.starts_with("WARN") && line.contains("did you mean `logs.*`?")),
@@ -165,7 +165,7 @@ async fn a_subscriber_of_another_thread_does_not_silence_stderr() {
         let bus = Bus::new().await.unwrap();
         bus.on(|_: &Broken| Err::<(), _>("no paper"));
         bus.emit(Broken).await.unwrap();
-        bus.on_pattern("lgs.*", |_: &Record| ()).unwrap();
+        bus.pattern("lgs.*").on(|_: &Record| ()).unwrap();
         Bus::builder().state(7_u8).build().await.unwrap();
         return;
     }

@@ -147,7 +147,7 @@ async fn what_cannot_be_written_leaves_nothing_and_holds_up_nothing() {
     let memory = InMemory::new();
     let (from, to, seen) = (join(&memory).await, join(&memory).await, Arc::new(AtomicU64::new(0)));
     let count = Arc::clone(&seen);
-    to.on_pattern("*", move |_: &Record| add(&count)).unwrap();
+    to.pattern("*").on(move |_: &Record| add(&count)).unwrap();
     for depth in [1, -1, 2] {
         let emitted = from.emit(Measured { depth }).await;
         assert_eq!(
@@ -192,7 +192,7 @@ async fn pushed_out_while_it_is_written(desk: usize, may_end: bool) {
     let (writing, from, to) = (join(&memory).await, join(&memory).await, join(&memory).await);
     let seen = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&seen);
-    to.on_pattern("*", move |_: &Record| add(&count)).unwrap();
+    to.pattern("*").on(move |_: &Record| add(&count)).unwrap();
     let emitting = writing.clone();
     let written = tokio::spawn(async move { emitting.emit(Written { desk }).await.map(drop) });
     until(|| place.begun.load(Ordering::SeqCst)).await;

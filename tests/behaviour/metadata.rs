@@ -24,15 +24,16 @@ async fn first(_: &First, bus: &Bus) -> Result<(), typed_events::Error> {
 
 #[on]
 fn second(_: &Second, bus: &Bus) -> Result<(), typed_events::Error> {
-    bus.emit_with(Third, Metadata::new().with_source("second")).detach()
+    bus.emit(Third).metadata(Metadata::new().with_source("second")).detach()
 }
 
 async fn chain(history: usize) -> (Bus, Vec<Record>) {
     let bus = Bus::builder().handler::<first>().handler::<second>().history(history).build().await.unwrap();
     let seen: Arc<std::sync::Mutex<Vec<Record>>> = Arc::default();
     let log = Arc::clone(&seen);
-    bus.on_pattern("*", move |record: &Record| log.lock().unwrap().push(record.clone())).unwrap();
-    bus.emit_with(First, Metadata::new().with_trace_context("00-a-b-01", None).with("user", 7))
+    bus.pattern("*").on(move |record: &Record| log.lock().unwrap().push(record.clone())).unwrap();
+    bus.emit(First)
+        .metadata(Metadata::new().with_trace_context("00-a-b-01", None).with("user", 7))
         .await
         .unwrap();
     let mut seen = std::mem::take(&mut *seen.lock().unwrap());

@@ -58,7 +58,7 @@ async fn handlers_emit_subscribe_and_unsubscribe() {
             bus.emit_json("nesting.other", "null").await?;
             subscription.unsubscribe();
             bus.off("nesting.other")?;
-            bus.on_pattern("*", |_: &Record| ())?;
+            bus.pattern("*").on(|_: &Record| ())?;
             bus.history("*").await?;
             log.push(format!("outer {}", down.0));
             Ok::<_, typed_events::Error>(())

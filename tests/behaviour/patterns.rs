@@ -14,7 +14,7 @@ async fn reached(pattern: &str, names: &[&str]) -> Vec<String> {
     let bus = Bus::builder().accept_undeclared().quiet().build().await.unwrap();
     let seen = Arc::new(Seen::default());
     let log = Arc::clone(&seen);
-    bus.on_pattern(pattern, move |record: &Record| log.push(record.name())).unwrap();
+    bus.pattern(pattern).on(move |record: &Record| log.push(record.name())).unwrap();
     for name in names {
         bus.emit_json(name, "{}").await.unwrap();
         // Once more: the answer now comes from the cache of names.
@@ -55,11 +55,11 @@ async fn bad_patterns_are_errors_that_name_the_position() {
         ("a\nb", "`a\\x0ab` is not a pattern: a segment is made of A-Z, a-z, 0-9, `_` and `-` (position 2)"),
     ] {
         let errors = [
-            bus.on_pattern(pattern, |_: &Record| ()).err(),
+            bus.pattern(pattern).on(|_: &Record| ()).err(),
             bus.off(pattern).err(),
             bus.stream(pattern).err(),
             bus.history(pattern).await.err(),
-            bus.on_pattern_replay(pattern, 1, |_: &Record| ()).await.err(),
+            bus.pattern(pattern).replay(1).on(|_: &Record| ()).await.err(),
         ];
         for error in errors {
             let error = error.unwrap();
@@ -73,8 +73,8 @@ async fn bad_patterns_are_errors_that_name_the_position() {
 #[tokio::test]
 async fn a_typed_closure_goes_under_its_own_name_only() {
     let bus = crate::bus().await;
-    bus.on_pattern("patterns.declared", |_: &Declared| ()).unwrap();
-    let error = bus.on_pattern("patterns.*", |_: &Declared| ()).err().unwrap().to_string();
+    bus.pattern("patterns.declared").on(|_: &Declared| ()).unwrap();
+    let error = bus.pattern("patterns.*").on(|_: &Declared| ()).err().unwrap().to_string();
     assert!(
         error.contains("takes the event `patterns.declared`, so its pattern can't be `patterns.*`"),
         "{error}"

@@ -52,7 +52,7 @@ async fn replays_without_gap_or_double_while_4_tasks_emit() {
                 busy.store(false, Ordering::SeqCst);
             }
         };
-        bus.on_replay(usize::MAX, handler).await.unwrap();
+        bus.replay(usize::MAX).on(handler).await.unwrap();
         for emitter in emitters {
             emitter.await.unwrap();
         }
@@ -87,7 +87,7 @@ async fn gives_the_last_n_and_then_emits_wait_for_it() {
         log.push(tick.n.to_string());
         if tick.n == 6 { Err("six") } else { Ok(()) }
     };
-    let subscription = bus.on_replay(2, handler).await.unwrap();
+    let subscription = bus.replay(2).on(handler).await.unwrap();
     assert_eq!(seen.take(), ["3", "4"]);
     bus.emit(tick(5)).await.unwrap();
     assert_eq!(seen.take(), ["5"]);
@@ -103,7 +103,7 @@ async fn patterns_and_no_past_work_too() {
     let (bus, seen) = (bus().await, Arc::new(Seen::default()));
     bus.emit(tick(0)).await.unwrap();
     let log = Arc::clone(&seen);
-    bus.on_pattern_replay("replay.*", 0, move |record: &Record| log.push(record.name())).await.unwrap();
+    bus.pattern("replay.*").replay(0).on(move |record: &Record| log.push(record.name())).await.unwrap();
     assert_eq!(seen.take(), [""; 0]);
     bus.emit(tick(1)).await.unwrap();
     assert_eq!(seen.take(), ["replay.tick"]);
@@ -115,7 +115,7 @@ async fn works_without_a_history() {
     let seen = Arc::new(Seen::default());
     let log = Arc::clone(&seen);
     bus.emit(tick(0)).await.unwrap();
-    bus.on_replay(10, move |tick: &Tick| log.push(tick.n.to_string())).await.unwrap();
+    bus.replay(10).on(move |tick: &Tick| log.push(tick.n.to_string())).await.unwrap();
     bus.emit(tick(1)).await.unwrap();
     assert_eq!(seen.take(), ["1"]);
 }
@@ -133,7 +133,7 @@ async fn emits_do_not_wait_for_one_that_is_catching_up() {
         }
     };
     let handle = bus.clone();
-    let replay = tokio::spawn(async move { handle.on_replay(10, handler).await.map(drop) });
+    let replay = tokio::spawn(async move { handle.replay(10).on(handler).await.map(drop) });
     // The handler is stuck with the past, and this resolves.
     for n in 1..4 {
         bus.emit(tick(n)).await.unwrap();
@@ -162,7 +162,7 @@ async fn falling_off_the_history_is_an_error_it_is_told() {
         }
     };
     let handle = bus.clone();
-    let replay = tokio::spawn(async move { handle.on_replay(10, handler).await.map(drop) });
+    let replay = tokio::spawn(async move { handle.replay(10).on(handler).await.map(drop) });
     at_gate.recv().await.unwrap();
     for n in 1..=25 {
         bus.emit(tick(n)).await.unwrap();
@@ -187,7 +187,7 @@ async fn an_emit_inside_the_handler_itself_does_not_deadlock() {
             }
         }
     };
-    bus.on_replay(0, handler).await.unwrap();
+    bus.replay(0).on(handler).await.unwrap();
     bus.emit(tick(0)).await.unwrap();
     bus.stop().await.unwrap();
     assert_eq!(runs.load(Ordering::SeqCst), 6);
@@ -205,7 +205,7 @@ async fn a_handler_that_feeds_itself_ends_at_the_depth_of_the_chain() {
             }
         }
     };
-    bus.on_replay(0, handler).await.unwrap();
+    bus.replay(0).on(handler).await.unwrap();
     bus.emit(tick(1)).await.unwrap();
     bus.stop().await.unwrap();
     assert_eq!(seen.take(), ["4 true"]);
@@ -216,13 +216,13 @@ async fn dropped_before_it_has_caught_up_it_unsubscribes() {
     let bus = bus().await;
     bus.emit(tick(0)).await.unwrap();
     {
-        let mut replay = std::pin::pin!(bus.on_replay(1, |_: &Tick| std::future::pending::<()>()));
+        let mut replay = std::pin::pin!(bus.replay(1).on(|_: &Tick| std::future::pending::<()>()));
         assert!(futures_poll(replay.as_mut()).await.is_none());
         assert_eq!(bus.handlers().len(), 1);
     }
     assert!(bus.handlers().is_empty());
     bus.stop().await.unwrap();
-    let refused = bus.on_replay(1, |_: &Tick| ()).await.err().unwrap();
+    let refused = bus.replay(1).on(|_: &Tick| ()).await.err().unwrap();
     assert_eq!(refused.kind(), ErrorKind::Stopped);
 }
 
@@ -242,33 +242,34 @@ async fn a_failure_that_no_emit_waits_for_is_reported_all_the_same() {
     let bus = Bus::builder().quiet().build().await.unwrap();
     bus.emit(tick(1)).await.unwrap();
     let handle = bus.clone();
-    bus.on_replay(1, move |tick: Arc<Tick>| {
-        let bus = handle.clone();
-        async move {
-            if tick.n == 2 {
-                // Nested: this emit does not wait for the handler it is in.
-                bus.emit(self::tick(3)).await.map_err(|error| error.to_string())?;
-                return Ok(());
+    bus.replay(1)
+        .on(move |tick: Arc<Tick>| {
+            let bus = handle.clone();
+            async move {
+                if tick.n == 2 {
+                    // Nested: this emit does not wait for the handler it is in.
+                    bus.emit(self::tick(3)).await.map_err(|error| error.to_string())?;
+                    return Ok(());
+                }
+                Err(format!("tick {}", tick.n))
             }
-            Err(format!("tick {}", tick.n))
-        }
-    })
-    .await
-    .unwrap();
+        })
+        .await
+        .unwrap();
     assert_eq!(bus.stats().failed, 1, "from the past");
     assert!(bus.emit(tick(2)).await.unwrap().failures().is_empty());
     bus.stop().await.unwrap();
     assert_eq!(bus.stats().failed, 2, "from the nested emit");
 }
 
-/// The worker ran on the runtime of whoever called `on_replay`: when that ended, emits hung.
+/// The worker ran on the runtime of the caller of `replay(n).on(..)`: when that ended, emits hung.
 #[test]
 fn emits_go_on_when_the_runtime_of_the_bus_is_gone() {
     let runtime =
         || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
     let bus = first.block_on(Bus::builder().quiet().build()).unwrap();
-    second.block_on(bus.on_replay(0, |_: &Tick| ())).unwrap();
+    second.block_on(bus.replay(0).on(|_: &Tick| ())).unwrap();
     drop(second);
     let third = runtime();
     assert!(
@@ -285,7 +286,7 @@ fn emits_go_on_when_the_runtime_of_the_bus_is_gone() {
 async fn what_is_emitted_while_it_reads_the_history_comes_in_order() {
     let (bus, seen) = (bus().await, Arc::new(Seen::default()));
     let log = Arc::clone(&seen);
-    let mut replay = std::pin::pin!(bus.on_replay(1, move |tick: &Tick| log.push(tick.n.to_string())));
+    let mut replay = std::pin::pin!(bus.replay(1).on(move |tick: &Tick| log.push(tick.n.to_string())));
     assert!(futures_poll(replay.as_mut()).await.is_none());
     for n in 1..=3 {
         bus.emit(tick(n)).await.unwrap();
@@ -298,17 +299,17 @@ async fn what_is_emitted_while_it_reads_the_history_comes_in_order() {
 async fn an_event_it_has_yet_to_see_outlives_the_last_handle() {
     let (bus, seen, done) = (bus().await, Arc::new(Seen::default()), Arc::new(Semaphore::new(0)));
     let (log, finished) = (Arc::clone(&seen), Arc::clone(&done));
-    bus.on_replay(0, move |tick: &Tick| {
-        log.push(tick.n.to_string());
-        finished.add_permits(1);
-    })
-    .await
-    .unwrap();
+    bus.replay(0)
+        .on(move |tick: &Tick| {
+            log.push(tick.n.to_string());
+            finished.add_permits(1);
+        })
+        .await
+        .unwrap();
     bus.on(|_: &Nested| ());
-    bus.on_pattern("replay.nested", |record: &Record| {
-        record.get::<Nested>().map_or(Ok(()), |_| Ok::<_, String>(()))
-    })
-    .unwrap();
+    bus.pattern("replay.nested")
+        .on(|record: &Record| record.get::<Nested>().map_or(Ok(()), |_| Ok::<_, String>(())))
+        .unwrap();
     let handle = bus.clone();
     let emit = bus.once(move |_: &Nested| handle.emit(tick(7)).detach());
     bus.emit(Nested).await.unwrap();
@@ -335,7 +336,7 @@ async fn stop_waits_for_the_call_it_is_in_and_leaves_the_rest_of_the_past() {
         }
     };
     let handle = bus.clone();
-    let replay = tokio::spawn(async move { handle.on_replay(3, handler).await.map(drop) });
+    let replay = tokio::spawn(async move { handle.replay(3).on(handler).await.map(drop) });
     while bus.handlers().is_empty() {
         tokio::task::yield_now().await;
     }
@@ -354,7 +355,7 @@ async fn stop_waits_for_the_call_it_is_in_and_leaves_the_rest_of_the_past() {
 async fn a_stuck_one_does_not_use_up_what_emits_may_wait() {
     let bus = Bus::builder().history(10).stream_buffer(10).max_in_flight(4).quiet().build().await.unwrap();
     bus.emit(tick(0)).await.unwrap();
-    let stuck = bus.on_replay(1, |_: &Tick| std::future::pending::<()>());
+    let stuck = bus.replay(1).on(|_: &Tick| std::future::pending::<()>());
     let mut stuck = std::pin::pin!(stuck);
     assert!(futures_poll(stuck.as_mut()).await.is_none());
     for n in 0..3000 {
@@ -377,7 +378,7 @@ async fn a_failure_behind_the_removal_is_counted() {
         called.send(()).unwrap();
         Err("removed")
     };
-    own.set(bus.on_replay(0, handler).await.unwrap()).unwrap();
+    own.set(bus.replay(0).on(handler).await.unwrap()).unwrap();
     let emitted = bus.emit(tick(1)).await.unwrap();
     assert!(emitted.failures().is_empty(), "the emit does not call it any more");
     let counted = async {
@@ -416,7 +417,7 @@ async fn a_failure_of_before_the_handler_fell_behind_is_listed() {
         }
         Ok(())
     };
-    bus.on_replay(0, handler).await.unwrap();
+    bus.replay(0).on(handler).await.unwrap();
     let emit = |n| {
         let bus = bus.clone();
         tokio::spawn(async move { bus.emit(tick(n)).await.unwrap() })
@@ -451,7 +452,7 @@ async fn b13_a_handler_that_keeps_falling_behind_is_one_line_per_period() {
             count.fetch_add(1, Ordering::SeqCst);
         }
     };
-    bus.on_replay(0, handler).await.unwrap();
+    bus.replay(0).on(handler).await.unwrap();
     for round in 0..20 {
         (0..10).for_each(|n| bus.emit(tick(n)).detach().unwrap());
         turns.add_permits(1);
@@ -507,13 +508,14 @@ fn stop_waits_until_the_failure_of_a_replay_is_told() {
         let bus = bus().await;
         let (emitted, is_emitted) = sync_channel(1);
         let is_emitted = Mutex::new(is_emitted);
-        bus.on_replay(0, move |_: &Tick| {
-            // A replay that is quicker than the emit would leave the failure to that.
-            let _ = is_emitted.lock().unwrap().recv();
-            Err("always")
-        })
-        .await
-        .unwrap();
+        bus.replay(0)
+            .on(move |_: &Tick| {
+                // A replay that is quicker than the emit would leave the failure to that.
+                let _ = is_emitted.lock().unwrap().recv();
+                Err("always")
+            })
+            .await
+            .unwrap();
         let handle = bus.clone();
         bus.on(move |_: &Cause| handle.emit(tick(1)).detach());
         bus.emit(Cause).await.unwrap();

@@ -305,7 +305,7 @@ async fn events_from_outside_hide_their_secrets_too() {
     let emitted = bus.emit_json("secret.kept", &json).await.unwrap();
     let mut sinks = texts(emitted.record().unwrap());
     let old = format!(r#"{{"old":"{CANARY}"}}"#);
-    let emitted = bus.emit_json_version("secret.kept", 1, &old).await.unwrap();
+    let emitted = bus.emit_json("secret.kept", &old).version(1).await.unwrap();
     sinks.extend(texts(emitted.record().unwrap()));
     assert_eq!(vault.0.lock().unwrap().len(), 10);
     // What does not fit is told without the value.
@@ -426,7 +426,7 @@ async fn an_adapter_gets_them_only_as_the_builder_says() {
         };
         let (here, _) = bus(Some(&tape), seal()).await.unwrap();
         let (_there, vault) = bus(Some(&tape), seal()).await.unwrap();
-        let emitted = here.emit_with(kept(), Metadata::new().with_source("test")).await.unwrap();
+        let emitted = here.emit(kept()).metadata(Metadata::new().with_source("test")).await.unwrap();
         assert_eq!(emitted.failures().len(), 3);
         assert_eq!(*vault.0.lock().unwrap(), vec![CANARY; 5], "the other instance has all of it");
         assert_eq!(tape.text().contains(CANARY), plain, "{}", tape.text());

@@ -152,7 +152,7 @@ async fn a_set_of_arcs_shares_the_event() {
     let bus = Bus::builder().handler::<borrows>().handler::<shares>().build().await.unwrap();
     let replayed = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&replayed);
-    bus.on_replay(1, move |big: Arc<Big>| log.lock().unwrap().push(big.0.as_ptr().addr())).await.unwrap();
+    bus.replay(1).on(move |big: Arc<Big>| log.lock().unwrap().push(big.0.as_ptr().addr())).await.unwrap();
     let text = "text".repeat(100);
     let address = text.as_ptr().addr();
     bus.emit(Big(text)).await.unwrap();

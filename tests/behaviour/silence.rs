@@ -101,7 +101,7 @@ impl tracing::Subscriber for Log {
 async fn go_wrong() {
     let bus = Bus::builder().no_handlers().build().await.unwrap();
     bus.on(|_: &Broken| Err::<(), _>("no paper"));
-    bus.on_pattern("slnce.*", |_: &Record| ()).unwrap();
+    bus.pattern("slnce.*").on(|_: &Record| ()).unwrap();
     bus.emit(Broken).await.unwrap();
     bus.emit(Mended).await.unwrap();
 }
@@ -283,9 +283,9 @@ async fn s6_each_place_with_a_pattern_that_nothing_matches_is_reported_once() {
     let (log, _guard) = Log::listen();
     let bus = Bus::builder().no_handlers().build().await.unwrap();
     for _ in 0..1_000 {
-        bus.on_pattern("slence.*", |_: &Record| ()).unwrap().unsubscribe();
-        let _ = bus.once_pattern("slence.*", |_: &Record| ()).unwrap().unsubscribe();
-        drop(bus.on_pattern_replay("slence.*", 1, |_: &Record| ()).await.unwrap().guard());
+        bus.pattern("slence.*").on(|_: &Record| ()).unwrap().unsubscribe();
+        let _ = bus.pattern("slence.*").once(|_: &Record| ()).unwrap().unsubscribe();
+        drop(bus.pattern("slence.*").replay(1).on(|_: &Record| ()).await.unwrap().guard());
         drop(bus.stream("slence.*").unwrap());
         drop(bus.stream("silence.broken").unwrap().of::<Mended>());
         assert!(bus.history("slence.*").await.unwrap().is_empty());
@@ -314,7 +314,7 @@ async fn s6_patterns_that_an_event_may_match_are_not_reported() {
     assert!(bus.history("silence.mended").await.unwrap().is_empty());
     assert_eq!(bus.off("*.broken").unwrap(), 0);
     let any = Bus::builder().no_handlers().accept_undeclared().build().await.unwrap();
-    any.on_pattern("slence.*", |_: &Record| ()).unwrap();
+    any.pattern("slence.*").on(|_: &Record| ()).unwrap();
     assert_eq!(log.with(Level::WARN, ""), Vec::<String>::new());
     assert_eq!((bus.stats().unreachable, any.stats().unreachable), (0, 0));
 }
@@ -357,7 +357,7 @@ async fn s9_a_released_guard_and_a_replay_leave_nothing() {
         bus.emit(Broken).await.unwrap();
         assert!(released.unsubscribe());
         let owner = Held(Arc::clone(&held));
-        let replayed = bus.on_replay(10, move |_: &Broken| drop(Arc::clone(&owner.0))).await.unwrap();
+        let replayed = bus.replay(10).on(move |_: &Broken| drop(Arc::clone(&owner.0))).await.unwrap();
         assert!(replayed.unsubscribe());
     }
     let kept = Held(Arc::clone(&held));
@@ -376,7 +376,7 @@ async fn s14_nobody_emits_under_the_names_of_the_library() {
     for name in ["typed-events.gap", "typed-events.lagged", "typed-events.operator.paused", "typed-events"] {
         let expected =
             format!("`{name}` can't be emitted: names that begin with `typed-events` belong to the library");
-        for refused in [bus.emit_json(name, "{}").await, bus.emit_json_version(name, 1, "{}").await] {
+        for refused in [bus.emit_json(name, "{}").await, bus.emit_json(name, "{}").version(1).await] {
             let error = refused.unwrap_err();
             assert_eq!((error.kind(), error.to_string()), (ErrorKind::UnknownEvent, expected.clone()));
         }
@@ -546,7 +546,7 @@ async fn s6_a_stream_that_no_event_reaches_is_reported_once_whatever_it_is_read_
 async fn s6_a_pattern_of_the_library_is_reported_also_where_undeclared_events_are_accepted() {
     let (log, _guard) = Log::listen();
     let bus = Bus::builder().no_handlers().accept_undeclared().build().await.unwrap();
-    bus.on_pattern("typed-events.gap", |_: &Record| ()).unwrap();
+    bus.pattern("typed-events.gap").on(|_: &Record| ()).unwrap();
     drop(bus.stream("typed-events.gap").unwrap());
     drop(bus.stream("other.*").unwrap());
     assert_eq!(bus.stats().unreachable, 2);

@@ -261,7 +261,7 @@ fn s3_stop_ends_a_replay_where_nobody_drives_the_runtime_of_the_bus() {
     let (home, other) = (idle(), threads());
     let bus = home.block_on(Bus::builder().stop_deadline(Duration::from_millis(50)).build()).unwrap();
     let stopped = other.block_on(async {
-        let mut replay = std::pin::pin!(bus.on_replay(0, |_: &Work| ()));
+        let mut replay = std::pin::pin!(bus.replay(0).on(|_: &Work| ()));
         assert!(futures_poll(replay.as_mut()).await.is_none());
         bus.stop().await.unwrap();
         tokio::time::timeout(Duration::from_secs(20), replay).await

@@ -106,7 +106,7 @@ async fn s5_each_way_to_call_a_handler_names_it() {
         let emitting = bus.clone();
         drive(async move { emitting.emit(Outer).await });
         // Of an undeclared event.
-        bus.on_pattern("stuck.undeclared", |_: &Record| never_return()).unwrap();
+        bus.pattern("stuck.undeclared").on(|_: &Record| never_return()).unwrap();
         let emitting = bus.clone();
         drive(async move { emitting.emit_json("stuck.undeclared", "{}").await });
         let second = builder().build().await.unwrap();
@@ -122,7 +122,7 @@ async fn s5_each_way_to_call_a_handler_names_it() {
         drive(async move {
             let bus = builder().build().await.unwrap();
             // Of a replay.
-            bus.on_replay(0, |_: &Inner| never_return()).await.unwrap();
+            bus.replay(0).on(|_: &Inner| never_return()).await.unwrap();
             bus.emit(Inner).await
         });
         until(|| STUCK.load(Ordering::SeqCst) >= 4).await;
@@ -217,7 +217,7 @@ async fn s5_stop_adds_no_emits_that_there_are_not() {
                     0 => drop(emitting.emit_all([Outer]).await),
                     1 => drop(emitting.emit(Outer).await),
                     2 => drop(emitting.emit_json("stuck.outer", "null").await),
-                    _ => drop(emitting.on_replay(1, |_: &Outer| never_return()).await),
+                    _ => drop(emitting.replay(1).on(|_: &Outer| never_return()).await),
                 }
             });
             until(|| STUCK.load(Ordering::SeqCst) > way).await;
@@ -242,7 +242,7 @@ async fn s10_a_replay_handler_that_hangs_is_one_line() {
     if is_child() {
         let bus = builder().build().await.unwrap();
         // The one that hangs.
-        bus.on_replay(0, |_: &Outer| std::future::pending::<()>()).await.unwrap();
+        bus.replay(0).on(|_: &Outer| std::future::pending::<()>()).await.unwrap();
         for _ in 0..20 {
             bus.emit(Outer).detach().unwrap();
         }

@@ -29,7 +29,7 @@ async fn once_runs_once_under_1000_racing_emits() {
     for pattern in [false, true] {
         let (bus, runs) = (bus().await, Arc::new(AtomicUsize::new(0)));
         let subscription = match pattern {
-            true => bus.once_pattern("subs.*", record_counter(&runs)).unwrap(),
+            true => bus.pattern("subs.*").once(record_counter(&runs)).unwrap(),
             false => bus.once(counter(&runs)),
         };
         let emits: Vec<_> = (0..1000)
@@ -116,7 +116,7 @@ fn on_both(_: &Record, runs: &AtomicUsize) {
 async fn off_removes_one_pattern_and_counts() {
     let (bus, runs) = (bus().await, Arc::new(AtomicUsize::new(0)));
     for pattern in ["subs.*", "subs.*", "*", "subs.happened"] {
-        bus.on_pattern(pattern, record_counter(&runs)).unwrap();
+        bus.pattern(pattern).on(record_counter(&runs)).unwrap();
     }
     bus.on(counter(&runs));
     assert_eq!(bus.emit(Happened).await.unwrap().handled(), 5);
@@ -148,14 +148,15 @@ async fn a_handler_that_an_earlier_one_removes_is_not_called_for_undeclared_name
     let bus = Bus::builder().accept_undeclared().build().await.unwrap();
     let later: Arc<Mutex<Option<Subscription>>> = Arc::default();
     let taken = Arc::clone(&later);
-    bus.on_pattern("subs_undeclared.*", move |_: &Record| {
-        if let Some(later) = taken.lock().unwrap().take() {
-            assert!(later.unsubscribe());
-        }
-    })
-    .unwrap();
+    bus.pattern("subs_undeclared.*")
+        .on(move |_: &Record| {
+            if let Some(later) = taken.lock().unwrap().take() {
+                assert!(later.unsubscribe());
+            }
+        })
+        .unwrap();
     let runs = Arc::new(AtomicUsize::new(0));
-    *later.lock().unwrap() = Some(bus.on_pattern("subs_undeclared.*", record_counter(&runs)).unwrap());
+    *later.lock().unwrap() = Some(bus.pattern("subs_undeclared.*").on(record_counter(&runs)).unwrap());
     let emitted = bus.emit_json("subs_undeclared.a", "{}").await.unwrap();
     assert_eq!((emitted.handled(), runs.load(Ordering::SeqCst)), (1, 0));
 }
@@ -187,8 +188,8 @@ async fn a_handler_that_an_earlier_one_removes_is_not_called_among_many() {
 async fn handlers_are_counted_by_name() {
     let bus = Bus::builder().accept_undeclared().build().await.unwrap();
     bus.on(|_: &Happened| ());
-    bus.on_pattern("subs.*", |_: &Record| ()).unwrap();
-    bus.on_pattern("subs_counted.*.b", |_: &Record| ()).unwrap();
+    bus.pattern("subs.*").on(|_: &Record| ()).unwrap();
+    bus.pattern("subs_counted.*.b").on(|_: &Record| ()).unwrap();
     let count = |name: &str| bus.handler_count(name);
     assert_eq!((count("subs.happened"), count("subs_counted.a.b"), count("subs_counted.a")), (2, 1, 0));
     assert_eq!((count(""), count(&"subs_counted.".repeat(100_000))), (0, 0));

@@ -273,7 +273,7 @@ async fn v5_floats_of_metadata_and_of_texts_from_outside_come_back_bit_for_bit()
     let numbers: Vec<f64> =
         bits().map(f64::from_bits).filter(|number| number.is_finite()).take(1000).collect();
     let metadata = Metadata::new().with("numbers", json!(numbers));
-    bus.emit_with(Measured::default(), metadata).await.unwrap();
+    bus.emit(Measured::default()).metadata(metadata).await.unwrap();
     let record = &other.history("*").await.unwrap()[0];
     let came = record.metadata().get("numbers").unwrap().as_array().unwrap();
     for (number, came) in numbers.iter().zip(came) {
@@ -331,7 +331,7 @@ async fn v6_the_deepest_that_is_stored_is_read_and_deeper_is_refused() {
             bus.emit_json("values.open", format!("{{\"any\": 1, \"more\": {}}}", nested(127))).await.is_err()
         );
     }
-    let with = |depth| bus.emit_with(Measured::default(), Metadata::new().with("deep", nested(depth)));
+    let with = |depth| bus.emit(Measured::default()).metadata(Metadata::new().with("deep", nested(depth)));
     let id = with(126).await.unwrap().record().unwrap().id();
     let stored = other.history("values.measured").await.unwrap();
     assert!(stored[0].id() == id && stored[0].metadata().get("deep") == Some(&nested(126)));
@@ -514,7 +514,7 @@ async fn v7_one_record_that_cannot_be_read_hides_no_other() {
     // A handler that sees the past is told of the one, and gets the others.
     let seen = std::sync::Arc::new(Mutex::new(Vec::new()));
     let log = std::sync::Arc::clone(&seen);
-    bus.on_replay(10, move |event: &Measured| log.lock().unwrap().push(event.wide)).await.unwrap();
+    bus.replay(10).on(move |event: &Measured| log.lock().unwrap().push(event.wide)).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [1.0, 2.0]);
 }
 
@@ -543,7 +543,7 @@ async fn v7_a_stored_text_that_is_no_record_hides_no_other() {
     assert_eq!(widths(&bus.history("*").limit(2).of::<Measured>().await.unwrap()), [2.0]);
     let seen = std::sync::Arc::new(Mutex::new(Vec::new()));
     let log = std::sync::Arc::clone(&seen);
-    bus.on_replay(10, move |event: &Measured| log.lock().unwrap().push(event.wide)).await.unwrap();
+    bus.replay(10).on(move |event: &Measured| log.lock().unwrap().push(event.wide)).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [1.0, 2.0]);
 }
 

@@ -41,7 +41,7 @@ const OLD: [(u32, &str); 3] = [
 async fn json_of_any_version_is_emitted_as_the_current_one() {
     let bus = Bus::new().await.unwrap();
     for (version, json) in OLD {
-        bus.emit_json_version("versions.named", version, json).await.unwrap();
+        bus.emit_json("versions.named", json).version(version).await.unwrap();
     }
     bus.emit_json("versions.named", OLD[2].1).await.unwrap();
     let history = bus.history("versions.named").await.unwrap();
@@ -75,7 +75,7 @@ async fn a_version_that_is_not_known_or_does_not_fit_is_refused() {
         (1, OLD[1].1, ".name: missing, expected a string"),
         (2, OLD[0].1, ".first: missing, expected a string"),
     ] {
-        let error = bus.emit_json_version("versions.named", version, json).await.unwrap_err();
+        let error = bus.emit_json("versions.named", json).version(version).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Payload);
         assert_eq!(error.to_string(), format!("versions.named: {message}"));
     }
@@ -101,7 +101,7 @@ impl Upcast<DividedV1> for Divided {
 #[tokio::test]
 async fn an_upcast_that_panics_is_an_error() {
     let bus = Bus::new().await.unwrap();
-    bus.emit_json_version("versions.divided", 1, r#"{"by":4}"#).await.unwrap();
-    let error = bus.emit_json_version("versions.divided", 1, r#"{"by":0}"#).await.unwrap_err();
+    bus.emit_json("versions.divided", r#"{"by":4}"#).version(1).await.unwrap();
+    let error = bus.emit_json("versions.divided", r#"{"by":0}"#).version(1).await.unwrap_err();
     assert_eq!(error.to_string(), "versions.divided: reading version 1 of it panicked");
 }

@@ -94,7 +94,7 @@ async fn handlers_get_the_part_they_declare() {
 #[tokio::test]
 async fn json_from_outside_fills_views_also_of_an_older_version() {
     let (bus, seen) = bus().await;
-    bus.emit_json_version("views.created", 1, r#"{"mail": "old"}"#).await.unwrap();
+    bus.emit_json("views.created", r#"{"mail": "old"}"#).version(1).await.unwrap();
     bus.emit_json(
         "views.created",
         r#"{"userId": 1, "mailAddress": "new", "home": {"city": "Ulm", "street": ""}}"#,

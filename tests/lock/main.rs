@@ -739,7 +739,7 @@ fn mail(user: &Mailed) {
 #[tokio::test]
 async fn json_of_the_other_program_fills_the_view() {
     let bus = Bus::builder().handler::<shop::mail>().build().await.unwrap();
-    let emit = |version, json| bus.emit_json_version(\"user.created\", version, json);
+    let emit = |version, json| bus.emit_json(\"user.created\", json).version(version);
     let emitted = emit(1, r#\"{\"id\": 1, \"email\": \"a@b.c\", \"nick\": null}\"#).await.unwrap();
     assert!(emitted.failures().is_empty());
     let emitted = emit(1, r#\"{\"id\": 1}\"#).await.unwrap();

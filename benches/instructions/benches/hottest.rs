@@ -86,7 +86,7 @@ fn awaited(handlers: usize) -> Ready {
 }
 
 fn named(handlers: usize) -> Ready {
-    let on_names = |bus: &Bus| bus.on_pattern("named.*", |_: &Record| ()).unwrap();
+    let on_names = |bus: &Bus| bus.pattern("named.*").on(|_: &Record| ()).unwrap();
     let ready = Ready::new(Bus::builder().history(0), handlers, on_names);
     (0..3).for_each(|_| assert_eq!(ready.bus.handler_count("named.at.run-time"), handlers));
     ready

@@ -54,7 +54,7 @@ fn subscribe_to(bus: &Bus, from: usize, to: usize) -> Duration {
     let patterns: Vec<_> = (from..to).map(pattern).collect();
     timed(|| {
         for pattern in &patterns {
-            bus.on_pattern(pattern, |record: &Record| drop(black_box(record.clone()))).unwrap();
+            bus.pattern(pattern).on(|record: &Record| drop(black_box(record.clone()))).unwrap();
         }
     })
 }
@@ -123,9 +123,9 @@ fn names(runtime: &'static Runtime) {
         let all: &'static [String] =
             Vec::leak((0..count).map(|index| format!("unrelated.name{}", index * 7 % count)).collect());
         for name in all {
-            bus.on_pattern(name, |record: &Record| drop(black_box(record.clone()))).unwrap();
+            bus.pattern(name).on(|record: &Record| drop(black_box(record.clone()))).unwrap();
         }
-        bus.on_pattern("unrelated.*", |record: &Record| drop(black_box(record.clone()))).unwrap();
+        bus.pattern("unrelated.*").on(|record: &Record| drop(black_box(record.clone()))).unwrap();
         let table: &'static HashMap<&str, usize> =
             Box::leak(Box::new(all.iter().map(String::as_str).zip(0..).collect()));
         let few: &'static [String] = Vec::leak(all.iter().step_by(count / 500).take(500).cloned().collect());

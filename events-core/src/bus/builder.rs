@@ -213,7 +213,7 @@ impl BusBuilder {
     }
 
     /// Adds a durable handler as a closure: what `#[on("...", durable = "...")]` does for a function. The closure is
-    /// one of those that [`Bus::on_pattern`] takes.
+    /// one of those that [`Bus::pattern`] takes.
     ///
     /// The adapter must be one that has durable consumers. A pattern that no known event can match is an error of
     /// [`build`](Self::build), as for a function; with [`accept_undeclared`](Self::accept_undeclared), a warning.

@@ -36,7 +36,7 @@ impl Bus {
     /// still runs then is left running, and its emits are refused. Handlers that wait, or
     /// block a thread, are named in the error; that emits wait for the adapter or a replay, is said. So are the calls
     /// that were lost before with a runtime that shut down ([`Stats::abandoned`](crate::Stats::abandoned)). A
-    /// handler of [`on_replay`](Self::on_replay) that has not caught up by then ends. The
+    /// handler with a [`replay`](Self::replay) that has not caught up by then ends. The
     /// history can still be read. A second `stop` waits for the first and has the same outcome.
     ///
     /// The runtime of the bus and that of the caller do this together, so it goes on while one of them does. Where that

@@ -227,9 +227,8 @@ async fn payloads_are_kept_as_they_were_written<H: Harness>(testbed: Testbed<H>)
     ];
     let (one, two, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder());
     let log = Arc::clone(&recorder);
-    two.on_pattern("conformance.thing.*", move |record: &Record| {
-        log.note(record.json().unwrap_or_default().to_owned())
-    })?;
+    two.pattern("conformance.thing.*")
+        .on(move |record: &Record| log.note(record.json().unwrap_or_default().to_owned()))?;
     for payload in payloads {
         one.emit_json("conformance.thing.done", payload).await?;
     }
@@ -338,7 +337,7 @@ async fn a_late_handler_misses_nothing_and_gets_nothing_twice<H: Harness>(testbe
         async move { emit_at_once(&from, "conformance.thing.done", 100..600).await }
     });
     let log = Arc::clone(&recorder);
-    to.on_pattern_replay("conformance.thing.*", 700, move |record: &Record| log.note(number(record))).await?;
+    to.pattern("conformance.thing.*").replay(700).on(move |record: &Record| log.note(number(record))).await?;
     emitting.await??;
     from.emit_json("conformance.thing.done", numbered(600)).await?;
     let came = recorder.wait_for(601).await?;

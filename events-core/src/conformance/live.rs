@@ -30,7 +30,7 @@ cases! { "live":
 /// Notes the numbers of what a pattern takes.
 pub(super) fn listen(bus: &Bus, pattern: &str, recorder: &Arc<Recorder<u64>>) -> CaseResult {
     let recorder = Arc::clone(recorder);
-    bus.on_pattern(pattern, move |record: &Record| recorder.note(number(record)))?;
+    bus.pattern(pattern).on(move |record: &Record| recorder.note(number(record)))?;
     Ok(())
 }
 
@@ -44,7 +44,7 @@ pub(super) fn facts(record: &Record) -> String {
 async fn metadata_survives<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, to, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder::<String>());
     let log = Arc::clone(&recorder);
-    to.on_pattern("conformance.thing.*", move |record: &Record| log.note(facts(record)))?;
+    to.pattern("conformance.thing.*").on(move |record: &Record| log.note(facts(record)))?;
     let mut sent = Vec::new();
     for n in 0..100 {
         let mut metadata = Metadata::new().with("n", n);
@@ -84,7 +84,7 @@ async fn an_echo_is_dropped<H: Harness>(testbed: Testbed<H>) -> CaseResult {
 async fn payloads_are_verbatim<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, to, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder::<String>());
     let log = Arc::clone(&recorder);
-    to.on_pattern("*", move |record: &Record| log.note(record.json().unwrap_or("no JSON").to_owned()))?;
+    to.pattern("*").on(move |record: &Record| log.note(record.json().unwrap_or("no JSON").to_owned()))?;
     let payloads = [
         r#"{"n":1,  "future": {"deep": [1.50, 1e3, {"x": null}]}, "n2":12345678901234567890123}"#,
         r#"{ "text" : "\u00e9 é \ud83e\uddea 🧪 \\ \" \/ \t" }"#,
@@ -163,7 +163,7 @@ async fn all_subscribers_get_all<H: Harness>(testbed: Testbed<H>) -> CaseResult 
 /// Law: what one handler makes of an event ends neither the subscription nor other handlers.
 async fn handlers_that_fail_end_nothing<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, to, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder());
-    to.on_pattern("conformance.thing.*", |record: &Record| match number(record) % 3 {
+    to.pattern("conformance.thing.*").on(|record: &Record| match number(record) % 3 {
         0 => Err("it can't"),
         _ => Ok(()),
     })?;
@@ -203,7 +203,7 @@ async fn a_slow_subscriber_holds_up_nobody<H: Harness>(testbed: Testbed<H>) -> C
     let (from, slow, fast) = (testbed.bus().await?, testbed.bus().await?, testbed.bus().await?);
     let (at_slow, at_fast, gate) = (testbed.recorder::<u64>(), testbed.recorder(), Gate::closed());
     let (log, open) = (Arc::clone(&at_slow), gate.clone());
-    slow.on_pattern("conformance.thing.*", move |record: &Record| {
+    slow.pattern("conformance.thing.*").on(move |record: &Record| {
         let (log, open, number) = (Arc::clone(&log), open.clone(), number(record));
         async move {
             open.pass().await;

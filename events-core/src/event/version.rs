@@ -13,7 +13,7 @@ use crate::secret::Secrets;
 /// new version. The old shape stays as a type of its own, marked `superseded`: it can't be emitted or
 /// handled any more, but records of it are read, and become the current version wherever somebody asks
 /// for the event: handlers, [`Record::get`](crate::Record::get), typed histories and streams, and
-/// [`Bus::emit_json_version`](crate::Bus::emit_json_version). Versions form a chain: each names the one
+/// [`EmitJson::version`](crate::EmitJson::version). Versions form a chain: each names the one
 /// before it. What an adapter has stored stays as it is, and [`Record::version`](crate::Record::version)
 /// says which version that is; old JSON that is emitted is a record of the current version.
 ///
@@ -35,7 +35,7 @@ use crate::secret::Secrets;
 /// }
 ///
 /// let bus = Bus::new().await?;
-/// bus.emit_json_version("customer.named", 1, r#"{"name": "Ada Lovelace"}"#).await?;
+/// bus.emit_json("customer.named", r#"{"name": "Ada Lovelace"}"#).version(1).await?;
 /// let history = bus.history("customer.named").of::<CustomerNamed>().await?;
 /// assert_eq!(history[0].last, "Lovelace");
 /// # Ok(()) }

@@ -42,10 +42,10 @@ fn m2_once_handlers_cost_what_they_are() {
 
 #[test]
 fn m2_once_handlers_of_patterns_and_of_undeclared_names_cost_what_they_are() {
-    assert!(is_linear("once_pattern", |n| {
+    assert!(is_linear("once of a pattern", |n| {
         let (runtime, bus) = new_bus();
         for _ in 0..n {
-            bus.once_pattern("*", |_: &Record| ()).unwrap();
+            bus.pattern("*").once(|_: &Record| ()).unwrap();
         }
         runtime.block_on(async {
             assert_eq!(bus.emit_json("cost.not_declared", "1").await.unwrap().handled(), n);
@@ -59,8 +59,8 @@ fn m2_subscriptions_that_come_and_go_cost_what_they_are() {
     type Work = fn(&Bus, usize);
     let works: [(&str, Work); 5] = [
         ("on", |bus, n| drop(subscriptions(bus, n))),
-        ("on_pattern", |bus, n| {
-            (0..n).for_each(|_| drop(bus.on_pattern("cost.*", |_: &Record| ()).unwrap()));
+        ("on of a pattern", |bus, n| {
+            (0..n).for_each(|_| drop(bus.pattern("cost.*").on(|_: &Record| ()).unwrap()));
         }),
         ("unsubscribe", |bus, n| {
             assert!(subscriptions(bus, n).iter().all(Subscription::unsubscribe));

@@ -169,7 +169,7 @@ fn m4_a_replay_keeps_no_ids() {
         });
     });
     let counted = allocation_counter::measure(|| {
-        runtime.block_on(async { drop(bus.on_replay(50_000, |_: &Happened| ()).await.unwrap()) });
+        runtime.block_on(async { drop(bus.replay(50_000).on(|_: &Happened| ()).await.unwrap()) });
     });
     assert!(counted.bytes_current < 100_000, "{} bytes are kept", counted.bytes_current);
 }

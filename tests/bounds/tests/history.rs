@@ -505,7 +505,7 @@ fn factor_of<E: Generated>(how: Use, kind: usize, seed: u64) -> f64 {
         _ => bus.clone(),
     };
     if how == Use::Printed {
-        bus.on_pattern("*", |record: &Record| assert!(!record.to_string().is_empty())).unwrap();
+        bus.pattern("*").on(|record: &Record| assert!(!record.to_string().is_empty())).unwrap();
     }
     let slot = Arc::new(Mutex::new(None));
     let (inside, handle) = (Arc::clone(&slot), bus.clone());
@@ -534,7 +534,7 @@ fn factor_of<E: Generated>(how: Use, kind: usize, seed: u64) -> f64 {
                 Use::Described => {
                     let source = "x".repeat(random.size());
                     let metadata = Metadata::new().with_source(source).with("more", json(&mut random, 1));
-                    drop(bus.emit_with(event, metadata).id(EventId::new()).await.unwrap());
+                    drop(bus.emit(event).metadata(metadata).id(EventId::new()).await.unwrap());
                 }
                 Use::Decoded => {
                     let json = serde_json::to_string(&event).unwrap();
@@ -638,7 +638,7 @@ fn m1_undeclared_names_of_chains() {
             }
         }
     };
-    outer.on_pattern("some.*", pass_on).unwrap();
+    outer.pattern("some.*").on(pass_on).unwrap();
     let mut n = 0;
     let factor = factor(|| {
         n += 1;

@@ -222,10 +222,10 @@ fn registering(bus: Bus, to: Target, n: usize, waits: bool, handler: Handler) ->
         (Target::Event(Kind::B), _) => replay_event::<B>(bus, n, waits, handler),
         (Target::Event(Kind::C), _) => replay_event::<C>(bus, n, waits, handler),
         (_, true) => Box::pin(async move {
-            bus.on_pattern_replay(pattern_of(to), n, move |record: &Record| handler.wait_record(record)).await
+            bus.pattern(pattern_of(to)).replay(n).on(move |record: &Record| handler.wait_record(record)).await
         }),
         (_, false) => Box::pin(async move {
-            bus.on_pattern_replay(pattern_of(to), n, move |record: &Record| handler.on_record(record)).await
+            bus.pattern(pattern_of(to)).replay(n).on(move |record: &Record| handler.on_record(record)).await
         }),
     }
 }
@@ -233,8 +233,8 @@ fn registering(bus: Bus, to: Target, n: usize, waits: bool, handler: Handler) ->
 fn replay_event<E: Numbered>(bus: Bus, n: usize, waits: bool, handler: Handler) -> Registering {
     Box::pin(async move {
         match waits {
-            true => bus.on_replay(n, move |event: Arc<E>| handler.wait(event.serial(), None)).await,
-            false => bus.on_replay(n, move |event: &E| handler.run_now(event.serial(), None)).await,
+            true => bus.replay(n).on(move |event: Arc<E>| handler.wait(event.serial(), None)).await,
+            false => bus.replay(n).on(move |event: &E| handler.run_now(event.serial(), None)).await,
         }
     })
 }
@@ -312,7 +312,7 @@ async fn end(program: &Program, run: &Arc<Run>, bus: Bus, streams: Vec<Open>) {
     let (freed, is_freed) = oneshot::channel();
     // A handler that is never called goes with the bus.
     let freed = std::sync::Mutex::new(Some(Freed(Some(freed))));
-    bus.on_pattern("model.never", move |_: &Record| drop(freed.lock().unwrap().take())).expect("a pattern");
+    bus.pattern("model.never").on(move |_: &Record| drop(freed.lock().unwrap().take())).expect("a pattern");
     if program.end != End::Drop {
         ask(run, &bus, 5, usize::MAX, None).await;
         run.no_call().await;

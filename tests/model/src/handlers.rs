@@ -73,8 +73,8 @@ pub(crate) fn register(run: &Arc<Run>, bus: &Bus, on: &On, parent: Option<usize>
 fn on_records<K>(bus: &Bus, on: &On, handler: impl IntoHandler<K>) -> Subscription {
     let pattern = pattern_of(on.to);
     let subscription = match on.life {
-        Life::Once => bus.once_pattern(pattern, handler),
-        Life::Long | Life::Guard => bus.on_pattern(pattern, handler),
+        Life::Once => bus.pattern(pattern).once(handler),
+        Life::Long | Life::Guard => bus.pattern(pattern).on(handler),
     };
     subscription.expect("it is a pattern")
 }

@@ -298,7 +298,7 @@ impl Run {
             }
             How::With => {
                 let metadata = Metadata::new().with_source("model");
-                Box::pin(async move { one(bus.emit_with(event, metadata).await) })
+                Box::pin(async move { one(bus.emit(event).metadata(metadata).await) })
             }
             How::Await | How::Detach | How::Drop | How::Unpolled | How::Hold => {
                 Box::pin(async move { one(bus.emit(event).await) })

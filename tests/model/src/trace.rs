@@ -117,7 +117,7 @@ pub(crate) struct Sub {
     pub(crate) replay: Option<Replay>,
 }
 
-/// What is known of an `on_replay`.
+/// What is known of a handler with a replay.
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) n: usize,

@@ -136,7 +136,7 @@ async fn s14_messages_under_names_of_the_library_are_refused() {
     for pattern in ["*", "typed-events.*"] {
         let handled = Arc::clone(&handled);
         let note = move |record: &Record| handled.lock().unwrap().push(record.name().to_owned());
-        bus.on_pattern(pattern, note).unwrap();
+        bus.pattern(pattern).on(note).unwrap();
     }
     let client = redis::Client::open(server.url()).unwrap();
     let mut service = client.get_multiplexed_async_connection().await.unwrap();

@@ -39,14 +39,15 @@ async fn takes_what_the_matcher_says(from: Bus, to: Bus) {
     let (taken, all_came) = (Arc::new(Mutex::new(HashSet::new())), Arc::new(AtomicBool::new(false)));
     for pattern in &patterns {
         let (taken, of) = (Arc::clone(&taken), pattern.clone());
-        to.on_pattern(pattern, move |record: &Record| {
-            let is_new = taken.lock().unwrap().insert((of.clone(), record.name().to_owned()));
-            assert!(is_new, "{of} got {} twice", record.name());
-        })
-        .unwrap();
+        to.pattern(pattern)
+            .on(move |record: &Record| {
+                let is_new = taken.lock().unwrap().insert((of.clone(), record.name().to_owned()));
+                assert!(is_new, "{of} got {} twice", record.name());
+            })
+            .unwrap();
     }
     let last = Arc::clone(&all_came);
-    to.on_pattern(LAST, move |_: &Record| last.store(true, Ordering::Release)).unwrap();
+    to.pattern(LAST).on(move |_: &Record| last.store(true, Ordering::Release)).unwrap();
     for name in names.iter().map(String::as_str).chain([LAST]) {
         from.emit_json(name, "{}").await.unwrap();
     }

@@ -1,9 +1,10 @@
 //! Events in a transaction of the user's own.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::adapter::Adapter;
 use crate::adapter::durable::Transaction;
+use crate::adapter::{Adapter, BoxFuture};
 use crate::bus::emit::admit::Options;
 use crate::bus::emit::publish;
 use crate::bus::inner::Bus;
@@ -13,6 +14,73 @@ use crate::id::EventId;
 use crate::record::Record;
 use crate::record::metadata::Metadata;
 
+/// An emit in a transaction, which [`Bus::emit_in`] returns. Await it.
+///
+/// # Errors
+///
+/// - [`ErrorKind::Append`]: the bus has no adapter, the transaction is not one of its engine or is in another
+///   database, the log has an event with this [id](Self::id) already, or the database refuses. Roll the transaction
+///   back.
+/// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Stopped`]: nothing was written.
+/// - [`ErrorKind::Runtime`]: the runtime of the bus shut down, on which handlers of the event ran; nothing was
+///   written.
+///
+/// # Cancel safety
+///
+/// Dropped before its first poll, it writes nothing. If it is dropped later, roll the transaction back.
+#[must_use = "an emit in a transaction starts when it is awaited"]
+pub struct EmitIn<'a, K, T: ?Sized, E> {
+    bus: &'a Bus,
+    tx: &'a mut T,
+    event: E,
+    options: Options,
+    engine: PhantomData<fn() -> K>,
+}
+
+impl<K, T: ?Sized, E> EmitIn<'_, K, T, E> {
+    /// Emits with this metadata, as [`Emit::metadata`](crate::Emit::metadata).
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.options.metadata = metadata;
+        self
+    }
+
+    /// Emits under this id. Unlike [`Emit::id`](crate::Emit::id), an id that the log has already is an error: the rest
+    /// of the transaction may depend on the event.
+    pub fn id(mut self, id: EventId) -> Self {
+        self.options.id = Some(id);
+        self
+    }
+}
+
+impl<K, T: Transaction<K> + ?Sized, E: Event> EmitIn<'_, K, T, E> {
+    async fn append(self) -> Result<EventId, Error> {
+        let inner = &self.bus.inner;
+        let (_flight, envelope) = inner.admit(E::NAME, Some(Box::new(self.options)))?;
+        inner.check_runtime_of_transaction(E::NAME)?;
+        let adapter = self.bus.adapter_of_transaction(ErrorKind::Append, E::NAME)?;
+        let record = Record::shared(E::decl(), Arc::new(self.event), envelope);
+        publish::check_written(inner, std::slice::from_ref(&record))?;
+        match self.tx.append(&**adapter, &record, &inner.codec).await {
+            Ok(()) => Ok(record.id()),
+            Err(error) => Err(publish::refused(inner, std::slice::from_ref(&record), error)),
+        }
+    }
+}
+
+impl<'a, K, T, E> IntoFuture for EmitIn<'a, K, T, E>
+where
+    K: 'a,
+    T: Transaction<K> + ?Sized,
+    E: Event,
+{
+    type Output = Result<EventId, Error>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.append())
+    }
+}
+
 impl Bus {
     /// Emits an event as part of a transaction in the database the adapter keeps its log in: the event exists if,
     /// and only if, the transaction commits.
@@ -20,54 +88,14 @@ impl Bus {
     /// No handler runs before that. Durable handlers get it like any other event; live handlers run when the
     /// committed record is read from the log, on every instance, this one included.
     ///
-    /// # Errors
-    ///
-    /// - [`ErrorKind::Append`]: the bus has no adapter, the transaction is not one of its engine or is in another
-    ///   database, or the database refuses. Roll the transaction back.
-    /// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Stopped`]: nothing was written.
-    /// - [`ErrorKind::Runtime`]: the runtime of the bus shut down, on which handlers of the event ran; nothing was
-    ///   written.
-    ///
-    /// # Cancel safety
-    ///
-    /// If it is dropped, roll the transaction back.
-    pub async fn emit_in<K, T, E>(&self, tx: &mut T, event: E) -> Result<EventId, Error>
+    /// Nothing happens until the [`EmitIn`] is awaited; it resolves to the event's id. Its options are methods:
+    /// [`metadata`](EmitIn::metadata), [`id`](EmitIn::id). See [`EmitIn`] for errors and cancellation.
+    pub fn emit_in<'a, K, T, E>(&'a self, tx: &'a mut T, event: E) -> EmitIn<'a, K, T, E>
     where
         T: Transaction<K> + ?Sized,
         E: Event,
     {
-        self.emit_in_with(tx, event, Metadata::new()).await
-    }
-
-    /// [`emit_in`](Self::emit_in) with metadata, as for [`emit_with`](Self::emit_with).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`emit_in`](Self::emit_in).
-    ///
-    /// # Cancel safety
-    ///
-    /// That of [`emit_in`](Self::emit_in).
-    pub async fn emit_in_with<K, T, E>(
-        &self,
-        tx: &mut T,
-        event: E,
-        metadata: Metadata,
-    ) -> Result<EventId, Error>
-    where
-        T: Transaction<K> + ?Sized,
-        E: Event,
-    {
-        let inner = &self.inner;
-        let (_flight, envelope) = inner.admit(E::NAME, Options::with(metadata))?;
-        inner.check_runtime_of_transaction(E::NAME)?;
-        let adapter = self.adapter_of_transaction(ErrorKind::Append, E::NAME)?;
-        let record = Record::shared(E::decl(), Arc::new(event), envelope);
-        publish::check_written(inner, std::slice::from_ref(&record))?;
-        match tx.append(&**adapter, &record, &inner.codec).await {
-            Ok(()) => Ok(record.id()),
-            Err(error) => Err(publish::refused(inner, std::slice::from_ref(&record), error)),
-        }
+        EmitIn { bus: self, tx, event, options: Options::default(), engine: PhantomData }
     }
 
     pub(crate) async fn first_time<K, T>(

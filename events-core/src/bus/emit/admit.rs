@@ -2,7 +2,7 @@
 
 use crate::bus::inner::Inner;
 use crate::bus::inner::context::Inherited;
-use crate::bus::inner::in_flight::InFlight;
+use crate::bus::inner::in_flight::{Detached, InFlight};
 use crate::error::{Error, ErrorKind};
 use crate::id::EventId;
 use crate::record::Envelope;
@@ -13,13 +13,6 @@ use crate::record::metadata::Metadata;
 pub(crate) struct Options {
     pub(crate) metadata: Metadata,
     pub(crate) id: Option<EventId>,
-}
-
-impl Options {
-    /// `None` for metadata without values.
-    pub(crate) fn with(metadata: Metadata) -> Option<Box<Self>> {
-        (!metadata.is_empty()).then(|| Box::new(Self { metadata, id: None }))
-    }
 }
 
 impl Inner {
@@ -62,6 +55,19 @@ impl Inner {
             }
             _ => Ok(flight),
         }
+    }
+
+    /// Counts an emit that is detached.
+    ///
+    /// # Errors
+    ///
+    /// Too many are running.
+    pub(crate) fn detach(&self, name: &str) -> Result<Detached, Error> {
+        let max = self.settings.max_detached;
+        self.flight.detach(max).ok_or_else(|| {
+            let message = format!("{name}: {max} detached emits are running already; nothing was emitted");
+            Error::new(ErrorKind::Overloaded, message)
+        })
     }
 
     /// The envelope of a record that is emitted while another event is handled.

@@ -1,4 +1,4 @@
-//! Calls one handler by itself: a durable one, or one of `on_replay`.
+//! Calls one handler by itself: a durable one, or one with a replay.
 
 use crate::bus::inner::Bus;
 use crate::bus::inner::call::{Attempt, Call, Callback};

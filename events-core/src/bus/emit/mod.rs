@@ -15,11 +15,12 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::bus::emit::admit::Options;
 use crate::bus::emit::emitted::Emitted;
-use crate::bus::emit::paths::{Polled, Run, State, Unsent, counted};
+use crate::bus::emit::paths::{Polled, Run, Unsent, counted};
 use crate::bus::inner::Bus;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::id::EventId;
 use crate::record::metadata::Metadata;
@@ -67,12 +68,34 @@ impl<E> Unpin for Emit<'_, E> {}
 
 impl<'a, E: Event> Emit<'a, E> {
     #[inline]
-    pub(crate) fn new(bus: &'a Bus, event: E, options: Option<Box<Options>>) -> Self {
-        Self { event: Some(event), run: Run::new(bus, E::decl(), options), unsent: |event| event }
+    pub(crate) fn new(bus: &'a Bus, event: E) -> Self {
+        Self { event: Some(event), run: Run::new(bus, E::decl()), unsent: |event| event }
     }
 }
 
 impl<E> Emit<'_, E> {
+    /// Emits with this metadata; a second call replaces that of the first. Fields that it leaves open are inherited
+    /// from the event being handled.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// use typed_events::{Bus, Metadata, event};
+    ///
+    /// #[event("bridge.crossed")]
+    /// pub struct BridgeCrossed;
+    ///
+    /// let bus = Bus::new().await?;
+    /// bus.emit(BridgeCrossed).metadata(Metadata::new().with_correlation_id("trip-7")).await?;
+    /// assert_eq!(bus.history("bridge.crossed").await?[0].metadata().correlation_id(), Some("trip-7"));
+    /// # Ok(()) }
+    /// ```
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        if self.event.is_some() {
+            self.run.state.set(|options| options.metadata = metadata);
+        }
+        self
+    }
+
     /// Emits under this id, so that a retry of an emit whose outcome is unknown is not stored twice.
     ///
     /// # Complexity
@@ -80,10 +103,7 @@ impl<E> Emit<'_, E> {
     /// In memory, looks through the history once.
     pub fn id(mut self, id: EventId) -> Self {
         if self.event.is_some() {
-            let (options, _) = self.run.state.take();
-            let mut options = options.unwrap_or_default();
-            options.id = Some(id);
-            self.run.state = State::With(options);
+            self.run.state.set(|options| options.id = Some(id));
         }
         self
     }
@@ -99,18 +119,11 @@ impl<E> Emit<'_, E> {
     /// [`ErrorKind::Overloaded`] where too many are running: nothing happened. Else as for awaiting
     /// it, as far as it is known when the first poll is over.
     pub fn detach(mut self) -> Result<(), Error> {
-        let inner = &self.run.bus.inner;
-        let max = inner.settings.max_detached;
-        let Some(detached) = inner.flight.detach(max) else {
-            let name = self.run.decl.name;
-            let message = format!("{name}: {max} detached emits are running already; nothing was emitted");
-            return Err(Error::new(ErrorKind::Overloaded, message));
-        };
+        let detached = self.run.bus.inner.detach(self.run.decl.name)?;
         if self.event.is_none() {
             return Ok(());
         }
-        let (options, _) = self.run.state.take();
-        self.run.state = State::Detached(detached, options);
+        self.run.state.detach(detached);
         match self.start(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => outcome.map(drop),
             Poll::Pending => Ok(()),
@@ -134,7 +147,7 @@ impl<E> Future for Emit<'_, E> {
         let this = &mut *self;
         match this.event {
             Some(_) => this.start(cx),
-            None => this.run.resume(cx),
+            None => this.run.state.resume(cx),
         }
     }
 }
@@ -143,7 +156,8 @@ impl Bus {
     /// Emits an event: it enters the history (or the adapter), then every matching handler runs.
     ///
     /// Nothing happens until the [`Emit`] is awaited or [detached](Emit::detach); it resolves when
-    /// all handlers have finished. See [`Emit`] for errors and cancellation.
+    /// all handlers have finished. Its options are methods: [`metadata`](Emit::metadata), [`id`](Emit::id). See
+    /// [`Emit`] for errors and cancellation.
     ///
     /// # Complexity
     ///
@@ -167,15 +181,7 @@ impl Bus {
     /// ```
     #[inline]
     pub fn emit<E: Event>(&self, event: E) -> Emit<'_, E> {
-        Emit::new(self, event, None)
-    }
-
-    /// Emits an event with metadata. Fields that the metadata leaves open are inherited from the event
-    /// being handled.
-    ///
-    /// See [`emit`](Self::emit).
-    pub fn emit_with<E: Event>(&self, event: E, metadata: Metadata) -> Emit<'_, E> {
-        Emit::new(self, event, Options::with(metadata))
+        Emit::new(self, event)
     }
 
     /// Emits a record that `make` builds from its envelope.

@@ -83,7 +83,7 @@ impl<E: Event> Unsent for Option<E> {
     }
 }
 
-pub(super) type Polled = Poll<Result<Emitted, Error>>;
+pub(crate) type Polled = Poll<Result<Emitted, Error>>;
 
 /// An emit apart from its event, so that most of its code is compiled once.
 pub(super) struct Run<'a> {
@@ -93,7 +93,7 @@ pub(super) struct Run<'a> {
 }
 
 /// The rest of an emit besides its event. One enum, so that an emit without more is quick to drop.
-pub(super) enum State {
+pub(crate) enum State {
     Plain,
     With(Box<Options>),
     Detached(Detached, Option<Box<Options>>),
@@ -102,29 +102,60 @@ pub(super) enum State {
 }
 
 impl State {
-    #[inline]
-    pub(super) fn new(options: Option<Box<Options>>) -> Self {
-        options.map_or(Self::Plain, Self::With)
-    }
-
     #[inline(always)]
     fn has_options(&self) -> bool {
         !matches!(self, Self::Plain | Self::Detached(_, None))
     }
 
-    pub(super) fn take(&mut self) -> (Option<Box<Options>>, Option<Detached>) {
+    /// Sets an option of an emit that has not started.
+    pub(crate) fn set(&mut self, set: impl FnOnce(&mut Options)) {
+        let (options, _) = self.take();
+        let mut options = options.unwrap_or_default();
+        set(&mut options);
+        *self = Self::With(options);
+    }
+
+    /// Detaches an emit that has not started.
+    pub(crate) fn detach(&mut self, detached: Detached) {
+        let (options, _) = self.take();
+        *self = Self::Detached(detached, options);
+    }
+
+    pub(crate) fn take(&mut self) -> (Option<Box<Options>>, Option<Detached>) {
         match std::mem::replace(self, Self::Plain) {
             Self::With(options) => (Some(options), None),
             Self::Detached(detached, options) => (options, Some(detached)),
             Self::Plain | Self::Pending(_) => (None, None),
         }
     }
+
+    /// Ends the first poll of an emit that counts itself.
+    pub(crate) fn begun(&mut self, begun: Begun<Emitted>, cx: &mut Context<'_>) -> Polled {
+        match begun {
+            Progress::Done(outcome) => Poll::Ready(outcome),
+            Progress::Pending(task) => self.wait_for(task, cx),
+        }
+    }
+
+    fn wait_for(&mut self, task: Task<Emitted>, cx: &mut Context<'_>) -> Polled {
+        *self = Self::Pending(task);
+        self.resume(cx)
+    }
+
+    /// Any poll but the first.
+    #[allow(clippy::panic, reason = "documented: a programmer's error, as for every future")]
+    pub(crate) fn resume(&mut self, cx: &mut Context<'_>) -> Polled {
+        let Self::Pending(task) = self else { panic!("an emit was polled after it had resolved") };
+        let outcome = std::task::ready!(Pin::new(task).poll(cx));
+        *self = Self::Plain;
+        Poll::Ready(outcome)
+    }
 }
 
 impl<'a> Run<'a> {
     #[inline]
-    pub(super) fn new(bus: &'a Bus, decl: &'static EventDecl, options: Option<Box<Options>>) -> Self {
-        Self { bus, decl, state: State::new(options) }
+    pub(super) fn new(bus: &'a Bus, decl: &'static EventDecl) -> Self {
+        Self { bus, decl, state: State::Plain }
     }
 
     /// The first poll. The event has not been handed over.
@@ -158,7 +189,7 @@ impl<'a> Run<'a> {
             Progress::Done(emitted) => Poll::Ready(Ok(emitted)),
             Progress::Pending(group) => {
                 let (_, detached) = self.state.take();
-                self.wait_for(group.spawn(detached), cx)
+                self.state.wait_for(group.spawn(detached), cx)
             }
         };
         release(list);
@@ -170,31 +201,13 @@ impl<'a> Run<'a> {
         let (bus, decl) = (self.bus, self.decl);
         let (options, detached) = self.state.take();
         let make = |envelope| Record::shared(decl, event, envelope);
-        match counted(bus, decl.name, options, detached, make, cx)? {
-            Progress::Done(outcome) => Poll::Ready(outcome),
-            Progress::Pending(task) => self.wait_for(task, cx),
-        }
-    }
-
-    fn wait_for(&mut self, task: Task<Emitted>, cx: &mut Context<'_>) -> Polled {
-        self.state = State::Pending(task);
-        self.resume(cx)
-    }
-
-    /// Any poll but the first.
-    #[allow(clippy::panic, reason = "documented: a programmer's error, as for every future")]
-    pub(super) fn resume(&mut self, cx: &mut Context<'_>) -> Polled {
-        let State::Pending(task) = &mut self.state else {
-            panic!("an emit was polled after it had resolved")
-        };
-        let outcome = std::task::ready!(Pin::new(task).poll(cx));
-        self.state = State::Plain;
-        Poll::Ready(outcome)
+        let begun = counted(bus, decl.name, options, detached, make, cx)?;
+        self.state.begun(begun, cx)
     }
 }
 
 /// Emits a record that `make` builds, unless the emit is refused. The emit counts itself.
-pub(super) fn counted(
+pub(crate) fn counted(
     bus: &Bus,
     name: &str,
     options: Option<Box<Options>>,

@@ -35,7 +35,7 @@ pub trait IntoHandler<Kind>: Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "this can't be a handler of an event",
     label = "expected `|event: &E| ...` that returns `()`, a `Result` or a future",
-    note = "no name stands before the closure, whose argument's type says which event: `bus.on(|event: &UserCreated| ...)`; for `&Record`, call `bus.on_pattern(\"*\", |record: &Record| ...)`",
+    note = "no name stands before the closure, whose argument's type says which event: `bus.on(|event: &UserCreated| ...)`; for `&Record`, call `bus.pattern(\"*\").on(|record: &Record| ...)`",
     note = "it takes one argument: `&E`, `Arc<E>` or `E` of an event; a view or an event set is taken by a function with `#[on]`",
     note = "it returns `()`, `Result<(), E>` with an `E` that can be displayed, or a future of either that owns what it uses: `|event: Arc<E>| async move {{ ... }}`",
     note = "it must be `Fn + Send + Sync + 'static`: of what it owns, clone what an `async move` block uses"

@@ -82,6 +82,63 @@ pub struct HandlerInfo {
     pub patterns: Vec<String>,
 }
 
+/// The events of a pattern, for handlers that [`on`](Self::on) and [`once`](Self::once) register. Returned by
+/// [`Bus::pattern`].
+///
+/// A pattern that no declared event matches is a warning, once per place in the code; then it is counted in
+/// [`Bus::stats`]. A closure over an event is taken, too, where the pattern is that event's name.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+/// # let bus = typed_events::Bus::new().await?;
+/// use typed_events::Record;
+///
+/// bus.pattern("*.failed").on(|record: &Record| eprintln!("{record}"))?;
+/// bus.pattern("*.started").once(|record: &Record| eprintln!("the first: {record}"))?;
+/// bus.pattern("payment.*").replay(100).on(|record: &Record| eprintln!("{record}")).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy)]
+#[must_use = "a handler is registered by `on` or `once`"]
+pub struct OnPattern<'a> {
+    pub(crate) bus: &'a Bus,
+    pub(crate) pattern: &'a str,
+}
+
+impl OnPattern<'_> {
+    /// Registers a closure for all events of the pattern: `|record: &Record| ...`. See [`Bus::on`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Pattern`] for a text that is not a pattern, and for a closure over an event
+    /// under any other pattern than the event's name; nothing is registered then.
+    ///
+    /// # Complexity
+    ///
+    /// Proportional to the declared events. The next emit of one that the pattern takes lists its handlers anew.
+    #[track_caller]
+    pub fn on<K, H>(self, handler: H) -> Result<Subscription, Error>
+    where
+        H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
+    {
+        self.bus.register_pattern(self.pattern, handler, Lifetime::Long)
+    }
+
+    /// Registers a closure for the next event of the pattern: it runs exactly once, however many
+    /// emits race.
+    ///
+    /// # Errors
+    ///
+    /// As [`on`](Self::on).
+    #[track_caller]
+    pub fn once<K, H>(self, handler: H) -> Result<Subscription, Error>
+    where
+        H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
+    {
+        self.bus.register_pattern(self.pattern, handler, Lifetime::once())
+    }
+}
+
 impl Bus {
     /// Registers a closure for the event its argument names: `|user: &UserCreated| ...`.
     ///
@@ -89,6 +146,9 @@ impl Bus {
     /// can be displayed, or a future of either. An emit that is calling its handlers does not see it any more.
     ///
     /// On a bus that has stopped, nothing is registered: the subscription is not active, and a warning says so.
+    ///
+    /// Options stand before it: [`bus.pattern("user.*")`](Self::pattern) for a closure over `&Record`,
+    /// [`bus.replay(100)`](Self::replay) for one that gets the past first.
     ///
     /// A closure that holds a clone of its own bus keeps the bus alive; emit through
     /// [`Delivery::bus`](crate::Delivery::bus) or a `&Bus` argument of an `#[on]` function instead.
@@ -136,48 +196,12 @@ impl Bus {
         self.register_event(handler, Lifetime::once())
     }
 
-    /// Registers a closure for all events a pattern takes: `|record: &Record| ...`. One that no declared
-    /// event matches is a warning, once per place in the code; then it is counted in [`Bus::stats`].
+    /// Selects the events that a pattern takes, for a closure over `&Record`:
+    /// `bus.pattern("user.*").on(|record: &Record| ...)`.
     ///
-    /// A closure over an event is taken, too, where the pattern is that event's name.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Pattern`] for a text that is not a pattern, and for a closure over an event
-    /// under any other pattern than the event's name; nothing is registered then.
-    ///
-    /// # Complexity
-    ///
-    /// Proportional to the declared events. The next emit of one that the pattern takes lists its handlers anew.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
-    /// # let bus = typed_events::Bus::new().await?;
-    /// use typed_events::Record;
-    ///
-    /// bus.on_pattern("*.failed", |record: &Record| eprintln!("{record}"))?;
-    /// # Ok(()) }
-    /// ```
-    #[track_caller]
-    pub fn on_pattern<K, H>(&self, pattern: &str, handler: H) -> Result<Subscription, Error>
-    where
-        H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
-    {
-        self.register_pattern(pattern, handler, Lifetime::Long)
-    }
-
-    /// Registers a closure for the next event a pattern takes: it runs exactly once, however many
-    /// emits race.
-    ///
-    /// # Errors
-    ///
-    /// As [`on_pattern`](Self::on_pattern).
-    #[track_caller]
-    pub fn once_pattern<K, H>(&self, pattern: &str, handler: H) -> Result<Subscription, Error>
-    where
-        H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
-    {
-        self.register_pattern(pattern, handler, Lifetime::once())
+    /// It registers nothing by itself: see [`OnPattern`].
+    pub fn pattern<'a>(&'a self, pattern: &'a str) -> OnPattern<'a> {
+        OnPattern { bus: self, pattern }
     }
 
     /// Removes every handler that is registered under exactly this pattern, `#[on]` functions
@@ -222,7 +246,7 @@ impl Bus {
     /// # let bus = typed_events::Bus::builder().accept_undeclared().build().await?;
     /// use typed_events::Record;
     ///
-    /// bus.on_pattern("metrics.*", |record: &Record| println!("{record}"))?;
+    /// bus.pattern("metrics.*").on(|record: &Record| println!("{record}"))?;
     /// assert_eq!(bus.handler_count("metrics.cpu"), 1);
     /// assert_eq!(bus.handler_count("logs.disk"), 0);
     /// # Ok(()) }

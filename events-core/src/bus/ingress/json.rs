@@ -1,15 +1,111 @@
 //! The door for events from outside: JSON under a name.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use crate::bus::emit::emitted::Emitted;
+use crate::bus::emit::paths::{Polled, State, counted};
 use crate::bus::inner::{Bus, Inner, report};
 use crate::error::{Error, ErrorKind};
 use crate::event::pattern::{check_name, is_of_library};
 use crate::event::suggestions::did_you_mean;
 use crate::event::{EventDecl, Payload, parse_json};
+use crate::id::EventId;
+use crate::record::metadata::Metadata;
 use crate::record::{Envelope, Record};
 use crate::text::quoted;
+
+/// The future that [`Bus::emit_json`] returns. Await it, or [`detach`](Self::detach) it.
+///
+/// It starts at its first poll, which decodes the JSON. From then on it is like [`Emit`](crate::Emit), with the same
+/// cancel safety and panics.
+///
+/// # Errors
+///
+/// - [`ErrorKind::UnknownEvent`]: not a declared name, or one that belongs to the library (`typed-events.x`).
+/// - [`ErrorKind::TooLarge`], [`ErrorKind::Payload`]: too large; not JSON or not fitting, with the
+///   path: `user.created: .email: expected a string, found a number`. Never contains a value.
+/// - Those of [`Emit`](crate::Emit). In all cases nothing was emitted, except as said there.
+#[must_use = "an emit starts when it is awaited or detached"]
+pub struct EmitJson<'a, J> {
+    bus: &'a Bus,
+    name: &'a str,
+    /// Until it has started.
+    json: Option<J>,
+    /// `None` for the current version.
+    version: Option<u32>,
+    state: State,
+}
+
+// Nothing in it is ever pinned.
+impl<J> Unpin for EmitJson<'_, J> {}
+
+impl<J: AsRef<[u8]>> EmitJson<'_, J> {
+    /// Reads the payload as this version's type and [upcasts](crate::Upcast) it to the current one, which is what is
+    /// emitted. By default the payload is of the current version.
+    ///
+    /// A version that this program does not know is an [`ErrorKind::Payload`].
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Emits with this metadata, as [`Emit::metadata`](crate::Emit::metadata).
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        if self.json.is_some() {
+            self.state.set(|options| options.metadata = metadata);
+        }
+        self
+    }
+
+    /// Emits under this id, as [`Emit::id`](crate::Emit::id).
+    pub fn id(mut self, id: EventId) -> Self {
+        if self.json.is_some() {
+            self.state.set(|options| options.id = Some(id));
+        }
+        self
+    }
+
+    /// Emits without waiting, as [`Emit::detach`](crate::Emit::detach).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Overloaded`] where too many detached emits are running: nothing happened. Else as for awaiting it,
+    /// as far as it is known when the first poll is over.
+    pub fn detach(mut self) -> Result<(), Error> {
+        let detached = self.bus.inner.detach(self.name)?;
+        let Some(json) = self.json.take() else { return Ok(()) };
+        self.state.detach(detached);
+        match self.start(json.as_ref(), &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome.map(drop),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl<J> EmitJson<'_, J> {
+    /// The first poll.
+    fn start(&mut self, json: &[u8], cx: &mut Context<'_>) -> Polled {
+        let (bus, name) = (self.bus, self.name);
+        let (options, detached) = self.state.take();
+        let version = self.version.unwrap_or_else(|| bus.inner.known.version(name));
+        let read = bus.inner.read(name, version, json)?;
+        let begun = counted(bus, name, options, detached, |envelope| read.record(envelope), cx)?;
+        self.state.begun(begun, cx)
+    }
+}
+
+impl<J: AsRef<[u8]>> Future for EmitJson<'_, J> {
+    type Output = Result<Emitted, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.json.take() {
+            Some(json) => self.start(json.as_ref(), cx),
+            None => self.state.resume(cx),
+        }
+    }
+}
 
 impl Bus {
     /// Emits an event that comes from outside as JSON under a name.
@@ -23,16 +119,9 @@ impl Bus {
     /// At most 1 MiB (settable by [`BusBuilder::max_payload`](crate::BusBuilder::max_payload)) and
     /// 127 levels deep.
     ///
-    /// # Errors
-    ///
-    /// - [`ErrorKind::UnknownEvent`]: not a declared name, or one that belongs to the library (`typed-events.x`).
-    /// - [`ErrorKind::TooLarge`], [`ErrorKind::Payload`]: too large; not JSON or not fitting, with the
-    ///   path: `user.created: .email: expected a string, found a number`. Never contains a value.
-    /// - Those of [`Emit`](crate::Emit). In all cases nothing was emitted, except as said there.
-    ///
-    /// # Cancel safety
-    ///
-    /// That of [`Emit`](crate::Emit).
+    /// Nothing happens until the [`EmitJson`] is awaited or [detached](EmitJson::detach). Its options are methods:
+    /// [`version`](EmitJson::version), [`metadata`](EmitJson::metadata), [`id`](EmitJson::id). See [`EmitJson`] for
+    /// errors and cancellation.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -48,26 +137,8 @@ impl Bus {
     /// assert_eq!(error.to_string(), "account.opened: .email: expected a string, found a number");
     /// # Ok(()) }
     /// ```
-    pub async fn emit_json(&self, name: &str, json: impl AsRef<[u8]>) -> Result<Emitted, Error> {
-        let version = self.inner.known.version(name);
-        self.emit_json_version(name, version, json).await
-    }
-
-    /// Emits an event that comes from outside as JSON of an older version: like
-    /// [`emit_json`](Self::emit_json), but the payload is read as that version's type and
-    /// [upcast](crate::Upcast) to the current one, which is what is emitted.
-    ///
-    /// # Errors
-    ///
-    /// Those of `emit_json`; [`ErrorKind::Payload`] for a version this program does not know.
-    pub async fn emit_json_version(
-        &self,
-        name: &str,
-        version: u32,
-        json: impl AsRef<[u8]>,
-    ) -> Result<Emitted, Error> {
-        let made = self.inner.read(name, version, json.as_ref())?;
-        self.emit_made(name, |envelope| made.record(envelope)).await
+    pub fn emit_json<'a, J: AsRef<[u8]>>(&'a self, name: &'a str, json: J) -> EmitJson<'a, J> {
+        EmitJson { bus: self, name, json: Some(json), version: None, state: State::Plain }
     }
 }
 
@@ -95,7 +166,7 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// Those of [`emit_json_version`](Self::emit_json_version), but for its limit: what one bus has recorded is not refused
+    /// Those of [`EmitJson`], but for its limit: what one bus has recorded is not refused
     /// for its size by another one, unless that one sends it over channels that others share.
     ///
     /// # Cancel safety

@@ -49,7 +49,7 @@ impl Inner {
         self.abandoned.note(1, format!("handler {} on {event}", handler.name()));
     }
 
-    /// The same of events that were to reach a handler of `on_replay`.
+    /// The same of events that were to reach a handler with a replay.
     pub(crate) fn abandon_backlog(&self, events: u64, handler: &Route) {
         let why = format!("it had yet to handle {events} events when its runtime shut down");
         let failure = Failure::new(handler, HandlerError::new(&why));

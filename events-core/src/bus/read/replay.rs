@@ -1,4 +1,4 @@
-//! Handlers that see the past first: `on_replay`.
+//! Handlers that see the past first: `bus.replay(n).on(...)`.
 //!
 //! One worker per such handler reads the log in its order and calls the handler, one event at a
 //! time. Emits meet the worker at a [`Rendezvous`]: each matching event has a position in the log, and both
@@ -17,7 +17,7 @@ use crate::adapter::query::HistoryQuery;
 use crate::adapter::query::parse_pattern;
 use crate::bus::emit::alone;
 use crate::bus::handlers::closure::{EventHandler, IntoHandler};
-use crate::bus::handlers::subscription::Subscription;
+use crate::bus::handlers::subscription::{OnPattern, Subscription};
 use crate::bus::inner::call::Callback;
 use crate::bus::inner::call::Wants;
 use crate::bus::inner::failure::Failure;
@@ -37,17 +37,17 @@ use crate::panics::catch_panic;
 use crate::record::Record;
 use crate::time::Timestamp;
 
-impl Bus {
-    /// Registers a closure that first gets the last `n` events of its type from the history, then
-    /// each later one: one at a time, in the history's order, none missing and none twice.
-    ///
-    /// Resolves when the handler has caught up. From then on emits wait for it as for any other,
-    /// except emits inside handlers, for which it runs later (waiting there could wait for itself).
-    /// Emits never wait for one that is still catching up. (A task that the handler spawns and waits for
-    /// counts as inside of it with [`EventContext::carry`](crate::EventContext::carry).)
-    ///
-    /// The handler runs on the runtime of the bus. Where that is one of a single thread that nobody drives, it does
-    /// not catch up.
+/// The option [`Bus::replay`], for the closure that [`on`](Self::on) registers.
+#[derive(Clone, Copy)]
+#[must_use = "a handler is registered by `on`"]
+pub struct OnReplay<'a> {
+    bus: &'a Bus,
+    n: usize,
+}
+
+impl<'a> OnReplay<'a> {
+    /// Registers a closure that first gets the last events of its type from the history, then each later one. See
+    /// [`Bus::replay`].
     ///
     /// # Errors
     ///
@@ -58,6 +58,80 @@ impl Bus {
     /// # Cancel safety
     ///
     /// Dropped before it resolves, it unsubscribes the handler.
+    #[track_caller]
+    pub fn on<K, H>(
+        self,
+        handler: H,
+    ) -> impl Future<Output = Result<Subscription, Error>> + Send + use<'a, K, H>
+    where
+        H: EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, never async |..| or &E; clone state before.
+    {
+        let name = self.bus.inner.routes.closure_name(Location::caller());
+        let pattern = H::EVENT.map_or("", |decl| decl().name).to_owned();
+        self.bus.register_replay(name, pattern, self.n, handler.into_callback())
+    }
+}
+
+/// The option [`OnPattern::replay`], for the closure that [`on`](Self::on) registers.
+#[derive(Clone, Copy)]
+#[must_use = "a handler is registered by `on`"]
+pub struct OnPatternReplay<'a> {
+    selected: OnPattern<'a>,
+    n: usize,
+}
+
+impl<'a> OnPattern<'a> {
+    /// Lets the handler first get the last `n` events of the pattern, as [`Bus::replay`] does for those of a type.
+    pub fn replay(self, n: usize) -> OnPatternReplay<'a> {
+        OnPatternReplay { selected: self, n }
+    }
+}
+
+impl<'a> OnPatternReplay<'a> {
+    /// Registers a closure over `&Record` that first gets the last events of the pattern, then each later one. See
+    /// [`Bus::replay`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Pattern`] as [`OnPattern::on`], and those of [`OnReplay::on`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`OnReplay::on`].
+    #[track_caller]
+    pub fn on<K, H>(
+        self,
+        handler: H,
+    ) -> impl Future<Output = Result<Subscription, Error>> + Send + use<'a, K, H>
+    where
+        H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
+    {
+        let location = Location::caller();
+        let OnPattern { bus, pattern } = self.selected;
+        let name = bus.inner.routes.closure_name(location);
+        let event = H::EVENT.map(|decl| decl().name);
+        let callback = handler.into_callback();
+        async move {
+            bus.inner.check_pattern(&name, location, event, pattern)?;
+            bus.register_replay(name, pattern.to_owned(), self.n, callback).await
+        }
+    }
+}
+
+impl Bus {
+    /// Lets a handler see the past first: `bus.replay(100).on(|user: &UserCreated| ...).await?` registers a closure
+    /// that first gets the last `n` events of its type from the history, then each later one: one at a time, in the
+    /// history's order, none missing and none twice.
+    ///
+    /// [`on`](OnReplay::on) resolves when the handler has caught up. From then on emits wait for it as for any other,
+    /// except emits inside handlers, for which it runs later (waiting there could wait for itself).
+    /// Emits never wait for one that is still catching up. (A task that the handler spawns and waits for
+    /// counts as inside of it with [`EventContext::carry`](crate::EventContext::carry).)
+    ///
+    /// The handler runs on the runtime of the bus. Where that is one of a single thread that nobody drives, it does
+    /// not catch up.
+    ///
+    /// For the events of a pattern: `bus.pattern("user.*").replay(100).on(|record: &Record| ...).await?`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -71,55 +145,17 @@ impl Bus {
     ///
     /// let bus = Bus::new().await?;
     /// bus.emit(CoinInserted { cents: 50 }).await?;
-    /// bus.on_replay(100, |coin: &CoinInserted| { TOTAL.fetch_add(coin.cents, Relaxed); }).await?;
+    /// bus.replay(100).on(|coin: &CoinInserted| { TOTAL.fetch_add(coin.cents, Relaxed); }).await?;
     /// bus.emit(CoinInserted { cents: 20 }).await?;
     /// assert_eq!(TOTAL.load(Relaxed), 70);
     /// # Ok(()) }
     /// ```
-    #[track_caller]
-    pub fn on_replay<K, H>(
-        &self,
-        n: usize,
-        handler: H,
-    ) -> impl Future<Output = Result<Subscription, Error>> + Send
-    where
-        H: EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, never async |..| or &E; clone state before.
-    {
-        let name = self.inner.routes.closure_name(Location::caller());
-        let pattern = H::EVENT.map_or("", |decl| decl().name).to_owned();
-        self.replay(name, pattern, n, handler.into_callback())
-    }
-
-    /// Registers a closure over `&Record` that first gets the last `n` events of a pattern, then each
-    /// later one; see [`on_replay`](Self::on_replay).
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Pattern`] as [`on_pattern`](Self::on_pattern), and those of
-    /// [`on_replay`](Self::on_replay).
-    #[track_caller]
-    pub fn on_pattern_replay<K, H>(
-        &self,
-        pattern: &str,
-        n: usize,
-        handler: H,
-    ) -> impl Future<Output = Result<Subscription, Error>> + Send
-    where
-        H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
-    {
-        let location = Location::caller();
-        let name = self.inner.routes.closure_name(location);
-        let event = H::EVENT.map(|decl| decl().name);
-        let pattern = pattern.to_owned();
-        let callback = handler.into_callback();
-        async move {
-            self.inner.check_pattern(&name, location, event, &pattern)?;
-            self.replay(name, pattern, n, callback).await
-        }
+    pub fn replay(&self, n: usize) -> OnReplay<'_> {
+        OnReplay { bus: self, n }
     }
 
     /// Boxed: it is compiled in this crate, and not again in each program.
-    fn replay(
+    fn register_replay(
         &self,
         name: Arc<str>,
         pattern: String,
@@ -218,7 +254,7 @@ struct ReplayTask {
     rendezvous: Arc<Rendezvous>,
     reader: Reader,
     seen: Seen,
-    /// Tells the caller of `on_replay`, until it has been told.
+    /// Tells the caller of `OnReplay::on`, until it has been told.
     caught_up: Option<oneshot::Sender<Result<(), Error>>>,
     /// Whether the handler has caught up.
     is_live: bool,
@@ -395,7 +431,7 @@ impl Drop for ReplayTask {
         let left = left + self.past;
         tell_late(&bus, &self.route, untold);
         if !self.is_live {
-            // The caller of `on_replay` is told.
+            // The caller of `OnReplay::on` is told.
             bus.routes.remove(&self.route.registration);
         }
         if left > 0 {

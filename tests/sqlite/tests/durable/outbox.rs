@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use typed_events::{Bus, Delivery, ErrorKind, Record, event, on};
+use typed_events::{Bus, Delivery, ErrorKind, EventId, Metadata, Record, event, on};
 
 use crate::{File, Seen};
 
@@ -165,6 +165,28 @@ async fn what_a_handler_writes_beside_its_note_happens_once() {
     }
     let cents: i64 = sqlx::query_scalar("SELECT cents FROM balance").fetch_one(&pool).await.unwrap();
     assert_eq!(cents, 111);
+    bus.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emit_in_a_transaction_takes_metadata_and_an_id() {
+    let file = File::new();
+    let bus = file.builder().build().await.unwrap();
+    let pool = pool(&file).await;
+    let (id, moved) = (EventId::new(), |number| StockMoved { shelf: 1, number });
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let emit = bus.emit_in(&mut tx, moved(1)).metadata(Metadata::new().with_source("shelf")).id(id);
+    assert_eq!(emit.await.unwrap(), id);
+    drop(bus.emit_in(&mut tx, moved(2)));
+    tx.commit().await.unwrap();
+    let records = bus.history("stock.moved").await.unwrap();
+    assert_eq!(records.len(), 1, "an emit that is dropped before its first poll writes nothing");
+    assert_eq!((records[0].id(), records[0].metadata().source()), (id, Some("shelf")));
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let error = bus.emit_in(&mut tx, moved(3)).id(id).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Append);
+    assert!(error.to_string().contains(&format!("there is an event with the id {id} already")), "{error}");
+    tx.rollback().await.unwrap();
     bus.stop().await.unwrap();
 }
 

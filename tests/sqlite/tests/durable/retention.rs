@@ -151,7 +151,7 @@ async fn by_count_the_newest_are_kept_and_a_late_handler_begins_with_them() {
     let since = bus.history("shelf.*").since(began).limit(usize::MAX).await.unwrap();
     assert_eq!(since.len(), 10);
     let seen = Arc::new(Noted::default());
-    bus.on_replay(100, noting(&seen)).await.unwrap();
+    bus.replay(100).on(noting(&seen)).await.unwrap();
     assert_eq!(seen.all(), Vec::from_iter(2_491..=2_500));
     bus.stop().await.unwrap();
 

@@ -14,7 +14,7 @@ fn block(bus: &Bus) {
 }
 
 fn record(bus: &Bus) {
-    let _ = bus.on_pattern("*", async |record: &Record| drop(record.to_string()));
+    let _ = bus.pattern("*").on(async |record: &Record| drop(record.to_string()));
 }
 
 fn main() {}

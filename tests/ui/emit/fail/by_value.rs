@@ -23,7 +23,7 @@ async fn emit(bus: &Bus, event: UserCreated, view: View, shared: Arc<UserCreated
 fn handle(bus: &Bus) {
     bus.on(|_: &View| ());
     bus.on(|_: Arc<Record>| ());
-    let _ = bus.on_pattern("user.*", |_: Arc<Record>| ());
+    let _ = bus.pattern("user.*").on(|_: Arc<Record>| ());
 }
 
 fn main() {}

@@ -21,13 +21,15 @@ async fn run(bus: &Bus) -> Result<(), typed_events::Error> {
         let id = user.id;
         async move { println!("{id}") }
     });
-    bus.on_pattern("user.*", |_: &Record| ())?;
-    bus.on_pattern("user.*", |record: &Record| {
+    bus.pattern("user.*").on(|_: &Record| ())?;
+    bus.pattern("user.*").on(|record: &Record| {
         let record = record.clone();
         async move { println!("{record}") }
     })?;
+    bus.pattern("user.created").once(|_: &UserCreated| ())?;
+    bus.pattern("user.*").replay(10).on(|_: &Record| async {}).await?;
     bus.once(|_: &UserCreated| ());
-    bus.on_replay(10, |_: &UserCreated| ()).await?;
+    bus.replay(10).on(|_: &UserCreated| ()).await?;
     fn named(_: &UserCreated) {}
     bus.on(named);
     Ok(())

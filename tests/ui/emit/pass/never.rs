@@ -22,7 +22,7 @@ fn closures(bus: &Bus) {
     bus.once(|_: &UserCreated| -> ! { loop {} });
     bus.on(async |_: Arc<UserCreated>| todo!());
     bus.on(|_: Arc<UserCreated>| async { todo!() });
-    let _ = bus.on_pattern("*", |_: &Record| todo!());
+    let _ = bus.pattern("*").on(|_: &Record| todo!());
 }
 
 fn main() {}

@@ -8,19 +8,17 @@ use quote::quote;
 use syn::parse::ParseStream;
 use syn::{DeriveInput, GenericParam, Generics, Ident, LitInt, LitStr, Path};
 
+use crate::ast::Input;
+use crate::attr::EVENT;
 use crate::errors::{Errors, call_at, text_of};
-use crate::item::{self, Arguments, Hidden, Version, derived, derives, fields_mut, rename_options};
+use crate::item::{self, Arguments, Hidden, Version, derived, derives, fields_mut};
 use crate::lock;
 use crate::naming;
-use crate::owned;
 use crate::schema;
 use crate::secret;
 use crate::stacked;
 use crate::tokens::allowing;
 use crate::view;
-
-/// The attribute through which `#[event]` speaks to its hidden derive.
-const HELPER: &str = "__typed_event";
 
 pub(crate) fn attribute(
     arguments: TokenStream,
@@ -35,7 +33,6 @@ pub(crate) fn attribute(
     };
     stacked::repeated("event", &mut input, &mut errors);
     item::check_variants(&mut input, &mut errors);
-    stacked::conditional(&mut input, &mut errors);
     arguments.above = stacked::derives_above("event", &arguments, &input, &mut errors);
     if !input.generics.params.is_empty() {
         errors.on(&input.generics, generic(&input.generics, &arguments));
@@ -43,12 +40,7 @@ pub(crate) fn attribute(
     if arguments.complete {
         check_version(&mut arguments.version, &input, &mut errors);
     }
-    let locked = arguments.lock.is_some() && arguments.view_of.is_none();
-    for field in fields_mut(&mut input) {
-        rename_options(field, HELPER, locked, &mut errors);
-    }
-    owned::check(&mut input, HELPER, &arguments, &mut errors);
-    let secrets = secret::hide_fields(&mut input, HELPER, &arguments.krate, &mut errors);
+    let secrets = item::check_fields(&mut input, EVENT, &arguments, &mut errors);
     if secrets {
         secret::check_container(&input, &arguments.without, &mut errors);
     }
@@ -65,7 +57,7 @@ pub(crate) fn attribute(
     // Generated code would have errors of its own: only the name is still checked.
     fields_mut(&mut input)
         .into_iter()
-        .for_each(|field| field.attrs.retain(|attribute| !attribute.path().is_ident(HELPER)));
+        .for_each(|field| field.attrs.retain(|attribute| !attribute.path().is_ident(EVENT)));
     let krate = &arguments.krate;
     let check = arguments.name.map(|name| check_name(&name, &quote!(#krate::__private)));
     let errors = errors.into_tokens();
@@ -155,16 +147,16 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
         Some(_) => schema::Verified::Used,
         None => schema::Verified::Declared,
     };
-    let schema = schema::implement(&input, &krate, HELPER, verified);
     let ident = &input.ident;
     let private = quote!(#krate::__private);
+    let item = Input::new(&input);
+    let schema = schema::implement(&item, &private, verified);
     let check = check_name(&name, &private);
     let number = version.value();
     let (older, chain) = older(&name, &version, &private);
     let chain = chain.map(|chain| allowing(&input.attrs, chain));
     let locked = lock.as_ref().map(|options| lock::Subject {
-        input: &input,
-        helper: HELPER,
+        input: &item,
         private: &private,
         name: &name,
         version: number,
@@ -267,7 +259,7 @@ struct PassedOn {
 }
 
 fn hidden_arguments(input: &DeriveInput) -> Option<PassedOn> {
-    let attribute = input.attrs.iter().find(|attribute| attribute.path().is_ident(HELPER))?;
+    let attribute = input.attrs.iter().find(|attribute| attribute.path().is_ident(EVENT))?;
     let (mut name, mut krate, mut version, mut lock) = (None, None, Version::default(), None);
     attribute
         .parse_nested_meta(|meta| {

@@ -10,11 +10,13 @@ use syn::{
     Attribute, DeriveInput, Field, Fields, Ident, Item, LitChar, LitInt, LitStr, Meta, Path, Token, Type,
 };
 
+use crate::attr::{self, Attributes, has_option};
 use crate::errors::{Errors, text_of};
 use crate::lock;
 use crate::options;
-use crate::schema;
-use crate::stacked::is_ours;
+use crate::owned;
+use crate::secret;
+use crate::stacked::{self, is_ours};
 use crate::view::Of;
 
 /// A derive that is added.
@@ -372,7 +374,7 @@ pub(crate) fn derives(arguments: &Arguments, input: &DeriveInput, ours: &str, hi
     let names_serde = input
         .attrs
         .iter()
-        .any(|attribute| attribute.path().is_ident("serde") && schema::has_option(attribute, "crate"));
+        .any(|attribute| attribute.path().is_ident("serde") && has_option(attribute, "crate"));
     let serde = (adds_serde && !names_serde).then(|| {
         let path = quote!(#krate::__private::serde).to_string().replace(' ', "");
         quote!(#[serde(crate = #path)])
@@ -400,9 +402,28 @@ pub(crate) fn fields_mut(input: &mut DeriveInput) -> Vec<&mut Field> {
     all.into_iter().flat_map(Fields::iter_mut).collect()
 }
 
+/// Checks the attributes and the type of each field, and prepares them for the derives; returns whether one is secret.
+pub(crate) fn check_fields(
+    input: &mut DeriveInput,
+    helper: &str,
+    arguments: &Arguments,
+    errors: &mut Errors,
+) -> bool {
+    let locked = arguments.lock.is_some() && arguments.view_of.is_none();
+    let mut secrets = false;
+    for field in fields_mut(input) {
+        stacked::conditional(field, errors);
+        rename_options(field, helper, locked, errors);
+        let attr = Attributes::read(&field.attrs, helper);
+        secrets |= !owned::refused(field, &attr, helper, arguments, errors)
+            && secret::hide(field, &attr, helper, &arguments.krate, errors);
+    }
+    secrets
+}
+
 /// `#[event(opaque)]` on a field would be taken for the attribute macro: the derive knows it under
 /// another name.
-pub(crate) fn rename_options(field: &mut Field, helper: &str, locked: bool, errors: &mut Errors) {
+fn rename_options(field: &mut Field, helper: &str, locked: bool, errors: &mut Errors) {
     for attribute in &mut field.attrs {
         let renamed = Path::from(Ident::new(helper, attribute.path().span()));
         let checked = if is_ours(attribute.path(), "payload") {
@@ -410,7 +431,7 @@ pub(crate) fn rename_options(field: &mut Field, helper: &str, locked: bool, erro
         } else if helper != "schema" && attribute.path().is_ident("schema") && is_option(attribute) {
             Err(under_event(attribute, "in an event,"))
         } else if is_ours(attribute.path(), "event") {
-            schema::check_field_options(attribute, locked)
+            attr::check_field_options(attribute, locked)
         } else {
             continue;
         };
@@ -440,7 +461,7 @@ fn under_event(attribute: &Attribute, place: &str) -> syn::Error {
 
 /// Whether an attribute of fields has an option of ours.
 fn is_option(attribute: &Attribute) -> bool {
-    ["opaque", "secret"].iter().any(|option| schema::has_option(attribute, option))
+    ["opaque", "secret"].iter().any(|option| has_option(attribute, option))
 }
 
 /// Refuses options on variants, and takes them away.
@@ -454,7 +475,7 @@ pub(crate) fn check_variants(input: &mut DeriveInput, errors: &mut Errors) {
         for option in variant.attrs.iter().filter(|attribute| refused(attribute)) {
             errors.on(option, on_the_field(option, &variant.ident, &variant.fields));
         }
-        let is_opaque = |option: &Attribute| refused(option) && schema::has_option(option, "opaque");
+        let is_opaque = |option: &Attribute| refused(option) && has_option(option, "opaque");
         if variant.attrs.iter().any(is_opaque) {
             // One mistake is enough: the fields are not asked for a schema.
             variant.fields.iter_mut().for_each(|field| field.attrs.push(syn::parse_quote!(#[event(opaque)])));
@@ -474,7 +495,7 @@ fn on_the_field(option: &Attribute, variant: &Ident, fields: &Fields) -> String 
     };
     let (marked, ty) = (format!("#[event({options})]"), text_of(&field.ty));
     let shown = match &field.ident {
-        None if !schema::has_option(option, "secret") => format!("{variant}({marked} {ty})"),
+        None if !has_option(option, "secret") => format!("{variant}({marked} {ty})"),
         name => {
             let name = name.as_ref().map_or_else(|| "name".to_owned(), Ident::to_string);
             format!("{variant} {{ {marked} {name}: {ty} }}")

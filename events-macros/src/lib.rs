@@ -5,6 +5,9 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod ast;
+mod attr;
+mod case;
 mod errors;
 mod event;
 mod event_set;

@@ -1,44 +1,45 @@
-//! Fields of types that no event can have, whatever is declared: one error in place of those of every derive.
+//! Types that no field of an event can have: one error in place of those of every derive.
 
 use quote::{ToTokens, quote};
-use syn::{DeriveInput, GenericArgument, PathArguments, PathSegment, Type, TypePath};
+use syn::{Field, GenericArgument, PathArguments, PathSegment, Type, TypePath};
 
+use crate::attr::Attributes;
 use crate::errors::{Errors, text_of};
-use crate::item::{Arguments, fields_mut};
-use crate::schema;
+use crate::item::Arguments;
 use crate::source;
 
-/// Refuses references, and the types of std that are bound to a thread or change in place. Goes on with the types that
-/// are proposed; but nobody reads a field with a reference, so that values of the type can still be made.
-pub(crate) fn check(input: &mut DeriveInput, helper: &str, arguments: &Arguments, errors: &mut Errors) {
-    if !arguments.adds("Deserialize") {
-        return;
+/// Refuses references, and the types of std that are bound to a thread or change in place; returns whether the field has
+/// one. The field gets the types that are proposed; one with a reference keeps its type, so that the user's code can
+/// still make values, and is not read.
+pub(crate) fn refused(
+    field: &mut Field,
+    attr: &Attributes,
+    helper: &str,
+    arguments: &Arguments,
+    errors: &mut Errors,
+) -> bool {
+    let (mut found, mut ty) = (Vec::new(), field.ty.clone());
+    if arguments.adds("Deserialize") && attr.is_read() {
+        refuse(&mut ty, &mut found);
     }
-    let krate = &arguments.krate;
-    let unread = quote!(#krate::__private::unread).to_string().replace(' ', "");
-    for field in fields_mut(input) {
-        let mut found = Vec::new();
-        let mut ty = field.ty.clone();
-        if schema::is_read(field, helper) {
-            refuse(&mut ty, &mut found);
+    let Some(borrows) = found.iter().map(|problem| problem.borrows).reduce(|one, other| one | other) else {
+        return false;
+    };
+    found.into_iter().for_each(|problem| errors.push(problem.error));
+    // One error for one field.
+    field.attrs.retain(|attribute| !attribute.path().is_ident("serde") && !attribute.path().is_ident(helper));
+    match borrows && field.ident.is_some() {
+        true => {
+            let krate = &arguments.krate;
+            let unread = quote!(#krate::__private::unread).to_string().replace(' ', "");
+            field.attrs.push(syn::parse_quote!(#[serde(skip, default = #unread)]));
         }
-        let Some(borrows) = found.iter().map(|problem| problem.borrows).reduce(|one, other| one | other)
-        else {
-            continue;
-        };
-        found.into_iter().for_each(|problem| errors.push(problem.error));
-        // One mistake is enough.
-        field
-            .attrs
-            .retain(|attribute| !attribute.path().is_ident("serde") && !attribute.path().is_ident(helper));
-        match borrows && field.ident.is_some() {
-            true => field.attrs.push(syn::parse_quote!(#[serde(skip, default = #unread)])),
-            false => field.ty = ty,
-        }
+        false => field.ty = ty,
     }
+    true
 }
 
-/// A part of a type that can't be in an event.
+/// The error of a part of a type that can't be in an event.
 struct Problem {
     error: syn::Error,
     borrows: bool,
@@ -52,7 +53,7 @@ impl Problem {
     }
 }
 
-/// Refuses the parts of a type that can't be in an event, and puts what is proposed in their places.
+/// Refuses the parts of a type that can't be in an event, and replaces them by what is proposed.
 fn refuse(ty: &mut Type, found: &mut Vec<Problem>) {
     match ty {
         Type::Reference(reference) if is_static(reference) => {
@@ -82,7 +83,7 @@ fn refuse(ty: &mut Type, found: &mut Vec<Problem>) {
     }
 }
 
-/// Whether a type is of std: by its path, or by what the file names besides.
+/// Whether a type is of std: by its path, or by the imports of the file.
 fn of_std(path: &TypePath) -> bool {
     let segments = &path.path.segments;
     match (segments.first(), segments.last()) {
@@ -97,7 +98,7 @@ fn is_static(reference: &syn::TypeReference) -> bool {
     reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static")
 }
 
-/// The type that owns what is pointed to.
+/// The owned type for a reference to `to`.
 fn owned(to: &Type) -> Type {
     let last = |path: &TypePath| path.path.segments.last().map(|last| last.ident.to_string());
     match to {
@@ -120,7 +121,7 @@ fn module(segment: &PathSegment) -> Option<&'static str> {
     }
 }
 
-/// What to take in place of a type of std, and why.
+/// The type to take in place of one of std, and why.
 fn proposed(last: &PathSegment) -> Option<(Type, &'static str)> {
     let module = module(last)?;
     let PathArguments::AngleBracketed(list) = &last.arguments else { return None };

@@ -4,9 +4,9 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::DeriveInput;
 
+use crate::attr::{PAYLOAD, SCHEMA};
 use crate::errors::Errors;
-use crate::item::{self, Arguments, Hidden, derived, derives, fields_mut, rename_options};
-use crate::owned;
+use crate::item::{self, Arguments, Hidden, derived, derives};
 use crate::secret;
 use crate::stacked;
 
@@ -21,13 +21,8 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
         return item;
     }
     item::check_variants(&mut input, &mut errors);
-    stacked::conditional(&mut input, &mut errors);
     arguments.above = stacked::derives_above("payload", &arguments, &input, &mut errors);
-    for field in fields_mut(&mut input) {
-        rename_options(field, "schema", false, &mut errors);
-    }
-    owned::check(&mut input, "schema", &arguments, &mut errors);
-    let fields = secret::hide_fields(&mut input, "schema", &arguments.krate, &mut errors);
+    let fields = item::check_fields(&mut input, SCHEMA, &arguments, &mut errors);
     if fields {
         secret::check_container(&input, &arguments.without, &mut errors);
     }
@@ -40,7 +35,7 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
     let secret = arguments.secret.as_ref().map(|secret| quote!(, #secret));
     let by_hand = |derive: &&syn::Ident| **derive == "Serialize" || **derive == "Deserialize";
     let payload = arguments.without.iter().find(by_hand).is_none().then(|| {
-        let payload = quote::format_ident!("{}", crate::schema::PAYLOAD);
+        let payload = quote::format_ident!("{}", PAYLOAD);
         quote!(, #payload)
     });
     // The derived impls become functions of the type, which the real ones call.

@@ -1,44 +1,44 @@
 //! Secrets: `#[event(secret)]` on a field, and `#[payload(secret)]` on a type.
 //!
-//! The attributes see what is secret and tell serde to ask whether to hide it; the hidden derives, which
-//! see the fields that are there, write a `Debug` without it.
+//! The attribute macros tell serde to ask whether to hide a secret; the hidden derives, which see only the fields that
+//! `#[cfg]` leaves, write a `Debug` without it.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
-use syn::{Attribute, Data, DataEnum, DeriveInput, Field, Fields, Ident, Path};
+use syn::{DeriveInput, Ident, Path};
 
+use crate::ast::{Data, Field, Fields, Input, Variant};
+use crate::attr::{self, Attributes};
 use crate::errors::Errors;
-use crate::schema;
 
-/// Tells serde to leave out the secret fields of an item; whether there are any.
-pub(crate) fn hide_fields(input: &mut DeriveInput, helper: &str, krate: &Path, errors: &mut Errors) -> bool {
-    let hides = quote!(#krate::__private::hides).to_string().replace(' ', "");
-    let mut any = false;
-    for field in crate::item::fields_mut(input) {
-        if !schema::is_secret(&field.attrs, helper) {
-            continue;
-        }
-        match unhideable(field) {
-            Some(message) => {
-                errors.on(&field.ty, message);
-                // One mistake is enough.
-                field.attrs.retain(|attribute| !attribute.path().is_ident(helper));
-            }
-            None => {
-                any = true;
-                field.attrs.push(syn::parse_quote!(#[serde(skip_serializing_if = #hides)]));
-            }
-        }
+/// Tells serde to leave out a field if it is secret; returns whether it is.
+pub(crate) fn hide(
+    field: &mut syn::Field,
+    attr: &Attributes,
+    helper: &str,
+    krate: &Path,
+    errors: &mut Errors,
+) -> bool {
+    if !attr.secret {
+        return false;
     }
-    any
+    if let Some(message) = unhideable(field, attr) {
+        errors.on(&field.ty, message);
+        // One error for one field.
+        field.attrs.retain(|attribute| !attribute.path().is_ident(helper));
+        return false;
+    }
+    let hides = quote!(#krate::__private::hides).to_string().replace(' ', "");
+    field.attrs.push(syn::parse_quote!(#[serde(skip_serializing_if = #hides)]));
+    true
 }
 
-/// Refuses what would write the secret fields past serde's derive.
+/// Refuses options by which serde's derive would write the secret fields.
 pub(crate) fn check_container(input: &DeriveInput, without: &[Ident], errors: &mut Errors) {
     for (option, why) in SHOWN_BY {
-        let serde = input.attrs.iter().filter(|attribute| attribute.path().is_ident("serde"));
-        if let Some(attribute) = serde.into_iter().find(|attribute| schema::has_option(attribute, option)) {
+        let mut serde = attr::named(&input.attrs, "serde");
+        if let Some(attribute) = serde.find(|attribute| attr::has_option(attribute, option)) {
             errors.on(attribute, format_args!("a type with a secret field can't be `{option}`: {why}"));
         }
     }
@@ -58,21 +58,17 @@ const SHOWN_BY: [(&str, &str); 3] = [
 ];
 
 /// Why serde can't leave out a field.
-fn unhideable(field: &Field) -> Option<&'static str> {
-    const SKIPS: [&str; 4] = ["skip_serializing_if", "skip_serializing", "skip", "flatten"];
-    let skips = |attribute: &Attribute| {
-        attribute.path().is_ident("serde") && SKIPS.iter().any(|option| schema::has_option(attribute, option))
-    };
+fn unhideable(field: &syn::Field, attr: &Attributes) -> Option<&'static str> {
     if field.ident.is_none() {
         return Some(
             "a secret field has a name; for one without, mark its type: `#[payload(secret)] struct Token(String);`",
         );
     }
-    let skips = field.attrs.iter().any(skips);
+    let skips = attr.skipped.written || attr.skipped_if.is_some() || attr.flatten;
     skips.then_some("a secret field is always written to the adapter, and by itself: take serde's `skip...` and `flatten` away")
 }
 
-/// Refuses a derive that would show the secrets; whether there is one.
+/// Refuses a derive that would show the secrets; returns whether there is one.
 pub(crate) fn check_derives(derived: &[Ident], errors: &mut Errors) -> bool {
     let debug = derived.iter().find(|derive| *derive == "Debug");
     if let Some(debug) = debug {
@@ -83,19 +79,24 @@ pub(crate) fn check_derives(derived: &[Ident], errors: &mut Errors) -> bool {
     debug.is_some()
 }
 
-/// `Debug` for a type with secret fields, which it leaves out.
+/// The impl of `Debug` for a type with secret fields, which leaves them out.
 pub(crate) fn derive_debug(input: &DeriveInput) -> TokenStream {
-    let ident = &input.ident;
-    let name = ident.unraw().to_string();
-    let body = match &input.data {
-        Data::Struct(data) => {
-            let (pattern, shown) = shown(&data.fields, &name);
+    let Input { ident, name, generics, data, .. } = &Input::new(input);
+    let body = match data {
+        Data::Struct(fields) => {
+            let (pattern, shown) = shown(fields, name);
             quote!(let Self #pattern = self; #shown)
         }
-        Data::Enum(data) => enum_body(data),
-        Data::Union(_) => quote!(f.write_str(#name)),
+        Data::Enum(variants) => {
+            let arms = variants.iter().map(|Variant { ident, name, fields, .. }| {
+                let (pattern, shown) = shown(fields, name);
+                quote!(Self::#ident #pattern => { #shown })
+            });
+            quote!(match self { #(#arms)* })
+        }
+        Data::Union => quote!(f.write_str(#name)),
     };
-    let mut generics = input.generics.clone();
+    let mut generics = (*generics).clone();
     for parameter in generics.type_params_mut() {
         parameter.bounds.push(syn::parse_quote!(::core::fmt::Debug));
     }
@@ -111,33 +112,22 @@ pub(crate) fn derive_debug(input: &DeriveInput) -> TokenStream {
     }
 }
 
-fn enum_body(data: &DataEnum) -> TokenStream {
-    let arms = data.variants.iter().map(|variant| {
-        let (pattern, shown) = shown(&variant.fields, &variant.ident.unraw().to_string());
-        let ident = &variant.ident;
-        quote!(Self::#ident #pattern => { #shown })
-    });
-    quote!(match self { #(#arms)* })
-}
-
-/// A pattern that takes the fields that are shown, and what shows them.
-fn shown(fields: &Fields, name: &str) -> (TokenStream, TokenStream) {
-    let is_secret = |field: &&Field| {
-        schema::is_secret(&field.attrs, "__typed_event") || schema::is_secret(&field.attrs, "schema")
-    };
+/// A pattern that takes the fields that are shown, and the expression that shows them.
+fn shown(fields: &Fields<'_>, name: &str) -> (TokenStream, TokenStream) {
     let bindings: Vec<_> = (0..fields.len()).map(|index| format_ident!("field{index}")).collect();
     match fields {
         Fields::Named(named) => {
-            let secrets = named.named.iter().any(|field| is_secret(&field));
-            let shown = named.named.iter().zip(&bindings).filter(|(field, _)| !is_secret(field));
+            let shown = named.iter().zip(&bindings).filter(|(field, _)| !field.attr.secret);
             let (pairs, calls): (Vec<_>, Vec<_>) = shown
-                .map(|(field, binding)| {
-                    let ident = &field.ident;
-                    let text = ident.as_ref().map(|ident| ident.unraw().to_string()).unwrap_or_default();
+                .map(|(Field { ident, .. }, binding)| {
+                    let text = ident.map(|ident| ident.unraw().to_string()).unwrap_or_default();
                     (quote!(#ident: #binding), quote!(.field(#text, #binding)))
                 })
                 .unzip();
-            let finish = if secrets { quote!(finish_non_exhaustive) } else { quote!(finish) };
+            let finish = match named.len() == pairs.len() {
+                true => quote!(finish),
+                false => quote!(finish_non_exhaustive),
+            };
             (quote!({ #(#pairs,)* .. }), quote!(f.debug_struct(#name) #(#calls)* .#finish()))
         }
         Fields::Unnamed(_) => {
@@ -147,10 +137,10 @@ fn shown(fields: &Fields, name: &str) -> (TokenStream, TokenStream) {
     }
 }
 
-/// What makes a type secret as a whole: it is text only as `[secret]`.
+/// The impls of a type that is secret as a whole: in text it is `[secret]`.
 pub(crate) fn derive_type(input: &DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
-    let krate = schema::crate_path(&input.attrs, "schema", &mut errors);
+    let krate = attr::crate_path(&input.attrs, attr::SCHEMA, &mut errors);
     let errors = errors.into_tokens();
     let (ident, private) = (&input.ident, quote!(#krate::__private));
     quote! {

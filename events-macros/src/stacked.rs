@@ -7,7 +7,7 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, DeriveInput, Field, Meta, Path, Token};
 
 use crate::errors::{Errors, text_of};
-use crate::item::{Arguments, fields_mut};
+use crate::item::Arguments;
 use crate::source;
 
 /// Whether a path is that of an attribute of ours: its name alone, or one behind `typed_events`.
@@ -71,15 +71,9 @@ pub(crate) fn derives_above(
     above
 }
 
-/// Refuses options of fields in `cfg_attr`, which is not looked into when it is known what an option is for. Goes on as
-/// if they stood there always. (On the item itself, `cfg_attr` is resolved before.)
-pub(crate) fn conditional(input: &mut DeriveInput, errors: &mut Errors) {
-    for field in fields_mut(input) {
-        conditional_options(field, errors);
-    }
-}
-
-fn conditional_options(field: &mut Field, errors: &mut Errors) {
+/// Refuses our options in a `cfg_attr` on a field: the macro sees only the fields and options without it. Goes on as if
+/// they stood there always. (On the item itself, the compiler resolves `cfg_attr` before.)
+pub(crate) fn conditional(field: &mut Field, errors: &mut Errors) {
     let mut options = Vec::new();
     for conditional in field.attrs.iter_mut().filter(|conditional| conditional.path().is_ident("cfg_attr")) {
         let Some((condition, mut metas)) = parts(conditional) else { continue };

@@ -6,14 +6,13 @@ use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{DeriveInput, Ident, LitStr, Path, Type};
 
+use crate::ast::Input;
+use crate::attr::EVENT;
 use crate::errors::{Errors, call_at, text_of};
 use crate::item::{Arguments, Hidden, derives};
 use crate::lock;
 use crate::schema;
 use crate::tokens::{allowed, allowing};
-
-/// The attribute through which `#[event]` speaks to the hidden derive.
-pub(crate) const HELPER: &str = "__typed_event";
 
 /// The event a view is of.
 pub(crate) enum Of {
@@ -66,13 +65,14 @@ pub(crate) fn derive(input: DeriveInput) -> TokenStream {
         return syn::Error::new(input.ident.span(), "use `#[event(view_of = ...)]`").to_compile_error();
     };
     let private = quote!(#krate::__private);
-    let schema = schema::implement(&input, &krate, HELPER, schema::Verified::Used);
+    let item = Input::new(&input);
+    let schema = schema::implement(&item, &private, schema::Verified::Used);
     let event = match &of {
         Of::Type(event) => Event::of_type(event, &private),
         Of::Name(name) => Event::of_lock(name, &private),
     };
     let checks = match &event.written {
-        Ok(written) => allowing(&input.attrs, checks(&input, &event, written, &private)),
+        Ok(written) => allowing(&input.attrs, checks(&item, &event, written, &private)),
         Err(refused) => refused.clone(),
     };
     let arguments = arguments(&input.ident, &private);
@@ -190,27 +190,22 @@ fn newest_version(name: &str, private: &TokenStream) -> Result<(String, String, 
 
 /// Constants that fail to evaluate where the event can't fill the view: one for each field, so that
 /// each has its own place; one for a type without.
-fn checks(input: &DeriveInput, event: &Event, written: &TokenStream, private: &TokenStream) -> TokenStream {
-    let fields = schema::wire_names(input, HELPER);
-    let (view, ident) = (input.ident.to_string(), &input.ident);
+fn checks(input: &Input<'_>, event: &Event, written: &TokenStream, private: &TokenStream) -> TokenStream {
+    let (view, ident) = (input.ident.to_string(), input.ident);
     let Event { shown, name, types, .. } = event;
     let check = |place: &dyn ToTokens, field: TokenStream| {
         let reader = quote!(<#ident as #private::Schema>::TYPE);
         call_at(&place, quote!(#private::view), quote!(#view, #shown, #name, #reader, #written, #field))
     };
-    let mut checks: Vec<_> = fields
-        .iter()
-        .filter_map(|(field, names)| {
-            let (ident, colon, ty, name) =
-                (&field.ident, &field.colon_token, &field.ty, names.read.as_ref()?);
-            Some(check(&quote!(#ident #colon #ty), quote!(::core::option::Option::Some(#name))))
-        })
-        .collect();
-    let denies = schema::option_named(&input.attrs, "serde", "deny_unknown_fields");
-    if let Some(place) = denies.filter(|_| !checks.is_empty()) {
+    let checked = input.wire_fields().iter().filter_map(|field| {
+        let name = field.on_wire.read.as_ref()?;
+        Some(check(&field.place(), quote!(::core::option::Option::Some(#name))))
+    });
+    let mut checks: Vec<_> = checked.collect();
+    if let Some(place) = input.attr.deny_unknown.as_ref().filter(|_| !checks.is_empty()) {
         let reader = quote!(<#ident as #private::Schema>::TYPE);
         let arguments = quote!(#view, #shown, #name, #reader, #written);
-        checks.push(call_at(&place, quote!(#private::view_rest), arguments));
+        checks.push(call_at(place, quote!(#private::view_rest), arguments));
     }
     if checks.is_empty() {
         checks.push(check(ident, quote!(::core::option::Option::None)));
@@ -228,7 +223,7 @@ fn checks(input: &DeriveInput, event: &Event, written: &TokenStream, private: &T
 
 /// What `#[event]` passed on to the derive.
 fn hidden_arguments(input: &DeriveInput) -> Option<(Of, Path)> {
-    let attribute = input.attrs.iter().find(|attribute| attribute.path().is_ident(HELPER))?;
+    let attribute = input.attrs.iter().find(|attribute| attribute.path().is_ident(EVENT))?;
     let (mut event, mut krate) = (None, None);
     attribute
         .parse_nested_meta(|meta| {

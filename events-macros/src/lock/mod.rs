@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
-use syn::{DeriveInput, Ident, LitStr, Token, Type};
+use syn::{Ident, LitStr, Token, Type};
 
+use crate::ast::{Field, Input};
 use crate::errors::{call_at, text_of};
 use crate::options;
-use crate::schema;
 pub(crate) use known::{Known, meant};
 use parse::File;
 pub(crate) use parse::Version;
@@ -147,8 +146,7 @@ pub(crate) fn read(event: &str, private: &TokenStream) -> Result<Option<(PathBuf
 
 /// An event type under the lock.
 pub(crate) struct Subject<'a> {
-    pub(crate) input: &'a DeriveInput,
-    pub(crate) helper: &'a str,
+    pub(crate) input: &'a Input<'a>,
     pub(crate) private: &'a TokenStream,
     pub(crate) name: &'a LitStr,
     pub(crate) version: u32,
@@ -200,8 +198,7 @@ impl Subject<'_> {
     /// The checks of an event against its file.
     fn compared_with(&self, file: &File, reasons: &[(String, LitStr)]) -> TokenStream {
         let private = self.private;
-        let item = self.input.ident.unraw().to_string();
-        let (name, locked) = (self.name, &file.item);
+        let (item, name, locked) = (&self.input.name, self.name, &file.item);
         let item = quote!(::core::concat!(::core::module_path!(), "::", #item));
         let claim = call_at(name, quote!(#private::locked_item), quote!(#name, #item, #locked));
         let mut checks = unless_writing(private, &claim);
@@ -216,7 +213,7 @@ impl Subject<'_> {
         {
             checks.extend(self.older_than(newest));
         } else if file.versions.iter().any(|version| version.number == self.version) {
-            let (ident, name, number) = (&self.input.ident, self.name, self.version);
+            let (ident, name, number) = (self.input.ident, self.name, self.version);
             let locked = quote! {
                 if let ::core::option::Option::Some(locking) = &<#ident as #private::Event>::LOCKING
                     && let ::core::option::Option::Some(__locked) =
@@ -271,7 +268,7 @@ impl Subject<'_> {
         let (file, mut checks) = self.file();
         let (reasons, errors) = self.reasons();
         checks.extend(errors);
-        let (ident, name, number) = (&self.input.ident, self.name, self.version);
+        let (ident, name, number) = (self.input.ident, self.name, self.version);
         let version = file.as_ref().and_then(|(path, file)| {
             let path = path.to_string_lossy();
             let version = self.locked_version(file)?;
@@ -308,16 +305,18 @@ impl Subject<'_> {
         let mut reasons: Vec<_> =
             self.options.changed.iter().map(|reason| (String::new(), reason.clone())).collect();
         let mut errors = TokenStream::new();
-        let of_fields = schema::all_fields(&self.input.data).into_iter().filter_map(|field| {
-            // What is empty was refused.
-            let reason = schema::reason(&field.attrs, self.helper)?;
-            (!reason.value().trim().is_empty()).then_some((field, reason))
-        });
-        for (field, reason) in of_fields {
-            let mut checked = schema::wire_names(self.input, self.helper).into_iter();
-            let names = checked.find(|(checked, _)| std::ptr::eq(*checked, field));
-            match names.and_then(|(_, names)| names.written.or(names.read)) {
-                Some(name) => reasons.push((name, reason)),
+        for field in self.input.fields() {
+            // An empty reason has been refused.
+            let Some(reason) = field.attr.changed.clone().filter(|reason| !reason.value().trim().is_empty())
+            else {
+                continue;
+            };
+            let mut compared = self.input.wire_fields().iter();
+            let compared = compared.find(|compared| std::ptr::eq(*compared, field));
+            match compared
+                .and_then(|Field { on_wire, .. }| on_wire.written.as_ref().or(on_wire.read.as_ref()))
+            {
+                Some(name) => reasons.push((name.clone(), reason)),
                 None => {
                     let message = "this field is not compared by itself: the reason stands beside the event's name, `#[event(\"...\", changed = \"...\")]`";
                     errors.extend(syn::Error::new(reason.span(), message).to_compile_error());
@@ -389,14 +388,11 @@ impl Subject<'_> {
 
     fn calls(&self) -> TokenStream {
         let private = self.private;
-        let fields = schema::wire_names(self.input, self.helper);
-        let calls = fields.iter().filter_map(|(field, names)| {
-            let name = names.written.as_ref().or(names.read.as_ref())?;
-            let (ident, colon, ty) = (&field.ident, &field.colon_token, &field.ty);
-            let place = quote!(#ident #colon #ty);
-            Some(call_at(&place, quote!(#private::locked_field), quote!(__locked, #name)))
+        let calls = self.input.wire_fields().iter().filter_map(|field| {
+            let name = field.on_wire.written.as_ref().or(field.on_wire.read.as_ref())?;
+            Some(call_at(&field.place(), quote!(#private::locked_field), quote!(__locked, #name)))
         });
-        let rest = call_at(&self.input.ident, quote!(#private::locked_rest), quote!(__locked));
+        let rest = call_at(self.input.ident, quote!(#private::locked_rest), quote!(__locked));
         quote!(#(#calls;)* #rest;)
     }
 }

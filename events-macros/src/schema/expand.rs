@@ -2,61 +2,41 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::ext::IdentExt;
-use syn::{Attribute, Data, DataEnum, DeriveInput, Field, Fields, Ident, Path, Type, Variant};
+use syn::Type;
 
-use super::attributes::{Container, Item, Sides, documentation, has_rename_all, is_secret};
-use super::case::Case;
 use super::itself;
+use crate::ast::{Data, Field, Fields, Input, Names, Variant};
+use crate::attr::{self, Attributes, Sides};
 use crate::errors::{call_at, text_of};
 use crate::tokens::{contains_name, without_self};
 
-/// The impl of `Schema` for a type; `helper` is the attribute our field options stand in.
-pub(crate) fn implement(input: &DeriveInput, krate: &Path, helper: &str, verified: Verified) -> TokenStream {
-    let private = quote!(#krate::__private);
-    let writer = Writer::new(input, &private, helper, verified);
-    let mut container = Container::read(&input.attrs);
-    if let Data::Struct(_) = &input.data
-        && let Some(tag) = container.tag.take()
-    {
-        let name = Item::read(&input.attrs, helper).rename.written;
-        container.struct_tag = Some((tag, name.unwrap_or_else(|| input.ident.unraw().to_string())));
-    }
-    if let Some(field) = writer.unhidden(&input.data) {
-        let message = "only `#[payload]` and `#[event]` can hide a secret from serde: put `#[payload]` above the type, and `#[event(secret)]` on the field";
-        return syn::Error::new_spanned(field, message).to_compile_error();
-    }
-    if let Some(field) = writer.circle(&input.data) {
-        let message = "a generic type that contains itself has no schema: mark this field `#[event(opaque)]` (`#[schema(opaque)]` below `#[derive(Schema)]`)";
-        return syn::Error::new_spanned(field, message).to_compile_error();
+/// The impl of `Schema` for a type.
+pub(crate) fn implement(input: &Input<'_>, private: &TokenStream, verified: Verified) -> TokenStream {
+    let writer = Writer { private, input, generic: !input.generics.params.is_empty(), verified };
+    if let Some(error) = writer.refused() {
+        return error.to_compile_error();
     }
     let heap = match &input.data {
-        Data::Struct(data) => writer.struct_heap(&data.fields),
-        Data::Enum(data) => writer.enum_heap(data),
-        Data::Union(_) => {
-            let error =
-                syn::Error::new(input.ident.span(), "a union has no schema: it can't be read by serde");
-            return error.to_compile_error();
-        }
+        Data::Struct(fields) => writer.struct_heap(fields),
+        Data::Enum(variants) => writer.enum_heap(variants),
+        Data::Union => TokenStream::new(),
     };
-    let shape = writer.shape(&container, &input.data);
-    let declared = writer.declared(input, &container, shape);
-    let ident = &input.ident;
+    let declared = writer.declared(writer.shape());
+    let ident = input.ident;
     let mut generics = input.generics.clone();
     for parameter in generics.type_params_mut() {
         parameter.bounds.push(syn::parse_quote!(#private::Schema));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let itself = match verified {
-        Verified::Declared => itself::checks(input, &container, helper, &private),
+        Verified::Declared => itself::checks(input, private),
         Verified::Used => TokenStream::new(),
     };
     let placed = match verified {
-        // These come with the others.
+        // `itself` has these checks.
         Verified::Declared if !writer.generic => TokenStream::new(),
         _ => {
-            let flattened = writer.flattened_checks(&input.data);
-            let beside_tag = writer.tag_checks(&input.data, &container);
+            let (flattened, beside_tag) = (writer.flattened_checks(), writer.tag_checks());
             quote!(#flattened #beside_tag)
         }
     };
@@ -87,95 +67,35 @@ pub(crate) enum Verified {
     Used,
 }
 
-/// The fields of a struct with named ones, each with the names it is written and read under; none for
-/// other types.
-pub(crate) fn wire_names<'i>(
-    input: &'i DeriveInput,
-    helper: &str,
-) -> Vec<(&'i Field, Sides<Option<String>>)> {
-    let container = Container::read(&input.attrs);
-    let Data::Struct(data) = &input.data else { return Vec::new() };
-    let plain = container.converts.written.is_none() && container.converts.read.is_none();
-    match &data.fields {
-        Fields::Named(fields) if !container.transparent && container.remote.is_none() && plain => {
-            let names = |field| (field, names_of(field, &container, &Item::read(&field.attrs, helper)));
-            fields.named.iter().map(names).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// The names a field is written and read under, where it is.
-pub(super) fn names_of(field: &Field, container: &Container, item: &Item) -> Sides<Option<String>> {
-    let ident = field.ident.as_ref().map(|ident| ident.unraw().to_string()).unwrap_or_default();
-    let of = |skipped: bool, renamed: &Option<String>, case: &Case| {
-        (!skipped).then(|| renamed.clone().unwrap_or_else(|| case.of_field(&ident)))
-    };
-    Sides {
-        written: of(item.skipped.written, &item.rename.written, &container.rename_all.written),
-        read: of(item.skipped.read, &item.rename.read, &container.rename_all.read),
-    }
-}
-
-/// The names a variant is written and read under, where it is.
-pub(super) fn names_of_variant(
-    variant: &Variant,
-    container: &Container,
-    item: &Item,
-) -> Sides<Option<String>> {
-    let ident = variant.ident.unraw().to_string();
-    let of = |skipped: bool, renamed: &Option<String>, case: &Case| {
-        (!skipped).then(|| renamed.clone().unwrap_or_else(|| case.of_variant(&ident)))
-    };
-    Sides {
-        written: of(item.skipped.written, &item.rename.written, &container.rename_all.written),
-        read: of(item.skipped.read, &item.rename.read, &container.rename_all.read),
-    }
-}
-
-/// What holds for the fields of a variant.
-pub(super) fn variant_container(container: &Container, variant: &Variant) -> Container {
-    let mut inner = Container::read(&variant.attrs);
-    if !has_rename_all(&variant.attrs) {
-        inner.rename_all = container.rename_all_fields.clone();
-    }
-    inner.deny_unknown = container.deny_unknown;
-    inner
-}
-
 struct Writer<'a> {
     private: &'a TokenStream,
-    helper: &'a str,
-    ident: &'a Ident,
+    input: &'a Input<'a>,
     /// Whether the type has parameters.
     generic: bool,
-    /// Whether the type has lifetimes.
-    borrows: bool,
-    /// Whether textual forms leave out the type: then serde's impls are made by hand of the derived ones.
-    secret: bool,
     verified: Verified,
 }
 
-impl<'a> Writer<'a> {
-    fn new(input: &'a DeriveInput, private: &'a TokenStream, helper: &'a str, verified: Verified) -> Self {
-        Self {
-            private,
-            helper,
-            ident: &input.ident,
-            generic: !input.generics.params.is_empty(),
-            borrows: input.generics.lifetimes().next().is_some(),
-            secret: is_secret(&input.attrs, helper),
-            verified,
+impl Writer<'_> {
+    /// The error of a type that can have no schema.
+    fn refused(&self) -> Option<syn::Error> {
+        if let Some(field) = self.unhidden() {
+            let message = "only `#[payload]` and `#[event]` can hide a secret from serde: put `#[payload]` above the type, and `#[event(secret)]` on the field";
+            return Some(syn::Error::new_spanned(field.ty, message));
         }
+        if let Some(field) = self.circle() {
+            let message = "a generic type that contains itself has no schema: mark this field `#[event(opaque)]` (`#[schema(opaque)]` below `#[derive(Schema)]`)";
+            return Some(syn::Error::new_spanned(field.ty, message));
+        }
+        let message = "a union has no schema: it can't be read by serde";
+        matches!(self.input.data, Data::Union).then(|| syn::Error::new(self.input.ident.span(), message))
     }
 
     /// A reference to the type's declaration, which a static holds, so that the type may contain
     /// itself. A generic type has one declaration for each instance, and no static.
-    fn declared(&self, input: &DeriveInput, container: &Container, shape: TokenStream) -> TokenStream {
-        let private = self.private;
-        let name = input.ident.unraw().to_string();
-        let (doc, deprecated) = documentation(&input.attrs);
-        let (secret, converts) = (self.secret, container.conversions.join(", "));
+    fn declared(&self, shape: TokenStream) -> TokenStream {
+        let (private, Input { name, attr, data, .. }) = (self.private, self.input);
+        let Attributes { doc, deprecated, secret, .. } = attr;
+        let converts = attr.conversions.join(", ");
         let verified = match self.verified {
             _ if self.generic => quote!(Instance),
             Verified::Declared => quote!(Declared),
@@ -195,9 +115,9 @@ impl<'a> Writer<'a> {
                 shape: #shape,
             }
         };
-        let optional = match (&container.converts.read, &input.data) {
+        let optional = match (&attr.converts.read, data) {
             (Some(ty), _) => Some(quote!(<#ty as #private::Schema>::TYPE)),
-            (None, Data::Struct(data)) if container.transparent => self.wrapped(&data.fields),
+            (None, Data::Struct(fields)) if attr.transparent => self.wrapped(fields),
             _ => None,
         };
         let optional = optional.map(|shape| quote!(.optional_like(#shape)));
@@ -211,19 +131,18 @@ impl<'a> Writer<'a> {
     }
 
     /// A reference to the shape on the wire.
-    fn shape(&self, container: &Container, data: &Data) -> TokenStream {
-        let private = self.private;
-        if let Some(remote) = &container.remote
-            && !self.secret
-        {
+    fn shape(&self) -> TokenStream {
+        let (private, attr) = (self.private, &self.input.attr);
+        // A secret type is its own remote.
+        if let Some(remote) = attr.remote.as_ref().filter(|_| !attr.secret) {
             return opaque(private, &format!("remote {remote}"));
         }
-        let Sides { written, read } = &container.converts;
-        let other = |ty: &syn::Type| quote!(<#ty as #private::Schema>::TYPE);
-        let own = || match data {
-            Data::Struct(data) => self.struct_shape(container, &data.fields),
-            Data::Enum(data) => self.enum_shape(container, data),
-            Data::Union(_) => opaque(private, ""),
+        let Sides { written, read } = &attr.converts;
+        let other = |ty: &Type| quote!(<#ty as #private::Schema>::TYPE);
+        let own = || match &self.input.data {
+            Data::Struct(fields) => self.struct_shape(attr, fields),
+            Data::Enum(variants) => self.enum_shape(variants),
+            Data::Union => opaque(private, ""),
         };
         if written.is_none() && read.is_none() {
             return own();
@@ -233,34 +152,32 @@ impl<'a> Writer<'a> {
         quote!(&#private::TypeSchema::Differs { written: #written, read: #read })
     }
 
-    fn struct_shape(&self, container: &Container, fields: &Fields) -> TokenStream {
+    /// The shape of a struct, or of what is in a variant.
+    fn struct_shape(&self, container: &Attributes, fields: &Fields<'_>) -> TokenStream {
         let private = self.private;
         match fields {
-            Fields::Named(_) if container.transparent => self.one_of_them(fields),
+            Fields::Named(_) if container.transparent => self.newtype_shape(fields),
             Fields::Named(_) => {
                 let schema = self.named_fields(container, fields);
                 quote!(&#private::TypeSchema::Struct(#schema))
             }
-            Fields::Unnamed(unnamed) if container.transparent || unnamed.unnamed.len() == 1 => {
-                self.one_of_them(fields)
-            }
+            Fields::Unnamed(all) if container.transparent || all.len() == 1 => self.newtype_shape(fields),
             Fields::Unnamed(_) => self.tuple_shape(fields),
             Fields::Unit => quote!(&#private::TypeSchema::Null),
         }
     }
 
-    fn tuple_shape(&self, fields: &Fields) -> TokenStream {
+    fn tuple_shape(&self, fields: &[Field<'_>]) -> TokenStream {
         let private = self.private;
-        let items: Vec<_> = fields.iter().map(|field| (field, self.item(field))).collect();
-        if let Some(shape) = self.moving_shape(&items) {
+        if let Some(shape) = self.moving_shape(fields) {
             return shape;
         }
-        let side = |skipped: fn(&Item) -> bool, vague: fn(&Item) -> bool| {
-            let kept = items.iter().filter(|(_, item)| !skipped(item));
-            let shapes = kept.map(|(field, item)| self.field_shape(field, item));
+        let side = |skipped: fn(&Attributes) -> bool, vague: fn(&Attributes) -> bool| {
+            let shapes =
+                fields.iter().filter(|field| !skipped(&field.attr)).map(|field| self.field_shape(field));
             let shape = quote!(&#private::TypeSchema::Tuple(&[#(#shapes),*]));
-            // Elements that may be left out: the length says nothing.
-            match items.iter().any(|(_, item)| vague(item)) {
+            // The length of an array whose elements may be left out says nothing.
+            match fields.iter().any(|field| vague(&field.attr)) {
                 true => {
                     let opaque = opaque(private, &elements(fields));
                     quote!({ let _ = #shape; #opaque })
@@ -268,41 +185,36 @@ impl<'a> Writer<'a> {
                 false => shape,
             }
         };
-        let written = side(|item| item.skipped.written, |item| item.skipped_if.is_some());
-        let read = side(|item| item.skipped.read, |item| item.default && !item.skipped.read);
-        let alike = |(_, item): &(_, Item)| {
-            item.skipped.written == item.skipped.read && item.skipped_if.is_none() && !item.default
+        let written = side(|attr| attr.skipped.written, |attr| attr.skipped_if.is_some());
+        let read = side(|attr| attr.skipped.read, |attr| attr.default && !attr.skipped.read);
+        let alike = |Field { attr, .. }: &Field<'_>| {
+            attr.skipped.written == attr.skipped.read && attr.skipped_if.is_none() && !attr.default
         };
-        match items.iter().all(alike) {
+        match fields.iter().all(alike) {
             true => written,
             false => quote!(&#private::TypeSchema::Differs { written: #written, read: #read }),
         }
     }
 
     /// The shape of a tuple that is never read as it was written, since an element that is left out moves those
-    /// after it: every array that may be written, and the one that is read. The checks of a type refuse it by this
-    /// form.
-    fn moving_shape(&self, items: &[(&Field, Item)]) -> Option<TokenStream> {
+    /// after it: every array that may be written, and the one that is read. The checks refuse the type by this form.
+    fn moving_shape(&self, fields: &[Field<'_>]) -> Option<TokenStream> {
         let private = self.private;
-        let moves = |(index, (_, item)): (usize, &(_, Item))| {
-            let is_last = items[index + 1..].iter().all(|(_, item)| itself::skips_both(item));
-            itself::moves_others(item, false, is_last).is_some()
-        };
-        if !items.iter().enumerate().any(moves) {
+        if !(0..fields.len()).any(|index| itself::moves_others(fields, index, false).is_some()) {
             return None;
         }
-        let tuple = |kept: &dyn Fn(usize, &Item) -> bool| {
-            let kept = items.iter().enumerate().filter(|(index, (_, item))| kept(*index, item));
-            let shapes = kept.map(|(_, (field, item))| self.field_shape(field, item));
+        let tuple = |kept: &dyn Fn(usize, &Attributes) -> bool| {
+            let kept = fields.iter().enumerate().filter(|(index, field)| kept(*index, &field.attr));
+            let shapes = kept.map(|(_, field)| self.field_shape(field));
             quote!(const { &#private::TypeSchema::Tuple(&[#(#shapes),*]) })
         };
-        let left_out = items.iter().enumerate().filter(|(_, (_, item))| item.skipped_if.is_some());
+        let left_out = fields.iter().enumerate().filter(|(_, field)| field.attr.skipped_if.is_some());
         let arrays = std::iter::once(None).chain(left_out.map(|(index, _)| Some(index))).map(|without| {
             let name = without.map_or_else(|| "all".to_owned(), |index| format!("without {index}"));
-            let array = tuple(&|index, item| !item.skipped.written && Some(index) != without);
+            let array = tuple(&|index, attr| !attr.skipped.written && Some(index) != without);
             quote!(#private::VariantSchema::new(#name, ::core::option::Option::Some(#array)))
         });
-        let read = tuple(&|_, item| !item.skipped.read);
+        let read = tuple(&|_, attr| !attr.skipped.read);
         Some(quote! {
             &#private::TypeSchema::Differs {
                 written: const { &#private::TypeSchema::Enum(#private::EnumSchema {
@@ -315,22 +227,21 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// A newtype looks like what is in it.
-    fn one_of_them(&self, fields: &Fields) -> TokenStream {
+    /// The shape of a newtype is that of its field.
+    fn newtype_shape(&self, fields: &[Field<'_>]) -> TokenStream {
         self.wrapped(fields).unwrap_or_else(|| opaque(self.private, &elements(fields)))
     }
 
-    /// The shape of the one field serde looks at.
-    fn wrapped(&self, fields: &Fields) -> Option<TokenStream> {
-        let mut items = fields.iter().map(|field| (field, self.item(field)));
-        let (field, item) = items.find(|(_, item)| !item.skipped.written && !item.skipped.read)?;
-        Some(self.field_shape(field, &item))
+    /// The shape of the one field that serde does not skip.
+    fn wrapped(&self, fields: &[Field<'_>]) -> Option<TokenStream> {
+        let field = fields.iter().find(|field| !field.attr.skipped.written && !field.attr.skipped.read)?;
+        Some(self.field_shape(field))
     }
 
     /// The `StructSchema` of named fields.
-    fn named_fields(&self, container: &Container, fields: &Fields) -> TokenStream {
+    fn named_fields(&self, container: &Attributes, fields: &[Field<'_>]) -> TokenStream {
         let private = self.private;
-        // A struct's tag is written, and not looked at when read.
+        // serde writes the tag of a struct, and ignores it when it reads.
         let tag = container.struct_tag.as_ref().map(|(tag, name)| {
             quote! {
                 #private::FieldSchema::new(#tag, const { &#private::TypeSchema::Enum(#private::EnumSchema {
@@ -342,61 +253,59 @@ impl<'a> Writer<'a> {
         });
         let schemas = fields.iter().filter_map(|field| self.named_field(container, field));
         let schemas = tag.into_iter().chain(schemas);
-        let deny = container.deny_unknown;
+        let deny = container.deny_unknown.is_some();
         quote!(#private::StructSchema { fields: &[#(#schemas),*], deny_unknown: #deny })
     }
 
-    /// The `FieldSchema` of a field, unless serde skips it both ways.
-    fn named_field(&self, container: &Container, field: &Field) -> Option<TokenStream> {
-        let private = self.private;
-        let item = self.item(field);
-        let on_wire = names_of(field, container, &item);
+    /// The `FieldSchema` of a field, unless serde skips it on both sides.
+    fn named_field(&self, container: &Attributes, field: &Field<'_>) -> Option<TokenStream> {
+        let (private, Field { attr, on_wire, .. }) = (self.private, field);
         let name = on_wire.written.as_ref().or(on_wire.read.as_ref())?;
-        let shape = self.field_shape(field, &item);
-        let names = names(&item, &on_wire);
-        let presence = match item.skipped_if.as_deref() {
+        let shape = self.field_shape(field);
+        let names = names(attr, on_wire);
+        let presence = match attr.skipped_if.as_deref() {
             None => None,
             Some(path) if path.ends_with("Option::is_none") => {
                 Some(quote!(.present(#private::Presence::UnlessNone)))
             }
             Some(path) => Some(quote!(.present(#private::Presence::Sometimes).skipped_if(#path))),
         };
-        // Only serde knows whether an opaque type is an `Option`; one that a function reads is none.
-        let required = match &item {
-            _ if container.default || item.default => Some(quote!(.required(false))),
-            Item { custom: Sides { read: true, .. }, .. } => Some(quote!(.required(true))),
-            Item { opaque: true, .. } => Some(quote!(.required(false))),
+        // Only serde knows whether an opaque type is an `Option`. A function of the user reads a field that is there.
+        let required = match attr {
+            _ if container.default || attr.default => Some(quote!(.required(false))),
+            Attributes { custom: Sides { read: true, .. }, .. } => Some(quote!(.required(true))),
+            Attributes { opaque: true, .. } => Some(quote!(.required(false))),
             _ => None,
         };
-        let default = match (&item.default_by, &container.default_by) {
+        let default = match (&attr.default_by, &container.default_by) {
             (Some(path), _) => Some(path.clone()),
-            _ if item.default || !container.default => None,
+            _ if attr.default || !container.default => None,
             (None, Some(path)) => Some(format!("struct {path}")),
             (None, None) => Some("struct".to_owned()),
         };
         let default = default.map(|default| quote!(.defaults_to(#default)));
-        let secret = item.secret.then(|| quote!(.secret()));
-        let flattened = item.flatten.then(|| quote!(.flattened().required(false)));
-        let documented = documented(&field.attrs);
+        let secret = attr.secret.then(|| quote!(.secret()));
+        let flattened = attr.flatten.then(|| quote!(.flattened().required(false)));
+        let documented = documented(attr);
         Some(quote! {
             #private::FieldSchema::new(#name, #shape) #names #presence #required #default #flattened #secret #documented
         })
     }
 
     /// A reference to the shape of a field.
-    fn field_shape(&self, field: &Field, item: &Item) -> TokenStream {
-        let private = self.private;
-        let text = [item.code.join(", "), text_of(&field.ty)].into_iter().filter(|part| !part.is_empty());
+    fn field_shape(&self, field: &Field<'_>) -> TokenStream {
+        let (private, Field { attr, ty, .. }) = (self.private, field);
+        let text = [attr.code.join(", "), text_of(ty)].into_iter().filter(|part| !part.is_empty());
         let opaque = opaque(private, &text.collect::<Vec<_>>().join(": "));
-        let ty = self.without_self(&field.ty);
+        let ty = self.without_self(ty);
         let own = quote!(<#ty as #private::Schema>::TYPE);
-        match item.custom {
-            _ if item.opaque => opaque,
+        match attr.custom {
+            _ if attr.opaque => opaque,
             Sides { written: true, read: true } => opaque,
             Sides { written: true, .. } => {
                 quote!(&#private::TypeSchema::Differs { written: #opaque, read: #own })
             }
-            // Its type needs no schema: nothing reads it as such.
+            // Nothing reads the field as its type: that needs no schema.
             Sides { read: true, .. } => opaque,
             _ => own,
         }
@@ -406,75 +315,64 @@ impl<'a> Writer<'a> {
     fn without_self(&self, ty: &Type) -> Type {
         match self.generic {
             true => ty.clone(),
-            false => without_self(ty, self.ident),
+            false => without_self(ty, self.input.ident),
         }
     }
 
     /// Constants that fail to evaluate where serde can't flatten a field.
-    fn flattened_checks(&self, data: &Data) -> TokenStream {
-        let private = self.private;
-        let flattened = all_fields(data).into_iter().filter(|field| {
-            let item = self.item(field);
-            item.flatten && !self.generic && self.is_measured(field) && !item.custom.written
-        });
-        flattened.map(|field| self.check(field, quote!(#private::flattened))).collect()
+    fn flattened_checks(&self) -> TokenStream {
+        let fields = self.input.fields();
+        self.checks_of(fields.into_iter().filter(|field| field.attr.flatten), "flattened")
     }
 
-    /// Constants that fail to evaluate where what is secret would stand beside the tag of an enum.
-    fn tag_checks(&self, data: &Data, container: &Container) -> TokenStream {
-        let (Data::Enum(data), Some(_), None) = (data, &container.tag, &container.content) else {
+    /// Constants that fail to evaluate where a secret would stand beside the tag of an enum.
+    fn tag_checks(&self) -> TokenStream {
+        let attr = &self.input.attr;
+        let (Data::Enum(variants), Some(_), None) = (&self.input.data, &attr.tag, &attr.content) else {
             return TokenStream::new();
         };
-        let private = self.private;
-        let newtypes = data.variants.iter().filter(
-            |variant| matches!(&variant.fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1),
-        );
-        let fields = newtypes.flat_map(|variant| &variant.fields);
-        let checked = fields
-            .filter(|field| !self.generic && self.is_measured(field) && !self.item(field).custom.written);
-        checked.map(|field| self.check(field, quote!(#private::beside_tag))).collect()
+        self.checks_of(variants.iter().filter_map(|variant| variant.fields.newtype()), "beside_tag")
     }
 
-    /// A constant that fails to evaluate where the type of a field does not stand a check.
-    fn check(&self, field: &Field, check: TokenStream) -> TokenStream {
-        let private = self.private;
-        let (ty, text) = (self.without_self(&field.ty), text_of(&field.ty));
-        let check = call_at(&field.ty, check, quote!(#text, <#ty as #private::Schema>::TYPE));
-        quote!(const _: () = #check;)
+    /// Constants that fail to evaluate where the type of a field does not pass a check.
+    fn checks_of<'f>(&self, fields: impl Iterator<Item = &'f Field<'f>>, check: &str) -> TokenStream {
+        let (private, check) = (self.private, format_ident!("{check}"));
+        let checked =
+            fields.filter(|Field { attr, .. }| !self.generic && attr.is_read() && !attr.custom.written);
+        let checks = checked.map(|Field { ty, .. }| {
+            let (own, text) = (self.without_self(ty), text_of(ty));
+            let arguments = quote!(#text, <#own as #private::Schema>::TYPE);
+            let check = call_at(ty, quote!(#private::#check), arguments);
+            quote!(const _: () = #check;)
+        });
+        checks.collect()
     }
 
-    /// A secret field that serde does not ask about.
-    fn unhidden<'t>(&self, data: &'t Data) -> Option<&'t Type> {
-        let mut fields = all_fields(data).into_iter();
-        let unhidden = |field: &&Field| {
-            let item = self.item(field);
-            item.secret && !item.hides && field.ident.is_some()
+    /// A secret field that serde does not ask whether to hide.
+    fn unhidden(&self) -> Option<&Field<'_>> {
+        let mut fields = self.input.fields().into_iter();
+        fields.find(|Field { ident, attr, .. }| attr.secret && !attr.hides && ident.is_some())
+    }
+
+    /// The field through which a generic type contains itself.
+    fn circle(&self) -> Option<&Field<'_>> {
+        let own = self.input.ident.to_string();
+        let contains = |field: &&Field<'_>| {
+            field.attr.is_read() && (contains_name(field.ty, "Self") || contains_name(field.ty, &own))
         };
-        fields.find(unhidden).map(|field| &field.ty)
+        self.input.fields().into_iter().filter(|_| self.generic).find(contains)
     }
 
-    /// The type of a field through which a generic type contains itself.
-    fn circle<'t>(&self, data: &'t Data) -> Option<&'t Type> {
-        if !self.generic {
-            return None;
-        }
-        let own = self.ident.to_string();
-        let mut measured = all_fields(data).into_iter().filter(|field| self.is_measured(field));
-        measured
-            .find(|field| contains_name(&field.ty, "Self") || contains_name(&field.ty, &own))
-            .map(|field| &field.ty)
-    }
-
-    fn enum_shape(&self, container: &Container, data: &DataEnum) -> TokenStream {
-        let private = self.private;
-        let variants = data.variants.iter().filter_map(|variant| self.variant(container, variant));
-        let tag = match (&container.tag, &container.content) {
-            _ if container.untagged => quote!(Untagged),
+    fn enum_shape(&self, variants: &[Variant<'_>]) -> TokenStream {
+        let (private, attr) = (self.private, &self.input.attr);
+        let variants = variants.iter().filter_map(|variant| self.variant(variant));
+        let tag = match (&attr.tag, &attr.content) {
+            _ if attr.untagged => quote!(Untagged),
             (Some(tag), None) => quote!(Internal(#tag)),
             (Some(tag), Some(content)) => quote!(Adjacent(#tag, #content)),
             (None, _) => quote!(External),
         };
-        let deny = container.deny_unknown;
+        let deny = attr.deny_unknown.is_some();
         quote! {
             &#private::TypeSchema::Enum(#private::EnumSchema {
                 tag: #private::Tag::#tag,
@@ -484,99 +382,67 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn variant(&self, container: &Container, variant: &Variant) -> Option<TokenStream> {
-        let private = self.private;
-        let item = Item::read(&variant.attrs, self.helper);
-        let on_wire = names_of_variant(variant, container, &item);
+    /// The `VariantSchema` of a variant, unless serde skips it on both sides.
+    fn variant(&self, variant: &Variant<'_>) -> Option<TokenStream> {
+        let (private, Variant { attr, on_wire, fields, .. }) = (self.private, variant);
         let name = on_wire.written.as_ref().or(on_wire.read.as_ref())?;
-        let is_empty = |fields: &Fields| match fields {
-            // serde takes a newtype without its field for a unit.
-            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
-                itself::skips_both(&self.item(&fields.unnamed[0]))
-            }
-            fields => matches!(fields, Fields::Unit),
+        // serde takes a newtype without its field for a unit.
+        let is_unit =
+            matches!(fields, Fields::Unit) || fields.newtype().is_some_and(|field| field.attr.is_skipped());
+        let body = if is_unit {
+            quote!(::core::option::Option::None)
+        } else if attr.custom.written || attr.custom.read {
+            let opaque = opaque(private, &attr.code.join(", "));
+            quote!(::core::option::Option::Some(#opaque))
+        } else {
+            let shape = self.struct_shape(attr, fields);
+            quote!(::core::option::Option::Some(const { #shape }))
         };
-        let body = match &variant.fields {
-            fields if is_empty(fields) => quote!(::core::option::Option::None),
-            _ if item.custom.written || item.custom.read => {
-                let opaque = opaque(private, &item.code.join(", "));
-                quote!(::core::option::Option::Some(#opaque))
-            }
-            fields => {
-                let inner = variant_container(container, variant);
-                let shape = self.struct_shape(&inner, fields);
-                quote!(::core::option::Option::Some(const { #shape }))
-            }
-        };
-        let names = names(&item, &on_wire);
-        let other = item.other.then(|| quote!(.other()));
-        let untagged = item.untagged.then(|| quote!(.untagged()));
-        let documented = documented(&variant.attrs);
+        let names = names(attr, on_wire);
+        let other = attr.other.then(|| quote!(.other()));
+        let untagged = attr.untagged.then(|| quote!(.untagged()));
+        let documented = documented(attr);
         Some(quote! {
             #private::VariantSchema::new(#name, #body) #names #other #untagged #documented
         })
     }
 
-    fn struct_heap(&self, fields: &Fields) -> TokenStream {
+    fn struct_heap(&self, fields: &[Field<'_>]) -> TokenStream {
         let sizes = fields.iter().enumerate().map(|(index, field)| {
-            let index = syn::Index::from(index);
-            let member = field.ident.as_ref().map_or_else(|| quote!(#index), |ident| quote!(#ident));
+            let member = field.member(index);
             self.heap_of(field, true, quote!(&self.#member))
         });
         quote!(0 #(+ #sizes)*)
     }
 
-    fn enum_heap(&self, data: &DataEnum) -> TokenStream {
-        let arms = data.variants.iter().map(|variant| {
-            let name = &variant.ident;
-            let item = Item::read(&variant.attrs, self.helper);
-            let described = !item.skipped.read && !item.custom.read;
+    fn enum_heap(&self, variants: &[Variant<'_>]) -> TokenStream {
+        let arms = variants.iter().map(|Variant { ident, attr, fields, .. }| {
+            let described = !attr.skipped.read && !attr.custom.read;
             let (mut bindings, mut sizes) = (Vec::new(), Vec::new());
-            for (index, field) in variant.fields.iter().enumerate() {
-                let binding = format_ident!("field{index}");
-                let index = syn::Index::from(index);
-                let member = field.ident.as_ref().map_or_else(|| quote!(#index), |ident| quote!(#ident));
+            for (index, field) in fields.iter().enumerate() {
+                let (binding, member) = (format_ident!("field{index}"), field.member(index));
                 bindings.push(quote!(#member: #binding));
                 sizes.push(self.heap_of(field, described, quote!(#binding)));
             }
-            quote!(Self::#name { #(#bindings),* } => 0 #(+ #sizes)*,)
+            quote!(Self::#ident { #(#bindings),* } => 0 #(+ #sizes)*,)
         });
-        match data.variants.is_empty() {
+        match variants.is_empty() {
             true => quote!(match *self {}),
             false => quote!(match self { #(#arms)* }),
         }
     }
 
-    /// What a field holds. One that needs no schema is weighed by it if it has one, or else by what it writes.
-    /// So is each field of a variant that is not `described`: serde does not read it, or a function of the user does.
-    fn heap_of(&self, field: &Field, described: bool, reference: TokenStream) -> TokenStream {
-        let (private, ty) = (self.private, &field.ty);
-        match described && self.is_measured(field) {
+    /// The heap size of a field: by its schema, or, where it needs none, by the schema its type may have, else by
+    /// what serde writes. The latter is also used for each field of a variant that is not `described`, which serde does
+    /// not read, or a function of the user reads.
+    fn heap_of(&self, field: &Field<'_>, described: bool, reference: TokenStream) -> TokenStream {
+        let (private, ty) = (self.private, field.ty);
+        match described && field.attr.is_read() {
             true => quote!(<#ty as #private::Schema>::heap_size(#reference)),
-            // What is borrowed is held elsewhere.
-            false if self.borrows => quote!(0),
+            // The type does not own what it borrows.
+            false if self.input.generics.lifetimes().next().is_some() => quote!(0),
             false => quote!((&&&#private::Weigh(#reference)).__typed_events_weight()),
         }
-    }
-
-    /// Whether the field must have a schema. What serde does not read, or reads by a function of the
-    /// user, need not.
-    fn is_measured(&self, field: &Field) -> bool {
-        let item = self.item(field);
-        !item.opaque && !item.custom.read && !item.skipped.read
-    }
-
-    fn item(&self, field: &Field) -> Item {
-        Item::read(&field.attrs, self.helper)
-    }
-}
-
-/// The fields of a struct, or of all variants.
-pub(crate) fn all_fields(data: &Data) -> Vec<&Field> {
-    match data {
-        Data::Struct(data) => data.fields.iter().collect(),
-        Data::Enum(data) => data.variants.iter().flat_map(|variant| &variant.fields).collect(),
-        Data::Union(_) => Vec::new(),
     }
 }
 
@@ -585,36 +451,35 @@ fn opaque(private: &TokenStream, code: &str) -> TokenStream {
     quote!(&#private::TypeSchema::Opaque(#code))
 }
 
-/// The types of unnamed fields, with what serde is told of them.
-fn elements(fields: &Fields) -> String {
+/// The types of unnamed fields, each with its serde attributes.
+fn elements(fields: &[Field<'_>]) -> String {
     let each = fields.iter().map(|field| {
-        let options = field.attrs.iter().filter(|attribute| attribute.path().is_ident("serde"));
+        let options = attr::named(&field.syntax.attrs, "serde");
         let options: String = options.map(|option| text_of(option) + " ").collect();
-        options + &text_of(&field.ty)
+        options + &text_of(field.ty)
     });
     format!("({})", each.collect::<Vec<_>>().join(", "))
 }
 
-/// The calls that say under which names something is written and read, where it is not one.
-fn names(item: &Item, on_wire: &Sides<Option<String>>) -> TokenStream {
+/// The calls that say under which names something is written and read, where that is not one name.
+fn names(attr: &Attributes, on_wire: &Names) -> TokenStream {
     let mut calls = TokenStream::new();
     if on_wire.written.is_none() {
         calls.extend(quote!(.written_as(::core::option::Option::None)));
     }
     let one_name = on_wire.written.is_none() || on_wire.written == on_wire.read;
-    if !one_name || on_wire.read.is_none() || !item.aliases.is_empty() {
+    if !one_name || on_wire.read.is_none() || !attr.aliases.is_empty() {
         let read = match &on_wire.read {
             Some(read) => quote!(::core::option::Option::Some(#read)),
             None => quote!(::core::option::Option::None),
         };
-        let aliases = &item.aliases;
+        let aliases = &attr.aliases;
         calls.extend(quote!(.read_as(#read, &[#(#aliases),*])));
     }
     calls
 }
 
-/// The call that carries the doc comment and `#[deprecated]` along, if there is one.
-fn documented(attributes: &[Attribute]) -> Option<TokenStream> {
-    let (doc, deprecated) = documentation(attributes);
-    (deprecated || !doc.is_empty()).then(|| quote!(.documented(#doc, #deprecated)))
+/// The call that adds the doc comment and `#[deprecated]`, where there is one.
+fn documented(Attributes { doc, deprecated, .. }: &Attributes) -> Option<TokenStream> {
+    (*deprecated || !doc.is_empty()).then(|| quote!(.documented(#doc, #deprecated)))
 }

@@ -1,46 +1,35 @@
-//! `#[derive(Schema)]`, and the part of `#[event]` that describes a type's shape.
+//! `#[derive(Schema)]`, and the part of `#[event]` that describes the shape of a type.
 
-mod attributes;
-mod case;
 mod expand;
 mod itself;
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Attribute, DeriveInput};
+use syn::DeriveInput;
 
-pub(crate) use attributes::{
-    check_field_options, crate_path, has_option, is_read, is_secret, misspelt, option_named, reason,
-};
-pub(crate) use expand::{Verified, all_fields, implement, wire_names};
+pub(crate) use expand::{Verified, implement};
 
+use crate::ast::Input;
+use crate::attr::{self, PAYLOAD, SCHEMA};
 use crate::errors::Errors;
 use crate::item::fields_mut;
-
-/// The option of `#[schema(...)]` by which `#[payload]` says that the type is its own.
-pub(crate) const PAYLOAD: &str = "__payload";
 
 pub(crate) fn derive(mut input: DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
     for field in fields_mut(&mut input) {
-        for option in field.attrs.iter_mut().filter(|attribute| attribute.path().is_ident("schema")) {
-            // Other derives have options of this name, too: only what is nearly one of ours is taken for one.
-            if let Some(error) = misspelt(option) {
+        for option in field.attrs.iter_mut().filter(|attribute| attribute.path().is_ident(SCHEMA)) {
+            // Other derives have a `#[schema]`, too: an option is ours if it resembles one of ours.
+            if let Some(error) = attr::misspelt(option) {
                 errors.push(error);
-                // Of a field with an error nothing else is said.
+                // One error for one field: the others don't look at its type.
                 *option = syn::parse_quote!(#[schema(opaque)]);
             }
         }
     }
-    let krate = crate_path(&input.attrs, "schema", &mut errors);
-    let is_payload = named(&input.attrs, "schema").any(|attribute| has_option(attribute, PAYLOAD));
+    let krate = attr::crate_path(&input.attrs, SCHEMA, &mut errors);
+    let is_payload = attr::named(&input.attrs, SCHEMA).any(|option| attr::has_option(option, PAYLOAD));
     let verified = if is_payload { Verified::Declared } else { Verified::Used };
-    let schema = implement(&input, &krate, "schema", verified);
+    let schema = implement(&Input::new(&input), &quote!(#krate::__private), verified);
     let errors = errors.into_tokens();
     quote!(#schema #errors)
-}
-
-/// The attributes of this name.
-fn named<'a>(attributes: &'a [Attribute], name: &'a str) -> impl Iterator<Item = &'a Attribute> {
-    attributes.iter().filter(move |attribute| attribute.path().is_ident(name))
 }

@@ -1,4 +1,4 @@
-//! serde's `rename_all` rules.
+//! The rules of serde's `rename_all`.
 
 /// How names are spelt on the wire.
 #[derive(Clone, Copy, Default)]

@@ -1,0 +1,346 @@
+//! Reads the attributes of an item, a variant or a field: those of serde, ours, doc comments and `#[deprecated]`.
+
+use syn::ext::IdentExt;
+use syn::meta::ParseNestedMeta;
+use syn::parse::{ParseStream, Parser};
+use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Token, Type};
+
+use crate::case::Case;
+use crate::errors::Errors;
+use crate::options;
+
+/// The attribute with our options in the output of `#[event]`, for its hidden derives.
+pub(crate) const EVENT: &str = "__typed_event";
+
+/// The attribute with our options above and in other types.
+pub(crate) const SCHEMA: &str = "schema";
+
+/// The option of `#[schema(...)]` by which `#[payload]` marks a type as its own.
+pub(crate) const PAYLOAD: &str = "__payload";
+
+/// A value for serialization (`written`) and one for deserialization (`read`).
+#[derive(Clone, Default)]
+pub(crate) struct Sides<T> {
+    pub(crate) written: T,
+    pub(crate) read: T,
+}
+
+/// The attributes of an item, a variant or a field. An option that is not allowed there has its default.
+#[derive(Default)]
+pub(crate) struct Attributes {
+    // Of items and variants:
+    pub(crate) rename_all: Option<Sides<Case>>,
+    pub(crate) rename_all_fields: Sides<Case>,
+    /// `deny_unknown_fields`, as the user wrote it.
+    pub(crate) deny_unknown: Option<Path>,
+    pub(crate) transparent: bool,
+    pub(crate) tag: Option<String>,
+    /// The tag of a struct, and the name that serde writes as its value.
+    pub(crate) struct_tag: Option<(String, String)>,
+    pub(crate) content: Option<String>,
+    /// The types of `into`, and of `from` or `try_from`.
+    pub(crate) converts: Sides<Option<Type>>,
+    /// The same options as texts.
+    pub(crate) conversions: Vec<String>,
+    /// The foreign type whose shape this one describes.
+    pub(crate) remote: Option<String>,
+
+    // Of variants and fields:
+    pub(crate) rename: Sides<Option<String>>,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) skipped: Sides<bool>,
+    /// The function of `skip_serializing_if`.
+    pub(crate) skipped_if: Option<String>,
+    /// Whether that function is ours, which hides secrets from text only.
+    pub(crate) hides: bool,
+    pub(crate) flatten: bool,
+    /// Whether a function of the user writes or reads the value.
+    pub(crate) custom: Sides<bool>,
+    /// The options that name those functions, as texts.
+    pub(crate) code: Vec<String>,
+    /// Whether serde reads any unknown name as this variant.
+    pub(crate) other: bool,
+    pub(crate) opaque: bool,
+    /// The reason for a change, of a field of an event under the lock.
+    pub(crate) changed: Option<LitStr>,
+
+    // Of either:
+    pub(crate) default: bool,
+    /// The function that returns the default, where it is not `Default::default`.
+    pub(crate) default_by: Option<String>,
+    pub(crate) untagged: bool,
+    /// Whether textual forms leave it out.
+    pub(crate) secret: bool,
+    /// The text of the doc comment.
+    pub(crate) doc: String,
+    pub(crate) deprecated: bool,
+}
+
+impl Attributes {
+    /// Reads all attributes; `helper` is the name of the attribute with our options. The owner of an attribute
+    /// reports what can't be parsed.
+    pub(crate) fn read(attributes: &[Attribute], helper: &str) -> Self {
+        let mut read = Self::default();
+        for attribute in attributes {
+            let path = attribute.path();
+            if path.is_ident("serde") {
+                each_option(attribute, |key, meta| read.serde_option(key, meta));
+            } else if path.is_ident(helper) {
+                each_option(attribute, |key, meta| read.our_option(key, meta));
+            } else if path.is_ident("doc") {
+                read.doc_line(&attribute.meta);
+            } else {
+                read.deprecated |= path.is_ident("deprecated");
+            }
+        }
+        read.doc = read.doc.trim().to_owned();
+        if read.skipped_if.as_ref().is_some_and(|path| path.ends_with("__private::hides")) {
+            // Adapters always get the field.
+            read.skipped_if = None;
+            read.hides = true;
+        }
+        read
+    }
+
+    fn serde_option(&mut self, key: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+        match key {
+            "rename_all" => self.rename_all = Some(cases(meta)?),
+            "rename_all_fields" => self.rename_all_fields = cases(meta)?,
+            "deny_unknown_fields" => self.deny_unknown = Some(meta.path.clone()),
+            "transparent" => self.transparent = true,
+            "tag" => self.tag = Some(text(meta)?),
+            "content" => self.content = Some(text(meta)?),
+            "into" | "from" | "try_from" => {
+                let ty = meta.value()?.parse::<LitStr>()?;
+                self.conversions.push(format!("{key} {}", ty.value()));
+                let (written, read) = (&mut self.converts.written, &mut self.converts.read);
+                *if key == "into" { written } else { read } = Some(ty.parse()?);
+            }
+            "remote" => self.remote = Some(text(meta)?),
+            "rename" => self.rename = names(meta)?,
+            "alias" => self.aliases.extend(text(meta).ok()),
+            "skip" => self.skipped = Sides { written: true, read: true },
+            "skip_serializing" => self.skipped.written = true,
+            "skip_deserializing" => self.skipped.read = true,
+            "skip_serializing_if" => self.skipped_if = path(meta)?,
+            "flatten" => self.flatten = true,
+            "with" | "serialize_with" | "deserialize_with" => {
+                self.custom.written |= key != "deserialize_with";
+                self.custom.read |= key != "serialize_with";
+                self.code.extend(path(meta)?.map(|path| format!("{key} {path}")));
+            }
+            "other" => self.other = true,
+            "default" => (self.default, self.default_by) = (true, path(meta)?),
+            "untagged" => self.untagged = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn our_option(&mut self, key: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+        match key {
+            "opaque" => self.opaque = true,
+            "secret" => self.secret = true,
+            "changed" => self.changed = Some(meta.value()?.parse()?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn doc_line(&mut self, meta: &Meta) {
+        if let Meta::NameValue(pair) = meta
+            && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &pair.value
+        {
+            let text = text.value();
+            self.doc += text.strip_prefix(' ').unwrap_or(&text).trim_end();
+            self.doc.push('\n');
+        }
+    }
+
+    /// Whether serde reads the field as its type says.
+    pub(crate) const fn is_read(&self) -> bool {
+        !self.opaque && !self.custom.read && !self.skipped.read
+    }
+
+    /// Whether serde skips it on both sides.
+    pub(crate) const fn is_skipped(&self) -> bool {
+        self.skipped.written && self.skipped.read
+    }
+
+    /// Whether serde writes or reads another type in place of this one.
+    pub(crate) const fn is_converted(&self) -> bool {
+        self.converts.written.is_some() || self.converts.read.is_some()
+    }
+}
+
+/// The attributes of this name.
+pub(crate) fn named<'a>(attributes: &'a [Attribute], name: &'a str) -> impl Iterator<Item = &'a Attribute> {
+    attributes.iter().filter(move |attribute| attribute.path().is_ident(name))
+}
+
+/// Calls `read` with each option of an attribute, up to one that can't be parsed.
+fn each_option(attribute: &Attribute, mut read: impl FnMut(&str, &ParseNestedMeta<'_>) -> syn::Result<()>) {
+    // The attribute's owner reports what can't be parsed.
+    let _ = attribute.parse_nested_meta(|meta| {
+        if let Some(key) = meta.path.get_ident() {
+            read(&key.to_string(), &meta)?;
+        }
+        options::skip(meta.input)
+    });
+}
+
+/// Whether an attribute has an option of this name.
+pub(crate) fn has_option(attribute: &Attribute, name: &str) -> bool {
+    let mut found = false;
+    each_option(attribute, |key, _| {
+        found |= key == name;
+        Ok(())
+    });
+    found
+}
+
+/// The text of `= "text"`.
+fn text(meta: &ParseNestedMeta<'_>) -> syn::Result<String> {
+    Ok(meta.value()?.parse::<LitStr>()?.value())
+}
+
+/// The path of `= "path"`, without spaces; `None` for an option without a value.
+fn path(meta: &ParseNestedMeta<'_>) -> syn::Result<Option<String>> {
+    match meta.input.peek(Token![=]) {
+        true => Ok(Some(text(meta)?.split_whitespace().collect())),
+        false => Ok(None),
+    }
+}
+
+/// The names of `= "name"` or `(serialize = "...", deserialize = "...")`.
+fn names(meta: &ParseNestedMeta<'_>) -> syn::Result<Sides<Option<String>>> {
+    if meta.input.peek(Token![=]) {
+        let name = Some(text(meta)?);
+        return Ok(Sides { written: name.clone(), read: name });
+    }
+    let mut names = Sides::default();
+    meta.parse_nested_meta(|side| {
+        let is_read = side.path.is_ident("deserialize");
+        *if is_read { &mut names.read } else { &mut names.written } = Some(text(&side)?);
+        Ok(())
+    })?;
+    Ok(names)
+}
+
+fn cases(meta: &ParseNestedMeta<'_>) -> syn::Result<Sides<Case>> {
+    let names = names(meta)?;
+    Ok(Sides { written: Case::named(names.written), read: Case::named(names.read) })
+}
+
+/// Checks `#[event(...)]` or `#[schema(...)]` on a field; `locked` on one of an event under the lock.
+pub(crate) fn check_field_options(attribute: &Attribute, locked: bool) -> syn::Result<()> {
+    let name = crate::errors::text_of(attribute.path());
+    let list = match &attribute.meta {
+        Meta::List(list) => list,
+        Meta::Path(_) => {
+            let message = format!(
+                "`#[{name}]` of a field needs an option: write `#[{name}(secret)]` or `#[{name}(opaque)]`, or take it away"
+            );
+            return Err(syn::Error::new_spanned(attribute, message));
+        }
+        Meta::NameValue(pair) => {
+            let text = match &pair.value {
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text.value(),
+                _ => String::new(),
+            };
+            let option = if OPTIONS.contains(&text.as_str()) { text.as_str() } else { OPTIONS[1] };
+            return Err(syn::Error::new_spanned(attribute, format_args!("write `#[{name}({option})]`")));
+        }
+    };
+    let options = |input: ParseStream<'_>| {
+        while !input.is_empty() {
+            field_option(input, &name, locked)?;
+            options::separator(input)?;
+        }
+        Ok(())
+    };
+    options.parse2(list.tokens.clone())
+}
+
+/// The error of an option that resembles one of a field.
+pub(crate) fn misspelt(attribute: &Attribute) -> Option<syn::Error> {
+    let mut error = None;
+    each_option(attribute, |key, meta| {
+        if let Some(message) = nearly(key, SCHEMA) {
+            error = Some(syn::Error::new_spanned(&meta.path, message));
+        }
+        Ok(())
+    });
+    error
+}
+
+fn nearly(option: &str, attribute: &str) -> Option<String> {
+    let meant = options::meant(option, &OPTIONS)?;
+    Some(format!("unknown option `{option}`: did you mean `#[{attribute}({meant})]`?"))
+}
+
+/// The options of a field, but for that of the lock.
+const OPTIONS: [&str; 2] = ["opaque", "secret"];
+
+/// What the error of an unknown option of a field says.
+fn unknown(option: &str) -> String {
+    const SERDE: [&str; 9] = [
+        "alias",
+        "default",
+        "flatten",
+        "rename",
+        "skip",
+        "skip_deserializing",
+        "skip_serializing",
+        "skip_serializing_if",
+        "with",
+    ];
+    let list = "a field has `opaque` and `secret`";
+    match SERDE.contains(&option) {
+        true => format!("unknown option `{option}`: {list} (serde's is `#[serde({option})]`)"),
+        false => format!("unknown option `{option}`: {list}"),
+    }
+}
+
+fn field_option(input: ParseStream<'_>, name: &str, locked: bool) -> syn::Result<()> {
+    if let Ok(text) = input.fork().parse::<LitStr>()
+        && OPTIONS.contains(&text.value().as_str())
+    {
+        return Err(input.error(format_args!("without quotes: `#[{name}({})]`", text.value())));
+    }
+    if !input.peek(syn::Ident::peek_any) {
+        return Err(input.error("expected an option of a field: `opaque` or `secret`"));
+    }
+    let option = input.call(syn::Ident::parse_any)?;
+    let text = option.to_string();
+    match text.as_str() {
+        "opaque" | "secret" => options::flag(input, &option),
+        "changed" if locked => {
+            options::equals(input, &option, "\"the reason\"")?;
+            crate::lock::reason(input).map(drop)
+        }
+        "changed" => Err(syn::Error::new(option.span(), options::only_locked("changed"))),
+        _ => Err(syn::Error::new(option.span(), nearly(&text, name).unwrap_or_else(|| unknown(&text)))),
+    }
+}
+
+/// The path of `#[schema(crate = path)]`, or of another helper attribute, else `::typed_events`.
+pub(crate) fn crate_path(attributes: &[Attribute], helper: &str, errors: &mut Errors) -> Path {
+    let mut path = syn::parse_quote!(::typed_events);
+    for attribute in named(attributes, helper) {
+        let parsed = attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("secret") || meta.path.is_ident(PAYLOAD) {
+                return Ok(());
+            }
+            if !meta.path.is_ident("crate") {
+                return Err(meta.error("unknown option: there is `crate = path`"));
+            }
+            path = options::path(meta.input)?;
+            Ok(())
+        });
+        if let Err(error) = parsed {
+            errors.push(error);
+        }
+    }
+    path
+}

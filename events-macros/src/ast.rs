@@ -7,7 +7,7 @@ use quote::quote;
 use syn::ext::IdentExt;
 use syn::{DeriveInput, Generics, Ident, Type};
 
-use crate::attr::{self, Attributes, Sides};
+use crate::attr::{self, Attributes};
 use crate::case::Case;
 
 /// A struct, an enum or a union.
@@ -52,8 +52,13 @@ pub(crate) struct Field<'a> {
     pub(crate) on_wire: Names,
 }
 
-/// The names a field or variant is written and read under; `None` for a side that serde skips.
-pub(crate) type Names = Sides<Option<String>>;
+/// The names of a field or variant on the wire: `None` for a side that serde skips.
+pub(crate) struct Names {
+    pub(crate) written: Option<String>,
+    pub(crate) read: Option<String>,
+    /// The other names it is read under.
+    pub(crate) aliases: Vec<String>,
+}
 
 impl<'a> Input<'a> {
     /// Reads an item. The output of `#[event]` has our options in `attr::EVENT`; other types in `attr::SCHEMA`.
@@ -105,7 +110,7 @@ impl<'a> Variant<'a> {
     fn new(syntax: &'a syn::Variant, of: &Attributes, helper: &str) -> Self {
         let (ident, name) = (&syntax.ident, syntax.ident.unraw().to_string());
         let mut attr = Attributes::read(&syntax.attrs, helper);
-        let on_wire = names(&attr, of, |case| case.of_variant(&name));
+        let on_wire = Names::new(&attr, of, |case| case.of_variant(&name));
         attr.rename_all.get_or_insert_with(|| of.rename_all_fields.clone());
         attr.deny_unknown.clone_from(&of.deny_unknown);
         let fields = Fields::new(&syntax.fields, &attr, helper);
@@ -147,7 +152,7 @@ impl<'a> Field<'a> {
     fn new(syntax: &'a syn::Field, of: &Attributes, helper: &str) -> Self {
         let (ident, attr) = (syntax.ident.as_ref(), Attributes::read(&syntax.attrs, helper));
         let name = ident.map(|ident| ident.unraw().to_string()).unwrap_or_default();
-        let on_wire = names(&attr, of, |case| case.of_field(&name));
+        let on_wire = Names::new(&attr, of, |case| case.of_field(&name));
         Self { syntax, ident, ty: &syntax.ty, attr, on_wire }
     }
 
@@ -164,14 +169,32 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The names of a field or variant with attributes `attr`; `of` are the attributes of what it is in.
-fn names(attr: &Attributes, of: &Attributes, spelt: impl Fn(Case) -> String) -> Names {
-    let cases = of.rename_all.clone().unwrap_or_default();
-    let name = |skipped: bool, renamed: &Option<String>, case| {
-        (!skipped).then(|| renamed.clone().unwrap_or_else(|| spelt(case)))
-    };
-    Sides {
-        written: name(attr.skipped.written, &attr.rename.written, cases.written),
-        read: name(attr.skipped.read, &attr.rename.read, cases.read),
+impl Names {
+    /// The names of a field or variant with attributes `attr`; `of` are the attributes of what it is in.
+    fn new(attr: &Attributes, of: &Attributes, spelt: impl Fn(Case) -> String) -> Self {
+        let cases = of.rename_all.clone().unwrap_or_default();
+        let name = |skipped: bool, renamed: &Option<String>, case| {
+            (!skipped).then(|| renamed.clone().unwrap_or_else(|| spelt(case)))
+        };
+        Self {
+            written: name(attr.skipped.written, &attr.rename.written, cases.written),
+            read: name(attr.skipped.read, &attr.rename.read, cases.read),
+            aliases: attr.aliases.clone(),
+        }
+    }
+
+    /// The name it is written under, else the one it is read under; `None` where serde skips it on both sides.
+    pub(crate) fn first(&self) -> Option<&String> {
+        self.written.as_ref().or(self.read.as_ref())
+    }
+
+    /// All names, each once.
+    pub(crate) fn all(&self) -> Vec<&str> {
+        let own = [&self.written, &self.read].into_iter().flatten();
+        let aliases = self.aliases.iter().filter(|_| self.read.is_some());
+        let mut all: Vec<&str> = own.chain(aliases).map(String::as_str).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 }

@@ -1,8 +1,6 @@
 //! Reads the attributes of an item, a variant or a field: those of serde, ours, doc comments and `#[deprecated]`.
 
-use syn::ext::IdentExt;
 use syn::meta::ParseNestedMeta;
-use syn::parse::{ParseStream, Parser};
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Token, Type};
 
 use crate::case::Case;
@@ -17,6 +15,9 @@ pub(crate) const SCHEMA: &str = "schema";
 
 /// The option of `#[schema(...)]` by which `#[payload]` marks a type as its own.
 pub(crate) const PAYLOAD: &str = "__payload";
+
+/// The option of `attr::EVENT` by which the attribute tells the derive of the lock.
+pub(crate) const LOCKED: &str = "__locked";
 
 /// A value for serialization (`written`) and one for deserialization (`read`).
 #[derive(Clone, Default)]
@@ -42,6 +43,8 @@ pub(crate) struct Attributes {
     pub(crate) converts: Sides<Option<Type>>,
     /// The same options as texts.
     pub(crate) conversions: Vec<String>,
+    /// Whether `#[payload]` stands on the type.
+    pub(crate) payload: bool,
     /// The foreign type whose shape this one describes.
     pub(crate) remote: Option<String>,
 
@@ -141,6 +144,7 @@ impl Attributes {
         match key {
             "opaque" => self.opaque = true,
             "secret" => self.secret = true,
+            PAYLOAD => self.payload = true,
             "changed" => self.changed = Some(meta.value()?.parse()?),
             _ => {}
         }
@@ -179,7 +183,10 @@ pub(crate) fn named<'a>(attributes: &'a [Attribute], name: &'a str) -> impl Iter
 }
 
 /// Calls `read` with each option of an attribute, up to one that can't be parsed.
-fn each_option(attribute: &Attribute, mut read: impl FnMut(&str, &ParseNestedMeta<'_>) -> syn::Result<()>) {
+pub(crate) fn each_option(
+    attribute: &Attribute,
+    mut read: impl FnMut(&str, &ParseNestedMeta<'_>) -> syn::Result<()>,
+) {
     // The attribute's owner reports what can't be parsed.
     let _ = attribute.parse_nested_meta(|meta| {
         if let Some(key) = meta.path.get_ident() {
@@ -230,98 +237,6 @@ fn names(meta: &ParseNestedMeta<'_>) -> syn::Result<Sides<Option<String>>> {
 fn cases(meta: &ParseNestedMeta<'_>) -> syn::Result<Sides<Case>> {
     let names = names(meta)?;
     Ok(Sides { written: Case::named(names.written), read: Case::named(names.read) })
-}
-
-/// Checks `#[event(...)]` or `#[schema(...)]` on a field; `locked` on one of an event under the lock.
-pub(crate) fn check_field_options(attribute: &Attribute, locked: bool) -> syn::Result<()> {
-    let name = crate::errors::text_of(attribute.path());
-    let list = match &attribute.meta {
-        Meta::List(list) => list,
-        Meta::Path(_) => {
-            let message = format!(
-                "`#[{name}]` of a field needs an option: write `#[{name}(secret)]` or `#[{name}(opaque)]`, or take it away"
-            );
-            return Err(syn::Error::new_spanned(attribute, message));
-        }
-        Meta::NameValue(pair) => {
-            let text = match &pair.value {
-                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text.value(),
-                _ => String::new(),
-            };
-            let option = if OPTIONS.contains(&text.as_str()) { text.as_str() } else { OPTIONS[1] };
-            return Err(syn::Error::new_spanned(attribute, format_args!("write `#[{name}({option})]`")));
-        }
-    };
-    let options = |input: ParseStream<'_>| {
-        while !input.is_empty() {
-            field_option(input, &name, locked)?;
-            options::separator(input)?;
-        }
-        Ok(())
-    };
-    options.parse2(list.tokens.clone())
-}
-
-/// The error of an option that resembles one of a field.
-pub(crate) fn misspelt(attribute: &Attribute) -> Option<syn::Error> {
-    let mut error = None;
-    each_option(attribute, |key, meta| {
-        if let Some(message) = nearly(key, SCHEMA) {
-            error = Some(syn::Error::new_spanned(&meta.path, message));
-        }
-        Ok(())
-    });
-    error
-}
-
-fn nearly(option: &str, attribute: &str) -> Option<String> {
-    let meant = options::meant(option, &OPTIONS)?;
-    Some(format!("unknown option `{option}`: did you mean `#[{attribute}({meant})]`?"))
-}
-
-/// The options of a field, but for that of the lock.
-const OPTIONS: [&str; 2] = ["opaque", "secret"];
-
-/// What the error of an unknown option of a field says.
-fn unknown(option: &str) -> String {
-    const SERDE: [&str; 9] = [
-        "alias",
-        "default",
-        "flatten",
-        "rename",
-        "skip",
-        "skip_deserializing",
-        "skip_serializing",
-        "skip_serializing_if",
-        "with",
-    ];
-    let list = "a field has `opaque` and `secret`";
-    match SERDE.contains(&option) {
-        true => format!("unknown option `{option}`: {list} (serde's is `#[serde({option})]`)"),
-        false => format!("unknown option `{option}`: {list}"),
-    }
-}
-
-fn field_option(input: ParseStream<'_>, name: &str, locked: bool) -> syn::Result<()> {
-    if let Ok(text) = input.fork().parse::<LitStr>()
-        && OPTIONS.contains(&text.value().as_str())
-    {
-        return Err(input.error(format_args!("without quotes: `#[{name}({})]`", text.value())));
-    }
-    if !input.peek(syn::Ident::peek_any) {
-        return Err(input.error("expected an option of a field: `opaque` or `secret`"));
-    }
-    let option = input.call(syn::Ident::parse_any)?;
-    let text = option.to_string();
-    match text.as_str() {
-        "opaque" | "secret" => options::flag(input, &option),
-        "changed" if locked => {
-            options::equals(input, &option, "\"the reason\"")?;
-            crate::lock::reason(input).map(drop)
-        }
-        "changed" => Err(syn::Error::new(option.span(), options::only_locked("changed"))),
-        _ => Err(syn::Error::new(option.span(), nearly(&text, name).unwrap_or_else(|| unknown(&text)))),
-    }
 }
 
 /// The path of `#[schema(crate = path)]`, or of another helper attribute, else `::typed_events`.

@@ -1,6 +1,7 @@
 //! Collects mistakes, so that all of them are reported at once.
 
-use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
 
 /// The mistakes found so far.
@@ -14,7 +15,7 @@ impl Errors {
     }
 
     /// Adds a mistake that underlines all of a node's tokens.
-    pub(crate) fn on(&mut self, node: &impl quote::ToTokens, message: impl std::fmt::Display) {
+    pub(crate) fn on(&mut self, node: &impl ToTokens, message: impl std::fmt::Display) {
         self.0.push(syn::Error::new_spanned(node, message));
     }
 
@@ -33,7 +34,7 @@ impl Errors {
 }
 
 /// The first and last span of a node's tokens: together they underline all of it.
-pub(crate) fn ends(node: &impl quote::ToTokens) -> (Span, Span) {
+pub(crate) fn ends(node: &impl ToTokens) -> (Span, Span) {
     let mut tokens = node.to_token_stream().into_iter();
     let Some(first) = tokens.next() else {
         return (node.span(), node.span());
@@ -50,18 +51,24 @@ pub(crate) fn ends(node: &impl quote::ToTokens) -> (Span, Span) {
 
 /// A call whose compiler errors underline a node: the path carries its first span, the parentheses
 /// its last.
-pub(crate) fn call_at(node: &impl quote::ToTokens, path: TokenStream, arguments: TokenStream) -> TokenStream {
+pub(crate) fn call_at(node: &impl ToTokens, path: TokenStream, arguments: TokenStream) -> TokenStream {
     let (first, last) = ends(node);
     let path = at(first, path);
-    let mut group = proc_macro2::Group::new(proc_macro2::Delimiter::Parenthesis, arguments);
+    let mut group = Group::new(Delimiter::Parenthesis, arguments);
     group.set_span(last);
-    quote::quote!(#path #group)
+    quote!(#path #group)
+}
+
+/// A constant that evaluates a call, whose compiler errors underline a node.
+pub(crate) fn check_at(node: &impl ToTokens, path: TokenStream, arguments: TokenStream) -> TokenStream {
+    let call = call_at(node, path, arguments);
+    quote!(const _: () = #call;)
 }
 
 /// An expression whose compiler errors underline a node: only the braces around it have its place, so that an editor
 /// finds no name of ours there.
-pub(crate) fn block_at(node: &impl quote::ToTokens, expression: TokenStream) -> TokenStream {
-    let mut block = proc_macro2::Group::new(Delimiter::Brace, expression);
+pub(crate) fn block_at(node: &impl ToTokens, expression: TokenStream) -> TokenStream {
+    let mut block = Group::new(Delimiter::Brace, expression);
     block.set_span(ends(node).0);
     TokenTree::from(block).into()
 }
@@ -76,7 +83,7 @@ pub(crate) fn at(span: Span, tokens: TokenStream) -> TokenStream {
 }
 
 /// A node's text, about as the user wrote it.
-pub(crate) fn text_of(node: &impl quote::ToTokens) -> String {
+pub(crate) fn text_of(node: &impl ToTokens) -> String {
     let mut text = String::new();
     write_tokens(node.to_token_stream(), &mut text);
     text

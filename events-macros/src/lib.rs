@@ -13,15 +13,12 @@ mod event;
 mod event_set;
 mod item;
 mod lock;
-mod naming;
 mod on;
 mod options;
-mod owned;
 mod payload;
 mod schema;
 mod secret;
 mod source;
-mod stacked;
 mod tokens;
 mod view;
 
@@ -191,7 +188,7 @@ pub fn derive_schema(item: TokenStream) -> TokenStream {
 /// `#[event_set(crate = path)]` says where typed-events is, if not at `::typed_events`.
 #[proc_macro_derive(EventSet, attributes(event_set))]
 pub fn derive_event_set(item: TokenStream) -> TokenStream {
-    event_set::derive(parse_macro_input!(item as DeriveInput)).into()
+    event_set::derive(&parse_macro_input!(item as DeriveInput)).into()
 }
 
 #[doc(hidden)]
@@ -209,11 +206,11 @@ pub fn derive_secret(item: TokenStream) -> TokenStream {
 #[doc(hidden)]
 #[proc_macro_derive(__View, attributes(__typed_event, serde))]
 pub fn derive_view(item: TokenStream) -> TokenStream {
-    view::derive(parse_macro_input!(item as DeriveInput)).into()
+    view::derive(&parse_macro_input!(item as DeriveInput)).into()
 }
 
 #[doc(hidden)]
 #[proc_macro_derive(__Event, attributes(__typed_event, serde))]
 pub fn derive_event(item: TokenStream) -> TokenStream {
-    event::derive(parse_macro_input!(item as DeriveInput)).into()
+    event::derive(&parse_macro_input!(item as DeriveInput)).into()
 }

@@ -76,10 +76,6 @@ fn with_unit(number: &str, unit: &str) -> Option<String> {
     }
 }
 
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 fn is_end(input: ParseStream<'_>) -> bool {
     input.is_empty() || input.peek(Token![,])
 }
@@ -90,18 +86,13 @@ pub(crate) fn number(input: ParseStream<'_>, option: &Ident, example: u32) -> sy
     if input.peek(LitInt) {
         return input.parse();
     }
-    let quoted = input.fork().parse::<LitStr>().ok().map(|text| text.value()).filter(|text| is_number(text));
+    let is_number = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let quoted = input.fork().parse::<LitStr>().ok().map(|text| text.value()).filter(is_number);
     let shown = quoted.unwrap_or_else(|| example.to_string());
     Err(input.error(format_args!("`{option}` takes a whole number: `{option} = {shown}`")))
 }
 
-/// `crate = path`.
-pub(crate) fn krate(input: ParseStream<'_>) -> syn::Result<Path> {
-    input.parse::<Token![crate]>()?;
-    path(input)
-}
-
-/// The path of it.
+/// The path behind `crate`.
 pub(crate) fn path(input: ParseStream<'_>) -> syn::Result<Path> {
     let is_path = input.parse::<Token![=]>().is_ok() && !input.peek(LitStr);
     let path = is_path.then(|| input.call(Path::parse_mod_style).ok()).flatten();

@@ -19,8 +19,16 @@ pub(crate) fn is_named(tokens: TokenStream, name: &str) -> bool {
     })
 }
 
+/// `Some` of tokens, or `None`.
+pub(crate) fn option(value: Option<impl ToTokens>) -> TokenStream {
+    match value {
+        Some(value) => quote!(::core::option::Option::Some(#value)),
+        None => quote!(::core::option::Option::None),
+    }
+}
+
 /// The attribute for generated code that names the same types as an item, where the item allows those that are
-/// deprecated. (NoPayload the compiler says it once, at the item.)
+/// deprecated. (Elsewhere the compiler says it once, at the item.)
 pub(crate) fn allowed(attributes: &[Attribute]) -> Option<TokenStream> {
     let allows = |attribute: &&Attribute| {
         let is_level = ["allow", "expect"].iter().any(|level| attribute.path().is_ident(level));

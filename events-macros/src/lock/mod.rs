@@ -6,14 +6,16 @@ mod parse;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use quote::{ToTokens, format_ident, quote};
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::{Ident, LitStr, Token, Type};
 
-use crate::ast::{Field, Input};
+use crate::ast::Input;
+use crate::attr::LOCKED;
 use crate::errors::{call_at, text_of};
 use crate::options;
+use crate::tokens::option;
 pub(crate) use known::{Known, meant};
 use parse::File;
 pub(crate) use parse::Version;
@@ -40,28 +42,23 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads an option, if it is one of these.
-    pub(crate) fn parse_option(&mut self, option: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
+    /// Reads `compatibility = mode`, `reserved("name")` or `changed = "reason"`.
+    pub(crate) fn parse_option(&mut self, option: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
         if option == "compatibility" {
             options::equals(input, option, "backward")?;
             let mode: Ident =
                 input.parse().map_err(|error| syn::Error::new(error.span(), COMPATIBILITIES))?;
             self.compatibility = Some(compatibility(&mode)?);
-            return Ok(true);
-        }
-        if option == "changed" {
+        } else if option == "changed" {
             options::equals(input, option, "\"the reason\"")?;
             self.changed = Some(reason(input)?);
-            return Ok(true);
-        }
-        if option == "reserved" {
+        } else {
             let names = options::list(input, option, "\"name\"")?;
             let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&names);
             let message = "`reserved` takes names of fields in quotes: `reserved(\"name\")`";
             self.reserved.extend(names.map_err(|error| syn::Error::new(error.span(), message))?);
-            return Ok(true);
         }
-        Ok(false)
+        Ok(())
     }
 
     /// The options again, to be passed on to the derive.
@@ -72,7 +69,8 @@ impl Options {
         });
         let reserved = &self.reserved;
         let changed = self.changed.as_ref().map(|reason| quote!(, changed = #reason));
-        quote!(, locked #compatibility, reserved(#(#reserved),*) #changed)
+        let locked = format_ident!("{LOCKED}");
+        quote!(, #locked #compatibility, reserved(#(#reserved),*) #changed)
     }
 }
 
@@ -175,7 +173,7 @@ impl Subject<'_> {
         if let Some((_, file)) = &file {
             checks.extend(self.compared_with(file, &reasons));
         }
-        let constant = some(constant);
+        let constant = option(constant);
         let reserved = &self.options.reserved;
         let compatibility = match &self.options.compatibility {
             Some(mode) => quote!(#mode),
@@ -233,7 +231,7 @@ impl Subject<'_> {
     /// The `LockFile` of a file.
     fn lock_file(&self, path: &Path, file: &File) -> TokenStream {
         let private = self.private;
-        let version = some(self.locked_version(file));
+        let version = option(self.locked_version(file));
         let File { item, compatibility, reserved, .. } = file;
         let path = path.to_string_lossy();
         quote! {
@@ -285,7 +283,7 @@ impl Subject<'_> {
             (Some(_), None) => checks.extend(self.not_locked(&format!("has no version {number}"))),
             (None, _) => {}
         }
-        let (version, changed, previous) = (some(version), changes(&reasons, private), self.previous());
+        let (version, changed, previous) = (option(version), changes(&reasons, private), self.previous());
         let constant = quote! {
             const LOCKING: ::core::option::Option<#private::PastLocking> =
                 ::core::option::Option::Some(#private::PastLocking {
@@ -313,9 +311,7 @@ impl Subject<'_> {
             };
             let mut compared = self.input.wire_fields().iter();
             let compared = compared.find(|compared| std::ptr::eq(*compared, field));
-            match compared
-                .and_then(|Field { on_wire, .. }| on_wire.written.as_ref().or(on_wire.read.as_ref()))
-            {
+            match compared.and_then(|field| field.on_wire.first()) {
                 Some(name) => reasons.push((name.clone(), reason)),
                 None => {
                     let message = "this field is not compared by itself: the reason stands beside the event's name, `#[event(\"...\", changed = \"...\")]`";
@@ -343,21 +339,22 @@ impl Subject<'_> {
             return unless_writing(private, &quote!(()));
         }
         let name = self.name.value();
-        let message = format!("`{name}` is not locked: {FOLDER}/{name} {what}; write it with {COMMAND}");
-        let error = syn::Error::new(self.name.span(), message).to_compile_error();
-        let watch = unless_writing(private, &quote!(()));
-        quote!(#error #watch)
+        self.refused(&format!("`{name}` is not locked: {FOLDER}/{name} {what}; write it with {COMMAND}"))
     }
 
     /// The error of a current version that was followed by another one.
     fn older_than(&self, newest: u32) -> TokenStream {
-        let (private, name) = (self.private, self.name.value());
-        let message = format!(
+        let name = self.name.value();
+        self.refused(&format!(
             "`{name}` is locked up to version {newest} ({FOLDER}/{name}), and this is version {}: declare version {newest}, and mark this type `superseded`",
             self.version
-        );
+        ))
+    }
+
+    /// An error at the name, which is compiled again when the lock is written.
+    fn refused(&self, message: &str) -> TokenStream {
         let error = syn::Error::new(self.name.span(), message).to_compile_error();
-        let watch = unless_writing(private, &quote!(()));
+        let watch = unless_writing(self.private, &quote!(()));
         quote!(#error #watch)
     }
 
@@ -370,7 +367,11 @@ impl Subject<'_> {
         reasons: &[(String, LitStr)],
     ) -> TokenStream {
         let private = self.private;
-        let calls = self.calls();
+        let fields = self.input.wire_fields().iter().filter_map(|field| {
+            let name = field.on_wire.first()?;
+            Some(call_at(&field.place(), quote!(#private::locked_field), quote!(__locked, #name)))
+        });
+        let rest = call_at(self.input.ident, quote!(#private::locked_rest), quote!(__locked));
         let reasons = reasons.iter().map(|(field, reason)| {
             call_at(reason, quote!(#private::locked_reason), quote!(__locked, #field))
         });
@@ -378,22 +379,12 @@ impl Subject<'_> {
             private,
             &quote!({
                 #locked {
-                    if !__locked.is_unchanged() { #calls }
+                    if !__locked.is_unchanged() { #(#fields;)* #rest; }
                     #promise
                     #(#reasons;)*
                 }
             }),
         )
-    }
-
-    fn calls(&self) -> TokenStream {
-        let private = self.private;
-        let calls = self.input.wire_fields().iter().filter_map(|field| {
-            let name = field.on_wire.written.as_ref().or(field.on_wire.read.as_ref())?;
-            Some(call_at(&field.place(), quote!(#private::locked_field), quote!(__locked, #name)))
-        });
-        let rest = call_at(self.input.ident, quote!(#private::locked_rest), quote!(__locked));
-        quote!(#(#calls;)* #rest;)
     }
 }
 
@@ -410,14 +401,6 @@ fn unknown_value() -> Option<TokenStream> {
         std::env::var("TYPED_EVENTS_LOCK").ok().filter(|value| !["", WRITE].contains(&value.as_str()))?;
     let message = format!("TYPED_EVENTS_LOCK is `{value}`, which says nothing: `{WRITE}` writes the lock");
     Some(quote!(::core::compile_error!(#message);))
-}
-
-/// `Some` of tokens, or `None`.
-fn some(tokens: Option<TokenStream>) -> TokenStream {
-    match tokens {
-        Some(tokens) => quote!(::core::option::Option::Some(#tokens)),
-        None => quote!(::core::option::Option::None),
-    }
 }
 
 /// A list of `Change`s.

@@ -6,7 +6,7 @@ use syn::{Ident, ItemFn};
 
 use super::parse::Arguments;
 use super::validate::{Handler, State};
-use crate::errors::{Errors, at, block_at, call_at, text_of};
+use crate::errors::{Errors, at, block_at, call_at, check_at, text_of};
 use crate::lock::Known;
 use crate::tokens::allowing;
 
@@ -33,18 +33,12 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&K
             quote!(durable(#location, &[#patterns], #first::TAKES, #bind, #settings))
         }
     };
+    let implemented = implement(ident, &private, &decl);
     quote! {
         #function
         #stand_in
         #checks
-        #[automatically_derived]
-        #[allow(deprecated, reason = "the user's own item")]
-        impl #private::Handler for #ident {
-            fn decl() -> &'static #private::HandlerDecl {
-                static DECL: #private::HandlerDecl = #private::HandlerDecl::#decl;
-                &DECL
-            }
-        }
+        #implemented
         #private::inventory::submit! {
             #private::LinkedHandler(<#ident as #private::Handler>::decl)
         }
@@ -60,23 +54,29 @@ pub(crate) fn fallback(arguments: &Arguments, function: &ItemFn, errors: Errors)
     // Beside a method there can be no type.
     let stand_in = function.sig.receiver().is_none().then(|| {
         let stand_in = stand_in(function);
-        quote! {
-            #stand_in
-            #[automatically_derived]
-            impl #private::Handler for #ident {
-                fn decl() -> &'static #private::HandlerDecl {
-                    static DECL: #private::HandlerDecl =
-                        #private::HandlerDecl::new(#location, &[], #private::Takes::Any, |_| ::core::option::Option::None);
-                    &DECL
-                }
-            }
-        }
+        let decl = quote!(new(#location, &[], #private::Takes::Any, |_| ::core::option::Option::None));
+        let implemented = implement(ident, &private, &decl);
+        quote!(#stand_in #implemented)
     });
     quote! {
         #[allow(dead_code, unused_variables, reason = "its handler has an error")]
         #function
         #stand_in
         #errors
+    }
+}
+
+/// The impl of `Handler`; `decl` is the call that makes its declaration.
+fn implement(ident: &Ident, private: &TokenStream, decl: &TokenStream) -> TokenStream {
+    quote! {
+        #[automatically_derived]
+        #[allow(deprecated, reason = "the user's own item")]
+        impl #private::Handler for #ident {
+            fn decl() -> &'static #private::HandlerDecl {
+                static DECL: #private::HandlerDecl = #private::HandlerDecl::#decl;
+                &DECL
+            }
+        }
     }
 }
 
@@ -103,13 +103,10 @@ fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> To
     let (event, patterns) = (&handler.event, handler.patterns);
     let name = function.sig.ident.to_string();
     let written = text_of(event);
-    let each = patterns.iter().map(|pattern| {
-        let check = call_at(pattern, quote!(#private::pattern), quote!(#pattern));
-        quote!(const _: () = #check;)
-    });
-    let arguments =
-        quote!(#name, #written, <#event as #private::Argument<'_>>::TAKES.name(), &[#(#patterns),*]);
-    let together = call_at(event, quote!(#private::handler), arguments);
+    let each = patterns.iter().map(|pattern| check_at(pattern, quote!(#private::pattern), quote!(#pattern)));
+    let takes = quote!(<#event as #private::Argument<'_>>::TAKES);
+    let arguments = quote!(#name, #written, #takes.name(), &[#(#patterns),*]);
+    let together = check_at(event, quote!(#private::handler), arguments);
     // Only an event set has more to check: each variant, at its own place.
     let ident = &function.sig.ident;
     let delivered = (!patterns.is_empty()).then(|| {
@@ -127,20 +124,15 @@ fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> To
         }
     });
     let durable = handler.durable.map(|durable| {
-        let check = call_at(&durable.name, quote!(#private::durable_name), durable.name.to_token_stream());
-        let ordered = durable.ordered_by.iter().map(|field| {
-            let arguments = quote!(#name, #written, <#event as #private::Argument<'_>>::TAKES, #field);
-            let check = call_at(field, quote!(#private::ordered_by), arguments);
-            quote!(const _: () = #check;)
+        let check = check_at(&durable.name, quote!(#private::durable_name), durable.name.to_token_stream());
+        let ordered = durable.ordered_by.as_ref().map(|field| {
+            check_at(field, quote!(#private::ordered_by), quote!(#name, #written, #takes, #field))
         });
-        quote! {
-            const _: () = #check;
-            #(#ordered)*
-        }
+        quote!(#check #ordered)
     });
     quote! {
         #(#each)*
-        const _: () = #together;
+        #together
         #delivered
         #durable
     }

@@ -6,8 +6,8 @@ use syn::{Attribute, Ident, Item, ItemFn, LitStr, Path, Token, TraitItemFn};
 
 use super::durable::{Durable, NAMES, Options};
 use crate::errors::{Errors, text_of};
+use crate::item::is_ours;
 use crate::options;
-use crate::stacked::is_ours;
 
 /// What stands in the parentheses.
 pub(crate) struct Arguments {
@@ -50,7 +50,8 @@ fn argument(
         return Ok(());
     }
     if input.peek(Token![crate]) {
-        arguments.krate = options::krate(input)?;
+        input.parse::<Token![crate]>()?;
+        arguments.krate = options::path(input)?;
         return Ok(());
     }
     if !input.peek(Ident) {

@@ -7,8 +7,8 @@ use syn::Type;
 use super::itself;
 use crate::ast::{Data, Field, Fields, Input, Names, Variant};
 use crate::attr::{self, Attributes, Sides};
-use crate::errors::{call_at, text_of};
-use crate::tokens::{contains_name, without_self};
+use crate::errors::{check_at, text_of};
+use crate::tokens::{contains_name, option, without_self};
 
 /// The impl of `Schema` for a type.
 pub(crate) fn implement(input: &Input<'_>, private: &TokenStream, verified: Verified) -> TokenStream {
@@ -28,21 +28,12 @@ pub(crate) fn implement(input: &Input<'_>, private: &TokenStream, verified: Veri
         parameter.bounds.push(syn::parse_quote!(#private::Schema));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    let itself = match verified {
+    let checks = match verified {
         Verified::Declared => itself::checks(input, private),
-        Verified::Used => TokenStream::new(),
-    };
-    let placed = match verified {
-        // `itself` has these checks.
-        Verified::Declared if !writer.generic => TokenStream::new(),
-        _ => {
-            let (flattened, beside_tag) = (writer.flattened_checks(), writer.tag_checks());
-            quote!(#flattened #beside_tag)
-        }
+        Verified::Used => writer.part_checks(),
     };
     quote! {
-        #placed
-        #itself
+        #checks
         #[automatically_derived]
         #[allow(deprecated, reason = "the user's own item")]
         impl #impl_generics #private::Schema for #ident #type_generics #where_clause {
@@ -260,9 +251,9 @@ impl Writer<'_> {
     /// The `FieldSchema` of a field, unless serde skips it on both sides.
     fn named_field(&self, container: &Attributes, field: &Field<'_>) -> Option<TokenStream> {
         let (private, Field { attr, on_wire, .. }) = (self.private, field);
-        let name = on_wire.written.as_ref().or(on_wire.read.as_ref())?;
+        let name = on_wire.first()?;
         let shape = self.field_shape(field);
-        let names = names(attr, on_wire);
+        let names = names(on_wire);
         let presence = match attr.skipped_if.as_deref() {
             None => None,
             Some(path) if path.ends_with("Option::is_none") => {
@@ -319,33 +310,28 @@ impl Writer<'_> {
         }
     }
 
-    /// Constants that fail to evaluate where serde can't flatten a field.
-    fn flattened_checks(&self) -> TokenStream {
-        let fields = self.input.fields();
-        self.checks_of(fields.into_iter().filter(|field| field.attr.flatten), "flattened")
-    }
-
-    /// Constants that fail to evaluate where a secret would stand beside the tag of an enum.
-    fn tag_checks(&self) -> TokenStream {
-        let attr = &self.input.attr;
-        let (Data::Enum(variants), Some(_), None) = (&self.input.data, &attr.tag, &attr.content) else {
-            return TokenStream::new();
+    /// Constants that fail to evaluate where serde can't flatten a field, or a secret would stand beside the tag of an
+    /// enum. A type that is verified here has these checks in `itself`.
+    fn part_checks(&self) -> TokenStream {
+        let Input { attr, data, .. } = self.input;
+        let flattened = self.input.fields().into_iter().filter(|field| field.attr.flatten);
+        let flattened = flattened.filter_map(|field| self.part_check(field, "flattened"));
+        let tagged = match (data, &attr.tag, &attr.content) {
+            (Data::Enum(variants), Some(_), None) => variants.as_slice(),
+            _ => &[],
         };
-        self.checks_of(variants.iter().filter_map(|variant| variant.fields.newtype()), "beside_tag")
+        let tagged = tagged.iter().filter_map(|variant| variant.fields.newtype());
+        flattened.chain(tagged.filter_map(|field| self.part_check(field, "beside_tag"))).collect()
     }
 
-    /// Constants that fail to evaluate where the type of a field does not pass a check.
-    fn checks_of<'f>(&self, fields: impl Iterator<Item = &'f Field<'f>>, check: &str) -> TokenStream {
+    fn part_check(&self, Field { attr, ty, .. }: &Field<'_>, check: &str) -> Option<TokenStream> {
+        if self.generic || !attr.is_read() || attr.custom.written {
+            return None;
+        }
         let (private, check) = (self.private, format_ident!("{check}"));
-        let checked =
-            fields.filter(|Field { attr, .. }| !self.generic && attr.is_read() && !attr.custom.written);
-        let checks = checked.map(|Field { ty, .. }| {
-            let (own, text) = (self.without_self(ty), text_of(ty));
-            let arguments = quote!(#text, <#own as #private::Schema>::TYPE);
-            let check = call_at(ty, quote!(#private::#check), arguments);
-            quote!(const _: () = #check;)
-        });
-        checks.collect()
+        let (own, text) = (self.without_self(ty), text_of(ty));
+        let arguments = quote!(#text, <#own as #private::Schema>::TYPE);
+        Some(check_at(ty, quote!(#private::#check), arguments))
     }
 
     /// A secret field that serde does not ask whether to hide.
@@ -385,7 +371,7 @@ impl Writer<'_> {
     /// The `VariantSchema` of a variant, unless serde skips it on both sides.
     fn variant(&self, variant: &Variant<'_>) -> Option<TokenStream> {
         let (private, Variant { attr, on_wire, fields, .. }) = (self.private, variant);
-        let name = on_wire.written.as_ref().or(on_wire.read.as_ref())?;
+        let name = on_wire.first()?;
         // serde takes a newtype without its field for a unit.
         let is_unit =
             matches!(fields, Fields::Unit) || fields.newtype().is_some_and(|field| field.attr.is_skipped());
@@ -398,7 +384,7 @@ impl Writer<'_> {
             let shape = self.struct_shape(attr, fields);
             quote!(::core::option::Option::Some(const { #shape }))
         };
-        let names = names(attr, on_wire);
+        let names = names(on_wire);
         let other = attr.other.then(|| quote!(.other()));
         let untagged = attr.untagged.then(|| quote!(.untagged()));
         let documented = documented(attr);
@@ -462,18 +448,14 @@ fn elements(fields: &[Field<'_>]) -> String {
 }
 
 /// The calls that say under which names something is written and read, where that is not one name.
-fn names(attr: &Attributes, on_wire: &Names) -> TokenStream {
+fn names(Names { written, read, aliases }: &Names) -> TokenStream {
     let mut calls = TokenStream::new();
-    if on_wire.written.is_none() {
+    if written.is_none() {
         calls.extend(quote!(.written_as(::core::option::Option::None)));
     }
-    let one_name = on_wire.written.is_none() || on_wire.written == on_wire.read;
-    if !one_name || on_wire.read.is_none() || !attr.aliases.is_empty() {
-        let read = match &on_wire.read {
-            Some(read) => quote!(::core::option::Option::Some(#read)),
-            None => quote!(::core::option::Option::None),
-        };
-        let aliases = &attr.aliases;
+    let one_name = written.is_none() || written == read;
+    if !one_name || read.is_none() || !aliases.is_empty() {
+        let read = option(read.as_ref());
         calls.extend(quote!(.read_as(#read, &[#(#aliases),*])));
     }
     calls

@@ -10,7 +10,7 @@ use syn::{GenericArgument, Ident, PathArguments, Type};
 use crate::ast::{Data, Field, Fields, Input, Names, Variant};
 use crate::attr::Attributes;
 use crate::errors::{Errors, call_at, text_of};
-use crate::tokens::without_self;
+use crate::tokens::{option, without_self};
 
 /// The number of parts that can have constants of their own, of which the constant on the whole type is told.
 const MAX_PARTS: usize = 128;
@@ -31,35 +31,7 @@ pub(super) fn checks(input: &Input<'_>, private: &TokenStream) -> TokenStream {
 }
 
 /// A field or variant with its names on the wire.
-struct Named<'a> {
-    ident: &'a Ident,
-    attr: &'a Attributes,
-    on_wire: &'a Names,
-}
-
-impl<'a> Named<'a> {
-    fn field(field: &'a Field<'_>) -> Option<Self> {
-        Some(Self { ident: field.ident?, attr: &field.attr, on_wire: &field.on_wire })
-    }
-
-    fn variant(Variant { ident, attr, on_wire, .. }: &'a Variant<'_>) -> Self {
-        Self { ident, attr, on_wire }
-    }
-
-    /// All names, each once.
-    fn all(&self) -> Vec<&'a str> {
-        let own = [&self.on_wire.written, &self.on_wire.read].into_iter().flatten();
-        let aliases = self.attr.aliases.iter().filter(|_| self.on_wire.read.is_some());
-        let mut all: Vec<&str> = own.chain(aliases).map(String::as_str).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-
-    fn is_alias(&self, name: &str) -> bool {
-        [&self.on_wire.written, &self.on_wire.read].into_iter().flatten().all(|own| own != name)
-    }
-}
+type Named<'a> = (&'a Ident, &'a Names);
 
 fn check_names(input: &Input<'_>, errors: &mut Errors) {
     match &input.data {
@@ -83,10 +55,10 @@ fn check_fields(container: &Attributes, fields: &Fields<'_>, errors: &mut Errors
     match fields {
         Fields::Named(_) if container.transparent => {}
         Fields::Named(fields) => {
-            let named = fields.iter().filter(|field| !field.attr.flatten).filter_map(Named::field);
-            let named: Vec<_> = named.collect();
+            let named = fields.iter().filter(|field| !field.attr.flatten);
+            let named: Vec<_> = named.filter_map(|field| Some((field.ident?, &field.on_wire))).collect();
             compare(&named, "fields", errors);
-            named.iter().for_each(|field| check_sides(field, errors));
+            named.into_iter().for_each(|field| check_sides(field, errors));
         }
         Fields::Unnamed(fields) => {
             for (index, field) in fields.iter().enumerate() {
@@ -103,10 +75,9 @@ fn check_fields(container: &Attributes, fields: &Fields<'_>, errors: &mut Errors
 fn check_struct_tag(container: &Attributes, fields: &[Field<'_>], errors: &mut Errors) {
     let Some((tag, _)) = &container.struct_tag else { return };
     for Field { ident, attr, on_wire, .. } in fields {
-        let mut names = [&on_wire.written, &on_wire.read].into_iter().flatten().chain(&attr.aliases);
         if let Some(ident) = ident
             && !attr.flatten
-            && names.any(|name| name == tag)
+            && on_wire.all().contains(&tag.as_str())
         {
             let shown = ident.unraw();
             errors.at(
@@ -123,9 +94,10 @@ fn check_variants(untagged: bool, variants: &[Variant<'_>], errors: &mut Errors)
         if is_never_read(variant, errors) || untagged || variant.attr.untagged {
             continue;
         }
-        let variant = Named::variant(variant);
-        if !variant.attr.other {
-            check_sides(&variant, errors);
+        let is_other = variant.attr.other;
+        let variant = (variant.ident, &variant.on_wire);
+        if !is_other {
+            check_sides(variant, errors);
         }
         named.push(variant);
     }
@@ -136,13 +108,16 @@ fn check_variants(untagged: bool, variants: &[Variant<'_>], errors: &mut Errors)
 fn compare(all: &[Named<'_>], what: &str, errors: &mut Errors) {
     let mut owners: HashMap<&str, &Named<'_>> = HashMap::new();
     for named in all {
-        for name in named.all() {
+        for name in named.1.all() {
             let Some(other) = owners.insert(name, named) else { continue };
+            let is_own = |(_, names): &Named<'_>| {
+                [&names.written, &names.read].into_iter().flatten().any(|own| own == name)
+            };
             // Where one of them is an alias, that is the mistake.
-            let at = if !named.is_alias(name) && other.is_alias(name) { other } else { named };
-            let (one, two) = (other.ident.unraw(), named.ident.unraw());
+            let (at, _) = if is_own(named) && !is_own(other) { other } else { named };
+            let (one, two) = (other.0.unraw(), named.0.unraw());
             errors.at(
-                at.ident.span(),
+                at.span(),
                 format_args!(
                     "the {what} `{one}` and `{two}` are both written or read as `{name}`, so that records can't be read back: rename one of them"
                 ),
@@ -153,18 +128,17 @@ fn compare(all: &[Named<'_>], what: &str, errors: &mut Errors) {
 }
 
 /// Reports a field or variant that serde writes under a name under which it does not read it.
-fn check_sides(named: &Named<'_>, errors: &mut Errors) {
-    let (Some(written), Some(read)) = (&named.on_wire.written, &named.on_wire.read) else { return };
-    if written == read || named.attr.aliases.contains(written) {
-        return;
+fn check_sides((ident, names): Named<'_>, errors: &mut Errors) {
+    let (Some(written), Some(read)) = (&names.written, &names.read) else { return };
+    if written != read && !names.aliases.contains(written) {
+        errors.at(
+            ident.span(),
+            format_args!(
+                "`{}` is written as `{written}`, but read as `{read}`, so that records can't be read back: add `#[serde(alias = \"{written}\")]`",
+                ident.unraw()
+            ),
+        );
     }
-    errors.at(
-        named.ident.span(),
-        format_args!(
-            "`{}` is written as `{written}`, but read as `{read}`, so that records can't be read back: add `#[serde(alias = \"{written}\")]`",
-            named.ident.unraw()
-        ),
-    );
 }
 
 /// Reports a variant that serde writes and never reads; returns whether it is one.
@@ -239,7 +213,7 @@ impl Checker<'_> {
                     let attr = &field.attr;
                     let is_own = attr.is_read() && !attr.custom.written && !attr.skipped.written;
                     if is_own && !is_plain(field.ty, true) {
-                        let (shape, none) = (self.shape_of(field), quote!(::core::option::Option::None));
+                        let (shape, none) = (self.shape_of(field), option(None::<usize>));
                         let arguments = quote!(#name, #shape, #none, #none);
                         parts.add(index, call_at(field.ty, quote!(#private::part), arguments));
                     }
@@ -323,10 +297,6 @@ impl Checker<'_> {
 
     fn part(&self, place: &impl ToTokens, variant: Option<usize>, field: Option<usize>) -> TokenStream {
         let (private, name, ty) = (self.private, &self.input.name, self.ty());
-        let option = |index: Option<usize>| match index {
-            Some(index) => quote!(::core::option::Option::Some(#index)),
-            None => quote!(::core::option::Option::None),
-        };
         let (variant, field) = (option(variant), option(field));
         call_at(place, quote!(#private::part), quote!(#name, #ty, #variant, #field))
     }

@@ -10,16 +10,16 @@ use syn::DeriveInput;
 pub(crate) use expand::{Verified, implement};
 
 use crate::ast::Input;
-use crate::attr::{self, PAYLOAD, SCHEMA};
+use crate::attr::{self, SCHEMA};
 use crate::errors::Errors;
-use crate::item::fields_mut;
+use crate::item::{self, fields_mut};
 
 pub(crate) fn derive(mut input: DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
     for field in fields_mut(&mut input) {
         for option in field.attrs.iter_mut().filter(|attribute| attribute.path().is_ident(SCHEMA)) {
             // Other derives have a `#[schema]`, too: an option is ours if it resembles one of ours.
-            if let Some(error) = attr::misspelt(option) {
+            if let Some(error) = item::misspelt(option) {
                 errors.push(error);
                 // One error for one field: the others don't look at its type.
                 *option = syn::parse_quote!(#[schema(opaque)]);
@@ -27,9 +27,9 @@ pub(crate) fn derive(mut input: DeriveInput) -> TokenStream {
         }
     }
     let krate = attr::crate_path(&input.attrs, SCHEMA, &mut errors);
-    let is_payload = attr::named(&input.attrs, SCHEMA).any(|option| attr::has_option(option, PAYLOAD));
-    let verified = if is_payload { Verified::Declared } else { Verified::Used };
-    let schema = implement(&Input::new(&input), &quote!(#krate::__private), verified);
+    let input = Input::new(&input);
+    let verified = if input.attr.payload { Verified::Declared } else { Verified::Used };
+    let schema = implement(&input, &quote!(#krate::__private), verified);
     let errors = errors.into_tokens();
     quote!(#schema #errors)
 }

@@ -6,8 +6,8 @@ use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, DeriveInput, Field, Meta, Path, Token};
 
+use super::Arguments;
 use crate::errors::{Errors, text_of};
-use crate::item::Arguments;
 use crate::source;
 
 /// Whether a path is that of an attribute of ours: its name alone, or one behind `typed_events`.

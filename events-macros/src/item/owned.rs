@@ -3,9 +3,9 @@
 use quote::{ToTokens, quote};
 use syn::{Field, GenericArgument, PathArguments, PathSegment, Type, TypePath};
 
+use super::Arguments;
 use crate::attr::Attributes;
 use crate::errors::{Errors, text_of};
-use crate::item::Arguments;
 use crate::source;
 
 /// Refuses references, and the types of std that are bound to a thread or change in place; returns whether the field has

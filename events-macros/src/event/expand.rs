@@ -1,0 +1,142 @@
+//! Writes the item with its derives; in the hidden derive, the impl of `Event` and the registration.
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::{DeriveInput, Ident, LitStr, Type};
+
+use super::naming;
+use crate::ast::Input;
+use crate::errors::{Errors, call_at, check_at, text_of};
+use crate::item::{Arguments, Hidden, Version, derives};
+use crate::lock;
+use crate::schema::{self, Verified};
+use crate::tokens::allowing;
+
+/// The item with its derives, also where there are errors: so that nothing else has any for it.
+pub(super) fn item(
+    arguments: &Arguments,
+    input: &DeriveInput,
+    hidden: Hidden,
+    errors: Errors,
+) -> TokenStream {
+    let derives = derives(arguments, input, "__Event", hidden);
+    let krate = &arguments.krate;
+    let name = arguments.name.clone().unwrap_or_else(|| LitStr::new("unnamed", Span::call_site()));
+    let Version { number, previous, superseded } = &arguments.version;
+    let version = number.as_ref().map(|number| quote!(, version = #number));
+    let previous = previous.as_ref().map(|previous| quote!(, previous = #previous));
+    let superseded = superseded.as_ref().map(|superseded| quote!(, #superseded));
+    let lock = arguments.lock.as_ref().map(lock::Options::tokens);
+    let warning = arguments.name.as_ref().filter(|_| !arguments.any_name).and_then(naming::warning);
+    let errors = errors.into_tokens();
+    quote! {
+        #warning
+        #derives
+        #[__typed_event(#name, crate = #krate #version #previous #superseded #lock)]
+        #input
+        #errors
+    }
+}
+
+/// A constant that fails to evaluate where the name is none.
+pub(super) fn check_name(name: &LitStr, private: &TokenStream) -> TokenStream {
+    check_at(name, quote!(#private::event_name), quote!(#name))
+}
+
+/// The impls of an event, or of a version of the past, which is only read.
+pub(super) fn impls(arguments: &Arguments, name: &LitStr, input: &Input<'_>) -> TokenStream {
+    let Arguments { krate, version, .. } = arguments;
+    let (ident, private, number) = (input.ident, &quote!(#krate::__private), version.value());
+    let is_past = version.superseded.is_some();
+    let schema = schema::implement(input, private, if is_past { Verified::Used } else { Verified::Declared });
+    let check = check_name(name, private);
+    let previous = version.previous.as_ref();
+    let chain = previous.map(|previous| chain(name, number, previous, private));
+    let chain = allowing(&input.syntax.attrs, chain.unwrap_or_default());
+    let older = previous.map(|previous| older(previous, private));
+    let locked = arguments.lock.as_ref().map(|options| {
+        let subject = lock::Subject { input, private, name, version: number, previous, options };
+        if is_past { subject.past() } else { subject.current() }
+    });
+    let lock::Generated { checks, constant } = locked.unwrap_or_default();
+    let declared = (!is_past).then(|| declared(ident, private));
+    let (implemented, decl) = match is_past {
+        true => (quote!(PastEvent), None),
+        false => (
+            quote!(Event),
+            Some(quote! {
+                fn decl() -> &'static #private::EventDecl {
+                    static DECL: #private::EventDecl = #private::EventDecl::new::<#ident>();
+                    &DECL
+                }
+            }),
+        ),
+    };
+    quote! {
+        #schema
+        #check
+        #checks
+        #chain
+        #[automatically_derived]
+        #[allow(deprecated, unused_qualifications, reason = "the user's own item")]
+        impl #private::#implemented for #ident {
+            const NAME: &'static str = #name;
+            const VERSION: u32 = #number;
+            #constant
+            #older
+            #decl
+        }
+        #declared
+    }
+}
+
+/// The event by value as what a handler takes, and its registration.
+fn declared(ident: &Ident, private: &TokenStream) -> TokenStream {
+    quote! {
+        #[automatically_derived]
+        #[allow(deprecated, reason = "the user's own item")]
+        impl<'a> #private::Argument<'a> for #ident {
+            const TAKES: #private::Takes = #private::Takes::event::<#ident>();
+            const WANTS: #private::Wants = #private::Wants::Event;
+
+            #[inline]
+            fn receive(call: &#private::Call<'a>) -> ::core::result::Result<Self, #private::HandlerError> {
+                #private::receive_owned(call)
+            }
+
+            #[inline]
+            fn of_record(record: &'a #private::Record) -> ::core::result::Result<Self, #private::Error> {
+                #private::owned(record)
+            }
+        }
+        #[allow(deprecated, reason = "the user's own item")]
+        const _: () = {
+            #private::inventory::submit! {
+                #private::LinkedEvent::of::<#ident>()
+            }
+        };
+    }
+}
+
+/// The check that the type before is the version before.
+fn chain(name: &LitStr, number: u32, previous: &Type, private: &TokenStream) -> TokenStream {
+    let (written, before) = (text_of(previous), quote!(<#previous as #private::PastEvent>));
+    let of = quote!((#written, #before::NAME, #before::VERSION));
+    check_at(previous, quote!(#private::previous), quote!(#name, #number, #of))
+}
+
+/// The methods that read older versions.
+fn older(previous: &Type, private: &TokenStream) -> TokenStream {
+    let before = quote!(<#previous as #private::PastEvent>);
+    let upcast = call_at(previous, quote!(<Self as #private::Upcast<#previous>>::upcast), quote!(old));
+    quote! {
+        fn older(version: u32, json: &str) -> ::core::result::Result<Self, #private::DecodeError> {
+            let old = #before::read(version, json)?;
+            ::core::result::Result::Ok(#upcast)
+        }
+
+        fn had_secrets() -> bool {
+            #before::has_secrets()
+        }
+    }
+}

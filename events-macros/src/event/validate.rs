@@ -1,0 +1,61 @@
+//! What an event can't be, as far as its tokens tell.
+
+use proc_macro2::Span;
+use syn::{DeriveInput, GenericParam, Generics, LitInt};
+
+use crate::errors::Errors;
+use crate::item::{Arguments, Kind, Version};
+
+pub(super) fn item(arguments: &mut Arguments, input: &DeriveInput, errors: &mut Errors) {
+    if !input.generics.params.is_empty() {
+        errors.on(&input.generics, generic(&input.generics, arguments));
+    }
+    if arguments.complete {
+        check_version(&mut arguments.version, input, errors);
+    }
+}
+
+/// Why an event, or a view, can't have these parameters.
+fn generic(generics: &Generics, arguments: &Arguments) -> String {
+    let what = if arguments.kind == Kind::View { "a view" } else { "an event" };
+    let named = generics.params.iter().find_map(|param| match param {
+        GenericParam::Type(param) => Some(&param.ident),
+        GenericParam::Const(param) => Some(&param.ident),
+        GenericParam::Lifetime(_) => None,
+    });
+    if let Some(name) = named {
+        return format!(
+            "{what} can't be generic: it has one name and one schema; name the type in place of `{name}`, or declare {what} for each"
+        );
+    }
+    let lifetimes: Vec<_> = generics.lifetimes().map(|param| param.lifetime.to_string()).collect();
+    let (list, first) = (lifetimes.join(", "), &lifetimes[0]);
+    format!(
+        "{what} owns its data, since it is read back from JSON: remove `<{list}>`, and take `String` instead of `&{first} str`, `T` instead of `&{first} T`"
+    )
+}
+
+/// A version beyond the first can read the one before it.
+fn check_version(version: &mut Version, input: &DeriveInput, errors: &mut Errors) {
+    let (value, name) = (version.value(), &input.ident);
+    match &version.previous {
+        None if value > 1 => {
+            let before = value - 1;
+            let number = version.number.as_ref().map_or_else(Span::call_site, LitInt::span);
+            errors.at(
+                number,
+                format_args!(
+                    "version {value} must read records of version {before}: keep its type as `#[event(..., version = {before}, superseded)] struct {name}V{before}`, say `previous = {name}V{before}` here, and write `impl Upcast<{name}V{before}> for {name}`"
+                ),
+            );
+        }
+        Some(previous) if value == 1 => {
+            errors.on(
+                previous,
+                "there is no version before the first: say `version = 2`, or take `previous` away",
+            );
+            version.previous = None;
+        }
+        _ => {}
+    }
+}

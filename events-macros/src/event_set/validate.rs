@@ -1,0 +1,41 @@
+//! What an enum must be to be an event set.
+
+use syn::Type;
+
+use crate::ast::{Data, Input, Variant};
+use crate::errors::Errors;
+
+/// Each variant with what it holds.
+pub(super) fn variants<'a>(input: &'a Input<'a>, errors: &mut Errors) -> Vec<(&'a Variant<'a>, &'a Type)> {
+    let Data::Enum(variants) = &input.data else {
+        errors.at(
+            input.ident.span(),
+            "an event set is an enum: `enum UserEvent<'a> { Created(&'a UserCreated), ... }`",
+        );
+        return Vec::new();
+    };
+    if variants.is_empty() {
+        errors
+            .at(input.ident.span(), "an event set has a variant for each event: `Created(&'a UserCreated)`");
+    }
+    let generics = input.generics;
+    if generics.type_params().next().is_some() || generics.const_params().next().is_some() {
+        errors.on(generics, "an event set can't be generic: each variant names its event");
+    } else if generics.lifetimes().count() > 1 {
+        errors.on(generics, "an event set has at most one lifetime: that of the events it borrows");
+    }
+    let mut held = Vec::new();
+    for variant in variants {
+        match variant.fields.newtype() {
+            Some(field) => held.push((variant, field.ty)),
+            None => errors.on(
+                variant.syntax,
+                format_args!(
+                    "a variant of an event set holds one event: `{0}(&'a E)` or `{0}(Arc<E>)`",
+                    variant.ident
+                ),
+            ),
+        }
+    }
+    held
+}

@@ -1,0 +1,307 @@
+//! What stands in the parentheses of `#[event(...)]` and `#[payload(...)]`.
+
+use proc_macro2::{Span, TokenStream};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::{DeriveInput, Ident, LitChar, LitInt, LitStr, Path, Token, Type};
+
+use super::derives::DERIVES;
+use crate::attr::{self, EVENT, LOCKED};
+use crate::errors::{Errors, text_of};
+use crate::tokens::is_named;
+use crate::view::Of;
+use crate::{lock, options};
+
+/// The options of an event, a view or a payload.
+pub(crate) struct Arguments {
+    pub(crate) kind: Kind,
+    /// The event's name; `None` where it is missing, or there is none.
+    pub(crate) name: Option<LitStr>,
+    pub(crate) krate: Path,
+    pub(crate) without: Vec<Ident>,
+    /// The derives above the attribute, where none that is added may be.
+    pub(crate) above: Vec<String>,
+    pub(crate) version: Version,
+    /// Whether the name may sound like a command.
+    pub(crate) any_name: bool,
+    /// What was said already.
+    seen: Vec<Ident>,
+    /// Where all of it is secret.
+    pub(crate) secret: Option<Ident>,
+    /// The event that a view is of; `None` where that can't be read.
+    pub(crate) view_of: Option<Of>,
+    /// What it says of the lock, where it is under it.
+    pub(crate) lock: Option<lock::Options>,
+    /// Whether all of it was read.
+    pub(crate) complete: bool,
+}
+
+/// What an attribute declares.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Event,
+    View,
+    Payload,
+}
+
+/// Which version of its event a type is.
+#[derive(Default)]
+pub(crate) struct Version {
+    pub(crate) number: Option<LitInt>,
+    /// The type of the version before.
+    pub(crate) previous: Option<Type>,
+    /// Where it says that a newer version has taken its place.
+    pub(crate) superseded: Option<Ident>,
+}
+
+impl Version {
+    /// Reads `version = 2`, `previous = Type` or `superseded`.
+    fn parse_option(&mut self, option: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
+        if option == "version" {
+            let number = options::number(input, option, 2)?;
+            if number.base10_parse::<u32>().is_ok_and(|number| number > 0) {
+                self.number = Some(number);
+                return Ok(());
+            }
+            return Err(syn::Error::new(number.span(), "a version is a whole number from 1"));
+        }
+        if option == "superseded" {
+            options::flag(input, option)?;
+            self.superseded = Some(option.clone());
+            return Ok(());
+        }
+        options::equals(input, option, "UserCreatedV1")?;
+        if input.peek(LitStr) {
+            let shown = options::unquoted(input, "UserCreatedV1");
+            let message = format!("`previous` takes a type without quotes: `previous = {shown}`");
+            return Err(input.error(message));
+        }
+        self.previous = Some(input.parse()?);
+        Ok(())
+    }
+
+    pub(crate) fn value(&self) -> u32 {
+        self.number.as_ref().and_then(|number| number.base10_parse().ok()).unwrap_or(1)
+    }
+}
+
+impl Arguments {
+    /// Reads the parentheses of `#[event(...)]`, or of `#[payload(...)]`, which has no name.
+    pub(crate) fn parse(
+        tokens: TokenStream,
+        kind: Kind,
+        lock: Option<lock::Options>,
+        errors: &mut Errors,
+    ) -> Self {
+        let mut arguments = Self {
+            kind,
+            name: None,
+            krate: syn::parse_quote!(::typed_events),
+            without: Vec::new(),
+            above: Vec::new(),
+            version: Version::default(),
+            any_name: false,
+            seen: Vec::new(),
+            secret: None,
+            view_of: None,
+            lock,
+            complete: true,
+        };
+        let parsed = (|input: ParseStream<'_>| {
+            if kind == Kind::Event {
+                arguments.parse_name(input)?;
+            }
+            while !input.is_empty() {
+                arguments.parse_option(input, errors)?;
+                options::separator(input)?;
+            }
+            Ok(())
+        })
+        .parse2(tokens);
+        if let Err(error) = parsed {
+            errors.push(error);
+            arguments.complete = false;
+        }
+        arguments
+    }
+
+    /// What `#[event(...)]` passed on to its hidden derive; it has reported the mistakes.
+    pub(crate) fn passed_on(input: &DeriveInput) -> Option<Self> {
+        let attribute = attr::named(&input.attrs, EVENT).next()?;
+        let tokens = &attribute.meta.require_list().ok()?.tokens;
+        let lock = is_named(tokens.clone(), LOCKED).then(lock::Options::default);
+        let arguments = Self::parse(tokens.clone(), Kind::Event, lock, &mut Errors::default());
+        arguments.complete.then_some(arguments)
+    }
+
+    /// Whether a derive of this name is added where the type has none.
+    pub(crate) fn adds(&self, derive: &str) -> bool {
+        // A view is only read.
+        let only_read = self.kind == Kind::View && derive == "Serialize";
+        !only_read && !self.leaves_out(derive) && DERIVES.contains(&derive)
+    }
+
+    /// Whether `without(...)` names a derive.
+    pub(crate) fn leaves_out(&self, derive: &str) -> bool {
+        self.without.iter().any(|left_out| left_out == derive)
+    }
+
+    /// Reads the name of an event, or the event of a view.
+    fn parse_name(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+        if input.fork().parse::<Ident>().is_ok_and(|option| option == "view_of") {
+            self.kind = Kind::View;
+            self.view_of = Some(view_of(input, self.lock.is_some())?);
+        } else if input.peek(LitStr) {
+            self.name = Some(input.parse()?);
+        } else if input.is_empty() {
+            return Err(syn::Error::new(Span::call_site(), NEEDS_NAME));
+        } else {
+            return Err(input.error(misplaced_name(input).unwrap_or_else(|| NEEDS_NAME.to_owned())));
+        }
+        options::separator(input)
+    }
+
+    fn parse_option(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
+        if input.peek(Token![crate]) {
+            return self.parse_crate(input, errors);
+        }
+        if input.peek(LitStr) {
+            return Err(input.error(match self.kind {
+                Kind::Event => "an event has one name: take one away; another event is another type",
+                _ => "`#[payload]` takes no name: events have names, their parts have not",
+            }));
+        }
+        let option: Ident = input.parse()?;
+        let text = option.to_string();
+        if self.seen.contains(&option) {
+            errors.at(option.span(), format_args!("`{option}` is there already"));
+        }
+        self.seen.push(option.clone());
+        match (self.kind, text.as_str()) {
+            (_, "without") => self.parse_without(&option, input, errors),
+            (_, LOCKED) if self.lock.is_some() => Ok(()),
+            (Kind::Event, "allow") => {
+                let lint: Ident = options::list(input, &option, "naming")?.parse()?;
+                if lint != "naming" {
+                    errors.at(lint.span(), "there is no such lint here, only `naming`");
+                }
+                self.any_name = true;
+                Ok(())
+            }
+            (Kind::Event, "version" | "previous" | "superseded") => self.version.parse_option(&option, input),
+            (Kind::Event, "compatibility" | "reserved" | "changed") => match &mut self.lock {
+                Some(lock) => lock.parse_option(&option, input),
+                None => Err(syn::Error::new(option.span(), options::only_locked(&text))),
+            },
+            (Kind::Payload, "secret") => {
+                options::flag(input, &option)?;
+                self.secret = Some(option);
+                Ok(())
+            }
+            _ => {
+                errors.at(option.span(), self.unknown(&text, input));
+                options::skip(input)
+            }
+        }
+    }
+
+    fn parse_crate(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
+        input.parse::<Token![crate]>()?;
+        self.krate = options::path(input)?;
+        if self.krate.segments.iter().any(|segment| segment.ident == "$crate") {
+            errors.on(
+                &self.krate,
+                "serde can't follow `$crate`: write the path from the root, `crate = ::your_crate::...`",
+            );
+        }
+        Ok(())
+    }
+
+    fn parse_without(
+        &mut self,
+        option: &Ident,
+        input: ParseStream<'_>,
+        errors: &mut Errors,
+    ) -> syn::Result<()> {
+        let list = options::list(input, option, "Debug")?;
+        if list.peek(LitStr) {
+            return Err(list.error("`without` takes names without quotes: `without(Debug)`"));
+        }
+        for derive in list.parse_terminated(Ident::parse, Token![,])? {
+            if !DERIVES.iter().any(|added| derive == added) {
+                let message = "what is added is Debug, Clone, Serialize and Deserialize";
+                errors.at(derive.span(), format_args!("there is no `{derive}` to leave out: {message}"));
+            }
+            self.without.push(derive);
+        }
+        Ok(())
+    }
+
+    /// The error of an option that there is not; `input` is what stands behind it.
+    fn unknown(&self, option: &str, input: ParseStream<'_>) -> String {
+        let (options, list): (&[&str], _) = match self.kind {
+            Kind::Event => (
+                &["version", "previous", "superseded", "allow", "without", "crate"],
+                "`version = 2`, `previous = Type`, `superseded`, `allow(naming)`, `without(Debug, ...)` and `crate = path`",
+            ),
+            Kind::View => (&["without", "crate"], "`without(Debug, ...)` and `crate = path`"),
+            Kind::Payload => {
+                (&["secret", "without", "crate"], "`secret`, `without(Debug, ...)` and `crate = path`")
+            }
+        };
+        match (option, &self.name) {
+            ("view_of", Some(name)) => {
+                let (name, of) = (text_of(name), viewed(input));
+                format!("a view has no name of its own: take `{name}` away: `#[event(view_of = {of})]`")
+            }
+            ("version" | "previous" | "superseded", _) if self.kind == Kind::View => {
+                format!("a view has no version: take `{option}` away")
+            }
+            ("secret", _) => "mark the fields: `#[event(secret)]`; a field's own type can be secret as a whole, with `#[payload(secret)]`".to_owned(),
+            ("opaque", _) => "`opaque` stands on a field: `#[event(opaque)]`".to_owned(),
+            _ => match options::meant(option, options) {
+                Some(meant) => format!("unknown option `{option}`: did you mean `{meant}`?"),
+                None => format!("unknown option `{option}`: there are {list}"),
+            },
+        }
+    }
+}
+
+const NEEDS_NAME: &str = "an event needs a name first: `#[event(\"user.created\")]`";
+
+/// The error of a name that has no quotes, or stands behind `name =`.
+fn misplaced_name(input: ParseStream<'_>) -> Option<String> {
+    let fork = input.fork();
+    if let Ok(character) = fork.parse::<LitChar>() {
+        return Some(format!("a name stands in quotes: `#[event(\"{}\")]`", character.value()));
+    }
+    let first = fork.parse::<Ident>().ok()?;
+    if first == "name" && fork.parse::<Token![=]>().is_ok() {
+        let name = fork.parse::<LitStr>().ok()?;
+        return Some(format!("the name stands alone: `#[event({})]`", text_of(&name)));
+    }
+    let mut name = first.to_string();
+    while fork.parse::<Token![.]>().is_ok() {
+        name = format!("{name}.{}", fork.call(Ident::parse_any).ok()?);
+    }
+    name.contains('.').then(|| format!("a name stands in quotes: `#[event(\"{name}\")]`"))
+}
+
+/// The event of `= UserCreated`, as it is written; an example where it can't be read.
+fn viewed(input: ParseStream<'_>) -> String {
+    let fork = input.fork();
+    let of = fork.parse::<Token![=]>().and_then(|_| fork.parse::<Of>());
+    of.map_or_else(|_| "UserCreated".to_owned(), |of| text_of(&of))
+}
+
+/// The event of `view_of = UserCreated`; only the lock knows one by its name.
+fn view_of(input: ParseStream<'_>, locked: bool) -> syn::Result<Of> {
+    let option: Ident = input.parse()?;
+    options::equals(input, &option, "UserCreated")?;
+    if input.peek(LitStr) && !locked {
+        return Err(input.error(
+            "name the event's type: `view_of = UserCreated`; or, to check it against the lock, `use typed_events::locked::event`",
+        ));
+    }
+    input.parse()
+}

@@ -1,0 +1,214 @@
+//! The fields of an item: their options, checked and made ready for the derives.
+
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::spanned::Spanned;
+use syn::{Attribute, DeriveInput, Expr, ExprLit, Field, Fields, Ident, Lit, LitStr, Meta, Path};
+
+use super::stacked::{self, is_ours};
+use super::{Arguments, Kind, owned};
+use crate::attr::{Attributes, SCHEMA, each_option, has_option};
+use crate::errors::{Errors, text_of};
+use crate::{lock, options, secret};
+
+pub(crate) fn fields_mut(input: &mut DeriveInput) -> Vec<&mut Field> {
+    let all: Vec<&mut Fields> = match &mut input.data {
+        syn::Data::Struct(data) => vec![&mut data.fields],
+        syn::Data::Enum(data) => data.variants.iter_mut().map(|variant| &mut variant.fields).collect(),
+        syn::Data::Union(_) => Vec::new(),
+    };
+    all.into_iter().flat_map(Fields::iter_mut).collect()
+}
+
+/// Checks the attributes and the type of each field, and prepares them for the derives; returns whether one is secret.
+pub(crate) fn check_fields(
+    input: &mut DeriveInput,
+    helper: &str,
+    arguments: &Arguments,
+    errors: &mut Errors,
+) -> bool {
+    let locked = arguments.lock.is_some() && arguments.kind != Kind::View;
+    let mut secrets = false;
+    for field in fields_mut(input) {
+        stacked::conditional(field, errors);
+        rename_options(field, helper, locked, errors);
+        let attr = Attributes::read(&field.attrs, helper);
+        secrets |= !owned::refused(field, &attr, helper, arguments, errors)
+            && secret::hide(field, &attr, helper, &arguments.krate, errors);
+    }
+    secrets
+}
+
+/// `#[event(opaque)]` on a field would be taken for the attribute macro: the derive knows it under
+/// another name.
+fn rename_options(field: &mut Field, helper: &str, locked: bool, errors: &mut Errors) {
+    for attribute in &mut field.attrs {
+        let renamed = Path::from(Ident::new(helper, attribute.path().span()));
+        let checked = if is_ours(attribute.path(), "payload") {
+            Err(under_event(attribute, "options of a field stand in `#[event]`, in payloads, too:"))
+        } else if helper != SCHEMA && attribute.path().is_ident(SCHEMA) && is_option(attribute) {
+            Err(under_event(attribute, "in an event,"))
+        } else if is_ours(attribute.path(), "event") {
+            check_options(attribute, locked)
+        } else {
+            continue;
+        };
+        if let Err(error) = checked {
+            errors.push(error);
+            // Of a field with an error nothing else is said; under the lock, to be opaque would be a change.
+            if !locked {
+                attribute.meta = syn::parse_quote!(#renamed(opaque));
+            }
+        }
+        match &mut attribute.meta {
+            Meta::Path(path) => *path = renamed,
+            Meta::List(list) => list.path = renamed,
+            Meta::NameValue(value) => value.path = renamed,
+        }
+    }
+}
+
+/// The error of options of a field under the name of another attribute.
+fn under_event(attribute: &Attribute, place: &str) -> syn::Error {
+    let options = match &attribute.meta {
+        Meta::List(list) if !list.tokens.is_empty() => text_of(&list.tokens),
+        _ => "secret".to_owned(),
+    };
+    syn::Error::new_spanned(attribute.path(), format_args!("{place} write `#[event({options})]`"))
+}
+
+/// Whether an attribute of fields has an option of ours.
+fn is_option(attribute: &Attribute) -> bool {
+    OPTIONS.iter().any(|option| has_option(attribute, option))
+}
+
+/// Refuses options on variants, and takes them away.
+pub(crate) fn check_variants(input: &mut DeriveInput, errors: &mut Errors) {
+    let syn::Data::Enum(data) = &mut input.data else { return };
+    for variant in &mut data.variants {
+        let refused = |attribute: &Attribute| {
+            let is_ours = is_ours(attribute.path(), "event") || is_ours(attribute.path(), "payload");
+            is_ours && is_option(attribute)
+        };
+        for option in variant.attrs.iter().filter(|attribute| refused(attribute)) {
+            errors.on(option, on_the_field(option, &variant.ident, &variant.fields));
+        }
+        let is_opaque = |option: &Attribute| refused(option) && has_option(option, "opaque");
+        if variant.attrs.iter().any(is_opaque) {
+            // One mistake is enough: the fields are not asked for a schema.
+            variant.fields.iter_mut().for_each(|field| field.attrs.push(syn::parse_quote!(#[event(opaque)])));
+        }
+        variant.attrs.retain(|attribute| !refused(attribute));
+    }
+}
+
+/// How an option of a variant is written on its first field. One that is secret has a name.
+fn on_the_field(option: &Attribute, variant: &Ident, fields: &Fields) -> String {
+    let Some(field) = fields.iter().next() else {
+        return "a variant has no options of its own, and this one has no fields: take it away".to_owned();
+    };
+    let options = match &option.meta {
+        Meta::List(list) => text_of(&list.tokens),
+        _ => "secret".to_owned(),
+    };
+    let (marked, ty) = (format!("#[event({options})]"), text_of(&field.ty));
+    let shown = match &field.ident {
+        None if !has_option(option, "secret") => format!("{variant}({marked} {ty})"),
+        name => {
+            let name = name.as_ref().map_or_else(|| "name".to_owned(), Ident::to_string);
+            format!("{variant} {{ {marked} {name}: {ty} }}")
+        }
+    };
+    format!("a variant has no options of its own: write it on the field: `{shown}`")
+}
+
+/// Checks `#[event(...)]` or `#[schema(...)]` on a field; `locked` on one of an event under the lock.
+fn check_options(attribute: &Attribute, locked: bool) -> syn::Result<()> {
+    let name = text_of(attribute.path());
+    let list = match &attribute.meta {
+        Meta::List(list) => list,
+        Meta::Path(_) => {
+            let message = format!(
+                "`#[{name}]` of a field needs an option: write `#[{name}(secret)]` or `#[{name}(opaque)]`, or take it away"
+            );
+            return Err(syn::Error::new_spanned(attribute, message));
+        }
+        Meta::NameValue(pair) => {
+            let text = match &pair.value {
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text.value(),
+                _ => String::new(),
+            };
+            let option = if OPTIONS.contains(&text.as_str()) { text.as_str() } else { OPTIONS[1] };
+            return Err(syn::Error::new_spanned(attribute, format_args!("write `#[{name}({option})]`")));
+        }
+    };
+    let options = |input: ParseStream<'_>| {
+        while !input.is_empty() {
+            field_option(input, &name, locked)?;
+            options::separator(input)?;
+        }
+        Ok(())
+    };
+    options.parse2(list.tokens.clone())
+}
+
+/// The error of an option that resembles one of a field.
+pub(crate) fn misspelt(attribute: &Attribute) -> Option<syn::Error> {
+    let mut error = None;
+    each_option(attribute, |key, meta| {
+        if let Some(message) = nearly(key, SCHEMA) {
+            error = Some(syn::Error::new_spanned(&meta.path, message));
+        }
+        Ok(())
+    });
+    error
+}
+
+fn nearly(option: &str, attribute: &str) -> Option<String> {
+    let meant = options::meant(option, &OPTIONS)?;
+    Some(format!("unknown option `{option}`: did you mean `#[{attribute}({meant})]`?"))
+}
+
+/// The options of a field, but for that of the lock.
+const OPTIONS: [&str; 2] = ["opaque", "secret"];
+
+/// What the error of an unknown option of a field says.
+fn unknown(option: &str) -> String {
+    let list = "a field has `opaque` and `secret`";
+    match option {
+        "alias"
+        | "default"
+        | "flatten"
+        | "rename"
+        | "skip"
+        | "skip_deserializing"
+        | "skip_serializing"
+        | "skip_serializing_if"
+        | "with" => {
+            format!("unknown option `{option}`: {list} (serde's is `#[serde({option})]`)")
+        }
+        _ => format!("unknown option `{option}`: {list}"),
+    }
+}
+
+fn field_option(input: ParseStream<'_>, name: &str, locked: bool) -> syn::Result<()> {
+    if let Ok(text) = input.fork().parse::<LitStr>()
+        && OPTIONS.contains(&text.value().as_str())
+    {
+        return Err(input.error(format_args!("without quotes: `#[{name}({})]`", text.value())));
+    }
+    if !input.peek(Ident::peek_any) {
+        return Err(input.error("expected an option of a field: `opaque` or `secret`"));
+    }
+    let option = input.call(Ident::parse_any)?;
+    let text = option.to_string();
+    match text.as_str() {
+        "opaque" | "secret" => options::flag(input, &option),
+        "changed" if locked => {
+            options::equals(input, &option, "\"the reason\"")?;
+            lock::reason(input).map(drop)
+        }
+        "changed" => Err(syn::Error::new(option.span(), options::only_locked("changed"))),
+        _ => Err(syn::Error::new(option.span(), nearly(&text, name).unwrap_or_else(|| unknown(&text)))),
+    }
+}

@@ -1,0 +1,108 @@
+//! The event that a view is of, by its type or by its name, and what is known of it.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::parse::{Parse, ParseStream};
+use syn::{LitStr, Type};
+
+use crate::errors::text_of;
+use crate::lock;
+
+/// The event a view is of.
+pub(crate) enum Of {
+    /// Its type.
+    Type(Box<Type>),
+    /// Its name, of which the lock knows the rest.
+    Name(LitStr),
+}
+
+impl Parse for Of {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        match input.peek(LitStr) {
+            true => input.parse().map(Self::Name),
+            false => input.parse().map(|event| Self::Type(Box::new(event))),
+        }
+    }
+}
+
+impl ToTokens for Of {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            Self::Type(event) => event.to_tokens(tokens),
+            Self::Name(name) => name.to_tokens(tokens),
+        }
+    }
+}
+
+/// What is known of the event.
+pub(super) struct Event {
+    /// As the user names it, for messages.
+    pub(super) shown: String,
+    pub(super) name: TokenStream,
+    pub(super) version: TokenStream,
+    /// A function that gives its declaration, if that is part of the program.
+    pub(super) decl: TokenStream,
+    /// What it writes, or the error that says why that is not known.
+    pub(super) written: Result<TokenStream, TokenStream>,
+    /// What that refers to.
+    pub(super) types: TokenStream,
+}
+
+impl Event {
+    pub(super) fn new(of: &Of, private: &TokenStream) -> Self {
+        match of {
+            Of::Type(event) => Self::of_type(event, private),
+            Of::Name(name) => Self::of_lock(name, private),
+        }
+    }
+
+    fn of_type(event: &Type, private: &TokenStream) -> Self {
+        let event_trait = quote!(<#event as #private::Event>);
+        Self {
+            shown: text_of(event),
+            name: quote!(#event_trait::NAME),
+            version: quote!(#event_trait::VERSION),
+            decl: quote!(::core::option::Option::Some(#event_trait::decl)),
+            written: Ok(quote!(#event_trait::SCHEMA)),
+            types: TokenStream::new(),
+        }
+    }
+
+    /// The newest version in the event's file.
+    fn of_lock(name: &LitStr, private: &TokenStream) -> Self {
+        let newest = newest_version(&name.value(), private);
+        let mut event = Self {
+            shown: name.value(),
+            name: quote!(#name),
+            version: quote!(1),
+            decl: quote!(::core::option::Option::None),
+            written: Err(TokenStream::new()),
+            types: TokenStream::new(),
+        };
+        match newest {
+            Ok((path, item, lock::Version { number, root, types, .. })) => {
+                event.shown = item;
+                event.version = quote!(#number);
+                event.written = Ok(root);
+                event.types = quote!(const _: &[u8] = ::core::include_bytes!(#path); #types);
+            }
+            Err(problem) => event.written = Err(syn::Error::new(name.span(), problem).to_compile_error()),
+        }
+        event
+    }
+}
+
+/// The newest version of an event that is locked, with the file's path and the event's type.
+fn newest_version(name: &str, private: &TokenStream) -> Result<(String, String, lock::Version), String> {
+    let missing = || {
+        let folder = lock::FOLDER;
+        let meant = lock::meant(name).map(|meant| format!("did you mean `{meant}`? If not, "));
+        let meant = meant.unwrap_or_default();
+        format!(
+            "`{name}` is not locked: {meant}{folder}/{name} does not exist; a view by name is checked against the lock of the program that emits it: put a copy of its file there"
+        )
+    };
+    let (path, file) = lock::read(name, private)?.ok_or_else(missing)?;
+    let newest = file.versions.into_iter().max_by_key(|version| version.number);
+    Ok((path.to_string_lossy().into_owned(), file.item, newest.ok_or_else(missing)?))
+}

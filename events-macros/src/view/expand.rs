@@ -1,0 +1,65 @@
+//! Writes the impl of `View`, and the view as what a handler takes.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::Ident;
+
+use super::event::{Event, Of};
+use super::validate;
+use crate::ast::Input;
+use crate::schema;
+use crate::tokens::{allowed, allowing};
+
+pub(super) fn impls(of: &Of, private: &TokenStream, input: &Input<'_>) -> TokenStream {
+    let (ident, attributes) = (input.ident, &input.syntax.attrs);
+    let schema = schema::implement(input, private, schema::Verified::Used);
+    let event = Event::new(of, private);
+    let checks = match &event.written {
+        Ok(written) => allowing(attributes, validate::checks(input, &event, written, private)),
+        Err(refused) => refused.clone(),
+    };
+    let (arguments, allowed) = (arguments(ident, private), allowed(attributes));
+    let Event { name, version, decl, .. } = event;
+    quote! {
+        #schema
+        #checks
+        #[automatically_derived]
+        #allowed
+        impl #private::View for #ident {
+            const NAME: &'static str = #name;
+            const VERSION: u32 = #version;
+            const OF: ::core::option::Option<fn() -> &'static #private::EventDecl> = #decl;
+        }
+        #arguments
+    }
+}
+
+/// The view, borrowed and by value, as what a handler takes.
+fn arguments(ident: &Ident, private: &TokenStream) -> TokenStream {
+    let each = [(quote!(&'a #ident), quote!()), (quote!(#ident), quote!(.cloned()))];
+    let borrowed = quote!(<&'a #ident as #private::Argument<'a>>);
+    let each = each.into_iter().enumerate().map(|(index, (ty, cloned))| {
+        let (receive, of_record) = match index {
+            0 => (quote!(#private::receive_of_record(call)), quote!(record.view())),
+            _ => (quote!(#borrowed::receive(call) #cloned), quote!(#borrowed::of_record(record) #cloned)),
+        };
+        quote! {
+            #[automatically_derived]
+            impl<'a> #private::Argument<'a> for #ty {
+                const TAKES: #private::Takes = #private::Takes::view::<#ident>();
+                const WANTS: #private::Wants = #private::Wants::Record;
+
+                #[inline]
+                fn receive(call: &#private::Call<'a>) -> ::core::result::Result<Self, #private::HandlerError> {
+                    #receive
+                }
+
+                #[inline]
+                fn of_record(record: &'a #private::Record) -> ::core::result::Result<Self, #private::Error> {
+                    #of_record
+                }
+            }
+        }
+    });
+    each.collect()
+}

@@ -1,0 +1,46 @@
+//! The checks of a view against its event, by the compiler.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+
+use super::event::Event;
+use crate::ast::Input;
+use crate::errors::call_at;
+use crate::tokens::option;
+
+/// Constants that fail to evaluate where the event can't fill the view: one for each field, so that
+/// each has its own place; one for a type without.
+pub(super) fn checks(
+    input: &Input<'_>,
+    event: &Event,
+    written: &TokenStream,
+    private: &TokenStream,
+) -> TokenStream {
+    let (view, ident) = (input.ident.to_string(), input.ident);
+    let Event { shown, name, types, .. } = event;
+    let known = quote!(#view, #shown, #name, <#ident as #private::Schema>::TYPE, #written);
+    let check = |place: &dyn ToTokens, field: Option<&String>| {
+        let field = option(field);
+        call_at(&place, quote!(#private::view), quote!(#known, #field))
+    };
+    let checked = input.wire_fields().iter().filter_map(|field| {
+        let name = field.on_wire.read.as_ref()?;
+        Some(check(&field.place(), Some(name)))
+    });
+    let mut checks: Vec<_> = checked.collect();
+    if let Some(place) = input.attr.deny_unknown.as_ref().filter(|_| !checks.is_empty()) {
+        checks.push(call_at(place, quote!(#private::view_rest), known.clone()));
+    }
+    if checks.is_empty() {
+        checks.push(check(ident, None));
+    }
+    match types.is_empty() {
+        true => quote!(#(const _: () = #checks;)*),
+        false => quote! {
+            const _: () = {
+                #types
+                #(const _: () = #checks;)*
+            };
+        },
+    }
+}

@@ -33,12 +33,13 @@ impl Case {
 
     /// The wire name of a field, which is written in snake_case.
     pub(crate) fn of_field(self, field: &str) -> String {
+        let capitalised = |word| with_first(word, char::to_ascii_uppercase);
         let pascal = || field.split('_').map(capitalised).collect::<String>();
         match self {
             Self::AsWritten | Self::Lower | Self::Snake => field.to_owned(),
             Self::Upper | Self::ScreamingSnake => field.to_ascii_uppercase(),
             Self::Pascal => pascal(),
-            Self::Camel => with_first_lower(&pascal()),
+            Self::Camel => with_first(&pascal(), char::to_ascii_lowercase),
             Self::Kebab => field.replace('_', "-"),
             Self::ScreamingKebab => field.to_ascii_uppercase().replace('_', "-"),
         }
@@ -50,7 +51,7 @@ impl Case {
             Self::AsWritten | Self::Pascal => variant.to_owned(),
             Self::Lower => variant.to_ascii_lowercase(),
             Self::Upper => variant.to_ascii_uppercase(),
-            Self::Camel => with_first_lower(variant),
+            Self::Camel => with_first(variant, char::to_ascii_lowercase),
             Self::Snake => split_words(variant),
             Self::ScreamingSnake => split_words(variant).to_ascii_uppercase(),
             Self::Kebab => split_words(variant).replace('_', "-"),
@@ -59,14 +60,9 @@ impl Case {
     }
 }
 
-fn capitalised(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().into_iter().map(|first| first.to_ascii_uppercase()).chain(letters).collect()
-}
-
-fn with_first_lower(name: &str) -> String {
+fn with_first(name: &str, change: fn(&char) -> char) -> String {
     let mut letters = name.chars();
-    letters.next().into_iter().map(|first| first.to_ascii_lowercase()).chain(letters).collect()
+    letters.next().as_ref().map(change).into_iter().chain(letters).collect()
 }
 
 /// `OrderPaid` as `order_paid`.

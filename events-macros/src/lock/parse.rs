@@ -10,6 +10,8 @@ use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Ident, LitInt, LitStr, Token, braced, bracketed, parenthesized};
 
+use crate::tokens::option;
+
 /// The file of one event.
 pub(crate) struct File {
     pub(crate) event: String,
@@ -121,14 +123,11 @@ impl Reader<'_> {
         let private = self.private;
         let mut declared = HashSet::new();
         while is_word(input, "type") || input.peek(Token![#]) {
-            let mut calls = TokenStream::new();
-            while let Some(flag) = flag(input)? {
-                calls.extend(match flag.name.as_str() {
-                    "secret" => quote!(.secret()),
-                    "converts" => flag.text("converts")?,
-                    _ => return Err(flag.unknown()),
-                });
-            }
+            let calls = calls(input, |flag| match flag.name.as_str() {
+                "secret" => Ok(quote!(.secret())),
+                "converts" => flag.text("converts"),
+                _ => Err(flag.unknown()),
+            })?;
             word(input, "type")?;
             let name: Ident = input.call(Ident::parse_any)?;
             input.parse::<Token![=]>()?;
@@ -163,14 +162,7 @@ impl Reader<'_> {
     fn shape(&self, input: ParseStream<'_>) -> syn::Result<TokenStream> {
         let private = self.private;
         if input.peek(syn::token::Paren) {
-            let items;
-            parenthesized!(items in input);
-            let mut shapes = Vec::new();
-            while !items.is_empty() {
-                shapes.push(self.shape(&items)?);
-                items.parse::<Option<Token![,]>>()?;
-            }
-            return Ok(quote!(&#private::TypeSchema::Tuple(&[#(#shapes),*])));
+            return self.tuple(input);
         }
         let ident: Ident = input.call(Ident::parse_any)?;
         let name = ident.to_string();
@@ -205,14 +197,7 @@ impl Reader<'_> {
                 let both = self.in_angles(input, 2)?;
                 quote!(Map(#(#both),*))
             }
-            "differs" => {
-                let both;
-                parenthesized!(both in input);
-                let written = self.shape(&both)?;
-                both.parse::<Token![,]>()?;
-                let read = self.shape(&both)?;
-                quote!(Differs { written: #written, read: #read })
-            }
+            "differs" => self.differs(input)?,
             "struct" => self.fields(input)?,
             "enum" => self.variants(input)?,
             number if is_integer(number) => quote!(Integer(#ident::MIN as i128, #ident::MAX as u128)),
@@ -228,6 +213,23 @@ impl Reader<'_> {
             "struct" | "enum" => Ok(quote!(const { #shape })),
             _ => Ok(shape),
         }
+    }
+
+    fn tuple(&self, input: ParseStream<'_>) -> syn::Result<TokenStream> {
+        let private = self.private;
+        let items;
+        parenthesized!(items in input);
+        let shapes = all(&items, |input| self.shape(input))?;
+        Ok(quote!(&#private::TypeSchema::Tuple(&[#(#shapes),*])))
+    }
+
+    fn differs(&self, input: ParseStream<'_>) -> syn::Result<TokenStream> {
+        let both;
+        parenthesized!(both in input);
+        let written = self.shape(&both)?;
+        both.parse::<Token![,]>()?;
+        let read = self.shape(&both)?;
+        Ok(quote!(Differs { written: #written, read: #read }))
     }
 
     fn in_angles(&self, input: ParseStream<'_>, count: usize) -> syn::Result<Vec<TokenStream>> {
@@ -246,30 +248,28 @@ impl Reader<'_> {
         let deny = optional_word(input, "deny_unknown")?;
         let content;
         braced!(content in input);
-        let mut fields = Vec::new();
-        while !content.is_empty() {
-            let mut calls = TokenStream::new();
-            while let Some(flag) = flag(&content)? {
-                calls.extend(match flag.name.as_str() {
-                    "sometimes" => quote!(.present(#private::Presence::Sometimes)),
-                    "unless_none" => quote!(.present(#private::Presence::UnlessNone)),
-                    "required" => quote!(.required(true)),
-                    "optional" => quote!(.required(false)),
-                    "flatten" => quote!(.flattened().required(false)),
-                    "secret" => quote!(.secret()),
-                    "gone" => quote!(.gone()),
-                    "default" => flag.text("defaults_to")?,
-                    "skipped_if" => flag.text("skipped_if")?,
-                    _ => flag.names()?,
-                });
-            }
-            let name = name(&content)?;
-            content.parse::<Token![:]>()?;
-            let shape = self.shape(&content)?;
-            content.parse::<Option<Token![,]>>()?;
-            fields.push(quote!(#private::FieldSchema::new(#name, #shape) #calls));
-        }
+        let fields = all(&content, |input| self.field(input))?;
         Ok(quote!(Struct(#private::StructSchema { fields: &[#(#fields),*], deny_unknown: #deny })))
+    }
+
+    fn field(&self, input: ParseStream<'_>) -> syn::Result<TokenStream> {
+        let private = self.private;
+        let calls = calls(input, |flag| match flag.name.as_str() {
+            "sometimes" => Ok(quote!(.present(#private::Presence::Sometimes))),
+            "unless_none" => Ok(quote!(.present(#private::Presence::UnlessNone))),
+            "required" => Ok(quote!(.required(true))),
+            "optional" => Ok(quote!(.required(false))),
+            "flatten" => Ok(quote!(.flattened().required(false))),
+            "secret" => Ok(quote!(.secret())),
+            "gone" => Ok(quote!(.gone())),
+            "default" => flag.text("defaults_to"),
+            "skipped_if" => flag.text("skipped_if"),
+            _ => flag.names(),
+        })?;
+        let name = name(input)?;
+        input.parse::<Token![:]>()?;
+        let shape = self.shape(input)?;
+        Ok(quote!(#private::FieldSchema::new(#name, #shape) #calls))
     }
 
     fn variants(&self, input: ParseStream<'_>) -> syn::Result<TokenStream> {
@@ -290,27 +290,7 @@ impl Reader<'_> {
         let deny = optional_word(input, "deny_unknown")?;
         let content;
         braced!(content in input);
-        let mut variants = Vec::new();
-        while !content.is_empty() {
-            let mut calls = TokenStream::new();
-            while let Some(flag) = flag(&content)? {
-                calls.extend(match flag.name.as_str() {
-                    "other" => quote!(.other()),
-                    "untagged" => quote!(.untagged()),
-                    _ => flag.names()?,
-                });
-            }
-            let name = name(&content)?;
-            let body = match content.parse::<Option<Token![:]>>()? {
-                Some(_) => {
-                    let shape = self.shape(&content)?;
-                    quote!(::core::option::Option::Some(#shape))
-                }
-                None => quote!(::core::option::Option::None),
-            };
-            content.parse::<Option<Token![,]>>()?;
-            variants.push(quote!(#private::VariantSchema::new(#name, #body) #calls));
-        }
+        let variants = all(&content, |input| self.variant(input))?;
         Ok(quote! {
             Enum(#private::EnumSchema {
                 tag: #private::Tag::#tag,
@@ -319,6 +299,44 @@ impl Reader<'_> {
             })
         })
     }
+
+    fn variant(&self, input: ParseStream<'_>) -> syn::Result<TokenStream> {
+        let private = self.private;
+        let calls = calls(input, |flag| match flag.name.as_str() {
+            "other" => Ok(quote!(.other())),
+            "untagged" => Ok(quote!(.untagged())),
+            _ => flag.names(),
+        })?;
+        let name = name(input)?;
+        let body = input.parse::<Option<Token![:]>>()?.map(|_| self.shape(input)).transpose()?;
+        let body = option(body);
+        Ok(quote!(#private::VariantSchema::new(#name, #body) #calls))
+    }
+}
+
+/// The calls for the flags in front of something.
+fn calls(
+    input: ParseStream<'_>,
+    call: impl Fn(&Flag) -> syn::Result<TokenStream>,
+) -> syn::Result<TokenStream> {
+    let mut calls = TokenStream::new();
+    while let Some(flag) = flag(input)? {
+        calls.extend(call(&flag)?);
+    }
+    Ok(calls)
+}
+
+/// Everything that `read` finds, with commas between.
+fn all(
+    input: ParseStream<'_>,
+    read: impl Fn(ParseStream<'_>) -> syn::Result<TokenStream>,
+) -> syn::Result<Vec<TokenStream>> {
+    let mut all = Vec::new();
+    while !input.is_empty() {
+        all.push(read(input)?);
+        input.parse::<Option<Token![,]>>()?;
+    }
+    Ok(all)
 }
 
 /// `#[name("a", "b")]` in front of a field or variant.

@@ -1,7 +1,7 @@
 //! The options of durable handlers: `#[on(durable = "send-invoice", retries = 5)]`.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use quote::quote;
 use syn::parse::ParseStream;
 use syn::{Ident, LitInt, LitStr};
 
@@ -49,8 +49,7 @@ impl Options {
         errors: &mut Errors,
     ) -> syn::Result<bool> {
         let text = option.to_string();
-        let known = NAMES.contains(&text.as_str());
-        if !known {
+        if !NAMES.contains(&text.as_str()) {
             return Ok(false);
         }
         if self.seen.contains(option) {
@@ -92,16 +91,10 @@ impl Options {
             "never" => Some(None),
             _ => duration(&text, &text.value(), errors).map(Some),
         });
-        let from = self.from.and_then(|text| match text.value().as_str() {
-            "start" => Some(Ident::new("Start", text.span())),
-            "now" => Some(Ident::new("Now", text.span())),
-            _ => {
-                errors.on(
-                    &text,
-                    "a durable handler begins at `\"start\"` (the oldest event that is kept) or `\"now\"`",
-                );
-                None
-            }
+        let from = self.from.and_then(|text| {
+            let message =
+                "a durable handler begins at `\"start\"` (the oldest event that is kept) or `\"now\"`";
+            choice(&text, [("start", "Start"), ("now", "Now")], message, errors)
         });
         let nulls = nulls(self.nulls, self.ordered_by.is_some(), errors);
         Some(Durable {
@@ -126,17 +119,17 @@ fn nulls(text: Option<LitStr>, is_ordered: bool, errors: &mut Errors) -> Option<
             "`nulls` works only with `ordered_by`: add `ordered_by = \"a_field\"`, or take it away",
         );
     }
-    match text.value().as_str() {
-        "unordered" => Some(Ident::new("Unordered", text.span())),
-        "together" => Some(Ident::new("Together", text.span())),
-        _ => {
-            errors.on(
-                &text,
-                "expected `\"unordered\"` (events whose field is null don't wait for each other) or `\"together\"` (they run one after another)",
-            );
-            None
-        }
+    let message = "expected `\"unordered\"` (events whose field is null don't wait for each other) or `\"together\"` (they run one after another)";
+    choice(&text, [("unordered", "Unordered"), ("together", "Together")], message, errors)
+}
+
+/// The variant that a text names, of two.
+fn choice(text: &LitStr, of: [(&str, &str); 2], message: &str, errors: &mut Errors) -> Option<Ident> {
+    let chosen = of.into_iter().find(|(name, _)| *name == text.value());
+    if chosen.is_none() {
+        errors.on(text, message);
     }
+    chosen.map(|(_, variant)| Ident::new(variant, text.span()))
 }
 
 fn in_range(number: &LitInt, range: std::ops::RangeInclusive<u32>, errors: &mut Errors) -> bool {
@@ -187,31 +180,21 @@ impl Durable {
     pub(crate) fn expand(&self, private: &TokenStream) -> TokenStream {
         let millis = |millis: u64| quote!(::core::time::Duration::from_millis(#millis));
         let name = &self.name;
-        let mut settings = quote!(#private::DurableOptions::new(#name));
-        let mut add = |call: TokenStream| call.to_tokens(&mut settings);
-        if let Some(retries) = &self.retries {
-            add(quote!(.retries(#retries)));
-        }
-        if let Some((first, most)) = self.backoff {
-            let (first, most) = (millis(first), millis(most));
-            add(quote!(.backoff(#first, #most)));
-        }
-        if let Some(timeout) = self.timeout {
-            let timeout = timeout.map_or_else(|| quote!(::core::time::Duration::MAX), millis);
-            add(quote!(.timeout(#timeout)));
-        }
-        if let Some(concurrency) = &self.concurrency {
-            add(quote!(.concurrency(#concurrency)));
-        }
-        if let Some(field) = &self.ordered_by {
-            add(quote!(.ordered_by(#field)));
-        }
-        if let Some(nulls) = &self.nulls {
-            add(quote!(.nulls(#private::Nulls::#nulls)));
-        }
-        if let Some(from) = &self.from {
-            add(quote!(.from(#private::StartAt::#from)));
-        }
-        settings
+        let backoff = self.backoff.map(|(first, most)| (millis(first), millis(most)));
+        let timeout = self.timeout.map(|timeout| match timeout {
+            Some(timeout) => millis(timeout),
+            None => quote!(::core::time::Duration::MAX),
+        });
+        let settings = [
+            self.retries.as_ref().map(|retries| quote!(.retries(#retries))),
+            backoff.map(|(first, most)| quote!(.backoff(#first, #most))),
+            timeout.map(|timeout| quote!(.timeout(#timeout))),
+            self.concurrency.as_ref().map(|concurrency| quote!(.concurrency(#concurrency))),
+            self.ordered_by.as_ref().map(|field| quote!(.ordered_by(#field))),
+            self.nulls.as_ref().map(|nulls| quote!(.nulls(#private::Nulls::#nulls))),
+            self.from.as_ref().map(|from| quote!(.from(#private::StartAt::#from))),
+        ];
+        let settings = settings.into_iter().flatten();
+        quote!(#private::DurableOptions::new(#name) #(#settings)*)
     }
 }

@@ -156,8 +156,8 @@ impl<'a> Field<'a> {
         Self { syntax, ident, ty: &syntax.ty, attr, on_wire }
     }
 
-    /// The field without its attributes and visibility, `name: Type`, as the place of an error.
-    pub(crate) fn place(&self) -> TokenStream {
+    /// The field without its attributes and visibility, `name: Type`, as the location of an error.
+    pub(crate) fn location(&self) -> TokenStream {
         let syn::Field { ident, colon_token, ty, .. } = self.syntax;
         quote!(#ident #colon_token #ty)
     }

@@ -13,19 +13,19 @@ use proc_macro2::Span;
 
 /// The derives that stand above an attribute, by the last segment of each path.
 pub(crate) fn derives_above(attribute: Span) -> Vec<String> {
-    Place::of(attribute).map(|place| place.derives_above()).unwrap_or_default()
+    Location::of(attribute).map(|location| location.derives_above()).unwrap_or_default()
 }
 
 /// The word that begins the block around an attribute, where that is an `impl` or a `trait`.
 pub(crate) fn block_around(attribute: Span) -> Option<&'static str> {
-    let place = Place::of(attribute)?;
+    let location = Location::of(attribute)?;
     // Most handlers are at the margin of their file, and in no block.
-    if place.column == 0 { None } else { place.file.block_around(place.offset) }
+    if location.column == 0 { None } else { location.file.block_around(location.offset) }
 }
 
 /// Whether a file names a type of this module of std, and declares no other one of its name.
-pub(crate) fn imports(place: Span, module: &str, name: &str) -> bool {
-    let Some(file) = file_of(place) else { return false };
+pub(crate) fn imports(span: Span, module: &str, name: &str) -> bool {
+    let Some(file) = file_of(span) else { return false };
     let declares =
         ["struct", "enum", "type"].iter().any(|word| file.text.contains(&format!("{word} {name}")));
     file.text.contains(&format!("{module}::")) && !declares
@@ -38,8 +38,8 @@ fn file_of(span: Span) -> Option<Rc<File>> {
     read(span.unwrap().local_file()?)
 }
 
-/// A place in a file.
-struct Place {
+/// A location in a file.
+struct Location {
     file: Rc<File>,
     /// The number of its line, from 0.
     line: usize,
@@ -48,7 +48,7 @@ struct Place {
     offset: usize,
 }
 
-impl Place {
+impl Location {
     fn of(span: Span) -> Option<Self> {
         let file = file_of(span)?;
         let span = span.unwrap();
@@ -300,7 +300,7 @@ mod tests {
         let above = |text: &str| {
             let file = Rc::new(File::new(text.to_owned()));
             let line = text.lines().position(|line| line.trim() == "@").unwrap();
-            Place { file, line, column: 0, offset: 0 }.derives_above()
+            Location { file, line, column: 0, offset: 0 }.derives_above()
         };
         assert_eq!(
             above("#[derive(Debug, serde::Serialize,)]\n/// A user.\n#[cfg(a)]\n@"),

@@ -69,12 +69,12 @@ fn rename_options(field: &mut Field, helper: &str, locked: bool, errors: &mut Er
 }
 
 /// The error of options of a field under the name of another attribute.
-fn under_event(attribute: &Attribute, place: &str) -> syn::Error {
+fn under_event(attribute: &Attribute, scope: &str) -> syn::Error {
     let options = match &attribute.meta {
         Meta::List(list) if !list.tokens.is_empty() => text_of(&list.tokens),
         _ => "secret".to_owned(),
     };
-    syn::Error::new_spanned(attribute.path(), format_args!("{place} write `#[event({options})]`"))
+    syn::Error::new_spanned(attribute.path(), format_args!("{scope} write `#[event({options})]`"))
 }
 
 /// Whether an attribute of fields has an option of ours.

@@ -46,10 +46,10 @@ struct Problem {
 }
 
 impl Problem {
-    fn new(place: &impl ToTokens, why: &str, proposed: &Type, borrows: bool) -> Self {
-        let (written, proposed) = (text_of(place), text_of(proposed));
+    fn new(node: &impl ToTokens, why: &str, proposed: &Type, borrows: bool) -> Self {
+        let (written, proposed) = (text_of(node), text_of(proposed));
         let message = format!("{why}: take `{proposed}` in place of `{written}`");
-        Self { error: syn::Error::new_spanned(place, message), borrows }
+        Self { error: syn::Error::new_spanned(node, message), borrows }
     }
 }
 

@@ -56,13 +56,13 @@ pub(crate) fn derives_above(
     input: &DeriveInput,
     errors: &mut Errors,
 ) -> Vec<String> {
-    let place = above(input);
+    let span = above(input);
     let mut above = source::derives_above(Span::call_site());
     above.retain(|name| arguments.adds(name));
     if !above.is_empty() {
         let list = above.join("`, `");
         errors.at(
-            place,
+            span,
             format_args!(
                 "`#[{attribute}]` must come first: move it above all derives (`{list}`); it adds those that are missing"
             ),

@@ -369,7 +369,7 @@ impl Subject<'_> {
         let private = self.private;
         let fields = self.input.wire_fields().iter().filter_map(|field| {
             let name = field.on_wire.first()?;
-            Some(call_at(&field.place(), quote!(#private::locked_field), quote!(__locked, #name)))
+            Some(call_at(&field.location(), quote!(#private::locked_field), quote!(__locked, #name)))
         });
         let rest = call_at(self.input.ident, quote!(#private::locked_rest), quote!(__locked));
         let reasons = reasons.iter().map(|(field, reason)| {

@@ -9,7 +9,7 @@ use crate::errors::Errors;
 use crate::options::{self, Example};
 
 /// What is said of a durable handler.
-pub(crate) struct Durable {
+pub(crate) struct DurableHandler {
     pub(crate) name: LitStr,
     pub(crate) ordered_by: Option<LitStr>,
     nulls: Option<Ident>,
@@ -70,7 +70,7 @@ impl Options {
     }
 
     /// The options together, if the handler is durable.
-    pub(crate) fn finish(self, errors: &mut Errors) -> Option<Durable> {
+    pub(crate) fn finish(self, errors: &mut Errors) -> Option<DurableHandler> {
         let Some(name) = self.name else {
             if self.seen.iter().any(|option| option == "durable") {
                 // Its value was refused.
@@ -97,7 +97,7 @@ impl Options {
             choice(&text, [("start", "Start"), ("now", "Now")], message, errors)
         });
         let nulls = nulls(self.nulls, self.ordered_by.is_some(), errors);
-        Some(Durable {
+        Some(DurableHandler {
             name,
             ordered_by: self.ordered_by,
             nulls,
@@ -175,7 +175,7 @@ fn duration(literal: &LitStr, text: &str, errors: &mut Errors) -> Option<u64> {
     parsed
 }
 
-impl Durable {
+impl DurableHandler {
     /// The settings, as a constant.
     pub(crate) fn expand(&self, private: &TokenStream) -> TokenStream {
         let millis = |millis: u64| quote!(::core::time::Duration::from_millis(#millis));

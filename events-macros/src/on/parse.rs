@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use syn::parse::{ParseStream, Parser};
 use syn::{Attribute, Ident, Item, ItemFn, LitStr, Path, Token, TraitItemFn};
 
-use super::durable::{Durable, NAMES, Options};
+use super::durable::{DurableHandler, NAMES, Options};
 use crate::errors::{Errors, text_of};
 use crate::item::is_ours;
 use crate::options;
@@ -13,7 +13,7 @@ use crate::options;
 pub(crate) struct Arguments {
     pub(crate) patterns: Vec<LitStr>,
     pub(crate) krate: Path,
-    pub(crate) durable: Option<Durable>,
+    pub(crate) durable: Option<DurableHandler>,
 }
 
 pub(crate) fn arguments(tokens: TokenStream, errors: &mut Errors) -> Arguments {

@@ -7,7 +7,7 @@ use syn::{
     Receiver, ReturnType, Safety, Signature, Type,
 };
 
-use super::durable::Durable;
+use super::durable::DurableHandler;
 use super::parse::Arguments;
 use crate::errors::{Errors, text_of};
 use crate::source::block_around;
@@ -17,7 +17,7 @@ use crate::tokens::{contains_name, is_named, with_lifetimes};
 pub(crate) struct Handler<'a> {
     pub(crate) patterns: &'a [LitStr],
     pub(crate) krate: &'a Path,
-    pub(crate) durable: Option<&'a Durable>,
+    pub(crate) durable: Option<&'a DurableHandler>,
     pub(crate) event: Type,
     pub(crate) states: Vec<State>,
     /// What it returns; `None` where only the compiler knows (an `impl Trait` in it).

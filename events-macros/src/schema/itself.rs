@@ -264,13 +264,13 @@ impl Checker<'_> {
             }
             return;
         }
-        let place: &dyn ToTokens = match (fields, fields.newtype()) {
+        let node: &dyn ToTokens = match (fields, fields.newtype()) {
             (Fields::Unit, _) if !untagged => return,
             (_, Some(field)) => &field.ty,
             _ => ident,
         };
         if whole || !fields.iter().all(|field| is_plain(field.ty, true)) {
-            let check = self.part(&place, Some(index), None);
+            let check = self.part(&node, Some(index), None);
             let is_internal = container.tag.is_some() && container.content.is_none() && !untagged;
             let check = match fields.newtype().filter(|_| is_internal) {
                 Some(field) => self.after(field, quote!(#private::beside_tag), check),
@@ -295,10 +295,10 @@ impl Checker<'_> {
         quote!(<#ty as #private::Schema>::TYPE)
     }
 
-    fn part(&self, place: &impl ToTokens, variant: Option<usize>, field: Option<usize>) -> TokenStream {
+    fn part(&self, node: &impl ToTokens, variant: Option<usize>, field: Option<usize>) -> TokenStream {
         let (private, name, ty) = (self.private, &self.input.name, self.ty());
         let (variant, field) = (option(variant), option(field));
-        call_at(place, quote!(#private::part), quote!(#name, #ty, #variant, #field))
+        call_at(node, quote!(#private::part), quote!(#name, #ty, #variant, #field))
     }
 }
 

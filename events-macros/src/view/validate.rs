@@ -19,17 +19,17 @@ pub(super) fn checks(
     let (view, ident) = (input.ident.to_string(), input.ident);
     let Event { shown, name, types, .. } = event;
     let known = quote!(#view, #shown, #name, <#ident as #private::Schema>::TYPE, #written);
-    let check = |place: &dyn ToTokens, field: Option<&String>| {
+    let check = |node: &dyn ToTokens, field: Option<&String>| {
         let field = option(field);
-        call_at(&place, quote!(#private::view), quote!(#known, #field))
+        call_at(&node, quote!(#private::view), quote!(#known, #field))
     };
     let checked = input.wire_fields().iter().filter_map(|field| {
         let name = field.on_wire.read.as_ref()?;
-        Some(check(&field.place(), Some(name)))
+        Some(check(&field.location(), Some(name)))
     });
     let mut checks: Vec<_> = checked.collect();
-    if let Some(place) = input.attr.deny_unknown.as_ref().filter(|_| !checks.is_empty()) {
-        checks.push(call_at(place, quote!(#private::view_rest), known.clone()));
+    if let Some(node) = input.attr.deny_unknown.as_ref().filter(|_| !checks.is_empty()) {
+        checks.push(call_at(node, quote!(#private::view_rest), known.clone()));
     }
     if checks.is_empty() {
         checks.push(check(ident, None));

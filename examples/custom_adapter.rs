@@ -4,10 +4,11 @@ use std::io::{Error, Write};
 use std::path::PathBuf;
 
 use tokio::sync::Mutex;
-use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, LogId, LogPage, LogQuery, Published, Receiver,
-    Record, RecordCodec, event,
+use typed_events::adapter::{
+    Adapter, AdapterError, BoxFuture, HistoryQuery, LogId, LogPage, LogQuery, Published, Receiver,
+    RecordCodec,
 };
+use typed_events::{Bus, Record, event};
 
 #[event("note.written")]
 pub struct NoteWritten {

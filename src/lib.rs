@@ -2,17 +2,96 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use events_core::{
-    Adapter, AdapterError, Argument, BoxFuture, Bus, BusBuilder, Delivery, Emit, Emitted, EnumSchema, Error,
-    ErrorKind, Event, EventContext, EventHandler, EventId, EventSet, EventStream, Events, Failure,
-    FieldSchema, Handler, HandlerInfo, HandlerReturn, History, HistoryQuery, InstanceId, IntoHandler, Lagged,
-    MAX_NAME_BYTES, MAX_SEGMENTS, Metadata, NamedRef, NamedSchema, Nulls, ParseIdError, ParseTimestampError,
-    PastEvent, Pattern, PatternError, Presence, Receiver, Record, ReturnError, Schema, SchemaMismatch,
-    SetStream, SharedState, Stats, StopDeferral, Stream, StructSchema, Subscription, SubscriptionGuard, Tag,
-    Timestamp, TypeSchema, TypedHistory, TypedStream, Unreadable, Upcast, VariantSchema, View, check_name,
+    Bus, BusBuilder, Delivery, DurableOptions, Emit, Emitted, Error, ErrorKind, Event, EventContext, EventId,
+    EventSet, Failure, Metadata, Pattern, Record, Retention, Schema, StartAt, Stats, Subscription,
+    SubscriptionGuard, Timestamp, Upcast, View, catalog,
 };
-pub use events_core::{Catalog, EventEntry, HandlerEntry, Plain, RecordCodec, Seal, catalog};
 #[cfg(feature = "lock")]
-pub use events_core::{Compatibility, SchemaLock};
+pub use events_macros::schema_lock;
+pub use events_macros::{EventSet, Schema, event, on, payload};
+
+/// Everything that an [`Adapter`](adapter::Adapter) or a [`DurableAdapter`](adapter::DurableAdapter) is written with.
+pub mod adapter {
+    #[cfg(feature = "in-memory")]
+    pub use events_core::InMemory;
+    pub use events_core::{
+        Adapter, AdapterError, BoxFuture, Claim, Claimed, Claims, Consumer, Control, Draft, DurableAdapter,
+        Finished, HistoryQuery, Interest, LogId, LogPage, LogPosition, LogQuery, Outcome, Published,
+        Receiver, RecordCodec, Start, Transaction,
+    };
+    #[doc(no_inline)]
+    pub use events_core::{ConsumerStatus, DeadLetter, DeadLetters, InstanceId};
+}
+
+/// The less common emits, and what lets a stop wait.
+pub mod bus {
+    pub use events_core::{EmitIn, EmitJson, StopDeferral};
+}
+
+/// The events, types and handlers that a program links: see [`catalog()`].
+pub mod catalog {
+    #[doc(no_inline)]
+    pub use events_core::catalog;
+    pub use events_core::{Catalog, EventEntry, HandlerEntry};
+}
+
+/// Durable consumers, as operators see them: see [`Bus::consumer`].
+pub mod consumer {
+    pub use events_core::{ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, Nulls, Settled};
+}
+
+/// What a handler may be, take and return, and how it is registered.
+pub mod handler {
+    pub use events_core::{
+        Argument, EventHandler, Handler, HandlerInfo, HandlerReturn, IntoHandler, OnPattern, OnPatternReplay,
+        OnReplay, ReturnError, SharedState,
+    };
+}
+
+/// Events that were emitted before: see [`Bus::history`].
+pub mod history {
+    pub use events_core::{Events, History, TypedHistory, Unreadable};
+}
+
+/// The schema lock: see [`SchemaLock`](lock::SchemaLock).
+#[cfg(feature = "lock")]
+pub mod lock {
+    pub use events_core::{Compatibility, SchemaLock};
+}
+
+/// The rules and limits of names and patterns.
+pub mod pattern {
+    #[doc(no_inline)]
+    pub use events_core::Pattern;
+    pub use events_core::{MAX_NAME_BYTES, MAX_SEGMENTS, PatternError, check_name};
+}
+
+/// Ids and times of records, and errors of parsing them.
+pub mod record {
+    #[doc(no_inline)]
+    pub use events_core::{EventId, Metadata, Record, Timestamp};
+    pub use events_core::{InstanceId, ParseIdError, ParseTimestampError};
+}
+
+/// The shape of a type as serde writes and reads it, and versions of events.
+pub mod schema {
+    pub use events_core::{
+        EnumSchema, FieldSchema, Keeps, NamedRef, NamedSchema, PastEvent, Presence, SchemaMismatch,
+        StructSchema, Tag, TypeSchema, VariantSchema,
+    };
+    #[doc(no_inline)]
+    pub use events_core::{Schema, Upcast};
+}
+
+/// How an adapter stores secrets: see [`Seal`](secret::Seal).
+pub mod secret {
+    pub use events_core::{Plain, Seal};
+}
+
+/// Events as they come: see [`Bus::stream`].
+pub mod stream {
+    pub use events_core::{EventStream, Lagged, SetStream, Stream, TypedStream};
+}
 
 /// The [catalog](catalog()) in the languages of others.
 #[cfg(feature = "export")]
@@ -22,14 +101,6 @@ pub mod export {
         main, markdown, mermaid, typescript,
     };
 }
-
-pub use events_core::{
-    ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, Draft, DurableAdapter, DurableOptions, LogId,
-    LogPage, LogPosition, LogQuery, Published, Retention, Settled, Start, StartAt, Transaction,
-};
-
-#[cfg(feature = "in-memory")]
-pub use events_core::InMemory;
 
 /// The tests every adapter has to pass: see [`run`](conformance::run).
 #[cfg(feature = "conformance")]
@@ -63,11 +134,7 @@ pub mod testing {
     pub use events_testing::{TestBus, TestError, assert_round_trip};
 }
 
-#[cfg(feature = "lock")]
-pub use events_macros::schema_lock;
-pub use events_macros::{EventSet, Schema, event, on, payload};
-
-/// `#[event]` and `#[on]` for what is under the [lock](SchemaLock): `use typed_events::locked::{event, on};`.
+/// `#[event]` and `#[on]` for what is under the [lock](lock::SchemaLock): `use typed_events::locked::{event, on};`.
 #[cfg(feature = "lock")]
 pub mod locked {
     #[doc(inline)]

@@ -104,7 +104,7 @@ uuid_newtype! {
     ///
     /// let id: EventId = "0193b3e2-7f5c-7cc2-98b4-5a3c8f0e1d2a".parse()?;
     /// assert_eq!(id.to_string(), "0193b3e2-7f5c-7cc2-98b4-5a3c8f0e1d2a");
-    /// # Ok::<(), typed_events::ParseIdError>(())
+    /// # Ok::<(), typed_events::record::ParseIdError>(())
     /// ```
     EventId
 }

@@ -55,7 +55,7 @@ const MICROS: i64 = 1_000_000;
 ///
 /// let time: Timestamp = "2026-01-31T12:00:00.5Z".parse()?;
 /// assert_eq!(time.to_string(), "2026-01-31T12:00:00.500000Z");
-/// # Ok::<(), typed_events::ParseTimestampError>(())
+/// # Ok::<(), typed_events::record::ParseTimestampError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

@@ -205,7 +205,7 @@ fn what_does_not_come_back_fails_with_its_path() {
 
 #[tokio::test]
 async fn a_bus_for_tests_fails_the_test_when_it_is_dropped() {
-    let start = || TestBus::start(|bus| bus.secrets(typed_events::Plain).quiet());
+    let start = || TestBus::start(|bus| bus.secrets(typed_events::secret::Plain).quiet());
     let bus = start().await.unwrap();
     bus.emit(kept()).await.unwrap();
     drop(bus);

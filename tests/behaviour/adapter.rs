@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, EventId, HistoryQuery, Published, Receiver, Record,
-    RecordCodec, event, on,
+use typed_events::adapter::{
+    Adapter, AdapterError, BoxFuture, HistoryQuery, Published, Receiver, RecordCodec,
 };
+use typed_events::{Bus, ErrorKind, EventId, Record, event, on};
 
 use crate::logs::Lines;
 use crate::replay::futures_poll;

@@ -11,7 +11,7 @@ use crate::Seen;
 pub struct Order;
 
 /// Emits to a handler that misbehaves, with a good one before and one behind it.
-async fn emit_around<K>(bad: impl typed_events::EventHandler<K>) -> (Emitted, Vec<String>) {
+async fn emit_around<K>(bad: impl typed_events::handler::EventHandler<K>) -> (Emitted, Vec<String>) {
     let bus = Bus::builder().quiet().build().await.unwrap();
     let seen = Arc::new(Seen::default());
     let good = |name: &'static str| {

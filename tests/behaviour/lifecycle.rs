@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
-use typed_events::{Bus, BusBuilder, Error, ErrorKind, InMemory, Record, event};
+use typed_events::adapter::InMemory;
+use typed_events::{Bus, BusBuilder, Error, ErrorKind, Record, event};
 
 use crate::logs::{is_child, stderr_of};
 use crate::replay::futures_poll;
@@ -213,7 +214,7 @@ fn s3_handlers_go_on_where_they_were_emitted_when_the_runtime_of_the_bus_is_gone
 /// An adapter that never answers.
 struct Silent;
 
-impl typed_events::Adapter for Silent {
+impl typed_events::adapter::Adapter for Silent {
     fn name(&self) -> String {
         "silent".to_owned()
     }
@@ -225,30 +226,33 @@ impl typed_events::Adapter for Silent {
     fn publish<'a>(
         &'a self,
         _: &'a [Record],
-        _: &'a typed_events::RecordCodec,
-    ) -> typed_events::BoxFuture<'a, Result<typed_events::Published, typed_events::AdapterError>> {
+        _: &'a typed_events::adapter::RecordCodec,
+    ) -> typed_events::adapter::BoxFuture<
+        'a,
+        Result<typed_events::adapter::Published, typed_events::adapter::AdapterError>,
+    > {
         Box::pin(std::future::pending())
     }
 
     fn history<'a>(
         &'a self,
-        _: &'a typed_events::HistoryQuery,
-        _: &'a typed_events::RecordCodec,
-    ) -> typed_events::BoxFuture<
+        _: &'a typed_events::adapter::HistoryQuery,
+        _: &'a typed_events::adapter::RecordCodec,
+    ) -> typed_events::adapter::BoxFuture<
         'a,
-        Result<Vec<Result<Record, typed_events::AdapterError>>, typed_events::AdapterError>,
+        Result<Vec<Result<Record, typed_events::adapter::AdapterError>>, typed_events::adapter::AdapterError>,
     > {
         Box::pin(async { Ok(Vec::new()) })
     }
 
     fn subscribe(
         &self,
-        _: typed_events::Receiver,
-    ) -> typed_events::BoxFuture<'_, Result<(), typed_events::AdapterError>> {
+        _: typed_events::adapter::Receiver,
+    ) -> typed_events::adapter::BoxFuture<'_, Result<(), typed_events::adapter::AdapterError>> {
         Box::pin(async { Ok(()) })
     }
 
-    fn stop(&self) -> typed_events::BoxFuture<'_, Result<(), typed_events::AdapterError>> {
+    fn stop(&self) -> typed_events::adapter::BoxFuture<'_, Result<(), typed_events::adapter::AdapterError>> {
         Box::pin(async { Ok(()) })
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use typed_events::{Bus, ErrorKind, InMemory, Record, event};
+use typed_events::adapter::InMemory;
+use typed_events::{Bus, ErrorKind, Record, event};
 
 use crate::until;
 

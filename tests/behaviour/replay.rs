@@ -70,7 +70,7 @@ trait LimitAll {
     async fn limit_all(self) -> Vec<(u32, u32)>;
 }
 
-impl LimitAll for typed_events::TypedHistory<'_, Tick> {
+impl LimitAll for typed_events::history::TypedHistory<'_, Tick> {
     async fn limit_all(self) -> Vec<(u32, u32)> {
         self.limit(usize::MAX).await.unwrap().iter().map(|tick| (tick.task, tick.n)).collect()
     }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use typed_events::__private::{from_json, to_json};
-use typed_events::{Schema, TypeSchema};
+use typed_events::Schema;
+use typed_events::schema::TypeSchema;
 
 /// What a type says of itself, and what is done with one of its values.
 #[track_caller]

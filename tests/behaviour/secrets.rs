@@ -3,10 +3,11 @@
 
 use std::sync::{Arc, LazyLock, Mutex};
 
-use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, InMemory, Metadata, Plain,
-    Published, Receiver, Record, RecordCodec, Schema, Seal, Upcast, catalog, event, on, payload,
+use typed_events::adapter::{
+    Adapter, AdapterError, BoxFuture, HistoryQuery, InMemory, Published, Receiver, RecordCodec,
 };
+use typed_events::secret::{Plain, Seal};
+use typed_events::{Bus, ErrorKind, Event, Metadata, Record, Schema, Upcast, catalog, event, on, payload};
 
 const CANARY: &str = "c4n4ry-in-a-coal-mine";
 
@@ -258,8 +259,13 @@ async fn v4_the_path_to_a_secret_has_no_keys_of_maps() {
         #[event(secret)]
         by_card: std::collections::BTreeMap<String, f64>,
     }
-    let bus =
-        Bus::builder().adapter(typed_events::InMemory::new()).secrets(Plain).quiet().build().await.unwrap();
+    let bus = Bus::builder()
+        .adapter(typed_events::adapter::InMemory::new())
+        .secrets(Plain)
+        .quiet()
+        .build()
+        .await
+        .unwrap();
     let by_card = std::collections::BTreeMap::from([(CANARY.to_owned(), f64::NAN)]);
     let error = bus.emit(Weighed { id: 1, by_card }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Serialize);
@@ -286,8 +292,13 @@ async fn v1_a_key_that_is_there_twice_is_not_shown_where_it_is_secret() {
         #[event(secret)]
         by_account: std::collections::BTreeMap<Account, u8>,
     }
-    let bus =
-        Bus::builder().adapter(typed_events::InMemory::new()).secrets(Plain).quiet().build().await.unwrap();
+    let bus = Bus::builder()
+        .adapter(typed_events::adapter::InMemory::new())
+        .secrets(Plain)
+        .quiet()
+        .build()
+        .await
+        .unwrap();
     let by_account = [(Account::Known, 1), (Account::Other(CANARY.to_owned()), 2)].into();
     let error = bus.emit(Accounts { by_account }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Serialize);

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Level, Metadata};
-use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, HistoryQuery, InMemory, Published, Receiver, Record,
-    RecordCodec, event, on,
+use typed_events::adapter::{
+    Adapter, AdapterError, BoxFuture, HistoryQuery, InMemory, Published, Receiver, RecordCodec,
 };
+use typed_events::{Bus, ErrorKind, Record, event, on};
 
 use crate::logs::{is_child, stderr_of};
 use crate::until;
@@ -384,9 +384,13 @@ async fn s14_nobody_emits_under_the_names_of_the_library() {
         let error = bus.forward(&forged).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
         // Another program has written it to the log.
-        typed_events::Adapter::publish(&memory, &[forged], &typed_events::RecordCodec::default())
-            .await
-            .unwrap();
+        typed_events::adapter::Adapter::publish(
+            &memory,
+            &[forged],
+            &typed_events::adapter::RecordCodec::default(),
+        )
+        .await
+        .unwrap();
     }
     until(|| bus.stats().refused == 4).await;
     assert_eq!(log.with(Level::WARN, "belong to the library").len(), 4);
@@ -419,7 +423,7 @@ async fn s14_a_pattern_on_events_of_the_library_is_a_warning_for_now() {
 async fn s15_a_message_on_a_consumer_names_it() {
     let bus = Bus::builder().no_handlers().build().await.unwrap();
     let consumer = bus.consumer("nope");
-    let all = typed_events::DeadLetters::All;
+    let all = typed_events::consumer::DeadLetters::All;
     let errors = [
         consumer.status().await.unwrap_err(),
         consumer.dead_letters(1).await.unwrap_err(),

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, HistoryQuery, Published, Receiver, Record, RecordCodec,
-    event,
+use typed_events::adapter::{
+    Adapter, AdapterError, BoxFuture, HistoryQuery, Published, Receiver, RecordCodec,
 };
+use typed_events::{Bus, ErrorKind, Record, event};
 
 use crate::replay::futures_poll;
 use crate::{Seen, bus, until};
@@ -235,7 +235,10 @@ fn s3_stop_keeps_its_deadline_where_nobody_drives_the_runtime_of_the_bus() {
         other.block_on(stopped).expect("it ends")
     };
     let build = || {
-        Bus::builder().quiet().adapter(typed_events::InMemory::new()).stop_deadline(Duration::from_millis(50))
+        Bus::builder()
+            .quiet()
+            .adapter(typed_events::adapter::InMemory::new())
+            .stop_deadline(Duration::from_millis(50))
     };
     let bus = home.block_on(build().build()).unwrap();
     stop(bus).unwrap();
@@ -398,7 +401,7 @@ fn s_runtime_an_adapter_that_does_not_stop_in_time_is_named_once_by_all() {
 #[test]
 fn s_runtime_a_stop_takes_no_time_where_nobody_drives_the_runtime_of_the_bus() {
     let home = idle();
-    let bus = home.block_on(Bus::builder().adapter(typed_events::InMemory::new()).build()).unwrap();
+    let bus = home.block_on(Bus::builder().adapter(typed_events::adapter::InMemory::new()).build()).unwrap();
     let other =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     other.block_on(async {

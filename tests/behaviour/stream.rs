@@ -3,7 +3,8 @@
 use std::pin::Pin;
 use std::task::{Context, Waker};
 
-use typed_events::{Bus, EventStream, Stream, event};
+use typed_events::stream::{EventStream, Stream};
+use typed_events::{Bus, event};
 
 use crate::bus;
 

@@ -202,7 +202,8 @@ async fn s5_stop_adds_no_emits_that_there_are_not() {
     if is_child() {
         for way in 0..4 {
             let builder = builder().slow_handler(Duration::MAX);
-            let builder = if way == 1 { builder.adapter(typed_events::InMemory::new()) } else { builder };
+            let builder =
+                if way == 1 { builder.adapter(typed_events::adapter::InMemory::new()) } else { builder };
             let home = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build();
             let home = home.unwrap();
             let bus = home.spawn(builder.build()).await.unwrap().unwrap();

@@ -7,10 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 
-use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, ErrorKind, Event, HistoryQuery, InMemory, Metadata, Published,
-    Receiver, Record, RecordCodec, event, payload,
+use typed_events::adapter::{
+    Adapter, AdapterError, BoxFuture, HistoryQuery, InMemory, Published, Receiver, RecordCodec,
 };
+use typed_events::{Bus, ErrorKind, Event, Metadata, Record, event, payload};
 
 #[payload]
 #[derive(PartialEq)]

@@ -1,6 +1,7 @@
 //! Versions: old payloads are read as their type, and become the current one.
 
-use typed_events::{Bus, ErrorKind, Event, PastEvent, Record, Upcast, event};
+use typed_events::schema::PastEvent;
+use typed_events::{Bus, ErrorKind, Event, Record, Upcast, event};
 
 #[event("versions.named", version = 1, superseded)]
 pub struct NamedV1 {

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use floor::{Floor, Group};
 use tokio::sync::Semaphore;
+use typed_events::handler::Handler;
 use typed_events::sqlite::{Sqlite, Synchronous};
-use typed_events::{Bus, BusBuilder, Handler, event, on};
+use typed_events::{Bus, BusBuilder, event, on};
 
 /// An event of about 200 bytes as JSON.
 #[event("bench.stored")]

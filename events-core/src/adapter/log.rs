@@ -35,7 +35,7 @@ impl LogId {
 /// Its text, such as the id of a server-sent event, is opaque to others.
 ///
 /// ```
-/// use typed_events::{LogId, LogPosition};
+/// use typed_events::adapter::{LogId, LogPosition};
 ///
 /// let position = LogPosition { log: LogId::new([7; 16]), number: 12 };
 /// assert_eq!(LogPosition::parse(&position.to_string()), Some(position));

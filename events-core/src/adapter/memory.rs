@@ -40,7 +40,8 @@ use crate::time::Timestamp;
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
-/// use typed_events::{Bus, InMemory, event};
+/// use typed_events::adapter::InMemory;
+/// use typed_events::{Bus, event};
 ///
 /// #[event("memory_doc.rung")]
 /// pub struct Rung { pub door: u32 }

@@ -16,7 +16,7 @@ pub(crate) const DEFAULT_LIMIT: usize = 100;
 /// takes, oldest first.
 ///
 /// ```
-/// use typed_events::HistoryQuery;
+/// use typed_events::adapter::HistoryQuery;
 ///
 /// let query = HistoryQuery::new("user.*")?.with_limit(10);
 /// assert!(query.takes("user.created"));

@@ -4,7 +4,7 @@
 /// [`BusBuilder::secrets`](crate::BusBuilder::secrets).
 ///
 /// ```
-/// use typed_events::Seal;
+/// use typed_events::secret::Seal;
 ///
 /// /// Stands for real encryption, of a crate such as `aes-gcm`.
 /// struct Rot13;

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use bounds_tests::{Random, bus, runtime};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
-use typed_events::{Bus, BusBuilder, EventId, InMemory, Metadata, Record, event, payload};
+use typed_events::adapter::InMemory;
+use typed_events::{Bus, BusBuilder, EventId, Metadata, Record, event, payload};
 
 const BOUND: usize = 2 << 20;
 

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use typed_events::__private::{from_json, to_json};
-use typed_events::{Schema, Tag, TypeSchema};
+use typed_events::Schema;
+use typed_events::schema::{Tag, TypeSchema};
 
 include!(concat!(env!("OUT_DIR"), "/pairs.rs"));
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
-use typed_events::{Bus, ErrorKind, EventStream, Events, Lagged, Record, Stream, Subscription, TypedStream};
+use typed_events::history::Events;
+use typed_events::stream::{EventStream, Lagged, Stream, TypedStream};
+use typed_events::{Bus, ErrorKind, Record, Subscription};
 
 use crate::events::{A, B, C, Kind, Numbered, PATTERNS, Pat, serial_of};
 use crate::handlers::{Handler, Linked, pattern_of, register, two_patterns, yields};

@@ -3,7 +3,8 @@
 use std::future::poll_fn;
 use std::sync::{Arc, OnceLock, Weak};
 
-use typed_events::{Bus, ErrorKind, EventHandler, IntoHandler, Record, Subscription, on};
+use typed_events::handler::{EventHandler, IntoHandler};
+use typed_events::{Bus, ErrorKind, Record, Subscription, on};
 
 use crate::events::{A, B, C, Kind, Numbered, PATTERNS, serial_of};
 use crate::program::{Act, Does, Ends, Form, How, Life, On, Target};

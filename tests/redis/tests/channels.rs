@@ -12,7 +12,8 @@ use redis_tests::{Log, Server, skipped, until};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 use typed_events::redis::Channels;
-use typed_events::{Bus, BusBuilder, ErrorKind, Plain, Record, Seal, event, payload};
+use typed_events::secret::{Plain, Seal};
+use typed_events::{Bus, BusBuilder, ErrorKind, Record, event, payload};
 
 #[event("order.placed")]
 pub struct Placed {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use redis_tests::{Log, Server, until};
 use tests_support::Shared;
 use tokio::time::timeout;
+use typed_events::adapter::DurableAdapter;
 use typed_events::redis::Redis;
-use typed_events::{Bus, BusBuilder, DurableAdapter, DurableOptions, Event, Record, StartAt, event, on};
+use typed_events::{Bus, BusBuilder, DurableOptions, Event, Record, StartAt, event, on};
 
 #[event("orphan.letter.left")]
 pub struct Left {

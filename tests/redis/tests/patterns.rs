@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use redis_tests::{Random, Server, until};
+use typed_events::adapter::Adapter;
 use typed_events::redis::{Channels, Redis};
-use typed_events::{Adapter, Bus, Pattern, Record};
+use typed_events::{Bus, Pattern, Record};
 
 /// How many of each.
 const MANY: usize = 500;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use typed_events::{Bus, InMemory, event, payload};
+use typed_events::adapter::InMemory;
+use typed_events::{Bus, event, payload};
 
 #[payload]
 #[derive(PartialEq)]

@@ -15,8 +15,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tracing::field::{Field, Visit};
 use tracing::span;
+use typed_events::consumer::ConsumerStatus;
 use typed_events::sqlite::Sqlite;
-use typed_events::{Bus, ConsumerStatus, DurableOptions, Error, EventId, Record, StartAt, event};
+use typed_events::{Bus, DurableOptions, Error, EventId, Record, StartAt, event};
 
 /// How many events the log has.
 const EVENTS: u64 = 240;

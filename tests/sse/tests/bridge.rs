@@ -11,12 +11,14 @@ use sse_tests::{Client, Sent, Warnings, Written, app, is_for};
 use tests_support::{Random, size};
 use tokio::time::Instant;
 use tower::ServiceExt;
-use typed_events::axum::SseBridge;
-use typed_events::sqlite::{Sqlite, Synchronous};
-use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, LogId, LogPage, LogPosition, LogQuery, Plain,
-    Published, Receiver, Record, RecordCodec, event,
+use typed_events::adapter::{
+    Adapter, AdapterError, BoxFuture, HistoryQuery, LogId, LogPage, LogPosition, LogQuery, Published,
+    Receiver, RecordCodec,
 };
+use typed_events::axum::SseBridge;
+use typed_events::secret::Plain;
+use typed_events::sqlite::{Sqlite, Synchronous};
+use typed_events::{Bus, Record, event};
 
 async fn bus() -> Bus {
     Bus::builder().build().await.unwrap()

@@ -7,11 +7,13 @@ use std::time::Duration;
 use sse_tests::{Client, Warnings, app, is_for};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
-use typed_events::axum::SseBridge;
-use typed_events::{
-    Adapter, AdapterError, BoxFuture, Bus, HistoryQuery, LogId, LogPage, LogPosition, LogQuery, Plain,
-    Published, Receiver, Record, RecordCodec,
+use typed_events::adapter::{
+    Adapter, AdapterError, BoxFuture, HistoryQuery, LogId, LogPage, LogPosition, LogQuery, Published,
+    Receiver, RecordCodec,
 };
+use typed_events::axum::SseBridge;
+use typed_events::secret::Plain;
+use typed_events::{Bus, Record};
 
 const LOG: LogId = LogId::new([7; 16]);
 

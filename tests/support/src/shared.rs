@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use typed_events::{
-    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Published, Receiver, Record, RecordCodec,
+use typed_events::Record;
+use typed_events::adapter::{
+    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Published, Receiver, RecordCodec,
 };
 
 /// An adapter of which a test keeps a handle, to use it past the bus.

@@ -42,7 +42,7 @@ impl Bus {
     ///
     /// ```no_run
     /// # async fn example(bus: typed_events::Bus) -> Result<(), typed_events::Error> {
-    /// use typed_events::DeadLetters;
+    /// use typed_events::consumer::DeadLetters;
     ///
     /// let invoices = bus.consumer("send-invoice");
     /// for dead in invoices.dead_letters(10).await? {

@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use typed_events::catalog::Catalog;
 use typed_events::export::{AsyncApi, AsyncApiVersion, async_api};
-use typed_events::{Catalog, catalog, event, payload};
+use typed_events::{catalog, event, payload};
 
 use crate::json_schema::compare;
 use crate::judge::Judge;

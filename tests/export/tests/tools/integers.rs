@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZero, Wrapping};
 use std::time::Duration;
 
+use typed_events::catalog::Catalog;
 use typed_events::export::{BigIntegers, TypeScript, typescript};
-use typed_events::{Catalog, catalog, event, payload};
+use typed_events::{catalog, event, payload};
 
 use crate::judge::Judge;
 

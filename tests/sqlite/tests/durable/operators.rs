@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use typed_events::{DeadLetters, ErrorKind, Record, StartAt, event, on};
+use typed_events::consumer::DeadLetters;
+use typed_events::{ErrorKind, Record, StartAt, event, on};
 
 use crate::outbox::until;
 use crate::{File, Seen};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use typed_events::{Bus, DeadLetters, Delivery, DurableOptions, Record, StartAt, event, on};
+use typed_events::consumer::DeadLetters;
+use typed_events::{Bus, Delivery, DurableOptions, Record, StartAt, event, on};
 
 use crate::outbox::until;
 use crate::{File, Seen};

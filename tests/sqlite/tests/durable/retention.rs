@@ -11,8 +11,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::field::{Field, Visit};
 use tracing::span;
+use typed_events::adapter::BoxFuture;
+use typed_events::consumer::DeadLetters;
 use typed_events::sqlite::{Sqlite, Synchronous};
-use typed_events::{BoxFuture, Bus, BusBuilder, DeadLetters, DurableOptions, Retention, StartAt, event};
+use typed_events::{Bus, BusBuilder, DurableOptions, Retention, StartAt, event};
 
 use crate::File;
 use crate::outbox::until;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
-use typed_events::{Bus, DurableOptions, ErrorKind, Nulls, Record, event, on};
+use typed_events::consumer::Nulls;
+use typed_events::{Bus, DurableOptions, ErrorKind, Record, event, on};
 
 use crate::File;
 use crate::outbox::until;

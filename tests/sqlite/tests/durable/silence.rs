@@ -8,10 +8,10 @@ use std::time::Duration;
 use tests_support::Shared;
 use tracing::field::{Field, Visit};
 use tracing::{Level, span};
+use typed_events::adapter::{Adapter, RecordCodec};
+use typed_events::history::Events;
 use typed_events::sqlite::Sqlite;
-use typed_events::{
-    Adapter, Bus, BusBuilder, DurableOptions, Event, Events, Record, RecordCodec, StartAt, event, on,
-};
+use typed_events::{Bus, BusBuilder, DurableOptions, Event, Record, StartAt, event, on};
 
 use crate::outbox::until;
 use crate::{File, Seen};

@@ -1,6 +1,6 @@
 //! Notes that appear in all open pages at once: `cargo run -p browsers`, and open the address that it prints.
 //!
-//! The guide docs/BROWSERS.md goes through it. `PORT` is 3000 unless set; 0 takes any that is free.
+//! docs/browsers.md explains it. `PORT` is 3000 unless set; 0 takes any that is free.
 
 use std::convert::Infallible;
 use std::error::Error;

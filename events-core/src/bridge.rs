@@ -1,5 +1,5 @@
-//! For the crates of this workspace that pass the events of a bus on, such as events-axum. Not for users: it changes
-//! without notice.
+//! Functions for the crates of this workspace that deliver the events of a bus elsewhere, such as events-axum. Not for
+//! users: they change without notice.
 
 use std::panic::Location;
 
@@ -12,38 +12,39 @@ use crate::bus::read::stream::EventStream;
 use crate::error::{Error, ErrorKind};
 use crate::panics::catch_panic;
 
-/// A line among those of the bus, for a crate that passes its events on.
+/// Logs a warning of such a crate through the reporter of the bus.
 pub fn warn(bus: &Bus, what: std::fmt::Arguments<'_>) {
     bus.inner.warn(what);
 }
 
-/// Whether the bus has not begun to stop.
+/// Returns whether the bus has not begun to stop.
 pub fn is_running(bus: &Bus) -> bool {
     bus.is_running()
 }
 
-/// Reads the log of the adapter forwards, or else that in memory.
+/// Reads forwards from the adapter's log, or from the log in memory if there is no adapter.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::History`] where the adapter can't read.
+/// [`ErrorKind::History`] if the adapter can't read its log.
 pub async fn read_log(bus: &Bus, query: &LogQuery) -> Result<LogPage, Error> {
     bus.inner.read_log(query).await
 }
 
-/// Calls code of a user; `None` where it panics.
+/// Calls a user's code. Returns `None` if it panics.
 pub fn call<T>(code: impl FnOnce() -> T) -> Option<T> {
     let mut result = None;
     catch_panic(|| result = Some(code()));
     result
 }
 
-/// The stream of a pattern that is not reported where no event can match it: for a crate that passes it on to `what`,
-/// which was written at a place. It is reported as that.
+/// Subscribes to a pattern for `what`, the item that the caller delivers the events to.
+///
+/// If no event can match the pattern, `build()` names `what` and its location instead of this stream.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Pattern`](crate::ErrorKind::Pattern) for a text that is not a pattern.
+/// [`ErrorKind::Pattern`](crate::ErrorKind::Pattern) if the text is not a pattern.
 pub fn stream_for(
     bus: &Bus,
     pattern: &str,
@@ -55,7 +56,7 @@ pub fn stream_for(
     Ok(stream)
 }
 
-/// An error of a crate that passes events on.
+/// Creates an error for such a crate.
 pub fn error(kind: ErrorKind, message: impl Into<String>) -> Error {
     Error::new(kind, message)
 }

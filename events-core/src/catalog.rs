@@ -1,4 +1,4 @@
-//! What the program declares: its events, its handlers, and which of them meet.
+//! The events and handlers that the program declares, and which events reach which handlers.
 
 use crate::bus::handlers::{Handler, HandlerDecl, LinkedHandler};
 use crate::event::pattern::Pattern;
@@ -6,12 +6,12 @@ use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl, SourceLocation, registry, sort_by_location};
 use crate::schema::{NamedSchema, TypeSchema};
 
-/// All events and handlers that are linked into the program, each sorted by name.
+/// Returns all events and handlers that are linked into the program. Events are sorted by name, handlers by location.
 ///
 /// ```
 /// use typed_events::{catalog, event, on};
 ///
-/// /// Somebody signed up.
+/// A user signed up.
 /// #[event("catalog_doc.joined")]
 /// pub struct Joined { pub id: u64 }
 ///
@@ -23,7 +23,7 @@ use crate::schema::{NamedSchema, TypeSchema};
 ///
 /// # fn main() {
 /// let catalog = catalog();
-/// assert_eq!(catalog.event("catalog_doc.joined").unwrap().doc(), "Somebody signed up.");
+/// assert_eq!(catalog.event("catalog_doc.joined").unwrap().doc(), "A user signed up.");
 /// let unhandled: Vec<_> = catalog.unhandled().map(|event| event.name()).collect();
 /// assert!(unhandled.contains(&"catalog_doc.left"));
 /// # }
@@ -76,85 +76,86 @@ impl Catalog {
         Self { events: events.into_iter().map(|decl| EventEntry { decl }).collect(), handlers }
     }
 
-    /// A catalog with an event that linking did not register.
+    /// Adds an event that is not registered by linking.
     pub fn with_event<E: Event>(self) -> Self {
         let decls = self.events.iter().map(|event| event.decl).chain([E::decl()]);
         Self::of(decls.collect(), self.handlers.iter().map(|handler| handler.decl).collect())
     }
 
-    /// A catalog with a handler that linking did not register.
+    /// Adds a handler that is not registered by linking.
     pub fn with_handler<H: Handler>(self) -> Self {
         let decls = self.handlers.iter().map(|handler| handler.decl).chain([H::decl()]);
         Self::of(self.events.iter().map(|event| event.decl).collect(), decls.collect())
     }
 
-    /// Only what `keep` takes by its module path, such as what is of one crate.
+    /// Keeps the events and handlers for which `keep` returns `true`. `keep` gets the module path of the item, such as
+    /// `shop::orders::OrderPaid`.
     pub fn only(mut self, keep: impl Fn(&str) -> bool) -> Self {
         self.events.retain(|event| keep(event.item()));
         self.handlers.retain(|handler| keep(handler.item()));
         self
     }
 
-    /// The declared events.
+    /// Returns the declared events, sorted by name.
     pub fn events(&self) -> &[EventEntry] {
         &self.events
     }
 
-    /// The event of a name.
+    /// Returns the event with this name, or `None` if it is not declared.
     pub fn event(&self, name: &str) -> Option<&EventEntry> {
         self.events.iter().find(|event| event.name() == name)
     }
 
-    /// The handlers.
+    /// Returns the handlers, sorted by location.
     pub fn handlers(&self) -> &[HandlerEntry] {
         &self.handlers
     }
 
-    /// The events for which there is no handler, not even for records.
+    /// Returns the events that no handler takes, not even a handler of records.
     pub fn unhandled(&self) -> impl Iterator<Item = &EventEntry> {
         self.events
             .iter()
             .filter(|event| !self.handlers.iter().any(|handler| handler.events.contains(&event.name())))
     }
 
-    /// The handlers that no declared event reaches.
+    /// Returns the handlers that no declared event reaches.
     pub fn unreached(&self) -> impl Iterator<Item = &HandlerEntry> {
         self.handlers.iter().filter(|handler| handler.events.is_empty())
     }
 }
 
 impl EventEntry {
-    /// The name it is emitted under.
+    /// Returns the name of the event.
     pub fn name(&self) -> &'static str {
         self.decl.name
     }
 
-    /// The version of its shape.
+    /// Returns the version of the event's schema.
     pub fn version(&self) -> u32 {
         self.decl.version
     }
 
-    /// The shape of its payload.
+    /// Returns the schema of the event's payload.
     pub fn schema(&self) -> &'static TypeSchema {
         self.decl.schema
     }
 
-    /// What its doc comment says; empty where there is none.
+    /// Returns the doc comment of the event's type; empty if it has none.
     pub fn doc(&self) -> &'static str {
         self.named().map_or("", |named| named.doc)
     }
 
-    /// Whether it is marked `#[deprecated]`.
+    /// Returns whether the event's type is marked `#[deprecated]`.
     pub fn is_deprecated(&self) -> bool {
         self.named().is_some_and(|named| named.deprecated)
     }
 
-    /// The type with its module path.
+    /// Returns the module path and the name of the event's type.
     pub fn item(&self) -> &'static str {
         self.decl.location.item
     }
 
-    /// Where the type stands: the file and the line.
+    /// Returns the file and the line of the event's type.
     pub fn location(&self) -> (&'static str, u32) {
         location(&self.decl.location)
     }
@@ -168,27 +169,27 @@ impl EventEntry {
 }
 
 impl HandlerEntry {
-    /// The function with its module path.
+    /// Returns the module path and the name of the function.
     pub fn item(&self) -> &'static str {
         self.decl.location.item
     }
 
-    /// Where the function stands: the file and the line.
+    /// Returns the file and the line of the function.
     pub fn location(&self) -> (&'static str, u32) {
         location(&self.decl.location)
     }
 
-    /// Its patterns, as written; its event's name where nothing was.
+    /// Returns the patterns of `#[on]` as written, or the name of the handler's event if `#[on]` has no pattern.
     pub fn patterns(&self) -> &'static [&'static str] {
         self.decl.patterns
     }
 
-    /// The names of the declared events that reach it.
+    /// Returns the names of the declared events that reach this handler.
     pub fn events(&self) -> &[&'static str] {
         &self.events
     }
 
-    /// Whether it takes records of any event, and so has no type for them.
+    /// Returns whether the handler takes records of any event, and so names no event type.
     pub fn takes_records(&self) -> bool {
         matches!(self.decl.takes, Takes::Any)
     }

@@ -1,8 +1,7 @@
-//! The checks the compiler makes of names, patterns and handlers.
+//! Checks of names, patterns, handlers and schemas at compile time.
 //!
-//! They are evaluated in constants that the macros write; what they panic with is the compiler's
-
-//! message, at the caller's place.
+//! The macros call these functions in constants. A panic in one is a compiler error at the caller's location, and its
+//! text is the compiler's message.
 
 #![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
 use crate::adapter::options::name_problem;
@@ -38,9 +37,9 @@ pub const fn pattern(pattern: &str) {
     }
 }
 
-/// Checks that a handler's patterns and its first argument agree.
+/// Checks that a handler's patterns fit its first argument.
 ///
-/// `argument` is the type as the user wrote it, `event` the name of the event it takes, if any.
+/// `argument` is the type as the user wrote it. `event` is the name of the event that it takes, if it takes only one.
 #[track_caller]
 pub const fn handler(handler: &str, argument: &str, event: Option<&str>, patterns: &[&str]) {
     let Some(event) = event else {
@@ -54,7 +53,7 @@ pub const fn handler(handler: &str, argument: &str, event: Option<&str>, pattern
     };
     let mut i = 0;
     while i < patterns.len() {
-        // A text that is no pattern has its own message.
+        // A text that is not a pattern has its own message.
         if let Ok(pattern) = Pattern::new(patterns[i]) {
             if !pattern.is_name() {
                 wildcard(handler, argument, event, &pattern);
@@ -76,13 +75,13 @@ pub const fn durable_name(name: &str) {
     }
 }
 
-/// Checks that every event a durable handler takes has the field it is ordered by.
+/// Checks that every event that a durable handler takes has the field that `ordered_by` names.
 #[track_caller]
 pub const fn ordered_by(handler: &str, argument: &str, takes: Takes, field: &str) {
     all_ordered_by(handler, argument, takes, field, "");
 }
 
-/// `advice` follows where an event lacks the field.
+/// Checks one part of `takes`. `advice` is added to the message if an event lacks the field.
 #[track_caller]
 const fn all_ordered_by(handler: &str, argument: &str, takes: Takes, field: &str, advice: &str) {
     let ordered = Text::EMPTY.push("handler `").push(handler).push("` is ordered by `").quote(field);
@@ -91,7 +90,7 @@ const fn all_ordered_by(handler: &str, argument: &str, takes: Takes, field: &str
             let text = ordered
                 .push("`, but `")
                 .quote(argument)
-                .push("` may be any event, whose fields nobody knows: ");
+                .push("` may be any event, so its fields are not known: ");
             panic!("{}", text.push("take `&E` of an event, or an enum with `#[derive(EventSet)]`").as_str());
         }
         Takes::Event(name, schema, _) | Takes::Undeclared(name, schema, _) => {
@@ -101,7 +100,7 @@ const fn all_ordered_by(handler: &str, argument: &str, takes: Takes, field: &str
             }
         }
         Takes::Set(parts) => {
-            let advice = "; take a field that all of them have, or write a handler for each";
+            let advice = "; choose a field that all of them have, or write one handler for each event";
             let mut i = 0;
             while i < parts.len() {
                 all_ordered_by(handler, argument, parts[i], field, advice);
@@ -111,7 +110,7 @@ const fn all_ordered_by(handler: &str, argument: &str, takes: Takes, field: &str
     }
 }
 
-/// Checks that a type named as the version before is that.
+/// Checks that the type given as `previous` is the version before this one.
 #[track_caller]
 pub const fn previous(name: &str, version: u32, of: (&str, &str, u32)) {
     let (ty, old_name, old_version) = of;
@@ -119,12 +118,12 @@ pub const fn previous(name: &str, version: u32, of: (&str, &str, u32)) {
         return;
     }
     let text = Text::EMPTY.push("`previous` must be version ").number(version as usize - 1);
-    let text = text.push(" of `").push(name).push("`, and `").push(ty).push("` is version ");
+    let text = text.push(" of `").push(name).push("`, but `").push(ty).push("` is version ");
     let text = text.number(old_version as usize).push(" of `").push(old_name).push("`");
     panic!("{}", text.as_str());
 }
 
-/// Checks that a view, or one of its fields, is read from everything that its event writes.
+/// Checks that a view, or one of its fields, can be read from every payload of its event.
 #[track_caller]
 pub const fn view(
     view: &str,
@@ -141,7 +140,7 @@ pub const fn view(
     }
 }
 
-/// Checks that a view that denies unknown fields knows all that its event writes.
+/// Checks that a view with `deny_unknown_fields` has all fields that its event writes.
 #[track_caller]
 pub const fn view_rest(
     view: &str,
@@ -157,7 +156,7 @@ pub const fn view_rest(
     }
 }
 
-/// Checks that a variant of an event set is reached: those before it don't take all that it takes.
+/// Checks that a variant of an event set can be reached: that the variants before it do not take all of its events.
 #[track_caller]
 pub const fn set_reached(set: &str, variants: &[&str], takes: Takes, index: usize) {
     let Takes::Set(parts) = takes else { return };
@@ -168,26 +167,26 @@ pub const fn set_reached(set: &str, variants: &[&str], takes: Takes, index: usiz
     let text = text.push("` is never reached: ");
     let (earlier, name) = (&before[earlier], variants[earlier]);
     if let (Takes::Set(_), false) = (takes, matches!(earlier, Takes::Any)) {
-        let text = text.push("the variants before it take all of its events; leave it out, or one of them");
+        let text = text.push("the variants before it take all of its events; remove it or one of them");
         panic!("{}", text.as_str());
     }
     let text = text.push("`").push(name).push("` before it takes ");
     let text = match (earlier, takes) {
-        (Takes::Any, Takes::Any) => text.push("every event, too; leave one of them out"),
+        (Takes::Any, Takes::Any) => text.push("every event, too; remove one of them"),
         (Takes::Any, _) => text.push("every event; put `").push(name).push("` last"),
         (_, Takes::Event(name, ..) | Takes::Undeclared(name, ..)) => {
-            text.push("`").push(name).push("`, too; leave one of them out")
+            text.push("`").push(name).push("`, too; remove one of them")
         }
-        _ => text.push("the same events; leave one of them out"),
+        _ => text.push("the same events; remove one of them"),
     };
     panic!("{}", text.as_str());
 }
 
-/// Checks that serde can put the parts of a field's value beside the other fields.
+/// Checks that serde can flatten the value of a field.
 #[track_caller]
 pub const fn flattened(ty: &str, shape: &'static TypeSchema) {
     let why = match as_read(shape) {
-        _ if shape.is_hidden() => "it is secret, and so text as a whole: leave `flatten` away",
+        _ if shape.is_hidden() => "it is secret, so it is written as one text; remove `flatten`",
         TypeSchema::Option(inner) => return flattened(ty, inner),
         TypeSchema::Struct(_)
         | TypeSchema::Map(..)
@@ -195,14 +194,14 @@ pub const fn flattened(ty: &str, shape: &'static TypeSchema) {
         | TypeSchema::Null
         | TypeSchema::Any
         | TypeSchema::Opaque(_) => return,
-        _ => "only structs, maps and enums have parts",
+        _ => "only structs, maps and enums can be",
     };
     let text = Text::EMPTY.push("`").quote(ty).push("` can't be flattened: ").push(why);
     panic!("{}", text.as_str());
 }
 
-/// Checks that a type reads back what one of its parts writes: a variant, or a field of a struct or of a
-/// variant, by their place in the schema.
+/// Checks that a type reads back what one of its parts writes. The part is a variant, a field of a struct, or a field
+/// of a variant; `variant` and `field` are indices into the schema.
 #[track_caller]
 pub const fn part(ty: &str, shape: &'static TypeSchema, variant: Option<usize>, field: Option<usize>) {
     if let Err(misfit) = check_part(shape, variant, field) {
@@ -210,8 +209,8 @@ pub const fn part(ty: &str, shape: &'static TypeSchema, variant: Option<usize>, 
     }
 }
 
-/// Checks that a type reads back what it writes; `done` has a bit for each part that has a check of its
-/// own.
+/// Checks that a type reads back what it writes. Each bit of `done` stands for a part that is checked separately by
+/// [`part`].
 #[track_caller]
 pub const fn declared(ty: &str, shape: &'static TypeSchema, done: u128) {
     if let Err(misfit) = check_declared(shape, done) {
@@ -225,12 +224,13 @@ const fn not_itself(ty: &str, misfit: &SchemaMismatch) {
     panic!("{}", misfit.fix_of_itself(misfit.describe(text)).as_str());
 }
 
-/// Checks that a variant's fields can stand beside the tag of their enum.
+/// Checks that the fields of a variant can be written into the same object as the tag of their enum.
 #[track_caller]
 pub const fn beside_tag(ty: &str, shape: &'static TypeSchema) {
     if shape.is_hidden() {
-        let text = Text::EMPTY.push("`").quote(ty).push("` can't stand beside a tag: it is secret, and so ");
-        let text = text.push("text as a whole; give the enum `#[serde(content = \"...\")]`, too");
+        let text =
+            Text::EMPTY.push("`").quote(ty).push("` can't be in one object with a tag: it is secret, so it ");
+        let text = text.push("is written as one text; add `#[serde(content = \"...\")]` to the enum");
         panic!("{}", text.as_str());
     }
 }
@@ -251,7 +251,7 @@ pub const fn set_variant(set: &str, variant: &str, takes: Takes, handler: &str, 
         Takes::Event(name, shape, _) | Takes::Undeclared(name, shape, _) => push_event(text, shape, name),
         Takes::Any | Takes::Set(_) => text.push("these events"),
     };
-    let text = text.push(": leave the variant `").push(variant).push("` out of `").push(set);
+    let text = text.push(": remove the variant `").push(variant).push("` from `").push(set);
     let text = text.push("`, or add a pattern to the handler");
     panic!("{}", text.as_str());
 }

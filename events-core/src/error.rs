@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::id::EventId;
 
-/// Why a call failed, what it left behind, and whether trying again can help.
+/// Why a call failed, what has happened nevertheless, and whether a retry can help.
 ///
 /// The message is one line (one line per problem for [`ErrorKind::Build`]), names the event,
 /// pattern, handler, field path or file concerned, and never contains a payload's values.
@@ -25,55 +25,57 @@ struct Inner {
     message: String,
     temporary: bool,
     event_id: Option<EventId>,
-    /// Where there may be several.
+    /// Empty unless the error lists several problems.
     problems: Vec<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// The kinds of [`Error`], each with what it leaves behind.
+/// The kinds of [`Error`]. Each says what has happened and what has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// `build()` found mistakes in the set-up; there is no bus.
+    /// `build()` found mistakes in the set-up. No bus was built.
     Build,
-    /// The lock does not fit the events that are linked; what could be written is.
+    /// The linked events do not fit the schema lock. Everything that could be written to its file was written.
     SchemaLock,
-    /// A text is not a pattern; nothing was registered, removed or read.
+    /// A text is not a pattern. Nothing was registered, removed or read.
     Pattern,
-    /// The event's name is not declared (or not a name); nothing was emitted.
+    /// No event of this name is declared, or the text is not an event name. Nothing was emitted.
     UnknownEvent,
-    /// A payload from outside does not fit its event; nothing was emitted.
+    /// JSON from outside does not fit its event. Nothing was emitted.
     Payload,
-    /// A payload from outside, or for others to read, is over the limit; nothing was emitted.
+    /// The payload is larger than the limit, either in JSON from outside or when written for other programs. Nothing
+    /// was emitted.
     TooLarge,
-    /// An event could not be written as JSON; where an adapter needed it, nothing was emitted.
+    /// An event could not be written as JSON. If an adapter needed the JSON, nothing was emitted.
     Serialize,
-    /// The adapter refused the event; it is not stored and no handler ran.
+    /// The adapter refused the event. It is not stored, and no handler ran.
     Append,
-    /// The adapter does not know whether it stored the event. No live handler ran; other instances
-    /// may see it. Emit again with [`Error::event_id`] so that it is stored once.
+    /// The adapter does not know whether the event was stored. No handler of this bus ran for it; other instances may
+    /// see the event. Emit again with [`Error::event_id`], so that it is stored once.
     OutcomeUnknown,
-    /// Emits inside handlers of emits are nested too deep; the last one did not happen.
+    /// Emits inside handlers are nested too deeply. The innermost emit did not happen.
     ChainTooDeep,
-    /// Too many emits are detached, or waiting for their handlers; this one did not happen.
+    /// Too many emits are detached or wait for their handlers. This emit did not happen.
     Overloaded,
-    /// The adapter could not read its history.
+    /// The adapter could not read its log.
     History,
-    /// The adapter could not do what was asked of a durable consumer, or knows no such consumer; what an
-    /// error says of it is as it was.
+    /// The adapter could not carry out an operation on a consumer, or there is no such consumer. The consumer named by
+    /// the error is unchanged.
     Consumer,
-    /// A durable consumer had not finished an event at the deadline; it goes on.
+    /// A consumer had not finished an event at the deadline. The consumer continues.
     Unsettled,
-    /// The history dropped events before they were read; those are lost to this reader.
+    /// The history dropped events before they were read. This reader will not get them.
     Lagged,
-    /// The bus is stopping or stopped; the emit did not happen.
+    /// The bus is stopping or has stopped. The emit did not happen.
     Stopped,
-    /// `stop` reached its deadline; what it names is still running.
+    /// `stop` reached its deadline. The handlers and emits named by the message are still running.
     StopIncomplete,
-    /// `stop` was called inside a handler, which would wait for itself; the bus goes on.
+    /// `stop` was called inside a handler, where it would wait for itself. The bus keeps running.
     StopInHandler,
-    /// There is no tokio runtime, or the one of the call and that of the bus shut down; handlers that were pending
-    /// are gone. Or the emit needs what ran on the runtime of the bus, such as a durable handler; then it did not happen.
+    /// There is no tokio runtime, or both the caller's runtime and the runtime of the bus have shut down. Handlers that
+    /// were pending were dropped. Or the runtime of the bus has shut down and the emit needs a task that ran on it,
+    /// such as a durable handler; then the emit did not happen.
     Runtime,
 }
 
@@ -89,7 +91,7 @@ impl Error {
         }))
     }
 
-    /// An error of several problems, whose message has a line for each.
+    /// Creates an error with several problems. The message has one line for each.
     pub(crate) fn of_problems(kind: ErrorKind, problems: Vec<String>) -> Self {
         let mut error = Self::new(kind, problems.join("\n"));
         error.0.problems = problems;
@@ -111,7 +113,7 @@ impl Error {
         self
     }
 
-    /// Says which event of a batch it is that none of the batch could be stored for.
+    /// Adds to the message which event of a batch failed. None of the batch was stored.
     pub(crate) fn in_batch(mut self, number: usize, all: usize) -> Self {
         self.0
             .message
@@ -119,24 +121,23 @@ impl Error {
         self
     }
 
-    /// What kind of failure this is.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Whether the same call may succeed later without a change.
+    /// Returns whether the same call may succeed later without a change.
     pub fn is_temporary(&self) -> bool {
         self.0.temporary
     }
 
-    /// The problems that [`BusBuilder::build`](crate::BusBuilder::build) or the lock has found in the program, each of which
-    /// the message has, too; empty where something else went wrong.
+    /// Returns the problems that [`BusBuilder::build`](crate::BusBuilder::build) or the schema lock found in the
+    /// program. The message contains them, too. Empty for all other errors.
     pub fn problems(&self) -> &[String] {
         &self.0.problems
     }
 
-    /// The id of the event that could not be stored, for a retry with
-    /// [`Emit::id`](crate::Emit::id).
+    /// Returns the id of the event that could not be stored, for a retry with [`Emit::id`](crate::Emit::id).
     pub fn event_id(&self) -> Option<EventId> {
         self.0.event_id
     }
@@ -148,8 +149,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// Prints the message as it is, so that `main` returning an [`Error`] shows what a person can read; as `{:#?}`, all that is
-/// known.
+/// Prints the message alone, so that an [`Error`] returned from `main` is readable. `{:#?}` prints the kind, the id and
+/// the source, too.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
@@ -162,7 +163,7 @@ impl fmt::Debug for Error {
     }
 }
 
-/// The source is what the message does not contain already.
+/// The source contains only details that the message lacks.
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|source| source as _)

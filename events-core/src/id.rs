@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// Length of a UUID as text: 32 digits and 4 hyphens.
 const TEXT_LEN: usize = 36;
 
-/// Whether the text of a UUID has a hyphen before this byte of its value.
+/// Returns whether the text of a UUID has a hyphen before this byte.
 const fn after_hyphen(byte: usize) -> bool {
     matches!(byte, 4 | 6 | 8 | 10)
 }
@@ -95,9 +95,9 @@ macro_rules! uuid_newtype {
 }
 
 uuid_newtype! {
-    /// The id of one emitted event, a UUIDv7.
+    /// The id of one emitted event: a UUIDv7.
     ///
-    /// Ids sort by the millisecond of their timestamp.
+    /// Ids sort by their time in milliseconds. Ids of the same millisecond are in random order.
     ///
     /// ```
     /// use typed_events::EventId;
@@ -110,12 +110,12 @@ uuid_newtype! {
 }
 
 uuid_newtype! {
-    /// The id of one running bus, new for every `build()`: where a record comes from.
+    /// The id of one running bus, new for every `build()`. A record has the id of the bus that emitted it.
     InstanceId
 }
 
 impl EventId {
-    /// A new id for an event that happens now.
+    /// Creates an id with the current time.
     #[allow(clippy::new_without_default, reason = "two defaults would differ")]
     pub fn new() -> Self {
         Self::at(crate::time::now())
@@ -132,9 +132,10 @@ impl EventId {
     }
 }
 
-/// The random part of an id, without a system call for each.
+/// Returns the random part of an id, without a system call.
 ///
-/// It is SipHash of a counter under a key of 128 bits, which the operating system gives each thread once.
+/// The bytes are a SipHash of a counter. Its key has 128 bits; each thread takes its own key from the operating system
+/// once.
 fn random_bytes() -> [u8; 10] {
     thread_local! {
         static KEY: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
@@ -143,7 +144,7 @@ fn random_bytes() -> [u8; 10] {
         counter.set(counter.get() + 1);
         [key.hash_one((counter.get(), false)), key.hash_one((counter.get(), true))]
     };
-    // A thread that ends has no key any more: each call has one of its own then.
+    // The key of a thread that ends may be dropped already. Then each call creates a new key.
     let [one, two] = KEY.try_with(next).unwrap_or_else(|_| next(&(RandomState::new(), Cell::new(0))));
     let mut bytes = [0; 10];
     bytes[..8].copy_from_slice(&one.to_le_bytes());
@@ -152,7 +153,8 @@ fn random_bytes() -> [u8; 10] {
 }
 
 impl InstanceId {
-    /// Of no bus: where events come from whose program says nothing of itself.
+    /// The id that belongs to no bus (the nil UUID): the origin of an event from a program that does not send its
+    /// instance id.
     pub const NIL: Self = Self([0; 16]);
 
     pub(crate) fn new() -> Self {
@@ -160,7 +162,7 @@ impl InstanceId {
     }
 }
 
-/// The text is not the id of an event or an instance: not a UUID.
+/// The error of parsing an [`EventId`] or an [`InstanceId`]: the text is not a UUID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseIdError(());
 

@@ -1,4 +1,5 @@
-//! What generated code names, and what tests of this repository compare it with. Not for users: it changes without notice.
+//! Items that generated code names, and functions for the tests of this repository. Not for users: they change without
+//! notice.
 
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
@@ -43,14 +44,15 @@ pub use crate::secret::{HIDDEN, hides, is_hidden};
 use crate::json;
 use crate::schema::memory::{Collection, heap_of_written};
 
-/// The default of a field that `#[event]` has refused, so that it has no other error. No program with one compiles.
+/// Stands in for the default of a field that `#[event]` has refused, so that the field causes only one error. A program
+/// with such a field never compiles, so this is never called.
 #[allow(clippy::panic, reason = "it is never run")]
 pub fn unread<T>() -> T {
     panic!("this field was refused when the program was compiled")
 }
 
-/// The pattern of a handler without one: the name of its event. Where it takes none, [`handler`]
-/// has refused it.
+/// Returns the pattern of a handler whose `#[on]` has none: the name of its event. It is empty if the handler takes no
+/// single event; then [`handler`] has already failed to compile.
 pub const fn own_name(name: Option<&'static str>) -> &'static str {
     match name {
         Some(name) => name,
@@ -58,35 +60,37 @@ pub const fn own_name(name: Option<&'static str>) -> &'static str {
     }
 }
 
-/// The event by value: a clone.
+/// Clones the event of a call, for a handler that takes it by value.
 ///
 /// # Errors
 ///
-/// Where the event is of another type.
+/// If the event has another type.
 pub fn receive_owned<E: Event>(call: &Call<'_>) -> Result<E, HandlerError> {
     call.event::<E>().cloned()
 }
 
-/// What an argument makes of the record of a call.
+/// Converts the record of a call into a handler's argument.
 ///
 /// # Errors
 ///
-/// Where the record is of no event it takes, or does not fit.
+/// If the argument does not take this event, or the payload does not fit its type.
 pub fn receive_of_record<'a, T: Argument<'a>>(call: &Call<'a>) -> Result<T, HandlerError> {
     T::of_record(call.record()?).map_err(|error| HandlerError::new(&error))
 }
 
-/// The event of a record by value: a clone.
+/// Clones the event of a record.
 ///
 /// # Errors
 ///
-/// Where the event is of another type.
+/// If the event has another type.
 pub fn owned<E: Event>(record: &Record) -> Result<E, Error> {
     record.decoded::<E>().cloned()
 }
 
-/// Weighs a field whose type may have no schema: called on three references to this, the first of [`WeighDescribed`],
-/// [`WeighParts`], [`WeighWritten`] and [`WeighNothing`] that the type has.
+/// Computes the memory of a field whose type may have no schema.
+///
+/// Generated code calls the method on three references to this. Method resolution then takes the first of
+/// [`WeighDescribed`], [`WeighParts`], [`WeighWritten`] and [`WeighNothing`] that the type implements.
 pub struct Weigh<'a, T: ?Sized>(pub &'a T);
 
 impl<T: ?Sized> Clone for Weigh<'_, T> {
@@ -97,9 +101,9 @@ impl<T: ?Sized> Clone for Weigh<'_, T> {
 
 impl<T: ?Sized> Copy for Weigh<'_, T> {}
 
-/// See [`Weigh`]: what has a schema.
+/// See [`Weigh`]: for types with a schema.
 pub trait WeighDescribed {
-    /// What the field holds outside of itself.
+    /// Returns the bytes that the field holds outside of itself.
     fn __typed_events_weight(&self) -> usize;
 }
 
@@ -109,9 +113,9 @@ impl<T: Schema> WeighDescribed for &&Weigh<'_, T> {
     }
 }
 
-/// See [`Weigh`]: a collection of what has no schema, and is written.
+/// See [`Weigh`]: for collections that can be serialized, but whose items have no schema.
 pub trait WeighParts {
-    /// Its own memory, and what each part holds as far as what is written shows it.
+    /// Returns the bytes of the collection and an estimate for each item from its serialized form.
     fn __typed_events_weight(&self) -> usize;
 }
 
@@ -121,9 +125,9 @@ impl<T: Collection> WeighParts for &Weigh<'_, T> {
     }
 }
 
-/// See [`Weigh`]: what else has no schema, and is written.
+/// See [`Weigh`]: for all other types that can be serialized.
 pub trait WeighWritten {
-    /// As far as what is written shows it.
+    /// Returns an estimate from the serialized form.
     fn __typed_events_weight(&self) -> usize;
 }
 
@@ -133,9 +137,9 @@ impl<T: Serialize + ?Sized> WeighWritten for Weigh<'_, T> {
     }
 }
 
-/// See [`Weigh`]: comes last, as it takes a reference less.
+/// See [`Weigh`]: for all other types. It comes last, since it is found with one reference less.
 pub trait WeighNothing: Sized {
-    /// Nothing is known.
+    /// Returns 0, since nothing is known of the type.
     fn __typed_events_weight(self) -> usize {
         0
     }
@@ -143,25 +147,25 @@ pub trait WeighNothing: Sized {
 
 impl<T: ?Sized> WeighNothing for Weigh<'_, T> {}
 
-/// The JSON of a value as the bus writes payloads: for tests that compare schemas with what is written.
+/// Writes a value as JSON, as the bus writes payloads. For tests that compare a schema with the JSON.
 ///
 /// # Errors
 ///
-/// Says why the value can't be written.
+/// The reason why the value can't be written.
 pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, String> {
     json::to_string(value).map_err(|error| error.to_string())
 }
 
-/// Reads JSON as the bus reads payloads: for tests that compare schemas with what is read.
+/// Reads JSON as the bus reads payloads. For tests that compare a schema with the JSON that is accepted.
 ///
 /// # Errors
 ///
-/// Says where and why the JSON is not read.
+/// The path and the reason why the JSON is refused.
 pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     json::from_str(text).map_err(|error| error.to_string())
 }
 
-/// Fails to compile where a handler's future can't move between threads.
+/// Fails to compile if a handler's future is not `Send`.
 pub fn require_send<F: Future + Send>(future: F) -> F {
     future
 }

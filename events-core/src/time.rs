@@ -1,4 +1,4 @@
-//! Timestamps, and the clock that never runs backwards.
+//! Timestamps, and a clock that never runs backwards.
 
 mod rfc3339;
 
@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::schema::{Schema, TypeSchema};
 
-/// Implements serde's traits for a type whose serialized form is its text: `Display` writes it, `FromStr` reads it.
+/// Implements serde's traits for a type that is serialized as text: with `Display` to write and `FromStr` to read.
 ///
-/// Written by hand, so that this crate does not wait for serde's derive to be compiled.
+/// The derive is not used, so that this crate can be compiled before serde's derive.
 macro_rules! serde_as_text {
     ($type:ident, $expected:literal) => {
         impl serde_core::Serialize for $type {
@@ -45,10 +45,11 @@ pub(crate) use serde_as_text;
 
 const MICROS: i64 = 1_000_000;
 
-/// A moment in microseconds since 1970-01-01 UTC; prints and parses as RFC 3339.
+/// A point in time, in microseconds since 1970-01-01 UTC. It prints and parses as RFC 3339.
 ///
-/// RFC 3339 has the years 0000 to 9999: moments beyond them print as the first or last microsecond of that range.
-/// Parsing accepts any offset, rounds fractions of a microsecond down, and takes a leap second as the second before it.
+/// RFC 3339 covers the years 0000 to 9999. A time outside of them prints as the first or last microsecond of that
+/// range.
+/// Parsing accepts any offset, rounds fractions of a microsecond down, and reads a leap second as the second before it.
 ///
 /// ```
 /// use typed_events::Timestamp;
@@ -62,28 +63,28 @@ pub struct Timestamp(i64);
 
 static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
 
-/// The time now, never earlier than any time this process was told before.
+/// Returns the current time, but never a time earlier than one returned before in this process.
 pub(crate) fn now() -> Timestamp {
     #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     let now = Timestamp::from(SystemTime::now()).0;
     match LAST.load(Ordering::Relaxed) {
-        // Many times within a microsecond nothing has to be written for others.
+        // Several calls within one microsecond need no write to the shared value.
         last if last >= now => Timestamp(last),
         _ => Timestamp(LAST.fetch_max(now, Ordering::Relaxed).max(now)),
     }
 }
 
-/// Where a bus takes the time from by which leases and retries are reckoned.
+/// The source of a bus's current time for leases and retries.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Clock {
-    /// The machine: processes that share an engine agree.
+    /// The system clock, on which processes that share an engine agree.
     Machine,
-    /// The runtime's clock, which a test may pause, as far ahead of a moment as of that moment's time.
+    /// The runtime's clock, which a test may pause: the timestamp plus the time since the instant.
     Runtime(tokio::time::Instant, Timestamp),
 }
 
 impl Clock {
-    /// The runtime's clock, begun now.
+    /// Starts at the current time of the runtime's clock.
     pub(crate) fn of_runtime() -> Self {
         Self::Runtime(tokio::time::Instant::now(), now())
     }
@@ -100,23 +101,24 @@ impl Clock {
 }
 
 impl Timestamp {
-    /// The time now, never earlier than any timestamp taken before in this process.
+    /// Returns the current time, but never a time earlier than one returned before in this process.
     pub fn now() -> Self {
         now()
     }
 
-    /// The moment `micros` microseconds after (or before) 1970-01-01 UTC.
+    /// Creates a timestamp from microseconds since 1970-01-01 UTC; negative values are before it.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since 1970-01-01 UTC, negative before it.
+    /// Returns the microseconds since 1970-01-01 UTC; negative before it.
     pub const fn as_micros(self) -> i64 {
         self.0
     }
 }
 
-/// Times beyond the range of a [`Timestamp`] (292,000 years around 1970) become its ends.
+/// A time outside the range of [`Timestamp`] (292,000 years before and after 1970) becomes the nearest end of the
+/// range.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let micros = |duration: Duration| {
@@ -130,7 +132,7 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
-/// Times the platform cannot represent become 1970-01-01 UTC.
+/// A time that the platform can't represent becomes 1970-01-01 UTC.
 impl From<Timestamp> for SystemTime {
     fn from(time: Timestamp) -> Self {
         let distance = Duration::from_micros(time.0.unsigned_abs());
@@ -164,7 +166,7 @@ impl FromStr for Timestamp {
 
 serde_as_text!(Timestamp, "an RFC 3339 time");
 
-/// The text is not a moment in RFC 3339 form.
+/// The error of parsing a [`Timestamp`]: the text is not a time in RFC 3339 form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseTimestampError(());
 

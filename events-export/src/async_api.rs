@@ -1,4 +1,4 @@
-//! AsyncAPI 3.
+//! The catalog as an AsyncAPI 3 document.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use crate::json_schema::{Object, Side, Writer, object};
 
-/// The catalog as an AsyncAPI document: a channel for each event, with what is written to it; an operation for each event
-/// that is sent, and for each handler and event that it receives.
+/// Returns the catalog as an AsyncAPI document. It has a channel and a `send` operation for each event, and a `receive`
+/// operation for each handler and each event that reaches it.
 ///
-/// It says AsyncAPI 3.0.0, which all tools for AsyncAPI 3 read; [`AsyncApi`] also says 3.1.0.
+/// The document declares AsyncAPI 3.0.0, which all tools for AsyncAPI 3 read. Use [`AsyncApi`] to declare 3.1.0.
 pub fn async_api(catalog: &Catalog, title: &str, version: &str) -> Value {
     AsyncApi::new(title, version).document(catalog)
 }
 
-/// How the catalog is written as an AsyncAPI document: what [`async_api`] does, with settings.
+/// Settings for an AsyncAPI document of the catalog. The defaults are those of [`async_api`].
 ///
 /// ```
 /// use typed_events::catalog;
@@ -31,11 +31,12 @@ pub struct AsyncApi {
     written_in: AsyncApiVersion,
 }
 
-/// A version of AsyncAPI. The documents use nothing that only 3.1 has.
+/// The version of AsyncAPI that a document declares. The documents use no feature that needs 3.1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AsyncApiVersion {
-    /// 3.0.0: modelina 5.10, which code generators are made with, knows no later one, and makes every type `any`.
+    /// 3.0.0, the default. Code generators build on modelina, whose version 5.10 knows no later version: it generates
+    /// `any` for every type of a 3.1 document.
     #[default]
     V3_0,
     /// 3.1.0.
@@ -52,19 +53,19 @@ impl AsyncApiVersion {
 }
 
 impl AsyncApi {
-    /// A document with this title, about this version of the program.
+    /// Creates the settings for a document with this title and this version of the program.
     pub fn new(title: impl Into<String>, version: impl Into<String>) -> Self {
         Self { title: title.into(), version: version.into(), written_in: AsyncApiVersion::default() }
     }
 
-    /// The version of AsyncAPI that the document says; 3.0.0 unless set.
+    /// Sets the version of AsyncAPI that the document declares. Default: 3.0.0.
     #[must_use]
     pub fn written_in(mut self, version: AsyncApiVersion) -> Self {
         self.written_in = version;
         self
     }
 
-    /// The document.
+    /// Returns the document.
     pub fn document(&self, catalog: &Catalog) -> Value {
         let mut writer = Writer::new(Side::Written, "#/components/schemas/", catalog.events().iter());
         let (mut channels, mut messages, mut operations) = (Object::new(), Object::new(), Object::new());
@@ -126,7 +127,7 @@ fn operation(action: &str, event: &str, handler: Option<&HandlerEntry>) -> Value
     Value::Object(operation)
 }
 
-/// Each handler with each event that reaches it, and a key of their own.
+/// Returns each pair of a handler and an event that reaches it, with a unique key.
 fn received(catalog: &Catalog) -> Vec<(String, &HandlerEntry, &'static str)> {
     let mut keys = BTreeMap::new();
     let mut received = Vec::new();
@@ -143,11 +144,11 @@ fn received(catalog: &Catalog) -> Vec<(String, &HandlerEntry, &'static str)> {
     received
 }
 
-/// AsyncAPI's own schemas are of draft 7, where the items of a tuple are a list.
+/// Rewrites tuples for draft 7 of JSON Schema, which AsyncAPI's own schemas are based on: there `items` is a list.
 fn tuples_as_items(mut schema: Value) -> Value {
     match &mut schema {
         Value::Object(object) => {
-            // A field may have this name, too; then its schema is an object.
+            // `prefixItems` may also be the name of a field. Then its value is an object.
             let is_tuple = object.get("prefixItems").is_some_and(Value::is_array);
             if let Some(items) = is_tuple.then(|| object.remove("prefixItems")).flatten() {
                 object.insert("items".to_owned(), items);

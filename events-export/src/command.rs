@@ -1,4 +1,4 @@
-//! The command that prints any of them for a program.
+//! The command that prints the catalog of a program in one of the formats.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -8,19 +8,21 @@ use serde_json::{Map, Value};
 
 use crate::{AsyncApi, AsyncApiVersion, BigIntegers, Side, TypeScript, json_schema, markdown, mermaid};
 
-const USAGE: &str = "say which: json-schema [EVENT], async-api [TITLE VERSION [3.0|3.1]], typescript [number|bigint|string] [FIELD=number|bigint|string ...], mermaid, markdown, or list";
+const USAGE: &str = "pass one of: json-schema [EVENT], async-api [TITLE VERSION [3.0|3.1]], typescript [number|bigint|string] [FIELD=number|bigint|string ...], mermaid, markdown, list";
 
-/// Prints the catalog of the program in the form that its arguments name:
+/// Prints the catalog of the program in the format that its arguments name:
 ///
-/// - `json-schema [EVENT]`: what is accepted as the payload of the event, or of each, by its name;
-/// - `async-api [TITLE VERSION [3.0|3.1]]`: what is sent and received; the title is `Events` and the version
-///   `1.0.0` unless said, in AsyncAPI 3.0 unless said;
-/// - `typescript [number|bigint|string] [FIELD=number|bigint|string ...]`: types of what is written; what integers that
-///   may be beyond 2^53 are, and those of a field such as `Order.id` or a type such as `Order`;
-/// - `mermaid`, `markdown`: events and handlers, drawn and for reading;
-/// - `list`: a line for each.
+/// - `json-schema [EVENT]`: the JSON Schema of the payloads that are accepted for this event, or for each event by its
+///   name;
+/// - `async-api [TITLE VERSION [3.0|3.1]]`: the events that are sent and received, as an AsyncAPI document. The title
+///   is `Events`, the version `1.0.0` and the version of AsyncAPI 3.0 by default;
+/// - `typescript [number|bigint|string] [FIELD=number|bigint|string ...]`: TypeScript types of the payloads as they are
+///   written. The arguments set the type of integers that may be beyond 2^53: of all, or of a field such as `Order.id`
+///   or a type such as `Order`;
+/// - `mermaid`, `markdown`: the events and handlers as a diagram or as a document;
+/// - `list`: one line for each event and handler.
 ///
-/// A program of two lines, for example `examples/catalog.rs`, makes it a command:
+/// A small program, for example `examples/catalog.rs`, makes it a command:
 /// `cargo run --example catalog -- typescript > events.ts`.
 ///
 /// ```no_run
@@ -32,21 +34,21 @@ const USAGE: &str = "say which: json-schema [EVENT], async-api [TITLE VERSION [3
 /// }
 /// ```
 ///
-/// What is wrong with the arguments, or with the output, is said on stderr, and the program fails.
+/// An error in the arguments or in writing the output is printed to stderr, and the exit code is a failure.
 pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let said = text(&catalog(), &arguments).map_err(|problem| format!("{problem}\n")).and_then(|text| {
         std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("can't print: {error}\n"))
     });
     let Err(problem) = said else { return ExitCode::SUCCESS };
-    // Where even this can't be written, the exit code is all there is to say.
+    // If stderr can't be written either, the exit code alone reports the failure.
     let _ = std::io::stderr().write_all(problem.as_bytes());
     ExitCode::FAILURE
 }
 
 fn text(catalog: &Catalog, arguments: &[String]) -> Result<String, String> {
     if catalog.events().is_empty() {
-        return Err("no event is linked: does the program say `use my_crate as _;`?".to_owned());
+        return Err("no event is linked: add `use my_crate as _;` to the program, with the crate that declares the events".to_owned());
     }
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
@@ -77,7 +79,7 @@ fn text(catalog: &Catalog, arguments: &[String]) -> Result<String, String> {
         ["markdown"] => Ok(markdown(catalog)),
         ["list"] => Ok(list(catalog)),
         [] => Err(USAGE.to_owned()),
-        _ => Err(format!("`{}` is not one of the forms: {USAGE}", arguments.join(" ").escape_debug())),
+        _ => Err(format!("`{}` is not a format: {USAGE}", arguments.join(" ").escape_debug())),
     }
 }
 
@@ -85,7 +87,7 @@ fn async_api_version(text: &str) -> Result<AsyncApiVersion, String> {
     match text {
         "3.0" | "3.0.0" => Ok(AsyncApiVersion::V3_0),
         "3.1" | "3.1.0" => Ok(AsyncApiVersion::V3_1),
-        _ => Err(format!("`{}` is no version of AsyncAPI that is written: 3.0 or 3.1", text.escape_debug())),
+        _ => Err(format!("`{}` is not a version of AsyncAPI to write: use 3.0 or 3.1", text.escape_debug())),
     }
 }
 
@@ -101,21 +103,21 @@ fn big_integers(text: &str) -> Result<BigIntegers, String> {
         "number" => Ok(BigIntegers::Number),
         "bigint" => Ok(BigIntegers::BigInt),
         "string" => Ok(BigIntegers::String),
-        _ => Err(format!("integers can't be `{}`: number, bigint or string", text.escape_debug())),
+        _ => Err(format!("integers can't be `{}`: use number, bigint or string", text.escape_debug())),
     }
 }
 
-/// A line for each event and handler.
+/// Writes one line for each event and handler.
 fn list(catalog: &Catalog) -> String {
     let unhandled: Vec<_> = catalog.unhandled().map(|event| event.name()).collect();
     let events = catalog.events().iter().map(|event| {
         let (file, line) = event.location();
-        let lonely = if unhandled.contains(&event.name()) { "  nobody handles it" } else { "" };
+        let lonely = if unhandled.contains(&event.name()) { "  no handler takes it" } else { "" };
         format!("event   {}  v{}  {} ({file}:{line}){lonely}\n", event.name(), event.version(), event.item())
     });
     let handlers = catalog.handlers().iter().map(|handler| {
         let (file, line) = handler.location();
-        let lonely = if handler.events().is_empty() { "  nothing reaches it" } else { "" };
+        let lonely = if handler.events().is_empty() { "  no event reaches it" } else { "" };
         format!("handler {}  on {}  ({file}:{line}){lonely}\n", handler.item(), handler.patterns().join(", "))
     });
     events.chain(handlers).collect()

@@ -1,4 +1,4 @@
-//! JSON Schema, draft 2020-12.
+//! Payloads as JSON Schema, draft 2020-12.
 
 mod beside;
 mod keys;
@@ -11,20 +11,20 @@ use serde_json::{Map, Value, json};
 
 use crate::names::{Names, Titles, resolved};
 
-/// What a schema describes: what serde writes, or what it reads.
+/// Whether a schema describes the JSON that serde writes or the JSON that serde reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// What programs that emit the event write, as text: without secrets.
+    /// The JSON that programs which emit the event write, without secrets.
     Written,
-    /// What programs that take the event read: optional fields may be missing, other names count.
+    /// The JSON that programs which take the event read: optional fields may be missing, and aliases are accepted.
     Read,
 }
 
-/// The schema of an event's payload: a document of its own.
+/// Returns the JSON Schema of an event's payload as a complete document.
 ///
-/// Numbers are checked against the range of their type as far as JSON libraries hold it: exactly up to 64 bits, and to the
-/// nearest float beyond. What is opaque is not checked. Each part that a code generator makes a type of has a `title` of its own: `WayOne` for
-/// the variant `One` of `Way`.
+/// Numbers are limited to the range of their type as far as JSON libraries can represent it: exactly up to 64 bits, as
+/// the nearest float beyond. Opaque types accept any JSON. Each part that a code generator would make a type has a
+/// unique `title`, such as `WayOne` for the variant `One` of `Way`.
 ///
 /// ```
 /// use typed_events::export::{Side, json_schema};
@@ -62,10 +62,10 @@ fn merge(into: &mut Object, from: Value) {
     }
 }
 
-/// Writes shapes, and remembers the types they refer to.
+/// Writes the schemas of types, and collects the declared types that they refer to.
 pub(crate) struct Writer {
     side: Side,
-    /// What a reference to a type begins with.
+    /// The beginning of each reference to a declared type.
     prefix: &'static str,
     names: Names,
     titles: Titles,
@@ -73,7 +73,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// For a document of these events.
+    /// Creates a writer for a document with these events.
     pub(crate) fn new<'a>(
         side: Side,
         prefix: &'static str,
@@ -83,11 +83,11 @@ impl Writer {
             Self { side, prefix, names: Names::default(), titles: Titles::default(), written: 0 };
         events.for_each(|event| drop(writer.shape(event.schema())));
         drop(writer.definitions());
-        // The names of all types are known now: titles give way to them.
+        // The names of all types are known now, so that no title is one of them.
         Self { titles: Titles::beside(&writer.names), written: 0, ..writer }
     }
 
-    /// The types that were referred to since it was last asked.
+    /// Returns the schemas of the types that were referred to since the last call.
     pub(crate) fn definitions(&mut self) -> Object {
         let mut definitions = Object::new();
         while let Some((name, named)) = self.names.get(self.written) {
@@ -99,7 +99,7 @@ impl Writer {
         definitions
     }
 
-    /// Writes a part of what is being written, which is titled after it.
+    /// Writes a part of the current type; the title of the part begins with that of the type.
     fn within<T>(&mut self, part: &str, write: impl FnOnce(&mut Self) -> T) -> T {
         let outer = self.titles.enter(part);
         let written = write(self);
@@ -107,7 +107,7 @@ impl Writer {
         written
     }
 
-    /// Gives a schema its title, unless it is that of a declared type, or refers to one.
+    /// Adds a title to a schema, unless the schema is a declared type or a reference to one.
     fn titled(&mut self, mut schema: Value) -> Value {
         if let Value::Object(object) = &mut schema
             && !object.contains_key("$ref")
@@ -174,7 +174,7 @@ impl Writer {
                 Side::Written => self.shape(written),
                 Side::Read => self.shape(read),
             },
-            // Any value, or nobody knows.
+            // `Any` and `Opaque` accept any value.
             _ => json!({}),
         }
     }
@@ -196,14 +196,14 @@ impl Writer {
         }
     }
 
-    /// An object with these fields; what stands beside it in its object is `rest`.
+    /// Writes an object with these fields. `rest` describes the other entries of the same object.
     fn fields(&mut self, schema: &'static StructSchema, rest: &Rest) -> Value {
         let title = self.titles.next();
         let mut object = object([("type", json!("object"))]);
         let (mut properties, mut required, mut beside) = (Properties::default(), Vec::new(), Vec::new());
         for field in schema.fields.iter().filter(|field| !field.flatten) {
             let names: Vec<_> = match self.side {
-                // Textual forms leave it out.
+                // Secret fields are left out of text.
                 Side::Written if field.secret => continue,
                 _ => field_names(field, self.side),
             };
@@ -275,7 +275,7 @@ impl Writer {
         }
         if !units.is_empty() {
             let units = json!({"enum": units});
-            // Where there is nothing else, they are the type.
+            // If the enum has only unit variants, they are the whole type and get its title.
             let part = if any.is_empty() { None } else { Some("unit") };
             let units = match part {
                 Some(part) => self.within(part, |writer| writer.titled(units)),
@@ -330,7 +330,7 @@ impl Writer {
     }
 }
 
-/// The schemas of an object's fields by their names.
+/// The schemas of an object's fields, by name.
 #[derive(Default)]
 struct Properties {
     plain: Object,
@@ -338,8 +338,8 @@ struct Properties {
 }
 
 impl Properties {
-    /// Names that can't be keys of `properties`: what reads documents takes the first one for a reference whatever
-    /// stands there, and the second one for the prototype of the object.
+    /// Names that can't be keys of `properties`. Readers of schemas take `$ref` for a reference even there, and
+    /// `__proto__` for the prototype of the object.
     const NOT_KEYS: [&str; 2] = ["$ref", "__proto__"];
 
     fn insert(&mut self, name: &str, schema: Value) {
@@ -357,7 +357,7 @@ impl Properties {
     }
 }
 
-/// The names of a field, each once: the first is its own, the others are aliases.
+/// Returns the names of a field without duplicates: first its own name, then its aliases.
 fn field_names(field: &FieldSchema, side: Side) -> Vec<&'static str> {
     let all = match side {
         Side::Written => field.written.into_iter().chain([].iter().copied()),
@@ -372,7 +372,7 @@ fn field_names(field: &FieldSchema, side: Side) -> Vec<&'static str> {
     names
 }
 
-/// At most one of a field's names is there, as serde refuses a second one; one of them where it is `needed`.
+/// Allows at most one of a field's names, as serde refuses a second one. If the field is `needed`, one must be present.
 fn one_of_names(names: &[&str], needed: bool) -> Value {
     if needed {
         let each: Vec<_> = names.iter().map(|name| json!({"required": [name]})).collect();
@@ -392,7 +392,8 @@ fn any_of(mut schemas: Vec<Value>) -> Value {
     }
 }
 
-/// What JSON Schema calls a format: of a moment, ours say how RFC 3339 is written.
+/// Returns the name that JSON Schema has for a format. Formats of our own that are special cases of RFC 3339 become
+/// `date-time`.
 fn format_name(format: &'static str) -> &'static str {
     match format {
         "offset-date-time" | "date-time-micros" => "date-time",
@@ -400,7 +401,8 @@ fn format_name(format: &'static str) -> &'static str {
     }
 }
 
-/// JSON libraries hold integers of 64 bits, and floats beyond: bounds of 128 bits are the nearest floats.
+/// Returns an integer with its bounds. JSON libraries hold integers of up to 64 bits; larger bounds become the nearest
+/// float.
 fn integer(min: i128, max: u128) -> Value {
     let min = i64::try_from(min).map_or_else(|_| json!(min as f64), |min| json!(min));
     let max = u64::try_from(max).map_or_else(|_| json!(max as f64), |max| json!(max));

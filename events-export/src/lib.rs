@@ -1,5 +1,4 @@
-//! The [catalog](events_core::catalog) of a program in the languages of others: JSON Schema, AsyncAPI,
-//! TypeScript, Mermaid and Markdown.
+//! Exports the [catalog](events_core::catalog) of a program as JSON Schema, AsyncAPI, TypeScript, Mermaid and Markdown.
 //!
 //! Use it through the feature `export` of `typed-events`.
 

@@ -1,4 +1,4 @@
-//! Markdown for people.
+//! The catalog as a Markdown document.
 
 use std::fmt::Write as _;
 
@@ -6,8 +6,8 @@ use events_core::{Catalog, EventEntry};
 
 use crate::json_schema::{Side, json_schema};
 
-/// The catalog for people: each event with its docs, fields and handlers; each handler with its
-/// patterns; what nobody handles and what nothing reaches.
+/// Returns the catalog as a Markdown document. It has each event with its docs, schema and handlers, each handler with
+/// its patterns, the events that no handler takes, and the handlers that no event reaches.
 pub fn markdown(catalog: &Catalog) -> String {
     let mut text = "# Events\n".to_owned();
     for event in catalog.events() {
@@ -21,8 +21,8 @@ pub fn markdown(catalog: &Catalog) -> String {
     }
     let unhandled: Vec<_> = catalog.unhandled().map(EventEntry::name).collect();
     let unreached: Vec<_> = catalog.unreached().map(|handler| handler.item()).collect();
-    let _ = write!(text, "\nEvents that nobody handles: {}\n", or_none(&unhandled));
-    let _ = write!(text, "\nHandlers that nothing reaches: {}\n", or_none(&unreached));
+    let _ = write!(text, "\nEvents that no handler takes: {}\n", or_none(&unhandled));
+    let _ = write!(text, "\nHandlers that no event reaches: {}\n", or_none(&unreached));
     text
 }
 
@@ -37,13 +37,13 @@ fn write_event(text: &mut String, catalog: &Catalog, event: &EventEntry) {
     let handlers = catalog.handlers().iter().filter(|handler| handler.events().contains(&event.name()));
     let handlers: Vec<_> = handlers.map(|handler| handler.item()).collect();
     let _ = match handlers.is_empty() {
-        true => writeln!(text, "Nobody handles it."),
+        true => writeln!(text, "No handler takes it."),
         false => writeln!(text, "Handled by {}.", codes(&handlers)),
     };
     let schema = json_schema(event, Side::Written);
     let _ = write!(
         text,
-        "\n<details><summary>What is written</summary>\n\n```json\n{schema:#}\n```\n\n</details>\n"
+        "\n<details><summary>Schema as written</summary>\n\n```json\n{schema:#}\n```\n\n</details>\n"
     );
 }
 

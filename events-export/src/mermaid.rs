@@ -1,11 +1,11 @@
-//! A Mermaid graph.
+//! The catalog as a Mermaid diagram.
 
 use std::fmt::Write as _;
 
 use events_core::Catalog;
 
-/// The events and the handlers they reach, as a Mermaid flowchart. Events nobody handles and handlers
-/// nothing reaches are drawn with a dashed line.
+/// Returns the events and the handlers that they reach as a Mermaid flowchart. Events that no handler takes and
+/// handlers that no event reaches have a dashed border.
 pub fn mermaid(catalog: &Catalog) -> String {
     let mut text = "flowchart LR\n".to_owned();
     for (index, event) in catalog.events().iter().enumerate() {
@@ -34,7 +34,7 @@ pub fn mermaid(catalog: &Catalog) -> String {
     text
 }
 
-/// Text in a node: Mermaid's own signs by their codes.
+/// Escapes the characters that Mermaid interprets in a label.
 fn label(text: &str) -> String {
     text.replace('#', "#35;").replace('"', "#quot;").replace('<', "#lt;").replace('>', "#gt;")
 }

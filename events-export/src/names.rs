@@ -1,24 +1,24 @@
-//! Names for the declared types of a document, one for each.
+//! Unique names for the types of a document.
 
 use std::collections::HashSet;
 
 use events_core::{NamedSchema, TypeSchema};
 
-/// The types that were met, in that order, each under a name of its own.
+/// The declared types that a document refers to, in the order of their first use. Each has a unique name.
 #[derive(Default)]
 pub(crate) struct Names {
-    /// Names that are not free.
+    /// Names that no type may have.
     taken: &'static [&'static str],
     types: Vec<(String, &'static NamedSchema)>,
 }
 
 impl Names {
-    /// In a document where these names mean something else.
+    /// Creates an empty list for a document where the names in `taken` have another meaning.
     pub(crate) fn beside(taken: &'static [&'static str]) -> Self {
         Self { taken, types: Vec::new() }
     }
 
-    /// The name of a type; the second of a name is `Name2`.
+    /// Returns the name of a type. A second type called `Name` is `Name2`.
     pub(crate) fn of(&mut self, schema: &'static NamedSchema) -> String {
         let known = |(_, other): &&(String, &'static NamedSchema)| {
             other.is(schema) && other.shape.is_same(schema.shape)
@@ -42,36 +42,36 @@ impl Names {
         name
     }
 
-    /// The type that was met `index`th.
+    /// Returns the type at `index`, in the order of first use.
     pub(crate) fn get(&self, index: usize) -> Option<(String, &'static NamedSchema)> {
         self.types.get(index).cloned()
     }
 }
 
-/// Titles for the parts of types that have no name of their own, none of them twice, and none the name of a type.
+/// Unique titles for the parts of types that are not declared types themselves. No title is the name of a type.
 #[derive(Default)]
 pub(crate) struct Titles {
-    /// What is being written: the type, then its parts, in one word.
+    /// The name of the type being written, followed by the names of the part being written.
     at: String,
-    /// Whether that is a declared type as a whole, which has its name.
+    /// Whether the type itself is being written, which needs no title.
     is_declared: bool,
-    /// As generators compare them.
+    /// Titles in the form in which code generators compare them.
     taken: HashSet<String>,
 }
 
 impl Titles {
-    /// In a document with these types.
+    /// Creates the titles for a document with these types.
     pub(crate) fn beside(names: &Names) -> Self {
         let taken = names.types.iter().map(|(name, _)| plain(name)).collect();
         Self { taken, ..Self::default() }
     }
 
-    /// A declared type is written next.
+    /// Begins a declared type.
     pub(crate) fn declare(&mut self, name: &str) {
         (self.at, self.is_declared) = (name.to_owned(), true);
     }
 
-    /// A part is written next; returns what [`leave`](Self::leave) takes after it.
+    /// Begins a part of the current type. Pass the result to [`leave`](Self::leave) at the end of the part.
     pub(crate) fn enter(&mut self, part: &str) -> (usize, bool) {
         let outer = (self.at.len(), self.is_declared);
         let mut begins = true;
@@ -92,7 +92,8 @@ impl Titles {
         self.is_declared = is_declared;
     }
 
-    /// The title of what is being written; a second one of it is `WayOne2`.
+    /// Returns a title for the current part, or `None` for a declared type. A second part with the title `WayOne` gets
+    /// `WayOne2`.
     pub(crate) fn next(&mut self) -> Option<String> {
         if self.is_declared || self.at.is_empty() {
             return None;
@@ -103,12 +104,12 @@ impl Titles {
     }
 }
 
-/// A name as generators compare it: they write it in the case of their language.
+/// Returns a name in the form in which code generators compare it: they convert names to the case of their language.
 fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// The shape behind names.
+/// Follows names of types to the shape itself.
 pub(crate) fn resolved(shape: &'static TypeSchema) -> &'static TypeSchema {
     match shape {
         TypeSchema::Named(named) => resolved(named.get().shape),

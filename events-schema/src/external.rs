@@ -1,9 +1,9 @@
-//! Schemas of types that backends have in their events, each crate behind the feature of its name.
+//! Schemas of types from other crates. Each crate has a feature of its name.
 //!
-//! Formats that JSON Schema knows have its names. Types of two crates that write and read the same
-//! text share a name, and can stand for each other. Of those that write the same text and keep less of
-//! it, each has a name of its own: `date-time` keeps the moment, `offset-date-time` the offset, too, and
-//! `date-time-micros` no nanoseconds.
+//! A format has the name that JSON Schema gives it, if there is one. Types of two crates that write and read the same
+//! text have the same format and are interchangeable. Types that write the same text but keep less of it have different
+//! formats: `date-time` keeps the point in time, `offset-date-time` also the offset, and `date-time-micros` drops
+//! nanoseconds.
 
 use super::{Schema, TypeSchema};
 
@@ -42,7 +42,7 @@ external! {
         jiff::Span => TypeSchema::Format("span");
         jiff::SignedDuration => TypeSchema::Format("duration");
     }
-    // Their texts are the crate's own: a space where RFC 3339 has a `T`.
+    // The texts are specific to the `time` crate: they have a space instead of the `T` of RFC 3339.
     "time": {
         time::OffsetDateTime => TypeSchema::Format("time-offset-date-time");
         time::UtcDateTime => TypeSchema::Format("time-utc-date-time");
@@ -54,7 +54,7 @@ external! {
         time::Weekday => TypeSchema::Format("time-weekday");
         time::Month => TypeSchema::Format("time-month");
     }
-    // A number is read, too.
+    // Numbers are read, too.
     "rust_decimal": {
         rust_decimal::Decimal => TypeSchema::Differs {
             written: &TypeSchema::Format("decimal"),
@@ -75,7 +75,7 @@ impl Schema for url::Url {
     }
 }
 
-/// Bytes are written as an array of numbers; the bytes of a text are read, too.
+/// Bytes are written as an array of numbers. A string is read, too, as its UTF-8 bytes.
 #[cfg(feature = "bytes")]
 const BYTES: &TypeSchema = &TypeSchema::Differs {
     written: <Vec<u8>>::TYPE,
@@ -106,7 +106,7 @@ impl Schema for bytes::BytesMut {
 #[cfg(any(feature = "bytes", feature = "rust_decimal"))]
 use super::{EnumSchema, Tag, VariantSchema};
 
-/// Whatever one of these reads.
+/// A type that is read if one of the variants can be read.
 #[cfg(any(feature = "bytes", feature = "rust_decimal"))]
 const fn either(variants: &'static [VariantSchema]) -> TypeSchema {
     TypeSchema::Enum(EnumSchema { tag: Tag::Untagged, variants, deny_unknown: false })

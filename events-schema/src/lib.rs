@@ -1,8 +1,8 @@
-//! What the types of events look like as JSON: their schemas, as constants, which of them reads which, and the one
+//! Schemas of event types: constants that describe a type's JSON, checks of which type reads the JSON of which, and the
 //! writer and reader of that JSON.
 //!
-//! Write programs against the `typed-events` crate. This is a crate of its own because the compiler then works on it
-//! beside tokio; what is hidden here is for events-core alone, and changes without notice.
+//! Write programs against the `typed-events` crate. This is a separate crate so that the compiler can build it in
+//! parallel with tokio. Hidden items are for events-core alone and change without notice.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -52,13 +52,13 @@ pub use written::{MAX_NAMES, read as as_read, same};
 pub use misfit::SchemaMismatch;
 pub use named::{NamedRef, NamedSchema, Verified};
 
-/// A type that can be a field of an event: its shape is known to the compiler.
+/// A type that can be a field of an event, since its schema is known at compile time.
 ///
-/// `#[payload]` above a type of your own gives it one, and so does `#[derive(Schema)]` beside serde's
-/// derives. So do the types of the standard library that payloads are made of; not ranges, cells, locks and
-/// atomics. The features `bytes`, `chrono`, `jiff`,
-/// `rust_decimal`, `time`, `url` and `uuid` add those of these crates. For any other type of another crate, mark the field `#[event(opaque)]`
-/// (`#[schema(opaque)]` in a `#[derive(Schema)]`).
+/// Implement it for your own types with `#[payload]`, or with `#[derive(Schema)]` next to serde's derives. It is
+/// implemented for the types of the standard library that payloads are made of, but not for ranges, cells, locks and
+/// atomics. The features `bytes`, `chrono`, `jiff`, `rust_decimal`, `time`, `url` and `uuid` implement it for the types
+/// of these crates. For any other type of another crate, mark the field `#[event(opaque)]` (`#[schema(opaque)]` in a
+/// `#[derive(Schema)]`).
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -73,81 +73,82 @@ pub use named::{NamedRef, NamedSchema, Verified};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no schema, so an event can't have a field of it",
     label = "this type has no schema",
-    note = "of a type of `bytes`, `chrono`, `jiff`, `rust_decimal`, `time`, `url` or `uuid`, add the feature of that name: `cargo add typed-events --features uuid`",
-    note = "if `{Self}` is yours: `#[payload]` (from typed_events) above `{Self}` (above its derives) gives it all that it needs, and ends the errors below",
-    note = "an event owns plain data: take `String` in place of `&str`, and the value itself in place of `Rc`, `Cell`, `RefCell` or `Mutex`",
-    note = "any other type of another crate: mark the field `#[event(opaque)]`, or `#[schema(opaque)]` below `#[derive(Schema)]`, and it is not checked"
+    note = "for a type of `bytes`, `chrono`, `jiff`, `rust_decimal`, `time`, `url` or `uuid`, add the feature of that name: `cargo add typed-events --features uuid`",
+    note = "if `{Self}` is yours: `#[payload]` (from typed_events) above `{Self}` (above its derives) adds all that it needs, and ends the errors below",
+    note = "an event owns plain data: use `String` instead of `&str`, and the value itself instead of `Rc`, `Cell`, `RefCell` or `Mutex`",
+    note = "for any other type of another crate: mark the field `#[event(opaque)]`, or `#[schema(opaque)]` below `#[derive(Schema)]`; it is not checked"
 )]
 pub trait Schema {
-    /// The shape of the type on the wire.
+    /// The schema of the type's JSON.
     const TYPE: &'static TypeSchema;
 
-    /// About how many bytes the value holds outside of its own `size_of`, with what an allocator takes for them:
-    /// what a bounded history counts. 0 unless said.
+    /// Estimates the memory that the value holds outside of its own `size_of`, in bytes, including the overhead of the
+    /// allocator. A bounded history counts it. Default: 0.
     ///
-    /// A field without a schema is counted by what it writes; one that is neither described nor written is not
-    /// counted. What several values share is counted for each.
+    /// A field without a schema is estimated from its serialized form. A field that has no schema and is not serialized
+    /// counts as 0. Memory that several values share is counted for each of them.
     ///
     /// # Complexity
     ///
-    /// Visits every element of a collection whose elements hold memory of their own.
+    /// Visits every element of a collection whose elements hold memory.
     fn heap_size(&self) -> usize {
         0
     }
 }
 
-/// The shape of a type in JSON, as serde writes and reads it.
+/// The shape of a type's JSON, as serde writes and reads it.
 ///
-/// Not `#[non_exhaustive]`: code that translates shapes has to know of a new one, and the compiler shows where.
+/// Not `#[non_exhaustive]`: code that translates schemas must handle every kind, and the compiler shows where a new one
+/// is missing.
 #[derive(Debug)]
 pub enum TypeSchema {
-    /// Any JSON is written and read: a `serde_json::Value`.
+    /// Any JSON, written and read unchanged: `serde_json::Value`.
     Any,
-    /// Not described, and so not compared with anything: the text says which code writes and reads it.
+    /// A type without a schema, which no check compares. The text names the code that writes and reads it.
     Opaque(&'static str),
     /// `null`.
     Null,
     /// `true` or `false`.
     Bool,
-    /// A whole number from the first to the second, both included.
+    /// An integer from the first to the second number, both included.
     Integer(i128, u128),
-    /// As [`Integer`](Self::Integer), but not 0.
+    /// Like [`Integer`](Self::Integer), but without 0.
     NonZero(i128, u128),
-    /// A number that an `f32` holds.
+    /// A number that fits into an `f32`.
     Float32,
-    /// A number that an `f64` holds.
+    /// A number that fits into an `f64`.
     Float,
     /// A string of one character.
     Char,
     /// A string.
     String,
-    /// A string in this format, such as `uuid` or `date-time`; the names are JSON Schema's where it
-    /// has one.
+    /// A string in this format, such as `uuid` or `date-time`. The names are those of JSON Schema where it has one.
     Format(&'static str),
-    /// A type with a declaration of its own, which may contain itself.
+    /// A declared type. It may contain itself.
     Named(NamedRef),
     /// `null` or the type.
     Option(&'static TypeSchema),
-    /// An array of any length, and what is kept of it.
+    /// An array of any length, and which properties of the array the collection keeps.
     Sequence(&'static TypeSchema, Keeps),
-    /// An array with these elements.
+    /// An array with exactly these elements.
     Tuple(&'static [&'static TypeSchema]),
-    /// An object with any keys of the first shape, written as strings, and values of the second.
+    /// An object whose keys have the first shape, written as strings, and whose values have the second shape.
     Map(&'static TypeSchema, &'static TypeSchema),
     /// An object with these fields.
     Struct(StructSchema),
-    /// One of several variants.
+    /// One of several alternatives.
     Enum(EnumSchema),
-    /// What is written differs from what is read.
+    /// A type that is written in one shape and read in another.
     Differs {
-        /// What is written.
+        /// The shape in which it is written.
         written: &'static TypeSchema,
-        /// What is read.
+        /// The shape in which it is read.
         read: &'static TypeSchema,
     },
 }
 
-/// Whether rust_decimal writes numbers: a feature of its own, which any crate may turn on.
+/// Returns whether rust_decimal writes decimals as numbers. Any crate in the build can enable that through a feature of
+/// rust_decimal.
 pub fn decimals_are_numbers() -> bool {
     #[cfg(feature = "rust_decimal")]
     return crate::json::to_string(&rust_decimal::Decimal::ONE).is_ok_and(|json| !json.starts_with('"'));
@@ -157,7 +158,7 @@ pub fn decimals_are_numbers() -> bool {
 
 impl TypeSchema {
     #[doc(hidden)]
-    /// Whether there is a decimal in it.
+    /// Returns whether the type contains a decimal.
     pub fn has_decimals(&'static self) -> bool {
         let mut seen = Vec::new();
         let mut left = vec![self];
@@ -183,7 +184,7 @@ impl TypeSchema {
         false
     }
 
-    /// Whether serde reads a missing field of this type as if it were there: an `Option`.
+    /// Returns whether serde reads a missing field of this type as `None`.
     pub const fn is_optional(&self) -> bool {
         match self {
             Self::Option(_) => true,
@@ -194,57 +195,56 @@ impl TypeSchema {
     }
 }
 
-/// What a collection keeps of the elements of an array.
+/// The properties of an array that a collection keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeps {
-    /// All of them, in their order: a `Vec`.
+    /// Every element, and the order: a `Vec`.
     Order,
-    /// All of them, in an order of its own: a `BinaryHeap`.
+    /// Every element, but not the order: a `BinaryHeap`.
     Repeats,
-    /// One of those that are equal: a `HashSet` or `BTreeSet`.
+    /// One of several equal elements: a `HashSet` or `BTreeSet`.
     Distinct,
 }
 
 /// The fields of an object.
 #[derive(Debug)]
 pub struct StructSchema {
-    /// The fields, in the order in which they are declared; those that serde skips both ways are left
-    /// out.
+    /// The fields in the order of declaration, without those that serde neither writes nor reads.
     pub fields: &'static [FieldSchema],
-    /// Whether reading a field of another name is an error.
+    /// Whether an unknown field is an error when the object is read.
     pub deny_unknown: bool,
 }
 
 /// One field of an object.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldSchema {
-    /// The name it is written under; `None` where it never is.
+    /// The name under which it is written; `None` if it is never written.
     pub written: Option<&'static str>,
-    /// When it is written.
+    /// When the field is written.
     pub presence: Presence,
-    /// The name it is read under; `None` where it never is.
+    /// The name under which it is read; `None` if it is never read.
     pub read: Option<&'static str>,
-    /// Further names it is read under.
+    /// Further names under which it is read.
     pub aliases: &'static [&'static str],
-    /// Whether reading an object without it is an error.
+    /// Whether an object without the field is an error when it is read.
     pub required: bool,
-    /// What an object without it is read as: the path of a function, `struct` for the value that the
-    /// type of the object has there by default, `struct path` for that of a function; empty where it is
-    /// the default of the field's own type, which is `None` for an `Option`.
+    /// The source of the value if the field is missing: the path of a function; `struct` for the field of the default
+    /// value of the whole struct; `struct path` for the field of the struct that the function returns; empty for the
+    /// default of the field's type, which is `None` for an `Option`.
     pub default: &'static str,
-    /// The path of the function that says when it is not written; empty where there is none.
+    /// The path of the function that decides whether the field is left out; empty if there is none.
     pub skipped_if: &'static str,
-    /// Whether the parts of its value stand beside the other fields.
+    /// Whether the entries of its value are written next to the other fields.
     pub flatten: bool,
-    /// Whether textual forms leave it out.
+    /// Whether the field is left out of text.
     pub secret: bool,
-    /// Whether only old records have it: the lock remembers it.
+    /// Whether only old records have the field. The schema lock keeps it.
     pub gone: bool,
-    /// What its doc comment says.
+    /// The doc comment of the field.
     pub doc: &'static str,
-    /// Whether it is marked `#[deprecated]`.
+    /// Whether the field is marked `#[deprecated]`.
     pub deprecated: bool,
-    /// The shape of its value.
+    /// The shape of the field's value.
     pub shape: &'static TypeSchema,
 }
 
@@ -253,15 +253,14 @@ pub struct FieldSchema {
 pub enum Presence {
     /// Always.
     Always,
-    /// Not where a function of the user says so (`skip_serializing_if`).
+    /// Unless a function of the user excludes it (`skip_serializing_if`).
     Sometimes,
-    /// Not where it is `None` (`skip_serializing_if = "Option::is_none"`): it is never `null`.
+    /// Unless it is `None` (`skip_serializing_if = "Option::is_none"`), so it is never `null`.
     UnlessNone,
 }
 
 impl FieldSchema {
-    /// A field that is written and read under one name, and that must be there unless it is an
-    /// `Option`.
+    /// Creates a field that is written and read under one name. It is required unless its type is an `Option`.
     pub const fn new(name: &'static str, shape: &'static TypeSchema) -> Self {
         Self {
             written: Some(name),
@@ -280,52 +279,52 @@ impl FieldSchema {
         }
     }
 
-    /// Written under another name, or never.
+    /// Sets the name under which it is written; `None` if it is never written.
     pub const fn written_as(self, name: Option<&'static str>) -> Self {
         Self { written: name, ..self }
     }
 
-    /// Read under other names, or never.
+    /// Sets the names under which it is read; `None` if it is never read.
     pub const fn read_as(self, name: Option<&'static str>, aliases: &'static [&'static str]) -> Self {
         Self { read: name, aliases, ..self }
     }
 
-    /// Not always written.
+    /// Sets when it is written.
     pub const fn present(self, presence: Presence) -> Self {
         Self { presence, ..self }
     }
 
-    /// Whether it must be there to be read.
+    /// Sets whether it is required when the object is read.
     pub const fn required(self, required: bool) -> Self {
         Self { required, ..self }
     }
 
-    /// What an object without it is read as, where it is not required.
+    /// Sets the source of the value if the field is missing; see [`default`](Self::default).
     pub const fn defaults_to(self, default: &'static str) -> Self {
         Self { default, ..self }
     }
 
-    /// Which function says when it is not written.
+    /// Sets the function that decides whether it is left out.
     pub const fn skipped_if(self, function: &'static str) -> Self {
         Self { skipped_if: function, ..self }
     }
 
-    /// Its parts stand beside the other fields.
+    /// Writes the entries of its value next to the other fields.
     pub const fn flattened(self) -> Self {
         Self { flatten: true, ..self }
     }
 
-    /// Left out of textual forms.
+    /// Leaves it out of text.
     pub const fn secret(self) -> Self {
         Self { secret: true, ..self }
     }
 
-    /// In old records alone.
+    /// Marks a field that only old records have.
     pub const fn gone(self) -> Self {
         Self { gone: true, presence: Presence::Sometimes, required: false, ..self }
     }
 
-    /// What the user says about it.
+    /// Sets the doc comment, and whether it is marked `#[deprecated]`.
     pub const fn documented(self, doc: &'static str, deprecated: bool) -> Self {
         Self { doc, deprecated, ..self }
     }
@@ -334,50 +333,50 @@ impl FieldSchema {
 /// The variants of an enum.
 #[derive(Debug)]
 pub struct EnumSchema {
-    /// How a variant is told from the others.
+    /// How serde distinguishes the variants.
     pub tag: Tag,
-    /// The variants, in the order in which they are declared.
+    /// The variants in the order of declaration.
     pub variants: &'static [VariantSchema],
-    /// Whether reading a field of another name beside the tag is an error.
+    /// Whether an unknown field next to the tag is an error when the enum is read.
     pub deny_unknown: bool,
 }
 
-/// How serde tells the variants of an enum from each other.
+/// How serde distinguishes the variants of an enum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
-    /// A string, or an object with the variant as its one key.
+    /// By a string, or by the only key of an object.
     External,
-    /// A field of this name inside the variant's own object.
+    /// By a field of this name in the object of the variant's own fields.
     Internal(&'static str),
-    /// An object with the variant's name in the first field and its value in the second.
+    /// By the first of two fields of an object. The second one holds the content of the variant.
     Adjacent(&'static str, &'static str),
-    /// Not at all: the first that fits is read.
+    /// By the content: serde reads the first variant that fits.
     Untagged,
 }
 
 /// One variant of an enum.
 #[derive(Clone, Copy, Debug)]
 pub struct VariantSchema {
-    /// The name it is written under; `None` where it can't be.
+    /// The name under which it is written; `None` if it is never written.
     pub written: Option<&'static str>,
-    /// The name it is read under; `None` where it is not.
+    /// The name under which it is read; `None` if it is never read.
     pub read: Option<&'static str>,
-    /// Further names it is read under.
+    /// Further names under which it is read.
     pub aliases: &'static [&'static str],
-    /// Whether any other name is read as this variant.
+    /// Whether it is read for all unknown names (`#[serde(other)]`).
     pub other: bool,
-    /// Whether it has no tag, although the other variants do.
+    /// Whether this variant has no tag in an enum whose other variants have one.
     pub untagged: bool,
-    /// What its doc comment says.
+    /// The doc comment of the variant.
     pub doc: &'static str,
-    /// Whether it is marked `#[deprecated]`.
+    /// Whether the variant is marked `#[deprecated]`.
     pub deprecated: bool,
-    /// The shape of what it holds; `None` for a unit variant.
+    /// The shape of the variant's content; `None` for a unit variant.
     pub body: Option<&'static TypeSchema>,
 }
 
 impl VariantSchema {
-    /// A variant that is written and read under one name.
+    /// Creates a variant that is written and read under one name.
     pub const fn new(name: &'static str, body: Option<&'static TypeSchema>) -> Self {
         Self {
             written: Some(name),
@@ -391,33 +390,33 @@ impl VariantSchema {
         }
     }
 
-    /// Written under another name, or never.
+    /// Sets the name under which it is written; `None` if it is never written.
     pub const fn written_as(self, name: Option<&'static str>) -> Self {
         Self { written: name, ..self }
     }
 
-    /// Read under other names, or never.
+    /// Sets the names under which it is read; `None` if it is never read.
     pub const fn read_as(self, name: Option<&'static str>, aliases: &'static [&'static str]) -> Self {
         Self { read: name, aliases, ..self }
     }
 
-    /// Read for any other name.
+    /// Makes it the variant for all unknown names.
     pub const fn other(self) -> Self {
         Self { other: true, ..self }
     }
 
-    /// Written and read without a tag.
+    /// Makes it a variant without a tag.
     pub const fn untagged(self) -> Self {
         Self { untagged: true, ..self }
     }
 
-    /// What the user says about it.
+    /// Sets the doc comment, and whether it is marked `#[deprecated]`.
     pub const fn documented(self, doc: &'static str, deprecated: bool) -> Self {
         Self { doc, deprecated, ..self }
     }
 }
 
-/// The struct whose fields stand in the place of one.
+/// Returns the struct whose fields are written instead of this field, if the field is flattened.
 #[cfg(feature = "lock")]
 pub const fn flattened(field: &FieldSchema) -> Option<&'static StructSchema> {
     if !field.flatten {

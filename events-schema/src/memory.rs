@@ -1,4 +1,4 @@
-//! How much memory values take: what a bounded history counts.
+//! Estimates of the memory that values take, for bounded histories.
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::fmt;
@@ -12,7 +12,7 @@ use serde_core::ser::{
 use crate::panics::drop_quietly;
 use crate::secret;
 
-/// What an allocator takes for so many bytes: 8 for itself, in steps of 16, and 32 at least.
+/// Returns the memory for an allocation of this size, in bytes: an overhead of 8, in steps of 16, at least 32.
 pub const fn allocation(bytes: usize) -> usize {
     match bytes {
         0 => 0,
@@ -21,7 +21,8 @@ pub const fn allocation(bytes: usize) -> usize {
     }
 }
 
-/// What a hash table of std takes for a capacity: it has a power of two of places, of which it fills 7 of 8.
+/// Returns the memory of a standard hash table with this capacity. The number of buckets is a power of two, of which 7
+/// of 8 are used.
 pub const fn hash_table(capacity: usize, entry: usize) -> usize {
     let slots = match capacity {
         0 => return 0,
@@ -32,7 +33,7 @@ pub const fn hash_table(capacity: usize, entry: usize) -> usize {
     allocation(slots.saturating_mul(entry + 1) + 16)
 }
 
-/// What a B-tree of std takes: nodes with places for 11 entries, of which more than half are filled.
+/// Returns the memory of a standard B-tree. A node holds 11 entries and is more than half full.
 pub const fn tree(len: usize, entry: usize) -> usize {
     let nodes = match len {
         0 => return 0,
@@ -42,23 +43,23 @@ pub const fn tree(len: usize, entry: usize) -> usize {
     nodes * allocation(11 * entry + 32)
 }
 
-/// What a value that has no schema holds outside of itself, as far as what it writes shows it.
+/// Estimates the memory that a value without a schema holds outside of itself, from its serialized form.
 ///
-/// What it would write as JSON says little: a zero is one byte, whatever its type. So this counts what serde is
-/// told, by its types. What is not written is not counted, and of a unit variant not what its enum could hold, unless
-/// the value is an item of a [`Collection`].
+/// The length of its JSON would say little: a zero takes one byte, whatever its type. So the types that `Serialize`
+/// passes to the serializer are counted instead. Parts that are not serialized are not counted. For a unit variant, the
+/// size of the enum's largest variant is not counted, unless the value is an item of a [`Collection`].
 pub fn heap_of_written<T: Serialize + ?Sized>(value: &T) -> usize {
     heap_of_each(std::iter::once(value))
 }
 
-/// The same for several values together.
+/// Like [`heap_of_written`], summed over several values.
 fn heap_of_each<'v, T: Serialize + ?Sized + 'v>(values: impl Iterator<Item = &'v T>) -> usize {
     let heap_of = |value: &T| {
         let size = value.serialize(Count)?;
         Ok(size.heap + size.inline.saturating_sub(size_of_val(value)))
     };
     let count = || secret::reveal(|| values.map(heap_of).sum::<Result<usize, fmt::Error>>());
-    // `Serialize` may be a user's code; this is asked while an event is emitted.
+    // `Serialize` may be a user's code, and this runs during an emit.
     let counted = catch_unwind(AssertUnwindSafe(count)).unwrap_or_else(|payload| {
         drop_quietly(payload);
         Err(fmt::Error)
@@ -66,10 +67,11 @@ fn heap_of_each<'v, T: Serialize + ?Sized + 'v>(values: impl Iterator<Item = &'v
     counted.unwrap_or(0)
 }
 
-/// A collection of values that have no schema. What it writes shows how many there are, and not how large they are: its
-/// type does.
+/// A collection of values without a schema. Its serialized form shows how many values there are, and its type how large
+/// each one is.
 pub trait Collection {
-    /// What it holds outside of itself: its places, and what each value holds as far as what that writes shows it.
+    /// Returns the memory that it holds outside of itself: its capacity, and an estimate for each value from its
+    /// serialized form.
     fn weight(&self) -> usize;
 }
 
@@ -119,12 +121,12 @@ impl<T: Collection> Collection for Option<T> {
     }
 }
 
-/// The memory of a value.
+/// The memory of a value, in bytes.
 #[derive(Clone, Copy, Default)]
 struct Size {
-    /// In the value itself.
+    /// The size of the value itself.
     inline: usize,
-    /// What it points to.
+    /// The size of the allocations that it owns.
     heap: usize,
 }
 
@@ -138,10 +140,10 @@ impl Size {
     }
 }
 
-/// Counts what serde is told.
+/// A serializer that counts the memory of the values it gets.
 struct Count;
 
-/// What has several parts.
+/// The memory of a value with several parts.
 struct Parts {
     sum: Size,
     count: usize,
@@ -149,11 +151,11 @@ struct Parts {
 }
 
 enum Layout {
-    /// Side by side in the value itself; 8 for the variant of an enum.
+    /// The parts are inside the value itself. An enum has 8 more bytes for its variant.
     Inline,
-    /// In one allocation, which may have room for more.
+    /// The parts are in one allocation, which may have spare capacity.
     List,
-    /// In a tree or hash table; keys and values are parts of their own.
+    /// The parts are in a tree or a hash table. Keys and values are separate parts.
     Map,
 }
 
@@ -173,7 +175,7 @@ impl Parts {
     fn finish(self) -> Result<Size, fmt::Error> {
         let Size { inline, heap } = self.sum;
         Ok(match self.layout {
-            // With what is left out between its fields.
+            // With padding between the fields.
             Layout::Inline if inline > 8 => Size { inline: inline.next_multiple_of(8), heap },
             Layout::Inline => Size { inline, heap },
             Layout::List => Size { inline: 24, heap: heap + allocation(inline + inline / 2) },
@@ -303,7 +305,7 @@ impl Serializer for Count {
     }
 }
 
-/// Counts text instead of writing it.
+/// A writer that counts the length of a text.
 struct Length(usize);
 
 impl fmt::Write for Length {

@@ -1,45 +1,45 @@
-//! Types with a declaration of their own, and references to them that may form a circle.
+//! Declared types, and references to them that may form a cycle.
 
 use std::fmt;
 
 use super::TypeSchema;
 
-/// A declared type: where it stands, what the user says about it, and its shape.
+/// A declared type: its source location, its documentation and its shape.
 pub struct NamedSchema {
-    /// The module path and the name.
+    /// The module path and the name of the type.
     pub path: &'static str,
-    /// The file of its declaration.
+    /// The file of the declaration.
     pub file: &'static str,
-    /// The line of its declaration: tells types of one path apart.
+    /// The line of the declaration. It distinguishes types with the same path.
     pub line: u32,
-    /// What its doc comment says.
+    /// The doc comment of the type.
     pub doc: &'static str,
-    /// Whether it is marked `#[deprecated]`.
+    /// Whether the type is marked `#[deprecated]`.
     pub deprecated: bool,
-    /// Whether textual forms leave out what is of this type.
+    /// Whether values of this type are left out of text.
     pub secret: bool,
-    /// What it is converted from when it is read, and into when it is written, as serde's options
-    /// `from`, `try_from` and `into` say it; empty where it is not.
+    /// The types of serde's options `from`, `try_from` and `into`, from and into which the type is converted when it is
+    /// read and written; empty if there are none.
     pub converts: &'static str,
-    /// Where the compiler checks that it reads back what it writes.
+    /// Where the compiler checks that the type reads back what it writes.
     pub verified: Verified,
-    /// Its shape.
+    /// The shape of the type.
     pub shape: &'static TypeSchema,
 }
 
 /// Where the compiler checks that a declared type reads back what it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verified {
-    /// Where it is declared: an event, or a payload.
+    /// At the declaration: events and payloads.
     Declared,
-    /// Where an event or a payload has a field of it: it may be only written, or only read.
+    /// At each event or payload with a field of the type. Such a type may be only written or only read.
     Used,
-    /// The same for each instance of a generic type.
+    /// Like [`Used`](Self::Used), for each instance of a generic type.
     Instance,
 }
 
 impl NamedSchema {
-    /// A type of which nothing is said but its shape.
+    /// Creates a declared type with a shape and no other details.
     pub const fn new(path: &'static str, shape: &'static TypeSchema) -> Self {
         Self {
             path,
@@ -54,38 +54,39 @@ impl NamedSchema {
         }
     }
 
-    /// Left out of textual forms.
+    /// Marks the type as secret: its values are left out of text.
     pub const fn secret(self) -> Self {
         Self { secret: true, ..self }
     }
 
-    /// Converted by code of the user.
+    /// Sets the types of serde's conversions.
     pub const fn converts(self, converts: &'static str) -> Self {
         Self { converts, ..self }
     }
 
-    /// The name without its modules.
+    /// Returns the name without the module path.
     pub fn name(&self) -> &'static str {
         self.path.rsplit("::").next().unwrap_or(self.path)
     }
 
-    /// Whether both are instances of generic types. Instances of one type have one path and differ; none
-    /// contains itself but through a type that is not generic. So a walk need not remember such a pair.
+    /// Returns whether both are instances of generic types. Different instances of one type have the same path. An
+    /// instance contains itself only through a type that is not generic, so a traversal ends without recording the
+    /// instances.
     pub(super) const fn are_instances(&self, other: &Self) -> bool {
         matches!((self.verified, other.verified), (Verified::Instance, Verified::Instance))
     }
 
-    /// Whether both are one declaration. Instances of a generic type are.
+    /// Returns whether both are the same declaration. All instances of one generic type are.
     pub const fn is(&self, other: &Self) -> bool {
         self.line == other.line && super::written::same(self.path, other.path)
     }
 }
 
-/// A reference to a declared type that a constant can follow.
+/// A reference to a declared type that can be followed in a constant.
 ///
-/// A type may contain itself. A constant that held a plain reference to the declaration would need
-/// the declaration to be evaluated first, and that one the constant (E0391): so the reference is a
-/// pointer, which the compiler follows only when somebody does.
+/// A type may contain itself. If a constant held a plain reference to the declaration, evaluating either of them would
+/// need the other one first (E0391). A raw pointer does not have that problem, since the compiler does not evaluate its
+/// target until it is dereferenced.
 #[derive(Clone, Copy)]
 pub struct NamedRef {
     to: *const NamedSchema,
@@ -93,17 +94,17 @@ pub struct NamedRef {
 }
 
 impl NamedRef {
-    /// Refers to a declaration.
+    /// Creates a reference to a declaration.
     pub const fn new(to: &'static NamedSchema) -> Self {
         Self { to, optional: false }
     }
 
-    /// A wrapper that is not there on the wire may be missing where what it wraps may.
+    /// Makes a wrapper that serde writes as its inner value optional if the inner type is optional.
     pub const fn optional_like(self, wrapped: &TypeSchema) -> Self {
         Self { optional: wrapped.is_optional(), ..self }
     }
 
-    /// The declaration.
+    /// Returns the declaration.
     #[allow(unsafe_code, reason = "stable Rust has no other reference that constants can follow in a circle")]
     pub const fn get(self) -> &'static NamedSchema {
         // SAFETY: `to` is private and was made from a `&'static NamedSchema` in `new`, the only
@@ -117,15 +118,15 @@ impl NamedRef {
     }
 }
 
-// SAFETY: it stands for a `&'static NamedSchema` (see `get`), and `NamedSchema` is `Sync`, which makes
-// that reference `Send` and `Sync`.
+// SAFETY: `NamedRef` has the value of a `&'static NamedSchema` (see `get`). That reference is `Send` and `Sync`, since
+// `NamedSchema` is `Sync`.
 #[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
 unsafe impl Send for NamedRef {}
-// SAFETY: as above.
+// SAFETY: see `Send`.
 #[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
 unsafe impl Sync for NamedRef {}
 
-/// Prints the name alone: what is behind it may contain it.
+/// Prints the name alone, since the declaration may contain itself.
 impl fmt::Debug for NamedRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.get().name())

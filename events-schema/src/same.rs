@@ -1,21 +1,21 @@
-//! Whether two types are described alike, decided in constants.
+//! Comparison of schemas for equality, at compile time.
 
 use super::written::same;
 use super::{EnumSchema, FieldSchema, NamedSchema, StructSchema, Tag, TypeSchema, VariantSchema};
 
-/// The most declarations a place may be inside of.
+/// Maximum number of declarations around a compared type.
 const MAX_PAIRS: usize = 32;
 
-/// The most frames of the compiler's evaluator that a comparison takes: it has 128 in all.
+/// Maximum number of frames of the compiler's const evaluator that a comparison uses. The evaluator's limit is 128.
 const MAX_FRAMES: usize = 110;
 
-/// The declarations a comparison is inside of: meeting a pair again means that nothing spoke against
-/// it.
+/// The pairs of declarations around the current type. A pair that is found again is equal, since the outer comparison
+/// of that pair continues.
 #[derive(Clone, Copy)]
 struct Inside {
     pairs: [Option<(&'static NamedSchema, &'static NamedSchema)>; MAX_PAIRS],
     len: usize,
-    /// The frames that lead here, at most.
+    /// The upper bound of the frames used so far.
     frames: usize,
 }
 
@@ -28,14 +28,13 @@ impl Inside {
 
 impl TypeSchema {
     #[doc(hidden)]
-    /// Whether both are written and read in the same way; what they are called and what is said about
-    /// them does not count, except that they are secret. What is nested deeper than about 25
-    /// declarations is said to differ.
+    /// Returns whether both types are written and read in the same way. Names, docs and deprecation are ignored, except
+    /// that secrets must be secret in both. Types nested deeper than about 25 declarations count as different.
     pub const fn is_same(&'static self, other: &'static TypeSchema) -> bool {
         self.is_same_within(other, 0)
     }
 
-    /// The same inside of a type that is already nested in others.
+    /// Like [`is_same`](Self::is_same), for a type nested in others that use `frames` frames.
     pub(super) const fn is_same_within(&'static self, other: &'static TypeSchema, frames: usize) -> bool {
         same_types(self, other, Inside { pairs: [None; MAX_PAIRS], len: 0, frames })
     }
@@ -113,7 +112,7 @@ const fn same_types(one: &'static TypeSchema, other: &'static TypeSchema, inside
     }
 }
 
-/// Whether a declaration says no more than its shape.
+/// Returns whether a declaration adds nothing to its shape.
 const fn is_plain(schema: &NamedSchema) -> bool {
     !schema.secret && schema.converts.is_empty()
 }
@@ -134,7 +133,7 @@ const fn same_fields(one: &StructSchema, other: &StructSchema, inside: Inside) -
 
 #[cfg(feature = "lock")]
 impl FieldSchema {
-    /// Whether both are written and read in the same way.
+    /// Returns whether both fields are written and read in the same way.
     pub const fn is_same(&self, other: &Self) -> bool {
         same_field(self, other, Inside { pairs: [None; MAX_PAIRS], len: 0, frames: 0 })
     }

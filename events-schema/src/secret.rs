@@ -1,29 +1,29 @@
-//! Secrets: what textual forms leave out, and which types hold some.
+//! Secret fields and types: whether they are left out of serialized text, and which types contain them.
 
 use std::cell::Cell;
 
 use crate::{FieldSchema, MAX_NAMES, NamedSchema, StructSchema, TypeSchema, as_read};
 
 thread_local! {
-    /// How many encoders for the wire this thread is in.
+    /// Number of encoders with secrets that are active on this thread.
     static REVEALING: Cell<u32> = const { Cell::new(0) };
 }
 
-/// What stands in text where a secret type's value would.
+/// The text that replaces the value of a secret type.
 pub const HIDDEN: &str = "[secret]";
 
-/// Whether what is serialised is text, for people: then secrets are left out.
+/// Returns whether a serializer on this thread writes text, from which secrets are left out.
 pub fn is_hidden() -> bool {
     REVEALING.get() == 0
 }
 
-/// The same, as serde asks for a field.
+/// Like [`is_hidden`], in the form that serde's `skip_serializing_if` needs.
 pub fn hides<T: ?Sized>(_: &T) -> bool {
     is_hidden()
 }
 
-/// Serialises with the secrets. What the user's `Serialize` impls do meanwhile on this thread sees them,
-/// too.
+/// Runs a serializer that includes the secrets. `Serialize` implementations of the user that run on this thread
+/// meanwhile include them, too.
 pub fn reveal<T>(serialize: impl FnOnce() -> T) -> T {
     struct Revealing;
     impl Drop for Revealing {
@@ -38,14 +38,14 @@ pub fn reveal<T>(serialize: impl FnOnce() -> T) -> T {
 
 impl FieldSchema {
     #[doc(hidden)]
-    /// Whether textual forms leave out the field, or its value.
+    /// Returns whether the field or its value is left out of text.
     pub const fn is_hidden(&self) -> bool {
         self.secret || self.shape.is_hidden()
     }
 }
 
 impl TypeSchema {
-    /// Whether textual forms leave out the value as a whole.
+    /// Returns whether the value as a whole is left out of text.
     pub const fn is_hidden(&'static self) -> bool {
         let mut shape = self;
         let mut names = 0;
@@ -62,7 +62,7 @@ impl TypeSchema {
     }
 
     #[doc(hidden)]
-    /// Whether there is a secret in it, as far as a constant looks: `depth` declarations deep.
+    /// Returns whether the type contains a secret. Follows at most `depth` nested declarations.
     pub const fn hides_within(&'static self, depth: usize) -> bool {
         let mut i = 0;
         match self {
@@ -103,7 +103,7 @@ impl TypeSchema {
     }
 
     #[doc(hidden)]
-    /// Whether nothing says what becomes of a value that is read.
+    /// Returns whether the type accepts any JSON, so that nothing is known about how it uses the value.
     pub const fn reads_anything(&'static self) -> bool {
         let mut shape = self;
         while let Self::Option(inner) = as_read(shape) {
@@ -112,7 +112,7 @@ impl TypeSchema {
         matches!(as_read(shape), Self::Any | Self::Opaque(_))
     }
 
-    /// Whether there is a secret in it: a field or a type that textual forms leave out.
+    /// Returns whether the type contains a secret: a field or a type that is left out of text.
     ///
     /// # Complexity
     ///
@@ -127,11 +127,11 @@ impl TypeSchema {
     }
 }
 
-/// What is known of the secrets in a type.
+/// Result of searching a type for secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Secrets {
     None,
-    /// There is an opaque type in it, which may have some.
+    /// No secret was found, but the type contains an opaque type, which may have some.
     Unseen,
     Some,
 }

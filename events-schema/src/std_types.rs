@@ -1,7 +1,7 @@
 //! Schemas of the standard library's types and of `serde_json::Value`.
 //!
-//! `do_not_recommend` keeps the compiler from listing the plain ones where a type has none; on the
-//! collections it would hide which element has none.
+//! For plain types, `do_not_recommend` keeps them out of the compiler's list of types with a schema. Collections do not
+//! have it, since it would hide which element type lacks a schema.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
@@ -36,7 +36,7 @@ macro_rules! integers {
     };
 }
 
-/// serde writes both times as an object of two numbers.
+/// The schema of `Duration` and `SystemTime`: serde writes both as an object with two numbers.
 macro_rules! two_numbers {
     ($seconds:literal, $nanos:literal) => {
         TypeSchema::Struct(StructSchema {
@@ -94,7 +94,7 @@ impl<T: Schema> Schema for Option<T> {
     }
 }
 
-/// The two counters of an `Arc`.
+/// The size of the two counters of an `Arc`.
 const COUNTS: usize = 16;
 
 macro_rules! pointers {
@@ -236,7 +236,7 @@ impl Schema for serde_json::Value {
             Self::String(text) => text.heap_size(),
             Self::Array(items) => items.heap_size(),
             Self::Object(map) => map.heap_size(),
-            // With serde_json's `arbitrary_precision`, a number is its text.
+            // With serde_json's feature `arbitrary_precision`, a number is stored as text.
             Self::Number(number) if size_of::<serde_json::Number>() > 16 => {
                 allocation(number.to_string().len())
             }
@@ -250,7 +250,8 @@ impl Schema for serde_json::Map<String, serde_json::Value> {
     const TYPE: &'static TypeSchema = &TypeSchema::Map(&TypeSchema::String, &TypeSchema::Any);
     fn heap_size(&self) -> usize {
         let entries = self.iter().map(|(key, value)| key.heap_size() + value.heap_size());
-        // With serde_json's `preserve_order`, it is a list with an index, which takes about as much.
+        // With serde_json's feature `preserve_order`, the map is a list with an index, which takes about the same
+        // memory.
         tree(self.len(), size_of::<(String, serde_json::Value)>()) + entries.sum::<usize>()
     }
 }

@@ -1,28 +1,28 @@
-//! Messages that are written the same way in a constant and at run time.
+//! Messages that are built by the same code at compile time and at run time.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::panics::drop_quietly;
 
-/// The longest piece of text from outside a message quotes, in bytes.
+/// Maximum length in bytes of a quoted text from outside.
 pub const MAX_QUOTED: usize = 80;
 
 const CAPACITY: usize = 1024;
 
-/// A short message assembled in a `const fn`.
+/// A message that a `const fn` can build.
 ///
-/// Holds at most 1024 bytes; what does not fit is left out.
+/// Holds at most 1024 bytes. [`push`](Self::push) adds a text completely or not at all.
 pub struct Text {
     bytes: [u8; CAPACITY],
     len: usize,
 }
 
 impl Text {
-    /// Without text.
+    /// The empty message.
     pub const EMPTY: Self = Self { bytes: [0; CAPACITY], len: 0 };
 
-    /// Adds text of our own, as it is.
+    /// Appends a text of this library unchanged.
     pub const fn push(mut self, text: &str) -> Self {
         let bytes = text.as_bytes();
         if self.len + bytes.len() > CAPACITY {
@@ -37,8 +37,7 @@ impl Text {
         self
     }
 
-    /// Adds text from outside: control characters are escaped, the rest is cut after
-    /// [`MAX_QUOTED`] bytes.
+    /// Appends a text from outside. Control characters are escaped, and the text is cut after [`MAX_QUOTED`] bytes.
     pub const fn quote(mut self, text: &str) -> Self {
         let bytes = text.as_bytes();
         let mut i = 0;
@@ -114,7 +113,7 @@ const fn utf8_width(first: u8) -> usize {
     }
 }
 
-/// C0, DEL and C1 (which UTF-8 writes as `c2 80` to `c2 9f`): everything a terminal could obey.
+/// Returns whether a character is in C0, DEL or C1 (`c2 80` to `c2 9f` in UTF-8), which a terminal may interpret.
 const fn is_control(bytes: &[u8], i: usize) -> bool {
     match bytes[i] {
         0..=0x1f | 0x7f => true,
@@ -123,24 +122,24 @@ const fn is_control(bytes: &[u8], i: usize) -> bool {
     }
 }
 
-/// Line and paragraph separators, and marks that change the direction of text: U+200E and U+200F,
-/// U+2028 to U+202E, U+2066 to U+2069. UTF-8 writes all of them as `e2 80 ..` or `e2 81 ..`.
+/// Returns whether a character is a line or paragraph separator or a mark that changes the direction of text: U+200E,
+/// U+200F, U+2028 to U+202E, U+2066 to U+2069. In UTF-8, all of them begin with `e2 80` or `e2 81`.
 const fn is_hidden(bytes: &[u8], i: usize) -> bool {
     bytes[i] == 0xe2
         && bytes[i + 1] <= 0x81
         && matches!(low_byte(bytes, i), 0x0e | 0x0f | 0x28..=0x2e | 0x66..=0x69)
 }
 
-/// The last byte of a code point that UTF-8 writes in three.
+/// Returns the low byte of a code point that takes three bytes in UTF-8.
 const fn low_byte(bytes: &[u8], i: usize) -> u8 {
     ((bytes[i + 1] & 0x03) << 6) | (bytes[i + 2] & 0x3f)
 }
 
-/// The longest text of an error of a user that is kept, in bytes.
+/// Maximum length in bytes of the text of a user's error.
 const MAX_ERROR_BYTES: usize = 4096;
 
-/// What an error of a user displays as, with its causes where the alternate form shows them: at most 4096 bytes and
-/// `...`. No more than that is ever in memory. A `Display` that fails or panics ends nothing else.
+/// Returns the text of a user's error as `{:#}` prints it, which may include its sources. It is cut after 4096 bytes,
+/// and no more than that is ever in memory. If `Display` fails or panics, a fixed text is returned.
 pub fn of_error(error: &dyn fmt::Display) -> String {
     let mut cut = Cut { text: String::new(), is_cut: false };
     let written = catch_unwind(AssertUnwindSafe(|| fmt::write(&mut cut, format_args!("{error:#}"))));
@@ -154,7 +153,7 @@ pub fn of_error(error: &dyn fmt::Display) -> String {
     }
 }
 
-/// Takes text up to a length.
+/// A writer that keeps the beginning of a text.
 struct Cut {
     text: String,
     is_cut: bool,
@@ -173,20 +172,20 @@ impl fmt::Write for Cut {
         self.text.push_str(prefix(text, free));
         self.text.push_str("...");
         self.is_cut = true;
-        // No error: not every `Display` expects one.
+        // An error could make a `Display` implementation panic.
         Ok(())
     }
 }
 
-/// The longest prefix of a text that has at most `max` bytes and ends between two characters.
+/// Returns the longest prefix that has at most `max` bytes and ends at a character boundary.
 pub fn prefix(text: &str, max: usize) -> &str {
     let end = (0..=max.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or(0)]
 }
 
-/// Text from outside, safe to print on one line: control characters are escaped.
+/// Escapes control characters and invisible marks, so that a text from outside is safe to print on one line.
 ///
-/// Unlike [`Text::quote`] it does not cut.
+/// Unlike [`Text::quote`], it does not cut the text.
 pub fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
     match text.chars().any(must_escape) {
         true => Escaped { text, newline: None }.to_string().into(),
@@ -194,10 +193,11 @@ pub fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// [`escaped`], written without a copy.
+/// Displays a text like [`escaped`], without a copy.
 pub struct Escaped<'a> {
     pub text: &'a str,
-    /// What stands for a newline or carriage return, where these mean nothing.
+    /// The replacement for a newline or carriage return, in contexts where any whitespace is equivalent; `None` to
+    /// escape them.
     pub newline: Option<&'static str>,
 }
 
@@ -224,7 +224,7 @@ fn must_escape(c: char) -> bool {
     c.is_control() || is_hidden
 }
 
-/// Text from outside, escaped and cut to [`MAX_QUOTED`] bytes.
+/// Returns a text from outside, escaped and cut to [`MAX_QUOTED`] bytes.
 pub fn quoted(text: &str) -> String {
     Text::EMPTY.quote(text).as_str().to_owned()
 }

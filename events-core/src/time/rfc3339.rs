@@ -9,10 +9,10 @@ const DAY: i64 = 86_400 * MICROS;
 /// The first and last microsecond of the years 0000 to 9999.
 const RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200 * MICROS..=253_402_300_800 * MICROS - 1;
 
-/// Bytes of the text of a timestamp.
+/// Length in bytes of a timestamp as text.
 pub(super) const LENGTH: usize = "0000-00-00T00:00:00.000000Z".len();
 
-/// Writes a moment in microseconds since 1970, with six digits of a second's fraction, in UTC.
+/// Writes a time, given in microseconds since 1970-01-01 UTC, with six fractional digits.
 pub(super) fn write(micros: i64, text: &mut [u8; LENGTH]) -> &str {
     let micros = micros.clamp(*RANGE.start(), *RANGE.end());
     let (year, month, day) = date_of(micros.div_euclid(DAY));
@@ -34,11 +34,11 @@ pub(super) fn write(micros: i64, text: &mut [u8; LENGTH]) -> &str {
             value /= 10;
         }
     }
-    // Always ASCII.
+    // The text is always ASCII.
     std::str::from_utf8(text).unwrap_or_default()
 }
 
-/// Reads a moment in microseconds since 1970.
+/// Reads a time as microseconds since 1970-01-01 UTC.
 pub(super) fn parse(text: &str) -> Option<i64> {
     let mut input = Input(text.as_bytes());
     let (year, month, day) = (input.number(4)?, input.after(b"-", 2)?, input.after(b"-", 2)?);
@@ -55,11 +55,11 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     RANGE.contains(&micros).then_some(micros)
 }
 
-/// What is left of a text.
+/// The rest of the text that is parsed.
 struct Input<'a>(&'a [u8]);
 
 impl Input<'_> {
-    /// Takes one of these bytes.
+    /// Reads the next byte if it is one of these.
     fn one_of(&mut self, bytes: &[u8]) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = bytes.contains(first).then_some(rest)?;
@@ -75,7 +75,7 @@ impl Input<'_> {
         self.number(digits)
     }
 
-    /// The microseconds of a fraction of any length; 0 where there is none.
+    /// Reads a fraction with any number of digits as microseconds; 0 if there is none.
     fn fraction(&mut self) -> Option<i64> {
         if self.one_of(b".").is_none() {
             return Some(0);
@@ -88,7 +88,7 @@ impl Input<'_> {
         Some(micros)
     }
 
-    /// Minutes east of UTC.
+    /// Reads the offset, in minutes east of UTC.
     fn offset(&mut self) -> Option<i64> {
         let sign = match self.one_of(b"Zz+-")? {
             b'+' => 1,
@@ -109,7 +109,7 @@ fn days_in(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days from 1970-01-01 to a date. A year starts in March here, so that a leap day is its last.
+/// Counts the days from 1970-01-01 to a date. Internally a year starts in March, so that a leap day is its last day.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = year - i64::from(month <= 2);
     let era = year.div_euclid(400);
@@ -118,7 +118,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// The year, month and day that is so many days after 1970-01-01.
+/// Returns the year, month and day of a date, given in days since 1970-01-01.
 fn date_of(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);

@@ -1,24 +1,24 @@
-//! What stands beside other entries of one object: flattened fields, and what a variant holds beside its tag.
+//! Schemas of entries that share an object with others: flattened fields, and the fields of a variant next to its tag.
 //!
-//! serde reads a struct's own fields first, then each flattened field in its order. A flattened struct takes the entries
-//! of its names; a map looks at all that are left.
+//! serde reads a struct's own fields first, then each flattened field in the order of declaration. A flattened struct
+//! takes the entries with its field names; a map reads all entries that remain.
 
 use events_core::{EnumSchema, FieldSchema, StructSchema, Tag, TypeSchema, VariantSchema};
 use serde_json::{Value, json};
 
 use super::{Object, Properties, Side, Writer, any_of, field_names, merge, object};
 
-/// The keywords that deny further properties: of an object alone, and of one with others beside it.
+/// The keywords that forbid further properties: in an object without `allOf`, and in one with `allOf`.
 pub(super) const DENIALS: [&str; 2] = ["additionalProperties", "unevaluatedProperties"];
 
-/// How deep flattened fields are followed: a type may flatten itself.
+/// Maximum depth of flattened fields, since a type may flatten itself.
 const MAX_DEPTH: usize = 8;
 
-/// What else is in the object of something that stands beside it.
+/// The other entries of an object that a type shares.
 pub(super) struct Rest {
-    /// The names of entries that are not left for it.
+    /// The names of entries that earlier types have taken.
     taken: Vec<&'static str>,
-    /// Whether entries that nothing names are denied.
+    /// Whether unknown entries are refused.
     denied: bool,
     depth: usize,
 }
@@ -33,7 +33,7 @@ impl Rest {
 }
 
 impl Writer {
-    /// The flattened fields of an object, each with what is left for it.
+    /// Returns the schemas of the flattened fields of a struct.
     pub(super) fn all_flattened(&mut self, schema: &'static StructSchema, rest: &Rest) -> Vec<Value> {
         let own = schema.fields.iter().filter(|field| !field.flatten);
         let mut rest = rest.with(own.flat_map(|field| field_names(field, self.side)));
@@ -49,12 +49,12 @@ impl Writer {
 
     fn flattened(&mut self, field: &FieldSchema, rest: &Rest) -> Value {
         let mut shape = self.among(field.shape, rest);
-        // Only the whole could deny what it does not know.
+        // Unknown entries can only be refused for the object as a whole.
         open(&mut shape);
         shape
     }
 
-    /// What is read of a type's entries where others are beside them.
+    /// Returns the schema of a type whose entries are in one object with others.
     fn among(&mut self, shape: &'static TypeSchema, rest: &Rest) -> Value {
         if rest.depth > MAX_DEPTH {
             return json!({});
@@ -65,7 +65,7 @@ impl Writer {
             TypeSchema::Map(keys, values) if self.side == Side::Read && !rest.denied => {
                 Value::Object(self.entries(keys, values, &rest.taken))
             }
-            // serde also reads `None` where its type can't be read; what is left then is not described.
+            // serde also reads `None` if the inner type can't be read, so any JSON is accepted.
             TypeSchema::Option(inner) if self.side == Side::Read => match self.sided(inner) {
                 TypeSchema::Struct(schema) => json!({"anyOf": [self.fields(schema, rest), {}]}),
                 _ => json!({}),
@@ -74,7 +74,7 @@ impl Writer {
         }
     }
 
-    /// A map of what is left when these names are taken.
+    /// Returns the schema of a map that reads all entries except those in `taken`.
     fn entries(
         &mut self,
         keys: &'static TypeSchema,
@@ -125,7 +125,7 @@ impl Writer {
         };
         let shape = match schema.tag {
             Tag::Internal(tag) => self.beside_tag(tag, tag_value, variant.body, rest),
-            // A field for each variant.
+            // An externally tagged variant is a field of its name.
             Tag::External => {
                 let body = variant
                     .body
@@ -146,7 +146,7 @@ impl Writer {
         }
     }
 
-    /// A variant whose fields stand beside its tag.
+    /// Returns the schema of a variant whose fields are in one object with its tag.
     pub(super) fn beside_tag(
         &mut self,
         tag: &'static str,
@@ -184,8 +184,8 @@ impl Writer {
         Value::Object(whole)
     }
 
-    /// The names of the entries that a flattened type takes away from those that come after it: a map, an internally
-    /// tagged or untagged enum and a struct that flattens itself leave them there.
+    /// Returns the names of the entries that a flattened type takes, so that later fields do not see them. A map, an
+    /// internally tagged or untagged enum, and a struct with flattened fields take none.
     fn takes(&self, shape: &'static TypeSchema, depth: usize) -> Vec<&'static str> {
         match self.sided(shape) {
             _ if depth == 0 => Vec::new(),
@@ -210,7 +210,7 @@ fn merge_into(whole: &mut Object, keyword: &str, schemas: Object) {
     }
 }
 
-/// Lets an object, or each of several, have further properties.
+/// Removes the keywords that forbid further properties from a schema and its alternatives.
 fn open(shape: &mut Value) {
     if let Value::Object(object) = shape {
         object.retain(|keyword, value| !DENIALS.contains(&keyword.as_str()) || *value != Value::Bool(false));

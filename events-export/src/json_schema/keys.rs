@@ -1,15 +1,15 @@
-//! The keys of maps: text, whatever their type is.
+//! Schemas of the keys of maps, which are strings in JSON.
 
 use events_core::{EnumSchema, Tag, TypeSchema};
 use serde_json::{Value, json};
 
 use super::{Side, Writer, any_of};
 
-/// A number as JSON writes it.
+/// Pattern of a number as JSON writes it.
 const NUMBER: &str = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$";
 
 impl Writer {
-    /// What the keys of a map may be, where they are not any strings.
+    /// Returns the schema of the keys of a map, or `None` if any string is a key.
     pub(super) fn keys(&self, keys: &'static TypeSchema) -> Option<Value> {
         if matches!(keys, TypeSchema::Named(named) if named.get().secret) && self.side == Side::Written {
             return None;
@@ -31,7 +31,7 @@ impl Writer {
         for variant in schema.variants.iter().filter(|variant| !self.names_of(variant).is_empty()) {
             match (variant.untagged || schema.tag == Tag::Untagged, variant.body) {
                 (true, Some(body)) => any.push(self.keys(body)?),
-                // No text.
+                // A unit variant without a tag is not a string.
                 (true, None) => {}
                 (false, _) if variant.other && self.side == Side::Read => return None,
                 (false, _) => names.extend(self.names_of(variant)),
@@ -44,7 +44,8 @@ impl Writer {
     }
 }
 
-/// A pattern of the whole numbers from `min` to `max`, as JSON writes them.
+/// Returns a pattern that matches exactly the integers from `min` to `max`, as JSON writes them. `zero` says whether 0
+/// is one of them.
 fn whole_numbers(min: i128, max: u128, zero: bool) -> String {
     let mut any = Vec::new();
     if zero && min <= 0 {
@@ -62,7 +63,7 @@ fn whole_numbers(min: i128, max: u128, zero: bool) -> String {
     format!("^(?:{})$", any.join("|"))
 }
 
-/// The numbers from `min`, which is at least 1, to `max`.
+/// Returns a pattern of the integers from `min` to `max`. `min` is at least 1.
 fn positive(min: u128, max: u128) -> Option<String> {
     if min > max {
         return None;
@@ -75,7 +76,7 @@ fn positive(min: u128, max: u128) -> Option<String> {
         return Some(alike(least.as_bytes(), max.as_bytes()).join("|"));
     }
     let mut any = Vec::new();
-    // All of the lengths from here on, up to that of `max`.
+    // The first length from which all numbers are included.
     let full = match least == first(shortest) {
         true => shortest,
         false => {
@@ -90,7 +91,7 @@ fn positive(min: u128, max: u128) -> Option<String> {
     Some(any.join("|"))
 }
 
-/// The numbers between two of as many digits.
+/// Returns the patterns of the numbers between two numbers with the same count of digits.
 fn alike(least: &[u8], max: &[u8]) -> Vec<String> {
     let ([low, lower @ ..], [high, higher @ ..]) = (least, max) else { return vec![String::new()] };
     let (from_first, to_last) =

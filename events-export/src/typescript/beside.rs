@@ -1,22 +1,22 @@
-//! What stands beside other entries of one object: flattened fields, and what a variant holds beside its tag.
+//! Types of entries that share an object with others: flattened fields, and the fields of a variant next to its tag.
 
 use events_core::{EnumSchema, Tag, TypeSchema};
 
 use super::{Writer, quoted, union, written};
 use crate::names::resolved;
 
-/// How deep flattened types are followed: a type may flatten itself.
+/// Maximum depth of flattened types, since a type may flatten itself.
 const MAX_DEPTH: usize = 8;
 
 impl Writer {
-    /// The entries of a type among others: `{}` where there are none.
+    /// Returns the type of entries that share an object with others; `{}` if there are none.
     pub(super) fn beside(&mut self, shape: &'static TypeSchema, depth: usize, within: usize) -> String {
         if within > MAX_DEPTH {
             return "unknown".into();
         }
         match written(shape) {
             TypeSchema::Null => "{}".into(),
-            // They would have to be of the type of the other entries, too.
+            // An index signature applies to the other entries, too, so their types would have to fit it.
             TypeSchema::Map(..) => "{ [key: string]: unknown }".into(),
             TypeSchema::Option(inner) => format!("{} | {{}}", self.beside(inner, depth, within + 1)),
             TypeSchema::Enum(schema) if is_same_beside(schema, MAX_DEPTH) => self.shape(shape, depth),
@@ -33,7 +33,7 @@ impl Writer {
                 (tag, body) if variant.untagged || tag == Tag::Untagged => {
                     body.map_or_else(|| "{}".into(), |body| self.beside(body, depth, within + 1))
                 }
-                // A field for each variant.
+                // An externally tagged variant is a field of its name.
                 (Tag::External, None) => format!("{{ {}: null }}", quoted(name)),
                 _ => self.variant(schema, variant, name, depth),
             };
@@ -44,7 +44,7 @@ impl Writer {
     }
 }
 
-/// Whether an enum is written among other entries as it is alone.
+/// Returns whether an enum has the same form in an object with other entries as alone.
 fn is_same_beside(schema: &'static EnumSchema, depth: usize) -> bool {
     schema.variants.iter().filter(|variant| variant.written.is_some()).all(|variant| {
         let untagged = variant.untagged || schema.tag == Tag::Untagged;

@@ -1,17 +1,17 @@
-//! Integers that JavaScript's numbers do not hold.
+//! Integers that a JavaScript number can't represent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// The largest integer up to which all are numbers of JavaScript: `Number.MAX_SAFE_INTEGER`.
+/// The largest integer up to which JavaScript numbers represent every integer: `Number.MAX_SAFE_INTEGER`.
 const MAX_SAFE: u128 = (1 << 53) - 1;
 
 const WARNING: &str = "Integers beyond 2^53 are rounded by `JSON.parse`.";
 
-/// What integers that may be beyond 2^53 are in TypeScript.
+/// The TypeScript type of integers that may be beyond 2^53.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BigIntegers {
-    /// `number`, and a comment says that `JSON.parse` rounds it.
+    /// `number`. A comment warns that `JSON.parse` rounds it.
     #[default]
     Number,
     /// `bigint`.
@@ -30,14 +30,15 @@ impl BigIntegers {
     }
 }
 
-/// Places that were named where there is no integer that may be beyond 2^53.
+/// The error of [`TypeScript::module`](crate::TypeScript::module): some paths contain no integer that may be beyond
+/// 2^53.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoBigIntegers {
     paths: Vec<String>,
 }
 
 impl NoBigIntegers {
-    /// The places as they were named.
+    /// Returns these paths as they were passed to [`TypeScript::big_integers_of`](crate::TypeScript::big_integers_of).
     pub fn paths(&self) -> &[String] {
         &self.paths
     }
@@ -52,26 +53,27 @@ impl fmt::Display for NoBigIntegers {
 
 impl std::error::Error for NoBigIntegers {}
 
-/// What is said of them, and where the writer is.
+/// The settings for large integers, and the current position of the writer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Integers {
     pub(super) all: BigIntegers,
-    /// By the names of types, variants and fields, joined by dots.
+    /// By path: the names of types, variants and fields, joined by dots.
     pub(super) of: BTreeMap<String, BigIntegers>,
-    /// Those that were met.
+    /// The paths of `of` that contain a large integer.
     met: BTreeSet<String>,
     at: String,
-    /// Whether one that is rounded was written since the last comment.
+    /// Whether a rounded integer was written since the last comment.
     rounded: bool,
     any_rounded: bool,
     any_kept: bool,
 }
 
-/// Where the writer was, and whether a rounded one waited for a comment.
+/// The state to restore at the end of an item: the length of the path, and whether a rounded integer has no comment
+/// yet.
 pub(super) struct Outer(usize, bool);
 
 impl Integers {
-    /// A type, variant or field is written next.
+    /// Begins a type, variant or field.
     pub(super) fn enter(&mut self, name: &str) -> Outer {
         let outer = Outer(self.at.len(), std::mem::take(&mut self.rounded));
         if !self.at.is_empty() {
@@ -81,7 +83,7 @@ impl Integers {
         outer
     }
 
-    /// It is written, and has a comment of its own: what that warns of.
+    /// Ends an item that has a comment, and returns the warning for that comment.
     pub(super) fn leave(&mut self, Outer(length, rounded): Outer) -> &'static str {
         self.at.truncate(length);
         match std::mem::replace(&mut self.rounded, rounded) {
@@ -90,13 +92,13 @@ impl Integers {
         }
     }
 
-    /// It is written, and the comment is that of what it is in.
+    /// Ends an item without a comment. The warning goes into the comment of the enclosing item.
     pub(super) fn pass_on(&mut self, Outer(length, rounded): Outer) {
         self.at.truncate(length);
         self.rounded |= rounded;
     }
 
-    /// The type of integers of this range.
+    /// Returns the type of integers in this range.
     pub(super) fn of_range(&mut self, min: i128, max: u128) -> &'static str {
         if max <= MAX_SAFE && (min >= 0 || min.unsigned_abs() <= MAX_SAFE) {
             return BigIntegers::Number.type_name();
@@ -109,7 +111,7 @@ impl Integers {
         as_what.type_name()
     }
 
-    /// What is said of the place, by the longest name.
+    /// Returns the setting for the current position: the one with the longest path.
     fn said(&mut self) -> Option<BigIntegers> {
         let mut said = None;
         for (path, as_what) in &self.of {
@@ -117,7 +119,7 @@ impl Integers {
                 .at
                 .strip_prefix(path.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-            // They are in order: the longest comes last.
+            // The paths are sorted, so the longest one is last.
             if is_in {
                 self.met.insert(path.clone());
                 said = Some(*as_what);
@@ -131,7 +133,7 @@ impl Integers {
         if paths.is_empty() { Ok(()) } else { Err(NoBigIntegers { paths }) }
     }
 
-    /// What the module says at its head.
+    /// Returns the comments at the head of the module.
     pub(super) fn about(&self) -> String {
         let rounded = "// `JSON.parse` rounds integers beyond 2^53: comments say where there may be some.\n";
         let kept = "// `JSON.parse` gives neither a `bigint` nor a `string` for a number: use a parser that does, such as json-bigint.\n";

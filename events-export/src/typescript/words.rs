@@ -1,6 +1,6 @@
 //! Names that a type in the module can't have.
 
-/// The keywords of TypeScript 5.9, those that only some places reserve among them, and what the module declares or uses.
+/// The keywords of TypeScript 5.9, including contextual ones, and the names that the module declares or uses.
 pub(super) const NOT_NAMES: [&str; 93] = [
     "Array",
     "Boolean",

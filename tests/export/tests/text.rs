@@ -55,9 +55,9 @@ fn what_nobody_handles_and_nothing_reaches_is_said() {
     let text = markdown(&catalog());
     assert!(text.contains("## text.counted\n\nWas counted.\n"), "{text}");
     assert!(text.contains("Handled by `text::count`, `text::log`.\n"), "{text}");
-    assert!(text.contains("Nobody handles it.\n"), "{text}");
-    assert!(text.contains("\nEvents that nobody handles: `text.forgotten`\n"), "{text}");
-    assert!(text.contains("\nHandlers that nothing reaches: `text::lost`\n"), "{text}");
+    assert!(text.contains("No handler takes it.\n"), "{text}");
+    assert!(text.contains("\nEvents that no handler takes: `text.forgotten`\n"), "{text}");
+    assert!(text.contains("\nHandlers that no event reaches: `text::lost`\n"), "{text}");
     let text = mermaid(&catalog());
     assert!(text.contains("  class e1,h2 lonely"), "{text}");
 }

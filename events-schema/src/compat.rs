@@ -1,8 +1,8 @@
-//! Whether one type reads everything that another writes, decided in constants.
+//! Checks at compile time whether one type reads everything that another one writes.
 //!
-//! The rules are serde's and serde_json's: the writer's alternatives are taken one after the other
-//! (`null`, each variant), and each must be read. Where several alternatives are hidden deeper in what
-//! an untagged enum tries, the answer errs on the side of no.
+//! The rules are those of serde and serde_json. The alternatives of the writer (`null`, each variant) are taken one by
+//! one, and each must be read. If an untagged enum tries alternatives that are nested deeper, the check may refuse
+//! types that do fit.
 
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
 
@@ -17,14 +17,14 @@ use super::{
 };
 
 impl TypeSchema {
-    /// Whether this type reads everything that `writer` writes, as JSON by serde.
+    /// Checks whether this type reads every value of `writer` from the JSON that serde writes for it.
     ///
-    /// What is opaque is not compared. Comparing stops at about 15 structs or 10 enums inside of each
-    /// other, and at objects that more than 16 flattened structs and tags make up: these are errors, too.
+    /// Opaque types are not compared. The check fails at its limits, too: about 15 structs or 10 enums nested in each
+    /// other, and objects made of more than 16 flattened structs and tags.
     ///
     /// # Errors
     ///
-    /// The first place where it does not, and why.
+    /// The path of the first mismatch, and the reason.
     ///
     /// ```
     /// use typed_events::Schema;
@@ -37,7 +37,8 @@ impl TypeSchema {
         accept(self, Shape::Type(writer), Walk::START)
     }
 
-    /// The same inside of a type that is already nested in others.
+    /// Like [`can_read`](Self::can_read), for a type nested in others. `frames` is the number of frames used so far;
+    /// `buffered` says whether serde has read the value into memory first.
     pub(super) const fn can_read_within(
         &'static self,
         writer: &'static TypeSchema,
@@ -47,7 +48,7 @@ impl TypeSchema {
         accept(self, Shape::Type(writer), Walk { frames, buffered, ..Walk::START })
     }
 
-    /// The same of keys of maps, which are written as text.
+    /// Like `can_read_within`, for the keys of a map, which are written as strings.
     pub(super) const fn can_read_key(
         &'static self,
         writer: &'static TypeSchema,
@@ -58,8 +59,8 @@ impl TypeSchema {
     }
 
     #[doc(hidden)]
-    /// Whether a view reads everything that `writer` writes, and hides what is secret there: as a whole,
-    /// or of what it reads under one name.
+    /// Checks whether a view reads every value of `writer` and keeps the writer's secrets secret. With `field`, only
+    /// the view's field of that name is checked.
     pub const fn can_view(
         &'static self,
         field: Option<&'static str>,
@@ -73,7 +74,7 @@ impl TypeSchema {
     }
 
     #[doc(hidden)]
-    /// The same of one field alone: that which this type, a struct, reads under a name.
+    /// Like [`can_read`](Self::can_read), but checks only the field that this struct reads under the name `field`.
     #[cfg(feature = "lock")]
     pub const fn can_read_field(
         &'static self,
@@ -84,20 +85,20 @@ impl TypeSchema {
     }
 
     #[doc(hidden)]
-    /// The same of what this type, a struct, reads under no name: whether it refuses that.
+    /// Like [`can_read`](Self::can_read), but checks only whether this struct refuses fields that it does not know.
     pub const fn can_ignore_rest(&'static self, writer: &'static TypeSchema) -> Result<(), SchemaMismatch> {
         accept(self, Shape::Type(writer), Walk { only: Only::Unknown, ..Walk::START })
     }
 }
 
-/// The most frames of the compiler's evaluator that a comparison takes: it has 128 in all, and going
-/// beyond them would be an error that names nobody's field.
+/// Maximum number of frames of the compiler's const evaluator that a comparison uses. The evaluator's limit is 128;
+/// exceeding it would be an error that names no field.
 const MAX_FRAMES: usize = 100;
 
-/// How deep a secret is looked for in what is read without being described.
+/// Maximum depth of the search for secrets in types that are read by an opaque type.
 const MAX_HIDDEN: usize = 6;
 
-/// The most pairs of declarations that a place may be inside of.
+/// Maximum number of pairs of declarations around a compared type.
 const MAX_PAIRS: usize = 32;
 
 type Verdict = Result<(), SchemaMismatch>;
@@ -106,7 +107,7 @@ const fn refuse(problem: Problem) -> Verdict {
     Err(SchemaMismatch::new(problem))
 }
 
-/// The verdict on a part, seen from the whole.
+/// Adds an outer step to the path of a mismatch.
 const fn at(step: Step, verdict: Verdict) -> Verdict {
     match verdict {
         Ok(()) => Ok(()),
@@ -114,35 +115,35 @@ const fn at(step: Step, verdict: Verdict) -> Verdict {
     }
 }
 
-/// What of the outermost struct is looked at.
+/// The part of the outermost struct that is checked.
 #[derive(Clone, Copy)]
 enum Only {
     All,
-    /// What it reads under this name.
+    /// The field that is read under this name.
     Field(&'static str),
-    /// What it reads under no name.
+    /// Fields that the struct does not know.
     Unknown,
 }
 
-/// Where the comparison is.
+/// The context of a comparison.
 #[derive(Clone, Copy)]
 struct Walk {
-    /// The pairs of declarations it is inside of: meeting one again means that nothing spoke against
-    /// it.
+    /// The pairs of declarations around the current types. A pair that is found again needs no check, since the outer
+    /// comparison of that pair continues.
     pairs: [Option<(&'static NamedSchema, &'static NamedSchema)>; MAX_PAIRS],
     inside: usize,
-    /// The frames that lead here, at most.
+    /// The upper bound of the frames used so far.
     frames: usize,
-    /// serde has read the value into memory first, as it does for tagged and untagged enums and for
-    /// flattened fields.
+    /// serde has read the value into memory first, as it does for tagged and untagged enums and for flattened fields.
     buffered: bool,
-    /// An adjacently tagged enum is flattened: serde gives it no entries but its tag and its content.
+    /// The value is a flattened, adjacently tagged enum, to which serde passes only the entries of its tag and its
+    /// content.
     own_alone: bool,
-    /// It is the key of a map: written as a string, whatever it is.
+    /// The value is the key of a map, which is always written as a string.
     key: bool,
-    /// What of the outermost struct is looked at.
+    /// The part of the outermost struct that is checked.
     only: Only,
-    /// What is secret to the writer must be so to the reader.
+    /// Whether the writer's secrets must be secret in the reader, too.
     hide: bool,
 }
 
@@ -158,7 +159,7 @@ impl Walk {
         hide: false,
     };
 
-    /// The same inside of what the reader hides.
+    /// Continues inside a secret of the reader, where nothing else must be secret.
     const fn hidden(self) -> Self {
         Self { hide: false, ..self }
     }
@@ -202,7 +203,7 @@ impl Walk {
     }
 }
 
-/// The core of it: whether a type reads what is written at one place.
+/// Compares one type with one written shape.
 const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdict {
     let mut walk = walk;
     walk.frames += frames(reader, shape);
@@ -218,7 +219,7 @@ const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdic
             return refuse(Problem::Exposed);
         }
     }
-    // Behind an `Option`, too, a type may contain itself.
+    // A recursive type may be behind an `Option`, too, so the pair is recorded without it.
     let reader = match (as_read(reader), shape) {
         (TypeSchema::Option(inner), Shape::Type(ty @ TypeSchema::Named(_)))
             if !matches!(as_written(ty), TypeSchema::Option(_) | TypeSchema::Null) =>
@@ -266,7 +267,7 @@ const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdic
     }
 }
 
-/// The frames from one call of [`accept`] to the next one inside of it, at most.
+/// Returns the upper bound of the frames between one call of [`accept`] and the next one inside it.
 const fn frames(reader: &'static TypeSchema, shape: Shape) -> usize {
     match (as_read(reader), shape) {
         (TypeSchema::Enum(_), _) => 10,
@@ -279,7 +280,7 @@ const fn frames(reader: &'static TypeSchema, shape: Shape) -> usize {
     }
 }
 
-/// What is not an object.
+/// Compares a shape that is not an object.
 const fn accept_plain(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdict {
     match (reader, shape) {
         (TypeSchema::Any | TypeSchema::Opaque(_), _) => Ok(()),
@@ -324,7 +325,7 @@ const fn accept_plain(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> 
     }
 }
 
-/// What is neither object nor array.
+/// Compares a shape that is neither an object nor an array.
 const fn accept_scalar(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdict {
     let beyond_64_bits = match reader {
         TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max) => {
@@ -332,7 +333,7 @@ const fn accept_scalar(reader: &'static TypeSchema, shape: Shape, walk: Walk) ->
         }
         _ => false,
     };
-    // As keys they are strings, which only serde_json's own maps turn back.
+    // As keys they are strings, which only serde_json's own maps convert back.
     let number_or_bool = is_number(reader) || matches!(reader, TypeSchema::Bool);
     if walk.buffered && (beyond_64_bits || walk.key && number_or_bool) {
         return refuse(Problem::Buffered);
@@ -374,7 +375,7 @@ const fn accept_scalar(reader: &'static TypeSchema, shape: Shape, walk: Walk) ->
     }
 }
 
-/// Whether a collection comes back as it was from an array that another one wrote.
+/// Returns whether a collection reads an array of another collection without loss.
 const fn keeps_all_of(reader: Keeps, writer: Keeps) -> bool {
     match (reader, writer) {
         (Keeps::Order, _) | (_, Keeps::Distinct) => true,
@@ -391,7 +392,7 @@ const fn is_number(ty: &TypeSchema) -> bool {
     is_integer(ty) || matches!(ty, TypeSchema::Float32 | TypeSchema::Float)
 }
 
-/// Whether all integers of a type are within another one.
+/// Returns whether the range of one integer type contains that of another one.
 const fn holds_integers(reader: &TypeSchema, writer: &TypeSchema) -> bool {
     let (
         TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max),
@@ -404,7 +405,7 @@ const fn holds_integers(reader: &TypeSchema, writer: &TypeSchema) -> bool {
     *from >= *min && *to <= *max && !(may_be_zero && matches!(reader, TypeSchema::NonZero(..)))
 }
 
-/// Whether a float has all digits of the numbers of a type.
+/// Returns whether a float type represents all numbers of another type exactly.
 const fn holds_digits(reader: &TypeSchema, writer: &TypeSchema) -> bool {
     let bits = match reader {
         TypeSchema::Float32 => f32::MANTISSA_DIGITS,
@@ -419,13 +420,13 @@ const fn holds_digits(reader: &TypeSchema, writer: &TypeSchema) -> bool {
     }
 }
 
-/// Whether a format keeps the moment of another one, and less of what is beside it.
+/// Returns whether a format reads the texts of another one, but drops the offset or the nanoseconds.
 const fn keeps_part_of(read: &str, written: &str) -> bool {
     same(written, "offset-date-time") && (same(read, "date-time") || same(read, "date-time-micros"))
         || same(written, "date-time") && same(read, "date-time-micros")
 }
 
-/// Whether a format reads all texts of another one.
+/// Returns whether a format reads all texts of another one.
 pub(super) const fn reads_format(read: &str, written: &str) -> bool {
     same(read, written)
         || (same(written, "date-time-micros") && (same(read, "date-time") || same(read, "offset-date-time")))
@@ -434,7 +435,7 @@ pub(super) const fn reads_format(read: &str, written: &str) -> bool {
         || (same(read, "socket") && (same(written, "socket-v4") || same(written, "socket-v6")))
 }
 
-/// serde reads a struct from an array, too: its fields in their order.
+/// Compares a tuple with a struct: serde also reads a struct from an array, with the fields in their order.
 const fn accept_tuple_as_fields(
     reader: &'static TypeSchema,
     schema: &'static StructSchema,
@@ -465,14 +466,14 @@ const fn accept_tuple_as_fields(
     }
 }
 
-/// Types whose parts are still to be added to an object.
+/// Types whose entries are still to be added to an object.
 #[derive(Clone, Copy)]
 struct Todo {
     types: [Option<&'static TypeSchema>; MAX_TODO],
     len: usize,
 }
 
-/// The most flattened fields whose alternatives are looked at together.
+/// Maximum number of flattened fields whose alternatives are combined.
 const MAX_TODO: usize = 8;
 
 impl Todo {
@@ -491,7 +492,7 @@ impl Todo {
     }
 }
 
-/// Every variant the writer may write.
+/// Compares each variant that the writer may write.
 const fn accept_variants(reader: &'static TypeSchema, schema: &'static EnumSchema, walk: Walk) -> Verdict {
     let mut i = 0;
     while i < schema.variants.len() {
@@ -534,7 +535,7 @@ const fn with_parts(object: Object, parts: [Option<Part>; 2]) -> Object {
     object
 }
 
-/// Every object that comes of adding the types of `todo`, each of which may have alternatives.
+/// Compares each object that results from adding the types of `todo`, each of which may have alternatives.
 const fn accept_alternatives(reader: &'static TypeSchema, object: Object, todo: Todo, walk: Walk) -> Verdict {
     if todo.len == 0 {
         if object.vague {
@@ -574,7 +575,7 @@ const fn accept_alternatives(reader: &'static TypeSchema, object: Object, todo: 
         }
         TypeSchema::Enum(schema) => accept_flattened_variants(reader, schema, object, rest, walk),
         TypeSchema::Opaque(_) => Ok(()),
-        // serde can't write anything else beside fields, but for nothing.
+        // serde can't flatten any other type, except one that writes nothing.
         _ => accept_alternatives(reader, object, rest, walk),
     }
 }
@@ -606,7 +607,7 @@ const fn accept_flattened_variants(
     Ok(())
 }
 
-/// One alternative of an object.
+/// Compares one alternative of an object.
 const fn accept_object(reader: &'static TypeSchema, object: &Object, walk: Walk) -> Verdict {
     match as_read(reader) {
         TypeSchema::Any | TypeSchema::Opaque(_) => Ok(()),
@@ -619,7 +620,7 @@ const fn accept_object(reader: &'static TypeSchema, object: &Object, walk: Walk)
     }
 }
 
-/// All entries that nobody has taken, read as those of a map.
+/// Compares the entries that are not taken with the keys and values of a map.
 const fn accept_map(
     keys: &'static TypeSchema,
     values: &'static TypeSchema,
@@ -694,7 +695,7 @@ const fn accept_fields(reader: &'static StructSchema, object: &Object, walk: Wal
             false => Ok(()),
         };
     }
-    // serde reads the own fields, then each flattened one from what those before it left.
+    // serde reads the struct's own fields first, then each flattened field from the entries that remain.
     let mut rest = object.without(Taken::Fields(reader));
     let mut i = 0;
     while i < reader.fields.len() {
@@ -725,7 +726,7 @@ const fn accept_fields(reader: &'static StructSchema, object: &Object, walk: Wal
     }
 }
 
-/// Whether a struct reads flattened fields.
+/// Returns whether a struct reads flattened fields.
 const fn flattens(schema: &StructSchema) -> bool {
     let mut i = 0;
     while i < schema.fields.len() {
@@ -737,8 +738,8 @@ const fn flattens(schema: &StructSchema) -> bool {
     false
 }
 
-/// What a flattened field leaves: a struct takes its fields, an enum with names its entries; all others
-/// look at all entries and take none.
+/// Removes the entries that a flattened field takes. A struct takes the entries of its fields; an externally or
+/// adjacently tagged enum takes the entries of its variant. All other types read all entries and take none.
 const fn taken_by(shape: &'static TypeSchema, rest: Object) -> Object {
     match as_read(shape) {
         TypeSchema::Option(inner) => taken_by(inner, rest),
@@ -769,7 +770,7 @@ const fn has_untagged(variants: &[VariantSchema]) -> bool {
     false
 }
 
-/// The name of the first entry that an externally tagged enum takes for a variant.
+/// Returns the name of the first entry that an externally tagged enum takes for a variant.
 const fn first_variant(schema: &'static EnumSchema, object: &Object) -> Option<&'static str> {
     let mut i = 0;
     while i < object.len() {
@@ -841,7 +842,7 @@ const fn accept_field(reader: &'static StructSchema, index: usize, object: &Obje
     at(Step::Field(name), verdict)
 }
 
-/// What stands beside the fields of a struct and is read into one of its own.
+/// Compares the entries of an object with the type of a flattened field.
 const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Walk) -> Verdict {
     if object.vague {
         return refuse(Problem::TooMany);
@@ -849,7 +850,7 @@ const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Wa
     match reader {
         TypeSchema::Any | TypeSchema::Opaque(_) | TypeSchema::Null => Ok(()),
         TypeSchema::Option(inner) => accept_flattened_option(inner, object, walk),
-        // It asks for its fields alone, unless it flattens some itself.
+        // It asks only for its own fields, unless it has flattened fields itself.
         TypeSchema::Struct(schema) if !flattens(schema) => {
             let mut i = 0;
             while i < schema.fields.len() {
@@ -860,7 +861,7 @@ const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Wa
             }
             Ok(())
         }
-        // With an untagged variant, it looks at all entries.
+        // If it has an untagged variant, it looks at all entries.
         TypeSchema::Enum(schema) if has_untagged(schema.variants) => accept_object(reader, object, walk),
         TypeSchema::Enum(schema) if matches!(schema.tag, Tag::External) => {
             accept_entry_as_variant(reader, schema, true, object, walk)
@@ -872,9 +873,8 @@ const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Wa
     }
 }
 
-/// A flattened `Option`: serde reads `None` where it can't read the inner type, without an error. That
-/// is right where none of the entries that the inner type looks for is there; where one is, its value
-/// would be lost.
+/// Compares with a flattened `Option`. serde reads `None`, without an error, if it can't read the inner type. That is
+/// right if the object has no entry that the inner type looks for. If it has one, its value would be lost.
 const fn accept_flattened_option(inner: &'static TypeSchema, object: &Object, walk: Walk) -> Verdict {
     let mut walk = walk;
     walk.frames += 2;
@@ -891,8 +891,8 @@ const fn accept_flattened_option(inner: &'static TypeSchema, object: &Object, wa
     }
 }
 
-/// Refuses a variant that a flattened enum wrote, that no flattened field of the reader knows, and that
-/// a flattened `Option` of an externally tagged enum would therefore read as `None`.
+/// Refuses a variant of the writer's flattened enum that no flattened field of the reader knows. A flattened `Option`
+/// of an externally tagged enum would read it as `None`.
 const fn deny_unknown_variant(
     field: &'static FieldSchema,
     reader: &'static StructSchema,
@@ -954,7 +954,7 @@ const fn deny_unknown(reader: &'static StructSchema, object: &Object) -> Verdict
     Ok(())
 }
 
-/// The variant that is read under a name: one of that name, or the one for all others.
+/// Returns the variant that is read under a name: the one of that name, or else the `#[serde(other)]` variant.
 const fn variant_named(schema: &'static EnumSchema, name: &str) -> Option<&'static VariantSchema> {
     if let Some(known) = known_variant(schema, name) {
         return Some(known);
@@ -969,7 +969,7 @@ const fn variant_named(schema: &'static EnumSchema, name: &str) -> Option<&'stat
     None
 }
 
-/// The variant of a name.
+/// Returns the variant of this name.
 const fn known_variant(schema: &'static EnumSchema, name: &str) -> Option<&'static VariantSchema> {
     let mut i = 0;
     while i < schema.variants.len() {
@@ -982,7 +982,7 @@ const fn known_variant(schema: &'static EnumSchema, name: &str) -> Option<&'stat
     None
 }
 
-/// What is not an object, read as a variant.
+/// Compares a shape that is not an object with the variants of an enum.
 const fn accept_plain_as_variant(
     reader: &'static TypeSchema,
     schema: &'static EnumSchema,
@@ -1007,7 +1007,7 @@ const fn accept_plain_as_variant(
         i += 1;
         if variant.read.is_some() && (variant.untagged || matches!(schema.tag, Tag::Untagged)) {
             let body = match variant.body {
-                // The fields of such a variant are not read from an array.
+                // The fields of an untagged variant are not read from an array.
                 Some(TypeSchema::Struct(_)) => continue,
                 Some(body) => body,
                 None => &TypeSchema::Null,
@@ -1021,8 +1021,8 @@ const fn accept_plain_as_variant(
     tried
 }
 
-/// What two variants make of the same: serde reads it if one of them does, and what one of them reads with a loss is
-/// read with that loss.
+/// Combines the results of two variants for the same shape. The shape is read if one of them reads it. If one of them
+/// reads it with a loss, the result is that loss.
 const fn either(one: Verdict, other: Verdict) -> Verdict {
     match (one, other) {
         (Ok(()), _) | (_, Ok(())) => Ok(()),
@@ -1031,7 +1031,7 @@ const fn either(one: Verdict, other: Verdict) -> Verdict {
     }
 }
 
-/// An object, read as a variant.
+/// Compares an object with the variants of an enum.
 const fn accept_object_as_variant(
     reader: &'static TypeSchema,
     schema: &'static EnumSchema,
@@ -1066,7 +1066,7 @@ const fn accept_object_as_variant(
     if tried.is_ok() {
         return tried;
     }
-    // One variant may read some of the objects, and another one the others.
+    // One variant may read some of the objects, and another variant the rest.
     if (untagged || matches!(schema.tag, Tag::Untagged))
         && let Some([one, other]) = object.halves(None)
     {
@@ -1078,7 +1078,7 @@ const fn accept_object_as_variant(
     tried
 }
 
-/// An externally tagged variant: the object's only entry.
+/// Compares an object with the externally tagged variants: the object must have one entry.
 const fn accept_only_entry(
     reader: &'static TypeSchema,
     schema: &'static EnumSchema,
@@ -1101,7 +1101,7 @@ const fn accept_only_entry(
     }
 }
 
-/// How many fields of a struct may stand in an object.
+/// Counts the fields of a struct that an object may have as entries.
 const fn entries_of(schema: &'static StructSchema, object: &Object) -> usize {
     let (mut entries, mut i) = (0, 0);
     while i < schema.fields.len() {
@@ -1116,7 +1116,7 @@ const fn entries_of(schema: &'static StructSchema, object: &Object) -> usize {
     entries
 }
 
-/// The field of a struct that alone may stand in an object.
+/// Returns the field of a struct that an object may have as an entry, if there is only one.
 const fn only_entry_of(schema: &'static StructSchema, object: &Object) -> Option<(&'static str, Entry)> {
     if entries_of(schema, object) != 1 {
         return None;
@@ -1134,8 +1134,8 @@ const fn only_entry_of(schema: &'static StructSchema, object: &Object) -> Option
     None
 }
 
-/// An externally tagged variant: the first entry that one of them is read from. A flattened enum finds it by the names
-/// of its variants, so that the one for all other names is never read there.
+/// Compares the first entry that is a variant. A flattened enum selects entries by the names of its variants, so its
+/// `#[serde(other)]` variant is never read there.
 const fn accept_entry_as_variant(
     reader: &'static TypeSchema,
     schema: &'static EnumSchema,
@@ -1181,7 +1181,7 @@ const fn accept_entry_as_variant(
     }
 }
 
-/// What a variant holds.
+/// Compares a shape with the content of a variant.
 const fn accept_body(variant: &'static VariantSchema, shape: Shape, walk: Walk) -> Verdict {
     match variant.body {
         Some(body) => accept(body, shape, walk),
@@ -1189,7 +1189,7 @@ const fn accept_body(variant: &'static VariantSchema, shape: Shape, walk: Walk) 
     }
 }
 
-/// A variant whose tag is a field of the object: each value the tag may have.
+/// Compares an object with the variants of a tagged enum, for each value that the tag may have.
 const fn accept_tagged(
     schema: &'static EnumSchema,
     tag: &'static str,
@@ -1229,12 +1229,12 @@ const fn accept_tagged(
     }
 }
 
-/// A tag that may be any text names variants that are not there.
+/// Refuses a tag that is not a fixed set of names.
 const fn not_a_tag(found: Shape) -> Verdict {
     refuse(Problem::Other { expected: &TypeSchema::String, found })
 }
 
-/// A variant of which the tag is read; `rest` is the object without it.
+/// Compares an object with the variant that its tag names. `rest` is the object without the tag.
 const fn accept_tag(
     schema: &'static EnumSchema,
     name: &'static str,
@@ -1244,13 +1244,13 @@ const fn accept_tag(
     walk: Walk,
 ) -> Verdict {
     let Some(variant) = variant_named(schema, name) else {
-        // Beside a tag, a unit variant looks at nothing.
+        // An internally tagged unit variant does not look at the other entries.
         return refuse(Problem::UnknownVariant { name, is_unit: content.is_none() });
     };
     let denies = schema.deny_unknown && !walk.own_alone;
     let walk = Walk { own_alone: false, ..walk };
     let Some(content) = content else {
-        // An internally tagged unit variant ignores what is beside the tag.
+        // An internally tagged unit variant ignores the entries next to the tag.
         return match variant.body {
             Some(body) => accept_object(body, rest, walk),
             None => Ok(()),
@@ -1258,13 +1258,13 @@ const fn accept_tag(
     };
     let verdict = match (rest.entry(content), variant.body) {
         (Some(entry), _) if !matches!(entry.presence, Presence::Always) => refuse(Problem::MayBeMissing),
-        // Such a variant's fields are not read from an array.
+        // The fields of an adjacently tagged variant are not read from an array.
         (Some(Entry { shape: shape @ Shape::Type(ty), .. }), Some(body @ TypeSchema::Struct(_)))
             if matches!(as_written(ty), TypeSchema::Tuple(_)) =>
         {
             refuse(Problem::Other { expected: body, found: shape })
         }
-        // serde keeps what comes before the tag in memory.
+        // serde reads everything before the tag into memory first.
         (Some(entry), _) if entry.part < tag_part => accept_body(variant, entry.shape, walk.buffered()),
         (Some(entry), _) => accept_body(variant, entry.shape, walk),
         (None, None) => Ok(()),

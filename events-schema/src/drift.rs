@@ -1,5 +1,5 @@
-//! What has changed between two descriptions of one type and can't be judged by reading alone: code of
-//! the user, defaults, secrets, names that are no longer read or written. Decided in constants.
+//! Checks at compile time whether a type has changed in a way that [`can_read`](TypeSchema::can_read) does not see: a
+//! user's code, defaults, secrets, and names that are no longer read or written.
 
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
 
@@ -9,49 +9,49 @@ use super::{
     EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema, flattened,
 };
 
-/// What a change has to keep.
+/// The promises that a change of a type has to keep.
 #[derive(Clone, Copy)]
 pub struct Promise {
-    /// The new type reads what the old one wrote.
+    /// The new type reads the records of the old type.
     pub reads_old: bool,
-    /// The old type reads what the new one writes.
+    /// The old type reads the records of the new type.
     pub read_by_old: bool,
-    /// What was secret is secret: without the other two, nothing else is looked at.
+    /// Secrets stay secret. If this is the only promise, only secrets are checked.
     pub keeps_secrets: bool,
 }
 
-/// What of the outermost struct is looked at.
+/// The part of the outermost struct that is checked.
 #[derive(Clone, Copy)]
 pub enum Part {
     /// The field of the new type that is written, or else read, under this name.
     Field(&'static str),
-    /// What no field of the new type stands for.
+    /// Everything that belongs to no field of the new type.
     Rest,
-    /// All of it.
+    /// The whole type.
     All,
 }
 
-/// The most frames of the compiler's evaluator that the walk takes, as in `compat`.
+/// Maximum number of frames of the compiler's const evaluator that a check uses. The evaluator's limit is 128.
 const MAX_FRAMES: usize = 90;
 
-/// The frames from one call of [`types`] to the next one inside of it, at most.
+/// The upper bound of the frames between one call of [`types`] and the next one inside it.
 const FRAMES: usize = 5;
 
-/// The most pairs of declarations that a place may be inside of.
+/// Maximum number of pairs of declarations around a checked type.
 const MAX_PAIRS: usize = 24;
 
-/// How deep a secret is looked for in what has become another kind of type.
+/// Maximum depth of the search for secrets in a type that has become another kind of type.
 const MAX_HIDDEN: usize = 6;
 
 type Verdict = Result<(), SchemaMismatch>;
 
 impl TypeSchema {
     #[doc(hidden)]
-    /// Whether nothing has changed since `before` that [`can_read`](Self::can_read) does not see.
+    /// Checks that the type has not changed since `before` in a way that [`can_read`](Self::can_read) does not see.
     ///
     /// # Errors
     ///
-    /// The first place where something has, and what.
+    /// The path of the first such change, and the change.
     pub const fn drift(&'static self, part: Part, before: &'static TypeSchema, promise: Promise) -> Verdict {
         let walk = Walk { pairs: [None; MAX_PAIRS], inside: 0, frames: 0, is_below: false, part, promise };
         types(self, before, walk)
@@ -60,12 +60,12 @@ impl TypeSchema {
 
 #[derive(Clone, Copy)]
 struct Walk {
-    /// The pairs of declarations it is inside of: meeting one again means that nothing spoke against
-    /// it.
+    /// The pairs of declarations around the current types. A pair that is found again needs no check, since the outer
+    /// check of that pair continues.
     pairs: [Option<(&'static NamedSchema, &'static NamedSchema)>; MAX_PAIRS],
     inside: usize,
     frames: usize,
-    /// Whether it is below the event itself, where no field is said to be reserved.
+    /// Whether the check is inside a part of the event, where a removed field can't be declared as reserved.
     is_below: bool,
     part: Part,
     promise: Promise,
@@ -90,13 +90,13 @@ impl Walk {
         self.promise.reads_old || self.promise.read_by_old
     }
 
-    /// The same inside of what is secret in the new type.
+    /// Continues inside a secret of the new type, where nothing else must be secret.
     const fn hidden(mut self) -> Self {
         self.promise.keeps_secrets = false;
         self
     }
 
-    /// The same of a part.
+    /// Continues with a part of the type.
     const fn deeper(mut self) -> Self {
         self.part = Part::All;
         self.is_below = true;
@@ -119,7 +119,7 @@ const fn both(one: Verdict, other: Verdict) -> Verdict {
     if one.is_err() { one } else { other }
 }
 
-/// The core of it: one place.
+/// Checks one type.
 const fn types(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
     let (mut now, mut before, mut walk) = (now, before, walk);
     walk.frames += FRAMES;
@@ -131,7 +131,7 @@ const fn types(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk
     } else if walk.promise.keeps_secrets && before.is_hidden() {
         return refuse(Problem::Revealed);
     }
-    // A declaration may have been put around another one: only what it is converted by counts.
+    // A type may have been wrapped in a new declaration. Only the conversions of the declarations matter.
     loop {
         match (now, before) {
             (TypeSchema::Named(n), TypeSchema::Named(b)) => {
@@ -174,7 +174,7 @@ const fn types(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk
     }
 }
 
-/// One place, not behind a name.
+/// Checks one type that is not a named declaration.
 const fn shapes(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
     let inner = walk.deeper();
     match (now, before) {
@@ -214,7 +214,7 @@ const fn shapes(now: &'static TypeSchema, before: &'static TypeSchema, walk: Wal
     }
 }
 
-/// Arrays, at least one of which has a length.
+/// Checks two arrays, at least one of which is a tuple.
 const fn items(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
     let mut i = 0;
     loop {
@@ -245,7 +245,7 @@ const fn structs(now: &'static StructSchema, before: &'static StructSchema, walk
     fields(now, before, Within { root: before, others: 0 }, walk)
 }
 
-/// Each field that there was.
+/// Checks each field of the old type.
 const fn fields(
     now: &'static StructSchema,
     before: &'static StructSchema,
@@ -283,10 +283,10 @@ const fn fields(
     Ok(())
 }
 
-/// A field of a struct, or of one whose fields stand among its own, and the one that it stands in.
+/// A field of a struct or of its flattened structs, and the field of the struct itself that contains it.
 pub(crate) type Found = Option<(&'static FieldSchema, &'static FieldSchema)>;
 
-/// The field that a struct has for one that was there.
+/// Finds the field of the new type that corresponds to a field of the old one.
 const fn counterpart(now: &'static StructSchema, was: &'static FieldSchema) -> Found {
     let (Some(first), second) =
         (if was.written.is_some() { (was.written, was.read) } else { (was.read, None) })
@@ -305,7 +305,7 @@ const fn counterpart(now: &'static StructSchema, was: &'static FieldSchema) -> F
     }
 }
 
-/// The field that is read, or else written, under a name.
+/// Finds the field that is read under a name, or written under it if `read` is false.
 const fn find(schema: &'static StructSchema, name: &str, read: bool) -> Found {
     let mut i = 0;
     while i < schema.fields.len() {
@@ -328,7 +328,7 @@ const fn find(schema: &'static StructSchema, name: &str, read: bool) -> Found {
     None
 }
 
-/// Refuses that a field which is gone was renamed: a new one could hold its values.
+/// Refuses a removed field if a new field could be the same one under another name.
 const fn renamed(
     now: &'static StructSchema,
     before: &'static StructSchema,
@@ -355,7 +355,7 @@ const fn renamed(
     Ok(())
 }
 
-/// Whether nothing of what there was stands for a field, unless it is gone, too.
+/// Returns whether no field of the old type corresponds to a field, except a removed one.
 const fn is_new(before: &'static StructSchema, field: &'static FieldSchema) -> bool {
     match counterpart(before, field) {
         Some((was, _)) => was.gone,
@@ -363,16 +363,16 @@ const fn is_new(before: &'static StructSchema, field: &'static FieldSchema) -> b
     }
 }
 
-/// Where a flattened field that is no struct stands among those of the outermost struct.
+/// The position of a flattened field that is not a struct, among those of the outermost struct.
 #[derive(Clone, Copy)]
 pub struct Within {
     /// The outermost struct.
     pub root: &'static StructSchema,
-    /// How many such fields are before it.
+    /// The number of such fields before it.
     pub others: usize,
 }
 
-/// How many flattened fields that are no structs there are, also in flattened structs.
+/// Counts the flattened fields that are not structs, including those of flattened structs.
 pub const fn count_others(schema: &'static StructSchema) -> usize {
     let (mut count, mut i) = (0, 0);
     while i < schema.fields.len() {
@@ -386,8 +386,8 @@ pub const fn count_others(schema: &'static StructSchema) -> usize {
     count
 }
 
-/// The flattened field that stands for one that was there and is no struct: the one of its name, or else
-/// the one in its place, unless that has the name of another one that was there.
+/// Finds the flattened field that corresponds to a flattened field of the old type that is not a struct: the one with
+/// the same name, or else the one at the same position, unless that one has the name of another field of the old type.
 pub const fn other_for(now: &'static StructSchema, was: &FieldSchema, within: Within) -> Found {
     let mut i = 0;
     while i < count_others(now) {
@@ -413,7 +413,7 @@ pub const fn other_for(now: &'static StructSchema, was: &FieldSchema, within: Wi
     found
 }
 
-/// Whether two flattened fields have one name in the source.
+/// Returns whether two flattened fields have the same name in the source.
 const fn same_name(one: &FieldSchema, other: &FieldSchema) -> bool {
     match (one.written, one.read, other.written, other.read) {
         (Some(one), _, Some(other), _) | (_, Some(one), _, Some(other)) => same(one, other),
@@ -422,7 +422,7 @@ const fn same_name(one: &FieldSchema, other: &FieldSchema) -> bool {
     }
 }
 
-/// The flattened field that is no struct, counted from 0, also in flattened structs.
+/// Finds the `nth` flattened field that is not a struct, including those of flattened structs. Counts from 0.
 const fn nth_other(schema: &'static StructSchema, nth: usize) -> Found {
     let mut left = nth;
     let mut i = 0;
@@ -448,7 +448,7 @@ const fn nth_other(schema: &'static StructSchema, nth: usize) -> Found {
     None
 }
 
-/// A field that was there, and the one that stands for it.
+/// Checks a field of the old type and the corresponding field of the new one.
 const fn pair(now: &'static StructSchema, found: Found, was: &'static FieldSchema, walk: Walk) -> Verdict {
     let name = match (was.written, was.read) {
         (Some(name), _) | (None, Some(name)) => name,
@@ -481,14 +481,14 @@ const fn pair(now: &'static StructSchema, found: Found, was: &'static FieldSchem
     let verdict = both(names(now, field, was, walk.promise), absence(field, was, walk.promise));
     let verdict = both(verdict, types(field.shape, was.shape, walk));
     if was.flatten {
-        // It has no name of its own.
+        // A flattened field has no name in the JSON.
         return verdict;
     }
     at(Step::Field(name), verdict)
 }
 
-/// The names of a field that was there: all are still read, by the field that stands for it, and one is
-/// still written.
+/// Checks that all names of an old field are still read by the corresponding field, and that one of them is still
+/// written.
 const fn names(
     now: &'static StructSchema,
     field: &'static FieldSchema,
@@ -513,13 +513,13 @@ const fn names(
         is_written |= find(now, name, false).is_some();
     }
     match was.written {
-        // One that is required is missed when the old type reads.
+        // If the field is required, the comparison of the schemas finds it missing.
         Some(name) if promise.read_by_old && !is_written && !was.required => refuse(Problem::Unwritten(name)),
         _ => Ok(()),
     }
 }
 
-/// What stands for a field that is not there.
+/// Checks that the default for a missing field has not changed.
 const fn absence(now: &'static FieldSchema, was: &'static FieldSchema, promise: Promise) -> Verdict {
     if now.flatten || was.flatten || !(promise.reads_old || promise.read_by_old) {
         return Ok(());
@@ -541,7 +541,7 @@ const fn absence(now: &'static FieldSchema, was: &'static FieldSchema, promise: 
     Ok(())
 }
 
-/// What a field is read as where it is not there; empty where that is not known.
+/// Returns the default for a missing field; empty if it is not known.
 const fn default_of(field: &'static FieldSchema) -> &'static str {
     match as_read(field.shape) {
         _ if !field.default.is_empty() => field.default,
@@ -551,7 +551,7 @@ const fn default_of(field: &'static FieldSchema) -> &'static str {
     }
 }
 
-/// Whether what is left out is what an old reader puts in its place.
+/// Returns whether the field is left out only if it has the value that an old reader puts in its place.
 const fn omits_default(now: &'static FieldSchema, was: &'static FieldSchema) -> bool {
     if !was.default.is_empty() {
         return false;
@@ -617,7 +617,7 @@ const fn enums(now: &'static EnumSchema, before: &'static EnumSchema, walk: Walk
     Ok(())
 }
 
-/// A variant that was told by its name.
+/// Checks a tagged variant.
 const fn variant(now: &'static EnumSchema, was: &'static VariantSchema, walk: Walk) -> Verdict {
     let name = match (was.written, was.read) {
         (Some(name), _) | (None, Some(name)) => name,
@@ -686,7 +686,7 @@ const fn variant(now: &'static EnumSchema, was: &'static VariantSchema, walk: Wa
     }
 }
 
-/// Whether a variant reads what was written as it: what it does not read, an untagged one may.
+/// Returns whether a variant reads the old variant's content. If it does not, an untagged variant may read it.
 const fn reads_body(variant: &'static VariantSchema, was: &'static VariantSchema, walk: Walk) -> bool {
     match (variant.body, was.body) {
         (Some(body), Some(was_body)) => match body.can_read_within(was_body, walk.frames, true) {
@@ -698,7 +698,7 @@ const fn reads_body(variant: &'static VariantSchema, was: &'static VariantSchema
     }
 }
 
-/// The name of the variant that is read under a name of its own.
+/// Returns the name of the tagged variant that is read under `name`.
 const fn reader_of(schema: &'static EnumSchema, name: &str) -> Option<&'static str> {
     let mut i = 0;
     while i < schema.variants.len() {
@@ -711,8 +711,8 @@ const fn reader_of(schema: &'static EnumSchema, name: &str) -> Option<&'static s
     None
 }
 
-/// A variant that was told by its shape, counted from 1: those before the last one are as they were,
-/// so that each still reads what it wrote and nothing that a later one wrote.
+/// Checks an untagged variant, counted from 1. All but the last one must be unchanged, so that each reads what it wrote
+/// and nothing that a later one wrote.
 const fn untagged_variant(
     now: &'static EnumSchema,
     before: &'static EnumSchema,

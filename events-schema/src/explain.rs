@@ -1,4 +1,4 @@
-//! Says where and why a JSON value does not fit a schema, without repeating the value.
+//! Explains where and why a JSON value does not fit a schema, without repeating the value.
 
 use std::borrow::Cow;
 
@@ -8,14 +8,14 @@ use super::written::{read as as_read, reads};
 use super::{EnumSchema, FieldSchema, StructSchema, Tag, TypeSchema, VariantSchema};
 use crate::text::{MAX_QUOTED, prefix, quoted};
 
-/// The most variants a message lists.
+/// Maximum number of variants in a message.
 const MAX_SHOWN: usize = 16;
 
-/// The longest path a message shows.
+/// Maximum length of a path in a message, in bytes.
 const MAX_PATH_BYTES: usize = 200;
 
-/// Why `value` does not fit: the first place that is at odds with the schema, which for a struct may
-/// be an array that serde would put up with; `None` where the schema can't tell.
+/// Returns the path of the first mismatch between a value and the schema, and the reason; `None` if the schema does not
+/// show one. An array in place of a struct counts as a mismatch, although serde may read it.
 pub fn explain(shape: &'static TypeSchema, value: &Value) -> Option<String> {
     let SchemaMismatch { path, problem } = misfit(shape, value)?;
     let colon = if path.is_empty() { "" } else { ": " };
@@ -31,7 +31,7 @@ fn variant_named(schema: &EnumSchema, name: &str) -> Option<&'static VariantSche
     schema.variants.iter().find(named).or_else(|| schema.variants.iter().find(|variant| variant.other))
 }
 
-/// Why a value does not fit, and where below it.
+/// The path of a mismatch, and the reason.
 struct SchemaMismatch {
     path: String,
     problem: String,
@@ -43,7 +43,7 @@ impl From<String> for SchemaMismatch {
     }
 }
 
-/// Why `value` is not read as `shape`.
+/// Returns the reason why `value` is not read as `shape`.
 fn misfit(shape: &'static TypeSchema, value: &Value) -> Option<SchemaMismatch> {
     let misfit = misfit_within(as_read(shape), value)?;
     Some(if shape.is_hidden() { misfit.hidden() } else { misfit })
@@ -98,7 +98,8 @@ fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<SchemaMism
     Some(problem.into())
 }
 
-/// Whether a number may be one of more than 64 bits between two: a `Value` has the nearest float for it.
+/// Returns whether a number may be an integer of more than 64 bits in this range. A `Value` holds the nearest float
+/// instead.
 fn is_beyond_64_bits(min: i128, max: u128, number: &serde_json::Number) -> bool {
     let float = number.as_f64().unwrap_or_default();
     float >= u64::MAX as f64 && max > u128::from(u64::MAX)
@@ -118,7 +119,7 @@ fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>)
         && !flattens
         && let Some(unknown) = map.keys().find(|key| field_named(schema, key).is_none())
     {
-        let problem = "unknown field, and the type denies those".into();
+        let problem = "unknown field, which the type denies".into();
         return Some(SchemaMismatch { path: key_step(unknown), problem });
     }
     schema.fields.iter().find_map(|field| match given(field) {
@@ -132,7 +133,7 @@ fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>)
     })
 }
 
-/// What stands beside the fields of `schema` and is read into one of its own.
+/// Returns the reason why the entries next to the fields of `schema` do not fit its flattened field.
 fn misfit_of_flattened(
     schema: &StructSchema,
     field: &'static FieldSchema,
@@ -222,7 +223,7 @@ fn misfit_of_enum(
 }
 
 impl SchemaMismatch {
-    /// The misfit of a part, seen from the whole.
+    /// Adds an outer step to the path.
     fn below(mut self, step: &Segment<'_>) -> Self {
         let mut path = String::new();
         push_step(&mut path, step);
@@ -230,13 +231,13 @@ impl SchemaMismatch {
         self
     }
 
-    /// The misfit of something secret: the keys on the way to it stay out.
+    /// Removes the path, since keys inside a secret are secret, too.
     fn hidden(mut self) -> Self {
         self.path.clear();
         self
     }
 
-    /// What stood here might also have been `null`.
+    /// Adds to the expected kinds that the value may be `null`.
     fn or_null(mut self) -> Self {
         if self.path.is_empty() {
             self.problem = self.problem.replacen(", found", " or null, found", 1);
@@ -245,22 +246,22 @@ impl SchemaMismatch {
     }
 }
 
-/// One step into an object; a key from outside is escaped, cut and put in quotes where a dot would
-/// mislead.
+/// Returns the path step for a key. A key from outside is escaped and cut, and quoted if it contains other characters
+/// than letters, digits, `_`, `-` and `$`.
 fn key_step(key: &str) -> String {
     let plain = key.len() <= MAX_QUOTED && key.chars().all(|c| c.is_alphanumeric() || "_-$".contains(c));
     if plain { format!(".{key}") } else { format!("[\"{}\"]", quoted(key).replace('"', "\\\"")) }
 }
 
-/// A step down into a value.
+/// A step of the path into a value.
 pub enum Segment<'a> {
-    /// To this element of an array.
+    /// An element of an array.
     Index(usize),
-    /// To the entry under this key.
+    /// An entry of an object.
     Key(&'a str),
 }
 
-/// A path as messages show it, escaped and cut.
+/// Returns a path in the form of messages, escaped and cut.
 pub fn path_text<'a>(path: impl Iterator<Item = Segment<'a>>) -> String {
     let mut text = String::new();
     path.take(MAX_PATH_BYTES).for_each(|step| push_step(&mut text, &step));
@@ -309,7 +310,7 @@ fn expected(shape: &'static TypeSchema) -> Cow<'static, str> {
     }
 }
 
-/// The kind of a JSON value, for messages.
+/// Returns the kind of a JSON value, for messages.
 fn found(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -236,7 +236,7 @@ pub struct FieldSchema {
     pub skipped_if: &'static str,
     /// Whether the entries of its value are written next to the other fields.
     pub flatten: bool,
-    /// Whether the field is left out of text.
+    /// Whether the field is secret. It is left out of `Debug` output and of JSON, except in stored records.
     pub secret: bool,
     /// Whether only old records have the field. The schema lock keeps it.
     pub gone: bool,
@@ -314,7 +314,7 @@ impl FieldSchema {
         Self { flatten: true, ..self }
     }
 
-    /// Leaves it out of text.
+    /// Marks the field as secret.
     pub const fn secret(self) -> Self {
         Self { secret: true, ..self }
     }
@@ -363,7 +363,7 @@ pub struct VariantSchema {
     pub read: Option<&'static str>,
     /// Further names under which it is read.
     pub aliases: &'static [&'static str],
-    /// Whether it is read for all unknown names (`#[serde(other)]`).
+    /// Whether it is the variant for all unknown names (`#[serde(other)]`).
     pub other: bool,
     /// Whether this variant has no tag in an enum whose other variants have one.
     pub untagged: bool,

@@ -1,4 +1,4 @@
-//! Where and why one type does not read what another writes, in words.
+//! Mismatches between two schemas: the path, the reason and the fix, as messages.
 
 use std::fmt;
 
@@ -6,21 +6,21 @@ use super::written::Shape;
 use super::{Keeps, NamedSchema, StructSchema, TypeSchema};
 use crate::text::Text;
 
-/// The most steps a misfit's path shows.
+/// Maximum number of steps in the path of a mismatch. Outer steps beyond it are dropped.
 const MAX_STEPS: usize = 8;
 
-/// Where and why a reader does not read what a writer writes.
+/// The error of comparing two schemas: where and why a type does not read the JSON of another one.
 #[derive(Clone, Copy)]
 pub struct SchemaMismatch {
-    /// From the inside out.
+    /// The path, innermost step first.
     steps: [Step; MAX_STEPS],
     len: usize,
-    /// The declared type in which it is, where the walk came through one.
+    /// The innermost declared type that contains the mismatch, if there is one.
     owner: Option<&'static NamedSchema>,
     pub(super) problem: Problem,
 }
 
-/// One step into a value.
+/// One step of the path into a value.
 #[derive(Clone, Copy)]
 pub(super) enum Step {
     Field(&'static str),
@@ -30,116 +30,115 @@ pub(super) enum Step {
     Values,
 }
 
-/// Why something is not read.
+/// The reason why a value is not read.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "lock"), expect(dead_code, reason = "some are what only the lock refuses"))]
 pub(super) enum Problem {
-    /// A field that must be there is never written; others may be.
+    /// A required field is never written. The other fields may be written.
     Missing { beside: Option<&'static StructSchema> },
-    /// A field that must be there is not always written.
+    /// A required field is not always written.
     MayBeMissing,
     /// The value may be `null`.
     MayBeNull,
-    /// Something else is written.
+    /// A value of another kind is written.
     Other { expected: &'static TypeSchema, found: Shape },
-    /// An object is written where something else is read.
+    /// An object is written, but another kind of value is read.
     Object { expected: &'static TypeSchema },
-    /// The writer's numbers are beyond the reader's.
+    /// Numbers outside of the reader's range are written.
     Range { expected: &'static TypeSchema, found: &'static TypeSchema },
-    /// The writer's numbers have digits that the reader's have not.
+    /// Numbers are written whose digits the reader's float type can't represent.
     Digits { expected: &'static TypeSchema, found: &'static TypeSchema },
-    /// The order of the elements, or how often each is there, is written, and not kept.
+    /// The order or the repetition of elements is written, but the reader's collection does not keep it.
     NotKept { expected: Keeps },
-    /// Less of the writer's text is kept.
+    /// The reader's format keeps only a part of the text that is written.
     Shortened { expected: &'static TypeSchema, found: &'static TypeSchema },
-    /// A variant of this name is written, and not known.
+    /// A variant of this name is written, but unknown to the reader.
     UnknownVariant {
         name: &'static str,
-        /// Whether a variant for all others could read it.
+        /// Whether a `#[serde(other)]` variant could read it.
         is_unit: bool,
     },
-    /// What tells the variants apart is not always there.
+    /// The tag of the enum is not always written.
     NoTag(&'static str),
-    /// A field of this name is written, and refused.
+    /// A field of this name is written, but the reader refuses unknown fields.
     UnknownField(&'static str),
-    /// Fields of any name are written, and refused.
+    /// Fields of any name are written, but the reader refuses unknown fields.
     AnyField,
-    /// It is secret, and would not be so here.
+    /// The value is secret, but would not be secret in the reader.
     Exposed,
-    /// The field is written under two of the names it is read under.
+    /// Two of the names under which the field is read are written.
     Twice,
-    /// A key of the map beside the field may be this other name that it is read under.
+    /// The map next to the field may have this key, which is one of the field's names.
     KeyTwice(&'static str),
-    /// serde can't read numbers of 128 bits, or keys that are no strings, inside tagged and untagged
-    /// enums and flattened fields.
+    /// serde can't read numbers of 128 bits, or number keys, inside tagged and untagged enums and flattened fields.
     Buffered,
-    /// None of an untagged enum's variants reads it.
+    /// No variant of an untagged enum reads the value.
     NoVariant,
-    /// What was secret would be shown.
+    /// A secret is no longer secret.
     Revealed,
-    /// A secret field of this name is no longer described.
+    /// A secret field of this name was removed, so old records would show its value.
     Unhidden(&'static str),
-    /// Code of the user, here another one, writes or reads it; empty where there is none.
+    /// A user's code that writes or reads the value has changed. A text is empty if there is no such code.
     Recoded { now: &'static str, before: &'static str },
-    /// Something else stands for it where it is absent.
+    /// The default for a missing value has changed.
     Refilled { now: &'static str, before: &'static str },
-    /// It is left out where it was not, and old programs read something in its place.
+    /// The field is now left out in some cases, and old programs read a default instead.
     Omitted { function: &'static str, default: &'static str },
-    /// It is no longer read under this name.
+    /// The field or variant is no longer read under this name.
     Unread(&'static str),
-    /// What has this name is read as another field or variant.
+    /// Another field or variant is now read under this name.
     Moved { name: &'static str, to: &'static str },
-    /// A field below the event is gone, and a new one could have its values.
+    /// A field of a nested type was removed, and a new field could be the renamed one.
     Renamed { name: &'static str, to: &'static str },
-    /// It is no longer written under this name, nor under another one it was read under.
+    /// The field is no longer written under this name or any other name under which it was read.
     Unwritten(&'static str),
-    /// There was a variant for all others.
+    /// The `#[serde(other)]` variant was removed.
     NoOther,
-    /// Unknown fields were ignored.
+    /// Unknown fields were ignored, and are now refused.
     Denies,
-    /// Variants are told apart in another way.
+    /// The tag of the enum has changed.
     Retagged,
-    /// The order of untagged variants, or one that is not the last, has changed.
+    /// An untagged variant that is not the last has changed its position or its shape.
     Reordered,
-    /// A variant is read as the one for all others.
+    /// A written variant is now read as the `#[serde(other)]` variant.
     ReadAs { name: &'static str, other: &'static str },
-    /// A variant that had a name is read as one that has no tag.
+    /// A variant that had a tag can now only be read by an untagged one.
     ReadUntagged(&'static str),
-    /// It is nested deeper than what is compared.
+    /// The types are nested too deeply to be compared.
     TooDeep,
-    /// There are more parts than what is compared.
+    /// The types have too many parts to be compared.
     TooMany,
-    /// A field that must be there to be read is never written.
+    /// A required field is never written.
     Skipped,
-    /// It is written under one name, and not read under it.
+    /// The field or variant is written under one name and read under others.
     OtherName { written: &'static str, read: &'static str },
-    /// A variant is written, and never read.
+    /// A variant is written, but never read.
     NeverRead,
-    /// Something else of the type has this name, too.
+    /// Another part of the type has this name, too.
     SameName(&'static str),
-    /// What a variant holds has an entry of the tag's name.
+    /// The content of a variant has an entry with the name of the tag.
     TagTwice(&'static str),
-    /// JSON has no such keys.
+    /// Keys of this type can't be written as strings.
     Key { found: Shape },
-    /// Something without entries stands where a flattened field's are.
+    /// A flattened field has no entries.
     NotFlat { found: Shape },
-    /// Something without entries stands beside a tag.
+    /// The content of an internally tagged variant has no entries.
     BesideTag { found: Shape },
-    /// An earlier variant, of this name, reads it.
+    /// An earlier variant, with this name, reads the value.
     Earlier(&'static str),
-    /// `null` would stand for two values: what this type has in `Some` may be written as `null`, too.
+    /// Both `None` and a value in `Some` are written as `null`. `inner` is the type in `Some`.
     NullTwice { inner: &'static TypeSchema },
-    /// It is left out where it is empty, and read as what a function of the user gives.
+    /// An empty value is left out, but read as the value that a user's function returns.
     Replaced { function: &'static str, default: &'static str },
-    /// It is left out where it is `Some`, and read as `None`.
+    /// `Some` is left out, and read as `None`.
     NeverSome { function: &'static str },
-    /// An element of a tuple may be left out, or is so on one side, and others are read in its place.
+    /// An element of a tuple is left out in some cases or on one side, so that other elements are read as it.
     Moves,
-    /// A flattened field reads entries that this other one writes.
+    /// A flattened field reads the entries of this other field.
     ReadsOthers(&'static str),
-    /// A flattened `Option` is never `None` when it is read.
+    /// A flattened `Option` is read as `Some` although it was `None`.
     NeverNone,
-    /// A flattened field leaves its entries, which are then unknown, and denied.
+    /// A flattened field does not consume its entries, so they are refused as unknown fields.
     LeavesEntries,
 }
 
@@ -148,7 +147,7 @@ impl SchemaMismatch {
         Self { steps: [Step::Items; MAX_STEPS], len: 0, owner: None, problem }
     }
 
-    /// The misfit of a part, seen from the whole.
+    /// Adds an outer step to the path.
     pub(super) const fn inside(mut self, step: Step) -> Self {
         if self.len < MAX_STEPS {
             self.steps[self.len] = step;
@@ -157,7 +156,7 @@ impl SchemaMismatch {
         self
     }
 
-    /// The misfit in a declared type; the innermost is kept.
+    /// Sets the declared type, unless an inner one is set already.
     pub(super) const fn of(mut self, owner: &'static NamedSchema) -> Self {
         if self.owner.is_none() {
             self.owner = Some(owner);
@@ -165,18 +164,18 @@ impl SchemaMismatch {
         self
     }
 
-    /// Whether the value itself does not fit, not a part of it.
+    /// Returns whether the mismatch is in the compared value itself, not in a part of it.
     pub(super) const fn is_here(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether serde reads what is written without an error, and keeps less of it.
+    /// Returns whether serde reads the value without an error but loses a part of it.
     pub(super) const fn is_loss(&self) -> bool {
         matches!(self.problem, Problem::Digits { .. } | Problem::Shortened { .. } | Problem::NotKept { .. })
     }
 
     #[doc(hidden)]
-    /// Adds the path and what is wrong there to a message.
+    /// Appends the path and the reason to a message.
     pub const fn describe(&self, text: Text) -> Text {
         let mut text = text;
         let mut left = self.len;
@@ -199,28 +198,26 @@ impl SchemaMismatch {
 
 impl SchemaMismatch {
     #[doc(hidden)]
-    /// Adds what the reader can do about it.
+    /// Appends the advice for a type that reads another type.
     pub const fn fix(&self, text: Text) -> Text {
         match self.problem {
             Problem::Missing { beside } => push_fields(text, beside),
-            Problem::MayBeMissing => text.push("; take an `Option`, or add `#[serde(default)]`"),
-            Problem::MayBeNull => text.push("; take an `Option` of it"),
+            Problem::MayBeMissing => text.push("; use an `Option`, or add `#[serde(default)]`"),
+            Problem::MayBeNull => text.push("; make it an `Option`"),
             Problem::Range { found, .. }
             | Problem::Digits { found, .. }
             | Problem::Shortened { found, .. }
             | Problem::Other { found: Shape::Type(found), .. } => {
-                push_type(text.push("; take `"), found).push("`")
+                push_type(text.push("; use `"), found).push("`")
             }
-            Problem::UnknownField(_) | Problem::AnyField => text.push("; leave `deny_unknown_fields` away"),
-            Problem::Exposed => {
-                text.push("; mark its field `#[event(secret)]`, or take a type that is secret")
-            }
+            Problem::UnknownField(_) | Problem::AnyField => text.push("; remove `deny_unknown_fields`"),
+            Problem::Exposed => text.push("; mark the field `#[event(secret)]`, or use a secret type"),
             Problem::Object { expected: TypeSchema::Tuple(_) } if self.is_here() => {
-                text.push("; give its fields names")
+                text.push("; name its fields")
             }
             Problem::UnknownVariant { is_unit: false, .. } => text.push("; add it"),
             Problem::UnknownVariant { .. } => {
-                text.push("; add it, or a variant for all others, marked `#[serde(other)]`")
+                text.push("; add it, or a `#[serde(other)]` variant for all unknown names")
             }
             _ => text,
         }
@@ -229,13 +226,13 @@ impl SchemaMismatch {
 
 impl SchemaMismatch {
     #[doc(hidden)]
-    /// Whether the comparison ended before there was an answer.
+    /// Returns whether the comparison stopped at one of its limits, without a result.
     pub const fn is_undecided(&self) -> bool {
         matches!(self.problem, Problem::TooDeep | Problem::TooMany)
     }
 
     #[doc(hidden)]
-    /// Adds what a type can do to read back what it writes.
+    /// Appends the advice for a type that should read back what it writes.
     pub const fn fix_of_itself(&self, text: Text) -> Text {
         let fix = match self.problem {
             Problem::MayBeMissing | Problem::Skipped => "; add `#[serde(default)]`",
@@ -243,55 +240,52 @@ impl SchemaMismatch {
                 let text = text.push("; add `#[serde(alias = \"").quote(written).push("\")]`");
                 return self.push_owner(text, " to it, in `", "`");
             }
-            Problem::NeverRead => "; leave `skip_deserializing` away, or add `skip_serializing`",
+            Problem::NeverRead => "; remove `skip_deserializing`, or add `skip_serializing`",
             Problem::SameName(_) => "; rename one of them",
             Problem::TagTwice(_) => "; rename the tag, or the field",
             Problem::Key { .. } => {
-                "; take a `Vec` of pairs, or a key that is text, a number or an enum without data"
+                "; use a `Vec` of pairs, or a key that is text, a number or an enum without data"
             }
-            Problem::NotFlat { .. } => "; leave `flatten` away",
+            Problem::NotFlat { .. } => "; remove `flatten`",
             Problem::BesideTag { .. } => {
-                "; give the enum `#[serde(content = \"...\")]`, or the variant fields with names"
+                "; add `#[serde(content = \"...\")]` to the enum, or name the fields of the variant"
             }
             Problem::Earlier(_) => "; give the enum a tag, or require a field that only one of them has",
-            Problem::NullTwice { inner } if is_option(inner) => "; take an enum that names the three cases",
-            Problem::NullTwice { inner } if is_null(inner) => {
-                "; take a `bool`, or an enum that names both cases"
-            }
+            Problem::NullTwice { inner } if is_option(inner) => "; use an enum with three variants",
+            Problem::NullTwice { inner } if is_null(inner) => "; use a `bool`, or an enum with two variants",
             Problem::NullTwice { inner } => {
-                let text = push_type(text.push("; leave `Option` away, or give `"), inner);
+                let text = push_type(text.push("; remove `Option`, or give `"), inner);
                 return text.push("` a tag");
             }
             Problem::Replaced { .. } => {
-                "; write `#[serde(default)]` without a function, or leave `skip_serializing_if` away"
+                "; write `#[serde(default)]` without a function, or remove `skip_serializing_if`"
             }
             Problem::NeverSome { .. } => "; write `skip_serializing_if = \"Option::is_none\"`",
             Problem::Moves => {
-                let text = text.push("; leave serde's `skip_...` of its elements");
-                return self.push_owner(text, " in `", "`").push(" away, or give the fields names");
+                let text = text.push("; remove serde's `skip_...` from its elements");
+                return self.push_owner(text, " in `", "`").push(", or name the fields");
             }
             Problem::ReadsOthers(_) => {
-                "; put the map after flattened structs, or leave `flatten` away at one of them"
+                "; put the map after flattened structs, or remove `flatten` from one of them"
             }
-            Problem::NeverNone => "; leave `Option` away",
+            Problem::NeverNone => "; remove `Option`",
             Problem::Buffered => {
-                "; leave `flatten` or the tag away, or write text (`#[serde(with = \"...\")]`)"
+                "; remove `flatten` or the tag, or write it as text (`#[serde(with = \"...\")]`)"
             }
             Problem::UnknownField(_) | Problem::AnyField | Problem::LeavesEntries => {
-                "; leave `deny_unknown_fields` away"
+                "; remove `deny_unknown_fields`"
             }
             _ if self.is_converted() => {
-                let text = text.push("; name one type in both `into` and `from`");
+                let text = text.push("; use the same type in `into` and `from`");
                 return self.push_owner(text, " of `", "`");
             }
-            _ => {
-                "; make both sides the same: `from` beside `into`, `deserialize_with` beside `serialize_with`"
-            }
+            _ => "; make both sides match: `from` and `into`, `deserialize_with` and `serialize_with`",
         };
         text.push(fix)
     }
 
-    /// Whether the type in which it is is converted when it is written or read.
+    /// Returns whether the declared type that contains the mismatch is converted by serde's `from`, `try_from` or
+    /// `into`.
     const fn is_converted(&self) -> bool {
         match self.owner {
             Some(owner) => !owner.converts.is_empty(),
@@ -299,7 +293,7 @@ impl SchemaMismatch {
         }
     }
 
-    /// Adds the type in which it is, if that is known.
+    /// Appends the declared type that contains the mismatch, if there is one.
     const fn push_owner(&self, text: Text, before: &str, after: &str) -> Text {
         match self.owner {
             Some(owner) => push_last_segment(text.push(before), owner.path).push(after),
@@ -311,7 +305,7 @@ impl SchemaMismatch {
 #[cfg(feature = "lock")]
 impl SchemaMismatch {
     #[doc(hidden)]
-    /// The field that is unknown, where the value itself refuses it.
+    /// Returns the unknown field that the compared value itself refuses.
     pub const fn unknown_field(&self) -> Option<&'static str> {
         match self.problem {
             Problem::UnknownField(name) if self.is_here() => Some(name),
@@ -320,32 +314,32 @@ impl SchemaMismatch {
     }
 
     #[doc(hidden)]
-    /// Whether a field of the value itself is not there.
+    /// Returns whether a field of the compared value itself is missing.
     pub const fn is_missing_field(&self) -> bool {
         self.len == 1 && matches!(self.problem, Problem::Missing { .. })
     }
 
     #[doc(hidden)]
-    /// Adds what a type that has changed can do about what its former self wrote.
+    /// Appends the advice for a changed type that should read the records of its earlier version.
     pub const fn fix_of_new(&self, text: Text) -> Text {
         match self.problem {
             Problem::Missing { .. } | Problem::MayBeMissing => {
-                text.push("; take an `Option`, add `#[serde(default)]`")
+                text.push("; use an `Option`, add `#[serde(default)]`")
             }
-            Problem::MayBeNull => text.push("; take an `Option` of it"),
+            Problem::MayBeNull => text.push("; make it an `Option`"),
             _ => text.push("; restore it"),
         }
     }
 }
 
-/// Adds which fields are written where one is missing.
+/// Appends the fields that are written, if one is missing.
 const fn push_fields(text: Text, beside: Option<&'static StructSchema>) -> Text {
     let text = text.push("; make it optional");
     let Some(schema) = beside else { return text };
     if schema.fields.is_empty() {
         return text;
     }
-    let mut text = text.push(", or take one that is written: ");
+    let mut text = text.push(", or use one that is written: ");
     let mut i = 0;
     while i < schema.fields.len() && i < MAX_STEPS {
         if let Some(name) = schema.fields[i].written {
@@ -358,74 +352,74 @@ const fn push_fields(text: Text, beside: Option<&'static StructSchema>) -> Text 
 }
 
 impl Problem {
-    /// Adds what is wrong to a message.
+    /// Appends the reason to a message.
     pub(crate) const fn describe(&self, text: Text) -> Text {
         match *self {
-            Self::Missing { .. } => text.push("it is never written, and must be there"),
-            Self::MayBeMissing => text.push("it is not always written, and must be there"),
+            Self::Missing { .. } => text.push("it is never written, but required"),
+            Self::MayBeMissing => text.push("it is not always written, but required"),
             Self::MayBeNull => text.push("it may be `null`"),
             Self::Other { expected, found } => {
-                let text = push_shape(text.push("`"), found).push("` is written, which is no `");
-                push_type(text, expected).push("`")
+                let text = push_shape(text.push("`"), found).push("` is written, but `");
+                push_type(text, expected).push("` is expected")
             }
             Self::Object { expected } => {
-                push_type(text.push("an object is written, which is no `"), expected).push("`")
+                push_type(text.push("an object is written, but `"), expected).push("` is expected")
             }
             Self::Range { expected, found } => {
                 let text = push_type(text.push("`"), found).push("` is written, which does not fit into `");
                 push_type(text, expected).push("`")
             }
             Self::Digits { expected, found } => {
-                let text = push_type(text.push("`"), found).push("` is written, of which `");
-                push_type(text, expected).push("` loses digits")
+                let text = push_type(text.push("`"), found).push("` is written, but `");
+                push_type(text, expected).push("` can't represent all of its digits")
             }
             Self::NotKept { expected: Keeps::Distinct } => {
-                text.push("elements may be written twice, and a set keeps one of them, in no order")
+                text.push("the elements are written in an order or repeatedly, but a set keeps neither")
             }
             Self::NotKept { .. } => {
-                text.push("elements are written in an order, or just once, which is not kept")
+                text.push("the elements are written in an order or without repetition, but a `BinaryHeap` keeps neither")
             }
             Self::Shortened { expected, found } => {
-                let text = push_type(text.push("`"), found).push("` is written, of which `");
-                push_type(text, expected).push("` keeps a part")
+                let text = push_type(text.push("`"), found).push("` is written, but `");
+                push_type(text, expected).push("` keeps only a part of it")
             }
             Self::UnknownVariant { name, .. } => {
-                text.push("the variant `").quote(name).push("` is written, and not known here")
+                text.push("the variant `").quote(name).push("` is written, but not known here")
             }
             Self::NoTag(tag) => {
-                text.push("the tag `").quote(tag).push("` is not always written, and must be there")
+                text.push("the tag `").quote(tag).push("` is not always written, but required")
             }
             Self::UnknownField(name) => {
-                text.push("the field `").quote(name).push("` is written, and unknown fields are denied")
+                text.push("the field `").quote(name).push("` is written, but unknown fields are denied")
             }
-            Self::AnyField => text.push("fields of any name are written, and unknown fields are denied"),
-            Self::Exposed => text.push("it is secret, and would be shown here"),
-            Self::Twice => text.push("it is written under two of the names it is read under"),
+            Self::AnyField => text.push("fields of any name are written, but unknown fields are denied"),
+            Self::Exposed => text.push("it is secret, but would be shown here"),
+            Self::Twice => text.push("two of the names that it is read under are written"),
             Self::KeyTwice(name) => text
-                .push("a key of the map beside it may be `")
+                .push("the map next to it may have the key `")
                 .quote(name)
-                .push("`, under which it is read, too"),
+                .push("`, which is one of its names"),
             Self::Buffered => text.push(
-                "serde can't read numbers of 128 bits, or numbers as keys, inside of tagged and untagged enums and flattened fields",
+                "serde can't read numbers of 128 bits, or numbers as keys, inside tagged and untagged enums and flattened fields",
             ),
-            Self::NoVariant => text.push("what is written fits none of the variants"),
-            Self::TooDeep => text.push("it is nested deeper than what is compared, about 15 structs or 10 enums"),
-            Self::TooMany => text.push("it is made up of too many flattened parts to be compared"),
+            Self::NoVariant => text.push("none of the variants reads it"),
+            Self::TooDeep => text.push("it is nested too deeply to be compared: the limit is about 15 structs or 10 enums"),
+            Self::TooMany => text.push("it has too many flattened parts to be compared"),
             _ => self.describe_itself(text),
         }
     }
 }
 
 impl Problem {
-    /// Adds why a type does not read back what it writes to a message.
+    /// Appends the reason why a type does not read back what it writes.
     const fn describe_itself(&self, text: Text) -> Text {
         match *self {
-            Self::Skipped => text.push("it is never written, and must be there to be read"),
+            Self::Skipped => text.push("it is never written, but required"),
             Self::OtherName { written, read } => {
                 text.push("it is written as `").quote(written).push("` and read as `").quote(read).push("`")
             }
-            Self::NeverRead => text.push("it is written, and never read"),
-            Self::SameName(name) => text.push("`").quote(name).push("` is a name of another part of it, too"),
+            Self::NeverRead => text.push("it is written, but never read"),
+            Self::SameName(name) => text.push("another part of it is named `").quote(name).push("`, too"),
             Self::TagTwice(tag) => {
                 text.push("a field of it and the tag are both named `").quote(tag).push("`")
             }
@@ -433,19 +427,21 @@ impl Problem {
                 push_shape(text.push("`"), found).push("` can't be the key of a map: JSON's keys are text")
             }
             Self::NotFlat { found } => {
-                let text =
-                    push_shape(text.push("`"), found).push("` can't be flattened: only structs, maps ");
-                text.push("and enums that hold them have parts")
+                let text = push_shape(text.push("`"), found)
+                    .push("` can't be flattened: it is not a struct, a map ");
+                text.push("or an enum of these")
             }
             Self::BesideTag { found } => {
-                let text =
-                    push_shape(text.push("`"), found).push("` can't stand beside a tag: only structs, ");
-                text.push("maps and enums that hold them have fields")
+                let text = push_shape(text.push("`"), found)
+                    .push("` can't be in one object with a tag: it is not a ");
+                text.push("struct, a map or an enum of these")
             }
             Self::Earlier(name) => {
-                let text =
-                    text.push("the variant `").quote(name).push("` stands before it and reads values ");
-                text.push("of it, which come back as `").quote(name).push("`")
+                let text = text
+                    .push("the variant `")
+                    .quote(name)
+                    .push("` before it also reads some of its values, ");
+                text.push("which then come back as `").quote(name).push("`")
             }
             Self::NullTwice { inner } => {
                 let text = match is_option(inner) {
@@ -455,84 +451,82 @@ impl Problem {
                 text.push(" is written as `null`, which is read as `None`")
             }
             Self::Replaced { function, default } => text
-                .push("it is left out where `")
+                .push("it is left out if `")
                 .quote(function)
-                .push("` says so, and is then read as what `")
+                .push("` returns `true`, and is then read as the result of `")
                 .quote(default)
-                .push("` gives"),
+                .push("`"),
             Self::NeverSome { function } => text
-                .push("it is left out where `")
+                .push("it is left out if `")
                 .quote(function)
-                .push("` says so, and is then read as `None`"),
-            Self::Moves => text.push("an element of it may be left out, which moves those after it"),
+                .push("` returns `true`, and is then read as `None`"),
+            Self::Moves => text.push("an element may be left out, which shifts the elements after it"),
             Self::ReadsOthers(name) => {
-                text.push("it also reads what `").quote(name).push("` writes, which then comes back twice")
+                text.push("it also reads the entries of `").quote(name).push("`, which then come back twice")
             }
-            Self::NeverNone => {
-                text.push("`None` comes back as `Some`, since nothing of it must be there to be read")
-            }
+            Self::NeverNone => text.push("`None` comes back as `Some`, since none of its fields is required"),
             Self::LeavesEntries => {
-                text.push("serde takes what it writes for unknown fields, and unknown fields are denied")
+                text.push("serde takes its entries for unknown fields, and unknown fields are denied")
             }
             _ => self.describe_change(text),
         }
     }
 
-    /// Adds what has changed to a message.
+    /// Appends the reason why a changed type breaks its promise.
     const fn describe_change(&self, text: Text) -> Text {
         match *self {
-            Self::Revealed => text.push("it was secret, and would be shown"),
+            Self::Revealed => text.push("it was secret, but would be shown now"),
             Self::Unhidden(name) => text
                 .push("the secret field `")
                 .quote(name)
-                .push("` is gone, and the text of old records would show it"),
+                .push("` is gone, so old records would show its value"),
             Self::Recoded { now, before } => describe_code(text, now, before),
             Self::Refilled { now, before } => text
                 .push("a record without it was read with `")
                 .quote(before)
-                .push("`, and would be with `")
+                .push("`, and is now read with `")
                 .quote(now)
                 .push("`"),
             Self::Omitted { function, default } => {
                 let text = match function.is_empty() {
-                    true => text.push("it is left out where it is `None`"),
-                    false => text.push("it is left out where `").quote(function).push("` says so"),
+                    true => text.push("it is left out if it is `None`"),
+                    false => text.push("it is left out if `").quote(function).push("` returns `true`"),
                 };
-                text.push(", and programs that know the locked type read `").quote(default).push("` there")
+                text.push(", and programs that know the locked type read `").quote(default).push("` instead")
             }
             Self::Unread(name) => {
-                text.push("records may have it under the name `").quote(name).push("`, which is not read any more")
+                text.push("records may have it under the name `").quote(name).push("`, which is no longer read")
             }
             Self::Moved { name, to } => text
                 .push("records may have it under the name `")
                 .quote(name)
-                .push("`, which is read as `")
+                .push("`, which is now read as `")
                 .quote(to)
-                .push("` now"),
+                .push("`"),
             Self::Renamed { name, to } => text
                 .push("the field `")
                 .quote(name)
                 .push("` is gone, and `")
                 .quote(to)
-                .push("` is new: the values under the old name would not be read any more"),
+                .push("` is new: the values under the old name would no longer be read"),
             Self::Unwritten(name) => text
-                .push("programs that know the locked type look for `")
+                .push("programs that know the locked type read `")
                 .quote(name)
-                .push("`, which is not written any more"),
-            Self::NoOther => text.push("a variant of any other name was read, and is refused now"),
-            Self::Denies => text.push("unknown fields were ignored, and are refused now"),
-            Self::Retagged => text.push("its variants are told apart in another way"),
+                .push("`, which is no longer written"),
+            Self::NoOther => text.push("variants with unknown names were read, but are refused now"),
+            Self::Denies => text.push("unknown fields were ignored, but are refused now"),
+            Self::Retagged => text.push("the tag of the enum has changed"),
             Self::Reordered => text.push(
-                "an untagged variant that is not the last has changed its place or its shape, and may read what another one wrote",
+                "an untagged variant that is not the last has changed its position or its shape, so it may read the values of another one",
             ),
             Self::ReadUntagged(name) => text
                 .push("the variant `")
                 .quote(name)
-                .push("` was written, and is read as an untagged one, if at all"),
+                .push("` was written, but now only an untagged variant may read it"),
             Self::ReadAs { name, other } => text
                 .push("the variant `")
                 .quote(name)
-                .push("` was written, and is read as `")
+                .push("` was written, but is now read as `")
                 .quote(other)
                 .push("`"),
             _ => text,
@@ -540,13 +534,13 @@ impl Problem {
     }
 }
 
-/// What a change of the code that writes or reads something may do.
+/// Appends how the code that writes or reads a value has changed.
 const fn describe_code(text: Text, now: &'static str, before: &'static str) -> Text {
-    let text = text.push("code that the lock can't look into writes or reads it: ");
+    let text = text.push("code that the lock can't check writes or reads it: ");
     match (before.is_empty(), now.is_empty()) {
-        (true, _) => text.push("`").quote(now).push("`, which was not there before"),
-        (_, true) => text.push("`").quote(before).push("`, which is not there any more"),
-        _ => text.push("`").quote(now).push("`, where it was `").quote(before).push("`"),
+        (true, _) => text.push("`").quote(now).push("` was added"),
+        (_, true) => text.push("`").quote(before).push("` was removed"),
+        _ => text.push("`").quote(now).push("` replaces `").quote(before).push("`"),
     }
 }
 
@@ -572,14 +566,14 @@ const fn push_shape(text: Text, shape: Shape) -> Text {
     }
 }
 
-/// Adds a type to a message, about as it is written in Rust.
+/// Appends a type, in a form similar to Rust's.
 pub(crate) const fn push_type(text: Text, shape: &'static TypeSchema) -> Text {
     match shape {
         TypeSchema::Any => text.push("Value"),
         TypeSchema::Opaque(_) => text.push("?"),
         TypeSchema::Null => text.push("()"),
         TypeSchema::Bool => text.push("bool"),
-        // No unsigned type begins there but `NonZero`.
+        // The minimum is 1 only for `NonZero` of an unsigned type.
         TypeSchema::Integer(1, max) => text.push("NonZero<").push(integer_name(0, *max)).push(">"),
         TypeSchema::Integer(min, max) => text.push(integer_name(*min, *max)),
         TypeSchema::NonZero(min, max) => text.push("NonZero<").push(integer_name(*min, *max)).push(">"),

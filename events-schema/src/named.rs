@@ -16,7 +16,7 @@ pub struct NamedSchema {
     pub doc: &'static str,
     /// Whether the type is marked `#[deprecated]`.
     pub deprecated: bool,
-    /// Whether values of this type are left out of text.
+    /// Whether the type is secret. Its values are hidden in `Debug` output and in JSON, except in stored records.
     pub secret: bool,
     /// The types of serde's options `from`, `try_from` and `into`, from and into which the type is converted when it is
     /// read and written; empty if there are none.
@@ -54,7 +54,7 @@ impl NamedSchema {
         }
     }
 
-    /// Marks the type as secret: its values are left out of text.
+    /// Marks the type as secret.
     pub const fn secret(self) -> Self {
         Self { secret: true, ..self }
     }
@@ -70,8 +70,8 @@ impl NamedSchema {
     }
 
     /// Returns whether both are instances of generic types. Different instances of one type have the same path. An
-    /// instance contains itself only through a type that is not generic, so a traversal ends without recording the
-    /// instances.
+    /// instance contains itself only through a type that is not generic, so a traversal ends even if
+    /// it does not record the instances.
     pub(super) const fn are_instances(&self, other: &Self) -> bool {
         matches!((self.verified, other.verified), (Verified::Instance, Verified::Instance))
     }

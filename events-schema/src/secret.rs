@@ -1,18 +1,20 @@
-//! Secret fields and types: whether they are left out of serialized text, and which types contain them.
+//! Secret fields and types.
+//!
+//! A secret is left out of `Debug` output and of JSON, unless it is serialized inside [`reveal`].
 
 use std::cell::Cell;
 
 use crate::{FieldSchema, MAX_NAMES, NamedSchema, StructSchema, TypeSchema, as_read};
 
 thread_local! {
-    /// Number of encoders with secrets that are active on this thread.
+    /// Number of calls of [`reveal`] that are active on this thread.
     static REVEALING: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The text that replaces the value of a secret type.
 pub const HIDDEN: &str = "[secret]";
 
-/// Returns whether a serializer on this thread writes text, from which secrets are left out.
+/// Returns whether serializers on this thread leave out secrets.
 pub fn is_hidden() -> bool {
     REVEALING.get() == 0
 }
@@ -22,8 +24,7 @@ pub fn hides<T: ?Sized>(_: &T) -> bool {
     is_hidden()
 }
 
-/// Runs a serializer that includes the secrets. `Serialize` implementations of the user that run on this thread
-/// meanwhile include them, too.
+/// Runs a serializer with the secrets. Everything that is serialized on this thread meanwhile includes them.
 pub fn reveal<T>(serialize: impl FnOnce() -> T) -> T {
     struct Revealing;
     impl Drop for Revealing {
@@ -38,14 +39,14 @@ pub fn reveal<T>(serialize: impl FnOnce() -> T) -> T {
 
 impl FieldSchema {
     #[doc(hidden)]
-    /// Returns whether the field or its value is left out of text.
+    /// Returns whether the field or its value is secret.
     pub const fn is_hidden(&self) -> bool {
         self.secret || self.shape.is_hidden()
     }
 }
 
 impl TypeSchema {
-    /// Returns whether the value as a whole is left out of text.
+    /// Returns whether the value as a whole is secret.
     pub const fn is_hidden(&'static self) -> bool {
         let mut shape = self;
         let mut names = 0;
@@ -112,7 +113,7 @@ impl TypeSchema {
         matches!(as_read(shape), Self::Any | Self::Opaque(_))
     }
 
-    /// Returns whether the type contains a secret: a field or a type that is left out of text.
+    /// Returns whether the type contains a secret field or a secret type.
     ///
     /// # Complexity
     ///

@@ -1,17 +1,17 @@
-//! What a type writes, taken apart into what a reader looks at, one alternative after the other.
+//! The JSON that a type writes, split into the parts that a reader looks for.
 
 use super::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
 
-/// The most parts an object is put together from: a struct, what it flattens, tags.
+/// Maximum number of parts of an object: structs, flattened types, tags.
 const MAX_PARTS: usize = 16;
 
-/// The most names a type may stand behind: a newtype of a newtype, and so on.
+/// Maximum number of names around a type, such as newtypes of newtypes.
 pub const MAX_NAMES: usize = 64;
 
-/// What is written at one place.
+/// The JSON of one value, as a type writes it.
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
-    /// What a type writes.
+    /// Everything that a type writes.
     Type(&'static TypeSchema),
     /// This string.
     Literal(&'static str),
@@ -19,52 +19,52 @@ pub(super) enum Shape {
     Null,
 }
 
-/// One thing that entries of an object come from.
+/// A source of entries in an object.
 #[derive(Clone, Copy)]
 pub(super) enum Part {
     /// The fields of a struct that are not flattened.
     Fields(&'static StructSchema),
-    /// One entry that is always there.
+    /// One entry, which is always written.
     Entry(&'static str, Shape),
-    /// Entries of any keys.
+    /// Entries with any keys.
     Map(&'static TypeSchema, &'static TypeSchema),
 }
 
-/// One alternative of what is written where an object is.
+/// One alternative of a written object.
 #[derive(Clone, Copy)]
 pub(super) struct Object {
     parts: [Option<Part>; MAX_PARTS],
     len: usize,
-    /// What others have read already.
+    /// Entries that other readers have taken.
     taken: [Option<Taken>; MAX_TAKEN],
-    /// Entries of which one of several alternatives is looked at; `None` for none under the name.
+    /// Entries for which one of several alternatives was chosen; `None` if the entry is missing.
     decided: [Option<(&'static str, Option<Entry>)>; MAX_DECIDED],
-    /// Something was left out: there were too many parts, or some are not described.
+    /// Whether the object is incomplete, since it has too many parts or some have no schema.
     pub(super) vague: bool,
 }
 
-/// Entries that somebody else has read.
+/// Entries that another reader has taken.
 #[derive(Clone, Copy)]
 pub(super) enum Taken {
-    /// Those a struct reads by name.
+    /// The entries that a struct reads as its fields.
     Fields(&'static StructSchema),
-    /// The tag of an enum.
+    /// The entry with this key: the tag or the content of an enum, or an externally tagged variant.
     Key(&'static str),
 }
 
-/// The most entries whose alternatives are looked at together.
+/// Maximum number of entries for which an alternative is chosen.
 const MAX_DECIDED: usize = 4;
 
-/// The most structs and tags that may read one object together.
+/// Maximum number of structs and tags that read one object.
 const MAX_TAKEN: usize = 8;
 
-/// One entry of an object: what a reader finds under a name.
+/// One entry of an object, as a reader finds it by its name.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     pub(super) shape: Shape,
     pub(super) presence: Presence,
     pub(super) secret: bool,
-    /// The part it is in: entries come in the order of the parts.
+    /// The index of its part. Entries are in the order of the parts.
     pub(super) part: usize,
 }
 
@@ -87,7 +87,7 @@ impl Object {
         self
     }
 
-    /// What is left when others have read their part.
+    /// Removes entries that another reader has taken.
     pub(super) const fn without(mut self, taken: Taken) -> Self {
         let mut i = 0;
         while i < MAX_TAKEN {
@@ -101,7 +101,7 @@ impl Object {
         self
     }
 
-    /// Whether the entry of this name is read by others.
+    /// Returns whether another reader has taken the entry of this name.
     pub(super) const fn is_taken(&self, name: &str) -> bool {
         let mut i = 0;
         while i < MAX_TAKEN {
@@ -118,13 +118,13 @@ impl Object {
         false
     }
 
-    /// With something that is not described.
+    /// Marks the object as incomplete.
     pub(super) const fn vaguely(mut self) -> Self {
         self.vague = true;
         self
     }
 
-    /// Whether there are entries of any keys.
+    /// Returns whether the object has entries with any keys.
     pub(super) const fn has_map(&self) -> bool {
         let mut i = 0;
         while i < self.len {
@@ -147,7 +147,7 @@ impl Object {
         }
     }
 
-    /// The entry of this name from a part of its own; a map may have one, too.
+    /// Returns the entry of this name, unless it comes from a map, whose keys are not known.
     pub(super) const fn entry(&self, name: &str) -> Option<Entry> {
         if self.is_taken(name) {
             return None;
@@ -182,7 +182,7 @@ impl Object {
         None
     }
 
-    /// The struct among the parts.
+    /// Returns the first struct among the parts.
     pub(super) const fn fields(&self) -> Option<&'static StructSchema> {
         let mut i = 0;
         while i < self.len {
@@ -194,8 +194,8 @@ impl Object {
         None
     }
 
-    /// Whether it is the name of a field of the writer. No key of a map beside the field is so named, as
-    /// the writer would not read it back.
+    /// Returns whether a field or entry of the writer has this name. Then the map next to it has no such key, since the
+    /// writer would not read it back.
     pub(super) const fn is_field(&self, name: &str) -> bool {
         let mut i = 0;
         while i < self.len {
@@ -213,7 +213,7 @@ impl Object {
         false
     }
 
-    /// The values of the map among the parts, if there is one that may have this key.
+    /// Returns the value type of the map that may have this key, if there is one.
     pub(super) const fn map(&self, key: &str) -> Option<&'static TypeSchema> {
         let mut i = 0;
         while i < self.len {
@@ -227,9 +227,9 @@ impl Object {
         None
     }
 
-    /// The name of the variant that a flattened, externally tagged enum wrote as this part.
+    /// Returns the name of the variant if this part is a flattened, externally tagged enum.
     pub(super) const fn flattened_variant(&self, i: usize) -> Option<&'static str> {
-        // The content of an adjacently tagged enum comes right after its tag.
+        // The content of an adjacently tagged enum follows its tag.
         if i > 0 && matches!(self.part(i - 1), Part::Entry(_, Shape::Literal(_))) {
             return None;
         }
@@ -240,7 +240,8 @@ impl Object {
         }
     }
 
-    /// Whether there is an entry, other than a field that is `null`, that a flattened type looks for. The keys of a map are not known.
+    /// Returns whether the object has an entry that a flattened type looks for, other than `null` in a struct. Maps are
+    /// not considered, since their keys are not known.
     pub(super) const fn has_entry_for(&self, reader: &'static TypeSchema) -> bool {
         let mut i = 0;
         while i < self.len {
@@ -271,9 +272,9 @@ impl Object {
         false
     }
 
-    /// The object in two alternatives: without and with an entry that is not always there, or with
-    /// `null` and another value; `reader` is the flattened type that looks for the entry, if only such
-    /// entries count. `None` where there is only one, or too many were taken apart before.
+    /// Splits the object into two alternatives by one entry: missing or present, or `null` or another value. With
+    /// `reader`, only entries that this flattened type looks for are considered. Returns `None` if there is no such
+    /// entry, or if too many entries were split before.
     pub(super) const fn halves(&self, reader: Option<&'static TypeSchema>) -> Option<[Self; 2]> {
         let mut free = 0;
         while free < MAX_DECIDED && self.decided[free].is_some() {
@@ -294,7 +295,7 @@ impl Object {
                         && is_looked_for(reader, name)
                     {
                         let (mut without, mut with) = (*self, *self);
-                        // A decision may be taken apart further.
+                        // An entry that was split before may be split again.
                         let at = self.decision(name, free);
                         without.decided[at] = Some((name, one));
                         with.decided[at] = Some((name, other));
@@ -308,7 +309,7 @@ impl Object {
         None
     }
 
-    /// Where the decision on an entry stands, or is to stand.
+    /// Returns the index of an entry in `decided`, or `free` if it is not there.
     const fn decision(&self, name: &str, free: usize) -> usize {
         let mut i = 0;
         while i < MAX_DECIDED {
@@ -323,7 +324,7 @@ impl Object {
     }
 }
 
-/// Goes through the entries of an object that have a known name and that nobody else has read, in their order.
+/// An iterator over the entries of an object with known names that no other reader has taken, in their order.
 pub(super) struct Entries {
     part: usize,
     field: usize,
@@ -332,7 +333,7 @@ pub(super) struct Entries {
 impl Entries {
     pub(super) const FIRST: Self = Self { part: 0, field: 0 };
 
-    /// The next entry of the object, with its name.
+    /// Returns the next entry of the object and its name.
     pub(super) const fn next(&mut self, object: &Object) -> Option<(&'static str, Entry)> {
         while self.part < object.len {
             let part = self.part;
@@ -382,7 +383,7 @@ impl Entry {
     }
 }
 
-/// Whether a key of this type may be written as this text.
+/// Returns whether a key of this type may be written as this text.
 const fn may_write(keys: &'static TypeSchema, text: &str) -> bool {
     match written(keys) {
         TypeSchema::Char => is_one_character(text),
@@ -412,7 +413,7 @@ pub(super) const fn is_one_character(text: &str) -> bool {
     let mut characters = 0;
     let mut i = 0;
     while i < bytes.len() {
-        // Every byte but the further ones of a character.
+        // Counts every byte except the continuation bytes of a character.
         if bytes[i] & 0xc0 != 0x80 {
             characters += 1;
         }
@@ -421,7 +422,7 @@ pub(super) const fn is_one_character(text: &str) -> bool {
     characters == 1
 }
 
-/// The field that is written under a name, unless its parts stand in its place.
+/// Returns the field that is written under a name, unless it is flattened.
 pub(super) const fn written_field(schema: &'static StructSchema, name: &str) -> Option<&'static FieldSchema> {
     let mut i = 0;
     while i < schema.fields.len() {
@@ -437,7 +438,7 @@ pub(super) const fn written_field(schema: &'static StructSchema, name: &str) -> 
     None
 }
 
-/// Whether a struct reads a field of this name by itself.
+/// Returns whether a struct reads a field of this name, not counting flattened fields.
 pub(super) const fn reads_field(schema: &StructSchema, name: &str) -> bool {
     let mut i = 0;
     while i < schema.fields.len() {
@@ -449,7 +450,7 @@ pub(super) const fn reads_field(schema: &StructSchema, name: &str) -> bool {
     false
 }
 
-/// How deep flattened types are looked at for names.
+/// Maximum depth of the search for names in flattened types.
 pub(super) const MAX_FLATTENED: usize = 8;
 
 const fn is_looked_for(reader: Option<&'static TypeSchema>, name: &str) -> bool {
@@ -459,7 +460,7 @@ const fn is_looked_for(reader: Option<&'static TypeSchema>, name: &str) -> bool 
     }
 }
 
-/// Whether a flattened type looks for an entry of this name.
+/// Returns whether a flattened type looks for an entry of this name.
 pub(super) const fn looks_for(reader: &'static TypeSchema, name: &str, depth: usize) -> bool {
     match read(reader) {
         _ if depth == 0 => false,
@@ -506,7 +507,7 @@ const fn variants_look_for(schema: &'static EnumSchema, name: &str, depth: usize
     is_tag
 }
 
-/// Whether something that is read under these names is read under this one.
+/// Returns whether a field or variant with these names is read under this one.
 pub(super) const fn reads(read: Option<&str>, aliases: &[&str], name: &str) -> bool {
     let Some(own) = read else { return false };
     if same(own, name) {
@@ -522,7 +523,7 @@ pub(super) const fn reads(read: Option<&str>, aliases: &[&str], name: &str) -> b
     false
 }
 
-/// What stands under a field's name when it is written.
+/// Returns the shape that is written for a field.
 pub(super) const fn shape_of(field: &FieldSchema) -> Shape {
     let shape = written(field.shape);
     match (field.presence, shape) {
@@ -531,14 +532,13 @@ pub(super) const fn shape_of(field: &FieldSchema) -> Shape {
     }
 }
 
-/// What stands in the object of a variant: its tag, what it holds, and the struct or enum whose
-/// parts stand beside the tag.
+/// The parts of a variant's object: the tag, the content, and the type whose entries are written next to the tag.
 pub(super) struct WrittenVariant {
     pub(super) parts: [Option<Part>; 2],
     pub(super) beside: Option<&'static TypeSchema>,
 }
 
-/// The parts of the object a variant is written as; `None` where it is no object by its tag.
+/// Returns the parts of the object that a variant is written as, or `None` if its tag does not make it an object.
 pub(super) const fn variant_parts(
     schema: &EnumSchema,
     variant: &'static VariantSchema,
@@ -566,7 +566,7 @@ pub(super) const fn variant_parts(
     Some(WrittenVariant { parts, beside })
 }
 
-/// A type as it is written: not behind its name.
+/// Returns the shape in which a type is written, without its names.
 pub(super) const fn written(shape: &'static TypeSchema) -> &'static TypeSchema {
     let mut shape = shape;
     let mut left = MAX_NAMES;
@@ -581,7 +581,7 @@ pub(super) const fn written(shape: &'static TypeSchema) -> &'static TypeSchema {
     &TypeSchema::Opaque("")
 }
 
-/// A type as it is read: not behind its name.
+/// Returns the shape in which a type is read, without its names.
 pub const fn read(shape: &'static TypeSchema) -> &'static TypeSchema {
     let mut shape = shape;
     let mut left = MAX_NAMES;
@@ -596,7 +596,7 @@ pub const fn read(shape: &'static TypeSchema) -> &'static TypeSchema {
     &TypeSchema::Opaque("")
 }
 
-/// Whether two texts are the same.
+/// Returns whether two texts are equal, in a `const fn`.
 pub const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {

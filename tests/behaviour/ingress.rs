@@ -196,9 +196,9 @@ async fn extra_fields_are_accepted_unless_denied() {
     let created = &bus.history("*").of::<Created>().await.unwrap()[0];
     assert_eq!((created.email_address.as_str(), created.addresses[0].city.as_str()), ("a@b.c", "Bonn"));
     bus.emit_json("intake.strict", r#"{"id": 1}"#).await.unwrap();
-    let message = "intake.strict: .more: unknown field, and the type denies those";
+    let message = "intake.strict: .more: unknown field, which the type denies";
     check_refused("intake.strict", r#"{"id": 1, "more": "SECRET"}"#, ErrorKind::Payload, message).await;
-    let message = "intake.strict: [\"a b\\x1b\"]: unknown field, and the type denies those";
+    let message = "intake.strict: [\"a b\\x1b\"]: unknown field, which the type denies";
     check_refused("intake.strict", r#"{"id": 1, "a b\u001b": "SECRET"}"#, ErrorKind::Payload, message).await;
 }
 

@@ -147,10 +147,10 @@ fn v1_keys_that_are_read_under_other_names() {
     fn map<K: Ord>(key: K) -> BTreeMap<K, u8> {
         BTreeMap::from([(key, 1)])
     }
-    refused(&map(Converted { n: 1 }), ".(key): `String` is written, which is no `u64`");
+    refused(&map(Converted { n: 1 }), ".(key): `String` is written, but `u64` is expected");
     refused(&map(Names::A), ".(key).a: it is written as `a` and read as `b`");
-    refused(&map(Skipped::A), ".(key).A: it is written, and never read");
-    refused(&map(Twice::B), ".(key).x: `x` is a name of another part of it, too");
+    refused(&map(Skipped::A), ".(key).A: it is written, but never read");
+    refused(&map(Twice::B), ".(key).x: another part of it is named `x`, too");
     refused(&map(TextFirst::Plain(Plain::One)), ".(key).Plain: the variant `Text` stands before it");
 
     accepted(&map(Parsed { n: 1 }));
@@ -316,19 +316,29 @@ fn v9_what_untagged_variants_read_with_a_loss() {
         let misfit = R::TYPE.can_read(W::TYPE).unwrap_err().to_string();
         assert!(misfit.ends_with(because), "{misfit}");
     }
-    misfit_of::<Any<f64>, u64>("`u64` is written, of which `f64` loses digits");
-    misfit_of::<Any<Vec<f32>>, Any<Vec<u128>>>("[]: `u128` is written, of which `f32` loses digits");
-    misfit_of::<Any<Plain<f64>>, Plain<i64>>(".n: `i64` is written, of which `f64` loses digits");
+    misfit_of::<Any<f64>, u64>("`u64` is written, but `f64` can't represent all of its digits");
+    misfit_of::<Any<Vec<f32>>, Any<Vec<u128>>>(
+        "[]: `u128` is written, but `f32` can't represent all of its digits",
+    );
+    misfit_of::<Any<Plain<f64>>, Plain<i64>>(
+        ".n: `i64` is written, but `f64` can't represent all of its digits",
+    );
     misfit_of::<Any<Plain<Option<f64>>>, Plain<Option<i64>>>("` loses digits");
     misfit_of::<Any<Plain<f64>>, Plain<Option<i64>>>("fits none of the variants");
-    misfit_of::<Fields<f64>, Plain<i64>>(".n: `i64` is written, of which `f64` loses digits");
-    misfit_of::<Fields<f64>, Fields<i64>>(".n: `i64` is written, of which `f64` loses digits");
+    misfit_of::<Fields<f64>, Plain<i64>>(".n: `i64` is written, but `f64` can't represent all of its digits");
+    misfit_of::<Fields<f64>, Fields<i64>>(
+        ".n: `i64` is written, but `f64` can't represent all of its digits",
+    );
     misfit_of::<Fields<Option<f64>>, HashMap<String, i64>>(
-        ".n: `i64` is written, of which `f64` loses digits",
+        ".n: `i64` is written, but `f64` can't represent all of its digits",
     );
     misfit_of::<Rest<f64>, u64>("` loses digits");
-    misfit_of::<Rest<Plain<f64>>, Plain<u64>>(".n: `u64` is written, of which `f64` loses digits");
-    misfit_of::<Plain<Any<f32>>, Plain<f64>>(".n: `f64` is written, of which `f32` loses digits");
+    misfit_of::<Rest<Plain<f64>>, Plain<u64>>(
+        ".n: `u64` is written, but `f64` can't represent all of its digits",
+    );
+    misfit_of::<Plain<Any<f32>>, Plain<f64>>(
+        ".n: `f64` is written, but `f32` can't represent all of its digits",
+    );
     misfit_of::<Any<std::collections::BTreeSet<u8>>, Vec<u8>>("in no order");
     misfit_of::<Any<Moment>, WithOffset>("keeps a part");
 
@@ -721,7 +731,7 @@ fn v3_denied_fields_beside_flattened_ones() {
     let strict = <Denies<Total>>::TYPE;
     strict.can_read(<Flat<Total>>::TYPE).unwrap();
     let misfit = strict.can_read(<Flat<More>>::TYPE).unwrap_err();
-    assert_eq!(misfit.to_string(), "the field `more` is written, and unknown fields are denied");
+    assert_eq!(misfit.to_string(), "the field `more` is written, but unknown fields are denied");
     serde_json::from_str::<Denies<Total>>(r#"{"id":1,"total":1,"more":1}"#).unwrap_err();
     <Denies<HashMap<String, u8>>>::TYPE.can_read(<Flat<Total>>::TYPE).unwrap_err();
     <Denies<serde_json::Value>>::TYPE.can_read(<Flat<Total>>::TYPE).unwrap_err();
@@ -773,7 +783,7 @@ fn l8_an_alias_beside_a_flattened_map() {
     assert!(serde_json::from_str::<Renamed<String>>(&text).is_err());
 
     let misfit = <Renamed<String>>::TYPE.can_read(<Old<String>>::TYPE).unwrap_err().to_string();
-    assert_eq!(misfit, ".title: a key of the map beside it may be `title`, under which it is read, too");
+    assert_eq!(misfit, ".title: the map next to it may have the key `title`, which is one of its names");
     <Renamed<Title>>::TYPE.can_read(<Old<Title>>::TYPE).unwrap_err();
     <Renamed<String>>::TYPE.can_read(<Bare<String>>::TYPE).unwrap_err();
     // No key of theirs is another name of the field.
@@ -826,7 +836,7 @@ fn l6_a_flattened_option_reads_what_is_written_as_some() {
     let reader = <Flat<Total>>::TYPE;
     reader.can_read(<Flat<Total>>::TYPE).unwrap();
     let misfit = reader.can_read(<Flat<Text>>::TYPE).unwrap_err();
-    assert_eq!(misfit.to_string(), ".total: `String` is written, which is no `u8`");
+    assert_eq!(misfit.to_string(), ".total: `String` is written, but `u8` is expected");
     let read: Flat<Total> = serde_json::from_str(r#"{"id":1,"total":"some text"}"#).unwrap();
     assert!(read.inner.is_none());
     // Nothing it looks for is there, or it is `null`.
@@ -867,7 +877,7 @@ fn l12_instances_of_a_generic_type_are_told_apart() {
 
     let (text, number) = (<List<List<String>>>::TYPE, <List<List<u8>>>::TYPE);
     let misfit = text.can_read(number).unwrap_err();
-    assert_eq!(misfit.to_string(), ".items[].items[]: `u8` is written, which is no `String`");
+    assert_eq!(misfit.to_string(), ".items[].items[]: `u8` is written, but `String` is expected");
     assert!(!text.is_same(number));
     text.can_read(text).unwrap();
     assert!(text.is_same(text));
@@ -1451,7 +1461,7 @@ fn v1_two_instances_of_one_generic_type() {
             Self { x: twice.x }
         }
     }
-    refused(&Two1 { x: 1 }, ".x: `String` is written, which is no `u8`");
+    refused(&Two1 { x: 1 }, ".x: `String` is written, but `u8` is expected");
     refused(&NullTwice { x: Some(None) }, ".x: `Some(None)`");
     accepted(&Same { x: 1 });
     accepted(&Wider { x: 1 });
@@ -1487,7 +1497,7 @@ fn v1_elements_of_tuples_that_are_left_out() {
     #[derive(Debug, Serialize, Deserialize, Schema)]
     struct Newtype(#[serde(skip_serializing_if = "is_zero")] u8);
 
-    let because = "an element of it may be left out, which moves those after it";
+    let because = "an element may be left out, which shifts the elements after it";
     refused(&First(0, 5), because);
     refused(&vec![First(0, 5)], because);
     refused(&Both(0, 5), because);

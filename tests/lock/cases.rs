@@ -32,7 +32,7 @@ pub mod millis {
 
 const BREAKS: &str = "`user.created` breaks its lock (version 1): ";
 
-const NOTHING_SHOWS: &str = "code that the lock can't look into writes or reads it: ";
+const NOTHING_SHOWS: &str = "code that the lock can't check writes or reads it: ";
 
 /// A source, and how cargo answers to changes of it that are tried one after the other.
 struct Tried {
@@ -88,20 +88,20 @@ pub struct UserCreated {
         tried.refused(
             at,
             &format!("    {attribute}\n{at}"),
-            &format!(".at: {NOTHING_SHOWS}`{code}`, which was not there before; restore it, declare `version = 2`, or say why it is all right: `#[event(changed = \"...\")]` on the field"),
+            &format!(".at: {NOTHING_SHOWS}`{code}` was added; restore it, declare `version = 2`, or say why it is all right: `#[event(changed = \"...\")]` on the field"),
             "--> src/lib.rs:7:9",
         );
     }
     tried.refused(
         "    pub id: u64,",
         "    #[event(opaque)]\n    pub id: String,",
-        &format!(".id: {NOTHING_SHOWS}`String`, which was not there before"),
+        &format!(".id: {NOTHING_SHOWS}`String` was added"),
         "--> src/lib.rs:10:9",
     );
     tried.refused(
         "    #[serde(with = \"seconds\")]\n",
         "",
-        &format!(".seen: {NOTHING_SHOWS}`with seconds: u64`, which is not there any more"),
+        &format!(".seen: {NOTHING_SHOWS}`with seconds: u64` was removed"),
         "--> src/lib.rs:7:9",
     );
 }
@@ -130,7 +130,7 @@ pub struct Part {
 }
 ",
     );
-    let shown = "it was secret, and would be shown; restore it, declare `version = 2`, or say why it is all right: `#[event(changed = \"...\")]` on the field";
+    let shown = "it was secret, but would be shown now; restore it, declare `version = 2`, or say why it is all right: `#[event(changed = \"...\")]` on the field";
     tried.refused(
         "    #[event(secret)]\n    pub password",
         "    pub password",
@@ -148,7 +148,7 @@ pub struct Part {
     tried.refused(
         "    #[event(secret)]\n    pub hint: Option<String>,\n",
         "",
-        "the secret field `hint` is gone, and the text of old records would show it; restore it, declare `version = 2`, or say why it is all right: `changed = \"...\"` beside the event's name",
+        "the secret field `hint` is gone, so old records would show its value; restore it, declare `version = 2`, or say why it is all right: `changed = \"...\"` beside the event's name",
         "--> src/lib.rs:5:12",
     );
     // A secret that moves into a secret type, or is renamed and still read, stays one.
@@ -246,7 +246,7 @@ fn l1_a_reason_stands_where_its_change_is_reported() {
     let changed = "#[event(\"user.created\")]\npub struct UserCreated(pub Part);\n\n#[payload]\npub struct Part { pub id: String }\n";
     project.source(changed);
     project.check_refused(
-        "old records can't be read: .id: `u32` is written, which is no `String`",
+        "old records can't be read: .id: `u32` is written, but `String` is expected",
         "--> src/lib.rs:5:12",
     );
     project.source(&changed.replace("(pub Part)", "(#[event(changed = \"x\")] pub Part)"));
@@ -356,12 +356,12 @@ fn l2_each_change_that_is_lossy_or_hidden_is_refused() {
     refused(
         "double: f64",
         "double: f32",
-        &format!("{old}.double: `f64` is written, of which `f32` loses digits"),
+        &format!("{old}.double: `f64` is written, but `f32` can't represent all of its digits"),
     );
     refused(
         "single: f32",
         "single: f64",
-        &format!("{new}.single: `f64` is written, of which `f32` loses digits"),
+        &format!("{new}.single: `f64` is written, but `f32` can't represent all of its digits"),
     );
     refused(
         "list: Vec<u8>",
@@ -382,27 +382,27 @@ fn l2_each_change_that_is_lossy_or_hidden_is_refused() {
     refused(
         "\"seconds::five\"",
         "\"seconds::six\"",
-        ".five: a record without it was read with `seconds::five`, and would be with `seconds::six`",
+        ".five: a record without it was read with `seconds::five`, and is now read with `seconds::six`",
     );
     refused(
         "(default = \"seconds::five\")",
         "(default)",
-        ".five: a record without it was read with `seconds::five`, and would be with `Default::default()`",
+        ".five: a record without it was read with `seconds::five`, and is now read with `Default::default()`",
     );
     refused(
         "(default)]\n    pub zero",
         "(default = \"seconds::five\")]\n    pub zero",
-        ".zero: a record without it was read with `Default::default()`, and would be with `seconds::five`",
+        ".zero: a record without it was read with `Default::default()`, and is now read with `seconds::five`",
     );
     refused(
         "    pub maybe",
         "    #[serde(default = \"seconds::some\")]\n    pub maybe",
-        ".maybe: a record without it was read with `None`, and would be with `seconds::some`",
+        ".maybe: a record without it was read with `None`, and is now read with `seconds::some`",
     );
     refused(
         "(default)]\n    pub zero",
         "(default, skip_serializing_if = \"seconds::is_zero\")]\n    pub zero",
-        ".zero: it is left out where `seconds::is_zero` says so, and programs that know the locked type read `Default::default()` there",
+        ".zero: it is left out if `seconds::is_zero` returns `true`, and programs that know the locked type read `Default::default()` instead",
     );
     refused(
         "map: BTreeMap<String, u8>",
@@ -412,12 +412,12 @@ fn l2_each_change_that_is_lossy_or_hidden_is_refused() {
     refused(
         "small: u32",
         "small: f32",
-        &format!("{old}.small: `u32` is written, of which `f32` loses digits"),
+        &format!("{old}.small: `u32` is written, but `f32` can't represent all of its digits"),
     );
     refused(
         "large: i64",
         "large: f64",
-        &format!("{old}.large: `i64` is written, of which `f64` loses digits"),
+        &format!("{old}.large: `i64` is written, but `f64` can't represent all of its digits"),
     );
     refused(
         "large: i64",
@@ -437,24 +437,24 @@ fn l2_each_change_that_is_lossy_or_hidden_is_refused() {
     refused(
         "letter: char",
         "letter: String",
-        &format!("{new}.letter: `String` is written, which is no `char`"),
+        &format!("{new}.letter: `String` is written, but `char` is expected"),
     );
     refused("three: [u8; 3]", "three: [u8; 4]", &format!("{old}.three: "));
     refused("span: std::time::Duration", "span: std::time::SystemTime", &format!("{old}.span."));
     refused(
         "    #[serde(alias = \"was\")]\n",
         "",
-        ".renamed: records may have it under the name `was`, which is not read any more",
+        ".renamed: records may have it under the name `was`, which is no longer read",
     );
     refused(
         "pub maybe",
         "#[serde(alias = \"maybe\")]\n    pub perhaps",
-        ".maybe: programs that know the locked type look for `maybe`, which is not written any more",
+        ".maybe: programs that know the locked type read `maybe`, which is no longer written",
     );
     refused(
         "    #[serde(alias = \"Zwei\")]\n",
         "",
-        ".tagged: records may have it under the name `Zwei`, which is not read any more",
+        ".tagged: records may have it under the name `Zwei`, which is no longer read",
     );
     refused(
         "pub enum Tagged",
@@ -464,9 +464,9 @@ fn l2_each_change_that_is_lossy_or_hidden_is_refused() {
     refused(
         "    #[serde(other)]\n    Rest",
         "    Rest",
-        ".open: a variant of any other name was read, and is refused now",
+        ".open: variants with unknown names were read, but are refused now",
     );
-    refused("    Named,\n", "", ".open: the variant `Named` was written, and is read as `Rest`");
+    refused("    Named,\n", "", ".open: the variant `Named` was written, but is now read as `Rest`");
     refused(
         "    Text { text: String },\n    Number { number: u8 },",
         "    Number { number: u8 },\n    Text { text: String },",
@@ -475,7 +475,7 @@ fn l2_each_change_that_is_lossy_or_hidden_is_refused() {
     refused(
         "#[payload]\npub struct Part",
         "#[payload]\n#[serde(deny_unknown_fields)]\npub struct Part",
-        ".part: unknown fields were ignored, and are refused now",
+        ".part: unknown fields were ignored, but are refused now",
     );
     refused(
         "    pub part: Part",
@@ -485,7 +485,7 @@ fn l2_each_change_that_is_lossy_or_hidden_is_refused() {
     refused(
         "#[payload]\npub struct Checked",
         "#[payload]\n#[serde(from = \"u8\")]\npub struct Checked",
-        &format!(".checked: {NOTHING_SHOWS}`from u8`, which was not there before"),
+        &format!(".checked: {NOTHING_SHOWS}`from u8` was added"),
     );
 }
 
@@ -557,7 +557,7 @@ pub enum Plan { Free { seats: u32 }, Paid { seats: u32 } }
     tried.refused(
         "zip: u64",
         "zip: String",
-        &format!("{old}.zip: `u64` is written, which is no `String`"),
+        &format!("{old}.zip: `u64` is written, but `String` is expected"),
         address,
     );
     tried.refused(
@@ -624,7 +624,7 @@ pub enum Plan { Free { seats: u32 }, Paid { seats: u32 } }
     let with = |field: &str| without.replace("    pub id: u32,\n", &format!("    pub id: u32,\n{field}"));
     project.source(&with("    pub x: Option<String>,\n"));
     project.check_refused(
-        &format!("{BREAKS}old records can't be read: .x: `u8` is written, which is no `String`"),
+        &format!("{BREAKS}old records can't be read: .x: `u8` is written, but `String` is expected"),
         "--> src/lib.rs:9:9",
     );
     let more = "    #[serde(flatten)]\n    pub more: BTreeMap<String, String>,\n";
@@ -656,7 +656,7 @@ pub enum Kind {
 ",
     );
     let moved = |name: &str, to: &str| {
-        format!("records may have it under the name `{name}`, which is read as `{to}` now; restore it")
+        format!("records may have it under the name `{name}`, which is now read as `{to}`; restore it")
     };
     tried.refused(
         "    #[serde(alias = \"x\")]\n    pub a: Option<u8>,\n",
@@ -699,8 +699,9 @@ pub enum Open {
 }
 ",
     );
-    let read =
-        |name: &str| format!("the variant `{name}` was written, and is read as an untagged one, if at all");
+    let read = |name: &str| {
+        format!("the variant `{name}` was written, but now only an untagged variant may read it")
+    };
     tried.refused("    B,\n", "", &format!(".kind: {}", read("B")), "--> src/lib.rs:6:9");
     tried.refused("Number(u16)", "Number(u8)", &format!(".open: {}", read("Number")), "--> src/lib.rs:7:9");
     tried.accepted("    A,\n    B,\n", "    B,\n    A,\n");
@@ -730,7 +731,7 @@ pub enum Kind {
     );
     let gone = |name: &str, to: &str| {
         format!(
-            "the field `{name}` is gone, and `{to}` is new: the values under the old name would not be read any more; restore it"
+            "the field `{name}` is gone, and `{to}` is new: the values under the old name would no longer be read; restore it"
         )
     };
     let (part, kinds) = ("--> src/lib.rs:6:9", "--> src/lib.rs:7:9");
@@ -781,7 +782,7 @@ fn l10_what_is_too_deep_to_be_compared_is_refused_by_the_first_write() {
         assert_said(&said, "`user.created` can't be locked: ");
         assert_said(
             &said,
-            "it is nested deeper than what is compared, about 15 structs or 10 enums; nest it less, or mark a field `#[event(opaque)]`, which is then not compared",
+            "it is nested too deeply to be compared: the limit is about 15 structs or 10 enums; nest it less, or mark a field `#[event(opaque)]`, which is then not compared",
         );
     }
     // The deepest that is written can be compared, and what is beside it can change.
@@ -816,7 +817,7 @@ fn l3_superseded_versions_are_locked_from_the_first_write_on() {
     assert_said(&project.write_lock().unwrap_err(), message);
     let shown = TWO_VERSIONS.replacen("    #[event(secret)]\n", "", 1);
     project.source(&shown);
-    let message = "`user.created` breaks its lock (version 1): .password: it was secret, and would be shown; restore it, or say why it is all right: `#[event(changed = \"...\")]` on the field";
+    let message = "`user.created` breaks its lock (version 1): .password: it was secret, but would be shown now; restore it, or say why it is all right: `#[event(changed = \"...\")]` on the field";
     project.check_refused(message, "--> src/lib.rs:7:9");
     assert_said(&project.write_lock().unwrap_err(), message);
     assert_eq!(project.read("events.lock/user.created"), text);
@@ -868,7 +869,7 @@ fn l3_a_new_version_does_not_show_the_secrets_of_the_one_before() {
     let project = Project::new("l3-shows", &source);
     assert_said(
         &project.write_lock().unwrap_err(),
-        "`user.created` breaks its lock (version 2): .password: it was secret, and would be shown",
+        "`user.created` breaks its lock (version 2): .password: it was secret, but would be shown now",
     );
     project.source(&source.replace(
         "    pub password: String,\n}\n\nimpl",

@@ -65,7 +65,7 @@ fn a_file_that_is_edited_is_compared_at_once() {
     let project = Project::locked("edit", CREATED);
     project.edit("events.lock/user.created", "email: String", "email: u64");
     project.check_refused(
-        "`user.created` breaks its lock (version 1): old records can't be read: .email: `u64` is written, which is no `String`; restore it, or declare `version = 2`",
+        "`user.created` breaks its lock (version 1): old records can't be read: .email: `u64` is written, but `String` is expected; restore it, or declare `version = 2`",
         "--> src/lib.rs:7:9",
     );
     project.edit("events.lock/user.created", "email: u64", "email: Strin");
@@ -107,25 +107,25 @@ pub struct UserCreated {
     refuse(
         "    pub email: String,\n",
         "",
-        "programs that know the locked type can't read it: .email: it is never written, and must be there; restore it, or declare `version = 2`",
+        "programs that know the locked type can't read it: .email: it is never written, but required; restore it, or declare `version = 2`",
         "--> src/lib.rs:11:12",
     );
     refuse(
         "pub email: String",
         "pub mail: String",
-        "old records can't be read: .mail: it is never written, and must be there; restore its name, if it was `email`, or declare `version = 2`",
+        "old records can't be read: .mail: it is never written, but required; restore its name, if it was `email`, or declare `version = 2`",
         "--> src/lib.rs:13:9",
     );
     refuse(
         "pub email",
         "#[serde(alias = \"email\")]\n    pub mail",
-        "programs that know the locked type can't read it: .email: it is never written, and must be there; restore it, or declare `version = 2`",
+        "programs that know the locked type can't read it: .email: it is never written, but required; restore it, or declare `version = 2`",
         "--> src/lib.rs:11:12",
     );
     refuse(
         "pub id: u32",
         "pub id: String",
-        "old records can't be read: .id: `u32` is written, which is no `String`",
+        "old records can't be read: .id: `u32` is written, but `String` is expected",
         "--> src/lib.rs:12:9",
     );
     refuse(
@@ -143,19 +143,19 @@ pub struct UserCreated {
     refuse(
         "pub nick",
         "pub phone: String,\n    pub nick",
-        "old records can't be read: .phone: it is never written, and must be there; take an `Option`, add `#[serde(default)]`, or declare `version = 2`",
+        "old records can't be read: .phone: it is never written, but required; use an `Option`, add `#[serde(default)]`, or declare `version = 2`",
         "--> src/lib.rs:14:9",
     );
     refuse(
         "    Paid,\n",
         "",
-        "old records can't be read: .plan: the variant `Paid` is written, and not known here",
+        "old records can't be read: .plan: the variant `Paid` is written, but not known here",
         "--> src/lib.rs:14:9",
     );
     refuse(
         "    Paid,\n",
         "    Paid,\n    Trial,\n",
-        "programs that know the locked type can't read it: .plan: the variant `Trial` is written, and not known here",
+        "programs that know the locked type can't read it: .plan: the variant `Trial` is written, but not known here",
         "--> src/lib.rs:16:9",
     );
     // What breaks nothing compiles: another name of a type, a longer way to say it, new optional fields.
@@ -178,7 +178,7 @@ fn what_broke_the_lock_is_not_written_over_it() {
     let said = project.write_lock().unwrap_err();
     assert_said(
         &said,
-        "`user.created` breaks its lock (version 1): old records can't be read: .email: `String` is written, which is no `u8`",
+        "`user.created` breaks its lock (version 1): old records can't be read: .email: `String` is written, but `u8` is expected",
     );
     assert_said(&said, "or declare `version = 2`");
     assert_eq!(project.read("events.lock/user.created"), before);
@@ -204,7 +204,7 @@ fn what_is_stale_is_told_by_the_test_and_remembers_what_was_written() {
     // Records from before the field are still there.
     project.source(&later.replace("    #[serde(default)]\n", ""));
     project.check_refused(
-        "old records can't be read: .score: it is not always written, and must be there",
+        "old records can't be read: .score: it is not always written, but required",
         "--> src/lib.rs:8:9",
     );
 }
@@ -262,7 +262,7 @@ fn a_removed_field_is_reserved() {
         &without.replace("\")]", "\", reserved(\"email\"))]").replace("    pub email: String,\n", ""),
     );
     project.check_refused(
-        "programs that know the locked type can't read it: .email: it is never written, and must be there",
+        "programs that know the locked type can't read it: .email: it is never written, but required",
         "--> src/lib.rs:5:12",
     );
 }
@@ -366,7 +366,7 @@ pub struct Point {
     project.source(whole);
     project.check().unwrap();
     project.source(&whole.replace("    pub y: u32,\n", ""));
-    assert_said(&project.check().unwrap_err(), ".y: it is never written, and must be there");
+    assert_said(&project.check().unwrap_err(), ".y: it is never written, but required");
 }
 
 #[test]
@@ -462,7 +462,7 @@ impl typed_events::Upcast<UserCreatedV1> for UserCreated {
     // Old records are read as the old type, which must stay as it was.
     project.source(&both.replace("pub email: String", "pub email: bool"));
     project.check_refused(
-        "`user.created` breaks its lock (version 1): old records can't be read: .email: `String` is written, which is no `bool`; restore it: its records are still read as this type",
+        "`user.created` breaks its lock (version 1): old records can't be read: .email: `String` is written, but `bool` is expected; restore it: its records are still read as this type",
         "--> src/lib.rs:7:9",
     );
     project.source(CREATED);
@@ -728,7 +728,7 @@ fn mail(user: &Mailed) {
     );
     consumer.source(&view.replace("pub email: String", "pub email: u8"));
     consumer.check_refused(
-        "`shop::UserCreated` (`user.created`) can't fill the view `Mailed`: .email: `String` is written, which is no `u8`; take `String`",
+        "`shop::UserCreated` (`user.created`) can't fill the view `Mailed`: .email: `String` is written, but `u8` is expected; use `String`",
         "--> src/lib.rs:6:9",
     );
     consumer.source(view);
@@ -757,7 +757,7 @@ async fn json_of_the_other_program_fills_the_view() {
     // What is secret there is secret here.
     consumer.edit("events.lock/user.created", "    email: String,", "    #[secret] email: String,");
     consumer.check_refused(
-        "`shop::UserCreated` (`user.created`) can't fill the view `Mailed`: .email: it is secret, and would be shown here; mark its field `#[event(secret)]`, or take a type that is secret",
+        "`shop::UserCreated` (`user.created`) can't fill the view `Mailed`: .email: it is secret, but would be shown here; mark the field `#[event(secret)]`, or use a secret type",
         "--> src/lib.rs:6:9",
     );
     consumer.edit("events.lock/user.created", "#[secret] ", "");
@@ -765,7 +765,7 @@ async fn json_of_the_other_program_fills_the_view() {
     consumer.source(view);
     consumer.edit("events.lock/user.created", "    email: String,", "    mail: String,");
     consumer.check_refused(
-        ".email: it is never written, and must be there; make it optional, or take one that is written: `id`, `mail`, `nick`",
+        ".email: it is never written, but required; make it optional, or use one that is written: `id`, `mail`, `nick`",
         "--> src/lib.rs:6:9",
     );
 }
@@ -810,7 +810,7 @@ pub fn welcome(user: &NewUser) {
     project.check().unwrap();
     producer("typed_events", "mail");
     project.check_refused(
-        "error[E0080]: evaluation panicked: `accounts::UserCreated` (`user.created`) can't fill the view `NewUser`: .email: it is never written, and must be there; make it optional, or take one that is written: `id`, `mail`
+        "error[E0080]: evaluation panicked: `accounts::UserCreated` (`user.created`) can't fill the view `NewUser`: .email: it is never written, but required; make it optional, or use one that is written: `id`, `mail`
  --> mailing/src/lib.rs:5:9",
         "5 |     pub email: String,",
     );
@@ -825,7 +825,7 @@ pub fn welcome(user: &NewUser) {
     project.check().unwrap();
     producer("typed_events::locked", "mail");
     project.check_refused(
-        "error[E0080]: evaluation panicked: `user.created` breaks its lock (version 1): old records can't be read: .mail: it is never written, and must be there; restore its name, if it was `email`, or declare `version = 2`
+        "error[E0080]: evaluation panicked: `user.created` breaks its lock (version 1): old records can't be read: .mail: it is never written, but required; restore its name, if it was `email`, or declare `version = 2`
  --> accounts/src/lib.rs:6:9",
         "could not compile `accounts`",
     );
@@ -861,7 +861,7 @@ fn v3_a_field_that_old_programs_deny_is_refused_inside_a_flattened_struct() {
     let project = Project::locked("v3", &source(""));
     project.source(&source("    pub street: Option<String>,\n"));
     project.check_refused(
-        "`user.moved` breaks its lock (version 1): programs that know the locked type can't read it: the field `street` is written, and unknown fields are denied; restore it",
+        "`user.moved` breaks its lock (version 1): programs that know the locked type can't read it: the field `street` is written, but unknown fields are denied; restore it",
         "--> src/lib.rs:6:12",
     );
 }

@@ -96,7 +96,7 @@ fn l_a_year_of_one_event_as_commits() {
 /// February: code that the lock can't look into (L1).
 fn reasons(project: &Project, source: &str) -> String {
     let opaque = replaced(source, "    pub id: u32", "    #[serde(with = \"plain\")]\n    pub id: u32");
-    project.refuse(&opaque, "`with plain: u32`, which was not there before");
+    project.refuse(&opaque, "`with plain: u32` was added");
     let reasoned = replaced(
         &opaque,
         "    #[serde(with",
@@ -109,7 +109,7 @@ fn reasons(project: &Project, source: &str) -> String {
     );
     project.refuse(
         &replaced(&reasoned, "    #[event(secret)]\n", ""),
-        ".password: it was secret, and would be shown",
+        ".password: it was secret, but would be shown now",
     );
     reasoned
 }
@@ -118,7 +118,7 @@ fn reasons(project: &Project, source: &str) -> String {
 fn silent_changes(project: &Project, source: &str) {
     project.refuse(
         &replaced(source, "score: f64", "score: f32"),
-        "`f64` is written, of which `f32` loses digits",
+        "`f64` is written, but `f32` can't represent all of its digits",
     );
     project.refuse(
         &replaced(source, "tags: Vec<String>", "tags: std::collections::HashSet<String>"),
@@ -126,7 +126,7 @@ fn silent_changes(project: &Project, source: &str) {
     );
     project.refuse(
         &replaced(source, "(default = \"one\")", "(default = \"two\")"),
-        ".level: a record without it was read with `one`, and would be with `two`",
+        ".level: a record without it was read with `one`, and is now read with `two`",
     );
 }
 
@@ -176,7 +176,7 @@ impl typed_events::Upcast<UserCreatedV1> for UserCreated {
     );
     project.refuse(
         &replaced(&both, "    #[event(secret)]\n", ""),
-        "`user.created` breaks its lock (version 1): .password: it was secret, and would be shown",
+        "`user.created` breaks its lock (version 1): .password: it was secret, but would be shown now",
     );
     project.refuse(
         &replaced(&both, "\"one\"", "\"two\"").replace("-> u32 { 2 }", "-> u64 { 2 }"),

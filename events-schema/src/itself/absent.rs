@@ -1,14 +1,14 @@
-//! Fields that are left out where they are empty, and what serde puts in their place when it reads.
+//! Checks of fields that are left out if they are empty, and of the default that serde reads instead.
 //!
-//! Decided by the paths of the two functions alone: a function of the user that says when a field is left out
-//! may well agree with one that gives its default.
+//! Only the paths of the two functions are known. A user's function that decides whether a field is left out may agree
+//! with one that returns its default, so such a pair is accepted.
 
 use super::{Verdict, refuse};
 use crate::misfit::Problem;
 use crate::written::same;
 use crate::{FieldSchema, Presence, TypeSchema};
 
-/// Types of which an `is_empty` is that of std or serde_json, if the field is such a list, map or text.
+/// Types whose `is_empty` is that of std or serde_json if the field is a list, a map or a text.
 const COLLECTIONS: [&str; 11] = [
     "Vec",
     "String",
@@ -23,8 +23,8 @@ const COLLECTIONS: [&str; 11] = [
     "Map",
 ];
 
-/// Checks that a field that is left out where it is `None`, empty or `false` is not read as what a function of
-/// the user gives, and that an `Option` is not left out where it is `Some`.
+/// Checks that a field that is left out if it is `None`, empty or `false` is not read as the result of a user's
+/// function, and that an `Option` is not left out if it is `Some`.
 pub(super) const fn check_absent(field: &FieldSchema) -> Verdict {
     if field.written.is_none() {
         return Ok(());
@@ -55,12 +55,13 @@ pub(super) const fn check_absent(field: &FieldSchema) -> Verdict {
     }
 }
 
-/// Whether a default is what a function of the field's own gives, see [`FieldSchema::default`].
+/// Returns whether a default is the result of a function for the field itself, see [`FieldSchema::default`].
 const fn is_function(default: &str) -> bool {
     !default.is_empty() && !same(default, "struct") && !starts_with(default, "struct ")
 }
 
-/// Whether a function looks like the one that makes an empty value: `Default::default`, `Vec::new`.
+/// Returns whether the path looks like a function that returns an empty value, such as `Default::default` or
+/// `Vec::new`.
 const fn gives_nothing(default: &str) -> bool {
     ends_with(default, "::default")
         || ends_with(default, "::new")
@@ -68,8 +69,8 @@ const fn gives_nothing(default: &str) -> bool {
         || same(default, "new")
 }
 
-/// Whether a path is `is_empty` of a collection, with any parameters: `Vec::is_empty`, `<[u8]>::is_empty`,
-/// `std::vec::Vec::<u8>::is_empty`.
+/// Returns whether a path is `is_empty` of a collection, with or without type parameters: `Vec::is_empty`,
+/// `<[u8]>::is_empty`, `std::vec::Vec::<u8>::is_empty`.
 const fn is_empty_of_std(path: &str) -> bool {
     const END: &str = "::is_empty";
     if !ends_with(path, END) {
@@ -95,7 +96,7 @@ const fn is_empty_of_std(path: &str) -> bool {
     }
 }
 
-/// Whether the last segment of a path is the name of a collection.
+/// Returns whether the last segment of a path is the name of a collection.
 const fn is_collection(path: &str) -> bool {
     let mut i = 0;
     while i < COLLECTIONS.len() {
@@ -111,7 +112,7 @@ const fn is_collection(path: &str) -> bool {
     false
 }
 
-/// Where the bracket opens that the last byte closes.
+/// Returns the index of the bracket that the last byte closes.
 const fn opening(text: &str) -> usize {
     let bytes = text.as_bytes();
     let (mut depth, mut i) = (0usize, bytes.len());
@@ -129,7 +130,7 @@ const fn opening(text: &str) -> usize {
     0
 }
 
-/// Where the first of two bytes stands, or the end.
+/// Returns the index of the first occurrence of either byte, or the length of the text.
 const fn first(text: &str, one: u8, other: u8) -> usize {
     let (bytes, mut i) = (text.as_bytes(), 0);
     while i < bytes.len() && bytes[i] != one && bytes[i] != other {
@@ -146,7 +147,7 @@ const fn ends_with(text: &str, end: &str) -> bool {
     text.len() >= end.len() && bytes_at(text, text.len() - end.len(), end)
 }
 
-/// Whether a text is found at a place of another one.
+/// Returns whether `text` has `part` at this index.
 const fn bytes_at(text: &str, at: usize, part: &str) -> bool {
     let (text, part) = (text.as_bytes(), part.as_bytes());
     let mut i = 0;

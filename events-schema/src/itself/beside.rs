@@ -1,22 +1,21 @@
-//! What stands beside something else in one object: flattened fields, and what a variant holds beside
-//! its tag.
+//! Checks of entries that share an object with others: flattened fields, and the content of a variant next to its tag.
 //!
-//! serde reads a struct's own fields first, then each flattened field in its order. A flattened struct
-//! takes the entries of its names; a map, a `Value`, an internally tagged or untagged enum and a struct
-//! that flattens itself look at all entries that are left, and leave them there.
+//! serde reads a struct's own fields first, then each flattened field in the order of declaration. A flattened struct
+//! takes the entries of its fields. A map, a `Value`, an internally tagged or untagged enum and a struct with flattened
+//! fields read all entries that remain, and take none of them.
 
 use super::{Scope, Seen, Verdict, refuse, walk};
 use crate::misfit::Problem;
 use crate::written::{Part, Shape, read, reads, reads_field, same, variant_parts, written};
 use crate::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema};
 
-/// The most names of entries that are compared at once: a page.
+/// Maximum number of names that are compared at once: the size of a page.
 const MAX_ENTRIES: usize = 64;
 
-/// How deep flattened fields are looked at.
+/// Maximum depth of flattened fields.
 const MAX_DEPTH: usize = 8;
 
-/// Checks a flattened field: that its parts can stand beside the others, and are read by nothing else.
+/// Checks that a flattened field can be written next to the other fields, and that no other field reads its entries.
 pub(super) const fn check_flattened(
     schema: &'static StructSchema,
     index: usize,
@@ -49,7 +48,8 @@ pub(super) const fn check_flattened(
     }
 }
 
-/// A flattened `Option` reads as `None` what its type can't read.
+/// Checks a flattened `Option`, which serde reads as `None` if the inner type can't be read, and a flattened field that
+/// is not always written.
 const fn check_optional(field: &FieldSchema) -> Verdict {
     if field.read.is_none() {
         return Ok(());
@@ -92,7 +92,8 @@ const fn check_names(schema: &'static StructSchema, index: usize) -> Verdict {
     }
 }
 
-/// Compares the names of some entries that a flattened field writes, and of some that it reads as its `own`.
+/// Compares one page of the names that a flattened field writes (`entries`) and one page of those that it reads
+/// (`own`).
 const fn check_page(
     schema: &'static StructSchema,
     index: usize,
@@ -106,7 +107,7 @@ const fn check_page(
             (true, _) => None,
             (false, true) => {
                 match (other.written.is_some(), i < index) {
-                    // Of two written names, the second field is told.
+                    // If both write the same name, the mismatch is reported at the second field.
                     (true, true) => match entries.common_with_type(other.shape) {
                         None => own.common_with_type(other.shape),
                         clash => clash,
@@ -128,8 +129,8 @@ const fn check_page(
     Ok(())
 }
 
-/// Checks that a field that looks at all that is left finds nothing of the others there, and that
-/// nothing is left where unknown fields are denied.
+/// Checks that a flattened field which reads all remaining entries does not find those of other fields, and that no
+/// entries remain if unknown fields are denied.
 const fn check_rest(schema: &'static StructSchema, index: usize) -> Verdict {
     let shape = schema.fields[index].shape;
     if schema.deny_unknown && !takes_its_own(shape, MAX_DEPTH) && writes_entries(shape, MAX_DEPTH) {
@@ -156,7 +157,7 @@ const fn check_rest(schema: &'static StructSchema, index: usize) -> Verdict {
     Ok(())
 }
 
-/// Checks what a variant holds beside its tag.
+/// Checks the content of an internally tagged variant.
 pub(super) const fn check_beside_tag(
     tag: &'static str,
     body: &'static TypeSchema,
@@ -172,7 +173,7 @@ pub(super) const fn check_beside_tag(
     walk(body, scope, seen)
 }
 
-/// Whether serde can put the parts of a type beside other entries: flattened, or beside a tag.
+/// Returns whether serde can write a type into an object with other entries, as a flattened field or next to a tag.
 const fn is_object(shape: &'static TypeSchema, flattened: bool, depth: usize) -> bool {
     match written(shape) {
         _ if depth == 0 => true,
@@ -195,7 +196,7 @@ const fn is_object(shape: &'static TypeSchema, flattened: bool, depth: usize) ->
                 {
                     return false;
                 }
-                // Beside nothing, `null` is not read.
+                // If there are no other entries, serde does not read `null`.
                 if variant.body.is_none() && untagged && variant.written.is_some() {
                     return false;
                 }
@@ -206,7 +207,7 @@ const fn is_object(shape: &'static TypeSchema, flattened: bool, depth: usize) ->
     }
 }
 
-/// Whether a flattened type takes the entries it reads away from those that come after it.
+/// Returns whether a flattened type takes the entries that it reads, so that later fields do not see them.
 const fn takes_its_own(shape: &'static TypeSchema, depth: usize) -> bool {
     match read(shape) {
         _ if depth == 0 => true,
@@ -220,7 +221,7 @@ const fn takes_its_own(shape: &'static TypeSchema, depth: usize) -> bool {
     }
 }
 
-/// Whether a flattened type is known to write entries.
+/// Returns whether a flattened type is known to write entries.
 const fn writes_entries(shape: &'static TypeSchema, depth: usize) -> bool {
     match written(shape) {
         _ if depth == 0 => false,
@@ -259,7 +260,7 @@ const fn writes_entries(shape: &'static TypeSchema, depth: usize) -> bool {
     }
 }
 
-/// Whether a struct reads each name that it writes.
+/// Returns whether a struct reads each name that it writes.
 const fn reads_all(schema: &'static StructSchema) -> bool {
     let mut i = 0;
     while i < schema.fields.len() {
@@ -285,8 +286,8 @@ pub(super) const fn has_flattened(schema: &StructSchema) -> bool {
     false
 }
 
-/// Whether entries of others change what is read, or are refused; `flattened` unless all entries are
-/// the type's own to begin with.
+/// Returns whether the entries of other fields change the value that is read, or are refused. `flattened` is false if
+/// the object has only the type's own entries.
 const fn minds_others(shape: &'static TypeSchema, flattened: bool, depth: usize) -> bool {
     match read(shape) {
         _ if depth == 0 => false,
@@ -330,7 +331,7 @@ const fn minds_others(shape: &'static TypeSchema, flattened: bool, depth: usize)
     }
 }
 
-/// Whether a flattened type can be read where none of its entries is.
+/// Returns whether a flattened type can be read from an object without its entries.
 const fn reads_nothing(shape: &'static TypeSchema, depth: usize) -> bool {
     match read(shape) {
         _ if depth == 0 => false,
@@ -375,21 +376,22 @@ enum Side {
     Read,
 }
 
-/// The names of the entries that a flattened type writes or reads, or a page of them; those of a map are not known.
+/// A page of the names of the entries that a flattened type writes or reads. The names of a map's entries are not
+/// known.
 #[derive(Clone, Copy)]
 struct Entries {
     names: [&'static str; MAX_ENTRIES],
     len: usize,
-    /// How many come before this page.
+    /// The number of names before this page.
     before: usize,
-    /// How many there are up to now, on all pages.
+    /// The number of names so far, on all pages.
     seen: usize,
 }
 
 impl Entries {
     const NONE: Self = Self::page(0);
 
-    /// An empty page. Two pages may have the same names, and none is left out between them.
+    /// Creates an empty page. Two pages may repeat a name, but none is lost between them.
     const fn page(page: usize) -> Self {
         Self { names: [""; MAX_ENTRIES], len: 0, before: page * MAX_ENTRIES, seen: 0 }
     }
@@ -403,12 +405,12 @@ impl Entries {
         self
     }
 
-    /// Whether there are names behind this page.
+    /// Returns whether there are names after this page.
     const fn has_more(&self) -> bool {
         self.seen > self.before + MAX_ENTRIES
     }
 
-    /// With those of a type.
+    /// Adds the names of a type's entries.
     const fn of(self, shape: &'static TypeSchema, side: Side, depth: usize) -> Self {
         let shape = match side {
             Side::Written => written(shape),
@@ -512,7 +514,7 @@ impl Entries {
         None
     }
 
-    /// A name that a type writes, too.
+    /// Returns a name that a type writes, too.
     const fn common_with_type(&self, shape: &'static TypeSchema) -> Option<&'static str> {
         let mut page = 0;
         loop {

@@ -1,14 +1,14 @@
-//! Keys of maps: JSON has text alone.
+//! Checks of the keys of maps, which are strings in JSON.
 
 use super::{MAX_FRAMES, Scope, Verdict, at, check_earlier, check_variant_names, has_untagged, of, refuse};
 use crate::misfit::{Problem, SchemaMismatch, Step};
 use crate::written::Shape;
 use crate::{EnumSchema, Tag, TypeSchema};
 
-/// Whether keys of this type are written as text, and read back from it as they were.
+/// Checks that keys of this type are written as strings and read back unchanged.
 pub(super) const fn check_keys(keys: &'static TypeSchema, scope: Scope) -> Verdict {
     match check_key(keys, scope) {
-        // The message itself says that it is about the keys.
+        // These messages mention the key already.
         Err(misfit @ SchemaMismatch { problem: Problem::Key { .. } | Problem::Buffered, .. })
             if misfit.is_here() =>
         {
@@ -42,9 +42,9 @@ const fn check_key(keys: &'static TypeSchema, scope: Scope) -> Verdict {
     }
 }
 
-/// A key that is written as one type and read as another.
+/// Checks a key that is written in one shape and read in another.
 const fn check_key_sides(written: &'static TypeSchema, read: &'static TypeSchema, scope: Scope) -> Verdict {
-    // The comparison has a depth of its own, which starts where this walk is.
+    // The comparison counts its frames from here, so it needs some in reserve.
     if scope.frames > MAX_FRAMES / 2 {
         return Ok(());
     }
@@ -54,7 +54,7 @@ const fn check_key_sides(written: &'static TypeSchema, read: &'static TypeSchema
     }
 }
 
-/// The name of a unit variant is text; what an untagged variant holds may be.
+/// Checks an enum of keys. A unit variant is written as its name; an untagged variant is written as its content.
 const fn check_variants(keys: &'static TypeSchema, schema: &'static EnumSchema, scope: Scope) -> Verdict {
     let untagged = matches!(schema.tag, Tag::Untagged) || has_untagged(schema);
     let inside = if untagged { scope.buffered() } else { scope };
@@ -62,7 +62,7 @@ const fn check_variants(keys: &'static TypeSchema, schema: &'static EnumSchema, 
     while i < schema.variants.len() {
         if let Some(name) = schema.variants[i].written {
             let verdict = check_variant(keys, schema, i, inside);
-            // What is no key is so as a whole.
+            // These problems concern the enum as a whole.
             match verdict {
                 Err(SchemaMismatch { problem: Problem::Key { .. } | Problem::Buffered, .. }) => {
                     return verdict;

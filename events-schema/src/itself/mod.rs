@@ -1,19 +1,19 @@
-//! Whether a type reads back what it writes, decided in constants.
+//! Checks at compile time whether a type reads back what it writes.
 //!
-//! An event or a payload is checked where it is declared; other types are checked where an event or a
-//! payload has a field of them. The walk returns at once for scalars, options and lists of scalars, and
-//! for types that were checked where they are declared. It stops at [`MAX_FRAMES`] and [`MAX_PLACES`]:
-//! what is beyond is accepted.
+//! Events and payloads are checked at their declaration. Other types are checked at each event or payload with a field
+//! of them. The check does not enter scalars, options and lists of scalars, or types that were checked at their
+//! declaration. It stops at [`MAX_FRAMES`] and [`MAX_PLACES`], and accepts everything beyond these limits.
 //!
-//! The rules: every written value is read; what is read is the value that was written. Three exceptions
-//! are the user's own request or can't be decided here: a field that serde is told to skip, an opaque
-//! type, and a `String`, `Value` or map whose content happens to be what something else of the type
-//! writes or reads, such as a key in a flattened map that is the name of a field. Of these the writer
-//! (`json/write.rs`) refuses an object in which a key would stand twice; a key of a field that is not
-//! written, or of another name that it is read under, is read as that field. So an `Option<Value>` is
-//! accepted, although `Some(Value::Null)` comes back as `None`; and so is a field that is left out where a
-//! function of the user says so, or that gets what the default of its whole struct has there
-//! (`#[serde(default)]` above the struct): which value that is can't be decided here.
+//! The rule: every value that is written is read back as the same value. Exceptions, because the user asks for them or
+//! because they can't be decided here:
+//!
+//! - Fields that serde is told to skip, and opaque types, are accepted.
+//! - A `String`, `Value` or map is accepted if only some of its values are ambiguous. For example, a key of a flattened
+//!   map may be the name of a field. The writer (`json/write.rs`) refuses an object with the same key twice. A key with
+//!   the name of a field that is not written, or with an alias, is read as that field.
+//! - `Option<Value>` is accepted, although `Some(Value::Null)` comes back as `None`.
+//! - A field that a user's function leaves out, or that gets its value from the default of its whole struct
+//!   (`#[serde(default)]` above the struct), is accepted, since its value is not known here.
 
 #![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
 
@@ -31,16 +31,16 @@ use super::misfit::{Problem, SchemaMismatch, Step};
 use super::written::{reads, reads_field, same, written};
 use super::{EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, Verified};
 
-/// The most frames of the compiler's evaluator that a walk takes: it has 128 in all.
+/// Maximum number of frames of the compiler's const evaluator that a check uses. The evaluator's limit is 128.
 const MAX_FRAMES: usize = 90;
 
-/// The most places a walk visits: the compiler warns of constants that take long.
+/// Maximum number of types that a check visits, since the compiler warns about constants that take long.
 const MAX_PLACES: usize = 4_000;
 
-/// The most untagged enums inside of each other in which a `null` is looked for.
+/// Maximum number of nested untagged enums in which a `null` is searched.
 const MAX_NULL: usize = 8;
 
-/// The most declarations a walk remembers.
+/// Maximum number of declarations that a check records as visited.
 const MAX_SEEN: usize = 48;
 
 type Verdict = Result<(), SchemaMismatch>;
@@ -56,7 +56,7 @@ const fn at(step: Step, verdict: Verdict) -> Verdict {
     }
 }
 
-/// The verdict of what is in a declared type.
+/// Sets the declared type that contains a mismatch.
 const fn of(owner: &'static NamedSchema, verdict: Verdict) -> Verdict {
     match verdict {
         Ok(()) => Ok(()),
@@ -65,11 +65,11 @@ const fn of(owner: &'static NamedSchema, verdict: Verdict) -> Verdict {
 }
 
 impl TypeSchema {
-    /// Whether this type reads back all that it writes, as JSON by serde, as it was.
+    /// Checks whether this type reads back every value that it writes, as JSON with serde.
     ///
     /// # Errors
     ///
-    /// The first place where it does not, and why.
+    /// The path of the first mismatch, and the reason.
     ///
     /// ```
     /// use typed_events::Schema;
@@ -83,8 +83,8 @@ impl TypeSchema {
     }
 }
 
-/// Checks a declared type but for the parts that `done` has a bit for; the macro has compared the names
-/// of its fields and variants.
+/// Checks a declared type, except for the parts that have a bit in `done`. The names of its fields and variants are not
+/// checked, since the macro has done so.
 pub const fn check_declared(declared: &'static TypeSchema, done: u128) -> Verdict {
     let scope = Scope { names: false, ..Scope::START };
     let mut seen = Seen::none();
@@ -113,8 +113,8 @@ pub const fn check_declared(declared: &'static TypeSchema, done: u128) -> Verdic
     Ok(())
 }
 
-/// Checks one part of a declared type: a variant, or a field of a struct or of a variant. Without either,
-/// the type is that of a part.
+/// Checks one part of a declared type: a variant, or a field of a struct or of a variant. Without `variant` and
+/// `field`, checks the whole type.
 pub const fn check_part(shape: &'static TypeSchema, variant: Option<usize>, field: Option<usize>) -> Verdict {
     let scope = Scope { names: false, ..Scope::START };
     let mut seen = Seen::none();
@@ -138,18 +138,17 @@ pub const fn check_part(shape: &'static TypeSchema, variant: Option<usize>, fiel
     }
 }
 
-/// Where a walk is.
+/// The context of a check.
 #[derive(Clone, Copy)]
 struct Scope {
-    /// serde has read the value into memory first, as it does for tagged and untagged enums and for
-    /// flattened fields.
+    /// serde has read the value into memory first, as it does for tagged and untagged enums and for flattened fields.
     buffered: bool,
-    /// A flattened field is at hand, whose type gets only entries that it has fields for, if it is a struct that
-    /// flattens nothing itself.
+    /// The type is that of a flattened field. A struct gets only the entries of its own fields then, unless it has
+    /// flattened fields itself.
     flattened: bool,
-    /// Whether names of fields and variants are still to be compared.
+    /// Whether the names of fields and variants are still to be checked.
     names: bool,
-    /// The frames that lead here, at most.
+    /// The upper bound of the frames used so far.
     frames: usize,
 }
 
@@ -168,12 +167,12 @@ impl Scope {
         Self { buffered: true, flattened: true, ..self }
     }
 
-    /// Inside of a field, an item or a value.
+    /// Continues inside a field, an item or a value.
     const fn within(self) -> Self {
         Self { flattened: false, ..self }
     }
 
-    /// Inside of a variant.
+    /// Continues inside a variant.
     const fn of_variant(self, schema: &EnumSchema, index: usize) -> Self {
         let inside = self.within();
         match schema.tag {
@@ -184,7 +183,7 @@ impl Scope {
     }
 }
 
-/// Declarations that a walk has been to, and the places that it may still visit.
+/// The declarations that a check has visited, and the number of types that it may still visit.
 struct Seen {
     types: [Option<(&'static NamedSchema, Scope)>; MAX_SEEN],
     len: usize,
@@ -196,7 +195,7 @@ impl Seen {
         Self { types: [None; MAX_SEEN], len: 0, left: MAX_PLACES }
     }
 
-    /// Whether the walk has been to this declaration in such a place; remembers it.
+    /// Returns whether this declaration was visited in an equal context, and records the visit.
     const fn visit(&mut self, named: &'static NamedSchema, scope: Scope) -> bool {
         let mut i = 0;
         while i < self.len {
@@ -226,7 +225,7 @@ const fn walk(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -> Verd
             let named = named.get();
             match named.verified {
                 Verified::Declared if !scope.buffered => return Ok(()),
-                // Instances of a generic type have one name, and differ.
+                // Different instances of a generic type have the same name.
                 Verified::Instance => {}
                 _ if seen.visit(named, scope) => return Ok(()),
                 _ => {}
@@ -238,7 +237,7 @@ const fn walk(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -> Verd
     }
 }
 
-/// A type that is not behind its name.
+/// Checks a type that is not a named declaration.
 const fn walk_shape(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -> Verdict {
     let is_flat = matches!(
         shape,
@@ -281,7 +280,8 @@ const fn walk_shape(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -
         TypeSchema::Struct(schema) => walk_fields(schema, scope.deeper(3), seen),
         TypeSchema::Enum(schema) => walk_variants(schema, scope.deeper(4), seen),
         TypeSchema::Differs { written, read } => walk_sides(written, read, scope, seen),
-        // `walk` looks behind these; all others have returned above. Each is named, so that a new kind is an error here.
+        // `walk` has handled these cases, and all others have returned above. They are listed, so that a new kind of
+        // type is a compiler error here.
         TypeSchema::Option(_) | TypeSchema::Sequence(..) | TypeSchema::Named(_) => {
             walk(shape, scope.deeper(1), seen)
         }
@@ -297,7 +297,7 @@ const fn walk_shape(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -
     }
 }
 
-/// What is written as one type and read as another.
+/// Checks a type that is written in one shape and read in another.
 const fn walk_sides(
     written: &'static TypeSchema,
     read: &'static TypeSchema,
@@ -305,7 +305,7 @@ const fn walk_sides(
     seen: &mut Seen,
 ) -> Verdict {
     match (written, read) {
-        // What the derive makes of a tuple, see `Writer::tuple_shape` in events-macros.
+        // The schema that the derive writes for a tuple, see `Writer::tuple_shape` in events-macros.
         (TypeSchema::Enum(EnumSchema { tag: Tag::Untagged, .. }), TypeSchema::Tuple(_)) => {
             refuse(Problem::Moves)
         }
@@ -314,7 +314,7 @@ const fn walk_sides(
         {
             walk(read, scope.deeper(1), seen)
         }
-        // The comparison has a depth of its own, which starts where this walk is.
+        // The comparison counts its frames from here, so it needs some in reserve.
         _ if scope.frames > MAX_FRAMES / 2 => Ok(()),
         (TypeSchema::Named(_), TypeSchema::Named(_)) if written.is_same(read) => {
             walk(read, scope.deeper(1), seen)
@@ -337,7 +337,7 @@ const fn walk_fields(schema: &'static StructSchema, scope: Scope, seen: &mut See
     Ok(())
 }
 
-/// One field, and its relation to the others.
+/// Checks one field, and whether it conflicts with other fields.
 const fn field_at(schema: &'static StructSchema, index: usize, scope: Scope, seen: &mut Seen) -> Verdict {
     let field = &schema.fields[index];
     let name = match (field.written, field.read) {
@@ -372,7 +372,7 @@ const fn field_at(schema: &'static StructSchema, index: usize, scope: Scope, see
     }
 }
 
-/// Whether a field that must be there is, under a name that it is read under.
+/// Checks that a required field is always written, under a name under which it is read.
 const fn check_presence(field: &FieldSchema) -> Verdict {
     let Some(read) = field.read else { return Ok(()) };
     match (field.written, field.presence) {
@@ -388,7 +388,7 @@ const fn check_presence(field: &FieldSchema) -> Verdict {
     }
 }
 
-/// A name of a field that an earlier one has, too.
+/// Returns a name of a field that an earlier field has, too.
 const fn name_twice(schema: &'static StructSchema, index: usize) -> Option<&'static str> {
     let field = &schema.fields[index];
     let mut i = 0;
@@ -409,7 +409,7 @@ const fn name_twice(schema: &'static StructSchema, index: usize) -> Option<&'sta
 
 type Names = (Option<&'static str>, Option<&'static str>, &'static [&'static str]);
 
-/// A name that both are written or read under.
+/// Returns a name under which both are written or read.
 const fn common_name(one: Names, other: Names) -> Option<&'static str> {
     if let Some(name) = one.0
         && is_name(other, name)
@@ -450,10 +450,10 @@ const fn walk_variants(schema: &'static EnumSchema, scope: Scope, seen: &mut See
     Ok(())
 }
 
-/// One variant, and its relation to the others.
+/// Checks one variant, and whether it conflicts with other variants.
 const fn variant_at(schema: &'static EnumSchema, index: usize, scope: Scope, seen: &mut Seen) -> Verdict {
     let variant = &schema.variants[index];
-    // What is not written need not be read.
+    // A variant that is never written need not be read.
     let Some(name) = variant.written else { return Ok(()) };
     let step = Step::Field(name);
     let untagged = variant.untagged || matches!(schema.tag, Tag::Untagged);
@@ -477,7 +477,8 @@ const fn variant_at(schema: &'static EnumSchema, index: usize, scope: Scope, see
     }
 }
 
-/// Whether a variant that is written is read under its name; with `twice`, whether no other one is, too.
+/// Checks that a written variant is read under its name. With `twice`, also checks that no other variant has the same
+/// name.
 const fn check_variant_names(schema: &'static EnumSchema, index: usize, twice: bool) -> Verdict {
     let variant = &schema.variants[index];
     let Some(name) = variant.written else { return Ok(()) };
@@ -496,7 +497,7 @@ const fn check_variant_names(schema: &'static EnumSchema, index: usize, twice: b
     }
 }
 
-/// A name of a variant that an earlier one has, too.
+/// Returns a name of a variant that an earlier variant has, too.
 const fn variant_name_twice(schema: &'static EnumSchema, index: usize) -> Option<&'static str> {
     let variant = &schema.variants[index];
     let mut i = 0;
@@ -515,7 +516,7 @@ const fn variant_name_twice(schema: &'static EnumSchema, index: usize) -> Option
     None
 }
 
-/// Whether some variants have no tag, although others do.
+/// Returns whether some variants have no tag in an enum whose other variants have one.
 const fn has_untagged(schema: &EnumSchema) -> bool {
     let mut i = 0;
     while i < schema.variants.len() {
@@ -527,8 +528,8 @@ const fn has_untagged(schema: &EnumSchema) -> bool {
     false
 }
 
-/// Whether a type writes `null` for one of its values, which an `Option` around it reads as `None`; `depth` is how
-/// many untagged enums inside of each other are looked at.
+/// Returns whether a type writes one of its values as `null`, which an `Option` around it reads as `None`. `depth`
+/// limits the nesting of untagged enums.
 const fn writes_null(shape: &'static TypeSchema, depth: usize) -> bool {
     match written(shape) {
         TypeSchema::Null | TypeSchema::Option(_) => true,
@@ -554,7 +555,7 @@ const fn has_null(schema: &'static EnumSchema, depth: usize) -> bool {
     false
 }
 
-/// The verdict of what is in a type, declared or not.
+/// Sets the declared type that contains a mismatch, if the type is declared.
 const fn in_declared(shape: &'static TypeSchema, verdict: Verdict) -> Verdict {
     match shape {
         TypeSchema::Named(named) => of(named.get(), verdict),

@@ -1,9 +1,8 @@
-//! Untagged variants: serde reads the first that fits, so that an earlier one must read nothing that a
-//! later one writes.
+//! Checks of untagged variants. serde reads the first variant that fits, so an earlier one must not read the values of
+//! a later one.
 //!
-//! A variant is refused where some value of it certainly comes back as an earlier variant. A later
-//! `String`, `Value` or map is understood as "everything else": a value of it that looks like an
-//! earlier variant comes back as that one.
+//! A variant is refused if some value of it certainly comes back as an earlier variant. A later `String`, `Value` or
+//! map is accepted as "everything else": a value of it that looks like an earlier variant comes back as that one.
 
 use super::{MAX_FRAMES, Verdict, has_untagged, refuse};
 use crate::compat::reads_format;
@@ -14,14 +13,14 @@ use crate::written::{
 };
 use crate::{EnumSchema, FieldSchema, Keeps, Presence, StructSchema, Tag, TypeSchema, VariantSchema};
 
-/// Whether a reader reads a value of a writer.
+/// Whether a reader reads some value of a writer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Overlap {
-    /// It reads none.
+    /// It reads no value.
     Never,
-    /// It depends on the content of a text, a `Value`, a map, or on what is not described.
+    /// It may read a value, depending on the content of a text, a `Value` or a map, or on a part without a schema.
     Perhaps,
-    /// There is a value that it reads.
+    /// It reads at least one value.
     Certainly,
 }
 
@@ -49,7 +48,7 @@ impl Overlap {
     }
 }
 
-/// Checks that no earlier variant reads a value of an untagged one.
+/// Checks that no earlier variant reads a value of an untagged variant.
 pub(super) const fn check_earlier(schema: &'static EnumSchema, index: usize, frames: usize) -> Verdict {
     let body = match schema.variants[index].body {
         Some(body) => Shape::Type(body),
@@ -72,11 +71,11 @@ pub(super) const fn check_earlier(schema: &'static EnumSchema, index: usize, fra
     Ok(())
 }
 
-/// What an untagged variant reads.
+/// Compares the content of an untagged variant with a shape.
 const fn reads_body(variant: &'static VariantSchema, shape: Shape, frames: usize) -> Overlap {
     match variant.body {
         None => writes_null(shape),
-        // The fields of a variant are not read from an array.
+        // The fields of an untagged variant are not read from an array.
         Some(body @ TypeSchema::Struct(_)) if !is_object(shape) => {
             let _ = body;
             match shape {
@@ -104,8 +103,8 @@ const fn writes_null(shape: Shape) -> Overlap {
     reads_some(&TypeSchema::Null, shape, false, 1)
 }
 
-/// Whether a type reads some of what is written at a place; `fields` where its fields are a variant's,
-/// which are not read from an array.
+/// Compares a type with a written shape. `fields` is true for the fields of a variant, which are not read from an
+/// array.
 const fn reads_some(reader: &'static TypeSchema, shape: Shape, fields: bool, frames: usize) -> Overlap {
     if frames > MAX_FRAMES {
         return Perhaps;
@@ -176,7 +175,7 @@ const fn reads_scalar(reader: &'static TypeSchema, writer: &'static TypeSchema) 
         )
         | (TypeSchema::Char, TypeSchema::Char)
         | (TypeSchema::String, TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_)) => Certainly,
-        // A float is written with a point.
+        // A float is always written with a decimal point, so an integer does not read it.
         (
             TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max),
             TypeSchema::Integer(from, to) | TypeSchema::NonZero(from, to),
@@ -185,7 +184,7 @@ const fn reads_scalar(reader: &'static TypeSchema, writer: &'static TypeSchema) 
             let above = *min > 0 && *min as u128 > *to;
             Overlap::if_(!below && !above)
         }
-        // If one of them reads all texts of the other one, both read those.
+        // If one format reads all texts of the other one, both read those texts.
         (TypeSchema::Format(one), TypeSchema::Format(other))
             if reads_format(one, other) || reads_format(other, one) =>
         {
@@ -199,7 +198,7 @@ const fn reads_scalar(reader: &'static TypeSchema, writer: &'static TypeSchema) 
     }
 }
 
-/// A text that is known.
+/// Compares a type with a fixed text.
 const fn reads_literal(reader: &'static TypeSchema, text: &'static str, frames: usize) -> Overlap {
     match reader {
         TypeSchema::String => Certainly,
@@ -211,11 +210,11 @@ const fn reads_literal(reader: &'static TypeSchema, text: &'static str, frames: 
     }
 }
 
-/// Elements of an array.
+/// The elements of an array.
 #[derive(Clone, Copy)]
 enum Items {
     Each(&'static [&'static TypeSchema]),
-    /// As many as are wanted.
+    /// The element type of an array of any length.
     All(&'static TypeSchema),
 }
 
@@ -228,7 +227,7 @@ impl Items {
     }
 }
 
-/// An array of this many elements.
+/// Compares arrays with `count` elements.
 const fn reads_each(reader: Items, writer: Items, count: usize, frames: usize) -> Overlap {
     let (mut overlap, mut i) = (Certainly, 0);
     while i < count {
@@ -238,7 +237,8 @@ const fn reads_each(reader: Items, writer: Items, count: usize, frames: usize) -
     overlap
 }
 
-/// A struct reads an array: its fields in their order, of which the last ones may be missing if they have a default.
+/// Compares a struct with an array, which serde reads as the fields in their order. The last fields may be missing if
+/// they have a default.
 const fn reads_items(schema: &'static StructSchema, items: Items, frames: usize) -> Overlap {
     let needed = needed_items(schema);
     let (mut overlap, mut next, mut i) = (Certainly, 0, 0);
@@ -253,7 +253,7 @@ const fn reads_items(schema: &'static StructSchema, items: Items, frames: usize)
         }
         let item = match items {
             Items::Each(items) if next < items.len() => items[next],
-            // The shortest array that is read.
+            // Only the shortest array that is read has to be compared.
             Items::All(item) if next < needed => item,
             Items::Each(_) if next < needed => return Never,
             _ => continue,
@@ -267,8 +267,9 @@ const fn reads_items(schema: &'static StructSchema, items: Items, frames: usize)
     }
 }
 
-/// How many elements an array must have to be read as a struct, as far as it is known: all up to the last one without
-/// a default. An `Option` is not known to have one: without `#[serde(default)]` its element must be there.
+/// Returns the number of elements that an array must have to be read as a struct: all up to the last field without a
+/// default. An `Option` without `#[serde(default)]` counts as having none, since serde requires its element in an
+/// array.
 const fn needed_items(schema: &'static StructSchema) -> usize {
     let (mut needed, mut readable, mut i) = (0, 0, 0);
     while i < schema.fields.len() {
@@ -286,7 +287,7 @@ const fn needed_items(schema: &'static StructSchema) -> usize {
     needed
 }
 
-/// What each variant of a writer writes.
+/// Compares a type with each variant that a writer writes.
 const fn reads_variants(
     reader: &'static TypeSchema,
     schema: &'static EnumSchema,
@@ -318,7 +319,7 @@ const fn reads_variants(
     overlap
 }
 
-/// What is not an object, read as a variant.
+/// Compares an enum with a shape that is not an object.
 const fn reads_plain_variant(schema: &'static EnumSchema, shape: Shape, frames: usize) -> Overlap {
     let (mut overlap, mut i) = (Never, 0);
     while i < schema.variants.len() {
@@ -336,7 +337,7 @@ const fn reads_plain_variant(schema: &'static EnumSchema, shape: Shape, frames: 
     overlap
 }
 
-/// What a variant with a tag reads.
+/// Compares a tagged variant with a shape.
 const fn reads_tagged(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
@@ -354,7 +355,7 @@ const fn reads_tagged(
         (TypeSchema::Any | TypeSchema::Opaque(_), _) => Perhaps,
         (TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_), Tag::External) => {
             match variant.body {
-                // A text that is no name.
+                // A text that is not the name of a variant is read as the `#[serde(other)]` variant.
                 None if variant.other => Certainly,
                 None => Perhaps,
                 Some(_) => Never,
@@ -388,7 +389,7 @@ const fn reads_tagged(
         (TypeSchema::Sequence(item, Keeps::Order), Tag::Internal(_)) => {
             is_tag(schema, variant, item).and(reads_beside_tag(variant, Items::All(item), frames))
         }
-        // A set has no value twice, and an order of its own.
+        // A set has no repeated values and no defined order.
         (TypeSchema::Sequence(item, _), Tag::Internal(_)) => match variant.body {
             None => is_tag(schema, variant, item),
             Some(_) => is_tag(schema, variant, item).and(Perhaps),
@@ -397,7 +398,7 @@ const fn reads_tagged(
     }
 }
 
-/// An array of two elements, which serde reads as an adjacently tagged variant: its tag and its content.
+/// Compares an adjacently tagged variant with an array of two elements, which serde reads as its tag and its content.
 const fn reads_tag_and_content(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
@@ -408,7 +409,8 @@ const fn reads_tag_and_content(
     is_tag(schema, variant, tag).and(reads_body(variant, Shape::Type(content), frames + 2))
 }
 
-/// What stands behind the tag in an array, which serde reads as what an internally tagged variant holds.
+/// Compares the content of an internally tagged variant with the elements after the tag, since serde reads such a
+/// variant from an array, too.
 const fn reads_beside_tag(variant: &'static VariantSchema, items: Items, frames: usize) -> Overlap {
     match (variant.body, items) {
         (Some(body), _) => reads_array(body, items, frames + 2),
@@ -417,7 +419,7 @@ const fn reads_beside_tag(variant: &'static VariantSchema, items: Items, frames:
     }
 }
 
-/// An array, or what is left of it.
+/// Compares a type with an array, or with the remaining elements of one.
 const fn reads_array(reader: &'static TypeSchema, items: Items, frames: usize) -> Overlap {
     if frames > MAX_FRAMES {
         return Perhaps;
@@ -436,7 +438,8 @@ const fn reads_array(reader: &'static TypeSchema, items: Items, frames: usize) -
     }
 }
 
-/// Whether a variant is read under a name: its own, or one that no other variant has if it is for all others.
+/// Returns whether a variant is read under a name: one of its own names, or any name that no other variant has if it is
+/// the `#[serde(other)]` variant.
 const fn is_named(schema: &'static EnumSchema, variant: &'static VariantSchema, name: &str) -> bool {
     let is_own = reads(variant.read, variant.aliases, name);
     if is_own || !variant.other {
@@ -453,7 +456,7 @@ const fn is_named(schema: &'static EnumSchema, variant: &'static VariantSchema, 
     true
 }
 
-/// Whether one of an enum's variants is written under the name of this one.
+/// Returns whether one of the writer's variants has a name under which this variant is read.
 const fn reads_names(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
@@ -478,26 +481,27 @@ const fn reads_names(
     Never
 }
 
-/// How deep flattened types are looked at.
+/// Maximum depth of flattened types.
 const MAX_DEPTH: usize = 4;
 
-/// One of the objects that a struct writes: there is one for each variant of an enum that it flattens.
+/// Returns one of the objects that a struct writes: one for each variant of an enum that it flattens. `None` if there
+/// are no more.
 const fn object_of(schema: &'static StructSchema, choice: usize) -> Option<Object> {
     Written::EMPTY.with_fields(schema, choice, MAX_DEPTH).object(choice)
 }
 
-/// An object while its parts are put together.
+/// An object while its parts are collected.
 #[derive(Clone, Copy)]
 struct Written {
     object: Object,
-    /// How many variants the flattened enum with the most of them has.
+    /// The largest number of variants of a flattened enum.
     choices: usize,
 }
 
 impl Written {
     const EMPTY: Self = Self { object: Object::EMPTY, choices: 1 };
 
-    /// The object; `None` if all choices were looked at.
+    /// Returns the object, or `None` if `choice` is beyond the last one.
     const fn object(self, choice: usize) -> Option<Object> {
         if choice < self.choices { Some(self.object) } else { None }
     }
@@ -514,7 +518,7 @@ impl Written {
         self
     }
 
-    /// With the entries of a flattened type.
+    /// Adds the entries of a flattened type.
     const fn with_type(mut self, shape: &'static TypeSchema, choice: usize, depth: usize) -> Self {
         let object = self.object;
         self.object = match written(shape) {
@@ -523,14 +527,14 @@ impl Written {
             TypeSchema::Enum(schema) => return self.with_variant(schema, choice, depth - 1),
             TypeSchema::Map(keys, values) => object.with(Part::Map(keys, values)),
             TypeSchema::Any => object.with(Part::Map(&TypeSchema::String, &TypeSchema::Any)),
-            // The value without it is one.
+            // The value without these entries is one of the writer's values.
             TypeSchema::Option(_) | TypeSchema::Null => object,
             _ => object.vaguely(),
         };
         self
     }
 
-    /// With the entries of one variant of a flattened enum.
+    /// Adds the entries of one variant of a flattened enum.
     const fn with_variant(mut self, schema: &'static EnumSchema, choice: usize, depth: usize) -> Self {
         let count = schema.variants.len();
         if count > self.choices {
@@ -567,7 +571,7 @@ impl Written {
     }
 }
 
-/// One object.
+/// Compares a type with an object.
 const fn reads_object(reader: &'static TypeSchema, object: &Object, frames: usize) -> Overlap {
     if frames > MAX_FRAMES {
         return Perhaps;
@@ -603,14 +607,14 @@ const fn reads_object(reader: &'static TypeSchema, object: &Object, frames: usiz
     }
 }
 
-/// All entries, read as those of a map.
+/// Compares a map with all entries of an object.
 const fn reads_entries(
     keys: &'static TypeSchema,
     values: &'static TypeSchema,
     object: &Object,
     frames: usize,
 ) -> Overlap {
-    // A map among the parts may be empty.
+    // A map among the writer's parts may be empty.
     let (mut overlap, mut entries) = (Certainly, Entries::FIRST);
     while let Some((name, entry)) = entries.next(object) {
         if matches!(entry.presence, Presence::Always) {
@@ -683,17 +687,17 @@ const fn reads_field_of(
 
 const fn reads_flattened(shape: &'static TypeSchema, rest: &Object, frames: usize) -> Overlap {
     match read(shape) {
-        // What can't be read is `None`.
+        // serde reads `None` if the inner type can't be read.
         TypeSchema::Any | TypeSchema::Option(_) | TypeSchema::Null => Certainly,
         TypeSchema::Struct(_) | TypeSchema::Map(..) => reads_object(shape, rest, frames + 2),
-        // With an untagged variant, it looks at all entries.
+        // If it has an untagged variant, it looks at all entries.
         TypeSchema::Enum(schema) if has_untagged(schema) => reads_object(shape, rest, frames + 2),
         TypeSchema::Enum(schema) => reads_flattened_enum(schema, rest, frames + 2),
         _ => Perhaps,
     }
 }
 
-/// A flattened enum finds its entries among others.
+/// Compares a flattened enum with the entries that remain in an object.
 const fn reads_flattened_enum(schema: &'static EnumSchema, rest: &Object, frames: usize) -> Overlap {
     let (mut overlap, mut named, mut i) = (Never, 0, 0);
     while i < schema.variants.len() {
@@ -722,11 +726,11 @@ const fn reads_flattened_enum(schema: &'static EnumSchema, rest: &Object, frames
         };
         overlap = overlap.or(one);
     }
-    // It takes the first entry that has the name of a variant.
+    // It takes the first entry with the name of a variant.
     if named > 1 { overlap.and(Perhaps) } else { overlap }
 }
 
-/// Whether a struct that denies unknown fields knows all entries that are always there.
+/// Returns whether a struct that denies unknown fields knows all entries that are always written.
 const fn knows_all(schema: &'static StructSchema, object: &Object) -> Overlap {
     let mut entries = Entries::FIRST;
     while let Some((name, entry)) = entries.next(object) {
@@ -737,7 +741,7 @@ const fn knows_all(schema: &'static StructSchema, object: &Object) -> Overlap {
     Certainly
 }
 
-/// An object that a variant with a tag reads.
+/// Compares a tagged variant with an object.
 const fn reads_tagged_object(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
@@ -769,7 +773,7 @@ const fn reads_tagged_object(
     }
 }
 
-/// The tag and the content of an adjacently tagged variant, whatever is beside them.
+/// Compares the tag and the content of an adjacently tagged variant with an object that may have other entries.
 const fn reads_adjacent(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
@@ -790,7 +794,8 @@ const fn reads_adjacent(
     has_tag(schema, variant, tag, object).and(inside)
 }
 
-/// An object whose only entry is that of a variant: any entry may be the only one, if no other is always there.
+/// Compares an externally tagged variant with an object that must have one entry. Any entry may be the only one, unless
+/// another one is always written.
 const fn reads_only_entry(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
@@ -807,7 +812,7 @@ const fn reads_only_entry(
     overlap
 }
 
-/// The entry that has a variant's own name: a flattened enum is given no other.
+/// Returns the entry with one of a variant's own names. A flattened enum looks for no others.
 const fn entry_named(variant: &'static VariantSchema, object: &Object) -> Option<Entry> {
     let mut entries = Entries::FIRST;
     while let Some((name, entry)) = entries.next(object) {
@@ -818,7 +823,7 @@ const fn entry_named(variant: &'static VariantSchema, object: &Object) -> Option
     None
 }
 
-/// Whether there is an entry that is always written, but for the one of this name.
+/// Returns whether an entry other than `but` is always written.
 const fn has_always(object: &Object, but: Option<&str>) -> bool {
     let mut entries = Entries::FIRST;
     while let Some((name, entry)) = entries.next(object) {
@@ -833,7 +838,7 @@ const fn has_always(object: &Object, but: Option<&str>) -> bool {
     false
 }
 
-/// Whether the tag is there, with the name of the variant.
+/// Returns whether an object has a tag with the name of the variant.
 const fn has_tag(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
@@ -851,7 +856,7 @@ const fn has_tag(
     }
 }
 
-/// Whether some of what a type writes is read as the tag of a variant.
+/// Returns whether a type writes a value that is read as the tag of a variant.
 const fn is_tag(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
@@ -872,13 +877,13 @@ const fn is_tag(
             }
             Perhaps
         }
-        // A text that is no name.
+        // A text that is not the name of a variant is read as the `#[serde(other)]` variant.
         TypeSchema::String | TypeSchema::Char | TypeSchema::Format(_) if variant.other => Certainly,
         TypeSchema::Option(inner) => match written(inner) {
             TypeSchema::Option(_) => Perhaps,
             inner => is_tag(schema, variant, inner),
         },
-        // serde reads a number that it has in memory as the place of a variant.
+        // serde reads a buffered number as the index of a variant.
         TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max) => {
             let number = number_of(schema, variant);
             let above = *max >= number as u128;
@@ -894,7 +899,7 @@ const fn is_tag(
     }
 }
 
-/// Where a variant stands among those that are read with a tag.
+/// Returns the index of a variant among those with a tag.
 const fn number_of(schema: &'static EnumSchema, variant: &'static VariantSchema) -> usize {
     let (mut number, mut i) = (0, 0);
     while i < schema.variants.len() {

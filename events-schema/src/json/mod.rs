@@ -1,9 +1,9 @@
-//! The JSON of payloads and metadata: one writer and one reader.
+//! The JSON writer and reader for payloads and metadata.
 //!
-//! serde_json changes with the features that other crates turn on (`arbitrary_precision`, `float_roundtrip`), writes
-//! NaN as `null`, and writes deeper nesting than it reads. What is written here reads back bit for bit, whatever these
-//! features are; what would not is refused with its path. serde_json still writes and reads numbers as text, strings,
-//! map keys, and its own types.
+//! serde_json behaves differently depending on features that other crates enable (`arbitrary_precision`,
+//! `float_roundtrip`). It also writes NaN as `null`, and writes deeper nesting than it reads. Whatever this writer
+//! writes, this reader reads back bit for bit, with any of these features; other values are refused with their path.
+//! serde_json is still used to convert numbers and strings, for the keys of maps, and for its own types.
 
 mod path;
 mod read;
@@ -13,11 +13,11 @@ pub use path::{Path, Step};
 pub use read::{ReadError, ReadProblem, field, from_str, nearest_value};
 pub use write::{JsonWriter, WriteError, to_string};
 
-/// The deepest nesting of arrays and objects that is written and read.
+/// Maximum nesting of arrays and objects that is written and read.
 pub const MAX_DEPTH: u8 = 127;
 
-/// serde_json passes its own types (`RawValue`, and `Number` under `arbitrary_precision`) through serde's traits under
-/// names that begin so.
+/// Prefix of the names under which serde_json passes its own types (`RawValue`, and `Number` with the feature
+/// `arbitrary_precision`) through serde's traits.
 const PRIVATE: &str = "$serde_json::";
 
 #[cfg(test)]

@@ -1,37 +1,37 @@
-//! The path to a value, collected on the way out of an error.
+//! The path to a value, which an error collects from the inside out.
 
 use crate::{Segment, path_text};
 
-/// The steps from the whole to a part of it, the last one first.
+/// The steps from the outermost value to a part of it, innermost step first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Path(Vec<Step>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Index(usize),
-    /// The name of a field or variant: text of the program.
+    /// The name of a field or variant, which comes from the program.
     Field(&'static str),
-    /// The key of a map: part of a value.
+    /// The key of a map, which comes from the value.
     Key(String),
 }
 
 impl Path {
-    /// The path of one step.
+    /// Creates a path with one step.
     pub fn of(step: Step) -> Self {
         Self(vec![step])
     }
 
-    /// Adds the step above.
+    /// Adds an outer step.
     pub fn push(&mut self, step: Step) {
         self.0.push(step);
     }
 
-    /// The path as messages show it, such as `.addresses[1].city`.
+    /// Returns the path in the form of messages, such as `.addresses[1].city`.
     pub fn text(&self) -> String {
         path_text(self.0.iter().rev().map(Step::segment))
     }
 
-    /// The path up to the first key of a map, which may be secret.
+    /// Returns the path up to the first key of a map. Keys may be secret.
     pub fn text_before_keys(&self) -> String {
         let steps = self.0.iter().rev().take_while(|step| !matches!(step, Step::Key(_)));
         path_text(steps.map(Step::segment))

@@ -1,4 +1,4 @@
-//! Reads JSON, whatever features of serde_json are on.
+//! A JSON reader that does not depend on the features of serde_json.
 
 mod access;
 mod key;
@@ -14,33 +14,35 @@ use super::{MAX_DEPTH, PRIVATE, Path};
 use access::{Fields, Items, Variant};
 use number::Number;
 
-/// Reads one value, and refuses text behind it.
+/// Reads one value. Text after it is an error.
 ///
 /// # Errors
 ///
-/// Says where the text is not JSON, is nested too deep, or is refused by the type.
+/// The text is not JSON, is nested too deeply, or is refused by the type.
 pub fn from_str<T: DeserializeOwned>(json: &str) -> Result<T, ReadError> {
     let mut reader = Reader::new(json, number::keeps_text());
     let read = reader.whole();
     match read {
-        // A `Value` keeps the text of a number; what else is read from a buffer does not know that form.
+        // Only `Value` reads numbers that keep their text. Other types that read from a buffer do not, so they are read
+        // again without the text.
         Err(_) if reader.kept_text => Reader::new(json, false).whole(),
         read => read,
     }
 }
 
-/// Reads any JSON to look at it: a number that no [`Value`](serde_json::Value) holds is the nearest one that it holds.
+/// Reads any JSON, for inspection. A number beyond the range of [`Value`](serde_json::Value) becomes the nearest one in
+/// range.
 ///
 /// # Errors
 ///
-/// Says where the text is not JSON, or is nested too deep.
+/// The text is not JSON, or is nested too deeply.
 pub fn nearest_value(json: &str) -> Result<serde_json::Value, ReadError> {
     let mut reader = Reader::new(json, false);
     reader.saturates = true;
     reader.whole()
 }
 
-/// The text of the value under a key of an object; `None` where there is none.
+/// Returns the text of the value under a key of an object, or `None` if the text is not an object with that key.
 pub fn field<'j>(json: &'j str, name: &str) -> Option<&'j str> {
     let mut reader = Reader::new(json, false);
     if reader.next() != Some(b'{') {
@@ -57,7 +59,7 @@ pub fn field<'j>(json: &'j str, name: &str) -> Option<&'j str> {
     None
 }
 
-/// JSON can't be read.
+/// The error of reading JSON: the problem, the path and the position.
 #[derive(Debug)]
 pub struct ReadError(Box<Refused>);
 
@@ -65,26 +67,26 @@ pub struct ReadError(Box<Refused>);
 struct Refused {
     problem: ReadProblem,
     path: Path,
-    /// Where the reader was, in bytes; unknown where a value had been read into memory first.
+    /// The position in bytes; unknown if the value had been read into memory first.
     at: Option<usize>,
 }
 
-/// Why JSON can't be read.
+/// The reason why JSON can't be read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReadProblem {
     NotJson,
     EndsEarly,
     TooDeep,
-    /// There is more text behind the value.
+    /// More text follows the value.
     MoreText,
-    /// The type has no number that is as large.
+    /// The number is outside the range of the type.
     OutOfRange,
-    /// The type does not take it: serde's words, which may repeat values, cut.
+    /// The type refuses the value. The text is serde's, cut; it may repeat values.
     Type(String),
 }
 
 impl ReadError {
-    /// A number that the type does not hold.
+    /// Creates the error for a number outside the range of the type.
     fn out_of_range() -> Self {
         Self(Box::new(Refused { problem: ReadProblem::OutOfRange, path: Path::default(), at: None }))
     }
@@ -106,7 +108,7 @@ impl ReadError {
         &self.0.path
     }
 
-    /// Line and column in the text that was read.
+    /// Returns the line and the column in the text that was read.
     pub fn position(&self, json: &str) -> Option<(usize, usize)> {
         let before = &json.as_bytes()[..self.0.at?.min(json.len())];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -144,17 +146,17 @@ impl From<serde_json::Error> for ReadError {
 
 type Read<T> = Result<T, ReadError>;
 
-/// Reads a text from its beginning.
+/// A reader at a position of a text.
 pub(super) struct Reader<'de> {
     text: &'de str,
     at: usize,
-    /// Arrays and objects that are open.
+    /// The number of open arrays and objects.
     depth: u8,
-    /// Whether numbers that are read into memory first keep their text, where serde_json has a form for that.
+    /// Whether numbers that are read into a buffer keep their text, as serde_json does with `arbitrary_precision`.
     keeps_text: bool,
-    /// Whether one did.
+    /// Whether a number was read that way.
     kept_text: bool,
-    /// Whether a number beyond all floats is read as the largest float.
+    /// Whether a number beyond all floats becomes the largest float.
     saturates: bool,
 }
 
@@ -175,7 +177,7 @@ impl<'de> Reader<'de> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// The next byte that is not white space, which is not taken.
+    /// Skips white space and returns the next byte without consuming it.
     fn next(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.byte() {
             self.at += 1;
@@ -190,7 +192,7 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Takes the next byte, which must be this one.
+    /// Consumes the next byte, which must be this one.
     fn expect(&mut self, byte: u8) -> Read<()> {
         if self.next() != Some(byte) {
             return Err(self.not_json());
@@ -209,7 +211,7 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    /// Reads a string; the reader is at its first quote.
+    /// Reads a string. The reader is at its opening quote.
     fn string(&mut self) -> Read<Cow<'de, str>> {
         let (start, mut escapes) = (self.at, false);
         self.at += 1;
@@ -225,7 +227,8 @@ impl<'de> Reader<'de> {
             }
         }
         self.at += 1;
-        // Behind an escape the reader may stand within a character; a quote is never part of one.
+        // After an escape, the position may be inside a character. A quote is never part of another character, so the
+        // end is found anyway.
         match escapes {
             false => Ok(Cow::Borrowed(&self.text[start + 1..self.at - 1])),
             true => match serde_json::from_str(&self.text[start..self.at]) {
@@ -235,7 +238,7 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Passes over a value, and returns its text. Numbers may be of any size.
+    /// Skips a value and returns its text. Numbers may have any size.
     fn skip(&mut self) -> Read<&'de str> {
         let first = self.next();
         let start = self.at;
@@ -269,7 +272,7 @@ impl<'de> Reader<'de> {
         Ok(&self.text[start..self.at])
     }
 
-    /// Opens an array or an object at its bracket.
+    /// Opens an array or object. The reader is at its bracket.
     fn open(&mut self) -> Read<()> {
         self.at += 1;
         if self.depth == MAX_DEPTH {
@@ -279,7 +282,7 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    /// Adds where the reader is to an error that does not know.
+    /// Adds the current position to an error without one.
     fn located<T>(&self, read: Read<T>) -> Read<T> {
         read.map_err(|mut error| {
             error.0.at.get_or_insert(self.at);

@@ -1,4 +1,4 @@
-//! Writes JSON that reads back as the same value.
+//! A JSON writer whose output reads back as the same value.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,19 +9,19 @@ use serde_core::ser::{self, Serialize, SerializeMap, SerializeStruct};
 use super::path::Step;
 use super::{MAX_DEPTH, PRIVATE, Path};
 
-/// Writes a value.
+/// Writes a value as JSON.
 ///
 /// # Errors
 ///
-/// Names the path of what can't be written: a number that is not finite, a value that is nested too deep to be read,
-/// a second entry with the same key in one object, or what the type's own `Serialize` refuses.
+/// The path and the reason: a number that is not finite, a value nested too deeply to be read, two entries with the
+/// same key in one object, or an error of the type's own `Serialize`.
 pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, WriteError> {
     let mut out = Vec::new();
     value.serialize(&mut JsonWriter::new(&mut out))?;
     String::from_utf8(out).map_err(WriteError::new)
 }
 
-/// A value can't be written as JSON: where, and why.
+/// The error of writing JSON: the path and the reason.
 #[derive(Debug)]
 pub struct WriteError(Box<Problem>);
 
@@ -41,7 +41,7 @@ impl WriteError {
         self
     }
 
-    /// The error without the keys of maps in its path, which may be secret.
+    /// Returns the message without the keys of maps in its path, which may be secret.
     pub fn without_keys(&self) -> String {
         self.describe(&self.0.path.text_before_keys())
     }
@@ -74,12 +74,12 @@ impl From<serde_json::Error> for WriteError {
 
 type Written = Result<(), WriteError>;
 
-/// Appends JSON to a buffer.
+/// A serializer that appends JSON to a buffer.
 pub struct JsonWriter<'a> {
     out: &'a mut Vec<u8>,
-    /// Arrays and objects that are open.
+    /// The number of open arrays and objects.
     depth: u8,
-    /// Where the keys of the open maps stand in the output, those of the innermost map last.
+    /// The positions of the keys of the open maps in the output. Those of the innermost map are last.
     keys: Vec<Range<usize>>,
 }
 
@@ -88,7 +88,7 @@ impl<'a> JsonWriter<'a> {
         Self { out, depth: 0, keys: Vec::new() }
     }
 
-    /// Writes what serde_json writes as it should.
+    /// Writes a value for which serde_json's output is right.
     fn leaf<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
         Ok(value.serialize(&mut serde_json::Serializer::new(&mut *self.out))?)
     }
@@ -101,7 +101,7 @@ impl<'a> JsonWriter<'a> {
         Ok(())
     }
 
-    /// Opens an object with a variant's name for its one key.
+    /// Opens an object whose only key is the name of a variant.
     fn open_variant(&mut self, variant: &'static str) -> Written {
         self.open()?;
         self.out.push(b'{');
@@ -126,17 +126,17 @@ impl<'a> JsonWriter<'a> {
         Ok(Compound { writer: self, kind, index: 0, key: 0..0, first_key, ascends: true })
     }
 
-    /// The JSON of a key without its quotes, which is the same for the same key.
+    /// Returns the JSON of a key without its quotes. Equal keys have equal JSON.
     fn text_of(&self, key: &Range<usize>) -> &[u8] {
         &self.out[key.start + 1..key.end - 1]
     }
 
-    /// The step to the value of a key.
+    /// Returns the path step to the value of a key.
     fn step_of(&self, key: &Range<usize>) -> Step {
         Step::Key(serde_json::from_slice(&self.out[key.clone()]).unwrap_or_default())
     }
 
-    /// Refuses text that serde_json has written from this place on if it is nested too deep.
+    /// Refuses text that serde_json has written, from `start` to the end, if it is nested too deeply.
     fn check_depth_from(&self, start: usize) -> Written {
         let (mut depth, mut in_string, mut escaped) = (usize::from(self.depth), false, false);
         for byte in &self.out[start..] {
@@ -156,14 +156,15 @@ impl<'a> JsonWriter<'a> {
     }
 }
 
-/// A number that JSON does not have.
+/// Creates the error for a number that JSON can't represent.
 fn not_finite() -> WriteError {
     WriteError::new("expected a finite number, found NaN or an infinity, which JSON does not have")
 }
 
-/// Why serde_json does not write a key. That of a float is shown, as it is `NaN`, `inf` or `-inf`.
+/// Creates the error for a key that serde_json refuses. The path shows a float key, which can only be `NaN`, `inf` or
+/// `-inf`.
 fn not_a_key<T: Serialize + ?Sized>(key: &T, error: serde_json::Error) -> WriteError {
-    /// serde writes numbers and texts with a formatter, too.
+    /// Displays a key. serde's `Serializer` for formatters writes numbers and texts.
     struct KeyText<'k, T: ?Sized>(&'k T);
 
     impl<T: Serialize + ?Sized> fmt::Display for KeyText<'_, T> {
@@ -220,7 +221,8 @@ impl<'w, 'a> ser::Serializer for &'w mut JsonWriter<'a> {
         }
         let start = self.out.len();
         self.leaf(&value)?;
-        // Where a value is flattened, tagged or untagged, serde reads an `f64` and narrows it, which rounds twice.
+        // In flattened, tagged and untagged values, serde reads an `f64` and converts it to an `f32`, which rounds
+        // twice.
         let text = std::str::from_utf8(&self.out[start..]).ok();
         let narrowed = text.and_then(|text| text.parse::<f64>().ok()).map(|wide| wide as f32);
         if narrowed.is_none_or(|narrowed| narrowed.to_bits() != value.to_bits()) {
@@ -235,7 +237,7 @@ impl<'w, 'a> ser::Serializer for &'w mut JsonWriter<'a> {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Written {
-        // JSON has an array of numbers for them.
+        // JSON represents bytes as an array of numbers, which counts as one level.
         self.open()?;
         serde_json::Serializer::new(&mut *self.out).serialize_bytes(value)?;
         self.depth -= 1;
@@ -327,16 +329,16 @@ impl<'w, 'a> ser::Serializer for &'w mut JsonWriter<'a> {
     }
 }
 
-/// An array or object that is open.
+/// An open array or object.
 pub struct Compound<'w, 'a> {
     writer: &'w mut JsonWriter<'a>,
     kind: Kind,
     index: usize,
-    /// Where the key of the value that follows stands, with its quotes.
+    /// The position of the last key in the output, with its quotes.
     key: Range<usize>,
-    /// Where the keys of this map begin in the writer's list, which has all but the last one.
+    /// The index of this map's first key in the writer's list. The list has all keys of the map but the last one.
     first_key: usize,
-    /// Whether each key came after the one before it in the order of their texts, so that no two are the same.
+    /// Whether each key is greater than the one before it, so that no two are equal.
     ascends: bool,
 }
 
@@ -344,7 +346,7 @@ pub struct Compound<'w, 'a> {
 enum Kind {
     Array,
     Object,
-    /// The same in an object whose one key is the variant.
+    /// The array of a variant, inside an object whose only key is the variant.
     VariantArray(&'static str),
     VariantObject(&'static str),
     /// A type of serde_json.
@@ -361,7 +363,7 @@ impl Compound<'_, '_> {
         value.serialize(&mut *self.writer).map_err(|error| self.within(error, Step::Index(index)))
     }
 
-    /// The comma, or the bracket that opens the object, before a key.
+    /// Returns the byte before the next key: a comma, or the bracket that opens the object.
     fn next_key(&mut self) -> u8 {
         self.index += 1;
         if self.index == 1 { b'{' } else { b',' }
@@ -378,7 +380,7 @@ impl Compound<'_, '_> {
         value.serialize(&mut *self.writer).map_err(|error| self.within(error, Step::Field(key)))
     }
 
-    /// Writes a type of serde_json as that does.
+    /// Writes a type of serde_json in the same way as serde_json.
     fn private<T: Serialize + ?Sized>(
         &mut self,
         name: &'static str,
@@ -401,8 +403,8 @@ impl Compound<'_, '_> {
         }
     }
 
-    /// Refuses a map with two entries of the same key. serde writes structs with flattened fields and tagged variants
-    /// as maps, too: a field may meet a key of a user's map there.
+    /// Refuses a map with two equal keys. serde also writes structs with flattened fields and tagged variants as maps,
+    /// in which a field may have the same name as a key of a user's map.
     fn check_keys(&self) -> Written {
         if self.ascends {
             return Ok(());
@@ -440,7 +442,8 @@ impl SerializeMap for Compound<'_, '_> {
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Written {
         let start = self.writer.out.len();
         let before = self.next_key();
-        // serde_json knows which keys there are; it writes this one as the first of an object.
+        // serde_json decides which keys are allowed. It writes this one as the first key of an object, with a bracket
+        // before it.
         let mut json = serde_json::Serializer::new(&mut *self.writer.out);
         let written = SerializeMap::serialize_key(&mut json.serialize_map(None)?, key);
         written.map_err(|error| not_a_key(key, error))?;

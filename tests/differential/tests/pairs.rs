@@ -233,7 +233,7 @@ fn is_swallowed(misfit: &str) -> bool {
     const FORMATS: [&str; 9] =
         ["ip", "ipv4", "ipv6", "socket", "socket-v4", "socket-v6", "uuid", "date-time", "decimal"];
     let refused =
-        misfit.strip_suffix("Other`").and_then(|start| start.split_once("` is written, which is no `"));
+        misfit.strip_suffix("Other` is expected").and_then(|start| start.split_once("` is written, but `"));
     let found = refused.and_then(|(before, _)| before.rsplit_once('`'));
     found.is_some_and(|(_, format)| FORMATS.contains(&format))
 }

@@ -1,4 +1,4 @@
-//! What stands between brackets.
+//! Readers of arrays and objects.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::key::Key;
 use super::{Read, ReadError, Reader};
 use crate::json::path::Step;
 
-/// The items of an array that is open.
+/// The items of an open array.
 pub(super) struct Items<'r, 'de> {
     pub(super) reader: &'r mut Reader<'de>,
     index: usize,
@@ -21,7 +21,7 @@ impl<'r, 'de> Items<'r, 'de> {
         Ok(Self { reader, index: 0 })
     }
 
-    /// Whether another item follows; goes to it.
+    /// Moves to the next item. Returns whether there is one.
     pub(super) fn next(&mut self) -> Read<bool> {
         match (self.reader.next(), self.index) {
             (Some(b']'), _) => return Ok(false),
@@ -40,7 +40,7 @@ impl<'r, 'de> Items<'r, 'de> {
 
     pub(super) fn close(self) -> Read<()> {
         if self.reader.next() == Some(b',') {
-            // The type takes fewer items.
+            // The type reads fewer items than the array has.
             return self.reader.located(Err(de::Error::custom("invalid length")));
         }
         self.reader.expect(b']')?;
@@ -61,7 +61,7 @@ impl<'de> de::SeqAccess<'de> for &mut Items<'_, 'de> {
     }
 }
 
-/// The fields of an object that is open.
+/// The fields of an open object.
 pub(super) struct Fields<'r, 'de> {
     pub(super) reader: &'r mut Reader<'de>,
     is_first: bool,
@@ -74,7 +74,7 @@ impl<'r, 'de> Fields<'r, 'de> {
         Ok(Self { reader, is_first: true, current: Cow::Borrowed("") })
     }
 
-    /// The next key, if there is one.
+    /// Reads the next key, if there is one.
     pub(super) fn key(&mut self) -> Read<Option<Cow<'de, str>>> {
         match self.reader.next() {
             Some(b'}') => return Ok(None),
@@ -121,7 +121,7 @@ impl<'de> de::MapAccess<'de> for &mut Fields<'_, 'de> {
     }
 }
 
-/// An object whose one key is a variant.
+/// An object whose only key is the name of a variant.
 pub(super) struct Variant<'r, 'de> {
     reader: &'r mut Reader<'de>,
     name: Cow<'de, str>,

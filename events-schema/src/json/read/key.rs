@@ -1,4 +1,4 @@
-//! Keys of objects, and variants that stand alone as text.
+//! Keys of objects, and unit variants, which are strings in JSON.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde_core::de::{self, IntoDeserializer, Visitor, value::StrDeserializer};
 use super::number::Number;
 use super::{Read, ReadError};
 
-/// A key. serde_json writes numbers and booleans as keys in quotes, and they are read from there.
+/// A key of an object. Numbers and booleans are read from the text of the key, as serde_json writes them in quotes.
 pub(super) struct Key<'de>(pub(super) Cow<'de, str>);
 
 macro_rules! numbers {
@@ -84,7 +84,7 @@ impl<'de> de::Deserializer<'de> for Key<'de> {
     }
 }
 
-/// A variant without data.
+/// Reads a unit variant.
 impl<'de> de::EnumAccess<'de> for Key<'de> {
     type Error = ReadError;
     type Variant = Self;

@@ -1,4 +1,4 @@
-//! Numbers, by their text.
+//! Numbers in JSON, read from their text.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,8 @@ use serde_core::de::{self, Unexpected, Visitor};
 
 use super::{Read, ReadError, ReadProblem, Reader};
 
-/// Whether serde_json's numbers keep their text: its feature `arbitrary_precision`, which any crate may turn on.
+/// Returns whether serde_json's numbers keep their text. Any crate in the build can enable that with the feature
+/// `arbitrary_precision`.
 pub(super) fn keeps_text() -> bool {
     static KEEPS: LazyLock<bool> = LazyLock::new(|| {
         let number: Result<serde_json::Number, _> = serde_json::from_str("1.50");
@@ -17,7 +18,7 @@ pub(super) fn keeps_text() -> bool {
     *KEEPS
 }
 
-/// The text of a whole number that only a float holds.
+/// An integer in text that only a float represents.
 const NEGATIVE_ZERO: &str = "-0";
 
 /// The key under which serde_json passes the text of a number through serde's traits.
@@ -26,12 +27,12 @@ const NUMBER_TOKEN: &str = "$serde_json::private::Number";
 /// The text of a number.
 pub(super) struct Number<'de> {
     text: &'de str,
-    /// Whether it has neither a fraction nor an exponent.
+    /// Whether the number has neither a fraction nor an exponent.
     is_whole: bool,
 }
 
 impl<'de> Number<'de> {
-    /// Takes the number the reader is at.
+    /// Reads the number at the reader's position.
     pub(super) fn scan(reader: &mut Reader<'de>) -> Read<Self> {
         let (start, mut is_whole) = (reader.at, true);
         if reader.byte() == Some(b'-') {
@@ -60,14 +61,15 @@ impl<'de> Number<'de> {
         Ok(Self { text: &reader.text[start..reader.at], is_whole })
     }
 
-    /// The one number of a text, if it is one.
+    /// Reads a number from a text that contains nothing else.
     pub(super) fn of_text(text: &'de str) -> Option<Self> {
         let mut reader = Reader::new(text, false);
         let number = Self::scan(&mut reader).ok()?;
         (reader.at == text.len()).then_some(number)
     }
 
-    /// Gives the number as serde_json does: whole ones of up to 64 bits as integers, others as floats.
+    /// Passes the number to a visitor in the same way as serde_json: integers of up to 64 bits as integers, other
+    /// numbers as floats.
     pub(super) fn visit<'v, V: Visitor<'v>>(&self, visitor: V) -> Read<V::Value> {
         match self.as_integer() {
             Some(Integer::Positive(n)) => visitor.visit_u64(n),
@@ -79,7 +81,7 @@ impl<'de> Number<'de> {
         }
     }
 
-    /// As [`visit`](Self::visit), with the largest float for what is beyond it.
+    /// Like [`visit`](Self::visit), but passes the largest float for a number beyond it.
     pub(super) fn visit_nearest<'v, V: Visitor<'v>>(&self, visitor: V) -> Read<V::Value> {
         match (self.as_integer(), self.text.parse::<f64>()) {
             (None, Ok(n)) => visitor.visit_f64(n.clamp(f64::MIN, f64::MAX)),
@@ -109,20 +111,20 @@ impl<'de> Number<'de> {
         }
     }
 
-    /// Gives the number with its text, in serde_json's own form.
+    /// Passes the number with its text to a visitor, in serde_json's own form.
     pub(super) fn visit_text<V: Visitor<'de>>(&self, visitor: V) -> Read<V::Value> {
         if !self.text.parse::<f64>().is_ok_and(f64::is_finite) {
             return Err(ReadError::out_of_range());
         }
         if self.text == NEGATIVE_ZERO {
-            // serde_json gives the integer 0 for it. What it gives for other texts is this.
+            // serde_json would pass the integer 0. This is the form that it uses for other numbers.
             return visitor.visit_map(MapDeserializer::new(std::iter::once((NUMBER_TOKEN, self.text))));
         }
         let number: serde_json::Number = serde_json::from_str(self.text)?;
         Ok(number.deserialize_any(visitor)?)
     }
 
-    /// Whether the text is the one that the number is written as, so that nothing is lost without it.
+    /// Returns whether the number would be written with the same text, so that nothing is lost without the text.
     pub(super) fn is_canonical(&self) -> bool {
         if self.is_whole {
             return self.as_integer().is_some();
@@ -135,7 +137,7 @@ impl<'de> Number<'de> {
     fn as_integer(&self) -> Option<Integer> {
         match self.text.strip_prefix('-') {
             _ if !self.is_whole => None,
-            // A float has a negative zero.
+            // Only a float represents negative zero.
             Some("0") => None,
             Some(_) => self.text.parse().ok().map(Integer::Negative),
             None => self.text.parse().ok().map(Integer::Positive),

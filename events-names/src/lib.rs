@@ -1,14 +1,15 @@
-//! Names of events, handlers and options: what the macros and the runtime of typed-events both need to know of them.
+//! Edit distance between names of events, handlers and options, for the suggestions of the macros and the runtime.
 //!
-//! Without dependencies, since it is compiled twice: for the macros and for the program.
+//! This crate has no dependencies, since it is compiled twice: for the macros and for the program.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-/// The number of edits between two texts: characters that are added, left out, replaced, or swapped with the next one.
+/// Returns the number of edits between two texts. An edit adds, removes or replaces a character, or swaps it with the
+/// next one.
 ///
 /// # Complexity
 ///
-/// The product of their lengths, in time; the length of the second, in memory.
+/// Time: the product of the lengths. Memory: the length of the second text.
 ///
 /// ```
 /// assert_eq!(events_names::distance("user.craeted", "user.created"), 1);
@@ -18,7 +19,8 @@
 /// 2011, section 2.
 pub fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
-    // Distances of the beginnings of `other` to those of `one`: two characters before, one before, and now.
+    // The distances of the prefixes of `other` to three prefixes of `one`: two characters shorter, one character
+    // shorter, and the current one.
     let mut before_last = Vec::new();
     let mut last: Vec<usize> = (0..=other.len()).collect();
     let mut previous = None;
@@ -63,7 +65,7 @@ mod tests {
                 assert_eq!(distance(one, other), strsim::osa_distance(one, other), "{one} {other}");
             }
         }
-        // Texts of up to 7 characters of three, in a fixed order.
+        // Texts of up to 7 characters from an alphabet of three, generated in a fixed order.
         let mut state = 1u64;
         let mut text = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

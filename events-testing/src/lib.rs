@@ -1,4 +1,5 @@
-//! A durable bus for tests: on a temporary file, by the runtime's clock, with everything that was emitted at hand.
+//! A bus for tests of durable handlers. It uses a temporary file and the runtime's clock, and lists everything that was
+//! emitted.
 //!
 //! Use it through the `testing` feature of the `typed-events` crate, as a dev-dependency:
 //! `typed_events::testing::TestBus`.
@@ -16,17 +17,17 @@ use events_sqlite::{Sqlite, Synchronous};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-/// A bus on a temporary file, with durable handlers; it is used like a [`Bus`].
+/// A bus with durable handlers on a temporary file. It dereferences to a [`Bus`].
 ///
-/// Retries, leases and timeouts go by the runtime's clock. In a test that pauses it
-/// (`#[tokio::test(start_paused = true)]`, of tokio's feature `test-util`), a backoff of an hour takes no time:
-/// whenever all tasks wait, the clock jumps to what is due next. As everywhere with tokio's paused clock, that
-/// includes tasks that wait for a socket or a thread of their own.
+/// Retries, leases and timeouts use the runtime's clock. In a test that pauses the clock (`#[tokio::test(start_paused =
+/// true)]`, which needs tokio's feature `test-util`), a backoff of an hour takes no time: whenever all tasks wait, the
+/// clock advances to the next timer. As always with tokio's paused clock, it also advances while tasks wait for a
+/// socket or another thread.
 ///
-/// The file goes away when this is dropped.
+/// The file is deleted when the bus is dropped.
 ///
-/// Each event that is emitted is also read back. One that can't be, or that comes back as another value, is refused
-/// by the emit, and fails the test when this is dropped, with the event and the path.
+/// Each emitted event is also read back. If it can't be read, or comes back as another value, the emit refuses it, and
+/// the test fails when the bus is dropped. The message names the event and the path.
 ///
 /// ```
 /// use typed_events::{Delivery, event, on};
@@ -62,7 +63,7 @@ pub struct TestBus {
     lost: Lost,
 }
 
-/// The events that could not be read back. Fails the test when it is dropped, if there are some.
+/// The events that could not be read back. The test fails when this is dropped, unless there are none.
 #[derive(Debug, Default)]
 struct Lost(Arc<Mutex<Vec<String>>>);
 
@@ -72,21 +73,22 @@ impl Drop for Lost {
         let lost = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if !lost.is_empty() && !std::thread::panicking() {
             panic!(
-                "events were emitted that no handler of a stored event could ever get:\n{}",
+                "some emitted events can't be read back, so no durable handler would get them:\n{}",
                 lost.join("\n")
             );
         }
     }
 }
 
-/// Ends the test unless an event comes back as it was: written as an adapter keeps it, and read.
+/// Fails the test unless an event comes back unchanged after it was written in an adapter's format and read.
 ///
-/// What is compared is the JSON of both, and what `Debug` shows of them: so a field that is not written, such as one
-/// with `#[serde(skip)]`, has to have its default. The order in a set or map is not compared.
+/// Both the JSON and the `Debug` output are compared. So a field that is not written, such as one with
+/// `#[serde(skip)]`, must have its default value. The order of elements in a set or map is ignored.
 ///
 /// # Panics
 ///
-/// If the event can't be written, can't be read, or comes back as another value: with the event, and the path.
+/// If the event can't be written, can't be read, or comes back as another value. The message has the event and the
+/// path.
 ///
 /// ```
 /// use typed_events::event;
@@ -108,12 +110,12 @@ pub fn assert_round_trip<E: Event>(event: &E) {
     let (before, after) = (format!("{event:?}"), format!("{back:?}"));
     if words(&before) != words(&after) {
         panic!(
-            "`{name}` comes back as another value, though its JSON is the same: a field is not written, or not all of it\n  emitted: {before}\n  read:    {after}"
+            "`{name}` comes back as another value, though its JSON is the same: a field is not written, or only a part of it\n  emitted: {before}\n  read:    {after}"
         );
     }
 }
 
-/// The words of a text, whatever their order.
+/// Returns the words of a text in sorted order.
 fn words(text: &str) -> Vec<&str> {
     let mut words: Vec<_> =
         text.split([' ', ',', '(', ')', '[', ']', '{', '}']).filter(|word| !word.is_empty()).collect();
@@ -121,28 +123,28 @@ fn words(text: &str) -> Vec<&str> {
     words
 }
 
-/// How long [`TestBus::settle`] waits, by the runtime's clock: longer than any backoff that a test would set.
+/// The time limit of [`TestBus::settle`], by the runtime's clock. No test's backoff should be longer.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Why a test bus did not do what a test asked for.
+/// The error of a test bus.
 #[derive(Debug)]
 pub enum TestError {
-    /// No temporary folder could be made.
+    /// The temporary folder could not be created.
     Folder(std::io::Error),
-    /// What the bus said.
+    /// An operation of the bus failed.
     Failed(Error),
-    /// These consumers were not done after 30 days of the runtime's clock.
+    /// These consumers still had pending events after 30 days of the runtime's clock.
     Unsettled(Vec<ConsumerStatus>),
 }
 
 impl fmt::Display for TestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Folder(error) => write!(f, "no temporary folder: {error}"),
+            Self::Folder(error) => write!(f, "can't create a temporary folder: {error}"),
             Self::Failed(error) => error.fmt(f),
             Self::Unsettled(consumers) => {
                 let left: Vec<_> = consumers.iter().map(ToString::to_string).collect();
-                write!(f, "not settled: {}", left.join("; "))
+                write!(f, "consumers have not settled: {}", left.join("; "))
             }
         }
     }
@@ -157,11 +159,13 @@ impl From<Error> for TestError {
 }
 
 impl TestBus {
-    /// A bus on a new file, set up by a closure: `TestBus::start(|bus| bus.handler::<invoice>().state(printer))`.
+    /// Builds a bus on a new file. `set_up` configures it: `TestBus::start(|bus|
+    /// bus.handler::<invoice>().state(printer))`.
     ///
     /// # Errors
     ///
-    /// Those of [`BusBuilder::build`]; or there is no place for temporary files.
+    /// [`TestError::Failed`] with the errors of [`BusBuilder::build`]; [`TestError::Folder`] if no temporary folder can
+    /// be created.
     pub async fn start(set_up: impl FnOnce(BusBuilder) -> BusBuilder) -> Result<Self, TestError> {
         let folder = tempfile::tempdir().map_err(TestError::Folder)?;
         let lost = Lost::default();
@@ -169,30 +173,30 @@ impl TestBus {
         Ok(Self { bus, folder, lost })
     }
 
-    /// Stops the bus and starts another one on the same file, as a new release of the program would.
+    /// Stops the bus and builds another one on the same file, as a new release of the program would.
     ///
     /// # Errors
     ///
-    /// Those of [`Bus::stop`] and [`BusBuilder::build`].
+    /// [`TestError::Failed`] with the errors of [`Bus::stop`] and [`BusBuilder::build`].
     pub async fn restart(self, set_up: impl FnOnce(BusBuilder) -> BusBuilder) -> Result<Self, TestError> {
         self.bus.stop().await?;
         let bus = build(self.folder.path(), &self.lost, set_up).await?;
         Ok(Self { bus, folder: self.folder, lost: self.lost })
     }
 
-    /// Waits until the durable handlers have nothing left to do: everything is handled, or in the dead letters.
-    /// Consumers that are paused, and events of newer versions, are not waited for.
+    /// Waits until no consumer has pending events: each event is acknowledged or a dead letter. Paused consumers are
+    /// ignored, and so are events of a newer version than the program knows.
     ///
     /// # Errors
     ///
-    /// [`TestError::Unsettled`] after 30 days of the runtime's clock; where that is not paused, a test had better
-    /// set a limit of its own.
+    /// [`TestError::Unsettled`] after 30 days of the runtime's clock. If the clock is not paused, the test should use a
+    /// shorter timeout. [`TestError::Failed`] if the status of the consumers can't be read.
     pub async fn settle(&self) -> Result<(), TestError> {
         let settled = async {
             let mut pause = Duration::from_millis(2);
             while !self.unsettled().await?.is_empty() {
                 sleep(pause).await;
-                // At most as long as was waited before, so that hours of a paused clock are few steps.
+                // The pause doubles, so that a wait of hours on a paused clock takes few steps.
                 pause *= 2;
             }
             Ok(())
@@ -209,30 +213,30 @@ impl TestBus {
         Ok(consumers)
     }
 
-    /// All events that were emitted, in their order, as records.
+    /// Returns all events that were emitted, in their order, as records.
     ///
     /// # Errors
     ///
-    /// Where the file can't be read.
+    /// [`TestError::Failed`] if the file can't be read.
     pub async fn records(&self) -> Result<Vec<Record>, TestError> {
         Ok(self.bus.history("*").limit(usize::MAX).await?.complete()?)
     }
 
-    /// All events of one type that were emitted, in their order.
+    /// Returns all events of type `E` that were emitted, in their order.
     ///
     /// # Errors
     ///
-    /// Where the file can't be read.
+    /// [`TestError::Failed`] if the file can't be read or a record does not fit `E`.
     pub async fn emitted<E: Event>(&self) -> Result<Vec<Arc<E>>, TestError> {
         let events = self.bus.history("*").of::<E>().limit(usize::MAX).await?;
         Ok(events.complete()?)
     }
 
-    /// The dead letters of all consumers.
+    /// Returns the dead letters of all consumers.
     ///
     /// # Errors
     ///
-    /// Where the file can't be read.
+    /// [`TestError::Failed`] if the file can't be read.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, TestError> {
         let mut dead = Vec::new();
         for consumer in self.bus.consumers().await? {
@@ -251,7 +255,7 @@ async fn build(
     let note = move |error: &Error| {
         losses.lock().unwrap_or_else(PoisonError::into_inner).push(error.to_string());
     };
-    // No test cuts the power.
+    // Tests do not simulate a power failure, so synchronous writes are not needed.
     let adapter = Sqlite::at(folder.join("events.db")).synchronous(Synchronous::Normal);
     set_up(Bus::builder().adapter(adapter).clock_of_runtime().read_back(note)).build().await
 }

@@ -38,9 +38,9 @@ pub fn call<T>(code: impl FnOnce() -> T) -> Option<T> {
     result
 }
 
-/// Subscribes to a pattern for `what`, the item that the caller delivers the events to.
+/// Subscribes to a pattern on behalf of `what`, such as a route that delivers the events.
 ///
-/// If no event can match the pattern, `build()` names `what` and its location instead of this stream.
+/// If no declared event matches the pattern, the warning names `what` and its location instead of the stream.
 ///
 /// # Errors
 ///

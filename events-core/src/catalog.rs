@@ -11,7 +11,7 @@ use crate::schema::{NamedSchema, TypeSchema};
 /// ```
 /// use typed_events::{catalog, event, on};
 ///
-/// A user signed up.
+/// /// A user signed up.
 /// #[event("catalog_doc.joined")]
 /// pub struct Joined { pub id: u64 }
 ///

@@ -59,12 +59,12 @@ macro_rules! uuid_newtype {
         pub struct $name([u8; 16]);
 
         impl $name {
-            /// The id as the 16 bytes of a UUID, most significant first.
+            /// Returns the id as the 16 bytes of a UUID, most significant first.
             pub const fn to_bytes(self) -> [u8; 16] {
                 self.0
             }
 
-            /// The id with these bytes.
+            /// Creates an id from the 16 bytes of a UUID, most significant first.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(bytes)
             }

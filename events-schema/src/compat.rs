@@ -203,7 +203,7 @@ impl Walk {
     }
 }
 
-/// Compares one type with one written shape.
+/// Checks whether a type reads a written shape.
 const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdict {
     let mut walk = walk;
     walk.frames += frames(reader, shape);
@@ -280,7 +280,7 @@ const fn frames(reader: &'static TypeSchema, shape: Shape) -> usize {
     }
 }
 
-/// Compares a shape that is not an object.
+/// Like [`accept`], for a shape that is not an object.
 const fn accept_plain(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdict {
     match (reader, shape) {
         (TypeSchema::Any | TypeSchema::Opaque(_), _) => Ok(()),
@@ -325,7 +325,7 @@ const fn accept_plain(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> 
     }
 }
 
-/// Compares a shape that is neither an object nor an array.
+/// Like [`accept`], for a shape that is neither an object nor an array.
 const fn accept_scalar(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdict {
     let beyond_64_bits = match reader {
         TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max) => {
@@ -435,7 +435,7 @@ pub(super) const fn reads_format(read: &str, written: &str) -> bool {
         || (same(read, "socket") && (same(written, "socket-v4") || same(written, "socket-v6")))
 }
 
-/// Compares a tuple with a struct: serde also reads a struct from an array, with the fields in their order.
+/// Checks whether a struct reads a tuple. serde also reads a struct from an array, with the fields in their order.
 const fn accept_tuple_as_fields(
     reader: &'static TypeSchema,
     schema: &'static StructSchema,
@@ -492,7 +492,7 @@ impl Todo {
     }
 }
 
-/// Compares each variant that the writer may write.
+/// Checks whether a type reads each variant that an enum may write.
 const fn accept_variants(reader: &'static TypeSchema, schema: &'static EnumSchema, walk: Walk) -> Verdict {
     let mut i = 0;
     while i < schema.variants.len() {
@@ -535,7 +535,8 @@ const fn with_parts(object: Object, parts: [Option<Part>; 2]) -> Object {
     object
 }
 
-/// Compares each object that results from adding the types of `todo`, each of which may have alternatives.
+/// Checks whether a type reads each object that results from adding the types of `todo` to `object`. Each of them may
+/// have alternatives.
 const fn accept_alternatives(reader: &'static TypeSchema, object: Object, todo: Todo, walk: Walk) -> Verdict {
     if todo.len == 0 {
         if object.vague {
@@ -607,7 +608,7 @@ const fn accept_flattened_variants(
     Ok(())
 }
 
-/// Compares one alternative of an object.
+/// Checks whether a type reads one alternative of an object.
 const fn accept_object(reader: &'static TypeSchema, object: &Object, walk: Walk) -> Verdict {
     match as_read(reader) {
         TypeSchema::Any | TypeSchema::Opaque(_) => Ok(()),
@@ -620,7 +621,7 @@ const fn accept_object(reader: &'static TypeSchema, object: &Object, walk: Walk)
     }
 }
 
-/// Compares the entries that are not taken with the keys and values of a map.
+/// Checks whether a map reads the entries of an object that are not taken.
 const fn accept_map(
     keys: &'static TypeSchema,
     values: &'static TypeSchema,
@@ -738,7 +739,7 @@ const fn flattens(schema: &StructSchema) -> bool {
     false
 }
 
-/// Removes the entries that a flattened field takes. A struct takes the entries of its fields; an externally or
+/// Returns the entries that remain after a flattened field. A struct takes the entries of its fields; an externally or
 /// adjacently tagged enum takes the entries of its variant. All other types read all entries and take none.
 const fn taken_by(shape: &'static TypeSchema, rest: Object) -> Object {
     match as_read(shape) {
@@ -842,7 +843,7 @@ const fn accept_field(reader: &'static StructSchema, index: usize, object: &Obje
     at(Step::Field(name), verdict)
 }
 
-/// Compares the entries of an object with the type of a flattened field.
+/// Checks whether the type of a flattened field reads the entries of an object.
 const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Walk) -> Verdict {
     if object.vague {
         return refuse(Problem::TooMany);
@@ -873,8 +874,9 @@ const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Wa
     }
 }
 
-/// Compares with a flattened `Option`. serde reads `None`, without an error, if it can't read the inner type. That is
-/// right if the object has no entry that the inner type looks for. If it has one, its value would be lost.
+/// Checks whether a flattened `Option` reads the entries of an object. serde reads `None`, without an error, if it
+/// can't read the inner type. That is right if the object has no entry that the inner type looks for. If it has one,
+/// its value would be lost.
 const fn accept_flattened_option(inner: &'static TypeSchema, object: &Object, walk: Walk) -> Verdict {
     let mut walk = walk;
     walk.frames += 2;
@@ -982,7 +984,7 @@ const fn known_variant(schema: &'static EnumSchema, name: &str) -> Option<&'stat
     None
 }
 
-/// Compares a shape that is not an object with the variants of an enum.
+/// Checks whether an enum reads a shape that is not an object.
 const fn accept_plain_as_variant(
     reader: &'static TypeSchema,
     schema: &'static EnumSchema,
@@ -1031,7 +1033,7 @@ const fn either(one: Verdict, other: Verdict) -> Verdict {
     }
 }
 
-/// Compares an object with the variants of an enum.
+/// Checks whether an enum reads an object.
 const fn accept_object_as_variant(
     reader: &'static TypeSchema,
     schema: &'static EnumSchema,
@@ -1078,7 +1080,7 @@ const fn accept_object_as_variant(
     tried
 }
 
-/// Compares an object with the externally tagged variants: the object must have one entry.
+/// Checks whether an externally tagged enum reads an object, which must have one entry.
 const fn accept_only_entry(
     reader: &'static TypeSchema,
     schema: &'static EnumSchema,
@@ -1134,8 +1136,8 @@ const fn only_entry_of(schema: &'static StructSchema, object: &Object) -> Option
     None
 }
 
-/// Compares the first entry that is a variant. A flattened enum selects entries by the names of its variants, so its
-/// `#[serde(other)]` variant is never read there.
+/// Checks whether an externally tagged enum reads the first entry of an object that is one of its variants. A flattened
+/// enum selects entries by the names of its variants, so its `#[serde(other)]` variant is never read there.
 const fn accept_entry_as_variant(
     reader: &'static TypeSchema,
     schema: &'static EnumSchema,
@@ -1181,7 +1183,7 @@ const fn accept_entry_as_variant(
     }
 }
 
-/// Compares a shape with the content of a variant.
+/// Checks whether a variant reads a shape as its content.
 const fn accept_body(variant: &'static VariantSchema, shape: Shape, walk: Walk) -> Verdict {
     match variant.body {
         Some(body) => accept(body, shape, walk),
@@ -1189,7 +1191,7 @@ const fn accept_body(variant: &'static VariantSchema, shape: Shape, walk: Walk) 
     }
 }
 
-/// Compares an object with the variants of a tagged enum, for each value that the tag may have.
+/// Checks whether a tagged enum reads an object, for each value that the tag may have.
 const fn accept_tagged(
     schema: &'static EnumSchema,
     tag: &'static str,
@@ -1234,7 +1236,7 @@ const fn not_a_tag(found: Shape) -> Verdict {
     refuse(Problem::Other { expected: &TypeSchema::String, found })
 }
 
-/// Compares an object with the variant that its tag names. `rest` is the object without the tag.
+/// Checks whether an enum reads an object with this tag. `rest` is the object without the tag.
 const fn accept_tag(
     schema: &'static EnumSchema,
     name: &'static str,

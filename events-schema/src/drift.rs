@@ -119,7 +119,7 @@ const fn both(one: Verdict, other: Verdict) -> Verdict {
     if one.is_err() { one } else { other }
 }
 
-/// Checks one type.
+/// Checks one type against its earlier version.
 const fn types(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
     let (mut now, mut before, mut walk) = (now, before, walk);
     walk.frames += FRAMES;
@@ -174,7 +174,7 @@ const fn types(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk
     }
 }
 
-/// Checks one type that is not a named declaration.
+/// Like [`types`], for types that are not named declarations.
 const fn shapes(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
     let inner = walk.deeper();
     match (now, before) {
@@ -214,7 +214,7 @@ const fn shapes(now: &'static TypeSchema, before: &'static TypeSchema, walk: Wal
     }
 }
 
-/// Checks two arrays, at least one of which is a tuple.
+/// Checks the elements of two arrays, at least one of which is a tuple.
 const fn items(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
     let mut i = 0;
     loop {
@@ -245,7 +245,7 @@ const fn structs(now: &'static StructSchema, before: &'static StructSchema, walk
     fields(now, before, Within { root: before, others: 0 }, walk)
 }
 
-/// Checks each field of the old type.
+/// Checks each field of the old struct.
 const fn fields(
     now: &'static StructSchema,
     before: &'static StructSchema,

@@ -34,7 +34,7 @@ pub(super) enum Step {
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "lock"), expect(dead_code, reason = "some are what only the lock refuses"))]
 pub(super) enum Problem {
-    /// A required field is never written. The other fields may be written.
+    /// A required field is never written. `beside` is the first struct whose fields are written, if there is one.
     Missing { beside: Option<&'static StructSchema> },
     /// A required field is not always written.
     MayBeMissing,
@@ -120,9 +120,9 @@ pub(super) enum Problem {
     TagTwice(&'static str),
     /// Keys of this type can't be written as strings.
     Key { found: Shape },
-    /// A flattened field has no entries.
+    /// The type of a flattened field is not written as an object.
     NotFlat { found: Shape },
-    /// The content of an internally tagged variant has no entries.
+    /// The content of an internally tagged variant is not written as an object.
     BesideTag { found: Shape },
     /// An earlier variant, with this name, reads the value.
     Earlier(&'static str),

@@ -71,7 +71,7 @@ pub(super) const fn check_earlier(schema: &'static EnumSchema, index: usize, fra
     Ok(())
 }
 
-/// Compares the content of an untagged variant with a shape.
+/// Returns whether an untagged variant reads a value of a shape.
 const fn reads_body(variant: &'static VariantSchema, shape: Shape, frames: usize) -> Overlap {
     match variant.body {
         None => writes_null(shape),
@@ -103,8 +103,8 @@ const fn writes_null(shape: Shape) -> Overlap {
     reads_some(&TypeSchema::Null, shape, false, 1)
 }
 
-/// Compares a type with a written shape. `fields` is true for the fields of a variant, which are not read from an
-/// array.
+/// Returns whether a type reads a value of a shape. `fields` is true for the fields of a variant, which are not read
+/// from an array.
 const fn reads_some(reader: &'static TypeSchema, shape: Shape, fields: bool, frames: usize) -> Overlap {
     if frames > MAX_FRAMES {
         return Perhaps;
@@ -198,7 +198,7 @@ const fn reads_scalar(reader: &'static TypeSchema, writer: &'static TypeSchema) 
     }
 }
 
-/// Compares a type with a fixed text.
+/// Returns whether a type reads a fixed text.
 const fn reads_literal(reader: &'static TypeSchema, text: &'static str, frames: usize) -> Overlap {
     match reader {
         TypeSchema::String => Certainly,
@@ -227,7 +227,7 @@ impl Items {
     }
 }
 
-/// Compares arrays with `count` elements.
+/// Returns whether one array type reads an array of another one with `count` elements.
 const fn reads_each(reader: Items, writer: Items, count: usize, frames: usize) -> Overlap {
     let (mut overlap, mut i) = (Certainly, 0);
     while i < count {
@@ -237,8 +237,8 @@ const fn reads_each(reader: Items, writer: Items, count: usize, frames: usize) -
     overlap
 }
 
-/// Compares a struct with an array, which serde reads as the fields in their order. The last fields may be missing if
-/// they have a default.
+/// Returns whether a struct reads an array, with the fields in their order. The last fields may be missing if they have
+/// a default.
 const fn reads_items(schema: &'static StructSchema, items: Items, frames: usize) -> Overlap {
     let needed = needed_items(schema);
     let (mut overlap, mut next, mut i) = (Certainly, 0, 0);
@@ -287,7 +287,7 @@ const fn needed_items(schema: &'static StructSchema) -> usize {
     needed
 }
 
-/// Compares a type with each variant that a writer writes.
+/// Returns whether a type reads a value of one of the variants that an enum writes.
 const fn reads_variants(
     reader: &'static TypeSchema,
     schema: &'static EnumSchema,
@@ -319,7 +319,7 @@ const fn reads_variants(
     overlap
 }
 
-/// Compares an enum with a shape that is not an object.
+/// Returns whether an enum reads a value of a shape that is not an object.
 const fn reads_plain_variant(schema: &'static EnumSchema, shape: Shape, frames: usize) -> Overlap {
     let (mut overlap, mut i) = (Never, 0);
     while i < schema.variants.len() {
@@ -337,7 +337,7 @@ const fn reads_plain_variant(schema: &'static EnumSchema, shape: Shape, frames: 
     overlap
 }
 
-/// Compares a tagged variant with a shape.
+/// Returns whether a tagged variant reads a value of a shape.
 const fn reads_tagged(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
@@ -398,7 +398,7 @@ const fn reads_tagged(
     }
 }
 
-/// Compares an adjacently tagged variant with an array of two elements, which serde reads as its tag and its content.
+/// Returns whether an adjacently tagged variant reads an array of two elements, as its tag and its content.
 const fn reads_tag_and_content(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
@@ -409,7 +409,7 @@ const fn reads_tag_and_content(
     is_tag(schema, variant, tag).and(reads_body(variant, Shape::Type(content), frames + 2))
 }
 
-/// Compares the content of an internally tagged variant with the elements after the tag, since serde reads such a
+/// Returns whether an internally tagged variant reads its content from the elements after the tag. serde reads such a
 /// variant from an array, too.
 const fn reads_beside_tag(variant: &'static VariantSchema, items: Items, frames: usize) -> Overlap {
     match (variant.body, items) {
@@ -419,7 +419,7 @@ const fn reads_beside_tag(variant: &'static VariantSchema, items: Items, frames:
     }
 }
 
-/// Compares a type with an array, or with the remaining elements of one.
+/// Returns whether a type reads an array, or the remaining elements of one.
 const fn reads_array(reader: &'static TypeSchema, items: Items, frames: usize) -> Overlap {
     if frames > MAX_FRAMES {
         return Perhaps;
@@ -571,7 +571,7 @@ impl Written {
     }
 }
 
-/// Compares a type with an object.
+/// Returns whether a type reads an object.
 const fn reads_object(reader: &'static TypeSchema, object: &Object, frames: usize) -> Overlap {
     if frames > MAX_FRAMES {
         return Perhaps;
@@ -607,7 +607,7 @@ const fn reads_object(reader: &'static TypeSchema, object: &Object, frames: usiz
     }
 }
 
-/// Compares a map with all entries of an object.
+/// Returns whether a map reads all entries of an object.
 const fn reads_entries(
     keys: &'static TypeSchema,
     values: &'static TypeSchema,
@@ -697,7 +697,7 @@ const fn reads_flattened(shape: &'static TypeSchema, rest: &Object, frames: usiz
     }
 }
 
-/// Compares a flattened enum with the entries that remain in an object.
+/// Returns whether a flattened enum finds one of its variants among the entries of an object.
 const fn reads_flattened_enum(schema: &'static EnumSchema, rest: &Object, frames: usize) -> Overlap {
     let (mut overlap, mut named, mut i) = (Never, 0, 0);
     while i < schema.variants.len() {
@@ -741,7 +741,7 @@ const fn knows_all(schema: &'static StructSchema, object: &Object) -> Overlap {
     Certainly
 }
 
-/// Compares a tagged variant with an object.
+/// Returns whether a tagged variant reads an object.
 const fn reads_tagged_object(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
@@ -773,7 +773,8 @@ const fn reads_tagged_object(
     }
 }
 
-/// Compares the tag and the content of an adjacently tagged variant with an object that may have other entries.
+/// Returns whether an adjacently tagged variant reads its tag and its content from an object that may have other
+/// entries.
 const fn reads_adjacent(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,
@@ -794,8 +795,8 @@ const fn reads_adjacent(
     has_tag(schema, variant, tag, object).and(inside)
 }
 
-/// Compares an externally tagged variant with an object that must have one entry. Any entry may be the only one, unless
-/// another one is always written.
+/// Returns whether an externally tagged variant reads an object that must have one entry. Any entry may be the only
+/// one, unless another one is always written.
 const fn reads_only_entry(
     schema: &'static EnumSchema,
     variant: &'static VariantSchema,

@@ -4,7 +4,7 @@
 //! one, and each must be read. If an untagged enum tries alternatives that are nested deeper, the check may refuse
 //! types that do fit.
 
-#![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
+#![allow(clippy::result_large_err, reason = "a constant can't box an error")]
 
 use super::misfit::{Problem, SchemaMismatch, Step};
 use super::written::{

@@ -1,7 +1,7 @@
 //! Checks at compile time whether a type has changed in a way that [`can_read`](TypeSchema::can_read) does not see: a
 //! user's code, defaults, secrets, and names that are no longer read or written.
 
-#![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
+#![allow(clippy::result_large_err, reason = "a constant can't box an error")]
 
 use super::misfit::{Problem, SchemaMismatch, Step};
 use super::written::{read as as_read, reads, same, written as as_written};

@@ -105,7 +105,7 @@ impl NamedRef {
     }
 
     /// Returns the declaration.
-    #[allow(unsafe_code, reason = "stable Rust has no other reference that constants can follow in a circle")]
+    #[allow(unsafe_code, reason = "stable Rust has no other reference that constants can follow in a cycle")]
     pub const fn get(self) -> &'static NamedSchema {
         // SAFETY: `to` is private and was made from a `&'static NamedSchema` in `new`, the only
         // constructor; it is therefore valid, aligned and shared for `'static`.

@@ -196,7 +196,7 @@ const fn is_object(shape: &'static TypeSchema, flattened: bool, depth: usize) ->
                 {
                     return false;
                 }
-                // If there are no other entries, serde does not read `null`.
+                // It is written as nothing, and serde does not read it back from an object without entries.
                 if variant.body.is_none() && untagged && variant.written.is_some() {
                     return false;
                 }

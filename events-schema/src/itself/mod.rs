@@ -15,7 +15,7 @@
 //! - A field that a user's function leaves out, or that gets its value from the default of its whole struct
 //!   (`#[serde(default)]` above the struct), is accepted, since its value is not known here.
 
-#![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
+#![allow(clippy::result_large_err, reason = "a constant can't box an error")]
 
 mod absent;
 mod beside;

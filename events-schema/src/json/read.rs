@@ -121,7 +121,7 @@ impl fmt::Display for ReadError {
         f.write_str(match self.problem() {
             ReadProblem::NotJson => "not JSON",
             ReadProblem::EndsEarly => "the JSON ends too early",
-            ReadProblem::TooDeep => "nested too deep",
+            ReadProblem::TooDeep => "nested too deeply",
             ReadProblem::MoreText => "more text follows the value",
             ReadProblem::OutOfRange => "the number is out of range",
             ReadProblem::Type(text) => text,

@@ -1,4 +1,4 @@
-//! The reader against serde_json's own, on texts that are JSON or nearly.
+//! Comparisons of the reader with serde_json's, on JSON and on damaged JSON.
 
 use serde_json::Value;
 
@@ -67,7 +67,7 @@ impl Random {
     }
 }
 
-/// With a byte removed, doubled or replaced.
+/// Returns the text with one byte removed, repeated or replaced.
 fn broken(random: &mut Random, json: &str) -> String {
     let mut bytes = json.as_bytes().to_vec();
     let at = random.below(bytes.len());
@@ -90,7 +90,7 @@ fn values_are_read_as_serde_json_reads_them() {
         }
         let (ours, theirs) = (from_str::<Value>(&json), serde_json::from_str::<Value>(&json));
         match (ours, theirs) {
-            // serde_json rounds some floats otherwise; their texts are what counts.
+            // serde_json may round a float differently, so values whose texts differ little in length are accepted.
             (Ok(ours), Ok(theirs)) => {
                 let close =
                     |a: &Value, b: &Value| a == b || a.to_string().len().abs_diff(b.to_string().len()) < 20;
@@ -120,7 +120,7 @@ fn floats_come_back_bit_for_bit() {
             assert_eq!((json.parse::<f64>().unwrap() as f32).to_bits(), bits as u32, "{json}");
         }
     }
-    // Its shortest text is nearer to another `f32` when it is read as an `f64` first.
+    // The shortest text of this `f32`, read as an `f64` first, would become another `f32`.
     let json = to_string(&7.038531e-26_f32).unwrap();
     assert_eq!(json.parse::<f64>().unwrap() as f32, 7.038531e-26_f32);
 }
@@ -135,7 +135,7 @@ fn the_deepest_that_is_written_is_read() {
     let deeper = format!("[{json}]");
     assert_eq!(from_str::<Value>(&deeper).unwrap_err().problem(), &ReadProblem::TooDeep);
     assert!(serde_json::from_str::<Value>(&json).is_ok() && serde_json::from_str::<Value>(&deeper).is_err());
-    // Also in what is passed over, and in what serde_json writes itself.
+    // The limit also applies to values that are skipped, and to values that serde_json writes.
     assert!(from_str::<serde_core::de::IgnoredAny>(&deeper).is_err());
     let raw = |json: &str| serde_json::value::RawValue::from_string(json.to_owned()).unwrap();
     assert_eq!(to_string(&raw(&json)).unwrap(), json);

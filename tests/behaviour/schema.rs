@@ -151,7 +151,10 @@ fn v1_keys_that_are_read_under_other_names() {
     refused(&map(Names::A), ".(key).a: it is written as `a` and read as `b`");
     refused(&map(Skipped::A), ".(key).A: it is written, but never read");
     refused(&map(Twice::B), ".(key).x: another part of it is named `x`, too");
-    refused(&map(TextFirst::Plain(Plain::One)), ".(key).Plain: the variant `Text` stands before it");
+    refused(
+        &map(TextFirst::Plain(Plain::One)),
+        ".(key).Plain: the variant `Text` before it also reads some of its values",
+    );
 
     accepted(&map(Parsed { n: 1 }));
     accepted(&map(Numbered { n: 1 }));
@@ -179,16 +182,22 @@ fn v1_flattened_fields() {
     let map = || HashMap::from([("key".to_owned(), 1u8)]);
     refused(&Flat { id: 1, inner: Big { total: 1 } }, "128 bits");
     refused(&Flat { id: 1, inner: Some(Big { total: 1 }) }, "128 bits");
-    refused(&Flat { id: 1, inner: Flat { id: 1, inner: Total { total: 1 } } }, "`id` is a name");
+    refused(&Flat { id: 1, inner: Flat { id: 1, inner: Total { total: 1 } } }, "is named `id`");
     refused(&Flat { id: 1, inner: HashMap::from([(1u64, 1u8)]) }, "numbers as keys");
     refused(&Flat { id: 1, inner: HashMap::from([(true, 1u8)]) }, "numbers as keys");
     refused(&Flat { id: 1, inner: None::<AllOptional> }, "comes back as `Some`");
     refused(&Flat { id: 1, inner: None::<HashMap<String, u8>> }, "comes back as `Some`");
     refused(&Flat { id: 1, inner: 1u8 }, "can't be flattened");
-    refused(&Two { one: map(), two: Total { total: 1 } }, "also reads what `two` writes");
-    refused(&Two { one: Tagged::One, two: HashMap::<String, String>::new() }, "also reads what `one` writes");
-    refused(&Two { one: Total { total: 1 }, two: Strict { total: 1 } }, "`total` is a name");
-    refused(&Two { one: map(), two: HashMap::from([("other".to_owned(), 1u8)]) }, "also reads what");
+    refused(&Two { one: map(), two: Total { total: 1 } }, "also reads the entries of `two`");
+    refused(
+        &Two { one: Tagged::One, two: HashMap::<String, String>::new() },
+        "also reads the entries of `one`",
+    );
+    refused(&Two { one: Total { total: 1 }, two: Strict { total: 1 } }, "is named `total`");
+    refused(
+        &Two { one: map(), two: HashMap::from([("other".to_owned(), 1u8)]) },
+        "also reads the entries of",
+    );
 
     accepted(&Flat { id: 1, inner: Total { total: 1 } });
     accepted(&Flat { id: 1, inner: map() });
@@ -263,12 +272,12 @@ fn v1_a_flattened_struct_of_many_fields() {
     struct Last {
         f79: u8,
     }
-    refused(&Outer { f70: 2, many: Many::new() }, "`f70` is a name");
-    refused(&Aliased { x: 2, many: Many::new() }, "`f79` is a name");
+    refused(&Outer { f70: 2, many: Many::new() }, "is named `f70`");
+    refused(&Aliased { x: 2, many: Many::new() }, "is named `f79`");
     refused(&InTag::Many(Many::new()), "`f77`");
-    refused(&Flat { total: 1, many: Many::new(), other: Last { f79: 1 } }, "`f79` is a name");
-    refused(&Flat { total: 1, many: Many::new(), other: Some(Many::new()) }, "`f0` is a name");
-    refused(&Flat { total: 1, many: Many::new(), other: Others::new() }, "`f76` is a name");
+    refused(&Flat { total: 1, many: Many::new(), other: Last { f79: 1 } }, "is named `f79`");
+    refused(&Flat { total: 1, many: Many::new(), other: Some(Many::new()) }, "is named `f0`");
+    refused(&Flat { total: 1, many: Many::new(), other: Others::new() }, "is named `f76`");
     accepted(&Flat { total: 1, many: Many::new(), other: Data::One(1) });
 }
 
@@ -323,8 +332,8 @@ fn v9_what_untagged_variants_read_with_a_loss() {
     misfit_of::<Any<Plain<f64>>, Plain<i64>>(
         ".n: `i64` is written, but `f64` can't represent all of its digits",
     );
-    misfit_of::<Any<Plain<Option<f64>>>, Plain<Option<i64>>>("` loses digits");
-    misfit_of::<Any<Plain<f64>>, Plain<Option<i64>>>("fits none of the variants");
+    misfit_of::<Any<Plain<Option<f64>>>, Plain<Option<i64>>>("` can't represent all of its digits");
+    misfit_of::<Any<Plain<f64>>, Plain<Option<i64>>>("none of the variants reads it");
     misfit_of::<Fields<f64>, Plain<i64>>(".n: `i64` is written, but `f64` can't represent all of its digits");
     misfit_of::<Fields<f64>, Fields<i64>>(
         ".n: `i64` is written, but `f64` can't represent all of its digits",
@@ -332,18 +341,18 @@ fn v9_what_untagged_variants_read_with_a_loss() {
     misfit_of::<Fields<Option<f64>>, HashMap<String, i64>>(
         ".n: `i64` is written, but `f64` can't represent all of its digits",
     );
-    misfit_of::<Rest<f64>, u64>("` loses digits");
+    misfit_of::<Rest<f64>, u64>("` can't represent all of its digits");
     misfit_of::<Rest<Plain<f64>>, Plain<u64>>(
         ".n: `u64` is written, but `f64` can't represent all of its digits",
     );
     misfit_of::<Plain<Any<f32>>, Plain<f64>>(
         ".n: `f64` is written, but `f32` can't represent all of its digits",
     );
-    misfit_of::<Any<std::collections::BTreeSet<u8>>, Vec<u8>>("in no order");
-    misfit_of::<Any<Moment>, WithOffset>("keeps a part");
+    misfit_of::<Any<std::collections::BTreeSet<u8>>, Vec<u8>>("a set keeps neither");
+    misfit_of::<Any<Moment>, WithOffset>("keeps only a part of it");
 
-    misfit_of::<Any<u8>, u64>("fits none of the variants");
-    misfit_of::<Fields<u8>, Plain<u64>>("fits none of the variants");
+    misfit_of::<Any<u8>, u64>("none of the variants reads it");
+    misfit_of::<Fields<u8>, Plain<u64>>("none of the variants reads it");
     // A variant that reads all of it stands beside the one with a loss.
     #[derive(Debug, Serialize, Deserialize, Schema)]
     #[serde(untagged)]
@@ -479,7 +488,7 @@ fn v1_arrays_before_untagged_variants() {
         #[serde(untagged)]
         Else(T),
     }
-    let because = "stands before it";
+    let because = "before it also reads some of its values";
     refused(&Apart::Else([0u32, 0]), because);
     refused(&Apart::Else((0u8, 1u8)), because);
     refused(&Apart::Else(vec![0u8, 1]), because);
@@ -529,7 +538,7 @@ fn v1_arrays_before_variants_beside_a_tag() {
     types! {
         enum Tag { New }
     }
-    let because = "stands before it";
+    let because = "before it also reads some of its values";
     refused(&Inside::Else((0u8, 1u8)), because);
     refused(&Inside::Else([0u8, 1]), because);
     refused(&Inside::Else(vec![0u8, 1]), because);
@@ -889,7 +898,7 @@ fn l12_instances_of_a_generic_type_are_told_apart() {
 
 #[test]
 fn v9_later_variants_that_earlier_ones_read() {
-    let because = "`One` stands before it";
+    let because = "`One` before it also reads some of its values";
     refused(&two(1.5, 2u64), because);
     refused(&two(1u8, 2u64), because);
     refused(&two(1u8, 2i8), because);
@@ -931,7 +940,7 @@ fn two<A, B>(_: A, two: B) -> Two<A, B> {
     Two::Two(two)
 }
 
-const BECAUSE: &str = "`One` stands before it";
+const BECAUSE: &str = "`One` before it also reads some of its values";
 
 #[test]
 fn v9_texts_of_a_narrower_format() {
@@ -1333,7 +1342,7 @@ fn v1_what_is_left_out_comes_back_as_it_was() {
         struct Own2 { #[serde(skip_serializing_if = "is_empty", default = "one")] n: Vec<u8> }
         struct Own3 { #[serde(skip_serializing_if = "is_none", default = "some")] n: Option<u8> }
     }
-    let because = ".n: it is left out where";
+    let because = ".n: it is left out if";
     refused(&SomeForNone { n: None }, because);
     refused(&OneForEmpty { n: Vec::new() }, because);
     refused(&TextForEmpty { n: String::new() }, because);
@@ -1389,14 +1398,14 @@ fn v1_options_that_are_left_out() {
         struct Own { #[serde(skip_serializing_if = "is_none")] n: Option<u8> }
         struct Inner { n: Through }
     }
-    let because = "is_some` says so, and is then read as `None`";
+    let because = "is_some` returns `true`, and is then read as `None`";
     refused(&Is1 { n: Some(1) }, because);
     refused(&Is2 { n: Some(1) }, because);
     refused(&Is3 { n: Box::new(Some(1)) }, because);
     refused(&Is4 { n: Some(vec![1]) }, because);
     refused(&Is5 { n: Some(1) }, because);
     refused(&Is6::A { n: Some(1) }, because);
-    refused(&ForNone { n: Box::new(None) }, ".n: it is left out where `Option::is_none`");
+    refused(&ForNone { n: Box::new(None) }, ".n: it is left out if `Option::is_none`");
     for n in [None, Some(1)] {
         accepted(&None1 { n: Box::new(n) });
         accepted(&None2 { n: Box::new(n) });

@@ -148,7 +148,7 @@ this is s3cret
     let summary = run_lines(&input).await;
 
     let shape = r#"not {"event": "...", "payload": ...}"#;
-    let characters = "is not an event name: a segment is made of A-Z, a-z, 0-9, `_` and `-`";
+    let characters = "is not an event name: a segment may contain only A-Z, a-z, 0-9, `_` and `-`";
     assert_eq!(
         refused(&summary),
         [

@@ -52,7 +52,10 @@ async fn bad_patterns_are_errors_that_name_the_position() {
     for (pattern, message) in [
         ("us*r", "`us*r` is not a pattern: a wildcard must be a whole segment, as in `user.*` (position 3)"),
         ("user..x", "`user..x` is not a pattern: a segment is empty (position 6)"),
-        ("a\nb", "`a\\x0ab` is not a pattern: a segment is made of A-Z, a-z, 0-9, `_` and `-` (position 2)"),
+        (
+            "a\nb",
+            "`a\\x0ab` is not a pattern: a segment may contain only A-Z, a-z, 0-9, `_` and `-` (position 2)",
+        ),
     ] {
         let errors = [
             bus.pattern(pattern).on(|_: &Record| ()).err(),

@@ -71,8 +71,8 @@ async fn a_stored_record_keeps_its_version_and_bytes_and_is_read_as_the_current_
 async fn a_version_that_is_not_known_or_does_not_fit_is_refused() {
     let bus = Bus::new().await.unwrap();
     for (version, json, message) in [
-        (4, OLD[2].1, "version 4 is newer than 3, the newest this program knows"),
-        (0, OLD[0].1, "version 0 can't be read: the oldest this program knows is 1"),
+        (4, OLD[2].1, "version 4 can't be read: the newest version this program knows is 3"),
+        (0, OLD[0].1, "version 0 can't be read: the oldest version this program knows is 1"),
         (1, OLD[1].1, ".name: missing, expected a string"),
         (2, OLD[0].1, ".first: missing, expected a string"),
     ] {

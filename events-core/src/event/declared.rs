@@ -1,4 +1,4 @@
-//! The events a bus knows by name.
+//! The events that a bus knows by name.
 
 use std::collections::HashMap;
 
@@ -8,22 +8,23 @@ use crate::event::EventDecl;
 #[derive(Default)]
 pub(crate) struct DeclaredEvents {
     events: HashMap<&'static str, &'static EventDecl>,
-    /// Those of which only views are part of the program, with the version these are checked against.
+    /// Names of events whose type is not linked and of which the program has views only, each with the newest
+    /// version that a view is checked against.
     undeclared: HashMap<&'static str, u32>,
 }
 
 impl DeclaredEvents {
-    /// Adds a declaration.
+    /// Adds a declaration. Adding the same declaration again has no effect.
     ///
     /// # Errors
     ///
-    /// The other declaration of this name.
+    /// Returns the existing declaration if another one has this name.
     pub(crate) fn declare(&mut self, decl: &'static EventDecl) -> Result<(), &'static EventDecl> {
         let other = *self.events.entry(decl.name).or_insert(decl);
         if std::ptr::eq(other, decl) { Ok(()) } else { Err(other) }
     }
 
-    /// Adds the event of a view.
+    /// Adds an event that is known only from a view.
     pub(crate) fn add_undeclared(&mut self, name: &'static str, version: u32) {
         let newest = self.undeclared.entry(name).or_insert(version);
         *newest = version.max(*newest);
@@ -41,7 +42,8 @@ impl DeclaredEvents {
         self.events.contains_key(name) || self.is_undeclared(name)
     }
 
-    /// The version of JSON that says none; 1 where nothing is known.
+    /// Version assumed for JSON that is emitted without one: the declared version, else the version of the
+    /// views, else 1.
     pub(crate) fn version(&self, name: &str) -> u32 {
         let declared = self.get(name).map(|decl| decl.version);
         declared.or_else(|| self.undeclared.get(name).copied()).unwrap_or(1)

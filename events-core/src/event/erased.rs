@@ -1,13 +1,13 @@
-//! An event that is lent to handlers: what each of them asks first is whether it is of its type.
+//! An event reference with its type erased, as handlers get it.
 
 use std::any::TypeId;
 
 use crate::event::{NoPayload, Payload};
 
-/// An event, with its type at hand.
+/// A type-erased event reference with a copy of its type ID.
 ///
-/// `dyn Any` answers by a call through the event's table, for each handler again. Here that call is made
-/// once per event, and a handler compares two words.
+/// `dyn Any` fetches the type ID with a virtual call, for each handler again. Here that call is made once per
+/// event, and each handler compares two words.
 #[derive(Clone, Copy)]
 pub(crate) struct ErasedEvent<'a> {
     event: &'a dyn Payload,
@@ -15,23 +15,23 @@ pub(crate) struct ErasedEvent<'a> {
 }
 
 impl<'a> ErasedEvent<'a> {
-    /// Stands for an event that is not at hand: of no type that is asked for.
+    /// A reference to no event. [`get`](Self::get) returns `None` for every event type.
     pub(crate) fn none() -> Self {
         Self { event: &NoPayload, type_id: TypeId::of::<NoPayload>() }
     }
 
-    /// Whether there is no event at hand.
+    /// Whether this refers to no event.
     pub(crate) fn is_none(self) -> bool {
         self.type_id == TypeId::of::<NoPayload>()
     }
 
-    /// An event of any type.
+    /// Wraps an event of any type.
     #[inline]
     pub(crate) fn new(event: &'a dyn Payload) -> Self {
         Self { event, type_id: event.type_of() }
     }
 
-    /// The event, if it is an `E`.
+    /// Returns the event if its type is `E`.
     #[inline]
     #[allow(unsafe_code, reason = "saves a call per handler: see the figures in ARCHITECTURE.md")]
     pub(crate) fn get<E: 'static>(self) -> Option<&'a E> {
@@ -39,8 +39,9 @@ impl<'a> ErasedEvent<'a> {
             return None;
         }
         let event: *const dyn Payload = self.event;
-        // SAFETY: `type_id` is what this very value says of itself, by each impl of `Payload`, whose type
-        // can't change while it is borrowed, so it is an `E`; the reference lives as long as that borrow.
+        // SAFETY: `type_id` was returned by `type_of` of this same value. Every impl of `Payload` returns its
+        // own type there, and the value can't change its type while it is borrowed, so it is an `E`. The
+        // returned reference lives as long as that borrow.
         Some(unsafe { &*event.cast::<E>() })
     }
 }

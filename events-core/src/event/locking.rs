@@ -1,77 +1,79 @@
-//! What `#[event]` of `typed_events::locked` says of an event, and what the event's file says.
+//! Data of the schema lock: what the type declares with `#[event]` of `typed_events::locked`, and the
+//! contents of the event's file.
 
 use crate::schema::TypeSchema;
 
-/// How the shape of an event may change within one version.
+/// Compatibility that an event promises for schema changes within one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compatibility {
-    /// New programs read what old ones wrote, and old ones what new ones write.
+    /// Backward and forward: new programs read old records, and old programs read new ones.
     Full,
-    /// New programs read what old ones wrote: enough for replays.
+    /// New programs read old records. This is enough for replays.
     Backward,
-    /// Old programs read what new ones write: enough for programs that run meanwhile.
+    /// Old programs read new records. This is enough for programs of both versions that run at the same time.
     Forward,
 }
 
-/// Why a change that the lock would refuse is all right.
+/// A reason that permits a change which the schema lock otherwise refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The field, by the name it is written or read under; empty for what no field stands for.
+    /// Name under which the field is serialised or deserialised; empty for a change that concerns no single
+    /// field.
     pub field: &'static str,
-    /// The reason, as the user gives it.
+    /// The user's reason.
     pub reason: &'static str,
 }
 
-/// What an event type under the lock says of itself, and what its file says.
+/// Declaration of a locked event type, and the contents of its file.
 #[derive(Clone, Copy)]
 pub struct Locking {
-    /// As declared.
+    /// The declared compatibility.
     pub compatibility: Compatibility,
-    /// Names of removed fields, as declared.
+    /// Declared names of removed fields, which no field may reuse.
     pub reserved: &'static [&'static str],
-    /// The reasons for changes, as declared.
+    /// Declared reasons for changes.
     pub changed: &'static [Change],
-    /// The event's file; `None` where there is none, which is an error unless the lock is written.
+    /// The event's file. `None` if there is no file, which is an error unless the lock is being written.
     pub file: Option<LockFile>,
-    /// The version before.
+    /// The previous version.
     pub previous: Option<&'static PastLocking>,
 }
 
-/// The file of an event.
+/// Contents of an event's file in the schema lock.
 #[derive(Clone, Copy)]
 pub struct LockFile {
-    /// All of it.
+    /// Full text of the file.
     pub text: &'static str,
-    /// The type that has claimed the name.
+    /// Path of the event type that claims the name.
     pub item: &'static str,
-    /// What it promises.
+    /// The stored compatibility.
     pub compatibility: Compatibility,
-    /// Names that no field may have again.
+    /// Names that no field may reuse.
     pub reserved: &'static [&'static str],
-    /// The version of the type that reads it, if it is there.
+    /// Stored data for the version of the type, if the file contains that version.
     pub version: Option<LockedVersion>,
 }
 
-/// A version in the file of an event.
+/// One version in the file of an event.
 #[derive(Clone, Copy)]
 pub struct LockedVersion {
-    /// Its shape.
+    /// Schema of the version.
     pub schema: &'static TypeSchema,
-    /// The reasons for the changes it has had.
+    /// Reasons for the changes made within the version.
     pub changed: &'static [Change],
 }
 
-/// What a superseded version of an event under the lock says of itself, and what the file says of it.
+/// Declaration of a superseded version of a locked event, and the stored data for it.
 #[derive(Clone, Copy)]
 pub struct PastLocking {
-    /// Its number.
+    /// Number of the version.
     pub version: u32,
-    /// Its shape, as declared.
+    /// The declared schema.
     pub schema: &'static TypeSchema,
-    /// The reasons for changes, as declared.
+    /// Declared reasons for changes.
     pub changed: &'static [Change],
-    /// What the file says, if it has the version.
+    /// Stored data for the version, if the file contains it.
     pub locked: Option<LockedVersion>,
-    /// The version before.
+    /// The previous version.
     pub previous: Option<&'static PastLocking>,
 }

@@ -1,4 +1,5 @@
-//! What `#[event]` makes of a type, and the registry of all that are linked.
+//! Event types: the `Event` trait, the declaration of each event, decoding, and the registry of linked
+//! events.
 
 pub(crate) mod declared;
 pub(crate) mod erased;
@@ -28,21 +29,22 @@ use crate::schema::memory::allocation;
 use crate::schema::{self, Schema, TypeSchema};
 use crate::secret::Secrets;
 
-/// A type that can be emitted. Written by `#[event("user.created")]`, not by hand.
+/// A type that can be emitted. The `#[event("user.created")]` attribute implements it; do not implement it by
+/// hand.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
-    label = "expected an event itself, in its current version",
-    note = "if `{Self}` is a view (`view_of`), emit the event that it is a view of; if it is `superseded`, use the current version",
-    note = "any other struct or enum becomes an event by `#[event(\"user.created\")]` above it",
-    note = "no name stands before the event: `bus.emit(event)`",
-    note = "an event is emitted by value: not a reference, `Arc`, `Box`, record or name; of an `Arc`, emit `(*event).clone()`"
+    label = "expected the current version of an event",
+    note = "if `{Self}` is a view (`view_of`), emit the event it is a view of; if it is `superseded`, emit the current version",
+    note = "to make any other struct or enum an event, put `#[event(\"user.created\")]` above it",
+    note = "`emit` takes the event alone, without a name: `bus.emit(event)`",
+    note = "an event is emitted by value, not as a reference, `Arc`, `Box`, record or name; for an `Arc`, emit `(*event).clone()`"
 )]
 pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Send + Sync + 'static {
-    /// The name the event is emitted under.
+    /// Name of the event, such as `user.created`.
     const NAME: &'static str;
-    /// The version of the event's shape; 1 unless declared.
+    /// Version of the event's schema. The default is 1.
     const VERSION: u32;
-    /// The shape of the payload.
+    /// Schema of the payload.
     const SCHEMA: &'static TypeSchema = <Self as Schema>::TYPE;
 
     #[doc(hidden)]
@@ -56,22 +58,22 @@ pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Se
         Err(DecodeError::too_old(Self::NAME, version, Self::VERSION))
     }
 
-    /// Whether a version before this one has secrets.
+    /// Whether an earlier version of the event has secret fields.
     #[doc(hidden)]
     fn had_secrets() -> bool {
         false
     }
 }
 
-/// An event, whatever its type.
+/// An event with its type erased.
 pub(crate) trait Payload: Any + Send + Sync {
     /// Writes the payload as JSON.
     fn write(&self, json: &mut JsonWriter<'_>) -> Result<(), WriteError>;
-    /// About how many bytes it takes in memory, in an allocation of its own that is shared.
+    /// Approximate memory, in bytes, that the event takes if it is stored in an `Arc`.
     fn size(&self) -> usize;
-    /// The event as its `Debug` shows it.
+    /// The event as a `Debug` value.
     fn as_debug(&self) -> &dyn fmt::Debug;
-    /// The type of the event.
+    /// Type ID of the event.
     fn type_of(&self) -> TypeId;
 }
 
@@ -93,7 +95,7 @@ impl<E: Event> Payload for E {
     }
 }
 
-/// Stands in a record for an event that is somewhere else.
+/// Placeholder in a record that does not store its event inline.
 pub(crate) struct NoPayload;
 
 impl Payload for NoPayload {
@@ -115,17 +117,17 @@ impl Payload for NoPayload {
 }
 
 impl dyn Payload {
-    /// The event, if it is an `E`.
+    /// Returns the event if its type is `E`.
     pub(crate) fn get<E: Event>(&self) -> Option<&E> {
         let event: &dyn Any = self;
         event.downcast_ref()
     }
 
-    /// With its secrets only inside of [`reveal`](crate::secret::reveal).
+    /// Serialises the event as JSON. Secrets are included only inside [`reveal`](crate::secret::reveal).
     ///
     /// # Errors
     ///
-    /// Where the value can't be written and read back as it is, with its path.
+    /// Returns an error with the path of the first value that can't be written and read back unchanged.
     pub(crate) fn to_json(&self) -> Result<Box<str>, WriteError> {
         let mut json = Vec::new();
         self.write(&mut JsonWriter::new(&mut json))?;
@@ -133,7 +135,7 @@ impl dyn Payload {
     }
 }
 
-/// One declared event, as a constant that needs no type parameter.
+/// Declaration of one event. It has no type parameter, so that declarations of all events have one type.
 pub struct EventDecl {
     pub(crate) name: &'static str,
     pub(crate) version: u32,
@@ -143,8 +145,8 @@ pub struct EventDecl {
     pub(crate) locking: Option<Locking>,
     decode: Decode,
     had_secrets: fn() -> bool,
-    /// Where the event stands in the registry, and so its slot in every bus; [`NO_INDEX`] until the
-    /// registry is read, and forever where linking did not register the event.
+    /// Index of the event in the registry, which is also its slot in every bus. It is [`NO_INDEX`] until the
+    /// registry is built, and stays so if the event was not registered by linking.
     index: AtomicU32,
     secrets: OnceLock<Secrets>,
 }
@@ -153,10 +155,10 @@ const NO_INDEX: u32 = u32::MAX;
 
 type Decode = fn(u32, &str) -> Result<Arc<dyn Payload>, DecodeError>;
 
-/// Where an item of the user stands: what errors and listings point to.
+/// Location of an item in the user's source code, for errors and listings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceLocation {
-    /// The item with its module path.
+    /// Full path of the item, including its modules.
     pub(crate) item: &'static str,
     pub(crate) file: &'static str,
     pub(crate) line: u32,
@@ -169,9 +171,10 @@ impl SourceLocation {
     }
 }
 
-/// Sorts declarations by a name and where they are.
+/// Sorts declarations by name, then by location.
 ///
-/// Each instance of a generic sort costs every build of this crate, so there is one for all kinds of declarations.
+/// Each instantiation of a generic sort adds to the build time of this crate. This function sorts keys of one
+/// type, so that the sort is instantiated once.
 pub(crate) fn sort_by_location<T: Copy>(
     items: &mut Vec<T>,
     key: impl Fn(&T) -> (&'static str, SourceLocation),
@@ -204,13 +207,14 @@ impl EventDecl {
         }
     }
 
-    /// The event's slot; beyond all slots where linking did not register it.
+    /// Slot of the event in every bus. It is greater than every valid slot if the event was not registered by
+    /// linking.
     #[inline]
     pub(crate) fn slot(&self) -> usize {
         self.index.load(Ordering::Relaxed) as usize
     }
 
-    /// Whether textual forms of a version leave something out.
+    /// Whether a textual form of this version (JSON, `Debug`, `Display`) omits secrets.
     pub(crate) fn has_secrets(&self, version: u32) -> bool {
         self.secrets() == Secrets::Some || version < self.version && (self.had_secrets)()
     }
@@ -219,9 +223,9 @@ impl EventDecl {
         *self.secrets.get_or_init(|| self.schema.secrets())
     }
 
-    /// Reads a payload of any version this program knows as the current one.
+    /// Decodes a payload of any version known to this program into the current version.
     pub(crate) fn decode(&self, version: u32, json: &str) -> Result<Arc<dyn Payload>, DecodeError> {
-        // An upcast or a `Deserialize` by hand is a user's code, and the payload may be anybody's.
+        // Upcasts and hand-written `Deserialize` impls are user code, and the payload may be untrusted.
         catch_unwind(AssertUnwindSafe(|| (self.decode)(version, json))).unwrap_or_else(|payload| {
             drop_quietly(payload);
             Err(DecodeError {
@@ -232,7 +236,7 @@ impl EventDecl {
     }
 }
 
-/// Where an event type stands: its schema is that of a declaration.
+/// Returns the location of an event type. Its schema carries the location of the declaration.
 const fn location_of_type(schema: &TypeSchema) -> SourceLocation {
     match schema {
         TypeSchema::Named(named) => {
@@ -243,7 +247,7 @@ const fn location_of_type(schema: &TypeSchema) -> SourceLocation {
     }
 }
 
-/// A payload does not fit its event: where and why, without the value.
+/// Error of decoding a payload. The message names the event, the path and the cause, but never a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     event: &'static str,
@@ -251,19 +255,21 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
-    /// No version of the chain reads it.
+    /// Error for a version older than `oldest`, the first version in the chain of upcasts.
     pub(crate) fn too_old(event: &'static str, version: u32, oldest: u32) -> Self {
-        let problem = format!("version {version} can't be read: the oldest this program knows is {oldest}");
+        let problem =
+            format!("version {version} can't be read: the oldest version this program knows is {oldest}");
         Self { event, problem }
     }
 
-    /// About how many bytes it takes in memory, outside of itself.
+    /// Approximate heap memory of the error in bytes.
     pub(crate) fn size(&self) -> usize {
         self.problem.heap_size()
     }
 
     fn too_new(event: &'static str, version: u32, known: u32) -> Self {
-        let problem = format!("version {version} is newer than {known}, the newest this program knows");
+        let problem =
+            format!("version {version} can't be read: the newest version this program knows is {known}");
         Self { event, problem }
     }
 }
@@ -276,7 +282,7 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Kept short, since each event has its own.
+/// Instantiated once per event, so it is kept short.
 fn decode<E: Event>(version: u32, json: &str) -> Result<Arc<dyn Payload>, DecodeError> {
     let event = match version == E::VERSION {
         true => read_json::<E>(E::NAME, E::SCHEMA, json),
@@ -289,7 +295,7 @@ fn decode<E: Event>(version: u32, json: &str) -> Result<Arc<dyn Payload>, Decode
     }
 }
 
-/// Reads a payload as a type, and says in terms of its schema where it does not fit.
+/// Deserialises a payload as `T`. The error describes the mismatch in terms of the schema.
 pub(crate) fn read_json<T: DeserializeOwned>(
     name: &'static str,
     shape: &'static TypeSchema,
@@ -298,8 +304,8 @@ pub(crate) fn read_json<T: DeserializeOwned>(
     json::from_str(json).map_err(|error| DecodeError { event: name, problem: problem(shape, json, &error) })
 }
 
-/// Why the payload was refused: in terms of the schema where it can tell. serde's own text is
-/// not used, because it repeats values.
+/// Describes why the payload was refused, in terms of the schema if possible. Does not use serde's own
+/// message, because that repeats values.
 fn problem(shape: &'static TypeSchema, json: &str, refused: &ReadError) -> String {
     let value = match json::nearest_value(json) {
         Ok(value) => value,
@@ -311,12 +317,12 @@ fn problem(shape: &'static TypeSchema, json: &str, refused: &ReadError) -> Strin
     let why = match refused.problem() {
         ReadProblem::OutOfRange => OUT_OF_RANGE,
         ReadProblem::Type(text) if text.starts_with("duplicate field") => "a field is given twice",
-        ReadProblem::Type(_) => "the value is not one the type accepts",
+        ReadProblem::Type(_) => "the type does not accept the value",
         _ => return at_position("not JSON", json, refused),
     };
     if refused.position(json).is_none() || shape.secrets() != Secrets::None {
-        // serde had to read it into memory first, as for tagged enums, and lost the place; or keys on the
-        // way there may be secret.
+        // No path is given in two cases: serde had buffered the value, as for tagged enums, and so has no
+        // position; or keys in the path may be secret.
         return why.to_owned();
     }
     let location = refused.path().text();
@@ -324,18 +330,19 @@ fn problem(shape: &'static TypeSchema, json: &str, refused: &ReadError) -> Strin
     if location.is_empty() { why } else { format!("{location}: {why}") }
 }
 
-/// Reads any JSON, at most [`MAX_DEPTH`] deep.
+/// Parses any JSON value, nested at most [`MAX_DEPTH`] levels deep.
 ///
 /// # Errors
 ///
-/// Says where the text stops being JSON, or gets too deep, without repeating it.
+/// Returns a message with the position at which the text is not valid JSON or is nested too deeply. The
+/// message does not repeat the text.
 pub(crate) fn parse_json(json: &str) -> Result<serde_json::Value, String> {
     json::from_str(json).map_err(|error| not_any(json, &error))
 }
 
 const OUT_OF_RANGE: &str = "the number is out of range";
 
-/// Why a text is not read as any JSON.
+/// Describes why a text could not be parsed as JSON.
 fn not_any(json: &str, error: &ReadError) -> String {
     let below = |what: &str| {
         let (path, what) = (error.path().text(), at_position(what, json, error));
@@ -357,11 +364,12 @@ fn at_position(what: &str, json: &str, error: &ReadError) -> String {
     }
 }
 
-/// What `#[event]` submits to the linker.
+/// Link-time registration of an event, submitted by `#[event]`.
 pub struct LinkedEvent(fn() -> &'static EventDecl);
 
 impl LinkedEvent {
-    /// An event. It is named once, so that what is wrong with it is said once.
+    /// Registers an event. The generated code names the type once here, so that the compiler reports a
+    /// problem with the type once.
     pub const fn of<E: Event>() -> Self {
         Self(E::decl)
     }
@@ -369,7 +377,7 @@ impl LinkedEvent {
 
 inventory::collect!(LinkedEvent);
 
-/// All linked events, each with its index, in the order of their names.
+/// All linked events in the order of their names. Each event has its index in this list.
 pub(crate) struct Registry {
     pub(crate) events: Vec<&'static EventDecl>,
 }
@@ -389,12 +397,12 @@ pub(crate) fn registry() -> &'static Registry {
 }
 
 impl Registry {
-    /// The first linked event of a name.
+    /// Returns the first linked event with this name.
     pub(crate) fn find(&self, name: &str) -> Option<&'static EventDecl> {
         self.slots(name).next().map(|slot| self.events[slot])
     }
 
-    /// The slots of the linked events of a name.
+    /// Slots of all linked events with this name.
     pub(crate) fn slots(&self, name: &str) -> std::ops::Range<usize> {
         let first = self.events.partition_point(|decl| decl.name < name);
         let count = self.events[first..].iter().take_while(|decl| decl.name == name).count();

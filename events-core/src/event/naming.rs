@@ -1,9 +1,9 @@
-//! How messages name an event.
+//! Names of events in messages.
 
 use crate::schema::TypeSchema;
 use crate::text::Text;
 
-/// An event as the user finds it: its type, and its name.
+/// Appends the event to the text: its type and its name, or its name only if the schema has no type name.
 pub(crate) const fn push_event(text: Text, shape: &'static TypeSchema, name: &str) -> Text {
     match shape {
         TypeSchema::Named(named) => {
@@ -14,7 +14,7 @@ pub(crate) const fn push_event(text: Text, shape: &'static TypeSchema, name: &st
     }
 }
 
-/// The name of a type without the modules it is in.
+/// Returns the last segment of a type path.
 const fn last_segment(path: &str) -> &str {
     let bytes = path.as_bytes();
     let mut start = bytes.len();

@@ -1,38 +1,38 @@
-//! Whether events can be handled in the order of a field.
+//! Checks whether the events of a type can be handled in the order of a field.
 
 use crate::event::naming::push_event;
 use crate::schema::{FieldSchema, MAX_NAMES, StructSchema, TypeSchema, as_read, same};
 use crate::text::Text;
 
-/// Why the events of a type can't be handled in the order of a field.
+/// Reason why the events of a type can't be handled in the order of a field.
 pub(crate) enum OrderProblem {
     NoFields,
     Secret,
-    /// It has these.
+    /// The event has no such field. Contains the fields that it has.
     Missing(&'static [FieldSchema]),
-    /// Equal values of the field may differ as text, or are no key for another reason.
+    /// Equal values of the field may be written as different text, or its type can't be a key for another
+    /// reason. Contains a phrase that describes the type.
     NotAKey(&'static str),
 }
 
 impl OrderProblem {
-    /// Whether there is no field of the name.
+    /// Whether the event has no field of the given name.
     pub(crate) const fn is_absent(&self) -> bool {
         matches!(self, Self::NoFields | Self::Missing(_))
     }
 
-    /// Goes on with a text that ends in the name of the field, of an event of this shape and name.
+    /// Appends the problem to a text that ends with the name of the field. `shape` and `event` are the schema
+    /// and the name of the event.
     pub(crate) const fn describe(&self, text: Text, shape: &'static TypeSchema, event: &str) -> Text {
         match self {
-            Self::NoFields => {
-                push_event(text.push("`, but "), shape, event).push(" has no fields with names")
-            }
+            Self::NoFields => push_event(text.push("`, but "), shape, event).push(" has no named fields"),
             Self::Secret => {
                 let text = push_event(text.push("`, which is secret in "), shape, event);
-                text.push(", and keys are stored as they are: take another field")
+                text.push(": keys are stored in plain text; choose another field")
             }
             Self::Missing(fields) => {
                 let text = push_event(text.push("`, but "), shape, event);
-                names_of(text.push(" has no field of this name: it has "), fields)
+                names_of(text.push(" has no such field: it has "), fields)
             }
             Self::NotAKey(what) => {
                 let text = push_event(text.push("`, which is ").push(what).push(" in "), shape, event);
@@ -42,11 +42,12 @@ impl OrderProblem {
     }
 }
 
-/// Why the events of a schema can't be handled in the order of a field.
+/// Returns the reason why events of this schema can't be handled in the order of `field`, or `None` if they
+/// can.
 pub(crate) const fn order_problem(schema: &'static TypeSchema, field: &str) -> Option<OrderProblem> {
     let fields = match as_read(schema) {
         TypeSchema::Struct(StructSchema { fields, .. }) => fields,
-        // Any JSON, of which nothing is known before it is there.
+        // The fields of arbitrary JSON are known only at run time.
         TypeSchema::Any => return None,
         _ => return Some(OrderProblem::NoFields),
     };
@@ -60,7 +61,8 @@ pub(crate) const fn order_problem(schema: &'static TypeSchema, field: &str) -> O
     }
 }
 
-/// What a value is, where equal ones need not be the same text. Tuples within each other are looked at 8 deep.
+/// Describes the type if its values can't be keys because equal values may be written as different text.
+/// Nested tuples are checked to a depth of 8.
 const fn not_a_key(shape: &'static TypeSchema, depth: usize) -> Option<&'static str> {
     let (mut shape, mut names) = (shape, 0);
     while names < MAX_NAMES {

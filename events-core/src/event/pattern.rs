@@ -1,32 +1,33 @@
-//! Event names, patterns over them, and the one matcher that decides everywhere.
+//! Event names, patterns, and the one matcher that the whole library uses.
 
 use std::fmt;
 
 use crate::text::Text;
 
-/// The most segments a name or pattern may have.
+/// Maximum number of segments in a name or pattern.
 pub const MAX_SEGMENTS: usize = 16;
 
-/// The most bytes a name or pattern may have.
+/// Maximum length of a name or pattern in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
 
-/// The first segment of the names that belong to the library.
+/// First segment of names that are reserved for the library.
 const LIBRARY: &str = "typed-events";
 
-/// Whether a name or pattern begins with the segment that belongs to the library.
+/// Whether the first segment of a name or pattern is the one reserved for the library.
 pub(crate) const fn is_of_library(name: &str) -> bool {
     let (name, library) = (name.as_bytes(), LIBRARY.as_bytes());
     same(name, 0, segment_end(name, 0), library, 0, library.len())
 }
 
-/// A set of event names: a name in which whole segments may be wildcards.
+/// A set of event names, written as a name in which whole segments may be wildcards.
 ///
-/// `*` stands for one or more segments, `+` for exactly one; every other segment is
-/// `[A-Za-z0-9_-]+` and stands for itself. A pattern has 1 to [`MAX_SEGMENTS`] segments joined by
-/// `.` and at most [`MAX_NAME_BYTES`] bytes.
+/// `*` matches one or more segments, `+` matches exactly one. Every other segment consists of one or more of
+/// `A-Z`, `a-z`, `0-9`, `_` and `-`, and matches itself. A pattern has 1 to [`MAX_SEGMENTS`] segments joined
+/// by `.` and at most [`MAX_NAME_BYTES`] bytes.
 ///
-/// Names whose first segment is `typed-events` belong to the library. A wildcard in the first segment does not
-/// match them: `*` matches every event of a program, `typed-events.*` those of the library.
+/// Names whose first segment is `typed-events` are reserved for the library. A wildcard in the first segment
+/// does not match them: `*` matches every event of the program, `typed-events.*` matches the events of the
+/// library.
 ///
 /// ```
 /// use typed_events::Pattern;
@@ -48,11 +49,11 @@ pub struct Pattern<'a> {
 }
 
 impl<'a> Pattern<'a> {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
     ///
-    /// [`PatternError`] names the first position that is not allowed.
+    /// Returns a [`PatternError`] with the first invalid position.
     ///
     /// # Complexity
     ///
@@ -64,17 +65,17 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    /// A pattern that was read before.
+    /// Wraps a text that is known to be a valid pattern.
     pub(crate) const fn of_valid(text: &'a str) -> Self {
         Self { text }
     }
 
-    /// The pattern as it was written.
+    /// Text of the pattern.
     pub const fn as_str(&self) -> &'a str {
         self.text
     }
 
-    /// Whether the pattern has no wildcard, so that it takes exactly one name.
+    /// Whether the pattern has no wildcard and so matches exactly one name.
     pub const fn is_name(&self) -> bool {
         let bytes = self.text.as_bytes();
         let mut i = 0;
@@ -87,26 +88,28 @@ impl<'a> Pattern<'a> {
         true
     }
 
-    /// Whether `name` is one of the names the pattern stands for: of those that belong to the library, only where
-    /// the pattern itself begins with `typed-events`.
+    /// Whether the pattern matches `name`. A name reserved for the library matches only a pattern that begins
+    /// with `typed-events`.
     ///
-    /// A `name` that is not a valid event name gives some answer, without a panic.
+    /// If `name` is not a valid event name, the result is unspecified, but the function does not panic.
     ///
     /// # Complexity
     ///
-    /// Linear without `*`; with `*` at most the product of both lengths. Allocates nothing.
+    /// Linear in the length of `name` without `*`; with `*`, at most the product of both lengths. Does not
+    /// allocate.
     pub const fn matches(&self, name: &str) -> bool {
         if is_of_library(name) && !is_of_library(self.text) {
             return false;
         }
         let (pattern, name) = (self.text.as_bytes(), name.as_bytes());
         let (mut p, mut n) = (0, 0);
-        // Where to resume when what follows the last `*` does not fit: the pattern after it, and
-        // the first segment the `*` has not taken yet.
+        // Position to backtrack to if the rest after the last `*` does not match: the pattern after that `*`,
+        // and the first segment of the name that the `*` has not consumed.
         let mut retry: Option<(usize, usize)> = None;
         loop {
             if n > name.len() {
-                // All of the name is taken. Giving a `*` more of it would not help.
+                // The whole name is consumed. Backtracking would leave even fewer segments for the rest of
+                // the pattern.
                 return p > pattern.len();
             }
             if p <= pattern.len() {
@@ -149,16 +152,16 @@ impl fmt::Debug for Pattern<'_> {
     }
 }
 
-/// Checks an event name: a pattern without wildcards.
+/// Checks an event name, which is a pattern without wildcards.
 ///
 /// # Errors
 ///
-/// [`PatternError`] names the first position that is not allowed.
+/// Returns a [`PatternError`] with the first invalid position.
 pub const fn check_name(name: &str) -> Result<(), PatternError> {
     scan(name.as_bytes(), false)
 }
 
-/// Why a text is not an event name or a pattern, and where.
+/// Error of parsing an event name or a pattern: the cause and the position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PatternError {
     problem: Problem,
@@ -177,19 +180,19 @@ enum Problem {
 }
 
 impl PatternError {
-    /// The position of the first character that is not allowed, counted from 1.
+    /// Position of the first invalid byte, counted from 1.
     pub const fn position(&self) -> usize {
         self.at + 1
     }
 
-    /// Adds what is wrong and where to a message.
+    /// Appends the cause and the position to a message.
     pub(crate) const fn describe(&self, text: Text) -> Text {
         let text = text.push(match self.problem {
             Problem::Empty => "it is empty",
             Problem::EmptySegment => "a segment is empty",
-            Problem::Character => "a segment is made of A-Z, a-z, 0-9, `_` and `-`",
+            Problem::Character => "a segment may contain only A-Z, a-z, 0-9, `_` and `-`",
             Problem::PartialWildcard => "a wildcard must be a whole segment, as in `user.*`",
-            Problem::WildcardInName => "a wildcard stands in a pattern, not in a name",
+            Problem::WildcardInName => "a name can't contain a wildcard, only a pattern can",
             Problem::TooManySegments => "it has more than 16 segments",
             Problem::TooLong => "it has more than 255 bytes",
         });
@@ -240,7 +243,7 @@ const fn scan(text: &[u8], wildcards: bool) -> Result<(), PatternError> {
     Ok(())
 }
 
-/// The end of the segment that starts at `start`: the next dot, or the end of the text.
+/// Returns the end of the segment that starts at `start`: the next dot or the end of the text.
 const fn segment_end(text: &[u8], start: usize) -> usize {
     let mut end = start;
     while end < text.len() && text[end] != b'.' {

@@ -1,6 +1,6 @@
-//! How adapters protect secrets.
+//! Encryption of secrets in records that adapters store and send.
 
-/// Protects the secrets in what an adapter stores and sends: given to
+/// Encrypts the secrets of records before an adapter stores or sends them. Set with
 /// [`BusBuilder::secrets`](crate::BusBuilder::secrets).
 ///
 /// ```
@@ -22,18 +22,18 @@
 /// }
 /// ```
 pub trait Seal: Send + Sync + 'static {
-    /// Encrypts a payload, as JSON, to text that is stored beside the rest of the record.
+    /// Encrypts a payload, given as JSON. The result is stored with the rest of the record.
     ///
     /// # Errors
     ///
-    /// Says why it can't, without the payload: nothing is emitted then.
+    /// Returns the cause, without any part of the payload. The event is then not emitted.
     fn seal(&self, json: &str) -> Result<String, String>;
 
-    /// Decrypts what [`seal`](Self::seal) returned.
+    /// Decrypts a text returned by [`seal`](Self::seal).
     ///
     /// # Errors
     ///
-    /// Says why it can't: the record is refused then.
+    /// Returns the cause. The record is then refused.
     fn open(&self, sealed: &str) -> Result<String, String>;
 
     #[doc(hidden)]
@@ -42,7 +42,7 @@ pub trait Seal: Send + Sync + 'static {
     }
 }
 
-/// Stores and sends secrets as they are: for an adapter whose storage and connections are protected.
+/// Stores and sends secrets in plain text. Use it for an adapter whose storage and connections are protected.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain;
 

@@ -1,11 +1,13 @@
-//! The known name that a text is nearest to.
+//! Suggestions for misspelt names.
 
 use crate::event::pattern::Pattern;
 
-/// `: did you mean ...` for the known name, or the pattern made of one, that is nearest to a text.
+/// Returns `: did you mean ...` with the known name, or the pattern derived from one, that is nearest to the
+/// text. Returns an empty string if none is near.
 pub(crate) fn did_you_mean<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> String {
     let candidates = known.map(|name| like(text, name)).filter_map(|candidate| {
-        // Cheap first: a name from outside may be long, and many may be known.
+        // The length is compared first, because it is cheap: a name from outside may be long, and there may
+        // be many known names.
         if candidate.len().abs_diff(text.len()) > 3 {
             return None;
         }
@@ -15,7 +17,8 @@ pub(crate) fn did_you_mean<'a>(text: &str, known: impl Iterator<Item = &'a str>)
     candidates.min().map_or_else(String::new, |(_, candidate)| format!(": did you mean `{candidate}`?"))
 }
 
-/// A known name with wildcards where the text has them: `user.*` for `usr.*` and `user.created`.
+/// Replaces segments of a known name by the wildcards of the text: the name `user.created` and the text
+/// `usr.*` give `user.*`.
 fn like(text: &str, name: &str) -> String {
     let names: Vec<&str> = name.split('.').collect();
     let texts: Vec<&str> = text.split('.').collect();

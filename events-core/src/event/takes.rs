@@ -1,29 +1,29 @@
-//! Which events a handler, or a question to the history, takes.
+//! The events that a handler or a history query accepts.
 
 use crate::event::view::View;
 use crate::event::{Event, EventDecl};
 use crate::schema::TypeSchema;
 
-/// Which events an argument stands for.
+/// The events that a handler argument or a history query accepts.
 #[derive(Clone, Copy)]
 pub enum Takes {
-    /// Any.
+    /// All events.
     Any,
-    /// Those of one name, with what is read of them.
+    /// Events of one linked type: the name, the schema to read them with, and the declaration.
     Event(&'static str, &'static TypeSchema, fn() -> &'static EventDecl),
-    /// Those of one name, whose declaration is not part of the program, in this version.
+    /// Events of one name whose type is not linked: the name, the schema to read them with, and the version.
     Undeclared(&'static str, &'static TypeSchema, u32),
-    /// Those that one of these takes.
+    /// The events that any of these accepts.
     Set(&'static [Self]),
 }
 
 impl Takes {
-    /// An event type.
+    /// Accepts the events of one event type.
     pub const fn event<E: Event>() -> Self {
         Self::Event(E::NAME, E::SCHEMA, E::decl)
     }
 
-    /// The event of a view.
+    /// Accepts the events that a view reads.
     pub const fn view<V: View>() -> Self {
         match V::OF {
             Some(decl) => Self::Event(V::NAME, V::TYPE, decl),
@@ -31,7 +31,7 @@ impl Takes {
         }
     }
 
-    /// The name of the one event.
+    /// Returns the event name, if exactly one event is accepted.
     pub const fn name(&self) -> Option<&'static str> {
         match self {
             Self::Event(name, ..) | Self::Undeclared(name, ..) => Some(name),
@@ -39,7 +39,7 @@ impl Takes {
         }
     }
 
-    /// All event types that are named.
+    /// Declarations of all linked event types that are named.
     pub(crate) fn events(&self) -> Vec<fn() -> &'static EventDecl> {
         match self {
             Self::Any | Self::Undeclared(..) => Vec::new(),
@@ -48,7 +48,7 @@ impl Takes {
         }
     }
 
-    /// The names of all events that are named.
+    /// Names of all events that are named.
     pub(crate) fn names(&self) -> Vec<&'static str> {
         match self {
             Self::Any => Vec::new(),
@@ -57,7 +57,7 @@ impl Takes {
         }
     }
 
-    /// All events that are named, but are not part of the program, with their versions.
+    /// Names and versions of all events that are named but not linked.
     pub(crate) fn undeclared(&self) -> Vec<(&'static str, u32)> {
         match self {
             Self::Any | Self::Event(..) => Vec::new(),

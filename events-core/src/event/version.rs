@@ -1,4 +1,4 @@
-//! Versions of an event: old records are read as their own type, and made into the current one.
+//! Versions of an event. Old records are decoded as their own type and converted to the current one.
 
 use serde_core::de::DeserializeOwned;
 
@@ -7,15 +7,17 @@ use crate::event::{DecodeError, read_json};
 use crate::schema::{Schema, TypeSchema};
 use crate::secret::Secrets;
 
-/// Makes the next version of an event out of the one before.
+/// Converts an event from one version to the next.
 ///
-/// An event whose shape changes in a way that its old records can't be read keeps its name and gets a
-/// new version. The old shape stays as a type of its own, marked `superseded`: it can't be emitted or
-/// handled any more, but records of it are read, and become the current version wherever somebody asks
-/// for the event: handlers, [`Record::get`](crate::Record::get), typed histories and streams, and
-/// [`EmitJson::version`](crate::EmitJson::version). Versions form a chain: each names the one
-/// before it. What an adapter has stored stays as it is, and [`Record::version`](crate::Record::version)
-/// says which version that is; old JSON that is emitted is a record of the current version.
+/// If the schema of an event changes so that old records can't be read, the event keeps its name and gets a
+/// new version. The old schema stays as a separate type marked `superseded`, which can't be emitted or
+/// handled. Old records are decoded as that type and then converted to the current version. This applies to
+/// handlers, [`Record::get`](crate::Record::get), typed histories and streams, and
+/// [`EmitJson::version`](crate::EmitJson::version). Versions form a chain: each names its
+/// predecessor.
+///
+/// Records stored by an adapter are not rewritten; [`Record::version`](crate::Record::version) returns the
+/// stored version. If JSON of an old version is emitted, the record is of the current version.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -41,38 +43,39 @@ use crate::secret::Secrets;
 /// # Ok(()) }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be made from `{Old}`, its version before",
+    message = "`{Self}` can't be upcast from `{Old}`, its previous version",
     label = "there is no `impl Upcast<{Old}> for {Self}`",
-    note = "old records are read as `{Old}` and must become `{Self}`: write `impl Upcast<{Old}> for {Self} {{ fn upcast(old: {Old}) -> Self {{ ... }} }}`"
+    note = "old records are read as `{Old}` and converted to `{Self}`: write `impl Upcast<{Old}> for {Self} {{ fn upcast(old: {Old}) -> Self {{ ... }} }}`"
 )]
 pub trait Upcast<Old>: Sized {
-    /// The event as the newer version says it.
+    /// Converts an event of the previous version.
     ///
     /// # Panics
     ///
-    /// It should not: old records may hold anything that the old type could. A panic is an error of
-    /// whoever reads the record.
+    /// Implementations should not panic: an old record may contain any value that the old type allows. If it
+    /// panics, decoding the record fails with an error.
     fn upcast(old: Old) -> Self;
 }
 
-/// A version of an event that is no longer emitted: what `superseded` makes of a type.
+/// A superseded version of an event, which is decoded but no longer emitted. `#[event(.., superseded)]`
+/// implements it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a superseded version of an event",
-    label = "this can't be the version before",
-    note = "add `superseded` to the `#[event]` of `{Self}`, if it is the version before this one"
+    label = "this can't be the previous version",
+    note = "add `superseded` to the `#[event]` of `{Self}`, if it is the previous version"
 )]
 pub trait PastEvent: Schema + DeserializeOwned {
-    /// The name of the event.
+    /// Name of the event.
     const NAME: &'static str;
-    /// Its version.
+    /// This version.
     const VERSION: u32;
-    /// Its shape.
+    /// Schema of this version.
     const SCHEMA: &'static TypeSchema = <Self as Schema>::TYPE;
 
     #[doc(hidden)]
     const LOCKING: Option<PastLocking> = None;
 
-    /// Reads a record of this version, or of one before it in the chain.
+    /// Decodes a record of this version or of an earlier one in the chain.
     #[doc(hidden)]
     fn read(version: u32, json: &str) -> Result<Self, DecodeError> {
         match version == Self::VERSION {
@@ -81,7 +84,7 @@ pub trait PastEvent: Schema + DeserializeOwned {
         }
     }
 
-    /// Whether this version or one before it has secrets.
+    /// Whether this version or an earlier one has secret fields.
     #[doc(hidden)]
     fn has_secrets() -> bool {
         Self::SCHEMA.secrets() == Secrets::Some || Self::had_secrets()

@@ -1,17 +1,17 @@
-//! Views: what a consumer needs of the event of another crate.
+//! Views: types that read some fields of an event.
 
 use serde_core::de::DeserializeOwned;
 
 use crate::event::EventDecl;
 use crate::schema::Schema;
 
-/// The part of an event that a consumer needs. Written by `#[event(view_of = UserCreated)]`.
+/// A type that reads some fields of an event. `#[event(view_of = UserCreated)]` implements it.
 ///
-/// A crate that handles events of another one depends on the whole type, and on every field it does
-/// not need. A view declares its own fields, and the compiler checks each against the event: one that
-/// is not there, is of another type, may be `null` or may be absent is an error at the view's field.
-/// Handlers take a view like an event, as `&V` or `V`, also in an [event set](trait@crate::EventSet);
-/// it is never emitted.
+/// A crate that handles an event type of another crate depends on every field of that type, including fields
+/// that it does not need. A view declares only the fields it needs, and the compiler checks each of them
+/// against the event. A field that the event lacks, that has another type, that may be `null` or that may be
+/// absent is a compile error at that field of the view. Handlers take a view like an event, as `&V` or `V`,
+/// also in an [event set](trait@crate::EventSet). A view is never emitted.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -34,24 +34,24 @@ use crate::schema::Schema;
 /// # Ok(()) }
 /// ```
 ///
-/// In another service, which does not have the type, a view is checked against the event's file in the
-/// lock (feature `lock`): `#[event(view_of = "user.created")]` of `typed_events::locked`. The name is then one that
-/// [`Bus::emit_json`](crate::Bus::emit_json) and the adapter accept.
+/// A service that does not have the event type checks the view against the event's file in the schema lock
+/// (feature `lock`), with `#[event(view_of = "user.created")]` of `typed_events::locked`.
+/// [`Bus::emit_json`](crate::Bus::emit_json) and the adapter then accept events of that name.
 ///
-/// What is secret in the event must be secret in the view. A whole number that is read as `f64` is rounded
-/// beyond 2^53.
+/// A field that is secret in the event must be secret in the view. An integer that is read as `f64` is
+/// rounded beyond 2^53.
 ///
 /// # Complexity
 ///
-/// A view is read from the event's JSON, once for each record and type of view; the event is written
-/// once, if nothing else has asked for its JSON.
+/// A view is decoded from the event's JSON once for each pair of record and view type. The event is
+/// serialised once, unless its JSON already exists.
 pub trait View: Schema + DeserializeOwned + Send + Sync + 'static {
-    /// The name of the event.
+    /// Name of the event.
     const NAME: &'static str;
-    /// The version of the event it is checked against.
+    /// Version of the event that the view is checked against.
     const VERSION: u32;
 
-    /// The event's declaration, where it is part of the program.
+    /// Declaration of the event, if its type is linked into the program.
     #[doc(hidden)]
     const OF: Option<fn() -> &'static EventDecl>;
 }

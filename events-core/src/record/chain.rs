@@ -1,4 +1,4 @@
-//! The emits inside which an event was emitted.
+//! The chain of emits inside of which an event was emitted.
 
 use std::sync::Arc;
 
@@ -6,29 +6,30 @@ use crate::id::InstanceId;
 use crate::record::Name;
 use crate::schema::memory::allocation;
 
-/// The emits inside which another one happens. A record keeps it, so that it also counts where a
-/// handler sees the record later.
+/// The emits inside of which an emit happens. A record keeps its chain, so that the chain is also known when
+/// a handler gets the record later.
 #[derive(Clone, Default)]
 pub(crate) struct Chain {
-    /// How many there are.
+    /// Number of emits in the chain.
     pub(crate) depth: u32,
     trail: Option<Arc<Trail>>,
 }
 
-/// So many emits of a chain are kept at most: the first one, and the last ones. A record holds no more,
-/// however deep chains may be.
+/// Maximum number of emits of a chain that are stored: the first one and the most recent ones. This bounds
+/// the memory of a record for chains of any depth.
 const MAX_HOPS: usize = 32;
 
-/// So many buses are kept at most, of which no emit of the chain is kept any more.
+/// Maximum number of buses that are stored for emits which are no longer stored themselves.
 const MAX_BUSES: usize = 64;
 
-/// What is known of a chain. Each depth has its own: a list of links that others share would keep all of them.
+/// The stored part of a chain. Each record of a chain has its own copy, because shared list nodes would keep
+/// all earlier nodes in memory.
 #[derive(Clone)]
 struct Trail {
     first: Hop,
-    /// The last ones; of most chains none, which takes no allocation.
+    /// The most recent emits. Most chains have a single emit, so this is empty and does not allocate.
     later: Vec<Hop>,
-    /// The buses of emits that are not kept.
+    /// Buses of emits that are not stored.
     buses: Vec<InstanceId>,
 }
 
@@ -43,7 +44,8 @@ impl Trail {
         std::iter::once(&self.first).chain(&self.later)
     }
 
-    /// One hop longer; the second one is forgotten where there are too many, but not which bus it was of.
+    /// Returns a copy with one more emit. If there are too many, the second emit is removed, but its bus is
+    /// kept.
     fn with(&self, hop: Hop) -> Self {
         let mut later = Vec::with_capacity(MAX_HOPS.min(self.later.len() + 1));
         later.extend(self.later.iter().cloned().chain([hop]));
@@ -80,12 +82,12 @@ impl Chain {
         Self { depth: self.depth.saturating_add(1), trail: Some(Arc::new(trail)) }
     }
 
-    /// Whether one of them is an emit of this bus.
+    /// Whether an emit of the chain was made by this bus.
     pub(crate) fn passes(&self, instance: InstanceId) -> bool {
         self.trail.as_ref().is_some_and(|trail| trail.passes(instance))
     }
 
-    /// About how many bytes it takes in memory.
+    /// Approximate heap memory in bytes.
     pub(crate) fn weight(&self) -> usize {
         let Some(trail) = &self.trail else { return 0 };
         let hops = trail.later.capacity() * size_of::<Hop>();
@@ -94,7 +96,8 @@ impl Chain {
         allocation(size_of::<Trail>() + 16) + allocation(hops) + allocation(buses) + names
     }
 
-    /// The names from the first emit to `last`, joined by arrows; how many are left out, where some are.
+    /// Returns the names from the first emit to `last`, joined by arrows, with the number of omitted emits if
+    /// there are any.
     pub(crate) fn describe(&self, last: &str) -> String {
         let hops = self.trail.iter().flat_map(|trail| trail.hops());
         let mut names: Vec<_> = hops.map(|hop| hop.name.as_str().to_owned()).collect();

@@ -1,4 +1,4 @@
-//! A record as CloudEvents 1.0 JSON, and back: what adapters store and send.
+//! CloudEvents 1.0 JSON of a record: the format in which adapters store and send records.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,10 +18,10 @@ use crate::record::{Envelope, Record};
 use crate::text::quoted;
 use crate::time::Timestamp;
 
-/// What `source` says where the metadata names none: the attribute is required.
+/// Value of the required attribute `source` if the metadata has no source.
 const NO_SOURCE: &str = "urn:typed-events:unnamed";
 
-/// Members of a JSON object, without its braces.
+/// Members of a JSON object, without the braces.
 #[derive(Default)]
 struct Members(Vec<u8>);
 
@@ -45,7 +45,7 @@ impl Members {
     }
 }
 
-/// The further metadata, as an object.
+/// The additional metadata as a JSON object.
 struct Extra<'a>(&'a Metadata);
 
 impl Serialize for Extra<'_> {
@@ -54,8 +54,8 @@ impl Serialize for Extra<'_> {
     }
 }
 
-/// The attributes of a stored CloudEvent, as they are read. Written by hand, so that this crate does not wait for
-/// serde's derive to be compiled.
+/// Attributes of a stored CloudEvent. `Deserialize` is written by hand, so that the build of this crate does
+/// not have to wait for serde's derive.
 #[derive(Default)]
 struct CloudEvent<'a> {
     specversion: Option<String>,
@@ -69,11 +69,11 @@ struct CloudEvent<'a> {
     causationid: Option<Option<String>>,
     traceparent: Option<Option<String>>,
     tracestate: Option<Option<String>>,
-    /// The further metadata, as the text of a JSON object.
+    /// The additional metadata, as the text of a JSON object.
     metadata: Option<Option<String>>,
-    /// All of the payload, encrypted; `data` then lacks its secrets.
+    /// The whole payload, encrypted. `data` then omits its secrets.
     sealed: Option<Option<String>>,
-    /// Whether the secrets of the payload were left out.
+    /// Whether the secrets of the payload are omitted.
     redacted: Option<bool>,
     data: Option<&'a RawValue>,
 }
@@ -121,7 +121,7 @@ impl<'de> Visitor<'de> for ReadAttributes {
     }
 }
 
-/// Reads the value of an attribute, which an object has once.
+/// Reads the value of an attribute. Returns an error if the object repeats the attribute.
 fn read<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     field: &mut Option<T>,
     name: &'static str,
@@ -134,7 +134,7 @@ fn read<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     Ok(())
 }
 
-/// Reads the name of an attribute; that of one which is not known as "".
+/// Reads the name of an attribute. Returns an empty string for an unknown attribute.
 struct AttributeName;
 
 impl<'de> DeserializeSeed<'de> for AttributeName {
@@ -174,31 +174,33 @@ impl Visitor<'_> for AttributeName {
     }
 }
 
-/// A CloudEvent that lacks its id and time: what can be written before an engine has given the record its place.
+/// A CloudEvent without its id and time. It can be encoded before the engine assigns a position to the
+/// record.
 #[derive(Clone, Debug)]
 pub struct Draft {
     record: Record,
-    /// The members that stand between the id and the time.
+    /// Members between the id and the time.
     head: String,
-    /// What stands behind the time, to the end.
+    /// Text after the time.
     tail: String,
 }
 
 impl Draft {
-    /// What it is a draft of.
+    /// The record that is encoded.
     pub fn record(&self) -> &Record {
         &self.record
     }
 
-    /// The CloudEvent. Takes the record's [time](Record::timestamp) and id, if nobody has asked for them before.
+    /// Returns the complete CloudEvent. Sets the record's [timestamp](Record::timestamp) and id if they are
+    /// not set.
     pub fn complete(&self) -> String {
         let (id, time) = (self.record.id().to_string(), self.record.timestamp().to_string());
         let [begin, id, next, head, key] = self.before_time(&id);
         [begin, id, next, head, key, &time, BEHIND_TIME, &self.tail].concat()
     }
 
-    /// What the CloudEvent has before its time and behind it: for an engine that itself decides on the time, which is
-    /// written as [`Timestamp`] is displayed.
+    /// Returns the text of the CloudEvent before and after its time, for an engine that assigns the time. The
+    /// engine inserts the time in the `Display` format of [`Timestamp`].
     pub fn around_time(&self, id: EventId) -> (String, String) {
         (self.before_time(&id.to_string()).concat(), [BEHIND_TIME, &self.tail].concat())
     }
@@ -210,38 +212,39 @@ impl Draft {
 
 const BEHIND_TIME: &str = "\",";
 
-/// The first required attribute that an object lacks.
+/// Returns the first required attribute that is missing from an object.
 fn missing(text: &str) -> Result<Option<&'static str>, serde_json::Error> {
     const REQUIRED: [&str; 7] = ["specversion", "id", "source", "type", "time", "origin", "data"];
     let object: serde_json::Map<String, Value> = serde_json::from_str(text)?;
     Ok(REQUIRED.into_iter().find(|attribute| !object.contains_key(*attribute)))
 }
 
-/// What `data` has of the payload.
+/// The part of the payload that `data` contains.
 pub(crate) enum Data {
     All,
-    /// All but the secrets.
+    /// The payload without its secrets.
     Redacted,
-    /// The same, and all of it is in the attribute `sealed`.
+    /// The payload without its secrets. The attribute `sealed` contains the whole payload, encrypted.
     Sealed(String),
 }
 
 impl Record {
-    /// The record as CloudEvents 1.0 JSON on one line, without its secrets: adapters get those, too, by
-    /// [`RecordCodec`](crate::RecordCodec).
+    /// Encodes the record as CloudEvents 1.0 JSON on one line, without its secrets.
+    /// [`RecordCodec`](crate::RecordCodec), which adapters use, includes the secrets.
     ///
-    /// The payload is in `data`, the rest in attributes; [`from_cloudevent`](Self::from_cloudevent)
-    /// reads it back. See <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
+    /// The payload is in `data`, everything else in attributes. [`from_cloudevent`](Self::from_cloudevent)
+    /// decodes the text. See
+    /// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Serialize`] where the payload can't be written as JSON.
+    /// [`ErrorKind::Serialize`] if the payload can't be written as JSON.
     pub fn to_cloudevent(&self) -> Result<String, Error> {
         let data = if self.has_secrets() { Data::Redacted } else { Data::All };
         Ok(self.draft(self.json()?, data)?.complete())
     }
 
-    /// A CloudEvent with this payload.
+    /// Creates a draft with `json` as its data.
     pub(crate) fn draft(&self, json: &str, has: Data) -> Result<Draft, Error> {
         let unwritable = |error: serde_json::Error| {
             let message = format!("{}: the record can't be written as JSON", self.name());
@@ -249,7 +252,8 @@ impl Record {
         };
         let extra = self.metadata_json()?;
         let (head, tail) = self.attributes(extra.as_deref(), &has).map_err(unwritable)?;
-        // Line breaks between tokens are the only ones JSON can have; a stored line has none.
+        // Valid JSON contains line breaks only between tokens, so they can be replaced by spaces. A stored
+        // record is one line.
         let json = match json.bytes().any(|byte| matches!(byte, b'\n' | b'\r')) {
             true => Cow::Owned(json.replace(['\n', '\r'], " ")),
             false => Cow::Borrowed(json),
@@ -257,9 +261,9 @@ impl Record {
         Ok(Draft { record: self.clone(), head, tail: [&tail, ",\"data\":", &json, "}"].concat() })
     }
 
-    /// The attributes of CloudEvents 1.0 (JSON format) between the id and the time, and between the time and the data:
-    /// the distributed tracing extension, and extensions of our own, whose names are lower-case letters and whose
-    /// values are of simple types.
+    /// Returns the attributes between the id and the time, and those between the time and the data. They
+    /// include the distributed tracing extension and extension attributes of this library. As CloudEvents 1.0
+    /// requires, the names of extensions are lower-case letters, and their values have simple types.
     fn attributes(&self, extra: Option<&str>, has: &Data) -> Result<(String, String), serde_json::Error> {
         let metadata = self.metadata();
         let mut head = Members::default();
@@ -282,7 +286,7 @@ impl Record {
         Ok((head.into_text()?, tail.into_text()?))
     }
 
-    /// The further metadata as the text of a JSON object, if there is any.
+    /// Returns the additional metadata as the text of a JSON object, or `None` if there is none.
     pub(crate) fn metadata_json(&self) -> Result<Option<String>, Error> {
         if self.metadata().iter().next().is_none() {
             return Ok(None);
@@ -293,18 +297,18 @@ impl Record {
         })
     }
 
-    /// Reads what [`to_cloudevent`](Self::to_cloudevent) wrote; attributes it does not know are
-    /// ignored. The payload stays JSON, verbatim, until somebody asks for the event.
+    /// Decodes a text written by [`to_cloudevent`](Self::to_cloudevent). Ignores unknown attributes. The
+    /// payload is kept as JSON and decoded when the event is first requested.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Payload`] says where the text is not such a CloudEvent, without repeating it; also of
-    /// an event with secrets, which the text does not have.
+    /// [`ErrorKind::Payload`] if the text is not such a CloudEvent, or if the event has secrets, which the
+    /// text omits. The message names the location, but does not repeat the text.
     pub fn from_cloudevent(text: &str) -> Result<Self, Error> {
-        Self::decode_cloudevent(text, &|_| Err("an adapter opens them".to_owned()))
+        Self::decode_cloudevent(text, &|_| Err("only an adapter can decrypt them".to_owned()))
     }
 
-    /// Reads a CloudEvent; `open` decrypts a sealed payload.
+    /// Decodes a CloudEvent. `open` decrypts a sealed payload.
     pub(crate) fn decode_cloudevent(
         text: &str,
         open: &dyn Fn(&str) -> Result<String, String>,
@@ -316,7 +320,7 @@ impl Record {
                 serde_json::error::Category::Data => refuse(match missing(text) {
                     Err(_) => "it is not a JSON object".to_owned(),
                     Ok(Some(attribute)) => format!("the attribute `{attribute}` is missing"),
-                    Ok(None) => format!("an attribute is of another type (line {line}, column {column})"),
+                    Ok(None) => format!("an attribute has the wrong type (line {line}, column {column})"),
                 }),
                 _ => refuse(format!("not JSON (line {line}, column {column})")),
             }
@@ -330,13 +334,13 @@ impl Record {
         let origin = event.origin.ok_or_else(|| absent("origin"))?;
         let data = event.data.ok_or_else(|| absent("data"))?;
         if specversion != "1.0" {
-            return Err(refuse(format!("CloudEvents version {}", quoted(&specversion))));
+            return Err(refuse(format!("CloudEvents version {} is not supported", quoted(&specversion))));
         }
         check_name(&name)
             .map_err(|error| refuse(format!("`{}` is not an event name: {error}", quoted(&name))))?;
         if event.redacted == Some(true) {
             return Err(refuse(format!(
-                "the secrets of `{name}` were left out of this text: only what an adapter keeps has them"
+                "the secrets of `{name}` are omitted from this text: only records stored by an adapter contain them"
             )));
         }
         let mut metadata = Metadata::new();
@@ -366,7 +370,7 @@ impl Record {
             return Ok(Self::of_json(name.into(), version, data.get().into(), envelope));
         };
         let opened = open(&sealed).and_then(|json| {
-            RawValue::from_string(json).map_err(|_| "what comes of it is not JSON".to_owned())
+            RawValue::from_string(json).map_err(|_| "the decrypted text is not JSON".to_owned())
         });
         let opened = opened.map_err(|why| refuse(format!("the secrets of `{name}` can't be read: {why}")))?;
         Ok(Self::of_sealed(name.into(), version, opened.get().into(), Some(data.get().into()), envelope))

@@ -1,4 +1,4 @@
-//! The one encoder of what adapters store and send.
+//! Encoding of the records that adapters store and send.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,16 +11,16 @@ use crate::record::Record;
 use crate::record::cloudevent::{Data, Draft};
 use crate::text::{escaped, of_error};
 
-/// Encodes records for an adapter, and reads them back: CloudEvents 1.0 JSON on one line, with the
-/// secrets as [`BusBuilder::secrets`](crate::BusBuilder::secrets) says.
+/// Encodes records for an adapter and decodes them. The format is CloudEvents 1.0 JSON on one line.
 ///
-/// A record of an event without secrets is the same text as
-/// [`Record::to_cloudevent`](crate::Record::to_cloudevent). Under a [`Seal`], `data` has the payload without
-/// its secrets, and the attribute `sealed` all of it, encrypted; under [`Plain`](crate::Plain), `data` has all of it.
+/// A record without secrets is encoded as by [`Record::to_cloudevent`](crate::Record::to_cloudevent). For a
+/// record with secrets, [`BusBuilder::secrets`](crate::BusBuilder::secrets) determines the format. With a
+/// [`Seal`], `data` contains the payload without its secrets, and the attribute `sealed` contains the whole
+/// payload, encrypted. With [`Plain`](crate::Plain), `data` contains the whole payload.
 #[derive(Clone)]
 pub struct RecordCodec {
     pub(crate) seal: Option<Arc<dyn Seal>>,
-    /// The most bytes of a payload alone, at both ends.
+    /// Maximum size in bytes of a payload that is sent or received without its record.
     pub(crate) max_payload: usize,
 }
 
@@ -31,36 +31,38 @@ impl Default for RecordCodec {
 }
 
 impl RecordCodec {
-    /// The record as an adapter keeps it.
+    /// Encodes a record for an adapter.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Serialize`] where the payload can't be written as JSON, or not be sealed.
+    /// [`ErrorKind::Serialize`] if the payload can't be written as JSON or can't be sealed.
     pub fn encode(&self, record: &Record) -> Result<String, Error> {
         Ok(self.draft(record)?.complete())
     }
 
-    /// The same, but for the id and the time: for an adapter that gives records their places elsewhere, one after the
-    /// other, to do the most of it before.
+    /// Encodes a record except for its id and timestamp.
+    ///
+    /// An adapter uses this if it assigns positions one record at a time, for example under a lock, so that
+    /// most of the encoding happens before that.
     ///
     /// # Errors
     ///
-    /// As of [`encode`](Self::encode).
+    /// The same as for [`encode`](Self::encode).
     pub fn draft(&self, record: &Record) -> Result<Draft, Error> {
         let refuse = |why: &str| {
             let message = format!("{}: its secrets can't be stored or sent: {}", record.name(), escaped(why));
             Error::new(ErrorKind::Serialize, message)
         };
         if !record.has_secrets() {
-            // An opaque type may hide something that its schema does not show, and that nothing could
-            // hide again when it is read.
+            // An opaque type may contain secrets that its schema does not show. They are refused, because
+            // nothing could hide them again after decoding.
             return match record.revealed()? == record.json()? {
                 true => record.draft(record.json()?, Data::All),
-                false => Err(refuse("they are in an opaque field, which can't show that it has some")),
+                false => Err(refuse("an opaque field contains secrets that its schema does not show")),
             };
         }
         let Some(seal) = &self.seal else {
-            return Err(refuse("the builder does not say how (`.secrets(...)`)"));
+            return Err(refuse("no encryption is set; call `.secrets(...)` on the builder"));
         };
         let json = record.revealed()?;
         if seal.is_plain() {
@@ -70,13 +72,13 @@ impl RecordCodec {
         record.draft(record.json()?, Data::Sealed(sealed))
     }
 
-    /// Whether the record can be written, and read back as it is: asked before an adapter gets it.
+    /// Checks that the record can be written as JSON. Called before the record is passed to an adapter.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Serialize`] with the path of what can't.
+    /// [`ErrorKind::Serialize`] with the path of the first value that can't be written.
     pub(crate) fn check(&self, record: &Record) -> Result<(), Error> {
-        // What writes is a user's code.
+        // Serialisation runs user code, which may panic.
         let written = catch_unwind(AssertUnwindSafe(|| {
             record.revealed()?;
             record.metadata_json()
@@ -91,20 +93,23 @@ impl RecordCodec {
         }
     }
 
-    /// The payload alone, for an adapter that shares channels with programs that know nothing of records.
+    /// Encodes the payload without its record, for an adapter that shares channels with programs that do not
+    /// use records.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Serialize`] where the payload can't be written as JSON, or has secrets: it has no place for sealed
-    ///   ones, so they are sent under [`Plain`](crate::Plain) only.
-    /// - [`ErrorKind::TooLarge`] where it is over the [limit](crate::BusBuilder::max_payload) that
-    ///   [`Receiver::deliver_payload`](crate::Receiver::deliver_payload) has at the other end.
+    /// - [`ErrorKind::Serialize`] if the payload can't be written as JSON, or if it has secrets. A payload
+    ///   without its record can't carry sealed secrets, so they are sent only with [`Plain`](crate::Plain).
+    /// - [`ErrorKind::TooLarge`] if the payload exceeds
+    ///   [`BusBuilder::max_payload`](crate::BusBuilder::max_payload).
+    ///   [`Receiver::deliver_payload`](crate::Receiver::deliver_payload) applies the same limit when
+    ///   receiving.
     pub fn payload(&self, record: &Record) -> Result<String, Error> {
         let json = record.revealed()?;
         let is_plain = self.seal.as_ref().is_some_and(|seal| seal.is_plain());
         if !is_plain && (record.has_secrets() || json != record.json()?) {
             let message = format!(
-                "{}: its secrets can't be sent: a payload alone has no place for sealed ones (`.secrets(Plain)` sends them readable)",
+                "{}: its secrets can't be sent: a payload without its record can't carry sealed secrets; `.secrets(Plain)` sends them in plain text",
                 record.name()
             );
             return Err(Error::new(ErrorKind::Serialize, message));
@@ -113,7 +118,7 @@ impl RecordCodec {
         Ok(json.into_owned())
     }
 
-    /// Refuses a payload alone that is too large.
+    /// Returns an error if a payload without its record is too large.
     pub(crate) fn check_size(&self, name: &str, bytes: usize) -> Result<(), Error> {
         let max = self.max_payload;
         if bytes <= max {
@@ -123,11 +128,12 @@ impl RecordCodec {
         Err(Error::new(ErrorKind::TooLarge, message))
     }
 
-    /// Reads what [`encode`](Self::encode) returned; attributes it does not know are ignored.
+    /// Decodes a text returned by [`encode`](Self::encode). Ignores unknown attributes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Payload`] says where the text is no such record, or why its secrets can't be opened.
+    /// [`ErrorKind::Payload`] if the text is not an encoded record, or if its secrets can't be decrypted. The
+    /// message names the location in the text and the cause.
     pub fn decode(&self, text: &str) -> Result<Record, Error> {
         Record::decode_cloudevent(text, &|sealed| match &self.seal {
             Some(seal) => catch_unwind(AssertUnwindSafe(|| seal.open(sealed)))
@@ -136,7 +142,7 @@ impl RecordCodec {
                     Err("the seal panicked".to_owned())
                 })
                 .map_err(|why| escaped(&of_error(&why)).into_owned()),
-            None => Err("the builder does not say how (`.secrets(...)`)".to_owned()),
+            None => Err("no encryption is set; call `.secrets(...)` on the builder".to_owned()),
         })
     }
 }

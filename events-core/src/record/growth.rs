@@ -1,21 +1,22 @@
-//! Records that take more memory after a log has counted them: they are decoded, or printed.
+//! Notifies a log that one of its records takes more memory, for example because it was decoded or
+//! serialised.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::record::Record;
 
-/// A log, which counts the bytes of its records.
+/// A log that counts the bytes of its records.
 pub(crate) trait CountsBytes: Send + Sync {
-    /// Counts more bytes for a record, where the log still keeps it.
+    /// Counts more bytes for a record, if the log still keeps it.
     fn grow(&self, record: &Record, bytes: usize);
 }
 
 type Numbered = (u32, Weak<dyn CountsBytes>);
 
-/// All logs with their numbers in ascending order.
+/// All logs, in ascending order of their numbers.
 static LOGS: Mutex<Vec<Numbered>> = Mutex::new(Vec::new());
 
-/// Makes a log of its number, from 1: what its records know of it.
+/// Creates a log with a new number, which is at least 1. The records of the log store that number.
 pub(crate) fn register<L: CountsBytes + 'static>(make: impl FnOnce(u32) -> L) -> Arc<L> {
     let mut logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
     let (index, number) = next_number(&logs);
@@ -25,13 +26,13 @@ pub(crate) fn register<L: CountsBytes + 'static>(make: impl FnOnce(u32) -> L) ->
     log
 }
 
-/// Forgets a log that is gone.
+/// Removes a dropped log.
 pub(crate) fn unregister(number: u32) {
     LOGS.lock().unwrap_or_else(PoisonError::into_inner).retain(|(other, _)| *other != number);
 }
 
-/// The number of a new log, and where it stands among the others. The numbers begin again only after billions of
-/// buses, and then this is one that is free.
+/// Returns a number for a new log and its index in `logs`. If the numbers are exhausted, returns the lowest
+/// free number.
 fn next_number(logs: &[Numbered]) -> (usize, u32) {
     if let Some(number) = logs.last().map_or(Some(1), |(last, _)| last.checked_add(1)) {
         return (logs.len(), number);
@@ -41,7 +42,7 @@ fn next_number(logs: &[Numbered]) -> (usize, u32) {
     (index, index as u32 + 1)
 }
 
-/// A record that a log keeps, or kept, takes more memory from now on.
+/// Notifies a log that a record takes more memory. Has no effect if the log is dropped.
 #[cold]
 pub(crate) fn note_growth(log: u32, record: &Record, bytes: usize) {
     let logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! What travels with an event besides its payload.
+//! Metadata of an emit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use serde_json::Value;
 use crate::schema::Schema;
 use crate::schema::memory::allocation;
 
-/// Facts about an emit that are not part of the event: who, in answer to what, as part of which
-/// trace, and any further JSON values.
+/// Data about an emit that is not part of the event: its source, correlation id, causation id, trace context,
+/// and additional JSON values.
 ///
-/// All fields are optional. Inside a handler, an emit inherits the correlation id (the id of the
-/// first event of the chain unless said) and the trace context, and gets the id of the event being
-/// handled as its causation id; what the metadata says itself stays.
+/// All fields are optional. An emit inside a handler fills the fields that its metadata leaves unset. The
+/// correlation id becomes that of the event being handled, or the id of that event if it has none. The
+/// causation id becomes the id of the event being handled. The trace context is copied from the event being
+/// handled.
 ///
 /// ```
 /// use typed_events::Metadata;
@@ -27,7 +28,7 @@ use crate::schema::memory::allocation;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metadata {
-    // Most events have none: that costs one pointer and no allocation.
+    // `None` for most events, which then take one pointer and no allocation.
     fields: Option<Arc<Fields>>,
 }
 
@@ -42,40 +43,40 @@ struct Fields {
 }
 
 impl Metadata {
-    /// No metadata.
+    /// Creates empty metadata.
     pub const fn new() -> Self {
         Self { fields: None }
     }
 
-    /// Whether nothing is set.
+    /// Whether no field is set.
     pub const fn is_empty(&self) -> bool {
         self.fields.is_none()
     }
 
-    /// Names the program, module or service that emits.
+    /// Sets the program, module or service that emits the event.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<String>) -> Self {
         self.fields_mut().source = Some(source.into());
         self
     }
 
-    /// Names the request or process all events of a chain belong to.
+    /// Sets the id of the request or process that all events of a chain belong to.
     #[must_use]
     pub fn with_correlation_id(mut self, id: impl Into<String>) -> Self {
         self.fields_mut().correlation_id = Some(id.into());
         self
     }
 
-    /// Names the event or command that led to this event.
+    /// Sets the id of the event or command that caused this event.
     #[must_use]
     pub fn with_causation_id(mut self, id: impl Into<String>) -> Self {
         self.fields_mut().causation_id = Some(id.into());
         self
     }
 
-    /// Sets the W3C trace context: the `traceparent` and, if there is one, `tracestate` header.
+    /// Sets the W3C trace context: the `traceparent` header and, optionally, the `tracestate` header.
     ///
-    /// See <https://www.w3.org/TR/trace-context/>. The texts are carried, not checked.
+    /// See <https://www.w3.org/TR/trace-context/>. The texts are not validated.
     #[must_use]
     pub fn with_trace_context(mut self, traceparent: impl Into<String>, tracestate: Option<String>) -> Self {
         let fields = self.fields_mut();
@@ -84,24 +85,24 @@ impl Metadata {
         self
     }
 
-    /// Adds any further JSON value under a key; a second one under the same key replaces it.
+    /// Adds a JSON value under a key. Replaces the previous value of that key.
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.fields_mut().extra.insert(key.into(), value.into());
         self
     }
 
-    /// The program, module or service that emitted.
+    /// Program, module or service that emitted the event.
     pub fn source(&self) -> Option<&str> {
         self.fields.as_ref()?.source.as_deref()
     }
 
-    /// The request or process all events of a chain belong to.
+    /// Id of the request or process that all events of a chain belong to.
     pub fn correlation_id(&self) -> Option<&str> {
         self.fields.as_ref()?.correlation_id.as_deref()
     }
 
-    /// The event or command that led to this event.
+    /// Id of the event or command that caused this event.
     pub fn causation_id(&self) -> Option<&str> {
         self.fields.as_ref()?.causation_id.as_deref()
     }
@@ -116,18 +117,18 @@ impl Metadata {
         self.fields.as_ref()?.tracestate.as_deref()
     }
 
-    /// The further value under this key.
+    /// Returns the additional value of this key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.fields.as_ref()?.extra.get(key)
     }
 
-    /// The further values in the order of their keys.
+    /// Iterates over the additional values in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         let extra = self.fields.iter().flat_map(|fields| &fields.extra);
         extra.map(|(key, value)| (key.as_str(), value))
     }
 
-    /// Fills what is not set from the event being handled.
+    /// Fills unset fields from the event being handled.
     pub(crate) fn inherit(&mut self, cause: &Metadata, cause_id: &str) {
         let fields = self.fields_mut();
         if fields.correlation_id.is_none() {
@@ -142,7 +143,7 @@ impl Metadata {
         }
     }
 
-    /// About how many bytes the metadata holds.
+    /// Approximate heap memory in bytes.
     pub(crate) fn weight(&self) -> usize {
         let Some(fields) = &self.fields else { return 0 };
         let texts = [

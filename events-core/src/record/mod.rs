@@ -1,4 +1,4 @@
-//! One emitted event: what handlers on wildcards, histories, streams and adapters see.
+//! Records: emitted events as wildcard handlers, histories, streams and adapters see them.
 
 pub(crate) mod chain;
 pub(crate) mod cloudevent;
@@ -26,10 +26,10 @@ use crate::secret::{self, Secrets};
 use crate::text::{Escaped, escaped};
 use crate::time::{self, Timestamp};
 
-/// One emitted event with everything known about it.
+/// An emitted event with its id, timestamp, origin and metadata.
 ///
-/// A clone shares the event: it costs one counter. The id and the JSON are made when first asked
-/// for, once. Displays as one line, whatever the payload holds.
+/// Clones share the event; cloning increments one counter. The id and the JSON are each created once, when
+/// they are first requested. `Display` writes one line, even if the payload contains line breaks.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -51,16 +51,17 @@ pub struct Record {
     inner: Arc<Inner<dyn Payload>>,
 }
 
-/// One allocation, which every emit with a history makes: small, and with the event in it.
+/// Contents of a record: one allocation that includes the event. Every emit with a history makes one, so it
+/// is kept small.
 struct Inner<P: ?Sized> {
     body: Body,
     origin: InstanceId,
     metadata: Metadata,
     chain: Chain,
     retry: bool,
-    /// The log that keeps the record; 0 for none.
+    /// Number of the log that keeps the record; 0 if no log does.
     log: AtomicU32,
-    /// About how many bytes the record keeps in memory, what it was asked for later included.
+    /// Approximate memory of the record in bytes, including values created later on request.
     weight: AtomicUsize,
     timestamp: LazyTimestamp,
     id: OnceLock<EventId>,
@@ -68,34 +69,35 @@ struct Inner<P: ?Sized> {
     event: P,
 }
 
-/// What few records are asked for.
+/// Data that only few records need, allocated on first use.
 #[derive(Default)]
 struct Late {
     json: OnceLock<Result<Box<str>, Box<str>>>,
     views: Views,
 }
 
-/// Where the event is.
+/// Location of the event.
 enum Body {
-    /// In the record itself.
+    /// In `Inner::event` of the record itself.
     Own(&'static EventDecl),
-    /// Beside it, because a handler shares it.
+    /// In a separate allocation, because a handler shares the event.
     Shared(&'static EventDecl, Arc<dyn Payload>),
     Stored(Box<Stored>),
 }
 
-/// JSON that came from outside, verbatim.
+/// JSON from outside, unchanged.
 struct Stored {
     name: Name,
     version: u32,
     json: Box<str>,
-    /// What stood beside it without its secrets, where it was sealed: all that is shown of it.
+    /// For a sealed record: the JSON without secrets that was stored with the sealed text. Textual forms show
+    /// only this.
     shown: Option<Box<str>>,
-    /// The event it was decoded to, once asked for.
+    /// Result of decoding `json`, created when first requested.
     event: OnceLock<Result<Arc<dyn Payload>, DecodeError>>,
 }
 
-/// An event name: the constant of a type, or text that came from outside.
+/// An event name: the constant of a declared type, or a name from outside.
 #[derive(Clone)]
 pub(crate) enum Name {
     Declared(&'static str),
@@ -110,7 +112,7 @@ impl Name {
         }
     }
 
-    /// About how many bytes it takes in memory.
+    /// Approximate heap memory in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Declared(_) => 0,
@@ -119,7 +121,7 @@ impl Name {
     }
 }
 
-/// Where a new record comes from, besides its payload.
+/// Data of a new record other than its payload.
 pub(crate) struct Envelope {
     pub(crate) origin: InstanceId,
     pub(crate) metadata: Metadata,
@@ -129,17 +131,17 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// Of a new record that nothing else is known of.
+    /// The envelope of a record of which only the origin is given.
     pub(crate) fn new(origin: InstanceId) -> Self {
         Self { origin, metadata: Metadata::new(), id: None, timestamp: None, chain: Chain::default() }
     }
 }
 
-/// A timestamp that is taken when first asked for.
+/// A timestamp that is read from the clock when first requested.
 struct LazyTimestamp(AtomicI64);
 
 impl LazyTimestamp {
-    /// No clock tells this moment.
+    /// Marks an unset timestamp. No clock returns this value.
     const UNSET: i64 = i64::MIN;
 
     #[inline]
@@ -162,15 +164,15 @@ impl LazyTimestamp {
         }
     }
 
-    /// The timestamp; `now` if it was not asked for before.
+    /// Returns the timestamp. Sets it to `now` if it is not set.
     fn get_or_set(&self, now: Timestamp) -> Timestamp {
         let first =
             self.0.compare_exchange(Self::UNSET, now.as_micros(), Ordering::AcqRel, Ordering::Acquire);
         first.map_or_else(Timestamp::from_micros, |_| now)
     }
 
-    /// [`get_or_set`](Self::get_or_set) where nobody else can ask at the same time: without a locked
-    /// operation.
+    /// Like [`get_or_set`](Self::get_or_set), but without an atomic read-modify-write. The caller must ensure
+    /// that no other thread accesses the timestamp at the same time.
     #[inline]
     fn get_or_set_alone(&self, now: Timestamp) -> Timestamp {
         match self.0.load(Ordering::Acquire) {
@@ -183,17 +185,18 @@ impl LazyTimestamp {
     }
 }
 
-/// What a log needs for each record: its place in three queues, which may have room for half as many more.
+/// Memory that a log needs per record, in bytes: entries in three queues, whose capacity may exceed their
+/// length by half.
 const PLACES: usize = 48;
 
-/// What a log needs to find a record by its id.
+/// Memory that a log needs to index a record by id, in bytes.
 const PLACE_OF_ID: usize = 48;
 
-/// What a log needs for a name that is not declared.
+/// Memory that a log needs for an undeclared name, in bytes.
 const PLACE_OF_NAME: usize = 192;
 
 impl<P> Inner<P> {
-    /// A record without what its payload points to.
+    /// Memory of a record without the heap memory of its payload, in bytes.
     const WEIGHT: usize = allocation(size_of::<Self>() + 16) + PLACES;
 }
 
@@ -217,7 +220,7 @@ impl Inner<NoPayload> {
 }
 
 impl Record {
-    /// A record with its event in it, of which nothing else is known: that of most emits.
+    /// Creates a record that contains its event and has no id, timestamp or metadata yet. Most emits use it.
     #[inline]
     pub(crate) fn own<E: Event>(event: E, origin: InstanceId) -> Self {
         let inner = Inner {
@@ -236,18 +239,19 @@ impl Record {
         Self { inner: Arc::new(inner) }
     }
 
-    /// A record of an event that stands beside it, to be shared.
+    /// Creates a record of an event in a shared allocation.
     pub(crate) fn shared(decl: &'static EventDecl, event: Arc<dyn Payload>, envelope: Envelope) -> Self {
         let weight = event.size();
         Self { inner: Arc::new(Inner::new(Body::Shared(decl, event), weight, envelope)) }
     }
 
-    /// A record of JSON that is known to be JSON.
+    /// Creates a record from text that is known to be valid JSON.
     pub(crate) fn of_json(name: Arc<str>, version: u32, json: Box<str>, envelope: Envelope) -> Self {
         Self::of_sealed(name, version, json, None, envelope)
     }
 
-    /// The same of JSON that was sealed, and what stood beside it to be shown.
+    /// Creates a record from decrypted JSON. `shown` is the JSON without secrets that was stored with the
+    /// sealed text, if it was sealed.
     pub(crate) fn of_sealed(
         name: Arc<str>,
         version: u32,
@@ -263,34 +267,37 @@ impl Record {
         Self { inner: Arc::new(Inner::new(body, weight, envelope)) }
     }
 
-    /// The id: a UUIDv7, made from the timestamp when first asked for unless it was given.
+    /// Returns the id, a UUIDv7. Unless the emitter gave one, it is created from the timestamp when first
+    /// requested.
     pub fn id(&self) -> EventId {
         *self.inner.id.get_or_init(|| EventId::at(self.timestamp()))
     }
 
-    /// The timestamp, if it was given or asked for before.
+    /// Returns the timestamp if it is set already.
     pub fn known_timestamp(&self) -> Option<Timestamp> {
         self.inner.timestamp.known()
     }
 
-    /// The id: made from this time, which the timestamp then need not be, unless it was given or asked for before.
+    /// Returns the id. If it is not set, creates it from `time`, which may differ from the timestamp.
     pub fn id_at(&self, time: Timestamp) -> EventId {
         *self.inner.id.get_or_init(|| EventId::at(time))
     }
 
-    /// The id, if it was given or asked for before: two records whose ids differ here may still be
-    /// one that nobody asked, so use it only to look for a given id.
+    /// Returns the id if it is set already.
+    ///
+    /// Use this only to look up a given id: two clones of one record whose id was not requested both return
+    /// `None`, and so can't be compared by it.
     pub(crate) fn known_id(&self) -> Option<EventId> {
         self.inner.id.get().copied()
     }
 
-    /// Whether the id was given or asked for before.
+    /// Whether the id is set.
     #[inline]
     pub(crate) fn has_id(&self) -> bool {
         self.inner.id.get().is_some()
     }
 
-    /// The name the event was emitted under.
+    /// Name under which the event was emitted.
     pub fn name(&self) -> &str {
         match &self.inner.body {
             Body::Own(decl) | Body::Shared(decl, _) => decl.name,
@@ -298,12 +305,12 @@ impl Record {
         }
     }
 
-    /// Whether the emitter gave the id: the event may have been emitted before.
+    /// Whether the emitter gave the id but no timestamp. The event may then have been emitted before.
     pub(crate) fn is_retry(&self) -> bool {
         self.inner.retry
     }
 
-    /// The emits inside which the event was emitted.
+    /// The emits inside of which the event was emitted.
     pub(crate) fn chain(&self) -> &Chain {
         &self.inner.chain
     }
@@ -315,7 +322,7 @@ impl Record {
         }
     }
 
-    /// The version of the event's shape; 1 unless declared.
+    /// Version of the event's schema. The default is 1.
     pub fn version(&self) -> u32 {
         match &self.inner.body {
             Body::Own(decl) | Body::Shared(decl, _) => decl.version,
@@ -323,33 +330,36 @@ impl Record {
         }
     }
 
-    /// When the event was stored, in microseconds.
+    /// Time at which the event was stored, in microseconds.
     ///
-    /// The clock is read when this is first called, and never runs backwards. An adapter that calls
-    /// it while it holds the position of the record in its order gets timestamps that never decrease
-    /// in that order, as the in-memory history does.
+    /// The first call reads the clock, which never goes backwards. If an adapter makes that call while it
+    /// holds the lock that assigns positions, timestamps never decrease in the order of the log. The
+    /// in-memory history does so.
     pub fn timestamp(&self) -> Timestamp {
         self.inner.timestamp.get()
     }
 
-    /// Takes the timestamp, if nobody has asked for it before: now, but not earlier than `earliest`. For an adapter
-    /// that shares its order with processes whose clocks may differ.
+    /// Returns the timestamp. If it is not set, sets it to the current time, but not to less than `earliest`.
+    ///
+    /// An adapter uses this if processes with different clocks append to the same log.
     pub fn stamp_after(&self, earliest: Timestamp) -> Timestamp {
         self.inner.timestamp.get_or_set(time::now().max(earliest))
     }
 
-    /// Takes this timestamp, if nobody has asked for it before: for an adapter whose engine decides on it, as that only
-    /// knows the order. Returns the one it has.
+    /// Returns the timestamp. If it is not set, sets it to `time`.
+    ///
+    /// An adapter uses this if its engine assigns the timestamp together with the position.
     pub fn stamp_at(&self, time: Timestamp) -> Timestamp {
         self.inner.timestamp.get_or_set(time)
     }
 
-    /// The timestamp; `now` if nobody asked for it before.
+    /// Returns the timestamp. Sets it to `now` if it is not set.
     #[inline]
     pub(crate) fn stamp(&self, now: Timestamp) -> Timestamp {
         match Arc::strong_count(&self.inner) {
             1 => {
-                // After what others did with clones that are gone now.
+                // Synchronises with the drops of other clones, so that their timestamp, if they set one, is
+                // visible.
                 fence(Ordering::Acquire);
                 self.inner.timestamp.get_or_set_alone(now)
             }
@@ -357,21 +367,21 @@ impl Record {
         }
     }
 
-    /// Source, correlation, causation, trace context and further values.
+    /// Metadata of the emit: source, correlation id, causation id, trace context and additional values.
     pub fn metadata(&self) -> &Metadata {
         &self.inner.metadata
     }
 
-    /// The bus that emitted the event: [`Bus::instance`](crate::Bus::instance) of this one, or of
-    /// another one that shares the adapter.
+    /// Instance that emitted the event: the [`Bus::instance`](crate::Bus::instance) of this bus or of another
+    /// bus on the same adapter.
     pub fn origin(&self) -> InstanceId {
         self.inner.origin
     }
 
-    /// The event, if it is an `E`.
+    /// Returns the event if its type is `E`.
     ///
-    /// `None` for an event of another name, and for one whose stored JSON does not fit `E`; then
-    /// [`decode`](Self::decode) says why. JSON from outside is decoded once, when first asked for.
+    /// Returns `None` if the event has another name, or if its stored JSON can't be decoded as `E`;
+    /// [`decode`](Self::decode) returns the cause. JSON from outside is decoded once, on the first request.
     pub fn get<E: Event>(&self) -> Option<&E> {
         if self.name() != E::NAME {
             return None;
@@ -379,16 +389,16 @@ impl Record {
         self.payload(E::decl()).ok()?.get()
     }
 
-    /// The event as an `E` of its own: shared with the record where a handler of the event takes an `Arc<E>`
-    /// or the record came from outside, else a copy.
+    /// Returns the event as an `Arc<E>`. The event is shared with the record if a handler of the event takes
+    /// an `Arc<E>` or if the record came from outside; otherwise it is cloned.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Payload`] for an event of another name or type, or with JSON that does not fit.
+    /// [`ErrorKind::Payload`] if the event has another name or type, or if its JSON can't be decoded as `E`.
     pub fn decode<E: Event>(&self) -> Result<Arc<E>, Error> {
         let event = self.decoded::<E>()?;
         let shared = match &self.inner.body {
-            // Not kept: it would count in no bound.
+            // The copy is not kept in the record, because no memory limit would count it.
             Body::Own(_) => return Ok(Arc::new(event.clone())),
             Body::Shared(_, event) => Some(event),
             Body::Stored(stored) => stored.event.get().and_then(|decoded| decoded.as_ref().ok()),
@@ -397,7 +407,7 @@ impl Record {
         shared.and_then(|event| event.downcast().ok()).ok_or_else(|| other_type(E::NAME))
     }
 
-    /// The event as an `E`, borrowed; fails like [`decode`](Self::decode).
+    /// Returns a reference to the event, with the errors of [`decode`](Self::decode).
     pub(crate) fn decoded<E: Event>(&self) -> Result<&E, Error> {
         if self.name() != E::NAME {
             let message = format!("{}: the record is not a {}", self.name(), E::NAME);
@@ -408,7 +418,7 @@ impl Record {
         payload.get().ok_or_else(|| other_type(E::NAME))
     }
 
-    /// The payload, decoded by `decl` where it came as JSON.
+    /// Returns the payload. Decodes it with `decl` if the record holds JSON.
     pub(crate) fn payload(&self, decl: &'static EventDecl) -> Result<&dyn Payload, DecodeError> {
         match &self.inner.body {
             Body::Own(_) => Ok(&self.inner.event),
@@ -424,7 +434,7 @@ impl Record {
         }
     }
 
-    /// The declaration the record was made with; `None` for JSON from outside.
+    /// Declaration with which the record was created; `None` for JSON from outside.
     #[inline]
     pub(crate) fn decl(&self) -> Option<&'static EventDecl> {
         match &self.inner.body {
@@ -433,7 +443,7 @@ impl Record {
         }
     }
 
-    /// The payload as far as it is decoded.
+    /// Returns the payload if it is decoded already.
     #[inline]
     pub(crate) fn event(&self) -> Option<&dyn Payload> {
         match &self.inner.body {
@@ -457,7 +467,7 @@ impl Record {
         self.keep_once(&self.late().json, write, size)
     }
 
-    /// Makes what the record keeps from now on, once, and counts it where the record is counted.
+    /// Initialises a value that the record keeps, and adds its size to the weight of the record.
     fn keep_once<'a, T>(
         &self,
         kept: &'a OnceLock<T>,
@@ -475,7 +485,7 @@ impl Record {
         value
     }
 
-    /// Counts bytes that the record keeps from now on.
+    /// Adds bytes to the weight of the record, and to the log that keeps it.
     pub(crate) fn grow(&self, bytes: usize) {
         self.inner.weight.fetch_add(bytes, Ordering::Relaxed);
         let log = self.inner.log.load(Ordering::Relaxed);
@@ -484,31 +494,36 @@ impl Record {
         }
     }
 
-    /// Notes which log keeps the record.
+    /// Sets the log that keeps the record.
     #[inline]
     pub(crate) fn note_log(&self, log: u32) {
         self.inner.log.store(log, Ordering::Relaxed);
     }
 
-    /// Whether both are clones of one record.
+    /// Whether both are clones of the same record.
     pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// The payload as JSON, without its secrets: an event serialised, once; JSON of an undeclared name,
-    /// or from an adapter, verbatim. What was sealed and is not declared here is shown as the adapter kept
-    /// it beside the sealed text; a stored version that has secrets is shown as the current one.
+    /// Returns the payload as JSON, without its secrets.
+    ///
+    /// - An event is serialised once, on the first request.
+    /// - JSON from an adapter, or of an undeclared name, is returned unchanged.
+    /// - For a sealed record, the JSON is the text without secrets that the adapter stored with the sealed
+    ///   text.
+    /// - For a stored record with secrets that is not sealed, the JSON is that of the current version of the
+    ///   event.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Serialize`] where the type's `Serialize` fails, for example for a map whose keys
-    /// are not strings; where a stored payload with secrets does not fit its type, or reading it panics.
+    /// [`ErrorKind::Serialize`] if the type's `Serialize` fails, for example because the keys of a map are
+    /// not strings; if a stored payload with secrets can't be decoded; or if decoding it panics.
     pub fn json(&self) -> Result<&str, Error> {
         let json = match &self.inner.body {
             Body::Stored(stored) => match (&stored.shown, self.secret_decl()) {
                 (Some(shown), _) => return Ok(shown),
                 (None, None) => return Ok(&stored.json),
-                // What is verbatim has its secrets: the type knows which these are.
+                // Stored JSON includes the secrets, and only the type tells which fields they are.
                 (None, Some(decl)) => self.json_once(|| match self.payload(decl) {
                     Ok(event) => shown(event),
                     Err(error) => Err(error.to_string().into()),
@@ -520,25 +535,25 @@ impl Record {
         json.as_deref().map_err(|problem| self.unwritable(problem))
     }
 
-    /// The declaration of an event that has secrets.
+    /// Returns the declaration of the event if the event has secrets.
     fn secret_decl(&self) -> Option<&'static EventDecl> {
         let decl = self.decl().or_else(|| registry().find(self.name()));
         decl.filter(|decl| decl.has_secrets(self.version()))
     }
 
-    /// Whether textual forms leave something out.
+    /// Whether textual forms of the record omit secrets.
     pub(crate) fn has_secrets(&self) -> bool {
         let is_sealed = matches!(&self.inner.body, Body::Stored(stored) if stored.shown.is_some());
         is_sealed || self.secret_decl().is_some()
     }
 
-    /// The payload as JSON with its secrets.
+    /// Returns the payload as JSON, including its secrets.
     pub(crate) fn revealed(&self) -> Result<Cow<'_, str>, Error> {
         match &self.inner.body {
             Body::Stored(stored) => Ok(Cow::Borrowed(&stored.json)),
             Body::Own(decl) | Body::Shared(decl, _) => match self.event() {
                 Some(event) if decl.secrets() != Secrets::None => {
-                    // What is not secret is refused with its whole path.
+                    // The JSON without secrets is written first, because its errors name the full path.
                     self.json()?;
                     let json = secret::reveal(|| event.to_json());
                     json.map(|json| Cow::Owned(json.into()))
@@ -558,7 +573,8 @@ impl Record {
         &self.late().views
     }
 
-    /// The payload as JSON of a version: what is older is brought to the current one by `decl`.
+    /// Returns the payload as JSON of the given version. A record of another version is converted to the
+    /// current version with `decl`.
     pub(crate) fn json_of(
         &self,
         version: u32,
@@ -581,24 +597,24 @@ impl Record {
         }
     }
 
-    /// About how many bytes the record keeps in memory: what the history's byte bound counts.
+    /// Approximate memory of the record in bytes, as counted by the byte limit of the history.
     #[inline]
     pub(crate) fn weight(&self) -> usize {
         self.inner.weight.load(Ordering::Relaxed)
     }
 }
 
-/// The event as JSON without its secrets.
+/// Returns the event as JSON without its secrets.
 fn shown(event: &dyn Payload) -> Result<Box<str>, Box<str>> {
     event.to_json().map_err(|error| error.to_string().into())
 }
 
 fn other_type(name: &str) -> Error {
-    let message = format!("{}: two types claim this name, and the record is of the other", name);
+    let message = format!("{}: two types claim this name, and the record has the other type", name);
     Error::new(ErrorKind::Payload, message)
 }
 
-/// `2026-01-31T12:00:00.000000Z user.created {"id":1}`, on one line and without control characters.
+/// Writes `2026-01-31T12:00:00.000000Z user.created {"id":1}`, on one line and without control characters.
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.timestamp(), self.name())?;

@@ -1,4 +1,4 @@
-//! Whether an event comes back as it was: what tests ask.
+//! Checks whether an event survives serialisation, for tests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::record::Record;
 use crate::schema::{EnumSchema, Keeps, Tag, TypeSchema, VariantSchema};
 use crate::secret;
 
-/// Told of each event that can't be read back.
+/// Callback for each event that can't be read back.
 #[derive(Clone)]
 pub(crate) struct OnLoss(pub(crate) Arc<dyn Fn(&Error) + Send + Sync>);
 
@@ -22,11 +22,12 @@ impl fmt::Debug for OnLoss {
     }
 }
 
-/// Writes an event as an adapter keeps it, and reads that.
+/// Serialises an event as an adapter stores it, and deserialises the result.
 ///
 /// # Errors
 ///
-/// Says where the event can't be written, where what is written can't be read, or where it is read as another value.
+/// Returns a message if the event can't be written, if the result can't be read, or if it is read as another
+/// value.
 pub fn read_back<E: Event>(event: &E) -> Result<E, String> {
     let json = secret::reveal(|| <dyn Payload>::to_json(event)).map_err(|error| not_written(&error))?;
     let back = read_json::<E>(E::NAME, E::SCHEMA, &json).map_err(|error| not_read(&error))?;
@@ -38,11 +39,11 @@ fn not_written(error: &WriteError) -> String {
 }
 
 fn not_read(error: &dyn fmt::Display) -> String {
-    format!("it can't read what it writes: {error}: mend its serde attributes or its `Deserialize`")
+    format!("it can't read what it writes: {error}; correct its serde attributes or its `Deserialize`")
 }
 
-/// Compares what a value that was read is written as with what it was read from. The order of an array that has the
-/// same items is compared where the schema says that it is kept: others may be sets.
+/// Serialises the value that was read and compares the result with the original JSON. Arrays with the same
+/// items in another order are equal unless the schema says that the order is kept, because they may be sets.
 fn compare(shape: &'static TypeSchema, json: &str, back: &dyn Payload) -> Result<(), String> {
     let again = secret::reveal(|| back.to_json()).map_err(|error| not_written(&error))?;
     if *again == *json {
@@ -55,16 +56,16 @@ fn compare(shape: &'static TypeSchema, json: &str, back: &dyn Payload) -> Result
             let (path, colon) = (path.text(), ": ");
             let at = if path.is_empty() { String::new() } else { format!("{path}{colon}") };
             Err(format!(
-                "it comes back as another value: {at}what is read differs from what was written: mend its serde attributes, or its `Serialize` and `Deserialize`"
+                "it comes back as another value: {at}the value read differs from the value written; correct its serde attributes, or its `Serialize` and `Deserialize`"
             ))
         }
     }
 }
 
-/// What may stand at a place, as far as the schema says it.
+/// Schemas that a value may have.
 type Shapes = Vec<&'static TypeSchema>;
 
-/// The path to the first difference of two values, which are written as one of these shapes.
+/// Returns the path to the first difference of two values that were written with one of these schemas.
 fn difference(shapes: &[&'static TypeSchema], one: &Value, other: &Value) -> Option<Path> {
     let shapes = alternatives(shapes);
     let below = |step: Step, inner: &Shapes, one: &Value, other: &Value| {
@@ -87,13 +88,13 @@ fn difference(shapes: &[&'static TypeSchema], one: &Value, other: &Value) -> Opt
                 below(Step::Index(index), &of_item(&shapes, index), one, other)
             })
         }
-        // As text: `0.0` and `-0.0` are equal.
+        // Compared as text, because `0.0` and `-0.0` are equal as numbers.
         _ if format!("{one}") == format!("{other}") => None,
         _ => Some(Path::default()),
     }
 }
 
-/// Whether two arrays have the same items, in whatever order.
+/// Whether two arrays contain the same items in any order.
 fn has_all(shapes: &Shapes, one: &[Value], other: &[Value]) -> bool {
     let mut left: Vec<&Value> = other.iter().collect();
     one.iter().all(|item| {
@@ -102,7 +103,8 @@ fn has_all(shapes: &Shapes, one: &[Value], other: &[Value]) -> bool {
     })
 }
 
-/// The shapes behind names, options and enums without tags. What code of the user writes is not described.
+/// Resolves names, options and untagged enums to the schemas behind them. Types that convert through user
+/// code are not resolved.
 fn alternatives(shapes: &[&'static TypeSchema]) -> Shapes {
     let (mut left, mut seen) = (shapes.to_vec(), Shapes::new());
     while let Some(shape) = left.pop() {
@@ -128,7 +130,7 @@ fn is_untagged(schema: &EnumSchema, variant: &VariantSchema) -> bool {
     variant.untagged || schema.tag == Tag::Untagged
 }
 
-/// Whether an array of this length keeps its order, whichever of these shapes it is of.
+/// Whether arrays of this length keep their order under every one of these schemas.
 fn keeps_order(shapes: &Shapes, len: usize) -> bool {
     let each = shapes.iter().filter_map(|shape| match shape {
         TypeSchema::Sequence(_, keeps) => Some(*keeps == Keeps::Order),
@@ -141,7 +143,7 @@ fn keeps_order(shapes: &Shapes, len: usize) -> bool {
     each.reduce(|all, one| all && one).unwrap_or(false)
 }
 
-/// What an item of an array may be.
+/// Schemas that an item of an array may have.
 fn of_item(shapes: &Shapes, index: usize) -> Shapes {
     let of = |shape: &&'static TypeSchema| match *shape {
         TypeSchema::Sequence(inner, _) => Some(*inner),
@@ -152,10 +154,10 @@ fn of_item(shapes: &Shapes, index: usize) -> Shapes {
     shapes.iter().filter_map(of).collect()
 }
 
-/// What the entry of an object under a key may be.
+/// Schemas that the value of a key in an object may have.
 fn of_entry(shapes: &Shapes, object: &Map<String, Value>, key: &str) -> Shapes {
     let (mut left, mut found) = (shapes.clone(), Shapes::new());
-    // A struct that flattens itself has no end; nothing is nested as deep as there are shapes.
+    // A struct may flatten itself, so the number of steps is limited.
     let mut visits = 0;
     while let Some(shape) = left.pop()
         && visits < MAX_SHAPES
@@ -183,23 +185,23 @@ fn of_entry(shapes: &Shapes, object: &Map<String, Value>, key: &str) -> Shapes {
     found
 }
 
-/// The most shapes that are looked at for one entry.
+/// Maximum number of schemas that are visited for one entry.
 const MAX_SHAPES: usize = 1_000;
 
-/// What the variant of a name holds.
+/// Schema of the variant with this name.
 fn body_of(schema: &EnumSchema, name: &str) -> Option<&'static TypeSchema> {
     let mut tagged = schema.variants.iter().filter(|variant| !is_untagged(schema, variant));
     tagged.find(|variant| variant.written == Some(name))?.body
 }
 
-/// What the variant that the tag of an object names holds.
+/// Schema of the variant that the tag of an object names.
 fn body_in(schema: &EnumSchema, object: &Map<String, Value>, tag: &str) -> Shapes {
     let name = object.get(tag).and_then(Value::as_str);
     name.and_then(|name| body_of(schema, name)).into_iter().collect()
 }
 
 impl Record {
-    /// Whether the event is read back as it was.
+    /// Checks that the event is read back unchanged.
     pub(crate) fn check_read_back(&self) -> Result<(), Error> {
         let Some(decl) = self.decl() else { return Ok(()) };
         let json = self.revealed()?;

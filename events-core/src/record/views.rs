@@ -9,7 +9,7 @@ use crate::event::{DecodeError, read_json};
 use crate::record::Record;
 use crate::schema::memory::allocation;
 
-/// The views of one record that somebody asked for.
+/// Views of one record that were requested, as a linked list.
 #[derive(Default)]
 pub(crate) struct Views {
     first: OnceLock<Box<Seen>>,
@@ -22,7 +22,8 @@ struct Seen {
 }
 
 impl Views {
-    /// Tells `keeps` how many bytes are kept from now on.
+    /// Returns the view of type `V`. Reads it on the first request, and then passes the number of bytes kept
+    /// to `keeps`.
     fn get_or_read<V: View>(
         &self,
         read: impl Fn() -> Result<V, DecodeError>,
@@ -50,11 +51,11 @@ impl Views {
 }
 
 impl Record {
-    /// The part of the event that a [`View`] declares.
+    /// Returns the fields of the event that the [`View`] `V` declares.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Payload`] for an event of another name, or with JSON that does not fit.
+    /// [`ErrorKind::Payload`] if the event has another name, or if its JSON can't be decoded as `V`.
     pub fn view<V: View>(&self) -> Result<&V, Error> {
         if self.name() != V::NAME {
             let message = format!("{}: the record is not a {}", self.name(), V::NAME);

@@ -93,9 +93,9 @@ async fn v12_the_order_of_closures_is_checked() {
     assert_eq!(
         lines,
         [
-            "durable handler `a` is ordered by `parcle`, but `Weighed` (`set_up.weighed`) has no field of this name: it has `parcel`, `kilos`, `shelf`: did you mean `parcel`?",
+            "durable handler `a` is ordered by `parcle`, but `Weighed` (`set_up.weighed`) has no such field: it has `parcel`, `kilos`, `shelf`: did you mean `parcel`?",
             "durable handler `b` is ordered by `kilos`, which is a float in `Weighed` (`set_up.weighed`): a key is a string, a whole number, a `bool`, a `char`, an enum without data, or a tuple of these",
-            "durable handler `c` is ordered by `parcel`, but `Done` (`set_up.done`) has no fields with names",
+            "durable handler `c` is ordered by `parcel`, but `Done` (`set_up.done`) has no named fields",
         ]
     );
 }

@@ -454,7 +454,7 @@ async fn an_adapter_gets_them_only_as_the_builder_says() {
             let error = Record::from_cloudevent(&text).unwrap_err().to_string();
             assert_eq!(
                 error,
-                "not a stored record: the secrets of `secret.kept` can't be read: an adapter opens them"
+                "not a stored record: the secrets of `secret.kept` can't be read: only an adapter can decrypt them"
             );
             // A program that does not know the event shows what stood beside the sealed text.
             tape.0.lock().unwrap().0 = vec![text.replace("secret.kept", "secret.unknown")];
@@ -490,7 +490,7 @@ async fn a_secret_that_no_schema_shows_is_not_sent() {
     let error = bus.emit(ForeignKept { foreign: Foreign { token: Token(CANARY.into()) } }).await.unwrap_err();
     assert!(
         error.to_string().ends_with(
-            "foreign.kept: its secrets can't be stored or sent: they are in an opaque field, which can't show that it has some"
+            "foreign.kept: its secrets can't be stored or sent: an opaque field contains secrets that its schema does not show"
         ),
         "{error}"
     );
@@ -507,7 +507,7 @@ async fn a_text_without_the_secrets_is_not_read_as_the_event() {
     assert!(text.contains(r#""redacted":true"#), "{text}");
     assert_eq!(
         Record::from_cloudevent(&text).unwrap_err().to_string(),
-        "not a stored record: the secrets of `secret.kept` were left out of this text: only what an adapter keeps has them"
+        "not a stored record: the secrets of `secret.kept` are omitted from this text: only records stored by an adapter contain them"
     );
 }
 

@@ -88,7 +88,7 @@ pub struct UserCreated {
         tried.refused(
             at,
             &format!("    {attribute}\n{at}"),
-            &format!(".at: {NOTHING_SHOWS}`{code}` was added; restore it, declare `version = 2`, or say why it is all right: `#[event(changed = \"...\")]` on the field"),
+            &format!(".at: {NOTHING_SHOWS}`{code}` was added; restore it, declare `version = 2`, or give a reason: `#[event(changed = \"...\")]` on the field"),
             "--> src/lib.rs:7:9",
         );
     }
@@ -130,7 +130,7 @@ pub struct Part {
 }
 ",
     );
-    let shown = "it was secret, but would be shown now; restore it, declare `version = 2`, or say why it is all right: `#[event(changed = \"...\")]` on the field";
+    let shown = "it was secret, but would be shown now; restore it, declare `version = 2`, or give a reason: `#[event(changed = \"...\")]` on the field";
     tried.refused(
         "    #[event(secret)]\n    pub password",
         "    pub password",
@@ -148,7 +148,7 @@ pub struct Part {
     tried.refused(
         "    #[event(secret)]\n    pub hint: Option<String>,\n",
         "",
-        "the secret field `hint` is gone, so old records would show its value; restore it, declare `version = 2`, or say why it is all right: `changed = \"...\"` beside the event's name",
+        "the secret field `hint` is gone, so old records would show its value; restore it, declare `version = 2`, or give a reason: `changed = \"...\"` after the event's name",
         "--> src/lib.rs:5:12",
     );
     // A secret that moves into a secret type, or is renamed and still read, stays one.
@@ -159,7 +159,7 @@ pub struct Part {
 #[test]
 fn l1_less_compatibility_needs_a_reason_also_beside_the_break_it_allows() {
     let tried = Tried::new("l1-weaker", CREATED);
-    let weaker = "its compatibility was `full`, and `backward` promises less; restore it, declare `version = 2`, or say why it is all right: `changed = \"...\"` beside the event's name";
+    let weaker = "its compatibility was `full`, and `backward` promises less; restore it, declare `version = 2`, or give a reason: `changed = \"...\"` after the event's name";
     tried.refused("\")]", "\", compatibility = backward)]", weaker, "--> src/lib.rs:4:41");
     let both = tried.change("id: u32", "id: u64");
     let both = both.replacen("\")]", "\", compatibility = backward)]", 1);
@@ -189,7 +189,7 @@ fn l1_a_reason_is_that_of_one_change() {
     // Nothing has changed yet: it would excuse what comes.
     project.source(&with("for later", "pub id: u32,"));
     project.check_refused(
-        "`user.created` (version 1) has not changed in a way that needs a reason: take `changed = \"for later\"` away, it would excuse the next change",
+        "`user.created` (version 1) has not changed in a way that needs a reason: remove `changed = \"for later\"`, because it would permit the next change",
         "--> src/lib.rs:6:23",
     );
     assert_said(&project.write_lock().unwrap_err(), "take `changed = \"for later\"` away");
@@ -210,7 +210,7 @@ fn l1_a_reason_is_that_of_one_change() {
     let next = opaque.replace("id: String", "id: Vec<u8>");
     project.source(&next);
     project.check_refused(
-        "`Vec<u8>`, where it was `String`; restore it, declare `version = 2`, or say why it is all right: `#[event(changed = \"...\")]` on the field. The reason that is given is that of an earlier change: give this one its own",
+        "`Vec<u8>`, where it was `String`; restore it, declare `version = 2`, or give a reason: `#[event(changed = \"...\")]` on the field. The given reason belongs to an earlier change: give this change another reason",
         "--> src/lib.rs:7:26",
     );
     assert_said(&project.write_lock().unwrap_err(), "give this one its own");
@@ -600,7 +600,7 @@ pub enum Plan { Free { seats: u32 }, Paid { seats: u32 } }
     let plan = "    #[serde(flatten)]\n    pub plan: Option<Plan>,\n";
     let gone = |name: &str| {
         format!(
-            "the field `{name}` is gone; restore it, say `reserved(\"{name}\")` if nobody needs it, or declare `version = 2`"
+            "the field `{name}` is gone; restore it, declare `reserved(\"{name}\")` if it is no longer needed, or declare `version = 2`"
         )
     };
     tried.refused(extra, "", &gone("extra"), "--> src/lib.rs:7:12");
@@ -782,7 +782,7 @@ fn l10_what_is_too_deep_to_be_compared_is_refused_by_the_first_write() {
         assert_said(&said, "`user.created` can't be locked: ");
         assert_said(
             &said,
-            "it is nested too deeply to be compared: the limit is about 15 structs or 10 enums; nest it less, or mark a field `#[event(opaque)]`, which is then not compared",
+            "it is nested too deeply to be compared: the limit is about 15 structs or 10 enums; reduce the nesting, or mark a field `#[event(opaque)]`, so that the field is not compared",
         );
     }
     // The deepest that is written can be compared, and what is beside it can change.
@@ -817,7 +817,7 @@ fn l3_superseded_versions_are_locked_from_the_first_write_on() {
     assert_said(&project.write_lock().unwrap_err(), message);
     let shown = TWO_VERSIONS.replacen("    #[event(secret)]\n", "", 1);
     project.source(&shown);
-    let message = "`user.created` breaks its lock (version 1): .password: it was secret, but would be shown now; restore it, or say why it is all right: `#[event(changed = \"...\")]` on the field";
+    let message = "`user.created` breaks its lock (version 1): .password: it was secret, but would be shown now; restore it, or give a reason: `#[event(changed = \"...\")]` on the field";
     project.check_refused(message, "--> src/lib.rs:7:9");
     assert_said(&project.write_lock().unwrap_err(), message);
     assert_eq!(project.read("events.lock/user.created"), text);
@@ -855,7 +855,7 @@ fn l3_a_version_that_the_file_lacks_and_one_outside_the_lock_are_told() {
         1,
     ));
     project.check_refused(
-        "`UserCreatedV1` is a version of an event under the lock, and not under it itself: declare it with `typed_events::locked::event`",
+        "`UserCreatedV1` is a version of a locked event, but is not locked itself: declare it with `typed_events::locked::event`",
         "--> src/lib.rs:11:",
     );
 }
@@ -897,7 +897,7 @@ fn l4_conflict_markers_and_newer_formats_are_named() {
     let said = project.write_lock().unwrap_err();
     assert_said(
         &said,
-        "events.lock/user.created is not what the program was compiled with: touch src/lib.rs, and write the lock again",
+        "events.lock/user.created differs from the file the program was compiled with: touch src/lib.rs, then write the lock again",
     );
     assert_said(&said, "events.lock/user.created has a conflict marker of a merge in line 13 (`<<<<<<<`)");
     assert_eq!(project.read(file), merged);
@@ -954,7 +954,7 @@ fn l5_an_event_does_not_leave_the_lock_unnoticed() {
         assert_said(&said, "event `user.created` is locked (");
         assert_said(
             &said,
-            "is not declared under the lock any more: declare it with `typed_events::locked::event`, or delete the file",
+            "is no longer declared under the lock: declare it with `typed_events::locked::event`, or delete the file",
         );
     }
 }

@@ -197,7 +197,7 @@ fn what_is_stale_is_told_by_the_test_and_remembers_what_was_written() {
     let said = project.test().unwrap_err();
     assert_said(&said, "event `user.created` (shop::UserCreated (src/lib.rs:");
     assert_said(&said, "has changed since it was locked: ");
-    assert_said(&said, "events.lock/user.created is written by `TYPED_EVENTS_LOCK=write cargo test`");
+    assert_said(&said, "write events.lock/user.created with `TYPED_EVENTS_LOCK=write cargo test`");
     project.write_lock().unwrap();
     assert_said(&project.read("events.lock/user.created"), "    #[sometimes] #[optional] score: u8,\n");
     project.test().unwrap();
@@ -223,7 +223,7 @@ fn an_event_that_is_no_longer_declared_and_one_outside_the_lock_are_told() {
     assert_said(&project.write_lock().unwrap_err(), "event `user.deleted` is locked (");
     assert_said(
         &said,
-        "is not locked, as others of its crate are: declare it with `typed_events::locked::event`",
+        "is not locked, but other events of its crate are: declare it with `typed_events::locked::event`",
     );
 }
 
@@ -232,7 +232,7 @@ fn a_second_type_can_not_claim_a_name() {
     let project = Project::locked("claimed", CREATED);
     project.source(&format!("{CREATED}\npub mod other {{\n    #[super::event(\"user.created\")]\n    pub struct Another {{\n        pub id: u32,\n        pub email: String,\n        pub nick: Option<String>,\n    }}\n}}\n"));
     project.check_refused(
-        "`user.created` is the event of `shop::UserCreated`, and `shop::other::Another` claims it, too: choose another name; mark the older version `superseded`; or, if the type has moved, write the lock",
+        "`user.created` belongs to `shop::UserCreated`, but `shop::other::Another` also claims it: choose another name; mark the older version `superseded`; or, if the type has moved, write the lock",
         "--> src/lib.rs:12:20",
     );
 }
@@ -243,7 +243,7 @@ fn a_removed_field_is_reserved() {
     let without = CREATED.replace("    pub nick: Option<String>,\n", "");
     project.source(&without);
     project.check_refused(
-        "the field `nick` is gone; restore it, say `reserved(\"nick\")` if nobody needs it, or declare `version = 2`",
+        "the field `nick` is gone; restore it, declare `reserved(\"nick\")` if it is no longer needed, or declare `version = 2`",
         "--> src/lib.rs:5:12",
     );
     project.source(&without.replace("\")]", "\", reserved(\"nick\"))]"));
@@ -254,7 +254,7 @@ fn a_removed_field_is_reserved() {
     project.check().unwrap();
     project.source(CREATED);
     project.check_refused(
-        "the name `nick` is reserved: a field that is gone had it; take another",
+        "the name `nick` is reserved, because a removed field had it: choose another name",
         "--> src/lib.rs:8:9",
     );
     // One that running programs need is needed, whatever is said.
@@ -688,7 +688,7 @@ pub struct OrderPlaced;
     }
     refuse(
         "#[on(\"user.*\", \"+.created.+\")]\nfn all(_: &Record) {}",
-        "no locked event matches `+.created.+`: is it a new one? Then write the lock",
+        "no locked event matches `+.created.+`: if it matches a new event, write the lock",
         "--> src/lib.rs:13:16",
     );
     refuse(

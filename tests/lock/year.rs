@@ -105,7 +105,7 @@ fn reasons(project: &Project, source: &str) -> String {
     project.pass(&reasoned, "February: a reason");
     project.refuse(
         &replaced(&reasoned, "    #[serde(with = \"plain\")]\n", ""),
-        "The reason that is given is that of an earlier change: give this one its own",
+        "The given reason belongs to an earlier change: give this change another reason",
     );
     project.refuse(
         &replaced(&reasoned, "    #[event(secret)]\n", ""),

@@ -1,7 +1,7 @@
-//! The checks of an event against its file, evaluated in constants and when the lock is written.
+//! Checks of an event against its lock file. They are evaluated in constants and when the lock is written.
 
 #![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
-#![allow(clippy::result_large_err, reason = "a constant can't put a misfit in a box")]
+#![allow(clippy::result_large_err, reason = "a constant can't box a schema mismatch")]
 use crate::event::locking::{Change, Compatibility, Locking, PastLocking};
 use crate::event::pattern::{Pattern, is_of_library};
 use crate::event::takes::Takes;
@@ -26,7 +26,7 @@ const fn is_own(schema: &StructSchema, name: &str) -> bool {
     false
 }
 
-/// Whether the lock is written: then nothing is checked.
+/// Whether the lock is being written. Nothing is checked then.
 pub const fn is_writing(env: Option<&str>) -> bool {
     match env {
         Some(value) => same(value, crate::lock::WRITE),
@@ -34,48 +34,49 @@ pub const fn is_writing(env: Option<&str>) -> bool {
     }
 }
 
-/// An event, and what its file says of the version that is checked.
+/// One version of an event: as declared, and as locked in its file.
 #[derive(Clone, Copy)]
 pub struct Locked {
     event: &'static str,
     version: u32,
     compatibility: Compatibility,
-    /// What the file says it is.
+    /// The locked compatibility.
     promised: Compatibility,
-    /// Whether a newer version has taken its place.
+    /// Whether the version is superseded.
     past: bool,
-    /// Both of the declaration and of the file.
+    /// Reserved names: those of the declaration, and those of the file.
     reserved: [&'static [&'static str]; 2],
-    /// The reasons for changes: those that the declaration gives, and those that the file has.
+    /// Reasons for changes: those of the declaration, and those of the file.
     changed: [&'static [Change]; 2],
     now: &'static TypeSchema,
     locked: &'static TypeSchema,
 }
 
-/// What is wrong with a change.
+/// A change that the lock does not permit.
 pub(super) enum Problem {
-    /// The lock promises more than the declaration.
+    /// The declaration promises less compatibility than the lock.
     Weaker { promised: Compatibility, now: Compatibility },
-    /// Something has changed of which nothing shows that values come back as they were.
+    /// A change for which the schema does not show whether values are still read as they were.
     Drift(SchemaMismatch),
-    /// The new type does not read what was written.
+    /// The declared type can't read records of the locked type.
     Old(SchemaMismatch),
-    /// The new type needs a field that was not written; one of this name is gone.
+    /// The declared type requires a field that was not written. The field with the contained name was
+    /// removed, so it may have been renamed.
     Renamed(SchemaMismatch, &'static str),
-    /// The locked type does not read what is written.
+    /// The locked type can't read records of the declared type.
     New(SchemaMismatch),
-    /// A field is no longer there.
+    /// A field was removed.
     Gone(&'static str),
-    /// A field has a name that no field may have again.
+    /// A field has a reserved name.
     Reserved(&'static str),
-    /// A field that old programs refuse.
+    /// A new field that old programs refuse, because they deny unknown fields.
     Denied(&'static str),
 }
 
 type Verdict = Result<(), Problem>;
 
 impl Locked {
-    /// What a declaration says of its own version; `None` where the file does not have it.
+    /// The current version of a declaration; `None` if the file does not contain that version.
     pub const fn of(
         event: &'static str,
         version: u32,
@@ -97,7 +98,7 @@ impl Locked {
         })
     }
 
-    /// A version that is only read; `None` where the file does not have it.
+    /// A superseded version; `None` if the file does not contain it.
     pub const fn past(event: &'static str, locking: &PastLocking) -> Option<Self> {
         let Some(locked) = locking.locked else { return None };
         Some(Self {
@@ -113,7 +114,8 @@ impl Locked {
         })
     }
 
-    /// The first record of a version: what the one before it kept secret stays secret.
+    /// A version that is not locked yet, compared with its previous version, so that secret fields stay
+    /// secret.
     pub(super) const fn successor(
         event: &'static str,
         version: u32,
@@ -134,13 +136,13 @@ impl Locked {
         }
     }
 
-    /// Whether there is nothing to check.
+    /// Whether the declared schema equals the locked one, so that there is nothing to check.
     pub const fn is_unchanged(&self) -> bool {
         self.now.is_same(self.locked)
     }
 
-    /// Whether what is declared can be compared with itself; the lock refuses other types, which would
-    /// break it without a change.
+    /// Checks that a declared schema can be compared with itself. The lock refuses other types, because their
+    /// next check would fail without a change. The error is `None` if the schema is nested too deeply.
     pub(super) const fn comparable(now: &'static TypeSchema) -> Result<(), Option<SchemaMismatch>> {
         const ALL: Promise = Promise { reads_old: true, read_by_old: true, keeps_secrets: true };
         if let Err(misfit) = now.can_read(now)
@@ -171,7 +173,8 @@ impl Locked {
         }
     }
 
-    /// Checks that what was secret is secret, and nothing else: of one field, or of the rest.
+    /// Checks only that secrets are still secret: those of one field, or of everything that belongs to no
+    /// field.
     pub(super) const fn secrets(&self, field: Option<&'static str>) -> Verdict {
         let part = match field {
             Some(name) => Part::Field(name),
@@ -185,7 +188,7 @@ impl Locked {
         }
     }
 
-    /// Checks that the declaration promises what the lock does.
+    /// Checks that the declaration promises at least the locked compatibility.
     pub(super) const fn promised(&self) -> Verdict {
         let (promised, now) = (self.promised, self.compatibility);
         match promised.reads_old() && !now.reads_old() || promised.is_read_by_old() && !now.is_read_by_old() {
@@ -194,11 +197,11 @@ impl Locked {
         }
     }
 
-    /// Checks one field, by the name it is written or read under.
+    /// Checks one field, given by the name it is written under, or read under if it is not written.
     pub(super) const fn field(&self, name: &'static str) -> Verdict {
         let (TypeSchema::Struct(now), TypeSchema::Struct(locked)) = (as_read(self.now), as_read(self.locked))
         else {
-            // All of it has changed.
+            // At least one of the two is not a struct: `rest` compares them as a whole.
             return Ok(());
         };
         if let Some(name) = self.reserved_among(now, Some(name)) {
@@ -230,8 +233,8 @@ impl Locked {
         self.drift(Part::Field(name))
     }
 
-    /// Checks what no field of the declaration stands for: fields that are gone, or all of a type that
-    /// is declared without named fields.
+    /// Checks everything that [`field`](Self::field) does not: removed fields, or the whole type if the
+    /// declaration has no named fields.
     pub(super) const fn rest(&self) -> Verdict {
         let (TypeSchema::Struct(now), TypeSchema::Struct(locked)) = (as_read(self.now), as_read(self.locked))
         else {
@@ -277,7 +280,7 @@ impl Locked {
         }
         match self.locked.can_ignore_rest(self.now) {
             Err(misfit) if self.compatibility.is_read_by_old() => match misfit.unknown_field() {
-                // It has a check of its own.
+                // `field` checks it.
                 Some(name) if is_own(now, name) => Ok(()),
                 _ => Err(Problem::New(misfit)),
             },
@@ -285,9 +288,9 @@ impl Locked {
         }
     }
 
-    /// The first name that was written, is not known any more, and is not said to be reserved. What stands
-    /// beside other fields has no name of its own on the codec: a flattened field that is no struct is
-    /// called what it is in the source.
+    /// Returns the first name that was written, is no longer known, and is not reserved by the declaration.
+    /// The entries of a flattened field that is not a struct have no common name in the JSON. Such a field
+    /// goes by its name in the source code.
     const fn gone(
         &self,
         locked: &'static StructSchema,
@@ -324,8 +327,8 @@ impl Locked {
         None
     }
 
-    /// The first reserved name that a field has, or one that stands beside it; `only` one field, by the
-    /// name it is written or read under.
+    /// Returns the first reserved name that a field has, also in its aliases or its flattened struct. `only`
+    /// restricts the check to one field, given by the name it is written or read under.
     const fn reserved_among(&self, now: &StructSchema, only: Option<&str>) -> Option<&'static str> {
         let mut i = 0;
         while i < now.fields.len() {
@@ -363,7 +366,7 @@ impl Locked {
         None
     }
 
-    /// Checks a type that is no struct of named fields, or was none.
+    /// Checks a type that is not a struct with named fields, or was not one when it was locked.
     const fn whole(&self) -> Verdict {
         if self.compatibility.reads_old()
             && let Err(misfit) = self.now.can_read(self.locked)
@@ -378,7 +381,7 @@ impl Locked {
         self.drift(Part::All)
     }
 
-    /// The reason that the declaration gives for a change of a field, or of the rest.
+    /// Returns the declared reason for a change of a field, or of the rest if `field` is empty.
     const fn reason(&self, field: &str) -> Option<&'static str> {
         let mut i = 0;
         while i < self.changed[0].len() {
@@ -390,7 +393,7 @@ impl Locked {
         None
     }
 
-    /// What is said of a reason that no change needs.
+    /// Returns an error message if the declaration gives a reason that no change needs.
     pub(super) const fn idle_reason(&self, field: &'static str) -> Option<Text> {
         let Some(reason) = self.reason(field) else { return None };
         let is_needed = self.is_spent(reason)
@@ -407,11 +410,11 @@ impl Locked {
     pub(super) const fn idle(&self, reason: &str) -> Text {
         let text = Text::EMPTY.push("`").push(self.event).push("` (version ").number(self.version as usize);
         let text =
-            text.push(") has not changed in a way that needs a reason: take `changed = \"").quote(reason);
-        text.push("\"` away, it would excuse the next change")
+            text.push(") has not changed in a way that needs a reason: remove `changed = \"").quote(reason);
+        text.push("\"`, because it would permit the next change")
     }
 
-    /// Whether a reason is that of an earlier change.
+    /// Whether the file already contains the reason, for an earlier change.
     pub(super) const fn is_spent(&self, reason: &str) -> bool {
         let mut i = 0;
         while i < self.changed[1].len() {
@@ -423,8 +426,8 @@ impl Locked {
         false
     }
 
-    /// Whether the declaration gives a reason for the problem. A name that is reserved is taken, whatever
-    /// the reason.
+    /// Whether the declaration gives a new reason for the problem. No reason permits the use of a reserved
+    /// name.
     pub(super) const fn is_excused(&self, field: &str, problem: &Problem) -> bool {
         match self.reason(field) {
             Some(reason) => !matches!(problem, Problem::Reserved(_)) && !self.is_spent(reason),
@@ -432,28 +435,28 @@ impl Locked {
         }
     }
 
-    /// What is said of a problem of a field, or of the rest.
+    /// Returns the error message for a problem of a field, or of the rest if `field` is empty.
     pub(super) const fn describe(&self, field: &str, problem: &Problem) -> Text {
         let text = self.describe_problem(field, problem);
         match self.reason(field) {
             Some(reason) if self.is_spent(reason) => {
-                text.push(". The reason that is given is that of an earlier change: give this one its own")
+                text.push(". The given reason belongs to an earlier change: give this change another reason")
             }
             _ => text,
         }
     }
 
-    /// Adds how to say that a change is meant.
+    /// Appends how to resolve a change that may be intended.
     const fn ask_for_reason(&self, text: Text, field: &str) -> Text {
         let text = match self.past {
-            true => text.push("restore it, or say why it is all right: "),
+            true => text.push("restore it, or give a reason: "),
             false => {
                 let text = text.push("restore it, declare `version = ").number(self.version as usize + 1);
-                text.push("`, or say why it is all right: ")
+                text.push("`, or give a reason: ")
             }
         };
         match field.is_empty() {
-            true => text.push("`changed = \"...\"` beside the event's name"),
+            true => text.push("`changed = \"...\"` after the event's name"),
             false => text.push("`#[event(changed = \"...\")]` on the field"),
         }
     }
@@ -485,24 +488,26 @@ impl Locked {
                 match self.past {
                     true => text,
                     false => {
-                        let text = text.push(", say `reserved(\"").quote(name);
-                        self.advise(text.push("\")` if nobody needs it"))
+                        let text = text.push(", declare `reserved(\"").quote(name);
+                        self.advise(text.push("\")` if it is no longer needed"))
                     }
                 }
             }
             Problem::Reserved(name) => text
                 .push("the name `")
                 .quote(name)
-                .push("` is reserved: a field that is gone had it; take another"),
+                .push("` is reserved, because a removed field had it: choose another name"),
             Problem::Denied(name) => {
-                let text =
-                    text.push("programs that know the locked type deny unknown fields, as `").quote(name);
-                self.advise(text.push("` is to them; take it away"))
+                let text = text
+                    .push("programs that know the locked type deny unknown fields, such as `")
+                    .quote(name);
+                self.advise(text.push("`; remove it"))
             }
         }
     }
 
-    /// Adds the way out that is always there.
+    /// Appends the alternative of a new version. For a superseded version, appends why it must not change
+    /// instead.
     const fn advise(&self, text: Text) -> Text {
         match self.past {
             true => text.push(": its records are still read as this type"),
@@ -511,7 +516,7 @@ impl Locked {
     }
 }
 
-/// Whether a field of its own name, not a flattened one, is in both structs as it was.
+/// Whether a field that is not flattened is the same in both structs.
 const fn is_same_field(now: &StructSchema, locked: &StructSchema, name: &str) -> bool {
     match (own_field(now, name), own_field(locked, name)) {
         (Some(now), Some(locked)) => now.is_same(locked),
@@ -534,7 +539,7 @@ const fn own_field<'a>(schema: &'a StructSchema, name: &str) -> Option<&'a Field
     None
 }
 
-/// The first field that a struct writes and another one does not know.
+/// Returns the first field that the locked struct writes and the declared struct does not know.
 const fn first_gone(locked: &StructSchema, now: &StructSchema) -> Option<&'static str> {
     let mut i = 0;
     while i < locked.fields.len() {
@@ -549,7 +554,8 @@ const fn first_gone(locked: &StructSchema, now: &StructSchema) -> Option<&'stati
     None
 }
 
-/// Whether a struct has something for the entries of a flattened field that was there and is no struct.
+/// Whether a struct reads the entries that a flattened field of the locked struct wrote, where that field was
+/// not a struct.
 pub(super) const fn keeps_entries(now: &'static StructSchema, was: &FieldSchema, within: Within) -> bool {
     let was_enum = matches!(without_option(was.shape), TypeSchema::Enum(_));
     if let Some((field, _)) = other_for(now, was, within) {
@@ -563,7 +569,7 @@ pub(super) const fn keeps_entries(now: &'static StructSchema, was: &FieldSchema,
     while i < now.fields.len() && was_enum {
         let field = &now.fields[i];
         i += 1;
-        // The fields of an enum may be those of a struct now.
+        // A flattened enum may have become a flattened struct of the same name.
         if flattened(field).is_some()
             && let (Some(name), Some(was)) = (field.written, was.written)
             && same(name, was)
@@ -599,7 +605,7 @@ const fn has(names: &[&str], name: &str) -> bool {
     false
 }
 
-/// Whether a declaration has named fields that are those of its shape: then each is checked by itself.
+/// Whether a type has named fields that are the fields of its JSON. Each of them is then checked separately.
 pub(super) const fn has_fields(schema: &TypeSchema) -> bool {
     match schema {
         TypeSchema::Named(named) => {
@@ -609,7 +615,8 @@ pub(super) const fn has_fields(schema: &TypeSchema) -> bool {
     }
 }
 
-/// The name under which a struct reads what is written under `name`, if it knows it, and reads it.
+/// Returns the name under which a struct reads a field written as `name`: `None` if the struct does not know
+/// the field, `Some(None)` if it does not read it.
 const fn name_read(schema: &StructSchema, name: &str) -> Option<Option<&'static str>> {
     let mut i = 0;
     while i < schema.fields.len() {
@@ -654,7 +661,7 @@ const fn is_written(schema: &StructSchema, name: &str) -> bool {
     false
 }
 
-/// Checks a field of an event against its lock.
+/// Checks a field of an event against the lock.
 #[track_caller]
 pub const fn locked_field(locked: &Locked, field: &'static str) {
     if let Err(problem) = locked.field(field)
@@ -664,7 +671,7 @@ pub const fn locked_field(locked: &Locked, field: &'static str) {
     }
 }
 
-/// Checks that an event keeps what its lock promises of its compatibility.
+/// Checks that an event promises at least the locked compatibility.
 #[track_caller]
 pub const fn locked_promise(locked: &Locked) {
     if let Err(problem) = locked.promised()
@@ -674,7 +681,7 @@ pub const fn locked_promise(locked: &Locked) {
     }
 }
 
-/// Checks that there is a change that needs the reason given for one of a field, or of the rest.
+/// Checks that a reason, given for a field or for the rest, is needed by a change.
 #[track_caller]
 pub const fn locked_reason(locked: &Locked, field: &'static str) {
     if let Some(text) = locked.idle_reason(field) {
@@ -682,17 +689,17 @@ pub const fn locked_reason(locked: &Locked, field: &'static str) {
     }
 }
 
-/// Checks that a version before is under the lock, too.
+/// Checks that the previous version of a locked event is locked, too.
 #[track_caller]
 pub const fn locked_previous(written: &str, is_locked: bool) {
     if !is_locked {
-        let text = Text::EMPTY.push("`").quote(written).push("` is a version of an event under the lock, ");
-        let text = text.push("and not under it itself: declare it with `typed_events::locked::event`");
+        let text = Text::EMPTY.push("`").quote(written).push("` is a version of a locked event, ");
+        let text = text.push("but is not locked itself: declare it with `typed_events::locked::event`");
         panic!("{}", text.as_str());
     }
 }
 
-/// Checks what no field of an event stands for, or all of one without named fields.
+/// Checks everything that belongs to no field of an event, or the whole event if it has no named fields.
 #[track_caller]
 pub const fn locked_rest(locked: &Locked) {
     if let Err(problem) = locked.rest()
@@ -702,22 +709,23 @@ pub const fn locked_rest(locked: &Locked) {
     }
 }
 
-/// Checks that the type that declares an event is the one that has claimed its name.
+/// Checks that the event's name is claimed by the type that declares it.
 #[track_caller]
 pub const fn locked_item(event: &str, item: &str, locked: &str) {
     if !same(item, locked) {
-        let text = Text::EMPTY.push("`").push(event).push("` is the event of `").push(locked);
-        let text = text.push("`, and `").push(item);
-        let text = text.push("` claims it, too: choose another name; mark the older version `superseded`; or, if the type has moved, write the lock");
+        let text = Text::EMPTY.push("`").push(event).push("` belongs to `").push(locked);
+        let text = text.push("`, but `").push(item);
+        let text = text.push("` also claims it: choose another name; mark the older version `superseded`; or, if the type has moved, write the lock");
         panic!("{}", text.as_str());
     }
 }
 
-/// Checks that a pattern takes one of the locked events, of which `names` are those that come into
-/// question.
+/// Checks that a pattern matches a locked event. `names` are the locked events that it may match.
+///
+/// If it matches none, the message suggests `hint` if that matches one of `hinted`, else `nearest`.
 #[track_caller]
 pub const fn locked_pattern(pattern: &str, names: &[&str], hint: &str, hinted: &[&str], nearest: &str) {
-    // What is no pattern has its own error; the events of the library are not locked.
+    // An invalid pattern is reported by another check, and events of the library are not locked.
     let Ok(parsed) = Pattern::new(pattern) else { return };
     if is_of_library(pattern) {
         return;
@@ -726,13 +734,13 @@ pub const fn locked_pattern(pattern: &str, names: &[&str], hint: &str, hinted: &
         return;
     }
     let text = Text::EMPTY.push("no locked event matches `").push(pattern).push("`");
-    // A hint that matches nothing is none.
+    // A hint is suggested only if it matches an event.
     let meant = match Pattern::new(hint) {
         Ok(hinting) if matches_any(&hinting, hinted) => hint,
         _ => nearest,
     };
     let text = match meant.is_empty() {
-        true => text.push(": is it a new one? Then write the lock"),
+        true => text.push(": if it matches a new event, write the lock"),
         false => text.push(": did you mean `").push(meant).push("`?"),
     };
     panic!("{}", text.as_str());
@@ -749,7 +757,7 @@ const fn matches_any(pattern: &Pattern<'_>, names: &[&str]) -> bool {
     false
 }
 
-/// Checks that an event set has a variant for each locked event that its handler's patterns take.
+/// Checks that an event set has a variant for each locked event that the patterns of its handler match.
 #[track_caller]
 pub const fn locked_set(handler: &str, argument: &str, takes: Takes, patterns: &[&str], names: &[&str]) {
     let Takes::Set(_) = takes else { return };

@@ -1,19 +1,19 @@
-//! The files of the folder, as they are while the program runs.
+//! Reads the folder of the schema lock at run time.
 
 use std::path::Path;
 
 use crate::lock::FORMAT;
 
-/// A file of the lock.
+/// A file of the schema lock.
 pub(super) struct File {
     pub(super) name: String,
-    /// The type that has claimed the event.
+    /// Path of the type that claims the event.
     pub(super) item: String,
 }
 
-/// All files of the folder in the order of their names, and what is wrong with those that are none.
+/// Returns all lock files of the folder in the order of their names, and a problem for each other file.
 ///
-/// Names that begin with a dot belong to others, such as git.
+/// Files whose names begin with a dot belong to other tools, such as git, and are ignored.
 pub(super) fn read(folder: &Path) -> std::io::Result<(Vec<File>, Vec<String>)> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -32,7 +32,7 @@ pub(super) fn read(folder: &Path) -> std::io::Result<(Vec<File>, Vec<String>)> {
     Ok((files, problems))
 }
 
-/// What the head of a file says.
+/// Parses the head of a file.
 fn of(name: &str, text: &str) -> Result<File, String> {
     if let Some((line, marker)) = text.lines().zip(1..).find_map(|(text, line)| Some((line, marker(text)?))) {
         return Err(format!(
@@ -67,7 +67,7 @@ fn of(name: &str, text: &str) -> Result<File, String> {
     }
 }
 
-/// The kind of conflict marker that a line is.
+/// Returns the conflict marker that the line begins with.
 fn marker(line: &str) -> Option<&'static str> {
     ["<<<<<<<", "|||||||", "=======", ">>>>>>>"].into_iter().find(|marker| line.starts_with(marker))
 }

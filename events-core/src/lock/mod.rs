@@ -1,8 +1,9 @@
-//! The lock: what events looked like when they were last agreed on, checked in beside the code.
+//! The schema lock: the last agreed schemas of events, checked in with the code.
 //!
-//! A folder `events.lock` holds one file per event. `#[event]` of `typed_events::locked` reads an
-//! event's file while the program is compiled, and refuses changes that records or running programs
-//! would not survive; [`SchemaLock`] says whether the folder as a whole fits the program, and writes it.
+//! A folder `events.lock` contains one file per event. The `#[event]` attribute of `typed_events::locked`
+//! reads the event's file at compile time, and refuses changes that make stored records or running programs
+//! fail. [`SchemaLock`] checks at run time whether the whole folder matches the program, and writes the
+//! folder.
 
 pub(crate) mod check;
 mod folder;
@@ -16,10 +17,10 @@ use crate::error::{Error, ErrorKind};
 use crate::event::locking::{Compatibility, Locking};
 use crate::event::{EventDecl, registry};
 
-/// The format of the files: each begins with it.
+/// Version of the file format. Each file begins with it.
 const FORMAT: u32 = 1;
 
-/// The value of `TYPED_EVENTS_LOCK` under which the lock is written, and nothing is checked.
+/// Value of `TYPED_EVENTS_LOCK` with which the lock is written and nothing is checked.
 const WRITE: &str = "write";
 
 impl Compatibility {
@@ -40,9 +41,9 @@ impl Compatibility {
     }
 }
 
-/// The lock as a whole: what `schema_lock!()` gives.
+/// The schema lock of a program. The `schema_lock!()` macro creates it.
 ///
-/// A test keeps it up to date, and `TYPED_EVENTS_LOCK=write cargo test` writes it, also while the
+/// A test keeps the lock up to date. `TYPED_EVENTS_LOCK=write cargo test` writes the lock, also if the
 /// program does not compile because of it:
 ///
 /// ```no_run
@@ -52,14 +53,20 @@ impl Compatibility {
 /// }
 /// ```
 ///
-/// # A change that is meant
+/// # Intended changes
 ///
-/// Of some changes nothing shows that values come back as they were: code that writes or reads a field
-/// (`#[serde(with = ..)]`, `#[event(opaque)]`) comes, goes or becomes another; the default of a field is
-/// another function's; a secret is no secret any more; less compatibility is promised. Such a change needs
-/// a new version, or a reason: `#[event(changed = "...")]` on the field, or `changed = "..."` beside the
-/// event's name for what concerns no field. The reason goes into the file with the change and stays there.
-/// It is that of one change: the next one needs its own. What a function does inside is not seen.
+/// For some changes, the schema does not show whether old values are still read as they were:
+///
+/// - Code that writes or reads a field (`#[serde(with = ..)]`, `#[event(opaque)]`) is added, removed or
+///   replaced.
+/// - Another function provides the default of a field.
+/// - A secret is no longer secret.
+/// - The event promises less compatibility.
+///
+/// Such a change needs a new version or a reason. A reason is `#[event(changed = "...")]` on the field, or
+/// `changed = "..."` after the event's name for a change that concerns no single field. The reason is stored
+/// in the file together with the change and stays there. A reason permits one change; the next change needs
+/// another reason. Changes inside of a function are not detected.
 #[derive(Clone, Copy, Debug)]
 pub struct SchemaLock {
     folder: &'static str,
@@ -72,16 +79,17 @@ impl SchemaLock {
         Self { folder, writes: check::is_writing(env) }
     }
 
-    /// Compares the lock with the events that are linked into the program: each that is declared with
-    /// `typed_events::locked` has its file, the file is what would be written now, and no event of the
-    /// same crates is locked that is no longer declared.
+    /// Compares the lock with the events that are linked into the program. Each event declared with
+    /// `typed_events::locked` must have a file, and the file must equal the one that would be written now. An
+    /// event that is locked but no longer declared is a problem if its crate declares other events.
     ///
-    /// Compiled and run with `TYPED_EVENTS_LOCK=write`, it writes the files instead. A change within a
-    /// version that breaks what is locked is not written without a reason.
+    /// If the program was compiled and is run with `TYPED_EVENTS_LOCK=write`, writes the files instead. A
+    /// breaking change within a version is not written without a reason.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SchemaLock`] lists all that differs, or can't be written, by event and file.
+    /// [`ErrorKind::SchemaLock`] lists every difference, and every file that can't be written, with its event
+    /// and file.
     pub fn verify(&self) -> Result<(), Error> {
         let mut problems = match self.writes {
             true => self.write(),
@@ -94,14 +102,14 @@ impl SchemaLock {
         }
     }
 
-    /// What is stale, missing or too much, as far as the program can see it where it runs.
+    /// Returns the problems that can be detected where the program runs. The folder may be absent there.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = self.stale();
         problems.extend(self.extra(false));
         problems
     }
 
-    /// Events whose files are missing, or are not what would be written.
+    /// Returns the events whose files are missing or differ from those that would be written.
     fn stale(&self) -> Vec<String> {
         let linked = &registry().events;
         let crates = crates_of(locked(linked).map(|(decl, _)| decl));
@@ -110,7 +118,7 @@ impl SchemaLock {
             let Some(locking) = &decl.locking else {
                 if crates.contains(&crate_of(decl.location.item)) {
                     problems.push(format!(
-                        "event `{}` ({}) is not locked, as others of its crate are: declare it with `typed_events::locked::event`",
+                        "event `{}` ({}) is not locked, but other events of its crate are: declare it with `typed_events::locked::event`",
                         decl.name, decl.location
                     ));
                 }
@@ -126,8 +134,9 @@ impl SchemaLock {
         problems
     }
 
-    /// Files that can't be read, and events that are locked and no longer declared, of crates that
-    /// declare others. Where the program runs there may be no folder: for `verify` there must be one.
+    /// Returns the files that can't be read, and the locked events that are no longer declared although their
+    /// crate declares other events. A missing folder is a problem only if `must_exist` is true, because there
+    /// may be none where the program runs.
     fn extra(&self, must_exist: bool) -> Vec<String> {
         let linked = &registry().events;
         let crates = crates_of(linked.iter().copied());
@@ -140,7 +149,7 @@ impl SchemaLock {
             let plain = linked.iter().find(|decl| decl.name == file.name && decl.locking.is_none());
             if let Some(decl) = plain.filter(|decl| decl.location.item == file.item) {
                 problems.push(format!(
-                    "event `{0}` is locked ({1}/{0}), and `{2}` is not declared under the lock any more: declare it with `typed_events::locked::event`, or delete the file",
+                    "event `{0}` is locked ({1}/{0}), but `{2}` is no longer declared under the lock: declare it with `typed_events::locked::event`, or delete the file",
                     file.name, self.folder, decl.location
                 ));
             }
@@ -157,16 +166,16 @@ impl SchemaLock {
     fn advise(&self, decl: &EventDecl, what: &str) -> String {
         let (name, location, folder) = (decl.name, &decl.location, self.folder);
         format!(
-            "event `{name}` ({location}) {what}: {folder}/{name} is written by `TYPED_EVENTS_LOCK=write cargo test`"
+            "event `{name}` ({location}) {what}: write {folder}/{name} with `TYPED_EVENTS_LOCK=write cargo test`"
         )
     }
 
-    /// Writes all files that differ.
+    /// Writes all files that differ, and returns the problems.
     fn write(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let folder = Path::new(self.folder);
         if let Err(error) = std::fs::create_dir_all(folder) {
-            return vec![format!("{} can't be made: {error}", self.folder)];
+            return vec![format!("{} can't be created: {error}", self.folder)];
         }
         for (decl, locking) in locked(&registry().events) {
             let step = match step::of(decl, locking) {
@@ -189,11 +198,12 @@ impl SchemaLock {
             if found.as_ref().is_some_and(|found| *found == text) {
                 continue;
             }
-            // cargo does not know that what it compiled without a file has one now.
+            // The program may be compiled with an older file: cargo does not rebuild it when a file appears
+            // that did not exist before.
             let compiled = locking.file.map(|file| file.text);
             if found.as_deref().is_some_and(|found| Some(found) != compiled) {
                 problems.push(format!(
-                    "{} is not what the program was compiled with: touch {}, and write the lock again",
+                    "{} differs from the file the program was compiled with: touch {}, then write the lock again",
                     path.display(),
                     decl.location.file
                 ));
@@ -207,14 +217,15 @@ impl SchemaLock {
     }
 }
 
-/// The events under the lock.
+/// The locked events among `events`.
 fn locked<'a>(
     events: &'a [&'static EventDecl],
 ) -> impl Iterator<Item = (&'static EventDecl, &'static Locking)> + 'a {
     events.iter().filter_map(|decl| Some((*decl, decl.locking.as_ref()?)))
 }
 
-/// The crates of declarations, of which a program has tens.
+/// Names of the crates that declare the events, each once. A program has tens of them, so a list is fast
+/// enough.
 fn crates_of(events: impl Iterator<Item = &'static EventDecl>) -> Vec<&'static str> {
     let mut crates = Vec::new();
     for name in events.map(|decl| crate_of(decl.location.item)) {
@@ -225,12 +236,12 @@ fn crates_of(events: impl Iterator<Item = &'static EventDecl>) -> Vec<&'static s
     crates
 }
 
-/// The crate of a path.
+/// Name of the crate in a path.
 fn crate_of(path: &str) -> &str {
     path.split("::").next().unwrap_or(path)
 }
 
-/// A text as it was written, where git has changed its line ends.
+/// Reverts the conversion of line ends that git may have done.
 fn unix(text: &str) -> String {
     text.replace("\r\n", "\n")
 }

@@ -1,8 +1,11 @@
-//! Writes a version of an event into its file of the lock.
+//! Writes one version of an event as text for its lock file.
 //!
-//! What is written remembers: a field that was once absent stays one that may be absent, since old
-//! records are still read; one that was once needed stays needed, since old programs still read; what
-//! is gone from a type below the event stays, for whoever takes its name again.
+//! The text merges the declared schema with the locked one:
+//!
+//! - A field that was once written only sometimes stays so, because old records are still read.
+//! - A field that was once required stays required, because old programs still read.
+//! - A field that was removed from a type nested in the event stays in the text, so that a later field of the
+//!   same name is compared with it.
 
 use std::fmt::Write as _;
 
@@ -13,9 +16,9 @@ use crate::schema::{
     Within, count_others, flattened,
 };
 
-/// The text of a version: `now` as it is, what `before` was locked as, and the reasons for its changes,
-/// to which those of the `excused` ones come. What is excused is written as if it were new. `reserved` are
-/// the names of fields that are gone.
+/// Returns the text of a version. `now` is the declared schema, and `before` the locked version. `excused`
+/// are the reasons that permit changes: they are added to those in the file, and the parts they permit to
+/// change are written as if they were new. `reserved` are the names of removed fields.
 pub(super) fn version(
     number: u32,
     now: &'static TypeSchema,
@@ -29,7 +32,8 @@ pub(super) fn version(
     let mut printer =
         Printer { excused: excused_fields.collect(), reserved: reserved.to_vec(), ..Printer::default() };
     let mut text = printer.version(number, now, shape);
-    // A type may have been written before a place was met where it was known.
+    // A type may have been written before its locked schema was found at another field. Repeat until no
+    // further locked schema is found.
     while std::mem::take(&mut printer.learned) {
         printer.declared.clear();
         text = printer.version(number, now, shape);
@@ -71,15 +75,15 @@ impl Printer {
 
 #[derive(Default)]
 struct Printer {
-    /// The types that are written on their own, in the order in which they were met.
+    /// Types that are written separately, in the order in which they were found.
     declared: Vec<Declared>,
-    /// The fields of the event whose changes are excused.
+    /// Fields of the event whose changes have a reason.
     excused: Vec<&'static str>,
-    /// The names of fields of the event that are gone.
+    /// Names of removed fields of the event.
     reserved: Vec<&'static str>,
-    /// Whether what is written belongs to another type than the event's own.
+    /// Whether the current type is nested in the event, and is not the event type itself.
     is_below: bool,
-    /// What types were locked as.
+    /// Locked schemas of the types that have been found.
     befores: Vec<(&'static NamedSchema, &'static TypeSchema)>,
     /// Whether `befores` has grown since the version was begun.
     learned: bool,
@@ -92,7 +96,7 @@ struct Declared {
 }
 
 impl Printer {
-    /// A shape, at most on the lines of its own fields.
+    /// Returns the text of a schema. It has several lines only for fields and variants.
     fn shape(
         &mut self,
         now: &'static TypeSchema,
@@ -163,7 +167,7 @@ impl Printer {
         }
     }
 
-    /// The name of a type that is written on its own.
+    /// Adds a type that is written separately, and returns its name.
     fn declare(&mut self, schema: &'static NamedSchema, before: Option<&'static TypeSchema>) -> String {
         if let (Some(before), None) = (before, self.before(schema)) {
             self.befores.push((schema, before));
@@ -182,7 +186,7 @@ impl Printer {
         name
     }
 
-    /// What a type was locked as, as far as is known.
+    /// Returns the locked schema of a type, if it has been found.
     fn before(&self, schema: &'static NamedSchema) -> Option<&'static TypeSchema> {
         let known = self.befores.iter().find(|(known, _)| is_one(known, schema));
         known.map(|(_, before)| *before)
@@ -211,8 +215,9 @@ impl Printer {
             let name = identifier(field.written.or(field.read).unwrap_or_default());
             let _ = writeln!(text, "{}{flags}{name}: {shape},", indent(depth + 1));
         }
-        // Below the event itself nothing says `reserved`: what is gone stays, as something that old
-        // records may have. So does what is flattened, of which no name says what it wrote.
+        // A removed field of the event itself is covered by `reserved`. Types nested in the event have no
+        // `reserved`, so a removed field stays in the text as one that old records may have. So does a
+        // removed flattened field, because its name does not tell what it wrote.
         let is_below = self.is_below || depth > 0;
         for was in before.into_iter().flat_map(|before| gone(schema, before)) {
             let name = was.written.unwrap_or_default();
@@ -262,12 +267,12 @@ impl Printer {
     }
 }
 
-/// Whether two declarations are of one type.
+/// Whether two declarations are of the same type.
 fn is_one(one: &'static NamedSchema, other: &'static NamedSchema) -> bool {
     one.is(other) && one.shape.is_same(other.shape)
 }
 
-/// The shape behind names.
+/// Resolves type names to the schemas behind them.
 fn resolved(shape: &'static TypeSchema) -> &'static TypeSchema {
     match shape {
         TypeSchema::Named(named) => resolved(named.get().shape),
@@ -282,7 +287,7 @@ fn is_of(was: &FieldSchema, field: &FieldSchema) -> bool {
     }
 }
 
-/// The fields of a struct, and those that stand beside them.
+/// The fields of a struct, including those of its flattened structs.
 fn all_of(schema: &StructSchema) -> Vec<&'static FieldSchema> {
     let mut all = Vec::new();
     for field in schema.fields {
@@ -294,7 +299,7 @@ fn all_of(schema: &StructSchema) -> Vec<&'static FieldSchema> {
     all
 }
 
-/// The fields that were written, and for which a struct has none.
+/// The fields that the locked struct wrote and that the declared struct lacks.
 fn gone(now: &'static StructSchema, before: &'static StructSchema) -> Vec<&'static FieldSchema> {
     let mut within = Within { root: before, others: 0 };
     let mut gone = Vec::new();
@@ -305,7 +310,7 @@ fn gone(now: &'static StructSchema, before: &'static StructSchema) -> Vec<&'stat
             (false, _) => is_known(now, was),
         };
         within.others += match (resolved(was.shape), flattened(was)) {
-            // The fields of a struct that is always there come one by one.
+            // The fields of a flattened struct that is always present are visited separately.
             (TypeSchema::Struct(_), _) => 0,
             (_, Some(inner)) => count_others(inner),
             (_, None) => usize::from(was.flatten),
@@ -317,7 +322,7 @@ fn gone(now: &'static StructSchema, before: &'static StructSchema) -> Vec<&'stat
     gone
 }
 
-/// Whether a struct has a field for what is written as another one.
+/// Whether a struct has a field for the written name of another one.
 fn is_known(schema: &StructSchema, was: &FieldSchema) -> bool {
     let names = |field: &FieldSchema| {
         let aliases = field.aliases.iter().map(|alias| Some(*alias));
@@ -326,7 +331,8 @@ fn is_known(schema: &StructSchema, was: &FieldSchema) -> bool {
     all_of(schema).into_iter().any(names)
 }
 
-/// What is said of a field; `was` is `None` for a new type, `Some(None)` for a new field of a known one.
+/// Attributes of a field. `was` is the locked field: `None` for a new type, `Some(None)` for a new field of a
+/// locked type.
 fn flags_of_field(field: &FieldSchema, was: Option<Option<&FieldSchema>>) -> String {
     let mut flags = names(field.written, field.read, field.aliases);
     if field.gone {
@@ -361,7 +367,7 @@ fn flags_of_field(field: &FieldSchema, was: Option<Option<&FieldSchema>>) -> Str
     if field.flatten {
         flags += "#[flatten] ";
     }
-    // A type that is not written on its own can't say so itself.
+    // An optional type is not written separately, so its field carries the attribute.
     if field.secret || field.shape.is_optional() && field.is_hidden() {
         flags += "#[secret] ";
     }
@@ -379,7 +385,7 @@ fn flags_of_variant(variant: &VariantSchema) -> String {
     flags
 }
 
-/// What is said where something is not written and read under one name.
+/// Attributes of an item that is not written and read under one and the same name.
 fn names(written: Option<&str>, read: Option<&str>, aliases: &[&str]) -> String {
     let mut flags = String::new();
     if written.is_none() {
@@ -400,7 +406,7 @@ fn indent(depth: usize) -> String {
     "    ".repeat(depth)
 }
 
-/// Whether a word means something by itself in a lock, so that no type there can have it as its name.
+/// Whether a word has a meaning in the lock's syntax, so that no type there can have it as its name.
 fn is_word(name: &str) -> bool {
     const WORDS: [&str; 22] = [
         "any", "bool", "char", "differs", "enum", "f32", "f64", "format", "Heap", "int", "Map", "nonzero",
@@ -410,14 +416,14 @@ fn is_word(name: &str) -> bool {
     WORDS.contains(&name) || ["8", "16", "32", "64", "128"].contains(&bits)
 }
 
-/// A name as it is, or as a string where it could not be read as a name.
+/// Returns the name unchanged if it is a valid identifier, else as a string literal.
 fn identifier(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if plain { name.to_owned() } else { quoted(name) }
 }
 
-/// A string literal of Rust.
+/// A Rust string literal.
 fn quoted(text: &str) -> String {
     format!("{text:?}")
 }

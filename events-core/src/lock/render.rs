@@ -1,4 +1,4 @@
-//! The text of an event's file.
+//! Writes the file of an event.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::event::locking::{Change, LockedVersion, Locking, PastLocking};
 use crate::lock::step::Step;
 use crate::lock::{FORMAT, print, unix};
 
-/// The file of an event as it should be.
+/// Returns the text that the file of an event should have.
 pub(super) fn file(decl: &EventDecl, locking: &Locking, step: &Step) -> String {
     let before = locking.file.map(|file| unix(file.text)).unwrap_or_default();
     let versions = versions(decl, locking, step, &before);
@@ -30,7 +30,7 @@ pub(super) fn file(decl: &EventDecl, locking: &Locking, step: &Step) -> String {
     text + &versions
 }
 
-/// The names that no field may have again, in their order.
+/// Names that no field may reuse, sorted.
 fn reserved(locking: &Locking) -> Vec<&'static str> {
     let kept = locking.file.map_or(&[][..], |file| file.reserved);
     let mut reserved: Vec<&str> = locking.reserved.iter().chain(kept).copied().collect();
@@ -39,7 +39,7 @@ fn reserved(locking: &Locking) -> Vec<&'static str> {
     reserved
 }
 
-/// All versions, each after an empty line, in the order of their numbers.
+/// All versions in the order of their numbers, each after an empty line.
 fn versions(decl: &EventDecl, locking: &Locking, step: &Step, before: &str) -> String {
     let mut versions = sections(before);
     versions.retain(|(number, _)| *number != decl.version);
@@ -61,14 +61,14 @@ fn versions(decl: &EventDecl, locking: &Locking, step: &Step, before: &str) -> S
     versions.into_iter().map(|(_, text)| format!("\n{}\n", text.trim_end())).collect()
 }
 
-/// Whether a version before is in the file as it is declared.
+/// Whether the file contains an earlier version exactly as it is declared.
 fn is_unchanged(past: &PastLocking, step: &Step) -> bool {
     let is_excused = |(number, excused): &(u32, Vec<Change>)| *number == past.version && !excused.is_empty();
     let is_same = |locked: LockedVersion| past.schema.is_same(locked.schema);
     past.locked.is_some_and(is_same) && !step.past.iter().any(is_excused)
 }
 
-/// The versions in a file, each with its text.
+/// Splits a file into its versions, each with its number and text.
 fn sections(text: &str) -> Vec<(u32, String)> {
     let starts: Vec<_> = text.match_indices("\nversion ").map(|(at, _)| at + 1).collect();
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
@@ -77,7 +77,7 @@ fn sections(text: &str) -> Vec<(u32, String)> {
     parts.filter_map(|part| Some((number(part)?, part.to_owned()))).collect()
 }
 
-/// FNV-1a: tells a file that was deleted and written anew from the one before.
+/// FNV-1a hash. It distinguishes a file that was deleted and written again from the original file.
 fn fingerprint(text: &str) -> u64 {
     let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, fold)

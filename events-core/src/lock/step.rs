@@ -1,24 +1,25 @@
-//! The step from what is locked to what is declared: whether it may be taken, and with which reasons.
+//! Compares a declaration with its locked versions: whether the change is permitted, and by which reasons.
 
 #![allow(
     clippy::result_large_err,
-    reason = "the checks are shared with constants, which can't put a misfit in a box"
+    reason = "the checks are shared with constants, which can't box a schema mismatch"
 )]
 use crate::event::EventDecl;
 use crate::event::locking::{Change, Locking, PastLocking};
 use crate::lock::check::{Locked, Problem, has_fields};
 use crate::schema::{StructSchema, TypeSchema};
 
-/// The changes of a declaration that a reason of their own excuses.
+/// The reasons of a declaration that permit a change.
 #[derive(Default)]
 pub(super) struct Step {
-    /// Those of the current version.
+    /// Reasons of the current version.
     pub(super) current: Vec<Change>,
-    /// Those of the versions before, by their numbers.
+    /// Reasons of earlier versions, by version number.
     pub(super) past: Vec<(u32, Vec<Change>)>,
 }
 
-/// The step of an event, or how it breaks the lock.
+/// Compares all versions of an event with the lock. Returns a message for the first change that is not
+/// permitted.
 pub(super) fn of(decl: &EventDecl, locking: &Locking) -> Result<Step, String> {
     let mut step = Step::default();
     let mut previous = locking.previous;
@@ -44,30 +45,31 @@ pub(super) fn of(decl: &EventDecl, locking: &Locking) -> Result<Step, String> {
     Ok(step)
 }
 
-/// Refuses a type that could not be compared with what is written of it.
+/// Refuses a type whose schema is too large to be compared with the locked one.
 fn comparable(decl: &EventDecl) -> Result<(), String> {
     let problem = match Locked::comparable(decl.schema) {
         Ok(()) => return Ok(()),
         Err(Some(misfit)) => misfit.to_string(),
-        Err(None) => "it is nested deeper than what is compared".to_owned(),
+        Err(None) => "its schema is nested too deeply to be compared".to_owned(),
     };
     Err(format!(
-        "`{}` can't be locked: {problem}; nest it less, or mark a field `#[event(opaque)]`, which is then not compared",
+        "`{}` can't be locked: {problem}; reduce the nesting, or mark a field `#[event(opaque)]`, so that the field is not compared",
         decl.name
     ))
 }
 
-/// Checks a field, where something has changed at all.
+/// Checks a field, unless the schema is unchanged.
 fn changed_field(locked: &Locked, field: &'static str) -> Result<(), Problem> {
     if locked.is_unchanged() { Ok(()) } else { locked.field(field) }
 }
 
-/// Checks what no field stands for, where something has changed at all.
+/// Checks everything that belongs to no field, unless the schema is unchanged.
 fn changed_rest(locked: &Locked) -> Result<(), Problem> {
     if locked.is_unchanged() { Ok(()) } else { locked.rest() }
 }
 
-/// The reasons of a new version, which may show what the one before it kept secret.
+/// Returns the reasons of a new version. It needs reasons only for showing fields that are secret in the
+/// previous version.
 fn successor(decl: &EventDecl, locking: &Locking, previous: &PastLocking) -> Result<Vec<Change>, String> {
     let before = Locked::successor(decl.name, decl.version, decl.schema, locking.changed, previous.schema);
     excused(
@@ -79,18 +81,19 @@ fn successor(decl: &EventDecl, locking: &Locking, previous: &PastLocking) -> Res
     )
 }
 
-/// A version that nothing is known of before needs no reasons.
+/// A version without a predecessor needs no reasons: refuses those that are given.
 fn idle(decl: &EventDecl, locking: &Locking) -> Result<Vec<Change>, String> {
     match locking.changed {
         [] => Ok(Vec::new()),
         [Change { reason, .. }, ..] => Err(format!(
-            "`{}` is locked for the first time, and nothing has changed that needs a reason: take `changed = {reason:?}` away",
+            "`{}` is locked for the first time, so no change needs a reason: remove `changed = {reason:?}`",
             decl.name
         )),
     }
 }
 
-/// The changes that a version has a reason for.
+/// Returns the reasons of a version that permit a change. Fails for a change without a reason, and for a
+/// reason without a change.
 fn excused(
     locked: &Locked,
     schema: &'static TypeSchema,

@@ -1,4 +1,4 @@
-//! A durable consumer as an adapter sees it: what it wants, and in which order.
+//! A durable consumer as an adapter sees it: which events it takes, and in which order.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::record::Record;
 use crate::record::codec::RecordCodec;
 use crate::text::prefix;
 
-/// A durable handler of a bus, as its adapter sees it.
+/// A consumer as its adapter sees it.
 pub struct Consumer {
     pub(crate) durable: DurableOptions,
     pub(crate) patterns: Vec<Arc<str>>,
@@ -29,34 +29,35 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// The name, which is all that tells consumers apart.
+    /// Name of the consumer. Consumers are identified by their name alone.
     pub fn name(&self) -> &str {
         self.durable.name()
     }
 
-    /// The patterns, for engines that filter themselves. [`interest`](Self::interest) decides.
+    /// Patterns of the consumer, for engines that filter by pattern. [`interest`](Self::interest) makes the
+    /// final decision.
     pub fn patterns(&self) -> impl Iterator<Item = &str> {
         self.patterns.iter().map(AsRef::as_ref)
     }
 
-    /// Where it begins, if it is new.
+    /// Where a new consumer starts in the log.
     pub fn from(&self) -> StartAt {
         self.durable.start()
     }
 
-    /// How long an event that was handed out is kept from others; 10 s unless the program sets another.
+    /// How long a claim holds unless it is renewed. The default is 10 s.
     pub fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// What reads the records that are stored.
+    /// Codec that decodes the stored records.
     pub fn codec(&self) -> &RecordCodec {
         &self.codec
     }
 
-    /// What it wants of an event of this name and version.
+    /// Decides whether the consumer takes an event of this name and version.
     pub fn interest(&self, name: &str, version: u32) -> Interest {
-        // This library stores no event under a name of its own: another program wrote it.
+        // This library stores no events under its reserved names, so the event comes from another program.
         if is_of_library(name) || self.pattern_of(name).is_none() || !self.takes.takes(name) {
             return Interest::Skip;
         }
@@ -64,25 +65,26 @@ impl Consumer {
             true if version > self.known.version(name) => Interest::Newer,
             true => Interest::Take,
             false if self.accepts_undeclared => Interest::Take,
-            // Another program's event, which a newer version of this one may know.
+            // The event may be declared by a newer version of this program.
             false => Interest::Newer,
         }
     }
 
-    /// Whether events may have to wait for others.
+    /// Whether events are handled in the order of a key.
     pub fn is_ordered(&self) -> bool {
         self.durable.is_ordered().is_some()
     }
 
-    /// What an event must be handled in order by; `None` where it waits for none. At most 512 bytes: longer
-    /// values are cut, and then wait for each other.
+    /// Returns the key of an event: events with equal keys are handled in order. `None` if the event needs no
+    /// order. A key is truncated to 512 bytes, so that events whose longer values begin alike are handled in
+    /// order, too.
     pub fn key(&self, record: &Record) -> Option<String> {
         let field = self.durable.is_ordered()?;
         let decl = self.known.get(record.name());
         let json = match decl.filter(|decl| record.version() < decl.version) {
-            // What an old record has under another name.
+            // An old record may contain the field under another name.
             Some(decl) => {
-                // It is written by a user's code.
+                // User code writes the JSON.
                 let json = catch_unwind(AssertUnwindSafe(|| record.payload(decl).ok()?.to_json().ok()));
                 let json = json.unwrap_or_else(|payload| {
                     drop_quietly(payload);
@@ -92,7 +94,8 @@ impl Consumer {
             }
             None => Cow::Borrowed(record.json().ok()?),
         };
-        // The text of the value: the same in every program, whatever features of serde_json it has.
+        // The text of the value in the JSON. It is the same in every program, whatever features of serde_json
+        // are enabled.
         let mut key = match json::field(&json, field).unwrap_or("null") {
             "null" => match self.durable.null_order() {
                 Nulls::Unordered => return None,
@@ -105,16 +108,16 @@ impl Consumer {
         Some(key)
     }
 
-    /// The place of the first pattern that takes a name.
+    /// Index of the first pattern that matches a name.
     pub(crate) fn pattern_of(&self, name: &str) -> Option<usize> {
         self.patterns.iter().position(|pattern| Pattern::of_valid(pattern).matches(name))
     }
 }
 
-/// The key of events in which the field is `null`: not one that text would have.
+/// Key of events whose field is `null`. No string from an event is likely to equal it.
 const NULL_KEY: &str = "\u{0}null";
 
-/// The longest key, in bytes.
+/// Maximum length of a key in bytes.
 const MAX_KEY: usize = 512;
 
 impl fmt::Debug for Consumer {

@@ -1,4 +1,4 @@
-//! Durable consumption: what an engine must do so that each event reaches a handler at least once.
+//! Durable consumption: the contract by which each event reaches a handler at least once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,33 +12,45 @@ use crate::record::Record;
 use crate::record::codec::RecordCodec;
 use crate::time::Timestamp;
 
-/// An adapter that hands out each event to durable consumers until one says that it is done.
+/// An adapter that hands out events to durable consumers until they are handled.
 ///
-/// A *consumer* is a name with a position in the log. All processes that open it share its events.
+/// A *consumer* is stored by the engine: a name with a position in the log. All processes that open a
+/// consumer share its events.
 ///
-/// - **At least once.** Every event behind the position a consumer began at, which its patterns take, is
-///   handed out until it is `Outcome::Done` or `Outcome::Dead`. Nothing else ends it: not a crash,
-///   not a change of the consumer's patterns, and no trimming of the log unless the user asked for that.
-/// - **One at a time.** An event that was handed out is not handed out again until it is finished, or its
-///   *lease* has run out ([`Consumer::lease`]); then whoever still works on it is told that it is late
-///   ([`Claims::late`]), and what it reports changes nothing.
-/// - **Counted first.** The attempt an event is handed out for is counted, where a crash of the process does not
-///   lose it, before [`exchange`](Self::exchange) returns it.
-/// - **Order.** Events of one [`Consumer::key`] are handed out one after the other, in the order of the log, also
-///   while one of them waits to be retried. Events without a key, and of other keys, never wait for them.
-/// - **Newer versions.** Events the consumer calls `Interest::Newer` are kept for a program that knows
-///   them, and count as lag.
-/// - **Time.** An engine takes the time from `now`, never from a clock of its own.
-/// - **Cancellation, panics.** As for [`Adapter`]: the bus drives every future to its end, but for
-///   [`wait`](Self::wait), which is dropped at any time.
+/// - **At least once.** Every event that follows the start of a consumer and matches its patterns is handed
+///   out until its outcome is `Outcome::Done` or `Outcome::Dead`. Neither a crash nor a change of the
+///   consumer's patterns ends this. Trimming ends it only if the user has set
+///   [`Retention::ignoring_consumers`](crate::Retention::ignoring_consumers).
+/// - **One claim at a time.** A claimed event is not handed out again until it is finished or the *lease* of
+///   its claim ([`Consumer::lease`]) has expired. Once it has been handed out again, the outcome of the
+///   earlier claim is ignored, and `exchange` lists that claim in [`Claims::late`].
+/// - **Attempts are counted first.** Before [`exchange`](Self::exchange) returns a claim, the engine stores
+///   the number of its attempt, so that a crash of the process does not lose it.
+/// - **Order.** Events with the same [`Consumer::key`] are handed out one after the other, in the order of
+///   the log, also while one of them waits for a retry. Events without a key or with other keys do not wait
+///   for them.
+/// - **Newer versions.** Events for which the consumer returns `Interest::Newer` are kept for a program that
+///   knows their version. They count as lag.
+/// - **Time.** An engine uses the `now` it is given, never a clock of the engine.
+/// - **Cancellation, panics.** The same as for [`Adapter`]: the bus polls every future to completion, except
+///   for [`wait`](Self::wait), which may be dropped at any time.
 pub trait DurableAdapter: Send + Sync {
-    /// Registers a consumer, or joins it. A new one begins at [`Consumer::from`]; one that is known keeps its
-    /// position, whatever its patterns were.
+    /// Creates a consumer, or opens it if it exists. A new consumer starts at [`Consumer::from`]; an existing
+    /// one keeps its position, even if its patterns have changed.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if the consumer can't be stored.
     fn open<'a>(&'a self, consumer: &'a Arc<Consumer>) -> BoxFuture<'a, Result<(), AdapterError>>;
 
-    /// Takes what became of events that were handed out before, and hands out up to `max` more, all or nothing.
+    /// Applies the outcomes of claimed events, and claims up to `max` further events, in one atomic step.
     ///
-    /// Returns at once, also with nothing.
+    /// Returns immediately, also if there are no events.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if nothing was applied or if the outcome is unknown. The bus then repeats the
+    /// outcomes.
     fn exchange<'a>(
         &'a self,
         consumer: &'a Arc<Consumer>,
@@ -47,7 +59,11 @@ pub trait DurableAdapter: Send + Sync {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Claims, AdapterError>>;
 
-    /// Extends the leases of events that are still being handled.
+    /// Extends the leases of claims that are still being handled.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if the leases may not have been extended.
     fn renew<'a>(
         &'a self,
         consumer: &'a Arc<Consumer>,
@@ -55,11 +71,19 @@ pub trait DurableAdapter: Send + Sync {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), AdapterError>>;
 
-    /// Notes that the program that opened a consumer has stopped, so that its
-    /// [status](ConsumerStatus::is_running) is not that of one that is open, unless another program says afterwards
-    /// that it lives: it wakes those that [`wait`](Self::wait), so that they [`exchange`](Self::exchange), which says it,
-    /// also of a paused consumer. What is still being handled stays leased. An engine that does not note it takes the
-    /// consumer for open until nothing was heard of it for a while.
+    /// Records that a program which opened the consumer has stopped, so that [`ConsumerStatus::is_running`]
+    /// becomes false.
+    ///
+    /// Other programs may still run the consumer. The engine resolves their [`wait`](Self::wait), so that
+    /// they call [`exchange`](Self::exchange), which marks the consumer as running again, also if it is
+    /// paused. Claims keep their leases.
+    ///
+    /// The default implementation does nothing. The consumer then counts as running until it has not called
+    /// `exchange` for 150 s.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if the stop can't be stored.
     fn close<'a>(
         &'a self,
         consumer: &'a Arc<Consumer>,
@@ -69,15 +93,24 @@ pub trait DurableAdapter: Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
-    /// Resolves when there may be more to claim than [`Claims::seen`] knew of: something was appended, by
-    /// whichever process, or an operator changed something. May resolve for nothing.
+    /// Waits until there may be more to claim than at [`Claims::seen`]: until an event is appended by any
+    /// process, or an operator changes a consumer. It may also resolve without a change.
     fn wait(&self, seen: u64) -> BoxFuture<'_, ()>;
 
-    /// What consumers there are, those included that no program opens any more.
+    /// Returns the status of all consumers, including those that no program opens any more.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if they can't be read.
     fn consumers(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<ConsumerStatus>, AdapterError>>;
 
-    /// How many events that a consumer's patterns take stand behind what it has looked at; `None` where more than
-    /// `max` events of any name do, so that to count them takes long, or where the engine can't say.
+    /// Counts the events that match a consumer's patterns and that the consumer has not examined yet. Returns
+    /// `None` if more than `max` events of any name follow, because counting would take long, or if the
+    /// engine can't count.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if the log can't be read.
     fn count_ahead<'a>(
         &'a self,
         consumer: &'a str,
@@ -87,8 +120,12 @@ pub trait DurableAdapter: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
-    /// Does what an operator asked for; returns how many events or dead letters it concerned, or `None` where
+    /// Applies an operator's command. Returns the number of events or dead letters it affected, or `None` if
     /// there is no such consumer.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if the command was not applied or if its outcome is unknown.
     fn control<'a>(
         &'a self,
         consumer: &'a str,
@@ -96,30 +133,44 @@ pub trait DurableAdapter: Send + Sync {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Option<u64>, AdapterError>>;
 
-    /// The oldest `limit` dead letters of a consumer, by the order of the log.
+    /// Returns the oldest `limit` dead letters of a consumer, in the order of the log.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if they can't be read.
     fn dead_letters<'a>(
         &'a self,
         consumer: &'a str,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<DeadLetter>, AdapterError>>;
 
-    /// The consumers that have yet to finish an event; `None` where the event is not in the log.
+    /// Returns the consumers that have not finished an event. `None` if the event is not in the log.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if they can't be read.
     fn unfinished(&self, event: EventId) -> BoxFuture<'_, Result<Option<Vec<String>>, AdapterError>>;
 }
 
-/// A transaction of a user's own in an engine's database, in which events can be appended.
+/// A user's transaction in the database of an engine, in which events can be appended.
 ///
-/// The adapter's crate implements it for the transactions of drivers, with its own type as `Engine`.
+/// The crate of an adapter implements it for the transactions of database drivers. `Engine` is a type of that
+/// crate.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a transaction in which an event can be emitted",
-    note = "for `emit_in` and `first_time` pass `&mut tx`, with `tx` a `sqlx::Transaction<'_, sqlx::Sqlite>` of sqlx 0.9 from `pool.begin_with(\"BEGIN IMMEDIATE\")`",
-    note = "the features `sqlite` and `sqlx` of typed-events are needed: `features = [\"sqlite\", \"sqlx\"]`"
+    message = "`{Self}` is not a transaction that events can be emitted in",
+    note = "for `emit_in` and `first_time`, pass `&mut tx`, where `tx` is a `sqlx::Transaction<'_, sqlx::Sqlite>` of sqlx 0.9 from `pool.begin_with(\"BEGIN IMMEDIATE\")`",
+    note = "enable the features `sqlite` and `sqlx` of typed-events: `features = [\"sqlite\", \"sqlx\"]`"
 )]
 pub trait Transaction<Engine>: Send {
-    /// Appends a record that exists if, and only if, the transaction commits. Every instance, the emitting one
-    /// included, then gets it from the log, by [`Receiver::deliver_committed`](super::Receiver::deliver_committed).
+    /// Appends a record if, and only if, the transaction commits. Every instance, including the emitting one,
+    /// then receives the record from the log through
+    /// [`Receiver::deliver_committed`](super::Receiver::deliver_committed).
     ///
-    /// `adapter` is that of the bus; a transaction of another engine refuses it.
+    /// `adapter` is the adapter of the bus. A transaction of another engine returns an error.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if the record can't be appended in this transaction.
     fn append<'a>(
         &'a mut self,
         adapter: &'a dyn Adapter,
@@ -127,7 +178,12 @@ pub trait Transaction<Engine>: Send {
         codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<(), AdapterError>>;
 
-    /// Notes that a consumer has handled an event; false if it was noted before.
+    /// Records in the transaction that a consumer has handled an event. Returns `false` if that was recorded
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if it can't be recorded in this transaction.
     fn first_time<'a>(
         &'a mut self,
         adapter: &'a dyn Adapter,
@@ -136,118 +192,119 @@ pub trait Transaction<Engine>: Send {
     ) -> BoxFuture<'a, Result<bool, AdapterError>>;
 }
 
-/// What a consumer wants of an event.
+/// Whether a consumer takes an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// Nothing: its patterns don't take it.
+    /// The consumer does not take the event.
     Skip,
-    /// To handle it.
+    /// The consumer handles the event.
     Take,
-    /// To leave it to a program that knows its version.
+    /// The event is kept for a program that knows its version.
     Newer,
 }
 
-/// An event that was handed out, and for which attempt.
+/// One event handed out for one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
-    /// Where it stands in the log.
+    /// Position of the event in the log.
     pub position: u64,
-    /// The attempt it was handed out for; the first is 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
 }
 
-/// What became of an event that was handed out.
+/// Outcome of a claimed event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// Which one.
+    /// The claim.
     pub claim: Claim,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// What became of an attempt.
+/// Outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The handler is done with it.
+    /// The event was handled.
     Done,
-    /// The handler failed; it is to be handed out again.
+    /// The handler failed. The event is handed out again.
     Retry {
-        /// Not before this time.
+        /// Earliest time of the next attempt.
         at: Timestamp,
-        /// Why.
+        /// Error of the handler.
         error: String,
     },
-    /// It is not to be tried again: it goes to the dead letters.
+    /// The event is not tried again and becomes a dead letter.
     Dead {
-        /// Why.
+        /// Error of the last attempt.
         error: String,
-        /// How many attempts were made: one less than was counted where this one did not reach the handler.
+        /// Number of attempts that were made. It is one less than the number of the claim if this attempt did
+        /// not reach the handler.
         attempts: u32,
     },
-    /// The handler was never called: the attempt does not count.
+    /// The handler was not called. The attempt does not count.
     Returned,
 }
 
-/// What an exchange hands out.
+/// Result of an exchange.
 #[derive(Debug, Default)]
 pub struct Claims {
-    /// The events, in the order of the log.
+    /// Claimed events, in the order of the log.
     pub claimed: Vec<Claimed>,
-    /// Those reported as finished that had been handed out to somebody else meanwhile: the report changed
-    /// nothing.
+    /// Reported claims whose events had been handed out again in the meantime. Their outcomes were ignored.
     pub late: Vec<Claim>,
-    /// Whether there may be more right away.
+    /// Whether more events may be available immediately.
     pub more: bool,
-    /// When the next event that waits for its time is due.
+    /// Earliest time at which a waiting event becomes due.
     pub due: Option<Timestamp>,
-    /// What the engine knew of: for [`DurableAdapter::wait`].
+    /// State of the log that the engine has seen, for [`DurableAdapter::wait`].
     pub seen: u64,
-    /// How many events were lost, because the log was trimmed past the consumer.
+    /// Number of events that were lost because the log was trimmed beyond the position of the consumer.
     pub lost: u64,
 }
 
-/// An event that is handed out.
+/// A claimed event.
 #[derive(Debug)]
 pub struct Claimed {
-    /// Which, and for which attempt.
+    /// The claim.
     pub claim: Claim,
-    /// The record; an error where what is stored can't be read, which sends it to the dead letters.
+    /// The record. An error if the stored record can't be decoded; the event then becomes a dead letter.
     pub record: Result<Record, AdapterError>,
-    /// Why the attempt before failed, where that is known.
+    /// Error of the previous attempt, if it is known.
     pub last_error: Option<String>,
 }
 
-/// A consumer as an operator sees it: what [`Bus::consumers`](crate::Bus::consumers) lists.
+/// Status of a consumer, for operators. [`Bus::consumers`](crate::Bus::consumers) returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsumerStatus {
-    /// Its name.
+    /// Name of the consumer.
     pub name: String,
-    /// The patterns of the program that opened it last.
+    /// Patterns of the program that opened the consumer last.
     pub patterns: Vec<String>,
-    /// Everything up to this position is finished: the low watermark.
+    /// Position up to which every event is finished.
     pub position: u64,
-    /// How many events of the log are behind the watermark and not known to be finished. An event counts from
-    /// when it is stored, whether the patterns take it or not, until the consumer has looked at it.
+    /// Number of events after `position` that are not known to be finished. An event counts from when it is
+    /// stored until the consumer has examined it, even if the patterns do not match it.
     pub lag: u64,
-    /// How many events are being handled.
+    /// Number of events that are being handled.
     pub in_progress: u64,
-    /// How many events wait to be retried, or for one of their key.
+    /// Number of events that wait for a retry, or for another event with the same key.
     pub waiting: u64,
-    /// How many events are of a version that no running program knew.
+    /// Number of events whose version no running program knows.
     pub newer: u64,
-    /// How many dead letters there are.
+    /// Number of dead letters.
     pub dead: u64,
-    /// Whether it hands out nothing.
+    /// Whether the consumer is paused. A paused consumer gets no events.
     pub paused: bool,
-    /// When a program that knows the consumer last asked for events.
+    /// Time at which a program that runs the consumer last asked for events.
     pub seen: Timestamp,
-    /// Whether a program has the consumer open now: one asked for events in the last 150 s, and has not stopped since.
+    /// Whether a program runs the consumer: one has asked for events in the last 150 s and has not stopped
+    /// since.
     pub is_running: bool,
 }
 
 impl ConsumerStatus {
-    /// The status of a consumer of this name, of which nothing else is known yet.
+    /// Creates the status of a consumer with all other fields empty.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -264,15 +321,16 @@ impl ConsumerStatus {
         }
     }
 
-    /// Notes when a program last asked for events, and whether one still has the consumer open: idle ones say every
-    /// minute that they live. One that was [closed](DurableAdapter::close) since is not open.
+    /// Sets when a program last asked for events, and derives [`is_running`](Self::is_running) from it. An
+    /// idle program asks every minute. For a consumer that was [closed](DurableAdapter::close) since, the
+    /// caller sets `is_running` to `false`.
     pub fn seen_at(&mut self, seen: Timestamp, now: Timestamp) {
         self.seen = seen;
         self.is_running = now.as_micros() - seen.as_micros() < ABANDONED;
     }
 }
 
-/// A consumer that has asked for nothing for so many microseconds runs nowhere.
+/// Time without a request, in microseconds, after which a consumer no longer counts as running.
 const ABANDONED: i64 = 150_000_000;
 
 impl fmt::Display for ConsumerStatus {
@@ -290,57 +348,58 @@ impl fmt::Display for ConsumerStatus {
     }
 }
 
-/// What an operator may ask of a consumer.
+/// A command of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Control {
-    /// Hand out nothing until [`Resume`](Self::Resume).
+    /// Hand out no events until [`Resume`](Self::Resume).
     Pause,
     /// Hand out events again.
     Resume,
-    /// Hand out everything from here on again; what is being handled is finished by nobody.
+    /// Move the consumer, so that it gets every event from there on again. Outcomes of current claims are
+    /// ignored.
     Seek(StartAt),
-    /// Forget the consumer, its position, and its dead letters.
+    /// Delete the consumer with its position and its dead letters.
     Remove,
     /// Hand out dead letters again, with their attempts counted from 1.
     Replay(DeadLetters),
-    /// Drop dead letters.
+    /// Delete dead letters.
     Purge(DeadLetters),
 }
 
-/// Which dead letters.
+/// A selection of dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadLetters {
-    /// All of them.
+    /// All dead letters.
     All,
-    /// That of one event.
+    /// The dead letter of one event.
     Of(EventId),
 }
 
-/// An event that a consumer gave up on.
+/// An event whose last attempt failed.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// The event's id, where what is stored says one.
+    /// Id of the event, if the stored record contains one.
     pub event: EventId,
-    /// The event's name.
+    /// Name of the event.
     pub name: String,
-    /// Where it stands in the log.
+    /// Position of the event in the log.
     pub position: u64,
-    /// What is stored, verbatim: sealed secrets stay sealed.
+    /// The stored record, unchanged. Sealed secrets stay sealed.
     pub stored: Vec<u8>,
-    /// Why the last attempt failed.
+    /// Error of the last attempt.
     pub error: String,
-    /// How many attempts were made.
+    /// Number of attempts that were made.
     pub attempts: u32,
-    /// When the first attempt began.
+    /// Start of the first attempt.
     pub first: Timestamp,
-    /// When the consumer gave up.
+    /// Time at which the event became a dead letter.
     pub last: Timestamp,
 }
 
 impl DeadLetter {
-    /// A dead letter of an event at a position, of which nothing else is known yet.
+    /// Creates a dead letter with all other fields empty.
     pub fn new(event: EventId, name: impl Into<String>, position: u64, stored: Vec<u8>) -> Self {
         let never = Timestamp::from_micros(0);
         let (name, error) = (name.into(), String::new());
@@ -348,7 +407,7 @@ impl DeadLetter {
     }
 }
 
-/// Without what is stored, which may be large, or secret.
+/// Omits the stored record, which may be large or secret.
 impl fmt::Debug for DeadLetter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DeadLetter({self})")
@@ -359,9 +418,9 @@ impl fmt::Display for DeadLetter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { event, name, attempts, last, .. } = self;
         let error = crate::text::escaped(&self.error);
-        write!(f, "{name} (id {event}), given up at {last} after {attempts} attempts: {error}")
+        write!(f, "{name} (id {event}), dead letter since {last} after {attempts} attempts: {error}")
     }
 }
 
-/// The lease of an event, unless a program sets another.
+/// Default duration of a lease.
 pub(crate) const LEASE: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! Positions in a log, and reading it forwards.
+//! Positions in a log, and queries that read a log forwards.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use crate::error::Error;
 use crate::event::pattern::Pattern;
 use crate::record::Record;
 
-/// The identity of a log. Positions of different logs have nothing to do with each other.
+/// Identity of a log. Positions in different logs can't be compared.
 ///
-/// The epoch rises when a log assigns positions anew, as a replica does that becomes the primary.
+/// The epoch is incremented if a log assigns positions anew, for example if a replica becomes the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LogId {
     id: u128,
@@ -18,21 +18,23 @@ pub struct LogId {
 }
 
 impl LogId {
-    /// A log that was given these random bytes when it began, in its epoch 0.
+    /// Creates the identity of a log from 16 random bytes that were generated when the log was created. The
+    /// epoch is 0.
     pub const fn new(id: [u8; 16]) -> Self {
         Self { id: u128::from_be_bytes(id), epoch: 0 }
     }
 
-    /// The log in another epoch.
+    /// Returns the same log with another epoch.
     #[must_use]
     pub const fn with_epoch(self, epoch: u32) -> Self {
         Self { epoch, ..self }
     }
 }
 
-/// A position in a log: that of a record, or 0 for the position before the first one.
+/// Position in a log: the position of a record, or 0 for the position before the first record.
 ///
-/// Its text, such as the id of a server-sent event, is opaque to others.
+/// Its text form, which is also used as the id of server-sent events, is opaque: programs should not
+/// interpret it.
 ///
 /// ```
 /// use typed_events::adapter::{LogId, LogPosition};
@@ -44,12 +46,12 @@ impl LogId {
 pub struct LogPosition {
     /// The log.
     pub log: LogId,
-    /// The number of the position. Numbers rise along the log; some may be missing.
+    /// Number of the position. Numbers increase along the log; some may be missing.
     pub number: u64,
 }
 
 impl LogPosition {
-    /// Reads what [`Display`](fmt::Display) wrote; `None` for any other text.
+    /// Parses a text written by [`Display`](fmt::Display). Returns `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
         let mut parts = text.split('-');
@@ -68,8 +70,8 @@ impl fmt::Display for LogPosition {
     }
 }
 
-/// A question to a log: the records of a pattern that follow a position. What
-/// [`read_log`](crate::Adapter::read_log) gets.
+/// A query for the records of a pattern that follow a position. It is passed to
+/// [`read_log`](crate::Adapter::read_log).
 #[derive(Clone, Debug)]
 pub struct LogQuery {
     pattern: String,
@@ -79,60 +81,62 @@ pub struct LogQuery {
 }
 
 impl LogQuery {
-    /// Asks only where the log ends, until [`after`](Self::after) says from where to read. Reads at most 256 records
-    /// and 256 KiB unless set.
+    /// Creates a query that returns no records, only the end of the log, unless [`after`](Self::after) sets a
+    /// position. By default, the query examines at most 256 records and reads at most 256 KiB.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pattern`](crate::ErrorKind::Pattern) for a text that is not a pattern.
+    /// [`ErrorKind::Pattern`](crate::ErrorKind::Pattern) if the text is not a valid pattern.
     pub fn new(pattern: &str) -> Result<Self, Error> {
         parse_pattern(pattern)?;
         Ok(Self { pattern: pattern.to_owned(), after: None, max_records: 256, max_bytes: 256 << 10 })
     }
 
-    /// Asks for the records that follow a position.
+    /// Requests the records that follow a position.
     #[must_use]
     pub fn after(self, position: LogPosition) -> Self {
         Self { after: Some(position), ..self }
     }
 
-    /// Sets how many records are looked at, of all names; at least 1.
+    /// Sets the maximum number of records that are examined, of all names. The minimum is 1, the default 256.
     #[must_use]
     pub fn max_records(self, records: u64) -> Self {
         Self { max_records: records.max(1), ..self }
     }
 
-    /// Sets how many bytes of records of the pattern are read; the first of them is read whatever its size.
+    /// Sets the maximum size in bytes of the returned records. The default is 256 KiB. The first record is
+    /// returned even if it is larger.
     #[must_use]
     pub fn max_bytes(self, bytes: usize) -> Self {
         Self { max_bytes: bytes, ..self }
     }
 
-    /// Whether records of this name are asked for.
+    /// Whether the query requests records of this name.
     pub fn takes(&self, name: &str) -> bool {
         Pattern::new(&self.pattern).is_ok_and(|pattern| pattern.matches(name))
     }
 
-    /// The position that the records follow.
+    /// The position that the requested records follow.
     pub fn position(&self) -> Option<LogPosition> {
         self.after
     }
 
-    /// How many records are looked at.
+    /// Maximum number of records that are examined.
     pub fn record_limit(&self) -> u64 {
         self.max_records
     }
 
-    /// How many bytes of records are read.
+    /// Maximum size of the returned records in bytes.
     pub fn byte_limit(&self) -> usize {
         self.max_bytes
     }
 
-    /// The answer of a log that reads all its records, oldest first; the oldest has the position `first`.
+    /// Creates the complete page for a log that iterates over all its records, oldest first. `first` is the
+    /// position of the oldest record.
     ///
     /// # Complexity
     ///
-    /// Keeps all records in memory.
+    /// Holds all records in memory.
     pub fn select(
         &self,
         log: LogId,
@@ -155,14 +159,14 @@ impl LogQuery {
         page
     }
 
-    /// Begins the answer of a log which keeps the positions `first` to `last` (`last` is `first - 1` where it keeps
-    /// none).
+    /// Creates an empty page for a log that keeps the positions from `first` to `last`. If it keeps none,
+    /// `last` is `first - 1`.
     pub fn page(&self, log: LogId, first: u64, last: u64) -> LogPage {
         self.page_complete_after(log, first, last, first.saturating_sub(1))
     }
 
-    /// The same for a log that knows the position after which it keeps all records of the pattern: where nothing is
-    /// missing that was asked for, it is not [`Trimmed`](Start::Trimmed).
+    /// Like [`page`](Self::page), for a log that knows a position after which it keeps all records of the
+    /// pattern. The start is [`Trimmed`](Start::Trimmed) only if a requested record may have been trimmed.
     pub fn page_complete_after(&self, log: LogId, first: u64, last: u64, complete_after: u64) -> LogPage {
         let oldest = first.saturating_sub(1);
         let (found, after) = match self.after {
@@ -177,43 +181,44 @@ impl LogQuery {
     }
 }
 
-/// Whether a log has the position from which it was to be read.
+/// Whether a log keeps the position from which it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// It has it.
+    /// The log keeps the records that follow the position.
     Found,
-    /// The position is of another log, or of another epoch.
+    /// The position belongs to another log or another epoch.
     OtherLog,
     /// Records that follow the position are no longer kept.
     Trimmed,
-    /// The log ends before the position.
+    /// The position is after the end of the log.
     Ahead,
 }
 
-/// The answer of a log: [`LogQuery::page`] begins it, and the adapter [adds](Self::push) the records from
-/// [`wanted`](Self::wanted).
+/// A page of a log. [`LogQuery::page`] creates it, and the adapter [adds](Self::push) the records at the
+/// [`wanted`](Self::wanted) positions.
 #[derive(Debug)]
 pub struct LogPage {
     log: LogId,
     first: u64,
     last: u64,
     after: u64,
-    /// Up to where records were, or are, looked at.
+    /// Last position that is examined.
     until: u64,
-    /// How many bytes may still be added.
+    /// Number of bytes that may still be added.
     left: usize,
     found: Start,
     records: Vec<(u64, Result<Record, AdapterError>)>,
 }
 
 impl LogPage {
-    /// The positions to look at, in this order; none where the log does not have the position to read from.
+    /// The positions to examine, in ascending order. Empty if the log does not keep the position to read
+    /// from.
     pub fn wanted(&self) -> std::ops::RangeInclusive<u64> {
         self.after.saturating_add(1)..=self.until
     }
 
-    /// Adds the record at a position, of so many bytes; `false` where the page is full, which the record is then not a
-    /// part of.
+    /// Adds the record at a position. `bytes` is its size. Returns `false` if the page is full; the record is
+    /// then not added.
     pub fn push(&mut self, number: u64, bytes: usize, record: Result<Record, AdapterError>) -> bool {
         if bytes > self.left && !self.records.is_empty() {
             self.left = 0;
@@ -225,32 +230,33 @@ impl LogPage {
         true
     }
 
-    /// Ends the page at a position in front of the last that was [wanted](Self::wanted): where fewer were looked at.
+    /// Ends the page before the last [wanted](Self::wanted) position, if fewer positions were examined.
     pub fn end_at(&mut self, number: u64) {
         self.until = self.until.min(number.max(self.after));
     }
 
-    /// Whether the log has the position to read from. If not, there are no records.
+    /// Whether the log keeps the position to read from. If not, the page has no records.
     pub fn start(&self) -> Start {
         self.found
     }
 
-    /// The position up to which records were looked at: where the next page begins.
+    /// The last position that was examined. The next page is read after it.
     pub fn end(&self) -> LogPosition {
         LogPosition { log: self.log, number: self.until }
     }
 
-    /// The position of the newest record.
+    /// Position of the newest record.
     pub fn newest(&self) -> LogPosition {
         LogPosition { log: self.log, number: self.last }
     }
 
-    /// The position before the oldest record that is kept.
+    /// Position before the oldest record that is kept.
     pub fn oldest(&self) -> LogPosition {
         LogPosition { log: self.log, number: self.first.saturating_sub(1) }
     }
 
-    /// The records of the pattern with their positions, in order. In the place of one that can't be read is the error.
+    /// Returns the records of the pattern with their positions, in order. A record that can't be decoded is
+    /// an error in its position.
     pub fn into_records(self) -> Vec<(u64, Result<Record, AdapterError>)> {
         self.records
     }

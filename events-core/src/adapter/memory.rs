@@ -1,4 +1,4 @@
-//! An adapter without an engine: joins the buses of one process.
+//! An adapter without an engine, which connects the buses of one process.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -20,23 +20,24 @@ use crate::record::Record;
 use crate::record::codec::RecordCodec;
 use crate::time::Timestamp;
 
-/// Joins the buses of one process, and keeps what they emitted last: for tests of programs that run as several
-/// instances, and for parts of one program that each have a bus.
+/// Connects the buses of one process and keeps their most recent events. Use it to test programs that run as
+/// several instances, or to connect parts of one program that each have a bus.
 ///
-/// A clone is another door to the same place; each bus takes one. Events cross as the text that any other adapter
-/// would store, so what one bus emits is read by the others as if it came from another process. Nothing outlives
-/// the last clone, and there are no durable consumers.
+/// Clones share one log; give each bus its own clone. Events are encoded as for any other adapter, so that a
+/// bus reads the events of the others as if they came from another process. The events are lost when the last
+/// clone is dropped. Durable consumers are not supported.
 ///
-/// - **Order.** All buses get the events of the others in the order of the history.
-/// - **A bus that is slow** may be an eighth of what is kept behind; then emits of the others wait for it, for at most
-///   1 s each, and no longer for one that they have waited for in vain until it has caught up. What it falls off is
-///   counted in [`Stats::lost`](crate::Stats::lost) and logged.
-/// - **Duplicates** are told by the id, among what is kept.
-/// - **The runtime** of a bus needs its timer (`enable_time`).
+/// - **Order.** Each bus gets the events of the others in the order of the history.
+/// - **Slow buses.** If a bus is behind by an eighth of the maximum number of kept events, emits of the other
+///   buses wait for it, each for at most 1 s. After one such wait has timed out, emits no longer wait for
+///   that bus until it has caught up. Events that are evicted before a bus gets them are counted in
+///   [`Stats::lost`](crate::Stats::lost) and logged.
+/// - **Duplicates.** An event whose id is already among the kept events is not stored again.
+/// - **Runtime.** The runtime of a bus must have its timer enabled (`enable_time`).
 ///
 /// # Complexity
 ///
-/// A history reads backwards through what is kept until its limit is reached.
+/// A history query reads backwards through the kept events until its limit is reached.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -55,27 +56,27 @@ use crate::time::Timestamp;
 /// ```
 pub struct InMemory {
     hub: Arc<Hub>,
-    /// What passes events on to the one bus that took this door.
+    /// Delivers events to the one bus that uses this clone.
     follower: OnceLock<Follower>,
 }
 
-/// How much is kept, unless set.
+/// Default limits.
 const DEFAULT_BOUNDS: Bounds = Bounds { records: 100_000, bytes: 256 << 20 };
-/// The part of what is kept that a bus may be behind before others wait for it.
+/// A bus counts as behind if it is behind by the maximum number of kept records divided by this.
 const PART_BEHIND: usize = 8;
-/// How long an emit waits for buses that are behind.
+/// Maximum time that an emit waits for buses that are behind.
 const FOLLOWER_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many entries are looked at under the lock at a time.
+/// Maximum number of entries that are read under the lock at a time.
 const BATCH: u64 = 256;
 
 impl InMemory {
-    /// A new place, which keeps the last 100,000 events, at most 256 MiB of them.
+    /// Creates a new log, which keeps the last 100,000 events, at most 256 MiB of them.
     pub fn new() -> Self {
         Self::of(DEFAULT_BOUNDS)
     }
 
-    /// A new place, which keeps the last `records` events (at least 1), at most `bytes` of them as text. The newest
-    /// event is kept whatever its size.
+    /// Creates a new log, which keeps the last `records` events (at least 1). The encoded events have at most
+    /// `bytes` bytes together. The newest event is kept whatever its size.
     pub fn bounded(records: usize, bytes: usize) -> Self {
         Self::of(Bounds { records: records.max(1), bytes })
     }
@@ -99,7 +100,7 @@ impl Default for InMemory {
     }
 }
 
-/// Another door to the same place.
+/// Creates another handle to the same log, for another bus.
 impl Clone for InMemory {
     fn clone(&self) -> Self {
         Self { hub: Arc::clone(&self.hub), follower: OnceLock::new() }
@@ -168,7 +169,9 @@ impl Adapter for InMemory {
             let key = reader.key;
             let task = tokio::spawn(Box::pin(reader.run(receiver)) as BoxFuture<'static, ()>).abort_handle();
             self.follower.set(Follower { key, task }).map_err(|_| {
-                AdapterError::refused("this door to the memory is taken by another bus: give each a clone")
+                AdapterError::refused(
+                    "this `InMemory` is already used by another bus: give each bus its own clone",
+                )
             })
         })
     }
@@ -198,22 +201,22 @@ struct Bounds {
     bytes: usize,
 }
 
-/// What all doors lead to.
+/// State shared by all clones.
 struct Hub {
     bounds: Bounds,
     id: LogId,
-    /// No user's code runs under the lock.
+    /// No user code runs while this lock is held.
     state: Mutex<State>,
-    /// Up to where the log has no place that waits for its text.
+    /// End of the entries before which no entry is waiting for its text.
     filled: watch::Sender<u64>,
-    /// Told when a bus is no longer behind.
+    /// Notified when a bus is no longer behind.
     caught_up: Notify,
 }
 
 #[derive(Default)]
 struct State {
     entries: VecDeque<Entry>,
-    /// The position of the first entry.
+    /// Position of the first entry.
     first: u64,
     filled: u64,
     bytes: usize,
@@ -231,26 +234,27 @@ struct Entry {
     text: Text,
 }
 
-/// A record gets its place, and by that its time, before it is encoded: encoding runs a user's code.
+/// Text of an entry. An entry gets its position and its timestamp before its record is encoded, because
+/// encoding runs user code, which must not run under the lock.
 enum Text {
     Coming,
     Here(Arc<str>),
-    /// It could not be encoded.
+    /// The record could not be encoded.
     Withdrawn,
 }
 
-/// How far a bus is.
+/// Progress of a bus in the log.
 #[derive(Clone, Copy)]
 struct Progress {
     instance: InstanceId,
-    /// Where it began: what stands before it, it has not missed.
+    /// Position at which the bus began. It does not miss entries before that.
     from: u64,
     next: u64,
-    /// Up to where it has been given what it is to get.
+    /// End of the entries that were handed to the bus, or dropped before that.
     taken: u64,
-    /// The events of others that were dropped before they were given to it.
+    /// Number of events of other buses that were dropped before they were handed to the bus.
     lost: u64,
-    /// Whether an emit has waited for it in vain since it was not behind.
+    /// Whether an emit has timed out waiting for the bus since it last caught up.
     stalled: bool,
 }
 
@@ -268,9 +272,10 @@ impl State {
         entry.is_some_and(|entry| matches!(entry.text, Text::Coming))
     }
 
-    /// Places a record; `None` for one whose id is kept.
+    /// Adds an entry for a record. Returns `None` if a record with its id is kept.
     fn push(&mut self, record: &Record) -> Option<Slot> {
-        // The time first, and here: so that times never decrease along the log. The id is made of it.
+        // Get the timestamp first, and under the lock, so that timestamps never decrease along the log. A
+        // generated id is derived from the timestamp.
         let earliest = self.latest.unwrap_or(Timestamp::from_micros(i64::MIN));
         let time = record.stamp_after(earliest);
         let (id, position) = (record.id(), self.end());
@@ -284,8 +289,8 @@ impl State {
         Some(Slot { position, origin })
     }
 
-    /// Sets what became of a place. One that was dropped before it had a text was given to no bus, so that, where it
-    /// has become an event, it is lost to each that follows the log from there or from before.
+    /// Sets the text of an entry. If the entry was dropped before it had a text, no bus has got it. If it now
+    /// has a text, it is lost for every bus that began at its position or before.
     fn set(&mut self, slot: Slot, text: Text) {
         let Slot { position, origin } = slot;
         let index = position.checked_sub(self.first).map(|index| index as usize);
@@ -304,7 +309,7 @@ impl State {
         entry.text = text;
     }
 
-    /// Counts an event that is dropped for the buses that were to get it: its own has handled it.
+    /// Counts a dropped event for the buses that should have got it. The emitting bus has handled it already.
     fn record_loss(&mut self, origin: InstanceId, is_to_get: impl Fn(&Progress) -> bool) {
         let readers = self.readers.values_mut();
         for reader in readers.filter(|reader| reader.instance != origin && is_to_get(reader)) {
@@ -312,10 +317,10 @@ impl State {
         }
     }
 
-    /// Drops what is too much, and finds up to where the log is filled.
+    /// Drops entries beyond the limits, and returns the end of the entries that have a text.
     ///
-    /// A place that has no text yet is dropped like any other, since its text may take as long as it likes: whether it
-    /// is lost is known when it is [set](Self::set).
+    /// An entry without a text is dropped like any other, because encoding may take any time.
+    /// [`set`](Self::set) then decides whether it is lost.
     fn trim(&mut self, bounds: Bounds) -> u64 {
         while self.entries.len() > bounds.records || self.bytes > bounds.bytes && self.entries.len() > 1 {
             let Some(entry) = self.entries.pop_front() else { break };
@@ -352,7 +357,8 @@ impl Hub {
         end.saturating_sub(progress.next) >= max
     }
 
-    /// Begins a page, with the texts of the records that it is to have. Positions begin with 1.
+    /// Creates a page, and returns it with the texts of the records to add. Positions of a page begin with 1,
+    /// and those of entries with 0.
     fn page(&self, query: &LogQuery) -> (LogPage, Vec<(u64, Arc<str>)>) {
         let state = self.lock();
         let page = query.page(self.id, state.first + 1, state.filled);
@@ -367,7 +373,7 @@ impl Hub {
         (page, found)
     }
 
-    /// Waits until no bus is far behind but `own`, and those that were waited for in vain.
+    /// Waits until no bus is behind. Ignores the bus `own` and the buses for which a wait has timed out.
     async fn wait_for_those_behind(&self, own: Option<u64>) {
         let mut deadline = None;
         loop {
@@ -397,19 +403,20 @@ impl Hub {
         behind.map(|(key, _)| *key).collect()
     }
 
-    /// Gives records their places, together, but for those that are there already.
+    /// Adds entries for records, without others between them. Records that are kept already are skipped.
     async fn reserve(&self, records: &[Record]) -> Reserved<'_> {
         let mut filled = self.filled.subscribe();
         loop {
             if let Some(reserved) = self.try_reserve(records) {
                 return reserved;
             }
-            // The sender is in `self`.
+            // Can't fail: `self` owns the sender.
             let _ = filled.changed().await;
         }
     }
 
-    /// `None` where it is not known yet whether one of them is kept.
+    /// Returns `None` if a record with the same id is being encoded, so that it is not known whether it will
+    /// be kept.
     fn try_reserve(&self, records: &[Record]) -> Option<Reserved<'_>> {
         let mut state = self.lock();
         let is_coming = |record: &Record| record.known_id().is_some_and(|id| state.is_coming(id));
@@ -420,17 +427,17 @@ impl Hub {
         Some(Reserved { hub: self, slots })
     }
 
-    /// Sets what became of places.
+    /// Sets the texts of entries.
     fn set(&self, texts: impl Iterator<Item = (Slot, Text)>) {
         let mut state = self.lock();
         texts.for_each(|(slot, text)| state.set(slot, text));
         let filled = state.trim(self.bounds);
         drop(state);
-        // Also where only a place was withdrawn: somebody may wait for what becomes of its id.
+        // Notify also if entries were withdrawn: a task may wait for the outcome of their ids.
         self.filled.send_modify(|known| *known = filled.max(*known));
     }
 
-    /// The texts a query asks for, newest first.
+    /// Texts of the records that a query requests, newest first.
     async fn find(&self, query: &HistoryQuery) -> Vec<Arc<str>> {
         let (mut found, mut end) = (Vec::new(), u64::MAX);
         while let Some(next) = self.find_before(end, query, &mut found) {
@@ -440,7 +447,7 @@ impl Hub {
         found
     }
 
-    /// Looks at a few entries; says where to go on.
+    /// Searches up to `BATCH` entries before `end`. Returns the position to continue from.
     fn find_before(&self, end: u64, query: &HistoryQuery, found: &mut Vec<Arc<str>>) -> Option<u64> {
         let state = self.lock();
         let end = end.min(state.end());
@@ -461,7 +468,7 @@ impl Hub {
         (begin > state.first).then_some(begin)
     }
 
-    /// Lets a bus follow from here on.
+    /// Adds a bus, which gets the entries from the current end of the log on.
     fn join(self: &Arc<Self>, instance: InstanceId) -> Reader {
         let mut state = self.lock();
         let (key, next) = (state.next_key, state.end());
@@ -471,7 +478,7 @@ impl Hub {
         Reader { hub: Arc::clone(self), key }
     }
 
-    /// A bus has come up to a position.
+    /// Sets the position that a bus has reached.
     fn advance(&self, key: u64, next: u64) {
         let mut state = self.lock();
         let end = state.end();
@@ -502,14 +509,14 @@ impl Hub {
     }
 }
 
-/// Where a record stands, and which bus emitted it.
+/// Position of an entry, and the bus that emitted its record.
 #[derive(Clone, Copy)]
 struct Slot {
     position: u64,
     origin: InstanceId,
 }
 
-/// Records that have a place, and no text yet; withdrawn when dropped.
+/// Entries that have a position but no text yet. They are withdrawn when this is dropped.
 struct Reserved<'a> {
     hub: &'a Hub,
     /// `None` for a duplicate.
@@ -540,18 +547,18 @@ impl Drop for Reserved<'_> {
     }
 }
 
-/// What is next for a bus.
+/// The next entries for a bus.
 #[derive(Default)]
 struct Batch {
-    /// How many events before it are gone.
+    /// Number of events that were dropped before these entries.
     lost: u64,
-    /// The position, the name, and the text of each record.
+    /// Position, name and text of each record.
     texts: Vec<(u64, Arc<str>, Arc<str>)>,
     begin: u64,
     end: u64,
 }
 
-/// Passes events on to one bus.
+/// Passes events to one bus.
 struct Reader {
     hub: Arc<Hub>,
     key: u64,
@@ -561,14 +568,14 @@ impl Reader {
     async fn run(self, receiver: Receiver) {
         let mut filled = self.hub.filled.subscribe();
         loop {
-            // Before it is looked: what comes meanwhile is news.
+            // Mark the value as seen before reading, so that entries added during the read are noticed.
             filled.borrow_and_update();
             let batch = self.hub.next(self.key);
             if batch.lost > 0 {
                 receiver.lost(batch.lost, "this bus was too slow, and they are no longer kept");
             }
             if batch.begin == batch.end {
-                // The sender is in the hub.
+                // Can't fail: the hub owns the sender.
                 let _ = filled.changed().await;
                 continue;
             }
@@ -584,7 +591,7 @@ impl Reader {
     }
 }
 
-/// It no longer counts for others when its task ends, however it ends.
+/// Removes the bus when its task ends, even by a panic or an abort, so that no emit waits for it.
 impl Drop for Reader {
     fn drop(&mut self) {
         self.hub.lock().readers.remove(&self.key);
@@ -592,7 +599,7 @@ impl Drop for Reader {
     }
 }
 
-/// False when the bus has stopped.
+/// Returns `false` if the bus is stopped.
 async fn deliver(receiver: &Receiver, name: &str, text: &str) -> bool {
     let record = match receiver.codec().decode(text) {
         Ok(record) => record,
@@ -601,6 +608,6 @@ async fn deliver(receiver: &Receiver, name: &str, text: &str) -> bool {
             return true;
         }
     };
-    // What the bus refuses, it counts and logs.
+    // The bus counts and logs the events that it refuses.
     !receiver.deliver(record).await.is_err_and(|error| error.kind() == ErrorKind::Stopped)
 }

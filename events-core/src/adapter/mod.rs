@@ -1,4 +1,4 @@
-//! What joins buses and keeps events beyond one process: the trait engines implement.
+//! The contract between the bus and engines: the traits that adapters implement.
 
 pub(crate) mod consumer;
 pub(crate) mod durable;
@@ -22,62 +22,84 @@ use crate::adapter::receiver::Receiver;
 use crate::record::Record;
 use crate::record::codec::RecordCodec;
 
-/// A boxed future: what the methods of an [`Adapter`] return.
+/// A boxed future, as returned by the methods of an [`Adapter`].
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Joins buses, keeps events, or both.
+/// Connects buses, stores events, or both.
 ///
 /// A bus calls [`subscribe`](Self::subscribe) once, in `build()`, before any other method, and
-/// [`stop`](Self::stop) at most once. All methods may be called from many tasks at once.
+/// [`stop`](Self::stop) at most once. All methods may be called concurrently.
 ///
-/// - **Order.** `publish` puts the records of one call in the history in their order, without others
-///   between them. Two concurrent calls may come in any order; the adapter should read
-///   [`Record::timestamp`] while it holds a record's position, so that timestamps never decrease.
-/// - **All or nothing.** `publish` keeps all records of a call, or none and says so with
-///   [`AdapterError::refused`]; where it can't know (a timeout), with [`AdapterError::unknown`].
-/// - **Duplicates.** A record whose id is already kept is not kept twice, where the engine can tell.
-/// - **Delivery.** What other instances publish goes to the [`Receiver`], in the order of the history
-///   where there is one. A bus's own records may come back; it drops them by their origin.
-/// - **Cancellation.** The bus drives every future it gets to its end, in a task where need be; only
-///   the shutdown of the runtime, and for `stop` its deadline, drop one halfway. That of `stop` is driven by the
-///   runtime of the bus and by those on which `stop` of the bus was called, and goes on while one of them does.
-/// - **Panics.** A panic in `publish` counts as an unknown outcome; the bus goes on.
+/// - **Order.** `publish` adds the records of one call to the history in the given order, without other
+///   records between them. Records of concurrent calls may be added in either order. The adapter should read
+///   [`Record::timestamp`] under the lock with which it assigns the position of a record, so that timestamps
+///   never decrease in the order of the history.
+/// - **Atomicity.** `publish` stores all records of a call or none. If it stores none, it returns
+///   [`AdapterError::refused`] or [`AdapterError::unavailable`]; if it can't know, for example after a
+///   timeout, [`AdapterError::unknown`].
+/// - **Duplicates.** A record whose id is already stored is not stored again, if the engine can detect it.
+/// - **Delivery.** Records that other instances publish are passed to the [`Receiver`], in the order of the
+///   history if there is one. The records of a bus may be passed back to it; the bus drops them, because they
+///   carry its own instance id as their origin.
+/// - **Cancellation.** The bus polls every future to completion, in a task if needed. A future is dropped
+///   early only if the runtime shuts down or, for `stop`, if its deadline passes. The future of `stop` is
+///   polled by the runtime of the bus and by every runtime on which `stop` of the bus was called, and makes
+///   progress while at least one of them runs.
+/// - **Panics.** A panic in `publish` counts as an unknown outcome. The bus continues to work.
 ///
-/// Durable consumption, where an engine can do it, is a trait of its own: [`DurableAdapter`].
+/// Durable consumption is a separate trait, for engines that support it: [`DurableAdapter`].
 ///
-/// See `examples/custom_adapter.rs` for an adapter on a file.
+/// `examples/custom_adapter.rs` is an adapter that stores events in a file.
 pub trait Adapter: Any + Send + Sync {
-    /// The engine and place, for messages: such as `redis at 127.0.0.1:6379`. No credentials.
+    /// Name of the engine and its address, for messages, such as `redis at 127.0.0.1:6379`. It must not
+    /// contain credentials.
     fn name(&self) -> String;
 
-    /// Whether [`history`](Self::history) reads what `publish` kept. If not, the bus shows its own
-    /// bounded in-memory history, and never calls `history`.
+    /// Whether [`history`](Self::history) returns the records that `publish` has stored. If not, the bus uses
+    /// its own bounded in-memory history and never calls `history`.
     fn keeps_history(&self) -> bool;
 
-    /// Keeps the records and passes them to the other instances. Handlers of the emitting bus run
-    /// when it returns `Ok`, and none run when it returns an error.
+    /// Stores the records and passes them to the other instances. The handlers of the emitting bus run after
+    /// it returns `Ok`; if it returns an error, no handler runs.
     ///
-    /// `codec` is the only encoder that gives an adapter the secrets of an event: use no other.
+    /// `codec` is the only encoder that gives an adapter the secrets of an event. Records must be encoded
+    /// with it.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] that tells whether the records were stored: see *Atomicity* above.
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
         codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>>;
 
-    /// The newest `query.limit()` records that `query.accepts(..)`, oldest first. Works after
-    /// `stop`, too. Of a record that can't be read, the error stands in its place: it hides no other one.
+    /// Returns the newest `query.limit()` records that the query [accepts](HistoryQuery::accepts), oldest
+    /// first. A record that can't be decoded is returned as an error in its position, and does not affect
+    /// other records. Must also work after `stop`.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if the history can't be read.
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
         codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>>;
 
-    /// Reads the log forwards, from a position. [`LogQuery::page`] begins the answer, the adapter adds the records of
-    /// the positions that are [wanted](LogPage::wanted) and whose names the query [takes](LogQuery::takes), until the
-    /// page is full. Positions follow the order of the history. Never called where
-    /// [`keeps_history`](Self::keeps_history) is false. Works after `stop`, too.
+    /// Reads the log forwards from a position.
     ///
-    /// Browsers resume by it. Unless implemented, it is refused, and so are bridges to browsers.
+    /// [`LogQuery::page`] creates the page. The adapter adds the records at the [wanted](LogPage::wanted)
+    /// positions whose names the query [takes](LogQuery::takes), until the page is full. Positions follow the
+    /// order of the history. Never called if [`keeps_history`](Self::keeps_history) is false. Must also work
+    /// after `stop`.
+    ///
+    /// Bridges to browsers use this to resume connections. The default implementation returns an error, so
+    /// that such bridges can't be built on the adapter.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if the log can't be read.
     fn read_log<'a>(
         &'a self,
         query: &'a LogQuery,
@@ -87,30 +109,39 @@ pub trait Adapter: Any + Send + Sync {
         Box::pin(async { Err(AdapterError::refused("it does not implement `Adapter::read_log`")) })
     }
 
-    /// Starts to pass on what other instances publish, and returns once nothing published from then
-    /// on is missed; [`Receiver::codec`] reads it. An adapter that joins nothing drops the receiver and returns
-    /// `Ok`.
+    /// Starts to pass records of other instances to `receiver`, and returns when every record published from
+    /// then on will be passed. [`Receiver::codec`] decodes the records. An adapter that does not connect
+    /// buses drops the receiver and returns `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if the adapter can't receive records. `build()` then fails.
     fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>>;
 
-    /// Ends what `subscribe` started and makes what was published safe. No `publish` follows; one is
-    /// under way only where `stop` of the bus has reached its deadline.
+    /// Ends the subscription, and makes published records durable. No call of `publish` follows. A call of
+    /// `publish` may still be running if `stop` of the bus has reached its deadline.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if published records may be lost.
     fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>>;
 
-    /// Durable consumption; `None` where the engine has none, and then `build()` refuses durable handlers.
+    /// Returns the durable side of the adapter. `None` if the engine does not support durable consumption;
+    /// `build()` then refuses durable handlers.
     fn durable(&self) -> Option<&dyn DurableAdapter> {
         None
     }
 }
 
-/// What a [`publish`](Adapter::publish) did: unless said otherwise, every record was new.
+/// Result of [`publish`](Adapter::publish). By default, every record was new.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     duplicates: Vec<usize>,
 }
 
 impl Published {
-    /// Says that a record, by its place among those of the call, was kept before, and was not kept again: no live
-    /// handler is called for it.
+    /// Marks a record, by its index among the records of the call, as already stored. The record was not
+    /// stored again, and no live handler is called for it.
     #[must_use]
     pub fn with_duplicate(mut self, index: usize) -> Self {
         self.duplicates.push(index);
@@ -122,7 +153,7 @@ impl Published {
     }
 }
 
-/// Why an adapter could not do what the bus asked.
+/// Error of an adapter.
 #[derive(Clone, Debug)]
 pub struct AdapterError {
     message: String,
@@ -132,22 +163,22 @@ pub struct AdapterError {
 }
 
 impl AdapterError {
-    /// It was not done, and trying again would not help: name what stands in the way.
+    /// An operation that was not applied and would fail again. The message names the cause.
     pub fn refused(message: impl fmt::Display) -> Self {
         Self { message: crate::text::of_error(&message), temporary: false, unknown: false, too_large: false }
     }
 
-    /// It was not done, but may work later: the engine is away or busy.
+    /// An operation that was not applied, but may succeed later: the engine is unreachable or busy.
     pub fn unavailable(message: impl fmt::Display) -> Self {
         Self { temporary: true, ..Self::refused(message) }
     }
 
-    /// It may or may not have been done: the answer never came.
+    /// An operation whose outcome is unknown: no reply was received.
     pub fn unknown(message: impl fmt::Display) -> Self {
         Self { temporary: true, unknown: true, ..Self::refused(message) }
     }
 
-    /// Whether it may work later: the engine is away or busy, or the answer never came.
+    /// Whether the operation may succeed later: the engine is unreachable or busy, or no reply was received.
     pub fn is_temporary(&self) -> bool {
         self.temporary
     }
@@ -169,14 +200,15 @@ impl fmt::Display for AdapterError {
 
 impl std::error::Error for AdapterError {}
 
-/// An I/O error is a refusal: the bus does not know which are temporary.
+/// Converts an I/O error to [`AdapterError::refused`], because the bus can't tell which I/O errors are
+/// temporary.
 impl From<std::io::Error> for AdapterError {
     fn from(error: std::io::Error) -> Self {
         Self::refused(error)
     }
 }
 
-/// A record that can't be written or read.
+/// Converts the error of a record that can't be encoded or decoded.
 impl From<crate::error::Error> for AdapterError {
     fn from(error: crate::error::Error) -> Self {
         Self { too_large: error.kind() == crate::error::ErrorKind::TooLarge, ..Self::refused(error) }

@@ -1,12 +1,12 @@
-//! What a durable handler asks for: its name, its retries, its order.
+//! Options of durable handlers: name, retries, backoff, timeout, concurrency, order and start.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// The settings of a durable handler: those of `#[on(..., durable = "send-invoice", retries = 5)]`, for
-/// [`BusBuilder::durable`](crate::BusBuilder::durable).
+/// Options of a durable handler, for [`BusBuilder::durable`](crate::BusBuilder::durable). They correspond to
+/// the options of `#[on(..., durable = "send-invoice", retries = 5)]`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,46 +30,48 @@ pub struct DurableOptions {
     from: StartAt,
 }
 
-/// Where a consumer begins to read, or is sent back to. What is before the oldest event that is kept means that one,
-/// and what is behind the newest means the next event.
+/// Position at which a new consumer starts, or to which a consumer is moved. A position before the oldest
+/// stored event means that event, and a position after the newest event means the next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartAt {
-    /// The oldest event that is kept.
+    /// The oldest stored event.
     Start,
-    /// The next event.
+    /// The next event that is appended.
     Now,
-    /// The event at this position, or the next one that is kept.
+    /// The event at this position, or the next one that is stored.
     Position(u64),
-    /// The first event of this time or later.
+    /// The first event with this timestamp or a later one.
     Time(Timestamp),
 }
 
-/// What `null` means in the field that a durable handler is ordered by: `nulls = "together"` in `#[on]`.
+/// Meaning of `null` in the field that a durable handler is ordered by. In `#[on]`, it is set by `nulls =
+/// "together"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Nulls {
-    /// Such an event has no key, and waits for none.
+    /// An event whose field is `null` has no key and does not wait for other events.
     Unordered,
-    /// Such events have one key together, and are handled one after the other.
+    /// All events whose field is `null` share one key and are handled one after the other.
     Together,
 }
 
-/// The longest name of a durable handler, in bytes.
+/// Maximum length of the name of a durable handler in bytes.
 const MAX_NAME: usize = 128;
 
 impl DurableOptions {
-    /// A durable handler of this name, with 5 retries, a backoff of 1 s to 5 min, a timeout of 60 s, one event
-    /// at a time, no order while retrying, from now.
+    /// Creates the options with their defaults: 5 retries, a backoff from 1 s to 5 min, a timeout of 60 s, a
+    /// concurrency of 1, no order by key, and a start at [`StartAt::Now`].
     ///
-    /// The name says who has handled an event: it outlives the function's, and processes that use the same
-    /// one share the events. Letters, digits, `-`, `_` and `.`; at most 128 bytes.
+    /// The name identifies the consumer that stores the progress of the handler. It does not depend on the
+    /// name of the function, and processes that use the same name share the events. It consists of letters,
+    /// digits, `-`, `_` and `.`, and has at most 128 bytes.
     pub const fn new(name: &'static str) -> Self {
         Self::of(Cow::Borrowed(name))
     }
 
-    /// The same of a name that is made at run time. One that can't be a name is an error of
-    /// [`build`](crate::BusBuilder::build).
+    /// Like [`new`](Self::new), for a name created at run time. [`build`](crate::BusBuilder::build) returns
+    /// an error if the name is invalid.
     pub fn named(name: impl Into<String>) -> Self {
         Self::of(Cow::Owned(name.into()))
     }
@@ -87,29 +89,31 @@ impl DurableOptions {
         }
     }
 
-    /// Calls the handler at most `retries` more times after it has failed; 5 unless set. Then the event goes to
-    /// the dead letters.
+    /// Sets the maximum number of retries after the first failed attempt. The default is 5. After the last
+    /// failed attempt, the event becomes a dead letter.
     pub const fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
     }
 
-    /// Waits about `first` before the first retry, and twice as long before each further one, up to `max`:
-    /// 1 s and 5 min unless set. Each wait is cut by a random part of up to a half, so that what failed together
-    /// is not retried together.
+    /// Sets the delay before the first retry, and the maximum delay. The defaults are 1 s and 5 min. The
+    /// delay doubles with each further retry. A random part of up to one half is subtracted from each delay,
+    /// so that events that failed at the same time are not retried at the same time.
     pub const fn backoff(mut self, first: Duration, max: Duration) -> Self {
         self.backoff = (first, max);
         self
     }
 
-    /// Ends a call that takes longer, which counts as a failure; 60 s unless set, never with
-    /// [`Duration::MAX`]. A handler that blocks its thread can't be ended.
+    /// Sets the maximum duration of a call of the handler. The default is 60 s; [`Duration::MAX`] disables
+    /// the limit. A call that takes longer is cancelled and counts as a failed attempt. A handler that blocks
+    /// its thread can't be cancelled.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Handles up to this many events at a time in each process; 1 unless set, at most 1024.
+    /// Sets the maximum number of events that each process handles concurrently. The default is 1, the
+    /// maximum 1024.
     pub const fn concurrency(mut self, events: u32) -> Self {
         self.concurrency = match events {
             0 => 1,
@@ -119,30 +123,32 @@ impl DurableOptions {
         self
     }
 
-    /// Handles events that have the same value in this field of their JSON one after the other, across all
-    /// processes, also while one is retried; others go on. An event in which the field is `null` or absent waits for
-    /// none, unless [`nulls`](Self::nulls) says otherwise.
+    /// Handles events with equal values in this JSON field one after the other, across all processes, also
+    /// while one of them is retried. Other events do not wait for them. An event whose field is `null` or
+    /// absent does not wait, unless [`nulls`](Self::nulls) is set to [`Nulls::Together`].
     ///
-    /// The field is a string, a whole number, a `bool`, a `char`, an enum without data, a tuple of these, or an
-    /// `Option`: other values may be equal and differ as text. That is checked for each known event.
+    /// The field must be a string, a whole number, a `bool`, a `char`, an enum without data, a tuple of these,
+    /// or an `Option` of one. Equal values of other types may have different texts. The field is checked for
+    /// each known event: at compile time for `#[on]`, otherwise by [`build`](crate::BusBuilder::build).
     pub const fn ordered_by(mut self, field: &'static str) -> Self {
         self.ordered_by = Some(field);
         self
     }
 
-    /// Says what `null` means in the field that events are [ordered by](Self::ordered_by).
+    /// Sets the meaning of `null` in the field that events are [ordered by](Self::ordered_by). The default is
+    /// [`Nulls::Unordered`].
     pub const fn nulls(mut self, nulls: Nulls) -> Self {
         self.nulls = nulls;
         self
     }
 
-    /// Begins here, where the consumer is new; [`StartAt::Now`] unless set.
+    /// Sets the position at which a new consumer starts. The default is [`StartAt::Now`].
     pub const fn from(mut self, from: StartAt) -> Self {
         self.from = from;
         self
     }
 
-    /// The name.
+    /// Name of the durable handler and its consumer.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -167,14 +173,15 @@ impl DurableOptions {
         self.timeout
     }
 
-    /// How often an event is tried in all.
+    /// Maximum number of attempts: the first one and the retries.
     pub(crate) const fn attempts(&self) -> u32 {
         self.retries.saturating_add(1)
     }
 
-    /// How long to wait after so many failed attempts. `share` is a random number from 0 to 1.
+    /// Delay after the given number of failed attempts. `share` is a random number from 0 to 1.
     ///
-    /// Exponential, with what "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015) calls equal jitter.
+    /// The delay grows exponentially, with the equal jitter described in "Exponential Backoff And Jitter"
+    /// (AWS Architecture Blog, 2015).
     pub(crate) fn wait_after(&self, attempt: u32, share: f64) -> Duration {
         let (first, max) = self.backoff;
         let doubled = first.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
@@ -183,7 +190,7 @@ impl DurableOptions {
     }
 }
 
-/// Why a text can't name a durable handler.
+/// Returns the reason why a text can't be the name of a durable handler.
 pub(crate) const fn name_problem(name: &str) -> Option<&'static str> {
     let bytes = name.as_bytes();
     if bytes.is_empty() {
@@ -195,7 +202,7 @@ pub(crate) const fn name_problem(name: &str) -> Option<&'static str> {
     let mut i = 0;
     while i < bytes.len() {
         if !matches!(bytes[i], b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.') {
-            return Some("it has other characters than letters, digits, `-`, `_` and `.`");
+            return Some("it may contain only letters, digits, `-`, `_` and `.`");
         }
         i += 1;
     }

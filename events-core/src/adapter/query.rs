@@ -1,4 +1,4 @@
-//! What a history is asked for.
+//! Queries that read a history backwards.
 
 use crate::adapter::AdapterError;
 use crate::error::{Error, ErrorKind};
@@ -7,13 +7,13 @@ use crate::record::Record;
 use crate::text::quoted;
 use crate::time::Timestamp;
 
-/// Records a history returns unless the query says otherwise.
+/// Default for the maximum number of records that a history query returns.
 pub(crate) const DEFAULT_LIMIT: usize = 100;
 
-/// What a history is asked for: what an adapter's [`history`](crate::Adapter::history) gets.
+/// A query for records of a history. It is passed to an adapter's [`history`](crate::Adapter::history).
 ///
-/// The answer is the newest [`limit`](Self::limit) of the records that [`accepts`](Self::accepts)
-/// takes, oldest first.
+/// The result is the newest [`limit`](Self::limit) records that the query [`accepts`](Self::accepts), oldest
+/// first.
 ///
 /// ```
 /// use typed_events::adapter::HistoryQuery;
@@ -25,7 +25,7 @@ pub(crate) const DEFAULT_LIMIT: usize = 100;
 #[derive(Clone, Debug)]
 pub struct HistoryQuery {
     pub(crate) pattern: String,
-    /// Set where only one type of event is asked for.
+    /// Name of the only event type that is requested, if the query is restricted to one.
     pub(crate) name: Option<&'static str>,
     pub(crate) limit: usize,
     pub(crate) since: Option<Timestamp>,
@@ -33,44 +33,44 @@ pub struct HistoryQuery {
 }
 
 impl HistoryQuery {
-    /// The newest 100 of what a pattern takes.
+    /// Creates a query for the newest 100 records that match a pattern.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pattern`] for a text that is not a pattern.
+    /// [`ErrorKind::Pattern`] if the text is not a valid pattern.
     pub fn new(pattern: &str) -> Result<Self, Error> {
         parse_pattern(pattern)?;
         Ok(Self { pattern: pattern.to_owned(), name: None, limit: DEFAULT_LIMIT, since: None, until: None })
     }
 
-    /// Asks for at most `limit` records.
+    /// Sets the maximum number of records. The default is 100.
     #[must_use]
     pub fn with_limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// The pattern, as written.
+    /// Text of the pattern.
     pub fn pattern(&self) -> &str {
         &self.pattern
     }
 
-    /// The most records that are asked for.
+    /// Maximum number of records.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// The earliest timestamp asked for, inclusive.
+    /// Earliest timestamp, inclusive.
     pub fn since(&self) -> Option<Timestamp> {
         self.since
     }
 
-    /// The latest timestamp asked for, inclusive.
+    /// Latest timestamp, inclusive.
     pub fn until(&self) -> Option<Timestamp> {
         self.until
     }
 
-    /// The one name that is asked for, where it is one: for an index.
+    /// Returns the event name if the query matches exactly one, so that an adapter can use an index.
     pub fn only_name(&self) -> Option<&str> {
         let pattern = Pattern::new(&self.pattern).ok()?;
         if !pattern.is_name() {
@@ -79,13 +79,13 @@ impl HistoryQuery {
         self.name.is_none_or(|name| name == self.pattern).then_some(&self.pattern)
     }
 
-    /// Whether events of this name are asked for.
+    /// Whether the query requests events of this name.
     pub fn takes(&self, name: &str) -> bool {
         let pattern = Pattern::new(&self.pattern);
         self.name.is_none_or(|only| only == name) && pattern.is_ok_and(|pattern| pattern.matches(name))
     }
 
-    /// Whether a record is asked for, by its name and timestamp.
+    /// Whether the query requests this record, by its name and timestamp.
     pub fn accepts(&self, record: &Record) -> bool {
         let time = record.timestamp();
         self.takes(record.name())
@@ -93,12 +93,12 @@ impl HistoryQuery {
             && self.until.is_none_or(|until| time <= until)
     }
 
-    /// The answer of an adapter that reads all its records, oldest first: the newest of those that are asked for.
-    /// A record that can't be read keeps its place.
+    /// Returns the result for an adapter that iterates over all its records, oldest first: the newest records
+    /// that the query accepts. A record that can't be decoded is kept as an error in its position.
     ///
     /// # Complexity
     ///
-    /// Keeps all that are asked for in memory, also those beyond the limit.
+    /// Holds all accepted records in memory, including those beyond the limit.
     pub fn select(
         &self,
         records: impl IntoIterator<Item = Result<Record, AdapterError>>,
@@ -112,7 +112,7 @@ impl HistoryQuery {
     }
 }
 
-/// Reads a pattern given at run time.
+/// Parses a pattern given at run time.
 pub(crate) fn parse_pattern(text: &str) -> Result<Pattern<'_>, Error> {
     Pattern::new(text).map_err(|error| {
         Error::new(ErrorKind::Pattern, format!("`{}` is not a pattern: {error}", quoted(text)))

@@ -1,4 +1,4 @@
-//! Where an adapter passes on the events of other instances.
+//! The receiver: the bus as its adapter sees it.
 
 use std::sync::{Arc, Weak};
 
@@ -9,51 +9,57 @@ use crate::record::Record;
 use crate::record::codec::RecordCodec;
 use crate::text::quoted;
 
-/// The bus, which takes what an adapter brings.
+/// The functions of a bus that an adapter calls through a [`Receiver`].
 pub(crate) trait Receive: Send + Sync {
     /// Delivers a record of another instance, or of a transaction.
     fn deliver(self: Arc<Self>, record: Record) -> BoxFuture<'static, Result<(), Error>>;
-    /// Delivers a payload that came without a record.
+    /// Delivers a payload that was received without a record.
     fn deliver_payload(self: Arc<Self>, name: &str, json: &[u8]) -> BoxFuture<'static, Result<(), Error>>;
-    /// Counts a record of the bus that came back.
+    /// Counts a record of this bus that was received again.
     fn count_echo(&self);
-    /// Logs what the adapter says.
+    /// Logs a warning of the adapter.
     fn warn(&self, what: &str);
-    /// Counts, and logs once, a record that can't be read.
+    /// Counts a record that can't be decoded, and logs it once.
     fn unreadable(&self, name: Option<&str>, why: &str);
-    /// Counts and logs events that were lost.
+    /// Counts and logs lost events.
     fn lost(self: Arc<Self>, events: u64, why: &str);
 }
 
-/// The bus as an adapter sees it: takes events that other instances published.
+/// The bus as its adapter sees it. It accepts events that other instances have published.
 ///
-/// It does not keep the bus alive.
+/// A receiver does not keep the bus from being dropped.
 #[derive(Clone)]
 pub struct Receiver {
     pub(crate) bus: Weak<dyn Receive>,
     pub(crate) instance: InstanceId,
     pub(crate) codec: RecordCodec,
-    /// Counted by `build`: an adapter that has kept no clone passes on nothing.
+    /// Its number of references tells `build` whether the adapter has kept a clone. An adapter without a
+    /// clone delivers nothing.
     pub(crate) _kept: Arc<()>,
 }
 
 impl Receiver {
-    /// Passes a record to the handlers of this instance, and waits for them. It is not published
+    /// Passes a record to the handlers of this instance and waits for them. The record is not published
     /// again.
     ///
-    /// A record this bus has published is dropped, and so is one whose id is still in its log.
+    /// A record that was published by this bus is ignored, and so is a record whose id is in the log of this
+    /// bus.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::UnknownEvent`]: the name is not declared here, and the bus does not accept
-    ///   such.
-    /// - [`ErrorKind::Payload`]: it does not fit its type. Both are counted in
-    ///   [`Bus::stats`](crate::Bus::stats), logged once for each name, of the first 1,000, and nothing is delivered.
-    /// - [`ErrorKind::Stopped`]: the bus has stopped or is gone; end the subscription.
+    /// In all these cases, nothing is delivered:
+    ///
+    /// - [`ErrorKind::UnknownEvent`]: the name is not declared in this program, and the bus does not accept
+    ///   undeclared names.
+    /// - [`ErrorKind::Payload`]: the payload can't be decoded as its type.
+    /// - [`ErrorKind::Stopped`]: the bus is stopped or dropped. The adapter should end the subscription.
+    ///
+    /// Unknown events and undecodable payloads are counted in [`Bus::stats`](crate::Bus::stats). The first
+    /// one of each name is logged, for the first 1,000 names.
     ///
     /// # Cancel safety
     ///
-    /// From the first poll on, handlers finish even if it is dropped.
+    /// From the first poll on, the handlers run to completion even if the future is dropped.
     pub async fn deliver(&self, record: Record) -> Result<(), Error> {
         match self.bus.upgrade() {
             Some(bus) if record.origin() == self.instance => {
@@ -65,16 +71,17 @@ impl Receiver {
         }
     }
 
-    /// [`deliver`](Self::deliver) of a record that was [emitted in a transaction](crate::Bus::emit_in): also to the
-    /// bus that emitted it, which could not call its handlers before it was known to be committed.
+    /// Like [`deliver`](Self::deliver), for a record that was [emitted in a
+    /// transaction](crate::Bus::emit_in). The record is also delivered to the bus that emitted it, because
+    /// that bus has to wait for the commit before it calls its handlers.
     ///
     /// # Errors
     ///
-    /// Those of [`deliver`](Self::deliver).
+    /// The same as for [`deliver`](Self::deliver).
     ///
     /// # Cancel safety
     ///
-    /// That of [`deliver`](Self::deliver).
+    /// The same as for [`deliver`](Self::deliver).
     pub async fn deliver_committed(&self, record: Record) -> Result<(), Error> {
         match self.bus.upgrade() {
             Some(bus) => bus.deliver(record).await,
@@ -82,19 +89,20 @@ impl Receiver {
         }
     }
 
-    /// Passes on a payload of a program that knows nothing of records, under the name it came with: it gets a new id,
-    /// the time of now, and the [nil id](InstanceId::NIL) for its origin. It is checked as
-    /// [`Bus::emit_json`](crate::Bus::emit_json) does.
+    /// Delivers a payload from a program that does not use records, under the given event name. The event
+    /// gets a new id, the current time, and the [nil id](InstanceId::NIL) as its origin. The name and the
+    /// payload are checked as by [`Bus::emit_json`](crate::Bus::emit_json).
     ///
     /// # Errors
     ///
-    /// Those of `emit_json` where it is not delivered: it is counted in [`Bus::stats`](crate::Bus::stats), and not
-    /// logged, as anything may come over a channel that others use, too: say what should be known by
-    /// [`warn`](Self::warn). [`ErrorKind::Stopped`] as of [`deliver`](Self::deliver).
+    /// The errors of `emit_json` for an invalid name or payload, and [`ErrorKind::Stopped`] as for
+    /// [`deliver`](Self::deliver). Nothing is delivered. Refused payloads are counted in
+    /// [`Bus::stats`](crate::Bus::stats), but not logged, because other programs may send anything over a
+    /// shared channel. An adapter can log a refused payload with [`warn`](Self::warn).
     ///
     /// # Cancel safety
     ///
-    /// That of [`deliver`](Self::deliver).
+    /// The same as for [`deliver`](Self::deliver).
     pub async fn deliver_payload(&self, name: &str, json: &[u8]) -> Result<(), Error> {
         match self.bus.upgrade() {
             Some(bus) => bus.deliver_payload(name, json).await,
@@ -102,35 +110,40 @@ impl Receiver {
         }
     }
 
-    /// The bus: the origin of its own records.
+    /// Instance id of the bus, which is the origin of its own records.
     pub fn instance(&self) -> InstanceId {
         self.instance
     }
 
-    /// Tells what a developer should know of the adapter, where the bus tells of failures.
+    /// Logs a warning about the adapter, for the developers of the program.
     pub fn warn(&self, what: &str) {
         if let Some(bus) = self.bus.upgrade() {
             bus.warn(what);
         }
     }
 
-    /// What reads the records of other instances.
+    /// Codec that decodes the records of other instances.
     pub fn codec(&self) -> &RecordCodec {
         &self.codec
     }
 
-    /// Tells the bus of a record of another instance that can't be read: it is counted as
-    /// [lost](crate::Stats::lost), and the first one of its name is logged, of the first 1,000 names. Where nothing
-    /// says its name, the first one with its reason is; numbers in it, such as a position, make no other reason.
+    /// Reports a record of another instance that can't be decoded. It is counted as
+    /// [lost](crate::Stats::lost).
+    ///
+    /// If `name` is given, the first such record of each name is logged, for the first 1,000 names. If it is
+    /// `None`, the first one of each reason is logged; reasons that differ only in their digits, for example
+    /// in a position, count as one.
     pub fn unreadable(&self, name: Option<&str>, why: &str) {
         if let Some(bus) = self.bus.upgrade() {
             bus.unreadable(name, why);
         }
     }
 
-    /// Tells the bus that events of other instances were lost, as far as is known how many: during
-    /// a reconnect, for example. They are counted, and logged: the first at once, and those that are lost within 10 s
-    /// after it, for the same reason, in one line.
+    /// Reports that events of other instances were lost, for example during a reconnect. `events` is their
+    /// number, as far as it is known.
+    ///
+    /// The events are counted as [lost](crate::Stats::lost) and logged: the first loss immediately, and
+    /// further losses for the same reason within the next 10 s in one line.
     pub fn lost(&self, events: u64, why: &str) {
         if let Some(bus) = self.bus.upgrade() {
             bus.lost(events, why);
@@ -139,5 +152,5 @@ impl Receiver {
 }
 
 fn gone(name: &str) -> Error {
-    Error::new(ErrorKind::Stopped, format!("{name}: the bus is gone"))
+    Error::new(ErrorKind::Stopped, format!("{name}: the bus was dropped"))
 }

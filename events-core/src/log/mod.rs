@@ -1,4 +1,4 @@
-//! The in-process log: the default history, and what streams and replays read.
+//! The in-process log. It is the default history, and streams and replays read from it.
 
 pub(crate) mod positions;
 pub(crate) mod reader;
@@ -18,63 +18,65 @@ use crate::record::Record;
 use crate::record::growth::{self, CountsBytes};
 use crate::time::{self, Timestamp};
 
-/// So many records may have room that none takes.
+/// Capacity that the queues may keep, whatever their length.
 const MAX_SPARE: usize = 256;
 
-/// How much the log keeps.
+/// Limits of the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Records the history shows.
+    /// Maximum number of records that the history shows.
     pub(crate) records: usize,
-    /// Bytes of records, with their payloads and metadata.
+    /// Maximum size of the records in bytes, including payloads and metadata.
     pub(crate) bytes: usize,
-    /// Records that are kept, beyond the history's, while somebody reads along.
+    /// Maximum number of records that are kept while a reader exists, if that is more than `records`.
     pub(crate) for_readers: usize,
 }
 
 /// A bounded log of records in the order in which they were appended.
 ///
-/// Everything is behind one lock, under which a record also gets its timestamp, never an earlier one than
-/// the record before: so timestamps never decrease in the log's order.
+/// One lock protects the whole state. A record without a timestamp gets one under that lock, never earlier
+/// than those assigned before, so that assigned timestamps never decrease in the order of the log.
 pub(crate) struct Log {
     state: Mutex<State>,
-    /// Whether an append has any effect; read by emits that could do without a record.
+    /// Whether an append has any effect. Emits that need no record otherwise read it.
     keeps: AtomicBool,
-    /// Among all logs of the process, from 1: what its records know of it.
+    /// Number of the log among all logs of the process, from 1. Its records store it.
     number: u32,
 }
 
-/// In cache lines of its own: whoever waits for the lock reads the line with the lock over and over, and would
-/// take it away from the owner's every store. (Two threads that emit the same event do 0.75 of what one does,
-/// and 0.67 without.)
+/// Aligned to cache lines of its own. A thread that waits for the lock reads the lock's cache line
+/// repeatedly, which would slow down each store of the owner to the same line. (Two threads that emit the
+/// same event reach 0.75 of the throughput of one thread, and 0.67 without the alignment.)
 #[repr(align(64))]
 struct State {
     bounds: Bounds,
     number: u32,
     records: VecDeque<Record>,
-    /// What is known of each record without a look at it: it may be far away.
+    /// Copies of the facts about each record that the log needs. Reading them does not touch the record,
+    /// which may not be in the cache.
     facts: VecDeque<Facts>,
-    /// The position of the first entry; positions count all appends, from 0.
+    /// Position of the first entry. Positions count all appends, from 0.
     first: u64,
     bytes: usize,
-    /// Where the entries of each name stand.
+    /// Positions of the entries of each name.
     positions: Positions,
-    /// The ids that entries came with, so that a retry is recognised.
+    /// Ids that entries had when they were appended, to recognise retried emits.
     given_ids: HashSet<EventId>,
-    /// The latest time at which anything was appended.
+    /// Latest time at which a record was appended.
     now: Timestamp,
-    /// The last position whose timestamp was earlier than the one before: events from other instances
-    /// keep their own.
+    /// Last position whose timestamp is earlier than the one before. Events from other instances keep their
+    /// timestamps.
     inversion: Option<u64>,
     readers: HashMap<u64, ReaderState>,
     next_reader: u64,
     closed: bool,
 }
 
-/// What an append or eviction leaves to do without the lock: it runs code of users.
+/// Work that an append or an eviction leaves until the lock is released, because it runs user code.
 #[derive(Default)]
 struct AfterUnlock {
-    /// Perhaps the last owner of its event: one for one, once the log is full.
+    /// An evicted record, which may own the last reference to its event. In a full log, each append evicts
+    /// one record.
     drop: Option<Record>,
     more: Vec<Later>,
 }
@@ -120,11 +122,12 @@ impl Later {
     }
 }
 
-/// Two words; apart from the records, so that both are passed in registers.
+/// Facts about a record. They are two words, kept apart from the records, so that they are passed in
+/// registers.
 #[derive(Clone, Copy)]
 struct Facts {
     timestamp: Timestamp,
-    /// The weight in the upper half, the slot in the lower.
+    /// The weight in the upper half, the slot of the name in the lower half.
     weight_and_slot: u64,
 }
 
@@ -143,12 +146,12 @@ impl Facts {
     }
 }
 
-/// What became of an append.
+/// Result of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Appended {
-    /// The record has this position now (and may already be gone, where nothing is kept).
+    /// The record was appended at this position. It may already be evicted, if nothing is kept.
     At(u64),
-    /// A record with the same id is in the log; this one was not added.
+    /// A record with the same id is in the log. This one was not appended.
     Duplicate,
 }
 
@@ -180,7 +183,8 @@ impl Log {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of a user runs under the lock (see `AfterUnlock`); the state stays whole.
+        // No user code runs under the lock (see `AfterUnlock`), so a panic can't leave the state
+        // inconsistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -190,7 +194,7 @@ impl Log {
         self.keeps.load(Ordering::Relaxed)
     }
 
-    /// Appends records, in order and without others between them.
+    /// Appends records in order, without others between them.
     pub(crate) fn append(&self, records: &[Record], mut each: impl FnMut(Appended)) {
         let mut after = AfterUnlock::default();
         let now = time::now();
@@ -205,7 +209,7 @@ impl Log {
     /// Appends one record.
     pub(crate) fn append_one(&self, record: &Record) -> Appended {
         let mut after = AfterUnlock::default();
-        // Before the lock: reading the clock is half of an append.
+        // Read the clock before taking the lock: this takes half the time of an append.
         let now = time::now();
         let mut state = self.lock();
         let appended = state.append(record, now, &mut after);
@@ -214,12 +218,12 @@ impl Log {
         appended
     }
 
-    /// The newest records the query asks for, oldest first.
+    /// Returns the newest records that match the query, oldest first.
     pub(crate) fn query(&self, query: &HistoryQuery) -> Vec<Record> {
         self.lock().query(query)
     }
 
-    /// The records that follow a position, of all that are kept. Positions begin with 1.
+    /// Reads the log forwards from a position. Positions of a page begin with 1.
     pub(crate) fn page(&self, id: LogId, query: &LogQuery) -> LogPage {
         let state = self.lock();
         let complete_from = state.positions.complete_from(query);
@@ -236,7 +240,7 @@ impl Log {
         page
     }
 
-    /// Wakes all readers; they end when they have read what is there.
+    /// Closes the log and wakes all readers. They end after reading the remaining records.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -246,7 +250,7 @@ impl Log {
         after.run();
     }
 
-    /// The position of the oldest record that is kept.
+    /// Position of the oldest record that is kept.
     pub(crate) fn first(&self) -> u64 {
         self.lock().first
     }
@@ -274,17 +278,17 @@ impl Drop for Log {
 }
 
 impl State {
-    /// The position the next record gets.
+    /// Position of the next record.
     fn end(&self) -> u64 {
         self.first + self.records.len() as u64
     }
 
-    /// Whether the timestamps of what is kept never decrease.
+    /// Whether the timestamps of the kept records never decrease.
     fn is_ordered(&self) -> bool {
         self.inversion.is_none_or(|position| position <= self.first)
     }
 
-    /// Whether the log has a record of the same id; else notes that it will.
+    /// Whether the log has a record with the same id. If not, adds the id of this record to the known ids.
     #[cold]
     fn is_kept(&mut self, record: &Record) -> bool {
         let Some(id) = record.known_id() else { return false };
@@ -292,7 +296,7 @@ impl State {
         !self.given_ids.insert(id) || (record.is_retry() && made_later())
     }
 
-    /// Forgets the id that a record came with.
+    /// Removes the id of an evicted record.
     #[cold]
     fn forget_id(&mut self, record: &Record) {
         if let Some(id) = record.known_id() {
@@ -305,7 +309,7 @@ impl State {
         if keeps && record.has_id() && self.is_kept(record) {
             return Appended::Duplicate;
         }
-        // The clock was read before the lock was taken, by another emit perhaps later than by this one.
+        // The clock was read before the lock was taken, so another emit may already have used a later time.
         self.now = self.now.max(now);
         let timestamp = record.stamp(self.now);
         let position = self.end();
@@ -330,7 +334,7 @@ impl State {
         Appended::At(position)
     }
 
-    /// Counts more bytes for a record, where it is kept.
+    /// Counts more bytes for a record, if it is kept.
     fn grow(&mut self, record: &Record, bytes: usize, after: &mut AfterUnlock) {
         let Some(index) = self.index_of(record) else { return };
         let before = self.facts[index];
@@ -380,7 +384,7 @@ impl State {
             }
             after.drop(record);
         }
-        // What was needed for many small records is not kept for a few large ones.
+        // Capacity that was needed for many small records is released when only a few large ones are kept.
         if self.records.capacity() > MAX_SPARE && self.records.len() < self.records.capacity() / 4 {
             self.shrink();
         }
@@ -395,14 +399,14 @@ impl State {
 
     fn query(&self, query: &HistoryQuery) -> Vec<Record> {
         let shown = self.end().saturating_sub(self.bounds.records as u64);
-        // Behind this position nothing can be early enough; only an ordered log can tell.
+        // End of the records that can be early enough. It can be determined only if the log is ordered.
         let end = match query.until() {
             Some(until) if self.is_ordered() => {
                 self.first + self.facts.partition_point(|facts| facts.timestamp <= until) as u64
             }
             _ => self.end(),
         };
-        // Merges the matching names' positions from the newest to the oldest.
+        // Merge the positions of the matching names from the newest to the oldest.
         let matching = self.positions.matching(query);
         let mut newest: BinaryHeap<(u64, usize, &VecDeque<u64>)> = matching
             .into_iter()

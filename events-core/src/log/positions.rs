@@ -1,4 +1,4 @@
-//! Where the log's entries of each name stand.
+//! Index of the log by event name.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,27 +7,27 @@ use crate::adapter::query::HistoryQuery;
 use crate::event::registry;
 use crate::record::Record;
 
-/// So many positions may be allocated for a name, whatever it has.
+/// Capacity that a queue of positions may keep, whatever its length.
 const MAX_SPARE: usize = 64;
 
-/// The positions of each name's entries, ascending.
+/// Positions of the entries of each name, ascending.
 #[derive(Default)]
 pub(crate) struct Positions {
-    /// Of events in the registry, by their slot.
+    /// Declared events, by their slot in the registry.
     declared: Vec<OfName>,
     others: HashMap<Box<str>, VecDeque<u64>>,
-    /// Behind the newest entry of any other name that was evicted, or of any name that was never kept.
+    /// Position after the newest entry that was evicted or was never kept, of all undeclared names.
     others_from: u64,
 }
 
 #[derive(Default)]
 struct OfName {
     kept: VecDeque<u64>,
-    /// Behind the newest entry that was evicted.
+    /// Position after the newest entry of this name that was evicted.
     from: u64,
 }
 
-/// Where the positions of a name are.
+/// Identifies the queue that has the positions of a name.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot(pub(super) u32);
 
@@ -36,7 +36,7 @@ impl Slot {
 }
 
 impl Positions {
-    /// Notes where a record stands.
+    /// Adds the position of a record.
     pub(crate) fn push(&mut self, record: &Record, position: u64) -> Slot {
         let slot = record.decl().map_or(usize::MAX, |decl| decl.slot());
         match self.declared.get_mut(slot) {
@@ -62,12 +62,12 @@ impl Positions {
         Slot::BY_NAME
     }
 
-    /// Notes that nothing before a position is kept, whatever its name.
+    /// Sets the position before which nothing is kept, for all names.
     pub(crate) fn skip(&mut self, position: u64) {
         self.others_from = position;
     }
 
-    /// Forgets the first position of a record's name.
+    /// Removes the first position of a record's name.
     pub(crate) fn pop(&mut self, slot: Slot, record: &Record, position: u64) {
         match self.declared.get_mut(slot.0 as usize) {
             Some(OfName { kept, from }) => {
@@ -92,11 +92,11 @@ impl Positions {
         }
     }
 
-    /// The positions of each name a query takes.
+    /// Returns the queue of positions of each name that matches a query.
     ///
     /// # Complexity
     ///
-    /// For one name, that of finding it; else that of matching all that are declared or kept.
+    /// For a single name, one lookup; otherwise one match for each declared name and each name with entries.
     pub(crate) fn matching<'a>(&'a self, query: &HistoryQuery) -> Vec<&'a VecDeque<u64>> {
         if let Some(name) = query.only_name() {
             let declared = registry().slots(name).filter_map(|slot| self.declared.get(slot));
@@ -109,11 +109,12 @@ impl Positions {
         declared.map(|(positions, _)| &positions.kept).chain(others.map(|(_, positions)| positions)).collect()
     }
 
-    /// The position from which the log has all that a query takes. An undeclared name counts for all of them.
+    /// Returns the position from which the log contains all records that match a query. All undeclared names
+    /// are treated as one.
     ///
     /// # Complexity
     ///
-    /// That of matching all that are declared.
+    /// One match for each declared name.
     pub(crate) fn complete_from(&self, query: &LogQuery) -> u64 {
         let declared = self.declared.iter().zip(&registry().events);
         let taken = declared.filter(|(positions, decl)| positions.from > 0 && query.takes(decl.name));

@@ -1,4 +1,4 @@
-//! Cursors on the log: what streams and replays are made of.
+//! Cursors on the log, which streams and replays are built on.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use crate::record::Record;
 
 pub(crate) struct ReaderState {
     pattern: Box<str>,
-    /// Whether the pattern is one name: then comparing is enough.
+    /// Whether the pattern is a name, which can be compared without matching.
     is_name: bool,
-    /// Set where only one type of event is read.
+    /// Set if the reader is restricted to one event type.
     name: Option<&'static str>,
-    /// The position of the next record to look at.
+    /// Position of the next record to examine.
     cursor: u64,
-    /// Matching records that were dropped before they were read.
+    /// Number of matching records that were evicted before they were read.
     lost: u64,
     pub(crate) waker: Option<Waker>,
 }
@@ -32,7 +32,7 @@ impl ReaderState {
         matches && self.name.is_none_or(|only| only == name)
     }
 
-    /// Counts a record that left the log before it was read.
+    /// Handles the eviction of a record. Counts it as lost if it matches and was not read.
     pub(crate) fn evicted(&mut self, position: u64, name: &str) {
         if self.cursor <= position {
             self.cursor = position + 1;
@@ -41,22 +41,22 @@ impl ReaderState {
     }
 }
 
-/// A cursor on the log for the records of one pattern. While it exists, the log keeps at least the
-/// bound for readers.
+/// A cursor on the log for the records of a pattern. While any reader exists, the log keeps at least the
+/// number of records reserved for readers, within its byte limit.
 pub(crate) struct Reader {
     log: Arc<Log>,
     key: u64,
 }
 
-/// What a reader finds next.
+/// Result of reading from the log.
 pub(crate) enum Read {
     Record(Record, u64),
-    /// So many matching records are gone.
+    /// Number of matching records that were evicted before they were read.
     Lost(u64),
 }
 
 impl Reader {
-    /// A reader of what is appended from now on.
+    /// Creates a reader of records that are appended from now on.
     pub(crate) fn new(log: Arc<Log>, pattern: Pattern<'_>) -> Self {
         let mut state = log.lock();
         let key = state.next_reader;
@@ -75,19 +75,19 @@ impl Reader {
         Self { log, key }
     }
 
-    /// Reads only events of this name from now on.
+    /// Restricts the reader to events of this name.
     pub(crate) fn narrow(&self, name: &'static str) {
         if let Some(reader) = self.log.lock().readers.get_mut(&self.key) {
             reader.name = Some(name);
         }
     }
 
-    /// The position of the first record this reader has not looked at.
+    /// Position of the first record that the reader has not examined.
     pub(crate) fn cursor(&self) -> u64 {
         self.log.lock().readers.get(&self.key).map_or(0, |reader| reader.cursor)
     }
 
-    /// The ids of the records this reader has not looked at.
+    /// Ids of the records that the reader has not examined.
     pub(crate) fn upcoming(&self) -> HashSet<EventId> {
         let state = self.log.lock();
         let cursor = state.readers.get(&self.key).map_or(u64::MAX, |reader| reader.cursor);
@@ -95,16 +95,16 @@ impl Reader {
         unread.map(Record::id).collect()
     }
 
-    /// The next matching record in the log's order; `None` when the log is closed and read.
+    /// Returns the next matching record in the order of the log. `None` if the log is closed and fully read.
     ///
     /// # Complexity
     ///
-    /// Looks once at each record that was appended since.
+    /// Examines each appended record once.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Read>> {
         if let Some(read) = self.read_now(None) {
             return Poll::Ready(read);
         }
-        // Cloned, and the old one dropped, without the lock: both are code of a user.
+        // The new waker is cloned, and the old one dropped, without the lock, because both may run user code.
         let mut waker = Some(cx.waker().clone());
         match self.read_now(Some(&mut waker)) {
             Some(read) => Poll::Ready(read),
@@ -112,7 +112,7 @@ impl Reader {
         }
     }
 
-    /// What there is to read. Where there is nothing yet, exchanges the waker.
+    /// Reads without waiting. If there is nothing to read, swaps the stored waker with `waker`.
     fn read_now(&self, waker: Option<&mut Option<Waker>>) -> Option<Option<Read>> {
         let mut state = self.log.lock();
         let state = &mut *state;

@@ -47,7 +47,7 @@ async fn closures_are_checked() {
     assert_eq!(
         lines,
         [
-            "`a b` can't name a durable handler: it has other characters than letters, digits, `-`, `_` and `.`",
+            "`a b` can't name a durable handler: it may contain only letters, digits, `-`, `_` and `.`",
             "`set_up..done` is not a pattern: a segment is empty (position 8)",
             "the closure takes `set_up.done`, not `set_up.*`",
         ]

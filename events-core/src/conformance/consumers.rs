@@ -1,4 +1,4 @@
-//! Which events durable consumers get.
+//! Cases about which events durable consumers get.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,8 @@ cases! { "consumers":
     an_event_is_settled_when_all_are_done [Durable],
 }
 
-/// Law: a new consumer begins at [`Consumer::from`](crate::Consumer::from): with old events, or without.
+/// Checks that a new consumer starts at [`Consumer::from`](crate::Consumer::from), with and without earlier
+/// events.
 async fn a_new_one_begins_where_it_says<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let from = testbed.bus().await?;
     let mut times = Vec::new();
@@ -45,12 +46,16 @@ async fn a_new_one_begins_where_it_says<H: Harness>(testbed: Testbed<H>) -> Case
     emit_numbers(&from, "conformance.thing.done", 6..10).await?;
     for (n, ((start, first), recorder)) in starts.into_iter().zip(recorder).enumerate() {
         testbed.until_done(&buses[n], &format!("from-{n}")).await?;
-        same(&format!("of a consumer from {start:?}"), recorder.all(), (first..10).collect())?;
+        same(
+            &format!("events of a consumer that starts at {start:?}"),
+            recorder.all(),
+            (first..10).collect(),
+        )?;
     }
     Ok(())
 }
 
-/// Law: a consumer that is known keeps its position, whatever its patterns were and wherever a new one would begin.
+/// Checks that an existing consumer keeps its position, even if its patterns and its start have changed.
 async fn a_known_one_keeps_its_position<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, recorder) = (testbed.bus().await?, testbed.recorder());
     from.emit_json("conformance.old.done", numbered(100)).await?;
@@ -62,16 +67,16 @@ async fn a_known_one_keeps_its_position<H: Harness>(testbed: Testbed<H>) -> Case
     from.emit_json("conformance.thing.done", numbered(201)).await?;
     let second = testbed.consumer(durable("work"), "conformance.old.*", &recorder).await?;
     testbed.until_done(&second, "work").await?;
-    same("what it got", recorder.all(), vec![0, 1, 2, 200])?;
+    same("events at the handler", recorder.all(), vec![0, 1, 2, 200])?;
     second.stop().await?;
     from.emit_json("conformance.thing.done", numbered(3)).await?;
     let third =
         testbed.consumer(durable("work").from(StartAt::Now), "conformance.thing.*", &recorder).await?;
     testbed.until_done(&third, "work").await?;
-    same("what it got", recorder.all(), vec![0, 1, 2, 200, 3])
+    same("events at the handler", recorder.all(), vec![0, 1, 2, 200, 3])
 }
 
-/// Law: each consumer has a position of its own, and gets all that its patterns take.
+/// Checks that each consumer has its own position and gets all events that match its patterns.
 async fn each_gets_all<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let recorder: Vec<_> = (0..3).map(|_| testbed.recorder()).collect();
     let one = testbed.consumer(durable("one").concurrency(4), "conformance.thing.*", &recorder[0]).await?;
@@ -84,12 +89,13 @@ async fn each_gets_all<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     for (bus, name) in [(&one, "one"), (&two, "two"), (&odd, "odd")] {
         testbed.until_done(bus, name).await?;
     }
-    each_once("at the first consumer", recorder[0].all(), 100)?;
-    same("at the second, one at a time", recorder[1].all(), (0..100).collect())?;
-    same("at the one of odd events", recorder[2].all(), (0..50).map(|n| 2 * n + 1).collect())
+    each_once("events at the first consumer", recorder[0].all(), 100)?;
+    same("events at the second consumer, in order", recorder[1].all(), (0..100).collect())?;
+    same("events at the consumer of odd events", recorder[2].all(), (0..50).map(|n| 2 * n + 1).collect())
 }
 
-/// Law: all instances that open a consumer share its events: each is handled by one.
+/// Checks that all instances that open a consumer share its events, and that each event is handled by one of
+/// them.
 async fn instances_share_the_events<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, recorder) = (testbed.bus().await?, testbed.recorder());
     let mut buses = Vec::new();
@@ -98,11 +104,11 @@ async fn instances_share_the_events<H: Harness>(testbed: Testbed<H>) -> CaseResu
     }
     emit_at_once(&from, "conformance.thing.done", 0..600).await?;
     let status = testbed.until_done(&buses[0], "work").await?;
-    each_once("in all instances", recorder.all(), 600)?;
-    same("the dead letters", status.dead, 0)
+    each_once("events in all instances", recorder.all(), 600)?;
+    same("number of dead letters", status.dead, 0)
 }
 
-/// Law: an event is handed out until it is done: a handler that fails gets it again.
+/// Checks that a failed event is handed out again until it is handled or becomes a dead letter.
 async fn what_fails_is_handed_out_again<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let calls = Arc::new(Mutex::new(HashMap::<u64, u32>::new()));
     let counted = Arc::clone(&calls);
@@ -118,14 +124,14 @@ async fn what_fails_is_handed_out_again<H: Harness>(testbed: Testbed<H>) -> Case
     testbed.until_done(&bus, "work").await?;
     let calls = calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for n in 0..7 {
-        same(&format!("the calls for event {n}"), calls.get(&n).copied(), Some((n as u32 + 1).min(5)))?;
+        same(&format!("number of calls for event {n}"), calls.get(&n).copied(), Some((n as u32 + 1).min(5)))?;
     }
     let letters = bus.consumer("work").dead_letters(10).await?;
     let letters: Vec<_> = letters.iter().map(|dead| (dead.attempts, dead.error.as_str())).collect();
-    same("the dead letters", letters, vec![(5, "call 5 of 5"), (5, "call 5 of 6")])
+    same("attempts and errors of the dead letters", letters, vec![(5, "call 5 of 5"), (5, "call 5 of 6")])
 }
 
-/// Law: what a handler makes of one event changes nothing for the next.
+/// Checks that an error or a panic of a handler does not affect later events.
 async fn errors_and_panics_end_nothing<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let recorder = testbed.recorder();
     let log = Arc::clone(&recorder);
@@ -133,7 +139,7 @@ async fn errors_and_panics_end_nothing<H: Harness>(testbed: Testbed<H>) -> CaseR
         log.note(number(record));
         match number(record) % 5 {
             1 => Err("it can't"),
-            // As a panic, but that the panic hook stays quiet.
+            // Like a panic, but without calling the panic hook, which would print a message.
             2 => std::panic::resume_unwind(Box::new("it panics")),
             _ => Ok(()),
         }
@@ -143,11 +149,12 @@ async fn errors_and_panics_end_nothing<H: Harness>(testbed: Testbed<H>) -> CaseR
         .await?;
     emit_numbers(&bus, "conformance.thing.done", 0..50).await?;
     let status = testbed.until_done(&bus, "work").await?;
-    same("what the handler got", recorder.all(), (0..50).collect())?;
-    same("the dead letters", status.dead, 20)
+    same("events at the handler", recorder.all(), (0..50).collect())?;
+    same("number of dead letters", status.dead, 20)
 }
 
-/// Law: an instance that closes, even ten at once, leaves what it has not handled to those that stay.
+/// Checks that instances that stop, even ten at the same time, leave their unhandled events to the remaining
+/// instances.
 async fn one_that_closes_leaves_the_rest_to_others<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, recorder) = (testbed.bus().await?, testbed.recorder());
     let mut closing = Vec::new();
@@ -171,10 +178,11 @@ async fn one_that_closes_leaves_the_rest_to_others<H: Harness>(testbed: Testbed<
     emitting.await??;
     let last = testbed.consumer(durable("work").concurrency(8), "conformance.thing.*", &recorder).await?;
     testbed.until_done(&last, "work").await?;
-    each_once("in all instances", recorder.all(), 600)
+    each_once("events in all instances", recorder.all(), 600)
 }
 
-/// Law: every event behind its position is handed out, whichever instance appended it, and when.
+/// Checks that every event after the consumer's position is handed out, no matter which instance appended it
+/// and when.
 async fn what_others_publish_reaches_it<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (recorder, others) = (testbed.recorder(), testbed.buses_of(3).await?);
     let bus = testbed.consumer(durable("work").concurrency(8), "conformance.thing.*", &recorder).await?;
@@ -185,10 +193,10 @@ async fn what_others_publish_reaches_it<H: Harness>(testbed: Testbed<H>) -> Case
     })
     .await?;
     testbed.until_done(&bus, "work").await?;
-    each_once("at the consumer", recorder.all(), 300)
+    each_once("events at the consumer", recorder.all(), 300)
 }
 
-/// Law: `unfinished` names the consumers that have yet to finish an event, and nobody else.
+/// Checks that `unfinished` returns exactly the consumers that have not finished an event.
 async fn an_event_is_settled_when_all_are_done<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (manual, recorder) =
         (testbed.manual_consumer(durable("slow"), "conformance.thing.*").await?, testbed.recorder());
@@ -198,14 +206,18 @@ async fn an_event_is_settled_when_all_are_done<H: Harness>(testbed: Testbed<H>) 
     let id = emitted.id().ok_or("an emit through an adapter has an id")?;
     testbed.until_done(&bus, "quick").await?;
     let left = manual.durable()?.unfinished(id).await?;
-    same("who has yet to finish it", left, Some(vec!["slow".to_owned()]))?;
+    same("consumers that have not finished the event", left, Some(vec!["slow".to_owned()]))?;
     let now = crate::time::Timestamp::now();
     let claimed = manual.take_one(now).await?;
     let left = other.durable()?.unfinished(id).await?;
-    same("who has yet to finish it while it is handled", left, Some(vec!["slow".to_owned()]))?;
+    same(
+        "consumers that have not finished the event while it is being handled",
+        left,
+        Some(vec!["slow".to_owned()]),
+    )?;
     manual.report(claimed.claim, crate::adapter::durable::Outcome::Done, now).await?;
     emitted.settled().await?;
     let left = manual.durable()?.unfinished(crate::id::EventId::new()).await?;
-    ensure!(left.is_none(), "an event that is not in the log is unfinished by {left:?}");
+    ensure!(left.is_none(), "expected no consumers for an event that is not in the log, found {left:?}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Texts in the log that another program has put there: of the future, or damaged.
+//! Cases with texts in the log that another program has stored: from a newer format, or damaged.
 
 use std::sync::Arc;
 
@@ -25,7 +25,8 @@ fn of_the_future(external: &ExternalRecord) -> String {
     )
 }
 
-/// Law: what is stored stays as it is: for the handler, in the dead letters, and when these are replayed.
+/// Checks that a stored record is passed on unchanged: to the handler, in the dead letters, and when these
+/// are replayed.
 async fn attributes_and_fields_of_the_future_survive<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let recorder = testbed.recorder::<(String, String)>();
     let log = Arc::clone(&recorder);
@@ -40,31 +41,40 @@ async fn attributes_and_fields_of_the_future_survive<H: Harness>(testbed: Testbe
     let as_it_is = (PAYLOAD.to_owned(), external.event.to_string());
     for round in 1..=3 {
         let came = recorder.wait_for(round).await?;
-        same("what the handler got", came, vec![as_it_is.clone(); round])?;
+        same("events at the handler", came, vec![as_it_is.clone(); round])?;
         testbed.until_done(&bus, "work").await?;
         let letters = bus.consumer("work").dead_letters(10).await?;
         if round == 3 {
-            return same("the dead letters in the end", letters.len(), 0);
+            return same("dead letters after the last attempt", letters.len(), 0);
         }
-        ensure!(letters.len() == 1, "there are {} dead letters", letters.len());
-        same("what is stored", letters[0].stored.clone(), external.text.clone().into_bytes())?;
-        same("replayed", bus.consumer("work").replay(DeadLetters::All).await?, 1)?;
+        ensure!(letters.len() == 1, "expected 1 dead letter, found {}", letters.len());
+        same(
+            "the stored record of the dead letter",
+            letters[0].stored.clone(),
+            external.text.clone().into_bytes(),
+        )?;
+        same("number of replayed dead letters", bus.consumer("work").replay(DeadLetters::All).await?, 1)?;
     }
     Ok(())
 }
 
-/// Law: attributes the codec does not know are ignored, and payloads stay verbatim.
+/// Checks that unknown attributes are ignored, and that payloads are returned unchanged.
 async fn the_history_gives_foreign_payloads_verbatim<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let bus = testbed.bus().await?;
     emit_numbers(&bus, "conformance.thing.done", 0..1).await?;
     let external = testbed.append("conformance.thing.done", of_the_future).await?;
     let kept = bus.history("conformance.thing.*").await?;
-    same("how many are kept", kept.len(), 2)?;
+    same("number of records in the history", kept.len(), 2)?;
     let (id, payload, source) = (kept[1].id(), kept[1].json()?, kept[1].metadata().source());
-    same("the newest", (id, payload, source), (external.event, PAYLOAD, Some("elsewhere")))
+    same(
+        "id, payload and source of the newest record",
+        (id, payload, source),
+        (external.event, PAYLOAD, Some("elsewhere")),
+    )
 }
 
-/// Law: a text that can't be read stands in its place of the history, and all others are given.
+/// Checks that a text that can't be decoded is an error in its position of the history, and that all other
+/// records are returned.
 async fn what_cannot_be_read_hides_no_other<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let bus = testbed.bus().await?;
     let texts = ["not JSON", "{}", r#"{"specversion":"1.0","id":7}"#, ""];
@@ -74,17 +84,25 @@ async fn what_cannot_be_read_hides_no_other<H: Harness>(testbed: Testbed<H>) -> 
     }
     for pattern in ["conformance.thing.done", "conformance.*"] {
         let kept = bus.history(pattern).await?;
-        same("what is given", kept.iter().map(number).collect(), (0..4).collect::<Vec<_>>())?;
+        same("records in the history", kept.iter().map(number).collect(), (0..4).collect::<Vec<_>>())?;
         let starts = kept.all().map(|read| read.is_ok()).collect::<Vec<_>>();
-        same("the places", starts, [true, false].repeat(4))?;
-        ensure!(kept.unreadable().all(|why| !why.to_string().is_empty()), "it is not said why");
+        same("readable positions in the history", starts, [true, false].repeat(4))?;
+        ensure!(
+            kept.unreadable().all(|why| !why.to_string().is_empty()),
+            "an undecodable record has no error message"
+        );
         let newest = bus.history(pattern).limit(3).await?;
-        same("the newest", newest.all().map(|read| read.is_ok()).collect(), vec![false, true, false])?;
+        same(
+            "readable positions among the newest records",
+            newest.all().map(|read| read.is_ok()).collect(),
+            vec![false, true, false],
+        )?;
     }
     Ok(())
 }
 
-/// Law: a text that can't be read goes to the dead letters, verbatim, and holds up nothing.
+/// Checks that a record that can't be decoded becomes a dead letter, unchanged, and does not delay other
+/// events.
 async fn what_cannot_be_read_goes_to_the_dead_letters<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let recorder = testbed.recorder();
     let emitter = testbed.bus().await?;
@@ -97,19 +115,23 @@ async fn what_cannot_be_read_goes_to_the_dead_letters<H: Harness>(testbed: Testb
     let bus = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;
     let check = || async {
         let status = testbed.until_done(&bus, "work").await?;
-        same("what the handler got", recorder.all(), (0..4).collect())?;
-        same("the dead letters", status.dead, 4)?;
+        same("events at the handler", recorder.all(), (0..4).collect())?;
+        same("number of dead letters", status.dead, 4)?;
         let letters = bus.consumer("work").dead_letters(10).await?;
         for (dead, external) in letters.iter().zip(&external) {
-            same("what is stored", dead.stored.clone(), external.text.clone().into_bytes())?;
-            same("whose it is", dead.event, external.event)?;
-            same("the attempts", dead.attempts, 1)?;
-            ensure!(!dead.error.is_empty(), "a dead letter does not say why");
+            same(
+                "the stored record of a dead letter",
+                dead.stored.clone(),
+                external.text.clone().into_bytes(),
+            )?;
+            same("the event id of a dead letter", dead.event, external.event)?;
+            same("the attempts of a dead letter", dead.attempts, 1)?;
+            ensure!(!dead.error.is_empty(), "a dead letter has no error message");
         }
         Ok::<_, CaseFailure>(())
     };
     check().await?;
-    // Nobody can read it later, either.
-    same("replayed", bus.consumer("work").replay(DeadLetters::All).await?, 4)?;
+    // The records can't be decoded later, either.
+    same("number of replayed dead letters", bus.consumer("work").replay(DeadLetters::All).await?, 4)?;
     check().await
 }

@@ -1,4 +1,4 @@
-//! What the author of an adapter says of it.
+//! The description of an adapter for the conformance tests.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,27 +7,39 @@ use crate::adapter::Adapter;
 use crate::id::{EventId, InstanceId};
 use crate::time::Timestamp;
 
-/// Makes places and adapters to try.
+/// Creates the stores and adapters that are tested.
 ///
-/// A *place* is what instances share: a file, a folder, a database, a stream. Everything opened on one place must
-/// see the same events, and nothing of any other place.
+/// A *store* is the storage that instances share: a file, a folder, a database, a stream. All adapters opened
+/// on one store must see the same events, and no events of another store.
 pub trait Harness: Send + Sync + 'static {
-    /// What is tried.
+    /// The adapter that is tested.
     type Adapter: Adapter;
-    /// What adapters are opened on. Dropped when a case is over, after its buses have stopped.
+    /// The store that adapters are opened on. It is dropped after a case has ended and its buses have
+    /// stopped.
     type Store: Send + Sync + 'static;
 
-    /// What the engine, and this harness, can do. Cases that need anything else are skipped, and the report says so.
+    /// What the engine and this harness support. Cases that need another ability are skipped, and the report
+    /// lists them as skipped.
     fn abilities(&self) -> Vec<Ability>;
 
-    /// A new, empty place.
+    /// Creates a new, empty store.
+    ///
+    /// # Errors
+    ///
+    /// Returns the cause if the store can't be created. The case then fails.
     fn fresh(&self) -> impl Future<Output = Result<Self::Store, String>> + Send;
 
-    /// A new instance on a place: as another process would open it.
+    /// Opens a new instance on a store, as another process would open it.
     fn adapter(&self, store: &Self::Store) -> Self::Adapter;
 
-    /// Puts a text into the log of a place behind the adapter's back, with what an adapter knows of a record
-    /// besides: for [`Ability::Append`]. Instances may be open, and must find it like any other record.
+    /// Appends a text to the log of a store without using the adapter, as another program would. `external`
+    /// contains the text and the data about the record that an adapter stores with it. Instances may be open,
+    /// and must read the text like any other record. Needed for [`Ability::Append`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the cause if the text can't be appended. The case then fails. The default implementation
+    /// always fails.
     fn append(
         &self,
         store: &Self::Store,
@@ -37,25 +49,26 @@ pub trait Harness: Send + Sync + 'static {
         async { Err("this harness can't append".to_owned()) }
     }
 
-    /// How much is tried.
+    /// Number of events and time limits of the cases. The default is [`Scale::default`].
     fn scale(&self) -> Scale {
         Scale::default()
     }
 }
 
-/// What cases may need.
+/// An ability that a case may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ability {
-    /// What one instance publishes reaches the live handlers of the others.
+    /// Events that one instance publishes reach the live handlers of the other instances.
     Joins,
-    /// [`Adapter::keeps_history`], and all instances on a place read the same.
+    /// [`Adapter::keeps_history`] is true, and all instances on a store read the same history.
     History,
-    /// A record whose id is kept is not kept twice, and [`Published`](crate::Published) says so.
+    /// A record whose id is already stored is not stored again, and [`Published`](crate::Published) reports
+    /// it as a duplicate.
     Deduplication,
-    /// [`Adapter::durable`].
+    /// [`Adapter::durable`] returns the durable side of the adapter.
     Durable,
-    /// [`Harness::append`].
+    /// [`Harness::append`] is implemented.
     Append,
 }
 
@@ -66,7 +79,7 @@ impl fmt::Display for Ability {
             Self::History => "a history",
             Self::Deduplication => "deduplication",
             Self::Durable => "durable consumers",
-            Self::Append => "appending foreign texts",
+            Self::Append => "appending external records",
         })
     }
 }
@@ -75,41 +88,41 @@ impl fmt::Display for Ability {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ExternalRecord {
-    /// The id of the event.
+    /// Id of the event.
     pub event: EventId,
-    /// Its name.
+    /// Name of the event.
     pub name: String,
-    /// The version of its shape.
+    /// Version of the event's schema.
     pub version: u32,
-    /// When it was stored.
+    /// Time at which the record was stored.
     pub time: Timestamp,
-    /// The instance that emitted it.
+    /// Instance that emitted the event.
     pub origin: InstanceId,
-    /// What stands in the log: a CloudEvent with attributes of the future, or no CloudEvent at all.
+    /// Text to append to the log: a CloudEvent with unknown attributes, or a text that is no CloudEvent.
     pub text: String,
 }
 
-/// How much is tried, and for how long.
+/// Number of events and time limits of the cases.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Scale {
-    /// How many buses listen at the same time; 50 by default.
+    /// Number of buses that receive events concurrently. The default is 50.
     pub subscribers: usize,
-    /// How many events each of them gets; 5,000 by default.
+    /// Number of events that each of these buses receives. The default is 5,000.
     pub events: usize,
-    /// How many tasks publish at the same time; 20 by default.
+    /// Number of tasks that publish concurrently. The default is 20.
     pub publishers: usize,
-    /// How many events each of them publishes; 10,000 by default.
+    /// Number of events that each of these tasks publishes. The default is 10,000.
     pub events_each: usize,
-    /// Of how many keys events are to keep their order; 16 by default.
+    /// Number of keys in the test of ordered handling. The default is 16.
     pub keys: usize,
-    /// How many events there are of each key; 1,000 by default.
+    /// Number of events of each key. The default is 1,000.
     pub events_of_key: usize,
-    /// The lease of consumers whose instance dies; 500 ms by default.
+    /// Lease of consumers in tests where an instance stops without reporting. The default is 500 ms.
     pub lease: Duration,
-    /// How long a case waits for what must come, without any progress; 30 s by default.
+    /// Maximum time that a case waits without any progress. The default is 30 s.
     pub timeout: Duration,
-    /// How long a case may take; 5 minutes by default.
+    /// Maximum duration of a case. The default is 5 minutes.
     pub limit: Duration,
 }
 
@@ -130,7 +143,8 @@ impl Default for Scale {
 }
 
 impl Scale {
-    /// One of `n` events, at least one of each kind, with as many buses, tasks and keys: for a run while one works.
+    /// Divides the numbers of events by `n`, but keeps at least one event of each kind. The numbers of buses,
+    /// tasks and keys and the time limits stay the same. Use it for faster runs during development.
     pub fn one_of(mut self, n: usize) -> Self {
         for events in [&mut self.events, &mut self.events_each, &mut self.events_of_key] {
             *events = (*events / n.max(1)).max(1);
@@ -138,7 +152,7 @@ impl Scale {
         self
     }
 
-    /// About a hundredth of the default: while an adapter is being written.
+    /// About a hundredth of the default events, for use while an adapter is being written.
     pub fn small() -> Self {
         Self {
             subscribers: 5,

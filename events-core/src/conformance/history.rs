@@ -1,4 +1,4 @@
-//! What the history keeps, and how it is asked.
+//! Cases about which records the history keeps, and how it is queried.
 
 use std::sync::Arc;
 
@@ -34,12 +34,13 @@ cases! { "history":
 
 const EVERYTHING: usize = 1_000_000;
 
-/// Numbers that look random and repeat.
+/// A generator of pseudo-random numbers, which are the same in each run.
 struct Random(u64);
 
 impl Random {
     fn below(&mut self, max: u64) -> u64 {
-        // Knuth's MMIX constants; the upper bits are good enough to choose by.
+        // The multiplier and increment of Knuth's MMIX generator. Only the upper bits are used, because the
+        // lower ones have short periods.
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 33) % max.max(1)
     }
@@ -53,7 +54,8 @@ async fn all_of(bus: &Bus, pattern: &str) -> Result<Vec<Record>, crate::error::E
     bus.history(pattern).limit(EVERYTHING).await?.complete()
 }
 
-/// Law: `history` gives the newest `limit` records that the query accepts, oldest first, whichever instance is asked.
+/// Checks that `history` returns the newest `limit` records that the query accepts, oldest first, from every
+/// instance.
 async fn it_answers_as_the_one_in_memory<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     const NAMES: [&str; 8] = [
         "conformance.user.created",
@@ -109,8 +111,9 @@ async fn it_answers_as_the_one_in_memory<H: Harness>(testbed: Testbed<H>) -> Cas
     Ok(())
 }
 
-/// Law: `read_log` gives the records that follow a position in the order of the history, in pages of the size that was
-/// asked for, whichever instance is asked; it knows which positions it does not have.
+/// Checks that `read_log` returns the records after a position in the order of the history, from every
+/// instance, and in pages of the requested size. Checks also that it recognises positions that the log does
+/// not keep.
 async fn it_is_read_forwards_by_position<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let buses = testbed.buses_of(2).await?;
     let start = buses[0].inner.read_log(&LogQuery::new("*")?).await?.newest();
@@ -131,17 +134,17 @@ async fn it_is_read_forwards_by_position<H: Harness>(testbed: Testbed<H>) -> Cas
             let page = buses[read.len() % 2].inner.read_log(&query.clone().after(position)).await?;
             ensure!(
                 page.start() == Start::Found,
-                "{pattern}: a position that was given is {:?}",
+                "{pattern}: a position returned by the log is {:?}",
                 page.start()
             );
             let (end, newest) = (page.end(), page.newest());
             ensure!(
                 end.number - position.number <= max_records,
-                "{pattern}: {} of at most {max_records} positions were looked at",
+                "{pattern}: {} positions were examined, but at most {max_records} were requested",
                 end.number - position.number
             );
             let records = page.into_records();
-            ensure!(max_bytes != 1 || records.len() <= 1, "{pattern}: a page has more bytes than asked for");
+            ensure!(max_bytes != 1 || records.len() <= 1, "{pattern}: a page has more bytes than requested");
             for (number, record) in records {
                 ensure!(
                     number > last && number > position.number && number <= end.number,
@@ -153,13 +156,13 @@ async fn it_is_read_forwards_by_position<H: Harness>(testbed: Testbed<H>) -> Cas
             if end == newest {
                 break;
             }
-            ensure!(end.number > position.number, "{pattern}: a page ends where it began");
+            ensure!(end.number > position.number, "{pattern}: a page ends at the position where it began");
             position = end;
         }
         let kept = history.iter().filter(|record| query.takes(record.name()));
         ensure!(
             read == kept.map(Record::id).collect::<Vec<_>>(),
-            "{pattern}: it is not what the history has"
+            "{pattern}: the records read differ from those in the history"
         );
     }
     let query = LogQuery::new("*")?;
@@ -171,13 +174,13 @@ async fn it_is_read_forwards_by_position<H: Harness>(testbed: Testbed<H>) -> Cas
         [(newest, Start::Found), (ahead, Start::Ahead), (max, Start::Ahead), (other, Start::OtherLog)]
     {
         let page = buses[1].inner.read_log(&query.clone().after(position)).await?;
-        ensure!(page.start() == expected, "{position} is {:?}, and not {expected:?}", page.start());
-        ensure!(page.into_records().is_empty(), "there are records behind {position}");
+        ensure!(page.start() == expected, "{position}: expected {expected:?}, found {:?}", page.start());
+        ensure!(page.into_records().is_empty(), "{position}: the page has records, but should have none");
     }
     Ok(())
 }
 
-/// Law: what the history gives back is what was published, payload and metadata.
+/// Checks that the history returns records as they were published, with payload and metadata.
 async fn all_of_a_record_is_kept<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (one, two) = (testbed.bus().await?, testbed.bus().await?);
     let json = r#"{"n":1,  "future": {"deep": [1.50, {"x": null}]}}"#;
@@ -192,7 +195,7 @@ async fn all_of_a_record_is_kept<H: Harness>(testbed: Testbed<H>) -> CaseResult 
     let sent = emitted.record().ok_or("an emit through an adapter has a record")?;
     for bus in [&one, &two] {
         let kept = bus.history("*").await?;
-        ensure!(kept.len() == 1, "one record was kept, and {} are read", kept.len());
+        ensure!(kept.len() == 1, "expected 1 record in the history, found {}", kept.len());
         same("the record", facts(&kept[0]), facts(sent))?;
         same("the id", kept[0].id(), id)?;
         same("the payload", kept[0].json()?, json)?;
@@ -200,8 +203,8 @@ async fn all_of_a_record_is_kept<H: Harness>(testbed: Testbed<H>) -> CaseResult 
     Ok(())
 }
 
-/// Law: a payload arrives and is kept as the text it was published as: numbers of any size and with all their digits,
-/// nesting as deep as the library takes, escapes and white space.
+/// Checks that payloads are delivered and stored as the same text as they were published: numbers of any size
+/// with all their digits, nesting up to the maximum depth, escapes, and white space.
 async fn payloads_are_kept_as_they_were_written<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let (two_deep, deepest) = (nested(2), nested(usize::from(MAX_DEPTH)));
@@ -234,20 +237,20 @@ async fn payloads_are_kept_as_they_were_written<H: Harness>(testbed: Testbed<H>)
     }
     let kept: Vec<_> =
         all_of(&two, "*").await?.iter().map(|record| record.json().unwrap_or_default().to_owned()).collect();
-    same("the payloads in the history", kept, payloads.map(str::to_owned).to_vec())?;
+    same("payloads in the history", kept, payloads.map(str::to_owned).to_vec())?;
     if testbed.has(Ability::Joins) {
         same(
-            "the payloads that handlers got",
+            "payloads at the handlers",
             recorder.wait_for(payloads.len()).await?,
             payloads.map(str::to_owned).to_vec(),
         )?;
     }
     let too_deep = one.emit_json("conformance.thing.done", nested(usize::from(MAX_DEPTH) + 1)).await;
-    ensure!(too_deep.is_err(), "a payload that is nested too deep to be read is accepted");
+    ensure!(too_deep.is_err(), "a payload that is nested too deeply to be decoded was accepted");
     Ok(())
 }
 
-/// Law: timestamps never decrease along the order, whoever publishes at the same time.
+/// Checks that timestamps never decrease in the order of the history, with concurrent publishers.
 async fn times_never_decrease<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let buses = testbed.buses_of(3).await?;
     let emitters = buses.clone();
@@ -257,18 +260,19 @@ async fn times_never_decrease<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     })
     .await?;
     let kept = all_of(&buses[0], "*").await?;
-    each_once("in the history", kept.iter().map(number).collect(), 600)?;
+    each_once("records in the history", kept.iter().map(number).collect(), 600)?;
     let times: Vec<_> = kept.iter().map(Record::timestamp).collect();
     ensure!(times.is_sorted(), "the timestamps decrease along the history");
     let other: Vec<_> = all_of(&buses[1], "*").await?.iter().map(Record::id).collect();
-    same("the order another instance reads", other, kept.iter().map(Record::id).collect())
+    same("order of the history in another instance", other, kept.iter().map(Record::id).collect())
 }
 
 fn new_record(json: &str, origin: InstanceId, id: EventId) -> Record {
     record("conformance.thing.done", json, Envelope { id: Some(id), ..Envelope::new(origin) })
 }
 
-/// Law: `publish` puts the records of one call in the history in their order, without others between them.
+/// Checks that `publish` adds the records of one call to the history in their order, without other records
+/// between them.
 async fn records_of_a_call_stand_together<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let mut instances = Vec::new();
     for _ in 0..2 {
@@ -291,13 +295,14 @@ async fn records_of_a_call_stand_together<H: Harness>(testbed: Testbed<H>) -> Ca
     })
     .await?;
     let kept: Vec<_> = all_of(&instances[0].0, "*").await?.iter().map(number).collect();
-    each_once("in the history", kept.clone(), 800)?;
+    each_once("records in the history", kept.clone(), 800)?;
     let apart = kept.chunks(10).find(|call| call.windows(2).any(|two| two[0] + 1 != two[1]));
-    ensure!(apart.is_none(), "the records of one call are apart, or in another order: {apart:?}");
+    ensure!(apart.is_none(), "the records of one call are not adjacent, or not in order: {apart:?}");
     Ok(())
 }
 
-/// Law: a record whose id is kept is not kept twice, and `Published` says which ones that were.
+/// Checks that a record whose id is stored is not stored again, and that `Published` reports it as a
+/// duplicate.
 async fn duplicates_within_and_across_calls<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let intercept = Intercept::new(testbed.adapter());
     let adapter = Arc::clone(&intercept.adapter);
@@ -305,16 +310,25 @@ async fn duplicates_within_and_across_calls<H: Harness>(testbed: Testbed<H>) -> 
     let (first, second) = (EventId::new(), EventId::new());
     let new = |n: u64, id| new_record(&numbered(n), bus.instance(), id);
     let published = adapter.publish(&[new(0, first), new(1, second)], &codec).await?;
-    same("of new ids", (0..2).map(|n| published.is_duplicate(n)).collect::<Vec<_>>(), vec![false, false])?;
+    same(
+        "duplicates among new ids",
+        (0..2).map(|n| published.is_duplicate(n)).collect::<Vec<_>>(),
+        vec![false, false],
+    )?;
     let third = EventId::new();
     let again = [new(0, first), new(2, third), new(2, third), new(3, EventId::new())];
     let published = adapter.publish(&again, &codec).await?;
     let duplicates: Vec<_> = (0..4).map(|n| published.is_duplicate(n)).collect();
-    same("of ids that are kept, or twice in the call", duplicates, vec![true, false, true, false])?;
-    same("the history", all_of(&bus, "*").await?.iter().map(number).collect(), vec![0, 1, 2, 3])
+    same(
+        "duplicates among stored ids and ids that the call repeats",
+        duplicates,
+        vec![true, false, true, false],
+    )?;
+    same("records in the history", all_of(&bus, "*").await?.iter().map(number).collect(), vec![0, 1, 2, 3])
 }
 
-/// Law: `history` works after `stop`, too; and what was published is there for who opens the place next.
+/// Checks that `history` works after `stop`, and that the next instance on the store reads what was published
+/// before.
 async fn it_can_be_read_after_stop_and_by_the_next_instance<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let bus = testbed.bus().await?;
     emit_numbers(&bus, "conformance.thing.done", 0..10).await?;
@@ -323,12 +337,13 @@ async fn it_can_be_read_after_stop_and_by_the_next_instance<H: Harness>(testbed:
     emit_numbers(&next, "conformance.thing.done", 10..20).await?;
     let kept =
         |records: crate::bus::read::history::Events<Record>| records.iter().map(number).collect::<Vec<_>>();
-    same("of the next instance", kept(next.history("*").await?), (0..20).collect())?;
+    same("records in the next instance", kept(next.history("*").await?), (0..20).collect())?;
     next.stop().await?;
-    same("after stop", kept(next.history("*").await?), (0..20).collect())
+    same("records after `stop`", kept(next.history("*").await?), (0..20).collect())
 }
 
-/// Law: `subscribe` misses nothing from when it returns; with the history, a late handler gets each event once.
+/// Checks that no event is missed from when `subscribe` returns, and that a handler with replay gets each
+/// past and new event once.
 async fn a_late_handler_misses_nothing_and_gets_nothing_twice<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, to, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder());
     emit_at_once(&from, "conformance.thing.done", 0..100).await?;
@@ -341,8 +356,8 @@ async fn a_late_handler_misses_nothing_and_gets_nothing_twice<H: Harness>(testbe
     emitting.await??;
     from.emit_json("conformance.thing.done", numbered(600)).await?;
     let came = recorder.wait_for(601).await?;
-    each_once("past and present", came, 601)?;
-    let newest = all_of(&to, "*").await?.pop().ok_or("nothing is kept")?;
+    each_once("past and new events", came, 601)?;
+    let newest = all_of(&to, "*").await?.pop().ok_or("the history is empty")?;
     let later = after(newest.timestamp(), std::time::Duration::from_micros(1));
-    same("what is newer than the newest", to.history("*").since(later).await?.len(), 0)
+    same("records after the newest one", to.history("*").since(later).await?.len(), 0)
 }

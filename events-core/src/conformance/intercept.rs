@@ -1,4 +1,4 @@
-//! An adapter between a bus and the one that is tried, so that a case gets hold of both ends.
+//! An adapter between a bus and the tested adapter, which gives a case access to both.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +13,8 @@ use crate::record::Record;
 use crate::record::codec::RecordCodec;
 use crate::time::Timestamp;
 
-/// Passes everything on, but for what a bus does for its durable handlers: that is left to the case.
+/// Passes all calls to the tested adapter, except for the claiming and renewing of events by the bus. The
+/// case makes these calls itself.
 pub(super) struct Intercept<A> {
     pub(super) adapter: Arc<A>,
     pub(super) opened: Arc<Mutex<Vec<Arc<Consumer>>>>,

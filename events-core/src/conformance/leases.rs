@@ -1,4 +1,4 @@
-//! What becomes of events that were handed out, with the clock in the case's hand.
+//! Cases about claimed events, with times that the case chooses.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ cases! { "leases":
     waiting_ends_when_another_instance_appends [Durable],
 }
 
-/// Law: an event that was handed out is not handed out again until it is finished, to whichever instance.
+/// Checks that a claimed event is not handed out again before it is finished, in any instance.
 async fn what_is_handed_out_is_kept_from_others<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (one, two) = (
         testbed.manual_consumer(durable("work"), "conformance.thing.*").await?,
@@ -39,15 +39,15 @@ async fn what_is_handed_out_is_kept_from_others<H: Harness>(testbed: Testbed<H>)
     two.take_none(after(now, one.lease() / 2), "all events are being handled").await?;
     let mut came = Vec::new();
     for claimed in first.into_iter().chain(second) {
-        same("the attempt", claimed.claim.attempt, 1)?;
+        same("attempt of the claim", claimed.claim.attempt, 1)?;
         one.report(claimed.claim, Outcome::Done, now).await?;
         came.push(number(&claimed.record?));
     }
-    same("in the order of the log", came, vec![0, 1, 2, 3])?;
+    same("order of the claims", came, vec![0, 1, 2, 3])?;
     two.take_none(after(now, one.lease() * 10), "all events are done").await
 }
 
-/// Law: when a lease has run out, the event is handed out again, as the next attempt.
+/// Checks that an event is handed out again as the next attempt after its lease has expired.
 async fn a_lease_runs_out<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (one, two) = (
         testbed.manual_consumer(durable("work"), "conformance.thing.*").await?,
@@ -56,14 +56,15 @@ async fn a_lease_runs_out<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     emit_numbers(&one.bus, "conformance.thing.done", 0..1).await?;
     let now = Timestamp::now();
     let first = one.take_one(now).await?;
-    two.take_none(after(now, one.lease() - TICK), "the lease has not run out").await?;
+    two.take_none(after(now, one.lease() - TICK), "the lease has not expired").await?;
     let again = two.take_one(after(now, one.lease() + TICK)).await?;
     let expected = Claim { attempt: 2, ..first.claim };
-    same("what is handed out after the lease", again.claim, expected)?;
-    same("its payload", again.record?.json()?, first.record?.json()?)
+    same("claim after the lease expired", again.claim, expected)?;
+    same("payload of that event", again.record?.json()?, first.record?.json()?)
 }
 
-/// Law: a report on an event that was handed out again changes nothing, and is said to be late.
+/// Checks that the outcome of a claim has no effect, and is reported as late, after the event was handed out
+/// again.
 async fn a_late_report_changes_nothing<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let outcomes = [
         Outcome::Done,
@@ -83,19 +84,19 @@ async fn a_late_report_changes_nothing<H: Harness>(testbed: Testbed<H>) -> CaseR
         let again = other.take_one(later).await?;
         let report = Finished { claim: first.claim, outcome: outcome.clone() };
         let late = manual.exchange(std::slice::from_ref(&report), 0, later).await?.late;
-        same("who is late", late, vec![first.claim])?;
-        manual.take_none(later, "a late report changes nothing").await?;
+        same("late claims", late, vec![first.claim])?;
+        manual.take_none(later, "a late outcome must have no effect").await?;
         let dead = manual.bus.consumer(&name).dead_letters(10).await?.len();
-        ensure!(dead == 0, "a late {outcome:?} has made a dead letter");
+        ensure!(dead == 0, "a late {outcome:?} has created a dead letter");
         other.report(again.claim, Outcome::Done, later).await?;
         let late = manual.exchange(&[report], 0, later).await?.late;
-        same("who is late when it is done", late, vec![first.claim])?;
-        manual.take_none(after(later, manual.lease() * 10), "it is done").await?;
+        same("late claims after the event is done", late, vec![first.claim])?;
+        manual.take_none(after(later, manual.lease() * 10), "the event is done").await?;
     }
     Ok(())
 }
 
-/// Law: `renew` extends the leases of what is still being handled.
+/// Checks that `renew` extends the leases of events that are still being handled.
 async fn a_lease_is_renewed<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (one, two) = (
         testbed.manual_consumer(durable("work"), "conformance.thing.*").await?,
@@ -107,17 +108,18 @@ async fn a_lease_is_renewed<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let half = after(now, one.lease() / 2);
     one.durable()?.renew(&one.consumer, &claims[..1], half).await?;
     let other = two.take_one(after(now, one.lease() + TICK)).await?;
-    same("the one that was not renewed", other.claim.position, claims[1].position)?;
-    two.take_none(after(now, one.lease() + TICK), "the lease was extended").await?;
+    same("position of the event whose lease was not renewed", other.claim.position, claims[1].position)?;
+    two.take_none(after(now, one.lease() + TICK), "its lease was extended").await?;
     let again = two.take_one(after(half, one.lease() + TICK)).await?;
-    same("after the extended lease", again.claim, Claim { attempt: 2, ..claims[0] })?;
-    // Whoever has lost an event can't extend it.
+    same("claim after the extended lease expired", again.claim, Claim { attempt: 2, ..claims[0] })?;
+    // An instance that has lost a claim can't extend its lease.
     one.durable()?.renew(&one.consumer, &claims[..1], after(half, one.lease() * 2)).await?;
     let again = two.take_one(after(half, one.lease() * 2 + TICK * 2)).await?;
-    same("renewed by who had lost it", again.claim.attempt, 3)
+    same("attempt after a renewal by an instance that had lost the claim", again.claim.attempt, 3)
 }
 
-/// Law: the attempt is counted before `exchange` returns: an instance that opens the place anew knows it.
+/// Checks that the attempt is stored before `exchange` returns, so that an instance that opens the store
+/// later sees it.
 async fn attempts_are_counted_before_the_handler_runs<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
     emit_numbers(&manual.bus, "conformance.thing.done", 0..1).await?;
@@ -127,13 +129,14 @@ async fn attempts_are_counted_before_the_handler_runs<H: Harness>(testbed: Testb
     for attempt in 2..6 {
         let next = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
         now = after(now, next.lease() + TICK);
-        same("the attempt", next.take_one(now).await?.claim.attempt, attempt)?;
+        same("attempt of the claim", next.take_one(now).await?.claim.attempt, attempt)?;
         next.bus.stop().await?;
     }
     Ok(())
 }
 
-/// Law: what is to be retried is handed out again, not before its time, with the error it failed with.
+/// Checks that a retried event is not handed out before its time, and that it is handed out with the error of
+/// the previous attempt.
 async fn a_retry_waits_for_its_time<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
     emit_numbers(&manual.bus, "conformance.thing.done", 0..2).await?;
@@ -142,31 +145,31 @@ async fn a_retry_waits_for_its_time<H: Harness>(testbed: Testbed<H>) -> CaseResu
     let at = after(now, manual.lease() * 20);
     manual.report(first.claim, Outcome::Retry { at, error: "no paper".to_owned() }, now).await?;
     let other = manual.take_one(now).await?;
-    same("the one that does not wait", number(&other.record?), 1)?;
+    same("event that does not wait", number(&other.record?), 1)?;
     manual.report(other.claim, Outcome::Done, now).await?;
     let claims = manual.exchange(&[], 10, after(now, manual.lease() * 10)).await?;
-    ensure!(claims.claimed.is_empty(), "it was handed out before its time");
-    same("when the next one is due", claims.due, Some(at))?;
+    ensure!(claims.claimed.is_empty(), "an event was handed out before the time of its retry");
+    same("time at which the next event is due", claims.due, Some(at))?;
     let again = manual.take_one(at).await?;
-    same("the retry", again.claim, Claim { attempt: 2, ..first.claim })?;
-    same("why it failed before", again.last_error.as_deref(), Some("no paper"))
+    same("claim of the retry", again.claim, Claim { attempt: 2, ..first.claim })?;
+    same("error of the previous attempt", again.last_error.as_deref(), Some("no paper"))
 }
 
-/// Law: `Returned` takes back the attempt; the event is handed out again.
+/// Checks that `Returned` does not count the attempt, and that the event is handed out again.
 async fn what_is_returned_does_not_count<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
     emit_numbers(&manual.bus, "conformance.thing.done", 0..1).await?;
     let now = Timestamp::now();
     for _ in 0..3 {
         let claimed = manual.take_one(now).await?;
-        same("the attempt", claimed.claim.attempt, 1)?;
+        same("attempt of the claim", claimed.claim.attempt, 1)?;
         manual.report(claimed.claim, Outcome::Returned, now).await?;
     }
     Ok(())
 }
 
-/// Law: an instance that claims and never reports keeps an event for its lease; then another one handles it, as the
-/// second attempt.
+/// Checks that the events of an instance that claims and never reports are handled by another instance after
+/// their leases, as the second attempt.
 async fn the_event_of_a_dead_instance_is_handled_by_another<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (dead, recorder) =
         (testbed.manual_consumer(durable("work"), "conformance.thing.*").await?, testbed.recorder::<u64>());
@@ -175,42 +178,43 @@ async fn the_event_of_a_dead_instance_is_handled_by_another<H: Harness>(testbed:
     let log = Arc::clone(&recorder);
     let handler = move |record: &Record| {
         log.note(number(record));
-        Err::<(), _>("so that the attempt is seen")
+        Err::<(), _>("fails to record the attempts")
     };
     let options = durable("work").retries(1).concurrency(4);
     let bus = testbed.build(testbed.builder().durable(options, "conformance.thing.*", handler)).await?;
     let mut came = recorder.wait_for(3).await?;
     came.sort_unstable();
-    same("what the other instance got", came, vec![0, 1, 2])?;
+    same("events in the other instance", came, vec![0, 1, 2])?;
     testbed.until_done(&bus, "work").await?;
     let letters = bus.consumer("work").dead_letters(10).await?;
-    same("the attempts", letters.iter().map(|dead| dead.attempts).collect(), vec![2, 2, 2])?;
-    same("how often the handler ran", recorder.len(), 3)
+    same("attempts of the dead letters", letters.iter().map(|dead| dead.attempts).collect(), vec![2, 2, 2])?;
+    same("number of calls of the handler", recorder.len(), 3)
 }
 
-/// Law: as attempts are counted first, an event that ends every process that handles it goes to the dead letters.
+/// Checks that an event that crashes every process that handles it becomes a dead letter, because attempts
+/// are stored before the handler runs.
 async fn an_event_that_kills_ends_in_the_dead_letters<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (manual, recorder) =
         (testbed.manual_consumer(durable("work"), "conformance.thing.*").await?, testbed.recorder());
     emit_numbers(&manual.bus, "conformance.thing.done", 0..1).await?;
-    // Both attempts, in a past whose leases have run out.
+    // Both attempts are made at past times, so that their leases have expired.
     let now = Timestamp::from_micros(Timestamp::now().as_micros() - 4 * manual.lease().as_micros() as i64);
     manual.take_one(now).await?;
     manual.take_one(after(now, manual.lease() + TICK)).await?;
     let bus = testbed.consumer(durable("work").retries(1), "conformance.thing.*", &recorder).await?;
     let status = testbed.until_done(&bus, "work").await?;
-    same("the dead letters and the calls", (status.dead, recorder.len()), (1, 0))?;
+    same("number of dead letters, and of calls of the handler", (status.dead, recorder.len()), (1, 0))?;
     let letters = bus.consumer("work").dead_letters(10).await?;
-    same("the attempts", letters[0].attempts, 2)
+    same("attempts of the dead letter", letters[0].attempts, 2)
 }
 
-/// Law: `wait` resolves when something is appended, by whichever instance.
+/// Checks that `wait` resolves when any instance appends an event.
 async fn waiting_ends_when_another_instance_appends<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (manual, other) =
         (testbed.manual_consumer(durable("work"), "conformance.thing.*").await?, testbed.bus().await?);
     for n in 0..5 {
         let (now, mut seen) = (Timestamp::now(), 0);
-        // Until there is nothing: what was appended may be told again.
+        // Exchange until no event is left, because an earlier event may be signalled again.
         loop {
             let claims = manual.exchange(&[], 10, now).await?;
             for claimed in &claims.claimed {
@@ -229,7 +233,7 @@ async fn waiting_ends_when_another_instance_appends<H: Harness>(testbed: Testbed
         });
         other.emit_json("conformance.thing.done", numbered(n)).await?;
         let waited = timeout(testbed.scale.timeout, waiting).await;
-        ensure!(waited.is_ok(), "an event was appended by another instance, and `wait` did not end");
+        ensure!(waited.is_ok(), "another instance appended an event, but `wait` did not resolve");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What one instance publishes reaches the live handlers of the others.
+//! Cases about live handlers: events of one instance reach the handlers of the others.
 
 use std::sync::Arc;
 
@@ -27,20 +27,20 @@ cases! { "live":
     one_of_many_emits_of_an_id_wins [Deduplication],
 }
 
-/// Notes the numbers of what a pattern takes.
+/// Records the numbers of the events that match a pattern.
 pub(super) fn listen(bus: &Bus, pattern: &str, recorder: &Arc<Recorder<u64>>) -> CaseResult {
     let recorder = Arc::clone(recorder);
     bus.pattern(pattern).on(move |record: &Record| recorder.note(number(record)))?;
     Ok(())
 }
 
-/// What tells a record from others, apart from its payload.
+/// Returns everything that identifies a record except for its payload.
 pub(super) fn facts(record: &Record) -> String {
     let (name, version, id) = (record.name(), record.version(), record.id());
     format!("{name} {version} {id} {} {} {:?}", record.timestamp(), record.origin(), record.metadata())
 }
 
-/// Law: `publish` keeps all of a record, and passes it on as it is: 100 events with all kinds of metadata.
+/// Checks that `publish` stores and passes on the complete record: 100 events with different metadata.
 async fn metadata_survives<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, to, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder::<String>());
     let log = Arc::clone(&recorder);
@@ -63,10 +63,10 @@ async fn metadata_survives<H: Harness>(testbed: Testbed<H>) -> CaseResult {
         let emitted = emit_with(&from, "conformance.thing.done", &numbered(n), metadata, None).await?;
         sent.push(facts(emitted.record().ok_or("an emit through an adapter has a record")?));
     }
-    same("what the other instance got", recorder.wait_for(100).await?, sent)
+    same("records in the other instance", recorder.wait_for(100).await?, sent)
 }
 
-/// Law: a bus's own records may come back; its handlers run once all the same.
+/// Checks that handlers run once for each event if a bus gets its own records back.
 async fn an_echo_is_dropped<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (one, two) = (testbed.bus().await?, testbed.bus().await?);
     let (at_one, at_two) = (testbed.recorder(), testbed.recorder());
@@ -74,13 +74,13 @@ async fn an_echo_is_dropped<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     listen(&two, "conformance.thing.*", &at_two)?;
     emit_numbers(&one, "conformance.thing.done", 0..50).await?;
     emit_numbers(&two, "conformance.thing.done", 50..100).await?;
-    // What `two` emitted last reaches `one` behind every echo of `one`'s own.
+    // The last event of `two` reaches `one` after every record that `one` gets back.
     at_two.wait_for(100).await?;
-    each_once("at the first bus", at_one.wait_for(100).await?, 100)?;
-    each_once("at the second bus", at_two.all(), 100)
+    each_once("events at the first bus", at_one.wait_for(100).await?, 100)?;
+    each_once("events at the second bus", at_two.all(), 100)
 }
 
-/// Law: payloads cross as they were written, fields that nobody knows included.
+/// Checks that payloads arrive as they were written, including unknown fields.
 async fn payloads_are_verbatim<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, to, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder::<String>());
     let log = Arc::clone(&recorder);
@@ -97,10 +97,10 @@ async fn payloads_are_verbatim<H: Harness>(testbed: Testbed<H>) -> CaseResult {
         from.emit_json("conformance.thing.done", payload).await?;
     }
     let came = recorder.wait_for(payloads.len()).await?;
-    same("the payloads", came, payloads.map(str::to_owned).to_vec())
+    same("payloads", came, payloads.map(str::to_owned).to_vec())
 }
 
-/// Law: a handler gets what its patterns take, and nothing else.
+/// Checks that a handler gets exactly the events that match its pattern.
 async fn patterns_isolate<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, to) = (testbed.bus().await?, testbed.bus().await?);
     let wanted: [(&str, &[u64]); 6] = [
@@ -125,7 +125,7 @@ async fn patterns_isolate<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     for (n, name) in names.into_iter().enumerate() {
         from.emit_json(name, numbered(n)).await?;
     }
-    // All handlers of one event have run when those of the next one run.
+    // All handlers of one event have run before those of the next event run.
     from.emit_json("conformance.stock.empty", numbered(4)).await?;
     recorder[4].wait_for(6).await?;
     for ((pattern, expected), recorder) in wanted.into_iter().zip(&recorder) {
@@ -136,7 +136,7 @@ async fn patterns_isolate<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     Ok(())
 }
 
-/// Law: every instance gets every event of the others, once: 50 buses, 5,000 events.
+/// Checks that each instance gets each event of the others once: 50 buses with 5,000 events.
 async fn all_subscribers_get_all<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (count, events) = (testbed.scale.subscribers, testbed.scale.events);
     let (from, buses) = (testbed.bus().await?, testbed.buses_of(count).await?);
@@ -149,18 +149,18 @@ async fn all_subscribers_get_all<H: Harness>(testbed: Testbed<H>) -> CaseResult 
     let mut orders = Vec::new();
     for recorder in &recorder {
         let came = recorder.wait_for(events + 1).await?;
-        each_once("at one of the buses", came.clone(), events + 1)?;
+        each_once("events at one of the buses", came.clone(), events + 1)?;
         orders.push(came);
     }
     let differ = orders.iter().filter(|order| **order != orders[0]).count();
     ensure!(
         differ == 0 || !testbed.has(Ability::History),
-        "{differ} of {count} buses got the events in another order than the first, though there is a history"
+        "{differ} of {count} buses got the events in another order than the first bus, although the adapter keeps a history"
     );
     Ok(())
 }
 
-/// Law: what one handler makes of an event ends neither the subscription nor other handlers.
+/// Checks that a failing handler ends neither the subscription nor other handlers.
 async fn handlers_that_fail_end_nothing<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, to, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder());
     to.pattern("conformance.thing.*").on(|record: &Record| match number(record) % 3 {
@@ -169,13 +169,13 @@ async fn handlers_that_fail_end_nothing<H: Harness>(testbed: Testbed<H>) -> Case
     })?;
     listen(&to, "conformance.thing.*", &recorder)?;
     emit_numbers(&from, "conformance.thing.done", 0..100).await?;
-    each_once("beside a handler that fails", recorder.wait_for(100).await?, 100)?;
+    each_once("events at another handler than the failing one", recorder.wait_for(100).await?, 100)?;
     let failed = to.stats().failed;
-    ensure!(failed == 34, "34 failures were to be counted, and {failed} were");
+    ensure!(failed == 34, "expected 34 counted failures, found {failed}");
     Ok(())
 }
 
-/// Law: `stop` ends what one instance's `subscribe` started, and nothing of another one's.
+/// Checks that `stop` ends the subscription of one instance only.
 async fn a_subscriber_that_closes_takes_nothing_from_others<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, buses) = (testbed.bus().await?, testbed.buses_of(4).await?);
     let recorder: Vec<_> = buses.iter().map(|_| testbed.recorder()).collect();
@@ -189,16 +189,17 @@ async fn a_subscriber_that_closes_takes_nothing_from_others<H: Harness>(testbed:
         }
     }
     for recorder in &recorder[1..] {
-        each_once("at a bus that stayed", recorder.wait_for(400).await?, 400)?;
+        each_once("events at a bus that was not stopped", recorder.wait_for(400).await?, 400)?;
     }
     let new = testbed.bus().await?;
     let at_new = testbed.recorder();
     listen(&new, "conformance.thing.*", &at_new)?;
     from.emit_json("conformance.thing.done", numbered(0)).await?;
-    same("at a bus that came later", at_new.wait_for(1).await?, vec![0])
+    same("events at a bus that was built later", at_new.wait_for(1).await?, vec![0])
 }
 
-/// Law: an instance whose handlers are stuck blocks no publisher for ever, and what it loses is counted.
+/// Checks that an instance with blocked handlers does not block publishers forever, and that the events it
+/// loses are counted.
 async fn a_slow_subscriber_holds_up_nobody<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, slow, fast) = (testbed.bus().await?, testbed.bus().await?, testbed.bus().await?);
     let (at_slow, at_fast, gate) = (testbed.recorder::<u64>(), testbed.recorder(), Gate::closed());
@@ -212,15 +213,15 @@ async fn a_slow_subscriber_holds_up_nobody<H: Harness>(testbed: Testbed<H>) -> C
     })?;
     listen(&fast, "conformance.thing.*", &at_fast)?;
     emit_at_once(&from, "conformance.thing.done", 0..200).await?;
-    each_once("at the fast bus", at_fast.wait_for(200).await?, 200)?;
+    each_once("events at the fast bus", at_fast.wait_for(200).await?, 200)?;
     gate.open();
     let accounted = || async { Ok(at_slow.len() as u64 + slow.stats().lost >= 200) };
-    testbed.until("the slow bus has got, or counted as lost, all events", accounted).await?;
+    testbed.until("the slow bus has received or counted as lost all events", accounted).await?;
     let came = at_slow.len();
-    if came == 200 { each_once("at the slow bus", at_slow.all(), 200) } else { Ok(()) }
+    if came == 200 { each_once("events at the slow bus", at_slow.all(), 200) } else { Ok(()) }
 }
 
-/// Law: `stop` is called at most once, whoever stops the bus; others on the place go on.
+/// Checks that concurrent calls that stop a bus all succeed, and that other buses on the store continue.
 async fn ten_stops_at_once_are_one<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, closing, other) = (testbed.bus().await?, testbed.bus().await?, testbed.bus().await?);
     let (at_closing, at_other) = (testbed.recorder(), testbed.recorder());
@@ -238,12 +239,13 @@ async fn ten_stops_at_once_are_one<H: Harness>(testbed: Testbed<H>) -> CaseResul
     })
     .await?;
     let refused = closing.emit_json("conformance.thing.done", numbered(0)).await;
-    ensure!(refused.is_err(), "a bus that was stopped has emitted");
+    ensure!(refused.is_err(), "a stopped bus has emitted an event");
     emitting.await??;
-    each_once("at the bus that stayed", at_other.wait_for(300).await?, 300)
+    each_once("events at the bus that was not stopped", at_other.wait_for(300).await?, 300)
 }
 
-/// Law: a record whose id is kept is not kept twice, and no handler of any instance gets it twice.
+/// Checks that a record whose id is stored is not stored again, and that no handler of any instance gets it
+/// twice.
 async fn an_id_is_published_once<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (one, two, third) = (testbed.bus().await?, testbed.bus().await?, testbed.bus().await?);
     let recorder = testbed.recorder();
@@ -253,14 +255,14 @@ async fn an_id_is_published_once<H: Harness>(testbed: Testbed<H>) -> CaseResult 
         for (n, id) in ids.iter().enumerate() {
             let emitted =
                 emit_with(bus, "conformance.thing.done", &numbered(n), Metadata::new(), Some(*id)).await?;
-            same("whether it is a duplicate", emitted.is_duplicate(), !is_first)?;
+            same("whether the emit is a duplicate", emitted.is_duplicate(), !is_first)?;
         }
     }
     two.emit_json("conformance.thing.done", numbered(20)).await?;
-    each_once("at a third bus", recorder.wait_for(21).await?, 21)
+    each_once("events at a third bus", recorder.wait_for(21).await?, 21)
 }
 
-/// Law: of several emits of one id at the same time, in two instances, one is kept.
+/// Checks that one of several concurrent emits with the same id, in two instances, is stored.
 async fn one_of_many_emits_of_an_id_wins<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let buses = testbed.buses_of(2).await?;
     for round in 0..20 {
@@ -280,7 +282,7 @@ async fn one_of_many_emits_of_an_id_wins<H: Harness>(testbed: Testbed<H>) -> Cas
         })
         .await?;
         let won = kept.len();
-        ensure!(won == 1, "of 10 emits of one id at the same time, {won} were said to be the first");
+        ensure!(won == 1, "of 10 concurrent emits with the same id, {won} were reported as new, expected 1");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Many publishers at the same time.
+//! Cases with many concurrent publishers.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ cases! { "load":
     durable_handlers_get_what_many_publish [Durable],
 }
 
-/// Emits from many tasks at once.
+/// Emits events from many concurrent tasks.
 async fn publish<H: Harness>(testbed: &Testbed<H>, bus: &Bus) -> CaseResult {
     let (bus, each) = (bus.clone(), testbed.scale.events_each);
     in_tasks(testbed.scale.publishers, move |task| {
@@ -29,38 +29,40 @@ async fn publish<H: Harness>(testbed: &Testbed<H>, bus: &Bus) -> CaseResult {
     .await
 }
 
-/// Law: what many publish at once arrives once each, and of one publisher in its order: 20 tasks, 10,000 events each.
+/// Checks that events of many concurrent publishers arrive once each, and those of one publisher in order: 20
+/// tasks with 10,000 events each.
 async fn live_handlers_get_what_many_publish<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (from, to, recorder) = (testbed.bus().await?, testbed.bus().await?, testbed.recorder());
     let (publishers, each) = (testbed.scale.publishers, testbed.scale.events_each);
     listen(&to, "conformance.thing.*", &recorder)?;
     publish(&testbed, &from).await?;
     let came = recorder.wait_for(publishers * each).await?;
-    each_once("at a live handler", came.clone(), publishers * each)?;
+    each_once("events at a live handler", came.clone(), publishers * each)?;
     for publisher in 0..publishers {
         let own = |n: &&u64| **n as usize / each == publisher;
         ensure!(
             came.iter().filter(own).is_sorted(),
-            "the events of publisher {publisher} came in another order"
+            "the events of publisher {publisher} arrived out of order"
         );
     }
     Ok(())
 }
 
-/// Law: a durable consumer is handed every event once where nothing crashes: 20 tasks, 10,000 events each.
+/// Checks that a durable consumer gets every event exactly once if nothing crashes: 20 tasks with 10,000
+/// events each.
 async fn durable_handlers_get_what_many_publish<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (recorder, total) = (testbed.recorder(), testbed.scale.publishers * testbed.scale.events_each);
     let bus = testbed.consumer(durable("count").concurrency(256), "conformance.thing.*", &recorder).await?;
     publish(&testbed, &bus).await?;
     testbed.until_done(&bus, "count").await?;
-    each_once("at a durable handler", recorder.all(), total)?;
-    // And it ends there: what is done is not handed out again.
+    each_once("events at a durable handler", recorder.all(), total)?;
+    // A second instance gets none of the finished events again.
     let log = Arc::clone(&recorder);
     let other = testbed
         .builder()
         .durable(durable("count"), "conformance.thing.*", move |_: &Record| log.note(u64::MAX));
     let other = testbed.build(other).await?;
     let status = testbed.until_done(&other, "count").await?;
-    ensure!(recorder.len() == total && status.dead == 0, "what was done was handed out again");
+    ensure!(recorder.len() == total && status.dead == 0, "finished events were handed out again");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A consumer whose events a case takes itself, at times of its own.
+//! A consumer for which a case claims events itself, at times that the case chooses.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::conformance::testbed::{CaseFailure, CaseResult, Testbed, ensure};
 use crate::record::Record;
 use crate::time::Timestamp;
 
-/// An instance with one consumer, whose bus does nothing for it.
+/// An instance with one consumer, for which its bus claims nothing.
 pub(super) struct ManualConsumer<A> {
     pub(super) bus: Bus,
     pub(super) adapter: Arc<A>,
@@ -25,7 +25,7 @@ pub(super) struct ManualConsumer<A> {
 }
 
 impl<H: Harness> Testbed<H> {
-    /// An instance whose consumer is worked by hand.
+    /// Builds an instance whose consumer the case controls.
     pub(super) async fn manual_consumer(
         &self,
         durable: DurableOptions,
@@ -44,10 +44,10 @@ impl<H: Harness> Testbed<H> {
 
 impl<A: Adapter> ManualConsumer<A> {
     pub(super) fn durable(&self) -> Result<&dyn DurableAdapter, CaseFailure> {
-        Ok(self.adapter.durable().ok_or("it has no durable consumers")?)
+        Ok(self.adapter.durable().ok_or("the adapter does not support durable consumers")?)
     }
 
-    /// Reports, and takes more.
+    /// Reports outcomes, and claims up to `max` further events.
     pub(super) async fn exchange(
         &self,
         finished: &[Finished],
@@ -56,11 +56,11 @@ impl<A: Adapter> ManualConsumer<A> {
     ) -> Result<Claims, CaseFailure> {
         let claims = self.durable()?.exchange(&self.consumer, finished, max, now).await?;
         let came = claims.claimed.len();
-        ensure!(came <= max, "at most {max} events were asked for, and {came} handed out");
+        ensure!(came <= max, "at most {max} events were requested, but {came} were handed out");
         Ok(claims)
     }
 
-    /// Takes exactly this many events, as many times as it takes.
+    /// Claims exactly this many events, with as many exchanges as needed.
     pub(super) async fn take(&self, count: usize, now: Timestamp) -> Result<Vec<Claimed>, CaseFailure> {
         let mut taken = Vec::new();
         while taken.len() < count {
@@ -70,43 +70,43 @@ impl<A: Adapter> ManualConsumer<A> {
             if none && !claims.more && timeout(self.timeout, self.durable()?.wait(seen)).await.is_err() {
                 let (came, seconds) = (taken.len(), self.timeout.as_secs());
                 return Err(CaseFailure::new(format_args!(
-                    "{came} of {count} events were handed out, and no more for {seconds} s"
+                    "{came} of {count} events were handed out, and no further one within {seconds} s"
                 )));
             }
         }
         Ok(taken)
     }
 
-    /// Takes one event.
+    /// Claims one event.
     pub(super) async fn take_one(&self, now: Timestamp) -> Result<Claimed, CaseFailure> {
         Ok(self.take(1, now).await?.pop().ok_or("nothing was handed out")?)
     }
 
-    /// Makes sure that nothing is handed out.
+    /// Checks that no event is handed out.
     pub(super) async fn take_none(&self, now: Timestamp, why: &str) -> CaseResult {
         let claimed = self.exchange(&[], 100, now).await?.claimed;
         let came: Vec<_> = claimed.iter().map(|claimed| claimed.claim).collect();
-        ensure!(came.is_empty(), "{came:?} was handed out, though {why}");
+        ensure!(came.is_empty(), "{came:?} was handed out, although {why}");
         Ok(())
     }
 
-    /// Reports one event, which must not be late.
+    /// Reports the outcome of a claim, which must not be late.
     pub(super) async fn report(&self, claim: Claim, outcome: Outcome, now: Timestamp) -> CaseResult {
         let late = self.exchange(&[Finished { claim, outcome }], 0, now).await?.late;
-        ensure!(late.is_empty(), "the report on {claim:?} was said to be late");
+        ensure!(late.is_empty(), "the outcome of {claim:?} was reported as late");
         Ok(())
     }
 
-    /// How long an event that was handed out is kept from others.
+    /// Duration of the leases of this consumer.
     pub(super) fn lease(&self) -> Duration {
         self.consumer.lease()
     }
 }
 
-/// A later moment.
+/// Returns the time `wait` after `time`.
 pub(super) fn after(time: Timestamp, wait: Duration) -> Timestamp {
     Timestamp::from_micros(time.as_micros().saturating_add(wait.as_micros().try_into().unwrap_or(i64::MAX)))
 }
 
-/// The smallest wait an engine has to tell from none.
+/// The shortest delay that an engine has to distinguish from no delay.
 pub(super) const TICK: Duration = Duration::from_millis(10);

@@ -1,11 +1,12 @@
-//! The tests every adapter has to pass: whether it keeps the laws of [`Adapter`](crate::Adapter) and
-//! [`DurableAdapter`](crate::DurableAdapter), tried through buses and by hand.
+//! Conformance tests for adapters. They check the requirements of [`Adapter`](crate::Adapter) and
+//! [`DurableAdapter`](crate::DurableAdapter), through buses and by direct calls.
 //!
-//! The author of an adapter says in a [`Harness`] how to make an empty place and how to open adapters on it, and what
-//! the engine can do; [`run`] tries every law that this concerns and returns a [`Report`].
+//! The author of an adapter implements [`Harness`], which creates empty stores, opens adapters on them, and
+//! lists what the engine supports. [`run`] runs every test case that the engine supports and returns a
+//! [`Report`].
 //!
-//! The suite needs a multi-threaded runtime with a timer, and emits undeclared events, all of whose names begin with
-//! `conformance.`. It takes as long as the engine needs for some 500,000 events unless [`Harness::scale`] says less.
+//! The suite needs a multi-threaded runtime with a timer. It emits undeclared events whose names begin with
+//! `conformance.`. By default, it emits about 500,000 events; [`Harness::scale`] can reduce that.
 //!
 //! ```
 //! use events_core::InMemory;

@@ -1,4 +1,4 @@
-//! What operators see and do.
+//! Cases about the status of consumers and the commands of operators.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ cases! { "operators":
     one_that_does_not_exist_is_said_to [Durable],
 }
 
-/// Law: a paused consumer is handed nothing, in no instance, until it is resumed.
+/// Checks that a paused consumer gets no events in any instance until it is resumed.
 async fn a_consumer_is_paused_and_resumed<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (recorder, other) = (testbed.recorder(), testbed.bus().await?);
     let bus = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;
@@ -35,14 +35,18 @@ async fn a_consumer_is_paused_and_resumed<H: Harness>(testbed: Testbed<H>) -> Ca
     let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
     manual.take_none(crate::time::Timestamp::now(), "the consumer is paused").await?;
     let status = other.consumer("work").status().await?;
-    same("while it is paused", (status.paused, status.lag, recorder.len()), (true, 3, 3))?;
+    same(
+        "paused, lag and number of handled events while the consumer is paused",
+        (status.paused, status.lag, recorder.len()),
+        (true, 3, 3),
+    )?;
     other.consumer("work").resume().await?;
     let status = testbed.until_done(&bus, "work").await?;
-    ensure!(!status.paused, "a consumer that was resumed is said to be paused");
-    same("in all", recorder.all(), (0..6).collect())
+    ensure!(!status.paused, "a resumed consumer is reported as paused");
+    same("all events at the handler", recorder.all(), (0..6).collect())
 }
 
-/// Law: the numbers of a status are those of [`ConsumerStatus`](crate::ConsumerStatus).
+/// Checks the numbers in [`ConsumerStatus`](crate::ConsumerStatus).
 async fn the_status_counts_what_there_is<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (recorder, gate) = (testbed.recorder::<u64>(), Gate::closed());
     let (log, open) = (Arc::clone(&recorder), gate.clone());
@@ -64,54 +68,66 @@ async fn the_status_counts_what_there_is<H: Harness>(testbed: Testbed<H>) -> Cas
     let options = durable("work").concurrency(3).retries(1).backoff(hour, hour);
     let bus = testbed.build(testbed.builder().durable(options, "conformance.thing.*", handler)).await?;
     let idle = bus.consumer("work").status().await?;
-    same("of an empty log", (idle.lag, idle.in_progress, idle.waiting, idle.dead), (0, 0, 0, 0))?;
-    same("its patterns", idle.patterns.clone(), vec!["conformance.thing.*".to_owned()])?;
-    ensure!(idle.is_running, "a consumer that is open is said not to run");
+    same(
+        "lag, in_progress, waiting and dead for an empty log",
+        (idle.lag, idle.in_progress, idle.waiting, idle.dead),
+        (0, 0, 0, 0),
+    )?;
+    same("patterns of the consumer", idle.patterns.clone(), vec!["conformance.thing.*".to_owned()])?;
+    ensure!(idle.is_running, "an open consumer is reported as not running");
     emit_numbers(&bus, "conformance.thing.done", 0..2).await?;
     let status = testbed
-        .until_status(&bus, "work", "one in progress and one that waits", |status| {
+        .until_status(&bus, "work", "one event in progress and one that waits", |status| {
             (status.in_progress, status.waiting) == (1, 1)
         })
         .await?;
-    same("what is not finished", (status.lag, status.position, status.dead), (2, idle.position, 0))?;
+    same(
+        "lag, position and dead letters",
+        (status.lag, status.position, status.dead),
+        (2, idle.position, 0),
+    )?;
     emit_numbers(&bus, "conformance.thing.done", 3..8).await?;
-    let status =
-        testbed.until_status(&bus, "work", "three in progress", |status| status.in_progress == 3).await?;
-    same("all in the log", (status.lag, status.waiting, status.newer), (7, 1, 0))?;
+    let status = testbed
+        .until_status(&bus, "work", "three events in progress", |status| status.in_progress == 3)
+        .await?;
+    same("lag, waiting and newer", (status.lag, status.waiting, status.newer), (7, 1, 0))?;
     gate.open();
     let status = testbed
-        .until_status(&bus, "work", "all done but the retry", |status| {
+        .until_status(&bus, "work", "all events except for the retry to be done", |status| {
             (status.lag, status.waiting, status.in_progress) == (1, 1, 0)
         })
         .await?;
-    ensure!(status.position > idle.position, "the first event is done, and the watermark has not moved");
-    // The retry is event 1, and nothing behind it moves the watermark.
+    ensure!(status.position > idle.position, "the first event is done, but the position has not moved");
+    // The retry is event 1. No later event moves the position.
     let held = status.position;
     emit_numbers(&bus, "conformance.thing.done", 8..9).await?;
     let status = testbed
-        .until_status(&bus, "work", "the new one done", |status| (status.lag, status.in_progress) == (1, 0))
+        .until_status(&bus, "work", "the new event to be done", |status| {
+            (status.lag, status.in_progress) == (1, 0)
+        })
         .await;
-    same("the watermark", status?.position, held)
+    same("position of the consumer", status?.position, held)
 }
 
-/// Law: what stands ahead of a consumer is counted as far as its patterns take it, where it is counted at all.
+/// Checks that `count_ahead`, if the engine supports it, counts the events that match the patterns.
 async fn what_is_ahead_is_counted_by_the_patterns<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
     let none = manual.durable()?.count_ahead("work", 10).await?;
-    ensure!(none.is_none_or(|count| count == 0), "{none:?} events are ahead in an empty log");
+    ensure!(none.is_none_or(|count| count == 0), "expected 0 events ahead in an empty log, found {none:?}");
     emit_numbers(&manual.bus, "conformance.thing.done", 0..3).await?;
     emit_numbers(&manual.bus, "conformance.other.done", 3..5).await?;
     emit_numbers(&manual.bus, "conformance.thing.begun", 5..6).await?;
     let ahead = manual.durable()?.count_ahead("work", 10).await?;
-    ensure!(ahead.is_none_or(|count| count == 4), "of 4 events that stand ahead, {ahead:?} are counted");
+    ensure!(ahead.is_none_or(|count| count == 4), "expected 4 events ahead, found {ahead:?}");
     let max = manual.durable()?.count_ahead("work", 1).await?;
-    ensure!(max.is_none(), "more events stand ahead than are to be counted, and {max:?} are");
+    ensure!(max.is_none(), "expected `None`, because more than 1 event is ahead, found {max:?}");
     let nobody = manual.durable()?.count_ahead("nobody", 10).await?;
-    ensure!(nobody.is_none(), "{nobody:?} events are ahead of a consumer that does not exist");
+    ensure!(nobody.is_none(), "expected `None` for a consumer that does not exist, found {nobody:?}");
     Ok(())
 }
 
-/// Law: a consumer that one of two instances has closed is open as long as the other one is, paused or not.
+/// Checks that a consumer counts as running while one of two instances has closed it and the other has not,
+/// also if it is paused.
 async fn one_that_closes_leaves_the_consumer_open<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let recorder = testbed.recorder();
     let stays = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;
@@ -122,12 +138,15 @@ async fn one_that_closes_leaves_the_consumer_open<H: Harness>(testbed: Testbed<H
         }
         leaves.stop().await?;
         let so = |status: &ConsumerStatus| status.is_running;
-        testbed.until_status(&stays, "work", "the other instance to say that it lives", so).await?;
+        testbed
+            .until_status(&stays, "work", "the remaining instance to mark the consumer as running", so)
+            .await?;
     }
     Ok(())
 }
 
-/// Law: `Seek` hands out everything from a place on again: each event once, and none before it.
+/// Checks that `Seek` hands out every event from a position on again, each once, and none before that
+/// position.
 async fn a_consumer_is_sent_back_without_gap_or_double<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (recorder, mut times) = (testbed.recorder(), Vec::new());
     let bus = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;
@@ -150,14 +169,15 @@ async fn a_consumer_is_sent_back_without_gap_or_double<H: Harness>(testbed: Test
         bus.consumer("work").seek(store).await?;
         testbed.until_done(&bus, "work").await?;
         let came = recorder.all().split_off(before);
-        same(&format!("sent to {store:?}"), came, (first..10).collect())?;
+        same(&format!("events after a seek to {store:?}"), came, (first..10).collect())?;
     }
     emit_numbers(&bus, "conformance.thing.done", 10..11).await?;
     testbed.until_done(&bus, "work").await?;
-    same("the last", recorder.all().pop(), Some(10))
+    same("last event", recorder.all().pop(), Some(10))
 }
 
-/// Law: the same while others publish: what was done before is handed out once more, what is new at least once.
+/// Checks `Seek` while other instances publish: events finished before are handed out once more, and new
+/// events at least once.
 async fn a_consumer_is_sent_back_while_events_come<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (recorder, from) = (testbed.recorder(), testbed.bus().await?);
     let bus = testbed.consumer(durable("work").concurrency(4), "conformance.thing.*", &recorder).await?;
@@ -176,7 +196,8 @@ async fn a_consumer_is_sent_back_while_events_come<H: Harness>(testbed: Testbed<
     Ok(())
 }
 
-/// Law: dead letters have the error and the attempts, what is stored verbatim, and go where the operator says.
+/// Checks the contents of dead letters, with the stored record unchanged, and that they can be replayed and
+/// purged.
 async fn dead_letters_are_listed_replayed_and_purged<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (recorder, broken) = (testbed.recorder::<String>(), Arc::new(AtomicBool::new(true)));
     let (log, fails) = (Arc::clone(&recorder), Arc::clone(&broken));
@@ -200,32 +221,33 @@ async fn dead_letters_are_listed_replayed_and_purged<H: Harness>(testbed: Testbe
     let work = bus.consumer("work");
     let letters = work.dead_letters(10).await?;
     same(
-        "whose they are",
+        "event ids of the dead letters",
         letters.iter().map(|dead| dead.event).collect(),
         vec![ids[0], ids[2], ids[4], ids[6]],
     )?;
-    same("the oldest two", work.dead_letters(2).await?, letters[..2].to_vec())?;
+    same("the oldest two dead letters", work.dead_letters(2).await?, letters[..2].to_vec())?;
     for (dead, n) in letters.iter().zip([0, 2, 4, 6]) {
-        same("why, and after how many attempts", (dead.error.as_str(), dead.attempts), ("even", 3))?;
-        same("the name", dead.name.as_str(), "conformance.thing.done")?;
-        ensure!(dead.first <= dead.last, "the first attempt was after the last");
+        same("error and attempts of a dead letter", (dead.error.as_str(), dead.attempts), ("even", 3))?;
+        same("event name of a dead letter", dead.name.as_str(), "conformance.thing.done")?;
+        ensure!(dead.first <= dead.last, "the first attempt of a dead letter is later than the last one");
         let record = Record::from_cloudevent(std::str::from_utf8(&dead.stored)?)?;
-        same("the payload", record.json()?, &json(n))?;
+        same("payload of a dead letter", record.json()?, &json(n))?;
     }
     broken.store(false, Ordering::SeqCst);
-    same("purged", work.purge(DeadLetters::Of(ids[6])).await?, 1)?;
-    same("replayed", work.replay(DeadLetters::Of(ids[2])).await?, 1)?;
-    same("replayed of all that are left", work.replay(DeadLetters::All).await?, 2)?;
+    same("number of purged dead letters", work.purge(DeadLetters::Of(ids[6])).await?, 1)?;
+    same("number of replayed dead letters", work.replay(DeadLetters::Of(ids[2])).await?, 1)?;
+    same("number of replayed dead letters of all remaining", work.replay(DeadLetters::All).await?, 2)?;
     let status = testbed.until_done(&bus, "work").await?;
-    same("the dead letters that are left", status.dead, 0)?;
+    same("number of remaining dead letters", status.dead, 0)?;
     let mut came = recorder.all();
     came.sort();
-    same("what was handled", came, [0, 1, 2, 3, 4, 5, 7].map(json).to_vec())?;
-    same("replayed of none", work.replay(DeadLetters::All).await?, 0)?;
-    same("purged of none", work.purge(DeadLetters::All).await?, 0)
+    same("handled events", came, [0, 1, 2, 3, 4, 5, 7].map(json).to_vec())?;
+    same("number of replayed dead letters if there are none", work.replay(DeadLetters::All).await?, 0)?;
+    same("number of purged dead letters if there are none", work.purge(DeadLetters::All).await?, 0)
 }
 
-/// Law: a dead letter that is replayed is tried with its attempts counted from 1, also by an instance that came later.
+/// Checks that a replayed dead letter is tried with its attempts counted from 1, also by an instance that was
+/// started later.
 async fn a_replayed_letter_has_all_its_attempts<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let recorder = testbed.recorder::<u64>();
     let handler = |log: Arc<crate::conformance::recorder::Recorder<u64>>| {
@@ -240,20 +262,21 @@ async fn a_replayed_letter_has_all_its_attempts<H: Harness>(testbed: Testbed<H>)
         .await?;
     emit_numbers(&first, "conformance.thing.done", 0..1).await?;
     testbed.until_done(&first, "work").await?;
-    same("the calls", recorder.len(), 3)?;
+    same("number of calls of the handler", recorder.len(), 3)?;
     first.stop().await?;
     let second = testbed
         .build(testbed.builder().durable(options(), "conformance.thing.*", handler(Arc::clone(&recorder))))
         .await?;
-    same("replayed", second.consumer("work").replay(DeadLetters::All).await?, 1)?;
+    same("number of replayed dead letters", second.consumer("work").replay(DeadLetters::All).await?, 1)?;
     recorder.wait_for(6).await?;
     let status = testbed.until_done(&second, "work").await?;
-    same("the calls and the dead letters", (recorder.len(), status.dead), (6, 1))?;
+    same("number of calls of the handler, and of dead letters", (recorder.len(), status.dead), (6, 1))?;
     let letters = second.consumer("work").dead_letters(10).await?;
-    same("the attempts", letters.iter().map(|dead| dead.attempts).collect(), vec![3])
+    same("attempts of the dead letter", letters.iter().map(|dead| dead.attempts).collect(), vec![3])
 }
 
-/// Law: a consumer that is removed is forgotten, its dead letters too; who opens it next opens a new one.
+/// Checks that a removed consumer is deleted with its dead letters, and that opening it later creates a new
+/// one.
 async fn a_consumer_is_removed<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (recorder, other) = (testbed.recorder(), testbed.bus().await?);
     let handler = |_: &Record| Err::<(), _>("always");
@@ -265,15 +288,15 @@ async fn a_consumer_is_removed<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     bus.stop().await?;
     let names: Vec<_> =
         other.consumers().await?.into_iter().map(|status| (status.name, status.dead)).collect();
-    same("of a program that does not handle it", names, vec![("work".to_owned(), 3)])?;
+    same("consumers in a program without their handlers", names, vec![("work".to_owned(), 3)])?;
     other.consumer("work").remove().await?;
-    same("after it was removed", other.consumers().await?.len(), 0)?;
+    same("number of consumers after the removal", other.consumers().await?.len(), 0)?;
     let again = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;
     let status = testbed.until_done(&again, "work").await?;
-    same("as a new one", (recorder.all(), status.dead), (vec![0, 1, 2], 0))
+    same("events and dead letters of the new consumer", (recorder.all(), status.dead), (vec![0, 1, 2], 0))
 }
 
-/// Law: `control` says `None` of a consumer that there is not.
+/// Checks that `control` returns `None` for a consumer that does not exist.
 async fn one_that_does_not_exist_is_said_to<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let bus = testbed.bus().await?;
     let none = bus.consumer("none");
@@ -285,6 +308,6 @@ async fn one_that_does_not_exist_is_said_to<H: Harness>(testbed: Testbed<H>) -> 
         none.replay(DeadLetters::All).await.is_err(),
         none.purge(DeadLetters::All).await.is_err(),
     ];
-    same("whether each was refused", all, [true; 6])?;
-    same("the consumers", bus.consumers().await?.len(), 0)
+    same("whether each command was refused", all, [true; 6])?;
+    same("number of consumers", bus.consumers().await?.len(), 0)
 }

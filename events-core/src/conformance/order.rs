@@ -1,4 +1,4 @@
-//! Durable consumers that handle events of one key in order.
+//! Cases with durable consumers that handle events of one key in order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ fn keyed(key: impl std::fmt::Display, number: usize) -> String {
     format!(r#"{{"key":"{key}","n":{number}}}"#)
 }
 
-/// Law: events of one key are handed out one after the other, in the order of the log: 16 keys, 1,000 events each, two
-/// instances.
+/// Checks that events of one key are handled one after the other, in the order of the log: 16 keys with 1,000
+/// events each, two instances.
 async fn events_of_a_key_keep_their_order<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (keys, each, recorder) =
         (testbed.scale.keys, testbed.scale.events_of_key, testbed.recorder::<(String, u64)>());
@@ -58,14 +58,14 @@ async fn events_of_a_key_keep_their_order<H: Harness>(testbed: Testbed<H>) -> Ca
     for (key, n) in recorder.all() {
         by_key.entry(key).or_default().push(n);
     }
-    same("the number of keys", by_key.len(), keys)?;
+    same("number of keys", by_key.len(), keys)?;
     for (key, came) in by_key {
-        same(&format!("key {key}"), came, (0..each as u64).collect())?;
+        same(&format!("events of key {key}"), came, (0..each as u64).collect())?;
     }
     Ok(())
 }
 
-/// Law: events of other keys, and without one, never wait for an event that is being handled.
+/// Checks that events with other keys, or without a key, do not wait for an event that is being handled.
 async fn a_stuck_event_holds_up_only_its_key<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (recorder, gate) = (testbed.recorder::<String>(), Gate::closed());
     let (log, open) = (Arc::clone(&recorder), gate.clone());
@@ -86,18 +86,18 @@ async fn a_stuck_event_holds_up_only_its_key<H: Harness>(testbed: Testbed<H>) ->
         }
     }
     let came = recorder.wait_for(15).await?;
-    ensure!(!came.iter().any(|what| what.starts_with('a')), "a handler that waits has ended: {came:?}");
+    ensure!(!came.iter().any(|what| what.starts_with('a')), "a blocked handler has finished: {came:?}");
     gate.open();
     recorder.wait_for(20).await?;
     testbed.until_done(&bus, "track").await?;
     for key in ["a", "b", "c"] {
         let own: Vec<_> = recorder.all().into_iter().filter(|what| what.starts_with(key)).collect();
-        same(&format!("key {key}"), own, (0..5).map(|n| format!("{key}{n}")).collect())?;
+        same(&format!("events of key {key}"), own, (0..5).map(|n| format!("{key}{n}")).collect())?;
     }
-    same("all events", recorder.len(), 20)
+    same("number of events", recorder.len(), 20)
 }
 
-/// Law: an event that waits to be retried holds up its own key, and no other.
+/// Checks that an event that waits for a retry delays the events of its key, and no others.
 async fn a_failing_event_holds_up_only_its_key<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (recorder, broken) = (testbed.recorder::<String>(), Arc::new(AtomicBool::new(true)));
     let (log, fails) = (Arc::clone(&recorder), Arc::clone(&broken));
@@ -119,18 +119,18 @@ async fn a_failing_event_holds_up_only_its_key<H: Harness>(testbed: Testbed<H>) 
     let came = recorder.wait_for(10).await?;
     ensure!(
         !came.iter().any(|what| what.starts_with('a')),
-        "an event has overtaken one of its key: {came:?}"
+        "an event was handled before an earlier one of its key: {came:?}"
     );
     broken.store(false, Ordering::SeqCst);
     testbed.until_done(&bus, "track").await?;
     for key in ["a", "b", "c"] {
         let own: Vec<_> = recorder.all().into_iter().filter(|what| what.starts_with(key)).collect();
-        same(&format!("key {key}"), own, (0..5).map(|n| format!("{key}{n}")).collect())?;
+        same(&format!("events of key {key}"), own, (0..5).map(|n| format!("{key}{n}")).collect())?;
     }
     Ok(())
 }
 
-/// Law: of one key, one event is handed out at a time, also in one exchange and to two instances.
+/// Checks that at most one event of a key is claimed at a time, within one exchange and across two instances.
 async fn one_event_of_a_key_at_a_time<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let options = || durable("track").ordered_by("key");
     let (one, two) = (
@@ -146,11 +146,11 @@ async fn one_event_of_a_key_at_a_time<H: Harness>(testbed: Testbed<H>) -> CaseRe
         held.push(claimed.claim);
         came.push(number(&claimed.record?));
     }
-    same("the first of each key", came, vec![0, 2])?;
+    same("first events of the keys", came, vec![0, 2])?;
     two.take_none(now, "one event of each key is being handled").await?;
     one.report(held[0], Outcome::Done, now).await?;
     let next = two.take_one(now).await?;
-    same("the next of the key that went on", number(&next.record?), 1)?;
+    same("next event of the key whose first event is done", number(&next.record?), 1)?;
     one.take_none(now, "one event of each key is being handled").await?;
     two.report(next.claim, Outcome::Done, now).await?;
     one.report(held[1], Outcome::Done, now).await?;
@@ -160,10 +160,11 @@ async fn one_event_of_a_key_at_a_time<H: Harness>(testbed: Testbed<H>) -> CaseRe
         came.push(number(&claimed.record?));
     }
     came.sort_unstable();
-    same("the last of each key", came, vec![3, 4])
+    same("last events of the keys", came, vec![3, 4])
 }
 
-/// Law: the key waits also while its first event waits to be retried, or is with an instance that died.
+/// Checks that a key also waits while its first event waits for a retry, or is claimed by an instance that
+/// has crashed.
 async fn a_key_waits_also_while_one_is_retried_or_lost<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let manual = testbed.manual_consumer(durable("track").ordered_by("key"), "conformance.parcel.*").await?;
     for n in 0..3 {
@@ -173,13 +174,21 @@ async fn a_key_waits_also_while_one_is_retried_or_lost<H: Harness>(testbed: Test
     let first = manual.take_one(now).await?;
     let at = after(now, manual.lease() * 10);
     manual.report(first.claim, Outcome::Retry { at, error: "later".to_owned() }, now).await?;
-    manual.take_none(after(now, manual.lease() * 5), "the first of its key waits to be retried").await?;
+    manual.take_none(after(now, manual.lease() * 5), "the first event of its key waits for a retry").await?;
     let again = manual.take_one(at).await?;
-    same("the retry", (again.claim.position, again.claim.attempt), (first.claim.position, 2))?;
+    same(
+        "position and attempt of the retry",
+        (again.claim.position, again.claim.attempt),
+        (first.claim.position, 2),
+    )?;
     let dead = after(at, manual.lease() + TICK);
     let again = manual.take_one(dead).await?;
-    same("after the lease", (again.claim.position, again.claim.attempt), (first.claim.position, 3))?;
-    manual.take_none(dead, "the first of its key is being handled").await?;
+    same(
+        "position and attempt after the lease expired",
+        (again.claim.position, again.claim.attempt),
+        (first.claim.position, 3),
+    )?;
+    manual.take_none(dead, "the first event of its key is being handled").await?;
     manual.report(again.claim, Outcome::Dead { error: "enough".to_owned(), attempts: 3 }, dead).await?;
-    same("behind one that was given up", number(&manual.take_one(dead).await?.record?), 1)
+    same("event after a dead letter of the same key", number(&manual.take_one(dead).await?.record?), 1)
 }

@@ -1,4 +1,4 @@
-//! What handlers note, and how a case waits for it.
+//! Recorders of what handlers received, and waiting for it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use crate::conformance::testbed::{CaseFailure, CaseResult};
 use crate::record::Record;
 use crate::text::prefix;
 
-/// What handlers have noted so far, in order.
+/// Values that handlers have recorded, in order.
 pub(super) struct Recorder<T> {
     noted: Mutex<Vec<T>>,
     more: Notify,
@@ -40,7 +40,7 @@ impl<T: Clone + fmt::Debug> Recorder<T> {
         self.noted().len()
     }
 
-    /// Waits until this many were noted; gives up when nothing comes for as long as a case is patient.
+    /// Waits until `count` values are recorded. Fails if none is added for the timeout.
     pub(super) async fn wait_for(&self, count: usize) -> Result<Vec<T>, CaseFailure> {
         loop {
             let more = self.more.notified();
@@ -51,14 +51,14 @@ impl<T: Clone + fmt::Debug> Recorder<T> {
             if timeout(self.timeout, more).await.is_err() && self.len() == len {
                 let seconds = self.timeout.as_secs();
                 return Err(CaseFailure::new(format_args!(
-                    "{len} of {count} events reached the handler, and then none for {seconds} s"
+                    "{len} of {count} events reached the handlers, and no further one within {seconds} s"
                 )));
             }
         }
     }
 }
 
-/// Lets handlers go on when a case says so.
+/// Blocks handlers until the case lets them continue.
 #[derive(Clone)]
 pub(super) struct Gate(Arc<Semaphore>);
 
@@ -67,30 +67,30 @@ impl Gate {
         Self(Arc::new(Semaphore::new(0)))
     }
 
-    /// For good.
+    /// Lets all current and later calls continue.
     pub(super) fn open(&self) {
         self.0.close();
     }
 
-    /// For one.
+    /// Lets one call continue.
     pub(super) fn open_once(&self) {
         self.0.add_permits(1);
     }
 
     pub(super) async fn pass(&self) {
-        // It is closed when everybody may pass.
+        // The semaphore is closed if all calls may continue.
         if let Ok(permit) = self.0.acquire().await {
             permit.forget();
         }
     }
 }
 
-/// The number in a payload such as `{"n":7}`; the largest there is where it has none.
+/// Returns the number in a payload such as `{"n":7}`, or `u64::MAX` if there is none.
 pub(super) fn number(record: &Record) -> u64 {
     field(record, "n").and_then(|value| value.as_u64()).unwrap_or(u64::MAX)
 }
 
-/// The text in a field of a payload.
+/// Returns the text in a field of a payload.
 pub(super) fn text(record: &Record, name: &str) -> String {
     field(record, name).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -100,7 +100,7 @@ fn field(record: &Record, name: &str) -> Option<serde_json::Value> {
     Some(value.get_mut(name)?.take())
 }
 
-/// Whether what came is what was to come.
+/// Checks that a value equals the expected value.
 pub(super) fn same<T: PartialEq + fmt::Debug>(what: &str, came: T, expected: T) -> CaseResult {
     match came == expected {
         true => Ok(()),
@@ -110,7 +110,7 @@ pub(super) fn same<T: PartialEq + fmt::Debug>(what: &str, came: T, expected: T) 
     }
 }
 
-/// Whether all of `0..count` came, each once, in any order.
+/// Checks that each number of `0..count` was received exactly once, in any order.
 pub(super) fn each_once(what: &str, mut came: Vec<u64>, count: usize) -> CaseResult {
     came.sort_unstable();
     let (all, total) = (came.clone(), came.len());
@@ -122,11 +122,11 @@ pub(super) fn each_once(what: &str, mut came: Vec<u64>, count: usize) -> CaseRes
     let twice: Vec<_> = all.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect();
     let (missing, twice) = (cut(&missing), cut(&twice));
     Err(CaseFailure::new(format_args!(
-        "{what}: {total} came, each of {count} should have come once; missing: {missing}; more than once: {twice}"
+        "{what}: expected each of {count} events once, received {total}; missing: {missing}; more than once: {twice}"
     )))
 }
 
-/// Enough of a value to see what is wrong with it.
+/// Cuts the text of a value to a readable length.
 fn cut(value: &impl fmt::Debug) -> String {
     const MAX_BYTES: usize = 600;
     let mut text = format!("{value:?}");

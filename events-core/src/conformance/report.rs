@@ -1,4 +1,4 @@
-//! Runs the cases, and says what came of them.
+//! Runs the conformance tests and reports their results.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,21 +12,23 @@ use crate::conformance::{
     consumers, damage, history, leases, live, load, operators, order, stopping, versions,
 };
 
-/// Tries every law that the abilities of a harness concern, one after the other, each on a place of its own and with
-/// a time limit.
+/// Runs all cases that the abilities of the harness support, one after the other. Each case has its own store
+/// and a time limit.
+///
+/// A case that fails or panics does not end the run. Failures are in the [`Report`].
 ///
 /// # Cancel safety
 ///
-/// Dropping it leaves the case under way to its buses.
+/// If the future is dropped, the current case continues in its task, and its buses are not stopped.
 pub async fn run<H: Harness>(harness: H) -> Report {
     run_only(harness, "").await
 }
 
-/// [`run`] of the cases whose names have this text in them: while one of them fails.
+/// Like [`run`], for the cases whose names contain `part`. Use it to repeat a failing case.
 ///
 /// # Cancel safety
 ///
-/// That of [`run`].
+/// The same as for [`run`].
 pub async fn run_only<H: Harness>(harness: H, part: &str) -> Report {
     let abilities = harness.abilities();
     let harness = Arc::new(harness);
@@ -60,14 +62,14 @@ pub async fn run_only<H: Harness>(harness: H, part: &str) -> Report {
     Report { cases }
 }
 
-/// How long the buses of a case have to stop after it.
+/// Maximum time for the buses of a case to stop after the case.
 const TO_STOP: Duration = Duration::from_secs(20);
 
 async fn attempt<H: Harness>(harness: &Arc<H>, case: Case<H>) -> Result<(), String> {
     let limit = harness.scale().limit;
-    let store = harness.fresh().await.map_err(|error| format!("there is no place to try it on: {error}"))?;
+    let store = harness.fresh().await.map_err(|error| format!("the harness created no store: {error}"))?;
     let testbed = Testbed::new(Arc::clone(harness), store);
-    // A task, so that a panic of the adapter ends the case alone.
+    // Run in a task, so that a panic of the adapter ends only this case.
     let mut task = tokio::spawn((case.run)(testbed.clone()));
     let tried = match timeout(limit, &mut task).await {
         Ok(Ok(Ok(()))) => Ok(()),
@@ -81,56 +83,57 @@ async fn attempt<H: Harness>(harness: &Arc<H>, case: Case<H>) -> Result<(), Stri
     let stopped = timeout(TO_STOP, testbed.stop_all()).await;
     tried?;
     match stopped {
-        Ok(stopped) => stopped.map_err(|broken| format!("after all went well: {}", broken.to_message())),
-        Err(_) => Err(format!("after all went well, its buses did not stop within {} s", TO_STOP.as_secs())),
+        Ok(stopped) => stopped
+            .map_err(|broken| format!("the case passed, but a bus failed to stop: {}", broken.to_message())),
+        Err(_) => Err(format!("the case passed, but its buses did not stop within {} s", TO_STOP.as_secs())),
     }
 }
 
-/// What came of a run: displays as one line per case.
+/// Results of a run. `Display` writes one line per case and a summary.
 #[derive(Clone, Debug)]
 pub struct Report {
     cases: Vec<CaseReport>,
 }
 
-/// What came of one case.
+/// Result of one case.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CaseReport {
-    /// Its subject and name.
+    /// Subject and name of the case, such as `live::metadata_survives`.
     pub name: &'static str,
-    /// What came of it.
+    /// Outcome of the case.
     pub outcome: CaseOutcome,
-    /// How long it took.
+    /// Duration of the case.
     pub took: Duration,
 }
 
-/// What came of a case.
+/// Outcome of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CaseOutcome {
-    /// The law was kept.
+    /// The requirement is met.
     Passed,
-    /// It needs abilities that the harness does not have.
+    /// The case needs these abilities, which the harness does not have.
     Skipped(Vec<Ability>),
-    /// The law was broken, and how.
+    /// The requirement is not met; contains the cause.
     Failed(String),
 }
 
 impl Report {
-    /// All cases, in the order in which they were tried.
+    /// Results of all cases, in the order in which they ran.
     pub fn cases(&self) -> &[CaseReport] {
         &self.cases
     }
 
-    /// Whether no law was broken.
+    /// Whether no case failed.
     pub fn is_ok(&self) -> bool {
         self.failed().next().is_none()
     }
 
-    /// Ends the test where a law was broken.
+    /// Asserts that no case failed and that at least one case passed.
     ///
     /// # Panics
     ///
-    /// With the report, where a case has failed; or where every case was skipped.
+    /// Panics with the report if a case failed, or if every case was skipped.
     #[track_caller]
     #[allow(clippy::panic, reason = "an assertion of a test")]
     pub fn assert_ok(&self) {

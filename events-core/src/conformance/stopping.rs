@@ -1,4 +1,4 @@
-//! Stopping while durable handlers run.
+//! Cases that stop instances while durable handlers run.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ cases! { "stopping":
     nothing_is_lost_over_restarts [Durable],
 }
 
-/// Law: what a handler has finished when the bus stops is done; what it was not given is there for the next instance.
+/// Checks that `stop` waits for running handlers and stores their outcomes, and that the next instance gets
+/// the remaining events.
 async fn stop_waits_for_handlers_and_keeps_what_they_did<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (began, ended, gate) = (testbed.recorder::<u64>(), testbed.recorder::<u64>(), Gate::closed());
     let (log, done, open) = (Arc::clone(&began), Arc::clone(&ended), gate.clone());
@@ -40,13 +41,13 @@ async fn stop_waits_for_handlers_and_keeps_what_they_did<H: Harness>(testbed: Te
     ensure!(!stopping.is_finished(), "`stop` did not wait for a handler");
     gate.open();
     stopping.await??;
-    same("what ran when the bus stopped", (began.len(), ended.len()), (2, 2))?;
+    same("started and finished calls when the bus stopped", (began.len(), ended.len()), (2, 2))?;
     let next = testbed.consumer(durable("work"), "conformance.thing.done", &ended).await?;
     testbed.until_done(&next, "work").await?;
-    each_once("in both instances", ended.all(), 6)
+    each_once("events in both instances", ended.all(), 6)
 }
 
-/// Law: positions and what is finished survive every restart.
+/// Checks that positions and outcomes survive every restart.
 async fn nothing_is_lost_over_restarts<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let recorder = testbed.recorder();
     for round in 0..8 {
@@ -56,5 +57,5 @@ async fn nothing_is_lost_over_restarts<H: Harness>(testbed: Testbed<H>) -> CaseR
     }
     let bus = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;
     testbed.until_done(&bus, "work").await?;
-    each_once("over all restarts", recorder.all(), 200)
+    each_once("events over all restarts", recorder.all(), 200)
 }

@@ -1,4 +1,4 @@
-//! What a case has to work with: a place, and buses on it.
+//! The environment of a case: a store, and buses on it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,10 +20,10 @@ use crate::record::metadata::Metadata;
 use crate::record::{Envelope, Record};
 use crate::time::Timestamp;
 
-/// How a law was broken.
+/// The cause why a case failed.
 pub(super) struct CaseFailure(String);
 
-/// What comes of trying something.
+/// Result of a case or of a step of it.
 pub(super) type CaseResult = Result<(), CaseFailure>;
 
 impl CaseFailure {
@@ -36,14 +36,14 @@ impl CaseFailure {
     }
 }
 
-/// Whatever can say what went wrong.
+/// Converts any error, so that cases can use `?`.
 impl<E: fmt::Display> From<E> for CaseFailure {
     fn from(error: E) -> Self {
         Self(error.to_string())
     }
 }
 
-/// Ends a case unless a law was kept.
+/// Fails a case unless a condition holds.
 macro_rules! ensure {
     ($kept:expr, $($how:tt)+) => {
         if !$kept {
@@ -52,7 +52,7 @@ macro_rules! ensure {
     };
 }
 
-/// The cases of a module, each with the abilities it needs.
+/// Defines the cases of a module, each with the abilities it needs.
 macro_rules! cases {
     ($subject:literal: $($case:ident [$($ability:ident),*],)+) => {
         pub(super) fn cases<H: crate::conformance::harness::Harness>() -> Vec<crate::conformance::testbed::Case<H>> {
@@ -67,14 +67,14 @@ macro_rules! cases {
 
 pub(super) use {cases, ensure};
 
-/// One law and how it is tried.
+/// A test of one requirement.
 pub(super) struct Case<H: Harness> {
     pub(super) name: &'static str,
     pub(super) needs: &'static [Ability],
     pub(super) run: fn(Testbed<H>) -> BoxFuture<'static, CaseResult>,
 }
 
-/// A place, and the buses that were built on it.
+/// A store, and the buses that were built on it.
 pub(super) struct Testbed<H: Harness> {
     harness: Arc<H>,
     store: Arc<H::Store>,
@@ -103,12 +103,12 @@ impl<H: Harness> Testbed<H> {
         self.harness.abilities().contains(&ability)
     }
 
-    /// A bus that is yet to be given an adapter.
+    /// Builder of a bus without an adapter.
     pub(super) fn bare(&self) -> BusBuilder {
         Bus::builder().no_handlers().accept_undeclared().slow_handler(Duration::MAX).quiet()
     }
 
-    /// A bus on the place.
+    /// Builder of a bus with an adapter on the store.
     pub(super) fn builder(&self) -> BusBuilder {
         self.bare().adapter(self.adapter())
     }
@@ -123,12 +123,12 @@ impl<H: Harness> Testbed<H> {
         Ok(bus)
     }
 
-    /// A bus on the place without handlers.
+    /// Builds a bus on the store without handlers.
     pub(super) async fn bus(&self) -> Result<Bus, CaseFailure> {
         self.build(self.builder()).await
     }
 
-    /// Several of them.
+    /// Builds several buses on the store without handlers.
     pub(super) async fn buses_of(&self, count: usize) -> Result<Vec<Bus>, CaseFailure> {
         let mut buses = Vec::with_capacity(count);
         for _ in 0..count {
@@ -137,7 +137,7 @@ impl<H: Harness> Testbed<H> {
         Ok(buses)
     }
 
-    /// A bus whose durable handler notes the numbers it gets.
+    /// Builds a bus with a durable handler that records the numbers of its events.
     pub(super) async fn consumer(
         &self,
         durable: DurableOptions,
@@ -153,7 +153,7 @@ impl<H: Harness> Testbed<H> {
         Recorder::new(self.scale.timeout)
     }
 
-    /// Puts a text into the log as the record of a new event, whose id it returns.
+    /// Appends a text to the log as the record of a new event, and returns the data about it.
     pub(super) async fn append(
         &self,
         name: &str,
@@ -172,7 +172,7 @@ impl<H: Harness> Testbed<H> {
         Ok(external)
     }
 
-    /// Asks until something is so, for as long as a case is patient.
+    /// Repeats a check until it succeeds. Fails after [`Scale::timeout`].
     pub(super) async fn until<F>(&self, what: &str, mut so: impl FnMut() -> F) -> CaseResult
     where
         F: Future<Output = Result<bool, CaseFailure>>,
@@ -182,7 +182,7 @@ impl<H: Harness> Testbed<H> {
             if Instant::now() > deadline {
                 let seconds = self.scale.timeout.as_secs();
                 return Err(CaseFailure::new(format_args!(
-                    "after {seconds} s it is still not so that {what}"
+                    "waited {seconds} s, but it did not become true that {what}"
                 )));
             }
             sleep(POLL_INTERVAL).await;
@@ -190,8 +190,8 @@ impl<H: Harness> Testbed<H> {
         Ok(())
     }
 
-    /// Waits until a consumer's status is as it should be; gives up when it does not change for as long as a case is
-    /// patient.
+    /// Waits until the status of a consumer meets a condition. Fails if the status does not change for
+    /// [`Scale::timeout`].
     pub(super) async fn until_status(
         &self,
         bus: &Bus,
@@ -211,7 +211,7 @@ impl<H: Harness> Testbed<H> {
             } else if Instant::now() > deadline {
                 let newer = status.newer;
                 return Err(CaseFailure::new(format_args!(
-                    "waited for {what}; the consumer stays at: {status}, {newer} newer"
+                    "waited for {what}, but the consumer stays at: {status}, {newer} of newer versions"
                 )));
             }
             last = Some(status);
@@ -219,7 +219,7 @@ impl<H: Harness> Testbed<H> {
         }
     }
 
-    /// Waits until a consumer has nothing left to do.
+    /// Waits until a consumer has finished all events.
     pub(super) async fn until_done(&self, bus: &Bus, consumer: &str) -> Result<ConsumerStatus, CaseFailure> {
         self.until_status(bus, consumer, "it to be done", |status| status.lag == 0).await
     }
@@ -228,7 +228,7 @@ impl<H: Harness> Testbed<H> {
         self.buses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops what the case has not stopped.
+    /// Stops the buses that the case has not stopped.
     pub(super) async fn stop_all(&self) -> CaseResult {
         let buses = std::mem::take(&mut *self.buses());
         let stopped = join_all(buses.iter().map(|bus| Box::pin(bus.stop()))).await;
@@ -237,21 +237,21 @@ impl<H: Harness> Testbed<H> {
     }
 }
 
-/// How often it is asked.
+/// Interval between checks.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// A durable handler from the start of the log that is retried soon.
+/// A durable handler that starts at the beginning of the log and is retried after 2 ms.
 pub(super) fn durable(name: &str) -> DurableOptions {
     let wait = Duration::from_millis(2);
     DurableOptions::named(name).from(StartAt::Start).backoff(wait, wait)
 }
 
-/// The payload of an event that is told by its number.
+/// Payload of an event that is identified by its number.
 pub(super) fn numbered(number: impl fmt::Display) -> String {
     format!(r#"{{"n":{number}}}"#)
 }
 
-/// Emits an event with metadata, and an id where one is given.
+/// Emits an event with metadata and, optionally, an id.
 pub(super) async fn emit_with(
     bus: &Bus,
     name: &str,
@@ -263,12 +263,12 @@ pub(super) async fn emit_with(
     bus.emit_made(name, make).await
 }
 
-/// A record of an undeclared event.
+/// Creates a record of an undeclared event.
 pub(super) fn record(name: &str, json: &str, envelope: Envelope) -> Record {
     Record::of_json(name.into(), 1, json.into(), envelope)
 }
 
-/// Emits `count` numbered events, one after the other.
+/// Emits numbered events one after the other.
 pub(super) async fn emit_numbers(bus: &Bus, name: &str, numbers: std::ops::Range<usize>) -> CaseResult {
     for number in numbers {
         bus.emit_json(name, numbered(number)).await?;
@@ -276,7 +276,7 @@ pub(super) async fn emit_numbers(bus: &Bus, name: &str, numbers: std::ops::Range
     Ok(())
 }
 
-/// Emits numbered events, many at a time.
+/// Emits numbered events in concurrent batches.
 pub(super) async fn emit_at_once(bus: &Bus, name: &str, numbers: std::ops::Range<usize>) -> CaseResult {
     const BATCH: usize = 64;
     for first in numbers.clone().step_by(BATCH) {
@@ -287,7 +287,7 @@ pub(super) async fn emit_at_once(bus: &Bus, name: &str, numbers: std::ops::Range
     Ok(())
 }
 
-/// Does something in several tasks, and waits for all.
+/// Runs several tasks and waits for all of them.
 pub(super) async fn in_tasks<F>(count: usize, each: impl Fn(usize) -> F) -> CaseResult
 where
     F: Future<Output = CaseResult> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Events of versions that a program does not know.
+//! Cases with versions of an event that a program does not know.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ cases! { "versions":
     a_newer_version_does_not_hold_up_others [Durable],
 }
 
-/// One event in a version, as programs of different age know it.
+/// One event at version `V`, for programs of different age.
 #[derive(Clone)]
 struct Versioned<const V: u32>(Value);
 
@@ -73,7 +73,8 @@ fn handled(builder: BusBuilder, recorder: &Arc<Recorder<u64>>) -> BusBuilder {
     builder.durable(options, "conformance.thing.versioned", move |record: &Record| log.note(number(record)))
 }
 
-/// Law: events the consumer calls newer are kept for a program that knows them, and count as lag.
+/// Checks that events for which the consumer returns `Interest::Newer` are kept for a program that knows
+/// their version, and that they count as lag.
 async fn a_newer_version_is_left_to_a_program_that_knows_it<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (at_old, at_new) = (testbed.recorder(), testbed.recorder());
     let old = testbed.build(handled(testbed.builder().event::<Versioned<1>>(), &at_old)).await?;
@@ -83,18 +84,25 @@ async fn a_newer_version_is_left_to_a_program_that_knows_it<H: Harness>(testbed:
         bus.emit_json("conformance.thing.versioned", numbered(n)).await?;
     }
     let status = testbed
-        .until_status(&old, "work", "three newer ones", |status| (status.lag, status.newer) == (3, 3))
+        .until_status(&old, "work", "three events of a newer version", |status| {
+            (status.lag, status.newer) == (3, 3)
+        })
         .await?;
-    same("of the old program", (at_old.all(), status.waiting, status.dead), (vec![1, 3, 5], 0, 0))?;
+    same(
+        "events of the old program, waiting events and dead letters",
+        (at_old.all(), status.waiting, status.dead),
+        (vec![1, 3, 5], 0, 0),
+    )?;
     old.stop().await?;
     let new = testbed.build(handled(testbed.builder().event::<Versioned<2>>(), &at_new)).await?;
     let status = testbed.until_done(&new, "work").await?;
     let mut came = at_new.all();
     came.sort_unstable();
-    same("of the new program", (came, status.newer), (vec![0, 2, 4], 0))
+    same("events of the new program, and events of newer versions", (came, status.newer), (vec![0, 2, 4], 0))
 }
 
-/// Law: also while both programs run, each event is handled once, by one that knows it.
+/// Checks that each event is handled once, by a program that knows its version, while programs of both
+/// versions run.
 async fn a_newer_version_does_not_hold_up_others<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (at_old, at_new) = (testbed.recorder(), testbed.recorder());
     let old = testbed.build(handled(testbed.builder().event::<Versioned<1>>(), &at_old)).await?;
@@ -105,7 +113,7 @@ async fn a_newer_version_does_not_hold_up_others<H: Harness>(testbed: Testbed<H>
     }
     testbed.until_done(&new, "work").await?;
     let wrong: Vec<_> = at_old.all().into_iter().filter(|n| n % 2 == 0).collect();
-    same("what the old program got of the new version", wrong, vec![])?;
+    same("events of the new version in the old program", wrong, vec![])?;
     let all = [at_old.all(), at_new.all()].concat();
-    crate::conformance::recorder::each_once("in both programs", all, 60)
+    crate::conformance::recorder::each_once("events in both programs", all, 60)
 }

@@ -44,14 +44,14 @@ use crate::time::Timestamp;
 /// use typed_events::adapter::InMemory;
 /// use typed_events::{Bus, event};
 ///
-/// #[event("memory_doc.rung")]
-/// pub struct Rung { pub door: u32 }
+/// #[event("memory_doc.paid")]
+/// pub struct Paid { pub order: u32 }
 ///
 /// let memory = InMemory::new();
-/// let hall = Bus::builder().adapter(memory.clone()).build().await?;
-/// let kitchen = Bus::builder().adapter(memory).build().await?;
-/// hall.emit(Rung { door: 2 }).await?;
-/// assert_eq!(kitchen.history("*").of::<Rung>().await?[0].door, 2);
+/// let shop = Bus::builder().adapter(memory.clone()).build().await?;
+/// let billing = Bus::builder().adapter(memory).build().await?;
+/// shop.emit(Paid { order: 2 }).await?;
+/// assert_eq!(billing.history("*").of::<Paid>().await?[0].order, 2);
 /// # Ok(()) }
 /// ```
 pub struct InMemory {

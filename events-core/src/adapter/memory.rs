@@ -28,10 +28,10 @@ use crate::time::Timestamp;
 /// clone is dropped. Durable consumers are not supported.
 ///
 /// - **Order.** Each bus gets the events of the others in the order of the history.
-/// - **Slow buses.** If a bus is behind by an eighth of the maximum number of kept events, emits of the other
-///   buses wait for it, each for at most 1 s. After one such wait has timed out, emits no longer wait for
-///   that bus until it has caught up. Events that are evicted before a bus gets them are counted in
-///   [`Stats::lost`](crate::Stats::lost) and logged.
+/// - **Slow buses.** A bus is behind if the number of events it has not read reaches an eighth of the maximum
+///   number of kept events. Emits of the other buses then wait for it, each for at most 1 s. After one such
+///   wait has timed out, emits no longer wait for that bus until it has caught up. Events that are evicted
+///   before a bus gets them are counted in [`Stats::lost`](crate::Stats::lost) and logged.
 /// - **Duplicates.** An event whose id is already among the kept events is not stored again.
 /// - **Runtime.** The runtime of a bus must have its timer enabled (`enable_time`).
 ///
@@ -62,7 +62,8 @@ pub struct InMemory {
 
 /// Default limits.
 const DEFAULT_BOUNDS: Bounds = Bounds { records: 100_000, bytes: 256 << 20 };
-/// A bus counts as behind if it is behind by the maximum number of kept records divided by this.
+/// A bus counts as behind if the number of records it has not read reaches the maximum number of kept records
+/// divided by this.
 const PART_BEHIND: usize = 8;
 /// Maximum time that an emit waits for buses that are behind.
 const FOLLOWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -207,7 +208,7 @@ struct Hub {
     id: LogId,
     /// No user code runs while this lock is held.
     state: Mutex<State>,
-    /// End of the entries before which no entry is waiting for its text.
+    /// Position before which every entry has its text or was withdrawn.
     filled: watch::Sender<u64>,
     /// Notified when a bus is no longer behind.
     caught_up: Notify,
@@ -250,7 +251,7 @@ struct Progress {
     /// Position at which the bus began. It does not miss entries before that.
     from: u64,
     next: u64,
-    /// End of the entries that were handed to the bus, or dropped before that.
+    /// Position before which every entry was handed to the bus or dropped.
     taken: u64,
     /// Number of events of other buses that were dropped before they were handed to the bus.
     lost: u64,
@@ -317,7 +318,8 @@ impl State {
         }
     }
 
-    /// Drops entries beyond the limits, and returns the end of the entries that have a text.
+    /// Drops entries beyond the limits, and returns the position before which every entry has its text or was
+    /// withdrawn.
     ///
     /// An entry without a text is dropped like any other, because encoding may take any time.
     /// [`set`](Self::set) then decides whether it is lost.

@@ -2,8 +2,9 @@
 //!
 //! The text merges the declared schema with the locked one:
 //!
-//! - A field that was once written only sometimes stays so, because old records are still read.
-//! - A field that was once required stays required, because old programs still read.
+//! - A field that was ever absent from records stays marked as sometimes absent, because old records are still
+//!   read.
+//! - A field that was ever required stays required, because old programs still read new records.
 //! - A field that was removed from a type nested in the event stays in the text, so that a later field of the
 //!   same name is compared with it.
 

@@ -52,8 +52,8 @@ struct State {
     bounds: Bounds,
     number: u32,
     records: VecDeque<Record>,
-    /// Copies of the facts about each record that the log needs. Reading them does not touch the record,
-    /// which may not be in the cache.
+    /// The facts about each record that the log needs. They are copied here, because the record itself may not
+    /// be in the CPU cache.
     facts: VecDeque<Facts>,
     /// Position of the first entry. Positions count all appends, from 0.
     first: u64,
@@ -399,7 +399,7 @@ impl State {
 
     fn query(&self, query: &HistoryQuery) -> Vec<Record> {
         let shown = self.end().saturating_sub(self.bounds.records as u64);
-        // End of the records that can be early enough. It can be determined only if the log is ordered.
+        // Position after the last record that is not later than `until`. It is known only if the log is ordered.
         let end = match query.until() {
             Some(until) if self.is_ordered() => {
                 self.first + self.facts.partition_point(|facts| facts.timestamp <= until) as u64

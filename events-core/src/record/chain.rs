@@ -1,4 +1,4 @@
-//! The chain of emits inside of which an event was emitted.
+//! The chain of nested emits that led to an event.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use crate::id::InstanceId;
 use crate::record::Name;
 use crate::schema::memory::allocation;
 
-/// The emits inside of which an emit happens. A record keeps its chain, so that the chain is also known when
-/// a handler gets the record later.
+/// The emits that enclose an emit: each one was made inside a handler of the event before it. A record keeps its
+/// chain, so that the chain is also known when a handler gets the record later.
 #[derive(Clone, Default)]
 pub(crate) struct Chain {
     /// Number of emits in the chain.

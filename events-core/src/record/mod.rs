@@ -285,8 +285,8 @@ impl Record {
 
     /// Returns the id if it is set already.
     ///
-    /// Use this only to look up a given id: two clones of one record whose id was not requested both return
-    /// `None`, and so can't be compared by it.
+    /// Use this only to look up a given id. It returns `None` while the id is not yet created, so it does not
+    /// tell whether two records are the same.
     pub(crate) fn known_id(&self) -> Option<EventId> {
         self.inner.id.get().copied()
     }
@@ -310,7 +310,7 @@ impl Record {
         self.inner.retry
     }
 
-    /// The emits inside of which the event was emitted.
+    /// The chain of nested emits that led to the event.
     pub(crate) fn chain(&self) -> &Chain {
         &self.inner.chain
     }
@@ -330,7 +330,7 @@ impl Record {
         }
     }
 
-    /// Time at which the event was stored, in microseconds.
+    /// Time at which the event was stored, with microsecond precision.
     ///
     /// The first call reads the clock, which never goes backwards. If an adapter makes that call while it
     /// holds the lock that assigns positions, timestamps never decrease in the order of the log. The
@@ -508,11 +508,11 @@ impl Record {
     /// Returns the payload as JSON, without its secrets.
     ///
     /// - An event is serialised once, on the first request.
-    /// - JSON from an adapter, or of an undeclared name, is returned unchanged.
+    /// - JSON from an adapter, or of an undeclared name, is returned unchanged if the event has no secrets.
     /// - For a sealed record, the JSON is the text without secrets that the adapter stored with the sealed
     ///   text.
-    /// - For a stored record with secrets that is not sealed, the JSON is that of the current version of the
-    ///   event.
+    /// - For other JSON with secrets, the JSON is decoded into the current version of the event, which is then
+    ///   serialised without its secrets.
     ///
     /// # Errors
     ///

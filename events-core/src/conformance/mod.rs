@@ -41,7 +41,6 @@
 //!     println!("{report}");
 //!     report.assert_ok();
 //! }
-
 //! ```
 
 mod consumers;

@@ -66,7 +66,7 @@ impl Compatibility {
 /// Such a change needs a new version or a reason. A reason is `#[event(changed = "...")]` on the field, or
 /// `changed = "..."` after the event's name for a change that concerns no single field. The reason is stored
 /// in the file together with the change and stays there. A reason permits one change; the next change needs
-/// another reason. Changes inside of a function are not detected.
+/// another reason. Changes inside a function are not detected.
 #[derive(Clone, Copy, Debug)]
 pub struct SchemaLock {
     folder: &'static str,

@@ -40,7 +40,7 @@ pub trait DurableAdapter: Send + Sync {
     ///
     /// # Errors
     ///
-    /// An [`AdapterError`] if the consumer can't be stored.
+    /// An [`AdapterError`] if the consumer can't be stored. `build()` of the bus then fails.
     fn open<'a>(&'a self, consumer: &'a Arc<Consumer>) -> BoxFuture<'a, Result<(), AdapterError>>;
 
     /// Applies the outcomes of claimed events, and claims up to `max` further events, in one atomic step.
@@ -49,8 +49,8 @@ pub trait DurableAdapter: Send + Sync {
     ///
     /// # Errors
     ///
-    /// An [`AdapterError`] if nothing was applied or if the outcome is unknown. The bus then repeats the
-    /// outcomes.
+    /// An [`AdapterError`] if nothing was applied, or if that is unknown. The bus then calls this again with the
+    /// same outcomes, unless it is stopping.
     fn exchange<'a>(
         &'a self,
         consumer: &'a Arc<Consumer>,
@@ -61,9 +61,13 @@ pub trait DurableAdapter: Send + Sync {
 
     /// Extends the leases of claims that are still being handled.
     ///
+    /// While a consumer is idle, the bus calls this about once a minute without claims, so that the engine
+    /// records that the consumer is [running](ConsumerStatus::is_running).
+    ///
     /// # Errors
     ///
-    /// An [`AdapterError`] if the leases may not have been extended.
+    /// An [`AdapterError`] if the leases may not have been extended. The bus logs it, because another instance
+    /// may then handle the same events.
     fn renew<'a>(
         &'a self,
         consumer: &'a Arc<Consumer>,
@@ -78,8 +82,8 @@ pub trait DurableAdapter: Send + Sync {
     /// they call [`exchange`](Self::exchange), which marks the consumer as running again, also if it is
     /// paused. Claims keep their leases.
     ///
-    /// The default implementation does nothing. The consumer then counts as running until it has not called
-    /// `exchange` for 150 s.
+    /// The default implementation does nothing. The consumer then counts as running until 150 s after its last
+    /// `exchange` or [`renew`](Self::renew).
     ///
     /// # Errors
     ///
@@ -93,8 +97,9 @@ pub trait DurableAdapter: Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
-    /// Waits until there may be more to claim than at [`Claims::seen`]: until an event is appended by any
-    /// process, or an operator changes a consumer. It may also resolve without a change.
+    /// Resolves when there may be more to claim than at an earlier exchange: any process has appended an event,
+    /// or an operator has changed a consumer. `seen` is the [`Claims::seen`] of that exchange. It may also
+    /// resolve without a change.
     fn wait(&self, seen: u64) -> BoxFuture<'_, ()>;
 
     /// Returns the status of all consumers, including those that no program opens any more.
@@ -256,7 +261,7 @@ pub struct Claims {
     pub more: bool,
     /// Earliest time at which a waiting event becomes due.
     pub due: Option<Timestamp>,
-    /// State of the log that the engine has seen, for [`DurableAdapter::wait`].
+    /// Number that identifies the state of the log at this exchange, for [`DurableAdapter::wait`].
     pub seen: u64,
     /// Number of events that were lost because the log was trimmed beyond the position of the consumer.
     pub lost: u64,
@@ -296,10 +301,10 @@ pub struct ConsumerStatus {
     pub dead: u64,
     /// Whether the consumer is paused. A paused consumer gets no events.
     pub paused: bool,
-    /// Time at which a program that runs the consumer last asked for events.
+    /// Time at which a program that runs the consumer last asked for events or renewed its leases.
     pub seen: Timestamp,
-    /// Whether a program runs the consumer: one has asked for events in the last 150 s and has not stopped
-    /// since.
+    /// Whether a program runs the consumer: one has asked for events or renewed its leases in the last 150 s,
+    /// and has not stopped since.
     pub is_running: bool,
 }
 
@@ -321,16 +326,16 @@ impl ConsumerStatus {
         }
     }
 
-    /// Sets when a program last asked for events, and derives [`is_running`](Self::is_running) from it. An
-    /// idle program asks every minute. For a consumer that was [closed](DurableAdapter::close) since, the
-    /// caller sets `is_running` to `false`.
+    /// Sets the time of the last [`exchange`](DurableAdapter::exchange) or [`renew`](DurableAdapter::renew), and
+    /// derives [`is_running`](Self::is_running) from it. For a consumer that was
+    /// [closed](DurableAdapter::close) since, the caller sets `is_running` to `false`.
     pub fn seen_at(&mut self, seen: Timestamp, now: Timestamp) {
         self.seen = seen;
         self.is_running = now.as_micros() - seen.as_micros() < ABANDONED;
     }
 }
 
-/// Time without a request, in microseconds, after which a consumer no longer counts as running.
+/// Time without an exchange or renewal, in microseconds, after which a consumer no longer counts as running.
 const ABANDONED: i64 = 150_000_000;
 
 impl fmt::Display for ConsumerStatus {

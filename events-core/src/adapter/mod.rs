@@ -123,7 +123,7 @@ pub trait Adapter: Any + Send + Sync {
     ///
     /// # Errors
     ///
-    /// An [`AdapterError`] if published records may be lost.
+    /// An [`AdapterError`] if published records may be lost. `stop` of the bus then returns it.
     fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>>;
 
     /// Returns the durable side of the adapter. `None` if the engine does not support durable consumption;

@@ -109,9 +109,9 @@ pub trait DurableAdapter: Send + Sync {
     /// An [`AdapterError`] if they can't be read.
     fn consumers(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<ConsumerStatus>, AdapterError>>;
 
-    /// Counts the events that match a consumer's patterns and that the consumer has not examined yet. Returns
-    /// `None` if more than `max` events of any name follow, because counting would take long, or if the
-    /// engine can't count.
+    /// Counts the events that the consumer has not examined yet and that match its patterns. Returns `None` if
+    /// the consumer has more than `max` events of any name to examine, because counting would take long, or if
+    /// the engine can't count.
     ///
     /// # Errors
     ///

@@ -163,17 +163,18 @@ pub struct AdapterError {
 }
 
 impl AdapterError {
-    /// An operation that was not applied and would fail again. The message names the cause.
+    /// Creates the error of an operation that was not applied and would fail again. `message` names the cause.
     pub fn refused(message: impl fmt::Display) -> Self {
         Self { message: crate::text::of_error(&message), temporary: false, unknown: false, too_large: false }
     }
 
-    /// An operation that was not applied, but may succeed later: the engine is unreachable or busy.
+    /// Creates the error of an operation that was not applied, but may succeed later: the engine is unreachable
+    /// or busy.
     pub fn unavailable(message: impl fmt::Display) -> Self {
         Self { temporary: true, ..Self::refused(message) }
     }
 
-    /// An operation whose outcome is unknown: no reply was received.
+    /// Creates the error of an operation that may or may not have been applied: no reply was received.
     pub fn unknown(message: impl fmt::Display) -> Self {
         Self { temporary: true, unknown: true, ..Self::refused(message) }
     }

@@ -282,7 +282,7 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Instantiated once per event, so it is kept short.
+/// Decodes a payload of any version as `E`. Each event instantiates this function, so it is kept short.
 fn decode<E: Event>(version: u32, json: &str) -> Result<Arc<dyn Payload>, DecodeError> {
     let event = match version == E::VERSION {
         true => read_json::<E>(E::NAME, E::SCHEMA, json),

@@ -1,4 +1,4 @@
-//! What was lost unfinished with a runtime that shut down.
+//! Records the work that was lost because its runtime shut down.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,10 +9,10 @@ use crate::bus::inner::outcome::HandlerError;
 use crate::bus::inner::routes::Route;
 use crate::id::EventId;
 
-/// So many of what was abandoned are named.
+/// Maximum number of distinct descriptions that are kept.
 const MAX_NAMED: usize = 16;
 
-/// What was dropped unfinished, because its runtime shut down.
+/// Counts and describes the work that was dropped unfinished because its runtime shut down.
 #[derive(Default)]
 pub(crate) struct Abandoned {
     count: AtomicU64,
@@ -32,7 +32,7 @@ impl Abandoned {
         }
     }
 
-    /// What `stop` says of it; `None` where nothing was.
+    /// Returns the text that the error of `stop` contains, or `None` if nothing was lost.
     pub(crate) fn describe(&self) -> Option<String> {
         let count = self.count();
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,14 +42,14 @@ impl Abandoned {
 }
 
 impl Inner {
-    /// Logs and counts a call of a handler that was dropped unfinished with its runtime.
+    /// Logs and counts a handler call that was dropped unfinished because its runtime shut down.
     pub(crate) fn abandon(&self, event: &str, id: Option<EventId>, handler: &Route) {
         let why = "it had not finished when its runtime shut down, and is lost";
         self.settings.fallback.failure(event, id, &Failure::new(handler, HandlerError::new(&why)));
         self.abandoned.note(1, format!("handler {} on {event}", handler.name()));
     }
 
-    /// The same of events that were to reach a handler with a replay.
+    /// Logs and counts the `events` that a handler with `on_replay` had not handled when its runtime shut down.
     pub(crate) fn abandon_backlog(&self, events: u64, handler: &Route) {
         let why = format!("it had yet to handle {events} events when its runtime shut down");
         let failure = Failure::new(handler, HandlerError::new(&why));
@@ -57,7 +57,8 @@ impl Inner {
         self.abandoned.note(events, format!("handler {} on {}", handler.name(), handler.pattern()));
     }
 
-    /// The same of an emit that waited for the adapter.
+    /// Logs and counts an emit of `events` events that was waiting for the adapter when its runtime shut
+    /// down.
     pub(crate) fn abandon_emit(&self, event: &str, events: u64) {
         self.settings.fallback.warning(format_args!(
             "{event}: the runtime shut down while the emit waited for {}: it may or may not be stored; no live handler ran",

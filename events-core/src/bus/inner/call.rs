@@ -1,4 +1,4 @@
-//! What a handler is called with.
+//! The arguments of a handler call, and the type-erased handler itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use crate::event::{Event, EventDecl, Payload};
 use crate::record::Record;
 use crate::record::metadata::Metadata;
 
-/// One call of a handler, borrowed from the emit.
+/// One call of a handler. Borrows its parts from the emit.
 pub struct Call<'a> {
     pub(crate) bus: &'a Bus,
-    /// The event, where it is at hand: not for JSON that nobody has decoded.
+    /// The event, if it exists in memory. Empty for a record that arrived as JSON and has not been decoded.
     pub(crate) event: ErasedEvent<'a>,
     pub(crate) source: Source<'a>,
-    /// The handler that is called.
+    /// The handler that is called, under the pattern that matched.
     pub(crate) route: &'a Route,
     pub(crate) delivery: Option<&'a Delivery>,
 }
 
-/// Where the event of a call is from.
+/// Form in which the event of a call was emitted.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'a> {
-    /// Straight from the emitter: no handler [wants](Wants) a record.
+    /// An event without a record, because no handler [wants](Wants) one.
     Bare(&'static EventDecl),
     Stored(&'a Record, LogPosition),
 }
@@ -41,7 +41,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The record, where there is one.
+    /// Returns the record, if the event has one.
     pub(crate) fn record(self) -> Option<&'a Record> {
         match self {
             Self::Bare(_) => None,
@@ -49,7 +49,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Where the record stands in the bus's own log.
+    /// Returns the position of the record in the log of this bus.
     pub(crate) fn position(self) -> LogPosition {
         match self {
             Self::Bare(_) => None,
@@ -63,11 +63,11 @@ fn other_type(name: &str) -> HandlerError {
     HandlerError::new(&format_args!("two types claim `{name}`, and the event is not of this handler's type"))
 }
 
-/// Where the record stands in this bus's own log, if it is kept at all.
+/// Position of a record in the log of this bus; `None` if the log does not keep it.
 pub(crate) type LogPosition = Option<u64>;
 
 impl<'a> Call<'a> {
-    /// A call for a record.
+    /// Creates a call for a record.
     #[inline]
     pub(crate) fn of_record(
         bus: &'a Bus,
@@ -93,7 +93,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The event of a record that came as JSON: it is decoded by the first handler that wants it.
+    /// Returns the event of a record that arrived as JSON. The first handler that needs the event decodes it.
     #[cold]
     fn stored_event(&self, decl: &'static EventDecl) -> Result<&'a dyn Payload, HandlerError> {
         match self.source.record() {
@@ -109,11 +109,12 @@ impl<'a> Call<'a> {
         self.source.record().ok_or_else(|| HandlerError::new(&"the handler was called without a record"))
     }
 
-    /// What the call borrows, to keep: an async handler outlives the first poll of its emit.
+    /// Copies the borrowed parts into an owned [`Delivery`], because an async handler can outlive the first
+    /// poll of its emit.
     ///
     /// # Errors
     ///
-    /// A handler that did not ask for a record ([`Wants::Record`]) has none to keep.
+    /// An error if the call has no record, because the handler did not ask for one ([`Wants::Record`]).
     #[doc(hidden)]
     pub fn to_delivery(&self) -> Result<Delivery, HandlerError> {
         let attempt = self.delivery.map(|delivery| delivery.attempt.clone()).unwrap_or_default();
@@ -131,7 +132,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// How one event came to one handler: what `&Delivery` in a handler's arguments gives.
+/// The delivery of one event to one handler. A handler receives it as an argument of type `&Delivery`.
 ///
 /// ```
 /// use typed_events::{Delivery, event, on};
@@ -152,7 +153,7 @@ pub struct Delivery {
     attempt: Attempt,
 }
 
-/// Which attempt a call is, and of which durable consumer.
+/// Number of the attempt, and the name of the consumer if the handler is durable.
 #[derive(Clone)]
 pub(crate) struct Attempt {
     pub(crate) number: u32,
@@ -160,7 +161,7 @@ pub(crate) struct Attempt {
 }
 
 impl Default for Attempt {
-    /// That of a live handler.
+    /// Returns the only attempt of a live handler.
     fn default() -> Self {
         Self { number: 1, consumer: None }
     }
@@ -173,57 +174,60 @@ impl fmt::Debug for Delivery {
 }
 
 impl Delivery {
-    /// The event with everything known about it.
+    /// Returns the record of the event, with its id, timestamp and metadata.
     pub fn record(&self) -> &Record {
         &self.record
     }
 
-    /// The event's metadata.
+    /// Returns the metadata of the event.
     pub fn metadata(&self) -> &Metadata {
         self.record.metadata()
     }
 
-    /// The bus that delivers.
+    /// Returns the bus that delivers the event.
     pub fn bus(&self) -> &Bus {
         &self.bus
     }
 
-    /// The handler that is called: its module path, or where it was registered.
+    /// Returns the name of the handler: the module path of the function, or the location at which the closure
+    /// was registered.
     pub fn handler(&self) -> &str {
         self.route.name()
     }
 
-    /// The pattern under which the handler gets this event.
+    /// Returns the pattern of the handler that matched this event.
     pub fn pattern(&self) -> &str {
         self.route.pattern()
     }
 
-    /// How often the event was given to this durable handler, this time included: 1 for the first time, and
-    /// for every call of a live handler. A call that may have happened before a crash counts.
+    /// Returns the number of this attempt. It is 1 for the first attempt, and for every call of a live
+    /// handler. An attempt that was interrupted by a crash counts, even if the handler may not have been
+    /// called.
     pub fn attempt(&self) -> u32 {
         self.attempt.number
     }
 
-    /// The name of the durable handler; `None` in a live one.
+    /// Returns the name of the consumer if the handler is durable, and `None` if it is live.
     pub fn consumer(&self) -> Option<&str> {
         self.attempt.consumer.as_deref()
     }
 
-    /// Notes in a transaction of your own that this handler has handled this event; false where that was
-    /// noted before, and so the handler's work is done already. What the handler writes in the same transaction
-    /// then happens once, however often the event is delivered.
+    /// Records in the user's transaction that this handler has handled this event. Returns false if that was
+    /// recorded before: the work of the handler is then already done. Use it to make a handler idempotent:
+    /// what the handler writes in the same transaction is written once, however often the event is delivered.
     ///
-    /// A live handler is known by its place in the code, a durable one by its name. Notes are kept for 7 days unless
-    /// the adapter is set otherwise. An event that an operator sends again was noted before.
+    /// A live handler is identified by its module path or location, a durable handler by the name of its
+    /// consumer. The adapter keeps these entries for 7 days unless configured otherwise. If an operator has
+    /// an event delivered again while its entry exists, the result is false.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Consumer`](crate::ErrorKind::Consumer) where the transaction is not one of the adapter's
-    /// engine, or the database fails.
+    /// [`ErrorKind::Consumer`](crate::ErrorKind::Consumer) if the bus has no adapter, the transaction does
+    /// not belong to the adapter's engine, or the database fails.
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, roll the transaction back.
+    /// Not cancel safe: if the future is dropped, roll the transaction back.
     pub async fn first_time<K, T: Transaction<K> + ?Sized>(&self, tx: &mut T) -> Result<bool, Error> {
         let name = self.consumer().unwrap_or_else(|| self.handler());
         self.bus.first_time(tx, name, self.record.id()).await
@@ -236,28 +240,28 @@ impl Delivery {
     }
 }
 
-/// What a handler needs to exist before it is called.
+/// Parts that must exist before a handler can be called. Each variant includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wants {
-    /// The event alone.
+    /// Only the event.
     Event,
-    /// A record of it.
+    /// A record of the event.
     Record,
-    /// A record, and a [`Delivery`] to lend.
+    /// A record, and a [`Delivery`] that the handler borrows.
     Delivery,
 }
 
-/// Calls a handler.
+/// Type-erased function that calls a handler.
 pub(crate) type Run = dyn Fn(&Call<'_>) -> Pending + Send + Sync;
 
-/// A handler, ready to be called: its state is bound.
+/// A handler that is ready to be called: its state is bound.
 pub struct Callback {
     pub(crate) wants: Wants,
-    /// Whether it shares the event.
+    /// True if the handler takes the event as an `Arc`, and so the event must be shared.
     pub(crate) shares: bool,
-    /// Of the events its patterns take, those it is called for.
+    /// The events, among those that match its patterns, for which the handler is called.
     pub(crate) takes: Takes,
-    /// Whether it returns a future.
+    /// True if the handler returns a future.
     pub(crate) waits: bool,
     pub(crate) run: Arc<Run>,
 }

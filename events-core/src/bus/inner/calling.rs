@@ -1,7 +1,8 @@
-//! Which handler each thread calls now, for the watch to read.
+//! Records which handler each thread is calling, so that slow handlers can be named.
 //!
-//! A thread notes the address of what it calls, which costs a store for each handler. The watch finds the address
-//! among the lists of handlers and the handlers that wait; nothing is read through it.
+//! A thread stores the address of the route that it calls, which costs one store per handler. The code that
+//! looks for slow handlers compares that address with the lists of handlers and with the handlers that wait.
+//! It never dereferences the address.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -11,18 +12,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::bus::inner::routes::{List, Route};
 use crate::panics::catch_panic;
 
-/// What a thread calls. Only that thread writes to it, but for `named`.
+/// The handler that a thread is calling. Only that thread writes the fields, except `named`.
 #[repr(align(64))]
 pub(crate) struct ThreadCall {
-    /// The address of the route that is called, or the odd number of a handler that is polled again; 0 for none.
+    /// The address of the route that is called, or the odd number of a waiting handler that is polled; 0 if
+    /// none.
     callee: AtomicUsize,
-    /// The news that the caller had seen when it called.
+    /// The value of [`CHANGES`] when the call began.
     since: AtomicU64,
-    /// The [mark](Seen::mark) of the last call that was named as slow.
+    /// The [mark](Seen::mark) of the last call that was reported as slow.
     named: AtomicU64,
 }
 
-/// What a thread called when it was looked at.
+/// A copy of a [`ThreadCall`], as it was read at one time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) callee: usize,
@@ -30,10 +32,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Tells this call from others of its thread: a handler that emits and the one that this calls may have begun
-    /// at the same news.
+    /// Returns a value that distinguishes this call from others of its thread. `since` alone is not enough: a
+    /// handler that emits and the handler that this emit calls may have begun at the same value of
+    /// [`CHANGES`].
     fn mark(self) -> u64 {
-        // Odd, so that no two times have the same product.
+        // The factor is odd, so two different times never have the same product.
         self.since.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.callee as u64
     }
 }
@@ -43,7 +46,7 @@ impl ThreadCall {
         Self { callee: AtomicUsize::new(0), since: AtomicU64::new(0), named: AtomicU64::new(u64::MAX) }
     }
 
-    /// That of this thread.
+    /// Returns the entry of the current thread.
     #[inline]
     fn mine() -> &'static Self {
         MINE.with(Cell::get).unwrap_or_else(lease)
@@ -53,38 +56,39 @@ impl ThreadCall {
         Seen { callee: self.callee.load(Ordering::Acquire), since: self.since.load(Ordering::Acquire) }
     }
 
-    /// Whether this call is to be named: once, by the watch while it runs or by the caller behind it.
+    /// Returns true the first time that this call is reported. Both the clock thread, while the call runs,
+    /// and the caller, after the call, can report it.
     pub(crate) fn name(&self, call: Seen) -> bool {
         self.named.swap(call.mark(), Ordering::Relaxed) != call.mark()
     }
 }
 
-/// Changes that a running emit notices behind each handler: the ticks since the first bus was built, in the upper half,
-/// and how often a list of handlers was replaced, in the lower.
+/// A counter that a running emit compares after each handler. The upper half is the number of ticks since the
+/// first bus was built. The lower half is the number of handler lists that were replaced.
 pub(crate) static CHANGES: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) const ONE_TICK: u64 = 1 << 32;
 
-/// Ticks since the first bus was built; wraps around.
+/// Returns the number of ticks since the first bus was built. Wraps around.
 pub(crate) fn ticks() -> u32 {
     (CHANGES.load(Ordering::Relaxed) / ONE_TICK) as u32
 }
 
-/// Ticks since some news.
+/// Returns the number of ticks since an earlier value of [`CHANGES`].
 pub(crate) fn ticks_since(news: u64) -> u32 {
     ticks().wrapping_sub((news / ONE_TICK) as u32)
 }
 
-/// Tells running emits that a list was replaced.
+/// Makes running emits notice that a list was replaced.
 pub(crate) fn tell_replaced() {
     CHANGES.fetch_add(1, Ordering::Release);
 }
 
-/// Until it is dropped, this thread calls handlers; then again what it called before.
+/// Guard of a thread that calls handlers. Dropping it restores the call around this one.
 pub(crate) struct Calling {
     thread: &'static ThreadCall,
     outer: Seen,
-    /// The [`CHANGES`] of the last lap.
+    /// The value of [`CHANGES`] at the last lap.
     seen: u64,
 }
 
@@ -101,26 +105,27 @@ impl Calling {
         Self { thread, outer, seen }
     }
 
-    /// This thread polls a handler that waits, again.
+    /// Creates the guard for another poll of a waiting handler.
     pub(crate) fn polling(number: usize) -> Self {
         let calling = Self::begin();
         calling.thread.callee.store(number, Ordering::Relaxed);
         calling
     }
 
-    /// Notes which handler is called.
+    /// Stores which handler is called.
     #[inline(always)]
     pub(crate) fn route(&self, route: &Route) {
         self.thread.callee.store(address_of(route), Ordering::Relaxed);
     }
 
-    /// Whether the clock has ticked, or any list was replaced, since the last lap.
+    /// Returns true if the clock has ticked or a list was replaced since the last lap.
     #[inline]
     pub(crate) fn is_news(&self) -> bool {
         CHANGES.load(Ordering::Acquire) != self.seen
     }
 
-    /// Begins to time the next handler; the news since which the last one was timed, and its ticks.
+    /// Ends the lap of one handler and begins the next. Returns the value of [`CHANGES`] at which the ended
+    /// lap began, and its duration in ticks.
     pub(crate) fn lap(&mut self) -> (u64, u32) {
         let now = CHANGES.load(Ordering::Acquire);
         let before = std::mem::replace(&mut self.seen, now);
@@ -128,7 +133,7 @@ impl Calling {
         (before, ticks_since(before))
     }
 
-    /// Whether the call of a route since some news is to be named.
+    /// Returns true the first time that the call of a route, begun at `since`, is reported.
     pub(crate) fn name(&self, route: &Route, since: u64) -> bool {
         self.thread.name(Seen { callee: address_of(route), since })
     }
@@ -146,19 +151,19 @@ fn address_of(route: &Route) -> usize {
     std::ptr::from_ref(route).addr()
 }
 
-/// A number that no route has for its address, for a handler that waits.
+/// Returns a number for a waiting handler. It is odd, so it is never the address of a route.
 pub(crate) fn next_number() -> usize {
     static LAST: AtomicUsize = AtomicUsize::new(1);
     LAST.fetch_add(2, Ordering::Relaxed)
 }
 
 thread_local! {
-    /// Nothing in it has to be dropped, so that reading it takes one load.
+    /// Needs no destructor, so that reading it takes one load.
     static MINE: Cell<Option<&'static ThreadCall>> = const { Cell::new(None) };
     static LEASE: Lease = const { Lease(Cell::new(None)) };
 }
 
-/// Gives the thread's place to another one when the thread ends.
+/// Returns the entry of a thread to the free list when the thread ends.
 struct Lease(Cell<Option<&'static ThreadCall>>);
 
 impl Drop for Lease {
@@ -170,7 +175,7 @@ impl Drop for Lease {
     }
 }
 
-/// As many as there were threads at a time that emitted.
+/// The entries of all threads. There are as many as threads that have emitted at the same time.
 struct Threads {
     all: Vec<&'static ThreadCall>,
     free: Vec<&'static ThreadCall>,
@@ -181,10 +186,10 @@ fn threads() -> MutexGuard<'static, Threads> {
     THREADS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A place for this thread.
+/// Assigns an entry to this thread: a free one, or a new one that is never freed.
 #[cold]
 fn lease() -> &'static ThreadCall {
-    /// Of threads that end, and emit in the destructors of their locals. Nobody watches it.
+    /// The entry of threads that emit in the destructors of their thread-locals. Nothing reads it.
     static NOBODY: ThreadCall = ThreadCall::new();
     LEASE
         .try_with(|lease| {
@@ -202,24 +207,24 @@ fn lease() -> &'static ThreadCall {
         .unwrap_or(&NOBODY)
 }
 
-/// What all threads call now: those that call nothing are left out.
+/// Returns the current call of every thread that is calling a handler.
 pub(crate) fn calls() -> Vec<(&'static ThreadCall, Seen)> {
     let threads = threads().all.clone().into_iter();
     threads.map(|thread| (thread, thread.seen())).filter(|(_, seen)| seen.callee != 0).collect()
 }
 
-/// The lists of a bus that an emit may be calling, with the names of their events.
+/// The handler lists of a bus that an emit may be using, with the names of their events.
 #[derive(Default)]
 pub(crate) struct Lists(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
     lists: Vec<(Weak<List>, Cow<'static, str>)>,
-    /// How many there may be before those that are gone are looked for.
+    /// Number of lists at which the dropped ones are removed.
     bound: usize,
 }
 
-/// The fewest lists among which those that are gone are looked for.
+/// Minimum of [`Kept::bound`].
 const MIN_BOUND: usize = 64;
 
 impl Lists {
@@ -235,12 +240,14 @@ impl Lists {
         kept.lists.push((Arc::downgrade(list), event.into()));
     }
 
-    /// The entry whose route has an address: its list, its place in that, and the name of the event.
+    /// Finds the entry whose route has the address `callee`. Returns its list, its index in that list, and
+    /// the event name.
     pub(crate) fn find(&self, callee: usize) -> Option<(Arc<List>, usize, Cow<'static, str>)> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lists = kept.lists.iter().filter_map(|(list, event)| Some((list.upgrade()?, event.clone())));
         let lists: Vec<_> = lists.collect();
-        // Without the lock: a list may be the last owner of a closure.
+        // Drop the lists without the lock: one may be the last owner of a closure, whose destructor is user
+        // code.
         drop(kept);
         let found = lists.iter().find_map(|(list, event)| {
             let index = list.entries.iter().position(|entry| address_of(&entry.route) == callee)?;

@@ -1,8 +1,8 @@
-//! Which event is being handled: what nested emits inherit from.
+//! The event that is being handled, from which nested emits inherit.
 //!
-//! The scope is set around every poll of a handler, in a thread-local of the polling thread, so it
-//! follows an async handler from thread to thread. It does not follow what the handler spawns;
-//! [`EventContext`] carries it there.
+//! The scope is set around every poll of a handler, in a thread-local of the polling thread, so it follows an
+//! async handler from thread to thread. It does not follow tasks that the handler spawns; [`EventContext`]
+//! carries it there.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -19,22 +19,22 @@ thread_local! {
     static RECORD: Cell<Option<Record>> = const { Cell::new(None) };
 }
 
-/// Where the thread is; nothing in it has to be dropped, so that entering takes a few stores.
+/// The scope of a thread. No field needs a destructor, so that entering a scope takes a few stores.
 struct Here {
     inside: Cell<Inside>,
     instance: Cell<InstanceId>,
-    /// Of an event without a record.
+    /// The declaration of an event without a record.
     decl: Cell<Option<&'static EventDecl>>,
-    /// Likewise; made when something asks.
+    /// The id of an event without a record; created when it is first read.
     id: Cell<Option<EventId>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Inside {
     Nothing,
-    /// The handlers of an event without a record, as the other fields say.
+    /// The thread runs handlers of an event without a record; `decl` and `id` describe it.
     Bare,
-    /// The handlers of the event of `RECORD`.
+    /// The thread runs handlers of the event in `RECORD`.
     Record,
 }
 
@@ -68,7 +68,7 @@ impl Here {
         Some(Scope { instance: self.instance.get(), cause })
     }
 
-    /// Makes a scope the current one, and gives the one around it.
+    /// Replaces the current scope. The guard restores the outer one.
     #[inline]
     fn enter(&self, instance: InstanceId, inside: Inside) -> Entered {
         let outer = if self.inside.get() == Inside::Nothing { None } else { self.scope().map(Box::new) };
@@ -78,7 +78,7 @@ impl Here {
     }
 }
 
-/// Until it is dropped, the thread handles an event.
+/// Guard of a scope. Dropping it restores the outer scope.
 pub(crate) struct Entered {
     outer: Option<Box<Scope>>,
 }
@@ -88,7 +88,7 @@ impl Drop for Entered {
     fn drop(&mut self) {
         HERE.with(|here| {
             if here.inside.replace(Inside::Nothing) == Inside::Record {
-                // Gone only where the thread is ending, and then it held nothing.
+                // Fails only while the thread's locals are destroyed; the record is then gone already.
                 let _ = RECORD.try_with(|current| drop(current.take()));
             }
         });
@@ -98,10 +98,10 @@ impl Drop for Entered {
     }
 }
 
-/// Until it is dropped, the thread handles an event without a record, outside of all handlers.
+/// Guard of the scope of an event without a record. There is no outer scope.
 pub(crate) struct EnteredBare(());
 
-/// Begins to handle an event without a record, outside of all handlers.
+/// Enters the scope of an event without a record. The thread must be outside of all handlers.
 #[inline]
 pub(crate) fn enter_bare(instance: InstanceId, decl: &'static EventDecl) -> EnteredBare {
     HERE.with(|here| {
@@ -114,7 +114,7 @@ pub(crate) fn enter_bare(instance: InstanceId, decl: &'static EventDecl) -> Ente
 }
 
 impl EnteredBare {
-    /// Whether anybody asked for the event's id.
+    /// Returns true if the id of the event was read, and so exists.
     #[inline]
     pub(crate) fn has_id(&self) -> bool {
         HERE.with(|here| here.id.get().is_some())
@@ -133,13 +133,14 @@ impl Drop for EnteredBare {
     }
 }
 
-/// Begins to handle the event of a record.
+/// Enters the scope of a record.
 #[inline]
 pub(crate) fn enter_record(instance: InstanceId, record: &Record) -> Entered {
     HERE.with(|here| {
         let entered = here.enter(instance, Inside::Record);
         if RECORD.try_with(|current| current.set(Some(record.clone()))).is_err() {
-            // The destructors of the thread's locals emit: there is nothing to remember the event in.
+            // The thread-local is destroyed, because another destructor of the thread emits. Handle the event
+            // without a scope.
             here.inside.set(Inside::Nothing);
         }
         entered
@@ -156,11 +157,11 @@ pub(crate) struct Scope {
 #[derive(Clone)]
 enum Cause {
     Record(Record),
-    /// An emit without a record.
+    /// An event without a record.
     Bare(&'static EventDecl, EventId),
 }
 
-/// What a nested emit takes over from the event being handled.
+/// The values that a nested emit takes over from the event being handled.
 pub(crate) struct Inherited {
     pub(crate) chain: Chain,
     metadata: Metadata,
@@ -176,7 +177,7 @@ impl Scope {
         HERE.with(Here::scope)
     }
 
-    /// Makes this the current scope until the guard is dropped.
+    /// Enters this scope until the guard is dropped.
     pub(crate) fn enter(&self) -> Entered {
         match &self.cause {
             Cause::Record(record) => enter_record(self.instance, record),
@@ -189,7 +190,7 @@ impl Scope {
         }
     }
 
-    /// Makes this the current scope again.
+    /// Makes this the current scope again, without a guard.
     #[cold]
     fn restore(&self) {
         std::mem::forget(self.enter());
@@ -204,7 +205,7 @@ impl Scope {
 }
 
 impl Inherited {
-    /// What an emit that happens now inherits; `None` outside of handlers.
+    /// Returns what an emit on this thread inherits now; `None` outside of handlers.
     pub(crate) fn current() -> Option<Self> {
         let scope = Scope::current()?;
         let id = scope.id();
@@ -224,13 +225,13 @@ impl Inherited {
     }
 }
 
-/// Whether a handler is being polled on this thread.
+/// Returns true if this thread is polling a handler.
 #[inline]
 pub(crate) fn is_inside() -> bool {
     HERE.with(|here| here.inside.get() != Inside::Nothing)
 }
 
-/// Whether the event being handled was itself emitted inside a handler.
+/// Returns true if the event being handled was itself emitted inside a handler.
 pub(crate) fn is_nested() -> bool {
     match Scope::current().map(|scope| scope.cause) {
         Some(Cause::Record(record)) => record.chain().depth > 0,
@@ -238,7 +239,8 @@ pub(crate) fn is_nested() -> bool {
     }
 }
 
-/// Whether a handler of this bus is being polled on this thread, or waits for what is.
+/// Returns true if this thread is polling a handler of this bus, or a handler whose event was emitted,
+/// directly or not, inside a handler of this bus.
 pub(crate) fn is_inside_of(instance: InstanceId) -> bool {
     Scope::current().is_some_and(|scope| match scope.cause {
         _ if scope.instance == instance => true,
@@ -247,17 +249,17 @@ pub(crate) fn is_inside_of(instance: InstanceId) -> bool {
     })
 }
 
-/// The id of the event whose handlers are being polled, made now if nobody asked before.
+/// Returns the id of the event whose handlers are being polled. Creates the id if it was not read before.
 pub(crate) fn current_id() -> Option<EventId> {
     Scope::current().map(|scope| scope.id())
 }
 
-/// The event being handled, to carry into work that a handler spawns.
+/// The scope of the event being handled, to carry into work that a handler spawns.
 ///
-/// An emit inside a handler inherits correlation, causation and trace context from the event being
-/// handled, and counts towards the depth of the chain. A task that the handler spawns is outside of
-/// it: wrap its future. (A task-local of the emitting task is visible to a handler only until its
-/// first `.await` that waits: then the handler moves to a task of its own.)
+/// An emit inside a handler inherits correlation, causation and trace context from the event being handled,
+/// and counts towards the depth of the chain. A task that the handler spawns is outside of the scope: wrap
+/// its future with [`carry`](Self::carry). (A handler sees the task-locals of the emitting task only until
+/// its first `.await` that waits, because it then moves to another task.)
 ///
 /// ```
 /// use typed_events::{Bus, EventContext, event, on};
@@ -285,23 +287,23 @@ impl EventContext {
         Self(Some(scope))
     }
 
-    /// The event being handled on this thread; an empty context outside of handlers.
+    /// Returns the scope of the event being handled on this thread; an empty one outside of handlers.
     pub fn current() -> Self {
         Self(Scope::current())
     }
 
-    /// The id of the event being handled.
+    /// Returns the id of the event being handled, or `None` outside of handlers.
     pub fn event_id(&self) -> Option<EventId> {
         self.0.as_ref().map(Scope::id)
     }
 
-    /// Runs a future as if it were part of the handler.
+    /// Runs a future in this scope.
     ///
-    /// The emit does not wait for it, and [`Bus::stop`](crate::Bus::stop) neither.
+    /// Neither the emit nor [`Bus::stop`](crate::Bus::stop) waits for the future.
     ///
     /// # Cancel safety
     ///
-    /// That of the future.
+    /// As cancel safe as the future.
     pub async fn carry<F: Future>(self, future: F) -> F::Output {
         let Some(scope) = self.0 else { return future.await };
         let mut future = pin!(future);
@@ -312,7 +314,7 @@ impl EventContext {
         .await
     }
 
-    /// Runs a closure as if it were part of the handler, such as on a thread of its own.
+    /// Runs a closure in this scope, for example on another thread.
     pub fn enter<T>(self, work: impl FnOnce() -> T) -> T {
         let _entered = self.0.as_ref().map(Scope::enter);
         work()

@@ -1,4 +1,4 @@
-//! A handler that failed.
+//! The failure of a handler, and its counter and log line.
 
 use std::sync::atomic::Ordering;
 
@@ -7,7 +7,7 @@ use crate::bus::inner::outcome::HandlerError;
 use crate::bus::inner::routes::Route;
 use crate::id::EventId;
 
-/// A handler that returned an error or panicked.
+/// The failure of one handler call: the handler returned an error or panicked.
 pub struct Failure {
     route: Route,
     error: HandlerError,
@@ -24,28 +24,29 @@ impl Failure {
         Self { route: route.clone(), error }
     }
 
-    /// The handler: its module path, or where the closure was registered.
+    /// Returns the name of the handler: the module path of the function, or the location at which the closure
+    /// was registered.
     pub fn handler(&self) -> &str {
         self.route.name()
     }
 
-    /// The pattern under which it got the event.
+    /// Returns the pattern of the handler that matched the event.
     pub fn pattern(&self) -> &str {
         self.route.pattern()
     }
 
-    /// The displayed error, or the panic's message; at most 4096 bytes. It is what the handler
-    /// said, unescaped.
+    /// Returns the text of the error or the message of the panic, at most 4096 bytes. The text is as the
+    /// handler gave it: control characters are not escaped.
     pub fn message(&self) -> &str {
         self.error.message()
     }
 
-    /// What the handler did, in a message.
+    /// Returns the verb of the failure for messages.
     pub(crate) fn what(&self) -> &'static str {
         if self.panicked() { "panicked" } else { "failed" }
     }
 
-    /// Whether the handler panicked.
+    /// Returns true if the handler panicked, and false if it returned an error.
     pub fn panicked(&self) -> bool {
         self.error.has_panicked()
     }
@@ -57,7 +58,7 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// Counts and logs a failure of a live handler.
+/// Counts and logs the failure of a live handler.
 pub(crate) fn note_failure(inner: &Inner, event: &str, id: Option<EventId>, failure: &Failure) {
     inner.counters.failed.fetch_add(1, Ordering::Relaxed);
     inner.settings.fallback.failure(event, id, failure);

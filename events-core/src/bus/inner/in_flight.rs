@@ -1,4 +1,4 @@
-//! What is in flight: counts emits for `stop`, and bounds detached work.
+//! Counts the emits in flight, for `stop` and for the limits of pending and detached emits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,35 +9,35 @@ use tokio::sync::Notify;
 const RUNNING: u8 = 0;
 const STOPPING: u8 = 1;
 const STOPPED: u8 = 2;
-/// `stop` has given up on what still runs, and said what that is.
+/// `stop` has reached its deadline, or everything in flight has ended.
 const ENDED: u8 = 3;
 
-/// The life of a bus, whose phases only go forward, and the number of emits that are under way.
+/// The phase of a bus, which only moves forward, and the number of emits in flight.
 ///
-/// An emit counts itself, then reads the phase; `stop` sets the phase, then reads the count. With
-/// both in one total order (`SeqCst`), either the emit sees the stop or the stop sees the emit. The
-/// shortest emits hold an [`Open`] list instead.
+/// An emit increments the count, then reads the phase; `stop` sets the phase, then reads the count. Both use
+/// `SeqCst`, so either the emit sees the stop or the stop sees the emit. The shortest emits hold a list of
+/// handlers with an [`Open`] instead of incrementing the count.
 #[derive(Default)]
 pub(crate) struct Lifecycle {
     phase: AtomicU8,
     count: AtomicUsize,
-    /// Those of them that go on in a task.
+    /// Number of counted emits that continue in a task.
     kept: AtomicUsize,
     detached: AtomicUsize,
-    /// The lists of handlers that emits hold instead of counting themselves.
+    /// Number of open handler lists. An emit that holds one need not count itself.
     open: AtomicUsize,
-    /// The work that `stop` waits for, and whose emits it lets pass.
+    /// Number of [`StopDeferral`]s. While there are any, emits are accepted after the stop has begun.
     deferrals: AtomicUsize,
     idle: Notify,
     ended: Notify,
 }
 
-/// An emit is refused: the bus is stopping or stopped.
+/// An emit is refused, because the bus is stopping or has stopped.
 pub(crate) struct Refused;
 
 impl Lifecycle {
-    /// Counts an emit until the guard is dropped. While the bus is stopping, only nested emits pass, and, as long as
-    /// the stop is deferred, all others.
+    /// Counts an emit until the guard is dropped. While the bus is stopping, only nested emits are accepted,
+    /// unless the stop is deferred: then all emits are.
     pub(crate) fn enter(&self, nested: bool) -> Result<InFlight<'_>, Refused> {
         self.count.fetch_add(1, Ordering::SeqCst);
         let guard = InFlight(self);
@@ -48,7 +48,7 @@ impl Lifecycle {
         }
     }
 
-    /// Lets `stop` wait for other work than emits.
+    /// Makes `stop` wait until the guard is dropped.
     pub(crate) fn defer_stop(self: &Arc<Self>) -> Result<StopDeferral, Refused> {
         self.count.fetch_add(1, Ordering::SeqCst);
         self.deferrals.fetch_add(1, Ordering::SeqCst);
@@ -60,7 +60,7 @@ impl Lifecycle {
         self.deferrals.load(Ordering::SeqCst)
     }
 
-    /// Takes one of `max` places for detached work.
+    /// Takes one of `max` permits for detached emits; `None` if all are taken.
     pub(crate) fn detach(self: &Arc<Self>, max: usize) -> Option<Detached> {
         let taken = self.detached.fetch_add(1, Ordering::Relaxed);
         let permit = Detached(Arc::clone(self));
@@ -75,17 +75,17 @@ impl Lifecycle {
         self.phase.fetch_max(STOPPED, Ordering::SeqCst);
     }
 
-    /// Lets what waits for [`ended`](Self::ended) go on.
+    /// Wakes the tasks that wait in [`ended`](Self::ended).
     pub(crate) fn end(&self) {
         self.phase.fetch_max(ENDED, Ordering::SeqCst);
         self.ended.notify_waiters();
     }
 
-    /// Waits until `stop` has given up on what still runs, or nothing does.
+    /// Waits until `stop` has drained the bus or reached its deadline.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it changes nothing.
+    /// Cancel safe: dropping the future changes nothing.
     pub(crate) async fn ended(&self) {
         loop {
             let mut ended = std::pin::pin!(self.ended.notified());
@@ -97,7 +97,7 @@ impl Lifecycle {
         }
     }
 
-    /// Whether no emit passes any more, nested ones included.
+    /// Returns true if the bus accepts no more emits, not even nested ones.
     pub(crate) fn has_stopped(&self) -> bool {
         self.phase.load(Ordering::SeqCst) >= STOPPED
     }
@@ -107,21 +107,21 @@ impl Lifecycle {
     }
 
     pub(crate) fn count(&self) -> usize {
-        // The lists first: an emit that goes on in a task counts itself before it gives back its list.
+        // Read `open` first: an emit that moves to a task increments `count` before it releases its list.
         let open = self.open.load(Ordering::SeqCst);
         open + self.count.load(Ordering::SeqCst)
     }
 
-    /// The emits that go on in a task.
+    /// Returns the number of emits that continue in a task.
     pub(crate) fn kept(&self) -> usize {
         self.kept.load(Ordering::Relaxed)
     }
 
-    /// Waits until nothing is in flight. Only meaningful once the bus is stopping.
+    /// Waits until nothing is in flight. Wakes only once the bus is stopping.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it changes nothing.
+    /// Cancel safe: dropping the future changes nothing.
     pub(crate) async fn idle(&self) {
         loop {
             let idle = self.idle.notified();
@@ -143,8 +143,8 @@ impl Lifecycle {
     }
 }
 
-/// A part of every list of handlers. An emit that holds such a list is in flight without counting
-/// itself: `stop` takes the lists away and waits for the last holder of each.
+/// Marks a list of handlers as open. An emit that holds such a list is in flight without being counted:
+/// `stop` replaces the lists, and waits until the last emit has released each of them.
 pub(crate) struct Open(Arc<Lifecycle>);
 
 impl Open {
@@ -160,7 +160,7 @@ impl Drop for Open {
     }
 }
 
-/// An emit in flight, for as long as it is polled by the emitter.
+/// Counts an emit while its caller polls it.
 pub(crate) struct InFlight<'a>(&'a Lifecycle);
 
 impl Drop for InFlight<'_> {
@@ -169,22 +169,23 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// An emit in flight that owns its place: a runtime that drops the task frees it.
+/// Counts an emit that continues in a task, or an event that a replay has yet to handle. Owned by the task,
+/// so that a runtime that drops the task releases it.
 pub(crate) struct InFlightGuard {
     flight: Arc<Lifecycle>,
-    /// Whether it is an emit that waits, and not work that waits for a replay.
+    /// True for an emit, false for an event that a replay has yet to handle.
     is_emit: bool,
 }
 
 impl InFlightGuard {
-    /// Counts an emit that goes on; whoever calls it is in flight itself.
+    /// Counts an emit that continues in a task. The caller must be in flight itself.
     pub(crate) fn new(flight: &Arc<Lifecycle>) -> Self {
         flight.count.fetch_add(1, Ordering::SeqCst);
         flight.kept.fetch_add(1, Ordering::Relaxed);
         Self { flight: Arc::clone(flight), is_emit: true }
     }
 
-    /// Counts an event that a replay has yet to handle, after its emit is done.
+    /// Counts an event that remains to be handled after its emit is done.
     pub(crate) fn of_backlog(flight: &Arc<Lifecycle>) -> Self {
         flight.count.fetch_add(1, Ordering::SeqCst);
         Self { flight: Arc::clone(flight), is_emit: false }
@@ -200,8 +201,8 @@ impl Drop for InFlightGuard {
     }
 }
 
-/// Lets [`Bus::stop`](crate::Bus::stop) wait until this is dropped, and emits pass until then: see
-/// [`Bus::defer_stop`](crate::Bus::defer_stop).
+/// Guard that keeps [`Bus::stop`](crate::Bus::stop) waiting, and emits accepted, until it is dropped.
+/// Returned by [`Bus::defer_stop`](crate::Bus::defer_stop).
 #[must_use = "`stop` waits only as long as this lives"]
 pub struct StopDeferral(Arc<Lifecycle>);
 
@@ -218,7 +219,7 @@ impl Drop for StopDeferral {
     }
 }
 
-/// A place among the detached work.
+/// One permit for a detached emit.
 pub(crate) struct Detached(Arc<Lifecycle>);
 
 impl Drop for Detached {

@@ -1,4 +1,5 @@
-//! What was lost, told in one line per period: in a flood it would be one for each gap.
+//! Warnings about lost events, at most one line per kind and period, so that many small gaps do not flood the
+//! log.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,19 +12,19 @@ use crate::bus::inner::report::Fallback;
 use crate::bus::inner::told::MAX_TOLD;
 use crate::panics::catch_panic;
 
-/// How long losses of one kind are added up after a line told of some.
+/// Time for which losses of one kind are added up after a line about that kind was logged.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// What a line says around the number of events since the last one: `{who} lost 3 events{why}`.
+/// Kind of loss: the texts before and after the number of events in the line `{who} lost 3 events{why}`.
 type Kind = (Box<str>, Box<str>);
 
-/// The losses of a bus that are being added up.
+/// The losses of a bus in the current periods.
 pub(crate) struct Losses {
     fallback: Fallback,
     recent: Mutex<HashMap<Kind, Recent>>,
 }
 
-/// Losses of one kind since a line told of some.
+/// Losses of one kind since the last line about it.
 struct Recent {
     events: u64,
     since: Instant,
@@ -38,8 +39,8 @@ impl Losses {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds events to those of the kind, where a line has told of some in this period. Returns how many are to be told
-    /// of now otherwise, and whether the kind is new.
+    /// Adds events to the sum of their kind. Returns the number of events to log now and whether the kind is
+    /// new, or `None` if the events are logged at the end of the period.
     fn add(&self, kind: &Kind, events: u64) -> Option<(u64, bool)> {
         let (now, mut recent) = (Instant::now(), self.recent());
         let Some(known) = recent.get_mut(kind) else {
@@ -47,7 +48,8 @@ impl Losses {
             return Some((events, true));
         };
         known.events += events;
-        // Without its runtime, nobody else tells.
+        // Normally `follow` logs the sum. If its runtime has shut down, log it here once two periods have
+        // passed.
         let is_over = now.duration_since(known.since) >= 2 * PERIOD;
         is_over.then(|| {
             known.since = now;
@@ -55,7 +57,7 @@ impl Losses {
         })
     }
 
-    /// Ends a period. Returns what it added up; if that is nothing, the kind is forgotten.
+    /// Ends a period. Returns the events that were added up in it. If there were none, removes the kind.
     fn end_period(&self, kind: &Kind) -> Option<u64> {
         let mut recent = self.recent();
         let known = recent.get_mut(kind)?;
@@ -67,7 +69,7 @@ impl Losses {
         Some(std::mem::take(&mut known.events))
     }
 
-    /// A line for each kind of which something was added up.
+    /// Logs one line for each kind that has events added up, and removes all kinds.
     pub(crate) fn tell_all(&self) {
         let mut recent: Vec<_> = self.recent().drain().filter(|(_, recent)| recent.events > 0).collect();
         recent.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -86,13 +88,13 @@ impl Losses {
         let recent = self.recent();
         match recent.len() < MAX_TOLD || recent.contains_key(&kind) {
             true => kind,
-            // An adapter may have a reason for each.
+            // The reason may differ for each loss, so further reasons share one kind.
             false => (kind.0, ", for one of many reasons".into()),
         }
     }
 }
 
-/// A bus that is dropped has lost them all the same.
+/// Logs the sums of the current periods when the bus is dropped.
 impl Drop for Losses {
     fn drop(&mut self) {
         catch_panic(|| self.tell_all());
@@ -100,8 +102,8 @@ impl Drop for Losses {
 }
 
 impl Inner {
-    /// Tells that events were lost: at once, and what is lost in the period after that in one line at its end. `who` and
-    /// `why` hold no unescaped text from outside.
+    /// Logs that events were lost. Losses of the same kind during the period that follows are logged in one
+    /// line at its end. `who` and `why` must contain no unescaped text from outside.
     pub(crate) fn warn_of_lost(self: &Arc<Self>, who: String, events: u64, why: String) {
         let kind = self.losses.kind(who, why);
         let Some((events, is_new)) = self.losses.add(&kind, events) else { return };
@@ -112,7 +114,7 @@ impl Inner {
     }
 }
 
-/// Tells at the end of each period, until there is one without a loss.
+/// Logs the sum at the end of each period, until a period has no losses or the bus is dropped.
 async fn follow(inner: Weak<Inner>, kind: Kind) {
     loop {
         sleep(PERIOD).await;

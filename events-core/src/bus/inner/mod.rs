@@ -1,4 +1,4 @@
-//! The bus: handlers, history and adapter behind one handle.
+//! The `Bus` handle, the data that all its clones share, and its counters.
 
 pub(crate) mod abandoned;
 pub(crate) mod call;
@@ -45,27 +45,28 @@ use crate::record::codec::RecordCodec;
 use crate::record::read_back::OnLoss;
 use crate::time::{Clock, Timestamp};
 
-/// A bus: emits events to handlers, and remembers them.
+/// A bus: passes emitted events to handlers, and keeps them in its history.
 ///
-/// A clone is another handle to the same bus. When the last handle is dropped, what runs finishes;
-/// use [`stop`](Self::stop) to wait for it. Handlers that wait run on the runtime of their emit, and move to
-/// the runtime of the bus when that one shuts down. What still runs when both have shut down, such as at the end of
-/// `main`, is lost: each such call is logged, and counted in [`Stats::abandoned`].
+/// Clones are handles to one bus. Dropping the last handle does not cancel handlers that are running; call
+/// [`stop`](Self::stop) to wait for them. An async handler that waits runs on the runtime of its emit. If
+/// that runtime shuts down, the handler moves to the runtime of the bus. If both have shut down, as at the
+/// end of `main`, the call is lost: it is logged, and counted in [`Stats::abandoned`].
 ///
-/// What an adapter brings from other instances, and durable handlers, run on the runtime of the bus, where it was built,
-/// and can't move: build a bus with an adapter on the runtime that lives longest. If that runtime shuts down before
-/// `stop`, a warning says what is lost, and emits of events with durable handlers here are refused.
+/// The runtime of the bus is the one on which it was built. Durable handlers and events from other instances
+/// run there and can't move, so build a bus with an adapter on the runtime that lives longest. If that
+/// runtime shuts down before `stop`, the bus logs what is lost, and refuses emits of events for which it has
+/// durable handlers.
 ///
 /// ```
 /// use typed_events::{Bus, event};
 ///
-/// #[event("door.opened")]
-/// pub struct DoorOpened { pub room: u32 }
+/// #[event("room.booked")]
+/// pub struct RoomBooked { pub room: u32 }
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
 /// let bus = Bus::new().await?;
-/// bus.on(|door: &DoorOpened| println!("room {} is open", door.room));
-/// bus.emit(DoorOpened { room: 12 }).await?;
+/// bus.on(|booked: &RoomBooked| println!("room {} is booked", booked.room));
+/// bus.emit(RoomBooked { room: 12 }).await?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -76,12 +77,12 @@ pub struct Bus {
 pub(crate) struct Inner {
     pub(crate) instance: InstanceId,
     pub(crate) settings: Settings,
-    /// The declared events by name: all that are linked, and those the builder was told.
+    /// The declared events by name: all linked events, and those given to the builder.
     pub(crate) known: Arc<DeclaredEvents>,
     pub(crate) routes: Routes,
-    /// The durable handlers.
+    /// One entry per durable handler.
     pub(crate) works: Vec<Arc<Work>>,
-    /// Tells their tasks to end.
+    /// Set to true to end the tasks of durable handlers, of the orphan check and of the runtime guard.
     pub(crate) stop_works: tokio::sync::watch::Sender<bool>,
     pub(crate) log: Arc<Log>,
     pub(crate) adapter: Option<Arc<dyn Adapter>>,
@@ -90,16 +91,17 @@ pub(crate) struct Inner {
     pub(crate) stopping: Stopping,
     pub(crate) watch: Arc<SlowHandlers>,
     pub(crate) counters: Counters,
-    /// The places whose pattern no event can match.
+    /// Locations whose pattern matches no event, and that were reported.
     pub(crate) told_locations: Told<&'static Location<'static>>,
-    /// The events of other instances that were refused, by kind of error and name.
+    /// Events from other instances that were refused and reported, by kind of error and event name.
     pub(crate) told_events: Told<(ErrorKind, Box<str>)>,
-    /// Those that could not be read: by name (true), or by the reason.
+    /// Unreadable records that were reported: by event name (`true`), or by the reason if the name is
+    /// unknown.
     pub(crate) told_unreadable: Told<(bool, Box<str>)>,
     pub(crate) losses: losses::Losses,
     pub(crate) abandoned: Abandoned,
     pub(crate) home: Home,
-    /// Where the bus was built: runs what is emitted outside of any runtime.
+    /// The runtime on which the bus was built. Runs emits that are polled outside of any runtime.
     pub(crate) runtime: Handle,
 }
 
@@ -114,7 +116,8 @@ pub(crate) struct Settings {
     pub(crate) fallback: Fallback,
     pub(crate) lease: std::time::Duration,
     pub(crate) clock: Clock,
-    /// Where each event that is written is also read back: for tests.
+    /// If set, each event is read back before the adapter gets it, and this is called with the error if it
+    /// differs. Used by tests.
     pub(crate) on_loss: Option<OnLoss>,
 }
 
@@ -128,49 +131,53 @@ pub(crate) struct Counters {
     pub(crate) unreachable: AtomicU64,
 }
 
-/// What a bus has counted since it was built.
+/// Counters of a bus, each counted since the bus was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Events that reached no handler.
+    /// Events for which no handler was registered.
     pub unhandled: u64,
-    /// Calls of handlers that failed or panicked.
+    /// Handler calls that returned an error or panicked.
     pub failed: u64,
-    /// Events of this bus that came back from the adapter, and were dropped.
+    /// Events of this bus that the adapter delivered back to it, and that were dropped.
     pub echoes: u64,
-    /// Events from other instances that were not delivered: undeclared, or not fitting their type.
+    /// Events from other instances that were refused, because their name is undeclared or their payload does
+    /// not fit the type.
     pub refused: u64,
-    /// Events from other instances that the adapter knows it lost, such as during a reconnect.
+    /// Events from other instances that the adapter reported as lost, for example during a reconnect, or that
+    /// could not be read.
     pub lost: u64,
-    /// Subscriptions, streams and queries whose pattern no declared event matches.
+    /// Subscriptions, streams and queries whose pattern matches no declared event, and typed streams whose
+    /// event does not match their pattern.
     pub unreachable: u64,
-    /// Calls of handlers, and emits that waited for the adapter, that were lost because their runtime shut down.
-    /// Each was logged, and [`Bus::stop`] names them.
+    /// Handler calls, and emits that waited for the adapter, that were lost because their runtime shut down.
+    /// Each was logged, and the error of [`Bus::stop`] names them.
     pub abandoned: u64,
 }
 
 impl Bus {
-    /// Tells what a developer should know, where the bus tells of failures.
+    /// Logs a warning.
     pub(crate) fn warn(&self, what: std::fmt::Arguments<'_>) {
         self.inner.settings.fallback.warning(what);
     }
 
-    /// Whether it has not begun to stop.
+    /// Returns true until the bus begins to stop.
     pub(crate) fn is_running(&self) -> bool {
         self.inner.flight.is_running()
     }
 
-    /// Whether the history is the adapter's, which instances share; else it is this bus's own, in memory.
+    /// Returns true if the history is stored by the adapter and shared with other instances, and false if it
+    /// is this bus's own history in memory.
     pub fn shares_history(&self) -> bool {
         self.inner.adapter.as_ref().is_some_and(|adapter| adapter.keeps_history())
     }
 
-    /// The id of this bus: the origin of its records.
+    /// Returns the id of this bus, which is the origin of the records that it emits.
     pub fn instance(&self) -> InstanceId {
         self.inner.instance
     }
 
-    /// What this bus has counted.
+    /// Returns the counters of this bus.
     pub fn stats(&self) -> Stats {
         let counters = &self.inner.counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -193,22 +200,22 @@ impl std::fmt::Debug for Bus {
 }
 
 impl Inner {
-    /// The time by which leases and retries are reckoned.
+    /// Returns the time from which leases and retries are calculated.
     pub(crate) fn now(&self) -> Timestamp {
         self.settings.clock.now()
     }
 
-    /// Whether a durable handler takes events of this name.
+    /// Returns true if this bus has a durable handler that takes events of this name.
     pub(crate) fn has_work_on(&self, name: &str) -> bool {
         self.works.iter().any(|work| work.takes(name))
     }
 
-    /// The runtime of the caller, or else of the bus.
+    /// Returns the current runtime, or the runtime of the bus if there is none.
     pub(crate) fn runtime(&self) -> Handle {
         Handle::try_current().unwrap_or_else(|_| self.runtime.clone())
     }
 
-    /// Makes the bus's runtime the current one, where there is none.
+    /// Enters the runtime of the bus if the thread is outside of any runtime.
     pub(crate) fn enter_runtime(&self) -> Option<tokio::runtime::EnterGuard<'_>> {
         Handle::try_current().is_err().then(|| self.runtime.enter())
     }

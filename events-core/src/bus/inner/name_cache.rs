@@ -1,21 +1,22 @@
-//! Values of names that came more than once.
+//! A cache of values by event name.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
-/// The most names that are kept, each of 255 bytes at most. Names come from outside, so they need a limit.
+/// Maximum number of names in the cache. Bounded because names, of at most 255 bytes each, come from outside.
 const MAX: usize = 1024;
 
-/// The most hashes of names that are noted.
+/// Number of hashes of names that were looked up but not found.
 const MAX_MISSED: usize = 4096;
 
-/// A bounded map from names to values that are found again when they are not in it.
+/// A bounded map from names to values that can be computed again.
 pub(crate) struct NameCache<V> {
     kept: HashMap<Box<str>, V, RandomState>,
-    /// The hashes of names that were not found here, the last one for each index. A name is kept only when it comes
-    /// a second time: one that comes once costs no memory, and displaces none that comes often.
+    /// Hashes of names that were not in the cache; each index keeps the last one. A name is added only if it
+    /// is looked up again while its hash is here, so a name that occurs once takes no memory and displaces no
+    /// frequent one.
     missed: Vec<u64>,
 }
 
@@ -26,12 +27,12 @@ impl<V> Default for NameCache<V> {
 }
 
 impl<V: Clone> NameCache<V> {
-    /// Forgets all values.
+    /// Removes all values.
     pub(crate) fn clear(&mut self) {
         self.kept.clear();
     }
 
-    /// The value of a name, from `find` if it is not kept.
+    /// Returns the cached value of a name, or the result of `find` if there is none.
     pub(crate) fn get_or_find(&mut self, name: &str, find: impl FnOnce() -> V) -> V {
         if let Some(value) = self.kept.get(name) {
             return value.clone();

@@ -1,4 +1,4 @@
-//! What a handler returns, and how it fails.
+//! Return values and errors of handlers.
 
 use std::any::Any;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::adapter::BoxFuture;
 use crate::panics::drop_quietly;
 use crate::text::of_error;
 
-/// What a handler may return: `()` or `Result<(), E>` with an `E` that can be displayed.
+/// Return type of a handler: `()`, or `Result<(), E>` with an `E` that implements `Display`.
 #[diagnostic::on_unimplemented(
     message = "a handler can't return `{Self}`",
     label = "expected `()` or `Result<(), E>`",
@@ -36,7 +36,7 @@ impl<E: ReturnError> HandlerReturn for Result<(), E> {
     }
 }
 
-/// What a handler that only panics returns: `todo!()`.
+/// Allows a handler whose body only panics, such as `todo!()`.
 #[diagnostic::do_not_recommend]
 impl HandlerReturn for Never {
     fn report(self) -> HandlerResult {
@@ -44,7 +44,7 @@ impl HandlerReturn for Never {
     }
 }
 
-/// The type `!`, which has a name on stable Rust only as what a function returns.
+/// The type `!`. Stable Rust can name it only as the return type of a function.
 type Never = <fn() -> ! as Returns>::Output;
 
 pub trait Returns {
@@ -55,7 +55,7 @@ impl<T> Returns for fn() -> T {
     type Output = T;
 }
 
-/// An error a handler may return: anything that can be displayed.
+/// Error type of a handler: any type that implements `Display`.
 #[diagnostic::on_unimplemented(
     message = "a handler can't fail with `{Self}`: it can't be displayed",
     label = "`{Self}` does not implement `Display`",
@@ -73,9 +73,9 @@ impl<E: fmt::Display> ReturnError for E {
     }
 }
 
-/// Why a handler failed.
+/// The error or panic of a handler.
 ///
-/// In a box, so that a handler's result is passed in registers.
+/// Boxed, so that the result of a handler is passed in registers.
 #[derive(Debug)]
 pub struct HandlerError(Box<Reason>);
 
@@ -104,7 +104,8 @@ impl HandlerError {
         self.0.panicked
     }
 
-    /// Takes the payload, because dropping it may panic in turn.
+    /// Creates the error of a handler that panicked. Takes the payload by value, because dropping it may
+    /// panic in turn.
     pub(crate) fn panicked(payload: Box<dyn std::any::Any + Send>) -> Self {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
@@ -114,11 +115,11 @@ impl HandlerError {
     }
 }
 
-/// What a call of a handler gives: `None` where it is done and all is well, which is two registers and
-/// no more; else the future of its result.
+/// Result of calling a handler. `None` means that the handler has succeeded; this case fits in two registers.
+/// Otherwise, a future of its result.
 pub(crate) type Pending = Option<BoxFuture<'static, HandlerResult>>;
 
-/// The outcome of a handler that is done.
+/// Converts the result of a handler that does not wait.
 #[inline]
 pub(crate) fn ready(result: HandlerResult) -> Pending {
     match result {
@@ -132,16 +133,17 @@ fn failed(error: HandlerError) -> Pending {
     Some(Box::pin(std::future::ready(Err(error))))
 }
 
-/// What a closure may return: what a handler may, or a future of it. `Kind` tells the two apart.
+/// Return type of a closure: that of a handler, or a future of it. `Kind` distinguishes the two
+/// implementations.
 pub trait HandlerOutput<Kind>: Send + 'static {
     const WAITS: bool;
     fn into_pending(self) -> Pending;
 }
 
-/// Marks a closure that is done when it returns.
+/// Marks a closure that returns its result.
 pub enum Sync {}
 
-/// Marks a closure that returns a future.
+/// Marks a closure that returns a future of its result.
 pub enum Async {}
 
 impl<R: HandlerReturn + Send + 'static> HandlerOutput<Sync> for R {
@@ -161,13 +163,13 @@ where
 
     #[inline]
     fn into_pending(self) -> Pending {
-        // Not an async block, which would move the future once more when it is first polled.
+        // Not an async block: it would move the future once more at its first poll.
         Some(Box::pin(Reported { future: self }))
     }
 }
 
 pin_project_lite::pin_project! {
-    /// The future of a handler whose return value becomes its result.
+    /// Converts the output of a handler's future to the result of the handler.
     struct Reported<F> {
         #[pin]
         future: F,
@@ -182,7 +184,8 @@ impl<F: Future<Output: HandlerReturn>> Future for Reported<F> {
     }
 }
 
-/// The error of an adapter that panicked, as it does on a runtime without what it needs.
+/// Converts a panic of an adapter to an error. An adapter panics, for example, on a runtime without the
+/// driver it needs.
 pub(crate) fn panicked<T>(panic: Box<dyn Any + Send>) -> Result<T, AdapterError> {
     let panic = HandlerError::panicked(panic);
     Err(AdapterError::refused(format_args!("it panicked: {}", panic.message())))

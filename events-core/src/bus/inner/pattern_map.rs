@@ -1,4 +1,4 @@
-//! What is filed under patterns, found by name without a look at each of them.
+//! A map from patterns to values that finds the values of a name without comparing every pattern.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,11 +7,10 @@ use foldhash::fast::RandomState;
 
 use crate::event::pattern::{Pattern, is_of_library};
 
-/// A map from patterns to what is filed under them. Names are looked up by hash, patterns with wildcards
-/// in a tree of segments.
+/// A map from patterns to values. Names are found by hash, patterns with wildcards in a tree of segments.
 ///
-/// The tree only leaves out what can't match: whoever reads what [`of_name`](Self::of_name) gives still
-/// asks [`Pattern::matches`].
+/// The tree excludes only patterns that can't match: the caller of [`of_name`](Self::of_name) must check each
+/// result with [`Pattern::matches`].
 pub(crate) struct PatternMap<V> {
     names: HashMap<Arc<str>, V, RandomState>,
     wildcards: Node<V>,
@@ -20,16 +19,16 @@ pub(crate) struct PatternMap<V> {
 struct Node<V> {
     registered: Option<V>,
     next: Next<V>,
-    /// Behind a `+`.
+    /// The node after the segment `+`.
     one: Option<Box<Self>>,
-    /// Behind a `*`; itself, it takes any segment and stays.
+    /// The node after the segment `*`. It also stands for each further segment that the `*` takes.
     many: Option<Box<Self>>,
 }
 
-/// A node that a name leads to, and whether it stands behind a `*`.
+/// A node that was reached, and whether it was reached through `*` and so takes further segments.
 type At<'a, V> = (&'a Node<V>, bool);
 
-/// By a segment that stands for itself; boxed, because most nodes are leaves.
+/// Child nodes by literal segment. Boxed, because most nodes are leaves.
 type Next<V> = Option<Box<HashMap<Box<str>, Node<V>, RandomState>>>;
 
 impl<V> Default for Node<V> {
@@ -45,7 +44,7 @@ impl<V> Default for PatternMap<V> {
 }
 
 impl<V> PatternMap<V> {
-    /// What is filed under exactly this pattern.
+    /// Returns the value of exactly this pattern.
     pub(crate) fn get(&self, pattern: &str) -> Option<&V> {
         match is_name(pattern) {
             true => self.names.get(pattern),
@@ -57,7 +56,7 @@ impl<V> PatternMap<V> {
         }
     }
 
-    /// Changes what is filed under a pattern; with `None` nothing is.
+    /// Changes the value of a pattern. The value is removed if `change` returns `None`.
     pub(crate) fn change(&mut self, pattern: &Arc<str>, change: impl FnOnce(Option<V>) -> Option<V>) {
         if !is_name(pattern) {
             return self.wildcards.change(pattern.split('.'), change);
@@ -67,21 +66,23 @@ impl<V> PatternMap<V> {
         }
     }
 
-    /// All that is filed.
+    /// Returns all values.
     pub(crate) fn values(&self) -> Vec<&V> {
         let mut values: Vec<_> = self.names.values().collect();
         self.wildcards.collect(&mut values);
         values
     }
 
-    /// Shows what is filed under the name itself and under patterns with wildcards that take it.
+    /// Calls `show` with the value of the name itself, and with those of the patterns with wildcards that may
+    /// match it.
     ///
     /// # Complexity
     ///
-    /// Grows with the segments of the name and the patterns that begin like it.
+    /// Proportional to the number of segments in the name, and to the number of patterns that share a prefix
+    /// with it.
     pub(crate) fn of_name<'a>(&'a self, name: &str, mut show: impl FnMut(&'a V)) {
         self.names.get(name).into_iter().for_each(&mut show);
-        // Those before `first` are of segments that have passed.
+        // Nodes before `first` belong to earlier segments.
         let mut nodes: Vec<At<'_, V>> = Vec::with_capacity(8);
         nodes.push((&self.wildcards, false));
         let mut first = 0;
@@ -90,7 +91,7 @@ impl<V> PatternMap<V> {
             let end = nodes.len();
             for index in first..end {
                 let (node, is_many) = nodes[index];
-                // A wildcard in the first segment does not stand for the library's.
+                // A wildcard in the first segment does not match the library's own events.
                 let wildcards = first > 0 || !of_library;
                 if is_many {
                     nodes.push((node, true));
@@ -103,7 +104,7 @@ impl<V> PatternMap<V> {
                 {
                     nodes.push((one, false));
                 }
-                // One that was there before stays by itself.
+                // If the node was reached before, it takes this segment itself.
                 if let Some(many) = node.many.as_deref()
                     && wildcards
                     && !nodes[first..end].iter().any(|(node, _)| std::ptr::eq(*node, many))
@@ -130,7 +131,7 @@ impl<V> Node<V> {
         self.registered.is_none() && self.next.is_none() && self.one.is_none() && self.many.is_none()
     }
 
-    /// Walks down and changes what is filed at the end; on the way back, takes out what is empty.
+    /// Changes the value at the end of the path, and removes the nodes that this leaves empty.
     fn change<'a>(
         &mut self,
         mut segments: impl Iterator<Item = &'a str>,
@@ -249,7 +250,7 @@ mod tests {
         assert!(map.names.is_empty() && map.wildcards.is_empty());
     }
 
-    /// Many wildcards in a row are as many ways to read one name.
+    /// Many wildcards in a row match one name in many ways.
     #[test]
     fn does_not_try_every_way_to_read_a_name() {
         let stars = ["*"; 16].join(".");

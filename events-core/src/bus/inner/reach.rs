@@ -1,4 +1,4 @@
-//! Patterns that no event can match: reported once per place in the code, then counted.
+//! Warnings about patterns that no event can match: logged once per location, then only counted.
 
 use std::panic::Location;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,8 @@ use crate::bus::inner::told::Tell;
 use crate::event::pattern::{Pattern, is_of_library};
 use crate::event::suggestions::did_you_mean;
 
-/// What is wrong with a pattern, where no event of these names matches it.
+/// Returns the problem of a pattern that matches none of these names, or `None` if it matches one. `what`
+/// says in the text which events the names are.
 pub(crate) fn unreachable<'a>(
     pattern: Pattern<'_>,
     names: impl Iterator<Item = &'a str> + Clone,
@@ -27,14 +28,14 @@ pub(crate) fn unreachable<'a>(
 }
 
 impl Inner {
-    /// Whether an event that this bus accepts can match a pattern.
+    /// Returns true if a pattern can match an event that this bus accepts.
     fn can_reach(&self, pattern: Pattern<'_>) -> bool {
-        // No undeclared event is accepted under a name of the library.
+        // An undeclared event whose name is reserved for the library is never accepted.
         let may_be_undeclared = self.settings.accept_undeclared && !is_of_library(pattern.as_str());
         may_be_undeclared || self.known.names().any(|name| pattern.matches(name))
     }
 
-    /// Reports a pattern that no declared event matches, at the first time it comes from a place in the code.
+    /// Counts a pattern that no declared event matches, and logs it the first time for each location.
     pub(crate) fn note_reach(&self, what: &str, location: &'static Location<'static>, pattern: Pattern<'_>) {
         if self.can_reach(pattern) {
             return;
@@ -51,8 +52,8 @@ impl Inner {
         }
     }
 
-    /// Reports a view of a stream that gets nothing, because the stream's pattern does not take the event. Where it
-    /// takes none at all, the stream has been reported.
+    /// Counts a typed stream whose pattern does not take its event, and logs it the first time for each
+    /// location. If the pattern matches no event at all, does nothing: `note_reach` has reported the stream.
     pub(crate) fn note_other_event(&self, location: &'static Location<'static>, pattern: &str, event: &str) {
         if !self.can_reach(Pattern::of_valid(pattern)) {
             return;

@@ -1,15 +1,15 @@
 //! The rendezvous of emits with the task that replays the history to a handler with a replay.
 //!
-//! Each event reaches the handler once, through the task. The emit of the event and the task get to its position in
-//! either order, and the emit either waits for the handler's result or goes on:
+//! Each event reaches the handler once, through the task. The emit of the event and the task reach its
+//! position in either order, and the emit either waits for the handler's result or continues without it:
 //!
-//! | | the emit waits | the emit goes on |
+//! | | the emit waits | the emit continues |
 //! |---|---|---|
 //! | the emit is first | leaves [`Meeting::Awaited`]; the task sends it the result | leaves [`Meeting::Left`]; the task finds it and reports a failure itself |
 //! | the task is first | finds [`Meeting::Finished`] and takes the result | finds [`Meeting::Finished`] and takes the result |
 //!
-//! An emit goes on while the handler is not live yet, and where it is nested in another handler: that handler may be
-//! the one being replayed to, and would wait for itself.
+//! An emit continues if the handler is not live yet, or if the emit is nested in another handler. That other
+//! handler may be the one that the task is calling, and it would wait for itself.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -29,27 +29,28 @@ use crate::bus::inner::{Bus, Inner, context};
 use crate::panics::catch_panic;
 use crate::record::Record;
 
-/// What emits and the task of one handler leave for each other, by position.
+/// The entries that emits and the task of one handler leave for each other, by position.
 pub(crate) struct Rendezvous {
     bus: Weak<Inner>,
     table: Mutex<Table>,
-    /// Says that the handler was removed.
+    /// Notified when the handler is removed.
     ended: Notify,
-    /// Whether it was said that emits wait for the worker, since its last call.
+    /// True if a warning was logged, since the last call of the handler, that emits wait for the task.
     told: AtomicBool,
 }
 
 struct Table {
-    /// Positions before this one need no meeting.
+    /// The first position that needs an entry. The handler is not called for earlier ones, or the task has
+    /// handled them.
     start: u64,
     live: bool,
-    /// Whether the worker was lost with its runtime: then an emit that comes by takes the handler back.
+    /// True if the task was dropped with its runtime. The next emit then removes the handler.
     lost: bool,
-    /// The position of the event that the handler is called with.
+    /// The position of the event that the handler is being called with.
     in_hand: Option<u64>,
-    /// The positions at which one of the two has been.
+    /// The positions that either an emit or the task has reached, and the other has not.
     met: HashMap<u64, Meeting, RandomState>,
-    /// How many there may be before those that the log has dropped are looked for.
+    /// The number of entries above which [`Table::prune`] is called.
     bound: usize,
 }
 
@@ -62,8 +63,9 @@ impl Default for Table {
 const MIN_BOUND: usize = 1024;
 
 impl Table {
-    /// Takes out what was left for the worker and is lost to it: a worker that is stuck does not keep
-    /// more than the log does.
+    /// Removes the entries of emits that continued whose events the log has dropped, since the task can no
+    /// longer read them. So a task that is stuck keeps no more entries than the log keeps events. Returns the
+    /// entries, to be dropped without the lock.
     fn prune(&mut self, first: u64) -> Vec<Meeting> {
         let lost = |position: &u64, meeting: &mut Meeting| {
             *position < first && matches!(meeting, Meeting::Left { .. })
@@ -75,15 +77,16 @@ impl Table {
 }
 
 pub(crate) enum Meeting {
-    /// An emit waits for the result.
+    /// The emit waits for the result.
     Awaited(oneshot::Sender<HandlerResult>),
-    /// The emit went on; until the worker comes by, the bus has work in flight and lives.
+    /// The emit has continued. Keeps the bus, and its count of work in flight, until the task has handled the
+    /// event.
     Left { _flight: InFlightGuard, _bus: Bus },
-    /// The worker is done with this record; the emit will want to know.
+    /// The task has handled this record, and the emit has not taken the result yet.
     Finished(Record, HandlerResult),
 }
 
-/// A failure of the handler for which no emit comes by.
+/// A failure that no emit will take, so that it must be logged.
 pub(crate) type Untold = (Record, HandlerError);
 
 impl Rendezvous {
@@ -96,8 +99,9 @@ impl Rendezvous {
         }
     }
 
-    /// The handler was removed: all who wait for it go on, but for the emit whose event the handler is called with.
-    /// Called by who removes it, since the handler may hold the thread of the worker.
+    /// Ends all waits after the handler was removed, except for the emit whose event the handler is being
+    /// called with. The caller that removes the handler calls this, because the handler may be blocking the
+    /// thread of the task.
     pub(crate) fn end(&self, route: &Route) {
         let untold = self.skip_all(false);
         self.ended.notify_waiters();
@@ -106,7 +110,7 @@ impl Rendezvous {
         }
     }
 
-    /// What a future comes to; `None` where the handler is removed before.
+    /// Waits for a future; returns `None` if the handler is removed first.
     pub(crate) async fn unless_ended<F: Future>(
         &self,
         registration: &Registration,
@@ -121,7 +125,7 @@ impl Rendezvous {
         .await
     }
 
-    /// Resolves when the handler has been removed.
+    /// Waits until the handler has been removed.
     pub(crate) async fn ended(&self, registration: &Registration) {
         loop {
             let mut ended = pin!(self.ended.notified());
@@ -133,14 +137,16 @@ impl Rendezvous {
         }
     }
 
-    /// The handler is to be called with an event. Before the handler is seen to be registered: so whoever removes it
-    /// after that sees the event here.
+    /// Stores the position of the event that the handler will be called with. Call it before checking that
+    /// the handler is still registered: a caller that removes the handler after that check then finds the
+    /// position here.
     pub(crate) fn take_in_hand(&self, position: Option<u64>) {
         self.told.store(false, Ordering::Relaxed);
         self.lock().in_hand = position;
     }
 
-    /// Whether it is to be said that emits wait for the worker: once for all of them.
+    /// Returns true the first time since the last call of the handler, so that the warning that emits wait
+    /// for the task is logged once.
     pub(crate) fn tell_slow(&self) -> bool {
         !self.told.swap(true, Ordering::Relaxed)
     }
@@ -149,7 +155,8 @@ impl Rendezvous {
         self.lock().live = true;
     }
 
-    /// An emit comes by with its event.
+    /// Called by an emit at the position of its event. Returns the result of the handler, a future of it if
+    /// the emit waits, or `None` if the emit continues.
     pub(crate) fn arrive(&self, call: &Call<'_>) -> Pending {
         let mut table = self.lock();
         if table.lost {
@@ -158,7 +165,8 @@ impl Rendezvous {
             return ready(Err(HandlerError::new(&"its runtime shut down, so it gets no more events")));
         }
         let position = call.source.position()?;
-        // Before `start` is looked at: the handler may have had the event before it was to skip to a later one.
+        // Check this before `start`: the handler may have handled the event before it skipped to a later
+        // position.
         if let Some(Meeting::Finished(_, result)) = table.met.remove(&position) {
             return ready(result);
         }
@@ -178,12 +186,12 @@ impl Rendezvous {
         }
         let (done, result) = oneshot::channel();
         table.met.insert(position, Meeting::Awaited(done));
-        // Where the worker is gone, so is the handler.
+        // The result is missing only if the handler is gone.
         Some(Box::pin(async { result.await.unwrap_or(Ok(())) }))
     }
 
-    /// The worker comes by with its result, and gets it back where no emit waits for it, with what the emit
-    /// left here.
+    /// Called by the task with the result of the handler at a position. If no emit takes the result, returns
+    /// it with the entry that the emit left; the task must then report a failure.
     pub(crate) fn finish(
         &self,
         position: u64,
@@ -194,7 +202,8 @@ impl Rendezvous {
         table.in_hand = None;
         match table.met.remove(&position) {
             Some(meeting) => {
-                // Without the lock: both wake and drop what is a user's.
+                // Release the lock first: sending wakes a user's task, and dropping an entry may run user
+                // code.
                 drop(table);
                 match meeting {
                     Meeting::Awaited(emit) => emit.send(result).err().map(|result| (result, None)),
@@ -209,8 +218,8 @@ impl Rendezvous {
         }
     }
 
-    /// The handler does not get the events before this position; emits that wait for them are told. The results of
-    /// events that it has had stay for the emits that will come by.
+    /// Skips the events before this position. Emits that wait for them get the result of `tell`. Results of
+    /// events that were handled stay, for the emits that have not taken them yet.
     pub(crate) fn skip_to(&self, position: u64, tell: impl Fn() -> HandlerResult) {
         let mut table = self.lock();
         let is_skipped =
@@ -221,8 +230,8 @@ impl Rendezvous {
         Self::tell(skipped, tell);
     }
 
-    /// The handler gets no more events; emits go on, but for one that waits for the event in hand, unless the worker
-    /// is gone. Gives the failures for which no emit comes by any more.
+    /// Skips all further events and releases the emits that wait. Unless the task is gone, an emit that waits
+    /// for the event being handled keeps waiting. Returns the failures that no emit will take.
     pub(crate) fn skip_all(&self, is_worker_gone: bool) -> Vec<Untold> {
         let mut table = self.lock();
         let mut skipped = std::mem::take(&mut table.met);
@@ -234,8 +243,8 @@ impl Rendezvous {
         Self::tell(skipped.into_values(), || Ok(()))
     }
 
-    /// The worker was lost with its runtime. Gives how many events the handler was still to get, of which no
-    /// emit tells; and the failures for which no emit comes by any more.
+    /// Marks the task as lost with its runtime. Returns the number of unhandled events whose emits have
+    /// continued, and the failures that no emit will take.
     pub(crate) fn abandon(&self) -> (u64, Vec<Untold>) {
         let mut table = self.lock();
         table.lost = true;
@@ -252,7 +261,7 @@ impl Rendezvous {
         let mut untold = Vec::new();
         for meeting in rendezvous {
             match meeting {
-                // An emit that is gone does not need to know.
+                // The send fails if the emit was dropped; then nothing needs the result.
                 Meeting::Awaited(emit) => drop(emit.send(what())),
                 Meeting::Finished(record, Err(error)) => untold.push((record, error)),
                 Meeting::Finished(_, Ok(())) | Meeting::Left { .. } => {}
@@ -266,7 +275,7 @@ impl Rendezvous {
     }
 }
 
-/// Reports the failures that no emit will tell.
+/// Counts and logs failures that no emit will take.
 pub(crate) fn tell_late(bus: &Arc<Inner>, route: &Route, untold: Vec<Untold>) {
     for (record, error) in untold {
         let failure = Failure::new(route, error);

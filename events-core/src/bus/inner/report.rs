@@ -1,5 +1,5 @@
-//! The one reporter: every line that this library logs goes through it, to `tracing` under the target
-//! [`TARGET`], or to stderr where the installed subscriber would not take the line.
+//! The only place that logs. Each line goes to `tracing` under the target [`TARGET`], or to stderr if the
+//! installed subscriber would not record it.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,31 +13,31 @@ use crate::id::EventId;
 use crate::text::escaped;
 use crate::time::Timestamp;
 
-/// The target of all lines: `RUST_LOG=typed_events=debug` selects them.
+/// The target of all log lines: `RUST_LOG=typed_events=debug` selects them.
 const TARGET: &str = "typed_events";
 
-/// Where failures and warnings go that no `tracing` subscriber takes.
+/// Output for failures and warnings that no `tracing` subscriber records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fallback {
     Stderr,
     Nowhere,
 }
 
-/// A failed attempt of a durable handler.
+/// The log fields of a failed attempt of a durable handler.
 pub(crate) struct FailedAttempt<'a> {
     pub(crate) event: &'a str,
     pub(crate) id: Option<EventId>,
     pub(crate) handler: &'a str,
     pub(crate) consumer: &'a str,
     pub(crate) attempt: u32,
-    /// How many attempts there are.
+    /// Maximum number of attempts.
     pub(crate) of: u32,
     pub(crate) what: &'a str,
     pub(crate) error: &'a str,
 }
 
 impl Fallback {
-    /// A call of a live handler that failed: nobody tries it again.
+    /// Logs a failed call of a live handler, which is not retried.
     pub(crate) fn failure(self, event: &str, id: Option<EventId>, failure: &Failure) {
         let id = id.map(|id| id.to_string()).unwrap_or_default();
         let (handler, pattern) = (failure.handler(), failure.pattern());
@@ -51,7 +51,7 @@ impl Fallback {
         );
     }
 
-    /// An attempt that failed, after which there is another one.
+    /// Logs a failed attempt that will be retried at `next`.
     pub(crate) fn retry(self, failed: &FailedAttempt<'_>, next: Timestamp) {
         let &FailedAttempt { event, handler, consumer, attempt, of, what, .. } = failed;
         let (id, error) = (failed.id(), escaped(failed.error));
@@ -65,7 +65,7 @@ impl Fallback {
         ));
     }
 
-    /// The attempt after which the event goes to the dead letters.
+    /// Logs the last failed attempt; the event becomes a dead letter.
     pub(crate) fn dead(self, failed: &FailedAttempt<'_>) {
         let &FailedAttempt { event, handler, consumer, attempt, of, what, .. } = failed;
         let (id, error) = (failed.id(), escaped(failed.error));
@@ -79,7 +79,7 @@ impl Fallback {
         ));
     }
 
-    /// Something a developer should look at; `message` holds no unescaped text from outside.
+    /// Logs a warning. `message` must contain no unescaped text from outside.
     pub(crate) fn warning(self, message: fmt::Arguments<'_>) {
         let taken = Taken::default();
         tracing::warn!(target: TARGET, "{}", taken.note(message));
@@ -88,7 +88,7 @@ impl Fallback {
 
     fn unless(self, taken: &Taken, line: fmt::Arguments<'_>) {
         if self == Self::Stderr && !taken.get() {
-            // Where stderr is closed or full, there is no place left to say so.
+            // A write fails if stderr is closed or full; there is nowhere to report that.
             let _ = writeln!(std::io::stderr(), "typed-events: {line}");
         }
     }
@@ -100,8 +100,8 @@ impl FailedAttempt<'_> {
     }
 }
 
-/// Whether the subscriber of this thread takes a line. `tracing` reads the values of a line only where the filters
-/// for its level and target let it pass, so reading one is noted.
+/// Records whether the subscriber of this thread takes a line. `tracing` evaluates the fields of a line only
+/// if the filters for its level and target enable it, so evaluating one is recorded.
 #[derive(Default)]
 struct Taken(Cell<bool>);
 
@@ -112,17 +112,18 @@ impl Taken {
     }
 
     fn get(&self) -> bool {
-        // Without a subscriber on this thread, that of another one may have let the line pass.
+        // `tracing` caches whether any thread's subscriber enables a line. It may be enabled although this
+        // thread has none.
         self.0.get() && !tracing::dispatcher::get_default(|to| to.is::<NoSubscriber>())
     }
 }
 
-/// Logs an event that reached no handler.
+/// Logs an event for which there is no handler.
 pub(crate) fn unhandled(event: &str) {
     tracing::debug!(target: TARGET, event, "no handler for this event");
 }
 
-/// Logs an event of an undeclared name that was accepted.
+/// Logs an event with an undeclared name that was accepted.
 pub(crate) fn undeclared<'a>(event: &str, known: impl Iterator<Item = &'a str>) {
     if tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
         let suggestion = did_you_mean(event, known);

@@ -1,4 +1,5 @@
-//! Which handlers an event reaches: resolved by the first emit after a subscription changed, read by every emit.
+//! The handlers of each event name. The first emit after a change of subscriptions builds the list of an
+//! event; every emit reads it.
 
 use std::collections::HashMap;
 use std::panic::Location;
@@ -18,7 +19,8 @@ use crate::event::EventDecl;
 use crate::event::pattern::Pattern;
 use crate::record::Record;
 
-/// One handler of one bus. A bus may have a million: so what few have is behind a pointer.
+/// One handler of one bus. Kept small, because a bus may have a million: fields that few handlers use are
+/// behind a pointer.
 pub(crate) struct Registration {
     id: u64,
     name: Arc<str>,
@@ -28,7 +30,7 @@ pub(crate) struct Registration {
     active: AtomicBool,
 }
 
-/// Valid and distinct, and at least one.
+/// The patterns of a handler: valid, distinct, and at least one.
 pub(crate) enum Patterns {
     One(Arc<str>),
     Many(Box<[Arc<str>]>),
@@ -43,13 +45,13 @@ impl Patterns {
     }
 }
 
-/// How long a handler stays.
+/// How long a handler stays registered.
 pub(crate) enum Lifetime {
     /// Until it is removed.
     Long,
-    /// For one event: set by the one emit that may call it.
+    /// For one event. The flag is set by the one emit that may call the handler.
     Once(AtomicBool),
-    /// Until it is removed, which the worker of a replay and the emits that wait for it are told.
+    /// Until it is removed; the [`Rendezvous`] then releases the replay task and the emits that wait for it.
     Replay(Arc<Rendezvous>),
 }
 
@@ -63,22 +65,22 @@ impl Lifetime {
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) registration: Arc<Registration>,
-    /// The pattern's place among those of the handler.
+    /// Index of the pattern in the handler's patterns.
     pattern: u32,
 }
 
 impl Route {
-    /// The handler under its first pattern.
+    /// Returns the handler under its first pattern.
     pub(crate) fn first(registration: &Arc<Registration>) -> Self {
         Self { registration: Arc::clone(registration), pattern: 0 }
     }
 
-    /// The handler under one of its patterns.
+    /// Returns the handler under the pattern with this index.
     pub(crate) fn of(registration: &Arc<Registration>, pattern: usize) -> Self {
         Self { registration: Arc::clone(registration), pattern: pattern as u32 }
     }
 
-    /// The name of the handler.
+    /// Returns the name of the handler.
     pub(crate) fn name(&self) -> &str {
         self.registration.name()
     }
@@ -97,48 +99,50 @@ impl Route {
 }
 
 impl Registration {
-    /// A handler that no emit calls.
+    /// Creates a handler that is in no table, so that no emit calls it.
     pub(crate) fn alone(name: Arc<str>, patterns: Vec<Arc<str>>, callback: Callback) -> Arc<Self> {
         let patterns = Patterns::Many(patterns.into());
         let active = AtomicBool::new(true);
         Arc::new(Self { id: 0, name, patterns, callback, lifetime: Lifetime::Long, active })
     }
 
-    /// A handler of a bus that has stopped.
+    /// Creates the inactive handler that a subscription to a stopped bus refers to.
     pub(crate) fn ended(name: Arc<str>, patterns: Patterns, callback: Callback) -> Arc<Self> {
         let active = AtomicBool::new(false);
         Arc::new(Self { id: 0, name, patterns, callback, lifetime: Lifetime::Long, active })
     }
 
-    /// The module path of the function, or where the closure was registered.
+    /// Returns the name: the module path of the function, or the location at which the closure was
+    /// registered.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The handler under each of its patterns, removed ones included.
+    /// Returns the handler under each of its patterns, including patterns from which it was removed.
     pub(crate) fn routes(self: &Arc<Self>) -> impl Iterator<Item = Route> {
         let count = self.patterns.get().len() as u32;
         (0..count).map(|pattern| Route { registration: Arc::clone(self), pattern })
     }
 
-    /// Whether the handler is still registered.
+    /// Returns true if the handler is still registered.
     pub(crate) fn is_active(&self) -> bool {
         self.active.load(Ordering::Acquire)
     }
 
-    /// Whether the handler was registered until now.
+    /// Marks the handler as removed; returns false if it was marked before.
     fn end(&self) -> bool {
         self.active.swap(false, Ordering::AcqRel)
     }
 
-    /// Tells who waits for the handler that it was removed. Without the lock of the table: it wakes tasks.
+    /// Releases the tasks and emits that wait for the handler. Call it without the lock of the table, because
+    /// it wakes tasks.
     fn tell_removed(self: &Arc<Self>) {
         if let Some(rendezvous) = self.rendezvous() {
             rendezvous.end(&Route::first(self));
         }
     }
 
-    /// Where emits wait for the worker of a replay, if this is its handler.
+    /// Returns the rendezvous of emits with the replay task, if this is a handler of `on_replay`.
     pub(crate) fn rendezvous(&self) -> Option<&Rendezvous> {
         match &self.lifetime {
             Lifetime::Replay(rendezvous) => Some(rendezvous),
@@ -150,7 +154,7 @@ impl Registration {
         matches!(self.lifetime, Lifetime::Once(_))
     }
 
-    /// Whether an emit may call the handler; of all emits that ask, a `once` handler lets in one.
+    /// Returns true if an emit may call the handler. For a `once` handler, only the first caller gets true.
     pub(crate) fn admit(&self) -> bool {
         self.is_active()
             && match &self.lifetime {
@@ -163,29 +167,30 @@ impl Registration {
 /// The handlers of one event name, in the order of their registration.
 pub(crate) struct List {
     pub(crate) entries: Box<[Entry]>,
-    /// Whether this stands for a list that is not made yet: see [`Routes::outdated`].
+    /// True if this is a placeholder: the list must be built before it is read. See [`Routes::outdated`].
     is_outdated: bool,
-    /// Whether any of them needs a record.
+    /// True if any handler needs a record.
     pub(crate) wants_record: bool,
-    /// Whether any of them shares the event.
+    /// True if any handler takes the event as an `Arc`.
     pub(crate) shares: bool,
-    /// Whether any of them may wait.
+    /// True if any handler returns a future.
     pub(crate) waits: bool,
-    /// Whether each handler must be asked if it may still be called: one of them is a `once` handler, or
-    /// another list took the place of this one.
+    /// True if [`Registration::admit`] must be called before each handler: one of them is a `once` handler,
+    /// or this list was replaced.
     must_ask: AtomicBool,
-    /// Set when another list took its place: its handlers may have been removed since.
+    /// True if another list has replaced this one, so that handlers in it may have been removed.
     replaced: AtomicBool,
-    /// Keeps the bus from being drained; a list made while it stops has none.
+    /// Counts emits that hold this list as in flight. `None` if the list was built while the bus was
+    /// stopping.
     open: Option<Open>,
 }
 
-/// A handler as it is called.
+/// A handler as an emit calls it.
 #[derive(Clone)]
 pub(crate) struct Entry {
-    /// The registration's, at hand.
+    /// A copy of the registration's pointer, to save an indirection.
     pub(crate) run: Arc<Run>,
-    /// The pattern that led to this name.
+    /// The handler under the pattern that matches this name.
     pub(crate) route: Route,
 }
 
@@ -210,14 +215,14 @@ impl List {
         }
     }
 
-    /// Stands for any list that has to be made before it is read.
+    /// Creates the placeholder for a list that must be built before it is read.
     fn outdated() -> Self {
         Self { is_outdated: true, ..Self::new(Vec::new(), None) }
     }
 
-    /// What stands behind one of the list's entries.
+    /// Returns the entries after the one that contains this route.
     pub(crate) fn behind(&self, route: &Route) -> &[Entry] {
-        // By its address: to look for it would make n panics cost n².
+        // Computes the index from the address: a search would make n panics cost n².
         let first = std::ptr::from_ref(&self.entries[..]).addr();
         let index = std::ptr::from_ref(route).addr().saturating_sub(first) / size_of::<Entry>();
         match self.entries.get(index) {
@@ -226,27 +231,27 @@ impl List {
         }
     }
 
-    /// Of a name outside of the registry. Nobody tells such a list that it was replaced: so each handler is
-    /// always asked.
+    /// Creates the list of an undeclared name. Such a list is not marked as replaced, so `must_ask` is always
+    /// true.
     fn undeclared(entries: Vec<Entry>) -> Self {
         let mut list = Self::new(entries, None);
         *list.must_ask.get_mut() = true;
         list
     }
 
-    /// Whether holding this list is enough to be in flight.
+    /// Returns true if an emit that holds this list is in flight without being counted.
     fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Whether each handler must be asked if it may still be called: to be looked at again when there is
-    /// [news](crate::bus::inner::calling::Calling::is_news).
+    /// Returns true if [`Registration::admit`] must be called before each handler. Read it again whenever
+    /// [`is_news`](crate::bus::inner::calling::Calling::is_news) returns true.
     #[inline]
     pub(crate) fn must_ask(&self) -> bool {
         self.must_ask.load(Ordering::Acquire)
     }
 
-    /// Whether another list took the place of this one.
+    /// Returns true if another list has replaced this one.
     pub(crate) fn is_replaced(&self) -> bool {
         self.replaced.load(Ordering::Acquire)
     }
@@ -258,20 +263,21 @@ impl List {
     }
 }
 
-/// What a closure is called, by the place where it was given.
+/// Returns the name of a closure: the location at which it was registered.
 pub(crate) fn name_of_closure(location: &Location<'_>) -> String {
     format!("closure at {}:{}", location.file(), location.line())
 }
 
 /// All handlers of a bus, by event.
 ///
-/// A registration or removal changes the table, and takes away the lists it makes wrong. The next emit of
-/// such an event makes its list anew: so n changes between two emits copy n handlers, not n².
+/// A registration or a removal changes the table, and replaces the lists that it affects by a placeholder.
+/// The next emit of such an event builds its list again: n changes between two emits copy n handlers, not n².
 pub(crate) struct Routes {
-    /// The name and handlers of each event in the registry, by its slot.
+    /// The name and the list of each event in the registry, indexed by the event's slot.
     declared: Box<[(&'static str, ArcSwap<List>)]>,
     by_name: HashMap<&'static str, usize, RandomState>,
-    /// Stands in a slot whose list was taken away. No emit takes it for a list of handlers: it is not open.
+    /// The placeholder in a slot whose list must be built. It is not open, so no emit uses it as a list of
+    /// handlers.
     outdated: Arc<List>,
     table: Mutex<Table>,
     flight: Arc<Lifecycle>,
@@ -280,21 +286,21 @@ pub(crate) struct Routes {
 
 #[derive(Default)]
 struct Table {
-    /// The names of closures: one for all that are registered at one place.
+    /// The names of closures, one for all closures that are registered at one location.
     closures: HashMap<&'static Location<'static>, Arc<str>, RandomState>,
     by_pattern: PatternMap<Registered>,
-    /// Handlers of names outside the registry, until the table changes. So a list in here has no handler that is
-    /// not in the table, too, and drops none when it is dropped.
+    /// Lists of names outside the registry; cleared whenever the table changes. So every handler in these
+    /// lists is also in the table, and dropping a list never drops a handler.
     cache: NameCache<Arc<List>>,
     last_id: u64,
-    /// Whether the bus is stopping.
+    /// True if the bus is stopping.
     closed: bool,
 }
 
 /// The handlers under one pattern.
 enum Registered {
     One(Route),
-    /// By the id of the registration, in no order.
+    /// Handlers by the id of their registration, unordered.
     Many(HashMap<u64, Route, RandomState>),
 }
 
@@ -339,7 +345,7 @@ impl Registered {
 }
 
 impl Routes {
-    /// Routes for the registry's events, in its order.
+    /// Creates the routes for the events of the registry, in its order.
     pub(crate) fn new(events: &[&'static EventDecl], flight: &Arc<Lifecycle>, lists: Arc<Lists>) -> Self {
         let empty = Arc::new(List::new(Vec::new(), Some(Open::new(flight))));
         let list = || ArcSwap::new(Arc::clone(&empty));
@@ -353,22 +359,22 @@ impl Routes {
         }
     }
 
-    /// The handlers of an event that linking registered, where holding them is enough to be in flight: `None`
-    /// once the bus stops.
+    /// Returns the handlers of a linked event, if holding the list counts as being in flight; `None` once the
+    /// bus is stopping.
     #[inline]
     pub(crate) fn of_declared(&self, decl: &'static EventDecl) -> Option<Held> {
         let list = self.declared.get(decl.slot())?.1.load();
         if list.is_open() { Some(list) } else { self.open_again(decl.slot()) }
     }
 
-    /// [`of_declared`](Self::of_declared) where the list was taken away, or the bus stops.
+    /// Does the work of [`of_declared`](Self::of_declared) if the list must be built or the bus is stopping.
     #[cold]
     fn open_again(&self, slot: usize) -> Option<Held> {
         let list = self.of_slot(slot)?;
         list.is_open().then_some(list)
     }
 
-    /// The list of a slot, made anew where it was taken away.
+    /// Returns the list of a slot; builds it if the slot has the placeholder.
     fn of_slot(&self, slot: usize) -> Option<Held> {
         let (name, list) = self.declared.get(slot)?;
         let held = list.load();
@@ -377,7 +383,8 @@ impl Routes {
         }
         drop(held);
         let table = self.table();
-        // Lists are only exchanged under the table's lock: two emits that find it outdated make it once.
+        // Lists are replaced only under the lock of the table, so of two emits that find the placeholder, one
+        // builds the list.
         if list.load().is_outdated {
             let open = (!table.closed).then(|| Open::new(&self.flight));
             let made = Arc::new(List::new(resolve(&table.by_pattern, name), open));
@@ -387,7 +394,7 @@ impl Routes {
         Some(list.load())
     }
 
-    /// The handlers of a record's event.
+    /// Returns the handlers of a record's event.
     pub(crate) fn of_record(&self, record: &Record) -> Handlers {
         match record.decl().and_then(|decl| self.of_slot(decl.slot())) {
             Some(list) => Handlers::Declared(list),
@@ -395,7 +402,7 @@ impl Routes {
         }
     }
 
-    /// The handlers of an event name.
+    /// Returns the handlers of an event name.
     pub(crate) fn of_name(&self, name: &str) -> Handlers {
         if let Some(list) = self.by_name.get(name).and_then(|slot| self.of_slot(*slot)) {
             return Handlers::Declared(list);
@@ -409,7 +416,7 @@ impl Routes {
         }))
     }
 
-    /// The name of a closure that is registered at this place.
+    /// Returns the name of a closure that is registered at this location.
     pub(crate) fn closure_name(&self, location: &'static Location<'static>) -> Arc<str> {
         let name = || name_of_closure(location).into();
         Arc::clone(self.table().closures.entry(location).or_insert_with(name))
@@ -419,7 +426,8 @@ impl Routes {
     ///
     /// # Complexity
     ///
-    /// A name: one look-up. A wildcard: the declared events.
+    /// One look-up for a pattern that is a name; proportional to the number of declared events for a pattern
+    /// with wildcards.
     pub(crate) fn insert(
         &self,
         name: Arc<str>,
@@ -448,7 +456,7 @@ impl Routes {
         registration
     }
 
-    /// Removes a handler from all its patterns; whether it was there.
+    /// Removes a handler from all its patterns. Returns false if it was removed before.
     pub(crate) fn remove(&self, registration: &Arc<Registration>) -> bool {
         let mut table = self.table();
         let was_active = registration.end();
@@ -464,7 +472,8 @@ impl Routes {
         was_active
     }
 
-    /// Removes all handlers from one pattern; they stay under their other patterns.
+    /// Removes all handlers from one pattern, and returns their number. Handlers that have other patterns
+    /// stay registered under these.
     pub(crate) fn remove_pattern(&self, pattern: &str) -> usize {
         let mut table = self.table();
         let registered = table.by_pattern.get(pattern);
@@ -477,7 +486,7 @@ impl Routes {
                 ended.push(&route.registration);
             }
         }
-        // What a closure holds is dropped outside of the lock: it may be code of a user.
+        // Release the lock before closures are dropped: what they own may run user code when it is dropped.
         drop(table);
         ended.into_iter().for_each(Registration::tell_removed);
         routes.len()
@@ -490,7 +499,8 @@ impl Routes {
         self.take_away(route.pattern());
     }
 
-    /// Takes away the lists of the events that a pattern takes; who calls this has the table's lock.
+    /// Replaces the lists of the events that a pattern matches by the placeholder. The caller must hold the
+    /// lock of the table.
     fn take_away(&self, pattern: &str) {
         for (_, list) in self.matching(pattern) {
             self.outdate(list);
@@ -498,20 +508,20 @@ impl Routes {
     }
 
     fn outdate(&self, list: &ArcSwap<List>) {
-        // Every handler in the old list is still in the table or held by the caller: none is dropped here.
+        // Every handler in the old list is still in the table or held by the caller, so none is dropped here.
         if !list.load().is_outdated {
             list.swap(Arc::clone(&self.outdated)).retire();
         }
     }
 
-    /// Takes the lists away from emits that only hold them. From now on all emits count themselves.
+    /// Replaces all lists by the placeholder for good: from now on, every emit counts itself.
     pub(crate) fn close(&self) {
         let mut table = self.table();
         table.closed = true;
         self.declared.iter().for_each(|(_, list)| self.outdate(list));
     }
 
-    /// The declared events a pattern takes.
+    /// Returns the declared events that a pattern matches.
     fn matching(&self, pattern: &str) -> impl Iterator<Item = &(&'static str, ArcSwap<List>)> {
         let (one, all) = match is_name(pattern) {
             true => (self.by_name.get(pattern).map(|index| &self.declared[*index]), None),
@@ -523,7 +533,8 @@ impl Routes {
         one.into_iter().chain(many)
     }
 
-    /// All handlers with the patterns they are still under, in the order of their registration.
+    /// Returns all handlers in the order of their registration, each with the patterns it is still registered
+    /// under.
     pub(crate) fn all(&self) -> Vec<(Arc<Registration>, Vec<Arc<str>>)> {
         let table = self.table();
         let mut routes: Vec<&Route> =
@@ -537,7 +548,7 @@ impl Routes {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // No code of a user runs under the lock; the table stays whole.
+        // No user code runs under the lock, and no panic of ours leaves the table half changed.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -549,7 +560,7 @@ impl Table {
     }
 }
 
-/// The handlers of a name that is not in the registry.
+/// Returns the handlers of an event name, from the table.
 fn resolve(by_pattern: &PatternMap<Registered>, name: &str) -> Vec<Entry> {
     let mut routes = Vec::new();
     by_pattern.of_name(name, |registered| {
@@ -565,14 +576,13 @@ fn resolve(by_pattern: &PatternMap<Registered>, name: &str) -> Vec<Entry> {
     entries
 }
 
-/// Sorts routes by the registration of their handlers; of several patterns of a handler, the one that was given first
-/// is kept.
+/// Sorts routes by the registration of their handlers, and keeps the first pattern of each handler.
 fn keep_first(routes: &mut Vec<&Route>) {
     routes.sort_unstable_by_key(|route| (route.registration.id, route.pattern));
     routes.dedup_by_key(|route| route.registration.id);
 }
 
-/// A list that can't go away while this is held; cheaper than an `Arc` of it.
+/// A reference to a list that keeps it from being dropped; cheaper than an `Arc`.
 pub(crate) type Held = Guard<Arc<List>>;
 
 /// A snapshot of the handlers of one event.

@@ -1,5 +1,6 @@
-//! What a bus loses when the runtime on which it was built shuts down before `stop`: the tasks of its adapter and of
-//! its durable handlers, which can't move. It is said when that happens, and by each emit that needs them.
+//! Detects that the runtime on which a bus was built shuts down before `stop`. The tasks of the adapter and
+//! of durable handlers can't move to another runtime. The loss is logged once, and emits that need these
+//! tasks are refused.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -15,17 +16,17 @@ use crate::bus::inner::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::panics::catch_panic;
 
-/// Whether the runtime of the bus has shut down before `stop`.
+/// The state of the runtime of the bus.
 #[derive(Default)]
 pub(crate) struct Home {
     is_lost: AtomicBool,
 }
 
-/// Held by a task on the runtime of the bus, which ends when the bus stops or is gone: dropped before, its runtime has
-/// shut down.
+/// Owned by a task on the runtime of the bus, which ends when the bus stops or is dropped. If the guard is
+/// dropped while the bus is running, the runtime has shut down.
 struct Guard {
     bus: Weak<Inner>,
-    /// Whether an adapter passes on events of other instances.
+    /// True if the adapter delivers events of other instances.
     joins: bool,
 }
 
@@ -34,19 +35,20 @@ impl Drop for Guard {
         let Some(bus) = self.bus.upgrade().filter(|bus| bus.flight.is_running()) else { return };
         bus.home.is_lost.store(true, Ordering::Release);
         catch_panic(|| bus.warn_of_lost_runtime(self.joins));
-        // Perhaps the last owner of what handlers hold.
+        // This may be the last owner of the bus, and dropping the values that its handlers hold runs user
+        // code.
         catch_panic(|| drop(bus));
     }
 }
 
 impl Inner {
-    /// Begins to watch the runtime of the bus, which has tasks there; `joins` where an adapter passes on events of
-    /// other instances.
+    /// Spawns the task that detects the shutdown of the bus's runtime. `joins` is true if the adapter
+    /// delivers events of other instances.
     pub(crate) fn watch_runtime(self: &Arc<Self>, joins: bool) {
         let guard = Guard { bus: Arc::downgrade(self), joins };
         let mut stops = self.stop_works.subscribe();
         let stay = async move {
-            // An error says that the bus is gone.
+            // Returns an error if the bus was dropped.
             let _ = stops.wait_for(|stops| *stops).await;
             drop(guard);
         };
@@ -68,13 +70,13 @@ impl Inner {
         ));
     }
 
-    /// The durable handlers of the bus that take an event of such a name.
+    /// Returns the names of the consumers whose durable handlers `takes` accepts.
     fn durable_names(&self, takes: impl Fn(&crate::bus::inner::work::Work) -> bool) -> String {
         let names = self.works.iter().filter(|work| takes(work)).map(|work| work.consumer.name());
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// Refuses an emit whose durable handlers here were lost with their runtime.
+    /// Refuses an emit if the runtime of the bus has shut down and the event has durable handlers here.
     pub(crate) fn check_runtime(&self, event: &str) -> Result<(), Error> {
         if !self.home.is_lost.load(Ordering::Acquire) || !self.has_work_on(event) {
             return Ok(());
@@ -83,7 +85,8 @@ impl Inner {
         Err(lost_with_runtime(event, &format!("its durable handlers ({names})")))
     }
 
-    /// The same of an emit in a transaction, which a task of the adapter brings to live handlers as well.
+    /// Refuses an emit in a transaction if the runtime of the bus has shut down and the event has durable or
+    /// live handlers here. Live handlers get such events from a task of the adapter.
     pub(crate) fn check_runtime_of_transaction(&self, event: &str) -> Result<(), Error> {
         self.check_runtime(event)?;
         if !self.home.is_lost.load(Ordering::Acquire) || self.routes.of_name(event).entries.is_empty() {
@@ -100,13 +103,14 @@ fn lost_with_runtime(event: &str, what: &str) -> Error {
     Error::new(ErrorKind::Runtime, message)
 }
 
-/// Spawns what nobody waits for. One type of task for all, since each costs every build of this crate.
+/// Spawns a task whose output is not used. All tasks have one type, because each further type makes this
+/// crate slower to compile.
 pub(crate) fn spawn_boxed(runtime: &Handle, task: BoxFuture<'static, ()>) -> JoinHandle<()> {
     runtime.spawn(task)
 }
 
-/// Whether timers can be used on the current runtime. Tokio has no way to ask, so this takes one: where there is none,
-/// it panics, and the panic hook shows tokio's own message before the caller says the same.
+/// Returns true if the current runtime has a timer. Tokio has no function for that, so this polls a timer.
+/// Without one, that panics: the panic hook prints tokio's message before the caller reports the problem.
 pub(crate) fn has_timer() -> bool {
     let mut has_timer = false;
     catch_panic(|| {

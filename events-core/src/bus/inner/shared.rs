@@ -1,4 +1,4 @@
-//! A future that several tasks drive together: it goes on for as long as one of them is polled.
+//! A future that several tasks poll: it makes progress as long as one of them is polled.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -9,15 +9,16 @@ use tokio::time::{Instant, timeout_at};
 use crate::adapter::BoxFuture;
 use crate::panics::catch_panic;
 
-/// The future and its output. Whoever waits for the output drives the future; it is woken with all others.
+/// The future and its output. Every task that waits for the output polls the future, and all are woken when
+/// it wakes.
 pub(crate) struct Shared<T> {
-    /// `None` while it is polled, and once there is an output.
+    /// `None` while a task polls the future, and once there is an output.
     future: Mutex<Option<BoxFuture<'static, T>>>,
     output: OnceLock<T>,
     news: Arc<News>,
 }
 
-/// Wakes all who drive a future.
+/// Wakes all tasks that poll a future.
 struct News(watch::Sender<()>);
 
 impl Wake for News {
@@ -31,17 +32,18 @@ impl Wake for News {
 }
 
 impl<T: Clone> Shared<T> {
-    /// A future that contains its panics.
+    /// Wraps a future. The future must catch its own panics.
     pub(crate) fn new(future: BoxFuture<'static, T>) -> Self {
         let news = Arc::new(News(watch::Sender::new(())));
         Self { future: Mutex::new(Some(future)), output: OnceLock::new(), news }
     }
 
-    /// The output; at the deadline of any who waits, the future is dropped, and for all it is `otherwise`.
+    /// Waits for the output. At the earliest deadline of all callers, the future is dropped and the output is
+    /// that caller's `otherwise`, for all callers.
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the others go on.
+    /// Cancel safe: other callers continue to poll the future.
     pub(crate) async fn output_by(&self, deadline: Instant, otherwise: impl FnOnce() -> T) -> T {
         let in_time = timeout_at(deadline, self.output()).await;
         in_time.unwrap_or_else(|_| self.end(otherwise()))
@@ -50,7 +52,7 @@ impl<T: Clone> Shared<T> {
     async fn output(&self) -> T {
         let mut news = self.news.0.subscribe();
         loop {
-            // Before the future is polled: what wakes it from now on is news.
+            // Before the future is polled, so that a wake during the poll is seen as a change.
             news.borrow_and_update();
             if let Some(output) = self.output.get() {
                 return output.clone();
@@ -59,12 +61,12 @@ impl<T: Clone> Shared<T> {
                 Poll::Ready(output) => return self.end(output),
                 Poll::Pending => {}
             }
-            // The sender is in `self`.
+            // Never fails: `self` owns the sender.
             let _ = news.changed().await;
         }
     }
 
-    /// Polls the future, unless somebody else does.
+    /// Polls the future, unless another task is polling it.
     fn poll(&self) -> Poll<T> {
         let Some(mut future) = self.lock().take() else { return Poll::Pending };
         let woken = self.news.0.subscribe();
@@ -78,7 +80,8 @@ impl<T: Clone> Shared<T> {
         if self.output.get().is_none() {
             *slot = Some(future);
             drop(slot);
-            // Others may have been woken while they could not poll it, and this task may not be polled again.
+            // While this task polled, other tasks may have been woken without being able to poll, and this
+            // task may never be polled again.
             if woken.has_changed().unwrap_or(false) {
                 self.news.wake_by_ref();
             }
@@ -89,7 +92,7 @@ impl<T: Clone> Shared<T> {
         Poll::Pending
     }
 
-    /// Sets the output, unless there is one; gives the one that counts.
+    /// Sets the output if there is none yet; returns the output that was set first.
     fn end(&self, output: T) -> T {
         let output = self.output.get_or_init(|| output).clone();
         let future = self.lock().take();

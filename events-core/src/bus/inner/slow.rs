@@ -1,8 +1,8 @@
-//! The coarse clock that names slow handlers, and the list of those that wait.
+//! The coarse clock that detects slow handlers, and the list of handlers that wait.
 //!
-//! One thread per process ticks every 100 ms while a bus exists. Handlers are timed by comparing
-//! ticks, so that a call costs a load and no clock read. A handler that waits is named while it
-//! waits, and one that blocks its thread while it does.
+//! While a bus exists, one thread per process ticks every 100 ms. Handlers are timed by comparing ticks, so
+//! that a call costs one load and no clock read. Slow handlers are reported while they run, both those that
+//! wait and those that block their thread.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -34,10 +34,11 @@ struct Running {
     seen: Seen,
 }
 
-/// What threads call since before this tick and the one before, at which they called it, too.
+/// Returns the calls that began before the current tick and were also running at the previous look. Stores
+/// the current calls in `before`.
 fn running(before: &mut Vec<Running>) -> Vec<Running> {
     let now: Vec<_> = calls().into_iter().map(|(thread, seen)| Running { thread, seen }).collect();
-    // Looked at twice, since the two words are not written at once.
+    // Each call must be seen twice, because its two words are not written at once.
     let is_same =
         |one: &Running, other: &Running| std::ptr::eq(one.thread, other.thread) && one.seen == other.seen;
     let is_long =
@@ -62,41 +63,41 @@ fn tick() {
         drop(watched);
         let running = running(&mut before);
         for bus in buses {
-            // The subscriber that gets the warning is a user's code; the clock goes on.
+            // The subscriber that gets the warning is user code. If it panics, the clock continues.
             catch_panic(|| bus.warn_of_running(&running));
             catch_panic(|| bus.warn_of_waiting(&running));
         }
     }
 }
 
-/// Watches the handlers of one bus.
+/// Detects and reports the slow handlers of one bus.
 pub(crate) struct SlowHandlers {
-    /// When a handler is slow, in ticks; `None` for never.
+    /// Number of ticks after which a handler is slow; `None` if slow handlers are not reported.
     limit: Option<u32>,
     fallback: Fallback,
-    /// The emits with handlers that wait.
+    /// The emits whose handlers wait.
     waiting: Mutex<ByAddress>,
     lists: Arc<Lists>,
 }
 
-/// Emits that wait, each under the address of what is known of it: no other one has that meanwhile.
+/// Waiting emits, by the address of their allocation, which is unique while they are in the map.
 type ByAddress = HashMap<usize, Arc<Waiting>, foldhash::fast::FixedState>;
 
-/// An emit with handlers that wait.
+/// An emit whose handlers wait.
 struct Waiting {
     record: Record,
     since: u32,
     handlers: Vec<WaitingHandler>,
-    /// Whether it is an emit, and not a handler that is called on its own account.
+    /// True for an emit, false for a single call of a durable or replayed handler.
     is_emit: bool,
-    /// Whether its task was polled.
+    /// True once its task was polled.
     has_begun: AtomicBool,
 }
 
-/// One of an emit's handlers that wait.
+/// One waiting handler of an emit.
 pub(crate) struct WaitingHandler {
     route: Route,
-    /// By which a thread says that it polls it.
+    /// The number that a thread stores in [`ThreadCall`] while it polls this handler.
     number: usize,
     done: AtomicBool,
     warned: AtomicBool,
@@ -116,18 +117,19 @@ impl WaitingHandler {
     }
 }
 
-/// Keeps an emit listed as waiting.
+/// Keeps an emit in the list of waiting emits until it is dropped.
 pub(crate) struct SlowGuard {
     watch: Arc<SlowHandlers>,
     waiting: Arc<Waiting>,
 }
 
 impl SlowHandlers {
-    /// Starts to watch, for as long as this exists.
+    /// Creates the watch, and starts the clock thread if it is not running. The thread ends when no bus is
+    /// left.
     ///
     /// # Errors
     ///
-    /// The operating system refuses a thread.
+    /// An error if the operating system can't start the thread.
     pub(crate) fn start(
         limit: Option<Duration>,
         fallback: Fallback,
@@ -149,12 +151,12 @@ impl SlowHandlers {
         Ok(watch)
     }
 
-    /// Lists handlers of an event that wait.
+    /// Adds the waiting handlers of an emit to the list.
     pub(crate) fn begin(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>) -> SlowGuard {
         self.show(record, handlers, true)
     }
 
-    /// Names the handler that was called since the last lap, if it was slow.
+    /// Ends the lap of a handler that has returned, and reports the handler if it was slow.
     pub(crate) fn lap(&self, calling: &mut Calling, handler: &Route, event: &str) {
         let (before, took) = calling.lap();
         if self.limit.is_some_and(|limit| took >= limit) && calling.name(handler, before) {
@@ -162,21 +164,21 @@ impl SlowHandlers {
         }
     }
 
-    /// Lists a handler that waits on its own account.
+    /// Adds a single waiting handler, called outside of an emit, to the list.
     pub(crate) fn begin_alone(self: &Arc<Self>, record: Record, handler: Route) -> SlowGuard {
         self.show(record, vec![WaitingHandler::new(handler)], false)
     }
 
     fn show(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>, is_emit: bool) -> SlowGuard {
-        // One that waits alone is polled by who lists it.
+        // A single handler is polled by the task that adds it, so it has begun.
         let has_begun = AtomicBool::new(!is_emit);
         let waiting = Arc::new(Waiting { record, since: ticks(), handlers, is_emit, has_begun });
         self.lock().insert(waiting.address(), Arc::clone(&waiting));
         SlowGuard { watch: Arc::clone(self), waiting }
     }
 
-    /// Each handler that waits or blocks a thread, with its event, in a fixed order; and how many places in flight
-    /// that explains at most.
+    /// Describes each handler that waits or blocks a thread, with its event, sorted. Also returns the number
+    /// of counts in flight that these handlers account for at most.
     pub(crate) fn describe(&self) -> (Vec<String>, usize) {
         let calls: Vec<_> = calls().into_iter().map(|(_, seen)| seen.callee).collect();
         let listed = self.listed();
@@ -192,7 +194,8 @@ impl SlowHandlers {
         for (list, index, event) in calls.iter().filter_map(|callee| self.lists.find(*callee)) {
             locations += PLACES;
             handlers.push(described(&list.entries[index].route, &event, true));
-            // Perhaps the last owner of a closure that was removed meanwhile.
+            // This may be the last owner of a closure that was removed meanwhile, whose destructor is user
+            // code.
             catch_panic(|| drop(list));
         }
         handlers.sort_unstable();
@@ -210,7 +213,7 @@ impl SlowHandlers {
         Listed { emits, replays }
     }
 
-    /// Warns of handlers that block their threads.
+    /// Logs the slow handlers that block their threads.
     fn warn_of_running(&self, running: &[Running]) {
         let Some(limit) = self.limit else { return };
         for Running { thread, seen } in running {
@@ -232,7 +235,7 @@ impl SlowHandlers {
             let blocking = emit.undone().find(|handler| handler.is_called_in(running));
             let has_begun = emit.has_begun.load(Ordering::Relaxed);
             if blocking.is_none() && !has_begun && !running.is_empty() {
-                // Another handler blocks the thread on which these would go on.
+                // These handlers can't begin, because another handler blocks their thread.
                 continue;
             }
             let more = match (blocking, has_begun) {
@@ -240,14 +243,15 @@ impl SlowHandlers {
                 (None, true) => "and is still running",
                 (None, false) => "and waits for its runtime, whose threads are blocked or busy",
             };
-            // The others of the emit can't go on meanwhile.
+            // If one handler of the emit blocks, the emit's other handlers can't make progress, so only that
+            // one is logged.
             let to_name =
                 emit.undone().filter(|handler| blocking.is_none_or(|one| std::ptr::eq(*handler, one)));
             for handler in to_name.filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
                 let took = ticks().wrapping_sub(emit.since);
                 match handler.route.registration.rendezvous().filter(|_| emit.is_emit) {
                     None => self.warn(handler.route.name(), emit.event(), took, more),
-                    // The call that the emit waits for is named itself.
+                    // The replay task is calling the handler, and that call is in the list itself.
                     Some(_) if listed.is_called_for(emit, handler) => {}
                     Some(rendezvous) if rendezvous.tell_slow() => {
                         self.warn(handler.route.name(), emit.event(), took, NOT_CALLED);
@@ -268,25 +272,26 @@ impl SlowHandlers {
     }
 }
 
-/// The most places in flight that one emit has while it calls a handler: its own, that of what goes on, and the list
+/// Maximum number of counts in flight of one emit that is calling a handler: the emit, its task, and its list
 /// of handlers.
 const PLACES: usize = 3;
 
-/// The emits and handlers that wait.
+/// A snapshot of the list of waiting emits.
 struct Listed {
     emits: Vec<Arc<Waiting>>,
-    /// Those of them that are calls of replays.
+    /// The entries that are calls of replay tasks.
     replays: Vec<Arc<Waiting>>,
 }
 
 impl Listed {
-    /// Whether a handler stands for the turn of an emit at a replay whose handler is called, and listed itself.
+    /// Returns true if an emit's handler only waits for a replay task that is calling the handler: that call
+    /// is in the list itself.
     fn is_called_for(&self, emit: &Waiting, handler: &WaitingHandler) -> bool {
         let is_same = |call: &WaitingHandler| call.route.is_of(&handler.route.registration);
         emit.is_emit && self.replays.iter().any(|call| call.handlers.iter().any(is_same))
     }
 
-    /// Whether an emit that is listed itself waits for this call of a replay.
+    /// Returns true if this is a call of a replay task and an emit in the list waits for it.
     fn is_awaited(&self, call: &Waiting) -> bool {
         let waits = |emit: &Arc<Waiting>| {
             emit.is_emit
@@ -306,10 +311,10 @@ fn described(route: &Route, event: &str, blocks: bool) -> String {
     format!("handler {} on {event}{more}", route.name())
 }
 
-/// What is said of a handler of a replay that is not called though emits wait for it.
+/// Ending of the warning about a replayed handler that is not being called while emits wait for it.
 const NOT_CALLED: &str = "and waits for its runtime, or for events before it";
 
-/// What is said of a handler that blocks its thread.
+/// Ending of the warning about a handler that blocks its thread.
 const BLOCKS: &str = "without waiting: it blocks its thread";
 
 impl Waiting {
@@ -335,12 +340,12 @@ impl SlowGuard {
         &self.waiting.record
     }
 
-    /// Notes that the task of these handlers is polled.
+    /// Marks the task of these handlers as polled.
     pub(crate) fn begin(&self) {
         self.waiting.has_begun.store(true, Ordering::Relaxed);
     }
 
-    /// Runs the one handler that is listed, and says so while it is polled.
+    /// Polls the only handler in the list, and marks this thread as calling it during each poll.
     pub(crate) async fn polling<F: Future>(&self, handled: F) -> F::Output {
         let number = self.waiting.handlers[0].number;
         let mut handled = pin!(handled);
@@ -351,12 +356,12 @@ impl SlowGuard {
         .await
     }
 
-    /// The handlers that are not done.
+    /// Returns the handlers that have not finished.
     pub(crate) fn undone(&self) -> impl Iterator<Item = &Route> {
         self.waiting.undone().map(|handler| &handler.route)
     }
 
-    /// Notes that one of the listed handlers is done, and says which that is.
+    /// Marks the handler with index `listed` as finished, and returns its route.
     pub(crate) fn finish(&self, listed: usize) -> &Route {
         let handler = &self.waiting.handlers[listed];
         handler.done.store(true, Ordering::Release);
@@ -367,7 +372,7 @@ impl SlowGuard {
 impl Drop for SlowGuard {
     fn drop(&mut self) {
         let ended = self.watch.lock().remove(&self.waiting.address());
-        // Outside of the lock: it may be the last owner of an event.
+        // Drop it without the lock: it may be the last owner of an event, whose destructor is user code.
         drop(ended);
     }
 }

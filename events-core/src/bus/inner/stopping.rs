@@ -1,4 +1,4 @@
-//! Where a bus that stops has got to.
+//! The progress of `stop`.
 
 use std::sync::{Mutex, OnceLock};
 
@@ -6,25 +6,25 @@ use tokio::sync::watch;
 
 use crate::bus::inner::shared::Shared;
 
-/// Where a bus that stops has got to.
+/// The progress of `stop`, shared by all its callers.
 #[derive(Default)]
 pub(crate) struct Stopping {
-    /// Closed when the task that drains the bus is gone.
+    /// Closed when the task that drains the bus has ended or was dropped.
     pub(crate) task: Mutex<Option<watch::Receiver<()>>>,
-    /// What was given up on.
+    /// Descriptions of the work that was still in flight at the deadline.
     pub(crate) left: OnceLock<Vec<String>>,
     pub(crate) adapter: OnceLock<AdapterStops>,
-    /// For all who wait for it.
+    /// The result of `stop`, sent to all its callers.
     pub(crate) outcome: watch::Sender<Option<StopResult>>,
 }
 
-/// What `stop` came to: on what it gave up, if on anything.
+/// `Err` lists the work that was not finished and the problems that occurred.
 type StopResult = Result<(), String>;
 
-/// What is done with the adapter, once, by all who drain the bus.
+/// The calls of the adapter that `stop` makes once, driven by every task that drains the bus.
 pub(crate) struct AdapterStops {
     /// Closes the durable consumers.
     pub(crate) closes: Shared<()>,
-    /// Gives what went wrong.
+    /// Stops the adapter. The output describes the problem, if there was one.
     pub(crate) stops: Shared<Option<String>>,
 }

@@ -1,23 +1,23 @@
-//! What was reported before, so that a thing that goes on for a million events is one line.
+//! The problems that were logged, so that a repeated problem is logged once.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
-/// The most things that are remembered, and so reported, of one kind.
+/// Maximum number of keys that are stored, and so logged, per kind of problem.
 pub(crate) const MAX_TOLD: usize = 1_000;
 
-/// The things of one kind that were reported.
+/// The keys of one kind of problem that were logged.
 pub struct Told<K>(Mutex<HashSet<K>>);
 
-/// Whether a thing is reported now.
+/// Whether a problem must be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tell {
-    /// It was reported before, or there were 1,000 others.
+    /// Do not log it: it was logged before, or the maximum is reached.
     No,
-    /// It is reported.
+    /// Log it.
     Yes,
-    /// It is the last one of its kind to be reported.
+    /// Log it, and say that no further ones of its kind are logged.
     Last,
 }
 
@@ -28,7 +28,7 @@ impl<K> Default for Told<K> {
 }
 
 impl<K: Eq + Hash> Told<K> {
-    /// Says whether a thing is to be reported, and remembers it.
+    /// Returns whether a problem must be logged, and stores its key.
     pub fn tell(&self, thing: K) -> Tell {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= MAX_TOLD || !told.insert(thing) {

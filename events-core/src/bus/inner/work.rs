@@ -1,4 +1,4 @@
-//! A durable handler of a bus.
+//! A durable handler of a bus, with its consumer.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::adapter::durable::Interest;
 use crate::bus::inner::call::Callback;
 use crate::bus::inner::routes::Registration;
 
-/// A durable handler and what it is called with.
+/// A durable handler, and the consumer for which it runs.
 pub(crate) struct Work {
     pub(crate) consumer: Arc<Consumer>,
     pub(crate) registration: Arc<Registration>,
@@ -20,7 +20,7 @@ impl Work {
         Arc::new(Self { name: consumer.name().into(), consumer: Arc::new(consumer), registration })
     }
 
-    /// Whether it takes events of this name.
+    /// Returns true if the consumer takes events of this name.
     pub(crate) fn takes(&self, event: &str) -> bool {
         self.consumer.interest(event, 0) != Interest::Skip
     }

@@ -52,7 +52,7 @@ use crate::schema;
 use crate::text::{Text, quoted};
 use crate::time::Clock;
 
-/// Sets up a [`Bus`]: what [`Bus::builder`] returns.
+/// Configures and builds a [`Bus`]. Returned by [`Bus::builder`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -84,7 +84,7 @@ pub struct BusBuilder {
     states: States,
     events: Vec<&'static EventDecl>,
     selection: Selection,
-    /// What is selected, from `build()` on.
+    /// The selected handlers; empty before `build()`.
     handlers: Vec<&'static HandlerDecl>,
     adapter: Option<Arc<dyn Adapter>>,
     bounds: Bounds,
@@ -100,19 +100,19 @@ struct DurableClosure {
     durable: DurableOptions,
     pattern: String,
     location: &'static Location<'static>,
-    /// Where it takes events of one type.
+    /// The event, if the closure takes events of one type.
     event: Option<fn() -> &'static EventDecl>,
     callback: Callback,
 }
 
 impl Bus {
-    /// A builder: for state, `#[on]` handlers and settings.
+    /// Returns a builder with default settings.
     pub fn builder() -> BusBuilder {
         BusBuilder::new()
     }
 
-    /// A bus with default settings and no handlers yet. Where `#[on]` functions are linked, `build()` warns that it
-    /// takes none of them: then write `Bus::builder().discover()` or `.no_handlers()`.
+    /// Builds a bus with default settings and without handlers. If `#[on]` functions are linked, `build()`
+    /// warns that the bus takes none of them: use `Bus::builder().discover()` or `.no_handlers()` then.
     ///
     /// # Errors
     ///
@@ -150,73 +150,76 @@ impl BusBuilder {
         }
     }
 
-    /// Gives a value to all handlers that take a `&T`.
+    /// Adds a value that handlers can take as an argument of type `&T`.
     ///
-    /// Two values of one type are an error of [`build`](Self::build); a value that no handler takes is
-    /// a warning.
+    /// Two values of one type are an error of [`build`](Self::build). A value that no handler takes is a
+    /// warning.
     pub fn state<T: Send + Sync + 'static>(self, state: T) -> Self {
         self.shared(Arc::new(state))
     }
 
-    /// Gives a value that others hold, too, to all handlers that take a `&T`; `T` may be a `dyn Trait`:
+    /// Adds a shared value that handlers can take as an argument of type `&T`. `T` may be a `dyn Trait`:
     /// `.shared::<dyn Trait>(Arc::new(value))`.
     pub fn shared<T: ?Sized + Send + Sync + 'static>(mut self, state: Arc<T>) -> Self {
         self.states.insert(state);
         self
     }
 
-    /// Takes every linked function marked `#[on]`.
+    /// Selects every linked function marked `#[on]`.
     ///
     /// A crate of handlers that nothing refers to is not linked: write `use my_handlers as _;`.
-    /// [`Bus::handlers`] lists what was found.
+    /// [`Bus::handlers`] lists the handlers that were found.
     ///
-    /// A bus whose builder selects no handlers takes none, which is a warning of [`build`](Self::build) where some are
-    /// linked. These select: `discover`, [`discover_in`](Self::discover_in), [`without`](Self::without),
-    /// [`handler`](Self::handler) and [`no_handlers`](Self::no_handlers).
+    /// A bus whose builder selects no handlers takes none. If handlers are linked, that is a warning of
+    /// [`build`](Self::build). These methods select handlers: `discover`, [`discover_in`](Self::discover_in),
+    /// [`without`](Self::without), [`handler`](Self::handler) and [`no_handlers`](Self::no_handlers).
     pub fn discover(mut self) -> Self {
         self.selection.all = true;
         self
     }
 
-    /// Takes every linked function marked `#[on]` of a module and those below it: `.discover_in("shop::web")` takes
-    /// `shop::web::welcome` and `shop::web::admin::audit`, but not `shop::website::count`. The path begins with the
-    /// crate's name, as [`module_path!`] gives it. Said more than once, each module is taken.
+    /// Selects every linked function marked `#[on]` in a module and its submodules:
+    /// `.discover_in("shop::web")` selects `shop::web::welcome` and `shop::web::admin::audit`, but not
+    /// `shop::website::count`. The path begins with the name of the crate, as in [`module_path!`]. Each call
+    /// adds a module.
     ///
-    /// A path without any handler is an error of [`build`](Self::build).
+    /// A path without handlers is an error of [`build`](Self::build).
     pub fn discover_in(mut self, module: impl Into<String>) -> Self {
         self.selection.modules.push(module.into());
         self
     }
 
-    /// Leaves out one function marked `#[on]` of those that [`discover`](Self::discover) or
-    /// [`discover_in`](Self::discover_in) take: `.without::<audit>()`. Without these, takes all linked ones but it.
+    /// Excludes one function marked `#[on]` from those that [`discover`](Self::discover) or
+    /// [`discover_in`](Self::discover_in) select: `.without::<audit>()`. If nothing else selects handlers,
+    /// all other linked ones are selected.
     ///
-    /// One that is also given by [`handler`](Self::handler) is an error of [`build`](Self::build); one that nothing
-    /// else selects is a warning.
+    /// Excluding a handler that is also given to [`handler`](Self::handler) is an error of
+    /// [`build`](Self::build). Excluding one that nothing else selects is a warning.
     pub fn without<H: Handler>(mut self) -> Self {
         self.selection.without.push(H::decl());
         self
     }
 
-    /// Takes no function marked `#[on]`: for a bus that only emits, or has only closures.
+    /// Selects no function marked `#[on]`: for a bus that only emits, or has only closures.
     pub fn no_handlers(mut self) -> Self {
         self.selection.none = true;
         self
     }
 
-    /// Takes one function marked `#[on]`: `.handler::<welcome>()`. For tests, and where linking
-    /// finds nothing (wasm, some static libraries). With [`discover`](Self::discover) it changes
-    /// nothing.
+    /// Selects one function marked `#[on]`: `.handler::<welcome>()`. For tests, and for targets on which
+    /// linking finds no handlers (wasm, some static libraries). Has no effect on a handler that
+    /// [`discover`](Self::discover) selects.
     pub fn handler<H: Handler>(mut self) -> Self {
         self.selection.single.push(H::decl());
         self
     }
 
-    /// Adds a durable handler as a closure: what `#[on("...", durable = "...")]` does for a function. The closure is
-    /// one of those that [`Bus::pattern`] takes.
+    /// Adds a durable handler as a closure, as `#[on("...", durable = "...")]` does for a function. The
+    /// closure takes the same arguments as one of [`Bus::pattern`].
     ///
-    /// The adapter must be one that has durable consumers. A pattern that no known event can match is an error of
-    /// [`build`](Self::build), as for a function; with [`accept_undeclared`](Self::accept_undeclared), a warning.
+    /// The adapter must have durable consumers. A pattern that no known event can match is an error of
+    /// [`build`](Self::build), as for a function, or a warning with
+    /// [`accept_undeclared`](Self::accept_undeclared).
     ///
     /// ```no_run
     /// use typed_events::{Bus, BusBuilder, DurableOptions, Record};
@@ -236,125 +239,132 @@ impl BusBuilder {
         self
     }
 
-    /// Keeps an event that a durable handler was given from others for this long, unless the handler is done
-    /// before; 10 s unless set, at least 100 ms. It is extended while the handler runs; what a process that died had
-    /// in hand is given to others after it.
+    /// Sets the lease of durable handlers: for this long, an event claimed by one instance is not given to
+    /// another, unless the handler finishes before. 10 s by default, at least 100 ms. The lease is renewed
+    /// while the handler runs. After a crash, the events that were being handled are given to others when
+    /// their leases expire.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease.max(Duration::from_millis(100));
         self
     }
 
-    /// Reckons leases and retries of durable handlers by the runtime's clock, which
-    /// [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) stops: for tests.
+    /// Takes the time of leases and retries from the runtime's clock, which
+    /// [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) stops. Used by tests.
     #[doc(hidden)]
     pub fn clock_of_runtime(mut self) -> Self {
         self.settings.clock = Clock::of_runtime();
         self
     }
 
-    /// Reads back each event that an adapter is to get, and refuses one that does not come back as it was: for tests.
+    /// Reads back each event before an adapter gets it, and refuses an event that differs after that. Calls
+    /// `on_loss` with the error. Used by tests.
     #[doc(hidden)]
     pub fn read_back(mut self, on_loss: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.settings.on_loss = Some(OnLoss(Arc::new(on_loss)));
         self
     }
 
-    /// Declares an event that no handler names, where linking finds nothing.
+    /// Declares an event. Needed only for an event that no handler takes, on targets where linking finds no
+    /// events.
     pub fn event<E: Event>(mut self) -> Self {
         self.events.push(E::decl());
         self
     }
 
-    /// Joins the bus to others, or keeps its events, through an adapter.
+    /// Sets the adapter, which stores the events of the bus or connects it to other instances.
     pub fn adapter(mut self, adapter: impl Adapter) -> Self {
         self.adapter = Some(Arc::new(adapter));
         self
     }
 
-    /// Keeps the last `records` events in memory; 1000 unless set, 0 for none.
+    /// Sets how many of the last events the history keeps in memory: 1000 by default, 0 for none.
     pub fn history(mut self, records: usize) -> Self {
         self.bounds.records = records;
         self
     }
 
-    /// Keeps at most about `bytes` in memory for the history; 64 MiB unless set. What its records hold is counted:
-    /// the events as they are in memory, metadata, and about 300 bytes for the record itself. So is what a
-    /// record was asked for and keeps, such as its JSON or a [`View`](crate::View): a record that
-    /// is printed takes more, and the oldest ones go for it. A field without a schema is counted by
-    /// what it writes. An event larger than this is not kept.
+    /// Sets the maximum memory of the history, in bytes: about 64 MiB by default. The oldest records are
+    /// dropped first.
+    ///
+    /// Each record counts with its event, its metadata, and about 300 bytes for the record itself. It also
+    /// counts with what it caches, such as its JSON or a [`View`](crate::View), so a record that was printed
+    /// takes more. A field without a schema counts with the size of its JSON. An event larger than the
+    /// maximum is not kept.
     pub fn history_bytes(mut self, bytes: usize) -> Self {
         self.bounds.bytes = bytes;
         self
     }
 
-    /// While there is a stream, keeps at least the last `events` of any name for it; 1024 unless set.
+    /// Sets how many of the last events, of any name, are kept at least while a stream exists: 1024 by
+    /// default.
     pub fn stream_buffer(mut self, events: usize) -> Self {
         self.bounds.for_readers = events;
         self
     }
 
-    /// Lets JSON under undeclared names through [`Bus::emit_json`] and the adapter to all handlers of
-    /// records whose patterns take the name: `*.created` gets any `x.created` then. Patterns that match no declared event are then warnings of [`build`](Self::build),
-    /// not errors.
+    /// Accepts events with undeclared names as JSON, from [`Bus::emit_json`] and from the adapter. They reach
+    /// all handlers of records whose patterns match the name: `*.created` then also gets `x.created`.
+    /// Patterns that match no declared event are then warnings of [`build`](Self::build), not errors.
     pub fn accept_undeclared(mut self) -> Self {
         self.settings.accept_undeclared = true;
         self
     }
 
-    /// Accepts at most `bytes` of JSON as a payload that comes from outside, in [`Bus::emit_json`] and over channels that
-    /// others share; 1 MiB unless set. An emit over such channels is held to the same limit, as the other end would refuse
-    /// it: set one in all programs.
+    /// Sets the maximum size of a JSON payload from outside, in bytes: 1 MiB by default. It applies to
+    /// [`Bus::emit_json`], and to events from channels that the adapter shares with other programs. An emit
+    /// to such channels has the same limit, because the receiver would refuse a larger event: set the same
+    /// value in all programs.
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.codec.max_payload = bytes;
         self
     }
 
-    /// Allows `emits` emits inside each other's handlers; 32 unless set.
+    /// Sets how many emits may be nested in each other's handlers: 32 by default. A deeper emit fails with
+    /// [`ErrorKind::ChainTooDeep`].
     ///
-    /// An emit whose handlers have not waited for anything yet runs on the stack of the one around it: far more
-    /// than 1000 of these need a larger stack. A record keeps the names of the first and the last 31 emits
-    /// around it.
+    /// A nested emit runs on the stack of the emit around it until a handler waits, so far more than 1000
+    /// need a larger stack. A record keeps the names of at most 32 emits around it: the first and the last
+    /// 31.
     pub fn max_chain(mut self, emits: u32) -> Self {
         self.settings.max_chain = emits;
         self
     }
 
-    /// Allows `emits` detached emits to be running at a time; 1024 unless set.
+    /// Sets how many detached emits may run at a time: 1024 by default.
     pub fn max_detached(mut self, emits: usize) -> Self {
         self.settings.max_detached = emits;
         self
     }
 
-    /// Allows `emits` emits to be waiting for their handlers at a time, those that nobody awaits any
-    /// more included; 65,536 unless set. Beyond it, emits outside of handlers are refused with
-    /// [`ErrorKind::Overloaded`].
+    /// Sets how many emits may wait for their handlers at a time, including those whose futures were dropped:
+    /// 65,536 by default. Beyond it, emits outside of handlers fail with [`ErrorKind::Overloaded`].
     pub fn max_in_flight(mut self, emits: usize) -> Self {
         self.settings.max_in_flight = emits;
         self
     }
 
-    /// Names a handler in a warning when it has taken this long, to about 0.1 s; 1 s unless set,
-    /// never with [`Duration::MAX`].
+    /// Sets the time after which a warning names a slow handler: 1 s by default, measured to about 0.1 s.
+    /// [`Duration::MAX`] turns the warnings off.
     pub fn slow_handler(mut self, limit: Duration) -> Self {
         self.settings.slow_handler = (limit != Duration::MAX).then_some(limit);
         self
     }
 
-    /// Lets [`Bus::stop`] wait this long for what is in flight, at most a year; 30 s unless set.
+    /// Sets how long [`Bus::stop`] waits for everything in flight: 30 s by default, at most a year.
     pub fn stop_deadline(mut self, limit: Duration) -> Self {
         self.settings.stop_deadline = limit;
         self
     }
 
-    /// Says how an adapter stores and sends secrets: encrypted by a [`Seal`], or as they are, with
-    /// [`Plain`](crate::Plain). Unless it is said, [`build`](Self::build) refuses an adapter where a known
-    /// event has secrets.
+    /// Sets how an adapter stores and sends secrets: encrypted by a [`Seal`], or in plain text with
+    /// [`Plain`](crate::Plain). Without this call, [`build`](Self::build) refuses an adapter if a known event
+    /// has secrets.
     pub fn secrets(mut self, seal: impl Seal) -> Self {
         self.codec.seal = Some(Arc::new(seal));
         self
     }
 
-    /// Checks in [`build`](Self::build) that the [`SchemaLock`] fits the events that are linked:
+    /// Makes [`build`](Self::build) check that the [`SchemaLock`] fits the linked events:
     /// `.schema_lock(typed_events::schema_lock!())`.
     #[cfg(feature = "lock")]
     pub fn schema_lock(mut self, lock: SchemaLock) -> Self {
@@ -362,26 +372,26 @@ impl BusBuilder {
         self
     }
 
-    /// Writes nothing to stderr. Unless this is said, failures and warnings go there where no `tracing` subscriber
-    /// is installed, or its filter does not take them (their target is `typed_events`), so that no output means
-    /// success.
+    /// Turns off output to stderr. By default, failures and warnings go to stderr if no `tracing` subscriber
+    /// is installed or its filter does not enable them (their target is `typed_events`). So without this
+    /// call, no output means success.
     pub fn quiet(mut self) -> Self {
         self.settings.fallback = Fallback::Nowhere;
         self
     }
 
-    /// Checks everything and starts the bus.
+    /// Checks the configuration and starts the bus.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Build`] lists every problem on a line of its own, by name and file:line:
-    /// a handler whose state is missing, two states of one type, two types that claim one event
-    /// name, a pattern that no known event can match, no tokio runtime, or one without a timer; or that the adapter can't
-    /// subscribe.
+    /// [`ErrorKind::Build`]. The message has one line per problem, with the name and file:line of its cause.
+    /// Problems are, among others: a handler whose state is missing, two states of one type, two types that
+    /// claim one event name, a pattern that no known event can match, no tokio runtime or one without a
+    /// timer, and an adapter that fails to subscribe.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops the bus.
+    /// Dropping the future drops the bus.
     pub fn build(self) -> impl Future<Output = Result<Bus, Error>> + Send {
         let built: BoxFuture<'static, _> = Box::pin(self.check_and_start());
         built // as a box, it is compiled in this crate, and not again in each program
@@ -437,7 +447,7 @@ impl BusBuilder {
         Ok(Bus { inner })
     }
 
-    /// Selects the handlers, binds their state, and reports every problem at once.
+    /// Selects the handlers, binds their state, and collects every problem.
     fn check(&mut self) -> Result<Checked, Error> {
         let mut problems = Vec::new();
         let Selected { handlers, warnings } = self.selection.resolve(&mut problems);
@@ -464,7 +474,7 @@ impl BusBuilder {
         }
     }
 
-    /// The live handlers, and what the durable ones have to do.
+    /// Splits the handlers into live and durable ones, and creates the consumers of the latter.
     fn divide(
         &mut self,
         callbacks: Vec<Callback>,
@@ -496,7 +506,8 @@ impl BusBuilder {
         (live, works)
     }
 
-    /// Refuses durable handlers that share a name, or whose adapter has none; and closures whose pattern is wrong.
+    /// Refuses durable handlers that share a name or whose adapter has no durable consumers, and durable
+    /// closures with an invalid name or pattern.
     fn check_durable(&self, problems: &mut Vec<String>) {
         let functions = self.handlers.iter().filter_map(|handler| {
             Some((handler.durable.as_ref()?.name(), format!("handler {}", handler.location)))
@@ -528,7 +539,7 @@ impl BusBuilder {
         }
     }
 
-    /// All declared events by name.
+    /// Returns all declared events by name.
     fn known_events(&self, problems: &mut Vec<String>) -> DeclaredEvents {
         let of_handlers = self.handlers.iter().flat_map(|handler| handler.takes.events()).map(|decl| decl());
         let of_closures = self.durable.iter().filter_map(|closure| closure.event).map(|decl| decl());
@@ -555,7 +566,7 @@ impl BusBuilder {
         known
     }
 
-    /// Refuses event sets that lack a variant for a known event of their handler's patterns.
+    /// Refuses event sets that have no variant for a known event of their handler's patterns.
     fn check_sets(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
         for handler in &self.handlers {
             let Takes::Set(_) = handler.takes else { continue };
@@ -576,7 +587,8 @@ impl BusBuilder {
         }
     }
 
-    /// Refuses durable closures that are ordered by a field which an event of theirs does not have, or which is no key.
+    /// Refuses durable closures that are ordered by a field which one of their events does not have, or which
+    /// can't be a key.
     fn check_order(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
         for closure in &self.durable {
             let (Some(field), Ok(pattern)) = (closure.durable.is_ordered(), Pattern::new(&closure.pattern))
@@ -602,7 +614,7 @@ impl BusBuilder {
         }
     }
 
-    /// Refuses events with secrets where an adapter would get them and nobody has said how.
+    /// Refuses events with secrets if there is an adapter and [`BusBuilder::secrets`] was not called.
     fn check_secrets(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
         let (Some(adapter), None) = (&self.adapter, &self.codec.seal) else { return };
         let mut secret: Vec<_> = known.decls().filter(|decl| decl.has_secrets(decl.version)).collect();
@@ -613,7 +625,7 @@ impl BusBuilder {
         }));
     }
 
-    /// Refuses patterns that no known event can match, or warns of them.
+    /// Refuses patterns that no known event can match, or logs a warning if undeclared events are accepted.
     fn check_patterns(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
         let of_handlers = self.handlers.iter().flat_map(|handler| {
             handler.patterns.iter().map(|text| (format!("handler {}", handler.location), *text))
@@ -632,7 +644,7 @@ impl BusBuilder {
     }
 }
 
-/// Binds the handlers to their state, as far as there is one.
+/// Binds the handlers to their state. Adds a problem for each state that is missing.
 fn bind_all(handlers: &[&HandlerDecl], states: &States, problems: &mut Vec<String>) -> Vec<Callback> {
     let mut callbacks = Vec::with_capacity(handlers.len());
     for handler in handlers {
@@ -646,7 +658,7 @@ fn bind_all(handlers: &[&HandlerDecl], states: &States, problems: &mut Vec<Strin
     callbacks
 }
 
-/// Refuses events with decimals where a feature of rust_decimal writes these as numbers.
+/// Returns a problem for each event with decimals, if a feature of rust_decimal makes them numbers in JSON.
 fn check_decimals(known: &DeclaredEvents) -> Vec<String> {
     if !schema::decimals_are_numbers() {
         return Vec::new();
@@ -680,7 +692,7 @@ impl DurableClosure {
     }
 }
 
-/// What [`BusBuilder::build`] starts a bus from, once there is no problem.
+/// The parts from which [`BusBuilder::build`] starts a bus, after all checks have passed.
 struct Checked {
     known: DeclaredEvents,
     callbacks: Vec<Callback>,
@@ -688,7 +700,7 @@ struct Checked {
     warnings: Vec<String>,
 }
 
-/// The current runtime, where it has what a bus needs.
+/// Returns the current runtime. Adds a problem if there is none or it has no timer.
 fn runtime(problems: &mut Vec<String>) -> Option<Handle> {
     let Ok(runtime) = Handle::try_current() else {
         problems
@@ -704,8 +716,8 @@ fn runtime(problems: &mut Vec<String>) -> Option<Handle> {
 }
 
 impl Inner {
-    /// Opens the adapter and starts the durable handlers. Boxed: the compiler proves once that its future is `Send`, and
-    /// not again within `build`.
+    /// Opens the adapter and starts the durable handlers. Boxed, so that the compiler proves only once that
+    /// the future is `Send`, and not again within `build`.
     fn start(self: &Arc<Self>) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(self.start_adapter())
     }

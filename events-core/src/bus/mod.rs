@@ -1,4 +1,4 @@
-//! The bus: handlers, history and adapter behind one handle.
+//! The bus: emitting, handlers, durable handlers, reading, ingress, setup and stop.
 
 pub(crate) mod builder;
 pub(crate) mod durable;

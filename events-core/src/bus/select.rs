@@ -1,4 +1,4 @@
-//! Which of the linked handlers a bus takes.
+//! Selects the linked handlers that a bus takes.
 
 use std::ptr;
 
@@ -7,23 +7,23 @@ use crate::event::sort_by_location;
 use crate::event::suggestions::did_you_mean;
 use crate::text::quoted;
 
-/// The most handlers or modules that one message names.
+/// Maximum number of handlers or modules in one message.
 const MAX_NAMED: usize = 50;
 
-/// What a builder says of the linked handlers.
+/// The calls of a builder that select handlers.
 #[derive(Default)]
 pub(crate) struct Selection {
     pub(crate) all: bool,
-    /// Paths of modules, with all below them.
+    /// Paths of modules; each includes its submodules.
     pub(crate) modules: Vec<String>,
     pub(crate) single: Vec<&'static HandlerDecl>,
     pub(crate) without: Vec<&'static HandlerDecl>,
     pub(crate) none: bool,
 }
 
-/// What a bus takes, and what is reported of it.
+/// The selected handlers, and warnings about the selection.
 pub(crate) struct Selected {
-    /// Each once, in the order of their places: linking finds them in none, and runs should repeat.
+    /// Each handler once, sorted by location: the linker gives no order, and runs should be repeatable.
     pub(crate) handlers: Vec<&'static HandlerDecl>,
     pub(crate) warnings: Vec<String>,
 }
@@ -42,7 +42,7 @@ impl Selection {
         for path in &self.modules {
             problems.extend(problem_of(path, &linked));
         }
-        // Alone, `without` takes all others.
+        // `without` as the only call selects all other handlers.
         let all = self.all || !self.without.is_empty() && !selects && !self.none;
         let is_selected = |handler: &HandlerDecl| {
             all || self.modules.iter().any(|path| is_in(module_of(handler), path))
@@ -76,7 +76,7 @@ impl Selection {
     }
 }
 
-/// The linked handlers, in the order of their places.
+/// Returns the linked handlers, sorted by location.
 fn linked() -> Vec<&'static HandlerDecl> {
     let mut linked: Vec<_> =
         inventory::iter::<LinkedHandler>.into_iter().map(|LinkedHandler(decl)| decl()).collect();
@@ -85,7 +85,7 @@ fn linked() -> Vec<&'static HandlerDecl> {
     linked
 }
 
-/// The address of a declaration tells it from all others.
+/// Compares handlers by the addresses of their declarations.
 fn has(handlers: &[&'static HandlerDecl], handler: &HandlerDecl) -> bool {
     handlers.iter().any(|other| ptr::eq(*other, handler))
 }
@@ -94,7 +94,7 @@ fn module_of(handler: &HandlerDecl) -> &'static str {
     handler.location.item.rsplit_once("::").map_or("", |(module, _)| module)
 }
 
-/// Whether a module is another one, or below it.
+/// Returns true if `module` is the module `path` or inside it.
 fn is_in(module: &str, path: &str) -> bool {
     module.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
@@ -107,7 +107,7 @@ fn forgotten(linked: &[&'static HandlerDecl]) -> String {
     )
 }
 
-/// The first of some texts, and how many there are besides.
+/// Joins the texts, at most [`MAX_NAMED`], and adds how many more there are.
 fn named(mut texts: Vec<String>) -> String {
     let more = texts.len().saturating_sub(MAX_NAMED);
     texts.truncate(MAX_NAMED);
@@ -117,7 +117,7 @@ fn named(mut texts: Vec<String>) -> String {
     }
 }
 
-/// Why no handler is in a module, if none is.
+/// Returns the problem of a path that contains no handlers; `None` if it contains one.
 fn problem_of(path: &str, linked: &[&'static HandlerDecl]) -> Option<String> {
     if linked.iter().any(|handler| is_in(module_of(handler), path)) && !path.is_empty() {
         return None;
@@ -151,7 +151,7 @@ fn problem_of(path: &str, linked: &[&'static HandlerDecl]) -> Option<String> {
     Some(format!("{problem}: handlers are in {}", named(own)))
 }
 
-/// A module, and those it is in.
+/// Returns a module and all modules that contain it.
 fn modules_above(module: &'static str) -> impl Iterator<Item = &'static str> {
     std::iter::successors(Some(module), |module| module.rsplit_once("::").map(|(above, _)| above))
 }

@@ -1,4 +1,4 @@
-//! `bus.stop()`: refuse, drain, close.
+//! `Bus::stop`: refuses emits, drains the bus, and closes the adapter.
 
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
@@ -22,51 +22,57 @@ use crate::error::{Error, ErrorKind};
 use crate::panics::{caught, drop_quietly};
 use crate::time::Clock;
 
-/// The time an adapter has to make things safe, even where handlers took all of the deadline.
+/// Minimum time that an adapter has to stop, even if the handlers took all of the deadline.
 const ADAPTER_GRACE: Duration = Duration::from_secs(1);
 
-/// Deadlines further away are as good as none.
+/// Maximum deadline, one year, so that adding it to the current time can't overflow.
 const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 impl Bus {
-    /// Stops the bus: waits for what is in flight, then stops the adapter and ends streams.
+    /// Stops the bus: waits until everything in flight has finished, then stops the adapter and ends streams.
     ///
-    /// From the call on, emits from outside are refused, unless the stop is [deferred](Self::defer_stop); emits of running
-    /// handlers pass, until all is done or the deadline (30 s unless set by [`BusBuilder::stop_deadline`]) is reached. What
-    /// still runs then is left running, and its emits are refused. Handlers that wait, or
-    /// block a thread, are named in the error; that emits wait for the adapter or a replay, is said. So are the calls
-    /// that were lost before with a runtime that shut down ([`Stats::abandoned`](crate::Stats::abandoned)). A
-    /// handler with a [`replay`](Self::replay) that has not caught up by then ends. The
-    /// history can still be read. A second `stop` waits for the first and has the same outcome.
+    /// Once the stop begins, emits outside of handlers are refused, unless the stop is
+    /// [deferred](Self::defer_stop). Emits of running handlers are accepted until everything has finished or
+    /// the deadline is reached; the deadline is 30 s unless set by [`BusBuilder::stop_deadline`]. At the
+    /// deadline, handlers that are still running are left running, and their emits are refused. The error
+    /// then names the handlers that wait or block a thread, and says if emits still wait for the adapter or a
+    /// replay. It also names the calls that were lost before because a runtime shut down
+    /// ([`Stats::abandoned`](crate::Stats::abandoned)). A handler with a [`replay`](Self::replay) that has
+    /// not caught up by then is removed. The history can still be read after the stop. A second `stop` waits
+    /// for the first and returns the same result.
     ///
-    /// The runtime of the bus and that of the caller do this together, so it goes on while one of them does. Where that
-    /// of the bus is gone, or is one of a single thread that nobody drives, that of the caller needs a timer for it.
+    /// The runtime of the bus and the runtime of the caller drain the bus together, so the stop makes
+    /// progress while either of them runs. The runtime of the caller needs a timer if the runtime of the bus
+    /// has shut down, or is a current-thread runtime that no thread drives.
     ///
-    /// The deadline is told by the clock of the runtime: under
-    /// [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) it passes as soon as nothing is
-    /// left that could run.
+    /// The deadline is measured by the clock of the runtime. Under
+    /// [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) it passes as soon as no
+    /// task can make progress.
     ///
     /// [`BusBuilder::stop_deadline`]: crate::BusBuilder::stop_deadline
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::StopIncomplete`] at the deadline, where calls were lost, or where the adapter fails to stop;
-    /// [`ErrorKind::StopInHandler`] inside a handler of this bus, which would wait for itself;
-    /// [`ErrorKind::Runtime`] where the runtime of the bus, and then that of the caller, shuts down
-    /// first, or that of the caller has no timer.
+    /// - [`ErrorKind::StopIncomplete`] if the deadline was reached, calls were lost, or the adapter failed to
+    ///   stop.
+    /// - [`ErrorKind::StopInHandler`] if it is called inside a handler of this bus, which would wait for
+    ///   itself. Nothing was stopped.
+    /// - [`ErrorKind::Runtime`] if the runtimes of the bus and of the caller shut down first, or the runtime
+    ///   of the caller has no timer and needs one.
     ///
     /// # Cancel safety
     ///
-    /// From the first poll on, the bus stops even if this is dropped.
+    /// Once polled, the bus continues to stop even if the future is dropped.
     pub fn stop(&self) -> impl Future<Output = Result<(), Error>> + Send {
         let stopped: BoxFuture<'_, _> = Box::pin(self.inner.stop());
         stopped // as a box, it is compiled in this crate, and not again in each program
     }
 
-    /// Lets [`stop`](Self::stop) wait for work that emits, such as a request that is being answered: emits, of whichever
-    /// work, pass until the last of these guards that were taken before the stop is dropped, or until the deadline.
+    /// Defers [`stop`](Self::stop) for work that emits, such as a request that is being answered. Until the
+    /// last guard that was taken before the stop is dropped, or until the deadline, `stop` waits and all
+    /// emits are accepted.
     ///
-    /// With axum, the middleware `typed_events::axum::defer_stop` takes one for each request.
+    /// With axum, the middleware `typed_events::axum::defer_stop` takes a guard for each request.
     ///
     /// # Errors
     ///
@@ -109,7 +115,7 @@ impl Inner {
         let mut outcome = self.stopping.outcome.subscribe();
         let mut known = pin!(outcome.wait_for(Option::is_some));
         let mut lost = pin!(self.keep_draining(caller.as_ref(), has_timer));
-        // Nobody may drive the task that drains the bus.
+        // The runtime of the draining task may not be driven, so the caller drains the bus as well.
         let mut drained = pin!(self.drain());
         let mut drains = has_timer && self.stopping.outcome.borrow().is_none();
         let stopped = std::future::poll_fn(|cx| {
@@ -121,8 +127,8 @@ impl Inner {
             }
         });
         let known_or_lost = stopped.await;
-        // Where there is an outcome, no task that drains the bus was lost. tokio holds `known` up where this task has
-        // done enough.
+        // If there is an outcome, it counts even if the draining task was lost. `known` may still be pending,
+        // because tokio limits how much a task does per poll.
         match &*self.stopping.outcome.borrow() {
             Some(Err(left)) => Err(Error::new(ErrorKind::StopIncomplete, left.clone())),
             Some(Ok(())) => Ok(()),
@@ -130,10 +136,11 @@ impl Inner {
         }
     }
 
-    /// Begins to stop, and sees to it that a task drains the bus even if the caller does not wait: on the runtime of the
-    /// bus, or else of the caller. Resolves when there is no such task any more.
+    /// Begins to stop, and ensures that a task drains the bus even if the caller drops its future: on the
+    /// runtime of the bus, or on that of the caller if the former has shut down. Returns once no such task is
+    /// left.
     async fn keep_draining(self: &Arc<Self>, caller: Option<&Handle>, has_timer: bool) -> Error {
-        // An error says that the task is gone.
+        // Returns an error once the task has ended or was dropped.
         let _ = self.begin_stop(&self.runtime).changed().await;
         if let Some(caller) = caller {
             if !has_timer {
@@ -145,7 +152,8 @@ impl Inner {
         Error::new(ErrorKind::Runtime, "the runtime shut down before the bus had stopped")
     }
 
-    /// Begins to stop, unless that is under way or done; gives what is closed when the task that drains is gone.
+    /// Begins to stop and spawns a task that drains the bus, unless there is such a task or an outcome.
+    /// Returns a receiver that is closed when the task has ended or was dropped.
     fn begin_stop(self: &Arc<Self>, runtime: &Handle) -> watch::Receiver<()> {
         let mut stopping = self.stopping.task.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(task) = &*stopping
@@ -168,20 +176,21 @@ impl Inner {
         stopping.insert(task).clone()
     }
 
-    /// Waits for what is in flight, and closes the bus. Several tasks may do this side by side, each by its own clock:
-    /// what is done once, they do together, and the first that is done says the outcome.
+    /// Waits for everything in flight, then closes the bus. Several tasks may run this concurrently, each
+    /// with its own clock. They share the steps that happen only once, and the first to finish sets the
+    /// outcome.
     async fn drain(&self) {
         let deadline = Instant::now() + self.settings.stop_deadline.min(NEVER);
         let idle = timeout_at(deadline, self.flight.idle()).await.is_ok();
         self.flight.end_stop();
-        // Once more: the last nested emits may have passed just before.
+        // Wait once more: nested emits may have been accepted just before `end_stop`.
         let idle = idle && timeout_at(deadline, self.flight.idle()).await.is_ok();
         let left = if idle { Vec::new() } else { self.describe_left() };
         let left = self.stopping.left.get_or_init(|| left);
         self.flight.end();
         self.log.close();
         let failed = self.stop_adapter(deadline).await;
-        // Nobody waits for the end of a period any more.
+        // The periods of added-up losses end with the bus.
         self.losses.tell_all();
         let limit = self.settings.stop_deadline.as_secs_f64();
         let left: Vec<_> = left.iter().cloned().chain(failed).collect();
@@ -196,11 +205,12 @@ impl Inner {
         });
     }
 
-    /// What is in flight.
+    /// Describes what is in flight.
     fn describe_left(&self) -> Vec<String> {
         let (mut left, locations) = self.watch.describe();
         let deferrals = self.flight.deferrals();
-        // How many they are is not known: emits that hold one list have one place, others up to three.
+        // The number of unnamed emits is unknown: an emit that only holds a list has one count in flight,
+        // others have up to three.
         if self.flight.count() > locations + deferrals {
             left.push("emits that block a thread, or wait for the adapter or a replay".to_owned());
         }
@@ -210,7 +220,7 @@ impl Inner {
         left
     }
 
-    /// Closes the durable consumers and stops the adapter; gives what went wrong.
+    /// Closes the durable consumers and stops the adapter. Returns a description of what went wrong.
     async fn stop_adapter(&self, deadline: Instant) -> Option<String> {
         let adapter = self.adapter.as_ref()?;
         let AdapterStops { closes, stops } = self.stopping.adapter.get_or_init(|| AdapterStops {
@@ -221,14 +231,14 @@ impl Inner {
             )),
             stops: Shared::new(stop_of(Arc::clone(adapter))),
         });
-        // Where it fails, they are taken for open for a while longer.
+        // If this fails, the adapter considers the consumers open for a while longer.
         closes.output_by(Instant::now() + ADAPTER_GRACE, || ()).await;
         let deadline = deadline.max(Instant::now() + ADAPTER_GRACE);
         stops.output_by(deadline, || Some(format!("{} did not stop in time", adapter.name()))).await
     }
 }
 
-/// Tells the adapter that this program no longer has its consumers open.
+/// Reports to the adapter that this program has closed its consumers.
 fn close_consumers(adapter: Arc<dyn Adapter>, works: Vec<Arc<Work>>, clock: Clock) -> BoxFuture<'static, ()> {
     let close = async move {
         let Some(durable) = adapter.durable() else { return };
@@ -241,10 +251,10 @@ fn close_consumers(adapter: Arc<dyn Adapter>, works: Vec<Arc<Work>>, clock: Cloc
     Box::pin(async move { caught(close).await.unwrap_or_else(drop_quietly) })
 }
 
-/// Stops the adapter; gives what went wrong.
+/// Stops the adapter. Returns a description of what went wrong.
 fn stop_of(adapter: Arc<dyn Adapter>) -> BoxFuture<'static, Option<String>> {
     Box::pin(async move {
-        // Also what panics before there is a future.
+        // The block also catches a panic before the adapter returns its future.
         match caught(async { adapter.stop().await }).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{} failed to stop: {error}", adapter.name())),

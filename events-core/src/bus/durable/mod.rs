@@ -1,4 +1,4 @@
-//! Durable handlers: the task of each one, what operators do, and events in transactions of users.
+//! Durable handlers: their tasks, the operator's methods, and events in transactions of users.
 
 pub(crate) mod operate;
 pub(crate) mod orphans;

@@ -1,4 +1,4 @@
-//! What an operator sees and does: consumers and their dead letters.
+//! Methods for operators: the status of consumers, pause, seek and removal, and dead letters.
 
 use std::sync::Arc;
 
@@ -10,17 +10,18 @@ use crate::error::{Error, ErrorKind};
 use crate::event::suggestions::did_you_mean;
 use crate::text::quoted;
 
-/// One durable consumer, to look after: what [`Bus::consumer`] returns.
+/// A handle to one consumer, for operators. Returned by [`Bus::consumer`].
 ///
-/// It may be one whose handler is not in this program.
+/// The consumer need not have a handler in this program.
 ///
 /// # Errors
 ///
-/// All methods: [`ErrorKind::Consumer`] where the adapter has no such consumer, has none at all, or fails.
+/// All methods return [`ErrorKind::Consumer`] if the adapter has no consumer of this name, has no durable
+/// consumers, or fails.
 ///
 /// # Cancel safety
 ///
-/// Dropping a future halfway leaves done or undone as a whole what it asked for.
+/// If a future is dropped, its change has been made either completely or not at all.
 #[derive(Debug)]
 pub struct ConsumerHandle<'a> {
     bus: &'a Bus,
@@ -28,17 +29,18 @@ pub struct ConsumerHandle<'a> {
 }
 
 impl Bus {
-    /// All durable consumers of the adapter by name, those included that no program handles any more: these
-    /// are to be [removed](ConsumerHandle::remove), since the log is not trimmed past them.
+    /// Returns the status of all consumers of the adapter, including those that no program handles any more.
+    /// [Remove](ConsumerHandle::remove) the latter: the log is not trimmed past the position of a consumer.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Consumer`] where the adapter has none, or fails.
+    /// [`ErrorKind::Consumer`] if the adapter has no durable consumers, or fails.
     pub async fn consumers(&self) -> Result<Vec<ConsumerStatus>, Error> {
         self.inner.list_consumers(None).await
     }
 
-    /// A durable consumer, to look after.
+    /// Returns a handle to the consumer of this name. The name is checked when a method of the handle is
+    /// called.
     ///
     /// ```no_run
     /// # async fn example(bus: typed_events::Bus) -> Result<(), typed_events::Error> {
@@ -57,54 +59,88 @@ impl Bus {
 }
 
 impl ConsumerHandle<'_> {
-    /// Where it stands.
+    /// Returns the status of the consumer.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn status(&self) -> Result<ConsumerStatus, Error> {
         let all = self.list().await?;
         let found = all.iter().find(|status| status.name == self.name);
         found.cloned().ok_or_else(|| self.unknown(&all))
     }
 
-    /// Hands out no more events, in any process, until [`resume`](Self::resume); what is being handled goes on.
+    /// Pauses the consumer in all programs: it gets no more events until [`resume`](Self::resume). Calls that
+    /// have begun continue.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn pause(&self) -> Result<(), Error> {
         self.control(Control::Pause).await.map(drop)
     }
 
-    /// Hands out events again.
+    /// Resumes a paused consumer.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn resume(&self) -> Result<(), Error> {
         self.control(Control::Resume).await.map(drop)
     }
 
-    /// Hands out everything from there on, again where it was handled before. Retries that wait are dropped: they
-    /// come again if they are behind it. Dead letters stay.
+    /// Moves the cursor of the consumer: it gets all events from there on, including those that it has
+    /// acknowledged before. Pending retries are dropped; an event after the new cursor is delivered again.
+    /// Dead letters are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn seek(&self, to: StartAt) -> Result<(), Error> {
         self.control(Control::Seek(to)).await.map(drop)
     }
 
-    /// Forgets the consumer with its position and dead letters. If a program still handles it, it is new there
-    /// after the next start.
+    /// Removes the consumer with its cursor and its dead letters. A program that still handles it creates it
+    /// anew at the next start.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn remove(&self) -> Result<(), Error> {
         self.control(Control::Remove).await.map(drop)
     }
 
-    /// The oldest `limit` events it gave up on.
+    /// Returns the oldest dead letters of the consumer, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         let (durable, adapter) = self.bus.inner.durable(Some(&self.name))?;
         let read = durable.dead_letters(&self.name, limit).await;
         let read =
             read.map_err(|error| failed(Some(&self.name), adapter, "can't read its dead letters", error))?;
         if read.is_empty() {
-            // One that does not exist has none either.
+            // A consumer that does not exist has no dead letters either; this reports it.
             self.status().await?;
         }
         Ok(read)
     }
 
-    /// Hands out dead letters again, with all their attempts; returns how many.
+    /// Delivers dead letters again, with the full number of attempts. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn replay(&self, which: DeadLetters) -> Result<u64, Error> {
         self.control(Control::Replay(which)).await
     }
 
-    /// Drops dead letters; returns how many.
+    /// Deletes dead letters. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn purge(&self, which: DeadLetters) -> Result<u64, Error> {
         self.control(Control::Purge(which)).await
     }
@@ -133,12 +169,12 @@ impl ConsumerHandle<'_> {
     }
 }
 
-/// What an error is about: one consumer, or all of them.
+/// Returns the subject of an error message: one consumer, or all of them.
 fn subject(consumer: Option<&str>) -> String {
     consumer.map_or_else(|| "consumers".to_owned(), |name| format!("consumer `{}`", quoted(name)))
 }
 
-/// What an adapter failed at, when an operator asked for this.
+/// Returns the text of an error message that says which operation failed.
 fn what_of(control: &Control) -> &'static str {
     match control {
         Control::Pause => "did not pause it",
@@ -156,7 +192,7 @@ fn failed(consumer: Option<&str>, adapter: &Arc<dyn Adapter>, what: &str, error:
 }
 
 impl Inner {
-    /// The adapter, as far as it has durable consumers.
+    /// Returns the adapter and its durable consumers, or an error about `consumer` if it has none.
     pub(crate) fn durable(
         &self,
         consumer: Option<&str>,
@@ -171,7 +207,7 @@ impl Inner {
         })
     }
 
-    /// Lists the consumers of the adapter, for an operator who asks of one or of all.
+    /// Returns the status of all consumers of the adapter. An error is about `consumer`, if given.
     async fn list_consumers(&self, consumer: Option<&str>) -> Result<Vec<ConsumerStatus>, Error> {
         let (durable, adapter) = self.durable(consumer)?;
         let listed = durable.consumers(self.now()).await;

@@ -1,4 +1,5 @@
-//! Stored consumers that have events left and no handler: what a renamed durable handler leaves behind.
+//! Detects stored consumers that have events left and no handler. A renamed durable handler leaves one
+//! behind.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
@@ -15,55 +16,60 @@ use crate::panics::caught;
 use crate::text::quoted;
 use crate::time::Timestamp;
 
-/// A consumer that no program has asked for in so many microseconds is nobody's: 24 h.
+/// Time in microseconds after which a consumer that no program has used may be reported by a program without
+/// durable handlers: 24 h.
 const FORGOTTEN: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// A consumer whose program has stopped so many microseconds ago may be one that is only started again: 150 s.
+/// Time in microseconds for which a program that has stopped may only be restarting: 150 s.
 const RESTARTED: i64 = 150_000_000;
 
-/// How often a program that runs looks for orphans: by its first look, what was open when it was built and has crashed
-/// since counts as open no more.
+/// Interval between checks of a running program. Long enough that a consumer whose program crashed before the
+/// bus was built no longer counts as open at the first check.
 const LOOK: Duration = Duration::from_secs(180);
 
-/// How many microseconds more than the runtime's clock the wall clock may have gone on between two looks. Where it is
-/// more, the machine slept, or the clock was set: then other programs have had no time to say that they live.
+/// Maximum difference in microseconds between the wall clock and the runtime's clock over the time since the
+/// last check. If it is larger, the machine was suspended or the clock was set, so other programs had no time
+/// to renew their consumers, and the check is skipped.
 const LEAP: i64 = 30_000_000;
 
-/// So many events at most are counted by name, for one consumer.
+/// Maximum number of events ahead of a consumer that are examined to count its own.
 const MAX_COUNTED: u64 = 10_000;
 
-/// The least similarity of two names, of which one is taken for the other's new name.
+/// Minimum similarity at which one name counts as the new name of another.
 const SIMILAR: f64 = 0.6;
 
-/// What a program knows of stored consumers that it does not handle itself.
+/// Finds the stored consumers that no program handles any more.
 ///
-/// They are looked at when the program is built, and then every 3 min while it runs, since much of what makes an orphan
-/// shows only later: that a program which had crashed, or was perhaps only to be started again, does not come back, and
-/// that there are events for a consumer which had none left.
+/// The consumers are checked when the bus is built, and then every 3 min while it runs, because some orphans
+/// can be recognised only later: a program that crashed or stopped does not come back, or events arrive for a
+/// consumer that had none left.
 ///
-/// A store does not say which program a consumer belongs to. So one that a program has open is never reported, whatever
-/// its name and patterns: it may be that of another program, and is handled. Of the others that have events left, one is
-/// reported
+/// An adapter does not store which program a consumer belongs to. So a consumer that some program has open is
+/// never reported, whatever its name and patterns. Of the other consumers that have events left, these are
+/// reported:
 ///
-/// - by `build`, whose program has stopped in the last 150 s, where this program brings a consumer that was not there
-///   before and has its patterns or a similar name: it was renamed;
-/// - of which nothing was heard for 150 s, where this program has durable handlers;
-/// - for which no program has asked in 24 h, where it has none. Until then, a program that only emits can't tell whether
-///   its own last durable handler was deleted, or that of another program is away.
+/// - by `build`, a consumer whose program stopped within the last 150 s, if this program opens a consumer
+///   that was not stored before and has the same patterns or a similar name: the consumer was probably
+///   renamed;
+/// - a consumer that no program has used for 150 s, if this program has durable handlers;
+/// - a consumer that no program has used for 24 h, if this program has no durable handlers. Until then, a
+///   program that only emits can't tell whether its own last durable handler was deleted, or another program
+///   is not running.
 ///
-/// Each is reported once, and again where it was open in between.
+/// Each consumer is reported once, and again if a program had it open in between.
 pub(crate) struct Orphans {
     /// The consumers that were stored before this program opened its own.
     known: HashSet<String>,
     reported: HashSet<String>,
-    /// Whether the adapter has failed to list the consumers, and that was reported.
+    /// True if the last attempt to list the consumers failed; that was reported.
     is_failing: bool,
-    /// When it was looked last, by the runtime's clock and by that of the bus.
+    /// Time of the last check, by the runtime's clock and by the clock of the bus.
     looked: (Instant, Timestamp),
 }
 
 impl Orphans {
-    /// Lists the stored consumers before a program opens its own, so that new ones can be told.
+    /// Lists the stored consumers. Called before a program opens its own consumers, so that new ones can be
+    /// recognised.
     pub(crate) async fn list(inner: &Inner, durable: &dyn DurableAdapter) -> (Self, Vec<ConsumerStatus>) {
         let looked = (Instant::now(), inner.now());
         let mut orphans = Self { known: HashSet::new(), reported: HashSet::new(), is_failing: false, looked };
@@ -76,7 +82,7 @@ impl Orphans {
         let listed = caught(async { durable.consumers(inner.now()).await }).await.unwrap_or_else(panicked);
         let failed_before = std::mem::replace(&mut self.is_failing, listed.is_err());
         listed.unwrap_or_else(|error: AdapterError| {
-            // A bus that stops closes its adapter.
+            // A bus that stops closes its adapter, so an error is expected then.
             if !failed_before && !*inner.stop_works.borrow() {
                 let adapter = inner.adapter_name();
                 inner.warn(format_args!(
@@ -87,7 +93,7 @@ impl Orphans {
         })
     }
 
-    /// Reports the orphans among the consumers that were there when a program was built.
+    /// Reports the orphans among the consumers that were stored before the bus was built.
     pub(crate) async fn report_at_build(
         &mut self,
         inner: &Inner,
@@ -97,7 +103,7 @@ impl Orphans {
         self.report(inner, durable, stored, true).await;
     }
 
-    /// Looks again and again, until the bus stops or is gone.
+    /// Checks at intervals, until the bus stops or is dropped.
     pub(crate) async fn watch(
         mut self,
         bus: Weak<Inner>,
@@ -149,8 +155,8 @@ impl Orphans {
         }
     }
 
-    /// Of the consumers that this program brings, the one that most likely goes on with another one's work: with its
-    /// patterns, or under a similar name.
+    /// Returns the consumer of this program that is most likely the new name of `orphan`: it was not stored
+    /// before, and has the same patterns or a similar name.
     fn likely_name<'a>(&self, inner: &'a Inner, orphan: &ConsumerStatus) -> Option<&'a str> {
         let mut left: Vec<_> = orphan.patterns.iter().map(String::as_str).collect();
         left.sort_unstable();
@@ -171,21 +177,21 @@ impl Orphans {
     }
 }
 
-/// Whether the clock of the bus has gone on without the programs between two moments, each by the runtime's clock and by
-/// that of the bus.
+/// Returns true if, between two times, the clock of the bus advanced more than [`LEAP`] beyond the runtime's
+/// clock. Each time is given by both clocks.
 fn leaps(before: (Instant, Timestamp), now: (Instant, Timestamp)) -> bool {
     let ran = now.0.saturating_duration_since(before.0).as_micros().try_into().unwrap_or(i64::MAX);
     let passed = now.1.as_micros().saturating_sub(before.1.as_micros());
     passed.saturating_sub(ran) > LEAP
 }
 
-/// What a consumer has left to handle, in words; `None` where that is nothing.
+/// Describes how many events a consumer has left to handle; `None` if it has none.
 async fn left_to(durable: &dyn DurableAdapter, consumer: &ConsumerStatus) -> Option<String> {
     let ConsumerStatus { lag, in_progress, waiting, newer, .. } = *consumer;
     let taken = in_progress.saturating_add(waiting).saturating_add(newer);
     let ahead = match lag <= taken {
         true => Some(0),
-        // Where it fails, the number is not known.
+        // If counting fails, the number is unknown.
         false => counted_ahead(durable, &consumer.name).await.unwrap_or(None),
     };
     match ahead {
@@ -200,7 +206,7 @@ async fn counted_ahead(durable: &dyn DurableAdapter, consumer: &str) -> Result<O
     counted.unwrap_or_else(panicked)
 }
 
-/// From 0 for two names without a character in common to 1 for equal ones.
+/// Returns the similarity of two names: from 0 if they have no character in common to 1 if they are equal.
 fn similarity(one: &str, other: &str) -> f64 {
     let longest = one.chars().count().max(other.chars().count()).max(1);
     1.0 - events_names::distance(one, other) as f64 / longest as f64
@@ -222,7 +228,7 @@ mod tests {
         assert!(leaps(before, at(180, 1_300)));
         assert!(leaps(before, at(0, 9_000)));
         assert!(leaps(before, at(180, i64::MAX)));
-        // One that was set back has not gone on.
+        // A clock that was set back has not advanced.
         assert!(!leaps(before, at(180, 0)));
         assert!(!leaps(before, at(180, i64::MIN)));
     }

@@ -1,4 +1,4 @@
-//! Events in a transaction of the user's own.
+//! Events appended in a transaction of the user.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -14,20 +14,24 @@ use crate::id::EventId;
 use crate::record::Record;
 use crate::record::metadata::Metadata;
 
-/// An emit in a transaction, which [`Bus::emit_in`] returns. Await it.
+/// Emits an event in a transaction of the database in which the adapter keeps its log (the outbox
+    /// pattern): the event is stored if, and only if, which [`Bus::emit_in`] the commit. After it, durable handlers get the event like any other. Live
+    /// handlers run on every instance, this one included, when the instance reads the committed record from
+    /// the log.
 ///
 /// # Errors
 ///
-/// - [`ErrorKind::Append`]: the bus has no adapter, the transaction is not one of its engine or is in another
-///   database, the log has an event with this [id](Self::id) already, or the database refuses. Roll the transaction
+/// - [`ErrorKind::Append`]: the bus has no adapter, the transaction belongs to another engine or another
+///   database, the log has an event with this [id](Self::id) already, or the database refuses the event. Roll the transaction
 ///   back.
-/// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Stopped`]: nothing was written.
-/// - [`ErrorKind::Runtime`]: the runtime of the bus shut down, on which handlers of the event ran; nothing was
-///   written.
+/// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Overloaded`], [`ErrorKind::Serialize`],
+    ///   [`ErrorKind::Stopped`]: nothing was written.
+/// - [`ErrorKind::Runtime`]: the runtime of the bus, on which handlers of the event ran, has shut down;
+///   nothing was written.
 ///
 /// # Cancel safety
 ///
-/// Dropped before its first poll, it writes nothing. If it is dropped later, roll the transaction back.
+/// Not cancel safe: if the future is dropped later, roll the transaction back.
 #[must_use = "an emit in a transaction starts when it is awaited"]
 pub struct EmitIn<'a, K, T: ?Sized, E> {
     bus: &'a Bus,
@@ -38,7 +42,7 @@ pub struct EmitIn<'a, K, T: ?Sized, E> {
 }
 
 impl<K, T: ?Sized, E> EmitIn<'_, K, T, E> {
-    /// Emits with this metadata, as [`Emit::metadata`](crate::Emit::metadata).
+    /// Does the same as [`emit_in`](Self::emit_in), with this metadata as in [`Emit::metadata`](crate::Emit::metadata).
     pub fn metadata(mut self, metadata: Metadata) -> Self {
         self.options.metadata = metadata;
         self
@@ -82,7 +86,7 @@ where
 }
 
 impl Bus {
-    /// Emits an event as part of a transaction in the database the adapter keeps its log in: the event exists if,
+    /// As a transaction in the database the adapter keeps its log in: the event exists if,
     /// and only if, the transaction commits.
     ///
     /// No handler runs before that. Durable handlers get it like any other event; live handlers run when the

@@ -1,4 +1,4 @@
-//! `emitted.settled()`: until all durable handlers are done with an event.
+//! `emitted.settled()`: waits until all durable handlers have finished an event.
 
 use std::future::IntoFuture;
 use std::sync::Weak;
@@ -13,17 +13,19 @@ use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::id::EventId;
 
-/// Waits for durable handlers: what [`Emitted::settled`] returns. Await it.
+/// Future that waits for durable handlers. Returned by [`Emitted::settled`]; await it.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Unsettled`] at the deadline, 30 s unless set by [`within`](Self::within), with the consumers that
-/// are not done; [`ErrorKind::Consumer`] where the adapter fails; [`ErrorKind::Stopped`] where the bus is gone;
-/// [`ErrorKind::Runtime`] where the runtime of the caller has no timer.
+/// - [`ErrorKind::Unsettled`] at the deadline, which is 30 s unless set by [`within`](Self::within). The
+///   message names the consumers that have not finished.
+/// - [`ErrorKind::Consumer`] if the adapter fails.
+/// - [`ErrorKind::Stopped`] if the bus was dropped.
+/// - [`ErrorKind::Runtime`] if the runtime of the caller has no timer.
 ///
 /// # Cancel safety
 ///
-/// Dropping it stops nothing.
+/// Cancel safe: dropping it does not affect the handlers.
 #[must_use = "it waits when it is awaited"]
 pub struct Settled {
     bus: Option<Weak<Inner>>,
@@ -31,11 +33,11 @@ pub struct Settled {
     within: Duration,
 }
 
-/// How often the adapter is asked: at first, and at least.
+/// First and longest interval between two queries of the adapter.
 const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
 impl Settled {
-    /// Waits this long at most.
+    /// Sets the deadline to `limit` after the first poll; 30 s by default.
     pub fn within(mut self, limit: Duration) -> Self {
         self.within = limit;
         self
@@ -43,8 +45,11 @@ impl Settled {
 }
 
 impl Emitted {
-    /// Waits until every durable consumer that the event concerns has handled it or given it up: those of other
-    /// programs, too. Resolves at once where the adapter of the bus has none.
+    /// Waits until every consumer that takes the event has acknowledged it or made it a dead letter. This
+    /// includes consumers of other programs. Resolves at once if the adapter of the bus has no durable
+    /// consumers.
+    ///
+    /// See [`Settled`] for the errors.
     pub fn settled(&self) -> Settled {
         Settled { bus: self.bus().cloned(), event: self.id(), within: Duration::from_secs(30) }
     }

@@ -1,5 +1,5 @@
-//! Durable handlers at work: a task for each takes events from the adapter, calls the handler, and tells the
-//! adapter what became of them.
+//! The tasks of durable handlers. Each one claims events from the adapter, calls the handler, and reports the
+//! outcomes to the adapter.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -30,10 +30,11 @@ use crate::panics::{catch_panic, caught};
 use crate::record::Record;
 use crate::time::Timestamp;
 
-/// How long to wait before an adapter that failed is asked again: at first, and at most.
+/// First and longest wait before an exchange is retried after the adapter failed.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
-/// How often a consumer that has nothing to do says that it lives.
+/// Interval at which the consumer is renewed while it handles no event, so that the adapter sees that a
+/// program has it open.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// The task of one durable handler.
@@ -41,41 +42,41 @@ pub(crate) struct Worker {
     pub(crate) bus: Weak<Inner>,
     pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) work: Arc<Work>,
-    /// True from when the bus stops; closed when it is gone.
+    /// True once the bus is stopping; closed if the bus was dropped.
     pub(crate) stop: watch::Receiver<bool>,
 }
 
-/// What a worker knows between two exchanges.
+/// State of a worker between two exchanges with the adapter.
 struct State {
     running: JoinSet<Finished>,
-    /// What is being handled by the tasks that run.
+    /// The events that the running tasks handle.
     held: Vec<Held>,
     finished: Vec<Reported>,
-    /// Whether there may be something to claim.
+    /// True if the adapter may have events to claim.
     look: bool,
     due: Option<Timestamp>,
     seen: u64,
-    /// How often the adapter has failed in a row.
+    /// Number of exchanges that have failed in a row.
     failed: u32,
-    /// When the adapter last heard that the consumer lives.
+    /// Time of the last renewal.
     alive: Instant,
     again: Option<Instant>,
 }
 
-/// An event that is being handled, and the place in flight it has until the adapter knows what became of it.
+/// An event that is being handled. It counts as in flight until its outcome is reported to the adapter.
 struct Held {
     task: Id,
     claim: Claim,
     flight: InFlightGuard,
 }
 
-/// A finished event.
+/// An outcome that has not been reported to the adapter yet.
 struct Reported {
     finished: Finished,
     _flight: InFlightGuard,
 }
 
-/// What a worker wakes up for.
+/// Reasons for which a worker wakes.
 enum Wake {
     Finished(Result<Finished, JoinError>),
     Look,
@@ -171,11 +172,12 @@ impl Worker {
         Some(Instant::now() + Duration::from_micros(wait.max(0) as u64) + Duration::from_millis(1))
     }
 
-    /// Reports what is finished, and takes more.
+    /// Reports outcomes to the adapter and claims up to `free` further events.
     async fn exchange(&self, durable: &dyn DurableAdapter, state: &mut State, free: usize) {
         let Some(inner) = self.bus.upgrade() else { return state.finished.clear() };
         let bus = Bus { inner };
-        // Count, then look: a bus that stops either waits for what is claimed here, or is seen here.
+        // Count this as in flight before checking for a stop. Then `stop` either waits for the events claimed
+        // here, or was seen here.
         let _flight = InFlightGuard::of_backlog(&bus.inner.flight);
         let free = if self.is_stopping() { 0 } else { free };
         let finished: Vec<_> = state.finished.iter().map(|done| done.finished.clone()).collect();
@@ -223,13 +225,15 @@ impl Worker {
             ));
         }
         state.failed = state.failed.saturating_add(1);
-        // A bus that stops does not wait for an engine that fails: what is not reported is handed out again.
+        // A bus that stops does not wait for a failing engine. Events whose outcome was not reported are
+        // handed out again.
         if self.is_stopping() {
             state.finished.clear();
         }
     }
 
-    /// Extends the leases of what is being handled; where nothing is, says now and then that the consumer lives.
+    /// Extends the leases of the events that are being handled. If there are none, renews the consumer at the
+    /// interval [`IDLE`].
     async fn renew(&self, durable: &dyn DurableAdapter, state: &mut State) {
         let Some(inner) = self.bus.upgrade() else { return };
         if state.held.is_empty() && state.alive.elapsed() < IDLE {
@@ -245,14 +249,14 @@ impl Worker {
         }
     }
 
-    /// Takes what else is finished by now.
+    /// Takes the outcomes of all tasks that have ended by now.
     fn collect(&self, state: &mut State) {
         while let Some(done) = state.running.try_join_next() {
             self.finish(state, done);
         }
     }
 
-    /// Notes what became of an event, until the adapter is told.
+    /// Keeps the outcome of an event until it is reported to the adapter.
     fn finish(&self, state: &mut State, done: Result<Finished, JoinError>) {
         let task_of = |claim| state.held.iter().position(|held| held.claim == claim);
         let held = match &done {
@@ -268,7 +272,7 @@ impl Worker {
                 (Ok(panic), Some(inner)) => {
                     Finished { claim, outcome: after_panic(&Bus { inner }, &self.work, claim, panic) }
                 }
-                // The runtime shuts down: the event is handed out again when its lease has run out.
+                // The runtime is shutting down. The event is handed out again when its lease expires.
                 _ => return,
             },
         };
@@ -287,7 +291,7 @@ async fn at(time: Option<Instant>) {
     }
 }
 
-/// One attempt at one event.
+/// Handles one claimed event and returns the outcome.
 async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed) -> Finished {
     let Claimed { claim, record, last_error } = claimed;
     let outcome = match &record {
@@ -299,12 +303,14 @@ async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed) -> Finished {
             give_up(&bus, &work, Failed { event: &event, id: None, attempts, what }, error.to_string())
         }
     };
-    // Perhaps the last owner of the event, whose destructor is a user's code: it changes nothing of the outcome.
+    // This may be the last owner of the event, whose destructor is user code. A panic there does not change
+    // the outcome.
     catch_panic(|| drop(record));
     Finished { claim, outcome }
 }
 
-/// What an attempt comes to whose task panicked outside of the handler: in a subscriber of `tracing`, for example.
+/// Returns the outcome of an attempt whose task panicked outside of the handler, for example in a subscriber
+/// of `tracing`.
 fn after_panic(bus: &Bus, work: &Work, claim: Claim, panic: Box<dyn Any + Send>) -> Outcome {
     let error = HandlerError::panicked(panic);
     let (message, event) = (error.message().to_owned(), format!("(at {})", claim.position));
@@ -322,7 +328,7 @@ async fn attempt(
     let durable = &work.consumer.durable;
     let failed = |attempts| Failed { event: record.name(), id: Some(record.id()), attempts, what: "failed" };
     if claim.attempt > durable.attempts() {
-        // Whoever made the last attempt did not live to report it.
+        // The process or the lease of the last attempt ended before its outcome was reported.
         let before = claim.attempt - 1;
         let error = last_error.map(|error| format!("; the attempt before: {error}")).unwrap_or_default();
         let error = format!("the process ended, or lost its lease, in attempt {before}{error}");
@@ -341,14 +347,14 @@ async fn attempt(
     after_failure(bus, work, claim, failed, message)
 }
 
-/// Counts a failed attempt: there is another one, or it was the last.
+/// Returns the outcome of a failed attempt: a retry, or a dead letter if it was the last attempt.
 fn after_failure(bus: &Bus, work: &Work, claim: Claim, failed: Failed<'_>, message: String) -> Outcome {
     let durable = &work.consumer.durable;
     bus.inner.counters.failed.fetch_add(1, Ordering::Relaxed);
     if claim.attempt >= durable.attempts() {
         return give_up(bus, work, failed, message);
     }
-    // Two random numbers of the same seed differ: std counts up.
+    // Each `RandomState` has other keys, so the same position gives a different share every time.
     let share = RandomState::new().hash_one(claim.position) as f64 / u64::MAX as f64;
     let wait = durable.wait_after(claim.attempt, share);
     let at = bus.inner.now().as_micros().saturating_add(wait.as_micros().try_into().unwrap_or(i64::MAX));
@@ -357,13 +363,14 @@ fn after_failure(bus: &Bus, work: &Work, claim: Claim, failed: Failed<'_>, messa
     Outcome::Retry { at, error: message }
 }
 
-/// A handler's result, or that it took too long.
+/// Waits for a handler's result, or for an error if it takes longer than `limit`.
 async fn within(limit: Duration, handled: impl Future<Output = HandlerResult>) -> HandlerResult {
     if limit == Duration::MAX {
         return handled.await;
     }
     let too_long = format!("it took longer than {} s", limit.as_secs_f64());
-    // At the limit, this drops the handler's future, which may panic. (What panics in a poll is in the result.)
+    // At the limit, this drops the handler's future, which may panic. (A panic while it is polled is in the
+    // result.)
     let timed = caught(async { timeout(limit, handled).await }).await;
     Err(match timed {
         Ok(Ok(result)) => return result,
@@ -376,7 +383,7 @@ async fn within(limit: Duration, handled: impl Future<Output = HandlerResult>) -
     })
 }
 
-/// An attempt that came to nothing.
+/// An attempt that did not succeed.
 struct Failed<'a> {
     event: &'a str,
     id: Option<EventId>,

@@ -1,4 +1,4 @@
-//! Which emits may pass, and what their records say besides the event.
+//! Admission of emits: refuses an emit, or counts it and creates the envelope of its record.
 
 use crate::bus::inner::Inner;
 use crate::bus::inner::context::Inherited;
@@ -8,19 +8,28 @@ use crate::id::EventId;
 use crate::record::Envelope;
 use crate::record::metadata::Metadata;
 
-/// What an emitter may say besides the event.
+/// Values that the caller of an emit may set in addition to the event.
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) metadata: Metadata,
     pub(crate) id: Option<EventId>,
 }
 
+impl Options {
+    /// Returns options with this metadata; `None` if the metadata is empty.
+    pub(crate) fn with(metadata: Metadata) -> Option<Box<Self>> {
+        (!metadata.is_empty()).then(|| Box::new(Self { metadata, id: None }))
+    }
+}
+
 impl Inner {
-    /// Counts an emit that happens now, and makes the envelope of its record.
+    /// Counts an emit on the current thread, and creates the envelope of its record. The record inherits from
+    /// the event that the thread is handling.
     ///
     /// # Errors
     ///
-    /// The bus stops, too many emits are waiting, or the chain of emits is too deep.
+    /// An error if the bus is stopping, too many emits wait for their handlers, or the chain of emits is too
+    /// deep.
     pub(crate) fn admit(
         &self,
         name: &str,
@@ -32,8 +41,8 @@ impl Inner {
         Ok((flight, self.envelope(from.as_ref(), metadata, id)))
     }
 
-    /// Counts an emit inside the handling of another event, or outside of all handlers. Fails like
-    /// [`admit`](Self::admit).
+    /// Counts an emit that was made while the event `from` was handled, or outside of all handlers. The
+    /// errors are those of [`admit`](Self::admit).
     pub(crate) fn count(&self, name: &str, from: Option<&Inherited>) -> Result<InFlight<'_>, Error> {
         let nested = from.is_some_and(|from| from.chain.passes(self.instance));
         let flight = self.flight.enter(nested).map_err(|_| {
@@ -42,7 +51,7 @@ impl Inner {
         })?;
         let max = self.settings.max_in_flight;
         match from {
-            // Emits inside of others are bounded with them.
+            // Emits inside handlers are not limited separately: the emit around them counts.
             None if self.flight.kept() >= max => {
                 let message =
                     format!("{name}: {max} emits are waiting for their handlers; nothing was emitted");
@@ -57,20 +66,7 @@ impl Inner {
         }
     }
 
-    /// Counts an emit that is detached.
-    ///
-    /// # Errors
-    ///
-    /// Too many are running.
-    pub(crate) fn detach(&self, name: &str) -> Result<Detached, Error> {
-        let max = self.settings.max_detached;
-        self.flight.detach(max).ok_or_else(|| {
-            let message = format!("{name}: {max} detached emits are running already; nothing was emitted");
-            Error::new(ErrorKind::Overloaded, message)
-        })
-    }
-
-    /// The envelope of a record that is emitted while another event is handled.
+    /// Creates the envelope of a record that is emitted while the event `from` is handled.
     pub(crate) fn envelope(
         &self,
         from: Option<&Inherited>,

@@ -1,4 +1,4 @@
-//! Calls one handler by itself: a durable one, or one with a replay.
+//! Calls a single handler: a durable one, or one with a replay.
 
 use crate::bus::inner::Bus;
 use crate::bus::inner::call::{Attempt, Call, Callback};
@@ -8,7 +8,7 @@ use crate::bus::inner::routes::Route;
 use crate::panics::caught;
 use crate::record::Record;
 
-/// Calls a live handler for a record and waits for it.
+/// Calls a live handler with a record and waits for it.
 pub(crate) async fn call_live(
     bus: &Bus,
     callback: &Callback,
@@ -20,7 +20,7 @@ pub(crate) async fn call_live(
     as_part_of(bus, route, record, run).await
 }
 
-/// Calls a durable handler for one attempt at a record, and waits for it.
+/// Calls a durable handler with a record, for one attempt, and waits for it.
 pub(crate) async fn call_durable(
     bus: &Bus,
     callback: &Callback,
@@ -35,7 +35,7 @@ pub(crate) async fn call_durable(
     as_part_of(bus, route, record, run).await
 }
 
-/// Runs a handler within the scope of its event, and lists it as waiting; a panic is its result.
+/// Runs a handler in the scope of its event, and lists it as waiting. A panic becomes the result.
 async fn as_part_of(
     bus: &Bus,
     route: &Route,

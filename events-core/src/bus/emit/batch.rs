@@ -1,4 +1,4 @@
-//! `bus.emit_all(...)`: several events with one append.
+//! `bus.emit_all(...)`: emits several events with one append.
 
 use std::sync::Arc;
 
@@ -17,18 +17,18 @@ use crate::record::metadata::Metadata;
 use crate::record::{Name, Record};
 
 impl Bus {
-    /// Emits several events of one type with one append: they stand together in the history, in
-    /// their order. Then the handlers of all of them run, all at once; the result has one
-    /// [`Emitted`] per event, in the same order.
+    /// Emits several events of one type with one append: they are adjacent in the history, in the given
+    /// order. Then the handlers of all of them run concurrently. Returns one [`Emitted`] per event, in the
+    /// same order.
     ///
     /// # Errors
     ///
-    /// As for [`emit`](Self::emit); where it fails, none of the events was stored (or, with
-    /// [`ErrorKind::OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown), all or none).
+    /// Those of [`emit`](Self::emit). After an error, none of the events was stored. With
+    /// [`ErrorKind::OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown), either all or none were stored.
     ///
     /// # Cancel safety
     ///
-    /// That of [`Emit`](crate::Emit).
+    /// As [`Emit`](crate::Emit).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {

@@ -26,39 +26,40 @@ use crate::log::Appended;
 use crate::panics::catch_panic;
 use crate::record::Record;
 
-/// From so many handlers on, they are called from several places.
+/// Number of handlers from which on [`Dispatch::call_many`] is used.
 const MANY: usize = 16;
 
-/// One event's way through a list of handlers. The call is lent to each of them, and never copied: bytes that were
-/// just written in small pieces are slow to read in large ones.
+/// The pass of one event through a list of handlers. Handlers borrow the call and never copy it: reading in
+/// large pieces what was just written in small ones is slow.
 struct Dispatch {
-    /// Handlers that must not be called any more.
+    /// Number of handlers that were not called, because they were removed or used up.
     skipped: usize,
-    /// Whether that must be asked of each.
+    /// True if [`may_call`] must be asked before each handler.
     must_ask: bool,
     calling: Calling,
     rest: Option<Box<Rest>>,
 }
 
-/// The handlers after their first poll. Two words, and so passed in registers.
+/// The result of the first poll of all handlers. Two words, so that it is passed in registers.
 pub(super) struct Called {
     handled: usize,
-    /// `None` if all are done without a failure.
+    /// `None` if all handlers have finished without a failure.
     rest: Option<Box<Rest>>,
 }
 
-/// Failures and pending handlers: few emits have any.
+/// Failures and pending handlers. Few emits have any.
 #[derive(Default)]
 struct Rest {
     failures: Vec<Failure>,
-    /// The handlers that wait for something, and their futures.
+    /// The handlers that wait. Their futures are in `running`.
     waiting: Vec<WaitingHandler>,
     running: Running,
-    /// The id of an event without a record, if a handler asked for it.
+    /// The id of an event without a record, if a handler read it.
     id: Option<EventId>,
 }
 
-/// Calls the handlers of an event that needs no record: none of them waits. The emit is outside of all handlers.
+/// Calls the handlers of an event without a record. None of them may return a future. The emit must be
+/// outside of all handlers.
 #[inline]
 pub(super) fn by_reference<'a>(
     bus: &'a Bus,
@@ -85,12 +86,12 @@ pub(super) fn by_reference<'a>(
 pub(super) fn deliver(bus: &Bus, record: Record, position: u64, cx: &mut Context<'_>) -> Delivered {
     let list = bus.inner.routes.of_record(&record);
     let progress = deliver_to(bus, record, position, &list, cx);
-    // Perhaps the last owner of a closure that was removed meanwhile.
+    // This may be the last owner of a closure that was removed meanwhile, whose destructor is user code.
     catch_panic(|| drop(list));
     progress
 }
 
-/// [`deliver`] in a task.
+/// Calls the handlers of a record from an async function.
 pub(crate) async fn deliver_appended(bus: &Bus, record: Record, appended: Appended) -> Delivered {
     let mut record = Some(record);
     poll_fn(|cx| match (record.take(), appended) {
@@ -101,7 +102,7 @@ pub(crate) async fn deliver_appended(bus: &Bus, record: Record, appended: Append
     .await
 }
 
-/// Calls these handlers of a record.
+/// Calls the handlers in `list` with a record.
 pub(super) fn deliver_to(
     bus: &Bus,
     record: Record,
@@ -114,7 +115,8 @@ pub(super) fn deliver_to(
         note_unhandled(bus, Source::Stored(&record, None));
         return Progress::Done(Emitted::of_record(record, 0));
     };
-    // Handlers that wait use timers and sockets, also where the emit is polled outside of a runtime.
+    // Handlers that wait use timers and sockets, which need a runtime even if the emit is polled outside of
+    // one.
     let _runtime = if list.waits { inner.enter_runtime() } else { None };
     let mut call = Call::of_record(bus, &record, &entry.route, Some(position));
     let entered = context::enter_record(inner.instance, &record);
@@ -160,12 +162,13 @@ impl Rest {
 }
 
 impl Dispatch {
-    /// Calls each handler and polls it once. Runs within the event's [`Scope`].
+    /// Calls each handler and polls its future once. Must run in the event's [`Scope`].
     #[inline]
     fn run<'a>(call: &mut Call<'a>, list: &'a List, cx: &mut Context<'_>) -> Called {
         let mut this = Self { skipped: 0, must_ask: list.must_ask(), calling: Calling::begin(), rest: None };
         let mut entries = &list.entries[..];
-        // One frame for all that go well: a panic begins another one behind the handler that panicked.
+        // One `catch_unwind` for all handlers. After a panic, the next one begins after the handler that
+        // panicked.
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| this.call_each(call, entries, list, cx))) {
             this.note_panic(call, list, panic);
             entries = list.behind(call.route);
@@ -193,8 +196,8 @@ impl Dispatch {
         }
     }
 
-    /// Calls from four places in turn. A processor guesses where each place goes next, and for one place with
-    /// 64 closures it often guesses wrong: so they take half the time.
+    /// Calls handlers from four call sites in turn. A processor predicts the target of each call site. With
+    /// one call site for 64 closures it often predicts wrongly, which takes twice the time.
     #[inline(never)]
     fn call_many<'a>(
         &mut self,
@@ -231,7 +234,7 @@ impl Dispatch {
         }
     }
 
-    /// Cold not because it is rare: so that the way of handlers that are simply done has no branch to take.
+    /// Marked cold although it is not rare, so that handlers that return no future take no branch.
     #[cold]
     fn poll_once(
         &mut self,
@@ -264,7 +267,7 @@ impl Dispatch {
         call.bus.inner.watch.lap(&mut self.calling, call.route, call.source.name());
     }
 
-    /// The handler that was called last has panicked.
+    /// Notes that the handler called last has panicked.
     #[cold]
     fn note_panic(&mut self, call: &Call<'_>, list: &List, panic: Box<dyn Any + Send>) {
         self.fail(call, HandlerError::panicked(panic));
@@ -278,7 +281,7 @@ impl Dispatch {
     }
 }
 
-/// Whether this emit is the one that calls the handler.
+/// Returns true if this emit may call the handler. Removes a `once` handler.
 #[cold]
 fn may_call(bus: &Bus, entry: &Entry) -> bool {
     let handler = &entry.route.registration;
@@ -299,7 +302,7 @@ fn note_unhandled(bus: &Bus, source: Source<'_>) {
     report::unhandled(name);
 }
 
-/// Counts and logs a failure. Runs within the event's scope, which knows the id.
+/// Counts and logs a failure. Must run in the event's scope, which gives the id.
 pub(super) fn failed(inner: &Inner, event: &str, route: &Route, error: HandlerError) -> Failure {
     let failure = Failure::new(route, error);
     note_failure(inner, event, context::current_id(), &failure);

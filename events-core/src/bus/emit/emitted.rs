@@ -1,4 +1,4 @@
-//! What an emit reports.
+//! The report of an emit.
 
 use std::sync::Weak;
 
@@ -7,15 +7,14 @@ use crate::bus::inner::failure::Failure;
 use crate::id::EventId;
 use crate::record::Record;
 
-/// What an emit did: all its handlers have finished.
+/// The report of an emit: all its live handlers have finished.
 #[derive(Debug)]
 pub struct Emitted(What);
 
-/// Two words, so that it is passed in registers with all that is wrapped around it: every emit moves it
-/// several times.
+/// Two words, so that it and the types around it are passed in registers: every emit moves it several times.
 #[derive(Debug)]
 enum What {
-    /// No record was needed.
+    /// Without a record, because none was needed.
     Bare {
         handled: u32,
     },
@@ -23,7 +22,7 @@ enum What {
         handled: u32,
         record: Record,
     },
-    /// An event with the same id was there before.
+    /// An event with the same id was stored before.
     Duplicate {
         record: Record,
     },
@@ -33,14 +32,14 @@ enum What {
     },
 }
 
-/// Where there is more to say.
+/// The rare parts of a report.
 #[derive(Debug)]
 struct More {
     record: Option<Record>,
     failures: Vec<Failure>,
-    /// No record was needed, and still somebody asked for an id.
+    /// The id of an event without a record, if a handler read it.
     id: Option<EventId>,
-    /// Where durable consumers may have yet to handle it.
+    /// The bus, if its adapter may have consumers that have not finished the event.
     bus: Option<Weak<Inner>>,
 }
 
@@ -50,13 +49,13 @@ impl Emitted {
         Self(What::Stored { handled: handled as u32, record })
     }
 
-    /// No record was needed.
+    /// Creates the report of an event without a record.
     #[inline]
     pub(crate) fn bare(handled: usize) -> Self {
         Self(What::Bare { handled: handled as u32 })
     }
 
-    /// No record was needed, and there is more to say; `id` where somebody asked for one.
+    /// Creates the report of an event without a record that has failures, or an id that a handler read.
     #[cold]
     pub(crate) fn bare_with(handled: usize, id: Option<EventId>, failures: Vec<Failure>) -> Self {
         let more = Box::new(More { record: None, failures, id, bus: None });
@@ -73,7 +72,7 @@ impl Emitted {
         self.tell(|more| more.failures.extend(new))
     }
 
-    /// Adds the bus whose adapter has durable consumers.
+    /// Adds the bus, whose adapter must have durable consumers.
     pub(crate) fn of_bus(self, bus: Weak<Inner>) -> Self {
         match self.0 {
             What::Duplicate { .. } => self,
@@ -99,8 +98,8 @@ impl Emitted {
         Self(What::Told { handled, more })
     }
 
-    /// The event's id; `None` where no record of the event was needed (history off, only handlers
-    /// of `&E`), so that nobody could look it up.
+    /// Returns the id of the event. `None` if no record was needed (the history is off, and all handlers take
+    /// `&E`) and no handler read the id.
     pub fn id(&self) -> Option<EventId> {
         match &self.0 {
             What::Told { more, .. } if more.record.is_none() => more.id,
@@ -108,7 +107,7 @@ impl Emitted {
         }
     }
 
-    /// The event's record, where one was needed.
+    /// Returns the record of the event, if one was needed.
     pub fn record(&self) -> Option<&Record> {
         match &self.0 {
             What::Bare { .. } => None,
@@ -117,7 +116,7 @@ impl Emitted {
         }
     }
 
-    /// How many handlers of this bus ran, failed ones included.
+    /// Returns how many handlers of this bus ran, including those that failed.
     pub fn handled(&self) -> usize {
         match self.0 {
             What::Bare { handled } | What::Stored { handled, .. } | What::Told { handled, .. } => {
@@ -127,7 +126,7 @@ impl Emitted {
         }
     }
 
-    /// The handlers that failed or panicked. Each was logged, too.
+    /// Returns the failures of handlers. Each was also logged when it happened.
     pub fn failures(&self) -> &[Failure] {
         match &self.0 {
             What::Told { more, .. } => &more.failures,
@@ -135,8 +134,8 @@ impl Emitted {
         }
     }
 
-    /// Whether an event with the same id was there before: this one was not stored, and no handler
-    /// ran.
+    /// Returns true if an event with the same id was stored before. Then this one was not stored, and no
+    /// handler ran.
     pub fn is_duplicate(&self) -> bool {
         matches!(self.0, What::Duplicate { .. })
     }

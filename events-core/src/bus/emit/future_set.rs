@@ -1,4 +1,4 @@
-//! Futures that one task drives, each polled only after it was woken.
+//! A set of futures that one task polls, each only after it was woken.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// A set of futures; yields results in the order in which they become ready.
+/// A set of futures. Yields their outputs in the order in which they become ready.
 pub(crate) struct FutureSet<F> {
-    /// `None` where the future is done.
+    /// `None` for a future that is done.
     members: Vec<Option<Member<F>>>,
     pending: usize,
-    /// Members from here on have not been polled.
+    /// Index of the first member that was never polled.
     first_unpolled: usize,
     shared: Arc<Shared>,
 }
@@ -22,17 +22,18 @@ struct Member<F> {
     waker: Waker,
 }
 
-/// What the wakers of the members share.
+/// The state shared by the wakers of all members.
 #[derive(Default)]
 struct Shared(Mutex<Woken>);
 
 #[derive(Default)]
 struct Woken {
-    /// The members that were woken and have not been polled since, in the order in which they were woken.
+    /// The members that were woken and not polled since, in the order of the wakes.
     members: VecDeque<usize>,
-    /// How many of them this turn polls: those that were woken before it began.
+    /// Number of members that the current round still polls. A round consists of the members woken before it
+    /// began.
     meeting: usize,
-    /// The task that drives the set.
+    /// The task that polls the set.
     task: Option<Waker>,
 }
 
@@ -43,14 +44,14 @@ impl Shared {
 }
 
 impl Woken {
-    /// The next member of the turn.
+    /// Takes the next member of the round.
     fn next(&mut self) -> Option<usize> {
         self.meeting = self.meeting.checked_sub(1)?;
         self.members.pop_front()
     }
 }
 
-/// Wakes the task of the set for one member.
+/// The waker of one member. Wakes the task of the set.
 struct WakeFlag {
     shared: Arc<Shared>,
     member: usize,
@@ -71,7 +72,7 @@ impl Wake for WakeFlag {
             woken.members.push_back(self.member);
             woken.task.clone()
         };
-        // Not under the lock: a waker is code of others.
+        // Without the lock: a waker is foreign code.
         if let Some(task) = task {
             task.wake();
         }
@@ -88,7 +89,7 @@ impl<F: Future + Unpin> FutureSet<F> {
         }
     }
 
-    /// Adds a future, which the next [`poll_next`](Self::poll_next) polls.
+    /// Adds a future. The next [`poll_next`](Self::poll_next) polls it.
     pub(crate) fn push(&mut self, future: F) {
         let member = self.members.len();
         let shared = Arc::clone(&self.shared);
@@ -98,9 +99,10 @@ impl<F: Future + Unpin> FutureSet<F> {
         self.pending += 1;
     }
 
-    /// The next result of a member; `None` when all are done.
+    /// Returns the output of the next member that is ready; `None` once all are done.
     ///
-    /// A call polls each member at most once, so that one that wakes itself at every poll does not hold the task.
+    /// One call polls each member at most once, so that a member that wakes itself at every poll does not
+    /// block the task.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         if self.pending == 0 {
             return Poll::Ready(None);
@@ -125,7 +127,8 @@ impl<F: Future + Unpin> FutureSet<F> {
         self.shared.lock().next()
     }
 
-    /// Lets the turn have the members that were woken since the last one, if that has ended; remembers the task.
+    /// Stores the waker of the task. If the last round has ended, begins a new one with the members woken
+    /// since.
     fn begin_turn(&mut self, cx: &Context<'_>) {
         let mut woken = self.shared.lock();
         if woken.meeting == 0 {
@@ -143,7 +146,7 @@ impl<F: Future + Unpin> FutureSet<F> {
         let Some(slot) = self.members.get_mut(member) else { return Poll::Pending };
         // A waker may wake a member that is done.
         let Some(Member { future, flag, waker }) = slot else { return Poll::Pending };
-        // Before the poll: what wakes the member during it is to be seen.
+        // Clear the flag before the poll, so that a wake during the poll is not missed.
         flag.is_woken.store(false, Ordering::Release);
         let result = std::task::ready!(Pin::new(future).poll(&mut Context::from_waker(waker)));
         *slot = None;
@@ -152,7 +155,7 @@ impl<F: Future + Unpin> FutureSet<F> {
     }
 }
 
-/// Drives futures until all are done; the results in the order of the futures.
+/// Polls futures until all are done. Returns the outputs in the order of the futures.
 pub(crate) async fn join_all<F: Future + Unpin>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut set = FutureSet::new();
     let mut results = Vec::new();
@@ -166,7 +169,7 @@ pub(crate) async fn join_all<F: Future + Unpin>(futures: impl IntoIterator<Item 
     results.into_iter().flatten().collect()
 }
 
-/// A future whose result says which one it is of.
+/// A future that returns its index with its output.
 struct Indexed<F> {
     index: usize,
     future: F,

@@ -1,4 +1,4 @@
-//! The handlers of one event that are pending.
+//! The pending handlers of one event.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -23,11 +23,11 @@ use crate::panics::catch_panic;
 /// The handlers of one event after their first poll.
 pub(crate) type Delivered = Progress<Emitted, Group>;
 
-/// The pending handlers of one event, driven together by one task.
+/// The pending handlers of one event, polled together by one task.
 pub(crate) struct Group {
     pub(super) inner: Arc<Inner>,
     pub(super) scope: Scope,
-    /// The report of the emit, until all handlers are done.
+    /// The report of the emit; `None` once all handlers are done.
     pub(super) emitted: Option<Emitted>,
     pub(super) failures: Vec<Failure>,
     pub(super) running: Running,
@@ -35,12 +35,12 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Goes on in a task. The caller is in flight.
+    /// Spawns a task that polls the handlers. The caller must be in flight.
     pub(super) fn spawn(self, detached: Option<Detached>) -> Task<Emitted> {
         task::spawn(self.waiting.record().shared_name(), detached, self)
     }
 
-    /// Polls the handlers that were woken. Runs within the scope.
+    /// Polls the handlers that were woken. Must run in the scope.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some((index, result)) = std::task::ready!(self.running.poll_next(cx)) {
             let route = self.waiting.finish(index);
@@ -83,7 +83,7 @@ impl Work for Group {
     }
 }
 
-/// Reports each handler that is lost.
+/// Reports each handler that is lost because the group is dropped unfinished.
 impl Drop for Group {
     fn drop(&mut self) {
         if self.emitted.is_some() {
@@ -95,7 +95,7 @@ impl Drop for Group {
     }
 }
 
-/// The futures of handlers. In most emits one waits: it needs no set.
+/// The futures of pending handlers. Most emits have at most one, which needs no set.
 #[derive(Default)]
 pub(super) enum Running {
     #[default]
@@ -121,7 +121,7 @@ impl Running {
         };
     }
 
-    /// The next result of any; `None` when all are done.
+    /// Returns the next result of a handler; `None` once all are done.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, HandlerResult)>> {
         match self {
             Self::Done => Poll::Ready(None),
@@ -135,12 +135,13 @@ impl Running {
     }
 }
 
-/// A handler's future. Its panic is its result, also a panic in its destructor.
+/// The future of a handler. Its output is an error if the handler panics, or the destructor of its future
+/// does.
 pub(super) struct Guarded {
     pub(super) index: usize,
-    /// Tells the watch which handler is polled.
+    /// The number that the thread stores while it polls this handler, so that a slow one can be named.
     pub(super) number: usize,
-    /// Until it is done.
+    /// `None` once the handler is done.
     pub(super) future: Option<BoxFuture<'static, HandlerResult>>,
 }
 
@@ -156,7 +157,8 @@ impl Future for Guarded {
             Ok(Poll::Ready(result)) => result,
             Err(panic) => Err(HandlerError::panicked(panic)),
         };
-        // What the handler holds may panic as well: that is a failure of this handler, unless it has failed.
+        // Dropping the future may panic as well. That is a failure of this handler, unless it has failed
+        // already.
         let done = self.future.take();
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(done))).map_err(HandlerError::panicked);
         Poll::Ready((self.index, result.and(dropped)))

@@ -1,4 +1,4 @@
-//! How an emit runs: chosen once, by [`Path`].
+//! The ways in which an emit runs. [`Path`] is chosen once per emit.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,16 +21,17 @@ use crate::log::Appended;
 use crate::panics::catch_panic;
 use crate::record::{Envelope, Record};
 
-/// The way of an emit through the bus.
+/// How an emit runs.
 enum Path {
-    /// The handlers borrow the event from the emit: nobody needs a record. The held list of handlers counts the emit.
+    /// The handlers borrow the event from the emit, because no record is needed. Holding the list of handlers
+    /// counts the emit.
     ByReference(Held),
-    /// The record owns the event. The held list counts the emit.
+    /// The record owns the event. Holding the list counts the emit.
     OwnedRecord(Held),
-    /// The record shares the event with handlers that take `Arc<E>`. The held list counts the emit.
+    /// The record shares the event with handlers that take `Arc<E>`. Holding the list counts the emit.
     SharedRecord(Held),
-    /// The record shares the event, and the emit counts itself: there is an adapter, the emit is inside a handler or
-    /// has options, or it may be refused.
+    /// The record shares the event, and the emit counts itself: there is an adapter, the emit is inside a
+    /// handler or has options, or it may be refused.
     Counted,
 }
 
@@ -55,14 +56,14 @@ impl Path {
     }
 }
 
-/// Gives back a list of handlers.
+/// Releases a list of handlers.
 #[inline]
 fn release(list: Held) {
-    // Perhaps the last owner of a closure that was removed meanwhile.
+    // This may be the last owner of a closure that was removed meanwhile, whose destructor is user code.
     catch_panic(|| drop(list));
 }
 
-/// An event that its emit holds until it is handed over.
+/// An event that is owned by its emit until it is moved into a record.
 pub(super) trait Unsent {
     fn lend(&self) -> ErasedEvent<'_>;
     fn own(&mut self, origin: InstanceId) -> Option<Record>;
@@ -85,19 +86,19 @@ impl<E: Event> Unsent for Option<E> {
 
 pub(crate) type Polled = Poll<Result<Emitted, Error>>;
 
-/// An emit apart from its event, so that most of its code is compiled once.
+/// An emit without its event, so that most of its code is not generic over the event.
 pub(super) struct Run<'a> {
     pub(super) bus: &'a Bus,
     pub(super) decl: &'static EventDecl,
     pub(super) state: State,
 }
 
-/// The rest of an emit besides its event. One enum, so that an emit without more is quick to drop.
+/// The state of an emit, without its event. A single enum, so that a plain emit is cheap to drop.
 pub(crate) enum State {
     Plain,
     With(Box<Options>),
     Detached(Detached, Option<Box<Options>>),
-    /// Handlers, or the adapter, did not finish in the first poll.
+    /// Handlers or the adapter had not finished in the first poll.
     Pending(Task<Emitted>),
 }
 
@@ -158,7 +159,7 @@ impl<'a> Run<'a> {
         Self { bus, decl, state: State::Plain }
     }
 
-    /// The first poll. The event has not been handed over.
+    /// Runs the first poll. `event` must not have been taken.
     pub(super) fn start(&mut self, event: &mut dyn Unsent, cx: &mut Context<'_>) -> Polled {
         let (bus, decl) = (self.bus, self.decl);
         match Path::of(&bus.inner, decl, self.state.has_options()) {
@@ -182,6 +183,19 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Appends a record and calls its handlers. Holding the list counts the emit.
+    #[inline(never)]
+    fn held(&mut self, record: Record, list: Held, cx: &mut Context<'_>) -> Polled {
+        let polled = match append_and_deliver(self.bus, record, Some(&list), cx) {
+            Progress::Done(emitted) => Poll::Ready(Ok(emitted)), list, cx)
+            }
+            Path::Counted => {
+                let Some(event) = event.share() else { return Poll::Pending };
+                self.counted(event, cx)
+            }
+        }
+    }
+
     /// Emits a record; the list of its handlers counts the emit.
     #[inline(never)]
     fn held(&mut self, record: Record, list: Held, cx: &mut Context<'_>) -> Polled {
@@ -194,8 +208,7 @@ impl<'a> Run<'a> {
         };
         release(list);
         polled
-    }
-
+    /// Runs any further poll.
     #[inline(never)]
     fn counted(&mut self, event: Arc<dyn Payload>, cx: &mut Context<'_>) -> Polled {
         let (bus, decl) = (self.bus, self.decl);
@@ -206,7 +219,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Emits a record that `make` builds, unless the emit is refused. The emit counts itself.
+/// Emits the record that `make` creates, unless the emit is refused. The emit counts itself.
 pub(crate) fn counted(
     bus: &Bus,
     name: &str,
@@ -228,8 +241,8 @@ pub(crate) fn counted(
     })
 }
 
-/// Appends a record to the log and calls its handlers. The caller is in flight. The list that it held before the
-/// append may be out of date.
+/// Appends a record to the log and calls its handlers. The caller must be in flight. If `held` was replaced
+/// before the append, the current list is used.
 fn append_and_deliver(bus: &Bus, record: Record, held: Option<&List>, cx: &mut Context<'_>) -> Delivered {
     let Appended::At(position) = bus.inner.log.append_one(&record) else {
         return Progress::Done(Emitted::duplicate(record));

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::panics::{catch_panic, caught};
 use crate::record::Record;
 
-/// Emits one record through the adapter.
+/// Passes a record to the adapter, then calls its handlers.
 pub(super) async fn publish_and_deliver(
     bus: Bus,
     adapter: Arc<dyn Adapter>,
@@ -26,7 +26,7 @@ pub(super) async fn publish_and_deliver(
 }
 
 impl Emitted {
-    /// Adds the bus that [`settled`](Self::settled) asks, where the adapter has durable consumers.
+    /// Adds the bus for [`settled`](Self::settled), if the adapter has durable consumers.
     pub(super) fn with_consumers(self, inner: &Arc<Inner>) -> Self {
         match inner.adapter.as_ref().is_some_and(|adapter| adapter.durable().is_some()) {
             true => self.of_bus(Arc::downgrade(inner)),
@@ -35,7 +35,7 @@ impl Emitted {
     }
 }
 
-/// Passes records to the adapter.
+/// Passes records to the adapter and returns its answer.
 pub(super) async fn publish(
     inner: &Inner,
     adapter: &dyn Adapter,
@@ -44,7 +44,7 @@ pub(super) async fn publish(
     inner.check_runtime(records.first().map_or("", Record::name))?;
     check_written(inner, records)?;
     let unanswered = Unanswered { inner, records };
-    // Also what panics before there is a future.
+    // The block also catches a panic before the adapter returns its future.
     let published = caught(async { adapter.publish(records, &inner.codec).await }).await;
     std::mem::forget(unanswered);
     match published {
@@ -54,7 +54,7 @@ pub(super) async fn publish(
     }
 }
 
-/// Held until the adapter has answered: reports an emit that is dropped before.
+/// Reports the emit as lost if it is dropped before the adapter has answered.
 struct Unanswered<'a> {
     inner: &'a Inner,
     records: &'a [Record],
@@ -67,7 +67,8 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-/// Refuses records that can't be written and read back as they are, before an adapter gets any of them.
+/// Refuses records that can't be written as JSON, or are read back differently in tests. Runs before the
+/// adapter gets any of them.
 pub(crate) fn check_written(inner: &Inner, records: &[Record]) -> Result<(), Error> {
     for (index, record) in records.iter().enumerate() {
         let checked = inner.codec.check(record).and_then(|()| match &inner.settings.on_loss {
@@ -82,7 +83,7 @@ pub(crate) fn check_written(inner: &Inner, records: &[Record]) -> Result<(), Err
     Ok(())
 }
 
-/// The error of an emit whose adapter has failed.
+/// Creates the error of an emit whose adapter failed.
 pub(crate) fn refused(inner: &Inner, records: &[Record], error: AdapterError) -> Error {
     let first = records.first();
     let name = first.map_or("", Record::name);

@@ -1,5 +1,5 @@
-//! The task in which an emit goes on. It moves to the runtime of the bus when its own shuts down; work that is lost
-//! with that one, too, is logged, counted, and named by `stop`.
+//! The task in which an emit continues. If its runtime shuts down, the task moves to the runtime of the bus.
+//! Work that is lost because that runtime has shut down as well is logged, counted, and named by `stop`.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::panics::catch_panic;
 use crate::record::Name;
 
-/// A step of an emit that is done, or whose rest is pending.
+/// A step of an emit: done, or with pending work.
 pub(crate) enum Progress<T, P> {
     Done(T),
     Pending(P),
@@ -37,12 +37,12 @@ impl<T, P: Future<Output = T>> Progress<T, P> {
 /// The pending work of an emit.
 pub(crate) trait Work: Send + Unpin + 'static {
     type Output: Send + 'static;
-    /// The bus of the emit.
+    /// Returns the bus of the emit.
     fn bus(&self) -> &Arc<Inner>;
     fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Error>>;
 }
 
-/// Work whose type is not known.
+/// Work with a type-erased future.
 struct Boxed<T> {
     bus: Arc<Inner>,
     future: BoxFuture<'static, Result<T, Error>>,
@@ -60,7 +60,7 @@ impl<T: Send + 'static> Work for Boxed<T> {
     }
 }
 
-/// Runs a future like the handlers of an emit: polls it once here, and then in a task of its own.
+/// Runs a future as the pending work of an emit: polls it once in the caller's task, and then in a new task.
 pub(crate) async fn run<T: Send + 'static>(
     bus: &Arc<Inner>,
     flight: InFlight<'_>,
@@ -77,7 +77,7 @@ pub(crate) async fn run<T: Send + 'static>(
     progress.finish().await
 }
 
-/// Polls a future once, and spawns it if it is pending. The caller is in flight.
+/// Polls a future once, and spawns it if it is pending. The caller must be in flight.
 pub(super) fn poll_or_spawn<T: Send + 'static>(
     bus: &Arc<Inner>,
     event: Name,
@@ -92,7 +92,7 @@ pub(super) fn poll_or_spawn<T: Send + 'static>(
     }
 }
 
-/// Spawns work on the runtime of the caller, or else of the bus. The caller is in flight.
+/// Spawns work on the current runtime, or on that of the bus if there is none. The caller must be in flight.
 pub(super) fn spawn<W: Work>(event: Name, detached: Option<Detached>, work: W) -> Task<W::Output> {
     let moved = Arc::new(Moved { event, task: Mutex::default() });
     let to = Some(Arc::clone(&moved));
@@ -101,13 +101,14 @@ pub(super) fn spawn<W: Work>(event: Name, detached: Option<Detached>, work: W) -
     Task { running: runtime.spawn(Moving { work: Some((work, counted)), to, stays: false }), moved }
 }
 
-/// Keeps the task of an emit counted until it ends, however it ends.
+/// Keeps the emit counted until its task ends or is dropped.
 struct Counted {
     _flight: InFlightGuard,
     _detached: Option<Detached>,
 }
 
-/// The task in which work goes on, also after it has moved. Dropping it stops nothing.
+/// A handle to the task of an emit, also after the task has moved. Dropping the handle does not stop the
+/// task.
 pub(crate) struct Task<T> {
     running: JoinHandle<Answer<T>>,
     moved: Arc<Moved<T>>,
@@ -115,7 +116,7 @@ pub(crate) struct Task<T> {
 
 struct Moved<T> {
     event: Name,
-    /// The task to which work has moved, until the emit takes it.
+    /// The task to which the work has moved, until the emit takes it.
     task: Mutex<Option<JoinHandle<Answer<T>>>>,
 }
 
@@ -132,7 +133,7 @@ impl<T> Future for Task<T> {
                     );
                 }
                 Err(error) => {
-                    // A runtime drops the work, which then moves, before it tells that the task has ended.
+                    // A runtime drops the work, which then moves, before it reports that the task has ended.
                     let moved = self.moved.task.lock().unwrap_or_else(PoisonError::into_inner).take();
                     match moved {
                         Some(task) => self.running = task,
@@ -158,10 +159,10 @@ fn lost(event: &Name, why: &str) -> Error {
     Error::new(ErrorKind::Runtime, message)
 }
 
-/// The result of an emit whose task has ended. An error that nobody takes, since the emit was detached or dropped, is
-/// reported.
+/// The result of an emit whose task has ended. If it is an error and is dropped because the emit was detached
+/// or dropped, it is logged.
 struct Answer<T> {
-    /// `None` once it is taken.
+    /// `None` once the emit has taken it.
     result: Option<Result<T, Error>>,
     fallback: Fallback,
 }
@@ -177,13 +178,13 @@ impl<T> Drop for Answer<T> {
     }
 }
 
-/// Work that moves when it is dropped unfinished.
+/// Work that moves to the runtime of the bus if it is dropped unfinished.
 struct Moving<W: Work> {
-    /// Until it is done.
+    /// `None` once the work is done.
     work: Option<(W, Counted)>,
-    /// Where the emit finds it after it has moved.
+    /// Shared with the emit, which finds the moved task here.
     to: Option<Arc<Moved<W::Output>>>,
-    /// Whether it does not move: it has moved before, or a poll of it panicked.
+    /// True if the work does not move: it has moved before, or a poll panicked.
     stays: bool,
 }
 
@@ -211,7 +212,7 @@ impl<W: Work> Drop for Moving<W> {
         catch_panic(|| match to {
             Some(to) if !self.stays => {
                 let runtime = work.0.bus().runtime.clone();
-                // Where that runtime is gone, too, this drops the work at once.
+                // If that runtime has shut down as well, this drops the work at once.
                 let task = runtime.spawn(Moving { work: Some(work), to: None, stays: true });
                 *to.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
             }

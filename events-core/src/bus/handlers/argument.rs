@@ -10,10 +10,10 @@ use crate::event::Event;
 use crate::event::takes::Takes;
 use crate::record::Record;
 
-/// What a handler may take first: `&E`, `Arc<E>` or `E` of an event, an [event set](trait@crate::EventSet),
-/// or `&Record`.
+/// Type of the first argument of a handler: `&E`, `Arc<E>` or `E` of an event, an [event
+/// set](trait@crate::EventSet), or `&Record`.
 ///
-/// An `E` by value is a clone; `&E` and `Arc<E>` share the event with the other handlers.
+/// An `E` by value is a clone. `&E` and `Arc<E>` share the event with the other handlers.
 #[diagnostic::on_unimplemented(
     message = "a handler can't take `{Self}` as its first argument",
     label = "expected an event in its current version, a view of one, or `&Record`",
@@ -26,7 +26,7 @@ pub trait Argument<'a>: Sized {
     const TAKES: Takes;
     #[doc(hidden)]
     const WANTS: Wants;
-    /// Whether the event is shared with the handler.
+    /// True if the handler takes the event as an `Arc`.
     #[doc(hidden)]
     const SHARES: bool = false;
 

@@ -9,12 +9,11 @@ use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl};
 use crate::record::Record;
 
-/// A closure that can be registered at run time: `Fn(&E)`, `Fn(Arc<E>)`, `Fn(E)` of an event or
-/// `Fn(&Record)`, returning `()`, `Result<(), E>` with an `E` that can be displayed, or a future of
-/// either.
+/// A closure that can be registered as a handler at run time: `Fn(&E)`, `Fn(Arc<E>)` or `Fn(E)` of an event,
+/// or `Fn(&Record)`. It returns `()`, `Result<(), E>` where `E` implements `Display`, or a future of either.
 ///
-/// The future must own what it uses: take `Arc<E>`, or copy out of `&E` before the `async move`
-/// block. `Kind` tells the forms apart and is inferred.
+/// The future must own what it uses: take `Arc<E>`, or copy out of `&E` before the `async move` block. `Kind`
+/// distinguishes these forms and is inferred.
 #[diagnostic::on_unimplemented(
     message = "this can't be a handler",
     label = "expected `|record: &Record| ...` that returns `()`, a `Result` or a future",
@@ -30,8 +29,8 @@ pub trait IntoHandler<Kind>: Send + Sync + 'static {
     fn into_callback(self) -> Callback;
 }
 
-/// A closure over one event, so that its argument says which: what [`Bus::on`](crate::Bus::on)
-/// takes.
+/// A closure that takes one type of event, so that the type of its argument gives the event. Required by
+/// [`Bus::on`](crate::Bus::on).
 #[diagnostic::on_unimplemented(
     message = "this can't be a handler of an event",
     label = "expected `|event: &E| ...` that returns `()`, a `Result` or a future",
@@ -42,25 +41,25 @@ pub trait IntoHandler<Kind>: Send + Sync + 'static {
 )]
 pub trait EventHandler<Kind>: IntoHandler<Kind> {}
 
-/// Marks `Fn(&E) -> R` whose `R` is of kind `M`.
+/// Marks `Fn(&E) -> R` with an output `R` of kind `M`.
 pub enum Borrowed<E, M> {
     #[doc(hidden)]
     Never(std::convert::Infallible, std::marker::PhantomData<(E, M)>),
 }
 
-/// Marks `Fn(Arc<E>) -> R`.
+/// Marks `Fn(Arc<E>) -> R` with an output `R` of kind `M`.
 pub enum Shared<E, M> {
     #[doc(hidden)]
     Never(std::convert::Infallible, std::marker::PhantomData<(E, M)>),
 }
 
-/// Marks `Fn(E) -> R`.
+/// Marks `Fn(E) -> R` with an output `R` of kind `M`.
 pub enum Owned<E, M> {
     #[doc(hidden)]
     Never(std::convert::Infallible, std::marker::PhantomData<(E, M)>),
 }
 
-/// Marks `Fn(&Record) -> R`.
+/// Marks `Fn(&Record) -> R` with an output `R` of kind `M`.
 pub enum Untyped<M> {
     #[doc(hidden)]
     Never(std::convert::Infallible, std::marker::PhantomData<M>),
@@ -110,7 +109,7 @@ where
     }
 }
 
-/// Apart, so that the way of most calls is short.
+/// Not inlined, so that the path of most calls is short.
 #[cold]
 #[inline(never)]
 fn call_stored<E: Event, R: HandlerOutput<M>, M>(handler: &impl Fn(&E) -> R, call: &Call<'_>) -> Pending {
@@ -137,7 +136,7 @@ fn callback<R: HandlerOutput<M>, M>(
     run: impl Fn(&Call<'_>) -> Pending + Send + Sync + 'static,
 ) -> Callback {
     Callback {
-        // What is pending outlives the emit's own poll, and is then known by its record.
+        // A pending handler can outlive the first poll of its emit, and is then identified by its record.
         wants: if R::WAITS { Wants::Record } else { wants },
         shares: false,
         takes: Takes::Any,

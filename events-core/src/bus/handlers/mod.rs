@@ -1,4 +1,4 @@
-//! Handlers: what `#[on]` and the bus make of a function or closure.
+//! Handlers: functions with `#[on]` and closures, in the form that the bus calls.
 
 pub(crate) mod argument;
 pub(crate) mod closure;
@@ -12,7 +12,7 @@ use crate::bus::inner::call::Callback;
 use crate::event::SourceLocation;
 use crate::event::takes::Takes;
 
-/// A type that stands for a function marked `#[on]`. Written by `#[on]`, not by hand.
+/// A type that represents a function marked `#[on]`. Implemented by `#[on]`, not by hand.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     label = "this is not a function marked `#[on]`",
@@ -23,15 +23,15 @@ pub trait Handler {
     fn decl() -> &'static HandlerDecl;
 }
 
-/// One function marked `#[on]`, as a constant; its address tells it from all others.
+/// The declaration of a function marked `#[on]`, as a constant. Its address identifies the handler.
 pub struct HandlerDecl {
     pub(crate) location: SourceLocation,
-    /// As written; the event's own name where nothing was.
+    /// The patterns in the attribute; if it has none, the name of the event.
     pub(crate) patterns: &'static [&'static str],
-    /// What the function takes.
+    /// The events that the function takes.
     pub(crate) takes: Takes,
     pub(crate) bind: fn(&mut Binder<'_>) -> Option<Callback>,
-    /// Set where it is durable.
+    /// The options of a durable handler; `None` for a live one.
     pub(crate) durable: Option<DurableOptions>,
 }
 
@@ -46,7 +46,7 @@ impl HandlerDecl {
         Self { location, patterns, takes, bind, durable: None }
     }
 
-    /// The same as a durable handler.
+    /// Creates the declaration of a durable handler.
     #[doc(hidden)]
     pub const fn durable(
         location: SourceLocation,
@@ -59,7 +59,7 @@ impl HandlerDecl {
     }
 }
 
-/// What `#[on]` submits to the linker.
+/// The entry that `#[on]` registers by linking.
 pub struct LinkedHandler(pub fn() -> &'static HandlerDecl);
 
 inventory::collect!(LinkedHandler);

@@ -1,4 +1,4 @@
-//! Event sets: one of several events, chosen by name.
+//! Event sets: enums of several events, with a variant chosen by event name.
 
 use std::marker::PhantomData;
 
@@ -9,13 +9,16 @@ use crate::event::takes::Takes;
 use crate::record::Record;
 use crate::schema::same;
 
-/// One of several events, for handlers on wildcards and for streams: `#[derive(EventSet)]` on an enum
-/// whose variants hold a `&'a E` or an `Arc<E>` each.
+/// An enum of several events, for handlers on wildcards and for streams. Implement it with
+/// `#[derive(EventSet)]`; each variant holds a `&'a E` or an `Arc<E>`.
 ///
-/// A handler takes it by value; nothing is cloned, and each event goes to its variant by name. Every
-/// variant is checked against the handler's patterns when the program is compiled, and
-/// [`build`](crate::BusBuilder::build) refuses a handler whose patterns take a known event that has no
-/// variant. A variant that holds a `&'a Record` takes all others; variants are tried in their order.
+/// A handler takes the set by value; nothing is cloned. Each event becomes the variant of its name. If
+/// several variants could hold an event, the first is used. A variant that holds a `&'a Record` takes all
+/// events.
+///
+/// Every variant is checked at compile time against the handler's patterns.
+/// [`build`](crate::BusBuilder::build) refuses a handler whose patterns match a known event for which the set
+/// has no variant.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,12 +57,12 @@ use crate::schema::same;
     note = "put `#[derive(EventSet)]` on an enum whose variants hold one event each: `Created(Arc<UserCreated>)`"
 )]
 pub trait EventSet<H = ()> {
-    /// Has no value, at the variant in question, where one is never delivered to the handler `H`.
+    /// Fails to evaluate, with an error at the variant, if a variant is never delivered to the handler `H`.
     #[doc(hidden)]
     const DELIVERED: ();
 }
 
-/// What a variant of an event set may hold: what a handler may take first.
+/// Type in a variant of an event set: any type that can be the first argument of a handler.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be in a variant of an event set: it is no event",
     label = "expected `&E` or `Arc<E>` of an event or a view, or `&Record`",
@@ -87,21 +90,22 @@ impl<'a, T: Argument<'a>> Variant<'a> for T {
     }
 }
 
-/// The patterns a handler is on. Written by `#[on]`.
+/// The patterns of a handler. Implemented by `#[on]`.
 pub trait Patterns {
     /// The name of the function.
     const HANDLER: &'static str;
-    /// As written.
+    /// The patterns in the attribute.
     const PATTERNS: &'static [&'static str];
 }
 
-/// No handler, for those who ask for a set alone.
+/// Stands for no handler, if a set is checked without one.
 impl Patterns for () {
     const HANDLER: &'static str = "";
     const PATTERNS: &'static [&'static str] = &[];
 }
 
-/// Finds out whether a type is a set: the inherent constant wins over the one of [`NoSet`].
+/// Detects whether a type is an event set: if it is, the inherent constant takes precedence over that of
+/// [`NoSet`].
 pub struct Delivered<T, H>(PhantomData<(T, H)>);
 
 impl<T: EventSet<H>, H> Delivered<T, H> {
@@ -111,14 +115,14 @@ impl<T: EventSet<H>, H> Delivered<T, H> {
 
 /// See [`Delivered`].
 pub trait NoSet {
-    /// There is nothing to check.
+    /// Checks nothing, because the type is not an event set.
     const ALL: () = ();
 }
 
 impl<T, H> NoSet for Delivered<T, H> {}
 
 impl Takes {
-    /// Whether records of this name are taken.
+    /// Returns true if records of this name are taken.
     pub const fn takes(&self, name: &str) -> bool {
         match self {
             Self::Any => true,
@@ -136,7 +140,8 @@ impl Takes {
         }
     }
 
-    /// The place of the first of these that takes some of what is taken here, where together they take all of it.
+    /// Returns the index of the first entry of `before` that takes an event of `self`, if the entries
+    /// together take all events of `self`.
     pub(crate) const fn taken_before(&self, before: &[Self]) -> Option<usize> {
         match self {
             Self::Any => {
@@ -177,7 +182,7 @@ impl Takes {
         }
     }
 
-    /// Whether any of these patterns takes what is taken here.
+    /// Returns true if any of the patterns matches an event of `self`.
     pub(crate) const fn is_reached(&self, patterns: &[&str]) -> bool {
         match self {
             Self::Any => true,
@@ -207,7 +212,7 @@ impl Takes {
     }
 }
 
-/// The record is for none of a set's variants.
+/// Returns the error of a record for which the event set has no variant.
 ///
 /// # Errors
 ///

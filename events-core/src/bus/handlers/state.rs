@@ -1,4 +1,4 @@
-//! The further arguments of a handler: state given to the builder, and what the bus itself gives.
+//! Arguments of a handler after the first: state from the builder, and values of the bus.
 
 use std::any::{Any, TypeId, type_name};
 use std::marker::PhantomData;
@@ -17,12 +17,12 @@ use crate::event::takes::Takes;
 use crate::record::Record;
 use crate::record::metadata::Metadata;
 
-/// State by type. Each value is an `Arc<T>` behind `Any`, so that `T` may be a `dyn Trait`.
+/// State by type. Each value is an `Arc<T>` in a `Box<dyn Any>`, so that `T` may be a `dyn Trait`.
 #[derive(Default)]
 pub(crate) struct States {
-    /// In the order in which they were given: a program has tens of them.
+    /// In the order in which it was given. Searched linearly: a program has few states.
     given: Vec<Given>,
-    /// The types given more than once.
+    /// The types that were given more than once.
     pub(crate) repeated: Vec<&'static str>,
 }
 
@@ -49,7 +49,7 @@ impl States {
         given.state.downcast_ref::<Arc<T>>().cloned()
     }
 
-    /// The types that no handler took.
+    /// Returns the types that no handler took.
     pub(crate) fn untaken(&self) -> Vec<&'static str> {
         let untaken = self.given.iter().filter(|given| !given.taken.load(Ordering::Relaxed));
         let mut names: Vec<_> = untaken.map(|given| given.name).collect();
@@ -57,7 +57,7 @@ impl States {
         names
     }
 
-    /// How to give a state of a type, considering what was given.
+    /// Returns advice on how to give a state of type `wanted`, based on the states that were given.
     pub(crate) fn advice(&self, wanted: &str) -> String {
         let has = |name: &str| self.given.iter().any(|given| given.name == name);
         let inside = |pointer: &str| wanted.strip_prefix(pointer).and_then(|rest| rest.strip_suffix('>'));
@@ -74,16 +74,16 @@ impl States {
     }
 }
 
-/// How the name of an `Arc` begins.
+/// Prefix of the type name of an `Arc`.
 const ARC: &str = "alloc::sync::Arc<";
 
-/// Binds one handler to the state it asks for.
+/// Binds one handler to its state.
 pub struct Binder<'a> {
     states: &'a States,
     wants: Wants,
     shares: bool,
     takes: Takes,
-    /// The arguments no state was given for: name and type.
+    /// The name and type of each argument for which no state was given.
     pub(crate) missing: Vec<(&'static str, &'static str)>,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Binder<'a> {
         Self { states, wants: Wants::Event, shares: false, takes: Takes::Any, missing: Vec::new() }
     }
 
-    /// Notes what the first argument is.
+    /// Stores the properties of the first argument.
     pub fn first<'b, T: Argument<'b>>(&mut self) {
         self.wants(T::WANTS);
         self.shares = T::SHARES;
@@ -103,7 +103,7 @@ impl<'a> Binder<'a> {
         self.wants = self.wants.max(wants);
     }
 
-    /// Finishes a handler that is done when it returns.
+    /// Creates the callback of a handler that returns its result.
     pub fn finish_sync<F>(&self, run: F) -> Callback
     where
         F: Fn(&Call<'_>) -> HandlerResult + Send + Sync + 'static,
@@ -113,7 +113,7 @@ impl<'a> Binder<'a> {
         Callback { wants: self.wants, shares: self.shares, takes: self.takes, waits: false, run }
     }
 
-    /// Finishes a handler that returns a future.
+    /// Creates the callback of a handler that returns a future.
     pub fn finish_async<F, R>(&self, run: F) -> Callback
     where
         F: Fn(Delivery) -> R + Send + Sync + 'static,
@@ -132,7 +132,7 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// Calls a handler with a [`Delivery`] to borrow from.
+/// Wraps a handler so that it is called with a [`Delivery`], from which it can borrow.
 fn lending(run: Arc<Run>) -> Arc<Run> {
     Arc::new(move |call| match call.to_delivery() {
         Ok(delivery) => run(&delivery.call()),
@@ -140,7 +140,7 @@ fn lending(run: Arc<Run>) -> Arc<Run> {
     })
 }
 
-/// A type that can be handler state: anything that threads can share.
+/// Type of handler state: any type that threads can share.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the state of a handler",
     label = "handlers run on many threads, and `{Self}` can't be shared between them",
@@ -152,18 +152,19 @@ pub trait SharedState: Send + Sync + 'static {}
 #[diagnostic::do_not_recommend]
 impl<T: ?Sized + Send + Sync + 'static> SharedState for T {}
 
-/// Finds out at compile time whether an argument `&T` is state or something the bus gives: the
-/// inherent methods below win over [`BindState`].
+/// Detects at compile time whether an argument `&T` is state or a value of the bus: the inherent methods
+/// below take precedence over [`BindState`].
 pub struct Probe<T: ?Sized>(PhantomData<fn(&T)>);
 
 impl<T: ?Sized> Probe<T> {
-    /// The probe for `T`.
+    /// The probe of `T`.
     pub const NEW: Self = Self(PhantomData);
 }
 
-/// Binds an argument to state of the builder.
+/// Binds an argument to state from the builder.
 pub trait BindState<T: ?Sized> {
-    /// The state, or `None` and an entry in the binder's list.
+    /// Returns the state. If there is none, adds the argument to the binder's list of missing ones and
+    /// returns `None`.
     fn __typed_events_bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<T>>
     where
         T: SharedState;
@@ -182,17 +183,22 @@ impl<T: ?Sized> BindState<T> for Probe<T> {
     }
 }
 
-/// State bound to an argument.
+/// State that is bound to an argument.
 pub struct State<T: ?Sized>(Arc<T>);
 
 impl<T: ?Sized> State<T> {
-    /// The state, for one call.
+    /// Returns the state, borrowed for one call.
+    ///
+    /// # Errors
+    ///
+    /// Never; the `Result` matches the getters of values of the bus.
     pub fn get<'a>(&'a self, _: &Call<'a>) -> Result<&'a T, HandlerError> {
         Ok(&self.0)
     }
 }
 
-/// An event that is named as state. It never is: a state that is an event has a type of its own around it.
+/// Implemented by no type. Its compiler message appears if a handler takes an event as a second argument:
+/// state that is an event must be wrapped in another type.
 #[diagnostic::on_unimplemented(
     message = "a handler takes one event, its first argument; `{Self}` is a second one",
     label = "a second event",
@@ -202,7 +208,7 @@ impl<T: ?Sized> State<T> {
 pub trait OnlyEvent {}
 
 impl<E: Event> Probe<E> {
-    /// Refuses an event behind the first argument.
+    /// Refuses an event after the first argument.
     pub fn __typed_events_bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<E>>
     where
         E: OnlyEvent,
@@ -218,7 +224,7 @@ macro_rules! given_by_the_bus {
             pub struct $given(());
 
             impl Probe<$ty> {
-                /// Binds the argument to what the bus gives.
+                /// Binds the argument to the value of the bus.
                 pub fn __typed_events_bind(self, binder: &mut Binder<'_>, _: &'static str) -> Option<$given> {
                     binder.wants($wants);
                     Some($given(()))
@@ -226,7 +232,11 @@ macro_rules! given_by_the_bus {
             }
 
             impl $given {
-                /// What the bus gives, for one call.
+                /// Returns the value, borrowed for one call.
+                ///
+                /// # Errors
+                ///
+                /// An error if the call was made without the value.
                 pub fn get<'a>(&'a self, $call: &Call<'a>) -> Result<&'a $ty, HandlerError> {
                     $get
                 }

@@ -1,4 +1,4 @@
-//! What an adapter brings to the bus.
+//! Receives events and reports from an adapter.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -72,12 +72,13 @@ impl Receive for Inner {
     }
 }
 
-/// A name by which something is remembered: bounded, as it may come from outside.
+/// Returns the key under which a name from outside is stored: shortened if it is too long to be a valid name.
 fn name_key(name: &str) -> Box<str> {
     if name.len() <= MAX_NAME_BYTES { name.into() } else { quoted(name).into() }
 }
 
-/// What a line adds of what is only counted; `None` where there is no line.
+/// Returns the text that a warning adds about further ones that are only counted; `None` if nothing is
+/// logged.
 fn more(tell: Tell) -> Option<&'static str> {
     match tell {
         Tell::No => None,
@@ -91,7 +92,7 @@ impl Inner {
         self.settings.fallback.warning(what);
     }
 
-    /// Reports an event of another instance that was refused: the first of its name.
+    /// Logs the refusal of an event from another instance, once per event name and kind of error.
     fn note_refused(&self, name: &str, error: &Error) {
         let Some(more) = more(self.told_events.tell((error.kind(), name_key(name)))) else { return };
         let adapter = self.adapter_name();
@@ -100,7 +101,7 @@ impl Inner {
         ));
     }
 
-    /// Passes a record of another instance to the handlers of this one, and waits for them.
+    /// Appends a record of another instance to the log, calls its handlers, and waits for them.
     async fn deliver_remote(self: Arc<Self>, record: Record) -> Result<(), Error> {
         let flight = self.count(record.name(), None)?;
         let appended = self.log.append_one(&record);
@@ -112,7 +113,7 @@ impl Inner {
         task::run(&self, flight, name, Box::pin(work)).await
     }
 
-    /// Decodes a record from outside, so that handlers find it decoded.
+    /// Checks that a record from outside can be decoded. The decoded event is kept for the handlers.
     fn check_foreign(&self, record: &Record) -> Result<(), Error> {
         match self.known.get(record.name()) {
             Some(decl) => {

@@ -1,4 +1,4 @@
-//! What `bus.history(...)` asks for.
+//! Queries of the history: `bus.history(...)`.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -22,7 +22,7 @@ use crate::record::Record;
 use crate::time::Timestamp;
 
 impl Bus {
-    /// Asks the history for records of a pattern; see [`History`].
+    /// Creates a query of the history for the records that match a pattern; see [`History`].
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -39,7 +39,7 @@ impl Bus {
 }
 
 impl Inner {
-    /// Reads the adapter's history, or the bus's own where the adapter keeps none.
+    /// Reads the history of the adapter, or that of the bus if the adapter keeps none.
     pub(crate) async fn read_history(&self, query: &HistoryQuery) -> Result<Events<Record>, Error> {
         let Some(adapter) = self.adapter_with_history() else { return Ok(Events::of(self.log.query(query))) };
         let found = adapter.history(query, &self.codec).await;
@@ -49,7 +49,7 @@ impl Inner {
         })
     }
 
-    /// Reads the log of the adapter forwards, or else that in memory.
+    /// Reads a page of the adapter's log forwards, or of the log in memory if the adapter keeps none.
     pub(crate) async fn read_log(&self, query: &LogQuery) -> Result<LogPage, Error> {
         let Some(adapter) = self.adapter_with_history() else {
             return Ok(self.log.page(LogId::new(self.instance.to_bytes()), query));
@@ -67,29 +67,29 @@ fn history_error(message: String, error: AdapterError) -> Error {
     Error::new(ErrorKind::History, message).with_temporary(error.is_temporary())
 }
 
-/// A question to the history: what [`Bus::history`] returns. Await it for the records.
+/// A query of the history. Returned by [`Bus::history`]; await it for the records.
 ///
-/// Gives the newest [`limit`](Self::limit) (100 unless said) of the matching records, oldest first. A stored record
-/// that can't be read hides no other: see [`Events`].
+/// Returns the newest [`limit`](Self::limit) of the matching records (100 by default), oldest first. A stored
+/// record that can't be read does not hide the others: see [`Events`].
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Pattern`] for a text that is not a pattern; [`ErrorKind::History`] where an adapter
-/// can't read.
+/// [`ErrorKind::Pattern`] if the text is not a valid pattern; [`ErrorKind::History`] if the adapter fails to
+/// read.
 ///
 /// # Cancel safety
 ///
-/// Dropping it reads nothing more and changes nothing.
+/// Cancel safe: a query changes nothing.
 ///
 /// # Complexity
 ///
-/// In memory: proportional to the names that are kept plus what is returned, not to how many
-/// records are kept. Each adapter states its own.
+/// In memory, proportional to the number of distinct names in the history plus the number of records
+/// returned; independent of the number of records kept. For adapters, see their docs.
 #[must_use = "a history is read when it is awaited"]
 pub struct History<'a> {
     bus: &'a Bus,
     query: Result<HistoryQuery, Error>,
-    /// Where it was asked for; reported where no event can match the pattern.
+    /// The location of the query, reported if no event can match the pattern. `None` to report nothing.
     location: Option<&'static Location<'static>>,
 }
 
@@ -102,26 +102,27 @@ impl<'a> History<'a> {
         Self { bus, query: Ok(query), location: None }
     }
 
-    /// Asks for at most `n` records: the newest.
+    /// Sets the maximum number of records: the newest `n` are returned. 100 by default.
     pub fn limit(self, n: usize) -> Self {
         self.set(|query| query.limit = n)
     }
 
-    /// Asks for records of this time or later.
+    /// Excludes records from before this time.
     pub fn since(self, time: impl Into<Timestamp>) -> Self {
         self.set(|query| query.since = Some(time.into()))
     }
 
-    /// Asks for records of this time or earlier.
+    /// Excludes records from after this time.
     pub fn until(self, time: impl Into<Timestamp>) -> Self {
         self.set(|query| query.until = Some(time.into()))
     }
 
-    /// Asks for events of one type, decoded. One that can't be read hides no other: see [`Events`].
+    /// Narrows the query to events of one type, decoded. An event that can't be read does not hide the
+    /// others: see [`Events`].
     ///
     /// # Errors
     ///
-    /// Awaiting it also fails with [`ErrorKind::Pattern`] where the pattern never takes the event.
+    /// Awaiting the query also returns [`ErrorKind::Pattern`] if the pattern does not match the event.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -176,7 +177,8 @@ impl History<'_> {
     async fn read(self) -> Result<Events<Record>, Error> {
         let query = self.query?;
         let records = self.bus.inner.read_history(&query).await?;
-        // A history that programs share may have events that this one does not declare.
+        // Only if nothing was found: a history shared with other programs may contain events that this
+        // program does not declare.
         if records.is_empty()
             && let Some(location) = self.location
         {
@@ -186,7 +188,7 @@ impl History<'_> {
     }
 }
 
-/// A question to the history for events of one type. Await it for the events.
+/// A query of the history for events of one type. Returned by [`History::of`]; await it for the events.
 #[must_use = "a history is read when it is awaited"]
 pub struct TypedHistory<'a, E> {
     history: History<'a>,
@@ -194,7 +196,7 @@ pub struct TypedHistory<'a, E> {
 }
 
 impl<E> TypedHistory<'_, E> {
-    /// Asks for at most `n` events: the newest.
+    /// Sets the maximum number of events: the newest `n` are returned. 100 by default.
     pub fn limit(mut self, n: usize) -> Self {
         self.history = self.history.limit(n);
         self
@@ -216,17 +218,18 @@ impl<'a, E: Send + Sync + 'static> IntoFuture for TypedHistory<'a, E> {
     }
 }
 
-/// What a history gives, oldest first: the records (`T` is [`Record`]) or the events of one type (`T` is `Arc<E>`) that
-/// can be read, as a slice. Those that can't are reported beside them, and by a warning.
+/// The result of a query of the history, oldest first. Dereferences to a slice of what could be read: records
+/// if `T` is [`Record`], or events of one type if `T` is `Arc<E>`. Those that could not be read are listed by
+/// [`unreadable`](Self::unreadable), and reported by a warning.
 #[derive(Clone)]
 pub struct Events<T> {
     readable: Vec<T>,
-    /// With their places among all.
+    /// Each with its index among all results.
     unreadable: Vec<(usize, Unreadable)>,
 }
 
 impl Events<Record> {
-    /// What an adapter has read.
+    /// Converts the result of an adapter.
     pub(crate) fn stored(records: Vec<Result<Record, AdapterError>>) -> Self {
         let mut events = Self::of(Vec::with_capacity(records.len()));
         records.into_iter().for_each(|read| events.push(read.map_err(|error| Unreadable::new(None, error))));
@@ -249,7 +252,7 @@ impl Events<Record> {
 }
 
 impl<T> Events<T> {
-    /// All of which can be read.
+    /// Wraps results that could all be read.
     pub(crate) fn of(readable: Vec<T>) -> Self {
         Self { readable, unreadable: Vec::new() }
     }
@@ -265,12 +268,12 @@ impl<T> Events<T> {
         self.readable.len() + self.unreadable.len()
     }
 
-    /// The records that can't be read, oldest first.
+    /// Returns the records that can't be read, oldest first.
     pub fn unreadable(&self) -> impl Iterator<Item = &Unreadable> {
         self.unreadable.iter().map(|(_, unreadable)| unreadable)
     }
 
-    /// All, each in its place: the record or event, or why it can't be read.
+    /// Returns all results in order: the record or event, or the reason why it can't be read.
     pub fn all(&self) -> impl Iterator<Item = Result<&T, &Unreadable>> {
         let (mut readable, mut unreadable) = (self.readable.iter(), self.unreadable.iter().peekable());
         (0..self.count()).filter_map(move |location| match unreadable.next_if(|(at, _)| *at == location) {
@@ -279,11 +282,11 @@ impl<T> Events<T> {
         })
     }
 
-    /// The records or events, if every one can be read.
+    /// Returns the records or events if all of them can be read.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Payload`] with the oldest record that can't be.
+    /// [`ErrorKind::Payload`] for the oldest record that can't be read.
     pub fn complete(self) -> Result<Vec<T>, Error> {
         match self.unreadable.into_iter().next() {
             Some((_, unreadable)) => Err(unreadable.into()),
@@ -331,7 +334,7 @@ impl<T: fmt::Debug> fmt::Debug for Events<T> {
     }
 }
 
-/// Refuses a pattern that never takes what is asked of it.
+/// Refuses a pattern that matches none of the requested events.
 fn check_takes(pattern: &str, takes: &Takes) -> Result<(), Error> {
     parse_pattern(pattern)?;
     if takes.is_reached(&[pattern]) {
@@ -348,7 +351,7 @@ fn check_takes(pattern: &str, takes: &Takes) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Pattern, message))
 }
 
-/// A record that can't be read, with the reason: it stands in the place of the record or event.
+/// A record that can't be read, with the reason.
 #[derive(Clone)]
 pub struct Unreadable(Box<(Option<Record>, String)>);
 
@@ -357,7 +360,7 @@ impl Unreadable {
         Self(Box::new((record, error.to_string())))
     }
 
-    /// The record, where its payload alone can't be read; `None` where nothing of it can.
+    /// Returns the record if only its payload can't be read, and `None` if nothing of it can.
     pub fn record(&self) -> Option<&Record> {
         self.0.0.as_ref()
     }
@@ -372,7 +375,7 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// Shows no payload.
+/// Does not print the payload.
 impl fmt::Debug for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Unreadable({self})")

@@ -1,4 +1,4 @@
-//! Reading along: streams, and handlers that begin with the past.
+//! Reading events: the history, streams, and handlers that begin with the history.
 
 pub(crate) mod history;
 pub(crate) mod replay;

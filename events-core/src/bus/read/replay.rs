@@ -1,8 +1,9 @@
-//! Handlers that see the past first: `bus.replay(n).on(...)`.
+//! `on_replay`: handlers that get the events of the history first.
 //!
-//! One worker per such handler reads the log in its order and calls the handler, one event at a
-//! time. Emits meet the worker at a [`Rendezvous`]: each matching event has a position in the log, and both
-//! the emit and the worker come by with it exactly once; the second to come takes it off the table.
+//! One task per such handler reads the log in its order and calls the handler with one event at a time. Emits
+//! and the task synchronise at a [`Rendezvous`]: each matching event has a position in the log, and both the
+//! emit and the task reach the position exactly once. The first leaves an entry there, and the second removes
+//! it.
 
 use std::collections::HashSet;
 use std::panic::Location;
@@ -46,18 +47,34 @@ pub struct OnReplay<'a> {
 }
 
 impl<'a> OnReplay<'a> {
-    /// Registers a closure that first gets the last events of its type from the history, then each later one. See
-    /// [`Bus::replay`].
+    /// Registers a closure that first gets the last events of its type from the history, then each later
+    /// one. It gets one event at a time, in the order of the history, without gaps and without duplicates.
+    ///
+    /// Resolves once the handler has caught Errors
+    ///
+    /// Emits never wait for a handler that is catching up. After
+    /// that, history dropped events before the handler, catching other handler, except emits inside handlers: for these it runs
+    /// later, because an emit that waited there could wait for itself. (An emit in a task that the handler
+    /// spawns and waits for must be inside the handler, too: use
+    /// [`EventContext::carry`](crate::EventContext::carry).)
+    ///
+    /// The handler runs on the runtime of the bus. If that is a current-thread runtime that no thread drives,
+    /// the handler does not catch up.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Lagged`] where the history dropped events before the handler, catching up, had
-    /// seen them: it is unsubscribed. (Once live, a lag is logged with the number of events lost,
-    /// and it goes on.) [`ErrorKind::History`] and [`ErrorKind::Stopped`] likewise.
+    /// - [`ErrorKind::Lagged`] if the history dropped events before the handler, while catching up, had got
+    ///   them.
+    /// - [`ErrorKind::History`] if the adapter fails to read its history.
+    /// - [`ErrorKind::Stopped`] if the bus or its runtime stops, or the handler is removed, before it has
+    ///   caught up.
+    ///
+    /// After an error the handler is not registered. If the handler falls behind after it has caught up, the
+    /// number of events it lost is logged, and it stays registered.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it resolves, it unsubscribes the handler.
+    /// If the future is dropped before it resolves, the handler is removed.
     #[track_caller]
     pub fn on<K, H>(
         self,
@@ -128,13 +145,17 @@ impl Bus {
     /// Emits never wait for one that is still catching up. (A task that the handler spawns and waits for
     /// counts as inside of it with [`EventContext::carry`](crate::EventContext::carry).)
     ///
-    /// The handler runs on the runtime of the bus. Where that is one of a single thread that nobody drives, it does
+    /// The handler of on the runtime of the bus. Where that is one that match a single thread that nobody drives, it does
     /// not catch up.
     ///
     /// For the events of a pattern: `bus.pattern("user.*").replay(100).on(|record: &Record| ...).await?`.
     ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// `] as for [``](Self::on_pattern), and those of
+    /// [`on_replay`](Self::on_replay).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
     /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     /// use typed_events::{Bus, event};
     ///
@@ -154,7 +175,7 @@ impl Bus {
         OnReplay { bus: self, n }
     }
 
-    /// Boxed: it is compiled in this crate, and not again in each program.
+    /// Boxes the future, so that it is compiled in this crate, and not again in each program.
     fn register_replay(
         &self,
         name: Arc<str>,
@@ -186,22 +207,23 @@ impl Bus {
             (Patterns::One(Arc::clone(&pattern)), Lifetime::Replay(Arc::clone(&rendezvous)));
         let registration = inner.routes.insert(name, patterns, gate, lifetime);
         let subscription = self.subscription(Arc::clone(&registration));
-        // From here on, until it is live, an early end takes the handler back.
+        // Removes the handler on an early return, until it has caught up.
         let guard = subscription.clone().guard();
-        // In this order every event is in the history, in the reader's future, or in both.
+        // The handler is registered before the reader is created, and the reader before the history is read.
+        // In this order, every event is in the history, read by the reader, or both.
         let reader = Reader::new(Arc::clone(&inner.log), parse_pattern(&pattern)?);
-        // What came before is not the reader's.
+        // Events before the reader's cursor come from the history, so their emits do not wait for the task.
         rendezvous.skip_to(reader.cursor(), || Ok(()));
         let mut past = match n {
             0 => Vec::new(),
-            // Warns of those that can't be read.
+            // Logs a warning about events that can't be read.
             _ => History::of_query(self, query).await?.into_iter().collect(),
         };
-        // What the reader has yet to bring comes in its turn.
+        // Events that the reader has yet to read are handled in its order.
         let upcoming = reader.upcoming();
         past.retain(|record| !upcoming.contains(&record.id()));
         drop(upcoming);
-        // Only of an adapter's history an event may come by again, when it reaches this bus.
+        // Only an event from an adapter's history can occur again: when the adapter delivers it to this bus.
         let seen = if self.shares_history() { Seen::of(&past) } else { Seen::default() };
         let (caught_up, live) = oneshot::channel();
         let worker = ReplayTask {
@@ -217,7 +239,7 @@ impl Bus {
             past: past.len() as u64,
         };
         spawn_boxed(&inner.runtime, Box::pin(worker.run(past)));
-        // Where nobody drives the runtime of the bus, only `stop` ends this.
+        // If no thread drives the runtime of the bus, only `stop` ends this wait.
         let mut stopped = pin!(inner.flight.ended());
         let mut live = pin!(rendezvous.unless_ended(&registration, live));
         let outcome = std::future::poll_fn(|cx| match live.as_mut().poll(cx) {
@@ -236,7 +258,8 @@ impl Bus {
     }
 }
 
-/// What the emits call: it waits for the worker, or lets the emit go on.
+/// Creates the callback that emits call. It waits for the result of the replay task, or lets the emit
+/// continue.
 fn gate(rendezvous: Arc<Rendezvous>, shares: bool) -> Callback {
     Callback {
         wants: Wants::Record,
@@ -254,17 +277,18 @@ struct ReplayTask {
     rendezvous: Arc<Rendezvous>,
     reader: Reader,
     seen: Seen,
-    /// Tells the caller of `OnReplay::on`, until it has been told.
+    /// Reports to the caller of `OnReplay::on`; `None` once used.
     caught_up: Option<oneshot::Sender<Result<(), Error>>>,
-    /// Whether the handler has caught up.
+    /// True once the handler has caught up.
     is_live: bool,
-    /// Whether the worker ends because there is nothing left for it to do.
+    /// True if the task has ended by itself, and was not dropped by its runtime.
     is_over: bool,
-    /// The events of the history that the handler has not finished.
+    /// Number of events from the history that the handler has not finished.
     past: u64,
 }
 
-/// What the handler got from an adapter's history, to recognise it where it comes by again.
+/// The events that the handler got from an adapter's history, to recognise them if the adapter delivers them
+/// again.
 #[derive(Default)]
 struct Seen {
     ids: HashSet<EventId>,
@@ -272,8 +296,8 @@ struct Seen {
 }
 
 impl Seen {
-    /// Events reach the bus in the order of the history, but for its own, which are stored before they are
-    /// delivered: by so much, in microseconds.
+    /// Tolerance in microseconds. Events reach the bus in the order of the history, except its own, which are
+    /// stored before they are delivered.
     const SLACK: i64 = 60_000_000;
 
     fn of(records: &[Record]) -> Self {
@@ -283,7 +307,7 @@ impl Seen {
         }
     }
 
-    /// Whether the handler got this event before. Each comes by once more at most.
+    /// Returns true if the handler got this event before. Each event is delivered again at most once.
     fn take(&mut self, record: &Record) -> bool {
         let Some(newest) = self.newest else { return false };
         if self.ids.remove(&record.id()) {
@@ -305,7 +329,8 @@ impl ReplayTask {
     async fn replay(&mut self, past: Vec<Record>) {
         for record in past {
             tokio::task::consume_budget().await;
-            // In flight, so that `stop` waits for it; once the bus is stopping, the rest is left.
+            // Count the call as in flight, so that `stop` waits for it. Once the bus is stopping, the
+            // remaining events are not handled.
             let Some(bus) = self.bus.upgrade() else { return };
             let Ok(_flight) = bus.flight.enter(false) else { return };
             match self.call(&record, None).await {
@@ -325,11 +350,11 @@ impl ReplayTask {
                             None => return,
                         },
                     };
-                    // The turn is kept until its failure is told: `stop` waits for it.
+                    // Keep the entry until the failure is logged, so that `stop` waits for it.
                     if let Some((Err(error), _turn)) = self.rendezvous.finish(position, &record, result) {
                         self.report(&record, error);
                     }
-                    // A handler that never waits leaves room for others all the same.
+                    // Let other tasks run, even if the handler never waits.
                     tokio::task::consume_budget().await;
                 }
                 Read::Lost(lost) if self.lag(lost) => {}
@@ -338,7 +363,8 @@ impl ReplayTask {
         }
     }
 
-    /// The next event; `None` when the handler is removed, or the bus is stopped and read.
+    /// Returns the next event; `None` if the handler was removed, or the bus has stopped and everything was
+    /// read.
     async fn next(&mut self) -> Option<Read> {
         let (registration, rendezvous) = (Arc::clone(&self.route.registration), Arc::clone(&self.rendezvous));
         let mut removed = pin!(rendezvous.ended(&registration));
@@ -352,7 +378,7 @@ impl ReplayTask {
             {
                 self.is_live = true;
                 self.rendezvous.go_live();
-                // Where the caller is gone, its guard removes the handler.
+                // The send fails if the caller was dropped; its guard then removes the handler.
                 let _ = caught_up.send(Ok(()));
             }
             read
@@ -360,7 +386,8 @@ impl ReplayTask {
         .await
     }
 
-    /// Calls the handler; `None` when the bus or the registration is gone.
+    /// Calls the handler. Returns `None` if the bus was dropped, the handler was removed, or `stop` reached
+    /// its deadline before the handler caught up.
     async fn call(&mut self, record: &Record, position: Option<u64>) -> Option<HandlerResult> {
         let bus = Bus { inner: self.bus.upgrade()? };
         self.rendezvous.take_in_hand(position);
@@ -376,20 +403,20 @@ impl ReplayTask {
             }
             match self.is_live {
                 true => Poll::Pending,
-                // `stop` has named it, and nobody waits for a handler that has not caught up.
+                // `stop` has named the handler, and no emit waits for one that has not caught up.
                 false => stopped.as_mut().poll(cx).map(|()| None),
             }
         })
         .await
     }
 
-    /// Tells of lost events; whether the handler goes on.
+    /// Reports lost events. Returns false if that ends the task, because the handler had not caught up.
     fn lag(&mut self, lost: u64) -> bool {
         let who = format!("{}: fell behind the history and", self.route.name());
         let of = format!(" of {}", self.route.pattern());
         if let Some(caught_up) = self.caught_up.take() {
             let message = format!("{who} lost {lost} events{of}");
-            // Where the caller is gone, its guard removes the handler.
+            // The send fails if the caller was dropped; its guard then removes the handler.
             let _ = caught_up.send(Err(Error::new(ErrorKind::Lagged, message)));
             return false;
         }
@@ -401,7 +428,7 @@ impl ReplayTask {
         true
     }
 
-    /// Lets all emits go on; reports what no emit will tell.
+    /// Releases all emits that wait, and reports the failures that no emit will report.
     fn end(&self) {
         let untold = self.rendezvous.skip_all(true);
         if let Some(bus) = self.bus.upgrade() {
@@ -417,7 +444,7 @@ impl ReplayTask {
 }
 
 impl Drop for ReplayTask {
-    /// Also when the runtime drops the worker: nobody waits for it any more.
+    /// Also runs if the runtime drops the task: emits must not wait for it any longer.
     fn drop(&mut self) {
         let bus = self.bus.upgrade();
         let Some(bus) = bus.filter(|_| !self.is_over && self.route.registration.is_active()) else {
@@ -426,12 +453,12 @@ impl Drop for ReplayTask {
             }
             return self.end();
         };
-        // An emit that waits for an event tells of it itself.
+        // An emit that waits for an event reports that event itself.
         let (left, untold) = self.rendezvous.abandon();
         let left = left + self.past;
         tell_late(&bus, &self.route, untold);
         if !self.is_live {
-            // The caller of `OnReplay::on` is told.
+            // The caller of `OnReplay::on` gets an error, because the sender is dropped.
             bus.routes.remove(&self.route.registration);
         }
         if left > 0 {

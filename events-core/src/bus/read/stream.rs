@@ -1,4 +1,4 @@
-//! Events as a `Stream`.
+//! Events as a [`Stream`].
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -19,16 +19,16 @@ use crate::event::pattern::Pattern;
 use crate::log::reader::{Read, Reader};
 use crate::record::Record;
 
-/// Adds `next` to a stream, so that a `while let` loop needs no crate of combinators.
+/// Adds `next` to a stream, so that a `while let` loop needs no combinator crate.
 macro_rules! next {
     ([$($generics:tt)*] $stream:ty, $item:ty) => {
         impl $($generics)* $stream {
-            /// The next item; `None` after [`Bus::stop`], when all is read. The combinators of other crates, such as
-            /// futures' `StreamExt`, work on the stream as well.
+            /// Returns the next item, or `None` once [`Bus::stop`] was called and everything was read. The
+            /// stream also works with the combinators of other crates, such as `StreamExt` of futures.
             ///
             /// # Cancel safety
             ///
-            /// Dropping the future loses nothing.
+            /// Cancel safe: dropping the future loses no item.
             pub async fn next(&mut self) -> Option<Result<$item, Lagged>> {
                 std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
             }
@@ -40,24 +40,29 @@ next!([] EventStream, Record);
 next!([<E: Event>] TypedStream<E>, Arc<E>);
 next!([<S: EventSet + for<'r> Argument<'r>>] SetStream<S>, S);
 
-/// The records of a pattern from now on, in the history's order: what [`Bus::stream`] returns.
+/// A stream of the records that match a pattern, beginning now, in the order of the history. Returned by
+/// [`Bus::stream`].
 ///
-/// With an adapter, the order is that in which events reached this bus. It ends after [`Bus::stop`], when all is read. Emits never wait for it. It may fall behind by as
-/// many events as the history keeps, and at least by 1024 (settable by
-/// [`BusBuilder::stream_buffer`](crate::BusBuilder::stream_buffer)) of whatever names; what it loses
-/// then it is told, once, as [`Lagged`], and goes on with the oldest that is kept.
+/// With an adapter, the order is that in which events reached this bus. The stream ends after [`Bus::stop`],
+/// once everything was read.
 ///
-/// A server that waits for its connections to end, while each of them waits for a stream, stops with
-/// the bus: `tokio::join!(server.with_graceful_shutdown(signal), async { signal.await; bus.stop().await })`.
+/// Emits never wait for a stream. A stream may fall behind by as many events as the history keeps, and by at
+/// least 1024 events of any name (see [`BusBuilder::stream_buffer`](crate::BusBuilder::stream_buffer)). If it
+/// falls further behind, it yields [`Lagged`] once, with the number of events that it lost, and continues
+/// with the oldest event that is kept.
+///
+/// If a server waits for its connections to end, and each connection waits for a stream, stop both at once:
+/// `tokio::join!(server.with_graceful_shutdown(signal), async { signal.await; bus.stop().await })`.
 ///
 /// # Cancel safety
 ///
-/// `next()` may be dropped: nothing is lost by it. Dropping the stream frees what was kept for it.
+/// Dropping the future of `next()` loses nothing. Dropping the stream releases the events that were kept for
+/// it.
 ///
 /// # Complexity
 ///
-/// Reading looks once at each event since. An emit looks at each stream that waits: thousands of
-/// consumers are better served by one stream that passes on.
+/// A read examines each event since the last read once. An emit examines each stream that waits. For
+/// thousands of consumers, use one stream and distribute its events.
 #[must_use = "a stream gives nothing until it is polled"]
 pub struct EventStream {
     reader: Reader,
@@ -65,14 +70,14 @@ pub struct EventStream {
     pattern: Box<str>,
 }
 
-/// A stream fell behind: so many of its events are lost to it.
+/// Error of a stream that fell behind and lost events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lagged {
     missed: u64,
 }
 
 impl Lagged {
-    /// How many matching events were lost.
+    /// Returns how many matching events were lost.
     pub fn missed(&self) -> u64 {
         self.missed
     }
@@ -87,12 +92,12 @@ impl fmt::Display for Lagged {
 impl std::error::Error for Lagged {}
 
 impl EventStream {
-    /// Only the events of one type, decoded.
+    /// Narrows the stream to the events of one type, decoded.
     ///
-    /// An event that comes from another instance and does not fit `E` never reaches the stream: it
-    /// is refused, and counted in [`Bus::stats`].
+    /// An event from another instance that does not fit `E` never reaches the stream: it is refused, and
+    /// counted in [`Bus::stats`].
     ///
-    /// Where the stream's pattern never takes the event, that is a warning.
+    /// Logs a warning if the stream's pattern does not match the event.
     #[track_caller]
     pub fn of<E: Event>(self) -> TypedStream<E> {
         if !Pattern::of_valid(&self.pattern).matches(E::NAME)
@@ -106,12 +111,13 @@ impl EventStream {
 }
 
 impl EventStream {
-    /// Only the events that an event set has a variant for: a set whose variants hold an `Arc<E>` each.
-    /// The others are passed over.
+    /// Narrows the stream to the events for which an event set has a variant. Each variant of the set must
+    /// hold an `Arc<E>`. Other events are skipped.
     ///
-    /// An event that comes from another instance and does not fit its type never reaches the stream.
+    /// An event from another instance that does not fit its type never reaches the stream: it is refused, and
+    /// counted in [`Bus::stats`].
     ///
-    /// Where the stream's pattern never takes any of them, that is a warning.
+    /// Logs a warning if the stream's pattern matches none of the events of the set.
     #[track_caller]
     pub fn set<S: EventSet + for<'r> Argument<'r>>(self) -> SetStream<S> {
         let takes = S::TAKES;
@@ -125,7 +131,7 @@ impl EventStream {
 }
 
 impl EventStream {
-    /// Tells of a record that can't be read as what the stream gives.
+    /// Logs that a record is skipped because it can't be decoded.
     fn pass_over(&self, record: &Record, error: &Error) {
         if let Some(bus) = self.bus.upgrade() {
             let id = record.id();
@@ -136,7 +142,8 @@ impl EventStream {
     }
 }
 
-/// The events of a set from now on; in all else an [`EventStream`].
+/// A stream of the events of an event set, beginning now. Otherwise like [`EventStream`]. Returned by
+/// [`EventStream::set`].
 #[must_use = "a stream gives nothing until it is polled"]
 pub struct SetStream<S> {
     records: EventStream,
@@ -158,7 +165,7 @@ where
                         Err(error) if S::TAKES.takes(record.name()) => {
                             self.records.pass_over(&record, &error)
                         }
-                        // The set has no variant for it.
+                        // The set has no variant for the event.
                         Err(_) => {}
                     }
                 }
@@ -180,7 +187,8 @@ impl Stream for EventStream {
     }
 }
 
-/// The events of one type from now on; in all else an [`EventStream`].
+/// A stream of the events of one type, beginning now. Otherwise like [`EventStream`]. Returned by
+/// [`EventStream::of`].
 #[must_use = "a stream gives nothing until it is polled"]
 pub struct TypedStream<E> {
     records: EventStream,
@@ -205,12 +213,13 @@ impl<E: Event> Stream for TypedStream<E> {
 }
 
 impl Bus {
-    /// The events of a pattern from now on, as a stream; see [`EventStream`].
+    /// Returns a stream of the events that match a pattern, beginning now; see [`EventStream`].
+    ///
+    /// A pattern that matches no declared event is a warning, logged once per location in the code.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pattern`](crate::ErrorKind::Pattern) for a text that is not a pattern. One that no declared event
-    /// matches is a warning, once per place in the code.
+    /// [`ErrorKind::Pattern`](crate::ErrorKind::Pattern) if the text is not a valid pattern.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -232,7 +241,7 @@ impl Bus {
         Ok(stream)
     }
 
-    /// A stream whose pattern is not reported where no event can match it.
+    /// Returns a stream without reporting a pattern that no event can match.
     pub(crate) fn stream_unchecked(&self, pattern: &str) -> Result<EventStream, Error> {
         let parsed: Pattern<'_> = parse_pattern(pattern)?;
         let reader = Reader::new(Arc::clone(&self.inner.log), parsed);

@@ -159,7 +159,7 @@ async fn publish_failing_means_no_handler_ran() {
     assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Append, true));
     assert_eq!(
         error.to_string(),
-        "adapter.paid: room did not store the event, no handler ran: no route\\x1b"
+        "adapter.paid: room did not store the event; no handler ran: no route\\x1b"
     );
     // What prints the sources, too, says nothing twice.
     assert!(std::error::Error::source(&error).is_none());
@@ -346,5 +346,5 @@ async fn an_adapter_that_panics_when_it_stops_is_named() {
     room.0.lock().unwrap().panic = true;
     let error = bus.stop().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StopIncomplete);
-    assert!(error.to_string().ends_with("on: room panicked"), "{error}");
+    assert!(error.to_string().ends_with("on: room panicked when it was stopped"), "{error}");
 }

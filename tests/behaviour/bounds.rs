@@ -39,7 +39,7 @@ fn m3_a_chain_of_150_000_hops_needs_no_stack() {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "bounds.hop: more than 150000 emits inside each other: bounds.hop -> ... 149968 more ... -> {last}"
+                    "bounds.hop: emits are nested more than 150000 deep: bounds.hop -> ... 149968 more ... -> {last}"
                 )
             );
             assert_eq!(bus.history("*").limit(2000).await.unwrap().len(), 1000);

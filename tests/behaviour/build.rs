@@ -47,7 +47,7 @@ async fn two_states_of_one_type_are_refused() {
     let error = message(Bus::builder().state(1_u32).shared(Arc::new(2_u32)).build().await);
     assert_eq!(
         error,
-        "two states of type `u32`: handlers can't tell them apart; wrap one in a type of its own"
+        "two states of type `u32`: handlers can't tell them apart; wrap one of them in another type"
     );
 }
 
@@ -81,7 +81,7 @@ fn no_runtime_is_an_error_not_a_panic() {
     let std::task::Poll::Ready(outcome) = build.as_mut().poll(&mut cx) else { panic!("it does not wait") };
     assert_eq!(
         message(outcome),
-        "no tokio runtime: await `build()` inside of one, such as in `#[tokio::main]`"
+        "no tokio runtime: await `build()` inside one, for example in `#[tokio::main]`"
     );
 }
 

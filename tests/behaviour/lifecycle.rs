@@ -160,7 +160,7 @@ fn s3_an_emit_whose_handlers_are_lost_is_an_error_that_says_so() {
     assert_eq!(error.kind(), ErrorKind::Runtime);
     assert_eq!(
         error.to_string(),
-        "lifecycle.job: the runtimes of the emit and of the bus shut down before all handlers had finished: the others are lost"
+        "lifecycle.job: the runtimes of the emit and of the bus shut down before all handlers had finished; the unfinished ones are lost"
     );
     assert_eq!(bus.stats().abandoned, 1);
 }
@@ -191,7 +191,7 @@ fn s3_handlers_lost_with_the_runtime_of_the_bus_are_counted_and_named() {
         let message = error.to_string();
         assert!(
             message.starts_with(
-                "1 lost with a runtime that shut down: handler closure at tests/behaviour/lifecycle.rs:"
+                "1 lost because a runtime shut down: handler closure at tests/behaviour/lifecycle.rs:"
             ),
             "{message}"
         );
@@ -265,7 +265,7 @@ fn s3_an_emit_that_waits_for_the_adapter_when_its_runtime_ends_is_named() {
     drop(home);
     assert_eq!(bus.stats().abandoned, 1);
     let error = other.block_on(bus.stop()).unwrap_err().to_string();
-    assert_eq!(error, "1 lost with a runtime that shut down: the emit of lifecycle.job");
+    assert_eq!(error, "1 lost because a runtime shut down: the emit of lifecycle.job");
 }
 
 /// A handler with a replay runs on the runtime of the bus, wherever it was registered.
@@ -287,7 +287,7 @@ fn s3_what_a_replay_handler_had_yet_to_see_is_counted_and_named() {
     assert!(error.to_string().contains("its runtime"), "{error}");
     assert_eq!(bus.stats().abandoned, 4, "one was in hand");
     let error = other.block_on(bus.stop()).unwrap_err().to_string();
-    assert!(error.starts_with("4 lost with a runtime that shut down: handler closure at "), "{error}");
+    assert!(error.starts_with("4 lost because a runtime shut down: handler closure at "), "{error}");
 }
 
 #[test]

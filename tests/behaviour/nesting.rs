@@ -27,7 +27,7 @@ async fn the_33rd_nested_emit_is_an_error_that_prints_the_chain() {
     let bus = Bus::builder().handler::<dig>().shared(Arc::clone(&seen)).build().await.unwrap();
     bus.emit(Down(1)).await.unwrap();
     let chain = vec!["nesting.down"; 33].join(" -> ");
-    let expected = format!("true at 32: nesting.down: more than 32 emits inside each other: {chain}");
+    let expected = format!("true at 32: nesting.down: emits are nested more than 32 deep: {chain}");
     assert_eq!(seen.take(), [expected]);
     assert_eq!(bus.history("*").await.unwrap().len(), 32);
 }
@@ -40,7 +40,7 @@ async fn the_depth_can_be_set() {
     assert_eq!(
         seen.take(),
         [
-            "true at 2: nesting.down: more than 2 emits inside each other: nesting.down -> nesting.down -> nesting.down"
+            "true at 2: nesting.down: emits are nested more than 2 deep: nesting.down -> nesting.down -> nesting.down"
         ]
     );
 }

@@ -423,7 +423,7 @@ async fn an_adapter_gets_them_only_as_the_builder_says() {
         .filter(|line| line.starts_with("event `secret.kept` (secrets::Kept (tests/behaviour/secrets.rs:"));
     let line = of_kept.next().expect(&message);
     assert!(
-        line.ends_with("has secrets, which tape would store or send: say `.secrets(seal)` to encrypt them, or `.secrets(Plain)`"),
+        line.ends_with("has secrets, which tape would store or send: call `.secrets(seal)` to encrypt them, or `.secrets(Plain)` to keep them as plain text"),
         "{message}"
     );
 

@@ -109,7 +109,7 @@ async fn inside_a_handler_is_an_error() {
         async move { bus.stop().await }
     });
     let emitted = bus.emit(Work).await.unwrap();
-    assert!(emitted.failures()[0].message().starts_with("stop was called inside a handler"));
+    assert!(emitted.failures()[0].message().starts_with("`stop` was called inside a handler"));
     assert_eq!(bus.emit(More).await.unwrap().handled(), 0, "the bus goes on");
 }
 
@@ -202,7 +202,7 @@ fn s12_a_runtime_without_a_timer_is_an_error_of_build() {
         assert_eq!(error.kind(), ErrorKind::Build);
         assert_eq!(
             error.to_string(),
-            "the tokio runtime has no timer, which `stop` and adapters need: say `enable_all()`, or `enable_time()`, where it is built"
+            "the tokio runtime has no timer, which `stop` and adapters need: call `enable_all()` or `enable_time()` when building it"
         );
         let with_timer = runtime.enable_time().build().unwrap();
         with_timer.block_on(async { Bus::new().await.unwrap().stop().await }).unwrap();
@@ -284,7 +284,7 @@ fn s12_a_stop_without_a_timer_says_what_is_missing() {
     assert_eq!(error.kind(), ErrorKind::Runtime);
     assert_eq!(
         error.to_string(),
-        "the runtime of the bus has shut down, and that of the caller has no timer, which `stop` needs: say `enable_all()`, or `enable_time()`, where it is built"
+        "the runtime of the bus has shut down, and that of the caller has no timer, which `stop` needs: call `enable_all()` or `enable_time()` when building it"
     );
     threads().block_on(bus.stop()).unwrap();
 }

@@ -554,7 +554,7 @@ async fn v13_a_pattern_that_never_takes_the_type_is_an_error() {
     for pattern in ["values.tree", "other.*", "values", "values.+.x", "typed-events.*"] {
         let error = bus.history(pattern).limit(3).of::<Measured>().await.unwrap_err();
         let said = format!(
-            "`{pattern}` never takes `values.measured`: ask for `values.measured`, or for a pattern that takes it"
+            "`{pattern}` does not match `values.measured`: query `values.measured`, or a pattern that matches it"
         );
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::Pattern, said));
     }

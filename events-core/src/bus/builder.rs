@@ -79,7 +79,7 @@ use crate::time::Clock;
 /// assert_eq!(counter.load(Relaxed), 1);
 /// # Ok(()) }
 /// ```
-#[must_use = "nothing exists until `build()` is awaited"]
+#[must_use = "builders do nothing until `build()` is awaited"]
 pub struct BusBuilder {
     states: States,
     events: Vec<&'static EventDecl>,
@@ -404,14 +404,15 @@ impl BusBuilder {
         }
         for name in self.states.untaken() {
             let unused = "no handler of this bus takes the state of type";
-            self.settings
-                .fallback
-                .warning(format_args!("{unused} `{name}`: is its handler linked, and `.discover()` said?"));
+            self.settings.fallback.warning(format_args!(
+                "{unused} `{name}`: is its handler linked, and selected with `.discover()`?"
+            ));
         }
         let lists = Arc::new(Lists::default());
         let (slow, fallback) = (self.settings.slow_handler, self.settings.fallback);
         let watch = SlowHandlers::start(slow, fallback, Arc::clone(&lists)).map_err(|error| {
-            Error::new(ErrorKind::Build, "no thread to watch for slow handlers").with_source(error)
+            Error::new(ErrorKind::Build, "the thread that detects slow handlers can't be started")
+                .with_source(error)
         })?;
         let flight = Arc::new(Lifecycle::default());
         let known = Arc::new(known);
@@ -455,7 +456,7 @@ impl BusBuilder {
         let repeated = self.states.repeated.iter();
         problems.extend(repeated.map(|ty| {
             format!(
-                "two states of type `{ty}`: handlers can't tell them apart; wrap one in a type of its own"
+                "two states of type `{ty}`: handlers can't tell them apart; wrap one of them in another type"
             )
         }));
         let known = self.known_events(&mut problems);
@@ -527,11 +528,11 @@ impl BusBuilder {
             && self.adapter.as_ref().is_none_or(|adapter| adapter.durable().is_none())
         {
             let why = self.adapter.as_ref().map_or_else(
-                || "which needs an adapter, and this bus has none".to_owned(),
-                |adapter| format!("which the adapter {} can't do", adapter.name()),
+                || "but this bus has no adapter".to_owned(),
+                |adapter| format!("but the adapter {} has no durable consumers", adapter.name()),
             );
             problems.push(format!(
-                "{handler} is durable (`{name}`), {why}: give one that can, such as `.adapter(Sqlite::at(\"events.db\"))`"
+                "{handler} is durable (`{name}`), {why}: add one that has durable consumers, such as `.adapter(Sqlite::at(\"events.db\"))`"
             ));
         }
         for closure in &self.durable {
@@ -621,7 +622,7 @@ impl BusBuilder {
         sort_by_location(&mut secret, |decl| (decl.name, decl.location));
         problems.extend(secret.into_iter().map(|decl| {
             let (name, location, adapter) = (decl.name, decl.location, adapter.name());
-            format!("event `{name}` ({location}) has secrets, which {adapter} would store or send: say `.secrets(seal)` to encrypt them, or `.secrets(Plain)`")
+            format!("event `{name}` ({location}) has secrets, which {adapter} would store or send: call `.secrets(seal)` to encrypt them, or `.secrets(Plain)` to keep them as plain text")
         }));
     }
 
@@ -667,7 +668,7 @@ fn check_decimals(known: &DeclaredEvents) -> Vec<String> {
     sort_by_location(&mut written, |decl| (decl.name, decl.location));
     let problem = |decl: &EventDecl| {
         format!(
-            "event `{}` ({}) has a `Decimal`, which this program writes as a number, while its schema says a string: a crate turns on `rust_decimal/serde-float` or `rust_decimal/serde-arbitrary-precision`; turn it off (`cargo tree -e features -i rust_decimal` shows who does)",
+            "event `{}` ({}) has a `Decimal`, which this program writes as a number, while its schema says a string: a crate turns on `rust_decimal/serde-float` or `rust_decimal/serde-arbitrary-precision`; turn it off (`cargo tree -e features -i rust_decimal` shows which crate does)",
             decl.name, decl.location
         )
     };
@@ -704,12 +705,12 @@ struct Checked {
 fn runtime(problems: &mut Vec<String>) -> Option<Handle> {
     let Ok(runtime) = Handle::try_current() else {
         problems
-            .push("no tokio runtime: await `build()` inside of one, such as in `#[tokio::main]`".to_owned());
+            .push("no tokio runtime: await `build()` inside one, for example in `#[tokio::main]`".to_owned());
         return None;
     };
     if !has_timer() {
         problems.push(
-            "the tokio runtime has no timer, which `stop` and adapters need: say `enable_all()`, or `enable_time()`, where it is built".to_owned(),
+            "the tokio runtime has no timer, which `stop` and adapters need: call `enable_all()` or `enable_time()` when building it".to_owned(),
         );
     }
     Some(runtime)

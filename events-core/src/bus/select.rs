@@ -35,7 +35,7 @@ impl Selection {
         let selects = self.all || !self.modules.is_empty() || !self.single.is_empty();
         if self.none && selects {
             problems.push(
-                "`.no_handlers()` contradicts the other calls that select handlers: leave one of them out"
+                "`.no_handlers()` contradicts the other calls that select handlers: remove it or the others"
                     .into(),
             );
         }
@@ -58,12 +58,12 @@ impl Selection {
         for handler in &self.without {
             if has(&self.single, handler) {
                 problems.push(format!(
-                    "handler {} is taken by `.handler` and left out by `.without`: keep one of the two",
+                    "handler {} is selected by `.handler` and excluded by `.without`: remove one of the two calls",
                     handler.location
                 ));
             } else if !has(&handlers, handler) {
                 warnings.push(format!(
-                    "`.without` leaves out the handler {}, which nothing else selects",
+                    "`.without` excludes the handler {}, which no other call selects",
                     handler.location
                 ));
             }
@@ -103,7 +103,7 @@ fn forgotten(linked: &[&'static HandlerDecl]) -> String {
     let locations = linked.iter().map(|handler| handler.location.to_string());
     let named = named(locations.collect());
     format!(
-        "this bus takes none of the linked handlers {named}: take them by `.discover()`, `.discover_in(\"a::module\")` or `.handler::<name>()`, or say `.no_handlers()`"
+        "this bus takes none of the linked handlers {named}: select them with `.discover()`, `.discover_in(\"a::module\")` or `.handler::<name>()`, or call `.no_handlers()`"
     )
 }
 

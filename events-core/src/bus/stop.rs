@@ -106,8 +106,7 @@ impl Bus {
 impl Inner {
     async fn stop(self: &Arc<Self>) -> Result<(), Error> {
         if context::is_inside_of(self.instance) {
-            let message =
-                "stop was called inside a handler, which it would wait for; call it outside, or spawn it";
+            let message = "`stop` was called inside a handler, for which it would wait; call it outside of handlers, or spawn it";
             return Err(Error::new(ErrorKind::StopInHandler, message));
         }
         let caller = Handle::try_current().ok();
@@ -144,7 +143,7 @@ impl Inner {
         let _ = self.begin_stop(&self.runtime).changed().await;
         if let Some(caller) = caller {
             if !has_timer {
-                let message = "the runtime of the bus has shut down, and that of the caller has no timer, which `stop` needs: say `enable_all()`, or `enable_time()`, where it is built";
+                let message = "the runtime of the bus has shut down, and that of the caller has no timer, which `stop` needs: call `enable_all()` or `enable_time()` when building it";
                 return Error::new(ErrorKind::Runtime, message);
             }
             let _ = self.begin_stop(caller).changed().await;
@@ -215,7 +214,7 @@ impl Inner {
             left.push("emits that block a thread, or wait for the adapter or a replay".to_owned());
         }
         if deferrals > 0 {
-            left.push(format!("{deferrals} of `defer_stop`"));
+            left.push(format!("guards of `defer_stop` ({deferrals})"));
         }
         left
     }
@@ -260,7 +259,7 @@ fn stop_of(adapter: Arc<dyn Adapter>) -> BoxFuture<'static, Option<String>> {
             Ok(Err(error)) => Some(format!("{} failed to stop: {error}", adapter.name())),
             Err(payload) => {
                 drop_quietly(payload);
-                Some(format!("{} panicked", adapter.name()))
+                Some(format!("{} panicked when it was stopped", adapter.name()))
             }
         }
     })

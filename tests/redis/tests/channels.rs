@@ -166,7 +166,7 @@ async fn b13_a_payload_over_the_limit_is_refused_by_the_emit() {
         let error = one.emit(order_of(bytes)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
         let said = format!(
-            "order.placed: redis at 127.0.0.1:{} did not take the event, no handler ran: order.placed: the payload has {bytes} bytes, at most {MIB} are accepted",
+            "order.placed: redis at 127.0.0.1:{} did not accept the event; no handler ran: order.placed: the payload has {bytes} bytes, at most {MIB} are accepted",
             server.port()
         );
         assert_eq!(error.to_string(), said);

@@ -86,7 +86,7 @@ async fn a_request_that_takes_too_long_is_named_by_stop() {
     let bus = Bus::builder().build().await.unwrap();
     let deferral = bus.defer_stop().unwrap();
     let error = bus.stop().await.unwrap_err();
-    assert_eq!(error.to_string(), "stop gave up after 30 s on: 1 of `defer_stop`");
+    assert_eq!(error.to_string(), "stop gave up after 30 s on: guards of `defer_stop` (1)");
     assert!(bus.emit(Written::to("", 1)).await.is_err());
     drop(deferral);
 }

@@ -89,9 +89,9 @@ impl ConsumerHandle<'_> {
         self.control(Control::Resume).await.map(drop)
     }
 
-    /// Moves the cursor of the consumer: it gets all events from there on, including those that it has
-    /// acknowledged before. Pending retries are dropped; an event after the new cursor is delivered again.
-    /// Dead letters are kept.
+    /// Moves the cursor of the consumer to `to`: it gets all events from there on, including those that it
+    /// has acknowledged before. Pending retries are dropped; if their events are after the new cursor, these
+    /// are delivered again. Dead letters are kept.
     ///
     /// # Errors
     ///

@@ -149,7 +149,7 @@ impl Orphans {
             let (name, seen) = (quoted(&orphan.name), orphan.seen);
             let renamed = new_name.map(|new| format!("; its new name may be `{new}`")).unwrap_or_default();
             inner.warn(format_args!(
-                "the durable consumer `{name}` {left}, and this program has no handler for it (a program last asked for them at {seen}){renamed}: handle it under its old name, or, if no other program is to handle it, remove it by `bus.consumer(\"{name}\").remove()`; until then, the log is not trimmed past it"
+                "the durable consumer `{name}` {left}, and this program has no handler for it (a program last used it at {seen}){renamed}: give its handler the old name, or, if no other program handles it, remove it with `bus.consumer(\"{name}\").remove()`; until then, the log is not trimmed past it"
             ));
             self.reported.insert(orphan.name.clone());
         }

@@ -42,14 +42,14 @@ pub struct EmitIn<'a, K, T: ?Sized, E> {
 }
 
 impl<K, T: ?Sized, E> EmitIn<'_, K, T, E> {
-    /// Does the same as [`emit_in`](Self::emit_in), with this metadata as in [`Emit::metadata`](crate::Emit::metadata).
+    /// Emits an event like [`emit_in`](Self::emit_in), with this metadata as in [`Emit::metadata`](crate::Emit::metadata).
     pub fn metadata(mut self, metadata: Metadata) -> Self {
         self.options.metadata = metadata;
         self
     }
 
     /// Emits under this id. Unlike [`Emit::id`](crate::Emit::id), an id that the log has already is an error: the rest
-    /// of the transaction may depend on the event.
+    /// The same as for the transaction may depend on the event.
     pub fn id(mut self, id: EventId) -> Self {
         self.options.id = Some(id);
         self
@@ -113,14 +113,14 @@ impl Bus {
     {
         let adapter = self.adapter_of_transaction(ErrorKind::Consumer, consumer)?;
         tx.first_time(&**adapter, consumer, event).await.map_err(|error| {
-            let message = format!("{consumer}: whether {event} was handled before can't be noted: {error}");
+            let message = format!("{consumer}: can't record that {event} was handled: {error}");
             Error::new(ErrorKind::Consumer, message).with_temporary(error.is_temporary())
         })
     }
 
     fn adapter_of_transaction(&self, kind: ErrorKind, name: &str) -> Result<&Arc<dyn Adapter>, Error> {
         self.inner.adapter.as_ref().ok_or_else(|| {
-            let what = "the bus has no adapter, so there is nothing to share a transaction with";
+            let what = "the bus has no adapter, which a transaction needs; nothing was written";
             Error::new(kind, format!("{name}: {what}"))
         })
     }

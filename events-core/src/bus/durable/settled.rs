@@ -26,7 +26,7 @@ use crate::id::EventId;
 /// # Cancel safety
 ///
 /// Cancel safe: dropping it does not affect the handlers.
-#[must_use = "it waits when it is awaited"]
+#[must_use = "futures do nothing unless awaited"]
 pub struct Settled {
     bus: Option<Weak<Inner>>,
     event: Option<EventId>,
@@ -71,7 +71,7 @@ impl IntoFuture for Settled {
 
 async fn wait(bus: &Weak<Inner>, event: EventId, within: Duration) -> Result<(), Error> {
     if !has_timer() {
-        let message = "the runtime of the caller has no timer, which `settled` needs: say `enable_all()`, or `enable_time()`, where it is built";
+        let message = "the runtime of the caller has no timer, which `settled` needs: call `enable_all()` or `enable_time()` when building it";
         return Err(Error::new(ErrorKind::Runtime, format!("{event}: {message}")));
     }
     let mut left = Vec::new();
@@ -80,7 +80,7 @@ async fn wait(bus: &Weak<Inner>, event: EventId, within: Duration) -> Result<(),
         let (mut pause, max) = POLL_INTERVAL;
         loop {
             let Some(inner) = bus.upgrade() else {
-                let message = format!("{event}: the bus is gone");
+                let message = format!("{event}: the bus was dropped");
                 return Err(Error::new(ErrorKind::Stopped, message));
             };
             left = Bus { inner }.unfinished(event).await?;
@@ -106,7 +106,8 @@ impl Bus {
     async fn unfinished(&self, event: EventId) -> Result<Vec<String>, Error> {
         let (durable, adapter) = self.inner.durable(None)?;
         let unfinished = durable.unfinished(event).await.map_err(|error| {
-            let message = format!("{event}: {} can't say who has handled it: {error}", adapter.name());
+            let message =
+                format!("{event}: {} can't tell which consumers have handled it: {error}", adapter.name());
             Error::new(ErrorKind::Consumer, message).with_temporary(error.is_temporary())
         })?;
         Ok(unfinished.unwrap_or_default())

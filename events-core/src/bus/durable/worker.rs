@@ -205,7 +205,7 @@ impl Worker {
         for late in &claims.late {
             let Claim { position, attempt } = late;
             fallback.warning(format_args!(
-                "durable handler {name} was late with the event at {position} (attempt {attempt}): its lease had run out, and the event was handed out again"
+                "durable handler {name} was late with the event at {position} (attempt {attempt}): its lease had expired, and the event was handed out again"
             ));
         }
         if claims.lost > 0 {
@@ -221,7 +221,7 @@ impl Worker {
         if state.failed == 0 {
             let (name, adapter) = (self.work.consumer.name(), self.adapter.name());
             inner.settings.fallback.warning(format_args!(
-                "durable handler {name} can't exchange events with {adapter}, and tries again: {error}"
+                "durable handler {name} can't exchange events with {adapter}, and will retry: {error}"
             ));
         }
         state.failed = state.failed.saturating_add(1);
@@ -244,7 +244,7 @@ impl Worker {
         if let Err(error) = durable.renew(&self.work.consumer, &claims, inner.now()).await {
             let name = self.work.consumer.name();
             inner.settings.fallback.warning(format_args!(
-                "durable handler {name} could not extend its leases, so others may handle the same events: {error}"
+                "durable handler {name} could not extend its leases, so other instances may handle the same events: {error}"
             ));
         }
     }
@@ -330,7 +330,7 @@ async fn attempt(
     if claim.attempt > durable.attempts() {
         // The process or the lease of the last attempt ended before its outcome was reported.
         let before = claim.attempt - 1;
-        let error = last_error.map(|error| format!("; the attempt before: {error}")).unwrap_or_default();
+        let error = last_error.map(|error| format!("; the previous attempt: {error}")).unwrap_or_default();
         let error = format!("the process ended, or lost its lease, in attempt {before}{error}");
         return give_up(bus, work, Failed { what: "did not finish", ..failed(before) }, error);
     }

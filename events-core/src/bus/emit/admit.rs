@@ -59,7 +59,7 @@ impl Inner {
             }
             Some(from) if from.chain.depth >= self.settings.max_chain => {
                 let (max, chain) = (self.settings.max_chain, from.chain.describe(name));
-                let message = format!("{name}: more than {max} emits inside each other: {chain}");
+                let message = format!("{name}: emits are nested more than {max} deep: {chain}");
                 Err(Error::new(ErrorKind::ChainTooDeep, message))
             }
             _ => Ok(flight),

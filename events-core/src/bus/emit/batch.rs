@@ -28,7 +28,7 @@ impl Bus {
     ///
     /// # Cancel safety
     ///
-    /// As [`Emit`](crate::Emit).
+    /// The same as for [`Emit`](crate::Emit).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {

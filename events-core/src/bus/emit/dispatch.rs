@@ -29,10 +29,11 @@ use crate::record::Record;
 /// Number of handlers from which on [`Dispatch::call_many`] is used.
 const MANY: usize = 16;
 
-/// The pass of one event through a list of handlers. Handlers borrow the call and never copy it: reading in
-/// large pieces what was just written in small ones is slow.
+/// One event's pass through a list of handlers. Handlers borrow the call, which is never copied: reading
+/// memory in larger units than those in which it was just written is slow.
 struct Dispatch {
-    /// Number of handlers that were not called, because they were removed or used up.
+    /// Number of handlers that were not called, because they were removed, or are `once` handlers that
+    /// another emit has called.
     skipped: usize,
     /// True if [`may_call`] must be asked before each handler.
     must_ask: bool,
@@ -82,7 +83,7 @@ pub(super) fn by_reference<'a>(
     called
 }
 
-/// Calls the handlers of a record.
+/// Calls the handlers of a record's event with the record.
 pub(super) fn deliver(bus: &Bus, record: Record, position: u64, cx: &mut Context<'_>) -> Delivered {
     let list = bus.inner.routes.of_record(&record);
     let progress = deliver_to(bus, record, position, &list, cx);

@@ -23,12 +23,13 @@ use crate::record::{Envelope, Record};
 
 /// How an emit runs.
 enum Path {
-    /// The handlers borrow the event from the emit, because no record is needed. Holding the list of handlers
-    /// counts the emit.
+    /// The handlers borrow the event from the emit, because no record is needed. The emit is in flight while
+    /// it holds the list of handlers.
     ByReference(Held),
-    /// The record owns the event. Holding the list counts the emit.
+    /// The record owns the event. The emit is in flight while it holds the list of handlers.
     OwnedRecord(Held),
-    /// The record shares the event with handlers that take `Arc<E>`. Holding the list counts the emit.
+    /// The record shares the event with handlers that take `Arc<E>`. The emit is in flight while it holds the
+    /// list of handlers.
     SharedRecord(Held),
     /// The record shares the event, and the emit counts itself: there is an adapter, the emit is inside a
     /// handler or has options, or it may be refused.
@@ -183,7 +184,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Appends a record and calls its handlers. Holding the list counts the emit.
+    /// Appends a record and calls its handlers. The emit is in flight because it holds `list`.
     #[inline(never)]
     fn held(&mut self, record: Record, list: Held, cx: &mut Context<'_>) -> Polled {
         let polled = match append_and_deliver(self.bus, record, Some(&list), cx) {

@@ -67,8 +67,8 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-/// Refuses records that can't be written as JSON, or are read back differently in tests. Runs before the
-/// adapter gets any of them.
+/// Refuses records that can't be written as JSON and, if tests have set `BusBuilder::read_back`, records that
+/// differ when they are read back. Runs before the adapter gets any of them.
 pub(crate) fn check_written(inner: &Inner, records: &[Record]) -> Result<(), Error> {
     for (index, record) in records.iter().enumerate() {
         let checked = inner.codec.check(record).and_then(|()| match &inner.settings.on_loss {
@@ -89,8 +89,8 @@ pub(crate) fn refused(inner: &Inner, records: &[Record], error: AdapterError) ->
     let name = first.map_or("", Record::name);
     let (kind, what) = match (error.is_unknown(), error.is_too_large()) {
         (true, _) => (ErrorKind::OutcomeUnknown, "may or may not have stored the event; no live handler ran"),
-        (false, true) => (ErrorKind::TooLarge, "did not take the event, no handler ran"),
-        (false, false) => (ErrorKind::Append, "did not store the event, no handler ran"),
+        (false, true) => (ErrorKind::TooLarge, "did not accept the event; no handler ran"),
+        (false, false) => (ErrorKind::Append, "did not store the event; no handler ran"),
     };
     let message = format!("{name}: {} {what}: {error}", inner.adapter_name());
     let failed = Error::new(kind, message).with_temporary(error.is_temporary());

@@ -155,7 +155,7 @@ fn not_finished(event: &Name, error: JoinError) -> Error {
 
 fn lost(event: &Name, why: &str) -> Error {
     let event = event.as_str();
-    let message = format!("{event}: {why} before all handlers had finished: the others are lost");
+    let message = format!("{event}: {why} before all handlers had finished; the unfinished ones are lost");
     Error::new(ErrorKind::Runtime, message)
 }
 
@@ -172,7 +172,7 @@ impl<T> Drop for Answer<T> {
         if let Some(Err(error)) = &self.result {
             let fallback = self.fallback;
             catch_panic(|| {
-                fallback.warning(format_args!("an emit that nobody waits for any more failed: {error}"));
+                fallback.warning(format_args!("an emit that was detached or dropped failed: {error}"));
             });
         }
     }

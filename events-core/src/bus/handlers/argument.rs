@@ -17,7 +17,7 @@ use crate::record::Record;
 #[diagnostic::on_unimplemented(
     message = "a handler can't take `{Self}` as its first argument",
     label = "expected an event in its current version, a view of one, or `&Record`",
-    note = "in place of a `superseded` version take the current one, which older records are read as",
+    note = "instead of a `superseded` version, take the current one: older records are converted to it",
     note = "take `&E`, `Arc<E>` or `E`, where `E` is a type with `#[event(\"...\")]`; for several events an enum with `#[derive(EventSet)]`, for any event `&Record`",
     note = "if this is state, put it after the event, as a reference"
 )]

@@ -18,8 +18,8 @@ use crate::record::Record;
     message = "this can't be a handler",
     label = "expected `|record: &Record| ...` that returns `()`, a `Result` or a future",
     note = "it takes one argument: `&Record`, or `&E`, `Arc<E>` or `E` where `E` has `#[event(\"...\")]`",
-    note = "it returns `()`, `Result<(), E>` with an `E` that can be displayed, or a future of either that owns what it uses: `|event: Arc<E>| async move {{ ... }}`",
-    note = "it must be `Fn + Send + Sync + 'static`: of what it owns, clone what an `async move` block uses"
+    note = "it returns `()`, `Result<(), E>` where `E` implements `Display`, or a future of either that owns what it uses: `|event: Arc<E>| async move {{ ... }}`",
+    note = "it must be `Fn + Send + Sync + 'static`: clone the values that it owns and an `async move` block uses"
 )]
 pub trait IntoHandler<Kind>: Send + Sync + 'static {
     #[doc(hidden)]
@@ -34,10 +34,10 @@ pub trait IntoHandler<Kind>: Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "this can't be a handler of an event",
     label = "expected `|event: &E| ...` that returns `()`, a `Result` or a future",
-    note = "no name stands before the closure, whose argument's type says which event: `bus.on(|event: &UserCreated| ...)`; for `&Record`, call `bus.pattern(\"*\").on(|record: &Record| ...)`",
+    note = "pass only the closure, without an event name: the type of its argument gives the event, as in `bus.on(|event: &UserCreated| ...)`; for `&Record`, call `bus.pattern(\"*\").on(|record: &Record| ...)`",
     note = "it takes one argument: `&E`, `Arc<E>` or `E` of an event; a view or an event set is taken by a function with `#[on]`",
-    note = "it returns `()`, `Result<(), E>` with an `E` that can be displayed, or a future of either that owns what it uses: `|event: Arc<E>| async move {{ ... }}`",
-    note = "it must be `Fn + Send + Sync + 'static`: of what it owns, clone what an `async move` block uses"
+    note = "it returns `()`, `Result<(), E>` where `E` implements `Display`, or a future of either that owns what it uses: `|event: Arc<E>| async move {{ ... }}`",
+    note = "it must be `Fn + Send + Sync + 'static`: clone the values that it owns and an `async move` block uses"
 )]
 pub trait EventHandler<Kind>: IntoHandler<Kind> {}
 

@@ -64,10 +64,10 @@ pub trait EventSet<H = ()> {
 
 /// Type in a variant of an event set: any type that can be the first argument of a handler.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be in a variant of an event set: it is no event",
+    message = "`{Self}` can't be in a variant of an event set: it is not an event",
     label = "expected `&E` or `Arc<E>` of an event or a view, or `&Record`",
     note = "put `#[event(\"...\")]` above the type, or take `&'a Record`",
-    note = "in place of a `superseded` version take the current one"
+    note = "instead of a `superseded` version, take the current one"
 )]
 pub trait Variant<'a>: Sized {
     /// See [`Argument::TAKES`].

@@ -202,8 +202,8 @@ impl<T: ?Sized> State<T> {
 #[diagnostic::on_unimplemented(
     message = "a handler takes one event, its first argument; `{Self}` is a second one",
     label = "a second event",
-    note = "for either of several events, write a handler for each, or take an enum with `#[derive(EventSet)]`",
-    note = "if it is state, put it into a struct of its own"
+    note = "for several events, write a handler for each, or take an enum with `#[derive(EventSet)]`",
+    note = "if it is state, wrap it in a struct"
 )]
 pub trait OnlyEvent {}
 

@@ -83,7 +83,7 @@ fn more(tell: Tell) -> Option<&'static str> {
     match tell {
         Tell::No => None,
         Tell::Yes => Some(""),
-        Tell::Last => Some(", those of further names too"),
+        Tell::Last => Some(", as are all further ones"),
     }
 }
 

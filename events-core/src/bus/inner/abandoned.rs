@@ -36,22 +36,22 @@ impl Abandoned {
     pub(crate) fn describe(&self) -> Option<String> {
         let count = self.count();
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let more = if names.len() == MAX_NAMED { "; and perhaps others" } else { "" };
-        (count > 0).then(|| format!("{count} lost with a runtime that shut down: {}{more}", names.join("; ")))
+        let more = if names.len() == MAX_NAMED { "; and possibly others" } else { "" };
+        (count > 0).then(|| format!("{count} lost because a runtime shut down: {}{more}", names.join("; ")))
     }
 }
 
 impl Inner {
     /// Logs and counts a handler call that was dropped unfinished because its runtime shut down.
     pub(crate) fn abandon(&self, event: &str, id: Option<EventId>, handler: &Route) {
-        let why = "it had not finished when its runtime shut down, and is lost";
+        let why = "its runtime shut down before it had finished, so the call is lost";
         self.settings.fallback.failure(event, id, &Failure::new(handler, HandlerError::new(&why)));
         self.abandoned.note(1, format!("handler {} on {event}", handler.name()));
     }
 
     /// Logs and counts the `events` that a handler with `on_replay` had not handled when its runtime shut down.
     pub(crate) fn abandon_backlog(&self, events: u64, handler: &Route) {
-        let why = format!("it had yet to handle {events} events when its runtime shut down");
+        let why = format!("its runtime shut down before it had handled {events} events, which are lost");
         let failure = Failure::new(handler, HandlerError::new(&why));
         self.settings.fallback.failure(handler.pattern(), None, &failure);
         self.abandoned.note(events, format!("handler {} on {}", handler.name(), handler.pattern()));

@@ -161,7 +161,7 @@ pub(crate) struct Attempt {
 }
 
 impl Default for Attempt {
-    /// Returns the only attempt of a live handler.
+    /// Returns the attempt of a live handler: the first and only one, without a consumer.
     fn default() -> Self {
         Self { number: 1, consumer: None }
     }

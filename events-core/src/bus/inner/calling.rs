@@ -88,7 +88,7 @@ pub(crate) fn tell_replaced() {
 pub(crate) struct Calling {
     thread: &'static ThreadCall,
     outer: Seen,
-    /// The value of [`CHANGES`] at the last lap.
+    /// The value of [`CHANGES`] at which the timing of the current handler began.
     seen: u64,
 }
 
@@ -118,14 +118,14 @@ impl Calling {
         self.thread.callee.store(address_of(route), Ordering::Relaxed);
     }
 
-    /// Returns true if the clock has ticked or a list was replaced since the last lap.
+    /// Returns true if the clock has ticked or a list was replaced since the last call of [`lap`](Self::lap).
     #[inline]
     pub(crate) fn is_news(&self) -> bool {
         CHANGES.load(Ordering::Acquire) != self.seen
     }
 
-    /// Ends the lap of one handler and begins the next. Returns the value of [`CHANGES`] at which the ended
-    /// lap began, and its duration in ticks.
+    /// Ends the timing of one handler and begins that of the next. Returns the value of [`CHANGES`] at which
+    /// the ended one began, and its duration in ticks.
     pub(crate) fn lap(&mut self) -> (u64, u32) {
         let now = CHANGES.load(Ordering::Acquire);
         let before = std::mem::replace(&mut self.seen, now);

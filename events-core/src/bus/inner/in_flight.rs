@@ -203,7 +203,7 @@ impl Drop for InFlightGuard {
 
 /// Guard that keeps [`Bus::stop`](crate::Bus::stop) waiting, and emits accepted, until it is dropped.
 /// Returned by [`Bus::defer_stop`](crate::Bus::defer_stop).
-#[must_use = "`stop` waits only as long as this lives"]
+#[must_use = "`stop` waits only until this guard is dropped"]
 pub struct StopDeferral(Arc<Lifecycle>);
 
 impl fmt::Debug for StopDeferral {

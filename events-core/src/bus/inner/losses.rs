@@ -89,7 +89,7 @@ impl Losses {
         match recent.len() < MAX_TOLD || recent.contains_key(&kind) {
             true => kind,
             // The reason may differ for each loss, so further reasons share one kind.
-            false => (kind.0, ", for one of many reasons".into()),
+            false => (kind.0, ", for various reasons".into()),
         }
     }
 }

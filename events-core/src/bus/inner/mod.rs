@@ -135,7 +135,7 @@ pub(crate) struct Counters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Events for which no handler was registered.
+    /// Events that reached no handler, neither a live nor a durable one of this bus.
     pub unhandled: u64,
     /// Handler calls that returned an error or panicked.
     pub failed: u64,

@@ -19,9 +19,7 @@ pub(crate) fn unreachable<'a>(
         return None;
     }
     if is_of_library(pattern.as_str()) {
-        return Some(format!(
-            "`{pattern}` takes only events of the library, of which this version emits none"
-        ));
+        return Some(format!("`{pattern}` matches only events of the library, and this version emits none"));
     }
     let suggestion = did_you_mean(pattern.as_str(), names);
     Some(format!("no {what} event matches `{pattern}`{suggestion}"))
@@ -47,7 +45,7 @@ impl Inner {
         }
         if let Some(problem) = unreachable(pattern, self.known.names(), "declared") {
             let (file, line) = (location.file(), location.line());
-            let more = if told == Tell::Last { "; further places are only counted" } else { "" };
+            let more = if told == Tell::Last { "; further locations are only counted" } else { "" };
             self.settings.fallback.warning(format_args!("{what} at {file}:{line}: {problem}{more}"));
         }
     }
@@ -62,7 +60,7 @@ impl Inner {
         if self.told_locations.tell(location) != Tell::No {
             let (file, line) = (location.file(), location.line());
             self.settings.fallback.warning(format_args!(
-                "stream at {file}:{line}: it is of `{pattern}`, which never takes `{event}`"
+                "stream at {file}:{line}: its pattern `{pattern}` does not match `{event}`"
             ));
         }
     }

@@ -40,8 +40,8 @@ pub(crate) struct Rendezvous {
 }
 
 struct Table {
-    /// The first position that needs an entry. The handler is not called for earlier ones, or the task has
-    /// handled them.
+    /// The first position at which emits and the task leave entries: the task's reader begins or continues
+    /// there.
     start: u64,
     live: bool,
     /// True if the task was dropped with its runtime. The next emit then removes the handler.

@@ -58,10 +58,10 @@ impl Fallback {
         let taken = Taken::default();
         tracing::warn!(
             target: TARGET, event = taken.note(event), id, handler, consumer, attempt, of, %next, %error,
-            "handler {what}, and is tried again"
+            "handler {what}, and will be retried"
         );
         self.unless(&taken, format_args!(
-            "warning: handler {handler} of {consumer} {what} on {event} (id {id}) in attempt {attempt} of {of}, the next is at {next}: {error}"
+            "warning: handler {handler} of {consumer} {what} on {event} (id {id}) in attempt {attempt} of {of}; the next is at {next}: {error}"
         ));
     }
 
@@ -127,6 +127,6 @@ pub(crate) fn unhandled(event: &str) {
 pub(crate) fn undeclared<'a>(event: &str, known: impl Iterator<Item = &'a str>) {
     if tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
         let suggestion = did_you_mean(event, known);
-        tracing::debug!(target: TARGET, event, "accepted, though not declared{suggestion}");
+        tracing::debug!(target: TARGET, event, "accepted an event that is not declared{suggestion}");
     }
 }

@@ -62,7 +62,10 @@ impl Inner {
             lost.push(format!("events of other instances may no longer arrive from {adapter}"));
         }
         if !self.works.is_empty() {
-            lost.push(format!("durable handlers get none here ({})", self.durable_names(|_| true)));
+            lost.push(format!(
+                "durable handlers of this bus get no more events ({})",
+                self.durable_names(|_| true)
+            ));
         }
         let lost = lost.join(", and ");
         self.warn(format_args!(
@@ -92,7 +95,7 @@ impl Inner {
         if !self.home.is_lost.load(Ordering::Acquire) || self.routes.of_name(event).entries.is_empty() {
             return Ok(());
         }
-        Err(lost_with_runtime(event, "what calls its handlers for events of transactions"))
+        Err(lost_with_runtime(event, "the task that calls its handlers for events of transactions"))
     }
 }
 

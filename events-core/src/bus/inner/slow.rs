@@ -156,7 +156,7 @@ impl SlowHandlers {
         self.show(record, handlers, true)
     }
 
-    /// Ends the lap of a handler that has returned, and reports the handler if it was slow.
+    /// Ends the timing of the handler that has returned, and reports the handler if it was slow.
     pub(crate) fn lap(&self, calling: &mut Calling, handler: &Route, event: &str) {
         let (before, took) = calling.lap();
         if self.limit.is_some_and(|limit| took >= limit) && calling.name(handler, before) {
@@ -177,8 +177,8 @@ impl SlowHandlers {
         SlowGuard { watch: Arc::clone(self), waiting }
     }
 
-    /// Describes each handler that waits or blocks a thread, with its event, sorted. Also returns the number
-    /// of counts in flight that these handlers account for at most.
+    /// Describes each handler that waits or blocks a thread, with its event, sorted. Also returns an upper
+    /// bound of the part of `Lifecycle::count` that these handlers account for.
     pub(crate) fn describe(&self) -> (Vec<String>, usize) {
         let calls: Vec<_> = calls().into_iter().map(|(_, seen)| seen.callee).collect();
         let listed = self.listed();
@@ -272,8 +272,8 @@ impl SlowHandlers {
     }
 }
 
-/// Maximum number of counts in flight of one emit that is calling a handler: the emit, its task, and its list
-/// of handlers.
+/// Upper bound of the part of `Lifecycle::count` that one emit accounts for while it calls a handler: the
+/// emit, its task, and its list of handlers.
 const PLACES: usize = 3;
 
 /// A snapshot of the list of waiting emits.

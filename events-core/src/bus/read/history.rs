@@ -85,7 +85,7 @@ fn history_error(message: String, error: AdapterError) -> Error {
 ///
 /// In memory, proportional to the number of distinct names in the history plus the number of records
 /// returned; independent of the number of records kept. For adapters, see their docs.
-#[must_use = "a history is read when it is awaited"]
+#[must_use = "queries do nothing unless awaited"]
 pub struct History<'a> {
     bus: &'a Bus,
     query: Result<HistoryQuery, Error>,
@@ -107,12 +107,12 @@ impl<'a> History<'a> {
         self.set(|query| query.limit = n)
     }
 
-    /// Excludes records from before this time.
+    /// Excludes records that are earlier than this time.
     pub fn since(self, time: impl Into<Timestamp>) -> Self {
         self.set(|query| query.since = Some(time.into()))
     }
 
-    /// Excludes records from after this time.
+    /// Excludes records that are later than this time.
     pub fn until(self, time: impl Into<Timestamp>) -> Self {
         self.set(|query| query.until = Some(time.into()))
     }
@@ -189,7 +189,7 @@ impl History<'_> {
 }
 
 /// A query of the history for events of one type. Returned by [`History::of`]; await it for the events.
-#[must_use = "a history is read when it is awaited"]
+#[must_use = "queries do nothing unless awaited"]
 pub struct TypedHistory<'a, E> {
     history: History<'a>,
     decode: fn(&Record) -> Result<Arc<E>, Error>,
@@ -344,9 +344,9 @@ fn check_takes(pattern: &str, takes: &Takes) -> Result<(), Error> {
     let events = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let message = match names.as_slice() {
         [name] => {
-            format!("`{pattern}` never takes {events}: ask for `{name}`, or for a pattern that takes it")
+            format!("`{pattern}` does not match {events}: query `{name}`, or a pattern that matches it")
         }
-        _ => format!("`{pattern}` takes none of {events}: ask for a pattern that takes one of them"),
+        _ => format!("`{pattern}` matches none of {events}: query a pattern that matches one of them"),
     };
     Err(Error::new(ErrorKind::Pattern, message))
 }

@@ -155,7 +155,7 @@ impl Bus {
     ///
     /// # Cancel safety
     ///
-    /// As [tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// The same as for [tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
     /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     /// use typed_events::{Bus, event};
     ///

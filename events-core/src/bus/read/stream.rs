@@ -63,7 +63,7 @@ next!([<S: EventSet + for<'r> Argument<'r>>] SetStream<S>, S);
 ///
 /// A read examines each event since the last read once. An emit examines each stream that waits. For
 /// thousands of consumers, use one stream and distribute its events.
-#[must_use = "a stream gives nothing until it is polled"]
+#[must_use = "streams do nothing unless polled"]
 pub struct EventStream {
     reader: Reader,
     bus: Weak<Inner>,
@@ -136,15 +136,14 @@ impl EventStream {
         if let Some(bus) = self.bus.upgrade() {
             let id = record.id();
             let fallback = &bus.settings.fallback;
-            fallback
-                .warning(format_args!("a stream passes over an event that can't be read: {error} (id {id})"));
+            fallback.warning(format_args!("a stream skips an event that can't be read: {error} (id {id})"));
         }
     }
 }
 
 /// A stream of the events of an event set, beginning now. Otherwise like [`EventStream`]. Returned by
 /// [`EventStream::set`].
-#[must_use = "a stream gives nothing until it is polled"]
+#[must_use = "streams do nothing unless polled"]
 pub struct SetStream<S> {
     records: EventStream,
     set: PhantomData<fn() -> S>,
@@ -189,7 +188,7 @@ impl Stream for EventStream {
 
 /// A stream of the events of one type, beginning now. Otherwise like [`EventStream`]. Returned by
 /// [`EventStream::of`].
-#[must_use = "a stream gives nothing until it is polled"]
+#[must_use = "streams do nothing unless polled"]
 pub struct TypedStream<E> {
     records: EventStream,
     event: PhantomData<fn() -> E>,

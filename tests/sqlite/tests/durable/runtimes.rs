@@ -87,7 +87,7 @@ fn s4_an_emit_whose_durable_handler_lost_its_runtime_is_an_error() {
     assert_eq!(
         warnings[0],
         format!(
-            "the runtime on which the bus was built has shut down before `stop`: events of other instances may no longer arrive from sqlite at {file_name}, and durable handlers get none here (runtimes-book); call `stop().await` before that runtime ends, or build the bus on the runtime that lives longest"
+            "the runtime on which the bus was built has shut down before `stop`: events of other instances may no longer arrive from sqlite at {file_name}, and durable handlers of this bus get no more events (runtimes-book); call `stop().await` before that runtime ends, or build the bus on the runtime that lives longest"
         )
     );
     second.block_on(async {
@@ -112,7 +112,7 @@ fn s4_an_emit_whose_durable_handler_lost_its_runtime_is_an_error() {
         assert_eq!(error.kind(), ErrorKind::Runtime);
         assert_eq!(
             error.to_string(),
-            "runtimes.shown: the runtime on which the bus was built has shut down, and what calls its handlers for events of transactions with it; nothing was emitted"
+            "runtimes.shown: the runtime on which the bus was built has shut down, and the task that calls its handlers for events of transactions with it; nothing was emitted"
         );
         bus.emit_in(&mut tx, Done).await.unwrap();
         tx.commit().await.unwrap();

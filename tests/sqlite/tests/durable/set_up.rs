@@ -32,7 +32,7 @@ async fn two_durable_handlers_of_one_name_are_an_error_with_both_places() {
 async fn an_adapter_without_durable_consumers_is_an_error() {
     let error = Bus::builder().handler::<first>().build().await.unwrap_err();
     let text = error.to_string();
-    let said = "first (tests/sqlite/tests/durable/set_up.rs:15) is durable (`twice`), which needs an adapter, and this bus has none: give one that can, such as `.adapter(Sqlite::at(\"events.db\"))`";
+    let said = "first (tests/sqlite/tests/durable/set_up.rs:15) is durable (`twice`), but this bus has no adapter: add one that has durable consumers, such as `.adapter(Sqlite::at(\"events.db\"))`";
     assert!(text.contains(said), "{text}");
 }
 

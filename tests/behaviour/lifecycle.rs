@@ -341,8 +341,8 @@ fn s4_a_program_that_ends_before_its_handlers_says_so() {
             .output()
             .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        let says =
-            said.contains(" on lifecycle.job ") && said.contains("it had not finished when its runtime");
+        let says = said.contains(" on lifecycle.job ")
+            && said.contains("its runtime shut down before it had finished");
         assert_eq!(says, expected, "{ending}: {said}");
         assert!(output.status.success());
     }

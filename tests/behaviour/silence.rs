@@ -275,7 +275,7 @@ async fn s2_selections_that_say_nothing_are_told() {
     }
     let (log, _guard) = Log::listen();
     Bus::builder().handler::<web::welcome>().without::<website::count>().build().await.unwrap();
-    assert_eq!(log.with(Level::WARN, "which nothing else selects").len(), 1);
+    assert_eq!(log.with(Level::WARN, "which no other call selects").len(), 1);
 }
 
 #[tokio::test]

@@ -296,7 +296,7 @@ async fn c6_a_renamed_durable_handler_is_reported_with_its_lag_and_new_name() {
     assert_eq!(told.len(), 1, "{told:?}");
     for part in [
         "`quiet-invoice` has 100 events left",
-        "; its new name may be `bills`: handle it",
+        "; its new name may be `bills`: give its handler the old name",
         "`bus.consumer(\"quiet-invoice\").remove()`",
     ] {
         assert!(told[0].contains(part), "{told:?}");
@@ -477,7 +477,7 @@ async fn c6_a_renamed_handler_that_has_nothing_left_yet_is_reported_once_it_has(
     pass(181).await;
     let told = || log.warnings("the durable consumer `quiet-gamma` has 1 events left");
     until(|| told().len() == 1).await;
-    assert!(told()[0].contains("; its new name may be `bills`: handle it"), "{:?}", told());
+    assert!(told()[0].contains("; its new name may be `bills`: give its handler the old name"), "{:?}", told());
     after.stop().await.unwrap();
 }
 

@@ -477,7 +477,11 @@ async fn c6_a_renamed_handler_that_has_nothing_left_yet_is_reported_once_it_has(
     pass(181).await;
     let told = || log.warnings("the durable consumer `quiet-gamma` has 1 events left");
     until(|| told().len() == 1).await;
-    assert!(told()[0].contains("; its new name may be `bills`: give its handler the old name"), "{:?}", told());
+    assert!(
+        told()[0].contains("; its new name may be `bills`: give its handler the old name"),
+        "{:?}",
+        told()
+    );
     after.stop().await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! The adapter: opening the log, and what `Adapter` asks for.
+//! [`Redis`]: its settings, opening the log, and the implementation of `Adapter`.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,27 +19,27 @@ use crate::publish::Publisher;
 use crate::tail::{Changed, Tail, listen};
 use crate::{history, retention};
 
-/// Joins buses over a Redis server, with a history they share and durable handlers.
+/// An adapter on a Redis server: it connects buses, keeps their history, and stores their durable consumers.
 ///
-/// Needs Redis 6.2 or later, or a server that speaks its protocol, with scripts; not a Redis Cluster.
+/// Needs Redis 6.2 or later, or a server that speaks its protocol and runs scripts. Redis Cluster is not supported.
 ///
-/// - **`emit`** returns when Redis has the event in its log, a stream. How safe that is, is the server's matter:
-///   `appendonly yes` with `appendfsync always` loses nothing, with `everysec` up to a second of events in a power cut.
-///   Emits that run at the same time go in one call.
-/// - **While Redis is away**, emits wait for it, for at most the [retry_timeout](Self::retry_timeout), and then say so; handlers
-///   go on with what they have. All calls may be repeated without doing anything twice, and connections are made
-///   again without end.
-/// - **Live handlers** of other instances get an event when Pub/Sub rings; what a lost connection missed, they get from
-///   the log when there is another one.
-/// - **History** keeps everything unless [`retention`](Self::retention) is set. Queries read backwards through what is
-///   kept until the limit is reached; of one name only its own records cross the network.
-/// - **Limits.** `emit_all` takes at most 20,000 events, as the server does nothing else meanwhile. The clocks of instances
-///   must agree to well within a [lease](events_core::BusBuilder::lease).
-/// - **Opening** happens in `build()`, which fails where the server can't be reached within the retry_timeout, refuses, or has a
-///   log of another format.
-/// - **Stopping and dropping.** After `stop` of the bus nothing is appended; the history can still be read. A bus that is
-///   dropped ends its connections when the calls under way are done.
-/// - **Memory.** Redis keeps all of the log in memory: each event takes its JSON and some 250 bytes.
+/// - **`emit`** returns when Redis has appended the event to the log, a stream. How safe the event is then depends on
+///   the server's settings: with `appendonly yes` and `appendfsync always` nothing is lost; with `everysec` a power cut
+///   loses up to a second of events. Concurrent emits share one call.
+/// - **While Redis is unreachable**, an emit waits for at most the [`retry_timeout`](Self::retry_timeout) and then
+///   returns an error. Handlers continue with the events they have. A repeated call has no second effect, and the
+///   adapter reconnects until it succeeds.
+/// - **Live handlers** of other instances get an event when a Pub/Sub notification arrives. Events whose notification
+///   was missed while the connection was lost are read from the log after the reconnect.
+/// - **History** keeps everything unless [`retention`](Self::retention) is set. A query reads backwards through the
+///   stored records until its limit is reached. A query for one name transfers only the JSON of that event.
+/// - **Limits.** `emit_all` takes at most 20,000 events, because the server runs nothing else while it appends them.
+///   The clocks of all instances must agree to well within a [lease](events_core::BusBuilder::lease).
+/// - **Opening** happens in `build()`. It fails if the server can't be reached within the retry timeout, refuses the
+///   connection, or has a log of another format.
+/// - **Stopping and dropping.** After `stop` of the bus nothing is appended, and the history can still be read. A
+///   dropped bus closes its connections when the calls under way are done.
+/// - **Memory.** Redis keeps the whole log in memory: each event takes the size of its JSON and about 250 bytes.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), events_core::Error> {
@@ -50,7 +50,7 @@ use crate::{history, retention};
 /// # Ok(()) }
 /// ```
 pub struct Redis {
-    /// What the address says, or why it can't be read.
+    /// The client for the address, or the error if the address can't be parsed.
     client: Result<Client, RedisError>,
     prefix: String,
     retry_timeout: Duration,
@@ -59,21 +59,23 @@ pub struct Redis {
     engine: OnceLock<Engine>,
 }
 
-/// What exists once the log is open.
+/// The state of an adapter whose log is open.
 pub(crate) struct Engine {
     pub(crate) log: Arc<Log>,
-    /// Counts what may be of interest to consumers.
+    /// A counter of changes that consumers may have to look at.
     pub(crate) changed: Arc<Changed>,
-    /// None once the bus has stopped.
+    /// `None` after the bus has stopped.
     publisher: Mutex<Option<Publisher>>,
     tasks: [JoinHandle<()>; 3],
-    /// Whether it was asked if the server keeps what it is given.
+    /// Whether [`warn_if_forgetful`](Self::warn_if_forgetful) has run.
     asked: AtomicBool,
 }
 
 impl Redis {
-    /// The log on this server: `redis://127.0.0.1`, `redis://user:password@host:6379/0`, `rediss://host` with the feature
-    /// `redis-tls`, or `unix:///run/redis.sock`.
+    /// Creates an adapter for the log on the server at `url`: `redis://127.0.0.1`,
+    /// `redis://user:password@host:6379/0`, `rediss://host` with the feature `redis-tls`, or `unix:///run/redis.sock`.
+    ///
+    /// Connects in `build()` of the bus, which also reports a `url` that can't be parsed.
     pub fn at(url: impl AsRef<str>) -> Self {
         Self {
             client: Client::open(url.as_ref()),
@@ -85,31 +87,32 @@ impl Redis {
         }
     }
 
-    /// What all keys and channels of the log begin with: buses with different prefixes share nothing.
-    /// `{typed-events}` unless set.
+    /// Sets the prefix of all keys and channels of the log. Buses with different prefixes share nothing. The default is
+    /// `{typed-events}`.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How long `emit`, and all that is asked of the log, waits for a server that is away: 5 s unless set. With
-    /// [`Duration::ZERO`] it fails at once.
+    /// Sets how long `emit` and every other call retries while the server is unreachable. The default is 5 s. With
+    /// [`Duration::ZERO`] a call fails at its first error.
     #[must_use]
     pub fn retry_timeout(mut self, retry_timeout: Duration) -> Self {
         self.retry_timeout = retry_timeout;
         self
     }
 
-    /// What is kept; everything unless set. Bytes are those of the events' JSON.
+    /// Sets how long the log keeps events. The default is to keep everything. Sizes count the bytes of the events'
+    /// JSON.
     #[must_use]
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
         self
     }
 
-    /// Looks this often for what other instances did, should a message of theirs be missed; every second unless set, at
-    /// least every millisecond.
+    /// Sets the interval at which the log is read even without a notification, in case one was missed. The default is 1
+    /// s, the minimum 1 ms.
     #[must_use]
     pub fn poll(mut self, interval: Duration) -> Self {
         self.poll = interval.max(Duration::from_millis(1));
@@ -138,18 +141,18 @@ impl Redis {
 }
 
 impl Engine {
-    /// Says so where the server would forget events that are to be handled.
+    /// Warns once if a crash of the server would lose events that durable handlers have not handled.
     pub(crate) async fn warn_if_forgetful(&self) {
         if self.asked.swap(true, Ordering::Relaxed) {
             return;
         }
-        // It may not be allowed to ask; then it is not known.
+        // The user of this connection may not be allowed to run INFO. Then the setting is unknown.
         let Ok(mut connection) = self.log.server.connection().await else { return };
         let asked: Result<String, _> =
             redis::cmd("INFO").arg("persistence").query_async(&mut connection).await;
         if asked.is_ok_and(|info| info.contains("aof_enabled:0")) {
             self.log.receiver.warn(
-                "has `appendonly no`: a crash of the server takes events that durable handlers have yet to handle",
+                "has `appendonly no`: a crash of the server loses events that durable handlers have not handled yet; set `appendonly yes`",
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Bare mode: a channel for each event's name, a message for its payload, and nothing else.
+//! Bare mode: the channel is the event's name, the message is its payload, and nothing else is sent.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,31 +18,33 @@ use crate::echo::Echoes;
 use crate::log::NOTIFY_SUFFIX;
 use crate::scripts::PUBLISH;
 
-/// How many messages may wait for handlers; what comes on top is lost, and counted.
+/// How many messages may wait for handlers. Messages beyond it are dropped, and counted as lost.
 const MAX_WAITING: usize = 10_000;
-/// How many reasons for refusing messages are told.
+/// How many different reasons for refused messages are logged.
 const MAX_NAMED: usize = 1_000;
 
-/// Shares Redis channels with programs that know nothing of this library: the channel is the event's name, the message its
-/// payload as JSON, as `publish(event, JSON.stringify(data))` and `psubscribe("*")` of a JavaScript service do it.
+/// An adapter that shares Redis channels with programs that don't use this library. The channel is the event's name and
+/// the message its payload as JSON, like `publish(event, JSON.stringify(data))` and `psubscribe("*")` in a JavaScript
+/// service.
 ///
-/// - **`emit`** returns when Redis has passed the message on to whoever listens. Nothing is kept: who does not listen
-///   does not get it, and the history is the bounded one in the memory of the bus. There are no durable handlers:
-///   [`Redis`](crate::Redis) has both.
-/// - **Live handlers** get what others publish, under a new id and the time at which it came. A bus does not hear itself:
-///   it drops as many messages of a text as it has sent of it.
-/// - **What fits no declared event** is counted ([`Stats`](events_core::Stats)), and each reason is logged once, of the
-///   first 1,000. What [`Redis`](crate::Redis) says on the same server is passed over.
-/// - **A lost connection** is made again; what was said meanwhile is lost, and that is logged. Handlers that are 10,000
-///   messages behind lose the next ones, which are counted, and logged in one line per 10 s.
-/// - **While Redis is away**, emits wait for at most the [retry_timeout](Self::retry_timeout); where a connection broke under a
-///   message, the error says that it may have been sent.
-/// - **Opening** happens in `build()`, which returns when the bus listens, and fails where the server can't be reached.
-/// - **Limits.** A payload has at most 1 MiB, where it is emitted ([`TooLarge`](events_core::ErrorKind::TooLarge)) and
-///   where it arrives: [`max_payload`](events_core::BusBuilder::max_payload) sets both, and should be the same in all
+/// - **`emit`** returns when Redis has passed the message to its current subscribers. Redis stores nothing, so a
+///   program that is not subscribed misses the event. The history is the bounded one in the memory of the bus, and
+///   there are no durable handlers: [`Redis`](crate::Redis) has both.
+/// - **Live handlers** get the messages of other programs. Each gets a new id, and the time at which it arrived. A bus
+///   drops its own messages: for each message it has sent, it drops one received message with equal channel and text.
+/// - **Messages that fit no declared event** are counted in [`Stats`](events_core::Stats). Each reason is logged once,
+///   up to 1,000 reasons. Notifications of the adapter [`Redis`](crate::Redis) on the same server are ignored.
+/// - **A lost connection** is made again. Messages published meanwhile are lost, and that is logged. If 10,000 messages
+///   wait for handlers, further ones are lost; they are counted, and logged in one line per 10 s.
+/// - **While Redis is unreachable**, an emit waits for at most the [`retry_timeout`](Self::retry_timeout). If the
+///   connection breaks while a message is sent, the error says that the message may have been sent.
+/// - **Opening** happens in `build()`, which returns when the bus is subscribed. It fails if the server can't be
+///   reached.
+/// - **Limits.** A payload has at most 1 MiB, both emitted ([`TooLarge`](events_core::ErrorKind::TooLarge)) and
+///   received. [`max_payload`](events_core::BusBuilder::max_payload) sets both limits. It should be equal in all
 ///   programs.
-/// - **Stopping and dropping** the bus end its connections; messages that wait for handlers are lost.
-/// - **Versions and metadata** are not sent: a payload is taken to be of the version this program knows.
+/// - **Stopping and dropping** the bus close its connections. Messages that wait for handlers are lost.
+/// - **Versions and metadata** are not sent. A received payload counts as the version that this program declares.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), events_core::Error> {
@@ -59,7 +61,7 @@ pub struct Channels {
     engine: OnceLock<Engine>,
 }
 
-/// What exists once it is subscribed.
+/// The state of an adapter that is subscribed.
 struct Engine {
     shared: Arc<Shared>,
     tasks: [JoinHandle<()>; 2],
@@ -73,7 +75,10 @@ struct Shared {
 }
 
 impl Channels {
-    /// The channels of this server: addresses are those of [`Redis::at`](crate::Redis::at).
+    /// Creates an adapter for the channels of the server at `url`. Addresses are those of
+    /// [`Redis::at`](crate::Redis::at).
+    ///
+    /// Connects in `build()` of the bus, which also reports a `url` that can't be parsed.
     pub fn at(url: impl AsRef<str>) -> Self {
         Self {
             client: Client::open(url.as_ref()),
@@ -83,15 +88,16 @@ impl Channels {
         }
     }
 
-    /// Listens to the channels of a pattern of Redis, such as `shop.*`; to all unless set. Where others use the server
-    /// for much else, it keeps their messages away.
+    /// Sets which channels the bus subscribes to, as a pattern of Redis such as `shop.*`. The default is `*`, all
+    /// channels. On a server with other users, a narrower pattern avoids receiving their messages.
     #[must_use]
     pub fn pattern(mut self, pattern: impl Into<String>) -> Self {
         self.pattern = pattern.into();
         self
     }
 
-    /// How long `emit` waits for a server that is away: 5 s unless set. With [`Duration::ZERO`] it fails at once.
+    /// Sets how long `emit` retries while the server is unreachable. The default is 5 s. With [`Duration::ZERO`] it
+    /// fails at its first error.
     #[must_use]
     pub fn retry_timeout(mut self, retry_timeout: Duration) -> Self {
         self.retry_timeout = retry_timeout;
@@ -134,7 +140,8 @@ impl Drop for Engine {
     }
 }
 
-/// Listens for ever. Says once whether that works: until it has, it does not try again.
+/// Receives messages until the task is aborted. Sends the result of the first subscription on `listening`, and ends if
+/// it failed. After a success, it subscribes again whenever the connection is lost.
 async fn listen(
     shared: Arc<Shared>,
     messages: mpsc::Sender<Msg>,
@@ -143,22 +150,22 @@ async fn listen(
     let mut pause = Pause::new();
     match subscribe(&shared).await {
         Ok(connection) => {
-            // Whoever builds the bus may have given up.
+            // The caller of `build` may have dropped its future.
             let _ = listening.send(Ok(()));
             forward(&shared, connection, &messages).await;
         }
         Err(error) => return drop(listening.send(Err(error))),
     }
     let mut since = Instant::now();
-    shared.receiver.warn("lost its connection, and tries again: what is published meanwhile is lost");
+    shared.receiver.warn("lost its connection and reconnects: messages published until then are lost");
     loop {
         pause.wait().await;
         let Ok(connection) = subscribe(&shared).await else { continue };
         let away = since.elapsed().as_secs_f64();
-        shared.receiver.warn(&format!("is there again; what was published in {away:.1} s was lost"));
+        shared.receiver.warn(&format!("is connected again: messages of the last {away:.1} s were lost"));
         forward(&shared, connection, &messages).await;
         (since, pause) = (Instant::now(), Pause::new());
-        shared.receiver.warn("lost its connection, and tries again: what is published meanwhile is lost");
+        shared.receiver.warn("lost its connection and reconnects: messages published until then are lost");
     }
 }
 
@@ -169,7 +176,7 @@ async fn subscribe(shared: &Shared) -> Result<Listening, RedisError> {
     Ok(listening)
 }
 
-/// Passes on messages until the connection is lost.
+/// Queues received messages for [`deliver`] until the connection is lost.
 async fn forward(shared: &Shared, mut listening: Listening, messages: &mpsc::Sender<Msg>) {
     while let Some(message) = listening.next().await {
         if message.get_channel_name().ends_with(NOTIFY_SUFFIX) {
@@ -185,7 +192,7 @@ async fn forward(shared: &Shared, mut listening: Listening, messages: &mpsc::Sen
     }
 }
 
-/// Hands messages to the handlers, one after the other.
+/// Passes queued messages to the handlers, one at a time.
 async fn deliver(shared: Arc<Shared>, mut messages: mpsc::Receiver<Msg>) {
     let mut named = HashSet::new();
     while let Some(message) = messages.recv().await {

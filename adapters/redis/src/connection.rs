@@ -1,4 +1,4 @@
-//! The connection calls go over: made when it is needed, and again when it was lost.
+//! The connection for calls: made at its first use, and made again after it was lost.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use tokio::time::{Instant, Interval, interval, sleep, timeout, timeout_at};
 
 use crate::error::{CallError, Result};
 
-/// How long a server may take to answer a call, or to be reached.
+/// Limit on the time to connect, and on the time to answer a call.
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a connection that listens is tried.
+/// Interval between pings on a listening connection.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// How long to wait before trying again: first, and at most.
+/// First and longest pause before a retry.
 const RECONNECT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 pub(crate) struct ServerConnection {
     client: Client,
-    /// For how long a call is tried again.
+    /// How long a failed call is retried.
     retry_timeout: Duration,
     connection: Mutex<Option<MultiplexedConnection>>,
 }
 
 impl fmt::Debug for ServerConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Link({self})")
+        write!(f, "ServerConnection({self})")
     }
 }
 
-/// The place, without credentials.
+/// The address, without credentials.
 impl fmt::Display for ServerConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.client.get_connection_info().addr())
@@ -42,7 +42,7 @@ impl fmt::Display for ServerConnection {
 }
 
 impl ServerConnection {
-    /// A link that connects when it is used; `client` may be why there is none.
+    /// Creates a connection that connects at its first use. If `client` is an error, returns it.
     pub(crate) fn new(
         client: &std::result::Result<Client, RedisError>,
         retry_timeout: Duration,
@@ -57,11 +57,11 @@ impl ServerConnection {
         Ok(Self { client, retry_timeout, connection: Mutex::default() })
     }
 
-    /// Says so where what is sent can be read on its way to another machine.
+    /// Warns if events are sent to another machine without encryption.
     pub(crate) fn warn_of_plain_text(&self, receiver: &Receiver) {
         if self.is_plain_text_to_another_machine() {
             receiver.warn(
-                "is reached without encryption: whoever is on the way reads all events (use rediss://)",
+                "is reached without encryption: others on the network can read all events; use a rediss:// address",
             );
         }
     }
@@ -76,8 +76,10 @@ impl ServerConnection {
         }
     }
 
-    /// Calls a script that may be repeated, again and again until it is answered, or retry_timeout since then is over. Says to
-    /// `invoke` whether it may have been done before, when only its answer was lost.
+    /// Calls a script that may be repeated. Retries it until it is answered or `retry_timeout` has passed since
+    /// `since`.
+    ///
+    /// The argument of `invoke` says whether an earlier try may have run, because its answer was lost.
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
         since: Instant,
@@ -86,7 +88,7 @@ impl ServerConnection {
         self.call_until(since, |_| false, invoke).await
     }
 
-    /// The same of a script that must not be repeated: only until it may have been done.
+    /// Calls a script that must not run twice. Retries it only while no try can have run.
     pub(crate) async fn call_once<T: FromRedisValue>(
         &self,
         invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
@@ -104,7 +106,7 @@ impl ServerConnection {
         let until = since + self.retry_timeout;
         let mut unknown = false;
         loop {
-            // Others may be waiting for a connection, one after the other.
+            // Calls connect one after the other, under a mutex. The timeout bounds that wait, too.
             let failure =
                 match timeout_at(until.max(Instant::now()) + RESPONSE_TIMEOUT, self.once(invoke(unknown)))
                     .await
@@ -125,7 +127,7 @@ impl ServerConnection {
         let mut connection = self.connection().await?;
         let answer = call.invoke_async(&mut connection).await.map_err(CallError::sent);
         if answer.as_ref().is_err_and(CallError::is_of_connection) {
-            // Whoever comes next makes another. Should that be done already, it is done once more.
+            // The next call connects again. If another call already has, that new connection is replaced, too.
             *self.connection.lock().await = None;
         }
         answer
@@ -144,7 +146,7 @@ impl ServerConnection {
         Ok(connection.insert(made.map_err(CallError::unsent)?).clone())
     }
 
-    /// A connection of its own for what others publish.
+    /// Opens a separate connection that subscribes to a channel.
     pub(crate) async fn listen(&self, to: Channel<'_>) -> std::result::Result<Listening, RedisError> {
         let connect = async {
             let mut connection = self.client.get_async_pubsub().await?;
@@ -158,16 +160,16 @@ impl ServerConnection {
     }
 }
 
-/// What is listened to.
+/// The channels that a [`Listening`] connection subscribes to.
 #[derive(Clone, Copy)]
 pub(crate) enum Channel<'a> {
     Named(&'a str),
-    /// All whose names are like a pattern of Redis.
+    /// Every channel whose name matches this pattern of Redis.
     Like(&'a str),
 }
 
-/// A connection that only listens. It asks now and then whether there is still somebody: a connection that was lost
-/// without a word says nothing either.
+/// A connection that only receives messages. It sends a ping from time to time, since a connection that was lost
+/// without a reset would otherwise just be silent.
 pub(crate) struct Listening {
     ask: PubSubSink,
     said: PubSubStream,
@@ -180,7 +182,7 @@ impl Listening {
         Self { ask, said, beat: interval(PING_INTERVAL) }
     }
 
-    /// The next message; none when the connection is lost.
+    /// Returns the next message, or `None` if the connection is lost.
     pub(crate) async fn next(&mut self) -> Option<Msg> {
         loop {
             tokio::select! {
@@ -196,7 +198,7 @@ impl Listening {
     }
 }
 
-/// Where an adapter is, for messages.
+/// Returns the name of an adapter for messages: the engine and its address.
 pub(crate) fn name_of(client: &std::result::Result<Client, RedisError>) -> String {
     match client {
         Ok(client) => format!("redis at {}", client.get_connection_info().addr()),
@@ -204,7 +206,7 @@ pub(crate) fn name_of(client: &std::result::Result<Client, RedisError>) -> Strin
     }
 }
 
-/// Waits longer each time, so that a server that comes back is not run over.
+/// An exponential backoff, so that a server that restarts is not flooded.
 pub(crate) struct Pause {
     next: Duration,
 }

@@ -1,5 +1,5 @@
-//! Durable consumption: what consumers are handed, and how far they are. The scripts keep the account; which events a
-//! consumer wants, and by which key, is decided here.
+//! Durable consumption: exchanging finished events for new claims. The scripts store each consumer's state; which
+//! events a consumer takes, and their keys, is decided here.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::history::decode;
 use crate::log::Log;
 use crate::scripts::{EXCHANGE, RENEW};
 
-/// How many records of the log one call looks at.
+/// The most records of the log that one call reads.
 const SCAN_LIMIT: usize = 200;
-/// How many events may be in hand, wait or be held, before a consumer takes no new ones.
+/// How many events of a consumer may be pending (leased, waiting or held) before it takes no new ones.
 const MAX_PENDING: usize = 100_000;
-/// How many calls an exchange makes at most: some do nothing, because another instance was faster.
+/// The most calls that one exchange makes. A call may do nothing because another instance took the records first.
 const CALLS: usize = 8;
 
-/// A record of the log, as it is stored.
+/// A record as it is stored in the log.
 #[derive(Clone, Debug)]
 struct Entry {
     name: String,
@@ -29,7 +29,7 @@ struct Entry {
     text: Vec<u8>,
 }
 
-/// What is said of an event that was handed out: by the handler, or by this program, which does not want it.
+/// The new state of a claimed event: the outcome that the bus reports, or that this program skips or holds the event.
 struct Report {
     claim: Claim,
     became: &'static str,
@@ -60,18 +60,18 @@ impl Report {
     }
 }
 
-/// What was found behind a cursor, and is wanted.
+/// The records behind a cursor that this instance takes.
 #[derive(Default)]
 struct Take {
     from: u64,
     to: u64,
-    /// Position, what to do with it, and its key or kind.
+    /// `(position, action, key or kind)`. `take` in `exchange.lua` lists the actions.
     events: Vec<(u64, &'static str, String)>,
-    /// How many records should have been between these, and are not.
+    /// How many records between `from` and `to` are missing from the log.
     missing: u64,
 }
 
-/// A name and a version, as the scripts know them.
+/// The kind of an event as the scripts store it: its version and name.
 fn kind(name: &str, version: u32) -> String {
     format!("{version} {name}")
 }
@@ -80,10 +80,11 @@ fn micros(duration: Duration) -> i64 {
     duration.as_micros().try_into().unwrap_or(i64::MAX)
 }
 
-/// `(position, attempt, error before, name, version, text)`.
+/// `(position, attempt, error of the last attempt, name, version, text)`.
 type ClaimedRow = (u64, u32, String, String, u32, Vec<u8>);
 /// `(position, name, version, text)`.
 type FoundRow = (u64, String, u32, Vec<u8>);
+/// The answer of `exchange.lua`:
 /// `(claimed, late, lost, taken, cursor, found, due, last, kinds, paused, overfull, again)`.
 type Answer = (
     Vec<ClaimedRow>,
@@ -100,15 +101,15 @@ type Answer = (
     bool,
 );
 
-/// A call that failed, though it may have been done: the next one asks for its answer first.
+/// An exchange that failed and may have been applied. The next exchange asks for its answer first.
 #[derive(Default)]
 pub(crate) struct Unanswered {
     token: u64,
-    /// What it reported.
+    /// The claims that it reported as finished.
     claims: Vec<Claim>,
 }
 
-/// Notes what became of events, and hands out more.
+/// Stores the outcomes of finished events, and claims up to `max` more.
 pub(crate) async fn exchange(
     log: &Log,
     consumer: &Arc<Consumer>,
@@ -131,9 +132,9 @@ pub(crate) async fn exchange(
     for calls in 0..CALLS {
         match exchange.call().await {
             Ok(Some(answer)) => exchange.note(answer),
-            // An operator has removed it.
+            // An operator has removed the consumer.
             Ok(None) => return Ok(Claims::default()),
-            // What was handed out before is handed on.
+            // Earlier calls of this exchange have claimed events: they are returned.
             Err(_) if calls > 0 => {
                 exchange.claims.more = true;
                 break;
@@ -148,7 +149,7 @@ pub(crate) async fn exchange(
     Ok(exchange.claims)
 }
 
-/// Extends leases, and notes that the consumer lives.
+/// Extends leases, and notes that a program has the consumer open.
 pub(crate) async fn renew(
     log: &Log,
     consumer: &Consumer,
@@ -164,7 +165,7 @@ pub(crate) async fn renew(
     renewed.await.map(drop)
 }
 
-/// One exchange of one consumer, which takes a call or more: what is found in one is wanted in the next.
+/// An exchange in progress. It makes several calls: each one takes records that the call before has found.
 struct Exchange<'a> {
     log: &'a Log,
     consumer: &'a Arc<Consumer>,
@@ -172,15 +173,15 @@ struct Exchange<'a> {
     now: Timestamp,
     claims: Claims,
     reports: Vec<Report>,
-    /// The kinds that were held for a program that knows them, as this one does.
+    /// The kinds of held events that this program can decode.
     release: Vec<String>,
     take: Option<Take>,
-    /// What was found, by position.
+    /// The records that were found, by position.
     found: HashMap<u64, Entry>,
     unanswered: Option<Unanswered>,
 }
 
-/// Tells the calls of this process apart, of which one may have to be repeated.
+/// The next token. A token identifies an exchange of this process if it is repeated.
 static CALLED: AtomicU64 = AtomicU64::new(0);
 
 impl Exchange<'_> {
@@ -223,7 +224,7 @@ impl Exchange<'_> {
         answer
     }
 
-    /// Takes an answer, and makes up what the next call is to say.
+    /// Processes an answer, and prepares the arguments of the next call.
     fn note(&mut self, answer: Answer) {
         let (claimed, late, lost, taken, cursor, found, due, last, kinds, is_paused, is_overfull, again) =
             answer;
@@ -232,7 +233,7 @@ impl Exchange<'_> {
         self.claims.late.extend(late.into_iter().map(|(position, attempt)| Claim { position, attempt }));
         self.claims.due = due.map(Timestamp::from_micros);
         let done = self.unanswered.take().filter(|_| again).map(|unanswered| unanswered.claims);
-        // What was reported since then is still to be said.
+        // If this is the answer of the repeated call, reports that it did not contain are still to be sent.
         self.reports.retain(|report| done.as_ref().is_some_and(|done| !done.contains(&report.claim)));
         for row in claimed {
             self.claim(row);
@@ -248,7 +249,8 @@ impl Exchange<'_> {
         self.claims.more = self.free() == 0 || (cursor < last && !is_paused && !is_overfull);
     }
 
-    /// Hands on what was claimed, or gives it back if it is not for this program.
+    /// Adds a claimed event to the result. If this program does not take it, prepares a report that finishes or holds
+    /// it.
     fn claim(&mut self, (position, attempt, last_error, name, version, text): ClaimedRow) {
         let claim = Claim { position, attempt };
         let entry = self.found.remove(&position).unwrap_or(Entry { name, version, text });
@@ -269,7 +271,7 @@ impl Exchange<'_> {
         decode(self.log, self.consumer.codec(), position, &entry.text)
     }
 
-    /// Decides on records that were found behind a cursor, until enough are wanted.
+    /// Decides which of the records behind a cursor to take, until `free` are found.
     fn scan(&mut self, cursor: u64, found: Vec<FoundRow>) -> Take {
         let mut take = Take { from: cursor, to: cursor, ..Take::default() };
         let mut wanted = 0;

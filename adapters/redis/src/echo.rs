@@ -1,4 +1,5 @@
-//! What a bus published itself and hears again: a message says nothing of where it comes from, so it is told by what it is.
+//! The messages that a bus receives from itself. Messages carry no origin, so the bus recognises its own by their
+//! content.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -7,12 +8,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long an echo may take. One that takes longer, or was lost, is not waited for.
+/// How long a published message is expected back. After that it counts as lost.
 const ECHO_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most echoes that are waited for.
+/// The most messages that are expected back at a time. Beyond it, the oldest is forgotten.
 const MAX_ECHOES: usize = 100_000;
 
-/// The echoes that are still to come.
+/// The messages that this bus has published and not yet received back.
 #[derive(Default)]
 pub(crate) struct Echoes {
     expected: Mutex<Expected>,
@@ -21,14 +22,14 @@ pub(crate) struct Echoes {
 
 #[derive(Default)]
 struct Expected {
-    /// By a hash of channel and message: when each was published.
+    /// Hash of channel and message -> the times at which it was published.
     of: HashMap<u64, VecDeque<Instant>>,
-    /// All of them, the oldest first, with some that came.
+    /// All of them, oldest first. Messages that were received back stay until they are the oldest.
     all: VecDeque<(Instant, u64)>,
 }
 
 impl Expected {
-    /// Forgets the oldest.
+    /// Removes the oldest message.
     fn forget_oldest(&mut self) {
         let Some((published, hash)) = self.all.pop_front() else { return };
         if self.of.get(&hash).and_then(VecDeque::front) == Some(&published) {
@@ -36,7 +37,7 @@ impl Expected {
         }
     }
 
-    /// Forgets those that took too long.
+    /// Removes messages older than [`ECHO_TIMEOUT`].
     fn forget_late(&mut self) {
         while self.all.front().is_some_and(|(published, _)| published.elapsed() > ECHO_TIMEOUT) {
             self.forget_oldest();
@@ -58,7 +59,7 @@ impl Echoes {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A message is about to be published.
+    /// Notes a message that is about to be published.
     pub(crate) fn expect(&self, channel: &str, message: &str) {
         let (hash, mut expected) = (self.hash(channel, message.as_bytes()), self.expected());
         let now = Instant::now();
@@ -70,12 +71,12 @@ impl Echoes {
         expected.all.push_back((now, hash));
     }
 
-    /// It was not published.
+    /// Removes a message that was not published after all.
     pub(crate) fn forget(&self, channel: &str, message: &str) {
         self.is_echo(channel, message.as_bytes());
     }
 
-    /// What was published before this moment has no echo any more: there was no connection to hear it by.
+    /// Removes messages published before `moment`: no connection was subscribed that could receive them back.
     pub(crate) fn forget_before(&self, moment: Instant) {
         let mut expected = self.expected();
         while expected.all.front().is_some_and(|(published, _)| *published < moment) {
@@ -83,8 +84,10 @@ impl Echoes {
         }
     }
 
-    /// Whether a message is one of the bus's own. Of several that are alike, the first to come are: it makes no
-    /// difference which are which.
+    /// Whether a received message is one of the bus's own, which is then no longer expected.
+    ///
+    /// If another program sends an equal message, the first to arrive counts as the bus's own. Since both are equal,
+    /// this makes no difference.
     pub(crate) fn is_echo(&self, channel: &str, message: &[u8]) -> bool {
         let (hash, mut expected) = (self.hash(channel, message), self.expected());
         expected.forget_late();

@@ -1,4 +1,4 @@
-//! Histories, read from the log.
+//! Reads records from the log, backwards for a history and forwards for a page.
 
 use events_core::{
     AdapterError, EventId, HistoryQuery, LogId, LogPage, LogQuery, Record, RecordCodec, Start,
@@ -7,10 +7,10 @@ use events_core::{
 use crate::log::Log;
 use crate::scripts::{BACK, FORWARD, SEEK};
 
-/// How many records are read at a time.
+/// Number of records that one call reads.
 const BATCH: u64 = 500;
 
-/// The newest records that a query asks for, oldest first.
+/// Returns the newest records that match a query, oldest first.
 pub(crate) async fn read(
     log: &Log,
     query: &HistoryQuery,
@@ -40,10 +40,10 @@ pub(crate) async fn read(
     Ok(found)
 }
 
-/// Which log it is, up to where it was trimmed, where it ends, and records with their positions and names.
+/// `(id of the log, last trimmed position, last position, [(position, name, text)])`.
 type Forward = (String, u64, u64, Vec<(u64, String, Vec<u8>)>);
 
-/// The records that follow a position.
+/// Returns a page of the records that follow the query's position.
 pub(crate) async fn read_forward(
     log: &Log,
     query: &LogQuery,
@@ -59,7 +59,7 @@ pub(crate) async fn read_forward(
     });
     let (id, trimmed, last, found) = asked.await?;
     let id = parse_id(&id).map_err(|_| {
-        AdapterError::refused(format_args!("{}: the id of the log is no UUID", log.address()))
+        AdapterError::refused(format_args!("{}: the id of the log is not a UUID", log.address()))
     })?;
     let mut page = query.page(id, trimmed + 1, last);
     if page.start() != Start::Found {
@@ -76,7 +76,7 @@ pub(crate) async fn read_forward(
     Ok(page)
 }
 
-/// A record as it is stored at a position.
+/// Decodes the record that is stored at a position.
 pub(crate) fn decode(
     log: &Log,
     codec: &RecordCodec,

@@ -1,4 +1,4 @@
-//! typed-events on Redis: events between machines, a history they share, and durable consumers.
+//! typed-events on Redis: events between machines, a shared history, and durable consumers.
 //!
 //! Use it through the `redis` feature of the `typed-events` crate: `typed_events::redis::Redis`.
 

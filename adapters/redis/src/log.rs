@@ -1,4 +1,4 @@
-//! The log in Redis: one place for all instances, that may be gone when the server lost its memory.
+//! The log in Redis, which all instances share. A server that loses its data loses the log; then a new one is begun.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,10 +12,10 @@ use crate::consume::Unanswered;
 use crate::error::Result;
 use crate::scripts::{BEGIN, OPEN};
 
-/// The format this program reads and writes.
+/// The stored format that this program reads and writes.
 const FORMAT: u32 = 1;
 
-/// How the names of the channels end on which it is said that there is something new; no event's name does.
+/// Suffix of the channel on which instances announce changes. No event name ends with it.
 pub(crate) const NOTIFY_SUFFIX: &str = ":notify";
 
 pub(crate) struct Log {
@@ -23,21 +23,21 @@ pub(crate) struct Log {
     prefix: String,
     pub(crate) receiver: Receiver,
     id: Mutex<String>,
-    /// Held by whoever begins the log again.
+    /// Held while the log is begun again.
     beginning: tokio::sync::Mutex<()>,
-    /// Those this program has opened.
+    /// The consumers that this program has opened.
     consumers: Mutex<Vec<Arc<Consumer>>>,
-    /// By consumer.
+    /// Name of a consumer -> its last exchange whose answer was lost.
     unanswered: Mutex<HashMap<String, Unanswered>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing is done under the lock.
+    // Nothing under these locks can panic, so a poisoned one holds a valid value.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Log {
-    /// Opens the log, or begins one; says where it ends.
+    /// Opens the log, or begins one. Returns it with its last position.
     pub(crate) async fn open(
         server: ServerConnection,
         prefix: String,
@@ -57,22 +57,22 @@ impl Log {
         Ok((log, last))
     }
 
-    /// Which log it is: it changes when the server loses its memory.
+    /// The id of the log. It changes if the server loses its data.
     pub(crate) fn id(&self) -> String {
         lock(&self.id).clone()
     }
 
-    /// The channel on which it is said that there is something new.
+    /// The channel on which instances announce changes.
     pub(crate) fn channel(&self) -> String {
         format!("{}{NOTIFY_SUFFIX}", self.prefix)
     }
 
-    /// Where it is, for messages.
+    /// The engine and its address, for messages.
     pub(crate) fn address(&self) -> String {
         format!("redis at {}", self.server)
     }
 
-    /// Calls a script with these arguments; those may depend on whether it may have been done before.
+    /// Calls a script. `arguments` adds its arguments, and gets whether an earlier try of this call may have run.
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
         script: &'static Script,
@@ -81,7 +81,7 @@ impl Log {
         self.call_since(Instant::now(), script, arguments).await
     }
 
-    /// The same of what has been waiting since then.
+    /// Like [`call`](Self::call), with the retry deadline counted from `since`.
     pub(crate) async fn call_since<T: FromRedisValue>(
         &self,
         since: Instant,
@@ -113,7 +113,7 @@ impl Log {
         self.server.call(since, invoke).await
     }
 
-    /// Begins a log, unless there is one: its id, and where it ends.
+    /// Begins a log unless there is one. Returns its id and last position.
     async fn begin(&self) -> std::result::Result<(String, u64), AdapterError> {
         let new = EventId::new().to_string();
         let invoke = |_| {
@@ -126,13 +126,14 @@ impl Log {
         if format != FORMAT {
             let prefix = &self.prefix;
             return Err(AdapterError::refused(format_args!(
-                "the log {prefix} has format {format}, and this program knows {FORMAT}"
+                "the log {prefix} has format {format}, and this program reads format {FORMAT}: use another prefix, or a version of typed-events that reads it"
             )));
         }
         Ok((id, last))
     }
 
-    /// The server has lost the log, or was given another: what is left is to go on with that.
+    /// Begins a new log after the server has lost the opened one or its data were replaced, and opens all consumers in
+    /// it.
     async fn begin_again(&self, lost: &str) -> std::result::Result<(), AdapterError> {
         let _beginning = self.beginning.lock().await;
         if self.id() != lost {
@@ -141,16 +142,16 @@ impl Log {
         let (id, _) = self.begin().await?;
         let consumers = lock(&self.consumers).clone();
         for consumer in consumers {
-            // All there is came after what was lost.
+            // Every record of the new log came after the lost ones, so none may be skipped.
             let opened =
                 self.call_on::<i64>(Instant::now(), &id, &OPEN, &open(&consumer, StartAt::Start)).await;
             opened.map_err(|fault| fault.to_bus())?;
         }
-        // Only now: whoever gave up in between left nothing half done.
+        // The id is set last: if this future is dropped before, the next call starts over.
         *lock(&self.id) = id;
         self.receiver.warn(
-            "no longer has the log that was opened (is it kept on disk? see `appendonly`): events that nobody had \
-             handled are lost, and the history begins anew",
+            "no longer has the log that was opened: events that were not handled are lost, and the history begins anew; does \
+             the server store its data? (see `appendonly`)",
         );
         Ok(())
     }
@@ -163,7 +164,7 @@ impl Log {
         lock(&self.unanswered).insert(consumer.to_owned(), unanswered);
     }
 
-    /// Registers a consumer, or joins it.
+    /// Registers a consumer, or opens it if it exists.
     pub(crate) async fn open_consumer(
         &self,
         consumer: &Arc<Consumer>,
@@ -186,7 +187,7 @@ fn open(
     }
 }
 
-/// A place in the log as the scripts know it.
+/// The two arguments that `before` in `common.lua` takes for a start position.
 pub(crate) fn start_argument(start: StartAt) -> (&'static str, i64) {
     match start {
         StartAt::Start => ("start", 0),

@@ -1,4 +1,4 @@
-//! `DurableAdapter`, and what operators ask for.
+//! The implementation of `DurableAdapter`, and the calls of operators.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::consume;
 use crate::log::{Log, start_argument};
 use crate::scripts::{AHEAD, CLOSE, CONTROL, LETTERS, NAMES, STATUS, UNFINISHED};
 
-/// How many dead letters go at a time: the server does nothing else meanwhile.
+/// The most dead letters that one call replays or purges: the server runs nothing else meanwhile.
 const BATCH: u64 = 500;
 
 impl DurableAdapter for Redis {
@@ -34,7 +34,7 @@ impl DurableAdapter for Redis {
     ) -> BoxFuture<'a, Result<Claims, AdapterError>> {
         Box::pin(async move {
             let engine = self.engine()?;
-            // Before it is looked: what comes meanwhile is news.
+            // The counter is read before the exchange, so a change during the exchange wakes the consumer again.
             let seen = *engine.changed.borrow();
             let claims = consume::exchange(&engine.log, consumer, finished, max, now).await?;
             Ok(Claims { seen, ..claims })
@@ -68,7 +68,7 @@ impl DurableAdapter for Redis {
             let Ok(engine) = self.engine() else { return std::future::pending().await };
             let mut changed = engine.changed.subscribe();
             if changed.wait_for(|count| *count > seen).await.is_err() {
-                // The adapter is gone, and nothing more comes.
+                // The engine was dropped: nothing changes any more.
                 std::future::pending().await
             }
         })
@@ -128,12 +128,12 @@ impl DurableAdapter for Redis {
     }
 }
 
-/// Whether the patterns of a consumer take a name.
+/// Whether a name matches one of the space-separated patterns of a consumer.
 fn take(patterns: &str, name: &str) -> bool {
     patterns.split(' ').any(|text| Pattern::new(text).is_ok_and(|pattern| pattern.matches(name)))
 }
 
-/// `(patterns, position, lag, in progress, held, waiting, dead, paused, seen)`.
+/// The answer of `status.lua`: `(patterns, position, lag, in progress, held, waiting, dead, paused, seen)`.
 type Row = (String, u64, u64, u64, u64, u64, u64, bool, i64);
 
 async fn status(log: &Log, name: String, now: Timestamp) -> Result<Option<ConsumerStatus>, AdapterError> {
@@ -142,7 +142,7 @@ async fn status(log: &Log, name: String, now: Timestamp) -> Result<Option<Consum
             call.arg(&name).arg(now.as_micros());
         })
         .await?;
-    // It may have been removed meanwhile.
+    // The consumer may have been removed since it was listed.
     let Some((patterns, position, lag, in_progress, newer, waiting, dead, paused, seen)) = row else {
         return Ok(None);
     };
@@ -172,7 +172,7 @@ async fn control(
         Control::Remove => ("remove", String::new(), 0),
         Control::Replay(which) => ("replay", one(which), 0),
         Control::Purge(which) => ("purge", one(which), 0),
-        _ => return Err(AdapterError::refused(format_args!("redis can't do {control:?}"))),
+        _ => return Err(AdapterError::refused(format_args!("redis does not support {control:?}"))),
     };
     let mut total = 0;
     loop {
@@ -183,14 +183,14 @@ async fn control(
             .await?;
         let Some(done) = done else { return Ok(None) };
         total += done;
-        // Of many dead letters there may be more.
+        // A full batch: there may be more dead letters.
         if done < BATCH {
             return Ok(Some(total));
         }
     }
 }
 
-/// `(position, id, name, text, error, attempts, first, last)`.
+/// A dead letter of `letters.lua`: `(position, id, name, text, error, attempts, first, last)`.
 type Letter = (u64, String, String, Vec<u8>, String, u32, i64, i64);
 
 async fn dead_letters(log: &Log, consumer: &str, limit: usize) -> Result<Vec<DeadLetter>, AdapterError> {
@@ -213,7 +213,7 @@ async fn dead_letters(log: &Log, consumer: &str, limit: usize) -> Result<Vec<Dea
     Ok(letters.into_iter().map(read).collect())
 }
 
-/// `(name, patterns, whether the event is ahead of its cursor, whether it has the event)`.
+/// A consumer of `unfinished.lua`: `(name, patterns, cursor is before the event, event is pending)`.
 type Progress = (String, String, bool, bool);
 
 async fn unfinished(log: &Log, event: EventId) -> Result<Option<Vec<String>>, AdapterError> {

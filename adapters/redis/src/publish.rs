@@ -1,4 +1,4 @@
-//! Appends what is emitted: what waits at the same time goes in one call.
+//! Appends emitted records. Records that wait at the same time are appended in one call.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use tokio::time::Instant;
 use crate::log::Log;
 use crate::scripts::APPEND;
 
-/// The most calls that wait; beyond it, whoever brings more waits.
+/// The most appends that may be queued. Beyond it, `append` waits for room.
 const MAX_WAITING: usize = 1024;
-/// The most records that go at once, unless one call has more: the server does nothing else meanwhile.
+/// The most records of one call to Redis, unless a single append has more: the server runs nothing else meanwhile.
 const MAX_BATCH: usize = 1000;
-/// The most records of one call.
+/// The most records of one append.
 const MAX_CALL_ROWS: usize = 20_000;
 
-/// Which of the records were there before.
+/// The indexes of the records that were in the log already.
 type Appended = Result<Vec<usize>, AdapterError>;
 
 struct Job {
@@ -25,7 +25,7 @@ struct Job {
     done: oneshot::Sender<Appended>,
 }
 
-/// Where records are brought to be appended.
+/// A handle to the task that appends records.
 #[derive(Clone, Debug)]
 pub(crate) struct Publisher(mpsc::Sender<Job>);
 
@@ -40,7 +40,7 @@ impl Publisher {
         let count = drafts.len();
         if count > MAX_CALL_ROWS {
             return Err(AdapterError::refused(format_args!(
-                "{count} events are too many at once, at most {MAX_CALL_ROWS} are taken"
+                "{count} events are too many for one call: emit at most {MAX_CALL_ROWS} at once"
             )));
         }
         let gone = || AdapterError::unknown("the runtime that the bus was built on has shut down");
@@ -50,13 +50,13 @@ impl Publisher {
     }
 }
 
-/// A record as it is appended: all but its time, which the log decides on, as it must not be before that of the record
-/// in front of it; other instances' clocks may differ.
+/// A record to append, without its final time. The script decides on the time: it must not be before that of the
+/// previous record, and the clocks of other instances may differ.
 struct Row {
     id: String,
     name: String,
     version: u32,
-    /// When it is here, and whether that is when it is, come what may.
+    /// Time by this instance's clock, and whether it is fixed because the caller has read it.
     time: Timestamp,
     is_fixed: bool,
     before_time: String,
@@ -80,7 +80,7 @@ impl Row {
     }
 }
 
-/// Ends when nobody can bring anything more.
+/// Appends queued records until all [`Publisher`]s are dropped.
 async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
     let (mut jobs, mut calls) = (Vec::new(), 0_u64);
     let origin = log.receiver.instance().to_string();
@@ -94,7 +94,7 @@ async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
             jobs.push(next);
         }
         calls += 1;
-        // The end of an id is the random part of it.
+        // The last part of an id is random.
         let token = format!("{}.{calls}", origin.rsplit('-').next().unwrap_or(&origin));
         let rows: Vec<_> = jobs.iter().flat_map(|job| &job.drafts).map(Row::of).collect();
         let appended = append(&log, since, &token, &origin, &rows).await;
@@ -108,13 +108,13 @@ async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
                 }
                 duplicates.iter().filter(|index| own.contains(index)).map(|index| index - own.start).collect()
             };
-            // Whoever asked may have gone.
+            // The caller may have dropped its future.
             let _ = done.send(appended.as_ref().map(of_job).map_err(Clone::clone));
         }
     }
 }
 
-/// Returns the records' times, and the places of those that were there before.
+/// Appends records. Returns their times, and the indexes of those that were in the log already.
 async fn append(
     log: &Log,
     since: Instant,

@@ -1,4 +1,4 @@
-//! Trims what the log no longer has to keep, a little at a time, so that nobody waits for it.
+//! Trims records that the log no longer has to keep, in small batches, so that no other call waits long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::time::sleep;
 use crate::log::Log;
 use crate::scripts::TRIM;
 
-/// How often it is looked at what may go.
+/// Interval between trims.
 const TRIM_INTERVAL: Duration = Duration::from_secs(10);
-/// How many records go at a time: the server does nothing else meanwhile.
+/// The most records that one call trims: the server runs nothing else meanwhile.
 const BATCH: u64 = 500;
 
-/// The task that trims.
+/// Trims the log until the task is aborted. Returns at once if everything is kept.
 pub(crate) async fn keep(log: Arc<Log>, retention: Retention) {
     if retention.is_everything() {
         return;
@@ -35,7 +35,7 @@ pub(crate) async fn keep(log: Arc<Log>, retention: Retention) {
             Ok(_) => tokio::task::yield_now().await,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    log.receiver.warn(&format!("can't trim the log, and tries again: {error}"));
+                    log.receiver.warn(&format!("can't trim the log and tries again: {error}"));
                 }
                 sleep(TRIM_INTERVAL).await;
                 continue;

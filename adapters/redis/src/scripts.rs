@@ -1,4 +1,4 @@
-//! The scripts, each of which the server runs as a whole, or not at all.
+//! The Lua scripts. The server runs each script atomically.
 
 use std::sync::LazyLock;
 

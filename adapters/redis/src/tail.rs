@@ -1,5 +1,5 @@
-//! Follows the log: what other instances append. They ring by Pub/Sub, and the log says what is new; so what a
-//! connection misses is read when there is another one.
+//! Follows the log to deliver the records of other instances. Pub/Sub only announces that the log has changed. The
+//! records are read from the log, so those announced while the connection was lost are read after the reconnect.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use crate::history::decode;
 use crate::log::Log;
 use crate::scripts::READ;
 
-/// How many records are read at a time.
+/// Number of records that one call reads.
 const BATCH: usize = 256;
 
-/// Counts what may be of interest to the live handlers and the consumers of this bus.
+/// A counter of changes that the live handlers and consumers of this bus may have to look at.
 pub(crate) type Changed = watch::Sender<u64>;
 
 fn notify(changed: &Changed) {
     changed.send_modify(|count| *count += 1);
 }
 
-/// Listens to what instances say is new, for ever.
+/// Receives notifications and counts them in `changed`, until the task is aborted.
 pub(crate) async fn listen(log: Arc<Log>, changed: Arc<Changed>) {
     let mut lost: Option<Instant> = None;
     let mut pause = Pause::new();
@@ -35,21 +35,21 @@ pub(crate) async fn listen(log: Arc<Log>, changed: Arc<Changed>) {
         lost.get_or_insert_with(Instant::now);
         match heard {
             Err(error) if is_new => {
-                log.receiver.warn(&format!("lost its connection, and tries again: {error}"))
+                log.receiver.warn(&format!("lost its connection and reconnects: {error}"))
             }
-            Ok(()) if is_new => log.receiver.warn("closed the connection; trying again"),
+            Ok(()) if is_new => log.receiver.warn("closed the connection, which is made again"),
             _ => {}
         }
         pause.wait().await;
     }
 }
 
-/// Listens until the connection is lost.
+/// Receives notifications until the connection is lost.
 async fn listen_once(log: &Log, changed: &Changed, lost: &mut Option<Instant>) -> Result<(), RedisError> {
     let mut listening = log.server.listen(Channel::Named(&log.channel())).await?;
     if let Some(since) = lost.take() {
         log.receiver.warn(&format!(
-            "is there again after {:.1} s; what other instances appended meanwhile is read from the log",
+            "is connected again after {:.1} s: events that other instances appended meanwhile are read from the log",
             since.elapsed().as_secs_f64()
         ));
     }
@@ -64,19 +64,19 @@ async fn listen_once(log: &Log, changed: &Changed, lost: &mut Option<Instant>) -
 pub(crate) struct Tail {
     log: Arc<Log>,
     changed: Arc<Changed>,
-    /// Which log it is, and up to where it was passed on.
+    /// The id of the log, and the last position that was delivered.
     id: String,
     seen: u64,
-    /// The last events up to there, by which it is known that the server did not come back with older data.
+    /// The positions and ids of the last records up to `seen`. They show whether the server came back with older data.
     met: VecDeque<(u64, String)>,
     went_back: bool,
     failing: bool,
 }
 
-/// Where the log ends, up to where it was trimmed, and what is new, without the texts of this bus's own records.
+/// `(last position, last trimmed position, [(position, id, name, text)])`. The text of this bus's own records is empty.
 type New = (u64, u64, Vec<(u64, String, String, Vec<u8>)>);
 
-/// How many of the last events are remembered.
+/// How many of the last records [`Tail::met`] holds.
 const MAX_RECENT: usize = 1000;
 
 impl Tail {
@@ -93,12 +93,12 @@ impl Tail {
         }
     }
 
-    /// Looks when somebody rings, and at each interval, should that have been missed.
+    /// Reads the log after each notification, and at least once per `poll` in case a notification was missed.
     pub(crate) async fn run(mut self, poll: Duration) {
         let mut rung = self.changed.subscribe();
         loop {
             if timeout(poll, rung.changed()).await.is_err() {
-                // Consumers look, too.
+                // Consumers have to poll, too.
                 notify(&self.changed);
                 rung.mark_unchanged();
             }
@@ -106,14 +106,14 @@ impl Tail {
                 Ok(true) => self.failing = false,
                 Ok(false) => return,
                 Err(error) if !std::mem::replace(&mut self.failing, true) => {
-                    self.log.receiver.warn(&format!("can't follow the log, and tries again: {error}"));
+                    self.log.receiver.warn(&format!("can't follow the log and tries again: {error}"));
                 }
                 Err(_) => {}
             }
         }
     }
 
-    /// Passes on what is new; false when the bus has stopped.
+    /// Delivers new records. Returns false if the bus has stopped.
     async fn follow(&mut self) -> Result<bool, AdapterError> {
         let instance = self.log.receiver.instance().to_string();
         loop {
@@ -121,7 +121,7 @@ impl Tail {
             let event = self.met.back().filter(|(position, _)| *position == seen);
             let event = event.map(|(_, event)| event.clone()).unwrap_or_default();
             let read = self.log.call(&READ, |call, _| {
-                // Another log is read from where it begins.
+                // A new log is read from its beginning.
                 match self.log.id() == id {
                     true => call.arg(seen).arg(&event),
                     false => call.arg(0).arg(""),
@@ -162,21 +162,22 @@ impl Tail {
         }
     }
 
-    /// The server came back with older data than was read: goes on where both agree.
+    /// Moves one record back, after the server has come back with older data, until its log contains the record at
+    /// `seen`.
     fn go_back(&mut self) {
         if !std::mem::replace(&mut self.went_back, true) {
             self.log.receiver.warn(
-                "came back with older data than it had: events that it had acknowledged are lost (see `appendfsync`)",
+                "came back with older data: events that it had acknowledged are lost (see `appendfsync`)",
             );
         }
         self.met.pop_back();
         self.seen = self.met.back().map_or(0, |(position, _)| *position);
     }
 
-    /// False when the bus has stopped.
+    /// Delivers a record. Returns false if the bus has stopped.
     async fn deliver(&self, position: u64, name: &str, text: &[u8]) -> bool {
         match decode(&self.log, self.log.receiver.codec(), position, text) {
-            // What the bus refuses, it counts and logs.
+            // The bus counts and logs records that it refuses.
             Ok(record) => {
                 let delivered = self.log.receiver.deliver(record).await;
                 !delivered.is_err_and(|error| error.kind() == ErrorKind::Stopped)

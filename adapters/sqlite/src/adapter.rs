@@ -1,4 +1,4 @@
-//! The adapter: opening the file, and what `Adapter` asks for.
+//! [`Sqlite`]: its settings, opening the file, and the implementation of `Adapter`.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -19,34 +19,34 @@ use crate::tail::{LocalPeers, Tail};
 use crate::watermark::Watermark;
 use crate::{history, log, retention, schema};
 
-/// Up to so many records are little work.
+/// A `publish` of at most this many records may run in the task that calls it.
 const SMALL_BATCH: usize = 4;
 
-/// Keeps all events of a bus in one SQLite file, with durable handlers; processes that open the same file share its
-/// events.
+/// An adapter on an SQLite file: it keeps the history of a bus and stores its durable consumers. Processes that open
+/// the same file share its events.
 ///
-/// The tables' names begin with `typed_events_`, so the file may be that of the program's own database; then
+/// The names of its tables begin with `typed_events_`, so the file may be the program's own database. Then
 /// [`Bus::emit_in`](https://docs.rs/typed-events/latest/typed_events/struct.Bus.html#method.emit_in) makes an event
 /// part of a transaction. The file must be on a local disk: SQLite's write-ahead log does not work over a network.
 ///
-/// - **`emit`** returns when the event is safe on disk ([`Synchronous::Full`]); emits that run at the same time share
-///   a commit, which is made by a thread for blocking work. One that is alone commits in its own task where that has
-///   been taking less than 100 µs. What is known of consumers is written without waiting for the disk: a power cut
-///   may let a handler see again what it had finished just before, and takes nothing else.
-/// - **History** keeps everything unless [`retention`](Self::retention) is set. One name: its newest records
-///   by an index. A pattern with wildcards, or times: reads backwards through what is kept until the limit is
+/// - **`emit`** returns when the event is safe on disk ([`Synchronous::Full`]). Concurrent emits share a commit on a
+///   thread for blocking work. A single emit commits in its own task if such commits have been taking less than 100 µs.
+///   The state of consumers is written without waiting for the disk: after a power cut, a handler may get events again
+///   that it had just finished. Nothing else is lost.
+/// - **History** keeps everything unless [`retention`](Self::retention) is set. A query for one name reads its newest
+///   records by an index. A query with wildcards or times reads backwards through the stored records until its limit is
 ///   reached.
-/// - **Live handlers** of other processes get an event within the [poll interval](Self::poll); 20 ms unless set.
-/// - **A transaction of your own** that writes to the file makes emits wait, for at most 5 s: don't emit through the
-///   bus inside of one, but by `emit_in`.
-/// - **Opening** happens in `build()`, which fails, and names the file, where it can't be opened, has a format of a
-///   newer program, or is damaged. All of a file up to 8 MB is checked, of a larger one what consumers have in hand
-///   and how many records there are; each record has a checksum that is looked at when it is read.
-/// - **A second file**, its name with `-acknowledged` behind it, says up to where records were safe: SQLite takes damage
-///   to a write-ahead log for its end, and is silent of what stood behind. Whoever puts an older copy of a log in its
-///   place removes that file, or `build()` says that the newest records are missing.
-/// - **Stopping and dropping.** `stop` of the bus closes the file for writing; the history can still be read. A bus
-///   that is dropped closes it, too, when the work under way is done.
+/// - **Live handlers** of other processes get an event within the [poll interval](Self::poll), 20 ms by default.
+/// - **Your own transactions** that write to the file block emits, which wait for at most 5 s. Inside such a
+///   transaction, use `emit_in` instead of `emit`.
+/// - **Opening** happens in `build()`. It fails, and names the file, if the file can't be opened, has the format of a
+///   newer program, or is damaged. A file of up to 8 MB is checked completely. In a larger one, pending events and the
+///   number of records are checked. Each record has a checksum, which is verified when the record is read.
+/// - **A second file**, with `-acknowledged` added to the name, stores the position up to which records were safe.
+///   SQLite takes damage to a write-ahead log for its end and does not report the records behind it. After you replace
+///   a log by an older copy, remove the second file: otherwise `build()` reports that the newest records are missing.
+/// - **Stopping and dropping.** `stop` of the bus closes the file for writing, and the history can still be read. A
+///   dropped bus closes the file when the work under way is done.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), events_core::Error> {
@@ -62,19 +62,19 @@ pub struct Sqlite {
     engine: OnceLock<Engine>,
 }
 
-/// What exists once the file is open.
+/// The state of an adapter whose file is open.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    /// Tells this log from others.
+    /// The id of this log.
     #[cfg_attr(
         not(feature = "sqlx"),
-        allow(dead_code, reason = "only transactions of users may be of another")
+        allow(dead_code, reason = "read by `emit_in` alone: a user's transaction may be in another log")
     )]
     pub(crate) log: [u8; 16],
     pub(crate) writer: Executor,
-    /// Reads beside the writer: histories, which may take long, and what operators look at.
+    /// A second connection for histories, which may take long, and for operators' queries.
     pub(crate) reader: Executor,
-    /// Counts what may be of interest to consumers.
+    /// A counter of changes that consumers may have to look at.
     pub(crate) changed: Arc<watch::Sender<u64>>,
     pub(crate) peers: LocalPeers,
     tail: JoinHandle<()>,
@@ -82,7 +82,8 @@ pub(crate) struct Engine {
 }
 
 impl Sqlite {
-    /// A log in this file, which is made when the bus is built, unless it exists.
+    /// Creates an adapter for the log in the file at `path`. `build()` of the bus creates the file if it does not
+    /// exist.
     pub fn at(path: impl AsRef<Path>) -> Self {
         let options = Options {
             path: path.as_ref().to_owned(),
@@ -95,38 +96,39 @@ impl Sqlite {
         Self { options, engine: OnceLock::new() }
     }
 
-    /// How much a power cut may take; nothing unless set.
+    /// Sets what a power cut may lose. The default is [`Synchronous::Full`]: nothing.
     #[must_use]
     pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
         self.options.synchronous = synchronous;
         self
     }
 
-    /// What is kept; everything unless set.
+    /// Sets how long the log keeps events. The default is to keep everything.
     #[must_use]
     pub fn retention(mut self, retention: Retention) -> Self {
         self.options.retention = retention;
         self
     }
 
-    /// Looks this often for what other processes did to the file; every 20 ms unless set, at least 1 ms.
+    /// Sets the interval at which the file is checked for changes by other processes. The default is 20 ms, the minimum
+    /// 1 ms.
     #[must_use]
     pub fn poll(mut self, interval: Duration) -> Self {
         self.options.poll = interval.max(Duration::from_millis(1));
         self
     }
 
-    /// Remembers for this long which events handlers noted with
-    /// [`Delivery::first_time`](https://docs.rs/typed-events/latest/typed_events/struct.Delivery.html#method.first_time);
-    /// 7 days unless set.
+    /// Sets how long the file stores which events a handler has marked with
+    /// [`Delivery::first_time`](https://docs.rs/typed-events/latest/typed_events/struct.Delivery.html#method.first_time).
+    /// The default is 7 days. An event that is delivered again after that counts as new.
     #[must_use]
     pub fn dedup_window(mut self, time: Duration) -> Self {
         self.options.dedup_window = time;
         self
     }
 
-    /// Opens the file through a VFS of SQLite that the program has registered, such as one that encrypts. How far the log
-    /// was acknowledged is then not noted beside it.
+    /// Opens the file through the VFS of this name, which the program has registered in SQLite, such as one that
+    /// encrypts. Then no `-acknowledged` file is written, so the loss of the newest records is not detected.
     #[must_use]
     pub fn vfs(mut self, name: impl Into<String>) -> Self {
         self.options.vfs = Some(name.into());
@@ -178,7 +180,7 @@ impl Sqlite {
 }
 
 impl Engine {
-    /// Something was appended here.
+    /// Wakes the consumers of this bus and the adapters of this process on the same file.
     pub(crate) fn tell(&self) {
         self.tell_consumers();
         self.peers.tell_others();
@@ -212,7 +214,7 @@ impl Adapter for Sqlite {
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             let engine = self.engine()?;
-            // What can be done before the records have their places is done here, beside the writer.
+            // Encoding does not need the positions, so it is done here, before the writer's turn.
             let drafts = records.iter().map(|record| codec.draft(record)).collect::<Result<Vec<_>, _>>()?;
             let append = move |tx: &Tx<'_>| tx.append(&drafts);
             let duplicates = match records.len() <= SMALL_BATCH {

@@ -1,4 +1,4 @@
-//! Durable consumption: what consumers were handed, and how far they are.
+//! Durable consumption: the state of consumers, and exchanging finished events for new claims.
 
 use std::sync::Arc;
 
@@ -11,19 +11,19 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::error::{Result, StoreError};
 use crate::log::{self, COLUMNS, Stored};
 
-/// How many records of the log one exchange looks at: others wait for the file meanwhile.
+/// The most records of the log that one exchange reads: it blocks other writes meanwhile.
 const SCAN_LIMIT: i64 = 1000;
-/// How many events may be in hand, wait or be held, before a consumer takes no new ones.
+/// How many events of a consumer may be pending (leased, waiting or held) before it takes no new ones.
 const MAX_PENDING: i64 = 100_000;
 
-/// What is stored of a consumer.
+/// A row of the consumers' table.
 pub(crate) struct Row {
     pub(crate) consumer: i64,
     pub(crate) name: String,
     pub(crate) patterns: String,
     pub(crate) cursor: i64,
     pub(crate) paused: bool,
-    /// When a program last asked for events; negative where it has stopped since.
+    /// Time at which a program last exchanged events. Negative if the program has stopped since.
     pub(crate) seen: i64,
 }
 
@@ -36,7 +36,7 @@ impl Row {
         crc.finalize()
     }
 
-    /// Whether its patterns take a name.
+    /// Whether one of the consumer's patterns matches a name.
     pub(crate) fn takes(&self, name: &str) -> bool {
         self.patterns.split(' ').any(|text| Pattern::new(text).is_ok_and(|pattern| pattern.matches(name)))
     }
@@ -69,7 +69,7 @@ impl Row {
             if stored.crc() != row.get::<_, u32>(6)? {
                 let name = &stored.name;
                 return Err(StoreError::Damaged(format!(
-                    "where consumer {name} stands is not what was stored"
+                    "the row of consumer {name} does not match its checksum"
                 )));
             }
             found.push(stored);
@@ -77,7 +77,7 @@ impl Row {
         Ok(found)
     }
 
-    /// Writes what has changed.
+    /// Updates the stored row.
     pub(crate) fn save(&self, connection: &Connection) -> Result<()> {
         let save =
             "UPDATE typed_events_consumers SET patterns = ?2, cursor = ?3, paused = ?4, seen = ?5, crc = ?6
@@ -88,7 +88,7 @@ impl Row {
     }
 }
 
-/// The last position before a place in the log.
+/// Returns the cursor of a consumer that starts at `start`.
 pub(crate) fn before(connection: &Connection, start: StartAt) -> Result<i64> {
     let (trimmed, last) = (log::trimmed(connection)?, log::last(connection)?);
     let cursor = match start {
@@ -100,7 +100,7 @@ pub(crate) fn before(connection: &Connection, start: StartAt) -> Result<i64> {
     Ok(cursor.clamp(trimmed.min(last), last))
 }
 
-/// Registers a consumer, or joins it.
+/// Registers a consumer, or opens it if it exists.
 pub(crate) fn open(connection: &Connection, consumer: &Consumer, now: i64) -> Result<()> {
     let patterns = consumer.patterns().collect::<Vec<_>>().join(" ");
     if let Some(mut row) = Row::find(connection, consumer.name())? {
@@ -116,7 +116,7 @@ pub(crate) fn open(connection: &Connection, consumer: &Consumer, now: i64) -> Re
     Ok(())
 }
 
-/// Notes what became of events, and hands out more.
+/// Stores the outcomes of finished events, and claims up to `max` more.
 pub(crate) fn exchange(
     connection: &Connection,
     consumer: &Arc<Consumer>,
@@ -125,7 +125,7 @@ pub(crate) fn exchange(
     now: Timestamp,
 ) -> Result<Claims> {
     let mut claims = Claims::default();
-    // An operator may have removed it.
+    // An operator may have removed the consumer.
     let Some(row) = Row::find(connection, consumer.name())? else { return Ok(claims) };
     let mut exchange = Exchange { connection, consumer, row, now: now.as_micros(), claims: &mut claims };
     for finished in finished {
@@ -139,7 +139,7 @@ pub(crate) fn exchange(
     Ok(claims)
 }
 
-/// Extends leases, and notes that the consumer lives.
+/// Extends leases, and notes that a program has the consumer open.
 pub(crate) fn renew(connection: &Connection, consumer: &Consumer, held: &[Claim], now: i64) -> Result<()> {
     let Some(mut row) = Row::find(connection, consumer.name())? else { return Ok(()) };
     let until = now.saturating_add(micros(consumer.lease()));
@@ -154,7 +154,7 @@ pub(crate) fn renew(connection: &Connection, consumer: &Consumer, held: &[Claim]
     row.save(connection)
 }
 
-/// Notes that the program that asked for events has stopped.
+/// Notes that a program that had the consumer open has stopped.
 pub(crate) fn close(connection: &Connection, consumer: &str, now: i64) -> Result<()> {
     let Some(mut row) = Row::find(connection, consumer)? else { return Ok(()) };
     row.seen = -now;
@@ -165,7 +165,7 @@ fn micros(duration: std::time::Duration) -> i64 {
     duration.as_micros().try_into().unwrap_or(i64::MAX)
 }
 
-/// One exchange of one consumer.
+/// An exchange in progress.
 struct Exchange<'a> {
     connection: &'a Connection,
     consumer: &'a Arc<Consumer>,
@@ -174,7 +174,7 @@ struct Exchange<'a> {
     claims: &'a mut Claims,
 }
 
-/// What is pending of one event.
+/// The state of a pending event.
 struct Pending {
     position: i64,
     attempts: u32,
@@ -213,7 +213,7 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// The event is finished.
+    /// Removes a finished event.
     fn drop_pending(&self, position: i64, key: Option<String>) -> Result<()> {
         let consumer = self.row.consumer;
         let delete = "DELETE FROM typed_events_pending WHERE consumer = ?1 AND position = ?2";
@@ -221,7 +221,7 @@ impl Exchange<'_> {
         self.next_of(key)
     }
 
-    /// The next event of a key may go on.
+    /// Makes the next event of a key due, if it waits for the key.
     fn next_of(&self, key: Option<String>) -> Result<()> {
         let (consumer, Some(key)) = (self.row.consumer, key) else { return Ok(()) };
         let next = "UPDATE typed_events_pending SET due = ?3
@@ -231,7 +231,8 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// The event is finished, unless the log was not trimmed up to it: then the file is damaged.
+    /// Counts an event as lost and removes it. Returns an error if the log was not trimmed up to it: then the file is
+    /// damaged.
     fn record_loss(&mut self, position: i64) -> Result<()> {
         if position > log::trimmed(self.connection)? {
             return Err(StoreError::Damaged(format!("the record at {position} is missing")));
@@ -240,7 +241,7 @@ impl Exchange<'_> {
         self.drop_pending(position, self.key_of(position)?)
     }
 
-    /// Puts an event to the dead letters, as it is stored; false if it is gone.
+    /// Stores an event as a dead letter, without decoding it. Returns false if the log no longer has it.
     fn dead_letter(&self, position: i64, attempts: u32, error: &str) -> Result<bool> {
         let dead_letter = "INSERT OR REPLACE INTO typed_events_dead
             (consumer, position, id, name, version, time, origin, outbox, crc, text, error, attempts, first, last)
@@ -252,7 +253,7 @@ impl Exchange<'_> {
         Ok(self.connection.prepare_cached(dead_letter)?.execute(row)? == 1)
     }
 
-    /// Another program that had it open has stopped; this one has not.
+    /// Notes that this program has the consumer open, if another program has noted that it stopped.
     fn reopen(&mut self) -> Result<()> {
         if self.row.seen > 0 {
             return Ok(());
@@ -281,7 +282,7 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Lets go of what was held for a program that knows it, if this is one.
+    /// Makes held events due whose versions this program knows.
     fn release_held(&self) -> Result<()> {
         let held = "SELECT DISTINCT log.name, log.version FROM typed_events_pending AS pending
             JOIN typed_events_log AS log USING (position) WHERE pending.consumer = ?1 AND pending.held = 1";
@@ -308,8 +309,8 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// What waited for its time, and what somebody was handed whose lease has run out; true if some of it is not for
-    /// this consumer any more, so that there may be more.
+    /// Claims events that are due, and those whose lease has expired. Returns true if fewer events were claimed than
+    /// were due, because the consumer no longer takes some: then there may be more.
     fn hand_out_due(&mut self, max: usize) -> Result<bool> {
         let due = "SELECT position, attempts, error FROM typed_events_pending
             WHERE consumer = ?1 AND due <= ?2 ORDER BY due, position LIMIT ?3";
@@ -381,7 +382,7 @@ impl Exchange<'_> {
         self.claims.claimed.push(Claimed { claim, record, last_error });
     }
 
-    /// What the consumer has not looked at; true if there may be more.
+    /// Claims events behind the cursor. Returns true if there may be more.
     fn hand_out_new(&mut self, max: usize) -> Result<bool> {
         let trimmed = log::trimmed(self.connection)?;
         if self.row.cursor < trimmed {
@@ -411,7 +412,7 @@ impl Exchange<'_> {
         Ok(self.row.cursor - begun_at == SCAN_LIMIT)
     }
 
-    /// Whether too much waits already: for a key, for its time, or for a newer program.
+    /// Whether the consumer has too many pending events to take new ones.
     fn is_overfull(&self) -> Result<bool> {
         let span = "SELECT min(position) FROM typed_events_pending WHERE consumer = ?1";
         let first: Option<i64> =
@@ -419,14 +420,14 @@ impl Exchange<'_> {
         if first.is_none_or(|first| self.row.cursor - first < MAX_PENDING) {
             return Ok(false);
         }
-        // Only where it may be so: it costs what it counts.
+        // Counting is slow, so it is done only if the positions are far enough apart.
         let count = "SELECT count(*) FROM (SELECT 1 FROM typed_events_pending WHERE consumer = ?1 LIMIT ?2)";
         let mut count = self.connection.prepare_cached(count)?;
         let counted: i64 = count.query_row((self.row.consumer, MAX_PENDING), |row| row.get(0))?;
         Ok(counted == MAX_PENDING)
     }
 
-    /// Takes a new record, leaves it, or lets it wait; true if it was handed out.
+    /// Claims a new record, skips it, or stores it as waiting or held. Returns true if it was claimed.
     fn scan(&mut self, position: i64, row: &rusqlite::Row<'_>) -> Result<bool> {
         let stored = match Stored::read(row) {
             Ok(stored) => Ok(stored),

@@ -1,4 +1,4 @@
-//! What goes wrong in SQLite, in the words of the adapter.
+//! Errors of work on the file, and their translation to [`AdapterError`].
 
 use std::fmt;
 use std::path::Path;
@@ -8,23 +8,23 @@ use rusqlite::ErrorCode;
 
 use crate::watermark::path_of;
 
-/// Why a piece of work on the file failed.
+/// The error of a piece of work on the file.
 #[derive(Debug)]
 pub(crate) enum StoreError {
     Sqlite(rusqlite::Error),
-    /// COMMIT failed: what it was to commit may or may not be there.
+    /// COMMIT failed: the transaction may or may not be stored.
     Commit(rusqlite::Error),
-    /// What is stored is not what was stored.
+    /// The file does not contain what was written to it.
     Damaged(String),
-    /// The file beside the log can't be used.
+    /// The `-acknowledged` file can't be read or written.
     Beside(std::io::Error),
-    /// The work itself refuses.
+    /// The work itself returned an error.
     Refused(AdapterError),
-    /// Others use the file, and it can't be made sure of what was written before a disk fault.
+    /// After a disk error, earlier commits can't be made safe while other connections use the file.
     Busy,
-    /// The work itself panicked.
+    /// The work panicked.
     Panicked,
-    /// Whoever was to do the work is gone.
+    /// The runtime shut down before the work was done.
     Gone,
 }
 
@@ -49,7 +49,7 @@ impl From<AdapterError> for StoreError {
 }
 
 impl StoreError {
-    /// Whether the connection is to be opened anew before it is used again.
+    /// Whether the connection has to be opened again before its next use.
     pub(crate) fn is_of_disk(&self) -> bool {
         matches!(
             self.code(),
@@ -73,7 +73,7 @@ impl StoreError {
         }
     }
 
-    /// The error for the bus, which names the file.
+    /// The error as the bus reports it, with the path of the file.
     pub(crate) fn of_file(&self, path: &Path) -> AdapterError {
         let file = path.display();
         let said = |error: &dyn fmt::Display| format!("{file}: {error}");
@@ -84,12 +84,12 @@ impl StoreError {
             }
             (Self::Refused(error), _) => error.clone(),
             (Self::Busy, _) => AdapterError::unavailable(format_args!(
-                "{file}: after a disk fault it can't be made sure of what was written before, while others read the file"
+                "{file}: after a disk error, earlier commits can't be made safe while other connections read the file"
             )),
             (Self::Panicked, _) => AdapterError::refused(format_args!(
-                "{file}: nothing was changed: code of the program panicked"
+                "{file}: nothing was written: code of the program panicked"
             )),
-            (Self::Gone, _) => AdapterError::unknown(format_args!("{file}: the runtime shut down")),
+            (Self::Gone, _) => AdapterError::unknown(format_args!("{file}: the runtime has shut down")),
             (Self::Commit(error), Some(ErrorCode::SystemIoFailure | ErrorCode::DiskFull) | None) => {
                 AdapterError::unknown(said(error))
             }
@@ -99,7 +99,7 @@ impl StoreError {
                 }
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                     AdapterError::unavailable(format_args!(
-                        "{file}: another connection holds it for writing: {error}; is a transaction open for long? (within one, emit by `emit_in`)"
+                        "{file}: another connection has it locked for writing: {error}; keep transactions short, and within one emit with `emit_in`"
                     ))
                 }
                 Some(ErrorCode::DiskFull) => {

@@ -1,5 +1,5 @@
-//! Does pieces of work on a connection, one after the other; writes that wait at the same time share a commit. A thread
-//! for blocking work does them, or the task that asks, where it is alone and commits are quick.
+//! Runs jobs on a connection, one after the other. Writes that wait at the same time share a commit. The jobs run on a
+//! thread for blocking work. A small job that is alone runs in the task that submits it, if commits are quick.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -20,31 +20,32 @@ use crate::options::{Options, Synchronous};
 use crate::schema;
 use crate::watermark::Watermark;
 
-/// The most pieces of work that wait for one connection; beyond it, whoever brings more waits.
+/// The most jobs that may wait for a connection. Beyond it, `run` waits for room.
 const MAX_WAITING: usize = 4096;
-/// The most that share a commit.
+/// The most jobs that share a commit.
 const MAX_BATCH: usize = 1024;
 
-/// The most commits in a row that leave the write-ahead log as it is, which grows until one moves it into the database.
+/// The most consecutive commits without a checkpoint. The write-ahead log grows until a commit moves it into the
+/// database.
 const MAX_COMMITS_BEFORE_CHECKPOINT: u32 = 200;
 
-/// Up to this much an async task may be held up, as is said of tokio's (10 to 100 µs between two `.await`s): changing to
-/// another thread and back takes as long.
+/// How long a job may block an async task. Tokio recommends at most 10 to 100 µs between two `.await`s, and switching
+/// to another thread and back takes as long.
 const QUICK: Duration = Duration::from_micros(100);
 
-/// What a piece of work needs of the file.
+/// How safe the writes of a job must be when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Durability {
-    /// It only reads.
+    /// The job only reads.
     ReadOnly,
-    /// What it writes may be lost in a power cut, though not in a crash of the process: all that is known of
-    /// consumers, who then get events again.
+    /// A crash of the process does not lose the writes, but a power cut may. Used for the state of consumers, which
+    /// then get events again.
     Deferred,
-    /// What it writes is safe when it returns, as far as [`Synchronous`] says.
+    /// The writes are as safe as [`Synchronous`] says.
     Immediate,
 }
 
-/// A connection, and the work that waits for it.
+/// A connection, and the jobs that wait for it.
 #[derive(Clone)]
 pub(crate) struct Executor(Arc<Shared>);
 
@@ -53,7 +54,7 @@ struct Shared {
     runtime: Handle,
     waiting: Arc<Semaphore>,
     queue: Mutex<Queue>,
-    /// Locked by whoever works.
+    /// Locked while jobs run.
     connection: Mutex<Slot>,
     acknowledged: Option<Watermark>,
 }
@@ -61,23 +62,23 @@ struct Shared {
 #[derive(Default)]
 struct Slot {
     open: Option<Open>,
-    /// Whether a sync may have failed since what was committed was last known to be safe.
+    /// Whether a sync may have failed since the last time all commits were known to be safe.
     unsure: bool,
 }
 
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Box<dyn Job>>,
-    /// Whether a thread is at work, and so takes what is queued.
+    /// Whether jobs are running. Then queued jobs are run after them.
     working: bool,
     closed: bool,
 }
 
 struct Open {
     connection: Connection,
-    /// How commits are made now, once that was set.
+    /// How commits are made; `None` if the connection's settings are unknown.
     mode: Option<Mode>,
-    /// How many commits in a row left the write-ahead log as it was.
+    /// Number of commits since the last one that could checkpoint.
     before_checkpoint: u32,
     pace: LatencyEstimate,
 }
@@ -88,15 +89,15 @@ impl Open {
     }
 }
 
-/// How long a piece of work takes that is alone.
+/// An estimate of how long a single job takes.
 struct LatencyEstimate {
     average: Duration,
-    /// Whether the last one was alone: where many come at a time, they had better share a commit.
+    /// Whether the last transaction had one job. If jobs arrive together, sharing a commit is faster.
     alone: bool,
 }
 
 impl Default for LatencyEstimate {
-    /// It is slow until it was seen to be quick.
+    /// Assumes slow jobs until quick ones were measured.
     fn default() -> Self {
         Self { average: QUICK * 8, alone: false }
     }
@@ -123,31 +124,33 @@ struct Mode {
 }
 
 impl Mode {
-    /// Whether a commit moves the write-ahead log into the database when that is long. Only one that is synced does:
-    /// SQLite does not tell when the sync fails with which this begins, so there must be nothing for it to do.
+    /// Whether a commit checkpoints a long write-ahead log, which moves it into the database.
+    ///
+    /// Only commits that are synced do. A checkpoint begins with a sync of the write-ahead log, and SQLite does not
+    /// report if that fails. After a synced commit there is nothing left for it to sync.
     fn checkpoints(self) -> bool {
         self.synchronous == Synchronous::Full && self.run_on == RunOn::Thread
     }
 }
 
-/// Where work is done.
+/// Where a job runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RunOn {
-    /// On a thread that may wait.
+    /// On a thread for blocking work, which may wait for locks.
     Thread,
-    /// In the task that asks: it neither waits for others nor moves the write-ahead log.
+    /// In the task that submits it. It neither waits for locks nor checkpoints.
     Here,
 }
 
-/// A transaction, which pieces of work may share.
+/// A transaction, which several jobs may share.
 pub(crate) struct Tx<'c> {
     connection: &'c Connection,
-    /// Where the log ends, once that was asked for.
+    /// Created at the first append.
     appender: RefCell<Option<Appender<'c>>>,
 }
 
 impl Tx<'_> {
-    /// Appends records; says which of them were there before.
+    /// Appends records. Returns the indexes of those that the log had already.
     pub(crate) fn append(&self, drafts: &[Draft]) -> Result<Vec<usize>> {
         let mut appender = self.appender.borrow_mut();
         match &mut *appender {
@@ -165,10 +168,10 @@ impl Deref for Tx<'_> {
     }
 }
 
-/// A piece of work.
+/// A job: work to run in a transaction, and a caller that waits for its result.
 trait Job: Send {
     fn durability(&self) -> Durability;
-    /// May be called again, after what it did was rolled back.
+    /// Runs the job. May be called again after a rollback.
     fn run(&mut self, tx: &Tx<'_>) -> Result<()>;
     fn finish(self: Box<Self>, outcome: std::result::Result<(), Arc<StoreError>>);
 }
@@ -191,7 +194,7 @@ where
     }
 
     fn run(&mut self, tx: &Tx<'_>) -> Result<()> {
-        // Keys and secrets are read by code of users.
+        // The work may call code of the program, for keys and secrets.
         let done = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
         self.result = Some(done.unwrap_or(Err(StoreError::Panicked))?);
         Ok(())
@@ -199,19 +202,20 @@ where
 
     fn finish(self: Box<Self>, outcome: std::result::Result<(), Arc<StoreError>>) {
         let Self { result, done, .. } = *self;
-        // Whoever asked may have gone: then nobody wants to know.
+        // The caller may have dropped its future.
         let _ = done.send(outcome.and_then(|()| result.ok_or_else(|| Arc::new(StoreError::Gone))));
     }
 }
 
 impl fmt::Debug for Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Worker({})", self.0.options.path.display())
+        write!(f, "Executor({})", self.0.options.path.display())
     }
 }
 
 impl Executor {
-    /// A worker on a connection of its own; what it commits is noted as acknowledged, if that is asked for.
+    /// Creates an executor for a connection. If `acknowledged` is given, notes in it the position of each synced
+    /// append.
     pub(crate) fn new(
         options: Options,
         runtime: Handle,
@@ -229,7 +233,7 @@ impl Executor {
         }))
     }
 
-    /// Does a piece of work, and waits for it. It is done even if the wait is given up.
+    /// Runs a job and waits for its result. The job runs even if the future is dropped while it waits for the result.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         durability: Durability,
@@ -238,8 +242,8 @@ impl Executor {
         self.run_at(RunOn::Thread, durability, work).await
     }
 
-    /// The same for work that is little: it is done in this very poll, if nothing else is being done and commits have
-    /// been quick.
+    /// Like [`run`](Self::run), for a small job: it runs within this poll if no other job is running or waiting and
+    /// commits have been quick.
     pub(crate) async fn run_small<T: Send + 'static>(
         &self,
         durability: Durability,
@@ -279,7 +283,7 @@ impl Executor {
         }
     }
 
-    /// Takes no more work, and closes the connection when what waits is done.
+    /// Rejects new jobs, and closes the connection when the waiting ones are done.
     pub(crate) async fn close(&self) {
         let shared = Arc::clone(&self.0);
         shared.queue().closed = true;
@@ -287,12 +291,12 @@ impl Executor {
             shared.work();
             *shared.connection.lock().unwrap_or_else(PoisonError::into_inner) = Slot::default();
         });
-        // Where the runtime shuts down, the connection closes with the last handle.
+        // If the runtime shuts down, the connection is closed when the last handle is dropped.
         let _ = closed.await;
     }
 }
 
-/// That a thread is to work until nothing waits.
+/// A promise to run all waiting jobs. If it is dropped unfulfilled, the waiting jobs fail.
 struct WorkGuard {
     shared: Arc<Shared>,
     done: bool,
@@ -310,7 +314,8 @@ impl WorkGuard {
 }
 
 impl Drop for WorkGuard {
-    /// Where there is no thread, as the runtime has shut down, nobody must wait for it.
+    /// Drops the waiting jobs if they were not run because the runtime has shut down, so that their callers don't wait
+    /// forever.
     fn drop(&mut self) {
         if !self.done {
             let mut queue = self.shared.queue();
@@ -324,11 +329,11 @@ impl Drop for WorkGuard {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        // No work is done under the lock.
+        // Nothing under this lock can panic, so a poisoned one holds a valid value.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does the first piece of work that waits, if that is likely to be quick. True if nothing is left to do.
+    /// Runs the first waiting job in this task if that is likely to be quick. Returns true if no job is left.
     fn work_here(&self) -> bool {
         let Ok(mut slot) = self.connection.try_lock() else { return false };
         let ready =
@@ -339,7 +344,7 @@ impl Shared {
         let Some(mut job) = self.queue().jobs.pop_front() else { return false };
         let outcome = self.attempt(&mut slot, std::slice::from_mut(&mut job), RunOn::Here);
         if outcome.as_ref().is_err_and(|fault| fault.is_busy()) {
-            // Another process writes: a thread may wait for it.
+            // Another process writes: a thread can wait for it.
             self.queue().jobs.push_front(job);
             return false;
         }
@@ -349,7 +354,7 @@ impl Shared {
         !queue.working
     }
 
-    /// Works until nothing waits.
+    /// Runs jobs until none waits.
     fn work(&self) {
         let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -363,8 +368,8 @@ impl Shared {
                 queue.jobs.drain(..count).collect()
             };
             let outcome = self.attempt(&mut slot, &mut jobs, RunOn::Thread);
-            // One that fails must not take the others with it. But what may be stored after all must not be said to
-            // have failed, which a second attempt could not tell.
+            // A job that fails must not fail the others, so each runs again alone. After a failed COMMIT that is not
+            // possible: the transaction may be stored, and a second run could not tell.
             let is_of_one =
                 |fault: &Arc<StoreError>| !matches!(**fault, StoreError::Commit(_)) && !fault.is_busy();
             let apart = jobs.len() > 1 && outcome.as_ref().is_err_and(is_of_one);
@@ -379,8 +384,8 @@ impl Shared {
         }
     }
 
-    /// Tells those who wait; many of them from a task, whose wake-ups cost less, while this thread goes on. A runtime of
-    /// one thread may not be running now.
+    /// Sends the results to the callers. Many results are sent from a task, whose wake-ups cost less, while this thread
+    /// runs the next jobs; but not on a current-thread runtime, which may not be running now.
     fn finish(&self, jobs: Vec<Box<dyn Job>>, outcome: std::result::Result<(), Arc<StoreError>>) {
         let tell =
             move |jobs: Vec<Box<dyn Job>>| jobs.into_iter().for_each(|job| job.finish(outcome.clone()));
@@ -390,7 +395,7 @@ impl Shared {
         }
     }
 
-    /// Does all of it in one transaction, or nothing.
+    /// Runs all jobs in one transaction, or none.
     fn attempt(
         &self,
         slot: &mut Slot,
@@ -401,7 +406,7 @@ impl Shared {
         if let Err(fault) = &done
             && fault.is_of_disk()
         {
-            // What such a connection has in its memory is not to be trusted.
+            // After a disk error, the connection's cached pages can't be trusted.
             *slot = Slot { open: None, unsure: true };
         }
         done.map_err(Arc::new)
@@ -409,7 +414,7 @@ impl Shared {
 
     #[allow(
         clippy::disallowed_methods,
-        reason = "what the disk takes goes by no clock that a test may pause"
+        reason = "the time that a disk takes does not follow a test's paused clock"
     )]
     fn transact(&self, slot: &mut Slot, jobs: &mut [Box<dyn Job>], run_on: RunOn) -> Result<()> {
         let begun = Instant::now();
@@ -437,7 +442,7 @@ impl Shared {
 }
 
 impl Open {
-    /// Sets how the next commit is made.
+    /// Sets how the next commit is made, unless it is set so already.
     fn prepare(&mut self, durability: Durability, run_on: RunOn, wanted: Synchronous) -> Result<()> {
         let synchronous = match (durability, self.mode) {
             (Durability::ReadOnly, Some(mode)) => mode.synchronous,
@@ -447,7 +452,7 @@ impl Open {
         };
         let mode = Mode { synchronous, run_on };
         if self.mode.replace(mode) != Some(mode) {
-            // Unless it is set, it is not known.
+            // If one of these fails, the settings are unknown.
             self.mode = None;
             schema::synchronous(&self.connection, synchronous, mode.checkpoints())?;
             schema::busy_timeout(&self.connection, run_on == RunOn::Thread)?;
@@ -460,7 +465,7 @@ impl Open {
         self.mode.is_some_and(|mode| mode.synchronous == Synchronous::Full)
     }
 
-    /// Does the work in one transaction; says where the log ends, if something was to be appended.
+    /// Runs the jobs in one transaction. Returns the last position of the log if one of them appends.
     fn commit(&mut self, durability: Durability, jobs: &mut [Box<dyn Job>]) -> Result<Option<i64>> {
         let (connection, before) = (&self.connection, self.connection.total_changes());
         let begin = if durability == Durability::ReadOnly { "BEGIN" } else { "BEGIN IMMEDIATE" };
@@ -469,7 +474,8 @@ impl Open {
         let done = jobs.iter_mut().try_for_each(|job| job.run(&tx));
         let end = tx.appender.into_inner().map(|appender| appender.position());
         let done = done.and_then(|()| {
-            // SQLite syncs only what it writes. What was there before may be of somebody who did not sync it.
+            // SQLite syncs only if it writes. A commit without a change relies on records that another connection may
+            // not have synced.
             match end.is_some() && self.is_synced() && connection.total_changes() == before {
                 true => schema::touch(connection),
                 false => Ok(()),
@@ -480,7 +486,7 @@ impl Open {
             Err(error) => Err(StoreError::Commit(error)),
         });
         if done.is_err() && !connection.is_autocommit() {
-            // It fails only where SQLite has rolled back by itself.
+            // ROLLBACK fails only if SQLite has rolled back already.
             let _ = connection.prepare_cached("ROLLBACK")?.execute([]);
         }
         if done.is_ok() && connection.total_changes() != before {

@@ -1,4 +1,4 @@
-//! Histories, read from the log.
+//! Reads records from the log, backwards for a history and forwards for a page.
 
 use events_core::{AdapterError, HistoryQuery, LogId, LogPage, LogQuery, Record, RecordCodec};
 use rusqlite::Connection;
@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::error::{Result, StoreError};
 use crate::log::{COLUMNS, Stored, last, position_at, trimmed};
 
-/// The newest records that a query asks for, oldest first; where one is damaged or missing, that stands in its place.
+/// Returns the newest records that match a query, oldest first. A damaged or missing record is returned as an error.
 pub(crate) fn read(
     connection: &Connection,
     query: &HistoryQuery,
@@ -31,7 +31,7 @@ pub(crate) fn read(
     Ok(found.into_iter().rev().map(|stored| Ok(read(stored?)?)).collect())
 }
 
-/// The records that follow a position.
+/// Returns a page of the records that follow the position of `asked`.
 pub(crate) fn read_forward(
     connection: &Connection,
     asked: &LogQuery,
@@ -75,7 +75,7 @@ pub(crate) fn read_forward(
     Ok(page)
 }
 
-/// Newest first, by the index of names.
+/// Returns the records of one name, newest first, by the index of names.
 fn of_name(
     connection: &Connection,
     name: &str,
@@ -97,7 +97,7 @@ fn of_name(
     Ok(found)
 }
 
-/// Newest first, through all of them.
+/// Returns the records that match a query, newest first, by reading all records.
 fn of_pattern(
     connection: &Connection,
     asked: &HistoryQuery,
@@ -138,7 +138,7 @@ fn of_pattern(
     Ok(found)
 }
 
-/// Stands in the place of records that are no longer there.
+/// Returns the error that takes the place of missing records in a result.
 fn missing(first: i64, last: i64) -> Result<Stored> {
     Err(lost(first, last))
 }

@@ -1,4 +1,4 @@
-//! typed-events on SQLite: an append-only log with durable consumers, in one file, without a server.
+//! typed-events on SQLite: a log with durable consumers in one file, without a server.
 //!
 //! Use it through the `sqlite` feature of the `typed-events` crate: `typed_events::sqlite::Sqlite`.
 

@@ -7,7 +7,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row};
 
 use crate::error::{Result, StoreError};
 
-/// One row.
+/// A row of the log.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) position: i64,
@@ -16,16 +16,17 @@ pub(crate) struct Stored {
     pub(crate) version: u32,
     pub(crate) time: i64,
     pub(crate) origin: [u8; 16],
-    /// Whether it was emitted in a transaction, so that its own bus has yet to call its live handlers.
+    /// Whether it was emitted in a user's transaction. Then the bus that emitted it calls its live handlers after the
+    /// commit.
     pub(crate) outbox: bool,
     pub(crate) text: String,
 }
 
-/// The columns that [`Stored::read`] reads, in its order.
+/// The columns that [`Stored::read`] reads, in this order.
 pub(crate) const COLUMNS: &str = "position, id, name, version, time, origin, outbox, crc, text";
 
 impl Stored {
-    /// The row of a record. Its time is taken now.
+    /// Creates the row of a record. This fixes the record's timestamp.
     pub(crate) fn of(draft: &Draft, position: i64, outbox: bool) -> Self {
         let record = draft.record();
         Self {
@@ -40,7 +41,7 @@ impl Stored {
         }
     }
 
-    /// Detects every change of up to 32 neighbouring bits.
+    /// Checksum of the row. It detects every change within 32 consecutive bits.
     pub(crate) fn crc(&self) -> u32 {
         let mut crc = Hasher::new();
         crc.update(&self.position.to_le_bytes());
@@ -55,7 +56,7 @@ impl Stored {
         crc.finalize()
     }
 
-    /// Reads a row, and refuses one that is not what was written.
+    /// Reads a row. Returns an error if it does not match its checksum.
     pub(crate) fn read(row: &Row<'_>) -> Result<Self> {
         let position: i64 = row.get(0).map_err(|_| damaged("a record has no position"))?;
         let read = || -> rusqlite::Result<(Self, u32)> {
@@ -73,7 +74,7 @@ impl Stored {
         };
         match read() {
             Ok((stored, crc)) if stored.crc() == crc => Ok(stored),
-            Ok(_) => Err(damaged(&format!("the record at {position} is not the one that was stored there"))),
+            Ok(_) => Err(damaged(&format!("the record at {position} does not match its checksum"))),
             Err(error) => Err(damaged(&format!("the record at {position} can't be read: {error}"))),
         }
     }
@@ -87,7 +88,7 @@ fn damaged(what: &str) -> StoreError {
     StoreError::Damaged(what.to_owned())
 }
 
-/// The bytes of a text column as they are, whatever they are.
+/// Returns the bytes of a text column, even if they are not UTF-8.
 pub(crate) fn bytes_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
     match row.get_ref(column)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(bytes.to_vec()),
@@ -103,10 +104,10 @@ pub(crate) fn bytes_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>
     }
 }
 
-/// The end of the log within a transaction.
+/// Appends records to the log within a transaction.
 pub(crate) struct Appender<'c> {
     insert: CachedStatement<'c>,
-    /// Of the newest record.
+    /// Position of the newest record.
     position: i64,
     time: Timestamp,
 }
@@ -119,16 +120,16 @@ impl<'c> Appender<'c> {
         Ok(Self { insert, position, time: Timestamp::from_micros(time) })
     }
 
-    /// The newest position.
+    /// Returns the position of the newest record.
     pub(crate) fn position(&self) -> i64 {
         self.position
     }
 
-    /// Appends records; says which of them were there before.
+    /// Appends records. Returns the indexes of those that the log had already.
     pub(crate) fn append(&mut self, drafts: &[Draft]) -> Result<Vec<usize>> {
         let mut duplicates = Vec::new();
         for (index, draft) in drafts.iter().enumerate() {
-            // The clock of another process may have been ahead.
+            // The clock of another process may be ahead.
             draft.record().stamp_after(self.time);
             let stored = Stored::of(draft, self.position + 1, false);
             let Stored { position, id, name, version, time, origin, outbox, text } = &stored;
@@ -146,23 +147,23 @@ pub(crate) const INSERT: &str = "INSERT INTO typed_events_log
     (position, id, name, version, time, origin, outbox, crc, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
     ON CONFLICT (id) DO NOTHING";
 
-/// The newest position and time.
+/// Selects the position and time of the newest record.
 pub(crate) const NEWEST: &str = "SELECT position, time FROM typed_events_log ORDER BY position DESC LIMIT 1";
 
-/// The newest position; 0 of an empty log.
+/// Returns the newest position, or 0 if the log is empty.
 pub(crate) fn last(connection: &Connection) -> Result<i64> {
     let last = "SELECT coalesce(max(position), 0) FROM typed_events_log";
     Ok(connection.prepare_cached(last)?.query_row([], |row| row.get(0))?)
 }
 
-/// Everything up to this position is gone.
+/// Returns the last position that was trimmed.
 pub(crate) fn trimmed(connection: &Connection) -> Result<i64> {
     let trimmed = "SELECT trimmed FROM typed_events_meta WHERE one = 1";
     let trimmed = connection.prepare_cached(trimmed)?.query_row([], |row| row.get(0)).optional()?;
-    trimmed.ok_or_else(|| damaged("the log does not say what was trimmed"))
+    trimmed.ok_or_else(|| damaged("the last trimmed position is missing"))
 }
 
-/// The record at a position.
+/// Returns the record at a position.
 pub(crate) fn at(connection: &Connection, position: i64) -> Result<Option<Stored>> {
     let mut query =
         connection.prepare_cached(&format!("SELECT {COLUMNS} FROM typed_events_log WHERE position = ?1"))?;
@@ -170,11 +171,12 @@ pub(crate) fn at(connection: &Connection, position: i64) -> Result<Option<Stored
     rows.next()?.map(Stored::read).transpose()
 }
 
-/// The first position whose record is of this time or later; the one behind the newest if there is none.
+/// Returns the first position whose record has this time or a later one, or the position behind the newest record if
+/// none has.
 ///
 /// # Complexity
 ///
-/// Logarithmic in what is kept: times never decrease along the log.
+/// Logarithmic in the number of stored records, because times never decrease along the log.
 pub(crate) fn position_at(connection: &Connection, time: i64) -> Result<i64> {
     let (mut low, mut high) = (trimmed(connection)? + 1, last(connection)? + 1);
     let mut of = connection.prepare_cached("SELECT time FROM typed_events_log WHERE position = ?1")?;

@@ -1,4 +1,4 @@
-//! `DurableAdapter`, and what operators ask for.
+//! The implementation of `DurableAdapter`, and the calls of operators.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl DurableAdapter for Sqlite {
         let (consumer, finished) = (Arc::clone(consumer), finished.to_vec());
         Box::pin(async move {
             let engine = self.engine()?;
-            // Before it is looked: what comes meanwhile is news.
+            // The counter is read before the exchange, so a change during the exchange wakes the consumer again.
             let seen = *engine.changed.borrow();
             let exchange = move |tx: &Tx<'_>| consume::exchange(tx, &consumer, &finished, max, now);
             let mut claims = engine.writer.run(Durability::Deferred, exchange).await?;
@@ -72,7 +72,7 @@ impl DurableAdapter for Sqlite {
             let close = move |tx: &Tx<'_>| consume::close(tx, consumer.name(), now);
             let engine = self.engine()?;
             engine.writer.run(Durability::Deferred, close).await?;
-            // Whoever else has it open says so.
+            // Wakes other programs that have the consumer open: their next exchange sets `seen` again.
             engine.tell();
             Ok(())
         })
@@ -83,7 +83,7 @@ impl DurableAdapter for Sqlite {
             let Ok(engine) = self.engine() else { return std::future::pending().await };
             let mut changed = engine.changed.subscribe();
             if changed.wait_for(|count| *count > seen).await.is_err() {
-                // The adapter is gone, and nothing more comes.
+                // The engine was dropped: nothing changes any more.
                 std::future::pending().await
             }
         })
@@ -218,12 +218,12 @@ fn control(connection: &Connection, name: &str, control: Control, now: i64) -> R
         }
         Control::Replay(which) => replay(connection, consumer, which, now)?,
         Control::Purge(which) => purge(connection, consumer, which)?,
-        _ => return Err(AdapterError::refused(format_args!("sqlite can't do {control:?}")).into()),
+        _ => return Err(AdapterError::refused(format_args!("sqlite does not support {control:?}")).into()),
     };
     Ok(Some(concerned as u64))
 }
 
-/// Puts dead letters back to what is pending; into the log, too, where they were trimmed from it.
+/// Makes dead letters pending again. Those that were trimmed from the log are inserted into it.
 fn replay(connection: &Connection, consumer: i64, which: DeadLetters, now: i64) -> Result<usize> {
     let id = id_of(which);
     connection.execute(
@@ -269,9 +269,10 @@ fn dead_letters(connection: &Connection, consumer: &str, limit: usize) -> Result
         (dead.error, dead.attempts) = (row.get(9)?, row.get(10)?);
         dead.first = Timestamp::from_micros(row.get(11)?);
         dead.last = Timestamp::from_micros(row.get(12)?);
-        // It may have been damaged before, which then is why it is dead.
+        // If the record was damaged already when it was claimed, the error says so.
         if Stored::read(row).is_err() && !dead.error.contains("damaged") {
-            dead.error = format!("what is stored is damaged by now; it was given up for: {}", dead.error);
+            dead.error =
+                format!("the stored record is damaged by now; the last attempt failed with: {}", dead.error);
         }
         Ok(dead)
     })?;

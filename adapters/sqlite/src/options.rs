@@ -1,18 +1,18 @@
-//! What a user may set.
+//! The settings of the adapter.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use events_core::Retention;
 
-/// How much a power cut may take.
+/// What a power cut may lose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Synchronous {
-    /// Nothing that `emit` said was stored: each commit waits for the disk. The default.
+    /// Nothing: each commit of an `emit` waits for the disk. The default.
     #[default]
     Full,
-    /// The newest events, as far as the operating system had not written them yet; the file stays whole. A crash of
-    /// the process alone takes nothing. Many times faster on disks that are slow to flush.
+    /// The newest events, unless the operating system has already written them. The file stays intact. A crash of the
+    /// process alone loses nothing. Emits are many times faster on disks that are slow to flush.
     Normal,
 }
 
@@ -21,10 +21,10 @@ pub(crate) struct Options {
     pub(crate) path: PathBuf,
     pub(crate) synchronous: Synchronous,
     pub(crate) retention: Retention,
-    /// How often the file is looked at for what other processes did.
+    /// Interval between checks for changes by other processes.
     pub(crate) poll: Duration,
-    /// How long it is remembered that a handler has handled an event.
+    /// How long the marks of `first_time` are kept.
     pub(crate) dedup_window: Duration,
-    /// The VFS that SQLite is to use, where it is not its own.
+    /// The VFS to open the file with, if not SQLite's default.
     pub(crate) vfs: Option<String>,
 }

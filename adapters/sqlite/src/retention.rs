@@ -1,4 +1,4 @@
-//! Trims what the log no longer has to keep, a little at a time, so that nobody waits for it.
+//! Trims records that the log no longer has to keep, in small batches, so that no other work waits long.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::log::{last, position_at, trimmed};
 use crate::options::Options;
 use crate::schema::pragma;
 
-/// How often it is looked at what may go.
+/// Interval between trims.
 const TRIM_INTERVAL: Duration = Duration::from_secs(10);
-/// How many records, and pages of the file, go at a time.
+/// The most records that one transaction trims, and the most pages of the file that it gives back.
 const BATCH: i64 = 1000;
 
-/// The task that trims.
+/// Trims the log, and the marks of `first_time`, until the task is aborted.
 pub(crate) async fn keep(options: Options, writer: Executor, changed: Weak<watch::Sender<u64>>) {
     loop {
         let retention = options.retention;
@@ -30,16 +30,17 @@ pub(crate) async fn keep(options: Options, writer: Executor, changed: Weak<watch
             }
             let now = Timestamp::now().as_micros();
             let trim = move |tx: &Tx<'_>| trim(tx, retention, now);
-            // Such a commit is long, so it is one of those that move the write-ahead log into the database.
+            // These commits take long, so they run on the thread, where a commit may also checkpoint the write-ahead
+            // log.
             match writer.run(Durability::Immediate, trim).await {
                 Ok(true) => tokio::task::yield_now().await,
-                // Of a failure the next emit tells more.
+                // The next emit reports the same failure.
                 Ok(false) | Err(_) => break,
             }
             trims = true;
         }
         if trims && let Some(changed) = changed.upgrade() {
-            // Consumers say what they lost.
+            // Consumers report the events they lost.
             changed.send_modify(|count| *count += 1);
         }
         let remembered =
@@ -50,7 +51,7 @@ pub(crate) async fn keep(options: Options, writer: Executor, changed: Weak<watch
     }
 }
 
-/// Trims up to a thousand records; true if there may be more.
+/// Trims up to [`BATCH`] records. Returns true if there may be more to trim.
 pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> Result<bool> {
     if retention.is_everything() {
         return Ok(false);
@@ -72,18 +73,18 @@ pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> R
     if !retention.ignores_consumers() {
         keep_from = keep_from.min(unfinished(connection)?.unwrap_or(i64::MAX));
     }
-    // The newest stays, so that positions are never given twice.
+    // The newest record is never trimmed, so that no position is assigned twice.
     let keep_from = keep_from.min(last).min(gone + 1 + BATCH);
     if keep_from <= gone + 1 {
         return give_back(connection);
     }
-    // A dead letter that is handed out again stands before what was trimmed, until its consumer is done with it.
+    // A replayed dead letter has a position before the trimmed ones. It stays until its consumer has finished it.
     let delete = "DELETE FROM typed_events_log WHERE position < ?2
         AND (position > ?1 OR position NOT IN (SELECT position FROM typed_events_pending))";
     connection.prepare_cached(delete)?.execute([gone, keep_from])?;
     if retention.ignores_consumers() {
-        // A consumer learns what it lost when it is to be handed that again: for what waits, at once. What waits for
-        // another of its key follows that one.
+        // A consumer notices a lost event when it claims it again. Waiting and held events become due at once, so it
+        // does so now. An event that waits for another one of its key becomes due after that one.
         let lost = "UPDATE typed_events_pending SET held = 0, due = 0
             WHERE position > ?1 AND position < ?2 AND leased = 0 AND (held = 1 OR due IS NOT NULL)";
         connection.prepare_cached(lost)?.execute([gone, keep_from])?;
@@ -93,7 +94,7 @@ pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> R
     Ok(true)
 }
 
-/// The oldest position that a consumer has yet to finish.
+/// Returns the oldest position that a consumer has not finished.
 fn unfinished(connection: &Connection) -> Result<Option<i64>> {
     let oldest = "SELECT min(position) FROM (
         SELECT min(position) AS position FROM typed_events_pending
@@ -101,13 +102,13 @@ fn unfinished(connection: &Connection) -> Result<Option<i64>> {
     Ok(connection.prepare_cached(oldest)?.query_row([], |row| row.get(0)).optional()?.flatten())
 }
 
-/// The bytes of the file that are in use.
+/// Returns how many bytes of the file are in use.
 fn used(connection: &Connection) -> Result<i64> {
     let pages = pragma(connection, "page_count")? - pragma(connection, "freelist_count")?;
     Ok(pages * pragma(connection, "page_size")?)
 }
 
-/// Gives free pages of the file back to the file system; true if there may be more.
+/// Returns up to [`BATCH`] free pages of the file to the file system. Returns true if there may be more.
 fn give_back(connection: &Connection) -> Result<bool> {
     let before = pragma(connection, "freelist_count")?;
     if before < BATCH {
@@ -119,7 +120,7 @@ fn give_back(connection: &Connection) -> Result<bool> {
     Ok(pragma(connection, "freelist_count")? < before)
 }
 
-/// Forgets up to a thousand notes of handled events.
+/// Deletes up to 1,000 expired marks of `first_time`. Returns true if there may be more.
 fn forget(connection: &Connection, before: i64) -> Result<bool> {
     let old = "DELETE FROM typed_events_handled WHERE (consumer, id) IN (
         SELECT consumer, id FROM typed_events_handled WHERE time < ?1 LIMIT 1000)";

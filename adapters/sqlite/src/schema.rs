@@ -1,4 +1,5 @@
-//! The tables, all of whose names begin with `typed_events_`, so that they may stand beside a program's own.
+//! The tables, and opening and checking the file. All names begin with `typed_events_`, so the file may have other
+//! tables.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -10,16 +11,16 @@ use crate::error::{Result, StoreError};
 use crate::options::{Options, Synchronous};
 use crate::{log, watermark};
 
-/// The format this program reads and writes.
+/// The stored format that this program reads and writes.
 const FORMAT: i64 = 1;
 
-/// - `log`: positions count up by one, without a gap, from the oldest that is kept to the newest, which always is.
-///   SQLite gives a new row the number after the largest one; since the newest row is never trimmed, no number is
-///   given twice, and since a rolled back transaction takes its rows with it, none is left out.
-/// - `consumers`: `cursor` is the position up to which a consumer has looked at the log; what it took and has not
-///   finished is in `pending`.
-/// - `pending`: `due` is when the event may be handed out (again): for a retry its time, for one that is handed out the
-///   end of its lease, nothing for one that waits for another of its key or is held for a newer program.
+/// - `log`: positions count up by one, without a gap, from the oldest stored record to the newest. SQLite gives a new
+///   row the number after the largest one. No number is assigned twice, because the newest row is never trimmed. No
+///   number is skipped, because a transaction that is rolled back removes its rows.
+/// - `consumers`: `cursor` is the position up to which a consumer has read the log. Events that it took and has not
+///   finished are in `pending`.
+/// - `pending`: `due` is the time from which on the event can be claimed: for a retry its time, for a leased event the
+///   end of the lease. It is NULL if the event waits for another one of its key, or is held for a newer program.
 const TABLES: &str = "
 CREATE TABLE typed_events_meta (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -89,7 +90,7 @@ CREATE TABLE typed_events_handled (
 ) WITHOUT ROWID;
 ";
 
-/// How long a write-ahead log may stay, in bytes.
+/// Size in bytes to which the write-ahead log's file is cut after a checkpoint.
 const JOURNAL_SIZE: i64 = 16 << 20;
 
 /// Opens a connection to the file.
@@ -102,34 +103,36 @@ pub(crate) fn connect(options: &Options) -> Result<Connection> {
     };
     busy_timeout(&connection, true)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Each page of the file is checked as it is read, as far as SQLite can tell.
+    // SQLite checks the structure of each page that it reads.
     connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;")?;
-    // What a long write-ahead log had is given back when it has been moved into the database.
+    // The file of a long write-ahead log is cut after its checkpoint.
     connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE)?;
     Ok(connection)
 }
 
-/// Makes sure of what was committed before, where a sync may have failed since; false if others are in the way.
+/// Makes earlier commits safe after a sync may have failed. Returns false if other connections prevent it.
 ///
-/// After a failed sync, systems take what they could not write for written: it is still read, but a power cut takes it,
-/// and a later sync that succeeds says nothing of it. SQLite gives up only the commit that failed. Earlier ones whose
-/// sync was left for later ([`Durability::Deferred`](crate::executor::Durability::Deferred)) would be a hole in the write-ahead log, and
-/// a power cut would take all that is behind it. So the log is moved into the database, which is synced, and begun anew.
+/// After a failed sync, operating systems treat the unwritten pages as written: they can still be read, a power cut
+/// loses them, and a later successful sync does not cover them. SQLite fails only the commit whose sync failed. Earlier
+/// commits that left their sync for later ([`Durability::Deferred`](crate::executor::Durability::Deferred)) may then be
+/// a gap in the write-ahead log, and a power cut would lose everything behind the gap. So this moves the write-ahead
+/// log into the database, syncs the database, and begins a new write-ahead log.
 ///
-/// A power cut in the midst of it, so soon after a failed sync, may leave the database with a part of the last changes.
+/// A power cut during this checkpoint, soon after a failed sync, may leave the database with a part of the last
+/// changes.
 pub(crate) fn checkpoint(connection: &Connection) -> Result<bool> {
     synchronous(connection, Synchronous::Full, true)?;
     if connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))? {
         return Ok(false);
     }
-    // What was truncated may come back in a power cut until the file has a new beginning.
+    // Until the file has a new beginning, a power cut may restore what was truncated.
     let begun = connection.unchecked_transaction()?;
     touch(&begun)?;
     begun.commit().map_err(StoreError::Commit)?;
     Ok(true)
 }
 
-/// Writes a page, and changes nothing. (SQLite writes no row again that is as it was.)
+/// Writes a page without a lasting change. (SQLite does not write a row that keeps its values.)
 pub(crate) fn touch(connection: &Connection) -> Result<()> {
     let put = "INSERT OR REPLACE INTO typed_events_handled (consumer, id, time) VALUES ('', x'', 0)";
     connection.prepare_cached(put)?.execute([])?;
@@ -138,8 +141,8 @@ pub(crate) fn touch(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure of what others committed, for whom a sync may have failed before they ended. Who has the file open now
-/// takes care of it, and is not waited for.
+/// Makes commits of earlier processes safe, whose sync may have failed before they ended. Does nothing while another
+/// connection is busy with the file: its process does the same, and this one does not wait for it.
 fn checkpoint_if_alone(connection: &Connection) -> Result<()> {
     busy_timeout(connection, false)?;
     let settled = checkpoint(connection);
@@ -150,14 +153,15 @@ fn checkpoint_if_alone(connection: &Connection) -> Result<()> {
     }
 }
 
-/// Makes the file a log, unless it is one.
+/// Creates the tables unless the file has them, and checks the format.
 pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     let is_new: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if is_new == 0 {
-        // Only a file without tables takes it; elsewhere freed pages are used again, but not given back.
+        // SQLite accepts this only before the first table exists. In other files, freed pages are reused but not
+        // returned.
         connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
     }
-    // To its end: it writes only after it has said which mode that gives, and may fail at that.
+    // All rows are read: SQLite returns the mode before it writes the file, and that write may fail.
     let modes: Vec<String> = {
         let mut set = connection.prepare("PRAGMA journal_mode = WAL")?;
         set.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
@@ -165,7 +169,7 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     let mode = modes.concat();
     if mode != "wal" {
         return Err(StoreError::Damaged(format!(
-            "it can't have a write-ahead log (its journal mode is {mode})"
+            "it does not support a write-ahead log (its journal mode is {mode})"
         )));
     }
     let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -181,15 +185,16 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
             checkpoint_if_alone(connection)
         }
         Some(format) => Err(StoreError::Damaged(format!(
-            "its log has format {format}, and this program knows {FORMAT}: is it of a newer one?"
+            "its log has format {format}, and this program reads format {FORMAT}: was it written by a newer program?"
         ))),
-        None => Err(StoreError::Damaged("the log does not say which format it has".to_owned())),
+        None => Err(StoreError::Damaged("the format of the log is missing".to_owned())),
     }
 }
 
-/// Opens the first connection, and looks whether all is there that was acknowledged, before anything is changed.
+/// Opens the first connection, and checks that all acknowledged records are there, before anything is changed.
 pub(crate) fn connect_first(options: &Options) -> Result<Connection> {
-    // First this: others may append meanwhile, or make the file, who have forgotten before what an old one had.
+    // The watermark is read before the file is opened. Meanwhile others may append, or create the file; a process that
+    // creates the file has emptied the watermark of an old one before.
     let length = match std::fs::metadata(&options.path) {
         Ok(file) => Some(file.len()),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -214,7 +219,7 @@ pub(crate) fn connect_first(options: &Options) -> Result<Connection> {
     {
         let last = log::last(&connection)?;
         if last < position {
-            // What is left of the write-ahead log may be of use to somebody.
+            // The rest of the write-ahead log is kept, since it may help to recover the records.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             return Err(missing(options, position, last));
         }
@@ -222,38 +227,38 @@ pub(crate) fn connect_first(options: &Options) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Whether the file has a log.
+/// Whether the file contains a log.
 fn is_log(connection: &Connection) -> Result<bool> {
     let known = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'typed_events_meta')";
     Ok(connection.query_row(known, [], |row| row.get(0))?)
 }
 
-/// What tells a log from others.
+/// Returns the id of the log.
 pub(crate) fn id(connection: &Connection) -> Result<[u8; 16]> {
     Ok(connection.query_row("SELECT log FROM typed_events_meta", [], |row| row.get(0))?)
 }
 
 fn missing(options: &Options, acknowledged: i64, last: i64) -> StoreError {
     StoreError::Damaged(format!(
-        "the newest {} records are missing, behind position {last}: a write-ahead log was damaged or removed, or this is \
-         an older copy; without {} it is taken as it is",
+        "the newest {} records are missing, behind position {last}: a write-ahead log was damaged or removed, or the file is \
+         an older copy; to open it as it is, remove {}",
         acknowledged - last,
         watermark::path_of(&options.path).display()
     ))
 }
 
-/// What a pragma says that is a number.
+/// Returns the value of a pragma that is a number.
 pub(crate) fn pragma(connection: &Connection, name: &str) -> Result<i64> {
     Ok(connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))?)
 }
 
-/// Up to this size, in bytes, all of a file is checked as it is opened.
+/// Size in bytes up to which a file is checked completely when it is opened.
 const SMALL: i64 = 8 << 20;
 
-/// Looks whether the file is whole: rows against their indexes, and where consumers stand.
+/// Checks that the file is intact: its rows against their indexes, and the consumers against their checksums.
 ///
-/// What consumers have in hand has no checksum: each part of it that tells which event of which consumer it is, and
-/// when it is due, is in an index, too.
+/// Pending events have no checksum. Instead, an index repeats each of their columns that identify the consumer and the
+/// event, or hold the time at which it is due.
 ///
 /// # Complexity
 ///
@@ -275,26 +280,25 @@ pub(crate) fn check(connection: &Connection) -> Result<()> {
     count(connection)
 }
 
-/// Looks whether all records that were stored are there, by counting: the index of ids must have as many as there
-/// are positions.
+/// Checks that no stored record is missing: the index of ids must have as many entries as there are positions.
 ///
 /// # Complexity
 ///
 /// Reads the index once: some 30 MB for a million records.
 fn count(connection: &Connection) -> Result<()> {
-    // All of it is asked of one state of the file: others may append meanwhile.
+    // All queries read one snapshot of the file, since others may append meanwhile.
     let connection = connection.unchecked_transaction()?;
     let first = "SELECT coalesce(min(position), 1) FROM typed_events_log";
     let first: i64 = connection.query_row(first, [], |row| row.get(0))?;
     let (last, trimmed) = (log::last(&connection)?, log::trimmed(&connection)?);
     let of_index = "SELECT count(*) FROM typed_events_log INDEXED BY typed_events_log_id";
     let counted: i64 = connection.query_row(of_index, [], |row| row.get(0))?;
-    // Dead letters that are handed out again may stand before the trimmed ones.
+    // Replayed dead letters may have positions before the trimmed ones.
     let revived = "SELECT count(*) FROM typed_events_log WHERE position <= ?1";
     let revived: i64 = connection.query_row(revived, [trimmed], |row| row.get(0))?;
     if last - trimmed != counted - revived || first > trimmed + 1 && last > trimmed {
         return Err(StoreError::Damaged(format!(
-            "there are {} records where {} should be",
+            "there are {} records, but there should be {}",
             counted - revived,
             last - trimmed
         )));
@@ -302,8 +306,7 @@ fn count(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Sets how the next commits are made safe, and whether they move the write-ahead log into the database when it has
-/// grown to 1,000 pages.
+/// Sets how the next commits are synced, and whether a commit checkpoints the write-ahead log when it has 1,000 pages.
 pub(crate) fn synchronous(
     connection: &Connection,
     synchronous: Synchronous,
@@ -319,16 +322,16 @@ pub(crate) fn synchronous(
     })?)
 }
 
-/// Sets whether a write that finds the file locked waits.
+/// Sets whether a write waits if the file is locked.
 pub(crate) fn busy_timeout(connection: &Connection, waits: bool) -> Result<()> {
     Ok(connection.busy_handler(waits.then_some(ask_again))?)
 }
 
-/// How often, and how many times, a write that finds the file locked asks again: for at least 5 s.
+/// Interval and number of retries of a write that finds the file locked: at least 5 s.
 const BUSY_RETRY: (Duration, i32) = (Duration::from_millis(1), 5_000);
 
-/// SQLite's own handler soon asks every 100 ms. Between two commits of a busy process the lock is free for much less
-/// than that, so the others would wait for it until their leases had run out.
+/// The busy handler of a connection. SQLite's own one soon retries only every 100 ms. Between two commits of a busy
+/// process the lock is free for a much shorter time, so other processes would not get it before their leases expire.
 fn ask_again(times: i32) -> bool {
     let (pause, max) = BUSY_RETRY;
     std::thread::sleep(pause);

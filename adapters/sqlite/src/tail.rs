@@ -1,4 +1,4 @@
-//! Follows the log: what other processes append, and what transactions of users do.
+//! Follows the log to deliver the records of other processes, and of users' committed transactions.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,27 +16,27 @@ use crate::error::{Result, StoreError};
 use crate::executor::{Durability, Executor, Tx};
 use crate::log::{COLUMNS, Stored};
 
-/// How many records are read at a time.
+/// Number of records that one query reads.
 const BATCH: usize = 256;
-/// After an event was emitted in a transaction, its commit is looked for this often, and so many times.
+/// Interval and number of checks for the commit of a user's transaction, after an event was emitted in it.
 const COMMIT_POLL: (Duration, u32) = (Duration::from_millis(1), 100);
 
-/// The adapters of this process that have a file open: they need not poll for each other.
+/// The adapters of this process that have the same file open. They wake each other, so they need not wait for a poll.
 #[derive(Debug)]
 pub(crate) struct LocalPeers {
     path: PathBuf,
     own: Arc<Call>,
-    #[cfg_attr(not(feature = "sqlx"), allow(dead_code, reason = "only transactions of users hurry it"))]
+    #[cfg_attr(not(feature = "sqlx"), allow(dead_code, reason = "only a user's transaction wakes it early"))]
     ticker: Thread,
 }
 
-/// What wakes the tail of one adapter.
+/// Wakes the tail of one adapter.
 #[derive(Debug, Default)]
 struct Call {
     notify: Notify,
-    /// Whether somebody in this process says that there is something new; else it is time to look.
+    /// Whether another adapter of this process has changed the log. If not, the wake-up is a poll.
     called: AtomicBool,
-    /// How often to look for a commit that is expected.
+    /// How many more checks for an expected commit to make at the short interval.
     soon: AtomicU32,
 }
 
@@ -46,8 +46,8 @@ impl Call {
         self.notify.notify_one();
     }
 
-    /// Says at each interval that it is time to look, from a thread of its own: other processes go by no clock
-    /// that a test may pause.
+    /// Starts a thread that wakes the tail at each poll interval. It is a thread, since the timer of a runtime stands
+    /// still while a test pauses the clock, and other processes go on.
     fn tick(call: Weak<Self>, poll: Duration) -> std::io::Result<Thread> {
         let tick = move || {
             loop {
@@ -74,7 +74,7 @@ fn open() -> MutexGuard<'static, Option<HashMap<PathBuf, Vec<Weak<Call>>>>> {
 
 impl LocalPeers {
     pub(crate) fn join(path: &Path, poll: Duration) -> std::io::Result<Self> {
-        // It exists by now; where it can't be resolved, the poll still finds what others do.
+        // The file exists by now. If its path can't be resolved, changes are still found by polling.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let own = Arc::new(Call::default());
         open().get_or_insert_default().entry(path.clone()).or_default().push(Arc::downgrade(&own));
@@ -90,7 +90,7 @@ impl LocalPeers {
         }
     }
 
-    /// A transaction of the user is about to commit.
+    /// Polls at the short interval for a while, because a user's transaction is about to commit.
     #[cfg(feature = "sqlx")]
     pub(crate) fn expect_commit(&self) {
         self.own.soon.store(COMMIT_POLL.1, Ordering::Release);
@@ -118,7 +118,7 @@ pub(crate) struct Tail {
     changed: Weak<watch::Sender<u64>>,
     call: Arc<Call>,
     receiver: Receiver,
-    /// Everything up to here was passed on.
+    /// The last position that was delivered.
     seen: i64,
     version: Option<i64>,
     failing: bool,
@@ -153,7 +153,7 @@ impl Tail {
                 Ok(true) => self.failing = false,
                 Ok(false) => return,
                 Err(error) => {
-                    // What it has not read, it has not seen.
+                    // The change is not read yet, so the next poll must not skip it.
                     self.version = None;
                     self.note(&error).await;
                 }
@@ -161,9 +161,9 @@ impl Tail {
         }
     }
 
-    /// Passes on what is new; false when the bus has stopped.
+    /// Delivers new records. Returns false if the bus has stopped.
     async fn follow(&mut self, called: bool) -> std::result::Result<bool, AdapterError> {
-        // It does not change by what the writer itself commits.
+        // The writer's own commits do not change its `data_version`.
         let version = self.writer.run(Durability::ReadOnly, |tx: &Tx<'_>| data_version(tx)).await?;
         if self.version.replace(version) == Some(version) && !called {
             return Ok(true);
@@ -190,7 +190,7 @@ impl Tail {
         }
     }
 
-    /// False when the bus has stopped.
+    /// Delivers a row. Returns false if the bus has stopped.
     async fn deliver(&self, row: std::result::Result<Stored, String>) -> bool {
         let row = match row {
             Ok(row) => row,
@@ -206,7 +206,7 @@ impl Tail {
                 return true;
             }
         };
-        // What the bus refuses, it counts and logs.
+        // The bus counts and logs records that it refuses.
         let delivered = match outbox {
             true => self.receiver.deliver_committed(record).await,
             false => self.receiver.deliver(record).await,
@@ -216,7 +216,7 @@ impl Tail {
 
     async fn note(&mut self, error: &AdapterError) {
         if !std::mem::replace(&mut self.failing, true) {
-            self.receiver.warn(&format!("can't follow the log, and tries again: {error}"));
+            self.receiver.warn(&format!("can't follow the log and tries again: {error}"));
         }
         sleep(Duration::from_secs(1)).await;
     }
@@ -226,10 +226,11 @@ fn data_version(connection: &Connection) -> Result<i64> {
     Ok(connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
 }
 
-/// A position, and its record, or how that is damaged.
+/// A position and its row, or the damage of that row.
 type New = (i64, std::result::Result<Stored, String>);
 
-/// The next records that live handlers of a bus have not seen; and up to where it was looked, where these are all.
+/// Returns up to [`BATCH`] records behind `seen` that live handlers of this instance have not handled, and the last
+/// position of the log.
 fn after(connection: &Connection, seen: i64, instance: events_core::InstanceId) -> Result<(Vec<New>, i64)> {
     let last = crate::log::last(connection)?;
     if last < seen {
@@ -245,7 +246,7 @@ fn after(connection: &Connection, seen: i64, instance: events_core::InstanceId) 
     while let Some(row) = rows.next()? {
         match Stored::read(row) {
             Ok(stored) => found.push((stored.position, Ok(stored))),
-            // The others go on.
+            // A damaged record does not stop the others.
             Err(StoreError::Damaged(what)) => found.push((row.get(0)?, Err(what))),
             Err(fault) => return Err(fault),
         }

@@ -1,4 +1,4 @@
-//! Events, and notes of handled events, in transactions of sqlx.
+//! Appending events, and the marks of `first_time`, in transactions of sqlx.
 
 use std::any::Any;
 
@@ -9,7 +9,7 @@ use crate::Sqlite;
 use crate::adapter::Engine;
 use crate::log::{INSERT, NEWEST, Stored};
 
-/// A transaction is a connection to what is written here.
+/// Implements [`Transaction`] for types that dereference to an `SqliteConnection`.
 macro_rules! transactions {
     ($($(#[$doc:meta])* $transaction:ty;)+) => {
         $(
@@ -39,7 +39,7 @@ macro_rules! transactions {
 
 transactions! {
     sqlx::Transaction<'_, sqlx::Sqlite>;
-    /// A connection on which a transaction was begun by hand.
+    /// For a connection on which `BEGIN` was executed.
     SqliteConnection;
 }
 
@@ -67,9 +67,10 @@ async fn append(
         .await
         .map_err(refused)?;
     match inserted.rows_affected() {
-        0 => {
-            Err(AdapterError::refused(format_args!("there is an event with the id {} already", record.id())))
-        }
+        0 => Err(AdapterError::refused(format_args!(
+            "the log has an event with the id {} already",
+            record.id()
+        ))),
         _ => {
             engine.peers.expect_commit();
             Ok(())
@@ -96,18 +97,18 @@ async fn first_time(
     Ok(noted.rows_affected() == 1)
 }
 
-/// The adapter, if its log is in the database of the transaction; takes the right to write.
+/// Returns the engine if its log is in the database of the transaction. Locks the database for writing.
 async fn log_of<'a>(
     connection: &mut SqliteConnection,
     adapter: &'a dyn Adapter,
 ) -> Result<&'a Engine, AdapterError> {
     let any: &dyn Any = adapter;
     let Some(sqlite) = any.downcast_ref::<Sqlite>() else {
-        let message = "the transaction is one of SQLite, and the bus keeps its events in";
+        let message = "the transaction is one of SQLite, but the bus keeps its events in";
         return Err(AdapterError::refused(format_args!("{message} {}", adapter.name())));
     };
     let engine = sqlite.engine()?;
-    // Changes nothing, and still makes others wait: so that the time and position of a record are the newest.
+    // The UPDATE below changes no row but takes the write lock, so the position and time read next are the newest.
     let has_log = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'typed_events_meta')";
     if !sqlx::query_scalar::<_, bool>(has_log).fetch_one(&mut *connection).await.map_err(refused)? {
         return Err(elsewhere(sqlite));
@@ -138,7 +139,7 @@ fn elsewhere(sqlite: &Sqlite) -> AdapterError {
 
 fn refused(error: sqlx::Error) -> AdapterError {
     let busy = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| {
-        // SQLITE_BUSY and what is derived from it.
+        // SQLITE_BUSY and its extended codes.
         code.parse().is_ok_and(|code: i32| code & 0xff == 5)
     });
     match busy {

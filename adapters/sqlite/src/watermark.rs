@@ -1,7 +1,7 @@
-//! How far the log was acknowledged, in a file of its own beside it.
+//! The position up to which records were acknowledged as safe, in a file next to the log.
 //!
-//! SQLite takes the first damaged frame of a write-ahead log for its end, as it must after a crash, and does not tell
-//! what stood behind it. Only something outside of it knows that there was more.
+//! SQLite takes the first damaged frame of a write-ahead log for its end, as it must after a crash, and does not report
+//! the frames behind it. Only a note outside of SQLite shows that there were more records.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use events_core::Receiver;
 
-/// The id of the log, the position of the newest record that was synced, and a checksum of both.
+/// Length of the file: the id of the log, the position of the newest record that was synced, and a checksum of both.
 const LENGTH: usize = 16 + 8 + 4;
 
-/// The file, as it is written.
+/// The open `-acknowledged` file.
 ///
-/// It is not synced: a power cut may leave an older position, which is as true. Where processes share a log, one may
-/// overwrite a newer position of another; it is, too.
+/// It is not synced: after a power cut it may hold an older position, which is also safe. The same is true if processes
+/// share a log, and one overwrites the newer position of another.
 pub(crate) struct Watermark {
     file: File,
     log: [u8; 16],
@@ -25,14 +25,14 @@ pub(crate) struct Watermark {
     failing: AtomicBool,
 }
 
-/// The file beside a log.
+/// Returns the path of the file for a log.
 pub(crate) fn path_of(log: &Path) -> PathBuf {
     let mut path = OsString::from(log);
     path.push("-acknowledged");
     path.into()
 }
 
-/// What was noted last: the id of a log, and a position; nothing where nothing was, or what there is is damaged.
+/// Reads the id of the log and the position. Returns `None` if there is no file or it is damaged.
 pub(crate) fn read(path: &Path) -> Result<Option<([u8; 16], i64)>> {
     let mut noted = Vec::new();
     match File::open(path_of(path)) {
@@ -48,7 +48,8 @@ pub(crate) fn read(path: &Path) -> Result<Option<([u8; 16], i64)>> {
     Ok((noted == text(log, position)).then_some((log, position)))
 }
 
-/// Forgets what was noted of a log that is gone. The file stays: somebody who begins a new log may have opened it.
+/// Empties the file of a log that no longer exists. It is not removed, because another process that begins a new log
+/// may have it open.
 pub(crate) fn forget(path: &Path) -> Result<()> {
     match OpenOptions::new().write(true).truncate(true).open(path_of(path)) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -83,12 +84,12 @@ impl Watermark {
         Ok(Self { file, log, receiver, failing: AtomicBool::new(false) })
     }
 
-    /// Notes that all up to here is safe.
+    /// Writes that all records up to `position` are safe.
     pub(crate) fn note(&self, position: i64) {
         match write(&self.file, &text(self.log, position)) {
             Ok(()) => self.failing.store(false, Ordering::Relaxed),
             Err(error) if !self.failing.swap(true, Ordering::Relaxed) => self.receiver.warn(&format!(
-                "can't note how far it is, so damage to its newest part might not be found: {error}"
+                "can't write its `-acknowledged` file, so a loss of its newest records may not be detected: {error}"
             )),
             Err(_) => {}
         }

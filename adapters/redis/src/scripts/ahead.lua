@@ -1,5 +1,5 @@
--- The patterns of a consumer, and how many records of each name stand behind what it has looked at; nothing where they are
--- more than a number.
+-- Returns the patterns of a consumer, and the number of records of each name behind its cursor. Returns false if there
+-- are more than `most` of them, or no such consumer.
 local most = int()
 local of = call('HMGET', CONSUMER, 'patterns', 'cursor')
 if not of[2] or meta('last') - tonumber(of[2]) > most then return false end

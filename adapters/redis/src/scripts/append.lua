@@ -1,5 +1,5 @@
--- Appends records; returns their times, and which of them were there before. One that this very call appended, before
--- its answer was lost, was not.
+-- Appends records. Returns their times, and the indexes of those that the log had already. A record that an earlier try
+-- of this call appended, whose answer was lost, is not such a duplicate: `token` and index identify it.
 local token, origin = arg(), arg()
 local last, time, bytes, stamp = meta('last'), meta('time'), meta('bytes'), call('HGET', META, 'stamp')
 local first, index, times, duplicates = last + 1, 0, {}, {}
@@ -9,7 +9,7 @@ while argument < #ARGV do
   local mark = ' ' .. token .. '.' .. index
   local known = call('HGET', IDS, id)
   if not known then
-    -- No time is before the one in front of it: only what a record says of itself, which was given its time.
+    -- Times never decrease along the log. Only the text of a record with a fixed time may hold an earlier one.
     if at > time then time, stamp = at, text_of_time end
     local text = before .. (is_fixed and text_of_time or stamp) .. behind
     last, bytes = last + 1, bytes + #text

@@ -1,5 +1,5 @@
--- The records from one position back to another, up to a number of them, newest first; with a name, only the texts of
--- its records.
+-- Returns up to `most` records from position `last` back to `first`, newest first. If `only` is a name, the texts of
+-- other records are left empty.
 local first, last, most, only = arg(), arg(), arg(), arg()
 local found = call('XREVRANGE', LOG, last .. '-0', first .. '-0', 'COUNT', most)
 for i = 1, #found do

@@ -1,4 +1,4 @@
--- Begins the log, unless there is one. It runs without what other scripts begin with.
+-- Begins the log unless there is one. Returns its id, format and last position. Runs without `common.lua`.
 local prefix, id, format = KEYS[1], ARGV[1], ARGV[2]
 local META, LOG = prefix .. ':meta', prefix .. ':log'
 if redis.call('EXISTS', META) == 0 then

@@ -1,8 +1,8 @@
--- Notes that the program that asked for events has stopped.
+-- Notes that a program that had the consumer open has stopped.
 local now = int()
 if call('EXISTS', CONSUMER) == 1 then
   call('HSET', CONSUMER, 'seen', num(-now))
-  -- Whoever else has it open says so.
+  -- Wakes other programs that have the consumer open: their next exchange sets `seen` again.
   tell()
 end
 return 1

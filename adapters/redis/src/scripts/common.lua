@@ -1,24 +1,25 @@
--- What all scripts begin with. KEYS[1] is the prefix of all keys; ARGV[1] is the id of the log that the instance opened.
--- Numbers are written by `num`, as Lua would round those of more than 14 digits.
+-- The start of all scripts except `begin` and `publish`. KEYS[1] is the prefix of all keys; ARGV[1] is the id of the
+-- log that the instance opened. Numbers are written by `num`, because Lua rounds those of more than 14 digits.
 --
 --   P:log        stream   the records; the id of the one at position 7 is 7-0
---   P:meta       hash     of the log: format, id, last position, its time, position trimmed, bytes
---   P:ids        hash     id of an event -> its position, and which call appended it
+--   P:meta       hash     of the log: id, format, last position, its time (`time`, and as text `stamp`), last trimmed
+--                         position, bytes of all texts
+--   P:ids        hash     id of an event -> its position, and the call that appended it
 --   P:consumers  set      the names of consumers
 --   and of each consumer C:
---   P:consumer:C hash     patterns, cursor (what was looked at), paused, seen (negative where the program
---                         that asked for events has stopped since)
---   P:pending:C  hash     position -> what was taken of the log and is not finished
+--   P:consumer:C hash     patterns, cursor (last position that was read), paused, seen (time of the last call;
+--                         negative if the program has stopped since)
+--   P:pending:C  hash     position -> state of an event that was taken and is not finished
 --   P:open:C     sorted   the positions of `pending`
---   P:due:C      sorted   of these: what may be handed out, by its time
---   P:leases:C   sorted   of these: what was handed out, by the end of its lease
---   P:held:C     sorted   of these: what waits for a program that knows its version
---   P:kinds:C    hash     which names and versions those are, and how many
---   P:order:C    sorted   of these: what has a key, by key and position
+--   P:due:C      sorted   of these: events that can be claimed, by the time from which on they can
+--   P:leases:C   sorted   of these: claimed events, by the end of their lease
+--   P:held:C     sorted   of these: events that wait for a program that knows their version
+--   P:kinds:C    hash     version and name of held events -> their number
+--   P:order:C    sorted   of these: events with a key, by key and position
 --   P:dead:C     hash     position -> dead letter
 --   P:letters:C  sorted   the positions of `dead`
---   P:kept:C     hash     position -> record of a dead letter that is handed out again
---   P:answer:C:I string   the last call of instance I, and what it was answered, should that have been lost on the way
+--   P:kept:C     hash     position -> record of a dead letter that is replayed
+--   P:answer:C:I string   the answer to the last exchange of instance I, in case it was lost on the way
 local call, prefix = redis.call, KEYS[1]
 local LOG, META, IDS = prefix .. ':log', prefix .. ':meta', prefix .. ':ids'
 local CONSUMERS, NOTIFY = prefix .. ':consumers', prefix .. ':notify'
@@ -31,11 +32,11 @@ end
 local function int() return tonumber(arg()) end
 
 local function num(number) return string.format('%.0f', number) end
--- As a member, so that members are in the order of positions.
+-- A position as member of a sorted set, padded so that members sort by position.
 local function member(position) return string.format('%016.0f', position) end
 local function meta(field) return tonumber(call('HGET', META, field)) end
 
--- A record as its fields: id, name, version, time, origin, text.
+-- Returns a stream entry as a list: id, name, version, time, origin, text.
 local function fields_of(entry)
   local found = {}
   for i = 1, #entry, 2 do found[entry[i]] = entry[i + 1] end
@@ -48,7 +49,7 @@ local function record_at(position)
   return found and fields_of(found[2])
 end
 
--- The first position whose record is of this time or later: times never decrease along the log.
+-- Returns the first position whose record has this time or a later one. Times never decrease along the log.
 local function position_at(time)
   local low, high = meta('trimmed') + 1, meta('last') + 1
   while low < high do
@@ -58,7 +59,7 @@ local function position_at(time)
   return low
 end
 
--- The last position before a place in the log.
+-- Returns the cursor of a consumer that starts at a position, a time, the start of the log, or now.
 local function before(kind, value)
   local trimmed, last, cursor = meta('trimmed'), meta('last')
   if kind == 'start' then cursor = trimmed
@@ -68,7 +69,8 @@ local function before(kind, value)
   return math.max(math.min(trimmed, last), math.min(cursor, last))
 end
 
--- Wakes who waits for events. Where that is not allowed, they look now and then; what was written stays.
+-- Wakes instances that wait for changes. If the user may not publish, they still poll, and the writes of this script
+-- stay.
 local function tell() redis.pcall('PUBLISH', NOTIFY, '') end
 
 if call('HGET', META, 'id') ~= ARGV[1] then

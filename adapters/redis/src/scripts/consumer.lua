@@ -1,4 +1,4 @@
--- What scripts on one consumer begin with.
+-- The start of all scripts on one consumer, after `common.lua`.
 local name = arg()
 local function of_consumer(what) return prefix .. ':' .. what .. ':' .. name end
 local CONSUMER, PENDING, OPEN = of_consumer('consumer'), of_consumer('pending'), of_consumer('open')
@@ -7,14 +7,14 @@ local KINDS, ORDER, DEAD = of_consumer('kinds'), of_consumer('order'), of_consum
 local LETTERS, KEPT, ANSWER = of_consumer('letters'), of_consumer('kept'), of_consumer('answer') .. ':'
 local WAITING = { DUE, LEASES, HELD }
 
--- What is pending of an event: attempts, state (due, leased, held, or behind another of its key), key, when it was first
--- handed out, error of the attempt before, kind (name and version, while it is held).
+-- Returns the state of a pending event: attempts, state (due, leased, held, or behind another event of its key), key,
+-- time of its first claim, error of the last attempt, kind (version and name, if it is held).
 local function find(position)
   local packed = call('HGET', PENDING, member(position))
   return packed and cmsgpack.unpack(packed)
 end
 
--- Writes what is pending of an event: in one of the sets of what waits, or in none.
+-- Stores the state of a pending event, and moves it to the set of that state.
 local function place(position, row, state, score)
   if row.state == 'held' then
     if call('HINCRBY', KINDS, row.kind, -1) == 0 then call('HDEL', KINDS, row.kind) end
@@ -30,10 +30,10 @@ local function place(position, row, state, score)
   call('HSET', PENDING, member(position), cmsgpack.pack(row))
 end
 
--- Keys of different lengths must not be taken for each other.
+-- The prefix of a key's members in ORDER. With its length, no key is a prefix of another.
 local function tag(key) return #key .. ':' .. key .. ':' end
 
--- The first pending position of a key.
+-- Returns the first pending position of a key.
 local function first_of(key)
   local from = '[' .. tag(key)
   local found = call('ZRANGEBYLEX', ORDER, from, from .. '\255', 'LIMIT', 0, 1)[1]
@@ -45,7 +45,7 @@ local function add(position, row)
   if row.key then call('ZADD', ORDER, 0, tag(row.key) .. member(position)) end
 end
 
--- The next event of its key may go on.
+-- Removes an event from the order of its key. The next event of the key becomes due.
 local function leave_order(position, row, now)
   if not row.key then return end
   call('ZREM', ORDER, tag(row.key) .. member(position))
@@ -54,7 +54,7 @@ local function leave_order(position, row, now)
   if behind and behind.state == 'behind' then place(next, behind, 'due', now) end
 end
 
--- The event is finished.
+-- Removes a finished event.
 local function drop(position, row, now)
   place(position, row, 'gone')
   call('HDEL', PENDING, member(position))
@@ -63,8 +63,8 @@ local function drop(position, row, now)
   leave_order(position, row, now)
 end
 
--- A record that the log has, or, of a dead letter that is handed out again, the copy of it; false if it is gone. It is
--- read once.
+-- Returns the record at a position: from the log, or for a replayed dead letter its copy. Returns false if there is
+-- none. Reads each record once.
 local records = {}
 local function stored(position)
   if records[position] == nil then

@@ -1,4 +1,5 @@
--- Does what an operator asks for; says how many events or dead letters it concerned.
+-- Runs an operator's command. Returns the number of affected events or dead letters, or false if there is no such
+-- consumer.
 local now, what, value, most = int(), arg(), arg(), int()
 if call('EXISTS', CONSUMER) == 0 then return false end
 
@@ -6,7 +7,7 @@ local function forget(keys)
   for _, key in ipairs(keys) do call('DEL', key) end
 end
 
--- The dead letters of an event, or some of all.
+-- Returns the dead letter of the event `value`, or up to `most` dead letters if no event is given.
 local function letters()
   local found = call('ZRANGE', LETTERS, 0, value == '' and most - 1 or -1)
   if value == '' then return found end

@@ -1,4 +1,4 @@
--- Notes what became of events, takes new ones, and hands out some.
+-- Stores the outcomes of finished events, takes new events, and claims some.
 local token, instance, again = int(), arg(), arg() == '1'
 local now, lease, most, look, most_pending = int(), int(), int(), int(), int()
 if call('EXISTS', CONSUMER) == 0 then return false end
@@ -19,7 +19,7 @@ local function dead_letter(position, row, why, attempts)
   drop(position, row, now)
 end
 
--- What may have become of an event that was handed out, each with two values.
+-- The outcomes of a claimed event. Each has up to two values.
 local became = {
   done = function(position, row) drop(position, row, now) end,
   retry = function(position, row, at, why)
@@ -53,7 +53,7 @@ local function finish()
   end
 end
 
--- Lets go of what was held for a program that knows it: this one does.
+-- Makes held events due whose kinds this program knows.
 local function release()
   for _ = 1, int() do
     local kind = arg()
@@ -71,7 +71,7 @@ local function hand_out(position, row, is_known)
   done.claimed[#done.claimed + 1] = { position, row.attempts, row.error or '', is_known }
 end
 
--- What waited for its time, and what somebody was handed whose lease has run out.
+-- Claims events that are due, and those whose lease has expired.
 local function hand_out_due()
   local due = {}
   for _, set in ipairs({ DUE, LEASES }) do
@@ -86,7 +86,7 @@ local function hand_out_due()
   end
 end
 
--- What the instance found in the log behind the cursor, and wants; unless another was faster.
+-- Takes the records that the instance has found behind the cursor, unless another instance has moved the cursor since.
 local function take()
   local expected, cursor, count = arg(), arg(), int()
   done.taken = call('HGET', CONSUMER, 'cursor') == expected
@@ -95,7 +95,7 @@ local function take()
     local position, what, value = int(), arg(), arg()
     local row = { attempts = 0, first = now, key = what == 'ordered' and value or false }
     if find(position) then
-      -- A dead letter of before that is handed out again.
+      -- A replayed dead letter that is ahead of the cursor after a seek: it is pending already.
     elseif what == 'hold' then
       row.kind = value
       add(position, row)
@@ -116,7 +116,7 @@ local function perform()
   release()
   local of = call('HMGET', CONSUMER, 'paused', 'seen')
   local is_paused, is_closed = of[1] ~= '0', tonumber(of[2] or 0) <= 0
-  -- Where another program that had it open has stopped, this one notes that it has not, also while it is paused.
+  -- If another program that had the consumer open has stopped, this one notes that it has not, even if it is paused.
   if most > 0 and (is_closed or not is_paused) then call('HSET', CONSUMER, 'seen', num(now)) end
   if most > 0 and not is_paused then
     hand_out_due()
@@ -136,7 +136,7 @@ local function is_overfull(cursor)
   return call('HLEN', PENDING) >= most_pending
 end
 
--- What the instance is to look at.
+-- Returns the records behind the cursor, for the instance to decide on. None if nothing more can be claimed.
 local function ahead(cursor)
   local free = #done.claimed < most and call('HGET', CONSUMER, 'paused') == '0'
   if done.taken or not free or is_overfull(cursor) then return {} end
@@ -148,7 +148,7 @@ local function ahead(cursor)
   return found
 end
 
--- The next time at which something is due.
+-- Returns the next time at which an event is due or a lease expires.
 local function next_due()
   local next = false
   for _, set in ipairs({ DUE, LEASES }) do
@@ -163,8 +163,8 @@ answered = answered and cmsgpack.unpack(answered)
 if again and answered and answered.token == token then
   done = answered
 elseif answered and answered.token >= token then
-  -- It was given up, and came late: what is done now, nobody hears of.
-  return redis.error_reply('LATE a later call of this instance was done before')
+  -- This call was abandoned and arrives after a later one. Its answer would reach nobody, so it must not claim events.
+  return redis.error_reply('LATE a later call of this instance was applied before')
 else
   again = false
   perform()
@@ -173,7 +173,7 @@ end
 
 local claimed = {}
 for i, claim in ipairs(done.claimed) do
-  -- What the instance found in the log it has, unless it asks again.
+  -- The instance has the records it found itself, unless this answer is repeated.
   local record = (again or not claim[4]) and stored(claim[1]) or {}
   claimed[i] = { num(claim[1]), claim[2], claim[3], record[2] or '', tonumber(record[3] or 0), record[6] or '' }
 end

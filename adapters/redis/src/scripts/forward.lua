@@ -1,5 +1,5 @@
--- Records from one position to another, until they have so many bytes: at least one record. An interval without
--- positions reads none. In one call, since the log may be trimmed between two.
+-- Returns the records of an interval of positions, until their texts have `most` bytes: at least one record, none if
+-- the interval is empty. It is one call, because the log may be trimmed between two.
 local from, to, most = int(), math.min(int(), meta('last')), int()
 local found, bytes = {}, 0
 while from <= to and bytes <= most do

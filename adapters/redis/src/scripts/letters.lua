@@ -1,4 +1,4 @@
--- The oldest dead letters.
+-- Returns the oldest dead letters.
 local most = arg()
 local letters = call('ZRANGE', LETTERS, 0, num(tonumber(most) - 1))
 for i, position in ipairs(letters) do

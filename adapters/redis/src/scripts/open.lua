@@ -1,4 +1,4 @@
--- Registers a consumer, or joins it.
+-- Registers a consumer, or opens it if it exists.
 local name, patterns, now, kind, value = arg(), arg(), arg(), arg(), int()
 local consumer = prefix .. ':consumer:' .. name
 if call('SADD', CONSUMERS, name) == 1 then

@@ -1,5 +1,5 @@
--- The records behind a position, up to a number of them; of those of one origin, only that they are there. Nothing where
--- another event than the instance saw stands at that position: the server came back with older data.
+-- Returns up to `most` records behind a position; the texts of records of `origin` are left empty. Returns false if the
+-- event at that position is not the one that the instance has read: the server came back with older data.
 local position, event, most, origin = int(), arg(), arg(), arg()
 local trimmed, last = meta('trimmed'), meta('last')
 local record = event ~= '' and position > trimmed and record_at(position)

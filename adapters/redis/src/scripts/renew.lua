@@ -1,4 +1,4 @@
--- Extends leases, and notes that the consumer lives.
+-- Extends leases, and notes that a program has the consumer open.
 local now, lease = int(), int()
 if call('EXISTS', CONSUMER) == 0 then return 0 end
 while argument < #ARGV do

@@ -1,4 +1,4 @@
--- How far a consumer is.
+-- Returns the status of a consumer, or false if there is none.
 local now = arg()
 local of = call('HMGET', CONSUMER, 'patterns', 'cursor', 'paused', 'seen')
 if not of[2] then return false end

@@ -1,8 +1,8 @@
--- Trims the oldest records, as many as may go and no more than asked for; says how many went.
+-- Trims the oldest records that no longer have to be kept, at most `most`. Returns how many it trimmed.
 local records, since, most_bytes, most, past = int(), int(), int(), int(), arg() == '1'
 local trimmed, last, bytes = meta('trimmed'), meta('last'), meta('bytes')
 
--- Everything before these may go: for each bound, and for consumers who have yet to finish something.
+-- Records before `bound` exceed the retention. Records from `limit` on stay: consumers have not finished them.
 local bound = 0
 if records then bound = last - records + 1 end
 if since then bound = math.max(bound, position_at(since)) end
@@ -27,7 +27,8 @@ call('XTRIM', LOG, 'MINID', num(from) .. '-0')
 for _, id in ipairs(ids) do call('HDEL', IDS, id) end
 call('HSET', META, 'trimmed', num(from - 1), 'bytes', num(bytes))
 
--- A consumer learns what it lost when it is to be handed that again: for what waits, at once.
+-- A consumer notices a lost event when it claims it again. Waiting and held events become due at once, so it does so
+-- now.
 for _, name in ipairs(past and consumers or {}) do
   local function has(what, position) return call('ZSCORE', prefix .. ':' .. what .. ':' .. name, position) end
   for _, position in ipairs(call('ZRANGEBYSCORE', prefix .. ':open:' .. name, '-inf', num(from - 1))) do

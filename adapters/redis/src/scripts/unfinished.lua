@@ -1,4 +1,5 @@
--- Of an event: its position and name, and of each consumer how far it is, and whether it has the event.
+-- Returns the name of an event and, for each consumer, its patterns, whether its cursor is before the event, and
+-- whether the event is pending for it. Returns false if the log does not have the event.
 local id = arg()
 local known = call('HGET', IDS, id)
 local position = known and tonumber(string.match(known, '^%d+'))

@@ -220,7 +220,7 @@ async fn s8_damaged_records_are_one_line_for_each_reason() {
     until(|| bus.stats().lost == 300).await;
     let told = log.warnings("can't be read, and is lost (others like it are only counted): ");
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("the record at 1 is not the one that was stored there"), "{told:?}");
+    assert!(told[0].contains("the record at 1 does not match its checksum"), "{told:?}");
 }
 
 /// A row that something has changed, and one that something has removed.
@@ -239,7 +239,7 @@ async fn v7_damaged_and_missing_rows_hide_no_other() {
         });
         shown.collect::<Vec<_>>()
     };
-    let changed = "the record at 2 is not the one that was stored there";
+    let changed = "the record at 2 does not match its checksum";
     let all = bus.history("*").await.unwrap();
     assert_eq!(shown(&all), ["0", changed, "2", "the records at 4 to 5 are missing", "5"]);
     assert_eq!(all.iter().count(), 3);

@@ -1,4 +1,4 @@
-//! What a program sets up once: a pattern, and who may see what of it.
+//! [`SseBridge`] and its builder: the pattern of the bridge, and which users see its events.
 
 use std::fmt;
 use std::hash::Hash;
@@ -21,29 +21,30 @@ use crate::last_event_id::LastEventId;
 use crate::message::{Format, Message, TAKEN_NAMES, Unsent};
 use crate::pages::Pages;
 
-/// Passes the events of a pattern on to browsers, as [server-sent events][SSE]: `id`, `event` with the event's name, and
-/// `data` with its payload as JSON, without secrets.
+/// Sends the events of a pattern to browsers as [server-sent events][SSE]: `id` is the position in the log, `event` the
+/// event's name, and `data` its payload as JSON, without secrets.
 ///
-/// `U` is who listens: a user's id, or what else tells users apart.
+/// `U` identifies the user of a connection, for example by an id.
 ///
-/// - **Who sees what** is asked of `visible`, for each event and client, also when one resumes; or of
-///   [`by`](Self::by), for each event, and not for each client. An event for which `visible` panics is not shown.
-/// - **Order and resumption.** Events come in the order of the history. A browser that connects again sends its position
-///   in the log, and gets the events that follow, each once, on any instance that shares the history. Without an adapter
-///   that is the history in memory, of 1,000 events unless set.
-/// - **A gap** that can't be closed is told by an event `typed-events.gap`, whose data gives a `reason`: `trimmed` (the
-///   history no longer has what follows the position), `too-many` (see [`resume`](SseBuilder::resume)), `unreadable` (a
-///   stored record can't be read), `ahead` and `unknown` (the history does not have the position). Then it goes on.
-/// - **The position** of a browser that gets no events is told by an event `typed-events.position`: first, and from time
-///   to time. Nobody else can emit events whose names begin with `typed-events.`: see
-///   [`Pattern`](events_core::Pattern).
-/// - **A browser that is slow** gets what it missed from the history. Emits do not wait for browsers.
-/// - **Heartbeats** keep connections open. `retry` says how soon to connect again, with up to half of that more, so that
-///   not all browsers come at once.
-/// - **The status** is 200 wherever connecting again can help, since browsers give up on any other: while the history
-///   can't be read, while there are too many clients, while the bus stops. The connection then ends, and browsers connect
-///   again. After [`close`](Self::close) it is 204.
-/// - **Ends** when the bus stops; dropping the last clone ends all connections.
+/// - **Visibility.** `visible` decides for each event and client, also when the client resumes. With [`by`](Self::by),
+///   one call per event returns the users that see it. An event for which `visible` panics is not sent.
+/// - **Order and resumption.** Events are sent in the order of the history. A browser that reconnects sends its
+///   position in the log. It then gets each event behind that position once, from any instance that shares the history.
+///   Without an adapter, the history is the one in memory, 1,000 events by default.
+/// - **A gap** that can't be closed is reported by an event `typed-events.gap`, and the stream continues after it. The
+///   `reason` in its data is `trimmed` (the history no longer has the events behind the position), `too-many` (see
+///   [`resume`](SseBuilder::resume)), `unreadable` (a stored record can't be read), `ahead` or `unknown` (the history
+///   does not have the position).
+/// - **The position** is sent to a browser that gets no events, in an event `typed-events.position`: at the start of
+///   the connection and from time to time. Programs can't declare or emit events whose names begin with
+///   `typed-events.`: see [`Pattern`](events_core::Pattern).
+/// - **A slow browser** gets the events it missed from the history. Emits do not wait for browsers.
+/// - **Heartbeats** keep connections open. `retry` tells a browser when to reconnect, with a random addition of up to
+///   half of it, so that not all browsers reconnect at once.
+/// - **The status** is 200 whenever reconnecting can help, since browsers give up after any other: while the history
+///   can't be read, while there are too many clients, and while the bus stops. The connection then ends, and the
+///   browser reconnects. After [`close`](Self::close) the status is 204.
+/// - **All connections end** when the bus stops or the last clone of the bridge is dropped.
 ///
 /// ```no_run
 /// # use std::collections::HashMap;
@@ -52,14 +53,14 @@ use crate::pages::Pages;
 /// # use events_axum::{LastEventId, SseBridge, SseRefused};
 /// # async fn example(bus: Bus) -> Result<(), events_core::Error> {
 /// let bridge = SseBridge::new(&bus, "notification.*", |record: &Record, user: &String| {
-///     record.json().is_ok_and(|json| json.contains(user)) // better: decode it, and compare a field
+///     record.json().is_ok_and(|json| json.contains(user)) // better: decode the event and compare a field
 /// })
 /// .build()
 /// .await?;
 ///
 /// async fn events(
 ///     State(bridge): State<SseBridge<String>>,
-///     Query(query): Query<HashMap<String, String>>, // better: who it is by the session
+///     Query(query): Query<HashMap<String, String>>, // better: take the user from the session
 ///     last: LastEventId,
 /// ) -> Result<Response, SseRefused> {
 ///     bridge.connect(query.get("user").cloned().unwrap_or_default(), last).await
@@ -84,16 +85,16 @@ impl<U> fmt::Debug for SseBridge<U> {
     }
 }
 
-/// The follower looks where the log ends at least so often: a log is not trimmed past it unseen.
+/// Longest interval between two reads of the log's end, so that trimming does not overtake the follower unnoticed.
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Whether a user sees a record.
+/// Decides whether a user sees a record.
 type Visible<U> = dyn Fn(&Record, &U) -> bool + Send + Sync;
 
-/// The users who see a record.
+/// Returns the users that see a record.
 type Keys<U> = dyn Fn(&Record) -> Vec<U> + Send + Sync;
 
-/// Who sees a record.
+/// Which users see a record.
 enum Audience<U> {
     Asked(Box<Visible<U>>),
     Keyed(Arc<Keys<U>>),
@@ -110,12 +111,12 @@ pub(crate) struct Shared<U> {
     panicked: Told<Box<str>>,
     unsent: Arc<Unsent>,
     following: JoinHandle<()>,
-    /// Tells the follower that the bridge is gone.
+    /// Set when the bridge is dropped, for the follower.
     is_over: Arc<AtomicBool>,
 }
 
 impl<U: Eq> Shared<U> {
-    /// Whether messages say who sees them.
+    /// Whether each message lists the users that see it.
     pub(crate) fn is_keyed(&self) -> bool {
         matches!(self.audience, Audience::Keyed(_))
     }
@@ -125,7 +126,7 @@ impl<U: Eq> Shared<U> {
         call(|| visible(&message.record, user)).unwrap_or_else(|| {
             let name = message.record.name();
             if self.panicked.tell(name.into()) != Tell::No {
-                let more = "an event for which it does is not shown";
+                let more = "an event for which it panics is not sent";
                 warn(&self.bus, format_args!("`visible` of an SseBridge panicked for `{name}`; {more}"));
             }
             false
@@ -140,7 +141,7 @@ impl<U> Drop for Shared<U> {
     }
 }
 
-/// Clients that came when there were too many.
+/// Counts clients that were rejected because there were too many.
 #[derive(Default)]
 pub(crate) struct Refused {
     count: AtomicU64,
@@ -150,14 +151,14 @@ pub(crate) struct Refused {
 impl Refused {
     const INTERVAL: Duration = Duration::from_secs(60);
 
-    /// Counts one, and logs that now and then.
+    /// Counts a rejected client, and logs it at most once per [`INTERVAL`](Self::INTERVAL).
     pub(crate) fn note(&self, bus: &Bus, why: &str) {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|at| at.elapsed() >= Self::INTERVAL) {
             *warned = Some(Instant::now());
             drop(warned);
-            warn(bus, format_args!("a browser has to try again later: {why} ({count} had to so far)"));
+            warn(bus, format_args!("a browser was told to reconnect later: {why} ({count} so far)"));
         }
     }
 }
@@ -172,21 +173,22 @@ pub(crate) struct Settings {
     limits: Limits,
 }
 
-/// Sets up an [`SseBridge`].
-#[must_use = "nothing is passed on until it is built"]
+/// A builder for an [`SseBridge`].
+#[must_use = "nothing is sent until `build()` is called"]
 pub struct SseBuilder<U> {
     bus: Bus,
     settings: Settings,
     audience: Audience<U>,
-    /// Where the pattern was given.
+    /// The location at which the pattern was given.
     location: &'static Location<'static>,
 }
 
 impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
-    /// A bridge for the events of a pattern, each of which a user sees if `visible` says so. A pattern that no declared
-    /// event matches is a warning.
+    /// Creates a builder for a bridge that sends the events of a pattern to each user for which `visible` returns true.
+    ///
+    /// A pattern that matches no declared event causes a warning.
     #[track_caller]
-    #[allow(clippy::new_ret_no_self, reason = "what is set up has a builder")]
+    #[allow(clippy::new_ret_no_self, reason = "a bridge is created by its builder")]
     pub fn new(
         bus: &Bus,
         pattern: &str,
@@ -195,15 +197,16 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
         SseBuilder::new(bus, pattern, Audience::Asked(Box::new(visible)), Location::caller())
     }
 
-    /// A bridge for the events of a pattern, each of which the users see that `keys` gives: it is called once for an event
-    /// that is new, and again where the event is read from the history, for all clients that need it. A pattern that no
-    /// declared event matches is a warning.
+    /// Creates a builder for a bridge that sends the events of a pattern to the users that `keys` returns.
+    ///
+    /// `keys` is called once for each new event, for all clients. It is called again if the event is read from the
+    /// history. A pattern that matches no declared event causes a warning.
     ///
     /// ```
     /// # use events_axum::SseBridge;
     /// # use events_core::{Bus, Record};
     /// # async fn example(bus: Bus) -> Result<(), events_core::Error> {
-    /// // Who caused an event sees what came of it. A user's id is otherwise taken from the event, `record.get::<E>()`.
+    /// // The user whose request caused an event sees it. Often, the id is in the event instead: `record.get::<E>()`.
     /// let keys = |record: &Record| record.metadata().correlation_id().map(str::to_owned);
     /// let bridge: SseBridge<String> = SseBridge::by(&bus, "order.*", keys).build().await?;
     /// # Ok(()) }
@@ -218,38 +221,39 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBridge<U> {
         SseBuilder::new(bus, pattern, Audience::Keyed(Arc::new(keys)), Location::caller())
     }
 
-    /// The response for a client: the events that follow its position.
+    /// Returns the response for a client: a stream of the events behind its position.
     ///
-    /// A client without a position starts where the bridge has read the log to. That can be a few events behind the
-    /// newest one, so an event that was emitted just before the call may be sent.
+    /// A client without a position starts at the position up to which the bridge has read the log. That can be a few
+    /// events behind the newest one, so an event that was emitted just before the call may be sent.
     ///
     /// # Errors
     ///
-    /// [`SseRefused`], a response too, after [`close`](Self::close).
+    /// [`SseRefused`] after [`close`](Self::close). It converts to a response.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it leaves nothing.
-    #[allow(clippy::unused_async, reason = "what a client missed may come to be read here")]
+    /// Dropping the future has no effect.
+    #[allow(clippy::unused_async, reason = "a later version may read missed events here")]
     pub async fn connect(&self, user: U, last: LastEventId) -> Result<Response, SseRefused> {
         respond(&self.0, &user, &last)
     }
 
-    /// Ends the connections, and answers new ones with 204, after which browsers do not connect again. Where a server
-    /// ends that accepts no new connections any more, browsers connect to another one, or to this one when it is back:
-    /// see the guide "Browsers".
+    /// Ends all connections, and answers new ones with the status 204, after which browsers do not reconnect.
+    ///
+    /// Not needed when a server shuts down and accepts no new connections: browsers then reconnect to another instance,
+    /// or to this one when it is back. See the guide "Browsers".
     pub fn close(&self) {
         self.0.feed.finish(End::Closed);
         self.0.clients.wake_all();
     }
 
-    /// How many times an event was not sent, because it can't be written or has a name that is taken. One that is read
-    /// from the history again counts again. The first of each name is logged.
+    /// Returns how many times an event was not sent, because its JSON can't be written or its name is reserved. An
+    /// event that is read again from the history counts again. The first event of each name is logged.
     pub fn unsent(&self) -> u64 {
         self.0.unsent.count()
     }
 
-    /// How many clients are connected.
+    /// Returns how many clients are connected.
     pub fn clients(&self) -> usize {
         self.0.clients.count()
     }
@@ -269,67 +273,73 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
         Self { bus: bus.clone(), settings, audience, location }
     }
 
-    /// Sends events without their names, as browsers' `onmessage` gets them: `data` is then
+    /// Sends events without `event`, so that browsers pass them to `onmessage`. `data` is then
     /// `{"name": "user.created", "data": {..}}`. The bridge's own messages keep their names.
     pub fn plain(mut self) -> Self {
         self.settings.format = Format::Plain;
         self
     }
 
-    /// Sends a comment to a client that has been sent nothing for so long, or its position, if that has moved since it
-    /// was told; every 30 s unless set, at least 1 ms.
+    /// Sets how long a client may be sent nothing. After that it is sent its position, or a comment if the position has
+    /// not changed. The default is 30 s, the minimum 1 ms.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.settings.heartbeat = interval.max(Duration::from_millis(1));
         self
     }
 
-    /// Tells browsers to connect again this long after a connection was lost, and up to half of it more; 3 s unless set.
+    /// Sets how long browsers wait before they reconnect, to which a random time of up to half of it is added. The
+    /// default is 3 s.
     pub fn retry(mut self, wait: Duration) -> Self {
         self.settings.retry = wait;
         self
     }
 
-    /// Keeps this many events of the pattern ready for clients; 1,024 unless set, at least 1. A client that is further
-    /// behind gets them from the history.
+    /// Sets how many of the newest events of the pattern are buffered for all clients. The default is 1,024, the
+    /// minimum 1. A client that is further behind gets its events from the history.
     pub fn buffer(mut self, events: usize) -> Self {
         self.settings.buffer.messages = events.max(1);
         self
     }
 
-    /// Keeps events of at most this many bytes ready for clients, and as many of the history for those that are further
-    /// behind; 16 MiB unless set.
+    /// Sets how many bytes of events are buffered for all clients, and how many bytes of history are cached for clients
+    /// that are further behind. The default is 16 MiB each.
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.settings.buffer.bytes = bytes;
         self
     }
 
-    /// Lets a client be this many events behind in the log, of all patterns; 100,000 unless set. Of one that is further
-    /// behind, only the newest are read, after a gap.
+    /// Sets how many records a client may be behind in the log, records of other patterns included. The default is
+    /// 100,000. A client that is further behind gets a gap and then the newest ones.
     pub fn resume(mut self, events: usize) -> Self {
         self.settings.resume = u64::try_from(events).unwrap_or(u64::MAX);
         self
     }
 
-    /// Lets further clients try again later when there are this many; 10,000 unless set.
+    /// Sets how many clients may be connected. The default is 10,000. Further ones are told to reconnect after 30 to 45
+    /// s.
     pub fn max_clients(mut self, clients: usize) -> Self {
         self.settings.limits.total = clients;
         self
     }
 
-    /// Lets further clients of a user try again later who has this many; 20 unless set. Where `U` is a room or a page
-    /// that many look at, it is of that: raise it.
+    /// Sets how many clients of one user may be connected. The default is 20. Further ones are told to reconnect after
+    /// 30 to 45 s. Raise it if `U` is not a user but a room or a page that many users open.
     pub fn max_clients_per_user(mut self, clients: usize) -> Self {
         self.settings.limits.per_user = clients;
         self
     }
 
-    /// Starts to follow the bus, on the current runtime.
+    /// Builds the bridge, and spawns the task that follows the log on the current runtime.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pattern`] for a text that is not a pattern, and where a declared event of the pattern is named
-    /// `error`, `message` or `open`, which browsers give to other listeners, without [`plain`](Self::plain);
-    /// [`ErrorKind::History`] where the log can't be read.
+    /// - [`ErrorKind::Pattern`]: the text is not a pattern; or, without [`plain`](Self::plain), the pattern matches a
+    ///   declared event named `error`, `message` or `open`, which browsers pass to other listeners.
+    /// - [`ErrorKind::History`]: the log can't be read.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is called outside of a tokio runtime.
     pub async fn build(self) -> Result<SseBridge<U>, Error> {
         let Self { bus, settings, audience, location } = self;
         let stream = stream_for(&bus, &settings.pattern, "SseBridge", location)?;
@@ -381,7 +391,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
     }
 }
 
-/// Makes messages of records.
+/// Returns the function that turns a record into a message.
 fn render<U: 'static>(
     bus: &Bus,
     unsent: &Arc<Unsent>,
@@ -399,7 +409,7 @@ fn render<U: 'static>(
     })
 }
 
-/// Refuses events that would reach the wrong listeners.
+/// Returns an error if a declared event of the pattern has a name that browsers reserve.
 fn check_names(settings: &Settings) -> Result<(), Error> {
     if settings.format == Format::Plain {
         return Ok(());
@@ -412,8 +422,8 @@ fn check_names(settings: &Settings) -> Result<(), Error> {
         Some(name) => Err(error(
             ErrorKind::Pattern,
             format!(
-                "the SseBridge of {} would send the event `{name}`, a name that browsers give to listeners for \
-                 something else: say `.plain()`, or give the event another name",
+                "the SseBridge of {} would send the event `{name}`, but browsers use this name for other listeners: call \
+                 `.plain()`, or rename the event",
                 settings.pattern
             ),
         )),

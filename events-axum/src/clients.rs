@@ -1,4 +1,4 @@
-//! The clients that are connected: how many of each user, and how they are woken.
+//! The connected clients: counting them per user, and waking them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// How many clients there may be.
+/// The limits on connected clients.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) total: usize,
     pub(crate) per_user: usize,
 }
 
-/// Which limit is reached.
+/// The limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
     Total,
@@ -39,7 +39,7 @@ impl<U: Clone + Eq + Hash> Clients<U> {
         self.connected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a client, until what is returned is dropped.
+    /// Counts a client as connected until the returned permit is dropped.
     pub(crate) fn connect(self: &Arc<Self>, user: &U) -> Result<ConnectionPermit<U>, Full> {
         let mut connected = self.lock();
         if connected.total >= self.limits.total {
@@ -59,7 +59,7 @@ impl<U: Clone + Eq + Hash> Clients<U> {
         self.lock().total
     }
 
-    /// Wakes the clients of one user.
+    /// Wakes all clients of one user.
     pub(crate) fn wake(&self, user: &U) {
         self.lock().of.get(user).into_iter().flatten().for_each(|client| client.notify_one());
     }
@@ -69,11 +69,11 @@ impl<U: Clone + Eq + Hash> Clients<U> {
     }
 }
 
-/// One client that is connected.
+/// Counts a client as connected until it is dropped.
 pub(crate) struct ConnectionPermit<U: Clone + Eq + Hash> {
     clients: Arc<Clients<U>>,
     pub(crate) user: U,
-    /// Notified when there may be something for the client.
+    /// Notified when there may be events for the client.
     pub(crate) woken: Arc<Notify>,
 }
 
@@ -84,7 +84,7 @@ impl<U: Clone + Eq + Hash> Drop for ConnectionPermit<U> {
         let Some(of_user) = connected.of.get_mut(&self.user) else { return };
         of_user.retain(|client| !Arc::ptr_eq(client, &self.woken));
         let gone = if of_user.is_empty() { connected.of.remove_entry(&self.user) } else { None };
-        // The destructor of a user may ask for the clients.
+        // The destructor of `U` may call into `Clients`, so it runs after the unlock.
         drop(connected);
         drop(gone);
     }

@@ -1,4 +1,4 @@
-//! One connection of a browser.
+//! The connection of one browser.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -21,23 +21,23 @@ use crate::follower::is_position_due;
 use crate::last_event_id::LastEventId;
 use crate::message::{self, Gap, HEARTBEAT, Message, retry_line};
 
-/// How long a connection may look at events before other tasks get their turn.
+/// How long a connection may process events before it yields to other tasks.
 const TURN: Duration = Duration::from_micros(200);
 
-/// About how many bytes of the history are sent at once.
+/// Number of bytes of the history after which a chunk is sent.
 const SENT_BYTES: usize = 16 << 10;
 
-/// How long clients wait that come when there are too many, and up to half of it more.
+/// How long a rejected client waits before it reconnects. A random time of up to half of it is added.
 const FULL_RETRY: Duration = Duration::from_secs(30);
 
-/// The bridge was [closed](crate::SseBridge::close): a response with the status 204, after which browsers do not connect
-/// again.
+/// The error of a bridge that was [closed](crate::SseBridge::close). As a response, it has the status 204, after which
+/// browsers do not reconnect.
 #[derive(Debug)]
 pub struct SseRefused(());
 
 impl fmt::Display for SseRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the bridge for events was closed")
+        f.write_str("the SseBridge was closed")
     }
 }
 
@@ -49,20 +49,20 @@ impl IntoResponse for SseRefused {
     }
 }
 
-/// A response with events. Browsers give up on any other status, so that it is also the answer where they are to try
-/// again later: then it ends at once.
+/// Returns a response with the status 200 and a stream of events. Browsers give up after any other status, so a client
+/// that has to reconnect later gets this one, too, with a stream that ends at once.
 fn events(body: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-cache"),
-        // A proxy that gathers responses would hold events back.
+        // Tells proxies not to buffer the response, which would delay events.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     (headers, body).into_response()
 }
 
 fn later(wait: Duration) -> Response {
-    // The line alone is no message.
+    // A `retry` line alone is not a message.
     events(Body::from(retry_line(wait)))
 }
 
@@ -83,8 +83,8 @@ where
         Ok(permit) => permit,
         Err(full) => {
             let why = match full {
-                Full::Total => "too many clients listen to events",
-                Full::User => "too many clients of one user listen to events",
+                Full::Total => "too many clients are connected",
+                Full::User => "too many clients of one user are connected",
             };
             shared.refused.note(&shared.bus, why);
             return Ok(later(FULL_RETRY));
@@ -96,9 +96,10 @@ where
         Ok(Some(position)) if position.log == newest.log => (position, None),
         Ok(Some(_)) | Err(()) => (newest, Some(Gap::Unknown)),
     };
-    // The gap and the position in one: cut off in between, the client would never be told of the gap.
+    // One message contains the gap and the position. If they were two and the connection broke in between, the client
+    // would never see the gap.
     let first = message::first(shared.settings.retry, position, gap);
-    // The bridge may end while a client is connected.
+    // A weak reference, so that the bridge can be dropped while clients are connected.
     let connection = Connection {
         shared: Arc::downgrade(shared),
         permit,
@@ -118,29 +119,29 @@ where
 struct Connection<U: Clone + Eq + Hash> {
     shared: Weak<Shared<U>>,
     permit: ConnectionPermit<U>,
-    /// All up to here was looked at.
+    /// The position up to which the client has been served.
     position: LogPosition,
-    /// The position that the client was told last.
+    /// The last position that was sent to the client.
     told: LogPosition,
     first: Option<Bytes>,
-    /// Where the page of the history began that was read last.
+    /// The position at which the last page of the history began.
     page: Option<LogPosition>,
-    /// Since when other tasks have not got their turn.
+    /// Time at which the connection last yielded or waited.
     turn_began: Instant,
 }
 
-/// What a connection does next.
+/// The next step of a connection.
 enum Step {
     Send(Bytes),
-    /// Looks again.
+    /// Steps again at once.
     Continue,
-    /// Waits until there may be something new.
+    /// Waits until there may be new messages.
     Wait,
     End,
 }
 
 impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
-    /// What is sent next; `None` at the end of the connection.
+    /// Returns the next bytes to send, or `None` at the end of the connection.
     async fn next(&mut self) -> Option<Bytes> {
         if let Some(first) = self.first.take() {
             return Some(first);
@@ -183,7 +184,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
         message::position(self.position)
     }
 
-    /// Goes on at a position, after a gap.
+    /// Continues at a position, after a gap.
     fn skip_to(&mut self, position: LogPosition, gap: Gap) -> Step {
         (self.position, self.told) = (position, position);
         Step::Send(gap.to_bytes(position))
@@ -208,13 +209,13 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
                 false => self.read_history(shared, end).await,
             },
             Next::OtherLog(from) => self.skip_to(from, Gap::Unknown),
-            // Another instance may have read more of the log than this one.
+            // The client may come from an instance that has read more of the log than this one.
             Next::Ahead(end) => self.read_history(shared, end).await,
             Next::Ended => Step::End,
         }
     }
 
-    /// Looks at a message: it is sent if the user sees it.
+    /// Sends a message if the user sees it.
     fn offer(&mut self, shared: &Shared<U>, message: &Message<U>) -> Step {
         self.position.number = message.number;
         if !shared.sees(message, &self.permit.user) {
@@ -227,14 +228,14 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
         Step::Send(message.to_bytes(shared.settings.format, self.position.log))
     }
 
-    /// Looks at what the log has behind the position.
+    /// Sends messages behind the position from the history.
     async fn read_history(&mut self, shared: &Shared<U>, newest: LogPosition) -> Step {
         let page = match shared.pages.after(self.position, self.page).await {
             Ok(page) => page,
             Err(error) => {
-                // It connects again, with the position that it was told last.
-                let more = "the connection of a browser ends, which connects again";
-                bridge::warn(&shared.bus, format_args!("the log can't be read, and {more}: {error}"));
+                // The browser reconnects with the last position that was sent to it.
+                let more = "the connection of a browser ends, and the browser reconnects";
+                bridge::warn(&shared.bus, format_args!("the log can't be read: {error}; {more}"));
                 return Step::End;
             }
         };
@@ -249,7 +250,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
         let unreadable = page.unreadable.iter().copied().find(|number| *number > at);
         let first = page.messages.partition_point(|message| message.number <= at);
         let mut sent = Vec::new();
-        // Several messages at once, since the page may not be kept.
+        // Sends several messages at once, since the page may not stay cached.
         for message in
             page.messages[first..].iter().take_while(|it| unreadable.is_none_or(|at| it.number < at))
         {
@@ -268,7 +269,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
                 self.position = page.end;
                 Step::Continue
             }
-            // What this instance has yet to read, it no longer will.
+            // This instance no longer reads the log.
             None if shared.feed.ended().is_some() => Step::End,
             None => Step::Wait,
         }

@@ -1,16 +1,16 @@
-//! Requests that are being answered when the bus stops.
+//! Letting `stop` of the bus wait for requests that are being answered.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use events_core::Bus;
 
-/// A middleware with which [`bus.stop()`](Bus::stop) waits for the requests that are being answered, and lets their emits
-/// pass until its deadline. The body of a response is not part of that: `stop` ends the streams of an
-/// [`SseBridge`](crate::SseBridge).
+/// A middleware that makes [`bus.stop()`](Bus::stop) wait for the requests that are being answered. Their emits are
+/// accepted until the deadline of `stop`. A request counts as answered when its response begins, so `stop` does not
+/// wait for bodies; it ends the streams of an [`SseBridge`](crate::SseBridge).
 ///
-/// A request that comes while the bus stops does not prolong that: its emits pass as long as an earlier request is being
-/// answered, and are refused after that. Do not call `stop` within a request, which would wait for itself.
+/// A request that arrives while the bus stops does not prolong the stop. Its emits are accepted while an earlier
+/// request is being answered, and refused after that. Do not call `stop` within a request: it would wait for itself.
 ///
 /// ```
 /// # use axum::{Router, middleware};
@@ -20,9 +20,9 @@ use events_core::Bus;
 /// # }
 /// ```
 ///
-/// Not needed where the server ends before the bus stops: see the guide "Browsers".
+/// Not needed if the server shuts down before the bus stops: see the guide "Browsers".
 pub async fn defer_stop(State(bus): State<Bus>, request: Request, next: Next) -> Response {
-    // Where the bus is stopping, emits say so.
+    // If the bus is stopping already, the request's emits report it.
     let _deferral = bus.defer_stop().ok();
     next.run(request).await
 }

@@ -1,4 +1,4 @@
-//! The newest messages, which all clients share.
+//! The buffer of the newest messages, which all clients share.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -8,17 +8,17 @@ use events_core::LogPosition;
 
 use crate::message::Message;
 
-/// How much is kept.
+/// The limits of the buffer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
 }
 
-/// Why connections end.
+/// The reason for which all connections end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The bus has stopped, or the bridge is gone: clients find another instance when they connect again.
+    /// The bus has stopped, or the bridge was dropped. Clients that reconnect may find another instance.
     Stopped,
     /// `close` was called.
     Closed,
@@ -32,25 +32,25 @@ pub(crate) struct Feed<U> {
 struct State<U> {
     messages: VecDeque<Arc<Message<U>>>,
     bytes: usize,
-    /// All messages that follow this position are kept.
+    /// The position behind which all messages are buffered.
     from: LogPosition,
-    /// The position up to which records were looked at.
+    /// The position up to which the log was read.
     end: LogPosition,
-    /// The positions of the messages of each user, where the bridge goes by them.
+    /// The positions of each user's messages, if messages list their users.
     of: HashMap<U, VecDeque<u64>>,
     ended: Option<End>,
 }
 
-/// What there is for a client that is at a position.
+/// The answer to a client that has read up to a position.
 pub(crate) enum Next<U> {
     Message(Arc<Message<U>>),
-    /// Nothing up to this position.
+    /// No message up to this position.
     Nothing(LogPosition),
-    /// What follows the position is no longer kept here: the log may have it. The newest position.
+    /// The messages behind the position are no longer buffered; the log may have them. Contains the newest position.
     Behind(LogPosition),
-    /// The position is of another log. What is kept begins at this one.
+    /// The position is of another log. Contains the position at which the buffer begins.
     OtherLog(LogPosition),
-    /// The log ends before the position. The newest position.
+    /// The log ends before the position. Contains the newest position.
     Ahead(LogPosition),
     /// The connection ends.
     Ended,
@@ -73,7 +73,7 @@ impl<U: Clone + Eq + Hash> Feed<U> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The position up to which records were looked at.
+    /// The position up to which the log was read.
     pub(crate) fn end(&self) -> LogPosition {
         self.lock().end
     }
@@ -82,7 +82,7 @@ impl<U: Clone + Eq + Hash> Feed<U> {
         self.lock().ended
     }
 
-    /// Ends all connections; that the bridge was closed counts, also where the bus has stopped.
+    /// Ends all connections. `Closed` takes precedence over `Stopped`.
     pub(crate) fn finish(&self, why: End) {
         let mut state = self.lock();
         if state.ended != Some(End::Closed) {
@@ -90,7 +90,7 @@ impl<U: Clone + Eq + Hash> Feed<U> {
         }
     }
 
-    /// Adds messages, and says up to which position records were looked at.
+    /// Adds messages, and sets the position up to which the log was read.
     pub(crate) fn push(&self, messages: Vec<Message<U>>, end: LogPosition) {
         let mut dropped = Vec::new();
         let mut state = self.lock();
@@ -108,11 +108,11 @@ impl<U: Clone + Eq + Hash> Feed<U> {
             dropped.extend(state.pop());
         }
         drop(state);
-        // The destructors of events and users are code of others.
+        // The destructors of events and users may panic.
         events_core::bridge::call(|| drop(dropped));
     }
 
-    /// Begins anew, at a position of perhaps another log.
+    /// Empties the buffer, and begins it again at a position, which may be of another log.
     pub(crate) fn restart(&self, position: LogPosition) {
         let mut state = self.lock();
         let dropped = (std::mem::take(&mut state.messages), std::mem::take(&mut state.of));
@@ -121,11 +121,11 @@ impl<U: Clone + Eq + Hash> Feed<U> {
         events_core::bridge::call(|| drop(dropped));
     }
 
-    /// What there is behind a position: for all, or for one user.
+    /// Returns the first message behind a position: of all messages, or of those for one user.
     ///
     /// # Complexity
     ///
-    /// Logarithmic in what is kept.
+    /// Logarithmic in the number of buffered messages.
     pub(crate) fn next(&self, position: LogPosition, user: Option<&U>) -> Next<U> {
         let state = self.lock();
         if state.ended == Some(End::Closed) {
@@ -157,7 +157,7 @@ impl<U: Clone + Eq + Hash> Feed<U> {
     }
 }
 
-/// A message, and the users who have no other one: to be dropped without the lock.
+/// A removed message, and the users without another one. They are dropped after the unlock.
 type Popped<U> = (Arc<Message<U>>, Vec<U>);
 
 impl<U: Clone + Eq + Hash> State<U> {

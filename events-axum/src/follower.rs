@@ -1,4 +1,4 @@
-//! The one task that reads the log for all clients of a bridge.
+//! The task that reads the log for all clients of a bridge.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -14,16 +14,17 @@ use crate::feed::{End, Feed};
 use crate::message::Message;
 use crate::pages::Pages;
 
-/// How long the follower waits after the log could not be read.
+/// Pause after the log could not be read.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// After so many pages the follower looks whether the bus has stopped, should others write faster than it reads.
+/// The most pages that are read before the follower checks whether the bus has stopped, in case events are appended
+/// faster than it reads.
 const PAGES_AT_ONCE: usize = 16;
 
-/// Clients that get no messages are told their position once in so many.
+/// Number of positions after which a client without messages is told its position.
 const POSITION_INTERVAL: u64 = 256;
 
-/// Whether a client is told its position, which was told another one last.
+/// Whether to tell a client its position, given the last position it was told.
 pub(crate) fn is_position_due(told: LogPosition, position: LogPosition) -> bool {
     told.number / POSITION_INTERVAL != position.number / POSITION_INTERVAL
 }
@@ -31,19 +32,19 @@ pub(crate) fn is_position_due(told: LogPosition, position: LogPosition) -> bool 
 pub(crate) struct Follower<U> {
     pub(crate) bus: Bus,
     pub(crate) query: LogQuery,
-    /// Says that there is something new.
+    /// Wakes the follower when there are new events.
     pub(crate) stream: EventStream,
-    /// How often to look where the log ends, should nothing new be of the pattern.
+    /// Interval between reads of the log's end while there are no new events of the pattern.
     pub(crate) interval: Duration,
     pub(crate) feed: Arc<Feed<U>>,
     pub(crate) pages: Arc<Pages<U>>,
     pub(crate) clients: Arc<Clients<U>>,
-    /// Whether messages go to the clients of some users only.
+    /// Whether each message lists the users that see it.
     pub(crate) is_keyed: bool,
 }
 
 impl<U: Clone + Eq + Hash> Follower<U> {
-    /// Ends with the bus; what is there then is passed on.
+    /// Follows the log until the bus stops, and then reads it to its end once more.
     pub(crate) async fn run(mut self) {
         let (mut is_failing, mut is_behind) = (false, false);
         let mut goes_on = true;
@@ -57,22 +58,22 @@ impl<U: Clone + Eq + Hash> Follower<U> {
                 Ok(is_at_end) => (is_failing, is_behind) = (false, !is_at_end),
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
-                        let more = "browsers wait until it can";
-                        bridge::warn(&self.bus, format_args!("the log can't be read, and {more}: {error}"));
+                        let more = "browsers get no events until it can";
+                        bridge::warn(&self.bus, format_args!("the log can't be read: {error}; {more}"));
                     }
                 }
             }
         }
     }
 
-    /// Waits for news, or for the next look at the log; `false` when the bus has stopped.
+    /// Waits for a new event or the end of the interval. Returns false if the bus has stopped.
     async fn has_news(&mut self) -> bool {
         !matches!(timeout(self.interval, self.stream.next()).await, Ok(None))
             && self.wait(Duration::ZERO).await
     }
 
-    /// Lets time pass, and takes the news of it, of which one look at the log makes use; `false` when the bus has
-    /// stopped.
+    /// Waits for `time` and discards the notifications that arrive meanwhile, since one read of the log covers them.
+    /// Returns false if the bus has stopped.
     async fn wait(&mut self, time: Duration) -> bool {
         let until = Instant::now() + time;
         loop {
@@ -84,7 +85,7 @@ impl<U: Clone + Eq + Hash> Follower<U> {
         }
     }
 
-    /// Reads up to the end of the log, or the most that is read at once; says whether it is the end.
+    /// Reads up to the end of the log or [`PAGES_AT_ONCE`] pages. Returns whether it has reached the end.
     async fn read(&self) -> Result<bool, Error> {
         for _ in 0..PAGES_AT_ONCE {
             let from = self.feed.end();
@@ -114,7 +115,7 @@ impl<U: Clone + Eq + Hash> Follower<U> {
         for (number, record) in page.into_records() {
             match record {
                 Ok(record) => messages.extend((self.pages.render)(number, record)),
-                // Clients read the page themselves, and are told of the gap.
+                // The buffer restarts behind the page. So clients read the page from the history, and report the gap.
                 Err(_) => has_unreadable = true,
             }
             yield_now().await;
@@ -130,7 +131,7 @@ impl<U: Clone + Eq + Hash> Follower<U> {
         }
     }
 
-    /// The users whose clients are woken; `None` for all.
+    /// Returns the users whose clients to wake, or `None` for all clients.
     fn wakes(&self, from: LogPosition, end: LogPosition, messages: &[Message<U>]) -> Option<Vec<U>> {
         if is_position_due(from, end) || !self.is_keyed && !messages.is_empty() {
             return None;
@@ -139,7 +140,7 @@ impl<U: Clone + Eq + Hash> Follower<U> {
     }
 }
 
-/// Ends the connections, also where the runtime drops the task.
+/// Ends the connections when the follower ends, also if the runtime drops its task.
 pub(crate) struct Ending<U: Clone + Eq + Hash> {
     pub(crate) bus: Bus,
     pub(crate) pattern: String,
@@ -149,14 +150,14 @@ pub(crate) struct Ending<U: Clone + Eq + Hash> {
 }
 
 impl<U: Clone + Eq + Hash> Drop for Ending<U> {
-    /// Says so where its runtime has shut down.
+    /// Warns if the follower ended by a panic or because its runtime has shut down.
     fn drop(&mut self) {
         self.feed.finish(End::Stopped);
         self.clients.wake_all();
         let pattern = &self.pattern;
         if std::thread::panicking() {
             let why = "`Hash`, `Eq` or `Clone` of its users, or the destructor of an event, panicked";
-            let more = "browsers are told to try again later: build it anew";
+            let more = "browsers are told to reconnect later: build the bridge again";
             bridge::warn(&self.bus, format_args!("the SseBridge of {pattern} has ended: {why}; {more}"));
         } else if bridge::is_running(&self.bus) && !self.is_over.load(Ordering::Acquire) {
             bridge::warn(

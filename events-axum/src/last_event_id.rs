@@ -1,4 +1,4 @@
-//! The position that a browser sends when it connects again.
+//! The position that a browser sends when it reconnects.
 
 use std::convert::Infallible;
 
@@ -6,21 +6,25 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use events_core::LogPosition;
 
-/// The parameter of the query that clients use which can't set a header.
+/// The query parameter for clients that can't set a header.
 const PARAMETER: &str = "lastEventId";
 
-/// The id of the last message that a client got, when it connects again: of the header `Last-Event-ID`, or else of the
-/// query's `lastEventId`. An extractor that never fails.
+/// An extractor for the id of the last message that a reconnecting client has received. Reads the header
+/// `Last-Event-ID`, or else the query parameter `lastEventId`. Never fails.
 #[derive(Clone, Debug, Default)]
 pub struct LastEventId(Option<String>);
 
 impl LastEventId {
-    /// An id that the client sent in another way; an empty one is none.
+    /// Creates the value from an id that the client has sent in another way. An empty id counts as none.
     pub fn new(id: Option<String>) -> Self {
         Self(id.filter(|id| !id.is_empty()))
     }
 
-    /// The position; `None` for a client that is new, and an error for a text that is no position.
+    /// Returns the position, or `None` if the client sent no id.
+    ///
+    /// # Errors
+    ///
+    /// `()` if the id is not a position.
     pub(crate) fn position(&self) -> Result<Option<LogPosition>, ()> {
         self.0.as_deref().map(|id| LogPosition::parse(id).ok_or(())).transpose()
     }
@@ -36,7 +40,7 @@ impl<S: Sync> FromRequestParts<S> for LastEventId {
             let parameters = parts.uri.query()?.split('&');
             let mut ids =
                 parameters.filter_map(|parameter| parameter.strip_prefix(PARAMETER)?.strip_prefix('='));
-            // The ids of a bridge need no escapes.
+            // The ids of a bridge contain no characters that are escaped in a query.
             ids.next().map(str::to_owned)
         };
         Ok(Self::new(header.filter(|id| !id.is_empty()).or_else(query)))

@@ -1,4 +1,4 @@
-//! What is written to browsers, as lines of server-sent events.
+//! The messages to browsers, as lines of server-sent events.
 
 use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,16 +8,16 @@ use axum::body::Bytes;
 use events_core::bridge::{Tell, Told, call, warn};
 use events_core::{Bus, LogId, LogPosition, Record};
 
-/// The message that says that events may be missing.
+/// Name of the message that reports missing events.
 pub(crate) const GAP: &str = "typed-events.gap";
 
-/// The message that tells a client its position where no event does.
+/// Name of the message that tells a client its position if no event does.
 pub(crate) const POSITION: &str = "typed-events.position";
 
-/// A comment, which keeps a connection open. Without an empty line: some clients take each of these for a message.
+/// A comment that keeps a connection open. It has no empty line, because some clients take an empty line for a message.
 pub(crate) const HEARTBEAT: &[u8] = b":\n";
 
-/// The names of events that browsers give to listeners for something else.
+/// The event names that browsers pass to listeners for other purposes.
 pub(crate) const TAKEN_NAMES: [&str; 3] = ["error", "message", "open"];
 
 /// How events are written.
@@ -29,14 +29,14 @@ pub(crate) enum Format {
     Plain,
 }
 
-/// Why events may be missing.
+/// The reason for which events may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gap {
-    /// The id is none of a bridge, or of another log.
+    /// The id is not a position, or is of another log.
     Unknown,
     /// The log ends before the position.
     Ahead,
-    /// The history no longer has what follows the position.
+    /// The history no longer has the records behind the position.
     Trimmed,
     /// More events were missed than are read for a client.
     TooMany,
@@ -60,18 +60,19 @@ impl Gap {
     }
 }
 
-/// The first message of a connection: the position, or a gap.
+/// Returns the first message of a connection: the position, or a gap.
 pub(crate) fn first(retry: Duration, at: LogPosition, gap: Option<Gap>) -> Bytes {
     let message = gap.map_or_else(|| position(at), |gap| gap.to_bytes(at));
     [retry_line(retry).as_bytes(), &message].concat().into()
 }
 
-/// The position of a client which got no event for a while.
+/// Returns the message that tells a client its position.
 pub(crate) fn position(position: LogPosition) -> Bytes {
     format!("event: {POSITION}\nid: {position}\ndata: {{}}\n\n").into()
 }
 
-/// When to connect again: `wait`, and up to half of it more, so that not all clients come at once.
+/// Returns the line that tells a client to reconnect after `wait` and a random time of up to half of it, so that not
+/// all clients reconnect at once.
 pub(crate) fn retry_line(wait: Duration) -> String {
     use std::hash::{BuildHasher, RandomState};
     let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -79,17 +80,17 @@ pub(crate) fn retry_line(wait: Duration) -> String {
     format!("retry: {}\n", wait.saturating_add(jitter))
 }
 
-/// A record that is sent to browsers.
+/// A record to send to browsers.
 pub(crate) struct Message<U> {
     pub(crate) record: Record,
     pub(crate) number: u64,
-    /// The JSON on one line, where that of the record has several.
+    /// The JSON on one line, if the JSON of the record has several.
     on_one_line: Option<String>,
-    /// The users who see it, where the bridge goes by them.
+    /// The users that see it, if the bridge has a function for them.
     pub(crate) keys: Vec<U>,
 }
 
-/// The events that were not sent.
+/// Counts the events that were not sent.
 #[derive(Default)]
 pub(crate) struct Unsent {
     told: Told<Box<str>>,
@@ -101,13 +102,13 @@ impl Unsent {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Counts an event; the first of its name is logged.
+    /// Counts an event, and logs the first one of its name.
     fn note(&self, bus: &Bus, name: &str, why: &dyn Display) {
         self.count.fetch_add(1, Ordering::Relaxed);
         let more = match self.told.tell(name.into()) {
             Tell::No => return,
             Tell::Yes => "",
-            Tell::Last => ", those of further names too",
+            Tell::Last => ", also those of further names",
         };
         let counted = format!("others like it are only counted{more}");
         warn(bus, format_args!("the event `{name}` can't be sent to browsers ({counted}): {why}"));
@@ -115,8 +116,8 @@ impl Unsent {
 }
 
 impl<U> Message<U> {
-    /// The message of a record. `None`, and a note, where the record can't be written, or browsers would take its name
-    /// for something else.
+    /// Creates the message for a record. Returns `None`, and counts the event as unsent, if the record can't be written
+    /// or browsers reserve its name.
     pub(crate) fn of(
         bus: &Bus,
         unsent: &Unsent,
@@ -127,24 +128,24 @@ impl<U> Message<U> {
     ) -> Option<Self> {
         let name = record.name();
         if [GAP, POSITION].contains(&name) {
-            // Only another program that writes to the same log can have stored it.
-            unsent.note(bus, name, &"this is a message of the bridge itself");
+            // This library stores no event of this name, so another program has written to the log.
+            unsent.note(bus, name, &"the name is reserved for messages of the bridge");
             return None;
         }
         if format == Format::Named && TAKEN_NAMES.contains(&name) {
             unsent.note(
                 bus,
                 name,
-                &"browsers give this name to listeners for something else: say `.plain()`",
+                &"browsers use this name for other listeners: call `.plain()` or rename the event",
             );
             return None;
         }
         let Some(keys) = call(|| keys(&record)) else {
-            unsent.note(bus, name, &"the function that says who sees it panicked");
+            unsent.note(bus, name, &"the function that returns the users of an event panicked");
             return None;
         };
         let on_one_line = match record.json() {
-            // The lines of a message end where the JSON has a line break, which it only has between its parts.
+            // A line break would end the `data` line. JSON has line breaks only between its tokens.
             Ok(json) => json.contains(['\r', '\n']).then(|| json.replace(['\r', '\n'], " ")),
             Err(error) => {
                 unsent.note(bus, name, &error);
@@ -155,11 +156,11 @@ impl<U> Message<U> {
     }
 
     fn json(&self) -> &str {
-        // `of` has seen that there is one.
+        // `of` has checked that the record has JSON.
         self.on_one_line.as_deref().unwrap_or_else(|| self.record.json().unwrap_or_default())
     }
 
-    /// About how many bytes it takes.
+    /// Returns an estimate of the message's memory, in bytes.
     pub(crate) fn weight(&self) -> usize {
         3 * self.json().len() + self.keys.len() * (size_of::<U>() + 64) + 512
     }
@@ -170,12 +171,12 @@ impl<U> Message<U> {
         let mut text = String::with_capacity(json.len() + name.len() + 128);
         let written = match format {
             Format::Named => write!(text, "id: {position}\nevent: {name}\ndata: {json}\n\n"),
-            // Names of events need no escapes.
+            // Event names contain no characters that JSON escapes.
             Format::Plain => {
                 write!(text, "id: {position}\ndata: {{\"name\":\"{name}\",\"data\":{json}}}\n\n")
             }
         };
-        debug_assert!(written.is_ok(), "texts take what is written");
+        debug_assert!(written.is_ok(), "writing to a String can't fail");
         text.into()
     }
 }

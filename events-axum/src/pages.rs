@@ -1,4 +1,5 @@
-//! Messages of the history, for clients that are further behind than the feed: read and rendered once for all of them.
+//! A cache of pages of the history, for clients that are further behind than the feed. Each page is read and rendered
+//! once for all clients.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,28 +11,28 @@ use tokio::task::yield_now;
 
 use crate::message::Message;
 
-/// How many positions a page has.
+/// The most positions of a page.
 const POSITIONS: u64 = 128;
-/// How many bytes of records a page has, if it has more than one.
+/// The most bytes of records on a page, unless a single record has more.
 const PAGE_BYTES: usize = 64 << 10;
 
-/// The messages of some positions.
+/// The messages of an interval of positions.
 pub(crate) struct Page<U> {
     pub(crate) messages: Vec<Arc<Message<U>>>,
     /// The positions of records that can't be read.
     pub(crate) unreadable: Vec<u64>,
     /// Whether the log has the position at which the page begins.
     pub(crate) start: Start,
-    /// The position at which the next one begins.
+    /// The position at which the next page begins.
     pub(crate) end: LogPosition,
     /// The position before the oldest record.
     pub(crate) oldest: LogPosition,
-    /// The position that the page follows.
+    /// The position behind which the page begins.
     pub(crate) from: LogPosition,
 }
 
 impl<U> Page<U> {
-    /// Whether the page stays as it is while the log grows.
+    /// Whether the page stays the same while the log grows.
     fn is_final(&self) -> bool {
         self.start == Start::Found && self.end.number > self.from.number
     }
@@ -41,7 +42,7 @@ impl<U> Page<U> {
     }
 }
 
-/// Makes a message of a record and its position.
+/// Creates a message from a record and its position.
 pub(crate) type Render<U> = Box<dyn Fn(u64, Record) -> Option<Message<U>> + Send + Sync>;
 
 pub(crate) struct Pages<U> {
@@ -50,7 +51,7 @@ pub(crate) struct Pages<U> {
     pub(crate) render: Render<U>,
     max_bytes: usize,
     kept: Mutex<Kept<U>>,
-    /// The positions of records that can't be read.
+    /// The positions of unreadable records that were logged.
     warned: Told<LogPosition>,
 }
 
@@ -58,7 +59,7 @@ type Cell<U> = Arc<OnceCell<Arc<Page<U>>>>;
 
 struct Entry<U> {
     cell: Cell<U>,
-    /// Whether it is among those that are kept.
+    /// Whether the page is in [`Kept::order`].
     is_counted: bool,
 }
 
@@ -69,9 +70,9 @@ impl<U> Default for Entry<U> {
 }
 
 struct Kept<U> {
-    /// Those that are kept, and those that are being read.
+    /// The pages that are cached, and those that are being read.
     pages: HashMap<LogPosition, Entry<U>>,
-    /// Those that are kept, the longest kept first, with what they take.
+    /// The cached pages with their weights in bytes, oldest first.
     order: VecDeque<(LogPosition, usize)>,
     bytes: usize,
 }
@@ -86,20 +87,20 @@ impl<U> Pages<U> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A page which has what follows a position, or says that the log does not have the position. One that has nothing
-    /// is the end of the log as it was after the call.
+    /// Returns a page with the records behind a position, or one that says that the log does not have the position. A
+    /// page without records means that the position was the end of the log at some time after this call began.
     ///
-    /// It is looked for from `start` on, where another page began, if that is in front of the position.
+    /// Pages are read from `start` on, where another page began, if `start` is close before the position.
     ///
     /// # Errors
     ///
-    /// Those of a log that can't be read.
+    /// Fails if the log can't be read.
     pub(crate) async fn after(
         &self,
         position: LogPosition,
         start: Option<LogPosition>,
     ) -> Result<Arc<Page<U>>, Error> {
-        // Pages begin at the same positions for all clients, so that they share them.
+        // Pages begin at the same positions for all clients, so that clients share them.
         let aligned = LogPosition { number: position.number - position.number % POSITIONS, ..position };
         let is_between = |start: &LogPosition| {
             start.log == position.log && (aligned.number..=position.number).contains(&start.number)
@@ -110,27 +111,28 @@ impl<U> Pages<U> {
             if from == position || page.is_final() && page.end.number > position.number {
                 return Ok(page);
             }
-            // Where there is no next page, the log may have the position though it does not have `from`, or not have it
-            // though it has `from`.
+            // Without a next page, read at the position itself: the log may have it without having `from`, and may have
+            // `from` without having it.
             let has_next = page.is_final() && page.end.number <= position.number;
             from = if has_next { page.end } else { position };
         }
     }
 
-    /// The page at a position, which one client reads for all that want it.
+    /// Returns the page at a position. One client reads it for all clients that wait for it.
     async fn at(&self, from: LogPosition) -> Result<Arc<Page<U>>, Error> {
         let (page, is_own) = self.shared(from).await?;
         if is_own || page.is_final() {
             return Ok(page);
         }
-        // It may have been read before what this client was woken for. The next read begins after this call.
+        // Another client may have read the page before the event that woke this one. A second read begins after this
+        // call.
         Ok(self.shared(from).await?.0)
     }
 
-    /// The page at a position, and whether this call has read it.
+    /// Returns the page at a position, and whether this call has read it.
     async fn shared(&self, from: LogPosition) -> Result<(Arc<Page<U>>, bool), Error> {
         let cell = Arc::clone(&self.lock().pages.entry(from).or_default().cell);
-        // Also where this is dropped before the page is read.
+        // `Wanted` cleans up, also if this future is dropped before the page is read.
         let wanted = Wanted { pages: self, from, cell };
         let mut is_own = false;
         let read = || {
@@ -141,7 +143,7 @@ impl<U> Pages<U> {
         Ok((page, is_own))
     }
 
-    /// Drops all pages: the log no longer has what was read.
+    /// Drops all pages, because the log has changed.
     pub(crate) fn clear(&self) {
         let mut kept = self.lock();
         let dropped = std::mem::take(&mut kept.pages);
@@ -152,7 +154,7 @@ impl<U> Pages<U> {
     }
 
     async fn read(&self, from: LogPosition) -> Result<Arc<Page<U>>, Error> {
-        // Up to where the page of other clients begins.
+        // The page ends at the position where the shared pages begin.
         let positions = POSITIONS - from.number % POSITIONS;
         let query = self.query.clone().after(from).max_records(positions).max_bytes(PAGE_BYTES);
         let page = read_log(&self.bus, &query).await?;
@@ -175,12 +177,12 @@ impl<U> Pages<U> {
         let more = match self.warned.tell(position) {
             Tell::No => return,
             Tell::Yes => "",
-            Tell::Last => " (further ones are not logged)",
+            Tell::Last => " (further records are not logged)",
         };
         warn(&self.bus, format_args!("a record can't be read for browsers{more}: {error}"));
     }
 
-    /// Keeps a page that will not change, and drops those that were kept longest.
+    /// Caches a page if it is final, and drops the oldest pages beyond the limit.
     fn keep(&self, from: LogPosition, cell: &Cell<U>) {
         let mut dropped = Vec::new();
         let mut kept = self.lock();
@@ -207,7 +209,7 @@ impl<U> Pages<U> {
     }
 }
 
-/// A page that a client waits for.
+/// A page that a client waits for. Caches or removes the page when it is dropped.
 struct Wanted<'a, U> {
     pages: &'a Pages<U>,
     from: LogPosition,

@@ -14,24 +14,24 @@ use crate::id::EventId;
 use crate::record::Record;
 use crate::record::metadata::Metadata;
 
-/// Emits an event in a transaction of the database in which the adapter keeps its log (the outbox
-    /// pattern): the event is stored if, and only if, which [`Bus::emit_in`] the commit. After it, durable handlers get the event like any other. Live
-    /// handlers run on every instance, this one included, when the instance reads the committed record from
-    /// the log.
+/// An emit in a transaction of the database in which the adapter keeps its log: see [`Bus::emit_in`].
+///
+/// Awaiting it appends the event and returns its id.
 ///
 /// # Errors
 ///
 /// - [`ErrorKind::Append`]: the bus has no adapter, the transaction belongs to another engine or another
-///   database, the log has an event with this [id](Self::id) already, or the database refuses the event. Roll the transaction
-///   back.
+///   database, the log already has an event with this [id](Self::id), or the database refuses the event.
+///   Roll the transaction back.
 /// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Overloaded`], [`ErrorKind::Serialize`],
-    ///   [`ErrorKind::Stopped`]: nothing was written.
-/// - [`ErrorKind::Runtime`]: the runtime of the bus, on which handlers of the event ran, has shut down;
+///   [`ErrorKind::Stopped`]: nothing was written.
+/// - [`ErrorKind::Runtime`]: the runtime of the bus, on which handlers of the event run, has shut down;
 ///   nothing was written.
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: if the future is dropped later, roll the transaction back.
+/// Not cancel safe: roll the transaction back if the future is dropped after its first poll. Dropped before
+/// that, it writes nothing.
 #[must_use = "an emit in a transaction starts when it is awaited"]
 pub struct EmitIn<'a, K, T: ?Sized, E> {
     bus: &'a Bus,
@@ -42,14 +42,14 @@ pub struct EmitIn<'a, K, T: ?Sized, E> {
 }
 
 impl<K, T: ?Sized, E> EmitIn<'_, K, T, E> {
-    /// Emits an event like [`emit_in`](Self::emit_in), with this metadata as in [`Emit::metadata`](crate::Emit::metadata).
+    /// Sets the metadata of the event, as [`Emit::metadata`](crate::Emit::metadata) does.
     pub fn metadata(mut self, metadata: Metadata) -> Self {
         self.options.metadata = metadata;
         self
     }
 
-    /// Emits under this id. Unlike [`Emit::id`](crate::Emit::id), an id that the log has already is an error: the rest
-    /// The same as for the transaction may depend on the event.
+    /// Sets the id of the event. An id that the log already has is an error here, unlike with
+    /// [`Emit::id`](crate::Emit::id), because other statements of the transaction may depend on the event.
     pub fn id(mut self, id: EventId) -> Self {
         self.options.id = Some(id);
         self
@@ -86,14 +86,15 @@ where
 }
 
 impl Bus {
-    /// As a transaction in the database the adapter keeps its log in: the event exists if,
-    /// and only if, the transaction commits.
+    /// Emits an event in a transaction of the database in which the adapter keeps its log (the outbox
+    /// pattern): the event is stored if, and only if, the transaction commits.
     ///
-    /// No handler runs before that. Durable handlers get it like any other event; live handlers run when the
-    /// committed record is read from the log, on every instance, this one included.
+    /// No handler runs before the commit. After it, durable handlers get the event like any other. Live
+    /// handlers run on every instance, this one included, when the instance reads the committed record from
+    /// the log.
     ///
-    /// Nothing happens until the [`EmitIn`] is awaited; it resolves to the event's id. Its options are methods:
-    /// [`metadata`](EmitIn::metadata), [`id`](EmitIn::id). See [`EmitIn`] for errors and cancellation.
+    /// Nothing happens until the [`EmitIn`] is awaited. Its options are [`metadata`](EmitIn::metadata) and
+    /// [`id`](EmitIn::id); it documents errors and cancellation.
     pub fn emit_in<'a, K, T, E>(&'a self, tx: &'a mut T, event: E) -> EmitIn<'a, K, T, E>
     where
         T: Transaction<K> + ?Sized,

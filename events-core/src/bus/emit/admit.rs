@@ -15,13 +15,6 @@ pub(crate) struct Options {
     pub(crate) id: Option<EventId>,
 }
 
-impl Options {
-    /// Returns options with this metadata; `None` if the metadata is empty.
-    pub(crate) fn with(metadata: Metadata) -> Option<Box<Self>> {
-        (!metadata.is_empty()).then(|| Box::new(Self { metadata, id: None }))
-    }
-}
-
 impl Inner {
     /// Counts an emit on the current thread, and creates the envelope of its record. The record inherits from
     /// the event that the thread is handling.
@@ -64,6 +57,19 @@ impl Inner {
             }
             _ => Ok(flight),
         }
+    }
+
+    /// Counts a detached emit.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Overloaded`] if too many detached emits are running.
+    pub(crate) fn detach(&self, name: &str) -> Result<Detached, Error> {
+        let max = self.settings.max_detached;
+        self.flight.detach(max).ok_or_else(|| {
+            let message = format!("{name}: {max} detached emits are running already; nothing was emitted");
+            Error::new(ErrorKind::Overloaded, message)
+        })
     }
 
     /// Creates the envelope of a record that is emitted while the event `from` is handled.

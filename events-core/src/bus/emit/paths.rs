@@ -188,19 +188,6 @@ impl<'a> Run<'a> {
     #[inline(never)]
     fn held(&mut self, record: Record, list: Held, cx: &mut Context<'_>) -> Polled {
         let polled = match append_and_deliver(self.bus, record, Some(&list), cx) {
-            Progress::Done(emitted) => Poll::Ready(Ok(emitted)), list, cx)
-            }
-            Path::Counted => {
-                let Some(event) = event.share() else { return Poll::Pending };
-                self.counted(event, cx)
-            }
-        }
-    }
-
-    /// Emits a record; the list of its handlers counts the emit.
-    #[inline(never)]
-    fn held(&mut self, record: Record, list: Held, cx: &mut Context<'_>) -> Polled {
-        let polled = match append_and_deliver(self.bus, record, Some(&list), cx) {
             Progress::Done(emitted) => Poll::Ready(Ok(emitted)),
             Progress::Pending(group) => {
                 let (_, detached) = self.state.take();
@@ -209,7 +196,8 @@ impl<'a> Run<'a> {
         };
         release(list);
         polled
-    /// Runs any further poll.
+    }
+
     #[inline(never)]
     fn counted(&mut self, event: Arc<dyn Payload>, cx: &mut Context<'_>) -> Polled {
         let (bus, decl) = (self.bus, self.decl);

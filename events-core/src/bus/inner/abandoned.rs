@@ -49,7 +49,7 @@ impl Inner {
         self.abandoned.note(1, format!("handler {} on {event}", handler.name()));
     }
 
-    /// Logs and counts the `events` that a handler with `on_replay` had not handled when its runtime shut down.
+    /// Logs and counts the `events` that a handler with a replay had not handled when its runtime shut down.
     pub(crate) fn abandon_backlog(&self, events: u64, handler: &Route) {
         let why = format!("its runtime shut down before it had handled {events} events, which are lost");
         let failure = Failure::new(handler, HandlerError::new(&why));

@@ -1,4 +1,4 @@
-//! `on_replay`: handlers that get the events of the history first.
+//! `bus.replay(n).on(..)`: handlers that get the events of the history first.
 //!
 //! One task per such handler reads the log in its order and calls the handler with one event at a time. Emits
 //! and the task synchronise at a [`Rendezvous`]: each matching event has a position in the log, and both the
@@ -50,10 +50,8 @@ impl<'a> OnReplay<'a> {
     /// Registers a closure that first gets the last events of its type from the history, then each later
     /// one. It gets one event at a time, in the order of the history, without gaps and without duplicates.
     ///
-    /// Resolves once the handler has caught Errors
-    ///
-    /// Emits never wait for a handler that is catching up. After
-    /// that, history dropped events before the handler, catching other handler, except emits inside handlers: for these it runs
+    /// Resolves once the handler has caught up. Emits never wait for a handler that is catching up. After
+    /// that, they wait for it as for any other handler, except emits inside handlers: for these it runs
     /// later, because an emit that waited there could wait for itself. (An emit in a task that the handler
     /// spawns and waits for must be inside the handler, too: use
     /// [`EventContext::carry`](crate::EventContext::carry).)
@@ -136,26 +134,12 @@ impl<'a> OnPatternReplay<'a> {
 }
 
 impl Bus {
-    /// Lets a handler see the past first: `bus.replay(100).on(|user: &UserCreated| ...).await?` registers a closure
-    /// that first gets the last `n` events of its type from the history, then each later one: one at a time, in the
-    /// history's order, none missing and none twice.
+    /// Lets a handler get the last `n` events of the history first. `bus.replay(100).on(|user: &UserCreated| ...)`
+    /// registers a closure over a type of events, `bus.pattern("user.*").replay(100).on(|record: &Record| ...)` one
+    /// for a pattern. See [`OnReplay::on`] for the order of events, errors and cancellation.
     ///
-    /// [`on`](OnReplay::on) resolves when the handler has caught up. From then on emits wait for it as for any other,
-    /// except emits inside handlers, for which it runs later (waiting there could wait for itself).
-    /// Emits never wait for one that is still catching up. (A task that the handler spawns and waits for
-    /// counts as inside of it with [`EventContext::carry`](crate::EventContext::carry).)
-    ///
-    /// The handler of on the runtime of the bus. Where that is one that match a single thread that nobody drives, it does
-    /// not catch up.
-    ///
-    /// For the events of a pattern: `bus.pattern("user.*").replay(100).on(|record: &Record| ...).await?`.
-    ///
-    /// `] as for [``](Self::on_pattern), and those of
-    /// [`on_replay`](Self::on_replay).
-    ///
-    /// # Cancel safety
-    ///
-    /// The same as for [tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
     /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     /// use typed_events::{Bus, event};
     ///

@@ -194,7 +194,7 @@ pub const fn flattened(ty: &str, shape: &'static TypeSchema) {
         | TypeSchema::Null
         | TypeSchema::Any
         | TypeSchema::Opaque(_) => return,
-        _ => "only structs, maps and enums can be",
+        _ => "it is not a struct, a map or an enum",
     };
     let text = Text::EMPTY.push("`").quote(ty).push("` can't be flattened: ").push(why);
     panic!("{}", text.as_str());

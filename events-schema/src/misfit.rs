@@ -251,7 +251,9 @@ impl SchemaMismatch {
                 "; add `#[serde(content = \"...\")]` to the enum, or name the fields of the variant"
             }
             Problem::Earlier(_) => "; give the enum a tag, or require a field that only one of them has",
-            Problem::NullTwice { inner } if is_option(inner) => "; use an enum with three variants",
+            Problem::NullTwice { inner } if is_option(inner) => {
+                "; use an enum with a variant for each of the three cases"
+            }
             Problem::NullTwice { inner } if is_null(inner) => "; use a `bool`, or an enum with two variants",
             Problem::NullTwice { inner } => {
                 let text = push_type(text.push("; remove `Option`, or give `"), inner);
@@ -339,7 +341,7 @@ const fn push_fields(text: Text, beside: Option<&'static StructSchema>) -> Text 
     if schema.fields.is_empty() {
         return text;
     }
-    let mut text = text.push(", or use one that is written: ");
+    let mut text = text.push(", or use a field that is written: ");
     let mut i = 0;
     while i < schema.fields.len() && i < MAX_STEPS {
         if let Some(name) = schema.fields[i].written {

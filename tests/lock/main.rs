@@ -765,7 +765,7 @@ async fn json_of_the_other_program_fills_the_view() {
     consumer.source(view);
     consumer.edit("events.lock/user.created", "    email: String,", "    mail: String,");
     consumer.check_refused(
-        ".email: it is never written, but required; make it optional, or use one that is written: `id`, `mail`, `nick`",
+        ".email: it is never written, but required; make it optional, or use a field that is written: `id`, `mail`, `nick`",
         "--> src/lib.rs:6:9",
     );
 }
@@ -810,7 +810,7 @@ pub fn welcome(user: &NewUser) {
     project.check().unwrap();
     producer("typed_events", "mail");
     project.check_refused(
-        "error[E0080]: evaluation panicked: `accounts::UserCreated` (`user.created`) can't fill the view `NewUser`: .email: it is never written, but required; make it optional, or use one that is written: `id`, `mail`
+        "error[E0080]: evaluation panicked: `accounts::UserCreated` (`user.created`) can't fill the view `NewUser`: .email: it is never written, but required; make it optional, or use a field that is written: `id`, `mail`
  --> mailing/src/lib.rs:5:9",
         "5 |     pub email: String,",
     );

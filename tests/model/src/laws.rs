@@ -606,7 +606,7 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// A handler is removed once, and whoever removes it is told.
+    /// A handler is removed once, and the call that removes it returns true.
     fn removals_count(&mut self) {
         let trace = self.trace;
         for (at, removal) in trace.removals.iter().enumerate() {

@@ -80,7 +80,7 @@ async fn killed_processes_lose_nothing_that_was_acknowledged() {
         let which = random.below(2) as usize;
         victims.kill(which);
         if cycle % 4 == 3 {
-            // Now nobody has the file open: whoever comes finds what a crash of the only process leaves.
+            // No process has the file open now: the next one finds the state after a crash of the only process.
             victims.kill(1 - which);
             victims.restart(1 - which);
         }

@@ -357,7 +357,7 @@ async fn c6_a_consumer_that_another_program_has_open_is_not_reported() {
         program(&file, name, pattern).await.stop().await.unwrap();
     }
     assert_eq!(log.warnings("the durable consumer"), Vec::<String>::new());
-    // It stops, and is known not to run: whoever brings what is like it has renamed it.
+    // It has stopped and is known not to run, so a consumer with the same patterns counts as its new name.
     web.stop().await.unwrap();
     assert!(!file.builder().build().await.unwrap().consumer("web-mail").status().await.unwrap().is_running);
     program(&file, "post", Sent::NAME).await.stop().await.unwrap();

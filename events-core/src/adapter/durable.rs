@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 /// consumer share its events.
 ///
 /// - **At least once.** Every event that follows the start of a consumer and matches its patterns is handed
-///   out until its outcome is `Outcome::Done` or `Outcome::Dead`. Neither a crash nor a change of the
+///   out until its outcome is [`Outcome::Done`] or [`Outcome::Dead`]. Neither a crash nor a change of the
 ///   consumer's patterns ends this. Trimming ends it only if the user has set
 ///   [`Retention::ignoring_consumers`](crate::Retention::ignoring_consumers).
 /// - **One claim at a time.** A claimed event is not handed out again until it is finished or the *lease* of
@@ -29,7 +29,7 @@ use crate::time::Timestamp;
 /// - **Order.** Events with the same [`Consumer::key`] are handed out one after the other, in the order of
 ///   the log, also while one of them waits for a retry. Events without a key or with other keys do not wait
 ///   for them.
-/// - **Newer versions.** Events for which the consumer returns `Interest::Newer` are kept for a program that
+/// - **Newer versions.** Events for which the consumer returns [`Interest::Newer`] are kept for a program that
 ///   knows their version. They count as lag.
 /// - **Time.** An engine uses the `now` it is given, never a clock of the engine.
 /// - **Cancellation, panics.** The same as for [`Adapter`]: the bus polls every future to completion, except

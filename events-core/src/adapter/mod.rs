@@ -49,7 +49,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// Durable consumption is a separate trait, for engines that support it: [`DurableAdapter`].
 ///
-/// `examples/custom_adapter.rs` is an adapter that stores events in a file.
+/// `examples/custom_adapter.rs` is an adapter that stores events in a file, `examples/durable_adapter.rs` one
+/// with durable consumers, in memory.
 pub trait Adapter: Any + Send + Sync {
     /// Name of the engine and its address, for messages, such as `redis at 127.0.0.1:6379`. It must not
     /// contain credentials.

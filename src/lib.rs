@@ -66,11 +66,11 @@ pub mod pattern {
     pub use events_core::{MAX_NAME_BYTES, MAX_SEGMENTS, PatternError, check_name};
 }
 
-/// Ids and times of records, and errors of parsing them.
+/// Ids and times of records, and errors of parsing and converting them.
 pub mod record {
     #[doc(no_inline)]
     pub use events_core::{EventId, Metadata, Record, Timestamp};
-    pub use events_core::{InstanceId, ParseIdError, ParseTimestampError};
+    pub use events_core::{InstanceId, ParseIdError, ParseTimestampError, TimestampRangeError};
 }
 
 /// The shape of a type as serde writes and reads it, and versions of events.
@@ -113,7 +113,7 @@ pub mod conformance {
 /// Events in the browser.
 #[cfg(feature = "axum")]
 pub mod axum {
-    pub use events_axum::{LastEventId, SseBridge, SseBuilder, SseRefused, defer_stop};
+    pub use events_axum::{ErrorResponse, LastEventId, SseBridge, SseBuilder, SseRefused, defer_stop};
 }
 
 /// The adapter on Redis.

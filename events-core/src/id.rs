@@ -82,6 +82,22 @@ macro_rules! uuid_newtype {
             }
         }
 
+        #[cfg(feature = "uuid")]
+        #[cfg_attr(docsrs, doc(cfg(feature = "uuid")))]
+        impl From<uuid::Uuid> for $name {
+            fn from(uuid: uuid::Uuid) -> Self {
+                Self(uuid.into_bytes())
+            }
+        }
+
+        #[cfg(feature = "uuid")]
+        #[cfg_attr(docsrs, doc(cfg(feature = "uuid")))]
+        impl From<$name> for uuid::Uuid {
+            fn from(id: $name) -> Self {
+                Self::from_bytes(id.0)
+            }
+        }
+
         impl FromStr for $name {
             type Err = ParseIdError;
 

@@ -79,6 +79,7 @@ pub use crate::record::Record;
 pub use crate::record::cloudevent::Draft;
 pub use crate::record::codec::RecordCodec;
 pub use crate::record::metadata::Metadata;
+pub use crate::time::convert::TimestampRangeError;
 pub use crate::time::{ParseTimestampError, Timestamp};
 pub use events_schema::{
     EnumSchema, FieldSchema, Keeps, NamedRef, NamedSchema, Presence, Schema, SchemaMismatch, StructSchema,

@@ -1,5 +1,6 @@
 //! Timestamps, and a clock that never runs backwards.
 
+pub(crate) mod convert;
 mod rfc3339;
 
 use std::fmt;

@@ -2,6 +2,21 @@
 //!
 //! Write programs against the `typed-events` crate, which adds the macros. Depend on this crate to
 //! write an adapter: it changes least.
+//!
+//! # Types of other crates
+//!
+//! The public API, that of the other crates of typed-events included, names these types of other crates and no others.
+//! A new one is a decision: a change of its major version is one of this crate's.
+//!
+//! | crate | what | where |
+//! |---|---|---|
+//! | serde | `Serialize`, `DeserializeOwned` | bounds of events, views and versions; impls for ids and times |
+//! | futures-core | `Stream` | implemented by streams, and exported |
+//! | serde_json | `Value` | the documents of `events-export` |
+//! | chrono, jiff, time, uuid | times, `Uuid` | conversions and [`Schema`], each under a feature |
+//! | bytes, rust_decimal, url | their types | [`Schema`], each under a feature |
+//! | axum | responses, parts of requests | `events-axum` |
+//! | sqlx | `SqliteConnection`, `Transaction` | [`Transaction`], under the feature `sqlx` of `events-sqlite` |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

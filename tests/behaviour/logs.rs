@@ -15,6 +15,10 @@ pub struct Broken;
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
+/// What `RUST_LOG=typed_events=warn` shows.
+#[derive(Default)]
+struct Warnings(Lines);
+
 impl Lines {
     /// What the lines say that contain a text.
     pub(crate) fn of(&self, text: &str) -> Vec<String> {
@@ -70,6 +74,52 @@ async fn a_failure_is_logged_with_event_id_handler_pattern_and_error() {
         assert!(line.contains(part), "{part} in {line}");
     }
     assert!(!line.contains('\n') && !line.contains('\x1b'));
+}
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("typed_events") && *metadata.level() <= tracing::Level::WARN
+    }
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        self.0.new_span(attributes)
+    }
+    fn record(&self, _: &Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        self.0.event(event);
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test]
+async fn a_filter_by_the_target_shows_a_failing_handler() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(Warnings(lines.clone()));
+    let bus = Bus::builder().no_handlers().build().await.unwrap();
+    bus.on(|_: &Broken| Err::<(), _>("no paper"));
+    let emitted = bus.emit(Broken).await.unwrap();
+    let lines = lines.0.lock().unwrap();
+    let [line] = &lines[..] else { panic!("one line: {lines:?}") };
+    let id = format!("id=\"{}\"", emitted.id().unwrap());
+    for part in ["event=\"logs.broken\"", &id, "handler=\"closure at tests/behaviour/logs.rs:", "attempt=1"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_bus_without_an_adapter_names_none() {
+    let bus = Bus::new().await.unwrap();
+    let consumer = bus.consumer("logs");
+    let messages = [
+        consumer.pause().await.unwrap_err().to_string(),
+        bus.consumers().await.unwrap_err().to_string(),
+        consumer.status().await.unwrap_err().to_string(),
+        bus.emit_json("logs.brokn", "null").await.unwrap_err().to_string(),
+    ];
+    for message in messages {
+        assert!(!message.contains("memory"), "{message}");
+    }
 }
 
 #[tokio::test]

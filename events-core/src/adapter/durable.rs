@@ -164,7 +164,7 @@ pub trait DurableAdapter: Send + Sync {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a transaction that events can be emitted in",
     note = "for `emit_in` and `first_time`, pass `&mut tx`, where `tx` is a `sqlx::Transaction<'_, sqlx::Sqlite>` of sqlx 0.9 from `pool.begin_with(\"BEGIN IMMEDIATE\")`",
-    note = "enable the features `sqlite` and `sqlx` of typed-events: `features = [\"sqlite\", \"sqlx\"]`"
+    note = "enable the feature `sqlite-sqlx` of typed-events: `features = [\"sqlite-sqlx\"]`"
 )]
 pub trait Transaction<Engine>: Send {
     /// Appends a record if, and only if, the transaction commits. Every instance, including the emitting one,

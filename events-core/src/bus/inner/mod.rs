@@ -221,7 +221,7 @@ impl Inner {
     }
 
     pub(crate) fn adapter_name(&self) -> String {
-        self.adapter.as_ref().map_or_else(|| "memory".to_owned(), |adapter| adapter.name())
+        self.adapter.as_ref().map_or_else(|| "no adapter".to_owned(), |adapter| adapter.name())
     }
 }
 

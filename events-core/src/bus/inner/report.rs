@@ -44,7 +44,12 @@ impl Fallback {
         let error = escaped(failure.message());
         let what = failure.what();
         let taken = Taken::default();
-        tracing::error!(target: TARGET, event = taken.note(event), id, handler, pattern, %error, "handler {what}");
+        // A live handler is called once.
+        let attempt = 1;
+        tracing::error!(
+            target: TARGET, event = taken.note(event), id, handler, pattern, attempt, %error,
+            "handler {what}"
+        );
         self.unless(
             &taken,
             format_args!("error: handler {handler} {what} on {event} (id {id}, pattern {pattern}): {error}"),

@@ -110,7 +110,7 @@ impl Receiver {
         }
     }
 
-    /// Instance id of the bus, which is the origin of its own records.
+    /// Instance id of the bus, which is the origin of the records it emits.
     pub fn instance(&self) -> InstanceId {
         self.instance
     }

@@ -1,8 +1,8 @@
-//! What events cost the compiler: `cargo bench --bench compile -- run [EVENTS] [ROUNDS]`.
+//! Compile times of events: `cargo bench --bench compile -- run [EVENTS] [ROUNDS]`.
 //!
-//! The same structs of six fields, with serde's derives alone, as events, as events under the lock, and
-//! as events with a handler each. They are checked and built in turns, each alone, its dependencies
-//! compiled before and nothing incremental; what is printed are medians, and ratios to serde's derives.
+//! Compiles the same structs of six fields with serde's derives alone, as events, as events under the schema lock, and
+//! as events with one handler each. Each crate is checked and built by itself, with its dependencies compiled before
+//! and without incremental compilation. The variants take turns. Prints medians, and their ratios to serde's derives.
 
 #![allow(clippy::disallowed_methods, reason = "it measures")]
 
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 const TYPES: [&str; 6] = ["u64", "String", "bool", "Option<String>", "Vec<u32>", "f64"];
 
-/// A crate that is compiled.
+/// A crate to compile.
 struct Subject {
     name: &'static str,
     folder: PathBuf,
@@ -25,7 +25,9 @@ fn main() {
         arguments.get(index).map_or(default, |text| text.parse::<usize>().expect("a number"))
     };
     if arguments.first().is_none_or(|first| first != "run") {
-        println!("compile: takes many minutes, so say: cargo bench --bench compile -- run [EVENTS] [ROUNDS]");
+        println!(
+            "compile: takes many minutes; to run it: cargo bench --bench compile -- run [EVENTS] [ROUNDS]"
+        );
         return;
     }
     let (events, rounds) = (number(1, 1000), number(2, 3));
@@ -58,7 +60,7 @@ fn main() {
     }
 }
 
-/// Writes the crate of a kind.
+/// Writes a crate with the given variant of the structs.
 fn write(name: &'static str, events: usize) -> Subject {
     let root = env!("CARGO_MANIFEST_DIR");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compile").join(name);
@@ -108,7 +110,7 @@ impl Subject {
         assert!(cargo.status().unwrap().success(), "{}: cargo {arguments:?}", self.name);
     }
 
-    /// Compiles the dependencies, and writes the lock.
+    /// Compiles the dependencies, and writes the schema lock.
     fn prepare(&self) {
         if self.name == "locked" {
             self.cargo(&["test"], Some("write"));
@@ -117,7 +119,7 @@ impl Subject {
         self.cargo(&["build"], None);
     }
 
-    /// How long it takes to check or build this crate alone.
+    /// Returns how long it takes to check or build this crate alone.
     fn time(&self, mode: &str) -> Duration {
         let source = self.folder.join("src/lib.rs");
         let now = std::time::SystemTime::now();

@@ -1,4 +1,4 @@
-//! An adapter of one's own, a file with one event per line: `cargo run --example custom_adapter`.
+//! A custom adapter, which writes one event per line to a file: `cargo run --example custom_adapter`.
 
 use std::io::{Error, Write};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub struct NoteWritten {
     pub text: String,
 }
 
-/// Keeps events in a file of JSON lines. It joins no other buses.
+/// An adapter that stores events in a file of JSON lines. It does not connect to other buses.
 pub struct JsonLines {
     path: PathBuf,
     file: Mutex<std::fs::File>,
@@ -43,11 +43,12 @@ impl Adapter for JsonLines {
         codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
-            // Under the lock, because a record gets its timestamp when it is written: so they ascend.
+            // A record gets its timestamp when it is encoded. Encoding under the lock makes the timestamps of the file
+            // ascend.
             let mut file = self.file.lock().await;
             let lines = records.iter().map(|record| Ok(codec.encode(record)? + "\n"));
             let lines = lines.collect::<Result<String, AdapterError>>()?;
-            // A write that fails halfway may have stored something: the emitter is told so.
+            // A failed write may have stored a part, so the outcome is unknown.
             file.write_all(lines.as_bytes()).map_err(AdapterError::unknown)?;
             Ok(Published::default())
         })
@@ -64,7 +65,7 @@ impl Adapter for JsonLines {
         })
     }
 
-    // Browsers resume by it. The position of a record is the number of its line.
+    // Needed for browsers that resume. The position of a record is the number of its line.
     fn read_log<'a>(
         &'a self,
         query: &'a LogQuery,
@@ -78,7 +79,7 @@ impl Adapter for JsonLines {
     }
 
     fn subscribe(&self, _: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
-        Box::pin(async { Ok(()) }) // there are no other instances to hear of
+        Box::pin(async { Ok(()) }) // no other instances write to the file
     }
 
     fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
@@ -93,7 +94,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let bus = Bus::builder().adapter(JsonLines::open(path.clone())?).build().await?;
         bus.emit(NoteWritten { text: format!("note {run}") }).await?;
         bus.stop().await?;
-        // The second run finds what the first one stored.
+        // The second run finds the event of the first.
         println!("run {run} knows {} notes", bus.history("note.*").await?.len());
     }
     print!("{}", std::fs::read_to_string(&path)?);

@@ -1,10 +1,10 @@
-//! Nothing is lost, whatever crashes: `cargo run --example durable --features sqlite`.
+//! A durable handler that survives crashes: `cargo run --example durable --features sqlite`.
 //!
-//! A shop appends orders to a file, and a durable handler sends an invoice for each. The example runs the
-//! shop as a process of its own, kills it three times in the midst of its work (SIGKILL: it can't tidy up),
-//! starts it again each time, and counts.
+//! A shop appends orders to a file, and a durable handler sends an invoice for each. The example runs the shop as a
+//! separate process, kills it three times while it works (with SIGKILL, so it can't clean up), starts it again each
+//! time, and counts orders and invoices.
 //!
-//! To kill it yourself, at any moment and as often as you like, start this again and again:
+//! To kill the shop yourself at any moment, run this command as often as you like:
 //! `cargo run --example durable --features sqlite -- shop orders.db`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,8 @@ pub struct OrderPlaced {
     pub customer: u64,
 }
 
-// It is called until it returns `Ok`, 1 + 2 times at most. The file knows it by the name, not by the function.
+// Each event is retried until the handler returns `Ok`, 3 attempts at most. The consumer in the file is named
+// `send-invoice`, so the function can be renamed.
 #[on(
     durable = "send-invoice",
     retries = 2,
@@ -35,28 +36,28 @@ async fn send_invoice(order: &OrderPlaced) -> Result<(), String> {
     if order.number == 13 {
         return Err("the customer has no address".into());
     }
-    tokio::time::sleep(Duration::from_millis(5)).await; // the printer
+    tokio::time::sleep(Duration::from_millis(5)).await; // prints the invoice
     println!("invoice {}", order.number);
     Ok(())
 }
 
 const ORDERS: u64 = 600;
 
-/// The shop: goes on with what is in the file, until all is done, or it is killed.
+/// Runs the shop: places the orders that are not in the file yet, and returns when all invoices are sent.
 #[tokio::main]
 async fn shop(file: &Path) -> Result<(), typed_events::Error> {
     let bus = Bus::builder()
         .adapter(Sqlite::at(file))
-        .lease(Duration::from_millis(500)) // what a killed process had in hand is handed out again after this
+        .lease(Duration::from_millis(500)) // time after which events of a killed process are claimed again
         .handler::<send_invoice>()
-        .quiet() // failures are in the tally
+        .quiet() // failures are counted below
         .build()
         .await?;
     println!("the file: {}", bus.consumer("send-invoice").status().await?);
     let newest = bus.history("order.placed").of::<OrderPlaced>().limit(1).await?;
     for number in newest.first().map_or(1, |order| order.number + 1)..=ORDERS {
         bus.emit(OrderPlaced { number, customer: number % 100 }).await?;
-        println!("order {number}"); // it is on the disk
+        println!("order {number}"); // the order is safe on disk
     }
     while bus.consumer("send-invoice").status().await?.lag > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -65,7 +66,7 @@ async fn shop(file: &Path) -> Result<(), typed_events::Error> {
     bus.stop().await
 }
 
-/// Runs the shop in a process of its own, and kills it after so many lines; returns what it printed.
+/// Runs the shop as a separate process, and kills it after the given number of output lines. Returns the lines.
 fn run_and_kill(file: &Path, after: Option<usize>) -> Result<Vec<String>, Box<dyn Error>> {
     let mut shop = Command::new(std::env::current_exe()?);
     let mut shop = shop.arg("shop").arg(file).stdout(Stdio::piped()).spawn()?;
@@ -74,18 +75,18 @@ fn run_and_kill(file: &Path, after: Option<usize>) -> Result<Vec<String>, Box<dy
     for line in BufReader::new(output).lines() {
         lines.push(line?);
         if Some(lines.len()) == after {
-            shop.kill()?; // what it printed before is still read
+            shop.kill()?; // lines that were printed before are still read
         }
     }
     let ended = shop.wait()?;
     match after {
         None if !ended.success() => Err(format!("the shop failed: {ended}").into()),
-        Some(_) if ended.success() => Err("the shop was done before it was killed".into()),
+        Some(_) if ended.success() => Err("the shop finished before it was killed".into()),
         _ => Ok(lines),
     }
 }
 
-/// Compares what the shop printed with what is in the file; an error if anything is lost.
+/// Compares the output of the shop with the file. Returns an error if an order is lost.
 #[tokio::main]
 async fn tally(file: &Path, printed: &[String]) -> Result<(), Box<dyn Error>> {
     let numbers = |what: &str| -> Vec<u64> {
@@ -103,7 +104,7 @@ async fn tally(file: &Path, printed: &[String]) -> Result<(), Box<dyn Error>> {
     let (lag, dead) = (consumer.status().await?.lag, consumer.dead_letters(10).await?);
     bus.stop().await?;
 
-    // The file has nothing but orders, from position 1 on.
+    // The file contains only orders, so order events begin at position 1.
     let order_at = |position: u64| orders.get(position as usize - 1).map(|order| order.number);
     let given_up = |number| dead.iter().any(|dead| order_at(dead.position) == Some(number));
     let not_stored = placed.difference(&in_file).count();
@@ -112,9 +113,9 @@ async fn tally(file: &Path, printed: &[String]) -> Result<(), Box<dyn Error>> {
     println!();
     println!("  orders for which `emit` returned  {:4}", placed.len());
     println!("  orders in the file                {:4}", in_file.len());
-    println!("  invoices sent                     {:4}, {again} of them again", sent.len());
+    println!("  invoices sent                     {:4}, {again} of them more than once", sent.len());
     println!("  dead letters                      {:4}", dead.len());
-    println!("  orders left to do                 {lag:4}");
+    println!("  orders not handled yet            {lag:4}");
     println!("  orders lost                       {:4}", not_stored + not_handled);
     println!();
     for dead in dead {
@@ -138,7 +139,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (file, mut printed) = (folder.join("orders.db"), Vec::new());
     for kill in [Some(150), Some(300), Some(400), None] {
         let lines = run_and_kill(&file, kill)?;
-        let ended = if kill.is_some() { "was killed in the midst of its work" } else { "was done" };
+        let ended = if kill.is_some() { "was killed while it worked" } else { "finished" };
         println!("the shop started, printed {:3} lines, and {ended}", lines.len());
         printed.extend(lines);
     }

@@ -1,4 +1,4 @@
-//! What goes wrong, and where you see it: `cargo run --example errors`.
+//! Failing handlers and rejected events: `cargo run --example errors`.
 
 use typed_events::{Bus, ErrorKind, Record, event, on};
 
@@ -8,7 +8,7 @@ pub struct OrderPaid {
     pub cents: u64,
 }
 
-/// An error as an event of its own: others can handle it.
+/// An error as an event, which other handlers can handle.
 #[event("order.failed")]
 pub struct OrderFailed {
     pub order: u64,
@@ -26,11 +26,11 @@ async fn ship(paid: &OrderPaid) -> Result<(), String> {
 
 #[on]
 fn count(paid: &OrderPaid) {
-    assert!(paid.order != 13, "order 13 is bad luck"); // a panic stays in its handler, too
+    assert!(paid.order != 13, "order 13 is bad luck"); // a panic is caught, too
     println!("  counted order {}", paid.order);
 }
 
-/// Turns a failure into an event. `&Bus` is given to any handler that asks for it.
+/// Reports a problem as an event. Every handler can take `&Bus`.
 #[on]
 async fn invoice(paid: &OrderPaid, bus: &Bus) -> Result<(), typed_events::Error> {
     if paid.cents > 1_000_000 {
@@ -47,19 +47,19 @@ fn alarm(failed: &Record) {
 
 #[tokio::main]
 async fn main() -> Result<(), typed_events::Error> {
-    // Failures are logged through `tracing`, or to stderr if nothing listens; here we print them.
+    // Failures are logged by `tracing`, or to stderr without a subscriber. This example prints them itself.
     let bus = Bus::builder().quiet().discover().build().await?;
 
     for (order, cents) in [(1, 500), (2, 0), (13, 500), (4, 2_000_000)] {
         println!("order {order} is paid");
-        // A failing handler is no error of the emit: the event happened, and the others ran.
+        // A failing handler does not fail the emit: the event was recorded and the other handlers ran.
         let emitted = bus.emit(OrderPaid { order, cents }).await?;
         for failure in emitted.failures() {
             println!("  {failure}");
         }
     }
 
-    println!("events from outside are checked before anything happens:");
+    println!("events from outside are checked before any handler runs:");
     for (name, json) in [
         ("order.paid", r#"{"order": 5, "cents": "many"}"#),
         ("order.paid", r#"{"order": 5}"#),

@@ -1,12 +1,12 @@
 //! GitHub's webhooks as typed events.
 //!
 //! ```text
-//! cargo run --example github               # on the lines at the end of this file
-//! cargo run --example github -- -          # on such lines from stdin
-//! cargo run --example github -- <folder>   # on files named like `issues.opened.0.json`
+//! cargo run --example github               # reads the samples at the end of this file
+//! cargo run --example github -- -          # reads such lines from stdin
+//! cargo run --example github -- <folder>   # reads files with names like `issues.opened.0.json`
 //! ```
 //!
-//! First come the events, then the handlers, then what carries payloads from outside to the bus.
+//! The file contains the events, then the handlers, then the code that emits payloads from outside.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -20,8 +20,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use typed_events::{Bus, Event, Record, event, on, payload};
 
-// What payloads have in common. These types name what the program needs and ignore the rest; an error
-// says which field did not fit.
+// Types that several payloads share. They contain the fields that the program needs and ignore the rest. An error names
+// the field that did not fit.
 
 #[payload]
 pub struct User {
@@ -44,7 +44,7 @@ pub struct Issue {
 pub struct PullRequest {
     pub number: u64,
     pub title: String,
-    #[serde(default)] // reviews come with a short form without these
+    #[serde(default)] // reviews contain a short form without these fields
     pub merged: bool,
     #[serde(default)]
     pub additions: u64,
@@ -54,7 +54,7 @@ pub struct PullRequest {
 
 #[payload]
 pub struct Comment {
-    pub body: Option<String>, // null where nothing was written
+    pub body: Option<String>, // null if it is empty
 }
 
 #[payload]
@@ -66,7 +66,7 @@ pub struct Commit {
 #[payload]
 pub struct Run {
     pub name: String,
-    pub conclusion: Option<String>, // null until there is one
+    pub conclusion: Option<String>, // null until the run has ended
 }
 
 #[payload]
@@ -82,7 +82,7 @@ pub enum RefType {
     Tag,
 }
 
-// The events: each is a struct under the name of its webhook.
+// The events: one struct for each webhook.
 
 #[event("issues.opened")]
 pub struct IssuesOpened {
@@ -105,7 +105,7 @@ pub struct Push {
     pub sender: User,
 }
 
-/// Declares further events, a line each, as they differ in a field or two.
+/// Declares further events, one per line, which differ only in a few fields.
 macro_rules! events {
     ($($name:literal $event:ident { $($field:ident: $type:ty),* })*) => {
         $(
@@ -143,9 +143,9 @@ events! {
     "workflow_run.completed" WorkflowRunCompleted { workflow_run: Run }
 }
 
-// The handlers, and the state they share.
+// The handlers, and their shared state.
 
-/// Counts by name.
+/// Counters by name.
 #[derive(Default)]
 pub struct Tally(Mutex<BTreeMap<String, u64>>);
 
@@ -168,7 +168,7 @@ pub struct Board {
     pub work: Tally,
 }
 
-/// Takes what its first argument says; the board is the state that the builder was given.
+/// Handles the event of its first argument. The board is state that the builder got.
 #[on]
 fn greet(opened: &IssuesOpened, board: &Board) {
     let (issue, login) = (&opened.issue, opened.sender.login.escape_debug());
@@ -190,7 +190,7 @@ fn merged(closed: &PullRequestClosed, board: &Board) {
     }
 }
 
-/// Takes all events of two families, also those that no struct above declares.
+/// Handles all events of two families, including undeclared ones.
 #[on("pull_request.*", "pull_request_review.*")]
 fn reviewers(_: &Record, board: &Board) {
     board.work.add("events around pull requests", 1);
@@ -201,7 +201,7 @@ fn created(_: &Record, board: &Board) {
     board.work.add("things created", 1);
 }
 
-/// Takes every event. The record of an undeclared name holds the JSON as it came, checked by no type.
+/// Handles every event. The record of an undeclared event holds its JSON as received, without a check by a type.
 #[on("*")]
 fn audit(record: &Record, board: &Board) -> Result<(), typed_events::Error> {
     #[derive(Deserialize)]
@@ -216,9 +216,9 @@ fn audit(record: &Record, board: &Board) -> Result<(), typed_events::Error> {
     Ok(())
 }
 
-// The way in: payloads from files or lines, to the bus under their names.
+// Reading payloads from files or lines, and emitting them.
 
-/// What came in, and from which line or file: a name and a payload, or why there is none.
+/// A received webhook: its line or file, and the name and payload, or why they can't be read.
 pub struct Webhook {
     pub from: String,
     pub content: Result<(String, Vec<u8>), String>,
@@ -234,19 +234,19 @@ pub async fn bus(board: Arc<Board>) -> Result<Bus, typed_events::Error> {
     Bus::builder()
         .shared(board)
         .discover() // every `#[on]` above
-        .accept_undeclared() // GitHub has more events than this program cares for
-        .max_payload(25 << 20) // what GitHub sends at most
+        .accept_undeclared() // GitHub has more events than this program declares
+        .max_payload(25 << 20) // GitHub's own limit
         .build()
         .await
 }
 
-/// Emits webhooks until there are no more; those that can't be emitted are reported and skipped.
+/// Emits all webhooks. Those that can't be emitted are reported and skipped.
 pub async fn run(webhooks: impl Iterator<Item = io::Result<Webhook>>) -> Result<Summary, Box<dyn Error>> {
     let board = Arc::new(Board::default());
     let bus = bus(Arc::clone(&board)).await?;
     let mut refused = Vec::new();
     for webhook in webhooks {
-        let Webhook { from, content } = webhook.map_err(|error| format!("can't read on: {error}"))?;
+        let Webhook { from, content } = webhook.map_err(|error| format!("can't read further: {error}"))?;
         let outcome = match content {
             Ok((name, json)) => bus.emit_json(&name, json).await.map_err(|error| error.to_string()),
             Err(problem) => Err(problem),
@@ -260,12 +260,12 @@ pub async fn run(webhooks: impl Iterator<Item = io::Result<Webhook>>) -> Result<
     Ok(Summary { board, refused })
 }
 
-/// One webhook per line: `{"event": "push", "payload": {...}}`.
+/// Reads one webhook per line: `{"event": "push", "payload": {...}}`.
 pub fn lines(input: impl BufRead) -> impl Iterator<Item = io::Result<Webhook>> {
     #[derive(Deserialize)]
     struct Line {
         event: String,
-        payload: Box<RawValue>, // the text as it is: the bus will read it
+        payload: Box<RawValue>, // the unparsed text, which the bus parses
     }
     let read = |line: &[u8]| {
         let line = std::str::from_utf8(line)
@@ -282,7 +282,7 @@ pub fn lines(input: impl BufRead) -> impl Iterator<Item = io::Result<Webhook>> {
     })
 }
 
-/// One webhook per file, sorted by name: `<event>.<number>.json`.
+/// Reads one webhook per file, sorted by file name: `<event>.<number>.json`.
 pub fn files(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<Webhook>>> {
     let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
     let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
@@ -301,7 +301,7 @@ pub fn files(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<Webhoo
 }
 
 impl Summary {
-    /// How many events of declared, or of undeclared, names there were.
+    /// Returns how many events had declared names, or undeclared ones.
     pub fn count(&self, declared: bool) -> u64 {
         let events = self.board.events.counts().into_iter();
         let counted = events.filter(|(name, _)| DECLARED.contains(&name.as_str()) == declared);
@@ -311,7 +311,7 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A line for all of `issues.*`, and so on.
+        // One line per family, such as `issues.*`.
         let mut families: BTreeMap<String, [u64; 2]> = BTreeMap::new();
         for (name, count) in self.board.events.counts() {
             let family = name.split('.').next().unwrap_or_default();
@@ -351,7 +351,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The second last has an undeclared name, the last does not fit its type.
+/// Samples. The second last has an undeclared name, and the last does not fit its type.
 pub const SAMPLES: &str = r#"{"event": "ping", "payload": {"zen": "Design for failure.", "hook_id": 7, "sender": {"id": 1, "login": "ada"}}}
 {"event": "star.created", "payload": {"repository": {"full_name": "ada/mill"}, "sender": {"id": 2, "login": "bob"}}}
 {"event": "issues.opened", "payload": {"issue": {"number": 1, "title": "It stalls"}, "repository": {"full_name": "ada/mill"}, "sender": {"id": 2, "login": "bob"}}}

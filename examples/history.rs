@@ -1,4 +1,4 @@
-//! Looking back, and catching up: `cargo run --example history`.
+//! Reading the history, replaying it, and streaming events: `cargo run --example history`.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -16,7 +16,7 @@ static BALANCE: AtomicU64 = AtomicU64::new(0);
 
 #[tokio::main]
 async fn main() -> Result<(), typed_events::Error> {
-    // The last 1000 events are kept in memory unless said otherwise.
+    // Without an adapter, the bus keeps the newest events in memory: 1,000 by default, here 100.
     let bus = Bus::builder().history(100).build().await?;
 
     for cents in [500, 250, 1000] {
@@ -35,8 +35,8 @@ async fn main() -> Result<(), typed_events::Error> {
         println!("  {} cents", deposit.cents);
     }
 
-    // A handler that comes late can see the past first: one event at a time, none missing, none
-    // twice, and then the new ones.
+    // A handler can be registered late and handle past events first, then new ones: one event at a time, none missing
+    // and none twice.
     bus.replay(100)
         .on(|deposit: &Deposited| {
             BALANCE.fetch_add(deposit.cents, Relaxed);
@@ -44,14 +44,14 @@ async fn main() -> Result<(), typed_events::Error> {
         .await?;
     println!("the late handler has caught up: {} cents", BALANCE.load(Relaxed));
     bus.emit(Deposited { cents: 7 }).await?;
-    println!("and follows: {} cents", BALANCE.load(Relaxed));
+    println!("and gets new events: {} cents", BALANCE.load(Relaxed));
 
-    // A stream gives new events to a loop, in the history's order. Emits never wait for it; if it
-    // falls too far behind, it is told how many it lost.
+    // A stream returns new events in the order of the history. Emits never wait for it. A stream that falls too far
+    // behind reports how many events it lost.
     let mut stream = bus.stream("account.*")?;
     bus.emit(Deposited { cents: 1 }).await?;
     bus.emit(Closed).await?;
-    bus.stop().await?; // ends the stream when all is read
+    bus.stop().await?; // ends the stream after its last event
     while let Some(next) = stream.next().await {
         match next {
             Ok(record) => println!("streamed: {record}"),

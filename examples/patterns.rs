@@ -1,4 +1,4 @@
-//! Which events reach which handlers: `cargo run --example patterns`.
+//! Patterns, and the events that they match: `cargo run --example patterns`.
 //!
 //! In a pattern, `*` stands for one or more segments of a name and `+` for exactly one.
 
@@ -16,7 +16,7 @@ pub struct PaymentFailed;
 #[event("auth.login.failed")]
 pub struct LoginFailed;
 
-/// What the handlers saw since it was last printed.
+/// The handlers that were called since the last print.
 #[derive(Default)]
 pub struct Seen(std::sync::Mutex<Vec<&'static str>>);
 
@@ -36,7 +36,7 @@ fn all_of_user(_: &Record, seen: &Seen) {
     seen.by("user.*");
 }
 
-#[on("user.+")] // one segment more: user.created
+#[on("user.+")] // exactly one more segment: user.created
 fn directly_below_user(_: &Record, seen: &Seen) {
     seen.by("user.+");
 }
@@ -46,7 +46,7 @@ fn failures(_: &Record, seen: &Seen) {
     seen.by("*.failed");
 }
 
-#[on("payment.*", "auth.+.failed")] // several patterns: an event comes once
+#[on("payment.*", "auth.+.failed")] // several patterns; each event is handled once
 fn worth_an_alarm(_: &Record, seen: &Seen) {
     seen.by("payment.* or auth.+.failed");
 }
@@ -56,7 +56,7 @@ fn only_created(_: &UserCreated, seen: &Seen) {
     seen.by("user.created");
 }
 
-// What the compiler would refuse, on this line:
+// Mistakes that the compiler reports at this attribute:
 //
 // #[on("us*r")]           `us*r` is not a pattern: a wildcard must be a whole segment, as in `user.*` (position 3)
 // #[on("user.deleted")]   handler `only_created` is on `user.deleted`, but `&UserCreated` is the event `user.created`

@@ -1,8 +1,8 @@
-//! The first minute with typed-events: `cargo run --example quickstart`.
+//! A first look at typed-events: `cargo run --example quickstart`.
 
 use typed_events::{Bus, Record, event, on};
 
-// An event is a struct with a name. Debug, Clone and serde come with it.
+// An event is a struct with a name. `#[event]` derives Debug, Clone and serde's traits.
 #[event("user.created")]
 pub struct UserCreated {
     pub id: u64,
@@ -14,23 +14,23 @@ pub struct UserDeleted {
     pub id: u64,
 }
 
-// State that handlers use. Tests can give another one.
+// State that handlers use. Tests can pass another value.
 pub struct Mailer {
     from: &'static str,
 }
 
-// A handler says by its first argument which event it takes; what follows is state.
+// The first argument of a handler is the event it handles. Further arguments are state.
 #[on]
 async fn welcome(user: &UserCreated, mailer: &Mailer) -> Result<(), String> {
     if !user.email.contains('@') {
         return Err(format!("can't mail to user {}", user.id));
     }
-    tokio::task::yield_now().await; // it may wait: `emit` waits for it
+    tokio::task::yield_now().await; // a handler may await; `emit` waits for it
     println!("  welcome: mail from {} to {}", mailer.from, user.email);
     Ok(())
 }
 
-// A pattern takes many events; `&Record` is any of them.
+// A pattern matches many events, and `&Record` can hold any event.
 #[on("user.*")]
 fn audit(record: &Record) {
     println!("  audit:   {} {}", record.name(), record.json().unwrap_or("?"));
@@ -42,7 +42,7 @@ async fn main() -> Result<(), typed_events::Error> {
         .state(Mailer { from: "hello@example.com" })
         .discover() // every `#[on]` in the program
         .build()
-        .await?; // a missing state would be an error here, with its file and line
+        .await?; // reports a missing state, with the file and line of the handler
 
     println!("alice signs up");
     bus.emit(UserCreated { id: 1, email: "alice@example.com".into() }).await?;

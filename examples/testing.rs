@@ -1,7 +1,7 @@
-//! Testing your handlers: `cargo test --example testing` (or `cargo run`, which shows the program).
+//! Testing handlers: `cargo test --example testing` (or `cargo run --example testing` to run the program itself).
 //!
-//! A handler is a function: call it. To test how handlers work together, build a bus with only some
-//! of them, and doubles for their state.
+//! A handler is a function, so a test can call it. To test how handlers work together, build a bus with some of them,
+//! and with test doubles for their state.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct MailSent {
     pub to: String,
 }
 
-/// What the program sends mail with; a test has its own.
+/// Sends mail. Tests have their own implementation.
 pub trait Mailer: Send + Sync {
     fn send(&self, to: &str) -> Result<(), String>;
 }
@@ -38,7 +38,7 @@ pub async fn welcome(user: &UserCreated, mailer: &dyn Mailer, bus: &Bus) -> Resu
     Ok(())
 }
 
-/// A handler the test does not want.
+/// A handler that the test leaves out.
 #[on]
 pub async fn call_the_sales_team(_: &UserCreated) {
     println!("ring, ring");
@@ -56,7 +56,7 @@ async fn main() -> Result<(), typed_events::Error> {
 mod tests {
     use super::*;
 
-    /// Refuses one address.
+    /// A test double that rejects one address.
     struct Picky;
 
     impl Mailer for Picky {
@@ -65,7 +65,7 @@ mod tests {
         }
     }
 
-    /// A bus with one handler and a double for its state.
+    /// Returns a bus with one handler and a test double for its state.
     async fn bus() -> Bus {
         let mailer: Arc<dyn Mailer> = Arc::new(Picky);
         Bus::builder().handler::<welcome>().shared(mailer).quiet().build().await.unwrap()
@@ -75,7 +75,7 @@ mod tests {
     async fn a_new_user_gets_a_mail() {
         let bus = bus().await;
         let emitted = bus.emit(UserCreated { email: "alice".into() }).await.unwrap();
-        // The emit resolves when all handlers are done: no sleeping, no polling.
+        // The emit resolves when all handlers have finished, so the test need not sleep or poll.
         assert!(emitted.failures().is_empty());
         let sent = bus.history("mail.*").of::<MailSent>().await.unwrap();
         assert_eq!(sent[0].to, "alice");

@@ -1,1 +1,1 @@
-//! A package of benches alone.
+//! Empty: this package has only benches.

@@ -1,11 +1,11 @@
-//! SQLite called directly: the same rows, the same indexes, the same safety.
+//! The floor: SQLite called directly, with the same rows, indexes and durability.
 
 use std::path::Path;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-/// A log like the adapter's.
+/// A log with the schema of the adapter's.
 pub struct Floor(Connection);
 
 impl Floor {
@@ -21,7 +21,7 @@ impl Floor {
         Self(connection)
     }
 
-    /// Appends rows with one commit.
+    /// Appends rows in one commit.
     pub fn append<'a>(&self, texts: impl IntoIterator<Item = (u128, &'a str)>) {
         let Self(connection) = self;
         connection.prepare_cached("BEGIN IMMEDIATE").unwrap().execute([]).unwrap();
@@ -39,7 +39,7 @@ impl Floor {
 
 type Job = (u128, String, oneshot::Sender<()>);
 
-/// A thread that commits for all who wait.
+/// A thread that appends the rows of all waiting tasks in one commit.
 #[derive(Clone)]
 pub struct Group(mpsc::Sender<Job>);
 

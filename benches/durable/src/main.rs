@@ -1,6 +1,6 @@
-//! What durable events cost: `cargo run --release -p durable-bench [rounds [append] [end] [burst] [poison]]`.
+//! Throughput of durable events: `cargo run --release -p durable-bench [rounds [append] [end] [burst] [poison]]`.
 //!
-//! Each figure is the median of rounds in which all candidates take turns.
+//! Each figure is the median over all rounds. In each round, all candidates take turns.
 
 #![allow(clippy::disallowed_methods, reason = "it measures")]
 
@@ -17,7 +17,7 @@ use typed_events::handler::Handler;
 use typed_events::sqlite::{Sqlite, Synchronous};
 use typed_events::{Bus, BusBuilder, event, on};
 
-/// An event of about 200 bytes as JSON.
+/// An event of about 200 bytes of JSON.
 #[event("bench.stored")]
 pub struct Stored {
     pub number: u64,
@@ -33,12 +33,12 @@ impl Stored {
 #[derive(Default)]
 struct Tally {
     good: AtomicU64,
-    /// Every so many fail; 0 for none.
+    /// Every `poison`-th event fails; 0 if none does.
     poison: AtomicU64,
     done: Count,
 }
 
-/// Tells when so many are done.
+/// Counts handled events, and lets a task wait for a number of them.
 struct Count(Semaphore);
 
 impl Default for Count {
@@ -47,13 +47,13 @@ impl Default for Count {
     }
 }
 
-/// Tries again so soon that all attempts fall into the time that is measured.
+/// A handler with a backoff so short that all attempts fall into the measured time.
 #[on(durable = "bench", concurrency = 256, retries = 5, backoff = "10ms..200ms", from = "start")]
 fn take(stored: &Stored, tally: &Tally) -> Result<(), &'static str> {
     tally.take(stored)
 }
 
-/// The same with the times that hold unless others are set.
+/// A handler with the default backoff.
 #[on(durable = "bench", concurrency = 256, from = "start")]
 fn take_by_default(stored: &Stored, tally: &Tally) -> Result<(), &'static str> {
     tally.take(stored)
@@ -75,7 +75,7 @@ fn builder(path: &Path) -> BusBuilder {
     Bus::builder().adapter(Sqlite::at(path)).history(0).quiet()
 }
 
-/// A folder on a medium.
+/// Creates a temporary folder on a medium.
 fn folder(medium: &Path) -> tempfile::TempDir {
     tempfile::tempdir_in(medium).unwrap()
 }
@@ -106,7 +106,7 @@ async fn ours(medium: &Path, emitters: u64, each: u64) -> f64 {
     per_second(emitters * each, took)
 }
 
-/// The text the adapter stores is a CloudEvent; so is the floor's.
+/// Returns the text of a row: a CloudEvent, as the adapter stores it.
 fn text(number: u64) -> String {
     let payload = format!(r#"{{"number":{number},"text":"{}"}}"#, "x".repeat(170));
     format!(
@@ -114,7 +114,7 @@ fn text(number: u64) -> String {
     )
 }
 
-/// Ids ascend like those of events.
+/// Returns the id of a row. Like the ids of events, they ascend.
 fn id(number: u64) -> u128 {
     (1 << 120) + u128::from(number)
 }
@@ -174,7 +174,7 @@ async fn appends(name: &str, medium: &Path, rounds: usize, scale: u64) {
     println!("| {name} | 256 | {ours_256:.0} | {grouped_256:.0} | {:.2} |", ours_256 / grouped_256);
 }
 
-/// Emits to a durable handler until it has acknowledged all.
+/// Emits events to a durable handler, and waits until it has acknowledged all. Returns events per second.
 async fn end_to_end(medium: &Path, count: u64) -> f64 {
     let folder = folder(medium);
     let tally = Arc::new(Tally::default());
@@ -206,7 +206,7 @@ async fn drained(bus: &Bus) {
     }
 }
 
-/// A burst, and how long the handler takes to catch up.
+/// Emits a burst, and measures how long the durable handler takes to catch up.
 async fn burst(medium: &Path, count: u64) {
     let folder = folder(medium);
     let tally = Arc::new(Tally::default());
@@ -228,7 +228,7 @@ async fn burst(medium: &Path, count: u64) {
     bus.stop().await.unwrap();
 }
 
-/// How long the good ones take among which every so many fail.
+/// Returns how long a handler takes for `good` events, with `bad` events among them that fail.
 async fn poisoned<H: Handler>(medium: &Path, good: u64, bad: u64) -> f64 {
     let folder = folder(medium);
     let tally = Arc::new(Tally::default());
@@ -251,7 +251,7 @@ async fn poisoned<H: Handler>(medium: &Path, good: u64, bad: u64) -> f64 {
     took
 }
 
-/// Whether a part of the bench is asked for: all are, where none is named.
+/// Whether to run a part of the bench. Without arguments, all parts run.
 fn asked(part: &str) -> bool {
     let mut named = std::env::args().skip(2).peekable();
     named.peek().is_none() || named.any(|name| name == part)
@@ -296,7 +296,7 @@ async fn compare_poisoned<H: Handler>(backoff: &str, rounds: usize) {
     }
     let (without, with) = (median(without), median(with));
     println!(
-        "with {backoff}, 100000 good ones take {without:.2} s, and {with:.2} s among 1000 that fail: {:+.1} %",
+        "with {backoff}, 100000 good events take {without:.2} s, and {with:.2} s among 1000 that fail: {:+.1} %",
         (with / without - 1.0) * 100.0
     );
 }

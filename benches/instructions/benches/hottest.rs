@@ -1,7 +1,7 @@
-//! The instructions of the six hottest paths, counted by valgrind: `benches/instructions/run`.
+//! Counts the instructions of the six hottest paths with valgrind: `benches/instructions/run`.
 //!
-//! Each bench does its path [`TIMES`] times after a warm-up. The limits are about a tenth above what was
-//! counted when the path was last changed on purpose: a path that grows beyond its limit fails.
+//! Each bench runs its path [`TIMES`] times after a warm-up. The limits are about a tenth above the count at the last
+//! deliberate change of the path. A path that exceeds its limit fails.
 
 use std::hint::black_box;
 
@@ -11,7 +11,7 @@ use gungraun::{
 use tokio::runtime::{Builder, Runtime};
 use typed_events::{Bus, BusBuilder, Record, event};
 
-/// So that what comes around the path does not count.
+/// Number of repetitions, so that the code around the path hardly counts.
 const TIMES: u64 = 1_000;
 
 #[event("instructions.sixteen")]
@@ -27,13 +27,13 @@ struct Ready {
 }
 
 impl Ready {
-    /// A bus with so many handlers, warm.
+    /// Builds a bus with the given number of handlers, and warms it up.
     fn new<K>(builder: BusBuilder, handlers: usize, subscribe: fn(&Bus) -> K) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let bus = runtime.block_on(builder.quiet().accept_undeclared().build()).unwrap();
         (0..handlers).for_each(|_| drop(subscribe(&bus)));
         let ready = Self { runtime, bus };
-        // Until the history is full.
+        // Fills the history.
         emit(&ready);
         emit(&ready);
         ready
@@ -48,7 +48,7 @@ fn emit(ready: &Ready) {
     });
 }
 
-/// Apart, as `emit` is: an async block of the bench itself would not be counted as part of it.
+/// A separate function, like `emit`: an async block in the bench itself would not be counted as part of it.
 fn ask(ready: &Ready) {
     ready.runtime.block_on(async {
         for _ in 0..TIMES {

@@ -1,4 +1,4 @@
-//! What a careful programmer would write by hand for one event, without a library.
+//! The floors: hand-written code for one event, without a library.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -66,7 +66,7 @@ impl Subscribe for List<AsyncHandler> {
     }
 }
 
-/// The handlers' functions, called through their addresses.
+/// Calls the handlers through function pointers.
 pub fn direct_calls(handlers: usize) -> Case {
     let list: List<fn(Slots, &Sixteen)> = List::new(false, handlers);
     let slots = list.slots;
@@ -80,7 +80,7 @@ pub fn direct_calls(handlers: usize) -> Case {
     })
 }
 
-/// A loop over a vector that never changes.
+/// Calls boxed closures in a vector that never changes.
 pub fn boxed_closures(handlers: usize) -> Case {
     let list: List<Handler> = List::new(false, handlers);
     Case::new("floor: `Vec<Box<dyn Fn>>`", handlers, list.slots, move |n| {
@@ -93,7 +93,7 @@ pub fn boxed_closures(handlers: usize) -> Case {
     })
 }
 
-/// The same, when another thread may replace the vector.
+/// Like [`boxed_closures`], with a vector that another thread may replace.
 pub fn snapshot(handlers: usize) -> Case {
     let list: List<Handler> = List::new(false, handlers);
     let (slots, list) = (list.slots, ArcSwap::from_pointee(list.handlers));
@@ -107,7 +107,7 @@ pub fn snapshot(handlers: usize) -> Case {
     })
 }
 
-/// The same again, called from four places: a processor guesses better where each of them goes next.
+/// Like [`snapshot`], with four call sites: the processor predicts the target of each separately.
 pub fn four_places(handlers: usize) -> Case {
     let list: List<Handler> = List::new(false, handlers);
     let (slots, list) = (list.slots, ArcSwap::from_pointee(list.handlers));
@@ -129,14 +129,14 @@ pub fn four_places(handlers: usize) -> Case {
     })
 }
 
-/// All that the default configuration promises of an event, without a library.
+/// The guarantees of the default configuration, hand-written.
 struct Composed<H> {
     handlers: ArcSwap<Vec<H>>,
     sequence: AtomicU64,
     ring: Mutex<VecDeque<Kept>>,
 }
 
-/// What the ring keeps of an event.
+/// An event in the ring.
 type Kept = (u64, SystemTime, Arc<Sixteen>);
 
 impl<H> Composed<H> {
@@ -157,7 +157,7 @@ impl<H> Composed<H> {
     }
 }
 
-/// The default configuration's floor.
+/// The floor of the default configuration.
 pub fn composed(handlers: usize) -> Case {
     let list: List<Handler> = List::new(false, handlers);
     let (slots, bus) = (list.slots, Composed::new(list.handlers));
@@ -174,7 +174,7 @@ pub fn composed(handlers: usize) -> Case {
     })
 }
 
-/// The default configuration's floor with one handler, to be run by several threads at once.
+/// The floor of the default configuration with one handler, as a function that several threads can run at once.
 pub fn shared() -> impl Fn() -> Duration + Sync {
     let handler: Handler = Box::new(|event| {
         black_box(event.b);
@@ -235,7 +235,7 @@ impl Drive {
     }
 }
 
-/// Polls each once, and gives back those that are not done.
+/// Polls each future once, and returns those that are pending.
 async fn pending(futures: impl Iterator<Item = BoxFuture<'static, ()>>) -> Vec<BoxFuture<'static, ()>> {
     let mut rest = Vec::new();
     for mut future in futures {
@@ -247,7 +247,7 @@ async fn pending(futures: impl Iterator<Item = BoxFuture<'static, ()>>) -> Vec<B
     rest
 }
 
-/// Futures alone, or with all that the default configuration promises.
+/// Drives the futures of handlers, alone or with the guarantees of the default configuration.
 pub fn futures(runtime: &'static Runtime, drive: Drive, yields: bool, whole: bool, handlers: usize) -> Case {
     let list: List<AsyncHandler> = List::new(yields, handlers);
     let (slots, bus) = (list.slots, Composed::new(list.handlers));

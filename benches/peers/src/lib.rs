@@ -1,8 +1,8 @@
-//! What the benches share: the event, the handlers' work, and how cases are measured.
+//! Shared by the benches: the event, the handlers' work, and measuring.
 //!
-//! All cases of a table run in one process, in turns of about a millisecond each, on one thread; a
-//! figure is the median over the turns. Absolute times mean little on a shared machine, ratios within
-//! one run mean something. At the end every handler must have run for every event.
+//! All cases of a table run in one process and on one thread, in turns of about a millisecond each. A figure is the
+//! median over the turns. Absolute times mean little on a shared machine, but ratios within one run are comparable. At
+//! the end, each handler must have run for each event.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use typed_events::event;
 
-/// What is emitted: 16 bytes.
+/// The event that is emitted: 16 bytes.
 #[event("bench.sixteen")]
 #[derive(Copy)]
 pub struct Sixteen {
@@ -18,32 +18,32 @@ pub struct Sixteen {
     pub b: u64,
 }
 
-/// An event the optimiser knows nothing about. Its fields are opaque, not the whole: so each side builds it
-/// where it wants it, and none pays for a copy of what was just written in pieces.
+/// Returns an event with fields that the optimiser knows nothing about. The fields are opaque rather than the whole
+/// event, so that each side can build the event in its final location without a copy.
 #[inline(always)]
 pub fn sixteen(n: u64) -> Sixteen {
     Sixteen { a: black_box(n), b: black_box(1) }
 }
 
-/// The most handlers a case may have.
+/// The most handlers of a case.
 pub const MAX_HANDLERS: usize = 64;
 
-/// Each handler adds to a slot of its own.
+/// One counter per handler.
 pub type Slots = &'static [AtomicU64; MAX_HANDLERS];
 
-/// Slots that live as long as the process.
+/// Creates slots that live as long as the process.
 pub fn slots() -> Slots {
     Box::leak(Box::new([const { AtomicU64::new(0) }; MAX_HANDLERS]))
 }
 
-/// What handler `N` does. The constant makes each handler's code its own, so that none of them is
-/// merged with another, and calls go to different places.
+/// The work of handler `N`. The constant makes the code of each handler different, so that the compiler does not merge
+/// them and calls go to different addresses.
 #[inline(always)]
 pub fn work<const N: usize>(slots: Slots, b: u64) {
     slots[N].store(slots[N].load(Relaxed) + b, Relaxed);
 }
 
-/// Somewhere that handlers can be added to.
+/// A bus or list to which handlers can be added.
 pub trait Subscribe {
     /// Adds handler `N`.
     fn add<const N: usize>(&mut self);
@@ -62,7 +62,7 @@ pub fn subscribe(to: &mut impl Subscribe, n: usize) {
     add!(0 1 2 3 4 5 6 7);
 }
 
-/// How long some work takes.
+/// Returns how long some work takes.
 #[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 pub fn timed(work: impl FnOnce()) -> Duration {
     let start = Instant::now();
@@ -70,11 +70,11 @@ pub fn timed(work: impl FnOnce()) -> Duration {
     start.elapsed()
 }
 
-/// One thing that is measured.
+/// A measured case.
 pub struct Case {
-    /// The row it stands in.
+    /// The row of the table.
     pub name: String,
-    /// The column it stands in.
+    /// The column of the table.
     pub handlers: usize,
     run: Box<dyn FnMut(u64) -> Duration>,
     slots: Option<Slots>,
@@ -83,7 +83,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// A case that runs `n` emits and says how long they took.
+    /// Creates a case from a function that runs `n` emits and returns how long they took.
     pub fn new(
         name: impl Into<String>,
         handlers: usize,
@@ -94,19 +94,19 @@ impl Case {
         Self { name, handlers, run: Box::new(run), slots: Some(slots), emits: 0, nanos: Vec::new() }
     }
 
-    /// A case without handlers that are counted.
+    /// Creates a case whose handlers are not counted.
     pub fn bare(name: impl Into<String>, run: impl FnMut(u64) -> Duration + 'static) -> Self {
         Self { name: name.into(), handlers: 0, run: Box::new(run), slots: None, emits: 0, nanos: Vec::new() }
     }
 
-    /// Runs `n` emits, and notes how long each took.
+    /// Runs `n` emits, and stores the average time of one.
     fn measure(&mut self, n: u64) {
         let took = (self.run)(n);
         self.emits += n;
         self.nanos.push(took.as_secs_f64() * 1e9 / n as f64);
     }
 
-    /// Nanoseconds per emit.
+    /// Returns the median nanoseconds per emit.
     pub fn median(&self) -> f64 {
         median(self.nanos.clone())
     }
@@ -119,7 +119,7 @@ impl Case {
     }
 }
 
-/// Measures all cases in turns of about a millisecond each.
+/// Measures all cases, in turns of about a millisecond each.
 pub fn measure(cases: &mut [Case], rounds: usize) {
     for case in cases.iter_mut() {
         case.measure(64);
@@ -131,13 +131,13 @@ pub fn measure(cases: &mut [Case], rounds: usize) {
         }
     }
     for case in cases {
-        // The first turn warms up.
+        // The first turn was the warm-up.
         case.nanos.remove(0);
         case.check();
     }
 }
 
-/// The middle of some figures.
+/// Returns the median.
 pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]

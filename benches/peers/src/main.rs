@@ -1,9 +1,9 @@
-//! The same work through this library, its peers and the floors: one Markdown table.
+//! The same work done by this library, its peers and hand-written floors, as Markdown tables.
 //!
-//! `cargo run --release -p peers` runs itself five times, and prints the medians of the processes'
-//! medians; then, from processes of their own, what does not depend on how much there is.
-//! `-- --once` runs the tables once and prints plain figures, `-- --scale NAME` prints one of the rest, and
-//! `-- --only TEXT` leaves out tables without the text in their title.
+//! `cargo run --release -p peers` runs itself in five processes, and prints the medians of their medians. Then it
+//! prints the tables of `scale`, each measured by a separate process. `-- --once` runs the tables once and prints plain
+//! figures, `-- --scale NAME` prints one table of `scale`, and `-- --only TEXT` prints only tables with the text in
+//! their title.
 
 mod floors;
 mod ours;
@@ -23,10 +23,10 @@ const PROCESSES: usize = 5;
 const ROUNDS: usize = 21;
 const COUNTS: [usize; 4] = [0, 1, 8, 64];
 
-/// The cases of a table with so many handlers.
+/// Creates the cases of a table for a number of handlers.
 type Cases = fn(&'static Runtime, usize) -> Vec<Case>;
 
-/// The tables, each with a case for every row and count of handlers.
+/// The titles of the tables, and their cases.
 const TABLES: [(&str, Cases); 4] = [
     ("sync handlers, history off", sync),
     ("sync handlers, history of 1000 (the default)", sync_with_history),
@@ -132,12 +132,12 @@ fn main() {
     }
 }
 
-/// A runtime that lives as long as the process.
+/// Creates a runtime that lives as long as the process.
 fn runtime() -> &'static Runtime {
     Box::leak(Box::new(Builder::new_current_thread().enable_all().build().unwrap()))
 }
 
-/// Measures once, and prints a line for each figure.
+/// Measures all tables once, and prints a line for each figure.
 fn once(only: Option<&str>) {
     let runtime = runtime();
     for (table, (title, cases)) in TABLES.iter().enumerate() {
@@ -154,7 +154,7 @@ fn once(only: Option<&str>) {
     }
 }
 
-/// Prints nanoseconds, and how many times the first row that is.
+/// Prints nanoseconds, and the ratio of the first row to each row.
 fn print(figures: &BTreeMap<(usize, usize, usize), f64>, names: &BTreeMap<(usize, usize), String>) {
     for (table, (title, _)) in TABLES.iter().enumerate() {
         let rows: Vec<_> = names.range((table, 0)..(table + 1, 0)).collect();

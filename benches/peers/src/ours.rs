@@ -38,7 +38,7 @@ impl Subscribe for Filled {
     }
 }
 
-/// A bus whose emits are awaited.
+/// Creates the case of a bus of this library, whose emits are awaited.
 pub fn typed_events(
     name: &str,
     runtime: &'static Runtime,

@@ -1,7 +1,7 @@
-//! The peers: each used as its documentation says, in the cheapest form that runs every handler.
+//! The peers, each used as its documentation recommends, in the cheapest way that runs every handler.
 //!
-//! A peer that does not wait for its handlers gets its events in batches, and the time counts until
-//! all handlers have run.
+//! A peer that does not wait for its handlers gets its events in batches, and the time is measured until all handlers
+//! have run.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +15,7 @@ use kameo_actors::message_bus::{MessageBus, Publish, Register};
 use peers::{Case, MAX_HANDLERS, Sixteen, Slots, Subscribe, slots, subscribe, timed, work};
 use tokio::runtime::Runtime;
 
-/// How many events are under way at once where nobody waits: below the bounds of all queues.
+/// Batch size for peers that don't wait for their handlers. It is below the bounds of all queues.
 const BATCH: u64 = 32;
 
 #[derive(Clone, Debug, bevy_ecs::event::Event)]
@@ -57,7 +57,7 @@ fn event(n: u64) -> Event {
     Event { a, b }
 }
 
-/// A peer, and the slots of the handlers that are added to it.
+/// A peer, and the slots of its handlers.
 struct Filled<P> {
     slots: Slots,
     yields: bool,
@@ -75,13 +75,13 @@ where
     }
 }
 
-/// A case of a peer whose `emit` returns when all handlers have run.
+/// Creates the case of a peer whose `emit` returns when all handlers have run.
 fn sync_case<P: 'static>(name: &str, handlers: usize, filled: Filled<P>, emit: fn(&mut P, Event)) -> Case {
     let (slots, mut peer) = (filled.slots, filled.peer);
     Case::new(name, handlers, slots, move |n| timed(|| (0..n).for_each(|i| emit(&mut peer, event(i)))))
 }
 
-/// A case of a peer whose `emit` is awaited.
+/// Creates the case of a peer whose `emit` is async. `waits` says whether it waits for the handlers.
 fn async_case<P: 'static>(
     name: &str,
     runtime: &'static Runtime,
@@ -107,14 +107,14 @@ fn async_case<P: 'static>(
     })
 }
 
-/// Waits until each handler has seen so many events.
+/// Waits until each handler has handled `events` events.
 async fn drained(slots: Slots, handlers: usize, events: u64) {
     let mut turns = 0;
     while slots[..handlers].iter().any(|slot| slot.load(Relaxed) < events) {
         turns += 1;
         if turns > 10_000_000 {
             let seen: Vec<_> = slots[..handlers].iter().map(|slot| slot.load(Relaxed)).collect();
-            panic!("{events} events, and the handlers have seen {seen:?}");
+            panic!("{events} events were emitted, but the handlers have handled {seen:?}");
         }
         tokio::task::yield_now().await;
     }
@@ -144,7 +144,7 @@ pub fn mod_events(handlers: usize) -> Case {
     sync_case("mod-events", handlers, filled, |bus, event| bus.emit(event))
 }
 
-/// The same dispatcher with async listeners.
+/// A peer that is used with async handlers.
 struct Async<P>(P);
 
 impl Subscribe for Filled<Async<mod_events::EventDispatcher>> {
@@ -189,7 +189,7 @@ impl Subscribe for Filled<jaeb::EventBus> {
             work::<N>(slots, event.b);
             Ok(())
         };
-        // Dropping the handle leaves the handler where it is.
+        // Dropping the handle does not remove the handler.
         let _ = done(self.peer.subscribe::<Event, _, _>(handler)).unwrap();
     }
 }
@@ -223,7 +223,7 @@ pub fn jaeb_async(runtime: &'static Runtime, yields: bool, handlers: usize) -> C
     })
 }
 
-/// The result of a subscription that has nothing to wait for.
+/// Returns the result of a subscription that is ready at its first poll.
 fn done<T>(subscription: impl Future<Output = T>) -> T {
     subscription.now_or_never().unwrap()
 }
@@ -259,7 +259,7 @@ impl Subscribe for Filled<tokio_events::EventBus> {
             }
             work::<N>(slots, event.b);
         };
-        // Dropping the handle would take the handler back.
+        // Dropping the handle would remove the handler.
         std::mem::forget(done(self.peer.subscribe(handler)).unwrap());
     }
 }
@@ -273,7 +273,7 @@ pub fn tokio_events(runtime: &'static Runtime, yields: bool, handlers: usize) ->
     })
 }
 
-/// An actor that is handler `N`.
+/// An actor that runs handler `N`.
 #[derive(kameo::Actor)]
 struct Worker<const N: usize> {
     slots: Slots,
@@ -310,7 +310,7 @@ pub fn kameo(runtime: &'static Runtime, yields: bool, handlers: usize) -> Case {
     })
 }
 
-/// Tokio's own channel, with a task for each handler.
+/// Tokio's broadcast channel, with one task per handler.
 type Broadcast = tokio::sync::broadcast::Sender<Arc<Event>>;
 
 impl Subscribe for Filled<Broadcast> {

@@ -1,4 +1,4 @@
-//! What does not depend on how much there is: unrelated handlers, names, threads, a long history.
+//! Costs that must not depend on numbers: of unrelated handlers, of names, of threads, and of records in the history.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -10,7 +10,7 @@ use peers::{Case, Sixteen, Slots, measure, median, sixteen, slots, timed, work};
 use tokio::runtime::{Builder, Runtime};
 use typed_events::{Bus, BusBuilder, Record, event};
 
-/// Another event of the same size.
+/// A second event of the same size.
 #[event("bench.other")]
 #[derive(Copy)]
 pub struct Other {
@@ -20,7 +20,7 @@ pub struct Other {
 
 const ROUNDS: usize = 21;
 
-/// The tables, each of which is made by a process of its own: its memory is new.
+/// The tables. Each is measured in a separate process, so that it starts with fresh memory.
 pub const TABLES: [(&str, Table); 4] =
     [("unrelated", unrelated), ("names", names), ("threads", threads), ("history", history)];
 
@@ -34,14 +34,14 @@ fn off() -> BusBuilder {
     Bus::builder().history(0).accept_undeclared()
 }
 
-/// A bus with one handler of [`Sixteen`].
+/// Builds a bus with one handler of [`Sixteen`].
 fn one_handler(runtime: &Runtime, builder: BusBuilder) -> (Bus, Slots) {
     let (bus, slots) = (bus(runtime, builder), slots());
     bus.on(move |event: &Sixteen| work::<0>(slots, event.b));
     (bus, slots)
 }
 
-/// Names and patterns that no declared event has to do with: half of them have a wildcard.
+/// Returns a name or pattern that matches no declared event. Half of them have a wildcard.
 fn pattern(index: usize) -> String {
     match index % 4 {
         0 => format!("unrelated.part{index}.*"),
@@ -69,13 +69,13 @@ fn emits(bus: &Bus, runtime: &Runtime, n: u64) -> Duration {
     })
 }
 
-/// The memory this process has in use, in bytes; 0 where the system does not tell.
+/// Returns the resident memory of this process in bytes, or 0 if the system does not report it.
 fn memory() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
 }
 
-/// One matching handler among many that have nothing to do with the event.
+/// One matching handler among many handlers of other events.
 fn unrelated(runtime: &'static Runtime) {
     let mut cases = Vec::new();
     let mut subscribing = Vec::new();
@@ -84,7 +84,7 @@ fn unrelated(runtime: &'static Runtime) {
         let before = memory();
         subscribe_to(&bus, 0, count);
         let bytes = memory().saturating_sub(before) / count.max(1);
-        // What the next thousand cost; they go again.
+        // Measures the next thousand subscriptions, and removes them again.
         let next: Vec<_> = (0..5)
             .map(|round| {
                 let from = count + round * 1_000;
@@ -104,15 +104,15 @@ fn unrelated(runtime: &'static Runtime) {
     println!("|---:|---:|---:|---:|");
     for (case, (count, nanos, bytes)) in cases.iter().zip(subscribing) {
         let ratio = case.median() / cases[0].median();
-        // Of few, what the process had to spare is larger.
+        // With few subscriptions, spare memory of the process hides their size.
         let bytes = if count < 100_000 { "-".to_owned() } else { bytes.to_string() };
         println!("| {count} | {:.1} ({ratio:.2}x) | {nanos:.0} | {bytes} |", case.median());
     }
     println!();
 }
 
-/// Names that are known only at run time, looked up among many: 500 of them over and over, or all in turn,
-/// so that none is remembered when it comes again.
+/// Lookups of names that are known only at run time. Looks up 500 of them repeatedly, so that they are cached, or all
+/// in turn, so that none is cached when it is looked up again.
 fn names(runtime: &'static Runtime) {
     println!(
         "| names at run time, of so many | std's `HashMap<&str, _>`: 500, all | cached (ratio) | not cached (ratio) |"
@@ -159,7 +159,7 @@ fn each(names: &'static [String], from: usize, n: u64, look_up: impl Fn(&str) ->
     })
 }
 
-/// How much more two threads do than one.
+/// The rate of two threads compared with that of one.
 fn threads(_: &'static Runtime) {
     let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
     let home = runtime();
@@ -222,10 +222,10 @@ fn threads(_: &'static Runtime) {
     println!();
 }
 
-/// Some work that another thread can do, too; never inlined, so that it is the same code alone and together.
+/// Work for one or two threads. It is never inlined, so that both run the same code.
 type Work<'a> = &'a (dyn Fn() -> Duration + Sync);
 
-/// The rate of both at once, as times that of the first alone.
+/// Returns the rate of both at once, divided by the rate of the first alone.
 fn scaling(first: Work<'_>, second: Work<'_>) -> f64 {
     let alone = first();
     let barrier = Barrier::new(2);
@@ -241,7 +241,7 @@ fn scaling(first: Work<'_>, second: Work<'_>) -> f64 {
     2.0 * alone.as_secs_f64() / together.as_secs_f64()
 }
 
-/// A history of a thousand and of a million records.
+/// Histories of a thousand and of a million records.
 fn history(runtime: &'static Runtime) {
     let mut emitting = Vec::new();
     let mut asking = Vec::new();
@@ -270,7 +270,7 @@ fn history(runtime: &'static Runtime) {
             })
         }));
     }
-    // First asked, because emitting drops what is asked for.
+    // Queries are measured first, because emits drop the queried records.
     measure(&mut asking, ROUNDS);
     measure(&mut emitting, ROUNDS);
     println!(

@@ -1,6 +1,6 @@
-//! Notes that appear in all open pages at once: `cargo run -p browsers`, and open the address that it prints.
+//! A page of notes that shows new notes in all open tabs: `cargo run -p browsers`, then open the printed address.
 //!
-//! docs/browsers.md explains it. `PORT` is 3000 unless set; 0 takes any that is free.
+//! The guide docs/browsers.md explains it. The port is `PORT`, 3000 by default; 0 takes any free port.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -19,13 +19,13 @@ use tokio::time::sleep;
 use typed_events::axum::{LastEventId, SseBridge, SseRefused};
 use typed_events::{Bus, Record, event};
 
-/// How long requests that have begun may take once the server is told to end.
+/// How long requests that have begun may take after the server was told to shut down.
 const GRACE: Duration = Duration::from_secs(5);
 
 #[event("note.written")]
 #[derive(serde::Deserialize)]
 pub struct NoteWritten {
-    /// Who sees it.
+    /// The user that sees the note.
     pub user: String,
     pub text: String,
 }
@@ -36,7 +36,7 @@ struct App {
     bridge: SseBridge<String>,
 }
 
-/// Who asks. Take it from a session instead, which nobody can choose.
+/// The user of a request. A real server takes it from a session, since anybody can choose the query.
 struct User(String);
 
 impl<S: Sync> FromRequestParts<S> for User {
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     serve(listener, App { bus, bridge }).await
 }
 
-/// Serves until the process is told to end, and then answers the requests that have begun.
+/// Serves until the process is told to shut down, and then answers the requests that have begun.
 async fn serve(listener: TcpListener, app: App) -> Result<(), Box<dyn Error>> {
     let routes = Router::new()
         .route("/", get(|| async { Html(include_str!("page.html")) }))
@@ -82,14 +82,14 @@ async fn serve(listener: TcpListener, app: App) -> Result<(), Box<dyn Error>> {
         .route("/notes", post(write))
         .with_state(app.clone());
 
-    // 1. The streams of browsers end, which would otherwise keep their connections open, and no new ones are accepted.
+    // 1. No new connections are accepted, and the streams of browsers, which would keep their connections open, end.
     let bridge = app.bridge.clone();
     let ending = async move {
         told_to_end().await;
         bridge.close();
     };
     let server = axum::serve(listener, routes).with_graceful_shutdown(ending);
-    // 2. Requests that have begun are answered, and may emit.
+    // 2. Requests that have begun are answered, and may still emit.
     let overdue = async {
         told_to_end().await;
         sleep(GRACE).await;
@@ -98,12 +98,12 @@ async fn serve(listener: TcpListener, app: App) -> Result<(), Box<dyn Error>> {
         served = server => served?,
         () = overdue => eprintln!("connections that were busy for longer than {GRACE:?} were cut off"),
     }
-    // 3. Handlers finish.
+    // 3. Pending handlers finish.
     app.bus.stop().await?;
     Ok(())
 }
 
-/// Waits for Ctrl-C, or for what tells a service to end.
+/// Waits for Ctrl-C or SIGTERM.
 async fn told_to_end() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
     tokio::select! {

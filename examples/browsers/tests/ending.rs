@@ -1,4 +1,4 @@
-//! A server that is told to end, with browsers connected and requests being answered.
+//! Shutting down a server while browsers are connected and requests are being answered.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl Server {
         stream
     }
 
-    /// A page that has been sent its first message.
+    /// Connects a page, and waits for its first message.
     async fn browser(&self) -> BufReader<TcpStream> {
         let mut browser =
             BufReader::new(self.send("GET /events?user=ada HTTP/1.1\r\nHost: test\r\n\r\n").await);
@@ -44,7 +44,7 @@ impl Server {
         browser
     }
 
-    /// A request of which the server has everything but the last byte.
+    /// Starts a request, and sends all of it except the last byte.
     async fn request(&self, number: usize) -> TcpStream {
         let body = body(number);
         let (length, begun) = (body.len(), &body[..body.len() - 1]);
@@ -53,7 +53,7 @@ impl Server {
              Expect: 100-continue\r\n\r\n"
         );
         let mut request = self.send(&head).await;
-        // Sent when the handler asks for the body: so the request has begun.
+        // The server sends this when the handler reads the body, so the request has begun.
         let mut asked = [0; 25];
         timeout(TIMEOUT, request.read_exact(&mut asked)).await.unwrap().unwrap();
         assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -66,7 +66,7 @@ impl Server {
         assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
     }
 
-    /// What the process wrote to stderr, when it has ended well.
+    /// Waits for the process, which must succeed. Returns its stderr.
     async fn ended(self) -> String {
         let output = timeout(TIMEOUT, self.process.wait_with_output()).await.unwrap().unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
@@ -100,11 +100,11 @@ async fn b8_twenty_browsers_and_twenty_requests_end_in_time_and_are_answered() {
     let told = Instant::now();
     server.tell_to_end().await;
     for browser in &mut browsers {
-        // To the end of the response.
+        // The end of the response.
         read_until(browser, "0\r\n").await;
     }
     let streams = told.elapsed();
-    // No connection is accepted any more, as soon as the listener is closed.
+    // Waits until the listener is closed.
     while TcpStream::connect(&server.address).await.is_ok() {
         assert!(told.elapsed() < TIMEOUT);
     }

@@ -1,4 +1,4 @@
-//! A row for everything that happens.
+//! Writes a row of the audit table for each event.
 
 use sqlx::SqlitePool;
 use typed_events::{Record, on};

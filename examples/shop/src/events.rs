@@ -1,4 +1,4 @@
-//! What may happen in the shop.
+//! The events of the shop.
 
 use typed_events::{EventSet, event};
 
@@ -11,7 +11,7 @@ pub struct OrderPlaced {
     pub total_cents: i64,
 }
 
-/// There is not enough in stock.
+/// An order was refused because there is not enough in stock.
 #[event("order.refused")]
 pub struct OrderRefused {
     pub order: String,
@@ -30,7 +30,7 @@ pub struct OrderPaid {
     pub total_cents: i64,
 }
 
-/// For handlers that want all of them.
+/// The argument of handlers that handle all events of orders.
 #[derive(EventSet)]
 pub enum OrderEvent<'a> {
     Placed(&'a OrderPlaced),
@@ -50,7 +50,7 @@ pub struct StockReserved {
 pub struct NotificationCreated {
     pub user: String,
     pub order: String,
-    /// What happened to the order.
+    /// The name of the order's event.
     pub event: String,
     pub message: String,
 }
@@ -67,7 +67,7 @@ pub struct VideoProcessed {
     pub title: String,
 }
 
-/// Somebody wants to see a handler fail.
+/// A user wants to see a handler fail.
 #[event("system.poked")]
 pub struct SystemPoked {
     pub poke: String,
@@ -78,7 +78,7 @@ pub struct SystemPoked {
 pub struct HandlerFailed {
     pub handler: String,
     pub event: String,
-    /// Id of the event.
+    /// The id of the event.
     pub id: String,
     pub error: String,
 }

@@ -1,11 +1,11 @@
-//! A handler that fails, the event it says so by, and a handler of that.
+//! A handler that fails, the event that reports the failure, and a handler of that event.
 
 use typed_events::{Delivery, on};
 
 use crate::events::{HandlerFailed, SystemPoked};
 use crate::shop::{Failure, Outbox};
 
-/// It is tried three times; then the event is a dead letter.
+/// Fails each of its three attempts. Then the event is a dead letter.
 #[on(durable = "fragile", retries = 2, backoff = "200ms..1s")]
 pub async fn fragile(_: &SystemPoked, delivery: &Delivery, outbox: &Outbox) -> Result<(), Failure> {
     let error = format!("the printer is out of paper (attempt {})", delivery.attempt());
@@ -15,7 +15,7 @@ pub async fn fragile(_: &SystemPoked, delivery: &Delivery, outbox: &Outbox) -> R
     Err(error.into())
 }
 
-/// Live: on every instance of the shop.
+/// A live handler, so it runs on every instance of the shop.
 #[on]
 pub fn alarm(failed: &HandlerFailed) {
     println!("{} failed on {}: {}", failed.handler, failed.event, failed.error);

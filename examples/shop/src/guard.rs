@@ -1,4 +1,4 @@
-//! What a request has to be before it comes to its handler, and the one form in which requests are refused.
+//! Checks of requests before their handlers run, and the format of error responses.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tokio::time::timeout;
 
 use crate::shop::Failure;
 
-/// How long a client may take to send the head of a request, and then its body.
+/// How long a client may take to send the head of a request, and as long again for its body.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BODY_BYTES: usize = 2 << 20;
 
-/// Why a request is refused: `{"error": ...}`.
+/// An error response: a status and the JSON `{"error": ...}`.
 pub struct Refused(StatusCode, String);
 
 impl Refused {
@@ -28,7 +28,7 @@ impl Refused {
 impl<E: Into<Failure>> From<E> for Refused {
     fn from(error: E) -> Self {
         eprintln!("a request failed: {}", error.into());
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something broke here")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
     }
 }
 
@@ -38,7 +38,7 @@ impl IntoResponse for Refused {
     }
 }
 
-/// Refuses changes that a page of another origin asks for.
+/// Rejects requests that change something and come from a page of another origin.
 pub async fn same_origin(request: Request, next: Next) -> Result<Response, Refused> {
     if request.method().is_safe() || is_same_origin(request.headers()) {
         return Ok(next.run(request).await);
@@ -46,7 +46,8 @@ pub async fn same_origin(request: Request, next: Next) -> Result<Response, Refus
     Err(Refused::new(StatusCode::FORBIDDEN, "this comes from a page of another origin"))
 }
 
-/// Browsers say where a request comes from; other programs send neither header.
+/// Whether a request comes from the shop's own page. Browsers send the origin of a request. Other programs send neither
+/// header, and are allowed.
 fn is_same_origin(headers: &HeaderMap) -> bool {
     let value = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     match (value("sec-fetch-site"), value("origin")) {
@@ -69,7 +70,7 @@ pub async fn read_body(request: Request, next: Next) -> Result<Response, Refused
     Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
 }
 
-/// Gives axum's own refusals, which are texts, the form of the others.
+/// Converts axum's own error responses, which are plain text, to JSON.
 pub async fn refuse_in_json(response: Response) -> Response {
     let kind = response.headers().get(header::CONTENT_TYPE);
     let is_text = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));

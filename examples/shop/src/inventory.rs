@@ -1,4 +1,4 @@
-//! Reserves stock for orders, or refuses them.
+//! Reserves stock for an order, or refuses the order.
 
 use sqlx::SqlitePool;
 use typed_events::on;
@@ -6,9 +6,9 @@ use typed_events::on;
 use crate::events::{OrderPlaced, OrderRefused, StockReserved};
 use crate::shop::{Failure, Outbox, begin};
 
-/// Decides orders of a product one after the other, and each order once, however often it is delivered: the status of
-/// the order commits with the stock, and with the event that says so. What nobody pays stays reserved: an event that
-/// cancels an order, and a handler of it, would release that.
+/// Decides the orders of a product one after the other. Each order is decided once, even if its event is delivered
+/// again: its new status, the stock and the resulting event are written in one transaction. Stock of unpaid orders
+/// stays reserved; an event that cancels an order, with a handler, could release it.
 #[on(durable = "inventory", ordered_by = "sku")]
 pub async fn inventory(placed: &OrderPlaced, db: &SqlitePool, outbox: &Outbox) -> Result<(), Failure> {
     let OrderPlaced { order, user, sku, quantity, .. } = placed.clone();

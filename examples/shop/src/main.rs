@@ -1,8 +1,8 @@
-//! A small shop in which everything happens by events: `cargo run -p shop`, and open the address it prints.
+//! A small shop that is built on events: `cargo run -p shop`, then open the printed address.
 //!
-//! - `SHOP_PORT`: 3000 unless set; 0 takes any that is free.
-//! - `SHOP_DB`: the database; a file in the folder for temporary files unless set. Remove it to begin anew.
-//! - `SHOP_REDIS`: `redis://127.0.0.1` joins the instances that have this server and the same `SHOP_DB`.
+//! - `SHOP_PORT`: the port, 3000 by default; 0 takes any free port.
+//! - `SHOP_DB`: the database file, by default in the folder for temporary files. Remove it to start from scratch.
+//! - `SHOP_REDIS`: a server such as `redis://127.0.0.1`. Connects all instances with the same server and `SHOP_DB`.
 
 mod audit;
 mod events;
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Failure> {
     let (jobs, db, outbox) = (shop.jobs.clone(), shop.db.clone(), shop.outbox.clone());
     let jobs = tokio::spawn(videos::work(jobs, db, outbox, ctrl_c()));
     let server = serve::serve(listener, web::app(shop.clone()), async {
-        // Where that can't be listened for, the shop stays open until it is killed.
+        // If Ctrl-C can't be handled, the shop runs until it is killed.
         if ctrl_c().await.is_err() {
             std::future::pending().await
         }
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Failure> {
         ctrl_c().await?;
         shop.close().await
     };
-    // Browsers hang on until the bus has stopped.
+    // The streams of browsers end when the bus stops, and the server waits for them.
     let ((), closed) = tokio::join!(server, closed);
     closed?;
     jobs.await?

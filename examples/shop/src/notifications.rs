@@ -1,4 +1,4 @@
-//! Tells users what became of their orders, in that order.
+//! Notifies users about their orders, in the order of the events.
 
 use sqlx::SqlitePool;
 use typed_events::{Delivery, on};

@@ -1,4 +1,4 @@
-//! Orders: each event is part of the transaction that makes it true.
+//! Placing and paying orders. Each event is emitted in the transaction that writes its change.
 
 use axum::http::StatusCode;
 use typed_events::EventId;
@@ -7,7 +7,7 @@ use crate::events::{OrderPaid, OrderPlaced};
 use crate::guard::Refused;
 use crate::shop::{Shop, begin};
 
-/// Places an order; returns its id. Whether there is enough in stock is decided by the handler `inventory`.
+/// Places an order and returns its id. The handler `inventory` decides whether there is enough in stock.
 pub async fn place(shop: &Shop, user: &str, sku: &str, quantity: u32) -> Result<String, Refused> {
     let mut tx = begin(&shop.db).await?;
     let price = sqlx::query_scalar::<_, i64>("SELECT price_cents FROM products WHERE sku = ?");
@@ -35,7 +35,7 @@ pub async fn place(shop: &Shop, user: &str, sku: &str, quantity: u32) -> Result<
     Ok(order)
 }
 
-/// Pays an order of the user, for which stock is reserved.
+/// Pays an order of the user. Its stock must be reserved.
 pub async fn pay(shop: &Shop, user: &str, order: &str) -> Result<(), Refused> {
     let mut tx = begin(&shop.db).await?;
     let found = sqlx::query_as::<_, (String, u32, i64, String)>(

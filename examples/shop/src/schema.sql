@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS orders (
 );
 CREATE TABLE IF NOT EXISTS videos (id TEXT PRIMARY KEY, user TEXT NOT NULL, title TEXT NOT NULL, status TEXT NOT NULL);
 
--- What handlers write is keyed by the event: a second delivery finds it done.
+-- Rows written by handlers have the event's id as key, so a second delivery writes no second row.
 CREATE TABLE IF NOT EXISTS notifications (event TEXT PRIMARY KEY, user TEXT NOT NULL, message TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS audit (id TEXT PRIMARY KEY, at TEXT NOT NULL, event TEXT NOT NULL, data TEXT NOT NULL);
 

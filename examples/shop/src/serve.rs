@@ -1,4 +1,4 @@
-//! The server: `axum::serve`, and a limit on how long a client may take to send the head of a request.
+//! A server like `axum::serve`, with a limit on the time that a client takes to send the head of a request.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use crate::guard::READ_TIMEOUT;
 
-/// Serves until `stop` is ready, and what is open then until it ends.
+/// Accepts connections until `stop` is ready, and serves the open ones until they end.
 pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
     let mut server = Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT);
@@ -27,7 +27,7 @@ pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output 
             Ok((stream, _)) => {
                 let service = TowerToHyperService::new(app.clone());
                 let connection = server.serve_connection(TokioIo::new(stream), service);
-                // It fails where the client goes away or sends what is not HTTP.
+                // A connection fails if the client disconnects or does not send HTTP. Both are ignored.
                 tokio::spawn(open.watch(connection));
             }
             Err(error) => {

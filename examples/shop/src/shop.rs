@@ -1,4 +1,4 @@
-//! How the parts of the shop are put together.
+//! The parts of the shop, and how they are connected.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -13,13 +13,13 @@ use typed_events::{Bus, DurableOptions, ErrorKind, Record, sqlite};
 use crate::events::NotificationCreated;
 use crate::videos::{self, Jobs};
 
-/// Why a handler failed.
+/// The error of a handler.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Who uses the shop: a stand-in for sessions.
+/// The users of the shop, instead of sessions.
 pub const USERS: [&str; 3] = ["ada", "grace", "alan"];
 
-/// Where events are emitted: the log in the shop's database, so that they can be part of its transactions.
+/// The bus on which events are emitted. Its log is in the shop's database, so that events can be part of transactions.
 #[derive(Clone)]
 pub struct Outbox(Bus);
 
@@ -35,11 +35,11 @@ impl Deref for Outbox {
 pub struct Shop {
     pub db: SqlitePool,
     pub outbox: Outbox,
-    /// Where they are handled: on that log, or, where several instances are joined, on Redis.
+    /// The bus on which events are handled: on the same log, or on Redis if several instances are connected.
     pub bus: Bus,
     pub browsers: SseBridge<&'static str>,
     pub jobs: Jobs,
-    /// Forwards from the outbox to Redis.
+    /// Forwards events from the outbox to Redis.
     relay: Option<Bus>,
 }
 
@@ -61,7 +61,7 @@ impl Shop {
         Ok(Self { db, outbox, bus, browsers, jobs, relay })
     }
 
-    /// Lets handlers finish, and closes the log.
+    /// Waits for pending handlers, and closes the log.
     pub async fn close(self) -> Result<(), Failure> {
         if let Some(relay) = self.relay {
             relay.stop().await?;
@@ -71,8 +71,8 @@ impl Shop {
     }
 }
 
-/// A durable handler of the outbox, for everything: it hands each event on, one after the other, for as long as that takes.
-/// (Where several instances run it, two events may change places.)
+/// Builds a bus whose durable handler forwards every event of the outbox to `to`, one after the other, and retries each
+/// until it is forwarded. (If several instances run it, two events may swap their order.)
 async fn relay(log: sqlite::Sqlite, to: Bus) -> Result<Bus, Failure> {
     let durable = DurableOptions::new("relay").retries(u32::MAX).timeout(Duration::from_secs(24 * 60 * 60));
     let forward = move |record: &Record| {
@@ -81,7 +81,7 @@ async fn relay(log: sqlite::Sqlite, to: Bus) -> Result<Bus, Failure> {
             loop {
                 match to.forward(&record).await {
                     Err(error) if error.kind() != ErrorKind::Stopped => {
-                        eprintln!("an event can't be forwarded, and is tried again: {error}");
+                        eprintln!("can't forward an event, and tries again: {error}");
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     }
                     done => return done.map(drop),
@@ -92,12 +92,12 @@ async fn relay(log: sqlite::Sqlite, to: Bus) -> Result<Bus, Failure> {
     Ok(Bus::builder().adapter(log).no_handlers().durable(durable, "*", forward).build().await?)
 }
 
-/// The user of that name.
+/// Returns the user with this name.
 pub fn user(name: &str) -> Option<&'static str> {
     USERS.into_iter().find(|user| *user == name)
 }
 
-/// Who sees an event: notifications are private; all else is for everybody who looks at the demonstration.
+/// Returns the users that see an event. Notifications are private; all users see the other events, for demonstration.
 pub fn audience(record: &Record) -> Vec<&'static str> {
     if record.name() != "notification.created" {
         return USERS.to_vec();
@@ -106,7 +106,7 @@ pub fn audience(record: &Record) -> Vec<&'static str> {
     notification.and_then(|notification| user(&notification.user)).into_iter().collect()
 }
 
-/// The database, with something to sell.
+/// Opens the database, and inserts the products.
 async fn open(file: &Path) -> Result<SqlitePool, Failure> {
     let options = SqliteConnectOptions::new()
         .filename(file)
@@ -119,7 +119,7 @@ async fn open(file: &Path) -> Result<SqlitePool, Failure> {
     Ok(db)
 }
 
-/// A transaction that may write from its beginning on, so that two never wait for each other.
+/// Begins a transaction that locks the database for writing at once, so that two transactions never deadlock.
 pub async fn begin(db: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
     db.begin_with("BEGIN IMMEDIATE").await
 }

@@ -1,4 +1,4 @@
-//! Videos, whose processing takes long: a durable handler puts a job on a queue, which has workers of its own.
+//! Videos, whose processing takes long. A durable handler enqueues a job, and a worker of the queue processes it.
 
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ pub struct ProcessVideo {
 pub type Jobs = SqliteStorage<ProcessVideo>;
 
 const ATTEMPTS: usize = 5;
-/// The page's field has the same limit.
+/// The same as the `maxlength` of the page's field.
 const MAX_TITLE_CHARS: usize = 80;
 
-/// Uploads a video; returns its id.
+/// Uploads a video and returns its id.
 pub async fn upload(shop: &Shop, user: &str, title: &str) -> Result<String, Refused> {
     let (video, title) = (EventId::new().to_string(), title.trim().to_owned());
     if title.is_empty() || title.chars().count() > MAX_TITLE_CHARS || title.contains(char::is_control) {
@@ -45,7 +45,7 @@ pub async fn upload(shop: &Shop, user: &str, title: &str) -> Result<String, Refu
     Ok(video)
 }
 
-/// Enqueues one job for an event, however often that is delivered: the job's id is the event's.
+/// Enqueues one job per event, even if the event is delivered again: the id of the job is that of the event.
 #[on(durable = "enqueue")]
 pub async fn enqueue(uploaded: &VideoUploaded, delivery: &Delivery, jobs: &Jobs) -> Result<(), BoxDynError> {
     let id = delivery.record().id();
@@ -59,7 +59,7 @@ pub async fn enqueue(uploaded: &VideoUploaded, delivery: &Delivery, jobs: &Jobs)
     Ok(jobs.clone().push_task(job).await?)
 }
 
-/// Runs a job, again where it fails: after 20 s, 40 s, and so on.
+/// Runs a job. A failed job runs again after 20 s, then 40 s, and so on.
 async fn process(
     job: ProcessVideo,
     id: TaskId,
@@ -68,19 +68,19 @@ async fn process(
     outbox: Data<Outbox>,
 ) -> Result<(), BoxDynError> {
     if attempt.current() > ATTEMPTS {
-        return Err(AbortError::new("it ended its process too often").into());
+        return Err(AbortError::new("the process ended during too many attempts").into());
     }
-    // In a task of its own, a panic is an error, and what blocks does not hold up the worker.
+    // In a separate task, a panic becomes an error, and blocking code does not delay the worker.
     let outcome = tokio::spawn(run(job, db.0.clone(), outbox.0)).await.map_err(BoxDynError::from).flatten();
     if outcome.is_err() {
-        // Else it would be repeated at once.
+        // Without this, the queue would run it again at once.
         let later = sqlx::query("UPDATE Jobs SET run_at = unixepoch() + ? WHERE id = ?");
         later.bind(10_i64 << attempt.current()).bind(id.to_string()).execute(&db.0).await?;
     }
     outcome
 }
 
-/// The work: it may be done more than once, and what it leads to happens once.
+/// Processes a video. It may run more than once for a job, but changes the status and emits the event only once.
 async fn run(job: ProcessVideo, db: SqlitePool, outbox: Outbox) -> Result<(), BoxDynError> {
     for _ in &job.operations {
         tokio::time::sleep(Duration::from_millis(400)).await;
@@ -95,25 +95,26 @@ async fn run(job: ProcessVideo, db: SqlitePool, outbox: Outbox) -> Result<(), Bo
     Ok(())
 }
 
-/// The queue, in the shop's database.
+/// Creates the queue, which is stored in the shop's database.
 pub async fn queue(db: &SqlitePool) -> Result<Jobs, BoxDynError> {
     SqliteStorage::migrations().run(db).await?; // not `setup`: that sets `synchronous = OFF`
-    // A worker takes a job when it can begin it: one that it gives back counts as an attempt.
+    // A worker takes one job at a time, when it can start it. A job that it took and gave back would count as an
+    // attempt.
     Ok(SqliteStorage::new(db).with_config(Config::default().queue("process-video").batch_size(1)))
 }
 
-/// Works until `stop` is ready.
+/// Runs jobs until `stop` is ready.
 pub async fn work<S>(jobs: Jobs, db: SqlitePool, outbox: Outbox, stop: S) -> Result<(), BoxDynError>
 where
     S: Future<Output = std::io::Result<()>> + Send,
 {
     let worker = move |_| {
-        // A database error, such as a lock held for 5 s, ends a worker: another begins a second later.
+        // A database error, such as a lock held for 5 s, ends a worker. The next worker starts a second later.
         let jobs_later = jobs.clone().before_start(|_| async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Ok(())
         });
-        // A name must not be used again within 30 s.
+        // The queue does not accept the same worker name again within 30 s.
         WorkerBuilder::new(format!("process-video-{}", EventId::new()))
             .backend(jobs_later.poll_with_interval(Duration::from_millis(500)))
             .data(db.clone())

@@ -1,4 +1,4 @@
-//! The page, and what it asks for.
+//! The page and its API.
 
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
@@ -34,7 +34,7 @@ pub fn app(shop: Shop) -> Router {
         .layer(map_response(guard::refuse_in_json))
 }
 
-/// Who asks: in the query, for demonstration.
+/// The user of a request, taken from the query for demonstration.
 struct User(&'static str);
 
 impl<S: Send + Sync> FromRequestParts<S> for User {
@@ -171,7 +171,7 @@ struct Row {
     data: String,
 }
 
-/// What the user may see of it: notifications are private.
+/// Returns the rows that the user may see: notifications are private.
 async fn audit(State(shop): State<Shop>, User(user): User) -> Result<Json<Vec<Row>>, Refused> {
     let rows = sqlx::query_as(
         "SELECT at, event, data FROM audit WHERE event <> 'notification.created' OR data ->> 'user' = ?
@@ -185,11 +185,11 @@ struct Past {
     at: String,
     event: String,
     id: String,
-    /// As in the stream, to the letter: by that the page knows what it has shown.
+    /// Byte for byte the JSON of the stream. The page recognises events it has shown by it.
     data: Box<RawValue>,
 }
 
-/// What the page shows when it is opened, before the stream goes on.
+/// Returns the past events that the page shows before those of the stream.
 async fn history(State(shop): State<Shop>, User(user): User) -> Result<Json<Vec<Past>>, Refused> {
     let mut rows = Vec::new();
     let newest = shop.bus.history("*").limit(200).await?;

@@ -1,4 +1,4 @@
-//! Chromium, driven. Screenshots are kept in the folder `shop` of Cargo's for temporary files.
+//! Drives Chromium. Screenshots are stored in the folder `shop` of Cargo's folder for temporary files.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::running::Process;
 
-/// A browser of its own, with nobody's settings.
+/// Starts a separate browser with an empty profile.
 pub async fn browser(driver: &Process, width: u32, is_dark: bool) -> Client {
     let scheme = format!("--blink-settings=preferredColorScheme={}", u8::from(!is_dark));
     let mut options = json!({ "args": [
@@ -29,7 +29,7 @@ pub async fn browser(driver: &Process, width: u32, is_dark: bool) -> Client {
     builder.capabilities(capabilities).connect(&address).await.expect("a browser starts")
 }
 
-/// Waits until a script of the page returns this.
+/// Waits until a script of the page returns the given value.
 pub async fn until(page: &Client, script: &str, expected: Value) {
     let script = format!("return {script}");
     let mut last = Value::Null;
@@ -50,7 +50,7 @@ pub async fn open(driver: &Process, port: u16, user: &str, width: u32, is_dark: 
     page
 }
 
-/// Clicks, where need be after scrolling as far as people do.
+/// Clicks an element, after scrolling to it as far as a user would.
 pub async fn click(page: &Client, selector: &str) {
     let found = page
         .wait()
@@ -71,13 +71,13 @@ pub async fn notifications(page: &Client) -> Vec<String> {
     serde_json::from_value(texts).expect("texts")
 }
 
-/// Waits until nothing moves that comes to an end.
+/// Waits until all finite animations have ended.
 pub async fn until_still(page: &Client) {
     let still = "document.getAnimations().every((one) => one.effect.getTiming().iterations === Infinity || one.playState === 'finished')";
     until(page, still, json!(true)).await;
 }
 
-/// Keeps a picture of the page, which must fit its width.
+/// Checks that the page does not scroll sideways, and stores a screenshot of it.
 pub async fn picture(page: &Client, name: &str) {
     until_still(page).await;
     until(page, "document.documentElement.scrollWidth <= innerWidth", json!(true)).await;

@@ -1,6 +1,6 @@
 //! Instances that share a database and a Redis server.
 //!
-//! `SHOP_ORDERS` says how many orders are placed (1,000 in full).
+//! `SHOP_ORDERS` sets how many orders are placed (1,000 for the full test).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::running::Process;
 
-/// What a browser would be sent: waits for a line with this text.
+/// Connects to the stream of events, and waits for a line with the given text.
 async fn until_told(port: u16, user: &str, text: &str, then: impl Future<Output = ()>) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it is there");
     let request = format!("GET /events?user={user} HTTP/1.1\r\nHost: shop\r\n\r\n");
@@ -37,7 +37,7 @@ async fn stock(shop: &Process, sku: &str) -> i64 {
     product["stock"].as_i64().expect("a number")
 }
 
-/// Places an order and pays it; false where the shop is gone, and it is not known what it did.
+/// Places an order and pays it. Returns false if the shop was killed meanwhile, so that the outcome is unknown.
 async fn buy(shop: &Process, user: &str, sku: &str) -> bool {
     let Some(order) = shop.order(user, sku, 1).await else { return false };
     shop.pay(user, &order).await == Some(204)

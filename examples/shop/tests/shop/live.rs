@@ -1,4 +1,4 @@
-//! An order, as two people see it.
+//! An order on the pages of two users.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn an_order_is_followed_live_and_privately_over_a_lost_connection() {
     until(&ada, "document.querySelector('form[data-sku=mug] .stock').textContent", json!("23 in stock"))
         .await;
 
-    // What happens while the connection is down comes when it is up again, once.
+    // Events that happen while the connection is down are shown once, after it is up again.
     proxy.go_away();
     until(&ada, "document.querySelector('#connection').dataset.state", json!("waiting")).await;
     for _ in 0..3 {
@@ -53,7 +53,7 @@ async fn an_order_is_followed_live_and_privately_over_a_lost_connection() {
     let seen = notifications(&ada).await;
     assert_eq!(seen.len(), 8, "nothing comes twice: {seen:?}");
 
-    // Grace sees her own, and none of it.
+    // Grace sees her own notification and none of Ada's.
     assert_eq!(notifications(&grace).await, Vec::<String>::new());
     click(&grace, "form[data-sku=book] button[data-action=order]").await;
     until(&grace, NOTIFICATIONS, json!(1)).await;

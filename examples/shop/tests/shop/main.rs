@@ -1,4 +1,4 @@
-//! The shop as people use it: in a browser, and as several instances; and what it refuses.
+//! Tests of the shop: its page in a browser, several instances, and rejected requests.
 
 mod browser;
 mod instances;

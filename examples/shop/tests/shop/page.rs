@@ -1,4 +1,4 @@
-//! The page in Chromium: three people at once, reloads, other origins, phones, and what axe says of it.
+//! The page in Chromium: three users at once, reloads, other origins, phones, and the checks of axe.
 
 use std::path::Path;
 use std::process::Command;
@@ -76,7 +76,7 @@ async fn b14_three_people_at_once_do_not_oversell() {
     }
 }
 
-/// The events of the timeline, and what became of their handlers.
+/// Returns the events of the timeline, with the states of their handlers.
 const TIMELINE: &str = "[...document.querySelectorAll('#timeline .event, #timeline .branch')].map((part) =>
     part.dataset.event ?? `${part.dataset.handler} ${part.dataset.state} ${part.querySelector('.result').dataset.event}`)";
 
@@ -90,7 +90,7 @@ async fn b14_a_reload_shows_what_happened_before() {
     until(&page, "document.querySelectorAll('#timeline [data-state=done]').length", json!(5)).await;
     let (timeline, told) = (run(&page, &format!("return {TIMELINE}")).await, notifications(&page).await);
 
-    // What the stream brought is not shown again when the history has it.
+    // An event from the stream is not shown again when the history contains it.
     run(&page, "isPastShown = false; showPast()").await;
     until(&page, "isPastShown", json!(true)).await;
     assert_eq!(run(&page, &format!("return {TIMELINE}")).await, timeline);
@@ -102,7 +102,7 @@ async fn b14_a_reload_shows_what_happened_before() {
     assert_eq!(run(&page, "return document.querySelector('#toasts').textContent").await, "");
     picture(&page, "reload").await;
 
-    // What happens meanwhile is seen once, by the history or by the stream.
+    // Events that happen during the reload are shown once, from the history or from the stream.
     let more = async {
         for quantity in 1..=5 {
             shop.order("ada", "tote", quantity).await.expect("it answers");
@@ -116,7 +116,7 @@ async fn b14_a_reload_shows_what_happened_before() {
     page.close().await.expect("it closes");
 }
 
-/// A page of another origin, on a server of its own; returns its port.
+/// Serves a page of another origin on a separate server, and returns its port.
 async fn another_origin(html: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("its address").port();
@@ -126,7 +126,7 @@ async fn another_origin(html: String) -> u16 {
         while let Ok((mut stream, _)) = listener.accept().await {
             let answer = answer.clone();
             tokio::spawn(async move {
-                // The browser also opens connections that it does not use.
+                // The browser also opens connections on which it sends nothing.
                 if stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
                     stream.write_all(answer.as_bytes()).await.expect("it is sent");
                 }
@@ -195,7 +195,7 @@ async fn b14_on_a_phone_the_effect_of_the_first_click_is_on_the_screen() {
     }
 }
 
-/// The source of axe, which npm provides.
+/// Returns the source of axe, installed by npm.
 fn axe() -> Option<String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("axe");
     std::fs::create_dir_all(&folder).expect("a folder");

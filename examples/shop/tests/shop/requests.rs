@@ -1,4 +1,4 @@
-//! What the shop refuses, and how it says so.
+//! Requests that the shop rejects, and its error responses.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn shop() -> (TempDir, Process) {
     (folder, shop)
 }
 
-/// Checks that an answer refuses, and says why as JSON.
+/// Checks the status of an error response, and the error in its JSON.
 fn assert_refused(answer: Option<Answer>, status: u16, why: &str) {
     let answer = answer.expect("it answers");
     assert_eq!(answer.status, status, "{}", answer.body);
@@ -115,7 +115,7 @@ async fn b14_the_page_is_of_a_user_and_in_no_frame() {
     }
 }
 
-/// Sends a beginning of a request; returns what comes until the shop ends the connection.
+/// Sends the beginning of a request, and returns all output until the shop closes the connection.
 async fn unfinished(shop: &Process, begins: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", shop.port)).await.expect("it is there");
     stream.write_all(begins.as_bytes()).await.expect("it is sent");

@@ -1,4 +1,4 @@
-//! Processes: shops, and what drives a browser.
+//! Processes of the tests: shops, and the browser's driver.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,17 +12,17 @@ use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-/// How long anything may take.
+/// Limit on the time of each step.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A process with a port, which is killed when it is dropped.
+/// A process with a port. Dropping it kills the process.
 pub struct Process {
     child: Mutex<Child>,
     pub port: u16,
 }
 
 impl Process {
-    /// Starts it, and waits until a line of its output says the port behind this text.
+    /// Starts a process, and waits for a line of its output with this text, followed by the port.
     async fn start(command: &mut Command, says: &str) -> std::io::Result<Self> {
         let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
@@ -33,14 +33,14 @@ impl Process {
                     return digits.parse().expect("a port");
                 }
             }
-            panic!("it ended");
+            panic!("the process ended before it printed its port");
         };
         let port = timeout(TIMEOUT, port).await.expect("it says its port");
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Self { child: Mutex::new(child), port })
     }
 
-    /// A shop on a database.
+    /// Starts a shop on a database.
     pub async fn shop(database: &Path, redis: Option<&str>) -> Self {
         let mut shop = Command::new(env!("CARGO_BIN_EXE_shop"));
         shop.env("SHOP_PORT", "0").env("SHOP_DB", database).stderr(Stdio::null());
@@ -50,7 +50,7 @@ impl Process {
         Self::start(&mut shop, "http://127.0.0.1:").await.expect("the shop starts")
     }
 
-    /// What drives browsers; `None` where there is none.
+    /// Starts the browser's driver. Returns `None` if none is installed.
     pub async fn driver() -> Option<Self> {
         let mut driver = Command::new("chromedriver");
         match Self::start(driver.arg("--port=0").stderr(Stdio::null()), "started successfully on port ").await
@@ -62,28 +62,28 @@ impl Process {
         }
     }
 
-    /// Signal 9.
+    /// Kills the process (SIGKILL).
     pub async fn kill(&self) {
         self.child.lock().await.kill().await.expect("it can be killed");
     }
 
-    /// Asks a shop; returns the status and the JSON of the answer, or nothing where it is gone.
+    /// Sends a request. Returns the status and JSON of the response, or `None` if the shop has ended.
     pub async fn ask(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
         let answer = self.send(&format!("{method} {path}"), JSON, &body.to_string()).await?;
         Some((answer.status, serde_json::from_str(&answer.body).unwrap_or(Value::Null)))
     }
 
-    /// Sends a request with these lines of its head besides those that each has.
+    /// Sends a request with additional header lines.
     pub async fn send(&self, request: &str, head: &str, body: &str) -> Option<Answer> {
         timeout(TIMEOUT, send(self.port, request, head, body)).await.expect("it answers").ok()
     }
 
-    /// What the shop shows a user.
+    /// Returns the state that the page shows to a user.
     pub async fn state(&self, user: &str) -> Value {
         self.ask("GET", &format!("/api/state?user={user}"), &Value::Null).await.expect("it answers").1
     }
 
-    /// Places an order; returns its id, or nothing where the shop is gone.
+    /// Places an order. Returns its id, or `None` if the shop has ended.
     pub async fn order(&self, user: &str, sku: &str, quantity: u32) -> Option<String> {
         let order = json!({ "sku": sku, "quantity": quantity });
         let (status, placed) = self.ask("POST", &format!("/api/orders?user={user}"), &order).await?;
@@ -91,7 +91,7 @@ impl Process {
         Some(placed["id"].as_str().expect("an id").to_owned())
     }
 
-    /// Pays an order when stock is reserved for it; returns the status of the answer.
+    /// Pays an order as soon as stock is reserved for it. Returns the status of the response.
     pub async fn pay(&self, user: &str, order: &str) -> Option<u16> {
         let path = format!("/api/orders/{order}/pay?user={user}");
         let paid = async {
@@ -107,7 +107,7 @@ impl Process {
     }
 }
 
-/// The line of a head that says that the body is JSON.
+/// The header line for a JSON body.
 pub const JSON: &str = "Content-Type: application/json\r\n";
 
 pub struct Answer {

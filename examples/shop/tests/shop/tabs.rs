@@ -16,7 +16,7 @@ async fn show(page: &Client, tab: &WindowHandle) {
 
 const IS_OWNER: &str = "document.querySelector('#connection').title.startsWith('This tab')";
 
-/// The tab that has the connection.
+/// Finds the tab that has the connection.
 async fn owner(page: &Client, tabs: &[WindowHandle]) -> usize {
     let mut owners = Vec::new();
     for (at, tab) in tabs.iter().enumerate() {
@@ -64,7 +64,7 @@ async fn b12_eight_tabs_share_a_connection_and_take_it_over() {
         if tabs.len() == 1 {
             break;
         }
-        // Something happens while the tab with the connection closes.
+        // An order is placed while the tab with the connection closes.
         let at = owner(&page, &tabs).await;
         show(&page, &tabs.remove(at)).await;
         let (closed, text) = tokio::join!(page.close_window(), order(expected.len() + 1));

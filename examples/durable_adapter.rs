@@ -569,7 +569,7 @@ async fn main() -> Result<(), typed_events::Error> {
 
 #[cfg(all(test, feature = "conformance"))]
 mod tests {
-    use typed_events::conformance::{Ability, Harness, Outcome, Scale, run};
+    use typed_events::conformance::{Ability, CaseOutcome, Harness, Scale, run};
 
     use super::Shelf;
 
@@ -602,7 +602,7 @@ mod tests {
         println!("{report}");
         report.assert_ok();
         for case in report.cases() {
-            let Outcome::Skipped(missing) = &case.outcome else { continue };
+            let CaseOutcome::Skipped(missing) = &case.outcome else { continue };
             assert_eq!(missing[..], [Ability::Append], "only texts of other programs are not tried");
         }
     }

@@ -215,7 +215,7 @@ impl BusBuilder {
     }
 
     /// Adds a durable handler as a closure, as `#[on("...", durable = "...")]` does for a function. The
-    /// closure takes the same arguments as one of [`Bus::pattern`].
+    /// closure takes the same arguments as one that is registered with [`Bus::pattern`].
     ///
     /// The adapter must have durable consumers. A pattern that no known event can match is an error of
     /// [`build`](Self::build), as for a function, or a warning with

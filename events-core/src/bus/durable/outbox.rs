@@ -32,7 +32,7 @@ use crate::record::metadata::Metadata;
 ///
 /// Not cancel safe: roll the transaction back if the future is dropped after its first poll. Dropped before
 /// that, it writes nothing.
-#[must_use = "an emit in a transaction starts when it is awaited"]
+#[must_use = "emits in a transaction do nothing unless awaited"]
 pub struct EmitIn<'a, K, T: ?Sized, E> {
     bus: &'a Bus,
     tx: &'a mut T,

@@ -26,44 +26,51 @@ use crate::id::EventId;
 use crate::record::metadata::Metadata;
 use crate::record::{Envelope, Record};
 
-/// The future that [`Bus::emit`] returns. Await it, or [`detach`](Self::detach) it.
+/// The future of an emit. Returned by [`Bus::emit`]; await it, or [`detach`](Self::detach) it.
 ///
-/// It starts at its first poll: the event goes to the history or adapter, then every matching
-/// handler is called, all at once. It resolves when all have finished.
-///
-/// # Errors
-///
-/// - [`ErrorKind::Append`], [`ErrorKind::OutcomeUnknown`]: the adapter; no handler ran.
-/// - [`ErrorKind::TooLarge`]: the adapter shares channels with others, and the payload is over the
-///   [limit](crate::BusBuilder::max_payload) that the other end has.
-/// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Overloaded`], [`ErrorKind::Stopped`]: refused; nothing
-///   happened.
-/// - [`ErrorKind::Runtime`]: the runtime of the emit shut down, and that of the bus; what was pending is lost. Or that
-///   of the bus shut down before, on which durable handlers of the event ran; nothing was emitted.
+/// The emit starts at the first poll: the event is appended to the history or sent to the adapter, then all
+/// matching handlers are called, and run concurrently. The future resolves when all live handlers have
+/// finished.
 ///
 /// A handler's failure is not an error of the emit: see [`Emitted::failures`].
 ///
+/// # Errors
+///
+/// - [`ErrorKind::Append`]: the adapter did not store the event; no handler ran.
+/// - [`ErrorKind::OutcomeUnknown`]: the adapter may or may not have stored the event; no live handler ran.
+/// - [`ErrorKind::Serialize`]: the adapter needs the event as JSON, and it can't be written; nothing was
+///   emitted.
+/// - [`ErrorKind::TooLarge`]: the adapter shares channels with other programs, and the payload exceeds their
+///   [limit](crate::BusBuilder::max_payload); nothing was emitted.
+/// - [`ErrorKind::ChainTooDeep`], [`ErrorKind::Overloaded`], [`ErrorKind::Stopped`]: the bus refused the
+///   emit; nothing was emitted.
+/// - [`ErrorKind::Runtime`]: the runtimes of the emit and of the bus shut down, and pending handlers were
+///   lost. Or the runtime of the bus, on which durable handlers of the event ran, had shut down before; then
+///   nothing was emitted.
+///
 /// # Cancel safety
 ///
-/// Dropping it before the first poll emits nothing. Dropping it later, or holding it without polling
-/// it, stops nothing: handlers that wait run in a task of their own, which moves to the runtime of the bus when
-/// its own shuts down. Only the shutdown of both ends them; each call that is lost then is logged and counted in
-/// [`Stats::abandoned`](crate::Stats::abandoned). An error that nobody gets any more is logged. (A timer or socket of a
-/// runtime that has shut down fails: then that handler fails.)
+/// Dropping the future before the first poll emits nothing. Dropping it later, or not polling it any more,
+/// stops nothing: handlers that wait run in a separate task. If the runtime of that task shuts down, the task
+/// moves to the runtime of the bus. If both shut down, each call that is lost is logged, and counted in
+/// [`Stats::abandoned`](crate::Stats::abandoned). If the future is dropped and the emit fails later, the
+/// error is logged. (A timer or socket of a runtime that has shut down returns an error or panics; the
+/// handler that uses it then fails.)
 ///
 /// # Panics
 ///
-/// When polled after it has resolved.
-#[must_use = "an emit starts when it is awaited or detached"]
+/// Panics if it is polled after it has resolved.
+#[must_use = "emits do nothing unless awaited or detached"]
 pub struct Emit<'a, E> {
-    /// Until it has started.
+    /// The event; `None` once the emit has started.
     event: Option<E>,
     run: Run<'a>,
-    /// The future needs no bound on `E`, so that a type that is no event is one error, at `emit`.
+    /// Creates the trait object for the first poll. A function pointer, so that the future needs no bound on
+    /// `E`: a type that is not an event is then a single compile error, at `emit`.
     unsent: fn(&mut Option<E>) -> &mut dyn Unsent,
 }
 
-// Nothing in it is ever pinned.
+// No field is pinned.
 impl<E> Unpin for Emit<'_, E> {}
 
 impl<'a, E: Event> Emit<'a, E> {
@@ -74,8 +81,8 @@ impl<'a, E: Event> Emit<'a, E> {
 }
 
 impl<E> Emit<'_, E> {
-    /// Emits with this metadata; a second call replaces that of the first. Fields that it leaves open are inherited
-    /// from the event being handled.
+    /// Sets the metadata of the event, and replaces metadata that was set before. Fields that it does not set
+    /// are inherited from the event being handled.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -96,11 +103,12 @@ impl<E> Emit<'_, E> {
         self
     }
 
-    /// Emits under this id, so that a retry of an emit whose outcome is unknown is not stored twice.
+    /// Sets the id of the event. Emitting an event again with the same id stores it once: use it to retry an
+    /// emit whose outcome is unknown.
     ///
     /// # Complexity
     ///
-    /// In memory, looks through the history once.
+    /// In memory, one scan of the history.
     pub fn id(mut self, id: EventId) -> Self {
         if self.event.is_some() {
             self.run.state.set(|options| options.id = Some(id));
@@ -108,16 +116,17 @@ impl<E> Emit<'_, E> {
         self
     }
 
-    /// Emits without waiting: the event is stored and handlers are called before this returns;
-    /// handlers that wait go on in the background. For sync code.
+    /// Emits without waiting for handlers, from sync code. Before this returns, the event is stored and each
+    /// handler is called. Handlers that wait continue in the background.
     ///
-    /// At most 1024 detached emits (settable) may be running at a time. A failed append that this
-    /// call can't report any more is logged.
+    /// At most 1024 detached emits may run at a time; see
+    /// [`BusBuilder::max_detached`](crate::BusBuilder::max_detached). If the adapter's answer is still
+    /// pending when this returns, a later failure is logged.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Overloaded`] where too many are running: nothing happened. Else as for awaiting
-    /// it, as far as it is known when the first poll is over.
+    /// [`ErrorKind::Overloaded`] if too many detached emits are running; nothing was emitted. Otherwise those
+    /// of [`Emit`], if they occur in the first poll.
     pub fn detach(mut self) -> Result<(), Error> {
         let detached = self.run.bus.inner.detach(self.run.decl.name)?;
         if self.event.is_none() {
@@ -130,7 +139,7 @@ impl<E> Emit<'_, E> {
         }
     }
 
-    /// The first poll.
+    /// Runs the first poll.
     #[inline]
     fn start(&mut self, cx: &mut Context<'_>) -> Polled {
         let polled = self.run.start((self.unsent)(&mut self.event), cx);
@@ -153,15 +162,16 @@ impl<E> Future for Emit<'_, E> {
 }
 
 impl Bus {
-    /// Emits an event: it enters the history (or the adapter), then every matching handler runs.
+    /// Emits an event: appends it to the history or sends it to the adapter, then calls all matching
+    /// handlers.
     ///
-    /// Nothing happens until the [`Emit`] is awaited or [detached](Emit::detach); it resolves when
-    /// all handlers have finished. Its options are methods: [`metadata`](Emit::metadata), [`id`](Emit::id). See
-    /// [`Emit`] for errors and cancellation.
+    /// Nothing happens until the [`Emit`] is awaited or [detached](Emit::detach). It resolves when all live
+    /// handlers have finished. Options are set by its methods [`metadata`](Emit::metadata) and
+    /// [`id`](Emit::id). For errors and cancel safety, see [`Emit`].
     ///
     /// # Complexity
     ///
-    /// Does not depend on how many handlers or patterns other events have.
+    /// Independent of the number of handlers and patterns of other events.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -184,7 +194,7 @@ impl Bus {
         Emit::new(self, event)
     }
 
-    /// Emits a record that `make` builds from its envelope.
+    /// Emits the record that `make` creates from its envelope.
     pub(crate) async fn emit_made(
         &self,
         name: &str,

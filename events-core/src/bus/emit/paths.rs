@@ -117,7 +117,7 @@ impl State {
         *self = Self::With(options);
     }
 
-    /// Detaches an emit that has not started.
+    /// Marks an emit that has not started as detached.
     pub(crate) fn detach(&mut self, detached: Detached) {
         let (options, _) = self.take();
         *self = Self::Detached(detached, options);
@@ -131,7 +131,7 @@ impl State {
         }
     }
 
-    /// Ends the first poll of an emit that counts itself.
+    /// Ends the first poll of an emit that counts itself: returns its result, or polls its task.
     pub(crate) fn begun(&mut self, begun: Begun<Emitted>, cx: &mut Context<'_>) -> Polled {
         match begun {
             Progress::Done(outcome) => Poll::Ready(outcome),
@@ -144,7 +144,7 @@ impl State {
         self.resume(cx)
     }
 
-    /// Any poll but the first.
+    /// Runs any further poll.
     #[allow(clippy::panic, reason = "documented: a programmer's error, as for every future")]
     pub(crate) fn resume(&mut self, cx: &mut Context<'_>) -> Polled {
         let Self::Pending(task) = self else { panic!("an emit was polled after it had resolved") };

@@ -1,4 +1,4 @@
-//! Handlers that are registered while the program runs.
+//! Registration of handlers at run time.
 
 use std::fmt;
 use std::panic::Location;
@@ -11,11 +11,11 @@ use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::event::pattern::MAX_NAME_BYTES;
 
-/// A handler registered at run time.
+/// A handle to a handler that was registered at run time.
 ///
-/// Dropping it changes nothing: the handler stays. [`guard`](Self::guard) gives one that
-/// unsubscribes when it is dropped. What the closure owns is freed when the handler is removed, all calls of it have
-/// ended, and every `Subscription` and guard of it is dropped.
+/// Dropping it does not remove the handler; [`guard`](Self::guard) returns a guard that does. The closure is
+/// dropped once the handler has been removed, all calls of it have ended, and all of its `Subscription`s and
+/// guards have been dropped.
 #[derive(Clone)]
 pub struct Subscription {
     bus: Weak<Inner>,
@@ -23,20 +23,21 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Removes the handler. Emits that have not called it yet don't call it; calls under way go on.
+    /// Removes the handler. Emits that have not called it yet no longer call it; calls that have begun
+    /// continue.
     ///
-    /// Returns whether it was still registered: a second call, or one after `off` or a `once` that
-    /// has run, changes nothing.
+    /// Returns true if the handler was still registered. Calling this again, or after `off`, or after a
+    /// `once` handler has run, has no effect.
     pub fn unsubscribe(&self) -> bool {
         self.bus.upgrade().is_some_and(|bus| bus.routes.remove(&self.registration))
     }
 
-    /// Whether the handler is still registered, and the bus has not stopped.
+    /// Returns true if the handler is still registered and the bus has not stopped.
     pub fn is_active(&self) -> bool {
         self.registration.is_active() && self.bus.upgrade().is_some_and(|bus| !bus.flight.has_stopped())
     }
 
-    /// Unsubscribes when the guard is dropped.
+    /// Converts the subscription to a guard that removes the handler when it is dropped.
     #[must_use = "dropping the guard unsubscribes"]
     pub fn guard(self) -> SubscriptionGuard {
         SubscriptionGuard { subscription: self, released: false }
@@ -49,7 +50,7 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// A [`Subscription`] that ends when this is dropped.
+/// A guard that removes the handler of a [`Subscription`] when it is dropped.
 #[derive(Debug)]
 pub struct SubscriptionGuard {
     subscription: Subscription,
@@ -57,7 +58,7 @@ pub struct SubscriptionGuard {
 }
 
 impl SubscriptionGuard {
-    /// Lets the handler stay.
+    /// Releases the guard: the handler stays registered.
     pub fn release(mut self) -> Subscription {
         self.released = true;
         self.subscription.clone()
@@ -72,21 +73,22 @@ impl Drop for SubscriptionGuard {
     }
 }
 
-/// A handler of a bus, as [`Bus::handlers`] lists it.
+/// A handler of a bus, as listed by [`Bus::handlers`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandlerInfo {
-    /// The module path and place of the function, or where the closure was registered.
+    /// The module path and location of the function, or the location at which the closure was registered.
     pub name: String,
-    /// The patterns it was registered under.
+    /// The patterns under which it is registered.
     pub patterns: Vec<String>,
 }
 
-/// The events of a pattern, for handlers that [`on`](Self::on) and [`once`](Self::once) register. Returned by
-/// [`Bus::pattern`].
+/// The events that match a pattern. Returned by [`Bus::pattern`]; [`on`](Self::on) and [`once`](Self::once)
+/// register handlers for them.
 ///
-/// A pattern that no declared event matches is a warning, once per place in the code; then it is counted in
-/// [`Bus::stats`]. A closure over an event is taken, too, where the pattern is that event's name.
+/// A pattern that matches no declared event is a warning, logged once per location in the code, and counted
+/// in [`Bus::stats`]. The handler may also be a closure of an event, if the pattern is the name of that
+/// event.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -99,23 +101,24 @@ pub struct HandlerInfo {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy)]
-#[must_use = "a handler is registered by `on` or `once`"]
+#[must_use = "this registers nothing: call `on` or `once`"]
 pub struct OnPattern<'a> {
     pub(crate) bus: &'a Bus,
     pub(crate) pattern: &'a str,
 }
 
 impl OnPattern<'_> {
-    /// Registers a closure for all events of the pattern: `|record: &Record| ...`. See [`Bus::on`].
+    /// Registers a closure for all events that match the pattern: `|record: &Record| ...`. See [`Bus::on`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pattern`] for a text that is not a pattern, and for a closure over an event
-    /// under any other pattern than the event's name; nothing is registered then.
+    /// [`ErrorKind::Pattern`] if the text is not a valid pattern, or if the closure takes an event and the
+    /// pattern is not that event's name. Nothing is registered then.
     ///
     /// # Complexity
     ///
-    /// Proportional to the declared events. The next emit of one that the pattern takes lists its handlers anew.
+    /// Proportional to the number of declared events. The next emit of each event that matches the pattern
+    /// builds its list of handlers again.
     #[track_caller]
     pub fn on<K, H>(self, handler: H) -> Result<Subscription, Error>
     where
@@ -124,12 +127,12 @@ impl OnPattern<'_> {
         self.bus.register_pattern(self.pattern, handler, Lifetime::Long)
     }
 
-    /// Registers a closure for the next event of the pattern: it runs exactly once, however many
-    /// emits race.
+    /// Registers a closure for the next event that matches the pattern. It is called exactly once, even if
+    /// several emits run at the same time.
     ///
     /// # Errors
     ///
-    /// As [`on`](Self::on).
+    /// Those of [`on`](Self::on).
     #[track_caller]
     pub fn once<K, H>(self, handler: H) -> Result<Subscription, Error>
     where
@@ -140,22 +143,23 @@ impl OnPattern<'_> {
 }
 
 impl Bus {
-    /// Registers a closure for the event its argument names: `|user: &UserCreated| ...`.
+    /// Registers a closure for the event that is the type of its argument: `|user: &UserCreated| ...`.
     ///
-    /// The closure may take `&E`, `Arc<E>` or `E`, and return `()`, `Result<(), E>` with an `E` that
-    /// can be displayed, or a future of either. An emit that is calling its handlers does not see it any more.
+    /// The closure may take `&E`, `Arc<E>` or `E`. It may return `()`, `Result<(), E>` where `E` implements
+    /// `Display`, or a future of either. An emit that has begun to call handlers does not call it.
     ///
-    /// On a bus that has stopped, nothing is registered: the subscription is not active, and a warning says so.
+    /// If the bus has stopped, nothing is registered: the subscription is not active, and a warning is
+    /// logged.
     ///
-    /// Options stand before it: [`bus.pattern("user.*")`](Self::pattern) for a closure over `&Record`,
-    /// [`bus.replay(100)`](Self::replay) for one that gets the past first.
+    /// For a closure of `&Record`, use [`bus.pattern("user.*").on(...)`](Self::pattern). For a handler that
+    /// first gets events from the history, use [`bus.replay(100).on(...)`](Self::replay).
     ///
-    /// A closure that holds a clone of its own bus keeps the bus alive; emit through
-    /// [`Delivery::bus`](crate::Delivery::bus) or a `&Bus` argument of an `#[on]` function instead.
+    /// A closure that owns a clone of its bus keeps the bus from being dropped. Emit through
+    /// [`Delivery::bus`](crate::Delivery::bus), or a `&Bus` argument of an `#[on]` function, instead.
     ///
     /// # Complexity
     ///
-    /// That of finding the event. The next emit of it lists its handlers anew.
+    /// One look-up of the event. The next emit of the event builds its list of handlers again.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -184,8 +188,8 @@ impl Bus {
         self.register_event(handler, Lifetime::Long)
     }
 
-    /// Registers a closure for the next event of its type: it runs exactly once, however many emits
-    /// race, and whether it succeeds or not.
+    /// Registers a closure for the next event of its type. It is called exactly once, even if several emits
+    /// run at the same time, and even if it fails.
     ///
     /// See [`on`](Self::on).
     #[track_caller]
@@ -196,21 +200,23 @@ impl Bus {
         self.register_event(handler, Lifetime::once())
     }
 
-    /// Selects the events that a pattern takes, for a closure over `&Record`:
+    /// Selects the events that match a pattern, to register a closure for them:
     /// `bus.pattern("user.*").on(|record: &Record| ...)`.
     ///
-    /// It registers nothing by itself: see [`OnPattern`].
+    /// This call registers nothing: see [`OnPattern`].
     pub fn pattern<'a>(&'a self, pattern: &'a str) -> OnPattern<'a> {
         OnPattern { bus: self, pattern }
     }
 
-    /// Removes every handler that is registered under exactly this pattern, `#[on]` functions
-    /// included, and returns how many there were. Handlers with further patterns stay under those.
+    /// Removes every handler that is registered under exactly this pattern, including `#[on]` functions, and
+    /// returns their number. Handlers that have other patterns stay registered under these.
+    ///
+    /// A pattern under which no handler is registered, and that matches no declared event, is a warning,
+    /// logged once per location in the code.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pattern`] for a text that is not a pattern. One that no declared event matches and no handler has
-    /// is a warning, once per place in the code.
+    /// [`ErrorKind::Pattern`] if the text is not a valid pattern.
     #[track_caller]
     pub fn off(&self, pattern: &str) -> Result<usize, Error> {
         let parsed = parse_pattern(pattern)?;
@@ -221,8 +227,8 @@ impl Bus {
         Ok(removed)
     }
 
-    /// The handlers of this bus, in the order of their registration: for a check at start-up that
-    /// all expected ones are linked.
+    /// Returns the handlers of this bus, in the order of their registration. A program can use it at start-up
+    /// to check that all expected handlers are linked.
     pub fn handlers(&self) -> Vec<HandlerInfo> {
         let all = self.inner.routes.all().into_iter();
         let info = all.map(|(registration, patterns)| HandlerInfo {
@@ -232,14 +238,14 @@ impl Bus {
         info.collect()
     }
 
-    /// How many handlers an event of this name reaches now: worth asking before an expensive event is made.
-    /// 0 for a name of more than 255 bytes, which no event has.
+    /// Returns the number of handlers that an event of this name reaches now. Use it to skip the creation of
+    /// an expensive event. 0 for a name of more than 255 bytes, because no event has one.
     ///
     /// # Complexity
     ///
-    /// Of a declared name, one lookup. Of another likewise, where it is one of 1024 that came more than once
-    /// since a handler was registered or removed; else that of finding its patterns, which grows with the
-    /// segments of the name and not with the patterns that do not match.
+    /// One look-up for a declared name. Also for an undeclared name, if it was looked up more than once since
+    /// a handler was last registered or removed; up to 1024 such names are cached. Otherwise proportional to
+    /// the number of segments in the name, and independent of the number of patterns that do not match.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -300,7 +306,8 @@ impl Bus {
 }
 
 impl Inner {
-    /// Checks the pattern of a closure, which may be over one event; warns where nothing can match.
+    /// Checks the pattern of a closure, which takes `event` if that is given. Logs a warning if no event
+    /// matches the pattern.
     pub(crate) fn check_pattern(
         &self,
         handler: &str,

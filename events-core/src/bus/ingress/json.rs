@@ -1,4 +1,4 @@
-//! The door for events from outside: JSON under a name.
+//! Events from outside, as JSON with an event name.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,42 +16,46 @@ use crate::record::metadata::Metadata;
 use crate::record::{Envelope, Record};
 use crate::text::quoted;
 
-/// The future that [`Bus::emit_json`] returns. Await it, or [`detach`](Self::detach) it.
+/// The future of an emit of JSON. Returned by [`Bus::emit_json`]; await it, or [`detach`](Self::detach) it.
 ///
-/// It starts at its first poll, which decodes the JSON. From then on it is like [`Emit`](crate::Emit), with the same
-/// cancel safety and panics.
+/// The emit starts at the first poll, which decodes the JSON. After that it is like [`Emit`](crate::Emit),
+/// with the same cancel safety and panics.
 ///
 /// # Errors
 ///
-/// - [`ErrorKind::UnknownEvent`]: not a declared name, or one that belongs to the library (`typed-events.x`).
-/// - [`ErrorKind::TooLarge`], [`ErrorKind::Payload`]: too large; not JSON or not fitting, with the
-///   path: `user.created: .email: expected a string, found a number`. Never contains a value.
-/// - Those of [`Emit`](crate::Emit). In all cases nothing was emitted, except as said there.
-#[must_use = "an emit starts when it is awaited or detached"]
+/// - [`ErrorKind::UnknownEvent`]: the name is not declared, or is reserved for the library
+///   (`typed-events.x`).
+/// - [`ErrorKind::TooLarge`]: the JSON exceeds the [limit](crate::BusBuilder::max_payload).
+/// - [`ErrorKind::Payload`]: the text is not JSON, or does not fit the event. The message names the path, and
+///   never contains a value: `user.created: .email: expected a string, found a number`.
+/// - Those of [`Emit`](crate::Emit).
+///
+/// With the first three, nothing was emitted.
+#[must_use = "emits do nothing unless awaited or detached"]
 pub struct EmitJson<'a, J> {
     bus: &'a Bus,
     name: &'a str,
-    /// Until it has started.
+    /// The JSON; `None` once the emit has started.
     json: Option<J>,
     /// `None` for the current version.
     version: Option<u32>,
     state: State,
 }
 
-// Nothing in it is ever pinned.
+// No field is pinned.
 impl<J> Unpin for EmitJson<'_, J> {}
 
 impl<J: AsRef<[u8]>> EmitJson<'_, J> {
-    /// Reads the payload as this version's type and [upcasts](crate::Upcast) it to the current one, which is what is
-    /// emitted. By default the payload is of the current version.
+    /// Sets the version of the payload: it is decoded as that version's type, and [upcast](crate::Upcast) to
+    /// the current one before it is emitted. By default, the payload is of the current version.
     ///
-    /// A version that this program does not know is an [`ErrorKind::Payload`].
+    /// A version that this program does not know is an error of kind [`ErrorKind::Payload`].
     pub fn version(mut self, version: u32) -> Self {
         self.version = Some(version);
         self
     }
 
-    /// Emits with this metadata, as [`Emit::metadata`](crate::Emit::metadata).
+    /// Sets the metadata, as [`Emit::metadata`](crate::Emit::metadata) does.
     pub fn metadata(mut self, metadata: Metadata) -> Self {
         if self.json.is_some() {
             self.state.set(|options| options.metadata = metadata);
@@ -59,7 +63,7 @@ impl<J: AsRef<[u8]>> EmitJson<'_, J> {
         self
     }
 
-    /// Emits under this id, as [`Emit::id`](crate::Emit::id).
+    /// Sets the id of the event, as [`Emit::id`](crate::Emit::id) does.
     pub fn id(mut self, id: EventId) -> Self {
         if self.json.is_some() {
             self.state.set(|options| options.id = Some(id));
@@ -67,12 +71,12 @@ impl<J: AsRef<[u8]>> EmitJson<'_, J> {
         self
     }
 
-    /// Emits without waiting, as [`Emit::detach`](crate::Emit::detach).
+    /// Emits without waiting for handlers, as [`Emit::detach`](crate::Emit::detach) does.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Overloaded`] where too many detached emits are running: nothing happened. Else as for awaiting it,
-    /// as far as it is known when the first poll is over.
+    /// [`ErrorKind::Overloaded`] if too many detached emits are running; nothing was emitted. Otherwise those
+    /// of [`EmitJson`], if they occur in the first poll.
     pub fn detach(mut self) -> Result<(), Error> {
         let detached = self.bus.inner.detach(self.name)?;
         let Some(json) = self.json.take() else { return Ok(()) };
@@ -85,7 +89,7 @@ impl<J: AsRef<[u8]>> EmitJson<'_, J> {
 }
 
 impl<J> EmitJson<'_, J> {
-    /// The first poll.
+    /// Runs the first poll.
     fn start(&mut self, json: &[u8], cx: &mut Context<'_>) -> Polled {
         let (bus, name) = (self.bus, self.name);
         let (options, detached) = self.state.take();
@@ -108,20 +112,20 @@ impl<J: AsRef<[u8]>> Future for EmitJson<'_, J> {
 }
 
 impl Bus {
-    /// Emits an event that comes from outside as JSON under a name.
+    /// Emits an event that comes from outside, as JSON with an event name.
     ///
-    /// The JSON is decoded to the declared type. Fields the type does not have are accepted unless it
-    /// says `#[serde(deny_unknown_fields)]`, and are gone then: handlers of records, too, see the event
-    /// as its type writes it. Under a name that is not declared nothing is emitted,
-    /// unless the builder says [`accept_undeclared`](crate::BusBuilder::accept_undeclared): then
-    /// handlers of records get it as JSON.
+    /// The JSON is decoded to the type of the declared event. Fields that the type does not have are dropped,
+    /// unless the type has `#[serde(deny_unknown_fields)]`: handlers of records, too, get the event as its
+    /// type writes it. An undeclared name is an error, unless
+    /// [`accept_undeclared`](crate::BusBuilder::accept_undeclared) is set: then handlers of records get the
+    /// JSON.
     ///
-    /// At most 1 MiB (settable by [`BusBuilder::max_payload`](crate::BusBuilder::max_payload)) and
-    /// 127 levels deep.
+    /// The JSON may have at most 1 MiB (see [`BusBuilder::max_payload`](crate::BusBuilder::max_payload)) and
+    /// 127 levels.
     ///
-    /// Nothing happens until the [`EmitJson`] is awaited or [detached](EmitJson::detach). Its options are methods:
-    /// [`version`](EmitJson::version), [`metadata`](EmitJson::metadata), [`id`](EmitJson::id). See [`EmitJson`] for
-    /// errors and cancellation.
+    /// Nothing happens until the [`EmitJson`] is awaited or [detached](EmitJson::detach). Options are set by
+    /// its methods [`version`](EmitJson::version), [`metadata`](EmitJson::metadata) and [`id`](EmitJson::id).
+    /// For errors and cancel safety, see [`EmitJson`].
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -142,7 +146,7 @@ impl Bus {
     }
 }
 
-/// A payload from outside that was found to fit.
+/// A payload from outside that was read and fits its event.
 pub(crate) enum Read<'a> {
     Declared(&'static EventDecl, Arc<dyn Payload>),
     Undeclared { name: &'a str, version: u32, json: &'a str },
@@ -160,18 +164,18 @@ impl Read<'_> {
 }
 
 impl Bus {
-    /// Emits what another bus has recorded, under its id and with its metadata: a durable handler that forwards every
-    /// record of an outbox to a bus on another engine. Forwarded again, it is stored once, where the adapter can tell
-    /// duplicates.
+    /// Emits a record of another bus, with the record's id and metadata. A durable handler can use it to
+    /// forward every record of an outbox to a bus on another engine. If a record is forwarded twice, it is
+    /// stored once, as long as the adapter can detect the duplicate.
     ///
     /// # Errors
     ///
-    /// Those of [`EmitJson`], but for its limit: what one bus has recorded is not refused
-    /// for its size by another one, unless that one sends it over channels that others share.
+    /// Those of [`EmitJson`], without its size limit: a record of another bus is not refused for its size,
+    /// unless the adapter of this bus sends it to channels that are shared with other programs.
     ///
     /// # Cancel safety
     ///
-    /// That of [`Emit`](crate::Emit).
+    /// The same as for [`Emit`](crate::Emit).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -196,8 +200,8 @@ impl Bus {
         self.emit_made(record.name(), |envelope| made.record(Envelope { id, metadata, ..envelope })).await
     }
 
-    /// Whether an event of this name is declared: linked, named by a handler of this bus, or given to
-    /// its builder.
+    /// Returns true if an event of this name is declared: it is linked, a handler of this bus takes it, or it
+    /// was given to the builder.
     pub fn is_declared(&self, name: &str) -> bool {
         self.inner.known.contains(name)
     }
@@ -215,7 +219,7 @@ impl Inner {
         read_as(decl, name, version, json)
     }
 
-    /// The declaration of an event; `None` for an undeclared name that may pass.
+    /// Returns the declaration of an event, or `None` for an undeclared name that is accepted.
     fn declared(&self, name: &str) -> Result<Option<&'static EventDecl>, Error> {
         let decl = self.known.get(name);
         if decl.is_none() {
@@ -224,7 +228,7 @@ impl Inner {
         Ok(decl)
     }
 
-    /// Whether an undeclared name may pass.
+    /// Returns an error unless an undeclared name is accepted.
     pub(crate) fn check_undeclared(&self, name: &str) -> Result<(), Error> {
         let refuse = |message| Err(Error::new(ErrorKind::UnknownEvent, message));
         if let Err(error) = check_name(name) {
@@ -248,7 +252,7 @@ impl Inner {
     }
 }
 
-/// Reads a payload as its declaration says.
+/// Reads a payload according to its declaration, or as any JSON if the name is undeclared.
 fn read_as<'a>(
     decl: Option<&'static EventDecl>,
     name: &'a str,

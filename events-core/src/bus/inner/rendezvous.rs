@@ -1,4 +1,4 @@
-//! The rendezvous of emits with the task that replays the history to a handler with a replay.
+//! The rendezvous of emits with the task that replays the history to a handler.
 //!
 //! Each event reaches the handler once, through the task. The emit of the event and the task reach its
 //! position in either order, and the emit either waits for the handler's result or continues without it:

@@ -142,7 +142,7 @@ impl Registration {
         }
     }
 
-    /// Returns the rendezvous of emits with the replay task, if this is a handler with a replay.
+    /// Returns the rendezvous of emits with the replay task, if this handler was registered with a replay.
     pub(crate) fn rendezvous(&self) -> Option<&Rendezvous> {
         match &self.lifetime {
             Lifetime::Replay(rendezvous) => Some(rendezvous),

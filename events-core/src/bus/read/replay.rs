@@ -38,9 +38,10 @@ use crate::panics::catch_panic;
 use crate::record::Record;
 use crate::time::Timestamp;
 
-/// The option [`Bus::replay`], for the closure that [`on`](Self::on) registers.
+/// A registration option: the handler gets the last events of its type from the history first. Returned by
+/// [`Bus::replay`]; [`on`](Self::on) registers the handler.
 #[derive(Clone, Copy)]
-#[must_use = "a handler is registered by `on`"]
+#[must_use = "this registers nothing: call `on`"]
 pub struct OnReplay<'a> {
     bus: &'a Bus,
     n: usize,
@@ -87,32 +88,34 @@ impl<'a> OnReplay<'a> {
     }
 }
 
-/// The option [`OnPattern::replay`], for the closure that [`on`](Self::on) registers.
+/// A registration option: the handler gets the last events that match a pattern from the history first.
+/// Returned by [`OnPattern::replay`]; [`on`](Self::on) registers the handler.
 #[derive(Clone, Copy)]
-#[must_use = "a handler is registered by `on`"]
+#[must_use = "this registers nothing: call `on`"]
 pub struct OnPatternReplay<'a> {
     selected: OnPattern<'a>,
     n: usize,
 }
 
 impl<'a> OnPattern<'a> {
-    /// Lets the handler first get the last `n` events of the pattern, as [`Bus::replay`] does for those of a type.
+    /// Makes the handler first get the last `n` events that match the pattern, as [`Bus::replay`] does for
+    /// the events of a type.
     pub fn replay(self, n: usize) -> OnPatternReplay<'a> {
         OnPatternReplay { selected: self, n }
     }
 }
 
 impl<'a> OnPatternReplay<'a> {
-    /// Registers a closure over `&Record` that first gets the last events of the pattern, then each later one. See
-    /// [`Bus::replay`].
+    /// Registers a closure of `&Record` that first gets the last events that match the pattern, then each
+    /// later one. Resolves once the handler has caught up. See [`OnReplay::on`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Pattern`] as [`OnPattern::on`], and those of [`OnReplay::on`].
+    /// [`ErrorKind::Pattern`] as for [`OnPattern::on`], and those of [`OnReplay::on`].
     ///
     /// # Cancel safety
     ///
-    /// That of [`OnReplay::on`].
+    /// The same as for [`OnReplay::on`].
     #[track_caller]
     pub fn on<K, H>(
         self,
@@ -134,9 +137,11 @@ impl<'a> OnPatternReplay<'a> {
 }
 
 impl Bus {
-    /// Lets a handler get the last `n` events of the history first. `bus.replay(100).on(|user: &UserCreated| ...)`
-    /// registers a closure over a type of events, `bus.pattern("user.*").replay(100).on(|record: &Record| ...)` one
-    /// for a pattern. See [`OnReplay::on`] for the order of events, errors and cancellation.
+    /// Makes a handler first get the last `n` of its events from the history.
+    ///
+    /// `bus.replay(100).on(|user: &UserCreated| ...).await?` registers a closure for the events of a type. For
+    /// those of a pattern, use `bus.pattern("user.*").replay(100).on(|record: &Record| ...).await?`. For the
+    /// order of events, errors and cancel safety, see [`OnReplay::on`].
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {

@@ -25,7 +25,7 @@ pub struct Call<'a> {
     pub(crate) delivery: Option<&'a Delivery>,
 }
 
-/// Form in which the event of a call was emitted.
+/// The event of a call, with or without a record.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'a> {
     /// An event without a record, because no handler [wants](Wants) one.

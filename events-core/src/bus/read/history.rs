@@ -189,6 +189,14 @@ impl History<'_> {
 }
 
 /// A query of the history for events of one type. Returned by [`History::of`]; await it for the events.
+///
+/// # Errors
+///
+/// Those of [`History`]; also [`ErrorKind::Pattern`] if the pattern does not match the event.
+///
+/// # Cancel safety
+///
+/// Cancel safe: a query changes nothing.
 #[must_use = "queries do nothing unless awaited"]
 pub struct TypedHistory<'a, E> {
     history: History<'a>,

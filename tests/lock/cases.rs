@@ -210,7 +210,7 @@ fn l1_a_reason_is_that_of_one_change() {
     let next = opaque.replace("id: String", "id: Vec<u8>");
     project.source(&next);
     project.check_refused(
-        "`Vec<u8>`, where it was `String`; restore it, declare `version = 2`, or give a reason: `#[event(changed = \"...\")]` on the field. The given reason belongs to an earlier change: give this change another reason",
+        "`Vec<u8>` replaces `String`; restore it, declare `version = 2`, or give a reason: `#[event(changed = \"...\")]` on the field. The given reason belongs to an earlier change: give this change another reason",
         "--> src/lib.rs:7:26",
     );
     assert_said(&project.write_lock().unwrap_err(), "give this one its own");
@@ -351,7 +351,7 @@ fn l2_each_change_that_is_lossy_or_hidden_is_refused() {
     refused(
         "(with = \"seconds\")",
         "(with = \"millis\")",
-        &format!(".with: {NOTHING_SHOWS}`with millis: u64`, where it was `with seconds: u64`"),
+        &format!(".with: {NOTHING_SHOWS}`with millis: u64` replaces `with seconds: u64`"),
     );
     refused(
         "double: f64",
@@ -366,18 +366,22 @@ fn l2_each_change_that_is_lossy_or_hidden_is_refused() {
     refused(
         "list: Vec<u8>",
         "list: HashSet<u8>",
-        &format!("{old}.list: elements may be written twice, and a set keeps one of them"),
+        &format!("{old}.list: the elements are written in an order or repeatedly, but a set keeps neither"),
     );
     refused(
         "list: Vec<u8>",
         "list: BinaryHeap<u8>",
-        &format!("{old}.list: elements are written in an order"),
+        &format!("{old}.list: the elements are written in an order or without repetition"),
     );
-    refused("set: HashSet<u8>", "set: Vec<u8>", &format!("{new}.set: elements may be written twice"));
+    refused(
+        "set: HashSet<u8>",
+        "set: Vec<u8>",
+        &format!("{new}.set: the elements are written in an order or repeatedly, but a set"),
+    );
     refused(
         "heap: BinaryHeap<u8>",
         "heap: BTreeSet<u8>",
-        &format!("{old}.heap: elements may be written twice"),
+        &format!("{old}.heap: the elements are written in an order or repeatedly, but a set"),
     );
     refused(
         "\"seconds::five\"",

@@ -122,7 +122,7 @@ fn silent_changes(project: &Project, source: &str) {
     );
     project.refuse(
         &replaced(source, "tags: Vec<String>", "tags: std::collections::HashSet<String>"),
-        ".tags: elements may be written twice, and a set keeps one of them",
+        ".tags: the elements are written in an order or repeatedly, but a set keeps neither",
     );
     project.refuse(
         &replaced(source, "(default = \"one\")", "(default = \"two\")"),

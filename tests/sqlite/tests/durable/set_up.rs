@@ -25,14 +25,14 @@ async fn two_durable_handlers_of_one_name_are_an_error_with_both_places() {
     let error = file.builder().handler::<first>().handler::<second>().build().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Build);
     let text = error.to_string();
-    assert!(text.starts_with("two durable handlers are named `twice`, and each would get a part of the events: handler durable::set_up::first (tests/sqlite/tests/durable/set_up.rs:15) and handler"), "{text}");
+    assert!(text.starts_with("two durable handlers are named `twice`, and each would get a part of the events: handler durable::set_up::first (tests/sqlite/tests/durable/set_up.rs:16) and handler"), "{text}");
 }
 
 #[tokio::test]
 async fn an_adapter_without_durable_consumers_is_an_error() {
     let error = Bus::builder().handler::<first>().build().await.unwrap_err();
     let text = error.to_string();
-    let said = "first (tests/sqlite/tests/durable/set_up.rs:15) is durable (`twice`), but this bus has no adapter: add one that has durable consumers, such as `.adapter(Sqlite::at(\"events.db\"))`";
+    let said = "first (tests/sqlite/tests/durable/set_up.rs:16) is durable (`twice`), but this bus has no adapter: add one that has durable consumers, such as `.adapter(Sqlite::at(\"events.db\"))`";
     assert!(text.contains(said), "{text}");
 }
 

@@ -1,4 +1,4 @@
-//! What tests hold.
+//! [`Disk`], the handle that tests use.
 
 use crate::image::Survival;
 use crate::random::Random;
@@ -10,29 +10,29 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A disk that fails when it is told to. See the [crate] for what it models.
+/// A disk that fails on request. See the [crate] for what it models.
 ///
-/// Any number of connections on any threads may use it, and any number of disks may exist. When it is
-/// dropped, SQLite finds it no more; connections that are still open go on.
+/// Any number of connections on any threads may use it, and any number of disks may exist. After it is dropped, new
+/// connections can't use it. Connections that are open stay usable.
 pub struct Disk {
     shared: Arc<Shared>,
     registration: Registration,
 }
 
 impl Disk {
-    /// Registers a new disk with SQLite, under a name of its own.
+    /// Registers a new disk with SQLite, under a new name.
     ///
     /// # Panics
     ///
-    /// If SQLite has no memory left for it, or no VFS beneath it.
-    #[expect(clippy::new_without_default, reason = "it registers something, which a default shouldn't")]
+    /// Panics if SQLite has no memory left for it, or no default VFS.
+    #[expect(clippy::new_without_default, reason = "a default should not register anything")]
     pub fn new() -> Self {
         let shared = Arc::new(Shared::default());
-        let registration = Registration::new(&shared).expect("SQLite takes another VFS");
+        let registration = Registration::new(&shared).expect("SQLite registers another VFS");
         Disk { shared, registration }
     }
 
-    /// The name to give to SQLite, as in `file:events.db?vfs=name` or
+    /// Returns the name to pass to SQLite, as in `file:events.db?vfs=name` or
     /// [`Connection::open_with_flags_and_vfs`].
     pub fn vfs_name(&self) -> &str {
         self.registration.name()
@@ -42,47 +42,47 @@ impl Disk {
     ///
     /// # Errors
     ///
-    /// What SQLite says, and `SQLITE_IOERR` when the power is cut.
+    /// Returns SQLite's error; `SQLITE_IOERR` if the power is cut.
     pub fn open(&self, path: &Path) -> rusqlite::Result<Connection> {
         Connection::open_with_flags_and_vfs(path, OpenFlags::default(), self.vfs_name())
     }
 
-    /// How many writes, syncs and truncates there were, including those that failed, but not those that came
-    /// after a power cut. A test that ran once without faults knows from this where to put them.
+    /// Returns how many writes, syncs and truncates there were, including failed ones, but not those after a power cut.
+    /// A test that ran once without faults can use it to choose where to inject them.
     pub fn operations(&self) -> u64 {
         self.shared.lock().operations
     }
 
-    /// How many of the [operations](Self::operations) were syncs, so that a test can say what a commit costs.
+    /// Returns how many of the [operations](Self::operations) were syncs, so that a test can measure the cost of a
+    /// commit.
     pub fn syncs(&self) -> u64 {
         self.shared.lock().syncs
     }
 
-    /// Makes the `operation`-th write, sync or truncate from now fail, once. The next one is the first. For
+    /// Makes the `operation`-th write, sync or truncate from now fail once. The next one is the first. For
     /// [`Fault::Sync`], only syncs are counted.
     ///
-    /// Several faults may wait at the same time. If two strike the same operation, the one that was armed
-    /// first does.
+    /// Several faults may be armed at the same time. If two are due at the same operation, the one that was armed first
+    /// applies.
     pub fn fail_at(&self, operation: u64, fault: Fault) {
         self.shared.lock().arm(operation, fault, false);
     }
 
-    /// As [`fail_at`](Self::fail_at), but all later operations that the fault can strike fail, too, until
+    /// Like [`fail_at`](Self::fail_at), but all later operations that the fault applies to fail, too, until
     /// [`heal`](Self::heal).
     pub fn fail_from(&self, operation: u64, fault: Fault) {
         self.shared.lock().arm(operation, fault, true);
     }
 
-    /// Ends all faults, also those that didn't strike yet. What a failed sync dropped is lost all the same,
-    /// and a power cut is no fault: it lasts.
+    /// Removes all faults, including armed ones. Writes that a failed sync dropped stay lost, and a power cut stays.
     pub fn heal(&self) {
         self.shared.lock().heal();
     }
 
     /// Cuts the power at the `operation`-th write, sync or truncate from now. The next one is the first.
     ///
-    /// That one fails and so does all that comes later: writes, syncs, truncates, deletes and opens. A write
-    /// that is cut may have reached the disk in part, a sync that is cut has made nothing durable.
+    /// That operation and all later writes, syncs, truncates, deletes and opens fail. If it is a write, a part of it
+    /// may have reached the disk. If it is a sync, it has made nothing durable.
     pub fn cut_power_at(&self, operation: u64) {
         self.shared.lock().cut_power_at(operation);
     }
@@ -97,17 +97,17 @@ impl Disk {
         self.shared.lock().cut
     }
 
-    /// Writes the files that survive if the power is cut now, or those that survived the cut, into the folder
-    /// `into`, which is created if need be. They keep their names; what an earlier call or a database that
-    /// was opened there left under these names is removed.
+    /// Writes the files that survive a power cut into the folder `into`, which is created if needed. If the power is
+    /// not cut yet, these are the files that would survive a cut now. They keep their names. Files of these names from
+    /// an earlier call, or of a database that was opened there, are removed.
     ///
-    /// The seed chooses what survives of that which wasn't synced: with 0 nothing, with 1 everything, and
-    /// with any other something in between, chosen for each file on its own. The same seed chooses the same
-    /// for the same writes.
+    /// The seed chooses which unsynced changes survive: with 0 none, with 1 all, and with any other seed some of them,
+    /// chosen separately for each file. The same seed makes the same choice for the same writes.
     ///
     /// # Errors
     ///
-    /// If the folder can't be written, or if the disk has two files of the same name in different folders.
+    /// Returns an error if the folder can't be written, or if the disk has two files of the same name in different
+    /// folders.
     pub fn surviving(&self, into: &Path, seed: u64) -> io::Result<()> {
         fs::create_dir_all(into)?;
         let survival = match seed {

@@ -1,11 +1,11 @@
-//! What of one file is durable, and what else of it may survive a power cut.
+//! The durable content of one file, and its pending changes, which may survive a power cut.
 
 use crate::random::Random;
 
-/// What a disk writes as a whole.
+/// The size of the unit that a disk writes atomically.
 pub(crate) const SECTOR: usize = 512;
 
-/// A change of a file that isn't durable yet.
+/// A change of a file that is not durable yet.
 pub(crate) enum Change {
     Write { at: usize, bytes: Vec<u8> },
     Truncate(usize),
@@ -13,7 +13,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// How long a file of `length` bytes is after this change.
+    /// Returns the length that a file of `length` bytes has after this change.
     fn length(&self, length: usize) -> usize {
         match self {
             Change::Write { at, bytes } => length.max(at + bytes.len()),
@@ -22,7 +22,7 @@ impl Change {
         }
     }
 
-    /// The range of bytes that this change gives a new value, of a file that is never longer than `most`.
+    /// Returns the range of bytes that this change sets, in a file that is never longer than `most`.
     fn touches(&self, most: usize) -> std::ops::Range<usize> {
         match self {
             Change::Write { at, bytes } => *at..at + bytes.len(),
@@ -32,16 +32,16 @@ impl Change {
     }
 }
 
-/// Which of the changes that aren't durable a power cut leaves.
+/// Which pending changes survive a power cut.
 #[derive(Clone, Copy)]
 pub(crate) enum Survival {
     None,
     All,
-    /// Chosen anew for each file.
+    /// A random choice for each file.
     Random,
 }
 
-/// A file as the disk has it, next to the changes that are still on their way there.
+/// A file on the disk, with the changes that are not durable yet.
 #[derive(Default)]
 pub(crate) struct Image {
     /// `None` if the file doesn't exist.
@@ -50,7 +50,7 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// A file that was there before the disk watched it. All of it counts as durable.
+    /// Creates the image of a file that existed before the disk watched it. Its whole content counts as durable.
     pub(crate) fn existing(content: Option<Vec<u8>>) -> Self {
         Image { durable: content, pending: Vec::new() }
     }
@@ -59,7 +59,7 @@ impl Image {
         self.pending.push(change);
     }
 
-    /// Makes all changes durable, and that the file exists.
+    /// Makes all changes durable, and the existence of the file.
     pub(crate) fn sync(&mut self) {
         self.delete_durably();
         let content = self.durable.take().unwrap_or_default();
@@ -67,7 +67,7 @@ impl Image {
         self.pending.clear();
     }
 
-    /// Makes the deletes so far durable, and with them nothing that was written since.
+    /// Makes deletes durable, but no change that follows the last delete.
     pub(crate) fn delete_durably(&mut self) {
         if let Some(last) = self.pending.iter().rposition(|change| matches!(change, Change::Delete)) {
             self.pending.drain(..=last);
@@ -75,15 +75,15 @@ impl Image {
         }
     }
 
-    /// Forgets the writes that weren't synced. Truncates and deletes stay: they are no dirty pages, but
-    /// belong to the journal of the file system.
+    /// Drops the writes that were not synced. Truncates and deletes stay, because they are not in dirty pages but in
+    /// the journal of the file system.
     pub(crate) fn drop_writes(&mut self) {
         self.pending.retain(|change| !matches!(change, Change::Write { .. }));
     }
 
-    /// What a power cut leaves, `None` if that is no file.
+    /// Returns the content after a power cut, or `None` if the file does not exist then.
     pub(crate) fn surviving(&self, survival: Survival, random: &mut Random) -> Option<Vec<u8>> {
-        // A file that was deleted and written anew is another file, none of whose sectors mix with the old.
+        // A file that was deleted and created again is a different file, whose sectors don't mix with the old ones.
         let files: Vec<&[Change]> = self.pending.split(|change| matches!(change, Change::Delete)).collect();
         let chosen = match survival {
             Survival::None => 0,
@@ -101,7 +101,7 @@ impl Image {
     }
 }
 
-/// The content after all changes.
+/// Returns the content after all changes.
 fn all(mut content: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     for change in changes {
         let length = change.length(content.len());
@@ -113,7 +113,7 @@ fn all(mut content: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     content
 }
 
-/// The content after some of the changes, in one of the ways in which a disk may lose the others.
+/// Returns the content after some of the changes, in one of the ways in which a disk may lose the others.
 fn some(durable: Option<Vec<u8>>, changes: &[Change], random: &mut Random) -> Option<Vec<u8>> {
     let count = changes.len();
     let before = durable.as_ref().map_or(0, Vec::len);
@@ -122,14 +122,14 @@ fn some(durable: Option<Vec<u8>>, changes: &[Change], random: &mut Random) -> Op
     match random.up_to(4) {
         0 => return durable,
         1 => return Some(all(durable.unwrap_or_default(), changes)),
-        // In order up to one that is torn.
+        // All changes up to one that is torn.
         2 => {
             let torn = random.up_to(count - 1);
             kept.sectors.iter_mut().for_each(|kept| *kept = torn + usize::from(random.coin()));
             let whole = &changes[..torn + usize::from(random.coin())];
             kept.length = whole.iter().fold(before, |length, change| change.length(length));
         }
-        // Some of them, each as a whole.
+        // Some changes, each completely.
         3 => {
             for (index, change) in changes.iter().enumerate().filter(|_| random.coin()) {
                 kept.length = change.length(kept.length);
@@ -138,7 +138,7 @@ fn some(durable: Option<Vec<u8>>, changes: &[Change], random: &mut Random) -> Op
                 kept.sectors[touched.start / SECTOR..end].fill(index + 1);
             }
         }
-        // Each sector at a time of its own, and the length of the file, too.
+        // Each sector, and the length of the file, after a different number of changes.
         _ => {
             kept.sectors.iter_mut().for_each(|kept| *kept = at_some_time(count, random));
             let counted = &changes[..at_some_time(count, random)];
@@ -151,7 +151,7 @@ fn some(durable: Option<Vec<u8>>, changes: &[Change], random: &mut Random) -> Op
     Some(kept.of(durable.unwrap_or_default(), changes, most))
 }
 
-/// A number of changes: often none or all, as few sectors are written more than twice.
+/// Returns a number of changes. Often it is none or all, because few sectors are written more than twice.
 fn at_some_time(count: usize, random: &mut Random) -> usize {
     match random.up_to(2) {
         0 => 0,
@@ -160,7 +160,7 @@ fn at_some_time(count: usize, random: &mut Random) -> usize {
     }
 }
 
-/// The greatest length that a file of `length` bytes ever has during the changes.
+/// Returns the greatest length that a file of `length` bytes has during the changes.
 fn most(length: usize, changes: &[Change]) -> usize {
     let lengths = changes.iter().scan(length, |length, change| {
         *length = change.length(*length);
@@ -169,9 +169,9 @@ fn most(length: usize, changes: &[Change]) -> usize {
     lengths.fold(length, usize::max)
 }
 
-/// What was kept of a file's changes.
+/// How many of a file's changes survive.
 struct Kept {
-    /// For each sector, how many of the changes happened before it was written to the disk.
+    /// For each sector, the number of changes that were applied before it was written to the disk.
     sectors: Vec<usize>,
     length: usize,
 }

@@ -1,11 +1,10 @@
-//! A disk for tests of code that keeps its data in SQLite. It loses power when it is told to, and its writes
-//! and syncs fail when they are told to.
+//! A simulated disk for tests of code that stores its data in SQLite. It loses power on request, and its writes and
+//! syncs fail on request.
 //!
-//! A [`Disk`] is a SQLite VFS on top of the default one. Files are read and written where their paths say, so
-//! connections see what they would see without it. Beside that, the disk remembers which bytes are durable:
-//! those that were written before an `xSync` of the same file succeeded. After a power cut,
-//! [`Disk::surviving`] writes what a machine may find when it starts again into another folder, to be opened
-//! with SQLite's ordinary VFS.
+//! A [`Disk`] is an SQLite VFS on top of the default one. Files are read and written at their real paths, so
+//! connections see the same content as without it. The disk also tracks which bytes are durable: those that were
+//! written before a successful `xSync` of the same file. After a power cut, [`Disk::surviving`] writes the files that a
+//! machine may find after a restart to another folder, where SQLite's default VFS can open them.
 //!
 //! ```no_run
 //! use faulty_disk::Disk;
@@ -20,21 +19,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What is modelled
+//! # Model
 //!
-//! * A sync makes what was written to its file durable, and that the file exists. The first sync of a journal
-//!   or WAL that a connection opened makes the deletes in its folder durable, too, as SQLite's unix VFS then
-//!   syncs the folder.
-//! * A delete is durable when SQLite asks for a sync of the folder, else the old file may come back.
-//! * Unsynced sectors of 512 bytes survive independently of each other and of the length of the file, but a
-//!   sector is whole: it has the bytes it had after one of the writes to it.
-//! * SQLite is told that sectors have 512 bytes and that the disk promises nothing, so that it takes every
-//!   precaution it has. There is no memory mapping, which would bypass the disk.
-//! * Nothing is synced for real. What survives comes from memory, and tests are faster without.
+//! * A sync makes the writes to its file durable, and the existence of the file. The first sync of a journal or WAL
+//! that a
+//!   connection opened also makes the deletes in its folder durable, because SQLite's unix VFS then syncs the folder.
+//! * A delete is durable if SQLite requests a sync of the folder. Otherwise the old file may come back.
+//! * Unsynced sectors of 512 bytes survive independently of each other and of the length of the file. A sector is
+//! atomic:
+//!   it has the bytes that it had after one of the writes to it.
+//! * The VFS reports sectors of 512 bytes and a disk without guarantees, so that SQLite takes all precautions. There is
+//! no
+//!   memory mapping, which would bypass the disk.
+//! * Nothing is really synced. The surviving files are made from memory, and tests are faster.
 //!
-//! Databases, WALs, rollback and super-journals are watched. Temporary files are passed through and count
-//! for nothing, except that they fail once the power is cut. The shared memory of a WAL is rebuilt after a
-//! crash, so it never survives.
+//! Databases, WALs, rollback and super-journals are watched. Temporary files are passed through and are not counted,
+//! but fail after a power cut. The shared memory of a WAL is rebuilt after a crash, so it never survives.
 
 #![cfg(unix)]
 #![deny(unsafe_op_in_unsafe_fn)]

@@ -1,4 +1,4 @@
-//! Choices that are the same for the same seed.
+//! Random choices that repeat for the same seed.
 
 /// SplitMix64: small, and good enough for choosing which sectors survive.
 pub(crate) struct Random(u64);
@@ -15,7 +15,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 to `last`, both included.
+    /// Returns a number from 0 to `last`, both included.
     pub(crate) fn up_to(&mut self, last: usize) -> usize {
         let count = (last as u64).saturating_add(1);
         (self.next() % count) as usize

@@ -1,4 +1,4 @@
-//! What all connections of a disk share: the images of its files, and what is to fail.
+//! The state that all connections of a disk share: the images of its files, and the armed faults.
 
 use crate::image::{Change, Image};
 use rusqlite::ffi::{
@@ -14,19 +14,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// How an operation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The operation fails with an I/O error and changes nothing. What was written before a failed sync can
-    /// still become durable with the next.
+    /// The operation fails with an I/O error and changes nothing. Writes before a failed sync can still become durable
+    /// with the next sync.
     Io,
-    /// The disk is full: a write fails with `SQLITE_FULL`. Syncs and truncates need no space, so if the fault
-    /// is due at one of these, it waits for the next write.
+    /// The disk is full: a write fails with `SQLITE_FULL`. Syncs and truncates need no space, so a fault that is due at
+    /// one of them waits for the next write.
     Full,
-    /// A sync fails with an I/O error, and what was written to its file since the last sync can't become
-    /// durable any more, although it is still read: Linux marks pages as clean after a failed `fsync`, so
-    /// that a second one has nothing to write and succeeds. Only syncs are counted for this fault.
+    /// A sync fails with an I/O error, and the writes to its file since the last sync can't become durable any more,
+    /// although they can still be read. Linux does the same: it marks pages as clean after a failed `fsync`, so a
+    /// second one has nothing to write and succeeds. Only syncs are counted for this fault.
     Sync,
 }
 
-/// What is counted, and can fail.
+/// The operations that are counted and can fail.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Write,
@@ -44,7 +44,7 @@ impl Operation {
     }
 }
 
-/// A fault that waits for its operation.
+/// An armed fault.
 struct Armed {
     fault: Fault,
     /// How many operations are left until it is due.
@@ -53,7 +53,7 @@ struct Armed {
 }
 
 impl Armed {
-    /// Counts an operation, and says whether it is one that fails.
+    /// Counts an operation, and returns whether it fails.
     fn strikes(&mut self, operation: Operation) -> bool {
         if self.fault == Fault::Sync && operation != Operation::Sync {
             return false;
@@ -63,10 +63,10 @@ impl Armed {
     }
 }
 
-/// What becomes of an operation.
+/// The outcome of an operation.
 enum Verdict {
     Passes,
-    /// It is the one at which the power is cut, so the disk may have done some of it.
+    /// The power is cut at this operation, so a part of it may be applied.
     IsCut,
     Fails(Fault),
     /// The power was cut before.
@@ -80,7 +80,7 @@ pub(crate) struct State {
     pub(crate) cut: bool,
     cut_at: Option<u64>,
     faults: Vec<Armed>,
-    /// Sorted, so that a seed means the same in each run.
+    /// Sorted, so that a seed makes the same choices in each run.
     pub(crate) files: BTreeMap<PathBuf, Image>,
 }
 
@@ -122,7 +122,7 @@ impl State {
         self.files.entry(path.to_path_buf()).or_default()
     }
 
-    /// Watches a file from now on, if it isn't watched yet.
+    /// Starts to watch a file, unless it is watched already.
     fn watch(&mut self, path: &Path) -> io::Result<()> {
         if !self.files.contains_key(path) {
             let content = match std::fs::read(path) {
@@ -136,29 +136,29 @@ impl State {
     }
 }
 
-/// The files that SQLite may have next to a database.
+/// The suffixes of the files that SQLite may create next to a database.
 pub(crate) const SUFFIXES: [&str; 3] = ["-wal", "-journal", "-shm"];
 
-/// The path of a file next to a database.
+/// Returns the path of a file next to a database.
 pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut path = OsString::from(database);
     path.push(suffix);
     path.into()
 }
 
-/// The state of a disk, for several threads.
+/// The state of a disk, shared by several threads.
 ///
-/// It is locked while the file beneath is changed, so that the images have the changes in the same order.
+/// It stays locked while the underlying file is changed, so that the images get the changes in the same order.
 #[derive(Default)]
 pub(crate) struct Shared(Mutex<State>);
 
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // What a panicking thread left is still whole: nothing in between changes can panic.
+        // A poisoned state is still valid: no panic can happen in the middle of a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Watches a database with what is next to it, since a WAL that nobody opened survives as well.
+    /// Watches a database and the files next to it, because a WAL that no connection has opened survives as well.
     pub(crate) fn watch(&self, path: &Path, is_database: bool) -> io::Result<()> {
         let mut state = self.lock();
         state.watch(path)?;
@@ -169,7 +169,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes or truncates. `through` does that to the file beneath. A temporary file has no path.
+    /// Writes or truncates a file. `through` does it to the underlying file. A temporary file has no path.
     pub(crate) fn change(
         &self,
         path: Option<&Path>,
@@ -198,7 +198,7 @@ impl Shared {
         }
     }
 
-    /// Makes what was written to the file durable, and what was deleted from its folder if `syncs_folder`.
+    /// Makes the writes to a file durable and, if `syncs_folder`, the deletes in its folder.
     pub(crate) fn sync(&self, path: Option<&Path>, syncs_folder: bool) -> c_int {
         let mut state = self.lock();
         let Some(path) = path else {
@@ -221,7 +221,7 @@ impl Shared {
         }
     }
 
-    /// Deletes a file. `through` deletes the one beneath.
+    /// Deletes a file. `through` deletes the underlying one.
     pub(crate) fn delete(&self, path: &Path, durably: bool, through: impl FnOnce() -> c_int) -> c_int {
         let mut state = self.lock();
         if state.cut {

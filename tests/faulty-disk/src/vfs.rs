@@ -1,8 +1,7 @@
-//! The disk as SQLite calls it: a `sqlite3_vfs` in front of the default one, whose files are in front of its
-//! files.
+//! The VFS of the disk: a `sqlite3_vfs` that wraps the default one, and files that wrap its files.
 //!
-//! Nothing here may panic where SQLite calls in, as C has no way to unwind. All decisions are made in
-//! [`Shared`]; this translates.
+//! Functions that SQLite calls must not panic, because C can't unwind. All decisions are made in [`Shared`]; this
+//! module translates.
 
 use crate::image::{Change, SECTOR};
 use crate::state::{Operation, Shared};
@@ -15,39 +14,39 @@ use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-/// The files whose bytes are watched. All of them have a name.
+/// The kinds of files that are watched. All of them have a name.
 const WATCHED: c_int =
     SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL | SQLITE_OPEN_SUPER_JOURNAL;
 
-/// The files that SQLite's unix VFS syncs together with their folder, the first time.
+/// The kinds of files whose first sync also syncs their folder in SQLite's unix VFS.
 const JOURNALS: c_int = SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL | SQLITE_OPEN_SUPER_JOURNAL;
 
-/// A VFS that SQLite knows until this is dropped.
+/// A VFS that is registered until this is dropped.
 pub(crate) struct Registration {
     name: String,
     vfs: NonNull<sqlite3_vfs>,
 }
 
-// SAFETY: the pointer is only given to SQLite's functions that register and unregister, which lock.
+// SAFETY: the pointer is only passed to SQLite's functions that register and unregister, which lock.
 unsafe impl Send for Registration {}
 // SAFETY: as above; shared references only read the name.
 unsafe impl Sync for Registration {}
 
-/// What the `sqlite3_vfs` of a disk points to. It is leaked with it, as open connections use both; the disk's
-/// images aren't.
+/// The data that the `sqlite3_vfs` of a disk points to. Both are leaked, because open connections use them; the images
+/// of the disk are not.
 struct Front {
     beneath: *mut sqlite3_vfs,
     shared: Weak<Shared>,
 }
 
 impl Registration {
-    /// `None` if SQLite refuses.
+    /// Registers a VFS. Returns `None` if SQLite refuses.
     pub(crate) fn new(shared: &Arc<Shared>) -> Option<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("faulty-disk-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        // SAFETY: a null name asks for the default VFS, and SQLite starts itself first if need be.
+        // SAFETY: a null name returns the default VFS, and SQLite initialises itself first if needed.
         let beneath = NonNull::new(unsafe { sqlite3_vfs_find(ptr::null()) })?;
-        // SAFETY: SQLite returned it, and the VFS that it was built with is never freed.
+        // SAFETY: SQLite returned it, and its built-in VFS is never freed.
         let (path, size) = unsafe { (beneath.as_ref().mxPathname, beneath.as_ref().szOsFile) };
         let front = Front { beneath: beneath.as_ptr(), shared: Arc::downgrade(shared) };
         let vfs = sqlite3_vfs {
@@ -75,7 +74,7 @@ impl Registration {
             xNextSystemCall: None,
         };
         let vfs = NonNull::from(Box::leak(Box::new(vfs)));
-        // SAFETY: the struct is whole and never freed, so SQLite may keep it in its list.
+        // SAFETY: the struct is complete and never freed, so SQLite may keep it in its list.
         let code = unsafe { sqlite3_vfs_register(vfs.as_ptr(), 0) };
         (code == SQLITE_OK).then_some(Registration { name, vfs })
     }
@@ -87,12 +86,12 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: `new` registered it. Connections that use it still can, as it isn't freed.
+        // SAFETY: `new` registered it. Open connections can still use it, because it is not freed.
         unsafe { sqlite3_vfs_unregister(self.vfs.as_ptr()) };
     }
 }
 
-/// What SQLite takes for its file. The file of the VFS beneath follows it in the same memory.
+/// The file as SQLite sees it. The file of the underlying VFS follows it in the same memory.
 #[repr(C)]
 struct File {
     base: sqlite3_file,
@@ -108,7 +107,7 @@ struct Handle {
     syncs_folder: AtomicBool,
 }
 
-/// The file of the VFS beneath.
+/// Returns the file of the underlying VFS.
 ///
 /// # Safety
 ///
@@ -119,7 +118,7 @@ unsafe fn beneath(file: *mut sqlite3_file) -> *mut sqlite3_file {
     unsafe { file.cast::<File>().add(1).cast() }
 }
 
-/// The methods of the file beneath. They are null if it isn't open.
+/// Returns the methods of the underlying file. They are null if it is not open.
 ///
 /// # Safety
 ///
@@ -312,7 +311,7 @@ unsafe extern "C" fn shm_barrier(file: *mut sqlite3_file) {
     }
 }
 
-/// Methods of files that the file beneath answers, each with the error for a VFS that hasn't got it.
+/// Defines methods that are passed to the underlying file, each with the error for a VFS without the method.
 macro_rules! files_pass {
     ($(fn $name:ident($($arg:ident: $type:ty),*) = $method:ident, else $error:expr;)*) => {$(
         unsafe extern "C" fn $name(file: *mut sqlite3_file, $($arg: $type),*) -> c_int {
@@ -342,7 +341,7 @@ files_pass! {
 /// The function of an extension's library.
 type Symbol = Option<unsafe extern "C" fn(*mut sqlite3_vfs, *mut c_void, *const c_char)>;
 
-/// Methods that the VFS beneath answers, each with what is said for a VFS that hasn't got it.
+/// Defines methods that are passed to the underlying VFS, each with the result for a VFS without the method.
 macro_rules! vfs_passes {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty = $method:ident, else $missing:expr;)*) => {$(
         unsafe extern "C" fn $name(vfs: *mut sqlite3_vfs, $($arg: $type),*) -> $out {

@@ -1,4 +1,4 @@
-//! What the tests of engines share.
+//! Shared by the tests of engines.
 
 mod listen;
 mod proxy;
@@ -12,11 +12,11 @@ pub use listen::listen;
 pub use proxy::Proxy;
 pub use shared::Shared;
 
-/// How much a test is to do: `otherwise`, unless this environment variable says more or less.
+/// Returns the size of a test: the value of an environment variable, or `otherwise` if it is not set.
 ///
 /// # Panics
 ///
-/// If the variable is not a number.
+/// Panics if the variable is not a number.
 pub fn size(variable: &str, otherwise: usize) -> usize {
     match std::env::var(variable) {
         Ok(size) => size.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {size}")),
@@ -24,11 +24,12 @@ pub fn size(variable: &str, otherwise: usize) -> usize {
     }
 }
 
-/// The same choices for the same seed.
+/// A random number generator that repeats its choices for the same seed.
 pub struct Random(u64);
 
 impl Random {
-    /// A seed from `CRASH_SEED`, or another one each time. It is printed, so that a failure can be repeated.
+    /// Creates a generator with the seed `CRASH_SEED`, or a new seed. Prints the seed, so that a failure can be
+    /// repeated.
     pub fn printed(test: &str) -> Self {
         let seed = match size("CRASH_SEED", 0) {
             0 => std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), test) >> 32,
@@ -38,12 +39,12 @@ impl Random {
         Self(seed)
     }
 
-    /// Of a seed.
+    /// Creates a generator with a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// SplitMix64.
+    /// Returns the next number of SplitMix64.
     fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -51,12 +52,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.number() % end.max(1)
     }
 
-    /// Puts a list in any order.
+    /// Shuffles a list.
     pub fn shuffle<T>(&mut self, list: &mut [T]) {
         for index in (1..list.len()).rev() {
             list.swap(index, self.below(index as u64 + 1) as usize);
@@ -64,7 +65,7 @@ impl Random {
     }
 }
 
-/// The numbers or ids of events that were acknowledged, or handled.
+/// A list of the numbers or ids of events that were acknowledged or handled.
 #[derive(Debug)]
 pub struct Noted<T>(Mutex<Vec<T>>);
 
@@ -75,43 +76,43 @@ impl<T> Default for Noted<T> {
 }
 
 impl<T: Clone + std::hash::Hash + Eq> Noted<T> {
-    /// Notes one.
+    /// Adds an entry.
     pub fn note(&self, what: T) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
-    /// All of them, in the order in which they were noted.
+    /// Returns all entries, in the order in which they were added.
     pub fn all(&self) -> Vec<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// All of them, once.
+    /// Returns all distinct entries.
     pub fn set(&self) -> HashSet<T> {
         self.all().into_iter().collect()
     }
 }
 
-/// Says why a test is not done; where `CI` is set, that is a failure.
+/// Prints why a test is skipped, and returns `None`.
 ///
 /// # Panics
 ///
-/// If `CI` is set.
+/// Panics if `CI` is set: in CI, no test may be skipped.
 pub fn skipped<T>(why: &str) -> Option<T> {
     assert!(std::env::var_os("CI").is_none(), "{why}");
     println!("skipped: {why}");
     None
 }
 
-/// Waits until something is so, for at most a minute.
+/// Waits until a condition is true, for at most a minute.
 ///
 /// # Panics
 ///
-/// If it does not come to be so.
+/// Panics if the condition is not true after a minute.
 pub async fn until(mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it comes to be so");
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the condition is true within a minute");
 }

@@ -1,4 +1,4 @@
-//! Stands between a client and a server, and cuts connections.
+//! A proxy between a client and a server that cuts connections.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,13 +13,13 @@ pub struct Proxy {
     port: u16,
     open: Arc<Mutex<Vec<AbortHandle>>>,
     is_away: Arc<AtomicBool>,
-    /// How many answers go before one is lost, and 1; 0 where none is to be.
+    /// 1 plus the number of answers to pass before one is lost; 0 if none is to be lost.
     loses: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// A proxy for the server at a port.
+    /// Starts a proxy for the server at a port.
     pub async fn to(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its address").port();
@@ -41,23 +41,23 @@ impl Proxy {
         Self { port, open, is_away, loses, accepting }
     }
 
-    /// The port to connect to.
+    /// Returns the port of the proxy.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Cuts all connections, and lets no others through until it is [back](Self::come_back).
+    /// Cuts all connections, and rejects new ones until [`come_back`](Self::come_back).
     pub fn go_away(&self) {
         self.is_away.store(true, Ordering::Release);
         self.cut_all();
     }
 
-    /// Lets connections through again.
+    /// Accepts connections again.
     pub fn come_back(&self) {
         self.is_away.store(false, Ordering::Release);
     }
 
-    /// Cuts a connection at an answer of the server, after so many, which then does not arrive.
+    /// Passes `after` more answers of the server, and then cuts the connection of the next answer, which is lost.
     pub fn lose_an_answer(&self, after: usize) {
         self.loses.store(after + 1, Ordering::Release);
     }
@@ -86,7 +86,7 @@ impl Drop for Proxy {
 }
 
 async fn pass(client: TcpStream, server: u16, loses: Arc<AtomicUsize>) {
-    // Where the server is away, the client is hung up on.
+    // If the server does not accept, returning closes the client's connection.
     let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
     let (mut client_says, mut client) = client.into_split();
     let (mut server_says, mut server) = server.into_split();

@@ -1,4 +1,4 @@
-//! An adapter that a bus and a test use side by side.
+//! An adapter that a bus and a test share.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use typed_events::adapter::{
     Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Published, Receiver, RecordCodec,
 };
 
-/// An adapter of which a test keeps a handle, to use it past the bus.
+/// A handle to an adapter, so that a test can use it without the bus.
 pub struct Shared<A>(pub Arc<A>);
 
 impl<A: Adapter> Adapter for Shared<A> {

@@ -18,7 +18,7 @@ pub struct Paid {
     pub id: u64,
 }
 
-/// A room that buses join: keeps all records, and passes each to all inboxes, the sender's too.
+/// An adapter that several buses share. It stores all records, and passes each to all receivers, the sender's included.
 #[derive(Clone, Default)]
 struct Room(Arc<Mutex<Shared>>);
 
@@ -30,12 +30,12 @@ struct Shared {
     panic: bool,
     stopped: usize,
     waits: bool,
-    /// Holds back the answer to one publish, after it is stored; or to one read of the history.
+    /// Gates that delay the result of one publish, after its records are stored, or of one read of the history.
     acknowledge: Option<Arc<Semaphore>>,
     read: Option<Arc<Semaphore>>,
 }
 
-/// Waits at a gate, if there is one.
+/// Waits at a gate, if one is set.
 async fn wait_at(gate: fn(&mut Shared) -> Option<Arc<Semaphore>>, room: &Mutex<Shared>) {
     let gate = gate(&mut room.lock().unwrap());
     if let Some(gate) = gate {
@@ -75,7 +75,7 @@ impl Adapter for Room {
             wait_at(|shared| shared.acknowledge.take(), &self.0).await;
             for text in texts {
                 for receiver in &inboxes {
-                    // What one bus refuses is no failure of the sender.
+                    // A record that one bus refuses is not a failure of the sender.
                     let _ = receiver.deliver(receiver.codec().decode(&text)?).await;
                 }
             }
@@ -161,7 +161,7 @@ async fn publish_failing_means_no_handler_ran() {
         error.to_string(),
         "adapter.paid: room did not store the event; no handler ran: no route\\x1b"
     );
-    // What prints the sources, too, says nothing twice.
+    // The error has no source, so printing the sources repeats nothing.
     assert!(std::error::Error::source(&error).is_none());
     let error = bus.emit_all([Paid { id: 1 }, Paid { id: 2 }]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Append);
@@ -233,7 +233,7 @@ async fn b13_losses_are_told_once_per_period() {
     tokio::time::sleep(Duration::from_secs(11)).await;
     told.push(format!("room lost 999 events: {slow}"));
     assert_eq!(lines.of(" lost "), told);
-    // A period without a loss is the end of it.
+    // After a period without a loss, the next loss is logged at once.
     tokio::time::sleep(Duration::from_secs(20)).await;
     receiver.lost(2, slow);
     receiver.lost(3, slow);
@@ -314,12 +314,12 @@ async fn an_emit_dropped_while_the_append_waits_is_still_delivered() {
     assert_eq!(seen.take(), ["adapter.paid 5"]);
 }
 
-/// What the reader brings was cut off the history together with all behind it.
+/// The records that the reader brought were cut off the history, together with all records behind them.
 #[tokio::test]
 async fn a_replay_misses_nothing_where_the_orders_of_adapter_and_bus_differ() {
     let (room, gates) = (Room::default(), [(); 2].map(|()| Arc::new(Semaphore::new(0))));
     let (bus, _) = join(&room).await;
-    // The first event is stored first, and acknowledged last: while the history is being read.
+    // The first event is stored first and acknowledged last, while the history is being read.
     room.0.lock().unwrap().acknowledge = Some(Arc::clone(&gates[0]));
     let mut first = std::pin::pin!(bus.emit(Paid { id: 1 }));
     assert!(futures_poll(first.as_mut()).await.is_none());

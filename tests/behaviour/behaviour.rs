@@ -1,7 +1,6 @@
-//! What SPEC promises, through the public API, a module per subject.
+//! The promises of the README and the docs, tested through the public API, with a module per subject.
 //!
-//! All event names of one test binary are linked together, so each module's names start with a word
-//! of its own.
+//! All event names of a test binary are linked together, so the names of each module start with a different word.
 
 mod adapter;
 mod bounds;
@@ -55,7 +54,7 @@ impl Seen {
     }
 }
 
-/// A bus with default settings.
+/// Builds a bus with default settings.
 async fn bus() -> Bus {
     Bus::new().await.unwrap()
 }
@@ -64,7 +63,7 @@ fn names(records: &[Record]) -> Vec<&str> {
     records.iter().map(Record::name).collect()
 }
 
-/// Waits for a condition, at most a minute.
+/// Waits for a condition, for at most a minute.
 async fn until(is_so: impl Fn() -> bool) {
     let waited = tokio::time::timeout(std::time::Duration::from_secs(60), async {
         while !is_so() {

@@ -1,4 +1,4 @@
-//! What has a bound, whatever users and events do.
+//! Bounds that hold for all behaviour of users and events.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use typed_events::{Bus, ErrorKind, event};
 #[event("bounds.hop")]
 pub struct Hop(pub u32);
 
-/// A bus whose handler emits the next hop, detached, after it has waited; what ends the chain is sent.
+/// Builds a bus whose handler waits and then emits the next hop, detached. Sends the error that ends the chain.
 async fn hopping(max_chain: u32) -> (Bus, mpsc::Receiver<typed_events::Error>) {
     let bus = Bus::builder().max_chain(max_chain).build().await.unwrap();
     let (sender, ended) = mpsc::channel(1);
@@ -25,7 +25,7 @@ async fn hopping(max_chain: u32) -> (Bus, mpsc::Receiver<typed_events::Error>) {
     (bus, ended)
 }
 
-/// Each link of the chain dropped the one before it, so that it ended with a stack overflow.
+/// Regression test: each link of the chain dropped the one before it, which overflowed the stack.
 #[test]
 fn m3_a_chain_of_150_000_hops_needs_no_stack() {
     let hops = || {
@@ -51,7 +51,7 @@ fn m3_a_chain_of_150_000_hops_needs_no_stack() {
 #[event("bounds.outer")]
 pub struct Outer;
 
-/// The emits that are left out of a chain still count.
+/// Emits that are left out of the stored chain still count.
 #[tokio::test]
 async fn m3_a_deep_chain_knows_the_buses_it_came_through() {
     let (outer, (inner, mut ended)) = (Bus::new().await.unwrap(), hopping(100).await);

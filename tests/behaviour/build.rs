@@ -1,4 +1,4 @@
-//! What `build()` refuses.
+//! Errors of `build()`.
 
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ async fn a_pattern_that_no_known_event_can_match_is_refused_with_a_suggestion() 
         format!("{place} `*.dne`: did you mean `*.done`?"),
     ];
     assert_eq!(error.lines().collect::<Vec<_>>(), expected);
-    // Where undeclared names are accepted, such an event may still come.
+    // If undeclared names are accepted, an event with this name may still be emitted.
     Bus::builder().handler::<mistyped>().accept_undeclared().quiet().build().await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! An emit that is dropped or held goes on.
+//! The handlers of an emit continue if the emit is dropped, or held without being polled.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,7 +59,7 @@ async fn an_emit_held_unpolled_does_not_stall_a_handler_that_shares_a_lock() {
         biased;
         _ = &mut emit => panic!("the handler waits once"),
         _ = std::future::ready(()) => {
-            // The handler holds the lock; nobody polls the emit while this branch wants it.
+            // The handler holds the lock, and the emit is not polled while this branch waits for the lock.
             let _lock = lock.lock().await;
         }
     }
@@ -94,7 +94,7 @@ fn emits_outside_of_a_runtime_use_the_one_of_the_bus() {
     bus.on(move |_: Arc<Outer>| {
         let (count, done) = (Arc::clone(&count), done.clone());
         async move {
-            // As timers and sockets do: panics at the first poll where there is no runtime.
+            // Like timers and sockets, panics at the first poll without a runtime.
             tokio::runtime::Handle::current();
             tokio::task::yield_now().await;
             count.fetch_add(1, Ordering::SeqCst);

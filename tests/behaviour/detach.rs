@@ -1,4 +1,4 @@
-//! Emits that nobody waits for.
+//! Detached emits.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -118,7 +118,7 @@ async fn emits_that_nobody_awaits_any_more_are_bounded() {
     assert_eq!((bus.history("*").await.unwrap().len(), bus.stats().failed), (4, 0));
 }
 
-/// A handler that waits at the gate, and for the first event emits a second one inside.
+/// Adds a handler that waits at the gate. For the first event, it emits a second one.
 fn nesting_handler(bus: &Bus) -> Arc<Semaphore> {
     let gate = Arc::new(Semaphore::new(0));
     let (open, handle) = (Arc::clone(&gate), bus.clone());
@@ -127,7 +127,7 @@ fn nesting_handler(bus: &Bus) -> Arc<Semaphore> {
         async move {
             open.acquire().await.unwrap().forget();
             if fired.0 == 1 {
-                // Awaited inside of a handler, it waits on no bound.
+                // An emit that is awaited inside a handler does not wait for the limit on emits.
                 open.add_permits(1);
                 bus.emit(Fired(2)).await?;
             }

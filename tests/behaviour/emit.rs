@@ -1,4 +1,4 @@
-//! Emitting: who gets it, when it resolves.
+//! Emitting: which handlers are called, and when the emit resolves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,7 +36,7 @@ async fn emits_to_many_handlers() {
         bus.on(move |one: &One| log.push(format!("{i} got {}", one.0)));
     }
     assert_eq!(bus.emit(One(1)).await.unwrap().handled(), 5);
-    // In the order of their registration.
+    // Handlers are called in the order of their registration.
     assert_eq!(seen.take(), ["0 got 1", "1 got 1", "2 got 1", "3 got 1", "4 got 1"]);
 }
 
@@ -52,7 +52,7 @@ async fn async_handlers_overlap_in_time() {
             }
         });
     }
-    // Each waits for the other two: in turn, they would wait forever.
+    // Each handler waits for the other two. One after the other, they would wait forever.
     assert_eq!(bus.emit(One(1)).await.unwrap().handled(), 3);
 }
 
@@ -137,7 +137,7 @@ async fn without_history_no_record_is_made_unless_somebody_asks() {
     assert!(sync.is_active());
 }
 
-/// The thread's locals of the bus were gone, and the process with them.
+/// Regression test: the bus used its own thread-locals after they were destroyed, which aborted the process.
 #[test]
 fn emits_in_the_destructor_of_a_thread_local() {
     struct OnExit(Option<typed_events::Bus>);

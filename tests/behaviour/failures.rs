@@ -1,4 +1,4 @@
-//! A handler that fails never stops another.
+//! A failing handler never affects another one.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::Seen;
 #[event("failures.order")]
 pub struct Order;
 
-/// Emits to a handler that misbehaves, with a good one before and one behind it.
+/// Emits an event to a bad handler, between two good ones.
 async fn emit_around<K>(bad: impl typed_events::handler::EventHandler<K>) -> (Emitted, Vec<String>) {
     let bus = Bus::builder().quiet().build().await.unwrap();
     let seen = Arc::new(Seen::default());
@@ -128,7 +128,7 @@ async fn an_error_is_shown_with_its_causes_where_its_alternate_form_has_them() {
     check(emit_around(|_: &Order| Err::<(), _>(Context)).await, "reading the template: no such file", false);
 }
 
-/// The closure's destructor ran after the others had started, and took them along.
+/// Regression test: the closure's destructor ran after the other handlers had started, and its panic ended them.
 #[tokio::test]
 async fn a_closure_whose_destructor_panics_stops_nobody() {
     let bus = Bus::builder().quiet().build().await.unwrap();

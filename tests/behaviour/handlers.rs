@@ -1,4 +1,4 @@
-//! `#[on]` functions: their arguments, and how a bus takes them.
+//! `#[on]` functions: their arguments, and how a bus selects them.
 
 use std::sync::Arc;
 
@@ -184,7 +184,7 @@ pub struct MacroOne;
 #[event("handlers.macro.two")]
 pub struct MacroTwo;
 
-/// They have one name and one line: they were taken for one.
+/// Regression test: the handlers have the same name and line, and were taken for one handler.
 #[test]
 fn handlers_that_one_macro_call_makes_are_all_found() {
     let names = linked_handlers();
@@ -195,7 +195,7 @@ fn handlers_that_one_macro_call_makes_are_all_found() {
     );
 }
 
-/// All that are linked, by way of the errors of a bus that has no state for them.
+/// Returns all linked handlers, read from the errors of a bus without their state.
 fn linked_handlers() -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = runtime.block_on(Bus::builder().discover().quiet().build()).unwrap_err().to_string();

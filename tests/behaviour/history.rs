@@ -1,4 +1,4 @@
-//! Looking back.
+//! The history.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -206,7 +206,7 @@ fn a_text_that_is_no_record_is_told_by_its_attribute() {
     assert_eq!(refused("[1]"), "not a stored record: it is not a JSON object");
 }
 
-/// The destructor of an evicted event ran under the log's lock: an emit in it never came back.
+/// Regression test: the destructor of an evicted event ran under the log's lock, so an emit in it deadlocked.
 #[tokio::test]
 async fn an_event_may_emit_when_it_is_dropped() {
     let bus = Bus::builder().history(1).build().await.unwrap();
@@ -268,7 +268,7 @@ mod shouted {
     }
 }
 
-/// A copy that a record kept would count in no bound.
+/// A copy that a record kept would not be counted in its size.
 #[tokio::test]
 async fn a_decoded_event_is_shared_where_a_handler_shares_it_and_else_is_a_copy_that_is_not_kept() {
     for shares in [false, true] {

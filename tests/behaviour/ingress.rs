@@ -1,4 +1,4 @@
-//! Events from outside, as JSON.
+//! Events from outside, emitted as JSON.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub struct Tree {
 
 const GOOD: &str = r#"{"id": 1, "emailAddress": "a@b.c", "addresses": [{"city": "Bonn"}]}"#;
 
-/// Emits, and checks that it is refused with this text and that nothing else happened.
+/// Emits JSON, and checks that it is refused with this message and has no other effect.
 async fn check_refused(name: &str, json: &str, kind: ErrorKind, message: &str) {
     let bus = Bus::builder().max_payload(2000).build().await.unwrap();
     let seen = Arc::new(Seen::default());
@@ -124,7 +124,7 @@ async fn a_wrong_type_names_the_path() {
             "intake.created: .nick: expected a string or null, found a number",
         ),
         (r#""SECRET""#, "intake.created: expected an object, found a string"),
-        // serde reads a struct from an array, too.
+        // serde also reads a struct from an array.
         (r#"["SECRET"]"#, "intake.created: expected an object, found an array"),
         (
             r#"{"id": 1, "id": 2, "emailAddress": "", "addresses": []}"#,
@@ -303,7 +303,7 @@ async fn each_shape_says_what_it_expected() {
     }
 }
 
-/// serde reads more than the schema says; an error elsewhere must not point there.
+/// serde reads more than the schema says, so an error must not be located at such a value.
 #[tokio::test]
 async fn only_the_place_that_serde_refused_is_named() {
     let bus = bus().await;

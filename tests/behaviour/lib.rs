@@ -1,1 +1,1 @@
-//! The behaviour of a bus is tested in `behaviour.rs`, what it shows of secrets in `secrets.rs`.
+//! Empty: the tests are in `behaviour.rs`, and those of secrets in `secrets.rs`.

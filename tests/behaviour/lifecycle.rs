@@ -1,4 +1,4 @@
-//! Runtimes that end, handlers that hang, and what a bus that has stopped says.
+//! Runtimes that shut down, handlers that hang, and calls on a bus that has stopped.
 
 use std::pin::{Pin, pin};
 use std::process::Command;
@@ -26,7 +26,7 @@ fn one_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A bus whose handler waits at a gate, and what that has done.
+/// A bus whose handler waits at a gate, and the jobs that the handler has finished.
 struct Gated {
     bus: Bus,
     gate: Arc<Semaphore>,
@@ -51,7 +51,7 @@ impl Gated {
 
 type Emit = for<'a> fn(&'a Bus) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Each kind of emit of job 1, given up as soon as its handler waits.
+/// Each kind of emit of job 1, abandoned as soon as its handler waits.
 const EMITS: [(&str, Emit); 4] = [
     ("detached", |bus| Box::pin(async { bus.emit(Job(1)).detach().unwrap() })),
     ("dropped", |bus| Box::pin(async { assert!(futures_poll(pin!(bus.emit(Job(1)))).await.is_none()) })),
@@ -90,14 +90,14 @@ pub struct Outer;
 
 type Nested = fn(Bus) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// Each way to wait for job 1.
+/// Each way to await the emit of job 1.
 const NESTED: [(&str, Nested); 3] = [
     ("emit", |bus| Box::pin(async move { bus.emit(Job(1)).await.map(drop) })),
     ("emit_all", |bus| Box::pin(async move { bus.emit_all([Job(1)]).await.map(drop) })),
     ("emit_json", |bus| Box::pin(async move { bus.emit_json("lifecycle.job", "1").await.map(drop) })),
 ];
 
-/// What waits for an emit moves as well, and the result of the emit with it.
+/// A handler that awaits an emit moves to the other runtime as well, and gets the result of the emit there.
 #[test]
 fn s3_a_handler_that_waits_for_an_emit_gets_its_result_after_both_have_moved() {
     for (what, nested) in NESTED {
@@ -165,7 +165,7 @@ fn s3_an_emit_whose_handlers_are_lost_is_an_error_that_says_so() {
     assert_eq!(bus.stats().abandoned, 1);
 }
 
-/// A timer is bound to its runtime: that handler fails, and the others go on.
+/// A timer is bound to its runtime, so the handler with the timer fails, and the others continue.
 #[test]
 fn s3_a_handler_that_needs_the_runtime_that_ended_fails_alone() {
     let (home, short) = (threads(), one_thread());
@@ -211,7 +211,7 @@ fn s3_handlers_go_on_where_they_were_emitted_when_the_runtime_of_the_bus_is_gone
     assert_eq!((seen.take(), bus.stats().abandoned), (vec!["1".to_owned()], 0));
 }
 
-/// An adapter that never answers.
+/// An adapter whose calls never return.
 struct Silent;
 
 impl typed_events::adapter::Adapter for Silent {
@@ -268,7 +268,7 @@ fn s3_an_emit_that_waits_for_the_adapter_when_its_runtime_ends_is_named() {
     assert_eq!(error, "1 lost because a runtime shut down: the emit of lifecycle.job");
 }
 
-/// A handler with a replay runs on the runtime of the bus, wherever it was registered.
+/// A handler with a replay runs on the runtime of the bus, even if it was registered on another one.
 #[test]
 fn s3_what_a_replay_handler_had_yet_to_see_is_counted_and_named() {
     let (home, other) = (threads(), threads());
@@ -306,7 +306,7 @@ fn s3_the_first_emit_after_a_replay_handler_lost_its_runtime_says_so() {
     });
 }
 
-/// The program of [`s4_a_program_that_ends_before_its_handlers_says_so`], in a process of its own.
+/// The program of [`s4_a_program_that_ends_before_its_handlers_says_so`], run as a separate process.
 #[test]
 fn s4_program() {
     let Ok(ending) = std::env::var("S4_PROGRAM") else { return };
@@ -353,7 +353,7 @@ const ENDS_FIRST: &str = "the runtime on which the bus was built has shut down b
 /// How a runtime ends.
 type End = fn(Runtime);
 
-/// A bus that gets no more events of others says so when its runtime ends.
+/// A bus that no longer receives events of other instances logs that when its runtime ends.
 #[test]
 fn s4_a_bus_that_loses_its_runtime_before_stop_says_so() {
     if is_child() {
@@ -378,7 +378,7 @@ fn s4_a_bus_that_loses_its_runtime_before_stop_says_so() {
             other.block_on(async {
                 until(|| warnings().len() == said + 1).await;
                 emitter.emit(Job(1)).await.unwrap();
-                // Nobody else is to be told: its own events reach its handlers.
+                // Its own events still reach its handlers, so nothing else is reported.
                 assert_eq!(bus.emit(Job(2)).await.unwrap().handled(), 1);
                 bus.stop().await.unwrap();
                 emitter.stop().await.unwrap();
@@ -396,7 +396,7 @@ fn s4_a_bus_that_loses_its_runtime_before_stop_says_so() {
     stderr_of("lifecycle::s4_a_bus_that_loses_its_runtime_before_stop_says_so");
 }
 
-/// Nothing is lost where the bus was stopped, is gone, or had no task there.
+/// Nothing is lost if the bus was stopped or dropped, or had no task on the runtime.
 #[test]
 fn s4_a_bus_that_loses_nothing_with_its_runtime_says_nothing() {
     let (log, _guard) = Log::listen();
@@ -423,7 +423,7 @@ fn s4_a_bus_that_loses_nothing_with_its_runtime_says_nothing() {
     assert_eq!(log.with(tracing::Level::WARN, ENDS_FIRST), [""; 0]);
 }
 
-/// A bus with a replay handler that waits at a gate, for each event.
+/// Builds a bus with a replay handler that waits at a gate for each event.
 async fn replaying(builder: BusBuilder) -> (Bus, typed_events::Subscription, Arc<Semaphore>, Arc<Seen>) {
     let bus = builder.quiet().build().await.unwrap();
     let (gate, seen) = (Arc::new(Semaphore::new(0)), Arc::new(Seen::default()));
@@ -476,7 +476,7 @@ async fn emit(bus: Bus, n: u32) -> Result<typed_events::Emitted, Error> {
     bus.emit(Job(n)).await
 }
 
-/// The removal lets the emits go on, since the handler has the thread of its worker.
+/// The removal releases the emits, because the handler blocks the thread of its task.
 #[test]
 fn s10_emits_do_not_wait_for_a_removed_replay_handler_that_blocks_its_thread() {
     for by_pattern in [false, true] {
@@ -494,7 +494,7 @@ fn s10_emits_do_not_wait_for_a_removed_replay_handler_that_blocks_its_thread() {
         assert_eq!(is_called.recv().unwrap(), 1);
         let others: Vec<_> = (2..=3).map(|n| home.spawn(emit(bus.clone(), n))).collect();
         home.block_on(async {
-            // Once they are in the history, the emits are at the gate, or find the handler removed.
+            // When they are in the history, the emits wait at the gate, or see that the handler was removed.
             while bus.history("lifecycle.job").await.unwrap().len() < 3 {
                 tokio::task::yield_now().await;
             }
@@ -515,7 +515,7 @@ fn s10_emits_do_not_wait_for_a_removed_replay_handler_that_blocks_its_thread() {
     }
 }
 
-/// Also the caller of `replay(n).on(..)`.
+/// The caller of `replay(n).on(..)` does not wait either.
 #[test]
 fn s10_a_removed_replay_handler_that_blocks_while_it_catches_up_keeps_nobody_waiting() {
     let home = Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
@@ -540,7 +540,7 @@ fn s10_a_removed_replay_handler_that_blocks_while_it_catches_up_keeps_nobody_wai
     home.block_on(bus.stop()).unwrap();
 }
 
-/// Waits once, and panics in its destructor.
+/// A future that is pending once, and panics in its destructor.
 struct PanicsLate {
     waited: bool,
     result: Result<(), &'static str>,
@@ -591,7 +591,7 @@ async fn s7_a_panic_in_the_destructor_of_a_handler_that_is_done_stops_no_other()
     }
 }
 
-/// Holds what a handler's future holds.
+/// A value that a handler's future holds.
 struct Held(Arc<()>);
 
 #[tokio::test]
@@ -677,7 +677,7 @@ async fn s11_nothing_is_registered_on_a_bus_that_has_stopped() {
     assert!(bus.history("*").await.unwrap().is_empty());
 }
 
-/// While it drains, handlers that run may register others, which nested emits reach.
+/// While the bus drains, running handlers may register further handlers, which nested emits reach.
 #[tokio::test]
 async fn s11_a_bus_that_stops_still_registers_what_nested_emits_reach() {
     let (bus, gate, seen) = (bus().await, Arc::new(Semaphore::new(0)), Arc::new(Seen::default()));
@@ -698,7 +698,7 @@ async fn s11_a_bus_that_stops_still_registers_what_nested_emits_reach() {
     assert_eq!(seen.take(), ["2"]);
 }
 
-/// Its own events are no loss to a bus: it has handled them.
+/// A bus does not count its own events as lost, because it has handled them.
 #[tokio::test]
 async fn s13_a_bus_on_a_memory_of_its_own_loses_nothing() {
     let bus = Bus::builder().adapter(InMemory::bounded(8, 1 << 20)).build().await.unwrap();
@@ -713,7 +713,7 @@ async fn s13_a_bus_on_a_memory_of_its_own_loses_nothing() {
     assert_eq!(bus.stats().lost, 0);
 }
 
-/// What another bus lost is counted, and only that.
+/// A bus counts the lost events of other buses, and only those.
 #[tokio::test(start_paused = true)]
 async fn s13_a_bus_that_falls_off_a_memory_counts_the_events_of_others() {
     let memory = InMemory::bounded(8, 1 << 20);
@@ -733,7 +733,7 @@ async fn s13_a_bus_that_falls_off_a_memory_counts_the_events_of_others() {
     emitter.emit(Job(0)).await.unwrap();
     until(|| seen.take() == ["called"]).await;
     for n in 1..=20 {
-        // Each of these pushes an event of the other bus out, after the patience of the first emit has ended.
+        // Each of these evicts an event of the other bus, after the timeout of the first emit has expired.
         emitter.emit(Job(n)).await.unwrap();
         slow.emit(Job(n)).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What is said where somebody looks.
+//! Log output, to `tracing` and to stderr.
 
 use std::fmt::Write;
 use std::process::Command;
@@ -11,7 +11,7 @@ use typed_events::{Bus, Record, event};
 #[event("logs.broken")]
 pub struct Broken;
 
-/// A subscriber that keeps one line per event.
+/// A subscriber that stores one line per event.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -20,7 +20,7 @@ pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 struct Warnings(Lines);
 
 impl Lines {
-    /// What the lines say that contain a text.
+    /// Returns the messages of the lines that contain a text.
     pub(crate) fn of(&self, text: &str) -> Vec<String> {
         let lines = self.0.lock().unwrap();
         let said = lines.iter().map(|line| line.split_once("message=").map_or(&**line, |(_, said)| said));
@@ -146,7 +146,7 @@ async fn a_run_time_pattern_that_nothing_declared_matches_is_a_warning() {
     );
 }
 
-/// Runs one test of this program as a process of its own, and returns what it wrote to stderr.
+/// Runs one test of this program as a separate process, and returns its stderr.
 pub(crate) fn stderr_of(test: &str) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--nocapture"])
@@ -189,7 +189,7 @@ async fn a_slow_handler_is_named_in_a_warning_blocking_or_waiting() {
     if is_child() {
         let builder = || Bus::builder().slow_handler(std::time::Duration::from_millis(200));
         let bus = builder().build().await.unwrap();
-        // The time itself is under test: the handler blocks for longer than the threshold.
+        // The time is under test, so the handler really blocks for longer than the threshold.
         bus.on(|_: &Broken| std::thread::park_timeout(std::time::Duration::from_millis(450)));
         bus.emit(Broken).await.unwrap();
         let waiting = builder().build().await.unwrap();
@@ -207,7 +207,7 @@ async fn a_slow_handler_is_named_in_a_warning_blocking_or_waiting() {
     assert!(warnings[1].ends_with("s for logs.broken and is still running"), "{stderr}");
 }
 
-/// Whether somebody listens was asked of the whole process, once and for all.
+/// Regression test: whether a subscriber exists was checked once for the whole process.
 #[tokio::test]
 async fn a_subscriber_of_another_thread_does_not_silence_stderr() {
     if is_child() {

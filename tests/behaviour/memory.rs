@@ -1,4 +1,4 @@
-//! What `InMemory` promises beyond the laws of adapters: bounds, and patience with buses that are slow.
+//! Promises of `InMemory` beyond those of every adapter: bounds, and waiting for slow buses.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -18,7 +18,7 @@ pub struct Fell {
     pub text: String,
 }
 
-/// Can't be written where it is negative.
+/// An event that can't be serialised if it is negative.
 #[event("depth.measured")]
 pub struct Measured {
     #[serde(serialize_with = "only_positive")]
@@ -32,16 +32,16 @@ fn only_positive<S: Serializer>(depth: &i64, serializer: S) -> Result<S::Ok, S::
     }
 }
 
-/// Waits while it is written for the adapter, until somebody says how that ends.
+/// An event whose serialisation for the adapter waits until the test decides on its result.
 #[event("letter.written")]
 pub struct Written {
     #[serde(serialize_with = "when_told")]
     pub desk: usize,
 }
 
-/// Where a letter is written.
+/// Controls the serialisation of a letter.
 struct Desk {
-    /// Where it is to be kept, and nothing else is kept before.
+    /// The adapter that stores the letter, which is empty before.
     memory: OnceLock<InMemory>,
     begun: AtomicBool,
     may_end: Mutex<Option<bool>>,
@@ -59,7 +59,7 @@ static DESKS: [Desk; 2] = [const {
 
 fn when_told<S: Serializer>(desk: &usize, serializer: S) -> Result<S::Ok, S::Error> {
     let Desk { memory, begun, may_end, told } = &DESKS[*desk];
-    // It is written before it has its place, too: to see whether it can be.
+    // An event is also serialised before it gets its position, to check that it can be. That call does not wait.
     let has_place = |memory: &InMemory| !format!("{memory:?}").starts_with("InMemory(0 records");
     if !memory.get().is_some_and(has_place) {
         return desk.serialize(serializer);
@@ -112,7 +112,7 @@ async fn a_bus_that_is_stuck_holds_up_one_emit_and_counts_what_it_lost() {
     until(|| handled.load(Ordering::SeqCst) + stuck.stats().lost == 1000).await;
     let lost = stuck.stats().lost;
     assert!((900..1000).contains(&lost), "of 1000 events, 64 of which were kept, {lost} were lost");
-    // It has caught up, and misses nothing from now on.
+    // The bus has caught up, and loses nothing from now on.
     from.emit(fell(1000)).await.unwrap();
     until(|| handled.load(Ordering::SeqCst) + stuck.stats().lost == 1001).await;
     assert_eq!(stuck.stats().lost, lost);
@@ -186,7 +186,7 @@ async fn buses_that_answer_each_other_never_hang() {
     pong.stop().await.unwrap();
 }
 
-/// What was pushed out while it was being written is lost to others, too, if it comes to be written.
+/// An event that was evicted while it was serialised counts as lost for other buses, if its serialisation succeeds.
 async fn pushed_out_while_it_is_written(desk: usize, may_end: bool) {
     let (memory, place) = (InMemory::bounded(8, 1 << 20), &DESKS[desk]);
     place.memory.set(memory.clone()).unwrap();
@@ -200,7 +200,7 @@ async fn pushed_out_while_it_is_written(desk: usize, may_end: bool) {
     for n in 0..20 {
         from.emit(fell(n)).await.unwrap();
     }
-    // One who comes now has missed nothing.
+    // A bus that joins now has missed nothing.
     let late = join(&memory).await;
     *place.may_end.lock().unwrap() = Some(may_end);
     place.told.notify_all();
@@ -225,7 +225,7 @@ async fn m5_an_event_pushed_out_that_cannot_be_written_is_not_counted() {
     pushed_out_while_it_is_written(1, false).await;
 }
 
-/// The law of what is counted: each event of others is delivered or lost.
+/// Each event of another bus is either delivered or counted as lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn m5_each_event_of_several_emitters_is_delivered_or_counted_as_lost() {
     const BUSES: u64 = 4;

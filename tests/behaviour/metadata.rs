@@ -1,4 +1,4 @@
-//! What travels with an event.
+//! The metadata of events.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Which events reach a pattern's handlers, through the bus.
+//! Which events reach the handlers of a pattern.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::Seen;
 #[event("patterns.declared")]
 pub struct Declared;
 
-/// Emits all names, and returns those that reached a handler of the pattern.
+/// Emits an event of each name, and returns the names that reached a handler of the pattern.
 async fn reached(pattern: &str, names: &[&str]) -> Vec<String> {
     let bus = Bus::builder().accept_undeclared().quiet().build().await.unwrap();
     let seen = Arc::new(Seen::default());
@@ -17,7 +17,7 @@ async fn reached(pattern: &str, names: &[&str]) -> Vec<String> {
     bus.pattern(pattern).on(move |record: &Record| log.push(record.name())).unwrap();
     for name in names {
         bus.emit_json(name, "{}").await.unwrap();
-        // Once more: the answer now comes from the cache of names.
+        // The second emit finds the name in the cache.
         bus.emit_json(name, "{}").await.unwrap();
     }
     let seen = seen.take();

@@ -1,4 +1,4 @@
-//! Handlers that see the past first.
+//! Handlers with a replay.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -56,7 +56,7 @@ async fn replays_without_gap_or_double_while_4_tasks_emit() {
         for emitter in emitters {
             emitter.await.unwrap();
         }
-        // Emits that it was still catching up with went on without it; stop waits for all.
+        // Emits did not wait for the handler while it caught up, but `stop` waits until it has handled all events.
         bus.stop().await.unwrap();
         let seen = std::mem::take(&mut *seen.lock().unwrap());
         let stored: Vec<_> = bus.history("*").of::<Tick>().limit_all().await;
@@ -65,7 +65,7 @@ async fn replays_without_gap_or_double_while_4_tasks_emit() {
     }
 }
 
-/// All ticks of the history, in its order.
+/// Reads all ticks of the history, in its order.
 trait LimitAll {
     async fn limit_all(self) -> Vec<(u32, u32)>;
 }
@@ -134,7 +134,7 @@ async fn emits_do_not_wait_for_one_that_is_catching_up() {
     };
     let handle = bus.clone();
     let replay = tokio::spawn(async move { handle.replay(10).on(handler).await.map(drop) });
-    // The handler is stuck with the past, and this resolves.
+    // The handler hangs at a past event, but these emits resolve.
     for n in 1..4 {
         bus.emit(tick(n)).await.unwrap();
     }
@@ -247,7 +247,7 @@ async fn a_failure_that_no_emit_waits_for_is_reported_all_the_same() {
             let bus = handle.clone();
             async move {
                 if tick.n == 2 {
-                    // Nested: this emit does not wait for the handler it is in.
+                    // A nested emit does not wait for the handler it is in.
                     bus.emit(self::tick(3)).await.map_err(|error| error.to_string())?;
                     return Ok(());
                 }
@@ -262,7 +262,8 @@ async fn a_failure_that_no_emit_waits_for_is_reported_all_the_same() {
     assert_eq!(bus.stats().failed, 2, "from the nested emit");
 }
 
-/// The worker ran on the runtime of the caller of `replay(n).on(..)`: when that ended, emits hung.
+/// Regression test: the replay's task ran on the runtime of the caller of `replay(n).on(..)`. When that runtime ended,
+/// emits hung.
 #[test]
 fn emits_go_on_when_the_runtime_of_the_bus_is_gone() {
     let runtime =
@@ -363,13 +364,13 @@ async fn a_stuck_one_does_not_use_up_what_emits_may_wait() {
     }
 }
 
-/// A failure of a replay for which no emit comes by, since the handler was removed before, is told all the same.
+/// A failure of a replay that no emit reports, because the handler was removed before, is reported all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_behind_the_removal_is_counted() {
     let bus = Bus::builder().quiet().build().await.unwrap();
     let (called, is_called) = std::sync::mpsc::sync_channel(1);
     let is_called = Mutex::new(is_called);
-    // Holds up the emit until the replay has been called and removed.
+    // Delays the emit until the replay handler has been called and removed.
     bus.on(move |_: &Tick| is_called.lock().unwrap().recv().unwrap());
     let own: Arc<std::sync::OnceLock<Subscription>> = Arc::default();
     let subscription = Arc::clone(&own);
@@ -389,8 +390,8 @@ async fn a_failure_behind_the_removal_is_counted() {
     tokio::time::timeout(Duration::from_secs(10), counted).await.expect("it is counted");
 }
 
-/// The failure of an event that the handler has had is listed by its emit, also where the handler has fallen behind
-/// the history before the emit comes by.
+/// The failure of an event that the handler has handled is listed by the event's emit, even if the handler has fallen
+/// behind the history before the emit reaches it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_failure_of_before_the_handler_fell_behind_is_listed() {
     let bus = Bus::builder().history(1).stream_buffer(1).quiet().build().await.unwrap();
@@ -422,7 +423,8 @@ async fn a_failure_of_before_the_handler_fell_behind_is_listed() {
         let bus = bus.clone();
         tokio::spawn(async move { bus.emit(tick(n)).await.unwrap() })
     };
-    // Not on a worker of the runtime, where what it wakes could not run while it is held up.
+    // Runs on a thread for blocking work: on a worker of the runtime, the tasks that it wakes could not run while it is
+    // blocked.
     let (handle, emitter) = (tokio::runtime::Handle::current(), bus.clone());
     let one =
         tokio::task::spawn_blocking(move || handle.block_on(async { emitter.emit(tick(1)).await.unwrap() }));
@@ -464,7 +466,7 @@ async fn b13_a_handler_that_keeps_falling_behind_is_one_line_per_period() {
     assert!(told[0].contains(" of replay.tick"), "{told:?}");
 }
 
-/// Holds up whoever tells of a failure.
+/// A subscriber that delays the log line of a failure.
 struct SlowToTell {
     tells: SyncSender<()>,
     goes_on: Mutex<Receiver<()>>,
@@ -492,7 +494,7 @@ impl tracing::Subscriber for SlowToTell {
 #[event("replay.cause")]
 pub struct Cause;
 
-/// `stop` waits until the failure of a replay that no emit waits for was told, and not only until it happened.
+/// `stop` waits until the failure of a replay that no emit awaits was logged, not only until it happened.
 #[test]
 fn stop_waits_until_the_failure_of_a_replay_is_told() {
     let (tells, is_told) = sync_channel(1);
@@ -510,7 +512,7 @@ fn stop_waits_until_the_failure_of_a_replay_is_told() {
         let is_emitted = Mutex::new(is_emitted);
         bus.replay(0)
             .on(move |_: &Tick| {
-                // A replay that is quicker than the emit would leave the failure to that.
+                // A replay that fails before the emit reaches it would leave the report to the emit.
                 let _ = is_emitted.lock().unwrap().recv();
                 Err("always")
             })

@@ -1,4 +1,4 @@
-//! Types that are compared with themselves and with others, and what serde makes of the same values.
+//! Types that are compared with themselves and with others, against what serde does with the same values.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use typed_events::__private::{from_json, to_json};
 use typed_events::Schema;
 use typed_events::schema::TypeSchema;
 
-/// What a type says of itself, and what is done with one of its values.
+/// Checks that a type reports that it can't read back what it writes, and that the value really does not come back.
 #[track_caller]
 fn refused<T>(value: &T, because: &str)
 where
@@ -77,10 +77,10 @@ fn v1_keys_of_every_kind() {
     bad(Tagged::One);
     bad(Adjacent::One);
     bad(Total { total: 1 });
-    // `Some` would come back.
+    // `None` would be read back as `Some`.
     <BTreeMap<Option<u8>, u8>>::TYPE.reads_itself().unwrap_err();
     <HashMap<Option<String>, u8>>::TYPE.reads_itself().unwrap_err();
-    // A number is written as text, and an untagged enum looks at text alone.
+    // The key is written as text, and an untagged enum then sees only text, not a number.
     refused(&BTreeMap::from([(Number::Number(1), 1u8)]), "numbers as keys");
 
     accepted(&BTreeMap::from([(u128::MAX, 1u8)]));
@@ -210,7 +210,7 @@ fn v1_flattened_fields() {
     accepted(&Flat { id: 1, inner: Two { one: Total { total: 1 }, two: map() } });
 }
 
-/// A struct of many fields.
+/// Defines a struct with many fields.
 macro_rules! many {
     ($type:ident: $($field:ident)+) => {
         #[derive(Debug, Serialize, Deserialize, Schema)]
@@ -294,8 +294,8 @@ fn v1_null_for_two_values() {
     accepted(&Some(vec![None, Some(1u8)]));
 }
 
-/// serde reads such a value without an error: that digits, order or a part of a text are lost is what is wrong, not that
-/// no variant fits.
+/// serde reads such a value without an error. The message says which digits, order or part of a text are lost, and not
+/// that no variant fits.
 #[test]
 fn v9_what_untagged_variants_read_with_a_loss() {
     #[derive(Debug, Serialize, Deserialize, Schema)]
@@ -353,7 +353,7 @@ fn v9_what_untagged_variants_read_with_a_loss() {
 
     misfit_of::<Any<u8>, u64>("none of the variants reads it");
     misfit_of::<Fields<u8>, Plain<u64>>("none of the variants reads it");
-    // A variant that reads all of it stands beside the one with a loss.
+    // Another variant reads the value without a loss.
     #[derive(Debug, Serialize, Deserialize, Schema)]
     #[serde(untagged)]
     enum Both {
@@ -364,7 +364,8 @@ fn v9_what_untagged_variants_read_with_a_loss() {
     <Any<f64>>::TYPE.can_read(u32::TYPE).unwrap();
 }
 
-/// serde gives a flattened, adjacently tagged enum its tag and its content alone: what it denies is never there.
+/// serde passes only the tag and the content to a flattened, adjacently tagged enum, so it never sees a field that it
+/// denies.
 #[test]
 fn v9_denied_fields_of_flattened_adjacent_enums() {
     #[derive(Debug, Serialize, Deserialize, Schema)]
@@ -407,7 +408,7 @@ fn v9_denied_fields_of_flattened_adjacent_enums() {
     <Flat<WithRest>>::TYPE.can_read(<Beside<Strict>>::TYPE).unwrap_err();
 }
 
-/// serde finds a flattened, externally tagged variant by the names of the enum's variants alone.
+/// serde finds a flattened, externally tagged variant only by the names of the enum's variants.
 #[test]
 fn v9_unknown_variants_beside_other_fields() {
     types! {
@@ -428,12 +429,12 @@ fn v9_unknown_variants_beside_other_fields() {
     <Flat<Rest>>::TYPE.can_read(<Flat<Wide>>::TYPE).unwrap_err();
     <Flat<Rest>>::TYPE.can_read(Wide::TYPE).unwrap_err();
     <Flat<Option<Rest>>>::TYPE.can_read(<Flat<Wide>>::TYPE).unwrap_err();
-    // It is found by its own name.
+    // The variant `Rest` is found by its own name.
     from_json::<Flat<Rest>>(&to_json(&Flat { inner: Known::Rest }).unwrap()).unwrap();
     <Flat<Rest>>::TYPE.can_read(<Flat<Known>>::TYPE).unwrap();
 }
 
-/// A flattened enum with an untagged variant gets all entries, so that a variant's name must be the only one.
+/// A flattened enum with an untagged variant gets all entries, so the name of a variant must be the only entry.
 #[test]
 fn v9_flattened_enums_with_an_untagged_variant() {
     types! {
@@ -467,7 +468,7 @@ fn v9_flattened_enums_with_an_untagged_variant() {
     accepted(&two(Flat { inner: Half::A(1) }, Beside { id: 1, inner: OnlyA::A(1) }));
 }
 
-/// serde reads an array as an enum with a tag, too: the tag first, where a number is the place of a variant.
+/// serde also reads an array as a tagged enum: its first element is the tag, and a number is the index of a variant.
 #[test]
 fn v1_arrays_before_untagged_variants() {
     #[derive(Debug, Serialize, Deserialize, Schema)]
@@ -507,7 +508,7 @@ fn v1_arrays_before_untagged_variants() {
     accepted(&Inside::Else((true,)));
 }
 
-/// serde reads an array as an internally tagged variant: the tag, and then what the variant holds.
+/// serde also reads an array as an internally tagged variant: first the tag, then the content of the variant.
 #[test]
 fn v1_arrays_before_variants_beside_a_tag() {
     #[derive(Debug, Serialize, Deserialize, Schema)]
@@ -559,7 +560,7 @@ fn v1_arrays_before_variants_beside_a_tag() {
     accepted(&Lists::Else(("text".to_owned(), 1u8)));
 }
 
-/// An object without a field that is left out is read by another variant than one with it, whatever reads it.
+/// If a field is skipped, the object may be read as another variant than an object with the field.
 #[test]
 fn v9_fields_that_are_left_out_in_untagged_variants() {
     types! {
@@ -612,7 +613,7 @@ fn v9_fields_that_are_left_out_in_untagged_variants() {
     reads::<Either<Names, (u8, bool)>, _>(&maybe, false);
     reads::<Either<Numbers, OnlyA>, _>(&maybe, false);
 
-    // One entry, of a flattened enum, and beside fields that others read.
+    // A flattened enum writes one entry, also beside fields that others read.
     let flat = [Flat { inner: Names::N(1) }, Flat { inner: Names::A(1) }];
     reads::<Names, _>(&flat, true);
     reads::<Flat<Names>, _>(&flat, true);
@@ -621,7 +622,7 @@ fn v9_fields_that_are_left_out_in_untagged_variants() {
     reads::<Flat<Names>, _>(&[Needs { n: 1 }], true);
 }
 
-/// Types of one value that is written as `null` are told from those that are written otherwise.
+/// Distinguishes types whose only value is written as `null` from those whose only value is written otherwise.
 #[test]
 fn v1_null_of_types_with_one_value() {
     use std::marker::PhantomData;
@@ -723,7 +724,7 @@ fn v3_denied_fields_beside_flattened_ones() {
     accepted(&Denies { id: 1, inner: Some(Total { total: 1 }) });
     accepted(&Denies { id: 1, inner: Adjacent::Two { x: 1 } });
 
-    // serde gives a flattened struct only the entries that it has fields for: what it denies is never there.
+    // serde passes only the entries of its fields to a flattened struct, so it never sees a field that it denies.
     #[derive(Debug, Serialize, Deserialize, Schema)]
     #[serde(deny_unknown_fields, tag = "type")]
     struct Typed {
@@ -736,7 +737,7 @@ fn v3_denied_fields_beside_flattened_ones() {
     refused(&Flat { id: 1, inner: Flat { id: 1, inner: Typed { total: 1 } } }, "");
     refused(&Denies { id: 1, inner: Typed { total: 1 } }, "");
 
-    // As a reader of what others write.
+    // The type as a reader of other types.
     let strict = <Denies<Total>>::TYPE;
     strict.can_read(<Flat<Total>>::TYPE).unwrap();
     let misfit = strict.can_read(<Flat<More>>::TYPE).unwrap_err();
@@ -746,7 +747,7 @@ fn v3_denied_fields_beside_flattened_ones() {
     <Denies<serde_json::Value>>::TYPE.can_read(<Flat<Total>>::TYPE).unwrap_err();
     <Denies<Tagged>>::TYPE.can_read(<Flat<Tagged>>::TYPE).unwrap_err();
     <Denies<Adjacent>>::TYPE.can_read(<Flat<Adjacent>>::TYPE).unwrap();
-    // Nothing is written that would be refused.
+    // The writer has no field that would be refused.
     #[derive(Debug, Serialize, Deserialize, Schema)]
     struct OnlyId {
         id: u64,
@@ -755,7 +756,7 @@ fn v3_denied_fields_beside_flattened_ones() {
     <Denies<Total>>::TYPE.can_read(OnlyId::TYPE).unwrap_err();
 }
 
-/// A key of a map beside a renamed field may be the new name, and serde then finds the field twice.
+/// A key of a flattened map may be the new name of a renamed field, and serde then finds the field twice.
 #[test]
 fn l8_an_alias_beside_a_flattened_map() {
     #[derive(Debug, PartialEq, Serialize, Deserialize, Schema)]
@@ -795,10 +796,10 @@ fn l8_an_alias_beside_a_flattened_map() {
     assert_eq!(misfit, ".title: the map next to it may have the key `title`, which is one of its names");
     <Renamed<Title>>::TYPE.can_read(<Old<Title>>::TYPE).unwrap_err();
     <Renamed<String>>::TYPE.can_read(<Bare<String>>::TYPE).unwrap_err();
-    // No key of theirs is another name of the field.
+    // The maps have no key that is another name of the field.
     <Renamed<Other>>::TYPE.can_read(<Old<Other>>::TYPE).unwrap();
     <Bare<String>>::TYPE.can_read(<Old<String>>::TYPE).unwrap();
-    // The writer would not read back what has such a key.
+    // A value with such a key would not be read back by the writer either.
     <Renamed<String>>::TYPE.can_read(<Renamed<String>>::TYPE).unwrap();
     accepted(&Renamed { title: Some(1), rest: BTreeMap::from([("other".to_owned(), 2)]) });
 }
@@ -848,7 +849,7 @@ fn l6_a_flattened_option_reads_what_is_written_as_some() {
     assert_eq!(misfit.to_string(), ".total: `String` is written, but `u8` is expected");
     let read: Flat<Total> = serde_json::from_str(r#"{"id":1,"total":"some text"}"#).unwrap();
     assert!(read.inner.is_none());
-    // Nothing it looks for is there, or it is `null`.
+    // The entries that the reader needs are absent or `null`.
     reader.can_read(<Flat<Tagged>>::TYPE).unwrap();
     #[derive(Debug, Serialize, Deserialize, Schema)]
     struct Plain<T> {
@@ -857,10 +858,10 @@ fn l6_a_flattened_option_reads_what_is_written_as_some() {
         inner: T,
     }
     reader.can_read(<Plain<Loose>>::TYPE).unwrap();
-    // Without `total` there is no `Two`, and `a` would be lost.
+    // Without `total`, `Two` can't be read, and `a` would be lost.
     <Flat<Two>>::TYPE.can_read(<Plain<Loose>>::TYPE).unwrap_err();
 
-    // Each of two enums ignores the variants of the other one.
+    // Each of the two enums ignores the variants of the other one.
     let both = <Both<Data, Other>>::TYPE;
     both.can_read(both).unwrap();
     accepted(&Both { one: Some(Data::One(1)), two: Some(Other::Four { x: 1 }) });
@@ -890,7 +891,7 @@ fn l12_instances_of_a_generic_type_are_told_apart() {
     assert!(!text.is_same(number));
     text.can_read(text).unwrap();
     assert!(text.is_same(text));
-    // A type that contains itself through them.
+    // A type that contains itself through flattened enums.
     Node::TYPE.can_read(Node::TYPE).unwrap();
     Node::TYPE.reads_itself().unwrap();
     assert!(Node::TYPE.is_same(Node::TYPE));
@@ -972,12 +973,12 @@ fn v9_texts_of_a_narrower_format() {
     refused(&two(offset, stamp), BECAUSE);
     accepted(&two(utc.clone(), date.clone()));
     accepted(&two(date, utc.clone()));
-    // A text that happens to be one is the user's own request.
+    // A `String` variant after a variant with a text format is accepted: the user asked for it.
     accepted(&two(any, "text".to_owned()));
     accepted(&two(utc, "text".to_owned()));
 }
 
-/// Types that write texts of a format.
+/// Defines types that write texts in a format.
 macro_rules! formats {
     ($($name:ident = $format:literal, $is_valid:expr;)+) => {
         $(
@@ -1119,7 +1120,7 @@ fn v9_arrays_without_the_last_fields() {
     refused(&two(LastDefault { a: 1, b: 1 }, vec![1u8]), BECAUSE);
     refused(&two(LastDefault { a: 1, b: 1 }, [1u8, 2]), BECAUSE);
 
-    // serde asks for an element for an `Option` without `default`.
+    // serde requires an element for an `Option` without `default`.
     accepted(&two(MaybeLast { a: 1, b: None }, (1u8,)));
     accepted(&two(FirstDefault { a: 1, b: 1 }, (1u8,)));
     accepted(&two(LastDefault { a: 1, b: 1 }, vec![Total { total: 1 }]));
@@ -1180,13 +1181,13 @@ fn v9_objects_with_the_entries_of_a_flattened_enum() {
     fn with<T>(part: T) -> With<T> {
         With { n: 1, part }
     }
-    // What is beside the enum does not matter to a reader that ignores it.
+    // Fields beside the enum do not matter to a reader that ignores them.
     refused(&two(MaybeA { a: None }, with(Outer::X(1))), BECAUSE);
     refused(&two(MaybeA { a: None }, Alone { part: Outer::Unit }), BECAUSE);
     refused(&two(NeedsX { x: 1 }, Alone { part: Inner::P { x: 1 } }), BECAUSE);
     refused(&two(NeedsX { x: 1 }, Alone { part: Apart::P(1) }), BECAUSE);
     refused(&two(NeedsX { x: 1 }, Alone { part: Names::Renamed(1) }), BECAUSE);
-    // Any variant counts, wherever it stands.
+    // Each variant counts, at any position.
     refused(&two(NeedsOther { other: 1 }, Alone { part: Inner::Q { other: 1 } }), BECAUSE);
     refused(&two(MaybeA { a: None }, Alone { part: Alone { part: Outer::X(1) } }), BECAUSE);
     // A flattened enum as the reader.
@@ -1222,11 +1223,11 @@ fn v9_denied_fields_beside_a_flattened_earlier_variant() {
         #[serde(flatten)]
         part: T,
     }
-    // Flattened, it gets its tag and its content alone.
+    // Flattened, the enum gets only its tag and its content.
     refused(&two(Alone { part: Denies::Q }, With { n: 1, part: Denies::P(1) }), BECAUSE);
     refused(&two(Alone { part: Denies::Q }, With { n: 1, part: Denies::Q }), BECAUSE);
     accepted(&two(Denies::Q, With { n: 1, part: Denies::P(1) }));
-    // With an untagged variant, it gets all entries.
+    // With an untagged variant, the enum gets all entries.
     accepted(&two(Alone { part: DeniesElse::P(1) }, With { n: 1, part: Denies::P(1) }));
     refused(&two(Alone { part: DeniesElse::P(1) }, Alone { part: Denies::P(1) }), BECAUSE);
 }
@@ -1377,7 +1378,7 @@ fn is_boxed_none(item: &Box<Option<u8>>) -> bool {
     item.is_none()
 }
 
-/// serde reads an `Option` that is not there as `None`, behind a `Box`, an alias and a transparent type, too.
+/// serde reads an absent `Option` as `None`, also behind a `Box`, an alias and a transparent type.
 #[test]
 fn v1_options_that_are_left_out() {
     type Alias = Option<u8>;
@@ -1394,7 +1395,7 @@ fn v1_options_that_are_left_out() {
 
         struct None1 { #[serde(skip_serializing_if = "Option::is_none")] n: Box<Option<u8>> }
         struct None2 { #[serde(skip_serializing_if = "is_boxed_none")] n: Box<Option<u8>> }
-        // What a function of the user says is what the user wants: `None` for `Some(1)`, too.
+        // A function of the user decides, even if it skips `Some(1)`, which is then read as `None`.
         struct Own { #[serde(skip_serializing_if = "is_none")] n: Option<u8> }
         struct Inner { n: Through }
     }
@@ -1518,7 +1519,7 @@ fn v1_elements_of_tuples_that_are_left_out() {
     accepted(&Skipped(0, 1, 2));
     accepted(&Defaults(1, 2));
     accepted(&Newtype(0));
-    // A type that is only written.
+    // A type that is only written and never read.
     <Vec<u8>>::TYPE.can_read(First::TYPE).unwrap();
     <(u8, u8)>::TYPE.can_read(First::TYPE).unwrap_err();
 }

@@ -1,5 +1,5 @@
-//! Secrets are seen by nobody but handlers, and by an adapter as the builder says: a known text is put
-//! into each kind of secret, and looked for in every sink that exists.
+//! Only handlers see secrets, and an adapter as the builder permits. A known text is put into each kind of secret and
+//! searched for in every output.
 
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -90,7 +90,7 @@ fn kept() -> Kept {
     }
 }
 
-/// What handlers saw.
+/// The values that handlers saw.
 #[derive(Default)]
 struct Vault(Mutex<Vec<String>>);
 
@@ -112,7 +112,7 @@ fn record(record: &Record) -> Result<(), String> {
     Err(format!("{record} {record:?} {}", record.json().unwrap()))
 }
 
-/// Keeps what it is given, and hands it to other buses.
+/// An adapter that stores records, and delivers them to other buses.
 #[derive(Clone, Default)]
 struct Tape(Arc<Mutex<(Vec<String>, Vec<Receiver>)>>);
 
@@ -170,7 +170,7 @@ impl Adapter for Tape {
     }
 }
 
-/// Stands for encryption.
+/// A seal that reverses the text instead of encrypting it.
 struct Backwards;
 
 impl Seal for Backwards {
@@ -183,7 +183,7 @@ impl Seal for Backwards {
     }
 }
 
-/// All text that can be had of a record.
+/// Returns every textual form of a record.
 fn texts(record: &Record) -> Vec<String> {
     vec![
         record.to_string(),
@@ -319,7 +319,7 @@ async fn events_from_outside_hide_their_secrets_too() {
     let emitted = bus.emit_json("secret.kept", &old).version(1).await.unwrap();
     sinks.extend(texts(emitted.record().unwrap()));
     assert_eq!(vault.0.lock().unwrap().len(), 10);
-    // What does not fit is told without the value.
+    // Errors about values that do not fit don't contain the values.
     for wrong in [
         json.replace("\"id\":1", "\"id\":true"),
         json.replace("\"tokens\":[]", "\"tokens\":7"),
@@ -349,7 +349,7 @@ impl Upcast<DroppedV1> for Dropped {
     }
 }
 
-/// A stored record: version 1, with a secret.
+/// Returns a stored record of version 1 with a secret.
 fn stored(name: &str, data: &str, more: &str) -> String {
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     format!(
@@ -363,7 +363,7 @@ async fn an_old_version_hides_what_the_current_one_does_not_have() {
     let record = Record::from_cloudevent(&old).unwrap();
     assert_hidden(&texts(&record));
     assert_eq!(record.json().unwrap(), r#"{"id":1}"#);
-    // An upcast that panics shows nothing, and ends nothing.
+    // A panicking upcast shows no secret and ends no other work.
     let record = Record::from_cloudevent(&stored("secret.dropped", r#"{"id":1,"pin":""}"#, "")).unwrap();
     assert!(record.to_string().ends_with("(secret.dropped: the event can't be written as JSON: secret.dropped: reading version 1 of it panicked)"), "{record}");
 }
@@ -448,7 +448,7 @@ async fn an_adapter_gets_them_only_as_the_builder_says() {
         assert_eq!(history[0].get::<Kept>().unwrap().login.password, CANARY);
         assert_eq!(history[0].view::<Seen>().unwrap().plain, CANARY);
         assert_hidden(&sinks);
-        // Without the seal, and with another text in its place.
+        // Reads the records without the seal, and with a changed sealed text.
         let text = tape.text();
         if !plain {
             let error = Record::from_cloudevent(&text).unwrap_err().to_string();
@@ -456,7 +456,7 @@ async fn an_adapter_gets_them_only_as_the_builder_says() {
                 error,
                 "not a stored record: the secrets of `secret.kept` can't be read: only an adapter can decrypt them"
             );
-            // A program that does not know the event shows what stood beside the sealed text.
+            // A program that does not declare the event shows only the fields outside of the sealed text.
             tape.0.lock().unwrap().0 = vec![text.replace("secret.kept", "secret.unknown")];
             let unknown = &here.history("secret.unknown").await.unwrap()[0];
             assert_hidden(&texts(unknown));
@@ -465,7 +465,7 @@ async fn an_adapter_gets_them_only_as_the_builder_says() {
     }
 }
 
-/// Stands for a type of another crate, which has no schema.
+/// A type without a schema, as if it were of another crate.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Foreign {
     token: Token,
@@ -511,7 +511,7 @@ async fn a_text_without_the_secrets_is_not_read_as_the_event() {
     );
 }
 
-/// A seal whose key nothing that others sealed fits.
+/// A seal with another key, so it can't open texts that were sealed before.
 struct OtherKey;
 
 impl Seal for OtherKey {
@@ -565,15 +565,15 @@ fn the_schema_says_what_is_secret() {
     assert!(Kept::SCHEMA.has_secrets());
     assert!(Token::TYPE.has_secrets() && Login::TYPE.has_secrets() && Proof::TYPE.has_secrets());
     assert!(!<Vec<String>>::TYPE.has_secrets());
-    // On the wire it is always there: a secret is no reason to refuse a version.
+    // The field is always in stored records, so a secret is no reason to refuse a version.
     assert!(Kept::SCHEMA.can_read(Kept::SCHEMA).is_ok());
 }
 
-/// Collects what is logged.
+/// Collects log lines.
 #[derive(Clone, Default)]
 struct Logs(Arc<Mutex<Vec<String>>>);
 
-/// Of all tests: a place that logs for the first time where nobody listens would stay silent.
+/// The subscriber of all tests. A log statement that first runs without a subscriber would stay disabled.
 fn logs() -> &'static Logs {
     static LOGS: LazyLock<Logs> = LazyLock::new(|| {
         let logs = Logs::default();

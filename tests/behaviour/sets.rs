@@ -1,4 +1,4 @@
-//! Event sets: one of several events, in handlers and streams.
+//! Event sets in handlers and streams.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! Nothing goes wrong without a line that says so: where the lines go, and how often each is said.
+//! Every problem is logged: where the lines go, and how often each one is logged.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -44,7 +44,7 @@ impl Visit for Line {
     }
 }
 
-/// A subscriber that keeps the lines that its filter lets pass.
+/// A subscriber that stores the lines that pass its filter.
 #[derive(Clone)]
 pub struct Log {
     filter: fn(&Metadata<'_>) -> bool,
@@ -56,7 +56,7 @@ impl Log {
         Self { filter, lines: Arc::default() }
     }
 
-    /// One that takes everything, installed on this thread.
+    /// Installs a subscriber on this thread that stores all lines.
     pub fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
         let log = Self::of(|_| true);
         let guard = tests_support::listen(log.clone());
@@ -67,7 +67,7 @@ impl Log {
         self.lines.lock().unwrap().clone()
     }
 
-    /// The messages of a level with this text.
+    /// Returns the messages of a level that contain a text.
     pub fn with(&self, level: Level, text: &str) -> Vec<String> {
         let lines = self.lines().into_iter().filter(|line| line.level == level);
         lines.map(|line| line.message().to_owned()).filter(|message| message.contains(text)).collect()
@@ -97,7 +97,7 @@ impl tracing::Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
-/// A bus with a handler that fails and a pattern that nothing matches, emitted on once.
+/// Builds a bus with a failing handler and an unreachable pattern, and emits one event.
 async fn go_wrong() {
     let bus = Bus::builder().no_handlers().build().await.unwrap();
     bus.on(|_: &Broken| Err::<(), _>("no paper"));
@@ -120,7 +120,7 @@ async fn s1_every_line_has_the_target_of_the_library() {
 #[tokio::test]
 async fn s1_what_the_subscriber_does_not_take_goes_to_stderr() {
     if is_child() {
-        // As with `RUST_LOG=my_app=info`, `typed_events=error`, and `off`.
+        // The filters of `RUST_LOG=my_app=info`, `typed_events=error` and `off`.
         let app = Log::of(|line| line.target().starts_with("my_app"));
         let errors = Log::of(|line| line.target() == "typed_events" && *line.level() <= Level::ERROR);
         let nothing = Log::of(|_| false);
@@ -148,7 +148,7 @@ async fn s1_what_the_subscriber_does_not_take_goes_to_stderr() {
     }
 }
 
-/// The lines of a crate that log by themselves.
+/// Collects the lines of a crate that log without the reporter.
 fn logging(folder: &std::path::Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -159,7 +159,7 @@ fn logging(folder: &std::path::Path, found: &mut Vec<String>) {
             let of_reporter = path.ends_with("events-core/src/bus/inner/report.rs");
             for (number, line) in text.lines().enumerate() {
                 let code = line.split("//").next().unwrap();
-                // The reporter alone logs, and each of its lines names the target.
+                // Only the reporter logs, and each of its lines names the target.
                 let logs =
                     ["error!(", "warn!(", "info!(", "debug!(", "trace!(", "event!(", "enabled!(", "span!("]
                         .iter()
@@ -347,7 +347,7 @@ async fn s8_events_of_another_program_are_one_line_for_each_name() {
     assert!(told[999].contains("as are all further ones"), "{}", told[999]);
 }
 
-/// What is dropped when the last owner of it is.
+/// A value that shows when its last owner was dropped.
 struct Held(Arc<()>);
 
 #[tokio::test]
@@ -387,7 +387,7 @@ async fn s14_nobody_emits_under_the_names_of_the_library() {
         let forged = record_of(name);
         let error = bus.forward(&forged).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
-        // Another program has written it to the log.
+        // Another program has written the record to the log.
         typed_events::adapter::Adapter::publish(
             &memory,
             &[forged],
@@ -457,7 +457,7 @@ async fn a_stream_and_a_history_of_all_events_have_none_of_the_library() {
     assert_eq!(stream.next().await.unwrap().unwrap().name(), "silence.undeclared");
 }
 
-/// An adapter that refuses what it is given, once it is let.
+/// An adapter that waits for a permit and then refuses the record.
 struct Refusing(Arc<tokio::sync::Semaphore>);
 
 impl Adapter for Refusing {
@@ -518,7 +518,7 @@ async fn o1_an_emit_that_fails_when_nobody_waits_for_it_any_more_is_reported() {
     bus.emit(Broken).detach().unwrap();
     open.add_permits(4);
     until(|| told() == 4).await;
-    // One that has failed when it is dropped, and was not polled again.
+    // An emit that has failed before it is dropped, without being polled again.
     let mut emit = Box::pin(bus.emit(Broken));
     give_up(emit.as_mut()).await;
     open.add_permits(1);
@@ -532,7 +532,7 @@ async fn o1_an_emit_that_fails_when_nobody_waits_for_it_any_more_is_reported() {
     let lines =
         log.with(Level::WARN, "that was detached or dropped failed: silence.broken: refusing did not store");
     assert_eq!(lines.len(), 5, "{:?}", log.with(Level::WARN, "disk full"));
-    // Who waits is told, and nobody else.
+    // A failure that the caller awaits is returned and not logged.
     open.add_permits(1);
     assert_eq!(bus.emit(Broken).await.unwrap_err().kind(), ErrorKind::Append);
     open.add_permits(1);

@@ -20,7 +20,7 @@ pub struct Work;
 #[event("stop.more")]
 pub struct More;
 
-/// A handler that waits at the gate and then emits [`More`].
+/// Adds a handler that waits at the gate and then emits [`More`].
 fn worker(bus: &Bus, gate: &Arc<Semaphore>) {
     let (handle, gate) = (bus.clone(), Arc::clone(gate));
     bus.on(move |_: Arc<Work>| {
@@ -73,7 +73,7 @@ async fn waits_for_an_emit_without_a_record_and_its_nested_ones() {
     is_inside.recv().unwrap();
     let mut stop = std::pin::pin!(bus.stop());
     assert!(futures_poll(stop.as_mut()).await.is_none(), "it waits");
-    // Also where the list of handlers is another one by now.
+    // The emit is also refused after the list of handlers has changed.
     bus.on(|_: &Work| ());
     assert_eq!(bus.emit(Work).await.unwrap_err().kind(), ErrorKind::Stopped);
     assert!(futures_poll(stop.as_mut()).await.is_none(), "it still waits");
@@ -191,7 +191,7 @@ fn a_stop_from_a_runtime_that_ends_goes_on() {
     main.block_on(bus.stop()).unwrap();
 }
 
-/// `stop` panicked in a task, twice, and said so only after that.
+/// Regression test: `stop` panicked twice in a task before it returned the error.
 #[test]
 fn s12_a_runtime_without_a_timer_is_an_error_of_build() {
     for runtime in
@@ -209,7 +209,7 @@ fn s12_a_runtime_without_a_timer_is_an_error_of_build() {
     }
 }
 
-/// What a future comes to at its first poll.
+/// Polls a future once, and returns its output if it is ready.
 fn polled_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::Pin::new(&mut future).poll(&mut cx) {
@@ -222,7 +222,7 @@ fn threads() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// A runtime of one thread, which does nothing while nobody drives it.
+/// Creates a current-thread runtime, which makes no progress unless it is driven.
 fn idle() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
@@ -242,7 +242,7 @@ fn s3_stop_keeps_its_deadline_where_nobody_drives_the_runtime_of_the_bus() {
     };
     let bus = home.block_on(build().build()).unwrap();
     stop(bus).unwrap();
-    // One whose emits wait on the runtime of the bus.
+    // A bus whose emits wait on its own runtime.
     let bus = home.block_on(build().build()).unwrap();
     worker(&bus, &Arc::new(Semaphore::new(0)));
     home.block_on(async { bus.emit(Work).detach() }).unwrap();
@@ -251,7 +251,7 @@ fn s3_stop_keeps_its_deadline_where_nobody_drives_the_runtime_of_the_bus() {
     assert!(error.to_string().ends_with(" on stop.work"), "{error}");
     let again = home.block_on(bus.stop()).unwrap_err();
     assert_eq!(again.to_string(), error.to_string(), "the outcome stays");
-    // One that began to stop there.
+    // A bus that began to stop on its own runtime.
     let slow = Slow::new();
     let bus = home.block_on(build().adapter(slow.clone()).build()).unwrap();
     assert!(home.block_on(async { futures_poll(std::pin::pin!(bus.stop())).await }).is_none());
@@ -289,7 +289,7 @@ fn s12_a_stop_without_a_timer_says_what_is_missing() {
     threads().block_on(bus.stop()).unwrap();
 }
 
-/// An adapter that takes its time to stop.
+/// An adapter that is slow to stop.
 #[derive(Clone)]
 struct Slow {
     stops: Arc<AtomicUsize>,
@@ -368,7 +368,7 @@ fn s_runtime_an_adapter_is_stopped_once_whichever_runtime_ends_meanwhile() {
     }
 }
 
-/// Also after the last call of `stop` was dropped, and where each runtime drives it for a while only.
+/// The stop continues after the last call of `stop` was dropped, and if each runtime drives it only for a while.
 #[test]
 fn s_runtime_a_stop_goes_on_from_one_runtime_to_the_next() {
     let (home, slow) = (idle(), Slow::new());
@@ -397,7 +397,7 @@ fn s_runtime_an_adapter_that_does_not_stop_in_time_is_named_once_by_all() {
     assert_eq!(slow.stops(), 1);
 }
 
-/// It waited a second for the other runtime to go first.
+/// Regression test: `stop` waited a second for the other runtime.
 #[test]
 fn s_runtime_a_stop_takes_no_time_where_nobody_drives_the_runtime_of_the_bus() {
     let home = idle();
@@ -411,8 +411,8 @@ fn s_runtime_a_stop_takes_no_time_where_nobody_drives_the_runtime_of_the_bus() {
     });
 }
 
-/// Of a task that stops many buses at once, tokio holds up what is ready once it has done enough: what the bus was told
-/// of must not then look as if it never comes.
+/// If a task stops many buses at once, tokio's cooperative budget makes ready futures pending. The outcome that the bus
+/// was sent must not look then as if it never arrives.
 #[tokio::test]
 async fn the_outcome_counts_however_little_the_task_may_still_do() {
     const BUDGET: usize = 128;
@@ -424,7 +424,7 @@ async fn the_outcome_counts_however_little_the_task_may_still_do() {
         assert!(futures_poll(stopped.as_mut()).await.is_none());
         gate.add_permits(1);
         for _ in 0..100 {
-            // The task that drains the bus ends.
+            // Lets the task that drains the bus end.
             tokio::task::yield_now().await;
         }
         let mut to_do = BUDGET - left;

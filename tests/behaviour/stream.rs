@@ -1,4 +1,4 @@
-//! Events as a stream.
+//! Streams of events.
 
 use std::pin::Pin;
 use std::task::{Context, Waker};
@@ -75,7 +75,7 @@ async fn ends_when_the_bus_is_dropped() {
     assert!(stream.next().await.is_none());
 }
 
-/// A waker whose destructor, and whose wake-up, use the bus.
+/// A waker that uses the bus in its wake-up and in its destructor.
 struct Meddler(Bus);
 
 impl std::task::Wake for Meddler {
@@ -90,7 +90,7 @@ impl Drop for Meddler {
     }
 }
 
-/// Wakers were dropped under the lock of the log.
+/// Regression test: wakers were dropped under the lock of the log.
 #[tokio::test]
 async fn wakers_may_use_the_bus() {
     let bus = bus().await;
@@ -106,7 +106,7 @@ async fn wakers_may_use_the_bus() {
     assert_eq!(bus.history("*").await.unwrap().len(), 2);
 }
 
-/// Registers a handler while the log wakes the readers of a record: after the append, before the handlers run.
+/// A waker that registers a handler while the log wakes readers: after the append, before the handlers run.
 struct Registrar(Bus, std::sync::Arc<std::sync::atomic::AtomicUsize>);
 
 impl std::task::Wake for Registrar {
@@ -118,7 +118,7 @@ impl std::task::Wake for Registrar {
     }
 }
 
-/// An emit reads its list of handlers after the append, or knows that nothing replaced the one it read before.
+/// An emit reads its list of handlers after the append, or knows that the list it read before was not replaced.
 #[tokio::test]
 async fn a_handler_that_is_registered_during_the_append_is_called() {
     for has_handler in [false, true] {

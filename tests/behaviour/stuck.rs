@@ -1,4 +1,4 @@
-//! Handlers that never return: who they are is said while they run, and by `stop`.
+//! Handlers that never return are named while they run, and by `stop`.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ fn builder() -> BusBuilder {
     builder.slow_handler(Duration::from_millis(200)).stop_deadline(Duration::from_millis(800))
 }
 
-/// How many handlers of this process are stuck.
+/// The number of handlers of this process that are stuck.
 static STUCK: AtomicUsize = AtomicUsize::new(0);
 
-/// As a lock that is taken twice.
+/// Blocks forever, like locking a mutex twice.
 fn never_return() {
     STUCK.fetch_add(1, Ordering::SeqCst);
     loop {
@@ -34,7 +34,7 @@ fn never_return() {
     }
 }
 
-/// Drives a future on a thread of its own, with a runtime of one thread.
+/// Drives a future on a separate thread, with a current-thread runtime.
 fn drive(work: impl Future + Send + 'static) {
     std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -42,7 +42,7 @@ fn drive(work: impl Future + Send + 'static) {
     });
 }
 
-/// What other runtimes have for it, which know nothing of tokio.
+/// A `block_on` like that of runtimes other than tokio.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -60,12 +60,12 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// The lines of a program's stderr that name a slow handler.
+/// Returns the lines of stderr that name a slow handler.
 fn named(stderr: &str) -> Vec<&str> {
     stderr.lines().filter(|line| line.contains("warning: handler closure at")).collect()
 }
 
-/// The number of the line behind the one with a mark.
+/// Returns the number of the line that follows the line with a mark.
 fn line_after(mark: &str) -> usize {
     include_str!("stuck.rs").lines().position(|line| line.trim() == mark).unwrap() + 2
 }
@@ -81,7 +81,7 @@ async fn s5_a_sync_handler_that_never_returns_is_named_by_the_watch_and_by_stop(
         let emitting = bus.clone();
         drive(async move { emitting.emit(Outer).await });
         until(|| STUCK.load(Ordering::SeqCst) >= 1).await;
-        // Its list is no longer that of the event.
+        // Registering another handler replaces the list that the emit holds.
         bus.on(|_: &Outer| ());
         eprintln!("stopped: {}", bus.stop().await.unwrap_err());
         return;
@@ -168,7 +168,7 @@ async fn s5_a_handler_that_blocks_on_an_emit_is_named_and_not_the_one_it_waits_f
     assert!(stderr.contains(&format!("stuck.rs:{line} on stuck.outer, which blocks its thread")), "{stderr}");
 }
 
-/// Both were called within the same tick of the coarse clock.
+/// Both handlers are called within the same tick of the coarse clock.
 #[tokio::test]
 async fn s5_a_handler_that_is_stuck_after_a_slow_one_that_it_called_is_named_as_well() {
     if is_child() {
@@ -196,7 +196,7 @@ async fn s5_a_handler_that_is_stuck_after_a_slow_one_that_it_called_is_named_as_
     }
 }
 
-/// An emit has up to three places in flight; `stop` does not take the others for emits of their own.
+/// An emit has up to three guards that count it as in flight. `stop` does not report them as three emits.
 #[tokio::test]
 async fn s5_stop_adds_no_emits_that_there_are_not() {
     if is_child() {
@@ -223,7 +223,7 @@ async fn s5_stop_adds_no_emits_that_there_are_not() {
             });
             until(|| STUCK.load(Ordering::SeqCst) > way).await;
             eprintln!("stopped: {}", bus.stop().await.unwrap_err());
-            // Its threads never end.
+            // The threads of the runtime never end.
             std::mem::forget(home);
         }
         return;
@@ -237,7 +237,7 @@ async fn s5_stop_adds_no_emits_that_there_are_not() {
     }
 }
 
-/// The emits that wait for their turn are not calls of the handler.
+/// Emits that wait for the replay's task do not count as calls of the handler.
 #[tokio::test]
 async fn s10_a_replay_handler_that_hangs_is_one_line() {
     if is_child() {

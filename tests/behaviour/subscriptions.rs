@@ -1,4 +1,4 @@
-//! Handlers that come and go while the program runs.
+//! Handlers that are added and removed at run time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -142,7 +142,7 @@ async fn a_handler_with_two_patterns_runs_once_and_survives_off_of_one() {
     assert!(bus.handlers().is_empty());
 }
 
-/// A list of handlers of an undeclared name was not told that a handler was removed.
+/// Regression test: the list of handlers of an undeclared name was not updated when a handler was removed.
 #[tokio::test]
 async fn a_handler_that_an_earlier_one_removes_is_not_called_for_undeclared_names_either() {
     let bus = Bus::builder().accept_undeclared().build().await.unwrap();
@@ -161,7 +161,7 @@ async fn a_handler_that_an_earlier_one_removes_is_not_called_for_undeclared_name
     assert_eq!((emitted.handled(), runs.load(Ordering::SeqCst)), (1, 0));
 }
 
-/// With as many handlers as are called from several places.
+/// With enough handlers to use the loop with several call sites.
 #[tokio::test]
 async fn a_handler_that_an_earlier_one_removes_is_not_called_among_many() {
     for history in [0, 10] {

@@ -1,4 +1,4 @@
-//! Values arrive bit for bit as they were emitted, or the emit is refused with the path of what can't be.
+//! Values arrive bit for bit as they were emitted, or the emit is refused with the path of the value.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -71,14 +71,14 @@ pub struct Open {
     pub any: Value,
 }
 
-/// Buses whose records are written, each with another one that reads them.
+/// Builds a bus whose records are serialised, and another bus that reads them.
 async fn written() -> (Bus, Bus) {
     let memory = InMemory::new();
     let join = || Bus::builder().adapter(memory.clone()).quiet().build();
     (join().await.unwrap(), join().await.unwrap())
 }
 
-/// Emits, and checks that it is refused with this text and that nothing is stored.
+/// Emits an event, and checks that it is refused with this message and that nothing is stored.
 async fn check_refused<E: Event>(event: E, why: &str) {
     let (bus, other) = written().await;
     let error = bus.emit(event.clone()).await.unwrap_err();
@@ -89,7 +89,7 @@ async fn check_refused<E: Event>(event: E, why: &str) {
     let error = bus.emit(event.clone()).detach().unwrap_err();
     assert_eq!((error.kind(), error.to_string()), (ErrorKind::Serialize, message.clone()));
     assert!(bus.history("*").await.unwrap().is_empty() && other.history("*").await.unwrap().is_empty());
-    // A bus that writes nothing passes it on as it is; what asks for text is told.
+    // A bus that does not serialise passes the event on unchanged. Reading it as text is refused.
     let bare = crate::bus().await;
     let emitted = bare.emit(event).await.unwrap();
     let record = emitted.record().unwrap();
@@ -181,7 +181,7 @@ async fn v1_an_object_that_would_have_a_key_twice_is_refused_with_its_path() {
         check_refused(event, &format!("{path}: {TWICE}")).await;
     }
 
-    // Keys that only begin alike, come in another order than their texts, or stand in other objects.
+    // Keys with a common prefix, keys in another order than their texts, and equal keys in different objects.
     let (bus, other) = written().await;
     let inner = || entries(["b", "a\"", "a", "a b", "-1", "\n"].map(|key| (key.to_owned(), 1)));
     let keyed = Keyed {
@@ -205,14 +205,14 @@ async fn v4_one_of_a_batch_is_named_and_none_is_stored() {
     assert!(bus.history("*").await.unwrap().is_empty());
 }
 
-/// Patterns of bits that look random and repeat, and those that are special.
+/// Returns special bit patterns, and pseudo-random ones that are the same in each run.
 fn bits() -> impl Iterator<Item = u64> {
     let special = [0, 1, 1 << 63, 0x7fef_ffff_ffff_ffff, 0x000f_ffff_ffff_ffff, 0x405d_6888_7f75_f4d1];
     let random = (0..4_000_u64).map(|n| {
         let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
     });
-    // The last is read as another `f32` where it is read as an `f64` first.
+    // The last one becomes a different `f32` if it is parsed as an `f64` first.
     special.into_iter().chain(random).chain([u64::from(7.038531e-26_f32.to_bits()) << 32])
 }
 
@@ -279,7 +279,7 @@ async fn v5_floats_of_metadata_and_of_texts_from_outside_come_back_bit_for_bit()
     for (number, came) in numbers.iter().zip(came) {
         assert_eq!(number.to_bits(), came.as_f64().unwrap().to_bits(), "{number:e}");
     }
-    // The nearest number of any text.
+    // Each text is read as the nearest number.
     let plain = crate::bus().await;
     for text in ["117.63331139400017", "0.1e1", "9007199254740993.0", "2.2250738585072011e-308", "1e23", "-0"]
     {
@@ -291,7 +291,7 @@ async fn v5_floats_of_metadata_and_of_texts_from_outside_come_back_bit_for_bit()
     }
 }
 
-/// A value of arrays within each other.
+/// Returns nested arrays.
 fn nested(depth: usize) -> Value {
     (1..depth).fold(json!([]), |value, _| Value::Array(vec![value]))
 }
@@ -302,7 +302,7 @@ async fn v6_the_deepest_that_is_stored_is_read_and_deeper_is_refused() {
         (0..depth).fold(Tree { children: Vec::new() }, |tree, _| Tree { children: vec![tree] })
     };
     let (bus, other) = written().await;
-    // The object of the event is a level of its own.
+    // The object of the event counts as a level.
     let deepest = Open { any: nested(126) };
     bus.emit(deepest.clone()).await.unwrap();
     assert!(other.history("*").await.unwrap()[0].decode::<Open>().unwrap().any == deepest.any);
@@ -310,7 +310,7 @@ async fn v6_the_deepest_that_is_stored_is_read_and_deeper_is_refused() {
     check_refused(Open { any: nested(127) }, &format!("{path}: nested deeper than 127")).await;
     check_refused(Open { any: nested(500) }, &format!("{path}: nested deeper than 127")).await;
 
-    // Each tree is an object and an array.
+    // Each tree has two levels: an object and an array.
     bus.emit(tree(62)).await.unwrap();
     let stored = other.history("values.tree").await.unwrap()[0].decode::<Tree>().unwrap();
     assert!(*stored == tree(62));
@@ -318,7 +318,7 @@ async fn v6_the_deepest_that_is_stored_is_read_and_deeper_is_refused() {
     let begin = "values.tree: the event can't be written as JSON: .children[0].children[0]";
     assert!(error.starts_with(begin) && error.ends_with("nested deeper than 127"), "{error}");
 
-    // From outside, and in metadata: the same.
+    // The same limit holds for JSON from outside and for metadata.
     for bus in [&bus, &crate::bus().await] {
         let json = |depth| json!({ "any": nested(depth) }).to_string();
         bus.emit_json("values.open", json(126)).await.unwrap();
@@ -341,7 +341,7 @@ async fn v6_the_deepest_that_is_stored_is_read_and_deeper_is_refused() {
     assert_eq!(other.history("values.measured").await.unwrap().len(), 1);
 }
 
-/// Bytes as serde has them, which JSON writes as an array.
+/// Bytes in serde's data model, which JSON writes as an array.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bytes(Vec<u8>);
 
@@ -374,7 +374,7 @@ async fn v6_bytes_are_a_level_of_their_own() {
         nest: (1..depth).fold(Nest::Bytes(Bytes(vec![1, 2])), |nest, _| Nest::Deeper(Box::new(nest))),
     };
     let (bus, other) = written().await;
-    // The object of the event, one for each variant, and the array of the bytes.
+    // The levels are the object of the event, one object per variant, and the array of the bytes.
     bus.emit(nested(125)).await.unwrap();
     assert!(*other.history("*").await.unwrap()[0].decode::<NestedBytes>().unwrap() == nested(125));
     let error = bus.emit(nested(126)).await.unwrap_err().to_string();
@@ -445,7 +445,7 @@ async fn big_integers_and_keys_come_back_as_they_were() {
     assert_eq!(*other.history("*").await.unwrap()[0].decode::<Big>().unwrap(), big);
 }
 
-/// A log that an older program has written.
+/// An adapter with a log that an older program has written.
 struct Old(Mutex<Vec<String>>);
 
 impl Adapter for Old {
@@ -477,7 +477,7 @@ impl Adapter for Old {
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             let texts = self.0.lock().unwrap().clone();
-            // As a program stored it that did not look: NaN is `null`.
+            // A record of a program without the check, which stored NaN as `null`.
             let stored = texts.iter().map(|text| match text.contains("\"wide\":3.0") {
                 true => wire.decode(&text[..text.len() / 2]),
                 false => wire.decode(&text.replace("\"wide\":-1.0", "\"wide\":null")),
@@ -511,14 +511,14 @@ async fn v7_one_record_that_cannot_be_read_hides_no_other() {
     assert!(text.starts_with("values.measured: .wide: expected a number, found null (id "), "{text}");
     let error = events.complete().unwrap_err();
     assert_eq!((error.kind(), error.to_string()), (ErrorKind::Payload, text));
-    // A handler that sees the past is told of the one, and gets the others.
+    // A handler with a replay gets all other events, and the unreadable one is reported as its failure.
     let seen = std::sync::Arc::new(Mutex::new(Vec::new()));
     let log = std::sync::Arc::clone(&seen);
     bus.replay(10).on(move |event: &Measured| log.lock().unwrap().push(event.wide)).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [1.0, 2.0]);
 }
 
-/// An adapter that has a text among its records that is none.
+/// An adapter with an invalid text among its records.
 #[tokio::test]
 async fn v7_a_stored_text_that_is_no_record_hides_no_other() {
     let bus = Bus::builder().adapter(Old(Mutex::default())).quiet().build().await.unwrap();
@@ -535,11 +535,11 @@ async fn v7_a_stored_text_that_is_no_record_hides_no_other() {
     assert!(unreadable.record().is_none());
     assert!(unreadable.to_string().starts_with("not a stored record: "), "{unreadable}");
     assert_eq!(records.complete().unwrap_err().kind(), ErrorKind::Payload);
-    // It has its place among events of one type, too: it may be one of them.
+    // The unreadable record is also listed among the events of one type, since it may be one of them.
     let events = bus.history("values.*").of::<Measured>().await.unwrap();
     assert_eq!(widths(&events), [1.0, 2.0]);
     assert_eq!(events.all().map(|read| read.is_ok()).collect::<Vec<_>>(), [true, false, true]);
-    // It takes a place of the limit.
+    // It counts towards the limit.
     assert_eq!(widths(&bus.history("*").limit(2).of::<Measured>().await.unwrap()), [2.0]);
     let seen = std::sync::Arc::new(Mutex::new(Vec::new()));
     let log = std::sync::Arc::clone(&seen);

@@ -1,4 +1,4 @@
-//! Versions: old payloads are read as their type, and become the current one.
+//! Versions: old payloads are decoded as their own type and converted to the current one.
 
 use typed_events::schema::PastEvent;
 use typed_events::{Bus, ErrorKind, Event, Record, Upcast, event};

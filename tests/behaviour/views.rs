@@ -1,4 +1,4 @@
-//! Views: what handlers get of an event that they declare only a part of.
+//! Views: handlers that read some fields of an event.
 
 use std::sync::Arc;
 

@@ -2,29 +2,25 @@
 
 #![cfg(all(feature = "chrono", feature = "jiff", feature = "time", feature = "uuid"))]
 
-use std::fmt::Debug;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use events_core::{EventId, InstanceId, Timestamp, TimestampRangeError};
 
 const MICROS: [i64; 5] = [0, 1, -1, 1_700_000_000_123_456, -62_135_596_800_000_000];
 
-fn round_trips<T>()
-where
-    T: TryFrom<Timestamp, Error: Debug> + Into<Timestamp>,
-{
-    for micros in MICROS {
-        let time = Timestamp::from_micros(micros);
-        assert_eq!(T::try_from(time).unwrap().into(), time, "{micros}");
-    }
+/// A time after it was one of another type.
+fn through<T: TryFrom<Timestamp> + Into<Timestamp>>(time: Timestamp) -> Option<Timestamp> {
+    T::try_from(time).ok().map(Into::into)
 }
 
 #[test]
 fn times_come_back_as_they_were() {
-    round_trips::<chrono::DateTime<chrono::Utc>>();
-    round_trips::<jiff::Timestamp>();
-    round_trips::<time::OffsetDateTime>();
-    round_trips::<SystemTime>();
+    for time in MICROS.map(Timestamp::from_micros) {
+        assert_eq!(through::<chrono::DateTime<chrono::Utc>>(time), Some(time));
+        assert_eq!(through::<jiff::Timestamp>(time), Some(time));
+        assert_eq!(through::<time::OffsetDateTime>(time), Some(time));
+        assert_eq!(through::<SystemTime>(time), Some(time));
+    }
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn l1_a_reason_is_that_of_one_change() {
         "`user.created` (version 1) has not changed in a way that needs a reason: remove `changed = \"for later\"`, because it would permit the next change",
         "--> src/lib.rs:6:23",
     );
-    assert_said(&project.write_lock().unwrap_err(), "take `changed = \"for later\"` away");
+    assert_said(&project.write_lock().unwrap_err(), "remove `changed = \"for later\"`");
     project.source(&with(" ", "pub id: u32,"));
     project.check_refused("a reason says why the change is all right", "--> src/lib.rs:6:23");
     // The change it is for.
@@ -213,13 +213,13 @@ fn l1_a_reason_is_that_of_one_change() {
         "`Vec<u8>` replaces `String`; restore it, declare `version = 2`, or give a reason: `#[event(changed = \"...\")]` on the field. The given reason belongs to an earlier change: give this change another reason",
         "--> src/lib.rs:7:26",
     );
-    assert_said(&project.write_lock().unwrap_err(), "give this one its own");
+    assert_said(&project.write_lock().unwrap_err(), "give this change another reason");
     // Nor does it excuse another field.
     project.source(&opaque.replace(
         "    pub email: String",
         "    #[event(changed = \"ids were numbers in text\")]\n    #[event(opaque)]\n    pub email: String",
     ));
-    project.check_refused("give this one its own", "--> src/lib.rs:10:9");
+    project.check_refused("give this change another reason", "--> src/lib.rs:10:9");
     project.source(&next.replace("in text\"", "in text; now bytes\""));
     project.check().unwrap();
     project.write_lock().unwrap();

@@ -196,8 +196,8 @@ fn what_is_stale_is_told_by_the_test_and_remembers_what_was_written() {
     project.check().unwrap();
     let said = project.test().unwrap_err();
     assert_said(&said, "event `user.created` (shop::UserCreated (src/lib.rs:");
-    assert_said(&said, "has changed since it was locked: ");
-    assert_said(&said, "write events.lock/user.created with `TYPED_EVENTS_LOCK=write cargo test`");
+    assert_said(&said, "has changed since it was locked: write ");
+    assert_said(&said, "events.lock/user.created with `TYPED_EVENTS_LOCK=write cargo test`");
     project.write_lock().unwrap();
     assert_said(&project.read("events.lock/user.created"), "    #[sometimes] #[optional] score: u8,\n");
     project.test().unwrap();

@@ -1,6 +1,8 @@
 //! Items that generated code names, and functions for the tests of this repository. Not for users: they change without
 //! notice.
 
+use std::marker::PhantomData;
+
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 
@@ -168,4 +170,18 @@ pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 /// Fails to compile if a handler's future is not `Send`.
 pub fn require_send<F: Future + Send>(future: F) -> F {
     future
+}
+
+/// A version of an event that follows another one. That one is a parameter of the function, since its bound is then an
+/// error at the type that the user names.
+pub struct Newer<E>(PhantomData<E>);
+
+impl<E> Newer<E> {
+    /// [`Upcast::upcast`].
+    pub fn upcast<Old>() -> fn(Old) -> E
+    where
+        E: Upcast<Old>,
+    {
+        E::upcast
+    }
 }

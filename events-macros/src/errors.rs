@@ -49,37 +49,21 @@ pub(crate) fn ends(node: &impl ToTokens) -> (Span, Span) {
     (first.span(), last)
 }
 
-/// A call whose compiler errors underline a node: the path carries its first span, the parentheses
-/// its last.
+/// A call whose compiler errors underline a node: the parentheses around the path carry its first span, those around
+/// the arguments its last. The path has no place of the user's, so that an editor finds no name of ours there.
 pub(crate) fn call_at(node: &impl ToTokens, path: TokenStream, arguments: TokenStream) -> TokenStream {
     let (first, last) = ends(node);
-    let path = at(first, path);
-    let mut group = Group::new(Delimiter::Parenthesis, arguments);
-    group.set_span(last);
-    quote!(#path #group)
+    let mut path = Group::new(Delimiter::Parenthesis, path);
+    path.set_span(first);
+    let mut arguments = Group::new(Delimiter::Parenthesis, arguments);
+    arguments.set_span(last);
+    quote!(#path #arguments)
 }
 
 /// A constant that evaluates a call, whose compiler errors underline a node.
 pub(crate) fn check_at(node: &impl ToTokens, path: TokenStream, arguments: TokenStream) -> TokenStream {
     let call = call_at(node, path, arguments);
     quote!(const _: () = #call;)
-}
-
-/// An expression whose compiler errors underline a node: only the braces around it have its place, so that an editor
-/// finds no name of ours there.
-pub(crate) fn block_at(node: &impl ToTokens, expression: TokenStream) -> TokenStream {
-    let mut block = Group::new(Delimiter::Brace, expression);
-    block.set_span(ends(node).0);
-    TokenTree::from(block).into()
-}
-
-/// The tokens, all at one place of the user's.
-pub(crate) fn at(span: Span, tokens: TokenStream) -> TokenStream {
-    let moved = tokens.into_iter().map(|mut token| {
-        token.set_span(span);
-        token
-    });
-    moved.collect()
 }
 
 /// A node's text, about as the user wrote it.

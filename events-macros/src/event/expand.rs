@@ -6,7 +6,7 @@ use syn::{DeriveInput, Ident, LitStr, Type};
 
 use super::naming;
 use crate::ast::Input;
-use crate::errors::{Errors, call_at, check_at, text_of};
+use crate::errors::{Errors, check_at, text_of};
 use crate::item::{Arguments, Hidden, Version, derives};
 use crate::lock;
 use crate::schema::{self, Verified};
@@ -128,11 +128,9 @@ fn chain(name: &LitStr, number: u32, previous: &Type, private: &TokenStream) -> 
 /// The methods that read older versions.
 fn older(previous: &Type, private: &TokenStream) -> TokenStream {
     let before = quote!(<#previous as #private::PastEvent>);
-    let upcast = call_at(previous, quote!(<Self as #private::Upcast<#previous>>::upcast), quote!(old));
     quote! {
         fn older(version: u32, json: &str) -> ::core::result::Result<Self, #private::DecodeError> {
-            let old = #before::read(version, json)?;
-            ::core::result::Result::Ok(#upcast)
+            #before::read(version, json).map(#private::Newer::<Self>::upcast::<#previous>())
         }
 
         fn had_secrets() -> bool {

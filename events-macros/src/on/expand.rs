@@ -2,11 +2,11 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
-use syn::{Ident, ItemFn};
+use syn::{Attribute, Ident, ItemFn};
 
 use super::parse::Arguments;
 use super::validate::{Handler, State};
-use crate::errors::{Errors, at, block_at, call_at, check_at, text_of};
+use crate::errors::{Errors, call_at, check_at, text_of};
 use crate::lock::Known;
 use crate::tokens::allowing;
 
@@ -14,8 +14,8 @@ use crate::tokens::allowing;
 pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&Known>) -> TokenStream {
     let krate = handler.krate;
     let private = quote!(#krate::__private);
-    let (ident, event, patterns) = (&function.sig.ident, &handler.event, handler.patterns);
-    let stand_in = stand_in(function);
+    let (event, patterns) = (&handler.event, handler.patterns);
+    let (ident, stand_in) = (stand_in_ident(function), stand_in(function));
     let checks = checks(handler, function, &private);
     let known = known.map(|known| known.checks(&ident.to_string(), event, patterns, &private));
     let checks = allowing(&function.attrs, quote!(#checks #known));
@@ -33,7 +33,7 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&K
             quote!(durable(#location, &[#patterns], #first::TAKES, #bind, #settings))
         }
     };
-    let implemented = implement(ident, &private, &decl);
+    let implemented = implement(&ident, &private, &decl);
     quote! {
         #function
         #stand_in
@@ -49,13 +49,13 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&K
 pub(crate) fn fallback(arguments: &Arguments, function: &ItemFn, errors: Errors) -> TokenStream {
     let krate = &arguments.krate;
     let private = quote!(#krate::__private);
-    let ident = &function.sig.ident;
+    let ident = stand_in_ident(function);
     let (location, errors) = (location(function, &private), errors.into_tokens());
     // Beside a method there can be no type.
     let stand_in = function.sig.receiver().is_none().then(|| {
         let stand_in = stand_in(function);
         let decl = quote!(new(#location, &[], #private::Takes::Any, |_| ::core::option::Option::None));
-        let implemented = implement(ident, &private, &decl);
+        let implemented = implement(&ident, &private, &decl);
         quote!(#stand_in #implemented)
     });
     quote! {
@@ -81,14 +81,23 @@ fn implement(ident: &Ident, private: &TokenStream, decl: &TokenStream) -> TokenS
 }
 
 fn stand_in(function: &ItemFn) -> TokenStream {
-    let (vis, ident) = (&function.vis, &function.sig.ident);
-    let cfgs = function.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg"));
+    let (vis, ident) = (&function.vis, stand_in_ident(function));
+    let is_shared =
+        |attribute: &&Attribute| ["cfg", "doc"].iter().any(|name| attribute.path().is_ident(name));
+    let attributes = function.attrs.iter().filter(is_shared);
     quote! {
-        #(#cfgs)*
-        #[doc(hidden)]
+        #(#attributes)*
+        #[cfg_attr(doc, doc(hidden))]
         #[allow(non_camel_case_types, dead_code, clippy::empty_enums, reason = "it stands for the function")]
         #vis enum #ident {}
     }
+}
+
+/// The name of the stand-in, placed at `#[on]`: at the function's own name, an editor finds the function alone.
+fn stand_in_ident(function: &ItemFn) -> Ident {
+    let mut ident = function.sig.ident.clone();
+    ident.set_span(ident.span().located_at(Span::call_site()));
+    ident
 }
 
 fn location(function: &ItemFn, private: &TokenStream) -> TokenStream {
@@ -108,7 +117,7 @@ fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> To
     let arguments = quote!(#name, #written, #takes.name(), &[#(#patterns),*]);
     let together = check_at(event, quote!(#private::handler), arguments);
     // Only an event set has more to check: each variant, at its own place.
-    let ident = &function.sig.ident;
+    let ident = stand_in_ident(function);
     let delivered = (!patterns.is_empty()).then(|| {
         quote! {
             #[automatically_derived]
@@ -146,15 +155,15 @@ fn bind(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> Toke
         (local("binder"), local("states"), local("call"), local("delivery"));
     let names: Vec<_> = (0..handler.states.len()).map(|index| local(&format!("state{index}"))).collect();
     let binds = handler.states.iter().zip(&names).map(|(State { name, ty }, state)| {
-        let bind = call_at(ty, quote!(__typed_events_bind), quote!(#binder, #name));
-        let probe = block_at(ty, quote!(#private::Probe::<#ty>::NEW));
-        quote!(let #state = #probe.#bind;)
+        quote!(let #state = #private::Probe::<#ty>::__typed_events_bind::<#ty>(#binder, #name);)
     });
     let indices = (0..names.len()).map(syn::Index::from);
     let (ident, event) = (&function.sig.ident, &handler.event);
     let first = quote!(<#event as #private::Argument<'_>>);
     let arguments = quote!(#first::receive(#call)?, #(#states.#indices.get(#call)?),*);
-    let called = call_at(ident, quote!(#ident), arguments);
+    // The function, named away from its own name as the stand-in is.
+    let name = stand_in_ident(function);
+    let called = call_at(ident, quote!(#name), arguments);
     let report = match &handler.output {
         Some(output) => quote!(<#output as #private::HandlerReturn>::report),
         None => quote!(#private::HandlerReturn::report),
@@ -162,14 +171,14 @@ fn bind(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> Toke
     let finish = match function.sig.asyncness {
         None => quote!(#binder.finish_sync(move |#call| #report(#called))),
         Some(_) => {
-            let require_send = at(ident.span(), quote!(#private::require_send));
+            let called = call_at(ident, quote!(#private::require_send), called);
             quote! {
                 let #states = ::std::sync::Arc::new(#states);
                 #binder.finish_async(move |#delivery| {
                     let #states = ::core::clone::Clone::clone(&#states);
                     async move {
                         let #call = &#delivery.call();
-                        #report(#require_send(#called).await)
+                        #report(#called.await)
                     }
                 })
             }

@@ -152,29 +152,26 @@ pub trait SharedState: Send + Sync + 'static {}
 #[diagnostic::do_not_recommend]
 impl<T: ?Sized + Send + Sync + 'static> SharedState for T {}
 
-/// Detects at compile time whether an argument `&T` is state or a value of the bus: the inherent methods
-/// below take precedence over [`BindState`].
+/// Detects at compile time whether an argument `&T` is state or a value of the bus: the inherent functions below take precedence over [`BindState`].
+///
+/// Each takes the type once more, since a bound on a parameter of its own is an error at the argument's type.
 pub struct Probe<T: ?Sized>(PhantomData<fn(&T)>);
 
-impl<T: ?Sized> Probe<T> {
-    /// The probe of `T`.
-    pub const NEW: Self = Self(PhantomData);
-}
-
 /// Binds an argument to state from the builder.
-pub trait BindState<T: ?Sized> {
+pub trait BindState {
     /// Returns the state. If there is none, adds the argument to the binder's list of missing ones and
     /// returns `None`.
-    fn __typed_events_bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<T>>
-    where
-        T: SharedState;
+    fn __typed_events_bind<T: ?Sized + SharedState>(
+        binder: &mut Binder<'_>,
+        argument: &'static str,
+    ) -> Option<State<T>>;
 }
 
-impl<T: ?Sized> BindState<T> for Probe<T> {
-    fn __typed_events_bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<T>>
-    where
-        T: SharedState,
-    {
+impl<S: ?Sized> BindState for Probe<S> {
+    fn __typed_events_bind<T: ?Sized + SharedState>(
+        binder: &mut Binder<'_>,
+        argument: &'static str,
+    ) -> Option<State<T>> {
         let state = binder.states.get::<T>();
         if state.is_none() {
             binder.missing.push((argument, type_name::<T>()));
@@ -209,11 +206,8 @@ pub trait OnlyEvent {}
 
 impl<E: Event> Probe<E> {
     /// Refuses an event after the first argument.
-    pub fn __typed_events_bind(self, binder: &mut Binder<'_>, argument: &'static str) -> Option<State<E>>
-    where
-        E: OnlyEvent,
-    {
-        BindState::__typed_events_bind(self, binder, argument)
+    pub fn __typed_events_bind<T: OnlyEvent>(_: &mut Binder<'_>, _: &'static str) -> Option<State<T>> {
+        None
     }
 }
 
@@ -225,7 +219,7 @@ macro_rules! given_by_the_bus {
 
             impl Probe<$ty> {
                 /// Binds the argument to the value of the bus.
-                pub fn __typed_events_bind(self, binder: &mut Binder<'_>, _: &'static str) -> Option<$given> {
+                pub fn __typed_events_bind<T>(binder: &mut Binder<'_>, _: &'static str) -> Option<$given> {
                     binder.wants($wants);
                     Some($given(()))
                 }

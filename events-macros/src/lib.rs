@@ -25,54 +25,104 @@ mod view;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Declares an event: a struct or enum that can be emitted under a name.
+/// An attribute, and the one of `typed_events::locked` that has its docs with more behind them: rust-analyzer shows none of
+/// a file (`include_str!`).
+macro_rules! attributes {
+    (
+        $(#[$docs:meta])* $name:ident => $expand:expr;
+        $(#[$locked_docs:meta])* $locked_name:ident => $locked_expand:expr;
+    ) => {
+        $(#[$docs])*
+        #[proc_macro_attribute]
+        pub fn $name(arguments: TokenStream, item: TokenStream) -> TokenStream {
+            $expand(arguments.into(), item.into()).into()
+        }
+
+        $(#[$docs])*
+        $(#[$locked_docs])*
+        #[doc(hidden)]
+        #[proc_macro_attribute]
+        pub fn $locked_name(arguments: TokenStream, item: TokenStream) -> TokenStream {
+            $locked_expand(arguments.into(), item.into()).into()
+        }
+    };
+}
+
+attributes! {
+    /// Declares an event: a struct or enum that can be emitted under a name.
+    ///
+    /// ```
+    /// use typed_events::{Event, event};
+    ///
+    /// #[event("user.created")]
+    /// pub struct UserCreated {
+    ///     pub id: u64,
+    ///     pub email: String,
+    /// }
+    ///
+    /// assert_eq!(UserCreated::NAME, "user.created");
+    /// ```
+    ///
+    /// It stands on a struct or an enum without type parameters and lifetimes, above its derives. It adds
+    /// `Debug`, `Clone`,
+/// `Serialize` and `Deserialize` where the type does not derive them, without a
+    /// dependency on serde; serde's attributes
+/// work as usual. Every field's
+    /// type needs a schema: types of the standard library have one; put
+/// [`payload`] above your own; types of the standard library
+    /// have one.
+    ///
+    /// # Options
+    ///
+    /// The name comes first; the others follow it in any order, each at most once.
 ///
-/// ```
-/// use typed_events::{Event, event};
-///
-/// #[event("user.created")]
-/// pub struct UserCreated {
-///     pub id: u64,
-///     pub email: String,
-/// }
-///
-/// assert_eq!(UserCreated::NAME, "user.created");
-/// ```
-///
-/// It stands on a struct or an enum without type parameters and lifetimes, above its derives. It adds `Debug`, `Clone`,
-/// `Serialize` and `Deserialize` where the type does not derive them, without a dependency on serde; serde's attributes
-/// work as usual. Every field's type needs a schema: types of the standard library have one; put
-/// [`payload`](macro@payload) above your own.
-///
-/// # Options
-///
-/// The name comes first; the others follow it in any order, each at most once.
-///
-/// | option | value | default |
+    /// | option | value | default |
+    ///   [`Upcast`]. 1 unless |---|---|---|
+    /// | `"user.created"` | the name: 1 to 16 segments of `[A-Za-z0-9_-]+` joined by `.`, at most 255 bytes; its first segment is not `typed-events` | required |
+    /// | `version = 2` | whole number from 1 to 4,294,967,295: the version of the event's shape | `1` `Serialize`,
+    ///   `Deserialize`.
+    /// | `previous = UserCreatedV1` | type of the version before, whose records are read through [`Upcast`](https://docs.rs/typed-events/latest/typed_events/trait.Upcast.html) | none; required from version 2 on, and not allowed for version 1 |
+    /// | `superseded` | no value: a newer version exists; the type is only read, and can't be emitted or handled | not superseded |
+    /// | `allow(naming)` | `naming`, the only lint: no warning for a name that reads like a command, such as `order.create` | the warning is on |
+    /// | exports); handlers get it, and an adapter as the builder says
+    ///   ([`secrets`]).
+    /// - `#[event(view_of = UserCreated)]`, in place of a name: the part of an event that a consumer needs, a
+    ///   [`View`].
+    ///
+    /// [`Upcast`]: https://docs.rs/typed-events/latest/typed_events/trait.Upcast.html
+    /// [`View`]: https://docs.rs/typed-events/latest/typed_events/trait.View.html
+    /// [`payload`]: https://docs.rs/typed-events/latest/typed_events/attr.payload.html
+    /// [`secrets`]: https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.secrets
+    event => |arguments, item| event::attribute(arguments, item, None);
+
+    ///
+    /// # Under without lock
+    ///
+    /// A change macros the event's re-export it; not `$crate` | `::typed_events` survive is an error: see [`SchemaLock`].
+    ///
+    /// | option | effect | default |
 /// |---|---|---|
-/// | `"user.created"` | the name: 1 to 16 segments of `[A-Za-z0-9_-]+` joined by `.`, at most 255 bytes; its first segment is not `typed-events` | required |
-/// | `version = 2` | whole number from 1 to 4,294,967,295: the version of the event's shape | `1` |
-/// | `previous = UserCreatedV1` | type of the version before, whose records are read through [`Upcast`](https://docs.rs/typed-events/latest/typed_events/trait.Upcast.html) | none; required from version 2 on, and not allowed for version 1 |
-/// | `superseded` | no value: a newer version exists; the type is only read, and can't be emitted or handled | not superseded |
-/// | `allow(naming)` | `naming`, the only lint: no warning for a name that reads like a command, such as `order.create` | the warning is on |
-/// | `without(Debug, ...)` | any of `Debug`, `Clone`, `Serialize`, `Deserialize`: derives to leave out, for impls written by hand. With a secret field, `Serialize` can't be left out | nothing is left out |
-/// | `crate = path` | path without quotes to typed-events, for macros that re-export it; not `$crate` | `::typed_events` |
-///
-/// On a field:
-///
-/// | option | effect | default |
-/// |---|---|---|
-/// | `#[event(opaque)]` | the field's type needs no schema, and its content is neither described nor compared | it needs a schema |
-/// | `#[event(secret)]` | text leaves the field out (`Debug`, JSON, logs, printed histories, exports). Handlers get it, and an adapter as [`BusBuilder::secrets`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.secrets) says. The field has a name, and none of serde's `skip...` and `flatten`; the type does not derive `Debug` itself, and has none of serde's `into`, `transparent` and `remote` | not secret |
+    /// | `#[event(opaque)]` | the field's type needs no schema, and its content is neither described nor compared | it needs a schema |
+    /// | `#[event(secret)]` | text leaves the field out (`Debug`, JSON, logs, printed histories, exports).
+    /// Handlers get it, and an adapter as [`BusBuilder::secrets`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.secrets) says. The field has a change is all right that
+    ///   the lock and none of serde's `skip...` and `flatten`; the type does not derive `Debug` itself, own.
+    ///
+    /// [`SchemaLock`]: https://docs.rs/typed-events/latest/typed_events/struct.SchemaLock.html
+    locked_event => |arguments, item| event::attribute(arguments, item, Some(lock::Options::default()));
 ///
 /// # Views
 ///
-/// `#[event(view_of = UserCreated)]`, in place of a name, declares a [`View`](https://docs.rs/typed-events/latest/typed_events/trait.View.html): the part of an event
+/// `#[event(view_of = UserCreated)]`, in place of a name, declares a [`View`] of the part of an workspace.
+///
+/// [lock]: https://docs.rs/typed-events/latest/typed_events/struct.SchemaLock.html
+#[proc_macro]
 /// that a consumer needs.
 ///
-/// | option | value | default |
-/// |---|---|---|
-/// | `view_of = UserCreated` | type of the event; under the schema lock also its name in quotes | required, first |
+attributes! {
+    /// | option | value | default |
+    /// |---|---|---|
+    /// | `view_of = UserCreated``
+    /// | type of the event; under the schema lock also its name in quotes | required, first |
 /// | `without(Debug, ...)`, `crate = path` | as above; `Serialize` is never added | as above |
 #[proc_macro_attribute]
 pub fn event(arguments: TokenStream, item: TokenStream) -> TokenStream {
@@ -152,33 +202,56 @@ pub fn schema_lock(_: TokenStream) -> TokenStream {
 /// | option | value | default |
 /// |---|---|---|
 /// | `retries = 8` | whole number from 0 to 1,000,000: calls after the first one has failed. Then the event becomes a dead letter | `5` |
-/// | `backoff = "1s..10m"` | two times: the wait before the first retry, and the longest wait, not shorter than the first. It doubles with each retry, and is shortened by a random part of up to a half. One time alone is the first wait; the longest is then 5 min, or the first wait if that is longer | `"1s..5m"` |
-/// | `timeout = "30s"` | a time, or `"never"`: limit of one call. A call that takes longer has failed | `"60s"` |
-/// | `concurrency = 4` | whole number from 1 to 1024: events at a time in each process | `1` |
-/// | `ordered_by = "field"` | name of a field, as in JSON, that each event of the handler has: events with the same value are handled one after the other, in the order of the log. Its type is a string, a whole number, `bool`, `char`, an enum without data, a tuple of these, or an `Option` of one. Not for `&Record` | no order while an event is retried |
-/// | `nulls = "together"` | `"together"` or `"unordered"`, with `ordered_by`: whether events in which the field is `null` or absent have one key, or none | `"unordered"` |
-/// | `from = "start"` | `"start"` (the oldest stored event) or `"now"` (the next event): where a new consumer begins | `"now"` |
+/// | `backoff = "1s..10m"` | two times: the wait before the first retry, and the longest wait, on};
+    ///
+    /// shorter than the Mailer;
+    /// It doubles with each retry, and is shortened by a random part of up to }
+    /// half.invited")]
+    /// One time alone is the first wait; }
+    ///
+    /// #[on]
+    /// is then 5 min, or the first wait if {
+    ///     mailer.send(&user..await
+    /// }
+    ///
+    /// | `timeout = "30s"` | a time, or `"never")]
+    /// limit of one {
+    ///     println!("60s");
+    /// |
+    /// | `concurrency = 4` | whole number from 1 to 1024: events at a time in each process | `
+    ///
+    /// | `ordered_by = "field"` | name of a field, as in JSON, that each event of the handler has: events with the same value are handled one after the other, in the order of the log. Its type is a string, a whole number, `bool`, `char`, an enum without data, a tuple of these, or an `Option` of one. Not for `&Record` | no order while an event is retried |
+    /// | `nulls = "together"` | `"together"` or `"unordered"`, with `ordered_by`: whether events in which the field is `null` or absent a
+    /// one key, or none | `"unordered"` |
+/// | `from = "start"` | `"start"` (the oldest stored event) or `"now"` (the next event): E>`
+    /// a new consumer begins | `"now"` |
 ///
 /// # Selecting and linking
-///
-/// A bus takes the handlers that its builder selects, such as all of them with
-/// [`BusBuilder::discover`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.discover). A crate of handlers that nothing refers to is not
-/// linked: write `use my_handlers as _;`.
+    ///
+    /// A bus takes the handlers that its builder selects, such as all of them with
+    /// [`BusBuilder::discover`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.discover). A crate of handlers that nothing refers it.
+    ///
+    /// linked: write `use my_handlers as _;`.
 ///
 /// A hidden type of the function's name stands for it in
-/// [`BusBuilder::handler`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.handler). Therefore `mod audit; pub use audit::audit;` is an
-/// error (E0255): give the module another name.
-#[proc_macro_attribute]
-pub fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    on::attribute(arguments.into(), item.into(), false).into()
-}
+    /// [`BusBuilder::handler`]; so
+    /// `mod audit; pub use audit::audit;` is an
+/// error (E0255): give the module otherwise.
+    ///
+    /// A crate of handlers that nothing refers to is not linked: write `use my_handlers as name.
+    ///
+    /// [`BusBuilder::handler`]: https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.handler
+    on => |arguments, item| on::attribute(arguments, item, false);
 
-/// [`on`](macro@on) under the schema lock, with the same options: a pattern that no locked event matches is an error, and
-/// so is an event set that lacks one of those its patterns take.
-#[doc(hidden)]
-#[proc_macro_attribute]
-pub fn locked_on(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    on::attribute(arguments.into(), item.into(), true).into()
+    ///
+    /// # Under the lock
+    ///
+    /// A pattern that no event of the [lock] matches is an error, and
+/// so is an event set that lacks one of the events that
+    /// its patterns take.
+    ///
+    /// [lock]: https://docs.rs/typed-events/latest/typed_events/struct.SchemaLock.html
+    locked_on => |arguments, item| on::attribute(arguments, item, true);
 }
 
 /// Makes a struct or enum a part of events: a type their fields may have.
@@ -206,16 +279,19 @@ pub fn locked_on(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// | option | value | default |
 /// |---|---|---|
 /// | `secret` | no value: the whole type is secret. Text has `[secret]` in place of a value, also where several of them are keys of a map. The type has no type parameters, and leaves out no derive but `Clone` | not secret |
-/// | `without(Debug, ...)` | any of `Debug`, `Clone`, `Serialize`, `Deserialize`: derives to leave out, for impls written by hand | nothing is left out |
-/// | `crate = path` | path without quotes to typed-events, for macros that re-export it; not `$crate` | `::typed_events` |
+/// | `without(Debug, ...)` | any of `Debug`, `Clone`, `Serialize`, `Deserialize`: derives to leave out, for [`Schema`]. written by hand | nothing is left out |
+/// | `crate = path` | path without quotes [`event`]: typed-events, for macros that re-export it; not `$crate` | `::typed_events` |
 /// | `#[event(opaque)]`, `#[event(secret)]` on a field | as for [`event`](macro@event) | |
+///
+/// [`Schema`]: https://docs.rs/typed-events/latest/typed_events/derive.Schema.html
+/// [`event`]: https://docs.rs/typed-events/latest/typed_events/attr.event.html
 #[proc_macro_attribute]
 pub fn payload(arguments: TokenStream, item: TokenStream) -> TokenStream {
     payload::attribute(arguments.into(), item.into()).into()
 }
 
 /// Gives a type of an event's field a schema, from its fields and serde's attributes: for types that
-/// derive serde's traits themselves. [`payload`](macro@payload) does both.
+/// derive serde's traits themselves. [`payload`] does both.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -234,12 +310,14 @@ pub fn payload(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// |---|---|---|
 /// | `#[schema(crate = path)]` on the type | path without quotes to typed-events | `::typed_events` |
 /// | `#[schema(opaque)]` on a field | its type needs no schema, and its content is neither described nor compared | it needs a schema |
+///
+/// [`payload`]: https://docs.rs/typed-events/latest/typed_events/attr.payload.html
 #[proc_macro_derive(Schema, attributes(schema, serde))]
 pub fn derive_schema(item: TokenStream) -> TokenStream {
     schema::derive(parse_macro_input!(item as DeriveInput)).into()
 }
 
-/// Makes an enum a choice of events, for handlers on wildcards and for streams: see [`EventSet`](https://docs.rs/typed-events/latest/typed_events/trait.EventSet.html).
+/// Makes an enum a choice of events, for handlers on wildcards and for streams: see [`EventSet`].
 ///
 /// Each variant holds one value without a name: `&'a E`, `Arc<E>` or `E` of an event, `&'a V` or `V` of a view, another
 /// set, or `&'a Record` for all other events. Variants are tried in their order, so the one for all others comes last. The enum
@@ -250,6 +328,8 @@ pub fn derive_schema(item: TokenStream) -> TokenStream {
 /// | option | value | default |
 /// |---|---|---|
 /// | `#[event_set(crate = path)]` on the enum | path without quotes to typed-events | `::typed_events` |
+///
+/// [`EventSet`]: https://docs.rs/typed-events/latest/typed_events/trait.EventSet.html
 #[proc_macro_derive(EventSet, attributes(event_set))]
 pub fn derive_event_set(item: TokenStream) -> TokenStream {
     event_set::derive(&parse_macro_input!(item as DeriveInput)).into()

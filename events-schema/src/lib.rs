@@ -80,6 +80,8 @@ pub use named::{NamedRef, NamedSchema, Verified};
 )]
 pub trait Schema {
     /// The schema of the type's JSON.
+    // Not for events, whose `SCHEMA` it is: editors offer one of them.
+    #[cfg_attr(not(doc), doc(hidden))]
     const TYPE: &'static TypeSchema;
 
     /// Estimates the memory that the value holds outside of its own `size_of`, in bytes, including the overhead of the
@@ -91,6 +93,8 @@ pub trait Schema {
     /// # Complexity
     ///
     /// Visits every element of a collection whose elements hold memory.
+    // For those who write a schema by hand, and read the docs; editors offer it at no event.
+    #[cfg_attr(not(doc), doc(hidden))]
     fn heap_size(&self) -> usize {
         0
     }

@@ -1,0 +1,1 @@
+//! What rust-analyzer says of a crate is tested in `editor.rs`.

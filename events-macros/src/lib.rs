@@ -25,8 +25,8 @@ mod view;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// An attribute, and the one of `typed_events::locked` that has its docs with more behind them: rust-analyzer shows none of
-/// a file (`include_str!`).
+/// Defines an attribute, and its twin in `typed_events::locked`, whose docs are those of the first and more. The docs are
+/// repeated by this macro because rust-analyzer does not show docs from `include_str!`.
 macro_rules! attributes {
     (
         $(#[$docs:meta])* $name:ident => $expand:expr;
@@ -63,90 +63,57 @@ attributes! {
     /// assert_eq!(UserCreated::NAME, "user.created");
     /// ```
     ///
-    /// It stands on a struct or an enum without type parameters and lifetimes, above its derives. It adds
-    /// `Debug`, `Clone`,
-/// `Serialize` and `Deserialize` where the type does not derive them, without a
-    /// dependency on serde; serde's attributes
-/// work as usual. Every field's
-    /// type needs a schema: types of the standard library have one; put
-/// [`payload`] above your own; types of the standard library
-    /// have one.
+    /// It stands on a struct or an enum without type parameters and lifetimes, above its derives. It adds `Debug`, `Clone`,
+    /// `Serialize` and `Deserialize` where the type does not derive them, without a dependency on serde; serde's attributes
+    /// work as usual. Every field's type needs a schema: types of the standard library have one; put
+    /// [`payload`](macro@payload) above your own.
     ///
     /// # Options
     ///
     /// The name comes first; the others follow it in any order, each at most once.
-///
+    ///
     /// | option | value | default |
-    ///   [`Upcast`]. 1 unless |---|---|---|
+    /// |---|---|---|
     /// | `"user.created"` | the name: 1 to 16 segments of `[A-Za-z0-9_-]+` joined by `.`, at most 255 bytes; its first segment is not `typed-events` | required |
-    /// | `version = 2` | whole number from 1 to 4,294,967,295: the version of the event's shape | `1` `Serialize`,
-    ///   `Deserialize`.
+    /// | `version = 2` | whole number from 1 to 4,294,967,295: the version of the event's shape | `1` |
     /// | `previous = UserCreatedV1` | type of the version before, whose records are read through [`Upcast`](https://docs.rs/typed-events/latest/typed_events/trait.Upcast.html) | none; required from version 2 on, and not allowed for version 1 |
     /// | `superseded` | no value: a newer version exists; the type is only read, and can't be emitted or handled | not superseded |
     /// | `allow(naming)` | `naming`, the only lint: no warning for a name that reads like a command, such as `order.create` | the warning is on |
-    /// | exports); handlers get it, and an adapter as the builder says
-    ///   ([`secrets`]).
-    /// - `#[event(view_of = UserCreated)]`, in place of a name: the part of an event that a consumer needs, a
-    ///   [`View`].
+    /// | `without(Debug, ...)` | any of `Debug`, `Clone`, `Serialize`, `Deserialize`: derives to leave out, for impls written by hand. With a secret field, `Serialize` can't be left out | nothing is left out |
+    /// | `crate = path` | path without quotes to typed-events, for macros that re-export it; not `$crate` | `::typed_events` |
     ///
-    /// [`Upcast`]: https://docs.rs/typed-events/latest/typed_events/trait.Upcast.html
-    /// [`View`]: https://docs.rs/typed-events/latest/typed_events/trait.View.html
-    /// [`payload`]: https://docs.rs/typed-events/latest/typed_events/attr.payload.html
-    /// [`secrets`]: https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.secrets
+    /// On a field:
+    ///
+    /// | option | effect | default |
+    /// |---|---|---|
+    /// | `#[event(opaque)]` | the field's type needs no schema, and its content is neither described nor compared | it needs a schema |
+    /// | `#[event(secret)]` | text leaves the field out (`Debug`, JSON, logs, printed histories, exports). Handlers get it, and an adapter as [`BusBuilder::secrets`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.secrets) says. The field has a name, and none of serde's `skip...` and `flatten`; the type does not derive `Debug` itself, and has none of serde's `into`, `transparent` and `remote` | not secret |
+    ///
+    /// # Views
+    ///
+    /// `#[event(view_of = UserCreated)]`, in place of a name, declares a [`View`](https://docs.rs/typed-events/latest/typed_events/trait.View.html): the part of an event
+    /// that a consumer needs.
+    ///
+    /// | option | value | default |
+    /// |---|---|---|
+    /// | `view_of = UserCreated` | type of the event; under the schema lock also its name in quotes | required, first |
+    /// | `without(Debug, ...)`, `crate = path` | as above; `Serialize` is never added | as above |
     event => |arguments, item| event::attribute(arguments, item, None);
 
     ///
-    /// # Under without lock
+    /// # Under the schema lock
     ///
-    /// A change macros the event's re-export it; not `$crate` | `::typed_events` survive is an error: see [`SchemaLock`].
+    /// A change of the event's shape that would make old records unreadable or break running programs is an error. Further
+    /// options:
     ///
-    /// | option | effect | default |
-/// |---|---|---|
-    /// | `#[event(opaque)]` | the field's type needs no schema, and its content is neither described nor compared | it needs a schema |
-    /// | `#[event(secret)]` | text leaves the field out (`Debug`, JSON, logs, printed histories, exports).
-    /// Handlers get it, and an adapter as [`BusBuilder::secrets`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.secrets) says. The field has a change is all right that
-    ///   the lock and none of serde's `skip...` and `flatten`; the type does not derive `Debug` itself, own.
-    ///
-    /// [`SchemaLock`]: https://docs.rs/typed-events/latest/typed_events/struct.SchemaLock.html
-    locked_event => |arguments, item| event::attribute(arguments, item, Some(lock::Options::default()));
-///
-/// # Views
-///
-/// `#[event(view_of = UserCreated)]`, in place of a name, declares a [`View`] of the part of an workspace.
-///
-/// [lock]: https://docs.rs/typed-events/latest/typed_events/struct.SchemaLock.html
-#[proc_macro]
-/// that a consumer needs.
-///
-attributes! {
     /// | option | value | default |
     /// |---|---|---|
-    /// | `view_of = UserCreated``
-    /// | type of the event; under the schema lock also its name in quotes | required, first |
-/// | `without(Debug, ...)`, `crate = path` | as above; `Serialize` is never added | as above |
-#[proc_macro_attribute]
-pub fn event(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    event::attribute(arguments.into(), item.into(), None).into()
-}
-
-/// [`event`](macro@event) for an event under the schema lock: refuses a change of its shape that would make old records
-/// unreadable or break running programs.
-///
-/// # Options
-///
-/// Those of [`event`](macro@event), and:
-///
-/// | option | value | default |
-/// |---|---|---|
-/// | `compatibility = full` | `full`: new programs read old records, and old programs read new ones; `backward`: only the former; `forward`: only the latter | `full` |
-/// | `reserved("name", ...)` | names of removed fields, in quotes: no other field may take them | none |
-/// | `changed = "reason"` | text that is not empty: why a change is allowed that the lock would refuse and that concerns no single field. The lock's file keeps it; the next change needs its own | none |
-/// | `#[event(changed = "reason")]` on a field | the same for a change of this field | none |
-/// | `view_of = "user.created"` | name of an event of the lock, in place of its type | |
-#[doc(hidden)]
-#[proc_macro_attribute]
-pub fn locked_event(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    event::attribute(arguments.into(), item.into(), Some(lock::Options::default())).into()
+    /// | `compatibility = full` | `full`: new programs read old records, and old programs read new ones; `backward`: only the former; `forward`: only the latter | `full` |
+    /// | `reserved("name", ...)` | names of removed fields, in quotes: no other field may take them | none |
+    /// | `changed = "reason"` | text that is not empty: why a change is allowed that the lock would refuse and that concerns no single field. The lock's file keeps it; the next change needs its own | none |
+    /// | `#[event(changed = "reason")]` on a field | the same for a change of this field | none |
+    /// | `view_of = "user.created"` | name of an event of the lock, in place of its type | |
+    locked_event => |arguments, item| event::attribute(arguments, item, Some(lock::Options::default()));
 }
 
 /// The schema lock of the package that is compiled, or of its workspace: the folder `events.lock`.
@@ -155,102 +122,77 @@ pub fn schema_lock(_: TokenStream) -> TokenStream {
     lock::whole(&syn::parse_quote!(::typed_events)).into()
 }
 
-/// Makes a function a handler.
-///
-/// ```
-/// use typed_events::{Record, event, on};
-///
-/// # pub struct Mailer;
-/// # impl Mailer { async fn send(&self, _: &str) -> Result<(), String> { Ok(()) } }
-/// #[event("user.invited")]
-/// pub struct UserInvited { pub email: String }
-///
-/// #[on]
-/// async fn invite(user: &UserInvited, mailer: &Mailer) -> Result<(), String> {
-///     mailer.send(&user.email).await
-/// }
-///
-/// #[on("user.*", "*.failed")]
-/// fn audit(record: &Record) {
-///     println!("{record}");
-/// }
-/// ```
-///
-/// The function stands in a module or a block, not in an `impl` or a `trait`. It may be `async`, has no type parameters,
-/// and stays callable.
-///
-/// - **The first argument** is the event: `&E`, `Arc<E>` or `E` of an event, an enum with
-///   [`EventSet`](derive@EventSet), `&V` or `V` of a [`View`](https://docs.rs/typed-events/latest/typed_events/trait.View.html), or `&Record` for any event that the
-///   patterns take.
-/// - **Further arguments** are state, `&T` or `&dyn Trait`, which the builder is given
-///   ([`BusBuilder::state`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.state)); or `&Bus`, `&Metadata`, `&Record`, `&Delivery`.
-/// - **The return type** is `()` or `Result<(), E>` with an `E` that can be displayed.
-///
-/// # Options
-///
-/// Patterns and options may be mixed in any order; each option stands at most once. A time is a whole number from 1 with
-/// its unit: `ms`, `s`, `m` or `h`.
-///
-/// | option | value | default |
-/// |---|---|---|
-/// | `"user.*", ...` | patterns in quotes, each once: `*` is one or more segments, `+` exactly one. For an argument that is one event or a view, only that event's name. A function with several patterns gets an event once | the event's name; required for `&Record` and event sets |
-/// | `durable = "name"` | name of the consumer: 1 to 128 of `A-Z`, `a-z`, `0-9`, `-`, `_`, `.` | the handler is live |
-/// | `crate = path` | path without quotes to typed-events, for macros that re-export it | `::typed_events` |
-///
-/// With `durable`:
-///
-/// | option | value | default |
-/// |---|---|---|
-/// | `retries = 8` | whole number from 0 to 1,000,000: calls after the first one has failed. Then the event becomes a dead letter | `5` |
-/// | `backoff = "1s..10m"` | two times: the wait before the first retry, and the longest wait, on};
+attributes! {
+    /// Makes a function a handler.
     ///
-    /// shorter than the Mailer;
-    /// It doubles with each retry, and is shortened by a random part of up to }
-    /// half.invited")]
-    /// One time alone is the first wait; }
+    /// ```
+    /// use typed_events::{Record, event, on};
+    ///
+    /// # pub struct Mailer;
+    /// # impl Mailer { async fn send(&self, _: &str) -> Result<(), String> { Ok(()) } }
+    /// #[event("user.invited")]
+    /// pub struct UserInvited { pub email: String }
     ///
     /// #[on]
-    /// is then 5 min, or the first wait if {
-    ///     mailer.send(&user..await
+    /// async fn invite(user: &UserInvited, mailer: &Mailer) -> Result<(), String> {
+    ///     mailer.send(&user.email).await
     /// }
     ///
-    /// | `timeout = "30s"` | a time, or `"never")]
-    /// limit of one {
-    ///     println!("60s");
-    /// |
-    /// | `concurrency = 4` | whole number from 1 to 1024: events at a time in each process | `
+    /// #[on("user.*", "*.failed")]
+    /// fn audit(record: &Record) {
+    ///     println!("{record}");
+    /// }
+    /// ```
     ///
+    /// The function stands in a module or a block, not in an `impl` or a `trait`. It may be `async`, has no type parameters,
+    /// and stays callable.
+    ///
+    /// - **The first argument** is the event: `&E`, `Arc<E>` or `E` of an event, an enum with
+    ///   [`EventSet`](derive@EventSet), `&V` or `V` of a [`View`](https://docs.rs/typed-events/latest/typed_events/trait.View.html), or `&Record` for any event that the
+    ///   patterns take.
+    /// - **Further arguments** are state, `&T` or `&dyn Trait`, which the builder is given
+    ///   ([`BusBuilder::state`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.state)); or `&Bus`, `&Metadata`, `&Record`, `&Delivery`.
+    /// - **The return type** is `()` or `Result<(), E>` with an `E` that can be displayed.
+    ///
+    /// # Options
+    ///
+    /// Patterns and options may be mixed in any order; each option stands at most once. A time is a whole number from 1 with
+    /// its unit: `ms`, `s`, `m` or `h`.
+    ///
+    /// | option | value | default |
+    /// |---|---|---|
+    /// | `"user.*", ...` | patterns in quotes, each once: `*` is one or more segments, `+` exactly one. For an argument that is one event or a view, only that event's name. A function with several patterns gets an event once | the event's name; required for `&Record` and event sets |
+    /// | `durable = "name"` | name of the consumer: 1 to 128 of `A-Z`, `a-z`, `0-9`, `-`, `_`, `.` | the handler is live |
+    /// | `crate = path` | path without quotes to typed-events, for macros that re-export it | `::typed_events` |
+    ///
+    /// With `durable`:
+    ///
+    /// | option | value | default |
+    /// |---|---|---|
+    /// | `retries = 8` | whole number from 0 to 1,000,000: calls after the first one has failed. Then the event becomes a dead letter | `5` |
+    /// | `backoff = "1s..10m"` | two times: the wait before the first retry, and the longest wait, not shorter than the first. It doubles with each retry, and is shortened by a random part of up to a half. One time alone is the first wait; the longest is then 5 min, or the first wait if that is longer | `"1s..5m"` |
+    /// | `timeout = "30s"` | a time, or `"never"`: limit of one call. A call that takes longer has failed | `"60s"` |
+    /// | `concurrency = 4` | whole number from 1 to 1024: events at a time in each process | `1` |
     /// | `ordered_by = "field"` | name of a field, as in JSON, that each event of the handler has: events with the same value are handled one after the other, in the order of the log. Its type is a string, a whole number, `bool`, `char`, an enum without data, a tuple of these, or an `Option` of one. Not for `&Record` | no order while an event is retried |
-    /// | `nulls = "together"` | `"together"` or `"unordered"`, with `ordered_by`: whether events in which the field is `null` or absent a
-    /// one key, or none | `"unordered"` |
-/// | `from = "start"` | `"start"` (the oldest stored event) or `"now"` (the next event): E>`
-    /// a new consumer begins | `"now"` |
-///
-/// # Selecting and linking
+    /// | `nulls = "together"` | `"together"` or `"unordered"`, with `ordered_by`: whether events in which the field is `null` or absent have one key, or none | `"unordered"` |
+    /// | `from = "start"` | `"start"` (the oldest stored event) or `"now"` (the next event): where a new consumer begins | `"now"` |
+    ///
+    /// # Selecting and linking
     ///
     /// A bus takes the handlers that its builder selects, such as all of them with
-    /// [`BusBuilder::discover`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.discover). A crate of handlers that nothing refers it.
-    ///
+    /// [`BusBuilder::discover`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.discover). A crate of handlers that nothing refers to is not
     /// linked: write `use my_handlers as _;`.
-///
-/// A hidden type of the function's name stands for it in
-    /// [`BusBuilder::handler`]; so
-    /// `mod audit; pub use audit::audit;` is an
-/// error (E0255): give the module otherwise.
     ///
-    /// A crate of handlers that nothing refers to is not linked: write `use my_handlers as name.
-    ///
-    /// [`BusBuilder::handler`]: https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.handler
+    /// A hidden type of the function's name stands for it in
+    /// [`BusBuilder::handler`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.handler). Therefore `mod audit; pub use audit::audit;` is an
+    /// error (E0255): give the module another name.
     on => |arguments, item| on::attribute(arguments, item, false);
 
     ///
-    /// # Under the lock
+    /// # Under the schema lock
     ///
-    /// A pattern that no event of the [lock] matches is an error, and
-/// so is an event set that lacks one of the events that
-    /// its patterns take.
-    ///
-    /// [lock]: https://docs.rs/typed-events/latest/typed_events/struct.SchemaLock.html
+    /// A pattern that no locked event matches is an error, and so is an event set that lacks one of the events that its
+    /// patterns take. The options are the same.
     locked_on => |arguments, item| on::attribute(arguments, item, true);
 }
 
@@ -279,19 +221,16 @@ pub fn schema_lock(_: TokenStream) -> TokenStream {
 /// | option | value | default |
 /// |---|---|---|
 /// | `secret` | no value: the whole type is secret. Text has `[secret]` in place of a value, also where several of them are keys of a map. The type has no type parameters, and leaves out no derive but `Clone` | not secret |
-/// | `without(Debug, ...)` | any of `Debug`, `Clone`, `Serialize`, `Deserialize`: derives to leave out, for [`Schema`]. written by hand | nothing is left out |
-/// | `crate = path` | path without quotes [`event`]: typed-events, for macros that re-export it; not `$crate` | `::typed_events` |
+/// | `without(Debug, ...)` | any of `Debug`, `Clone`, `Serialize`, `Deserialize`: derives to leave out, for impls written by hand | nothing is left out |
+/// | `crate = path` | path without quotes to typed-events, for macros that re-export it; not `$crate` | `::typed_events` |
 /// | `#[event(opaque)]`, `#[event(secret)]` on a field | as for [`event`](macro@event) | |
-///
-/// [`Schema`]: https://docs.rs/typed-events/latest/typed_events/derive.Schema.html
-/// [`event`]: https://docs.rs/typed-events/latest/typed_events/attr.event.html
 #[proc_macro_attribute]
 pub fn payload(arguments: TokenStream, item: TokenStream) -> TokenStream {
     payload::attribute(arguments.into(), item.into()).into()
 }
 
 /// Gives a type of an event's field a schema, from its fields and serde's attributes: for types that
-/// derive serde's traits themselves. [`payload`] does both.
+/// derive serde's traits themselves. [`payload`](macro@payload) does both.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -310,14 +249,12 @@ pub fn payload(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// |---|---|---|
 /// | `#[schema(crate = path)]` on the type | path without quotes to typed-events | `::typed_events` |
 /// | `#[schema(opaque)]` on a field | its type needs no schema, and its content is neither described nor compared | it needs a schema |
-///
-/// [`payload`]: https://docs.rs/typed-events/latest/typed_events/attr.payload.html
 #[proc_macro_derive(Schema, attributes(schema, serde))]
 pub fn derive_schema(item: TokenStream) -> TokenStream {
     schema::derive(parse_macro_input!(item as DeriveInput)).into()
 }
 
-/// Makes an enum a choice of events, for handlers on wildcards and for streams: see [`EventSet`].
+/// Makes an enum a choice of events, for handlers on wildcards and for streams: see [`EventSet`](https://docs.rs/typed-events/latest/typed_events/trait.EventSet.html).
 ///
 /// Each variant holds one value without a name: `&'a E`, `Arc<E>` or `E` of an event, `&'a V` or `V` of a view, another
 /// set, or `&'a Record` for all other events. Variants are tried in their order, so the one for all others comes last. The enum
@@ -328,8 +265,6 @@ pub fn derive_schema(item: TokenStream) -> TokenStream {
 /// | option | value | default |
 /// |---|---|---|
 /// | `#[event_set(crate = path)]` on the enum | path without quotes to typed-events | `::typed_events` |
-///
-/// [`EventSet`]: https://docs.rs/typed-events/latest/typed_events/trait.EventSet.html
 #[proc_macro_derive(EventSet, attributes(event_set))]
 pub fn derive_event_set(item: TokenStream) -> TokenStream {
     event_set::derive(&parse_macro_input!(item as DeriveInput)).into()

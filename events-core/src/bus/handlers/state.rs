@@ -152,9 +152,10 @@ pub trait SharedState: Send + Sync + 'static {}
 #[diagnostic::do_not_recommend]
 impl<T: ?Sized + Send + Sync + 'static> SharedState for T {}
 
-/// Detects at compile time whether an argument `&T` is state or a value of the bus: the inherent functions below take precedence over [`BindState`].
+/// Detects at compile time whether an argument `&T` is state or a value of the bus: the inherent functions below take
+/// precedence over [`BindState`].
 ///
-/// Each takes the type once more, since a bound on a parameter of its own is an error at the argument's type.
+/// Each function has a type parameter for the argument's type, so that an unsatisfied bound is an error at the argument.
 pub struct Probe<T: ?Sized>(PhantomData<fn(&T)>);
 
 /// Binds an argument to state from the builder.

@@ -84,7 +84,7 @@ pub trait Schema {
     #[cfg_attr(not(doc), doc(hidden))]
     const TYPE: &'static TypeSchema;
 
-    /// Estimates the memory that the value holds outside of its own `size_of`, in bytes, including the overhead of the
+    /// Estimates the memory that the value holds outside of its `size_of`, in bytes, including the overhead of the
     /// allocator. A bounded history counts it. Default: 0.
     ///
     /// A field without a schema is estimated from its serialized form. A field that has no schema and is not serialized

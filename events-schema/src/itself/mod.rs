@@ -143,7 +143,7 @@ pub const fn check_part(shape: &'static TypeSchema, variant: Option<usize>, fiel
 struct Scope {
     /// serde has read the value into memory first, as it does for tagged and untagged enums and for flattened fields.
     buffered: bool,
-    /// The type is that of a flattened field. A struct gets only the entries of its own fields then, unless it has
+    /// The type is that of a flattened field. A struct then gets only the entries that its fields name, unless it has
     /// flattened fields itself.
     flattened: bool,
     /// Whether the names of fields and variants are still to be checked.

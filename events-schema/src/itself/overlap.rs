@@ -438,7 +438,7 @@ const fn reads_array(reader: &'static TypeSchema, items: Items, frames: usize) -
     }
 }
 
-/// Returns whether a variant is read under a name: one of its own names, or any name that no other variant has if it is
+/// Returns whether a variant is read under a name: one of its names, or any name that no other variant has if it is
 /// the `#[serde(other)]` variant.
 const fn is_named(schema: &'static EnumSchema, variant: &'static VariantSchema, name: &str) -> bool {
     let is_own = reads(variant.read, variant.aliases, name);

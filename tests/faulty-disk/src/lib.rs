@@ -22,15 +22,12 @@
 //! # Model
 //!
 //! * A sync makes the writes to its file durable, and the existence of the file. The first sync of a journal or WAL
-//! that a
-//!   connection opened also makes the deletes in its folder durable, because SQLite's unix VFS then syncs the folder.
+//!   that a connection opened also makes the deletes in its folder durable, because SQLite's unix VFS then syncs the folder.
 //! * A delete is durable if SQLite requests a sync of the folder. Otherwise the old file may come back.
 //! * Unsynced sectors of 512 bytes survive independently of each other and of the length of the file. A sector is
-//! atomic:
-//!   it has the bytes that it had after one of the writes to it.
+//!   atomic: it has the bytes that it had after one of the writes to it.
 //! * The VFS reports sectors of 512 bytes and a disk without guarantees, so that SQLite takes all precautions. There is
-//! no
-//!   memory mapping, which would bypass the disk.
+//!   no memory mapping, which would bypass the disk.
 //! * Nothing is really synced. The surviving files are made from memory, and tests are faster.
 //!
 //! Databases, WALs, rollback and super-journals are watched. Temporary files are passed through and are not counted,

@@ -90,7 +90,7 @@ impl Walk {
         self.promise.reads_old || self.promise.read_by_old
     }
 
-    /// Continues inside a secret of the new type, where nothing else must be secret.
+    /// Continues inside a secret of the new type, where no part needs to be secret itself.
     const fn hidden(mut self) -> Self {
         self.promise.keeps_secrets = false;
         self
@@ -283,7 +283,8 @@ const fn fields(
     Ok(())
 }
 
-/// A field of a struct or of its flattened structs, and the field of the struct itself that contains it.
+/// A field of a struct or of one of its flattened structs, and the field of the struct itself: the one that flattens it,
+/// or the same.
 pub(crate) type Found = Option<(&'static FieldSchema, &'static FieldSchema)>;
 
 /// Finds the field of the new type that corresponds to a field of the old one.
@@ -328,7 +329,7 @@ const fn find(schema: &'static StructSchema, name: &str, read: bool) -> Found {
     None
 }
 
-/// Refuses a removed field if a new field could be the same one under another name.
+/// Refuses a field that is missing without being reserved, if a new field could be the same one under another name.
 const fn renamed(
     now: &'static StructSchema,
     before: &'static StructSchema,
@@ -355,7 +356,7 @@ const fn renamed(
     Ok(())
 }
 
-/// Returns whether no field of the old type corresponds to a field, except a removed one.
+/// Returns whether no field of the old type corresponds to a field, except one that was reserved.
 const fn is_new(before: &'static StructSchema, field: &'static FieldSchema) -> bool {
     match counterpart(before, field) {
         Some((was, _)) => was.gone,

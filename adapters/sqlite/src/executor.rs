@@ -27,7 +27,7 @@ const MAX_BATCH: usize = 1024;
 
 /// The most consecutive commits without a checkpoint. The write-ahead log grows until a commit moves it into the
 /// database.
-const MAX_COMMITS_BEFORE_CHECKPOINT: u32 = 200;
+const MAX_COMMITS_SINCE_CHECKPOINT: u32 = 200;
 
 /// How long a job may block an async task. Tokio recommends at most 10 to 100 µs between two `.await`s, and switching
 /// to another thread and back takes as long.
@@ -38,8 +38,8 @@ const QUICK: Duration = Duration::from_micros(100);
 pub(crate) enum Durability {
     /// The job only reads.
     ReadOnly,
-    /// A crash of the process does not lose the writes, but a power cut may. Used for the state of consumers, which
-    /// then get events again.
+    /// A crash of the process does not lose the writes, but a power cut may. Used for the state of consumers:
+    /// after such a loss, they get some events again.
     Deferred,
     /// The writes are as safe as [`Synchronous`] says.
     Immediate,
@@ -56,6 +56,7 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Locked while jobs run.
     connection: Mutex<Slot>,
+    /// Stores the highest position that was synced.
     acknowledged: Option<Watermark>,
 }
 
@@ -69,7 +70,7 @@ struct Slot {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Box<dyn Job>>,
-    /// Whether jobs are running. Then queued jobs are run after them.
+    /// Whether a task or a thread has been given the queue to run. It also runs the jobs that are queued meanwhile.
     working: bool,
     closed: bool,
 }
@@ -79,17 +80,17 @@ struct Open {
     /// How commits are made; `None` if the connection's settings are unknown.
     mode: Option<Mode>,
     /// Number of commits since the last one that could checkpoint.
-    before_checkpoint: u32,
+    commits_since_checkpoint: u32,
     pace: LatencyEstimate,
 }
 
 impl Open {
     fn new(connection: Connection) -> Self {
-        Self { connection, mode: None, before_checkpoint: 0, pace: LatencyEstimate::default() }
+        Self { connection, mode: None, commits_since_checkpoint: 0, pace: LatencyEstimate::default() }
     }
 }
 
-/// An estimate of how long a single job takes.
+/// An estimate of how long a transaction with one job that appends takes.
 struct LatencyEstimate {
     average: Duration,
     /// Whether the last transaction had one job. If jobs arrive together, sharing a commit is faster.
@@ -126,7 +127,7 @@ struct Mode {
 impl Mode {
     /// Whether a commit checkpoints a long write-ahead log, which moves it into the database.
     ///
-    /// Only commits that are synced do. A checkpoint begins with a sync of the write-ahead log, and SQLite does not
+    /// Only a synced commit on a blocking thread does. A checkpoint begins with a sync of the write-ahead log, and SQLite does not
     /// report if that fails. After a synced commit there is nothing left for it to sync.
     fn checkpoints(self) -> bool {
         self.synchronous == Synchronous::Full && self.run_on == RunOn::Thread
@@ -333,11 +334,13 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the first waiting job in this task if that is likely to be quick. Returns true if no job is left.
+    /// Runs the first waiting job in this task if that is likely to be quick. Returns true if no job is left; otherwise the
+    /// caller has to start a thread that runs the rest.
     fn work_here(&self) -> bool {
         let Ok(mut slot) = self.connection.try_lock() else { return false };
-        let ready =
-            |open: &Open| open.pace.is_quick() && open.before_checkpoint < MAX_COMMITS_BEFORE_CHECKPOINT;
+        let ready = |open: &Open| {
+            open.pace.is_quick() && open.commits_since_checkpoint < MAX_COMMITS_SINCE_CHECKPOINT
+        };
         if slot.unsure || !slot.open.as_ref().is_some_and(ready) {
             return false;
         }
@@ -385,7 +388,7 @@ impl Shared {
     }
 
     /// Sends the results to the callers. Many results are sent from a task, whose wake-ups cost less, while this thread
-    /// runs the next jobs; but not on a current-thread runtime, which may not be running now.
+    /// runs the next jobs. With a current-thread runtime, which may be blocked or idle, this thread sends them.
     fn finish(&self, jobs: Vec<Box<dyn Job>>, outcome: std::result::Result<(), Arc<StoreError>>) {
         let tell =
             move |jobs: Vec<Box<dyn Job>>| jobs.into_iter().for_each(|job| job.finish(outcome.clone()));
@@ -395,7 +398,7 @@ impl Shared {
         }
     }
 
-    /// Runs all jobs in one transaction, or none.
+    /// Runs all jobs in one transaction. After an error nothing is stored, except perhaps if the commit itself failed.
     fn attempt(
         &self,
         slot: &mut Slot,
@@ -446,7 +449,7 @@ impl Open {
     fn prepare(&mut self, durability: Durability, run_on: RunOn, wanted: Synchronous) -> Result<()> {
         let synchronous = match (durability, self.mode) {
             (Durability::ReadOnly, Some(mode)) => mode.synchronous,
-            _ if self.before_checkpoint >= MAX_COMMITS_BEFORE_CHECKPOINT => Synchronous::Full,
+            _ if self.commits_since_checkpoint >= MAX_COMMITS_SINCE_CHECKPOINT => Synchronous::Full,
             (Durability::Immediate, _) => wanted,
             (Durability::ReadOnly | Durability::Deferred, _) => Synchronous::Normal,
         };
@@ -491,7 +494,7 @@ impl Open {
         }
         if done.is_ok() && connection.total_changes() != before {
             let checkpoints = self.mode.is_some_and(Mode::checkpoints);
-            self.before_checkpoint = if checkpoints { 0 } else { self.before_checkpoint + 1 };
+            self.commits_since_checkpoint = if checkpoints { 0 } else { self.commits_since_checkpoint + 1 };
         }
         done
     }

@@ -242,7 +242,7 @@ pub enum Outcome {
     Dead {
         /// Error of the last attempt.
         error: String,
-        /// Number of attempts that were made. It is one less than the number of the claim if this attempt did
+        /// Number of attempts that were made: one less than the claim's [`attempt`](Claim::attempt) if this one did
         /// not reach the handler.
         attempts: u32,
     },
@@ -288,8 +288,8 @@ pub struct ConsumerStatus {
     pub patterns: Vec<String>,
     /// Position up to which every event is finished.
     pub position: u64,
-    /// Number of events after `position` that are not known to be finished. An event counts from when it is
-    /// stored until the consumer has examined it, even if the patterns do not match it.
+    /// Number of events after `position` that may be unfinished: those that the consumer has not examined yet,
+    /// whether its patterns match them or not, and those that it has examined and not finished.
     pub lag: u64,
     /// Number of events that are being handled.
     pub in_progress: u64,
@@ -385,7 +385,7 @@ pub enum DeadLetters {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// Id of the event, if the stored record contains one.
+    /// Id of the event; all zeros if the stored record can't be decoded and the engine does not store the id beside it.
     pub event: EventId,
     /// Name of the event.
     pub name: String,

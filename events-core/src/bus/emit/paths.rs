@@ -21,18 +21,18 @@ use crate::log::Appended;
 use crate::panics::catch_panic;
 use crate::record::{Envelope, Record};
 
-/// How an emit runs.
+/// How an emit runs. An emit that holds a list of handlers is in flight by that: `stop` waits until every list
+/// has been released. Only [`Counted`](Self::Counted) increments the counter of emits in flight.
 enum Path {
-    /// The handlers borrow the event from the emit, because no record is needed. The emit is in flight while
-    /// it holds the list of handlers.
+    /// The handlers borrow the event from the emit, because no record is needed.
     ByReference(Held),
-    /// The record owns the event. The emit is in flight while it holds the list of handlers.
+    /// The record owns the event.
     OwnedRecord(Held),
-    /// The record shares the event with handlers that take `Arc<E>`. The emit is in flight while it holds the
-    /// list of handlers.
+    /// The record shares the event with handlers that take `Arc<E>`.
     SharedRecord(Held),
-    /// The record shares the event, and the emit counts itself: there is an adapter, the emit is inside a
-    /// handler or has options, or it may be refused.
+    /// The record shares the event, and [`Inner::admit`] counts the emit or refuses it. Chosen for an emit with
+    /// an adapter, inside a handler or with options, while the bus is stopping, and if too many emits wait for
+    /// their handlers.
     Counted,
 }
 
@@ -66,8 +66,11 @@ fn release(list: Held) {
 
 /// An event that is owned by its emit until it is moved into a record.
 pub(super) trait Unsent {
+    /// Borrows the event.
     fn lend(&self) -> ErasedEvent<'_>;
+    /// Moves the event into a record. Returns `None` if it was moved before.
     fn own(&mut self, origin: InstanceId) -> Option<Record>;
+    /// Moves the event into an `Arc`. Returns `None` if it was moved before.
     fn share(&mut self) -> Option<Arc<dyn Payload>>;
 }
 
@@ -131,7 +134,7 @@ impl State {
         }
     }
 
-    /// Ends the first poll of an emit that counts itself: returns its result, or polls its task.
+    /// Ends the first poll of a counted emit: returns its result, or polls its task.
     pub(crate) fn begun(&mut self, begun: Begun<Emitted>, cx: &mut Context<'_>) -> Polled {
         match begun {
             Progress::Done(outcome) => Poll::Ready(outcome),
@@ -144,7 +147,7 @@ impl State {
         self.resume(cx)
     }
 
-    /// Runs any further poll.
+    /// Polls the task of an emit that is pending.
     #[allow(clippy::panic, reason = "documented: a programmer's error, as for every future")]
     pub(crate) fn resume(&mut self, cx: &mut Context<'_>) -> Polled {
         let Self::Pending(task) = self else { panic!("an emit was polled after it had resolved") };
@@ -208,7 +211,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Emits the record that `make` creates, unless the emit is refused. The emit counts itself.
+/// Emits the record that `make` creates, unless [`Inner::admit`] refuses the emit, which it counts otherwise.
 pub(crate) fn counted(
     bus: &Bus,
     name: &str,

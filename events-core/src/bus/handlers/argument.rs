@@ -17,9 +17,9 @@ use crate::record::Record;
 #[diagnostic::on_unimplemented(
     message = "a handler can't take `{Self}` as its first argument",
     label = "expected an event in its current version, a view of one, or `&Record`",
-    note = "instead of a `superseded` version, take the current one: older records are converted to it",
     note = "take `&E`, `Arc<E>` or `E`, where `E` is a type with `#[event(\"...\")]`; for several events an enum with `#[derive(EventSet)]`, for any event `&Record`",
-    note = "if this is state, put it after the event, as a reference"
+    note = "if this is state, put it after the event, as a reference",
+    note = "instead of a `superseded` version, take the current one: older records are converted to it"
 )]
 pub trait Argument<'a>: Sized {
     #[doc(hidden)]

@@ -5,10 +5,10 @@
 //!
 //! | | the emit waits | the emit continues |
 //! |---|---|---|
-//! | the emit is first | leaves [`Meeting::Awaited`]; the task sends it the result | leaves [`Meeting::Left`]; the task finds it and reports a failure itself |
+//! | the emit is first | stores [`Meeting::Awaited`]; the task sends it the result | stores [`Meeting::Left`]; if the handler fails, the task reports it |
 //! | the task is first | finds [`Meeting::Finished`] and takes the result | finds [`Meeting::Finished`] and takes the result |
 //!
-//! An emit continues if the handler is not live yet, or if the emit is nested in another handler. That other
+//! An emit continues while the handler is still being given the history, or if the emit is nested in another handler. That other
 //! handler may be the one that the task is calling, and it would wait for itself.
 
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ pub(crate) struct Rendezvous {
     table: Mutex<Table>,
     /// Notified when the handler is removed.
     ended: Notify,
-    /// True if a warning was logged, since the last call of the handler, that emits wait for the task.
+    /// Whether the warning that emits wait for the task was logged since the handler was last called.
     told: AtomicBool,
 }
 
@@ -43,12 +43,13 @@ struct Table {
     /// The first position at which emits and the task leave entries: the task's reader begins or continues
     /// there.
     start: u64,
+    /// True once the task has caught up. Emits then wait for it.
     live: bool,
     /// True if the task was dropped with its runtime. The next emit then removes the handler.
     lost: bool,
     /// The position of the event that the handler is being called with.
     in_hand: Option<u64>,
-    /// The positions that either an emit or the task has reached, and the other has not.
+    /// The positions that only one of the emit and the task has reached so far.
     met: HashMap<u64, Meeting, RandomState>,
     /// The number of entries above which [`Table::prune`] is called.
     bound: usize,
@@ -63,8 +64,7 @@ impl Default for Table {
 const MIN_BOUND: usize = 1024;
 
 impl Table {
-    /// Removes the entries of emits that continued whose events the log has dropped, since the task can no
-    /// longer read them. So a task that is stuck keeps no more entries than the log keeps events. Returns the
+    /// Removes the [`Meeting::Left`] entries whose events the log has dropped: the task can no longer read them. So a task that is stuck keeps no more entries than the log keeps events. Returns the
     /// entries, to be dropped without the lock.
     fn prune(&mut self, first: u64) -> Vec<Meeting> {
         let lost = |position: &u64, meeting: &mut Meeting| {

@@ -185,7 +185,7 @@ async fn an_emit_in_a_transaction_takes_metadata_and_an_id() {
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let error = bus.emit_in(&mut tx, moved(3)).id(id).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Append);
-    assert!(error.to_string().contains(&format!("there is an event with the id {id} already")), "{error}");
+    assert!(error.to_string().contains(&format!("the log has an event with the id {id} already")), "{error}");
     tx.rollback().await.unwrap();
     bus.stop().await.unwrap();
 }

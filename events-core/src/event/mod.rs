@@ -33,11 +33,10 @@ use crate::secret::Secrets;
 /// hand.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
-    label = "expected the current version of an event",
-    note = "if `{Self}` is a view (`view_of`), emit the event it is a view of; if it is `superseded`, emit the current version",
-    note = "to make any other struct or enum an event, put `#[event(\"user.created\")]` above it",
-    note = "`emit` takes the event alone, without a name: `bus.emit(event)`",
-    note = "an event is emitted by value, not as a reference, `Arc`, `Box`, record or name; for an `Arc`, emit `(*event).clone()`"
+    label = "expected a type with `#[event(\"...\")]`, in its current version",
+    note = "to emit, pass the event alone and by value: `bus.emit(event)`, without a name, and not `&event` or a record; from an `Arc`, `(*event).clone()`",
+    note = "if `{Self}` is your struct or enum, put `#[event(\"user.created\")]` above it to make it an event",
+    note = "a view (`view_of`) or a `superseded` version can only be read: use the current event"
 )]
 pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Send + Sync + 'static {
     /// Name of the event, such as `user.created`.

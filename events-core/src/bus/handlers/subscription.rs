@@ -183,7 +183,7 @@ impl Bus {
     #[track_caller]
     pub fn on<K>(
         &self,
-        handler: impl EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, never async |..| or &E; clone state before.
+        handler: impl EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, not &E; clone captured state before async move.
     ) -> Subscription {
         self.register_event(handler, Lifetime::Long)
     }
@@ -195,7 +195,7 @@ impl Bus {
     #[track_caller]
     pub fn once<K>(
         &self,
-        handler: impl EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, never async |..| or &E; clone state before.
+        handler: impl EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, not &E; clone captured state before async move.
     ) -> Subscription {
         self.register_event(handler, Lifetime::once())
     }

@@ -14,7 +14,7 @@ use events_core::{Error, ErrorKind};
 ///
 /// | kind | status |
 /// |---|---|
-/// | `Pattern`, `Payload` | 400 |
+/// | `Pattern`, `Payload` | 400, with a body of its own for `Pattern` |
 /// | `UnknownEvent` | 404 |
 /// | `Lagged` | 410 |
 /// | `TooLarge` | 413 |
@@ -70,12 +70,13 @@ impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let status = self.status();
         let body = match status {
-            StatusCode::BAD_REQUEST => "the event is not what its name says",
+            _ if self.0.kind() == ErrorKind::Pattern => "the pattern is not valid",
+            StatusCode::BAD_REQUEST => "the payload does not fit the event",
             StatusCode::NOT_FOUND => "there is no such event",
             StatusCode::GONE => "the events are no longer kept",
             StatusCode::PAYLOAD_TOO_LARGE => "the event is too large",
             StatusCode::SERVICE_UNAVAILABLE => "events can't be taken now; try again later",
-            StatusCode::GATEWAY_TIMEOUT => "the event was not handled in time; its handling goes on",
+            StatusCode::GATEWAY_TIMEOUT => "the event was not handled in time; it is still being handled",
             _ => "the event could not be handled",
         };
         let mut response = (status, body).into_response();

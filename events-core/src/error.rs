@@ -44,6 +44,9 @@ pub enum ErrorKind {
     UnknownEvent,
     /// JSON from outside does not fit its event. Nothing was emitted.
     Payload,
+    /// A record can't be read as the event or type that was asked for: it is damaged, does not fit the type, or has
+    /// another version.
+    Unreadable,
     /// The payload is larger than the limit, either in JSON from outside or when written for other programs. Nothing
     /// was emitted.
     TooLarge,
@@ -51,8 +54,8 @@ pub enum ErrorKind {
     Serialize,
     /// The adapter refused the event. It is not stored, and no handler ran.
     Append,
-    /// The adapter does not know whether the event was stored. No handler of this bus ran for it; other instances may
-    /// see the event. Emit again with [`Error::event_id`], so that it is stored once.
+    /// The adapter does not know whether the event was stored. No live handler of this bus ran; durable
+    /// handlers and other instances may get the event. Emit again with [`Error::event_id`], so that it is stored once.
     OutcomeUnknown,
     /// Emits inside handlers are nested too deeply. The innermost emit did not happen.
     ChainTooDeep,

@@ -111,14 +111,12 @@ async fn a_filter_by_the_target_shows_a_failing_handler() {
 async fn a_bus_without_an_adapter_names_none() {
     let bus = Bus::new().await.unwrap();
     let consumer = bus.consumer("logs");
-    let messages = [
-        consumer.pause().await.unwrap_err().to_string(),
-        bus.consumers().await.unwrap_err().to_string(),
-        consumer.status().await.unwrap_err().to_string(),
-        bus.emit_json("logs.brokn", "null").await.unwrap_err().to_string(),
-    ];
-    for message in messages {
-        assert!(!message.contains("memory"), "{message}");
+    for error in [
+        consumer.pause().await.unwrap_err(),
+        bus.consumers().await.unwrap_err(),
+        consumer.status().await.unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("this bus has no adapter"), "{error}");
     }
 }
 

@@ -510,7 +510,7 @@ async fn v7_one_record_that_cannot_be_read_hides_no_other() {
     let text = unreadable.to_string();
     assert!(text.starts_with("values.measured: .wide: expected a number, found null (id "), "{text}");
     let error = events.complete().unwrap_err();
-    assert_eq!((error.kind(), error.to_string()), (ErrorKind::Payload, text));
+    assert_eq!((error.kind(), error.to_string()), (ErrorKind::Unreadable, text));
     // A handler with a replay gets all other events, and the unreadable one is reported as its failure.
     let seen = std::sync::Arc::new(Mutex::new(Vec::new()));
     let log = std::sync::Arc::clone(&seen);
@@ -534,7 +534,7 @@ async fn v7_a_stored_text_that_is_no_record_hides_no_other() {
     let unreadable = records.unreadable().next().unwrap();
     assert!(unreadable.record().is_none());
     assert!(unreadable.to_string().starts_with("not a stored record: "), "{unreadable}");
-    assert_eq!(records.complete().unwrap_err().kind(), ErrorKind::Payload);
+    assert_eq!(records.complete().unwrap_err().kind(), ErrorKind::Unreadable);
     // The unreadable record is also listed among the events of one type, since it may be one of them.
     let events = bus.history("values.*").of::<Measured>().await.unwrap();
     assert_eq!(widths(&events), [1.0, 2.0]);

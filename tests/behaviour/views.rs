@@ -119,6 +119,6 @@ async fn records_are_viewed_and_say_why_not() {
     assert_eq!(history[0].view::<Mailed>().unwrap().mail_address, "x");
     assert!(std::ptr::eq(first, history[0].view().unwrap()), "it is read once");
     let error = history[1].view::<Counted>().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Payload);
+    assert_eq!(error.kind(), ErrorKind::Unreadable);
     assert_eq!(error.to_string(), "views.other: the record is not a views.created");
 }

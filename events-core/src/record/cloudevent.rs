@@ -313,7 +313,7 @@ impl Record {
         text: &str,
         open: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<Self, Error> {
-        let refuse = |why: String| Error::new(ErrorKind::Payload, format!("not a stored record: {why}"));
+        let refuse = |why: String| Error::new(ErrorKind::Unreadable, format!("not a stored record: {why}"));
         let event: CloudEvent<'_> = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             match error.classify() {

@@ -411,10 +411,10 @@ impl Record {
     pub(crate) fn decoded<E: Event>(&self) -> Result<&E, Error> {
         if self.name() != E::NAME {
             let message = format!("{}: the record is not a {}", self.name(), E::NAME);
-            return Err(Error::new(ErrorKind::Payload, message));
+            return Err(Error::new(ErrorKind::Unreadable, message));
         }
         let payload = self.payload(E::decl());
-        let payload = payload.map_err(|error| Error::new(ErrorKind::Payload, error.to_string()))?;
+        let payload = payload.map_err(|error| Error::new(ErrorKind::Unreadable, error.to_string()))?;
         payload.get().ok_or_else(|| other_type(E::NAME))
     }
 
@@ -582,7 +582,7 @@ impl Record {
     ) -> Result<Cow<'_, str>, Error> {
         match &self.inner.body {
             Body::Stored(stored) if stored.version != version => {
-                let refused = |problem: &str| Error::new(ErrorKind::Payload, problem);
+                let refused = |problem: &str| Error::new(ErrorKind::Unreadable, problem);
                 let Some(decl) = decl else {
                     let (name, own) = (self.name(), stored.version);
                     let problem =
@@ -611,7 +611,7 @@ fn shown(event: &dyn Payload) -> Result<Box<str>, Box<str>> {
 
 fn other_type(name: &str) -> Error {
     let message = format!("{}: two types claim this name, and the record has the other type", name);
-    Error::new(ErrorKind::Payload, message)
+    Error::new(ErrorKind::Unreadable, message)
 }
 
 /// Writes `2026-01-31T12:00:00.000000Z user.created {"id":1}`, on one line and without control characters.

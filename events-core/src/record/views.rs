@@ -59,12 +59,12 @@ impl Record {
     pub fn view<V: View>(&self) -> Result<&V, Error> {
         if self.name() != V::NAME {
             let message = format!("{}: the record is not a {}", self.name(), V::NAME);
-            return Err(Error::new(ErrorKind::Payload, message));
+            return Err(Error::new(ErrorKind::Unreadable, message));
         }
         let json = self.json_of(V::VERSION, V::OF.map(|of| of()))?;
         let read = || read_json::<V>(V::NAME, V::TYPE, &json);
         let view = self.views().get_or_read(read, |bytes| self.grow(bytes));
-        let refused = |problem: String| Error::new(ErrorKind::Payload, problem);
+        let refused = |problem: String| Error::new(ErrorKind::Unreadable, problem);
         view.map_err(|error| refused(error.to_string()))?
             .ok_or_else(|| refused(format!("{}: the view is of another type", V::NAME)))
     }

@@ -219,5 +219,5 @@ impl Takes {
 /// Always.
 pub fn no_variant<T>(set: &str, record: &Record) -> Result<T, Error> {
     let message = format!("{}: the event set `{set}` has no variant for it", record.name());
-    Err(Error::new(ErrorKind::Payload, message))
+    Err(Error::new(ErrorKind::Unreadable, message))
 }

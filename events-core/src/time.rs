@@ -128,7 +128,8 @@ impl From<SystemTime> for Timestamp {
         };
         Self(match time.duration_since(UNIX_EPOCH) {
             Ok(after) => micros(after),
-            Err(before) => -micros(before.duration()),
+            // Rounds down, so away from 1970.
+            Err(before) => -micros(before.duration().saturating_add(Duration::from_nanos(999))),
         })
     }
 }

@@ -40,6 +40,16 @@ fn fractions_of_a_microsecond_are_rounded_down() {
     assert_eq!(Timestamp::from(chrono::DateTime::from_timestamp_nanos(-1)), expected);
     assert_eq!(Timestamp::from(jiff::Timestamp::from_nanosecond(-1).unwrap()), expected);
     assert_eq!(Timestamp::from(time::OffsetDateTime::from_unix_timestamp_nanos(-1).unwrap()), expected);
+    assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_nanos(1)), expected);
+    assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_micros(1)), expected);
+}
+
+#[test]
+fn a_leap_second_is_the_second_before_it_also_of_chrono() {
+    let text = "2016-12-31T23:59:60.5Z";
+    let expected: Timestamp = "2016-12-31T23:59:59.5Z".parse().unwrap();
+    assert_eq!(text.parse::<Timestamp>().unwrap(), expected);
+    assert_eq!(Timestamp::from(text.parse::<chrono::DateTime<chrono::Utc>>().unwrap()), expected);
 }
 
 #[test]

@@ -206,11 +206,11 @@ impl Inner {
 
     /// Describes what is in flight.
     fn describe_left(&self) -> Vec<String> {
-        let (mut left, locations) = self.watch.describe();
+        let (mut left, counted) = self.watch.describe();
         let deferrals = self.flight.deferrals();
         // The number of unnamed emits is unknown: an emit that only holds a list has one count in flight,
         // others have up to three.
-        if self.flight.count() > locations + deferrals {
+        if self.flight.count() > counted + deferrals {
             left.push("emits that block a thread, or wait for the adapter or a replay".to_owned());
         }
         if deferrals > 0 {

@@ -34,11 +34,13 @@ mod chrono_time {
 
     use super::{Timestamp, TimestampRangeError};
 
-    /// Rounds down to a microsecond.
+    /// Rounds down to a microsecond. A leap second becomes the second before it.
     #[cfg_attr(docsrs, doc(cfg(feature = "chrono")))]
     impl<Tz: TimeZone> From<DateTime<Tz>> for Timestamp {
         fn from(time: DateTime<Tz>) -> Self {
-            Self::from_micros(time.timestamp_micros())
+            // chrono counts a leap second as up to two seconds of microseconds.
+            let in_second = i64::from(time.timestamp_subsec_micros() % 1_000_000);
+            Self::from_micros(time.timestamp().saturating_mul(1_000_000).saturating_add(in_second))
         }
     }
 

@@ -23,8 +23,9 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// Those of [`emit`](Self::emit). After an error, none of the events was stored. With
-    /// [`ErrorKind::OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown), either all or none were stored.
+    /// Those of [`emit`](Self::emit). After an error, none of the events was stored, with two exceptions. With
+    /// [`ErrorKind::OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown), either all or none were stored. With
+    /// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime), all are stored if handlers were running.
     ///
     /// # Cancel safety
     ///

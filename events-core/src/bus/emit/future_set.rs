@@ -32,7 +32,7 @@ struct Woken {
     members: VecDeque<usize>,
     /// Number of members that the current round still polls. A round consists of the members woken before it
     /// began.
-    meeting: usize,
+    left_in_round: usize,
     /// The task that polls the set.
     task: Option<Waker>,
 }
@@ -46,7 +46,7 @@ impl Shared {
 impl Woken {
     /// Takes the next member of the round.
     fn next(&mut self) -> Option<usize> {
-        self.meeting = self.meeting.checked_sub(1)?;
+        self.left_in_round = self.left_in_round.checked_sub(1)?;
         self.members.pop_front()
     }
 }
@@ -131,8 +131,8 @@ impl<F: Future + Unpin> FutureSet<F> {
     /// since.
     fn begin_turn(&mut self, cx: &Context<'_>) {
         let mut woken = self.shared.lock();
-        if woken.meeting == 0 {
-            woken.meeting = woken.members.len();
+        if woken.left_in_round == 0 {
+            woken.left_in_round = woken.members.len();
         }
         let before = match &woken.task {
             Some(task) if task.will_wake(cx.waker()) => None,

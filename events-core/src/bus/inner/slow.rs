@@ -182,17 +182,17 @@ impl SlowHandlers {
     pub(crate) fn describe(&self) -> (Vec<String>, usize) {
         let calls: Vec<_> = calls().into_iter().map(|(_, seen)| seen.callee).collect();
         let listed = self.listed();
-        let (mut handlers, mut locations) = (Vec::new(), 0);
+        let (mut handlers, mut counted) = (Vec::new(), 0);
         for emit in &listed.emits {
-            locations += usize::from(!listed.is_awaited(emit));
+            counted += usize::from(!listed.is_awaited(emit));
             for handler in emit.undone().filter(|handler| !listed.is_called_for(emit, handler)) {
                 let blocks = calls.contains(&handler.number);
-                locations += if blocks { PLACES - 1 } else { 0 };
+                counted += if blocks { MAX_COUNTS - 1 } else { 0 };
                 handlers.push(described(&handler.route, emit.event(), blocks));
             }
         }
         for (list, index, event) in calls.iter().filter_map(|callee| self.lists.find(*callee)) {
-            locations += PLACES;
+            counted += MAX_COUNTS;
             handlers.push(described(&list.entries[index].route, &event, true));
             // This may be the last owner of a closure that was removed meanwhile, whose destructor is user
             // code.
@@ -200,7 +200,7 @@ impl SlowHandlers {
         }
         handlers.sort_unstable();
         handlers.dedup();
-        (handlers, locations)
+        (handlers, counted)
     }
 
     fn listed(&self) -> Listed {
@@ -274,7 +274,7 @@ impl SlowHandlers {
 
 /// Upper bound of the part of `Lifecycle::count` that one emit accounts for while it calls a handler: the
 /// emit, its task, and its list of handlers.
-const PLACES: usize = 3;
+const MAX_COUNTS: usize = 3;
 
 /// A snapshot of the list of waiting emits.
 struct Listed {
@@ -296,8 +296,8 @@ impl Listed {
         let waits = |emit: &Arc<Waiting>| {
             emit.is_emit
                 && emit.record.id() == call.record.id()
-                && emit.undone().any(|meeting| {
-                    call.handlers.iter().any(|one| meeting.route.is_of(&one.route.registration))
+                && emit.undone().any(|handler| {
+                    call.handlers.iter().any(|one| handler.route.is_of(&one.route.registration))
                 })
         };
         !call.is_emit

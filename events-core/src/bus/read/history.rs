@@ -284,7 +284,7 @@ impl<T> Events<T> {
     /// Returns all results in order: the record or event, or the reason why it can't be read.
     pub fn all(&self) -> impl Iterator<Item = Result<&T, &Unreadable>> {
         let (mut readable, mut unreadable) = (self.readable.iter(), self.unreadable.iter().peekable());
-        (0..self.count()).filter_map(move |location| match unreadable.next_if(|(at, _)| *at == location) {
+        (0..self.count()).filter_map(move |index| match unreadable.next_if(|(at, _)| *at == index) {
             Some((_, unreadable)) => Some(Err(unreadable)),
             None => readable.next().map(Ok),
         })
@@ -394,7 +394,7 @@ impl std::error::Error for Unreadable {}
 
 impl From<Unreadable> for Error {
     fn from(unreadable: Unreadable) -> Self {
-        let error = Self::new(ErrorKind::Payload, unreadable.to_string());
+        let error = Self::new(ErrorKind::Unreadable, unreadable.to_string());
         match unreadable.record() {
             Some(record) => error.with_event_id(record.id()),
             None => error,

@@ -80,7 +80,7 @@ impl<'a> OnReplay<'a> {
         handler: H,
     ) -> impl Future<Output = Result<Subscription, Error>> + Send + use<'a, K, H>
     where
-        H: EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, never async |..| or &E; clone state before.
+        H: EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, not &E; clone captured state before async move.
     {
         let name = self.bus.inner.routes.closure_name(Location::caller());
         let pattern = H::EVENT.map_or("", |decl| decl().name).to_owned();

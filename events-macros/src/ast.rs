@@ -1,4 +1,5 @@
-//! The item below a derive, parsed once: its fields and variants, each with its attributes and its names on the wire.
+//! The type that a derive is applied to, parsed once: its fields and variants with their attributes and serialized
+//! names.
 
 use std::ops::Deref;
 
@@ -10,7 +11,7 @@ use syn::{DeriveInput, Generics, Ident, Type};
 use crate::attr::{self, Attributes};
 use crate::case::Case;
 
-/// A struct, an enum or a union.
+/// A parsed struct, enum or union.
 pub(crate) struct Input<'a> {
     pub(crate) syntax: &'a DeriveInput,
     pub(crate) ident: &'a Ident,
@@ -33,7 +34,8 @@ pub(crate) enum Fields<'a> {
     Unit,
 }
 
-/// A variant of an enum. What the enum says of its fields is in the attributes of the variant, too.
+/// A variant of an enum. Its attributes include those of the enum that apply to the fields of its variants
+/// (`rename_all_fields`, `deny_unknown_fields`).
 pub(crate) struct Variant<'a> {
     pub(crate) syntax: &'a syn::Variant,
     pub(crate) ident: &'a Ident,
@@ -52,16 +54,17 @@ pub(crate) struct Field<'a> {
     pub(crate) on_wire: Names,
 }
 
-/// The names of a field or variant on the wire: `None` for a side that serde skips.
+/// The names of a field or variant in serialized data. A name is `None` if serde skips that side.
 pub(crate) struct Names {
     pub(crate) written: Option<String>,
     pub(crate) read: Option<String>,
-    /// The other names it is read under.
+    /// Further names that are accepted when the field or variant is read.
     pub(crate) aliases: Vec<String>,
 }
 
 impl<'a> Input<'a> {
-    /// Reads an item. The output of `#[event]` has our options in `attr::EVENT`; other types in `attr::SCHEMA`.
+    /// Parses a type. Our options are in the attribute `attr::EVENT` in the output of `#[event]`, and in
+    /// `attr::SCHEMA` on every other type.
     pub(crate) fn new(syntax: &'a DeriveInput) -> Self {
         let DeriveInput { ident, generics, attrs, .. } = syntax;
         let is_event = attr::named(attrs, attr::EVENT).next().is_some();
@@ -84,7 +87,7 @@ impl<'a> Input<'a> {
         Self { syntax, ident, name, generics, attr, data }
     }
 
-    /// The fields of a struct, or of all variants.
+    /// Returns the fields of a struct, or those of all variants of an enum.
     pub(crate) fn fields(&self) -> Vec<&Field<'a>> {
         match &self.data {
             Data::Struct(fields) => fields.iter().collect(),
@@ -93,7 +96,8 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The fields that are fields on the wire, too: those of a struct with names that is written as itself.
+    /// Returns the fields that are also fields of the serialized object. These are the fields of a struct with named
+    /// fields that is not `transparent`, `remote` or converted to another type.
     pub(crate) fn wire_fields(&self) -> &[Field<'a>] {
         match &self.data {
             Data::Struct(Fields::Named(fields))
@@ -128,7 +132,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The field of a newtype.
+    /// Returns the field of a newtype (exactly one unnamed field).
     pub(crate) fn newtype(&self) -> Option<&Field<'a>> {
         match self {
             Self::Unnamed(fields) if fields.len() == 1 => fields.first(),
@@ -156,13 +160,13 @@ impl<'a> Field<'a> {
         Self { syntax, ident, ty: &syntax.ty, attr, on_wire }
     }
 
-    /// The field without its attributes and visibility, `name: Type`, as the location of an error.
+    /// Returns the tokens `name: Type`, without attributes and visibility. Compiler errors underline them.
     pub(crate) fn location(&self) -> TokenStream {
         let syn::Field { ident, colon_token, ty, .. } = self.syntax;
         quote!(#ident #colon_token #ty)
     }
 
-    /// The name or the number by which expressions and patterns name the field.
+    /// Returns the name or index that refers to the field in expressions and patterns.
     pub(crate) fn member(&self, index: usize) -> TokenStream {
         let index = syn::Index::from(index);
         self.ident.map_or_else(|| quote!(#index), |ident| quote!(#ident))
@@ -170,7 +174,8 @@ impl<'a> Field<'a> {
 }
 
 impl Names {
-    /// The names of a field or variant with attributes `attr`; `of` are the attributes of what it is in.
+    /// Builds the names of a field or variant from its attributes `attr` and from the attributes `of` of the type or
+    /// variant that contains it.
     fn new(attr: &Attributes, of: &Attributes, spelt: impl Fn(Case) -> String) -> Self {
         let cases = of.rename_all.clone().unwrap_or_default();
         let name = |skipped: bool, renamed: &Option<String>, case| {
@@ -183,12 +188,12 @@ impl Names {
         }
     }
 
-    /// The name it is written under, else the one it is read under; `None` where serde skips it on both sides.
+    /// Returns the name for writing, else the name for reading. Returns `None` if serde skips both sides.
     pub(crate) fn first(&self) -> Option<&String> {
         self.written.as_ref().or(self.read.as_ref())
     }
 
-    /// All names, each once.
+    /// Returns all names, sorted and without duplicates.
     pub(crate) fn all(&self) -> Vec<&str> {
         let own = [&self.written, &self.read].into_iter().flatten();
         let aliases = self.aliases.iter().filter(|_| self.read.is_some());

@@ -1,4 +1,4 @@
-//! Reads the attributes of an item, a variant or a field: those of serde, ours, doc comments and `#[deprecated]`.
+//! Reads the attributes of a type, a variant or a field: serde's, ours, doc comments and `#[deprecated]`.
 
 use syn::meta::ParseNestedMeta;
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Token, Type};
@@ -7,72 +7,73 @@ use crate::case::Case;
 use crate::errors::Errors;
 use crate::options;
 
-/// The attribute with our options in the output of `#[event]`, for its hidden derives.
+/// The attribute that holds our options in the output of `#[event]`; the hidden derives read it.
 pub(crate) const EVENT: &str = "__typed_event";
 
-/// The attribute with our options above and in other types.
+/// The attribute that holds our options on types other than events.
 pub(crate) const SCHEMA: &str = "schema";
 
-/// The option of `#[schema(...)]` by which `#[payload]` marks a type as its own.
+/// The option of `#[schema(...)]` that `#[payload]` adds to mark the type as a payload.
 pub(crate) const PAYLOAD: &str = "__payload";
 
-/// The option of `attr::EVENT` by which the attribute tells the derive of the lock.
+/// The option of `attr::EVENT` that tells the derive that the event is under the schema lock.
 pub(crate) const LOCKED: &str = "__locked";
 
-/// A value for serialization (`written`) and one for deserialization (`read`).
+/// A pair of values: one for serialization (`written`) and one for deserialization (`read`).
 #[derive(Clone, Default)]
 pub(crate) struct Sides<T> {
     pub(crate) written: T,
     pub(crate) read: T,
 }
 
-/// The attributes of an item, a variant or a field. An option that is not allowed there has its default.
+/// The attributes of a type, a variant or a field. An option that is not allowed on one of them keeps its default
+/// value.
 #[derive(Default)]
 pub(crate) struct Attributes {
-    // Of items and variants:
+    // Options of types and variants:
     pub(crate) rename_all: Option<Sides<Case>>,
     pub(crate) rename_all_fields: Sides<Case>,
-    /// `deny_unknown_fields`, as the user wrote it.
+    /// The path `deny_unknown_fields` with the span of the user's code.
     pub(crate) deny_unknown: Option<Path>,
     pub(crate) transparent: bool,
     pub(crate) tag: Option<String>,
-    /// The tag of a struct, and the name that serde writes as its value.
+    /// The tag of a struct (the name of the field, and the value that serde writes to it).
     pub(crate) struct_tag: Option<(String, String)>,
     pub(crate) content: Option<String>,
-    /// The types of `into`, and of `from` or `try_from`.
+    /// The type of `into` (`written`), and the type of `from` or `try_from` (`read`).
     pub(crate) converts: Sides<Option<Type>>,
-    /// The same options as texts.
+    /// The options `into`, `from` and `try_from` as texts.
     pub(crate) conversions: Vec<String>,
-    /// Whether `#[payload]` stands on the type.
+    /// Whether the type is declared with `#[payload]`.
     pub(crate) payload: bool,
-    /// The foreign type whose shape this one describes.
+    /// The type of another crate that this type describes (`#[serde(remote = "...")]`).
     pub(crate) remote: Option<String>,
 
-    // Of variants and fields:
+    // Options of variants and fields:
     pub(crate) rename: Sides<Option<String>>,
     pub(crate) aliases: Vec<String>,
     pub(crate) skipped: Sides<bool>,
     /// The function of `skip_serializing_if`.
     pub(crate) skipped_if: Option<String>,
-    /// Whether that function is ours, which hides secrets from text only.
+    /// Whether `skip_serializing_if` names our own function, which hides secrets in text but not from adapters.
     pub(crate) hides: bool,
     pub(crate) flatten: bool,
-    /// Whether a function of the user writes or reads the value.
+    /// Whether a function of the user writes or reads the value (`with`, `serialize_with`, `deserialize_with`).
     pub(crate) custom: Sides<bool>,
-    /// The options that name those functions, as texts.
+    /// The options that name these functions, as texts.
     pub(crate) code: Vec<String>,
-    /// Whether serde reads any unknown name as this variant.
+    /// Whether serde reads every unknown name as this variant.
     pub(crate) other: bool,
     pub(crate) opaque: bool,
-    /// The reason for a change, of a field of an event under the lock.
+    /// The reason for a change to this field of a locked event.
     pub(crate) changed: Option<LitStr>,
 
-    // Of either:
+    // Options of types, variants and fields:
     pub(crate) default: bool,
-    /// The function that returns the default, where it is not `Default::default`.
+    /// The function that returns the default, if it is not `Default::default`.
     pub(crate) default_by: Option<String>,
     pub(crate) untagged: bool,
-    /// Whether textual forms leave it out.
+    /// Whether the value is left out of text output such as `Debug`.
     pub(crate) secret: bool,
     /// The text of the doc comment.
     pub(crate) doc: String,
@@ -80,8 +81,8 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    /// Reads all attributes; `helper` is the name of the attribute with our options. The owner of an attribute
-    /// reports what can't be parsed.
+    /// Reads all attributes. `helper` is the name of the attribute with our options. Syntax errors are ignored here,
+    /// because the macro that owns the attribute reports them.
     pub(crate) fn read(attributes: &[Attribute], helper: &str) -> Self {
         let mut read = Self::default();
         for attribute in attributes {
@@ -98,7 +99,7 @@ impl Attributes {
         }
         read.doc = read.doc.trim().to_owned();
         if read.skipped_if.as_ref().is_some_and(|path| path.ends_with("__private::hides")) {
-            // Adapters always get the field.
+            // The function hides the field in text only; adapters always receive it.
             read.skipped_if = None;
             read.hides = true;
         }
@@ -161,33 +162,33 @@ impl Attributes {
         }
     }
 
-    /// Whether serde reads the field as its type says.
+    /// Returns whether serde reads the field with the `Deserialize` impl of its type.
     pub(crate) const fn is_read(&self) -> bool {
         !self.opaque && !self.custom.read && !self.skipped.read
     }
 
-    /// Whether serde skips it on both sides.
+    /// Returns whether serde skips the field or variant when it writes and when it reads.
     pub(crate) const fn is_skipped(&self) -> bool {
         self.skipped.written && self.skipped.read
     }
 
-    /// Whether serde writes or reads another type in place of this one.
+    /// Returns whether serde converts this type to or from another type.
     pub(crate) const fn is_converted(&self) -> bool {
         self.converts.written.is_some() || self.converts.read.is_some()
     }
 }
 
-/// The attributes of this name.
+/// Returns the attributes with this name.
 pub(crate) fn named<'a>(attributes: &'a [Attribute], name: &'a str) -> impl Iterator<Item = &'a Attribute> {
     attributes.iter().filter(move |attribute| attribute.path().is_ident(name))
 }
 
-/// Calls `read` with each option of an attribute, up to one that can't be parsed.
+/// Calls `read` with each option of an attribute, and stops at the first option that can't be parsed.
 pub(crate) fn each_option(
     attribute: &Attribute,
     mut read: impl FnMut(&str, &ParseNestedMeta<'_>) -> syn::Result<()>,
 ) {
-    // The attribute's owner reports what can't be parsed.
+    // The macro that owns the attribute reports syntax errors.
     let _ = attribute.parse_nested_meta(|meta| {
         if let Some(key) = meta.path.get_ident() {
             read(&key.to_string(), &meta)?;
@@ -196,7 +197,7 @@ pub(crate) fn each_option(
     });
 }
 
-/// Whether an attribute has an option of this name.
+/// Returns whether an attribute has an option with this name.
 pub(crate) fn has_option(attribute: &Attribute, name: &str) -> bool {
     let mut found = false;
     each_option(attribute, |key, _| {
@@ -206,12 +207,12 @@ pub(crate) fn has_option(attribute: &Attribute, name: &str) -> bool {
     found
 }
 
-/// The text of `= "text"`.
+/// Parses `= "text"`.
 fn text(meta: &ParseNestedMeta<'_>) -> syn::Result<String> {
     Ok(meta.value()?.parse::<LitStr>()?.value())
 }
 
-/// The path of `= "path"`, without spaces; `None` for an option without a value.
+/// Parses `= "path"` and removes spaces. Returns `None` for an option without a value.
 fn path(meta: &ParseNestedMeta<'_>) -> syn::Result<Option<String>> {
     match meta.input.peek(Token![=]) {
         true => Ok(Some(text(meta)?.split_whitespace().collect())),
@@ -219,7 +220,7 @@ fn path(meta: &ParseNestedMeta<'_>) -> syn::Result<Option<String>> {
     }
 }
 
-/// The names of `= "name"` or `(serialize = "...", deserialize = "...")`.
+/// Parses `= "name"` or `(serialize = "...", deserialize = "...")`.
 fn names(meta: &ParseNestedMeta<'_>) -> syn::Result<Sides<Option<String>>> {
     if meta.input.peek(Token![=]) {
         let name = Some(text(meta)?);
@@ -239,7 +240,8 @@ fn cases(meta: &ParseNestedMeta<'_>) -> syn::Result<Sides<Case>> {
     Ok(Sides { written: Case::named(names.written), read: Case::named(names.read) })
 }
 
-/// The path of `#[schema(crate = path)]`, or of another helper attribute, else `::typed_events`.
+/// Returns the path of `#[schema(crate = path)]`, or of the same option in another helper attribute. The default is
+/// `::typed_events`.
 pub(crate) fn crate_path(attributes: &[Attribute], helper: &str, errors: &mut Errors) -> Path {
     let mut path = syn::parse_quote!(::typed_events);
     for attribute in named(attributes, helper) {

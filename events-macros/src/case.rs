@@ -1,6 +1,6 @@
-//! The rules of serde's `rename_all`.
+//! The naming rules of serde's `rename_all`.
 
-/// How names are spelt on the wire.
+/// A naming rule for serialized names.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Case {
     #[default]
@@ -16,7 +16,7 @@ pub(crate) enum Case {
 }
 
 impl Case {
-    /// The rule of this name; names serde does not know are serde_derive's to report.
+    /// Returns the rule with this name, else `AsWritten`. `serde_derive` reports names that serde does not know.
     pub(crate) fn named(name: Option<String>) -> Self {
         match name.as_deref() {
             Some("lowercase") => Self::Lower,
@@ -31,7 +31,7 @@ impl Case {
         }
     }
 
-    /// The wire name of a field, which is written in snake_case.
+    /// Returns the serialized name of a field. `field` is in snake_case.
     pub(crate) fn of_field(self, field: &str) -> String {
         let capitalised = |word| with_first(word, char::to_ascii_uppercase);
         let pascal = || field.split('_').map(capitalised).collect::<String>();
@@ -45,7 +45,7 @@ impl Case {
         }
     }
 
-    /// The wire name of a variant, which is written in PascalCase.
+    /// Returns the serialized name of a variant. `variant` is in PascalCase.
     pub(crate) fn of_variant(self, variant: &str) -> String {
         match self {
             Self::AsWritten | Self::Pascal => variant.to_owned(),
@@ -65,7 +65,7 @@ fn with_first(name: &str, change: fn(&char) -> char) -> String {
     letters.next().as_ref().map(change).into_iter().chain(letters).collect()
 }
 
-/// `OrderPaid` as `order_paid`.
+/// Converts `OrderPaid` to `order_paid`.
 fn split_words(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 4);
     for (i, letter) in name.char_indices() {

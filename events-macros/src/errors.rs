@@ -1,20 +1,20 @@
-//! Collects mistakes, so that all of them are reported at once.
+//! Collects errors, so that the compiler reports all of them in one run.
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
 
-/// The mistakes found so far.
+/// The errors found so far.
 #[derive(Default)]
 pub(crate) struct Errors(Vec<syn::Error>);
 
 impl Errors {
-    /// Adds a mistake at a place.
+    /// Adds an error at a span.
     pub(crate) fn at(&mut self, span: Span, message: impl std::fmt::Display) {
         self.0.push(syn::Error::new(span, message));
     }
 
-    /// Adds a mistake that underlines all of a node's tokens.
+    /// Adds an error that underlines all tokens of a node.
     pub(crate) fn on(&mut self, node: &impl ToTokens, message: impl std::fmt::Display) {
         self.0.push(syn::Error::new_spanned(node, message));
     }
@@ -27,13 +27,13 @@ impl Errors {
         self.0.is_empty()
     }
 
-    /// The compiler errors.
+    /// Returns the `compile_error!` calls of all errors.
     pub(crate) fn into_tokens(self) -> TokenStream {
         self.0.iter().map(syn::Error::to_compile_error).collect()
     }
 }
 
-/// The first and last span of a node's tokens: together they underline all of it.
+/// Returns the spans of the first and the last token of a node. An error with both spans underlines the whole node.
 pub(crate) fn ends(node: &impl ToTokens) -> (Span, Span) {
     let mut tokens = node.to_token_stream().into_iter();
     let Some(first) = tokens.next() else {
@@ -49,8 +49,9 @@ pub(crate) fn ends(node: &impl ToTokens) -> (Span, Span) {
     (first.span(), last)
 }
 
-/// A call whose compiler errors underline a node: the parentheses around the path carry its first span, those around
-/// the arguments its last. The path has no place of the user's, so that an editor finds no name of ours there.
+/// Returns a call whose compiler errors underline a node. The parentheses around the path carry the first span of the
+/// node, and the parentheses around the arguments carry the last one. The path itself has no span in the user's code,
+/// so that editors do not show our function at this position.
 pub(crate) fn call_at(node: &impl ToTokens, path: TokenStream, arguments: TokenStream) -> TokenStream {
     let (first, last) = ends(node);
     let mut path = Group::new(Delimiter::Parenthesis, path);
@@ -60,13 +61,13 @@ pub(crate) fn call_at(node: &impl ToTokens, path: TokenStream, arguments: TokenS
     quote!(#path #arguments)
 }
 
-/// A constant that evaluates a call, whose compiler errors underline a node.
+/// Returns a constant that evaluates a call at compile time. Its compiler errors underline a node.
 pub(crate) fn check_at(node: &impl ToTokens, path: TokenStream, arguments: TokenStream) -> TokenStream {
     let call = call_at(node, path, arguments);
     quote!(const _: () = #call;)
 }
 
-/// A node's text, about as the user wrote it.
+/// Returns the text of a node, spaced approximately as the user wrote it.
 pub(crate) fn text_of(node: &impl ToTokens) -> String {
     let mut text = String::new();
     write_tokens(node.to_token_stream(), &mut text);

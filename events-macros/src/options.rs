@@ -1,4 +1,4 @@
-//! The values of options. A wrong one is an error that shows how the option is written.
+//! Parsers for the values of options. Each error shows the correct form of the option.
 
 use proc_macro2::{Group, TokenTree};
 use syn::parse::{ParseBuffer, ParseStream};
@@ -6,14 +6,15 @@ use syn::{Ident, LitInt, LitStr, Path, Token, parenthesized};
 
 use crate::errors::text_of;
 
-/// The option that was meant, perhaps.
+/// Returns the known option that `option` is probably a misspelling of: the nearest one, at an edit distance of 1 or
+/// 2.
 pub(crate) fn meant<'o>(option: &str, options: &[&'o str]) -> Option<&'o str> {
     let distance = |known: &&&str| events_names::distance(known, option);
     let nearest = options.iter().min_by_key(distance)?;
     (distance(&nearest) <= 2 && *nearest != option).then_some(*nearest)
 }
 
-/// Reads the comma between options.
+/// Parses the comma between options.
 pub(crate) fn separator(input: ParseStream<'_>) -> syn::Result<()> {
     if input.is_empty() || input.peek(Token![,]) {
         return input.parse::<Option<Token![,]>>().map(drop);
@@ -21,7 +22,7 @@ pub(crate) fn separator(input: ParseStream<'_>) -> syn::Result<()> {
     Err(input.error("a comma is missing before this"))
 }
 
-/// Skips the value of an option.
+/// Skips the tokens of a value up to the next comma.
 pub(crate) fn skip(input: ParseStream<'_>) -> syn::Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<TokenTree>()?;
@@ -29,7 +30,8 @@ pub(crate) fn skip(input: ParseStream<'_>) -> syn::Result<()> {
     Ok(())
 }
 
-/// The text of `option = "..."`; `example` is one, and the unit of a number where the option has one.
+/// Parses the text of `option = "..."`. The error message shows `example`, or the value that the user wrote without
+/// quotes.
 pub(crate) fn text(input: ParseStream<'_>, option: &Ident, example: Example) -> syn::Result<LitStr> {
     equals(input, option, &format!("{:?}", example.value))?;
     if input.peek(LitStr) {
@@ -47,11 +49,11 @@ pub(crate) fn text(input: ParseStream<'_>, option: &Ident, example: Example) -> 
     Err(input.error(format_args!("`{option}` takes a text in quotes: `{option} = {shown:?}`")))
 }
 
-/// How the text of an option may look.
+/// An example value for an error message.
 #[derive(Clone, Copy)]
 pub(crate) struct Example {
     pub(crate) value: &'static str,
-    /// What a number without a unit lacks.
+    /// The unit that the message adds to a number without one; `None` if the option is no duration.
     pub(crate) unit: Option<&'static str>,
 }
 
@@ -60,13 +62,13 @@ impl Example {
         Self { value, unit: None }
     }
 
-    /// That of a time.
+    /// Creates the example of a duration; numbers without a unit get `s`.
     pub(crate) const fn time(value: &'static str) -> Self {
         Self { value, unit: Some("s") }
     }
 }
 
-/// A number with its unit, where it has none.
+/// Returns the number with its unit, and adds `unit` if there is none. Returns `None` for an unknown unit.
 fn with_unit(number: &str, unit: &str) -> Option<String> {
     let written = number.trim_start_matches(|c: char| c.is_ascii_digit());
     match written {
@@ -80,7 +82,7 @@ fn is_end(input: ParseStream<'_>) -> bool {
     input.is_empty() || input.peek(Token![,])
 }
 
-/// The number of `option = 3`.
+/// Parses the number of `option = 3`.
 pub(crate) fn number(input: ParseStream<'_>, option: &Ident, example: u32) -> syn::Result<LitInt> {
     equals(input, option, &example.to_string())?;
     if input.peek(LitInt) {
@@ -92,7 +94,7 @@ pub(crate) fn number(input: ParseStream<'_>, option: &Ident, example: u32) -> sy
     Err(input.error(format_args!("`{option}` takes a whole number: `{option} = {shown}`")))
 }
 
-/// The path behind `crate`.
+/// Parses `= path` after `crate`.
 pub(crate) fn path(input: ParseStream<'_>) -> syn::Result<Path> {
     let is_path = input.parse::<Token![=]>().is_ok() && !input.peek(LitStr);
     let path = is_path.then(|| input.call(Path::parse_mod_style).ok()).flatten();
@@ -102,21 +104,21 @@ pub(crate) fn path(input: ParseStream<'_>) -> syn::Result<Path> {
     })
 }
 
-/// What stands in quotes, where it is a path; otherwise the example.
+/// Returns the path in a quoted text, or `example` if the next token is not a quoted path.
 pub(crate) fn unquoted(input: ParseStream<'_>, example: &str) -> String {
     let text = input.fork().parse::<LitStr>();
     let path = text.and_then(|text| text.parse_with(Path::parse_mod_style).map(|_| text.value()));
     path.unwrap_or_else(|_| example.to_owned())
 }
 
-/// The error of an option that only the lock knows.
+/// Returns the error for an option that is allowed only on locked events.
 pub(crate) fn only_locked(option: &str) -> String {
     format!(
         "`{option}` works only under the lock: declare the event with `typed_events::locked::event`, or take it away"
     )
 }
 
-/// The equals sign of an option with a value.
+/// Parses the equals sign between an option and its value.
 pub(crate) fn equals(input: ParseStream<'_>, option: &Ident, example: &str) -> syn::Result<()> {
     if input.peek(Token![=]) {
         return input.parse::<Token![=]>().map(drop);
@@ -130,7 +132,7 @@ pub(crate) fn equals(input: ParseStream<'_>, option: &Ident, example: &str) -> s
     Err(syn::Error::new(option.span(), format_args!("`{option}` needs a value: `{option} = {example}`")))
 }
 
-/// What stands in the parentheses of `option(...)`.
+/// Returns the contents of the parentheses in `option(...)`.
 pub(crate) fn list<'i>(
     input: ParseStream<'i>,
     option: &Ident,
@@ -145,7 +147,7 @@ pub(crate) fn list<'i>(
     Ok(list)
 }
 
-/// Refuses a value where an option has none.
+/// Returns an error if an option that takes no value has one.
 pub(crate) fn flag(input: ParseStream<'_>, option: &Ident) -> syn::Result<()> {
     match is_end(input) {
         true => Ok(()),

@@ -1,8 +1,8 @@
-//! What stands around a macro in its file, for messages: the compiler tells a macro neither of the derives above it nor
-//! of the block around it.
+//! Reads the source file around a macro call, to improve messages. The compiler passes neither the derives above an
+//! attribute nor the surrounding block to a macro.
 //!
-//! Nothing is known where the code was written by another macro, or where the file can't be read (an editor gives none):
-//! then the compiler's own errors remain.
+//! The functions return nothing if another macro generated the code or if the file can't be read (an editor may
+//! provide none). In these cases only the compiler's own errors appear.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,19 +11,19 @@ use std::rc::Rc;
 
 use proc_macro2::Span;
 
-/// The derives that stand above an attribute, by the last segment of each path.
+/// Returns the derives above an attribute, each as the last segment of its path.
 pub(crate) fn derives_above(attribute: Span) -> Vec<String> {
     Location::of(attribute).map(|location| location.derives_above()).unwrap_or_default()
 }
 
-/// The word that begins the block around an attribute, where that is an `impl` or a `trait`.
+/// Returns the keyword of the block that surrounds an attribute, if the block is an `impl` or a `trait`.
 pub(crate) fn block_around(attribute: Span) -> Option<&'static str> {
     let location = Location::of(attribute)?;
-    // Most handlers are at the margin of their file, and in no block.
+    // An attribute at column 0 is not inside a block. Most handlers are there, and this check avoids parsing the file.
     if location.column == 0 { None } else { location.file.block_around(location.offset) }
 }
 
-/// Whether a file names a type of this module of std, and declares no other one of its name.
+/// Returns whether the file imports from this module of std and declares no type with this name itself.
 pub(crate) fn imports(span: Span, module: &str, name: &str) -> bool {
     let Some(file) = file_of(span) else { return false };
     let declares =
@@ -38,13 +38,13 @@ fn file_of(span: Span) -> Option<Rc<File>> {
     read(span.unwrap().local_file()?)
 }
 
-/// A location in a file.
+/// The position of an attribute in a file.
 struct Location {
     file: Rc<File>,
-    /// The number of its line, from 0.
+    /// The line number, from 0.
     line: usize,
     column: usize,
-    /// In bytes, from the beginning of the file.
+    /// The offset from the start of the file, in bytes.
     offset: usize,
 }
 
@@ -55,7 +55,7 @@ impl Location {
         let (line, column) = (span.line().checked_sub(1)?, span.column().checked_sub(1)?);
         let (start, text) = file.line(line)?;
         let offset = start + text.char_indices().nth(column).map(|(offset, _)| offset)?;
-        // Code of another macro has the place of its call.
+        // Code from another macro has the span of the macro call, which does not start with `#`.
         let is_attribute = text[offset - start..].starts_with('#');
         is_attribute.then_some(Self { file, line, column, offset })
     }
@@ -69,7 +69,7 @@ impl Location {
             match text.strip_prefix("#[derive(").and_then(|list| list.strip_suffix(")]")) {
                 Some(list) => derives.extend(list.split(',').filter_map(last_segment)),
                 None if text.starts_with("#[") && text.ends_with(']') || text.starts_with("///") => {}
-                // The end of one that has several lines.
+                // The last line of a derive list that spans several lines.
                 None if text.ends_with(")]") && !text.starts_with("//") && text.len() < MAX_LIST => {
                     below = text
                 }
@@ -80,7 +80,7 @@ impl Location {
     }
 }
 
-/// The longest list of derives that is read, in bytes.
+/// The maximum length of a derive list that spans several lines, in bytes.
 const MAX_LIST: usize = 1000;
 
 fn last_segment(path: &str) -> Option<String> {
@@ -88,7 +88,8 @@ fn last_segment(path: &str) -> Option<String> {
     (!segment.is_empty()).then(|| segment.to_owned())
 }
 
-/// Each file is read once; a compiler ends before it changes.
+/// Reads a file and caches its contents. The cache is never invalidated, because the compiler process ends before the
+/// file changes.
 fn read(path: PathBuf) -> Option<Rc<File>> {
     thread_local! {
         static FILES: RefCell<HashMap<PathBuf, Option<Rc<File>>>> = RefCell::default();
@@ -101,9 +102,9 @@ fn read(path: PathBuf) -> Option<Rc<File>> {
 
 struct File {
     text: String,
-    /// Where each line begins.
+    /// The byte offset at which each line starts.
     lines: Vec<usize>,
-    /// Found when the first handler asks that is not at the margin.
+    /// All blocks, parsed when `block_around` is called for the first time.
     blocks: std::cell::OnceCell<Vec<Block>>,
 }
 
@@ -114,7 +115,7 @@ impl File {
         Self { text, lines, blocks: std::cell::OnceCell::new() }
     }
 
-    /// Where a line begins, and its text.
+    /// Returns the byte offset and the text of a line.
     fn line(&self, line: usize) -> Option<(usize, &str)> {
         let start = *self.lines.get(line)?;
         let end = self.lines.get(line + 1).copied().unwrap_or(self.text.len());
@@ -128,18 +129,18 @@ impl File {
     }
 }
 
-/// What braces enclose.
+/// A pair of braces, as byte offsets.
 struct Block {
     open: usize,
     close: usize,
-    /// Where it is of an `impl` or a `trait`.
+    /// The keyword, if the block belongs to an `impl` or a `trait`.
     word: Option<&'static str>,
 }
 
-/// All blocks of a file.
+/// Returns all blocks of a file.
 fn blocks(text: &str) -> Vec<Block> {
     let (mut blocks, mut open) = (Vec::new(), Vec::new());
-    // What stands before a brace begins after the brace or semicolon before.
+    // The text that introduces a block starts after the previous brace or semicolon.
     let (mut begins, mut at) = (0, 0);
     while let Some(found) = text[at..].find(['{', '}', ';', '/', '"', '\'']) {
         let here = at + found;
@@ -164,7 +165,7 @@ fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-/// Whether the text before a brace is that of an `impl` or a `trait`.
+/// Returns the keyword if the text before a brace introduces an `impl` or a `trait`.
 fn word(before: &str) -> Option<&'static str> {
     let mut rest = before.trim_start();
     loop {
@@ -173,7 +174,7 @@ fn word(before: &str) -> Option<&'static str> {
         } else if rest.starts_with('#') {
             &rest[after_brackets(rest)..]
         } else if rest.starts_with('(') {
-            // Of `pub(crate)`.
+            // The parentheses of `pub(crate)`.
             &rest[rest.find(')')? + 1..]
         } else {
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -188,7 +189,7 @@ fn word(before: &str) -> Option<&'static str> {
     }
 }
 
-/// Behind the brackets of an attribute.
+/// Returns the offset after the closing bracket of an attribute.
 fn after_brackets(text: &str) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(found) = text[at..].find(['[', ']', '"']) {
@@ -249,7 +250,7 @@ fn after_text(text: &str, quote: usize) -> usize {
     text.len()
 }
 
-/// Behind a character; behind the quote alone where it begins a lifetime.
+/// Returns the offset after a character literal, or after the quote if it starts a lifetime.
 fn after_char(text: &str, quote: usize) -> usize {
     let mut rest = text[quote + 1..].chars();
     match (rest.next(), rest.next()) {
@@ -266,7 +267,7 @@ fn after_char(text: &str, quote: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// The word of the block around the mark.
+    /// Returns the keyword of the block around the mark `@`.
     fn around(text: &str) -> Option<&'static str> {
         let offset = text.find("@").unwrap();
         File::new(text.to_owned()).block_around(offset)

@@ -1,4 +1,4 @@
-//! What stands in the parentheses of `#[event(...)]` and `#[payload(...)]`.
+//! Parses the arguments of `#[event(...)]` and `#[payload(...)]`.
 
 use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
@@ -12,31 +12,32 @@ use crate::tokens::is_named;
 use crate::view::Of;
 use crate::{lock, options};
 
-/// The options of an event, a view or a payload.
+/// The arguments of an event, a view or a payload.
 pub(crate) struct Arguments {
     pub(crate) kind: Kind,
-    /// The event's name; `None` where it is missing, or there is none.
+    /// The name of the event; `None` if it is missing, and for views and payloads.
     pub(crate) name: Option<LitStr>,
     pub(crate) krate: Path,
     pub(crate) without: Vec<Ident>,
-    /// The derives above the attribute, where none that is added may be.
+    /// The derives above the attribute that the attribute also adds. They are an error, because the attribute must
+    /// come first.
     pub(crate) above: Vec<String>,
     pub(crate) version: Version,
-    /// Whether the name may sound like a command.
+    /// Whether `allow(naming)` permits a name that sounds like a command.
     pub(crate) any_name: bool,
-    /// What was said already.
+    /// The options parsed so far, to find duplicates.
     seen: Vec<Ident>,
-    /// Where all of it is secret.
+    /// The option `secret`, if the whole payload is secret.
     pub(crate) secret: Option<Ident>,
-    /// The event that a view is of; `None` where that can't be read.
+    /// The event of a view; `None` if it can't be parsed, and for events and payloads.
     pub(crate) view_of: Option<Of>,
-    /// What it says of the lock, where it is under it.
+    /// The options of the schema lock, if the event or view is declared with `locked::event`.
     pub(crate) lock: Option<lock::Options>,
-    /// Whether all of it was read.
+    /// Whether all arguments were parsed without a syntax error.
     pub(crate) complete: bool,
 }
 
-/// What an attribute declares.
+/// The kind of type that an attribute declares.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Event,
@@ -44,18 +45,18 @@ pub(crate) enum Kind {
     Payload,
 }
 
-/// Which version of its event a type is.
+/// The version of an event that a type declares.
 #[derive(Default)]
 pub(crate) struct Version {
     pub(crate) number: Option<LitInt>,
-    /// The type of the version before.
+    /// The type of the previous version.
     pub(crate) previous: Option<Type>,
-    /// Where it says that a newer version has taken its place.
+    /// The option `superseded`, if a newer version replaces this one.
     pub(crate) superseded: Option<Ident>,
 }
 
 impl Version {
-    /// Reads `version = 2`, `previous = Type` or `superseded`.
+    /// Parses `version = 2`, `previous = Type` or `superseded`.
     fn parse_option(&mut self, option: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
         if option == "version" {
             let number = options::number(input, option, 2)?;
@@ -86,7 +87,7 @@ impl Version {
 }
 
 impl Arguments {
-    /// Reads the parentheses of `#[event(...)]`, or of `#[payload(...)]`, which has no name.
+    /// Parses the arguments of `#[event(...)]`, or those of `#[payload(...)]`, which have no name.
     pub(crate) fn parse(
         tokens: TokenStream,
         kind: Kind,
@@ -125,7 +126,8 @@ impl Arguments {
         arguments
     }
 
-    /// What `#[event(...)]` passed on to its hidden derive; it has reported the mistakes.
+    /// Returns the arguments that `#[event(...)]` passed to its hidden derive. Returns `None` for syntax errors, which
+    /// the attribute has reported.
     pub(crate) fn passed_on(input: &DeriveInput) -> Option<Self> {
         let attribute = attr::named(&input.attrs, EVENT).next()?;
         let tokens = &attribute.meta.require_list().ok()?.tokens;
@@ -134,19 +136,19 @@ impl Arguments {
         arguments.complete.then_some(arguments)
     }
 
-    /// Whether a derive of this name is added where the type has none.
+    /// Returns whether the attribute adds this derive to types that do not have it.
     pub(crate) fn adds(&self, derive: &str) -> bool {
-        // A view is only read.
+        // A view is deserialized only.
         let only_read = self.kind == Kind::View && derive == "Serialize";
         !only_read && !self.leaves_out(derive) && DERIVES.contains(&derive)
     }
 
-    /// Whether `without(...)` names a derive.
+    /// Returns whether `without(...)` names a derive.
     pub(crate) fn leaves_out(&self, derive: &str) -> bool {
         self.without.iter().any(|left_out| left_out == derive)
     }
 
-    /// Reads the name of an event, or the event of a view.
+    /// Parses the name of an event, or `view_of = ...` of a view.
     fn parse_name(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
         if input.fork().parse::<Ident>().is_ok_and(|option| option == "view_of") {
             self.kind = Kind::View;
@@ -237,7 +239,7 @@ impl Arguments {
         Ok(())
     }
 
-    /// The error of an option that there is not; `input` is what stands behind it.
+    /// Returns the error for an unknown option. `input` is what follows the option.
     fn unknown(&self, option: &str, input: ParseStream<'_>) -> String {
         let (options, list): (&[&str], _) = match self.kind {
             Kind::Event => (
@@ -269,7 +271,7 @@ impl Arguments {
 
 const NEEDS_NAME: &str = "an event needs a name first: `#[event(\"user.created\")]`";
 
-/// The error of a name that has no quotes, or stands behind `name =`.
+/// Returns the error for a name without quotes or after `name =`.
 fn misplaced_name(input: ParseStream<'_>) -> Option<String> {
     let fork = input.fork();
     if let Ok(character) = fork.parse::<LitChar>() {
@@ -287,14 +289,14 @@ fn misplaced_name(input: ParseStream<'_>) -> Option<String> {
     name.contains('.').then(|| format!("a name stands in quotes: `#[event(\"{name}\")]`"))
 }
 
-/// The event of `= UserCreated`, as it is written; an example where it can't be read.
+/// Returns the text of the event in `= UserCreated`, or an example if it can't be parsed.
 fn viewed(input: ParseStream<'_>) -> String {
     let fork = input.fork();
     let of = fork.parse::<Token![=]>().and_then(|_| fork.parse::<Of>());
     of.map_or_else(|_| "UserCreated".to_owned(), |of| text_of(&of))
 }
 
-/// The event of `view_of = UserCreated`; only the lock knows one by its name.
+/// Parses the event of `view_of = UserCreated`. The name of an event in quotes is allowed only under the schema lock.
 fn view_of(input: ParseStream<'_>, locked: bool) -> syn::Result<Of> {
     let option: Ident = input.parse()?;
     options::equals(input, &option, "UserCreated")?;

@@ -1,4 +1,4 @@
-//! The derives that an attribute adds.
+//! The derives that an attribute adds to a type.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -8,10 +8,10 @@ use syn::{Attribute, DeriveInput, Ident, Path, Token};
 use super::Arguments;
 use crate::attr;
 
-/// The derives that are added.
+/// The derives that `#[event]` and `#[payload]` add.
 pub(super) const DERIVES: [&str; 4] = ["Debug", "Clone", "Serialize", "Deserialize"];
 
-/// What textual forms leave out of an item.
+/// The part of a type that text output leaves out because it is secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hidden {
     Nothing,
@@ -19,10 +19,10 @@ pub(crate) enum Hidden {
     Type,
 }
 
-/// The derives to add: those the type has not, and ours.
+/// Returns the derives to add: those that the type does not have yet, and our hidden derives.
 pub(crate) fn derives(arguments: &Arguments, input: &DeriveInput, ours: &str, hidden: Hidden) -> TokenStream {
     let mut ours = vec![format_ident!("{ours}")];
-    // Beside derives above, where nothing may be, everything is shown: that is an error already.
+    // Derives above the attribute are an error that is already reported. Hiding secrets would only add further errors.
     let hidden = if arguments.above.is_empty() { hidden } else { Hidden::Nothing };
     match hidden {
         Hidden::Nothing => {}
@@ -62,7 +62,7 @@ pub(crate) fn derives(arguments: &Arguments, input: &DeriveInput, ours: &str, hi
     }
 }
 
-/// What the type derives itself, by the last segment of each path.
+/// Returns the derives that the user wrote, each as the last segment of its path.
 pub(crate) fn derived(attributes: &[Attribute]) -> Vec<Ident> {
     let lists = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
     let paths =

@@ -1,4 +1,4 @@
-//! The fields of an item: their options, checked and made ready for the derives.
+//! Checks the options of fields and prepares the fields for the derives.
 
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
@@ -20,7 +20,8 @@ pub(crate) fn fields_mut(input: &mut DeriveInput) -> Vec<&mut Field> {
     all.into_iter().flat_map(Fields::iter_mut).collect()
 }
 
-/// Checks the attributes and the type of each field, and prepares them for the derives; returns whether one is secret.
+/// Checks the attributes and the type of each field, and prepares the field for the derives. Returns whether a field
+/// is secret.
 pub(crate) fn check_fields(
     input: &mut DeriveInput,
     helper: &str,
@@ -39,8 +40,8 @@ pub(crate) fn check_fields(
     secrets
 }
 
-/// `#[event(opaque)]` on a field would be taken for the attribute macro: the derive knows it under
-/// another name.
+/// Renames `#[event(...)]` on a field to the helper attribute that the derive reads. The compiler would otherwise run
+/// the attribute macro `event` on the field.
 fn rename_options(field: &mut Field, helper: &str, locked: bool, errors: &mut Errors) {
     for attribute in &mut field.attrs {
         let renamed = Path::from(Ident::new(helper, attribute.path().span()));
@@ -55,7 +56,8 @@ fn rename_options(field: &mut Field, helper: &str, locked: bool, errors: &mut Er
         };
         if let Err(error) = checked {
             errors.push(error);
-            // Of a field with an error nothing else is said; under the lock, to be opaque would be a change.
+            // An opaque field causes no further errors. A locked field stays as it is, because the lock would report
+            // `opaque` as a change.
             if !locked {
                 attribute.meta = syn::parse_quote!(#renamed(opaque));
             }
@@ -68,7 +70,7 @@ fn rename_options(field: &mut Field, helper: &str, locked: bool, errors: &mut Er
     }
 }
 
-/// The error of options of a field under the name of another attribute.
+/// Returns the error for options of a field that are in another attribute than `#[event(...)]`.
 fn under_event(attribute: &Attribute, scope: &str) -> syn::Error {
     let options = match &attribute.meta {
         Meta::List(list) if !list.tokens.is_empty() => text_of(&list.tokens),
@@ -77,12 +79,12 @@ fn under_event(attribute: &Attribute, scope: &str) -> syn::Error {
     syn::Error::new_spanned(attribute.path(), format_args!("{scope} write `#[event({options})]`"))
 }
 
-/// Whether an attribute of fields has an option of ours.
+/// Returns whether an attribute of a field contains one of our options.
 fn is_option(attribute: &Attribute) -> bool {
     OPTIONS.iter().any(|option| has_option(attribute, option))
 }
 
-/// Refuses options on variants, and takes them away.
+/// Reports options on variants, and removes them.
 pub(crate) fn check_variants(input: &mut DeriveInput, errors: &mut Errors) {
     let syn::Data::Enum(data) = &mut input.data else { return };
     for variant in &mut data.variants {
@@ -95,14 +97,15 @@ pub(crate) fn check_variants(input: &mut DeriveInput, errors: &mut Errors) {
         }
         let is_opaque = |option: &Attribute| refused(option) && has_option(option, "opaque");
         if variant.attrs.iter().any(is_opaque) {
-            // One mistake is enough: the fields are not asked for a schema.
+            // Without a schema for the fields, this error remains the only one.
             variant.fields.iter_mut().for_each(|field| field.attrs.push(syn::parse_quote!(#[event(opaque)])));
         }
         variant.attrs.retain(|attribute| !refused(attribute));
     }
 }
 
-/// How an option of a variant is written on its first field. One that is secret has a name.
+/// Returns the error for an option on a variant; it shows the option on the variant's first field. A secret field
+/// needs a name, so the message adds one.
 fn on_the_field(option: &Attribute, variant: &Ident, fields: &Fields) -> String {
     let Some(field) = fields.iter().next() else {
         return "a variant has no options of its own, and this one has no fields: take it away".to_owned();
@@ -122,7 +125,7 @@ fn on_the_field(option: &Attribute, variant: &Ident, fields: &Fields) -> String 
     format!("a variant has no options of its own: write it on the field: `{shown}`")
 }
 
-/// Checks `#[event(...)]` or `#[schema(...)]` on a field; `locked` on one of an event under the lock.
+/// Checks `#[event(...)]` or `#[schema(...)]` on a field. `locked` is true for the fields of a locked event.
 fn check_options(attribute: &Attribute, locked: bool) -> syn::Result<()> {
     let name = text_of(attribute.path());
     let list = match &attribute.meta {
@@ -152,7 +155,7 @@ fn check_options(attribute: &Attribute, locked: bool) -> syn::Result<()> {
     options.parse2(list.tokens.clone())
 }
 
-/// The error of an option that resembles one of a field.
+/// Returns the error for an option that is probably a misspelling of an option of a field.
 pub(crate) fn misspelt(attribute: &Attribute) -> Option<syn::Error> {
     let mut error = None;
     each_option(attribute, |key, meta| {
@@ -169,10 +172,10 @@ fn nearly(option: &str, attribute: &str) -> Option<String> {
     Some(format!("unknown option `{option}`: did you mean `#[{attribute}({meant})]`?"))
 }
 
-/// The options of a field, but for that of the lock.
+/// The options of a field, without `changed`, which exists only under the schema lock.
 const OPTIONS: [&str; 2] = ["opaque", "secret"];
 
-/// What the error of an unknown option of a field says.
+/// Returns the error message for an unknown option of a field.
 fn unknown(option: &str) -> String {
     let list = "a field has `opaque` and `secret`";
     match option {

@@ -1,4 +1,4 @@
-//! What `#[event]` and `#[payload]` share: their options, and the item they stand on.
+//! The common parts of `#[event]` and `#[payload]`: their arguments, and the type that they are applied to.
 
 mod arguments;
 mod derives;
@@ -20,8 +20,9 @@ use crate::attr::{EVENT, SCHEMA};
 use crate::errors::Errors;
 use crate::secret;
 
-/// The item an attribute stands on, checked and made ready for the derives, and whether a field of it is secret;
-/// otherwise the item with what is wrong. `validate` checks the item before its fields are.
+/// Parses and checks the type that an attribute is applied to, and prepares it for the derives. Returns the type, and
+/// whether one of its fields is secret. Returns the tokens of the item with its errors if it can't be used. `validate`
+/// runs before the fields are checked.
 pub(crate) fn prepare(
     arguments: &mut Arguments,
     item: TokenStream,
@@ -46,7 +47,7 @@ pub(crate) fn prepare(
     Ok((input, secrets))
 }
 
-/// The struct or enum the attribute stands on; otherwise the item with what is wrong.
+/// Parses a struct or an enum. For every other item, returns the tokens of the item with an error.
 fn parse(attribute: &str, item: TokenStream, errors: &mut Errors) -> Result<DeriveInput, TokenStream> {
     let parsed = syn::parse2::<Item>(item.clone()).map_err(|error| {
         let error = error.to_compile_error();
@@ -65,7 +66,7 @@ fn parse(attribute: &str, item: TokenStream, errors: &mut Errors) -> Result<Deri
     }
 }
 
-/// The word that says what kind of item it is.
+/// Returns the span of the keyword that shows the kind of an item.
 fn keyword(item: &Item) -> Span {
     match item {
         Item::Fn(item) => item.sig.fn_token.span(),

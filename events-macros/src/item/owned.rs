@@ -1,4 +1,4 @@
-//! Types that no field of an event can have: one error in place of those of every derive.
+//! Reports field types that an event can't contain. One error replaces the errors of all derives.
 
 use quote::{ToTokens, quote};
 use syn::{Field, GenericArgument, PathArguments, PathSegment, Type, TypePath};
@@ -8,9 +8,11 @@ use crate::attr::Attributes;
 use crate::errors::{Errors, text_of};
 use crate::source;
 
-/// Refuses references, and the types of std that are bound to a thread or change in place; returns whether the field has
-/// one. The field gets the types that are proposed; one with a reference keeps its type, so that the user's code can
-/// still make values, and is not read.
+/// Reports references in the type of a field, and types of std that are bound to a thread or have interior mutability.
+/// Returns whether the field has one.
+///
+/// The type of the field is replaced by the proposed type. A named field with a reference keeps its type, so that the
+/// user's code can still construct values; serde skips it.
 pub(crate) fn refused(
     field: &mut Field,
     attr: &Attributes,
@@ -26,7 +28,7 @@ pub(crate) fn refused(
         return false;
     };
     found.into_iter().for_each(|problem| errors.push(problem.error));
-    // One error for one field.
+    // Other attributes could cause further errors for this field.
     field.attrs.retain(|attribute| !attribute.path().is_ident("serde") && !attribute.path().is_ident(helper));
     match borrows && field.ident.is_some() {
         true => {
@@ -39,7 +41,7 @@ pub(crate) fn refused(
     true
 }
 
-/// The error of a part of a type that can't be in an event.
+/// The error for a part of a type that an event can't contain.
 struct Problem {
     error: syn::Error,
     borrows: bool,
@@ -53,7 +55,8 @@ impl Problem {
     }
 }
 
-/// Refuses the parts of a type that can't be in an event, and replaces them by what is proposed.
+/// Collects the errors for all parts of a type that an event can't contain, and replaces each part by the proposed
+/// type.
 fn refuse(ty: &mut Type, found: &mut Vec<Problem>) {
     match ty {
         Type::Reference(reference) if is_static(reference) => {
@@ -83,7 +86,7 @@ fn refuse(ty: &mut Type, found: &mut Vec<Problem>) {
     }
 }
 
-/// Whether a type is of std: by its path, or by the imports of the file.
+/// Returns whether a type belongs to std, according to its path or to the imports of the file.
 fn of_std(path: &TypePath) -> bool {
     let segments = &path.path.segments;
     match (segments.first(), segments.last()) {
@@ -98,7 +101,7 @@ fn is_static(reference: &syn::TypeReference) -> bool {
     reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static")
 }
 
-/// The owned type for a reference to `to`.
+/// Returns the owned type that replaces a reference to `to`.
 fn owned(to: &Type) -> Type {
     let last = |path: &TypePath| path.path.segments.last().map(|last| last.ident.to_string());
     match to {
@@ -111,7 +114,7 @@ fn owned(to: &Type) -> Type {
     }
 }
 
-/// The module of std that has a type of this name.
+/// Returns the module of std that contains a type with this name, among the types that an event can't contain.
 fn module(segment: &PathSegment) -> Option<&'static str> {
     match segment.ident.to_string().as_str() {
         "Rc" => Some("rc"),
@@ -121,7 +124,7 @@ fn module(segment: &PathSegment) -> Option<&'static str> {
     }
 }
 
-/// The type to take in place of one of std, and why.
+/// Returns the type that replaces a type of std, and the reason.
 fn proposed(last: &PathSegment) -> Option<(Type, &'static str)> {
     let module = module(last)?;
     let PathArguments::AngleBracketed(list) = &last.arguments else { return None };

@@ -1,4 +1,5 @@
-//! Attributes that stand where they can't: each would have the compiler report what is generated, several times.
+//! Reports attributes in wrong positions or combinations. Without these checks, the compiler reports the generated
+//! code, with several errors for one mistake.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -10,15 +11,15 @@ use super::Arguments;
 use crate::errors::{Errors, text_of};
 use crate::source;
 
-/// Whether a path is that of an attribute of ours: its name alone, or one behind `typed_events`.
+/// Returns whether a path names one of our attributes: the name alone, or a path that contains `typed_events`.
 pub(crate) fn is_ours(path: &Path, name: &str) -> bool {
     let segments = &path.segments;
     let named = segments.last().is_some_and(|last| last.ident == name);
     named && (segments.len() == 1 || segments.iter().any(|segment| segment.ident == "typed_events"))
 }
 
-/// Refuses `#[event]` and `#[payload]` on one type, and either of them twice. The type is left to one of them; the
-/// item where that is not the one that calls this.
+/// Reports `#[event]` and `#[payload]` on the same type, and either of them twice. Exactly one attribute then
+/// processes the type: returns `None` if it is this one, else the tokens for this attribute to return.
 pub(crate) fn repeated(attribute: &str, input: &mut DeriveInput, errors: &mut Errors) -> Option<TokenStream> {
     let is_event = |other: &Attribute| is_ours(other.path(), "event");
     let is_other = |other: &Attribute| is_event(other) || is_ours(other.path(), "payload");
@@ -42,14 +43,14 @@ pub(crate) fn repeated(attribute: &str, input: &mut DeriveInput, errors: &mut Er
     None
 }
 
-/// The place of the attribute, as the user's own tokens.
+/// The span of the attribute, resolved as if the user had written the tokens.
 fn above(input: &DeriveInput) -> Span {
     Span::call_site().resolved_at(input.ident.span())
 }
 
 const WITH_EVENT: &str = "an event can be a field of other events as it is: take `#[payload]` away";
 
-/// Refuses derives above the attribute that it would add again; their names.
+/// Reports derives above the attribute that the attribute would add again. Returns their names.
 pub(crate) fn derives_above(
     attribute: &str,
     arguments: &Arguments,
@@ -71,8 +72,9 @@ pub(crate) fn derives_above(
     above
 }
 
-/// Refuses our options in a `cfg_attr` on a field: the macro sees only the fields and options without it. Goes on as if
-/// they stood there always. (On the item itself, the compiler resolves `cfg_attr` before.)
+/// Reports our options in a `cfg_attr` on a field, which the macro can't read because the compiler has not resolved it
+/// yet. Moves the options out of the `cfg_attr`, so that the remaining checks see them. (The compiler resolves a
+/// `cfg_attr` on the type itself before it calls the macro.)
 pub(crate) fn conditional(field: &mut Field, errors: &mut Errors) {
     let mut options = Vec::new();
     for conditional in field.attrs.iter_mut().filter(|conditional| conditional.path().is_ident("cfg_attr")) {
@@ -99,7 +101,7 @@ pub(crate) fn conditional(field: &mut Field, errors: &mut Errors) {
     field.attrs.extend(options);
 }
 
-/// The condition of a `cfg_attr`, and what it stands for.
+/// Returns the condition of a `cfg_attr` and the attributes that it adds.
 fn parts(attribute: &Attribute) -> Option<(TokenStream, Vec<Meta>)> {
     let Meta::List(list) = &attribute.meta else { return None };
     let parts = |input: ParseStream<'_>| {
@@ -111,6 +113,6 @@ fn parts(attribute: &Attribute) -> Option<(TokenStream, Vec<Meta>)> {
         let metas = Punctuated::<Meta, Token![,]>::parse_terminated(input)?;
         Ok((condition, metas.into_iter().collect()))
     };
-    // What can't be read is for the compiler to report.
+    // The compiler reports syntax errors.
     parts.parse2(list.tokens.clone()).ok()
 }

@@ -1,4 +1,4 @@
-//! The options of durable handlers: `#[on(durable = "send-invoice", retries = 5)]`.
+//! Parses the options of durable handlers: `#[on(durable = "send-invoice", retries = 5)]`.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -8,21 +8,21 @@ use syn::{Ident, LitInt, LitStr};
 use crate::errors::Errors;
 use crate::options::{self, Example};
 
-/// What is said of a durable handler.
+/// The checked options of a durable handler.
 pub(crate) struct DurableHandler {
     pub(crate) name: LitStr,
     pub(crate) ordered_by: Option<LitStr>,
     nulls: Option<Ident>,
     retries: Option<LitInt>,
-    /// In milliseconds: before the first retry, and at most.
+    /// The wait before the first retry and the longest wait, in milliseconds.
     backoff: Option<(u64, u64)>,
-    /// In milliseconds; `None` in it for no limit.
+    /// The timeout in milliseconds; the inner `None` means no limit.
     timeout: Option<Option<u64>>,
     concurrency: Option<LitInt>,
     from: Option<Ident>,
 }
 
-/// The options as they come.
+/// The options as parsed, before they are checked together.
 #[derive(Default)]
 pub(crate) struct Options {
     seen: Vec<Ident>,
@@ -36,12 +36,12 @@ pub(crate) struct Options {
     from: Option<LitStr>,
 }
 
-/// The names of the options.
+/// The names of all options.
 pub(crate) const NAMES: [&str; 8] =
     ["durable", "retries", "backoff", "timeout", "concurrency", "ordered_by", "nulls", "from"];
 
 impl Options {
-    /// Reads the value of an option behind its name; false where it is not one of these.
+    /// Parses the value of an option. Returns `false` if the option is not one of `NAMES`.
     pub(crate) fn parse(
         &mut self,
         option: &Ident,
@@ -69,11 +69,11 @@ impl Options {
         Ok(true)
     }
 
-    /// The options together, if the handler is durable.
+    /// Checks the options together. Returns them if the handler is durable.
     pub(crate) fn finish(self, errors: &mut Errors) -> Option<DurableHandler> {
         let Some(name) = self.name else {
             if self.seen.iter().any(|option| option == "durable") {
-                // Its value was refused.
+                // The value was invalid, and its error is already reported.
                 return None;
             }
             for option in &self.seen {
@@ -110,7 +110,7 @@ impl Options {
     }
 }
 
-/// What `null` means in the field that events are ordered by.
+/// Checks the option `nulls`: how events with `null` in the `ordered_by` field are ordered.
 fn nulls(text: Option<LitStr>, is_ordered: bool, errors: &mut Errors) -> Option<Ident> {
     let text = text?;
     if !is_ordered {
@@ -123,7 +123,7 @@ fn nulls(text: Option<LitStr>, is_ordered: bool, errors: &mut Errors) -> Option<
     choice(&text, [("unordered", "Unordered"), ("together", "Together")], message, errors)
 }
 
-/// The variant that a text names, of two.
+/// Returns the variant that a text names, or reports `message`.
 fn choice(text: &LitStr, of: [(&str, &str); 2], message: &str, errors: &mut Errors) -> Option<Ident> {
     let chosen = of.into_iter().find(|(name, _)| *name == text.value());
     if chosen.is_none() {
@@ -140,7 +140,8 @@ fn in_range(number: &LitInt, range: std::ops::RangeInclusive<u32>, errors: &mut 
     fits
 }
 
-/// `"1s"`, or `"1s..5m"`: the first wait and the longest one.
+/// Parses `"1s"` or `"1s..5m"` into the first wait and the longest wait, in milliseconds. The default of the longest
+/// wait is five minutes, or the first wait if that is longer.
 fn backoff(literal: &LitStr, errors: &mut Errors) -> Option<(u64, u64)> {
     let text = literal.value();
     let (first, most) = match text.split_once("..") {
@@ -156,7 +157,7 @@ fn backoff(literal: &LitStr, errors: &mut Errors) -> Option<(u64, u64)> {
     Some((first, most))
 }
 
-/// A whole number and its unit, in milliseconds.
+/// Parses a whole number with its unit into milliseconds.
 fn duration(literal: &LitStr, text: &str, errors: &mut Errors) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit = match &text[digits..] {

@@ -1,4 +1,4 @@
-//! Writes the handler.
+//! Generates the code of a handler.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
@@ -10,7 +10,7 @@ use crate::errors::{Errors, call_at, check_at, text_of};
 use crate::lock::Known;
 use crate::tokens::allowing;
 
-/// The function, and a type that stands for it.
+/// Generates the function and its stand-in: a type with the same name that implements `Handler`.
 pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&Known>) -> TokenStream {
     let krate = handler.krate;
     let private = quote!(#krate::__private);
@@ -45,13 +45,14 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&K
     }
 }
 
-/// The function and the type, so that other code finds both, and the errors.
+/// Generates the function, its stand-in and the errors. With errors, too, other code can name the function and the
+/// stand-in.
 pub(crate) fn fallback(arguments: &Arguments, function: &ItemFn, errors: Errors) -> TokenStream {
     let krate = &arguments.krate;
     let private = quote!(#krate::__private);
     let ident = stand_in_ident(function);
     let (location, errors) = (location(function, &private), errors.into_tokens());
-    // Beside a method there can be no type.
+    // A type can't be declared inside an `impl` block.
     let stand_in = function.sig.receiver().is_none().then(|| {
         let stand_in = stand_in(function);
         let decl = quote!(new(#location, &[], #private::Takes::Any, |_| ::core::option::Option::None));
@@ -66,7 +67,7 @@ pub(crate) fn fallback(arguments: &Arguments, function: &ItemFn, errors: Errors)
     }
 }
 
-/// The impl of `Handler`; `decl` is the call that makes its declaration.
+/// Generates the impl of `Handler`. `decl` is the constructor call of its declaration.
 fn implement(ident: &Ident, private: &TokenStream, decl: &TokenStream) -> TokenStream {
     quote! {
         #[automatically_derived]
@@ -93,7 +94,8 @@ fn stand_in(function: &ItemFn) -> TokenStream {
     }
 }
 
-/// The name of the stand-in, placed at `#[on]`: at the function's own name, an editor finds the function alone.
+/// Returns the name of the stand-in, with the location of `#[on]`. At the location of the function's name, editors
+/// then find only the function.
 fn stand_in_ident(function: &ItemFn) -> Ident {
     let mut ident = function.sig.ident.clone();
     ident.set_span(ident.span().located_at(Span::call_site()));
@@ -107,7 +109,7 @@ fn location(function: &ItemFn, private: &TokenStream) -> TokenStream {
     }
 }
 
-/// Constants that fail to evaluate where a pattern is wrong, or does not agree with the argument.
+/// Generates constants that fail to evaluate if a pattern is invalid or does not match the argument.
 fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> TokenStream {
     let (event, patterns) = (&handler.event, handler.patterns);
     let name = function.sig.ident.to_string();
@@ -116,7 +118,7 @@ fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> To
     let takes = quote!(<#event as #private::Argument<'_>>::TAKES);
     let arguments = quote!(#name, #written, #takes.name(), &[#(#patterns),*]);
     let together = check_at(event, quote!(#private::handler), arguments);
-    // Only an event set has more to check: each variant, at its own place.
+    // For an event set, each variant is also checked, at its own span.
     let ident = stand_in_ident(function);
     let delivered = (!patterns.is_empty()).then(|| {
         quote! {
@@ -147,8 +149,8 @@ fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> To
     }
 }
 
-/// A closure that binds the handler to its state. Its names are its own, whatever the user calls
-/// things.
+/// Generates a closure that binds the handler to its state. Its local names are hygienic, so that they can't collide
+/// with names of the user.
 fn bind(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> TokenStream {
     let local = |name: &str| Ident::new(&format!("__{name}"), Span::mixed_site());
     let (binder, states, call, delivery) =
@@ -161,7 +163,7 @@ fn bind(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> Toke
     let (ident, event) = (&function.sig.ident, &handler.event);
     let first = quote!(<#event as #private::Argument<'_>>);
     let arguments = quote!(#first::receive(#call)?, #(#states.#indices.get(#call)?),*);
-    // The function, named away from its own name as the stand-in is.
+    // The function's name, with the location of `#[on]` as for the stand-in.
     let name = stand_in_ident(function);
     let called = call_at(ident, quote!(#name), arguments);
     let report = match &handler.output {

@@ -1,4 +1,4 @@
-//! `#[on("...")]`: keeps the function, and adds a type that stands for it as a handler.
+//! Implements `#[on("...")]`, which keeps the function and adds a stand-in type that is the handler.
 
 mod durable;
 mod expand;
@@ -18,7 +18,7 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream, locked: bool)
         return quote!(#item #errors);
     };
     if let Some(error) = validate::associated(&function) {
-        // Beside it there can be no type.
+        // A type can't be declared inside an `impl` or `trait` block.
         let error = error.to_compile_error();
         return quote!(#function #error);
     }

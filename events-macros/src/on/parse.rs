@@ -1,4 +1,4 @@
-//! Reads what stands in the parentheses of `#[on(...)]`, and the function.
+//! Parses the arguments of `#[on(...)]` and the function.
 
 use proc_macro2::{Span, TokenStream};
 use syn::parse::{ParseStream, Parser};
@@ -9,7 +9,7 @@ use crate::errors::{Errors, text_of};
 use crate::item::is_ours;
 use crate::options;
 
-/// What stands in the parentheses.
+/// The arguments of `#[on(...)]`.
 pub(crate) struct Arguments {
     pub(crate) patterns: Vec<LitStr>,
     pub(crate) krate: Path,
@@ -103,7 +103,7 @@ pub(crate) fn function(item: TokenStream, errors: &mut Errors) -> Option<ItemFn>
     }
 }
 
-/// Refuses a second `#[on]` on a function, and takes it away: it would declare the handler again.
+/// Reports a second `#[on]` on a function and removes it. It would declare the handler again.
 pub(crate) fn check_once(function: &mut ItemFn, errors: &mut Errors) {
     let is_other = |attribute: &Attribute| is_ours(attribute.path(), "on");
     for other in function.attrs.iter().filter(|attribute| is_other(attribute)) {

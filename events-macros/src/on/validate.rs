@@ -1,4 +1,4 @@
-//! What a function must be to be a handler; every mistake at its own place.
+//! Checks that a function can be a handler. Each error has the span of its cause.
 
 use proc_macro2::Span;
 use quote::quote;
@@ -13,18 +13,18 @@ use crate::errors::{Errors, text_of};
 use crate::source::block_around;
 use crate::tokens::{contains_name, is_named, with_lifetimes};
 
-/// A function that may be a handler, as far as its tokens tell.
+/// A function that can be a handler, as far as its tokens show.
 pub(crate) struct Handler<'a> {
     pub(crate) patterns: &'a [LitStr],
     pub(crate) krate: &'a Path,
     pub(crate) durable: Option<&'a DurableHandler>,
     pub(crate) event: Type,
     pub(crate) states: Vec<State>,
-    /// What it returns; `None` where only the compiler knows (an `impl Trait` in it).
+    /// The return type; `None` if only the compiler knows it (it contains `impl Trait`).
     pub(crate) output: Option<Type>,
 }
 
-/// A further argument: its name, for messages, and what it refers to.
+/// A state argument: its name, for messages, and the type that it refers to.
 pub(crate) struct State {
     pub(crate) name: String,
     pub(crate) ty: Type,
@@ -46,7 +46,7 @@ pub(crate) fn handler<'a>(
         ReturnType::Default => Some(syn::parse_quote!(())),
         ReturnType::Type(_, ty) => (!contains_name(ty, "impl")).then(|| (**ty).clone()),
     };
-    // The function's own lifetimes mean nothing outside of it.
+    // The lifetimes of the function have no meaning outside the function.
     let own: Vec<_> = signature.generics.lifetimes().map(|param| &param.lifetime.ident).collect();
     let elided = |ty: &Type| with_lifetimes(ty, &|name| own.contains(&name).then_some("_"));
     let event = elided(event?);
@@ -56,7 +56,7 @@ pub(crate) fn handler<'a>(
     Some(Handler { patterns, krate, durable: durable.as_ref(), event, states, output })
 }
 
-/// The error of a function of an `impl` or a `trait` that takes no `self`.
+/// Returns the error for a function of an `impl` or a `trait` that takes no `self`.
 pub(crate) fn associated(function: &ItemFn) -> Option<syn::Error> {
     let Signature { inputs, output, ident, .. } = &function.sig;
     if function.sig.receiver().is_some() {
@@ -192,8 +192,8 @@ fn state(input: &FnArg, errors: &mut Errors) -> Option<State> {
     }
 }
 
-/// The type without the parentheses it has in `&(dyn A + B)`, or the invisible ones it has where a
-/// macro passed it on.
+/// Returns the type without enclosing parentheses, as in `&(dyn A + B)`, and without the invisible groups that a macro
+/// adds to a type it passes on.
 fn bare(ty: &Type) -> &Type {
     match ty {
         Type::Paren(paren) => bare(&paren.elem),
@@ -202,7 +202,7 @@ fn bare(ty: &Type) -> &Type {
     }
 }
 
-/// The `T` of an `Arc<T>`.
+/// Returns the `T` of an `Arc<T>`, and every other type unchanged.
 fn inside_arc(ty: &Type) -> &Type {
     let Type::Path(path) = ty else { return ty };
     match path.path.segments.last() {

@@ -1,7 +1,7 @@
-//! Secrets: `#[event(secret)]` on a field, and `#[payload(secret)]` on a type.
+//! Implements secrets: `#[event(secret)]` on a field, and `#[payload(secret)]` on a type.
 //!
-//! The attribute macros tell serde to ask whether to hide a secret; the hidden derives, which see only the fields that
-//! `#[cfg]` leaves, write a `Debug` without it.
+//! The attribute macros add a serde option that asks at run time whether to hide a secret. The hidden derives see only
+//! the fields that `#[cfg]` keeps. They generate a `Debug` impl without the secrets.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -12,7 +12,8 @@ use crate::ast::{Data, Field, Fields, Input, Variant};
 use crate::attr::{self, Attributes};
 use crate::errors::Errors;
 
-/// Tells serde to leave out a field if it is secret; returns whether it is.
+/// Adds the serde option that leaves out the field in text if it is secret. Returns whether it is secret and has no
+/// error.
 pub(crate) fn hide(
     field: &mut syn::Field,
     attr: &Attributes,
@@ -25,7 +26,7 @@ pub(crate) fn hide(
     }
     if let Some(message) = unhideable(field, attr) {
         errors.on(&field.ty, message);
-        // One error for one field.
+        // Without our attribute, the derive reports no further error for this field.
         field.attrs.retain(|attribute| !attribute.path().is_ident(helper));
         return false;
     }
@@ -34,7 +35,7 @@ pub(crate) fn hide(
     true
 }
 
-/// Refuses options by which serde's derive would write the secret fields.
+/// Reports serde options, and `without(Serialize)`, that would expose the secret fields of a type.
 pub(crate) fn check_container(input: &DeriveInput, without: &[Ident], errors: &mut Errors) {
     for (option, why) in SHOWN_BY {
         let mut serde = attr::named(&input.attrs, "serde");
@@ -50,14 +51,14 @@ pub(crate) fn check_container(input: &DeriveInput, without: &[Ident], errors: &m
     }
 }
 
-/// Options of serde under which nothing can leave out a field, and why.
+/// Options of serde that do not allow a field to be left out, each with the reason.
 const SHOWN_BY: [(&str, &str); 3] = [
     ("into", "the type it becomes would show the field; mark the field there"),
     ("transparent", "nothing but the field is written; mark the type instead: `#[payload(secret)]`"),
     ("remote", "it stands for a type that would show the field"),
 ];
 
-/// Why serde can't leave out a field.
+/// Returns the reason if serde can't leave out the field.
 fn unhideable(field: &syn::Field, attr: &Attributes) -> Option<&'static str> {
     if field.ident.is_none() {
         return Some(
@@ -68,7 +69,7 @@ fn unhideable(field: &syn::Field, attr: &Attributes) -> Option<&'static str> {
     skips.then_some("a secret field is always written to the adapter, and by itself: take serde's `skip...` and `flatten` away")
 }
 
-/// Refuses a derive that would show the secrets; returns whether there is one.
+/// Reports a derived `Debug`, which would show the secrets. Returns whether there is one.
 pub(crate) fn check_derives(derived: &[Ident], errors: &mut Errors) -> bool {
     let debug = derived.iter().find(|derive| *derive == "Debug");
     if let Some(debug) = debug {
@@ -79,7 +80,7 @@ pub(crate) fn check_derives(derived: &[Ident], errors: &mut Errors) -> bool {
     debug.is_some()
 }
 
-/// The impl of `Debug` for a type with secret fields, which leaves them out.
+/// Generates a `Debug` impl that leaves out the secret fields.
 pub(crate) fn derive_debug(input: &DeriveInput) -> TokenStream {
     let Input { ident, name, generics, data, .. } = &Input::new(input);
     let body = match data {
@@ -112,7 +113,7 @@ pub(crate) fn derive_debug(input: &DeriveInput) -> TokenStream {
     }
 }
 
-/// A pattern that takes the fields that are shown, and the expression that shows them.
+/// Returns a pattern that binds the fields to show, and the expression that shows them.
 fn shown(fields: &Fields<'_>, name: &str) -> (TokenStream, TokenStream) {
     let bindings: Vec<_> = (0..fields.len()).map(|index| format_ident!("field{index}")).collect();
     match fields {
@@ -137,7 +138,7 @@ fn shown(fields: &Fields<'_>, name: &str) -> (TokenStream, TokenStream) {
     }
 }
 
-/// The impls of a type that is secret as a whole: in text it is `[secret]`.
+/// Generates the impls of a type that is secret as a whole. Text output shows it as `[secret]`.
 pub(crate) fn derive_type(input: &DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
     let krate = attr::crate_path(&input.attrs, attr::SCHEMA, &mut errors);

@@ -1,16 +1,15 @@
-//! Names within a type, read and replaced token by token: the compiler builds this much faster than a walk over syn's
-//! tree.
+//! Finds and replaces names in a type, token by token. This compiles much faster than a visitor over syn's tree.
 
 use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{Attribute, Type};
 
-/// Whether a type has this name in it, at any depth.
+/// Returns whether a type contains this name, at any depth.
 pub(crate) fn contains_name(ty: &Type, name: &str) -> bool {
     is_named(ty.to_token_stream(), name)
 }
 
-/// Whether a name is among tokens, at any depth.
+/// Returns whether tokens contain this name, at any depth.
 pub(crate) fn is_named(tokens: TokenStream, name: &str) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => ident == name,
@@ -19,7 +18,7 @@ pub(crate) fn is_named(tokens: TokenStream, name: &str) -> bool {
     })
 }
 
-/// `Some` of tokens, or `None`.
+/// Generates `Some(tokens)` or `None`.
 pub(crate) fn option(value: Option<impl ToTokens>) -> TokenStream {
     match value {
         Some(value) => quote!(::core::option::Option::Some(#value)),
@@ -27,8 +26,8 @@ pub(crate) fn option(value: Option<impl ToTokens>) -> TokenStream {
     }
 }
 
-/// The attribute for generated code that names the same types as an item, where the item allows those that are
-/// deprecated. (Elsewhere the compiler says it once, at the item.)
+/// Returns `#[allow(deprecated)]` for generated code that uses the types of an item, if the item itself allows or
+/// expects deprecated types. (If it does not, the compiler warns once, at the item.)
 pub(crate) fn allowed(attributes: &[Attribute]) -> Option<TokenStream> {
     let allows = |attribute: &&Attribute| {
         let is_level = ["allow", "expect"].iter().any(|level| attribute.path().is_ident(level));
@@ -38,7 +37,7 @@ pub(crate) fn allowed(attributes: &[Attribute]) -> Option<TokenStream> {
     attributes.iter().find(allows).map(|_| quote!(#[allow(deprecated, reason = #reason)]))
 }
 
-/// Items, in a constant that allows what the item does, if that is needed.
+/// Wraps items in a constant with the attribute of `allowed`, if there is one.
 pub(crate) fn allowing(attributes: &[Attribute], items: TokenStream) -> TokenStream {
     match allowed(attributes) {
         Some(allowed) if !items.is_empty() => quote!(#allowed const _: () = { #items };),
@@ -46,7 +45,8 @@ pub(crate) fn allowing(attributes: &[Attribute], items: TokenStream) -> TokenStr
     }
 }
 
-/// The type with other lifetimes in place of those that `to` has an answer for, without their quotes.
+/// Returns the type with lifetimes replaced by `to`, which takes and returns a lifetime without its quote. `None`
+/// keeps the lifetime.
 pub(crate) fn with_lifetimes(ty: &Type, to: &dyn Fn(&Ident) -> Option<&'static str>) -> Type {
     replaced(ty, &|before, ident, _| match is_punct(before, '\'') {
         true => to(ident).map(|name| Ident::new(name, ident.span())),
@@ -54,18 +54,18 @@ pub(crate) fn with_lifetimes(ty: &Type, to: &dyn Fn(&Ident) -> Option<&'static s
     })
 }
 
-/// The type with the name of the declared one in place of `Self`, but for `Self::Item`.
+/// Returns the type with `Self` replaced by `name`. An associated type such as `Self::Item` stays unchanged.
 pub(crate) fn without_self(ty: &Type, name: &Ident) -> Type {
     replaced(ty, &|_, ident, after| {
         (ident == "Self" && !is_punct(after, ':')).then(|| Ident::new(&name.to_string(), ident.span()))
     })
 }
 
-/// What stands in place of a name, by the tokens around it; `None` keeps it.
+/// Returns the replacement of a name, given the token before it and the token after it; `None` keeps the name.
 type Replace<'a> = dyn Fn(Option<&TokenTree>, &Ident, Option<&TokenTree>) -> Option<Ident> + 'a;
 
 fn replaced(ty: &Type, replace: &Replace<'_>) -> Type {
-    // A name in place of a name leaves a type a type.
+    // Replacing one name by another always leaves a valid type.
     syn::parse2(replaced_in(ty.to_token_stream(), replace)).unwrap_or_else(|_| ty.clone())
 }
 

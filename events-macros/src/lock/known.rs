@@ -1,4 +1,4 @@
-//! The names of the locked events, which their files have, for the patterns of handlers.
+//! Lists the locked events by the names of their files, and compares them with the patterns of handlers.
 
 use std::cell::RefCell;
 use std::io;
@@ -13,19 +13,21 @@ use syn::{LitStr, Type};
 use super::{COMMAND, FOLDER, folder, is_writing, unless_writing};
 use crate::errors::{Errors, call_at, text_of};
 
-/// The locked events that a handler's patterns may take.
+/// The locked events that a handler's patterns are compared with.
 pub(crate) struct Known {
     folder: PathBuf,
     names: Rc<[String]>,
 }
 
-/// The most files of events that a handler is compiled again for when they are gone.
+/// The maximum number of lock files that a handler depends on. The handler is compiled again if one of these files
+/// changes or is deleted.
 const MAX_WATCHED: usize = 4;
 
-/// What a folder held when it was changed last.
+/// A folder, the time of its last change, and the names of its files.
 type Listing = (PathBuf, SystemTime, Rc<[String]>);
 
-/// The names of the files in a folder, in order: listed once for all handlers of a crate.
+/// Returns the sorted names of the files in a folder. The last listing is cached for all handlers of a crate, until
+/// the folder changes.
 fn list(folder: &Path) -> io::Result<Rc<[String]>> {
     thread_local! {
         static LISTED: RefCell<Option<Listing>> = const { RefCell::new(None) };
@@ -50,7 +52,8 @@ fn list(folder: &Path) -> io::Result<Rc<[String]>> {
 }
 
 impl Known {
-    /// Lists the files, if there are patterns to be compared with it.
+    /// Lists the locked events, if there are patterns. Reports a missing folder, except while the lock is being
+    /// written.
     pub(crate) fn read(patterns: &[LitStr], errors: &mut Errors) -> Option<Self> {
         let first = patterns.first()?;
         let folder = folder();
@@ -65,7 +68,8 @@ impl Known {
         }
     }
 
-    /// Constants that fail to evaluate where a pattern takes no locked event, or an event set lacks one.
+    /// Generates constants that fail to evaluate if a pattern matches no locked event, or if an event set lacks a
+    /// locked event that its patterns match.
     pub(crate) fn checks(
         &self,
         handler: &str,
@@ -98,19 +102,22 @@ impl Known {
         }
     }
 
-    /// The names that have all the words of a pattern: the matcher decides, among few.
+    /// Returns the locked names that contain all words of a pattern. The generated constants run the real matcher on
+    /// these few names.
     fn candidates(&self, pattern: &str) -> Vec<&str> {
         let has_all = |name: &&str| words(pattern).all(|word| name.split('.').any(|part| part == word));
         self.names.iter().map(String::as_str).filter(has_all).collect()
     }
 
-    /// The name that was meant, perhaps, where a pattern matches none of those that have its words.
+    /// Returns the name that the pattern is probably a misspelling of, for the error if the pattern matches no
+    /// candidate.
     fn nearest(&self, pattern: &str, candidates: &[&str]) -> Option<&str> {
         let all = || self.names.iter().map(String::as_str);
         match candidates {
-            // Then it matches nothing.
+            // Without candidates the pattern matches nothing.
             [] => nearest(all(), pattern),
-            // Whether it matches, the compiler says: few are compared for the case that it does not.
+            // Whether the pattern matches is only known when the constant is evaluated. The nearest name is computed
+            // in advance for a small number of candidates only.
             few if few.len() <= MAX_COMPARED && few != [pattern] => {
                 let name = nearest(few.iter().copied(), pattern)?;
                 all().find(|known| *known == name)
@@ -119,7 +126,8 @@ impl Known {
         }
     }
 
-    /// The pattern with each unknown word replaced by the nearest known one.
+    /// Returns the pattern with each unknown word replaced by the nearest known word. Returns an empty text if a word
+    /// has no near one or if nothing changes.
     fn hint(&self, pattern: &str) -> String {
         let known: Vec<_> = self.names.iter().flat_map(|name| name.split('.')).collect();
         let meant = |word: &str| {
@@ -135,22 +143,22 @@ impl Known {
     }
 }
 
-/// The most names that a pattern is compared with where it may match one of them.
+/// The maximum number of candidates among which the nearest name is searched.
 const MAX_COMPARED: usize = 4;
 
-/// The name that is nearest to another one, if it is near.
+/// Returns the name nearest to `to`, if the edit distance is at most a third of the length of `to`.
 pub(super) fn nearest<'n>(names: impl Iterator<Item = &'n str>, to: &str) -> Option<&'n str> {
     let near = names.map(|name| (events_names::distance(name, to), name)).min();
     near.filter(|(distance, _)| distance * 3 <= to.len()).map(|(_, name)| name)
 }
 
-/// The name of the locked event that was meant, perhaps, by one that is not locked.
+/// Returns the locked event that `name`, which is not locked, is probably a misspelling of.
 pub(crate) fn meant(name: &str) -> Option<String> {
     let names = list(&folder()).ok()?;
     nearest(names.iter().map(String::as_str), name).map(str::to_owned)
 }
 
-/// The segments of a pattern that are no wildcards.
+/// Returns the segments of a pattern, without wildcards.
 fn words(pattern: &str) -> impl Iterator<Item = &str> {
     pattern.split('.').filter(|word| !["*", "+"].contains(word))
 }

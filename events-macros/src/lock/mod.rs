@@ -1,4 +1,4 @@
-//! The lock, as the compiler sees it: the folder, and what is generated for an event under it.
+//! The schema lock at compile time: finds the folder, and generates the code of locked events.
 
 mod known;
 mod parse;
@@ -20,29 +20,29 @@ pub(crate) use known::{Known, meant};
 use parse::File;
 pub(crate) use parse::Version;
 
-/// The folder, beside the manifest of the package or of a workspace above it.
+/// The name of the folder, which is next to the `Cargo.toml` of the package or of a workspace above it.
 pub(crate) const FOLDER: &str = "events.lock";
 
-/// The value of `TYPED_EVENTS_LOCK` under which the lock is written.
+/// The value of the environment variable `TYPED_EVENTS_LOCK` with which the lock is written.
 const WRITE: &str = "write";
 
-/// How to write the lock.
+/// How to write the lock, for messages.
 const COMMAND: &str =
     "`TYPED_EVENTS_LOCK=write cargo test` (a test calls `typed_events::schema_lock!().verify()`)";
 
-/// What `locked::event` says of an event.
+/// The options that `locked::event` adds to those of an event.
 #[derive(Clone, Default)]
 pub(crate) struct Options {
-    /// `Full` unless said.
+    /// The mode of compatibility; the default is `Full`.
     pub(crate) compatibility: Option<Ident>,
-    /// Names of fields that are gone.
+    /// The names of removed fields, which new fields must not use.
     pub(crate) reserved: Vec<LitStr>,
-    /// Why a change is all right that concerns no field.
+    /// The reason for a change that concerns no single field.
     pub(crate) changed: Option<LitStr>,
 }
 
 impl Options {
-    /// Reads `compatibility = mode`, `reserved("name")` or `changed = "reason"`.
+    /// Parses `compatibility = mode`, `reserved("name")` or `changed = "reason"`.
     pub(crate) fn parse_option(&mut self, option: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
         if option == "compatibility" {
             options::equals(input, option, "backward")?;
@@ -61,7 +61,7 @@ impl Options {
         Ok(())
     }
 
-    /// The options again, to be passed on to the derive.
+    /// Returns the options as tokens, which the attribute passes on to the derive.
     pub(crate) fn tokens(&self) -> TokenStream {
         let compatibility = self.compatibility.as_ref().map(|mode| {
             let mode = Ident::new(&mode.to_string().to_lowercase(), mode.span());
@@ -77,7 +77,7 @@ impl Options {
 /// The modes of compatibility, for messages.
 const COMPATIBILITIES: &str = "there are `full`, `backward` and `forward`";
 
-/// The variant of `Compatibility` of this name.
+/// Returns the variant of `Compatibility` with this name.
 fn compatibility(mode: &Ident) -> syn::Result<Ident> {
     let variant = match mode.to_string().as_str() {
         "full" => "Full",
@@ -88,7 +88,7 @@ fn compatibility(mode: &Ident) -> syn::Result<Ident> {
     Ok(Ident::new(variant, mode.span()))
 }
 
-/// The reason for a change.
+/// Parses the reason for a change and rejects an empty one.
 pub(crate) fn reason(input: ParseStream<'_>) -> syn::Result<LitStr> {
     let message = "the reason stands in quotes: `changed = \"...\"`";
     let reason: LitStr = input.parse().map_err(|error| syn::Error::new(error.span(), message))?;
@@ -98,13 +98,14 @@ pub(crate) fn reason(input: ParseStream<'_>) -> syn::Result<LitStr> {
     }
 }
 
-/// Whether the lock is being written, so that nothing is to be checked.
+/// Returns whether the lock is being written. Nothing is checked then.
 pub(crate) fn is_writing() -> bool {
     std::env::var("TYPED_EVENTS_LOCK").is_ok_and(|value| value == WRITE)
 }
 
-/// Where the folder is, or would be: the nearest one from the package upwards; else beside the
-/// manifest of the workspace.
+/// Returns the path of the lock folder: the nearest existing one in the package's folder or a folder above it. If
+/// there is none, returns the path at which it would be created: next to the `Cargo.toml` of the workspace, or of the
+/// package if it is in no workspace.
 pub(crate) fn folder() -> PathBuf {
     let package = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let found = package.ancestors().map(|folder| folder.join(FOLDER)).find(|folder| folder.is_dir());
@@ -114,13 +115,13 @@ pub(crate) fn folder() -> PathBuf {
     found.unwrap_or_else(|| package.ancestors().find(is_workspace).unwrap_or(&package).join(FOLDER))
 }
 
-/// The file of an event with its path; `None` where there is none.
+/// Reads the lock file of an event. Returns the path and the parsed file, or `None` if the file does not exist.
 ///
 /// # Errors
 ///
-/// Says what is wrong with the file.
+/// Returns a message that says what is wrong with the file.
 pub(crate) fn read(event: &str, private: &TokenStream) -> Result<Option<(PathBuf, File)>, String> {
-    // What is no name has its own error; it must not lead out of the folder.
+    // An invalid name has an error of its own. It is not used as a path, because it could lead outside the folder.
     if !event.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) || event.contains("..") {
         return Ok(None);
     }
@@ -142,28 +143,28 @@ pub(crate) fn read(event: &str, private: &TokenStream) -> Result<Option<(PathBuf
     }
 }
 
-/// An event type under the lock.
+/// A type of a locked event.
 pub(crate) struct Subject<'a> {
     pub(crate) input: &'a Input<'a>,
     pub(crate) private: &'a TokenStream,
     pub(crate) name: &'a LitStr,
     pub(crate) version: u32,
-    /// The type of the version before.
+    /// The type of the previous version.
     pub(crate) previous: Option<&'a Type>,
     pub(crate) options: &'a Options,
 }
 
-/// What is generated for an event under the lock.
+/// The code generated for a locked event.
 #[derive(Default)]
 pub(crate) struct Generated {
-    /// The checks.
+    /// Constants that fail to evaluate if the type does not agree with the lock, and errors.
     pub(crate) checks: TokenStream,
-    /// The constant `LOCKING` of `Event`.
+    /// The constant `LOCKING` of the traits `Event` and `PastEvent`.
     pub(crate) constant: TokenStream,
 }
 
 impl Subject<'_> {
-    /// The checks of the current version, and the constant that remembers what is locked.
+    /// Generates the checks of the current version, and the constant that contains the locked schema.
     pub(crate) fn current(&self) -> Generated {
         let private = self.private;
         let (file, mut checks) = self.file();
@@ -193,7 +194,7 @@ impl Subject<'_> {
         Generated { checks, constant }
     }
 
-    /// The checks of an event against its file.
+    /// Generates the checks of an event against its lock file.
     fn compared_with(&self, file: &File, reasons: &[(String, LitStr)]) -> TokenStream {
         let private = self.private;
         let (item, name, locked) = (&self.input.name, self.name, &file.item);
@@ -228,7 +229,7 @@ impl Subject<'_> {
         checks
     }
 
-    /// The `LockFile` of a file.
+    /// Generates the `LockFile` of a lock file.
     fn lock_file(&self, path: &Path, file: &File) -> TokenStream {
         let private = self.private;
         let version = option(self.locked_version(file));
@@ -245,7 +246,7 @@ impl Subject<'_> {
         }
     }
 
-    /// The `LockedVersion` of the type, if a file has it.
+    /// Generates the `LockedVersion` for the version of the type, if the lock file contains it.
     fn locked_version(&self, file: &File) -> Option<TokenStream> {
         let private = self.private;
         let version = file.versions.iter().find(|version| version.number == self.version)?;
@@ -253,14 +254,14 @@ impl Subject<'_> {
         Some(quote!(#private::LockedVersion { schema: { #types #root }, changed: &[#(#changed),*] }))
     }
 
-    /// What the version before says of itself.
+    /// Generates the `LOCKING` constant of the previous version, as an `Option`.
     fn previous(&self) -> TokenStream {
         let private = self.private;
         let Some(previous) = self.previous else { return quote!(::core::option::Option::None) };
         quote!(<#previous as #private::PastEvent>::LOCKING.as_ref())
     }
 
-    /// The checks of a version that is only read any more, and the constant that remembers what is locked.
+    /// Generates the checks of a past version, which is only read, and the constant that contains its locked schema.
     pub(crate) fn past(&self) -> Generated {
         let private = self.private;
         let (file, mut checks) = self.file();
@@ -297,14 +298,14 @@ impl Subject<'_> {
         Generated { checks, constant }
     }
 
-    /// The reasons for changes, each with the name that its field is written or read under; without one
-    /// for the rest. Also the error of a reason on a field that is not checked by itself.
+    /// Returns the reasons for changes, each with the serialized name of its field. The reason that concerns no field
+    /// has an empty name. Also returns the errors for reasons on fields that are not compared separately.
     fn reasons(&self) -> (Vec<(String, LitStr)>, TokenStream) {
         let mut reasons: Vec<_> =
             self.options.changed.iter().map(|reason| (String::new(), reason.clone())).collect();
         let mut errors = TokenStream::new();
         for field in self.input.fields() {
-            // An empty reason has been refused.
+            // An empty reason is already reported.
             let Some(reason) = field.attr.changed.clone().filter(|reason| !reason.value().trim().is_empty())
             else {
                 continue;
@@ -322,7 +323,7 @@ impl Subject<'_> {
         (reasons, errors)
     }
 
-    /// The event's file, or why there is none.
+    /// Reads the lock file of the event, or returns the error.
     fn file(&self) -> (Option<(PathBuf, File)>, TokenStream) {
         match read(&self.name.value(), self.private) {
             Ok(Some(file)) => (Some(file), TokenStream::new()),
@@ -331,18 +332,19 @@ impl Subject<'_> {
         }
     }
 
-    /// The error of an event whose version the lock does not have.
+    /// Generates the error for an event whose version is not locked. While the lock is being written, this is not an
+    /// error.
     fn not_locked(&self, what: &str) -> TokenStream {
         let private = self.private;
         if is_writing() {
-            // Compiled again as soon as it is not.
+            // Makes the compiler check the event again when `TYPED_EVENTS_LOCK` changes.
             return unless_writing(private, &quote!(()));
         }
         let name = self.name.value();
         self.refused(&format!("`{name}` is not locked: {FOLDER}/{name} {what}; write it with {COMMAND}"))
     }
 
-    /// The error of a current version that was followed by another one.
+    /// Generates the error for a current version if the lock contains a newer one.
     fn older_than(&self, newest: u32) -> TokenStream {
         let name = self.name.value();
         self.refused(&format!(
@@ -351,15 +353,15 @@ impl Subject<'_> {
         ))
     }
 
-    /// An error at the name, which is compiled again when the lock is written.
+    /// Generates an error at the event's name. The code is compiled again when `TYPED_EVENTS_LOCK` changes.
     fn refused(&self, message: &str) -> TokenStream {
         let error = syn::Error::new(self.name.span(), message).to_compile_error();
         let watch = unless_writing(self.private, &quote!(()));
         quote!(#error #watch)
     }
 
-    /// The check of each field, and of the rest, where the type has changed; `locked` begins the condition
-    /// under which there is a `__locked`.
+    /// Generates the checks of each field and of the rest of the type, which run if the type has changed. `locked` is
+    /// the start of an `if let` that binds `__locked`.
     fn compared(
         &self,
         locked: &TokenStream,
@@ -388,14 +390,14 @@ impl Subject<'_> {
     }
 }
 
-/// A constant that is evaluated unless the lock is written.
+/// Generates a constant that evaluates `body` unless the lock is being written.
 fn unless_writing(private: &TokenStream, body: &impl ToTokens) -> TokenStream {
     quote! {
         const _: () = if !#private::is_writing(::core::option_env!("TYPED_EVENTS_LOCK")) { #body };
     }
 }
 
-/// An error where the environment asks for what there is not.
+/// Returns an error if `TYPED_EVENTS_LOCK` has an unknown value.
 fn unknown_value() -> Option<TokenStream> {
     let value =
         std::env::var("TYPED_EVENTS_LOCK").ok().filter(|value| !["", WRITE].contains(&value.as_str()))?;
@@ -403,14 +405,14 @@ fn unknown_value() -> Option<TokenStream> {
     Some(quote!(::core::compile_error!(#message);))
 }
 
-/// A list of `Change`s.
+/// Generates a list of `Change` values.
 fn changes(reasons: &[(String, LitStr)], private: &TokenStream) -> TokenStream {
     let each =
         reasons.iter().map(|(field, reason)| quote!(#private::Change { field: #field, reason: #reason }));
     quote!(&[#(#each),*])
 }
 
-/// `schema_lock!()`: the lock as a whole.
+/// Implements `schema_lock!()`, which returns the lock as a whole.
 pub(crate) fn whole(krate: &syn::Path) -> TokenStream {
     let private = quote!(#krate::__private);
     let folder = folder();

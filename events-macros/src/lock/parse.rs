@@ -1,4 +1,4 @@
-//! Reads the file of an event into the constants it stands for.
+//! Parses the lock file of an event, and generates the constants that describe its schemas.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -12,33 +12,33 @@ use syn::{Ident, LitInt, LitStr, Token, braced, bracketed, parenthesized};
 
 use crate::tokens::option;
 
-/// The file of one event.
+/// The parsed lock file of an event.
 pub(crate) struct File {
     pub(crate) event: String,
-    /// The type that has claimed the name.
+    /// The path of the type that declares the event.
     pub(crate) item: String,
-    /// The variant of `Compatibility`.
+    /// A variant of `Compatibility`.
     pub(crate) compatibility: Ident,
     pub(crate) reserved: Vec<String>,
     pub(crate) versions: Vec<Version>,
 }
 
-/// One version of it.
+/// A version in a lock file.
 pub(crate) struct Version {
     pub(crate) number: u32,
-    /// A reference to the shape.
+    /// A reference to the `TypeSchema` of the version.
     pub(crate) root: TokenStream,
-    /// The statics that it refers to.
+    /// The statics that `root` refers to.
     pub(crate) types: TokenStream,
-    /// The reasons for its changes: `Change`s.
+    /// The reasons for the changes of this version, as `Change` values.
     pub(crate) changed: Vec<TokenStream>,
 }
 
-/// The newest format that is known.
+/// The newest format of lock files that this version of the crate can read.
 const FORMAT: u32 = 1;
 
-/// Says what makes a text no file of the lock before it is read: a merge that is not done, another
-/// format.
+/// Returns a line and a problem that make a text unreadable before it is parsed: a merge conflict, an unknown format,
+/// or a version that occurs twice.
 pub(crate) fn obstacle(text: &str) -> Option<(usize, String)> {
     for (line, number) in text.lines().zip(1..) {
         let markers = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
@@ -61,7 +61,7 @@ pub(crate) fn obstacle(text: &str) -> Option<(usize, String)> {
     Some((line, problem))
 }
 
-/// The second section of a version, which two branches that each wrote the lock may leave behind.
+/// Finds a version that occurs twice. This happens if two branches each wrote the lock and were merged.
 fn version_twice(text: &str) -> Option<(usize, String)> {
     let mut seen = HashSet::new();
     let sections = text.lines().zip(1..).filter_map(|(text, line)| {
@@ -77,14 +77,14 @@ fn version_twice(text: &str) -> Option<(usize, String)> {
     None
 }
 
-/// Reads a file; `private` is the path to what its constants are made of.
+/// Parses a lock file. `private` is the path of the module that contains the types of the generated constants.
 pub(crate) fn file(text: &str, private: &TokenStream) -> syn::Result<File> {
     (|input: ParseStream<'_>| Reader { private, named: RefCell::default() }.file(input)).parse_str(text)
 }
 
 struct Reader<'a> {
     private: &'a TokenStream,
-    /// The types that the version speaks of.
+    /// The named types that the current version refers to.
     named: RefCell<Vec<Ident>>,
 }
 
@@ -145,7 +145,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The reasons for the changes of a version: `changed "field" = "reason"`, or `changed = "reason"`.
+    /// Parses the reasons for the changes of a version: `changed "field" = "reason"`, or `changed = "reason"`.
     fn changes(&self, input: ParseStream<'_>) -> syn::Result<Vec<TokenStream>> {
         let private = self.private;
         let mut changes = Vec::new();
@@ -158,7 +158,7 @@ impl Reader<'_> {
         Ok(changes)
     }
 
-    /// A reference to a `TypeSchema`.
+    /// Parses a type and generates a reference to its `TypeSchema`.
     fn shape(&self, input: ParseStream<'_>) -> syn::Result<TokenStream> {
         let private = self.private;
         if input.peek(syn::token::Paren) {
@@ -208,7 +208,7 @@ impl Reader<'_> {
             }
         };
         let shape = quote!(&#private::TypeSchema::#shape);
-        // What is made by a call is no constant by itself.
+        // Structs and enums contain calls. The compiler promotes these to constants only inside a `const` block.
         match name.as_str() {
             "struct" | "enum" => Ok(quote!(const { #shape })),
             _ => Ok(shape),
@@ -314,7 +314,7 @@ impl Reader<'_> {
     }
 }
 
-/// The calls for the flags in front of something.
+/// Parses the flags before a field, variant or type, and generates a method call for each.
 fn calls(
     input: ParseStream<'_>,
     call: impl Fn(&Flag) -> syn::Result<TokenStream>,
@@ -326,7 +326,7 @@ fn calls(
     Ok(calls)
 }
 
-/// Everything that `read` finds, with commas between.
+/// Calls `read` until the input is empty, and skips the commas between the values.
 fn all(
     input: ParseStream<'_>,
     read: impl Fn(ParseStream<'_>) -> syn::Result<TokenStream>,
@@ -339,7 +339,7 @@ fn all(
     Ok(all)
 }
 
-/// `#[name("a", "b")]` in front of a field or variant.
+/// A flag before a field, variant or type: `#[name("a", "b")]`.
 struct Flag {
     ident: Ident,
     name: String,
@@ -347,7 +347,7 @@ struct Flag {
 }
 
 impl Flag {
-    /// The call for a flag that says under which names something is written and read.
+    /// Generates the call for a flag that sets the names for writing or reading.
     fn names(&self) -> syn::Result<TokenStream> {
         let mut names = self.names.iter();
         match (self.name.as_str(), names.next()) {
@@ -360,7 +360,7 @@ impl Flag {
         }
     }
 
-    /// The call of a flag that holds one text.
+    /// Generates the call for a flag with exactly one text.
     fn text(&self, call: &str) -> syn::Result<TokenStream> {
         let mut texts = self.names.iter();
         let (Some(text), None) = (texts.next(), texts.next()) else { return Err(self.unknown()) };
@@ -389,7 +389,7 @@ fn flag(input: ParseStream<'_>) -> syn::Result<Option<Flag>> {
     Ok(Some(Flag { name: ident.to_string(), ident, names }))
 }
 
-/// The name of a field or variant.
+/// Parses the name of a field or variant.
 fn name(input: ParseStream<'_>) -> syn::Result<String> {
     match input.peek(LitStr) {
         true => input.parse::<LitStr>().map(|name| name.value()),
@@ -403,7 +403,7 @@ fn in_parentheses<T: Parse>(input: ParseStream<'_>) -> syn::Result<T> {
     content.parse()
 }
 
-/// What a collection of this name keeps.
+/// Returns the variant of `Keeps` for a collection with this name.
 fn keeps(name: &str) -> TokenStream {
     match name {
         "Vec" => quote!(Order),
@@ -412,7 +412,7 @@ fn keeps(name: &str) -> TokenStream {
     }
 }
 
-/// `int(1, 255)`, or `nonzero(-128, 127)`.
+/// Parses the bounds of `int(1, 255)` or `nonzero(-128, 127)`.
 fn integer_within(name: &str, input: ParseStream<'_>) -> syn::Result<TokenStream> {
     let bounds;
     parenthesized!(bounds in input);
@@ -425,7 +425,7 @@ fn integer_within(name: &str, input: ParseStream<'_>) -> syn::Result<TokenStream
     })
 }
 
-/// The static that holds a type of the file.
+/// Returns the name of the static for a named type of the lock file.
 fn held(name: &Ident) -> Ident {
     format_ident!("__TYPED_EVENTS_LOCKED_{}", name)
 }

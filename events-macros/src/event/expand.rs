@@ -1,4 +1,4 @@
-//! Writes the item with its derives; in the hidden derive, the impl of `Event` and the registration.
+//! Generates the type with its derives and, in the hidden derive, the impl of `Event` and the registration.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -12,7 +12,8 @@ use crate::lock;
 use crate::schema::{self, Verified};
 use crate::tokens::allowing;
 
-/// The item with its derives, also where there are errors: so that nothing else has any for it.
+/// Generates the type with its derives. It keeps the derives if there are errors, so that uses of the type cause no
+/// further errors.
 pub(super) fn item(
     arguments: &Arguments,
     input: &DeriveInput,
@@ -38,12 +39,12 @@ pub(super) fn item(
     }
 }
 
-/// A constant that fails to evaluate where the name is none.
+/// Generates a constant that fails to evaluate if the name is invalid.
 pub(super) fn check_name(name: &LitStr, private: &TokenStream) -> TokenStream {
     check_at(name, quote!(#private::event_name), quote!(#name))
 }
 
-/// The impls of an event, or of a version of the past, which is only read.
+/// Generates the impls of an event, or those of a past version, which is only read.
 pub(super) fn impls(arguments: &Arguments, name: &LitStr, input: &Input<'_>) -> TokenStream {
     let Arguments { krate, version, .. } = arguments;
     let (ident, private, number) = (input.ident, &quote!(#krate::__private), version.value());
@@ -90,7 +91,7 @@ pub(super) fn impls(arguments: &Arguments, name: &LitStr, input: &Input<'_>) -> 
     }
 }
 
-/// The event by value as what a handler takes, and its registration.
+/// Generates the registration of the event, and the impl that lets a handler take the event by value.
 fn declared(ident: &Ident, private: &TokenStream) -> TokenStream {
     quote! {
         #[automatically_derived]
@@ -118,14 +119,14 @@ fn declared(ident: &Ident, private: &TokenStream) -> TokenStream {
     }
 }
 
-/// The check that the type before is the version before.
+/// Generates the check that the type in `previous` is the previous version of this event.
 fn chain(name: &LitStr, number: u32, previous: &Type, private: &TokenStream) -> TokenStream {
     let (written, before) = (text_of(previous), quote!(<#previous as #private::PastEvent>));
     let of = quote!((#written, #before::NAME, #before::VERSION));
     check_at(previous, quote!(#private::previous), quote!(#name, #number, #of))
 }
 
-/// The methods that read older versions.
+/// Generates the methods that read older versions.
 fn older(previous: &Type, private: &TokenStream) -> TokenStream {
     let before = quote!(<#previous as #private::PastEvent>);
     quote! {

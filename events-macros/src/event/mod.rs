@@ -1,7 +1,7 @@
-//! `#[event("...")]`: re-emits the item with derives; the hidden derive does the rest.
+//! Implements `#[event("...")]`, which emits the type with derives.
 //!
-//! An attribute sees fields that `#[cfg]` removes, a derive does not: so what depends on the fields
-//! is left to the derive.
+//! An attribute sees the fields that `#[cfg]` removes; a derive does not. For this reason a hidden derive generates
+//! all code that depends on the fields.
 
 mod expand;
 mod naming;
@@ -38,7 +38,7 @@ pub(crate) fn attribute(
             _ => expand::item(&arguments, &input, hidden, errors),
         };
     }
-    // Generated code would have errors of its own: only the name is still checked.
+    // For a generic type, generated code would cause further errors. Only the name is still checked.
     fields_mut(&mut input)
         .into_iter()
         .for_each(|field| field.attrs.retain(|attribute| !attribute.path().is_ident(EVENT)));

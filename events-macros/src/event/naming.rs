@@ -1,11 +1,10 @@
-//! The naming lint: an event says what has happened, not what shall.
+//! The naming lint: an event is named after something that has happened, not like a command.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use syn::LitStr;
 
-/// Verbs that are often meant when an event is named like a command, each with what says that it has
-/// happened.
+/// Verbs that names of commands often end with, each with its past participle.
 const VERBS: &[(&str, &str)] = &[
     ("accept", "accepted"),
     ("activate", "activated"),
@@ -63,7 +62,7 @@ const VERBS: &[(&str, &str)] = &[
     ("write", "written"),
 ];
 
-/// The name that says that it has happened, where this one sounds like a command.
+/// Returns the name in the past tense, if this one sounds like a command.
 fn past(name: &str) -> Option<String> {
     let start = name.rfind(['.', '-', '_']).map_or(0, |at| at + 1);
     let (before, verb) = name.split_at(start);
@@ -71,8 +70,8 @@ fn past(name: &str) -> Option<String> {
     Some(format!("{before}{past}"))
 }
 
-/// A warning at the name, where it sounds like a command. There is no other way to warn on stable Rust
-/// than to use something deprecated.
+/// Generates a warning at the name if it sounds like a command. The code uses a deprecated function, because a macro
+/// has no other way to warn on stable Rust.
 pub(crate) fn warning(name: &LitStr) -> Option<TokenStream> {
     let value = name.value();
     let past = past(&value)?;

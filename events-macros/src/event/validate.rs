@@ -1,4 +1,4 @@
-//! What an event can't be, as far as its tokens tell.
+//! Checks the type and the version of an event, as far as its tokens show.
 
 use proc_macro2::Span;
 use syn::{DeriveInput, GenericParam, Generics, LitInt};
@@ -15,7 +15,7 @@ pub(super) fn item(arguments: &mut Arguments, input: &DeriveInput, errors: &mut 
     }
 }
 
-/// Why an event, or a view, can't have these parameters.
+/// Returns the error for an event or a view with generic parameters.
 fn generic(generics: &Generics, arguments: &Arguments) -> String {
     let what = if arguments.kind == Kind::View { "a view" } else { "an event" };
     let named = generics.params.iter().find_map(|param| match param {
@@ -35,7 +35,7 @@ fn generic(generics: &Generics, arguments: &Arguments) -> String {
     )
 }
 
-/// A version beyond the first can read the one before it.
+/// Reports a version above 1 without `previous`, and `previous` on version 1.
 fn check_version(version: &mut Version, input: &DeriveInput, errors: &mut Errors) {
     let (value, name) = (version.value(), &input.ident);
     match &version.previous {

@@ -1,4 +1,4 @@
-//! Writes the impls of an event set.
+//! Generates the impls of an event set.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -8,7 +8,7 @@ use crate::ast::{Input, Variant};
 use crate::errors::{call_at, check_at};
 use crate::tokens::allowed;
 
-/// The impls of a set, with a variant of each event.
+/// Generates the impls of a set. Each variant is paired with the type that it holds.
 pub(super) fn set(input: &Input<'_>, krate: &Path, variants: &[(&Variant<'_>, &Type)]) -> TokenStream {
     let (private, ident) = (quote!(#krate::__private), input.ident);
     let set = ident.to_string();
@@ -52,11 +52,11 @@ pub(super) fn set(input: &Input<'_>, krate: &Path, variants: &[(&Variant<'_>, &T
     }
 }
 
-/// Constants that fail to evaluate where the variants before one take all that it takes. They ask the set, so that a
-/// variant that holds no event is one error.
+/// Generates constants that fail to evaluate if the variants before one take all events that it takes. They use the
+/// `TAKES` constant of the set, so that a variant without an event causes only one error.
 fn reached(input: &Input<'_>, variants: &[(&Variant<'_>, &Type)], private: &TokenStream) -> TokenStream {
     let (ident, set) = (input.ident, input.ident.to_string());
-    // What an event takes does not depend on the set's lifetime.
+    // The events that a variant takes do not depend on the set's lifetime.
     let own = input.generics.lifetimes().next().map(|_| quote!(<'static>));
     let names = variants.iter().map(|(variant, _)| variant.ident.to_string());
     let checks = variants.iter().enumerate().skip(1).map(|(index, (variant, _))| {

@@ -1,4 +1,4 @@
-//! `#[derive(EventSet)]`: an enum of events as the first argument of a handler.
+//! Implements `#[derive(EventSet)]`, which makes an enum of events usable as the first argument of a handler.
 
 mod expand;
 mod validate;

@@ -1,11 +1,11 @@
-//! What an enum must be to be an event set.
+//! Checks that a type can be an event set.
 
 use syn::Type;
 
 use crate::ast::{Data, Input, Variant};
 use crate::errors::Errors;
 
-/// Each variant with what it holds.
+/// Returns each variant with the type that it holds, and reports every mistake.
 pub(super) fn variants<'a>(input: &'a Input<'a>, errors: &mut Errors) -> Vec<(&'a Variant<'a>, &'a Type)> {
     let Data::Enum(variants) = &input.data else {
         errors.at(

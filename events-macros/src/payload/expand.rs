@@ -1,4 +1,4 @@
-//! Writes the item with its derives.
+//! Generates the type with its derives.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -18,7 +18,7 @@ pub(super) fn item(
     let secret = arguments.secret.as_ref().map(|secret| quote!(, #secret));
     let by_hand = arguments.leaves_out("Serialize") || arguments.leaves_out("Deserialize");
     let payload = (!by_hand).then(|| format_ident!("{PAYLOAD}"));
-    // The derived impls become functions of the type, which the real ones call.
+    // With `remote = "Self"`, serde derives functions of the type. The trait impls, which hide the value, call them.
     let remote =
         (hidden == Hidden::Type && arguments.above.is_empty()).then(|| quote!(#[serde(remote = "Self")]));
     let (krate, errors) = (&arguments.krate, errors.into_tokens());

@@ -1,4 +1,4 @@
-//! `#[payload]`: for the types that events are made of, what `#[event]` does for events.
+//! Implements `#[payload]`, which adds to the types of an event's fields the derives that `#[event]` adds to events.
 
 mod expand;
 mod validate;

@@ -1,4 +1,4 @@
-//! What a secret type can't be.
+//! Checks that a type can be secret as a whole.
 
 use syn::DeriveInput;
 
@@ -6,7 +6,8 @@ use crate::errors::Errors;
 use crate::item::{Arguments, derived};
 use crate::secret;
 
-/// Whether a type can be secret: it has serde's impls and `Debug` of us, and no parameters.
+/// Returns whether a type can be secret. It must not be generic, and its `Debug`, `Serialize` and `Deserialize` impls
+/// must be the ones that the attribute adds. Reports the reason if it can't.
 pub(super) fn check_secret(arguments: &Arguments, input: &DeriveInput, errors: &mut Errors) -> bool {
     if !input.generics.params.is_empty() {
         errors.on(&input.generics, "a secret type can't be generic");

@@ -1,4 +1,4 @@
-//! Writes the impl of `Schema`.
+//! Generates the impl of `Schema`.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -10,7 +10,7 @@ use crate::attr::{self, Attributes, Sides};
 use crate::errors::{check_at, text_of};
 use crate::tokens::{contains_name, option, without_self};
 
-/// The impl of `Schema` for a type.
+/// Generates the impl of `Schema` for a type.
 pub(crate) fn implement(input: &Input<'_>, private: &TokenStream, verified: Verified) -> TokenStream {
     let writer = Writer { private, input, generic: !input.generics.params.is_empty(), verified };
     if let Some(error) = writer.refused() {
@@ -49,25 +49,25 @@ pub(crate) fn implement(input: &Input<'_>, private: &TokenStream, verified: Veri
     }
 }
 
-/// Where the compiler checks that a type reads back what it writes.
+/// The point at which the compiler checks that a type can read what it writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verified {
-    /// Here.
+    /// At the declaration of the type.
     Declared,
-    /// Where it is used.
+    /// At each use of the type.
     Used,
 }
 
 struct Writer<'a> {
     private: &'a TokenStream,
     input: &'a Input<'a>,
-    /// Whether the type has parameters.
+    /// Whether the type has generic parameters, lifetimes included.
     generic: bool,
     verified: Verified,
 }
 
 impl Writer<'_> {
-    /// The error of a type that can have no schema.
+    /// Returns the error for a type that can't have a schema.
     fn refused(&self) -> Option<syn::Error> {
         if let Some(field) = self.unhidden() {
             let message = "only `#[payload]` and `#[event]` can hide a secret from serde: put `#[payload]` above the type, and `#[event(secret)]` on the field";
@@ -81,8 +81,8 @@ impl Writer<'_> {
         matches!(self.input.data, Data::Union).then(|| syn::Error::new(self.input.ident.span(), message))
     }
 
-    /// A reference to the type's declaration, which a static holds, so that the type may contain
-    /// itself. A generic type has one declaration for each instance, and no static.
+    /// Generates a reference to the declaration of the type. A static holds the declaration, so that a type can
+    /// contain itself. A generic type has a constant for each instance, because a static can't depend on parameters.
     fn declared(&self, shape: TokenStream) -> TokenStream {
         let (private, Input { name, attr, data, .. }) = (self.private, self.input);
         let Attributes { doc, deprecated, secret, .. } = attr;
@@ -92,7 +92,7 @@ impl Writer<'_> {
             Verified::Declared => quote!(Declared),
             Verified::Used => quote!(Used),
         };
-        // A literal, so that the compiler has no call to evaluate.
+        // A struct literal compiles faster than a call of a constructor.
         let declaration = quote! {
             #private::NamedSchema {
                 path: ::core::concat!(::core::module_path!(), "::", #name),
@@ -121,10 +121,10 @@ impl Writer<'_> {
         }}
     }
 
-    /// A reference to the shape on the wire.
+    /// Generates a reference to the shape of the serialized type.
     fn shape(&self) -> TokenStream {
         let (private, attr) = (self.private, &self.input.attr);
-        // A secret type is its own remote.
+        // A secret type uses `remote = "Self"`, so its shape is that of the type itself.
         if let Some(remote) = attr.remote.as_ref().filter(|_| !attr.secret) {
             return opaque(private, &format!("remote {remote}"));
         }
@@ -143,7 +143,7 @@ impl Writer<'_> {
         quote!(&#private::TypeSchema::Differs { written: #written, read: #read })
     }
 
-    /// The shape of a struct, or of what is in a variant.
+    /// Generates the shape of a struct, or that of the fields of a variant.
     fn struct_shape(&self, container: &Attributes, fields: &Fields<'_>) -> TokenStream {
         let private = self.private;
         match fields {
@@ -167,7 +167,8 @@ impl Writer<'_> {
             let shapes =
                 fields.iter().filter(|field| !skipped(&field.attr)).map(|field| self.field_shape(field));
             let shape = quote!(&#private::TypeSchema::Tuple(&[#(#shapes),*]));
-            // The length of an array whose elements may be left out says nothing.
+            // The number of elements can vary, so the shape does not describe the array. The elements still need a
+            // schema.
             match fields.iter().any(|field| vague(&field.attr)) {
                 true => {
                     let opaque = opaque(private, &elements(fields));
@@ -187,8 +188,9 @@ impl Writer<'_> {
         }
     }
 
-    /// The shape of a tuple that is never read as it was written, since an element that is left out moves those
-    /// after it: every array that may be written, and the one that is read. The checks refuse the type by this form.
+    /// Generates the shape of a tuple that can't be read as it was written, because an element that is left out moves
+    /// the elements after it. The shape contains each array that serde may write, and the array that serde reads. The
+    /// checks report the type because these differ.
     fn moving_shape(&self, fields: &[Field<'_>]) -> Option<TokenStream> {
         let private = self.private;
         if !(0..fields.len()).any(|index| itself::moves_others(fields, index, false).is_some()) {
@@ -218,21 +220,21 @@ impl Writer<'_> {
         })
     }
 
-    /// The shape of a newtype is that of its field.
+    /// Generates the shape of a newtype, which is that of its field.
     fn newtype_shape(&self, fields: &[Field<'_>]) -> TokenStream {
         self.wrapped(fields).unwrap_or_else(|| opaque(self.private, &elements(fields)))
     }
 
-    /// The shape of the one field that serde does not skip.
+    /// Generates the shape of the first field that serde does not skip.
     fn wrapped(&self, fields: &[Field<'_>]) -> Option<TokenStream> {
         let field = fields.iter().find(|field| !field.attr.skipped.written && !field.attr.skipped.read)?;
         Some(self.field_shape(field))
     }
 
-    /// The `StructSchema` of named fields.
+    /// Generates the `StructSchema` of named fields.
     fn named_fields(&self, container: &Attributes, fields: &[Field<'_>]) -> TokenStream {
         let private = self.private;
-        // serde writes the tag of a struct, and ignores it when it reads.
+        // serde writes the tag of a struct and ignores it when it reads.
         let tag = container.struct_tag.as_ref().map(|(tag, name)| {
             quote! {
                 #private::FieldSchema::new(#tag, const { &#private::TypeSchema::Enum(#private::EnumSchema {
@@ -248,7 +250,7 @@ impl Writer<'_> {
         quote!(#private::StructSchema { fields: &[#(#schemas),*], deny_unknown: #deny })
     }
 
-    /// The `FieldSchema` of a field, unless serde skips it on both sides.
+    /// Generates the `FieldSchema` of a field. Returns `None` if serde skips the field on both sides.
     fn named_field(&self, container: &Attributes, field: &Field<'_>) -> Option<TokenStream> {
         let (private, Field { attr, on_wire, .. }) = (self.private, field);
         let name = on_wire.first()?;
@@ -261,7 +263,8 @@ impl Writer<'_> {
             }
             Some(path) => Some(quote!(.present(#private::Presence::Sometimes).skipped_if(#path))),
         };
-        // Only serde knows whether an opaque type is an `Option`. A function of the user reads a field that is there.
+        // Whether an opaque type is an `Option` is known only to serde, so the field may be missing. A field that a
+        // function of the user reads must be present.
         let required = match attr {
             _ if container.default || attr.default => Some(quote!(.required(false))),
             Attributes { custom: Sides { read: true, .. }, .. } => Some(quote!(.required(true))),
@@ -283,7 +286,7 @@ impl Writer<'_> {
         })
     }
 
-    /// A reference to the shape of a field.
+    /// Generates a reference to the shape of a field.
     fn field_shape(&self, field: &Field<'_>) -> TokenStream {
         let (private, Field { attr, ty, .. }) = (self.private, field);
         let text = [attr.code.join(", "), text_of(ty)].into_iter().filter(|part| !part.is_empty());
@@ -296,13 +299,13 @@ impl Writer<'_> {
             Sides { written: true, .. } => {
                 quote!(&#private::TypeSchema::Differs { written: #opaque, read: #own })
             }
-            // Nothing reads the field as its type: that needs no schema.
+            // serde does not read the field as its type, so the type needs no schema.
             Sides { read: true, .. } => opaque,
             _ => own,
         }
     }
 
-    /// The type of a field, without `Self`: a static inside of an impl can't name it.
+    /// Returns the type of a field with `Self` replaced by its name. A static inside an impl can't refer to `Self`.
     fn without_self(&self, ty: &Type) -> Type {
         match self.generic {
             true => ty.clone(),
@@ -310,8 +313,9 @@ impl Writer<'_> {
         }
     }
 
-    /// Constants that fail to evaluate where serde can't flatten a field, or a secret would stand beside the tag of an
-    /// enum. A type that is verified here has these checks in `itself`.
+    /// Generates constants that fail to evaluate if serde can't flatten a field, or if a secret would be written next
+    /// to the tag of an enum. For types that are verified at their declaration, the module `itself` generates these
+    /// checks.
     fn part_checks(&self) -> TokenStream {
         let Input { attr, data, .. } = self.input;
         let flattened = self.input.fields().into_iter().filter(|field| field.attr.flatten);
@@ -334,13 +338,13 @@ impl Writer<'_> {
         Some(check_at(ty, quote!(#private::#check), arguments))
     }
 
-    /// A secret field that serde does not ask whether to hide.
+    /// Returns a secret field without the serde option that hides it.
     fn unhidden(&self) -> Option<&Field<'_>> {
         let mut fields = self.input.fields().into_iter();
         fields.find(|Field { ident, attr, .. }| attr.secret && !attr.hides && ident.is_some())
     }
 
-    /// The field through which a generic type contains itself.
+    /// Returns the field through which a generic type contains itself.
     fn circle(&self) -> Option<&Field<'_>> {
         let own = self.input.ident.to_string();
         let contains = |field: &&Field<'_>| {
@@ -368,11 +372,11 @@ impl Writer<'_> {
         }
     }
 
-    /// The `VariantSchema` of a variant, unless serde skips it on both sides.
+    /// Generates the `VariantSchema` of a variant. Returns `None` if serde skips the variant on both sides.
     fn variant(&self, variant: &Variant<'_>) -> Option<TokenStream> {
         let (private, Variant { attr, on_wire, fields, .. }) = (self.private, variant);
         let name = on_wire.first()?;
-        // serde takes a newtype without its field for a unit.
+        // serde treats a newtype whose field is skipped as a unit variant.
         let is_unit =
             matches!(fields, Fields::Unit) || fields.newtype().is_some_and(|field| field.attr.is_skipped());
         let body = if is_unit {
@@ -418,26 +422,27 @@ impl Writer<'_> {
         }
     }
 
-    /// The heap size of a field: by its schema, or, where it needs none, by the schema its type may have, else by
-    /// what serde writes. The latter is also used for each field of a variant that is not `described`, which serde does
-    /// not read, or a function of the user reads.
+    /// Generates the heap size of a field. A field that serde reads as its type uses the `Schema` impl of the type.
+    /// Other fields use a `Schema` impl if their type has one, else the size of what serde writes. `described` is
+    /// false for the fields of a variant that serde does not read or that a function of the user reads; they are sized
+    /// like these other fields.
     fn heap_of(&self, field: &Field<'_>, described: bool, reference: TokenStream) -> TokenStream {
         let (private, ty) = (self.private, field.ty);
         match described && field.attr.is_read() {
             true => quote!(<#ty as #private::Schema>::heap_size(#reference)),
-            // The type does not own what it borrows.
+            // A type with a lifetime does not own the data that it borrows.
             false if self.input.generics.lifetimes().next().is_some() => quote!(0),
             false => quote!((&&&#private::Weigh(#reference)).__typed_events_weight()),
         }
     }
 }
 
-/// The shape of what is not described, with the code that writes and reads it.
+/// Generates the shape of an opaque value. `code` names its type and the functions that write and read it.
 fn opaque(private: &TokenStream, code: &str) -> TokenStream {
     quote!(&#private::TypeSchema::Opaque(#code))
 }
 
-/// The types of unnamed fields, each with its serde attributes.
+/// Returns the types of unnamed fields as text, each with its serde attributes.
 fn elements(fields: &[Field<'_>]) -> String {
     let each = fields.iter().map(|field| {
         let options = attr::named(&field.syntax.attrs, "serde");
@@ -447,7 +452,7 @@ fn elements(fields: &[Field<'_>]) -> String {
     format!("({})", each.collect::<Vec<_>>().join(", "))
 }
 
-/// The calls that say under which names something is written and read, where that is not one name.
+/// Generates the calls that set the names for writing and reading, unless both sides use the same single name.
 fn names(Names { written, read, aliases }: &Names) -> TokenStream {
     let mut calls = TokenStream::new();
     if written.is_none() {
@@ -461,7 +466,7 @@ fn names(Names { written, read, aliases }: &Names) -> TokenStream {
     calls
 }
 
-/// The call that adds the doc comment and `#[deprecated]`, where there is one.
+/// Generates the call that adds the doc comment and `#[deprecated]`, if the item has one of them.
 fn documented(Attributes { doc, deprecated, .. }: &Attributes) -> Option<TokenStream> {
     (*deprecated || !doc.is_empty()).then(|| quote!(.documented(#doc, #deprecated)))
 }

@@ -1,4 +1,4 @@
-//! The checks that a type reads back what it writes: the macro compares the names, and constants check the rest.
+//! Checks that a type can read what it writes. The macro compares names; generated constants check the rest.
 
 use std::collections::HashMap;
 
@@ -12,25 +12,26 @@ use crate::attr::Attributes;
 use crate::errors::{Errors, call_at, text_of};
 use crate::tokens::{option, without_self};
 
-/// The number of parts that can have constants of their own, of which the constant on the whole type is told.
+/// The maximum number of parts (fields or variants) with a separate constant that the constant for the whole type can
+/// skip. Parts beyond it are checked by both.
 const MAX_PARTS: usize = 128;
 
-/// The mistakes in names, and constants that fail to evaluate where serde does not read what it writes.
+/// Generates errors for conflicting names, and constants that fail to evaluate if serde can't read what it writes.
 pub(super) fn checks(input: &Input<'_>, private: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     if !input.attr.is_converted() && input.attr.remote.is_none() {
         check_names(input, &mut errors);
     }
     match (errors.is_empty(), input.generics.params.is_empty()) {
-        // The constants would report the same mistake again.
+        // The constants would report the same error again.
         (false, _) => errors.into_tokens(),
         (true, true) => Checker { input, private }.constants(),
-        // Each instance is checked where it is used.
+        // A generic type is checked where an instance of it is used.
         (true, false) => TokenStream::new(),
     }
 }
 
-/// A field or variant with its names on the wire.
+/// The identifier and the serialized names of a field or variant.
 type Named<'a> = (&'a Ident, &'a Names);
 
 fn check_names(input: &Input<'_>, errors: &mut Errors) {
@@ -71,7 +72,7 @@ fn check_fields(container: &Attributes, fields: &Fields<'_>, errors: &mut Errors
     }
 }
 
-/// The tag of a struct is a field beside the others.
+/// Reports fields with the name of the struct's tag, which serde writes as another field.
 fn check_struct_tag(container: &Attributes, fields: &[Field<'_>], errors: &mut Errors) {
     let Some((tag, _)) = &container.struct_tag else { return };
     for Field { ident, attr, on_wire, .. } in fields {
@@ -104,7 +105,7 @@ fn check_variants(untagged: bool, variants: &[Variant<'_>], errors: &mut Errors)
     compare(&named, "variants", errors);
 }
 
-/// Reports a name that two fields or variants have.
+/// Reports the first name that two fields or variants share.
 fn compare(all: &[Named<'_>], what: &str, errors: &mut Errors) {
     let mut owners: HashMap<&str, &Named<'_>> = HashMap::new();
     for named in all {
@@ -113,7 +114,7 @@ fn compare(all: &[Named<'_>], what: &str, errors: &mut Errors) {
             let is_own = |(_, names): &Named<'_>| {
                 [&names.written, &names.read].into_iter().flatten().any(|own| own == name)
             };
-            // Where one of them is an alias, that is the mistake.
+            // If one of the two names is an alias, the error is at the alias.
             let (at, _) = if is_own(named) && !is_own(other) { other } else { named };
             let (one, two) = (other.0.unraw(), named.0.unraw());
             errors.at(
@@ -127,7 +128,7 @@ fn compare(all: &[Named<'_>], what: &str, errors: &mut Errors) {
     }
 }
 
-/// Reports a field or variant that serde writes under a name under which it does not read it.
+/// Reports a field or variant that serde writes under a name that it does not read.
 fn check_sides((ident, names): Named<'_>, errors: &mut Errors) {
     let (Some(written), Some(read)) = (&names.written, &names.read) else { return };
     if written != read && !names.aliases.contains(written) {
@@ -141,7 +142,7 @@ fn check_sides((ident, names): Named<'_>, errors: &mut Errors) {
     }
 }
 
-/// Reports a variant that serde writes and never reads; returns whether it is one.
+/// Reports a variant that serde writes but never reads. Returns whether it is one.
 fn is_never_read(Variant { ident, attr, .. }: &Variant<'_>, errors: &mut Errors) -> bool {
     let is_wrong = attr.skipped.read && !attr.skipped.written;
     if is_wrong {
@@ -155,7 +156,7 @@ fn is_never_read(Variant { ident, attr, .. }: &Variant<'_>, errors: &mut Errors)
     is_wrong
 }
 
-/// Why serde does not find an element of a tuple, or one after it, where it was written.
+/// Returns the reason if serde reads this element of a tuple, or one after it, at a different index than it wrote it.
 pub(super) fn moves_others(fields: &[Field<'_>], index: usize, is_newtype: bool) -> Option<&'static str> {
     let attr = &fields[index].attr;
     let is_last = fields[index + 1..].iter().all(|field| field.attr.is_skipped());
@@ -223,7 +224,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The fields of a struct or of a variant; `first` is the index of the first one in the schema.
+    /// Adds the checks of the fields of a struct or variant. `first` is the schema index of the first field.
     fn field_parts(&self, first: usize, fields: &[Field<'_>], variant: Option<usize>, parts: &mut Parts) {
         let private = self.private;
         let kept = fields.iter().filter(|field| !field.attr.is_skipped());
@@ -241,7 +242,7 @@ impl Checker<'_> {
                 };
                 match variant {
                     None => parts.add(first + index, check),
-                    // The variant is checked as a whole, too.
+                    // The constant for the whole type still checks the variant.
                     Some(_) => parts.checks.push(constant(&check)),
                 }
             }
@@ -280,7 +281,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A check after another one of a field's type, which says more where it fails.
+    /// Generates a check that runs after the check `first` of the field's type, whose error message is more precise.
     fn after(&self, field: &Field<'_>, first: TokenStream, check: TokenStream) -> TokenStream {
         if !field.attr.is_read() || field.attr.custom.written {
             return check;
@@ -302,10 +303,10 @@ impl Checker<'_> {
     }
 }
 
-/// The constants on parts of a type.
+/// The constants that check the parts of a type.
 struct Parts {
     checks: Vec<TokenStream>,
-    /// A bit for each part that has a constant, by its index in the schema.
+    /// A bit for each part with a constant; the bit number is the index of the part in the schema.
     done: u128,
 }
 
@@ -327,8 +328,8 @@ const fn done(index: usize) -> u128 {
     if index < MAX_PARTS { 1 << index } else { 0 }
 }
 
-/// Whether a type looks like a scalar, an option or a list of scalars, which need no constant of their own to say where
-/// a mistake is. The constant on the whole type does not rely on that.
+/// Returns whether a type looks like a scalar, an option of a scalar or a list of scalars. These need no separate
+/// constant to locate an error. The constant for the whole type checks them in any case.
 fn is_plain(ty: &Type, nullable: bool) -> bool {
     const SCALARS: [&str; 17] = [
         "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32", "f64",

@@ -1,4 +1,4 @@
-//! `#[derive(Schema)]`, and the part of `#[event]` that describes the shape of a type.
+//! Implements `#[derive(Schema)]`, and generates the schema of events.
 
 mod expand;
 mod itself;
@@ -18,10 +18,10 @@ pub(crate) fn derive(mut input: DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
     for field in fields_mut(&mut input) {
         for option in field.attrs.iter_mut().filter(|attribute| attribute.path().is_ident(SCHEMA)) {
-            // Other derives have a `#[schema]`, too: an option is ours if it resembles one of ours.
+            // Other derives use `#[schema]` too. An unknown option is reported only if it resembles one of ours.
             if let Some(error) = item::misspelt(option) {
                 errors.push(error);
-                // One error for one field: the others don't look at its type.
+                // With `opaque`, the remaining checks ignore the field's type and report no further error.
                 *option = syn::parse_quote!(#[schema(opaque)]);
             }
         }

@@ -1,4 +1,4 @@
-//! The event that a view is of, by its type or by its name, and what is known of it.
+//! Looks up the event of a view, by its type or by its name.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -8,11 +8,11 @@ use syn::{LitStr, Type};
 use crate::errors::text_of;
 use crate::lock;
 
-/// The event a view is of.
+/// The event of a view, as the user wrote it.
 pub(crate) enum Of {
-    /// Its type.
+    /// The type of the event.
     Type(Box<Type>),
-    /// Its name, of which the lock knows the rest.
+    /// The name of the event; its lock file contains the schema.
     Name(LitStr),
 }
 
@@ -34,17 +34,18 @@ impl ToTokens for Of {
     }
 }
 
-/// What is known of the event.
+/// The properties of the event that the view uses.
 pub(super) struct Event {
-    /// As the user names it, for messages.
+    /// The event's type, for messages.
     pub(super) shown: String,
     pub(super) name: TokenStream,
     pub(super) version: TokenStream,
-    /// A function that gives its declaration, if that is part of the program.
+    /// The function that returns the event's declaration, as an `Option`. It is `None` for an event known only by
+    /// name.
     pub(super) decl: TokenStream,
-    /// What it writes, or the error that says why that is not known.
+    /// The schema of the written JSON, or the error if it is unknown.
     pub(super) written: Result<TokenStream, TokenStream>,
-    /// What that refers to.
+    /// The items that `written` refers to.
     pub(super) types: TokenStream,
 }
 
@@ -68,7 +69,7 @@ impl Event {
         }
     }
 
-    /// The newest version in the event's file.
+    /// Reads the newest version from the event's lock file.
     fn of_lock(name: &LitStr, private: &TokenStream) -> Self {
         let newest = newest_version(&name.value(), private);
         let mut event = Self {
@@ -92,7 +93,7 @@ impl Event {
     }
 }
 
-/// The newest version of an event that is locked, with the file's path and the event's type.
+/// Returns the newest locked version of an event, with the path of the file and the event's type.
 fn newest_version(name: &str, private: &TokenStream) -> Result<(String, String, lock::Version), String> {
     let missing = || {
         let folder = lock::FOLDER;

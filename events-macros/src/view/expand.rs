@@ -1,4 +1,4 @@
-//! Writes the impl of `View`, and the view as what a handler takes.
+//! Generates the impl of `View`, and the impls that let a handler take the view.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -34,7 +34,7 @@ pub(super) fn impls(of: &Of, private: &TokenStream, input: &Input<'_>) -> TokenS
     }
 }
 
-/// The view, borrowed and by value, as what a handler takes.
+/// Generates the impls that let a handler take the view by reference or by value.
 fn arguments(ident: &Ident, private: &TokenStream) -> TokenStream {
     let each = [(quote!(&'a #ident), quote!()), (quote!(#ident), quote!(.cloned()))];
     let borrowed = quote!(<&'a #ident as #private::Argument<'a>>);

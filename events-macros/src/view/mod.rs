@@ -1,5 +1,5 @@
-//! `#[event(view_of = ...)]`: re-emits the item with derives; the hidden derive checks it against its
-//! event and makes it an argument of handlers.
+//! Implements `#[event(view_of = ...)]`, which emits the type with derives. The hidden derive checks the view against
+//! its event and makes it an argument type of handlers.
 
 mod event;
 mod expand;
@@ -16,7 +16,7 @@ use crate::attr::LOCKED;
 use crate::errors::Errors;
 use crate::item::{Arguments, Hidden, derives};
 
-/// The item with its derives; without them where it is not known what it is a view of.
+/// Generates the type with its derives, or without them if its event could not be parsed.
 pub(crate) fn attribute(
     arguments: &Arguments,
     input: &DeriveInput,

@@ -1,4 +1,4 @@
-//! The checks of a view against its event, by the compiler.
+//! Generates the checks of a view against its event, which the compiler evaluates.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -8,8 +8,8 @@ use crate::ast::Input;
 use crate::errors::call_at;
 use crate::tokens::option;
 
-/// Constants that fail to evaluate where the event can't fill the view: one for each field, so that
-/// each has its own place; one for a type without.
+/// Generates constants that fail to evaluate if the event can't fill the view. There is one constant for each field,
+/// so that each error has the span of its field. A view without fields has one constant.
 pub(super) fn checks(
     input: &Input<'_>,
     event: &Event,

@@ -23,7 +23,7 @@ pub(crate) fn block_around(attribute: Span) -> Option<&'static str> {
     if location.column == 0 { None } else { location.file.block_around(location.offset) }
 }
 
-/// Returns whether the file imports from this module of std and declares no type with this name itself.
+/// Returns whether the file names this module of std and declares no type with this name itself.
 pub(crate) fn imports(span: Span, module: &str, name: &str) -> bool {
     let Some(file) = file_of(span) else { return false };
     let declares =

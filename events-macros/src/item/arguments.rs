@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     pub(crate) view_of: Option<Of>,
     /// The options of the schema lock, if the event or view is declared with `locked::event`.
     pub(crate) lock: Option<lock::Options>,
-    /// Whether all arguments were parsed without a syntax error.
+    /// Whether all arguments were parsed, without a syntax error that ended the parsing early.
     pub(crate) complete: bool,
 }
 

@@ -70,7 +70,7 @@ fn rename_options(field: &mut Field, helper: &str, locked: bool, errors: &mut Er
     }
 }
 
-/// Returns the error for options of a field that are in another attribute than `#[event(...)]`.
+/// Returns the error for options of a field that are in an attribute other than `#[event(...)]`.
 fn under_event(attribute: &Attribute, scope: &str) -> syn::Error {
     let options = match &attribute.meta {
         Meta::List(list) if !list.tokens.is_empty() => text_of(&list.tokens),

@@ -109,15 +109,15 @@ impl Known {
         self.names.iter().map(String::as_str).filter(has_all).collect()
     }
 
-    /// Returns the name that the pattern is probably a misspelling of, for the error if the pattern matches no
+    /// Returns the name that the pattern is probably a misspelling of. The error shows it if the pattern matches no
     /// candidate.
     fn nearest(&self, pattern: &str, candidates: &[&str]) -> Option<&str> {
         let all = || self.names.iter().map(String::as_str);
         match candidates {
             // Without candidates the pattern matches nothing.
             [] => nearest(all(), pattern),
-            // Whether the pattern matches is only known when the constant is evaluated. The nearest name is computed
-            // in advance for a small number of candidates only.
+            // Only the generated constant knows whether the pattern matches. The nearest name is computed in advance,
+            // but only for a small number of candidates.
             few if few.len() <= MAX_COMPARED && few != [pattern] => {
                 let name = nearest(few.iter().copied(), pattern)?;
                 all().find(|known| *known == name)
@@ -143,7 +143,7 @@ impl Known {
     }
 }
 
-/// The maximum number of candidates among which the nearest name is searched.
+/// The maximum number of candidates for which the nearest one is computed.
 const MAX_COMPARED: usize = 4;
 
 /// Returns the name nearest to `to`, if the edit distance is at most a third of the length of `to`.

@@ -121,7 +121,8 @@ pub(crate) fn folder() -> PathBuf {
 ///
 /// Returns a message that says what is wrong with the file.
 pub(crate) fn read(event: &str, private: &TokenStream) -> Result<Option<(PathBuf, File)>, String> {
-    // An invalid name has an error of its own. It is not used as a path, because it could lead outside the folder.
+    // Another check reports an invalid name. Such a name is not used as a path, because it could lead outside the
+    // folder.
     if !event.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) || event.contains("..") {
         return Ok(None);
     }

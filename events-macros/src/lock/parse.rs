@@ -37,8 +37,8 @@ pub(crate) struct Version {
 /// The newest format of lock files that this version of the crate can read.
 const FORMAT: u32 = 1;
 
-/// Returns a line and a problem that make a text unreadable before it is parsed: a merge conflict, an unknown format,
-/// or a version that occurs twice.
+/// Returns the line and the description of a problem that is found before the text is parsed: a merge conflict, an
+/// unknown format, or a version that occurs twice.
 pub(crate) fn obstacle(text: &str) -> Option<(usize, String)> {
     for (line, number) in text.lines().zip(1..) {
         let markers = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
@@ -208,7 +208,7 @@ impl Reader<'_> {
             }
         };
         let shape = quote!(&#private::TypeSchema::#shape);
-        // Structs and enums contain calls. The compiler promotes these to constants only inside a `const` block.
+        // Structs and enums contain calls, whose results are constants only inside a `const` block.
         match name.as_str() {
             "struct" | "enum" => Ok(quote!(const { #shape })),
             _ => Ok(shape),

@@ -45,8 +45,8 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&K
     }
 }
 
-/// Generates the function, its stand-in and the errors. With errors, too, other code can name the function and the
-/// stand-in.
+/// Generates the function, its stand-in and the errors, so that other code that names the function or the stand-in has
+/// no further errors.
 pub(crate) fn fallback(arguments: &Arguments, function: &ItemFn, errors: Errors) -> TokenStream {
     let krate = &arguments.krate;
     let private = quote!(#krate::__private);

@@ -92,7 +92,7 @@ impl Writer<'_> {
             Verified::Declared => quote!(Declared),
             Verified::Used => quote!(Used),
         };
-        // A struct literal compiles faster than a call of a constructor.
+        // A struct literal, because a call of a constructor would have to be evaluated by the compiler.
         let declaration = quote! {
             #private::NamedSchema {
                 path: ::core::concat!(::core::module_path!(), "::", #name),

@@ -242,7 +242,7 @@ impl Checker<'_> {
                 };
                 match variant {
                     None => parts.add(first + index, check),
-                    // The constant for the whole type still checks the variant.
+                    // `done` has no bits for the fields of a variant; `variant_parts` sets the bit of the variant.
                     Some(_) => parts.checks.push(constant(&check)),
                 }
             }
@@ -329,7 +329,7 @@ const fn done(index: usize) -> u128 {
 }
 
 /// Returns whether a type looks like a scalar, an option of a scalar or a list of scalars. These need no separate
-/// constant to locate an error. The constant for the whole type checks them in any case.
+/// constant to locate an error: the constant for the whole type checks the parts that have no constant.
 fn is_plain(ty: &Type, nullable: bool) -> bool {
     const SCALARS: [&str; 17] = [
         "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32", "f64",

@@ -36,7 +36,7 @@ impl ToTokens for Of {
 
 /// The properties of the event that the view uses.
 pub(super) struct Event {
-    /// The event's type, for messages.
+    /// The event's type, or its name if the type is unknown, for messages.
     pub(super) shown: String,
     pub(super) name: TokenStream,
     pub(super) version: TokenStream,

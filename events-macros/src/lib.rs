@@ -66,7 +66,7 @@ attributes! {
     /// It stands on a struct or an enum without type parameters and lifetimes, above its derives. It adds `Debug`, `Clone`,
     /// `Serialize` and `Deserialize` where the type does not derive them, without a dependency on serde; serde's attributes
     /// work as usual. Every field's type needs a schema: types of the standard library have one; put
-    /// [`payload`](macro@payload) above your own.
+    /// [`payload`](https://docs.rs/typed-events/latest/typed_events/attr.payload.html) above your own.
     ///
     /// # Options
     ///
@@ -148,7 +148,7 @@ attributes! {
     /// and stays callable.
     ///
     /// - **The first argument** is the event: `&E`, `Arc<E>` or `E` of an event, an enum with
-    ///   [`EventSet`](derive@EventSet), `&V` or `V` of a [`View`](https://docs.rs/typed-events/latest/typed_events/trait.View.html), or `&Record` for any event that the
+    ///   [`EventSet`](https://docs.rs/typed-events/latest/typed_events/derive.EventSet.html), `&V` or `V` of a [`View`](https://docs.rs/typed-events/latest/typed_events/trait.View.html), or `&Record` for any event that the
     ///   patterns take.
     /// - **Further arguments** are state, `&T` or `&dyn Trait`, which the builder is given
     ///   ([`BusBuilder::state`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.state)); or `&Bus`, `&Metadata`, `&Record`, `&Delivery`.
@@ -214,7 +214,7 @@ attributes! {
 /// ```
 ///
 /// It stands above the type's derives. It adds `Debug`, `Clone`, `Serialize` and `Deserialize` where the type does not
-/// derive them, without a dependency on serde, and [`Schema`](derive@Schema); serde's attributes work as usual.
+/// derive them, without a dependency on serde, and [`Schema`](https://docs.rs/typed-events/latest/typed_events/derive.Schema.html); serde's attributes work as usual.
 ///
 /// # Options
 ///
@@ -223,14 +223,14 @@ attributes! {
 /// | `secret` | no value: the whole type is secret. Text has `[secret]` in place of a value, also where several of them are keys of a map. The type has no type parameters, and leaves out no derive but `Clone` | not secret |
 /// | `without(Debug, ...)` | any of `Debug`, `Clone`, `Serialize`, `Deserialize`: derives to leave out, for impls written by hand | nothing is left out |
 /// | `crate = path` | path without quotes to typed-events, for macros that re-export it; not `$crate` | `::typed_events` |
-/// | `#[event(opaque)]`, `#[event(secret)]` on a field | as for [`event`](macro@event) | |
+/// | `#[event(opaque)]`, `#[event(secret)]` on a field | as for [`event`](https://docs.rs/typed-events/latest/typed_events/attr.event.html) | |
 #[proc_macro_attribute]
 pub fn payload(arguments: TokenStream, item: TokenStream) -> TokenStream {
     payload::attribute(arguments.into(), item.into()).into()
 }
 
 /// Gives a type of an event's field a schema, from its fields and serde's attributes: for types that
-/// derive serde's traits themselves. [`payload`](macro@payload) does both.
+/// derive serde's traits themselves. [`payload`](https://docs.rs/typed-events/latest/typed_events/attr.payload.html) does both.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};

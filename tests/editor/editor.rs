@@ -129,9 +129,9 @@ fn macros_show_their_docs() {
         ("shop/src/events.rs", "#[event(\"", "event", "Declares an event"),
         ("shop/src/handlers.rs", "#[on]", "on", "Makes a function a handler"),
         ("vault/src/lib.rs", "#[event(\"", "event", "Declares an event"),
-        ("vault/src/lib.rs", "#[event(\"", "event", "`compatibility = backward`"),
+        ("vault/src/lib.rs", "#[event(\"", "event", "`compatibility = full`"),
         ("vault/src/lib.rs", "#[on]", "on", "Makes a function a handler"),
-        ("vault/src/lib.rs", "#[on]", "on", "A pattern that no event of the"),
+        ("vault/src/lib.rs", "#[on]", "on", "A pattern that no locked event matches"),
         ("shop/src/events.rs", "#[payload]", "payload", "Makes a struct or enum a part of events"),
         (
             "shop/src/events.rs",

@@ -95,7 +95,7 @@ impl tracing::Subscriber for Warnings {
 #[tokio::test]
 async fn a_filter_by_the_target_shows_a_failing_handler() {
     let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(Warnings(lines.clone()));
+    let _guard = tests_support::listen(Warnings(lines.clone()));
     let bus = Bus::builder().no_handlers().build().await.unwrap();
     bus.on(|_: &Broken| Err::<(), _>("no paper"));
     let emitted = bus.emit(Broken).await.unwrap();

@@ -127,7 +127,8 @@ struct Mode {
 impl Mode {
     /// Whether a commit checkpoints a long write-ahead log, which moves it into the database.
     ///
-    /// Only a synced commit on a blocking thread does. A checkpoint begins with a sync of the write-ahead log, and SQLite does not
+    /// Only a synced commit on a blocking thread does. A checkpoint begins with a sync of the write-ahead log, and
+    /// SQLite does not
     /// report if that fails. After a synced commit there is nothing left for it to sync.
     fn checkpoints(self) -> bool {
         self.synchronous == Synchronous::Full && self.run_on == RunOn::Thread
@@ -334,7 +335,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the first waiting job in this task if that is likely to be quick. Returns true if no job is left; otherwise the
+    /// Runs the first waiting job in this task if that is likely to be quick. Returns true if no job is left;
+    /// otherwise the
     /// caller has to start a thread that runs the rest.
     fn work_here(&self) -> bool {
         let Ok(mut slot) = self.connection.try_lock() else { return false };

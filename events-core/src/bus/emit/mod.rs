@@ -82,7 +82,7 @@ impl<'a, E: Event> Emit<'a, E> {
 
 impl<E> Emit<'_, E> {
     /// Sets the metadata of the event, and replaces metadata that was set before. Fields that it does not set
-    /// are inherited from the event being handled.
+    /// are inherited from the event being handled. Has no effect once the emit has started.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {
@@ -104,7 +104,7 @@ impl<E> Emit<'_, E> {
     }
 
     /// Sets the id of the event. Emitting an event again with the same id stores it once: use it to retry an
-    /// emit whose outcome is unknown.
+    /// emit whose outcome is unknown. Has no effect once the emit has started.
     ///
     /// # Complexity
     ///

@@ -26,7 +26,6 @@ use crate::bus::inner::report::Fallback;
 use crate::bus::inner::routes::Routes;
 use crate::bus::inner::routes::{Lifetime, Patterns, name_of_closure};
 use crate::bus::inner::runtime::has_timer;
-use crate::bus::inner::runtime::spawn_boxed;
 use crate::bus::inner::slow::SlowHandlers;
 use crate::bus::inner::told::Told;
 use crate::bus::inner::work::Work;
@@ -747,13 +746,11 @@ impl Inner {
                 .map_err(|error| refused(format!("open the consumer {}", work.consumer.name()), error))?;
         }
         orphans.report_at_build(self, durable, &stored).await;
-        let looks = orphans.watch(Arc::downgrade(self), Arc::clone(adapter), self.stop_works.subscribe());
-        spawn_boxed(&self.runtime, Box::pin(looks));
+        orphans.spawn(self, adapter);
         for work in &self.works {
             let (bus, adapter, stop) =
                 (Arc::downgrade(self), Arc::clone(adapter), self.stop_works.subscribe());
-            let worker = Worker { bus, adapter, work: Arc::clone(work), stop };
-            spawn_boxed(&self.runtime, Box::pin(worker.run()));
+            Worker { bus, adapter, work: Arc::clone(work), stop }.spawn(&self.runtime);
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use crate::adapter::durable::{ConsumerStatus, DurableAdapter};
 use crate::adapter::{Adapter, AdapterError};
 use crate::bus::inner::Inner;
 use crate::bus::inner::outcome::panicked;
+use crate::bus::inner::runtime::spawn_boxed;
 use crate::panics::caught;
 use crate::text::quoted;
 use crate::time::Timestamp;
@@ -103,13 +104,14 @@ impl Orphans {
         self.report(inner, durable, stored, true).await;
     }
 
+    /// Spawns the task that checks at intervals.
+    pub(crate) fn spawn(self, inner: &Arc<Inner>, adapter: &Arc<dyn Adapter>) {
+        let checks = self.watch(Arc::downgrade(inner), Arc::clone(adapter), inner.stop_works.subscribe());
+        spawn_boxed(&inner.runtime, Box::pin(checks));
+    }
+
     /// Checks at intervals, until the bus stops or is dropped.
-    pub(crate) async fn watch(
-        mut self,
-        bus: Weak<Inner>,
-        adapter: Arc<dyn Adapter>,
-        mut stop: watch::Receiver<bool>,
-    ) {
+    async fn watch(mut self, bus: Weak<Inner>, adapter: Arc<dyn Adapter>, mut stop: watch::Receiver<bool>) {
         while timeout_at(self.looked.0 + LOOK, stop.wait_for(|stopping| *stopping)).await.is_err() {
             let (Some(inner), Some(durable)) = (bus.upgrade(), adapter.durable()) else { return };
             let now = (Instant::now(), inner.now());

@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -23,6 +24,7 @@ use crate::bus::inner::in_flight::InFlightGuard;
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
 use crate::bus::inner::report::FailedAttempt;
 use crate::bus::inner::routes::Route;
+use crate::bus::inner::runtime::spawn_boxed;
 use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Inner};
 use crate::id::EventId;
@@ -86,7 +88,12 @@ enum Wake {
 }
 
 impl Worker {
-    pub(crate) async fn run(mut self) {
+    /// Spawns the task that runs the consumer.
+    pub(crate) fn spawn(self, runtime: &Handle) {
+        spawn_boxed(runtime, Box::pin(self.run()));
+    }
+
+    async fn run(mut self) {
         let adapter = Arc::clone(&self.adapter);
         let Some(durable) = adapter.durable() else { return };
         let mut state = State {
@@ -189,15 +196,18 @@ impl Worker {
                 self.note(&bus, &claims);
                 state.look = claims.more;
                 (state.due, state.seen) = (claims.due, claims.seen);
-                for claimed in claims.claimed {
-                    let (claim, flight) = (claimed.claim, InFlightGuard::of_backlog(&bus.inner.flight));
-                    let handled = handle(bus.clone(), Arc::clone(&self.work), claimed);
-                    let task = state.running.spawn_on(handled, &bus.inner.runtime).id();
-                    state.held.push(Held { task, claim, flight });
-                }
+                claims.claimed.into_iter().for_each(|claimed| self.begin(&bus, state, claimed));
             }
             Err(error) => self.note_failed(&bus.inner, state, &error),
         }
+    }
+
+    /// Spawns the task that calls the handler.
+    fn begin(&self, bus: &Bus, state: &mut State, claimed: Claimed) {
+        let (claim, flight) = (claimed.claim, InFlightGuard::of_backlog(&bus.inner.flight));
+        let handled = handle(bus.clone(), Arc::clone(&self.work), claimed);
+        let task = state.running.spawn_on(handled, &bus.inner.runtime).id();
+        state.held.push(Held { task, claim, flight });
     }
 
     fn note(&self, bus: &Bus, claims: &Claims) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::adapter::Published;
+use crate::adapter::{BoxFuture, Published};
 use crate::bus::emit::dispatch::deliver_appended;
 use crate::bus::emit::emitted::Emitted;
 use crate::bus::emit::future_set::join_all;
@@ -57,9 +57,13 @@ impl Bus {
         let flight = inner.count(decl.name, from.as_ref())?;
         let envelope = || inner.envelope(from.as_ref(), Metadata::new(), None);
         let records = events.into_iter().map(|event| Record::shared(decl, Arc::new(event), envelope()));
-        let batch = emit_batch(self.clone(), records.collect());
-        task::run(inner, flight, Name::Declared(decl.name), Box::pin(batch)).await
+        let batch = boxed_batch(self.clone(), records.collect());
+        task::run(inner, flight, Name::Declared(decl.name), batch).await
     }
+}
+
+fn boxed_batch(bus: Bus, records: Vec<Record>) -> BoxFuture<'static, Result<Vec<Emitted>, Error>> {
+    Box::pin(emit_batch(bus, records))
 }
 
 async fn emit_batch(bus: Bus, records: Vec<Record>) -> Result<Vec<Emitted>, Error> {

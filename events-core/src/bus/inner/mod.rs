@@ -11,7 +11,6 @@ pub(crate) mod name_cache;
 pub(crate) mod outcome;
 pub(crate) mod pattern_map;
 pub(crate) mod reach;
-pub(crate) mod rendezvous;
 pub(crate) mod report;
 pub(crate) mod routes;
 pub(crate) mod runtime;

@@ -14,7 +14,6 @@ use crate::bus::inner::calling::{Lists, tell_replaced};
 use crate::bus::inner::in_flight::{Lifecycle, Open};
 use crate::bus::inner::name_cache::NameCache;
 use crate::bus::inner::pattern_map::{PatternMap, is_name};
-use crate::bus::inner::rendezvous::Rendezvous;
 use crate::event::EventDecl;
 use crate::event::pattern::Pattern;
 use crate::record::Record;
@@ -51,14 +50,29 @@ pub(crate) enum Lifetime {
     Long,
     /// For one event. The flag is set by the one emit that may call the handler.
     Once(AtomicBool),
-    /// Until it is removed; the [`Rendezvous`] then releases the replay task and the emits that wait for it.
-    Replay(Arc<Rendezvous>),
+    /// Until it is removed. The replay task calls the handler.
+    Replay(Arc<dyn Replay>),
 }
 
 impl Lifetime {
     pub(crate) fn once() -> Self {
         Self::Once(AtomicBool::new(false))
     }
+}
+
+/// The replay of a handler that was registered with one: a task calls the handler, and emits wait for the task.
+///
+/// A trait, because its implementation holds the bus, and the bus holds the routes. A cycle of types without a
+/// `dyn` makes the compiler prove again, in each async function, that all of them are `Send`.
+pub(crate) trait Replay: Send + Sync {
+    /// Ends all waits after the handler was removed, except for the emit whose event the handler is being
+    /// called with. The caller that removes the handler calls this, because the handler may be blocking the
+    /// thread of the task.
+    fn end(&self, route: &Route);
+
+    /// Returns true the first time since the last call of the handler, so that the warning that emits wait
+    /// for the task is logged once.
+    fn should_report_slow(&self) -> bool;
 }
 
 /// A handler under one of its patterns.
@@ -137,15 +151,15 @@ impl Registration {
     /// Releases the tasks and emits that wait for the handler. Call it without the lock of the table, because
     /// it wakes tasks.
     fn tell_removed(self: &Arc<Self>) {
-        if let Some(rendezvous) = self.rendezvous() {
-            rendezvous.end(&Route::first(self));
+        if let Some(replay) = self.replay() {
+            replay.end(&Route::first(self));
         }
     }
 
-    /// Returns the rendezvous of emits with the replay task, if this handler was registered with a replay.
-    pub(crate) fn rendezvous(&self) -> Option<&Rendezvous> {
+    /// Returns the replay, if this handler was registered with one.
+    pub(crate) fn replay(&self) -> Option<&dyn Replay> {
         match &self.lifetime {
-            Lifetime::Replay(rendezvous) => Some(rendezvous),
+            Lifetime::Replay(replay) => Some(&**replay),
             Lifetime::Long | Lifetime::Once(_) => None,
         }
     }

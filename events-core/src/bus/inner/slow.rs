@@ -206,8 +206,7 @@ impl SlowHandlers {
     fn listed(&self) -> Listed {
         let emits: Vec<_> = self.lock().values().cloned().collect();
         let is_replay = |emit: &&Arc<Waiting>| {
-            !emit.is_emit
-                && emit.handlers.iter().any(|handler| handler.route.registration.rendezvous().is_some())
+            !emit.is_emit && emit.handlers.iter().any(|handler| handler.route.registration.replay().is_some())
         };
         let replays = emits.iter().filter(is_replay).cloned().collect();
         Listed { emits, replays }
@@ -249,11 +248,11 @@ impl SlowHandlers {
                 emit.undone().filter(|handler| blocking.is_none_or(|one| std::ptr::eq(*handler, one)));
             for handler in to_name.filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
                 let took = ticks().wrapping_sub(emit.since);
-                match handler.route.registration.rendezvous().filter(|_| emit.is_emit) {
+                match handler.route.registration.replay().filter(|_| emit.is_emit) {
                     None => self.warn(handler.route.name(), emit.event(), took, more),
                     // The replay task is calling the handler, and that call is in the list itself.
                     Some(_) if listed.is_called_for(emit, handler) => {}
-                    Some(rendezvous) if rendezvous.tell_slow() => {
+                    Some(replay) if replay.should_report_slow() => {
                         self.warn(handler.route.name(), emit.event(), took, NOT_CALLED);
                     }
                     Some(_) => {}
@@ -301,7 +300,7 @@ impl Listed {
                 })
         };
         !call.is_emit
-            && call.handlers.iter().any(|one| one.route.registration.rendezvous().is_some())
+            && call.handlers.iter().any(|one| one.route.registration.replay().is_some())
             && self.emits.iter().any(waits)
     }
 }

@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::adapter::BoxFuture;
@@ -24,12 +25,11 @@ use crate::bus::inner::call::Wants;
 use crate::bus::inner::failure::Failure;
 use crate::bus::inner::failure::note_failure;
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
-use crate::bus::inner::rendezvous::Rendezvous;
-use crate::bus::inner::rendezvous::tell_late;
 use crate::bus::inner::routes::{Lifetime, Patterns, Route};
 use crate::bus::inner::runtime::spawn_boxed;
 use crate::bus::inner::{Bus, Inner};
 use crate::bus::read::history::History;
+use crate::bus::read::rendezvous::{Rendezvous, report_late};
 use crate::error::{Error, ErrorKind};
 use crate::event::takes::Takes;
 use crate::id::EventId;
@@ -193,7 +193,7 @@ impl Bus {
         let gate = gate(Arc::clone(&rendezvous), callback.shares);
         let pattern: Arc<str> = pattern.into();
         let (patterns, lifetime) =
-            (Patterns::One(Arc::clone(&pattern)), Lifetime::Replay(Arc::clone(&rendezvous)));
+            (Patterns::One(Arc::clone(&pattern)), Lifetime::Replay(rendezvous.clone()));
         let registration = inner.routes.insert(name, patterns, gate, lifetime);
         let subscription = self.subscription(Arc::clone(&registration));
         // Removes the handler on an early return, until it has caught up.
@@ -227,7 +227,7 @@ impl Bus {
             is_over: false,
             past: past.len() as u64,
         };
-        spawn_boxed(&inner.runtime, Box::pin(worker.run(past)));
+        worker.spawn(&inner.runtime, past);
         // If no thread drives the runtime of the bus, only `stop` ends this wait.
         let mut stopped = pin!(inner.flight.ended());
         let mut live = pin!(rendezvous.unless_ended(&registration, live));
@@ -310,6 +310,10 @@ impl Seen {
 }
 
 impl ReplayTask {
+    fn spawn(self, runtime: &Handle, past: Vec<Record>) {
+        spawn_boxed(runtime, Box::pin(self.run(past)));
+    }
+
     async fn run(mut self, past: Vec<Record>) {
         self.replay(past).await;
         self.is_over = true;
@@ -340,7 +344,7 @@ impl ReplayTask {
                         },
                     };
                     // Keep the entry until the failure is logged, so that `stop` waits for it.
-                    if let Some((Err(error), _turn)) = self.rendezvous.finish(position, &record, result) {
+                    if let Some((Err(error), _entry)) = self.rendezvous.finish(position, &record, result) {
                         self.report(&record, error);
                     }
                     // Let other tasks run, even if the handler never waits.
@@ -419,9 +423,9 @@ impl ReplayTask {
 
     /// Releases all emits that wait, and reports the failures that no emit will report.
     fn end(&self) {
-        let untold = self.rendezvous.skip_all(true);
+        let unreported = self.rendezvous.skip_all(true);
         if let Some(bus) = self.bus.upgrade() {
-            tell_late(&bus, &self.route, untold);
+            report_late(&bus, &self.route, unreported);
         }
     }
 
@@ -443,9 +447,9 @@ impl Drop for ReplayTask {
             return self.end();
         };
         // An emit that waits for an event reports that event itself.
-        let (left, untold) = self.rendezvous.abandon();
+        let (left, unreported) = self.rendezvous.abandon();
         let left = left + self.past;
-        tell_late(&bus, &self.route, untold);
+        report_late(&bus, &self.route, unreported);
         if !self.is_live {
             // The caller of `OnReplay::on` gets an error, because the sender is dropped.
             bus.routes.remove(&self.route.registration);

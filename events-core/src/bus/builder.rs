@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -435,7 +436,7 @@ impl BusBuilder {
             told_unreadable: Told::default(),
             losses: crate::bus::inner::losses::Losses::new(fallback),
             abandoned: crate::bus::inner::abandoned::Abandoned::default(),
-            home: crate::bus::inner::runtime::Home::default(),
+            has_lost_runtime: AtomicBool::new(false),
             runtime,
         });
         for (handler, callback) in live {

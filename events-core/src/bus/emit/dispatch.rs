@@ -14,7 +14,7 @@ use crate::bus::emit::task::Progress;
 use crate::bus::inner::call::{Call, Source};
 use crate::bus::inner::calling::Calling;
 use crate::bus::inner::context::{self, Scope};
-use crate::bus::inner::failure::{Failure, note_failure};
+use crate::bus::inner::failure::Failure;
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
 use crate::bus::inner::routes::{Entry, List, Route};
 use crate::bus::inner::slow::WaitingHandler;
@@ -306,6 +306,6 @@ fn note_unhandled(bus: &Bus, source: Source<'_>) {
 /// Counts and logs a failure. Must run in the event's scope, which gives the id.
 pub(super) fn failed(inner: &Inner, event: &str, route: &Route, error: HandlerError) -> Failure {
     let failure = Failure::new(route, error);
-    note_failure(inner, event, context::current_id(), &failure);
+    inner.note_failure(event, context::current_id(), &failure);
     failure
 }

@@ -1,11 +1,7 @@
-//! The failure of a handler, and its counter and log line.
+//! The failure of a handler.
 
-use std::sync::atomic::Ordering;
-
-use crate::bus::inner::Inner;
 use crate::bus::inner::outcome::HandlerError;
 use crate::bus::inner::routes::Route;
-use crate::id::EventId;
 
 /// The failure of one handler call: the handler returned an error or panicked.
 pub struct Failure {
@@ -56,10 +52,4 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}: {}", self.handler(), self.what(), crate::text::escaped(self.message()))
     }
-}
-
-/// Counts and logs the failure of a live handler.
-pub(crate) fn note_failure(inner: &Inner, event: &str, id: Option<EventId>, failure: &Failure) {
-    inner.counters.failed.fetch_add(1, Ordering::Relaxed);
-    inner.settings.fallback.failure(event, id, failure);
 }

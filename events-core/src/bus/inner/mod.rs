@@ -5,6 +5,7 @@ pub(crate) mod call;
 pub(crate) mod calling;
 pub(crate) mod context;
 pub(crate) mod failure;
+pub(crate) mod failure_log;
 pub(crate) mod in_flight;
 pub(crate) mod losses;
 pub(crate) mod name_cache;
@@ -22,7 +23,7 @@ pub(crate) mod work;
 
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::runtime::Handle;
 
@@ -31,7 +32,6 @@ use crate::bus::inner::abandoned::Abandoned;
 use crate::bus::inner::in_flight::Lifecycle;
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::routes::Routes;
-use crate::bus::inner::runtime::Home;
 use crate::bus::inner::slow::SlowHandlers;
 use crate::bus::inner::stopping::Stopping;
 use crate::bus::inner::told::Told;
@@ -99,7 +99,8 @@ pub(crate) struct Inner {
     pub(crate) told_unreadable: Told<(bool, Box<str>)>,
     pub(crate) losses: losses::Losses,
     pub(crate) abandoned: Abandoned,
-    pub(crate) home: Home,
+    /// True once the runtime on which the bus was built has shut down before `stop`.
+    pub(crate) has_lost_runtime: AtomicBool,
     /// The runtime on which the bus was built. Runs emits that are polled outside of any runtime.
     pub(crate) runtime: Handle,
 }

@@ -7,7 +7,6 @@ use std::io::Write;
 
 use tracing::subscriber::NoSubscriber;
 
-use crate::bus::inner::failure::Failure;
 use crate::event::suggestions::did_you_mean;
 use crate::id::EventId;
 use crate::text::escaped;
@@ -23,6 +22,17 @@ pub(crate) enum Fallback {
     Nowhere,
 }
 
+/// The log fields of a failed call of a live handler.
+pub(crate) struct FailedCall<'a> {
+    pub(crate) event: &'a str,
+    pub(crate) id: Option<EventId>,
+    pub(crate) handler: &'a str,
+    pub(crate) pattern: &'a str,
+    /// The verb: `failed` or `panicked`.
+    pub(crate) what: &'a str,
+    pub(crate) error: &'a str,
+}
+
 /// The log fields of a failed attempt of a durable handler.
 pub(crate) struct FailedAttempt<'a> {
     pub(crate) event: &'a str,
@@ -32,17 +42,16 @@ pub(crate) struct FailedAttempt<'a> {
     pub(crate) attempt: u32,
     /// Maximum number of attempts.
     pub(crate) of: u32,
+    /// The verb: `failed` or `panicked`.
     pub(crate) what: &'a str,
     pub(crate) error: &'a str,
 }
 
 impl Fallback {
     /// Logs a failed call of a live handler, which is not retried.
-    pub(crate) fn failure(self, event: &str, id: Option<EventId>, failure: &Failure) {
-        let id = id.map(|id| id.to_string()).unwrap_or_default();
-        let (handler, pattern) = (failure.handler(), failure.pattern());
-        let error = escaped(failure.message());
-        let what = failure.what();
+    pub(crate) fn failure(self, failed: &FailedCall<'_>) {
+        let &FailedCall { event, handler, pattern, what, .. } = failed;
+        let (id, error) = (text_of(failed.id), escaped(failed.error));
         let taken = Taken::default();
         // A live handler is called once.
         let attempt = 1;
@@ -59,7 +68,7 @@ impl Fallback {
     /// Logs a failed attempt that will be retried at `next`.
     pub(crate) fn retry(self, failed: &FailedAttempt<'_>, next: Timestamp) {
         let &FailedAttempt { event, handler, consumer, attempt, of, what, .. } = failed;
-        let (id, error) = (failed.id(), escaped(failed.error));
+        let (id, error) = (text_of(failed.id), escaped(failed.error));
         let taken = Taken::default();
         tracing::warn!(
             target: TARGET, event = taken.note(event), id, handler, consumer, attempt, of, %next, %error,
@@ -73,7 +82,7 @@ impl Fallback {
     /// Logs the last failed attempt; the event becomes a dead letter.
     pub(crate) fn dead(self, failed: &FailedAttempt<'_>) {
         let &FailedAttempt { event, handler, consumer, attempt, of, what, .. } = failed;
-        let (id, error) = (failed.id(), escaped(failed.error));
+        let (id, error) = (text_of(failed.id), escaped(failed.error));
         let taken = Taken::default();
         tracing::error!(
             target: TARGET, event = taken.note(event), id, handler, consumer, attempt, of, next = "never", %error,
@@ -99,10 +108,8 @@ impl Fallback {
     }
 }
 
-impl FailedAttempt<'_> {
-    fn id(&self) -> String {
-        self.id.map(|id| id.to_string()).unwrap_or_default()
-    }
+fn text_of(id: Option<EventId>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
 }
 
 /// Records whether the subscriber of this thread takes a line. `tracing` evaluates the fields of a line only

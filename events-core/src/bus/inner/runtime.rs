@@ -2,7 +2,7 @@
 //! of durable handlers can't move to another runtime. The loss is logged once, and emits that need these
 //! tasks are refused.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::Context;
 use std::task::Waker;
@@ -16,12 +16,6 @@ use crate::bus::inner::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::panics::catch_panic;
 
-/// The state of the runtime of the bus.
-#[derive(Default)]
-pub(crate) struct Home {
-    is_lost: AtomicBool,
-}
-
 /// Owned by a task on the runtime of the bus, which ends when the bus stops or is dropped. If the guard is
 /// dropped while the bus is running, the runtime has shut down.
 struct Guard {
@@ -33,7 +27,7 @@ struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let Some(bus) = self.bus.upgrade().filter(|bus| bus.flight.is_running()) else { return };
-        bus.home.is_lost.store(true, Ordering::Release);
+        bus.has_lost_runtime.store(true, Ordering::Release);
         catch_panic(|| bus.warn_of_lost_runtime(self.joins));
         // This may be the last owner of the bus, and dropping the values that its handlers hold runs user
         // code.
@@ -81,7 +75,7 @@ impl Inner {
 
     /// Refuses an emit if the runtime of the bus has shut down and the event has durable handlers here.
     pub(crate) fn check_runtime(&self, event: &str) -> Result<(), Error> {
-        if !self.home.is_lost.load(Ordering::Acquire) || !self.has_work_on(event) {
+        if !self.has_lost_runtime.load(Ordering::Acquire) || !self.has_work_on(event) {
             return Ok(());
         }
         let names = self.durable_names(|work| work.takes(event));
@@ -92,7 +86,7 @@ impl Inner {
     /// live handlers here. Live handlers get such events from a task of the adapter.
     pub(crate) fn check_runtime_of_transaction(&self, event: &str) -> Result<(), Error> {
         self.check_runtime(event)?;
-        if !self.home.is_lost.load(Ordering::Acquire) || self.routes.of_name(event).entries.is_empty() {
+        if !self.has_lost_runtime.load(Ordering::Acquire) || self.routes.of_name(event).entries.is_empty() {
             return Ok(());
         }
         Err(lost_with_runtime(event, "the task that calls its handlers for events of transactions"))

@@ -21,7 +21,7 @@ use foldhash::fast::RandomState;
 use tokio::sync::{Notify, oneshot};
 
 use crate::bus::inner::call::Call;
-use crate::bus::inner::failure::{Failure, note_failure};
+use crate::bus::inner::failure::Failure;
 use crate::bus::inner::in_flight::InFlightGuard;
 use crate::bus::inner::outcome::{HandlerError, HandlerResult, Pending, ready};
 use crate::bus::inner::routes::{Registration, Replay, Route};
@@ -289,6 +289,6 @@ impl Replay for Rendezvous {
 pub(crate) fn report_late(bus: &Arc<Inner>, route: &Route, unreported: Vec<Unreported>) {
     for (record, error) in unreported {
         let failure = Failure::new(route, error);
-        catch_panic(|| note_failure(bus, record.name(), Some(record.id()), &failure));
+        catch_panic(|| bus.note_failure(record.name(), Some(record.id()), &failure));
     }
 }

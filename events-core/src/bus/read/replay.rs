@@ -23,7 +23,6 @@ use crate::bus::handlers::subscription::{OnPattern, Subscription};
 use crate::bus::inner::call::Callback;
 use crate::bus::inner::call::Wants;
 use crate::bus::inner::failure::Failure;
-use crate::bus::inner::failure::note_failure;
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
 use crate::bus::inner::routes::{Lifetime, Patterns, Route};
 use crate::bus::inner::runtime::spawn_boxed;
@@ -431,7 +430,7 @@ impl ReplayTask {
 
     fn report(&self, record: &Record, error: HandlerError) {
         if let Some(bus) = self.bus.upgrade() {
-            note_failure(&bus, record.name(), Some(record.id()), &Failure::new(&self.route, error));
+            bus.note_failure(record.name(), Some(record.id()), &Failure::new(&self.route, error));
         }
     }
 }

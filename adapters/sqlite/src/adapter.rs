@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::StoreError;
 use crate::executor::{Durability, Executor, Tx};
+use crate::identity::FileIdentity;
 use crate::options::{Options, Synchronous};
 use crate::tail::{LocalPeers, Tail};
 use crate::watermark::Watermark;
@@ -42,6 +43,8 @@ const SMALL_BATCH: usize = 4;
 /// - **Opening** happens in `build()`. It fails, and names the file, if the file can't be opened, has the format of a
 ///   newer program, or is damaged. A file of up to 8 MB is checked completely. In a larger one, pending events and the
 ///   number of records are checked. Each record has a checksum, which is verified when the record is read.
+/// - **A file that is removed or replaced** while it is open is an error on Unix: emits, histories and consumers fail
+///   from then on, until the program is started again.
 /// - **A second file**, with `-acknowledged` added to the name, stores the position up to which records were safe.
 ///   SQLite takes damage to a write-ahead log for its end and does not report the records behind it. After you replace
 ///   a log by an older copy, remove the second file: otherwise `build()` reports that the newest records are missing.
@@ -157,18 +160,22 @@ impl Sqlite {
             schema::check(&connection)?;
             let log = schema::id(&connection)?;
             let (last, reader) = (log::last(&connection)?, schema::connect(&options)?);
-            let acknowledged = match options.vfs {
-                None => Some(Watermark::open(&options.path, log, from)?),
-                Some(_) => None,
+            let (acknowledged, identity) = match options.vfs {
+                None => {
+                    let identity = FileIdentity::of(&options.path).map_err(StoreError::Identity)?;
+                    (Some(Watermark::open(&options.path, log, from)?), Some(Arc::new(identity)))
+                }
+                Some(_) => (None, None),
             };
-            Ok((connection, reader, last, log, acknowledged))
+            Ok((connection, reader, last, log, acknowledged, identity))
         });
         let opened = opening.await.unwrap_or(Err(StoreError::Gone));
-        let (connection, reader, last, log, acknowledged) =
+        let (connection, reader, last, log, acknowledged, identity) =
             opened.map_err(|fault| fault.of_file(&self.options.path))?;
         let options = &self.options;
-        let writer = Executor::new(options.clone(), runtime.clone(), connection, acknowledged);
-        let reader = Executor::new(options.clone(), runtime.clone(), reader, None);
+        let writer =
+            Executor::new(options.clone(), runtime.clone(), connection, acknowledged, identity.clone());
+        let reader = Executor::new(options.clone(), runtime.clone(), reader, None, identity);
         let changed = Arc::new(watch::Sender::new(0));
         let peers = LocalPeers::join(&options.path, options.poll).map_err(AdapterError::refused)?;
         let tail = Tail::new(&writer, &reader, &changed, &peers, receiver, last);

@@ -18,6 +18,12 @@ pub(crate) enum StoreError {
     Damaged(String),
     /// The `-acknowledged` file can't be read or written.
     Beside(std::io::Error),
+    /// The files of the log can't be identified when it is opened.
+    Identity(std::io::Error),
+    /// A file of the log was removed or replaced before the work began. The text says which.
+    Replaced(String),
+    /// The same, found after a transaction: what it wrote is only in the old file.
+    ReplacedMeanwhile(String),
     /// The work itself returned an error.
     Refused(AdapterError),
     /// After a disk error, earlier commits can't be made safe while other connections use the file.
@@ -62,6 +68,11 @@ impl StoreError {
         )
     }
 
+    /// Whether the log stays unusable until it is opened again.
+    pub(crate) fn is_of_other_file(&self) -> bool {
+        matches!(self, Self::Replaced(_) | Self::ReplacedMeanwhile(_))
+    }
+
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self.code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
     }
@@ -82,6 +93,13 @@ impl StoreError {
             (Self::Beside(error), _) => {
                 AdapterError::unavailable(format_args!("{}: {error}", path_of(path).display()))
             }
+            (Self::Replaced(what), _) => AdapterError::refused(format_args!(
+                "{what} while {file} was open: nothing is written until the program is started again"
+            )),
+            (Self::ReplacedMeanwhile(what), _) => AdapterError::unknown(format_args!(
+                "{what} while {file} was open: what was written last is only in the old file"
+            )),
+            (Self::Identity(error), _) => AdapterError::unavailable(said(error)),
             (Self::Refused(error), _) => error.clone(),
             (Self::Busy, _) => AdapterError::unavailable(format_args!(
                 "{file}: after a disk error, earlier commits can't be made safe while other connections read the file"

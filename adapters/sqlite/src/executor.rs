@@ -15,6 +15,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::{Result, StoreError};
+use crate::identity::FileIdentity;
 use crate::log::Appender;
 use crate::options::{Options, Synchronous};
 use crate::schema;
@@ -58,6 +59,8 @@ struct Shared {
     connection: Mutex<Slot>,
     /// Stores the highest position that was synced.
     acknowledged: Option<Watermark>,
+    /// The files that were opened; `None` if they are behind another VFS.
+    identity: Option<Arc<FileIdentity>>,
 }
 
 #[derive(Default)]
@@ -223,6 +226,7 @@ impl Executor {
         runtime: Handle,
         connection: Connection,
         acknowledged: Option<Watermark>,
+        identity: Option<Arc<FileIdentity>>,
     ) -> Self {
         let slot = Slot { open: Some(Open::new(connection)), unsure: false };
         Self(Arc::new(Shared {
@@ -232,7 +236,20 @@ impl Executor {
             queue: Mutex::default(),
             connection: Mutex::new(slot),
             acknowledged,
+            identity,
         }))
+    }
+
+    /// Returns an error if a file of the log was removed or replaced.
+    #[cfg(feature = "sqlx")]
+    pub(crate) fn check_files(&self) -> std::result::Result<(), AdapterError> {
+        let replaced = |what| StoreError::Replaced(what).of_file(&self.0.options.path);
+        self.0.check_identity(true).map_err(replaced)
+    }
+
+    /// Returns true if a file of the log was found removed or replaced.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.0.identity.as_ref().is_some_and(|identity| identity.changed().is_some())
     }
 
     /// Runs a job and waits for its result. The job runs even if the future is dropped while it waits for the result.
@@ -375,8 +392,9 @@ impl Shared {
             let outcome = self.attempt(&mut slot, &mut jobs, RunOn::Thread);
             // A job that fails must not fail the others, so each runs again alone. After a failed COMMIT that is not
             // possible: the transaction may be stored, and a second run could not tell.
-            let is_of_one =
-                |fault: &Arc<StoreError>| !matches!(**fault, StoreError::Commit(_)) && !fault.is_busy();
+            let is_of_one = |fault: &Arc<StoreError>| {
+                !matches!(**fault, StoreError::Commit(_)) && !fault.is_busy() && !fault.is_of_other_file()
+            };
             let apart = jobs.len() > 1 && outcome.as_ref().is_err_and(is_of_one);
             if apart {
                 for mut job in jobs {
@@ -423,6 +441,8 @@ impl Shared {
     )]
     fn transact(&self, slot: &mut Slot, jobs: &mut [Box<dyn Job>], run_on: RunOn) -> Result<()> {
         let begun = Instant::now();
+        // A connection that is opened now would create a new file.
+        self.check_identity(slot.open.is_none()).map_err(StoreError::Replaced)?;
         let open = match &mut slot.open {
             Some(open) => open,
             none => none.insert(Open::new(schema::connect(&self.options)?)),
@@ -435,7 +455,10 @@ impl Shared {
             (slot.unsure, open.mode) = (false, None);
         }
         open.prepare(durability, run_on, self.options.synchronous)?;
-        let Some(position) = open.commit(durability, jobs)? else { return Ok(()) };
+        let position = open.commit(durability, jobs)?;
+        // After the commit, so that the caller is told only of what is in the file behind the path.
+        self.check_identity(true).map_err(StoreError::ReplacedMeanwhile)?;
+        let Some(position) = position else { return Ok(()) };
         if let Some(acknowledged) = &self.acknowledged
             && open.is_synced()
         {
@@ -443,6 +466,20 @@ impl Shared {
         }
         open.pace.note(begun.elapsed(), jobs.len());
         Ok(())
+    }
+}
+
+impl Shared {
+    /// Returns an error that says which file of the log was removed or replaced. Reads the directory if `looks` is
+    /// set; otherwise returns what is known.
+    fn check_identity(&self, looks: bool) -> std::result::Result<(), String> {
+        let Some(identity) = &self.identity else { return Ok(()) };
+        let changed = match looks {
+            // If the directory can't be read, the files that are open can still be used.
+            true => identity.check().unwrap_or(identity.changed()),
+            false => identity.changed(),
+        };
+        changed.map_or(Ok(()), |what| Err(what.to_owned()))
     }
 }
 

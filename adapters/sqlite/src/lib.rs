@@ -9,6 +9,7 @@ mod consume;
 mod error;
 mod executor;
 mod history;
+mod identity;
 mod log;
 mod operate;
 mod options;

@@ -156,6 +156,9 @@ impl Tail {
                     // The change is not read yet, so the next poll must not skip it.
                     self.version = None;
                     self.note(&error).await;
+                    if self.writer.is_replaced() {
+                        return;
+                    }
                 }
             }
         }
@@ -215,6 +218,10 @@ impl Tail {
     }
 
     async fn note(&mut self, error: &AdapterError) {
+        if self.writer.is_replaced() {
+            self.receiver.warn(&format!("no longer follows the log: {error}"));
+            return;
+        }
         if !std::mem::replace(&mut self.failing, true) {
             self.receiver.warn(&format!("can't follow the log and tries again: {error}"));
         }

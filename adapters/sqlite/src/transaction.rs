@@ -108,6 +108,7 @@ async fn log_of<'a>(
         return Err(AdapterError::refused(format_args!("{message} {}", adapter.name())));
     };
     let engine = sqlite.engine()?;
+    engine.writer.check_files()?;
     // The UPDATE below changes no row but takes the write lock, so the position and time read next are the newest.
     let has_log = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'typed_events_meta')";
     if !sqlx::query_scalar::<_, bool>(has_log).fetch_one(&mut *connection).await.map_err(refused)? {

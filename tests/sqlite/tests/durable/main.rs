@@ -1,6 +1,7 @@
 //! Durable handlers, through the facade.
 
 mod basics;
+mod files;
 mod operators;
 mod order;
 mod outbox;

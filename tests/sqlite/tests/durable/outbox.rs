@@ -24,7 +24,7 @@ fn book(moved: &StockMoved, booked: &Booked) {
 #[derive(Default)]
 struct Booked(Mutex<BTreeMap<u32, Vec<u64>>>);
 
-async fn pool(file: &File) -> SqlitePool {
+pub(crate) async fn pool(file: &File) -> SqlitePool {
     let options = SqliteConnectOptions::new().filename(file.path()).busy_timeout(Duration::from_secs(30));
     SqlitePoolOptions::new().max_connections(16).connect_with(options).await.unwrap()
 }

@@ -1,0 +1,96 @@
+//! A file that is removed or replaced while a bus has it open.
+
+use std::fs;
+use std::path::PathBuf;
+
+use typed_events::{Bus, ErrorKind, event};
+
+use crate::File;
+use crate::outbox::{pool, until};
+use crate::silence::Log;
+
+#[event("files.noted")]
+pub struct Noted(u32);
+
+/// A way in which the file goes away, and what is said of it.
+type Case = (fn(&File), &'static str);
+
+fn wal(file: &File) -> PathBuf {
+    file.path().with_extension("db-wal")
+}
+
+fn moved(path: PathBuf) {
+    fs::rename(&path, path.with_extension("old")).unwrap();
+}
+
+const CASES: [Case; 4] = [
+    (|file| fs::remove_file(file.path()).unwrap(), "events.db was removed while"),
+    (|file| moved(file.path()), "events.db was removed while"),
+    (
+        |file| {
+            let copy = file.path().with_extension("copy");
+            fs::copy(file.path(), &copy).unwrap();
+            fs::rename(copy, file.path()).unwrap();
+        },
+        "events.db was replaced by another file while",
+    ),
+    (|file| fs::remove_file(wal(file)).unwrap(), "events.db-wal was removed while"),
+];
+
+async fn open(file: &File) -> Bus {
+    let bus = file.builder().event::<Noted>().build().await.unwrap();
+    bus.emit(Noted(1)).await.unwrap();
+    bus
+}
+
+#[tokio::test]
+async fn c9_no_emit_is_acknowledged_after_the_file_is_gone() {
+    for (go_away, said) in CASES {
+        let file = File::new();
+        let bus = open(&file).await;
+        go_away(&file);
+        let error = bus.emit(Noted(2)).await.expect_err(said);
+        // It was written to the old file, unless the poll was first.
+        let may_be = [ErrorKind::OutcomeUnknown, ErrorKind::Append];
+        assert!(may_be.contains(&error.kind()), "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+        // A file that is moved back lacks what was written meanwhile.
+        let error = bus.emit(Noted(3)).await.expect_err(said);
+        assert_eq!(error.kind(), ErrorKind::Append, "{error}");
+        let error = error.to_string();
+        assert!(error.contains(said) && error.contains("until the program is started again"), "{error}");
+        let error = bus.history("*").await.expect_err(said).to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn c9_a_file_that_is_gone_is_reported_without_an_emit() {
+    let log = Log::default();
+    let _guard = tests_support::listen(log.clone());
+    for (go_away, _) in CASES {
+        let file = File::new();
+        let bus = open(&file).await;
+        go_away(&file);
+        let named = file.path().display().to_string();
+        let said = || log.warnings(&named).iter().any(|line| line.contains("no longer follows the log"));
+        until(said).await;
+        drop(bus);
+    }
+}
+
+#[tokio::test]
+async fn c9_a_transaction_in_the_old_file_takes_no_event() {
+    for (go_away, said) in CASES {
+        let file = File::new();
+        let bus = open(&file).await;
+        let pool = pool(&file).await;
+        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        bus.emit_in(&mut tx, Noted(2)).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        go_away(&file);
+        let error = bus.emit_in(&mut tx, Noted(3)).await.expect_err(said).to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}

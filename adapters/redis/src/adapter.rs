@@ -129,6 +129,7 @@ impl Redis {
         let server = ServerConnection::new(&self.client, self.retry_timeout)?;
         server.warn_of_plain_text(&receiver);
         let (log, last) = Log::open(server, self.prefix.clone(), receiver).await?;
+        log.warn_of_eviction().await;
         let (log, changed) = (Arc::new(log), Arc::new(watch::Sender::new(0)));
         let tasks = [
             tokio::spawn(listen(Arc::clone(&log), Arc::clone(&changed))),

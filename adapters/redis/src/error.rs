@@ -14,8 +14,20 @@ pub(crate) struct CallError {
 pub(crate) type Result<T> = std::result::Result<T, CallError>;
 
 /// Error codes of a server that can't serve the call now, but may later.
-const TEMPORARY_CODES: [&str; 9] =
-    ["LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "BUSY", "MISCONF", "OOM", "READONLY", "NOREPLICAS"];
+const TEMPORARY_CODES: [&str; 10] =
+    // NOSCRIPT: the scripts were flushed between loading one and calling it.
+    [
+        "NOSCRIPT",
+        "LOADING",
+        "MASTERDOWN",
+        "TRYAGAIN",
+        "CLUSTERDOWN",
+        "BUSY",
+        "MISCONF",
+        "OOM",
+        "READONLY",
+        "NOREPLICAS",
+    ];
 
 impl CallError {
     /// The error of a request that was not sent.
@@ -23,9 +35,10 @@ impl CallError {
         Self { error, unknown: false }
     }
 
-    /// The error of a request that was sent. An error reply means that it was not applied.
+    /// The error of a request that was sent. An error reply of the server means that the request was not applied. A
+    /// reply that can't be read does not tell.
     pub(crate) fn sent(error: RedisError) -> Self {
-        Self { unknown: error.kind() == ErrorKind::Io, error }
+        Self { unknown: error.kind() == ErrorKind::Io || is_garbled(&error), error }
     }
 
     /// The error of a request that got no answer in time.
@@ -37,12 +50,13 @@ impl CallError {
     /// Whether a retry may succeed.
     pub(crate) fn is_temporary(&self) -> bool {
         self.error.kind() == ErrorKind::Io
+            || is_garbled(&self.error)
             || self.error.code().is_some_and(|code| TEMPORARY_CODES.contains(&code))
     }
 
     /// Whether to open a new connection: this one is lost, or leads to a server that has become read-only.
     pub(crate) fn is_of_connection(&self) -> bool {
-        self.error.kind() == ErrorKind::Io || self.error.code() == Some("READONLY")
+        self.error.kind() == ErrorKind::Io || is_garbled(&self.error) || self.error.code() == Some("READONLY")
     }
 
     /// Whether the server has another log than the one that was opened: it has lost its data, or they were replaced.
@@ -59,4 +73,9 @@ impl CallError {
             (false, false) => AdapterError::refused(message),
         }
     }
+}
+
+/// Whether the reply was not one that the call can have: it was damaged on the way, or answers another request.
+fn is_garbled(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Parse | ErrorKind::UnexpectedReturnType)
 }

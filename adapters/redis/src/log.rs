@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use events_core::{AdapterError, Consumer, EventId, Receiver, StartAt, Timestamp};
-use redis::{FromRedisValue, Script, ScriptInvocation};
+use redis::{FromRedisValue, RedisResult, Script, ScriptInvocation};
 use tokio::time::Instant;
 
 use crate::connection::ServerConnection;
@@ -111,6 +111,24 @@ impl Log {
             call
         };
         self.server.call(since, invoke).await
+    }
+
+    /// Warns if the server may evict the log, or a part of it, to free memory.
+    pub(crate) async fn warn_of_eviction(&self) {
+        // The user of this connection may not be allowed to run INFO. Then the setting is unknown.
+        let Ok(mut connection) = self.server.connection().await else { return };
+        let info: RedisResult<String> = redis::cmd("INFO").arg("memory").query_async(&mut connection).await;
+        let policy = info.ok().and_then(|info| {
+            let mut lines = info.lines();
+            lines.find_map(|line| {
+                line.strip_prefix("maxmemory_policy:").map(|policy| policy.trim().to_owned())
+            })
+        });
+        if let Some(policy) = policy.filter(|policy| policy != "noeviction") {
+            self.receiver.warn(&format!(
+                "has `maxmemory-policy {policy}`: when its memory is full, it deletes events and the state of consumers without an error; set `maxmemory-policy noeviction`"
+            ));
+        }
     }
 
     /// Begins a log unless there is one. Returns its id and last position.

@@ -209,11 +209,13 @@ fn control(connection: &Connection, name: &str, control: Control, now: i64) -> R
             row.cursor = before(connection, place)?;
             row.save(connection)?;
             delete("typed_events_pending")?;
+            forget_notes(connection, &row.name, row.cursor)?;
             1
         }
         Control::Remove => {
             delete("typed_events_pending")?;
             delete("typed_events_dead")?;
+            connection.execute("DELETE FROM typed_events_handled WHERE consumer = ?1", [name])?;
             delete("typed_events_consumers")?
         }
         Control::Replay(which) => replay(connection, consumer, which, now)?,
@@ -221,6 +223,14 @@ fn control(connection: &Connection, name: &str, control: Control, now: i64) -> R
         _ => return Err(AdapterError::refused(format_args!("sqlite does not support {control:?}")).into()),
     };
     Ok(Some(concerned as u64))
+}
+
+/// Deletes the marks of `first_time` for the events behind the cursor, which the consumer gets again.
+fn forget_notes(connection: &Connection, consumer: &str, cursor: i64) -> Result<()> {
+    let forget = "DELETE FROM typed_events_handled
+        WHERE consumer = ?1 AND id IN (SELECT id FROM typed_events_log WHERE position > ?2)";
+    connection.execute(forget, (consumer, cursor))?;
+    Ok(())
 }
 
 /// Makes dead letters pending again. Those that were trimmed from the log are inserted into it.

@@ -1,5 +1,6 @@
 //! Redis servers for tests: each on a free port, in a folder of its own, gone when it is dropped.
 
+mod interceptor;
 mod log;
 
 use std::fs::File;
@@ -8,6 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+pub use interceptor::{Intercept, Interceptor};
 pub use log::Log;
 use tempfile::TempDir;
 pub use tests_support::{Noted, Proxy, Random, size, skipped, until};

@@ -91,7 +91,8 @@ impl ConsumerHandle<'_> {
 
     /// Moves the cursor of the consumer to `to`: it gets all events from there on, including those that it
     /// has acknowledged before. Pending retries are dropped; if their events are after the new cursor, these
-    /// are delivered again. Dead letters are kept.
+    /// are delivered again. Dead letters are kept. [`Delivery::first_time`](crate::Delivery::first_time) is true
+    /// again for the events that are delivered again.
     ///
     /// # Errors
     ///

@@ -217,8 +217,10 @@ impl Delivery {
     /// what the handler writes in the same transaction is written once, however often the event is delivered.
     ///
     /// A live handler is identified by its module path or location, a durable handler by the name of its
-    /// consumer. The adapter keeps these entries for 7 days unless configured otherwise. If an operator has
-    /// an event delivered again while its entry exists, the result is false.
+    /// consumer. The adapter keeps these entries for 7 days unless configured otherwise. An operator's
+    /// [`seek`](crate::ConsumerHandle::seek) removes the entries of the events that it delivers again, so that
+    /// what the handler wrote can be rebuilt; [`remove`](crate::ConsumerHandle::remove) removes all entries of
+    /// the consumer. [`replay`](crate::ConsumerHandle::replay) of dead letters keeps them.
     ///
     /// # Errors
     ///

@@ -1,11 +1,13 @@
 //! Events in transactions of the user's own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use typed_events::{Bus, Delivery, ErrorKind, EventId, Metadata, Record, event, on};
+use typed_events::consumer::DeadLetters;
+use typed_events::{Bus, Delivery, ErrorKind, EventId, Metadata, Record, StartAt, event, on};
 
 use crate::{File, Seen};
 
@@ -166,6 +168,73 @@ async fn what_a_handler_writes_beside_its_note_happens_once() {
     let cents: i64 = sqlx::query_scalar("SELECT cents FROM balance").fetch_one(&pool).await.unwrap();
     assert_eq!(cents, 111);
     bus.stop().await.unwrap();
+}
+
+/// Whether handlers fail after they have written.
+struct Fails(AtomicBool);
+
+#[on(durable = "count", retries = 0, from = "start")]
+async fn count(
+    _: &Credited,
+    delivery: &Delivery,
+    pool: &SqlitePool,
+    fails: &Arc<Fails>,
+) -> Result<(), String> {
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| error.to_string())?;
+    if delivery.first_time(&mut tx).await.map_err(|error| error.to_string())? {
+        let add = sqlx::query("UPDATE balance SET cents = cents + 1");
+        add.execute(&mut *tx).await.map_err(|error| error.to_string())?;
+    }
+    tx.commit().await.map_err(|error| error.to_string())?;
+    if fails.0.load(Ordering::SeqCst) { Err("the answer got lost".into()) } else { Ok(()) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c7_a_rebuild_writes_again_and_a_replay_does_not() {
+    let file = File::new();
+    file.builder().build().await.unwrap().stop().await.unwrap();
+    let (pool, fails) = (pool(&file).await, Arc::new(Fails(AtomicBool::new(true))));
+    let builder = || file.builder().state(pool.clone()).state(Arc::clone(&fails)).handler::<count>();
+    sqlx::query("CREATE TABLE balance (cents INTEGER)").execute(&pool).await.unwrap();
+    sqlx::query("INSERT INTO balance VALUES (0)").execute(&pool).await.unwrap();
+    let counted =
+        async || sqlx::query_scalar::<_, i64>("SELECT cents FROM balance").fetch_one(&pool).await.unwrap();
+    let bus = builder().build().await.unwrap();
+    let emitted = bus.emit_all([1, 2, 3].map(|cents| Credited { cents })).await.unwrap();
+    let settled = async || {
+        for emitted in &emitted {
+            emitted.settled().await.unwrap();
+        }
+    };
+    settled().await;
+    let consumer = bus.consumer("count");
+    assert_eq!((counted().await, consumer.status().await.unwrap().dead), (3, 3));
+    fails.0.store(false, Ordering::SeqCst);
+    assert_eq!(consumer.replay(DeadLetters::All).await.unwrap(), 3);
+    settled().await;
+    assert_eq!(counted().await, 3, "a replay keeps the notes");
+    consumer.seek(StartAt::Position(2)).await.unwrap();
+    settled().await;
+    assert_eq!(counted().await, 5, "a seek forgets those of the events that are delivered again");
+    consumer.seek(StartAt::Now).await.unwrap();
+    consumer.seek(StartAt::Start).await.unwrap();
+    settled().await;
+    assert_eq!(counted().await, 8);
+    consumer.remove().await.unwrap();
+    bus.stop().await.unwrap();
+    let bus = builder().build().await.unwrap();
+    until_async(async || bus.consumer("count").status().await.unwrap().lag == 0).await;
+    assert_eq!(counted().await, 11, "a removed consumer has no notes");
+    bus.stop().await.unwrap();
+}
+
+async fn until_async(mut is_so: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    waited.await.expect("it never became so");
 }
 
 #[tokio::test(flavor = "multi_thread")]

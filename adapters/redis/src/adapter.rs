@@ -96,7 +96,8 @@ impl Redis {
     }
 
     /// Sets how long `emit` and every other call retries while the server is unreachable. The default is 5 s. With
-    /// [`Duration::ZERO`] a call fails at its first error.
+    /// [`Duration::ZERO`] a call fails at its first error. A server that accepts a call and does not answer is given
+    /// up after 5 s, or after this time if that is longer.
     #[must_use]
     pub fn retry_timeout(mut self, retry_timeout: Duration) -> Self {
         self.retry_timeout = retry_timeout;
@@ -130,6 +131,7 @@ impl Redis {
         server.warn_of_plain_text(&receiver);
         let (log, last) = Log::open(server, self.prefix.clone(), receiver).await?;
         log.warn_of_eviction().await;
+        log.note_retention(self.retention).await?;
         let (log, changed) = (Arc::new(log), Arc::new(watch::Sender::new(0)));
         let tasks = [
             tokio::spawn(listen(Arc::clone(&log), Arc::clone(&changed))),

@@ -104,17 +104,15 @@ impl ServerConnection {
     ) -> Result<T> {
         let mut pause = Pause::new();
         let until = since + self.retry_timeout;
+        // A call that is sent late gets no more time than the rest, so that all tries together take no longer than a
+        // single one may, or than `retry_timeout`.
+        let deadline = until.max(since + RESPONSE_TIMEOUT);
         let mut unknown = false;
         loop {
-            // Calls connect one after the other, under a mutex. The timeout bounds that wait, too.
-            let failure =
-                match timeout_at(until.max(Instant::now()) + RESPONSE_TIMEOUT, self.once(invoke(unknown)))
-                    .await
-                {
-                    Ok(Ok(answer)) => return Ok(answer),
-                    Ok(Err(failure)) => failure,
-                    Err(_) => CallError::timed_out(),
-                };
+            let failure = match self.once(invoke(unknown), deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
             unknown |= failure.unknown;
             if is_enough(&failure) || !failure.is_temporary() || Instant::now() + pause.next > until {
                 return Err(CallError { unknown, ..failure });
@@ -123,9 +121,14 @@ impl ServerConnection {
         }
     }
 
-    async fn once<T: FromRedisValue>(&self, call: ScriptInvocation<'static>) -> Result<T> {
-        let mut connection = self.connection().await?;
-        let answer = call.invoke_async(&mut connection).await.map_err(CallError::sent);
+    async fn once<T: FromRedisValue>(&self, call: ScriptInvocation<'static>, deadline: Instant) -> Result<T> {
+        // Calls connect one after the other, under a mutex. The timeout bounds that wait, too.
+        let connection = timeout_at(deadline, self.connection()).await;
+        let mut connection = connection.unwrap_or_else(|_| Err(CallError::timed_out(false)))?;
+        let answer = match timeout_at(deadline, call.invoke_async(&mut connection)).await {
+            Ok(answer) => answer.map_err(CallError::sent),
+            Err(_) => Err(CallError::timed_out(true)),
+        };
         if answer.as_ref().is_err_and(CallError::is_of_connection) {
             // The next call connects again. If another call already has, that new connection is replaced, too.
             *self.connection.lock().await = None;
@@ -156,7 +159,7 @@ impl ServerConnection {
             }
             Ok(Listening::new(connection))
         };
-        timeout(RESPONSE_TIMEOUT, connect).await.unwrap_or_else(|_| Err(CallError::timed_out().error))
+        timeout(RESPONSE_TIMEOUT, connect).await.unwrap_or_else(|_| Err(CallError::timed_out(false).error))
     }
 }
 

@@ -41,10 +41,10 @@ impl CallError {
         Self { unknown: error.kind() == ErrorKind::Io || is_garbled(&error), error }
     }
 
-    /// The error of a request that got no answer in time.
-    pub(crate) fn timed_out() -> Self {
+    /// The error of a call that was not answered in time. `sent` is false if its request was not sent.
+    pub(crate) fn timed_out(sent: bool) -> Self {
         let error = std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer");
-        Self { error: error.into(), unknown: true }
+        Self { error: error.into(), unknown: sent }
     }
 
     /// Whether a retry may succeed.

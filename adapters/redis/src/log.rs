@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use events_core::{AdapterError, Consumer, EventId, Receiver, StartAt, Timestamp};
+use events_core::{AdapterError, Consumer, EventId, Receiver, Retention, StartAt, Timestamp};
 use redis::{FromRedisValue, RedisResult, Script, ScriptInvocation};
 use tokio::time::Instant;
 
 use crate::connection::ServerConnection;
 use crate::consume::Unanswered;
 use crate::error::Result;
-use crate::scripts::{BEGIN, OPEN};
+use crate::scripts::{BEGIN, OPEN, RETENTION};
 
 /// The stored format that this program reads and writes.
 const FORMAT: u32 = 1;
@@ -129,6 +129,19 @@ impl Log {
                 "has `maxmemory-policy {policy}`: when its memory is full, it deletes events and the state of consumers without an error; set `maxmemory-policy noeviction`"
             ));
         }
+    }
+
+    /// Notes the retention of this program, and warns if the program that opened the log before has another.
+    pub(crate) async fn note_retention(&self, own: Retention) -> std::result::Result<(), AdapterError> {
+        let text = own.to_string();
+        let arguments = move |call: &mut ScriptInvocation<'static>, _| {
+            call.arg(&text);
+        };
+        let other: String = self.call(&RETENTION, arguments).await?;
+        if !other.is_empty() {
+            self.receiver.warn_of_retention(&other, own);
+        }
+        Ok(())
     }
 
     /// Begins a log unless there is one. Returns its id and last position.

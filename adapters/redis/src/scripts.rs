@@ -19,6 +19,7 @@ scripts! {
     APPEND = "common" "append";
     READ = "common" "read";
     SEEK = "common" "seek";
+    RETENTION = "common" "retention";
     TRIM = "common" "trim";
     BACK = "common" "back";
     FORWARD = "common" "forward";

@@ -159,6 +159,7 @@ impl Sqlite {
             schema::prepare(&mut connection)?;
             schema::check(&connection)?;
             let log = schema::id(&connection)?;
+            let retention = schema::note_retention(&connection, options.retention)?;
             let (last, reader) = (log::last(&connection)?, schema::connect(&options)?);
             let (acknowledged, identity) = match options.vfs {
                 None => {
@@ -167,11 +168,14 @@ impl Sqlite {
                 }
                 Some(_) => (None, None),
             };
-            Ok((connection, reader, last, log, acknowledged, identity))
+            Ok((connection, reader, last, log, acknowledged, identity, retention))
         });
         let opened = opening.await.unwrap_or(Err(StoreError::Gone));
-        let (connection, reader, last, log, acknowledged, identity) =
+        let (connection, reader, last, log, acknowledged, identity, retention) =
             opened.map_err(|fault| fault.of_file(&self.options.path))?;
+        if let Some(other) = retention {
+            receiver.warn_of_retention(&other, self.options.retention);
+        }
         let options = &self.options;
         let writer =
             Executor::new(options.clone(), runtime.clone(), connection, acknowledged, identity.clone());

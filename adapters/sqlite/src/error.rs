@@ -16,6 +16,8 @@ pub(crate) enum StoreError {
     Commit(rusqlite::Error),
     /// The file does not contain what was written to it.
     Damaged(String),
+    /// The file has a log of a format that this program does not read.
+    OtherFormat(String),
     /// The `-acknowledged` file can't be read or written.
     Beside(std::io::Error),
     /// The files of the log can't be identified when it is opened.
@@ -38,7 +40,13 @@ pub(crate) type Result<T> = std::result::Result<T, StoreError>;
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
+        match error {
+            // A query for a row that may be missing is `optional`.
+            rusqlite::Error::QueryReturnedNoRows => {
+                Self::Damaged("a row that each log has is missing".to_owned())
+            }
+            error => Self::Sqlite(error),
+        }
     }
 }
 
@@ -90,6 +98,7 @@ impl StoreError {
         let said = |error: &dyn fmt::Display| format!("{file}: {error}");
         match (self, self.code()) {
             (Self::Damaged(what), _) => AdapterError::refused(format_args!("{file} is damaged: {what}")),
+            (Self::OtherFormat(what), _) => AdapterError::refused(said(what)),
             (Self::Beside(error), _) => {
                 AdapterError::unavailable(format_args!("{}: {error}", path_of(path).display()))
             }

@@ -1,9 +1,11 @@
 //! The tables, and opening and checking the file. All names begin with `typed_events_`, so the file may have other
 //! tables.
 
+use std::cell::Cell;
 use std::io::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use events_core::Retention;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
@@ -12,11 +14,12 @@ use crate::options::{Options, Synchronous};
 use crate::{log, watermark};
 
 /// The stored format that this program reads and writes.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// - `log`: positions count up by one, without a gap, from the oldest stored record to the newest. SQLite gives a new
 ///   row the number after the largest one. No number is assigned twice, because the newest row is never trimmed. No
 ///   number is skipped, because a transaction that is rolled back removes its rows.
+/// - `meta`: `retention` is that of the program which opened the log last.
 /// - `consumers`: `cursor` is the position up to which a consumer has read the log. Events that it took and has not
 ///   finished are in `pending`.
 /// - `pending`: `due` is the time from which on the event can be claimed: for a retry its time, for a leased event the
@@ -26,7 +29,8 @@ CREATE TABLE typed_events_meta (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     format INTEGER NOT NULL,
     log BLOB NOT NULL,
-    trimmed INTEGER NOT NULL
+    trimmed INTEGER NOT NULL,
+    retention TEXT NOT NULL
 );
 CREATE TABLE typed_events_log (
     position INTEGER PRIMARY KEY,
@@ -175,7 +179,7 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     if !is_log(&tx)? {
         tx.execute_batch(TABLES)?;
-        tx.execute("INSERT INTO typed_events_meta VALUES (1, ?1, randomblob(16), 0)", [FORMAT])?;
+        tx.execute("INSERT INTO typed_events_meta VALUES (1, ?1, randomblob(16), 0, '')", [FORMAT])?;
     }
     let format = "SELECT format FROM typed_events_meta WHERE one = 1";
     let format: Option<i64> = tx.query_row(format, [], |row| row.get(0)).optional()?;
@@ -184,11 +188,34 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
             tx.commit().map_err(StoreError::Commit)?;
             checkpoint_if_alone(connection)
         }
-        Some(format) => Err(StoreError::Damaged(format!(
-            "its log has format {format}, and this program reads format {FORMAT}: was it written by a newer program?"
-        ))),
+        Some(format) => {
+            let what = match format > FORMAT {
+                true => {
+                    "a newer version of typed-events has written it: start the program that was built with that version"
+                }
+                false => {
+                    "a version of typed-events before the first release has written it, and it can't be converted: open another file"
+                }
+            };
+            Err(StoreError::OtherFormat(format!(
+                "its log has format {format}, and this program reads format {FORMAT}: {what}"
+            )))
+        }
         None => Err(StoreError::Damaged("the format of the log is missing".to_owned())),
     }
+}
+
+/// Notes the retention of this program. Returns that of the program which opened the log before, if it differs.
+pub(crate) fn note_retention(connection: &Connection, retention: Retention) -> Result<Option<String>> {
+    let retention = retention.to_string();
+    let tx = connection.unchecked_transaction()?;
+    let noted: String = tx.query_row("SELECT retention FROM typed_events_meta", [], |row| row.get(0))?;
+    if noted == retention {
+        return Ok(None);
+    }
+    tx.execute("UPDATE typed_events_meta SET retention = ?1", [retention])?;
+    tx.commit().map_err(StoreError::Commit)?;
+    Ok((!noted.is_empty()).then_some(noted))
 }
 
 /// Opens the first connection, and checks that all acknowledged records are there, before anything is changed.
@@ -327,13 +354,26 @@ pub(crate) fn busy_timeout(connection: &Connection, waits: bool) -> Result<()> {
     Ok(connection.busy_handler(waits.then_some(ask_again))?)
 }
 
-/// Interval and number of retries of a write that finds the file locked: at least 5 s.
-const BUSY_RETRY: (Duration, i32) = (Duration::from_millis(1), 5_000);
+/// Interval between the retries of a write that finds the file locked, and how long it is retried.
+const BUSY_RETRY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(5));
+
+thread_local! {
+    /// When the write of this thread found the file locked first.
+    static LOCKED_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
 
 /// The busy handler of a connection. SQLite's own one soon retries only every 100 ms. Between two commits of a busy
 /// process the lock is free for a much shorter time, so other processes would not get it before their leases expire.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the time that another process holds a lock does not follow a test's paused clock"
+)]
 fn ask_again(times: i32) -> bool {
     let (pause, max) = BUSY_RETRY;
+    // SQLite counts from 0 for each lock. A number of retries is no limit: on a busy machine a pause may take longer.
+    let now = Instant::now();
+    let since = LOCKED_SINCE.get().filter(|_| times > 0).unwrap_or(now);
+    LOCKED_SINCE.set(Some(since));
     std::thread::sleep(pause);
-    times < max
+    now.duration_since(since) < max
 }

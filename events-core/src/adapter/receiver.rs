@@ -3,11 +3,12 @@
 use std::sync::{Arc, Weak};
 
 use crate::adapter::BoxFuture;
+use crate::adapter::retention::Retention;
 use crate::error::{Error, ErrorKind};
 use crate::id::InstanceId;
 use crate::record::Record;
 use crate::record::codec::RecordCodec;
-use crate::text::quoted;
+use crate::text::{escaped, quoted};
 
 /// The functions of a bus that an adapter calls through a [`Receiver`].
 pub(crate) trait Receive: Send + Sync {
@@ -113,6 +114,16 @@ impl Receiver {
     /// Instance id of the bus, which is the origin of the records it emits.
     pub fn instance(&self) -> InstanceId {
         self.instance
+    }
+
+    /// Logs that another program opened the log with another retention. `other` is the text that it stored.
+    ///
+    /// Engines store the text of the [`Retention`] when they open a log, and compare it with the stored one.
+    pub fn warn_of_retention(&self, other: &str, own: Retention) {
+        let other = escaped(other);
+        self.warn(&format!(
+            "was opened before with the retention `{other}`, and this program has `{own}`: if programs with both run, each trims the log, and the smaller limits apply"
+        ));
     }
 
     /// Logs a warning about the adapter, for the developers of the program.

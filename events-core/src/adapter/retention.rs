@@ -1,5 +1,6 @@
 //! Retention: how much of its log an adapter keeps.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Limits on the log that an adapter keeps. By default, there is no limit.
@@ -81,5 +82,23 @@ impl Retention {
     /// Whether no limit is set.
     pub const fn is_everything(&self) -> bool {
         self.records.is_none() && self.age.is_none() && self.bytes.is_none()
+    }
+}
+
+/// Writes the limits, such as `100 events, 3600 s`, or `everything`. Adapters store this text, to report programs that
+/// open one log with different limits.
+impl fmt::Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits = [
+            self.records.map(|records| format!("{records} events")),
+            self.age.map(|age| format!("{} s", age.as_secs_f64())),
+            self.bytes.map(|bytes| format!("{bytes} bytes")),
+        ];
+        let limits: Vec<_> = limits.into_iter().flatten().collect();
+        match (limits.is_empty(), self.past_consumers) {
+            (true, _) => f.write_str("everything"),
+            (false, true) => write!(f, "{}, ignoring consumers", limits.join(", ")),
+            (false, false) => f.write_str(&limits.join(", ")),
+        }
     }
 }

@@ -65,6 +65,21 @@ impl Server {
         self.port
     }
 
+    /// Stops it from answering, without closing its connections.
+    pub fn suspend(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it answer again.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").arg(signal).arg(self.process.id().to_string()).status();
+        assert!(sent.expect("`kill` is installed").success());
+    }
+
     /// Kills it with signal 9.
     pub fn kill(&mut self) {
         self.process.kill().expect("it can be killed");

@@ -1,10 +1,11 @@
-//! Replies that are damaged, and settings of the server that lose events.
+//! Replies that are damaged or missing, and settings that lose events.
 
 use std::time::Duration;
 
 use redis_tests::{Intercept, Interceptor, Log, Server};
+use tokio::time::Instant;
 use typed_events::redis::Redis;
-use typed_events::{Bus, ErrorKind, event};
+use typed_events::{Bus, ErrorKind, Retention, event};
 
 #[event("replies.noted")]
 pub struct Noted(u32);
@@ -87,4 +88,47 @@ async fn c8_a_server_that_may_evict_events_is_reported_by_build() {
         assert_eq!(warned.len(), usize::from(is_reported), "{policy}: {warned:?}");
         bus.stop().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c12_an_emit_to_a_server_that_hangs_ends_after_5_s() {
+    let Some(server) = Server::start() else { return };
+    let bus = bus(server.url(), Duration::from_secs(5)).await;
+    bus.emit(Noted(0)).await.unwrap();
+    server.suspend();
+    let began = Instant::now();
+    let error = bus.emit(Noted(1)).await.unwrap_err();
+    let took = began.elapsed().as_secs_f64();
+    server.resume();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    assert!((4.9..8.0).contains(&took), "{took} s");
+    bus.stop().await.unwrap();
+}
+
+/// On one thread, which is the test's: so that its subscriber gets the lines.
+#[tokio::test]
+async fn c12_programs_with_other_retentions_are_reported() {
+    let Some(server) = Server::start() else { return };
+    let log = Log::default();
+    let _guard = tests_support::listen(log.clone());
+    let (small, large) = (Retention::everything().records(10), Retention::everything().records(1_000));
+    for (retention, warnings) in [(small, 0), (small, 0), (large, 1), (large, 1), (small, 2)] {
+        let adapter = Redis::at(server.url()).retention(retention);
+        Bus::builder().adapter(adapter).quiet().build().await.unwrap().stop().await.unwrap();
+        assert_eq!(log.of("the smaller limits apply").len(), warnings);
+    }
+    let said = "was opened before with the retention `10 events`, and this program has `1000 events`";
+    assert_eq!(log.of(said).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c12_a_log_without_its_settings_is_called_damaged() {
+    let Some(server) = Server::start() else { return };
+    bus(server.url(), Duration::from_secs(5)).await.stop().await.unwrap();
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let remove = redis::cmd("HDEL").arg("{typed-events}:meta").arg("last").take();
+    assert_eq!(remove.query_async::<i64>(&mut connection).await.unwrap(), 1);
+    let error = Bus::builder().adapter(Redis::at(server.url())).build().await.unwrap_err().to_string();
+    assert!(error.contains("DAMAGED") && error.contains("{typed-events}:meta"), "{error}");
 }

@@ -7,4 +7,8 @@ if redis.call('EXISTS', META) == 0 then
   end
   redis.call('HSET', META, 'id', id, 'format', format, 'last', 0, 'time', 0, 'stamp', '', 'trimmed', 0, 'bytes', 0)
 end
-return redis.call('HMGET', META, 'id', 'format', 'last')
+local begun = redis.call('HMGET', META, 'id', 'format', 'last')
+if not (begun[1] and begun[2] and begun[3]) then
+  return redis.error_reply('DAMAGED ' .. META .. ' lacks a field that each log has')
+end
+return begun

@@ -3,7 +3,7 @@
 --
 --   P:log        stream   the records; the id of the one at position 7 is 7-0
 --   P:meta       hash     of the log: id, format, last position, its time (`time`, and as text `stamp`), last trimmed
---                         position, bytes of all texts
+--                         position, bytes of all texts, `retention` of the program that opened it last
 --   P:ids        hash     id of an event -> its position, and the call that appended it
 --   P:consumers  set      the names of consumers
 --   and of each consumer C:

@@ -215,7 +215,7 @@ impl Worker {
         for late in &claims.late {
             let Claim { position, attempt } = late;
             fallback.warning(format_args!(
-                "durable handler {name} was late with the event at {position} (attempt {attempt}): its lease had expired, and the event was handed out again"
+                "durable handler {name} was late with the event at {position} (attempt {attempt}), so its result was ignored: its lease had expired, or an operator has moved the consumer or replayed the event"
             ));
         }
         if claims.lost > 0 {

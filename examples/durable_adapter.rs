@@ -125,8 +125,12 @@ impl Adapter for Shelf {
                 // Under the lock, so that times never decrease along the log. The id is made of the time.
                 newest = newest.max(record.stamp_after(newest));
                 let (id, name, version) = (record.id(), record.name().to_owned(), record.version());
-                match state.positions.contains_key(&id) || !ids.insert(id) {
-                    true => published = published.with_duplicate(index),
+                let known = state.positions.get(&id).map(|position| &state.log[*position as usize - 1]);
+                match known.is_some() || !ids.insert(id) {
+                    true => {
+                        let stored = known.and_then(|known| codec.decode(&known.text).ok());
+                        published = published.with_duplicate(index, stored);
+                    }
                     false => {
                         new.push(Stored { id, name, version, time: newest, text: codec.encode(record)? })
                     }

@@ -55,6 +55,7 @@ impl ErrorResponse {
         match self.0.kind() {
             ErrorKind::Pattern | ErrorKind::Payload => StatusCode::BAD_REQUEST,
             ErrorKind::UnknownEvent => StatusCode::NOT_FOUND,
+            ErrorKind::IdConflict => StatusCode::CONFLICT,
             ErrorKind::Lagged => StatusCode::GONE,
             ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorKind::Overloaded | ErrorKind::Stopped => StatusCode::SERVICE_UNAVAILABLE,

@@ -57,6 +57,9 @@ pub enum ErrorKind {
     /// The adapter does not know whether the event was stored. No live handler of this bus ran; durable
     /// handlers and other instances may get the event. Emit again with [`Error::event_id`], so that it is stored once.
     OutcomeUnknown,
+    /// The id that was given to the emit is that of another event, with another name or payload. Nothing was stored,
+    /// and no handler ran.
+    IdConflict,
     /// Emits inside handlers are nested too deeply. The innermost emit did not happen.
     ChainTooDeep,
     /// Too many emits are detached or wait for their handlers. This emit did not happen.

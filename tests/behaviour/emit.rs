@@ -1,10 +1,11 @@
 //! Emitting: which handlers are called, and when the emit resolves.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Barrier;
-use typed_events::{EventId, Record, event};
+use typed_events::{Bus, ErrorKind, EventId, Record, event};
 
 use crate::{Seen, bus};
 
@@ -161,4 +162,44 @@ fn emits_in_the_destructor_of_a_thread_local() {
     });
     thread.join().unwrap();
     assert_eq!(seen.take(), ["1", "2"]);
+}
+
+#[event("emit.tagged")]
+pub struct Tagged {
+    pub tags: HashSet<u32>,
+    #[event(secret)]
+    pub word: String,
+}
+
+#[tokio::test]
+async fn c11_an_id_is_that_of_one_event() {
+    let bus = Bus::new().await.unwrap();
+    let id = EventId::new();
+    bus.emit(One(1)).id(id).await.unwrap();
+    let error = bus.emit(One(2)).id(id).await.unwrap_err();
+    assert_eq!((error.kind(), error.event_id()), (ErrorKind::IdConflict, Some(id)));
+    let text = error.to_string();
+    assert!(
+        text.contains(&format!(
+            "the log has the id {id} already, of another `emit.one`, with another payload"
+        )),
+        "{text}"
+    );
+    let error = bus.emit_json("emit.two", "null").id(id).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::IdConflict);
+    assert!(error.to_string().contains("already, of `emit.one`, emitted at"), "{error}");
+    assert!(bus.emit_json("emit.one", "1").id(id).await.unwrap().is_duplicate());
+    assert_eq!(bus.history("*").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn c11_a_set_that_is_written_in_another_order_is_the_same_event() {
+    let bus = Bus::new().await.unwrap();
+    let id = EventId::new();
+    for round in 0..20 {
+        let tagged = Tagged { tags: (0..50).collect(), word: "w".into() };
+        assert_eq!(bus.emit(tagged).id(id).await.unwrap().is_duplicate(), round > 0);
+    }
+    let other = Tagged { tags: (0..51).collect(), word: "w".into() };
+    assert_eq!(bus.emit(other).id(id).await.unwrap_err().kind(), ErrorKind::IdConflict);
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::connection::{ServerConnection, name_of};
 use crate::log::Log;
-use crate::publish::Publisher;
+use crate::publish::{Duplicate, Publisher};
 use crate::tail::{Changed, Tail, listen};
 use crate::{history, retention};
 
@@ -197,7 +197,11 @@ impl Adapter for Redis {
             let publisher = engine.publisher.lock().await.clone();
             let publisher = publisher.ok_or_else(|| AdapterError::refused("the bus has stopped"))?;
             let duplicates = publisher.append(drafts).await?;
-            Ok(duplicates.into_iter().fold(Published::default(), Published::with_duplicate))
+            let with = |published: Published, Duplicate { index, stored }| {
+                // A stored record that can't be read does not fail the emit.
+                published.with_duplicate(index, stored.and_then(|text| codec.decode(&text).ok()))
+            };
+            Ok(duplicates.into_iter().fold(Published::default(), with))
         })
     }
 

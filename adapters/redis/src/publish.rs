@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use events_core::{AdapterError, Draft, Timestamp};
+use redis::ScriptInvocation;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -16,8 +17,15 @@ const MAX_BATCH: usize = 1000;
 /// The most records of one append.
 const MAX_CALL_ROWS: usize = 20_000;
 
-/// The indexes of the records that were in the log already.
-type Appended = Result<Vec<usize>, AdapterError>;
+/// A record whose id the log had already.
+#[derive(Clone, Debug)]
+pub(crate) struct Duplicate {
+    pub(crate) index: usize,
+    /// The text of the stored record; `None` if it was trimmed.
+    pub(crate) stored: Option<String>,
+}
+
+type Appended = Result<Vec<Duplicate>, AdapterError>;
 
 struct Job {
     drafts: Vec<Draft>,
@@ -102,11 +110,16 @@ async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
         for Job { drafts, done, .. } in jobs.drain(..) {
             let own = begin..begin + drafts.len();
             begin = own.end;
-            let of_job = |(times, duplicates): &(Vec<i64>, Vec<usize>)| {
+            let of_job = |(times, duplicates): &(Vec<i64>, Vec<Duplicate>)| {
                 for (draft, time) in drafts.iter().zip(times.get(own.clone()).unwrap_or_default()) {
                     draft.record().stamp_at(Timestamp::from_micros(*time));
                 }
-                duplicates.iter().filter(|index| own.contains(index)).map(|index| index - own.start).collect()
+                let own_duplicates = duplicates.iter().filter(|duplicate| own.contains(&duplicate.index));
+                let of_call = |duplicate: &Duplicate| Duplicate {
+                    index: duplicate.index - own.start,
+                    stored: duplicate.stored.clone(),
+                };
+                own_duplicates.map(of_call).collect()
             };
             // The caller may have dropped its future.
             let _ = done.send(appended.as_ref().map(of_job).map_err(Clone::clone));
@@ -114,20 +127,26 @@ async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
     }
 }
 
-/// Appends records. Returns their times, and the indexes of those that were in the log already.
+/// Appends records. Returns their times, and those that were in the log already.
 async fn append(
     log: &Log,
     since: Instant,
     token: &str,
     origin: &str,
     rows: &[Row],
-) -> Result<(Vec<i64>, Vec<usize>), AdapterError> {
-    log.call_since(since, &APPEND, |call, _| {
+) -> Result<(Vec<i64>, Vec<Duplicate>), AdapterError> {
+    let arguments = |call: &mut ScriptInvocation<'static>, _| {
         call.arg(token).arg(origin);
         for Row { id, name, version, time, is_fixed, before_time, behind_time } in rows {
             call.arg(id).arg(name).arg(version).arg(time.as_micros()).arg(time.to_string());
             call.arg(u8::from(*is_fixed)).arg(before_time).arg(behind_time);
         }
-    })
-    .await
+    };
+    let appended = log.call_since(since, &APPEND, arguments).await;
+    let (times, indexes, stored): (_, Vec<usize>, Vec<String>) = appended?;
+    let duplicate = |(index, stored): (usize, String)| Duplicate {
+        index,
+        stored: (!stored.is_empty()).then_some(stored),
+    };
+    Ok((times, indexes.into_iter().zip(stored).map(duplicate).collect()))
 }

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::error::StoreError;
 use crate::executor::{Durability, Executor, Tx};
 use crate::identity::FileIdentity;
+use crate::log::Stored;
 use crate::options::{Options, Synchronous};
 use crate::tail::{LocalPeers, Tail};
 use crate::watermark::Watermark;
@@ -233,7 +234,11 @@ impl Adapter for Sqlite {
                 false => engine.writer.run(Durability::Immediate, append).await?,
             };
             engine.tell();
-            Ok(duplicates.into_iter().fold(Published::default(), Published::with_duplicate))
+            let with = |published: Published, (index, stored): (usize, Option<Stored>)| {
+                // A stored record that can't be read does not fail the emit.
+                published.with_duplicate(index, stored.and_then(|stored| stored.record(codec).ok()))
+            };
+            Ok(duplicates.into_iter().fold(Published::default(), with))
         })
     }
 

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::{Result, StoreError};
 use crate::identity::FileIdentity;
-use crate::log::Appender;
+use crate::log::{Appender, Stored};
 use crate::options::{Options, Synchronous};
 use crate::schema;
 use crate::watermark::Watermark;
@@ -155,8 +155,8 @@ pub(crate) struct Tx<'c> {
 }
 
 impl Tx<'_> {
-    /// Appends records. Returns the indexes of those that the log had already.
-    pub(crate) fn append(&self, drafts: &[Draft]) -> Result<Vec<usize>> {
+    /// Appends records. Returns the indexes of those whose ids the log had already, and the stored records.
+    pub(crate) fn append(&self, drafts: &[Draft]) -> Result<Vec<(usize, Option<Stored>)>> {
         let mut appender = self.appender.borrow_mut();
         match &mut *appender {
             Some(appender) => appender.append(drafts),

@@ -106,6 +106,7 @@ pub(crate) fn bytes_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>
 
 /// Appends records to the log within a transaction.
 pub(crate) struct Appender<'c> {
+    connection: &'c Connection,
     insert: CachedStatement<'c>,
     /// Position of the newest record.
     position: i64,
@@ -117,7 +118,7 @@ impl<'c> Appender<'c> {
         let newest = connection.prepare_cached(NEWEST)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
         let (position, time) = newest.optional()?.unwrap_or_default();
         let insert = connection.prepare_cached(INSERT)?;
-        Ok(Self { insert, position, time: Timestamp::from_micros(time) })
+        Ok(Self { connection, insert, position, time: Timestamp::from_micros(time) })
     }
 
     /// Returns the position of the newest record.
@@ -125,8 +126,8 @@ impl<'c> Appender<'c> {
         self.position
     }
 
-    /// Appends records. Returns the indexes of those that the log had already.
-    pub(crate) fn append(&mut self, drafts: &[Draft]) -> Result<Vec<usize>> {
+    /// Appends records. Returns the indexes of those whose ids the log had already, and the stored records.
+    pub(crate) fn append(&mut self, drafts: &[Draft]) -> Result<Vec<(usize, Option<Stored>)>> {
         let mut duplicates = Vec::new();
         for (index, draft) in drafts.iter().enumerate() {
             // The clock of another process may be ahead.
@@ -135,7 +136,7 @@ impl<'c> Appender<'c> {
             let Stored { position, id, name, version, time, origin, outbox, text } = &stored;
             let row = (position, id, name, version, time, origin, outbox, stored.crc(), text);
             match self.insert.execute(row)? {
-                0 => duplicates.push(index),
+                0 => duplicates.push((index, of_id(self.connection, id)?)),
                 _ => self.position += 1,
             }
         }
@@ -169,6 +170,14 @@ pub(crate) fn at(connection: &Connection, position: i64) -> Result<Option<Stored
         connection.prepare_cached(&format!("SELECT {COLUMNS} FROM typed_events_log WHERE position = ?1"))?;
     let mut rows = query.query([position])?;
     rows.next()?.map(Stored::read).transpose()
+}
+
+/// Returns the record with an id, unless it is damaged.
+fn of_id(connection: &Connection, id: &[u8]) -> Result<Option<Stored>> {
+    let mut query =
+        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM typed_events_log WHERE id = ?1"))?;
+    let mut rows = query.query([id])?;
+    Ok(rows.next()?.and_then(|row| Stored::read(row).ok()))
 }
 
 /// Returns the first position whose record has this time or a later one, or the position behind the newest record if

@@ -429,6 +429,15 @@ impl Hub {
         Some(Reserved { hub: self, slots })
     }
 
+    /// Returns the text of the record with this id, if it is kept.
+    fn text_of(&self, id: EventId) -> Option<Arc<str>> {
+        let state = self.lock();
+        match &state.entry(*state.ids.get(&id)?)?.text {
+            Text::Here(text) => Some(Arc::clone(text)),
+            Text::Coming | Text::Withdrawn => None,
+        }
+    }
+
     /// Sets the texts of entries.
     fn set(&self, texts: impl Iterator<Item = (Slot, Text)>) {
         let mut state = self.lock();
@@ -535,8 +544,11 @@ impl Reserved<'_> {
         }
         let slots = std::mem::take(&mut self.slots);
         self.hub.set(texts.into_iter());
-        let duplicates = slots.iter().enumerate().filter(|(_, slot)| slot.is_none());
-        Ok(duplicates.fold(Published::default(), |published, (index, _)| published.with_duplicate(index)))
+        let duplicates = slots.iter().zip(records).enumerate().filter(|(_, (slot, _))| slot.is_none());
+        Ok(duplicates.fold(Published::default(), |published, (index, (_, record))| {
+            let stored = self.hub.text_of(record.id()).and_then(|text| codec.decode(&text).ok());
+            published.with_duplicate(index, stored)
+        }))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::adapter::log::LogPage;
 use crate::adapter::log::LogQuery;
 use crate::adapter::query::HistoryQuery;
 use crate::adapter::receiver::Receiver;
+use crate::error::Error;
 use crate::record::Record;
 use crate::record::codec::RecordCodec;
 
@@ -37,7 +38,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// - **Atomicity.** `publish` stores all records of a call or none. If it stores none, it returns
 ///   [`AdapterError::refused`] or [`AdapterError::unavailable`]; if it can't know, for example after a
 ///   timeout, [`AdapterError::unknown`].
-/// - **Duplicates.** A record whose id is already stored is not stored again, if the engine can detect it.
+/// - **Duplicates.** A record whose id is already stored is not stored again, if the engine can detect it. It
+///   is reported by [`Published::with_duplicate`], with the stored record.
 /// - **Delivery.** Records that other instances publish are passed to the [`Receiver`], in the order of the
 ///   history if there is one. The records of a bus may be passed back to it; the bus drops them, because they
 ///   carry its own instance id as their origin.
@@ -135,22 +137,47 @@ pub trait Adapter: Any + Send + Sync {
 }
 
 /// Result of [`publish`](Adapter::publish). By default, every record was new.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Published {
-    duplicates: Vec<usize>,
+    duplicates: Vec<Duplicate>,
+}
+
+#[derive(Clone, Debug)]
+struct Duplicate {
+    index: usize,
+    stored: Option<Record>,
 }
 
 impl Published {
     /// Marks a record, by its index among the records of the call, as already stored. The record was not
     /// stored again, and no live handler is called for it.
+    ///
+    /// `stored` is the record that the log has under this id. If it is another event, the emit returns
+    /// [`ErrorKind::IdConflict`](crate::ErrorKind::IdConflict). With `None`, if the adapter can't read it, the
+    /// emit counts as a repetition.
     #[must_use]
-    pub fn with_duplicate(mut self, index: usize) -> Self {
-        self.duplicates.push(index);
+    pub fn with_duplicate(mut self, index: usize, stored: Option<Record>) -> Self {
+        self.duplicates.push(Duplicate { index, stored });
         self
     }
 
+    /// Whether a record was already stored.
     pub(crate) fn is_duplicate(&self, index: usize) -> bool {
-        self.duplicates.contains(&index)
+        self.duplicates.iter().any(|duplicate| duplicate.index == index)
+    }
+
+    /// Checks that the records that were already stored are the same events.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::IdConflict`](crate::ErrorKind::IdConflict) if another event is stored under an id.
+    pub(crate) fn check_duplicates(&self, records: &[Record]) -> Result<(), Error> {
+        for Duplicate { index, stored } in &self.duplicates {
+            if let (Some(record), Some(stored)) = (records.get(*index), stored) {
+                record.check_repeats(stored)?;
+            }
+        }
+        Ok(())
     }
 }
 

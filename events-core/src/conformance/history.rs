@@ -14,6 +14,7 @@ use crate::conformance::recorder::{each_once, number, same};
 use crate::conformance::testbed::{
     CaseResult, Testbed, cases, emit_at_once, emit_numbers, emit_with, ensure, in_tasks, numbered, record,
 };
+use crate::error::ErrorKind;
 use crate::id::{EventId, InstanceId};
 use crate::json::MAX_DEPTH;
 use crate::record::codec::RecordCodec;
@@ -27,6 +28,7 @@ cases! { "history":
     times_never_decrease [History],
     records_of_a_call_stand_together [History],
     duplicates_within_and_across_calls [History, Deduplication],
+    an_id_belongs_to_one_event [History, Deduplication],
     it_is_read_forwards_by_position [History],
     it_can_be_read_after_stop_and_by_the_next_instance [History],
     a_late_handler_misses_nothing_and_gets_nothing_twice [Joins, History],
@@ -325,6 +327,25 @@ async fn duplicates_within_and_across_calls<H: Harness>(testbed: Testbed<H>) -> 
         vec![true, false, true, false],
     )?;
     same("records in the history", all_of(&bus, "*").await?.iter().map(number).collect(), vec![0, 1, 2, 3])
+}
+
+/// Checks that an emit under the id of another event is refused by every instance, and that nothing is stored.
+async fn an_id_belongs_to_one_event<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let id = EventId::new();
+    let emit = async |bus: &Bus, name, number: u64| bus.emit_json(name, numbered(number)).id(id).await;
+    let buses = testbed.buses_of(2).await?;
+    emit(&buses[0], "conformance.thing.done", 0).await?;
+    for bus in &buses {
+        for (name, number) in [("conformance.thing.done", 1), ("conformance.thing.other", 0)] {
+            match emit(bus, name, number).await {
+                Err(error) => same("the kind of error", error.kind(), ErrorKind::IdConflict)?,
+                Ok(_) => ensure!(false, "an emit of {name} under the id of another event is Ok"),
+            }
+        }
+        let again = emit(bus, "conformance.thing.done", 0).await?;
+        ensure!(again.is_duplicate(), "the same event under its id is no duplicate");
+    }
+    same("records in the history", all_of(&buses[1], "*").await?.iter().map(number).collect(), vec![0])
 }
 
 /// Checks that `history` works after `stop`, and that the next instance on the store reads what was published

@@ -218,6 +218,16 @@ impl Log {
         appended
     }
 
+    /// Returns the record with this id, if it is kept.
+    ///
+    /// # Complexity
+    ///
+    /// Proportional to the number of records.
+    pub(crate) fn find(&self, id: EventId) -> Option<Record> {
+        let state = self.lock();
+        state.records.iter().find(|record| record.known_id() == Some(id)).cloned()
+    }
+
     /// Returns the newest records that match the query, oldest first.
     pub(crate) fn query(&self, query: &HistoryQuery) -> Vec<Record> {
         self.lock().query(query)

@@ -6,6 +6,7 @@ pub(crate) mod codec;
 pub(crate) mod growth;
 pub(crate) mod metadata;
 pub(crate) mod read_back;
+pub(crate) mod repetition;
 pub(crate) mod views;
 
 use std::any::Any;

@@ -1,8 +1,8 @@
--- Appends records. Returns their times, and the indexes of those that the log had already. A record that an earlier try
+-- Appends records. Returns their times, the indexes of those whose ids the log had already, and the stored records. A record that an earlier try
 -- of this call appended, whose answer was lost, is not such a duplicate: `token` and index identify it.
 local token, origin = arg(), arg()
 local last, time, bytes, stamp = meta('last'), meta('time'), meta('bytes'), call('HGET', META, 'stamp')
-local first, index, times, duplicates = last + 1, 0, {}, {}
+local first, index, times, duplicates, stored = last + 1, 0, {}, {}, {}
 while argument < #ARGV do
   local id, name, version, at, text_of_time, is_fixed, before, behind =
     arg(), arg(), arg(), int(), arg(), arg() == '1', arg(), arg()
@@ -20,7 +20,10 @@ while argument < #ARGV do
   else
     local record = record_at(tonumber(string.match(known, '^%d+')))
     times[index + 1] = record and record[4] or num(at)
-    if string.sub(known, -#mark) ~= mark then duplicates[#duplicates + 1] = index end
+    if string.sub(known, -#mark) ~= mark then
+      duplicates[#duplicates + 1] = index
+      stored[#stored + 1] = record and record[6] or ''
+    end
   end
   index = index + 1
 end
@@ -28,4 +31,4 @@ if last >= first then
   call('HSET', META, 'last', num(last), 'time', num(time), 'stamp', stamp, 'bytes', num(bytes))
   tell()
 end
-return { times, duplicates }
+return { times, duplicates, stored }

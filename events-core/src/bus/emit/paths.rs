@@ -228,9 +228,20 @@ pub(crate) fn counted(
         return Ok(task::poll_or_spawn(&bus.inner, name, detached, future, cx));
     }
     Ok(match append_and_deliver(bus, record, None, cx) {
-        Progress::Done(emitted) => Progress::Done(Ok(emitted)),
+        Progress::Done(emitted) => Progress::Done(check_duplicate(bus, emitted)),
         Progress::Pending(group) => Progress::Pending(group.spawn(detached)),
     })
+}
+
+/// Returns an error if the emit was taken for a repetition, and the log has another event under its id.
+fn check_duplicate(bus: &Bus, emitted: Emitted) -> Result<Emitted, Error> {
+    if emitted.is_duplicate()
+        && let Some(record) = emitted.record()
+        && let Some(stored) = bus.inner.log.find(record.id())
+    {
+        record.check_repeats(&stored)?;
+    }
+    Ok(emitted)
 }
 
 /// Appends a record to the log and calls its handlers. The caller must be in flight. If `held` was replaced

@@ -48,7 +48,7 @@ pub(super) async fn publish(
     let published = caught(async { adapter.publish(records, &inner.codec).await }).await;
     std::mem::forget(unanswered);
     match published {
-        Ok(Ok(published)) => Ok(published),
+        Ok(Ok(published)) => published.check_duplicates(records).map(|()| published),
         Ok(Err(error)) => Err(refused(inner, records, error)),
         Err(_) => Err(refused(inner, records, AdapterError::unknown("it panicked"))),
     }

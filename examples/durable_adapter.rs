@@ -64,6 +64,8 @@ struct Progress {
 
 struct Pending {
     attempts: u32,
+    /// The token of the last claim.
+    token: u64,
     wait: Wait,
     key: Option<String>,
     first: Timestamp,
@@ -343,7 +345,7 @@ impl DurableAdapter for Shelf {
                 }
                 Control::Replay(which) => progress.take_dead(which, |progress, position| {
                     let wait = Wait::Until(now);
-                    let again = Pending { attempts: 0, wait, key: None, first: now, error: None };
+                    let again = Pending::new(wait, now);
                     progress.pending.entry(position).or_insert(again);
                 }),
                 Control::Purge(which) => progress.take_dead(which, |_, _| ()),
@@ -399,6 +401,12 @@ impl State {
     }
 }
 
+impl Pending {
+    fn new(wait: Wait, now: Timestamp) -> Self {
+        Self { attempts: 0, token: 0, wait, key: None, first: now, error: None }
+    }
+}
+
 impl Wait {
     fn time(self) -> Option<Timestamp> {
         match self {
@@ -416,7 +424,7 @@ impl Progress {
     /// The event of a claim, unless it was handed out to another program meanwhile.
     fn leased(&mut self, claim: &Claim) -> Option<&mut Pending> {
         let pending = self.pending.get_mut(&claim.position)?;
-        let is_leased = pending.attempts == claim.attempt && matches!(pending.wait, Wait::Leased(_));
+        let is_leased = pending.token == claim.token && matches!(pending.wait, Wait::Leased(_));
         is_leased.then_some(pending)
     }
 
@@ -464,11 +472,13 @@ impl Progress {
                     Interest::Skip => return false,
                     Interest::Newer => (pending.wait, pending.key) = (Wait::Newer, None),
                     Interest::Take => {
-                        pending.attempts += 1;
+                        let lost_lease = matches!(pending.wait, Wait::Leased(_));
+                        let claim = Claim::new(*position, pending.attempts + 1);
+                        (pending.attempts, pending.token) = (claim.attempt, claim.token);
                         pending.wait = Wait::Leased(lease(consumer, now));
-                        let claim = Claim { position: *position, attempt: pending.attempts };
                         let record = consumer.codec().decode(&stored.text).map_err(AdapterError::from);
-                        claims.claimed.push(Claimed { claim, record, last_error: pending.error.clone() });
+                        let last_error = pending.error.clone();
+                        claims.claimed.push(Claimed { claim, record, last_error, lost_lease });
                     }
                 }
             }
@@ -493,7 +503,7 @@ impl Progress {
                 break;
             }
             self.cursor += 1;
-            let mut pending = Pending { attempts: 0, wait: Wait::Newer, key: None, first: now, error: None };
+            let mut pending = Pending::new(Wait::Newer, now);
             match consumer.interest(&stored.name, stored.version) {
                 Interest::Skip => continue,
                 Interest::Newer => {}
@@ -502,9 +512,10 @@ impl Progress {
                     pending.key = record.as_ref().ok().and_then(|record| consumer.key(record));
                     pending.wait = Wait::Until(now);
                     if pending.key.clone().is_none_or(|key| keys.insert(key)) {
-                        (pending.attempts, pending.wait) = (1, Wait::Leased(lease(consumer, now)));
-                        let claim = Claim { position: self.cursor, attempt: 1 };
-                        claims.claimed.push(Claimed { claim, record, last_error: None });
+                        let claim = Claim::new(self.cursor, 1);
+                        (pending.attempts, pending.token) = (1, claim.token);
+                        pending.wait = Wait::Leased(lease(consumer, now));
+                        claims.claimed.push(Claimed { claim, record, last_error: None, lost_lease: false });
                     }
                 }
             }

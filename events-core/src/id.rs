@@ -148,6 +148,12 @@ impl EventId {
     }
 }
 
+/// Returns a random number, without a system call.
+pub(crate) fn random_number() -> u64 {
+    let [first, second, third, fourth, fifth, sixth, seventh, eighth, ..] = random_bytes();
+    u64::from_be_bytes([first, second, third, fourth, fifth, sixth, seventh, eighth])
+}
+
 /// Returns the random part of an id, without a system call.
 ///
 /// The bytes are a SipHash of a counter. Its key has 128 bits; each thread takes its own key from the operating system

@@ -80,15 +80,15 @@ fn micros(duration: Duration) -> i64 {
     duration.as_micros().try_into().unwrap_or(i64::MAX)
 }
 
-/// `(position, attempt, error of the last attempt, name, version, text)`.
-type ClaimedRow = (u64, u32, String, String, u32, Vec<u8>);
+/// `(position, attempt, token, error of the last attempt, whether it lost its lease, name, version, text)`.
+type ClaimedRow = (u64, u32, u64, String, bool, String, u32, Vec<u8>);
 /// `(position, name, version, text)`.
 type FoundRow = (u64, String, u32, Vec<u8>);
 /// The answer of `exchange.lua`:
 /// `(claimed, late, lost, taken, cursor, found, due, last, kinds, paused, overfull, again)`.
 type Answer = (
     Vec<ClaimedRow>,
-    Vec<(u64, u32)>,
+    Vec<(u64, u32, u64)>,
     u64,
     bool,
     u64,
@@ -158,8 +158,8 @@ pub(crate) async fn renew(
 ) -> Result<(), AdapterError> {
     let renewed = log.call::<i64>(&RENEW, |call, _| {
         call.arg(consumer.name()).arg(now.as_micros()).arg(micros(consumer.lease()));
-        for Claim { position, attempt } in held {
-            call.arg(position).arg(attempt);
+        for Claim { position, token, .. } in held {
+            call.arg(position).arg(token);
         }
     });
     renewed.await.map(drop)
@@ -192,18 +192,22 @@ impl Exchange<'_> {
     async fn call(&self) -> Result<Option<Answer>, AdapterError> {
         let unanswered = self.unanswered.as_ref().map(|unanswered| unanswered.token);
         let token = unanswered.unwrap_or_else(|| CALLED.fetch_add(1, Ordering::Relaxed));
+        // If the call is repeated, the answer has the token of the first one.
+        let claim_token = Claim::new_token();
         let (none, free) = (Take::default(), self.free());
         let instance = self.log.receiver.instance().to_string();
         let arguments = |call: &mut redis::ScriptInvocation<'static>, again: bool| {
             call.arg(self.consumer.name())
                 .arg(token)
                 .arg(&instance)
-                .arg(u8::from(again || unanswered.is_some()));
+                .arg(u8::from(again || unanswered.is_some()))
+                .arg(claim_token);
             call.arg(self.now.as_micros()).arg(micros(self.consumer.lease()));
             call.arg(free).arg(SCAN_LIMIT).arg(MAX_PENDING);
             call.arg(self.reports.len());
             for Report { claim, became, first, second } in &self.reports {
-                call.arg(claim.position).arg(claim.attempt).arg(became).arg(first).arg(second);
+                call.arg(claim.position).arg(claim.attempt).arg(claim.token);
+                call.arg(became).arg(first).arg(second);
             }
             call.arg(self.release.len()).arg(&self.release);
             match &self.take {
@@ -230,7 +234,11 @@ impl Exchange<'_> {
             answer;
         let take = self.take.take().filter(|_| taken);
         self.claims.lost += lost + take.map_or(0, |take| take.missing);
-        self.claims.late.extend(late.into_iter().map(|(position, attempt)| Claim { position, attempt }));
+        self.claims.late.extend(late.into_iter().map(|(position, attempt, token)| Claim {
+            position,
+            attempt,
+            token,
+        }));
         self.claims.due = due.map(Timestamp::from_micros);
         let done = self.unanswered.take().filter(|_| again).map(|unanswered| unanswered.claims);
         // If this is the answer of the repeated call, reports that it did not contain are still to be sent.
@@ -251,8 +259,9 @@ impl Exchange<'_> {
 
     /// Adds a claimed event to the result. If this program does not take it, prepares a report that finishes or holds
     /// it.
-    fn claim(&mut self, (position, attempt, last_error, name, version, text): ClaimedRow) {
-        let claim = Claim { position, attempt };
+    fn claim(&mut self, row: ClaimedRow) {
+        let (position, attempt, token, last_error, lost_lease, name, version, text) = row;
+        let claim = Claim { position, attempt, token };
         let entry = self.found.remove(&position).unwrap_or(Entry { name, version, text });
         match self.consumer.interest(&entry.name, entry.version) {
             Interest::Skip => self.reports.push(Report::new(claim, "done")),
@@ -262,7 +271,7 @@ impl Exchange<'_> {
             Interest::Take => {
                 let last_error = Some(last_error).filter(|error| !error.is_empty());
                 let record = self.decode(position, &entry);
-                self.claims.claimed.push(Claimed { claim, record, last_error });
+                self.claims.claimed.push(Claimed { claim, record, last_error, lost_lease });
             }
         }
     }

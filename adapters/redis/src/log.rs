@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::scripts::{BEGIN, OPEN, RETENTION};
 
 /// The stored format that this program reads and writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Suffix of the channel on which instances announce changes. No event name ends with it.
 pub(crate) const NOTIFY_SUFFIX: &str = ":notify";

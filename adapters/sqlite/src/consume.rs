@@ -145,10 +145,10 @@ pub(crate) fn renew(connection: &Connection, consumer: &Consumer, held: &[Claim]
     let until = now.saturating_add(micros(consumer.lease()));
     let mut extend = connection.prepare_cached(
         "UPDATE typed_events_pending SET due = ?4
-         WHERE consumer = ?1 AND position = ?2 AND attempts = ?3 AND leased = 1",
+         WHERE consumer = ?1 AND position = ?2 AND token = ?3 AND leased = 1",
     )?;
-    for Claim { position, attempt } in held {
-        extend.execute((row.consumer, *position as i64, attempt, until))?;
+    for Claim { position, token, .. } in held {
+        extend.execute((row.consumer, *position as i64, stored_token(*token), until))?;
     }
     row.seen = now;
     row.save(connection)
@@ -159,6 +159,11 @@ pub(crate) fn close(connection: &Connection, consumer: &str, now: i64) -> Result
     let Some(mut row) = Row::find(connection, consumer)? else { return Ok(()) };
     row.seen = -now;
     row.save(connection)
+}
+
+/// SQLite stores signed numbers.
+fn stored_token(token: u64) -> i64 {
+    token.cast_signed()
 }
 
 fn micros(duration: std::time::Duration) -> i64 {
@@ -179,15 +184,17 @@ struct Pending {
     position: i64,
     attempts: u32,
     error: Option<String>,
+    /// Whether it is leased. If it is also due, its lease has expired.
+    leased: bool,
 }
 
 impl Exchange<'_> {
     fn finish(&mut self, finished: &Finished) -> Result<()> {
         let (consumer, position) = (self.row.consumer, finished.claim.position as i64);
         let held = "SELECT key FROM typed_events_pending
-            WHERE consumer = ?1 AND position = ?2 AND attempts = ?3 AND leased = 1";
+            WHERE consumer = ?1 AND position = ?2 AND token = ?3 AND leased = 1";
         let mut held = self.connection.prepare_cached(held)?;
-        let held = held.query_row((consumer, position, finished.claim.attempt), |row| row.get(0));
+        let held = held.query_row((consumer, position, stored_token(finished.claim.token)), |row| row.get(0));
         let Some(key): Option<Option<String>> = held.optional()? else {
             self.claims.late.push(finished.claim);
             return Ok(());
@@ -312,11 +319,12 @@ impl Exchange<'_> {
     /// Claims events that are due, and those whose lease has expired. Returns true if fewer events were claimed than
     /// were due, because the consumer no longer takes some: then there may be more.
     fn hand_out_due(&mut self, max: usize) -> Result<bool> {
-        let due = "SELECT position, attempts, error FROM typed_events_pending
+        let due = "SELECT position, attempts, error, leased FROM typed_events_pending
             WHERE consumer = ?1 AND due <= ?2 ORDER BY due, position LIMIT ?3";
         let mut due = self.connection.prepare_cached(due)?;
         let rows = due.query_map((self.row.consumer, self.now, max as i64), |row| {
-            Ok(Pending { position: row.get(0)?, attempts: row.get(1)?, error: row.get(2)? })
+            let (position, attempts, error) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Pending { position, attempts, error, leased: row.get(3)? })
         })?;
         let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
         let due = rows.len();
@@ -327,7 +335,7 @@ impl Exchange<'_> {
     }
 
     fn hand_out_again(&mut self, pending: Pending) -> Result<()> {
-        let Pending { position, attempts, error } = pending;
+        let Pending { position, attempts, error, leased } = pending;
         let stored = match log::at(self.connection, position) {
             Ok(Some(stored)) => Ok(stored),
             Ok(None) => return self.record_loss(position),
@@ -337,7 +345,8 @@ impl Exchange<'_> {
         let interest = stored
             .as_ref()
             .map_or(Interest::Take, |stored| self.consumer.interest(&stored.name, stored.version));
-        let (consumer, attempt) = (self.row.consumer, attempts + 1);
+        let consumer = self.row.consumer;
+        let claim = Claim::new(position as u64, attempts + 1);
         match interest {
             Interest::Skip => return self.drop_pending(position, self.key_of(position)?),
             Interest::Newer => {
@@ -349,11 +358,14 @@ impl Exchange<'_> {
             }
             Interest::Take => {}
         }
-        let lease = "UPDATE typed_events_pending SET attempts = ?3, leased = 1, due = ?4, held = 0
+        let lease =
+            "UPDATE typed_events_pending SET attempts = ?3, leased = 1, due = ?4, token = ?5, held = 0
             WHERE consumer = ?1 AND position = ?2";
         let until = self.now.saturating_add(micros(self.consumer.lease()));
-        self.connection.prepare_cached(lease)?.execute((consumer, position, attempt, until))?;
-        self.claim(position, attempt, self.decode(stored), error);
+        let row = (consumer, position, claim.attempt, until, stored_token(claim.token));
+        self.connection.prepare_cached(lease)?.execute(row)?;
+        let record = self.decode(stored);
+        self.claims.claimed.push(Claimed { claim, record, last_error: error, lost_lease: leased });
         Ok(())
     }
 
@@ -369,17 +381,6 @@ impl Exchange<'_> {
         stored: std::result::Result<Stored, String>,
     ) -> std::result::Result<events_core::Record, AdapterError> {
         stored.map_err(AdapterError::refused).and_then(|stored| stored.record(self.consumer.codec()))
-    }
-
-    fn claim(
-        &mut self,
-        position: i64,
-        attempt: u32,
-        record: std::result::Result<events_core::Record, AdapterError>,
-        last_error: Option<String>,
-    ) {
-        let claim = Claim { position: position as u64, attempt };
-        self.claims.claimed.push(Claimed { claim, record, last_error });
     }
 
     /// Claims events behind the cursor. Returns true if there may be more.
@@ -440,7 +441,7 @@ impl Exchange<'_> {
         };
         match interest {
             Interest::Skip => Ok(false),
-            Interest::Newer => self.insert(position, 0, None, false, true, None).map(|()| false),
+            Interest::Newer => self.insert(position, None, None, true, None).map(|()| false),
             Interest::Take => {
                 let record = self.decode(stored);
                 let key = match &record {
@@ -450,11 +451,12 @@ impl Exchange<'_> {
                 if let Some(key) = &key
                     && self.is_waiting(key)?
                 {
-                    return self.insert(position, 0, None, false, false, Some(key)).map(|()| false);
+                    return self.insert(position, None, None, false, Some(key)).map(|()| false);
                 }
                 let until = self.now.saturating_add(micros(self.consumer.lease()));
-                self.insert(position, 1, Some(until), true, false, key.as_deref())?;
-                self.claim(position, 1, record, None);
+                let claim = Claim::new(position as u64, 1);
+                self.insert(position, Some(claim), Some(until), false, key.as_deref())?;
+                self.claims.claimed.push(Claimed { claim, record, last_error: None, lost_lease: false });
                 Ok(true)
             }
         }
@@ -468,15 +470,16 @@ impl Exchange<'_> {
     fn insert(
         &self,
         position: i64,
-        attempts: u32,
+        claim: Option<Claim>,
         due: Option<i64>,
-        leased: bool,
         held: bool,
         key: Option<&str>,
     ) -> Result<()> {
         let insert = "INSERT INTO typed_events_pending
-            (consumer, position, attempts, due, leased, held, key, first) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        let row = (self.row.consumer, position, attempts, due, leased, held, key, self.now);
+            (consumer, position, attempts, due, leased, token, held, key, first)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let (attempts, token) = claim.map_or((0, 0), |claim| (claim.attempt, stored_token(claim.token)));
+        let row = (self.row.consumer, position, attempts, due, claim.is_some(), token, held, key, self.now);
         self.connection.prepare_cached(insert)?.execute(row)?;
         Ok(())
     }

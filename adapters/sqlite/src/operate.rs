@@ -243,8 +243,8 @@ fn replay(connection: &Connection, consumer: i64, which: DeadLetters, now: i64) 
         (consumer, id),
     )?;
     connection.execute(
-        "INSERT INTO typed_events_pending (consumer, position, attempts, due, leased, held, first)
-         SELECT consumer, position, 0, ?3, 0, 0, ?3 FROM typed_events_dead
+        "INSERT INTO typed_events_pending (consumer, position, attempts, due, leased, token, held, first)
+         SELECT consumer, position, 0, ?3, 0, 0, 0, ?3 FROM typed_events_dead
          WHERE consumer = ?1 AND (?2 IS NULL OR id = ?2) ON CONFLICT DO NOTHING",
         (consumer, id, now),
     )?;

@@ -23,7 +23,7 @@ const FORMAT: i64 = 2;
 /// - `consumers`: `cursor` is the position up to which a consumer has read the log. Events that it took and has not
 ///   finished are in `pending`.
 /// - `pending`: `due` is the time from which on the event can be claimed: for a retry its time, for a leased event the
-///   end of the lease. It is NULL if the event waits for another one of its key, or is held for a newer program.
+///   end of the lease. `token` is that of the last claim. It is NULL if the event waits for another one of its key, or is held for a newer program.
 const TABLES: &str = "
 CREATE TABLE typed_events_meta (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -60,6 +60,7 @@ CREATE TABLE typed_events_pending (
     attempts INTEGER NOT NULL,
     due INTEGER,
     leased INTEGER NOT NULL,
+    token INTEGER NOT NULL,
     held INTEGER NOT NULL,
     key TEXT,
     first INTEGER NOT NULL,

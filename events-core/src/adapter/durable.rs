@@ -22,8 +22,10 @@ use crate::time::Timestamp;
 ///   consumer's patterns ends this. Trimming ends it only if the user has set
 ///   [`Retention::ignoring_consumers`](crate::Retention::ignoring_consumers).
 /// - **One claim at a time.** A claimed event is not handed out again until it is finished or the *lease* of
-///   its claim ([`Consumer::lease`]) has expired. Once it has been handed out again, the outcome of the
-///   earlier claim is ignored, and `exchange` lists that claim in [`Claims::late`].
+///   its claim ([`Consumer::lease`]) has expired.
+/// - **An outcome belongs to its claim.** It changes the event only while that claim holds: not once the event
+///   was handed out again, and not after a seek, a replay or a loss of the log, even if position and number of
+///   the attempt are the same again. Otherwise `exchange` lists the claim in [`Claims::late`].
 /// - **Attempts are counted first.** Before [`exchange`](Self::exchange) returns a claim, the engine stores
 ///   the number of its attempt, so that a crash of the process does not lose it.
 /// - **Order.** Events with the same [`Consumer::key`] are handed out one after the other, in the order of
@@ -215,6 +217,21 @@ pub struct Claim {
     pub position: u64,
     /// Number of the attempt, from 1.
     pub attempt: u32,
+    /// A number that no other claim of this position has, not even after the log was lost and begun again. The engine
+    /// stores it, and applies an outcome or a renewal only if it is equal.
+    pub token: u64,
+}
+
+impl Claim {
+    /// Creates a claim with a new token.
+    pub fn new(position: u64, attempt: u32) -> Self {
+        Self { position, attempt, token: Self::new_token() }
+    }
+
+    /// Returns a random number, for engines whose claims of one exchange share a token.
+    pub fn new_token() -> u64 {
+        crate::id::random_number()
+    }
 }
 
 /// Outcome of a claimed event.
@@ -276,6 +293,8 @@ pub struct Claimed {
     pub record: Result<Record, AdapterError>,
     /// Error of the previous attempt, if it is known.
     pub last_error: Option<String>,
+    /// Whether the previous attempt ended without an outcome: its lease expired.
+    pub lost_lease: bool,
 }
 
 /// Status of a consumer, for operators. [`Bus::consumers`](crate::Bus::consumers) returns it.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use crate::adapter::Adapter;
-use crate::adapter::durable::{Claim, Finished, Outcome};
+use crate::adapter::durable::{Claim, DeadLetters, Finished, Outcome};
+use crate::adapter::options::StartAt;
 use crate::conformance::harness::Harness;
 use crate::conformance::manual_consumer::{TICK, after};
 use crate::conformance::recorder::{number, same};
@@ -17,6 +18,7 @@ cases! { "leases":
     what_is_handed_out_is_kept_from_others [Durable],
     a_lease_runs_out [Durable],
     a_late_report_changes_nothing [Durable],
+    an_outcome_belongs_to_its_claim [Durable],
     a_lease_is_renewed [Durable],
     attempts_are_counted_before_the_handler_runs [Durable],
     a_retry_waits_for_its_time [Durable],
@@ -58,8 +60,8 @@ async fn a_lease_runs_out<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let first = one.take_one(now).await?;
     two.take_none(after(now, one.lease() - TICK), "the lease has not expired").await?;
     let again = two.take_one(after(now, one.lease() + TICK)).await?;
-    let expected = Claim { attempt: 2, ..first.claim };
-    same("claim after the lease expired", again.claim, expected)?;
+    same("claim after the lease expired", of(again.claim), (first.claim.position, 2))?;
+    same("whether the previous attempt lost its lease", (first.lost_lease, again.lost_lease), (false, true))?;
     same("payload of that event", again.record?.json()?, first.record?.json()?)
 }
 
@@ -111,7 +113,7 @@ async fn a_lease_is_renewed<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     same("position of the event whose lease was not renewed", other.claim.position, claims[1].position)?;
     two.take_none(after(now, one.lease() + TICK), "its lease was extended").await?;
     let again = two.take_one(after(half, one.lease() + TICK)).await?;
-    same("claim after the extended lease expired", again.claim, Claim { attempt: 2, ..claims[0] })?;
+    same("claim after the extended lease expired", of(again.claim), (claims[0].position, 2))?;
     // An instance that has lost a claim can't extend its lease.
     one.durable()?.renew(&one.consumer, &claims[..1], after(half, one.lease() * 2)).await?;
     let again = two.take_one(after(half, one.lease() * 2 + TICK * 2)).await?;
@@ -151,7 +153,8 @@ async fn a_retry_waits_for_its_time<H: Harness>(testbed: Testbed<H>) -> CaseResu
     ensure!(claims.claimed.is_empty(), "an event was handed out before the time of its retry");
     same("time at which the next event is due", claims.due, Some(at))?;
     let again = manual.take_one(at).await?;
-    same("claim of the retry", again.claim, Claim { attempt: 2, ..first.claim })?;
+    same("claim of the retry", of(again.claim), (first.claim.position, 2))?;
+    ensure!(!again.lost_lease, "a reported attempt is said to have lost its lease");
     same("error of the previous attempt", again.last_error.as_deref(), Some("no paper"))
 }
 
@@ -236,4 +239,41 @@ async fn waiting_ends_when_another_instance_appends<H: Harness>(testbed: Testbed
         ensure!(waited.is_ok(), "another instance appended an event, but `wait` did not resolve");
     }
     Ok(())
+}
+
+/// Position and attempt of a claim.
+fn of(claim: Claim) -> (u64, u32) {
+    (claim.position, claim.attempt)
+}
+
+/// Checks that an outcome of a claim has no effect after a seek or a replay has handed out the same position as the
+/// same attempt.
+async fn an_outcome_belongs_to_its_claim<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
+    let consumer = manual.bus.consumer("work");
+    emit_numbers(&manual.bus, "conformance.thing.done", 0..1).await?;
+    let now = Timestamp::now();
+    let first = manual.take_one(now).await?;
+    consumer.seek(StartAt::Start).await?;
+    let second = manual.take_one(now).await?;
+    same("claim after the seek", of(second.claim), of(first.claim))?;
+    let report = |claim, outcome| [Finished { claim, outcome }];
+    let late = manual.exchange(&report(first.claim, Outcome::Done), 0, now).await?.late;
+    same("late claims after the seek", late, vec![first.claim])?;
+    manual.durable()?.renew(&manual.consumer, &[first.claim], after(now, manual.lease() * 9)).await?;
+    let dead = Outcome::Dead { error: "no paper".to_owned(), attempts: 1 };
+    manual.report(second.claim, dead.clone(), now).await?;
+    same("replayed dead letters", consumer.replay(DeadLetters::All).await?, 1)?;
+    // The replayed event is due at the time of the replay.
+    let now = Timestamp::now();
+    let third = manual.take_one(now).await?;
+    same("claim after the replay", of(third.claim), of(first.claim))?;
+    for late_claim in [first.claim, second.claim] {
+        let late = manual.exchange(&report(late_claim, Outcome::Done), 0, now).await?.late;
+        same("late claims after the replay", late, vec![late_claim])?;
+    }
+    manual.report(third.claim, Outcome::Retry { at: now, error: "no ink".to_owned() }, now).await?;
+    let last = manual.take_one(now).await?;
+    same("claim after the retry", of(last.claim), (first.claim.position, 2))?;
+    manual.report(last.claim, Outcome::Done, now).await
 }

@@ -8,7 +8,7 @@ local LETTERS, KEPT, ANSWER = of_consumer('letters'), of_consumer('kept'), of_co
 local WAITING = { DUE, LEASES, HELD }
 
 -- Returns the state of a pending event: attempts, state (due, leased, held, or behind another event of its key), key,
--- time of its first claim, error of the last attempt, kind (version and name, if it is held).
+-- token of the last claim, time of its first claim, error of the last attempt, kind (version and name, if it is held).
 local function find(position)
   local packed = call('HGET', PENDING, member(position))
   return packed and cmsgpack.unpack(packed)

@@ -1,9 +1,9 @@
 -- Stores the outcomes of finished events, takes new events, and claims some.
-local token, instance, again = int(), arg(), arg() == '1'
+local token, instance, again, claim_token = int(), arg(), arg() == '1', arg()
 local now, lease, most, look, most_pending = int(), int(), int(), int(), int()
 if call('EXISTS', CONSUMER) == 0 then return false end
 
-local done = { token = token, claimed = {}, late = {}, lost = 0 }
+local done = { token = token, claim_token = claim_token, claimed = {}, late = {}, lost = 0 }
 
 local function lose(position, row)
   done.lost = done.lost + 1
@@ -39,16 +39,16 @@ local became = {
 }
 
 local finished = {}
-for i = 1, int() do finished[i] = { int(), int(), arg(), arg(), arg() } end
+for i = 1, int() do finished[i] = { int(), int(), arg(), arg(), arg(), arg() } end
 
 local function finish()
   for _, report in ipairs(finished) do
-    local position, attempt, what, first, second = unpack(report)
+    local position, attempt, of, what, first, second = unpack(report)
     local row = find(position)
-    if row and row.state == 'leased' and row.attempts == attempt then
+    if row and row.state == 'leased' and row.token == of then
       became[what](position, row, first, second)
     else
-      done.late[#done.late + 1] = { num(position), attempt }
+      done.late[#done.late + 1] = { num(position), attempt, of }
     end
   end
 end
@@ -66,9 +66,10 @@ local function release()
 end
 
 local function hand_out(position, row, is_known)
-  row.attempts = row.attempts + 1
+  local lost_lease = row.state == 'leased'
+  row.attempts, row.token = row.attempts + 1, claim_token
   place(position, row, 'leased', now + lease)
-  done.claimed[#done.claimed + 1] = { position, row.attempts, row.error or '', is_known }
+  done.claimed[#done.claimed + 1] = { position, row.attempts, row.error or '', is_known, lost_lease and 1 or 0 }
 end
 
 -- Claims events that are due, and those whose lease has expired.
@@ -175,7 +176,10 @@ local claimed = {}
 for i, claim in ipairs(done.claimed) do
   -- The instance has the records it found itself, unless this answer is repeated.
   local record = (again or not claim[4]) and stored(claim[1]) or {}
-  claimed[i] = { num(claim[1]), claim[2], claim[3], record[2] or '', tonumber(record[3] or 0), record[6] or '' }
+  claimed[i] = {
+    num(claim[1]), claim[2], done.claim_token, claim[3], claim[5], record[2] or '', tonumber(record[3] or 0),
+    record[6] or '',
+  }
 end
 local cursor = tonumber(call('HGET', CONSUMER, 'cursor'))
 return {

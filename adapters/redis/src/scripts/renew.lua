@@ -2,9 +2,9 @@
 local now, lease = int(), int()
 if call('EXISTS', CONSUMER) == 0 then return 0 end
 while argument < #ARGV do
-  local position, attempt = int(), int()
+  local position, token = int(), arg()
   local row = find(position)
-  if row and row.state == 'leased' and row.attempts == attempt then
+  if row and row.state == 'leased' and row.token == token then
     place(position, row, 'leased', now + lease)
   end
 end

@@ -213,7 +213,7 @@ impl Worker {
     fn note(&self, bus: &Bus, claims: &Claims) {
         let (fallback, name) = (bus.inner.settings.fallback, self.work.consumer.name());
         for late in &claims.late {
-            let Claim { position, attempt } = late;
+            let Claim { position, attempt, .. } = late;
             fallback.warning(format_args!(
                 "durable handler {name} was late with the event at {position} (attempt {attempt}), so its result was ignored: its lease had expired, or an operator has moved the consumer or replayed the event"
             ));
@@ -303,9 +303,10 @@ async fn at(time: Option<Instant>) {
 
 /// Handles one claimed event and returns the outcome.
 async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed) -> Finished {
-    let Claimed { claim, record, last_error } = claimed;
+    let Claimed { claim, record, last_error, lost_lease } = claimed;
+    let previous = Previous { lost_lease, error: last_error };
     let outcome = match &record {
-        Ok(record) => attempt(&bus, &work, claim, record, last_error).await,
+        Ok(record) => attempt(&bus, &work, claim, record, previous).await,
         Err(error) => {
             let event = format!("(unreadable, at {})", claim.position);
             let attempts = claim.attempt;
@@ -328,19 +329,22 @@ fn after_panic(bus: &Bus, work: &Work, claim: Claim, panic: Box<dyn Any + Send>)
     after_failure(bus, work, claim, failed, message)
 }
 
-async fn attempt(
-    bus: &Bus,
-    work: &Work,
-    claim: Claim,
-    record: &Record,
-    last_error: Option<String>,
-) -> Outcome {
+/// How the previous attempt of an event ended.
+struct Previous {
+    /// Without an outcome.
+    lost_lease: bool,
+    error: Option<String>,
+}
+
+async fn attempt(bus: &Bus, work: &Work, claim: Claim, record: &Record, previous: Previous) -> Outcome {
     let durable = &work.consumer.durable;
     let failed = |attempts| Failed { event: record.name(), id: Some(record.id()), attempts, what: "failed" };
-    if claim.attempt > durable.attempts() {
-        // The process or the lease of the last attempt ended before its outcome was reported.
+    // If the attempts are used up although the previous one was reported, the program had more retries before. The
+    // event gets one more attempt.
+    if claim.attempt > durable.attempts() && previous.lost_lease {
         let before = claim.attempt - 1;
-        let error = last_error.map(|error| format!("; the previous attempt: {error}")).unwrap_or_default();
+        let error =
+            previous.error.map(|error| format!("; the previous attempt: {error}")).unwrap_or_default();
         let error = format!("the process ended, or lost its lease, in attempt {before}{error}");
         return give_up(bus, work, Failed { what: "did not finish", ..failed(before) }, error);
     }
@@ -409,7 +413,7 @@ impl<'a> Failed<'a> {
             handler: work.registration.name(),
             consumer: work.consumer.name(),
             attempt: self.attempts,
-            of: work.consumer.durable.attempts(),
+            of: work.consumer.durable.attempts().max(self.attempts),
             what: self.what,
             error,
         }

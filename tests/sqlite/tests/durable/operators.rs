@@ -1,12 +1,14 @@
 //! What operators see and do.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use typed_events::consumer::DeadLetters;
-use typed_events::{ErrorKind, Record, StartAt, event, on};
+use typed_events::{Bus, DurableOptions, ErrorKind, Record, StartAt, event, on};
 
-use crate::outbox::until;
+use crate::outbox::{until, until_async};
 use crate::{File, Seen};
 
 #[event("job.asked")]
@@ -96,4 +98,44 @@ async fn a_consumer_is_paused_resumed_sent_back_and_removed() {
     assert_eq!(error.kind(), ErrorKind::Consumer);
     assert!(error.to_string().ends_with("has no consumer `work`"), "{error}");
     other.stop().await.unwrap();
+}
+
+/// What the handler of [`c5_fewer_retries_leave_one_more_attempt`] answers.
+struct Repaired(AtomicBool);
+
+#[event("operators.repaired")]
+pub struct Broken;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c5_fewer_retries_leave_one_more_attempt() {
+    let (file, repaired) = (File::new(), Arc::new(Repaired(AtomicBool::new(false))));
+    let program = |retries| {
+        let repaired = Arc::clone(&repaired);
+        let options = DurableOptions::new("repair").retries(retries).from(StartAt::Start);
+        let options = options.backoff(Duration::from_millis(1), Duration::from_millis(1));
+        file.builder().durable(options, "operators.repaired", move |_: &Broken| {
+            if repaired.0.load(Ordering::SeqCst) { Ok(()) } else { Err("not yet") }
+        })
+    };
+    let bus = program(1_000_000).build().await.unwrap();
+    let emitted = bus.emit_all((0..10).map(|_| Broken)).await.unwrap();
+    until(|| bus.stats().failed > 100).await;
+    bus.stop().await.unwrap();
+    repaired.0.store(true, Ordering::SeqCst);
+    let bus = program(2).build().await.unwrap();
+    let status = async || bus.consumer("repair").status().await.unwrap();
+    until_async(async || status().await.lag == 0).await;
+    assert_eq!((status().await.dead, bus.stats().failed), (0, 0), "of {} events", emitted.len());
+    bus.stop().await.unwrap();
+    // A handler that still fails gets one attempt, too, and the error is its own.
+    repaired.0.store(false, Ordering::SeqCst);
+    let bus = program(1_000_000).build().await.unwrap();
+    bus.emit(Broken).await.unwrap();
+    until(|| bus.stats().failed > 10).await;
+    bus.stop().await.unwrap();
+    let bus = program(2).build().await.unwrap();
+    until_async(async || bus.consumer("repair").status().await.unwrap().dead > 0).await;
+    let letters = bus.consumer("repair").dead_letters(10).await.unwrap();
+    assert_eq!((letters.len(), letters[0].error.as_str(), bus.stats().failed), (1, "not yet", 1));
+    bus.stop().await.unwrap();
 }

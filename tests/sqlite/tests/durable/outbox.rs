@@ -228,7 +228,7 @@ async fn c7_a_rebuild_writes_again_and_a_replay_does_not() {
     bus.stop().await.unwrap();
 }
 
-async fn until_async(mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until_async(mut is_so: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(Duration::from_secs(60), async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(1)).await;

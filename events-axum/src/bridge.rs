@@ -107,7 +107,10 @@ pub(crate) struct Shared<U> {
     pub(crate) clients: Arc<Clients<U>>,
     pub(crate) feed: Arc<Feed<U>>,
     pub(crate) pages: Arc<Pages<U>>,
-    pub(crate) refused: Refused,
+    /// Clients that were rejected because there were too many.
+    pub(crate) rejected: ToldLater,
+    /// Clients whose missed events could not be read.
+    pub(crate) unread: ToldLater,
     panicked: Told<Box<str>>,
     unsent: Arc<Unsent>,
     following: JoinHandle<()>,
@@ -141,18 +144,18 @@ impl<U> Drop for Shared<U> {
     }
 }
 
-/// Counts clients that were rejected because there were too many.
+/// Counts clients that were told to reconnect later.
 #[derive(Default)]
-pub(crate) struct Refused {
+pub(crate) struct ToldLater {
     count: AtomicU64,
     warned: Mutex<Option<Instant>>,
 }
 
-impl Refused {
+impl ToldLater {
     const INTERVAL: Duration = Duration::from_secs(60);
 
-    /// Counts a rejected client, and logs it at most once per [`INTERVAL`](Self::INTERVAL).
-    pub(crate) fn note(&self, bus: &Bus, why: &str) {
+    /// Counts a client, and logs it at most once per [`INTERVAL`](Self::INTERVAL).
+    pub(crate) fn note(&self, bus: &Bus, why: impl fmt::Display) {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|at| at.elapsed() >= Self::INTERVAL) {
@@ -373,7 +376,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
             let _ending = ending;
             follower.run().await;
         });
-        let (refused, panicked) = (Refused::default(), Told::default());
+        let (rejected, unread) = (ToldLater::default(), ToldLater::default());
         let shared = Shared {
             bus,
             settings,
@@ -381,8 +384,9 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
             clients,
             feed,
             pages,
-            refused,
-            panicked,
+            rejected,
+            unread,
+            panicked: Told::default(),
             unsent,
             following,
             is_over,

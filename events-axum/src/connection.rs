@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use events_core::{LogPosition, Start, bridge};
+use events_core::{LogPosition, Start};
 use futures_util::stream;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
@@ -86,7 +86,7 @@ where
                 Full::Total => "too many clients are connected",
                 Full::User => "too many clients of one user are connected",
             };
-            shared.refused.note(&shared.bus, why);
+            shared.rejected.note(&shared.bus, why);
             return Ok(later(FULL_RETRY));
         }
     };
@@ -234,8 +234,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> Connection<U> {
             Ok(page) => page,
             Err(error) => {
                 // The browser reconnects with the last position that was sent to it.
-                let more = "the connection of a browser ends, and the browser reconnects";
-                bridge::warn(&shared.bus, format_args!("the log can't be read: {error}; {more}"));
+                shared.unread.note(&shared.bus, format_args!("the log can't be read: {error}"));
                 return Step::End;
             }
         };

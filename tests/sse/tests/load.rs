@@ -12,6 +12,8 @@ use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, timeout};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How much memory the history may take, unless a test says less.
+const HISTORY_BYTES: usize = 64 << 20;
 /// How many of the clients read nothing.
 const STUCK: usize = 10;
 
@@ -23,9 +25,10 @@ struct Server {
 }
 
 impl Server {
-    async fn start(history: usize) -> Self {
+    async fn start(history: usize, bytes: usize) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_server"))
             .env("SSE_HISTORY", history.to_string())
+            .env("SSE_HISTORY_BYTES", bytes.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -63,8 +66,12 @@ impl Server {
     }
 }
 
-/// Reads the numbers of so many events; each must be the next one.
 async fn read(mut client: BufReader<TcpStream>, first: u64, count: u64) {
+    read_from(&mut client, first, count).await;
+}
+
+/// Reads the numbers of so many events; each must be the next one.
+async fn read_from(client: &mut BufReader<TcpStream>, first: u64, count: u64) {
     let (mut line, mut next) = (String::new(), first);
     while next < first + count {
         line.clear();
@@ -83,7 +90,7 @@ async fn read(mut client: BufReader<TcpStream>, first: u64, count: u64) {
 async fn many_clients_get_everything_and_hold_up_nothing() {
     let (clients, rate) = (size("SSE_CLIENTS", 1_000), size("SSE_RATE", 200));
     let count = rate * size("SSE_SECONDS", 2);
-    let mut server = Server::start(1_000).await;
+    let mut server = Server::start(1_000, HISTORY_BYTES).await;
     let alone = count.min(10 * rate);
     let (first, _) = server.connect("").await;
     let [without, small, _] = server.emit(alone, rate, 0).await;
@@ -117,7 +124,7 @@ async fn many_clients_get_everything_and_hold_up_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn b3_clients_with_an_old_id_that_do_not_read_take_little_memory() {
     const EVENTS: usize = 10_000;
-    let mut server = Server::start(EVENTS).await;
+    let mut server = Server::start(EVENTS, HISTORY_BYTES).await;
     let (first, old) = server.connect("").await;
     drop(first);
     let [_, before, _] = server.emit(EVENTS, 1_000_000, 4_000).await;
@@ -133,10 +140,36 @@ async fn b3_clients_with_an_old_id_that_do_not_read_take_little_memory() {
     assert!(clients >= 20 && after < before + (64 << 10), "{clients} clients: from {before} to {after} KiB");
 }
 
+/// The buffer of live events counted events, however large they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn b3_large_live_events_take_little_memory_for_clients_that_do_not_read() {
+    // Fewer events than are buffered, so that only the limit in bytes counts.
+    const EVENTS: usize = 1_000;
+    const BYTES: usize = 60_000;
+    const AT_ONCE: usize = 20;
+    let mut server = Server::start(EVENTS, 8 << 20).await;
+    let mut stuck = Vec::new();
+    for _ in 0..20 {
+        stuck.push(server.connect("").await);
+    }
+    let (mut reader, _) = server.connect("").await;
+    let [_, before, _] = server.emit(0, 1, 0).await;
+    for first in (1..=EVENTS).step_by(AT_ONCE) {
+        server.emit(AT_ONCE, 1_000_000, BYTES).await;
+        // The bridge has read them, since the reader has.
+        read_from(&mut reader, first as u64, AT_ONCE as u64).await;
+    }
+    let [_, after, clients] = server.emit(0, 1, 0).await;
+    println!(
+        "{EVENTS} live events of {BYTES} bytes, {clients} clients, 20 of which do not read: from {before} to {after} KiB"
+    );
+    assert!(clients >= 20 && after < before + (64 << 10), "{clients} clients: from {before} to {after} KiB");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_connect_again_at_once_get_all_that_they_missed() {
     let (clients, missed) = (size("SSE_CLIENTS", 1_000), 500);
-    let mut server = Server::start(1_000).await;
+    let mut server = Server::start(1_000, HISTORY_BYTES).await;
     let (first, old) = server.connect("").await;
     drop(first);
     let [_, before, _] = server.emit(missed, 1_000_000, 200).await;

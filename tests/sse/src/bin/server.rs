@@ -2,7 +2,7 @@
 //! events to emit, how many a second, and how many bytes of text each has; and for each it prints the median time of an
 //! emit, in nanoseconds, the memory of the process, in KiB, and how many clients are connected.
 //!
-//! `SSE_HISTORY` (1,000) says how many events are kept.
+//! `SSE_HISTORY` (1,000) says how many events are kept, and `SSE_HISTORY_BYTES` (64 MiB) in how much memory.
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ pub struct Noted {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let bus = Bus::builder().history(size("SSE_HISTORY", 1_000)).build().await?;
+    let (events, bytes) = (size("SSE_HISTORY", 1_000), size("SSE_HISTORY_BYTES", 64 << 20));
+    let bus = Bus::builder().history(events).history_bytes(bytes).build().await?;
     let bridge = SseBridge::new(&bus, "load.*", |_, _| true).max_clients_per_user(10_000).build().await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());

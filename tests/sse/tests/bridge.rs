@@ -221,6 +221,83 @@ async fn b1_one_client_too_many_comes_again_later() {
     assert_eq!(grace.next().await.unwrap().event, "typed-events.position");
 }
 
+/// Each time, a browser is told another time to wait, so that not all reconnect at once.
+#[tokio::test]
+async fn b1_retry_has_jitter_at_the_start_and_at_the_end_of_a_stream() {
+    const CONNECTIONS: usize = 50;
+    let bus = bus().await;
+    let bridge =
+        SseBridge::new(&bus, "note.*", is_for).max_clients_per_user(CONNECTIONS).build().await.unwrap();
+    let short =
+        SseBridge::new(&bus, "note.*", is_for).retry(Duration::from_millis(100)).build().await.unwrap();
+    let zero = SseBridge::new(&bus, "note.*", is_for).retry(Duration::ZERO).build().await.unwrap();
+    let (bridge, short, zero) = (app(&bridge), app(&short), app(&zero));
+    let (mut first, mut refused, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+    let mut connected = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut client = Client::connect(&bridge, "ada", "").await.unwrap();
+        first.push(client.next().await.unwrap().retry.parse().unwrap());
+        connected.push(client);
+    }
+    for _ in 0..CONNECTIONS {
+        refused.push(comes_later(Client::connect(&bridge, "ada", "").await.unwrap()).await);
+    }
+    bus.stop().await.unwrap();
+    for client in &mut connected {
+        assert_eq!(client.event().await, None);
+    }
+    for _ in 0..CONNECTIONS {
+        ended.push(comes_later(Client::connect(&short, "ada", "").await.unwrap()).await);
+        assert_eq!(comes_later(Client::connect(&zero, "ada", "").await.unwrap()).await, 0);
+    }
+    for (told, range) in [(first, 3_000..=4_500), (refused, 30_000..=45_000), (ended, 100..=150)] {
+        assert!(told.iter().all(|wait| range.contains(wait)), "{told:?} in {range:?}");
+        let distinct: std::collections::BTreeSet<u64> = told.iter().copied().collect();
+        assert!(distinct.len() > 10, "{told:?}");
+    }
+}
+
+/// Browsers reconnect after 200 alone, so each other status is one that is meant to end that.
+#[tokio::test]
+async fn b1_every_status_of_the_bridge() {
+    let note = foreign(1, "note.written", r#"{"user":"ada","number":1,"password":"hunter2"}"#);
+    let is_away = Arc::new(AtomicBool::new(false));
+    let log = Log { kept: vec![Ok(note)], is_away: Arc::clone(&is_away), ..Log::default() };
+    let bus = Bus::builder().adapter(log).secrets(Plain).quiet().build().await.unwrap();
+    let bridge = SseBridge::new(&bus, "note.*", all_see).max_clients(1).build().await.unwrap();
+    let closed = SseBridge::new(&bus, "note.*", all_see).build().await.unwrap();
+    let app = app(&bridge);
+    let answer = async |app: &Router, last: &str| {
+        let request = axum::http::Request::get("/events?user=ada").header("last-event-id", last.as_bytes());
+        let response = app.clone().oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+        let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+        (response.status(), kind)
+    };
+    let stream = (StatusCode::OK, Some("text/event-stream".to_owned()));
+    let other_log = LogPosition { log: LogId::new([8; 16]), number: 1 }.to_string();
+    // Neither a position that is unknown nor text that is no position is a bad request.
+    let ids =
+        ["", &id_at(0), &id_at(1), &id_at(99), &other_log, "no id", "\t\u{e4}\u{f6}", &"9".repeat(5_000)];
+    for id in ids {
+        assert_eq!(answer(&app, id).await, stream, "{id:?}");
+    }
+    is_away.store(true, Ordering::SeqCst);
+    for id in ids {
+        assert_eq!(answer(&app, id).await, stream, "{id:?}, while the log is away");
+    }
+    let connected = Client::connect(&app, "ada", "").await.unwrap();
+    assert_eq!(answer(&app, "").await, stream, "one client too many");
+    drop(connected);
+    bus.stop().await.unwrap();
+    until_idle().await;
+    assert_eq!(answer(&app, "").await, stream, "the bus has stopped");
+    closed.close();
+    bridge.close();
+    for app in [&sse_tests::app(&closed), &app] {
+        assert_eq!(answer(app, &id_at(0)).await, (StatusCode::NO_CONTENT, None), "closed");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_heart_beats() {
     let bus = bus().await;
@@ -374,13 +451,25 @@ async fn b1_a_log_that_is_away_is_read_when_the_browser_comes_again() {
     let note = foreign(1, "note.written", r#"{"user":"ada","number":1,"password":"hunter2"}"#);
     let is_away = Arc::new(AtomicBool::new(false));
     let log = Log { kept: vec![Ok(note)], is_away: Arc::clone(&is_away), ..Log::default() };
-    let bus = Bus::builder().adapter(log).secrets(Plain).quiet().build().await.unwrap();
+    let warnings = Warnings::default();
+    let _guard = tests_support::listen(warnings.clone());
+    let bus = Bus::builder().adapter(log).secrets(Plain).build().await.unwrap();
     let app = app(&SseBridge::new(&bus, "note.*", all_see).build().await.unwrap());
     is_away.store(true, Ordering::SeqCst);
-    let mut client = Client::connect(&app, "ada", &id_at(0)).await.unwrap();
-    let first = client.next().await.unwrap();
-    assert!(!first.retry.is_empty(), "{first:?}");
-    assert_eq!(client.next().await, None);
+    let mut first = Sent::default();
+    for _ in 0..10 {
+        let mut client = Client::connect(&app, "ada", &id_at(0)).await.unwrap();
+        first = client.next().await.unwrap();
+        assert!(!first.retry.is_empty(), "{first:?}");
+        assert_eq!(client.next().await, None);
+    }
+    // A line for each would be thousands in an outage.
+    let told = warnings.0.lock().unwrap().clone();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(
+        told[0].starts_with("a browser was told to reconnect later: the log can't be read: "),
+        "{told:?}"
+    );
     is_away.store(false, Ordering::SeqCst);
     let mut again = Client::connect(&app, "ada", &first.id).await.unwrap();
     assert_eq!(again.event().await.unwrap().number(), Some(1));

@@ -210,10 +210,10 @@ pub const fn part(ty: &str, shape: &'static TypeSchema, variant: Option<usize>, 
 }
 
 /// Checks that a type reads back what it writes. Each bit of `done` stands for a part that is checked separately by
-/// [`part`].
+/// [`part`]. `of_variants` has such bits for the fields of variants, with the index of the variant.
 #[track_caller]
-pub const fn declared(ty: &str, shape: &'static TypeSchema, done: u128) {
-    if let Err(misfit) = check_declared(shape, done) {
+pub const fn declared(ty: &str, shape: &'static TypeSchema, done: u128, of_variants: &[(usize, u128)]) {
+    if let Err(misfit) = check_declared(shape, done, of_variants) {
         not_itself(ty, &misfit);
     }
 }

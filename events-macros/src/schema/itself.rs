@@ -179,7 +179,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn constants(&self) -> TokenStream {
-        let mut parts = Parts { checks: Vec::new(), done: 0 };
+        let mut parts = Parts { checks: Vec::new(), done: 0, of_variants: Vec::new() };
         match &self.input.data {
             _ if self.input.attr.is_converted() || self.input.attr.remote.is_some() => {}
             Data::Struct(fields) => self.struct_parts(fields, &mut parts),
@@ -190,8 +190,10 @@ impl Checker<'_> {
             Data::Union => {}
         }
         let (private, Input { ident, name, .. }, ty) = (self.private, self.input, self.ty());
-        let Parts { checks, done } = parts;
-        let rest = constant(&call_at(ident, quote!(#private::declared), quote!(#name, #ty, #done)));
+        let Parts { checks, done, of_variants } = parts;
+        let of_variants = of_variants.iter().map(|(index, done)| quote!((#index, #done)));
+        let arguments = quote!(#name, #ty, #done, &[#(#of_variants),*]);
+        let rest = constant(&call_at(ident, quote!(#private::declared), arguments));
         quote!(#(#checks)* #rest)
     }
 
@@ -240,11 +242,7 @@ impl Checker<'_> {
                     true => self.after(field, quote!(#private::flattened), check),
                     false => check,
                 };
-                match variant {
-                    None => parts.add(first + index, check),
-                    // `done` has no bits for the fields of a variant; `variant_parts` sets the bit of the variant.
-                    Some(_) => parts.checks.push(constant(&check)),
-                }
+                parts.add(first + index, check);
             }
         }
     }
@@ -257,11 +255,12 @@ impl Checker<'_> {
         }
         let untagged = container.untagged || attr.untagged;
         let whole = untagged || container.tag.is_some();
-        let before = parts.checks.len();
         if let (Fields::Named(_), false) = (fields, whole) {
-            self.field_parts(0, fields, Some(index), parts);
-            if parts.checks.len() > before {
-                parts.done |= done(index);
+            let mut of_fields = Parts { checks: Vec::new(), done: 0, of_variants: Vec::new() };
+            self.field_parts(0, fields, Some(index), &mut of_fields);
+            if !of_fields.checks.is_empty() {
+                parts.of_variants.push((index, of_fields.done));
+                parts.checks.append(&mut of_fields.checks);
             }
             return;
         }
@@ -308,6 +307,8 @@ struct Parts {
     checks: Vec<TokenStream>,
     /// A bit for each part with a constant; the bit number is the index of the part in the schema.
     done: u128,
+    /// The variants with constants for some of their fields: the index of the variant, and a bit for each such field.
+    of_variants: Vec<(usize, u128)>,
 }
 
 impl Parts {

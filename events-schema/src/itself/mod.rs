@@ -83,9 +83,14 @@ impl TypeSchema {
     }
 }
 
-/// Checks a declared type, except for the parts that have a bit in `done`. The names of its fields and variants are not
-/// checked, since the macro has done so.
-pub const fn check_declared(declared: &'static TypeSchema, done: u128) -> Verdict {
+/// Checks a declared type, except for the parts that have a bit in `done`, and for the fields of variants that have one
+/// in `of_variants`, beside the index of the variant. The names of its fields and variants are not checked, since the
+/// macro has done so.
+pub const fn check_declared(
+    declared: &'static TypeSchema,
+    done: u128,
+    of_variants: &[(usize, u128)],
+) -> Verdict {
     let scope = Scope { names: false, ..Scope::START };
     let mut seen = Seen::none();
     let shape = behind_name(declared);
@@ -99,14 +104,57 @@ pub const fn check_declared(declared: &'static TypeSchema, done: u128) -> Verdic
     let mut i = 0;
     while i < parts {
         let verdict = match shape {
-            _ if i < 128 && done >> i & 1 == 1 => Ok(()),
+            _ if is_done(done, i) => Ok(()),
             TypeSchema::Struct(schema) => field_at(schema, i, scope, &mut seen),
-            TypeSchema::Enum(schema) => variant_at(schema, i, scope, &mut seen),
+            TypeSchema::Enum(schema) => match done_of(i, of_variants) {
+                0 => variant_at(schema, i, scope, &mut seen),
+                done => rest_of_variant(schema, i, done, scope, &mut seen),
+            },
             TypeSchema::Tuple(items) => at(Step::Item(i), walk(items[i], scope, &mut seen)),
             _ => Ok(()),
         };
         if verdict.is_err() {
             return verdict;
+        }
+        i += 1;
+    }
+    Ok(())
+}
+
+const fn is_done(done: u128, index: usize) -> bool {
+    index < 128 && done >> index & 1 == 1
+}
+
+/// Returns the bits of the fields of a variant that are checked separately.
+const fn done_of(variant: usize, of_variants: &[(usize, u128)]) -> u128 {
+    let mut i = 0;
+    while i < of_variants.len() {
+        if of_variants[i].0 == variant {
+            return of_variants[i].1;
+        }
+        i += 1;
+    }
+    0
+}
+
+/// Checks the fields of a variant that have no bit in `done`.
+const fn rest_of_variant(
+    schema: &'static EnumSchema,
+    index: usize,
+    done: u128,
+    scope: Scope,
+    seen: &mut Seen,
+) -> Verdict {
+    let variant = &schema.variants[index];
+    let (Some(name), Some(TypeSchema::Struct(fields))) = (variant.written, variant.body) else {
+        return Ok(());
+    };
+    let mut i = 0;
+    while i < fields.fields.len() {
+        if !is_done(done, i)
+            && let refused @ Err(_) = field_at(fields, i, scope.of_variant(schema, index), seen)
+        {
+            return at(Step::Field(name), refused);
         }
         i += 1;
     }

@@ -165,7 +165,7 @@ async fn browser(server: u16, proxies: &[(Cut, u16)], folder: &Path) -> Option<C
     chromium
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
-    chromium.arg(format!("--user-data-dir={}", folder.join("profile").display()));
+    chromium.arg(format!("--user-data-dir={}", folder.join("profile").display())).env("TMPDIR", folder);
     chromium.arg(format!("http://127.0.0.1:{server}/frames"));
     match chromium.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn() {
         Ok(process) => Some(process),

@@ -43,7 +43,8 @@ fn chromium(address: &str, folder: &Path) -> Option<Child> {
     chromium
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .arg(format!("--user-data-dir={}", folder.display()))
+        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
+        .env("TMPDIR", folder)
         .arg(address);
     match chromium.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn() {
         Ok(process) => Some(process),

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tests_support::skipped;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -15,15 +16,19 @@ use tokio::time::{sleep, timeout};
 /// Limit on the time of each step.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A process with a port. Dropping it kills the process.
+/// A process with a port. Dropping it kills the process, and removes its temporary files.
 pub struct Process {
+    // Dropped before the folder.
     child: Mutex<Child>,
     pub port: u16,
+    _temporary: TempDir,
 }
 
 impl Process {
     /// Starts a process, and waits for a line of its output with this text, followed by the port.
     async fn start(command: &mut Command, says: &str) -> std::io::Result<Self> {
+        let temporary = tempfile::tempdir()?;
+        command.env("TMPDIR", temporary.path());
         let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let port = async {
@@ -37,7 +42,7 @@ impl Process {
         };
         let port = timeout(TIMEOUT, port).await.expect("it says its port");
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child: Mutex::new(child), port })
+        Ok(Self { child: Mutex::new(child), port, _temporary: temporary })
     }
 
     /// Starts a shop on a database.

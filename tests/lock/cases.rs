@@ -288,6 +288,7 @@ pub struct UserCreated {
     pub small: u32,
     pub large: i64,
     pub signed: i32,
+    pub count: std::num::NonZeroU8,
     pub letter: char,
     pub three: [u8; 3],
     pub span: std::time::Duration,
@@ -437,6 +438,11 @@ fn l2_each_change_that_is_lossy_or_hidden_is_refused() {
         "small: u32",
         "small: std::num::NonZeroU32",
         &format!("{old}.small: `u32` is written, which does not fit into `NonZero<u32>`"),
+    );
+    refused(
+        "count: std::num::NonZeroU8",
+        "count: u8",
+        &format!("{new}.count: `u8` is written, which does not fit into `NonZero<u8>`"),
     );
     refused(
         "letter: char",

@@ -74,7 +74,7 @@ pub use named::{NamedRef, NamedSchema, Verified};
     message = "`{Self}` has no schema, so an event can't have a field of it",
     label = "this type has no schema",
     note = "if `{Self}` is yours: `#[payload]` (from typed_events) above `{Self}` (above its derives) adds all that it needs, and ends the errors below",
-    note = "for a type of `bytes`, `chrono`, `jiff`, `rust_decimal`, `time`, `url` or `uuid`, add the feature of that name: `cargo add typed-events --features uuid`",
+    note = "for a type of `chrono`, add the feature `chrono`: `cargo add typed-events --features chrono`; `bytes`, `jiff`, `rust_decimal`, `time`, `url` and `uuid` have features of their names, too",
     note = "an event owns plain data: use `String` instead of `&str`, and the value itself instead of `Rc`, `Cell`, `RefCell` or `Mutex`",
     note = "for any other type of another crate: mark the field `#[event(opaque)]`, or `#[schema(opaque)]` below `#[derive(Schema)]`; it is not checked"
 )]

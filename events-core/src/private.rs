@@ -26,7 +26,7 @@ pub use crate::error::Error;
 pub use crate::event::locking::{Change, Compatibility, LockFile, LockedVersion, Locking, PastLocking};
 pub use crate::event::takes::Takes;
 pub use crate::event::version::{PastEvent, Upcast};
-pub use crate::event::view::View;
+pub use crate::event::view::{View, Viewed};
 pub use crate::event::{DecodeError, Event, EventDecl, LinkedEvent, SourceLocation};
 #[cfg(feature = "lock")]
 pub use crate::lock::SchemaLock;

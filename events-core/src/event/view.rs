@@ -2,8 +2,8 @@
 
 use serde_core::de::DeserializeOwned;
 
-use crate::event::EventDecl;
-use crate::schema::Schema;
+use crate::event::{Event, EventDecl};
+use crate::schema::{Schema, TypeSchema};
 
 /// A type that reads some fields of an event. `#[event(view_of = UserCreated)]` implements it.
 ///
@@ -54,4 +54,31 @@ pub trait View: Schema + DeserializeOwned + Send + Sync + 'static {
     /// Declaration of the event, if its type is linked into the program.
     #[doc(hidden)]
     const OF: Option<fn() -> &'static EventDecl>;
+}
+
+/// The event of a view: each event in its current version. It is a trait of its own for its message.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event, so it can't have a view",
+    label = "expected a type with `#[event(\"...\")]`, in its current version",
+    note = "name the event that is emitted: a view reads some of its fields",
+    note = "a field's own type, with `#[payload]`, needs no view: use the type itself, or a `#[payload]` with fewer fields",
+    note = "instead of a `superseded` version, take the current one: older records are converted to it"
+)]
+pub trait Viewed {
+    /// Name of the event.
+    const NAME: &'static str;
+    /// Version of the event.
+    const VERSION: u32;
+    /// Schema of the payload.
+    const SCHEMA: &'static TypeSchema;
+    /// Declaration of the event.
+    const DECL: fn() -> &'static EventDecl;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Event> Viewed for E {
+    const NAME: &'static str = E::NAME;
+    const VERSION: u32 = E::VERSION;
+    const SCHEMA: &'static TypeSchema = E::SCHEMA;
+    const DECL: fn() -> &'static EventDecl = E::decl;
 }

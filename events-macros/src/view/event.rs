@@ -58,13 +58,13 @@ impl Event {
     }
 
     fn of_type(event: &Type, private: &TokenStream) -> Self {
-        let event_trait = quote!(<#event as #private::Event>);
+        let viewed = quote!(<#event as #private::Viewed>);
         Self {
             shown: text_of(event),
-            name: quote!(#event_trait::NAME),
-            version: quote!(#event_trait::VERSION),
-            decl: quote!(::core::option::Option::Some(#event_trait::decl)),
-            written: Ok(quote!(#event_trait::SCHEMA)),
+            name: quote!(#viewed::NAME),
+            version: quote!(#viewed::VERSION),
+            decl: quote!(::core::option::Option::Some(#viewed::DECL)),
+            written: Ok(quote!(#viewed::SCHEMA)),
             types: TokenStream::new(),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::response::Response;
-use events_core::bridge::{Tell, Told, call, error, read_log, stream_for, warn};
+use events_core::bridge::{ReportedOnce, ShouldLog, call, error, read_log, stream_for, warn};
 use events_core::{Bus, Error, ErrorKind, LogQuery, Pattern, Record, catalog};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -111,7 +111,7 @@ pub(crate) struct Shared<U> {
     pub(crate) rejected: ToldLater,
     /// Clients whose missed events could not be read.
     pub(crate) unread: ToldLater,
-    panicked: Told<Box<str>>,
+    reported_panics: ReportedOnce<Box<str>>,
     unsent: Arc<Unsent>,
     following: JoinHandle<()>,
     /// Set when the bridge is dropped, for the follower.
@@ -128,7 +128,7 @@ impl<U: Eq> Shared<U> {
         let Audience::Asked(visible) = &self.audience else { return message.keys.contains(user) };
         call(|| visible(&message.record, user)).unwrap_or_else(|| {
             let name = message.record.name();
-            if self.panicked.tell(name.into()) != Tell::No {
+            if self.reported_panics.insert(name.into()) != ShouldLog::No {
                 let more = "an event for which it panics is not sent";
                 warn(&self.bus, format_args!("`visible` of an SseBridge panicked for `{name}`; {more}"));
             }
@@ -376,7 +376,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
             let _ending = ending;
             follower.run().await;
         });
-        let (rejected, unread) = (ToldLater::default(), ToldLater::default());
+        let (rejected, reported_panics) = (ToldLater::default(), ReportedOnce::default());
         let shared = Shared {
             bus,
             settings,
@@ -386,7 +386,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
             pages,
             rejected,
             unread,
-            panicked: Told::default(),
+            reported_panics,
             unsent,
             following,
             is_over,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use events_core::bridge::{Tell, Told, call, warn};
+use events_core::bridge::{ReportedOnce, ShouldLog, call, warn};
 use events_core::{Bus, LogId, LogPosition, Record};
 
 /// Name of the message that reports missing events.
@@ -93,7 +93,7 @@ pub(crate) struct Message<U> {
 /// Counts the events that were not sent.
 #[derive(Default)]
 pub(crate) struct Unsent {
-    told: Told<Box<str>>,
+    reported_names: ReportedOnce<Box<str>>,
     count: AtomicU64,
 }
 
@@ -105,10 +105,10 @@ impl Unsent {
     /// Counts an event, and logs the first one of its name.
     fn note(&self, bus: &Bus, name: &str, why: &dyn Display) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        let more = match self.told.tell(name.into()) {
-            Tell::No => return,
-            Tell::Yes => "",
-            Tell::Last => ", also those of further names",
+        let more = match self.reported_names.insert(name.into()) {
+            ShouldLog::No => return,
+            ShouldLog::Yes => "",
+            ShouldLog::Last => ", also those of further names",
         };
         let counted = format!("others like it are only counted{more}");
         warn(bus, format_args!("the event `{name}` can't be sent to browsers ({counted}): {why}"));

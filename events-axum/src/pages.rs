@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use events_core::bridge::{Tell, Told, call, read_log, warn};
+use events_core::bridge::{ReportedOnce, ShouldLog, call, read_log, warn};
 use events_core::{AdapterError, Bus, Error, LogPosition, LogQuery, Record, Start};
 use tokio::sync::OnceCell;
 use tokio::task::yield_now;
@@ -52,7 +52,7 @@ pub(crate) struct Pages<U> {
     max_bytes: usize,
     kept: Mutex<Kept<U>>,
     /// The positions of unreadable records that were logged.
-    warned: Told<LogPosition>,
+    reported_positions: ReportedOnce<LogPosition>,
 }
 
 type Cell<U> = Arc<OnceCell<Arc<Page<U>>>>;
@@ -80,7 +80,14 @@ struct Kept<U> {
 impl<U> Pages<U> {
     pub(crate) fn new(bus: &Bus, query: LogQuery, max_bytes: usize, render: Render<U>) -> Self {
         let kept = Kept { pages: HashMap::new(), order: VecDeque::new(), bytes: 0 };
-        Self { bus: bus.clone(), query, render, max_bytes, kept: Mutex::new(kept), warned: Told::default() }
+        Self {
+            bus: bus.clone(),
+            query,
+            render,
+            max_bytes,
+            kept: Mutex::new(kept),
+            reported_positions: ReportedOnce::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept<U>> {
@@ -174,10 +181,10 @@ impl<U> Pages<U> {
     }
 
     fn warn_of_unreadable(&self, position: LogPosition, error: &AdapterError) {
-        let more = match self.warned.tell(position) {
-            Tell::No => return,
-            Tell::Yes => "",
-            Tell::Last => " (further records are not logged)",
+        let more = match self.reported_positions.insert(position) {
+            ShouldLog::No => return,
+            ShouldLog::Yes => "",
+            ShouldLog::Last => " (further records are not logged)",
         };
         warn(&self.bus, format_args!("a record can't be read for browsers{more}: {error}"));
     }

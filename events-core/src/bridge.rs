@@ -7,7 +7,7 @@ use crate::adapter::log::{LogPage, LogQuery};
 use crate::adapter::query::parse_pattern;
 use crate::bus::inner::Bus;
 
-pub use crate::bus::inner::told::{Tell, Told};
+pub use crate::bus::inner::reported_once::{ReportedOnce, ShouldLog};
 use crate::bus::read::stream::EventStream;
 use crate::error::{Error, ErrorKind};
 use crate::panics::catch_panic;

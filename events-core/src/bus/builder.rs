@@ -24,11 +24,11 @@ use crate::bus::inner::in_flight::Lifecycle;
 use crate::bus::inner::outcome::panicked;
 use crate::bus::inner::reach::unreachable;
 use crate::bus::inner::report::Fallback;
+use crate::bus::inner::reported_once::ReportedOnce;
 use crate::bus::inner::routes::Routes;
 use crate::bus::inner::routes::{Lifetime, Patterns, name_of_closure};
 use crate::bus::inner::runtime::has_timer;
 use crate::bus::inner::slow::SlowHandlers;
-use crate::bus::inner::told::Told;
 use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Counters, Inner, Settings};
 use crate::bus::select::{Selected, Selection};
@@ -410,7 +410,7 @@ impl BusBuilder {
         }
         let lists = Arc::new(Lists::default());
         let (slow, fallback) = (self.settings.slow_handler, self.settings.fallback);
-        let watch = SlowHandlers::start(slow, fallback, Arc::clone(&lists)).map_err(|error| {
+        let slow_handlers = SlowHandlers::start(slow, fallback, Arc::clone(&lists)).map_err(|error| {
             Error::new(ErrorKind::Build, "the thread that detects slow handlers can't be started")
                 .with_source(error)
         })?;
@@ -429,11 +429,11 @@ impl BusBuilder {
             codec: self.codec,
             flight,
             stopping: crate::bus::inner::stopping::Stopping::default(),
-            watch,
+            slow_handlers,
             counters: Counters::default(),
-            told_locations: Told::default(),
-            told_events: Told::default(),
-            told_unreadable: Told::default(),
+            reported_locations: ReportedOnce::default(),
+            reported_refusals: ReportedOnce::default(),
+            reported_unreadable: ReportedOnce::default(),
             losses: crate::bus::inner::losses::Losses::new(fallback),
             abandoned: crate::bus::inner::abandoned::Abandoned::default(),
             has_lost_runtime: AtomicBool::new(false),

@@ -129,7 +129,7 @@ impl Inner {
         // If there is an outcome, it counts even if the draining task was lost. `known` may still be pending,
         // because tokio limits how much a task does per poll.
         match &*self.stopping.outcome.borrow() {
-            Some(Err(left)) => Err(Error::new(ErrorKind::StopIncomplete, left.clone())),
+            Some(Err(problems)) => Err(Error::new(ErrorKind::StopIncomplete, problems.clone())),
             Some(Ok(())) => Ok(()),
             None => known_or_lost,
         }
@@ -184,17 +184,17 @@ impl Inner {
         self.flight.end_stop();
         // Wait once more: nested emits may have been accepted just before `end_stop`.
         let idle = idle && timeout_at(deadline, self.flight.idle()).await.is_ok();
-        let left = if idle { Vec::new() } else { self.describe_left() };
-        let left = self.stopping.left.get_or_init(|| left);
+        let unfinished = if idle { Vec::new() } else { self.describe_unfinished() };
+        let unfinished = self.stopping.unfinished.get_or_init(|| unfinished);
         self.flight.end();
         self.log.close();
         let failed = self.stop_adapter(deadline).await;
         // The periods of added-up losses end with the bus.
-        self.losses.tell_all();
+        self.losses.log_all();
         let limit = self.settings.stop_deadline.as_secs_f64();
-        let left: Vec<_> = left.iter().cloned().chain(failed).collect();
-        let gave_up = || format!("stop gave up after {limit} s on: {}", left.join("; "));
-        let problems = [(!left.is_empty()).then(gave_up), self.abandoned.describe()];
+        let unfinished: Vec<_> = unfinished.iter().cloned().chain(failed).collect();
+        let gave_up = || format!("stop gave up after {limit} s on: {}", unfinished.join("; "));
+        let problems = [(!unfinished.is_empty()).then(gave_up), self.abandoned.describe()];
         let problems: Vec<_> = problems.into_iter().flatten().collect();
         let outcome = if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) };
         self.stopping.outcome.send_if_modified(|known| {
@@ -204,19 +204,19 @@ impl Inner {
         });
     }
 
-    /// Describes what is in flight.
-    fn describe_left(&self) -> Vec<String> {
-        let (mut left, counted) = self.watch.describe();
+    /// Describes the emits and handler calls that are still in flight.
+    fn describe_unfinished(&self) -> Vec<String> {
+        let (mut unfinished, accounted_for) = self.slow_handlers.describe();
         let deferrals = self.flight.deferrals();
         // The number of unnamed emits is unknown: an emit that only holds a list has one count in flight,
         // others have up to three.
-        if self.flight.count() > counted + deferrals {
-            left.push("emits that block a thread, or wait for the adapter or a replay".to_owned());
+        if self.flight.count() > accounted_for + deferrals {
+            unfinished.push("emits that block a thread, or wait for the adapter or a replay".to_owned());
         }
         if deferrals > 0 {
-            left.push(format!("guards of `defer_stop` ({deferrals})"));
+            unfinished.push(format!("guards of `defer_stop` ({deferrals})"));
         }
-        left
+        unfinished
     }
 
     /// Closes the durable consumers and stops the adapter. Returns a description of what went wrong.

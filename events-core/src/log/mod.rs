@@ -338,7 +338,7 @@ impl State {
         self.records.push_back(record.clone());
         self.facts.push_back(facts);
         if !self.readers.is_empty() {
-            self.tell_readers(record.name(), after);
+            self.notify_readers(record.name(), after);
         }
         self.evict(after);
         Appended::At(position)
@@ -365,7 +365,7 @@ impl State {
         (first..self.records.len()).take_while(same_time).find(is_it)
     }
 
-    fn tell_readers(&mut self, name: &str, after: &mut AfterUnlock) {
+    fn notify_readers(&mut self, name: &str, after: &mut AfterUnlock) {
         for reader in self.readers.values_mut() {
             if reader.waker.is_some() && reader.takes(name) {
                 after.wake(reader.waker.take());

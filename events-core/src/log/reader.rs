@@ -82,12 +82,12 @@ impl Reader {
         }
     }
 
-    /// Position of the first record that the reader has not examined.
+    /// Position of the next record to compare with the pattern.
     pub(crate) fn cursor(&self) -> u64 {
         self.log.lock().readers.get(&self.key).map_or(0, |reader| reader.cursor)
     }
 
-    /// Ids of the records that the reader has not examined.
+    /// Ids of the records that the reader has not compared with the pattern yet.
     pub(crate) fn upcoming(&self) -> HashSet<EventId> {
         let state = self.log.lock();
         let cursor = state.readers.get(&self.key).map_or(u64::MAX, |reader| reader.cursor);

@@ -19,21 +19,21 @@ use crate::time::Timestamp;
 
 /// Time in microseconds after which a consumer that no program has used may be reported by a program without
 /// durable handlers: 24 h.
-const FORGOTTEN: i64 = 24 * 60 * 60 * 1_000_000;
+const FORGOTTEN_AFTER_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// Time in microseconds for which a program that has stopped may only be restarting: 150 s.
-const RESTARTED: i64 = 150_000_000;
+const RESTART_MICROS: i64 = 150_000_000;
 
 /// Interval between checks of a running program. Long enough that a consumer whose program crashed before the
 /// bus was built no longer counts as open at the first check.
-const LOOK: Duration = Duration::from_secs(180);
+const CHECK_INTERVAL: Duration = Duration::from_secs(180);
 
 /// Maximum difference in microseconds between the wall clock and the runtime's clock over the time since the
 /// last check. If it is larger, the machine was suspended or the clock was set, so other programs had no time
 /// to renew their consumers, and the check is skipped.
-const LEAP: i64 = 30_000_000;
+const MAX_LEAP_MICROS: i64 = 30_000_000;
 
-/// Maximum number of events ahead of a consumer that are examined to count its own.
+/// Maximum number of events ahead of a consumer that are read to count those that its patterns take.
 const MAX_COUNTED: u64 = 10_000;
 
 /// Minimum similarity at which one name counts as the new name of another.
@@ -65,15 +65,16 @@ pub(crate) struct Orphans {
     /// True if the last attempt to list the consumers failed; that was reported.
     is_failing: bool,
     /// Time of the last check, by the runtime's clock and by the clock of the bus.
-    looked: (Instant, Timestamp),
+    last_check: (Instant, Timestamp),
 }
 
 impl Orphans {
     /// Lists the stored consumers. Called before a program opens its own consumers, so that new ones can be
     /// recognised.
     pub(crate) async fn list(inner: &Inner, durable: &dyn DurableAdapter) -> (Self, Vec<ConsumerStatus>) {
-        let looked = (Instant::now(), inner.now());
-        let mut orphans = Self { known: HashSet::new(), reported: HashSet::new(), is_failing: false, looked };
+        let last_check = (Instant::now(), inner.now());
+        let mut orphans =
+            Self { known: HashSet::new(), reported: HashSet::new(), is_failing: false, last_check };
         let stored = orphans.stored(inner, durable).await;
         orphans.known = stored.iter().map(|status| status.name.clone()).collect();
         (orphans, stored)
@@ -112,10 +113,13 @@ impl Orphans {
 
     /// Checks at intervals, until the bus stops or is dropped.
     async fn watch(mut self, bus: Weak<Inner>, adapter: Arc<dyn Adapter>, mut stop: watch::Receiver<bool>) {
-        while timeout_at(self.looked.0 + LOOK, stop.wait_for(|stopping| *stopping)).await.is_err() {
+        while timeout_at(self.last_check.0 + CHECK_INTERVAL, stop.wait_for(|stopping| *stopping))
+            .await
+            .is_err()
+        {
             let (Some(inner), Some(durable)) = (bus.upgrade(), adapter.durable()) else { return };
             let now = (Instant::now(), inner.now());
-            if leaps(std::mem::replace(&mut self.looked, now), now) {
+            if leaps(std::mem::replace(&mut self.last_check, now), now) {
                 continue;
             }
             let stored = self.stored(&inner, durable).await;
@@ -139,19 +143,19 @@ impl Orphans {
             }
             let new_name = self.likely_name(inner, orphan);
             let unused = now.as_micros().saturating_sub(orphan.seen.as_micros());
-            let is_orphan = match unused < RESTARTED {
+            let is_orphan = match unused < RESTART_MICROS {
                 true => is_build && new_name.is_some(),
-                false => !inner.works.is_empty() || unused > FORGOTTEN,
+                false => !inner.works.is_empty() || unused > FORGOTTEN_AFTER_MICROS,
             };
-            let has_some = orphan.lag.max(orphan.waiting).max(orphan.in_progress) > 0;
-            if !is_orphan || !has_some || self.reported.contains(&orphan.name) {
+            let has_events = orphan.lag.max(orphan.waiting).max(orphan.in_progress) > 0;
+            if !is_orphan || !has_events || self.reported.contains(&orphan.name) {
                 continue;
             }
-            let Some(left) = left_to(durable, orphan).await else { continue };
-            let (name, seen) = (quoted(&orphan.name), orphan.seen);
+            let Some(has_left) = describe_events_left(durable, orphan).await else { continue };
+            let (name, last_used) = (quoted(&orphan.name), orphan.seen);
             let renamed = new_name.map(|new| format!("; its new name may be `{new}`")).unwrap_or_default();
             inner.warn(format_args!(
-                "the durable consumer `{name}` {left}, and this program has no handler for it (a program last used it at {seen}){renamed}: give its handler the old name, or, if no other program handles it, remove it with `bus.consumer(\"{name}\").remove()`; until then, the log is not trimmed past it"
+                "the durable consumer `{name}` {has_left}, and this program has no handler for it (a program last used it at {last_used}){renamed}: give its handler the old name, or, if no other program handles it, remove it with `bus.consumer(\"{name}\").remove()`; until then, the log is not trimmed past it"
             ));
             self.reported.insert(orphan.name.clone());
         }
@@ -160,8 +164,8 @@ impl Orphans {
     /// Returns the consumer of this program that is most likely the new name of `orphan`: it was not stored
     /// before, and has the same patterns or a similar name.
     fn likely_name<'a>(&self, inner: &'a Inner, orphan: &ConsumerStatus) -> Option<&'a str> {
-        let mut left: Vec<_> = orphan.patterns.iter().map(String::as_str).collect();
-        left.sort_unstable();
+        let mut patterns_before: Vec<_> = orphan.patterns.iter().map(String::as_str).collect();
+        patterns_before.sort_unstable();
         let candidates = inner.works.iter().filter_map(|work| {
             let consumer = &work.consumer;
             let name = consumer.name();
@@ -171,7 +175,7 @@ impl Orphans {
             let mut patterns: Vec<_> = consumer.patterns().collect();
             patterns.sort_unstable();
             let similarity = similarity(&orphan.name, name);
-            let has_patterns = patterns == left;
+            let has_patterns = patterns == patterns_before;
             (has_patterns || similarity >= SIMILAR).then_some((has_patterns, similarity, name))
         });
         let likeliest = candidates.max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
@@ -179,16 +183,16 @@ impl Orphans {
     }
 }
 
-/// Returns true if, between two times, the clock of the bus advanced more than [`LEAP`] beyond the runtime's
-/// clock. Each time is given by both clocks.
+/// Returns true if, between two times, the clock of the bus advanced more than [`MAX_LEAP_MICROS`] beyond the
+/// runtime's clock. Each time is given by both clocks.
 fn leaps(before: (Instant, Timestamp), now: (Instant, Timestamp)) -> bool {
     let ran = now.0.saturating_duration_since(before.0).as_micros().try_into().unwrap_or(i64::MAX);
     let passed = now.1.as_micros().saturating_sub(before.1.as_micros());
-    passed.saturating_sub(ran) > LEAP
+    passed.saturating_sub(ran) > MAX_LEAP_MICROS
 }
 
 /// Describes how many events a consumer has left to handle; `None` if it has none.
-async fn left_to(durable: &dyn DurableAdapter, consumer: &ConsumerStatus) -> Option<String> {
+async fn describe_events_left(durable: &dyn DurableAdapter, consumer: &ConsumerStatus) -> Option<String> {
     let ConsumerStatus { lag, in_progress, waiting, newer, .. } = *consumer;
     let taken = in_progress.saturating_add(waiting).saturating_add(newer);
     let ahead = match lag <= taken {

@@ -33,11 +33,11 @@ use crate::record::Record;
 use crate::time::Timestamp;
 
 /// First and longest wait before an exchange is retried after the adapter failed.
-const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// Interval at which the consumer is renewed while it handles no event, so that the adapter sees that a
 /// program has it open.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE_RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The task of one durable handler.
 pub(crate) struct Worker {
@@ -50,30 +50,31 @@ pub(crate) struct Worker {
 
 /// State of a worker between two exchanges with the adapter.
 struct State {
-    running: JoinSet<Finished>,
-    /// The events that the running tasks handle.
-    held: Vec<Held>,
-    finished: Vec<Reported>,
+    tasks: JoinSet<Finished>,
+    /// The events that `tasks` are handling.
+    in_progress: Vec<InProgress>,
+    finished: Vec<Unreported>,
     /// True if the adapter may have events to claim.
-    look: bool,
+    may_have_events: bool,
     due: Option<Timestamp>,
-    seen: u64,
+    /// The [`Claims::seen`] of the last exchange.
+    last_seen: u64,
     /// Number of exchanges that have failed in a row.
     failed: u32,
     /// Time of the last renewal.
-    alive: Instant,
-    again: Option<Instant>,
+    last_renewal: Instant,
+    retry_at: Option<Instant>,
 }
 
 /// An event that is being handled. It counts as in flight until its outcome is reported to the adapter.
-struct Held {
+struct InProgress {
     task: Id,
     claim: Claim,
     flight: InFlightGuard,
 }
 
 /// An outcome that has not been reported to the adapter yet.
-struct Reported {
+struct Unreported {
     finished: Finished,
     _flight: InFlightGuard,
 }
@@ -81,10 +82,10 @@ struct Reported {
 /// Reasons for which a worker wakes.
 enum Wake {
     Finished(Result<Finished, JoinError>),
-    Look,
+    EventsAvailable,
     Renew,
     Stop,
-    Again,
+    Retry,
 }
 
 impl Worker {
@@ -97,27 +98,27 @@ impl Worker {
         let adapter = Arc::clone(&self.adapter);
         let Some(durable) = adapter.durable() else { return };
         let mut state = State {
-            running: JoinSet::new(),
-            held: Vec::new(),
+            tasks: JoinSet::new(),
+            in_progress: Vec::new(),
             finished: Vec::new(),
-            look: true,
+            may_have_events: true,
             due: None,
-            seen: 0,
+            last_seen: 0,
             failed: 0,
-            alive: Instant::now(),
-            again: None,
+            last_renewal: Instant::now(),
+            retry_at: None,
         };
         let mut renewals = interval((self.work.consumer.lease() / 3).max(Duration::from_millis(10)));
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let stopping = self.is_stopping();
             let free = if stopping { 0 } else { self.free(&state) };
-            if state.again.is_none() && (!state.finished.is_empty() || free > 0 && state.look) {
+            if state.retry_at.is_none() && (!state.finished.is_empty() || free > 0 && state.may_have_events) {
                 self.exchange(durable, &mut state, free).await;
                 self.collect(&mut state);
                 continue;
             }
-            if stopping && state.running.is_empty() && state.finished.is_empty() {
+            if stopping && state.tasks.is_empty() && state.finished.is_empty() {
                 return;
             }
             match self.wake(durable, &mut state, &mut renewals, free > 0, stopping).await {
@@ -125,8 +126,8 @@ impl Worker {
                     self.finish(&mut state, done);
                     self.collect(&mut state);
                 }
-                Wake::Look => state.look = true,
-                Wake::Again => state.again = None,
+                Wake::EventsAvailable => state.may_have_events = true,
+                Wake::Retry => state.retry_at = None,
                 Wake::Renew => self.renew(durable, &mut state).await,
                 Wake::Stop => {}
             }
@@ -138,7 +139,7 @@ impl Worker {
     }
 
     fn free(&self, state: &State) -> usize {
-        self.work.consumer.durable.most_at_a_time().saturating_sub(state.held.len())
+        self.work.consumer.durable.most_at_a_time().saturating_sub(state.in_progress.len())
     }
 
     async fn wake(
@@ -149,25 +150,25 @@ impl Worker {
         free: bool,
         stopping: bool,
     ) -> Wake {
-        let due = state.due.filter(|_| free && state.again.is_none()).and_then(|due| self.instant_of(due));
-        let may_claim = free && state.again.is_none();
-        let mut news = pin!(if may_claim { durable.wait(state.seen) } else { never() });
+        let due = state.due.filter(|_| free && state.retry_at.is_none()).and_then(|due| self.instant_of(due));
+        let may_claim = free && state.retry_at.is_none();
+        let mut new_events = pin!(if may_claim { durable.wait(state.last_seen) } else { never() });
         let mut due = pin!(at(due));
-        let mut again = pin!(at(state.again));
+        let mut retry_at = pin!(at(state.retry_at));
         let mut stopped = pin!(self.stop.changed());
         poll_fn(|cx| {
-            match state.running.poll_join_next(cx) {
+            match state.tasks.poll_join_next(cx) {
                 Poll::Ready(Some(done)) => return Poll::Ready(Wake::Finished(done)),
                 Poll::Ready(None) | Poll::Pending => {}
             }
             if !stopping && stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Wake::Stop);
             }
-            if again.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wake::Again);
+            if retry_at.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Retry);
             }
-            if news.as_mut().poll(cx).is_ready() || due.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wake::Look);
+            if new_events.as_mut().poll(cx).is_ready() || due.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::EventsAvailable);
             }
             renewals.poll_tick(cx).map(|_| Wake::Renew)
         })
@@ -194,8 +195,8 @@ impl Worker {
                 state.failed = 0;
                 state.finished.clear();
                 self.note(&bus, &claims);
-                state.look = claims.more;
-                (state.due, state.seen) = (claims.due, claims.seen);
+                state.may_have_events = claims.more;
+                (state.due, state.last_seen) = (claims.due, claims.seen);
                 claims.claimed.into_iter().for_each(|claimed| self.begin(&bus, state, claimed));
             }
             Err(error) => self.note_failed(&bus.inner, state, &error),
@@ -206,8 +207,8 @@ impl Worker {
     fn begin(&self, bus: &Bus, state: &mut State, claimed: Claimed) {
         let (claim, flight) = (claimed.claim, InFlightGuard::of_backlog(&bus.inner.flight));
         let handled = handle(bus.clone(), Arc::clone(&self.work), claimed);
-        let task = state.running.spawn_on(handled, &bus.inner.runtime).id();
-        state.held.push(Held { task, claim, flight });
+        let task = state.tasks.spawn_on(handled, &bus.inner.runtime).id();
+        state.in_progress.push(InProgress { task, claim, flight });
     }
 
     fn note(&self, bus: &Bus, claims: &Claims) {
@@ -225,9 +226,9 @@ impl Worker {
     }
 
     fn note_failed(&self, inner: &Inner, state: &mut State, error: &AdapterError) {
-        let (first, max) = ASK_AGAIN;
+        let (first, max) = RETRY_BACKOFF;
         let wait = first.saturating_mul(1 << state.failed.min(16)).min(max);
-        state.again = Some(Instant::now() + wait);
+        state.retry_at = Some(Instant::now() + wait);
         if state.failed == 0 {
             let (name, adapter) = (self.work.consumer.name(), self.adapter.name());
             inner.settings.fallback.warning(format_args!(
@@ -243,14 +244,14 @@ impl Worker {
     }
 
     /// Extends the leases of the events that are being handled. If there are none, renews the consumer at the
-    /// interval [`IDLE`].
+    /// interval [`IDLE_RENEWAL_INTERVAL`].
     async fn renew(&self, durable: &dyn DurableAdapter, state: &mut State) {
         let Some(inner) = self.bus.upgrade() else { return };
-        if state.held.is_empty() && state.alive.elapsed() < IDLE {
+        if state.in_progress.is_empty() && state.last_renewal.elapsed() < IDLE_RENEWAL_INTERVAL {
             return;
         }
-        state.alive = Instant::now();
-        let claims: Vec<_> = state.held.iter().map(|held| held.claim).collect();
+        state.last_renewal = Instant::now();
+        let claims: Vec<_> = state.in_progress.iter().map(|event| event.claim).collect();
         if let Err(error) = durable.renew(&self.work.consumer, &claims, inner.now()).await {
             let name = self.work.consumer.name();
             inner.settings.fallback.warning(format_args!(
@@ -261,19 +262,20 @@ impl Worker {
 
     /// Takes the outcomes of all tasks that have ended by now.
     fn collect(&self, state: &mut State) {
-        while let Some(done) = state.running.try_join_next() {
+        while let Some(done) = state.tasks.try_join_next() {
             self.finish(state, done);
         }
     }
 
     /// Keeps the outcome of an event until it is reported to the adapter.
     fn finish(&self, state: &mut State, done: Result<Finished, JoinError>) {
-        let task_of = |claim| state.held.iter().position(|held| held.claim == claim);
-        let held = match &done {
+        let task_of = |claim| state.in_progress.iter().position(|event| event.claim == claim);
+        let index = match &done {
             Ok(finished) => task_of(finished.claim),
-            Err(error) => state.held.iter().position(|held| held.task == error.id()),
+            Err(error) => state.in_progress.iter().position(|event| event.task == error.id()),
         };
-        let Some(Held { claim, flight, .. }) = held.map(|index| state.held.swap_remove(index)) else {
+        let Some(InProgress { claim, flight, .. }) = index.map(|index| state.in_progress.swap_remove(index))
+        else {
             return;
         };
         let finished = match done {
@@ -286,7 +288,7 @@ impl Worker {
                 _ => return,
             },
         };
-        state.finished.push(Reported { finished, _flight: flight });
+        state.finished.push(Unreported { finished, _flight: flight });
     }
 }
 
@@ -310,8 +312,8 @@ async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed) -> Finished {
         Err(error) => {
             let event = format!("(unreadable, at {})", claim.position);
             let attempts = claim.attempt;
-            let what = "was not called, because the event can't be read,";
-            give_up(&bus, &work, Failed { event: &event, id: None, attempts, what }, error.to_string())
+            let verb = "was not called, because the event can't be read,";
+            give_up(&bus, &work, Failed { event: &event, id: None, attempts, verb }, error.to_string())
         }
     };
     // This may be the last owner of the event, whose destructor is user code. A panic there does not change
@@ -325,7 +327,7 @@ async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed) -> Finished {
 fn after_panic(bus: &Bus, work: &Work, claim: Claim, panic: Box<dyn Any + Send>) -> Outcome {
     let error = HandlerError::panicked(panic);
     let (message, event) = (error.message().to_owned(), format!("(at {})", claim.position));
-    let failed = Failed { event: &event, id: None, attempts: claim.attempt, what: "panicked" };
+    let failed = Failed { event: &event, id: None, attempts: claim.attempt, verb: "panicked" };
     after_failure(bus, work, claim, failed, message)
 }
 
@@ -338,7 +340,7 @@ struct Previous {
 
 async fn attempt(bus: &Bus, work: &Work, claim: Claim, record: &Record, previous: Previous) -> Outcome {
     let durable = &work.consumer.durable;
-    let failed = |attempts| Failed { event: record.name(), id: Some(record.id()), attempts, what: "failed" };
+    let failed = |attempts| Failed { event: record.name(), id: Some(record.id()), attempts, verb: "failed" };
     // If the attempts are used up although the previous one was reported, the program had more retries before. The
     // event gets one more attempt.
     if claim.attempt > durable.attempts() && previous.lost_lease {
@@ -346,18 +348,18 @@ async fn attempt(bus: &Bus, work: &Work, claim: Claim, record: &Record, previous
         let error =
             previous.error.map(|error| format!("; the previous attempt: {error}")).unwrap_or_default();
         let error = format!("the process ended, or lost its lease, in attempt {before}{error}");
-        return give_up(bus, work, Failed { what: "did not finish", ..failed(before) }, error);
+        return give_up(bus, work, Failed { verb: "did not finish", ..failed(before) }, error);
     }
     if let Some(Err(error)) = bus.inner.known.get(record.name()).map(|decl| record.payload(decl)) {
-        let what = "was not called, because the payload does not fit,";
-        return give_up(bus, work, Failed { what, ..failed(claim.attempt) }, error.to_string());
+        let verb = "was not called, because the payload does not fit,";
+        return give_up(bus, work, Failed { verb, ..failed(claim.attempt) }, error.to_string());
     }
     let route = Route::of(&work.registration, work.consumer.pattern_of(record.name()).unwrap_or(0));
     let tried = Attempt { number: claim.attempt, consumer: Some(Arc::clone(&work.name)) };
     let called = alone::call_durable(bus, &work.registration.callback, &route, record, tried);
     let Err(error) = within(durable.time_limit(), called).await else { return Outcome::Done };
     let message = error.message().to_owned();
-    let failed = Failed { what: Failure::new(&route, error).what(), ..failed(claim.attempt) };
+    let failed = Failed { verb: Failure::new(&route, error).verb(), ..failed(claim.attempt) };
     after_failure(bus, work, claim, failed, message)
 }
 
@@ -402,7 +404,7 @@ struct Failed<'a> {
     event: &'a str,
     id: Option<EventId>,
     attempts: u32,
-    what: &'a str,
+    verb: &'a str,
 }
 
 impl<'a> Failed<'a> {
@@ -413,8 +415,8 @@ impl<'a> Failed<'a> {
             handler: work.registration.name(),
             consumer: work.consumer.name(),
             attempt: self.attempts,
-            of: work.consumer.durable.attempts().max(self.attempts),
-            what: self.what,
+            max_attempts: work.consumer.durable.attempts().max(self.attempts),
+            verb: self.verb,
             error,
         }
     }

@@ -45,7 +45,7 @@ impl Inner {
         let max = self.settings.max_in_flight;
         match from {
             // Emits inside handlers are not limited separately: the emit around them counts.
-            None if self.flight.kept() >= max => {
+            None if self.flight.in_tasks() >= max => {
                 let message =
                     format!("{name}: {max} emits are waiting for their handlers; nothing was emitted");
                 Err(Error::new(ErrorKind::Overloaded, message))

@@ -48,8 +48,8 @@ async fn as_part_of(
             Some(future) => future.await,
         }
     };
-    let shown = bus.inner.watch.begin_alone(record.clone(), route.clone());
+    let guard = bus.inner.slow_handlers.begin_alone(record.clone(), route.clone());
     let scope = Scope::of_record(bus.inner.instance, record);
-    let result = shown.polling(EventContext::of(scope).carry(caught(handled))).await;
+    let result = guard.polling(EventContext::of(scope).carry(caught(handled))).await;
     result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic)))
 }

@@ -36,7 +36,7 @@ struct Dispatch {
     /// another emit has called.
     skipped: usize,
     /// True if [`may_call`] must be asked before each handler.
-    must_ask: bool,
+    must_admit: bool,
     calling: Calling,
     rest: Option<Box<Rest>>,
 }
@@ -157,7 +157,7 @@ impl Rest {
             emitted: Some(emitted),
             failures: self.failures,
             running: self.running,
-            waiting: bus.inner.watch.begin(record, self.waiting),
+            waiting: bus.inner.slow_handlers.begin(record, self.waiting),
         })
     }
 }
@@ -166,7 +166,8 @@ impl Dispatch {
     /// Calls each handler and polls its future once. Must run in the event's [`Scope`].
     #[inline]
     fn run<'a>(call: &mut Call<'a>, list: &'a List, cx: &mut Context<'_>) -> Called {
-        let mut this = Self { skipped: 0, must_ask: list.must_ask(), calling: Calling::begin(), rest: None };
+        let mut this =
+            Self { skipped: 0, must_admit: list.must_admit(), calling: Calling::begin(), rest: None };
         let mut entries = &list.entries[..];
         // One `catch_unwind` for all handlers. After a panic, the next one begins after the handler that
         // panicked.
@@ -221,7 +222,7 @@ impl Dispatch {
 
     #[inline(always)]
     fn call_one<'a>(&mut self, call: &mut Call<'a>, entry: &'a Entry, list: &List, cx: &mut Context<'_>) {
-        if self.must_ask && !may_call(call.bus, entry) {
+        if self.must_admit && !may_call(call.bus, entry) {
             self.skipped += 1;
             return;
         }
@@ -230,8 +231,8 @@ impl Dispatch {
         if let Some(future) = (entry.run)(call) {
             self.poll_once(call, future, cx);
         }
-        if self.calling.is_news() {
-            self.note_news(call, list);
+        if self.calling.has_changed() {
+            self.note_changes(call, list);
         }
     }
 
@@ -263,16 +264,16 @@ impl Dispatch {
     }
 
     #[cold]
-    fn note_news(&mut self, call: &Call<'_>, list: &List) {
-        self.must_ask = list.must_ask();
-        call.bus.inner.watch.lap(&mut self.calling, call.route, call.source.name());
+    fn note_changes(&mut self, call: &Call<'_>, list: &List) {
+        self.must_admit = list.must_admit();
+        call.bus.inner.slow_handlers.lap(&mut self.calling, call.route, call.source.name());
     }
 
     /// Notes that the handler called last has panicked.
     #[cold]
     fn note_panic(&mut self, call: &Call<'_>, list: &List, panic: Box<dyn Any + Send>) {
         self.fail(call, HandlerError::panicked(panic));
-        self.note_news(call, list);
+        self.note_changes(call, list);
     }
 
     #[cold]

@@ -26,7 +26,7 @@ enum What {
     Duplicate {
         record: Record,
     },
-    Told {
+    WithMore {
         handled: u32,
         more: Box<More>,
     },
@@ -59,7 +59,7 @@ impl Emitted {
     #[cold]
     pub(crate) fn bare_with(handled: usize, id: Option<EventId>, failures: Vec<Failure>) -> Self {
         let more = Box::new(More { record: None, failures, id, bus: None });
-        Self(What::Told { handled: handled as u32, more })
+        Self(What::WithMore { handled: handled as u32, more })
     }
 
     pub(crate) fn duplicate(record: Record) -> Self {
@@ -69,40 +69,40 @@ impl Emitted {
     /// Adds failures.
     #[cold]
     pub(crate) fn fail(self, new: impl IntoIterator<Item = Failure>) -> Self {
-        self.tell(|more| more.failures.extend(new))
+        self.change_more(|more| more.failures.extend(new))
     }
 
     /// Adds the bus, whose adapter must have durable consumers.
     pub(crate) fn of_bus(self, bus: Weak<Inner>) -> Self {
         match self.0 {
             What::Duplicate { .. } => self,
-            _ => self.tell(|more| more.bus = Some(bus)),
+            _ => self.change_more(|more| more.bus = Some(bus)),
         }
     }
 
     pub(crate) fn bus(&self) -> Option<&Weak<Inner>> {
         match &self.0 {
-            What::Told { more, .. } => more.bus.as_ref(),
+            What::WithMore { more, .. } => more.bus.as_ref(),
             _ => None,
         }
     }
 
-    fn tell(self, change: impl FnOnce(&mut More)) -> Self {
+    fn change_more(self, change: impl FnOnce(&mut More)) -> Self {
         let (handled, mut more) = match self.0 {
-            What::Told { handled, more } => (handled, more),
+            What::WithMore { handled, more } => (handled, more),
             What::Bare { handled } => (handled, More::of(None)),
             What::Stored { handled, record } => (handled, More::of(Some(record))),
             What::Duplicate { record } => (0, More::of(Some(record))),
         };
         change(&mut more);
-        Self(What::Told { handled, more })
+        Self(What::WithMore { handled, more })
     }
 
     /// Returns the id of the event. `None` if no record was needed (the history is off, and all handlers take
     /// `&E`) and no handler read the id.
     pub fn id(&self) -> Option<EventId> {
         match &self.0 {
-            What::Told { more, .. } if more.record.is_none() => more.id,
+            What::WithMore { more, .. } if more.record.is_none() => more.id,
             _ => self.record().map(Record::id),
         }
     }
@@ -112,14 +112,14 @@ impl Emitted {
         match &self.0 {
             What::Bare { .. } => None,
             What::Stored { record, .. } | What::Duplicate { record } => Some(record),
-            What::Told { more, .. } => more.record.as_ref(),
+            What::WithMore { more, .. } => more.record.as_ref(),
         }
     }
 
     /// Returns how many handlers of this bus ran, including those that failed.
     pub fn handled(&self) -> usize {
         match self.0 {
-            What::Bare { handled } | What::Stored { handled, .. } | What::Told { handled, .. } => {
+            What::Bare { handled } | What::Stored { handled, .. } | What::WithMore { handled, .. } => {
                 handled as usize
             }
             What::Duplicate { .. } => 0,
@@ -129,7 +129,7 @@ impl Emitted {
     /// Returns the failures of handlers. Each was also logged when it happened.
     pub fn failures(&self) -> &[Failure] {
         match &self.0 {
-            What::Told { more, .. } => &more.failures,
+            What::WithMore { more, .. } => &more.failures,
             _ => &[],
         }
     }

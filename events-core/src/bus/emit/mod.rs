@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::bus::emit::emitted::Emitted;
-use crate::bus::emit::paths::{Polled, Run, Unsent, counted};
+use crate::bus::emit::paths::{Polled, Run, Unsent, start_counted};
 use crate::bus::inner::Bus;
 use crate::error::Error;
 #[cfg(doc)]
@@ -202,7 +202,7 @@ impl Bus {
     ) -> Result<Emitted, Error> {
         let mut make = Some(make);
         let progress = poll_fn(|cx| match make.take() {
-            Some(make) => Poll::Ready(counted(self, name, None, None, make, cx)),
+            Some(make) => Poll::Ready(start_counted(self, name, None, None, make, cx)),
             None => Poll::Pending,
         });
         progress.await?.finish().await

@@ -9,9 +9,9 @@ use crate::bus::emit::dispatch;
 use crate::bus::emit::emitted::Emitted;
 use crate::bus::emit::group::Delivered;
 use crate::bus::emit::publish;
-use crate::bus::emit::task::{self, Begun, Progress, Task};
+use crate::bus::emit::task::{self, FirstPoll, Progress, Task};
 use crate::bus::inner::in_flight::Detached;
-use crate::bus::inner::routes::{Held, List};
+use crate::bus::inner::routes::{List, ListGuard};
 use crate::bus::inner::{Bus, Inner, context};
 use crate::error::Error;
 use crate::event::erased::ErasedEvent;
@@ -21,35 +21,36 @@ use crate::log::Appended;
 use crate::panics::catch_panic;
 use crate::record::{Envelope, Record};
 
-/// How an emit runs. An emit that holds a list of handlers is in flight by that: `stop` waits until every list
-/// has been released. Only [`Counted`](Self::Counted) increments the counter of emits in flight.
+/// How an emit runs. `stop` waits for every emit: for those of the first three kinds, because it waits until no
+/// emit holds a list of handlers, and for [`CountedInFlight`](Self::CountedInFlight), because it waits until the
+/// number of emits in flight is 0.
 enum Path {
     /// The handlers borrow the event from the emit, because no record is needed.
-    ByReference(Held),
+    ByReference(ListGuard),
     /// The record owns the event.
-    OwnedRecord(Held),
+    OwnedRecord(ListGuard),
     /// The record shares the event with handlers that take `Arc<E>`.
-    SharedRecord(Held),
+    SharedRecord(ListGuard),
     /// The record shares the event, and [`Inner::admit`] counts the emit or refuses it. Chosen for an emit with
     /// an adapter, inside a handler or with options, while the bus is stopping, and if too many emits wait for
     /// their handlers.
-    Counted,
+    CountedInFlight,
 }
 
 impl Path {
     #[inline(always)]
     fn of(inner: &Inner, decl: &'static EventDecl, has_options: bool) -> Self {
         if has_options || inner.adapter.is_some() || context::is_inside() {
-            return Self::Counted;
+            return Self::CountedInFlight;
         }
-        let Some(list) = inner.routes.of_declared(decl) else { return Self::Counted };
+        let Some(list) = inner.routes.of_declared(decl) else { return Self::CountedInFlight };
         if !list.wants_record && !inner.log.keeps() {
             return Self::ByReference(list);
         }
         match list.shares {
-            _ if inner.flight.kept() >= inner.settings.max_in_flight => {
+            _ if inner.flight.in_tasks() >= inner.settings.max_in_flight => {
                 release(list);
-                Self::Counted
+                Self::CountedInFlight
             }
             true => Self::SharedRecord(list),
             false => Self::OwnedRecord(list),
@@ -59,7 +60,7 @@ impl Path {
 
 /// Releases a list of handlers.
 #[inline]
-fn release(list: Held) {
+fn release(list: ListGuard) {
     // This may be the last owner of a closure that was removed meanwhile, whose destructor is user code.
     catch_panic(|| drop(list));
 }
@@ -134,9 +135,13 @@ impl State {
         }
     }
 
-    /// Ends the first poll of a counted emit: returns its result, or polls its task.
-    pub(crate) fn begun(&mut self, begun: Begun<Emitted>, cx: &mut Context<'_>) -> Polled {
-        match begun {
+    /// Continues a counted emit after its first poll: returns its result, or polls its task.
+    pub(crate) fn after_first_poll(
+        &mut self,
+        first_poll: FirstPoll<Emitted>,
+        cx: &mut Context<'_>,
+    ) -> Polled {
+        match first_poll {
             Progress::Done(outcome) => Poll::Ready(outcome),
             Progress::Pending(task) => self.wait_for(task, cx),
         }
@@ -174,22 +179,23 @@ impl<'a> Run<'a> {
             }
             Path::OwnedRecord(list) => {
                 let Some(record) = event.own(bus.inner.instance) else { return Poll::Pending };
-                self.held(record, list, cx)
+                self.run_with_list(record, list, cx)
             }
             Path::SharedRecord(list) => {
                 let Some(event) = event.share() else { return Poll::Pending };
-                self.held(Record::shared(decl, event, Envelope::new(bus.inner.instance)), list, cx)
+                self.run_with_list(Record::shared(decl, event, Envelope::new(bus.inner.instance)), list, cx)
             }
-            Path::Counted => {
+            Path::CountedInFlight => {
                 let Some(event) = event.share() else { return Poll::Pending };
-                self.counted(event, cx)
+                self.run_counted(event, cx)
             }
         }
     }
 
-    /// Appends a record and calls its handlers. The emit is in flight because it holds `list`.
+    /// Appends a record and calls its handlers. The emit is not counted: `stop` waits for it because it holds
+    /// `list`.
     #[inline(never)]
-    fn held(&mut self, record: Record, list: Held, cx: &mut Context<'_>) -> Polled {
+    fn run_with_list(&mut self, record: Record, list: ListGuard, cx: &mut Context<'_>) -> Polled {
         let polled = match append_and_deliver(self.bus, record, Some(&list), cx) {
             Progress::Done(emitted) => Poll::Ready(Ok(emitted)),
             Progress::Pending(group) => {
@@ -202,24 +208,28 @@ impl<'a> Run<'a> {
     }
 
     #[inline(never)]
-    fn counted(&mut self, event: Arc<dyn Payload>, cx: &mut Context<'_>) -> Polled {
+    fn run_counted(&mut self, event: Arc<dyn Payload>, cx: &mut Context<'_>) -> Polled {
         let (bus, decl) = (self.bus, self.decl);
         let (options, detached) = self.state.take();
         let make = |envelope| Record::shared(decl, event, envelope);
-        let begun = counted(bus, decl.name, options, detached, make, cx)?;
-        self.state.begun(begun, cx)
+        let first_poll = start_counted(bus, decl.name, options, detached, make, cx)?;
+        self.state.after_first_poll(first_poll, cx)
     }
 }
 
-/// Emits the record that `make` creates, unless [`Inner::admit`] refuses the emit, which it counts otherwise.
-pub(crate) fn counted(
+/// Counts an emit as in flight with [`Inner::admit`], creates its record with `make`, and polls the emit once.
+///
+/// # Errors
+///
+/// The error of [`Inner::admit`], if it refuses the emit.
+pub(crate) fn start_counted(
     bus: &Bus,
     name: &str,
     options: Option<Box<Options>>,
     detached: Option<Detached>,
     make: impl FnOnce(Envelope) -> Record,
     cx: &mut Context<'_>,
-) -> Result<Begun<Emitted>, Error> {
+) -> Result<FirstPoll<Emitted>, Error> {
     let (_flight, envelope) = bus.inner.admit(name, options)?;
     let record = make(envelope);
     if let Some(adapter) = &bus.inner.adapter {
@@ -244,13 +254,13 @@ fn check_duplicate(bus: &Bus, emitted: Emitted) -> Result<Emitted, Error> {
     Ok(emitted)
 }
 
-/// Appends a record to the log and calls its handlers. The caller must be in flight. If `held` was replaced
+/// Appends a record to the log and calls its handlers. The caller must be in flight. If `list` was replaced
 /// before the append, the current list is used.
-fn append_and_deliver(bus: &Bus, record: Record, held: Option<&List>, cx: &mut Context<'_>) -> Delivered {
+fn append_and_deliver(bus: &Bus, record: Record, list: Option<&List>, cx: &mut Context<'_>) -> Delivered {
     let Appended::At(position) = bus.inner.log.append_one(&record) else {
         return Progress::Done(Emitted::duplicate(record));
     };
-    match held {
+    match list {
         Some(list) if !list.is_replaced() => dispatch::deliver_to(bus, record, position, list, cx),
         _ => dispatch::deliver(bus, record, position, cx),
     }

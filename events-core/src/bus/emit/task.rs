@@ -23,7 +23,7 @@ pub(crate) enum Progress<T, P> {
 }
 
 /// An emit after its first poll.
-pub(crate) type Begun<T> = Progress<Result<T, Error>, Task<T>>;
+pub(crate) type FirstPoll<T> = Progress<Result<T, Error>, Task<T>>;
 
 impl<T, P: Future<Output = T>> Progress<T, P> {
     pub(crate) async fn finish(self) -> T {
@@ -84,7 +84,7 @@ pub(super) fn poll_or_spawn<T: Send + 'static>(
     detached: Option<Detached>,
     mut future: BoxFuture<'static, Result<T, Error>>,
     cx: &mut Context<'_>,
-) -> Begun<T> {
+) -> FirstPoll<T> {
     let _entered = bus.enter_runtime();
     match future.as_mut().poll(cx) {
         Poll::Ready(outcome) => Progress::Done(outcome),
@@ -96,13 +96,13 @@ pub(super) fn poll_or_spawn<T: Send + 'static>(
 pub(super) fn spawn<W: Work>(event: Name, detached: Option<Detached>, work: W) -> Task<W::Output> {
     let moved = Arc::new(Moved { event, task: Mutex::default() });
     let to = Some(Arc::clone(&moved));
-    let counted = Counted { _flight: InFlightGuard::new(&work.bus().flight), _detached: detached };
+    let counts = EmitCounts { _flight: InFlightGuard::new(&work.bus().flight), _detached: detached };
     let runtime = work.bus().runtime();
-    Task { running: runtime.spawn(Moving { work: Some((work, counted)), to, stays: false }), moved }
+    Task { running: runtime.spawn(Moving { work: Some((work, counts)), to, stays: false }), moved }
 }
 
-/// Keeps the emit counted until its task ends or is dropped.
-struct Counted {
+/// Keeps an emit counted as in flight, and as detached if it is, until its task ends or is dropped.
+struct EmitCounts {
     _flight: InFlightGuard,
     _detached: Option<Detached>,
 }
@@ -181,7 +181,7 @@ impl<T> Drop for Answer<T> {
 /// Work that moves to the runtime of the bus if it is dropped unfinished.
 struct Moving<W: Work> {
     /// `None` once the work is done.
-    work: Option<(W, Counted)>,
+    work: Option<(W, EmitCounts)>,
     /// Shared with the emit, which finds the moved task here.
     to: Option<Arc<Moved<W::Output>>>,
     /// True if the work does not move: it has moved before, or a poll panicked.

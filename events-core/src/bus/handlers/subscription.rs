@@ -294,7 +294,7 @@ impl Bus {
             self.inner.settings.fallback.warning(format_args!(
                 "{name}: the bus has stopped, so this handler of `{pattern}` is never called"
             ));
-            return self.subscription(Registration::ended(name, patterns, callback));
+            return self.subscription(Registration::inactive(name, patterns, callback));
         }
         let registration = self.inner.routes.insert(name, patterns, callback, lifetime);
         self.subscription(registration)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::bus::emit::emitted::Emitted;
-use crate::bus::emit::paths::{Polled, State, counted};
+use crate::bus::emit::paths::{Polled, State, start_counted};
 use crate::bus::inner::{Bus, Inner, report};
 use crate::error::{Error, ErrorKind};
 use crate::event::pattern::{check_name, is_of_library};
@@ -95,8 +95,8 @@ impl<J> EmitJson<'_, J> {
         let (options, detached) = self.state.take();
         let version = self.version.unwrap_or_else(|| bus.inner.known.version(name));
         let read = bus.inner.read(name, version, json)?;
-        let begun = counted(bus, name, options, detached, |envelope| read.record(envelope), cx)?;
-        self.state.begun(begun, cx)
+        let first_poll = start_counted(bus, name, options, detached, |envelope| read.record(envelope), cx)?;
+        self.state.after_first_poll(first_poll, cx)
     }
 }
 

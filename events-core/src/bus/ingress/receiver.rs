@@ -7,7 +7,7 @@ use crate::adapter::BoxFuture;
 use crate::adapter::receiver::Receive;
 use crate::bus::emit::dispatch::deliver_appended;
 use crate::bus::emit::task;
-use crate::bus::inner::told::Tell;
+use crate::bus::inner::reported_once::ShouldLog;
 use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::event::pattern::MAX_NAME_BYTES;
@@ -56,7 +56,7 @@ impl Receive for Inner {
             Some(name) => name_key(name),
             None => quoted(&why.replace(|c: char| c.is_ascii_digit(), "")).into(),
         };
-        let Some(more) = more(self.told_unreadable.tell((name.is_some(), key))) else { return };
+        let Some(more) = more(self.reported_unreadable.insert((name.is_some(), key))) else { return };
         let (adapter, why) = (self.adapter_name(), escaped(why));
         let of = name.map(|name| format!("event `{}`", quoted(name)));
         let event = of.as_deref().unwrap_or("record");
@@ -79,11 +79,11 @@ fn name_key(name: &str) -> Box<str> {
 
 /// Returns the text that a warning adds about further ones that are only counted; `None` if nothing is
 /// logged.
-fn more(tell: Tell) -> Option<&'static str> {
-    match tell {
-        Tell::No => None,
-        Tell::Yes => Some(""),
-        Tell::Last => Some(", as are all further ones"),
+fn more(should_log: ShouldLog) -> Option<&'static str> {
+    match should_log {
+        ShouldLog::No => None,
+        ShouldLog::Yes => Some(""),
+        ShouldLog::Last => Some(", as are all further ones"),
     }
 }
 
@@ -94,7 +94,7 @@ impl Inner {
 
     /// Logs the refusal of an event from another instance, once per event name and kind of error.
     fn note_refused(&self, name: &str, error: &Error) {
-        let Some(more) = more(self.told_events.tell((error.kind(), name_key(name)))) else { return };
+        let Some(more) = more(self.reported_refusals.insert((error.kind(), name_key(name)))) else { return };
         let adapter = self.adapter_name();
         self.warn(format_args!(
             "an event from {adapter} was refused (others like it are only counted{more}): {error}"

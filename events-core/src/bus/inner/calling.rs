@@ -1,4 +1,4 @@
-//! Records which handler each thread is calling, so that slow handlers can be named.
+//! Records which handler each thread is calling, so that slow handlers can be reported.
 //!
 //! A thread stores the address of the route that it calls, which costs one store per handler. The code that
 //! looks for slow handlers compares that address with the lists of handlers and with the handlers that wait.
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::bus::inner::routes::{List, Route};
 use crate::panics::catch_panic;
 
-/// The handler that a thread is calling. Only that thread writes the fields, except `named`.
+/// The handler that a thread is calling. Only that thread writes the fields, except `reported`.
 #[repr(align(64))]
 pub(crate) struct ThreadCall {
     /// The address of the route that is called, or the odd number of a waiting handler that is polled; 0 if
@@ -20,18 +20,18 @@ pub(crate) struct ThreadCall {
     callee: AtomicUsize,
     /// The value of [`CHANGES`] when the call began.
     since: AtomicU64,
-    /// The [mark](Seen::mark) of the last call that was reported as slow.
-    named: AtomicU64,
+    /// The [mark](CallSnapshot::mark) of the last call that was reported as slow.
+    reported: AtomicU64,
 }
 
 /// A copy of a [`ThreadCall`], as it was read at one time.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct CallSnapshot {
     pub(crate) callee: usize,
     pub(crate) since: u64,
 }
 
-impl Seen {
+impl CallSnapshot {
     /// Returns a value that distinguishes this call from others of its thread. `since` alone is not enough: a
     /// handler that emits and the handler that this emit calls may have begun at the same value of
     /// [`CHANGES`].
@@ -43,23 +43,26 @@ impl Seen {
 
 impl ThreadCall {
     const fn new() -> Self {
-        Self { callee: AtomicUsize::new(0), since: AtomicU64::new(0), named: AtomicU64::new(u64::MAX) }
+        Self { callee: AtomicUsize::new(0), since: AtomicU64::new(0), reported: AtomicU64::new(u64::MAX) }
     }
 
     /// Returns the entry of the current thread.
     #[inline]
     fn mine() -> &'static Self {
-        MINE.with(Cell::get).unwrap_or_else(lease)
+        MINE.with(Cell::get).unwrap_or_else(assign_entry)
     }
 
-    fn seen(&self) -> Seen {
-        Seen { callee: self.callee.load(Ordering::Acquire), since: self.since.load(Ordering::Acquire) }
+    fn snapshot(&self) -> CallSnapshot {
+        CallSnapshot {
+            callee: self.callee.load(Ordering::Acquire),
+            since: self.since.load(Ordering::Acquire),
+        }
     }
 
-    /// Returns true the first time that this call is reported. Both the clock thread, while the call runs,
+    /// Returns true the first time that it is called for `call`. Both the clock thread, while the call runs,
     /// and the caller, after the call, can report it.
-    pub(crate) fn name(&self, call: Seen) -> bool {
-        self.named.swap(call.mark(), Ordering::Relaxed) != call.mark()
+    pub(crate) fn should_report(&self, call: CallSnapshot) -> bool {
+        self.reported.swap(call.mark(), Ordering::Relaxed) != call.mark()
     }
 }
 
@@ -75,34 +78,34 @@ pub(crate) fn ticks() -> u32 {
 }
 
 /// Returns the number of ticks since an earlier value of [`CHANGES`].
-pub(crate) fn ticks_since(news: u64) -> u32 {
-    ticks().wrapping_sub((news / ONE_TICK) as u32)
+pub(crate) fn ticks_since(changes: u64) -> u32 {
+    ticks().wrapping_sub((changes / ONE_TICK) as u32)
 }
 
-/// Makes running emits notice that a list was replaced.
-pub(crate) fn tell_replaced() {
+/// Increments [`CHANGES`], so that running emits notice that a list was replaced.
+pub(crate) fn note_replaced_list() {
     CHANGES.fetch_add(1, Ordering::Release);
 }
 
 /// Guard of a thread that calls handlers. Dropping it restores the call around this one.
 pub(crate) struct Calling {
     thread: &'static ThreadCall,
-    outer: Seen,
+    outer: CallSnapshot,
     /// The value of [`CHANGES`] at which the timing of the current handler began.
-    seen: u64,
+    began: u64,
 }
 
 impl Calling {
     #[inline]
     pub(crate) fn begin() -> Self {
-        let seen = CHANGES.load(Ordering::Acquire);
+        let began = CHANGES.load(Ordering::Acquire);
         let thread = ThreadCall::mine();
-        let outer = Seen {
+        let outer = CallSnapshot {
             callee: thread.callee.load(Ordering::Relaxed),
             since: thread.since.load(Ordering::Relaxed),
         };
-        thread.since.store(seen, Ordering::Relaxed);
-        Self { thread, outer, seen }
+        thread.since.store(began, Ordering::Relaxed);
+        Self { thread, outer, began }
     }
 
     /// Creates the guard for another poll of a waiting handler.
@@ -120,22 +123,22 @@ impl Calling {
 
     /// Returns true if the clock has ticked or a list was replaced since the last call of [`lap`](Self::lap).
     #[inline]
-    pub(crate) fn is_news(&self) -> bool {
-        CHANGES.load(Ordering::Acquire) != self.seen
+    pub(crate) fn has_changed(&self) -> bool {
+        CHANGES.load(Ordering::Acquire) != self.began
     }
 
-    /// Ends the timing of one handler and begins that of the next. Returns the value of [`CHANGES`] at which
-    /// the ended one began, and its duration in ticks.
+    /// Ends the timing of one handler and begins that of the next. Returns, for the first one, the value of
+    /// [`CHANGES`] when its call began, and its duration in ticks.
     pub(crate) fn lap(&mut self) -> (u64, u32) {
         let now = CHANGES.load(Ordering::Acquire);
-        let before = std::mem::replace(&mut self.seen, now);
+        let before = std::mem::replace(&mut self.began, now);
         self.thread.since.store(now, Ordering::Relaxed);
         (before, ticks_since(before))
     }
 
-    /// Returns true the first time that the call of a route, begun at `since`, is reported.
-    pub(crate) fn name(&self, route: &Route, since: u64) -> bool {
-        self.thread.name(Seen { callee: address_of(route), since })
+    /// Returns true the first time that it is called for the call of `route` that began at `since`.
+    pub(crate) fn should_report(&self, route: &Route, since: u64) -> bool {
+        self.thread.should_report(CallSnapshot { callee: address_of(route), since })
     }
 }
 
@@ -160,13 +163,13 @@ pub(crate) fn next_number() -> usize {
 thread_local! {
     /// Needs no destructor, so that reading it takes one load.
     static MINE: Cell<Option<&'static ThreadCall>> = const { Cell::new(None) };
-    static LEASE: Lease = const { Lease(Cell::new(None)) };
+    static ENTRY: EntryGuard = const { EntryGuard(Cell::new(None)) };
 }
 
 /// Returns the entry of a thread to the free list when the thread ends.
-struct Lease(Cell<Option<&'static ThreadCall>>);
+struct EntryGuard(Cell<Option<&'static ThreadCall>>);
 
-impl Drop for Lease {
+impl Drop for EntryGuard {
     fn drop(&mut self) {
         MINE.with(|mine| mine.set(None));
         if let Some(thread) = self.0.take() {
@@ -188,11 +191,11 @@ fn threads() -> MutexGuard<'static, Threads> {
 
 /// Assigns an entry to this thread: a free one, or a new one that is never freed.
 #[cold]
-fn lease() -> &'static ThreadCall {
+fn assign_entry() -> &'static ThreadCall {
     /// The entry of threads that emit in the destructors of their thread-locals. Nothing reads it.
-    static NOBODY: ThreadCall = ThreadCall::new();
-    LEASE
-        .try_with(|lease| {
+    static UNLISTED: ThreadCall = ThreadCall::new();
+    ENTRY
+        .try_with(|guard| {
             let mut threads = threads();
             let thread = threads.free.pop().unwrap_or_else(|| {
                 let new: &'static ThreadCall = Box::leak(Box::new(ThreadCall::new()));
@@ -200,55 +203,55 @@ fn lease() -> &'static ThreadCall {
                 new
             });
             drop(threads);
-            lease.0.set(Some(thread));
+            guard.0.set(Some(thread));
             MINE.with(|mine| mine.set(Some(thread)));
             thread
         })
-        .unwrap_or(&NOBODY)
+        .unwrap_or(&UNLISTED)
 }
 
 /// Returns the current call of every thread that is calling a handler.
-pub(crate) fn calls() -> Vec<(&'static ThreadCall, Seen)> {
+pub(crate) fn calls() -> Vec<(&'static ThreadCall, CallSnapshot)> {
     let threads = threads().all.clone().into_iter();
-    threads.map(|thread| (thread, thread.seen())).filter(|(_, seen)| seen.callee != 0).collect()
+    threads.map(|thread| (thread, thread.snapshot())).filter(|(_, call)| call.callee != 0).collect()
 }
 
 /// The handler lists of a bus that an emit may be using, with the names of their events.
 #[derive(Default)]
-pub(crate) struct Lists(Mutex<Kept>);
+pub(crate) struct Lists(Mutex<WeakLists>);
 
 #[derive(Default)]
-struct Kept {
-    lists: Vec<(Weak<List>, Cow<'static, str>)>,
-    /// Number of lists at which the dropped ones are removed.
-    bound: usize,
+struct WeakLists {
+    entries: Vec<(Weak<List>, Cow<'static, str>)>,
+    /// Number of entries at which those of dropped lists are removed.
+    prune_at: usize,
 }
 
-/// Minimum of [`Kept::bound`].
-const MIN_BOUND: usize = 64;
+/// Minimum of [`WeakLists::prune_at`].
+const MIN_PRUNE_AT: usize = 64;
 
 impl Lists {
     pub(crate) fn add(&self, event: impl Into<Cow<'static, str>>, list: &Arc<List>) {
         if list.entries.is_empty() {
             return;
         }
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.lists.len() >= kept.bound {
-            kept.lists.retain(|(list, _)| list.strong_count() > 0);
-            kept.bound = MIN_BOUND.max(kept.lists.len() * 2);
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.entries.len() >= table.prune_at {
+            table.entries.retain(|(list, _)| list.strong_count() > 0);
+            table.prune_at = MIN_PRUNE_AT.max(table.entries.len() * 2);
         }
-        kept.lists.push((Arc::downgrade(list), event.into()));
+        table.entries.push((Arc::downgrade(list), event.into()));
     }
 
     /// Finds the entry whose route has the address `callee`. Returns its list, its index in that list, and
     /// the event name.
     pub(crate) fn find(&self, callee: usize) -> Option<(Arc<List>, usize, Cow<'static, str>)> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lists = kept.lists.iter().filter_map(|(list, event)| Some((list.upgrade()?, event.clone())));
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lists = table.entries.iter().filter_map(|(list, event)| Some((list.upgrade()?, event.clone())));
         let lists: Vec<_> = lists.collect();
         // Drop the lists without the lock: one may be the last owner of a closure, whose destructor is user
         // code.
-        drop(kept);
+        drop(table);
         let found = lists.iter().find_map(|(list, event)| {
             let index = list.entries.iter().position(|entry| address_of(&entry.route) == callee)?;
             Some((Arc::clone(list), index, event.clone()))

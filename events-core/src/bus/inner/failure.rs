@@ -38,7 +38,7 @@ impl Failure {
     }
 
     /// Returns the verb of the failure for messages.
-    pub(crate) fn what(&self) -> &'static str {
+    pub(crate) fn verb(&self) -> &'static str {
         if self.panicked() { "panicked" } else { "failed" }
     }
 
@@ -50,6 +50,6 @@ impl Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}: {}", self.handler(), self.what(), crate::text::escaped(self.message()))
+        write!(f, "{} {}: {}", self.handler(), self.verb(), crate::text::escaped(self.message()))
     }
 }

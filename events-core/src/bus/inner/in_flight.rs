@@ -22,7 +22,7 @@ pub(crate) struct Lifecycle {
     phase: AtomicU8,
     count: AtomicUsize,
     /// Number of counted emits that continue in a task.
-    kept: AtomicUsize,
+    in_tasks: AtomicUsize,
     detached: AtomicUsize,
     /// Number of open handler lists. An emit that holds one need not count itself.
     open: AtomicUsize,
@@ -113,8 +113,8 @@ impl Lifecycle {
     }
 
     /// Returns the number of emits that continue in a task.
-    pub(crate) fn kept(&self) -> usize {
-        self.kept.load(Ordering::Relaxed)
+    pub(crate) fn in_tasks(&self) -> usize {
+        self.in_tasks.load(Ordering::Relaxed)
     }
 
     /// Waits until nothing is in flight. Wakes only once the bus is stopping.
@@ -181,7 +181,7 @@ impl InFlightGuard {
     /// Counts an emit that continues in a task. The caller must be in flight itself.
     pub(crate) fn new(flight: &Arc<Lifecycle>) -> Self {
         flight.count.fetch_add(1, Ordering::SeqCst);
-        flight.kept.fetch_add(1, Ordering::Relaxed);
+        flight.in_tasks.fetch_add(1, Ordering::Relaxed);
         Self { flight: Arc::clone(flight), is_emit: true }
     }
 
@@ -195,7 +195,7 @@ impl InFlightGuard {
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if self.is_emit {
-            self.flight.kept.fetch_sub(1, Ordering::Relaxed);
+            self.flight.in_tasks.fetch_sub(1, Ordering::Relaxed);
         }
         self.flight.leave();
     }

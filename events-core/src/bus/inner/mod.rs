@@ -13,12 +13,12 @@ pub(crate) mod outcome;
 pub(crate) mod pattern_map;
 pub(crate) mod reach;
 pub(crate) mod report;
+pub(crate) mod reported_once;
 pub(crate) mod routes;
 pub(crate) mod runtime;
 pub(crate) mod shared;
 pub(crate) mod slow;
 pub(crate) mod stopping;
-pub(crate) mod told;
 pub(crate) mod work;
 
 use std::panic::Location;
@@ -31,10 +31,10 @@ use crate::adapter::Adapter;
 use crate::bus::inner::abandoned::Abandoned;
 use crate::bus::inner::in_flight::Lifecycle;
 use crate::bus::inner::report::Fallback;
+use crate::bus::inner::reported_once::ReportedOnce;
 use crate::bus::inner::routes::Routes;
 use crate::bus::inner::slow::SlowHandlers;
 use crate::bus::inner::stopping::Stopping;
-use crate::bus::inner::told::Told;
 use crate::bus::inner::work::Work;
 use crate::error::ErrorKind;
 use crate::event::declared::DeclaredEvents;
@@ -88,15 +88,15 @@ pub(crate) struct Inner {
     pub(crate) codec: RecordCodec,
     pub(crate) flight: Arc<Lifecycle>,
     pub(crate) stopping: Stopping,
-    pub(crate) watch: Arc<SlowHandlers>,
+    pub(crate) slow_handlers: Arc<SlowHandlers>,
     pub(crate) counters: Counters,
     /// Locations whose pattern matches no event, and that were reported.
-    pub(crate) told_locations: Told<&'static Location<'static>>,
+    pub(crate) reported_locations: ReportedOnce<&'static Location<'static>>,
     /// Events from other instances that were refused and reported, by kind of error and event name.
-    pub(crate) told_events: Told<(ErrorKind, Box<str>)>,
+    pub(crate) reported_refusals: ReportedOnce<(ErrorKind, Box<str>)>,
     /// Unreadable records that were reported: by event name (`true`), or by the reason if the name is
     /// unknown.
-    pub(crate) told_unreadable: Told<(bool, Box<str>)>,
+    pub(crate) reported_unreadable: ReportedOnce<(bool, Box<str>)>,
     pub(crate) losses: losses::Losses,
     pub(crate) abandoned: Abandoned,
     /// True once the runtime on which the bus was built has shut down before `stop`.

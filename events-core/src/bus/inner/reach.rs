@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::atomic::Ordering;
 
 use crate::bus::inner::Inner;
-use crate::bus::inner::told::Tell;
+use crate::bus::inner::reported_once::ShouldLog;
 use crate::event::pattern::{Pattern, is_of_library};
 use crate::event::suggestions::did_you_mean;
 
@@ -39,13 +39,14 @@ impl Inner {
             return;
         }
         self.counters.unreachable.fetch_add(1, Ordering::Relaxed);
-        let told = self.told_locations.tell(location);
-        if told == Tell::No {
+        let should_log = self.reported_locations.insert(location);
+        if should_log == ShouldLog::No {
             return;
         }
         if let Some(problem) = unreachable(pattern, self.known.names(), "declared") {
             let (file, line) = (location.file(), location.line());
-            let more = if told == Tell::Last { "; further locations are only counted" } else { "" };
+            let more =
+                if should_log == ShouldLog::Last { "; further locations are only counted" } else { "" };
             self.settings.fallback.warning(format_args!("{what} at {file}:{line}: {problem}{more}"));
         }
     }
@@ -57,7 +58,7 @@ impl Inner {
             return;
         }
         self.counters.unreachable.fetch_add(1, Ordering::Relaxed);
-        if self.told_locations.tell(location) != Tell::No {
+        if self.reported_locations.insert(location) != ShouldLog::No {
             let (file, line) = (location.file(), location.line());
             self.settings.fallback.warning(format_args!(
                 "stream at {file}:{line}: its pattern `{pattern}` does not match `{event}`"

@@ -29,7 +29,7 @@ pub(crate) struct FailedCall<'a> {
     pub(crate) handler: &'a str,
     pub(crate) pattern: &'a str,
     /// The verb: `failed` or `panicked`.
-    pub(crate) what: &'a str,
+    pub(crate) verb: &'a str,
     pub(crate) error: &'a str,
 }
 
@@ -40,68 +40,67 @@ pub(crate) struct FailedAttempt<'a> {
     pub(crate) handler: &'a str,
     pub(crate) consumer: &'a str,
     pub(crate) attempt: u32,
-    /// Maximum number of attempts.
-    pub(crate) of: u32,
-    /// The verb: `failed` or `panicked`.
-    pub(crate) what: &'a str,
+    pub(crate) max_attempts: u32,
+    /// The predicate of the log line, such as `panicked`.
+    pub(crate) verb: &'a str,
     pub(crate) error: &'a str,
 }
 
 impl Fallback {
     /// Logs a failed call of a live handler, which is not retried.
     pub(crate) fn failure(self, failed: &FailedCall<'_>) {
-        let &FailedCall { event, handler, pattern, what, .. } = failed;
+        let &FailedCall { event, handler, pattern, verb, .. } = failed;
         let (id, error) = (text_of(failed.id), escaped(failed.error));
-        let taken = Taken::default();
+        let enabled = Enabled::default();
         // A live handler is called once.
         let attempt = 1;
         tracing::error!(
-            target: TARGET, event = taken.note(event), id, handler, pattern, attempt, %error,
-            "handler {what}"
+            target: TARGET, event = enabled.mark(event), id, handler, pattern, attempt, %error,
+            "handler {verb}"
         );
-        self.unless(
-            &taken,
-            format_args!("error: handler {handler} {what} on {event} (id {id}, pattern {pattern}): {error}"),
+        self.fall_back(
+            &enabled,
+            format_args!("error: handler {handler} {verb} on {event} (id {id}, pattern {pattern}): {error}"),
         );
     }
 
     /// Logs a failed attempt that will be retried at `next`.
     pub(crate) fn retry(self, failed: &FailedAttempt<'_>, next: Timestamp) {
-        let &FailedAttempt { event, handler, consumer, attempt, of, what, .. } = failed;
+        let &FailedAttempt { event, handler, consumer, attempt, max_attempts, verb, .. } = failed;
         let (id, error) = (text_of(failed.id), escaped(failed.error));
-        let taken = Taken::default();
+        let enabled = Enabled::default();
         tracing::warn!(
-            target: TARGET, event = taken.note(event), id, handler, consumer, attempt, of, %next, %error,
-            "handler {what}, and will be retried"
+            target: TARGET, event = enabled.mark(event), id, handler, consumer, attempt, of = max_attempts, %next, %error,
+            "handler {verb}, and will be retried"
         );
-        self.unless(&taken, format_args!(
-            "warning: handler {handler} of {consumer} {what} on {event} (id {id}) in attempt {attempt} of {of}; the next is at {next}: {error}"
+        self.fall_back(&enabled, format_args!(
+            "warning: handler {handler} of {consumer} {verb} on {event} (id {id}) in attempt {attempt} of {max_attempts}; the next is at {next}: {error}"
         ));
     }
 
     /// Logs the last failed attempt; the event becomes a dead letter.
     pub(crate) fn dead(self, failed: &FailedAttempt<'_>) {
-        let &FailedAttempt { event, handler, consumer, attempt, of, what, .. } = failed;
+        let &FailedAttempt { event, handler, consumer, attempt, max_attempts, verb, .. } = failed;
         let (id, error) = (text_of(failed.id), escaped(failed.error));
-        let taken = Taken::default();
+        let enabled = Enabled::default();
         tracing::error!(
-            target: TARGET, event = taken.note(event), id, handler, consumer, attempt, of, next = "never", %error,
-            "handler {what}, and the event goes to the dead letters"
+            target: TARGET, event = enabled.mark(event), id, handler, consumer, attempt, of = max_attempts, next = "never", %error,
+            "handler {verb}, and the event goes to the dead letters"
         );
-        self.unless(&taken, format_args!(
-            "error: handler {handler} of {consumer} {what} on {event} (id {id}) in attempt {attempt} of {of}, and the event goes to the dead letters: {error}"
+        self.fall_back(&enabled, format_args!(
+            "error: handler {handler} of {consumer} {verb} on {event} (id {id}) in attempt {attempt} of {max_attempts}, and the event goes to the dead letters: {error}"
         ));
     }
 
     /// Logs a warning. `message` must contain no unescaped text from outside.
     pub(crate) fn warning(self, message: fmt::Arguments<'_>) {
-        let taken = Taken::default();
-        tracing::warn!(target: TARGET, "{}", taken.note(message));
-        self.unless(&taken, format_args!("warning: {message}"));
+        let enabled = Enabled::default();
+        tracing::warn!(target: TARGET, "{}", enabled.mark(message));
+        self.fall_back(&enabled, format_args!("warning: {message}"));
     }
 
-    fn unless(self, taken: &Taken, line: fmt::Arguments<'_>) {
-        if self == Self::Stderr && !taken.get() {
+    fn fall_back(self, enabled: &Enabled, line: fmt::Arguments<'_>) {
+        if self == Self::Stderr && !enabled.get() {
             // A write fails if stderr is closed or full; there is nowhere to report that.
             let _ = writeln!(std::io::stderr(), "typed-events: {line}");
         }
@@ -112,13 +111,13 @@ fn text_of(id: Option<EventId>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }
 
-/// Records whether the subscriber of this thread takes a line. `tracing` evaluates the fields of a line only
-/// if the filters for its level and target enable it, so evaluating one is recorded.
+/// Whether a subscriber records a line. `tracing` evaluates the fields of a line only if the filters for its
+/// level and target enable the line, so one of the fields calls [`mark`](Self::mark).
 #[derive(Default)]
-struct Taken(Cell<bool>);
+struct Enabled(Cell<bool>);
 
-impl Taken {
-    fn note<T>(&self, value: T) -> T {
+impl Enabled {
+    fn mark<T>(&self, value: T) -> T {
         self.0.set(true);
         value
     }

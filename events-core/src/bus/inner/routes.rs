@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::RandomState;
 
 use crate::bus::inner::call::{Callback, Run, Wants};
-use crate::bus::inner::calling::{Lists, tell_replaced};
+use crate::bus::inner::calling::{Lists, note_replaced_list};
 use crate::bus::inner::in_flight::{Lifecycle, Open};
 use crate::bus::inner::name_cache::NameCache;
 use crate::bus::inner::pattern_map::{PatternMap, is_name};
@@ -121,7 +121,7 @@ impl Registration {
     }
 
     /// Creates the inactive handler that a subscription to a stopped bus refers to.
-    pub(crate) fn ended(name: Arc<str>, patterns: Patterns, callback: Callback) -> Arc<Self> {
+    pub(crate) fn inactive(name: Arc<str>, patterns: Patterns, callback: Callback) -> Arc<Self> {
         let active = AtomicBool::new(false);
         Arc::new(Self { id: 0, name, patterns, callback, lifetime: Lifetime::Long, active })
     }
@@ -144,13 +144,13 @@ impl Registration {
     }
 
     /// Marks the handler as removed; returns false if it was marked before.
-    fn end(&self) -> bool {
+    fn mark_removed(&self) -> bool {
         self.active.swap(false, Ordering::AcqRel)
     }
 
     /// Releases the tasks and emits that wait for the handler. Call it without the lock of the table, because
     /// it wakes tasks.
-    fn tell_removed(self: &Arc<Self>) {
+    fn notify_removed(self: &Arc<Self>) {
         if let Some(replay) = self.replay() {
             replay.end(&Route::first(self));
         }
@@ -191,7 +191,7 @@ pub(crate) struct List {
     pub(crate) waits: bool,
     /// True if [`Registration::admit`] must be called before each handler: one of them is a `once` handler,
     /// or this list was replaced.
-    must_ask: AtomicBool,
+    must_admit: AtomicBool,
     /// True if another list has replaced this one, so that handlers in it may have been removed.
     replaced: AtomicBool,
     /// Counts emits that hold this list as in flight. `None` if the list was built while the bus was
@@ -221,7 +221,7 @@ impl List {
             wants_record: any(|handler| handler.callback.wants > Wants::Event),
             shares: any(|handler| handler.callback.shares),
             waits: any(|handler| handler.callback.waits),
-            must_ask: any(Registration::is_once).into(),
+            must_admit: any(Registration::is_once).into(),
             replaced: AtomicBool::new(false),
             open,
             is_outdated: false,
@@ -245,11 +245,11 @@ impl List {
         }
     }
 
-    /// Creates the list of an undeclared name. Such a list is not marked as replaced, so `must_ask` is always
+    /// Creates the list of an undeclared name. Such a list is not marked as replaced, so `must_admit` is always
     /// true.
     fn undeclared(entries: Vec<Entry>) -> Self {
         let mut list = Self::new(entries, None);
-        *list.must_ask.get_mut() = true;
+        *list.must_admit.get_mut() = true;
         list
     }
 
@@ -259,10 +259,10 @@ impl List {
     }
 
     /// Returns true if [`Registration::admit`] must be called before each handler. Read it again whenever
-    /// [`is_news`](crate::bus::inner::calling::Calling::is_news) returns true.
+    /// [`has_changed`](crate::bus::inner::calling::Calling::has_changed) returns true.
     #[inline]
-    pub(crate) fn must_ask(&self) -> bool {
-        self.must_ask.load(Ordering::Acquire)
+    pub(crate) fn must_admit(&self) -> bool {
+        self.must_admit.load(Ordering::Acquire)
     }
 
     /// Returns true if another list has replaced this one.
@@ -270,10 +270,10 @@ impl List {
         self.replaced.load(Ordering::Acquire)
     }
 
-    fn retire(&self) {
-        self.must_ask.store(true, Ordering::Release);
+    fn mark_replaced(&self) {
+        self.must_admit.store(true, Ordering::Release);
         self.replaced.store(true, Ordering::Release);
-        tell_replaced();
+        note_replaced_list();
     }
 }
 
@@ -376,26 +376,26 @@ impl Routes {
     /// Returns the handlers of a linked event, if holding the list counts as being in flight; `None` once the
     /// bus is stopping.
     #[inline]
-    pub(crate) fn of_declared(&self, decl: &'static EventDecl) -> Option<Held> {
+    pub(crate) fn of_declared(&self, decl: &'static EventDecl) -> Option<ListGuard> {
         let list = self.declared.get(decl.slot())?.1.load();
-        if list.is_open() { Some(list) } else { self.open_again(decl.slot()) }
+        if list.is_open() { Some(list) } else { self.of_declared_slow(decl.slot()) }
     }
 
     /// Does the work of [`of_declared`](Self::of_declared) if the list must be built or the bus is stopping.
     #[cold]
-    fn open_again(&self, slot: usize) -> Option<Held> {
+    fn of_declared_slow(&self, slot: usize) -> Option<ListGuard> {
         let list = self.of_slot(slot)?;
         list.is_open().then_some(list)
     }
 
     /// Returns the list of a slot; builds it if the slot has the placeholder.
-    fn of_slot(&self, slot: usize) -> Option<Held> {
+    fn of_slot(&self, slot: usize) -> Option<ListGuard> {
         let (name, list) = self.declared.get(slot)?;
-        let held = list.load();
-        if !held.is_outdated {
-            return Some(held);
+        let current = list.load();
+        if !current.is_outdated {
+            return Some(current);
         }
-        drop(held);
+        drop(current);
         let table = self.table();
         // Lists are replaced only under the lock of the table, so of two emits that find the placeholder, one
         // builds the list.
@@ -465,7 +465,7 @@ impl Routes {
             table.by_pattern.change(&pattern, |registered| Some(Registered::with(registered, route)));
         }
         for route in registration.routes() {
-            self.take_away(route.pattern());
+            self.outdate_matching(route.pattern());
         }
         registration
     }
@@ -473,7 +473,7 @@ impl Routes {
     /// Removes a handler from all its patterns. Returns false if it was removed before.
     pub(crate) fn remove(&self, registration: &Arc<Registration>) -> bool {
         let mut table = self.table();
-        let was_active = registration.end();
+        let was_active = registration.mark_removed();
         if was_active {
             for route in registration.routes() {
                 self.detach(&mut table, &route);
@@ -481,7 +481,7 @@ impl Routes {
         }
         drop(table);
         if was_active {
-            registration.tell_removed();
+            registration.notify_removed();
         }
         was_active
     }
@@ -493,16 +493,18 @@ impl Routes {
         let registered = table.by_pattern.get(pattern);
         let routes: Vec<_> =
             registered.map_or_else(Vec::new, |registered| registered.routes().cloned().collect());
-        let mut ended = Vec::new();
+        let mut removed = Vec::new();
         for route in &routes {
             self.detach(&mut table, route);
-            if !route.registration.routes().any(|other| table.has(&other)) && route.registration.end() {
-                ended.push(&route.registration);
+            if !route.registration.routes().any(|other| table.has(&other))
+                && route.registration.mark_removed()
+            {
+                removed.push(&route.registration);
             }
         }
         // Release the lock before closures are dropped: what they own may run user code when it is dropped.
         drop(table);
-        ended.into_iter().for_each(Registration::tell_removed);
+        removed.into_iter().for_each(Registration::notify_removed);
         routes.len()
     }
 
@@ -510,12 +512,12 @@ impl Routes {
         let registration = &route.registration;
         table.cache.clear();
         table.by_pattern.change(route.pattern(), |registered| registered?.without(registration));
-        self.take_away(route.pattern());
+        self.outdate_matching(route.pattern());
     }
 
     /// Replaces the lists of the events that a pattern matches by the placeholder. The caller must hold the
     /// lock of the table.
-    fn take_away(&self, pattern: &str) {
+    fn outdate_matching(&self, pattern: &str) {
         for (_, list) in self.matching(pattern) {
             self.outdate(list);
         }
@@ -524,7 +526,7 @@ impl Routes {
     fn outdate(&self, list: &ArcSwap<List>) {
         // Every handler in the old list is still in the table or held by the caller, so none is dropped here.
         if !list.load().is_outdated {
-            list.swap(Arc::clone(&self.outdated)).retire();
+            list.swap(Arc::clone(&self.outdated)).mark_replaced();
         }
     }
 
@@ -555,8 +557,8 @@ impl Routes {
             table.by_pattern.values().into_iter().flat_map(Registered::routes).collect();
         keep_first(&mut routes);
         let with_patterns = |route: &&Route| {
-            let left = route.registration.routes().filter(|route| table.has(route));
-            (Arc::clone(&route.registration), left.map(|route| Arc::clone(route.pattern())).collect())
+            let registered = route.registration.routes().filter(|route| table.has(route));
+            (Arc::clone(&route.registration), registered.map(|route| Arc::clone(route.pattern())).collect())
         };
         routes.iter().map(with_patterns).collect()
     }
@@ -597,11 +599,11 @@ fn keep_first(routes: &mut Vec<&Route>) {
 }
 
 /// A reference to a list that keeps it from being dropped; cheaper than an `Arc`.
-pub(crate) type Held = Guard<Arc<List>>;
+pub(crate) type ListGuard = Guard<Arc<List>>;
 
 /// A snapshot of the handlers of one event.
 pub(crate) enum Handlers {
-    Declared(Held),
+    Declared(ListGuard),
     Undeclared(Arc<List>),
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::bus::inner::calling::{
-    CHANGES, Calling, Lists, ONE_TICK, Seen, ThreadCall, calls, next_number, ticks, ticks_since,
+    CHANGES, CallSnapshot, Calling, Lists, ONE_TICK, ThreadCall, calls, next_number, ticks, ticks_since,
 };
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::routes::Route;
@@ -31,18 +31,18 @@ struct Watched {
 #[derive(Clone, Copy)]
 struct Running {
     thread: &'static ThreadCall,
-    seen: Seen,
+    call: CallSnapshot,
 }
 
-/// Returns the calls that began before the current tick and were also running at the previous look. Stores
-/// the current calls in `before`.
+/// Returns the calls that began before the current tick and were also running at the previous tick. Takes
+/// the calls of the previous tick from `before`, and stores the current ones there.
 fn running(before: &mut Vec<Running>) -> Vec<Running> {
-    let now: Vec<_> = calls().into_iter().map(|(thread, seen)| Running { thread, seen }).collect();
+    let now: Vec<_> = calls().into_iter().map(|(thread, call)| Running { thread, call }).collect();
     // Each call must be seen twice, because its two words are not written at once.
     let is_same =
-        |one: &Running, other: &Running| std::ptr::eq(one.thread, other.thread) && one.seen == other.seen;
+        |one: &Running, other: &Running| std::ptr::eq(one.thread, other.thread) && one.call == other.call;
     let is_long =
-        |call: &&Running| ticks_since(call.seen.since) > 0 && before.iter().any(|other| is_same(call, other));
+        |one: &&Running| ticks_since(one.call.since) > 0 && before.iter().any(|other| is_same(one, other));
     let running = now.iter().filter(is_long).copied().collect();
     *before = now;
     running
@@ -113,19 +113,19 @@ impl WaitingHandler {
     }
 
     fn is_called_in(&self, running: &[Running]) -> bool {
-        running.iter().any(|running| running.seen.callee == self.number)
+        running.iter().any(|running| running.call.callee == self.number)
     }
 }
 
 /// Keeps an emit in the list of waiting emits until it is dropped.
 pub(crate) struct SlowGuard {
-    watch: Arc<SlowHandlers>,
+    slow_handlers: Arc<SlowHandlers>,
     waiting: Arc<Waiting>,
 }
 
 impl SlowHandlers {
-    /// Creates the watch, and starts the clock thread if it is not running. The thread ends when no bus is
-    /// left.
+    /// Creates the empty list of a bus, and starts the clock thread if it is not running. The thread ends when
+    /// no bus is left.
     ///
     /// # Errors
     ///
@@ -139,60 +139,60 @@ impl SlowHandlers {
             u32::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX).max(1)
         };
         let (limit_in_ticks, waiting) = (limit.map(in_ticks), Mutex::default());
-        let watch = Arc::new(Self { limit: limit_in_ticks, fallback, waiting, lists });
+        let slow_handlers = Arc::new(Self { limit: limit_in_ticks, fallback, waiting, lists });
         if limit.is_some() {
             let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
             if !watched.ticking {
                 std::thread::Builder::new().name("typed-events".into()).spawn(tick)?;
                 watched.ticking = true;
             }
-            watched.buses.push(Arc::downgrade(&watch));
+            watched.buses.push(Arc::downgrade(&slow_handlers));
         }
-        Ok(watch)
+        Ok(slow_handlers)
     }
 
     /// Adds the waiting handlers of an emit to the list.
     pub(crate) fn begin(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>) -> SlowGuard {
-        self.show(record, handlers, true)
+        self.add(record, handlers, true)
     }
 
     /// Ends the timing of the handler that has returned, and reports the handler if it was slow.
     pub(crate) fn lap(&self, calling: &mut Calling, handler: &Route, event: &str) {
         let (before, took) = calling.lap();
-        if self.limit.is_some_and(|limit| took >= limit) && calling.name(handler, before) {
+        if self.limit.is_some_and(|limit| took >= limit) && calling.should_report(handler, before) {
             self.warn(handler.name(), event, took, BLOCKS);
         }
     }
 
     /// Adds a single waiting handler, called outside of an emit, to the list.
     pub(crate) fn begin_alone(self: &Arc<Self>, record: Record, handler: Route) -> SlowGuard {
-        self.show(record, vec![WaitingHandler::new(handler)], false)
+        self.add(record, vec![WaitingHandler::new(handler)], false)
     }
 
-    fn show(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>, is_emit: bool) -> SlowGuard {
+    fn add(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>, is_emit: bool) -> SlowGuard {
         // A single handler is polled by the task that adds it, so it has begun.
         let has_begun = AtomicBool::new(!is_emit);
         let waiting = Arc::new(Waiting { record, since: ticks(), handlers, is_emit, has_begun });
         self.lock().insert(waiting.address(), Arc::clone(&waiting));
-        SlowGuard { watch: Arc::clone(self), waiting }
+        SlowGuard { slow_handlers: Arc::clone(self), waiting }
     }
 
     /// Describes each handler that waits or blocks a thread, with its event, sorted. Also returns an upper
     /// bound of the part of `Lifecycle::count` that these handlers account for.
     pub(crate) fn describe(&self) -> (Vec<String>, usize) {
-        let calls: Vec<_> = calls().into_iter().map(|(_, seen)| seen.callee).collect();
-        let listed = self.listed();
-        let (mut handlers, mut counted) = (Vec::new(), 0);
-        for emit in &listed.emits {
-            counted += usize::from(!listed.is_awaited(emit));
-            for handler in emit.undone().filter(|handler| !listed.is_called_for(emit, handler)) {
+        let calls: Vec<_> = calls().into_iter().map(|(_, call)| call.callee).collect();
+        let snapshot = self.snapshot();
+        let (mut handlers, mut accounted_for) = (Vec::new(), 0);
+        for emit in &snapshot.emits {
+            accounted_for += usize::from(!snapshot.is_awaited(emit));
+            for handler in emit.undone().filter(|handler| !snapshot.is_called_for(emit, handler)) {
                 let blocks = calls.contains(&handler.number);
-                counted += if blocks { MAX_COUNTS - 1 } else { 0 };
+                accounted_for += if blocks { MAX_COUNTS - 1 } else { 0 };
                 handlers.push(described(&handler.route, emit.event(), blocks));
             }
         }
         for (list, index, event) in calls.iter().filter_map(|callee| self.lists.find(*callee)) {
-            counted += MAX_COUNTS;
+            accounted_for += MAX_COUNTS;
             handlers.push(described(&list.entries[index].route, &event, true));
             // This may be the last owner of a closure that was removed meanwhile, whose destructor is user
             // code.
@@ -200,26 +200,26 @@ impl SlowHandlers {
         }
         handlers.sort_unstable();
         handlers.dedup();
-        (handlers, counted)
+        (handlers, accounted_for)
     }
 
-    fn listed(&self) -> Listed {
+    fn snapshot(&self) -> WaitingSnapshot {
         let emits: Vec<_> = self.lock().values().cloned().collect();
         let is_replay = |emit: &&Arc<Waiting>| {
             !emit.is_emit && emit.handlers.iter().any(|handler| handler.route.registration.replay().is_some())
         };
         let replays = emits.iter().filter(is_replay).cloned().collect();
-        Listed { emits, replays }
+        WaitingSnapshot { emits, replays }
     }
 
     /// Logs the slow handlers that block their threads.
     fn warn_of_running(&self, running: &[Running]) {
         let Some(limit) = self.limit else { return };
-        for Running { thread, seen } in running {
-            let took = ticks_since(seen.since);
+        for Running { thread, call } in running {
+            let took = ticks_since(call.since);
             if took >= limit
-                && let Some((list, index, event)) = self.lists.find(seen.callee)
-                && thread.name(*seen)
+                && let Some((list, index, event)) = self.lists.find(call.callee)
+                && thread.should_report(*call)
             {
                 self.warn(list.entries[index].route.name(), &event, took, BLOCKS);
             }
@@ -228,9 +228,9 @@ impl SlowHandlers {
 
     fn warn_of_waiting(&self, running: &[Running]) {
         let Some(limit) = self.limit else { return };
-        let listed = self.listed();
+        let snapshot = self.snapshot();
         let slow = |emit: &&Arc<Waiting>| ticks().wrapping_sub(emit.since) >= limit;
-        for emit in listed.emits.iter().filter(slow) {
+        for emit in snapshot.emits.iter().filter(slow) {
             let blocking = emit.undone().find(|handler| handler.is_called_in(running));
             let has_begun = emit.has_begun.load(Ordering::Relaxed);
             if blocking.is_none() && !has_begun && !running.is_empty() {
@@ -244,14 +244,14 @@ impl SlowHandlers {
             };
             // If one handler of the emit blocks, the emit's other handlers can't make progress, so only that
             // one is logged.
-            let to_name =
+            let to_report =
                 emit.undone().filter(|handler| blocking.is_none_or(|one| std::ptr::eq(*handler, one)));
-            for handler in to_name.filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
+            for handler in to_report.filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
                 let took = ticks().wrapping_sub(emit.since);
                 match handler.route.registration.replay().filter(|_| emit.is_emit) {
                     None => self.warn(handler.route.name(), emit.event(), took, more),
                     // The replay task is calling the handler, and that call is in the list itself.
-                    Some(_) if listed.is_called_for(emit, handler) => {}
+                    Some(_) if snapshot.is_called_for(emit, handler) => {}
                     Some(replay) if replay.should_report_slow() => {
                         self.warn(handler.route.name(), emit.event(), took, NOT_CALLED);
                     }
@@ -276,13 +276,13 @@ impl SlowHandlers {
 const MAX_COUNTS: usize = 3;
 
 /// A snapshot of the list of waiting emits.
-struct Listed {
+struct WaitingSnapshot {
     emits: Vec<Arc<Waiting>>,
     /// The entries that are calls of replay tasks.
     replays: Vec<Arc<Waiting>>,
 }
 
-impl Listed {
+impl WaitingSnapshot {
     /// Returns true if an emit's handler only waits for a replay task that is calling the handler: that call
     /// is in the list itself.
     fn is_called_for(&self, emit: &Waiting, handler: &WaitingHandler) -> bool {
@@ -360,9 +360,9 @@ impl SlowGuard {
         self.waiting.undone().map(|handler| &handler.route)
     }
 
-    /// Marks the handler with index `listed` as finished, and returns its route.
-    pub(crate) fn finish(&self, listed: usize) -> &Route {
-        let handler = &self.waiting.handlers[listed];
+    /// Marks the handler with this index as finished, and returns its route.
+    pub(crate) fn finish(&self, index: usize) -> &Route {
+        let handler = &self.waiting.handlers[index];
         handler.done.store(true, Ordering::Release);
         &handler.route
     }
@@ -370,8 +370,8 @@ impl SlowGuard {
 
 impl Drop for SlowGuard {
     fn drop(&mut self) {
-        let ended = self.watch.lock().remove(&self.waiting.address());
+        let removed = self.slow_handlers.lock().remove(&self.waiting.address());
         // Drop it without the lock: it may be the last owner of an event, whose destructor is user code.
-        drop(ended);
+        drop(removed);
     }
 }

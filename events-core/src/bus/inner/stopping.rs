@@ -12,7 +12,7 @@ pub(crate) struct Stopping {
     /// Closed when the task that drains the bus has ended or was dropped.
     pub(crate) task: Mutex<Option<watch::Receiver<()>>>,
     /// Descriptions of the work that was still in flight at the deadline.
-    pub(crate) left: OnceLock<Vec<String>>,
+    pub(crate) unfinished: OnceLock<Vec<String>>,
     pub(crate) adapter: OnceLock<AdapterStops>,
     /// The result of `stop`, sent to all its callers.
     pub(crate) outcome: watch::Sender<Option<StopResult>>,

@@ -193,12 +193,12 @@ impl Sqlite {
 
 impl Engine {
     /// Wakes the consumers of this bus and the adapters of this process on the same file.
-    pub(crate) fn tell(&self) {
-        self.tell_consumers();
-        self.peers.tell_others();
+    pub(crate) fn notify(&self) {
+        self.notify_consumers();
+        self.peers.notify_others();
     }
 
-    pub(crate) fn tell_consumers(&self) {
+    pub(crate) fn notify_consumers(&self) {
         self.changed.send_modify(|count| *count += 1);
     }
 }
@@ -233,7 +233,7 @@ impl Adapter for Sqlite {
                 true => engine.writer.run_small(Durability::Immediate, append).await?,
                 false => engine.writer.run(Durability::Immediate, append).await?,
             };
-            engine.tell();
+            engine.notify();
             let with = |published: Published, (index, stored): (usize, Option<Stored>)| {
                 // A stored record that can't be read does not fail the emit.
                 published.with_duplicate(index, stored.and_then(|stored| stored.record(codec).ok()))

@@ -73,7 +73,7 @@ impl DurableAdapter for Sqlite {
             let engine = self.engine()?;
             engine.writer.run(Durability::Deferred, close).await?;
             // Wakes other programs that have the consumer open: their next exchange sets `seen` again.
-            engine.tell();
+            engine.notify();
             Ok(())
         })
     }
@@ -122,7 +122,7 @@ impl DurableAdapter for Sqlite {
             let engine = self.engine()?;
             let control = move |tx: &Tx<'_>| control(tx, &consumer, what, now);
             let done = engine.writer.run(Durability::Immediate, control).await?;
-            engine.tell();
+            engine.notify();
             Ok(done)
         })
     }

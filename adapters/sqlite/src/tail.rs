@@ -82,7 +82,7 @@ impl LocalPeers {
         Ok(Self { path, own, ticker })
     }
 
-    pub(crate) fn tell_others(&self) {
+    pub(crate) fn notify_others(&self) {
         let open = open();
         let peers = open.iter().filter_map(|open| open.get(&self.path)).flatten().filter_map(Weak::upgrade);
         for peer in peers.filter(|peer| !Arc::ptr_eq(peer, &self.own)) {

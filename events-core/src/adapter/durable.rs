@@ -29,7 +29,7 @@ use crate::time::Timestamp;
 /// - **Attempts are counted first.** Before [`exchange`](Self::exchange) returns a claim, the engine stores
 ///   the number of its attempt, so that a crash of the process does not lose it.
 /// - **Order.** Events with the same [`Consumer::key`] are handed out one after the other, in the order of
-///   the log, also while one of them waits for a retry. Events without a key or with other keys do not wait
+///   the log, even while one of them waits for a retry. Events without a key or with other keys do not wait
 ///   for them.
 /// - **Newer versions.** Events for which the consumer returns [`Interest::Newer`] are kept for a program that
 ///   knows their version. They count as lag.
@@ -47,7 +47,7 @@ pub trait DurableAdapter: Send + Sync {
 
     /// Applies the outcomes of claimed events, and claims up to `max` further events, in one atomic step.
     ///
-    /// Returns immediately, also if there are no events.
+    /// Returns immediately, even if there are no events.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ pub trait DurableAdapter: Send + Sync {
     /// becomes false.
     ///
     /// Other programs may still run the consumer. The engine resolves their [`wait`](Self::wait), so that
-    /// they call [`exchange`](Self::exchange), which marks the consumer as running again, also if it is
+    /// they call [`exchange`](Self::exchange), which marks the consumer as running again, even if it is
     /// paused. Claims keep their leases.
     ///
     /// The default implementation does nothing. The consumer then counts as running until 150 s after its last
@@ -111,9 +111,9 @@ pub trait DurableAdapter: Send + Sync {
     /// An [`AdapterError`] if they can't be read.
     fn consumers(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<ConsumerStatus>, AdapterError>>;
 
-    /// Counts the events that the consumer has not examined yet and that match its patterns. Returns `None` if
-    /// the consumer has more than `max` events of any name to examine, because counting would take long, or if
-    /// the engine can't count.
+    /// Counts the events after the cursor of the consumer that match its patterns. Returns `None` if more than
+    /// `max` events of any name are after the cursor, because counting would take long, or if the engine can't
+    /// count.
     ///
     /// # Errors
     ///
@@ -307,8 +307,8 @@ pub struct ConsumerStatus {
     pub patterns: Vec<String>,
     /// Position up to which every event is finished.
     pub position: u64,
-    /// Number of events after `position` that may be unfinished: those that the consumer has not examined yet,
-    /// whether its patterns match them or not, and those that it has examined and not finished.
+    /// Number of events after `position` that may be unfinished: all events after the cursor of the consumer,
+    /// whether its patterns match them or not, and the events before the cursor that it has not finished.
     pub lag: u64,
     /// Number of events that are being handled.
     pub in_progress: u64,

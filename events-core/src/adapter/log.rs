@@ -98,7 +98,8 @@ impl LogQuery {
         Self { after: Some(position), ..self }
     }
 
-    /// Sets the maximum number of records that are examined, of all names. The minimum is 1, the default 256.
+    /// Sets the maximum number of records that are read, including those whose name does not match the pattern.
+    /// The minimum is 1, the default 256.
     #[must_use]
     pub fn max_records(self, records: u64) -> Self {
         Self { max_records: records.max(1), ..self }
@@ -121,7 +122,7 @@ impl LogQuery {
         self.after
     }
 
-    /// Maximum number of records that are examined.
+    /// Maximum number of records that are read, including those whose name does not match the pattern.
     pub fn record_limit(&self) -> u64 {
         self.max_records
     }
@@ -202,7 +203,7 @@ pub struct LogPage {
     first: u64,
     last: u64,
     after: u64,
-    /// Last position that is examined.
+    /// Last position that is read.
     until: u64,
     /// Number of bytes that may still be added.
     left: usize,
@@ -211,8 +212,7 @@ pub struct LogPage {
 }
 
 impl LogPage {
-    /// The positions to examine, in ascending order. Empty if the log does not keep the position to read
-    /// from.
+    /// The positions to read, in ascending order. Empty if the log does not keep the position to read from.
     pub fn wanted(&self) -> std::ops::RangeInclusive<u64> {
         self.after.saturating_add(1)..=self.until
     }
@@ -230,7 +230,7 @@ impl LogPage {
         true
     }
 
-    /// Ends the page before the last [wanted](Self::wanted) position, if fewer positions were examined.
+    /// Ends the page before the last [wanted](Self::wanted) position, if the adapter read fewer positions.
     pub fn end_at(&mut self, number: u64) {
         self.until = self.until.min(number.max(self.after));
     }
@@ -240,7 +240,7 @@ impl LogPage {
         self.found
     }
 
-    /// The last position that was examined. The next page is read after it.
+    /// The last position that was read. The next page begins after it.
     pub fn end(&self) -> LogPosition {
         LogPosition { log: self.log, number: self.until }
     }

@@ -444,7 +444,7 @@ impl Hub {
         texts.for_each(|(slot, text)| state.set(slot, text));
         let filled = state.trim(self.bounds);
         drop(state);
-        // Notify also if entries were withdrawn: a task may wait for the outcome of their ids.
+        // Notify even if entries were withdrawn: a task may wait for the outcome of their ids.
         self.filled.send_modify(|known| *known = filled.max(*known));
     }
 

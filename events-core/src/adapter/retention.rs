@@ -9,7 +9,7 @@ use std::time::Duration;
 /// the log is opened and every 10 s after that, some hundred events at a time. Between the runs, the log may
 /// exceed its limits.
 ///
-/// An event that any consumer has not finished is kept, also if no program runs that consumer: an abandoned
+/// An event that any consumer has not finished is kept, even if no program runs that consumer: an abandoned
 /// consumer keeps all its unfinished events until it is removed. The newest event is always kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {

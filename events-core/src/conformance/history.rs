@@ -142,7 +142,7 @@ async fn it_is_read_forwards_by_position<H: Harness>(testbed: Testbed<H>) -> Cas
             let (end, newest) = (page.end(), page.newest());
             ensure!(
                 end.number - position.number <= max_records,
-                "{pattern}: {} positions were examined, but at most {max_records} were requested",
+                "{pattern}: a page spans {} positions, but at most {max_records} were requested",
                 end.number - position.number
             );
             let records = page.into_records();

@@ -127,7 +127,7 @@ async fn what_is_ahead_is_counted_by_the_patterns<H: Harness>(testbed: Testbed<H
 }
 
 /// Checks that a consumer counts as running while one of two instances has closed it and the other has not,
-/// also if it is paused.
+/// even if it is paused.
 async fn one_that_closes_leaves_the_consumer_open<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let recorder = testbed.recorder();
     let stays = testbed.consumer(durable("work"), "conformance.thing.*", &recorder).await?;

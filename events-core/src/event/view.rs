@@ -11,7 +11,7 @@ use crate::schema::{Schema, TypeSchema};
 /// that it does not need. A view declares only the fields it needs, and the compiler checks each of them
 /// against the event. A field that the event lacks, that has another type, that may be `null` or that may be
 /// absent is a compile error at that field of the view. Handlers take a view like an event, as `&V` or `V`,
-/// also in an [event set](trait@crate::EventSet). A view is never emitted.
+/// and as a variant of an [event set](trait@crate::EventSet). A view is never emitted.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {

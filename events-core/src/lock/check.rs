@@ -327,7 +327,7 @@ impl Locked {
         None
     }
 
-    /// Returns the first reserved name that a field has, also in its aliases or its flattened struct. `only`
+    /// Returns the first reserved name that is a name of a field, an alias, or a name in a flattened struct. `only`
     /// restricts the check to one field, given by the name it is written or read under.
     const fn reserved_among(&self, now: &StructSchema, only: Option<&str>) -> Option<&'static str> {
         let mut i = 0;

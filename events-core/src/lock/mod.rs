@@ -43,7 +43,7 @@ impl Compatibility {
 
 /// The schema lock of a program. The `schema_lock!()` macro creates it.
 ///
-/// A test keeps the lock up to date. `TYPED_EVENTS_LOCK=write cargo test` writes the lock, also if the
+/// A test keeps the lock up to date. `TYPED_EVENTS_LOCK=write cargo test` writes the lock, even if the
 /// program does not compile because of it:
 ///
 /// ```no_run

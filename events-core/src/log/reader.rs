@@ -82,12 +82,12 @@ impl Reader {
         }
     }
 
-    /// Position of the next record to compare with the pattern.
+    /// Returns the position of the next record to compare with the pattern.
     pub(crate) fn cursor(&self) -> u64 {
         self.log.lock().readers.get(&self.key).map_or(0, |reader| reader.cursor)
     }
 
-    /// Ids of the records that the reader has not compared with the pattern yet.
+    /// Returns the ids of the records that the reader has not compared with the pattern yet.
     pub(crate) fn upcoming(&self) -> HashSet<EventId> {
         let state = self.log.lock();
         let cursor = state.readers.get(&self.key).map_or(u64::MAX, |reader| reader.cursor);
@@ -99,7 +99,7 @@ impl Reader {
     ///
     /// # Complexity
     ///
-    /// Examines each appended record once.
+    /// Compares each appended record with the pattern once.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Read>> {
         if let Some(read) = self.read_now(None) {
             return Poll::Ready(read);

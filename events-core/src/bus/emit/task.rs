@@ -107,7 +107,7 @@ struct EmitCounts {
     _detached: Option<Detached>,
 }
 
-/// A handle to the task of an emit, also after the task has moved. Dropping the handle does not stop the
+/// A handle to the task of an emit. It stays valid if the task moves to another runtime. Dropping the handle does not stop the
 /// task.
 pub(crate) struct Task<T> {
     running: JoinHandle<Answer<T>>,

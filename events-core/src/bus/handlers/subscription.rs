@@ -243,9 +243,9 @@ impl Bus {
     ///
     /// # Complexity
     ///
-    /// One look-up for a declared name. Also for an undeclared name, if it was looked up more than once since
-    /// a handler was last registered or removed; up to 1024 such names are cached. Otherwise proportional to
-    /// the number of segments in the name, and independent of the number of patterns that do not match.
+    /// One look-up for a declared name, and for an undeclared name that is cached. For other names, proportional
+    /// to the number of segments, and independent of the number of patterns that do not match. A name is cached
+    /// at its second look-up, until a handler is registered or removed. At most 1024 names are cached..
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), typed_events::Error> {

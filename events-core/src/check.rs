@@ -133,10 +133,10 @@ pub const fn view(
     writer: &'static TypeSchema,
     field: Option<&'static str>,
 ) {
-    if let Err(misfit) = reader.can_view(field, writer) {
+    if let Err(mismatch) = reader.can_view(field, writer) {
         let text = Text::EMPTY.push("`").push(event).push("` (`").push(name);
-        let text = misfit.describe(text.push("`) can't fill the view `").push(view).push("`: "));
-        panic!("{}", misfit.fix(text).as_str());
+        let text = mismatch.describe(text.push("`) can't fill the view `").push(view).push("`: "));
+        panic!("{}", mismatch.fix(text).as_str());
     }
 }
 
@@ -149,10 +149,10 @@ pub const fn view_rest(
     reader: &'static TypeSchema,
     writer: &'static TypeSchema,
 ) {
-    if let Err(misfit) = reader.can_ignore_rest(writer) {
+    if let Err(mismatch) = reader.can_ignore_rest(writer) {
         let text = Text::EMPTY.push("`").push(event).push("` (`").push(name);
-        let text = misfit.describe(text.push("`) can't fill the view `").push(view).push("`: "));
-        panic!("{}", misfit.fix(text).as_str());
+        let text = mismatch.describe(text.push("`) can't fill the view `").push(view).push("`: "));
+        panic!("{}", mismatch.fix(text).as_str());
     }
 }
 
@@ -204,8 +204,8 @@ pub const fn flattened(ty: &str, shape: &'static TypeSchema) {
 /// of a variant; `variant` and `field` are indices into the schema.
 #[track_caller]
 pub const fn part(ty: &str, shape: &'static TypeSchema, variant: Option<usize>, field: Option<usize>) {
-    if let Err(misfit) = check_part(shape, variant, field) {
-        not_itself(ty, &misfit);
+    if let Err(mismatch) = check_part(shape, variant, field) {
+        not_itself(ty, &mismatch);
     }
 }
 
@@ -213,15 +213,15 @@ pub const fn part(ty: &str, shape: &'static TypeSchema, variant: Option<usize>, 
 /// [`part`]. `of_variants` has such bits for the fields of variants, with the index of the variant.
 #[track_caller]
 pub const fn declared(ty: &str, shape: &'static TypeSchema, done: u128, of_variants: &[(usize, u128)]) {
-    if let Err(misfit) = check_declared(shape, done, of_variants) {
-        not_itself(ty, &misfit);
+    if let Err(mismatch) = check_declared(shape, done, of_variants) {
+        not_itself(ty, &mismatch);
     }
 }
 
 #[track_caller]
-const fn not_itself(ty: &str, misfit: &SchemaMismatch) {
+const fn not_itself(ty: &str, mismatch: &SchemaMismatch) {
     let text = Text::EMPTY.push("`").push(ty).push("` can't read back what it writes: ");
-    panic!("{}", misfit.fix_of_itself(misfit.describe(text)).as_str());
+    panic!("{}", mismatch.fix_of_itself(mismatch.describe(text)).as_str());
 }
 
 /// Checks that the fields of a variant can be written into the same object as the tag of their enum.

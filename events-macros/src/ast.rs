@@ -42,7 +42,7 @@ pub(crate) struct Variant<'a> {
     /// The identifier without `r#`.
     pub(crate) name: String,
     pub(crate) attr: Attributes,
-    pub(crate) on_wire: Names,
+    pub(crate) serialized_names: Names,
     pub(crate) fields: Fields<'a>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Field<'a> {
     pub(crate) ident: Option<&'a Ident>,
     pub(crate) ty: &'a Type,
     pub(crate) attr: Attributes,
-    pub(crate) on_wire: Names,
+    pub(crate) serialized_names: Names,
 }
 
 /// The names of a field or variant in serialized data. A name is `None` if serde skips that side.
@@ -98,7 +98,7 @@ impl<'a> Input<'a> {
 
     /// Returns the fields that are also fields of the serialized object. These are the fields of a struct with named
     /// fields that is not `transparent`, `remote` or converted to another type.
-    pub(crate) fn wire_fields(&self) -> &[Field<'a>] {
+    pub(crate) fn serialized_fields(&self) -> &[Field<'a>] {
         match &self.data {
             Data::Struct(Fields::Named(fields))
                 if !self.attr.transparent && self.attr.remote.is_none() && !self.attr.is_converted() =>
@@ -114,11 +114,11 @@ impl<'a> Variant<'a> {
     fn new(syntax: &'a syn::Variant, of: &Attributes, helper: &str) -> Self {
         let (ident, name) = (&syntax.ident, syntax.ident.unraw().to_string());
         let mut attr = Attributes::read(&syntax.attrs, helper);
-        let on_wire = Names::new(&attr, of, |case| case.of_variant(&name));
+        let serialized_names = Names::new(&attr, of, |case| case.of_variant(&name));
         attr.rename_all.get_or_insert_with(|| of.rename_all_fields.clone());
         attr.deny_unknown.clone_from(&of.deny_unknown);
         let fields = Fields::new(&syntax.fields, &attr, helper);
-        Self { syntax, ident, name, attr, on_wire, fields }
+        Self { syntax, ident, name, attr, serialized_names, fields }
     }
 }
 
@@ -156,8 +156,8 @@ impl<'a> Field<'a> {
     fn new(syntax: &'a syn::Field, of: &Attributes, helper: &str) -> Self {
         let (ident, attr) = (syntax.ident.as_ref(), Attributes::read(&syntax.attrs, helper));
         let name = ident.map(|ident| ident.unraw().to_string()).unwrap_or_default();
-        let on_wire = Names::new(&attr, of, |case| case.of_field(&name));
-        Self { syntax, ident, ty: &syntax.ty, attr, on_wire }
+        let serialized_names = Names::new(&attr, of, |case| case.of_field(&name));
+        Self { syntax, ident, ty: &syntax.ty, attr, serialized_names }
     }
 
     /// Returns the tokens `name: Type`, without attributes and visibility. Compiler errors underline them.

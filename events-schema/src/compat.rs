@@ -6,7 +6,7 @@
 
 #![allow(clippy::result_large_err, reason = "a constant can't box an error")]
 
-use super::misfit::{Problem, SchemaMismatch, Step};
+use super::mismatch::{Problem, SchemaMismatch, Step};
 use super::written::{
     Entry, MAX_FLATTENED, Object, Part, Shape, Taken, is_one_character, looks_for, reads, reads_field, same,
     variant_parts,
@@ -30,8 +30,8 @@ impl TypeSchema {
     /// use typed_events::Schema;
     ///
     /// assert!(u64::TYPE.can_read(u32::TYPE).is_ok());
-    /// let misfit = <Vec<u8>>::TYPE.can_read(<Vec<i32>>::TYPE).unwrap_err();
-    /// assert_eq!(misfit.to_string(), "[]: `i32` is written, which does not fit into `u8`");
+    /// let mismatch = <Vec<u8>>::TYPE.can_read(<Vec<i32>>::TYPE).unwrap_err();
+    /// assert_eq!(mismatch.to_string(), "[]: `i32` is written, which does not fit into `u8`");
     /// ```
     pub const fn can_read(&'static self, writer: &'static TypeSchema) -> Result<(), SchemaMismatch> {
         accept(self, Shape::Type(writer), Walk::START)
@@ -111,7 +111,7 @@ const fn refuse(problem: Problem) -> Verdict {
 const fn at(step: Step, verdict: Verdict) -> Verdict {
     match verdict {
         Ok(()) => Ok(()),
-        Err(misfit) => Err(misfit.inside(step)),
+        Err(mismatch) => Err(mismatch.inside(step)),
     }
 }
 
@@ -251,10 +251,10 @@ const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdic
     match shape {
         Shape::Type(TypeSchema::Opaque(_)) => Ok(()),
         Shape::Type(TypeSchema::Option(inner)) => {
-            if let Err(misfit) = accept(reader, Shape::Null, walk) {
-                return match misfit.problem {
-                    Problem::Other { .. } if misfit.is_here() => refuse(Problem::MayBeNull),
-                    _ => Err(misfit),
+            if let Err(mismatch) = accept(reader, Shape::Null, walk) {
+                return match mismatch.problem {
+                    Problem::Other { .. } if mismatch.is_here() => refuse(Problem::MayBeNull),
+                    _ => Err(mismatch),
                 };
             }
             accept(reader, Shape::Type(inner), walk)

@@ -3,7 +3,7 @@
 
 #![allow(clippy::result_large_err, reason = "a constant can't box an error")]
 
-use super::misfit::{Problem, SchemaMismatch, Step};
+use super::mismatch::{Problem, SchemaMismatch, Step};
 use super::written::{read as as_read, reads, same, written as as_written};
 use super::{
     EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema, flattened,
@@ -22,7 +22,7 @@ pub struct Promise {
 
 /// The part of the outermost struct that is checked.
 #[derive(Clone, Copy)]
-pub enum Part {
+pub enum CheckedPart {
     /// The field of the new type that is written, or else read, under this name.
     Field(&'static str),
     /// Everything that belongs to no field of the new type.
@@ -31,11 +31,11 @@ pub enum Part {
     All,
 }
 
-/// Maximum number of frames of the compiler's const evaluator that a check uses. The evaluator's limit is 128.
+/// Maximum number of stack frames that a check uses in the compiler's const evaluator, whose limit is 128.
 const MAX_FRAMES: usize = 90;
 
-/// The upper bound of the frames between one call of [`types`] and the next one inside it.
-const FRAMES: usize = 5;
+/// Upper bound of the number of frames between a call of [`types`] and the next call nested in it.
+const FRAMES_PER_TYPE: usize = 5;
 
 /// Maximum number of pairs of declarations around a checked type.
 const MAX_PAIRS: usize = 24;
@@ -52,7 +52,12 @@ impl TypeSchema {
     /// # Errors
     ///
     /// The path of the first such change, and the change.
-    pub const fn drift(&'static self, part: Part, before: &'static TypeSchema, promise: Promise) -> Verdict {
+    pub const fn drift(
+        &'static self,
+        part: CheckedPart,
+        before: &'static TypeSchema,
+        promise: Promise,
+    ) -> Verdict {
         let walk = Walk { pairs: [None; MAX_PAIRS], inside: 0, frames: 0, is_below: false, part, promise };
         types(self, before, walk)
     }
@@ -67,7 +72,7 @@ struct Walk {
     frames: usize,
     /// Whether the check is inside a part of the event, where a removed field can't be declared as reserved.
     is_below: bool,
-    part: Part,
+    part: CheckedPart,
     promise: Promise,
 }
 
@@ -98,7 +103,7 @@ impl Walk {
 
     /// Continues with a part of the type.
     const fn deeper(mut self) -> Self {
-        self.part = Part::All;
+        self.part = CheckedPart::All;
         self.is_below = true;
         self
     }
@@ -111,7 +116,7 @@ const fn refuse(problem: Problem) -> Verdict {
 const fn at(step: Step, verdict: Verdict) -> Verdict {
     match verdict {
         Ok(()) => Ok(()),
-        Err(misfit) => Err(misfit.inside(step)),
+        Err(mismatch) => Err(mismatch.inside(step)),
     }
 }
 
@@ -122,7 +127,7 @@ const fn both(one: Verdict, other: Verdict) -> Verdict {
 /// Checks one type against its earlier version.
 const fn types(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
     let (mut now, mut before, mut walk) = (now, before, walk);
-    walk.frames += FRAMES;
+    walk.frames += FRAMES_PER_TYPE;
     if walk.frames > MAX_FRAMES {
         return refuse(Problem::TooDeep);
     }
@@ -235,14 +240,14 @@ const fn item(array: &'static TypeSchema, index: usize) -> Option<&'static TypeS
 }
 
 const fn structs(now: &'static StructSchema, before: &'static StructSchema, walk: Walk) -> Verdict {
-    if let Part::Rest | Part::All = walk.part
+    if let CheckedPart::Rest | CheckedPart::All = walk.part
         && walk.promise.reads_old
         && now.deny_unknown
         && !before.deny_unknown
     {
         return refuse(Problem::Denies);
     }
-    fields(now, before, Within { root: before, others: 0 }, walk)
+    fields(now, before, Within { root: before, non_structs_before: 0 }, walk)
 }
 
 /// Checks each field of the old struct.
@@ -261,12 +266,12 @@ const fn fields(
         let verdict = match flattened(was) {
             Some(inner) => {
                 let verdict = fields(now, inner, within, walk);
-                within.others += count_others(inner);
+                within.non_structs_before += count_non_structs(inner);
                 verdict
             }
             None if was.flatten => {
-                let found = other_for(now, was, within);
-                within.others += 1;
+                let found = non_struct_for(now, was, within);
+                within.non_structs_before += 1;
                 pair(now, found, was, walk)
             }
             None => match counterpart(now, was) {
@@ -369,18 +374,18 @@ const fn is_new(before: &'static StructSchema, field: &'static FieldSchema) -> b
 pub struct Within {
     /// The outermost struct.
     pub root: &'static StructSchema,
-    /// The number of such fields before it.
-    pub others: usize,
+    /// The number of such fields before this one.
+    pub non_structs_before: usize,
 }
 
 /// Counts the flattened fields that are not structs, including those of flattened structs.
-pub const fn count_others(schema: &'static StructSchema) -> usize {
+pub const fn count_non_structs(schema: &'static StructSchema) -> usize {
     let (mut count, mut i) = (0, 0);
     while i < schema.fields.len() {
         let field = &schema.fields[i];
         i += 1;
         count += match flattened(field) {
-            Some(inner) => count_others(inner),
+            Some(inner) => count_non_structs(inner),
             None => field.flatten as usize,
         };
     }
@@ -389,10 +394,10 @@ pub const fn count_others(schema: &'static StructSchema) -> usize {
 
 /// Finds the flattened field that corresponds to a flattened field of the old type that is not a struct: the one with
 /// the same name, or else the one at the same position, unless that one has the name of another field of the old type.
-pub const fn other_for(now: &'static StructSchema, was: &FieldSchema, within: Within) -> Found {
+pub const fn non_struct_for(now: &'static StructSchema, was: &FieldSchema, within: Within) -> Found {
     let mut i = 0;
-    while i < count_others(now) {
-        let found = nth_other(now, i);
+    while i < count_non_structs(now) {
+        let found = nth_non_struct(now, i);
         if let Some((field, _)) = found
             && same_name(field, was)
         {
@@ -400,11 +405,11 @@ pub const fn other_for(now: &'static StructSchema, was: &FieldSchema, within: Wi
         }
         i += 1;
     }
-    let found = nth_other(now, within.others);
+    let found = nth_non_struct(now, within.non_structs_before);
     let Some((field, _)) = found else { return None };
     i = 0;
-    while i < count_others(within.root) {
-        if let Some((other, _)) = nth_other(within.root, i)
+    while i < count_non_structs(within.root) {
+        if let Some((other, _)) = nth_non_struct(within.root, i)
             && same_name(other, field)
         {
             return None;
@@ -424,16 +429,16 @@ const fn same_name(one: &FieldSchema, other: &FieldSchema) -> bool {
 }
 
 /// Finds the `nth` flattened field that is not a struct, including those of flattened structs. Counts from 0.
-const fn nth_other(schema: &'static StructSchema, nth: usize) -> Found {
+const fn nth_non_struct(schema: &'static StructSchema, nth: usize) -> Found {
     let mut left = nth;
     let mut i = 0;
     while i < schema.fields.len() {
         let field = &schema.fields[i];
         i += 1;
         if let Some(inner) = flattened(field) {
-            let count = count_others(inner);
+            let count = count_non_structs(inner);
             if left < count {
-                return match nth_other(inner, left) {
+                return match nth_non_struct(inner, left) {
                     Some((found, _)) => Some((found, field)),
                     None => None,
                 };
@@ -458,15 +463,17 @@ const fn pair(now: &'static StructSchema, found: Found, was: &'static FieldSchem
     let Some((field, top)) = found else {
         let is_hidden = was.is_hidden() || was.shape.hides_within(MAX_HIDDEN);
         return match walk.part {
-            Part::Rest | Part::All if walk.promise.keeps_secrets && is_hidden => {
+            CheckedPart::Rest | CheckedPart::All if walk.promise.keeps_secrets && is_hidden => {
                 refuse(Problem::Unhidden(name))
             }
             _ => Ok(()),
         };
     };
     let is_meant = match (walk.part, top.written, top.read) {
-        (Part::All, ..) => true,
-        (Part::Field(meant), Some(name), _) | (Part::Field(meant), None, Some(name)) => same(meant, name),
+        (CheckedPart::All, ..) => true,
+        (CheckedPart::Field(meant), Some(name), _) | (CheckedPart::Field(meant), None, Some(name)) => {
+            same(meant, name)
+        }
         _ => false,
     };
     if !is_meant {
@@ -526,12 +533,12 @@ const fn absence(now: &'static FieldSchema, was: &'static FieldSchema, promise: 
         return Ok(());
     }
     let (default, was_default) = (default_of(now), default_of(was));
-    let may_be_absent = now.read.is_some() && !now.required;
-    let might_be_absent = was.read.is_some() && !(was.required && was.default.is_empty());
+    let may_be_absent_now = now.read.is_some() && !now.required;
+    let may_be_absent_before = was.read.is_some() && !(was.required && was.default.is_empty());
     // Only serde knows whether an opaque type is an `Option`.
     let unknown =
         (default.is_empty() && was.default.is_empty()) || (was_default.is_empty() && now.default.is_empty());
-    if may_be_absent && might_be_absent && !unknown && !same(default, was_default) {
+    if may_be_absent_now && may_be_absent_before && !unknown && !same(default, was_default) {
         return refuse(Problem::Refilled { now: default, before: was_default });
     }
     let is_omitted = now.written.is_some() && !matches!(now.presence, Presence::Always);
@@ -692,7 +699,7 @@ const fn reads_body(variant: &'static VariantSchema, was: &'static VariantSchema
     match (variant.body, was.body) {
         (Some(body), Some(was_body)) => match body.can_read_within(was_body, walk.frames, true) {
             Ok(()) => true,
-            Err(misfit) => misfit.is_undecided(),
+            Err(mismatch) => mismatch.is_undecided(),
         },
         (None, None) => true,
         _ => false,

@@ -17,7 +17,7 @@ const MAX_PATH_BYTES: usize = 200;
 /// Returns the path of the first mismatch between a value and the schema, and the reason; `None` if the schema does not
 /// show one. An array in place of a struct counts as a mismatch, although serde may read it.
 pub fn explain(shape: &'static TypeSchema, value: &Value) -> Option<String> {
-    let SchemaMismatch { path, problem } = misfit(shape, value)?;
+    let SchemaMismatch { path, problem } = mismatch(shape, value)?;
     let colon = if path.is_empty() { "" } else { ": " };
     Some(format!("{}{colon}{problem}", cut(path)))
 }
@@ -44,17 +44,17 @@ impl From<String> for SchemaMismatch {
 }
 
 /// Returns the reason why `value` is not read as `shape`.
-fn misfit(shape: &'static TypeSchema, value: &Value) -> Option<SchemaMismatch> {
-    let misfit = misfit_within(as_read(shape), value)?;
-    Some(if shape.is_hidden() { misfit.hidden() } else { misfit })
+fn mismatch(shape: &'static TypeSchema, value: &Value) -> Option<SchemaMismatch> {
+    let mismatch = mismatch_within(as_read(shape), value)?;
+    Some(if shape.is_hidden() { mismatch.hidden() } else { mismatch })
 }
 
-fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<SchemaMismatch> {
+fn mismatch_within(shape: &'static TypeSchema, value: &Value) -> Option<SchemaMismatch> {
     let problem = match (shape, value) {
         (TypeSchema::Any | TypeSchema::Opaque(_), _) | (TypeSchema::Option(_), Value::Null) => return None,
-        (TypeSchema::Option(inner), value) => return misfit(inner, value).map(SchemaMismatch::or_null),
-        (TypeSchema::Struct(schema), Value::Object(map)) => return misfit_of_fields(schema, map),
-        (TypeSchema::Enum(schema), value) => return misfit_of_enum(shape, schema, value),
+        (TypeSchema::Option(inner), value) => return mismatch(inner, value).map(SchemaMismatch::or_null),
+        (TypeSchema::Struct(schema), Value::Object(map)) => return mismatch_of_fields(schema, map),
+        (TypeSchema::Enum(schema), value) => return mismatch_of_enum(shape, schema, value),
         (TypeSchema::Null, Value::Null)
         | (TypeSchema::Bool, Value::Bool(_))
         | (TypeSchema::Float32 | TypeSchema::Float, Value::Number(_))
@@ -63,12 +63,12 @@ fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<SchemaMism
             return items
                 .iter()
                 .enumerate()
-                .find_map(|(index, item)| Some(misfit(inner, item)?.below(&Segment::Index(index))));
+                .find_map(|(index, item)| Some(mismatch(inner, item)?.below(&Segment::Index(index))));
         }
         (TypeSchema::Map(keys, inner), Value::Object(map)) => {
             return map.iter().find_map(|(key, part)| match keys.is_hidden() {
-                true => misfit(inner, part).map(SchemaMismatch::hidden),
-                false => Some(misfit(inner, part)?.below(&Segment::Key(key))),
+                true => mismatch(inner, part).map(SchemaMismatch::hidden),
+                false => Some(mismatch(inner, part)?.below(&Segment::Key(key))),
             });
         }
         (TypeSchema::Char, Value::String(text)) if text.chars().count() == 1 => return None,
@@ -84,11 +84,9 @@ fn misfit_within(shape: &'static TypeSchema, value: &Value) -> Option<SchemaMism
             }
         }
         (TypeSchema::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
-            return shapes
-                .iter()
-                .zip(items)
-                .enumerate()
-                .find_map(|(index, (inner, item))| Some(misfit(inner, item)?.below(&Segment::Index(index))));
+            return shapes.iter().zip(items).enumerate().find_map(|(index, (inner, item))| {
+                Some(mismatch(inner, item)?.below(&Segment::Index(index)))
+            });
         }
         (TypeSchema::Tuple(shapes), Value::Array(items)) => {
             format!("expected an array of {}, found one of {}", shapes.len(), items.len())
@@ -106,7 +104,7 @@ fn is_beyond_64_bits(min: i128, max: u128, number: &serde_json::Number) -> bool 
         || float <= i64::MIN as f64 && min < i128::from(i64::MIN)
 }
 
-fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>) -> Option<SchemaMismatch> {
+fn mismatch_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>) -> Option<SchemaMismatch> {
     let given = |field: &FieldSchema| map.iter().find(|(key, _)| reads(field.read, field.aliases, key));
     let missing =
         schema.fields.iter().find(|field| field.required && !field.flatten && given(field).is_none());
@@ -123,18 +121,18 @@ fn misfit_of_fields(schema: &StructSchema, map: &serde_json::Map<String, Value>)
         return Some(SchemaMismatch { path: key_step(unknown), problem });
     }
     schema.fields.iter().find_map(|field| match given(field) {
-        _ if field.flatten => misfit_of_flattened(schema, field, map),
+        _ if field.flatten => mismatch_of_flattened(schema, field, map),
         Some((key, part)) => {
-            let misfit = misfit(field.shape, part)?;
-            let misfit = if field.secret { misfit.hidden() } else { misfit };
-            Some(misfit.below(&Segment::Key(key)))
+            let mismatch = mismatch(field.shape, part)?;
+            let mismatch = if field.secret { mismatch.hidden() } else { mismatch };
+            Some(mismatch.below(&Segment::Key(key)))
         }
         _ => None,
     })
 }
 
 /// Returns the reason why the entries next to the fields of `schema` do not fit its flattened field.
-fn misfit_of_flattened(
+fn mismatch_of_flattened(
     schema: &StructSchema,
     field: &'static FieldSchema,
     map: &serde_json::Map<String, Value>,
@@ -143,16 +141,16 @@ fn misfit_of_flattened(
     let rest = others.map(|(key, value)| (key.clone(), value.clone())).collect();
     match as_read(field.shape) {
         TypeSchema::Struct(inner) => {
-            misfit_of_fields(&StructSchema { fields: inner.fields, deny_unknown: false }, &rest)
+            mismatch_of_fields(&StructSchema { fields: inner.fields, deny_unknown: false }, &rest)
         }
         shape @ TypeSchema::Enum(inner) if inner.tag != Tag::External => {
-            misfit_of_enum(shape, inner, &Value::Object(rest))
+            mismatch_of_enum(shape, inner, &Value::Object(rest))
         }
         _ => None,
     }
 }
 
-fn misfit_of_enum(
+fn mismatch_of_enum(
     shape: &'static TypeSchema,
     schema: &'static EnumSchema,
     value: &Value,
@@ -160,7 +158,7 @@ fn misfit_of_enum(
     let mut untagged =
         schema.variants.iter().filter(|variant| variant.untagged || schema.tag == Tag::Untagged);
     let fits = |variant: &VariantSchema| match variant.body {
-        Some(body) => misfit(body, value).is_none(),
+        Some(body) => mismatch(body, value).is_none(),
         None => value.is_null(),
     };
     if untagged.clone().count() > 0 && (schema.tag == Tag::Untagged || untagged.clone().any(fits)) {
@@ -182,7 +180,7 @@ fn misfit_of_enum(
             };
             match (schema.tag, variant.body) {
                 (Tag::Adjacent(_, content), Some(body)) => match map.get(content) {
-                    Some(part) => Some(misfit(body, part)?.below(&Segment::Key(content))),
+                    Some(part) => Some(mismatch(body, part)?.below(&Segment::Key(content))),
                     None if body.is_optional() => None,
                     None => {
                         let problem = format!("missing, expected {}", expected(body));
@@ -192,7 +190,7 @@ fn misfit_of_enum(
                 (_, Some(body)) => {
                     let mut rest = map.clone();
                     rest.remove(tag);
-                    misfit(body, &Value::Object(rest))
+                    mismatch(body, &Value::Object(rest))
                 }
                 (_, None) => None,
             }
@@ -210,7 +208,7 @@ fn misfit_of_enum(
             match variant_named(schema, key) {
                 None => Some(format!("expected {}, found another name", expected(shape)).into()),
                 Some(VariantSchema { body: Some(body), .. }) => {
-                    Some(misfit(body, part)?.below(&Segment::Key(key)))
+                    Some(mismatch(body, part)?.below(&Segment::Key(key)))
                 }
                 _ => None,
             }

@@ -25,7 +25,7 @@ mod itself;
 pub mod json;
 #[doc(hidden)]
 pub mod memory;
-mod misfit;
+mod mismatch;
 mod named;
 #[doc(hidden)]
 pub mod panics;
@@ -42,14 +42,14 @@ pub use explain::{Segment, explain, path_text};
 
 #[cfg(feature = "lock")]
 #[doc(hidden)]
-pub use drift::{Part, Promise, Within, count_others, other_for};
+pub use drift::{CheckedPart, Promise, Within, count_non_structs, non_struct_for};
 #[doc(hidden)]
 pub use itself::{check_declared, check_part};
 
 #[doc(hidden)]
 pub use written::{MAX_NAMES, read as as_read, same};
 
-pub use misfit::SchemaMismatch;
+pub use mismatch::SchemaMismatch;
 pub use named::{NamedRef, NamedSchema, Verified};
 
 /// A type that can be a field of an event, since its schema is known at compile time.

@@ -90,16 +90,19 @@ fn what_is_read_in_two_ways_is_read_from_both() {
 fn l2_a_time_is_not_read_as_one_that_keeps_less_of_it() {
     use chrono::{DateTime, FixedOffset, NaiveDateTime, Utc};
     use typed_events::Timestamp;
-    let misfit = |reader: &'static TypeSchema, writer| reader.can_read(writer).unwrap_err().to_string();
+    let mismatch = |reader: &'static TypeSchema, writer| reader.can_read(writer).unwrap_err().to_string();
     let (utc, offset) = (<DateTime<Utc>>::TYPE, <DateTime<FixedOffset>>::TYPE);
     let loses = "`offset-date-time` is written, but `date-time` keeps only a part of it";
-    assert_eq!(misfit(utc, offset), loses);
-    assert_eq!(misfit(jiff::Timestamp::TYPE, offset), loses);
+    assert_eq!(mismatch(utc, offset), loses);
+    assert_eq!(mismatch(jiff::Timestamp::TYPE, offset), loses);
     assert_eq!(
-        misfit(Timestamp::TYPE, utc),
+        mismatch(Timestamp::TYPE, utc),
         "`date-time` is written, but `date-time-micros` keeps only a part of it"
     );
-    assert_eq!(misfit(NaiveDateTime::TYPE, utc), "`date-time` is written, but `local-date-time` is expected");
+    assert_eq!(
+        mismatch(NaiveDateTime::TYPE, utc),
+        "`date-time` is written, but `local-date-time` is expected"
+    );
     for (reader, writer) in [(offset, utc), (utc, Timestamp::TYPE), (offset, Timestamp::TYPE)] {
         assert!(reader.can_read(writer).is_ok());
     }

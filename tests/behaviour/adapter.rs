@@ -55,13 +55,14 @@ impl Adapter for Room {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a RecordCodec,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             if self.0.lock().unwrap().waits {
                 tokio::task::yield_now().await;
             }
-            let texts: Vec<_> = records.iter().map(|record| wire.encode(record)).collect::<Result<_, _>>()?;
+            let texts: Vec<_> =
+                records.iter().map(|record| codec.encode(record)).collect::<Result<_, _>>()?;
             let panics = std::mem::take(&mut self.0.lock().unwrap().panic);
             assert!(!panics, "broken");
             let inboxes = {
@@ -86,12 +87,12 @@ impl Adapter for Room {
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a RecordCodec,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             wait_at(|shared| shared.read.take(), &self.0).await;
             let texts = self.0.lock().unwrap().records.clone();
-            Ok(query.select(texts.iter().map(|text| Ok(wire.decode(text)?))))
+            Ok(query.select(texts.iter().map(|text| Ok(codec.decode(text)?))))
         })
     }
 

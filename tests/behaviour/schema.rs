@@ -14,8 +14,8 @@ fn refused<T>(value: &T, because: &str)
 where
     T: Schema + Serialize + DeserializeOwned + std::fmt::Debug,
 {
-    let misfit = T::TYPE.reads_itself().expect_err(because).to_string();
-    assert!(misfit.contains(because), "{misfit}");
+    let mismatch = T::TYPE.reads_itself().expect_err(because).to_string();
+    assert!(mismatch.contains(because), "{mismatch}");
     let json = to_json(value);
     let read = json.as_ref().map(|json| from_json::<T>(json));
     let comes_back = matches!(&read, Ok(Ok(read)) if format!("{read:?}") == format!("{value:?}"));
@@ -321,38 +321,40 @@ fn v9_what_untagged_variants_read_with_a_loss() {
         n: T,
     }
     #[track_caller]
-    fn misfit_of<R: Schema, W: Schema>(because: &str) {
-        let misfit = R::TYPE.can_read(W::TYPE).unwrap_err().to_string();
-        assert!(misfit.ends_with(because), "{misfit}");
+    fn mismatch_of<R: Schema, W: Schema>(because: &str) {
+        let mismatch = R::TYPE.can_read(W::TYPE).unwrap_err().to_string();
+        assert!(mismatch.ends_with(because), "{mismatch}");
     }
-    misfit_of::<Any<f64>, u64>("`u64` is written, but `f64` can't represent all of its digits");
-    misfit_of::<Any<Vec<f32>>, Any<Vec<u128>>>(
+    mismatch_of::<Any<f64>, u64>("`u64` is written, but `f64` can't represent all of its digits");
+    mismatch_of::<Any<Vec<f32>>, Any<Vec<u128>>>(
         "[]: `u128` is written, but `f32` can't represent all of its digits",
     );
-    misfit_of::<Any<Plain<f64>>, Plain<i64>>(
+    mismatch_of::<Any<Plain<f64>>, Plain<i64>>(
         ".n: `i64` is written, but `f64` can't represent all of its digits",
     );
-    misfit_of::<Any<Plain<Option<f64>>>, Plain<Option<i64>>>("` can't represent all of its digits");
-    misfit_of::<Any<Plain<f64>>, Plain<Option<i64>>>("none of the variants reads it");
-    misfit_of::<Fields<f64>, Plain<i64>>(".n: `i64` is written, but `f64` can't represent all of its digits");
-    misfit_of::<Fields<f64>, Fields<i64>>(
+    mismatch_of::<Any<Plain<Option<f64>>>, Plain<Option<i64>>>("` can't represent all of its digits");
+    mismatch_of::<Any<Plain<f64>>, Plain<Option<i64>>>("none of the variants reads it");
+    mismatch_of::<Fields<f64>, Plain<i64>>(
         ".n: `i64` is written, but `f64` can't represent all of its digits",
     );
-    misfit_of::<Fields<Option<f64>>, HashMap<String, i64>>(
+    mismatch_of::<Fields<f64>, Fields<i64>>(
         ".n: `i64` is written, but `f64` can't represent all of its digits",
     );
-    misfit_of::<Rest<f64>, u64>("` can't represent all of its digits");
-    misfit_of::<Rest<Plain<f64>>, Plain<u64>>(
+    mismatch_of::<Fields<Option<f64>>, HashMap<String, i64>>(
+        ".n: `i64` is written, but `f64` can't represent all of its digits",
+    );
+    mismatch_of::<Rest<f64>, u64>("` can't represent all of its digits");
+    mismatch_of::<Rest<Plain<f64>>, Plain<u64>>(
         ".n: `u64` is written, but `f64` can't represent all of its digits",
     );
-    misfit_of::<Plain<Any<f32>>, Plain<f64>>(
+    mismatch_of::<Plain<Any<f32>>, Plain<f64>>(
         ".n: `f64` is written, but `f32` can't represent all of its digits",
     );
-    misfit_of::<Any<std::collections::BTreeSet<u8>>, Vec<u8>>("a set keeps neither");
-    misfit_of::<Any<Moment>, WithOffset>("keeps only a part of it");
+    mismatch_of::<Any<std::collections::BTreeSet<u8>>, Vec<u8>>("a set keeps neither");
+    mismatch_of::<Any<Moment>, WithOffset>("keeps only a part of it");
 
-    misfit_of::<Any<u8>, u64>("none of the variants reads it");
-    misfit_of::<Fields<u8>, Plain<u64>>("none of the variants reads it");
+    mismatch_of::<Any<u8>, u64>("none of the variants reads it");
+    mismatch_of::<Fields<u8>, Plain<u64>>("none of the variants reads it");
     // Another variant reads the value without a loss.
     #[derive(Debug, Serialize, Deserialize, Schema)]
     #[serde(untagged)]
@@ -740,8 +742,8 @@ fn v3_denied_fields_beside_flattened_ones() {
     // The type as a reader of other types.
     let strict = <Denies<Total>>::TYPE;
     strict.can_read(<Flat<Total>>::TYPE).unwrap();
-    let misfit = strict.can_read(<Flat<More>>::TYPE).unwrap_err();
-    assert_eq!(misfit.to_string(), "the field `more` is written, but unknown fields are denied");
+    let mismatch = strict.can_read(<Flat<More>>::TYPE).unwrap_err();
+    assert_eq!(mismatch.to_string(), "the field `more` is written, but unknown fields are denied");
     serde_json::from_str::<Denies<Total>>(r#"{"id":1,"total":1,"more":1}"#).unwrap_err();
     <Denies<HashMap<String, u8>>>::TYPE.can_read(<Flat<Total>>::TYPE).unwrap_err();
     <Denies<serde_json::Value>>::TYPE.can_read(<Flat<Total>>::TYPE).unwrap_err();
@@ -792,8 +794,8 @@ fn l8_an_alias_beside_a_flattened_map() {
     assert_eq!(serde_json::from_str::<Old<String>>(&text).unwrap(), old);
     assert!(serde_json::from_str::<Renamed<String>>(&text).is_err());
 
-    let misfit = <Renamed<String>>::TYPE.can_read(<Old<String>>::TYPE).unwrap_err().to_string();
-    assert_eq!(misfit, ".title: the map next to it may have the key `title`, which is one of its names");
+    let mismatch = <Renamed<String>>::TYPE.can_read(<Old<String>>::TYPE).unwrap_err().to_string();
+    assert_eq!(mismatch, ".title: the map next to it may have the key `title`, which is one of its names");
     <Renamed<Title>>::TYPE.can_read(<Old<Title>>::TYPE).unwrap_err();
     <Renamed<String>>::TYPE.can_read(<Bare<String>>::TYPE).unwrap_err();
     // The maps have no key that is another name of the field.
@@ -845,8 +847,8 @@ fn l6_a_flattened_option_reads_what_is_written_as_some() {
 
     let reader = <Flat<Total>>::TYPE;
     reader.can_read(<Flat<Total>>::TYPE).unwrap();
-    let misfit = reader.can_read(<Flat<Text>>::TYPE).unwrap_err();
-    assert_eq!(misfit.to_string(), ".total: `String` is written, but `u8` is expected");
+    let mismatch = reader.can_read(<Flat<Text>>::TYPE).unwrap_err();
+    assert_eq!(mismatch.to_string(), ".total: `String` is written, but `u8` is expected");
     let read: Flat<Total> = serde_json::from_str(r#"{"id":1,"total":"some text"}"#).unwrap();
     assert!(read.inner.is_none());
     // The entries that the reader needs are absent or `null`.
@@ -886,8 +888,8 @@ fn l12_instances_of_a_generic_type_are_told_apart() {
     }
 
     let (text, number) = (<List<List<String>>>::TYPE, <List<List<u8>>>::TYPE);
-    let misfit = text.can_read(number).unwrap_err();
-    assert_eq!(misfit.to_string(), ".items[].items[]: `u8` is written, but `String` is expected");
+    let mismatch = text.can_read(number).unwrap_err();
+    assert_eq!(mismatch.to_string(), ".items[].items[]: `u8` is written, but `String` is expected");
     assert!(!text.is_same(number));
     text.can_read(text).unwrap();
     assert!(text.is_same(text));
@@ -1418,55 +1420,55 @@ fn v1_options_that_are_left_out() {
 #[test]
 fn v1_two_instances_of_one_generic_type() {
     #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
-    struct RecordCodec<T> {
+    struct Serialized<T> {
         x: T,
     }
     types! {
-        #[serde(from = "RecordCodec<u8>", into = "RecordCodec<String>")]
+        #[serde(from = "Serialized<u8>", into = "Serialized<String>")]
         struct Two1 { x: u8 }
-        #[serde(from = "RecordCodec<u8>", into = "RecordCodec<u8>")]
+        #[serde(from = "Serialized<u8>", into = "Serialized<u8>")]
         struct Same { x: u8 }
-        #[serde(from = "RecordCodec<u16>", into = "RecordCodec<u8>")]
+        #[serde(from = "Serialized<u16>", into = "Serialized<u8>")]
         struct Wider { x: u8 }
-        #[serde(from = "RecordCodec<Option<Option<u8>>>", into = "RecordCodec<Option<Option<u8>>>")]
+        #[serde(from = "Serialized<Option<Option<u8>>>", into = "Serialized<Option<Option<u8>>>")]
         struct NullTwice { x: Option<Option<u8>> }
     }
-    impl From<RecordCodec<u8>> for Two1 {
-        fn from(wire: RecordCodec<u8>) -> Self {
-            Self { x: wire.x }
+    impl From<Serialized<u8>> for Two1 {
+        fn from(serialized: Serialized<u8>) -> Self {
+            Self { x: serialized.x }
         }
     }
-    impl From<Two1> for RecordCodec<String> {
+    impl From<Two1> for Serialized<String> {
         fn from(two: Two1) -> Self {
             Self { x: two.x.to_string() }
         }
     }
-    impl From<RecordCodec<u8>> for Same {
-        fn from(wire: RecordCodec<u8>) -> Self {
-            Self { x: wire.x }
+    impl From<Serialized<u8>> for Same {
+        fn from(serialized: Serialized<u8>) -> Self {
+            Self { x: serialized.x }
         }
     }
-    impl From<Same> for RecordCodec<u8> {
+    impl From<Same> for Serialized<u8> {
         fn from(same: Same) -> Self {
             Self { x: same.x }
         }
     }
-    impl From<RecordCodec<u16>> for Wider {
-        fn from(wire: RecordCodec<u16>) -> Self {
-            Self { x: wire.x.try_into().unwrap_or_default() }
+    impl From<Serialized<u16>> for Wider {
+        fn from(serialized: Serialized<u16>) -> Self {
+            Self { x: serialized.x.try_into().unwrap_or_default() }
         }
     }
-    impl From<Wider> for RecordCodec<u8> {
+    impl From<Wider> for Serialized<u8> {
         fn from(wider: Wider) -> Self {
             Self { x: wider.x }
         }
     }
-    impl From<RecordCodec<Option<Option<u8>>>> for NullTwice {
-        fn from(wire: RecordCodec<Option<Option<u8>>>) -> Self {
-            Self { x: wire.x }
+    impl From<Serialized<Option<Option<u8>>>> for NullTwice {
+        fn from(serialized: Serialized<Option<Option<u8>>>) -> Self {
+            Self { x: serialized.x }
         }
     }
-    impl From<NullTwice> for RecordCodec<Option<Option<u8>>> {
+    impl From<NullTwice> for Serialized<Option<Option<u8>>> {
         fn from(twice: NullTwice) -> Self {
             Self { x: twice.x }
         }

@@ -134,11 +134,11 @@ impl Adapter for Tape {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a RecordCodec,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             for record in records {
-                let text = wire.encode(record)?;
+                let text = codec.encode(record)?;
                 let inboxes = self.0.lock().unwrap().1.clone();
                 for receiver in inboxes {
                     receiver.deliver(receiver.codec().decode(&text)?).await?;
@@ -152,11 +152,11 @@ impl Adapter for Tape {
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a RecordCodec,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             let texts = self.0.lock().unwrap().0.clone();
-            Ok(query.select(texts.iter().map(|text| Ok(wire.decode(text)?))))
+            Ok(query.select(texts.iter().map(|text| Ok(codec.decode(text)?))))
         })
     }
 

@@ -460,11 +460,11 @@ impl Adapter for Old {
     fn publish<'a>(
         &'a self,
         records: &'a [Record],
-        wire: &'a RecordCodec,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Published, AdapterError>> {
         Box::pin(async move {
             for record in records {
-                self.0.lock().unwrap().push(wire.encode(record)?);
+                self.0.lock().unwrap().push(codec.encode(record)?);
             }
             Ok(Published::default())
         })
@@ -473,14 +473,14 @@ impl Adapter for Old {
     fn history<'a>(
         &'a self,
         query: &'a HistoryQuery,
-        wire: &'a RecordCodec,
+        codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         Box::pin(async move {
             let texts = self.0.lock().unwrap().clone();
             // A record of a program without the check, which stored NaN as `null`.
             let stored = texts.iter().map(|text| match text.contains("\"wide\":3.0") {
-                true => wire.decode(&text[..text.len() / 2]),
-                false => wire.decode(&text.replace("\"wide\":-1.0", "\"wide\":null")),
+                true => codec.decode(&text[..text.len() / 2]),
+                false => codec.decode(&text.replace("\"wide\":-1.0", "\"wide\":null")),
             });
             Ok(query.select(stored.map(|read| Ok(read?))))
         })

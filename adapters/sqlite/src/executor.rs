@@ -53,7 +53,8 @@ pub(crate) struct Executor(Arc<Shared>);
 struct Shared {
     options: Options,
     runtime: Handle,
-    waiting: Arc<Semaphore>,
+    /// Limits the jobs that wait.
+    permits: Arc<Semaphore>,
     queue: Mutex<Queue>,
     /// Locked while jobs run.
     connection: Mutex<Slot>,
@@ -66,8 +67,8 @@ struct Shared {
 #[derive(Default)]
 struct Slot {
     open: Option<Open>,
-    /// Whether a sync may have failed since the last time all commits were known to be safe.
-    unsure: bool,
+    /// Whether a sync may have failed, so that commits may be unsynced, since the last checkpoint that succeeded.
+    may_be_unsynced: bool,
 }
 
 #[derive(Default)]
@@ -131,8 +132,8 @@ impl Mode {
     /// Whether a commit checkpoints a long write-ahead log, which moves it into the database.
     ///
     /// Only a synced commit on a blocking thread does. A checkpoint begins with a sync of the write-ahead log, and
-    /// SQLite does not
-    /// report if that fails. After a synced commit there is nothing left for it to sync.
+    /// SQLite does
+    /// not report if that fails. After a synced commit there is nothing left for it to sync.
     fn checkpoints(self) -> bool {
         self.synchronous == Synchronous::Full && self.run_on == RunOn::Thread
     }
@@ -186,7 +187,7 @@ struct Typed<T, W> {
     work: W,
     result: Option<T>,
     done: oneshot::Sender<std::result::Result<T, Arc<StoreError>>>,
-    _waiting: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl<T, W> Job for Typed<T, W>
@@ -228,11 +229,11 @@ impl Executor {
         acknowledged: Option<Watermark>,
         identity: Option<Arc<FileIdentity>>,
     ) -> Self {
-        let slot = Slot { open: Some(Open::new(connection)), unsure: false };
+        let slot = Slot { open: Some(Open::new(connection)), may_be_unsynced: false };
         Self(Arc::new(Shared {
             options,
             runtime,
-            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            permits: Arc::new(Semaphore::new(MAX_WAITING)),
             queue: Mutex::default(),
             connection: Mutex::new(slot),
             acknowledged,
@@ -279,11 +280,11 @@ impl Executor {
     ) -> std::result::Result<T, AdapterError> {
         let shared = &self.0;
         let gone = |_| StoreError::Gone.of_file(&shared.options.path);
-        let waiting = Arc::clone(&shared.waiting).acquire_owned().await.map_err(|_| gone(()))?;
+        let permit = Arc::clone(&shared.permits).acquire_owned().await.map_err(|_| gone(()))?;
         let (done, result) = oneshot::channel();
-        self.push(run_on, Box::new(Typed { durability, work, result: None, done, _waiting: waiting }));
+        self.push(run_on, Box::new(Typed { durability, work, result: None, done, _permit: permit }));
         let result = result.await.map_err(|_| gone(()))?;
-        result.map_err(|fault| fault.of_file(&shared.options.path))
+        result.map_err(|error| error.of_file(&shared.options.path))
     }
 
     fn push(&self, run_on: RunOn, job: Box<dyn Job>) {
@@ -297,8 +298,8 @@ impl Executor {
             if run_on == RunOn::Here && self.0.work_here() {
                 return;
             }
-            let turn = WorkGuard::of(&self.0);
-            self.0.runtime.spawn_blocking(move || turn.work());
+            let guard = WorkGuard::of(&self.0);
+            self.0.runtime.spawn_blocking(move || guard.work());
         }
     }
 
@@ -339,9 +340,9 @@ impl Drop for WorkGuard {
         if !self.done {
             let mut queue = self.shared.queue();
             queue.working = false;
-            let waiting = std::mem::take(&mut queue.jobs);
+            let not_run = std::mem::take(&mut queue.jobs);
             drop(queue);
-            drop(waiting);
+            drop(not_run);
         }
     }
 }
@@ -354,18 +355,18 @@ impl Shared {
 
     /// Runs the first waiting job in this task if that is likely to be quick. Returns true if no job is left;
     /// otherwise the
-    /// caller has to start a thread that runs the rest.
+    /// caller must start a thread that runs the rest.
     fn work_here(&self) -> bool {
         let Ok(mut slot) = self.connection.try_lock() else { return false };
         let ready = |open: &Open| {
             open.pace.is_quick() && open.commits_since_checkpoint < MAX_COMMITS_SINCE_CHECKPOINT
         };
-        if slot.unsure || !slot.open.as_ref().is_some_and(ready) {
+        if slot.may_be_unsynced || !slot.open.as_ref().is_some_and(ready) {
             return false;
         }
         let Some(mut job) = self.queue().jobs.pop_front() else { return false };
         let outcome = self.attempt(&mut slot, std::slice::from_mut(&mut job), RunOn::Here);
-        if outcome.as_ref().is_err_and(|fault| fault.is_busy()) {
+        if outcome.as_ref().is_err_and(|error| error.is_busy()) {
             // Another process writes: a thread can wait for it.
             self.queue().jobs.push_front(job);
             return false;
@@ -392,10 +393,10 @@ impl Shared {
             let outcome = self.attempt(&mut slot, &mut jobs, RunOn::Thread);
             // A job that fails must not fail the others, so each runs again alone. After a failed COMMIT that is not
             // possible: the transaction may be stored, and a second run could not tell.
-            let is_of_one = |fault: &Arc<StoreError>| {
-                !matches!(**fault, StoreError::Commit(_)) && !fault.is_busy() && !fault.is_of_other_file()
+            let is_of_one_job = |error: &Arc<StoreError>| {
+                !matches!(**error, StoreError::Commit(_)) && !error.is_busy() && !error.is_of_other_file()
             };
-            let apart = jobs.len() > 1 && outcome.as_ref().is_err_and(is_of_one);
+            let apart = jobs.len() > 1 && outcome.as_ref().is_err_and(is_of_one_job);
             if apart {
                 for mut job in jobs {
                     let outcome = self.attempt(&mut slot, std::slice::from_mut(&mut job), RunOn::Thread);
@@ -410,11 +411,11 @@ impl Shared {
     /// Sends the results to the callers. Many results are sent from a task, whose wake-ups cost less, while this thread
     /// runs the next jobs. With a current-thread runtime, which may be blocked or idle, this thread sends them.
     fn finish(&self, jobs: Vec<Box<dyn Job>>, outcome: std::result::Result<(), Arc<StoreError>>) {
-        let tell =
+        let send =
             move |jobs: Vec<Box<dyn Job>>| jobs.into_iter().for_each(|job| job.finish(outcome.clone()));
         match (self.runtime.runtime_flavor(), jobs.len()) {
-            (RuntimeFlavor::CurrentThread, _) | (_, 0..=3) => tell(jobs),
-            _ => drop(self.runtime.spawn(async move { tell(jobs) })),
+            (RuntimeFlavor::CurrentThread, _) | (_, 0..=3) => send(jobs),
+            _ => drop(self.runtime.spawn(async move { send(jobs) })),
         }
     }
 
@@ -426,11 +427,11 @@ impl Shared {
         run_on: RunOn,
     ) -> std::result::Result<(), Arc<StoreError>> {
         let done = self.transact(slot, jobs, run_on);
-        if let Err(fault) = &done
-            && fault.is_of_disk()
+        if let Err(error) = &done
+            && error.is_of_disk()
         {
             // After a disk error, the connection's cached pages can't be trusted.
-            *slot = Slot { open: None, unsure: true };
+            *slot = Slot { open: None, may_be_unsynced: true };
         }
         done.map_err(Arc::new)
     }
@@ -448,11 +449,11 @@ impl Shared {
             none => none.insert(Open::new(schema::connect(&self.options)?)),
         };
         let durability = jobs.iter().map(|job| job.durability()).max().unwrap_or(Durability::ReadOnly);
-        if durability > Durability::ReadOnly && slot.unsure {
+        if durability > Durability::ReadOnly && slot.may_be_unsynced {
             if !schema::checkpoint(&open.connection)? {
                 return Err(StoreError::Busy);
             }
-            (slot.unsure, open.mode) = (false, None);
+            (slot.may_be_unsynced, open.mode) = (false, None);
         }
         open.prepare(durability, run_on, self.options.synchronous)?;
         let position = open.commit(durability, jobs)?;

@@ -119,7 +119,7 @@ pub(crate) struct Tail {
     call: Arc<Call>,
     receiver: Receiver,
     /// The last position that was delivered.
-    seen: i64,
+    last_delivered: i64,
     version: Option<i64>,
     failing: bool,
 }
@@ -139,7 +139,7 @@ impl Tail {
             changed: Arc::downgrade(changed),
             call: Arc::clone(&peers.own),
             receiver,
-            seen: last,
+            last_delivered: last,
             version: None,
             failing: false,
         }
@@ -176,18 +176,18 @@ impl Tail {
             None => return Ok(false),
         }
         loop {
-            let (seen, instance) = (self.seen, self.receiver.instance());
-            let read = move |tx: &Tx<'_>| after(tx, seen, instance);
+            let (last_delivered, instance) = (self.last_delivered, self.receiver.instance());
+            let read = move |tx: &Tx<'_>| after(tx, last_delivered, instance);
             let (rows, last) = self.reader.run(Durability::ReadOnly, read).await?;
             let full = rows.len() == BATCH;
             for (position, row) in rows {
                 if !self.deliver(row).await {
                     return Ok(false);
                 }
-                self.seen = position;
+                self.last_delivered = position;
             }
             if !full {
-                self.seen = last;
+                self.last_delivered = last;
                 return Ok(true);
             }
         }
@@ -236,19 +236,23 @@ fn data_version(connection: &Connection) -> Result<i64> {
 /// A position and its row, or the damage of that row.
 type New = (i64, std::result::Result<Stored, String>);
 
-/// Returns up to [`BATCH`] records behind `seen` that live handlers of this instance have not handled, and the last
-/// position of the log.
-fn after(connection: &Connection, seen: i64, instance: events_core::InstanceId) -> Result<(Vec<New>, i64)> {
+/// Returns up to [`BATCH`] records after the position `last_delivered` that live handlers of this instance have not
+/// handled, and the last position of the log.
+fn after(
+    connection: &Connection,
+    last_delivered: i64,
+    instance: events_core::InstanceId,
+) -> Result<(Vec<New>, i64)> {
     let last = crate::log::last(connection)?;
-    if last < seen {
-        return Err(StoreError::Damaged(format!("the record at {seen} is missing")));
+    if last < last_delivered {
+        return Err(StoreError::Damaged(format!("the record at {last_delivered} is missing")));
     }
     let query = format!(
         "SELECT {COLUMNS} FROM typed_events_log WHERE position > ?1 AND (outbox = 1 OR origin <> ?2)
          ORDER BY position LIMIT ?3"
     );
     let mut query = connection.prepare_cached(&query)?;
-    let mut rows = query.query((seen, instance.to_bytes(), BATCH as i64))?;
+    let mut rows = query.query((last_delivered, instance.to_bytes(), BATCH as i64))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         match Stored::read(row) {

@@ -6,8 +6,8 @@ use crate::event::locking::{Change, Compatibility, Locking, PastLocking};
 use crate::event::pattern::{Pattern, is_of_library};
 use crate::event::takes::Takes;
 use crate::schema::{
-    FieldSchema, Part, Promise, SchemaMismatch, StructSchema, TypeSchema, Within, as_read, count_others,
-    flattened, other_for, same,
+    CheckedPart, FieldSchema, Promise, SchemaMismatch, StructSchema, TypeSchema, Within, as_read,
+    count_non_structs, flattened, non_struct_for, same,
 };
 use crate::text::Text;
 
@@ -145,15 +145,15 @@ impl Locked {
     /// next check would fail without a change. The error is `None` if the schema is nested too deeply.
     pub(super) const fn comparable(now: &'static TypeSchema) -> Result<(), Option<SchemaMismatch>> {
         const ALL: Promise = Promise { reads_old: true, read_by_old: true, keeps_secrets: true };
-        if let Err(misfit) = now.can_read(now)
-            && misfit.is_undecided()
+        if let Err(mismatch) = now.can_read(now)
+            && mismatch.is_undecided()
         {
-            return Err(Some(misfit));
+            return Err(Some(mismatch));
         }
-        if let Err(misfit) = now.drift(Part::All, now, ALL)
-            && misfit.is_undecided()
+        if let Err(mismatch) = now.drift(CheckedPart::All, now, ALL)
+            && mismatch.is_undecided()
         {
-            return Err(Some(misfit));
+            return Err(Some(mismatch));
         }
         if now.is_same(now) { Ok(()) } else { Err(None) }
     }
@@ -166,10 +166,10 @@ impl Locked {
         }
     }
 
-    const fn drift(&self, part: Part) -> Verdict {
+    const fn drift(&self, part: CheckedPart) -> Verdict {
         match self.now.drift(part, self.locked, self.promise()) {
             Ok(()) => Ok(()),
-            Err(misfit) => Err(Problem::Drift(misfit)),
+            Err(mismatch) => Err(Problem::Drift(mismatch)),
         }
     }
 
@@ -177,14 +177,14 @@ impl Locked {
     /// field.
     pub(super) const fn secrets(&self, field: Option<&'static str>) -> Verdict {
         let part = match field {
-            Some(name) => Part::Field(name),
-            None if has_fields(self.now) => Part::Rest,
-            None => Part::All,
+            Some(name) => CheckedPart::Field(name),
+            None if has_fields(self.now) => CheckedPart::Rest,
+            None => CheckedPart::All,
         };
         let promise = Promise { reads_old: false, read_by_old: false, keeps_secrets: true };
         match self.now.drift(part, self.locked, promise) {
             Ok(()) => Ok(()),
-            Err(misfit) => Err(Problem::Drift(misfit)),
+            Err(mismatch) => Err(Problem::Drift(mismatch)),
         }
     }
 
@@ -212,25 +212,25 @@ impl Locked {
         }
         if self.compatibility.reads_old()
             && let Some(Some(read)) = name_read(now, name)
-            && let Err(misfit) = self.now.can_read_field(read, self.locked)
+            && let Err(mismatch) = self.now.can_read_field(read, self.locked)
         {
             return match first_gone(locked, now) {
-                Some(gone) if misfit.is_missing_field() => Err(Problem::Renamed(misfit, gone)),
-                _ => Err(Problem::Old(misfit)),
+                Some(gone) if mismatch.is_missing_field() => Err(Problem::Renamed(mismatch, gone)),
+                _ => Err(Problem::Old(mismatch)),
             };
         }
         if self.compatibility.is_read_by_old() {
             match name_read(locked, name) {
                 Some(Some(read)) => {
-                    if let Err(misfit) = self.locked.can_read_field(read, self.now) {
-                        return Err(Problem::New(misfit));
+                    if let Err(mismatch) = self.locked.can_read_field(read, self.now) {
+                        return Err(Problem::New(mismatch));
                     }
                 }
                 None if locked.deny_unknown => return Err(Problem::Denied(name)),
                 _ => {}
             }
         }
-        self.drift(Part::Field(name))
+        self.drift(CheckedPart::Field(name))
     }
 
     /// Checks everything that [`field`](Self::field) does not: removed fields, or the whole type if the
@@ -262,27 +262,29 @@ impl Locked {
             if self.compatibility.is_read_by_old()
                 && !is_written(now, name)
                 && let Some(read) = field.read
-                && let Err(misfit) = self.locked.can_read_field(read, self.now)
+                && let Err(mismatch) = self.locked.can_read_field(read, self.now)
             {
-                return Err(Problem::New(misfit));
+                return Err(Problem::New(mismatch));
             }
         }
-        if let refused @ Err(_) = self.drift(if has_fields(self.now) { Part::Rest } else { Part::All }) {
+        if let refused @ Err(_) =
+            self.drift(if has_fields(self.now) { CheckedPart::Rest } else { CheckedPart::All })
+        {
             return refused;
         }
-        if let Some(name) = self.gone(locked, now, Within { root: locked, others: 0 }) {
+        if let Some(name) = self.gone(locked, now, Within { root: locked, non_structs_before: 0 }) {
             return Err(Problem::Gone(name));
         }
         if self.compatibility.reads_old()
-            && let Err(misfit) = self.now.can_ignore_rest(self.locked)
+            && let Err(mismatch) = self.now.can_ignore_rest(self.locked)
         {
-            return Err(Problem::Old(misfit));
+            return Err(Problem::Old(mismatch));
         }
         match self.locked.can_ignore_rest(self.now) {
-            Err(misfit) if self.compatibility.is_read_by_old() => match misfit.unknown_field() {
+            Err(mismatch) if self.compatibility.is_read_by_old() => match mismatch.unknown_field() {
                 // `field` checks it.
                 Some(name) if is_own(now, name) => Ok(()),
-                _ => Err(Problem::New(misfit)),
+                _ => Err(Problem::New(mismatch)),
             },
             _ => Ok(()),
         }
@@ -306,7 +308,7 @@ impl Locked {
                 if let Some(name) = self.gone(inner, now, within) {
                     return Some(name);
                 }
-                within.others += count_others(inner);
+                within.non_structs_before += count_non_structs(inner);
                 continue;
             }
             let is_gone = match field.flatten {
@@ -316,7 +318,7 @@ impl Locked {
                     None => false,
                 },
             };
-            within.others += field.flatten as usize;
+            within.non_structs_before += field.flatten as usize;
             if let Some(name) = field.written
                 && is_gone
                 && !has(self.reserved[0], name)
@@ -369,16 +371,16 @@ impl Locked {
     /// Checks a type that is not a struct with named fields, or was not one when it was locked.
     const fn whole(&self) -> Verdict {
         if self.compatibility.reads_old()
-            && let Err(misfit) = self.now.can_read(self.locked)
+            && let Err(mismatch) = self.now.can_read(self.locked)
         {
-            return Err(Problem::Old(misfit));
+            return Err(Problem::Old(mismatch));
         }
         if self.compatibility.is_read_by_old()
-            && let Err(misfit) = self.locked.can_read(self.now)
+            && let Err(mismatch) = self.locked.can_read(self.now)
         {
-            return Err(Problem::New(misfit));
+            return Err(Problem::New(mismatch));
         }
-        self.drift(Part::All)
+        self.drift(CheckedPart::All)
     }
 
     /// Returns the declared reason for a change of a field, or of the rest if `field` is empty.
@@ -470,17 +472,17 @@ impl Locked {
                 let text = text.push("`, and `").push(now.as_str()).push("` promises less; ");
                 self.ask_for_reason(text, "")
             }
-            Problem::Drift(misfit) => self.ask_for_reason(misfit.describe(text).push("; "), field),
-            Problem::Old(misfit) => {
-                let text = misfit.describe(text.push("old records can't be read: "));
-                self.advise(misfit.fix_of_new(text))
+            Problem::Drift(mismatch) => self.ask_for_reason(mismatch.describe(text).push("; "), field),
+            Problem::Old(mismatch) => {
+                let text = mismatch.describe(text.push("old records can't be read: "));
+                self.advise(mismatch.fix_of_new(text))
             }
-            Problem::Renamed(misfit, gone) => {
-                let text = misfit.describe(text.push("old records can't be read: "));
+            Problem::Renamed(mismatch, gone) => {
+                let text = mismatch.describe(text.push("old records can't be read: "));
                 self.advise(text.push("; restore its name, if it was `").quote(gone).push("`"))
             }
-            Problem::New(misfit) => {
-                let text = misfit.describe(text.push("programs that know the locked type can't read it: "));
+            Problem::New(mismatch) => {
+                let text = mismatch.describe(text.push("programs that know the locked type can't read it: "));
                 self.advise(text.push("; restore it"))
             }
             Problem::Gone(name) => {
@@ -558,7 +560,7 @@ const fn first_gone(locked: &StructSchema, now: &StructSchema) -> Option<&'stati
 /// not a struct.
 pub(super) const fn keeps_entries(now: &'static StructSchema, was: &FieldSchema, within: Within) -> bool {
     let was_enum = matches!(without_option(was.shape), TypeSchema::Enum(_));
-    if let Some((field, _)) = other_for(now, was, within) {
+    if let Some((field, _)) = non_struct_for(now, was, within) {
         return match (without_option(field.shape), without_option(was.shape)) {
             (TypeSchema::Map(..) | TypeSchema::Any | TypeSchema::Opaque(_), _) => true,
             (_, TypeSchema::Map(..) | TypeSchema::Any) => false,

@@ -14,7 +14,7 @@ use crate::event::locking::{Change, LockedVersion};
 use crate::lock::check::{has_fields, keeps_entries};
 use crate::schema::{
     EnumSchema, FieldSchema, Keeps, NamedSchema, Presence, StructSchema, Tag, TypeSchema, VariantSchema,
-    Within, count_others, flattened,
+    Within, count_non_structs, flattened,
 };
 
 /// Returns the text of a version. `now` is the declared schema, and `before` the locked version. `excused`
@@ -302,7 +302,7 @@ fn all_of(schema: &StructSchema) -> Vec<&'static FieldSchema> {
 
 /// The fields that the locked struct wrote and that the declared struct lacks.
 fn gone(now: &'static StructSchema, before: &'static StructSchema) -> Vec<&'static FieldSchema> {
-    let mut within = Within { root: before, others: 0 };
+    let mut within = Within { root: before, non_structs_before: 0 };
     let mut gone = Vec::new();
     for was in all_of(before) {
         let is_kept = match (was.flatten, flattened(was)) {
@@ -310,10 +310,10 @@ fn gone(now: &'static StructSchema, before: &'static StructSchema) -> Vec<&'stat
             (true, None) => keeps_entries(now, was, within),
             (false, _) => is_known(now, was),
         };
-        within.others += match (resolved(was.shape), flattened(was)) {
+        within.non_structs_before += match (resolved(was.shape), flattened(was)) {
             // The fields of a flattened struct that is always present are visited separately.
             (TypeSchema::Struct(_), _) => 0,
-            (_, Some(inner)) => count_others(inner),
+            (_, Some(inner)) => count_non_structs(inner),
             (_, None) => usize::from(was.flatten),
         };
         if was.written.is_some() && !is_kept {

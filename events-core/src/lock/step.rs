@@ -49,7 +49,7 @@ pub(super) fn of(decl: &EventDecl, locking: &Locking) -> Result<Step, String> {
 fn comparable(decl: &EventDecl) -> Result<(), String> {
     let problem = match Locked::comparable(decl.schema) {
         Ok(()) => return Ok(()),
-        Err(Some(misfit)) => misfit.to_string(),
+        Err(Some(mismatch)) => mismatch.to_string(),
         Err(None) => "its schema is nested too deeply to be compared".to_owned(),
     };
     Err(format!(

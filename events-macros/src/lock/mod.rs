@@ -311,9 +311,9 @@ impl Subject<'_> {
             else {
                 continue;
             };
-            let mut compared = self.input.wire_fields().iter();
+            let mut compared = self.input.serialized_fields().iter();
             let compared = compared.find(|compared| std::ptr::eq(*compared, field));
-            match compared.and_then(|field| field.on_wire.first()) {
+            match compared.and_then(|field| field.serialized_names.first()) {
                 Some(name) => reasons.push((name.clone(), reason)),
                 None => {
                     let message = "this field is not compared by itself: the reason stands beside the event's name, `#[event(\"...\", changed = \"...\")]`";
@@ -370,8 +370,8 @@ impl Subject<'_> {
         reasons: &[(String, LitStr)],
     ) -> TokenStream {
         let private = self.private;
-        let fields = self.input.wire_fields().iter().filter_map(|field| {
-            let name = field.on_wire.first()?;
+        let fields = self.input.serialized_fields().iter().filter_map(|field| {
+            let name = field.serialized_names.first()?;
             Some(call_at(&field.location(), quote!(#private::locked_field), quote!(__locked, #name)))
         });
         let rest = call_at(self.input.ident, quote!(#private::locked_rest), quote!(__locked));

@@ -252,10 +252,10 @@ impl Writer<'_> {
 
     /// Generates the `FieldSchema` of a field. Returns `None` if serde skips the field on both sides.
     fn named_field(&self, container: &Attributes, field: &Field<'_>) -> Option<TokenStream> {
-        let (private, Field { attr, on_wire, .. }) = (self.private, field);
-        let name = on_wire.first()?;
+        let (private, Field { attr, serialized_names, .. }) = (self.private, field);
+        let name = serialized_names.first()?;
         let shape = self.field_shape(field);
-        let names = names(on_wire);
+        let names = names(serialized_names);
         let presence = match attr.skipped_if.as_deref() {
             None => None,
             Some(path) if path.ends_with("Option::is_none") => {
@@ -374,8 +374,8 @@ impl Writer<'_> {
 
     /// Generates the `VariantSchema` of a variant. Returns `None` if serde skips the variant on both sides.
     fn variant(&self, variant: &Variant<'_>) -> Option<TokenStream> {
-        let (private, Variant { attr, on_wire, fields, .. }) = (self.private, variant);
-        let name = on_wire.first()?;
+        let (private, Variant { attr, serialized_names, fields, .. }) = (self.private, variant);
+        let name = serialized_names.first()?;
         // serde treats a newtype whose field is skipped as a unit variant.
         let is_unit =
             matches!(fields, Fields::Unit) || fields.newtype().is_some_and(|field| field.attr.is_skipped());
@@ -388,7 +388,7 @@ impl Writer<'_> {
             let shape = self.struct_shape(attr, fields);
             quote!(::core::option::Option::Some(const { #shape }))
         };
-        let names = names(on_wire);
+        let names = names(serialized_names);
         let other = attr.other.then(|| quote!(.other()));
         let untagged = attr.untagged.then(|| quote!(.untagged()));
         let documented = documented(attr);

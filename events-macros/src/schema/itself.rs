@@ -57,7 +57,8 @@ fn check_fields(container: &Attributes, fields: &Fields<'_>, errors: &mut Errors
         Fields::Named(_) if container.transparent => {}
         Fields::Named(fields) => {
             let named = fields.iter().filter(|field| !field.attr.flatten);
-            let named: Vec<_> = named.filter_map(|field| Some((field.ident?, &field.on_wire))).collect();
+            let named: Vec<_> =
+                named.filter_map(|field| Some((field.ident?, &field.serialized_names))).collect();
             compare(&named, "fields", errors);
             named.into_iter().for_each(|field| check_sides(field, errors));
         }
@@ -75,10 +76,10 @@ fn check_fields(container: &Attributes, fields: &Fields<'_>, errors: &mut Errors
 /// Reports fields with the name of the struct's tag, which serde writes as another field.
 fn check_struct_tag(container: &Attributes, fields: &[Field<'_>], errors: &mut Errors) {
     let Some((tag, _)) = &container.struct_tag else { return };
-    for Field { ident, attr, on_wire, .. } in fields {
+    for Field { ident, attr, serialized_names, .. } in fields {
         if let Some(ident) = ident
             && !attr.flatten
-            && on_wire.all().contains(&tag.as_str())
+            && serialized_names.all().contains(&tag.as_str())
         {
             let shown = ident.unraw();
             errors.at(
@@ -96,7 +97,7 @@ fn check_variants(untagged: bool, variants: &[Variant<'_>], errors: &mut Errors)
             continue;
         }
         let is_other = variant.attr.other;
-        let variant = (variant.ident, &variant.on_wire);
+        let variant = (variant.ident, &variant.serialized_names);
         if !is_other {
             check_sides(variant, errors);
         }

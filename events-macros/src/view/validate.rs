@@ -23,8 +23,8 @@ pub(super) fn checks(
         let field = option(field);
         call_at(&node, quote!(#private::view), quote!(#known, #field))
     };
-    let checked = input.wire_fields().iter().filter_map(|field| {
-        let name = field.on_wire.read.as_ref()?;
+    let checked = input.serialized_fields().iter().filter_map(|field| {
+        let name = field.serialized_names.read.as_ref()?;
         Some(check(&field.location(), Some(name)))
     });
     let mut checks: Vec<_> = checked.collect();

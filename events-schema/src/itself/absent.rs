@@ -4,7 +4,7 @@
 //! with one that returns its default, so such a pair is accepted.
 
 use super::{Verdict, refuse};
-use crate::misfit::Problem;
+use crate::mismatch::Problem;
 use crate::written::same;
 use crate::{FieldSchema, Presence, TypeSchema};
 

@@ -5,7 +5,7 @@
 //! fields read all entries that remain, and take none of them.
 
 use super::{Scope, Seen, Verdict, refuse, walk};
-use crate::misfit::Problem;
+use crate::mismatch::Problem;
 use crate::written::{Part, Shape, read, reads, reads_field, same, variant_parts, written};
 use crate::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema};
 

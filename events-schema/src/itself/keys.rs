@@ -1,7 +1,7 @@
 //! Checks of the keys of maps, which are strings in JSON.
 
 use super::{MAX_FRAMES, Scope, Verdict, at, check_earlier, check_variant_names, has_untagged, of, refuse};
-use crate::misfit::{Problem, SchemaMismatch, Step};
+use crate::mismatch::{Problem, SchemaMismatch, Step};
 use crate::written::Shape;
 use crate::{EnumSchema, Tag, TypeSchema};
 
@@ -9,10 +9,10 @@ use crate::{EnumSchema, Tag, TypeSchema};
 pub(super) const fn check_keys(keys: &'static TypeSchema, scope: Scope) -> Verdict {
     match check_key(keys, scope) {
         // These messages mention the key already.
-        Err(misfit @ SchemaMismatch { problem: Problem::Key { .. } | Problem::Buffered, .. })
-            if misfit.is_here() =>
+        Err(mismatch @ SchemaMismatch { problem: Problem::Key { .. } | Problem::Buffered, .. })
+            if mismatch.is_here() =>
         {
-            Err(misfit)
+            Err(mismatch)
         }
         verdict => at(Step::Keys, verdict),
     }
@@ -49,7 +49,7 @@ const fn check_key_sides(written: &'static TypeSchema, read: &'static TypeSchema
         return Ok(());
     }
     match read.can_read_key(written, scope.frames, scope.buffered) {
-        Err(misfit) if misfit.is_undecided() => Ok(()),
+        Err(mismatch) if mismatch.is_undecided() => Ok(()),
         verdict => verdict,
     }
 }

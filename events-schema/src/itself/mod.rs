@@ -27,7 +27,7 @@ use beside::{check_beside_tag, check_flattened, has_flattened};
 use keys::check_keys;
 use overlap::check_earlier;
 
-use super::misfit::{Problem, SchemaMismatch, Step};
+use super::mismatch::{Problem, SchemaMismatch, Step};
 use super::written::{reads, reads_field, same, written};
 use super::{EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, TypeSchema, Verified};
 
@@ -52,7 +52,7 @@ const fn refuse(problem: Problem) -> Verdict {
 const fn at(step: Step, verdict: Verdict) -> Verdict {
     match verdict {
         Ok(()) => Ok(()),
-        Err(misfit) => Err(misfit.inside(step)),
+        Err(mismatch) => Err(mismatch.inside(step)),
     }
 }
 
@@ -60,7 +60,7 @@ const fn at(step: Step, verdict: Verdict) -> Verdict {
 const fn of(owner: &'static NamedSchema, verdict: Verdict) -> Verdict {
     match verdict {
         Ok(()) => Ok(()),
-        Err(misfit) => Err(misfit.of(owner)),
+        Err(mismatch) => Err(mismatch.of(owner)),
     }
 }
 
@@ -75,8 +75,8 @@ impl TypeSchema {
     /// use typed_events::Schema;
     ///
     /// assert!(<Option<Vec<u8>>>::TYPE.reads_itself().is_ok());
-    /// let misfit = <Option<Option<u8>>>::TYPE.reads_itself().unwrap_err();
-    /// assert_eq!(misfit.to_string(), "`Some(None)` is written as `null`, which is read as `None`");
+    /// let mismatch = <Option<Option<u8>>>::TYPE.reads_itself().unwrap_err();
+    /// assert_eq!(mismatch.to_string(), "`Some(None)` is written as `null`, which is read as `None`");
     /// ```
     pub const fn reads_itself(&'static self) -> Result<(), SchemaMismatch> {
         walk(self, Scope::START, &mut Seen::none())
@@ -368,7 +368,7 @@ const fn walk_sides(
             walk(read, scope.deeper(1), seen)
         }
         _ => match read.can_read_within(written, scope.frames, scope.buffered) {
-            Err(misfit) if misfit.is_undecided() => Ok(()),
+            Err(mismatch) if mismatch.is_undecided() => Ok(()),
             verdict => verdict,
         },
     }

@@ -6,7 +6,7 @@
 
 use super::{MAX_FRAMES, Verdict, has_untagged, refuse};
 use crate::compat::reads_format;
-use crate::misfit::Problem;
+use crate::mismatch::Problem;
 use crate::written::{
     Entries, Entry, Object, Part, Shape, Taken, WrittenVariant, is_one_character, read, reads, reads_field,
     same, variant_parts, written,

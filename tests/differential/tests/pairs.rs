@@ -84,13 +84,13 @@ where
             tally.disagreements.push(format!("{index}: said to be readable, but {json}: {error}"));
         }
         // serde reads such a number, and another one comes out of it.
-        (Err(misfit), None) if misfit.to_string().ends_with("can't represent all of its digits") => {
+        (Err(mismatch), None) if mismatch.to_string().ends_with("can't represent all of its digits") => {
             tally.lossy += 1
         }
         // No such text is the name of a variant with data, which serde would refuse. The text is lost all the same.
-        (Err(misfit), None) if is_swallowed(&misfit.to_string()) => tally.swallowed += 1,
-        (Err(misfit), None) => {
-            tally.disagreements.push(format!("{index}: all values are read, but {misfit}"))
+        (Err(mismatch), None) if is_swallowed(&mismatch.to_string()) => tally.swallowed += 1,
+        (Err(mismatch), None) => {
+            tally.disagreements.push(format!("{index}: all values are read, but {mismatch}"))
         }
         _ => {}
     }
@@ -160,12 +160,12 @@ where
         (Ok(()), Some(wrong)) => {
             tally.disagreements.push(format!("{index}: said to read what it writes, but {wrong}"));
         }
-        (Err(misfit), None) if misfit.to_string().contains("another part of it is named `") => {
+        (Err(mismatch), None) if mismatch.to_string().contains("another part of it is named `") => {
             tally.dead_aliases += 1;
         }
         (Err(_), None) if !all_written => tally.partly_written += 1,
-        (Err(misfit), None) => {
-            tally.disagreements.push(format!("{index}: all values come back, but {misfit}"))
+        (Err(mismatch), None) => {
+            tally.disagreements.push(format!("{index}: all values come back, but {mismatch}"))
         }
         _ => {}
     }
@@ -231,11 +231,11 @@ fn constants_agree_with_serde() {
 }
 
 /// Whether what is refused is a format where an enum with a variant `other` is read.
-fn is_swallowed(misfit: &str) -> bool {
+fn is_swallowed(mismatch: &str) -> bool {
     const FORMATS: [&str; 9] =
         ["ip", "ipv4", "ipv6", "socket", "socket-v4", "socket-v6", "uuid", "date-time", "decimal"];
     let refused =
-        misfit.strip_suffix("Other` is expected").and_then(|start| start.split_once("` is written, but `"));
+        mismatch.strip_suffix("Other` is expected").and_then(|start| start.split_once("` is written, but `"));
     let found = refused.and_then(|(before, _)| before.rsplit_once('`'));
     found.is_some_and(|(_, format)| FORMATS.contains(&format))
 }

@@ -70,23 +70,23 @@ struct Null {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
-struct Wire<T> {
+struct Serialized<T> {
     x: T,
 }
 
 #[payload]
-#[serde(from = "Wire<u8>", into = "Wire<String>")]
+#[serde(from = "Serialized<u8>", into = "Serialized<String>")]
 struct Converted {
     x: u8,
 }
 
-impl From<Wire<u8>> for Converted {
-    fn from(wire: Wire<u8>) -> Self {
-        Self { x: wire.x }
+impl From<Serialized<u8>> for Converted {
+    fn from(serialized: Serialized<u8>) -> Self {
+        Self { x: serialized.x }
     }
 }
 
-impl From<Converted> for Wire<String> {
+impl From<Converted> for Serialized<String> {
     fn from(converted: Converted) -> Self {
         Self { x: converted.x.to_string() }
     }

@@ -250,7 +250,7 @@ pub(crate) fn crate_path(attributes: &[Attribute], helper: &str, errors: &mut Er
                 return Ok(());
             }
             if !meta.path.is_ident("crate") {
-                return Err(meta.error("unknown option: there is `crate = path`"));
+                return Err(meta.error("unknown option: the only option is `crate = path`"));
             }
             path = options::path(meta.input)?;
             Ok(())

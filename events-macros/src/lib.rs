@@ -1,6 +1,6 @@
 //! The macros of typed-events; use them through the `typed-events` crate.
 //!
-//! Each goes parse -> validate -> expand. What they write is thin and names only
+//! Each macro parses its input, validates it, and expands it to thin code that refers only to items of
 //! `typed_events::__private`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -25,8 +25,8 @@ mod view;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Defines an attribute, and its twin in `typed_events::locked`, whose docs are those of the first and more. The docs are
-/// repeated by this macro because rust-analyzer does not show docs from `include_str!`.
+/// Defines an attribute, and the attribute of the same name in `typed_events::locked`, whose docs are those of the first
+/// and further ones. This macro repeats the docs, because rust-analyzer does not show docs from `include_str!`.
 macro_rules! attributes {
     (
         $(#[$docs:meta])* $name:ident => $expand:expr;
@@ -63,10 +63,10 @@ attributes! {
     /// assert_eq!(UserCreated::NAME, "user.created");
     /// ```
     ///
-    /// It stands on a struct or an enum without type parameters and lifetimes, above its derives. It adds `Debug`, `Clone`,
-    /// `Serialize` and `Deserialize` where the type does not derive them, without a dependency on serde; serde's attributes
-    /// work as usual. Every field's type needs a schema: types of the standard library have one; put
-    /// [`payload`](https://docs.rs/typed-events/latest/typed_events/attr.payload.html) above your own.
+    /// Write it on a struct or an enum without type parameters and lifetimes, above all derives. It adds `Debug`,
+    /// `Clone`, `Serialize` and `Deserialize` if the type does not derive them, without a dependency on serde. serde's attributes
+    /// work as usual. The type of every field needs a schema. Types of the standard library have one; write
+    /// [`payload`](https://docs.rs/typed-events/latest/typed_events/attr.payload.html) above your own types.
     ///
     /// # Options
     ///
@@ -76,7 +76,7 @@ attributes! {
     /// |---|---|---|
     /// | `"user.created"` | the name: 1 to 16 segments of `[A-Za-z0-9_-]+` joined by `.`, at most 255 bytes; its first segment is not `typed-events` | required |
     /// | `version = 2` | whole number from 1 to 4,294,967,295: the version of the event's shape | `1` |
-    /// | `previous = UserCreatedV1` | type of the version before, whose records are read through [`Upcast`](https://docs.rs/typed-events/latest/typed_events/trait.Upcast.html) | none; required from version 2 on, and not allowed for version 1 |
+    /// | `previous = UserCreatedV1` | type of the previous version, whose records are converted by [`Upcast`](https://docs.rs/typed-events/latest/typed_events/trait.Upcast.html) | none; required from version 2 on, and not allowed for version 1 |
     /// | `superseded` | no value: a newer version exists; the type is only read, and can't be emitted or handled | not superseded |
     /// | `allow(naming)` | `naming`, the only lint: no warning for a name that reads like a command, such as `order.create` | the warning is on |
     /// | `without(Debug, ...)` | any of `Debug`, `Clone`, `Serialize`, `Deserialize`: derives to leave out, for impls written by hand. With a secret field, `Serialize` can't be left out | nothing is left out |
@@ -87,7 +87,7 @@ attributes! {
     /// | option | effect | default |
     /// |---|---|---|
     /// | `#[event(opaque)]` | the field's type needs no schema, and its content is neither described nor compared | it needs a schema |
-    /// | `#[event(secret)]` | text leaves the field out (`Debug`, JSON, logs, printed histories, exports). Handlers get it, and an adapter as [`BusBuilder::secrets`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.secrets) says. The field has a name, and none of serde's `skip...` and `flatten`; the type does not derive `Debug` itself, and has none of serde's `into`, `transparent` and `remote` | not secret |
+    /// | `#[event(secret)]` | the field is left out of text (`Debug`, JSON, logs, printed histories, exports). Handlers get it; adapters get it as configured by [`BusBuilder::secrets`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.secrets). The field must have a name, and none of serde's `skip...` and `flatten`. The type must not derive `Debug` itself, and must have none of serde's `into`, `transparent` and `remote` | not secret |
     ///
     /// # Views
     ///
@@ -109,14 +109,14 @@ attributes! {
     /// | option | value | default |
     /// |---|---|---|
     /// | `compatibility = full` | `full`: new programs read old records, and old programs read new ones; `backward`: only the former; `forward`: only the latter | `full` |
-    /// | `reserved("name", ...)` | names of removed fields, in quotes: no other field may take them | none |
-    /// | `changed = "reason"` | text that is not empty: why a change is allowed that the lock would refuse and that concerns no single field. The lock's file keeps it; the next change needs its own | none |
+    /// | `reserved("name", ...)` | names of removed fields, in quotes: no new field may use them | none |
+    /// | `changed = "reason"` | the reason for a change that the lock would refuse otherwise, if the change concerns no single field; not empty. The lock file stores the reason, and the next such change needs another one | none |
     /// | `#[event(changed = "reason")]` on a field | the same for a change of this field | none |
     /// | `view_of = "user.created"` | name of an event of the lock, in place of its type | |
     locked_event => |arguments, item| event::attribute(arguments, item, Some(lock::Options::default()));
 }
 
-/// The schema lock of the package that is compiled, or of its workspace: the folder `events.lock`.
+/// Returns the schema lock of the compiled package or its workspace, which is stored in the folder `events.lock`.
 #[proc_macro]
 pub fn schema_lock(_: TokenStream) -> TokenStream {
     lock::whole(&syn::parse_quote!(::typed_events)).into()
@@ -144,20 +144,20 @@ attributes! {
     /// }
     /// ```
     ///
-    /// The function stands in a module or a block, not in an `impl` or a `trait`. It may be `async`, has no type parameters,
-    /// and stays callable.
+    /// The function must be in a module or a block, not in an `impl` or a `trait`, and must have no type parameters. It
+    /// may be `async`. Other code can still call it.
     ///
     /// - **The first argument** is the event: `&E`, `Arc<E>` or `E` of an event, an enum with
     ///   [`EventSet`](https://docs.rs/typed-events/latest/typed_events/derive.EventSet.html), `&V` or `V` of a [`View`](https://docs.rs/typed-events/latest/typed_events/trait.View.html), or `&Record` for any event that the
     ///   patterns take.
-    /// - **Further arguments** are state, `&T` or `&dyn Trait`, which the builder is given
-    ///   ([`BusBuilder::state`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.state)); or `&Bus`, `&Metadata`, `&Record`, `&Delivery`.
-    /// - **The return type** is `()` or `Result<(), E>` with an `E` that can be displayed.
+    /// - **Further arguments** are state, `&T` or `&dyn Trait`, which is given to the builder with
+    ///   [`BusBuilder::state`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.state); or `&Bus`, `&Metadata`, `&Record`, `&Delivery`.
+    /// - **The return type** is `()` or `Result<(), E>` with an `E` that implements `Display`.
     ///
     /// # Options
     ///
-    /// Patterns and options may be mixed in any order; each option stands at most once. A time is a whole number from 1 with
-    /// its unit: `ms`, `s`, `m` or `h`.
+    /// Patterns and options may be mixed in any order, each at most once. A time is a whole number from 1 with its
+    /// unit: `ms`, `s`, `m` or `h`.
     ///
     /// | option | value | default |
     /// |---|---|---|
@@ -170,7 +170,7 @@ attributes! {
     /// | option | value | default |
     /// |---|---|---|
     /// | `retries = 8` | whole number from 0 to 1,000,000: calls after the first one has failed. Then the event becomes a dead letter | `5` |
-    /// | `backoff = "1s..10m"` | two times: the wait before the first retry, and the longest wait, not shorter than the first. It doubles with each retry, and is shortened by a random part of up to a half. One time alone is the first wait; the longest is then 5 min, or the first wait if that is longer | `"1s..5m"` |
+    /// | `backoff = "1s..10m"` | two times: the wait before the first retry, and the longest wait, which is not shorter. The wait doubles with each retry, and is shortened at random by up to a half. A single time is the first wait; the longest wait is then 5 min, or the first wait if that is longer | `"1s..5m"` |
     /// | `timeout = "30s"` | a time, or `"never"`: limit of one call. A call that takes longer has failed | `"60s"` |
     /// | `concurrency = 4` | whole number from 1 to 1024: events at a time in each process | `1` |
     /// | `ordered_by = "field"` | name of a field, as in JSON, that each event of the handler has: events with the same value are handled one after the other, in the order of the log. Its type is a string, a whole number, `bool`, `char`, an enum without data, a tuple of these, or an `Option` of one. Not for `&Record` | no order while an event is retried |
@@ -183,7 +183,7 @@ attributes! {
     /// [`BusBuilder::discover`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.discover). A crate of handlers that nothing refers to is not
     /// linked: write `use my_handlers as _;`.
     ///
-    /// A hidden type of the function's name stands for it in
+    /// A hidden type with the name of the function identifies the handler in
     /// [`BusBuilder::handler`](https://docs.rs/typed-events/latest/typed_events/struct.BusBuilder.html#method.handler). Therefore `mod audit; pub use audit::audit;` is an
     /// error (E0255): give the module another name.
     on => |arguments, item| on::attribute(arguments, item, false);
@@ -196,7 +196,7 @@ attributes! {
     locked_on => |arguments, item| on::attribute(arguments, item, true);
 }
 
-/// Makes a struct or enum a part of events: a type their fields may have.
+/// Declares a struct or enum that fields of events can contain.
 ///
 /// ```
 /// use typed_events::{event, payload};
@@ -213,14 +213,14 @@ attributes! {
 /// }
 /// ```
 ///
-/// It stands above the type's derives. It adds `Debug`, `Clone`, `Serialize` and `Deserialize` where the type does not
-/// derive them, without a dependency on serde, and [`Schema`](https://docs.rs/typed-events/latest/typed_events/derive.Schema.html); serde's attributes work as usual.
+/// Write it above all derives. It adds `Debug`, `Clone`, `Serialize` and `Deserialize` if the type does not derive
+/// them, without a dependency on serde, and [`Schema`](https://docs.rs/typed-events/latest/typed_events/derive.Schema.html); serde's attributes work as usual.
 ///
 /// # Options
 ///
 /// | option | value | default |
 /// |---|---|---|
-/// | `secret` | no value: the whole type is secret. Text has `[secret]` in place of a value, also where several of them are keys of a map. The type has no type parameters, and leaves out no derive but `Clone` | not secret |
+/// | `secret` | no value: the whole type is secret. Text has `[secret]` instead of each value, even of keys of maps, which are then all the same. The type must have no type parameters, and `without(...)` can leave out only `Clone` | not secret |
 /// | `without(Debug, ...)` | any of `Debug`, `Clone`, `Serialize`, `Deserialize`: derives to leave out, for impls written by hand | nothing is left out |
 /// | `crate = path` | path without quotes to typed-events, for macros that re-export it; not `$crate` | `::typed_events` |
 /// | `#[event(opaque)]`, `#[event(secret)]` on a field | as for [`event`](https://docs.rs/typed-events/latest/typed_events/attr.event.html) | |
@@ -229,8 +229,8 @@ pub fn payload(arguments: TokenStream, item: TokenStream) -> TokenStream {
     payload::attribute(arguments.into(), item.into()).into()
 }
 
-/// Gives a type of an event's field a schema, from its fields and serde's attributes: for types that
-/// derive serde's traits themselves. [`payload`](https://docs.rs/typed-events/latest/typed_events/attr.payload.html) does both.
+/// Implements `Schema` for a type that fields of events can contain, from its fields and serde's attributes. Use it for
+/// types that derive serde's traits themselves. [`payload`](https://docs.rs/typed-events/latest/typed_events/attr.payload.html) also derives these.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -254,11 +254,12 @@ pub fn derive_schema(item: TokenStream) -> TokenStream {
     schema::derive(parse_macro_input!(item as DeriveInput)).into()
 }
 
-/// Makes an enum a choice of events, for handlers on wildcards and for streams: see [`EventSet`](https://docs.rs/typed-events/latest/typed_events/trait.EventSet.html).
+/// Implements [`EventSet`](https://docs.rs/typed-events/latest/typed_events/trait.EventSet.html) for an enum with a
+/// variant for each of several events. Handlers with wildcards take such an enum, and streams yield it.
 ///
-/// Each variant holds one value without a name: `&'a E`, `Arc<E>` or `E` of an event, `&'a V` or `V` of a view, another
-/// set, or `&'a Record` for all other events. Variants are tried in their order, so the one for all others comes last. The enum
-/// has at most one lifetime and no type parameters.
+/// Each variant holds one unnamed value: `&'a E`, `Arc<E>` or `E` of an event, `&'a V` or `V` of a view, another
+/// set, or `&'a Record` for all other events. Variants are tried in their order, so `&'a Record` comes last. The enum has
+/// at most one lifetime and no type parameters.
 ///
 /// # Options
 ///

@@ -19,7 +19,7 @@ pub(crate) fn separator(input: ParseStream<'_>) -> syn::Result<()> {
     if input.is_empty() || input.peek(Token![,]) {
         return input.parse::<Option<Token![,]>>().map(drop);
     }
-    Err(input.error("a comma is missing before this"))
+    Err(input.error("expected a comma before this"))
 }
 
 /// Skips the tokens of a value up to the next comma.
@@ -46,7 +46,7 @@ pub(crate) fn text(input: ParseStream<'_>, option: &Ident, example: Example) -> 
         }
         _ => default,
     };
-    Err(input.error(format_args!("`{option}` takes a text in quotes: `{option} = {shown:?}`")))
+    Err(input.error(format_args!("write the value of `{option}` in quotes: `{option} = {shown:?}`")))
 }
 
 /// An example value for an error message.
@@ -114,7 +114,7 @@ pub(crate) fn unquoted(input: ParseStream<'_>, example: &str) -> String {
 /// Returns the error for an option that is allowed only on locked events.
 pub(crate) fn only_locked(option: &str) -> String {
     format!(
-        "`{option}` works only under the lock: declare the event with `typed_events::locked::event`, or take it away"
+        "`{option}` is an option of locked events: declare the event with `typed_events::locked::event`, or remove `{option}`"
     )
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn equals(input: ParseStream<'_>, option: &Ident, example: &str) -> s
     if let Ok(group) = input.fork().parse::<Group>() {
         let value = text_of(&group.stream());
         let value = if value.is_empty() { example } else { &value };
-        let message = format!("the value of `{option}` stands behind an equals sign: `{option} = {value}`");
+        let message = format!("write the value of `{option}` after an equals sign: `{option} = {value}`");
         return Err(syn::Error::new(option.span(), message));
     }
     Err(syn::Error::new(option.span(), format_args!("`{option}` needs a value: `{option} = {example}`")))
@@ -139,7 +139,7 @@ pub(crate) fn list<'i>(
     example: &str,
 ) -> syn::Result<ParseBuffer<'i>> {
     if !input.peek(syn::token::Paren) {
-        let message = format!("`{option}` takes its values in parentheses: `{option}({example})`");
+        let message = format!("write the values of `{option}` in parentheses: `{option}({example})`");
         return Err(syn::Error::new(option.span(), message));
     }
     let list;
@@ -152,7 +152,7 @@ pub(crate) fn flag(input: ParseStream<'_>, option: &Ident) -> syn::Result<()> {
     match is_end(input) {
         true => Ok(()),
         false if input.peek(Token![=]) || input.peek(syn::token::Paren) => {
-            Err(input.error(format_args!("`{option}` takes no value: write `{}` alone", text_of(option))))
+            Err(input.error(format_args!("`{option}` takes no value: write only `{}`", text_of(option))))
         }
         false => separator(input),
     }

@@ -40,33 +40,45 @@ pub(crate) fn check_container(input: &DeriveInput, without: &[Ident], errors: &m
     for (option, why) in SHOWN_BY {
         let mut serde = attr::named(&input.attrs, "serde");
         if let Some(attribute) = serde.find(|attribute| attr::has_option(attribute, option)) {
-            errors.on(attribute, format_args!("a type with a secret field can't be `{option}`: {why}"));
+            errors.on(
+                attribute,
+                format_args!("a type with a secret field can't have serde's option `{option}`: {why}"),
+            );
         }
     }
     if let Some(left_out) = without.iter().find(|derive| *derive == "Serialize") {
         errors.at(
             left_out.span(),
-            "a type with a secret field can't leave out `Serialize`: the one that is added leaves the field out of text",
+            "a type with a secret field can't leave out `Serialize`: only the `Serialize` that is added hides the field; remove it from `without(...)`",
         );
     }
 }
 
 /// Options of serde that do not allow a field to be left out, each with the reason.
 const SHOWN_BY: [(&str, &str); 3] = [
-    ("into", "the type it becomes would show the field; mark the field there"),
-    ("transparent", "nothing but the field is written; mark the type instead: `#[payload(secret)]`"),
-    ("remote", "it stands for a type that would show the field"),
+    (
+        "into",
+        "serde writes the other type, which would show the field; mark the field as secret in that type",
+    ),
+    (
+        "transparent",
+        "serde writes only the field, so it can't be left out; make the whole type secret with `#[payload(secret)]`",
+    ),
+    (
+        "remote",
+        "serde writes the type that this one describes, which would show the field; wrap that type in one with `#[payload(secret)]`",
+    ),
 ];
 
 /// Returns the reason if serde can't leave out the field.
 fn unhideable(field: &syn::Field, attr: &Attributes) -> Option<&'static str> {
     if field.ident.is_none() {
         return Some(
-            "a secret field has a name; for one without, mark its type: `#[payload(secret)] struct Token(String);`",
+            "a secret field must have a name: give it one, or make its type secret, as in `#[payload(secret)] struct Token(String);`",
         );
     }
     let skips = attr.skipped.written || attr.skipped_if.is_some() || attr.flatten;
-    skips.then_some("a secret field is always written to the adapter, and by itself: take serde's `skip...` and `flatten` away")
+    skips.then_some("a secret field can't have serde's `skip...` or `flatten`, because adapters must get it as a separate field: remove these options")
 }
 
 /// Reports a derived `Debug`, which would show the secrets. Returns whether there is one.
@@ -74,7 +86,7 @@ pub(crate) fn check_derives(derived: &[Ident], errors: &mut Errors) -> bool {
     let debug = derived.iter().find(|derive| *derive == "Debug");
     if let Some(debug) = debug {
         let message =
-            "a derived `Debug` would show what is secret: take it away, one that leaves it out is added";
+            "a derived `Debug` would show the secret: remove it; a `Debug` that hides the secret is added";
         errors.on(debug, message);
     }
     debug.is_some()

@@ -45,8 +45,8 @@ pub(crate) fn allowing(attributes: &[Attribute], items: TokenStream) -> TokenStr
     }
 }
 
-/// Returns the type with lifetimes replaced by `to`, which takes and returns a lifetime without its quote. `None`
-/// keeps the lifetime.
+/// Returns the type with each lifetime replaced by the result of `to`, which takes and returns the name of a lifetime
+/// without its quote. A lifetime for which `to` returns `None` is kept.
 pub(crate) fn with_lifetimes(ty: &Type, to: &dyn Fn(&Ident) -> Option<&'static str>) -> Type {
     replaced(ty, &|before, ident, _| match is_punct(before, '\'') {
         true => to(ident).map(|name| Ident::new(name, ident.span())),

@@ -1,4 +1,4 @@
-//! What rust-analyzer says of a user's crate.
+//! What rust-analyzer shows in a user's workspace: definitions, hovers, completions and errors.
 
 mod client;
 mod install;
@@ -19,7 +19,7 @@ const DRAFT: &str = "shop/src/draft.rs";
 struct Editor {
     folder: PathBuf,
     client: Client,
-    /// What rustc says of the workspace.
+    /// The errors and warnings of rustc for the workspace.
     rustc: String,
 }
 
@@ -32,7 +32,7 @@ impl Editor {
         std::fs::read_to_string(self.path(file)).unwrap()
     }
 
-    /// What is shown over a word of a file, which is the first behind `before`.
+    /// Returns the hover text of a word in a file, at its first occurrence after `before`.
     fn hover(&mut self, file: &str, before: &str, word: &str) -> String {
         let text = self.text(file);
         let start = text.find(before).unwrap_or_else(|| panic!("{file} has no {before:?}"));
@@ -40,14 +40,14 @@ impl Editor {
         self.client.hover(place(&self.path(file), &text, at))
     }
 
-    /// The errors and warnings in a draft.
+    /// Returns the errors and warnings in a draft.
     fn draft(&mut self, draft: &str) -> Vec<String> {
         let path = self.path(DRAFT);
         self.client.write(&path, draft);
         self.client.diagnostics(&path)
     }
 
-    /// What is offered in a draft, at its `$0`.
+    /// Returns the completions in a draft, at its `$0`.
     fn complete(&mut self, draft: &str) -> Vec<Value> {
         let at = draft.find("$0").unwrap();
         let (path, text) = (self.path(DRAFT), draft.replacen("$0", "", 1));
@@ -56,7 +56,7 @@ impl Editor {
     }
 }
 
-/// The editor, or `None` where there can be none.
+/// Returns the editor, or `None` if rust-analyzer is not available.
 fn editor() -> Option<MutexGuard<'static, Editor>> {
     static EDITOR: OnceLock<Result<Mutex<Editor>, String>> = OnceLock::new();
     let editor = EDITOR.get_or_init(|| {
@@ -67,7 +67,7 @@ fn editor() -> Option<MutexGuard<'static, Editor>> {
             "cachePriming": { "enable": false },
             "cargo": { "targetDir": project::target(), "allTargets": false },
             "checkOnSave": false,
-            // Unknown fields and methods are reported only then.
+            // Unknown fields and methods are reported only with this setting.
             "diagnostics": { "experimental": { "enable": true } },
         });
         let client = Client::start(&folder, options);
@@ -103,7 +103,7 @@ fn every_word_leads_to_one_definition() {
         let (path, text) = (editor.path(&file), editor.text(&file));
         let found = words::of(&mut editor.client, &path, &text);
         words += found.len();
-        // Parts of the forms are inactive, or the code of `macro_rules!`.
+        // Parts of the forms are inactive, or inside of `macro_rules!`.
         let may_lead_nowhere = file.starts_with("forms");
         let is_refused = |word: &&Word| !(word.is_clear() || may_lead_nowhere && word.targets.is_empty());
         refused.extend(found.iter().filter(is_refused).map(|word| format!("{file}:{word}")));
@@ -132,30 +132,30 @@ fn macros_show_their_docs() {
         ("vault/src/lib.rs", "#[event(\"", "event", "`compatibility = full`"),
         ("vault/src/lib.rs", "#[on]", "on", "Makes a function a handler"),
         ("vault/src/lib.rs", "#[on]", "on", "A pattern that no locked event matches"),
-        ("shop/src/events.rs", "#[payload]", "payload", "Makes a struct or enum a part of events"),
         (
             "shop/src/events.rs",
-            "Deserialize, Schema)]",
-            "Schema",
-            "Gives a type of an event's field a schema",
+            "#[payload]",
+            "payload",
+            "Declares a struct or enum that fields of events can contain",
         ),
-        ("shop/src/events.rs", "#[derive(EventSet)]", "EventSet", "Makes an enum a choice of events"),
-        ("vault/src/lib.rs", "schema_lock!()", "schema_lock", "of the package that is compiled"),
+        ("shop/src/events.rs", "Deserialize, Schema)]", "Schema", "Implements `Schema` for a type"),
+        ("shop/src/events.rs", "#[derive(EventSet)]", "EventSet", "for an enum with a"),
+        ("vault/src/lib.rs", "schema_lock!()", "schema_lock", "of the compiled package"),
     ] {
         let shown = editor.hover(file, before, word);
         println!("{shown}");
         assert!(shown.contains(docs), "{file} {before}: {shown}");
-        // rust-analyzer makes pages of crates that have none out of other links.
+        // rust-analyzer turns other links into pages of crates that don't exist.
         let links = shown.split("](").skip(1);
         let others: Vec<_> = links.filter(|link| !link.starts_with(HOSTED)).collect();
         assert!(others.is_empty(), "{others:?}");
     }
 }
 
-/// Where the docs of the facade are.
+/// The URL of the facade's docs.
 const HOSTED: &str = "https://docs.rs/typed-events/latest/typed_events/";
 
-/// What stands before each half-written handler.
+/// The code before each half-written handler.
 const USED: &str = "use std::sync::Arc;
 use crate::events::{Orders, Recipient, UserCreated};
 use crate::handlers::Mailer;
@@ -163,7 +163,7 @@ use typed_events::{Record, on};
 
 ";
 
-/// Handlers that somebody is writing, and a name that is to be offered at `$0`.
+/// Half-written handlers, each with a name that must be completed at `$0`.
 const HALF_WRITTEN: [(&str, &str); 15] = [
     ("#[on]\nfn half(event: &UserCreated) {\n    event.$0\n}", "email"),
     ("#[on]\nasync fn half(event: &UserCreated) {\n    event.$0\n}", "email"),
@@ -202,7 +202,7 @@ fn fields_are_offered_in_half_written_handlers() {
     assert!(missing.is_empty(), "nothing is offered in:\n{}", missing.join("\n\n"));
 }
 
-/// Whether an offer has this name, whatever stands behind it.
+/// Returns whether a completion begins with this name.
 fn is_named(item: &Value, name: &str) -> bool {
     let label = item["label"].as_str().unwrap_or_default();
     label

@@ -1,8 +1,8 @@
-//! Changes that only a reason or a new version excuses, and what the folder holds.
+//! Changes that need a reason or a new version, and the files of the lock folder.
 
 use super::project::{CREATED, Project, assert_said};
 
-/// Code that serde calls, of which the lock knows the name alone.
+/// Functions that serde calls, of which the lock knows only the names.
 const CODE: &str = "
 pub mod seconds {
     use typed_events::__private::serde::{Deserialize, Deserializer, Serializer};
@@ -34,7 +34,7 @@ const BREAKS: &str = "`user.created` breaks its lock (version 1): ";
 
 const NOTHING_SHOWS: &str = "code that the lock can't check writes or reads it: ";
 
-/// A source, and how cargo answers to changes of it that are tried one after the other.
+/// A project whose source is changed in different ways, one after the other, and checked by cargo.
 struct Tried {
     project: Project,
     source: String,
@@ -144,14 +144,14 @@ pub struct Part {
         &format!(".parts[].pin: {shown}"),
         "--> src/lib.rs:9:9",
     );
-    // A field that is gone stays in the text of old records.
+    // A removed field stays in the JSON of old records.
     tried.refused(
         "    #[event(secret)]\n    pub hint: Option<String>,\n",
         "",
         "the secret field `hint` is gone, so old records would show its value; restore it, declare `version = 2`, or give a reason: `changed = \"...\"` after the event's name",
         "--> src/lib.rs:5:12",
     );
-    // A secret that moves into a secret type, or is renamed and still read, stays one.
+    // A secret that moves into a secret type, or is renamed and still read, stays secret.
     tried.accepted("    #[event(secret)]\n    pub hint: Option<String>,", "    pub hint: Option<Token>,");
     tried.accepted("pub parts: Vec<Part>", "#[event(secret)]\n    pub parts: Vec<Part>");
 }
@@ -186,7 +186,7 @@ fn l1_a_reason_is_that_of_one_change() {
     let with = |reason: &str, field: &str| {
         tried.change(id, &format!("    #[event(changed = \"{reason}\")]\n    {field}"))
     };
-    // Nothing has changed yet: it would excuse what comes.
+    // Nothing has changed yet, so the reason would allow the next change.
     project.source(&with("for later", "pub id: u32,"));
     project.check_refused(
         "`user.created` (version 1) has not changed in a way that needs a reason: remove `changed = \"for later\"`, because it would permit the next change",
@@ -194,8 +194,8 @@ fn l1_a_reason_is_that_of_one_change() {
     );
     assert_said(&project.write_lock().unwrap_err(), "remove `changed = \"for later\"`");
     project.source(&with(" ", "pub id: u32,"));
-    project.check_refused("a reason says why the change is all right", "--> src/lib.rs:6:23");
-    // The change it is for.
+    project.check_refused("the reason is empty: say why the change is safe", "--> src/lib.rs:6:23");
+    // The change that the reason is for.
     let opaque = with("ids were numbers in text", "#[event(opaque)] pub id: String,");
     project.source(&opaque);
     project.check().unwrap();
@@ -206,7 +206,7 @@ fn l1_a_reason_is_that_of_one_change() {
     let text = project.read("events.lock/user.created");
     assert_said(&text, "version 1 = UserCreated\nchanged \"id\" = \"ids were numbers in text\"\n");
     assert_said(&text, "    #[optional] id: opaque(\"String\"),\n");
-    // The next one.
+    // The next change.
     let next = opaque.replace("id: String", "id: Vec<u8>");
     project.source(&next);
     project.check_refused(
@@ -214,7 +214,7 @@ fn l1_a_reason_is_that_of_one_change() {
         "--> src/lib.rs:7:26",
     );
     assert_said(&project.write_lock().unwrap_err(), "give this change another reason");
-    // Nor does it excuse another field.
+    // The reason does not allow a change of another field.
     project.source(&opaque.replace(
         "    pub email: String",
         "    #[event(changed = \"ids were numbers in text\")]\n    #[event(opaque)]\n    pub email: String",
@@ -229,7 +229,7 @@ fn l1_a_reason_is_that_of_one_change() {
         &text,
         "changed \"id\" = \"ids were numbers in text\"\nchanged \"id\" = \"ids were numbers in text; now bytes\"\n",
     );
-    // The reason stays in the file when it is gone from the source.
+    // The reason stays in the file when it is removed from the source.
     project.source(&next.replace("    #[event(changed = \"ids were numbers in text\")]\n", ""));
     project.check().unwrap();
     project.write_lock().unwrap();
@@ -253,12 +253,12 @@ fn l1_a_reason_stands_where_its_change_is_reported() {
     let said = project.check().unwrap_err();
     assert_said(
         &said,
-        "this field is not compared by itself: the reason stands beside the event's name, `#[event(\"...\", changed = \"...\")]`",
+        "changes of this field are not checked separately: write the reason after the event's name, `#[event(\"...\", changed = \"...\")]`",
     );
     project.source(&changed.replace("pub id", "#[event(changed = \"x\")] pub id"));
     assert_said(
         &project.check().unwrap_err(),
-        "`changed` works only under the lock: declare the event with `typed_events::locked::event`, or take it away",
+        "`changed` is an option of locked events: declare the event with `typed_events::locked::event`, or remove `changed`",
     );
     project.source(&changed.replace("\")]", "\", changed = \"nobody has emitted it\")]"));
     project.check().unwrap();
@@ -267,7 +267,7 @@ fn l1_a_reason_stands_where_its_change_is_reported() {
     project.test().unwrap();
 }
 
-/// A field per kind; each is changed alone.
+/// One field per kind of change; each is changed alone.
 const KINDS: &str = "
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 
@@ -616,13 +616,13 @@ pub enum Plan { Free { seats: u32 }, Paid { seats: u32 } }
     tried.refused(extra, "", &gone("extra"), "--> src/lib.rs:7:12");
     let both = format!("{plan}{extra}");
     tried.refused(&both, "", &gone("plan"), "--> src/lib.rs:7:12");
-    // The map would take what is left of it.
+    // The map would read the entries of the removed field.
     tried.refused(plan, "", "old records can't be read: .Free: ", "--> src/lib.rs:10:9");
-    // The name in the source is none of the wire, and the order is that of serde alone.
+    // The name of the field in the source is not in the JSON, and the order of fields matters only to serde.
     tried.accepted("pub extra", "pub others");
     tried.accepted("pub plan", "pub rate");
     tried.accepted("pub extra: BTreeMap<String, u8>", "pub extra: std::collections::HashMap<String, u8>");
-    // What is gone is remembered.
+    // The name of the removed field stays reserved.
     let without = tried.change(extra, "").replace("\")]", "\", reserved(\"extra\"))]");
     let project = &tried.project;
     project.source(&without);
@@ -757,21 +757,21 @@ pub enum Kind {
         &format!(".kinds[].One: {}", gone("at", "since")),
         kinds,
     );
-    // One that goes, and another one that comes.
+    // One field is removed, and another one is added.
     tried.accepted("pub foo_bar: Option<u8>", "pub flag: Option<bool>");
     let without = tried.change("    pub foo_bar: Option<u8>,\n", "");
     tried.project.source(&without);
     tried.project.check().unwrap();
     tried.project.write_lock().unwrap();
     assert_said(&tried.project.read("events.lock/user.created"), "    #[gone] foo_bar: Option<u8>,\n");
-    // It went before.
+    // The field was removed before.
     tried.project.source(&without.replace("pub other", "pub count: Option<u8>,\n    pub other"));
     tried.project.check().unwrap();
     tried.project.write_lock().unwrap();
     tried.project.test().unwrap();
 }
 
-/// An event with so many structs inside of each other.
+/// Returns an event with this number of nested structs.
 fn nested(depth: usize) -> String {
     let mut source =
         "#[event(\"user.created\")]\npub struct UserCreated {\n    pub id: u8,\n    pub p: P0,\n}\n"
@@ -795,7 +795,7 @@ fn l10_what_is_too_deep_to_be_compared_is_refused_by_the_first_write() {
             "it is nested too deeply to be compared: the limit is about 15 structs or 10 enums; reduce the nesting, or mark a field `#[event(opaque)]`, so that the field is not compared",
         );
     }
-    // The deepest that is written can be compared, and what is beside it can change.
+    // The deepest type that can be written can be compared, and fields next to it can change.
     let deepest = (10..17).rev().find(|depth| {
         project.source(&nested(*depth));
         project.write_lock().is_ok()
@@ -902,55 +902,60 @@ fn l4_conflict_markers_and_newer_formats_are_named() {
             "<<<<<<< HEAD\n    email: String,\n=======\n    email: Option<String>,\n>>>>>>> other\n",
         ),
     );
-    // cargo believes that what wrote the file is still good: it must not write over the merge.
+    // cargo considers the last write of the lock up to date, so it must not overwrite the merge.
     let merged = project.read(file);
     let said = project.write_lock().unwrap_err();
     assert_said(
         &said,
         "events.lock/user.created differs from the file the program was compiled with: touch src/lib.rs, then write the lock again",
     );
-    assert_said(&said, "events.lock/user.created has a conflict marker of a merge in line 13 (`<<<<<<<`)");
+    assert_said(
+        &said,
+        "events.lock/user.created contains a conflict marker of a merge in line 13 (`<<<<<<<`)",
+    );
     assert_eq!(project.read(file), merged);
-    let message = "events.lock/user.created:13 has a conflict marker of a merge (`<<<<<<<`): take one of the two sides, and write the lock";
+    let message = "events.lock/user.created:13 contains a conflict marker of a merge (`<<<<<<<`): keep one side of the conflict, and write the lock again";
     project.check_refused(message, "--> src/lib.rs:4:9");
     project.source(CREATED);
     assert_said(&project.write_lock().unwrap_err(), message);
     project.write(file, &text.replace("format 1", "format 2"));
     project.check_refused(
-        "events.lock/user.created:3 has format 2, and 1 is the newest known here: it was written by a newer typed-events, update it",
+        "events.lock/user.created:3 has format 2, but this version of typed-events reads only formats up to 1: update typed-events",
         "--> src/lib.rs:4:9",
     );
     project.write(file, &text.replace("format 1", "format 0"));
     project.check_refused(
-        "events.lock/user.created:3 has format 0, which there never was: restore it from version control",
+        "events.lock/user.created:3 has format 0, which does not exist: restore it from version control",
         "--> src/lib.rs:4:9",
     );
     let (_, section) = text.split_once("\nversion 1").unwrap();
     project.write(file, &format!("{text}\nversion 1{section}"));
-    project
-        .check_refused("has version 1 twice: take one of the two, and write the lock", "--> src/lib.rs:4:9");
+    project.check_refused(
+        "contains version 1 twice: keep one of the two, and write the lock again",
+        "--> src/lib.rs:4:9",
+    );
     project.write(file, &text.replace("format 1\n", ""));
     project.check_refused(
-        "events.lock/user.created is not a file of the lock: expected `format`",
+        "events.lock/user.created is not a valid lock file: expected `format`",
         "--> src/lib.rs:4:9",
     );
     project.write(file, &text);
-    // Files that no linked event has.
+    // Files that belong to no linked event.
     project.write("events.lock/user.deleted", "<<<<<<< HEAD\n");
     project.write("events.lock/user.renamed", &text.replace("format 1", "format 2"));
     project.write("events.lock/user.created.orig", &text);
     for said in [project.test().unwrap_err(), project.write_lock().unwrap_err()] {
         assert_said(
             &said,
-            "events.lock/user.deleted has a conflict marker of a merge in line 1 (`<<<<<<<`): take one of the two sides, and write the lock",
+            "events.lock/user.deleted contains a conflict marker of a merge in line 1 (`<<<<<<<`): keep one side of the conflict, and write the lock again",
         );
         assert_said(
             &said,
-            "events.lock/user.renamed has format 2, and 1 is the newest known here: it was written by a newer typed-events, update it",
+            "events.lock/user.renamed has format 2, but this version of typed-events reads only formats up to 1: update typed-events",
         );
         assert_said(
             &said,
-            "events.lock/user.created.orig is the file of another event, `user.created`: give it that name, or delete it",
+            "events.lock/user.created.orig is the lock file of another event, `user.created`: rename it to `user.created`, or delete it",
         );
     }
 }

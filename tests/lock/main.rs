@@ -1,4 +1,4 @@
-//! The lock, as a user meets it: real projects, and what cargo says of them.
+//! The schema lock in real projects: the output of cargo.
 
 mod cases;
 mod project;
@@ -51,7 +51,10 @@ fn a_file_that_is_deleted_is_missed_at_once() {
     project.write_lock().unwrap();
     project.check().unwrap();
     let said = project.cargo(&["test", "-q", "--test", "lock"], Some("1")).unwrap_err();
-    assert_said(&said, "TYPED_EVENTS_LOCK is `1`, which says nothing: `write` writes the lock");
+    assert_said(
+        &said,
+        "TYPED_EVENTS_LOCK has the unknown value `1`: set it to `write` to write the lock, or unset it",
+    );
     project.source("");
     project.remove("events.lock/user.created");
     std::fs::remove_dir(project.folder.join("events.lock")).unwrap();
@@ -70,12 +73,12 @@ fn a_file_that_is_edited_is_compared_at_once() {
     );
     project.edit("events.lock/user.created", "email: u64", "email: Strin");
     project.check_refused(
-        "events.lock/user.created is not a file of the lock: there is no type `Strin`; restore it from version control",
+        "events.lock/user.created is not a valid lock file: the type `Strin` is not declared; restore it from version control",
         "--> src/lib.rs:4:9",
     );
     project.edit("events.lock/user.created", "email: Strin", "email; Strin");
     project.check_refused(
-        "events.lock/user.created is not a file of the lock: expected `:`; restore it from version control",
+        "events.lock/user.created is not a valid lock file: expected `:`; restore it from version control",
         "--> src/lib.rs:4:9",
     );
     project.edit("events.lock/user.created", "email; Strin", "email: String");
@@ -158,7 +161,7 @@ pub struct UserCreated {
         "programs that know the locked type can't read it: .plan: the variant `Trial` is written, but not known here",
         "--> src/lib.rs:16:9",
     );
-    // What breaks nothing compiles: another name of a type, a longer way to say it, new optional fields.
+    // Compatible changes compile: another name of a type, another spelling of it, new optional fields.
     for (from, to) in [
         ("pub email: String", "pub email: std::borrow::Cow<'static, str>"),
         ("pub id: u32", "pub id: Id"),
@@ -201,7 +204,7 @@ fn what_is_stale_is_told_by_the_test_and_remembers_what_was_written() {
     project.write_lock().unwrap();
     assert_said(&project.read("events.lock/user.created"), "    #[sometimes] #[optional] score: u8,\n");
     project.test().unwrap();
-    // Records from before the field are still there.
+    // Records without the field are still stored.
     project.source(&later.replace("    #[serde(default)]\n", ""));
     project.check_refused(
         "old records can't be read: .score: it is not always written, but required",
@@ -257,7 +260,7 @@ fn a_removed_field_is_reserved() {
         "the name `nick` is reserved, because a removed field had it: choose another name",
         "--> src/lib.rs:8:9",
     );
-    // One that running programs need is needed, whatever is said.
+    // A field that running programs need can't be removed, even with a reason.
     project.source(
         &without.replace("\")]", "\", reserved(\"email\"))]").replace("    pub email: String,\n", ""),
     );
@@ -287,7 +290,7 @@ pub struct Address {
     project.write_lock().unwrap();
     assert_said(&project.read("events.lock/order.placed"), "    #[gone] floor: Option<u8>,\n");
     project.test().unwrap();
-    // Records from before are still there.
+    // Old records are still stored.
     project.source(&source.replace("Option<u8>", "Option<String>"));
     project.check_refused("old records can't be read: .at.floor: ", "--> src/lib.rs:6:9");
     project.source(source);
@@ -422,7 +425,7 @@ fn compatibility_is_what_the_event_asks_for() {
     project.source(&with(&wider, "full"));
     project.check_refused(forward, "--> src/lib.rs:6:9");
     project.source(&with(CREATED, "none"));
-    project.check_refused("there are `full`, `backward` and `forward`", "--> src/lib.rs:4:41");
+    project.check_refused("`compatibility` is `full`, `backward` or `forward`", "--> src/lib.rs:4:41");
 }
 
 #[test]
@@ -587,7 +590,7 @@ pub enum Choice {
     Two { node: Option<Node> },
 }
 
-/// Any change would be said to be one: nothing can read these two.
+/// Checks that the lock that was just written reports no change.
 #[cfg(test)]
 mod tests {
     use typed_events::Event;
@@ -678,7 +681,7 @@ pub struct OrderPlaced;
         "no locked event matches `usr.*`: did you mean `user.*`?",
         "--> src/lib.rs:13:6",
     );
-    // What is proposed matches something.
+    // The proposed pattern matches an event.
     for hinted in ["usr.+.created", "user.+.created", "user.craeted", "user.created.*"] {
         refuse(
             &format!("#[on(\"{hinted}\")]\nfn all(_: &Record) {{}}"),
@@ -716,14 +719,14 @@ fn mail(user: &Mailed) {
 ";
     let consumer = Project::new("consumer", view);
     consumer.check_refused(
-        "`user.created` is not locked: events.lock/user.created does not exist; a view by name is checked against the lock of the program that emits it: put a copy of its file there",
+        "`user.created` is not locked: events.lock/user.created does not exist; a view by name is checked against this file: copy it from the lock of the program that emits the event",
         "--> src/lib.rs:4:19",
     );
     consumer.write("events.lock/user.created", &producer.read("events.lock/user.created"));
     consumer.check().unwrap();
     consumer.source(&view.replace("user.created", "user.creatd"));
     consumer.check_refused(
-        "`user.creatd` is not locked: did you mean `user.created`? If not, events.lock/user.creatd does not exist; a view by name is checked",
+        "`user.creatd` is not locked: did you mean `user.created`? If not, events.lock/user.creatd does not exist; a view by name is checked against this file",
         "--> src/lib.rs:4:19",
     );
     consumer.source(&view.replace("pub email: String", "pub email: u8"));
@@ -754,7 +757,7 @@ async fn json_of_the_other_program_fills_the_view() {
     );
     consumer.source(&view.replace("fn mail", "pub fn mail"));
     consumer.cargo(&["test", "-q", "--test", "run"], None).unwrap();
-    // What is secret there is secret here.
+    // A field that is secret in the producer is secret in the view.
     consumer.edit("events.lock/user.created", "    email: String,", "    #[secret] email: String,");
     consumer.check_refused(
         "`shop::UserCreated` (`user.created`) can't fill the view `Mailed`: .email: it is secret, but would be shown here; mark the field `#[event(secret)]`, or use a secret type",

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A project of one crate, `shop`, in a folder of its own.
+/// A project of one crate, `shop`, in its own folder.
 pub(crate) struct Project {
     pub(crate) folder: PathBuf,
 }
@@ -20,7 +20,7 @@ pub struct UserCreated {
 ";
 
 impl Project {
-    /// With the lock written for `source`.
+    /// Creates a project, and writes the lock for `source`.
     pub(crate) fn locked(name: &str, source: &str) -> Self {
         let project = Self::new(name, source);
         project.write_lock().unwrap();
@@ -61,7 +61,7 @@ impl Project {
         std::fs::read_to_string(self.folder.join(path)).unwrap()
     }
 
-    /// The names of the files in a folder.
+    /// Returns the sorted names of the files in a folder.
     pub(crate) fn files(&self, path: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.join(path)).unwrap();
         let mut names: Vec<_> =
@@ -74,14 +74,14 @@ impl Project {
         std::fs::remove_file(self.folder.join(path)).unwrap();
     }
 
-    /// Changes a file of the lock by hand.
+    /// Replaces a text in a file of the project, which must contain it.
     pub(crate) fn edit(&self, path: &str, from: &str, to: &str) {
         let text = self.read(path);
         assert!(text.contains(from), "{text}");
         self.write(path, &text.replace(from, to));
     }
 
-    /// What cargo says where it fails.
+    /// Runs cargo. If it fails, returns its output.
     pub(crate) fn cargo(&self, arguments: &[&str], env: Option<&str>) -> Result<(), String> {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(arguments).arg("--offline").current_dir(&self.folder);
@@ -108,7 +108,7 @@ impl Project {
         self.cargo(&["test", "-q", "--test", "lock"], Some("write"))
     }
 
-    /// That `cargo check` fails with a message at a place.
+    /// Asserts that `cargo check` fails with a message at a location.
     pub(crate) fn check_refused(&self, message: &str, place: &str) {
         let said = self.check().expect_err(message);
         assert_said(&said, message);

@@ -49,7 +49,7 @@ impl Project {
         self.git(&["commit", "-q", "-m", message]).unwrap();
     }
 
-    /// A change that passes: it compiles, the lock is written, and all is committed.
+    /// Makes a change that must compile, writes the lock, and commits.
     fn pass(&self, source: &str, message: &str) {
         self.source(source);
         self.check().unwrap_or_else(|said| panic!("{message}: {said}"));
@@ -58,7 +58,7 @@ impl Project {
         self.commit(message);
     }
 
-    /// A change that neither compiles nor is written, and is taken back.
+    /// Makes a change that must neither compile nor be written to the lock, and reverts it.
     fn refuse(&self, source: &str, message: &str) {
         self.source(source);
         assert_said(&self.check().expect_err(message), message);
@@ -93,7 +93,7 @@ fn l_a_year_of_one_event_as_commits() {
     assert_eq!(log, "February: a reason\n");
 }
 
-/// February: code that the lock can't look into (L1).
+/// February: code that the lock can't check (L1).
 fn reasons(project: &Project, source: &str) -> String {
     let opaque = replaced(source, "    pub id: u32", "    #[serde(with = \"plain\")]\n    pub id: u32");
     project.refuse(&opaque, "`with plain: u32` was added");
@@ -130,7 +130,7 @@ fn silent_changes(project: &Project, source: &str) {
     );
 }
 
-/// July: a weaker promise beside the break that it allows (L1).
+/// July: a weaker compatibility, together with the change that it allows (L1).
 fn weaker_promise(project: &Project, source: &str) -> String {
     let weaker = replaced(source, "level: u32", "level: u64").replace("-> u32 { 1 }", "-> u64 { 1 }");
     project.refuse(&weaker, "`u64` is written, which does not fit into `u32`");
@@ -141,7 +141,7 @@ fn weaker_promise(project: &Project, source: &str) -> String {
     weaker
 }
 
-/// August and September: a second version, and the first one after it (L3).
+/// August and September: a second version, and the first change after it (L3).
 fn second_version(project: &Project, source: &str) -> String {
     let (event, rest) = source.split_once("\npub fn one").unwrap();
     let old = replaced(
@@ -185,7 +185,7 @@ impl typed_events::Upcast<UserCreatedV1> for UserCreated {
     both
 }
 
-/// October: branches that each add an event, with names beside each other (L4).
+/// October: branches that each add an event, with adjacent names (L4).
 fn branches_that_add_events(project: &Project, source: &str) {
     project.write("src/a.rs", "");
     project.write("src/b.rs", "");
@@ -215,7 +215,7 @@ fn branches_that_add_events(project: &Project, source: &str) {
     project.test().unwrap();
 }
 
-/// November: branches that change one place (L4).
+/// November: branches that change the same event (L4).
 fn branches_that_change_one_event(project: &Project, source: &str) {
     let modules = "\npub mod a;\npub mod b;\n";
     let with = |fields: &[(&str, &str)]| {
@@ -234,7 +234,7 @@ fn branches_that_change_one_event(project: &Project, source: &str) {
     assert_said(&said, "CONFLICT (content): Merge conflict in events.lock/user.created");
     project.source(&with(&[phone, mobile]));
     let line = project.read(FILE).lines().position(|line| line.starts_with("<<<<<<<")).unwrap() + 1;
-    let message = format!("events.lock/user.created:{line} has a conflict marker of a merge");
+    let message = format!("events.lock/user.created:{line} contains a conflict marker of a merge");
     assert_said(&project.check().unwrap_err(), &message);
     assert_said(&project.write_lock().unwrap_err(), &message);
     project.git(&["checkout", "-q", "--theirs", FILE]).unwrap();
@@ -247,7 +247,7 @@ fn branches_that_change_one_event(project: &Project, source: &str) {
     assert_said(&text, "mobile: Option<u16>,\n");
 }
 
-/// December: the file is deleted, and written anew with a break (L5).
+/// December: the file is deleted, and written again with a breaking change (L5).
 fn rewritten_file(project: &Project, source: &str) {
     let history = |text: &str| text.lines().find(|line| line.starts_with("history ")).unwrap().to_owned();
     let first = history(&project.git(&["show", "main:events.lock/user.created"]).unwrap());

@@ -32,36 +32,39 @@ pub(super) fn read(folder: &Path) -> std::io::Result<(Vec<File>, Vec<String>)> {
     Ok((files, problems))
 }
 
-/// Parses the head of a file.
+/// Parses the lines before the first version of a lock file.
 fn of(name: &str, text: &str) -> Result<File, String> {
     if let Some((line, marker)) = text.lines().zip(1..).find_map(|(text, line)| Some((line, marker(text)?))) {
         return Err(format!(
-            "has a conflict marker of a merge in line {line} (`{marker}`): take one of the two sides, and write the lock"
+            "contains a conflict marker of a merge in line {line} (`{marker}`): keep one side of the conflict, and write the lock again"
         ));
     }
     let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     match value("format").map(|number| number.trim().parse::<u32>()) {
         Some(Ok(FORMAT)) => {}
         Some(Ok(0)) => {
-            return Err("has format 0, which there never was: restore it from version control".into());
+            return Err("has format 0, which does not exist: restore it from version control".into());
         }
         Some(Ok(newer)) if newer > FORMAT => {
             return Err(format!(
-                "has format {newer}, and {FORMAT} is the newest known here: it was written by a newer typed-events, update it"
+                "has format {newer}, but this version of typed-events reads only formats up to {FORMAT}: update typed-events"
             ));
         }
         _ => {
-            return Err("is not a file of the lock: it has no format number; restore it from version control, or delete it".into());
+            return Err(
+                "is not a lock file: it has no format number; restore it from version control, or delete it"
+                    .into(),
+            );
         }
     }
     let quoted = |key| value(key).map(|value: &str| value.trim().trim_matches('"').to_owned());
     match (quoted("event"), quoted("type")) {
         (Some(event), Some(item)) if event == name => Ok(File { name: event, item }),
         (Some(event), _) => {
-            Err(format!("is the file of another event, `{event}`: give it that name, or delete it"))
+            Err(format!("is the lock file of another event, `{event}`: rename it to `{event}`, or delete it"))
         }
         (None, _) => {
-            Err("is not a file of the lock: it names no event; restore it from version control, or delete it"
+            Err("is not a lock file: it has no event name; restore it from version control, or delete it"
                 .into())
         }
     }

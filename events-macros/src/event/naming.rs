@@ -76,7 +76,7 @@ pub(crate) fn warning(name: &LitStr) -> Option<TokenStream> {
     let value = name.value();
     let past = past(&value)?;
     let note = format!(
-        "an event is named after what has happened: did you mean `{past}`? If not, `#[event({value:?}, allow(naming))]`"
+        "the name of an event says what has happened, but this one reads like a command: did you mean `{past}`? If not, write `#[event({value:?}, allow(naming))]`"
     );
     let command = Ident::new("a_name_like_a_command", name.span());
     Some(quote! {

@@ -19,19 +19,19 @@ pub(super) fn item(arguments: &mut Arguments, input: &DeriveInput, errors: &mut 
 fn generic(generics: &Generics, arguments: &Arguments) -> String {
     let what = if arguments.kind == Kind::View { "a view" } else { "an event" };
     let named = generics.params.iter().find_map(|param| match param {
-        GenericParam::Type(param) => Some(&param.ident),
-        GenericParam::Const(param) => Some(&param.ident),
+        GenericParam::Type(param) => Some((&param.ident, "type")),
+        GenericParam::Const(param) => Some((&param.ident, "value")),
         GenericParam::Lifetime(_) => None,
     });
-    if let Some(name) = named {
+    if let Some((name, kind)) = named {
         return format!(
-            "{what} can't be generic: it has one name and one schema; name the type in place of `{name}`, or declare {what} for each"
+            "{what} can't be generic, because it has one name and one schema: write a concrete {kind} instead of `{name}`, or declare {what} for each {kind}"
         );
     }
     let lifetimes: Vec<_> = generics.lifetimes().map(|param| param.lifetime.to_string()).collect();
     let (list, first) = (lifetimes.join(", "), &lifetimes[0]);
     format!(
-        "{what} owns its data, since it is read back from JSON: remove `<{list}>`, and take `String` instead of `&{first} str`, `T` instead of `&{first} T`"
+        "{what} must own its data, because it is read back from JSON: remove `<{list}>`, and write `String` instead of `&{first} str`, `T` instead of `&{first} T`"
     )
 }
 
@@ -45,15 +45,13 @@ fn check_version(version: &mut Version, input: &DeriveInput, errors: &mut Errors
             errors.at(
                 number,
                 format_args!(
-                    "version {value} must read records of version {before}: keep its type as `#[event(..., version = {before}, superseded)] struct {name}V{before}`, say `previous = {name}V{before}` here, and write `impl Upcast<{name}V{before}> for {name}`"
+                    "version {value} must read records of version {before}: keep the type of version {before} as `#[event(..., version = {before}, superseded)] struct {name}V{before}`, write `previous = {name}V{before}` here, and write `impl Upcast<{name}V{before}> for {name}`"
                 ),
             );
         }
         Some(previous) if value == 1 => {
-            errors.on(
-                previous,
-                "there is no version before the first: say `version = 2`, or take `previous` away",
-            );
+            errors
+                .on(previous, "version 1 has no previous version: write `version = 2`, or remove `previous`");
             version.previous = None;
         }
         _ => {}

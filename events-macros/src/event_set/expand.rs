@@ -52,8 +52,9 @@ pub(super) fn set(input: &Input<'_>, krate: &Path, variants: &[(&Variant<'_>, &T
     }
 }
 
-/// Generates constants that fail to evaluate if the variants before one take all events that it takes. They use the
-/// `TAKES` constant of the set, so that a variant without an event causes only one error.
+/// Generates a constant for each variant except the first. It fails to evaluate if the variants before this one take all
+/// events that this one takes. It uses the `TAKES` constant of the set, so a variant whose type is not an event causes
+/// only one error.
 fn reached(input: &Input<'_>, variants: &[(&Variant<'_>, &Type)], private: &TokenStream) -> TokenStream {
     let (ident, set) = (input.ident, input.ident.to_string());
     // The events that a variant takes do not depend on the set's lifetime.

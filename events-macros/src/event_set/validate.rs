@@ -10,19 +10,27 @@ pub(super) fn variants<'a>(input: &'a Input<'a>, errors: &mut Errors) -> Vec<(&'
     let Data::Enum(variants) = &input.data else {
         errors.at(
             input.ident.span(),
-            "an event set is an enum: `enum UserEvent<'a> { Created(&'a UserCreated), ... }`",
+            "an event set must be an enum: `enum UserEvent<'a> { Created(&'a UserCreated), ... }`",
         );
         return Vec::new();
     };
     if variants.is_empty() {
-        errors
-            .at(input.ident.span(), "an event set has a variant for each event: `Created(&'a UserCreated)`");
+        errors.at(
+            input.ident.span(),
+            "an event set needs at least one variant that holds an event: `Created(&'a UserCreated)`",
+        );
     }
     let generics = input.generics;
     if generics.type_params().next().is_some() || generics.const_params().next().is_some() {
-        errors.on(generics, "an event set can't be generic: each variant names its event");
+        errors.on(
+            generics,
+            "an event set can't have type or const parameters: write the type of the event in each variant",
+        );
     } else if generics.lifetimes().count() > 1 {
-        errors.on(generics, "an event set has at most one lifetime: that of the events it borrows");
+        errors.on(
+            generics,
+            "an event set can have only one lifetime, which all borrowed events share: remove the others",
+        );
     }
     let mut held = Vec::new();
     for variant in variants {
@@ -31,7 +39,7 @@ pub(super) fn variants<'a>(input: &'a Input<'a>, errors: &mut Errors) -> Vec<(&'
             None => errors.on(
                 variant.syntax,
                 format_args!(
-                    "a variant of an event set holds one event: `{0}(&'a E)` or `{0}(Arc<E>)`",
+                    "a variant of an event set must hold exactly one event, in parentheses: `{0}(&'a E)` or `{0}(Arc<E>)`",
                     variant.ident
                 ),
             ),

@@ -64,7 +64,10 @@ impl Version {
                 self.number = Some(number);
                 return Ok(());
             }
-            return Err(syn::Error::new(number.span(), "a version is a whole number from 1"));
+            return Err(syn::Error::new(
+                number.span(),
+                "`version` takes a whole number from 1 to 4294967295",
+            ));
         }
         if option == "superseded" {
             options::flag(input, option)?;
@@ -169,14 +172,17 @@ impl Arguments {
         }
         if input.peek(LitStr) {
             return Err(input.error(match self.kind {
-                Kind::Event => "an event has one name: take one away; another event is another type",
-                _ => "`#[payload]` takes no name: events have names, their parts have not",
+                Kind::Event => {
+                    "an event has only one name: remove this one, or declare another type for another event"
+                }
+                Kind::View => "a view has no name: remove it",
+                Kind::Payload => "`#[payload]` takes no name, because only events have names: remove it",
             }));
         }
         let option: Ident = input.parse()?;
         let text = option.to_string();
         if self.seen.contains(&option) {
-            errors.at(option.span(), format_args!("`{option}` is there already"));
+            errors.at(option.span(), format_args!("`{option}` is given twice: remove one"));
         }
         self.seen.push(option.clone());
         match (self.kind, text.as_str()) {
@@ -185,7 +191,7 @@ impl Arguments {
             (Kind::Event, "allow") => {
                 let lint: Ident = options::list(input, &option, "naming")?.parse()?;
                 if lint != "naming" {
-                    errors.at(lint.span(), "there is no such lint here, only `naming`");
+                    errors.at(lint.span(), "unknown lint: `allow` takes only `naming`");
                 }
                 self.any_name = true;
                 Ok(())
@@ -213,7 +219,7 @@ impl Arguments {
         if self.krate.segments.iter().any(|segment| segment.ident == "$crate") {
             errors.on(
                 &self.krate,
-                "serde can't follow `$crate`: write the path from the root, `crate = ::your_crate::...`",
+                "serde can't use a path with `$crate`: write an absolute path, `crate = ::your_crate::...`",
             );
         }
         Ok(())
@@ -231,8 +237,8 @@ impl Arguments {
         }
         for derive in list.parse_terminated(Ident::parse, Token![,])? {
             if !DERIVES.iter().any(|added| derive == added) {
-                let message = "what is added is Debug, Clone, Serialize and Deserialize";
-                errors.at(derive.span(), format_args!("there is no `{derive}` to leave out: {message}"));
+                let message = "only `Debug`, `Clone`, `Serialize` and `Deserialize` are added";
+                errors.at(derive.span(), format_args!("`{derive}` can't be left out: {message}"));
             }
             self.without.push(derive);
         }
@@ -254,39 +260,39 @@ impl Arguments {
         match (option, &self.name) {
             ("view_of", Some(name)) => {
                 let (name, of) = (text_of(name), viewed(input));
-                format!("a view has no name of its own: take `{name}` away: `#[event(view_of = {of})]`")
+                format!("a view has no name: remove `{name}`, and write `#[event(view_of = {of})]`")
             }
             ("version" | "previous" | "superseded", _) if self.kind == Kind::View => {
-                format!("a view has no version: take `{option}` away")
+                format!("a view has no version: remove `{option}`")
             }
-            ("secret", _) => "mark the fields: `#[event(secret)]`; a field's own type can be secret as a whole, with `#[payload(secret)]`".to_owned(),
-            ("opaque", _) => "`opaque` stands on a field: `#[event(opaque)]`".to_owned(),
+            ("secret", _) => "`secret` is an option of fields: write `#[event(secret)]` on each secret field, or `#[payload(secret)]` on the type of a field".to_owned(),
+            ("opaque", _) => "`opaque` is an option of fields: write `#[event(opaque)]` on the field".to_owned(),
             _ => match options::meant(option, options) {
                 Some(meant) => format!("unknown option `{option}`: did you mean `{meant}`?"),
-                None => format!("unknown option `{option}`: there are {list}"),
+                None => format!("unknown option `{option}`: the options are {list}"),
             },
         }
     }
 }
 
-const NEEDS_NAME: &str = "an event needs a name first: `#[event(\"user.created\")]`";
+const NEEDS_NAME: &str = "an event needs a name as its first argument: `#[event(\"user.created\")]`";
 
 /// Returns the error for a name without quotes or after `name =`.
 fn misplaced_name(input: ParseStream<'_>) -> Option<String> {
     let fork = input.fork();
     if let Ok(character) = fork.parse::<LitChar>() {
-        return Some(format!("a name stands in quotes: `#[event(\"{}\")]`", character.value()));
+        return Some(format!("write the name in quotes: `#[event(\"{}\")]`", character.value()));
     }
     let first = fork.parse::<Ident>().ok()?;
     if first == "name" && fork.parse::<Token![=]>().is_ok() {
         let name = fork.parse::<LitStr>().ok()?;
-        return Some(format!("the name stands alone: `#[event({})]`", text_of(&name)));
+        return Some(format!("write the name without `name =`: `#[event({})]`", text_of(&name)));
     }
     let mut name = first.to_string();
     while fork.parse::<Token![.]>().is_ok() {
         name = format!("{name}.{}", fork.call(Ident::parse_any).ok()?);
     }
-    name.contains('.').then(|| format!("a name stands in quotes: `#[event(\"{name}\")]`"))
+    name.contains('.').then(|| format!("write the name in quotes: `#[event(\"{name}\")]`"))
 }
 
 /// Returns the text of the event in `= UserCreated`, or an example if it can't be parsed.
@@ -302,7 +308,7 @@ fn view_of(input: ParseStream<'_>, locked: bool) -> syn::Result<Of> {
     options::equals(input, &option, "UserCreated")?;
     if input.peek(LitStr) && !locked {
         return Err(input.error(
-            "name the event's type: `view_of = UserCreated`; or, to check it against the lock, `use typed_events::locked::event`",
+            "write the type of the event without quotes: `view_of = UserCreated`; the name of a locked event needs `use typed_events::locked::event`",
         ));
     }
     input.parse()

@@ -46,9 +46,9 @@ fn rename_options(field: &mut Field, helper: &str, locked: bool, errors: &mut Er
     for attribute in &mut field.attrs {
         let renamed = Path::from(Ident::new(helper, attribute.path().span()));
         let checked = if is_ours(attribute.path(), "payload") {
-            Err(under_event(attribute, "options of a field stand in `#[event]`, in payloads, too:"))
+            Err(under_event(attribute, "the options of a field belong in `#[event]`, even in a payload:"))
         } else if helper != SCHEMA && attribute.path().is_ident(SCHEMA) && is_option(attribute) {
-            Err(under_event(attribute, "in an event,"))
+            Err(under_event(attribute, "the options of a field of an event belong in `#[event]`:"))
         } else if is_ours(attribute.path(), "event") {
             check_options(attribute, locked)
         } else {
@@ -108,7 +108,7 @@ pub(crate) fn check_variants(input: &mut DeriveInput, errors: &mut Errors) {
 /// needs a name, so the message adds one.
 fn on_the_field(option: &Attribute, variant: &Ident, fields: &Fields) -> String {
     let Some(field) = fields.iter().next() else {
-        return "a variant has no options of its own, and this one has no fields: take it away".to_owned();
+        return "a variant has no options, and this one has no fields: remove the option".to_owned();
     };
     let options = match &option.meta {
         Meta::List(list) => text_of(&list.tokens),
@@ -122,7 +122,7 @@ fn on_the_field(option: &Attribute, variant: &Ident, fields: &Fields) -> String 
             format!("{variant} {{ {marked} {name}: {ty} }}")
         }
     };
-    format!("a variant has no options of its own: write it on the field: `{shown}`")
+    format!("a variant has no options: write the option on the field: `{shown}`")
 }
 
 /// Checks `#[event(...)]` or `#[schema(...)]` on a field. `locked` is true for the fields of a locked event.
@@ -132,7 +132,7 @@ fn check_options(attribute: &Attribute, locked: bool) -> syn::Result<()> {
         Meta::List(list) => list,
         Meta::Path(_) => {
             let message = format!(
-                "`#[{name}]` of a field needs an option: write `#[{name}(secret)]` or `#[{name}(opaque)]`, or take it away"
+                "`#[{name}]` of a field needs an option: write `#[{name}(secret)]` or `#[{name}(opaque)]`, or remove it"
             );
             return Err(syn::Error::new_spanned(attribute, message));
         }
@@ -142,7 +142,10 @@ fn check_options(attribute: &Attribute, locked: bool) -> syn::Result<()> {
                 _ => String::new(),
             };
             let option = if OPTIONS.contains(&text.as_str()) { text.as_str() } else { OPTIONS[1] };
-            return Err(syn::Error::new_spanned(attribute, format_args!("write `#[{name}({option})]`")));
+            return Err(syn::Error::new_spanned(
+                attribute,
+                format_args!("write the option in parentheses: `#[{name}({option})]`"),
+            ));
         }
     };
     let options = |input: ParseStream<'_>| {
@@ -177,7 +180,7 @@ const OPTIONS: [&str; 2] = ["opaque", "secret"];
 
 /// Returns the error message for an unknown option of a field.
 fn unknown(option: &str) -> String {
-    let list = "a field has `opaque` and `secret`";
+    let list = "the options of a field are `opaque` and `secret`";
     match option {
         "alias"
         | "default"
@@ -188,7 +191,7 @@ fn unknown(option: &str) -> String {
         | "skip_serializing"
         | "skip_serializing_if"
         | "with" => {
-            format!("unknown option `{option}`: {list} (serde's is `#[serde({option})]`)")
+            format!("unknown option `{option}`: {list}; serde's option is `#[serde({option})]`")
         }
         _ => format!("unknown option `{option}`: {list}"),
     }
@@ -198,7 +201,9 @@ fn field_option(input: ParseStream<'_>, name: &str, locked: bool) -> syn::Result
     if let Ok(text) = input.fork().parse::<LitStr>()
         && OPTIONS.contains(&text.value().as_str())
     {
-        return Err(input.error(format_args!("without quotes: `#[{name}({})]`", text.value())));
+        return Err(
+            input.error(format_args!("write the option without quotes: `#[{name}({})]`", text.value()))
+        );
     }
     if !input.peek(Ident::peek_any) {
         return Err(input.error("expected an option of a field: `opaque` or `secret`"));

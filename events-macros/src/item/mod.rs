@@ -57,9 +57,12 @@ fn parse(attribute: &str, item: TokenStream, errors: &mut Errors) -> Result<Deri
         Item::Struct(item) => Ok(DeriveInput::from(item)),
         Item::Enum(item) => Ok(DeriveInput::from(item)),
         other => {
-            let instead = if matches!(other, Item::Union(_)) { ": take an enum" } else { "" };
-            errors
-                .at(keyword(&other), format_args!("`#[{attribute}]` stands on a struct or an enum{instead}"));
+            let instead =
+                if matches!(other, Item::Union(_)) { "; write an enum instead of a union" } else { "" };
+            errors.at(
+                keyword(&other),
+                format_args!("`#[{attribute}]` works only on a struct or an enum{instead}"),
+            );
             let errors = std::mem::take(errors).into_tokens();
             Err(quote!(#other #errors))
         }

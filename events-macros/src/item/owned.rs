@@ -50,7 +50,7 @@ struct Problem {
 impl Problem {
     fn new(node: &impl ToTokens, why: &str, proposed: &Type, borrows: bool) -> Self {
         let (written, proposed) = (text_of(node), text_of(proposed));
-        let message = format!("{why}: take `{proposed}` in place of `{written}`");
+        let message = format!("{why}: write `{proposed}` instead of `{written}`");
         Self { error: syn::Error::new_spanned(node, message), borrows }
     }
 }
@@ -63,7 +63,7 @@ fn refuse(ty: &mut Type, found: &mut Vec<Problem>) {
             let owned = owned(&reference.elem);
             found.push(Problem::new(
                 reference,
-                "an event owns its data, since it is read back from JSON",
+                "an event must own its data, because it is read back from JSON",
                 &owned,
                 true,
             ));
@@ -133,8 +133,8 @@ fn proposed(last: &PathSegment) -> Option<(Type, &'static str)> {
         _ => None,
     })?;
     Some(match module {
-        "rc" => (owned(inner), "an event goes from thread to thread as a whole, which no `Rc` can"),
-        _ => (owned(inner), "an event does not change once it is emitted"),
+        "rc" => (owned(inner), "an event moves between threads, which an `Rc` can't"),
+        _ => (owned(inner), "an event can't change after it is emitted"),
     })
 }
 

@@ -33,10 +33,10 @@ pub(crate) fn repeated(attribute: &str, input: &mut DeriveInput, errors: &mut Er
         &other,
         match (attribute, is_event(&other)) {
             ("event", true) => {
-                "a type is one event, and this one has an `#[event]` above: take one of them away, and declare another type for another event"
+                "a type can be only one event, and this one has two `#[event]`: remove one, and declare another type for the other event"
             }
             ("event", false) => WITH_EVENT,
-            _ => "`#[payload]` is there already: take one of them away",
+            _ => "a type can have only one `#[payload]`: remove this one",
         },
     );
     input.attrs.retain(|attribute| !is_other(attribute));
@@ -48,7 +48,7 @@ fn above(input: &DeriveInput) -> Span {
     Span::call_site().resolved_at(input.ident.span())
 }
 
-const WITH_EVENT: &str = "an event can be a field of other events as it is: take `#[payload]` away";
+const WITH_EVENT: &str = "an event needs no `#[payload]` to be a field of other events: remove `#[payload]`";
 
 /// Reports derives above the attribute that the attribute would add again. Returns their names.
 pub(crate) fn derives_above(
@@ -86,7 +86,7 @@ pub(crate) fn conditional(field: &mut Field, errors: &mut Errors) {
                 errors.on(
                     meta,
                     format_args!(
-                        "take `{written}` out of `cfg_attr`: write `#[{written}]`; to vary it, declare the field twice, each with `#[cfg(...)]`"
+                        "`{written}` can't be in `cfg_attr`: write `#[{written}]`; for a condition, declare the field twice, each with its own `#[cfg(...)]`"
                     ),
                 );
                 options.push(syn::parse_quote!(#[#meta]));

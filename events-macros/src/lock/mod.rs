@@ -75,7 +75,7 @@ impl Options {
 }
 
 /// The modes of compatibility, for messages.
-const COMPATIBILITIES: &str = "there are `full`, `backward` and `forward`";
+const COMPATIBILITIES: &str = "`compatibility` is `full`, `backward` or `forward`";
 
 /// Returns the variant of `Compatibility` with this name.
 fn compatibility(mode: &Ident) -> syn::Result<Ident> {
@@ -90,10 +90,10 @@ fn compatibility(mode: &Ident) -> syn::Result<Ident> {
 
 /// Parses the reason for a change and rejects an empty one.
 pub(crate) fn reason(input: ParseStream<'_>) -> syn::Result<LitStr> {
-    let message = "the reason stands in quotes: `changed = \"...\"`";
+    let message = "write the reason in quotes: `changed = \"...\"`";
     let reason: LitStr = input.parse().map_err(|error| syn::Error::new(error.span(), message))?;
     match reason.value().trim().is_empty() {
-        true => Err(syn::Error::new(reason.span(), "a reason says why the change is all right")),
+        true => Err(syn::Error::new(reason.span(), "the reason is empty: say why the change is safe")),
         false => Ok(reason),
     }
 }
@@ -136,11 +136,14 @@ pub(crate) fn read(event: &str, private: &TokenStream) -> Result<Option<(PathBuf
         return Err(format!("{FOLDER}/{event}:{line} {problem}"));
     }
     let file = parse::file(&text, private).map_err(|error| {
-        format!("{FOLDER}/{event} is not a file of the lock: {error}; restore it from version control")
+        format!("{FOLDER}/{event} is not a valid lock file: {error}; restore it from version control")
     })?;
     match file.event == event {
         true => Ok(Some((path, file))),
-        false => Err(format!("{FOLDER}/{event} is the file of another event, `{}`", file.event)),
+        false => Err(format!(
+            "{FOLDER}/{event} is the lock file of another event, `{}`: restore it from version control",
+            file.event
+        )),
     }
 }
 
@@ -316,7 +319,7 @@ impl Subject<'_> {
             match compared.and_then(|field| field.serialized_names.first()) {
                 Some(name) => reasons.push((name.clone(), reason)),
                 None => {
-                    let message = "this field is not compared by itself: the reason stands beside the event's name, `#[event(\"...\", changed = \"...\")]`";
+                    let message = "changes of this field are not checked separately: write the reason after the event's name, `#[event(\"...\", changed = \"...\")]`";
                     errors.extend(syn::Error::new(reason.span(), message).to_compile_error());
                 }
             }
@@ -402,7 +405,9 @@ fn unless_writing(private: &TokenStream, body: &impl ToTokens) -> TokenStream {
 fn unknown_value() -> Option<TokenStream> {
     let value =
         std::env::var("TYPED_EVENTS_LOCK").ok().filter(|value| !["", WRITE].contains(&value.as_str()))?;
-    let message = format!("TYPED_EVENTS_LOCK is `{value}`, which says nothing: `{WRITE}` writes the lock");
+    let message = format!(
+        "TYPED_EVENTS_LOCK has the unknown value `{value}`: set it to `{WRITE}` to write the lock, or unset it"
+    );
     Some(quote!(::core::compile_error!(#message);))
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct File {
     pub(crate) event: String,
     /// The path of the type that declares the event.
     pub(crate) item: String,
-    /// A variant of `Compatibility`.
+    /// The mode of compatibility, as the name of a variant of `Compatibility`.
     pub(crate) compatibility: Ident,
     pub(crate) reserved: Vec<String>,
     pub(crate) versions: Vec<Version>,
@@ -44,7 +44,7 @@ pub(crate) fn obstacle(text: &str) -> Option<(usize, String)> {
         let markers = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
         if let Some(marker) = markers.into_iter().find(|marker| line.starts_with(marker)) {
             let problem = format!(
-                "has a conflict marker of a merge (`{marker}`): take one of the two sides, and write the lock"
+                "contains a conflict marker of a merge (`{marker}`): keep one side of the conflict, and write the lock again"
             );
             return Some((number, problem));
         }
@@ -52,10 +52,10 @@ pub(crate) fn obstacle(text: &str) -> Option<(usize, String)> {
     let (line, format) = (1..).zip(text.lines()).find(|(_, line)| line.starts_with("format "))?;
     let format = format["format ".len()..].trim().parse::<u32>().ok()?;
     let problem = match format {
-        0 => "has format 0, which there never was: restore it from version control".to_owned(),
+        0 => "has format 0, which does not exist: restore it from version control".to_owned(),
         1..=FORMAT => return version_twice(text),
         _ => format!(
-            "has format {format}, and {FORMAT} is the newest known here: it was written by a newer typed-events, update it"
+            "has format {format}, but this version of typed-events reads only formats up to {FORMAT}: update typed-events"
         ),
     };
     Some((line, problem))
@@ -70,7 +70,8 @@ fn version_twice(text: &str) -> Option<(usize, String)> {
     });
     for (number, line) in sections {
         if !seen.insert(number) {
-            let problem = format!("has version {number} twice: take one of the two, and write the lock");
+            let problem =
+                format!("contains version {number} twice: keep one of the two, and write the lock again");
             return Some((line, problem));
         }
     }
@@ -140,7 +141,9 @@ impl Reader<'_> {
         }
         let named = self.named.take();
         match named.iter().find(|name| !declared.contains(&name.to_string())) {
-            Some(name) => Err(syn::Error::new(name.span(), format_args!("there is no type `{name}`"))),
+            Some(name) => {
+                Err(syn::Error::new(name.span(), format_args!("the type `{name}` is not declared")))
+            }
             None => Ok(Version { number, root, types, changed }),
         }
     }

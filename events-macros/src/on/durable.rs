@@ -53,7 +53,7 @@ impl Options {
             return Ok(false);
         }
         if self.seen.contains(option) {
-            errors.on(option, format_args!("`{option}` is there already"));
+            errors.on(option, format_args!("`{option}` is given twice: remove one"));
         }
         self.seen.push(option.clone());
         match text.as_str() {
@@ -78,7 +78,7 @@ impl Options {
             }
             for option in &self.seen {
                 let message = format!(
-                    "`{option}` works only with `durable`: add `durable = \"a-name\"`, or take it away"
+                    "`{option}` works only with `durable`: add `durable = \"a-name\"`, or remove `{option}`"
                 );
                 errors.on(option, message);
             }
@@ -92,8 +92,7 @@ impl Options {
             _ => duration(&text, &text.value(), errors).map(Some),
         });
         let from = self.from.and_then(|text| {
-            let message =
-                "a durable handler begins at `\"start\"` (the oldest event that is kept) or `\"now\"`";
+            let message = "`from` is `\"start\"` (the oldest stored event) or `\"now\"` (the next event)";
             choice(&text, [("start", "Start"), ("now", "Now")], message, errors)
         });
         let nulls = nulls(self.nulls, self.ordered_by.is_some(), errors);
@@ -110,16 +109,16 @@ impl Options {
     }
 }
 
-/// Checks the option `nulls`: how events with `null` in the `ordered_by` field are ordered.
+/// Checks the option `nulls`, which says how events are ordered whose `ordered_by` field is `null`.
 fn nulls(text: Option<LitStr>, is_ordered: bool, errors: &mut Errors) -> Option<Ident> {
     let text = text?;
     if !is_ordered {
         errors.on(
             &text,
-            "`nulls` works only with `ordered_by`: add `ordered_by = \"a_field\"`, or take it away",
+            "`nulls` works only with `ordered_by`: add `ordered_by = \"a_field\"`, or remove `nulls`",
         );
     }
-    let message = "expected `\"unordered\"` (events whose field is null don't wait for each other) or `\"together\"` (they run one after another)";
+    let message = "`nulls` is `\"unordered\"` (events whose field is null don't wait for each other) or `\"together\"` (they are handled one after the other)";
     choice(&text, [("unordered", "Unordered"), ("together", "Together")], message, errors)
 }
 
@@ -135,7 +134,7 @@ fn choice(text: &LitStr, of: [(&str, &str); 2], message: &str, errors: &mut Erro
 fn in_range(number: &LitInt, range: std::ops::RangeInclusive<u32>, errors: &mut Errors) -> bool {
     let fits = number.base10_parse::<u32>().is_ok_and(|value| range.contains(&value));
     if !fits {
-        errors.on(number, format_args!("expected a number from {} to {}", range.start(), range.end()));
+        errors.on(number, format_args!("expected a whole number from {} to {}", range.start(), range.end()));
     }
     fits
 }
@@ -152,7 +151,7 @@ fn backoff(literal: &LitStr, errors: &mut Errors) -> Option<(u64, u64)> {
         }
     };
     if first > most {
-        errors.on(literal, "the first wait is longer than the longest one");
+        errors.on(literal, "the first wait is longer than the longest wait: write the shorter time first, as in `\"1s..5m\"`");
     }
     Some((first, most))
 }

@@ -44,7 +44,7 @@ fn argument(
     if input.peek(LitStr) {
         let pattern: LitStr = input.parse()?;
         if arguments.patterns.iter().any(|other| other.value() == pattern.value()) {
-            errors.on(&pattern, format_args!("the pattern `{}` is there already", pattern.value()));
+            errors.on(&pattern, format_args!("the pattern `{}` is given twice: remove one", pattern.value()));
         }
         arguments.patterns.push(pattern);
         return Ok(());
@@ -63,9 +63,9 @@ fn argument(
     }
     let text = option.to_string();
     let message = match options::meant(&text, &NAMES) {
-        _ if input.peek(Token![.]) => "a pattern stands in quotes: `#[on(\"user.created\")]`".to_owned(),
+        _ if input.peek(Token![.]) => "write the pattern in quotes: `#[on(\"user.created\")]`".to_owned(),
         _ if text.starts_with(char::is_uppercase) => {
-            "the function's first argument names the event already: write `#[on]`".to_owned()
+            "the type of the function's first argument gives the event: write only `#[on]`".to_owned()
         }
         _ if text == "name" => {
             let fork = input.fork();
@@ -75,7 +75,7 @@ fn argument(
         }
         Some(meant) => format!("unknown option `{text}`: did you mean `{meant}`?"),
         None => format!(
-            "unknown option `{text}`: there are patterns in quotes, `durable`, `retries`, `backoff`, `timeout`, `concurrency`, `ordered_by`, `nulls`, `from`, and `crate = path`"
+            "unknown option `{text}`: the options are `durable`, `retries`, `backoff`, `timeout`, `concurrency`, `ordered_by`, `nulls`, `from` and `crate = path`; patterns are in quotes"
         ),
     };
     errors.at(option.span(), message);
@@ -95,7 +95,7 @@ pub(crate) fn function(item: TokenStream, errors: &mut Errors) -> Option<ItemFn>
                 ),
                 Err(_) => {
                     let span = tokens.into_iter().next().map_or_else(Span::call_site, |token| token.span());
-                    errors.at(span, "`#[on]` stands on a function");
+                    errors.at(span, "`#[on]` works only on a function");
                 }
             }
             None
@@ -107,7 +107,7 @@ pub(crate) fn function(item: TokenStream, errors: &mut Errors) -> Option<ItemFn>
 pub(crate) fn check_once(function: &mut ItemFn, errors: &mut Errors) {
     let is_other = |attribute: &Attribute| is_ours(attribute.path(), "on");
     for other in function.attrs.iter().filter(|attribute| is_other(attribute)) {
-        let message = "`#[on]` is there already: take one away; several patterns go into one: `#[on(\"a.b\", \"c.d\")]`";
+        let message = "a function can have only one `#[on]`: remove this one, and write all patterns in the other, as in `#[on(\"a.b\", \"c.d\")]`";
         errors.on(other, message);
     }
     function.attrs.retain(|attribute| !is_other(attribute));

@@ -66,20 +66,20 @@ pub(crate) fn associated(function: &ItemFn) -> Option<syn::Error> {
     let block = block_around(Span::call_site()).or(names_self.then_some("impl"))?;
     let article = if block == "impl" { "an" } else { "a" };
     let message = format!(
-        "a function of {article} `{block}` can't be a handler: move it out of the `{block}`, and take what it needs of the type as state, `&T`, after the event"
+        "a function of {article} `{block}` can't be a handler: move it out of the `{block}`, and pass the values it needs as state: arguments `&T` after the event"
     );
     Some(syn::Error::new(ident.span(), message))
 }
 
 fn qualifiers(signature: &Signature, errors: &mut Errors) {
     if let Safety::Unsafe(token) = &signature.safety {
-        errors.on(token, "a handler can't be `unsafe`: the bus calls it, and can't keep its conditions");
+        errors.on(token, "a handler can't be `unsafe`, because the bus can't uphold its safety conditions: remove `unsafe`");
     }
     if let Some(abi) = &signature.abi {
-        errors.on(abi, "a handler is a plain Rust function: leave out the ABI");
+        errors.on(abi, "a handler can't have an ABI: remove `extern`");
     }
     if let Some(variadic) = &signature.variadic {
-        errors.on(variadic, "a handler has a fixed number of arguments");
+        errors.on(variadic, "a handler must have a fixed number of arguments: remove `...`");
     }
 }
 
@@ -89,20 +89,20 @@ fn generics(signature: &Signature, errors: &mut Errors) {
         for attribute in attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")) {
             errors.on(
                 attribute,
-                "an argument of a handler can't depend on `#[cfg]`: write two functions, each with `#[cfg(...)]` above it",
+                "an argument of a handler can't depend on `#[cfg]`: write two functions, each with its own `#[cfg(...)]`",
             );
         }
     }
     let generic =
         signature.generics.params.iter().filter(|param| !matches!(param, GenericParam::Lifetime(_)));
     for param in generic {
-        let name = match param {
-            GenericParam::Type(param) => &param.ident,
-            GenericParam::Const(param) => &param.ident,
-            GenericParam::Lifetime(param) => &param.lifetime.ident,
+        let (name, kind) = match param {
+            GenericParam::Type(param) => (&param.ident, "type"),
+            GenericParam::Const(param) => (&param.ident, "value"),
+            GenericParam::Lifetime(param) => (&param.lifetime.ident, "lifetime"),
         };
-        let message = "a handler can't be generic: the bus would not know which";
-        errors.on(param, format_args!("{message} `{name}` to call; name the type"));
+        let message = "a handler can't be generic, because the bus would not know which";
+        errors.on(param, format_args!("{message} `{name}` to call: write a concrete {kind} instead"));
     }
     for input in &signature.inputs {
         if let FnArg::Typed(input) = input
@@ -110,7 +110,7 @@ fn generics(signature: &Signature, errors: &mut Errors) {
         {
             errors.on(
                 token,
-                "`impl Trait` makes the handler generic: name the type, or take `&dyn Trait` as state",
+                "a handler can't be generic, and `impl Trait` makes it generic: write a type, or take `&dyn Trait` as state",
             );
         }
     }
@@ -121,11 +121,11 @@ fn output(signature: &Signature, errors: &mut Errors) {
         ReturnType::Type(_, ty) if matches!(**ty, Type::ImplTrait(_)) => {
             errors.on(
                 ty,
-                "a handler that returns a future is an `async fn`: write that, and what the future gives",
+                "a handler can't return `impl Trait`: instead of returning a future, write an `async fn` that returns the output of the future",
             );
         }
         ReturnType::Type(_, ty) if matches!(**ty, Type::Never(_)) => {
-            errors.on(ty, "a handler must return: `emit` waits for it");
+            errors.on(ty, "a handler can't return `!`: it must return, because `emit` waits for it");
         }
         _ => {}
     }
@@ -142,12 +142,12 @@ fn impl_trait(ty: &Type) -> Option<&Type> {
 fn first<'a>(input: Option<&'a FnArg>, signature: &Signature, errors: &mut Errors) -> Option<&'a Type> {
     match input {
         None => {
-            let message = "a handler takes an event first: `&E` where `E` has `#[event(\"...\")]`, or `&Record` for any";
+            let message = "a handler needs an event as its first argument: `&E`, where `E` has `#[event(\"...\")]`, or `&Record` for any event";
             errors.at(signature.paren_token.span.join(), message);
             None
         }
         Some(FnArg::Receiver(receiver)) => {
-            let message = "a method can't be a handler: make it a free function, and take what it needs of `self` as state, `&T`, after the event";
+            let message = "a method can't be a handler: make it a free function, and pass the values it needs as state: arguments `&T` after the event";
             errors.on(receiver, message);
             None
         }
@@ -168,14 +168,14 @@ fn state(input: &FnArg, errors: &mut Errors) -> Option<State> {
     match bare(&input.ty) {
         Type::Reference(reference) => {
             if let Some(token) = &reference.mutability {
-                let message = "state is shared between handlers: take `&T`, and put what changes behind a `Mutex` or an atomic";
+                let message = "state is shared between handlers: take `&T`, and put values that change into a `Mutex` or an atomic";
                 errors.on(token, message);
             }
             Some(State { name, ty: bare(&reference.elem).clone() })
         }
         Type::ImplTrait(_) => None,
         Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option") => {
-            let message = "state is not optional: `build()` checks that it is there; for state that may be empty, give a type of your own that says so";
+            let message = "state can't be an `Option`, because `build()` checks that all state is given: take `&T`; if a value may be missing, put the `Option` into a struct, and take that";
             errors.on(path, message);
             None
         }
@@ -184,7 +184,7 @@ fn state(input: &FnArg, errors: &mut Errors) -> Option<State> {
             errors.on(
                 ty,
                 format_args!(
-                    "state is passed by reference: write `{name}: &{written}`; only the event comes by value"
+                    "state is passed by reference: write `{name}: &{written}`; only the event can be passed by value"
                 ),
             );
             None

@@ -18,7 +18,8 @@ pub(super) fn item(
     let secret = arguments.secret.as_ref().map(|secret| quote!(, #secret));
     let by_hand = arguments.leaves_out("Serialize") || arguments.leaves_out("Deserialize");
     let payload = (!by_hand).then(|| format_ident!("{PAYLOAD}"));
-    // With `remote = "Self"`, serde derives functions of the type. The trait impls, which hide the value, call them.
+    // With `remote = "Self"`, serde generates functions of the type instead of trait impls. Our trait impls, which hide
+    // the value, call these functions.
     let remote =
         (hidden == Hidden::Type && arguments.above.is_empty()).then(|| quote!(#[serde(remote = "Self")]));
     let (krate, errors) = (&arguments.krate, errors.into_tokens());

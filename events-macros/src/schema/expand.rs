@@ -74,10 +74,10 @@ impl Writer<'_> {
             return Some(syn::Error::new_spanned(field.ty, message));
         }
         if let Some(field) = self.circle() {
-            let message = "a generic type that contains itself has no schema: mark this field `#[event(opaque)]` (`#[schema(opaque)]` below `#[derive(Schema)]`)";
+            let message = "a generic type that contains itself has no schema: write `#[event(opaque)]` on this field, or `#[schema(opaque)]` if the type has `#[derive(Schema)]`";
             return Some(syn::Error::new_spanned(field.ty, message));
         }
-        let message = "a union has no schema: it can't be read by serde";
+        let message = "a union has no schema, because serde can't read it: use an enum";
         matches!(self.input.data, Data::Union).then(|| syn::Error::new(self.input.ident.span(), message))
     }
 

@@ -12,8 +12,8 @@ use crate::attr::Attributes;
 use crate::errors::{Errors, call_at, text_of};
 use crate::tokens::{option, without_self};
 
-/// The maximum number of parts (fields or variants) with a separate constant that the constant for the whole type can
-/// skip. Parts beyond it are checked by both.
+/// Maximum number of parts (fields or variants) that the constant for the whole type can skip, because a separate
+/// constant checks them. Both constants check the parts with higher indexes.
 const MAX_PARTS: usize = 128;
 
 /// Generates errors for conflicting names, and constants that fail to evaluate if serde can't read what it writes.
@@ -84,7 +84,7 @@ fn check_struct_tag(container: &Attributes, fields: &[Field<'_>], errors: &mut E
             let shown = ident.unraw();
             errors.at(
                 ident.span(),
-                format_args!("`{shown}` and the tag are both named `{tag}` on the wire, so that no record can be read: rename one of them"),
+                format_args!("the field `{shown}` and the tag are both named `{tag}` in JSON, so records can't be read back: rename one of them"),
             );
         }
     }
@@ -121,7 +121,7 @@ fn compare(all: &[Named<'_>], what: &str, errors: &mut Errors) {
             errors.at(
                 at.span(),
                 format_args!(
-                    "the {what} `{one}` and `{two}` are both written or read as `{name}`, so that records can't be read back: rename one of them"
+                    "the {what} `{one}` and `{two}` are both written or read as `{name}`, so records can't be read back: rename one of them"
                 ),
             );
             return;
@@ -136,7 +136,7 @@ fn check_sides((ident, names): Named<'_>, errors: &mut Errors) {
         errors.at(
             ident.span(),
             format_args!(
-                "`{}` is written as `{written}`, but read as `{read}`, so that records can't be read back: add `#[serde(alias = \"{written}\")]`",
+                "`{}` is written as `{written}`, but read as `{read}`, so records can't be read back: add `#[serde(alias = \"{written}\")]`",
                 ident.unraw()
             ),
         );
@@ -150,7 +150,7 @@ fn is_never_read(Variant { ident, attr, .. }: &Variant<'_>, errors: &mut Errors)
         errors.at(
             ident.span(),
             format_args!(
-                "the variant `{ident}` is written, but never read, so that records of it can't be read back: leave `skip_deserializing` away, or write `skip`"
+                "the variant `{ident}` is written, but never read, so records of it can't be read back: remove `skip_deserializing`, or write `skip` instead"
             ),
         );
     }
@@ -164,12 +164,12 @@ pub(super) fn moves_others(fields: &[Field<'_>], index: usize, is_newtype: bool)
     if attr.skipped.written != attr.skipped.read {
         let may_be_missing = attr.skipped.written && attr.default && is_last && !is_newtype;
         return (!may_be_missing).then_some(
-            "this element is skipped on one side alone, so that the others are not read where they were written: write `#[serde(skip)]`, or give the fields names",
+            "this element is skipped only when it is written, or only when it is read, so elements are read at other indexes than they were written: write `#[serde(skip)]`, or name the fields",
         );
     }
     let moves = attr.skipped_if.is_some() && !is_newtype && !attr.is_skipped();
     (moves && !(is_last && attr.default)).then_some(
-        "an element of a tuple that may be left out moves those after it: leave `skip_serializing_if` away, or give the fields names",
+        "a tuple with `skip_serializing_if` on this element can't be read back, because it may have fewer elements: remove `skip_serializing_if`, or name the fields",
     )
 }
 

@@ -100,7 +100,7 @@ fn newest_version(name: &str, private: &TokenStream) -> Result<(String, String, 
         let meant = lock::meant(name).map(|meant| format!("did you mean `{meant}`? If not, "));
         let meant = meant.unwrap_or_default();
         format!(
-            "`{name}` is not locked: {meant}{folder}/{name} does not exist; a view by name is checked against the lock of the program that emits it: put a copy of its file there"
+            "`{name}` is not locked: {meant}{folder}/{name} does not exist; a view by name is checked against this file: copy it from the lock of the program that emits the event"
         )
     };
     let (path, file) = lock::read(name, private)?.ok_or_else(missing)?;

@@ -37,10 +37,12 @@ const USAGE: &str = "pass one of: json-schema [EVENT], async-api [TITLE VERSION 
 /// An error in the arguments or in writing the output is printed to stderr, and the exit code is a failure.
 pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let said = text(&catalog(), &arguments).map_err(|problem| format!("{problem}\n")).and_then(|text| {
-        std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("can't print: {error}\n"))
+    let printed = text(&catalog(), &arguments).map_err(|problem| format!("{problem}\n")).and_then(|text| {
+        std::io::stdout()
+            .write_all(text.as_bytes())
+            .map_err(|error| format!("can't write the output: {error}\n"))
     });
-    let Err(problem) = said else { return ExitCode::SUCCESS };
+    let Err(problem) = printed else { return ExitCode::SUCCESS };
     // If stderr can't be written either, the exit code alone reports the failure.
     let _ = std::io::stderr().write_all(problem.as_bytes());
     ExitCode::FAILURE
@@ -87,13 +89,13 @@ fn async_api_version(text: &str) -> Result<AsyncApiVersion, String> {
     match text {
         "3.0" | "3.0.0" => Ok(AsyncApiVersion::V3_0),
         "3.1" | "3.1.0" => Ok(AsyncApiVersion::V3_1),
-        _ => Err(format!("`{}` is not a version of AsyncAPI to write: use 3.0 or 3.1", text.escape_debug())),
+        _ => Err(format!("`{}` is not a supported version of AsyncAPI: use 3.0 or 3.1", text.escape_debug())),
     }
 }
 
 fn typescript_settings(settings: &[&str]) -> Result<TypeScript, String> {
     settings.iter().try_fold(TypeScript::new(), |typescript, setting| match setting.rsplit_once('=') {
-        Some((path, as_what)) => Ok(typescript.big_integers_of(path, big_integers(as_what)?)),
+        Some((path, kind)) => Ok(typescript.big_integers_of(path, big_integers(kind)?)),
         None => Ok(typescript.big_integers(big_integers(setting)?)),
     })
 }
@@ -103,7 +105,9 @@ fn big_integers(text: &str) -> Result<BigIntegers, String> {
         "number" => Ok(BigIntegers::Number),
         "bigint" => Ok(BigIntegers::BigInt),
         "string" => Ok(BigIntegers::String),
-        _ => Err(format!("integers can't be `{}`: use number, bigint or string", text.escape_debug())),
+        _ => {
+            Err(format!("`{}` is not a type for integers: use number, bigint or string", text.escape_debug()))
+        }
     }
 }
 
@@ -112,13 +116,13 @@ fn list(catalog: &Catalog) -> String {
     let unhandled: Vec<_> = catalog.unhandled().map(|event| event.name()).collect();
     let events = catalog.events().iter().map(|event| {
         let (file, line) = event.location();
-        let lonely = if unhandled.contains(&event.name()) { "  no handler takes it" } else { "" };
-        format!("event   {}  v{}  {} ({file}:{line}){lonely}\n", event.name(), event.version(), event.item())
+        let note = if unhandled.contains(&event.name()) { "  no handler takes it" } else { "" };
+        format!("event   {}  v{}  {} ({file}:{line}){note}\n", event.name(), event.version(), event.item())
     });
     let handlers = catalog.handlers().iter().map(|handler| {
         let (file, line) = handler.location();
-        let lonely = if handler.events().is_empty() { "  no event reaches it" } else { "" };
-        format!("handler {}  on {}  ({file}:{line}){lonely}\n", handler.item(), handler.patterns().join(", "))
+        let note = if handler.events().is_empty() { "  no event reaches it" } else { "" };
+        format!("handler {}  on {}  ({file}:{line}){note}\n", handler.item(), handler.patterns().join(", "))
     });
     events.chain(handlers).collect()
 }

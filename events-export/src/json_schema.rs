@@ -14,9 +14,9 @@ use crate::names::{Names, Titles, resolved};
 /// Whether a schema describes the JSON that serde writes or the JSON that serde reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The JSON that programs which emit the event write, without secrets.
+    /// The JSON that is written by programs that emit the event, without secrets.
     Written,
-    /// The JSON that programs which take the event read: optional fields may be missing, and aliases are accepted.
+    /// The JSON that is accepted by programs that handle the event: optional fields may be missing, and aliases are accepted.
     Read,
 }
 

@@ -23,13 +23,14 @@ pub fn mermaid(catalog: &Catalog) -> String {
         }
     }
     let unhandled: Vec<_> = catalog.unhandled().map(|event| event.name()).collect();
-    let lonely = catalog.events().iter().enumerate().filter(|(_, event)| unhandled.contains(&event.name()));
-    let mut lonely: Vec<_> = lonely.map(|(index, _)| format!("e{index}")).collect();
+    let unhandled =
+        catalog.events().iter().enumerate().filter(|(_, event)| unhandled.contains(&event.name()));
+    let mut dashed: Vec<_> = unhandled.map(|(index, _)| format!("e{index}")).collect();
     let unreached = catalog.handlers().iter().enumerate().filter(|(_, handler)| handler.events().is_empty());
-    lonely.extend(unreached.map(|(index, _)| format!("h{index}")));
-    if !lonely.is_empty() {
+    dashed.extend(unreached.map(|(index, _)| format!("h{index}")));
+    if !dashed.is_empty() {
         let _ = writeln!(text, "  classDef lonely stroke-dasharray: 5 5");
-        let _ = writeln!(text, "  class {} lonely", lonely.join(","));
+        let _ = writeln!(text, "  class {} lonely", dashed.join(","));
     }
     text
 }

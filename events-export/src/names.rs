@@ -26,17 +26,17 @@ impl Names {
         if let Some((name, _)) = self.types.iter().find(known) {
             return name.clone();
         }
-        let plain: String =
+        let normalized: String =
             schema.name().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        let plain = match plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-            true => plain,
-            false => format!("Type{plain}"),
+        let normalized = match normalized.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            true => normalized,
+            false => format!("Type{normalized}"),
         };
         let taken = |name: &String| {
             self.taken.contains(&name.as_str()) || self.types.iter().any(|(other, _)| other == name)
         };
-        let numbered = (2..).map(|number| format!("{plain}{number}"));
-        let name = std::iter::once(plain.clone()).chain(numbered).find(|name| !taken(name));
+        let numbered = (2..).map(|number| format!("{normalized}{number}"));
+        let name = std::iter::once(normalized.clone()).chain(numbered).find(|name| !taken(name));
         let name = name.unwrap_or_default();
         self.types.push((name.clone(), schema));
         name
@@ -52,7 +52,7 @@ impl Names {
 #[derive(Default)]
 pub(crate) struct Titles {
     /// The name of the type being written, followed by the names of the part being written.
-    at: String,
+    path: String,
     /// Whether the type itself is being written, which needs no title.
     is_declared: bool,
     /// Titles in the form in which code generators compare them.
@@ -62,50 +62,50 @@ pub(crate) struct Titles {
 impl Titles {
     /// Creates the titles for a document with these types.
     pub(crate) fn beside(names: &Names) -> Self {
-        let taken = names.types.iter().map(|(name, _)| plain(name)).collect();
+        let taken = names.types.iter().map(|(name, _)| normalized(name)).collect();
         Self { taken, ..Self::default() }
     }
 
     /// Begins a declared type.
     pub(crate) fn declare(&mut self, name: &str) {
-        (self.at, self.is_declared) = (name.to_owned(), true);
+        (self.path, self.is_declared) = (name.to_owned(), true);
     }
 
     /// Begins a part of the current type. Pass the result to [`leave`](Self::leave) at the end of the part.
     pub(crate) fn enter(&mut self, part: &str) -> (usize, bool) {
-        let outer = (self.at.len(), self.is_declared);
-        let mut begins = true;
+        let outer = (self.path.len(), self.is_declared);
+        let mut starts_word = true;
         for c in part.chars() {
             match c.is_ascii_alphanumeric() {
-                true if begins => self.at.push(c.to_ascii_uppercase()),
-                true => self.at.push(c),
+                true if starts_word => self.path.push(c.to_ascii_uppercase()),
+                true => self.path.push(c),
                 false => {}
             }
-            begins = !c.is_ascii_alphanumeric();
+            starts_word = !c.is_ascii_alphanumeric();
         }
         self.is_declared = false;
         outer
     }
 
     pub(crate) fn leave(&mut self, (length, is_declared): (usize, bool)) {
-        self.at.truncate(length);
+        self.path.truncate(length);
         self.is_declared = is_declared;
     }
 
     /// Returns a title for the current part, or `None` for a declared type. A second part with the title `WayOne` gets
     /// `WayOne2`.
     pub(crate) fn next(&mut self) -> Option<String> {
-        if self.is_declared || self.at.is_empty() {
+        if self.is_declared || self.path.is_empty() {
             return None;
         }
-        let numbered = (2..).map(|number| format!("{}{number}", self.at));
-        let title = std::iter::once(self.at.clone()).chain(numbered);
-        title.into_iter().find(|title| self.taken.insert(plain(title)))
+        let numbered = (2..).map(|number| format!("{}{number}", self.path));
+        let title = std::iter::once(self.path.clone()).chain(numbered);
+        title.into_iter().find(|title| self.taken.insert(normalized(title)))
     }
 }
 
 /// Returns a name in the form in which code generators compare it: they convert names to the case of their language.
-fn plain(name: &str) -> String {
+fn normalized(name: &str) -> String {
     name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
 }
 

@@ -14,9 +14,9 @@ pub(super) const DENIALS: [&str; 2] = ["additionalProperties", "unevaluatedPrope
 /// Maximum depth of flattened fields, since a type may flatten itself.
 const MAX_DEPTH: usize = 8;
 
-/// The other entries of an object that a type shares.
+/// What is known of the other entries of an object, for the schema of a type that shares it.
 pub(super) struct Rest {
-    /// The names of entries that earlier types have taken.
+    /// The names of entries that belong to the fields before.
     taken: Vec<&'static str>,
     /// Whether unknown entries are refused.
     denied: bool,
@@ -54,7 +54,7 @@ impl Writer {
         shape
     }
 
-    /// Returns the schema of a type whose entries are in one object with others.
+    /// Returns the schema of a type whose entries share an object with other entries.
     fn among(&mut self, shape: &'static TypeSchema, rest: &Rest) -> Value {
         if rest.depth > MAX_DEPTH {
             return json!({});

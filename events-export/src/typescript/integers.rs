@@ -47,7 +47,7 @@ impl NoBigIntegers {
 impl fmt::Display for NoBigIntegers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let paths: Vec<_> = self.paths.iter().map(|path| format!("`{}`", path.escape_debug())).collect();
-        write!(f, "no integer that may be beyond 2^53 is at {}", paths.join(", "))
+        write!(f, "there is no integer that may be beyond 2^53 at {}", paths.join(", "))
     }
 }
 
@@ -60,12 +60,12 @@ pub(super) struct Integers {
     /// By path: the names of types, variants and fields, joined by dots.
     pub(super) of: BTreeMap<String, BigIntegers>,
     /// The paths of `of` that contain a large integer.
-    met: BTreeSet<String>,
-    at: String,
+    used_paths: BTreeSet<String>,
+    path: String,
     /// Whether a rounded integer was written since the last comment.
     rounded: bool,
     any_rounded: bool,
-    any_kept: bool,
+    any_exact: bool,
 }
 
 /// The state to restore at the end of an item: the length of the path, and whether a rounded integer has no comment
@@ -75,17 +75,17 @@ pub(super) struct Outer(usize, bool);
 impl Integers {
     /// Begins a type, variant or field.
     pub(super) fn enter(&mut self, name: &str) -> Outer {
-        let outer = Outer(self.at.len(), std::mem::take(&mut self.rounded));
-        if !self.at.is_empty() {
-            self.at.push('.');
+        let outer = Outer(self.path.len(), std::mem::take(&mut self.rounded));
+        if !self.path.is_empty() {
+            self.path.push('.');
         }
-        self.at.push_str(name);
+        self.path.push_str(name);
         outer
     }
 
     /// Ends an item that has a comment, and returns the warning for that comment.
     pub(super) fn leave(&mut self, Outer(length, rounded): Outer) -> &'static str {
-        self.at.truncate(length);
+        self.path.truncate(length);
         match std::mem::replace(&mut self.rounded, rounded) {
             true => WARNING,
             false => "",
@@ -94,7 +94,7 @@ impl Integers {
 
     /// Ends an item without a comment. The warning goes into the comment of the enclosing item.
     pub(super) fn pass_on(&mut self, Outer(length, rounded): Outer) {
-        self.at.truncate(length);
+        self.path.truncate(length);
         self.rounded |= rounded;
     }
 
@@ -103,41 +103,42 @@ impl Integers {
         if max <= MAX_SAFE && (min >= 0 || min.unsigned_abs() <= MAX_SAFE) {
             return BigIntegers::Number.type_name();
         }
-        let as_what = self.said().unwrap_or(self.all);
-        let is_rounded = as_what == BigIntegers::Number;
+        let kind = self.setting().unwrap_or(self.all);
+        let is_rounded = kind == BigIntegers::Number;
         self.rounded |= is_rounded;
         self.any_rounded |= is_rounded;
-        self.any_kept |= !is_rounded;
-        as_what.type_name()
+        self.any_exact |= !is_rounded;
+        kind.type_name()
     }
 
     /// Returns the setting for the current position: the one with the longest path.
-    fn said(&mut self) -> Option<BigIntegers> {
-        let mut said = None;
-        for (path, as_what) in &self.of {
+    fn setting(&mut self) -> Option<BigIntegers> {
+        let mut setting = None;
+        for (path, kind) in &self.of {
             let is_in = self
-                .at
+                .path
                 .strip_prefix(path.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
             // The paths are sorted, so the longest one is last.
             if is_in {
-                self.met.insert(path.clone());
-                said = Some(*as_what);
+                self.used_paths.insert(path.clone());
+                setting = Some(*kind);
             }
         }
-        said
+        setting
     }
 
     pub(super) fn check(&self) -> Result<(), NoBigIntegers> {
-        let paths: Vec<_> = self.of.keys().filter(|path| !self.met.contains(*path)).cloned().collect();
+        let paths: Vec<_> = self.of.keys().filter(|path| !self.used_paths.contains(*path)).cloned().collect();
         if paths.is_empty() { Ok(()) } else { Err(NoBigIntegers { paths }) }
     }
 
     /// Returns the comments at the head of the module.
     pub(super) fn about(&self) -> String {
-        let rounded = "// `JSON.parse` rounds integers beyond 2^53: comments say where there may be some.\n";
-        let kept = "// `JSON.parse` gives neither a `bigint` nor a `string` for a number: use a parser that does, such as json-bigint.\n";
-        [(self.any_rounded, rounded), (self.any_kept, kept)]
+        let rounded =
+            "// `JSON.parse` rounds integers beyond 2^53: comments mark the fields that may contain some.\n";
+        let kept = "// `JSON.parse` returns a `number` for each number: for a `bigint` or `string`, use a parser such as json-bigint.\n";
+        [(self.any_rounded, rounded), (self.any_exact, kept)]
             .iter()
             .filter_map(|(any, line)| any.then_some(*line))
             .collect()

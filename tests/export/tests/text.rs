@@ -1,4 +1,4 @@
-//! What the exports say of events, names and handlers.
+//! Events, names and handlers in the exported documents.
 
 use typed_events::export::{async_api, markdown, mermaid, typescript};
 use typed_events::{Record, catalog, event, on, payload};

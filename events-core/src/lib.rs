@@ -5,8 +5,8 @@
 //!
 //! # Types of other crates
 //!
-//! The public API, that of the other crates of typed-events included, names these types of other crates and no others.
-//! A new one is a decision: a change of its major version is one of this crate's.
+//! The public API, including that of the other crates of typed-events, names only these types of other crates. Don't add
+//! one without need: a new major version of that crate then requires a new major version of this one.
 //!
 //! | crate | what | where |
 //! |---|---|---|

@@ -232,9 +232,12 @@ pub struct FieldSchema {
     pub aliases: &'static [&'static str],
     /// Whether an object without the field is an error when it is read.
     pub required: bool,
-    /// The source of the value if the field is missing: the path of a function; `struct` for the field of the default
-    /// value of the whole struct; `struct path` for the field of the struct that the function returns; empty for the
-    /// default of the field's type, which is `None` for an `Option`.
+    /// Where the value comes from if the field is missing:
+    ///
+    /// - the path of a function: its result;
+    /// - `struct`: this field of the default value of the whole struct;
+    /// - `struct path`: this field of the struct that the function `path` returns;
+    /// - empty: the default of the field's type, which is `None` for an `Option`.
     pub default: &'static str,
     /// The path of the function that decides whether the field is left out; empty if there is none.
     pub skipped_if: &'static str,

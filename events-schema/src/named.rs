@@ -18,8 +18,7 @@ pub struct NamedSchema {
     pub deprecated: bool,
     /// Whether the type is secret. Its values are hidden in `Debug` output and in JSON, except in stored records.
     pub secret: bool,
-    /// The types of serde's options `from`, `try_from` and `into`, from and into which the type is converted when it is
-    /// read and written; empty if there are none.
+    /// serde's options `from`, `try_from` and `into` with their types, as text; empty if there are none.
     pub converts: &'static str,
     /// Where the compiler checks that the type reads back what it writes.
     pub verified: Verified,

@@ -124,7 +124,7 @@ impl Object {
         self
     }
 
-    /// Returns whether the object has entries with any keys.
+    /// Returns whether the object contains the entries of a map, whose keys are not known.
     pub(super) const fn has_map(&self) -> bool {
         let mut i = 0;
         while i < self.len {

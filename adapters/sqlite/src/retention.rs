@@ -56,8 +56,8 @@ pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> R
     if retention.is_everything() {
         return Ok(false);
     }
-    let (gone, last) = (trimmed(connection)?, last(connection)?);
-    let mut keep_from = gone + 1;
+    let (trimmed_to, last) = (trimmed(connection)?, last(connection)?);
+    let mut keep_from = trimmed_to + 1;
     if let Some(records) = retention.max_records() {
         keep_from = keep_from.max(last.saturating_sub(i64::try_from(records).unwrap_or(i64::MAX)) + 1);
     }
@@ -68,26 +68,26 @@ pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> R
     if let Some(bytes) = retention.max_bytes()
         && used(connection)? > i64::try_from(bytes).unwrap_or(i64::MAX)
     {
-        keep_from = keep_from.max(gone + 1 + BATCH);
+        keep_from = keep_from.max(trimmed_to + 1 + BATCH);
     }
     if !retention.ignores_consumers() {
         keep_from = keep_from.min(unfinished(connection)?.unwrap_or(i64::MAX));
     }
     // The newest record is never trimmed, so that no position is assigned twice.
-    let keep_from = keep_from.min(last).min(gone + 1 + BATCH);
-    if keep_from <= gone + 1 {
+    let keep_from = keep_from.min(last).min(trimmed_to + 1 + BATCH);
+    if keep_from <= trimmed_to + 1 {
         return give_back(connection);
     }
     // A replayed dead letter has a position before the trimmed ones. It stays until its consumer has finished it.
     let delete = "DELETE FROM typed_events_log WHERE position < ?2
         AND (position > ?1 OR position NOT IN (SELECT position FROM typed_events_pending))";
-    connection.prepare_cached(delete)?.execute([gone, keep_from])?;
+    connection.prepare_cached(delete)?.execute([trimmed_to, keep_from])?;
     if retention.ignores_consumers() {
         // A consumer notices a lost event when it claims it again. Waiting and held events become due at once, so it
         // does so now. An event that waits for another one of its key becomes due after that one.
         let lost = "UPDATE typed_events_pending SET held = 0, due = 0
             WHERE position > ?1 AND position < ?2 AND leased = 0 AND (held = 1 OR due IS NOT NULL)";
-        connection.prepare_cached(lost)?.execute([gone, keep_from])?;
+        connection.prepare_cached(lost)?.execute([trimmed_to, keep_from])?;
     }
     let note = "UPDATE typed_events_meta SET trimmed = ?1 WHERE one = 1";
     connection.prepare_cached(note)?.execute([keep_from - 1])?;

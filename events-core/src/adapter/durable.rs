@@ -77,8 +77,8 @@ pub trait DurableAdapter: Send + Sync {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), AdapterError>>;
 
-    /// Records that a program which opened the consumer has stopped, so that [`ConsumerStatus::is_running`]
-    /// becomes false.
+    /// Records that a program with the consumer open has stopped, so that [`ConsumerStatus::is_running`] becomes
+    /// false.
     ///
     /// Other programs may still run the consumer. The engine resolves their [`wait`](Self::wait), so that
     /// they call [`exchange`](Self::exchange), which marks the consumer as running again, even if it is

@@ -10,7 +10,8 @@ use crate::record::Record;
 
 /// Identity of a log. Positions in different logs can't be compared.
 ///
-/// The epoch is incremented if a log assigns positions anew, for example if a replica becomes the primary.
+/// The epoch is incremented if a log may assign a position again, for example after a replica has become the
+/// primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LogId {
     id: u128,

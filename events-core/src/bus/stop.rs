@@ -186,7 +186,7 @@ impl Inner {
         let idle = idle && timeout_at(deadline, self.flight.idle()).await.is_ok();
         let unfinished = if idle { Vec::new() } else { self.describe_unfinished() };
         let unfinished = self.stopping.unfinished.get_or_init(|| unfinished);
-        self.flight.end();
+        self.flight.end_drain();
         self.log.close();
         let failed = self.stop_adapter(deadline).await;
         // The periods of added-up losses end with the bus.

@@ -34,7 +34,7 @@ pub(super) fn listen(bus: &Bus, pattern: &str, recorder: &Arc<Recorder<u64>>) ->
     Ok(())
 }
 
-/// Returns everything that identifies a record except for its payload.
+/// Returns the name, version, id, timestamp, origin and metadata of a record as one text, for comparisons.
 pub(super) fn facts(record: &Record) -> String {
     let (name, version, id) = (record.name(), record.version(), record.id());
     format!("{name} {version} {id} {} {} {:?}", record.timestamp(), record.origin(), record.metadata())

@@ -7,7 +7,7 @@ use crate::record::Record;
 
 /// A log that counts the bytes of its records.
 pub(crate) trait CountsBytes: Send + Sync {
-    /// Counts more bytes for a record, if the log still keeps it.
+    /// Adds bytes to the size that the log counts for a record, if the log still has the record.
     fn grow(&self, record: &Record, bytes: usize);
 }
 

@@ -12,40 +12,40 @@ use crate::schema::memory::allocation;
 /// Views of one record that were requested, as a linked list.
 #[derive(Default)]
 pub(crate) struct Views {
-    first: OnceLock<Box<Seen>>,
+    first: OnceLock<Box<ReadView>>,
 }
 
-struct Seen {
+struct ReadView {
     of: TypeId,
     view: Result<Box<dyn Any + Send + Sync>, DecodeError>,
-    others: Views,
+    next: Views,
 }
 
 impl Views {
-    /// Returns the view of type `V`. Reads it on the first request, and then passes the number of bytes kept
-    /// to `keeps`.
+    /// Returns the view of type `V`. Reads it on the first request, and then passes the number of bytes that it
+    /// takes to `note_bytes`.
     fn get_or_read<V: View>(
         &self,
         read: impl Fn() -> Result<V, DecodeError>,
-        keeps: impl Fn(usize),
+        note_bytes: impl Fn(usize),
     ) -> Result<Option<&V>, DecodeError> {
         let mut views = self;
         loop {
             let mut size = None;
-            let seen = views.first.get_or_init(|| {
+            let found = views.first.get_or_init(|| {
                 let read = read();
-                let held = read.as_ref().map_or_else(DecodeError::size, |view| {
+                let bytes = read.as_ref().map_or_else(DecodeError::size, |view| {
                     allocation(size_of::<V>()).saturating_add(view.heap_size())
                 });
-                size = Some(allocation(size_of::<Seen>()).saturating_add(held));
+                size = Some(allocation(size_of::<ReadView>()).saturating_add(bytes));
                 let view = read.map(|view| Box::new(view) as _);
-                Box::new(Seen { of: TypeId::of::<V>(), view, others: Self::default() })
+                Box::new(ReadView { of: TypeId::of::<V>(), view, next: Self::default() })
             });
-            size.into_iter().for_each(&keeps);
-            if seen.of == TypeId::of::<V>() {
-                return seen.view.as_ref().map(|view| view.downcast_ref()).map_err(Clone::clone);
+            size.into_iter().for_each(&note_bytes);
+            if found.of == TypeId::of::<V>() {
+                return found.view.as_ref().map(|view| view.downcast_ref()).map_err(Clone::clone);
             }
-            views = &seen.others;
+            views = &found.next;
         }
     }
 }
@@ -55,7 +55,8 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Payload`] if the event has another name, or if its JSON can't be decoded as `V`.
+    /// - [`ErrorKind::Unreadable`]: the event has another name, or its JSON can't be decoded as `V`.
+    /// - [`ErrorKind::Serialize`]: the event can't be written as JSON.
     pub fn view<V: View>(&self) -> Result<&V, Error> {
         if self.name() != V::NAME {
             let message = format!("{}: the record is not a {}", self.name(), V::NAME);

@@ -525,8 +525,8 @@ const fn variant_at(schema: &'static EnumSchema, index: usize, scope: Scope, see
     }
 }
 
-/// Checks that a written variant is read under its name. With `twice`, also checks that no other variant has the same
-/// name.
+/// Checks that a variant is read under the name that it is written under. If `twice` is true, also checks that no
+/// earlier variant has one of its names.
 const fn check_variant_names(schema: &'static EnumSchema, index: usize, twice: bool) -> Verdict {
     let variant = &schema.variants[index];
     let Some(name) = variant.written else { return Ok(()) };

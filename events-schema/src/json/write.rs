@@ -126,7 +126,7 @@ impl<'a> JsonWriter<'a> {
         Ok(Compound { writer: self, kind, index: 0, key: 0..0, first_key, ascends: true })
     }
 
-    /// Returns the JSON of a key without its quotes. Equal keys have equal JSON.
+    /// Returns the JSON text of a key, without the quotes around it. Equal keys have equal texts.
     fn text_of(&self, key: &Range<usize>) -> &[u8] {
         &self.out[key.start + 1..key.end - 1]
     }

@@ -30,8 +30,8 @@ use crate::record::metadata::Metadata;
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: roll the transaction back if the future is dropped after its first poll. Dropped before
-/// that, it writes nothing.
+/// Not cancel safe: roll the transaction back if the future is dropped after its first poll. If it is dropped
+/// before that, it writes nothing.
 #[must_use = "emits in a transaction do nothing unless awaited"]
 pub struct EmitIn<'a, K, T: ?Sized, E> {
     bus: &'a Bus,

@@ -1,4 +1,4 @@
-//! Records the work that was lost because its runtime shut down.
+//! Counts and describes the handler calls and emits that were lost because their runtime shut down.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

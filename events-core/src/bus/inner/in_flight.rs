@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 const RUNNING: u8 = 0;
 const STOPPING: u8 = 1;
 const STOPPED: u8 = 2;
-/// `stop` has reached its deadline, or everything in flight has ended.
-const ENDED: u8 = 3;
+/// `stop` has reached its deadline, or nothing is in flight any more.
+const DRAIN_ENDED: u8 = 3;
 
 /// The phase of a bus, which only moves forward, and the number of emits in flight.
 ///
@@ -29,7 +29,7 @@ pub(crate) struct Lifecycle {
     /// Number of [`StopDeferral`]s. While there are any, emits are accepted after the stop has begun.
     deferrals: AtomicUsize,
     idle: Notify,
-    ended: Notify,
+    drain_ended: Notify,
 }
 
 /// An emit is refused, because the bus is stopping or has stopped.
@@ -75,10 +75,10 @@ impl Lifecycle {
         self.phase.fetch_max(STOPPED, Ordering::SeqCst);
     }
 
-    /// Wakes the tasks that wait in [`ended`](Self::ended).
-    pub(crate) fn end(&self) {
-        self.phase.fetch_max(ENDED, Ordering::SeqCst);
-        self.ended.notify_waiters();
+    /// Marks the drain as ended, and wakes the tasks that wait in [`drain_ended`](Self::drain_ended).
+    pub(crate) fn end_drain(&self) {
+        self.phase.fetch_max(DRAIN_ENDED, Ordering::SeqCst);
+        self.drain_ended.notify_waiters();
     }
 
     /// Waits until `stop` has drained the bus or reached its deadline.
@@ -86,11 +86,11 @@ impl Lifecycle {
     /// # Cancel safety
     ///
     /// Cancel safe: dropping the future changes nothing.
-    pub(crate) async fn ended(&self) {
+    pub(crate) async fn drain_ended(&self) {
         loop {
-            let mut ended = std::pin::pin!(self.ended.notified());
+            let mut ended = std::pin::pin!(self.drain_ended.notified());
             ended.as_mut().enable();
-            if self.phase.load(Ordering::SeqCst) == ENDED {
+            if self.phase.load(Ordering::SeqCst) == DRAIN_ENDED {
                 return;
             }
             ended.await;

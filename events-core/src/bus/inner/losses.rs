@@ -15,7 +15,7 @@ use crate::panics::catch_panic;
 /// Time for which losses of one kind are added up after a line about that kind was logged.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Kind of loss: the texts before and after the number of events in the line `{who} lost 3 events{why}`.
+/// Kind of loss: the texts before and after the number of events in the line `{subject} lost 3 events{reason}`.
 type Kind = (Box<str>, Box<str>);
 
 /// The losses of a bus that are not logged yet.
@@ -79,13 +79,13 @@ impl Losses {
         }
     }
 
-    fn log(&self, (who, why): &Kind, events: u64) {
+    fn log(&self, (subject, reason): &Kind, events: u64) {
         let noun = if events == 1 { "event" } else { "events" };
-        self.fallback.warning(format_args!("{who} lost {events} {noun}{why}"));
+        self.fallback.warning(format_args!("{subject} lost {events} {noun}{reason}"));
     }
 
-    fn kind(&self, who: String, why: String) -> Kind {
-        let kind = (who.into(), why.into());
+    fn kind(&self, subject: String, reason: String) -> Kind {
+        let kind = (subject.into(), reason.into());
         let periods = self.periods();
         match periods.len() < MAX_REPORTED || periods.contains_key(&kind) {
             true => kind,
@@ -104,9 +104,9 @@ impl Drop for Losses {
 
 impl Inner {
     /// Logs that events were lost. Losses of the same kind during the period that follows are logged in one
-    /// line at its end. `who` and `why` must contain no unescaped text from outside.
-    pub(crate) fn warn_of_lost(self: &Arc<Self>, who: String, events: u64, why: String) {
-        let kind = self.losses.kind(who, why);
+    /// line at its end. `subject` and `reason` must contain no unescaped text from outside.
+    pub(crate) fn warn_of_lost(self: &Arc<Self>, subject: String, events: u64, reason: String) {
+        let kind = self.losses.kind(subject, reason);
         let Some((events, is_new)) = self.losses.add(&kind, events) else { return };
         self.losses.log(&kind, events);
         if is_new {

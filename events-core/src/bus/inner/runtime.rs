@@ -50,20 +50,20 @@ impl Inner {
     }
 
     fn warn_of_lost_runtime(&self, joins: bool) {
-        let mut lost = Vec::new();
+        let mut losses = Vec::new();
         if joins {
             let adapter = self.adapter_name();
-            lost.push(format!("events of other instances may no longer arrive from {adapter}"));
+            losses.push(format!("events of other instances may no longer arrive from {adapter}"));
         }
         if !self.works.is_empty() {
-            lost.push(format!(
+            losses.push(format!(
                 "durable handlers of this bus get no more events ({})",
                 self.durable_names(|_| true)
             ));
         }
-        let lost = lost.join(", and ");
+        let losses = losses.join(", and ");
         self.warn(format_args!(
-            "the runtime on which the bus was built has shut down before `stop`: {lost}; call `stop().await` before that runtime ends, or build the bus on the runtime that lives longest"
+            "the runtime on which the bus was built has shut down before `stop`: {losses}; call `stop().await` before that runtime ends, or build the bus on the runtime that lives longest"
         ));
     }
 

@@ -93,7 +93,7 @@ pub(crate) enum Entry {
     Finished(Record, HandlerResult),
 }
 
-/// A failure that no emit will take, so that it must be logged.
+/// A failure that no emit will report, so the caller must log it.
 pub(crate) type Unreported = (Record, HandlerError);
 
 impl Rendezvous {

@@ -228,7 +228,7 @@ impl Bus {
         };
         worker.spawn(&inner.runtime, past);
         // If no thread drives the runtime of the bus, only `stop` ends this wait.
-        let mut stopped = pin!(inner.flight.ended());
+        let mut stopped = pin!(inner.flight.drain_ended());
         let mut live = pin!(rendezvous.unless_ended(&registration, live));
         let outcome = std::future::poll_fn(|cx| match live.as_mut().poll(cx) {
             Poll::Pending => stopped.as_mut().poll(cx).map(|()| None),
@@ -388,7 +388,7 @@ impl ReplayTask {
         }
         let (callback, route) = (&self.callback, &self.route);
         let mut called = pin!(alone::call_live(&bus, callback, route, record, position));
-        let mut stopped = pin!(bus.inner.flight.ended());
+        let mut stopped = pin!(bus.inner.flight.drain_ended());
         std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = called.as_mut().poll(cx) {
                 return Poll::Ready(Some(result));

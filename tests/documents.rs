@@ -103,7 +103,7 @@ fn normal(path: &Path) -> Option<PathBuf> {
     Some(normal)
 }
 
-/// What is wrong with a link of a document, if anything is.
+/// Returns what is wrong with a link of a document, if it is dead.
 fn problem(document: &str, link: &str) -> Option<&'static str> {
     let (target, anchor) =
         link.split_once('#').map_or((link, None), |(target, anchor)| (target, Some(anchor)));
@@ -156,7 +156,7 @@ fn the_table_of_contents_names_every_chapter() {
     assert_eq!(named.len(), chapters.len(), "a chapter is named twice");
 }
 
-/// A chapter that is not in this list has snippets that nothing compiles.
+/// Snippets of a chapter that is not in this list are not compiled.
 #[test]
 fn the_snippets_of_every_chapter_are_compiled() {
     let compiled = read("tests/guide/src/lib.rs");

@@ -1,10 +1,9 @@
-//! The table in MISTAKES.md says what is really said: each message is in a `.stderr` of `tests/ui`, or
-//! what another test expects.
+//! Checks that each message in the table of MISTAKES.md is in a `.stderr` of `tests/ui` or in another test.
 
 use std::fs;
 use std::path::Path;
 
-/// The text of all files below a folder that end so.
+/// Appends the texts of all files below a folder whose names end with `ends`.
 fn texts(folder: &Path, ends: &str, all: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -16,7 +15,7 @@ fn texts(folder: &Path, ends: &str, all: &mut String) {
     }
 }
 
-/// The text of a code span in Markdown.
+/// Returns the text of a code span in Markdown.
 fn code(cell: &str) -> &str {
     let fence = cell.len() - cell.trim_start_matches('`').len();
     let text = &cell[fence..cell.len() - fence];

@@ -1,4 +1,4 @@
-//! The suite for adapters, on the one without an engine.
+//! Runs the conformance suite on the in-memory adapter.
 
 use events_core::InMemory;
 use events_core::conformance::{Ability, CaseOutcome, Harness, Scale, run_only};
@@ -9,7 +9,7 @@ impl Harness for OfMemory {
     type Adapter = InMemory;
     type Store = InMemory;
 
-    /// The whole suite with `TESTS_FULL`, else a fifth of its events.
+    /// Returns the full size with `TESTS_FULL`, else a fifth of it.
     fn scale(&self) -> Scale {
         match std::env::var_os("TESTS_FULL") {
             Some(_) => Scale::default(),
@@ -30,8 +30,8 @@ impl Harness for OfMemory {
     }
 }
 
-/// `CONFORMANCE_ROUNDS` says how many times the suite is tried, once unless set; `CONFORMANCE_ONLY` which cases, by a
-/// part of their names.
+/// `CONFORMANCE_ROUNDS` sets how often the suite runs (default: once). `CONFORMANCE_ONLY` selects cases by a part of
+/// their names.
 #[tokio::test(flavor = "multi_thread")]
 #[allow(clippy::print_stdout, reason = "the figures are shown with `--nocapture`")]
 async fn memory_conforms() {

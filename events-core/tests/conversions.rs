@@ -8,7 +8,7 @@ use events_core::{EventId, InstanceId, Timestamp, TimestampRangeError};
 
 const MICROS: [i64; 5] = [0, 1, -1, 1_700_000_000_123_456, -62_135_596_800_000_000];
 
-/// A time after it was one of another type.
+/// Returns a time after a conversion to another type and back.
 fn through<T: TryFrom<Timestamp> + Into<Timestamp>>(time: Timestamp) -> Option<Timestamp> {
     T::try_from(time).ok().map(Into::into)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The first layer imports nothing of the others. Of several entries that fit a file, the longest counts.
+/// The first layer imports none of the others. If several entries match a file, the longest applies.
 const LAYERS: [&[&str]; 13] = [
     &["error", "time", "id"],
     &["event"],
@@ -23,10 +23,10 @@ const LAYERS: [&[&str]; 13] = [
     &["bus"],
 ];
 
-/// Modules of `events-schema` under the names by which this crate has them, below all layers.
+/// Modules of `events-schema` under the names that this crate gives them. They are below all layers.
 const OF_SCHEMA: [&str; 5] = ["json", "panics", "schema", "secret", "text"];
 
-/// The number of a path's layer; the last one for files that may import everything.
+/// Returns the number of a path's layer, or the last one for files that may import everything.
 fn layer(path: &str) -> usize {
     let fits =
         |entry: &str| path == entry || path.strip_prefix(entry).is_some_and(|rest| rest.starts_with('/'));
@@ -38,7 +38,7 @@ fn layer(path: &str) -> usize {
     found.map_or(LAYERS.len(), |(_, number)| number)
 }
 
-/// The paths behind `crate::` in code, with `/` between the names.
+/// Returns the paths after `crate::` in code, with `/` between the names.
 fn imports(text: &str) -> BTreeSet<String> {
     let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let mut found = BTreeSet::new();
@@ -59,7 +59,7 @@ fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     }
 }
 
-/// The imports that go upwards, of a file at this path.
+/// Returns the imports of a file that refer to a later layer.
 fn upward(path: &str, text: &str) -> Vec<String> {
     let own = layer(path);
     let imports =

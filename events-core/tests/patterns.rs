@@ -5,8 +5,8 @@
 use events_core::{Pattern, check_name};
 use proptest::prelude::*;
 
-/// `*` stands for one or more segments, `+` for exactly one, any other for itself; no wildcard in the first segment
-/// stands for `typed-events`.
+/// `*` stands for one or more segments, `+` for exactly one, and any other segment for itself. A wildcard in the first
+/// segment does not match `typed-events`.
 fn reference(pattern: &[&str], name: &[&str]) -> bool {
     let is_of_library = |path: &[&str]| path.first() == Some(&"typed-events");
     (!is_of_library(name) || is_of_library(pattern)) && segments_match(pattern, name)
@@ -23,7 +23,7 @@ fn segments_match(pattern: &[&str], name: &[&str]) -> bool {
     }
 }
 
-/// Few distinct segments, so that patterns often match; some that are prefixes of others.
+/// Few distinct segments, so that patterns often match. Some are prefixes of others.
 fn segment() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["a", "b", "aa", "a-b", "_", "typed-events"])
 }
@@ -33,7 +33,7 @@ fn pattern_segment() -> impl Strategy<Value = &'static str> {
 }
 
 fn config() -> ProptestConfig {
-    // More than proptest's 256 unless the environment says otherwise.
+    // More than proptest's default of 256, unless the environment sets a number.
     let cases =
         if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 20_000 };
     ProptestConfig { cases, ..ProptestConfig::default() }
@@ -64,7 +64,7 @@ proptest! {
                 _ => { pattern.push(segment); name.push(segment); }
             }
         }
-        // Only a pattern that begins with the library's segment takes the library's names.
+        // Only a pattern that begins with the library's segment matches the library's names.
         let expected = name[0] != "typed-events" || pattern[0] == "typed-events";
         let (pattern, name) = (pattern.join("."), name.join("."));
         prop_assert_eq!(Pattern::new(&pattern).unwrap().matches(&name), expected, "{} on {}", pattern, name);

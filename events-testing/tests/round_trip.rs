@@ -1,4 +1,4 @@
-//! Events that do not come back as they were fail the test that emits them.
+//! Events that are read back as another value fail the test that emits them.
 
 #![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, reason = "a test")]
 
@@ -37,7 +37,7 @@ pub struct Broken {
     pub count: u32,
 }
 
-/// Writes another number than there is.
+/// Writes another number than it has.
 fn rounded<S: Serializer>(number: &u32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u32(number / 10)
 }
@@ -56,7 +56,7 @@ pub struct Skipped {
     pub cached: u32,
 }
 
-/// Reads its lists backwards.
+/// Reverses its lists when it is read.
 #[derive(Clone, Debug, PartialEq, Serialize, Schema)]
 pub struct Backwards {
     list: Vec<u8>,
@@ -175,7 +175,7 @@ fn m10_lists_and_tuples_come_back_in_their_order() {
     }
 }
 
-/// What a panic says.
+/// Returns the message of a panic.
 fn panic_of(act: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(act)).expect_err("it panics");
     payload.downcast_ref::<String>().expect("with a text").clone()
@@ -190,7 +190,7 @@ fn what_comes_back_as_it_was_passes() {
 #[test]
 fn what_does_not_come_back_fails_with_its_path() {
     let said = panic_of(|| assert_round_trip(&Broken { count: 7 }));
-    // Without the path: what is opaque may hold secrets, and keys on the way there would be shown.
+    // The message has no path, because an opaque value may contain secrets, and the path would show keys.
     assert!(said.contains("`round_trip.broken`") && said.contains("can't read what it writes"), "{said}");
     let said = panic_of(|| assert_round_trip(&Kept { price: f64::NAN, ..kept() }));
     assert!(
@@ -216,13 +216,13 @@ async fn a_bus_for_tests_fails_the_test_when_it_is_dropped() {
     assert!(bus.records().await.unwrap().is_empty());
     let said = panic_of(|| drop(bus));
     assert!(said.contains(&error), "{said}");
-    // Also where a handler emits it.
+    // The same for an emit in a handler.
     let bus = start().await.unwrap();
     let emitter = bus.clone();
     bus.on(move |_: &Kept| {
         let bus = emitter.clone();
         async move {
-            // The error is dropped, and the test fails all the same.
+            // The error is dropped, but the test still fails.
             let _ = bus.emit(Changed { count: 25 }).await;
         }
     });

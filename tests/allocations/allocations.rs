@@ -20,7 +20,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Allocations per emit, on the thread that emits.
+/// Returns the allocations per emit on the emitting thread.
 fn count(builder: BusBuilder, subscribe: impl Fn(&Bus)) -> f64 {
     let runtime = runtime();
     let bus = runtime.block_on(builder.quiet().build()).unwrap();
@@ -32,7 +32,7 @@ fn count(builder: BusBuilder, subscribe: impl Fn(&Bus)) -> f64 {
             }
         });
     };
-    // Until the history is full, and what grows has grown.
+    // Warm up until the history is full and all collections have grown.
     (0..11).for_each(|_| emit());
     allocation_counter::measure(emit).count_total as f64 / EMITS as f64
 }
@@ -91,7 +91,7 @@ fn an_emit_allocates_as_often_as_it_says() {
         ("history on, 8 async handlers that yield", count(on(), yields), 25.0),
     ] {
         println!("{what}: {allocations}, expected {expected}");
-        // What grows once in a while is not counted.
+        // Ignore collections that grow only sometimes.
         failed |= (allocations - expected).abs() > 0.1;
     }
     assert!(!failed);

@@ -315,7 +315,7 @@ async fn an_emit_dropped_while_the_append_waits_is_still_delivered() {
     assert_eq!(seen.take(), ["adapter.paid 5"]);
 }
 
-/// The records that the reader brought were cut off the history, together with all records behind them.
+/// Regression test: records that the reader delivered were missing in the history, with all records after them.
 #[tokio::test]
 async fn a_replay_misses_nothing_where_the_orders_of_adapter_and_bus_differ() {
     let (room, gates) = (Room::default(), [(); 2].map(|()| Arc::new(Semaphore::new(0))));

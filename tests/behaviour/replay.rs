@@ -364,7 +364,7 @@ async fn a_stuck_one_does_not_use_up_what_emits_may_wait() {
     }
 }
 
-/// A failure of a replay that no emit reports, because the handler was removed before, is reported all the same.
+/// The failure of a replay is logged if no emit reports it, because the handler was removed before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_behind_the_removal_is_counted() {
     let bus = Bus::builder().quiet().build().await.unwrap();

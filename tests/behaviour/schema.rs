@@ -1,4 +1,4 @@
-//! Types that are compared with themselves and with others, against what serde does with the same values.
+//! Comparisons of a type with itself and with others, checked against what serde does with the same values.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -615,7 +615,7 @@ fn v9_fields_that_are_left_out_in_untagged_variants() {
     reads::<Either<Names, (u8, bool)>, _>(&maybe, false);
     reads::<Either<Numbers, OnlyA>, _>(&maybe, false);
 
-    // A flattened enum writes one entry, also beside fields that others read.
+    // A flattened enum writes one entry, even next to fields that other types read.
     let flat = [Flat { inner: Names::N(1) }, Flat { inner: Names::A(1) }];
     reads::<Names, _>(&flat, true);
     reads::<Flat<Names>, _>(&flat, true);
@@ -1183,7 +1183,7 @@ fn v9_objects_with_the_entries_of_a_flattened_enum() {
     fn with<T>(part: T) -> With<T> {
         With { n: 1, part }
     }
-    // Fields beside the enum do not matter to a reader that ignores them.
+    // Fields next to the enum do not matter to a reader that ignores them.
     refused(&two(MaybeA { a: None }, with(Outer::X(1))), BECAUSE);
     refused(&two(MaybeA { a: None }, Alone { part: Outer::Unit }), BECAUSE);
     refused(&two(NeedsX { x: 1 }, Alone { part: Inner::P { x: 1 } }), BECAUSE);
@@ -1380,7 +1380,7 @@ fn is_boxed_none(item: &Box<Option<u8>>) -> bool {
     item.is_none()
 }
 
-/// serde reads an absent `Option` as `None`, also behind a `Box`, an alias and a transparent type.
+/// serde reads an absent `Option` as `None`, even in a `Box`, an alias or a transparent type.
 #[test]
 fn v1_options_that_are_left_out() {
     type Alias = Option<u8>;

@@ -302,7 +302,7 @@ async fn v6_the_deepest_that_is_stored_is_read_and_deeper_is_refused() {
         (0..depth).fold(Tree { children: Vec::new() }, |tree, _| Tree { children: vec![tree] })
     };
     let (bus, other) = written().await;
-    // The object of the event counts as a level.
+    // The object of the event is one of the 127 levels.
     let deepest = Open { any: nested(126) };
     bus.emit(deepest.clone()).await.unwrap();
     assert!(other.history("*").await.unwrap()[0].decode::<Open>().unwrap().any == deepest.any);

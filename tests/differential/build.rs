@@ -1,5 +1,5 @@
-//! Writes pairs of types: what a producer writes, and what a consumer made of it; and types that are
-//! compared with themselves, most of which have some mistake.
+//! Generates pairs of types: one that a producer writes, and a changed one that a consumer reads. Also generates types
+//! that are compared with themselves, most of which have a mistake.
 //!
 //! The same seed gives the same pairs; `DIFFERENTIAL_SEED` and `DIFFERENTIAL_PAIRS` set others.
 
@@ -32,7 +32,7 @@ fn main() {
     std::fs::write(path, code).unwrap();
 }
 
-/// Types that are compared with themselves: with every attribute and kind of key, in every place.
+/// Types that are compared with themselves, with every attribute and every kind of map key in every position.
 fn write_selves(random: &mut Random, count: usize, code: &mut String) {
     random.wild = true;
     let mut items: Vec<Item> = Vec::new();
@@ -47,10 +47,10 @@ fn write_selves(random: &mut Random, count: usize, code: &mut String) {
     writeln!(code, "fn check_selves(tally: &mut SelfTally) {{\n{list}}}").unwrap();
 }
 
-/// splitmix64.
+/// A random number generator (splitmix64).
 struct Random {
     state: u64,
-    /// Whether what is made may be wrong.
+    /// Whether the generated types may have mistakes.
     wild: bool,
 }
 
@@ -86,7 +86,7 @@ enum Ty {
     Array(Box<Ty>, usize),
     Tuple(Vec<Ty>),
     Map(&'static str, Box<Ty>),
-    /// One of the pairs before.
+    /// One of the previous pairs.
     Item(usize),
 }
 
@@ -118,7 +118,7 @@ const PLAIN: [&str; 23] = [
 ];
 const KEYS: [&str; 6] = ["String", "String", "u8", "u64", "char", "bool"];
 
-/// The last ones are types of the test.
+/// The last names are types of the test.
 const WILD_KEYS: [&str; 18] = [
     "i128",
     "(u8, char)",
@@ -222,7 +222,7 @@ impl Ty {
         }
     }
 
-    /// Whether serde reads `None` where it is left out, although it is no plain `Option`.
+    /// Whether serde reads `None` if a field of this type is missing, although the type is not a plain `Option`.
     fn is_boxed_option(&self) -> bool {
         match self {
             Self::Box(inner) => matches!(**inner, Self::Option(_)) || inner.is_boxed_option(),
@@ -230,7 +230,7 @@ impl Ty {
         }
     }
 
-    /// Whether `#[serde(default)]` can stand on it.
+    /// Whether a field of this type can have `#[serde(default)]`.
     fn has_default(&self) -> bool {
         match self {
             Self::Plain(name) => !name.starts_with("std::net"),
@@ -244,7 +244,7 @@ impl Ty {
 struct Field {
     name: String,
     ty: Ty,
-    /// What stands in `#[serde(...)]`.
+    /// The options in `#[serde(...)]`.
     attributes: Vec<String>,
 }
 
@@ -303,9 +303,9 @@ impl Field {
         } else {
             maybe(random, 10, &mut attributes, |_| "skip_serializing_if = \"at_times\"".into());
         }
-        // What a function of the user leaves out is read as `None` if the field is a `Box<Option<_>>`. That is an
-        // exception that the rules of `reads_itself` name, and types that are compared with themselves have no such
-        // field; of an `Option`, no field has.
+        // If a user's function leaves out a `Box<Option<_>>`, the field is read as `None`. `reads_itself` documents this
+        // exception, so types that are compared with themselves have no such field. No field of type `Option` has
+        // such a function.
         if random.wild && ty.is_boxed_option() {
             attributes.retain(|text| !text.contains("at_times"));
         }
@@ -366,7 +366,7 @@ impl Field {
         field
     }
 
-    /// What serde is told to leave out is what it puts in its place.
+    /// A field that is left out exactly if it has the value that is read for a missing field.
     fn sample(&self) -> String {
         let left_out = |text: &String| {
             text.starts_with("skip_deserializing")
@@ -388,7 +388,8 @@ impl Field {
     }
 }
 
-/// A field that is left out, and what stands for it: the function may be one that never gives what was left out, or one that always does.
+/// A field that may be left out, and the function that returns its default, which always or never returns the value
+/// that was left out.
 fn left_out(random: &mut Random, ty: &Ty) -> Option<&'static str> {
     let legal = "default = \"first\", skip_serializing_if = \"is_first\"";
     Some(match (ty, random.below(3)) {
@@ -404,7 +405,7 @@ fn left_out(random: &mut Random, ty: &Ty) -> Option<&'static str> {
         }
         (Ty::Plain("bool"), 0) => "default = \"yes\", skip_serializing_if = \"std::ops::Not::not\"",
         (Ty::Plain("bool"), 1) => "default, skip_serializing_if = \"std::ops::Not::not\"",
-        // Of an `Option<()>`, the one value that has no text of its own would be left out.
+        // For an `Option<()>`, this would leave out the value that has no text different from `None`.
         (Ty::Vec(_) | Ty::Map(..) | Ty::Plain(_), 2) => legal,
         _ => return None,
     })
@@ -531,7 +532,7 @@ impl Body {
     }
 }
 
-/// What may stand on a variant.
+/// The attributes of a variant.
 fn wild_variant(random: &mut Random, n: usize, count: usize, tag: usize) -> Vec<String> {
     if n > 0 && n + 1 == count && tag != UNTAGGED && random.wild_in(4) {
         return vec!["untagged".into()];

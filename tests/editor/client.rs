@@ -1,4 +1,4 @@
-//! A client of the language server protocol: as much of it as the tests need.
+//! A client of the language server protocol, with the requests that the tests need.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 
 use crate::project::without_settings;
 
-/// How long the server may be silent.
+/// Maximum time without a message from the server.
 const MAX_SILENCE: Duration = Duration::from_secs(300);
 
 /// How many messages of the server may be unread: more than it sends while all requests of a file are written to it, since
 /// it reads none while it can't write.
 const MAX_UNREAD: usize = 65_536;
 
-/// The code of a request that the server gave up since it had read something new.
+/// Error code of a request that the server cancelled because a file has changed.
 const CONTENT_MODIFIED: i64 = -32801;
 
-/// rust-analyzer, which ends when this is dropped or the process ends.
+/// A rust-analyzer process. It ends when this is dropped or the test process ends.
 pub(crate) struct Client {
     stdin: ChildStdin,
     messages: Receiver<Value>,
@@ -85,7 +85,7 @@ impl Client {
         }
     }
 
-    /// The next message of the server. What it asks is answered with nothing.
+    /// Returns the next message of the server. Replies to its requests with an empty result.
     fn next(&mut self) -> Value {
         let message = self.messages.recv_timeout(MAX_SILENCE).expect("rust-analyzer sends a message");
         if !message["method"].is_null() && !message["id"].is_null() {
@@ -111,12 +111,12 @@ impl Client {
         self.send(&json!({ "jsonrpc": "2.0", "method": method, "params": params }));
     }
 
-    /// What the server answers to a request.
+    /// Sends a request, and returns the reply.
     pub(crate) fn ask(&mut self, method: &str, params: Value) -> Value {
         self.ask_all(method, vec![params]).remove(0)
     }
 
-    /// What the server answers to several requests, sent at once.
+    /// Sends several requests at once, and returns the replies.
     pub(crate) fn ask_all(&mut self, method: &str, all: Vec<Value>) -> Vec<Value> {
         let mut answers = vec![Value::Null; all.len()];
         let mut waiting = HashMap::new();
@@ -162,20 +162,20 @@ impl Client {
         );
     }
 
-    /// What is shown when the cursor is over a place.
+    /// Returns the hover text at a position.
     pub(crate) fn hover(&mut self, at: Value) -> String {
         let answer = self.ask("textDocument/hover", at);
         answer["contents"]["value"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// What is offered at a place.
+    /// Returns the completions at a position.
     pub(crate) fn complete(&mut self, at: Value) -> Vec<Value> {
         let answer = self.ask("textDocument/completion", at);
         let items = if answer.is_array() { &answer } else { &answer["items"] };
         items.as_array().cloned().unwrap_or_default()
     }
 
-    /// The errors and warnings in a file, each with its place; not the hints, as that code is inactive.
+    /// Returns the errors and warnings in a file, each with its position, without hints such as inactive code.
     pub(crate) fn diagnostics(&mut self, path: &Path) -> Vec<String> {
         let answer = self.ask("textDocument/diagnostic", json!({ "textDocument": { "uri": uri(path) } }));
         let items = answer["items"].as_array().expect("a report");
@@ -185,7 +185,7 @@ impl Client {
     }
 }
 
-/// A place in a file: a byte of its text, of which all is ASCII.
+/// Returns the position of a byte in a file, whose text must be ASCII.
 pub(crate) fn place(path: &Path, text: &str, at: usize) -> Value {
     let before = &text[..at];
     let line = before.matches('\n').count();
@@ -212,7 +212,7 @@ pub(crate) fn path_of(uri: &Value) -> PathBuf {
     PathBuf::from(uri.as_str().unwrap_or_default().trim_start_matches("file://"))
 }
 
-/// Reads a message; `None` where the server has ended.
+/// Reads a message. Returns `None` if the server has ended.
 fn read(stdout: &mut impl BufRead) -> Option<Value> {
     let mut length = 0;
     loop {

@@ -5,18 +5,18 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-/// How long rustup may take.
+/// Maximum duration of the installation.
 const MAX_INSTALL: Duration = Duration::from_secs(300);
 
-/// Installs rust-analyzer, and the sources without which it does not know `String`, if they are missing.
+/// Installs rust-analyzer, and the sources of the standard library that it needs, if they are missing.
 ///
 /// # Errors
 ///
-/// Says why they are missing and can't be installed.
+/// Returns the reason if they are missing and can't be installed.
 ///
 /// # Panics
 ///
-/// If they are installed, and are missing still.
+/// Panics if they are still missing after the installation.
 pub(crate) fn rust_analyzer() -> Result<(), String> {
     if is_there() {
         return Ok(());
@@ -57,7 +57,7 @@ fn rustup() -> Result<(), String> {
     }
 }
 
-/// What rustup says of its failure, in a line.
+/// Returns the error of rustup in one line.
 fn errors_of(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.starts_with("info:")).collect();

@@ -1,9 +1,9 @@
-//! A user's workspace: `shop`, with `hands` and `vault` beside it.
+//! A user's workspace with the crates `shop`, `hands` and `vault`, and the forms of `tests/ui`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The crates, each with what it turns on in typed-events and what else it needs.
+/// The crates, each with the features of typed-events and the other dependencies that it needs.
 const CRATES: [(&str, &str, &str); 4] = [
     (
         "forms",
@@ -19,7 +19,7 @@ const CRATES: [(&str, &str, &str); 4] = [
     ),
 ];
 
-/// Copies the workspace out of the repository, whose workspace it is no part of.
+/// Copies the workspace out of the repository, because it is not part of the repository's workspace.
 pub(crate) fn copy() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("editor");
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -27,7 +27,7 @@ pub(crate) fn copy() -> PathBuf {
     let _ = std::fs::remove_dir_all(&folder);
     copy_folder(&package.join("project"), &folder);
     copy_forms(&root.join("tests/ui"), &folder.join("forms"));
-    // Also outside of the repository, where its target folder may be.
+    // Copied, because the target folder may be outside of the repository.
     for file in ["Cargo.lock", "rust-toolchain.toml"] {
         std::fs::copy(root.join(file), folder.join(file)).unwrap();
     }
@@ -46,7 +46,7 @@ pub(crate) fn copy() -> PathBuf {
     folder.canonicalize().unwrap()
 }
 
-/// Copies the cases of `tests/ui` that compile: an example of the crate for each.
+/// Copies the cases of `tests/ui` that compile, each as an example of the crate.
 fn copy_forms(cases: &Path, to: &Path) {
     std::fs::create_dir_all(to.join("src")).unwrap();
     std::fs::create_dir_all(to.join("examples")).unwrap();
@@ -62,7 +62,7 @@ fn copy_forms(cases: &Path, to: &Path) {
     }
 }
 
-/// The files of the workspace, each from its folder.
+/// Returns the paths of the files in the workspace, relative to its folder.
 pub(crate) fn files(folder: &Path) -> Vec<String> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -92,12 +92,12 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Where cargo and rust-analyzer put what they build: the same, so that nothing is built twice.
+/// Returns the target folder that cargo and rust-analyzer share, so that nothing is built twice.
 pub(crate) fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("editor-target")
 }
 
-/// What the compiler says of the workspace, which is nothing if all is well; of the forms, `tests/ui` asks it.
+/// Returns the errors and warnings of the compiler for the workspace, without the forms, which `tests/ui` checks.
 pub(crate) fn check(folder: &Path) -> String {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["check", "--workspace", "--quiet"]).current_dir(folder);
@@ -106,7 +106,7 @@ pub(crate) fn check(folder: &Path) -> String {
     String::from_utf8_lossy(&cargo.output().unwrap().stderr).into_owned()
 }
 
-/// Lets a program see none of the settings of the tests, and use only the packages that they have, too.
+/// Hides the environment settings of the tests from a program, and makes it use only packages that the tests have.
 pub(crate) fn without_settings(program: &mut Command) {
     program.env_remove("TYPED_EVENTS_LOCK").env_remove("RUSTFLAGS").env("CARGO_NET_OFFLINE", "true");
 }

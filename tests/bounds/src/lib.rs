@@ -1,4 +1,4 @@
-//! What the tests of memory and cost share.
+//! Shared by the tests of memory and cost.
 
 use tokio::runtime::{Builder, Runtime};
 use typed_events::{Bus, BusBuilder};
@@ -13,10 +13,10 @@ pub fn bus(runtime: &Runtime, builder: BusBuilder) -> Bus {
     runtime.block_on(builder.quiet().build()).unwrap()
 }
 
-/// Whether the bytes that `work` allocates grow no faster than its size does; prints both.
+/// Returns whether the bytes that `work` allocates grow no faster than its size. Prints both.
 pub fn is_linear(what: &str, work: impl Fn(usize)) -> bool {
     let bytes = |size| allocation_counter::measure(|| work(size)).bytes_total as f64;
-    // What is allocated once, such as the registry of events, is not counted.
+    // Don't count memory that is allocated once, such as the registry of events.
     bytes(10);
     let (small, large) = (bytes(500), bytes(4_000));
     println!("{what}: {small} bytes for 500, {large} for 4,000");
@@ -38,7 +38,7 @@ impl Random {
         (self.0 >> 11) as usize % bound
     }
 
-    /// Mostly small, now and then large.
+    /// Returns a size that is mostly small and sometimes large.
     pub fn size(&mut self) -> usize {
         let largest = [4, 16, 64, 400, 8_000][self.below(5)];
         self.below(largest)

@@ -1,4 +1,4 @@
-//! What the texts of errors take in memory.
+//! The memory that the texts of errors take.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ impl fmt::Display for Long {
     }
 }
 
-/// A `Display` that takes no error for an answer.
+/// A `Display` that ignores errors of the formatter.
 struct Stubborn;
 
 impl fmt::Display for Stubborn {
@@ -44,7 +44,7 @@ impl Serialize for Refuses {
     }
 }
 
-/// The most that was in memory at once, and the text of the failure.
+/// Returns the peak of the memory, and the text of the failure.
 fn failure_of<K>(subscribe: impl FnOnce(&Bus) -> K) -> (u64, String) {
     let runtime = runtime();
     let bus = bus(&runtime, Bus::builder());
@@ -77,7 +77,7 @@ fn panic_with_a_long_text() {
 
 #[test]
 fn m4_the_message_of_a_panic_is_cut_without_a_copy() {
-    // The hook of the test runner makes texts of its own: it gets the panics of other tests alone.
+    // The hook of the test runner allocates texts, so only panics of other tests reach it.
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if panic.payload_as_str().is_none_or(|message| message.len() < 8 << 20) {
@@ -90,7 +90,7 @@ fn m4_the_message_of_a_panic_is_cut_without_a_copy() {
     assert_eq!(message.len(), 4096 + 3);
 }
 
-/// What a serializer says of a payload is cut, too.
+/// The error of a serializer is truncated, too.
 #[test]
 fn m4_the_error_of_a_payload_that_can_not_be_written_is_cut() {
     let runtime = runtime();
@@ -115,7 +115,7 @@ pub struct Refused {
     pub field: Unreadable,
 }
 
-/// What a `Deserialize` says is not passed on, and never in memory as a whole.
+/// The error of a `Deserialize` is not passed on, and never completely in memory.
 #[test]
 fn m4_the_error_of_a_payload_that_can_not_be_read_is_cut_while_it_is_written() {
     let runtime = runtime();
@@ -129,7 +129,7 @@ fn m4_the_error_of_a_payload_that_can_not_be_read_is_cut_while_it_is_written() {
     assert!(counted.bytes_max < 1 << 20, "{} bytes", counted.bytes_max);
 }
 
-/// A line of a record is written from its JSON, not from copies of it.
+/// The printed line of a record is written from its JSON, not from copies of it.
 #[test]
 fn m4_the_line_of_a_record_takes_no_copies() {
     #[event("errors.long")]
@@ -156,7 +156,7 @@ impl fmt::Write for Length {
     }
 }
 
-/// A handler that has caught up remembers nothing of what it was shown.
+/// A handler with a replay that has caught up keeps nothing of the records it has handled.
 #[test]
 fn m4_a_replay_keeps_no_ids() {
     let runtime = runtime();

@@ -1,4 +1,4 @@
-//! The bound of the history in bytes, against what the allocator says.
+//! The bound of the history in bytes, compared with what is allocated.
 
 #![allow(clippy::vec_box, reason = "each kind of memory is generated")]
 
@@ -15,10 +15,10 @@ use typed_events::{Bus, BusBuilder, EventId, Metadata, Record, event, payload};
 
 const BOUND: usize = 2 << 20;
 
-/// A record is kept in more memory than the bound by this factor at most.
+/// Maximum factor by which the memory of the history may exceed the bound.
 const MOST: f64 = 1.5;
 
-/// A type of another crate, as far as the library knows.
+/// A type that the library treats like one of another crate.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Foreign {
     small: u8,
@@ -114,7 +114,7 @@ pub struct Opaque {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Wrapper(u64);
 
-/// Variants that serde does not look into, or that a module of the user writes.
+/// Variants that serde skips, or that a module of the user writes.
 #[event("bound.variants")]
 pub enum Variants {
     Plain(Vec<u8>),
@@ -147,7 +147,7 @@ mod as_bytes {
     }
 }
 
-/// Written as one number.
+/// A type that is written as one number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "u8", into = "u8")]
 pub struct Padded {
@@ -167,7 +167,7 @@ impl From<Padded> for u8 {
     }
 }
 
-/// Written as next to nothing.
+/// A type whose JSON is much smaller than its memory.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Sparse {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -212,7 +212,7 @@ struct Shown {
 }
 
 trait Generated: typed_events::Event {
-    /// Each kind fills a history of its own, so that nothing makes up for what is wrong with one.
+    /// Number of kinds of values. Each kind fills a separate history, so that errors of different kinds can't cancel out.
     const KINDS: usize = 1;
 
     fn generate(random: &mut Random, kind: usize) -> Self;
@@ -234,12 +234,12 @@ impl Generated for Text {
     const KINDS: usize = 2;
 
     fn generate(random: &mut Random, kind: usize) -> Self {
-        // The second kind is room that nothing fills.
+        // The second kind has unused capacity.
         Self(if kind == 0 { text(random) } else { String::with_capacity(random.size()) })
     }
 }
 
-/// A text with room for more, now and then.
+/// Returns a text, sometimes with unused capacity.
 fn text(random: &mut Random) -> String {
     let len = random.size();
     let mut text = "é".repeat(len / 2);
@@ -313,7 +313,7 @@ impl Generated for Lists {
             6 => lists.texts = list(random, |random| "x".repeat(random.below(40))),
             7 => lists.nested = list(random, |random| vec![0; random.below(40)]),
             8 => lists.cow = list(random, |random| random.below(9) as u32).into(),
-            // Room that nothing fills.
+            // Unused capacity.
             _ => lists.bytes = Vec::with_capacity(random.size()),
         }
         lists
@@ -337,7 +337,7 @@ impl Generated for Maps {
             0 => maps.hashed = (0..n as u32).map(|n| (n, 1)).collect(),
             1 => maps.hashed = HashMap::with_capacity(n),
             2 => maps.named = (0..n).map(|n| (n.to_string(), 1)).collect(),
-            // In order, so that nodes are half full.
+            // Insert in order, so that nodes are half full.
             3 => (0..n as u32).for_each(|n| {
                 maps.tree.insert(n, 1);
             }),
@@ -451,17 +451,17 @@ impl Generated for Little {
 #[event("bound.started")]
 pub struct Start(pub u32);
 
-/// What is done with each record.
+/// How each record is used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Use {
     Nothing,
-    /// A handler asks for its JSON, as one that prints does.
+    /// A handler reads its JSON, as one that prints does.
     Printed,
-    /// It goes through JSON, so that it is decoded.
+    /// It is emitted as JSON, so that it is decoded.
     Decoded,
     /// With metadata and an id.
     Described,
-    /// It is emitted at the end of a chain.
+    /// It is emitted at the end of a chain of nested emits.
     Nested,
     /// On a bus with an adapter.
     Adapter,
@@ -472,15 +472,15 @@ enum Use {
 const USES: [Use; 7] =
     [Use::Nothing, Use::Printed, Use::Decoded, Use::Described, Use::Nested, Use::Adapter, Use::Remote];
 
-/// The most that was kept at a time of all that `emit` does, as a part of the bound. It ends when no more was kept for as
-/// long as it took to get there: then the history is full, and as much again has come.
+/// Calls `emit` until the memory in use has not grown for as long as it grew before, so that the history is full. Returns
+/// the peak of the memory, as a factor of the bound.
 fn factor(mut emit: impl FnMut()) -> f64 {
     let bound = BOUND as i64;
     let (mut kept, mut most, mut rounds, mut fullest) = (0, 0, 0, 50);
     while rounds < 2 * fullest && kept < 4 * bound {
         kept += allocation_counter::measure(&mut emit).bytes_current;
         rounds += 1;
-        // Of a history that is full, a few bytes are not more.
+        // Once the history is nearly full, ignore growth by a few bytes.
         let more = if most < bound / 2 { 0 } else { bound / 50 };
         if kept > most + more {
             (most, fullest) = (kept, fullest.max(rounds));
@@ -546,7 +546,7 @@ fn factor_of<E: Generated>(how: Use, kind: usize, seed: u64) -> f64 {
     })
 }
 
-/// Prints each factor, and gives the worst.
+/// Prints each factor, and returns the largest.
 fn worst_of<E: Generated>() -> f64 {
     let mut worst = 0.0_f64;
     for (kind, how) in (0..E::KINDS).flat_map(|kind| USES.map(|how| (kind, how))) {
@@ -559,7 +559,7 @@ fn worst_of<E: Generated>() -> f64 {
     worst
 }
 
-/// How many there are of each event, shared among its kinds. More of them by `BOUNDS_SEEDS`.
+/// Returns the number of seeds of each event, shared among its kinds. `BOUNDS_SEEDS` sets it.
 fn seeds() -> u64 {
     std::env::var("BOUNDS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(2)
 }
@@ -588,7 +588,7 @@ holds! {
     m1_opaque_fields_that_write_little: Little;
 }
 
-/// Each of the variants by itself. Decoded ones are not skipped.
+/// Tests each variant separately, and without decoding, because skipped variants can't be decoded.
 #[test]
 fn m1_variants_that_serde_does_not_look_into() {
     let variants: [fn() -> Variants; 4] = [
@@ -623,7 +623,7 @@ fn m1_undeclared_names() {
     }
 }
 
-/// A record keeps the names of the events that led to it, also where nothing else does.
+/// A record keeps the names of the events that caused it, even if nothing else keeps them.
 #[test]
 fn m1_undeclared_names_of_chains() {
     let runtime = runtime();
@@ -651,7 +651,7 @@ fn m1_undeclared_names_of_chains() {
     assert_eq!(outer.stats().failed, 0);
 }
 
-/// What a record keeps counts whenever it is asked for, also where nothing is emitted any more.
+/// Memory that a record takes later, when it is decoded or written, is counted, even if no event is emitted any more.
 #[test]
 fn m1_records_that_are_asked_later() {
     type Ask = fn(&Record);
@@ -682,7 +682,7 @@ fn m1_records_that_are_asked_later() {
     }
 }
 
-/// After many small records, a few large ones.
+/// A few large records follow many small ones.
 #[test]
 fn m1_room_for_many_records_is_not_kept_for_few() {
     let runtime = runtime();

@@ -1,7 +1,7 @@
-//! For generated pairs of types, what constants say of them is what serde does with generated values.
+//! For generated pairs of types, the results of the constants agree with what serde does with generated values.
 
 #![allow(dead_code, clippy::all, reason = "most of it is generated")]
-// Some of the types have two fields of one name, on purpose.
+// Some of the types have two fields with the same name on purpose.
 #![allow(unreachable_patterns)]
 
 use std::collections::BTreeMap;
@@ -14,10 +14,10 @@ use typed_events::schema::{Tag, TypeSchema};
 
 include!(concat!(env!("OUT_DIR"), "/pairs.rs"));
 
-/// Values of each pair that are written and read.
+/// Number of values of each pair that are written and read.
 const VALUES: usize = 400;
 
-/// Values that are tried before a "no" that no value shows counts as wrong.
+/// Number of values that are tried before a refusal counts as wrong because no value confirms it.
 const MORE_VALUES: usize = 20_000;
 
 #[derive(Default)]
@@ -27,13 +27,13 @@ struct Tally {
     checks: usize,
     /// Values that are refused when they are written: NaN, too deep, or what serde can't write.
     unwritable: usize,
-    /// Values that serde wrote as something that is not JSON, or with a key twice.
+    /// Values that serde wrote as invalid JSON, or with a duplicate key.
     broken: usize,
-    /// Pairs of which every value is read, and some lose digits.
+    /// Pairs of which every value is read, but some lose digits.
     lossy: usize,
-    /// Pairs of which every value is read, and the text of a format, such as an address, becomes a variant `other`.
+    /// Pairs of which every value is read, but the text of a format, such as an address, is read as a variant `other`.
     swallowed: usize,
-    /// Values that their own type does not read, since a key of a map is the name of a field.
+    /// Values that their own type does not read, because a key of a map is the name of a field.
     foreign: usize,
     disagreements: Vec<String>,
 }
@@ -59,11 +59,11 @@ where
         random.key_is_field = false;
         random.writable = only_writable(round);
         let Ok(json) = to_json(&P::sample(&mut random)) else {
-            // What can't be written, such as a tag for something that is no object, nobody reads.
+            // A value that can't be written, such as a tag next to something that is not an object, is not read.
             tally.unwritable += 1;
             continue;
         };
-        // serde writes a key twice where a flattened map has one that a field has, too.
+        // serde writes a duplicate key if a flattened map has the name of a field as a key.
         if from_json::<Sound>(&json).is_err() {
             tally.broken += 1;
             continue;
@@ -83,11 +83,11 @@ where
         (Ok(()), Some((json, error))) => {
             tally.disagreements.push(format!("{index}: said to be readable, but {json}: {error}"));
         }
-        // serde reads such a number, and another one comes out of it.
+        // serde reads such a number as another one.
         (Err(mismatch), None) if mismatch.to_string().ends_with("can't represent all of its digits") => {
             tally.lossy += 1
         }
-        // No such text is the name of a variant with data, which serde would refuse. The text is lost all the same.
+        // No such text is the name of a variant with data, which serde would refuse. But the text is lost.
         (Err(mismatch), None) if is_swallowed(&mismatch.to_string()) => tally.swallowed += 1,
         (Err(mismatch), None) => {
             tally.disagreements.push(format!("{index}: all values are read, but {mismatch}"))
@@ -96,13 +96,13 @@ where
     }
 }
 
-/// Every other one of the further values is one that can be written, as far as the values of its parts say it: of a type
-/// that has many parts, hardly any other value can be.
+/// Every second of the further values is generated so that it can be written. Otherwise hardly any value of a type with
+/// many parts could be.
 fn only_writable(round: usize) -> bool {
     round >= VALUES && round % 2 == 1
 }
 
-/// What came of types that are compared with themselves.
+/// The results for types that are compared with themselves.
 #[derive(Default)]
 struct SelfTally {
     types: usize,
@@ -112,12 +112,12 @@ struct SelfTally {
     compared: usize,
     /// Accepted types of which no value could be written.
     silent: usize,
-    /// Values that are refused when they are written: NaN, too deep, or a variant that is told not to be written.
+    /// Values that are refused when they are written: NaN, too deep, or a variant with `skip_serializing`.
     unwritable: usize,
-    /// Refused types of which some values could not be written, for a variant that is told not to be: the mistake may be
-    /// in those.
+    /// Refused types of which some values could not be written, because of a variant with `skip_serializing`. The mistake
+    /// may be in these values.
     partly_written: usize,
-    /// An alias that an earlier field has, too, is never looked at: refused as a mistake.
+    /// Types refused because of an alias that serde never reaches, because an earlier field has that name.
     dead_aliases: usize,
     disagreements: Vec<String>,
 }
@@ -171,11 +171,12 @@ where
     }
 }
 
-/// Why a value of a type that reads what it writes may be refused when it is written: it is a variant that is told not
-/// to be written, has a number that is not finite, or is nested deeper than what is read.
+/// Returns whether an accepted type may refuse to write a value: because of a variant with `skip_serializing`, a number
+/// that is not finite, or a nesting deeper than what is read.
 const REFUSALS: [&str; 3] = ["cannot be serialized", "finite", "nested deeper than"];
 
-/// How a value that is written as `json` does not come back as it was. The text of a value shows each bit of a float.
+/// Returns how a value that is written as `json` differs when it is read back. The text of a value shows each bit of a
+/// float.
 fn mistake<T: DeserializeOwned + std::fmt::Debug>(value: &T, json: &str) -> Option<String> {
     if let Err(error) = from_json::<Sound>(json) {
         return Some(format!("{value:?} is written as {json}: {error}"));
@@ -209,7 +210,7 @@ fn types_that_are_accepted_read_what_they_write() {
         disagreements.len()
     );
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
-    // A refused type is done with its first mistake: what the number of values should be depends on the accepted ones.
+    // Stop at the first mistake of a refused type. The number of values matters only for accepted types.
     assert!(*types >= 300 && compared * 2 >= accepted * VALUES, "too few to mean anything");
     assert!(silent * 20 <= *accepted, "no value of {silent} accepted types can be written");
     assert!(accepted * 5 > *types && accepted * 10 < types * 9, "too many alike: {accepted} of {types}");
@@ -230,7 +231,7 @@ fn constants_agree_with_serde() {
     assert!(readable * 5 > *pairs && readable * 5 < pairs * 4, "too many alike: {readable} of {pairs}");
 }
 
-/// Whether what is refused is a format where an enum with a variant `other` is read.
+/// Returns whether the refusal is about a format that an enum with a variant `other` reads.
 fn is_swallowed(mismatch: &str) -> bool {
     const FORMATS: [&str; 9] =
         ["ip", "ipv4", "ipv6", "socket", "socket-v4", "socket-v6", "uuid", "date-time", "decimal"];
@@ -240,7 +241,7 @@ fn is_swallowed(mismatch: &str) -> bool {
     found.is_some_and(|(_, format)| FORMATS.contains(&format))
 }
 
-/// JSON in which no object has a key twice.
+/// JSON without duplicate keys.
 struct Sound;
 
 impl<'de> Deserialize<'de> for Sound {
@@ -291,7 +292,7 @@ impl<'de> Deserialize<'de> for Sound {
     }
 }
 
-/// The names that a type reads, or all those that it reads or writes.
+/// Returns the names that a type reads, or all names that it reads or writes.
 fn collect_names(shape: &'static TypeSchema, all: bool, depth: usize, names: &mut Vec<&'static str>) {
     if depth > 8 {
         return;
@@ -336,19 +337,19 @@ fn collect_names(shape: &'static TypeSchema, all: bool, depth: usize, names: &mu
     }
 }
 
-/// splitmix64, and names that texts may be.
+/// A random number generator (splitmix64) with the names that random texts are chosen from.
 #[derive(Default)]
 struct Random {
     state: u64,
     names: Vec<&'static str>,
     /// The names of fields, variants and tags.
     fields: Vec<&'static str>,
-    /// A key of a map was one of those.
+    /// Whether a generated key of a map is one of `fields`.
     key_is_field: bool,
-    /// Texts and `Value`s are unlike everything else that is written.
+    /// Whether texts and `Value`s must differ from everything else that is written.
     unlike: bool,
-    /// Only what can be written, and read by its own type: no number that is not finite, nothing deep, and no key of a
-    /// map that is the name of a field.
+    /// Whether to generate only values that can be written and read back by their own type: all numbers finite, no deep
+    /// nesting, and no key of a map that is the name of a field.
     writable: bool,
 }
 
@@ -366,24 +367,24 @@ impl Random {
     }
 }
 
-/// Leaves out about half of the values: of one object each time the same, since serde asks twice.
+/// Leaves out about half of the values. Decides the same each time for one object, because serde asks twice.
 fn at_times<T>(value: &T) -> bool {
     let address = std::ptr::from_ref(value).addr() as u64;
     let mixed = (TURN.get() ^ address).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 63 == 0
 }
 
-/// Leaves out what serde puts in its place.
+/// Leaves out the value that serde reads for a missing field.
 fn is_default<T: Default + std::fmt::Debug>(value: &T) -> bool {
     format!("{value:?}") == format!("{:?}", T::default())
 }
 
-/// A value that is always the same.
+/// Returns the same value each time.
 fn first<T: Sample>() -> T {
     T::sample(&mut Random { state: 1, unlike: true, ..Random::default() })
 }
 
-/// Leaves out that value.
+/// Leaves out the value of `first`.
 fn is_first<T: Sample + std::fmt::Debug>(value: &T) -> bool {
     format!("{value:?}") == format!("{:?}", first::<T>())
 }
@@ -392,7 +393,7 @@ fn yes() -> bool {
     true
 }
 
-/// A value that is not empty.
+/// Returns a value that is not empty.
 fn filled<T: Filled>() -> T {
     T::filled()
 }
@@ -494,7 +495,7 @@ impl Sample for serde_json::Value {
             return json!({"no such name": [{"a": -1.5}, null]});
         }
         if random.below(16) == 0 && !random.writable {
-            // As deep as is read, alone; in another value it is too deep.
+            // Alone, the value has the maximum depth that is read. Inside another value, it is too deep.
             return (0..127).fold(json!(null), |value, _| json!([value]));
         }
         let values = [json!(null), json!(1), json!("a"), json!([1, null]), json!({"a": -1.5}), json!(true)];
@@ -507,7 +508,7 @@ impl Sample for String {
     fn sample(random: &mut Random) -> Self {
         if random.unlike {
             let texts = ["", "some text", "twelve", "\u{0}\"é", "2026-02-30", "-"];
-            // One character is a `char`, too.
+            // A text of one character is also a `char`.
             return texts[random.below(texts.len() - 1)].to_owned();
         }
         let texts = ["", "a", "some text", "12", "true", "\u{0}\"é"];
@@ -576,7 +577,7 @@ macro_rules! tuples {
 
 tuples!(A; A B; A B C;);
 
-/// A type within itself: two levels of JSON for each of its own.
+/// A type that contains itself. Each of its levels is two levels of JSON.
 #[derive(Debug, Default, Serialize, Deserialize, Schema)]
 struct Nest {
     within: Vec<Nest>,
@@ -590,7 +591,7 @@ impl Sample for Nest {
     }
 }
 
-// Types that are keys of maps.
+// Types that are used as keys of maps.
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Schema)]
 enum KeyUnit {

@@ -114,7 +114,7 @@ struct Handle {
 /// `file` points to as much memory as [`Registration::new`] asks for in `szOsFile`.
 unsafe fn beneath(file: *mut sqlite3_file) -> *mut sqlite3_file {
     // SAFETY: the memory holds a `File` and what the VFS beneath asks for after it. That needs no more
-    // alignment than a pointer has, as SQLite itself puts files behind each other like this.
+    // alignment than a pointer has, as SQLite itself places files after each other like this.
     unsafe { file.cast::<File>().add(1).cast() }
 }
 
@@ -124,7 +124,7 @@ unsafe fn beneath(file: *mut sqlite3_file) -> *mut sqlite3_file {
 ///
 /// As [`beneath`], and the VFS beneath has filled in its part.
 unsafe fn methods<'a>(file: *mut sqlite3_file) -> Option<&'a sqlite3_io_methods> {
-    // SAFETY: the caller says so, and VFSes have their methods in constants.
+    // SAFETY: the caller guarantees it, and the methods of a VFS are in constants.
     unsafe { (*beneath(file)).pMethods.as_ref() }
 }
 
@@ -151,7 +151,7 @@ unsafe fn path<'a>(name: *const c_char) -> Option<&'a Path> {
     if name.is_null() {
         return None;
     }
-    // SAFETY: the caller says so.
+    // SAFETY: the caller guarantees it.
     let name = unsafe { CStr::from_ptr(name) };
     Some(Path::new(OsStr::from_bytes(name.to_bytes())))
 }
@@ -220,7 +220,7 @@ unsafe extern "C" fn open(
 ///
 /// As [`methods`].
 unsafe fn close_beneath(file: *mut sqlite3_file) -> c_int {
-    // SAFETY: the caller says so.
+    // SAFETY: the caller guarantees it.
     match unsafe { methods(file) }.and_then(|methods| methods.xClose) {
         // SAFETY: it has methods, so it is open.
         Some(close) => unsafe { close(beneath(file)) },
@@ -249,7 +249,7 @@ unsafe extern "C" fn write(
     // SAFETY: SQLite uses only files that are open.
     let (handle, methods) = unsafe { (handle(file), methods(file)) };
     let Some(write) = methods.and_then(|methods| methods.xWrite) else { return SQLITE_IOERR_WRITE };
-    // SAFETY: SQLite writes `amount` bytes from `data`, which nobody changes meanwhile.
+    // SAFETY: SQLite writes `amount` bytes from `data`, which is not changed meanwhile.
     let bytes = unsafe { slice::from_raw_parts(data.cast::<u8>(), length) };
     handle.shared.change(
         handle.path.as_deref(),

@@ -1,4 +1,4 @@
-//! Operations that fail, and databases that go on when they don't any more.
+//! Operations that fail, and databases that work again after that.
 #![cfg(unix)]
 
 mod common;
@@ -8,7 +8,7 @@ use faulty_disk::{Disk, Fault};
 use rusqlite::{Connection, ErrorCode, ffi};
 use std::path::{Path, PathBuf};
 
-/// A database with one entry.
+/// Creates a database with one entry.
 fn database(name: &str) -> (Disk, PathBuf, Connection) {
     let path = folder(name).join("a.db");
     let disk = Disk::new();
@@ -22,7 +22,7 @@ fn extended(result: rusqlite::Result<()>) -> i32 {
     result.unwrap_err().sqlite_error().unwrap().extended_code
 }
 
-/// Inserts into a database that was closed and opened anew, and reads it without the disk.
+/// Closes and opens a database, inserts an entry, and reads it without the disk.
 fn goes_on(disk: &Disk, path: &Path, db: Connection, expected: &[i64]) {
     drop(db);
     let db = disk.open(path).unwrap();
@@ -41,7 +41,7 @@ fn a_write_fails_once() {
     goes_on(&disk, &path, db, &[1, 3, 100]);
 }
 
-/// Lets each operation of what `run` does fail, one after another, until it does well. Returns the errors.
+/// Calls `run` repeatedly, and lets the next of its operations fail each time, until it succeeds. Returns the errors.
 fn errors(disk: &Disk, mut run: impl FnMut() -> rusqlite::Result<()>) -> Vec<i32> {
     let mut codes = Vec::new();
     loop {
@@ -123,8 +123,8 @@ fn the_second_sync_fails() {
     goes_on(&disk, &path, db, &[1, 2, 4, 100]);
 }
 
-/// With `synchronous=NORMAL` only a checkpoint syncs. If that fails and the next one succeeds, what was
-/// committed before is durable only if the writes weren't dropped.
+/// With `synchronous=NORMAL` only a checkpoint syncs. If a sync fails and the next one succeeds, the earlier commits
+/// are durable only if their writes weren't dropped.
 #[test]
 fn a_failed_sync_drops_what_was_written_before() {
     for (fault, survives) in [(Fault::Io, true), (Fault::Sync, false)] {

@@ -1,4 +1,4 @@
-//! What a power cut leaves of a database.
+//! The content of a database after a power cut.
 #![cfg(unix)]
 
 mod common;
@@ -14,10 +14,10 @@ use std::time::Duration;
 
 /// The operations at which the power is cut, one after another.
 const CUTS: u64 = 200;
-/// What survives of unsynced writes: nothing, all, and six things in between.
+/// Number of choices which unsynced writes survive: none, all, and six random parts.
 const SEEDS: u64 = 8;
 
-/// Inserts until the power is cut, and returns what was committed.
+/// Inserts until the power is cut, and returns the committed entries.
 fn commit_until_cut(disk: &Disk, path: &Path, journal: &str, synchronous: &str) -> Vec<i64> {
     let mut committed = Vec::new();
     let Ok(db) = disk.open(path) else { return committed };
@@ -33,17 +33,17 @@ fn commit_until_cut(disk: &Disk, path: &Path, journal: &str, synchronous: &str) 
     committed
 }
 
-/// What happened in all runs that differ in where the power was cut.
+/// The totals of all runs, each of which cuts the power at another operation.
 #[derive(Default)]
 struct Outcome {
     commits: usize,
     survivors: usize,
     lost: usize,
-    /// An insert that returned an error and survived all the same, as it may.
+    /// Inserts that returned an error but survived, which is allowed.
     uncertain: usize,
 }
 
-/// Cuts the power everywhere and looks at what survives.
+/// Cuts the power at each operation in turn, and checks which commits survive.
 fn cut_everywhere(journal: &str, synchronous: &str) -> Outcome {
     let mut outcome = Outcome::default();
     let name = format!("{journal}-{synchronous}");
@@ -86,8 +86,8 @@ fn synchronous_normal_loses_commits() {
     assert!(cut_everywhere("WAL", "NORMAL").lost > 0);
 }
 
-/// The delete of a rollback journal is the commit. SQLite syncs the folder after it only if it is told so, else
-/// the journal may come back and take the last commit with it.
+/// The deletion of a rollback journal is the commit. SQLite syncs the folder after it only with the right setting.
+/// Otherwise the journal may come back, which reverts the last commit.
 #[test]
 fn a_rollback_journal_may_come_back() {
     assert!(cut_everywhere("DELETE", "FULL").lost > 0);
@@ -113,7 +113,7 @@ fn nothing_is_opened_or_deleted_after_the_cut() {
     assert_eq!(disk.operations(), operations);
 }
 
-/// A database that was closed and opened anew has a deleted WAL that may come back beside the new one.
+/// If a database was closed and opened again, its deleted WAL may come back instead of the new one.
 #[test]
 fn reopened_databases_lose_no_commit() {
     let (before, after) = (folder("reopened-before"), folder("reopened-after"));
@@ -138,7 +138,7 @@ fn reopened_databases_lose_no_commit() {
     }
 }
 
-/// A machine that starts again writes to what survived, until the power is cut once more.
+/// After a restart, the machine writes to the surviving files until the power is cut again.
 #[test]
 fn what_survived_is_durable_on_the_next_disk() {
     let (first, second, third) = (folder("chain-1"), folder("chain-2"), folder("chain-3"));
@@ -149,7 +149,7 @@ fn what_survived_is_durable_on_the_next_disk() {
         let committed = commit_until_cut(&disk, &first.join(&name), "WAL", "FULL").len() as i64;
         assert!(committed > 0);
         disk.surviving(&second, seed).unwrap();
-        // Opened and cut at once: the WAL that nobody looked at must survive.
+        // The power is cut directly after the database is opened: a WAL that was not read yet must survive.
         let disk = Disk::new();
         disk.cut_power_at(1);
         let db = disk.open(&second.join(&name)).unwrap();

@@ -1,4 +1,4 @@
-//! Runs a program: its actors, and its end.
+//! Runs a program: first its actors, then its end.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -27,7 +27,7 @@ fn runtime(workers: usize) -> Runtime {
     builder.worker_threads(workers).enable_all().build().expect("a runtime")
 }
 
-/// Long enough for whatever is not stuck to notice that the bus stops, and short.
+/// The deadline of a `stop` that gives up: short, but long enough for all work that is not stuck to notice the stop.
 const STUCK_DEADLINE: Duration = Duration::from_millis(2);
 
 /// Runs a program to its end.
@@ -91,7 +91,7 @@ async fn play(run: Arc<Run>, bus: Bus, actor: Actor) -> Vec<Open> {
     player.streams
 }
 
-/// An actor that plays its steps.
+/// Performs the steps of an actor.
 struct Player {
     run: Arc<Run>,
     bus: Bus,
@@ -172,7 +172,7 @@ impl Player {
         }
     }
 
-    /// Reads what there is from one of the streams.
+    /// Reads the available records from one of the streams.
     async fn read(&mut self, most: usize) {
         if self.streams.is_empty() {
             return;
@@ -187,7 +187,7 @@ impl Player {
         self.streams.push(stream);
     }
 
-    /// A runtime that ends while handlers may be pending.
+    /// Emits on a separate runtime, which shuts down while handlers may be pending.
     async fn side(&mut self, emissions: Vec<Emission>, worker: bool) {
         let (run, bus) = (Arc::clone(&self.run), self.bus.clone());
         let (done, is_done) = oneshot::channel();
@@ -296,7 +296,7 @@ async fn stop(run: &Run, bus: &Bus) {
     run.trace().stops.push(stopped);
 }
 
-/// Ends a program: nothing waits any more, and all streams come to their ends.
+/// Ends a program: releases everything that waits, stops the bus, and reads all streams to their ends.
 async fn end(program: &Program, run: &Arc<Run>, bus: Bus, streams: Vec<Open>) {
     run.gates.end();
     match program.end {
@@ -312,7 +312,7 @@ async fn end(program: &Program, run: &Arc<Run>, bus: Bus, streams: Vec<Open>) {
         End::Drop => {}
     }
     let (freed, is_freed) = oneshot::channel();
-    // A handler that is never called goes with the bus.
+    // A handler that is never called is dropped with the bus.
     let freed = std::sync::Mutex::new(Some(Freed(Some(freed))));
     bus.pattern("model.never").on(move |_: &Record| drop(freed.lock().unwrap().take())).expect("a pattern");
     if program.end != End::Drop {
@@ -331,7 +331,7 @@ async fn end(program: &Program, run: &Arc<Run>, bus: Bus, streams: Vec<Open>) {
     }
 }
 
-/// Tells when it is dropped.
+/// Sends a message when it is dropped.
 struct Freed(Option<oneshot::Sender<()>>);
 
 impl Drop for Freed {
@@ -342,7 +342,7 @@ impl Drop for Freed {
     }
 }
 
-/// A stream that is open, and what it gave.
+/// An open stream, and the items that it has yielded.
 struct Open {
     stream: AnyStream,
     note: Streamed,
@@ -369,12 +369,12 @@ fn open(run: &Run, bus: &Bus, pattern: Pat, of: Option<Kind>) -> Open {
 }
 
 impl Open {
-    /// Reads what is ready; whether there was anything.
+    /// Reads all items that are ready. Returns whether there were any.
     fn poll(&mut self, run: &Run, cx: &mut Context<'_>) -> bool {
         matches!(self.poll_next(run, cx), Poll::Ready(true))
     }
 
-    /// Reads the next item; whether there is one.
+    /// Reads the next item. Returns whether there is one.
     fn poll_next(&mut self, run: &Run, cx: &mut Context<'_>) -> Poll<bool> {
         let item = match &mut self.stream {
             AnyStream::Records(stream) => Pin::new(stream).poll_next(cx).map(|item| {

@@ -1,4 +1,4 @@
-//! Runs many programs; shows the first that breaks a law, made as short as it can be.
+//! Runs many programs. Prints the first one that breaks a law, shortened as far as possible.
 
 use std::fmt::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -9,25 +9,25 @@ use tokio::time::Instant;
 use crate::program::Program;
 use crate::{actors, laws};
 
-/// A program that takes longer stands still; most take less than a millisecond.
+/// Time after which a program counts as hung. Most programs take less than a millisecond.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often a shorter program is tried: what threads do differs from run to run.
+/// How often a shortened program is run, because threads interleave differently in each run.
 const TRIES: usize = 30;
 
-/// How much to run.
+/// Which programs to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     /// The first seed.
     pub from: u64,
-    /// The most programs.
+    /// Maximum number of programs.
     pub programs: u64,
-    /// The most seconds.
+    /// Maximum duration in seconds.
     pub seconds: u64,
 }
 
 impl Size {
-    /// As the environment says; else about 20 seconds.
+    /// Reads the settings from environment variables. Without them, the programs run for about 20 seconds.
     pub fn of_environment() -> Self {
         let seconds = tests_support::size("MODEL_SECONDS", 0) as u64;
         let programs = tests_support::size("MODEL_PROGRAMS", if seconds > 0 { usize::MAX } else { 6000 });
@@ -37,7 +37,7 @@ impl Size {
     }
 }
 
-/// Runs programs, as the environment says; `Err` tells of the first that broke a law.
+/// Runs programs as the environment variables say. `Err` describes the first program that broke a law.
 pub fn check() -> Result<String, String> {
     silence_panics();
     let watched = watch();
@@ -70,7 +70,7 @@ pub fn check() -> Result<String, String> {
     ))
 }
 
-/// The laws a program breaks in one of so many runs.
+/// Runs a program `times` times, until it breaks laws. Returns the broken laws.
 fn fails(program: &Program, watched: &SyncSender<Option<Program>>, times: usize) -> Option<Vec<String>> {
     (0..times).find_map(|_| {
         let _ = watched.send(Some(program.clone()));
@@ -85,7 +85,7 @@ fn fails(program: &Program, watched: &SyncSender<Option<Program>>, times: usize)
     })
 }
 
-/// Leaves out steps for as long as the rest breaks a law.
+/// Removes steps of a program as long as the remaining ones still break a law.
 fn shorter(
     mut program: Program,
     mut broken: Vec<String>,
@@ -111,7 +111,7 @@ fn told(program: &Program, broken: &[String]) -> String {
     text
 }
 
-/// A thread that ends the process, with the program, where a program stands still.
+/// Starts a thread that prints the program and ends the process if a program hangs.
 fn watch() -> SyncSender<Option<Program>> {
     let (begins, is_begun): (_, Receiver<Option<Program>>) = sync_channel(16);
     std::thread::spawn(move || {
@@ -131,7 +131,7 @@ fn watch() -> SyncSender<Option<Program>> {
     begins
 }
 
-/// Panics of handlers are part of the programs.
+/// Suppresses the output of panics, because programs contain handlers that panic.
 fn silence_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,4 +1,4 @@
-//! The events of all programs, and a matcher of the model's own.
+//! The events of all programs, and an independent matcher.
 
 use typed_events::{Event, event};
 
@@ -17,7 +17,7 @@ pub(crate) struct C {
     serial: u64,
 }
 
-/// An event that says which emit it is of.
+/// An event that contains the number of its emit.
 pub(crate) trait Numbered: Event {
     fn of(serial: u64) -> Self;
     fn serial(&self) -> u64;
@@ -39,7 +39,7 @@ macro_rules! numbered {
 
 numbered!(A B C);
 
-/// What is emitted: three declared events and two names that nobody declares.
+/// The kinds of events that are emitted: three declared events and two undeclared names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     A,
@@ -65,7 +65,7 @@ impl Kind {
     }
 }
 
-/// The place of a pattern among [`PATTERNS`].
+/// The index of a pattern in [`PATTERNS`].
 pub(crate) type Pat = usize;
 
 pub(crate) const PATTERNS: [&str; 13] = [
@@ -84,7 +84,7 @@ pub(crate) const PATTERNS: [&str; 13] = [
     "*.deep.*",
 ];
 
-/// SPEC 2: `*` takes one or more segments, `+` exactly one.
+/// Matches a pattern naively: `*` takes one or more segments, `+` exactly one.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     fn rest(pattern: &[&str], name: &[&str]) -> bool {
         match (pattern.split_first(), name.split_first()) {
@@ -98,7 +98,7 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     rest(&pattern.split('.').collect::<Vec<_>>(), &name.split('.').collect::<Vec<_>>())
 }
 
-/// The number of the emit that a payload is of.
+/// Returns the number of the emit that a payload contains.
 pub(crate) fn serial_of(json: &str) -> u64 {
     let digits: String = json.chars().filter(char::is_ascii_digit).collect();
     digits.parse().expect("every payload has a serial")

@@ -1,5 +1,5 @@
-//! Where handlers wait for a step of an actor. Gates open by themselves when all actors wait, so that no
-//! program stands still.
+//! Gates at which handlers wait until a step of an actor opens them. All gates open if all actors wait, so that no
+//! program hangs.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,12 +16,12 @@ pub(crate) struct Gates {
 #[derive(Default)]
 struct State {
     actors: usize,
-    /// Actors that wait for the bus, or are done.
+    /// Number of actors that wait for the bus or have finished.
     idle: usize,
     waiting: [usize; GATES],
-    /// How often each was opened.
+    /// How often each gate was opened.
     openings: [u64; GATES + 1],
-    /// Whether all are open from now on, except for the one of the stuck.
+    /// Whether all gates stay open, except the gate `STUCK`.
     ended: bool,
     released: bool,
 }
@@ -31,7 +31,7 @@ impl Gates {
         Self { state: Mutex::new(State { actors, ..State::default() }), opened: Notify::new() }
     }
 
-    /// Lets go on who waits at a gate now.
+    /// Releases the handlers that wait at a gate now.
     pub(crate) fn open(&self, gate: usize) {
         self.state().openings[gate] += 1;
         self.opened.notify_waiters();
@@ -43,19 +43,19 @@ impl Gates {
         self.opened.notify_waiters();
     }
 
-    /// Opens the gate of the stuck.
+    /// Opens the gate `STUCK`.
     pub(crate) fn release(&self) {
         self.state().released = true;
         self.opened.notify_waiters();
     }
 
-    /// An actor waits or is done.
+    /// Notes that an actor waits or has finished.
     pub(crate) fn rest(&self) {
         self.state().idle += 1;
         self.open_if_all_wait();
     }
 
-    /// An actor goes on.
+    /// Notes that an actor continues.
     pub(crate) fn go_on(&self) {
         self.state().idle -= 1;
     }
@@ -75,7 +75,7 @@ impl Gates {
         }
     }
 
-    /// Whether a gate has been opened since.
+    /// Returns whether a gate was opened since `before`.
     fn is_open(&self, gate: usize, before: u64) -> bool {
         let state = self.state();
         let open = if gate == STUCK { state.released } else { state.ended };
@@ -99,7 +99,7 @@ impl Gates {
     }
 }
 
-/// Counts a handler at a gate, also where its future is dropped there.
+/// Counts a handler at a gate until it continues or its future is dropped.
 struct Waits<'a> {
     gates: &'a Gates,
     gate: usize,

@@ -44,7 +44,7 @@ impl Linked {
     }
 }
 
-/// What a target is registered under.
+/// Returns the pattern that a target is registered under.
 pub(crate) fn pattern_of(to: Target) -> &'static str {
     match to {
         Target::Event(kind) => kind.name(),
@@ -127,7 +127,7 @@ impl Handler {
         self.wait(serial_of(record.json().expect("it was written")), Some(record))
     }
 
-    /// A call from beginning to end.
+    /// Runs a call from beginning to end.
     pub(crate) fn run_now(&self, serial: u64, record: Option<&Record>) -> Result<(), String> {
         let call = self.begin(serial, record);
         for act in &self.does.acts {
@@ -136,7 +136,7 @@ impl Handler {
         call.finish(self.does.ends)
     }
 
-    /// A call up to its future.
+    /// Begins a call, and returns the future of the rest.
     pub(crate) fn wait(
         &self,
         serial: u64,
@@ -227,7 +227,7 @@ impl Handler {
     }
 }
 
-/// Lets others run, on whatever polls.
+/// Yields once, on any executor.
 pub(crate) async fn yields() {
     let mut polled = false;
     poll_fn(|cx| {
@@ -240,12 +240,12 @@ pub(crate) async fn yields() {
     .await;
 }
 
-/// What a handler says when it fails or panics.
+/// Returns the message with which a handler fails or panics.
 pub(crate) fn message(sub: usize, serial: u64) -> String {
     format!("model: handler {sub} on {serial}")
 }
 
-/// A call that runs; noted as lost where it is dropped before its end.
+/// A running call. If it is dropped before its end, it is noted as lost.
 struct Running {
     run: Arc<Run>,
     index: usize,
@@ -270,7 +270,7 @@ impl Running {
     fn end(&self, end: CallEnd) {
         let mut trace = self.run.trace();
         let now = self.run.tick();
-        // Gone where the run is over, and so is the call then.
+        // The trace is empty once the run is over.
         let Some(call) = trace.calls.get_mut(self.index) else { return };
         if call.end == CallEnd::Running {
             (call.end, call.span.end) = (end, now);

@@ -1,9 +1,9 @@
-//! The model: what SPEC promises of a run, given what was before what.
+//! The model: the guarantees that a run must keep, given the order of what happened.
 //!
-//! Everything in a [`Trace`] is a span of ticks. An emit that began behind a registration and whose handlers
-//! were called before the removal *must* reach the handler; one that was over before or began behind *must
-//! not*; where spans overlap, it *may*. In a program with one actor nothing overlaps, so the same laws then say
-//! exactly what is seen.
+//! Everything in a [`Trace`] is a span of ticks. An emit that began after a registration and whose handlers were
+//! called before the removal *must* reach the handler. An emit that ended before the registration, or began after
+//! the removal, *must not*. If the spans overlap, it *may*. In a program with one actor nothing overlaps, so the
+//! laws then determine the result exactly.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -16,7 +16,7 @@ use crate::trace::{
     Call, CallEnd, Emit, Failed, Item, NEVER, Outcome, Removal, Removed, Sighting, Span, Sub, Trace,
 };
 
-/// The laws that a run has broken, in words.
+/// Returns descriptions of the laws that a run has broken.
 pub(crate) fn broken(program: &Program, trace: &Trace) -> Vec<String> {
     let mut laws = Laws { program, trace, calls: HashMap::new(), order: None, broken: Vec::new() };
     for (index, call) in trace.calls.iter().enumerate() {
@@ -46,14 +46,14 @@ pub(crate) fn broken(program: &Program, trace: &Trace) -> Vec<String> {
 struct Laws<'a> {
     program: &'a Program,
     trace: &'a Trace,
-    /// By handler and serial.
+    /// Indexes of calls, by handler and serial.
     calls: HashMap<(usize, u64), Vec<usize>>,
-    /// The serials in the order of the log, where it is known.
+    /// The serials in the order of the log, if it is known.
     order: Option<Vec<u64>>,
     broken: Vec<String>,
 }
 
-/// A history that keeps all of any program.
+/// A size of the history that holds all events of any program.
 const WHOLE: usize = 1000;
 
 impl<'a> Laws<'a> {
@@ -75,14 +75,14 @@ impl<'a> Laws<'a> {
         calls.into_iter().map(|call| &trace.calls[call])
     }
 
-    /// The calls of an emit by handlers that are no replays.
+    /// Returns the calls of an emit, except those of handlers with a replay.
     fn plain_calls(&self, serial: u64) -> impl Iterator<Item = &'a Call> + use<'a> {
         let trace = self.trace;
         let of = move |call: &&Call| call.serial == serial && trace.subs[call.sub].replay.is_none();
         trace.calls.iter().filter(of)
     }
 
-    /// When the first `stop` began, and when emits were refused for sure.
+    /// The span from the begin of the first `stop` to the time at which emits were certainly refused.
     fn stopping(&self) -> Span {
         let stops = &self.trace.stops;
         let first = |tick: fn(&crate::trace::Stopped) -> u64| stops.iter().map(tick).min().unwrap_or(NEVER);
@@ -93,8 +93,8 @@ impl<'a> Laws<'a> {
         self.program.settings.history >= WHOLE
     }
 
-    /// When a handler is certainly still registered under a pattern, and when it is certainly not any more; without
-    /// one of the removals.
+    /// Returns a span: until its start, a handler is certainly registered under a pattern, and from its end on, it
+    /// certainly is not. Ignores the removal `except`.
     fn removed(&self, sub: &Sub, index: usize, pattern: &str, except: Option<usize>) -> Span {
         let mut removed = Span { start: NEVER, end: NEVER };
         for (at, removal) in self.trace.removals.iter().enumerate() {
@@ -120,7 +120,7 @@ impl<'a> Laws<'a> {
         }
         match sub.replay.as_ref().map(|replay| replay.outcome) {
             None => {}
-            // The end of its worker removes it.
+            // The handler is removed when the task of its replay ends.
             Some(Some(Ok(()))) => removed.start = removed.start.min(self.stopping().start),
             Some(_) => {
                 removed.start = removed.start.min(sub.registered.start);
@@ -130,7 +130,7 @@ impl<'a> Laws<'a> {
         removed
     }
 
-    /// [`removed`](Self::removed) for events of a kind, which several patterns may take.
+    /// Like [`removed`](Self::removed), for events of a kind, which several patterns of the handler may take.
     fn removed_for(&self, sub: &Sub, index: usize, kind: Kind) -> Span {
         let patterns = sub.patterns.iter().filter(|pattern| matches(pattern, kind.name()));
         let all = patterns.map(|pattern| self.removed(sub, index, pattern, None));
@@ -138,7 +138,7 @@ impl<'a> Laws<'a> {
             .unwrap_or(Span { start: 0, end: 0 })
     }
 
-    /// Whether an event certainly meets a handler in the list, as far as `once` does not end it.
+    /// Returns whether a handler is certainly in the list of an emit, unless `once` has removed it.
     fn must(&self, index: usize, sub: &Sub, emit: &Emit) -> bool {
         emit.is_accepted()
             && sub.takes(emit.kind)
@@ -146,7 +146,7 @@ impl<'a> Laws<'a> {
             && emit.span.end < self.removed_for(sub, index, emit.kind).start
     }
 
-    /// Whether an event may meet a handler in the list.
+    /// Returns whether a handler may be in the list of an emit.
     fn may(&self, index: usize, sub: &Sub, emit: &Emit) -> bool {
         emit.is_accepted()
             && sub.takes(emit.kind)
@@ -229,7 +229,7 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// How many other detached emits may run at the same time, or certainly do.
+    /// Counts the other detached emits that may run at the same time, or that certainly do.
     fn detached(&self, serial: u64, emit: &Emit, certainly: bool) -> usize {
         let other = |(other, detached): &(u64, &Emit)| {
             let runs = match certainly {
@@ -283,7 +283,7 @@ impl<'a> Laws<'a> {
                 (Some(_), None) => {
                     self.say("once", format_args!("the once handler {index} was never called"))
                 }
-                // Handlers that are called inside of an emit may emit before its other handlers are called.
+                // A handler of an emit may emit before the other handlers of that emit are called.
                 (Some(first), Some(call)) if first < self.trace.emit(call.serial).span.start => {
                     self.say("once", format_args!("the once handler {index} let an emit pass"));
                 }
@@ -292,12 +292,12 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// An emit does not call what was registered inside of its handlers, nor, later, what they removed.
+    /// An emit does not call handlers that its own handlers registered, or that they removed before their turn.
     fn nothing_is_seen_of_itself(&mut self) {
         for (index, sub) in self.subs() {
             let Some(parent) = sub.parent else { continue };
             let Call { sub: by, serial, .. } = self.trace.calls[parent];
-            // The worker of a replay may have the event before the emit has its handlers.
+            // The task of a replay may get the event before the emit has read its list of handlers.
             let is_replay = self.trace.subs[by].replay.is_some();
             if !is_replay && self.calls(index, serial).next().is_some() {
                 self.say(
@@ -323,7 +323,7 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// Also where the runtime of the emit ends: its handlers move to that of the bus.
+    /// Every call ends, even if the runtime of the emit shuts down: then its handlers move to the runtime of the bus.
     fn calls_end(&mut self) {
         for call in &self.trace.calls {
             if matches!(call.end, CallEnd::Running | CallEnd::Lost) {
@@ -332,7 +332,7 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// An emit resolves behind its handlers, and lists those that failed.
+    /// An emit resolves after its handlers have finished, and lists those that failed.
     fn emits_wait_and_tell(&mut self) {
         for (serial, emit) in self.emits() {
             let Some(done) = emit.done() else { continue };
@@ -400,7 +400,8 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// The log has each event that was taken, once, in an order that real time allows; batches stand together.
+    /// The log contains each accepted event once, in an order that is consistent with real time, and each batch without
+    /// other events in between.
     fn the_order_is_one(&mut self) {
         let Some(order) = self.order.clone() else { return };
         let mut taken: Vec<u64> =
@@ -428,7 +429,7 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// A record says the same to everybody, and where it comes from.
+    /// A record has the same content for all readers, and its causation is right.
     fn records_agree(&mut self) {
         let mut known: BTreeMap<u64, &Sighting> = BTreeMap::new();
         for (serial, sighting) in &self.trace.sightings {
@@ -467,7 +468,7 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// Between which numbers of events the log had during a span.
+    /// Returns the smallest and largest number of events that the log may have had during a span.
     fn lengths(&self, order: &[u64], span: Span) -> std::ops::RangeInclusive<usize> {
         let before = |serial: &u64| self.trace.emit(*serial).span.is_before(span);
         let started = |serial: &u64| self.trace.emit(*serial).span.start < span.end;
@@ -506,7 +507,7 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// A stream gives what the log has from its opening on, in its order; what it lost it tells, exactly.
+    /// A stream yields the records of the log from its creation on, in order, and reports exactly how many it lost.
     fn streams_have_no_gap(&mut self) {
         let settings = &self.program.settings;
         let buffer = settings.history.max(settings.stream_buffer);
@@ -567,7 +568,7 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// What removes a replay.
+    /// Returns the removals of a handler with a replay.
     fn removals(&self, sub: &'a Sub, index: usize) -> impl Iterator<Item = &'a Removal> + use<'a> {
         self.trace.removals.iter().filter(move |removal| match removal.what {
             Removed::Sub(other, _) => other == index,
@@ -575,7 +576,7 @@ impl<'a> Laws<'a> {
         })
     }
 
-    /// Whether a removal or a stop explains that a replay did not catch up.
+    /// Returns whether a removal or a stop explains that a replay did not catch up.
     fn ended_before(&self, sub: &'a Sub, index: usize) -> bool {
         let starts = self.removals(sub, index).map(|removal| removal.span.start);
         starts.chain([self.stopping().start]).any(|start| start < sub.registered.end)
@@ -640,7 +641,7 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// Whether a handler may be, and certainly is, registered under a pattern during a span.
+    /// Returns whether a handler may be, and whether it certainly is, registered under a pattern during a span.
     fn is_there(
         &self,
         index: usize,
@@ -677,7 +678,7 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// Nothing runs behind a `stop` that is Ok; all calls of `stop` come to the same.
+    /// Nothing runs after a `stop` that returned `Ok`. All calls of `stop` return the same.
     fn stop_waits(&mut self) {
         let trace = self.trace;
         for stop in &trace.stops {
@@ -708,7 +709,7 @@ impl<'a> Laws<'a> {
         let failed = |call: &&Call| matches!(call.end, CallEnd::Failed | CallEnd::Panicked);
         let failed = self.trace.calls.iter().filter(failed).count() as u64;
         let lags = !self.keeps_all();
-        // What goes on behind a `stop` that gave up is perhaps not counted yet.
+        // Work that continues after a `stop` that gave up may not be counted yet.
         let late = self.program.end == End::Stuck;
         if (stats.failed < failed && !late) || (stats.failed > failed && !lags) {
             self.say("stats", format_args!("{} failed, not {failed}", stats.failed));

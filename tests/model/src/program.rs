@@ -6,7 +6,7 @@ use tests_support::Random;
 
 use crate::events::{Kind, PATTERNS, Pat};
 
-/// What a seed stands for.
+/// The program that a seed generates.
 #[derive(Clone)]
 pub(crate) struct Program {
     pub(crate) seed: u64,
@@ -15,7 +15,7 @@ pub(crate) struct Program {
     pub(crate) end: End,
 }
 
-/// How the bus is built, and on what it runs.
+/// How the bus is built, and on which runtime it runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) workers: usize,
@@ -34,9 +34,9 @@ pub(crate) struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Stop,
-    /// Two calls of `stop` race.
+    /// Two calls of `stop` run at the same time.
     StopTwice,
-    /// The last handle is dropped.
+    /// The last handle to the bus is dropped.
     Drop,
     /// `stop` reaches its deadline while handlers are stuck.
     Stuck,
@@ -44,7 +44,7 @@ pub(crate) enum End {
 
 #[derive(Clone)]
 pub(crate) struct Actor {
-    /// Whether it is a thread outside of any runtime; else a task.
+    /// True for a thread outside of any runtime, false for a task.
     pub(crate) thread: bool,
     pub(crate) steps: Vec<Step>,
 }
@@ -76,7 +76,7 @@ pub(crate) enum Step {
     Count(Kind),
     OpenGate(usize),
     Yield,
-    /// A runtime of its own, which ends behind these emits.
+    /// Emits on a separate runtime, which shuts down after these emits.
     Side {
         emissions: Vec<Emission>,
         worker: bool,
@@ -94,18 +94,18 @@ pub(crate) struct Emission {
 pub(crate) enum How {
     Await,
     Detach,
-    /// Dropped behind the first poll.
+    /// Dropped after the first poll.
     Drop,
     /// Dropped before the first poll.
     Unpolled,
     /// Polled once, and awaited at the end of the actor.
     Hold,
     Json,
-    /// As JSON that does not fit.
+    /// As JSON that does not fit the type.
     BadJson,
     Batch(u64),
     BatchDrop(u64),
-    /// Under one of two ids that the program has made before.
+    /// With one of two ids that the program created before.
     Id(usize),
     /// With metadata.
     With,
@@ -134,7 +134,7 @@ pub(crate) enum Life {
     Guard,
 }
 
-/// What a handler takes and whether it is async.
+/// The first argument of a handler, and whether it is async.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Borrowed,
@@ -146,7 +146,7 @@ pub(crate) enum Form {
     RecordAsync,
 }
 
-/// What a handler does when it is called.
+/// The behaviour of a handler.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Does {
     pub(crate) acts: Vec<Act>,
@@ -155,7 +155,7 @@ pub(crate) struct Does {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    /// Async handlers only.
+    /// Yields to the runtime; async handlers only.
     Yield,
     /// Waits at a gate; async handlers only.
     Gate(usize),
@@ -179,7 +179,7 @@ pub(crate) enum Ends {
 
 pub(crate) const SLOTS: usize = 6;
 pub(crate) const GATES: usize = 3;
-/// The gate that opens only behind a `stop` that gave up.
+/// The gate that opens only after a `stop` that gave up.
 pub(crate) const STUCK: usize = GATES;
 
 impl Program {
@@ -205,12 +205,12 @@ impl Program {
         program
     }
 
-    /// How many steps it has.
+    /// Returns the number of steps.
     pub(crate) fn len(&self) -> usize {
         self.actors.iter().map(|actor| actor.steps.len()).sum()
     }
 
-    /// The program without one of its steps.
+    /// Returns the program without one of its steps.
     pub(crate) fn without(&self, mut step: usize) -> Self {
         let mut less = self.clone();
         for actor in &mut less.actors {
@@ -227,7 +227,8 @@ impl Program {
 struct Maker {
     random: Random,
     end: End,
-    /// One actor, and handlers that never wait: then nothing overlaps, and the laws say exactly what is seen.
+    /// Whether there is one actor, and no handler waits: then nothing overlaps, and the laws determine the result
+    /// exactly.
     exact: bool,
 }
 

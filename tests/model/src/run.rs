@@ -1,4 +1,4 @@
-//! What actors and handlers of a program share, and how they emit, register and remove.
+//! The state that actors and handlers of a program share, and how they emit, register and remove handlers.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::gates::Gates;
 use crate::program::{Emission, How, Program, SLOTS};
 use crate::trace::{Done, Emit, Failed, NEVER, Outcome, Removal, Removed, Sighting, Span, Trace};
 
-/// How many emits the handlers of one program may make.
+/// Maximum number of emits by the handlers of one program.
 const NESTED: i64 = 25;
 
 pub(crate) struct Run {
@@ -41,7 +41,7 @@ pub(crate) enum Handle {
     Guard(SubscriptionGuard),
 }
 
-/// What an emit resolves to.
+/// The result of an emit.
 pub(crate) type Told = Result<Vec<Emitted>, Error>;
 pub(crate) type Running = Pin<Box<dyn Future<Output = Told> + Send>>;
 
@@ -60,7 +60,7 @@ impl Run {
         }
     }
 
-    /// The next tick of the clock.
+    /// Returns the next tick of the clock.
     pub(crate) fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::SeqCst)
     }
@@ -69,7 +69,7 @@ impl Run {
         self.trace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bus, until the program gives up its handle.
+    /// Returns the bus, until the program drops its handle.
     pub(crate) fn bus(&self) -> Option<Bus> {
         self.bus.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -78,19 +78,19 @@ impl Run {
         std::mem::replace(&mut *self.bus.lock().unwrap_or_else(PoisonError::into_inner), bus)
     }
 
-    /// Notes a time span around some work.
+    /// Runs some work, and returns the span of ticks that it took.
     pub(crate) fn timed<T>(&self, work: impl FnOnce() -> T) -> (Span, T) {
         let start = self.tick();
         let result = work();
         (Span { start, end: self.tick() }, result)
     }
 
-    /// A call of a handler begins.
+    /// Notes that a call of a handler begins.
     pub(crate) fn call_begins(&self) {
         self.live.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// A call of a handler has ended.
+    /// Notes that a call of a handler has ended.
     pub(crate) fn call_ended(&self) {
         if self.live.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.ended.notify_waiters();
@@ -109,7 +109,7 @@ impl Run {
         }
     }
 
-    /// Waits for the bus; gates open when all actors do.
+    /// Waits for the bus. The gates open when all actors wait.
     pub(crate) async fn waiting<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         let mut waits = false;
@@ -127,7 +127,7 @@ impl Run {
         output
     }
 
-    /// Whether a handler may emit once more.
+    /// Returns whether a handler may emit once more.
     pub(crate) fn may_nest(&self) -> bool {
         self.nested.fetch_sub(1, Ordering::Relaxed) > 0
     }
@@ -149,7 +149,7 @@ impl Run {
         drop(self.launch(bus, emission, by, &mut Context::from_waker(Waker::noop())));
     }
 
-    /// Emits up to the first poll, which may be left out; gives what goes on.
+    /// Creates an emit, and polls it once unless the step says otherwise. Returns the rest of the emit.
     pub(crate) async fn emit_first(
         &self,
         bus: &Bus,
@@ -207,7 +207,7 @@ impl Run {
         }
     }
 
-    /// Notes that an emit begins, and gives it its serials.
+    /// Notes that an emit begins, and returns its serials.
     fn begin(&self, Emission { kind, how }: Emission, by: Option<usize>) -> Range<usize> {
         let mut trace = self.trace();
         let first = trace.emits.len();
@@ -244,12 +244,12 @@ impl Run {
         }
     }
 
-    /// Notes what an emit came to.
+    /// Notes the result of an emit.
     fn note(&self, serials: Range<usize>, told: Told) {
         let mut trace = self.trace();
         let resolved = self.tick();
         match told {
-            // They go on in the runtime of the bus, and nobody is told what they come to.
+            // Its handlers continue on the runtime of the bus, and their results are not returned.
             Err(error) if error.kind() == ErrorKind::Runtime => trace.runtimes_ended += 1,
             Err(error) => trace.emits[serials].iter_mut().for_each(|emit| {
                 (emit.resolved, emit.outcome) = (resolved, Outcome::Refused(error.kind()));
@@ -327,7 +327,7 @@ fn done(emitted: &Emitted) -> Done {
 
 /// Removes handlers.
 impl Run {
-    /// Puts a handler where steps find it; what was there before is dropped.
+    /// Stores a handler in a slot, where steps find it. The previous handler of the slot is dropped.
     pub(crate) fn put(&self, slot: usize, new: Slot, parent: Option<usize>) {
         let old = self.slot(slot).replace(new);
         if let Some(Slot { sub, handle: Handle::Guard(guard) }) = old {
@@ -336,7 +336,7 @@ impl Run {
         }
     }
 
-    /// Removes the handler of a slot: a guard is dropped, another may be removed again.
+    /// Removes the handler of a slot. A guard is dropped; any other subscription stays, and may be removed again.
     pub(crate) fn unsubscribe(&self, slot: usize, parent: Option<usize>) {
         let taken = self.slot(slot).take();
         let Some(Slot { sub, handle }) = taken else { return };

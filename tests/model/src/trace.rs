@@ -1,11 +1,11 @@
-//! What happened in a run: everything has a tick of one clock, so that it is known what was before what.
+//! The events of a run. Each has a tick of one clock, which gives their order.
 
 use typed_events::{ErrorKind, EventId, Record, Stats, Timestamp};
 
 use crate::events::{Kind, Pat};
 use crate::program::Life;
 
-/// From one tick to another; `end` is [`NEVER`] for what has not ended.
+/// A span from one tick to another. `end` is [`NEVER`] if it has not ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     pub(crate) start: u64,
@@ -15,13 +15,13 @@ pub(crate) struct Span {
 pub(crate) const NEVER: u64 = u64::MAX;
 
 impl Span {
-    /// Whether it ended before another began.
+    /// Returns whether this span ended before the other began.
     pub(crate) fn is_before(self, other: Span) -> bool {
         self.end < other.start
     }
 }
 
-/// All of a run.
+/// Everything that happened in a run.
 #[derive(Default)]
 pub(crate) struct Trace {
     pub(crate) emits: Vec<Emit>,
@@ -32,31 +32,31 @@ pub(crate) struct Trace {
     pub(crate) streams: Vec<Streamed>,
     pub(crate) counts: Vec<Counted>,
     pub(crate) stops: Vec<Stopped>,
-    /// What is known of each event's record, from every place where it was seen.
+    /// The content of each event's record, from every place where it was read.
     pub(crate) sightings: Vec<(u64, Sighting)>,
     pub(crate) stats: Option<Stats>,
-    /// Emits that were told that their runtime has ended.
+    /// Number of emits that returned an error because their runtime had shut down.
     pub(crate) runtimes_ended: usize,
-    /// What is never right.
+    /// Descriptions of results that are wrong in every program.
     pub(crate) odd: Vec<String>,
 }
 
-/// One event that was emitted; its place in the list is its serial.
+/// One event that was emitted. Its index in the list is its serial.
 #[derive(Debug)]
 pub(crate) struct Emit {
     pub(crate) kind: Kind,
-    /// From before the call to behind the first poll.
+    /// From before the call to after the first poll.
     pub(crate) span: Span,
-    /// When it resolved.
+    /// The tick at which it resolved.
     pub(crate) resolved: u64,
     pub(crate) outcome: Outcome,
     /// The call inside which it was emitted.
     pub(crate) parent: Option<usize>,
-    /// The first serial of its batch, where it is one.
+    /// The first serial of its batch, if it is in a batch.
     pub(crate) batch: Option<usize>,
     pub(crate) given_id: Option<EventId>,
     pub(crate) with_source: bool,
-    /// Whether its JSON does not fit.
+    /// Whether its JSON does not fit the type.
     pub(crate) bad: bool,
     pub(crate) detached: bool,
 }
@@ -65,13 +65,13 @@ pub(crate) struct Emit {
 pub(crate) enum Outcome {
     /// Never polled.
     None,
-    /// Nobody waits for it (any more); it was accepted.
+    /// It was accepted, and no actor waits for it (any more).
     Accepted,
     Refused(ErrorKind),
     Done(Done),
 }
 
-/// What an `Emitted` said.
+/// The content of an `Emitted`.
 #[derive(Clone, Debug)]
 pub(crate) struct Done {
     pub(crate) handled: usize,
@@ -88,7 +88,7 @@ pub(crate) struct Failed {
 }
 
 impl Emit {
-    /// Whether the bus took it, as a new event.
+    /// Returns whether the bus accepted it as a new event.
     pub(crate) fn is_accepted(&self) -> bool {
         match &self.outcome {
             Outcome::Accepted => true,
@@ -97,7 +97,7 @@ impl Emit {
         }
     }
 
-    /// When somebody waited for it to its end.
+    /// Returns its result, if an actor waited for it to the end.
     pub(crate) fn done(&self) -> Option<&Done> {
         match &self.outcome {
             Outcome::Done(done) => Some(done),
@@ -117,11 +117,11 @@ pub(crate) struct Sub {
     pub(crate) replay: Option<Replay>,
 }
 
-/// What is known of a handler with a replay.
+/// The replay of a handler that was registered with one.
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) n: usize,
-    /// `None` where it was dropped before it resolved.
+    /// `None` if it was dropped before it resolved.
     pub(crate) outcome: Option<Result<(), ErrorKind>>,
 }
 
@@ -138,7 +138,7 @@ pub(crate) struct Call {
     pub(crate) serial: u64,
     pub(crate) span: Span,
     pub(crate) end: CallEnd,
-    /// Whether it still runs in the first poll of its emit.
+    /// Whether it ran within the first poll of its emit.
     pub(crate) first_poll: bool,
 }
 
@@ -157,19 +157,19 @@ pub(crate) enum CallEnd {
 pub(crate) struct Removal {
     pub(crate) span: Span,
     pub(crate) what: Removed,
-    /// The call inside of which it happened, if that was in the first poll of its emit.
+    /// The call in which it happened, if that was in the first poll of the emit.
     pub(crate) parent: Option<usize>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Removed {
-    /// A handler, and whether it was still registered, where that was told.
+    /// A handler, and whether it was still registered, if the call returned that.
     Sub(usize, Option<bool>),
-    /// All of a pattern, and how many they were.
+    /// All handlers of a pattern, and their number.
     Pattern(Pat, usize),
 }
 
-/// An answer of the history.
+/// A query of the history, and its result.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) span: Span,
@@ -179,14 +179,14 @@ pub(crate) struct Asked {
     pub(crate) serials: Vec<u64>,
 }
 
-/// A stream, and what it gave.
+/// A stream, and the items that it yielded.
 #[derive(Debug)]
 pub(crate) struct Streamed {
     pub(crate) opened: Span,
     pub(crate) pattern: Pat,
     pub(crate) of: Option<Kind>,
     pub(crate) items: Vec<Item>,
-    /// Whether it came to its end.
+    /// Whether it ended.
     pub(crate) ended: bool,
 }
 
@@ -196,7 +196,7 @@ pub(crate) enum Item {
     Lost(u64),
 }
 
-/// An answer of `handler_count`.
+/// A call of `handler_count`, and its result.
 #[derive(Debug)]
 pub(crate) struct Counted {
     pub(crate) span: Span,
@@ -213,7 +213,7 @@ pub(crate) struct Stopped {
     pub(crate) outcome: Result<(), String>,
 }
 
-/// What a record says.
+/// The content of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sighting {
     pub(crate) name: String,
@@ -239,12 +239,12 @@ impl Sighting {
 }
 
 impl Trace {
-    /// The emit with a serial.
+    /// Returns the emit with a serial.
     pub(crate) fn emit(&self, serial: u64) -> &Emit {
         &self.emits[serial as usize]
     }
 
-    /// How many emits an emit is inside of.
+    /// Returns how many emits are around an emit.
     pub(crate) fn depth(&self, emit: &Emit) -> u32 {
         match emit.parent {
             Some(call) => 1 + self.depth(self.emit(self.calls[call].serial)),

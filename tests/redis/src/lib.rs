@@ -1,4 +1,4 @@
-//! Redis servers for tests: each on a free port, in a folder of its own, gone when it is dropped.
+//! Redis servers for tests. Each runs on a free port and in its own folder, and ends when it is dropped.
 
 mod interceptor;
 mod log;
@@ -27,17 +27,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that keeps nothing on disk; `None`, with a line that says so, where none is installed, unless `CI` is set.
+    /// Starts a server that stores nothing on disk. Returns `None` and prints a line if Redis is not installed; panics
+    /// instead if `CI` is set.
     pub fn start() -> Option<Self> {
         Self::start_with(&["--appendonly", "no"])
     }
 
-    /// A server that has what it acknowledged on disk.
+    /// Starts a server that writes to disk before it replies.
     pub fn start_durable() -> Option<Self> {
         Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
-    /// A server with these options.
+    /// Starts a server with these options.
     pub fn start_with(options: &[&str]) -> Option<Self> {
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
         loop {
@@ -51,12 +52,12 @@ impl Server {
             if server.answers() {
                 return Some(server);
             }
-            // Somebody else may have taken the port meanwhile.
+            // Another process may have taken the port meanwhile.
             assert!(server.log().contains("Address already in use"), "{}", server.log());
         }
     }
 
-    /// Where it is.
+    /// Returns the URL of the server.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -86,7 +87,7 @@ impl Server {
         self.process.wait().expect("it ends");
     }
 
-    /// Starts it again after a [`kill`](Self::kill), with what it has on disk.
+    /// Starts it again after a [`kill`](Self::kill), with the data on its disk.
     pub fn restart(&mut self) {
         let until = Instant::now() + TIMEOUT;
         while Instant::now() < until {
@@ -102,7 +103,7 @@ impl Server {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// Waits until it answers; false if it ended.
+    /// Waits until it replies. Returns false if it has ended.
     fn answers(&mut self) -> bool {
         let until = Instant::now() + TIMEOUT;
         while Instant::now() < until {
@@ -126,8 +127,8 @@ impl Drop for Server {
     }
 }
 
-/// A port that the system does not give to clients: one of those who try to reach a server that is away might get the
-/// server's own port, and be connected to itself.
+/// Returns a port that the system does not assign to clients. Otherwise a client that connects to a stopped server could
+/// get the server's port for itself, and be connected to itself.
 fn free_port() -> u16 {
     let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), "port");
     let mut random = Random::new(seed);
@@ -153,7 +154,7 @@ fn ping(port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
     let mut answer = [0; 5];
     let asked = stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut answer).is_ok();
-    // One that wants a password is there, too.
+    // A server that asks for a password is running, too.
     asked && (answer == *b"+PONG" || answer == *b"-NOAU")
 }
 

@@ -1,16 +1,16 @@
-//! What is logged.
+//! The log lines of a test.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::{Level, span};
 
-/// The warnings, of the test's thread.
+/// The warnings of the test's thread.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// Those that contain a text.
+    /// Returns the warnings that contain a text.
     pub fn of(&self, text: &str) -> Vec<String> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().into_iter();
         lines.filter(|line| line.contains(text)).collect()

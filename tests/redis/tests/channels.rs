@@ -1,4 +1,4 @@
-//! Bare mode: what goes over channels that others share, and what comes from them.
+//! Bare mode: messages over channels that are shared with other programs.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -55,7 +55,7 @@ fn on(server: &Server) -> BusBuilder {
     Bus::builder().adapter(Channels::at(server.url())).secrets(Rot).quiet()
 }
 
-/// A bus that counts what it handles.
+/// Builds a bus that counts the events that it handles.
 async fn counting(server: &Server) -> (Bus, Counts, Counts) {
     let (placed, shipped) = (Counts::default(), Counts::default());
     let (of_placed, of_shipped) = (Arc::clone(&placed), Arc::clone(&shipped));
@@ -87,7 +87,7 @@ async fn others_are_heard_and_oneself_once() {
     let Some(server) = Server::start() else { return };
     let (one, placed, _) = counting(&server).await;
     let (other, others, _) = counting(&server).await;
-    // The same text, many times.
+    // Send the same text many times.
     for _ in 0..100 {
         one.emit(order(1)).await.unwrap();
     }
@@ -149,7 +149,7 @@ async fn s14_messages_under_names_of_the_library_are_refused() {
     assert_eq!(bus.stats().refused, 3);
 }
 
-/// An order whose payload has so many bytes.
+/// Returns an order whose payload has this number of bytes.
 fn order_of(bytes: usize) -> Placed {
     let around = serde_json::to_string(&Placed { id: 1, customer: String::new() }).unwrap().len();
     Placed { id: 1, customer: "x".repeat(bytes - around) }
@@ -172,10 +172,10 @@ async fn b13_a_payload_over_the_limit_is_refused_by_the_emit() {
         assert_eq!(error.to_string(), said);
         assert!(!error.is_temporary());
     }
-    // None of a batch is sent.
+    // No event of the batch is sent.
     let error = one.emit_all([order(2), order_of(2 * MIB)]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
-    // What is as large as it may be arrives, and is the first that does.
+    // An event of exactly the maximum size arrives, and is the first that does.
     one.emit(order_of(MIB)).await.unwrap();
     until(|| distinct(&others) == 1).await;
     for counts in [&own, &others] {
@@ -211,7 +211,7 @@ async fn b13_what_a_flood_loses_is_one_line_per_period() {
     bus.on(move |order: Arc<Placed>| {
         let handled = Arc::clone(&handled);
         async move {
-            // Slower than what comes.
+            // The handler is slower than the messages arrive.
             for _ in 0..10 {
                 tokio::task::yield_now().await;
             }
@@ -242,7 +242,7 @@ async fn b13_what_a_flood_loses_is_one_line_per_period() {
     assert_eq!(lines.iter().filter_map(told).sum::<u64>(), lost, "{lines:?}");
 }
 
-/// A seal, of which nothing is needed here but that there is one.
+/// A seal. These tests need only that there is one.
 struct Rot;
 
 impl Seal for Rot {
@@ -279,7 +279,7 @@ async fn a_connection_that_is_lost_is_made_again() {
     server.kill();
     server.restart();
     let mut id = 0;
-    // What is said before the other one is there again is lost.
+    // Messages that are sent before the other bus is connected again are lost.
     while distinct(&heard) == 0 {
         id += 1;
         one.emit(order(id)).await.unwrap();
@@ -294,14 +294,14 @@ async fn a_server_that_is_away_is_said_to_be() {
     let builder = Bus::builder().adapter(Channels::at(server.url()).retry_timeout(Duration::ZERO));
     let bus = builder.secrets(Rot).quiet().build().await.unwrap();
     server.kill();
-    // The first one finds out that the connection is gone.
+    // The first emit notices that the connection is lost.
     let _ = bus.emit(order(1)).await;
     let error = bus.emit(order(2)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Append, "{error}");
     assert!(error.to_string().contains(&format!("redis at 127.0.0.1:{}", server.port())), "{error}");
 }
 
-/// `CHANNEL_EVENTS` says how many events go each way.
+/// `CHANNEL_EVENTS` sets how many events are sent in each direction.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_in_javascript_and_a_bus_hear_each_other() {
     let Some(server) = Server::start() else { return };
@@ -346,7 +346,7 @@ async fn a_service_in_javascript_and_a_bus_hear_each_other() {
     println!("{events} events each way, none twice");
 }
 
-/// A folder with the service, and what it needs of npm.
+/// Returns a folder with the service and its npm packages.
 fn service() -> Option<std::path::PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("ioredis");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ioredis");

@@ -1,4 +1,4 @@
-//! The suite for adapters, on Redis.
+//! Runs the conformance suite on Redis.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,10 +14,10 @@ struct OnServer {
 
 impl Harness for OnServer {
     type Adapter = Redis;
-    /// The prefix of its keys.
+    /// The prefix of the keys of a log.
     type Store = String;
 
-    /// The whole suite with `TESTS_FULL`, else a fifth of its events.
+    /// Returns the full size with `TESTS_FULL`, else a fifth of it.
     fn scale(&self) -> Scale {
         match std::env::var_os("TESTS_FULL") {
             Some(_) => Scale::default(),
@@ -43,7 +43,7 @@ impl Harness for OnServer {
     }
 }
 
-/// An entry as the adapter writes it.
+/// Adds an entry as the adapter would.
 async fn append(url: &str, prefix: &str, external: &ExternalRecord) -> redis::RedisResult<()> {
     let script = redis::Script::new(
         "local last = redis.call('HINCRBY', KEYS[1] .. ':meta', 'last', 1)
@@ -59,8 +59,8 @@ async fn append(url: &str, prefix: &str, external: &ExternalRecord) -> redis::Re
     call.invoke_async(&mut connection).await
 }
 
-/// `CONFORMANCE_ROUNDS` says how many times the suite is tried, once unless set; `CONFORMANCE_ONLY` which cases, by a
-/// part of their names.
+/// `CONFORMANCE_ROUNDS` sets how often the suite runs (default: once). `CONFORMANCE_ONLY` selects cases by a part of
+/// their names.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_conforms() {
     let rounds = std::env::var("CONFORMANCE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);

@@ -1,4 +1,4 @@
-//! The log on a server: what is trimmed, what is said of a server that is away, and of one that lost its data.
+//! The log on a server: trimming, and the messages about a server that is unreachable or has lost its data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +75,7 @@ async fn what_a_consumer_has_yet_to_finish_is_kept_unless_it_is_told_otherwise()
     assert_eq!(seen.all(), Vec::from_iter((1..=10).chain(1_101..=1_200)));
     let status = bus.consumer("take").status().await.unwrap();
     assert_eq!((status.position, status.lag), (1_200, 0));
-    // An id is remembered as long as its event is kept.
+    // A duplicate id is recognised as long as its event is kept.
     let old = bus.history("log.*").limit(1).await.unwrap()[0].id();
     bus.emit(Numbered { number: 0 }).id(old).await.unwrap();
     assert_eq!(kept(&bus).await.len(), 100);
@@ -113,7 +113,7 @@ async fn a_server_that_lost_its_data_is_begun_anew() {
     until(|| durable.all().len() == 20 && live.all().len() == 20).await;
 
     flush(&server).await;
-    // Consumers begin with what comes after they were registered again.
+    // Consumers begin with the events after their registration in the new log.
     let registered = async {
         while !one.consumers().await.is_ok_and(|consumers| consumers.len() == 1) {
             tokio::task::yield_now().await;
@@ -134,7 +134,7 @@ async fn a_server_that_is_away_is_waited_for_or_not() {
     emit(&patient, 1..=1).await;
     server.kill();
     let error = loop {
-        // The first one may find the connection broken, and not know.
+        // The first emit may lose the connection, and not know the outcome.
         match hasty.emit(Numbered { number: 2 }).await.unwrap_err() {
             error if error.kind() == ErrorKind::OutcomeUnknown => {}
             error => break error,
@@ -192,7 +192,7 @@ async fn flush(server: &Server) {
     redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
 }
 
-/// As after a power cut with `appendfsync everysec`, or a failover to a replica that was behind.
+/// The state after a power cut with `appendfsync everysec`, or after a failover to a replica that lagged.
 #[tokio::test]
 async fn a_server_that_comes_back_with_older_data_is_followed_from_where_both_agree() {
     let Some(mut server) = Server::start() else { return };
@@ -214,7 +214,7 @@ async fn a_server_that_comes_back_with_older_data_is_followed_from_where_both_ag
     assert_eq!(kept(&other).await, Vec::from_iter((1..=5).chain(101..=125)));
 }
 
-/// A call that the server did, and whose answer was lost, is asked for again: what it handed out is not forgotten.
+/// A call that was applied but whose reply was lost is repeated, and returns the events that it had handed out.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_answers_are_no_attempts() {
     let Some(server) = Server::start() else { return };

@@ -1,4 +1,4 @@
-//! Consumers on a server that have events left and no handler, and what is counted of them.
+//! Consumers on a server that have events left and no handler, and the counts of these events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,18 +21,18 @@ pub struct Other;
 #[event("orphan.third.left")]
 pub struct Third;
 
-/// A builder on the runtime's clock.
+/// Returns a builder for a bus on the runtime's clock.
 fn on_server(server: &Server) -> BusBuilder {
     Bus::builder().adapter(Redis::at(server.url())).quiet().clock_of_runtime()
 }
 
-/// A program with one durable handler, which has nothing to do.
+/// Builds the bus of a program with one durable handler, which gets no events.
 async fn program(server: &Server, name: &'static str, pattern: &str) -> Bus {
     let durable = DurableOptions::new(name).from(StartAt::Start);
     on_server(server).durable(durable, pattern, |_: &Record| ()).build().await.unwrap()
 }
 
-/// A program that leaves so many events to its paused handler.
+/// Builds the bus of a program that leaves this number of events to its paused handler.
 async fn leaving(server: &Server, name: &'static str, events: u32) -> Bus {
     let bus = program(server, name, Left::NAME).await;
     bus.consumer(name).pause().await.unwrap();
@@ -40,8 +40,8 @@ async fn leaving(server: &Server, name: &'static str, events: u32) -> Bus {
     bus
 }
 
-/// Lets the runtime's clock go on, until it is so. What waits for the server meanwhile may run out of time, and is
-/// tried again.
+/// Advances the runtime's clock until a condition is true. Calls that wait for the server meanwhile may time out, and
+/// are retried.
 async fn pass_until(seconds: u64, is_so: impl Fn() -> bool) {
     for _ in 0..20 {
         tokio::time::pause();
@@ -59,7 +59,7 @@ async fn c6_an_orphan_of_a_crashed_program_is_reported_while_others_run() {
     let Some(server) = Server::start() else { return };
     let log = Log::default();
     let _guard = tests_support::listen(log.clone());
-    // As one that is killed: it is not stopped.
+    // Dropped without a stop, as if the process were killed.
     drop(leaving(&server, "orphan-alpha", 2).await);
     let idle = on_server(&server).build().await.unwrap();
     let bills = program(&server, "send-bills", "*").await;
@@ -67,7 +67,7 @@ async fn c6_an_orphan_of_a_crashed_program_is_reported_while_others_run() {
     assert_eq!(told(), 0);
     pass_until(181, || told() == 1).await;
     bills.stop().await.unwrap();
-    // A program without durable handlers says it after a day. Each says it once.
+    // A program without durable handlers reports it after a day. Each program reports it once.
     pass_until(25 * 3_600, || told() == 2).await;
     idle.stop().await.unwrap();
     assert_eq!(log.of("the durable consumer").len(), 2, "{:?}", log.of("the durable consumer"));
@@ -80,7 +80,7 @@ async fn c6_an_orphan_of_a_stopped_program_is_reported_to_one_with_other_pattern
     let _guard = tests_support::listen(log.clone());
     leaving(&server, "orphan-beta", 3).await.stop().await.unwrap();
     let bills = program(&server, "send-bills", "*").await;
-    // It may be that of another program, which is only started again.
+    // The consumer may belong to another program, which is only restarting.
     assert_eq!(log.of("the durable consumer"), Vec::<String>::new());
     pass_until(181, || log.of("the durable consumer `orphan-beta` has 3 events left").len() == 1).await;
     bills.stop().await.unwrap();
@@ -130,7 +130,7 @@ async fn c6_what_is_ahead_of_a_consumer_is_counted_by_its_patterns() {
     let ahead = async |consumer: &str, most: u64| redis.count_ahead(consumer, most).await.unwrap();
     assert_eq!((ahead("orphan-one", 100).await, ahead("nobody", 100).await), (Some(0), None));
 
-    // What was looked at is not ahead.
+    // Events that the consumer has read are not counted as ahead.
     bus.emit(Left { number: 0 }).await.unwrap().settled().await.unwrap();
     for name in ["orphan-one", "orphan-two"] {
         bus.consumer(name).pause().await.unwrap();
@@ -141,7 +141,7 @@ async fn c6_what_is_ahead_of_a_consumer_is_counted_by_its_patterns() {
     bus.emit_all((0..4).map(|_| Other)).await.unwrap();
     bus.emit_all((0..2).map(|_| Third)).await.unwrap();
     assert_eq!((ahead("orphan-one", 100).await, ahead("orphan-two", 100).await), (Some(3), Some(5)));
-    // As many as may be counted, and one more.
+    // The maximum that may be counted, and one more.
     assert_eq!((ahead("orphan-one", 9).await, ahead("orphan-one", 8).await), (Some(3), None));
 
     bus.consumer("orphan-one").seek(StartAt::Start).await.unwrap();

@@ -1,6 +1,6 @@
 //! Servers that are killed and connections that are cut lose nothing that was acknowledged.
 //!
-//! `OUTAGE_EVENTS` (100,000 in full), `OUTAGE_KILLS` (50) and `OUTAGE_CUTS` (100) say how much is tried.
+//! `OUTAGE_EVENTS` (100,000 at full size), `OUTAGE_KILLS` (50) and `OUTAGE_CUTS` (100) set the size of the test.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use typed_events::Bus;
 use typed_events::redis::Redis;
 
-/// How long nothing may happen.
+/// Maximum time without progress.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn node(proxy: &Proxy, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
@@ -29,7 +29,7 @@ fn node(proxy: &Proxy, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdou
     (node, lines)
 }
 
-/// What is done to the server, or to those who use it.
+/// The faults of the server and of its connections.
 #[derive(Clone, Copy)]
 enum Outage {
     Kill,
@@ -91,7 +91,7 @@ async fn outages_lose_nothing_that_was_acknowledged() {
         drop(node.stdin.take());
         assert!(timeout(TIMEOUT, node.wait()).await.expect("it ends").expect("it ends").success());
     }
-    // What was under way when the last new one was counted.
+    // Events that were being handled when the last new one was counted.
     drop(handled);
     while let Some(number) = handling.recv().await {
         counts[number] += 1;

@@ -1,4 +1,4 @@
-//! Patterns take over Redis what the matcher says, whichever way events come.
+//! Over Redis, patterns match as the matcher says, on each way that events are delivered.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +9,11 @@ use typed_events::adapter::Adapter;
 use typed_events::redis::{Channels, Redis};
 use typed_events::{Bus, Pattern, Record};
 
-/// How many of each.
+/// Number of names, and number of patterns.
 const MANY: usize = 500;
 const LAST: &str = "last.of.all";
 
-/// Names and patterns of few segments, so that many of them meet.
+/// Returns names or patterns of few segments, so that many patterns match names.
 fn random_set(random: &mut Random, segments: &[&str]) -> BTreeSet<String> {
     let mut made = BTreeSet::new();
     while made.len() < MANY {
@@ -32,7 +32,7 @@ async fn bus_on(adapter: impl Adapter) -> Bus {
 async fn takes_what_the_matcher_says(from: Bus, to: Bus) {
     let mut random = Random::printed("patterns");
     let mut names = random_set(&mut random, &["user", "order", "created", "a", "B-2", "x_y", "typed-events"]);
-    // Those of the library can't be emitted.
+    // Names that are reserved for the library can't be emitted.
     names.retain(|name| name.split('.').next() != Some("typed-events"));
     let patterns =
         random_set(&mut random, &["user", "order", "created", "a", "B-2", "*", "+", "*", "typed-events"]);

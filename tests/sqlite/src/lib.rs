@@ -1,4 +1,4 @@
-//! The tests are in `tests/`, and what crashes in `src/bin/`. Here is what the tests of crashes share.
+//! Shared by the tests of crashes. The tests are in `tests/`, and the programs that they kill in `src/bin/`.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -10,24 +10,24 @@ pub use tests_support::{Noted, Random, size};
 use typed_events::sqlite::Sqlite;
 use typed_events::{Bus, BusBuilder, DurableOptions, Event, event};
 
-/// What all of them emit.
+/// The event of all tests of crashes.
 #[event("crash.numbered")]
 pub struct Numbered {
-    /// Given once.
+    /// A number that no other event has.
     pub number: u64,
-    /// Makes records longer.
+    /// Text that makes records longer.
     pub text: String,
 }
 
 impl Numbered {
-    /// The text says which number it belongs to, so that no other one passes for it.
+    /// Creates an event whose text contains its number, so that the text of another event is noticed.
     pub fn of_length(number: u64, length: usize) -> Self {
         let text = format!("{number} ").chars().cycle().take(length).collect();
         Self { number, text }
     }
 }
 
-/// What is known of a consumer whose handler notes the numbers it gets.
+/// The numbers that a handler was called with.
 pub type Handled = Arc<Noted<u64>>;
 
 /// A bus on a file, whose durable handler notes the numbers it gets.
@@ -42,7 +42,7 @@ pub fn consuming(adapter: Sqlite, durable: DurableOptions, handled: &Handled) ->
         .quiet()
 }
 
-/// The consumer of the tests.
+/// Returns the options of the tests' consumer, `take`.
 pub fn taker() -> DurableOptions {
     DurableOptions::new("take")
         .concurrency(8)

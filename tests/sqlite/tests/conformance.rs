@@ -1,4 +1,4 @@
-//! The suite for adapters, on SQLite.
+//! Runs the conformance suite on SQLite.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use typed_events::sqlite::{Sqlite, Synchronous};
 
 struct OnDisk;
 
-/// A folder with a file for a log.
+/// A temporary folder for the file of a log.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -22,7 +22,7 @@ impl Harness for OnDisk {
     type Adapter = Sqlite;
     type Store = Folder;
 
-    /// The whole suite with `TESTS_FULL`, else a fifth of its events.
+    /// Returns the full size with `TESTS_FULL`, else a fifth of it.
     fn scale(&self) -> Scale {
         match std::env::var_os("TESTS_FULL") {
             Some(_) => Scale::default(),
@@ -39,7 +39,7 @@ impl Harness for OnDisk {
         tempfile::tempdir().map(Folder).map_err(|error| error.to_string())
     }
 
-    /// Without waiting for the disk: other tests cut the power.
+    /// Does not wait for the disk, because these tests don't cut the power.
     fn adapter(&self, store: &Folder) -> Sqlite {
         Sqlite::at(store.file()).synchronous(Synchronous::Normal).poll(Duration::from_millis(5))
     }
@@ -49,7 +49,7 @@ impl Harness for OnDisk {
     }
 }
 
-/// A row as the adapter writes it, with the checksum that it looks for.
+/// Inserts a row as the adapter would, with a valid checksum.
 fn append(file: &std::path::Path, external: &ExternalRecord) -> rusqlite::Result<()> {
     let connection = Connection::open(file)?;
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -75,8 +75,8 @@ fn append(file: &std::path::Path, external: &ExternalRecord) -> rusqlite::Result
     connection.execute_batch("COMMIT")
 }
 
-/// `CONFORMANCE_ROUNDS` says how many times the suite is tried, once unless set; `CONFORMANCE_ONLY` which cases, by a
-/// part of their names.
+/// `CONFORMANCE_ROUNDS` sets how often the suite runs (default: once). `CONFORMANCE_ONLY` selects cases by a part of
+/// their names.
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_conforms() {
     let rounds = std::env::var("CONFORMANCE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);

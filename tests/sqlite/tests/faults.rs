@@ -1,7 +1,7 @@
-//! An I/O error, a full disk and a failed sync at every write: `emit` says `Ok` only for what is safe, and goes on
-//! when the disk does.
+//! An I/O error, a full disk and a failed sync at every write: `emit` returns `Ok` only for events that are safe, and
+//! works again when the disk does.
 //!
-//! `FAULT_STEP=1` lets a fault strike every write there is.
+//! `FAULT_STEP=1` injects a fault at every single write.
 
 use std::ops::Range;
 use std::path::Path;
@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use typed_events::sqlite::Sqlite;
 use typed_events::{Bus, Error, ErrorKind};
 
-/// How many runs go on at a time.
+/// Number of runs at the same time.
 const AT_A_TIME: usize = 8;
 
-/// What happens once the fault is over, before the power is cut.
+/// What happens after the fault, before the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     /// The same bus emits more.
@@ -26,12 +26,12 @@ enum Then {
     Reopen,
 }
 
-/// What goes on while the disk fails.
+/// The load while the disk fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Load {
     /// A few events of up to 4 KB, each stored on its own.
     Few,
-    /// So many that what the consumer notes of them fills the write-ahead log, and it is moved into the database.
+    /// So many events that the consumer's updates fill the write-ahead log, and a checkpoint follows.
     Many,
 }
 
@@ -46,7 +46,7 @@ struct Case {
     load: Load,
 }
 
-/// What is known of the events.
+/// The events that were emitted, acknowledged and handled.
 #[derive(Clone, Default)]
 struct Known {
     acknowledged: Handled,
@@ -55,7 +55,7 @@ struct Known {
 }
 
 impl Known {
-    /// Emits, one after the other or a few at a time; says whether all was stored.
+    /// Emits, one after the other or a few at a time. Returns whether all events were stored.
     async fn emit(&self, bus: &Bus, numbers: Range<u64>, at_a_time: u64) -> bool {
         let mut all = true;
         for number in numbers.clone().step_by(at_a_time as usize) {
@@ -91,13 +91,13 @@ fn names_the_file(error: &Error) {
 
 async fn build(disk: &Disk, folder: &Path, known: &Known, load: Load) -> Result<Bus, Error> {
     let adapter = Sqlite::at(log_in(folder)).vfs(disk.vfs_name());
-    // One at a time makes a commit of each.
+    // With one event at a time, each has its own commit.
     let durable = if load == Load::Many { taker().concurrency(1) } else { taker() };
     let builder = consuming(adapter, durable, &known.handled).stop_deadline(Duration::from_secs(5));
     builder.build().await
 }
 
-/// What a run came to.
+/// The result of a run.
 struct Done {
     operations: u64,
     syncs: u64,
@@ -130,7 +130,7 @@ async fn run(case: Case) -> Done {
     let bus = match case.then {
         Then::GoOn => bus,
         Then::Reopen => {
-            // What the consumer could not note is a reason to say so.
+            // `stop` may return an error, because the consumer could not store its progress.
             let _ = bus.stop().await;
             drop(bus);
             build(&disk, folder.path(), &known, case.load).await.expect("a healed disk can be read")
@@ -139,7 +139,7 @@ async fn run(case: Case) -> Done {
     assert!(known.emit(&bus, 100..110, 3).await, "{case:?}: a healed disk takes events");
     disk.cut_power();
     let _ = bus.stop().await;
-    // Nothing that was not synced, and twice something of it.
+    // Once no unsynced write survives, and twice a random part of them.
     for seed in [0, 2 + case.at, 3 + case.at] {
         survivors_are_whole(&disk, &known, seed, case).await;
     }
@@ -166,7 +166,7 @@ async fn survivors_are_whole(disk: &Disk, known: &Known, seed: u64, case: Case) 
     );
 }
 
-/// Lets the fault strike every operation there is.
+/// Injects the fault at each operation in turn.
 async fn every_point(fault: Fault, stays: bool, then: Then, load: Load) {
     let began = Instant::now();
     let (mut running, mut at, mut failed, mut last) = (JoinSet::new(), 0, 0, u64::MAX);

@@ -1,6 +1,6 @@
-//! A file with a flipped bit, or that was cut off, is refused by name, or everything in it is right.
+//! If a bit of a file is flipped, or the file is truncated, an error names the file, or all its content is right.
 //!
-//! `FLIPS=10000` damages that many copies. One that nothing was said of is kept.
+//! `FLIPS=10000` damages that many copies. A copy whose damage was not reported is kept.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -19,15 +19,15 @@ use typed_events::consumer::ConsumerStatus;
 use typed_events::sqlite::Sqlite;
 use typed_events::{Bus, DurableOptions, Error, EventId, Record, StartAt, event};
 
-/// How many events the log has.
+/// Number of events in the log.
 const EVENTS: u64 = 240;
-/// How many of them are in the database where the others are still in the write-ahead log.
+/// Number of events in the database, if the others are still in the write-ahead log.
 const CHECKPOINTED: u64 = 180;
-/// What the handlers are called with.
+/// The pattern of the handlers.
 const PATTERN: &str = "crash.*";
 /// The consumers: `audit` has events that wait to be tried again, `pay` has dead letters, `late` is behind.
 const CONSUMERS: [&str; 3] = ["audit", "pay", "late"];
-/// How long what is left may take to be handled.
+/// Time in which the remaining events must be handled.
 const SOON: Duration = Duration::from_secs(20);
 
 /// A second name, for the index of names.
@@ -42,7 +42,7 @@ struct Consumer {
     name: &'static str,
     given: Arc<Noted<u64>>,
     finished: Arc<Noted<u64>>,
-    /// Where some events of `audit` wait, and then fail.
+    /// A gate at which some events of `audit` wait before they fail.
     gate: Option<Arc<Semaphore>>,
 }
 
@@ -98,17 +98,17 @@ async fn bus(folder: &Path, consumers: &[Consumer]) -> Result<Bus, Error> {
     builder.build().await
 }
 
-/// What is true of the log before it is damaged.
+/// The content of the log before it is damaged.
 struct Truth {
-    /// The database alone; and one a part of which is still in the write-ahead log.
+    /// A log that is completely in the database, and one that is partly in the write-ahead log.
     logs: [Vec<Stored>; 2],
     records: Vec<Known>,
-    /// What each consumer has finished or given up.
+    /// The events that each consumer has finished or given up.
     finished: HashMap<&'static str, HashSet<u64>>,
     dead: BTreeMap<EventId, Vec<u8>>,
 }
 
-/// A file that is kept in memory.
+/// The content of a file, in memory.
 struct Stored {
     name: &'static str,
     bytes: Vec<u8>,
@@ -143,7 +143,7 @@ async fn emit(bus: &Bus, numbers: std::ops::Range<u64>) {
     }
 }
 
-/// Waits until the consumers are as they should be.
+/// Waits until a condition is true for all consumers.
 async fn until(bus: &Bus, is: impl Fn(&ConsumerStatus) -> bool) {
     let began = Instant::now();
     while !bus.consumers().await.unwrap().iter().all(&is) {
@@ -152,7 +152,7 @@ async fn until(bus: &Bus, is: impl Fn(&ConsumerStatus) -> bool) {
     }
 }
 
-/// Waits until nobody has the file open: then all of it is in the database.
+/// Stops the bus, and waits until the file is closed, so that all of it is in the database.
 async fn close(bus: Bus, folder: &Path) {
     bus.stop().await.unwrap();
     drop(bus);
@@ -163,7 +163,7 @@ async fn close(bus: Bus, folder: &Path) {
     }
 }
 
-/// Moves the write-ahead log into the database, as soon as nobody is in the way.
+/// Moves the write-ahead log into the database, as soon as no reader prevents it.
 async fn checkpoint(folder: &Path) {
     let connection = rusqlite::Connection::open(log_in(folder)).unwrap();
     let busy = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
@@ -172,7 +172,7 @@ async fn checkpoint(folder: &Path) {
     }
 }
 
-/// Makes the log: a half of it that all consumers have handled, and one that they left in different states.
+/// Creates the log: all consumers have handled its first half, and left the second half in different states.
 async fn truth() -> Truth {
     let folder = tempfile::tempdir().unwrap();
     let read = |name| Stored { name, bytes: fs::read(folder.path().join(name)).unwrap() };
@@ -212,14 +212,14 @@ async fn truth() -> Truth {
     Truth { logs: [closed, with_wal], records, finished, dead: given_up }
 }
 
-/// What is done to a copy.
+/// The damage that is done to a copy.
 struct Damage {
-    /// Which of the logs.
+    /// Index of the log.
     log: usize,
     file: usize,
     name: &'static str,
     what: What,
-    /// Whether nobody reads the history before consumers do.
+    /// Whether consumers read the file before the history does.
     is_met_by_consumers: bool,
 }
 
@@ -232,7 +232,7 @@ enum What {
 impl Damage {
     fn choose(truth: &Truth, random: &mut Random) -> Self {
         let log = usize::from(random.below(10) < 3);
-        // The last one is small.
+        // The last file is small.
         let last = truth.logs[log].len() - 1;
         let file = if random.below(20) == 0 { last } else { random.below(last as u64) as usize };
         let length = truth.logs[log][file].bytes.len() as u64;
@@ -269,17 +269,17 @@ impl fmt::Display for Damage {
     }
 }
 
-/// What became of a copy.
+/// The result for a copy.
 enum Verdict {
-    /// All that was to be read is right.
+    /// Everything that was read is right.
     Harmless,
-    /// Something said so, and named the file.
+    /// An error reported the damage, and named the file.
     Said(&'static str),
-    /// Something is wrong, and nothing said so.
+    /// Something is wrong, and was not reported.
     Silent(String),
 }
 
-/// Something said that the file is damaged.
+/// Returns the verdict for an error that reports the damage.
 fn said(place: &'static str, error: &impl fmt::Display) -> Verdict {
     let error = error.to_string();
     match error.contains("events.db") {
@@ -288,7 +288,7 @@ fn said(place: &'static str, error: &impl fmt::Display) -> Verdict {
     }
 }
 
-/// Opens a damaged copy, and reads and handles all there is.
+/// Opens a damaged copy, and reads and handles all its events.
 async fn check(folder: &Path, truth: &Truth, damage: &Damage, warnings: &Warnings) -> Verdict {
     damage.write(truth, folder);
     let consumers = CONSUMERS.map(|name| Consumer::new(name, None));
@@ -304,12 +304,12 @@ async fn check(folder: &Path, truth: &Truth, damage: &Damage, warnings: &Warning
         Ok(()) => check_consumers(&bus, truth, &consumers, warnings).await.err(),
         Err(verdict) => Some(verdict),
     };
-    // What can't be finished is no news.
+    // An error of `stop` says only what could not be finished.
     let _ = bus.stop().await;
     checked.unwrap_or(Verdict::Harmless)
 }
 
-/// All records must be there, and right; where it is said that one is not, all others must be.
+/// Checks that all records are there and right, or that an error is reported and all other records are right.
 async fn check_history(bus: &Bus, truth: &Truth) -> Result<(), Verdict> {
     let read = async |pattern: &str| -> Result<Vec<Known>, Verdict> {
         let records =
@@ -343,7 +343,7 @@ async fn check_history(bus: &Bus, truth: &Truth) -> Result<(), Verdict> {
     Ok(())
 }
 
-/// Each consumer must have handled each record, here or before.
+/// Checks that each consumer has handled each record, here or before.
 async fn check_consumers(
     bus: &Bus,
     truth: &Truth,
@@ -354,7 +354,7 @@ async fn check_consumers(
     let began = Instant::now();
     loop {
         let all = bus.consumers().await.map_err(|error| said("consumer", &error))?;
-        // Only now: what is finished was warned of before.
+        // Check the warnings last, because finished events may have caused warnings before.
         if let Some(warning) = warnings.first() {
             return Err(said("consumer", &warning));
         }
@@ -402,12 +402,12 @@ fn is_usual(warning: &str) -> bool {
         || warning.contains("consumer: \"pay\"") && warning.contains("error: the process ended")
 }
 
-/// What the bus of one thread warned of.
+/// The warnings of the bus of one thread.
 #[derive(Clone, Default)]
 struct Warnings(Arc<Mutex<Vec<String>>>);
 
 impl Warnings {
-    /// The first one that tells more than that a handler failed, or that a process ended in the midst of one.
+    /// Returns the first warning, except those about failed handlers and about attempts that a process did not finish.
     fn first(&self) -> Option<String> {
         self.0.lock().unwrap().iter().find(|warning| !is_usual(warning)).cloned()
     }
@@ -444,7 +444,7 @@ impl tracing::Subscriber for Warnings {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// What became of all copies.
+/// The results of all copies.
 #[derive(Default)]
 struct Sum {
     harmless: usize,
@@ -452,7 +452,7 @@ struct Sum {
     silent: Vec<String>,
 }
 
-/// Damages copies, until as many as asked for were.
+/// Damages and checks copies until `end` copies were checked.
 fn damage(truth: &Truth, seed: u64, next: &AtomicUsize, end: usize, sum: &Mutex<Sum>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let warnings = Warnings::default();

@@ -1,6 +1,6 @@
 //! Processes that are killed at any moment lose nothing that was acknowledged.
 //!
-//! `KILL_CYCLES=2000` kills that often; `CRASH_SEED` repeats the moments, as far as a machine can.
+//! `KILL_CYCLES=2000` kills that often. `CRASH_SEED` repeats the times of the kills, as far as that is possible.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use typed_events::sqlite::Sqlite;
 /// The longest time between two kills, in microseconds.
 const LIFE: u64 = 60_000;
 
-/// Two processes on one file, and what they noted.
+/// Two processes on one file, and the folder with their notes.
 struct Victims {
     folder: PathBuf,
     running: [Child; 2],
@@ -29,13 +29,13 @@ impl Victims {
         Self { folder, running, started: 2 }
     }
 
-    /// Starts another one in place of one that was killed.
+    /// Starts a process in place of one that was killed.
     fn restart(&mut self, which: usize) {
         self.running[which] = spawn(&self.folder, self.started);
         self.started += 1;
     }
 
-    /// `SIGKILL`: the process does nothing any more.
+    /// Kills a process with `SIGKILL`.
     fn kill(&mut self, which: usize) {
         let victim = &mut self.running[which];
         let ended = victim.try_wait().expect("a process can be asked how it is");
@@ -43,7 +43,7 @@ impl Victims {
         victim.kill().and_then(|()| victim.wait()).expect("a process can be killed");
     }
 
-    /// The numbers that all of them noted in a file, which may have some more than once.
+    /// Returns the numbers that all processes noted in a file, with duplicates.
     fn noted(&self, file: &str) -> Vec<u64> {
         let noted = std::fs::read_to_string(self.folder.join(file)).unwrap_or_default();
         noted.lines().map(|line| line.parse().expect("a note is whole")).collect()
@@ -60,7 +60,7 @@ impl Drop for Victims {
     }
 }
 
-/// The numbers of a victim begin where no other one comes to.
+/// Starts a process. Its numbers begin so far apart that no two processes use the same.
 fn spawn(folder: &Path, started: u64) -> Child {
     Command::new(env!("CARGO_BIN_EXE_victim"))
         .args([log_in(folder), folder.join("acknowledged"), folder.join("handled")])
@@ -80,7 +80,7 @@ async fn killed_processes_lose_nothing_that_was_acknowledged() {
         let which = random.below(2) as usize;
         victims.kill(which);
         if cycle % 4 == 3 {
-            // No process has the file open now: the next one finds the state after a crash of the only process.
+            // Now no process has the file open, so the next one finds the state after a crash of the only process.
             victims.kill(1 - which);
             victims.restart(1 - which);
         }

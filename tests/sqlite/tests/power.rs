@@ -15,29 +15,29 @@ use tokio::time::Instant;
 use typed_events::sqlite::{Sqlite, Synchronous};
 use typed_events::{Bus, EventId};
 
-/// How many emit at the same time.
+/// Number of tasks that emit at the same time.
 const EMITTERS: usize = 4;
-/// How many events there are in all: enough for a checkpoint or two.
+/// Number of events in all: enough for one or two checkpoints.
 const EVENTS: u64 = 400;
-/// How many cuts are tried at a time: most of what they do is to wait for leases.
+/// Number of runs at the same time. They mostly wait for leases.
 const AT_A_TIME: usize = 8;
 
-/// What a run knows of itself when the power is gone.
+/// What a run did until the power was cut.
 struct Run {
     acknowledged: HashSet<u64>,
     handled: HashSet<u64>,
-    /// Whether the cut came before all was done.
+    /// Whether the power was cut before all events were handled.
     cut_early: bool,
     operations: u64,
 }
 
-/// What a power cut took.
+/// How many events a power cut lost, and how many it left unhandled.
 struct Taken {
     lost: usize,
     unhandled: usize,
 }
 
-/// Emits and handles until the power is cut at the `cut`-th write.
+/// Emits and handles events until the disk loses power at write number `cut`.
 async fn run(disk: &Disk, folder: &Path, synchronous: Synchronous, cut: u64) -> Run {
     disk.cut_power_at(cut);
     let (acknowledged, handled) = (Handled::default(), Handled::default());
@@ -46,7 +46,7 @@ async fn run(disk: &Disk, folder: &Path, synchronous: Synchronous, cut: u64) -> 
     match builder.build().await {
         Ok(bus) => {
             emit(&bus, &acknowledged).await;
-            // It may well fail: its consumer can't note any more what it has handled.
+            // It may fail, because its consumer can't store any more which events it has handled.
             let _ = bus.stop().await;
         }
         Err(error) => assert!(disk.is_cut(), "the bus is built while there is power: {error}"),
@@ -76,7 +76,7 @@ async fn emit(bus: &Bus, acknowledged: &Handled) {
     }
 }
 
-/// Opens what a power cut has left, as the next start of the program would.
+/// Opens the file that a power cut has left, as the next start of the program would.
 async fn open(disk: &Disk, run: &Run, seed: u64) -> Taken {
     let after = tempfile::tempdir().unwrap();
     disk.surviving(after.path(), seed).expect("the folder can be written");
@@ -94,7 +94,7 @@ async fn open(disk: &Disk, run: &Run, seed: u64) -> Taken {
     }
 }
 
-/// What many cuts came to.
+/// The totals of many power cuts.
 #[derive(Default)]
 struct Sum {
     writes: u64,
@@ -120,9 +120,9 @@ async fn cut(cuts: usize, synchronous: Synchronous, random: &mut Random) -> Sum 
     assert_eq!(all.acknowledged.len() as u64, EVENTS);
     let (mut sum, mut running) = (Sum { writes: all.operations, ..Sum::default() }, JoinSet::new());
     for cut in 0..cuts as u64 {
-        // Nothing that was not synced, all of it, or something in between.
+        // Of the unsynced writes, none, all, or a random part survive.
         let seed = if cut % 4 < 2 { cut % 4 } else { 2 + random.below(u64::MAX - 2) };
-        // Those that share the machine do more commits, with fewer events in each.
+        // Runs that share the machine make more commits, with fewer events in each.
         let mut cut = 1 + random.below(all.operations * 3 / 2);
         if running.len() == AT_A_TIME {
             sum.add(running.join_next().await);
@@ -135,7 +135,7 @@ async fn cut(cuts: usize, synchronous: Synchronous, random: &mut Random) -> Sum 
                     let taken = open(&disk, &run, seed).await;
                     return (run, taken);
                 }
-                // It needed fewer writes than that.
+                // The run needed fewer writes than that.
                 cut = 1 + cut * 2 / 3;
             }
         });
@@ -158,7 +158,7 @@ async fn a_power_cut_takes_nothing_that_was_acknowledged() {
     assert_eq!((lost, unhandled), (0, 0));
 }
 
-/// The same test finds what `Synchronous::Normal` allows to be lost: so it could have failed.
+/// With `Synchronous::Normal`, the same test finds lost events, so it is able to fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_takes_events_that_were_not_waited_for() {
     let (cuts, mut random) = (12, Random::printed("power, normal"));
@@ -168,7 +168,7 @@ async fn a_power_cut_takes_events_that_were_not_waited_for() {
     assert_eq!(unhandled, 0, "what is kept is handled");
 }
 
-/// SQLite syncs only what it writes, and an event that is there already is not written.
+/// Regression: SQLite syncs only if it writes, and it does not write an event that is already stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_was_there_is_made_safe_too() {
     let (disk, folder) = (Disk::new(), tempfile::tempdir().unwrap());

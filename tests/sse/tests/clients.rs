@@ -85,10 +85,11 @@ async fn pass(mut client: TcpStream, server: u16, cut: Cut) -> std::io::Result<(
     }
 }
 
-/// What each client has said, a line each.
+/// The lines that each client has printed.
 type Said = Arc<Mutex<BTreeMap<(String, Cut), Vec<String>>>>;
 
-/// A folder with the files of `clients`, in which a program has installed what they need.
+/// Copies the files of `clients` to a folder, and runs a program there that installs their dependencies. Returns the
+/// folder.
 fn installed(name: &str, program: &str, arguments: &[&str]) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -105,7 +106,7 @@ fn installed(name: &str, program: &str, arguments: &[&str]) -> Option<PathBuf> {
     }
 }
 
-/// Starts a client whose lines are what it says.
+/// Starts a client and records the lines that it prints.
 fn start(
     program: &str,
     folder: &Path,

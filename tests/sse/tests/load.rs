@@ -120,7 +120,7 @@ async fn many_clients_get_everything_and_hold_up_nothing() {
     );
 }
 
-/// All that was missed was rendered for each of them at once.
+/// Regression: all events that a client had missed were rendered at once, for each client.
 #[tokio::test(flavor = "multi_thread")]
 async fn b3_clients_with_an_old_id_that_do_not_read_take_little_memory() {
     const EVENTS: usize = 10_000;
@@ -132,7 +132,7 @@ async fn b3_clients_with_an_old_id_that_do_not_read_take_little_memory() {
     for _ in 0..20 {
         stuck.push(server.connect(&old).await);
     }
-    // One that reads gets all of it, and gives the others the time to do what they can.
+    // A client that reads gets all events. Until it has them, the server could render pages for the other clients, too.
     let (reader, _) = server.connect(&old).await;
     read(reader, 1, EVENTS as u64).await;
     let [_, after, clients] = server.emit(0, 1, 0).await;

@@ -1,10 +1,10 @@
-//! A table of entries, and what the tests want to know of it.
+//! A table of entries, and functions to write and check it.
 
 use rusqlite::Connection;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// An empty folder for one test.
+/// Returns an empty folder for one test.
 pub(crate) fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -12,12 +12,12 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Makes the connection one with a WAL that is checkpointed often, and creates the table.
+/// Sets the connection to a WAL with frequent checkpoints, and creates the table.
 pub(crate) fn prepare(db: &Connection, synchronous: &str) -> rusqlite::Result<()> {
     prepare_with(db, "WAL", synchronous)
 }
 
-/// As [`prepare`], with a journal of another kind.
+/// Like [`prepare`], with another kind of journal.
 pub(crate) fn prepare_with(db: &Connection, journal: &str, synchronous: &str) -> rusqlite::Result<()> {
     db.pragma_update(None, "journal_mode", journal)?;
     db.pragma_update(None, "synchronous", synchronous)?;
@@ -25,20 +25,20 @@ pub(crate) fn prepare_with(db: &Connection, journal: &str, synchronous: &str) ->
     db.execute_batch("CREATE TABLE IF NOT EXISTS entry (id INTEGER PRIMARY KEY, body BLOB NOT NULL)")
 }
 
-/// The body of an entry: some fill less than a sector, others several pages.
+/// Returns the body of an entry. Some are smaller than a sector, others fill several pages.
 pub(crate) fn body(id: i64) -> Vec<u8> {
     let length = [40, 700, 3000, 9000][(id % 4) as usize];
     vec![id as u8; length]
 }
 
-/// Inserts an entry in a transaction of its own.
+/// Inserts an entry in a separate transaction.
 pub(crate) fn insert(db: &Connection, id: i64) -> rusqlite::Result<()> {
     db.execute("INSERT INTO entry (id, body) VALUES (?1, ?2)", (id, body(id)))?;
     Ok(())
 }
 
-/// The entries that are there when the database is opened with SQLite's ordinary VFS. Panics if the database
-/// is damaged or an entry isn't what was inserted.
+/// Opens the database with SQLite's default VFS, and returns its entries. Panics if the database is damaged or an
+/// entry differs from the inserted one.
 pub(crate) fn entries(path: &Path) -> Vec<i64> {
     let db = Connection::open(path).unwrap();
     db.pragma_update(None, "synchronous", "OFF").unwrap();

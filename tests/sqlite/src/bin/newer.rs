@@ -1,26 +1,26 @@
-//! A program that is a version ahead of the tests: it knows version 2 of their event.
+//! A newer release of the tests' program: it knows version 2 of their event.
 //!
-//! Its arguments are the file of the log, and `emit` with a number, or `handle`: then its durable handler resumes,
-//! and each event that it gets is a line of its output.
+//! Its arguments are the file of the log, and `emit` with a number, or `handle`: then its durable handler
+//! continues, and prints a line for each event.
 
 use std::time::Duration;
 
 use typed_events::sqlite::Sqlite;
 use typed_events::{Bus, Delivery, Upcast, event, on};
 
-/// As the tests know it.
+/// Version 1, which the tests know.
 #[event("ticket.opened", version = 1, superseded)]
 pub struct OpenedV1 {
-    /// Given once.
+    /// A number that no other event has.
     pub number: u32,
     /// First and last name.
     pub who: String,
 }
 
-/// As it is now.
+/// Version 2.
 #[event("ticket.opened", version = 2, previous = OpenedV1)]
 pub struct Opened {
-    /// Given once.
+    /// A number that no other event has.
     pub number: u32,
     /// The first name.
     pub first: String,

@@ -13,9 +13,9 @@ use sqlite_tests::{Numbered, taker};
 use typed_events::sqlite::Sqlite;
 use typed_events::{Bus, Event};
 
-/// How many events are emitted at a time.
+/// Number of events that are emitted at the same time.
 const AT_A_TIME: usize = 4;
-/// One in so many emits waits until its event is handled, so that consumers are not left behind.
+/// One of this number of emits waits until its event is handled, so that the consumer keeps up.
 const WAITS: u64 = 4;
 
 #[tokio::main]
@@ -48,13 +48,13 @@ async fn emit(bus: Bus, number: Arc<AtomicU64>, acknowledged: Notes) {
         let emitted = bus.emit(Numbered::of_length(number, length)).await.expect("it is stored");
         acknowledged.note(number);
         if number.is_multiple_of(WAITS) {
-            // Where the other process has it and was killed, that takes a lease.
+            // If the other process had claimed the event and was killed, this takes until the lease has expired.
             let _ = emitted.settled().within(Duration::from_millis(50)).await;
         }
     }
 }
 
-/// A file that keeps what is written to it when the process dies.
+/// A file whose content survives a kill of the process.
 #[derive(Clone)]
 struct Notes(Arc<File>);
 
@@ -64,7 +64,7 @@ impl Notes {
         Self(Arc::new(file.expect("the file for notes opens")))
     }
 
-    /// One write, so that a note is there as a whole or not at all.
+    /// Notes a number with one write, so that it is in the file completely or not at all.
     fn note(&self, number: u64) {
         (&*self.0).write_all(format!("{number}\n").as_bytes()).expect("a note is written");
     }

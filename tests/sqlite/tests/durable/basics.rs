@@ -1,4 +1,4 @@
-//! The way of an event to a durable handler.
+//! Delivery of events to durable handlers.
 
 use std::sync::Arc;
 

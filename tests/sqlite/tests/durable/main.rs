@@ -19,7 +19,7 @@ use std::time::Duration;
 use typed_events::sqlite::Sqlite;
 use typed_events::{Bus, BusBuilder};
 
-/// A file for a log, in a folder of its own.
+/// The file of a log, in a temporary folder.
 pub(crate) struct File(tempfile::TempDir);
 
 impl File {
@@ -31,7 +31,7 @@ impl File {
         self.0.path().join("events.db")
     }
 
-    /// Waits until nobody has it open: then its write-ahead log is gone.
+    /// Waits until the file is closed, which removes its write-ahead log.
     pub(crate) async fn until_closed(&self) {
         let gone = async {
             while self.0.path().join("events.db-wal").exists() {
@@ -47,7 +47,7 @@ impl File {
     }
 }
 
-/// What handlers noted.
+/// The values that handlers noted.
 #[derive(Default)]
 pub(crate) struct Seen(Mutex<Vec<String>>);
 

@@ -1,4 +1,4 @@
-//! What operators see and do.
+//! The status of consumers, and the calls of operators.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ pub struct Asked {
     pub number: u32,
 }
 
-/// Lets a handler go on, and says whether it is to fail.
+/// Lets a handler continue, and decides whether it fails.
 pub struct Gate {
     open: Semaphore,
     broken: std::sync::atomic::AtomicBool,
@@ -53,7 +53,7 @@ async fn dead_letters_are_listed_replayed_and_purged() {
     let ids: Vec<_> = [1, 3, 5].map(|index: usize| emitted[index].id().unwrap()).to_vec();
     assert_eq!(dead.iter().map(|dead| dead.event).collect::<Vec<_>>(), ids);
     assert!(dead[0].to_string().contains("after 1 attempts: even"), "{}", dead[0]);
-    // What is stored is the record, verbatim.
+    // The dead letter contains the stored record verbatim.
     let stored = std::str::from_utf8(&dead[0].stored).unwrap();
     assert_eq!(Record::from_cloudevent(stored).unwrap().json().unwrap(), r#"{"number":2}"#);
     assert_eq!(work.purge(DeadLetters::Of(ids[2])).await.unwrap(), 1);
@@ -89,7 +89,7 @@ async fn a_consumer_is_paused_resumed_sent_back_and_removed() {
     assert_eq!(seen.all(), ["1", "2", "3", "2", "3"]);
     bus.stop().await.unwrap();
 
-    // A program without the handler finds it, and can remove it.
+    // A program without the handler can list the consumer and remove it.
     let other = file.builder().build().await.unwrap();
     assert_eq!(other.consumers().await.unwrap()[0].name, "work");
     other.consumer("work").remove().await.unwrap();

@@ -83,7 +83,7 @@ async fn a_lease_is_extended_while_the_handler_runs() {
     let two = builder().durable(options(), "parcel.*", slow(&open, &seen)).build().await.unwrap();
     let emitted = one.emit(Moved { parcel: "x".into(), step: 1 }).await.unwrap();
     until(|| !seen.all().is_empty()).await;
-    // Five leases long, the other process must not get it: the time is what is tested.
+    // Wait for five leases: the other process must not get the event meanwhile. Time itself is tested here.
     tokio::time::sleep(Duration::from_millis(500)).await;
     open.add_permits(1);
     emitted.settled().await.unwrap();
@@ -106,7 +106,7 @@ async fn relay(passed: &Passed, bus: &Bus, seen: &Seen) -> Result<(), typed_even
     }
 }
 
-/// The bound on chains is one of emits inside each other's handlers, and a durable handler is inside of none.
+/// `max_chain` limits emits that are nested in each other's handlers. A durable handler is not nested in an emit.
 #[tokio::test(flavor = "multi_thread")]
 async fn durable_handlers_that_emit_for_each_other_are_not_bounded() {
     let (file, seen) = (File::new(), Arc::new(Seen::default()));
@@ -116,7 +116,7 @@ async fn durable_handlers_that_emit_for_each_other_are_not_bounded() {
     bus.stop().await.unwrap();
 }
 
-/// A dead letter gives way to those behind it, and no longer has a place among them when it is replayed.
+/// After a dead letter, the next events of its key continue. When it is replayed, it is not ordered with them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replayed_dead_letter_has_lost_its_place_in_the_order_of_its_key() {
     let (file, seen, open) = (File::new(), Arc::new(Seen::default()), Arc::new(Semaphore::new(0)));
@@ -140,7 +140,7 @@ async fn a_replayed_dead_letter_has_lost_its_place_in_the_order_of_its_key() {
         bus.emit(Moved { parcel: "a".into(), step }).await.unwrap();
     }
     until(|| seen.all() == ["a1", "a2", "a3"]).await;
-    // The third one is still being handled.
+    // The third event is still being handled.
     bus.consumer("sort").replay(DeadLetters::All).await.unwrap();
     until(|| seen.all() == ["a1", "a2", "a3", "a1"]).await;
     open.add_permits(1);

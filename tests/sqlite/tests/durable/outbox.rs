@@ -1,4 +1,4 @@
-//! Events in transactions of the user's own.
+//! Events in transactions of the user.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ fn book(moved: &StockMoved, booked: &Booked) {
     booked.0.lock().unwrap().entry(moved.shelf).or_default().push(moved.number);
 }
 
-/// What was delivered, by shelf, in order.
+/// The delivered events by shelf, in order.
 #[derive(Default)]
 struct Booked(Mutex<BTreeMap<u32, Vec<u64>>>);
 
@@ -32,7 +32,7 @@ pub(crate) async fn pool(file: &File) -> SqlitePool {
 }
 
 fn random(seed: &mut u64) -> u64 {
-    // Knuth's MMIX constants; the upper bits are good enough to choose by.
+    // A linear congruential generator with the constants of Knuth's MMIX. Only the upper bits are used.
     *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
     *seed >> 33
 }
@@ -57,7 +57,7 @@ async fn an_event_exists_if_and_only_if_the_transaction_commits() {
             false => tx.rollback().await.unwrap(),
         }
     }
-    // Live handlers get them from the log, on the bus that emitted, too.
+    // Live handlers get them from the log, even on the bus that emitted.
     until(|| seen.all().len() == 4).await;
     let mut all = seen.all();
     all.sort();
@@ -67,7 +67,7 @@ async fn an_event_exists_if_and_only_if_the_transaction_commits() {
     other.stop().await.unwrap();
 }
 
-/// Yields to others until something is so, for at most a minute.
+/// Yields until a condition is true, for at most a minute.
 pub(crate) async fn until(so: impl Fn() -> bool) {
     let waited = tokio::time::timeout(Duration::from_secs(60), async {
         while !so() {
@@ -98,7 +98,7 @@ async fn sixteen_transactions_with_delays_and_rollbacks_deliver_what_they_commit
         status = bus.consumer("book").status().await.unwrap();
     }
     bus.stop().await.unwrap();
-    // At least once; in commit order but for repetitions.
+    // At least once, and in the order of the commits, except for repetitions.
     let delivered = booked.0.lock().unwrap().clone();
     let mut repeated = 0;
     for (shelf, numbers) in &delivered {
@@ -112,7 +112,7 @@ async fn sixteen_transactions_with_delays_and_rollbacks_deliver_what_they_commit
     println!("{total} of {events} events committed and delivered, {repeated} of them again; {status}");
 }
 
-/// Moves stock in transactions of 1 to 8 events, a fifth of which roll back; returns what was committed.
+/// Moves stock in transactions of 1 to 8 events, a fifth of which roll back. Returns the committed events.
 async fn write(bus: &Bus, pool: &SqlitePool, shelf: u32, events: u64) -> Vec<u64> {
     let (mut seed, mut next, mut committed) = (u64::from(shelf) + 1, 0, Vec::new());
     while next < events {

@@ -1,4 +1,4 @@
-//! What the log trims, and what stays. It looks when it is opened, and every 10 s.
+//! Which events the log trims, when it is opened and every 10 s.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,20 +29,20 @@ pub struct Filled {
 
 const ALL: Retention = Retention::everything();
 
-/// A bus on the file, which is not waited for: nobody cuts the power.
+/// Returns a builder for a bus on the file, which does not wait for the disk, because these tests don't cut the power.
 fn keeping(file: &File, retention: Retention) -> BusBuilder {
     let adapter = Sqlite::at(file.path()).synchronous(Synchronous::Normal).retention(retention);
     Bus::builder().adapter(adapter).lease(Duration::from_millis(300)).quiet()
 }
 
-/// Opens the file once more, until it is trimmed to these.
+/// Opens the file, and waits until it is trimmed to these events.
 async fn trim(file: &File, retention: Retention, kept: RangeInclusive<u32>) {
     let bus = keeping(file, retention).build().await.unwrap();
     until_kept(&bus, kept).await;
     bus.stop().await.unwrap();
 }
 
-/// Each on a shelf of its own.
+/// Emits events with these numbers, each on another shelf.
 async fn fill(bus: &Bus, numbers: RangeInclusive<u32>) {
     fill_with(bus, numbers, "").await;
 }
@@ -58,7 +58,7 @@ async fn kept(bus: &Bus) -> Vec<u32> {
     kept.iter().map(|filled| filled.number).collect()
 }
 
-/// Waits until the history has these, for at most a minute.
+/// Waits until the history has exactly these events, for at most a minute.
 async fn until_kept(bus: &Bus, numbers: RangeInclusive<u32>) {
     let expected: Vec<_> = numbers.collect();
     let waited = timeout(Duration::from_secs(60), async {
@@ -71,7 +71,7 @@ async fn until_kept(bus: &Bus, numbers: RangeInclusive<u32>) {
     }
 }
 
-/// Waits until a consumer has finished all there is, for at most a minute.
+/// Waits until a consumer has finished all events, for at most a minute.
 async fn until_done(bus: &Bus, consumer: &str) {
     let waited = timeout(Duration::from_secs(60), async {
         while bus.consumer(consumer).status().await.unwrap().lag > 0 {
@@ -94,14 +94,15 @@ fn noting(seen: &Arc<Noted<u32>>) -> impl Fn(&Filled) + Send + Sync + 'static {
 struct Said(Arc<Mutex<Vec<String>>>);
 
 impl Said {
-    /// How many events a consumer said it had lost.
+    /// Returns how many events a consumer has reported as lost.
     fn lost_by(&self, consumer: &str) -> u64 {
         let begin = format!("durable handler {consumer} lost ");
         let said = self.0.lock().unwrap();
         said.iter().filter_map(|line| line.strip_prefix(&begin)?.split_once(' ')?.0.parse::<u64>().ok()).sum()
     }
 
-    /// Waits until a consumer has said that it lost these, for at most a minute: it says so after that is stored.
+    /// Waits until a consumer has reported this number of lost events, for at most a minute. The report follows the
+    /// commit.
     async fn lost(&self, consumer: &str, events: u64) {
         let waited = timeout(Duration::from_secs(60), async {
             while self.lost_by(consumer) < events {
@@ -157,7 +158,7 @@ async fn by_count_the_newest_are_kept_and_a_late_handler_begins_with_them() {
     assert_eq!(seen.all(), Vec::from_iter(2_491..=2_500));
     bus.stop().await.unwrap();
 
-    // The file is opened again, positions go on, and the start is the oldest that is kept.
+    // When the file is opened again, positions continue, and the log starts at the oldest event that is kept.
     let seen = Arc::new(Noted::default());
     let late = DurableOptions::new("late").from(StartAt::Start);
     let builder = keeping(&file, ALL).durable(late, "shelf.filled", noting(&seen));
@@ -189,7 +190,7 @@ async fn a_log_that_is_open_is_trimmed_too() {
     bus.stop().await.unwrap();
 }
 
-/// Makes the first records as old as that, with their checksums.
+/// Makes the first records older, and updates their checksums.
 fn age(file: &File, up_to: i64, by: Duration) {
     let connection = Connection::open(file.path()).unwrap();
     let mut read = connection
@@ -225,7 +226,7 @@ async fn by_age_what_is_older_goes() {
     age(&file, 1_200, 2 * hour);
     trim(&file, ALL.age(3 * hour), 1..=1_300).await;
     trim(&file, ALL.age(hour), 1_201..=1_300).await;
-    // The newest is kept, however old.
+    // The newest event is kept, however old it is.
     trim(&file, ALL.age(Duration::ZERO), 1_300..=1_300).await;
 }
 
@@ -240,7 +241,7 @@ async fn by_size_the_oldest_go_and_the_file_shrinks() {
     let full = pages(&file).0;
     let bound = full / 2;
 
-    // In pages of 4 KiB. A thousand records go at a time, and up to a thousand free pages stay.
+    // The bound is in pages of 4 KiB. A thousand records are trimmed at a time, and up to a thousand free pages stay.
     let bus = keeping(&file, ALL.bytes(bound * 4_096)).build().await.unwrap();
     let trimmed = async {
         while pages(&file).0 > bound + 1_000 {
@@ -258,7 +259,8 @@ async fn by_size_the_oldest_go_and_the_file_shrinks() {
     assert!(bytes <= all * 4_096, "{bytes} bytes are {all} pages");
 }
 
-/// How many pages the file has, and how many of them are free; moves the write-ahead log into it, if nobody reads.
+/// Moves the write-ahead log into the file, if there is no reader. Returns the number of pages of the file, and how
+/// many of them are free.
 fn pages(file: &File) -> (u64, u64) {
     let connection = Connection::open(file.path()).unwrap();
     let number = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
@@ -301,7 +303,7 @@ async fn writers_go_on_while_it_trims() {
     for writer in writers {
         writer.await.expect("no write fails");
     }
-    // Each writer's numbers count up, and none behind the oldest that is kept is missing.
+    // The numbers of each writer ascend, and none after the oldest that is kept is missing.
     let kept = kept(&bus).await;
     for writer in 1..=4 {
         let of = |all: &[u32]| all.iter().copied().filter(|n| n / 100_000 == writer).collect::<Vec<_>>();
@@ -336,7 +338,7 @@ async fn what_a_consumer_has_yet_to_finish_is_kept() {
     assert_eq!(said.lost_by("slow"), 0);
     bus.stop().await.unwrap();
 
-    // No program has it any more: it keeps all that is new until it is removed.
+    // No program runs the consumer any more, so all new events are kept until it is removed.
     let bus = keeping(&file, ALL.records(10)).build().await.unwrap();
     until_kept(&bus, 2_491..=2_500).await;
     fill(&bus, 2_501..=3_600).await;
@@ -371,7 +373,7 @@ async fn where_it_is_told_to_it_trims_past_consumers_who_say_what_they_lost() {
     bus.stop().await.unwrap();
 }
 
-/// A handler that waits at the first event, and then fails at it, or not.
+/// Returns a handler that waits at the first event, and then fails or succeeds.
 fn stuck(
     seen: &Arc<Noted<u32>>,
     gate: &Arc<Semaphore>,
@@ -390,7 +392,7 @@ fn stuck(
     }
 }
 
-/// An event that was trimmed while it was leased left a row that failed every later exchange.
+/// Regression: an event that was trimmed while it was leased left a row, which made every later exchange fail.
 #[tokio::test]
 async fn what_is_trimmed_while_it_is_handled_holds_up_nothing() {
     let (file, gate, said) = (File::new(), Arc::new(Semaphore::new(0)), Said::default());
@@ -427,7 +429,7 @@ fn what_is_trimmed_while_a_process_that_ended_has_it_holds_up_nothing() {
         keeping(&file, ALL).durable(DurableOptions::new("take"), "shelf.filled", stuck(&seen, &gate, false))
     };
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    // Its handler never comes to an end, and its lease is not extended when nobody drives the runtime.
+    // Its handler never finishes, and its lease is not extended while the runtime is not driven.
     let ended = runtime();
     let _bus = ended.block_on(async {
         let bus = take().build().await.unwrap();
@@ -448,7 +450,7 @@ fn what_is_trimmed_while_a_process_that_ended_has_it_holds_up_nothing() {
     ended.shutdown_background();
 }
 
-/// What waited for an event of its key that was trimmed waited for ever.
+/// Regression: an event that waited for a trimmed event of its key waited forever.
 #[tokio::test]
 async fn what_waits_for_a_trimmed_event_of_its_key_goes_on() {
     let (file, seen, said) = (File::new(), Arc::new(Noted::default()), Said::default());
@@ -473,7 +475,7 @@ async fn what_waits_for_a_trimmed_event_of_its_key_goes_on() {
     bus.stop().await.unwrap();
 }
 
-/// What is held for a newer program is lost, too, and no longer counts as lag.
+/// Events that are held for a newer program are lost, too, and no longer count as lag.
 #[tokio::test]
 async fn what_is_held_for_a_newer_program_can_be_trimmed() {
     let (file, said) = (File::new(), Said::default());
@@ -511,9 +513,9 @@ async fn a_dead_letter_that_is_replayed_is_kept_until_it_is_finished() {
             Box::pin(async move {
                 seen.note(filled.number);
                 match seen.all().iter().filter(|number| **number == 1).count() {
-                    // Both attempts fail; it is dead.
+                    // Both attempts fail, so the event becomes a dead letter.
                     1 | 2 if filled.number == 1 => Err("no room"),
-                    // It is replayed, and fails once more, after it was trimmed.
+                    // The dead letter is replayed, and fails again after the event was trimmed.
                     3 if filled.number == 1 => {
                         gate.acquire().await.expect("it is never closed").forget();
                         Err("still no room")

@@ -1,4 +1,4 @@
-//! Buses that outlive their runtime, or whose runtime nobody runs.
+//! Buses that outlive their runtime, or whose runtime is not driven.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use typed_events::{Bus, DurableOptions, ErrorKind, event};
 use crate::silence::Log;
 use crate::{File, Seen};
 
-/// Far more than any of it takes.
+/// A limit far above the time that each step takes.
 const SOON: Duration = Duration::from_secs(30);
 
 #[event("runtimes.done")]
@@ -27,7 +27,7 @@ fn without_its_runtime_a_bus_fails_and_does_not_hang() {
     drop(first);
     let second = Builder::new_multi_thread().enable_all().build().unwrap();
     second.block_on(async {
-        // The second one finds what the first one has left.
+        // The second bus finds the events that the first one has left.
         for _ in 0..2 {
             assert!(timeout(SOON, async { bus.emit(Done).await }).await.unwrap().is_err());
         }
@@ -58,7 +58,7 @@ pub struct Paid(pub u32);
 #[event("runtimes.shown")]
 pub struct Shown(pub u32);
 
-/// Such an emit was stored, and its handler called only after the next start of the program.
+/// Regression: such an emit was stored, but its handler was called only after the next start of the program.
 #[test]
 fn s4_an_emit_whose_durable_handler_lost_its_runtime_is_an_error() {
     let log = Log::default();
@@ -107,7 +107,7 @@ fn s4_an_emit_whose_durable_handler_lost_its_runtime_is_an_error() {
                 "runtimes.paid: the runtime on which the bus was built has shut down, and its durable handlers (runtimes-book) with it; nothing was emitted"
             );
         }
-        // Live handlers get what is emitted in a transaction from a task of the adapter.
+        // Live handlers get events of a transaction from a task of the adapter, which needs the runtime.
         let error = bus.emit_in(&mut tx, Shown(1)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Runtime);
         assert_eq!(

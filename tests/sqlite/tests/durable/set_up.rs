@@ -1,4 +1,4 @@
-//! What `build()` refuses.
+//! Errors of `build()`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,7 +66,7 @@ async fn s6_a_closure_whose_pattern_no_known_event_can_match_is_refused() {
         text.starts_with("closure at tests/sqlite/tests/durable/set_up.rs:") && text.ends_with(said),
         "{text}"
     );
-    // What another program emits, and what the library will: a warning.
+    // A pattern for events of other programs only causes a warning.
     on("set_up.doen").accept_undeclared().quiet().build().await.unwrap().stop().await.unwrap();
     on("typed-events.*").quiet().build().await.unwrap().stop().await.unwrap();
     let typed = file.builder().durable(DurableOptions::new("typed"), "set_up.done", |_: &Done| {});

@@ -1,4 +1,4 @@
-//! What durable handlers say of failures, and of consumers that nobody handles any more.
+//! Log lines about failures of durable handlers, and about consumers without a handler.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ pub struct Sent {
     pub number: u32,
 }
 
-/// The lines of the whole program, since consumers work in other threads than the test.
+/// The log lines of the whole program, because consumers run on other threads than the test.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<Line>>>);
 
@@ -84,7 +84,7 @@ fn panicking(_: &Sent) {
     panic!("no ink");
 }
 
-/// On one thread, which is the test's: so that its subscriber gets the lines.
+/// Runs on the thread of the test, so that its subscriber gets the lines.
 #[tokio::test]
 async fn s7_a_retry_is_a_warning_and_the_last_failure_an_error() {
     let log = Log::default();
@@ -177,13 +177,13 @@ async fn s7_an_event_that_panics_when_it_is_dropped_is_handled_once() {
     let bus = builder.history(0).build().await.unwrap();
     let emitted = bus.emit_json(LidShut::NAME, r#"{"panics":true}"#).await.unwrap();
     emitted.settled().await.unwrap();
-    // It has a copy, too, which would panic here.
+    // It contains a copy of the event, whose destructor would panic here.
     std::mem::forget(emitted);
     assert_eq!((calls.load(Ordering::SeqCst), log.of("quiet-shut").len()), (1, 0));
     bus.stop().await.unwrap();
 }
 
-/// Panics at the lines of one consumer.
+/// A subscriber that panics at the lines of one consumer.
 struct Panicking(Log, &'static str);
 
 impl tracing::Subscriber for Panicking {
@@ -206,7 +206,7 @@ impl tracing::Subscriber for Panicking {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// Of records that another program wrote, and that something damaged on their way.
+/// Records that another program wrote and that were damaged.
 #[tokio::test]
 async fn s8_damaged_records_are_one_line_for_each_reason() {
     let log = Log::default();
@@ -223,7 +223,7 @@ async fn s8_damaged_records_are_one_line_for_each_reason() {
     assert!(told[0].contains("the record at 1 does not match its checksum"), "{told:?}");
 }
 
-/// A row that something has changed, and one that something has removed.
+/// A row that was changed, and one that was removed.
 #[tokio::test]
 async fn v7_damaged_and_missing_rows_hide_no_other() {
     let file = File::new();
@@ -244,7 +244,7 @@ async fn v7_damaged_and_missing_rows_hide_no_other() {
     assert_eq!(shown(&all), ["0", changed, "2", "the records at 4 to 5 are missing", "5"]);
     assert_eq!(all.iter().count(), 3);
     assert!(all.unreadable().all(|why| why.to_string().contains(file.path().to_str().unwrap())));
-    // By the index of names, what is gone is not seen to be.
+    // The index of names does not show that a row is missing.
     let of_name = bus.history(Sent::NAME).await.unwrap();
     assert_eq!(shown(&of_name), ["0", changed, "2", "5"]);
     assert_eq!(bus.history("*").of::<Sent>().await.unwrap().len(), 3);
@@ -272,7 +272,7 @@ fn durable(name: &'static str) -> DurableOptions {
     DurableOptions::new(name).from(StartAt::Start)
 }
 
-/// A program with one durable handler, which is given nothing to do.
+/// Builds the bus of a program with one durable handler, which gets no events.
 async fn program(file: &File, name: &'static str, pattern: &str) -> Bus {
     file.builder().durable(durable(name), pattern, |_: &Record| ()).build().await.unwrap()
 }
@@ -301,7 +301,7 @@ async fn c6_a_renamed_durable_handler_is_reported_with_its_lag_and_new_name() {
     ] {
         assert!(told[0].contains(part), "{told:?}");
     }
-    // Once the new one is known, an old one that may be open elsewhere is not this program's.
+    // Once the new consumer is stored, the old one may belong to another program, so it is not reported.
     after.stop().await.unwrap();
     let again = program(&file, "bills", "quiet.parcel.*").await;
     assert_eq!(log.warnings("the durable consumer").len(), 1);
@@ -312,7 +312,7 @@ async fn c6_a_renamed_durable_handler_is_reported_with_its_lag_and_new_name() {
     similar.stop().await.unwrap();
 }
 
-/// A builder whose clock, that of the runtime, is so far ahead.
+/// Returns a builder whose clock, that of the runtime, is ahead by this number of hours.
 async fn ahead(builder: BusBuilder, hours: u64) -> BusBuilder {
     let builder = builder.clock_of_runtime();
     tokio::time::pause();
@@ -334,7 +334,7 @@ async fn c6_a_consumer_that_no_program_has_open_is_reported() {
     assert_eq!(log.warnings("`quiet-old`"), Vec::<String>::new());
     before.stop().await.unwrap();
     drop(before);
-    // A program without durable handlers does not mind, for a day.
+    // A program without durable handlers reports nothing for a day.
     for (hours, is_worker, expected) in [(1, true, 1), (1, false, 1), (25, false, 2)] {
         let builder = if is_worker { again() } else { file.builder() };
         let bus = ahead(builder, hours).await.build().await.unwrap();
@@ -352,12 +352,12 @@ async fn c6_a_consumer_that_another_program_has_open_is_not_reported() {
     let web = program(&file, "web-mail", Sent::NAME).await;
     web.consumer("web-mail").pause().await.unwrap();
     web.emit_all((0..10).map(|number| Sent { number })).await.unwrap();
-    // Another program with the same pattern, one with a name like it, and one that stops and is started again.
+    // Another program with the same pattern, one with a similar name, and one that stops and is started again.
     for (name, pattern) in [("billing", Sent::NAME), ("web-mail-2", "quiet.*"), ("web-mail-2", Sent::NAME)] {
         program(&file, name, pattern).await.stop().await.unwrap();
     }
     assert_eq!(log.warnings("the durable consumer"), Vec::<String>::new());
-    // It has stopped and is known not to run, so a consumer with the same patterns counts as its new name.
+    // The old program has stopped, so a new consumer with the same patterns counts as its new name.
     web.stop().await.unwrap();
     assert!(!file.builder().build().await.unwrap().consumer("web-mail").status().await.unwrap().is_running);
     program(&file, "post", Sent::NAME).await.stop().await.unwrap();
@@ -384,27 +384,27 @@ async fn c6_events_that_its_patterns_do_not_take_are_not_left_to_it() {
     program(&file, "quiet-counted-3", Sent::NAME).await.stop().await.unwrap();
     let told = log.warnings("the durable consumer `quiet-counted` has 2 events left");
     assert_eq!(told.len(), 1, "{:?}", log.warnings("the durable consumer"));
-    // Of very many that nobody has looked at, it is not said that they are its own.
+    // If too many events are unread, the warning does not say how many of them match the patterns.
     other.emit_all((0..10_000).map(|_| shut())).await.unwrap();
     program(&file, "quiet-counted-4", Sent::NAME).await.stop().await.unwrap();
     let told = log.warnings("the durable consumer `quiet-counted` may have up to 10103 events left");
     assert_eq!(told.len(), 1, "{:?}", log.warnings("the durable consumer"));
 }
 
-/// Lets the runtime's clock go on by so much.
+/// Advances the clock of the runtime.
 async fn pass(seconds: u64) {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(seconds)).await;
     tokio::time::resume();
 }
 
-/// A program on the runtime's clock, whose one durable handler is like none of the others.
+/// Builds a program on the runtime's clock, whose durable handler resembles none of the others.
 async fn unlike(file: &File) -> Bus {
     let builder = file.builder().clock_of_runtime();
     builder.durable(durable("send-bills"), "*", |_: &Record| ()).build().await.unwrap()
 }
 
-/// Passes so many seconds, in steps after each of which the open consumers say that they live: that of the bus, too.
+/// Advances the clock in steps. After each step, the open consumers are renewed, including that of the bus.
 async fn pass_while_open(bus: &Bus, consumer: &str, seconds: u64) {
     let seen = async || {
         let of = async |name: &str| bus.consumer(name).status().await.unwrap().seen;
@@ -430,7 +430,7 @@ async fn c6_an_orphan_of_a_crashed_program_is_reported_while_others_run() {
     let before = program(&file, "quiet-alpha", Sent::NAME).await;
     before.consumer("quiet-alpha").pause().await.unwrap();
     before.emit(Sent { number: 1 }).await.unwrap();
-    // As one that is killed: it is not stopped.
+    // Dropped without a stop, as if the process were killed.
     drop(before);
     let idle = file.builder().clock_of_runtime().build().await.unwrap();
     let bills = unlike(&file).await;
@@ -439,7 +439,7 @@ async fn c6_an_orphan_of_a_crashed_program_is_reported_while_others_run() {
     pass(181).await;
     until(|| told() == 1).await;
     bills.stop().await.unwrap();
-    // A program without durable handlers says it after a day. Each says it once.
+    // A program without durable handlers reports it after a day. Each program reports it once.
     pass(25 * 3_600).await;
     until(|| told() == 2).await;
     pass(25 * 3_600).await;
@@ -457,7 +457,7 @@ async fn c6_an_orphan_of_a_stopped_program_is_reported_to_one_with_other_pattern
     before.emit_all((0..3).map(|number| Sent { number })).await.unwrap();
     before.stop().await.unwrap();
     let bills = unlike(&file).await;
-    // It may be that of another program, which is only started again.
+    // The consumer may belong to another program, which is only restarting.
     assert_eq!(log.warnings("the durable consumer"), Vec::<String>::new());
     pass(181).await;
     until(|| log.warnings("the durable consumer `quiet-beta` has 3 events left").len() == 1).await;
@@ -500,7 +500,7 @@ async fn c6_a_consumer_is_not_reported_while_it_is_open_and_each_time_it_is_left
     let bills = unlike(&file).await;
     pass_while_open(&bills, "quiet-delta", 3_600).await;
     assert_eq!(log.warnings("the durable consumer"), Vec::<String>::new());
-    // It is away, comes back, and is away for ever.
+    // The program stops, starts again, and then stops for good.
     let told = || log.warnings("the durable consumer `quiet-delta` has 1 events left").len();
     before.stop().await.unwrap();
     pass(400).await;

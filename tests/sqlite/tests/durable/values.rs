@@ -1,4 +1,4 @@
-//! Values through the file: they come back bit for bit.
+//! Values are read back from the file bit for bit.
 
 use typed_events::{event, payload};
 
@@ -28,10 +28,10 @@ pub struct TaggedFloats {
 const EVENTS: usize = 1_000;
 const EACH: usize = 1_000;
 
-/// Read as an `f64` and narrowed, its shortest text is another number. Few patterns are such.
+/// One of the few `f32` whose shortest text is another number if it is read as `f64` and then narrowed.
 const ROUNDED_TWICE: f32 = 7.038531e-26;
 
-/// Bit patterns that look random and repeat: splitmix64.
+/// Pseudorandom bit patterns (splitmix64).
 struct Bits(u64);
 
 impl Bits {
@@ -57,7 +57,7 @@ fn same_bits(one: (&[f64], &[f32]), other: (&[f64], &[f32])) -> bool {
         && one.1.iter().map(|float| float.to_bits()).eq(other.1.iter().map(|float| float.to_bits()))
 }
 
-/// 1,000,000 `f64` and as many `f32`, half of them beneath a flattened and tagged enum, which serde buffers.
+/// 1,000,000 `f64` and as many `f32`, half of them in a flattened or tagged enum, which serde buffers.
 #[tokio::test(flavor = "multi_thread")]
 async fn v5_floats_come_back_from_the_file_with_the_same_bits() {
     let file = File::new();

@@ -38,20 +38,20 @@ async fn a_newer_version_waits_for_the_newer_program_which_reads_the_older_one_t
     bus.emit(opened(1)).await.unwrap().settled().await.unwrap();
     newer(&file, &["emit", "2"]);
     bus.emit(opened(3)).await.unwrap().settled().await.unwrap();
-    // It holds up nothing, is no failure, and shows.
+    // The event blocks no other, is no failure, and appears in the status.
     let seat = bus.consumer("seat");
     let status = seat.status().await.unwrap();
     assert_eq!((status.lag, status.newer, status.waiting, status.dead), (1, 1, 0, 0));
     assert_eq!(status.position, 1, "everything up to it is finished");
     assert_eq!(seen.all(), ["1 Ada Lovelace (attempt 1)", "3 Ada Lovelace (attempt 1)"]);
-    // An old record that is left for the newer release.
+    // An old record remains for the newer release.
     seat.pause().await.unwrap();
     bus.emit(opened(4)).await.unwrap();
     bus.stop().await.unwrap();
 
     assert_eq!(newer(&file, &["handle"]), "2 Hopper, Grace (attempt 1)\n4 Lovelace, Ada (attempt 1)\n");
 
-    // Back to the older release: it has nothing left to do, and goes on.
+    // Back to the older release: it has no events left, and continues.
     let builder = file.builder().shared(Arc::clone(&seen)).handler::<seat>();
     let bus = builder.build().await.unwrap();
     bus.emit(opened(5)).await.unwrap();

@@ -457,7 +457,7 @@ impl Shared {
         }
         open.prepare(durability, run_on, self.options.synchronous)?;
         let position = open.commit(durability, jobs)?;
-        // After the commit, so that the caller is told only of what is in the file behind the path.
+        // Check after the commit, so that only events in the file at this path are acknowledged.
         self.check_identity(true).map_err(StoreError::ReplacedMeanwhile)?;
         let Some(position) = position else { return Ok(()) };
         if let Some(acknowledged) = &self.acknowledged

@@ -68,7 +68,7 @@ impl Receiver {
                 Ok(())
             }
             Some(bus) => bus.deliver(record).await,
-            None => Err(gone(record.name())),
+            None => Err(dropped_error(record.name())),
         }
     }
 
@@ -86,7 +86,7 @@ impl Receiver {
     pub async fn deliver_committed(&self, record: Record) -> Result<(), Error> {
         match self.bus.upgrade() {
             Some(bus) => bus.deliver(record).await,
-            None => Err(gone(record.name())),
+            None => Err(dropped_error(record.name())),
         }
     }
 
@@ -107,7 +107,7 @@ impl Receiver {
     pub async fn deliver_payload(&self, name: &str, json: &[u8]) -> Result<(), Error> {
         match self.bus.upgrade() {
             Some(bus) => bus.deliver_payload(name, json).await,
-            None => Err(gone(&quoted(name))),
+            None => Err(dropped_error(&quoted(name))),
         }
     }
 
@@ -162,6 +162,6 @@ impl Receiver {
     }
 }
 
-fn gone(name: &str) -> Error {
+fn dropped_error(name: &str) -> Error {
     Error::new(ErrorKind::Stopped, format!("{name}: the bus was dropped"))
 }

@@ -112,26 +112,26 @@ impl Inner {
         let caller = Handle::try_current().ok();
         let has_timer = caller.is_some() && has_timer();
         let mut outcome = self.stopping.outcome.subscribe();
-        let mut known = pin!(outcome.wait_for(Option::is_some));
-        let mut lost = pin!(self.keep_draining(caller.as_ref(), has_timer));
+        let mut has_outcome = pin!(outcome.wait_for(Option::is_some));
+        let mut task_lost = pin!(self.keep_draining(caller.as_ref(), has_timer));
         // The runtime of the draining task may not be driven, so the caller drains the bus as well.
         let mut drained = pin!(self.drain());
         let mut drains = has_timer && self.stopping.outcome.borrow().is_none();
         let stopped = std::future::poll_fn(|cx| {
-            let lost = lost.as_mut().poll(cx);
+            let task_lost = task_lost.as_mut().poll(cx);
             drains = drains && drained.as_mut().poll(cx).is_pending();
-            match known.as_mut().poll(cx) {
+            match has_outcome.as_mut().poll(cx) {
                 Poll::Ready(_) => Poll::Ready(Ok(())),
-                Poll::Pending => lost.map(Err),
+                Poll::Pending => task_lost.map(Err),
             }
         });
-        let known_or_lost = stopped.await;
-        // If there is an outcome, it counts even if the draining task was lost. `known` may still be pending,
+        let outcome_or_lost = stopped.await;
+        // If there is an outcome, it counts even if the draining task was lost. `has_outcome` may still be pending,
         // because tokio limits how much a task does per poll.
         match &*self.stopping.outcome.borrow() {
             Some(Err(problems)) => Err(Error::new(ErrorKind::StopIncomplete, problems.clone())),
             Some(Ok(())) => Ok(()),
-            None => known_or_lost,
+            None => outcome_or_lost,
         }
     }
 

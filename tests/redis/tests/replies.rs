@@ -10,7 +10,7 @@ use typed_events::{Bus, ErrorKind, Retention, event};
 #[event("replies.noted")]
 pub struct Noted(u32);
 
-/// A reply that is none, and one that belongs to another request.
+/// An invalid reply, and one that belongs to another request.
 const DAMAGED: [&[u8]; 3] = [b"!garbled\r\n", b":7\r\n", b"$3\r\nyes\r\n"];
 
 async fn bus(url: String, retry_timeout: Duration) -> Bus {

@@ -74,7 +74,7 @@ async fn wait(bus: &Weak<Inner>, event: EventId, within: Duration) -> Result<(),
         let message = "the runtime of the caller has no timer, which `settled` needs: call `enable_all()` or `enable_time()` when building it";
         return Err(Error::new(ErrorKind::Runtime, format!("{event}: {message}")));
     }
-    let mut left = Vec::new();
+    let mut unfinished = Vec::new();
     let deadline = Instant::now().checked_add(within);
     let settled = async {
         let (mut pause, max) = POLL_INTERVAL;
@@ -83,8 +83,8 @@ async fn wait(bus: &Weak<Inner>, event: EventId, within: Duration) -> Result<(),
                 let message = format!("{event}: the bus was dropped");
                 return Err(Error::new(ErrorKind::Stopped, message));
             };
-            left = Bus { inner }.unfinished(event).await?;
-            if left.is_empty() {
+            unfinished = Bus { inner }.unfinished(event).await?;
+            if unfinished.is_empty() {
                 return Ok(());
             }
             sleep(pause).await;
@@ -96,8 +96,8 @@ async fn wait(bus: &Weak<Inner>, event: EventId, within: Duration) -> Result<(),
         None => Ok(settled.await),
     };
     settled.unwrap_or_else(|_| {
-        let (seconds, left) = (within.as_secs_f64(), left.join(", "));
-        let message = format!("{event}: not finished after {seconds} s by: {left}");
+        let (seconds, unfinished) = (within.as_secs_f64(), unfinished.join(", "));
+        let message = format!("{event}: not finished after {seconds} s by: {unfinished}");
         Err(Error::new(ErrorKind::Unsettled, message).with_event_id(event))
     })
 }

@@ -129,7 +129,7 @@ impl<T> Future for Task<T> {
                 Ok(mut answer) => {
                     let result = answer.result.take();
                     return Poll::Ready(
-                        result.unwrap_or_else(|| Err(lost(&self.moved.event, "its result was taken"))),
+                        result.unwrap_or_else(|| Err(lost_error(&self.moved.event, "its result was taken"))),
                     );
                 }
                 Err(error) => {
@@ -150,10 +150,10 @@ fn not_finished(event: &Name, error: JoinError) -> Error {
         true => "a destructor panicked",
         false => "the runtimes of the emit and of the bus shut down",
     };
-    lost(event, why).with_source(error)
+    lost_error(event, why).with_source(error)
 }
 
-fn lost(event: &Name, why: &str) -> Error {
+fn lost_error(event: &Name, why: &str) -> Error {
     let event = event.as_str();
     let message = format!("{event}: {why} before all handlers had finished; the unfinished ones are lost");
     Error::new(ErrorKind::Runtime, message)

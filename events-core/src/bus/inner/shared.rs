@@ -15,13 +15,13 @@ pub(crate) struct Shared<T> {
     /// `None` while a task polls the future, and once there is an output.
     future: Mutex<Option<BoxFuture<'static, T>>>,
     output: OnceLock<T>,
-    news: Arc<News>,
+    woken: Arc<Woken>,
 }
 
 /// Wakes all tasks that poll a future.
-struct News(watch::Sender<()>);
+struct Woken(watch::Sender<()>);
 
-impl Wake for News {
+impl Wake for Woken {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -34,8 +34,8 @@ impl Wake for News {
 impl<T: Clone> Shared<T> {
     /// Wraps a future. The future must catch its own panics.
     pub(crate) fn new(future: BoxFuture<'static, T>) -> Self {
-        let news = Arc::new(News(watch::Sender::new(())));
-        Self { future: Mutex::new(Some(future)), output: OnceLock::new(), news }
+        let woken = Arc::new(Woken(watch::Sender::new(())));
+        Self { future: Mutex::new(Some(future)), output: OnceLock::new(), woken }
     }
 
     /// Waits for the output. At the earliest deadline of all callers, the future is dropped and the output is
@@ -50,10 +50,10 @@ impl<T: Clone> Shared<T> {
     }
 
     async fn output(&self) -> T {
-        let mut news = self.news.0.subscribe();
+        let mut woken = self.woken.0.subscribe();
         loop {
             // Before the future is polled, so that a wake during the poll is seen as a change.
-            news.borrow_and_update();
+            woken.borrow_and_update();
             if let Some(output) = self.output.get() {
                 return output.clone();
             }
@@ -62,15 +62,15 @@ impl<T: Clone> Shared<T> {
                 Poll::Pending => {}
             }
             // Never fails: `self` owns the sender.
-            let _ = news.changed().await;
+            let _ = woken.changed().await;
         }
     }
 
     /// Polls the future, unless another task is polling it.
     fn poll(&self) -> Poll<T> {
         let Some(mut future) = self.lock().take() else { return Poll::Pending };
-        let woken = self.news.0.subscribe();
-        let waker = Waker::from(Arc::clone(&self.news));
+        let woken = self.woken.0.subscribe();
+        let waker = Waker::from(Arc::clone(&self.woken));
         let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
         if polled.is_ready() {
             catch_panic(|| drop(future));
@@ -83,7 +83,7 @@ impl<T: Clone> Shared<T> {
             // While this task polled, other tasks may have been woken without being able to poll, and this
             // task may never be polled again.
             if woken.has_changed().unwrap_or(false) {
-                self.news.wake_by_ref();
+                self.woken.wake_by_ref();
             }
         } else {
             drop(slot);
@@ -97,7 +97,7 @@ impl<T: Clone> Shared<T> {
         let output = self.output.get_or_init(|| output).clone();
         let future = self.lock().take();
         catch_panic(|| drop(future));
-        self.news.wake_by_ref();
+        self.woken.wake_by_ref();
         output
     }
 

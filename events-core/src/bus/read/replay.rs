@@ -212,7 +212,7 @@ impl Bus {
         past.retain(|record| !upcoming.contains(&record.id()));
         drop(upcoming);
         // Only an event from an adapter's history can occur again: when the adapter delivers it to this bus.
-        let seen = if self.shares_history() { Seen::of(&past) } else { Seen::default() };
+        let handled_before = if self.shares_history() { Handled::of(&past) } else { Handled::default() };
         let (caught_up, live) = oneshot::channel();
         let worker = ReplayTask {
             bus: Arc::downgrade(inner),
@@ -220,7 +220,7 @@ impl Bus {
             callback,
             rendezvous: Arc::clone(&rendezvous),
             reader,
-            seen,
+            handled_before,
             caught_up: Some(caught_up),
             is_live: false,
             is_over: false,
@@ -264,7 +264,7 @@ struct ReplayTask {
     callback: Callback,
     rendezvous: Arc<Rendezvous>,
     reader: Reader,
-    seen: Seen,
+    handled_before: Handled,
     /// Reports to the caller of `OnReplay::on`; `None` once used.
     caught_up: Option<oneshot::Sender<Result<(), Error>>>,
     /// True once the handler has caught up.
@@ -278,12 +278,12 @@ struct ReplayTask {
 /// The events that the handler got from an adapter's history, to recognise them if the adapter delivers them
 /// again.
 #[derive(Default)]
-struct Seen {
+struct Handled {
     ids: HashSet<EventId>,
     newest: Option<Timestamp>,
 }
 
-impl Seen {
+impl Handled {
     /// Tolerance in microseconds. Events reach the bus in the order of the history, except its own, which are
     /// stored before they are delivered.
     const SLACK: i64 = 60_000_000;
@@ -335,7 +335,7 @@ impl ReplayTask {
         while let Some(read) = self.next().await {
             match read {
                 Read::Record(record, position) => {
-                    let result = match self.seen.take(&record) {
+                    let result = match self.handled_before.take(&record) {
                         true => Ok(()),
                         false => match self.call(&record, Some(position)).await {
                             Some(result) => result,
@@ -446,15 +446,15 @@ impl Drop for ReplayTask {
             return self.end();
         };
         // An emit that waits for an event reports that event itself.
-        let (left, unreported) = self.rendezvous.abandon();
-        let left = left + self.past;
+        let (unhandled, unreported) = self.rendezvous.abandon();
+        let unhandled = unhandled + self.past;
         report_late(&bus, &self.route, unreported);
         if !self.is_live {
             // The caller of `OnReplay::on` gets an error, because the sender is dropped.
             bus.routes.remove(&self.route.registration);
         }
-        if left > 0 {
-            catch_panic(|| bus.abandon_backlog(left, &self.route));
+        if unhandled > 0 {
+            catch_panic(|| bus.abandon_backlog(unhandled, &self.route));
         }
     }
 }

@@ -60,7 +60,7 @@ impl Report {
     }
 }
 
-/// The records behind a cursor that this instance takes.
+/// The records after a cursor that this instance takes.
 #[derive(Default)]
 struct Take {
     from: u64,
@@ -280,7 +280,7 @@ impl Exchange<'_> {
         decode(self.log, self.consumer.codec(), position, &entry.text)
     }
 
-    /// Decides which of the records behind a cursor to take, until `free` are found.
+    /// Decides which of the records after a cursor to take, until `free` are found.
     fn scan(&mut self, cursor: u64, found: Vec<FoundRow>) -> Take {
         let mut take = Take { from: cursor, to: cursor, ..Take::default() };
         let mut wanted = 0;

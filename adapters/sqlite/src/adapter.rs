@@ -47,7 +47,7 @@ const SMALL_BATCH: usize = 4;
 /// - **A file that is removed or replaced** while it is open is an error on Unix: emits, histories and consumers fail
 ///   from then on, until the program is started again.
 /// - **A second file**, with `-acknowledged` added to the name, stores the position up to which records were safe.
-///   SQLite takes damage to a write-ahead log for its end and does not report the records behind it. After you replace
+///   SQLite treats damage in a write-ahead log as its end and does not report the records after it. After you replace
 ///   a log by an older copy, remove the second file: otherwise `build()` reports that the newest records are missing.
 /// - **Stopping and dropping.** `stop` of the bus closes the file for writing, and the history can still be read. A
 ///   dropped bus closes the file when the work under way is done.

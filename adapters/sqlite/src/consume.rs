@@ -383,7 +383,7 @@ impl Exchange<'_> {
         stored.map_err(AdapterError::refused).and_then(|stored| stored.record(self.consumer.codec()))
     }
 
-    /// Claims events behind the cursor. Returns true if there may be more.
+    /// Claims events after the cursor. Returns true if there may be more.
     fn hand_out_new(&mut self, max: usize) -> Result<bool> {
         let trimmed = log::trimmed(self.connection)?;
         if self.row.cursor < trimmed {

@@ -7,7 +7,7 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The files behind the paths of a log when it was opened: the database and its write-ahead log.
+/// The files at the paths of a log when it was opened: the database and its write-ahead log.
 ///
 /// Compared by device and inode. On systems without these, nothing is detected.
 #[derive(Debug)]

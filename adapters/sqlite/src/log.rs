@@ -180,7 +180,7 @@ fn of_id(connection: &Connection, id: &[u8]) -> Result<Option<Stored>> {
     Ok(rows.next()?.and_then(|row| Stored::read(row).ok()))
 }
 
-/// Returns the first position whose record has this time or a later one, or the position behind the newest record if
+/// Returns the first position whose record has this time or a later one, or the position after the newest record if
 /// none has.
 ///
 /// # Complexity

@@ -225,7 +225,7 @@ fn control(connection: &Connection, name: &str, control: Control, now: i64) -> R
     Ok(Some(concerned as u64))
 }
 
-/// Deletes the marks of `first_time` for the events behind the cursor, which the consumer gets again.
+/// Deletes the marks of `first_time` for the events after the cursor, which the consumer gets again.
 fn forget_notes(connection: &Connection, consumer: &str, cursor: i64) -> Result<()> {
     let forget = "DELETE FROM typed_events_handled
         WHERE consumer = ?1 AND id IN (SELECT id FROM typed_events_log WHERE position > ?2)";

@@ -120,7 +120,7 @@ pub(crate) fn connect(options: &Options) -> Result<Connection> {
 /// After a failed sync, operating systems treat the unwritten pages as written: they can still be read, a power cut
 /// loses them, and a later successful sync does not cover them. SQLite fails only the commit whose sync failed. Earlier
 /// commits that left their sync for later ([`Durability::Deferred`](crate::executor::Durability::Deferred)) may then be
-/// a gap in the write-ahead log, and a power cut would lose everything behind the gap. So this moves the write-ahead
+/// a gap in the write-ahead log, and a power cut would lose everything after the gap. So this moves the write-ahead
 /// log into the database, syncs the database, and begins a new write-ahead log.
 ///
 /// A power cut during this checkpoint, soon after a failed sync, may leave the database with a part of the last

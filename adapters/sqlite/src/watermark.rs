@@ -1,7 +1,7 @@
 //! The position up to which records were acknowledged as safe, in a file next to the log.
 //!
 //! SQLite takes the first damaged frame of a write-ahead log for its end, as it must after a crash, and does not report
-//! the frames behind it. Only a note outside of SQLite shows that there were more records.
+//! the frames after it. Only a note outside of SQLite shows that there were more records.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};

@@ -376,7 +376,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
             let _ending = ending;
             follower.run().await;
         });
-        let (rejected, reported_panics) = (ToldLater::default(), ReportedOnce::default());
+        let (rejected, unread) = (ToldLater::default(), ToldLater::default());
         let shared = Shared {
             bus,
             settings,
@@ -386,7 +386,7 @@ impl<U: Clone + Eq + Hash + Send + Sync + 'static> SseBuilder<U> {
             pages,
             rejected,
             unread,
-            reported_panics,
+            reported_panics: ReportedOnce::default(),
             unsent,
             following,
             is_over,

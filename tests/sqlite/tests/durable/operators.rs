@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use typed_events::consumer::DeadLetters;
-use typed_events::{Bus, DurableOptions, ErrorKind, Record, StartAt, event, on};
+use typed_events::{DurableOptions, ErrorKind, Record, StartAt, event, on};
 
 use crate::outbox::{until, until_async};
 use crate::{File, Seen};

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Limit on the time of each step.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,7 +21,19 @@ pub struct Process {
     // Dropped before the folder.
     child: Mutex<Child>,
     pub port: u16,
-    _temporary: TempDir,
+    temporary: TempDir,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.get_mut().start_kill();
+        // A browser ends after its driver, and writes to its profile until then.
+        let until = Instant::now() + TIMEOUT;
+        while std::fs::remove_dir_all(self.temporary.path()).is_err() && Instant::now() < until {
+            std::thread::yield_now();
+        }
+    }
 }
 
 impl Process {
@@ -42,7 +54,7 @@ impl Process {
         };
         let port = timeout(TIMEOUT, port).await.expect("it says its port");
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child: Mutex::new(child), port, _temporary: temporary })
+        Ok(Self { child: Mutex::new(child), port, temporary })
     }
 
     /// Starts a shop on a database.

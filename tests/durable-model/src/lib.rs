@@ -1,0 +1,6 @@
+pub mod breaks;
+pub mod calls;
+pub mod laws;
+pub mod program;
+pub mod search;
+pub mod store;

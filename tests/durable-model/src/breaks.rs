@@ -37,6 +37,10 @@ pub enum Break {
     SeekAheadMakesLate,
     /// A refuted wording: a beat counts the time since the previous beat was sent, not since it was answered.
     BeatSinceSent,
+    /// A refuted wording: dead letters are replayed while a move runs.
+    ReplayWhileMoving,
+    /// A refuted wording: a window does not name an event that was read.
+    WindowWithoutId,
     /// A refuted wording: sessions learn nothing of a suspect that waits.
     SuspectWaitsSilently,
     /// A refuted wording: a repeated beat counts again.

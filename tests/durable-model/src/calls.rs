@@ -141,9 +141,11 @@ pub enum Call {
         consumer: ConsumerId,
         to: SeekTo,
     },
-    /// Runs a chunk of the consumer's move, with the new keys of the rows that the last chunk asked for.
+    /// Runs a chunk of the consumer's move, with the new keys of the rows that the last chunk asked for, read by a set of
+    /// settings.
     RunMove {
         consumer: ConsumerId,
+        settings_number: Number,
         keys: Vec<(Position, Option<Key>)>,
     },
     /// Replays a chunk of dead letters: those after the position.
@@ -290,6 +292,8 @@ pub struct Window {
     pub settings_number: Number,
     pub from: Position,
     pub to: Position,
+    /// The newest record that was read. If the log has another event there, data was lost.
+    pub read: Option<(Position, EventId)>,
     /// The events that the union of the consumer's patterns takes.
     pub wanted: Vec<Wanted>,
 }
@@ -448,8 +452,9 @@ pub struct Operated {
     pub left: usize,
     /// Whether the operation has to be called again. For `Replay`: after which position.
     pub more: Option<Position>,
-    /// Rows whose new keys the next `RunMove` passes.
+    /// Rows whose new keys the next `RunMove` passes, and the set of settings by which it reads them.
     pub keys: Vec<(Position, Record)>,
+    pub keys_by: Option<(Number, Settings)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use crate::calls::{
-    Answer, Beaten, Call, ConsumerId, EventId, Exchange, Exchanged, Name, Number, Operated, Origin, Outcome, Patterns,
-    Position, Record, Refusal, Register, Registered, Reply, Report, Request, SeekTo, SessionId, Settings, Status, Time,
-    Token, TrimLimit, Version, take,
+    Answer, Beaten, Call, ConsumerId, EventId, Exchange, Exchanged, Name, Number, Operated, Origin, Outcome,
+    Patterns, Position, Record, Refusal, Register, Registered, Reply, Report, Request, SeekTo, SessionId,
+    Settings, Status, Time, Token, TrimLimit, Version, take,
 };
 
-/// A law that was broken.
+/// A law that was broken; 0 is what a scenario expects besides them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Broken {
     pub law: u8,
@@ -61,6 +61,8 @@ struct Entry {
     record: Option<Record>,
     done: bool,
     dead: bool,
+    /// It died without a report, and no program was told.
+    unannounced: bool,
     /// The position moved over it while no pattern took it.
     passed: bool,
     /// An operation was allowed to drop it.
@@ -131,6 +133,15 @@ impl Observer {
         }
     }
 
+    /// A program was told of dead letters that no report made.
+    pub fn announced(&mut self, consumer: ConsumerId, positions: &[Position]) {
+        for position in positions {
+            if let Some(entry) = self.ledger(consumer).events.get_mut(position) {
+                entry.unannounced = false;
+            }
+        }
+    }
+
     /// The process of a session is gone, or the session knows that the data was lost: its deliveries of the time before
     /// are over.
     pub fn forget_session(&mut self, session: SessionId) {
@@ -168,7 +179,8 @@ impl Observer {
             self.consumers.insert(answer.consumer, Ledger { begins: answer.position, ..Ledger::default() });
             if let (Origin::Again(_), Some(newest)) = (call.origin, self.lost_at) {
                 if answer.position > newest {
-                    let what = format!("a lost consumer begins at {}, after the loss at {newest}", answer.position);
+                    let what =
+                        format!("a lost consumer begins at {}, after the loss at {newest}", answer.position);
                     self.breaks(1, what);
                 }
             }
@@ -326,7 +338,8 @@ impl Observer {
             let what = format!("{report:?} at consumer {consumer} is late, but its delivery is live");
             self.breaks(2, what);
         } else if !late && !is_own {
-            let what = format!("{report:?} at consumer {consumer} settled another delivery: {:?}", entry.last);
+            let what =
+                format!("{report:?} at consumer {consumer} settled another delivery: {:?}", entry.last);
             self.breaks(2, what);
         } else if !late {
             match report.outcome {
@@ -341,7 +354,8 @@ impl Observer {
         let entry = self.ledger(consumer).events.get(&at);
         let live = entry.and_then(|entry| entry.last).filter(|last| last.fate == Fate::Live);
         if let Some(live) = live {
-            let what = format!("event {at} of consumer {consumer} goes to {token:?} while {:?} has it", live.token);
+            let what =
+                format!("event {at} of consumer {consumer} goes to {token:?} while {:?} has it", live.token);
             self.breaks(3, what);
         }
         // Data was lost: a session that was not told keeps what it has, for the time of a lease.
@@ -350,7 +364,8 @@ impl Observer {
         let Some(owner) = self.from_lost.get(&key).copied() else { return };
         let lease = self.sessions.get(&owner).map_or(0, |session| session.lease);
         if self.noticed.is_some_and(|noticed| real < noticed + lease * 2 / 3) {
-            let what = format!("event {at} of consumer {consumer} goes to {token:?}; session {owner} has it still");
+            let what =
+                format!("event {at} of consumer {consumer} goes to {token:?}; session {owner} has it still");
             self.breaks(3, what);
         }
     }
@@ -384,8 +399,12 @@ impl Observer {
         let lost = entry.last.is_some_and(|last| last.fate == Fate::Lost);
         let forgotten = entry.record.is_some_and(|record| !take(&union, record.event.name));
         entry.dead = true;
+        entry.unannounced = !reported;
         if !reported && !lost && !forgotten {
-            self.breaks(5, format!("event {at} of consumer {consumer} is dead without an end of its attempt"));
+            self.breaks(
+                5,
+                format!("event {at} of consumer {consumer} is dead without an end of its attempt"),
+            );
         }
     }
 
@@ -408,7 +427,8 @@ impl Observer {
         let Some(witnessed) = self.sessions.get(&session) else { return };
         let silent = real - witnessed.beat;
         if silent * 3 < witnessed.lease * 2 {
-            let what = format!("session {session} is ended after a silence of {silent} of {}", witnessed.lease);
+            let what =
+                format!("session {session} is ended after a silence of {silent} of {}", witnessed.lease);
             self.breaks(7, what);
         }
     }
@@ -425,6 +445,17 @@ impl Observer {
             }
         }
         broken.into_iter().for_each(|what| self.breaks(8, what));
+    }
+
+    /// Not one of the twelve: a dead letter that no report made is announced at least once.
+    pub fn dead_letters_are_announced(&mut self) {
+        let mut broken = Vec::new();
+        for (id, ledger) in self.consumers.iter().filter(|(_, ledger)| !ledger.removed) {
+            let silent = ledger.events.iter().filter(|(_, entry)| entry.dead && entry.unannounced);
+            broken
+                .extend(silent.map(|(at, _)| format!("dead letter {at} of consumer {id} was not announced")));
+        }
+        broken.into_iter().for_each(|what| self.breaks(0, what));
     }
 
     /// 9. A repeated exchange changes nothing and gets the same answer: the same result, and those of its deliveries
@@ -448,7 +479,10 @@ impl Observer {
         let complete = expected.deliveries.iter().all(|delivery| answer.deliveries.contains(delivery));
         let known = answer.deliveries.iter().all(|delivery| before.deliveries.contains(delivery));
         if !(same && complete && known) {
-            let what = format!("exchange {} of session {}: {expected:?}, again: {answer:?}", call.number, call.session);
+            let what = format!(
+                "exchange {} of session {}: {expected:?}, again: {answer:?}",
+                call.number, call.session
+            );
             self.breaks(9, what);
         }
     }
@@ -457,13 +491,17 @@ impl Observer {
     pub fn law_9_a_repeated_exchange_changes_nothing(&mut self, call: &Call, is_same: bool) {
         let Call::Exchange(call) = call else { return };
         if !is_same {
-            self.breaks(9, format!("exchange {} of session {} changed the store again", call.number, call.session));
+            self.breaks(
+                9,
+                format!("exchange {} of session {} changed the store again", call.number, call.session),
+            );
         }
     }
 
     /// 10. An exchange with an old number claims nothing: it is refused.
     fn law_10_an_old_number_claims_nothing(&mut self, call: &Exchange, newest: Number) {
-        let what = format!("exchange {} of session {} was answered after {newest}", call.number, call.session);
+        let what =
+            format!("exchange {} of session {} was answered after {newest}", call.number, call.session);
         self.breaks(10, what);
     }
 
@@ -552,7 +590,9 @@ impl Observer {
             let entry = ledger.events.entry(at).or_default();
             let event = entry.record.or(log.get(&at).copied()).map(|record| record.event);
             let claimed = event.is_some_and(|event| {
-                members.iter().any(|(patterns, version)| take(patterns, event.name) && event.version <= *version)
+                members
+                    .iter()
+                    .any(|(patterns, version)| take(patterns, event.name) && event.version <= *version)
             });
             entry.may_drop |= !claimed && !entry.done && !entry.dead;
         }
@@ -583,7 +623,8 @@ impl Observer {
             for ledger in self.consumers.values_mut().filter(|ledger| !ledger.removed) {
                 let entry = ledger.events.entry(at).or_default();
                 entry.record = entry.record.or(Some(record));
-                entry.passed |= at > ledger.position && !take(&ledger.union, record.event.name);
+                let was_new = at > ledger.position && !take(&ledger.union, record.event.name);
+                entry.passed |= was_new || at <= ledger.begins;
                 let is_owed = at > ledger.begins && !entry.passed && take(&ledger.union, record.event.name);
                 let is_open = is_owed && !entry.done && !entry.dead && !entry.may_drop;
                 entry.may_drop |= is_open && past_consumers;

@@ -54,6 +54,8 @@ fn each_law_fails_when_it_is_broken() {
 fn refuted_wordings_fail() {
     table(&[
         (4, Break::OlderSettingsOnly),
+        (1, Break::ReplayWhileMoving),
+        (1, Break::WindowWithoutId),
         (3, Break::LossHoldsPositionsOnly),
         (2, Break::SeekAheadMakesLate),
         (7, Break::BeatSinceSent),

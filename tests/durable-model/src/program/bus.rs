@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::calls::{
-    Beat, Beaten, Claim, ConsumerId, ConsumerName, Delivery, Event, EventId, Exchange, Exchanged, Knows, Name, Number,
-    Origin, Outcome, Pattern, Position, Record, Register, Registered, Report, SessionId, Settings, Terms, Time, Token,
-    Version, Wanted, Window, take,
+    Beat, Beaten, Claim, ConsumerId, ConsumerName, Delivery, Event, EventId, Exchange, Exchanged, Knows,
+    Name, Number, Origin, Outcome, Pattern, Position, Record, Register, Registered, Report, SessionId,
+    Settings, Terms, Time, Token, Version, Wanted, Window, take,
 };
 use crate::store::WINDOW;
 
@@ -60,7 +60,6 @@ pub struct Opened {
     pub names_all: bool,
     pub wants_solo: bool,
     pub terms: Terms,
-    pub announced: BTreeSet<Position>,
 }
 
 /// What a bus read in the log.
@@ -149,7 +148,6 @@ impl Bus {
                 names_all: false,
                 wants_solo: false,
                 terms: answer.terms,
-                announced: BTreeSet::new(),
             }),
         }
     }
@@ -157,7 +155,11 @@ impl Bus {
     /// The next beat, at a time of the bus's monotonic clock.
     pub fn next_beat(&mut self, now: Time) -> Beat {
         self.beat += 1;
-        Beat { session: self.session, number: self.beat, elapsed: self.beaten_at.map_or(0, |then| now - then) }
+        Beat {
+            session: self.session,
+            number: self.beat,
+            elapsed: self.beaten_at.map_or(0, |then| now - then),
+        }
     }
 
     /// The answer to a beat that was sent at a time.
@@ -234,7 +236,6 @@ impl Bus {
         // A handler that has not begun is not called for a delivery that is over.
         opened.hands.retain(|hand| !(hand.void && hand.progress == Progress::Held));
         opened.hands.extend(answer.deliveries.iter().map(|delivery| Hand::of(session, delivery)));
-        opened.announced.extend(answer.announced.iter().copied());
         opened.names_all = answer.recount;
         opened.wants_solo = answer.wants_solo;
         opened.terms = answer.terms.clone();
@@ -252,7 +253,13 @@ impl Bus {
 impl Hand {
     fn of(session: SessionId, delivery: &Delivery) -> Self {
         let token = Token { session, number: delivery.number };
-        Self { position: delivery.position, token, solo: delivery.solo, progress: Progress::Held, void: false }
+        Self {
+            position: delivery.position,
+            token,
+            solo: delivery.solo,
+            progress: Progress::Held,
+            void: false,
+        }
     }
 }
 
@@ -261,20 +268,22 @@ impl Opened {
     pub fn window(&self, config: &Config, options: &Options, read: &Read) -> Window {
         let from = self.terms.position + 1;
         let to = read.newest.min(self.terms.position + WINDOW);
-        let read = read.records.iter().filter(|(position, _)| (from..=to).contains(position));
+        let records = read.records.iter().filter(|(position, _)| (from..=to).contains(position));
         let is_wanted = |name: Name| take(&self.terms.union, name);
-        let wanted = read.filter(|(_, record)| is_wanted(record.event.name)).map(|(position, record)| Wanted {
-            position: *position,
-            name: record.event.name,
-            version: record.event.version,
-            key: self.terms.settings.key(&record.event),
-            takes: config.takes(options, &record.event),
-        });
+        let wanted =
+            records.filter(|(_, record)| is_wanted(record.event.name)).map(|(position, record)| Wanted {
+                position: *position,
+                name: record.event.name,
+                version: record.event.version,
+                key: self.terms.settings.key(&record.event),
+                takes: config.takes(options, &record.event),
+            });
         Window {
             patterns_number: self.terms.patterns_number,
             settings_number: self.terms.settings_number,
             from,
             to,
+            read: read.records.last().map(|(position, record)| (*position, record.event.id)),
             wanted: wanted.collect(),
         }
     }

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use crate::breaks::Break;
 use crate::calls::{
-    Answer, Call, ConsumerId, ConsumerName, Event, EventId, Exchange, Incarnation, Key, Name, Outcome, Pattern, Position,
-    Record, Refusal, Reply, Request, SeekTo, SessionId, Time, TrimLimit, Version,
+    Answer, Call, ConsumerId, ConsumerName, Event, EventId, Exchange, Incarnation, Key, Name, Number,
+    Outcome, Pattern, Position, Record, Refusal, Reply, Request, SeekTo, SessionId, Settings, Time,
+    TrimLimit, Version,
 };
 use crate::laws::Observer;
 use crate::store::{CHUNK, Store, WINDOW};
@@ -21,7 +22,11 @@ const EPOCH: Time = 1000;
 /// One step of a run. A step that is impossible does nothing, so that any part of a list of steps is a list of steps.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    Emit { name: Name, version: Version, fields: [Key; 2] },
+    Emit {
+        name: Name,
+        version: Version,
+        fields: [Key; 2],
+    },
     /// Builds the program's bus.
     Start(usize),
     /// Begins to stop the bus, and ends it once nothing is in hand.
@@ -90,8 +95,8 @@ pub struct World {
     delayed: Vec<Request>,
     snapshot: Option<Box<(Store, Observer)>>,
     ids: BTreeMap<ConsumerName, ConsumerId>,
-    /// The rows whose new keys a move has asked for.
-    keys: BTreeMap<ConsumerId, Vec<(Position, Record)>>,
+    /// The rows whose new keys a move has asked for, and the settings to read them by.
+    keys: BTreeMap<ConsumerId, (Vec<(Position, Record)>, Option<(Number, Settings)>)>,
     next_session: SessionId,
     next_event: EventId,
     poison: Option<EventId>,
@@ -113,7 +118,8 @@ impl World {
     /// Programs by their configurations; the rest of the configurations are deployed later.
     pub fn new(programs: usize, configs: Vec<Config>, broken: Option<Break>) -> Self {
         let programs = configs.iter().cycle().take(programs);
-        let programs = programs.map(|config| Program { config: config.clone(), next: None, bus: None, stalled: false });
+        let programs =
+            programs.map(|config| Program { config: config.clone(), next: None, bus: None, stalled: false });
         Self {
             store: Store::new(broken),
             observer: Observer::default(),
@@ -184,16 +190,21 @@ impl World {
 
     /// Applies a call, and shows it to the observer.
     fn apply(&mut self, request: Request) -> Reply {
-        let before = self.store.clone();
         let clock = (EPOCH + self.real).saturating_add_signed(self.skew);
+        if matches!(request.call, Call::Read { .. } | Call::Mark | Call::Settled { .. } | Call::Status { .. })
+        {
+            return self.store.apply(clock, request);
+        }
+        let before = self.store.clone();
         let repeated = is_repeated(&self.observer, &request);
         let reply = self.store.apply(clock, request.clone());
-        let (changed, same) = (self.store.changed_since(&before), self.store.is_same(&before));
         if repeated {
+            let same = self.store.is_same(&before);
             self.observer.law_9_a_repeated_exchange_changes_nothing(&request.call, same);
         }
+        let changed = self.store.changed_since(&before);
         self.observer.law_12_work_is_bounded(&request.call, changed, bound(&request.call, self.ids.len()));
-        if self.trace && !matches!(request.call, Call::Read { .. } | Call::Mark) {
+        if self.trace {
             println!("{}: {:?}\n    {:?}", self.real, request.call, reply.answer);
         }
         self.observer.observe(&request, &reply, self.real);
@@ -257,7 +268,11 @@ impl World {
     fn stop(&mut self, program: usize) {
         let Some(bus) = &mut self.programs[program].bus else { return };
         bus.stopping = true;
-        let at_rest = bus.has_nothing_in_hand() && bus.opened.iter().all(|opened| opened.unanswered.is_none());
+        let at_rest = bus.has_nothing_in_hand()
+            && bus
+                .opened
+                .iter()
+                .all(|opened| opened.removed || (opened.unanswered.is_none() && !opened.names_all));
         let session = bus.session;
         if at_rest && !self.away {
             self.ask(Call::EndSession { session });
@@ -310,7 +325,10 @@ impl World {
         let request = Request { knows: Some(bus.knows), call: Call::Exchange(exchange.clone()) };
         let Some(reply) = self.send(request, fate) else { return };
         match reply.answer {
-            Answer::Exchanged(answer) => self.bus(program, |bus| bus.exchanged(which, &exchange, &answer)),
+            Answer::Exchanged(answer) => {
+                self.observer.announced(exchange.consumer, &answer.announced);
+                self.bus(program, |bus| bus.exchanged(which, &exchange, &answer));
+            }
             Answer::Refused(Refusal::Removed) => self.bus(program, |bus| {
                 let opened = &mut bus.opened[which];
                 (opened.removed, opened.unanswered) = (true, None);
@@ -431,19 +449,15 @@ impl World {
         self.ask(call);
     }
 
-    /// Runs a chunk of a move, with the keys that the last chunk asked for, read by the settings of the newest program.
+    /// Runs a chunk of a move, with the keys that the last chunk asked for.
     fn run_move(&mut self, consumer: ConsumerId) {
-        let open = |program: &Program| {
-            let bus = program.bus.as_ref()?;
-            let opened = bus.opened.iter().find(|opened| opened.id == consumer)?;
-            Some(program.config.consumers[opened.options].settings)
-        };
-        let Some(settings) = self.programs.iter().filter_map(open).next() else { return };
-        let records = self.keys.remove(&consumer).unwrap_or_default();
-        let keys = records.into_iter().map(|(position, record)| (position, settings.key(&record.event)));
-        let keys = keys.collect();
-        if let Some(Answer::Operated(done)) = self.ask(Call::RunMove { consumer, keys }) {
-            self.keys.insert(consumer, done.keys);
+        let (records, by) = self.keys.remove(&consumer).unwrap_or_default();
+        let keys = records
+            .into_iter()
+            .map(|(position, record)| (position, by.and_then(|(_, by)| by.key(&record.event))));
+        let (keys, settings_number) = (keys.collect(), by.map_or(0, |(number, _)| number));
+        if let Some(Answer::Operated(done)) = self.ask(Call::RunMove { consumer, settings_number, keys }) {
+            self.keys.insert(consumer, (done.keys, done.keys_by));
         }
     }
 
@@ -500,7 +514,8 @@ fn bound(call: &Call, consumers: usize) -> usize {
     let window = WINDOW as usize;
     match call {
         Call::Exchange(exchange) => {
-            let reports = exchange.reports.len() + exchange.named_in_hand.as_ref().map_or(0, |_| exchange.in_hand + window);
+            let reports = exchange.reports.len()
+                + exchange.named_in_hand.as_ref().map_or(0, |_| exchange.in_hand + window);
             reports + exchange.claim.as_ref().map_or(0, |claim| claim.max + window) + 4 * CHUNK
         }
         Call::Beat(_) => 2 * CHUNK * consumers.max(4),

@@ -7,6 +7,8 @@ use crate::laws::Broken;
 /// Rounds of the programs as they are, and of one that serves everything.
 const ROUNDS: usize = 10;
 const LAST_ROUNDS: usize = 60;
+/// Rounds after the events are finished.
+const ANNOUNCING_ROUNDS: usize = 4;
 
 impl World {
     /// Ends the run quietly, and returns the laws that were broken in it. Only `may_die` may be dead letters then.
@@ -32,6 +34,7 @@ impl World {
                 break;
             }
         }
+        (0..ANNOUNCING_ROUNDS).for_each(|_| self.round());
         self.judge(may_die)
     }
 
@@ -84,9 +87,11 @@ impl World {
         for consumer in self.ids.clone().into_values() {
             if let Some(Answer::Status(status)) = self.ask(Call::Status { consumer }) {
                 self.observer.law_1_each_event_is_finished(consumer, &status);
-                let other = status.dead_letters.iter().find(|at| may_die.is_some_and(|may| !may.contains(at)));
+                let other =
+                    status.dead_letters.iter().find(|at| may_die.is_some_and(|may| !may.contains(at)));
                 if let Some(other) = other {
-                    let what = format!("event {other} of consumer {consumer} is a dead letter of another's making");
+                    let what =
+                        format!("event {other} of consumer {consumer} is a dead letter of another's making");
                     self.observer.broken.push(Broken { law: 0, what });
                 }
             }
@@ -95,6 +100,7 @@ impl World {
         if let Some(Answer::Settled(false)) = self.ask(Call::Settled { to: newest }) {
             self.observer.broken.push(Broken { law: 1, what: "not settled at the end".into() });
         }
+        self.observer.dead_letters_are_announced();
         self.observer.law_8_deliveries_of_ended_sessions_come_back();
         self.observer.broken
     }

@@ -5,8 +5,8 @@ mod random;
 mod scenarios;
 
 pub use exhaustive::{Move, Scenario, Searched};
-pub use scenarios::scenarios;
 pub use random::{Random, Run, everything};
+pub use scenarios::scenarios;
 
 /// A number of the environment, or another one.
 pub fn number(variable: &str, otherwise: u64) -> u64 {

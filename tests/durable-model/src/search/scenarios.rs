@@ -116,7 +116,10 @@ fn reports() -> Vec<Scenario> {
             "a late report beside a seek",
             &two,
             &both_start(&[emit(0)]),
-            &[twice([exchange(0), exchange(1), operate(Operate::Move)]), once([begin(0), ok(0), begin(1), retry(1), fails, seek(SeekTo::Start)])],
+            &[
+                twice([exchange(0), exchange(1), operate(Operate::Move)]),
+                once([begin(0), ok(0), begin(1), retry(1), fails, seek(SeekTo::Start)]),
+            ],
         ),
         scenario(
             "a replay beside the late first owner",
@@ -132,7 +135,11 @@ fn reports() -> Vec<Scenario> {
             "a purge beside a late report",
             &[every(1), every(1)],
             &both_start(&[emit(0), exchange(0), begin(0)]),
-            &[twice([exchange(0), exchange(1)]), once([ok(0), operate(Operate::Purge), operate(Operate::Replay)]), together(outlives(1))],
+            &[
+                twice([exchange(0), exchange(1)]),
+                once([ok(0), operate(Operate::Purge), operate(Operate::Replay)]),
+                together(outlives(1)),
+            ],
         ),
         scenario(
             "a lost answer and its repeat",
@@ -140,7 +147,15 @@ fn reports() -> Vec<Scenario> {
             &both_start(&[emit(0), emit(1)]),
             &[
                 twice([exchange(0), exchange(1), Step::GiveUp(0, 0)]),
-                once([Step::Exchange(0, 0, Fate::LoseAnswer), begin(0), ok(0), begin(1), ok(1), seek(SeekTo::Start), operate(Operate::Move)]),
+                once([
+                    Step::Exchange(0, 0, Fate::LoseAnswer),
+                    begin(0),
+                    ok(0),
+                    begin(1),
+                    ok(1),
+                    seek(SeekTo::Start),
+                    operate(Operate::Move),
+                ]),
             ],
         ),
         scenario(
@@ -158,20 +173,32 @@ fn reports() -> Vec<Scenario> {
             &both_start(&[emit(0)]),
             &[
                 twice([Step::Arrive, Step::Stop(0), exchange(0), exchange(1)]),
-                once([Step::Exchange(0, 0, Fate::Delay), Step::GiveUp(0, 0), begin(0), ok(0), Step::Start(0)]),
+                once([
+                    Step::Exchange(0, 0, Fate::Delay),
+                    Step::GiveUp(0, 0),
+                    begin(0),
+                    ok(0),
+                    Step::Start(0),
+                ]),
             ],
         ),
         scenario(
             "a stop gives back",
             &two,
             &both_start(&[emit(0), emit(1), exchange(0)]),
-            &[twice([exchange(0), exchange(1), Step::Stop(0)]), once([begin(0), retry(0), begin(1), ok(1), Step::Start(0)])],
+            &[
+                twice([exchange(0), exchange(1), Step::Stop(0)]),
+                once([begin(0), retry(0), begin(1), ok(1), Step::Start(0)]),
+            ],
         ),
         scenario(
             "retries of one key",
             &[ordered(0), ordered(0)],
             &both_start(&[emit(0), emit(1), emit(0)]),
-            &[twice([exchange(0), exchange(1), begin(0), begin(1)]), once([retry(0), ok(0), ok(1), retry(1)])],
+            &[
+                twice([exchange(0), exchange(1), begin(0), begin(1)]),
+                once([retry(0), ok(0), ok(1), retry(1)]),
+            ],
         ),
     ]
 }
@@ -182,7 +209,11 @@ fn sessions() -> Vec<Scenario> {
         "a handler that kills its process",
         &two,
         &[Step::Poison(1), Step::Start(0), Step::Start(1), emit(0), emit(0), emit(0), exchange(0)],
-        &[twice([begin(0), exchange(0), exchange(1), begin(1), Step::Start(0)]), once([ok(0), ok(1)]), together(outlives(1))],
+        &[
+            twice([begin(0), exchange(0), exchange(1), begin(1), Step::Start(0)]),
+            once([ok(0), ok(1)]),
+            together(outlives(1)),
+        ],
     );
     killer.may_die = Some(vec![1]);
     let mut several = [every(2), every(2)];
@@ -193,7 +224,15 @@ fn sessions() -> Vec<Scenario> {
     let mut consumers = scenario(
         "a handler that kills a session of two consumers",
         &several,
-        &[Step::Poison(1), Step::Start(0), Step::Start(1), emit(0), emit(0), exchange(0), Step::Exchange(0, 1, Fate::Fine)],
+        &[
+            Step::Poison(1),
+            Step::Start(0),
+            Step::Start(1),
+            emit(0),
+            emit(0),
+            exchange(0),
+            Step::Exchange(0, 1, Fate::Fine),
+        ],
         &[
             twice([begin(0), exchange(1), Step::Exchange(1, 1, Fate::Fine), begin(1), Step::Begin(1, 1, 0)]),
             once([Step::Begin(0, 1, 0), ok(1)]),
@@ -229,7 +268,10 @@ fn sessions() -> Vec<Scenario> {
             &two,
             &both_start(&[emit(0), exchange(1)]),
             &[
-                vec![Move { steps: vec![Step::Beat(0, Fate::Delay), Step::Advance(3), Step::Beat(0, Fate::Fine)], times: 4 }],
+                vec![Move {
+                    steps: vec![Step::Beat(0, Fate::Delay), Step::Advance(3), Step::Beat(0, Fate::Fine)],
+                    times: 4,
+                }],
                 vec![Move { steps: vec![Step::Beat(1, Fate::Fine)], times: 3 }],
                 twice([Step::Beat(0, Fate::Delay), Step::Arrive, Step::Advance(2)]),
             ],
@@ -240,13 +282,28 @@ fn sessions() -> Vec<Scenario> {
             &both_start(&[emit(0), exchange(0), begin(0)]),
             &[
                 twice([Step::Jump(-50), Step::Jump(100), exchange(0), exchange(1), Step::Advance(5)]),
-                once([finish(0, Outcome::Retry { delay: 8 }), begin(1), ok(1), Step::Beat(0, Fate::Fine), Step::Beat(1, Fate::Fine)]),
+                once([
+                    finish(0, Outcome::Retry { delay: 8 }),
+                    begin(1),
+                    ok(1),
+                    Step::Beat(0, Fate::Fine),
+                    Step::Beat(1, Fate::Fine),
+                ]),
             ],
         ),
         scenario(
             "fewer retries in a new deploy",
             &[every(3), every(3), every(1)],
-            &both_start(&[emit(0), exchange(0), begin(0), retry(0), exchange(0), begin(0), retry(0), Step::Deploy(1, 2)]),
+            &both_start(&[
+                emit(0),
+                exchange(0),
+                begin(0),
+                retry(0),
+                exchange(0),
+                begin(0),
+                retry(0),
+                Step::Deploy(1, 2),
+            ]),
             &[
                 twice([exchange(0), exchange(1), Step::Stop(1), begin(1)]),
                 once([Step::Start(1), Step::Kill(0), retry(1), ok(1)]),
@@ -266,7 +323,10 @@ fn patterns() -> Vec<Scenario> {
             "two programs with different patterns",
             &[program(ALL, 2), program(FIRST, 2)],
             &both_start(&[emit(0), emit(1)]),
-            &[twice([exchange(0), exchange(1)]), once([begin(0), retry(0), begin(1), retry(1), Step::Kill(0), Step::Start(0), emit(1)])],
+            &[
+                twice([exchange(0), exchange(1)]),
+                once([begin(0), retry(0), begin(1), retry(1), Step::Kill(0), Step::Start(0), emit(1)]),
+            ],
         ),
         scenario(
             "a narrowed pattern in a rolling deploy",
@@ -274,20 +334,41 @@ fn patterns() -> Vec<Scenario> {
             &both_start(&[emit(1), emit(0), exchange(0), Step::Deploy(0, 2), Step::Deploy(1, 2)]),
             &[
                 twice([exchange(0), exchange(1), Step::Stop(0)]),
-                once([begin(0), retry(0), Step::Start(0), begin(1), finish(1, Outcome::DeadLetter), operate(Operate::Replay)]),
+                once([
+                    begin(0),
+                    retry(0),
+                    Step::Start(0),
+                    begin(1),
+                    finish(1, Outcome::DeadLetter),
+                    operate(Operate::Replay),
+                ]),
             ],
         ),
         scenario(
             "an added pattern",
             &[program(FIRST, 2), program(SECOND, 2)],
             &[Step::Start(0), emit(0), emit(1)],
-            &[twice([exchange(0), exchange(1), emit(1)]), once([begin(0), ok(0), Step::Start(1), begin(1), ok(1), seek(SeekTo::Start), operate(Operate::Move)])],
+            &[
+                twice([exchange(0), exchange(1), emit(1)]),
+                once([
+                    begin(0),
+                    ok(0),
+                    Step::Start(1),
+                    begin(1),
+                    ok(1),
+                    seek(SeekTo::Start),
+                    operate(Operate::Move),
+                ]),
+            ],
         ),
         scenario(
             "a newer version in a rolling deploy",
             &older,
             &[Step::Start(0), newer.clone(), emit(0)],
-            &[twice([exchange(0), exchange(1), begin(0), begin(1)]), once([ok(0), ok(1), Step::Start(1), newer, Step::Kill(1)])],
+            &[
+                twice([exchange(0), exchange(1), begin(0), begin(1)]),
+                once([ok(0), ok(1), Step::Start(1), newer, Step::Kill(1)]),
+            ],
         ),
         scenario(
             "a forgotten pattern beside a live session",
@@ -329,14 +410,24 @@ fn operators() -> Vec<Scenario> {
             &both_start(&[emit(0), emit(0), emit(0), exchange(0)]),
             &[
                 twice([exchange(0), operate(Operate::Move), begin(0)]),
-                once([ok(0), retry(0), exchange(1), seek(SeekTo::Now), seek(SeekTo::Position(2)), Step::GiveUp(0, 0)]),
+                once([
+                    ok(0),
+                    retry(0),
+                    exchange(1),
+                    seek(SeekTo::Now),
+                    seek(SeekTo::Position(2)),
+                    Step::GiveUp(0, 0),
+                ]),
             ],
         ),
         scenario(
             "a seek in chunks",
             &[ordered(0), ordered(0)],
             &both_start(&[emit(0), emit(0), emit(0), emit(0), emit(0), exchange(0), exchange(0)]),
-            &[twice([exchange(0), exchange(1), operate(Operate::Move), begin(0)]), once([ok(0), seek(SeekTo::Position(2)), emit(0), Step::Kill(0)])],
+            &[
+                twice([exchange(0), exchange(1), operate(Operate::Move), begin(0)]),
+                once([ok(0), seek(SeekTo::Position(2)), emit(0), Step::Kill(0)]),
+            ],
         ),
         scenario(
             "a trim beside a seek",
@@ -344,14 +435,32 @@ fn operators() -> Vec<Scenario> {
             &both_start(&[emit(0), emit(0), emit(0), exchange(0), begin(0), finish(0, Outcome::DeadLetter)]),
             &[
                 twice([exchange(0), operate(Operate::Move), trim.clone()]),
-                once([begin(0), ok(0), seek(SeekTo::Start), seek(SeekTo::Position(2)), operate(Operate::Replay), past.clone()]),
+                once([
+                    begin(0),
+                    ok(0),
+                    seek(SeekTo::Start),
+                    seek(SeekTo::Position(2)),
+                    operate(Operate::Replay),
+                    past.clone(),
+                ]),
             ],
         ),
         scenario(
             "a trim past a consumer",
             &two,
             &both_start(&[emit(0), emit(0), exchange(0)]),
-            &[twice([exchange(0), past, exchange(1)]), once([begin(0), retry(0), ok(0), Step::Kill(0), seek(SeekTo::Start), operate(Operate::Move)])],
+            &[
+                twice([exchange(0), past, exchange(1)]),
+                once([
+                    begin(0),
+                    retry(0),
+                    ok(0),
+                    Step::Stop(0),
+                    Step::Kill(0),
+                    seek(SeekTo::Start),
+                    operate(Operate::Move),
+                ]),
+            ],
         ),
         scenario(
             "another order in a rolling deploy",
@@ -366,7 +475,16 @@ fn operators() -> Vec<Scenario> {
         scenario(
             "an order that is rolled back",
             &order,
-            &[Step::Start(0), emit(0), emit(1), emit(1), Step::Start(1), Step::Stop(0), exchange(1), operate(Operate::Move)],
+            &[
+                Step::Start(0),
+                emit(0),
+                emit(1),
+                emit(1),
+                Step::Start(1),
+                Step::Stop(0),
+                exchange(1),
+                operate(Operate::Move),
+            ],
             &[
                 twice([exchange(0), exchange(1), operate(Operate::Move), begin(1), Step::Stop(1)]),
                 once([retry(1), Step::Start(0), begin(0), operate(Operate::DropUnclaimed)]),
@@ -411,7 +529,15 @@ fn lost_data() -> Vec<Scenario> {
             "older data with rows",
             &two,
             &both_start(&[
-                emit(0), exchange(0), begin(0), retry(0), exchange(0), Step::Snapshot, emit(0), exchange(0), begin(0),
+                emit(0),
+                exchange(0),
+                begin(0),
+                retry(0),
+                exchange(0),
+                Step::Snapshot,
+                emit(0),
+                exchange(0),
+                begin(0),
             ]),
             &[
                 twice([exchange(0), exchange(1), beats[0].clone(), beats[1].clone()]),
@@ -425,6 +551,21 @@ fn lost_data() -> Vec<Scenario> {
             &[
                 twice([exchange(0), exchange(1), beats[0].clone(), beats[1].clone(), emit(0)]),
                 once([ok(0), Step::Wipe, begin(1)]),
+            ],
+        ),
+        scenario(
+            "other data at the same position",
+            &[program(FIRST, 2), program(FIRST, 2)],
+            &both_start(&[Step::Snapshot, emit(1)]),
+            &[
+                twice([exchange(0), exchange(1), emit(0)]),
+                once([
+                    Step::Exchange(0, 0, Fate::LoseCall),
+                    Step::Restore,
+                    begin(0),
+                    ok(0),
+                    beats[0].clone(),
+                ]),
             ],
         ),
         Scenario {

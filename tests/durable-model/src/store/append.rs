@@ -59,9 +59,7 @@ impl Store {
         let consumers = self.consumers.values().filter(|consumer| !consumer.removed);
         let needed = consumers.flat_map(|consumer| {
             let rows = consumer.states.iter().filter_map(|(position, state)| match state {
-                State::Waiting(row) | State::InHand(row) => {
-                    row.copy.is_none().then_some(*position)
-                }
+                State::Waiting(row) | State::InHand(row) => row.copy.is_none().then_some(*position),
                 _ => None,
             });
             let rows = rows.filter(|_| !self.breaks(Break::TrimIgnoresRows));
@@ -72,7 +70,9 @@ impl Store {
 
     /// A record is trimmed past a consumer; returns how many events the consumer loses.
     fn lose(&mut self, time: Time, id: ConsumerId, position: Position, record: Option<Record>) -> usize {
-        let Some(consumer) = self.consumers.get_mut(&id).filter(|consumer| !consumer.removed) else { return 0 };
+        let Some(consumer) = self.consumers.get_mut(&id).filter(|consumer| !consumer.removed) else {
+            return 0;
+        };
         let is_new = position > consumer.position && !consumer.states.contains_key(&position);
         let is_taken = record.is_some_and(|record| take(&consumer.union, record.event.name));
         if is_new && !is_taken {

@@ -3,7 +3,8 @@
 use super::{Announced, CHUNK, Consumer, Effect, Operation, State, Store};
 use crate::breaks::Break;
 use crate::calls::{
-    Claim, Claims, ConsumerId, Delivery, Exchange, Exchanged, Number, Position, Refusal, SessionId, Time, Token, Wanted,
+    Claim, Claims, ConsumerId, Delivery, EventId, Exchange, Exchanged, Number, Position, Refusal, SessionId,
+    Time, Token, Wanted,
 };
 
 impl Store {
@@ -20,11 +21,18 @@ impl Store {
         if !self.is_live(session) {
             return Err(Refusal::SessionEnded);
         }
-        if exchange.last_answered > last {
+        let read = exchange.claim.as_ref().and_then(|claim| claim.window.read);
+        if exchange.last_answered > last || read.is_some_and(|read| self.is_other(read)) {
             return Err(Refusal::Behind(self.incarnation));
         }
         let done = self.run_exchange(time, exchange, last)?;
         Ok(done)
+    }
+
+    /// Whether the log has another event at a position, or has never been there.
+    pub(super) fn is_other(&self, (position, id): (Position, EventId)) -> bool {
+        let other = self.log.get(&position).is_some_and(|record| record.event.id != id);
+        (other || position > self.newest) && !self.breaks(Break::WindowWithoutId)
     }
 
     /// The stored result, with the deliveries of that exchange that are still in hand.
@@ -134,7 +142,13 @@ impl Store {
     }
 
     /// Whether the exchange may claim.
-    fn gate(&self, id: ConsumerId, session: SessionId, claim: &Claim, recount: bool) -> Result<Claims, Refusal> {
+    fn gate(
+        &self,
+        id: ConsumerId,
+        session: SessionId,
+        claim: &Claim,
+        recount: bool,
+    ) -> Result<Claims, Refusal> {
         let consumer = self.consumer(id)?;
         let member = consumer.members.get(&session).ok_or(Refusal::UnknownSession)?;
         let order = consumer.settings.get(&member.settings).map(|settings| settings.ordered_by);
@@ -242,8 +256,8 @@ impl Store {
         token: Token,
         claim: &Claim,
     ) -> Result<Option<Delivery>, Refusal> {
-        let broken = self.broken;
-        while let Some((position, wanted)) = self.consumer(id)?.next_of(&claim.window) {
+        let (broken, log_begins) = (self.broken, self.log_begins());
+        while let Some((position, wanted)) = self.consumer(id)?.next_of(&claim.window, log_begins) {
             let consumer = self.consumer_mut(id)?;
             let busy = wanted.is_some_and(|wanted| consumer.key_is_busy(wanted.key, position, broken));
             let operation = match wanted {
@@ -296,7 +310,8 @@ impl Store {
     /// Announces a chunk of the dead letters that no report made.
     fn announce(&mut self, id: ConsumerId, token: Token) -> Vec<Position> {
         let sessions = &self.sessions;
-        let is_live = |session: &SessionId| sessions.get(session).is_some_and(|session| session.ended.is_none());
+        let is_live =
+            |session: &SessionId| sessions.get(session).is_some_and(|session| session.ended.is_none());
         let Some(consumer) = self.consumers.get_mut(&id) else { return Vec::new() };
         let mut announced = Vec::new();
         for (position, state) in &mut consumer.states {
@@ -342,8 +357,13 @@ impl Consumer {
         rows.next().map(|(position, _)| position)
     }
 
-    /// The next position of a window after the consumer's, and the event there if the union takes it.
-    pub(super) fn next_of(&self, window: &crate::calls::Window) -> Option<(Position, Option<Wanted>)> {
+    /// The next position of a window after the consumer's, and the event there if the union takes it and it was not
+    /// trimmed after the window was read.
+    pub(super) fn next_of(
+        &self,
+        window: &crate::calls::Window,
+        log_begins: Position,
+    ) -> Option<(Position, Option<Wanted>)> {
         let position = self.position + 1;
         if !(window.from..=window.to).contains(&position) {
             return None;
@@ -351,6 +371,6 @@ impl Consumer {
         let wanted = window.wanted.iter().find(|wanted| wanted.position == position);
         // A row that a seek left has its own copy, and the position moves over it.
         let has_row = self.states.contains_key(&position);
-        Some((position, wanted.copied().filter(|_| !has_row)))
+        Some((position, wanted.copied().filter(|_| !has_row && position >= log_begins)))
     }
 }

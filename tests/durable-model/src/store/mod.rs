@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use crate::breaks::Break;
 use crate::calls::{
-    Answer, Call, Claims, ConsumerId, ConsumerName, Exchanged, Incarnation, Number, Operated, Patterns, Position, Record, Refusal,
-    Reply, Request, SessionId, Settings, Terms, Time, Token, Version, take,
+    Answer, Call, Claims, ConsumerId, ConsumerName, Exchanged, Incarnation, Number, Operated, Patterns,
+    Position, Record, Refusal, Reply, Request, SessionId, Settings, Terms, Time, Token, Version, take,
 };
 use clock::Clock;
 pub use moves::{Move, MoveKind};
@@ -157,20 +157,26 @@ impl Store {
         match call {
             Call::Register(register) => self.register(time, register).map(Answer::Registered),
             Call::Beat(beat) => self.beat(time, beat).map(Answer::Beaten),
-            Call::Exchange(exchange) => self.exchange(time, exchange).map(|done| Answer::Exchanged(Box::new(done))),
+            Call::Exchange(exchange) => {
+                self.exchange(time, exchange).map(|done| Answer::Exchanged(Box::new(done)))
+            }
             Call::EndSession { session } => self.end_session(session),
             Call::RaiseIncarnation { session, found, knew, lease } => {
                 Ok(Answer::Raised(self.raise(session, found, knew, lease)))
             }
             Call::Append { events } => Ok(Answer::Appended { duplicates: self.append(time, events) }),
-            Call::Read { from, to } => {
-                Ok(Answer::Records(self.log.range(from..=to.max(from)).map(|(at, record)| (*at, *record)).collect()))
-            }
+            Call::Read { from, to } => Ok(Answer::Records(
+                self.log.range(from..=to.max(from)).map(|(at, record)| (*at, *record)).collect(),
+            )),
             Call::Mark => Ok(Answer::Newest(self.newest)),
             Call::Settled { to } => Ok(Answer::Settled(self.settled(to))),
             Call::Seek { consumer, to } => self.seek(consumer, to).map(|done| self.operated(consumer, done)),
-            Call::RunMove { consumer, keys } => self.run_move(time, consumer, &keys).map(|done| self.operated(consumer, done)),
-            Call::Replay { consumer, after } => self.replay(time, consumer, after).map(|done| self.operated(consumer, done)),
+            Call::RunMove { consumer, settings_number, keys } => self
+                .run_move(time, consumer, settings_number, &keys)
+                .map(|done| self.operated(consumer, done)),
+            Call::Replay { consumer, after } => {
+                self.replay(time, consumer, after).map(|done| self.operated(consumer, done))
+            }
             Call::Purge { consumer } => self.purge(time, consumer).map(|done| self.operated(consumer, done)),
             Call::Remove { consumer } => self.remove(consumer).map(Answer::Operated),
             Call::DropUnclaimed { consumer, window } => {
@@ -179,7 +185,9 @@ impl Store {
             Call::ForgetPattern { consumer, pattern, keep } => {
                 self.forget_pattern(time, consumer, pattern, keep).map(|done| self.operated(consumer, done))
             }
-            Call::Trim { limit, past_consumers } => Ok(Answer::Operated(self.trim(time, limit, past_consumers))),
+            Call::Trim { limit, past_consumers } => {
+                Ok(Answer::Operated(self.trim(time, limit, past_consumers)))
+            }
             Call::Pause { consumer } => self.pause(consumer, true),
             Call::Resume { consumer } => self.pause(consumer, false),
             Call::Status { consumer } => self.status(consumer).map(Answer::Status),
@@ -195,7 +203,8 @@ impl Store {
     pub fn changed_since(&self, before: &Self) -> usize {
         let none = Consumer::default();
         let rows = |now: &Consumer, then: &Consumer| {
-            let changed = now.states.iter().filter(|(at, state)| then.states.get(*at) != Some(*state)).count();
+            let changed =
+                now.states.iter().filter(|(at, state)| then.states.get(*at) != Some(*state)).count();
             changed + then.states.keys().filter(|at| !now.states.contains_key(*at)).count()
         };
         let consumers = self.consumers.iter();
@@ -217,7 +226,8 @@ impl Store {
         let state = consumer.take(position);
         let (budget, backoff) = consumer.of_attempt(&state, operation);
         let settings = consumer.settings();
-        let (state, effect) = next(state, operation, &Context { time, record, budget, backoff, settings, broken });
+        let (state, effect) =
+            next(state, operation, &Context { time, record, budget, backoff, settings, broken });
         consumer.put(position, state);
         if effect == Effect::Dropped {
             consumer.dropped += 1;
@@ -236,6 +246,11 @@ impl Store {
     fn consumer_mut(&mut self, id: ConsumerId) -> Result<&mut Consumer, Refusal> {
         self.consumer(id)?;
         self.consumers.get_mut(&id).ok_or(Refusal::UnknownConsumer)
+    }
+
+    /// The position from which on the log has records.
+    fn log_begins(&self) -> Position {
+        self.log.keys().next().copied().unwrap_or(self.newest + 1)
     }
 
     fn is_live(&self, session: SessionId) -> bool {

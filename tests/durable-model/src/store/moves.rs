@@ -40,7 +40,8 @@ impl Store {
         let position = to - 1;
         // An engine's client reads the range and passes the number.
         let passed = |at: &Position| *at > old && *at <= position && !consumer.states.contains_key(at);
-        let taken = self.log.iter().filter(|(at, record)| passed(at) && take(&consumer.union, record.event.name));
+        let taken =
+            self.log.iter().filter(|(at, record)| passed(at) && take(&consumer.union, record.event.name));
         let dropped = taken.count();
         let (kind, next, to) = if position < old {
             (MoveKind::SeekBack, to, consumer.states.keys().next_back().copied().unwrap_or(0).max(old))
@@ -53,9 +54,14 @@ impl Store {
         consumer.moves += 1;
         consumer.running = Some(Move { kind, next, to });
         while at_once && self.consumer(id)?.running.is_some() {
-            self.run_move(0, id, &[])?;
+            self.run_move(0, id, 0, &[])?;
         }
-        Ok(Operated { affected: 0, dropped, more: self.consumer(id)?.running.map(|_| 0), ..Operated::default() })
+        Ok(Operated {
+            affected: 0,
+            dropped,
+            more: self.consumer(id)?.running.map(|_| 0),
+            ..Operated::default()
+        })
     }
 
     /// Runs a chunk of the consumer's move.
@@ -63,6 +69,7 @@ impl Store {
         &mut self,
         time: Time,
         id: ConsumerId,
+        keys_by: Number,
         keys: &[(Position, Option<Key>)],
     ) -> Result<Operated, Refusal> {
         let Some(running) = self.consumer(id)?.running else { return Ok(Operated::default()) };
@@ -72,9 +79,9 @@ impl Store {
             let operation = match running.kind {
                 MoveKind::SeekBack => Operation::SeekBack,
                 MoveKind::SeekAhead => Operation::SeekAhead,
-                MoveKind::OtherOrder(_) => match keys.iter().find(|(at, _)| *at == position) {
-                    Some((_, key)) => Operation::NewKey(*key),
-                    None => break,
+                MoveKind::OtherOrder(number) => match keys.iter().find(|(at, _)| *at == position) {
+                    Some((_, key)) if keys_by == number => Operation::NewKey(*key),
+                    _ => break,
                 },
             };
             let effect = self.step(time, id, position, &operation);
@@ -102,7 +109,8 @@ impl Store {
             return Ok(());
         }
         done.more = Some(0);
-        if matches!(running.kind, MoveKind::OtherOrder(_)) {
+        if let MoveKind::OtherOrder(number) = running.kind {
+            done.keys_by = self.consumer(id)?.settings.get(&number).map(|settings| (number, *settings));
             for position in left.into_iter().take(CHUNK) {
                 let copy = self.consumer(id)?.states.get(&position).and_then(State::copy);
                 done.keys.extend(copy.or(self.log.get(&position).copied()).map(|record| (position, record)));

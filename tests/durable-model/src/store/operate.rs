@@ -1,13 +1,20 @@
 //! Operators' calls, in chunks.
 
 use super::{CHUNK, Effect, Exchanged, Named, Operation, State, Store};
-use crate::calls::{
-    Answer, ConsumerId, Operated, Pattern, Position, Refusal, Status, Time, Window, take,
-};
+use crate::breaks::Break;
+use crate::calls::{Answer, ConsumerId, Operated, Pattern, Position, Refusal, Status, Time, Window, take};
 
 impl Store {
     /// Replays the dead letters after a position, a chunk of them.
-    pub(super) fn replay(&mut self, time: Time, id: ConsumerId, after: Position) -> Result<Operated, Refusal> {
+    pub(super) fn replay(
+        &mut self,
+        time: Time,
+        id: ConsumerId,
+        after: Position,
+    ) -> Result<Operated, Refusal> {
+        if self.consumer(id)?.running.is_some() && !self.breaks(Break::ReplayWhileMoving) {
+            return Err(Refusal::Moving);
+        }
         let mut done = Operated::default();
         let dead = self.dead_letters(id)?.into_iter().filter(|position| *position > after);
         for position in dead.take(CHUNK).collect::<Vec<_>>() {
@@ -36,7 +43,10 @@ impl Store {
 
     fn dead_letters(&self, id: ConsumerId) -> Result<Vec<Position>, Refusal> {
         let states = self.consumer(id)?.states.iter();
-        Ok(states.filter(|(_, state)| matches!(state, State::Dead(_))).map(|(position, _)| *position).collect())
+        Ok(states
+            .filter(|(_, state)| matches!(state, State::Dead(_)))
+            .map(|(position, _)| *position)
+            .collect())
     }
 
     /// One step: the mark. The data goes in chunks.
@@ -64,15 +74,21 @@ impl Store {
         if consumer.live().next().is_none() {
             return Err(Refusal::NoSession);
         }
+        if window.read.is_some_and(|read| self.is_other(read)) {
+            return Err(Refusal::Behind(self.incarnation));
+        }
         let numbers = (window.patterns_number, window.settings_number);
         if numbers != (consumer.patterns_number, consumer.deciding) || self.heard < self.claims_from {
             return Err(Refusal::OldTerms);
         }
         let mut done = Operated::default();
-        while let Some((position, wanted)) = self.consumer(id)?.next_of(window) {
+        let log_begins = self.log_begins();
+        while let Some((position, wanted)) = self.consumer(id)?.next_of(window, log_begins) {
             let operation = match wanted {
                 None => Operation::PassOver,
-                Some(wanted) if self.consumer(id)?.is_claimed(wanted.name, wanted.version) => Operation::Hold(wanted),
+                Some(wanted) if self.consumer(id)?.is_claimed(wanted.name, wanted.version) => {
+                    Operation::Hold(wanted)
+                }
                 Some(_) => Operation::DropUnclaimed,
             };
             done.dropped += usize::from(self.step(time, id, position, &operation) == Effect::Dropped);
@@ -81,7 +97,8 @@ impl Store {
         let consumer = self.consumer(id)?;
         let rows = consumer.waiting().filter(|(_, row)| !consumer.is_claimed(row.name, row.version));
         for position in rows.map(|(position, _)| position).take(CHUNK).collect::<Vec<_>>() {
-            done.dropped += usize::from(self.step(time, id, position, &Operation::DropUnclaimed) == Effect::Dropped);
+            done.dropped +=
+                usize::from(self.step(time, id, position, &Operation::DropUnclaimed) == Effect::Dropped);
         }
         Ok(done)
     }
@@ -115,7 +132,8 @@ impl Store {
 
     pub(super) fn status(&self, id: ConsumerId) -> Result<Status, Refusal> {
         let consumer = self.consumer(id)?;
-        let unclaimed = |name, version| consumer.live().next().is_some() && !consumer.is_claimed(name, version);
+        let unclaimed =
+            |name, version| consumer.live().next().is_some() && !consumer.is_claimed(name, version);
         Ok(Status {
             position: consumer.position,
             waiting: consumer.waiting().count(),

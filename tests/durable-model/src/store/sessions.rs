@@ -1,12 +1,13 @@
 //! Sessions: registering, beats, their end, and a loss of data.
 
 use super::{
-    CHUNK, Consumer, DAY, Effect, HOUR, KEPT_SESSIONS, KEPT_SETTINGS, Member, Named, Operation, Session, State, Store,
+    CHUNK, Consumer, DAY, Effect, HOUR, KEPT_SESSIONS, KEPT_SETTINGS, Member, Named, Operation, Session,
+    State, Store,
 };
 use crate::breaks::Break;
 use crate::calls::{
-    Answer, Beat, Beaten, ConsumerId, Incarnation, Knows, Number, Origin, Position, Refusal, Register, Registered,
-    SessionId, Time,
+    Answer, Beat, Beaten, ConsumerId, Incarnation, Knows, Number, Origin, Position, Refusal, Register,
+    Registered, SessionId, Time,
 };
 
 impl Store {
@@ -91,9 +92,10 @@ impl Store {
     /// Marks the sessions as ended whose notes are behind *heard* by more than their leases.
     fn end_silent(&mut self) -> Vec<SessionId> {
         let heard = self.heard;
-        let silent = self.sessions.iter().filter(|(_, session)| {
-            session.ended.is_none() && session.note + session.lease < heard
-        });
+        let silent = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.ended.is_none() && session.note + session.lease < heard);
         let silent: Vec<SessionId> = silent.map(|(id, _)| *id).collect();
         for session in &silent {
             self.mark_ended(*session);
@@ -118,8 +120,11 @@ impl Store {
     /// Forgets sessions that ended long ago or are too many, unless their deliveries are still in hand.
     fn forget_sessions(&mut self) {
         let heard = self.heard;
-        let mut ended: Vec<(Time, SessionId)> =
-            self.sessions.iter().filter_map(|(id, session)| session.ended.map(|ended| (ended, *id))).collect();
+        let mut ended: Vec<(Time, SessionId)> = self
+            .sessions
+            .iter()
+            .filter_map(|(id, session)| session.ended.map(|ended| (ended, *id)))
+            .collect();
         ended.sort_unstable();
         let many = ended.len().saturating_sub(KEPT_SESSIONS);
         for (index, (since, id)) in ended.into_iter().enumerate() {

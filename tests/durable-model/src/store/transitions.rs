@@ -120,7 +120,9 @@ pub fn next(state: State, operation: &Operation, at: &Context) -> (State, Effect
     use State::{After, Dead, Gone, InHand, Waiting};
     match (state, operation) {
         // A claim.
-        (After, O::ClaimNew(wanted, token)) => (InHand(Row::of(wanted, at).delivered(*token, false)), Changed),
+        (After, O::ClaimNew(wanted, token)) => {
+            (InHand(Row::of(wanted, at).delivered(*token, false)), Changed)
+        }
         (After, O::Hold(wanted)) => (Waiting(Row::of(wanted, at)), Changed),
         (After, O::PassOver) => (Gone, Changed),
         (Waiting(row), O::ClaimRow(token, solo)) => (InHand(row.delivered(*token, *solo)), Changed),
@@ -134,7 +136,7 @@ pub fn next(state: State, operation: &Operation, at: &Context) -> (State, Effect
         (Dead(dead), O::Report(report)) if dead.lost == Some(report.token) => reported_dead(dead, report),
         (state, O::Report(_)) => (state, Late),
 
-        (InHand(row), O::NotNamed) => (Waiting(row.given_back(at)), Changed),
+        (InHand(row), O::NotNamed) => row.given_back(at),
         (InHand(row), O::SessionEnded) => lease_lost(row, at),
 
         // A seek.
@@ -165,10 +167,8 @@ pub fn next(state: State, operation: &Operation, at: &Context) -> (State, Effect
 fn reported(row: Row, report: &Report, at: &Context) -> (State, Effect) {
     match report.outcome {
         Outcome::Ok => (State::Gone, Effect::Changed),
-        Outcome::GivenBack => (State::Waiting(row.given_back(at)), Effect::Changed),
-        Outcome::Retry { delay } if row.attempts < at.budget => {
-            row.waits(at.time + delay, None, at)
-        }
+        Outcome::GivenBack => row.given_back(at),
+        Outcome::Retry { delay } if row.attempts < at.budget => row.waits(at.time + delay, None, at),
         Outcome::Retry { .. } | Outcome::DeadLetter => row.dies(Cause::Report, None, at),
         Outcome::Undecodable => row.dies(Cause::Undecodable, None, at),
     }
@@ -230,9 +230,14 @@ impl Row {
     }
 
     /// The attempt does not count. A suspect stays one: its last attempt that began is still the one that was lost.
-    fn given_back(self, at: &Context) -> Self {
-        let attempts = if at.broken == Some(Break::GiveBackCounts) { self.attempts } else { self.attempts - 1 };
-        Self { attempts, due: at.time, token: None, solo: false, ..self }
+    fn given_back(self, at: &Context) -> (State, Effect) {
+        let attempts =
+            if at.broken == Some(Break::GiveBackCounts) { self.attempts } else { self.attempts - 1 };
+        let suspect = self.suspect;
+        match (Self { attempts, ..self }).waits(at.time, None, at) {
+            (State::Waiting(row), effect) => (State::Waiting(Self { suspect, ..row }), effect),
+            lost => lost,
+        }
     }
 
     /// Waits for its next attempt; `lost` is the delivery whose lease was lost. If the log has lost the record past the
@@ -241,7 +246,10 @@ impl Row {
         if self.record(at).is_none() {
             return (State::Gone, Effect::Dropped);
         }
-        (State::Waiting(Self { due, token: lost, suspect: lost.is_some(), solo: false, ..self }), Effect::Changed)
+        (
+            State::Waiting(Self { due, token: lost, suspect: lost.is_some(), solo: false, ..self }),
+            Effect::Changed,
+        )
     }
 
     fn dies(self, cause: Cause, lost: Option<Token>, at: &Context) -> (State, Effect) {

@@ -63,6 +63,8 @@ struct Entry {
     dead: bool,
     /// It died without a report, and no program was told.
     unannounced: bool,
+    /// It was replayed: it has a copy of its record.
+    copied: bool,
     /// The position moved over it while no pattern took it.
     passed: bool,
     /// An operation was allowed to drop it.
@@ -177,12 +179,12 @@ impl Observer {
         self.sessions.entry(call.session).or_insert(new);
         if answer.created {
             self.consumers.insert(answer.consumer, Ledger { begins: answer.position, ..Ledger::default() });
-            if let (Origin::Again(_), Some(newest)) = (call.origin, self.lost_at) {
-                if answer.position > newest {
-                    let what =
-                        format!("a lost consumer begins at {}, after the loss at {newest}", answer.position);
-                    self.breaks(1, what);
-                }
+            if let (Origin::Again(_), Some(newest)) = (call.origin, self.lost_at)
+                && answer.position > newest
+            {
+                let what =
+                    format!("a lost consumer begins at {}, after the loss at {newest}", answer.position);
+                self.breaks(1, what);
             }
         }
         let ledger = self.ledger(answer.consumer);
@@ -212,10 +214,9 @@ impl Observer {
         for ledger in self.consumers.values_mut() {
             ledger.members.remove(&session);
             for entry in ledger.events.values_mut() {
-                if let Some(last) = &mut entry.last {
-                    if last.token.session == session && last.fate == Fate::Live {
-                        last.fate = Fate::Lost;
-                    }
+                let own = |last: &&mut Given| last.token.session == session && last.fate == Fate::Live;
+                if let Some(last) = entry.last.as_mut().filter(own) {
+                    last.fate = Fate::Lost;
                 }
             }
         }
@@ -559,9 +560,11 @@ impl Observer {
             ledger.begins = ledger.begins.min(to - 1);
             for (at, entry) in ledger.events.range_mut(to..) {
                 if log.contains_key(at) || entry.dead {
-                    *entry = Entry { record: entry.record, ..Entry::default() };
+                    let copied = !log.contains_key(at);
+                    *entry = Entry { record: entry.record, copied, ..Entry::default() };
                 } else if !entry.done && !entry.passed {
-                    *entry = Entry { record: entry.record, may_drop: true, ..Entry::default() };
+                    let (record, copied) = (entry.record, entry.copied);
+                    *entry = Entry { record, copied, may_drop: !copied, ..Entry::default() };
                 } else {
                     entry.over();
                 }
@@ -576,7 +579,7 @@ impl Observer {
         let union = &ledger.union;
         for (_, entry) in ledger.events.range_mut(after + 1..=until).filter(|(_, entry)| entry.dead) {
             if entry.record.is_some_and(|record| take(union, record.event.name)) {
-                *entry = Entry { record: entry.record, ..Entry::default() };
+                *entry = Entry { record: entry.record, copied: true, ..Entry::default() };
             }
         }
     }
@@ -626,7 +629,7 @@ impl Observer {
                 let was_new = at > ledger.position && !take(&ledger.union, record.event.name);
                 entry.passed |= was_new || at <= ledger.begins;
                 let is_owed = at > ledger.begins && !entry.passed && take(&ledger.union, record.event.name);
-                let is_open = is_owed && !entry.done && !entry.dead && !entry.may_drop;
+                let is_open = is_owed && !entry.done && !entry.dead && !entry.may_drop && !entry.copied;
                 entry.may_drop |= is_open && past_consumers;
                 broken |= is_open && !past_consumers;
             }

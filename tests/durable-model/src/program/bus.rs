@@ -167,11 +167,8 @@ impl Bus {
         self.beaten_at = Some(at);
         self.knows.heard = self.knows.heard.max(answer.heard);
         self.knows.newest = self.knows.newest.max(answer.newest);
-        if let Some(id) = answer.newest_id {
-            if self.pairs.last() != Some(&(answer.newest, id)) {
-                self.pairs.push((answer.newest, id));
-            }
-        }
+        let pair = answer.newest_id.map(|id| (answer.newest, id));
+        self.pairs.extend(pair.filter(|pair| self.pairs.last() != Some(pair)));
     }
 
     pub fn has_nothing_in_hand(&self) -> bool {

@@ -96,7 +96,7 @@ pub struct World {
     snapshot: Option<Box<(Store, Observer)>>,
     ids: BTreeMap<ConsumerName, ConsumerId>,
     /// The rows whose new keys a move has asked for, and the settings to read them by.
-    keys: BTreeMap<ConsumerId, (Vec<(Position, Record)>, Option<(Number, Settings)>)>,
+    keys: BTreeMap<ConsumerId, Asked>,
     next_session: SessionId,
     next_event: EventId,
     poison: Option<EventId>,
@@ -104,6 +104,9 @@ pub struct World {
     /// Prints each call and its answer.
     pub trace: bool,
 }
+
+/// Rows whose keys a move asks for, and the settings by which to read them.
+type Asked = (Vec<(Position, Record)>, Option<(Number, Settings)>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Program {

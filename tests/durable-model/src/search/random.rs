@@ -89,12 +89,12 @@ impl Run {
             for index in (0..run.steps.len()).rev() {
                 let mut less = run.clone();
                 less.steps.remove(index);
-                if let Some((steps, still)) = less.broken(which) {
-                    if still[0].law == law {
-                        less.steps.truncate(steps);
-                        (run, broken, progress) = (less, still, true);
-                        break;
-                    }
+                if let Some((steps, still)) = less.broken(which)
+                    && still[0].law == law
+                {
+                    less.steps.truncate(steps);
+                    (run, broken, progress) = (less, still, true);
+                    break;
                 }
             }
         }

@@ -95,7 +95,8 @@ fn scenario(name: &'static str, configs: &[Config], setup: &[Step], moves: &[Vec
 }
 
 fn both_start(and: &[Step]) -> Vec<Step> {
-    [&[Step::Start(0), Step::Start(1)], and].concat()
+    // The first exchanges only learn that the other program has joined.
+    [&[Step::Start(0), Step::Start(1), exchange(0), exchange(1)], and].concat()
 }
 
 /// All scenarios.
@@ -208,7 +209,7 @@ fn sessions() -> Vec<Scenario> {
     let mut killer = scenario(
         "a handler that kills its process",
         &two,
-        &[Step::Poison(1), Step::Start(0), Step::Start(1), emit(0), emit(0), emit(0), exchange(0)],
+        &both_start(&[Step::Poison(1), emit(0), emit(0), emit(0), exchange(0)]),
         &[
             twice([begin(0), exchange(0), exchange(1), begin(1), Step::Start(0)]),
             once([ok(0), ok(1)]),
@@ -224,15 +225,15 @@ fn sessions() -> Vec<Scenario> {
     let mut consumers = scenario(
         "a handler that kills a session of two consumers",
         &several,
-        &[
+        &both_start(&[
             Step::Poison(1),
-            Step::Start(0),
-            Step::Start(1),
+            Step::Exchange(0, 1, Fate::Fine),
+            Step::Exchange(1, 1, Fate::Fine),
             emit(0),
             emit(0),
             exchange(0),
             Step::Exchange(0, 1, Fate::Fine),
-        ],
+        ]),
         &[
             twice([begin(0), exchange(1), Step::Exchange(1, 1, Fate::Fine), begin(1), Step::Begin(1, 1, 0)]),
             once([Step::Begin(0, 1, 0), ok(1)]),

@@ -296,13 +296,12 @@ impl Store {
     fn confirm(&mut self, id: ConsumerId, session: SessionId, last_answered: Number) {
         let Some(consumer) = self.consumers.get_mut(&id) else { return };
         for state in consumer.states.values_mut() {
-            if let State::Dead(dead) = state {
-                if let Announced::By(token) = dead.announced {
-                    if token.session == session {
-                        dead.announced =
-                            if token.number <= last_answered { Announced::Yes } else { Announced::No };
-                    }
-                }
+            if let State::Dead(dead) = state
+                && let Announced::By(token) = dead.announced
+                && token.session == session
+            {
+                let confirmed = token.number <= last_answered;
+                dead.announced = if confirmed { Announced::Yes } else { Announced::No };
             }
         }
     }

@@ -221,10 +221,9 @@ impl Consumer {
         let unused = |number: &Number| {
             *number != self.deciding && self.members.values().all(|member| member.settings != *number)
         };
-        if self.settings.len() > KEPT_SETTINGS {
-            if let Some(oldest) = self.settings.keys().copied().find(unused) {
-                self.settings.remove(&oldest);
-            }
+        let many = self.settings.len() > KEPT_SETTINGS;
+        if let Some(oldest) = self.settings.keys().copied().find(unused).filter(|_| many) {
+            self.settings.remove(&oldest);
         }
         number
     }

@@ -213,6 +213,14 @@ impl<'a> Laws<'a> {
                     can.push(ErrorKind::ChainTooDeep);
                     must = true;
                 }
+                // Each emit has a payload of its own, so a second emit of an id is one of another event.
+                for (_, other) in self.emits().filter(|(other, _)| *other != serial) {
+                    let is_same = emit.given_id.is_some() && other.given_id == emit.given_id;
+                    if is_same && other.is_accepted() && other.span.start < emit.span.end {
+                        can.push(ErrorKind::IdConflict);
+                        must |= self.keeps_all() && other.span.end < emit.span.start;
+                    }
+                }
             }
             match refused {
                 Some(kind) if !can.contains(&kind) => {
@@ -337,7 +345,9 @@ impl<'a> Laws<'a> {
         for (serial, emit) in self.emits() {
             let Some(done) = emit.done() else { continue };
             if done.duplicate {
-                if done.handled > 0 || !done.failures.is_empty() || emit.given_id.is_none() {
+                // The other event may have been evicted before the emit could be compared with it.
+                let is_possible = emit.given_id.is_some() && !self.keeps_all();
+                if done.handled > 0 || !done.failures.is_empty() || !is_possible {
                     self.say("duplicate", format_args!("{serial}: {done:?}"));
                 }
                 continue;

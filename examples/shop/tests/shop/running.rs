@@ -18,7 +18,6 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A process with a port. Dropping it kills the process, and removes its temporary files.
 pub struct Process {
-    // Dropped before the folder.
     child: Mutex<Child>,
     pub port: u16,
     temporary: TempDir,

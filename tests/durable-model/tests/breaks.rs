@@ -7,10 +7,10 @@ use durable_model::search::{Run, scenarios};
 fn found(which: Break, law: u8) -> Option<String> {
     for scenario in scenarios() {
         let searched = scenario.search(Some(which), 500);
-        if let Some((steps, broken)) = searched.broken {
-            if broken.iter().any(|broken| broken.law == law) {
-                return Some(format!("{}, {} steps", scenario.name, steps.len()));
-            }
+        if let Some((steps, broken)) = searched.broken
+            && broken.iter().any(|broken| broken.law == law)
+        {
+            return Some(format!("{}, {} steps", scenario.name, steps.len()));
         }
     }
     (1..20_000).find_map(|seed| {

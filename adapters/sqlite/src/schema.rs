@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use events_core::Retention;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::error::{Result, StoreError};
 use crate::options::{Options, Synchronous};
@@ -177,7 +177,7 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
             "it does not support a write-ahead log (its journal mode is {mode})"
         )));
     }
-    let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if !is_log(&tx)? {
         tx.execute_batch(TABLES)?;
         tx.execute("INSERT INTO typed_events_meta VALUES (1, ?1, randomblob(16), 0, '')", [FORMAT])?;
@@ -209,14 +209,18 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
 /// Notes the retention of this program. Returns that of the program which opened the log before, if it differs.
 pub(crate) fn note_retention(connection: &Connection, retention: Retention) -> Result<Option<String>> {
     let retention = retention.to_string();
-    let tx = connection.unchecked_transaction()?;
-    let noted: String = tx.query_row("SELECT retention FROM typed_events_meta", [], |row| row.get(0))?;
-    if noted == retention {
+    let noted = |connection: &Connection| {
+        connection.query_row("SELECT retention FROM typed_events_meta", [], |row| row.get::<_, String>(0))
+    };
+    if noted(connection)? == retention {
         return Ok(None);
     }
-    tx.execute("UPDATE typed_events_meta SET retention = ?1", [retention])?;
+    // Immediate: a transaction that has read can't wait for the lock of another writer.
+    let tx = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let noted = noted(&tx)?;
+    tx.execute("UPDATE typed_events_meta SET retention = ?1", [&retention])?;
     tx.commit().map_err(StoreError::Commit)?;
-    Ok((!noted.is_empty()).then_some(noted))
+    Ok(Some(noted).filter(|noted| !noted.is_empty() && *noted != retention))
 }
 
 /// Opens the first connection, and checks that all acknowledged records are there, before anything is changed.

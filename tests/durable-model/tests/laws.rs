@@ -65,6 +65,8 @@ fn suspect_is_delivered(which: Option<Break>) -> bool {
     let begins = [
         Step::Start(0),
         Step::Start(1),
+        // Learns that the other program has joined.
+        Step::Exchange(0, 0, Fate::Fine),
         emit.clone(),
         Step::Exchange(0, 0, Fate::Fine),
         Step::Begin(0, 0, 0),

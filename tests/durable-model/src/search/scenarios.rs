@@ -68,6 +68,18 @@ fn outlives(program: usize) -> Vec<Step> {
     (0..5).flat_map(|_| [Step::Beat(program, Fate::Fine), Step::Advance(3)]).collect()
 }
 
+/// A slow beat of the first program, one of the second program meanwhile, and a fast one of the first.
+fn slow_beat() -> Vec<Step> {
+    let beat = |program| Step::Beat(program, Fate::Fine);
+    vec![Step::Beat(0, Fate::Delay), Step::Advance(1), beat(1), beat(0), beat(0)]
+}
+
+/// A beat of the first program that is given up, and arrives later.
+fn late_beat() -> Vec<Step> {
+    let beat = Step::Beat(0, Fate::Fine);
+    vec![beat.clone(), Step::Advance(3), Step::Beat(0, Fate::Delay), Step::Beat(0, Fate::Delay), beat]
+}
+
 /// Moves that may happen once.
 fn once<const N: usize>(steps: [Step; N]) -> Vec<Move> {
     steps.into_iter().map(|step| Move { steps: vec![step], times: 1 }).collect()
@@ -264,19 +276,31 @@ fn sessions() -> Vec<Scenario> {
                 once([Step::Away(true), Step::Away(false), exchange(1), begin(0), ok(0), exchange(0)]),
             ],
         ),
-        scenario(
-            "slow beats",
-            &two,
-            &both_start(&[emit(0), exchange(1)]),
-            &[
-                vec![Move {
-                    steps: vec![Step::Beat(0, Fate::Delay), Step::Advance(3), Step::Beat(0, Fate::Fine)],
-                    times: 4,
-                }],
-                vec![Move { steps: vec![Step::Beat(1, Fate::Fine)], times: 3 }],
-                twice([Step::Beat(0, Fate::Delay), Step::Arrive, Step::Advance(2)]),
-            ],
-        ),
+        Scenario {
+            programs: 3,
+            ..scenario(
+                "slow beats",
+                &[every(2), every(2), every(2)],
+                &both_start(&[Step::Start(2), emit(0), Step::Exchange(2, 0, Fate::Fine)]),
+                &[
+                    vec![Move { steps: slow_beat(), times: 6 }],
+                    once([Step::Beat(2, Fate::Fine), Step::Advance(2), exchange(0), exchange(1)]),
+                ],
+            )
+        },
+        Scenario {
+            programs: 3,
+            ..scenario(
+                "late beats",
+                &[every(2), every(2), every(2)],
+                &both_start(&[late_beat(), late_beat(), vec![Step::Start(2), emit(0)]].concat()),
+                &[
+                    vec![Move { steps: vec![Step::Advance(2), Step::Beat(0, Fate::Fine)], times: 3 }],
+                    twice([Step::Arrive, Step::Exchange(2, 0, Fate::Fine)]),
+                    once([Step::Beat(2, Fate::Fine), exchange(0)]),
+                ],
+            )
+        },
         scenario(
             "a clock that jumps",
             &two,
@@ -533,10 +557,12 @@ fn lost_data() -> Vec<Scenario> {
                 emit(0),
                 exchange(0),
                 begin(0),
-                retry(0),
+                finish(0, Outcome::Retry { delay: 3 }),
                 exchange(0),
                 Step::Snapshot,
+                Step::Advance(3),
                 emit(0),
+                beats[1].clone(),
                 exchange(0),
                 begin(0),
             ]),

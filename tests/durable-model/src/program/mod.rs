@@ -174,6 +174,8 @@ impl World {
             Step::Restore => self.restore(),
             Step::Wipe => {
                 self.store = Store::new(self.broken);
+                // Who ran a move registers again, and asks for keys again.
+                self.keys.clear();
                 self.observer = std::mem::take(&mut self.observer).lose(None);
             }
             Step::Arrive => {
@@ -188,6 +190,7 @@ impl World {
     fn restore(&mut self) {
         let Some(snapshot) = self.snapshot.clone() else { return };
         self.store = snapshot.0;
+        self.keys.clear();
         self.observer = std::mem::take(&mut self.observer).lose(Some(snapshot.1));
     }
 
@@ -474,15 +477,19 @@ impl World {
         }
     }
 
+    /// An operator's call through a bus, so that the store sees whose data the window is of.
     fn drop_unclaimed(&mut self, consumer: ConsumerId) {
         let records = self.store.log.iter().map(|(at, record)| (*at, *record)).collect();
         let read = Read { newest: self.store.newest, records };
         let window = self.programs.iter().find_map(|program| {
-            let opened = program.bus.as_ref()?.opened.iter().find(|opened| opened.id == consumer)?;
-            Some(opened.window(&program.config, &program.config.consumers[opened.options], &read))
+            let bus = program.bus.as_ref()?;
+            let opened = bus.opened.iter().find(|opened| opened.id == consumer)?;
+            let options = &program.config.consumers[opened.options];
+            Some((bus.knows, opened.window(&program.config, options, &read)))
         });
-        if let Some(window) = window {
-            self.ask(Call::DropUnclaimed { consumer, window });
+        if let Some((knows, window)) = window {
+            let call = Call::DropUnclaimed { consumer, window };
+            self.send(Request { knows: Some(knows), call }, Fate::Fine);
         }
     }
 

@@ -68,10 +68,10 @@ fn outlives(program: usize) -> Vec<Step> {
     (0..5).flat_map(|_| [Step::Beat(program, Fate::Fine), Step::Advance(3)]).collect()
 }
 
-/// A slow beat of the first program, one of the second program meanwhile, and a fast one of the first.
+/// A slow beat of the first program, one of the second program meanwhile, and fast ones of both.
 fn slow_beat() -> Vec<Step> {
     let beat = |program| Step::Beat(program, Fate::Fine);
-    vec![Step::Beat(0, Fate::Delay), Step::Advance(1), beat(1), beat(0), beat(0)]
+    vec![Step::Beat(0, Fate::Delay), Step::Advance(1), beat(1), beat(0), beat(0), beat(1)]
 }
 
 /// A beat of the first program that is given up, and arrives later.
@@ -281,7 +281,9 @@ fn sessions() -> Vec<Scenario> {
             ..scenario(
                 "slow beats",
                 &[every(2), every(2), every(2)],
-                &both_start(&[Step::Start(2), emit(0), Step::Exchange(2, 0, Fate::Fine)]),
+                &both_start(
+                    &[slow_beat(), vec![Step::Start(2), emit(0), Step::Exchange(2, 0, Fate::Fine)]].concat(),
+                ),
                 &[
                     vec![Move { steps: slow_beat(), times: 6 }],
                     once([Step::Beat(2, Fate::Fine), Step::Advance(2), exchange(0), exchange(1)]),
@@ -318,8 +320,9 @@ fn sessions() -> Vec<Scenario> {
         ),
         scenario(
             "fewer retries in a new deploy",
-            &[every(3), every(3), every(1)],
-            &both_start(&[
+            &[every(3), every(1)],
+            &[
+                Step::Start(0),
                 emit(0),
                 exchange(0),
                 begin(0),
@@ -327,12 +330,12 @@ fn sessions() -> Vec<Scenario> {
                 exchange(0),
                 begin(0),
                 retry(0),
-                Step::Deploy(1, 2),
-            ]),
+                Step::Stop(0),
+                exchange(0),
+            ],
             &[
-                twice([exchange(0), exchange(1), Step::Stop(1), begin(1)]),
-                once([Step::Start(1), Step::Kill(0), retry(1), ok(1)]),
-                together(outlives(1)),
+                twice([exchange(1), begin(1), Step::Stop(0)]),
+                once([Step::Start(1), retry(1), ok(1), Step::Kill(1), Step::Start(0), exchange(0)]),
             ],
         ),
     ]
@@ -443,6 +446,15 @@ fn operators() -> Vec<Scenario> {
                     seek(SeekTo::Position(2)),
                     Step::GiveUp(0, 0),
                 ]),
+            ],
+        ),
+        scenario(
+            "a replay beside a seek ahead",
+            &two,
+            &both_start(&[emit(0), exchange(0), begin(0), finish(0, Outcome::DeadLetter), exchange(0)]),
+            &[
+                twice([exchange(0), operate(Operate::Move), operate(Operate::Replay)]),
+                once([begin(0), ok(0), emit(0), seek(SeekTo::Now), seek(SeekTo::Start)]),
             ],
         ),
         scenario(

@@ -389,8 +389,10 @@ impl World {
                     self.ids.insert(config.consumers[options].name, answer.consumer);
                     bus.registered(options, answer);
                 }
+                // Removed: there is nothing to report to.
                 _ => bus.opened.iter_mut().filter(|opened| opened.options == options).for_each(|opened| {
                     opened.removed = true;
+                    opened.hands.clear();
                 }),
             }
         }

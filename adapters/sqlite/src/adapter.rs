@@ -155,7 +155,7 @@ impl Sqlite {
     async fn open(&self, receiver: Receiver) -> Result<Engine, AdapterError> {
         let (options, from) = (self.options.clone(), receiver.clone());
         let runtime = Handle::try_current().map_err(AdapterError::refused)?;
-        let opening = runtime.spawn_blocking(move || -> crate::error::Result<_> {
+        let open = move || -> crate::error::Result<_> {
             let mut connection = schema::connect_first(&options)?;
             schema::prepare(&mut connection)?;
             schema::check(&connection)?;
@@ -165,12 +165,13 @@ impl Sqlite {
             let (acknowledged, identity) = match options.vfs {
                 None => {
                     let identity = FileIdentity::of(&options.path).map_err(StoreError::Identity)?;
-                    (Some(Watermark::open(&options.path, log, from)?), Some(Arc::new(identity)))
+                    (Some(Watermark::open(&options.path, log, from.clone())?), Some(Arc::new(identity)))
                 }
                 Some(_) => (None, None),
             };
             Ok((connection, reader, last, log, acknowledged, identity, retention))
-        });
+        };
+        let opening = runtime.spawn_blocking(move || schema::retry_while_locked(open));
         let opened = opening.await.unwrap_or(Err(StoreError::Gone));
         let (connection, reader, last, log, acknowledged, identity, retention) =
             opened.map_err(|fault| fault.of_file(&self.options.path))?;

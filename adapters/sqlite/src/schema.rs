@@ -362,6 +362,22 @@ pub(crate) fn busy_timeout(connection: &Connection, waits: bool) -> Result<()> {
 /// Interval between the retries of a write that finds the file locked, and how long it is retried.
 const BUSY_RETRY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(5));
 
+/// Repeats work that finds the file locked. SQLite does not call the busy handler for each lock, such as that of
+/// `PRAGMA journal_mode` in a new file that several programs open at once.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the time that another process holds a lock does not follow a test's paused clock"
+)]
+pub(crate) fn retry_while_locked<T>(mut work: impl FnMut() -> Result<T>) -> Result<T> {
+    let ((pause, max), began) = (BUSY_RETRY, Instant::now());
+    loop {
+        match work() {
+            Err(fault) if fault.is_busy() && began.elapsed() < max => std::thread::sleep(pause),
+            done => return done,
+        }
+    }
+}
+
 thread_local! {
     /// When the write of this thread found the file locked first.
     static LOCKED_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };

@@ -130,7 +130,7 @@ pub enum Call {
         from: Position,
         to: Position,
     },
-    /// The newest position.
+    /// The newest position, and where the log begins.
     Mark,
     /// Whether no consumer has an event up to `to` left to handle.
     Settled {
@@ -292,6 +292,8 @@ pub struct Window {
     pub settings_number: Number,
     pub from: Position,
     pub to: Position,
+    /// Where the log began. If it begins earlier now, a trim was undone: data was lost.
+    pub begins: Position,
     /// The newest record that was read. If the log has another event there, data was lost.
     pub read: Option<(Position, EventId)>,
     /// The events that the union of the consumer's patterns takes.
@@ -322,9 +324,15 @@ pub enum Answer {
     Exchanged(Box<Exchanged>),
     Ended,
     Raised(Incarnation),
-    Appended { duplicates: Vec<EventId> },
+    Appended {
+        duplicates: Vec<EventId>,
+    },
     Records(Vec<(Position, Record)>),
-    Newest(Position),
+    Newest {
+        newest: Position,
+        /// Records before it were trimmed.
+        begins: Position,
+    },
     Settled(bool),
     Operated(Operated),
     Status(Status),

@@ -67,6 +67,7 @@ pub struct Opened {
 pub struct Read {
     /// Records may be missing before it, since they were trimmed.
     pub newest: Position,
+    pub begins: Position,
     pub records: Vec<(Position, Record)>,
 }
 
@@ -280,6 +281,7 @@ impl Opened {
             settings_number: self.terms.settings_number,
             from,
             to,
+            begins: read.begins,
             read: read.records.last().map(|(position, record)| (*position, record.event.id)),
             wanted: wanted.collect(),
         }

@@ -245,9 +245,27 @@ impl World {
     fn emit(&mut self, name: Name, version: Version, fields: [Key; 2]) {
         self.next_event += 1;
         let event = Event { id: self.next_event, name, version, fields };
-        self.ask(Call::Append { events: vec![event] });
-        let newest = self.store.newest;
-        self.observer.appended(self.store.log.range(newest..).map(|(at, record)| (*at, *record)));
+        if self.ask(Call::Append { events: vec![event] }).is_some() {
+            let newest = self.mark();
+            let records = self.log(newest, newest);
+            self.observer.appended(records);
+        }
+    }
+
+    /// The newest position, whatever the state of the network.
+    fn mark(&mut self) -> Position {
+        match self.apply(Request { knows: None, call: Call::Mark }).answer {
+            Answer::Newest { newest, .. } => newest,
+            _ => 0,
+        }
+    }
+
+    /// Records of the log, whatever the state of the network.
+    fn log(&mut self, from: Position, to: Position) -> Vec<(Position, Record)> {
+        match self.apply(Request { knows: None, call: Call::Read { from, to } }).answer {
+            Answer::Records(records) => records,
+            _ => Vec::new(),
+        }
     }
 
     fn start(&mut self, program: usize) {
@@ -350,7 +368,9 @@ impl World {
         let Some(bus) = &self.programs[program].bus else { return Read::default() };
         let from = bus.opened[which].terms.position + 1;
         match (self.ask(Call::Mark), self.ask(Call::Read { from, to: from + WINDOW - 1 })) {
-            (Some(Answer::Newest(newest)), Some(Answer::Records(records))) => Read { newest, records },
+            (Some(Answer::Newest { newest, begins }), Some(Answer::Records(records))) => {
+                Read { newest, begins, records }
+            }
             _ => Read::default(),
         }
     }
@@ -423,7 +443,7 @@ impl World {
         hand.progress = Progress::Running;
         let (position, token) = (hand.position, hand.token);
         self.observer.begun(id, position, token);
-        let event = self.store.log.get(&position).map(|record| record.event.id);
+        let event = self.log(position, position).first().map(|(_, record)| record.event.id);
         if event.is_some() && event == self.poison {
             self.kill(program);
         }
@@ -481,8 +501,10 @@ impl World {
 
     /// An operator's call through a bus, so that the store sees whose data the window is of.
     fn drop_unclaimed(&mut self, consumer: ConsumerId) {
-        let records = self.store.log.iter().map(|(at, record)| (*at, *record)).collect();
-        let read = Read { newest: self.store.newest, records };
+        let newest = self.mark();
+        let records = self.log(1, newest);
+        let begins = records.first().map_or(newest + 1, |(position, _)| *position);
+        let read = Read { newest, begins, records };
         let window = self.programs.iter().find_map(|program| {
             let bus = program.bus.as_ref()?;
             let opened = bus.opened.iter().find(|opened| opened.id == consumer)?;

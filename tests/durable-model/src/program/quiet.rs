@@ -73,7 +73,7 @@ impl World {
     }
 
     fn is_at_rest(&mut self) -> bool {
-        let newest = self.store.newest;
+        let newest = self.mark();
         let ids: Vec<_> = self.ids.values().copied().collect();
         ids.into_iter().all(|consumer| match self.ask(Call::Status { consumer }) {
             Some(Answer::Status(status)) => {
@@ -96,7 +96,7 @@ impl World {
                 }
             }
         }
-        let newest: Position = self.store.newest;
+        let newest = self.mark();
         if let Some(Answer::Settled(false)) = self.ask(Call::Settled { to: newest }) {
             self.observer.broken.push(Broken { law: 1, what: "not settled at the end".into() });
         }

@@ -3,8 +3,8 @@
 use super::{Announced, CHUNK, Consumer, Effect, Operation, State, Store};
 use crate::breaks::Break;
 use crate::calls::{
-    Claim, Claims, ConsumerId, Delivery, EventId, Exchange, Exchanged, Number, Position, Refusal, SessionId,
-    Time, Token, Wanted,
+    Claim, Claims, ConsumerId, Delivery, Exchange, Exchanged, Number, Position, Refusal, SessionId, Time,
+    Token, Wanted, Window,
 };
 
 impl Store {
@@ -21,18 +21,20 @@ impl Store {
         if !self.is_live(session) {
             return Err(Refusal::SessionEnded);
         }
-        let read = exchange.claim.as_ref().and_then(|claim| claim.window.read);
-        if exchange.last_answered > last || read.is_some_and(|read| self.is_other(read)) {
+        let window = exchange.claim.as_ref().map(|claim| &claim.window);
+        if exchange.last_answered > last || window.is_some_and(|window| self.is_other(window)) {
             return Err(Refusal::Behind(self.incarnation));
         }
         let done = self.run_exchange(time, exchange, last)?;
         Ok(done)
     }
 
-    /// Whether the log has another event at a position, or has never been there.
-    pub(super) fn is_other(&self, (position, id): (Position, EventId)) -> bool {
-        let other = self.log.get(&position).is_some_and(|record| record.event.id != id);
-        (other || position > self.newest) && !self.breaks(Break::WindowWithoutId)
+    /// Whether the window was read in other data: the log has another event there, was never there, or begins earlier.
+    pub(super) fn is_other(&self, window: &Window) -> bool {
+        let other = window.read.is_some_and(|(position, id)| {
+            position > self.newest || self.log.get(&position).is_some_and(|record| record.event.id != id)
+        });
+        (other || window.begins > self.log_begins()) && !self.breaks(Break::WindowWithoutId)
     }
 
     /// The stored result, with the deliveries of that exchange that are still in hand.
@@ -360,7 +362,7 @@ impl Consumer {
     /// trimmed after the window was read.
     pub(super) fn next_of(
         &self,
-        window: &crate::calls::Window,
+        window: &Window,
         log_begins: Position,
     ) -> Option<(Position, Option<Wanted>)> {
         let position = self.position + 1;

@@ -35,14 +35,14 @@ pub const DAY: Time = 24 * HOUR;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Store {
-    pub incarnation: Incarnation,
+    incarnation: Incarnation,
     clock: Clock,
     /// The log, without trimmed records.
-    pub log: BTreeMap<Position, Record>,
+    log: BTreeMap<Position, Record>,
     /// The newest position that was given.
-    pub newest: Position,
+    newest: Position,
     /// A time that only beats advance.
-    pub heard: Time,
+    heard: Time,
     sessions: BTreeMap<SessionId, Session>,
     names: BTreeMap<ConsumerName, Named>,
     consumers: BTreeMap<ConsumerId, Consumer>,
@@ -168,7 +168,7 @@ impl Store {
             Call::Read { from, to } => Ok(Answer::Records(
                 self.log.range(from..=to.max(from)).map(|(at, record)| (*at, *record)).collect(),
             )),
-            Call::Mark => Ok(Answer::Newest(self.newest)),
+            Call::Mark => Ok(Answer::Newest { newest: self.newest, begins: self.log_begins() }),
             Call::Settled { to } => Ok(Answer::Settled(self.settled(to))),
             Call::Seek { consumer, to } => self.seek(consumer, to).map(|done| self.operated(consumer, done)),
             Call::RunMove { consumer, settings_number, keys } => self

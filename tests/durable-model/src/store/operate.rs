@@ -74,7 +74,7 @@ impl Store {
         if consumer.live().next().is_none() {
             return Err(Refusal::NoSession);
         }
-        if window.read.is_some_and(|read| self.is_other(read)) {
+        if self.is_other(window) {
             return Err(Refusal::Behind(self.incarnation));
         }
         let numbers = (window.patterns_number, window.settings_number);

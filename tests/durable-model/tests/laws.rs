@@ -10,7 +10,7 @@ use durable_model::search::{Searched, number, random_runs, scenarios};
 /// `DURABLE_MODEL_RUNS` runs more, `DURABLE_MODEL_FROM` begins with another seed, `DURABLE_MODEL_SEED` replays one.
 #[test]
 fn random_runs_keep_the_laws() {
-    match random_runs(20_000) {
+    match random_runs(15_000) {
         Ok(done) => println!("{done}"),
         Err(broken) => panic!("{broken}"),
     }
@@ -20,7 +20,7 @@ fn random_runs_keep_the_laws() {
 /// their names.
 #[test]
 fn all_interleavings_of_the_scenarios_keep_the_laws() {
-    let states = number("DURABLE_MODEL_STATES", 2_000) as usize;
+    let states = number("DURABLE_MODEL_STATES", 1_200) as usize;
     let only = std::env::var("DURABLE_MODEL_SCENARIO").unwrap_or_default();
     let mut failed = Vec::new();
     let mut total = 0;

@@ -15,9 +15,6 @@ impl World {
     pub fn end_quietly(mut self, everything: &Config, may_die: Option<&[Position]>) -> Vec<Broken> {
         self.away = false;
         self.delayed.clear();
-        for name in self.ids.clone().into_keys() {
-            self.operate(name, Operate::Resume);
-        }
         for program in 0..self.programs.len() {
             self.programs[program].stalled = false;
         }
@@ -52,6 +49,8 @@ impl World {
             }
         }
         for name in self.ids.clone().into_keys() {
+            // In each round, because older data may have another consumer of this name, which is paused.
+            self.operate(name, Operate::Resume);
             self.operate(name, Operate::Move);
         }
         self.real += 3;

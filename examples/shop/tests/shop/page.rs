@@ -116,6 +116,37 @@ async fn b14_a_reload_shows_what_happened_before() {
     page.close().await.expect("it closes");
 }
 
+/// Holds the answers of `/api/history`, and counts the notifications of the stream.
+const HOLD: &str = "
+    [window.held, window.heard, window.holding] = [[], 0, true];
+    const [fetchNow, hearNow] = [window.fetch, hear];
+    window.fetch = async (path, options) => {
+        const response = await fetchNow(path, options);
+        if (holding && path.startsWith('/api/history')) await new Promise((done) => held.push(done));
+        return response;
+    };
+    hear = (message) => { hearNow(message); heard += message.type === 'notification.created'; };
+    isPastShown = false;
+    showPast()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b14_events_that_arrive_while_the_history_loads_keep_their_order() {
+    let Some((driver, _folder, shop)) = start().await else { return };
+    let page = open(&driver, shop.port, "ada", 1280, false).await;
+    run(&page, HOLD).await;
+    until(&page, "held.length > 0", json!(true)).await;
+    shop.order("ada", "tote", 1).await.expect("it answers");
+    until(&page, "heard", json!(1)).await;
+    run(&page, "held.splice(0).forEach((release) => release())").await;
+    shop.order("ada", "tote", 2).await.expect("it answers");
+    until(&page, "heard", json!(2)).await;
+    run(&page, "holding = false; held.splice(0).forEach((release) => release())").await;
+    until(&page, NOTIFICATIONS, json!(2)).await;
+    let expected = [2, 1].map(|quantity| format!("Your order of {quantity} × Canvas tote is placed."));
+    assert_eq!(notifications(&page).await, expected);
+    page.close().await.expect("it closes");
+}
+
 /// Serves a page of another origin on a separate server, and returns its port.
 async fn another_origin(html: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

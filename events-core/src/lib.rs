@@ -44,10 +44,16 @@ use events_schema as schema;
 use events_schema::{json, panics, secret, text};
 
 pub use crate::adapter::consumer::Consumer;
-pub use crate::adapter::durable::{
-    Claim, Claimed, Claims, ConsumerStatus, Control, DeadLetter, DeadLetters, DurableAdapter, Finished,
-    Interest, Outcome, Transaction,
-};
+/// The contract of durable delivery, for adapters.
+pub mod durable {
+    pub use crate::adapter::durable::{
+        Answer, Beat, Beaten, Caller, Claim, Claims, ConsumerId, Delivered, DurableAdapter, DurableError, EventFilter,
+        Exchange, Exchanged, Incarnation, Kind, Knows, Letters, Operated, Operation, Order, Origin, Outcome, Position,
+        RaiseIncarnation, ReadMark, Refusal, Register, Registered, Report, SessionId, Settings, Terms, Token, Wanted,
+        Window, matches_any,
+    };
+}
+pub use crate::adapter::durable::{ConsumerStatus, DeadLetter, DeadLetters, DurableAdapter, Transaction};
 pub use crate::adapter::log::{LogId, LogPage, LogPosition, LogQuery, Start};
 #[cfg(feature = "in-memory")]
 pub use crate::adapter::memory::InMemory;

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Timestamp;
 
 /// Options of a durable handler, for [`BusBuilder::durable`](crate::BusBuilder::durable). They correspond to
@@ -47,7 +49,7 @@ pub enum StartAt {
 
 /// Meaning of `null` in the field that a durable handler is ordered by. In `#[on]`, it is set by `nulls =
 /// "together"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Nulls {
     /// An event whose field is `null` has no key and does not wait for other events.

@@ -59,7 +59,7 @@ const MICROS: i64 = 1_000_000;
 /// assert_eq!(time.to_string(), "2026-01-31T12:00:00.500000Z");
 /// # Ok::<(), typed_events::record::ParseTimestampError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 static LAST: AtomicI64 = AtomicI64::new(i64::MIN);

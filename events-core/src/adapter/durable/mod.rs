@@ -117,13 +117,11 @@ pub trait DurableAdapter: Send + Sync {
         operation: &'a Operation,
     ) -> Answer<'a, Operated>;
 
-    /// Resolves when there may be more to claim than at an earlier time: an event was appended, or a consumer was
-    /// changed by another process or an operator. `seen` is what [`seen`](Self::seen) returned then. It may also resolve
-    /// without a change.
-    fn wait(&self, seen: u64) -> BoxFuture<'_, ()>;
+    /// Resolves when [`changes`](Self::changes) differs from `since`. It may also resolve without a change.
+    fn wait(&self, since: Changes) -> BoxFuture<'_, ()>;
 
-    /// Returns a number that changes with each of the changes that [`wait`](Self::wait) waits for.
-    fn seen(&self) -> u64;
+    /// Returns counters of the changes that may make events available to this process.
+    fn changes(&self) -> Changes;
 
     /// Returns the stored records at these positions. A position without a record has none in the answer.
     ///
@@ -162,6 +160,16 @@ pub trait DurableAdapter: Send + Sync {
     ///
     /// An [`AdapterError`] if they can't be read.
     fn unfinished(&self, event: EventId) -> BoxFuture<'_, Result<Option<Vec<String>>, AdapterError>>;
+}
+
+/// Counters of changes, in this process. Their values have no other meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Rises after events were appended, by any process.
+    pub log: u64,
+    /// Rises after any process has changed a consumer otherwise than by an exchange: an operator's call, a registration,
+    /// the end of a session.
+    pub consumers: u64,
 }
 
 /// A user's transaction in the database of an engine, in which events can be appended.

@@ -47,10 +47,10 @@ pub use crate::adapter::consumer::Consumer;
 /// The contract of durable delivery, for adapters.
 pub mod durable {
     pub use crate::adapter::durable::{
-        Answer, Beat, Beaten, Caller, Changes, Claim, Claims, ConsumerId, Delivered, DurableAdapter, DurableError, EventFilter,
-        Exchange, Exchanged, Incarnation, Kind, Knows, Letters, Operated, Operation, Order, Origin, Outcome, Position,
-        RaiseIncarnation, ReadMark, Refusal, Register, Registered, Report, SessionId, Settings, Terms, Token, Wanted,
-        Window, matches_any,
+        Answer, Beat, Beaten, Caller, Changes, Claim, Claims, ConsumerId, Delivered, DurableAdapter,
+        DurableError, EventFilter, Exchange, Exchanged, Incarnation, Kind, Knows, Letters, Operated,
+        Operation, Order, Origin, Outcome, Position, RaiseIncarnation, ReadMark, Refusal, Register,
+        Registered, Report, SessionId, Settings, Terms, Token, Wanted, Window, matches_any,
     };
 }
 pub use crate::adapter::durable::{ConsumerStatus, DeadLetter, DeadLetters, DurableAdapter, Transaction};

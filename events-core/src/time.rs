@@ -90,6 +90,14 @@ impl Clock {
         Self::Runtime(tokio::time::Instant::now(), now())
     }
 
+    /// Returns the time of a clock that a test may pause, and nothing for the system clock.
+    pub(crate) fn of_test(self) -> Option<Timestamp> {
+        match self {
+            Self::Machine => None,
+            Self::Runtime(..) => Some(self.now()),
+        }
+    }
+
     pub(crate) fn now(self) -> Timestamp {
         match self {
             Self::Machine => now(),

@@ -6,10 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::adapter::durable::Interest;
+use crate::adapter::durable::{EventFilter, Order, Settings, matches_any};
 use crate::adapter::options::{DurableOptions, Nulls, StartAt};
 use crate::event::declared::DeclaredEvents;
-use crate::event::pattern::{Pattern, is_of_library};
+use crate::event::pattern::Pattern;
 use crate::event::takes::Takes;
 use crate::json;
 use crate::panics::drop_quietly;
@@ -45,7 +45,7 @@ impl Consumer {
         self.durable.start()
     }
 
-    /// How long a claim holds unless it is renewed. The default is 10 s.
+    /// How long a session may send no sign of life before its events are handed out again. The default is 30 s.
     pub fn lease(&self) -> Duration {
         self.lease
     }
@@ -55,31 +55,34 @@ impl Consumer {
         &self.codec
     }
 
-    /// Decides whether the consumer takes an event of this name and version.
-    pub fn interest(&self, name: &str, version: u32) -> Interest {
-        // This library stores no events under its reserved names, so the event comes from another program.
-        if is_of_library(name) || self.pattern_of(name).is_none() || !self.takes.takes(name) {
-            return Interest::Skip;
-        }
-        match self.known.contains(name) {
-            true if version > self.known.version(name) => Interest::Newer,
-            true => Interest::Take,
-            false if self.accepts_undeclared => Interest::Take,
-            // The event may be declared by a newer version of this program.
-            false => Interest::Newer,
-        }
+    /// The events that the consumer takes. A handler whose argument takes certain events only has their names as
+    /// patterns.
+    pub fn filter(&self) -> EventFilter {
+        let names = self.takes.names();
+        let patterns: Vec<String> = match self.takes {
+            crate::event::takes::Takes::Any => self.patterns().map(str::to_owned).collect(),
+            _ => names
+                .iter()
+                .filter(|name| self.pattern_of(name).is_some())
+                .map(|name| (*name).into())
+                .collect(),
+        };
+        let taken = self.known.names().filter(|name| matches_any(&patterns, name));
+        let versions = taken.map(|name| (name.to_owned(), self.known.version(name))).collect();
+        EventFilter { patterns, versions, undeclared: self.accepts_undeclared }
     }
 
-    /// Whether events are handled in the order of a key.
-    pub fn is_ordered(&self) -> bool {
-        self.durable.is_ordered().is_some()
+    /// The settings that are stored with the consumer.
+    pub fn settings(&self) -> Settings {
+        let order = |field: &str| Order { field: field.to_owned(), nulls: self.durable.null_order() };
+        Settings { order: self.durable.is_ordered().map(order) }
     }
 
-    /// Returns the key of an event: events with equal keys are handled in order. `None` if the event needs no
-    /// order. A key is truncated to 512 bytes, so that events whose longer values begin alike are handled in
-    /// order, too.
-    pub fn key(&self, record: &Record) -> Option<String> {
-        let field = self.durable.is_ordered()?;
+    /// Returns the key of an event in an order, which may be that of another program: events with equal keys are
+    /// handled in order. `None` if the event needs no order. A key is truncated to 512 bytes, so that events whose
+    /// longer values begin alike are handled in order, too.
+    pub fn key(&self, record: &Record, order: &Order) -> Option<String> {
+        let field = order.field.as_str();
         let decl = self.known.get(record.name());
         let json = match decl.filter(|decl| record.version() < decl.version) {
             // An old record may contain the field under another name.
@@ -97,7 +100,7 @@ impl Consumer {
         // The text of the value in the JSON. It is the same in every program, whatever features of serde_json
         // are enabled.
         let mut key = match json::field(&json, field).unwrap_or("null") {
-            "null" => match self.durable.null_order() {
+            "null" => match order.nulls {
                 Nulls::Unordered => return None,
                 Nulls::Together => NULL_KEY.to_owned(),
             },

@@ -185,6 +185,8 @@ impl Published {
 #[derive(Clone, Debug)]
 pub struct AdapterError {
     message: String,
+    /// Name and version of the event that could not be read, if they are known.
+    event: Option<std::sync::Arc<(String, u32)>>,
     temporary: bool,
     unknown: bool,
     too_large: bool,
@@ -193,7 +195,24 @@ pub struct AdapterError {
 impl AdapterError {
     /// Creates the error of an operation that was not applied and would fail again. `message` names the cause.
     pub fn refused(message: impl fmt::Display) -> Self {
-        Self { message: crate::text::of_error(&message), temporary: false, unknown: false, too_large: false }
+        Self {
+            message: crate::text::of_error(&message),
+            temporary: false,
+            unknown: false,
+            too_large: false,
+            event: None,
+        }
+    }
+
+    /// Adds the name and version of the stored record that can't be decoded, for engines that keep them beside it. Then
+    /// only the consumers that take the event get it as a dead letter.
+    #[must_use]
+    pub fn of_event(self, name: &str, version: u32) -> Self {
+        Self { event: Some(std::sync::Arc::new((name.to_owned(), version))), ..self }
+    }
+
+    pub(crate) fn event(&self) -> Option<(&str, u32)> {
+        self.event.as_deref().map(|(name, version)| (name.as_str(), *version))
     }
 
     /// Creates the error of an operation that was not applied, but may succeed later: the engine is unreachable

@@ -13,8 +13,9 @@ use crate::adapter::durable::LEASE;
 use crate::adapter::options::{DurableOptions, name_problem};
 use crate::adapter::receiver::Receiver;
 use crate::adapter::{Adapter, AdapterError, BoxFuture};
+use crate::bus::durable;
 use crate::bus::durable::orphans::Orphans;
-use crate::bus::durable::worker::Worker;
+use crate::bus::durable::session::Session;
 use crate::bus::handlers::closure::IntoHandler;
 use crate::bus::handlers::state::{Binder, States};
 use crate::bus::handlers::{Handler, HandlerDecl};
@@ -239,12 +240,11 @@ impl BusBuilder {
         self
     }
 
-    /// Sets the lease of durable handlers: for this long, an event claimed by one instance is not given to
-    /// another, unless the handler finishes before. 10 s by default, at least 100 ms. The lease is renewed
-    /// while the handler runs. After a crash, the events that were being handled are given to others when
-    /// their leases expire.
+    /// Sets the lease of durable handlers: if this bus sends no sign of life for this long, for example after a
+    /// crash, the events that it was handling are given to other instances, or to the next start of the program.
+    /// 30 s by default, at least 300 ms. A bus sends a sign of life every third of its lease.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = lease.max(Duration::from_millis(100));
+        self.settings.lease = lease.max(Duration::from_millis(300));
         self
     }
 
@@ -423,6 +423,7 @@ impl BusBuilder {
             known,
             works,
             stop_works: tokio::sync::watch::Sender::new(false),
+            session: std::sync::OnceLock::new(),
             routes: Routes::new(&registry().events, &flight, lists),
             log: Log::start(self.bounds),
             adapter: self.adapter,
@@ -740,19 +741,19 @@ impl Inner {
         }
         let Some(durable) = adapter.durable() else { return Ok(()) };
         let (mut orphans, stored) = Orphans::list(self, durable).await;
-        for work in &self.works {
-            let opened = caught(async { durable.open(&work.consumer).await }).await;
-            opened
-                .unwrap_or_else(panicked)
-                .map_err(|error| refused(format!("open the consumer {}", work.consumer.name()), error))?;
+        if !self.works.is_empty() {
+            let session = Session::new(self, adapter);
+            session
+                .open(&self.works)
+                .await
+                .map_err(|(name, error)| refused(format!("open the consumer {name}"), error))?;
+            durable::start(self, &session)
+                .await
+                .map_err(|error| refused("read its log".to_owned(), error))?;
+            let _ = self.session.set(session);
         }
-        orphans.report_at_build(self, durable, &stored).await;
+        orphans.report_at_build(self, &stored).await;
         orphans.spawn(self, adapter);
-        for work in &self.works {
-            let (bus, adapter, stop) =
-                (Arc::downgrade(self), Arc::clone(adapter), self.stop_works.subscribe());
-            Worker { bus, adapter, work: Arc::clone(work), stop }.spawn(&self.runtime);
-        }
         Ok(())
     }
 }

@@ -10,17 +10,16 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::adapter::{Adapter, BoxFuture};
+use crate::bus::durable::session::Session;
 use crate::bus::inner::context;
 use crate::bus::inner::in_flight::StopDeferral;
 use crate::bus::inner::runtime::has_timer;
 use crate::bus::inner::runtime::spawn_boxed;
 use crate::bus::inner::shared::Shared;
 use crate::bus::inner::stopping::AdapterStops;
-use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::panics::{caught, drop_quietly};
-use crate::time::Clock;
 
 /// Minimum time that an adapter has to stop, even if the handlers took all of the deadline.
 const ADAPTER_GRACE: Duration = Duration::from_secs(1);
@@ -219,35 +218,28 @@ impl Inner {
         unfinished
     }
 
-    /// Closes the durable consumers and stops the adapter. Returns a description of what went wrong.
+    /// Ends the session of the durable handlers and stops the adapter. Returns a description of what went wrong.
     async fn stop_adapter(&self, deadline: Instant) -> Option<String> {
         let adapter = self.adapter.as_ref()?;
         let AdapterStops { closes, stops } = self.stopping.adapter.get_or_init(|| AdapterStops {
-            closes: Shared::new(close_consumers(
-                Arc::clone(adapter),
-                self.works.clone(),
-                self.settings.clock,
-            )),
+            closes: Shared::new(end_session(self.session.get().cloned())),
             stops: Shared::new(stop_of(Arc::clone(adapter))),
         });
-        // If this fails, the adapter considers the consumers open for a while longer.
+        // If this fails, the session ends after its lease.
         closes.output_by(Instant::now() + ADAPTER_GRACE, || ()).await;
         let deadline = deadline.max(Instant::now() + ADAPTER_GRACE);
         stops.output_by(deadline, || Some(format!("{} did not stop in time", adapter.name()))).await
     }
 }
 
-/// Reports to the adapter that this program has closed its consumers.
-fn close_consumers(adapter: Arc<dyn Adapter>, works: Vec<Arc<Work>>, clock: Clock) -> BoxFuture<'static, ()> {
-    let close = async move {
-        let Some(durable) = adapter.durable() else { return };
-        for work in &works {
-            if durable.close(&work.consumer, clock.now()).await.is_err() {
-                return;
-            }
+/// Ends the session of the durable handlers.
+fn end_session(session: Option<Arc<Session>>) -> BoxFuture<'static, ()> {
+    let end = async move {
+        if let Some(session) = session {
+            session.end().await;
         }
     };
-    Box::pin(async move { caught(close).await.unwrap_or_else(drop_quietly) })
+    Box::pin(async move { caught(end).await.unwrap_or_else(drop_quietly) })
 }
 
 /// Stops the adapter. Returns a description of what went wrong.

@@ -215,7 +215,9 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::OtherIncarnation(_) => "the stored data was lost and begun again",
             Self::Behind(_) => "the stored data is older than what this program has seen",
-            Self::SessionEnded => "the session of this program has ended, because it sent no sign of life for its lease",
+            Self::SessionEnded => {
+                "the session of this program has ended, because it sent no sign of life for its lease"
+            }
             Self::UnknownSession => "the session of this program is unknown",
             Self::UnknownConsumer => "there is no such consumer",
             Self::Removed => "the consumer was removed",

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{ConsumerId, EventFilter, Incarnation, Kind, Knows, Position, ReadMark, SessionId, Settings, Token};
+use super::values::{
+    ConsumerId, EventFilter, Incarnation, Kind, Knows, Position, ReadMark, SessionId, Settings, Token,
+};
 use crate::adapter::options::StartAt;
 use crate::id::EventId;
 use crate::time::Timestamp;

@@ -7,12 +7,10 @@ mod values;
 
 use std::time::Duration;
 
-pub use answers::{
-    Beaten, Claims, Delivered, DurableError, Exchanged, Operated, Refusal, Registered, Terms,
-};
+pub use answers::{Beaten, Claims, Delivered, DurableError, Exchanged, Operated, Refusal, Registered, Terms};
 pub use calls::{
-    Beat, Caller, Claim, Exchange, Letters, Operation, Origin, Outcome, RaiseIncarnation, Register, Report, Wanted,
-    Window,
+    Beat, Caller, Claim, Exchange, Letters, Operation, Origin, Outcome, RaiseIncarnation, Register, Report,
+    Wanted, Window,
 };
 pub use status::{ConsumerStatus, DeadLetter, DeadLetters};
 pub use values::{
@@ -139,7 +137,10 @@ pub trait DurableAdapter: Send + Sync {
     /// # Errors
     ///
     /// An [`AdapterError`] if they can't be read.
-    fn consumers<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Vec<ConsumerStatus>, AdapterError>>;
+    fn consumers<'a>(
+        &'a self,
+        caller: &'a Caller,
+    ) -> BoxFuture<'a, Result<Vec<ConsumerStatus>, AdapterError>>;
 
     /// Returns up to `limit` dead letters of a consumer after a position, in the order of the log.
     ///

@@ -1,7 +1,38 @@
-//! Durable handlers: their tasks, the operator's methods, and events in transactions of users.
+//! Durable handlers: the session of the bus at its engine, the tasks that claim and handle events, the operator's
+//! methods, and events in transactions of users.
 
+mod attempt;
+mod feed;
+mod hands;
 pub(crate) mod operate;
 pub(crate) mod orphans;
 pub(crate) mod outbox;
+pub(crate) mod session;
 pub(crate) mod settled;
-pub(crate) mod worker;
+mod window;
+mod worker;
+
+use std::sync::Arc;
+
+use crate::adapter::AdapterError;
+use crate::bus::inner::Inner;
+use feed::Feed;
+use session::Session;
+use worker::Worker;
+
+/// Starts the tasks of the durable handlers of a bus, whose consumers the session has opened.
+///
+/// # Errors
+///
+/// An [`AdapterError`] if the log can't be read.
+pub(crate) async fn start(inner: &Arc<Inner>, session: &Arc<Session>) -> Result<(), AdapterError> {
+    let feed = Feed::open(inner, session, inner.works.len()).await?;
+    feed.spawn(inner, session);
+    for (index, work) in inner.works.iter().enumerate() {
+        let signal = feed.signal(index);
+        Worker::new(inner, session, work, &feed, signal).spawn(&inner.runtime);
+    }
+    let wakes = Arc::clone(&feed);
+    session.spawn_beats(inner, move || wakes.wake_all());
+    Ok(())
+}

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::adapter::durable::{ConsumerStatus, Control, DeadLetter, DeadLetters, DurableAdapter};
+use crate::adapter::durable::{
+    Caller, ConsumerId, ConsumerStatus, DeadLetter, DeadLetters, DurableAdapter, DurableError, Letters,
+    Operated, Operation,
+};
 use crate::adapter::options::StartAt;
 use crate::adapter::{Adapter, AdapterError};
 use crate::bus::inner::{Bus, Inner};
@@ -77,7 +80,7 @@ impl ConsumerHandle<'_> {
     ///
     /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn pause(&self) -> Result<(), Error> {
-        self.control(Control::Pause).await.map(drop)
+        self.operate(&Operation::Pause).await.map(drop)
     }
 
     /// Resumes a paused consumer.
@@ -86,7 +89,7 @@ impl ConsumerHandle<'_> {
     ///
     /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn resume(&self) -> Result<(), Error> {
-        self.control(Control::Resume).await.map(drop)
+        self.operate(&Operation::Resume).await.map(drop)
     }
 
     /// Moves the cursor of the consumer to `to`: it gets all events from there on, including those that it
@@ -98,7 +101,8 @@ impl ConsumerHandle<'_> {
     ///
     /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn seek(&self, to: StartAt) -> Result<(), Error> {
-        self.control(Control::Seek(to)).await.map(drop)
+        let (id, done) = self.operate(&Operation::Seek(to)).await?;
+        self.finish_move(id, done).await
     }
 
     /// Removes the consumer with its cursor and its dead letters. A program that still handles it creates it
@@ -108,7 +112,7 @@ impl ConsumerHandle<'_> {
     ///
     /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn remove(&self) -> Result<(), Error> {
-        self.control(Control::Remove).await.map(drop)
+        self.operate(&Operation::Remove).await.map(drop)
     }
 
     /// Returns the oldest dead letters of the consumer, at most `limit`.
@@ -117,15 +121,10 @@ impl ConsumerHandle<'_> {
     ///
     /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        let id = self.status().await?.id;
         let (durable, adapter) = self.bus.inner.durable(Some(&self.name))?;
-        let read = durable.dead_letters(&self.name, limit).await;
-        let read =
-            read.map_err(|error| failed(Some(&self.name), adapter, "can't read its dead letters", error))?;
-        if read.is_empty() {
-            // A consumer that does not exist has no dead letters either; this reports it.
-            self.status().await?;
-        }
-        Ok(read)
+        let read = durable.dead_letters(id, 0, limit).await;
+        read.map_err(|error| failed(Some(&self.name), adapter, "can't read its dead letters", error))
     }
 
     /// Delivers dead letters again, with the full number of attempts. Returns how many.
@@ -134,7 +133,7 @@ impl ConsumerHandle<'_> {
     ///
     /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn replay(&self, which: DeadLetters) -> Result<u64, Error> {
-        self.control(Control::Replay(which)).await
+        self.repeat(which, Operation::Replay).await
     }
 
     /// Deletes dead letters. Returns how many.
@@ -143,19 +142,57 @@ impl ConsumerHandle<'_> {
     ///
     /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`].
     pub async fn purge(&self, which: DeadLetters) -> Result<u64, Error> {
-        self.control(Control::Purge(which)).await
+        self.repeat(which, Operation::Purge).await
     }
 
-    async fn control(&self, control: Control) -> Result<u64, Error> {
+    /// Calls the operation once.
+    async fn operate(&self, operation: &Operation) -> Result<(ConsumerId, Operated), Error> {
+        let id = self.status().await?.id;
+        Ok((id, self.operate_on(id, operation).await?))
+    }
+
+    async fn operate_on(&self, id: ConsumerId, operation: &Operation) -> Result<Operated, Error> {
         let inner = &self.bus.inner;
         let (durable, adapter) = inner.durable(Some(&self.name))?;
-        let (what, asked) = (what_of(&control), control);
-        let done = durable.control(&self.name, asked, inner.now()).await;
-        let done = done.map_err(|error| failed(Some(&self.name), adapter, what, error))?;
-        match done {
-            Some(done) => Ok(done),
-            None => Err(self.unknown(&self.list().await?)),
+        let done = durable.operate(&inner.caller(), id, operation).await;
+        done.map_err(|error| match error {
+            DurableError::Failed(error) => failed(Some(&self.name), adapter, what_of(operation), error),
+            DurableError::Refused(refusal) => {
+                let message = format!(
+                    "{}: {} {}: {refusal}",
+                    subject(Some(&self.name)),
+                    adapter.name(),
+                    what_of(operation)
+                );
+                Error::new(ErrorKind::Consumer, message)
+            }
+        })
+    }
+
+    /// Calls the operation on dead letters until it has come to the last one. Returns how many it affected.
+    async fn repeat(&self, which: DeadLetters, operation: fn(Letters) -> Operation) -> Result<u64, Error> {
+        let id = self.status().await?.id;
+        let mut letters = match which {
+            DeadLetters::All => Letters::After(0),
+            DeadLetters::Of(event) => Letters::Of(event),
+        };
+        let mut affected = 0;
+        loop {
+            let done = self.operate_on(id, &operation(letters)).await?;
+            affected += done.affected;
+            match done.more {
+                Some(after) => letters = Letters::After(after),
+                None => return Ok(affected),
+            }
         }
+    }
+
+    /// Runs the rest of a seek, so that it is complete when the method returns.
+    async fn finish_move(&self, id: ConsumerId, mut done: Operated) -> Result<(), Error> {
+        while done.more.is_some() {
+            done = self.operate_on(id, &Operation::RunMove { settings_number: 0, keys: Vec::new() }).await?;
+        }
+        Ok(())
     }
 
     async fn list(&self) -> Result<Vec<ConsumerStatus>, Error> {
@@ -176,14 +213,16 @@ fn subject(consumer: Option<&str>) -> String {
 }
 
 /// Returns the text of an error message that says which operation failed.
-fn what_of(control: &Control) -> &'static str {
-    match control {
-        Control::Pause => "did not pause it",
-        Control::Resume => "did not resume it",
-        Control::Seek(_) => "did not move it",
-        Control::Remove => "did not remove it",
-        Control::Replay(_) => "did not replay its dead letters",
-        Control::Purge(_) => "did not purge its dead letters",
+fn what_of(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Pause => "did not pause it",
+        Operation::Resume => "did not resume it",
+        Operation::Seek(_) | Operation::RunMove { .. } => "did not move it",
+        Operation::Remove => "did not remove it",
+        Operation::Replay(_) => "did not replay its dead letters",
+        Operation::Purge(_) => "did not purge its dead letters",
+        Operation::DropUnclaimed(_) => "did not drop its unclaimed events",
+        Operation::ForgetPattern { .. } => "did not give up the pattern",
     }
 }
 
@@ -208,10 +247,18 @@ impl Inner {
         })
     }
 
+    /// Returns what goes with a call of an operator.
+    pub(crate) fn caller(&self) -> Caller {
+        match self.session.get() {
+            Some(session) => session.caller(),
+            None => Caller { knows: None, now: self.settings.clock.of_test() },
+        }
+    }
+
     /// Returns the status of all consumers of the adapter. An error is about `consumer`, if given.
     async fn list_consumers(&self, consumer: Option<&str>) -> Result<Vec<ConsumerStatus>, Error> {
         let (durable, adapter) = self.durable(consumer)?;
-        let listed = durable.consumers(self.now()).await;
+        let listed = durable.consumers(&self.caller()).await;
         listed.map_err(|error| failed(consumer, adapter, "can't list its consumers", error))
     }
 }

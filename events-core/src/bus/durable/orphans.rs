@@ -8,12 +8,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::adapter::durable::{ConsumerStatus, DurableAdapter};
+use crate::adapter::durable::{ConsumerStatus, DurableAdapter, matches_any};
+use crate::adapter::log::{LogPosition, LogQuery};
 use crate::adapter::{Adapter, AdapterError};
 use crate::bus::inner::Inner;
 use crate::bus::inner::outcome::panicked;
 use crate::bus::inner::runtime::spawn_boxed;
 use crate::panics::caught;
+use crate::record::Record;
 use crate::text::quoted;
 use crate::time::Timestamp;
 
@@ -81,7 +83,8 @@ impl Orphans {
     }
 
     async fn stored(&mut self, inner: &Inner, durable: &dyn DurableAdapter) -> Vec<ConsumerStatus> {
-        let listed = caught(async { durable.consumers(inner.now()).await }).await.unwrap_or_else(panicked);
+        let listed =
+            caught(async { durable.consumers(&inner.caller()).await }).await.unwrap_or_else(panicked);
         let failed_before = std::mem::replace(&mut self.is_failing, listed.is_err());
         listed.unwrap_or_else(|error: AdapterError| {
             // A bus that stops closes its adapter, so an error is expected then.
@@ -96,13 +99,8 @@ impl Orphans {
     }
 
     /// Reports the orphans among the consumers that were stored before the bus was built.
-    pub(crate) async fn report_at_build(
-        &mut self,
-        inner: &Inner,
-        durable: &dyn DurableAdapter,
-        stored: &[ConsumerStatus],
-    ) {
-        self.report(inner, durable, stored, true).await;
+    pub(crate) async fn report_at_build(&mut self, inner: &Inner, stored: &[ConsumerStatus]) {
+        self.report(inner, stored, true).await;
     }
 
     /// Spawns the task that checks at intervals.
@@ -123,17 +121,11 @@ impl Orphans {
                 continue;
             }
             let stored = self.stored(&inner, durable).await;
-            self.report(&inner, durable, &stored, false).await;
+            self.report(&inner, &stored, false).await;
         }
     }
 
-    async fn report(
-        &mut self,
-        inner: &Inner,
-        durable: &dyn DurableAdapter,
-        stored: &[ConsumerStatus],
-        is_build: bool,
-    ) {
+    async fn report(&mut self, inner: &Inner, stored: &[ConsumerStatus], is_build: bool) {
         let is_ours = |name: &str| inner.works.iter().any(|work| work.consumer.name() == name);
         let now = inner.now();
         for orphan in stored.iter().filter(|status| !is_ours(&status.name)) {
@@ -151,7 +143,7 @@ impl Orphans {
             if !is_orphan || !has_events || self.reported.contains(&orphan.name) {
                 continue;
             }
-            let Some(has_left) = describe_events_left(durable, orphan).await else { continue };
+            let Some(has_left) = describe_events_left(inner, orphan).await else { continue };
             let (name, last_used) = (quoted(&orphan.name), orphan.seen);
             let renamed = new_name.map(|new| format!("; its new name may be `{new}`")).unwrap_or_default();
             inner.warn(format_args!(
@@ -192,13 +184,14 @@ fn leaps(before: (Instant, Timestamp), now: (Instant, Timestamp)) -> bool {
 }
 
 /// Describes how many events a consumer has left to handle; `None` if it has none.
-async fn describe_events_left(durable: &dyn DurableAdapter, consumer: &ConsumerStatus) -> Option<String> {
-    let ConsumerStatus { lag, in_progress, waiting, newer, .. } = *consumer;
-    let taken = in_progress.saturating_add(waiting).saturating_add(newer);
-    let ahead = match lag <= taken {
-        true => Some(0),
+async fn describe_events_left(inner: &Inner, consumer: &ConsumerStatus) -> Option<String> {
+    let ConsumerStatus { lag, in_progress, waiting, unclaimed, .. } = *consumer;
+    let taken = in_progress.saturating_add(waiting).saturating_add(unclaimed);
+    let ahead = match lag.saturating_sub(taken) {
+        0 => Some(0),
+        events if events > MAX_COUNTED => None,
         // If counting fails, the number is unknown.
-        false => counted_ahead(durable, &consumer.name).await.unwrap_or(None),
+        events => counted_ahead(inner, consumer, events).await.ok(),
     };
     match ahead {
         Some(ahead) if ahead + taken == 0 => None,
@@ -207,9 +200,23 @@ async fn describe_events_left(durable: &dyn DurableAdapter, consumer: &ConsumerS
     }
 }
 
-async fn counted_ahead(durable: &dyn DurableAdapter, consumer: &str) -> Result<Option<u64>, AdapterError> {
-    let counted = caught(async { durable.count_ahead(consumer, MAX_COUNTED).await }).await;
-    counted.unwrap_or_else(panicked)
+/// Counts the events that a consumer takes among the newest of the log.
+async fn counted_ahead(inner: &Inner, consumer: &ConsumerStatus, newest: u64) -> Result<u64, AdapterError> {
+    let Some(adapter) = &inner.adapter else { return Ok(0) };
+    let read = async |query: LogQuery| {
+        caught(async { adapter.read_log(&query, &inner.codec).await }).await.unwrap_or_else(panicked)
+    };
+    let end = read(LogQuery::new("*")?).await?.newest();
+    let mut after = LogPosition { number: end.number.saturating_sub(newest), ..end };
+    let mut count = 0;
+    while after.number < end.number {
+        let page = read(LogQuery::new("*")?.after(after)).await?;
+        after = page.end();
+        let takes = |record: &Record| matches_any(&consumer.patterns, record.name());
+        let records = page.into_records().into_iter();
+        count += records.filter(|(_, record)| record.as_ref().is_ok_and(takes)).count() as u64;
+    }
+    Ok(count)
 }
 
 /// Returns the similarity of two names: from 0 if they have no character in common to 1 if they are equal.

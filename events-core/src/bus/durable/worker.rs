@@ -1,9 +1,6 @@
-//! The tasks of durable handlers. Each one claims events from the adapter, calls the handler, and reports the
-//! outcomes to the adapter.
+//! The task of a durable handler. It claims events from the store, calls the handler, and reports the outcomes.
 
-use std::any::Any;
 use std::future::poll_fn;
-use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -11,217 +8,443 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, watch};
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::Instant;
 
-use crate::adapter::durable::{Claim, Claimed, Claims, DurableAdapter, Finished, Outcome};
-use crate::adapter::{Adapter, AdapterError, BoxFuture};
-use crate::bus::emit::alone;
-use crate::bus::inner::call::Attempt;
-use crate::bus::inner::failure::Failure;
+use crate::adapter::AdapterError;
+use crate::adapter::durable::{
+    Claim, Claims, ConsumerId, Delivered, DurableAdapter, DurableError, Exchanged, Operation, Outcome,
+    Refusal,
+};
+use crate::bus::durable::attempt::{after_panic, handle, log_announced};
+use crate::bus::durable::feed::{Feed, Signal, at};
+use crate::bus::durable::hands::Hands;
+use crate::bus::durable::session::{RETRY_BACKOFF, Session};
+use crate::bus::durable::window::{Lookahead, MAX_WANTED};
 use crate::bus::inner::in_flight::InFlightGuard;
-use crate::bus::inner::outcome::{HandlerError, HandlerResult};
-use crate::bus::inner::report::FailedAttempt;
-use crate::bus::inner::routes::Route;
+use crate::bus::inner::outcome::panicked;
 use crate::bus::inner::runtime::spawn_boxed;
 use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Inner};
-use crate::id::EventId;
-use crate::panics::{catch_panic, caught};
+use crate::panics::caught;
 use crate::record::Record;
-use crate::time::Timestamp;
 
-/// First and longest wait before an exchange is retried after the adapter failed.
-const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-
-/// Interval at which the consumer is renewed while it handles no event, so that the adapter sees that a
-/// program has it open.
-const IDLE_RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
+/// Dead letters of one answer that are logged one by one; further ones are counted in one line.
+const LOGGED_LETTERS: usize = 8;
 
 /// The task of one durable handler.
-pub(crate) struct Worker {
-    pub(crate) bus: Weak<Inner>,
-    pub(crate) adapter: Arc<dyn Adapter>,
-    pub(crate) work: Arc<Work>,
+pub(super) struct Worker {
+    bus: Weak<Inner>,
+    session: Arc<Session>,
+    work: Arc<Work>,
+    feed: Arc<Feed>,
+    signal: Arc<Signal>,
     /// True once the bus is stopping; closed if the bus was dropped.
-    pub(crate) stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
+    generation: watch::Receiver<u64>,
 }
 
-/// State of a worker between two exchanges with the adapter.
+/// State of a worker between two exchanges.
 struct State {
-    tasks: JoinSet<Finished>,
-    /// The events that `tasks` are handling.
-    in_progress: Vec<InProgress>,
-    finished: Vec<Unreported>,
-    /// True if the adapter may have events to claim.
-    may_have_events: bool,
-    due: Option<Timestamp>,
-    /// The [`Claims::seen`] of the last exchange.
-    last_seen: u64,
-    /// Number of exchanges that have failed in a row.
+    hands: Hands,
+    ahead: Lookahead,
+    tasks: JoinSet<Outcome>,
+    delivered: Vec<(Id, Delivered)>,
+    turn: Turn,
+    /// Whether the store may have waiting events that are due.
+    may_have_due: bool,
+    due: Option<Instant>,
+    flushes: bool,
+    /// Whether the store has an event for a bus with nothing else in hand.
+    wants_solo: bool,
+    /// Number of calls that have failed in a row.
     failed: u32,
-    /// Time of the last renewal.
-    last_renewal: Instant,
     retry_at: Option<Instant>,
+    /// Why nothing is claimed, as it was logged.
+    logged: Claims,
+    removed: bool,
 }
 
-/// An event that is being handled. It counts as in flight until its outcome is reported to the adapter.
-struct InProgress {
-    task: Id,
-    claim: Claim,
-    flight: InFlightGuard,
-}
-
-/// An outcome that has not been reported to the adapter yet.
-struct Unreported {
-    finished: Finished,
-    _flight: InFlightGuard,
+/// The right to have events in hand, beside those of other handlers or alone.
+enum Turn {
+    None,
+    Shared(#[expect(dead_code, reason = "held")] OwnedRwLockReadGuard<()>),
+    Alone(#[expect(dead_code, reason = "held")] OwnedRwLockWriteGuard<()>),
 }
 
 /// Reasons for which a worker wakes.
 enum Wake {
-    Finished(Result<Finished, JoinError>),
-    EventsAvailable,
-    Renew,
-    Stop,
+    Finished(Result<(Id, Outcome), JoinError>),
+    Signal,
+    Due,
     Retry,
+    Alone(OwnedRwLockWriteGuard<()>),
+    Changed,
 }
 
 impl Worker {
+    pub(super) fn new(
+        inner: &Arc<Inner>,
+        session: &Arc<Session>,
+        work: &Arc<Work>,
+        feed: &Arc<Feed>,
+        signal: Arc<Signal>,
+    ) -> Self {
+        Self {
+            bus: Arc::downgrade(inner),
+            session: Arc::clone(session),
+            work: Arc::clone(work),
+            feed: Arc::clone(feed),
+            signal,
+            stop: inner.stop_works.subscribe(),
+            generation: session.generation.subscribe(),
+        }
+    }
+
     /// Spawns the task that runs the consumer.
-    pub(crate) fn spawn(self, runtime: &Handle) {
+    pub(super) fn spawn(self, runtime: &Handle) {
         spawn_boxed(runtime, Box::pin(self.run()));
     }
 
     async fn run(mut self) {
-        let adapter = Arc::clone(&self.adapter);
-        let Some(durable) = adapter.durable() else { return };
-        let mut state = State {
-            tasks: JoinSet::new(),
-            in_progress: Vec::new(),
-            finished: Vec::new(),
-            may_have_events: true,
-            due: None,
-            last_seen: 0,
-            failed: 0,
-            last_renewal: Instant::now(),
-            retry_at: None,
-        };
-        let mut renewals = interval((self.work.consumer.lease() / 3).max(Duration::from_millis(10)));
-        renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let session = Arc::clone(&self.session);
+        let Ok(durable) = session.durable() else { return };
+        let Some(mut state) = self.begin() else { return };
+        self.work_off(durable, &mut state).await;
+        self.want_solo(&mut state, false);
+    }
+
+    async fn work_off(&mut self, durable: &dyn DurableAdapter, state: &mut State) {
         loop {
-            let stopping = self.is_stopping();
-            let free = if stopping { 0 } else { self.free(&state) };
-            if state.retry_at.is_none() && (!state.finished.is_empty() || free > 0 && state.may_have_events) {
-                self.exchange(durable, &mut state, free).await;
-                self.collect(&mut state);
-                continue;
-            }
-            if stopping && state.tasks.is_empty() && state.finished.is_empty() {
+            self.collect(state);
+            if self.generation.has_changed().unwrap_or(false) && !self.reopen(state) {
                 return;
             }
-            match self.wake(durable, &mut state, &mut renewals, free > 0, stopping).await {
-                Wake::Finished(done) => {
-                    self.finish(&mut state, done);
-                    self.collect(&mut state);
+            let stopping = self.is_stopping();
+            if state.removed || stopping && state.hands.is_empty() && !state.hands.is_unanswered() {
+                return;
+            }
+            if state.retry_at.is_none() && self.step(durable, state, stopping).await {
+                continue;
+            }
+            if state.hands.is_empty() && !matches!(state.turn, Turn::None) && !state.hands.is_unanswered() {
+                self.give_turn_back(state);
+            }
+            match self.wake(state, stopping).await {
+                Wake::Finished(done) => self.finish(state, done),
+                Wake::Signal => {
+                    let woken = self.signal.take();
+                    state.may_have_due |= woken.events;
+                    state.flushes |= woken.flushes;
                 }
-                Wake::EventsAvailable => state.may_have_events = true,
+                Wake::Due => (state.due, state.may_have_due) = (None, true),
                 Wake::Retry => state.retry_at = None,
-                Wake::Renew => self.renew(durable, &mut state).await,
-                Wake::Stop => {}
+                Wake::Alone(guard) => (state.turn, state.may_have_due) = (Turn::Alone(guard), true),
+                Wake::Changed => {}
             }
         }
+    }
+
+    fn begin(&mut self) -> Option<State> {
+        let _ = self.generation.borrow_and_update();
+        let (id, registered) = self.session.registered(&self.work.name)?;
+        self.signal.set_union(&registered.terms.union);
+        let ahead = Lookahead::new(self.work.consumer.filter(), registered.terms.clone());
+        Some(State {
+            hands: Hands::new(id, registered, Arc::clone(&self.session.in_hand)),
+            ahead,
+            tasks: JoinSet::new(),
+            delivered: Vec::new(),
+            turn: Turn::None,
+            may_have_due: true,
+            due: None,
+            flushes: false,
+            wants_solo: false,
+            failed: 0,
+            retry_at: None,
+            logged: Claims::Open,
+            removed: false,
+        })
+    }
+
+    /// Continues in the session that was registered again. Returns whether the consumer still exists.
+    fn reopen(&mut self, state: &mut State) -> bool {
+        let _ = self.generation.borrow_and_update();
+        let Some((id, registered)) = self.session.registered(&self.work.name) else {
+            self.warn_of_removal(state);
+            return false;
+        };
+        self.take_terms(state, &registered.terms);
+        state.hands.reopen(id, registered);
+        state.may_have_due = true;
+        true
     }
 
     fn is_stopping(&self) -> bool {
         *self.stop.borrow() || self.stop.has_changed().is_err()
     }
 
-    fn free(&self, state: &State) -> usize {
-        self.work.consumer.durable.most_at_a_time().saturating_sub(state.in_progress.len())
-    }
-
-    async fn wake(
-        &mut self,
-        durable: &dyn DurableAdapter,
-        state: &mut State,
-        renewals: &mut tokio::time::Interval,
-        free: bool,
-        stopping: bool,
-    ) -> Wake {
-        let due = state.due.filter(|_| free && state.retry_at.is_none()).and_then(|due| self.instant_of(due));
-        let may_claim = free && state.retry_at.is_none();
-        let mut new_events = pin!(if may_claim { durable.wait(state.last_seen) } else { never() });
-        let mut due = pin!(at(due));
-        let mut retry_at = pin!(at(state.retry_at));
-        let mut stopped = pin!(self.stop.changed());
-        poll_fn(|cx| {
-            match state.tasks.poll_join_next(cx) {
-                Poll::Ready(Some(done)) => return Poll::Ready(Wake::Finished(done)),
-                Poll::Ready(None) | Poll::Pending => {}
-            }
-            if !stopping && stopped.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wake::Stop);
-            }
-            if retry_at.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wake::Retry);
-            }
-            if new_events.as_mut().poll(cx).is_ready() || due.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wake::EventsAvailable);
-            }
-            renewals.poll_tick(cx).map(|_| Wake::Renew)
-        })
-        .await
-    }
-
-    fn instant_of(&self, due: Timestamp) -> Option<Instant> {
-        let wait = due.as_micros().saturating_sub(self.bus.upgrade()?.now().as_micros());
-        Some(Instant::now() + Duration::from_micros(wait.max(0) as u64) + Duration::from_millis(1))
-    }
-
-    /// Reports outcomes to the adapter and claims up to `free` further events.
-    async fn exchange(&self, durable: &dyn DurableAdapter, state: &mut State, free: usize) {
-        let Some(inner) = self.bus.upgrade() else { return state.finished.clear() };
-        let bus = Bus { inner };
+    /// Makes the next call, if there is something to report or to claim. Returns whether there was.
+    async fn step(&self, durable: &dyn DurableAdapter, state: &mut State, stopping: bool) -> bool {
+        let Some(inner) = self.bus.upgrade() else {
+            state.hands.forget_finished();
+            return false;
+        };
         // Count this as in flight before checking for a stop. Then `stop` either waits for the events claimed
         // here, or was seen here.
-        let _flight = InFlightGuard::of_backlog(&bus.inner.flight);
-        let free = if self.is_stopping() { 0 } else { free };
-        let finished: Vec<_> = state.finished.iter().map(|done| done.finished.clone()).collect();
-        let exchanged = durable.exchange(&self.work.consumer, &finished, free, bus.inner.now()).await;
-        match exchanged {
-            Ok(claims) => {
+        let _flight = InFlightGuard::of_backlog(&inner.flight);
+        let claim = match stopping || self.is_stopping() || state.hands.is_unanswered() {
+            true => None,
+            false => match self.claim(state).await {
+                Ok(claim) => claim,
+                Err(error) => {
+                    self.note_failed(&inner, state, &error);
+                    None
+                }
+            },
+        };
+        let asks = claim.is_some()
+            || state.hands.has_outcomes()
+            || state.hands.is_unanswered()
+            || state.hands.names_all();
+        if !asks {
+            return false;
+        }
+        self.exchange(durable, &Bus { inner }, state, claim).await;
+        true
+    }
+
+    /// Returns the next claim, if this handler may claim and there may be something for it.
+    async fn claim(&self, state: &mut State) -> Result<Option<Claim>, AdapterError> {
+        let free = self.work.consumer.durable.most_at_a_time().saturating_sub(state.hands.running());
+        if free == 0 || state.hands.has_solo() || state.hands.names_all() {
+            return Ok(None);
+        }
+        if self.session.wants_solo.load(Ordering::SeqCst) > 0 && !matches!(state.turn, Turn::Alone(_)) {
+            return Ok(None);
+        }
+        state.ahead.fill(&self.feed, &self.signal, &self.work.consumer, free).await?;
+        let flushes = std::mem::take(&mut state.flushes) && state.ahead.is_ahead();
+        if !state.may_have_due && !state.ahead.has_events() && !flushes {
+            return Ok(None);
+        }
+        if matches!(state.turn, Turn::None) {
+            let Ok(guard) = Arc::clone(&self.session.hands).try_read_owned() else { return Ok(None) };
+            state.turn = Turn::Shared(guard);
+        }
+        let solo = matches!(state.turn, Turn::Alone(_)) && state.hands.is_empty();
+        Ok(Some(Claim { max: free.min(MAX_WANTED), solo, window: state.ahead.window() }))
+    }
+
+    /// Reports outcomes and claims events.
+    async fn exchange(
+        &self,
+        durable: &dyn DurableAdapter,
+        bus: &Bus,
+        state: &mut State,
+        claim: Option<Claim>,
+    ) {
+        let claims = claim.is_some();
+        let generation = *self.generation.borrow();
+        let caller = self.session.caller();
+        let call = state.hands.next(claim);
+        let answer = caught(async { durable.exchange(&caller, call).await }).await;
+        match answer.unwrap_or_else(|panic| panicked(panic).map_err(DurableError::Failed)) {
+            Ok(answer) => {
                 state.failed = 0;
-                state.finished.clear();
-                self.note(&bus, &claims);
-                state.may_have_events = claims.more;
-                (state.due, state.last_seen) = (claims.due, claims.seen);
-                claims.claimed.into_iter().for_each(|claimed| self.begin(&bus, state, claimed));
+                self.take_answer(durable, bus, state, answer, claims).await;
             }
-            Err(error) => self.note_failed(&bus.inner, state, &error),
+            Err(DurableError::Refused(Refusal::Removed | Refusal::UnknownConsumer)) => {
+                self.warn_of_removal(state)
+            }
+            Err(DurableError::Refused(refusal)) => {
+                if let Err(error) = self.session.renew(generation, refusal).await {
+                    self.note_failed(&bus.inner, state, &error);
+                }
+            }
+            Err(DurableError::Failed(error)) => self.note_failed(&bus.inner, state, &error),
+        }
+    }
+
+    async fn take_answer(
+        &self,
+        durable: &dyn DurableAdapter,
+        bus: &Bus,
+        state: &mut State,
+        answer: Exchanged,
+        claims: bool,
+    ) {
+        let positions: Vec<_> = answer.deliveries.iter().map(|delivered| delivered.position).collect();
+        let records = positions.iter().map(|position| state.ahead.record(*position)).collect();
+        state.hands.answered(&answer);
+        self.take_terms(state, &answer.terms);
+        self.note(durable, bus, state.hands.consumer(), &answer).await;
+        if claims {
+            state.may_have_due =
+                answer.more || matches!(answer.claims, Claims::OldPatterns | Claims::OldSettings);
+            state.due = answer
+                .due_in
+                .map(|due| Instant::now() + Duration::from_micros(due) + Duration::from_millis(1));
+            self.note_claims(state, &answer);
+        }
+        self.deliver(durable, bus, state, answer.deliveries, records).await;
+        if answer.moving {
+            self.run_move(durable, bus, state).await;
+        }
+    }
+
+    fn take_terms(&self, state: &mut State, terms: &crate::adapter::durable::Terms) {
+        self.signal.set_union(&terms.union);
+        state.ahead.set_terms(terms);
+    }
+
+    /// Notes why nothing was claimed.
+    fn note_claims(&self, state: &mut State, answer: &Exchanged) {
+        self.want_solo(state, answer.wants_solo);
+        if answer.claims == Claims::DataLost || answer.claims == Claims::OtherOrder {
+            // Nothing wakes the handler when this ends.
+            state.due = Some(Instant::now() + self.work.consumer.lease() / 3);
+        }
+        if answer.claims == Claims::OtherOrder && state.logged != Claims::OtherOrder {
+            let name = self.work.consumer.name();
+            self.session.warn(format_args!(
+                "durable handler {name} waits: programs with another `ordered_by` for it are running, and it begins when they have ended"
+            ));
+        }
+        state.logged = answer.claims;
+    }
+
+    /// Calls the handler for the claimed events.
+    async fn deliver(
+        &self,
+        durable: &dyn DurableAdapter,
+        bus: &Bus,
+        state: &mut State,
+        deliveries: Vec<Delivered>,
+        read: Vec<Option<Result<Record, AdapterError>>>,
+    ) {
+        if deliveries.is_empty() {
+            return;
+        }
+        let codec = self.work.consumer.codec();
+        let missing = deliveries
+            .iter()
+            .zip(&read)
+            .filter(|(delivered, read)| delivered.copy.is_none() && read.is_none());
+        let missing: Vec<_> = missing.map(|(delivered, _)| delivered.position).collect();
+        let found = match missing.is_empty() {
+            true => Ok(Vec::new()),
+            false => durable.records(&missing, codec).await,
+        };
+        for (delivered, read) in deliveries.into_iter().zip(read) {
+            let position = delivered.position;
+            let record = match (&delivered.copy, read, &found) {
+                (Some(copy), ..) => decode(codec, copy),
+                (None, Some(read), _) => read,
+                (None, None, Ok(found)) => match found.iter().find(|(at, _)| *at == position) {
+                    Some((_, record)) => record.clone(),
+                    None => Err(AdapterError::refused(format_args!("the log has no record at {position}"))),
+                },
+                (None, None, Err(error)) => {
+                    // The handler is not called; the event is claimed again.
+                    let flight = InFlightGuard::of_backlog(&bus.inner.flight);
+                    state.hands.begin(&delivered, None, Some(Outcome::GivenBack), flight);
+                    self.note_failed(&bus.inner, state, error);
+                    continue;
+                }
+            };
+            self.call(bus, state, delivered, record);
         }
     }
 
     /// Spawns the task that calls the handler.
-    fn begin(&self, bus: &Bus, state: &mut State, claimed: Claimed) {
-        let (claim, flight) = (claimed.claim, InFlightGuard::of_backlog(&bus.inner.flight));
-        let handled = handle(bus.clone(), Arc::clone(&self.work), claimed);
+    fn call(&self, bus: &Bus, state: &mut State, delivered: Delivered, record: Result<Record, AdapterError>) {
+        let flight = InFlightGuard::of_backlog(&bus.inner.flight);
+        let handled = handle(bus.clone(), Arc::clone(&self.work), delivered.clone(), record);
         let task = state.tasks.spawn_on(handled, &bus.inner.runtime).id();
-        state.in_progress.push(InProgress { task, claim, flight });
+        state.hands.begin(&delivered, Some(task), None, flight);
+        state.delivered.push((task, delivered));
     }
 
-    fn note(&self, bus: &Bus, claims: &Claims) {
+    /// Reports what an answer says about other events than the claimed ones.
+    async fn note(&self, durable: &dyn DurableAdapter, bus: &Bus, consumer: ConsumerId, answer: &Exchanged) {
         let (fallback, name) = (bus.inner.settings.fallback, self.work.consumer.name());
-        for late in &claims.late {
-            let Claim { position, attempt, .. } = late;
+        for (position, _) in &answer.late {
             fallback.warning(format_args!(
-                "durable handler {name} was late with the event at {position} (attempt {attempt}), so its result was ignored: its lease had expired, or an operator has moved the consumer or replayed the event"
+                "durable handler {name} was late with the event at {position}, so its result was ignored: its lease had expired, or an operator has moved the consumer or replayed the event"
             ));
         }
-        if claims.lost > 0 {
+        if answer.lost > 0 {
             let why = ", which were trimmed before it had finished them";
-            bus.inner.warn_of_lost(format!("durable handler {name}"), claims.lost, why.to_owned());
+            bus.inner.warn_of_lost(format!("durable handler {name}"), answer.lost, why.to_owned());
+        }
+        for position in answer.announced.iter().take(LOGGED_LETTERS) {
+            let letters = durable.dead_letters(consumer, position - 1, 1).await;
+            letters.iter().flatten().for_each(|letter| log_announced(bus, &self.work, letter));
+        }
+        let more = answer.announced.len().saturating_sub(LOGGED_LETTERS);
+        if more > 0 {
+            fallback.warning(format_args!(
+                "durable handler {name}: {more} more events became dead letters, because programs ended in their last attempts, or because their pattern was given up: see `bus.consumer(\"{name}\").dead_letters(..)`"
+            ));
+        }
+    }
+
+    /// Runs the move of the consumer to its end, or until a call fails.
+    async fn run_move(&self, durable: &dyn DurableAdapter, bus: &Bus, state: &mut State) {
+        let (mut settings_number, mut keys) = (0, Vec::new());
+        loop {
+            let caller = self.session.caller();
+            let chunk = Operation::RunMove { settings_number, keys: std::mem::take(&mut keys) };
+            let done = match durable.operate(&caller, state.hands.consumer(), &chunk).await {
+                Ok(done) => done,
+                Err(DurableError::Failed(error)) => return self.note_failed(&bus.inner, state, &error),
+                Err(DurableError::Refused(_)) => return,
+            };
+            state.may_have_due = true;
+            if done.more.is_none() {
+                return;
+            }
+            let Some((number, settings)) = done.keys_by else { continue };
+            settings_number = number;
+            match self.keys(durable, &settings, done.keys).await {
+                Ok(read) => keys = read,
+                Err(error) => return self.note_failed(&bus.inner, state, &error),
+            }
+        }
+    }
+
+    /// Reads the new keys of rows.
+    async fn keys(
+        &self,
+        durable: &dyn DurableAdapter,
+        settings: &crate::adapter::durable::Settings,
+        rows: Vec<(u64, Option<Vec<u8>>)>,
+    ) -> Result<Vec<(u64, Option<String>)>, AdapterError> {
+        let codec = self.work.consumer.codec();
+        let positions: Vec<_> = rows.iter().filter(|(_, copy)| copy.is_none()).map(|(at, _)| *at).collect();
+        let found = durable.records(&positions, codec).await?;
+        let key_of = |(position, copy): (u64, Option<Vec<u8>>)| {
+            let record = match copy {
+                Some(copy) => decode(codec, &copy).ok(),
+                None => {
+                    found.iter().find(|(at, _)| *at == position).and_then(|(_, record)| record.clone().ok())
+                }
+            };
+            let key = record.and_then(|record| self.work.consumer.key(&record, settings.order.as_ref()?));
+            (position, key)
+        };
+        Ok(rows.into_iter().map(key_of).collect())
+    }
+
+    fn warn_of_removal(&self, state: &mut State) {
+        state.hands.forget_finished();
+        if !std::mem::replace(&mut state.removed, true) {
+            let name = self.work.consumer.name();
+            self.session.warn(format_args!(
+                "durable handler {name} gets no more events: its consumer was removed. The next start of a program that handles it creates it anew"
+            ));
         }
     }
 
@@ -230,7 +453,7 @@ impl Worker {
         let wait = first.saturating_mul(1 << state.failed.min(16)).min(max);
         state.retry_at = Some(Instant::now() + wait);
         if state.failed == 0 {
-            let (name, adapter) = (self.work.consumer.name(), self.adapter.name());
+            let (name, adapter) = (self.work.consumer.name(), self.session.adapter().name());
             inner.settings.fallback.warning(format_args!(
                 "durable handler {name} can't exchange events with {adapter}, and will retry: {error}"
             ));
@@ -239,190 +462,97 @@ impl Worker {
         // A bus that stops does not wait for a failing engine. Events whose outcome was not reported are
         // handed out again.
         if self.is_stopping() {
-            state.finished.clear();
+            state.hands.forget_finished();
         }
     }
 
-    /// Extends the leases of the events that are being handled. If there are none, renews the consumer at the
-    /// interval [`IDLE_RENEWAL_INTERVAL`].
-    async fn renew(&self, durable: &dyn DurableAdapter, state: &mut State) {
-        let Some(inner) = self.bus.upgrade() else { return };
-        if state.in_progress.is_empty() && state.last_renewal.elapsed() < IDLE_RENEWAL_INTERVAL {
-            return;
+    async fn wake(&mut self, state: &mut State, stopping: bool) -> Wake {
+        let waits_alone =
+            state.wants_solo && state.hands.is_empty() && matches!(state.turn, Turn::None) && !stopping;
+        let hands = Arc::clone(&self.session.hands);
+        let alone = async move {
+            match waits_alone {
+                true => hands.write_owned().await,
+                false => std::future::pending().await,
+            }
+        };
+        let due = state.due.filter(|_| !stopping && state.retry_at.is_none());
+        let (mut alone, mut due, mut retry_at) = (pin!(alone), pin!(at(due)), pin!(at(state.retry_at)));
+        let (mut stopped, mut generation) = (pin!(self.stop.changed()), pin!(self.generation.changed()));
+        let mut signal = pin!(self.signal.notify.notified());
+        poll_fn(|cx| {
+            if let Poll::Ready(Some(done)) = state.tasks.poll_join_next_with_id(cx) {
+                return Poll::Ready(Wake::Finished(done));
+            }
+            if !stopping && stopped.as_mut().poll(cx).is_ready() || generation.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Changed);
+            }
+            if retry_at.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Retry);
+            }
+            if signal.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Signal);
+            }
+            if let Poll::Ready(guard) = alone.as_mut().poll(cx) {
+                return Poll::Ready(Wake::Alone(guard));
+            }
+            due.as_mut().poll(cx).map(|()| Wake::Due)
+        })
+        .await
+    }
+
+    /// Lets other handlers of the bus claim.
+    fn give_turn_back(&self, state: &mut State) {
+        if matches!(state.turn, Turn::Alone(_)) {
+            if state.wants_solo {
+                // Another program has such an event in hand.
+                state.due = Some(Instant::now() + self.work.consumer.lease() / 3);
+            }
+            self.want_solo(state, false);
         }
-        state.last_renewal = Instant::now();
-        let claims: Vec<_> = state.in_progress.iter().map(|event| event.claim).collect();
-        if let Err(error) = durable.renew(&self.work.consumer, &claims, inner.now()).await {
-            let name = self.work.consumer.name();
-            inner.settings.fallback.warning(format_args!(
-                "durable handler {name} could not extend its leases, so other instances may handle the same events: {error}"
-            ));
+        state.turn = Turn::None;
+    }
+
+    /// Asks the other handlers of the bus to claim nothing, or lets them claim again.
+    fn want_solo(&self, state: &mut State, wants: bool) {
+        match (std::mem::replace(&mut state.wants_solo, wants), wants) {
+            (false, true) => drop(self.session.wants_solo.fetch_add(1, Ordering::SeqCst)),
+            (true, false) => {
+                self.session.wants_solo.fetch_sub(1, Ordering::SeqCst);
+                self.feed.wake_all();
+            }
+            _ => {}
         }
     }
 
     /// Takes the outcomes of all tasks that have ended by now.
     fn collect(&self, state: &mut State) {
-        while let Some(done) = state.tasks.try_join_next() {
+        while let Some(done) = state.tasks.try_join_next_with_id() {
             self.finish(state, done);
         }
     }
 
-    /// Keeps the outcome of an event until it is reported to the adapter.
-    fn finish(&self, state: &mut State, done: Result<Finished, JoinError>) {
-        let task_of = |claim| state.in_progress.iter().position(|event| event.claim == claim);
-        let index = match &done {
-            Ok(finished) => task_of(finished.claim),
-            Err(error) => state.in_progress.iter().position(|event| event.task == error.id()),
+    /// Keeps the outcome of an event until it is reported.
+    fn finish(&self, state: &mut State, done: Result<(Id, Outcome), JoinError>) {
+        let task = match &done {
+            Ok((task, _)) => *task,
+            Err(error) => error.id(),
         };
-        let Some(InProgress { claim, flight, .. }) = index.map(|index| state.in_progress.swap_remove(index))
-        else {
-            return;
-        };
-        let finished = match done {
-            Ok(finished) => finished,
+        let Some(index) = state.delivered.iter().position(|(id, _)| *id == task) else { return };
+        let (_, delivered) = state.delivered.swap_remove(index);
+        let outcome = match done {
+            Ok((_, outcome)) => outcome,
             Err(error) => match (error.try_into_panic(), self.bus.upgrade()) {
-                (Ok(panic), Some(inner)) => {
-                    Finished { claim, outcome: after_panic(&Bus { inner }, &self.work, claim, panic) }
-                }
-                // The runtime is shutting down. The event is handed out again when its lease expires.
-                _ => return,
+                (Ok(panic), Some(inner)) => after_panic(&Bus { inner }, &self.work, &delivered, panic),
+                // The runtime is shutting down. The event is handed out again after the lease.
+                _ => return state.hands.forget(task),
             },
         };
-        state.finished.push(Unreported { finished, _flight: flight });
+        state.hands.finish(task, outcome);
     }
 }
 
-fn never<'a>() -> BoxFuture<'a, ()> {
-    Box::pin(std::future::pending())
-}
-
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Handles one claimed event and returns the outcome.
-async fn handle(bus: Bus, work: Arc<Work>, claimed: Claimed) -> Finished {
-    let Claimed { claim, record, last_error, lost_lease } = claimed;
-    let previous = Previous { lost_lease, error: last_error };
-    let outcome = match &record {
-        Ok(record) => attempt(&bus, &work, claim, record, previous).await,
-        Err(error) => {
-            let event = format!("(unreadable, at {})", claim.position);
-            let attempts = claim.attempt;
-            let verb = "was not called, because the event can't be read,";
-            give_up(&bus, &work, Failed { event: &event, id: None, attempts, verb }, error.to_string())
-        }
-    };
-    // This may be the last owner of the event, whose destructor is user code. A panic there does not change
-    // the outcome.
-    catch_panic(|| drop(record));
-    Finished { claim, outcome }
-}
-
-/// Returns the outcome of an attempt whose task panicked outside of the handler, for example in a subscriber
-/// of `tracing`.
-fn after_panic(bus: &Bus, work: &Work, claim: Claim, panic: Box<dyn Any + Send>) -> Outcome {
-    let error = HandlerError::panicked(panic);
-    let (message, event) = (error.message().to_owned(), format!("(at {})", claim.position));
-    let failed = Failed { event: &event, id: None, attempts: claim.attempt, verb: "panicked" };
-    after_failure(bus, work, claim, failed, message)
-}
-
-/// How the previous attempt of an event ended.
-struct Previous {
-    /// Without an outcome.
-    lost_lease: bool,
-    error: Option<String>,
-}
-
-async fn attempt(bus: &Bus, work: &Work, claim: Claim, record: &Record, previous: Previous) -> Outcome {
-    let durable = &work.consumer.durable;
-    let failed = |attempts| Failed { event: record.name(), id: Some(record.id()), attempts, verb: "failed" };
-    // If the attempts are used up although the previous one was reported, the program had more retries before. The
-    // event gets one more attempt.
-    if claim.attempt > durable.attempts() && previous.lost_lease {
-        let before = claim.attempt - 1;
-        let error =
-            previous.error.map(|error| format!("; the previous attempt: {error}")).unwrap_or_default();
-        let error = format!("the process ended, or lost its lease, in attempt {before}{error}");
-        return give_up(bus, work, Failed { verb: "did not finish", ..failed(before) }, error);
-    }
-    if let Some(Err(error)) = bus.inner.known.get(record.name()).map(|decl| record.payload(decl)) {
-        let verb = "was not called, because the payload does not fit,";
-        return give_up(bus, work, Failed { verb, ..failed(claim.attempt) }, error.to_string());
-    }
-    let route = Route::of(&work.registration, work.consumer.pattern_of(record.name()).unwrap_or(0));
-    let tried = Attempt { number: claim.attempt, consumer: Some(Arc::clone(&work.name)) };
-    let called = alone::call_durable(bus, &work.registration.callback, &route, record, tried);
-    let Err(error) = within(durable.time_limit(), called).await else { return Outcome::Done };
-    let message = error.message().to_owned();
-    let failed = Failed { verb: Failure::new(&route, error).verb(), ..failed(claim.attempt) };
-    after_failure(bus, work, claim, failed, message)
-}
-
-/// Returns the outcome of a failed attempt: a retry, or a dead letter if it was the last attempt.
-fn after_failure(bus: &Bus, work: &Work, claim: Claim, failed: Failed<'_>, message: String) -> Outcome {
-    let durable = &work.consumer.durable;
-    bus.inner.counters.failed.fetch_add(1, Ordering::Relaxed);
-    if claim.attempt >= durable.attempts() {
-        return give_up(bus, work, failed, message);
-    }
-    // Each `RandomState` has other keys, so the same position gives a different share every time.
-    let share = RandomState::new().hash_one(claim.position) as f64 / u64::MAX as f64;
-    let wait = durable.wait_after(claim.attempt, share);
-    let at = bus.inner.now().as_micros().saturating_add(wait.as_micros().try_into().unwrap_or(i64::MAX));
-    let at = Timestamp::from_micros(at);
-    catch_panic(|| bus.inner.settings.fallback.retry(&failed.reported(work, &message), at));
-    Outcome::Retry { at, error: message }
-}
-
-/// Waits for a handler's result, or for an error if it takes longer than `limit`.
-async fn within(limit: Duration, handled: impl Future<Output = HandlerResult>) -> HandlerResult {
-    if limit == Duration::MAX {
-        return handled.await;
-    }
-    let too_long = format!("it took longer than {} s", limit.as_secs_f64());
-    // At the limit, this drops the handler's future, which may panic. (A panic while it is polled is in the
-    // result.)
-    let timed = caught(async { timeout(limit, handled).await }).await;
-    Err(match timed {
-        Ok(Ok(result)) => return result,
-        Ok(Err(_)) => HandlerError::new(&too_long),
-        Err(panic) => {
-            let panic = HandlerError::panicked(panic);
-            let panic = panic.message();
-            HandlerError::new(&format_args!("{too_long}, and panicked when it was dropped: {panic}"))
-        }
-    })
-}
-
-/// An attempt that did not succeed.
-struct Failed<'a> {
-    event: &'a str,
-    id: Option<EventId>,
-    attempts: u32,
-    verb: &'a str,
-}
-
-impl<'a> Failed<'a> {
-    fn reported(&self, work: &'a Work, error: &'a str) -> FailedAttempt<'a> {
-        FailedAttempt {
-            event: self.event,
-            id: self.id,
-            handler: work.registration.name(),
-            consumer: work.consumer.name(),
-            attempt: self.attempts,
-            max_attempts: work.consumer.durable.attempts().max(self.attempts),
-            verb: self.verb,
-            error,
-        }
-    }
-}
-
-fn give_up(bus: &Bus, work: &Work, failed: Failed<'_>, error: String) -> Outcome {
-    catch_panic(|| bus.inner.settings.fallback.dead(&failed.reported(work, &error)));
-    Outcome::Dead { error, attempts: failed.attempts }
+fn decode(codec: &crate::record::codec::RecordCodec, copy: &[u8]) -> Result<Record, AdapterError> {
+    let text = std::str::from_utf8(copy).map_err(AdapterError::refused)?;
+    codec.decode(text).map_err(AdapterError::from)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::adapter::consumer::Consumer;
-use crate::adapter::durable::Interest;
+use crate::adapter::durable::matches_any;
 use crate::bus::inner::call::Callback;
 use crate::bus::inner::routes::Registration;
 
@@ -12,16 +12,19 @@ pub(crate) struct Work {
     pub(crate) consumer: Arc<Consumer>,
     pub(crate) registration: Arc<Registration>,
     pub(crate) name: Arc<str>,
+    /// The patterns that the consumer is registered with.
+    patterns: Vec<String>,
 }
 
 impl Work {
     pub(crate) fn new(consumer: Consumer, handler: String, callback: Callback) -> Arc<Self> {
         let registration = Registration::alone(handler.into(), consumer.patterns.clone(), callback);
-        Arc::new(Self { name: consumer.name().into(), consumer: Arc::new(consumer), registration })
+        let patterns = consumer.filter().patterns;
+        Arc::new(Self { name: consumer.name().into(), consumer: Arc::new(consumer), registration, patterns })
     }
 
     /// Returns true if the consumer takes events of this name.
     pub(crate) fn takes(&self, event: &str) -> bool {
-        self.consumer.interest(event, 0) != Interest::Skip
+        matches_any(&self.patterns, event)
     }
 }

@@ -1,0 +1,356 @@
+//! The session of a bus at its engine: what the bus knows of the store, its signs of life, and registering again after
+//! the session has ended or the store has lost data.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Notify, RwLock, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::adapter::durable::{
+    Beat, Beaten, Caller, DurableAdapter, DurableError, Knows, Origin, RaiseIncarnation, ReadMark, Refusal,
+    Register, Registered, SessionId,
+};
+use crate::adapter::{Adapter, AdapterError};
+use crate::bus::inner::Inner;
+use crate::bus::inner::outcome::panicked;
+use crate::bus::inner::runtime::spawn_boxed;
+use crate::bus::inner::work::Work;
+use crate::panics::caught;
+use crate::time::Clock;
+
+/// Positions and ids that beats have named, kept to find where to resume after a loss of data.
+const KEPT_MARKS: usize = 1_000;
+
+/// Delay before a call is repeated whose outcome is unknown or which the engine could not apply: the first one, and the
+/// longest.
+pub(super) const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// The session of a bus, shared by its durable handlers.
+pub(crate) struct Session {
+    adapter: Arc<dyn Adapter>,
+    bus: Weak<Inner>,
+    lease: Duration,
+    clock: Clock,
+    state: Mutex<State>,
+    /// Held while the session registers again.
+    renewing: tokio::sync::Mutex<()>,
+    /// Number of registrations that have completed. The handlers look up their consumers after each change.
+    pub(super) generation: watch::Sender<u64>,
+    /// Asks for a beat at once.
+    pub(super) check: Notify,
+    /// Held by each durable handler while it has events in hand, and alone by one that has to be the only one.
+    pub(super) hands: Arc<RwLock<()>>,
+    /// Number of handlers that wait for the others to have nothing in hand: the others claim nothing.
+    pub(super) wants_solo: AtomicUsize,
+    /// Number of deliveries of all handlers that were not reported.
+    pub(super) in_hand: Arc<AtomicUsize>,
+    over: AtomicBool,
+}
+
+struct State {
+    id: SessionId,
+    knows: Knows,
+    marks: VecDeque<ReadMark>,
+    consumers: HashMap<Arc<str>, Result<Registered, Refusal>>,
+    beat: u64,
+    /// When the answer to the newest beat arrived; absent if that beat failed.
+    beaten: Option<Instant>,
+}
+
+impl Session {
+    pub(crate) fn new(inner: &Arc<Inner>, adapter: &Arc<dyn Adapter>) -> Arc<Self> {
+        let state = State {
+            id: SessionId::random(),
+            knows: Knows::default(),
+            marks: VecDeque::new(),
+            consumers: HashMap::new(),
+            beat: 0,
+            beaten: None,
+        };
+        Arc::new(Self {
+            adapter: Arc::clone(adapter),
+            bus: Arc::downgrade(inner),
+            lease: inner.settings.lease,
+            clock: inner.settings.clock,
+            state: Mutex::new(state),
+            renewing: tokio::sync::Mutex::default(),
+            generation: watch::Sender::new(0),
+            check: Notify::new(),
+            hands: Arc::default(),
+            wants_solo: AtomicUsize::new(0),
+            in_hand: Arc::default(),
+            over: AtomicBool::new(false),
+        })
+    }
+
+    /// Opens the consumers of the bus.
+    ///
+    /// # Errors
+    ///
+    /// Returns the name of the consumer that can't be opened, and why.
+    pub(crate) async fn open(&self, works: &[Arc<Work>]) -> Result<(), (String, AdapterError)> {
+        let id = self.lock().id;
+        for work in works {
+            let origin = Origin::New(work.consumer.from());
+            let registered = self.register(work, id, None, origin).await;
+            let registered = registered.map_err(|error| (work.consumer.name().to_owned(), failure(error)))?;
+            if registered.differs {
+                let name = &work.name;
+                self.warn(format_args!(
+                    "durable handler {name}: other programs that run now have other settings for it, and theirs apply until they have ended"
+                ));
+            }
+            self.keep(work, id, Ok(registered));
+        }
+        Ok(())
+    }
+
+    async fn register(
+        &self,
+        work: &Work,
+        session: SessionId,
+        knows: Option<Knows>,
+        origin: Origin,
+    ) -> Result<Registered, DurableError> {
+        let (consumer, durable) = (&work.consumer, self.durable()?);
+        let register = Register {
+            session,
+            lease: self.lease,
+            consumer: consumer.name().to_owned(),
+            filter: consumer.filter(),
+            attempts: consumer.durable.attempts(),
+            backoff: consumer.durable.wait_after(1, 0.0),
+            settings: consumer.settings(),
+            origin,
+        };
+        let caller = Caller { knows, ..self.caller() };
+        caught(async { durable.register(&caller, &register).await })
+            .await
+            .unwrap_or_else(|panic| Err(DurableError::Failed(panicked::<()>(panic).unwrap_err())))
+    }
+
+    fn keep(&self, work: &Work, id: SessionId, registered: Result<Registered, Refusal>) {
+        let mut state = self.lock();
+        if let Ok(registered) = &registered {
+            state.knows = registered.knows;
+        }
+        state.id = id;
+        state.consumers.insert(Arc::clone(&work.name), registered);
+    }
+
+    /// Returns the session's id and its registration of a consumer. `None` if the consumer was removed.
+    pub(super) fn registered(&self, consumer: &str) -> Option<(SessionId, Registered)> {
+        let state = self.lock();
+        let registered = state.consumers.get(consumer)?.as_ref().ok()?;
+        Some((state.id, registered.clone()))
+    }
+
+    pub(super) fn durable(&self) -> Result<&dyn DurableAdapter, DurableError> {
+        let none =
+            || DurableError::Failed(AdapterError::refused("the adapter has no durable consumers any more"));
+        self.adapter.durable().ok_or_else(none)
+    }
+
+    pub(super) fn adapter(&self) -> &Arc<dyn Adapter> {
+        &self.adapter
+    }
+
+    /// What goes with each call.
+    pub(crate) fn caller(&self) -> Caller {
+        let knows = Some(self.lock().knows).filter(|knows| knows.incarnation.number > 0);
+        Caller { knows, now: self.clock.of_test() }
+    }
+
+    /// Registers another session if `generation` is still the newest one, after a refusal.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if the engine fails. The caller tries again.
+    pub(super) async fn renew(&self, generation: u64, refusal: Refusal) -> Result<(), AdapterError> {
+        let _renewing = self.renewing.lock().await;
+        let Some(inner) = self.bus.upgrade() else { return Ok(()) };
+        if *self.generation.borrow() != generation || self.over.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let (old, knew) = {
+            let state = self.lock();
+            (state.id, state.knows)
+        };
+        let mut origin = Origin::Again(knew.newest);
+        if let Refusal::Behind(found) | Refusal::OtherIncarnation(found) = refusal {
+            if let Refusal::Behind(_) = refusal {
+                let raise =
+                    RaiseIncarnation { session: old, found, knew: knew.incarnation, lease: self.lease };
+                let caller = Caller { knows: None, ..self.caller() };
+                self.durable().map_err(failure)?.raise_incarnation(&caller, &raise).await.map_err(failure)?;
+            }
+            let resumes = self.resumes_at().await?;
+            origin = Origin::Again(resumes);
+            self.warn(format_args!(
+                "{} has lost data: its log was at {} before, and the newest event that it still has of those this program saw is at {resumes}; durable handlers continue with the state that is stored now, and events between may have been lost or may be handled again",
+                self.adapter.name(), knew.newest
+            ));
+        } else {
+            self.warn(format_args!(
+                "the session of the durable handlers at {} has ended, because it sent no sign of life for {} s: the events in hand may be handled again",
+                self.adapter.name(), self.lease.as_secs_f64()
+            ));
+        }
+        let id = SessionId::random();
+        let mut registered = Vec::new();
+        for work in &inner.works {
+            match self.register(work, id, None, origin).await {
+                Ok(answer) => registered.push((work, Ok(answer))),
+                Err(DurableError::Refused(refusal)) => registered.push((work, Err(refusal))),
+                Err(DurableError::Failed(error)) => return Err(error),
+            }
+        }
+        registered.into_iter().for_each(|(work, registered)| self.keep(work, id, registered));
+        {
+            let mut state = self.lock();
+            (state.beat, state.beaten) = (0, None);
+        }
+        self.generation.send_modify(|generation| *generation += 1);
+        Ok(())
+    }
+
+    /// Returns the newest position that beats have named and at which the log still has the same event.
+    async fn resumes_at(&self) -> Result<u64, AdapterError> {
+        let marks: Vec<ReadMark> = self.lock().marks.iter().copied().collect();
+        let Some(inner) = self.bus.upgrade() else { return Ok(0) };
+        for mark in marks.into_iter().rev() {
+            let found = self.durable().map_err(failure)?.records(&[mark.position], &inner.codec).await?;
+            let is_same = |(_, record): &(u64, Result<crate::record::Record, AdapterError>)| {
+                record.as_ref().is_ok_and(|record| record.id() == mark.id)
+            };
+            if found.iter().any(is_same) {
+                return Ok(mark.position);
+            }
+        }
+        Ok(0)
+    }
+
+    /// Spawns the task that sends beats, until the session or the bus ends.
+    pub(super) fn spawn_beats(self: &Arc<Self>, inner: &Arc<Inner>, wake: impl Fn() + Send + Sync + 'static) {
+        let session = Arc::clone(self);
+        spawn_boxed(&inner.runtime, Box::pin(async move { session.beats(&wake).await }));
+    }
+
+    async fn beats(&self, wake: &(dyn Fn() + Send + Sync)) {
+        let mut failing = false;
+        while !self.over.load(Ordering::SeqCst) && self.bus.strong_count() > 0 {
+            match self.beat().await {
+                Ok(beaten) => {
+                    failing = false;
+                    if beaten.is_some_and(|beaten| !beaten.ended.is_empty()) {
+                        wake();
+                    }
+                }
+                Err(error) if !failing && self.is_running() => {
+                    failing = true;
+                    self.warn(format_args!(
+                        "the durable handlers can't send a sign of life to {}, and will retry: {error}; after {} s without one, other instances may handle the same events",
+                        self.adapter.name(), self.lease.as_secs_f64()
+                    ));
+                }
+                Err(_) => {}
+            }
+            let pause = if failing { self.lease / 12 } else { self.lease / 3 };
+            // A check asks for a beat at once.
+            let _ = timeout(pause, self.check.notified()).await;
+        }
+        if !self.over.load(Ordering::SeqCst) {
+            // The bus was dropped.
+            self.end().await;
+        }
+    }
+
+    async fn beat(&self) -> Result<Option<Beaten>, AdapterError> {
+        let generation = *self.generation.borrow();
+        let caller = self.caller();
+        let beat = {
+            let mut state = self.lock();
+            state.beat += 1;
+            let elapsed = state.beaten.take().map_or(Duration::ZERO, |beaten| beaten.elapsed());
+            Beat { session: state.id, number: state.beat, elapsed }
+        };
+        let durable = self.durable().map_err(failure)?;
+        match caught(async { durable.beat(&caller, &beat).await }).await {
+            Ok(Ok(beaten)) => {
+                self.note(&beat, &beaten);
+                Ok(Some(beaten))
+            }
+            Ok(Err(DurableError::Refused(Refusal::OldNumber))) => Ok(None),
+            Ok(Err(DurableError::Refused(refusal))) => self.renew(generation, refusal).await.map(|()| None),
+            Ok(Err(DurableError::Failed(error))) => Err(error),
+            Err(panic) => panicked(panic),
+        }
+    }
+
+    fn note(&self, beat: &Beat, beaten: &Beaten) {
+        if beaten.jumped {
+            self.warn(format_args!(
+                "the clock of {} jumped ahead by more than an hour; events are not trimmed by their age for the next 24 h",
+                self.adapter.name()
+            ));
+        }
+        let mut state = self.lock();
+        if (state.id, state.beat) != (beat.session, beat.number) {
+            return;
+        }
+        state.beaten = Some(Instant::now());
+        state.knows.heard = state.knows.heard.max(beaten.heard);
+        state.knows.newest = state.knows.newest.max(beaten.newest);
+        if let Some(mark) = beaten.newest_mark.filter(|mark| state.marks.back() != Some(mark)) {
+            state.marks.push_back(mark);
+            if state.marks.len() > KEPT_MARKS {
+                state.marks.pop_front();
+            }
+        }
+    }
+
+    /// Sends no more beats. Ends the session at once if it has nothing in hand; otherwise its lease runs out.
+    pub(crate) async fn end(&self) {
+        if self.over.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.check.notify_waiters();
+        let Ok(durable) = self.durable() else { return };
+        if self.in_hand.load(Ordering::SeqCst) == 0 {
+            let (caller, id) = (self.caller(), self.lock().id);
+            // If this fails, the session ends after its lease.
+            let _ = durable.end_session(&caller, id).await;
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        self.bus.upgrade().is_some_and(|inner| !*inner.stop_works.borrow())
+    }
+
+    pub(super) fn warn(&self, what: std::fmt::Arguments<'_>) {
+        if let Some(inner) = self.bus.upgrade() {
+            inner.settings.fallback.warning(what);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits before a failed call is repeated.
+pub(super) async fn back_off(failed: u32) {
+    let (first, max) = RETRY_BACKOFF;
+    sleep(first.saturating_mul(1 << failed.min(16)).min(max)).await;
+}
+
+/// Turns a refusal into an error of the engine, where no refusal is expected.
+pub(super) fn failure(error: DurableError) -> AdapterError {
+    match error {
+        DurableError::Failed(error) => error,
+        DurableError::Refused(refusal) => AdapterError::refused(refusal),
+    }
+}

@@ -7,10 +7,10 @@ use crate::adapter::log::{LogPosition, LogQuery, Start};
 use crate::adapter::query::HistoryQuery;
 use crate::bus::inner::Bus;
 use crate::conformance::harness::{Ability, Harness};
-use crate::conformance::intercept::Intercept;
 use crate::conformance::live::facts;
 use crate::conformance::manual_consumer::after;
 use crate::conformance::recorder::{each_once, number, same};
+use crate::conformance::shared::Shared;
 use crate::conformance::testbed::{
     CaseResult, Testbed, cases, emit_at_once, emit_numbers, emit_with, ensure, in_tasks, numbered, record,
 };
@@ -278,9 +278,9 @@ fn new_record(json: &str, origin: InstanceId, id: EventId) -> Record {
 async fn records_of_a_call_stand_together<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let mut instances = Vec::new();
     for _ in 0..2 {
-        let intercept = Intercept::new(testbed.adapter());
-        let adapter = Arc::clone(&intercept.adapter);
-        instances.push((testbed.build(testbed.bare().adapter(intercept)).await?, adapter));
+        let shared = Shared(Arc::new(testbed.adapter()));
+        let adapter = Arc::clone(&shared.0);
+        instances.push((testbed.build(testbed.bare().adapter(shared)).await?, adapter));
     }
     let (publishers, codec) = (instances.clone(), RecordCodec::default());
     in_tasks(8, move |task| {
@@ -306,9 +306,9 @@ async fn records_of_a_call_stand_together<H: Harness>(testbed: Testbed<H>) -> Ca
 /// Checks that a record whose id is stored is not stored again, and that `Published` reports it as a
 /// duplicate.
 async fn duplicates_within_and_across_calls<H: Harness>(testbed: Testbed<H>) -> CaseResult {
-    let intercept = Intercept::new(testbed.adapter());
-    let adapter = Arc::clone(&intercept.adapter);
-    let (bus, codec) = (testbed.build(testbed.bare().adapter(intercept)).await?, RecordCodec::default());
+    let shared = Shared(Arc::new(testbed.adapter()));
+    let adapter = Arc::clone(&shared.0);
+    let (bus, codec) = (testbed.build(testbed.bare().adapter(shared)).await?, RecordCodec::default());
     let (first, second) = (EventId::new(), EventId::new());
     let new = |n: u64, id| new_record(&numbered(n), bus.instance(), id);
     let published = adapter.publish(&[new(0, first), new(1, second)], &codec).await?;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use crate::adapter::Adapter;
-use crate::adapter::durable::{Claim, DeadLetters, Finished, Outcome};
+use crate::adapter::durable::{DeadLetters, DurableError, Outcome, Refusal};
 use crate::adapter::options::StartAt;
 use crate::conformance::harness::Harness;
-use crate::conformance::manual_consumer::{TICK, after};
+use crate::conformance::manual_consumer::{Handed, TICK, after, at};
 use crate::conformance::recorder::{number, same};
 use crate::conformance::testbed::{CaseResult, Testbed, cases, durable, emit_numbers, ensure, numbered};
 use crate::record::Record;
@@ -19,7 +19,10 @@ cases! { "leases":
     a_lease_runs_out [Durable],
     a_late_report_changes_nothing [Durable],
     an_outcome_belongs_to_its_claim [Durable],
-    a_lease_is_renewed [Durable],
+    a_report_after_the_lease_counts [Durable],
+    a_session_that_sends_beats_keeps_its_events [Durable],
+    a_repeated_exchange_changes_nothing [Durable],
+    what_is_not_named_comes_again [Durable],
     attempts_are_counted_before_the_handler_runs [Durable],
     a_retry_waits_for_its_time [Durable],
     what_is_returned_does_not_count [Durable],
@@ -40,16 +43,18 @@ async fn what_is_handed_out_is_kept_from_others<H: Harness>(testbed: Testbed<H>)
     one.take_none(now, "all events are being handled").await?;
     two.take_none(after(now, one.lease() / 2), "all events are being handled").await?;
     let mut came = Vec::new();
-    for claimed in first.into_iter().chain(second) {
-        same("attempt of the claim", claimed.claim.attempt, 1)?;
-        one.report(claimed.claim, Outcome::Done, now).await?;
-        came.push(number(&claimed.record?));
+    for (manual, handed) in [(&one, first), (&two, second)] {
+        for handed in handed {
+            same("attempt of the delivery", handed.attempt(), 1)?;
+            manual.report(&handed, Outcome::Done, now).await?;
+            came.push(number(&handed.record?));
+        }
     }
     same("order of the claims", came, vec![0, 1, 2, 3])?;
     two.take_none(after(now, one.lease() * 10), "all events are done").await
 }
 
-/// Checks that an event is handed out again as the next attempt after its lease has expired.
+/// Checks that an event is handed out again as the next attempt after the session has sent no beat for its lease.
 async fn a_lease_runs_out<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (one, two) = (
         testbed.manual_consumer(durable("work"), "conformance.thing.*").await?,
@@ -58,21 +63,24 @@ async fn a_lease_runs_out<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     emit_numbers(&one.bus, "conformance.thing.done", 0..1).await?;
     let now = Timestamp::now();
     let first = one.take_one(now).await?;
-    two.take_none(after(now, one.lease() - TICK), "the lease has not expired").await?;
-    let again = two.take_one(after(now, one.lease() + TICK)).await?;
-    same("claim after the lease expired", of(again.claim), (first.claim.position, 2))?;
-    same("whether the previous attempt lost its lease", (first.lost_lease, again.lost_lease), (false, true))?;
+    two.let_pass(two.lease(), now).await?;
+    two.take_none(after(now, two.lease() * 9), "the lease has not expired").await?;
+    two.let_pass(two.lease() / 3, now).await?;
+    let again = two.take_one(after(now, TICK)).await?;
+    same("delivery after the lease expired", of(&again), (first.position(), 2))?;
+    let lost = (first.delivered.lost_lease, again.delivered.lost_lease);
+    same("whether the previous attempt lost its lease", lost, (false, true))?;
     same("payload of that event", again.record?.json()?, first.record?.json()?)
 }
 
-/// Checks that the outcome of a claim has no effect, and is reported as late, after the event was handed out
+/// Checks that the outcome of a delivery has no effect, and is reported as late, after the event was handed out
 /// again.
 async fn a_late_report_changes_nothing<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let outcomes = [
         Outcome::Done,
-        Outcome::Dead { error: "late".to_owned(), attempts: 1 },
-        Outcome::Retry { at: Timestamp::now(), error: "late".to_owned() },
-        Outcome::Returned,
+        Outcome::DeadLetter { error: "late".to_owned() },
+        Outcome::Retry { delay: TICK, error: "late".to_owned() },
+        Outcome::GivenBack,
     ];
     for (n, outcome) in outcomes.into_iter().enumerate() {
         let name = format!("work-{n}");
@@ -82,42 +90,114 @@ async fn a_late_report_changes_nothing<H: Harness>(testbed: Testbed<H>) -> CaseR
         manual.bus.emit_json(&event, numbered(n)).await?;
         let now = Timestamp::now();
         let first = manual.take_one(now).await?;
-        let later = after(now, manual.lease() + TICK);
+        other.let_pass(other.lease() * 2, now).await?;
+        let later = after(now, TICK);
         let again = other.take_one(later).await?;
-        let report = Finished { claim: first.claim, outcome: outcome.clone() };
-        let late = manual.exchange(std::slice::from_ref(&report), 0, later).await?.late;
-        same("late claims", late, vec![first.claim])?;
+        let refused = manual.exchange(vec![first.report(outcome.clone())], 0, later).await;
+        ensure!(refused.is_err(), "an exchange of a session that has ended was accepted");
+        manual.register_again().await?;
+        let (answer, _) = manual.exchange(vec![first.report(outcome.clone())], 0, later).await?;
+        same("late reports", answer.late, vec![first.late()])?;
         manual.take_none(later, "a late outcome must have no effect").await?;
         let dead = manual.bus.consumer(&name).dead_letters(10).await?.len();
         ensure!(dead == 0, "a late {outcome:?} has created a dead letter");
-        other.report(again.claim, Outcome::Done, later).await?;
-        let late = manual.exchange(&[report], 0, later).await?.late;
-        same("late claims after the event is done", late, vec![first.claim])?;
+        other.report(&again, Outcome::Done, later).await?;
+        let (answer, _) = manual.exchange(vec![first.report(outcome)], 0, later).await?;
+        same("late reports after the event is done", answer.late, vec![first.late()])?;
         manual.take_none(after(later, manual.lease() * 10), "the event is done").await?;
     }
     Ok(())
 }
 
-/// Checks that `renew` extends the leases of events that are still being handled.
-async fn a_lease_is_renewed<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+/// Checks that a report settles its event after the session has ended, as long as the event was not handed out again.
+async fn a_report_after_the_lease_counts<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let (one, two) = (
         testbed.manual_consumer(durable("work"), "conformance.thing.*").await?,
         testbed.manual_consumer(durable("work"), "conformance.thing.*").await?,
     );
+    emit_numbers(&one.bus, "conformance.thing.done", 0..1).await?;
+    let now = Timestamp::now();
+    let handed = one.take_one(now).await?;
+    two.let_pass(two.lease() * 2, now).await?;
+    one.register_again().await?;
+    one.report(&handed, Outcome::Done, now).await?;
+    two.take_none(after(now, two.lease() * 9), "the event is done").await
+}
+
+/// Checks that a session that sends beats keeps its events, whatever the clocks of the calls say.
+async fn a_session_that_sends_beats_keeps_its_events<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let (one, two) = (
+        testbed.manual_consumer(durable("work").retries(0), "conformance.thing.*").await?,
+        testbed.manual_consumer(durable("work").retries(0), "conformance.thing.*").await?,
+    );
     emit_numbers(&one.bus, "conformance.thing.done", 0..2).await?;
     let now = Timestamp::now();
-    let claims: Vec<_> = one.take(2, now).await?.iter().map(|claimed| claimed.claim).collect();
-    let half = after(now, one.lease() / 2);
-    one.durable()?.renew(&one.consumer, &claims[..1], half).await?;
-    let other = two.take_one(after(now, one.lease() + TICK)).await?;
-    same("position of the event whose lease was not renewed", other.claim.position, claims[1].position)?;
-    two.take_none(after(now, one.lease() + TICK), "its lease was extended").await?;
-    let again = two.take_one(after(half, one.lease() + TICK)).await?;
-    same("claim after the extended lease expired", of(again.claim), (claims[0].position, 2))?;
-    // An instance that has lost a claim can't extend its lease.
-    one.durable()?.renew(&one.consumer, &claims[..1], after(half, one.lease() * 2)).await?;
-    let again = two.take_one(after(half, one.lease() * 2 + TICK * 2)).await?;
-    same("attempt after a renewal by an instance that had lost the claim", again.claim.attempt, 3)
+    let handed = one.take(2, now).await?;
+    let (step, hour) = (one.lease() / 3, std::time::Duration::from_secs(3600));
+    for round in 0..9 {
+        two.beat(step, after(now, hour)).await?;
+        one.beat(step, now).await?;
+        two.take_none(after(now, hour * round), "their session sends beats").await?;
+    }
+    for handed in &handed {
+        one.report(handed, Outcome::Done, now).await?;
+    }
+    let dead = one.bus.consumer("work").dead_letters(10).await?.len();
+    same("number of dead letters", dead, 0)?;
+    // A beat that failed in between adds no time, and neither does one after a long pause.
+    let handed = one.take_none(after(now, hour), "all events are done").await;
+    two.beat(hour, now).await?;
+    one.beat(step, now).await?;
+    handed
+}
+
+/// Checks that a repeated exchange returns the same answer and changes nothing, and that an older one is refused.
+async fn a_repeated_exchange_changes_nothing<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
+    emit_numbers(&manual.bus, "conformance.thing.done", 0..3).await?;
+    let now = Timestamp::now();
+    let first = manual.next_exchange(Vec::new(), 1).await?;
+    let answer = manual.durable()?.exchange(&at(now), &first).await?;
+    same("number of deliveries", answer.deliveries.len(), 1)?;
+    let repeated = manual.durable()?.exchange(&at(now), &first).await?;
+    same("deliveries of the repeated exchange", repeated.deliveries, answer.deliveries.clone())?;
+    let handed = manual.answered(&first, &answer).await?;
+    let second = manual.next_exchange(vec![handed[0].report(Outcome::Done)], 1).await?;
+    let answer = manual.durable()?.exchange(&at(now), &second).await?;
+    let repeated = manual.durable()?.exchange(&at(now), &second).await?;
+    let of_answer = (answer.late.clone(), answer.deliveries.clone());
+    same("answer to the repeated exchange", (repeated.late, repeated.deliveries), of_answer)?;
+    let old = manual.durable()?.exchange(&at(now), &first).await;
+    ensure!(
+        matches!(old, Err(DurableError::Refused(Refusal::OldNumber))),
+        "an exchange with an old number was not refused: {old:?}"
+    );
+    manual.answered(&second, &answer).await?;
+    same("the last event", number(&manual.take_one(now).await?.record?), 2)
+}
+
+/// Checks that deliveries which a session does not name are due again without counting as attempts.
+async fn what_is_not_named_comes_again<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
+    emit_numbers(&manual.bus, "conformance.thing.done", 0..1).await?;
+    let now = Timestamp::now();
+    // The answer is lost, and the session goes on with another number.
+    let lost = manual.next_exchange(Vec::new(), 1).await?;
+    let answer = manual.durable()?.exchange(&at(now), &lost).await?;
+    same("number of deliveries", answer.deliveries.len(), 1)?;
+    let mut next = manual.next_exchange(Vec::new(), 1).await?;
+    next.last_answered = 0;
+    let asked = manual.durable()?.exchange(&at(now), &next).await?;
+    ensure!(
+        asked.recount && asked.deliveries.is_empty(),
+        "a session that has lost an answer was not asked what it has in hand: {asked:?}"
+    );
+    manual.answered(&next, &asked).await?;
+    let mut named = manual.next_exchange(Vec::new(), 1).await?;
+    named.named_in_hand = Some(Vec::new());
+    let answer = manual.durable()?.exchange(&at(now), &named).await?;
+    let handed = manual.answered(&named, &answer).await?;
+    same("attempts of the deliveries", handed.iter().map(Handed::attempt).collect::<Vec<_>>(), vec![1])
 }
 
 /// Checks that the attempt is stored before `exchange` returns, so that an instance that opens the store
@@ -130,8 +210,9 @@ async fn attempts_are_counted_before_the_handler_runs<H: Harness>(testbed: Testb
     manual.bus.stop().await?;
     for attempt in 2..6 {
         let next = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
-        now = after(now, next.lease() + TICK);
-        same("attempt of the claim", next.take_one(now).await?.claim.attempt, attempt)?;
+        next.let_pass(next.lease() * 2, now).await?;
+        now = after(now, TICK);
+        same("attempt of the delivery", next.take_one(now).await?.attempt(), attempt)?;
         next.bus.stop().await?;
     }
     Ok(())
@@ -144,29 +225,30 @@ async fn a_retry_waits_for_its_time<H: Harness>(testbed: Testbed<H>) -> CaseResu
     emit_numbers(&manual.bus, "conformance.thing.done", 0..2).await?;
     let now = Timestamp::now();
     let first = manual.take_one(now).await?;
-    let at = after(now, manual.lease() * 20);
-    manual.report(first.claim, Outcome::Retry { at, error: "no paper".to_owned() }, now).await?;
+    let delay = manual.lease() * 20;
+    manual.report(&first, Outcome::Retry { delay, error: "no paper".to_owned() }, now).await?;
     let other = manual.take_one(now).await?;
+    manual.report(&other, Outcome::Done, now).await?;
     same("event that does not wait", number(&other.record?), 1)?;
-    manual.report(other.claim, Outcome::Done, now).await?;
-    let claims = manual.exchange(&[], 10, after(now, manual.lease() * 10)).await?;
-    ensure!(claims.claimed.is_empty(), "an event was handed out before the time of its retry");
-    same("time at which the next event is due", claims.due, Some(at))?;
-    let again = manual.take_one(at).await?;
-    same("claim of the retry", of(again.claim), (first.claim.position, 2))?;
-    ensure!(!again.lost_lease, "a reported attempt is said to have lost its lease");
-    same("error of the previous attempt", again.last_error.as_deref(), Some("no paper"))
+    let (answer, handed) = manual.exchange(Vec::new(), 10, after(now, delay / 2)).await?;
+    ensure!(handed.is_empty(), "an event was handed out before the time of its retry");
+    let due_in = answer.due_in.ok_or("the answer does not say when the next event is due")?;
+    same("time until the next event is due", due_in, (delay - delay / 2).as_micros() as u64)?;
+    let again = manual.take_one(after(now, delay)).await?;
+    same("delivery of the retry", of(&again), (first.position(), 2))?;
+    ensure!(!again.delivered.lost_lease, "a reported attempt is said to have lost its lease");
+    same("error of the previous attempt", again.delivered.error.as_deref(), Some("no paper"))
 }
 
-/// Checks that `Returned` does not count the attempt, and that the event is handed out again.
+/// Checks that `GivenBack` does not count the attempt, and that the event is handed out again.
 async fn what_is_returned_does_not_count<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
     emit_numbers(&manual.bus, "conformance.thing.done", 0..1).await?;
     let now = Timestamp::now();
     for _ in 0..3 {
         let claimed = manual.take_one(now).await?;
-        same("attempt of the claim", claimed.claim.attempt, 1)?;
-        manual.report(claimed.claim, Outcome::Returned, now).await?;
+        same("attempt of the delivery", claimed.attempt(), 1)?;
+        manual.report(&claimed, Outcome::GivenBack, now).await?;
     }
     Ok(())
 }
@@ -184,7 +266,9 @@ async fn the_event_of_a_dead_instance_is_handled_by_another<H: Harness>(testbed:
         Err::<(), _>("fails to record the attempts")
     };
     let options = durable("work").retries(1).concurrency(4);
-    let bus = testbed.build(testbed.builder().durable(options, "conformance.thing.*", handler)).await?;
+    let bus = testbed
+        .build(testbed.builder().lease(testbed.scale.lease).durable(options, "conformance.thing.*", handler))
+        .await?;
     let mut came = recorder.wait_for(3).await?;
     came.sort_unstable();
     same("events in the other instance", came, vec![0, 1, 2])?;
@@ -195,20 +279,40 @@ async fn the_event_of_a_dead_instance_is_handled_by_another<H: Harness>(testbed:
 }
 
 /// Checks that an event that crashes every process that handles it becomes a dead letter, because attempts
-/// are stored before the handler runs.
+/// are stored before the handler runs, and that no event beside it does.
 async fn an_event_that_kills_ends_in_the_dead_letters<H: Harness>(testbed: Testbed<H>) -> CaseResult {
-    let (manual, recorder) =
-        (testbed.manual_consumer(durable("work"), "conformance.thing.*").await?, testbed.recorder());
-    emit_numbers(&manual.bus, "conformance.thing.done", 0..1).await?;
-    // Both attempts are made at past times, so that their leases have expired.
-    let now = Timestamp::from_micros(Timestamp::now().as_micros() - 4 * manual.lease().as_micros() as i64);
-    manual.take_one(now).await?;
-    manual.take_one(after(now, manual.lease() + TICK)).await?;
-    let bus = testbed.consumer(durable("work").retries(1), "conformance.thing.*", &recorder).await?;
-    let status = testbed.until_done(&bus, "work").await?;
-    same("number of dead letters, and of calls of the handler", (status.dead, recorder.len()), (1, 0))?;
-    let letters = bus.consumer("work").dead_letters(10).await?;
-    same("attempts of the dead letter", letters[0].attempts, 2)
+    let options = || durable("work").retries(1);
+    let first = testbed.manual_consumer(options(), "conformance.thing.*").await?;
+    emit_numbers(&first.bus, "conformance.thing.done", 0..4).await?;
+    let now = Timestamp::now();
+    first.take(4, now).await?;
+    let mut killed = 1;
+    // Each further process ends while it has in hand what it got.
+    loop {
+        let next = testbed.manual_consumer(options(), "conformance.thing.*").await?;
+        next.let_pass(next.lease() * 2, now).await?;
+        let later = after(now, TICK * killed);
+        let handed = next.take_one(later).await?;
+        let (_, more) = next.exchange(Vec::new(), 4, later).await?;
+        ensure!(more.is_empty(), "events in their last attempt were handed out beside another one: {more:?}");
+        if killed == 1 {
+            same("attempt of the first event", handed.attempt(), 2)?;
+            killed += 1;
+            continue;
+        }
+        // The second event and those after it are handled.
+        next.report(&handed, Outcome::Done, later).await?;
+        for _ in 0..2 {
+            let handed = next.take_one(later).await?;
+            next.report(&handed, Outcome::Done, later).await?;
+        }
+        break;
+    }
+    let status =
+        testbed.until_status(&first.bus, "work", "one dead letter", |status| status.dead == 1).await?;
+    same("events that are left", status.lag, 0)?;
+    let letters = first.bus.consumer("work").dead_letters(10).await?;
+    same("attempts of the dead letters", letters.iter().map(|dead| dead.attempts).collect(), vec![2])
 }
 
 /// Checks that `wait` resolves when any instance appends an event.
@@ -216,22 +320,22 @@ async fn waiting_ends_when_another_instance_appends<H: Harness>(testbed: Testbed
     let (manual, other) =
         (testbed.manual_consumer(durable("work"), "conformance.thing.*").await?, testbed.bus().await?);
     for n in 0..5 {
-        let (now, mut seen) = (Timestamp::now(), 0);
+        let now = Timestamp::now();
         // Exchange until no event is left, because an earlier event may be signalled again.
-        loop {
-            let claims = manual.exchange(&[], 10, now).await?;
-            for claimed in &claims.claimed {
-                manual.report(claimed.claim, Outcome::Done, now).await?;
+        let changes = loop {
+            let changes = manual.durable()?.changes();
+            let (answer, handed) = manual.exchange(Vec::new(), 10, now).await?;
+            for handed in &handed {
+                manual.report(handed, Outcome::Done, now).await?;
             }
-            if claims.claimed.is_empty() && !claims.more {
-                seen = seen.max(claims.seen);
-                break;
+            if handed.is_empty() && !answer.more {
+                break changes;
             }
-        }
+        };
         let adapter = Arc::clone(&manual.adapter);
         let waiting = tokio::spawn(async move {
             if let Some(durable) = adapter.durable() {
-                durable.wait(seen).await;
+                durable.wait(changes).await;
             }
         });
         other.emit_json("conformance.thing.done", numbered(n)).await?;
@@ -241,12 +345,12 @@ async fn waiting_ends_when_another_instance_appends<H: Harness>(testbed: Testbed
     Ok(())
 }
 
-/// Position and attempt of a claim.
-fn of(claim: Claim) -> (u64, u32) {
-    (claim.position, claim.attempt)
+/// Position and attempt of a delivery.
+fn of(handed: &Handed) -> (u64, u32) {
+    (handed.position(), handed.attempt())
 }
 
-/// Checks that an outcome of a claim has no effect after a seek or a replay has handed out the same position as the
+/// Checks that an outcome of a delivery has no effect after a seek or a replay has handed out the same position as the
 /// same attempt.
 async fn an_outcome_belongs_to_its_claim<H: Harness>(testbed: Testbed<H>) -> CaseResult {
     let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
@@ -255,25 +359,24 @@ async fn an_outcome_belongs_to_its_claim<H: Harness>(testbed: Testbed<H>) -> Cas
     let now = Timestamp::now();
     let first = manual.take_one(now).await?;
     consumer.seek(StartAt::Start).await?;
+    let (answer, _) = manual.exchange(vec![first.report(Outcome::Done)], 0, now).await?;
+    same("late reports after the seek", answer.late, vec![first.late()])?;
     let second = manual.take_one(now).await?;
-    same("claim after the seek", of(second.claim), of(first.claim))?;
-    let report = |claim, outcome| [Finished { claim, outcome }];
-    let late = manual.exchange(&report(first.claim, Outcome::Done), 0, now).await?.late;
-    same("late claims after the seek", late, vec![first.claim])?;
-    manual.durable()?.renew(&manual.consumer, &[first.claim], after(now, manual.lease() * 9)).await?;
-    let dead = Outcome::Dead { error: "no paper".to_owned(), attempts: 1 };
-    manual.report(second.claim, dead.clone(), now).await?;
+    same("delivery after the seek", of(&second), of(&first))?;
+    let dead = Outcome::DeadLetter { error: "no paper".to_owned() };
+    manual.report(&second, dead, now).await?;
     same("replayed dead letters", consumer.replay(DeadLetters::All).await?, 1)?;
     // The replayed event is due at the time of the replay.
     let now = Timestamp::now();
     let third = manual.take_one(now).await?;
-    same("claim after the replay", of(third.claim), of(first.claim))?;
-    for late_claim in [first.claim, second.claim] {
-        let late = manual.exchange(&report(late_claim, Outcome::Done), 0, now).await?.late;
-        same("late claims after the replay", late, vec![late_claim])?;
+    same("delivery after the replay", of(&third), of(&first))?;
+    for over in [&first, &second] {
+        let (answer, _) = manual.exchange(vec![over.report(Outcome::Done)], 0, now).await?;
+        same("late reports after the replay", answer.late, vec![over.late()])?;
     }
-    manual.report(third.claim, Outcome::Retry { at: now, error: "no ink".to_owned() }, now).await?;
+    let delay = std::time::Duration::ZERO;
+    manual.report(&third, Outcome::Retry { delay, error: "no ink".to_owned() }, now).await?;
     let last = manual.take_one(now).await?;
-    same("claim after the retry", of(last.claim), (first.claim.position, 2))?;
-    manual.report(last.claim, Outcome::Done, now).await
+    same("delivery after the retry", of(&last), (first.position(), 2))?;
+    manual.report(&last, Outcome::Done, now).await
 }

@@ -47,7 +47,7 @@ mod consumers;
 mod damage;
 mod harness;
 mod history;
-mod intercept;
+
 mod leases;
 mod live;
 mod load;
@@ -56,6 +56,7 @@ mod operators;
 mod order;
 mod recorder;
 mod report;
+mod shared;
 mod stopping;
 mod testbed;
 mod versions;

@@ -141,19 +141,19 @@ async fn one_event_of_a_key_at_a_time<H: Harness>(testbed: Testbed<H>) -> CaseRe
         one.bus.emit_json("conformance.parcel.moved", keyed(key, n)).await?;
     }
     let now = Timestamp::now();
-    let (mut came, mut held) = (Vec::new(), Vec::new());
-    for claimed in one.take(2, now).await? {
-        held.push(claimed.claim);
-        came.push(number(&claimed.record?));
+    let held = one.take(2, now).await?;
+    let mut came = Vec::new();
+    for handed in &held {
+        came.push(number(&handed.record.clone()?));
     }
     same("first events of the keys", came, vec![0, 2])?;
     two.take_none(now, "one event of each key is being handled").await?;
-    one.report(held[0], Outcome::Done, now).await?;
+    one.report(&held[0], Outcome::Done, now).await?;
     let next = two.take_one(now).await?;
-    same("next event of the key whose first event is done", number(&next.record?), 1)?;
+    same("next event of the key whose first event is done", number(&next.record.clone()?), 1)?;
     one.take_none(now, "one event of each key is being handled").await?;
-    two.report(next.claim, Outcome::Done, now).await?;
-    one.report(held[1], Outcome::Done, now).await?;
+    two.report(&next, Outcome::Done, now).await?;
+    one.report(&held[1], Outcome::Done, now).await?;
     let last = two.take(2, now).await?;
     let mut came = Vec::new();
     for claimed in last {
@@ -172,23 +172,18 @@ async fn a_key_waits_also_while_one_is_retried_or_lost<H: Harness>(testbed: Test
     }
     let now = Timestamp::now();
     let first = manual.take_one(now).await?;
-    let at = after(now, manual.lease() * 10);
-    manual.report(first.claim, Outcome::Retry { at, error: "later".to_owned() }, now).await?;
-    manual.take_none(after(now, manual.lease() * 5), "the first event of its key waits for a retry").await?;
-    let again = manual.take_one(at).await?;
-    same(
-        "position and attempt of the retry",
-        (again.claim.position, again.claim.attempt),
-        (first.claim.position, 2),
-    )?;
-    let dead = after(at, manual.lease() + TICK);
-    let again = manual.take_one(dead).await?;
-    same(
-        "position and attempt after the lease expired",
-        (again.claim.position, again.claim.attempt),
-        (first.claim.position, 3),
-    )?;
-    manual.take_none(dead, "the first event of its key is being handled").await?;
-    manual.report(again.claim, Outcome::Dead { error: "enough".to_owned(), attempts: 3 }, dead).await?;
-    same("event after a dead letter of the same key", number(&manual.take_one(dead).await?.record?), 1)
+    let delay = manual.lease() * 10;
+    manual.report(&first, Outcome::Retry { delay, error: "later".to_owned() }, now).await?;
+    manual.take_none(after(now, delay / 2), "the first event of its key waits for a retry").await?;
+    let again = manual.take_one(after(now, delay)).await?;
+    same("position and attempt of the retry", (again.position(), again.attempt()), (first.position(), 2))?;
+    let other = testbed.manual_consumer(durable("track").ordered_by("key"), "conformance.parcel.*").await?;
+    other.let_pass(other.lease() * 2, now).await?;
+    let dead = after(now, delay + TICK);
+    let again = other.take_one(dead).await?;
+    let position_and_attempt = (again.position(), again.attempt());
+    same("position and attempt after the lease expired", position_and_attempt, (first.position(), 3))?;
+    other.take_none(dead, "the first event of its key is being handled").await?;
+    other.report(&again, Outcome::DeadLetter { error: "enough".to_owned() }, dead).await?;
+    same("event after a dead letter of the same key", number(&other.take_one(dead).await?.record?), 1)
 }

@@ -209,9 +209,8 @@ impl<H: Harness> Testbed<H> {
             if last.as_ref() != Some(&status) {
                 deadline = Instant::now() + self.scale.timeout;
             } else if Instant::now() > deadline {
-                let newer = status.newer;
                 return Err(CaseFailure::new(format_args!(
-                    "waited for {what}, but the consumer stays at: {status}, {newer} of newer versions"
+                    "waited for {what}, but the consumer stays at: {status}"
                 )));
             }
             last = Some(status);

@@ -189,7 +189,7 @@ impl ConsumerHandle<'_> {
 
     /// Runs the rest of a seek, so that it is complete when the method returns.
     async fn finish_move(&self, id: ConsumerId, mut done: Operated) -> Result<(), Error> {
-        while done.more.is_some() {
+        while done.more.is_some() && done.keys_by.is_none() {
             done = self.operate_on(id, &Operation::RunMove { settings_number: 0, keys: Vec::new() }).await?;
         }
         Ok(())

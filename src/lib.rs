@@ -37,7 +37,9 @@ pub mod catalog {
 
 /// Durable consumers, as operators see them: see [`Bus::consumer`].
 pub mod consumer {
-    pub use events_core::{ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, Nulls, Settled};
+    pub use events_core::{
+        ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, ForgetPattern, Nulls, Settled,
+    };
 }
 
 /// What a handler may be, take and return, and how it is registered.

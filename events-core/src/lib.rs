@@ -63,7 +63,7 @@ pub use crate::adapter::receiver::Receiver;
 pub use crate::adapter::retention::Retention;
 pub use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
 pub use crate::bus::builder::BusBuilder;
-pub use crate::bus::durable::operate::ConsumerHandle;
+pub use crate::bus::durable::operate::{ConsumerHandle, ForgetPattern};
 pub use crate::bus::durable::outbox::EmitIn;
 pub use crate::bus::durable::settled::Settled;
 pub use crate::bus::emit::Emit;

@@ -752,7 +752,7 @@ impl Inner {
                 .map_err(|error| refused("read its log".to_owned(), error))?;
             let _ = self.session.set(session);
         }
-        orphans.report_at_build(self, &stored).await;
+        orphans.report_at_build(self, durable, &stored).await;
         orphans.spawn(self, adapter);
         Ok(())
     }

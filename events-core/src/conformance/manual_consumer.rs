@@ -118,14 +118,6 @@ impl<A: Adapter> ManualConsumer<A> {
         Ok(registered)
     }
 
-    pub(super) fn consumer(&self) -> ConsumerId {
-        self.lock().consumer
-    }
-
-    pub(super) fn session(&self) -> SessionId {
-        self.lock().session
-    }
-
     /// Sends a beat, a time after the one before.
     pub(super) async fn beat(&self, elapsed: Duration, now: Timestamp) -> Result<Beaten, DurableError> {
         let beat = {

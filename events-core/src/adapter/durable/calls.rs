@@ -203,8 +203,8 @@ pub enum Operation {
     Purge(Letters),
     /// Removes the consumer.
     Remove,
-    /// Drops waiting and new events that no live session takes.
-    DropUnclaimed(Window),
+    /// Drops waiting events that no live session takes, a chunk of them.
+    DropUnclaimed,
     /// Gives up a pattern that no live session has.
     ForgetPattern {
         /// The pattern.

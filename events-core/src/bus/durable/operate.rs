@@ -7,7 +7,7 @@ use crate::adapter::durable::{
     Operated, Operation,
 };
 use crate::adapter::options::StartAt;
-use crate::adapter::{Adapter, AdapterError};
+use crate::adapter::{Adapter, AdapterError, BoxFuture};
 use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::event::suggestions::did_you_mean;
@@ -145,6 +145,42 @@ impl ConsumerHandle<'_> {
         self.repeat(which, Operation::Purge).await
     }
 
+    /// Gives up a pattern with which the consumer was opened before: its waiting events that no other pattern of the
+    /// consumer takes are dropped, and later ones are passed over. Await the returned value.
+    ///
+    /// A pattern stays with the consumer when programs stop having it, so that a deploy loses no events. Until it is
+    /// given up, its events wait for a program that takes them and count as
+    /// [unclaimed](ConsumerStatus::unclaimed), and the log is not trimmed past them.
+    ///
+    /// ```no_run
+    /// # async fn example(bus: typed_events::Bus) -> Result<(), typed_events::Error> {
+    /// let dropped = bus.consumer("send-invoice").forget_pattern("order.returned").await?;
+    /// let kept = bus.consumer("send-invoice").forget_pattern("order.paid_late").keep().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn forget_pattern(&self, pattern: impl Into<String>) -> ForgetPattern<'_> {
+        ForgetPattern { consumer: self, pattern: pattern.into(), keep: false }
+    }
+
+    /// Drops the events that no running program takes, as far as the consumer has come to them. Returns how many. Their
+    /// patterns stay.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Consumer`]; see [`ConsumerHandle`]. Also if no program runs the consumer: then every event would be
+    /// one that no running program takes.
+    pub async fn drop_unclaimed(&self) -> Result<u64, Error> {
+        let id = self.status().await?.id;
+        let mut dropped = 0;
+        loop {
+            let done = self.operate_on(id, &Operation::DropUnclaimed).await?;
+            dropped += done.dropped;
+            if done.more.is_none() {
+                return Ok(dropped);
+            }
+        }
+    }
+
     /// Calls the operation once.
     async fn operate(&self, operation: &Operation) -> Result<(ConsumerId, Operated), Error> {
         let id = self.status().await?.id;
@@ -207,6 +243,55 @@ impl ConsumerHandle<'_> {
     }
 }
 
+/// Gives up a pattern of a consumer; see [`ConsumerHandle::forget_pattern`]. Awaiting it returns the number of waiting
+/// events that were dropped, or, with [`keep`](Self::keep), became dead letters.
+///
+/// # Errors
+///
+/// [`ErrorKind::Consumer`]; see [`ConsumerHandle`]. Also while a running program has the pattern.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the pattern may be given up and its events are dropped or kept later, by the programs that
+/// run the consumer.
+#[must_use = "futures do nothing unless awaited"]
+#[derive(Debug)]
+pub struct ForgetPattern<'a> {
+    consumer: &'a ConsumerHandle<'a>,
+    pattern: String,
+    keep: bool,
+}
+
+impl ForgetPattern<'_> {
+    /// Keeps the waiting events as dead letters.
+    pub fn keep(mut self) -> Self {
+        self.keep = true;
+        self
+    }
+
+    async fn forget(self) -> Result<u64, Error> {
+        let id = self.consumer.status().await?.id;
+        let mut affected = 0;
+        loop {
+            let forget = Operation::ForgetPattern { pattern: self.pattern.clone(), keep: self.keep };
+            let done = self.consumer.operate_on(id, &forget).await?;
+            affected += done.affected;
+            if done.more.is_none() {
+                return Ok(affected);
+            }
+        }
+    }
+}
+
+impl<'a> IntoFuture for ForgetPattern<'a> {
+    type Output = Result<u64, Error>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.forget())
+    }
+}
+
 /// Returns the subject of an error message: one consumer, or all of them.
 fn subject(consumer: Option<&str>) -> String {
     consumer.map_or_else(|| "consumers".to_owned(), |name| format!("consumer `{}`", quoted(name)))
@@ -221,7 +306,7 @@ fn what_of(operation: &Operation) -> &'static str {
         Operation::Remove => "did not remove it",
         Operation::Replay(_) => "did not replay its dead letters",
         Operation::Purge(_) => "did not purge its dead letters",
-        Operation::DropUnclaimed(_) => "did not drop its unclaimed events",
+        Operation::DropUnclaimed => "did not drop its unclaimed events",
         Operation::ForgetPattern { .. } => "did not give up the pattern",
     }
 }

@@ -1,5 +1,5 @@
-//! Detects stored consumers that have events left and no handler. A renamed durable handler leaves one
-//! behind.
+//! Detects stored consumers that have events left and no handler, which a renamed durable handler leaves behind, and
+//! events of the own consumers that no program takes.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
@@ -64,6 +64,8 @@ pub(crate) struct Orphans {
     /// The consumers that were stored before this program opened its own.
     known: HashSet<String>,
     reported: HashSet<String>,
+    /// Consumers of this program with unclaimed events, which were reported.
+    unclaimed: HashSet<String>,
     /// True if the last attempt to list the consumers failed; that was reported.
     is_failing: bool,
     /// Time of the last check, by the runtime's clock and by the clock of the bus.
@@ -75,8 +77,13 @@ impl Orphans {
     /// recognised.
     pub(crate) async fn list(inner: &Inner, durable: &dyn DurableAdapter) -> (Self, Vec<ConsumerStatus>) {
         let last_check = (Instant::now(), inner.now());
-        let mut orphans =
-            Self { known: HashSet::new(), reported: HashSet::new(), is_failing: false, last_check };
+        let mut orphans = Self {
+            known: HashSet::new(),
+            reported: HashSet::new(),
+            unclaimed: HashSet::new(),
+            is_failing: false,
+            last_check,
+        };
         let stored = orphans.stored(inner, durable).await;
         orphans.known = stored.iter().map(|status| status.name.clone()).collect();
         (orphans, stored)
@@ -98,9 +105,19 @@ impl Orphans {
         })
     }
 
-    /// Reports the orphans among the consumers that were stored before the bus was built.
-    pub(crate) async fn report_at_build(&mut self, inner: &Inner, stored: &[ConsumerStatus]) {
+    /// Reports the orphans among the consumers that were stored before the bus was built, and unclaimed events of its own
+    /// consumers, which are open now.
+    pub(crate) async fn report_at_build(
+        &mut self,
+        inner: &Inner,
+        durable: &dyn DurableAdapter,
+        stored: &[ConsumerStatus],
+    ) {
         self.report(inner, stored, true).await;
+        if !inner.works.is_empty() {
+            let stored = self.stored(inner, durable).await;
+            self.report_own(inner, &stored);
+        }
     }
 
     /// Spawns the task that checks at intervals.
@@ -122,6 +139,7 @@ impl Orphans {
             }
             let stored = self.stored(&inner, durable).await;
             self.report(&inner, &stored, false).await;
+            self.report_own(&inner, &stored);
         }
     }
 
@@ -151,6 +169,38 @@ impl Orphans {
             ));
             self.reported.insert(orphan.name.clone());
         }
+    }
+
+    fn report_own(&mut self, inner: &Inner, stored: &[ConsumerStatus]) {
+        let is_ours = |name: &str| inner.works.iter().any(|work| *work.name == *name);
+        for own in stored.iter().filter(|status| is_ours(&status.name)) {
+            self.report_unclaimed(inner, own);
+        }
+    }
+
+    /// Reports a consumer of this program with events that no running program takes: once, and again after there were
+    /// none.
+    fn report_unclaimed(&mut self, inner: &Inner, own: &ConsumerStatus) {
+        if own.unclaimed == 0 {
+            self.unclaimed.remove(&own.name);
+            return;
+        }
+        if !self.unclaimed.insert(own.name.clone()) {
+            return;
+        }
+        let has = |pattern: &&String| {
+            inner.works.iter().any(|work| *work.name == *own.name && work.has_pattern(pattern))
+        };
+        let others: Vec<_> =
+            own.patterns.iter().filter(|pattern| !has(pattern)).map(|pattern| quoted(pattern)).collect();
+        let why = match others.is_empty() {
+            true => "a newer version of this program knows them".to_owned(),
+            false => format!("it was opened before with `{}`", others.join("`, `")),
+        };
+        let (name, unclaimed) = (quoted(&own.name), own.unclaimed);
+        inner.warn(format_args!(
+            "the durable consumer `{name}` has {unclaimed} events that no running program takes ({why}): they wait for a program that takes them, and the log is not trimmed past them; give a pattern up with `bus.consumer(\"{name}\").forget_pattern(..)`, or drop the events with `.drop_unclaimed()`"
+        ));
     }
 
     /// Returns the consumer of this program that is most likely the new name of `orphan`: it was not stored

@@ -23,6 +23,10 @@ impl Work {
         Arc::new(Self { name: consumer.name().into(), consumer: Arc::new(consumer), registration, patterns })
     }
 
+    pub(crate) fn has_pattern(&self, pattern: &str) -> bool {
+        self.patterns.iter().any(|own| own == pattern)
+    }
+
     /// Returns true if the consumer takes events of this name.
     pub(crate) fn takes(&self, event: &str) -> bool {
         matches_any(&self.patterns, event)

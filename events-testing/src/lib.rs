@@ -1,5 +1,5 @@
-//! A bus for tests of durable handlers. It uses a temporary file and the runtime's clock, and lists everything that was
-//! emitted.
+//! A bus for tests of durable handlers. It keeps its events in memory, uses the runtime's clock, and lists everything
+//! that was emitted.
 //!
 //! Use it through the `testing` feature of the `typed-events` crate, as a dev-dependency:
 //! `typed_events::testing::TestBus`.
@@ -8,23 +8,21 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use events_core::{Bus, BusBuilder, ConsumerStatus, DeadLetter, Error, Event, Record};
-use events_sqlite::{Sqlite, Synchronous};
-use tempfile::TempDir;
+use events_core::{Bus, BusBuilder, ConsumerStatus, DeadLetter, Error, Event, InMemory, Record};
 use tokio::time::{sleep, timeout};
 
-/// A bus with durable handlers on a temporary file. It dereferences to a [`Bus`].
+/// A bus with durable handlers that keeps its events in memory. It dereferences to a [`Bus`].
 ///
 /// Retries, leases and timeouts use the runtime's clock. In a test that pauses the clock (`#[tokio::test(start_paused =
 /// true)]`, which needs tokio's feature `test-util`), a backoff of an hour takes no time: whenever all tasks wait, the
 /// clock advances to the next timer. As always with tokio's paused clock, it also advances while tasks wait for a
 /// socket or another thread.
 ///
-/// The file is deleted when the bus is dropped.
+/// To test handlers with [`emit_in`](Bus::emit_in) or `first_time`, give it another adapter in `set_up`: `TestBus::start(|bus|
+/// bus.adapter(Sqlite::at(path)))`, with the file of the program's own pool.
 ///
 /// Each emitted event is also read back. If it can't be read, or comes back as another value, the emit refuses it, and
 /// the test fails when the bus is dropped. The message names the event and the path.
@@ -59,7 +57,7 @@ use tokio::time::{sleep, timeout};
 #[derive(Debug)]
 pub struct TestBus {
     bus: Bus,
-    folder: TempDir,
+    memory: InMemory,
     lost: Lost,
 }
 
@@ -129,8 +127,6 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The error of a test bus.
 #[derive(Debug)]
 pub enum TestError {
-    /// The temporary folder could not be created.
-    Folder(std::io::Error),
     /// An operation of the bus failed.
     Failed(Error),
     /// These consumers still had pending events after 30 days of the runtime's clock.
@@ -140,7 +136,6 @@ pub enum TestError {
 impl fmt::Display for TestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Folder(error) => write!(f, "can't create a temporary folder: {error}"),
             Self::Failed(error) => error.fmt(f),
             Self::Unsettled(consumers) => {
                 let left: Vec<_> = consumers.iter().map(ToString::to_string).collect();
@@ -159,33 +154,31 @@ impl From<Error> for TestError {
 }
 
 impl TestBus {
-    /// Builds a bus on a new file. `set_up` configures it: `TestBus::start(|bus|
+    /// Builds a bus on a new log in memory. `set_up` configures it: `TestBus::start(|bus|
     /// bus.handler::<invoice>().state(printer))`.
     ///
     /// # Errors
     ///
-    /// [`TestError::Failed`] with the errors of [`BusBuilder::build`]; [`TestError::Folder`] if no temporary folder can
-    /// be created.
+    /// [`TestError::Failed`] with the errors of [`BusBuilder::build`].
     pub async fn start(set_up: impl FnOnce(BusBuilder) -> BusBuilder) -> Result<Self, TestError> {
-        let folder = tempfile::tempdir().map_err(TestError::Folder)?;
-        let lost = Lost::default();
-        let bus = build(folder.path(), &lost, set_up).await?;
-        Ok(Self { bus, folder, lost })
+        let (memory, lost) = (InMemory::new(), Lost::default());
+        let bus = build(&memory, &lost, set_up).await?;
+        Ok(Self { bus, memory, lost })
     }
 
-    /// Stops the bus and builds another one on the same file, as a new release of the program would.
+    /// Stops the bus and builds another one on the same log, as a new release of the program would.
     ///
     /// # Errors
     ///
     /// [`TestError::Failed`] with the errors of [`Bus::stop`] and [`BusBuilder::build`].
     pub async fn restart(self, set_up: impl FnOnce(BusBuilder) -> BusBuilder) -> Result<Self, TestError> {
         self.bus.stop().await?;
-        let bus = build(self.folder.path(), &self.lost, set_up).await?;
-        Ok(Self { bus, folder: self.folder, lost: self.lost })
+        let bus = build(&self.memory, &self.lost, set_up).await?;
+        Ok(Self { bus, memory: self.memory, lost: self.lost })
     }
 
     /// Waits until no consumer has pending events: each event is acknowledged or a dead letter. Paused consumers are
-    /// ignored, and so are events of a newer version than the program knows.
+    /// ignored, and so are events that no handler of the program takes.
     ///
     /// # Errors
     ///
@@ -209,7 +202,7 @@ impl TestBus {
 
     async fn unsettled(&self) -> Result<Vec<ConsumerStatus>, TestError> {
         let mut consumers = self.bus.consumers().await?;
-        consumers.retain(|consumer| consumer.lag > consumer.newer && !consumer.paused);
+        consumers.retain(|consumer| consumer.lag > consumer.unclaimed && !consumer.paused);
         Ok(consumers)
     }
 
@@ -217,7 +210,7 @@ impl TestBus {
     ///
     /// # Errors
     ///
-    /// [`TestError::Failed`] if the file can't be read.
+    /// [`TestError::Failed`] if the log can't be read.
     pub async fn records(&self) -> Result<Vec<Record>, TestError> {
         Ok(self.bus.history("*").limit(usize::MAX).await?.complete()?)
     }
@@ -226,7 +219,7 @@ impl TestBus {
     ///
     /// # Errors
     ///
-    /// [`TestError::Failed`] if the file can't be read or a record does not fit `E`.
+    /// [`TestError::Failed`] if the log can't be read or a record does not fit `E`.
     pub async fn emitted<E: Event>(&self) -> Result<Vec<Arc<E>>, TestError> {
         let events = self.bus.history("*").of::<E>().limit(usize::MAX).await?;
         Ok(events.complete()?)
@@ -236,7 +229,7 @@ impl TestBus {
     ///
     /// # Errors
     ///
-    /// [`TestError::Failed`] if the file can't be read.
+    /// [`TestError::Failed`] if the log can't be read.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, TestError> {
         let mut dead = Vec::new();
         for consumer in self.bus.consumers().await? {
@@ -247,7 +240,7 @@ impl TestBus {
 }
 
 async fn build(
-    folder: &Path,
+    memory: &InMemory,
     lost: &Lost,
     set_up: impl FnOnce(BusBuilder) -> BusBuilder,
 ) -> Result<Bus, Error> {
@@ -255,9 +248,7 @@ async fn build(
     let note = move |error: &Error| {
         losses.lock().unwrap_or_else(PoisonError::into_inner).push(error.to_string());
     };
-    // Tests do not simulate a power failure, so synchronous writes are not needed.
-    let adapter = Sqlite::at(folder.join("events.db")).synchronous(Synchronous::Normal);
-    set_up(Bus::builder().adapter(adapter).clock_of_runtime().read_back(note)).build().await
+    set_up(Bus::builder().adapter(memory.clone()).clock_of_runtime().read_back(note)).build().await
 }
 
 impl Deref for TestBus {

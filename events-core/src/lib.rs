@@ -43,7 +43,9 @@ mod time;
 use events_schema as schema;
 use events_schema::{json, panics, secret, text};
 
+#[cfg(feature = "durable")]
 pub use crate::adapter::consumer::Consumer;
+#[cfg(feature = "durable")]
 pub use crate::adapter::durable::{
     Claim, Claimed, Claims, ConsumerStatus, Control, DeadLetter, DeadLetters, DurableAdapter, Finished,
     Interest, Outcome, Transaction,
@@ -51,15 +53,15 @@ pub use crate::adapter::durable::{
 pub use crate::adapter::log::{LogId, LogPage, LogPosition, LogQuery, Start};
 #[cfg(feature = "in-memory")]
 pub use crate::adapter::memory::InMemory;
+#[cfg(feature = "durable")]
 pub use crate::adapter::options::{DurableOptions, Nulls, StartAt};
 pub use crate::adapter::query::HistoryQuery;
 pub use crate::adapter::receiver::Receiver;
 pub use crate::adapter::retention::Retention;
 pub use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
 pub use crate::bus::builder::BusBuilder;
-pub use crate::bus::durable::operate::ConsumerHandle;
-pub use crate::bus::durable::outbox::EmitIn;
-pub use crate::bus::durable::settled::Settled;
+#[cfg(feature = "durable")]
+pub use crate::bus::durable::{operate::ConsumerHandle, outbox::EmitIn, settled::Settled};
 pub use crate::bus::emit::Emit;
 pub use crate::bus::emit::emitted::Emitted;
 pub use crate::bus::handlers::Handler;

@@ -16,11 +16,9 @@ use crate::bus::inner::runtime::has_timer;
 use crate::bus::inner::runtime::spawn_boxed;
 use crate::bus::inner::shared::Shared;
 use crate::bus::inner::stopping::AdapterStops;
-use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::panics::{caught, drop_quietly};
-use crate::time::Clock;
 
 /// Minimum time that an adapter has to stop, even if the handlers took all of the deadline.
 const ADAPTER_GRACE: Duration = Duration::from_secs(1);
@@ -223,11 +221,7 @@ impl Inner {
     async fn stop_adapter(&self, deadline: Instant) -> Option<String> {
         let adapter = self.adapter.as_ref()?;
         let AdapterStops { closes, stops } = self.stopping.adapter.get_or_init(|| AdapterStops {
-            closes: Shared::new(close_consumers(
-                Arc::clone(adapter),
-                self.works.clone(),
-                self.settings.clock,
-            )),
+            closes: Shared::new(self.close_consumers(Arc::clone(adapter))),
             stops: Shared::new(stop_of(Arc::clone(adapter))),
         });
         // If this fails, the adapter considers the consumers open for a while longer.
@@ -235,19 +229,6 @@ impl Inner {
         let deadline = deadline.max(Instant::now() + ADAPTER_GRACE);
         stops.output_by(deadline, || Some(format!("{} did not stop in time", adapter.name()))).await
     }
-}
-
-/// Reports to the adapter that this program has closed its consumers.
-fn close_consumers(adapter: Arc<dyn Adapter>, works: Vec<Arc<Work>>, clock: Clock) -> BoxFuture<'static, ()> {
-    let close = async move {
-        let Some(durable) = adapter.durable() else { return };
-        for work in &works {
-            if durable.close(&work.consumer, clock.now()).await.is_err() {
-                return;
-            }
-        }
-    };
-    Box::pin(async move { caught(close).await.unwrap_or_else(drop_quietly) })
 }
 
 /// Stops the adapter. Returns a description of what went wrong.

@@ -1,4 +1,4 @@
-//! A durable adapter of one's own, in memory: `cargo run --example durable_adapter`.
+//! A durable adapter of one's own, in memory: `cargo run --example durable_adapter --features durable`.
 //!
 //! It is written against the facade alone and passes the conformance suite:
 //! `cargo test --example durable_adapter --features conformance`. The laws that it keeps are those of [`Adapter`] and

@@ -2,30 +2,38 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use events_core::{
-    Bus, BusBuilder, Delivery, DurableOptions, Emit, Emitted, Error, ErrorKind, Event, EventContext, EventId,
-    EventSet, Failure, Metadata, Pattern, Record, Retention, Schema, StartAt, Stats, Subscription,
-    SubscriptionGuard, Timestamp, Upcast, View, catalog,
+    Bus, BusBuilder, Delivery, Emit, Emitted, Error, ErrorKind, Event, EventContext, EventId, EventSet,
+    Failure, Metadata, Pattern, Record, Retention, Schema, Stats, Subscription, SubscriptionGuard, Timestamp,
+    Upcast, View, catalog,
 };
+#[cfg(feature = "durable")]
+pub use events_core::{DurableOptions, StartAt};
 #[cfg(feature = "lock")]
 pub use events_macros::schema_lock;
 pub use events_macros::{EventSet, Schema, event, on, payload};
 
-/// Everything that an [`Adapter`](adapter::Adapter) or a [`DurableAdapter`](adapter::DurableAdapter) is written with.
+/// Everything that an [`Adapter`](adapter::Adapter) is written with, or, under the feature `durable`, a `DurableAdapter`.
 pub mod adapter {
     #[cfg(feature = "in-memory")]
     pub use events_core::InMemory;
-    pub use events_core::{
-        Adapter, AdapterError, BoxFuture, Claim, Claimed, Claims, Consumer, Control, Draft, DurableAdapter,
-        Finished, HistoryQuery, Interest, LogId, LogPage, LogPosition, LogQuery, Outcome, Published,
-        Receiver, RecordCodec, Start, Transaction,
-    };
     #[doc(no_inline)]
-    pub use events_core::{ConsumerStatus, DeadLetter, DeadLetters, InstanceId};
+    pub use events_core::InstanceId;
+    pub use events_core::{
+        Adapter, AdapterError, BoxFuture, Draft, HistoryQuery, LogId, LogPage, LogPosition, LogQuery,
+        Published, Receiver, RecordCodec, Start,
+    };
+    #[cfg(feature = "durable")]
+    #[doc(no_inline)]
+    pub use events_core::{ConsumerStatus, DeadLetter, DeadLetters};
+    #[cfg(feature = "durable")]
+    pub use events_core::{DurableAdapter, Transaction, durable};
 }
 
 /// The less common emits, and what lets a stop wait.
 pub mod bus {
-    pub use events_core::{EmitIn, EmitJson, StopDeferral};
+    #[cfg(feature = "durable")]
+    pub use events_core::EmitIn;
+    pub use events_core::{EmitJson, StopDeferral};
 }
 
 /// The events, types and handlers that a program links: see [`catalog()`].
@@ -36,6 +44,7 @@ pub mod catalog {
 }
 
 /// Durable consumers, as operators see them: see [`Bus::consumer`].
+#[cfg(feature = "durable")]
 pub mod consumer {
     pub use events_core::{
         ConsumerHandle, ConsumerStatus, DeadLetter, DeadLetters, ForgetPattern, Nulls, Settled,

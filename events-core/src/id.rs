@@ -149,6 +149,7 @@ impl EventId {
 }
 
 /// Returns a random number, without a system call.
+#[cfg(feature = "durable")]
 pub(crate) fn random_number() -> u64 {
     let [first, second, third, fourth, fifth, sixth, seventh, eighth, ..] = random_bytes();
     u64::from_be_bytes([first, second, third, fourth, fifth, sixth, seventh, eighth])

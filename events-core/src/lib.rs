@@ -43,8 +43,10 @@ mod time;
 use events_schema as schema;
 use events_schema::{json, panics, secret, text};
 
+#[cfg(feature = "durable")]
 pub use crate::adapter::consumer::Consumer;
 /// The contract of durable delivery, for adapters.
+#[cfg(feature = "durable")]
 pub mod durable {
     pub use crate::adapter::durable::{
         Answer, Beat, Beaten, Caller, Changes, Claim, Claims, ConsumerId, Delivered, DurableAdapter,
@@ -53,19 +55,24 @@ pub mod durable {
         Registered, Report, SessionId, Settings, Terms, Token, Wanted, Window, matches_any,
     };
 }
+#[cfg(feature = "durable")]
 pub use crate::adapter::durable::{ConsumerStatus, DeadLetter, DeadLetters, DurableAdapter, Transaction};
 pub use crate::adapter::log::{LogId, LogPage, LogPosition, LogQuery, Start};
 #[cfg(feature = "in-memory")]
 pub use crate::adapter::memory::InMemory;
+#[cfg(feature = "durable")]
 pub use crate::adapter::options::{DurableOptions, Nulls, StartAt};
 pub use crate::adapter::query::HistoryQuery;
 pub use crate::adapter::receiver::Receiver;
 pub use crate::adapter::retention::Retention;
 pub use crate::adapter::{Adapter, AdapterError, BoxFuture, Published};
 pub use crate::bus::builder::BusBuilder;
-pub use crate::bus::durable::operate::{ConsumerHandle, ForgetPattern};
-pub use crate::bus::durable::outbox::EmitIn;
-pub use crate::bus::durable::settled::Settled;
+#[cfg(feature = "durable")]
+pub use crate::bus::durable::{
+    operate::{ConsumerHandle, ForgetPattern},
+    outbox::EmitIn,
+    settled::Settled,
+};
 pub use crate::bus::emit::Emit;
 pub use crate::bus::emit::emitted::Emitted;
 pub use crate::bus::handlers::Handler;

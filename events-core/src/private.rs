@@ -8,6 +8,7 @@ use serde_core::de::DeserializeOwned;
 
 pub use inventory;
 
+#[cfg(feature = "durable")]
 pub use crate::adapter::options::{DurableOptions, Nulls, StartAt};
 pub use crate::bus::handlers::argument::Argument;
 pub use crate::bus::handlers::set::{Delivered, EventSet, NoSet, Patterns, Variant, no_variant};
@@ -18,9 +19,11 @@ pub use crate::bus::inner::call::Wants;
 pub use crate::bus::inner::call::{Call, Delivery};
 pub use crate::bus::inner::outcome::HandlerError;
 pub use crate::bus::inner::outcome::HandlerReturn;
+#[cfg(feature = "durable")]
+pub use crate::check::durable::{durable_name, ordered_by};
 pub use crate::check::{
-    beside_tag, declared, durable_name, event_name, flattened, handler, ordered_by, part, pattern, previous,
-    set_reached, set_variant, view, view_rest,
+    beside_tag, declared, event_name, flattened, handler, part, pattern, previous, set_reached, set_variant,
+    view, view_rest,
 };
 pub use crate::error::Error;
 pub use crate::event::locking::{Change, Compatibility, LockFile, LockedVersion, Locking, PastLocking};

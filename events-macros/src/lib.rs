@@ -162,7 +162,7 @@ attributes! {
     /// | option | value | default |
     /// |---|---|---|
     /// | `"user.*", ...` | patterns in quotes, each once: `*` is one or more segments, `+` exactly one. For an argument that is one event or a view, only that event's name. A function with several patterns gets an event once | the event's name; required for `&Record` and event sets |
-    /// | `durable = "name"` | name of the consumer: 1 to 128 of `A-Z`, `a-z`, `0-9`, `-`, `_`, `.` | the handler is live |
+    /// | `durable = "name"` | name of the consumer: 1 to 128 of `A-Z`, `a-z`, `0-9`, `-`, `_`, `.`. Needs the feature `durable`, which `sqlite` and `redis` contain | the handler is live |
     /// | `crate = path` | path without quotes to typed-events, for macros that re-export it | `::typed_events` |
     ///
     /// With `durable`:

@@ -7,14 +7,14 @@ use std::process::Command;
 const CRATES: [(&str, &str, &str); 4] = [
     (
         "forms",
-        "",
+        "features = [\"durable\"]",
         "serde = { version = \"1\", features = [\"derive\"] }\nserde_json = \"1\"\ntokio = { version = \"1\", features = [\"macros\", \"rt-multi-thread\"] }\nuuid = { version = \"1\", features = [\"serde\"] }\n",
     ),
     ("hands", "", ""),
     ("vault", "features = [\"lock\"]", ""),
     (
         "shop",
-        "",
+        "features = [\"durable\"]",
         "hands = { path = \"../hands\" }\nvault = { path = \"../vault\" }\nserde = { version = \"1\", features = [\"derive\"] }\n",
     ),
 ];

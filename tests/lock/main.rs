@@ -703,6 +703,31 @@ pub struct OrderPlaced;
     project.check_refused("there is no lock: events.lock: No such file or directory", "--> src/lib.rs:4:6");
 }
 
+/// Here, because these projects are the only ones that do without the feature.
+#[test]
+fn a_durable_handler_without_its_feature_names_the_features_that_have_it() {
+    let project = Project::new("no-durable", "");
+    project.write(
+        "src/lib.rs",
+        "use typed_events::{event, on};
+
+#[event(\"user.created\")]
+pub struct UserCreated;
+
+#[on(durable = \"mail\", retries = 2)]
+pub fn mail(_: &UserCreated) {}
+
+pub fn select(builder: typed_events::BusBuilder) -> typed_events::BusBuilder {
+    builder.handler::<mail>()
+}
+",
+    );
+    project.check_refused(
+        "error: durable handlers need the feature `durable` of typed-events, which the features of its adapters, `sqlite` and `redis`, contain: `cargo add typed-events --features sqlite`\n",
+        "--> src/lib.rs:6:6",
+    );
+}
+
 #[test]
 fn a_view_by_name_is_checked_against_the_lock_of_another_program() {
     let producer = Project::locked("producer", CREATED);

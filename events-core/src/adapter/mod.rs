@@ -1,10 +1,13 @@
 //! The contract between the bus and engines: the traits that adapters implement.
 
+#[cfg(feature = "durable")]
 pub(crate) mod consumer;
+#[cfg(feature = "durable")]
 pub(crate) mod durable;
 pub(crate) mod log;
 #[cfg(feature = "in-memory")]
 pub(crate) mod memory;
+#[cfg(feature = "durable")]
 pub(crate) mod options;
 pub(crate) mod query;
 pub(crate) mod receiver;
@@ -14,7 +17,6 @@ use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 
-use crate::adapter::durable::DurableAdapter;
 use crate::adapter::log::LogPage;
 use crate::adapter::log::LogQuery;
 use crate::adapter::query::HistoryQuery;
@@ -49,7 +51,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///   progress while at least one of them runs.
 /// - **Panics.** A panic in `publish` counts as an unknown outcome. The bus continues to work.
 ///
-/// Durable consumption is a separate trait, for engines that support it: [`DurableAdapter`].
+/// Durable consumption is a separate trait, for engines that support it:
+/// [`DurableAdapter`](crate::DurableAdapter).
 ///
 /// `examples/custom_adapter.rs` is an adapter that stores events in a file, `examples/durable_adapter.rs` one
 /// with durable consumers, in memory.
@@ -131,7 +134,8 @@ pub trait Adapter: Any + Send + Sync {
 
     /// Returns the durable side of the adapter. `None` if the engine does not support durable consumption;
     /// `build()` then refuses durable handlers.
-    fn durable(&self) -> Option<&dyn DurableAdapter> {
+    #[cfg(feature = "durable")]
+    fn durable(&self) -> Option<&dyn crate::adapter::durable::DurableAdapter> {
         None
     }
 }

@@ -1,22 +1,16 @@
 //! `Bus::builder()`: settings, state, handlers, and the checks of `build()`.
 
-use std::collections::HashMap;
-use std::panic::Location;
+#[cfg(feature = "durable")]
+mod durable;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::adapter::consumer::Consumer;
-use crate::adapter::durable::LEASE;
-use crate::adapter::options::{DurableOptions, name_problem};
 use crate::adapter::receiver::Receiver;
 use crate::adapter::{Adapter, AdapterError, BoxFuture};
-use crate::bus::durable;
-use crate::bus::durable::orphans::Orphans;
-use crate::bus::durable::session::Session;
-use crate::bus::handlers::closure::IntoHandler;
 use crate::bus::handlers::state::{Binder, States};
 use crate::bus::handlers::{Handler, HandlerDecl};
 use crate::bus::inner::call::Callback;
@@ -27,18 +21,15 @@ use crate::bus::inner::reach::unreachable;
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::reported_once::ReportedOnce;
 use crate::bus::inner::routes::Routes;
-use crate::bus::inner::routes::{Lifetime, Patterns, name_of_closure};
+use crate::bus::inner::routes::{Lifetime, Patterns};
 use crate::bus::inner::runtime::has_timer;
 use crate::bus::inner::slow::SlowHandlers;
-use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Counters, Inner, Settings};
 use crate::bus::select::{Selected, Selection};
 use crate::error::{Error, ErrorKind};
 use crate::event::declared::DeclaredEvents;
-use crate::event::order::{OrderProblem, order_problem};
 use crate::event::pattern::{Pattern, is_of_library};
 use crate::event::seal::Seal;
-use crate::event::suggestions::did_you_mean;
 use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl, registry, sort_by_location};
 use crate::id::InstanceId;
@@ -50,8 +41,6 @@ use crate::log::{Bounds, Log};
 use crate::record::codec::RecordCodec;
 use crate::record::read_back::OnLoss;
 use crate::schema;
-use crate::text::{Text, quoted};
-use crate::time::Clock;
 
 /// Configures and builds a [`Bus`]. Returned by [`Bus::builder`].
 ///
@@ -93,17 +82,8 @@ pub struct BusBuilder {
     #[cfg(feature = "lock")]
     lock: Option<SchemaLock>,
     codec: RecordCodec,
-    durable: Vec<DurableClosure>,
-}
-
-/// A durable handler given as a closure.
-struct DurableClosure {
-    durable: DurableOptions,
-    pattern: String,
-    location: &'static Location<'static>,
-    /// The event, if the closure takes events of one type.
-    event: Option<fn() -> &'static EventDecl>,
-    callback: Callback,
+    #[cfg(feature = "durable")]
+    durable: Vec<durable::DurableClosure>,
 }
 
 impl Bus {
@@ -140,13 +120,16 @@ impl BusBuilder {
                 slow_handler: Some(Duration::from_secs(1)),
                 stop_deadline: Duration::from_secs(30),
                 fallback: Fallback::Stderr,
-                lease: LEASE,
-                clock: Clock::Machine,
+                #[cfg(feature = "durable")]
+                lease: crate::adapter::durable::LEASE,
+                #[cfg(feature = "durable")]
+                clock: crate::time::clock::Clock::Machine,
                 on_loss: None,
             },
             #[cfg(feature = "lock")]
             lock: None,
             codec: RecordCodec::default(),
+            #[cfg(feature = "durable")]
             durable: Vec::new(),
         }
     }
@@ -212,47 +195,6 @@ impl BusBuilder {
     /// [`discover`](Self::discover) selects.
     pub fn handler<H: Handler>(mut self) -> Self {
         self.selection.single.push(H::decl());
-        self
-    }
-
-    /// Adds a durable handler as a closure, as `#[on("...", durable = "...")]` does for a function. The
-    /// closure takes the same arguments as one that is registered with [`Bus::pattern`].
-    ///
-    /// The adapter must have durable consumers. A pattern that no known event can match is an error of
-    /// [`build`](Self::build), as for a function, or a warning with
-    /// [`accept_undeclared`](Self::accept_undeclared).
-    ///
-    /// ```no_run
-    /// use typed_events::{Bus, BusBuilder, DurableOptions, Record};
-    ///
-    /// fn with_audit(builder: BusBuilder) -> BusBuilder {
-    ///     builder.durable(DurableOptions::new("audit"), "order.*", |record: &Record| println!("{record}"))
-    /// }
-    /// ```
-    #[track_caller]
-    pub fn durable<K, H>(mut self, durable: DurableOptions, pattern: &str, handler: H) -> Self
-    where
-        H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
-    {
-        let (pattern, location) = (pattern.to_owned(), Location::caller());
-        let (event, callback) = (H::EVENT, handler.into_callback());
-        self.durable.push(DurableClosure { durable, pattern, location, event, callback });
-        self
-    }
-
-    /// Sets the lease of durable handlers: if this bus sends no sign of life for this long, for example after a
-    /// crash, the events that it was handling are given to other instances, or to the next start of the program.
-    /// 30 s by default, at least 300 ms. A bus sends a sign of life every third of its lease.
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = lease.max(Duration::from_millis(300));
-        self
-    }
-
-    /// Takes the time of leases and retries from the runtime's clock, which
-    /// [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) stops. Used by tests.
-    #[doc(hidden)]
-    pub fn clock_of_runtime(mut self) -> Self {
-        self.settings.clock = Clock::of_runtime();
         self
     }
 
@@ -416,14 +358,17 @@ impl BusBuilder {
         })?;
         let flight = Arc::new(Lifecycle::default());
         let known = Arc::new(known);
+        #[cfg(feature = "durable")]
         let (live, works) = self.divide(callbacks, &known);
+        #[cfg(not(feature = "durable"))]
+        let (live, works) = (self.handlers.iter().zip(callbacks), Vec::new());
         let inner = Arc::new(Inner {
             instance: InstanceId::new(),
             settings: self.settings,
             known,
             works,
             stop_works: tokio::sync::watch::Sender::new(false),
-            session: std::sync::OnceLock::new(),
+            session: crate::bus::inner::work::SessionCell::default(),
             routes: Routes::new(&registry().events, &flight, lists),
             log: Log::start(self.bounds),
             adapter: self.adapter,
@@ -467,8 +412,8 @@ impl BusBuilder {
         #[cfg(feature = "lock")]
         problems.extend(self.lock.iter().flat_map(SchemaLock::problems));
         let callbacks = bind_all(&self.handlers, &self.states, &mut problems);
-        self.check_durable(&mut problems);
-        self.check_order(&known, &mut problems);
+        #[cfg(feature = "durable")]
+        self.check_durable(&known, &mut problems);
         problems.extend(check_decimals(&known));
         match (runtime(&mut problems), problems.is_empty()) {
             (Some(runtime), true) => Ok(Checked { known, callbacks, runtime, warnings }),
@@ -476,76 +421,11 @@ impl BusBuilder {
         }
     }
 
-    /// Splits the handlers into live and durable ones, and creates the consumers of the latter.
-    fn divide(
-        &mut self,
-        callbacks: Vec<Callback>,
-        known: &Arc<DeclaredEvents>,
-    ) -> (Vec<(&'static HandlerDecl, Callback)>, Vec<Arc<Work>>) {
-        let (mut live, mut works) = (Vec::new(), Vec::new());
-        let consumer = |durable: &DurableOptions, patterns, takes| Consumer {
-            durable: durable.clone(),
-            patterns,
-            takes,
-            known: Arc::clone(known),
-            accepts_undeclared: self.settings.accept_undeclared,
-            lease: self.settings.lease,
-            codec: self.codec.clone(),
-        };
-        for (handler, callback) in self.handlers.iter().zip(callbacks) {
-            let Some(durable) = &handler.durable else {
-                live.push((*handler, callback));
-                continue;
-            };
-            let patterns = handler.patterns.iter().map(|pattern| (*pattern).into()).collect();
-            let consumer = consumer(durable, patterns, callback.takes);
-            works.push(Work::new(consumer, handler.location.to_string(), callback));
-        }
-        for DurableClosure { durable, pattern, location, callback, .. } in std::mem::take(&mut self.durable) {
-            let consumer = consumer(&durable, vec![pattern.into()], callback.takes);
-            works.push(Work::new(consumer, name_of_closure(location), callback));
-        }
-        (live, works)
-    }
-
-    /// Refuses durable handlers that share a name or whose adapter has no durable consumers, and durable
-    /// closures with an invalid name or pattern.
-    fn check_durable(&self, problems: &mut Vec<String>) {
-        let functions = self.handlers.iter().filter_map(|handler| {
-            Some((handler.durable.as_ref()?.name(), format!("handler {}", handler.location)))
-        });
-        let closures =
-            self.durable.iter().map(|closure| (closure.durable.name(), name_of_closure(closure.location)));
-        let all: Vec<_> = functions.chain(closures).collect();
-        let mut by_name: HashMap<&str, &str> = HashMap::new();
-        for (name, handler) in &all {
-            if let Some(other) = by_name.insert(name, handler) {
-                problems.push(format!(
-                    "two durable handlers are named `{name}`, and each would get a part of the events: {other} and {handler}"
-                ));
-            }
-        }
-        if let Some((name, handler)) = all.first()
-            && self.adapter.as_ref().is_none_or(|adapter| adapter.durable().is_none())
-        {
-            let why = self.adapter.as_ref().map_or_else(
-                || "but this bus has no adapter".to_owned(),
-                |adapter| format!("but the adapter {} has no durable consumers", adapter.name()),
-            );
-            problems.push(format!(
-                "{handler} is durable (`{name}`), {why}: add one that has durable consumers, such as `.adapter(Sqlite::at(\"events.db\"))`"
-            ));
-        }
-        for closure in &self.durable {
-            problems.extend(closure.problem());
-        }
-    }
-
     /// Returns all declared events by name.
     fn known_events(&self, problems: &mut Vec<String>) -> DeclaredEvents {
         let of_handlers = self.handlers.iter().flat_map(|handler| handler.takes.events()).map(|decl| decl());
-        let of_closures = self.durable.iter().filter_map(|closure| closure.event).map(|decl| decl());
-        let of_handlers = of_handlers.chain(of_closures);
+        #[cfg(feature = "durable")]
+        let of_handlers = of_handlers.chain(self.events_of_closures());
         let mut known = DeclaredEvents::default();
         for decl in registry().events.iter().copied().chain(self.events.iter().copied()).chain(of_handlers) {
             if is_of_library(decl.name) {
@@ -589,33 +469,6 @@ impl BusBuilder {
         }
     }
 
-    /// Refuses durable closures that are ordered by a field which one of their events does not have, or which
-    /// can't be a key.
-    fn check_order(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
-        for closure in &self.durable {
-            let (Some(field), Ok(pattern)) = (closure.durable.is_ordered(), Pattern::new(&closure.pattern))
-            else {
-                continue;
-            };
-            let mut taken: Vec<_> = known.decls().filter(|decl| pattern.matches(decl.name)).collect();
-            sort_by_location(&mut taken, |decl| (decl.name, decl.location));
-            problems.extend(taken.into_iter().filter_map(|decl| {
-                let problem = order_problem(decl.schema, field)?;
-                let name = quoted(closure.durable.name());
-                let ordered = Text::EMPTY.push("durable handler `").push(&name).push("` is ordered by `");
-                let text = problem.describe(ordered.quote(field), decl.schema, decl.name);
-                let meant = match problem {
-                    OrderProblem::Missing(fields) => {
-                        let shown = fields.iter().filter(|field| !field.is_hidden());
-                        did_you_mean(field, shown.filter_map(|field| field.written))
-                    }
-                    _ => String::new(),
-                };
-                Some(format!("{}: {}{meant}", name_of_closure(closure.location), text.as_str()))
-            }));
-        }
-    }
-
     /// Refuses events with secrets if there is an adapter and [`BusBuilder::secrets`] was not called.
     fn check_secrets(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
         let (Some(adapter), None) = (&self.adapter, &self.codec.seal) else { return };
@@ -632,9 +485,9 @@ impl BusBuilder {
         let of_handlers = self.handlers.iter().flat_map(|handler| {
             handler.patterns.iter().map(|text| (format!("handler {}", handler.location), *text))
         });
-        let of_closures =
-            self.durable.iter().map(|closure| (name_of_closure(closure.location), closure.pattern.as_str()));
-        for (handler, text) in of_handlers.chain(of_closures) {
+        #[cfg(feature = "durable")]
+        let of_handlers = of_handlers.chain(self.patterns_of_closures());
+        for (handler, text) in of_handlers {
             let Ok(pattern) = Pattern::new(text) else { continue };
             let Some(problem) = unreachable(pattern, known.names(), "known") else { continue };
             let problem = format!("{handler}: {problem}");
@@ -676,24 +529,6 @@ fn check_decimals(known: &DeclaredEvents) -> Vec<String> {
     written.into_iter().map(problem).collect()
 }
 
-impl DurableClosure {
-    fn problem(&self) -> Option<String> {
-        let (pattern, location, name) =
-            (quoted(&self.pattern), name_of_closure(self.location), quoted(self.durable.name()));
-        if let Some(problem) = name_problem(self.durable.name()) {
-            return Some(format!("{location}: `{name}` can't name a durable handler: {problem}"));
-        }
-        if let Err(error) = Pattern::new(&self.pattern) {
-            return Some(format!("{location}: `{pattern}` is not a pattern: {error}"));
-        }
-        let event = self.event?();
-        if event.name != self.pattern {
-            return Some(format!("{location}: the closure takes `{}`, not `{pattern}`", event.name));
-        }
-        None
-    }
-}
-
 /// The parts from which [`BusBuilder::build`] starts a bus, after all checks have passed.
 struct Checked {
     known: DeclaredEvents,
@@ -729,31 +564,20 @@ impl Inner {
         let kept = Arc::new(());
         let (bus, codec) = (Arc::downgrade(self), self.codec.clone());
         let receiver = Receiver { bus, instance: self.instance, codec, _kept: Arc::clone(&kept) };
-        let refused = |what: String, error: AdapterError| {
-            let message = format!("{} can't {what}: {error}", adapter.name());
-            Error::new(ErrorKind::Build, message).with_temporary(error.is_temporary())
-        };
         let subscribed = caught(async { adapter.subscribe(receiver).await }).await;
-        subscribed.unwrap_or_else(panicked).map_err(|error| refused("subscribe".to_owned(), error))?;
+        subscribed.unwrap_or_else(panicked).map_err(|error| refused(&**adapter, "subscribe", &error))?;
         let joins = Arc::strong_count(&kept) > 1;
         if joins || !self.works.is_empty() {
             self.watch_runtime(joins);
         }
-        let Some(durable) = adapter.durable() else { return Ok(()) };
-        let (mut orphans, stored) = Orphans::list(self, durable).await;
-        if !self.works.is_empty() {
-            let session = Session::new(self, adapter);
-            session
-                .open(&self.works)
-                .await
-                .map_err(|(name, error)| refused(format!("open the consumer {name}"), error))?;
-            durable::start(self, &session)
-                .await
-                .map_err(|error| refused("read its log".to_owned(), error))?;
-            let _ = self.session.set(session);
-        }
-        orphans.report_at_build(self, durable, &stored).await;
-        orphans.spawn(self, adapter);
+        #[cfg(feature = "durable")]
+        self.start_consumers(adapter).await?;
         Ok(())
     }
+}
+
+/// Creates the error of `build()` for an adapter that can't do what is named by `what`.
+fn refused(adapter: &dyn Adapter, what: &str, error: &AdapterError) -> Error {
+    let message = format!("{} can't {what}: {error}", adapter.name());
+    Error::new(ErrorKind::Build, message).with_temporary(error.is_temporary())
 }

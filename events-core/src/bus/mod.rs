@@ -1,6 +1,7 @@
 //! The bus: emitting, handlers, durable handlers, reading, ingress, setup and stop.
 
 pub(crate) mod builder;
+#[cfg(feature = "durable")]
 pub(crate) mod durable;
 pub(crate) mod emit;
 pub(crate) mod handlers;

@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::adapter::{Adapter, BoxFuture};
-use crate::bus::durable::session::Session;
 use crate::bus::inner::context;
 use crate::bus::inner::in_flight::StopDeferral;
 use crate::bus::inner::runtime::has_timer;
@@ -222,7 +221,7 @@ impl Inner {
     async fn stop_adapter(&self, deadline: Instant) -> Option<String> {
         let adapter = self.adapter.as_ref()?;
         let AdapterStops { closes, stops } = self.stopping.adapter.get_or_init(|| AdapterStops {
-            closes: Shared::new(end_session(self.session.get().cloned())),
+            closes: Shared::new(self.end_session()),
             stops: Shared::new(stop_of(Arc::clone(adapter))),
         });
         // If this fails, the session ends after its lease.
@@ -230,16 +229,6 @@ impl Inner {
         let deadline = deadline.max(Instant::now() + ADAPTER_GRACE);
         stops.output_by(deadline, || Some(format!("{} did not stop in time", adapter.name()))).await
     }
-}
-
-/// Ends the session of the durable handlers.
-fn end_session(session: Option<Arc<Session>>) -> BoxFuture<'static, ()> {
-    let end = async move {
-        if let Some(session) = session {
-            session.end().await;
-        }
-    };
-    Box::pin(async move { caught(end).await.unwrap_or_else(drop_quietly) })
 }
 
 /// Stops the adapter. Returns a description of what went wrong.

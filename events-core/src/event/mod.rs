@@ -5,6 +5,7 @@ pub(crate) mod declared;
 pub(crate) mod erased;
 pub(crate) mod locking;
 pub(crate) mod naming;
+#[cfg(feature = "durable")]
 pub(crate) mod order;
 pub(crate) mod pattern;
 pub(crate) mod seal;

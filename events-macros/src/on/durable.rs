@@ -40,6 +40,8 @@ pub(crate) struct Options {
 pub(crate) const NAMES: [&str; 8] =
     ["durable", "retries", "backoff", "timeout", "concurrency", "ordered_by", "nulls", "from"];
 
+const NO_FEATURE: &str = "durable handlers need the feature `durable` of typed-events, which the features of its adapters, `sqlite` and `redis`, contain: `cargo add typed-events --features sqlite`";
+
 impl Options {
     /// Parses the value of an option. Returns `false` if the option is not one of `NAMES`.
     pub(crate) fn parse(
@@ -54,6 +56,9 @@ impl Options {
         }
         if self.seen.contains(option) {
             errors.on(option, format_args!("`{option}` is given twice: remove one"));
+        }
+        if option == "durable" && !cfg!(feature = "durable") {
+            errors.on(option, NO_FEATURE);
         }
         self.seen.push(option.clone());
         match text.as_str() {

@@ -19,7 +19,7 @@ use crate::bus::inner::outcome::panicked;
 use crate::bus::inner::runtime::spawn_boxed;
 use crate::bus::inner::work::Work;
 use crate::panics::caught;
-use crate::time::Clock;
+use crate::time::clock::Clock;
 
 /// Positions and ids that beats have named, kept to find where to resume after a loss of data.
 const KEPT_MARKS: usize = 1_000;

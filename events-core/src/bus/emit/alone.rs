@@ -1,7 +1,7 @@
 //! Calls a single handler: a durable one, or one with a replay.
 
 use crate::bus::inner::Bus;
-use crate::bus::inner::call::{Attempt, Call, Callback};
+use crate::bus::inner::call::{Call, Callback};
 use crate::bus::inner::context::{EventContext, Scope};
 use crate::bus::inner::outcome::{HandlerError, HandlerResult, Pending};
 use crate::bus::inner::routes::Route;
@@ -21,12 +21,13 @@ pub(crate) async fn call_live(
 }
 
 /// Calls a durable handler with a record, for one attempt, and waits for it.
+#[cfg(feature = "durable")]
 pub(crate) async fn call_durable(
     bus: &Bus,
     callback: &Callback,
     route: &Route,
     record: &Record,
-    attempt: Attempt,
+    attempt: crate::bus::inner::call::Attempt,
 ) -> HandlerResult {
     let run = || {
         let delivery = Call::of_record(bus, record, route, None).to_delivery_of(attempt)?;

@@ -1,8 +1,5 @@
 //! The report of an emit.
 
-use std::sync::Weak;
-
-use crate::bus::inner::Inner;
 use crate::bus::inner::failure::Failure;
 use crate::id::EventId;
 use crate::record::Record;
@@ -40,7 +37,8 @@ struct More {
     /// The id of an event without a record, if a handler read it.
     id: Option<EventId>,
     /// The bus, if its adapter may have consumers that have not finished the event.
-    bus: Option<Weak<Inner>>,
+    #[cfg(feature = "durable")]
+    bus: Option<std::sync::Weak<crate::bus::inner::Inner>>,
 }
 
 impl Emitted {
@@ -58,7 +56,8 @@ impl Emitted {
     /// Creates the report of an event without a record that has failures, or an id that a handler read.
     #[cold]
     pub(crate) fn bare_with(handled: usize, id: Option<EventId>, failures: Vec<Failure>) -> Self {
-        let more = Box::new(More { record: None, failures, id, bus: None });
+        let mut more = More::of(None);
+        (more.id, more.failures) = (id, failures);
         Self(What::WithMore { handled: handled as u32, more })
     }
 
@@ -73,14 +72,16 @@ impl Emitted {
     }
 
     /// Adds the bus, whose adapter must have durable consumers.
-    pub(crate) fn of_bus(self, bus: Weak<Inner>) -> Self {
+    #[cfg(feature = "durable")]
+    pub(crate) fn of_bus(self, bus: std::sync::Weak<crate::bus::inner::Inner>) -> Self {
         match self.0 {
             What::Duplicate { .. } => self,
             _ => self.change_more(|more| more.bus = Some(bus)),
         }
     }
 
-    pub(crate) fn bus(&self) -> Option<&Weak<Inner>> {
+    #[cfg(feature = "durable")]
+    pub(crate) fn bus(&self) -> Option<&std::sync::Weak<crate::bus::inner::Inner>> {
         match &self.0 {
             What::WithMore { more, .. } => more.bus.as_ref(),
             _ => None,
@@ -143,6 +144,12 @@ impl Emitted {
 
 impl More {
     fn of(record: Option<Record>) -> Box<Self> {
-        Box::new(Self { record, failures: Vec::new(), id: None, bus: None })
+        Box::new(Self {
+            record,
+            failures: Vec::new(),
+            id: None,
+            #[cfg(feature = "durable")]
+            bus: None,
+        })
     }
 }

@@ -27,11 +27,17 @@ pub(super) async fn publish_and_deliver(
 
 impl Emitted {
     /// Adds the bus for [`settled`](Self::settled), if the adapter has durable consumers.
+    #[cfg(feature = "durable")]
     pub(super) fn with_consumers(self, inner: &Arc<Inner>) -> Self {
         match inner.adapter.as_ref().is_some_and(|adapter| adapter.durable().is_some()) {
             true => self.of_bus(Arc::downgrade(inner)),
             false => self,
         }
+    }
+
+    #[cfg(not(feature = "durable"))]
+    pub(super) fn with_consumers(self, _: &Arc<Inner>) -> Self {
+        self
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod set;
 pub(crate) mod state;
 pub(crate) mod subscription;
 
+#[cfg(feature = "durable")]
 use crate::adapter::options::DurableOptions;
 use crate::bus::handlers::state::Binder;
 use crate::bus::inner::call::Callback;
@@ -32,6 +33,7 @@ pub struct HandlerDecl {
     pub(crate) takes: Takes,
     pub(crate) bind: fn(&mut Binder<'_>) -> Option<Callback>,
     /// The options of a durable handler; `None` for a live one.
+    #[cfg(feature = "durable")]
     pub(crate) durable: Option<DurableOptions>,
 }
 
@@ -43,10 +45,18 @@ impl HandlerDecl {
         takes: Takes,
         bind: fn(&mut Binder<'_>) -> Option<Callback>,
     ) -> Self {
-        Self { location, patterns, takes, bind, durable: None }
+        Self {
+            location,
+            patterns,
+            takes,
+            bind,
+            #[cfg(feature = "durable")]
+            durable: None,
+        }
     }
 
     /// Creates the declaration of a durable handler.
+    #[cfg(feature = "durable")]
     #[doc(hidden)]
     pub const fn durable(
         location: SourceLocation,

@@ -3,11 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::adapter::durable::Transaction;
 use crate::bus::inner::Bus;
 use crate::bus::inner::outcome::{HandlerError, Pending};
 use crate::bus::inner::routes::Route;
-use crate::error::Error;
 use crate::event::erased::ErasedEvent;
 use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl, Payload};
@@ -230,7 +228,11 @@ impl Delivery {
     /// # Cancel safety
     ///
     /// Not cancel safe: if the future is dropped, roll the transaction back.
-    pub async fn first_time<K, T: Transaction<K> + ?Sized>(&self, tx: &mut T) -> Result<bool, Error> {
+    #[cfg(feature = "durable")]
+    pub async fn first_time<K, T>(&self, tx: &mut T) -> Result<bool, crate::error::Error>
+    where
+        T: crate::adapter::durable::Transaction<K> + ?Sized,
+    {
         let name = self.consumer().unwrap_or_else(|| self.handler());
         self.bus.first_time(tx, name, self.record.id()).await
     }

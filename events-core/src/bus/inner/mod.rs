@@ -19,6 +19,7 @@ pub(crate) mod runtime;
 pub(crate) mod shared;
 pub(crate) mod slow;
 pub(crate) mod stopping;
+#[cfg_attr(not(feature = "durable"), path = "no_work.rs")]
 pub(crate) mod work;
 
 use std::panic::Location;
@@ -42,7 +43,6 @@ use crate::id::InstanceId;
 use crate::log::Log;
 use crate::record::codec::RecordCodec;
 use crate::record::read_back::OnLoss;
-use crate::time::{Clock, Timestamp};
 
 /// A bus: passes emitted events to handlers, and keeps them in its history.
 ///
@@ -84,7 +84,7 @@ pub(crate) struct Inner {
     /// Set to true to end the tasks of durable handlers, of the orphan check and of the runtime guard.
     pub(crate) stop_works: tokio::sync::watch::Sender<bool>,
     /// The session of the durable handlers, if there are any.
-    pub(crate) session: std::sync::OnceLock<Arc<crate::bus::durable::session::Session>>,
+    pub(crate) session: work::SessionCell,
     pub(crate) log: Arc<Log>,
     pub(crate) adapter: Option<Arc<dyn Adapter>>,
     pub(crate) codec: RecordCodec,
@@ -116,8 +116,10 @@ pub(crate) struct Settings {
     pub(crate) slow_handler: Option<std::time::Duration>,
     pub(crate) stop_deadline: std::time::Duration,
     pub(crate) fallback: Fallback,
+    #[cfg(feature = "durable")]
     pub(crate) lease: std::time::Duration,
-    pub(crate) clock: Clock,
+    #[cfg(feature = "durable")]
+    pub(crate) clock: crate::time::clock::Clock,
     /// If set, each event is read back before the adapter gets it, and this is called with the error if it
     /// differs. Used by tests.
     pub(crate) on_loss: Option<OnLoss>,
@@ -202,11 +204,6 @@ impl std::fmt::Debug for Bus {
 }
 
 impl Inner {
-    /// Returns the time from which leases and retries are calculated.
-    pub(crate) fn now(&self) -> Timestamp {
-        self.settings.clock.now()
-    }
-
     /// Returns true if this bus has a durable handler that takes events of this name.
     pub(crate) fn has_work_on(&self, name: &str) -> bool {
         self.works.iter().any(|work| work.takes(name))

@@ -10,7 +10,6 @@ use tracing::subscriber::NoSubscriber;
 use crate::event::suggestions::did_you_mean;
 use crate::id::EventId;
 use crate::text::escaped;
-use crate::time::Timestamp;
 
 /// The target of all log lines: `RUST_LOG=typed_events=debug` selects them.
 const TARGET: &str = "typed_events";
@@ -34,6 +33,7 @@ pub(crate) struct FailedCall<'a> {
 }
 
 /// The log fields of a failed attempt of a durable handler.
+#[cfg(feature = "durable")]
 pub(crate) struct FailedAttempt<'a> {
     pub(crate) event: &'a str,
     pub(crate) id: Option<EventId>,
@@ -65,7 +65,8 @@ impl Fallback {
     }
 
     /// Logs a failed attempt that will be retried at `next`.
-    pub(crate) fn retry(self, failed: &FailedAttempt<'_>, next: Timestamp) {
+    #[cfg(feature = "durable")]
+    pub(crate) fn retry(self, failed: &FailedAttempt<'_>, next: crate::time::Timestamp) {
         let &FailedAttempt { event, handler, consumer, attempt, max_attempts, verb, .. } = failed;
         let (id, error) = (text_of(failed.id), escaped(failed.error));
         let enabled = Enabled::default();
@@ -79,6 +80,7 @@ impl Fallback {
     }
 
     /// Logs the last failed attempt; the event becomes a dead letter.
+    #[cfg(feature = "durable")]
     pub(crate) fn dead(self, failed: &FailedAttempt<'_>) {
         let &FailedAttempt { event, handler, consumer, attempt, max_attempts, verb, .. } = failed;
         let (id, error) = (text_of(failed.id), escaped(failed.error));

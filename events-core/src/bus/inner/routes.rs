@@ -90,6 +90,7 @@ impl Route {
     }
 
     /// Returns the handler under the pattern with this index.
+    #[cfg(feature = "durable")]
     pub(crate) fn of(registration: &Arc<Registration>, pattern: usize) -> Self {
         Self { registration: Arc::clone(registration), pattern: pattern as u32 }
     }
@@ -114,6 +115,7 @@ impl Route {
 
 impl Registration {
     /// Creates a handler that is in no table, so that no emit calls it.
+    #[cfg(feature = "durable")]
     pub(crate) fn alone(name: Arc<str>, patterns: Vec<Arc<str>>, callback: Callback) -> Arc<Self> {
         let patterns = Patterns::Many(patterns.into());
         let active = AtomicBool::new(true);

@@ -69,7 +69,7 @@ impl Inner {
 
     /// Returns the names of the consumers whose durable handlers `takes` accepts.
     fn durable_names(&self, takes: impl Fn(&crate::bus::inner::work::Work) -> bool) -> String {
-        let names = self.works.iter().filter(|work| takes(work)).map(|work| work.consumer.name());
+        let names = self.works.iter().filter(|work| takes(work)).map(|work| work.name());
         names.collect::<Vec<_>>().join(", ")
     }
 
@@ -84,6 +84,7 @@ impl Inner {
 
     /// Refuses an emit in a transaction if the runtime of the bus has shut down and the event has durable or
     /// live handlers here. Live handlers get such events from a task of the adapter.
+    #[cfg(feature = "durable")]
     pub(crate) fn check_runtime_of_transaction(&self, event: &str) -> Result<(), Error> {
         self.check_runtime(event)?;
         if !self.has_lost_runtime.load(Ordering::Acquire) || self.routes.of_name(event).entries.is_empty() {

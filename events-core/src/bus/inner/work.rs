@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::adapter::BoxFuture;
 use crate::adapter::consumer::Consumer;
 use crate::adapter::durable::matches_any;
+use crate::bus::durable::session::Session;
+use crate::bus::inner::Inner;
 use crate::bus::inner::call::Callback;
 use crate::bus::inner::routes::Registration;
+use crate::panics::{caught, drop_quietly};
+use crate::time::Timestamp;
 
 /// A durable handler, and the consumer for which it runs.
 pub(crate) struct Work {
@@ -16,11 +21,18 @@ pub(crate) struct Work {
     patterns: Vec<String>,
 }
 
+/// Holds the session of a bus with durable handlers.
+pub(crate) type SessionCell = std::sync::OnceLock<Arc<Session>>;
+
 impl Work {
     pub(crate) fn new(consumer: Consumer, handler: String, callback: Callback) -> Arc<Self> {
         let registration = Registration::alone(handler.into(), consumer.patterns.clone(), callback);
         let patterns = consumer.filter().patterns;
         Arc::new(Self { name: consumer.name().into(), consumer: Arc::new(consumer), registration, patterns })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn has_pattern(&self, pattern: &str) -> bool {
@@ -30,5 +42,23 @@ impl Work {
     /// Returns true if the consumer takes events of this name.
     pub(crate) fn takes(&self, event: &str) -> bool {
         matches_any(&self.patterns, event)
+    }
+}
+
+impl Inner {
+    /// Returns the time from which leases and retries are calculated.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.settings.clock.now()
+    }
+
+    /// Ends the session of the durable handlers.
+    pub(crate) fn end_session(&self) -> BoxFuture<'static, ()> {
+        let session = self.session.get().cloned();
+        let end = async move {
+            if let Some(session) = session {
+                session.end().await;
+            }
+        };
+        Box::pin(async move { caught(end).await.unwrap_or_else(drop_quietly) })
     }
 }

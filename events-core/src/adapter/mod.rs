@@ -190,6 +190,7 @@ impl Published {
 pub struct AdapterError {
     message: String,
     /// Name and version of the event that could not be read, if they are known.
+    #[cfg_attr(not(feature = "durable"), expect(dead_code, reason = "durable handlers read it"))]
     event: Option<std::sync::Arc<(String, u32)>>,
     temporary: bool,
     unknown: bool,
@@ -215,6 +216,7 @@ impl AdapterError {
         Self { event: Some(std::sync::Arc::new((name.to_owned(), version))), ..self }
     }
 
+    #[cfg(feature = "durable")]
     pub(crate) fn event(&self) -> Option<(&str, u32)> {
         self.event.as_deref().map(|(name, version)| (name.as_str(), *version))
     }

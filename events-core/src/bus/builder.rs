@@ -368,7 +368,8 @@ impl BusBuilder {
             known,
             works,
             stop_works: tokio::sync::watch::Sender::new(false),
-            session: crate::bus::inner::work::SessionCell::default(),
+            #[cfg(feature = "durable")]
+            session: std::sync::OnceLock::new(),
             routes: Routes::new(&registry().events, &flight, lists),
             log: Log::start(self.bounds),
             adapter: self.adapter,

@@ -84,7 +84,8 @@ pub(crate) struct Inner {
     /// Set to true to end the tasks of durable handlers, of the orphan check and of the runtime guard.
     pub(crate) stop_works: tokio::sync::watch::Sender<bool>,
     /// The session of the durable handlers, if there are any.
-    pub(crate) session: work::SessionCell,
+    #[cfg(feature = "durable")]
+    pub(crate) session: std::sync::OnceLock<Arc<crate::bus::durable::session::Session>>,
     pub(crate) log: Arc<Log>,
     pub(crate) adapter: Option<Arc<dyn Adapter>>,
     pub(crate) codec: RecordCodec,

@@ -16,9 +16,6 @@ impl Work {
     }
 }
 
-/// Stands in for the session of durable handlers.
-pub(crate) type SessionCell = ();
-
 impl Inner {
     /// Does nothing, since there is no session.
     pub(crate) fn end_session(&self) -> BoxFuture<'static, ()> {

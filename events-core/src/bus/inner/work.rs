@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::adapter::BoxFuture;
 use crate::adapter::consumer::Consumer;
 use crate::adapter::durable::matches_any;
-use crate::bus::durable::session::Session;
 use crate::bus::inner::Inner;
 use crate::bus::inner::call::Callback;
 use crate::bus::inner::routes::Registration;
@@ -20,9 +19,6 @@ pub(crate) struct Work {
     /// The patterns that the consumer is registered with.
     patterns: Vec<String>,
 }
-
-/// Holds the session of a bus with durable handlers.
-pub(crate) type SessionCell = std::sync::OnceLock<Arc<Session>>;
 
 impl Work {
     pub(crate) fn new(consumer: Consumer, handler: String, callback: Callback) -> Arc<Self> {

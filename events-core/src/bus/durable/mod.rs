@@ -24,8 +24,9 @@ use worker::Worker;
 ///
 /// # Errors
 ///
-/// An [`AdapterError`] if the log can't be read.
+/// An [`AdapterError`] if the engine fails.
 pub(crate) async fn start(inner: &Arc<Inner>, session: &Arc<Session>) -> Result<(), AdapterError> {
+    session.beat().await?;
     let feed = Feed::open(inner, session, inner.works.len()).await?;
     feed.spawn(inner, session);
     for (index, work) in inner.works.iter().enumerate() {

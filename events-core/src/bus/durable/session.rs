@@ -24,6 +24,9 @@ use crate::time::clock::Clock;
 /// Positions and ids that beats have named, kept to find where to resume after a loss of data.
 const KEPT_MARKS: usize = 1_000;
 
+/// Difference between the clocks of the engine and of this machine from which on it is reported.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);
+
 /// Delay before a call is repeated whose outcome is unknown or which the engine could not apply: the first one, and the
 /// longest.
 pub(super) const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -47,6 +50,8 @@ pub(crate) struct Session {
     pub(super) wants_solo: AtomicUsize,
     /// Number of deliveries of all handlers that were not reported.
     pub(super) in_hand: Arc<AtomicUsize>,
+    /// Whether the clocks of the engine and of this machine differ, which was logged.
+    is_clock_off: AtomicBool,
     over: AtomicBool,
 }
 
@@ -82,6 +87,7 @@ impl Session {
             hands: Arc::default(),
             wants_solo: AtomicUsize::new(0),
             in_hand: Arc::default(),
+            is_clock_off: AtomicBool::new(false),
             over: AtomicBool::new(false),
         })
     }
@@ -241,6 +247,8 @@ impl Session {
 
     async fn beats(&self, wake: &(dyn Fn() + Send + Sync)) {
         let mut failing = false;
+        // The first beat was sent when the consumers were opened.
+        let _ = timeout(self.lease / 3, self.check.notified()).await;
         while !self.over.load(Ordering::SeqCst) && self.bus.strong_count() > 0 {
             match self.beat().await {
                 Ok(beaten) => {
@@ -268,7 +276,12 @@ impl Session {
         }
     }
 
-    async fn beat(&self) -> Result<Option<Beaten>, AdapterError> {
+    /// Sends a beat.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if the engine fails.
+    pub(super) async fn beat(&self) -> Result<Option<Beaten>, AdapterError> {
         let generation = *self.generation.borrow();
         let caller = self.caller();
         let beat = {
@@ -290,7 +303,26 @@ impl Session {
         }
     }
 
+    /// Reports that the clock of this machine differs from that of the engine. Leases and retries follow the engine's; the
+    /// times of emitted events follow this machine's.
+    fn check_clock(&self, beaten: &Beaten) {
+        if self.clock.of_test().is_some() {
+            return;
+        }
+        let off = self.clock.now().as_micros().saturating_sub(beaten.time.as_micros());
+        let is_off = Duration::from_micros(off.unsigned_abs()) > CLOCK_TOLERANCE;
+        if is_off && !self.is_clock_off.swap(is_off, Ordering::Relaxed) {
+            let (seconds, adapter) = (off.unsigned_abs() / 1_000_000, self.adapter.name());
+            let side = if off > 0 { "ahead of" } else { "behind" };
+            self.warn(format_args!(
+                "the clock of this machine is {seconds} s {side} that of {adapter}: events that it emits have wrong times. Leases and retries follow the clock of {adapter}"
+            ));
+        }
+        self.is_clock_off.store(is_off, Ordering::Relaxed);
+    }
+
     fn note(&self, beat: &Beat, beaten: &Beaten) {
+        self.check_clock(beaten);
         if beaten.jumped {
             self.warn(format_args!(
                 "the clock of {} jumped ahead by more than an hour; events are not trimmed by their age for the next 24 h",

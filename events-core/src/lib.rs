@@ -55,6 +55,14 @@ pub mod durable {
         Registered, Report, SessionId, Settings, Terms, Token, Wanted, Window, matches_any,
     };
 }
+/// The store of durable delivery, for engines whose storage can be read and written within a call.
+#[cfg(feature = "durable")]
+pub mod store {
+    pub use crate::adapter::kit::store::{
+        Announced, Dead, Done, Header, KindId, KnownKind, LIMITS, Limits, Member, Meta, Micros, Move,
+        MoveKind, Named, Profile, Progress, Row, Rows, Session, Store, StoredRecord, Trimmed, Views,
+    };
+}
 #[cfg(feature = "durable")]
 pub use crate::adapter::durable::{ConsumerStatus, DeadLetter, DeadLetters, DurableAdapter, Transaction};
 pub use crate::adapter::log::{LogId, LogPage, LogPosition, LogQuery, Start};

@@ -4,6 +4,8 @@
 pub(crate) mod consumer;
 #[cfg(feature = "durable")]
 pub(crate) mod durable;
+#[cfg(feature = "durable")]
+pub(crate) mod kit;
 pub(crate) mod log;
 #[cfg(feature = "in-memory")]
 pub(crate) mod memory;

@@ -1,0 +1,3 @@
+//! Parts that several engines share.
+
+pub(crate) mod store;

@@ -1,0 +1,85 @@
+//! Trimming, and what it makes of unfinished events.
+
+use super::Store;
+use super::consumer::Consumer;
+use super::rows::Rows;
+use super::transitions::Step;
+use crate::adapter::durable::Position;
+
+/// What a trim did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The last position that was trimmed, if any was.
+    pub to: Option<Position>,
+    /// Whether more may be trimmed at once.
+    pub more: bool,
+}
+
+impl<R: Rows> Store<'_, R> {
+    /// Whether records may be trimmed by their age: not for a day after a jump of the clock.
+    pub fn trims_by_age(&self) -> bool {
+        self.meta.heard >= self.meta.trim_from
+    }
+
+    /// Trims records up to `to`, at most `most`. Unless `past_consumers`, those are kept that a consumer needs.
+    ///
+    /// # Errors
+    ///
+    /// The error of the engine.
+    pub fn trim(&mut self, to: Position, most: u64, past_consumers: bool) -> Result<Trimmed, R::Error> {
+        let mut until = to.min(self.newest);
+        if !past_consumers {
+            until = until.min(self.held_up_from()?.map_or(Position::MAX, |(held, _)| held.saturating_sub(1)));
+        }
+        let end = until.min(self.begins.saturating_add(most).saturating_sub(1));
+        if end < self.begins {
+            return Ok(Trimmed::default());
+        }
+        if past_consumers {
+            for id in self.all_consumers()? {
+                let mut consumer = self.consumer(id)?;
+                self.lose(&mut consumer, end)?;
+                self.save(consumer)?;
+            }
+        }
+        self.rows.trim_log(end)?;
+        (self.begins, self.changed) = (end + 1, true);
+        Ok(Trimmed { to: Some(end), more: end < until })
+    }
+
+    /// The first position that a consumer needs, and that consumer: the log keeps records from there on.
+    ///
+    /// # Errors
+    ///
+    /// The error of the engine.
+    pub fn held_up_from(
+        &mut self,
+    ) -> Result<Option<(Position, crate::adapter::durable::ConsumerId)>, R::Error> {
+        let mut first = None;
+        for id in self.all_consumers()? {
+            let Some(header) = self.rows.header(id)? else { continue };
+            let row = match header.waiting + header.in_hand {
+                0 => None,
+                _ => self.rows.first_uncopied(id)?,
+            };
+            let needed = row.map_or(header.position + 1, |row| row.min(header.position + 1));
+            first = [first, Some((needed, id))].into_iter().flatten().min();
+        }
+        Ok(first)
+    }
+
+    /// The records up to `to` are trimmed past a consumer.
+    fn lose(&mut self, consumer: &mut Consumer, to: Position) -> Result<(), R::Error> {
+        let before = consumer.header.dropped;
+        let new = (consumer.header.position + 1).max(self.begins);
+        let lost = self.taken_between(consumer, new, to)?;
+        consumer.header.dropped += lost;
+        if consumer.header.waiting > 0 {
+            for row in self.rows.rows_between(consumer.id, self.begins, to, usize::MAX)? {
+                self.step(consumer, row.position, Step::TrimPast)?;
+            }
+        }
+        consumer.header.lost += consumer.header.dropped - before;
+        Ok(())
+    }
+}

@@ -18,7 +18,7 @@ impl Harness for OfMemory {
     }
 
     fn abilities(&self) -> Vec<Ability> {
-        vec![Ability::Joins, Ability::History, Ability::Deduplication]
+        vec![Ability::Joins, Ability::History, Ability::Deduplication, Ability::Durable]
     }
 
     async fn fresh(&self) -> Result<InMemory, String> {

@@ -131,9 +131,11 @@ impl<A: Adapter> ManualConsumer<A> {
 
     /// Sends beats for a time.
     pub(super) async fn let_pass(&self, time: Duration, now: Timestamp) -> CaseResult {
-        let step = self.lease() / 3;
-        for _ in 0..time.as_micros().div_ceil(step.as_micros()) {
-            self.beat(step, now).await?;
+        let (step, mut left) = (self.lease() / 3, time);
+        while !left.is_zero() {
+            let elapsed = step.min(left);
+            self.beat(elapsed, now).await?;
+            left -= elapsed;
         }
         Ok(())
     }

@@ -49,7 +49,8 @@ impl Bench {
     }
 
     async fn processor(&self) -> f64 {
-        let info: String = redis::cmd("INFO").arg("cpu").query_async(&mut self.connect().await).await.unwrap();
+        let info: String =
+            redis::cmd("INFO").arg("cpu").query_async(&mut self.connect().await).await.unwrap();
         let of = |field: &str| {
             let line = info.lines().find_map(|line| line.strip_prefix(field)).unwrap();
             line.trim_start_matches(':').parse::<f64>().unwrap()
@@ -170,7 +171,8 @@ impl Bench {
         let options = options.backoff(Duration::from_millis(10), Duration::from_millis(10));
         let options = if ordered { options.ordered_by("number") } else { options };
         let redis = Redis::at(&self.server.url()).unwrap();
-        let builder = Bus::builder().adapter(redis).history(0).quiet().durable(options, "bench.stored", handler);
+        let builder =
+            Bus::builder().adapter(redis).history(0).quiet().durable(options, "bench.stored", handler);
         let events = self.events / 500 * 500;
         let mut bus = None;
         let cost = self
@@ -225,11 +227,16 @@ async fn main() {
         }
         report(&format!("publish, {emitters} emitters"), events, &pairs);
     }
-    for (what, fails, ordered) in [("deliver", 0, false), ("deliver, 1 % retries", 100, false), ("deliver, ordered", 0, true)] {
+    for (what, fails, ordered) in
+        [("deliver", 0, false), ("deliver, 1 % retries", 100, false), ("deliver, ordered", 0, true)]
+    {
         for at_a_time in [1, 16, 256] {
             let mut pairs = Vec::new();
             for _ in 0..rounds {
-                pairs.push((bench.deliver(at_a_time, fails, ordered).await, bench.bare_deliver(at_a_time).await));
+                pairs.push((
+                    bench.deliver(at_a_time, fails, ordered).await,
+                    bench.bare_deliver(at_a_time).await,
+                ));
             }
             report(&format!("{what}, {at_a_time} at a time"), events, &pairs);
         }

@@ -226,7 +226,10 @@ impl Worker {
         }
         state.ahead.fill(&self.feed, &self.signal, &self.work.consumer, free).await?;
         let flushes = std::mem::take(&mut state.flushes) && state.ahead.is_ahead();
-        if !state.may_have_due && !state.ahead.has_events() && !flushes {
+        // A report may make other events available: the next one of a key, or a retry.
+        let has_cause =
+            state.may_have_due || state.ahead.has_events() || flushes || state.hands.has_outcomes();
+        if !has_cause {
             return Ok(None);
         }
         if matches!(state.turn, Turn::None) {

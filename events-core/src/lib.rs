@@ -58,10 +58,12 @@ pub mod durable {
 /// The store of durable delivery, for engines whose storage can be read and written within a call.
 #[cfg(feature = "durable")]
 pub mod store {
+    pub use crate::adapter::kit::engine::{ReadRecord, StoreCall, StoreEngine};
     pub use crate::adapter::kit::store::{
         Announced, Dead, Done, Header, KindId, KnownKind, LIMITS, Limits, Member, Meta, Micros, Move,
         MoveKind, Named, Profile, Progress, Row, Rows, Session, Store, StoredRecord, Trimmed, Views,
     };
+    pub use crate::adapter::kit::tables::{Tables, TablesLog};
 }
 #[cfg(feature = "durable")]
 pub use crate::adapter::durable::{ConsumerStatus, DeadLetter, DeadLetters, DurableAdapter, Transaction};

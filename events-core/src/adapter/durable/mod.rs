@@ -147,12 +147,12 @@ pub trait DurableAdapter: Send + Sync {
     /// # Errors
     ///
     /// An [`AdapterError`] if they can't be read.
-    fn dead_letters<'a>(
-        &'a self,
+    fn dead_letters(
+        &self,
         consumer: ConsumerId,
         after: Position,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<DeadLetter>, AdapterError>>;
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, AdapterError>>;
 
     /// Returns the names of the consumers that may not have finished an event: those whose position is before the event
     /// and whose union takes it, or for which it waits or is in hand. `None` if the event is not in the log.

@@ -1,3 +1,5 @@
 //! Parts that several engines share.
 
+pub(crate) mod engine;
 pub(crate) mod store;
+pub(crate) mod tables;

@@ -10,9 +10,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::reader::{Batch, Reader};
-use super::tables::Tables;
 use crate::adapter::durable::Changes;
 use crate::adapter::kit::store::{Limits, Views};
+use crate::adapter::kit::tables::Tables;
 use crate::adapter::log::{LogId, LogPage, LogQuery};
 use crate::adapter::query::HistoryQuery;
 use crate::adapter::{AdapterError, Published};
@@ -56,7 +56,7 @@ pub(super) struct Hub {
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub struct State {
     pub(super) tables: Tables,
     pub(super) entries: VecDeque<Entry>,
     /// Position of the first entry.

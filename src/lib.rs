@@ -26,7 +26,7 @@ pub mod adapter {
     #[doc(no_inline)]
     pub use events_core::{ConsumerStatus, DeadLetter, DeadLetters};
     #[cfg(feature = "durable")]
-    pub use events_core::{DurableAdapter, Transaction, durable};
+    pub use events_core::{DurableAdapter, Transaction, durable, store};
 }
 
 /// The less common emits, and what lets a stop wait.

@@ -106,6 +106,7 @@ impl Tables {
     }
 
     /// The first position that a consumer needs, and that consumer.
+    #[cfg(feature = "in-memory")]
     pub(crate) fn held_up_from(&self) -> Option<(Position, ConsumerId)> {
         let consumers = self.consumers.iter().filter(|(_, table)| !table.header.removed);
         let needed = consumers.map(|(id, table)| {
@@ -115,6 +116,7 @@ impl Tables {
         needed.min()
     }
 
+    #[cfg(feature = "in-memory")]
     pub(crate) fn name_of(&self, id: ConsumerId) -> &str {
         self.of(id).map_or("", |table| &table.profile.name)
     }

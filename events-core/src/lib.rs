@@ -61,7 +61,8 @@ pub mod store {
     pub use crate::adapter::kit::engine::{ReadRecord, StoreCall, StoreEngine};
     pub use crate::adapter::kit::store::{
         Announced, Dead, Done, Header, KindId, KnownKind, LIMITS, Limits, Member, Meta, Micros, Move,
-        MoveKind, Named, Profile, Progress, Row, Rows, Session, Store, StoredRecord, Trimmed, Views,
+        MoveKind, Named, Profile, Progress, Row, Rows, Session, Store, StoredRecord, TrimLimit, Trimmed,
+        Views,
     };
     pub use crate::adapter::kit::tables::{Tables, TablesLog};
 }

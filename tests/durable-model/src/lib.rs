@@ -9,6 +9,7 @@
 
 pub mod breaks;
 pub mod calls;
+pub mod engine;
 pub mod laws;
 pub mod program;
 pub mod search;

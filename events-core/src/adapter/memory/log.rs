@@ -69,6 +69,7 @@ pub struct State {
     pub(super) next_key: u64,
 }
 
+#[derive(Clone)]
 pub(super) struct Entry {
     pub(super) id: EventId,
     pub(super) origin: InstanceId,
@@ -80,6 +81,7 @@ pub(super) struct Entry {
 
 /// Text of an entry. An entry gets its position and its timestamp before its record is encoded, because
 /// encoding runs user code, which must not run under the lock.
+#[derive(Clone)]
 pub(super) enum Text {
     Coming,
     Here(Arc<str>),

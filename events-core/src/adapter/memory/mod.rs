@@ -1,5 +1,7 @@
 //! An adapter without an engine, which connects the buses of one process and has durable consumers.
 
+#[cfg(feature = "conformance")]
+mod checked;
 mod durable;
 mod log;
 mod reader;

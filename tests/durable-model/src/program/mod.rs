@@ -3,6 +3,7 @@
 
 mod bus;
 mod quiet;
+mod target;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use crate::calls::{
 use crate::laws::Observer;
 use crate::store::{CHUNK, Store, WINDOW};
 pub use bus::{Bus, Config, Hand, Opened, Options, Progress, Read};
+pub use target::Target;
 
 /// The reading of the store's clock at the beginning.
 const EPOCH: Time = 1000;
@@ -82,8 +84,8 @@ pub enum Operate {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct World {
-    pub store: Store,
+pub struct World<T = Store> {
+    pub store: T,
     pub observer: Observer,
     pub programs: Vec<Program>,
     configs: Vec<Config>,
@@ -93,7 +95,7 @@ pub struct World {
     skew: i64,
     away: bool,
     delayed: Vec<Request>,
-    snapshot: Option<Box<(Store, Observer)>>,
+    snapshot: Option<Box<(T, Observer)>>,
     ids: BTreeMap<ConsumerName, ConsumerId>,
     /// The rows whose new keys a move has asked for, and the settings to read them by.
     keys: BTreeMap<ConsumerId, Asked>,
@@ -118,13 +120,20 @@ pub struct Program {
 }
 
 impl World {
-    /// Programs by their configurations; the rest of the configurations are deployed later.
+    /// Programs on the model's store.
     pub fn new(programs: usize, configs: Vec<Config>, broken: Option<Break>) -> Self {
+        Self { broken, ..Self::of(Store::new(broken), programs, configs) }
+    }
+}
+
+impl<T: Target> World<T> {
+    /// Programs by their configurations; the rest of the configurations are deployed later.
+    pub fn of(store: T, programs: usize, configs: Vec<Config>) -> Self {
         let programs = configs.iter().cycle().take(programs);
         let programs =
             programs.map(|config| Program { config: config.clone(), next: None, bus: None, stalled: false });
         Self {
-            store: Store::new(broken),
+            store,
             observer: Observer::default(),
             programs: programs.collect(),
             configs,
@@ -138,7 +147,7 @@ impl World {
             next_session: 0,
             next_event: 0,
             poison: None,
-            broken,
+            broken: None,
             trace: false,
         }
     }
@@ -173,7 +182,7 @@ impl World {
             Step::Snapshot => self.snapshot = Some(Box::new((self.store.clone(), self.observer.clone()))),
             Step::Restore => self.restore(),
             Step::Wipe => {
-                self.store = Store::new(self.broken);
+                self.store = self.store.empty();
                 // Who ran a move registers again, and asks for keys again.
                 self.keys.clear();
                 self.observer = std::mem::take(&mut self.observer).lose(None);
@@ -201,15 +210,16 @@ impl World {
         {
             return self.store.apply(clock, request);
         }
-        let before = self.store.clone();
+        let before = self.store.before();
         let repeated = is_repeated(&self.observer, &request);
         let reply = self.store.apply(clock, request.clone());
-        if repeated {
-            let same = self.store.is_same(&before);
-            self.observer.law_9_a_repeated_exchange_changes_nothing(&request.call, same);
+        if let Some((same, changed)) = self.store.since(&before) {
+            if repeated {
+                self.observer.law_9_a_repeated_exchange_changes_nothing(&request.call, same);
+            }
+            let bound = bound(&request.call, self.ids.len());
+            self.observer.law_12_work_is_bounded(&request.call, changed, bound);
         }
-        let changed = self.store.changed_since(&before);
-        self.observer.law_12_work_is_bounded(&request.call, changed, bound(&request.call, self.ids.len()));
         if self.trace {
             println!("{}: {:?}\n    {:?}", self.real, request.call, reply.answer);
         }

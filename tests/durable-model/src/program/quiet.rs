@@ -1,6 +1,6 @@
 //! The quiet end of a run: no faults, and every pattern, name and version served. Then each event has to be finished.
 
-use super::{Config, Fate, Operate, Progress, Step, World};
+use super::{Config, Fate, Operate, Progress, Step, Target, World};
 use crate::calls::{Answer, Call, Outcome, Position};
 use crate::laws::Broken;
 
@@ -10,7 +10,7 @@ const LAST_ROUNDS: usize = 60;
 /// Rounds after the events are finished.
 const ANNOUNCING_ROUNDS: usize = 4;
 
-impl World {
+impl<T: Target> World<T> {
     /// Ends the run quietly, and returns the laws that were broken in it. Only `may_die` may be dead letters then.
     pub fn end_quietly(mut self, everything: &Config, may_die: Option<&[Position]>) -> Vec<Broken> {
         self.away = false;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::breaks::Break;
 use crate::calls::{Outcome, Pattern, SeekTo, Settings, TrimLimit};
 use crate::laws::Broken;
-use crate::program::{Config, Fate, Operate, Options, Step, World};
+use crate::program::{Config, Fate, Operate, Options, Step, Target, World};
 
 /// SplitMix64.
 pub struct Random(u64);
@@ -59,6 +59,11 @@ impl Run {
         self.broken_in(World::new(self.programs, self.configs.clone(), which))
     }
 
+    /// The same on an engine.
+    pub fn broken_on<T: Target>(&self, engine: &T) -> Option<(usize, Vec<Broken>)> {
+        self.broken_in(World::of(engine.empty(), self.programs, self.configs.clone()))
+    }
+
     /// Prints each call and its answer.
     pub fn print(&self, which: Option<Break>) {
         let mut world = World::new(self.programs, self.configs.clone(), which);
@@ -66,7 +71,14 @@ impl Run {
         self.broken_in(world);
     }
 
-    fn broken_in(&self, mut world: World) -> Option<(usize, Vec<Broken>)> {
+    /// The same on an engine.
+    pub fn print_on<T: Target>(&self, engine: &T) {
+        let mut world = World::of(engine.empty(), self.programs, self.configs.clone());
+        world.trace = true;
+        self.broken_in(world);
+    }
+
+    fn broken_in<T: Target>(&self, mut world: World<T>) -> Option<(usize, Vec<Broken>)> {
         for (index, step) in self.steps.iter().enumerate() {
             world.step(step);
             if !world.observer.broken.is_empty() {
@@ -79,7 +91,16 @@ impl Run {
 
     /// Leaves out steps for as long as the rest breaks the same law.
     pub fn shrunk(&self, which: Option<Break>) -> (Self, Vec<Broken>) {
-        let Some((steps, mut broken)) = self.broken(which) else { return (self.clone(), Vec::new()) };
+        self.shrunk_by(&|run| run.broken(which))
+    }
+
+    /// The same on an engine.
+    pub fn shrunk_on<T: Target>(&self, engine: &T) -> (Self, Vec<Broken>) {
+        self.shrunk_by(&|run| run.broken_on(engine))
+    }
+
+    fn shrunk_by(&self, breaks: &dyn Fn(&Self) -> Option<(usize, Vec<Broken>)>) -> (Self, Vec<Broken>) {
+        let Some((steps, mut broken)) = breaks(self) else { return (self.clone(), Vec::new()) };
         let mut run = self.clone();
         run.steps.truncate(steps);
         let law = broken[0].law;
@@ -89,7 +110,7 @@ impl Run {
             for index in (0..run.steps.len()).rev() {
                 let mut less = run.clone();
                 less.steps.remove(index);
-                if let Some((steps, still)) = less.broken(which)
+                if let Some((steps, still)) = breaks(&less)
                     && still[0].law == law
                 {
                     less.steps.truncate(steps);

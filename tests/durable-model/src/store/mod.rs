@@ -123,6 +123,11 @@ impl Store {
         Self { broken, ..Self::default() }
     }
 
+    /// The deliberate mistake in it.
+    pub fn broken(&self) -> Option<Break> {
+        self.broken
+    }
+
     /// Applies a call at a reading of the engine's clock.
     pub fn apply(&mut self, now: Time, request: Request) -> Reply {
         let mut time = self.clock.at(now);

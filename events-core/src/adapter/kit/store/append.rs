@@ -2,9 +2,19 @@
 
 use super::Store;
 use super::consumer::Consumer;
-use super::rows::Rows;
+use super::rows::{Micros, Rows};
 use super::transitions::Step;
-use crate::adapter::durable::Position;
+use crate::adapter::durable::{ConsumerId, Position};
+use crate::time::Timestamp;
+
+/// The records that may be trimmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrimLimit {
+    /// Those up to a position.
+    To(Position),
+    /// Those whose time is before this much ago, in microseconds. None for a day after a jump of the clock.
+    Age(Micros),
+}
 
 /// What a trim did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,18 +26,19 @@ pub struct Trimmed {
 }
 
 impl<R: Rows> Store<'_, R> {
-    /// Whether records may be trimmed by their age: not for a day after a jump of the clock.
-    pub fn trims_by_age(&self) -> bool {
-        self.meta.heard >= self.meta.trim_from
-    }
-
-    /// Trims records up to `to`, at most `most`. Unless `past_consumers`, those are kept that a consumer needs.
+    /// Trims records, at most `most`. Unless `past_consumers`, those are kept that a consumer needs.
     ///
     /// # Errors
     ///
     /// The error of the engine.
-    pub fn trim(&mut self, to: Position, most: u64, past_consumers: bool) -> Result<Trimmed, R::Error> {
-        let mut until = to.min(self.newest);
+    pub fn trim(&mut self, limit: TrimLimit, most: u64, past_consumers: bool) -> Result<Trimmed, R::Error> {
+        let mut until = match limit {
+            TrimLimit::To(to) => to.min(self.newest),
+            TrimLimit::Age(_) if self.meta.heard < self.meta.trim_from => 0,
+            TrimLimit::Age(age) => {
+                self.rows.position_at(Timestamp::from_micros(self.time.saturating_sub(age)))? - 1
+            }
+        };
         if !past_consumers {
             until = until.min(self.held_up_from()?.map_or(Position::MAX, |(held, _)| held.saturating_sub(1)));
         }
@@ -52,9 +63,7 @@ impl<R: Rows> Store<'_, R> {
     /// # Errors
     ///
     /// The error of the engine.
-    pub fn held_up_from(
-        &mut self,
-    ) -> Result<Option<(Position, crate::adapter::durable::ConsumerId)>, R::Error> {
+    pub fn held_up_from(&mut self) -> Result<Option<(Position, ConsumerId)>, R::Error> {
         let mut first = None;
         for id in self.all_consumers()? {
             let Some(header) = self.rows.header(id)? else { continue };

@@ -90,7 +90,6 @@ impl<R: Rows> Store<'_, R> {
         let new = matches!(done.claims, Claims::Open | Claims::OldPatterns);
         let unread = new && consumer.header.position < self.newest;
         done.more = due.more || !due.rows.is_empty() || unread;
-        done.due_in = self.due_in(consumer, token.session)?;
         Ok(())
     }
 
@@ -282,7 +281,11 @@ impl<R: Rows> Store<'_, R> {
     }
 
     /// Time until the earliest waiting row that the session takes is due.
-    fn due_in(&mut self, consumer: &Consumer, session: SessionId) -> Result<Option<u64>, R::Error> {
+    pub(super) fn due_in(
+        &mut self,
+        consumer: &Consumer,
+        session: SessionId,
+    ) -> Result<Option<u64>, R::Error> {
         if consumer.header.waiting == consumer.header.blocked {
             return Ok(None);
         }

@@ -109,6 +109,7 @@ impl<R: Rows> Store<'_, R> {
             }
         }
         done.more |= more;
+        done.due_in = self.due_in(consumer, session)?;
         done.announced = self.announce(consumer, token)?;
         done.more |= done.announced.len() == self.limits.letters;
         done.lost = std::mem::take(&mut consumer.header.lost);

@@ -27,7 +27,7 @@ mod view;
 
 use std::time::Duration;
 
-pub use append::Trimmed;
+pub use append::{TrimLimit, Trimmed};
 pub use moves::{Move, MoveKind};
 pub use rows::{
     Announced, Dead, Header, KindId, KnownKind, Member, Meta, Micros, Named, Profile, Progress, Row, Rows,

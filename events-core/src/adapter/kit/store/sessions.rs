@@ -219,7 +219,6 @@ impl<R: Rows> Store<'_, R> {
         let Some(session) = self.rows.session(id)? else { return Err(Refusal::UnknownSession.into()) };
         if session.ended.is_none() {
             self.mark_ended(id, session)?;
-            self.chunks_of_all()?;
         }
         Ok(())
     }

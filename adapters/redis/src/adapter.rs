@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use events_core::durable::Changes;
 use events_core::{
     Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, LogPage, LogQuery, Published, Receiver,
     Record, RecordCodec, Retention,
@@ -21,7 +22,7 @@ use crate::{history, retention};
 
 /// An adapter on a Redis server: it connects buses, keeps their history, and stores their durable consumers.
 ///
-/// Needs Redis 6.2 or later, or a server that speaks its protocol and runs scripts. Redis Cluster is not supported.
+/// Needs Redis 7 or later, or a server that speaks its protocol and runs scripts. Redis Cluster is not supported.
 ///
 /// - **`emit`** returns when Redis has appended the event to the log, a stream. How safe the event is then depends on
 ///   the server's settings: with `appendonly yes` and `appendfsync always` nothing is lost; with `everysec` a power cut
@@ -34,7 +35,6 @@ use crate::{history, retention};
 /// - **History** keeps everything unless [`retention`](Self::retention) is set. A query reads backwards through the
 ///   stored records until its limit is reached. A query for one name transfers only the JSON of that event.
 /// - **Limits.** `emit_all` takes at most 20,000 events, because the server runs nothing else while it appends them.
-///   The clocks of all instances must agree to well within a [lease](events_core::BusBuilder::lease).
 /// - **Opening** happens in `build()`. It fails if the server can't be reached within the retry timeout, refuses the
 ///   connection, or has a log of another format.
 /// - **Stopping and dropping.** After `stop` of the bus nothing is appended, and the history can still be read. A
@@ -62,7 +62,7 @@ pub struct Redis {
 /// The state of an adapter whose log is open.
 pub(crate) struct Engine {
     pub(crate) log: Arc<Log>,
-    /// A counter of changes that consumers may have to look at.
+    /// Counters of changes that consumers may have to look at.
     pub(crate) changed: Arc<Changed>,
     /// `None` after the bus has stopped.
     publisher: Mutex<Option<Publisher>>,
@@ -132,7 +132,7 @@ impl Redis {
         let (log, last) = Log::open(server, self.prefix.clone(), receiver).await?;
         log.warn_of_eviction().await;
         log.note_retention(self.retention).await?;
-        let (log, changed) = (Arc::new(log), Arc::new(watch::Sender::new(0)));
+        let (log, changed) = (Arc::new(log), Arc::new(watch::Sender::new(Changes::default())));
         let tasks = [
             tokio::spawn(listen(Arc::clone(&log), Arc::clone(&changed))),
             tokio::spawn(Tail::new(&log, &changed, last).run(self.poll)),

@@ -40,8 +40,8 @@ pub(crate) async fn read(
     Ok(found)
 }
 
-/// `(id of the log, last trimmed position, last position, [(position, name, text)])`.
-type Forward = (String, u64, u64, Vec<(u64, String, Vec<u8>)>);
+/// `(id of the log, last trimmed position, last position, [(position, name, version, text)])`.
+type Forward = (String, u64, u64, Vec<(u64, String, u32, Vec<u8>)>);
 
 /// Returns a page of the records that follow the query's position.
 pub(crate) async fn read_forward(
@@ -68,8 +68,9 @@ pub(crate) async fn read_forward(
     if let Some((position, ..)) = found.last() {
         page.end_at(*position);
     }
-    for (position, name, bytes) in &found {
-        if query.takes(name) && !page.push(*position, bytes.len(), decode(log, codec, *position, bytes)) {
+    for (position, name, version, bytes) in &found {
+        let record = || decode(log, codec, *position, bytes).map_err(|error| error.of_event(name, *version));
+        if query.takes(name) && !page.push(*position, bytes.len(), record()) {
             break;
         }
     }

@@ -7,12 +7,11 @@
 mod adapter;
 mod channels;
 mod connection;
-mod consume;
+mod durable;
 mod echo;
 mod error;
 mod history;
 mod log;
-mod operate;
 mod publish;
 mod retention;
 mod scripts;

@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use events_core::{AdapterError, Consumer, EventId, Receiver, Retention, StartAt, Timestamp};
+use events_core::durable::ConsumerId;
+use events_core::{AdapterError, EventId, Receiver, Retention};
 use redis::{FromRedisValue, RedisResult, Script, ScriptInvocation};
 use tokio::time::Instant;
 
 use crate::connection::ServerConnection;
-use crate::consume::Unanswered;
 use crate::error::Result;
-use crate::scripts::{BEGIN, OPEN, RETENTION};
+use crate::scripts::{BEGIN, CONSUMER_KEYS, LOG_KEYS, RETENTION};
 
 /// The stored format that this program reads and writes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Suffix of the channel on which instances announce changes. No event name ends with it.
 pub(crate) const NOTIFY_SUFFIX: &str = ":notify";
@@ -25,11 +25,14 @@ pub(crate) struct Log {
     id: Mutex<String>,
     /// Held while the log is begun again.
     beginning: tokio::sync::Mutex<()>,
-    /// The consumers that this program has opened.
-    consumers: Mutex<Vec<Arc<Consumer>>>,
-    /// Name of a consumer -> its last exchange whose answer was lost.
-    unanswered: Mutex<HashMap<String, Unanswered>>,
+    /// The keys of the log.
+    keys: Keys,
+    /// The keys of consumers that were called, after those of the log.
+    keys_of: Mutex<HashMap<ConsumerId, Keys>>,
 }
+
+/// The keys of a script.
+pub(crate) type Keys = Arc<[String]>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing under these locks can panic, so a poisoned one holds a valid value.
@@ -45,12 +48,12 @@ impl Log {
     ) -> std::result::Result<(Self, u64), AdapterError> {
         let log = Self {
             server,
+            keys: LOG_KEYS.iter().map(|name| format!("{prefix}:{name}")).collect(),
             prefix,
             receiver,
             id: Mutex::default(),
             beginning: Default::default(),
-            consumers: Mutex::default(),
-            unanswered: Mutex::default(),
+            keys_of: Mutex::default(),
         };
         let (id, last) = log.begin().await?;
         *lock(&log.id) = id;
@@ -72,13 +75,49 @@ impl Log {
         format!("redis at {}", self.server)
     }
 
-    /// Calls a script. `arguments` adds its arguments, and gets whether an earlier try of this call may have run.
+    /// The keys of a script on the log.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The keys of a script on a consumer: those of the log, and its own.
+    pub(crate) fn keys_of(&self, consumer: ConsumerId) -> Keys {
+        let of_consumer = || {
+            let own = CONSUMER_KEYS.iter().map(|name| format!("{}:{}:{name}", self.prefix, consumer.0));
+            self.keys.iter().cloned().chain(own).collect()
+        };
+        Arc::clone(lock(&self.keys_of).entry(consumer).or_insert_with(of_consumer))
+    }
+
+    /// The keys of a script on the log and on some keys of consumers.
+    pub(crate) fn keys_with(&self, consumers: &[ConsumerId], names: &[&str]) -> Keys {
+        let own = consumers.iter().flat_map(|consumer| {
+            names.iter().map(move |name| format!("{}:{}:{name}", self.prefix, consumer.0))
+        });
+        self.keys.iter().cloned().chain(own).collect()
+    }
+
+    /// Calls a script on the log. `arguments` adds its arguments, and gets whether an earlier try of this call may have
+    /// run.
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
         script: &'static Script,
         arguments: impl Fn(&mut ScriptInvocation<'static>, bool) + Send + Sync,
     ) -> std::result::Result<T, AdapterError> {
-        self.call_since(Instant::now(), script, arguments).await
+        self.call_since(Instant::now(), script, &self.keys, arguments).await
+    }
+
+    /// Calls a script with other keys and one argument.
+    pub(crate) async fn call_with<T: FromRedisValue>(
+        &self,
+        script: &'static Script,
+        keys: &Keys,
+        argument: &str,
+    ) -> std::result::Result<T, AdapterError> {
+        let arguments = |call: &mut ScriptInvocation<'static>, _: bool| {
+            call.arg(argument);
+        };
+        self.call_since(Instant::now(), script, keys, arguments).await
     }
 
     /// Like [`call`](Self::call), with the retry deadline counted from `since`.
@@ -86,13 +125,14 @@ impl Log {
         &self,
         since: Instant,
         script: &'static Script,
+        keys: &Keys,
         arguments: impl Fn(&mut ScriptInvocation<'static>, bool) + Send + Sync,
     ) -> std::result::Result<T, AdapterError> {
         let id = self.id();
-        let mut called = self.call_on(since, &id, script, &arguments).await;
+        let mut called = self.call_on(since, &id, script, keys, &arguments).await;
         if called.as_ref().is_err_and(|fault| fault.is_of_other_log()) {
             self.begin_again(&id).await?;
-            called = self.call_on(since, &self.id(), script, &arguments).await;
+            called = self.call_on(since, &self.id(), script, keys, &arguments).await;
         }
         called.map_err(|fault| fault.to_bus())
     }
@@ -102,10 +142,11 @@ impl Log {
         since: Instant,
         id: &str,
         script: &'static Script,
+        keys: &Keys,
         arguments: &(impl Fn(&mut ScriptInvocation<'static>, bool) + Send + Sync),
     ) -> Result<T> {
         let invoke = |again| {
-            let mut call = script.key(&self.prefix);
+            let mut call = script.key(&keys[..]);
             call.arg(id);
             arguments(&mut call, again);
             call
@@ -148,7 +189,7 @@ impl Log {
     async fn begin(&self) -> std::result::Result<(String, u64), AdapterError> {
         let new = EventId::new().to_string();
         let invoke = |_| {
-            let mut call = BEGIN.key(&self.prefix);
+            let mut call = BEGIN.key(&self.keys[..]);
             call.arg(&new).arg(FORMAT);
             call
         };
@@ -163,67 +204,19 @@ impl Log {
         Ok((id, last))
     }
 
-    /// Begins a new log after the server has lost the opened one or its data were replaced, and opens all consumers in
-    /// it.
+    /// Begins a new log after the server has lost the opened one or its data were replaced. Sessions notice by what
+    /// they know, and register again.
     async fn begin_again(&self, lost: &str) -> std::result::Result<(), AdapterError> {
         let _beginning = self.beginning.lock().await;
         if self.id() != lost {
             return Ok(());
         }
         let (id, _) = self.begin().await?;
-        let consumers = lock(&self.consumers).clone();
-        for consumer in consumers {
-            // Every record of the new log came after the lost ones, so none may be skipped.
-            let opened =
-                self.call_on::<i64>(Instant::now(), &id, &OPEN, &open(&consumer, StartAt::Start)).await;
-            opened.map_err(|fault| fault.to_bus())?;
-        }
-        // The id is set last: if this future is dropped before, the next call starts over.
         *lock(&self.id) = id;
         self.receiver.warn(
             "no longer has the log that was opened: events that were not handled are lost, and the history begins anew; does \
              the server store its data? (see `appendonly`)",
         );
         Ok(())
-    }
-
-    pub(crate) fn take_unanswered(&self, consumer: &str) -> Option<Unanswered> {
-        lock(&self.unanswered).remove(consumer)
-    }
-
-    pub(crate) fn note_unanswered(&self, consumer: &str, unanswered: Unanswered) {
-        lock(&self.unanswered).insert(consumer.to_owned(), unanswered);
-    }
-
-    /// Registers a consumer, or opens it if it exists.
-    pub(crate) async fn open_consumer(
-        &self,
-        consumer: &Arc<Consumer>,
-    ) -> std::result::Result<(), AdapterError> {
-        self.call::<i64>(&OPEN, open(consumer, consumer.from())).await?;
-        lock(&self.consumers).push(Arc::clone(consumer));
-        Ok(())
-    }
-}
-
-fn open(
-    consumer: &Consumer,
-    from: StartAt,
-) -> impl Fn(&mut ScriptInvocation<'static>, bool) + Send + Sync + use<> {
-    let name = consumer.name().to_owned();
-    let patterns = consumer.patterns().collect::<Vec<_>>().join(" ");
-    let (now, from) = (Timestamp::now().as_micros(), start_argument(from));
-    move |call, _| {
-        call.arg(&name).arg(&patterns).arg(now).arg(from.0).arg(from.1);
-    }
-}
-
-/// The two arguments that `before` in `common.lua` takes for a start position.
-pub(crate) fn start_argument(start: StartAt) -> (&'static str, i64) {
-    match start {
-        StartAt::Start => ("start", 0),
-        StartAt::Position(position) => ("position", i64::try_from(position).unwrap_or(i64::MAX)),
-        StartAt::Time(time) => ("time", time.as_micros()),
-        _ => ("now", 0),
     }
 }

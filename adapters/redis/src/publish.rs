@@ -142,7 +142,7 @@ async fn append(
             call.arg(u8::from(*is_fixed)).arg(before_time).arg(behind_time);
         }
     };
-    let appended = log.call_since(since, &APPEND, arguments).await;
+    let appended = log.call_since(since, &APPEND, log.keys(), arguments).await;
     let (times, indexes, stored): (_, Vec<usize>, Vec<String>) = appended?;
     let duplicate = |(index, stored): (usize, String)| Duplicate {
         index,

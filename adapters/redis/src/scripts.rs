@@ -4,11 +4,35 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
+/// The keys of a log: the last parts of their names, in the order of `KEYS`.
+pub(crate) const LOG_KEYS: [&str; 6] = ["meta", "log", "ids", "names", "live", "ended"];
+
+/// The keys of a consumer, which follow those of the log. The scripts know them by these names in capitals.
+pub(crate) const CONSUMER_KEYS: [&str; 22] = [
+    "head", "members", "calls", "hand", "rows", "open", "copies", "copy", "ahead", "due", "suspects",
+    "order", "blocked", "busy", "kinds", "lanes", "judged", "dead", "letters", "events", "quiet", "told",
+];
+
+/// Defines the keys of a consumer as variables.
+fn consumer_keys() -> String {
+    let names = CONSUMER_KEYS.join(", ").to_uppercase();
+    format!("local {names} = unpack(KEYS, {})\n", LOG_KEYS.len() + 1)
+}
+
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $($file:literal)+;)+) => {$(
         $(#[$doc])*
         pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!($(include_str!(concat!("scripts/", $file, ".lua")), "\n"),+))
+            let files: &[(&str, &str)] = &[$(($file, include_str!(concat!("scripts/", $file, ".lua")))),+];
+            let mut code = String::new();
+            for (file, text) in files {
+                if *file == "consumer" {
+                    code.push_str(&consumer_keys());
+                }
+                code.push_str(text);
+                code.push('\n');
+            }
+            Script::new(&code)
         });
     )+};
 }
@@ -23,14 +47,20 @@ scripts! {
     TRIM = "common" "trim";
     BACK = "common" "back";
     FORWARD = "common" "forward";
-    NAMES = "common" "names";
-    OPEN = "common" "open";
-    UNFINISHED = "common" "unfinished";
-    EXCHANGE = "common" "consumer" "exchange";
-    RENEW = "common" "consumer" "renew";
-    CLOSE = "common" "consumer" "close";
-    AHEAD = "common" "consumer" "ahead";
-    STATUS = "common" "consumer" "status";
-    LETTERS = "common" "consumer" "letters";
-    CONTROL = "common" "consumer" "control";
+    RECORDS = "common" "records";
+    NAMES_OF = "common" "names";
+    CONSUMERS = "common" "consumers";
+    FIND = "common" "find";
+    BEAT = "common" "store" "beat";
+    END_SESSION = "common" "store" "end_session";
+    RAISE = "common" "store" "raise";
+    REGISTER = "common" "store" "consumer" "register";
+    EXCHANGE = "common" "store" "consumer" "window" "exchange";
+    OPERATE = "common" "store" "consumer" "operate";
+    KINDS = "common" "store" "consumer" "kinds";
+    JUDGE = "common" "store" "consumer" "judge";
+    STATUS = "common" "store" "consumer" "status";
+    LETTERS = "common" "store" "consumer" "letters";
+    UNIONS = "common" "store" "consumer" "unions";
+    UNFINISHED = "common" "store" "consumer" "unfinished";
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use events_core::durable::Changes;
 use events_core::{AdapterError, ErrorKind};
 use redis::RedisError;
 use tokio::sync::watch;
@@ -18,11 +19,23 @@ use crate::scripts::READ;
 /// Number of records that one call reads.
 const BATCH: usize = 256;
 
-/// A counter of changes that the live handlers and consumers of this bus may have to look at.
-pub(crate) type Changed = watch::Sender<u64>;
+/// Counters of changes that the live handlers and consumers of this bus may have to look at.
+pub(crate) type Changed = watch::Sender<Changes>;
 
+/// Counts changes of which nothing is known.
 fn notify(changed: &Changed) {
-    changed.send_modify(|count| *count += 1);
+    changed.send_modify(|changes| {
+        changes.log += 1;
+        changes.consumers += 1;
+    });
+}
+
+/// Counts the change that a notification announces.
+fn notify_of(changed: &Changed, message: &[u8]) {
+    changed.send_modify(|changes| match message {
+        b"consumers" => changes.consumers += 1,
+        _ => changes.log += 1,
+    });
 }
 
 /// Receives notifications and counts them in `changed`, until the task is aborted.
@@ -54,8 +67,8 @@ async fn listen_once(log: &Log, changed: &Changed, lost: &mut Option<Instant>) -
         ));
     }
     notify(changed);
-    while listening.next().await.is_some() {
-        notify(changed);
+    while let Some(message) = listening.next().await {
+        notify_of(changed, message.get_payload_bytes());
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 -- Begins the log unless there is one. Returns its id, format and last position. Runs without `common.lua`.
-local prefix, id, format = KEYS[1], ARGV[1], ARGV[2]
-local META, LOG = prefix .. ':meta', prefix .. ':log'
+local META, LOG, id, format = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 if redis.call('EXISTS', META) == 0 then
   if redis.call('EXISTS', LOG) == 1 then
     return redis.error_reply('DAMAGED ' .. LOG .. ' exists, but ' .. META .. ' does not')

@@ -1,28 +1,14 @@
--- The start of all scripts except `begin` and `publish`. KEYS[1] is the prefix of all keys; ARGV[1] is the id of the
+-- The start of all scripts except `begin` and `publish`. KEYS begins with the keys of the log; ARGV[1] is the id of the
 -- log that the instance opened. Numbers are written by `num`, because Lua rounds those of more than 14 digits.
 --
---   P:log        stream   the records; the id of the one at position 7 is 7-0
---   P:meta       hash     of the log: id, format, last position, its time (`time`, and as text `stamp`), last trimmed
---                         position, bytes of all texts, `retention` of the program that opened it last
---   P:ids        hash     id of an event -> its position, and the call that appended it
---   P:consumers  set      the names of consumers
---   and of each consumer C:
---   P:consumer:C hash     patterns, cursor (last position that was read), paused, seen (time of the last call;
---                         negative if the program has stopped since)
---   P:pending:C  hash     position -> state of an event that was taken and is not finished
---   P:open:C     sorted   the positions of `pending`
---   P:due:C      sorted   of these: events that can be claimed, by the time from which on they can
---   P:leases:C   sorted   of these: claimed events, by the end of their lease
---   P:held:C     sorted   of these: events that wait for a program that knows their version
---   P:kinds:C    hash     version and name of held events -> their number
---   P:order:C    sorted   of these: events with a key, by key and position
---   P:dead:C     hash     position -> dead letter
---   P:letters:C  sorted   the positions of `dead`
---   P:kept:C     hash     position -> record of a dead letter that is replayed
---   P:answer:C:I string   the answer to the last exchange of instance I, in case it was lost on the way
-local call, prefix = redis.call, KEYS[1]
-local LOG, META, IDS = prefix .. ':log', prefix .. ':meta', prefix .. ':ids'
-local CONSUMERS, NOTIFY = prefix .. ':consumers', prefix .. ':notify'
+--   log      stream   the records; the id of the one at position 7 is 7-0
+--   meta     hash     of the log: id, format, last position, its time (`time`, and as text `stamp`), last trimmed
+--                     position, bytes of all texts, `retention` of the program that opened it last
+--   ids      hash     id of an event -> its position, and the call that appended it
+-- and those of durable delivery: see `store.lua` and `consumer.lua`.
+local call = redis.call
+local META, LOG, IDS, NAMES, LIVE, ENDED = unpack(KEYS, 1, 6)
+local NOTIFY = string.sub(META, 1, -5) .. 'notify'
 
 local argument = 1
 local function arg()
@@ -69,9 +55,9 @@ local function before(kind, value)
   return math.max(math.min(trimmed, last), math.min(cursor, last))
 end
 
--- Wakes instances that wait for changes. If the user may not publish, they still poll, and the writes of this script
--- stay.
-local function tell() redis.pcall('PUBLISH', NOTIFY, '') end
+-- Wakes instances that wait for changes of the log, or of `consumers`. If the user may not publish, they still poll, and
+-- the writes of this script stay.
+local function tell(what) redis.pcall('PUBLISH', NOTIFY, what or '') end
 
 if call('HGET', META, 'id') ~= ARGV[1] then
   return redis.error_reply('OTHERLOG the log is not the one that was opened')

@@ -8,7 +8,7 @@ while from <= to and bytes <= most do
   for i = 1, #entries do
     local record = fields_of(entries[i][2])
     local position = string.match(entries[i][1], '^%d+')
-    found[#found + 1] = { position, record[2], record[6] }
+    found[#found + 1] = { position, record[2], tonumber(record[3]), record[6] }
     bytes, from = bytes + #record[6], tonumber(position) + 1
     if bytes > most then break end
   end

@@ -1,9 +1,9 @@
--- Returns the oldest dead letters.
-local most = arg()
-local letters = call('ZRANGE', LETTERS, 0, num(tonumber(most) - 1))
-for i, position in ipairs(letters) do
-  local letter = cmsgpack.unpack(call('HGET', DEAD, position))
+-- Returns up to `limit` dead letters after a position.
+local found = {}
+local positions = call('ZRANGEBYSCORE', LETTERS, '(' .. num(request.after), '+inf', 'LIMIT', 0, request.limit)
+for i, position in ipairs(positions) do
+  local letter = letter_at(position)
   local record = letter.record
-  letters[i] = { num(tonumber(position)), record[1], record[2], record[6], letter.error, letter.attempts, letter.first, letter.last }
+  found[i] = { position, record[1], record[2], record[6], letter.error, letter.attempts, letter.first, letter.last }
 end
-return letters
+return found

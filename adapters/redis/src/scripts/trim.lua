@@ -1,42 +1,67 @@
--- Trims the oldest records that no longer have to be kept, at most `most`. Returns how many it trimmed.
-local records, since, most_bytes, most, past = int(), int(), int(), int(), arg() == '1'
+-- Trims the oldest records that no longer have to be kept, at most `most`. After the keys of the log, KEYS has those of
+-- each consumer: head, open, hand, ahead. Returns how many records it trimmed, or false if there are other consumers
+-- now, or other patterns than the caller has matched.
+local request = cjson.decode(ARGV[2])
 local trimmed, last, bytes = meta('trimmed'), meta('last'), meta('bytes')
+local consumers, known = request.consumers or {}, {}
+for _, consumer in ipairs(consumers) do known[tostring(consumer.id)] = true end
+local count = 0
+for _, id in ipairs(call('HVALS', NAMES)) do
+  if id ~= 'removed' then
+    count = count + 1
+    if not known[id] then return false end
+  end
+end
+if count ~= #consumers then return false end
+-- After a jump of the clock, the age of records says nothing for a while.
+local waits = call('HMGET', META, 'trim_from', 'heard')
+local since = tonumber(waits[1] or 0) <= tonumber(waits[2] or 0) and request.since or nil
 
 -- Records before `bound` exceed the retention. Records from `limit` on stay: consumers have not finished them.
 local bound = 0
-if records then bound = last - records + 1 end
+if request.records then bound = last - request.records + 1 end
 if since then bound = math.max(bound, position_at(since)) end
-local limit = math.min(last, trimmed + 1 + most)
-local consumers = call('SMEMBERS', CONSUMERS)
-for _, name in ipairs(past and {} or consumers) do
-  local first = call('ZRANGE', prefix .. ':open:' .. name, 0, 0)[1]
-  limit = math.min(limit, tonumber(first or call('HGET', prefix .. ':consumer:' .. name, 'cursor') + 1))
+local limit = math.min(last, trimmed + 1 + request.most)
+for i, consumer in ipairs(consumers) do
+  local head, open, hand = KEYS[4 * i + 3], KEYS[4 * i + 4], KEYS[4 * i + 5]
+  local of = call('HMGET', head, 'position', 'move', 'patterns')
+  local move = of[2] and cjson.decode(of[2])
+  -- A seek ahead counts the events that it has passed over.
+  consumer.position = move and move.counted or tonumber(of[1])
+  if request.past then
+    if tonumber(of[3]) ~= consumer.number or trimmed ~= request.trimmed then return false end
+  else
+    limit = math.min(limit, consumer.position + 1, tonumber(call('ZRANGE', open, 0, 0)[1] or last + 1))
+    for _, position in ipairs(call('HKEYS', hand)) do
+      if tonumber(position) > trimmed then limit = math.min(limit, tonumber(position)) end
+    end
+  end
 end
 
-local from = trimmed + 1
-if from >= math.min(bound, limit) and not (most_bytes and bytes > most_bytes) then return 0 end
+local from, is_large = trimmed + 1, request.bytes and bytes > request.bytes
+if from >= math.min(bound, limit) and not is_large then return 0 end
 local ids = {}
-for _, entry in ipairs(call('XRANGE', LOG, '-', num(limit - 1) .. '-0', 'COUNT', most)) do
-  if from >= bound and not (most_bytes and bytes > most_bytes) then break end
+for _, entry in ipairs(call('XRANGE', LOG, '-', num(limit - 1) .. '-0', 'COUNT', request.most)) do
+  if from >= bound and not (request.bytes and bytes > request.bytes) then break end
   local record = fields_of(entry[2])
   ids[#ids + 1] = record[1]
   from, bytes = tonumber(string.match(entry[1], '^%d+')) + 1, bytes - #record[6]
 end
 if from == trimmed + 1 then return 0 end
 call('XTRIM', LOG, 'MINID', num(from) .. '-0')
-for _, id in ipairs(ids) do call('HDEL', IDS, id) end
+call('HDEL', IDS, unpack(ids))
 call('HSET', META, 'trimmed', num(from - 1), 'bytes', num(bytes))
 
--- A consumer notices a lost event when it claims it again. Waiting and held events become due at once, so it does so
--- now.
-for _, name in ipairs(past and consumers or {}) do
-  local function has(what, position) return call('ZSCORE', prefix .. ':' .. what .. ':' .. name, position) end
-  for _, position in ipairs(call('ZRANGEBYSCORE', prefix .. ':open:' .. name, '-inf', num(from - 1))) do
-    local kept = call('HEXISTS', prefix .. ':kept:' .. name, position) == 1
-    if not kept and (has('due', position) or has('held', position)) then
-      call('ZADD', prefix .. ':due:' .. name, 0, position)
+-- Consumers lose the events that they had not come to. They notice rows without a record by `trimmed`.
+if request.past then
+  for i, consumer in ipairs(consumers) do
+    local lost = 0
+    for _, position in ipairs(consumer.taken or {}) do
+      local is_new = position > consumer.position and position < from
+      if is_new and not call('ZSCORE', KEYS[4 * i + 6], num(position)) then lost = lost + 1 end
     end
+    if lost > 0 then call('HINCRBY', KEYS[4 * i + 3], 'dropped', lost) end
   end
+  tell('consumers')
 end
-if past then tell() end
 return num(from - 1 - trimmed)

@@ -1,0 +1,2 @@
+-- Returns durable names and the ids of their consumers.
+return call('HGETALL', NAMES)

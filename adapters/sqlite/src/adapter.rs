@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use events_core::durable::Changes;
+use events_core::store::{LIMITS, Limits, Views};
 use events_core::{
     Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, LogPage, LogQuery, Published, Receiver,
     Record, RecordCodec, Retention,
@@ -17,9 +19,10 @@ use crate::executor::{Durability, Executor, Tx};
 use crate::identity::FileIdentity;
 use crate::log::Stored;
 use crate::options::{Options, Synchronous};
+use crate::retention::Trimmer;
 use crate::tail::{LocalPeers, Tail};
 use crate::watermark::Watermark;
-use crate::{history, log, retention, schema};
+use crate::{history, log, schema};
 
 /// A `publish` of at most this many records may run in the task that calls it.
 const SMALL_BATCH: usize = 4;
@@ -63,6 +66,8 @@ const SMALL_BATCH: usize = 4;
 #[derive(Debug)]
 pub struct Sqlite {
     options: Options,
+    /// Bounds of the work of a call; others in tests only.
+    pub(crate) limits: Limits,
     engine: OnceLock<Engine>,
 }
 
@@ -78,8 +83,10 @@ pub(crate) struct Engine {
     pub(crate) writer: Executor,
     /// A second connection for histories, which may take long, and for operators' queries.
     pub(crate) reader: Executor,
-    /// A counter of changes that consumers may have to look at.
-    pub(crate) changed: Arc<watch::Sender<u64>>,
+    /// Changes that consumers may have to look at.
+    pub(crate) changes: Arc<watch::Sender<Changes>>,
+    pub(crate) views: Arc<Views>,
+    pub(crate) limits: Limits,
     pub(crate) peers: LocalPeers,
     tail: JoinHandle<()>,
     trimming: JoinHandle<()>,
@@ -97,7 +104,7 @@ impl Sqlite {
             dedup_window: Duration::from_secs(7 * 24 * 60 * 60),
             vfs: None,
         };
-        Self { options, engine: OnceLock::new() }
+        Self { options, limits: LIMITS, engine: OnceLock::new() }
     }
 
     /// Sets what a power cut may lose. The default is [`Synchronous::Full`]: nothing.
@@ -182,25 +189,20 @@ impl Sqlite {
         let writer =
             Executor::new(options.clone(), runtime.clone(), connection, acknowledged, identity.clone());
         let reader = Executor::new(options.clone(), runtime.clone(), reader, None, identity);
-        let changed = Arc::new(watch::Sender::new(0));
+        let changes = Arc::new(watch::Sender::default());
+        let views = Arc::new(Views::default());
         let peers = LocalPeers::join(&options.path, options.poll).map_err(AdapterError::refused)?;
-        let tail = Tail::new(&writer, &reader, &changed, &peers, receiver, last);
+        let tail = Tail::new(&writer, &reader, &changes, &peers, receiver, last);
         let tail = runtime.spawn(tail.run());
-        let trimming =
-            runtime.spawn(retention::keep(options.clone(), writer.clone(), Arc::downgrade(&changed)));
-        Ok(Engine { log, writer, reader, changed, peers, tail, trimming })
-    }
-}
-
-impl Engine {
-    /// Wakes the consumers of this bus and the adapters of this process on the same file.
-    pub(crate) fn notify(&self) {
-        self.notify_consumers();
-        self.peers.notify_others();
-    }
-
-    pub(crate) fn notify_consumers(&self) {
-        self.changed.send_modify(|count| *count += 1);
+        let trimmer = Trimmer {
+            options: options.clone(),
+            writer: writer.clone(),
+            views: Arc::clone(&views),
+            limits: self.limits,
+            changes: Arc::downgrade(&changes),
+        };
+        let trimming = runtime.spawn(trimmer.run());
+        Ok(Engine { log, writer, reader, changes, views, limits: self.limits, peers, tail, trimming })
     }
 }
 
@@ -234,7 +236,7 @@ impl Adapter for Sqlite {
                 true => engine.writer.run_small(Durability::Immediate, append).await?,
                 false => engine.writer.run(Durability::Immediate, append).await?,
             };
-            engine.notify();
+            engine.notify_of(true, false);
             let with = |published: Published, (index, stored): (usize, Option<Stored>)| {
                 // A stored record that can't be read does not fail the emit.
                 published.with_duplicate(index, stored.and_then(|stored| stored.record(codec).ok()))

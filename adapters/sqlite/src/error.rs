@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use events_core::AdapterError;
+use events_core::durable::Refusal;
 use rusqlite::ErrorCode;
 
 use crate::watermark::path_of;
@@ -28,6 +29,8 @@ pub(crate) enum StoreError {
     ReplacedMeanwhile(String),
     /// The work itself returned an error.
     Refused(AdapterError),
+    /// The store of durable delivery refused a call.
+    RefusedCall(Refusal),
     /// After a disk error, earlier commits can't be made safe while other connections use the file.
     Busy,
     /// The work panicked.
@@ -53,6 +56,12 @@ impl From<rusqlite::Error> for StoreError {
 impl From<std::io::Error> for StoreError {
     fn from(error: std::io::Error) -> Self {
         Self::Beside(error)
+    }
+}
+
+impl From<Refusal> for StoreError {
+    fn from(refusal: Refusal) -> Self {
+        Self::RefusedCall(refusal)
     }
 }
 
@@ -110,6 +119,7 @@ impl StoreError {
             )),
             (Self::Identity(error), _) => AdapterError::unavailable(said(error)),
             (Self::Refused(error), _) => error.clone(),
+            (Self::RefusedCall(refusal), _) => AdapterError::refused(refusal),
             (Self::Busy, _) => AdapterError::unavailable(format_args!(
                 "{file}: after a disk error, earlier commits can't be made safe while other connections read the file"
             )),

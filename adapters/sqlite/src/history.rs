@@ -61,7 +61,8 @@ pub(crate) fn read_forward(
             let record = match Stored::read(row) {
                 Ok(stored) => stored
                     .record(codec)
-                    .map_err(|why| AdapterError::refused(format_args!("the record at {at}: {why}"))),
+                    .map_err(|why| AdapterError::refused(format_args!("the record at {at}: {why}")))
+                    .map_err(|error| error.of_event(&stored.name, stored.version)),
                 Err(fault) => Err(of_file(fault)),
             };
             if !page.push(at, bytes, record) {

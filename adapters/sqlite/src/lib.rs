@@ -5,15 +5,17 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod adapter;
-mod consume;
+#[cfg(feature = "conformance")]
+mod checked;
+mod durable;
 mod error;
 mod executor;
 mod history;
 mod identity;
 mod log;
-mod operate;
 mod options;
 mod retention;
+mod rows;
 mod schema;
 mod tail;
 #[cfg(feature = "sqlx")]

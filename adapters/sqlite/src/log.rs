@@ -164,14 +164,6 @@ pub(crate) fn trimmed(connection: &Connection) -> Result<i64> {
     trimmed.ok_or_else(|| damaged("the last trimmed position is missing"))
 }
 
-/// Returns the record at a position.
-pub(crate) fn at(connection: &Connection, position: i64) -> Result<Option<Stored>> {
-    let mut query =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM typed_events_log WHERE position = ?1"))?;
-    let mut rows = query.query([position])?;
-    rows.next()?.map(Stored::read).transpose()
-}
-
 /// Returns the record with an id, unless it is damaged.
 fn of_id(connection: &Connection, id: &[u8]) -> Result<Option<Stored>> {
     let mut query =

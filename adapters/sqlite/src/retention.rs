@@ -1,17 +1,20 @@
 //! Trims records that the log no longer has to keep, in small batches, so that no other work waits long.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use events_core::durable::Changes;
+use events_core::store::{Limits, Store, TrimLimit, Views};
 use events_core::{Retention, Timestamp};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::error::Result;
 use crate::executor::{Durability, Executor, Tx};
-use crate::log::{last, position_at, trimmed};
+use crate::log::{last, trimmed};
 use crate::options::Options;
+use crate::rows::Tables;
 use crate::schema::pragma;
 
 /// Interval between trims.
@@ -19,87 +22,86 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(10);
 /// The most records that one transaction trims, and the most pages of the file that it gives back.
 const BATCH: i64 = 1000;
 
-/// Trims the log, and the marks of `first_time`, until the task is aborted.
-pub(crate) async fn keep(options: Options, writer: Executor, changed: Weak<watch::Sender<u64>>) {
-    loop {
-        let retention = options.retention;
-        let mut trims = false;
+/// Trims the log, and the marks of `first_time`.
+pub(crate) struct Trimmer {
+    pub(crate) options: Options,
+    pub(crate) writer: Executor,
+    pub(crate) views: Arc<Views>,
+    pub(crate) limits: Limits,
+    pub(crate) changes: Weak<watch::Sender<Changes>>,
+}
+
+impl Trimmer {
+    /// Trims until the task is aborted.
+    pub(crate) async fn run(self) {
         loop {
-            if retention.is_everything() {
-                break;
+            if self.trim().await
+                && let Some(changes) = self.changes.upgrade()
+            {
+                // Consumers report the events they lost.
+                changes.send_modify(|changes| changes.consumers += 1);
             }
-            let now = Timestamp::now().as_micros();
-            let trim = move |tx: &Tx<'_>| trim(tx, retention, now);
+            let window = self.options.dedup_window.as_micros().try_into().unwrap_or(i64::MAX);
+            let noted = Timestamp::now().as_micros() - window;
+            let forget = move |tx: &Tx<'_>| forget(tx, noted);
+            while let Ok(true) = self.writer.run(Durability::Deferred, forget).await {}
+            sleep(TRIM_INTERVAL).await;
+        }
+    }
+
+    /// Returns true if records were trimmed.
+    async fn trim(&self) -> bool {
+        let retention = self.options.retention;
+        let mut trims = false;
+        while !retention.is_everything() {
+            let (views, limits) = (Arc::clone(&self.views), self.limits);
+            let trim = move |tx: &Tx<'_>| trim(tx, &views, &limits, retention, Timestamp::now());
             // These commits take long, so they run on the thread, where a commit may also checkpoint the write-ahead
             // log.
-            match writer.run(Durability::Immediate, trim).await {
+            match self.writer.run(Durability::Immediate, trim).await {
                 Ok(true) => tokio::task::yield_now().await,
                 // The next emit reports the same failure.
                 Ok(false) | Err(_) => break,
             }
             trims = true;
         }
-        if trims && let Some(changed) = changed.upgrade() {
-            // Consumers report the events they lost.
-            changed.send_modify(|count| *count += 1);
-        }
-        let remembered =
-            Timestamp::now().as_micros() - options.dedup_window.as_micros().try_into().unwrap_or(i64::MAX);
-        let forget = move |tx: &Tx<'_>| forget(tx, remembered);
-        while let Ok(true) = writer.run(Durability::Deferred, forget).await {}
-        sleep(TRIM_INTERVAL).await;
+        trims
     }
 }
 
 /// Trims up to [`BATCH`] records. Returns true if there may be more to trim.
-pub(crate) fn trim(connection: &Connection, retention: Retention, now: i64) -> Result<bool> {
-    if retention.is_everything() {
-        return Ok(false);
-    }
+pub(crate) fn trim(
+    connection: &Connection,
+    views: &Views,
+    limits: &Limits,
+    retention: Retention,
+    now: Timestamp,
+) -> Result<bool> {
     let (trimmed_to, last) = (trimmed(connection)?, last(connection)?);
-    let mut keep_from = trimmed_to + 1;
+    let mut to = 0;
     if let Some(records) = retention.max_records() {
-        keep_from = keep_from.max(last.saturating_sub(i64::try_from(records).unwrap_or(i64::MAX)) + 1);
-    }
-    if let Some(age) = retention.max_age() {
-        let oldest = now.saturating_sub(age.as_micros().try_into().unwrap_or(i64::MAX));
-        keep_from = keep_from.max(position_at(connection, oldest)?);
+        to = last.saturating_sub(i64::try_from(records).unwrap_or(i64::MAX));
     }
     if let Some(bytes) = retention.max_bytes()
         && used(connection)? > i64::try_from(bytes).unwrap_or(i64::MAX)
     {
-        keep_from = keep_from.max(trimmed_to + 1 + BATCH);
-    }
-    if !retention.ignores_consumers() {
-        keep_from = keep_from.min(unfinished(connection)?.unwrap_or(i64::MAX));
+        to = to.max(trimmed_to + BATCH);
     }
     // The newest record is never trimmed, so that no position is assigned twice.
-    let keep_from = keep_from.min(last).min(trimmed_to + 1 + BATCH);
-    if keep_from <= trimmed_to + 1 {
-        return give_back(connection);
+    let limit = |to: i64| TrimLimit::To(to.min(last - 1).try_into().unwrap_or(0));
+    let mut tables = Tables(connection);
+    let mut store = Store::new(&mut tables, views, limits, now)?;
+    let mut trim = |limit| store.trim(limit, BATCH.unsigned_abs(), retention.ignores_consumers());
+    let mut done = trim(limit(to))?;
+    if let Some(age) = retention.max_age().filter(|_| done.to.is_none()) {
+        let age = age.as_micros().try_into().unwrap_or(i64::MAX);
+        done = trim(TrimLimit::Age { age, keep: 1 })?;
     }
-    // A replayed dead letter has a position before the trimmed ones. It stays until its consumer has finished it.
-    let delete = "DELETE FROM typed_events_log WHERE position < ?2
-        AND (position > ?1 OR position NOT IN (SELECT position FROM typed_events_pending))";
-    connection.prepare_cached(delete)?.execute([trimmed_to, keep_from])?;
-    if retention.ignores_consumers() {
-        // A consumer notices a lost event when it claims it again. Waiting and held events become due at once, so it
-        // does so now. An event that waits for another one of its key becomes due after that one.
-        let lost = "UPDATE typed_events_pending SET held = 0, due = 0
-            WHERE position > ?1 AND position < ?2 AND leased = 0 AND (held = 1 OR due IS NOT NULL)";
-        connection.prepare_cached(lost)?.execute([trimmed_to, keep_from])?;
+    store.end()?;
+    match done.to {
+        Some(_) => Ok(true),
+        None => give_back(connection),
     }
-    let note = "UPDATE typed_events_meta SET trimmed = ?1 WHERE one = 1";
-    connection.prepare_cached(note)?.execute([keep_from - 1])?;
-    Ok(true)
-}
-
-/// Returns the oldest position that a consumer has not finished.
-fn unfinished(connection: &Connection) -> Result<Option<i64>> {
-    let oldest = "SELECT min(position) FROM (
-        SELECT min(position) AS position FROM typed_events_pending
-        UNION ALL SELECT min(cursor) + 1 FROM typed_events_consumers)";
-    Ok(connection.prepare_cached(oldest)?.query_row([], |row| row.get(0)).optional()?.flatten())
 }
 
 /// Returns how many bytes of the file are in use.

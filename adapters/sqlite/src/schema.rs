@@ -14,16 +14,18 @@ use crate::options::{Options, Synchronous};
 use crate::{log, watermark};
 
 /// The stored format that this program reads and writes.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 /// - `log`: positions count up by one, without a gap, from the oldest stored record to the newest. SQLite gives a new
 ///   row the number after the largest one. No number is assigned twice, because the newest row is never trimmed. No
 ///   number is skipped, because a transaction that is rolled back removes its rows.
 /// - `meta`: `retention` is that of the program which opened the log last.
-/// - `consumers`: `cursor` is the position up to which a consumer has read the log. Events that it took and has not
-///   finished are in `pending`.
-/// - `pending`: `due` is the time from which on the event can be claimed: for a retry its time, for a leased event the
-///   end of the lease. `token` is that of the last claim. It is NULL if the event waits for another one of its key, or is held for a newer program.
+/// - `durable`, `sessions`, `consumers`, `profiles`, `members`, `progress`: JSON of the structures of
+///   `events_core::store`, each with a checksum. `names`: a consumer of 0 was removed.
+/// - `rows`: `slot` is 0 for an event in hand, else its kind.
+/// - `copies`: the records of rows that have their own.
+/// - `dead`: `announced` is 0 if no program was told of it, 1 if the answer to the exchange `by_number` of `by_session`
+///   told it, and 2 afterwards.
 const TABLES: &str = "
 CREATE TABLE typed_events_meta (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -45,48 +47,117 @@ CREATE TABLE typed_events_log (
 );
 CREATE UNIQUE INDEX typed_events_log_id ON typed_events_log (id);
 CREATE INDEX typed_events_log_name ON typed_events_log (name);
-CREATE TABLE typed_events_consumers (
-    consumer INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    patterns TEXT NOT NULL,
-    cursor INTEGER NOT NULL,
-    paused INTEGER NOT NULL,
-    seen INTEGER NOT NULL,
+CREATE TABLE typed_events_durable (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    state TEXT NOT NULL,
     crc INTEGER NOT NULL
 );
-CREATE TABLE typed_events_pending (
+CREATE TABLE typed_events_sessions (
+    session BLOB PRIMARY KEY,
+    ended INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    crc INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX typed_events_sessions_ended ON typed_events_sessions (ended);
+CREATE TABLE typed_events_names (
+    name TEXT PRIMARY KEY,
+    consumer INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE typed_events_consumers (
+    consumer INTEGER PRIMARY KEY,
+    removed INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    crc INTEGER NOT NULL
+);
+CREATE TABLE typed_events_profiles (
+    consumer INTEGER PRIMARY KEY,
+    state TEXT NOT NULL,
+    crc INTEGER NOT NULL
+);
+CREATE TABLE typed_events_members (
+    consumer INTEGER NOT NULL,
+    session BLOB NOT NULL,
+    live INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (consumer, session)
+) WITHOUT ROWID;
+CREATE INDEX typed_events_members_session ON typed_events_members (session);
+CREATE INDEX typed_events_members_live ON typed_events_members (consumer) WHERE live = 1;
+CREATE TABLE typed_events_progress (
+    consumer INTEGER NOT NULL,
+    session BLOB NOT NULL,
+    state TEXT NOT NULL,
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (consumer, session)
+) WITHOUT ROWID;
+CREATE INDEX typed_events_progress_session ON typed_events_progress (session);
+CREATE TABLE typed_events_kinds (
+    consumer INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    open INTEGER NOT NULL,
+    PRIMARY KEY (consumer, kind)
+) WITHOUT ROWID;
+CREATE TABLE typed_events_rows (
     consumer INTEGER NOT NULL,
     position INTEGER NOT NULL,
-    attempts INTEGER NOT NULL,
-    due INTEGER,
-    leased INTEGER NOT NULL,
-    token INTEGER NOT NULL,
-    held INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    blocked INTEGER NOT NULL,
     key TEXT,
-    first INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    session BLOB,
+    number INTEGER,
+    suspect INTEGER NOT NULL,
+    solo INTEGER NOT NULL,
+    copied INTEGER NOT NULL,
     error TEXT,
+    first INTEGER NOT NULL,
     PRIMARY KEY (consumer, position)
 ) WITHOUT ROWID;
-CREATE INDEX typed_events_pending_due ON typed_events_pending (consumer, due) WHERE due IS NOT NULL;
-CREATE INDEX typed_events_pending_key ON typed_events_pending (consumer, key, position) WHERE key IS NOT NULL;
-CREATE INDEX typed_events_pending_held ON typed_events_pending (consumer, position) WHERE held = 1;
+CREATE INDEX typed_events_rows_due ON typed_events_rows (consumer, slot, suspect, due, position)
+    WHERE slot > 0 AND blocked = 0;
+CREATE INDEX typed_events_rows_waiting ON typed_events_rows (consumer, slot, position) WHERE slot > 0;
+CREATE INDEX typed_events_rows_in_hand ON typed_events_rows (consumer, session, position) WHERE slot = 0;
+CREATE INDEX typed_events_rows_key ON typed_events_rows (consumer, key, slot, position) WHERE key IS NOT NULL;
+CREATE TABLE typed_events_copies (
+    consumer INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    damaged INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (consumer, position)
+) WITHOUT ROWID;
 CREATE TABLE typed_events_dead (
     consumer INTEGER NOT NULL,
     position INTEGER NOT NULL,
     id BLOB NOT NULL,
     name TEXT NOT NULL,
     version INTEGER NOT NULL,
-    time INTEGER NOT NULL,
-    origin BLOB NOT NULL,
-    outbox INTEGER NOT NULL,
-    crc INTEGER NOT NULL,
+    damaged INTEGER NOT NULL,
     text TEXT NOT NULL,
+    crc INTEGER NOT NULL,
+    key TEXT,
     error TEXT NOT NULL,
     attempts INTEGER NOT NULL,
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
+    lost_session BLOB,
+    lost_number INTEGER,
+    announced INTEGER NOT NULL,
+    by_session BLOB,
+    by_number INTEGER,
     PRIMARY KEY (consumer, position)
 ) WITHOUT ROWID;
+CREATE INDEX typed_events_dead_id ON typed_events_dead (consumer, id);
+CREATE INDEX typed_events_dead_unannounced ON typed_events_dead (consumer, position) WHERE announced = 0;
+CREATE INDEX typed_events_dead_announced ON typed_events_dead (consumer, by_session, position) WHERE announced = 1;
 CREATE TABLE typed_events_handled (
     consumer TEXT NOT NULL,
     id BLOB NOT NULL,
@@ -287,9 +358,23 @@ pub(crate) fn pragma(connection: &Connection, name: &str) -> Result<i64> {
 /// Size in bytes up to which a file is checked completely when it is opened.
 const SMALL: i64 = 8 << 20;
 
+/// The tables of durable consumers, without dead letters.
+const STATE: [&str; 10] = [
+    "typed_events_meta",
+    "typed_events_durable",
+    "typed_events_sessions",
+    "typed_events_names",
+    "typed_events_consumers",
+    "typed_events_profiles",
+    "typed_events_members",
+    "typed_events_progress",
+    "typed_events_kinds",
+    "typed_events_rows",
+];
+
 /// Checks that the file is intact: its rows against their indexes, and the consumers against their checksums.
 ///
-/// Pending events have no checksum. Instead, an index repeats each of their columns that identify the consumer and the
+/// Unfinished events have no checksum. Instead, an index repeats each of their columns that identify the consumer and the
 /// event, or hold the time at which it is due.
 ///
 /// # Complexity
@@ -299,7 +384,7 @@ pub(crate) fn check(connection: &Connection) -> Result<()> {
     let size = pragma(connection, "page_count")? * pragma(connection, "page_size")?;
     let tables: &[&str] = match size <= SMALL {
         true => &["1"],
-        false => &["typed_events_meta", "typed_events_consumers", "typed_events_pending"],
+        false => &STATE,
     };
     for what in tables {
         let check = format!("PRAGMA integrity_check({what})");
@@ -308,7 +393,7 @@ pub(crate) fn check(connection: &Connection) -> Result<()> {
             return Err(StoreError::Damaged(found));
         }
     }
-    crate::consume::Row::all(connection)?;
+    crate::rows::check(connection)?;
     count(connection)
 }
 
@@ -325,13 +410,9 @@ fn count(connection: &Connection) -> Result<()> {
     let (last, trimmed) = (log::last(&connection)?, log::trimmed(&connection)?);
     let of_index = "SELECT count(*) FROM typed_events_log INDEXED BY typed_events_log_id";
     let counted: i64 = connection.query_row(of_index, [], |row| row.get(0))?;
-    // Replayed dead letters may have positions before the trimmed ones.
-    let revived = "SELECT count(*) FROM typed_events_log WHERE position <= ?1";
-    let revived: i64 = connection.query_row(revived, [trimmed], |row| row.get(0))?;
-    if last - trimmed != counted - revived || first > trimmed + 1 && last > trimmed {
+    if last - trimmed != counted || first > trimmed + 1 && last > trimmed {
         return Err(StoreError::Damaged(format!(
-            "there are {} records, but there should be {}",
-            counted - revived,
+            "there are {counted} records, but there should be {}",
             last - trimmed
         )));
     }

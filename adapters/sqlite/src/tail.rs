@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
+use events_core::durable::Changes;
 use events_core::{AdapterError, ErrorKind, Receiver};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
@@ -115,7 +116,7 @@ impl Drop for LocalPeers {
 pub(crate) struct Tail {
     writer: Executor,
     reader: Executor,
-    changed: Weak<watch::Sender<u64>>,
+    changes: Weak<watch::Sender<Changes>>,
     call: Arc<Call>,
     receiver: Receiver,
     /// The last position that was delivered.
@@ -128,7 +129,7 @@ impl Tail {
     pub(crate) fn new(
         writer: &Executor,
         reader: &Executor,
-        changed: &Arc<watch::Sender<u64>>,
+        changes: &Arc<watch::Sender<Changes>>,
         peers: &LocalPeers,
         receiver: Receiver,
         last: i64,
@@ -136,7 +137,7 @@ impl Tail {
         Self {
             writer: writer.clone(),
             reader: reader.clone(),
-            changed: Arc::downgrade(changed),
+            changes: Arc::downgrade(changes),
             call: Arc::clone(&peers.own),
             receiver,
             last_delivered: last,
@@ -171,8 +172,11 @@ impl Tail {
         if self.version.replace(version) == Some(version) && !called {
             return Ok(true);
         }
-        match self.changed.upgrade() {
-            Some(changed) => changed.send_modify(|count| *count += 1),
+        match self.changes.upgrade() {
+            Some(changes) => changes.send_modify(|changes| {
+                changes.log += 1;
+                changes.consumers += 1;
+            }),
             None => return Ok(false),
         }
         loop {

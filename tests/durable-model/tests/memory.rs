@@ -6,7 +6,7 @@ use events_core::InMemory;
 
 #[test]
 fn the_adapter_in_memory_keeps_the_laws() {
-    match random_runs_on(&Engine::new(InMemory::with_limits(SMALL)), 2_000) {
+    match random_runs_on(&Engine::new(InMemory::with_limits(SMALL)), 600) {
         Ok(done) => println!("{done}"),
         Err(broken) => panic!("{broken}"),
     }

@@ -200,7 +200,7 @@ impl<A: Checked> Engine<A> {
     fn trim(&mut self, now: Time, limit: TrimLimit, past_consumers: bool) -> Operated {
         let limit = match limit {
             TrimLimit::To(to) => EngineTrimLimit::To(to),
-            TrimLimit::Age(age) => EngineTrimLimit::Age(to::micros(age)),
+            TrimLimit::Age(age) => EngineTrimLimit::Age { age: to::micros(age), keep: 0 },
         };
         let before = self.page(None, 1).oldest().number;
         let time = self.adapter.trim(to::time(now), limit, past_consumers);

@@ -12,8 +12,13 @@ use crate::time::Timestamp;
 pub enum TrimLimit {
     /// Those up to a position.
     To(Position),
-    /// Those whose time is before this much ago, in microseconds. None for a day after a jump of the clock.
-    Age(Micros),
+    /// Those that are older than this, in microseconds, without the newest ones. None for a day after a jump of the clock.
+    Age {
+        /// The age.
+        age: Micros,
+        /// Number of records that are kept at least.
+        keep: u64,
+    },
 }
 
 /// What a trim did.
@@ -34,9 +39,11 @@ impl<R: Rows> Store<'_, R> {
     pub fn trim(&mut self, limit: TrimLimit, most: u64, past_consumers: bool) -> Result<Trimmed, R::Error> {
         let mut until = match limit {
             TrimLimit::To(to) => to.min(self.newest),
-            TrimLimit::Age(_) if self.meta.heard < self.meta.trim_from => 0,
-            TrimLimit::Age(age) => {
-                self.rows.position_at(Timestamp::from_micros(self.time.saturating_sub(age)))? - 1
+            TrimLimit::Age { .. } if self.meta.heard < self.meta.trim_from => 0,
+            TrimLimit::Age { age, keep } => {
+                let oldest = Timestamp::from_micros(self.time.saturating_sub(age));
+                let before = self.rows.position_at(oldest)?.saturating_sub(1);
+                before.min(self.newest.saturating_sub(keep))
             }
         };
         if !past_consumers {

@@ -13,8 +13,9 @@ impl Sqlite {
     /// Sets other bounds of the work of a call.
     #[doc(hidden)]
     #[must_use]
-    pub fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Trims a chunk of records, but not the newest one, and returns the store's time.

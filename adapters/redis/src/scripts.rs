@@ -57,6 +57,7 @@ scripts! {
     REGISTER = "common" "store" "consumer" "register";
     EXCHANGE = "common" "store" "consumer" "window" "exchange";
     OPERATE = "common" "store" "consumer" "operate";
+    SWEEP = "common" "store" "consumer" "sweep";
     KINDS = "common" "store" "consumer" "kinds";
     JUDGE = "common" "store" "consumer" "judge";
     STATUS = "common" "store" "consumer" "status";

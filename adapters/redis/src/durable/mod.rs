@@ -20,7 +20,7 @@ use events_core::{
 use crate::Redis;
 use crate::history::decode;
 use crate::log::Log;
-use crate::scripts::{BEAT, END_SESSION, EXCHANGE, RAISE, RECORDS, REGISTER};
+use crate::scripts::{BEAT, END_SESSION, EXCHANGE, RAISE, RECORDS, REGISTER, SWEEP};
 use answers::Reply;
 pub(crate) use operate::{oldest, union_of};
 pub(crate) use status::ids as consumer_ids;
@@ -67,6 +67,18 @@ async fn exchange(log: &Log, caller: &Caller, exchange: &Exchange) -> Result<Exc
     answers::exchanged(&reply, exchange)
 }
 
+async fn beat(log: &Log, caller: &Caller, beat: &Beat) -> Result<Beaten, DurableError> {
+    let reply: Reply = log.call_with(&BEAT, log.keys(), &calls::beat(caller, beat)).await?;
+    let beaten = answers::beaten(&reply)?;
+    if !beaten.ended.is_empty() {
+        for consumer in status::ids(log).await? {
+            let argument = calls::bare(&Caller { knows: None, ..*caller });
+            judge::call(log, &SWEEP, consumer, &argument).await?.accepted()?;
+        }
+    }
+    Ok(beaten)
+}
+
 impl DurableAdapter for Redis {
     fn register<'a>(&'a self, caller: &'a Caller, call: &'a Register) -> Answer<'a, Registered> {
         Box::pin(async move {
@@ -79,12 +91,8 @@ impl DurableAdapter for Redis {
         })
     }
 
-    fn beat<'a>(&'a self, caller: &'a Caller, beat: &'a Beat) -> Answer<'a, Beaten> {
-        Box::pin(async move {
-            let log = &self.engine()?.log;
-            let reply: Reply = log.call_with(&BEAT, log.keys(), &calls::beat(caller, beat)).await?;
-            answers::beaten(&reply)
-        })
+    fn beat<'a>(&'a self, caller: &'a Caller, call: &'a Beat) -> Answer<'a, Beaten> {
+        Box::pin(async move { beat(&self.engine()?.log, caller, call).await })
     }
 
     fn exchange<'a>(&'a self, caller: &'a Caller, call: &'a Exchange) -> Answer<'a, Exchanged> {

@@ -44,9 +44,8 @@ if request.last_answered > last or (claim and is_other(claim.window)) then retur
 catch_up()
 local has_rows = call('EXISTS', LANES, DUE, SUSPECTS, QUIET, TOLD, BLOCKED) > 0
 if has_rows then read_lanes() end
-if next(lanes) or head.forgotten or (claim and has_rows and call('EXISTS', DUE, SUSPECTS) > 0) then
-  if not judge_for(session) then return JUDGE end
-end
+local may_claim_rows = claim and (request.named or request.reports or head.over or (has_rows and call('EXISTS', DUE, SUSPECTS, BLOCKED) > 0))
+if (next(lanes) or head.forgotten or may_claim_rows) and not judge_for(session) then return JUDGE end
 lose_trimmed()
 
 local done = { claims = 'NotAsked' }

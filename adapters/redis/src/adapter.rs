@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use events_core::durable::Changes;
+use events_core::store::{Limits, TrimLimit};
 use events_core::{
     Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, LogPage, LogQuery, Published, Receiver,
-    Record, RecordCodec, Retention,
+    Record, RecordCodec, Retention, Timestamp,
 };
 use redis::{Client, RedisError};
 use tokio::sync::{Mutex, watch};
@@ -56,6 +57,7 @@ pub struct Redis {
     retry_timeout: Duration,
     retention: Retention,
     poll: Duration,
+    limits: Option<Limits>,
     engine: OnceLock<Engine>,
 }
 
@@ -83,6 +85,7 @@ impl Redis {
             retry_timeout: Duration::from_secs(5),
             retention: Retention::everything(),
             poll: Duration::from_secs(1),
+            limits: None,
             engine: OnceLock::new(),
         }
     }
@@ -120,6 +123,29 @@ impl Redis {
         self
     }
 
+    /// Sets other bounds on the work of a call, for checks.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// Trims a chunk of records, for checks. Returns how many were trimmed, and the time.
+    ///
+    /// # Errors
+    ///
+    /// An [`AdapterError`] if the server can't be reached.
+    #[doc(hidden)]
+    pub async fn trim(
+        &self,
+        now: Timestamp,
+        limit: TrimLimit,
+        past_consumers: bool,
+    ) -> Result<(u64, Timestamp), AdapterError> {
+        retention::trim_to(&self.engine()?.log, now, limit, past_consumers).await
+    }
+
     pub(crate) fn engine(&self) -> Result<&Engine, AdapterError> {
         let closed =
             || AdapterError::refused(format_args!("{} is not open: no bus was built on it", self.name()));
@@ -129,7 +155,7 @@ impl Redis {
     async fn open(&self, receiver: Receiver) -> Result<Engine, AdapterError> {
         let server = ServerConnection::new(&self.client, self.retry_timeout)?;
         server.warn_of_plain_text(&receiver);
-        let (log, last) = Log::open(server, self.prefix.clone(), receiver).await?;
+        let (log, last) = Log::open(server, self.prefix.clone(), receiver, self.limits).await?;
         log.warn_of_eviction().await;
         log.note_retention(self.retention).await?;
         let (log, changed) = (Arc::new(log), Arc::new(watch::Sender::new(Changes::default())));

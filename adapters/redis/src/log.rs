@@ -1,16 +1,18 @@
 //! The log in Redis, which all instances share. A server that loses its data loses the log; then a new one is begun.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use events_core::durable::ConsumerId;
+use events_core::store::Limits;
 use events_core::{AdapterError, EventId, Receiver, Retention};
 use redis::{FromRedisValue, RedisResult, Script, ScriptInvocation};
 use tokio::time::Instant;
 
 use crate::connection::ServerConnection;
 use crate::error::Result;
-use crate::scripts::{BEGIN, CONSUMER_KEYS, LOG_KEYS, RETENTION};
+use crate::scripts::{BEGIN, CONSUMER_KEYS, LOG_KEYS, RETENTION, limits};
 
 /// The stored format that this program reads and writes.
 const FORMAT: u32 = 3;
@@ -25,6 +27,8 @@ pub(crate) struct Log {
     id: Mutex<String>,
     /// Held while the log is begun again.
     beginning: tokio::sync::Mutex<()>,
+    /// Bounds other than those in production, as JSON, for checks.
+    limits: Option<String>,
     /// The keys of the log.
     keys: Keys,
     /// The keys of consumers that were called, after those of the log.
@@ -45,12 +49,17 @@ impl Log {
         server: ServerConnection,
         prefix: String,
         receiver: Receiver,
+        other_limits: Option<Limits>,
     ) -> std::result::Result<(Self, u64), AdapterError> {
         let log = Self {
             server,
             keys: LOG_KEYS.iter().map(|name| format!("{prefix}:{name}")).collect(),
             prefix,
             receiver,
+            limits: other_limits.map(|other| {
+                let fields = limits(&other).map(|(name, value)| format!("\"{name}\":{value}"));
+                format!("{{\"limits\":{{{}}}", fields.join(","))
+            }),
             id: Mutex::default(),
             beginning: Default::default(),
             keys_of: Mutex::default(),
@@ -107,15 +116,20 @@ impl Log {
         self.call_since(Instant::now(), script, &self.keys, arguments).await
     }
 
-    /// Calls a script with other keys and one argument.
+    /// Calls a script with other keys and one argument, a JSON object.
     pub(crate) async fn call_with<T: FromRedisValue>(
         &self,
         script: &'static Script,
         keys: &Keys,
         argument: &str,
     ) -> std::result::Result<T, AdapterError> {
+        let argument = match (&self.limits, argument) {
+            (None, argument) => Cow::Borrowed(argument),
+            (Some(limits), "{}") => format!("{limits}}}").into(),
+            (Some(limits), argument) => format!("{limits},{}", &argument[1..]).into(),
+        };
         let arguments = |call: &mut ScriptInvocation<'static>, _: bool| {
-            call.arg(argument);
+            call.arg(&*argument);
         };
         self.call_since(Instant::now(), script, keys, arguments).await
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events_core::durable::{ConsumerId, Position, matches_any};
+use events_core::store::{LIMITS, TrimLimit};
 use events_core::{AdapterError, Retention, Timestamp};
 use serde::Serialize;
 use tokio::time::sleep;
@@ -14,24 +15,35 @@ use crate::scripts::TRIM;
 
 /// Interval between trims.
 const TRIM_INTERVAL: Duration = Duration::from_secs(10);
-/// The most records that one call trims: the server runs nothing else meanwhile.
-const BATCH: u64 = 500;
 /// How often a trim is tried again because consumers changed.
 const TRIES: usize = 5;
 
 /// The keys of each consumer that the script needs.
 const KEYS: [&str; 4] = ["head", "open", "hand", "ahead"];
 
-#[derive(Serialize)]
-struct Trim {
+/// What may be trimmed.
+#[derive(Clone, Copy, Default, Serialize)]
+struct Bounds {
     #[serde(skip_serializing_if = "Option::is_none")]
     records: Option<u64>,
+    /// Microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<i64>,
+    age: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
-    most: u64,
+    /// Only for checks: the last position, and the reading of the clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Position>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    now: Option<i64>,
+    /// Whether events that consumers have not finished are trimmed.
     past: bool,
+}
+
+#[derive(Serialize)]
+struct Trim {
+    #[serde(flatten)]
+    bounds: Bounds,
     trimmed: Position,
     consumers: Vec<OfConsumer>,
 }
@@ -50,10 +62,17 @@ pub(crate) async fn keep(log: Arc<Log>, retention: Retention) {
     if retention.is_everything() {
         return;
     }
+    let bounds = Bounds {
+        records: retention.max_records(),
+        age: retention.max_age().map(|age| age.as_micros().try_into().unwrap_or(u64::MAX >> 12)),
+        bytes: retention.max_bytes(),
+        past: retention.ignores_consumers(),
+        ..Bounds::default()
+    };
     let mut failing = false;
     loop {
-        match trim(&log, retention).await {
-            Ok(0) => sleep(TRIM_INTERVAL).await,
+        match trim(&log, bounds).await {
+            Ok((0, _)) => sleep(TRIM_INTERVAL).await,
             Ok(_) => tokio::task::yield_now().await,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
@@ -67,40 +86,44 @@ pub(crate) async fn keep(log: Arc<Log>, retention: Retention) {
     }
 }
 
-/// Trims a batch, and returns how many records it has trimmed.
-async fn trim(log: &Log, retention: Retention) -> Result<u64, AdapterError> {
-    let since = retention.max_age().map(|age| {
-        let age = age.as_micros().try_into().unwrap_or(i64::MAX);
-        Timestamp::now().as_micros().saturating_sub(age)
-    });
+/// Trims a chunk as a check wants it.
+pub(crate) async fn trim_to(
+    log: &Log,
+    now: Timestamp,
+    limit: TrimLimit,
+    past: bool,
+) -> Result<(u64, Timestamp), AdapterError> {
+    let bounds = Bounds { now: Some(now.as_micros()), past, ..Bounds::default() };
+    let bounds = match limit {
+        TrimLimit::To(to) => Bounds { to: Some(to), ..bounds },
+        TrimLimit::Age(age) => Bounds { age: age.try_into().ok(), ..bounds },
+    };
+    let (trimmed, time) = trim(log, bounds).await?;
+    Ok((trimmed, Timestamp::from_micros(time)))
+}
+
+/// Trims a chunk. Returns how many records it has trimmed, and the time.
+async fn trim(log: &Log, bounds: Bounds) -> Result<(u64, i64), AdapterError> {
     for _ in 0..TRIES {
         let ids = consumer_ids(log).await?;
-        let (trimmed, consumers) = match retention.ignores_consumers() {
+        let (trimmed, consumers) = match bounds.past {
             true => losses(log, &ids).await?,
             false => {
                 (0, ids.iter().map(|id| OfConsumer { id: id.0, number: 0, taken: Vec::new() }).collect())
             }
         };
-        let trim = Trim {
-            records: retention.max_records(),
-            since,
-            bytes: retention.max_bytes(),
-            most: BATCH,
-            past: retention.ignores_consumers(),
-            trimmed,
-            consumers,
-        };
-        let argument = serde_json::to_string(&trim).map_err(AdapterError::refused)?;
-        if let Some(trimmed) = log.call_with(&TRIM, &log.keys_with(&ids, &KEYS), &argument).await? {
-            return Ok(trimmed);
+        let argument =
+            serde_json::to_string(&Trim { bounds, trimmed, consumers }).map_err(AdapterError::refused)?;
+        if let Some(done) = log.call_with(&TRIM, &log.keys_with(&ids, &KEYS), &argument).await? {
+            return Ok(done);
         }
     }
-    Ok(0)
+    Ok((0, 0))
 }
 
 /// The oldest events of the log that each consumer takes, and the position before them.
 async fn losses(log: &Log, ids: &[ConsumerId]) -> Result<(Position, Vec<OfConsumer>), AdapterError> {
-    let (trimmed, records) = oldest(log, BATCH).await?;
+    let (trimmed, records) = oldest(log, LIMITS.chunk as u64).await?;
     let mut consumers = Vec::new();
     for id in ids {
         let (number, union) = union_of(log, *id).await?;

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use events_core::store::{LIMITS, Limits};
 use redis::Script;
 
 /// The keys of a log: the last parts of their names, in the order of `KEYS`.
@@ -19,6 +20,27 @@ fn consumer_keys() -> String {
     format!("local {names} = unpack(KEYS, {})\n", LOG_KEYS.len() + 1)
 }
 
+/// The bounds of a call as the scripts know them.
+pub(crate) fn limits(limits: &Limits) -> [(&'static str, u64); 8] {
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    [
+        ("chunk", number(limits.chunk)),
+        ("claimed", number(limits.claimed)),
+        ("claimed_in_order", number(limits.claimed_in_order)),
+        ("letters", number(limits.letters)),
+        ("ended_sessions", number(limits.ended_sessions)),
+        ("day", limits.day),
+        ("settings", number(limits.settings)),
+        ("jump", u64::try_from(limits.jump).unwrap_or_default()),
+    ]
+}
+
+/// Defines the bounds in production.
+fn production_limits() -> String {
+    let fields = limits(&LIMITS).map(|(name, value)| format!("{name} = {value}"));
+    format!("local LIMITS = {{ {} }}\n", fields.join(", "))
+}
+
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $($file:literal)+;)+) => {$(
         $(#[$doc])*
@@ -26,8 +48,10 @@ macro_rules! scripts {
             let files: &[(&str, &str)] = &[$(($file, include_str!(concat!("scripts/", $file, ".lua")))),+];
             let mut code = String::new();
             for (file, text) in files {
-                if *file == "consumer" {
-                    code.push_str(&consumer_keys());
+                match *file {
+                    "store" => code.push_str(&production_limits()),
+                    "consumer" => code.push_str(&consumer_keys()),
+                    _ => {}
                 }
                 code.push_str(text);
                 code.push('\n');
@@ -44,7 +68,7 @@ scripts! {
     READ = "common" "read";
     SEEK = "common" "seek";
     RETENTION = "common" "retention";
-    TRIM = "common" "trim";
+    TRIM = "common" "store" "trim";
     BACK = "common" "back";
     FORWARD = "common" "forward";
     RECORDS = "common" "records";

@@ -15,11 +15,11 @@ if not own then return refused('UnknownSession') end
 if request.number <= own.beat then return refused('OldNumber') end
 
 local heard = math.max(store.heard, own.note + math.min(request.elapsed, math.floor(shortest / 3)))
-local jumped = request.elapsed > 0 and now - own.time > request.elapsed + HOUR
+local jumped = request.elapsed > 0 and now - own.time > request.elapsed + limits.jump
 own.note, own.beat, own.time = heard, request.number, now
 call('HSET', LIVE, session, table.concat({ num(own.lease), num(heard), num(own.beat), num(now) }, ' '))
 set_store('heard', heard)
-if jumped then set_store('trim_from', heard + DAY) end
+if jumped then set_store('trim_from', heard + limits.day) end
 note_time()
 local ended = {}
 for i = 1, #live / 2 do

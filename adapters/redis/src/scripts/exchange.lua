@@ -128,6 +128,10 @@ local function gate()
   return 'Open'
 end
 
+if claim then
+  local ordered = claim.window.keys and limits.claimed_in_order or limits.claimed
+  claim.max = math.min(claim.max, ordered)
+end
 local deliveries = {}
 -- The keys of new events that this call delivers: `busy` gets them at its end.
 local taken = {}

@@ -39,7 +39,7 @@ local function settings_number()
     last = math.max(last, known[1])
   end
   all[#all + 1] = { last + 1, request.order, request.settings }
-  if #all > KEPT_SETTINGS then
+  if #all > limits.settings then
     local used = { [head.deciding] = true }
     for _, member in pairs(members()) do used[member.settings] = true end
     for i, known in ipairs(all) do

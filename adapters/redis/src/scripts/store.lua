@@ -9,8 +9,9 @@
 --   sessions that ended), and the clock: clock (the last time), offset
 local request = cjson.decode(ARGV[2])
 
-local CHUNK, LETTERS_AT_ONCE, KEPT_SESSIONS, KEPT_SETTINGS = 500, 200, 1000, 16
-local HOUR, DAY = 3600 * 1000000, 24 * 3600 * 1000000
+-- The bounds on the work of a call; others than LIMITS are for checks.
+local limits = request.limits or LIMITS
+local CHUNK, LETTERS_AT_ONCE = limits.chunk, limits.letters
 
 local store = {}
 do
@@ -72,10 +73,10 @@ local function end_session(session, seen)
   local all, kept = call('HGETALL', ENDED), {}
   for i = 1, #all, 2 do
     local since = tonumber(string.match(all[i + 1], '^%d+'))
-    if since + DAY < store.heard then call('HDEL', ENDED, all[i]) else kept[#kept + 1] = { since, all[i] } end
+    if since + limits.day < store.heard then call('HDEL', ENDED, all[i]) else kept[#kept + 1] = { since, all[i] } end
   end
-  if #kept > KEPT_SESSIONS then
+  if #kept > limits.ended_sessions then
     table.sort(kept, function(a, b) return a[1] < b[1] end)
-    for i = 1, #kept - KEPT_SESSIONS do call('HDEL', ENDED, kept[i][2]) end
+    for i = 1, #kept - limits.ended_sessions do call('HDEL', ENDED, kept[i][2]) end
   end
 end

@@ -1,8 +1,8 @@
--- Trims the oldest records that no longer have to be kept, at most `most`. After the keys of the log, KEYS has those of
--- each consumer: head, open, hand, ahead. Returns how many records it trimmed, or false if there are other consumers
+-- Trims the oldest records that no longer have to be kept, at most a chunk. After the keys of the log, KEYS has those of
+-- each consumer: head, open, hand, ahead. Returns how many records it trimmed and
+-- the time, or false if there are other consumers
 -- now, or other patterns than the caller has matched.
-local request = cjson.decode(ARGV[2])
-local trimmed, last, bytes = meta('trimmed'), meta('last'), meta('bytes')
+local trimmed, last, bytes = store.trimmed, store.last, meta('bytes')
 local consumers, known = request.consumers or {}, {}
 for _, consumer in ipairs(consumers) do known[tostring(consumer.id)] = true end
 local count = 0
@@ -14,14 +14,14 @@ for _, id in ipairs(call('HVALS', NAMES)) do
 end
 if count ~= #consumers then return false end
 -- After a jump of the clock, the age of records says nothing for a while.
-local waits = call('HMGET', META, 'trim_from', 'heard')
-local since = tonumber(waits[1] or 0) <= tonumber(waits[2] or 0) and request.since or nil
+local since = request.age and store.heard >= store.trim_from and now - request.age or nil
 
 -- Records before `bound` exceed the retention. Records from `limit` on stay: consumers have not finished them.
 local bound = 0
 if request.records then bound = last - request.records + 1 end
+if request.to then bound = request.to + 1 end
 if since then bound = math.max(bound, position_at(since)) end
-local limit = math.min(last, trimmed + 1 + request.most)
+local limit = math.min(last, trimmed + 1 + CHUNK)
 for i, consumer in ipairs(consumers) do
   local head, open, hand = KEYS[4 * i + 3], KEYS[4 * i + 4], KEYS[4 * i + 5]
   local of = call('HMGET', head, 'position', 'move', 'patterns')
@@ -39,18 +39,19 @@ for i, consumer in ipairs(consumers) do
 end
 
 local from, is_large = trimmed + 1, request.bytes and bytes > request.bytes
-if from >= math.min(bound, limit) and not is_large then return 0 end
+if from >= math.min(bound, limit) and not is_large then return { 0, num(now) } end
 local ids = {}
-for _, entry in ipairs(call('XRANGE', LOG, '-', num(limit - 1) .. '-0', 'COUNT', request.most)) do
+for _, entry in ipairs(call('XRANGE', LOG, '-', num(limit - 1) .. '-0', 'COUNT', CHUNK)) do
   if from >= bound and not (request.bytes and bytes > request.bytes) then break end
   local record = fields_of(entry[2])
   ids[#ids + 1] = record[1]
   from, bytes = tonumber(string.match(entry[1], '^%d+')) + 1, bytes - #record[6]
 end
-if from == trimmed + 1 then return 0 end
+if from == trimmed + 1 then return { 0, num(now) } end
 call('XTRIM', LOG, 'MINID', num(from) .. '-0')
 call('HDEL', IDS, unpack(ids))
-call('HSET', META, 'trimmed', num(from - 1), 'bytes', num(bytes))
+set_store('trimmed', from - 1, 'bytes', bytes)
+note_time()
 
 -- Consumers lose the events that they had not come to. They notice rows without a record by `trimmed`.
 if request.past then
@@ -64,4 +65,4 @@ if request.past then
   end
   tell('consumers')
 end
-return num(from - 1 - trimmed)
+return { num(from - 1 - trimmed), num(now) }

@@ -96,7 +96,7 @@ pub(crate) async fn trim_to(
     let bounds = Bounds { now: Some(now.as_micros()), past, ..Bounds::default() };
     let bounds = match limit {
         TrimLimit::To(to) => Bounds { to: Some(to), ..bounds },
-        TrimLimit::Age(age) => Bounds { age: age.try_into().ok(), ..bounds },
+        TrimLimit::Age { age, .. } => Bounds { age: age.try_into().ok(), ..bounds },
     };
     let (trimmed, time) = trim(log, bounds).await?;
     Ok((trimmed, Timestamp::from_micros(time)))

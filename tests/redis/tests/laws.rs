@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use durable_model::engine::{Checked, Engine, SMALL, run};
 use durable_model::search::random_runs_on;
 use events_core::store::TrimLimit;
-use events_core::{
-    Adapter, AdapterError, BoxFuture, Bus, DurableAdapter, HistoryQuery, LogPage, LogQuery, Published,
-    Receiver, Record, RecordCodec, Timestamp,
-};
+use events_core::{Adapter, Bus, Timestamp};
 use redis_tests::Server;
+use tests_support::Shared;
 use typed_events::redis::Redis;
 
 #[test]
@@ -87,54 +85,5 @@ impl Drop for Prefix {
         let mut connection = self.connection();
         let keys = self.keys(&mut connection);
         redis::cmd("DEL").arg(&keys[..]).exec(&mut connection).expect("the server answers");
-    }
-}
-
-/// A handle to an adapter that a bus uses.
-struct Shared(Arc<Redis>);
-
-impl Adapter for Shared {
-    fn name(&self) -> String {
-        self.0.name()
-    }
-
-    fn keeps_history(&self) -> bool {
-        self.0.keeps_history()
-    }
-
-    fn publish<'a>(
-        &'a self,
-        records: &'a [Record],
-        codec: &'a RecordCodec,
-    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
-        self.0.publish(records, codec)
-    }
-
-    fn history<'a>(
-        &'a self,
-        query: &'a HistoryQuery,
-        codec: &'a RecordCodec,
-    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
-        self.0.history(query, codec)
-    }
-
-    fn read_log<'a>(
-        &'a self,
-        query: &'a LogQuery,
-        codec: &'a RecordCodec,
-    ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
-        self.0.read_log(query, codec)
-    }
-
-    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
-        self.0.subscribe(receiver)
-    }
-
-    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
-        self.0.stop()
-    }
-
-    fn durable(&self) -> Option<&dyn DurableAdapter> {
-        self.0.durable()
     }
 }

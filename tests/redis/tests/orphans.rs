@@ -1,14 +1,11 @@
-//! Consumers on a server that have events left and no handler, and the counts of these events.
+//! Consumers on a server that have events left and no handler.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use redis_tests::{Log, Server, until};
-use tests_support::Shared;
 use tokio::time::timeout;
-use typed_events::adapter::DurableAdapter;
 use typed_events::redis::Redis;
-use typed_events::{Bus, BusBuilder, DurableOptions, Event, Record, StartAt, event, on};
+use typed_events::{Bus, BusBuilder, DurableOptions, Event, Record, StartAt, event};
 
 #[event("orphan.letter.left")]
 pub struct Left {
@@ -115,36 +112,4 @@ async fn c6_a_consumer_that_one_of_two_programs_has_closed_is_open() {
     assert_eq!(log.of("the durable consumer"), Vec::<String>::new());
     other.stop().await.unwrap();
     stays.stop().await.unwrap();
-}
-
-#[on("orphan.letter.*", "orphan.third.left", durable = "orphan-two", from = "start")]
-fn two_patterns(_: &Record) {}
-
-#[tokio::test]
-async fn c6_what_is_ahead_of_a_consumer_is_counted_by_its_patterns() {
-    let Some(server) = Server::start() else { return };
-    let redis = Arc::new(Redis::at(server.url()));
-    let durable = DurableOptions::new("orphan-one").from(StartAt::Start);
-    let builder = Bus::builder().adapter(Shared(Arc::clone(&redis))).quiet().handler::<two_patterns>();
-    let bus = builder.durable(durable, Left::NAME, |_: &Record| ()).build().await.unwrap();
-    let ahead = async |consumer: &str, most: u64| redis.count_ahead(consumer, most).await.unwrap();
-    assert_eq!((ahead("orphan-one", 100).await, ahead("nobody", 100).await), (Some(0), None));
-
-    // Events that the consumer has read are not counted as ahead.
-    bus.emit(Left { number: 0 }).await.unwrap().settled().await.unwrap();
-    for name in ["orphan-one", "orphan-two"] {
-        bus.consumer(name).pause().await.unwrap();
-        let status = bus.consumer(name).status().await.unwrap();
-        assert_eq!((status.lag, ahead(name, 100).await), (0, Some(0)), "{status}");
-    }
-    bus.emit_all((0..3).map(|number| Left { number })).await.unwrap();
-    bus.emit_all((0..4).map(|_| Other)).await.unwrap();
-    bus.emit_all((0..2).map(|_| Third)).await.unwrap();
-    assert_eq!((ahead("orphan-one", 100).await, ahead("orphan-two", 100).await), (Some(3), Some(5)));
-    // The maximum that may be counted, and one more.
-    assert_eq!((ahead("orphan-one", 9).await, ahead("orphan-one", 8).await), (Some(3), None));
-
-    bus.consumer("orphan-one").seek(StartAt::Start).await.unwrap();
-    assert_eq!((ahead("orphan-one", 10).await, ahead("orphan-one", 9).await), (Some(4), None));
-    bus.stop().await.unwrap();
 }

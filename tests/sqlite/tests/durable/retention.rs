@@ -488,7 +488,7 @@ async fn what_is_held_for_a_newer_program_can_be_trimmed() {
     let held = async {
         loop {
             let status = bus.consumer("hold").status().await.unwrap();
-            if (status.newer, status.lag) == (1, 1) {
+            if (status.unclaimed, status.lag) == (1, 1) {
                 return;
             }
             sleep(Duration::from_millis(1)).await;

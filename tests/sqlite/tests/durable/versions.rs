@@ -41,7 +41,7 @@ async fn a_newer_version_waits_for_the_newer_program_which_reads_the_older_one_t
     // The event blocks no other, is no failure, and appears in the status.
     let seat = bus.consumer("seat");
     let status = seat.status().await.unwrap();
-    assert_eq!((status.lag, status.newer, status.waiting, status.dead), (1, 1, 0, 0));
+    assert_eq!((status.lag, status.unclaimed, status.waiting, status.dead), (1, 1, 0, 0));
     assert_eq!(status.position, 1, "everything up to it is finished");
     assert_eq!(seen.all(), ["1 Ada Lovelace (attempt 1)", "3 Ada Lovelace (attempt 1)"]);
     // An old record remains for the newer release.

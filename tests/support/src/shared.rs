@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use typed_events::Record;
 use typed_events::adapter::{
-    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, Published, Receiver, RecordCodec,
+    Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, LogPage, LogQuery, Published, Receiver,
+    RecordCodec,
 };
 
 /// A handle to an adapter, so that a test can use it without the bus.
@@ -33,6 +34,14 @@ impl<A: Adapter> Adapter for Shared<A> {
         codec: &'a RecordCodec,
     ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
         self.0.history(query, codec)
+    }
+
+    fn read_log<'a>(
+        &'a self,
+        query: &'a LogQuery,
+        codec: &'a RecordCodec,
+    ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
+        self.0.read_log(query, codec)
     }
 
     fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {

@@ -531,8 +531,7 @@ impl Rows for Tables<'_> {
     }
 
     fn count_waiting(&mut self, id: ConsumerId, kind: KindId) -> Result<u64> {
-        let count = "SELECT count(*) FROM typed_events_rows WHERE consumer = ?1 AND slot = ?2 AND slot > 0";
-        Ok(self.one(count, (signed(id.0), kind), |row| position(row, 0))?.unwrap_or(0))
+        Ok(self.one(COUNT_WAITING, (signed(id.0), kind), |row| position(row, 0))?.unwrap_or(0))
     }
 
     fn in_hand(
@@ -675,19 +674,66 @@ const UPDATE_ROW: &str =
     "UPDATE typed_events_rows SET kind = ?3, slot = ?4, blocked = ?5, key = ?6, attempts = ?7,
     due = ?8, session = ?9, number = ?10, suspect = ?11, solo = ?12, copied = ?13, error = ?14, first = ?15
     WHERE consumer = ?1 AND position = ?2";
-const DUE: &str =
-    "WHERE consumer = ?1 AND slot = ?2 AND slot > 0 AND blocked = 0 AND suspect = ?3 AND due <= ?4
+const DUE: &str = "INDEXED BY typed_events_rows_due WHERE consumer = ?1 AND slot = ?2 AND slot > 0 AND blocked = 0 AND suspect = ?3 AND due <= ?4
     ORDER BY due, position LIMIT ?5";
-const DUE_AFTER: &str = "SELECT due FROM typed_events_rows
+const DUE_AFTER: &str = "SELECT due FROM typed_events_rows INDEXED BY typed_events_rows_due
     WHERE consumer = ?1 AND slot = ?2 AND slot > 0 AND blocked = 0 AND suspect = ?3 AND due > ?4 ORDER BY due LIMIT 1";
-const WAITING: &str =
-    "WHERE consumer = ?1 AND slot = ?2 AND slot > 0 AND position >= ?3 ORDER BY position LIMIT ?4";
-const IN_HAND: &str = "WHERE consumer = ?1 AND session = ?2 AND slot = 0 AND position >= ?3
+const WAITING: &str = "INDEXED BY typed_events_rows_waiting WHERE consumer = ?1 AND slot = ?2 AND slot > 0 AND position >= ?3 ORDER BY position LIMIT ?4";
+const COUNT_WAITING: &str = "SELECT count(*) FROM typed_events_rows INDEXED BY typed_events_rows_waiting WHERE consumer = ?1 AND slot = ?2 AND slot > 0";
+const COUNT_IN_HAND: &str = "SELECT count(*) FROM typed_events_rows INDEXED BY typed_events_rows_in_hand WHERE consumer = ?1 AND session = ?2 AND slot = 0";
+const IN_HAND: &str = "INDEXED BY typed_events_rows_in_hand WHERE consumer = ?1 AND session = ?2 AND slot = 0 AND position >= ?3
     ORDER BY position LIMIT ?4";
-const FIRST_OF_KEY: &str = "SELECT slot, position FROM typed_events_rows
+const FIRST_OF_KEY: &str = "SELECT slot, position FROM typed_events_rows INDEXED BY typed_events_rows_key
     WHERE consumer = ?1 AND key = ?2 AND slot >= ?3 ORDER BY slot, position LIMIT 1";
-const DEAD_OF: &str = "SELECT position FROM typed_events_dead WHERE consumer = ?1 AND id = ?2";
-const ANNOUNCED: &str = "SELECT position, by_number FROM typed_events_dead
+const DEAD_OF: &str =
+    "SELECT position FROM typed_events_dead INDEXED BY typed_events_dead_id WHERE consumer = ?1 AND id = ?2";
+const ANNOUNCED: &str =
+    "SELECT position, by_number FROM typed_events_dead INDEXED BY typed_events_dead_announced
     WHERE consumer = ?1 AND by_session = ?2 AND announced = 1 ORDER BY position";
-const UNANNOUNCED: &str = "SELECT position FROM typed_events_dead WHERE consumer = ?1 AND announced = 0
+const UNANNOUNCED: &str = "SELECT position FROM typed_events_dead INDEXED BY typed_events_dead_unannounced WHERE consumer = ?1 AND announced = 0
     ORDER BY position LIMIT ?2";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The plan of a query with parameters.
+    fn plan(connection: &Connection, query: &str) -> String {
+        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+        for parameter in 1..=explain.parameter_count() {
+            explain.raw_bind_parameter(parameter, 1).unwrap();
+        }
+        let (mut lines, mut rows) = (Vec::new(), explain.raw_query());
+        while let Some(row) = rows.next().unwrap() {
+            lines.push(row.get::<_, String>(3).unwrap());
+        }
+        lines.join("; ")
+    }
+
+    #[test]
+    fn indexes_answer_the_queries() {
+        let connection = Connection::open_in_memory().unwrap();
+        crate::schema::create(&connection).unwrap();
+        let rows = |filter: &str| format!("SELECT {ROW} FROM typed_events_rows {filter}");
+        let by = |table: &str, index: &str, columns: &str| {
+            format!("SEARCH typed_events_{table} USING INDEX typed_events_{index} ({columns})")
+        };
+        let covered = |table: &str, index: &str, columns: &str| {
+            format!("SEARCH typed_events_{table} USING COVERING INDEX typed_events_{index} ({columns})")
+        };
+        for (query, expected) in [
+            (rows(DUE), by("rows", "rows_due", "consumer=? AND slot=? AND suspect=? AND due<?")),
+            (DUE_AFTER.into(), covered("rows", "rows_due", "consumer=? AND slot=? AND suspect=? AND due>?")),
+            (rows(WAITING), by("rows", "rows_waiting", "consumer=? AND slot=? AND position>?")),
+            (COUNT_WAITING.into(), covered("rows", "rows_waiting", "consumer=? AND slot=?")),
+            (rows(IN_HAND), by("rows", "rows_in_hand", "consumer=? AND session=? AND position>?")),
+            (COUNT_IN_HAND.into(), covered("rows", "rows_in_hand", "consumer=? AND session=?")),
+            (FIRST_OF_KEY.into(), covered("rows", "rows_key", "consumer=? AND key=? AND slot>?")),
+            (DEAD_OF.into(), covered("dead", "dead_id", "consumer=? AND id=?")),
+            (ANNOUNCED.into(), by("dead", "dead_announced", "consumer=? AND by_session=?")),
+            (UNANNOUNCED.into(), covered("dead", "dead_unannounced", "consumer=?")),
+        ] {
+            assert_eq!(plan(&connection, &query), expected, "{query}");
+        }
+    }
+}

@@ -229,6 +229,11 @@ fn checkpoint_if_alone(connection: &Connection) -> Result<()> {
     }
 }
 
+/// Creates the tables.
+pub(crate) fn create(connection: &Connection) -> Result<()> {
+    Ok(connection.execute_batch(TABLES)?)
+}
+
 /// Creates the tables unless the file has them, and checks the format.
 pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     let is_new: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -250,7 +255,7 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<()> {
     }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if !is_log(&tx)? {
-        tx.execute_batch(TABLES)?;
+        create(&tx)?;
         tx.execute("INSERT INTO typed_events_meta VALUES (1, ?1, randomblob(16), 0, '')", [FORMAT])?;
     }
     let format = "SELECT format FROM typed_events_meta WHERE one = 1";

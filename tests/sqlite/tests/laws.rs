@@ -6,12 +6,10 @@ use std::sync::Arc;
 use durable_model::engine::{Checked, Engine, SMALL, run};
 use durable_model::search::random_runs_on;
 use events_core::store::TrimLimit;
-use events_core::{
-    Adapter, AdapterError, BoxFuture, Bus, DurableAdapter, HistoryQuery, LogPage, LogQuery, Published,
-    Receiver, Record, RecordCodec, Timestamp,
-};
+use events_core::{Adapter, Bus, Timestamp};
 use events_sqlite::{Sqlite, Synchronous};
 use tempfile::TempDir;
+use tests_support::Shared;
 
 #[test]
 fn sqlite_keeps_the_laws() {
@@ -67,54 +65,5 @@ impl Checked for File {
 
     fn trim(&self, now: Timestamp, limit: TrimLimit, past_consumers: bool) -> Timestamp {
         run(self.sqlite.trim(now, limit, past_consumers)).expect("the file can be written").0
-    }
-}
-
-/// A handle to an adapter that a bus uses.
-struct Shared(Arc<Sqlite>);
-
-impl Adapter for Shared {
-    fn name(&self) -> String {
-        self.0.name()
-    }
-
-    fn keeps_history(&self) -> bool {
-        self.0.keeps_history()
-    }
-
-    fn publish<'a>(
-        &'a self,
-        records: &'a [Record],
-        codec: &'a RecordCodec,
-    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
-        self.0.publish(records, codec)
-    }
-
-    fn history<'a>(
-        &'a self,
-        query: &'a HistoryQuery,
-        codec: &'a RecordCodec,
-    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
-        self.0.history(query, codec)
-    }
-
-    fn read_log<'a>(
-        &'a self,
-        query: &'a LogQuery,
-        codec: &'a RecordCodec,
-    ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
-        self.0.read_log(query, codec)
-    }
-
-    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
-        self.0.subscribe(receiver)
-    }
-
-    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
-        self.0.stop()
-    }
-
-    fn durable(&self) -> Option<&dyn DurableAdapter> {
-        self.0.durable()
     }
 }

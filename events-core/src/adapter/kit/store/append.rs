@@ -86,16 +86,15 @@ impl<R: Rows> Store<'_, R> {
 
     /// The records up to `to` are trimmed past a consumer.
     fn lose(&mut self, consumer: &mut Consumer, to: Position) -> Result<(), R::Error> {
-        let before = consumer.header.dropped;
         let new = (consumer.header.position + 1).max(self.begins);
         let lost = self.taken_between(consumer, new, to)?;
         consumer.header.dropped += lost;
+        consumer.header.lost += lost;
         if consumer.header.waiting > 0 {
             for row in self.rows.rows_between(consumer.id, self.begins, to, usize::MAX)? {
                 self.step(consumer, row.position, Step::TrimPast)?;
             }
         }
-        consumer.header.lost += consumer.header.dropped - before;
         Ok(())
     }
 }

@@ -137,9 +137,11 @@ impl<R: Rows> Store<'_, R> {
         let (attempts, backoff) = self.of_attempt(consumer, row.as_ref(), &step)?;
         let at = Context { time: self.time, in_log: self.in_log(position), attempts, backoff };
         let was_dead = dead.is_some();
+        let is_given_up = matches!(step, Step::SeekAhead | Step::DropUnclaimed | Step::Forget(_));
         let (state, effect) = next(state, step, &at);
         if effect == Effect::Dropped {
             consumer.header.dropped += 1;
+            consumer.header.lost += u64::from(!is_given_up);
         }
         let died = matches!(state, State::Dead(_)) && !was_dead;
         if matches!(effect, Effect::Changed | Effect::Dropped) {

@@ -94,11 +94,9 @@ impl<R: Rows> Store<'_, R> {
             done.void = self.recount(consumer, session, named)?;
             done.recount = false;
         }
-        let dropped = consumer.header.dropped;
         for report in &exchange.reports {
             self.report(consumer, report, &mut done)?;
         }
-        consumer.header.lost += consumer.header.dropped - dropped;
         let more = self.chunks(consumer)?;
         self.decide(consumer)?;
         let token = Token { session, number: exchange.number };

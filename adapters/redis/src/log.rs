@@ -203,7 +203,8 @@ impl Log {
     async fn begin(&self) -> std::result::Result<(String, u64), AdapterError> {
         let new = EventId::new().to_string();
         let invoke = |_| {
-            let mut call = BEGIN.key(&self.keys[..]);
+            // A server that wants a password takes no more than ten arguments before it has said so.
+            let mut call = BEGIN.key(&self.keys[..2]);
             call.arg(&new).arg(FORMAT);
             call
         };

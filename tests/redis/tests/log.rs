@@ -21,7 +21,8 @@ fn noting(seen: &Seen) -> impl Fn(&Numbered) + Send + Sync + 'static {
 }
 
 fn on(server: &Server) -> BusBuilder {
-    Bus::builder().adapter(Redis::at(server.url()).poll(Duration::from_millis(50))).quiet()
+    let adapter = Redis::at(server.url()).poll(Duration::from_millis(50));
+    Bus::builder().adapter(adapter).lease(Duration::from_millis(600)).quiet()
 }
 
 fn trimming(server: &Server, retention: Retention) -> BusBuilder {

@@ -80,7 +80,8 @@ enum Wake {
     Due,
     Retry,
     Alone(OwnedRwLockWriteGuard<()>),
-    Changed,
+    Renewed,
+    Stopped,
 }
 
 impl Worker {
@@ -141,7 +142,9 @@ impl Worker {
                 Wake::Due => (state.due, state.may_have_due) = (None, true),
                 Wake::Retry => state.retry_at = None,
                 Wake::Alone(guard) => (state.turn, state.may_have_due) = (Turn::Alone(guard), true),
-                Wake::Changed => {}
+                // The loop looks at it.
+                Wake::Renewed => self.generation.mark_changed(),
+                Wake::Stopped => {}
             }
         }
     }
@@ -487,8 +490,11 @@ impl Worker {
             if let Poll::Ready(Some(done)) = state.tasks.poll_join_next_with_id(cx) {
                 return Poll::Ready(Wake::Finished(done));
             }
-            if !stopping && stopped.as_mut().poll(cx).is_ready() || generation.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wake::Changed);
+            if !stopping && stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Stopped);
+            }
+            if generation.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Renewed);
             }
             if retry_at.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Wake::Retry);

@@ -599,4 +599,6 @@ local function sweep()
   set('sweeps', next(sweeps) and sweeps or nil)
 end
 
+local behind = compare()
+if behind then return behind end
 if not head.name and not request.consumer then return refused('UnknownConsumer') end

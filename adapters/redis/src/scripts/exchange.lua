@@ -1,6 +1,4 @@
 -- Applies the outcomes of a session's deliveries, and claims events for it.
-local behind = compare()
-if behind then return behind end
 if head.removed then return refused('Removed') end
 local session, number, claim = request.session, request.number, request.claim
 local member = member_of(session)

@@ -1,6 +1,4 @@
 -- Applies an operator's call.
-local behind = compare()
-if behind then return behind end
 if head.removed then return refused('Removed') end
 catch_up()
 local what = request.operation

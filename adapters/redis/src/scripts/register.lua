@@ -1,7 +1,5 @@
 -- Opens a consumer for a session, and creates it if it does not exist. The keys are those of the consumer `id`; if that
 -- is not the consumer of the name, the answer is the id to call with.
-local behind = compare()
-if behind then return behind end
 local session = request.session
 if call('HEXISTS', ENDED, session) == 1 then return refused('SessionEnded') end
 local named = call('HGET', NAMES, request.consumer)

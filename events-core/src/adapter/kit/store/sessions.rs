@@ -250,10 +250,7 @@ impl<R: Rows> Store<'_, R> {
                     is_over = false;
                     continue;
                 }
-                let dropped = consumer.header.dropped;
                 self.step(consumer, row.position, Step::SessionEnded)?;
-                // Its record was trimmed.
-                consumer.header.lost += consumer.header.dropped - dropped;
                 self.released = true;
                 left -= 1;
             }

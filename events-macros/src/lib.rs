@@ -12,6 +12,7 @@ mod errors;
 mod event;
 mod event_set;
 mod item;
+#[cfg_attr(not(feature = "lock"), path = "no_lock.rs")]
 mod lock;
 mod on;
 mod options;
@@ -38,6 +39,7 @@ macro_rules! attributes {
             $expand(arguments.into(), item.into()).into()
         }
 
+        #[cfg(feature = "lock")]
         $(#[$docs])*
         $(#[$locked_docs])*
         #[doc(hidden)]
@@ -117,6 +119,7 @@ attributes! {
 }
 
 /// Returns the schema lock of the compiled package or its workspace, which is stored in the folder `events.lock`.
+#[cfg(feature = "lock")]
 #[proc_macro]
 pub fn schema_lock(_: TokenStream) -> TokenStream {
     lock::whole(&syn::parse_quote!(::typed_events)).into()

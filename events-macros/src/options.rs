@@ -157,3 +157,13 @@ pub(crate) fn flag(input: ParseStream<'_>, option: &Ident) -> syn::Result<()> {
         false => separator(input),
     }
 }
+
+/// Parses the reason for a change and rejects an empty one.
+pub(crate) fn reason(input: ParseStream<'_>) -> syn::Result<LitStr> {
+    let message = "write the reason in quotes: `changed = \"...\"`";
+    let reason: LitStr = input.parse().map_err(|error| syn::Error::new(error.span(), message))?;
+    match reason.value().trim().is_empty() {
+        true => Err(syn::Error::new(reason.span(), "the reason is empty: say why the change is safe")),
+        false => Ok(reason),
+    }
+}

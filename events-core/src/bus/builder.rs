@@ -335,11 +335,15 @@ impl BusBuilder {
     ///
     /// Dropping the future drops the bus.
     pub fn build(self) -> impl Future<Output = Result<Bus, Error>> + Send {
-        let built: BoxFuture<'static, _> = Box::pin(self.check_and_start());
+        let built: BoxFuture<'static, _> = Box::pin(async move {
+            let inner = self.check_and_create()?;
+            inner.start().await?;
+            Ok(Bus { inner })
+        });
         built // as a box, it is compiled in this crate, and not again in each program
     }
 
-    async fn check_and_start(mut self) -> Result<Bus, Error> {
+    fn check_and_create(mut self) -> Result<Arc<Inner>, Error> {
         let Checked { known, callbacks, runtime, warnings } = self.check()?;
         for warning in warnings {
             self.settings.fallback.warning(format_args!("{warning}"));
@@ -391,8 +395,7 @@ impl BusBuilder {
             let (name, patterns) = (handler.location.to_string().into(), Patterns::Many(patterns));
             inner.routes.insert(name, patterns, callback, Lifetime::Long);
         }
-        inner.start().await?;
-        Ok(Bus { inner })
+        Ok(inner)
     }
 
     /// Selects the handlers, binds their state, and collects every problem.

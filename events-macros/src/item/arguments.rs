@@ -8,7 +8,6 @@ use syn::{DeriveInput, Ident, LitChar, LitInt, LitStr, Path, Token, Type};
 use super::derives::DERIVES;
 use crate::attr::{self, EVENT, LOCKED};
 use crate::errors::{Errors, text_of};
-use crate::tokens::is_named;
 use crate::view::Of;
 use crate::{lock, options};
 
@@ -134,7 +133,7 @@ impl Arguments {
     pub(crate) fn passed_on(input: &DeriveInput) -> Option<Self> {
         let attribute = attr::named(&input.attrs, EVENT).next()?;
         let tokens = &attribute.meta.require_list().ok()?.tokens;
-        let lock = is_named(tokens.clone(), LOCKED).then(lock::Options::default);
+        let lock = lock::Options::passed_on(tokens);
         let arguments = Self::parse(tokens.clone(), Kind::Event, lock, &mut Errors::default());
         arguments.complete.then_some(arguments)
     }

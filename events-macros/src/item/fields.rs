@@ -9,7 +9,7 @@ use super::stacked::{self, is_ours};
 use super::{Arguments, Kind, owned};
 use crate::attr::{Attributes, SCHEMA, each_option, has_option};
 use crate::errors::{Errors, text_of};
-use crate::{lock, options, secret};
+use crate::{options, secret};
 
 pub(crate) fn fields_mut(input: &mut DeriveInput) -> Vec<&mut Field> {
     let all: Vec<&mut Fields> = match &mut input.data {
@@ -214,7 +214,7 @@ fn field_option(input: ParseStream<'_>, name: &str, locked: bool) -> syn::Result
         "opaque" | "secret" => options::flag(input, &option),
         "changed" if locked => {
             options::equals(input, &option, "\"the reason\"")?;
-            lock::reason(input).map(drop)
+            options::reason(input).map(drop)
         }
         "changed" => Err(syn::Error::new(option.span(), options::only_locked("changed"))),
         _ => Err(syn::Error::new(option.span(), nearly(&text, name).unwrap_or_else(|| unknown(&text)))),

@@ -14,14 +14,15 @@ use syn::{Ident, LitStr, Token, Type};
 use crate::ast::Input;
 use crate::attr::LOCKED;
 use crate::errors::{call_at, text_of};
-use crate::options;
-use crate::tokens::option;
-pub(crate) use known::{Known, meant};
-use parse::File;
-pub(crate) use parse::Version;
+use crate::tokens::{is_named, option};
+use crate::view::Newest;
+use crate::{item, options};
+pub(crate) use known::Known;
+use known::meant;
+use parse::{File, Version};
 
 /// The name of the folder, which is next to the `Cargo.toml` of the package or of a workspace above it.
-pub(crate) const FOLDER: &str = "events.lock";
+const FOLDER: &str = "events.lock";
 
 /// The value of the environment variable `TYPED_EVENTS_LOCK` with which the lock is written.
 const WRITE: &str = "write";
@@ -42,6 +43,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Returns the options if the attribute has passed on that the event is locked. The others are parsed after it.
+    pub(crate) fn passed_on(tokens: &TokenStream) -> Option<Self> {
+        is_named(tokens.clone(), LOCKED).then(Self::default)
+    }
+
     /// Parses `compatibility = mode`, `reserved("name")` or `changed = "reason"`.
     pub(crate) fn parse_option(&mut self, option: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
         if option == "compatibility" {
@@ -51,7 +57,7 @@ impl Options {
             self.compatibility = Some(compatibility(&mode)?);
         } else if option == "changed" {
             options::equals(input, option, "\"the reason\"")?;
-            self.changed = Some(reason(input)?);
+            self.changed = Some(options::reason(input)?);
         } else {
             let names = options::list(input, option, "\"name\"")?;
             let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&names);
@@ -72,6 +78,19 @@ impl Options {
         let locked = format_ident!("{LOCKED}");
         quote!(, #locked #compatibility, reserved(#(#reserved),*) #changed)
     }
+
+    /// Generates the code of an event that is declared with these options.
+    pub(crate) fn generate(
+        &self,
+        input: &Input<'_>,
+        private: &TokenStream,
+        name: &LitStr,
+        version: &item::Version,
+    ) -> Generated {
+        let (number, previous) = (version.value(), version.previous.as_ref());
+        let subject = Subject { input, private, name, version: number, previous, options: self };
+        if version.superseded.is_some() { subject.past() } else { subject.current() }
+    }
 }
 
 /// The modes of compatibility, for messages.
@@ -86,16 +105,6 @@ fn compatibility(mode: &Ident) -> syn::Result<Ident> {
         _ => return Err(syn::Error::new(mode.span(), COMPATIBILITIES)),
     };
     Ok(Ident::new(variant, mode.span()))
-}
-
-/// Parses the reason for a change and rejects an empty one.
-pub(crate) fn reason(input: ParseStream<'_>) -> syn::Result<LitStr> {
-    let message = "write the reason in quotes: `changed = \"...\"`";
-    let reason: LitStr = input.parse().map_err(|error| syn::Error::new(error.span(), message))?;
-    match reason.value().trim().is_empty() {
-        true => Err(syn::Error::new(reason.span(), "the reason is empty: say why the change is safe")),
-        false => Ok(reason),
-    }
 }
 
 /// Returns whether the lock is being written. Nothing is checked then.
@@ -120,7 +129,7 @@ pub(crate) fn folder() -> PathBuf {
 /// # Errors
 ///
 /// Returns a message that says what is wrong with the file.
-pub(crate) fn read(event: &str, private: &TokenStream) -> Result<Option<(PathBuf, File)>, String> {
+fn read(event: &str, private: &TokenStream) -> Result<Option<(PathBuf, File)>, String> {
     // Another check reports an invalid name. Such a name is not used as a path, because it could lead outside the
     // folder.
     if !event.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) || event.contains("..") {
@@ -147,15 +156,35 @@ pub(crate) fn read(event: &str, private: &TokenStream) -> Result<Option<(PathBuf
     }
 }
 
+/// Returns the newest locked version of an event, for a view by name.
+///
+/// # Errors
+///
+/// Returns a message that says why there is none.
+pub(crate) fn newest_version(name: &str, private: &TokenStream) -> Result<Newest, String> {
+    let missing = || {
+        let meant = meant(name).map(|meant| format!("did you mean `{meant}`? If not, "));
+        let meant = meant.unwrap_or_default();
+        format!(
+            "`{name}` is not locked: {meant}{FOLDER}/{name} does not exist; a view by name is checked against this file: copy it from the lock of the program that emits the event"
+        )
+    };
+    let (path, file) = read(name, private)?.ok_or_else(missing)?;
+    let newest = file.versions.into_iter().max_by_key(|version| version.number);
+    let Version { number, root, types, .. } = newest.ok_or_else(missing)?;
+    let path = path.to_string_lossy().into_owned();
+    Ok(Newest { path, item: file.item, version: number, root, types })
+}
+
 /// A type of a locked event.
-pub(crate) struct Subject<'a> {
-    pub(crate) input: &'a Input<'a>,
-    pub(crate) private: &'a TokenStream,
-    pub(crate) name: &'a LitStr,
-    pub(crate) version: u32,
+struct Subject<'a> {
+    input: &'a Input<'a>,
+    private: &'a TokenStream,
+    name: &'a LitStr,
+    version: u32,
     /// The type of the previous version.
-    pub(crate) previous: Option<&'a Type>,
-    pub(crate) options: &'a Options,
+    previous: Option<&'a Type>,
+    options: &'a Options,
 }
 
 /// The code generated for a locked event.
@@ -169,7 +198,7 @@ pub(crate) struct Generated {
 
 impl Subject<'_> {
     /// Generates the checks of the current version, and the constant that contains the locked schema.
-    pub(crate) fn current(&self) -> Generated {
+    fn current(&self) -> Generated {
         let private = self.private;
         let (file, mut checks) = self.file();
         let (reasons, errors) = self.reasons();
@@ -266,7 +295,7 @@ impl Subject<'_> {
     }
 
     /// Generates the checks of a past version, which is only read, and the constant that contains its locked schema.
-    pub(crate) fn past(&self) -> Generated {
+    fn past(&self) -> Generated {
         let private = self.private;
         let (file, mut checks) = self.file();
         let (reasons, errors) = self.reasons();

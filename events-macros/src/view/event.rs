@@ -49,6 +49,19 @@ pub(super) struct Event {
     pub(super) types: TokenStream,
 }
 
+/// The newest locked version of an event.
+pub(crate) struct Newest {
+    /// The path of the lock file.
+    pub(crate) path: String,
+    /// The event's type.
+    pub(crate) item: String,
+    pub(crate) version: u32,
+    /// The schema.
+    pub(crate) root: TokenStream,
+    /// The items that `root` refers to.
+    pub(crate) types: TokenStream,
+}
+
 impl Event {
     pub(super) fn new(of: &Of, private: &TokenStream) -> Self {
         match of {
@@ -71,7 +84,7 @@ impl Event {
 
     /// Reads the newest version from the event's lock file.
     fn of_lock(name: &LitStr, private: &TokenStream) -> Self {
-        let newest = newest_version(&name.value(), private);
+        let newest = lock::newest_version(&name.value(), private);
         let mut event = Self {
             shown: name.value(),
             name: quote!(#name),
@@ -81,9 +94,9 @@ impl Event {
             types: TokenStream::new(),
         };
         match newest {
-            Ok((path, item, lock::Version { number, root, types, .. })) => {
+            Ok(Newest { path, item, version, root, types }) => {
                 event.shown = item;
-                event.version = quote!(#number);
+                event.version = quote!(#version);
                 event.written = Ok(root);
                 event.types = quote!(const _: &[u8] = ::core::include_bytes!(#path); #types);
             }
@@ -91,19 +104,4 @@ impl Event {
         }
         event
     }
-}
-
-/// Returns the newest locked version of an event, with the path of the file and the event's type.
-fn newest_version(name: &str, private: &TokenStream) -> Result<(String, String, lock::Version), String> {
-    let missing = || {
-        let folder = lock::FOLDER;
-        let meant = lock::meant(name).map(|meant| format!("did you mean `{meant}`? If not, "));
-        let meant = meant.unwrap_or_default();
-        format!(
-            "`{name}` is not locked: {meant}{folder}/{name} does not exist; a view by name is checked against this file: copy it from the lock of the program that emits the event"
-        )
-    };
-    let (path, file) = lock::read(name, private)?.ok_or_else(missing)?;
-    let newest = file.versions.into_iter().max_by_key(|version| version.number);
-    Ok((path.to_string_lossy().into_owned(), file.item, newest.ok_or_else(missing)?))
 }

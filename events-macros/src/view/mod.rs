@@ -9,7 +9,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::DeriveInput;
 
-pub(crate) use event::Of;
+pub(crate) use event::{Newest, Of};
 
 use crate::ast::Input;
 use crate::attr::LOCKED;

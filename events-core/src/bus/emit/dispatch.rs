@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use crate::adapter::BoxFuture;
 use crate::bus::emit::emitted::Emitted;
 use crate::bus::emit::group::{Delivered, Group, Guarded, Running};
+use crate::bus::emit::paths::Polled;
 use crate::bus::emit::task::Progress;
 use crate::bus::inner::call::{Call, Source};
 use crate::bus::inner::calling::Calling;
@@ -69,13 +70,12 @@ pub(super) fn by_reference<'a>(
     list: &'a List,
     cx: &mut Context<'_>,
 ) -> Called {
-    let source = Source::Bare(decl);
     let Some(Entry { route, .. }) = list.entries.first() else {
-        note_unhandled(bus, source);
+        note_unhandled(bus, Source::Bare(decl));
         return Called { handled: 0, rest: None };
     };
     let entered = context::enter_bare(bus.inner.instance, decl);
-    let mut call = Call { bus, event, source, route, delivery: None };
+    let mut call = Call { bus, event, source: Source::Bare(decl), route, delivery: None };
     let mut called = Dispatch::run(&mut call, list, cx);
     if entered.has_id() {
         called.note_id(entered.id());
@@ -136,10 +136,10 @@ impl Called {
     }
 
     #[inline]
-    pub(super) fn without_record(self) -> Emitted {
+    pub(super) fn without_record(self) -> Polled {
         match self.rest {
-            None => Emitted::bare(self.handled),
-            Some(rest) => Emitted::bare_with(self.handled, rest.id, rest.failures),
+            None => Poll::Ready(Ok(Emitted::bare(self.handled))),
+            Some(rest) => Poll::Ready(Ok(Emitted::bare_with(self.handled, rest.id, rest.failures))),
         }
     }
 }

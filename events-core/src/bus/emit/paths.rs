@@ -175,7 +175,7 @@ impl<'a> Run<'a> {
             Path::ByReference(list) => {
                 let called = dispatch::by_reference(bus, decl, event.lend(), &list, cx);
                 release(list);
-                Poll::Ready(Ok(called.without_record()))
+                called.without_record()
             }
             Path::OwnedRecord(list) => {
                 let Some(record) = event.own(bus.inner.instance) else { return Poll::Pending };

@@ -68,10 +68,16 @@ impl Here {
         Some(Scope { instance: self.instance.get(), cause })
     }
 
+    /// Returns the current scope, for a nested one. Boxed in a function of its own, which keeps `enter` small.
+    #[cold]
+    fn outer(&self) -> Option<Box<Scope>> {
+        self.scope().map(Box::new)
+    }
+
     /// Replaces the current scope. The guard restores the outer one.
     #[inline]
     fn enter(&self, instance: InstanceId, inside: Inside) -> Entered {
-        let outer = if self.inside.get() == Inside::Nothing { None } else { self.scope().map(Box::new) };
+        let outer = if self.inside.get() == Inside::Nothing { None } else { self.outer() };
         self.instance.set(instance);
         self.inside.set(inside);
         Entered { outer }
@@ -136,15 +142,13 @@ impl Drop for EnteredBare {
 /// Enters the scope of a record.
 #[inline]
 pub(crate) fn enter_record(instance: InstanceId, record: &Record) -> Entered {
-    HERE.with(|here| {
-        let entered = here.enter(instance, Inside::Record);
-        if RECORD.try_with(|current| current.set(Some(record.clone()))).is_err() {
-            // The thread-local is destroyed, because another destructor of the thread emits. Handle the event
-            // without a scope.
-            here.inside.set(Inside::Nothing);
-        }
-        entered
-    })
+    let entered = HERE.with(|here| here.enter(instance, Inside::Record));
+    if RECORD.try_with(|current| current.set(Some(record.clone()))).is_err() {
+        // The thread-local is destroyed, because another destructor of the thread emits. Handle the event
+        // without a scope.
+        HERE.with(|here| here.inside.set(Inside::Nothing));
+    }
+    entered
 }
 
 /// The event whose handlers are being polled.

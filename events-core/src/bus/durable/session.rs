@@ -2,8 +2,11 @@
 //! the session has ended or the store has lost data.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{Notify, RwLock, watch};
@@ -241,38 +244,54 @@ impl Session {
 
     /// Spawns the task that sends beats, until the session or the bus ends.
     pub(super) fn spawn_beats(self: &Arc<Self>, inner: &Arc<Inner>, wake: impl Fn() + Send + Sync + 'static) {
-        let session = Arc::clone(self);
-        spawn_boxed(&inner.runtime, Box::pin(async move { session.beats(&wake).await }));
+        let (session, stop) = (Arc::clone(self), inner.stop_works.subscribe());
+        spawn_boxed(&inner.runtime, Box::pin(async move { session.beats(&wake, stop).await }));
     }
 
-    async fn beats(&self, wake: &(dyn Fn() + Send + Sync)) {
-        let mut failing = false;
+    async fn beats(&self, wake: &(dyn Fn() + Send + Sync), mut stop: watch::Receiver<bool>) {
         // The first beat was sent when the consumers were opened.
-        let _ = timeout(self.lease / 3, self.check.notified()).await;
-        while !self.over.load(Ordering::SeqCst) && self.bus.strong_count() > 0 {
+        let mut is_failing = false;
+        loop {
+            let pause = if is_failing { self.lease / 12 } else { self.lease / 3 };
+            let is_dropped = self.wait(pause, &mut stop).await;
+            if self.over.load(Ordering::SeqCst) {
+                return;
+            }
+            if is_dropped {
+                return self.end().await;
+            }
             match self.beat().await {
                 Ok(beaten) => {
-                    failing = false;
+                    is_failing = false;
                     if beaten.is_some_and(|beaten| !beaten.ended.is_empty()) {
                         wake();
                     }
                 }
-                Err(error) if !failing && self.is_running() => {
-                    failing = true;
-                    self.warn(format_args!(
-                        "the durable handlers can't send a sign of life to {}, and will retry: {error}; after {} s without one, other instances may handle the same events",
-                        self.adapter.name(), self.lease.as_secs_f64()
-                    ));
-                }
-                Err(_) => {}
+                Err(error) => self.note_failed_beat(std::mem::replace(&mut is_failing, true), &error),
             }
-            let pause = if failing { self.lease / 12 } else { self.lease / 3 };
-            // A check asks for a beat at once.
-            let _ = timeout(pause, self.check.notified()).await;
         }
-        if !self.over.load(Ordering::SeqCst) {
-            // The bus was dropped.
-            self.end().await;
+    }
+
+    /// Waits until the next beat is due or was asked for. Returns whether the bus was dropped.
+    async fn wait(&self, pause: Duration, stop: &mut watch::Receiver<bool>) -> bool {
+        let dropped = async { while stop.changed().await.is_ok() {} };
+        let (mut dropped, mut due) = (pin!(dropped), pin!(timeout(pause, self.check.notified())));
+        poll_fn(|cx| {
+            if dropped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            due.as_mut().poll(cx).map(|_| false)
+        })
+        .await
+    }
+
+    fn note_failed_beat(&self, failed_before: bool, error: &AdapterError) {
+        if !failed_before && self.is_running() {
+            self.warn(format_args!(
+                "the durable handlers can't send a sign of life to {}, and will retry: {error}; after {} s without one, other instances may handle the same events",
+                self.adapter.name(),
+                self.lease.as_secs_f64()
+            ));
         }
     }
 

@@ -109,16 +109,30 @@ impl Lookahead {
         self.scanned > self.terms.position
     }
 
-    /// The window of the next claim.
-    pub(super) fn window(&self) -> Window {
+    /// The window of a claim of up to `max` events: it ends where there are enough. In an order, more events are needed,
+    /// since some wait for others of their keys.
+    pub(super) fn window(&self, max: usize) -> Window {
+        let enough = match self.terms.settings.order {
+            Some(_) => max.saturating_mul(4).saturating_add(32),
+            None => max,
+        };
+        let (mut taken, mut wanted, mut to) = (0, Vec::new(), self.scanned);
+        for (event, _) in &self.wanted {
+            if taken == enough {
+                to = event.position - 1;
+                break;
+            }
+            taken += usize::from(event.takes);
+            wanted.push(event.clone());
+        }
         Window {
             patterns_number: self.terms.patterns_number,
             settings_number: self.terms.settings_number,
             from: self.terms.position + 1,
-            to: self.scanned,
+            to,
             begins: self.begins,
             newest: self.newest,
-            wanted: self.wanted.iter().map(|(wanted, _)| wanted.clone()).collect(),
+            wanted,
         }
     }
 

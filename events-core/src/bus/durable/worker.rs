@@ -240,7 +240,8 @@ impl Worker {
             state.turn = Turn::Shared(guard);
         }
         let solo = matches!(state.turn, Turn::Alone(_)) && state.hands.is_empty();
-        Ok(Some(Claim { max: free.min(MAX_WANTED), solo, window: state.ahead.window() }))
+        let max = free.min(MAX_WANTED);
+        Ok(Some(Claim { max, solo, window: state.ahead.window(max) }))
     }
 
     /// Reports outcomes and claims events.

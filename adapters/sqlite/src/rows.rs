@@ -30,7 +30,8 @@ pub(crate) fn check(connection: &Connection) -> Result<()> {
         }
     }
     for consumer in tables.consumers()? {
-        (tables.header(consumer)?, tables.profile(consumer)?);
+        tables.header(consumer)?;
+        tables.profile(consumer)?;
     }
     Ok(())
 }
@@ -213,11 +214,16 @@ fn dead_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Dead> {
         (1, Some(token)) => Announced::By(token),
         _ => Announced::Yes,
     };
+    let (record, mut error): (_, String) = (record_of(row)?, row.get(8)?);
+    // If the record was damaged already when it was claimed, the error says so.
+    if record.damaged && !error.contains("damaged") {
+        error = format!("the stored record is damaged by now; the last attempt failed with: {error}");
+    }
     Ok(Dead {
-        record: record_of(row)?,
+        record,
         position: position(row, 6)?,
         key: row.get(7)?,
-        error: row.get(8)?,
+        error,
         attempts: row.get(9)?,
         first: row.get(10)?,
         last: row.get(11)?,
@@ -545,9 +551,8 @@ impl Rows for Tables<'_> {
     }
 
     fn count_in_hand(&mut self, id: ConsumerId, session: SessionId) -> Result<usize> {
-        let count =
-            "SELECT count(*) FROM typed_events_rows WHERE consumer = ?1 AND session = ?2 AND slot = 0";
-        let counted = self.one(count, (signed(id.0), session.to_bytes()), |row| position(row, 0))?;
+        let values = (signed(id.0), session.to_bytes());
+        let counted = self.one(COUNT_IN_HAND, values, |row| position(row, 0))?;
         Ok(counted.unwrap_or(0) as usize)
     }
 

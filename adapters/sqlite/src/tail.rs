@@ -8,6 +8,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use events_core::durable::Changes;
+use events_core::store::Rows as _;
 use events_core::{AdapterError, ErrorKind, Receiver};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
@@ -16,6 +17,7 @@ use tokio::time::sleep;
 use crate::error::{Result, StoreError};
 use crate::executor::{Durability, Executor, Tx};
 use crate::log::{COLUMNS, Stored};
+use crate::rows::Tables;
 
 /// Number of records that one query reads.
 const BATCH: usize = 256;
@@ -121,6 +123,8 @@ pub(crate) struct Tail {
     receiver: Receiver,
     /// The last position that was delivered.
     last_delivered: i64,
+    /// The newest position, and how often consumers had more to claim, when they were last read.
+    marks: (i64, u64),
     version: Option<i64>,
     failing: bool,
 }
@@ -141,6 +145,7 @@ impl Tail {
             call: Arc::clone(&peers.own),
             receiver,
             last_delivered: last,
+            marks: (0, 0),
             version: None,
             failing: false,
         }
@@ -172,13 +177,16 @@ impl Tail {
         if self.version.replace(version) == Some(version) && !called {
             return Ok(true);
         }
-        match self.changes.upgrade() {
-            Some(changes) => changes.send_modify(|changes| {
-                changes.log += 1;
-                changes.consumers += 1;
-            }),
-            None => return Ok(false),
+        let Some(changes) = self.changes.upgrade() else { return Ok(false) };
+        let (newest, released) = self.reader.run(Durability::ReadOnly, |tx: &Tx<'_>| marks(tx)).await?;
+        let before = std::mem::replace(&mut self.marks, (newest, released));
+        if before != self.marks {
+            changes.send_modify(|changes| {
+                changes.log += u64::from(before.0 != newest);
+                changes.consumers += u64::from(before.1 != released);
+            });
         }
+        drop(changes);
         loop {
             let (last_delivered, instance) = (self.last_delivered, self.receiver.instance());
             let read = move |tx: &Tx<'_>| after(tx, last_delivered, instance);
@@ -231,6 +239,11 @@ impl Tail {
         }
         sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// Returns the newest position, and how often consumers had more to claim.
+fn marks(connection: &Connection) -> Result<(i64, u64)> {
+    Ok((crate::log::last(connection)?, Tables(connection).meta()?.released))
 }
 
 fn data_version(connection: &Connection) -> Result<i64> {

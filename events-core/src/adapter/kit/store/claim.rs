@@ -195,7 +195,8 @@ impl<R: Rows> Store<'_, R> {
             solo: row.solo,
             lost_lease: row.suspect,
             error: row.error,
-            copy: copy.map(|record| record.bytes),
+            // What is damaged can't be decoded.
+            copy: copy.map(|record| if record.damaged { Vec::new() } else { record.bytes }),
         })
     }
 }

@@ -146,9 +146,10 @@ impl<'a, R: Rows> Store<'a, R> {
     ///
     /// The error of the engine.
     pub fn end(self) -> Result<Done, R::Error> {
-        let Self { rows, meta, stored_meta, changed, released, time, .. } = self;
+        let Self { rows, mut meta, stored_meta, changed, released, time, .. } = self;
         let clock = |meta: &Meta| Meta { last: 0, offset: 0, ..meta.clone() };
         let changed = changed || clock(&meta) != clock(&stored_meta);
+        meta.released += u64::from(changed && released);
         if changed && meta != stored_meta {
             rows.put_meta(&meta)?;
         }

@@ -38,6 +38,8 @@ pub struct Meta {
     pub newest_consumer: u64,
     /// Removed consumers whose data is not deleted yet.
     pub removed: Vec<ConsumerId>,
+    /// Rises with each call after which other sessions may have more to claim.
+    pub released: u64,
 }
 
 /// A session.

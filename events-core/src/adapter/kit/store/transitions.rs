@@ -116,7 +116,7 @@ pub(super) fn next(state: State, step: Step<'_>, at: &Context) -> (State, Effect
 
         // A seek.
         (Waiting(_) | InHand(_) | Dead(_), S::SeekBack) if at.in_log => (After, Changed),
-        (Waiting(row) | InHand(row), S::SeekBack) if row.copied => (Waiting(row.from_the_start(at)), Changed),
+        (Waiting(row) | InHand(row), S::SeekBack) if row.copied => (Waiting(row.restarted(at)), Changed),
         (Waiting(_) | InHand(_), S::SeekBack) => (Gone, Dropped),
         (Dead(dead), S::SeekBack | S::Replay) => (Waiting(dead.again(at)), Changed),
         (After | Waiting(_), S::SeekAhead) => (Gone, Dropped),
@@ -188,7 +188,7 @@ impl Row {
     }
 
     /// Begins again with its own record. The reports of its deliveries are late.
-    fn from_the_start(self, at: &Context) -> Self {
+    fn restarted(self, at: &Context) -> Self {
         let new = New { position: self.position, kind: self.kind, key: self.key };
         Self { copied: true, ..Self::of(new, at) }
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use events_core::durable::ConsumerId;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::connection::ServerConnection;
 use crate::error::Result;
-use crate::scripts::{BEGIN, CONSUMER_KEYS, LOG_KEYS, RETENTION, limits};
+use crate::scripts::{BEGIN, CONSUMER_KEYS, LOG_KEYS, QUICK_KEYS, RETENTION, limits};
 
 /// The stored format that this program reads and writes.
 const FORMAT: u32 = 3;
@@ -31,8 +32,17 @@ pub(crate) struct Log {
     limits: Option<String>,
     /// The keys of the log.
     keys: Keys,
-    /// The keys of consumers that were called, after those of the log.
-    keys_of: Mutex<HashMap<ConsumerId, Keys>>,
+    /// The consumers that were called.
+    consumers: Mutex<HashMap<ConsumerId, Arc<OfConsumer>>>,
+}
+
+/// What is known of a consumer.
+pub(crate) struct OfConsumer {
+    pub(crate) keys: Keys,
+    /// The keys of `quick.lua`.
+    pub(crate) quick_keys: Keys,
+    /// Whether the consumer had waiting rows at its last exchange, so that `quick.lua` can't do the next one.
+    pub(crate) has_rows: AtomicBool,
 }
 
 /// The keys of a script.
@@ -62,7 +72,7 @@ impl Log {
             }),
             id: Mutex::default(),
             beginning: Default::default(),
-            keys_of: Mutex::default(),
+            consumers: Mutex::default(),
         };
         let (id, last) = log.begin().await?;
         *lock(&log.id) = id;
@@ -91,11 +101,22 @@ impl Log {
 
     /// The keys of a script on a consumer: those of the log, and its own.
     pub(crate) fn keys_of(&self, consumer: ConsumerId) -> Keys {
-        let of_consumer = || {
-            let own = CONSUMER_KEYS.iter().map(|name| format!("{}:{}:{name}", self.prefix, consumer.0));
-            self.keys.iter().cloned().chain(own).collect()
+        Arc::clone(&self.of_consumer(consumer).keys)
+    }
+
+    pub(crate) fn of_consumer(&self, consumer: ConsumerId) -> Arc<OfConsumer> {
+        let new = || {
+            let key = |name: &&str| format!("{}:{}:{name}", self.prefix, consumer.0);
+            let own = CONSUMER_KEYS.iter().map(key);
+            let (of_log, of_consumer) = QUICK_KEYS;
+            let of_log = of_log.iter().map(|name| format!("{}:{name}", self.prefix));
+            Arc::new(OfConsumer {
+                keys: self.keys.iter().cloned().chain(own).collect(),
+                quick_keys: of_log.chain(of_consumer.iter().map(key)).collect(),
+                has_rows: AtomicBool::new(true),
+            })
         };
-        Arc::clone(lock(&self.keys_of).entry(consumer).or_insert_with(of_consumer))
+        Arc::clone(lock(&self.consumers).entry(consumer).or_insert_with(new))
     }
 
     /// The keys of a script on the log and on some keys of consumers.

@@ -14,6 +14,12 @@ pub(crate) const CONSUMER_KEYS: [&str; 22] = [
     "order", "blocked", "busy", "kinds", "lanes", "judged", "dead", "letters", "events", "quiet", "told",
 ];
 
+/// The keys of `quick.lua`, by their names above.
+pub(crate) const QUICK_KEYS: ([&str; 3], [&str; 11]) = (
+    ["meta", "log", "live"],
+    ["head", "calls", "hand", "busy", "kinds", "lanes", "due", "suspects", "quiet", "told", "blocked"],
+);
+
 /// Defines the keys of a consumer as variables.
 fn consumer_keys() -> String {
     let names = CONSUMER_KEYS.join(", ").to_uppercase();
@@ -49,7 +55,7 @@ macro_rules! scripts {
             let mut code = String::new();
             for (file, text) in files {
                 match *file {
-                    "store" => code.push_str(&production_limits()),
+                    "store" | "quick" => code.push_str(&production_limits()),
                     "consumer" => code.push_str(&consumer_keys()),
                     _ => {}
                 }
@@ -79,6 +85,7 @@ scripts! {
     END_SESSION = "common" "store" "end_session";
     RAISE = "common" "store" "raise";
     REGISTER = "common" "store" "consumer" "register";
+    QUICK = "quick";
     EXCHANGE = "common" "store" "consumer" "window" "exchange";
     OPERATE = "common" "store" "consumer" "operate";
     SWEEP = "common" "store" "consumer" "sweep";

@@ -36,6 +36,8 @@ impl FromRedisValue for Reply {
 pub(super) enum Refused {
     /// It needs a judgement of the kinds of events.
     Judge,
+    /// `exchange.lua` has to be called.
+    Full,
     Other(Refusal),
 }
 
@@ -55,6 +57,7 @@ impl Reply {
         let incarnation = incarnation(number, &by)?;
         let refusal = match refused.as_str() {
             "judge" => return Ok(Some(Refused::Judge)),
+            "full" => return Ok(Some(Refused::Full)),
             "OtherIncarnation" => Refusal::OtherIncarnation(incarnation),
             "Behind" => Refusal::Behind(incarnation),
             "SessionEnded" => Refusal::SessionEnded,
@@ -77,7 +80,7 @@ impl Reply {
         match self.refused()? {
             None => Ok(&self.json),
             Some(Refused::Other(refusal)) => Err(refusal.into()),
-            Some(Refused::Judge) => Err(super::too_busy().into()),
+            Some(Refused::Judge | Refused::Full) => Err(super::too_busy().into()),
         }
     }
 
@@ -106,30 +109,22 @@ pub(super) fn texts(json: &str) -> Result<Vec<String>, AdapterError> {
     if matches!(json, "" | "{}") { Ok(Vec::new()) } else { parse(json.as_bytes()) }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct TermsFields {
     position: Position,
     patterns_number: u64,
-    union: String,
+    #[serde(default)]
+    union: Vec<String>,
     settings_number: u64,
-    settings: String,
+    #[serde(default)]
+    settings: Settings,
     moves: u64,
 }
 
-impl TermsFields {
-    fn terms(self) -> Result<Terms, AdapterError> {
-        let settings = match self.settings.as_str() {
-            "" => Settings::default(),
-            text => parse(text.as_bytes())?,
-        };
-        Ok(Terms {
-            position: self.position,
-            patterns_number: self.patterns_number,
-            union: texts(&self.union)?,
-            settings_number: self.settings_number,
-            settings,
-            moves: self.moves,
-        })
+impl From<TermsFields> for Terms {
+    fn from(fields: TermsFields) -> Self {
+        let TermsFields { position, patterns_number, union, settings_number, settings, moves } = fields;
+        Self { position, patterns_number, union, settings_number, settings, moves }
     }
 }
 
@@ -156,7 +151,7 @@ pub(super) fn registered(reply: &Reply) -> Result<Result<Registered, ConsumerId>
         return Ok(Err(ConsumerId(id)));
     }
     let incarnation = fields.incarnation.unwrap_or_default().incarnation()?;
-    let terms = fields.terms.map(TermsFields::terms).transpose()?.unwrap_or_default();
+    let terms = fields.terms.unwrap_or_default().into();
     Ok(Ok(Registered {
         consumer: ConsumerId(fields.id),
         created: fields.created,
@@ -252,10 +247,14 @@ struct ExchangedFields {
     #[serde(default)]
     more: bool,
     due_in: Option<f64>,
+    /// Whether the consumer has waiting rows.
+    #[serde(default)]
+    rows: bool,
     terms: TermsFields,
 }
 
-pub(super) fn exchanged(reply: &Reply, exchange: &Exchange) -> Result<Exchanged, DurableError> {
+/// Reads the answer of an exchange, and whether the consumer has waiting rows.
+pub(super) fn exchanged(reply: &Reply, exchange: &Exchange) -> Result<(Exchanged, bool), DurableError> {
     let fields: ExchangedFields = reply.parse()?;
     let mut copies: HashMap<_, _> = reply.copies.iter().cloned().collect();
     let late = fields
@@ -282,7 +281,7 @@ pub(super) fn exchanged(reply: &Reply, exchange: &Exchange) -> Result<Exchanged,
             copy: if copy { copies.remove(&position) } else { None },
         },
     });
-    Ok(Exchanged {
+    let exchanged = Exchanged {
         late: late.collect::<Result<_, AdapterError>>()?,
         dead: fields.dead,
         announced: fields.announced,
@@ -295,8 +294,9 @@ pub(super) fn exchanged(reply: &Reply, exchange: &Exchange) -> Result<Exchanged,
         moving: fields.moving,
         more: fields.more,
         due_in: fields.due_in.map(|micros| micros as u64),
-        terms: fields.terms.terms()?,
-    })
+        terms: fields.terms.into(),
+    };
+    Ok((exchanged, fields.rows))
 }
 
 /// The next page of a seek ahead that has to be counted.

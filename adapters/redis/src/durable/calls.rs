@@ -223,9 +223,21 @@ struct Window<'a> {
     keys: Option<Vec<Option<&'a str>>>,
 }
 
+/// How many events of a window are sent beyond those that the claim may get, where some may wait for others of their
+/// keys.
+const BEYOND: usize = 64;
+
 impl<'a> Window<'a> {
-    fn new(window: &'a events_core::durable::Window) -> Self {
-        let wanted = &window.wanted;
+    /// The part of a window from which so many events can be claimed.
+    fn new(window: &'a events_core::durable::Window, max: usize) -> Self {
+        let is_ordered = window.wanted.iter().any(|wanted| wanted.key.is_some());
+        let most = if is_ordered { max + BEYOND } else { max };
+        let taken = window.wanted.iter().enumerate().filter(|(_, wanted)| wanted.takes);
+        let end = taken.skip(most).map(|(index, _)| index).next();
+        let (wanted, to) = match end {
+            Some(end) => (&window.wanted[..end], window.wanted[end].position - 1),
+            None => (&window.wanted[..], window.to),
+        };
         let (mut kinds, mut known) = (Vec::new(), HashMap::new());
         let kind_of = wanted.iter().map(|wanted| {
             *known.entry(&wanted.kind).or_insert_with(|| {
@@ -240,7 +252,7 @@ impl<'a> Window<'a> {
             patterns_number: window.patterns_number,
             settings_number: window.settings_number,
             from: window.from,
-            to: window.to,
+            to,
             begins: window.begins,
             newest: window.newest.map(|mark| mark.position),
             newest_id: window.newest.map(|mark| mark.id.to_string()),
@@ -251,6 +263,16 @@ impl<'a> Window<'a> {
             keys: wanted.iter().any(|wanted| wanted.key.is_some()).then(|| keys.collect()),
         }
     }
+}
+
+/// Whether `quick.lua` may do an exchange.
+pub(super) fn may_be_quick(exchange: &Exchange) -> bool {
+    exchange.named_in_hand.is_none() && exchange.reports.iter().all(|report| is_done(report, exchange))
+}
+
+/// Whether a report says that one of the session's own deliveries was handled.
+fn is_done(report: &Report, exchange: &Exchange) -> bool {
+    report.outcome == Outcome::Done && report.token.session == exchange.session
 }
 
 pub(super) fn exchange(caller: &Caller, exchange: &Exchange) -> String {
@@ -277,12 +299,10 @@ pub(super) fn exchange(caller: &Caller, exchange: &Exchange) -> String {
         solo: bool,
         window: Window<'a>,
     }
-    let is_done =
-        |report: &&Report| report.outcome == Outcome::Done && report.token.session == exchange.session;
-    let done = exchange.reports.iter().filter(is_done);
-    let others = exchange.reports.iter().filter(|report| !is_done(report));
+    let done = exchange.reports.iter().filter(|report| is_done(report, exchange));
+    let others = exchange.reports.iter().filter(|report| !is_done(report, exchange));
     fn claim(claim: &Claim) -> Claiming<'_> {
-        Claiming { max: claim.max, solo: claim.solo, window: Window::new(&claim.window) }
+        Claiming { max: claim.max, solo: claim.solo, window: Window::new(&claim.window, claim.max) }
     }
     call(
         caller,

@@ -7,6 +7,7 @@ mod judge;
 mod operate;
 mod status;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use events_core::durable::{
@@ -20,8 +21,8 @@ use events_core::{
 use crate::Redis;
 use crate::history::decode;
 use crate::log::Log;
-use crate::scripts::{BEAT, END_SESSION, EXCHANGE, RAISE, RECORDS, REGISTER, SWEEP};
-use answers::Reply;
+use crate::scripts::{BEAT, END_SESSION, EXCHANGE, QUICK, RAISE, RECORDS, REGISTER, SWEEP};
+use answers::{Refused, Reply};
 pub(crate) use operate::{oldest, union_of};
 pub(crate) use status::ids as consumer_ids;
 
@@ -63,8 +64,17 @@ async fn register(log: &Log, caller: &Caller, register: &Register) -> Result<Reg
 
 async fn exchange(log: &Log, caller: &Caller, exchange: &Exchange) -> Result<Exchanged, DurableError> {
     let argument = calls::exchange(caller, exchange);
+    let of_consumer = log.of_consumer(exchange.consumer);
+    if !of_consumer.has_rows.load(Ordering::Relaxed) && calls::may_be_quick(exchange) {
+        let reply: Reply = log.call_with(&QUICK, &of_consumer.quick_keys, &argument).await?;
+        if !matches!(reply.refused()?, Some(Refused::Full)) {
+            return Ok(answers::exchanged(&reply, exchange)?.0);
+        }
+    }
     let reply = judge::call(log, &EXCHANGE, exchange.consumer, &argument).await?;
-    answers::exchanged(&reply, exchange)
+    let (exchanged, has_rows) = answers::exchanged(&reply, exchange)?;
+    of_consumer.has_rows.store(has_rows, Ordering::Relaxed);
+    Ok(exchanged)
 }
 
 async fn beat(log: &Log, caller: &Caller, beat: &Beat) -> Result<Beaten, DurableError> {

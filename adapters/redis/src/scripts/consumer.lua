@@ -1,8 +1,9 @@
 -- The start of all scripts on one consumer, after `store.lua`. Each consumer has these keys:
 --
---   head     hash   its fields, listed in HEAD_FIELDS
+--   head     hash   its fields, listed in HEAD_FIELDS; `dropped`; `present`: the settings that decide
 --   members  hash   session -> what it has registered, as JSON
---   calls    hash   session -> number of its last exchange; session:h -> its deliveries in hand; session:r -> result
+--   calls    hash   session -> number of its last exchange; session:h -> its deliveries in hand; session:r -> result;
+--                   session:s -> number of its settings
 --   hand     hash   position -> row of an event in hand, see `pack_hand`
 --   rows     hash   position -> row of a waiting event, see `pack_row`
 --   open     sorted positions of `rows` without a copy of the record
@@ -54,11 +55,16 @@ end
 
 local function save_head()
   local list, gone = {}, {}
+  if changed.deciding or changed.settings then
+    for _, known in ipairs(head.settings or {}) do
+      if known[1] == head.deciding then list = { 'present', known[3] } end
+    end
+  end
   for field in pairs(changed) do
     local value = head[field]
     if value == nil then gone[#gone + 1] = field
     else
-      if NUMBERS[field] then value = num(value) elseif JSON[field] then value = cjson.encode(value) end
+      if NUMBERS[field] then value = num(value) elseif JSON[field] then value = next(value) == nil and '[]' or cjson.encode(value) end
       list[#list + 1] = field
       list[#list + 1] = value
     end
@@ -101,7 +107,7 @@ local function catch_up()
       local in_hand = call('HGET', CALLS, session .. ':h')
       if not in_hand or in_hand == '0' then
         call('HDEL', MEMBERS, session)
-        call('HDEL', CALLS, session, session .. ':h', session .. ':r')
+        call('HDEL', CALLS, session, session .. ':h', session .. ':r', session .. ':s')
       end
     end
   end
@@ -443,8 +449,8 @@ end
 local function terms()
   local deciding = settings_of(head.deciding)
   return {
-    position = head.position, patterns_number = head.patterns, union = #head.union > 0 and cjson.encode(head.union) or '[]',
-    settings_number = head.deciding, settings = deciding and deciding[3] or '', moves = head.moves,
+    position = head.position, patterns_number = head.patterns, union = #head.union > 0 and head.union or nil,
+    settings_number = head.deciding, settings = deciding and cjson.decode(deciding[3]), moves = head.moves,
   }
 end
 

@@ -365,6 +365,7 @@ if claim and (has_rows or done.reported or unblocked) then
   if done.due_in == 0 and is_open and (#deliveries > 0 or not judged) then done.more = true end
 end
 if done.tell then tell('consumers') end
+done.rows = (has_rows or done.reported or unblocked) and true or nil
 done.tell, done.reported = nil, nil
 done.lost = dropped > 0 and dropped or nil
 done.moving = head.move and true or nil

@@ -56,6 +56,7 @@ save_member(session, {
   filter = request.filter, patterns = request.patterns, attempts = request.attempts, backoff = request.backoff,
   settings = number,
 })
+call('HSET', CALLS, session .. ':s', number)
 local known = {}
 for _, pattern in ipairs(head.union) do known[pattern] = true end
 for _, pattern in ipairs(request.patterns) do

@@ -84,6 +84,8 @@ struct Ring {
     /// The newest position of the log.
     newest: Option<LogPosition>,
     begins: Position,
+    /// The record at the newest position, if it could be read.
+    mark: Option<ReadMark>,
 }
 
 /// Wakes one durable handler.
@@ -135,6 +137,11 @@ impl Signal {
         }
     }
 
+    /// Forgets which positions have no events: the log may be another one.
+    pub(super) fn forget(&self) {
+        self.lock().clean = (0, 0);
+    }
+
     /// Returns the position up to which nothing is wanted after `scanned`.
     pub(super) fn clean_after(&self, scanned: Position) -> Position {
         let (from, to) = self.lock().clean;
@@ -184,6 +191,18 @@ impl Feed {
 
     pub(super) fn wake_all(&self) {
         self.readers.iter().for_each(|signal| signal.wake());
+    }
+
+    /// Forgets the kept records: the log may be another one.
+    pub(super) fn forget(&self) {
+        let mut ring = self.lock();
+        (ring.entries, ring.bytes, ring.mark) = (VecDeque::new(), 0, None);
+        ring.after = ring.newest.map_or(0, |newest| newest.number);
+    }
+
+    /// Returns the newest record that was read.
+    pub(super) fn mark(&self) -> Option<ReadMark> {
+        self.lock().mark
     }
 
     /// Returns the newest position that was read, and the position at which the log begins.
@@ -296,8 +315,15 @@ impl Feed {
     async fn read_new(&self, session: &Session) -> Result<bool, AdapterError> {
         let mut moved = false;
         loop {
-            let Some(newest) = self.lock().newest else { return Ok(moved) };
-            let page = self.page(Some(newest)).await?;
+            let (newest, mark) = {
+                let ring = self.lock();
+                (ring.newest, ring.mark)
+            };
+            let Some(newest) = newest else { return Ok(moved) };
+            // Reads the last record again, to notice that the log has another one there.
+            let mark = mark.filter(|mark| mark.position == newest.number);
+            let after = LogPosition { number: newest.number - u64::from(mark.is_some()), ..newest };
+            let page = self.page(Some(after)).await?;
             match page.start() {
                 Start::Found => {}
                 Start::Trimmed => {
@@ -305,17 +331,19 @@ impl Feed {
                     self.wake_all();
                     continue;
                 }
-                Start::OtherLog | Start::Ahead => {
-                    session.check.notify_one();
-                    self.read_end().await?;
-                    self.wake_all();
-                    return Ok(true);
-                }
+                Start::OtherLog | Start::Ahead => return self.note_other_log(session).await,
             }
-            let is_last = page.end() == page.newest();
-            if page.end().number > newest.number {
+            let (end, is_last) = (page.end(), page.end() == page.newest());
+            let mut stretch = stretch(page);
+            if let Some(mark) = mark {
+                let again = stretch.entries.first().and_then(Entry::mark);
+                if again != Some(mark) {
+                    return self.note_other_log(session).await;
+                }
+                stretch.entries.remove(0);
+            }
+            if end.number > newest.number {
                 moved = true;
-                let (end, stretch) = (page.end(), stretch(page));
                 self.readers.iter().for_each(|signal| signal.note(newest.number, &stretch));
                 self.lock().extend(stretch, end);
             }
@@ -323,6 +351,15 @@ impl Feed {
                 return Ok(moved);
             }
         }
+    }
+
+    /// The log was replaced by another one, or by an older one. A beat finds out.
+    async fn note_other_log(&self, session: &Session) -> Result<bool, AdapterError> {
+        session.check.notify_one();
+        self.read_end().await?;
+        self.readers.iter().for_each(|signal| signal.forget());
+        self.wake_all();
+        Ok(true)
     }
 
     fn lock(&self) -> MutexGuard<'_, Ring> {
@@ -333,6 +370,7 @@ impl Feed {
 impl Ring {
     fn extend(&mut self, stretch: Stretch, end: LogPosition) {
         (self.newest, self.begins) = (Some(end), stretch.begins);
+        self.mark = stretch.entries.last().and_then(Entry::mark);
         for entry in stretch.entries {
             self.bytes += entry.bytes();
             self.entries.push_back(entry);

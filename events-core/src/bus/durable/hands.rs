@@ -13,6 +13,8 @@ use crate::bus::inner::in_flight::InFlightGuard;
 
 /// What a handler has in hand, and the numbers of its exchanges.
 pub(super) struct Hands {
+    /// The registration of the session that the next exchange is of.
+    pub(super) generation: u64,
     session: SessionId,
     consumer: ConsumerId,
     number: u64,
@@ -30,7 +32,6 @@ pub(super) struct Hands {
 struct Hand {
     position: Position,
     token: Token,
-    solo: bool,
     /// The store does not have it in this session's hand any more: its report will be late.
     void: bool,
     task: Option<Id>,
@@ -39,8 +40,14 @@ struct Hand {
 }
 
 impl Hands {
-    pub(super) fn new(session: SessionId, registered: Registered, total: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(
+        generation: u64,
+        session: SessionId,
+        registered: Registered,
+        total: Arc<AtomicUsize>,
+    ) -> Self {
         Self {
+            generation,
             session,
             consumer: registered.consumer,
             number: 0,
@@ -54,7 +61,8 @@ impl Hands {
     }
 
     /// Continues in another session. The deliveries in hand keep their tokens.
-    pub(super) fn reopen(&mut self, session: SessionId, registered: Registered) {
+    pub(super) fn reopen(&mut self, generation: u64, session: SessionId, registered: Registered) {
+        self.generation = generation;
         (self.session, self.consumer, self.terms) = (session, registered.consumer, registered.terms);
         (self.number, self.answered, self.unanswered, self.names_all) = (0, 0, None, false);
     }
@@ -78,10 +86,6 @@ impl Hands {
 
     pub(super) fn is_unanswered(&self) -> bool {
         self.unanswered.is_some()
-    }
-
-    pub(super) fn has_solo(&self) -> bool {
-        self.hands.iter().any(|hand| hand.solo)
     }
 
     /// Whether the next exchange names what is in hand, before it can claim.
@@ -148,7 +152,6 @@ impl Hands {
         self.hands.push(Hand {
             position: delivered.position,
             token: self.token(delivered),
-            solo: delivered.solo,
             void: false,
             task,
             outcome,

@@ -55,6 +55,8 @@ pub(crate) struct Session {
     pub(super) in_hand: Arc<AtomicUsize>,
     /// Whether the clocks of the engine and of this machine differ, which was logged.
     is_clock_off: AtomicBool,
+    /// Set if outcomes could not be reported before a stop: then the session is not ended, so that its lease runs out.
+    pub(super) has_unreported: AtomicBool,
     over: AtomicBool,
 }
 
@@ -62,10 +64,20 @@ struct State {
     id: SessionId,
     knows: Knows,
     marks: VecDeque<ReadMark>,
-    consumers: HashMap<Arc<str>, Result<Registered, Refusal>>,
+    /// Registrations; absent for a consumer that was removed.
+    consumers: HashMap<Arc<str>, Option<Registered>>,
     beat: u64,
     /// When the answer to the newest beat arrived; absent if that beat failed.
     beaten: Option<Instant>,
+}
+
+impl State {
+    fn keep(&mut self, work: &Work, registered: Option<Registered>) {
+        if let Some(registered) = &registered {
+            self.knows = registered.knows;
+        }
+        self.consumers.insert(Arc::clone(&work.name), registered);
+    }
 }
 
 impl Session {
@@ -91,6 +103,7 @@ impl Session {
             wants_solo: AtomicUsize::new(0),
             in_hand: Arc::default(),
             is_clock_off: AtomicBool::new(false),
+            has_unreported: AtomicBool::new(false),
             over: AtomicBool::new(false),
         })
     }
@@ -112,7 +125,9 @@ impl Session {
                     "durable handler {name}: other programs that run now have other settings for it, and theirs apply until they have ended"
                 ));
             }
-            self.keep(work, id, Ok(registered));
+            let mut state = self.lock();
+            state.id = id;
+            state.keep(work, Some(registered));
         }
         Ok(())
     }
@@ -141,20 +156,11 @@ impl Session {
             .unwrap_or_else(|panic| Err(DurableError::Failed(panicked::<()>(panic).unwrap_err())))
     }
 
-    fn keep(&self, work: &Work, id: SessionId, registered: Result<Registered, Refusal>) {
-        let mut state = self.lock();
-        if let Ok(registered) = &registered {
-            state.knows = registered.knows;
-        }
-        state.id = id;
-        state.consumers.insert(Arc::clone(&work.name), registered);
-    }
-
     /// Returns the session's id and its registration of a consumer. `None` if the consumer was removed.
     pub(super) fn registered(&self, consumer: &str) -> Option<(SessionId, Registered)> {
         let state = self.lock();
-        let registered = state.consumers.get(consumer)?.as_ref().ok()?;
-        Some((state.id, registered.clone()))
+        let registered = state.consumers.get(consumer)?.clone()?;
+        Some((state.id, registered))
     }
 
     pub(super) fn durable(&self) -> Result<&dyn DurableAdapter, DurableError> {
@@ -212,15 +218,16 @@ impl Session {
         let mut registered = Vec::new();
         for work in &inner.works {
             match self.register(work, id, None, origin).await {
-                Ok(answer) => registered.push((work, Ok(answer))),
-                Err(DurableError::Refused(refusal)) => registered.push((work, Err(refusal))),
-                Err(DurableError::Failed(error)) => return Err(error),
+                Ok(answer) => registered.push((work, Some(answer))),
+                Err(DurableError::Refused(Refusal::Removed)) => registered.push((work, None)),
+                // The caller tries again, with another session.
+                Err(error) => return Err(failure(error)),
             }
         }
-        registered.into_iter().for_each(|(work, registered)| self.keep(work, id, registered));
         {
             let mut state = self.lock();
-            (state.beat, state.beaten) = (0, None);
+            (state.id, state.beat, state.beaten) = (id, 0, None);
+            registered.into_iter().for_each(|(work, registered)| state.keep(work, registered));
         }
         self.generation.send_modify(|generation| *generation += 1);
         Ok(())
@@ -370,7 +377,7 @@ impl Session {
         }
         self.check.notify_waiters();
         let Ok(durable) = self.durable() else { return };
-        if self.in_hand.load(Ordering::SeqCst) == 0 {
+        if self.in_hand.load(Ordering::SeqCst) == 0 && !self.has_unreported.load(Ordering::SeqCst) {
             let (caller, id) = (self.caller(), self.lock().id);
             // If this fails, the session ends after its lease.
             let _ = durable.end_session(&caller, id).await;

@@ -61,7 +61,10 @@ impl Lookahead {
     ) -> Result<(), AdapterError> {
         let last = self.terms.position + MAX_SPAN;
         while self.wanted.len() < count.min(MAX_WANTED) && self.scanned < last {
-            self.scanned = signal.clean_after(self.scanned).min(last);
+            let clean = signal.clean_after(self.scanned).min(last);
+            if clean > self.scanned {
+                (self.scanned, self.newest) = (clean, feed.mark().or(self.newest));
+            }
             let (newest, _) = feed.bounds();
             if self.scanned >= newest.min(last) {
                 break;

@@ -30,6 +30,9 @@ use crate::bus::inner::{Bus, Inner};
 use crate::panics::caught;
 use crate::record::Record;
 
+/// How often a call is repeated while the bus stops.
+const RETRIES_OF_STOP: u32 = 3;
+
 /// Dead letters of one answer that are logged one by one; further ones are counted in one line.
 const LOGGED_LETTERS: usize = 8;
 
@@ -70,7 +73,7 @@ struct State {
 enum Turn {
     None,
     Shared(#[expect(dead_code, reason = "held")] OwnedRwLockReadGuard<()>),
-    Alone(#[expect(dead_code, reason = "held")] OwnedRwLockWriteGuard<()>),
+    Alone(OwnedRwLockWriteGuard<()>),
 }
 
 /// Reasons for which a worker wakes.
@@ -119,11 +122,18 @@ impl Worker {
     async fn work_off(&mut self, durable: &dyn DurableAdapter, state: &mut State) {
         loop {
             self.collect(state);
-            if self.generation.has_changed().unwrap_or(false) && !self.reopen(state) {
-                return;
+            if self.generation.has_changed().unwrap_or(false) {
+                self.reopen(state);
+            }
+            if state.removed {
+                // The handlers that run are not aborted.
+                while let Some(done) = state.tasks.join_next_with_id().await {
+                    self.finish(state, done);
+                }
+                return state.hands.forget_finished();
             }
             let stopping = self.is_stopping();
-            if state.removed || stopping && state.hands.is_empty() && !state.hands.is_unanswered() {
+            if stopping && state.hands.is_empty() && !state.hands.is_unanswered() {
                 return;
             }
             if state.retry_at.is_none() && self.step(durable, state, stopping).await {
@@ -150,12 +160,12 @@ impl Worker {
     }
 
     fn begin(&mut self) -> Option<State> {
-        let _ = self.generation.borrow_and_update();
+        let generation = *self.generation.borrow_and_update();
         let (id, registered) = self.session.registered(&self.work.name)?;
         self.signal.set_union(&registered.terms.union);
         let ahead = Lookahead::new(self.work.consumer.filter(), registered.terms.clone());
         Some(State {
-            hands: Hands::new(id, registered, Arc::clone(&self.session.in_hand)),
+            hands: Hands::new(generation, id, registered, Arc::clone(&self.session.in_hand)),
             ahead,
             tasks: JoinSet::new(),
             delivered: Vec::new(),
@@ -171,17 +181,19 @@ impl Worker {
         })
     }
 
-    /// Continues in the session that was registered again. Returns whether the consumer still exists.
-    fn reopen(&mut self, state: &mut State) -> bool {
-        let _ = self.generation.borrow_and_update();
+    /// Continues in the session that was registered again.
+    fn reopen(&mut self, state: &mut State) {
+        let generation = *self.generation.borrow_and_update();
         let Some((id, registered)) = self.session.registered(&self.work.name) else {
-            self.warn_of_removal(state);
-            return false;
+            return self.warn_of_removal(state);
         };
+        // The stored data may be other than what was read before.
+        self.feed.forget();
+        self.signal.forget();
+        state.ahead = Lookahead::new(self.work.consumer.filter(), registered.terms.clone());
         self.take_terms(state, &registered.terms);
-        state.hands.reopen(id, registered);
+        state.hands.reopen(generation, id, registered);
         state.may_have_due = true;
-        true
     }
 
     fn is_stopping(&self) -> bool {
@@ -221,14 +233,15 @@ impl Worker {
     /// Returns the next claim, if this handler may claim and there may be something for it.
     async fn claim(&self, state: &mut State) -> Result<Option<Claim>, AdapterError> {
         let free = self.work.consumer.durable.most_at_a_time().saturating_sub(state.hands.running());
-        if free == 0 || state.hands.has_solo() || state.hands.names_all() {
+        let is_alone = matches!(state.turn, Turn::Alone(_));
+        if free == 0 || state.hands.names_all() || is_alone && !state.hands.is_empty() {
             return Ok(None);
         }
-        if self.session.wants_solo.load(Ordering::SeqCst) > 0 && !matches!(state.turn, Turn::Alone(_)) {
+        if self.session.wants_solo.load(Ordering::SeqCst) > 0 && !is_alone {
             return Ok(None);
         }
         state.ahead.fill(&self.feed, &self.signal, &self.work.consumer, free).await?;
-        let flushes = std::mem::take(&mut state.flushes) && state.ahead.is_ahead();
+        let flushes = state.flushes && state.ahead.is_ahead();
         // A report may make other events available: the next one of a key, or a retry.
         let has_cause =
             state.may_have_due || state.ahead.has_events() || flushes || state.hands.has_outcomes();
@@ -239,7 +252,8 @@ impl Worker {
             let Ok(guard) = Arc::clone(&self.session.hands).try_read_owned() else { return Ok(None) };
             state.turn = Turn::Shared(guard);
         }
-        let solo = matches!(state.turn, Turn::Alone(_)) && state.hands.is_empty();
+        state.flushes = false;
+        let solo = is_alone;
         let max = free.min(MAX_WANTED);
         Ok(Some(Claim { max, solo, window: state.ahead.window(max) }))
     }
@@ -253,8 +267,7 @@ impl Worker {
         claim: Option<Claim>,
     ) {
         let claims = claim.is_some();
-        let generation = *self.generation.borrow();
-        let caller = self.session.caller();
+        let (generation, caller) = (state.hands.generation, self.session.caller());
         let call = state.hands.next(claim);
         let answer = caught(async { durable.exchange(&caller, call).await }).await;
         match answer.unwrap_or_else(|panic| panicked(panic).map_err(DurableError::Failed)) {
@@ -308,7 +321,10 @@ impl Worker {
 
     /// Notes why nothing was claimed.
     fn note_claims(&self, state: &mut State, answer: &Exchanged) {
-        self.want_solo(state, answer.wants_solo);
+        match state.turn {
+            Turn::Alone(_) => self.share_turn(state, answer),
+            _ => self.want_solo(state, answer.wants_solo),
+        }
         if answer.claims == Claims::DataLost || answer.claims == Claims::OtherOrder {
             // Nothing wakes the handler when this ends.
             state.due = Some(Instant::now() + self.work.consumer.lease() / 3);
@@ -332,6 +348,14 @@ impl Worker {
         read: Vec<Option<Result<Record, AdapterError>>>,
     ) {
         if deliveries.is_empty() {
+            return;
+        }
+        if self.is_stopping() {
+            // They were claimed by a call that was repeated after the stop.
+            for delivered in &deliveries {
+                let flight = InFlightGuard::of_backlog(&bus.inner.flight);
+                state.hands.begin(delivered, None, Some(Outcome::GivenBack), flight);
+            }
             return;
         }
         let codec = self.work.consumer.codec();
@@ -468,7 +492,8 @@ impl Worker {
         state.failed = state.failed.saturating_add(1);
         // A bus that stops does not wait for a failing engine. Events whose outcome was not reported are
         // handed out again.
-        if self.is_stopping() {
+        if self.is_stopping() && state.failed > RETRIES_OF_STOP {
+            self.session.has_unreported.store(true, Ordering::SeqCst);
             state.hands.forget_finished();
         }
     }
@@ -513,14 +538,32 @@ impl Worker {
 
     /// Lets other handlers of the bus claim.
     fn give_turn_back(&self, state: &mut State) {
-        if matches!(state.turn, Turn::Alone(_)) {
-            if state.wants_solo {
-                // Another program has such an event in hand.
-                state.due = Some(Instant::now() + self.work.consumer.lease() / 3);
-            }
+        if let Turn::Alone(guard) = std::mem::replace(&mut state.turn, Turn::None) {
+            drop(guard);
             self.want_solo(state, false);
+            // Those that could not claim meanwhile look again.
+            self.feed.wake_all();
         }
-        state.turn = Turn::None;
+    }
+
+    /// Shares the turn with other handlers, if the claim of a handler that was alone got no event to be alone with.
+    fn share_turn(&self, state: &mut State, answer: &Exchanged) {
+        if answer.deliveries.iter().any(|delivered| delivered.solo) {
+            return;
+        }
+        state.turn = match std::mem::replace(&mut state.turn, Turn::None) {
+            Turn::Alone(guard) => {
+                if answer.wants_solo {
+                    // Another program has such an event in hand.
+                    state.due = Some(Instant::now() + self.work.consumer.lease() / 3);
+                }
+                self.want_solo(state, false);
+                let shared = Turn::Shared(guard.downgrade());
+                self.feed.wake_all();
+                shared
+            }
+            turn => turn,
+        };
     }
 
     /// Asks the other handlers of the bus to claim nothing, or lets them claim again.

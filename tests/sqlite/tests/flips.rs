@@ -84,9 +84,12 @@ async fn bus(folder: &Path, consumers: &[Consumer]) -> Result<Bus, Error> {
         .event::<Numbered>()
         .event::<Short>()
         .stop_deadline(Duration::from_secs(5))
+        // A damaged write-ahead log may lose the end of a session, whose events come back after its lease.
+        .lease(Duration::from_secs(1))
         .quiet();
     for consumer in consumers {
-        let retries = if consumer.name == "pay" { 0 } else { 5 };
+        // One, because a lost lease counts as an attempt.
+        let retries = if consumer.name == "pay" { 1 } else { 5 };
         let durable =
             DurableOptions::new(consumer.name).from(StartAt::Start).concurrency(64).retries(retries);
         let durable = durable.backoff(Duration::from_millis(1), Duration::from_millis(1));

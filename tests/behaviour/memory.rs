@@ -280,3 +280,63 @@ async fn m5_each_event_of_several_emitters_is_delivered_or_counted_as_lost() {
         assert!(came.iter().all(|(.., sum)| *sum == of_others), "of {of_others} in round {round}: {came:?}");
     }
 }
+
+/// Builds a bus that notes the numbers of all events of a paused or running consumer.
+async fn noting(memory: &InMemory, seen: &Arc<Mutex<Vec<u64>>>) -> Bus {
+    let seen = Arc::clone(seen);
+    let note = move |fell: &Fell| seen.lock().unwrap().push(fell.n);
+    let options = typed_events::DurableOptions::new("rain");
+    let builder = Bus::builder().adapter(memory.clone()).no_handlers().event::<Fell>();
+    builder.durable(options, "drop.fell", note).build().await.unwrap()
+}
+
+fn rain(n: u64) -> Fell {
+    Fell { n, text: "x".repeat(1_000) }
+}
+
+#[tokio::test]
+async fn unfinished_events_are_kept_beyond_the_bounds() {
+    let (memory, seen) = (InMemory::bounded(2, 1 << 20), Arc::default());
+    let bus = noting(&memory, &seen).await;
+    bus.consumer("rain").pause().await.unwrap();
+    for n in 1..=20 {
+        bus.emit(rain(n)).await.unwrap();
+    }
+    assert!(format!("{memory:?}").starts_with("InMemory(20 records"), "{memory:?}");
+    bus.consumer("rain").resume().await.unwrap();
+    until(|| seen.lock().unwrap().len() == 20).await;
+    assert_eq!(*seen.lock().unwrap(), Vec::from_iter(1..=20));
+    // They go with the next event, when the consumer has finished them.
+    bus.emit(rain(21)).await.unwrap().settled().await.unwrap();
+    bus.emit(rain(22)).await.unwrap().settled().await.unwrap();
+    until(|| seen.lock().unwrap().len() == 22).await;
+    assert!(!format!("{memory:?}").starts_with("InMemory(22 records"), "{memory:?}");
+    bus.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_emit_beyond_the_pending_bytes_names_the_consumer() {
+    let (memory, seen) = (InMemory::bounded(1, 1_000).pending_bytes(4_000), Arc::default());
+    let bus = noting(&memory, &seen).await;
+    bus.consumer("rain").pause().await.unwrap();
+    let mut kept = 0;
+    let refused = loop {
+        match bus.emit(rain(kept)).await {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!((3..=5).contains(&kept), "{kept} events were kept");
+    assert!(refused.to_string().contains("the consumer `rain` has not finished"), "{refused}");
+    assert!(refused.is_temporary());
+    bus.consumer("rain").resume().await.unwrap();
+    until(|| seen.lock().unwrap().len() as u64 == kept).await;
+    // There is room again.
+    let accepted = timeout(Duration::from_secs(10), async {
+        while bus.emit(rain(kept)).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    });
+    accepted.await.expect("there is room");
+    bus.stop().await.unwrap();
+}

@@ -325,9 +325,14 @@ impl Hub {
 
     /// Refuses new records while those that a consumer has not finished take too much memory.
     pub(super) fn check_room(&self) -> Result<(), AdapterError> {
-        let state = self.lock();
+        let mut state = self.lock();
         let pending = self.pending_bytes.load(Ordering::Relaxed);
-        if state.bytes < self.bounds.bytes.saturating_add(pending) {
+        let max = self.bounds.bytes.saturating_add(pending);
+        if state.bytes >= max {
+            // The consumer may have finished events since the last one was added.
+            state.trim(self.bounds);
+        }
+        if state.bytes < max {
             return Ok(());
         }
         let Some((_, consumer)) = state.tables.held_up_from() else { return Ok(()) };

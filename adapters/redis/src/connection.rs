@@ -7,7 +7,8 @@ use events_core::{AdapterError, Receiver};
 use futures_util::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSub, PubSubSink, PubSubStream};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, Msg, RedisError, ScriptInvocation,
+    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, Msg, Pipeline, RedisError,
+    ScriptInvocation,
 };
 use tokio::sync::Mutex;
 use tokio::time::{Instant, Interval, interval, sleep, timeout, timeout_at};
@@ -20,6 +21,13 @@ pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// First and longest pause before a retry.
 const RECONNECT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// What is sent to the server in one go.
+pub(crate) enum Request {
+    Script(ScriptInvocation<'static>),
+    /// Commands that only read.
+    Reads(Pipeline),
+}
 
 pub(crate) struct ServerConnection {
     client: Client,
@@ -85,7 +93,12 @@ impl ServerConnection {
         since: Instant,
         invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
     ) -> Result<T> {
-        self.call_until(since, |_| false, invoke).await
+        self.call_until(since, |_| false, move |again| Request::Script(invoke(again))).await
+    }
+
+    /// Runs commands that only read, as [`call`](Self::call) does.
+    pub(crate) async fn read<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T> {
+        self.call_until(Instant::now(), |_| false, |_| Request::Reads(commands.clone())).await
     }
 
     /// Calls a script that must not run twice. Retries it only while no try can have run.
@@ -93,6 +106,7 @@ impl ServerConnection {
         &self,
         invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
     ) -> Result<T> {
+        let invoke = move |again| Request::Script(invoke(again));
         self.call_until(Instant::now(), |failure| failure.unknown, invoke).await
     }
 
@@ -100,7 +114,7 @@ impl ServerConnection {
         &self,
         since: Instant,
         is_enough: impl Fn(&CallError) -> bool + Send,
-        invoke: impl Fn(bool) -> ScriptInvocation<'static> + Send,
+        invoke: impl Fn(bool) -> Request + Send,
     ) -> Result<T> {
         let mut pause = Pause::new();
         let until = since + self.retry_timeout;
@@ -121,11 +135,17 @@ impl ServerConnection {
         }
     }
 
-    async fn once<T: FromRedisValue>(&self, call: ScriptInvocation<'static>, deadline: Instant) -> Result<T> {
+    async fn once<T: FromRedisValue>(&self, request: Request, deadline: Instant) -> Result<T> {
         // Calls connect one after the other, under a mutex. The timeout bounds that wait, too.
         let connection = timeout_at(deadline, self.connection()).await;
         let mut connection = connection.unwrap_or_else(|_| Err(CallError::timed_out(false)))?;
-        let answer = match timeout_at(deadline, call.invoke_async(&mut connection)).await {
+        let answered = async {
+            match &request {
+                Request::Script(call) => call.invoke_async(&mut connection).await,
+                Request::Reads(commands) => commands.query_async(&mut connection).await,
+            }
+        };
+        let answer = match timeout_at(deadline, answered).await {
             Ok(answer) => answer.map_err(CallError::sent),
             Err(_) => Err(CallError::timed_out(true)),
         };

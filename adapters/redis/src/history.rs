@@ -1,11 +1,13 @@
 //! Reads records from the log, backwards for a history and forwards for a page.
 
+use std::collections::HashMap;
+
 use events_core::{
     AdapterError, EventId, HistoryQuery, LogId, LogPage, LogQuery, Record, RecordCodec, Start,
 };
 
 use crate::log::Log;
-use crate::scripts::{BACK, FORWARD, SEEK};
+use crate::scripts::{BACK, CONSUMERS, SEEK};
 
 /// Number of records that one call reads.
 const BATCH: u64 = 500;
@@ -40,24 +42,38 @@ pub(crate) async fn read(
     Ok(found)
 }
 
-/// `(id of the log, last trimmed position, last position, [(position, name, version, text)])`.
-type Forward = (String, u64, u64, Vec<(u64, String, u32, Vec<u8>)>);
+/// The most records of a page. The server builds the page at once, whatever the sizes of the records.
+const PAGE: u64 = 256;
 
-/// Returns a page of the records that follow the query's position.
+/// `([id of the log, last trimmed position, last position], entries)`.
+type Forward = ((Option<String>, Option<u64>, Option<u64>), Vec<Entry>);
+/// An entry of the stream: its id and fields.
+type Entry = (String, HashMap<String, Vec<u8>>);
+
+/// Returns a page of the records that follow the query's position. A script would copy each record twice.
 pub(crate) async fn read_forward(
     log: &Log,
     query: &LogQuery,
     codec: &RecordCodec,
 ) -> Result<LogPage, AdapterError> {
     let parse_id = |id: &str| id.parse::<EventId>().map(|id| LogId::new(id.to_bytes()));
-    let (from, to) = match query.position() {
-        Some(after) => (after.number.saturating_add(1), after.number.saturating_add(query.record_limit())),
-        None => (1, 0),
+    let count = if query.position().is_some() { query.record_limit().min(PAGE) } else { 0 };
+    let from = query.position().map_or(1, |after| after.number.saturating_add(1));
+    let mut commands = redis::pipe();
+    let [meta, stream, ..] = &log.keys()[..] else {
+        return Err(AdapterError::refused("the log has no keys"));
     };
-    let asked = log.call::<Forward>(&FORWARD, |call, _| {
-        call.arg(from).arg(to).arg(query.byte_limit());
-    });
-    let (id, trimmed, last, found) = asked.await?;
+    commands.atomic().cmd("HMGET").arg(meta).arg(&["id", "trimmed", "last"]);
+    commands.cmd("XRANGE").arg(stream).arg(format!("{from}-0")).arg("+").arg("COUNT").arg(count);
+    let mut read: Forward = log.server.read(&commands).await.map_err(|error| error.to_bus())?;
+    if read.0.0.is_none() {
+        // The server has lost the log. A script begins another one.
+        let _: Vec<String> = log.call(&CONSUMERS, |_, _| {}).await?;
+        read = log.server.read(&commands).await.map_err(|error| error.to_bus())?;
+    }
+    let ((Some(id), Some(trimmed), Some(last)), found) = read else {
+        return Err(AdapterError::unavailable(format_args!("{} has no log any more", log.address())));
+    };
     let id = parse_id(&id).map_err(|_| {
         AdapterError::refused(format_args!("{}: the id of the log is not a UUID", log.address()))
     })?;
@@ -65,16 +81,31 @@ pub(crate) async fn read_forward(
     if page.start() != Start::Found {
         return Ok(page);
     }
+    let found = found.iter().map(|(id, fields)| entry(id, fields)).collect::<Result<Vec<_>, _>>()?;
     if let Some((position, ..)) = found.last() {
         page.end_at(*position);
     }
-    for (position, name, version, bytes) in &found {
-        let record = || decode(log, codec, *position, bytes).map_err(|error| error.of_event(name, *version));
-        if query.takes(name) && !page.push(*position, bytes.len(), record()) {
+    for (position, name, version, bytes) in found {
+        let record = || decode(log, codec, position, bytes).map_err(|error| error.of_event(name, version));
+        if query.takes(name) && !page.push(position, bytes.len(), record()) {
             break;
         }
     }
     Ok(page)
+}
+
+/// Position, name, version and text of an entry.
+fn entry<'a>(
+    id: &str,
+    fields: &'a HashMap<String, Vec<u8>>,
+) -> Result<(u64, &'a str, u32, &'a [u8]), AdapterError> {
+    let text = |field: &str| fields.get(field).and_then(|value| std::str::from_utf8(value).ok());
+    let position = id.split('-').next().and_then(|number| number.parse().ok());
+    let damaged = || AdapterError::refused(format_args!("the entry {id} of the log lacks a field"));
+    let position = position.ok_or_else(damaged)?;
+    let version = text("version").and_then(|version| version.parse().ok()).ok_or_else(damaged)?;
+    let bytes = fields.get("text").ok_or_else(damaged)?;
+    Ok((position, text("name").ok_or_else(damaged)?, version, bytes))
 }
 
 /// Decodes the record that is stored at a position.

@@ -76,7 +76,6 @@ scripts! {
     RETENTION = "common" "retention";
     TRIM = "common" "store" "trim";
     BACK = "common" "back";
-    FORWARD = "common" "forward";
     RECORDS = "common" "records";
     NAMES_OF = "common" "names";
     CONSUMERS = "common" "consumers";

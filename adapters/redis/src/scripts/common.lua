@@ -22,8 +22,11 @@ local function num(number) return string.format('%.0f', number) end
 local function member(position) return string.format('%016.0f', position) end
 local function meta(field) return tonumber(call('HGET', META, field)) end
 
--- Returns a stream entry as a list: id, name, version, time, origin, text.
+-- Returns a stream entry as a list: id, name, version, time, origin, text. `append.lua` writes them in this order.
 local function fields_of(entry)
+  if entry[1] == 'id' and entry[3] == 'name' and entry[5] == 'version' and entry[11] == 'text' then
+    return { entry[2], entry[4], entry[6], entry[8], entry[10], entry[12] }
+  end
   local found = {}
   for i = 1, #entry, 2 do found[entry[i]] = entry[i + 1] end
   return { found.id, found.name, found.version, found.time, found.origin, found.text }

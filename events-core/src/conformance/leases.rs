@@ -28,6 +28,7 @@ cases! { "leases":
     what_is_returned_does_not_count [Durable],
     the_event_of_a_dead_instance_is_handled_by_another [Durable],
     an_event_that_kills_ends_in_the_dead_letters [Durable],
+    an_event_that_is_handed_out_alone_holds_up_others_only_meanwhile [Durable],
     waiting_ends_when_another_instance_appends [Durable],
 }
 
@@ -317,6 +318,40 @@ async fn an_event_that_kills_ends_in_the_dead_letters<H: Harness>(testbed: Testb
     same("events that are left", status.lag, 0)?;
     let letters = first.bus.consumer("work").dead_letters(10).await?;
     same("attempts of the dead letters", letters.iter().map(|dead| dead.attempts).collect(), vec![2])
+}
+
+/// Checks that the other handlers of a bus go on after an event was handed out alone, which is an event in its last attempt
+/// whose earlier attempt ended with its session.
+async fn an_event_that_is_handed_out_alone_holds_up_others_only_meanwhile<H: Harness>(
+    testbed: Testbed<H>,
+) -> CaseResult {
+    let options = || durable("work").retries(1);
+    let dead = testbed.manual_consumer(options(), "conformance.thing.*").await?;
+    emit_numbers(&dead.bus, "conformance.thing.done", 0..2).await?;
+    dead.take(2, Timestamp::now()).await?;
+    let (work, other) = (testbed.recorder(), testbed.recorder());
+    let note = |log: &Arc<crate::conformance::recorder::Recorder<u64>>| {
+        let log = Arc::clone(log);
+        move |record: &Record| log.note(number(record))
+    };
+    let builder = testbed.builder().lease(testbed.scale.lease);
+    let builder = builder.durable(options(), "conformance.thing.*", note(&work));
+    let builder = builder.durable(durable("other").concurrency(4), "conformance.other.*", note(&other));
+    let bus = testbed.build(builder).await?;
+    // Events of both consumers come before, while and after the two events are handed out.
+    for n in 2..60 {
+        bus.emit_json("conformance.thing.done", numbered(n)).await?;
+        bus.emit_json("conformance.other.done", numbered(n)).await?;
+        tokio::time::sleep(testbed.scale.lease / 20).await;
+    }
+    testbed.until_done(&bus, "work").await?;
+    testbed.until_done(&bus, "other").await?;
+    let mut came = work.all();
+    came.sort_unstable();
+    same("events of the consumer", came, (0..60).collect())?;
+    let mut came = other.all();
+    came.sort_unstable();
+    same("events of the other consumer", came, (2..60).collect())
 }
 
 /// Checks that `wait` resolves when any instance appends an event.

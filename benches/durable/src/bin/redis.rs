@@ -162,7 +162,8 @@ impl Bench {
         let counts = Arc::clone(&done);
         let failed = Mutex::new(HashSet::new());
         let handler = move |event: &Stored| {
-            if fails > 0 && event.number.is_multiple_of(fails) && failed.lock().unwrap().insert(event.number) {
+            if fails > 0 && event.number.is_multiple_of(fails) && failed.lock().unwrap().insert(event.number)
+            {
                 return Err("it fails once");
             }
             counts.add_permits(1);

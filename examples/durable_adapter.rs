@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use typed_events::adapter::durable::{Answer, Caller, Changes, DurableError, Kind, Position};
+use typed_events::adapter::durable::{Answer, Caller, Changes, DurableError, Kind, Position, ReadRecord};
 use typed_events::adapter::store::{
-    LIMITS, ReadRecord, Store, StoreCall, StoreEngine, StoredRecord, Tables, TablesLog, Views,
+    LIMITS, Store, StoreCall, StoreEngine, StoredRecord, Tables, TablesLog, Views,
 };
 use typed_events::adapter::{
     Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, LogId, LogPage, LogQuery, Published,

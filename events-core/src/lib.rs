@@ -51,14 +51,14 @@ pub mod durable {
     pub use crate::adapter::durable::{
         Answer, Beat, Beaten, Caller, Changes, Claim, Claims, ConsumerId, Delivered, DurableAdapter,
         DurableError, EventFilter, Exchange, Exchanged, Incarnation, Kind, Knows, Letters, Operated,
-        Operation, Order, Origin, Outcome, Position, RaiseIncarnation, ReadMark, Refusal, Register,
-        Registered, Report, SessionId, Settings, Terms, Token, Wanted, Window, matches_any,
+        Operation, Order, Origin, Outcome, Position, RaiseIncarnation, ReadMark, ReadRecord, Refusal,
+        Register, Registered, Report, SessionId, Settings, Terms, Token, Wanted, Window, matches_any,
     };
 }
 /// The store of durable delivery, for engines whose storage can be read and written within a call.
 #[cfg(feature = "durable")]
 pub mod store {
-    pub use crate::adapter::kit::engine::{ReadRecord, StoreCall, StoreEngine};
+    pub use crate::adapter::kit::engine::{StoreCall, StoreEngine};
     pub use crate::adapter::kit::store::{
         Announced, Dead, Done, Header, KindId, KnownKind, LIMITS, Limits, Member, Meta, Micros, Move,
         MoveKind, Named, Profile, Progress, Row, Rows, Session, Store, StoredRecord, TrimLimit, Trimmed,

@@ -34,8 +34,7 @@ impl Consumer {
         self.durable.name()
     }
 
-    /// Patterns of the consumer, for engines that filter by pattern. [`interest`](Self::interest) makes the
-    /// final decision.
+    /// Patterns of the handler.
     pub fn patterns(&self) -> impl Iterator<Item = &str> {
         self.patterns.iter().map(AsRef::as_ref)
     }

@@ -26,6 +26,9 @@ use crate::record::codec::RecordCodec;
 /// Default duration of a lease.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
+/// A record that was read at a position, or why it can't be decoded.
+pub type ReadRecord = (Position, Result<Record, AdapterError>);
+
 /// A future of a call.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, DurableError>>;
 
@@ -130,7 +133,7 @@ pub trait DurableAdapter: Send + Sync {
         &'a self,
         positions: &'a [Position],
         codec: &'a RecordCodec,
-    ) -> BoxFuture<'a, Result<Vec<(Position, Result<Record, AdapterError>)>, AdapterError>>;
+    ) -> BoxFuture<'a, Result<Vec<ReadRecord>, AdapterError>>;
 
     /// Returns the status of all consumers, including those that no program opens any more.
     ///

@@ -3,16 +3,12 @@
 use super::store::{Rows, Store};
 use crate::adapter::durable::{
     Answer, Beat, Beaten, Caller, Changes, ConsumerId, ConsumerStatus, DeadLetter, DurableAdapter,
-    DurableError, Exchange, Exchanged, Incarnation, Operated, Operation, Position, RaiseIncarnation, Refusal,
-    Register, Registered, SessionId,
+    DurableError, Exchange, Exchanged, Incarnation, Operated, Operation, Position, RaiseIncarnation,
+    ReadRecord, Refusal, Register, Registered, SessionId,
 };
 use crate::adapter::{AdapterError, BoxFuture};
 use crate::id::EventId;
-use crate::record::Record;
 use crate::record::codec::RecordCodec;
-
-/// A record that was read at a position, or why it can't be decoded.
-pub type ReadRecord = (Position, Result<Record, AdapterError>);
 
 /// A call on the store of an engine.
 pub type StoreCall<R, T> = Box<dyn FnOnce(&mut Store<'_, R>) -> Result<T, <R as Rows>::Error> + Send>;

@@ -2,8 +2,8 @@
 
 use super::InMemory;
 use super::log::{Hub, State};
-use crate::adapter::durable::{Answer, Caller, Changes, DurableError, Position};
-use crate::adapter::kit::engine::{ReadRecord, StoreCall, StoreEngine};
+use crate::adapter::durable::{Answer, Caller, Changes, DurableError, Position, ReadRecord};
+use crate::adapter::kit::engine::{StoreCall, StoreEngine};
 use crate::adapter::kit::store::{Done, Store};
 use crate::adapter::{AdapterError, BoxFuture};
 use crate::record::codec::RecordCodec;

@@ -16,11 +16,11 @@ use crate::adapter::durable::{
     Beat, Beaten, Caller, DurableAdapter, DurableError, Knows, Origin, RaiseIncarnation, ReadMark, Refusal,
     Register, Registered, SessionId,
 };
-use crate::adapter::{Adapter, AdapterError};
+use crate::adapter::{Adapter, AdapterError, BoxFuture};
 use crate::bus::inner::Inner;
 use crate::bus::inner::outcome::panicked;
 use crate::bus::inner::runtime::spawn_boxed;
-use crate::bus::inner::work::Work;
+use crate::bus::inner::work::{OpenSession, Work};
 use crate::panics::caught;
 use crate::time::clock::Clock;
 
@@ -153,7 +153,7 @@ impl Session {
         let caller = Caller { knows, ..self.caller() };
         caught(async { durable.register(&caller, &register).await })
             .await
-            .unwrap_or_else(|panic| Err(DurableError::Failed(panicked::<()>(panic).unwrap_err())))
+            .unwrap_or_else(|panic| panicked(panic).map_err(DurableError::Failed))
     }
 
     /// Returns the session's id and its registration of a consumer. `None` if the consumer was removed.
@@ -265,7 +265,7 @@ impl Session {
                 return;
             }
             if is_dropped {
-                return self.end().await;
+                return self.end_now().await;
             }
             match self.beat().await {
                 Ok(beaten) => {
@@ -371,7 +371,7 @@ impl Session {
     }
 
     /// Sends no more beats. Ends the session at once if it has nothing in hand; otherwise its lease runs out.
-    pub(crate) async fn end(&self) {
+    async fn end_now(&self) {
         if self.over.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -396,6 +396,16 @@ impl Session {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenSession for Session {
+    fn caller(&self) -> Caller {
+        Self::caller(self)
+    }
+
+    fn end(self: Arc<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.end_now().await })
     }
 }
 

@@ -85,7 +85,7 @@ pub(crate) struct Inner {
     pub(crate) stop_works: tokio::sync::watch::Sender<bool>,
     /// The session of the durable handlers, if there are any.
     #[cfg(feature = "durable")]
-    pub(crate) session: std::sync::OnceLock<Arc<crate::bus::durable::session::Session>>,
+    pub(crate) session: std::sync::OnceLock<Arc<dyn work::OpenSession>>,
     pub(crate) log: Arc<Log>,
     pub(crate) adapter: Option<Arc<dyn Adapter>>,
     pub(crate) codec: RecordCodec,

@@ -4,12 +4,20 @@ use std::sync::Arc;
 
 use crate::adapter::BoxFuture;
 use crate::adapter::consumer::Consumer;
-use crate::adapter::durable::matches_any;
+use crate::adapter::durable::{Caller, matches_any};
 use crate::bus::inner::Inner;
 use crate::bus::inner::call::Callback;
 use crate::bus::inner::routes::Registration;
 use crate::panics::{caught, drop_quietly};
 use crate::time::Timestamp;
+
+/// The session of the durable handlers of a bus at its engine.
+pub(crate) trait OpenSession: Send + Sync {
+    /// What goes with each call.
+    fn caller(&self) -> Caller;
+    /// Sends no more beats. Ends the session at once if it has nothing in hand; otherwise its lease runs out.
+    fn end(self: Arc<Self>) -> BoxFuture<'static, ()>;
+}
 
 /// A durable handler, and the consumer for which it runs.
 pub(crate) struct Work {

@@ -40,6 +40,9 @@ pub struct Run {
 
 const STEPS: u64 = 80;
 
+/// How many steps a run took until it broke laws, and which.
+type Found = Option<(usize, Vec<Broken>)>;
+
 impl Run {
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed);
@@ -99,7 +102,7 @@ impl Run {
         self.shrunk_by(&|run| run.broken_on(engine))
     }
 
-    fn shrunk_by(&self, breaks: &dyn Fn(&Self) -> Option<(usize, Vec<Broken>)>) -> (Self, Vec<Broken>) {
+    fn shrunk_by(&self, breaks: &dyn Fn(&Self) -> Found) -> (Self, Vec<Broken>) {
         let Some((steps, mut broken)) = breaks(self) else { return (self.clone(), Vec::new()) };
         let mut run = self.clone();
         run.steps.truncate(steps);

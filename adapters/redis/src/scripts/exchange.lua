@@ -234,7 +234,8 @@ end
 local function claim_new(rows)
   local window, hand, busy = claim.window, {}, {}
   local kinds, known_busy = {}, {}
-  local has_order = has_rows
+  -- A report or a takeover of this call may have made rows.
+  local has_order = has_rows or may_claim_rows
   if window.keys and next(window.keys) then
     local keys, at = {}, {}
     for index, key in ipairs(window.keys) do

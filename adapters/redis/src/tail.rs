@@ -19,7 +19,7 @@ use crate::scripts::READ;
 /// Number of records that one call reads.
 const BATCH: usize = 256;
 
-/// Counters of changes that the live handlers and consumers of this bus may have to look at.
+/// Counts notifications of changes. The tail and the durable consumers wake when their counter changes.
 pub(crate) type Changed = watch::Sender<Changes>;
 
 /// Counts changes of which nothing is known.
@@ -43,10 +43,10 @@ pub(crate) async fn listen(log: Arc<Log>, changed: Arc<Changed>) {
     let mut lost: Option<Instant> = None;
     let mut pause = Pause::new();
     loop {
-        let heard = listen_once(&log, &changed, &mut lost).await;
+        let result = listen_once(&log, &changed, &mut lost).await;
         let is_new = lost.is_none();
         lost.get_or_insert_with(Instant::now);
-        match heard {
+        match result {
             Err(error) if is_new => {
                 log.receiver.warn(&format!("lost its connection and reconnects: {error}"))
             }
@@ -77,19 +77,20 @@ async fn listen_once(log: &Log, changed: &Changed, lost: &mut Option<Instant>) -
 pub(crate) struct Tail {
     log: Arc<Log>,
     changed: Arc<Changed>,
-    /// The id of the log, and the last position that was delivered.
+    /// The id of the log, and the position up to which it was read.
     id: String,
     seen: u64,
-    /// The positions and ids of the last records up to `seen`. They show whether the server came back with older data.
-    met: VecDeque<(u64, String)>,
-    went_back: bool,
+    /// The positions and ids of the last records up to `seen`. They show whether the server has lost its newest data,
+    /// in a restart or a failover.
+    recent: VecDeque<(u64, String)>,
+    rewinding: bool,
     failing: bool,
 }
 
 /// `(last position, last trimmed position, [(position, id, name, text)])`. The text of this bus's own records is empty.
 type New = (u64, u64, Vec<(u64, String, String, Vec<u8>)>);
 
-/// How many of the last records [`Tail::met`] holds.
+/// How many of the last records [`Tail::recent`] holds.
 const MAX_RECENT: usize = 1000;
 
 impl Tail {
@@ -100,20 +101,20 @@ impl Tail {
             log,
             changed,
             seen: last,
-            met: VecDeque::new(),
-            went_back: false,
+            recent: VecDeque::new(),
+            rewinding: false,
             failing: false,
         }
     }
 
     /// Reads the log after each notification, and at least once per `poll` in case a notification was missed.
     pub(crate) async fn run(mut self, poll: Duration) {
-        let mut rung = self.changed.subscribe();
+        let mut notified = self.changed.subscribe();
         loop {
-            if timeout(poll, rung.changed()).await.is_err() {
+            if timeout(poll, notified.changed()).await.is_err() {
                 // Consumers have to poll, too.
                 notify(&self.changed);
-                rung.mark_unchanged();
+                notified.mark_unchanged();
             }
             match self.follow().await {
                 Ok(true) => self.failing = false,
@@ -131,10 +132,10 @@ impl Tail {
         let instance = self.log.receiver.instance().to_string();
         loop {
             let (seen, id) = (self.seen, self.id.clone());
-            let event = self.met.back().filter(|(position, _)| *position == seen);
+            let event = self.recent.back().filter(|(position, _)| *position == seen);
             let event = event.map(|(_, event)| event.clone()).unwrap_or_default();
             let read = self.log.call(&READ, |call, _| {
-                // A new log is read from its beginning.
+                // `call` retries with another id if the log was replaced. The new log is read from its beginning.
                 match self.log.id() == id {
                     true => call.arg(seen).arg(&event),
                     false => call.arg(0).arg(""),
@@ -144,10 +145,10 @@ impl Tail {
             let read: Option<New> = read.await?;
             if self.id != self.log.id() {
                 (self.id, self.seen) = (self.log.id(), 0);
-                self.met.clear();
+                self.recent.clear();
             }
             let Some((last, trimmed, found)) = read else {
-                self.go_back();
+                self.step_back();
                 continue;
             };
             if self.seen < trimmed {
@@ -162,29 +163,29 @@ impl Tail {
                     return Ok(false);
                 }
                 self.seen = position;
-                self.met.push_back((position, event));
-                if self.met.len() > MAX_RECENT {
-                    self.met.pop_front();
+                self.recent.push_back((position, event));
+                if self.recent.len() > MAX_RECENT {
+                    self.recent.pop_front();
                 }
             }
             if !full {
                 self.seen = self.seen.max(last);
-                self.went_back = false;
+                self.rewinding = false;
                 return Ok(true);
             }
         }
     }
 
-    /// Moves one record back, after the server has come back with older data, until its log contains the record at
-    /// `seen`.
-    fn go_back(&mut self) {
-        if !std::mem::replace(&mut self.went_back, true) {
+    /// Steps back by one remembered record, or to 0 if none is left. `follow` repeats this until the server's log has
+    /// the record at `seen`.
+    fn step_back(&mut self) {
+        if !std::mem::replace(&mut self.rewinding, true) {
             self.log.receiver.warn(
                 "came back with older data: events that it had acknowledged are lost (see `appendfsync`)",
             );
         }
-        self.met.pop_back();
-        self.seen = self.met.back().map_or(0, |(position, _)| *position);
+        self.recent.pop_back();
+        self.seen = self.recent.back().map_or(0, |(position, _)| *position);
     }
 
     /// Delivers a record. Returns false if the bus has stopped.

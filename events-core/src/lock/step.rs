@@ -1,4 +1,5 @@
-//! Compares a declaration with its locked versions: whether the change is permitted, and by which reasons.
+//! Compares a declaration with its locked versions, and finds the given reasons that permit its changes, or the
+//! first change that none permits.
 
 #![allow(
     clippy::result_large_err,
@@ -9,7 +10,7 @@ use crate::event::locking::{Change, Locking, PastLocking};
 use crate::lock::check::{Locked, Problem, has_fields};
 use crate::schema::{StructSchema, TypeSchema};
 
-/// The reasons of a declaration that permit a change.
+/// The reasons, given in a declaration, that its changes needed.
 #[derive(Default)]
 pub(super) struct Step {
     /// Reasons of the current version.
@@ -45,7 +46,7 @@ pub(super) fn of(decl: &EventDecl, locking: &Locking) -> Result<Step, String> {
     Ok(step)
 }
 
-/// Refuses a type whose schema is too large to be compared with the locked one.
+/// Refuses a schema that is nested too deeply to be compared.
 fn comparable(decl: &EventDecl) -> Result<(), String> {
     let problem = match Locked::comparable(decl.schema) {
         Ok(()) => return Ok(()),
@@ -68,8 +69,7 @@ fn changed_rest(locked: &Locked) -> Result<(), Problem> {
     if locked.is_unchanged() { Ok(()) } else { locked.rest() }
 }
 
-/// Returns the reasons of a new version. It needs reasons only for showing fields that are secret in the
-/// previous version.
+/// Returns the reasons of a new version. A new version needs a reason only for a field that is no longer secret.
 fn successor(decl: &EventDecl, locking: &Locking, previous: &PastLocking) -> Result<Vec<Change>, String> {
     let before = Locked::successor(decl.name, decl.version, decl.schema, locking.changed, previous.schema);
     excused(
@@ -81,7 +81,7 @@ fn successor(decl: &EventDecl, locking: &Locking, previous: &PastLocking) -> Res
     )
 }
 
-/// A version without a predecessor needs no reasons: refuses those that are given.
+/// Refuses reasons on an event that is locked for the first time, because it changes nothing.
 fn idle(decl: &EventDecl, locking: &Locking) -> Result<Vec<Change>, String> {
     match locking.changed {
         [] => Ok(Vec::new()),

@@ -30,8 +30,8 @@ use crate::record::Record;
 /// Number of handlers from which on [`Dispatch::call_many`] is used.
 const MANY: usize = 16;
 
-/// One event's pass through a list of handlers. Handlers borrow the call, which is never copied: reading
-/// memory in larger units than those in which it was just written is slow.
+/// One event's pass through a list of handlers. Handlers borrow the call. Copying it would read fields that were just
+/// written with wider loads, which is slow.
 struct Dispatch {
     /// Number of handlers that were not called, because they were removed, or are `once` handlers that
     /// another emit has called.
@@ -56,12 +56,12 @@ struct Rest {
     /// The handlers that wait. Their futures are in `running`.
     waiting: Vec<WaitingHandler>,
     running: Running,
-    /// The id of an event without a record, if a handler read it.
+    /// The id of an event without a record. It is created only when a handler reads it.
     id: Option<EventId>,
 }
 
-/// Calls the handlers of an event without a record. None of them may return a future. The emit must be
-/// outside of all handlers.
+/// Calls the handlers of an event without a record. No handler in the list may return a future, and the emit must not
+/// be nested in a handler.
 #[inline]
 pub(super) fn by_reference<'a>(
     bus: &'a Bus,
@@ -92,7 +92,7 @@ pub(super) fn deliver(bus: &Bus, record: Record, position: u64, cx: &mut Context
     progress
 }
 
-/// Calls the handlers of a record from an async function.
+/// Delivers a record from an async function. Calls no handler if the log already had the record.
 pub(crate) async fn deliver_appended(bus: &Bus, record: Record, appended: Appended) -> Delivered {
     let mut record = Some(record);
     poll_fn(|cx| match (record.take(), appended) {
@@ -169,8 +169,8 @@ impl Dispatch {
         let mut this =
             Self { skipped: 0, must_admit: list.must_admit(), calling: Calling::begin(), rest: None };
         let mut entries = &list.entries[..];
-        // One `catch_unwind` for all handlers. After a panic, the next one begins after the handler that
-        // panicked.
+        // One `catch_unwind` for all handlers. After a panic, the loop resumes, under a new `catch_unwind`, with the
+        // next handler.
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| this.call_each(call, entries, list, cx))) {
             this.note_panic(call, list, panic);
             entries = list.behind(call.route);
@@ -198,8 +198,8 @@ impl Dispatch {
         }
     }
 
-    /// Calls handlers from four call sites in turn. A processor predicts the target of each call site. With
-    /// one call site for 64 closures it often predicts wrongly, which takes twice the time.
+    /// Calls handlers from four call sites in turn. A processor predicts the target of each call site. Measured with
+    /// 64 closures, one call site takes twice the time, because of mispredictions.
     #[inline(never)]
     fn call_many<'a>(
         &mut self,

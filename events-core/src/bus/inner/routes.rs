@@ -60,18 +60,17 @@ impl Lifetime {
     }
 }
 
-/// The replay of a handler that was registered with one: a task calls the handler, and emits wait for the task.
+/// The replay of past events to a handler. A task calls the handler, and emits wait for that task.
 ///
-/// A trait, because its implementation holds the bus, and the bus holds the routes. A cycle of types without a
-/// `dyn` makes the compiler prove again, in each async function, that all of them are `Send`.
+/// A trait, because its implementation holds the bus, and the bus holds the routes. Without `dyn`, the types would
+/// form a cycle, and the compiler would prove `Send` for the whole cycle in every async function.
 pub(crate) trait Replay: Send + Sync {
-    /// Ends all waits after the handler was removed, except for the emit whose event the handler is being
-    /// called with. The caller that removes the handler calls this, because the handler may be blocking the
-    /// thread of the task.
+    /// Releases every waiting emit after the handler was removed, except the one whose event the handler is handling
+    /// now. The code that removes the handler calls this, not the task of the replay: the handler may be blocking its
+    /// thread.
     fn end(&self, route: &Route);
 
-    /// Returns true the first time since the last call of the handler, so that the warning that emits wait
-    /// for the task is logged once.
+    /// Returns true once per call of the handler, so that the warning about waiting emits is logged once per call.
     fn should_report_slow(&self) -> bool;
 }
 
@@ -196,7 +195,8 @@ pub(crate) struct List {
     must_admit: AtomicBool,
     /// True if another list has replaced this one, so that handlers in it may have been removed.
     replaced: AtomicBool,
-    /// Counts emits that hold this list as in flight. `None` if the list was built while the bus was
+    /// While this exists, an emit that holds the list counts as in flight and does not increment the counter. `None` if
+    /// the list was built while the bus was
     /// stopping.
     open: Option<Open>,
 }
@@ -206,7 +206,7 @@ pub(crate) struct List {
 pub(crate) struct Entry {
     /// A copy of the registration's pointer, to save an indirection.
     pub(crate) run: Arc<Run>,
-    /// The handler under the pattern that matches this name.
+    /// The handler under the pattern that matches the list's event name.
     pub(crate) route: Route,
 }
 
@@ -247,15 +247,15 @@ impl List {
         }
     }
 
-    /// Creates the list of an undeclared name. Such a list is not marked as replaced, so `must_admit` is always
-    /// true.
+    /// Creates the list of an undeclared name. Such a list is never marked when it is replaced, so `must_admit` is
+    /// true from the start.
     fn undeclared(entries: Vec<Entry>) -> Self {
         let mut list = Self::new(entries, None);
         *list.must_admit.get_mut() = true;
         list
     }
 
-    /// Returns true if an emit that holds this list is in flight without being counted.
+    /// Returns true if holding this list is enough to be in flight, without `Lifecycle::enter`.
     fn is_open(&self) -> bool {
         self.open.is_some()
     }
@@ -292,8 +292,8 @@ pub(crate) struct Routes {
     /// The name and the list of each event in the registry, indexed by the event's slot.
     declared: Box<[(&'static str, ArcSwap<List>)]>,
     by_name: HashMap<&'static str, usize, RandomState>,
-    /// The placeholder in a slot whose list must be built. It is not open, so no emit uses it as a list of
-    /// handlers.
+    /// The placeholder in a slot whose list must be built. No emit reads it: `of_declared` takes open lists only, and
+    /// `of_slot` checks `is_outdated`.
     outdated: Arc<List>,
     table: Mutex<Table>,
     flight: Arc<Lifecycle>,
@@ -375,8 +375,8 @@ impl Routes {
         }
     }
 
-    /// Returns the handlers of a linked event, if holding the list counts as being in flight; `None` once the
-    /// bus is stopping.
+    /// Returns an open list of the handlers of a linked event, so that the caller is in flight while it holds the list.
+    /// `None` once the bus is stopping.
     #[inline]
     pub(crate) fn of_declared(&self, decl: &'static EventDecl) -> Option<ListGuard> {
         let list = self.declared.get(decl.slot())?.1.load();
@@ -532,7 +532,7 @@ impl Routes {
         }
     }
 
-    /// Replaces all lists by the placeholder for good: from now on, every emit counts itself.
+    /// Replaces all lists by the placeholder. Lists that are built later are not open, so every emit counts itself.
     pub(crate) fn close(&self) {
         let mut table = self.table();
         table.closed = true;

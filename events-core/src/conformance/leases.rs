@@ -23,6 +23,7 @@ cases! { "leases":
     a_session_that_sends_beats_keeps_its_events [Durable],
     a_repeated_exchange_changes_nothing [Durable],
     what_is_not_named_comes_again [Durable],
+    a_window_past_the_log_is_refused [Durable],
     attempts_are_counted_before_the_handler_runs [Durable],
     a_retry_waits_for_its_time [Durable],
     what_is_returned_does_not_count [Durable],
@@ -140,6 +141,10 @@ async fn a_session_that_sends_beats_keeps_its_events<H: Harness>(testbed: Testbe
         one.beat(step, now).await?;
         two.take_none(after(now, hour * round), "their session sends beats").await?;
     }
+    one.beat(step, after(now, hour * 10)).await?;
+    let seen = one.bus.consumer("work").status().await?.seen;
+    let is_new = seen >= after(now, hour * 10);
+    same("the consumer was seen at the last beat of its session", is_new, true)?;
     for handed in &handed {
         one.report(handed, Outcome::Done, now).await?;
     }
@@ -199,6 +204,25 @@ async fn what_is_not_named_comes_again<H: Harness>(testbed: Testbed<H>) -> CaseR
     let answer = manual.durable()?.exchange(&at(now), &named).await?;
     let handed = manual.answered(&named, &answer).await?;
     same("attempts of the deliveries", handed.iter().map(Handed::attempt).collect::<Vec<_>>(), vec![1])
+}
+
+/// Checks that a claim of events which the log does not have is refused as a loss of data, and passes over nothing.
+async fn a_window_past_the_log_is_refused<H: Harness>(testbed: Testbed<H>) -> CaseResult {
+    let manual = testbed.manual_consumer(durable("work"), "conformance.thing.*").await?;
+    emit_numbers(&manual.bus, "conformance.thing.done", 0..2).await?;
+    let now = Timestamp::now();
+    let exchange = manual.next_exchange(Vec::new(), 2).await?;
+    let mut past = exchange.clone();
+    let claim = past.claim.as_mut().ok_or("the exchange claims nothing")?;
+    claim.window.to += 100;
+    claim.window.wanted.clear();
+    let answer = manual.durable()?.exchange(&at(now), &past).await;
+    ensure!(
+        matches!(answer, Err(DurableError::Refused(Refusal::Behind(_)))),
+        "a claim of events that the log does not have was not refused: {answer:?}"
+    );
+    let answer = manual.durable()?.exchange(&at(now), &exchange).await?;
+    same("number of events that are handed out then", answer.deliveries.len(), 2)
 }
 
 /// Checks that the attempt is stored before `exchange` returns, so that an instance that opens the store

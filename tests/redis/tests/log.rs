@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_tests::{Noted, Proxy, Server, until};
+use redis_tests::{Log, Noted, Proxy, Server, until};
 use tokio::time::timeout;
 use typed_events::redis::Redis;
 use typed_events::{Bus, BusBuilder, DurableOptions, ErrorKind, Retention, StartAt, event};
@@ -53,7 +53,8 @@ async fn until_kept(bus: &Bus, numbers: std::ops::RangeInclusive<u64>) {
 #[tokio::test]
 async fn what_a_consumer_has_yet_to_finish_is_kept_unless_it_is_told_otherwise() {
     let Some(server) = Server::start() else { return };
-    let seen = Seen::default();
+    let (seen, log) = (Seen::default(), Log::default());
+    let _guard = tests_support::listen(log.clone());
     let consume = || {
         on(&server).durable(DurableOptions::new("take").from(StartAt::Start), "log.numbered", noting(&seen))
     };
@@ -80,6 +81,14 @@ async fn what_a_consumer_has_yet_to_finish_is_kept_unless_it_is_told_otherwise()
     let old = bus.history("log.*").limit(1).await.unwrap()[0].id();
     assert!(bus.emit(Numbered { number: 1_200 }).id(old).await.unwrap().is_duplicate());
     assert_eq!(kept(&bus).await.len(), 100);
+    // What the consumer has lost is told, all in all once.
+    bus.stop().await.unwrap();
+    drop(bus);
+    let lost = |line: &String| {
+        line.split(" lost ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok())
+    };
+    let told = log.of("durable handler take lost");
+    assert_eq!(told.iter().filter_map(lost).sum::<u64>(), 1_090, "{told:?}");
 }
 
 #[tokio::test]

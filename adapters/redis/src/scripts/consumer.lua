@@ -29,10 +29,11 @@
 local HEAD_FIELDS = {
   'name', 'removed', 'position', 'patterns', 'union', 'deciding', 'settings', 'moves', 'move', 'paused', 'ends',
   'decided', 'undecided', 'solo', 'sweeps', 'forgotten', 'forget', 'over', 'ahead', 'trimmed', 'waits_for', 'dropping',
+  'lost', 'seen',
 }
 local NUMBERS = {
   position = true, patterns = true, deciding = true, moves = true, ends = true, decided = true, forget = true,
-  trimmed = true,
+  trimmed = true, lost = true, seen = true,
 }
 local JSON = { union = true, settings = true, move = true, sweeps = true, forgotten = true, over = true, waits_for = true }
 -- The number that sorts after each position.
@@ -74,8 +75,13 @@ local function save_head()
   changed = {}
 end
 
-local dropped = 0
-local function save_dropped() if dropped > 0 then call('HINCRBY', HEAD, 'dropped', dropped) end end
+-- How many events the consumer has left unfinished by this call, and how many of them because their records are gone. An
+-- exchange tells its session of those that were lost since the last one.
+local dropped, lost = 0, 0
+local function save_dropped()
+  if dropped > 0 then call('HINCRBY', HEAD, 'dropped', dropped) end
+  if lost > 0 then call('HINCRBY', HEAD, 'lost', lost) end
+end
 
 local function members()
   local all, found = call('HGETALL', MEMBERS), {}
@@ -100,6 +106,8 @@ local function catch_up()
   for session, member in pairs(members()) do
     if not member.ended and not is_live(session) then
       member.ended = true
+      local ended = call('HGET', ENDED, session)
+      set('seen', math.max(head.seen or 0, tonumber(ended and string.match(ended, '%d+$') or 0)))
       save_member(session, member)
       over[#over + 1] = session
       set('patterns', head.patterns + 1)
@@ -347,14 +355,20 @@ local function leave(position, row)
   if row.key then unblock(row.key) end
 end
 
-local function drop(position, row)
+local function give_up(position, row)
   dropped = dropped + 1
   leave(position, row)
 end
 
+-- The record of the event is gone.
+local function lose(position, row)
+  lost = lost + 1
+  give_up(position, row)
+end
+
 -- The row, which is removed already, waits for its next attempt; a suspect keeps its delivery.
 local function wait_again(position, row)
-  if not has_record(position, row) then return drop(position, row) end
+  if not has_record(position, row) then return lose(position, row) end
   if not row.suspect then row.session, row.number = nil, nil end
   put(position, row)
   if row.key then unblock(row.key, row.lane ~= 0 and not is_claimed(row.lane) and MAX or position) end
@@ -364,7 +378,7 @@ end
 local function die(position, row, cause, lost)
   local record = stored_record(position, row)
   if not record then
-    drop(position, row)
+    lose(position, row)
     return false
   end
   local letter = {
@@ -545,7 +559,7 @@ local function lose_trimmed()
     position = tonumber(position)
     local row = waiting(position)
     take(position, row)
-    drop(position, row)
+    lose(position, row)
   end
   if #gone < CHUNK then set('trimmed', store.trimmed) end
 end
@@ -566,7 +580,7 @@ local function give_up_forgotten()
     local row = waiting(position)
     if row and row.kind <= judged.kinds and not judged.union[row.kind] then
       take(position, row)
-      if judged.keep[row.kind] then die(position, row, 'forgotten') else drop(position, row) end
+      if judged.keep[row.kind] then die(position, row, 'forgotten') else give_up(position, row) end
       given_up = given_up + 1
     end
   end

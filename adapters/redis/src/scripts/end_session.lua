@@ -2,9 +2,8 @@
 local behind = compare()
 if behind then return behind end
 local session = request.session
-local live = call('HGET', LIVE, session)
-if live then
-  end_session(session, string.match(live, '%d+$'))
+if is_live(session) then
+  end_session(session, num(now))
   note_time()
   tell('consumers')
 elseif call('HEXISTS', ENDED, session) == 0 then

@@ -178,7 +178,7 @@ local function candidate(entry)
   end
   if not row.copy and position <= store.trimmed then
     take(position, row)
-    return drop(position, row)
+    return lose(position, row)
   end
   if row.key and (taken[row.key] or is_busy(row.key, position)) then
     call('ZREM', row.suspect and SUSPECTS or DUE, entry)
@@ -368,7 +368,10 @@ end
 if done.tell then tell('consumers') end
 done.rows = (has_rows or done.reported or unblocked) and true or nil
 done.tell, done.reported = nil, nil
-done.lost = dropped > 0 and dropped or nil
+lost = lost + (head.lost or 0)
+if lost > 0 then done.lost = lost end
+if head.lost then set('lost', nil) end
+lost = 0
 done.moving = head.move and true or nil
 done.deliveries = #deliveries > 0 and deliveries or nil
 done.terms = terms()

@@ -70,7 +70,7 @@ local function take_back(position, row)
     put(position, again)
     if row.key then unblock(row.key) end
   else
-    drop(position, row)
+    lose(position, row)
   end
   done.affected = done.affected + 1
 end
@@ -132,7 +132,7 @@ local function run_ahead(move)
     local row = waiting(position)
     if row then
       take(position, row)
-      drop(position, row)
+      give_up(position, row)
       done.affected = done.affected + 1
     end
     move.next = position + 1
@@ -261,7 +261,7 @@ local function drop_unclaimed()
   local function drop_row(position)
     local row = waiting(position)
     take(position, row)
-    drop(position, row)
+    give_up(position, row)
   end
   for lane in pairs(lanes) do
     if not is_claimed(lane) and looked < CHUNK then

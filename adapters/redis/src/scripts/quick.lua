@@ -57,7 +57,7 @@ local hand, busy, deliveries, more = {}, {}, {}, false
 if claim then
   local window = claim.window
   if heard < tonumber(of[7] or 0) or window.settings_number ~= tonumber(head[4]) then return FULL end
-  if window.patterns_number ~= tonumber(head[2]) or window.begins > trimmed + 1 then return FULL end
+  if window.patterns_number ~= tonumber(head[2]) or window.begins > trimmed + 1 or window.to > last then return FULL end
   if window.newest then
     if window.newest > last then return FULL end
     local id = string.format('%.0f-0', window.newest)

@@ -8,7 +8,7 @@ for _, key in ipairs({ OPEN, COPIES }) do
 end
 local held = call('HKEYS', HAND)
 for _, position in ipairs(held) do finished = math.min(finished, tonumber(position) - 1) end
-local filters, seen = {}, 0
+local filters, seen = {}, head.seen or 0
 for session, member in pairs(members()) do
   local live = call('HGET', LIVE, session)
   if live then filters[#filters + 1] = { session, member.filter } end

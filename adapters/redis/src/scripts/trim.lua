@@ -61,7 +61,10 @@ if request.past then
       local is_new = position > consumer.position and position < from
       if is_new and not call('ZSCORE', KEYS[4 * i + 6], num(position)) then lost = lost + 1 end
     end
-    if lost > 0 then call('HINCRBY', KEYS[4 * i + 3], 'dropped', lost) end
+    if lost > 0 then
+      call('HINCRBY', KEYS[4 * i + 3], 'dropped', lost)
+      call('HINCRBY', KEYS[4 * i + 3], 'lost', lost)
+    end
   end
   tell('consumers')
 end

@@ -1,8 +1,9 @@
 -- The window of a claim: what a session has read in the log after the position of the consumer. After `consumer.lua`.
 
--- Whether the window was read in other data: the log has another event there, was never there, or begins earlier.
+-- Whether the window was read in other data: it ends after the log, the log has another event there, or the log begins
+-- earlier.
 local function is_other(window)
-  if window.begins > store.trimmed + 1 then return true end
+  if window.to > store.last or window.begins > store.trimmed + 1 then return true end
   if not window.newest then return false end
   if window.newest > store.last then return true end
   local record = window.newest > store.trimmed and record_at(window.newest)

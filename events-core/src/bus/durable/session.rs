@@ -69,6 +69,8 @@ struct State {
     beat: u64,
     /// When the answer to the newest beat arrived; absent if that beat failed.
     beaten: Option<Instant>,
+    /// When the newest sign of life that was answered was sent.
+    alive: Instant,
 }
 
 impl State {
@@ -89,6 +91,7 @@ impl Session {
             consumers: HashMap::new(),
             beat: 0,
             beaten: None,
+            alive: Instant::now(),
         };
         Arc::new(Self {
             adapter: Arc::clone(adapter),
@@ -114,7 +117,7 @@ impl Session {
     ///
     /// Returns the name of the consumer that can't be opened, and why.
     pub(crate) async fn open(&self, works: &[Arc<Work>]) -> Result<(), (String, AdapterError)> {
-        let id = self.lock().id;
+        let (id, now) = (self.lock().id, Instant::now());
         for work in works {
             let origin = Origin::New(work.consumer.from());
             let registered = self.register(work, id, None, origin).await;
@@ -126,7 +129,7 @@ impl Session {
                 ));
             }
             let mut state = self.lock();
-            state.id = id;
+            (state.id, state.alive) = (id, now);
             state.keep(work, Some(registered));
         }
         Ok(())
@@ -214,7 +217,7 @@ impl Session {
                 self.adapter.name(), self.lease.as_secs_f64()
             ));
         }
-        let id = SessionId::random();
+        let (id, now) = (SessionId::random(), Instant::now());
         let mut registered = Vec::new();
         for work in &inner.works {
             match self.register(work, id, None, origin).await {
@@ -226,7 +229,7 @@ impl Session {
         }
         {
             let mut state = self.lock();
-            (state.id, state.beat, state.beaten) = (id, 0, None);
+            (state.id, state.beat, state.beaten, state.alive) = (id, 0, None, now);
             registered.into_iter().for_each(|(work, registered)| state.keep(work, registered));
         }
         self.generation.send_modify(|generation| *generation += 1);
@@ -247,6 +250,16 @@ impl Session {
             }
         }
         Ok(0)
+    }
+
+    /// Whether no sign of life was answered for the time of the lease, for example because the process was paused: others may
+    /// have the session's deliveries. Asks for a beat then.
+    pub(super) fn is_overdue(&self) -> bool {
+        let is_overdue = self.lock().alive.elapsed() > self.lease;
+        if is_overdue {
+            self.check.notify_one();
+        }
+        is_overdue
     }
 
     /// Spawns the task that sends beats, until the session or the bus ends.
@@ -309,7 +322,7 @@ impl Session {
     /// An [`AdapterError`] if the engine fails.
     pub(super) async fn beat(&self) -> Result<Option<Beaten>, AdapterError> {
         let generation = *self.generation.borrow();
-        let caller = self.caller();
+        let (caller, sent) = (self.caller(), Instant::now());
         let beat = {
             let mut state = self.lock();
             state.beat += 1;
@@ -319,7 +332,7 @@ impl Session {
         let durable = self.durable().map_err(failure)?;
         match caught(async { durable.beat(&caller, &beat).await }).await {
             Ok(Ok(beaten)) => {
-                self.note(&beat, &beaten);
+                self.note(&beat, &beaten, sent);
                 Ok(Some(beaten))
             }
             Ok(Err(DurableError::Refused(Refusal::OldNumber))) => Ok(None),
@@ -347,7 +360,7 @@ impl Session {
         self.is_clock_off.store(is_off, Ordering::Relaxed);
     }
 
-    fn note(&self, beat: &Beat, beaten: &Beaten) {
+    fn note(&self, beat: &Beat, beaten: &Beaten, sent: Instant) {
         self.check_clock(beaten);
         if beaten.jumped {
             self.warn(format_args!(
@@ -359,7 +372,7 @@ impl Session {
         if (state.id, state.beat) != (beat.session, beat.number) {
             return;
         }
-        state.beaten = Some(Instant::now());
+        (state.beaten, state.alive) = (Some(Instant::now()), sent);
         state.knows.heard = state.knows.heard.max(beaten.heard);
         state.knows.newest = state.knows.newest.max(beaten.newest);
         if let Some(mark) = beaten.newest_mark.filter(|mark| state.marks.back() != Some(mark)) {

@@ -350,8 +350,12 @@ impl Worker {
         if deliveries.is_empty() {
             return;
         }
-        if self.is_stopping() {
-            // They were claimed by a call that was repeated after the stop.
+        let is_overdue = self.session.is_overdue();
+        if is_overdue {
+            state.retry_at = Some(Instant::now() + RETRY_BACKOFF.0);
+        }
+        if is_overdue || self.is_stopping() {
+            // They may be others' by now, or were claimed by a call that was repeated after the stop.
             for delivered in &deliveries {
                 let flight = InFlightGuard::of_backlog(&bus.inner.flight);
                 state.hands.begin(delivered, None, Some(Outcome::GivenBack), flight);

@@ -29,12 +29,14 @@ impl Store {
         Ok(done)
     }
 
-    /// Whether the window was read in other data: the log has another event there, was never there, or begins earlier.
+    /// Whether the window was read in other data: it ends after the log, the log has another event there, or the log begins
+    /// earlier.
     pub(super) fn is_other(&self, window: &Window) -> bool {
         let other = window.read.is_some_and(|(position, id)| {
             position > self.newest || self.log.get(&position).is_some_and(|record| record.event.id != id)
         });
-        (other || window.begins > self.log_begins()) && !self.breaks(Break::WindowWithoutId)
+        (other || window.to > self.newest || window.begins > self.log_begins())
+            && !self.breaks(Break::WindowWithoutId)
     }
 
     /// The stored result, with the deliveries of that exchange that are still in hand.

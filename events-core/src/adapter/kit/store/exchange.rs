@@ -50,14 +50,15 @@ impl<R: Rows> Store<'_, R> {
         Ok(done)
     }
 
-    /// Whether the window was read in other data: the log has another event there, was never there, or begins earlier.
+    /// Whether the window was read in other data: it ends after the log, the log has another event there, or the log begins
+    /// earlier.
     pub(super) fn is_other(&mut self, window: &Window) -> Result<bool, R::Error> {
         let other = match window.newest {
             Some(read) if read.position > self.newest => true,
             Some(read) => self.rows.event_at(read.position)?.is_some_and(|event| event != read.id),
             None => false,
         };
-        Ok(other || window.begins > self.begins)
+        Ok(other || window.to > self.newest || window.begins > self.begins)
     }
 
     /// The stored result, with the deliveries of that exchange that are still in hand.

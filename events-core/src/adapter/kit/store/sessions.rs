@@ -1,7 +1,7 @@
 //! Sessions: registering, beats, their end, and a loss of data.
 
 use super::consumer::Consumer;
-use super::rows::{Member, Named, Progress, Rows, Session};
+use super::rows::{Member, Micros, Named, Progress, Rows, Session};
 use super::transitions::Step;
 use super::{Store, heard, micros};
 use crate::adapter::durable::{
@@ -153,13 +153,14 @@ impl<R: Rows> Store<'_, R> {
         };
         let mut ended = Vec::new();
         for (id, session) in live.into_iter().filter(is_silent) {
-            self.mark_ended(id, session)?;
+            let seen = session.beat_time;
+            self.mark_ended(id, session, seen)?;
             ended.push(id);
         }
         Ok(ended)
     }
 
-    fn mark_ended(&mut self, id: SessionId, session: Session) -> Result<(), R::Error> {
+    fn mark_ended(&mut self, id: SessionId, session: Session, seen: Micros) -> Result<(), R::Error> {
         self.rows.put_session(id, &Session { ended: Some(self.meta.heard), ..session })?;
         for consumer in self.rows.consumers_of(id)? {
             if let Some(member) = self.rows.member(consumer, id)? {
@@ -167,6 +168,7 @@ impl<R: Rows> Store<'_, R> {
             }
             if let Some(mut consumer) = self.existing(consumer)? {
                 consumer.header.ended.push(id);
+                consumer.header.seen = consumer.header.seen.max(seen);
                 self.view_changed(&mut consumer)?;
                 self.save(consumer)?;
             }
@@ -218,7 +220,7 @@ impl<R: Rows> Store<'_, R> {
     pub fn end_session(&mut self, id: SessionId) -> Result<(), R::Error> {
         let Some(session) = self.rows.session(id)? else { return Err(Refusal::UnknownSession.into()) };
         if session.ended.is_none() {
-            self.mark_ended(id, session)?;
+            self.mark_ended(id, session, self.time)?;
         }
         Ok(())
     }

@@ -37,7 +37,11 @@ impl<R: Rows> Store<'_, R> {
         (status.in_progress, status.waiting) = (header.in_hand, header.waiting - unclaimed);
         (status.unclaimed, status.dead, status.dropped) = (unclaimed, header.dead, header.dropped);
         (status.paused, status.moving) = (header.paused, header.running.is_some());
-        status.seen = Timestamp::from_micros(header.seen);
+        let mut seen = header.seen;
+        for session in view.members.keys() {
+            seen = seen.max(self.rows.session(*session)?.map_or(0, |session| session.beat_time));
+        }
+        status.seen = Timestamp::from_micros(seen);
         status.is_running = !view.members.is_empty();
         Ok(status)
     }

@@ -1,0 +1,142 @@
+//! What a durable handler does after its process was paused for longer than its lease.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use events_core::durable::{Answer, Beaten, Caller, Changes, Exchanged, Position, ReadRecord};
+use events_core::store::{StoreCall, StoreEngine};
+use events_core::{
+    Adapter, AdapterError, BoxFuture, Bus, DurableAdapter, DurableOptions, HistoryQuery, InMemory, LogPage,
+    LogQuery, Published, Receiver, Record, RecordCodec,
+};
+use tokio::sync::{Notify, watch};
+use typed_events::event;
+
+const LEASE: Duration = Duration::from_secs(30);
+
+/// An event.
+#[event("pause.passed")]
+pub struct Passed;
+
+/// An adapter at which the process is paused: after the first exchange that hands out events, two leases pass without a
+/// beat, until the next exchange.
+struct Pausing {
+    memory: InMemory,
+    is_paused: Arc<watch::Sender<bool>>,
+    was_paused: AtomicBool,
+}
+
+impl Pausing {
+    /// Takes note of an answer. Returns whether the process is paused now.
+    fn note<T: 'static>(&self, answer: &T) -> bool {
+        let Some(exchanged) = (answer as &dyn Any).downcast_ref::<Exchanged>() else { return false };
+        let pauses = !exchanged.deliveries.is_empty() && !self.was_paused.swap(true, Ordering::SeqCst);
+        self.is_paused.send_replace(pauses);
+        pauses
+    }
+}
+
+impl StoreEngine for Pausing {
+    type Rows = <InMemory as StoreEngine>::Rows;
+
+    fn run<T: Send + 'static>(&self, caller: Caller, call: StoreCall<Self::Rows, T>) -> Answer<'_, T> {
+        Box::pin(async move {
+            if (&call as &dyn Any).is::<StoreCall<Self::Rows, Beaten>>() {
+                // Can't fail: `self` owns the sender.
+                let _ = self.is_paused.subscribe().wait_for(|is_paused| !is_paused).await;
+            }
+            let answer = self.memory.run(caller, call).await?;
+            if self.note(&answer) {
+                tokio::time::advance(LEASE * 2).await;
+            }
+            Ok(answer)
+        })
+    }
+
+    fn wait_for_changes(&self, since: Changes) -> BoxFuture<'_, ()> {
+        self.memory.wait_for_changes(since)
+    }
+
+    fn changed(&self) -> Changes {
+        self.memory.changed()
+    }
+
+    fn read_records<'a>(
+        &'a self,
+        positions: &'a [Position],
+        codec: &'a RecordCodec,
+    ) -> BoxFuture<'a, Result<Vec<ReadRecord>, AdapterError>> {
+        self.memory.read_records(positions, codec)
+    }
+}
+
+impl Adapter for Pausing {
+    fn name(&self) -> String {
+        "memory that pauses".to_owned()
+    }
+
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
+    fn publish<'a>(
+        &'a self,
+        records: &'a [Record],
+        codec: &'a RecordCodec,
+    ) -> BoxFuture<'a, Result<Published, AdapterError>> {
+        self.memory.publish(records, codec)
+    }
+
+    fn history<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        codec: &'a RecordCodec,
+    ) -> BoxFuture<'a, Result<Vec<Result<Record, AdapterError>>, AdapterError>> {
+        self.memory.history(query, codec)
+    }
+
+    fn read_log<'a>(
+        &'a self,
+        query: &'a LogQuery,
+        codec: &'a RecordCodec,
+    ) -> BoxFuture<'a, Result<LogPage, AdapterError>> {
+        self.memory.read_log(query, codec)
+    }
+
+    fn subscribe(&self, receiver: Receiver) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.memory.subscribe(receiver)
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.memory.stop()
+    }
+
+    fn durable(&self) -> Option<&dyn DurableAdapter> {
+        Some(self)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_is_not_called_for_what_others_may_have_by_now() {
+    let is_paused = Arc::new(watch::Sender::new(false));
+    let (handled, was_paused) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let handle = {
+        let (is_paused, handled, was_paused) = (is_paused.clone(), handled.clone(), was_paused.clone());
+        move |_: &Passed| {
+            was_paused.fetch_or(*is_paused.borrow(), Ordering::SeqCst);
+            handled.notify_one();
+        }
+    };
+    let (memory, was) = (InMemory::new(), AtomicBool::new(false));
+    let adapter = Pausing { memory, is_paused, was_paused: was };
+    let builder = Bus::builder().adapter(adapter).lease(LEASE).clock_of_runtime().quiet();
+    let bus = builder.durable(DurableOptions::new("pass"), "pause.passed", handle).build().await.unwrap();
+    bus.emit(Passed).await.unwrap();
+    handled.notified().await;
+    assert!(!was_paused.load(Ordering::SeqCst), "the handler was called before the session had sent a beat");
+    bus.stop().await.unwrap();
+}

@@ -32,7 +32,7 @@ if not reading then
   reading = tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 if reading >= clock then offset = 0
-elseif reading + offset < clock then offset = clock - reading end
+elseif reading + offset < clock or reading + offset - clock > clock - reading then offset = clock - reading end
 local now = string.format('%.0f', reading + offset)
 
 local gone, freed, is_free = {}, {}, {}

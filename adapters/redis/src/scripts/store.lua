@@ -42,7 +42,9 @@ do
     reading = tonumber(time[1]) * 1000000 + tonumber(time[2])
   end
   if reading >= store.clock then store.offset = 0
-  elseif reading + store.offset < store.clock then store.offset = store.clock - reading end
+  elseif reading + store.offset < store.clock or reading + store.offset - store.clock > store.clock - reading then
+    store.offset = store.clock - reading
+  end
   now = reading + store.offset
 end
 -- Called by scripts that write.

@@ -15,8 +15,12 @@ impl Clock {
     pub fn at(&mut self, reading: Time) -> Time {
         if reading >= self.last {
             self.offset = 0;
-        } else if reading + self.offset < self.last {
-            self.offset = self.last - reading;
+        } else {
+            let (behind, ahead) = (self.last - reading, reading + self.offset);
+            // The clock went back, or it was set forward again but not quite to where the time is.
+            if ahead < self.last || ahead - self.last > behind {
+                self.offset = behind;
+            }
         }
         self.last = reading + self.offset;
         self.last

@@ -90,13 +90,13 @@ impl<R: Rows> Store<'_, R> {
         let lost = self.taken_between(consumer, new, to)?;
         consumer.header.dropped += lost;
         consumer.header.lost += lost;
-        // Its next exchange tells of the loss.
-        self.released |= consumer.header.lost > 0;
         if consumer.header.waiting > 0 {
             for row in self.rows.rows_between(consumer.id, self.begins, to, usize::MAX)? {
                 self.step(consumer, row.position, Step::TrimPast)?;
             }
         }
+        // Its next exchange tells of the loss.
+        self.released |= consumer.header.lost > 0;
         Ok(())
     }
 }

@@ -231,9 +231,9 @@ impl<'a> Window<'a> {
     /// The part of a window from which so many events can be claimed.
     fn new(window: &'a events_core::durable::Window, max: usize) -> Self {
         let is_ordered = window.wanted.iter().any(|wanted| wanted.key.is_some());
-        let most = if is_ordered { max + BEYOND } else { max };
+        let limit = if is_ordered { max + BEYOND } else { max };
         let taken = window.wanted.iter().enumerate().filter(|(_, wanted)| wanted.takes);
-        let end = taken.skip(most).map(|(index, _)| index).next();
+        let end = taken.skip(limit).map(|(index, _)| index).next();
         let (wanted, to) = match end {
             Some(end) => (&window.wanted[..end], window.wanted[end].position - 1),
             None => (&window.wanted[..], window.to),

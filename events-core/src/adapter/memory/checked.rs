@@ -34,8 +34,8 @@ impl InMemory {
             Ok(store) => store,
             Err(_) => return (now, Trimmed::default()),
         };
-        let most = self.hub.limits.chunk as u64;
-        let trimmed = store.trim(limit, most, past_consumers).unwrap_or_default();
+        let chunk = self.hub.limits.chunk as u64;
+        let trimmed = store.trim(limit, chunk, past_consumers).unwrap_or_default();
         let done = store.end().unwrap_or_default();
         (Timestamp::from_micros(done.time), trimmed)
     }

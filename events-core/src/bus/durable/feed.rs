@@ -71,12 +71,12 @@ pub(super) struct Stretch {
 pub(crate) struct Feed {
     adapter: Arc<dyn Adapter>,
     codec: RecordCodec,
-    ring: Mutex<Ring>,
+    recent: Mutex<Recent>,
     readers: Vec<Arc<Signal>>,
 }
 
 #[derive(Default)]
-struct Ring {
+struct Recent {
     entries: VecDeque<Entry>,
     bytes: usize,
     /// Position before the first kept one.
@@ -180,7 +180,7 @@ impl Feed {
     ) -> Result<Arc<Self>, AdapterError> {
         let readers = (0..handlers).map(|_| Arc::default()).collect();
         let (adapter, codec) = (Arc::clone(session.adapter()), inner.codec.clone());
-        let feed = Self { adapter, codec, ring: Mutex::default(), readers };
+        let feed = Self { adapter, codec, recent: Mutex::default(), readers };
         feed.read_end().await?;
         Ok(Arc::new(feed))
     }
@@ -195,9 +195,9 @@ impl Feed {
 
     /// Forgets the kept records: the log may be another one.
     pub(super) fn forget(&self) {
-        let mut ring = self.lock();
-        (ring.entries, ring.bytes, ring.mark) = (VecDeque::new(), 0, None);
-        ring.after = ring.newest.map_or(0, |newest| newest.number);
+        let mut recent = self.lock();
+        (recent.entries, recent.bytes, recent.mark) = (VecDeque::new(), 0, None);
+        recent.after = recent.newest.map_or(0, |newest| newest.number);
     }
 
     /// Returns the newest record that was read.
@@ -207,8 +207,8 @@ impl Feed {
 
     /// Returns the newest position that was read, and the position at which the log begins.
     pub(super) fn bounds(&self) -> (Position, Position) {
-        let ring = self.lock();
-        (ring.newest.map_or(0, |newest| newest.number), ring.begins)
+        let recent = self.lock();
+        (recent.newest.map_or(0, |newest| newest.number), recent.begins)
     }
 
     /// Returns entries after a position: the kept ones, or else a page of the log.
@@ -218,12 +218,12 @@ impl Feed {
     /// An [`AdapterError`] if the log can't be read.
     pub(super) async fn after(&self, position: Position) -> Result<Stretch, AdapterError> {
         let log = {
-            let ring = self.lock();
-            let Some(newest) = ring.newest else { return Ok(Stretch::default()) };
-            if position >= ring.after {
+            let recent = self.lock();
+            let Some(newest) = recent.newest else { return Ok(Stretch::default()) };
+            if position >= recent.after {
                 let entries =
-                    ring.entries.iter().filter(|entry| entry.position > position).cloned().collect();
-                return Ok(Stretch { entries, end: newest.number.max(position), begins: ring.begins });
+                    recent.entries.iter().filter(|entry| entry.position > position).cloned().collect();
+                return Ok(Stretch { entries, end: newest.number.max(position), begins: recent.begins });
             }
             newest.log
         };
@@ -251,12 +251,12 @@ impl Feed {
 
     async fn read_end(&self) -> Result<(), AdapterError> {
         let page = self.page(None).await?;
-        let mut ring = self.lock();
-        *ring = Ring {
+        let mut recent = self.lock();
+        *recent = Recent {
             after: page.newest().number,
             newest: Some(page.newest()),
             begins: page.oldest().number + 1,
-            ..Ring::default()
+            ..Recent::default()
         };
         Ok(())
     }
@@ -316,8 +316,8 @@ impl Feed {
         let mut moved = false;
         loop {
             let (newest, mark) = {
-                let ring = self.lock();
-                (ring.newest, ring.mark)
+                let recent = self.lock();
+                (recent.newest, recent.mark)
             };
             let Some(newest) = newest else { return Ok(moved) };
             // Reads the last record again, to notice that the log has another one there.
@@ -362,12 +362,12 @@ impl Feed {
         Ok(true)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Ring {
+impl Recent {
     fn extend(&mut self, stretch: Stretch, end: LogPosition) {
         (self.newest, self.begins) = (Some(end), stretch.begins);
         self.mark = stretch.entries.last().and_then(Entry::mark);

@@ -23,13 +23,13 @@ pub(super) struct Hands {
     unanswered: Option<Exchange>,
     names_all: bool,
     pub(super) terms: Terms,
-    hands: Vec<Hand>,
+    hands: Vec<InHand>,
     /// Number of deliveries in hand, over all handlers of the bus.
     total: Arc<AtomicUsize>,
 }
 
 /// A delivery in hand. It counts as in flight until its outcome is reported.
-struct Hand {
+struct InHand {
     position: Position,
     token: Token,
     /// The store does not have it in this session's hand any more: its report will be late.
@@ -149,7 +149,7 @@ impl Hands {
         flight: InFlightGuard,
     ) {
         self.total.fetch_add(1, Ordering::SeqCst);
-        self.hands.push(Hand {
+        self.hands.push(InHand {
             position: delivered.position,
             token: self.token(delivered),
             void: false,
@@ -181,7 +181,7 @@ impl Hands {
         self.retain(|hand| hand.outcome.is_none());
     }
 
-    fn retain(&mut self, keep: impl Fn(&Hand) -> bool) {
+    fn retain(&mut self, keep: impl Fn(&InHand) -> bool) {
         let before = self.hands.len();
         self.hands.retain(keep);
         self.total.fetch_sub(before - self.hands.len(), Ordering::SeqCst);

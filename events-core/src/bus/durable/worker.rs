@@ -54,7 +54,7 @@ struct State {
     ahead: Lookahead,
     tasks: JoinSet<Outcome>,
     delivered: Vec<(Id, Delivered)>,
-    turn: Turn,
+    permit: Permit,
     /// Whether the store may have waiting events that are due.
     may_have_due: bool,
     due: Option<Instant>,
@@ -69,8 +69,8 @@ struct State {
     removed: bool,
 }
 
-/// The right to have events in hand, beside those of other handlers or alone.
-enum Turn {
+/// The permit to have events in hand, beside those of other handlers or alone.
+enum Permit {
     None,
     Shared(#[expect(dead_code, reason = "held")] OwnedRwLockReadGuard<()>),
     Alone(OwnedRwLockWriteGuard<()>),
@@ -139,8 +139,9 @@ impl Worker {
             if state.retry_at.is_none() && self.step(durable, state, stopping).await {
                 continue;
             }
-            if state.hands.is_empty() && !matches!(state.turn, Turn::None) && !state.hands.is_unanswered() {
-                self.give_turn_back(state);
+            if state.hands.is_empty() && !matches!(state.permit, Permit::None) && !state.hands.is_unanswered()
+            {
+                self.release_permit(state);
             }
             match self.wake(state, stopping).await {
                 Wake::Finished(done) => self.finish(state, done),
@@ -151,7 +152,7 @@ impl Worker {
                 }
                 Wake::Due => (state.due, state.may_have_due) = (None, true),
                 Wake::Retry => state.retry_at = None,
-                Wake::Alone(guard) => (state.turn, state.may_have_due) = (Turn::Alone(guard), true),
+                Wake::Alone(guard) => (state.permit, state.may_have_due) = (Permit::Alone(guard), true),
                 // The loop looks at it.
                 Wake::Renewed => self.generation.mark_changed(),
                 Wake::Stopped => {}
@@ -169,7 +170,7 @@ impl Worker {
             ahead,
             tasks: JoinSet::new(),
             delivered: Vec::new(),
-            turn: Turn::None,
+            permit: Permit::None,
             may_have_due: true,
             due: None,
             flushes: false,
@@ -233,7 +234,7 @@ impl Worker {
     /// Returns the next claim, if this handler may claim and there may be something for it.
     async fn claim(&self, state: &mut State) -> Result<Option<Claim>, AdapterError> {
         let free = self.work.consumer.durable.most_at_a_time().saturating_sub(state.hands.running());
-        let is_alone = matches!(state.turn, Turn::Alone(_));
+        let is_alone = matches!(state.permit, Permit::Alone(_));
         if free == 0 || state.hands.names_all() || is_alone && !state.hands.is_empty() {
             return Ok(None);
         }
@@ -248,9 +249,9 @@ impl Worker {
         if !has_cause {
             return Ok(None);
         }
-        if matches!(state.turn, Turn::None) {
+        if matches!(state.permit, Permit::None) {
             let Ok(guard) = Arc::clone(&self.session.hands).try_read_owned() else { return Ok(None) };
-            state.turn = Turn::Shared(guard);
+            state.permit = Permit::Shared(guard);
         }
         state.flushes = false;
         let solo = is_alone;
@@ -321,8 +322,8 @@ impl Worker {
 
     /// Notes why nothing was claimed.
     fn note_claims(&self, state: &mut State, answer: &Exchanged) {
-        match state.turn {
-            Turn::Alone(_) => self.share_turn(state, answer),
+        match state.permit {
+            Permit::Alone(_) => self.downgrade_permit(state, answer),
             _ => self.want_solo(state, answer.wants_solo),
         }
         if answer.claims == Claims::DataLost || answer.claims == Claims::OtherOrder {
@@ -504,7 +505,7 @@ impl Worker {
 
     async fn wake(&mut self, state: &mut State, stopping: bool) -> Wake {
         let waits_alone =
-            state.wants_solo && state.hands.is_empty() && matches!(state.turn, Turn::None) && !stopping;
+            state.wants_solo && state.hands.is_empty() && matches!(state.permit, Permit::None) && !stopping;
         let hands = Arc::clone(&self.session.hands);
         let alone = async move {
             match waits_alone {
@@ -541,8 +542,8 @@ impl Worker {
     }
 
     /// Lets other handlers of the bus claim.
-    fn give_turn_back(&self, state: &mut State) {
-        if let Turn::Alone(guard) = std::mem::replace(&mut state.turn, Turn::None) {
+    fn release_permit(&self, state: &mut State) {
+        if let Permit::Alone(guard) = std::mem::replace(&mut state.permit, Permit::None) {
             drop(guard);
             self.want_solo(state, false);
             // Those that could not claim meanwhile look again.
@@ -550,23 +551,24 @@ impl Worker {
         }
     }
 
-    /// Shares the turn with other handlers, if the claim of a handler that was alone got no event to be alone with.
-    fn share_turn(&self, state: &mut State, answer: &Exchanged) {
+    /// Lets other handlers have events in hand as well, if the claim of a handler that was alone got no event to be alone
+    /// with.
+    fn downgrade_permit(&self, state: &mut State, answer: &Exchanged) {
         if answer.deliveries.iter().any(|delivered| delivered.solo) {
             return;
         }
-        state.turn = match std::mem::replace(&mut state.turn, Turn::None) {
-            Turn::Alone(guard) => {
+        state.permit = match std::mem::replace(&mut state.permit, Permit::None) {
+            Permit::Alone(guard) => {
                 if answer.wants_solo {
                     // Another program has such an event in hand.
                     state.due = Some(Instant::now() + self.work.consumer.lease() / 3);
                 }
                 self.want_solo(state, false);
-                let shared = Turn::Shared(guard.downgrade());
+                let shared = Permit::Shared(guard.downgrade());
                 self.feed.wake_all();
                 shared
             }
-            turn => turn,
+            permit => permit,
         };
     }
 

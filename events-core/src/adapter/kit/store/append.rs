@@ -56,7 +56,7 @@ impl<R: Rows> Store<'_, R> {
         if past_consumers {
             for id in self.all_consumers()? {
                 let mut consumer = self.consumer(id)?;
-                self.lose(&mut consumer, end)?;
+                self.trim_past(&mut consumer, end)?;
                 self.save(consumer)?;
             }
         }
@@ -85,7 +85,7 @@ impl<R: Rows> Store<'_, R> {
     }
 
     /// The records up to `to` are trimmed past a consumer.
-    fn lose(&mut self, consumer: &mut Consumer, to: Position) -> Result<(), R::Error> {
+    fn trim_past(&mut self, consumer: &mut Consumer, to: Position) -> Result<(), R::Error> {
         let new = (consumer.header.position + 1).max(self.begins);
         let lost = self.taken_between(consumer, new, to)?;
         consumer.header.dropped += lost;

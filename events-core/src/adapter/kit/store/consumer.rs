@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Store;
 use super::rows::{Announced, Dead, Header, KindId, KnownKind, Micros, Row, Rows, StoredRecord};
-use super::transitions::{Context, Effect, Letter, State, Step, next};
+use super::transitions::{Effect, Letter, Situation, State, Step, next};
 use super::view::View;
 use crate::adapter::durable::{ConsumerId, Kind, Position, Refusal, Token};
 
@@ -135,7 +135,7 @@ impl<R: Rows> Store<'_, R> {
             (None, None) => State::Gone,
         };
         let (attempts, backoff) = self.of_attempt(consumer, row.as_ref(), &step)?;
-        let at = Context { time: self.time, in_log: self.in_log(position), attempts, backoff };
+        let at = Situation { time: self.time, in_log: self.in_log(position), attempts, backoff };
         let was_dead = dead.is_some();
         let is_given_up = matches!(step, Step::SeekAhead | Step::DropUnclaimed | Step::Forget(_));
         let (state, effect) = next(state, step, &at);
@@ -182,8 +182,8 @@ impl<R: Rows> Store<'_, R> {
         Ok(new)
     }
 
-    fn of_claim(&self) -> Context {
-        Context { time: self.time, in_log: true, attempts: 1, backoff: 0 }
+    fn of_claim(&self) -> Situation {
+        Situation { time: self.time, in_log: true, attempts: 1, backoff: 0 }
     }
 
     fn stored_at(

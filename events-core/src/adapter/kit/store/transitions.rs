@@ -82,7 +82,7 @@ pub(super) enum Effect {
 
 /// What a transition has to know besides the state.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Context {
+pub(super) struct Situation {
     pub(super) time: Micros,
     /// Whether the log has the record.
     pub(super) in_log: bool,
@@ -92,7 +92,7 @@ pub(super) struct Context {
 }
 
 /// The table.
-pub(super) fn next(state: State, step: Step<'_>, at: &Context) -> (State, Effect) {
+pub(super) fn next(state: State, step: Step<'_>, at: &Situation) -> (State, Effect) {
     use Effect::{Changed, Dropped, Late, Unchanged};
     use State::{After, Dead, Gone, InHand, Waiting};
     use Step as S;
@@ -135,7 +135,7 @@ pub(super) fn next(state: State, step: Step<'_>, at: &Context) -> (State, Effect
     }
 }
 
-fn reported(row: Row, report: &Report, at: &Context) -> (State, Effect) {
+fn reported(row: Row, report: &Report, at: &Situation) -> (State, Effect) {
     match &report.outcome {
         Outcome::Done => (State::Gone, Effect::Changed),
         Outcome::GivenBack => row.given_back(at),
@@ -149,7 +149,7 @@ fn reported(row: Row, report: &Report, at: &Context) -> (State, Effect) {
     }
 }
 
-fn reported_dead(dead: Letter, report: &Report, at: &Context) -> (State, Effect) {
+fn reported_dead(dead: Letter, report: &Report, at: &Situation) -> (State, Effect) {
     match &report.outcome {
         Outcome::Done => (State::Gone, Effect::Changed),
         Outcome::GivenBack => (State::Dead(dead), Effect::Late),
@@ -159,7 +159,7 @@ fn reported_dead(dead: Letter, report: &Report, at: &Context) -> (State, Effect)
     }
 }
 
-fn lease_lost(row: Row, at: &Context) -> (State, Effect) {
+fn lease_lost(row: Row, at: &Situation) -> (State, Effect) {
     let token = row.token;
     if row.attempts < at.attempts {
         row.waits(at.time.saturating_add(at.backoff), token, at)
@@ -169,7 +169,7 @@ fn lease_lost(row: Row, at: &Context) -> (State, Effect) {
 }
 
 impl Row {
-    fn of(new: New, at: &Context) -> Self {
+    fn of(new: New, at: &Situation) -> Self {
         Self {
             position: new.position,
             kind: new.kind,
@@ -188,12 +188,12 @@ impl Row {
     }
 
     /// Begins again with its own record. The reports of its deliveries are late.
-    fn restarted(self, at: &Context) -> Self {
+    fn restarted(self, at: &Situation) -> Self {
         let new = New { position: self.position, kind: self.kind, key: self.key };
         Self { copied: true, ..Self::of(new, at) }
     }
 
-    fn delivered(self, token: Token, solo: bool, at: &Context) -> Self {
+    fn delivered(self, token: Token, solo: bool, at: &Situation) -> Self {
         let first = if self.first == 0 { at.time } else { self.first };
         Self { attempts: self.attempts + 1, token: Some(token), solo, first, ..self }
     }
@@ -203,7 +203,7 @@ impl Row {
     }
 
     /// The attempt does not count. A suspect stays one: its last attempt that began is still the one that was lost.
-    fn given_back(self, at: &Context) -> (State, Effect) {
+    fn given_back(self, at: &Situation) -> (State, Effect) {
         let (attempts, suspect) = (self.attempts.saturating_sub(1), self.suspect);
         match (Self { attempts, ..self }).waits(at.time, None, at) {
             (State::Waiting(row), effect) => (State::Waiting(Self { suspect, ..row }), effect),
@@ -213,7 +213,7 @@ impl Row {
 
     /// Waits for its next attempt; `lost` is the delivery whose lease was lost. If the log has lost the record past the
     /// consumer, there is nothing to deliver.
-    fn waits(self, due: Micros, lost: Option<Token>, at: &Context) -> (State, Effect) {
+    fn waits(self, due: Micros, lost: Option<Token>, at: &Situation) -> (State, Effect) {
         if !self.copied && !at.in_log {
             return (State::Gone, Effect::Dropped);
         }
@@ -226,7 +226,7 @@ impl Row {
         error: Option<String>,
         lost: Option<Token>,
         announced: Announced,
-        at: &Context,
+        at: &Situation,
     ) -> (State, Effect) {
         if !self.copied && !at.in_log {
             return (State::Gone, Effect::Dropped);
@@ -247,7 +247,7 @@ impl Row {
 }
 
 impl Letter {
-    fn again(self, at: &Context) -> Row {
+    fn again(self, at: &Situation) -> Row {
         let new = New { position: self.position, kind: self.kind, key: self.key };
         Row { copied: true, ..Row::of(new, at) }
     }

@@ -118,6 +118,9 @@ pub use crate::record::Record;
 pub use crate::record::cloudevent::Draft;
 pub use crate::record::codec::RecordCodec;
 pub use crate::record::metadata::Metadata;
+#[cfg(feature = "durable")]
+#[doc(hidden)]
+pub use crate::time::clock::TestClock;
 pub use crate::time::convert::TimestampRangeError;
 pub use crate::time::{ParseTimestampError, Timestamp};
 pub use events_schema::{

@@ -1,5 +1,5 @@
-//! A bus for tests of durable handlers. It keeps its events in memory, uses the runtime's clock, and lists everything
-//! that was emitted.
+//! A bus for tests of durable handlers. It keeps its events in memory, does not wait for retries that are due later, and
+//! lists everything that was emitted.
 //!
 //! Use it through the `testing` feature of the `typed-events` crate, as a dev-dependency:
 //! `typed_events::testing::TestBus`.
@@ -11,15 +11,16 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use events_core::{Bus, BusBuilder, ConsumerStatus, DeadLetter, Error, Event, InMemory, Record};
-use tokio::time::{sleep, timeout};
+use events_core::{Bus, BusBuilder, ConsumerStatus, DeadLetter, Error, Event, InMemory, Record, TestClock};
+use tokio::time::{Instant, sleep};
 
 /// A bus with durable handlers that keeps its events in memory. It dereferences to a [`Bus`].
 ///
-/// Retries, leases and timeouts use the runtime's clock. In a test that pauses the clock (`#[tokio::test(start_paused =
-/// true)]`, which needs tokio's feature `test-util`), a backoff of an hour takes no time: whenever all tasks wait, the
-/// clock advances to the next timer. As always with tokio's paused clock, it also advances while tasks wait for a
-/// socket or another thread.
+/// The time of retries is a clock of the test's own: [`settle`](TestBus::settle) sets it forward while events only wait
+/// for their retries, so a backoff of an hour takes no time. The runtime's clock goes on as usual, for timers and limits of
+/// handlers and for pools of connections. A test of handlers that sleep may pause it (`#[tokio::test(start_paused =
+/// true)]`, which needs tokio's feature `test-util`): then it advances whenever all tasks wait, also while they wait for
+/// a socket or another thread. So a test with a pool of connections must not pause it, or the pool's own limits expire.
 ///
 /// To test handlers with [`emit_in`](Bus::emit_in) or `first_time`, give it another adapter in `set_up`: `TestBus::start(|bus|
 /// bus.adapter(Sqlite::at(path)))`, with the file of the program's own pool.
@@ -39,7 +40,7 @@ use tokio::time::{sleep, timeout};
 ///     if delivery.attempt() < 3 { Err("the printer is out of paper".into()) } else { Ok(()) }
 /// }
 ///
-/// #[tokio::test(start_paused = true)]
+/// #[tokio::test]
 /// # async fn hidden() {}
 /// # fn main() {
 /// async fn an_invoice_is_tried_until_it_is_sent() -> Result<(), typed_events::testing::TestError> {
@@ -50,7 +51,7 @@ use tokio::time::{sleep, timeout};
 ///     assert_eq!(bus.emitted::<OrderPaid>().await?.len(), 1);
 ///     Ok(())
 /// }
-/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 /// # runtime.block_on(an_invoice_is_tried_until_it_is_sent()).unwrap();
 /// # }
 /// ```
@@ -58,6 +59,7 @@ use tokio::time::{sleep, timeout};
 pub struct TestBus {
     bus: Bus,
     memory: InMemory,
+    clock: TestClock,
     lost: Lost,
 }
 
@@ -121,15 +123,22 @@ fn words(text: &str) -> Vec<&str> {
     words
 }
 
-/// The time limit of [`TestBus::settle`], by the runtime's clock. No test's backoff should be longer.
+/// The longest time that [`TestBus::settle`] waits without progress, by the clock of retries. No test's backoff should be
+/// longer.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Interval between two looks at the consumers.
+const POLL: Duration = Duration::from_millis(2);
+
+/// The first and the longest step of the clock while events wait for their retries.
+const STEPS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(24 * 60 * 60));
 
 /// The error of a test bus.
 #[derive(Debug)]
 pub enum TestError {
     /// An operation of the bus failed.
     Failed(Error),
-    /// These consumers still had pending events after 30 days of the runtime's clock.
+    /// These consumers still had pending events, and for 30 days by the clock of retries nothing happened.
     Unsettled(Vec<ConsumerStatus>),
 }
 
@@ -161,9 +170,9 @@ impl TestBus {
     ///
     /// [`TestError::Failed`] with the errors of [`BusBuilder::build`].
     pub async fn start(set_up: impl FnOnce(BusBuilder) -> BusBuilder) -> Result<Self, TestError> {
-        let (memory, lost) = (InMemory::new(), Lost::default());
-        let bus = build(&memory, &lost, set_up).await?;
-        Ok(Self { bus, memory, lost })
+        let (memory, clock, lost) = (InMemory::new(), TestClock::start(), Lost::default());
+        let bus = build(&memory, &clock, &lost, set_up).await?;
+        Ok(Self { bus, memory, clock, lost })
     }
 
     /// Stops the bus and builds another one on the same log, as a new release of the program would.
@@ -173,30 +182,46 @@ impl TestBus {
     /// [`TestError::Failed`] with the errors of [`Bus::stop`] and [`BusBuilder::build`].
     pub async fn restart(self, set_up: impl FnOnce(BusBuilder) -> BusBuilder) -> Result<Self, TestError> {
         self.bus.stop().await?;
-        let bus = build(&self.memory, &self.lost, set_up).await?;
-        Ok(Self { bus, memory: self.memory, lost: self.lost })
+        let bus = build(&self.memory, &self.clock, &self.lost, set_up).await?;
+        Ok(Self { bus, memory: self.memory, clock: self.clock, lost: self.lost })
     }
 
     /// Waits until no consumer has pending events: each event is acknowledged or a dead letter. Paused consumers are
-    /// ignored, and so are events that no handler of the program takes.
+    /// ignored, and so are events that no handler of the program takes. While events only wait for their retries, sets the
+    /// clock of retries forward.
     ///
     /// # Errors
     ///
-    /// [`TestError::Unsettled`] after 30 days of the runtime's clock. If the clock is not paused, the test should use a
-    /// shorter timeout. [`TestError::Failed`] if the status of the consumers can't be read.
+    /// [`TestError::Unsettled`] if nothing happens for 30 days by the clock of retries. [`TestError::Failed`] if the status
+    /// of the consumers can't be read. A handler that never ends keeps `settle` waiting: limit its time with `timeout`.
     pub async fn settle(&self) -> Result<(), TestError> {
-        let settled = async {
-            let mut pause = Duration::from_millis(2);
-            while !self.unsettled().await?.is_empty() {
-                sleep(pause).await;
-                // The pause doubles, so that a wait of hours on a paused clock takes few steps.
-                pause *= 2;
+        let (mut pause, mut step, mut passed) = (POLL, STEPS.0, Duration::ZERO);
+        let mut before = None;
+        loop {
+            let unsettled = self.unsettled().await?;
+            if unsettled.is_empty() {
+                return Ok(());
             }
-            Ok(())
-        };
-        match timeout(SETTLE_TIMEOUT, settled).await {
-            Ok(settled) => settled,
-            Err(_) => Err(TestError::Unsettled(self.unsettled().await?)),
+            if passed > SETTLE_TIMEOUT {
+                return Err(TestError::Unsettled(unsettled));
+            }
+            // A retry that has failed again is progress.
+            let now = standing(&unsettled).map(|consumers| (consumers, self.bus.stats().failed));
+            if now.is_some() && now == before {
+                self.clock.advance(step);
+                // Few steps to a retry in hours, and no long step past one in milliseconds.
+                (passed, step) = (passed + step, (step * 4).min(STEPS.1));
+            } else if now.is_some() {
+                (passed, step) = (Duration::ZERO, STEPS.0);
+            }
+            before = now;
+            #[allow(clippy::disallowed_methods, reason = "it tells whether the runtime's clock is paused")]
+            let began = (Instant::now(), std::time::Instant::now());
+            sleep(pause).await;
+            let is_paused = began.0.elapsed() > began.1.elapsed() * 2;
+            // A handler that sleeps for hours on a paused clock takes few polls.
+            pause = if is_paused { pause * 2 } else { POLL };
+            passed += began.0.elapsed();
         }
     }
 
@@ -239,8 +264,18 @@ impl TestBus {
     }
 }
 
+/// Returns where the consumers stand, if all of their pending events wait for retries.
+fn standing(unsettled: &[ConsumerStatus]) -> Option<Vec<(u64, u64)>> {
+    let waits = |consumer: &ConsumerStatus| {
+        consumer.in_progress == 0 && consumer.lag == consumer.waiting + consumer.unclaimed
+    };
+    let stands = |consumer: &ConsumerStatus| waits(consumer).then_some((consumer.position, consumer.waiting));
+    unsettled.iter().map(stands).collect()
+}
+
 async fn build(
     memory: &InMemory,
+    clock: &TestClock,
     lost: &Lost,
     set_up: impl FnOnce(BusBuilder) -> BusBuilder,
 ) -> Result<Bus, Error> {
@@ -248,7 +283,7 @@ async fn build(
     let note = move |error: &Error| {
         losses.lock().unwrap_or_else(PoisonError::into_inner).push(error.to_string());
     };
-    set_up(Bus::builder().adapter(memory.clone()).clock_of_runtime().read_back(note)).build().await
+    set_up(Bus::builder().adapter(memory.clone()).clock(clock.clone()).read_back(note)).build().await
 }
 
 impl Deref for TestBus {

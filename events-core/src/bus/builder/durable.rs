@@ -25,7 +25,7 @@ use crate::event::pattern::Pattern;
 use crate::event::suggestions::did_you_mean;
 use crate::event::{EventDecl, sort_by_location};
 use crate::text::{Text, quoted};
-use crate::time::clock::Clock;
+use crate::time::clock::{Clock, TestClock};
 
 /// A durable handler given as a closure.
 pub(super) struct DurableClosure {
@@ -74,8 +74,14 @@ impl BusBuilder {
     /// Takes the time of leases and retries from the runtime's clock, which
     /// [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) stops. Used by tests.
     #[doc(hidden)]
-    pub fn clock_of_runtime(mut self) -> Self {
-        self.settings.clock = Clock::of_runtime();
+    pub fn clock_of_runtime(self) -> Self {
+        self.clock(TestClock::start())
+    }
+
+    /// Takes the time of leases and retries from a clock for tests.
+    #[doc(hidden)]
+    pub fn clock(mut self, clock: TestClock) -> Self {
+        self.settings.clock = Clock::Test(clock);
         self
     }
 

@@ -271,6 +271,7 @@ impl Feed {
     async fn follow(&self, session: &Session, bus: Weak<Inner>, mut stop: watch::Receiver<bool>) {
         let Ok(durable) = session.durable() else { return };
         let (mut failed, mut flush_at, mut changes) = (0, None, durable.changes());
+        let mut clock = session.clock.changes();
         loop {
             if bus.strong_count() == 0 || *stop.borrow() {
                 return;
@@ -294,7 +295,7 @@ impl Feed {
                     continue;
                 }
             }
-            match next(durable.wait(changes), flush_at, &mut stop).await {
+            match next(durable.wait(changes), clock.changed(), flush_at, &mut stop).await {
                 Event::Changed => {
                     let now = durable.changes();
                     if now.consumers != changes.consumers {
@@ -306,6 +307,8 @@ impl Feed {
                     flush_at = None;
                     self.readers.iter().for_each(|signal| signal.flush());
                 }
+                // Rows may be due now.
+                Event::Clock => self.wake_all(),
                 Event::Stop => {}
             }
         }
@@ -386,22 +389,28 @@ impl Recent {
 /// What the task of the feed waits for.
 enum Event {
     Changed,
+    Clock,
     Flush,
     Stop,
 }
 
 async fn next(
     changed: impl Future<Output = ()>,
+    clock: impl Future<Output = ()>,
     flush_at: Option<Instant>,
     stop: &mut watch::Receiver<bool>,
 ) -> Event {
     let (mut changed, mut flush, mut stopped) = (pin!(changed), pin!(at(flush_at)), pin!(stop.changed()));
+    let mut clock = pin!(clock);
     poll_fn(|cx| {
         if stopped.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Event::Stop);
         }
         if changed.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Event::Changed);
+        }
+        if clock.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Event::Clock);
         }
         flush.as_mut().poll(cx).map(|()| Event::Flush)
     })

@@ -39,7 +39,7 @@ pub(crate) struct Session {
     adapter: Arc<dyn Adapter>,
     bus: Weak<Inner>,
     lease: Duration,
-    clock: Clock,
+    pub(super) clock: Clock,
     state: Mutex<State>,
     /// Held while the session registers again.
     renewing: tokio::sync::Mutex<()>,
@@ -97,7 +97,7 @@ impl Session {
             adapter: Arc::clone(adapter),
             bus: Arc::downgrade(inner),
             lease: inner.settings.lease,
-            clock: inner.settings.clock,
+            clock: inner.settings.clock.clone(),
             state: Mutex::new(state),
             renewing: tokio::sync::Mutex::default(),
             generation: watch::Sender::new(0),

@@ -203,10 +203,7 @@ impl Worker {
 
     /// Makes the next call, if there is something to report or to claim. Returns whether there was.
     async fn step(&self, durable: &dyn DurableAdapter, state: &mut State, stopping: bool) -> bool {
-        let Some(inner) = self.bus.upgrade() else {
-            state.hands.forget_finished();
-            return false;
-        };
+        let Some(inner) = self.bus.upgrade() else { return self.report_at_end(durable, state).await };
         // Count this as in flight before checking for a stop. Then `stop` either waits for the events claimed
         // here, or was seen here.
         let _flight = InFlightGuard::of_backlog(&inner.flight);
@@ -228,6 +225,20 @@ impl Worker {
             return false;
         }
         self.exchange(durable, &Bus { inner }, state, claim).await;
+        true
+    }
+
+    /// Reports what handlers have finished after their bus was dropped. Returns whether there was something.
+    async fn report_at_end(&self, durable: &dyn DurableAdapter, state: &mut State) -> bool {
+        if !state.hands.has_outcomes() && !state.hands.is_unanswered() {
+            return false;
+        }
+        let (caller, call) = (self.session.caller(), state.hands.next(None));
+        match caught(async { durable.exchange(&caller, call).await }).await {
+            Ok(Ok(answer)) => state.hands.answered(&answer),
+            // Nobody waits for another try: the events are handed out again.
+            Ok(Err(_)) | Err(_) => state.hands.forget_finished(),
+        }
         true
     }
 
@@ -396,6 +407,12 @@ impl Worker {
 
     /// Spawns the task that calls the handler.
     fn call(&self, bus: &Bus, state: &mut State, delivered: Delivered, record: Result<Record, AdapterError>) {
+        if delivered.solo {
+            let (name, position) = (self.work.consumer.name(), delivered.position);
+            bus.warn(format_args!(
+                "durable handler {name} gets the event at {position} alone, for its last attempt, because programs ended in earlier ones: the other durable handlers of this bus wait until it has finished"
+            ));
+        }
         let flight = InFlightGuard::of_backlog(&bus.inner.flight);
         let handled = handle(bus.clone(), Arc::clone(&self.work), delivered.clone(), record);
         let task = state.tasks.spawn_on(handled, &bus.inner.runtime).id();

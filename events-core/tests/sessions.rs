@@ -1,6 +1,6 @@
-//! What a durable handler does after its process was paused for longer than its lease.
+//! What durable handlers do after their process was paused, and after their bus was dropped.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::any::Any;
 use std::sync::Arc;
@@ -139,4 +139,35 @@ async fn a_handler_is_not_called_for_what_others_may_have_by_now() {
     handled.notified().await;
     assert!(!was_paused.load(Ordering::SeqCst), "the handler was called before the session had sent a beat");
     bus.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_handler_finishes_after_its_bus_was_dropped_is_reported() {
+    let memory = InMemory::new();
+    let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let handle = {
+        let (started, go) = (started.clone(), go.clone());
+        move |_: Arc<Passed>| {
+            let (started, go) = (started.clone(), go.clone());
+            async move {
+                started.notify_one();
+                go.notified().await;
+            }
+        }
+    };
+    let builder = Bus::builder().adapter(memory.clone()).quiet();
+    let bus = builder.durable(DurableOptions::new("pass"), "pause.passed", handle).build().await.unwrap();
+    bus.emit(Passed).await.unwrap();
+    started.notified().await;
+    drop(bus);
+    go.notify_one();
+    let other = Bus::builder().adapter(memory).quiet().build().await.unwrap();
+    let finished = async {
+        while other.consumer("pass").status().await.unwrap().lag > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    // By far shorter than the lease.
+    tokio::time::timeout(Duration::from_secs(10), finished).await.expect("the outcome is reported");
+    other.stop().await.unwrap();
 }

@@ -64,11 +64,11 @@ struct Row {
     id: String,
     name: String,
     version: u32,
-    /// Time by this instance's clock, and whether it is fixed because the caller has read it.
+    /// Time by this instance's clock.
     time: Timestamp,
-    is_fixed: bool,
-    before_time: String,
-    behind_time: String,
+    /// Where the text has the time. Below zero if the time is fixed, because the caller has read it.
+    place: i64,
+    text: String,
 }
 
 impl Row {
@@ -76,14 +76,15 @@ impl Row {
         let (record, now) = (draft.record(), Timestamp::now());
         let (id, known) = (record.id_at(now), record.known_timestamp());
         let (before_time, behind_time) = draft.around_time(id);
+        let time = known.unwrap_or(now);
+        let place = i64::try_from(before_time.len()).unwrap_or(i64::MAX);
         Self {
             id: id.to_string(),
             name: record.name().to_owned(),
             version: record.version(),
-            time: known.unwrap_or(now),
-            is_fixed: known.is_some(),
-            before_time,
-            behind_time,
+            time,
+            place: if known.is_some() { -place } else { place },
+            text: [before_time, time.to_string(), behind_time].concat(),
         }
     }
 }
@@ -137,13 +138,18 @@ async fn append(
 ) -> Result<(Vec<i64>, Vec<Duplicate>), AdapterError> {
     let arguments = |call: &mut ScriptInvocation<'static>, _| {
         call.arg(token).arg(origin);
-        for Row { id, name, version, time, is_fixed, before_time, behind_time } in rows {
-            call.arg(id).arg(name).arg(version).arg(time.as_micros()).arg(time.to_string());
-            call.arg(u8::from(*is_fixed)).arg(before_time).arg(behind_time);
+        for Row { id, name, version, time, place, text } in rows {
+            call.arg(id).arg(name).arg(version).arg(time.as_micros()).arg(*place).arg(text);
         }
     };
     let appended = log.call_since(since, &APPEND, log.keys(), arguments).await;
-    let (times, indexes, stored): (_, Vec<usize>, Vec<String>) = appended?;
+    let (other, indexes, stored): (Vec<(usize, i64)>, Vec<usize>, Vec<String>) = appended?;
+    let mut times: Vec<_> = rows.iter().map(|row| row.time.as_micros()).collect();
+    for (index, micros) in other {
+        if let Some(time) = times.get_mut(index) {
+            *time = micros;
+        }
+    }
     let duplicate = |(index, stored): (usize, String)| Duplicate {
         index,
         stored: (!stored.is_empty()).then_some(stored),

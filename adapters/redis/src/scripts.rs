@@ -70,7 +70,7 @@ macro_rules! scripts {
 scripts! {
     BEGIN = "begin";
     PUBLISH = "publish";
-    APPEND = "common" "append";
+    APPEND = "append";
     READ = "common" "read";
     SEEK = "common" "seek";
     RETENTION = "common" "retention";

@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use redis::AsyncCommands;
 use redis_tests::{Log, Server, skipped, until};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use typed_events::redis::Channels;
 use typed_events::secret::{Plain, Seal};
@@ -207,14 +208,13 @@ async fn b13_what_a_flood_loses_is_one_line_per_period() {
     let _guard = tests_support::listen(log.clone());
     let bus = on(&server).build().await.unwrap();
     let counts = Counts::default();
-    let handled = Arc::clone(&counts);
+    let (handled, gate) = (Arc::clone(&counts), Arc::new(Semaphore::new(0)));
+    let opened = Arc::clone(&gate);
     bus.on(move |order: Arc<Placed>| {
-        let handled = Arc::clone(&handled);
+        let (handled, gate) = (Arc::clone(&handled), Arc::clone(&opened));
         async move {
             // The handler is slower than the messages arrive.
-            for _ in 0..10 {
-                tokio::task::yield_now().await;
-            }
+            let _pass = gate.acquire().await;
             count(&handled, order.id);
         }
     });
@@ -227,6 +227,8 @@ async fn b13_what_a_flood_loses_is_one_line_per_period() {
         }
         some.query_async::<()>(&mut service).await.unwrap();
     }
+    until(|| bus.stats().lost > 1000).await;
+    gate.add_permits(1);
     until(|| distinct(&counts) as u64 + bus.stats().lost == FLOOD).await;
     let lost = bus.stats().lost;
     assert!(lost > 1000, "it is a flood: {lost} lost");

@@ -402,7 +402,8 @@ async fn check_consumers(
 
 fn is_usual(warning: &str) -> bool {
     warning.contains("no money")
-        || warning.contains("consumer: \"pay\"") && warning.contains("error: the process ended")
+        || warning.contains("consumer: \"pay\"")
+            && warning.contains("error: the program that handled it ended")
 }
 
 /// The warnings of the bus of one thread.

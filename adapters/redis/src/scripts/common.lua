@@ -1,4 +1,4 @@
--- The start of all scripts except `begin` and `publish`. KEYS begins with the keys of the log; ARGV[1] is the id of the
+-- The start of all scripts except `append`, `begin`, `publish` and `quick`. KEYS begins with the keys of the log; ARGV[1] is the id of the
 -- log that the instance opened. Numbers are written by `num`, because Lua rounds those of more than 14 digits.
 --
 --   log      stream   the records; the id of the one at position 7 is 7-0

@@ -67,7 +67,7 @@ struct Row {
     /// Time by this instance's clock.
     time: Timestamp,
     /// Where the text has the time. Below zero if the time is fixed, because the caller has read it.
-    place: i64,
+    offset: i64,
     text: String,
 }
 
@@ -77,13 +77,13 @@ impl Row {
         let (id, known) = (record.id_at(now), record.known_timestamp());
         let (before_time, behind_time) = draft.around_time(id);
         let time = known.unwrap_or(now);
-        let place = i64::try_from(before_time.len()).unwrap_or(i64::MAX);
+        let offset = i64::try_from(before_time.len()).unwrap_or(i64::MAX);
         Self {
             id: id.to_string(),
             name: record.name().to_owned(),
             version: record.version(),
             time,
-            place: if known.is_some() { -place } else { place },
+            offset: if known.is_some() { -offset } else { offset },
             text: [before_time, time.to_string(), behind_time].concat(),
         }
     }
@@ -138,8 +138,8 @@ async fn append(
 ) -> Result<(Vec<i64>, Vec<Duplicate>), AdapterError> {
     let arguments = |call: &mut ScriptInvocation<'static>, _| {
         call.arg(token).arg(origin);
-        for Row { id, name, version, time, place, text } in rows {
-            call.arg(id).arg(name).arg(version).arg(time.as_micros()).arg(*place).arg(text);
+        for Row { id, name, version, time, offset, text } in rows {
+            call.arg(id).arg(name).arg(version).arg(time.as_micros()).arg(*offset).arg(text);
         }
     };
     let appended = log.call_since(since, &APPEND, log.keys(), arguments).await;

@@ -3,8 +3,8 @@
 -- answer was lost, is not such a duplicate: `token` and index identify it.
 --
 -- Runs without `common.lua` and defines no functions, which cost more than its calls. ARGV: the id of the log, the token
--- of the call, the instance, and of each record its id, name, version, time, where the text has the time, and the text.
--- A place below zero means that the time in the text stays.
+-- of the call, the instance, and of each record its id, name, version, time, the offset of the time in the text, and the
+-- text. If the offset is below zero, the time in the text stays.
 local call = redis.call
 local META, LOG, IDS = unpack(KEYS, 1, 3)
 local of = call('HMGET', META, 'id', 'last', 'time', 'bytes', 'stamp')
@@ -13,7 +13,7 @@ local token, origin = ' ' .. ARGV[2] .. '.', ARGV[3]
 local last, time, bytes, stamp = tonumber(of[2]), tonumber(of[3]), tonumber(of[4]), of[5]
 local before, time_text, count = last, of[3], (#ARGV - 3) / 6
 local times, duplicates, stored, new, noted = {}, {}, {}, {}, {}
-local known, newest, place_of_newest = {}, nil, nil
+local known, newest, offset_of_newest = {}, nil, nil
 for index = 0, count - 1 do
   local first = 4 + 6 * index
   local id, text = ARGV[first], ARGV[first + 5]
@@ -25,21 +25,21 @@ for index = 0, count - 1 do
   end
   local found = new[id] or known[index % 1000 + 1]
   if not found then
-    local at, place = tonumber(ARGV[first + 3]), tonumber(ARGV[first + 4])
+    local at, offset = tonumber(ARGV[first + 3]), tonumber(ARGV[first + 4])
     -- Times never decrease along the log. Only the text of a record with a fixed time may hold an earlier one.
     if at > time then
       time, time_text = at, ARGV[first + 3]
-      newest, place_of_newest = text, math.abs(place)
+      newest, offset_of_newest = text, math.abs(offset)
     else
       if newest then
-        stamp = string.match(newest, '^[^"]*', place_of_newest + 1)
+        stamp = string.match(newest, '^[^"]*', offset_of_newest + 1)
         newest = nil
       end
       if at < time then
         times[#times + 1] = index
         times[#times + 1] = time_text
-        if place >= 0 then
-          text = string.sub(text, 1, place) .. stamp .. string.sub(text, (string.find(text, '"', place + 1, true)))
+        if offset >= 0 then
+          text = string.sub(text, 1, offset) .. stamp .. string.sub(text, (string.find(text, '"', offset + 1, true)))
         end
       end
     end
@@ -70,7 +70,7 @@ for index = 0, count - 1 do
 end
 if last > before then
   if #noted > 0 then call('HSET', IDS, unpack(noted)) end
-  if newest then stamp = string.match(newest, '^[^"]*', place_of_newest + 1) end
+  if newest then stamp = string.match(newest, '^[^"]*', offset_of_newest + 1) end
   call('HSET', META, 'last', string.format('%.0f', last), 'time', time_text, 'stamp', stamp, 'bytes',
     string.format('%.0f', bytes))
   -- Wakes the instances. If the user may not publish, they still poll.

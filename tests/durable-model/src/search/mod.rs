@@ -36,7 +36,7 @@ pub fn random_runs(runs: u64) -> Result<String, String> {
     Ok(format!("seeds {from} to {}: {steps} steps, no law was broken", from + runs - 1))
 }
 
-/// The same on an engine.
+/// The same on an engine, where shrinking may take long: `DURABLE_MODEL_SHRINK=0` leaves it out.
 pub fn random_runs_on<T: Target>(engine: &T, runs: u64) -> Result<String, String> {
     let seed = number("DURABLE_MODEL_SEED", 0);
     if seed > 0 {
@@ -57,8 +57,11 @@ pub fn random_runs_on<T: Target>(engine: &T, runs: u64) -> Result<String, String
 
 fn failing_on<T: Target>(engine: &T, seed: u64) -> Option<String> {
     let run = Run::of(seed);
-    run.broken_on(engine)?;
-    let (run, broken) = run.shrunk_on(engine);
+    let (_, broken) = run.broken_on(engine)?;
+    let (run, broken) = match number("DURABLE_MODEL_SHRINK", 1) {
+        0 => (run, broken),
+        _ => run.shrunk_on(engine),
+    };
     if std::env::var_os("DURABLE_MODEL_PRINT").is_some() {
         run.print_on(engine);
     }

@@ -456,6 +456,8 @@ pub struct Operated {
     pub dropped: usize,
     /// Dead letters that the operation made.
     pub dead: Vec<Position>,
+    /// Dead letters that `Purge` removed.
+    pub purged: Vec<Position>,
     /// Events left as they were, such as dead letters that no pattern takes.
     pub left: usize,
     /// Whether the operation has to be called again. For `Replay`: after which position.

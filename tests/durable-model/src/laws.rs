@@ -526,8 +526,14 @@ impl Observer {
             Call::Seek { consumer, to } => self.sought(*consumer, *to),
             Call::Replay { consumer, after } => self.replayed(*consumer, *after, answer.more),
             Call::Purge { consumer } => {
-                let dead = self.ledger(*consumer).events.values_mut().filter(|entry| entry.dead);
-                dead.take(answer.affected).for_each(Entry::purged);
+                for position in &answer.purged {
+                    // A seek back that has not come to it delivers it again from the log.
+                    let in_log = self.log.contains_key(position);
+                    let entry = self.ledger(*consumer).events.entry(*position).or_default();
+                    if entry.dead || !in_log {
+                        entry.purged();
+                    }
+                }
             }
             Call::Remove { consumer } => self.ledger(*consumer).removed = true,
             Call::DropUnclaimed { consumer, .. } => self.dropped_unclaimed(*consumer, answer),
@@ -563,8 +569,9 @@ impl Observer {
                     let copied = !log.contains_key(at);
                     *entry = Entry { record: entry.record, copied, ..Entry::default() };
                 } else if !entry.done && !entry.passed {
-                    let (record, copied) = (entry.record, entry.copied);
-                    *entry = Entry { record, copied, may_drop: !copied, ..Entry::default() };
+                    // What was dropped already has no copy any more.
+                    let (record, copied, may_drop) = (entry.record, entry.copied, entry.may_drop);
+                    *entry = Entry { record, copied, may_drop: may_drop || !copied, ..Entry::default() };
                 } else {
                     entry.over();
                 }

@@ -89,7 +89,7 @@ impl<A: Checked> Target for Engine<A> {
     type Before = ();
 
     fn apply(&mut self, now: Time, request: Request) -> Reply {
-        let before = makes_dead_letters(&request.call).then(|| self.all_dead());
+        let before = changes_dead_letters(&request.call).then(|| self.all_dead());
         let mut answer = self.call(now, &request).unwrap_or_else(|error| match error {
             DurableError::Refused(refusal) => Answer::Refused(from::refusal(refusal)),
             DurableError::Failed(error) => panic!("{:?}: {error}", request.call),
@@ -113,8 +113,8 @@ impl<A: Checked> Target for Engine<A> {
 
 type Dead = BTreeMap<ConsumerId, Vec<Position>>;
 
-fn makes_dead_letters(call: &Call) -> bool {
-    matches!(call, Call::Exchange(_) | Call::Beat(_) | Call::ForgetPattern { .. })
+fn changes_dead_letters(call: &Call) -> bool {
+    matches!(call, Call::Exchange(_) | Call::Beat(_) | Call::ForgetPattern { .. } | Call::Purge { .. })
 }
 
 impl<A: Checked> Engine<A> {
@@ -277,7 +277,8 @@ impl<A: Checked> Engine<A> {
         ids.map(|id| (id, self.dead(id))).collect()
     }
 
-    /// Adds the dead letters that no report made, which engines do not return, but the observer has to know.
+    /// Adds the dead letters that no report made, and those that were purged: engines do not return them, but the observer
+    /// has to know.
     fn add_dead(&self, call: &Call, answer: &mut Answer, before: &Dead) {
         let mut new = Vec::new();
         for (consumer, dead) in self.all_dead() {
@@ -294,6 +295,11 @@ impl<A: Checked> Engine<A> {
                 done.dead.sort_unstable();
             }
             (_, Answer::Beaten(beaten)) => beaten.dead = new,
+            (Call::Purge { consumer }, Answer::Operated(done)) => {
+                let left = self.dead(*consumer);
+                let known = before.get(consumer).into_iter().flatten();
+                done.purged = known.filter(|at| !left.contains(at)).copied().collect();
+            }
             (_, Answer::Operated(done)) => done.dead = new.into_iter().map(|(_, at)| at).collect(),
             _ => {}
         }
@@ -311,6 +317,7 @@ impl<A: Checked> Engine<A> {
             affected: done.affected as usize,
             dropped: done.dropped as usize,
             dead: Vec::new(),
+            purged: Vec::new(),
             left: done.left as usize,
             more: done.more,
             keys: keys.collect(),

@@ -33,12 +33,13 @@ impl Store {
     }
 
     pub(super) fn purge(&mut self, time: Time, id: ConsumerId) -> Result<Operated, Refusal> {
-        let dead = self.dead_letters(id)?;
-        for position in dead.iter().take(CHUNK) {
+        let mut purged = self.dead_letters(id)?;
+        let more = (purged.len() > CHUNK).then_some(0);
+        purged.truncate(CHUNK);
+        for position in &purged {
             self.step(time, id, *position, &Operation::Purge);
         }
-        let more = (dead.len() > CHUNK).then_some(0);
-        Ok(Operated { affected: dead.len().min(CHUNK), more, ..Operated::default() })
+        Ok(Operated { affected: purged.len(), purged, more, ..Operated::default() })
     }
 
     fn dead_letters(&self, id: ConsumerId) -> Result<Vec<Position>, Refusal> {

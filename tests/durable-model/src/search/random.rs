@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::breaks::Break;
-use crate::calls::{Outcome, Pattern, SeekTo, Settings, TrimLimit};
+use crate::calls::{Outcome, Pattern, SeekTo, Settings, TrimLimit, Version};
 use crate::laws::Broken;
 use crate::program::{Config, Fate, Operate, Options, Step, Target, World};
 
@@ -47,13 +47,15 @@ impl Run {
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let programs = 1 + random.below(3) as usize;
+        let mix = Mix::of(&mut random, programs);
         let order = random.one_of(&[None, Some(0), Some(0)]);
-        let configs: Vec<Config> = (0..programs + 2).map(|_| config(&mut random, order)).collect();
+        let configs: Vec<Config> = (0..programs + 2).map(|_| config(&mut random, &mix, order)).collect();
         let everything = everything(&configs);
         let mut steps: Vec<Step> = (0..programs).map(Step::Start).collect();
-        let faults = random.below(4) > 0;
-        let length = 20 + random.below(STEPS);
-        steps.extend((0..length).map(|_| step(&mut random, programs, faults)));
+        let length = steps.len() + 20 + random.below(STEPS) as usize;
+        while steps.len() < length {
+            steps.extend(mix.next(&mut random));
+        }
         Self { seed, programs, configs, everything, steps }
     }
 
@@ -142,19 +144,22 @@ impl Run {
     }
 }
 
-fn config(random: &mut Random, order: Option<u8>) -> Config {
+fn config(random: &mut Random, mix: &Mix, order: Option<u8>) -> Config {
     let consumers = 1 + random.below(2);
     Config {
         lease: random.one_of(&[9, 9, 12]),
         version: random.one_of(&[1, 2, 2]),
         max: random.one_of(&[1, 2, 3]),
-        consumers: (0..consumers).map(|name| options(random, name as u8, order)).collect(),
+        consumers: (0..consumers).map(|name| options(random, mix, name as u8, order)).collect(),
     }
 }
 
-fn options(random: &mut Random, name: u8, order: Option<u8>) -> Options {
-    let all = [Pattern::Every, Pattern::Every, Pattern::One(0), Pattern::One(1), Pattern::One(2)];
-    let patterns = (0..1 + random.below(2)).map(|_| random.one_of(&all)).collect();
+fn options(random: &mut Random, mix: &Mix, name: u8, order: Option<u8>) -> Options {
+    let patterns = (0..1 + random.below(2)).map(|_| match random.below(5) {
+        0 | 1 => Pattern::Every,
+        _ => Pattern::One(random.below(mix.names) as u8),
+    });
+    let patterns = patterns.collect();
     let ordered_by = random.one_of(&[order, order, order, Some(1)]);
     Options {
         name,
@@ -184,46 +189,237 @@ pub fn everything(configs: &[Config]) -> Config {
     Config { lease: 9, version: 2, max: 4, consumers: consumers.collect() }
 }
 
-fn fate(random: &mut Random, faults: bool) -> Fate {
-    match random.below(20) {
-        0 if faults => Fate::LoseCall,
-        1 | 2 if faults => Fate::LoseAnswer,
-        3 if faults => Fate::Delay,
-        _ => Fate::Fine,
+/// What the steps of a run are about. Runs differ in it, because many faults need several steps of the same sort.
+struct Mix {
+    programs: usize,
+    faults: bool,
+    versions: &'static [Version],
+    /// Names and fields of events are below these: the fewer, the more events share a key.
+    names: u64,
+    fields: u64,
+    weights: [(Sort, u64); 7],
+}
+
+#[derive(Clone, Copy)]
+enum Sort {
+    Emit,
+    Work,
+    Time,
+    Programs,
+    Operators,
+    Faults,
+    /// Several steps, see [`Mix::course`].
+    Course,
+}
+
+impl Mix {
+    fn of(random: &mut Random, programs: usize) -> Self {
+        let faults = random.below(4) > 0;
+        let usual = [
+            (Sort::Emit, 12),
+            (Sort::Work, 54),
+            (Sort::Time, 18),
+            (Sort::Programs, 7),
+            (Sort::Operators, 8),
+            (Sort::Faults, if faults { 12 } else { 0 }),
+            (Sort::Course, 3),
+        ];
+        Self {
+            programs,
+            faults,
+            versions: random.one_of(&[&[1], &[1, 1, 2], &[1, 1, 2]]),
+            names: random.one_of(&[1, 2, 3, 3]),
+            fields: random.one_of(&[1, 2, 2]),
+            weights: usual.map(|(sort, weight)| (sort, weight * random.one_of(&[1, 2, 2, 6]))),
+        }
+    }
+
+    /// The next step, or several.
+    fn next(&self, random: &mut Random) -> Vec<Step> {
+        vec![match self.sort(random) {
+            Sort::Emit => self.emit(random),
+            Sort::Work => self.work(random),
+            Sort::Time => self.time(random),
+            Sort::Programs => self.start_or_stop(random),
+            Sort::Operators => operators(random),
+            Sort::Faults => self.fault(random),
+            Sort::Course => return self.course(random),
+        }]
+    }
+
+    fn sort(&self, random: &mut Random) -> Sort {
+        let mut left = random.below(self.weights.iter().map(|(_, weight)| weight).sum());
+        for (sort, weight) in self.weights {
+            if left < weight {
+                return sort;
+            }
+            left -= weight;
+        }
+        Sort::Work
+    }
+
+    fn program(&self, random: &mut Random) -> usize {
+        random.below(self.programs as u64) as usize
+    }
+
+    fn emit(&self, random: &mut Random) -> Step {
+        Step::Emit {
+            name: random.below(self.names) as u8,
+            version: random.one_of(self.versions),
+            fields: [random.below(self.fields) as u8, random.below(self.fields) as u8],
+        }
+    }
+
+    fn fate(&self, random: &mut Random) -> Fate {
+        match random.below(20) {
+            0 if self.faults => Fate::LoseCall,
+            1 | 2 if self.faults => Fate::LoseAnswer,
+            3 if self.faults => Fate::Delay,
+            _ => Fate::Fine,
+        }
+    }
+
+    fn work(&self, random: &mut Random) -> Step {
+        let (program, which, hand) = (self.program(random), which(random), random.below(3) as usize);
+        match random.below(54) {
+            0..26 => Step::Exchange(program, which, self.fate(random)),
+            26..40 => Step::Begin(program, which, hand),
+            _ => Step::Finish(program, which, hand, outcome(random)),
+        }
+    }
+
+    fn time(&self, random: &mut Random) -> Step {
+        match random.below(18) {
+            0..10 => Step::Beat(self.program(random), self.fate(random)),
+            _ => Step::Advance(1 + random.below(4)),
+        }
+    }
+
+    fn start_or_stop(&self, random: &mut Random) -> Step {
+        let program = self.program(random);
+        match random.below(8) {
+            0..4 => Step::Start(program),
+            4 | 5 => Step::Stop(program),
+            6 => Step::Deploy(program, random.below(5) as usize),
+            _ => Step::GiveUp(program, which(random)),
+        }
+    }
+
+    fn fault(&self, random: &mut Random) -> Step {
+        let program = self.program(random);
+        match random.below(12) {
+            0 | 1 => Step::Kill(program),
+            2 => Step::Stall(program),
+            3 => Step::Jump(random.one_of(&[-50, -7, 7, 100])),
+            4 => Step::Away(true),
+            5 | 6 => Step::Away(false),
+            7 | 8 => Step::Arrive,
+            9 => Step::Snapshot,
+            10 => random.one_of(&[Step::Restore, Step::Restore, Step::Wipe, Step::Snapshot]),
+            _ => Step::GiveUp(program, which(random)),
+        }
+    }
+
+    /// Steps that chance seldom puts in this order.
+    fn course(&self, random: &mut Random) -> Vec<Step> {
+        let (program, which) = (self.program(random), which(random));
+        match random.below(if self.faults { 8 } else { 5 }) {
+            0 | 1 => self.attempt(random, program, which),
+            2 => drain(random, program, which),
+            3 => [drain(random, program, which), seek_back(random, which as u8)].concat(),
+            4 => seek_back(random, which as u8),
+            5 | 6 => self.silence(random, program, which),
+            _ => self.loss(random, program, which),
+        }
+    }
+
+    /// An event is handled, and another one is emitted meanwhile.
+    fn attempt(&self, random: &mut Random, program: usize, which: usize) -> Vec<Step> {
+        vec![
+            self.emit(random),
+            Step::Exchange(program, which, Fate::Fine),
+            Step::Begin(program, which, 0),
+            self.emit(random),
+            Step::Finish(program, which, 0, outcome(random)),
+            Step::Exchange(program, which, self.fate(random)),
+        ]
+    }
+
+    /// A program ends, or stands still, until its session has ended; another one gets what it had.
+    fn silence(&self, random: &mut Random, program: usize, which: usize) -> Vec<Step> {
+        let other = (program + 1) % self.programs;
+        let stalls = self.programs > 1 && random.below(2) == 0;
+        let mut steps = vec![Step::Exchange(program, which, Fate::Fine), Step::Begin(program, which, 0)];
+        match stalls {
+            true => steps.push(Step::Stall(program)),
+            false => steps.extend([Step::Kill(program), Step::Start(other)]),
+        }
+        for _ in 0..5 {
+            steps.extend([Step::Beat(other, Fate::Fine), Step::Advance(3)]);
+        }
+        steps.push(Step::Beat(other, Fate::Fine));
+        match random.below(3) {
+            0 => steps.extend([Step::Exchange(other, which, Fate::LoseAnswer), Step::Kill(other)]),
+            _ => steps.push(Step::Exchange(other, which, self.fate(random))),
+        }
+        if stalls {
+            steps.extend([Step::Stall(program), Step::Finish(program, which, 0, outcome(random))]);
+            // The first one is refused: the session registers again.
+            steps.extend(vec![Step::Exchange(program, which, Fate::Fine); 2]);
+        }
+        steps
+    }
+
+    /// The store loses what happened last, and goes on. A program has a delivery of it, or a call that is under way.
+    fn loss(&self, random: &mut Random, program: usize, which: usize) -> Vec<Step> {
+        let other = (program + 1) % self.programs;
+        let fate = random.one_of(&[Fate::Fine, Fate::LoseCall, Fate::Delay]);
+        let mut steps = vec![self.emit(random), Step::Snapshot, self.emit(random)];
+        steps.push(Step::Exchange(program, which, fate));
+        steps.extend((random.below(2) == 0).then_some(Step::Beat(other, Fate::Fine)));
+        steps.push(Step::Restore);
+        steps.extend((random.below(2) == 0).then(|| self.emit(random)));
+        let next = random.one_of(&[program, other]);
+        steps.extend(vec![Step::Exchange(next, which, Fate::Fine); 2]);
+        steps
     }
 }
 
-fn step(random: &mut Random, programs: usize, faults: bool) -> Step {
-    let program = random.below(programs as u64) as usize;
-    let which = random.below(3) as usize / 2;
-    let hand = random.below(3) as usize;
-    match random.below(if faults { 112 } else { 100 }) {
-        0..12 => Step::Emit {
-            name: random.below(3) as u8,
-            version: random.one_of(&[1, 1, 2]),
-            fields: [random.below(2) as u8, random.below(2) as u8],
-        },
-        12..38 => Step::Exchange(program, which, fate(random, faults)),
-        38..52 => Step::Begin(program, which, hand),
-        52..66 => Step::Finish(program, which, hand, outcome(random)),
-        66..76 => Step::Beat(program, fate(random, faults)),
-        76..84 => Step::Advance(1 + random.below(4)),
-        84..88 => Step::Start(program),
-        88..90 => Step::Stop(program),
-        90 => Step::Deploy(program, random.below(5) as usize),
-        91 => Step::GiveUp(program, which),
-        92..99 => Step::Operate(random.below(2) as u8, operate(random)),
-        99 => Step::Trim(limit(random), random.below(4) == 0),
-        100..102 => Step::Kill(program),
-        102 => Step::Stall(program),
-        103 => Step::Jump(random.one_of(&[-50, -7, 7, 100])),
-        104 => Step::Away(true),
-        105 | 106 => Step::Away(false),
-        107 | 108 => Step::Arrive,
-        109 => Step::Snapshot,
-        110 => random.one_of(&[Step::Restore, Step::Restore, Step::Wipe, Step::Snapshot]),
-        _ => Step::GiveUp(program, which),
+fn which(random: &mut Random) -> usize {
+    random.below(3) as usize / 2
+}
+
+fn operators(random: &mut Random) -> Step {
+    match random.below(8) {
+        0 => Step::Trim(limit(random), random.below(4) == 0),
+        _ => Step::Operate(random.below(2) as u8, operate(random)),
     }
+}
+
+/// A program handles what waits, dead letters may be replayed, and the log is trimmed.
+fn drain(random: &mut Random, program: usize, which: usize) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for _ in 0..2 {
+        steps.push(Step::Exchange(program, which, Fate::Fine));
+        for _ in 0..2 {
+            steps.push(Step::Begin(program, which, 0));
+            steps.push(Step::Finish(program, which, 0, outcome(random)));
+        }
+    }
+    steps.push(Step::Exchange(program, which, Fate::Fine));
+    steps.extend((random.below(3) == 0).then_some(Step::Operate(which as u8, Operate::Replay)));
+    let trim = Step::Trim(TrimLimit::To(20), random.below(4) == 0);
+    steps.extend(vec![trim; 1 + random.below(3) as usize]);
+    steps
+}
+
+/// A seek back, and chunks of its work.
+fn seek_back(random: &mut Random, consumer: u8) -> Vec<Step> {
+    let position = SeekTo::Position(1 + random.below(8));
+    let to = random.one_of(&[SeekTo::Start, position]);
+    let mut steps = vec![Step::Operate(consumer, Operate::Seek(to))];
+    steps.extend(vec![Step::Operate(consumer, Operate::Move); random.below(4) as usize]);
+    steps
 }
 
 fn outcome(random: &mut Random) -> Outcome {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::adapter::Adapter;
 use crate::adapter::durable::{DeadLetters, DurableError, Outcome, Refusal};
 use crate::adapter::options::StartAt;
 use crate::conformance::harness::Harness;
 use crate::conformance::manual_consumer::{Handed, TICK, after, at};
-use crate::conformance::recorder::{number, same};
+use crate::conformance::recorder::{Gate, number, same};
 use crate::conformance::testbed::{CaseResult, Testbed, cases, durable, emit_numbers, ensure, numbered};
 use crate::record::Record;
 use crate::time::Timestamp;
@@ -30,6 +30,7 @@ cases! { "leases":
     the_event_of_a_dead_instance_is_handled_by_another [Durable],
     an_event_that_kills_ends_in_the_dead_letters [Durable],
     an_event_that_is_handed_out_alone_holds_up_others_only_meanwhile [Durable],
+    a_claim_for_an_event_alone_that_gets_another_one_holds_up_no_one [Durable],
     waiting_ends_when_another_instance_appends [Durable],
 }
 
@@ -376,6 +377,56 @@ async fn an_event_that_is_handed_out_alone_holds_up_others_only_meanwhile<H: Har
     let mut came = other.all();
     came.sort_unstable();
     same("events of the other consumer", came, (2..60).collect())
+}
+
+/// Checks that the other handlers of a bus go on if a claim for an event that is handed out alone gets another event,
+/// because another instance has such an event in hand.
+async fn a_claim_for_an_event_alone_that_gets_another_one_holds_up_no_one<H: Harness>(
+    testbed: Testbed<H>,
+) -> CaseResult {
+    let options = || durable("work").retries(1);
+    let dead = testbed.manual_consumer(options(), "conformance.thing.*").await?;
+    emit_numbers(&dead.bus, "conformance.thing.done", 0..2).await?;
+    dead.take(2, Timestamp::now()).await?;
+    let holder = testbed.manual_consumer(options(), "conformance.thing.*").await?;
+    let now = Timestamp::now();
+    holder.let_pass(holder.lease() * 2, now).await?;
+    let alone = holder.take_one(after(now, TICK)).await?;
+    ensure!(alone.delivered.solo, "an event in its last attempt was not handed out alone");
+    emit_numbers(&dead.bus, "conformance.thing.done", 2..4).await?;
+
+    let (work, other, gate) = (testbed.recorder(), testbed.recorder::<u64>(), Gate::closed());
+    let (log, other_log, passes) = (Arc::clone(&work), Arc::clone(&other), gate.clone());
+    let handle = move |record: &Record| {
+        let (number, passes) = (number(record), passes.clone());
+        log.note(number);
+        async move {
+            if number == 3 {
+                passes.pass().await;
+            }
+        }
+    };
+    let builder = testbed.builder().lease(testbed.scale.lease);
+    let builder = builder.durable(options().concurrency(1), "conformance.thing.*", handle);
+    let note = move |record: &Record| other_log.note(number(record));
+    let bus = testbed.build(builder.durable(durable("other"), "conformance.other.*", note)).await?;
+    // The first event is claimed beside others, the second one by a claim for an event alone.
+    work.wait_for(2).await?;
+    bus.emit_json("conformance.other.done", numbered(4)).await?;
+    let until = Instant::now() + testbed.scale.timeout;
+    while other.len() == 0 && Instant::now() < until {
+        holder.beat(holder.lease() / 3, Timestamp::now()).await?;
+        // If it takes longer, the holder sends another beat.
+        drop(timeout(holder.lease() / 3, other.wait_for(1)).await);
+    }
+    same("events of the other consumer while an event is handled", other.all(), vec![4])?;
+    gate.open();
+    holder.report(&alone, Outcome::Done, Timestamp::now()).await?;
+    testbed.until_done(&bus, "work").await?;
+    let mut came = work.all();
+    came.push(number(&alone.record?));
+    came.sort_unstable();
+    same("events of the consumer", came, (0..4).collect())
 }
 
 /// Checks that `wait` resolves when any instance appends an event.

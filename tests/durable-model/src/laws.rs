@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use crate::calls::{
-    Answer, Beaten, Call, ConsumerId, EventId, Exchange, Exchanged, Name, Number, Operated, Origin, Outcome,
-    Patterns, Position, Record, Refusal, Register, Registered, Reply, Report, Request, SeekTo, SessionId,
-    Settings, Status, Time, Token, TrimLimit, Version, take,
+    Answer, Beaten, Call, ConsumerId, Delivery, EventId, Exchange, Exchanged, Name, Number, Operated, Origin,
+    Outcome, Patterns, Position, Record, Refusal, Register, Registered, Reply, Report, Request, SeekTo,
+    SessionId, Settings, Status, Time, Token, TrimLimit, Version, take,
 };
 
 /// A law that was broken; 0 is what a scenario expects besides them.
@@ -468,17 +468,21 @@ impl Observer {
         answer: &Exchanged,
     ) {
         let ledger = self.ledger(call.consumer);
-        let mut expected = before.clone();
-        expected.deliveries.retain(|delivery| {
-            let last = ledger.events.get(&delivery.position).and_then(|entry| entry.last);
+        let fate = |delivery: &Delivery| {
+            let last = ledger.events.get(&delivery.position).and_then(|entry| entry.last)?;
             let token = Token { session: call.session, number: delivery.number };
-            last.is_some_and(|last| last.token == token && last.fate == Fate::Live)
-        });
+            (last.token == token).then_some(last.fate)
+        };
+        let mut expected = before.clone();
+        expected.deliveries.retain(|delivery| fate(delivery) == Some(Fate::Live));
         // The deliveries of an ended session come back in chunks: until then they are still in hand.
         let same = Exchanged { deliveries: Vec::new(), ..answer.clone() }
             == Exchanged { deliveries: Vec::new(), ..expected.clone() };
         let complete = expected.deliveries.iter().all(|delivery| answer.deliveries.contains(delivery));
-        let known = answer.deliveries.iter().all(|delivery| before.deliveries.contains(delivery));
+        let known = answer.deliveries.iter().all(|delivery| {
+            let in_hand = matches!(fate(delivery), Some(Fate::Live | Fate::Lost));
+            in_hand && before.deliveries.contains(delivery)
+        });
         if !(same && complete && known) {
             let what = format!(
                 "exchange {} of session {}: {expected:?}, again: {answer:?}",

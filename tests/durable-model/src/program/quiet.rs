@@ -1,7 +1,8 @@
-//! The quiet end of a run: no faults, and every pattern, name and version served. Then each event has to be finished.
+//! The quiet end of a run: no faults. First the programs as they are have to handle what they take, then every pattern,
+//! name and version is served, and each event has to be finished.
 
 use super::{Config, Fate, Operate, Progress, Step, Target, World};
-use crate::calls::{Answer, Call, Outcome, Position};
+use crate::calls::{Answer, Call, ConsumerId, Outcome, Position};
 use crate::laws::Broken;
 
 /// Rounds of the programs as they are, and of one that serves everything.
@@ -19,6 +20,15 @@ impl<T: Target> World<T> {
             self.programs[program].stalled = false;
         }
         (0..ROUNDS).for_each(|_| self.round());
+        for _ in 0..LAST_ROUNDS {
+            if self.unhandled().is_none() {
+                break;
+            }
+            self.round();
+        }
+        if let Some(what) = self.unhandled() {
+            self.observer.broken.push(Broken { law: 0, what });
+        }
         for program in 0..self.programs.len() {
             self.step(&Step::Stop(program));
         }
@@ -69,6 +79,37 @@ impl<T: Target> World<T> {
         self.begin(program, which, 0);
         self.finish(program, which, 0, Outcome::Ok);
         true
+    }
+
+    /// What the programs as they are could have handled, and have not: everything except unclaimed events.
+    fn unhandled(&mut self) -> Option<String> {
+        let newest = self.mark();
+        for consumer in self.ids.clone().into_values() {
+            if !self.is_served(consumer) {
+                continue;
+            }
+            if let Some(Answer::Status(status)) = self.ask(Call::Status { consumer })
+                && (status.waiting, status.in_hand, status.position, status.moving)
+                    != (status.unclaimed, 0, newest, false)
+            {
+                return Some(format!("consumer {consumer} leaves events that its programs take: {status:?}"));
+            }
+        }
+        None
+    }
+
+    /// Whether programs have the consumer, all with the settings that decide: others may have to wait.
+    fn is_served(&self, consumer: ConsumerId) -> bool {
+        let mut decide = Vec::new();
+        for program in &self.programs {
+            let Some(bus) = program.bus.as_ref().filter(|bus| !bus.stopping) else { continue };
+            let opened = bus.opened.iter().filter(|opened| opened.id == consumer && !opened.removed);
+            decide
+                .extend(opened.map(|opened| {
+                    program.config.consumers[opened.options].settings == opened.terms.settings
+                }));
+        }
+        !decide.is_empty() && decide.iter().all(|decides| *decides)
     }
 
     fn is_at_rest(&mut self) -> bool {

@@ -402,6 +402,7 @@ async fn check_consumers(
 
 fn is_usual(warning: &str) -> bool {
     warning.contains("no money")
+        || warning.contains("durable handler pay gets the event")
         || warning.contains("consumer: \"pay\"")
             && warning.contains("error: the program that handled it ended")
 }

@@ -6,11 +6,13 @@ use tokio::time::{Instant, timeout};
 
 use crate::adapter::Adapter;
 use crate::adapter::durable::{DeadLetters, DurableError, Outcome, Refusal};
-use crate::adapter::options::StartAt;
+use crate::adapter::options::{DurableOptions, StartAt};
 use crate::conformance::harness::Harness;
-use crate::conformance::manual_consumer::{Handed, TICK, after, at};
+use crate::conformance::manual_consumer::{Handed, ManualConsumer, TICK, after, at};
 use crate::conformance::recorder::{Gate, number, same};
-use crate::conformance::testbed::{CaseResult, Testbed, cases, durable, emit_numbers, ensure, numbered};
+use crate::conformance::testbed::{
+    CaseFailure, CaseResult, Testbed, cases, durable, emit_numbers, ensure, numbered,
+};
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -345,15 +347,24 @@ async fn an_event_that_kills_ends_in_the_dead_letters<H: Harness>(testbed: Testb
     same("attempts of the dead letters", letters.iter().map(|dead| dead.attempts).collect(), vec![2])
 }
 
+/// Creates a consumer with two events in hand, whose session sends no beats.
+async fn with_two_in_hand<H: Harness>(
+    testbed: &Testbed<H>,
+    options: DurableOptions,
+) -> Result<ManualConsumer<H::Adapter>, CaseFailure> {
+    let manual = testbed.manual_consumer(options, "conformance.thing.*").await?;
+    emit_numbers(&manual.bus, "conformance.thing.done", 0..2).await?;
+    manual.take(2, Timestamp::now()).await?;
+    Ok(manual)
+}
+
 /// Checks that the other handlers of a bus go on after an event was handed out alone, which is an event in its last attempt
 /// whose earlier attempt ended with its session.
 async fn an_event_that_is_handed_out_alone_holds_up_others_only_meanwhile<H: Harness>(
     testbed: Testbed<H>,
 ) -> CaseResult {
     let options = || durable("work").retries(1);
-    let dead = testbed.manual_consumer(options(), "conformance.thing.*").await?;
-    emit_numbers(&dead.bus, "conformance.thing.done", 0..2).await?;
-    dead.take(2, Timestamp::now()).await?;
+    let _dead = with_two_in_hand(&testbed, options()).await?;
     let (work, other) = (testbed.recorder(), testbed.recorder());
     let note = |log: &Arc<crate::conformance::recorder::Recorder<u64>>| {
         let log = Arc::clone(log);
@@ -385,9 +396,7 @@ async fn a_claim_for_an_event_alone_that_gets_another_one_holds_up_no_one<H: Har
     testbed: Testbed<H>,
 ) -> CaseResult {
     let options = || durable("work").retries(1);
-    let dead = testbed.manual_consumer(options(), "conformance.thing.*").await?;
-    emit_numbers(&dead.bus, "conformance.thing.done", 0..2).await?;
-    dead.take(2, Timestamp::now()).await?;
+    let dead = with_two_in_hand(&testbed, options()).await?;
     let holder = testbed.manual_consumer(options(), "conformance.thing.*").await?;
     let now = Timestamp::now();
     holder.let_pass(holder.lease() * 2, now).await?;

@@ -1,5 +1,6 @@
--- The start of all scripts except `append`, `begin`, `publish` and `quick`. KEYS begins with the keys of the log; ARGV[1] is the id of the
--- log that the instance opened. Numbers are written by `num`, because Lua rounds those of more than 14 digits.
+-- The start of all scripts except `append`, `begin`, `publish` and `quick`. KEYS begins with the keys of the log; ARGV[1]
+-- is the id of the log that the instance opened. Numbers are written by `num`, because Lua rounds those of more than 14
+-- digits.
 --
 --   log      stream   the records; the id of the one at position 7 is 7-0
 --   meta     hash     of the log: id, format, last position, its time (`time`, and as text `stamp`), last trimmed

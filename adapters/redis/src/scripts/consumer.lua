@@ -375,7 +375,7 @@ local function wait_again(position, row)
 end
 
 -- The row, which is removed already, becomes a dead letter.
-local function die(position, row, cause, lost)
+local function die(position, row, cause)
   local record = stored_record(position, row)
   if not record then
     lose(position, row)
@@ -385,7 +385,7 @@ local function die(position, row, cause, lost)
     record = record, kind = row.kind, key = row.key, error = row.error or '', attempts = row.attempts,
     first = num(row.first), last = num(now), cause = cause,
   }
-  if lost then letter.session, letter.number = row.session, row.number end
+  if cause == 'lost' then letter.session, letter.number = row.session, row.number end
   call('HSET', DEAD, position, cmsgpack.pack(letter))
   call('ZADD', LETTERS, num(position), num(position))
   call('HSET', EVENTS, record[1], position)
@@ -531,7 +531,7 @@ local function lease_lost(position, row)
     row.due, row.suspect = now + member.backoff, true
     return wait_again(position, row)
   end
-  die(position, row, 'lost', true)
+  die(position, row, 'lost')
 end
 
 -- A chunk of the deliveries of ended sessions.

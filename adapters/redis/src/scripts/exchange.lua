@@ -135,11 +135,11 @@ local deliveries = {}
 local taken = {}
 local function deliver(position, row)
   take(position, row)
-  local lost, why = row.suspect, row.error
+  local was_suspect, why = row.suspect, row.error
   row.attempts, row.session, row.number = row.attempts + 1, session, number
   put_hand(position, row)
   deliveries[#deliveries + 1] = {
-    position = position, attempt = row.attempts, solo = row.solo, lost_lease = lost or nil, error = why,
+    position = position, attempt = row.attempts, solo = row.solo, lost_lease = was_suspect or nil, error = why,
     copy = row.copy or nil,
   }
 end
@@ -368,10 +368,10 @@ end
 if done.tell then tell('consumers') end
 done.rows = (has_rows or done.reported or unblocked) and true or nil
 done.tell, done.reported = nil, nil
-lost = lost + (head.lost or 0)
-if lost > 0 then done.lost = lost end
-if head.lost then set('lost', nil) end
-lost = 0
+if head.lost or lost > 0 then
+  done.lost, lost = lost + (head.lost or 0), 0
+  set('lost', nil)
+end
 done.moving = head.move and true or nil
 done.deliveries = #deliveries > 0 and deliveries or nil
 done.terms = terms()

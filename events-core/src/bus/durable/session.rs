@@ -129,7 +129,7 @@ impl Session {
                 ));
             }
             let mut state = self.lock();
-            (state.id, state.alive) = (id, now);
+            state.alive = now;
             state.keep(work, Some(registered));
         }
         Ok(())

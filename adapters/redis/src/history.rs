@@ -103,9 +103,11 @@ fn entry<'a>(
     let position = id.split('-').next().and_then(|number| number.parse().ok());
     let damaged = || AdapterError::refused(format_args!("the entry {id} of the log lacks a field"));
     let position = position.ok_or_else(damaged)?;
-    let version = text("version").and_then(|version| version.parse().ok()).ok_or_else(damaged)?;
-    let bytes = fields.get("text").ok_or_else(damaged)?;
-    Ok((position, text("name").ok_or_else(damaged)?, version, bytes))
+    // Id, version, origin and name.
+    let mut head = text("head").ok_or_else(damaged)?.splitn(4, ' ').skip(1);
+    let version = head.next().and_then(|version| version.parse().ok()).ok_or_else(damaged)?;
+    let name = head.nth(1).ok_or_else(damaged)?;
+    Ok((position, name, version, fields.get("text").ok_or_else(damaged)?))
 }
 
 /// Decodes the record that is stored at a position.

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::scripts::{BEGIN, CONSUMER_KEYS, LOG_KEYS, QUICK_KEYS, RETENTION, limits};
 
 /// The stored format that this program reads and writes.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// Suffix of the channel on which instances announce changes. No event name ends with it.
 pub(crate) const NOTIFY_SUFFIX: &str = ":notify";

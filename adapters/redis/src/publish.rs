@@ -61,9 +61,10 @@ impl Publisher {
 /// A record to append, without its final time. The script decides on the time: it must not be before that of the
 /// previous record, and the clocks of other instances may differ.
 struct Row {
-    id: String,
-    name: String,
-    version: u32,
+    /// Id, version, origin and name.
+    head: String,
+    /// Whether the log may have the id: the library has not just made it.
+    may_be_known: bool,
     /// Time by this instance's clock.
     time: Timestamp,
     /// Where the text has the time. Below zero if the time is fixed, because the caller has read it.
@@ -72,16 +73,17 @@ struct Row {
 }
 
 impl Row {
-    fn of(draft: &Draft) -> Self {
+    fn new(draft: &Draft, origin: &str) -> Self {
         let (record, now) = (draft.record(), Timestamp::now());
-        let (id, known) = (record.id_at(now), record.known_timestamp());
+        let (had_id, known) = (record.has_id(), record.known_timestamp());
+        let id = record.id_at(now);
         let (before_time, behind_time) = draft.around_time(id);
         let time = known.unwrap_or(now);
         let offset = i64::try_from(before_time.len()).unwrap_or(i64::MAX);
         Self {
-            id: id.to_string(),
-            name: record.name().to_owned(),
-            version: record.version(),
+            head: format!("{id} {} {origin} {}", record.version(), record.name()),
+            // A record with a time of its own is not found by the time in its id.
+            may_be_known: had_id || known.is_some(),
             time,
             offset: if known.is_some() { -offset } else { offset },
             text: [before_time, time.to_string(), behind_time].concat(),
@@ -103,10 +105,9 @@ async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
             jobs.push(next);
         }
         calls += 1;
-        // The last part of an id is random.
-        let token = format!("{}.{calls}", origin.rsplit('-').next().unwrap_or(&origin));
-        let rows: Vec<_> = jobs.iter().flat_map(|job| &job.drafts).map(Row::of).collect();
-        let appended = append(&log, since, &token, &origin, &rows).await;
+        let drafts = jobs.iter().flat_map(|job| &job.drafts);
+        let rows: Vec<_> = drafts.map(|draft| Row::new(draft, &origin)).collect();
+        let appended = append(&log, since, &origin, calls, &rows).await;
         let mut begin = 0;
         for Job { drafts, done, .. } in jobs.drain(..) {
             let own = begin..begin + drafts.len();
@@ -132,14 +133,17 @@ async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
 async fn append(
     log: &Log,
     since: Instant,
-    token: &str,
     origin: &str,
+    number: u64,
     rows: &[Row],
 ) -> Result<(Vec<i64>, Vec<Duplicate>), AdapterError> {
+    let may_be_known = rows.iter().enumerate().filter(|(_, row)| row.may_be_known);
+    let may_be_known: Vec<_> = may_be_known.map(|(index, _)| index.to_string()).collect();
+    let may_be_known = may_be_known.join(" ");
     let arguments = |call: &mut ScriptInvocation<'static>, _| {
-        call.arg(token).arg(origin);
-        for Row { id, name, version, time, offset, text } in rows {
-            call.arg(id).arg(name).arg(version).arg(time.as_micros()).arg(*offset).arg(text);
+        call.arg(origin).arg(number).arg(&may_be_known);
+        for Row { head, time, offset, text, .. } in rows {
+            call.arg(head).arg(time.as_micros()).arg(*offset).arg(text);
         }
     };
     let appended = log.call_since(since, &APPEND, log.keys(), arguments).await;

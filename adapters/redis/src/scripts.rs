@@ -55,6 +55,7 @@ macro_rules! scripts {
             let mut code = String::new();
             for (file, text) in files {
                 match *file {
+                    "append" | "common" => code.push_str(include_str!("scripts/position.lua")),
                     "store" | "quick" => code.push_str(&production_limits()),
                     "consumer" => code.push_str(&consumer_keys()),
                     _ => {}

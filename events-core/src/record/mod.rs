@@ -292,9 +292,9 @@ impl Record {
         self.inner.id.get().copied()
     }
 
-    /// Whether the id is set.
+    /// Whether the id is set already: the emitter gave it, or it was requested before.
     #[inline]
-    pub(crate) fn has_id(&self) -> bool {
+    pub fn has_id(&self) -> bool {
         self.inner.id.get().is_some()
     }
 

@@ -47,15 +47,15 @@ impl Harness for OnServer {
 async fn append(url: &str, prefix: &str, external: &ExternalRecord) -> redis::RedisResult<()> {
     let script = redis::Script::new(
         "local last = redis.call('HINCRBY', KEYS[1] .. ':meta', 'last', 1)
-         redis.call('XADD', KEYS[1] .. ':log', last .. '-0', 'id', ARGV[1], 'name', ARGV[2], 'version', ARGV[3],
-            'time', ARGV[4], 'origin', ARGV[5], 'text', ARGV[6])
-         redis.call('HSET', KEYS[1] .. ':ids', ARGV[1], last .. ' foreign')
+         redis.call('XADD', KEYS[1] .. ':log', last .. '-' .. ARGV[2], 'head', ARGV[3], 'text', ARGV[4])
+         redis.call('HSET', KEYS[1] .. ':ids', ARGV[1], last)
          redis.call('PUBLISH', KEYS[1] .. ':notify', '')",
     );
     let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
     let mut call = script.key(prefix);
-    call.arg(external.event.to_string()).arg(&external.name).arg(external.version);
-    call.arg(external.time.as_micros()).arg(external.origin.to_string()).arg(&external.text);
+    let ExternalRecord { event, name, version, time, origin, text, .. } = external;
+    call.arg(event.to_string()).arg(time.as_micros());
+    call.arg(format!("{event} {version} {origin} {name}")).arg(text);
     call.invoke_async(&mut connection).await
 }
 

@@ -60,9 +60,9 @@ if claim then
   if window.patterns_number ~= tonumber(head[2]) or window.begins > trimmed + 1 or window.to > last then return FULL end
   if window.newest then
     if window.newest > last then return FULL end
-    local id = string.format('%.0f-0', window.newest)
+    local id = string.format('%.0f', window.newest)
     local record = window.newest > trimmed and call('XRANGE', LOG, id, id)[1]
-    if record and record[2][2] ~= window.newest_id then return FULL end
+    if record and string.sub(record[2][2], 1, 36) ~= window.newest_id then return FULL end
   end
   if window.from <= position + 1 and window.to > position then
     local keys, positions = window.keys, window.positions

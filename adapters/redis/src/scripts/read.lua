@@ -4,9 +4,9 @@ local position, event, most, origin = int(), arg(), arg(), arg()
 local trimmed, last = meta('trimmed'), meta('last')
 local record = event ~= '' and position > trimmed and record_at(position)
 if event ~= '' and position > trimmed and (position > last or not record or record[1] ~= event) then return false end
-local found = call('XRANGE', LOG, num(position + 1) .. '-0', '+', 'COUNT', most)
+local found = call('XRANGE', LOG, num(position + 1), '+', 'COUNT', most)
 for i = 1, #found do
-  local record = fields_of(found[i][2])
+  local record = fields_of(found[i])
   found[i] = { string.match(found[i][1], '^%d+'), record[1], record[2], record[5] == origin and '' or record[6] }
 end
 return { num(last), num(trimmed), found }

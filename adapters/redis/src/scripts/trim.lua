@@ -41,14 +41,14 @@ end
 local from, is_large = trimmed + 1, request.bytes and bytes > request.bytes
 if from >= math.min(bound, limit) and not is_large then return { 0, num(now) } end
 local ids = {}
-for _, entry in ipairs(call('XRANGE', LOG, '-', num(limit - 1) .. '-0', 'COUNT', CHUNK)) do
+for _, entry in ipairs(call('XRANGE', LOG, '-', num(limit - 1), 'COUNT', CHUNK)) do
   if from >= bound and not (request.bytes and bytes > request.bytes) then break end
-  local record = fields_of(entry[2])
+  local record = fields_of(entry)
   ids[#ids + 1] = record[1]
   from, bytes = tonumber(string.match(entry[1], '^%d+')) + 1, bytes - #record[6]
 end
 if from == trimmed + 1 then return { 0, num(now) } end
-call('XTRIM', LOG, 'MINID', num(from) .. '-0')
+call('XTRIM', LOG, 'MINID', num(from))
 call('HDEL', IDS, unpack(ids))
 set_store('trimmed', from - 1, 'bytes', bytes)
 note_time()

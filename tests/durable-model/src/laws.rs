@@ -160,6 +160,13 @@ impl Observer {
                     remains.from_lost.insert((*id, record.event.id), given.token.session);
                 }
             }
+            // A program that was told of a dead letter confirms that to the store that came back, too.
+            for (at, entry) in ledger.events.iter().filter(|(_, entry)| entry.dead && !entry.unannounced) {
+                let remaining = remains.consumers.get_mut(id).and_then(|ledger| ledger.events.get_mut(at));
+                if let Some(same) = remaining.filter(|same| same.record == entry.record) {
+                    same.unannounced = false;
+                }
+            }
         }
         remains.broken = self.broken;
         (remains.noticed, remains.time, remains.lost_at) = (None, 0, Some(remains.newest));

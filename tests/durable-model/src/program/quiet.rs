@@ -8,8 +8,9 @@ use crate::laws::Broken;
 /// Rounds of the programs as they are, and of one that serves everything.
 const ROUNDS: usize = 10;
 const LAST_ROUNDS: usize = 60;
-/// Rounds after the events are finished.
-const ANNOUNCING_ROUNDS: usize = 4;
+/// Rounds after the events are finished. A session that was killed with the announcement of a dead letter is ended after
+/// its lease, of up to four rounds; then another one announces it, and confirms that.
+const ANNOUNCING_ROUNDS: usize = 8;
 
 impl<T: Target> World<T> {
     /// Ends the run quietly, and returns the laws that were broken in it. Only `may_die` may be dead letters then.
@@ -98,16 +99,17 @@ impl<T: Target> World<T> {
         None
     }
 
-    /// Whether programs have the consumer, all with the settings that decide: others may have to wait.
+    /// Whether programs have the consumer, all with the settings that decide: others may have to wait. A program that was
+    /// told that the consumer is removed leaves it alone, also if older data bring it back.
     fn is_served(&self, consumer: ConsumerId) -> bool {
         let mut decide = Vec::new();
         for program in &self.programs {
             let Some(bus) = program.bus.as_ref().filter(|bus| !bus.stopping) else { continue };
-            let opened = bus.opened.iter().filter(|opened| opened.id == consumer && !opened.removed);
-            decide
-                .extend(opened.map(|opened| {
-                    program.config.consumers[opened.options].settings == opened.terms.settings
-                }));
+            let opened = bus.opened.iter().filter(|opened| opened.id == consumer);
+            decide.extend(opened.map(|opened| {
+                let settings = program.config.consumers[opened.options].settings;
+                !opened.removed && settings == opened.terms.settings
+            }));
         }
         !decide.is_empty() && decide.iter().all(|decides| *decides)
     }

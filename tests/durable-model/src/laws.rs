@@ -482,9 +482,15 @@ impl Observer {
         };
         let mut expected = before.clone();
         expected.deliveries.retain(|delivery| fate(delivery) == Some(Fate::Live));
+        // The check of an engine adds dead letters that no report made, which a repeated exchange does not make again.
+        let reported = |at: &Position| call.reports.iter().any(|report| report.position == *at);
+        let comparable = |exchanged: &Exchanged| Exchanged {
+            dead: exchanged.dead.iter().copied().filter(reported).collect(),
+            deliveries: Vec::new(),
+            ..exchanged.clone()
+        };
         // The deliveries of an ended session come back in chunks: until then they are still in hand.
-        let same = Exchanged { deliveries: Vec::new(), ..answer.clone() }
-            == Exchanged { deliveries: Vec::new(), ..expected.clone() };
+        let same = comparable(answer) == comparable(&expected);
         let complete = expected.deliveries.iter().all(|delivery| answer.deliveries.contains(delivery));
         let known = answer.deliveries.iter().all(|delivery| {
             let in_hand = matches!(fate(delivery), Some(Fate::Live | Fate::Lost));

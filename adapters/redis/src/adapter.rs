@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use events_core::durable::Changes;
 use events_core::store::{Limits, TrimLimit};
 use events_core::{
     Adapter, AdapterError, BoxFuture, DurableAdapter, HistoryQuery, LogPage, LogQuery, Published, Receiver,
     Record, RecordCodec, Retention, Timestamp,
 };
 use redis::{Client, RedisError};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::connection::{ServerConnection, name_of};
@@ -158,7 +157,7 @@ impl Redis {
         let (log, last) = Log::open(server, self.prefix.clone(), receiver, self.limits).await?;
         log.warn_of_eviction().await;
         log.note_retention(self.retention).await?;
-        let (log, changed) = (Arc::new(log), Arc::new(watch::Sender::new(Changes::default())));
+        let (log, changed) = (Arc::new(log), Arc::new(Changed::default()));
         let tasks = [
             tokio::spawn(listen(Arc::clone(&log), Arc::clone(&changed))),
             tokio::spawn(Tail::new(&log, &changed, last).run(self.poll)),

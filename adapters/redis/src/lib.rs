@@ -12,6 +12,7 @@ mod echo;
 mod error;
 mod history;
 mod log;
+mod own_appends;
 mod publish;
 mod retention;
 mod scripts;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::connection::ServerConnection;
 use crate::error::Result;
+use crate::own_appends::OwnAppends;
 use crate::scripts::{BEGIN, CONSUMER_KEYS, LOG_KEYS, QUICK_KEYS, RETENTION, limits};
 
 /// The stored format that this program reads and writes.
@@ -26,12 +27,15 @@ pub(crate) struct Log {
     prefix: String,
     pub(crate) receiver: Receiver,
     id: Mutex<String>,
+    pub(crate) own_appends: OwnAppends,
     /// Held while the log is begun again.
     beginning: tokio::sync::Mutex<()>,
     /// Bounds other than those in production, as JSON, for checks.
     limits: Option<String>,
     /// The keys of the log.
     keys: Keys,
+    /// Those of them that `append.lua` needs.
+    append_keys: Keys,
     /// The consumers that were called.
     consumers: Mutex<HashMap<ConsumerId, Arc<OfConsumer>>>,
 }
@@ -64,6 +68,7 @@ impl Log {
         let log = Self {
             server,
             keys: LOG_KEYS.iter().map(|name| format!("{prefix}:{name}")).collect(),
+            append_keys: LOG_KEYS[..3].iter().map(|name| format!("{prefix}:{name}")).collect(),
             prefix,
             receiver,
             limits: other_limits.map(|other| {
@@ -71,6 +76,7 @@ impl Log {
                 format!("{{\"limits\":{{{}}}", fields.join(","))
             }),
             id: Mutex::default(),
+            own_appends: OwnAppends::default(),
             beginning: Default::default(),
             consumers: Mutex::default(),
         };
@@ -97,6 +103,11 @@ impl Log {
     /// The keys of a script on the log.
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// The keys of `append.lua`.
+    pub(crate) fn append_keys(&self) -> &Keys {
+        &self.append_keys
     }
 
     /// The keys of a script on a consumer: those of the log, and its own.

@@ -25,6 +25,9 @@ pub(crate) struct Duplicate {
     pub(crate) stored: Option<String>,
 }
 
+/// The answer of `append.lua`.
+type Answer = (Vec<(usize, i64)>, Vec<usize>, Vec<String>, u64);
+
 type Appended = Result<Vec<Duplicate>, AdapterError>;
 
 struct Job {
@@ -89,7 +92,14 @@ impl Row {
             text: [before_time, time.to_string(), behind_time].concat(),
         }
     }
+
+    fn id(&self) -> String {
+        self.head.chars().take(ID_LEN).collect()
+    }
 }
+
+/// How many characters an id has.
+const ID_LEN: usize = 36;
 
 /// Appends queued records until all [`Publisher`]s are dropped.
 async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
@@ -141,13 +151,20 @@ async fn append(
     let may_be_known: Vec<_> = may_be_known.map(|(index, _)| index.to_string()).collect();
     let may_be_known = may_be_known.join(" ");
     let arguments = |call: &mut ScriptInvocation<'static>, _| {
-        call.arg(origin).arg(number).arg(&may_be_known);
+        call.arg(origin).arg(format!("{number:016}")).arg(&may_be_known);
         for Row { head, time, offset, text, .. } in rows {
             call.arg(head).arg(time.as_micros()).arg(*offset).arg(text);
         }
     };
-    let appended = log.call_since(since, &APPEND, log.keys(), arguments).await;
-    let (other, indexes, stored): (Vec<(usize, i64)>, Vec<usize>, Vec<String>) = appended?;
+    let log_id = log.id();
+    let answer = log.call_since(since, &APPEND, log.append_keys(), arguments).await;
+    let (other, indexes, stored, before): Answer = answer?;
+    // If the log was begun again meanwhile, the positions may be those of either log.
+    if log.id() == log_id {
+        let is_new = |(index, _): &(usize, &Row)| indexes.binary_search(index).is_err();
+        let ids: Vec<_> = rows.iter().enumerate().filter(is_new).map(|(_, row)| row.id()).collect();
+        log.own_appends.note(&log_id, before, ids.into_iter());
+    }
     let mut times: Vec<_> = rows.iter().map(|row| row.time.as_micros()).collect();
     for (index, micros) in other {
         if let Some(time) = times.get_mut(index) {

@@ -47,6 +47,9 @@ fn production_limits() -> String {
     format!("local LIMITS = {{ {} }}\n", fields.join(", "))
 }
 
+/// The functions that find records by time and by id.
+const POSITION: &str = include_str!("scripts/position.lua");
+
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $($file:literal)+;)+) => {$(
         $(#[$doc])*
@@ -55,12 +58,12 @@ macro_rules! scripts {
             let mut code = String::new();
             for (file, text) in files {
                 match *file {
-                    "append" | "common" => code.push_str(include_str!("scripts/position.lua")),
+                    "common" => code.push_str(POSITION),
                     "store" | "quick" => code.push_str(&production_limits()),
                     "consumer" => code.push_str(&consumer_keys()),
                     _ => {}
                 }
-                code.push_str(text);
+                code.push_str(&text.replace("--[[position]]", POSITION));
                 code.push('\n');
             }
             Script::new(&code)

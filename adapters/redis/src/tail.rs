@@ -8,8 +8,8 @@ use std::time::Duration;
 use events_core::durable::Changes;
 use events_core::{AdapterError, ErrorKind};
 use redis::RedisError;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::connection::{Channel, Pause};
 use crate::history::decode;
@@ -18,24 +18,43 @@ use crate::scripts::READ;
 
 /// Number of records that one call reads.
 const BATCH: usize = 256;
+/// The shortest time between the begins of two reads, so that many small appends cost few reads. The first read after a
+/// pause is immediate.
+const READ_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Counts notifications of changes. The tail and the durable consumers wake when their counter changes.
-pub(crate) type Changed = watch::Sender<Changes>;
-
-/// Counts changes of which nothing is known.
-fn notify(changed: &Changed) {
-    changed.send_modify(|changes| {
-        changes.log += 1;
-        changes.consumers += 1;
-    });
+/// What wakes the tail and the durable consumers.
+#[derive(Default)]
+pub(crate) struct Changed {
+    /// Counts the notifications.
+    pub(crate) changes: watch::Sender<Changes>,
+    /// Notified when the log may have records of other instances.
+    others: Notify,
 }
 
-/// Counts the change that a notification announces.
-fn notify_of(changed: &Changed, message: &[u8]) {
-    changed.send_modify(|changes| match message {
-        b"consumers" => changes.consumers += 1,
-        _ => changes.log += 1,
-    });
+impl Changed {
+    /// Counts changes of which nothing is known.
+    fn anything(&self) {
+        self.count_unknown();
+        self.others.notify_one();
+    }
+
+    fn count_unknown(&self) {
+        self.changes.send_modify(|changes| {
+            changes.log += 1;
+            changes.consumers += 1;
+        });
+    }
+
+    /// Counts the change that a notification announces: consumers, or an append of an instance.
+    fn announced(&self, message: &[u8], instance: &str) {
+        self.changes.send_modify(|changes| match message {
+            b"consumers" => changes.consumers += 1,
+            _ => changes.log += 1,
+        });
+        if message != b"consumers" && message != instance.as_bytes() {
+            self.others.notify_one();
+        }
+    }
 }
 
 /// Receives notifications and counts them in `changed`, until the task is aborted.
@@ -66,9 +85,10 @@ async fn listen_once(log: &Log, changed: &Changed, lost: &mut Option<Instant>) -
             since.elapsed().as_secs_f64()
         ));
     }
-    notify(changed);
+    changed.anything();
+    let instance = log.receiver.instance().to_string();
     while let Some(message) = listening.next().await {
-        notify_of(changed, message.get_payload_bytes());
+        changed.announced(message.get_payload_bytes(), &instance);
     }
     Ok(())
 }
@@ -107,15 +127,14 @@ impl Tail {
         }
     }
 
-    /// Reads the log after each notification, and at least once per `poll` in case a notification was missed.
+    /// Reads the log after notifications of other instances, and at least once per `poll` in case one was missed.
     pub(crate) async fn run(mut self, poll: Duration) {
-        let mut notified = self.changed.subscribe();
         loop {
-            if timeout(poll, notified.changed()).await.is_err() {
+            if timeout(poll, self.changed.others.notified()).await.is_err() {
                 // Consumers have to poll, too.
-                notify(&self.changed);
-                notified.mark_unchanged();
+                self.changed.count_unknown();
             }
+            let next = Instant::now() + READ_INTERVAL;
             match self.follow().await {
                 Ok(true) => self.failing = false,
                 Ok(false) => return,
@@ -124,6 +143,22 @@ impl Tail {
                 }
                 Err(_) => {}
             }
+            sleep_until(next).await;
+        }
+    }
+
+    /// Passes over the records that this bus has appended.
+    fn pass_own(&mut self) {
+        while let Some(own) = self.log.own_appends.behind(&self.id, self.seen) {
+            own.into_iter().for_each(|(position, event)| self.pass(position, event));
+        }
+    }
+
+    fn pass(&mut self, position: u64, event: String) {
+        self.seen = position;
+        self.recent.push_back((position, event));
+        if self.recent.len() > MAX_RECENT {
+            self.recent.pop_front();
         }
     }
 
@@ -131,6 +166,7 @@ impl Tail {
     async fn follow(&mut self) -> Result<bool, AdapterError> {
         let instance = self.log.receiver.instance().to_string();
         loop {
+            self.pass_own();
             let (seen, id) = (self.seen, self.id.clone());
             let event = self.recent.back().filter(|(position, _)| *position == seen);
             let event = event.map(|(_, event)| event.clone()).unwrap_or_default();
@@ -162,11 +198,7 @@ impl Tail {
                 if !text.is_empty() && !self.deliver(position, &name, &text).await {
                     return Ok(false);
                 }
-                self.seen = position;
-                self.recent.push_back((position, event));
-                if self.recent.len() > MAX_RECENT {
-                    self.recent.pop_front();
-                }
+                self.pass(position, event);
             }
             if !full {
                 self.seen = self.seen.max(last);

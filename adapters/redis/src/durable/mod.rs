@@ -142,7 +142,7 @@ impl DurableAdapter for Redis {
     fn wait(&self, since: Changes) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let Ok(engine) = self.engine() else { return std::future::pending().await };
-            let mut changed = engine.changed.subscribe();
+            let mut changed = engine.changed.changes.subscribe();
             if changed.wait_for(|changes| *changes != since).await.is_err() {
                 // The engine was dropped: nothing changes any more.
                 std::future::pending().await
@@ -151,7 +151,7 @@ impl DurableAdapter for Redis {
     }
 
     fn changes(&self) -> Changes {
-        self.engine().map(|engine| *engine.changed.borrow()).unwrap_or_default()
+        self.engine().map(|engine| *engine.changed.changes.borrow()).unwrap_or_default()
     }
 
     fn records<'a>(

@@ -1,4 +1,5 @@
--- The start of all scripts on the log except `begin`, `publish` and `quick`. KEYS begins with the keys of the log:
+-- Finds records by time and by id: the start of all scripts that include `common.lua`, and a part of `append.lua`. KEYS
+-- begins with the keys of the log:
 --
 --   log      stream   the records. The id of an entry is position and time of its record, such as 7-1790000000000000; its
 --                     fields are `head` (id, version, origin and name) and `text`

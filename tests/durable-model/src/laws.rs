@@ -338,8 +338,10 @@ impl Observer {
         let entry = self.ledger(consumer).events.entry(report.position).or_default();
         let own = entry.last.filter(|last| last.token == report.token);
         let fate = own.map_or(Fate::Over, |last| last.fate);
+        // The deliveries of an ended session come back in chunks: one that was not begun may be given back before.
         let is_own = match (fate, report.outcome) {
-            (Fate::Over, _) | (Fate::Lost, Outcome::GivenBack) => false,
+            (Fate::Over, _) => false,
+            (Fate::Lost, Outcome::GivenBack) => own.is_some_and(|last| !last.begun),
             (Fate::Live | Fate::Lost, _) => true,
         };
         if late && fate == Fate::Live {

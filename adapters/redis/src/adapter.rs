@@ -163,7 +163,7 @@ impl Redis {
             tokio::spawn(Tail::new(&log, &changed, last).run(self.poll)),
             tokio::spawn(retention::keep(Arc::clone(&log), self.retention)),
         ];
-        let publisher = Mutex::new(Some(Publisher::start(Arc::clone(&log))));
+        let publisher = Mutex::new(Some(Publisher::start(Arc::clone(&log), Arc::clone(&changed))));
         Ok(Engine { log, changed, publisher, tasks, asked: AtomicBool::new(false) })
     }
 }

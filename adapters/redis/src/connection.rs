@@ -25,8 +25,8 @@ const RECONNECT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Dura
 /// What is sent to the server in one go.
 pub(crate) enum Request {
     Script(ScriptInvocation<'static>),
-    /// Commands that only read.
-    Reads(Pipeline),
+    /// Commands that may be repeated.
+    Commands(Pipeline),
 }
 
 pub(crate) struct ServerConnection {
@@ -96,9 +96,9 @@ impl ServerConnection {
         self.call_until(since, |_| false, move |again| Request::Script(invoke(again))).await
     }
 
-    /// Runs commands that only read, as [`call`](Self::call) does.
-    pub(crate) async fn read<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T> {
-        self.call_until(Instant::now(), |_| false, |_| Request::Reads(commands.clone())).await
+    /// Sends commands that may be repeated, as [`call`](Self::call) does.
+    pub(crate) async fn send<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T> {
+        self.call_until(Instant::now(), |_| false, |_| Request::Commands(commands.clone())).await
     }
 
     /// Calls a script that must not run twice. Retries it only while no try can have run.
@@ -142,7 +142,7 @@ impl ServerConnection {
         let answered = async {
             match &request {
                 Request::Script(call) => call.invoke_async(&mut connection).await,
-                Request::Reads(commands) => commands.query_async(&mut connection).await,
+                Request::Commands(commands) => commands.query_async(&mut connection).await,
             }
         };
         let answer = match timeout_at(deadline, answered).await {

@@ -65,11 +65,11 @@ pub(crate) async fn read_forward(
     };
     commands.atomic().cmd("HMGET").arg(meta).arg(&["id", "trimmed", "last"]);
     commands.cmd("XRANGE").arg(stream).arg(format!("{from}-0")).arg("+").arg("COUNT").arg(count);
-    let mut read: Forward = log.server.read(&commands).await.map_err(|error| error.to_bus())?;
+    let mut read: Forward = log.server.send(&commands).await.map_err(|error| error.to_bus())?;
     if read.0.0.is_none() {
         // The server has lost the log. A script begins another one.
         let _: Vec<String> = log.call(&CONSUMERS, |_, _| {}).await?;
-        read = log.server.read(&commands).await.map_err(|error| error.to_bus())?;
+        read = log.server.send(&commands).await.map_err(|error| error.to_bus())?;
     }
     let ((Some(id), Some(trimmed), Some(last)), found) = read else {
         return Err(AdapterError::unavailable(format_args!("{} has no log any more", log.address())));

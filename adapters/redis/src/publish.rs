@@ -1,19 +1,24 @@
 //! Appends emitted records. Records that wait at the same time are appended in one call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use events_core::{AdapterError, Draft, Timestamp};
 use redis::ScriptInvocation;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::log::Log;
 use crate::scripts::APPEND;
+use crate::tail::Changed;
 
 /// The most appends that may be queued. Beyond it, `append` waits for room.
 const MAX_WAITING: usize = 1024;
 /// The most records of one call to Redis, unless a single append has more: the server runs nothing else meanwhile.
 const MAX_BATCH: usize = 1000;
+/// The shortest time between notifications of other instances. The first one after a pause is immediate, and after the
+/// last append one follows.
+const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(2);
 /// The most records of one append.
 const MAX_CALL_ROWS: usize = 20_000;
 
@@ -28,6 +33,9 @@ pub(crate) struct Duplicate {
 /// The answer of `append.lua`.
 type Answer = (Vec<(usize, i64)>, Vec<usize>, Vec<String>, u64);
 
+/// The times of the records of a call, and those that were in the log already.
+type NewRecords = (Vec<i64>, Vec<Duplicate>);
+
 type Appended = Result<Vec<Duplicate>, AdapterError>;
 
 struct Job {
@@ -41,9 +49,11 @@ struct Job {
 pub(crate) struct Publisher(mpsc::Sender<Job>);
 
 impl Publisher {
-    pub(crate) fn start(log: Arc<Log>) -> Self {
+    pub(crate) fn start(log: Arc<Log>, changed: Arc<Changed>) -> Self {
         let (jobs, queue) = mpsc::channel(MAX_WAITING);
-        tokio::spawn(work(log, queue));
+        let origin = log.receiver.instance().to_string();
+        let appender = Appender { log, changed, origin, calls: 0, announced: None, is_unannounced: false };
+        tokio::spawn(appender.run(queue));
         Self(jobs)
     }
 
@@ -98,60 +108,128 @@ impl Row {
     }
 }
 
-/// How many characters an id has.
-const ID_LEN: usize = 36;
+/// The task that appends records.
+struct Appender {
+    log: Arc<Log>,
+    changed: Arc<Changed>,
+    /// The instance, as text.
+    origin: String,
+    /// Number of calls so far.
+    calls: u64,
+    /// When other instances were last notified.
+    announced: Option<Instant>,
+    /// Whether records were appended since then.
+    is_unannounced: bool,
+}
 
-/// Appends queued records until all [`Publisher`]s are dropped.
-async fn work(log: Arc<Log>, mut queue: mpsc::Receiver<Job>) {
-    let (mut jobs, mut calls) = (Vec::new(), 0_u64);
-    let origin = log.receiver.instance().to_string();
-    while let Some(first) = queue.recv().await {
-        let (since, mut count) = (first.since, first.drafts.len());
-        jobs.push(first);
-        while count < MAX_BATCH
-            && let Ok(next) = queue.try_recv()
-        {
-            count += next.drafts.len();
-            jobs.push(next);
+impl Appender {
+    /// Appends queued records until all [`Publisher`]s are dropped.
+    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::new();
+        while let Some(first) = self.next(&mut queue).await {
+            let (since, mut count) = (first.since, first.drafts.len());
+            jobs.push(first);
+            while count < MAX_BATCH
+                && let Ok(next) = queue.try_recv()
+            {
+                count += next.drafts.len();
+                jobs.push(next);
+            }
+            let drafts = jobs.iter().flat_map(|job| &job.drafts);
+            let rows: Vec<_> = drafts.map(|draft| Row::new(draft, &self.origin)).collect();
+            let appended = self.append(since, &rows).await;
+            answer(jobs.drain(..), &appended);
         }
-        calls += 1;
-        let drafts = jobs.iter().flat_map(|job| &job.drafts);
-        let rows: Vec<_> = drafts.map(|draft| Row::new(draft, &origin)).collect();
-        let appended = append(&log, since, &origin, calls, &rows).await;
-        let mut begin = 0;
-        for Job { drafts, done, .. } in jobs.drain(..) {
-            let own = begin..begin + drafts.len();
-            begin = own.end;
-            let of_job = |(times, duplicates): &(Vec<i64>, Vec<Duplicate>)| {
-                for (draft, time) in drafts.iter().zip(times.get(own.clone()).unwrap_or_default()) {
-                    draft.record().stamp_at(Timestamp::from_micros(*time));
-                }
-                let own_duplicates = duplicates.iter().filter(|duplicate| own.contains(&duplicate.index));
-                let of_call = |duplicate: &Duplicate| Duplicate {
-                    index: duplicate.index - own.start,
-                    stored: duplicate.stored.clone(),
-                };
-                own_duplicates.map(of_call).collect()
+    }
+
+    /// Returns the next append, or `None` at the end. Meanwhile notifies the other instances if that is due.
+    async fn next(&mut self, queue: &mut mpsc::Receiver<Job>) -> Option<Job> {
+        while self.is_unannounced {
+            let due = self.announced.map_or_else(Instant::now, |last| last + ANNOUNCE_INTERVAL);
+            let announce = async {
+                sleep_until(due).await;
+                self.announce().await;
             };
-            // The caller may have dropped its future.
-            let _ = done.send(appended.as_ref().map(of_job).map_err(Clone::clone));
+            tokio::select! {
+                biased;
+                job = queue.recv() => {
+                    if job.is_none() {
+                        self.announce().await;
+                    }
+                    return job;
+                }
+                () = announce => self.is_unannounced = false,
+            }
         }
+        queue.recv().await
+    }
+
+    /// Notifies the other instances. If that fails, they find the records when they poll.
+    async fn announce(&self) {
+        let mut commands = redis::pipe();
+        commands.cmd("PUBLISH").arg(self.log.channel()).arg(&self.origin).ignore();
+        let _: Result<(), _> = self.log.server.send(&commands).await;
+    }
+
+    /// Appends records, and notifies this instance of it; the others too, unless they were just notified.
+    async fn append(&mut self, since: Instant, rows: &[Row]) -> Result<NewRecords, AdapterError> {
+        self.calls += 1;
+        let (now, last) = (Instant::now(), self.announced);
+        let announces = last.is_none_or(|last| now.duration_since(last) >= ANNOUNCE_INTERVAL);
+        let call = Call { origin: &self.origin, number: self.calls, announces, rows };
+        let appended = append(&self.log, since, &call).await;
+        if announces && appended.is_ok() {
+            (self.announced, self.is_unannounced) = (Some(now), false);
+        } else {
+            self.is_unannounced = true;
+        }
+        self.changed.appended();
+        appended
     }
 }
 
-/// Appends records. Returns their times, and those that were in the log already.
-async fn append(
-    log: &Log,
-    since: Instant,
-    origin: &str,
+/// Passes the result of a call to those whose records it had.
+fn answer(jobs: impl Iterator<Item = Job>, appended: &Result<NewRecords, AdapterError>) {
+    let mut begin = 0;
+    for Job { drafts, done, .. } in jobs {
+        let own = begin..begin + drafts.len();
+        begin = own.end;
+        let of_job = |(times, duplicates): &NewRecords| {
+            for (draft, time) in drafts.iter().zip(times.get(own.clone()).unwrap_or_default()) {
+                draft.record().stamp_at(Timestamp::from_micros(*time));
+            }
+            let own_duplicates = duplicates.iter().filter(|duplicate| own.contains(&duplicate.index));
+            let of_call = |duplicate: &Duplicate| Duplicate {
+                index: duplicate.index - own.start,
+                stored: duplicate.stored.clone(),
+            };
+            own_duplicates.map(of_call).collect()
+        };
+        // The caller may have dropped its future.
+        let _ = done.send(appended.as_ref().map(of_job).map_err(Clone::clone));
+    }
+}
+
+/// A call of `append.lua`.
+struct Call<'a> {
+    origin: &'a str,
     number: u64,
-    rows: &[Row],
-) -> Result<(Vec<i64>, Vec<Duplicate>), AdapterError> {
+    /// Whether the script notifies other instances.
+    announces: bool,
+    rows: &'a [Row],
+}
+
+/// How many characters an id has.
+const ID_LEN: usize = 36;
+
+/// Appends records. Returns their times, and those that were in the log already.
+async fn append(log: &Log, since: Instant, call: &Call<'_>) -> Result<NewRecords, AdapterError> {
+    let Call { origin, number, announces, rows } = *call;
     let may_be_known = rows.iter().enumerate().filter(|(_, row)| row.may_be_known);
     let may_be_known: Vec<_> = may_be_known.map(|(index, _)| index.to_string()).collect();
     let may_be_known = may_be_known.join(" ");
     let arguments = |call: &mut ScriptInvocation<'static>, _| {
-        call.arg(origin).arg(format!("{number:016}")).arg(&may_be_known);
+        call.arg(origin).arg(format!("{number:016}")).arg(&may_be_known).arg(i32::from(announces));
         for Row { head, time, offset, text, .. } in rows {
             call.arg(head).arg(time.as_micros()).arg(*offset).arg(text);
         }

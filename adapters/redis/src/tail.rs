@@ -45,13 +45,17 @@ impl Changed {
         });
     }
 
+    /// Counts an append of this bus.
+    pub(crate) fn appended(&self) {
+        self.changes.send_modify(|changes| changes.log += 1);
+    }
+
     /// Counts the change that a notification announces: consumers, or an append of an instance.
     fn announced(&self, message: &[u8], instance: &str) {
-        self.changes.send_modify(|changes| match message {
-            b"consumers" => changes.consumers += 1,
-            _ => changes.log += 1,
-        });
-        if message != b"consumers" && message != instance.as_bytes() {
+        if message == b"consumers" {
+            self.changes.send_modify(|changes| changes.consumers += 1);
+        } else if message != instance.as_bytes() {
+            self.changes.send_modify(|changes| changes.log += 1);
             self.others.notify_one();
         }
     }

@@ -2,8 +2,8 @@
 -- ids the log had already, the stored records of these, and the position before the new records.
 --
 -- ARGV: the id of the log; the instance; the number of its call, with 16 digits, which all tries of the call share; the
--- indexes of records whose ids the log may have; and of each record its `head`, its time, the offset of the time in the
--- text, and the text. If the offset is below zero, the time in the text stays.
+-- indexes of records whose ids the log may have; 1 to notify the other instances, or 0; and of each record its `head`, its
+-- time, the offset of the time in the text, and the text. If the offset is below zero, the time in the text stays.
 --
 -- The last call of each instance is in `meta`, as number, first new position and time: `appended:<instance>`. A try of
 -- an earlier call that comes late changes nothing.
@@ -36,8 +36,8 @@ if args[4] ~= '' or done and done >= number then
     -- An earlier try has run, and its answer was lost. Its new records follow each other.
     local before = string.match(done, '^%d+ (%d+)') - 1
     local position, trimmed = before + 1, tonumber(call('HGET', META, 'trimmed'))
-    for index = 0, (#args - 4) / 4 - 1 do
-      local id, entry = string.sub(args[5 + 4 * index], 1, 36), entry_at(position)
+    for index = 0, (#args - 5) / 4 - 1 do
+      local id, entry = string.sub(args[6 + 4 * index], 1, 36), entry_at(position)
       local is_new = entry and string.sub(entry[2][2], 1, 36) == id
       if is_new then
         times[#times + 1], times[#times + 2] = index, string.match(entry[1], '%d+$')
@@ -49,15 +49,15 @@ if args[4] ~= '' or done and done >= number then
   end
   known = {}
   for index in string.gmatch(args[4], '%d+') do
-    known[tonumber(index)] = position_of(string.sub(args[5 + 4 * index], 1, 36)) or false
+    known[tonumber(index)] = position_of(string.sub(args[6 + 4 * index], 1, 36)) or false
   end
 end
 
 local last, time, bytes, time_text, stamp = of[2] + 0, of[3] + 0, of[4] + 0, of[3], of[5]
 local before, newest, new, id, found = last, nil, nil, nil, nil
-for first = 5, #args, 4 do
+for first = 6, #args, 4 do
   if known then
-    local index = (first - 5) / 4
+    local index = (first - 6) / 4
     found, id, new = known[index], nil, new or {}
     if found ~= nil then
       id = string.sub(args[first], 1, 36)
@@ -75,7 +75,7 @@ for first = 5, #args, 4 do
         stamp = string.match(args[newest + 3], '^[^"]*', math.abs(args[newest + 2]) + 1)
         newest = nil
       end
-      times[#times + 1], times[#times + 2] = (first - 5) / 4, time_text
+      times[#times + 1], times[#times + 2] = (first - 6) / 4, time_text
       local offset = args[first + 2] + 0
       if offset >= 0 then
         text = string.sub(text, 1, offset) .. stamp .. string.sub(text, (string.find(text, '"', offset + 1, true)))
@@ -95,6 +95,6 @@ end
 if newest then stamp = string.match(args[newest + 3], '^[^"]*', math.abs(args[newest + 2]) + 1) end
 call('HSET', META, 'last', last, 'time', time_text, 'stamp', stamp, 'bytes', bytes, lane,
   number .. ' ' .. before + 1 .. ' ' .. time_text)
--- Wakes the instances. If the user may not publish, they still poll.
-if last > before then redis.pcall('PUBLISH', string.sub(META, 1, -5) .. 'notify', args[2]) end
+-- If the user may not publish, the other instances still poll.
+if args[5] == '1' and last > before then redis.pcall('PUBLISH', string.sub(META, 1, -5) .. 'notify', args[2]) end
 return { times, duplicates, stored, before }

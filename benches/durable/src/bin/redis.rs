@@ -1,5 +1,6 @@
 //! Throughput of events on Redis beside the bare client on the same runtime:
-//! `cargo run --release -p durable-bench --bin redis [rounds [events]]`.
+//! `cargo run --release -p durable-bench --bin redis [rounds [events]]`. `BENCH_ONLY=ordered` selects the measurements
+//! whose names contain this text.
 //!
 //! Each figure is the median over all rounds. In each round, the library and the bare client take turns. `by server` is
 //! the ratio of the server's processor time per event.
@@ -222,17 +223,26 @@ async fn main() {
     let events = arguments.next().unwrap_or(50_000);
     let Some(server) = Server::start() else { return };
     let bench = Bench { server, events };
+    let only = std::env::var("BENCH_ONLY").unwrap_or_default();
     for emitters in [1, 16, 256] {
+        let what = format!("publish, {emitters} emitters");
+        if !what.contains(&only) {
+            continue;
+        }
         let mut pairs = Vec::new();
         for _ in 0..rounds {
             pairs.push((bench.publish(emitters).await, bench.bare_publish(emitters).await));
         }
-        report(&format!("publish, {emitters} emitters"), events, &pairs);
+        report(&what, events, &pairs);
     }
     for (what, fails, ordered) in
         [("deliver", 0, false), ("deliver, 1 % retries", 100, false), ("deliver, ordered", 0, true)]
     {
         for at_a_time in [1, 16, 256] {
+            let what = format!("{what}, {at_a_time} at a time");
+            if !what.contains(&only) {
+                continue;
+            }
             let mut pairs = Vec::new();
             for _ in 0..rounds {
                 pairs.push((
@@ -240,7 +250,7 @@ async fn main() {
                     bench.bare_deliver(at_a_time).await,
                 ));
             }
-            report(&format!("{what}, {at_a_time} at a time"), events, &pairs);
+            report(&what, events, &pairs);
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::adapter::AdapterError;
 use crate::adapter::durable::{DeadLetter, Delivered, Outcome};
-use crate::bus::emit::alone;
+use crate::bus::emit::single_call;
 use crate::bus::inner::Bus;
 use crate::bus::inner::call::Attempt;
 use crate::bus::inner::failure::Failure;
@@ -68,7 +68,7 @@ async fn attempt(bus: &Bus, work: &Work, delivered: &Delivered, record: &Record)
     let failed = |attempts| Failed { event: record.name(), id: Some(record.id()), attempts, verb: "failed" };
     let route = Route::of(&work.registration, work.consumer.pattern_of(record.name()).unwrap_or(0));
     let tried = Attempt { number: attempt, consumer: Some(Arc::clone(&work.name)) };
-    let called = alone::call_durable(bus, &work.registration.callback, &route, record, tried);
+    let called = single_call::call_durable(bus, &work.registration.callback, &route, record, tried);
     let Err(error) = within(durable.time_limit(), called).await else { return Outcome::Done };
     let message = error.message().to_owned();
     let failed = Failed { verb: Failure::new(&route, error).verb(), ..failed(attempt) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::adapter::durable::Transaction;
 use crate::adapter::{Adapter, BoxFuture};
-use crate::bus::emit::admit::Options;
+use crate::bus::emit::begin::EmitOptions;
 use crate::bus::emit::publish;
 use crate::bus::inner::Bus;
 use crate::error::{Error, ErrorKind};
@@ -37,7 +37,7 @@ pub struct EmitIn<'a, K, T: ?Sized, E> {
     bus: &'a Bus,
     tx: &'a mut T,
     event: E,
-    options: Options,
+    options: EmitOptions,
     engine: PhantomData<fn() -> K>,
 }
 
@@ -59,7 +59,7 @@ impl<K, T: ?Sized, E> EmitIn<'_, K, T, E> {
 impl<K, T: Transaction<K> + ?Sized, E: Event> EmitIn<'_, K, T, E> {
     async fn append(self) -> Result<EventId, Error> {
         let inner = &self.bus.inner;
-        let (_flight, envelope) = inner.admit(E::NAME, Some(Box::new(self.options)))?;
+        let (_flight, envelope) = inner.begin_emit(E::NAME, Some(Box::new(self.options)))?;
         inner.check_runtime_of_transaction(E::NAME)?;
         let adapter = self.bus.adapter_of_transaction(ErrorKind::Append, E::NAME)?;
         let record = Record::shared(E::decl(), Arc::new(self.event), envelope);
@@ -100,7 +100,7 @@ impl Bus {
         T: Transaction<K> + ?Sized,
         E: Event,
     {
-        EmitIn { bus: self, tx, event, options: Options::default(), engine: PhantomData }
+        EmitIn { bus: self, tx, event, options: EmitOptions::default(), engine: PhantomData }
     }
 
     pub(crate) async fn first_time<K, T>(

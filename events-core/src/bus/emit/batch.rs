@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::adapter::{BoxFuture, Published};
-use crate::bus::emit::dispatch::deliver_appended;
+use crate::bus::emit::dispatch::call_handlers_if_new;
 use crate::bus::emit::emitted::Emitted;
 use crate::bus::emit::future_set::join_all;
 use crate::bus::emit::publish::publish;
@@ -54,7 +54,7 @@ impl Bus {
         }
         let inner = &self.inner;
         let from = Inherited::current();
-        let flight = inner.count(decl.name, from.as_ref())?;
+        let flight = inner.count_emit(decl.name, from.as_ref())?;
         let envelope = || inner.envelope(from.as_ref(), Metadata::new(), None);
         let records = events.into_iter().map(|event| Record::shared(decl, Arc::new(event), envelope()));
         let batch = boxed_batch(self.clone(), records.collect());
@@ -74,19 +74,19 @@ async fn emit_batch(bus: Bus, records: Vec<Record>) -> Result<Vec<Emitted>, Erro
     let mut appended = Vec::with_capacity(records.len());
     bus.inner.log.append(&records, |record| appended.push(record));
     let mut emitted = Vec::with_capacity(records.len());
-    let (mut indices, mut groups) = (Vec::new(), Vec::new());
+    let (mut indices, mut pending_handlers) = (Vec::new(), Vec::new());
     for (index, (record, appended)) in records.into_iter().zip(appended).enumerate() {
         let appended = if published.is_duplicate(index) { Appended::Duplicate } else { appended };
-        emitted.push(match deliver_appended(&bus, record, appended).await {
+        emitted.push(match call_handlers_if_new(&bus, record, appended).await {
             Progress::Done(emitted) => Some(emitted),
-            Progress::Pending(group) => {
+            Progress::Pending(pending) => {
                 indices.push(index);
-                groups.push(group);
+                pending_handlers.push(pending);
                 None
             }
         });
     }
-    for (index, waited) in indices.into_iter().zip(join_all(groups).await) {
+    for (index, waited) in indices.into_iter().zip(join_all(pending_handlers).await) {
         emitted[index] = Some(waited);
     }
     Ok(emitted.into_iter().flatten().map(|emitted| emitted.with_consumers(&bus.inner)).collect())

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use crate::adapter::BoxFuture;
 use crate::bus::emit::emitted::Emitted;
-use crate::bus::emit::group::{Delivered, Group, Guarded, Running};
 use crate::bus::emit::paths::Polled;
+use crate::bus::emit::pending_handlers::{HandlerFuture, HandlerFutures, HandlersProgress, PendingHandlers};
 use crate::bus::emit::task::Progress;
 use crate::bus::inner::call::{Call, Source};
 use crate::bus::inner::calling::Calling;
@@ -28,7 +28,7 @@ use crate::panics::catch_panic;
 use crate::record::Record;
 
 /// Number of handlers from which on [`Dispatch::call_many`] is used.
-const MANY: usize = 16;
+const MIN_HANDLERS_FOR_CALL_MANY: usize = 16;
 
 /// One event's pass through a list of handlers. Handlers borrow the call. Copying it would read fields that were just
 /// written with wider loads, which is slow.
@@ -36,26 +36,26 @@ struct Dispatch {
     /// Number of handlers that were not called, because they were removed, or are `once` handlers that
     /// another emit has called.
     skipped: usize,
-    /// True if [`may_call`] must be asked before each handler.
-    must_admit: bool,
+    /// True if [`check_handler`] must be asked before each handler.
+    must_check_handlers: bool,
     calling: Calling,
-    rest: Option<Box<Rest>>,
+    failed_or_pending: Option<Box<FailedOrPending>>,
 }
 
 /// The result of the first poll of all handlers. Two words, so that it is passed in registers.
-pub(super) struct Called {
+pub(super) struct CallResults {
     handled: usize,
     /// `None` if all handlers have finished without a failure.
-    rest: Option<Box<Rest>>,
+    failed_or_pending: Option<Box<FailedOrPending>>,
 }
 
 /// Failures and pending handlers. Few emits have any.
 #[derive(Default)]
-struct Rest {
+struct FailedOrPending {
     failures: Vec<Failure>,
     /// The handlers that wait. Their futures are in `running`.
     waiting: Vec<WaitingHandler>,
-    running: Running,
+    running: HandlerFutures,
     /// The id of an event without a record. It is created only when a handler reads it.
     id: Option<EventId>,
 }
@@ -63,16 +63,16 @@ struct Rest {
 /// Calls the handlers of an event without a record. No handler in the list may return a future, and the emit must not
 /// be nested in a handler.
 #[inline]
-pub(super) fn by_reference<'a>(
+pub(super) fn call_with_borrowed_event<'a>(
     bus: &'a Bus,
     decl: &'static EventDecl,
     event: ErasedEvent<'a>,
     list: &'a List,
     cx: &mut Context<'_>,
-) -> Called {
+) -> CallResults {
     let Some(Entry { route, .. }) = list.entries.first() else {
         note_unhandled(bus, Source::Bare(decl));
-        return Called { handled: 0, rest: None };
+        return CallResults { handled: 0, failed_or_pending: None };
     };
     let entered = context::enter_bare(bus.inner.instance, decl);
     let mut call = Call { bus, event, source: Source::Bare(decl), route, delivery: None };
@@ -84,19 +84,24 @@ pub(super) fn by_reference<'a>(
 }
 
 /// Calls the handlers of a record's event with the record.
-pub(super) fn deliver(bus: &Bus, record: Record, position: u64, cx: &mut Context<'_>) -> Delivered {
+pub(super) fn call_handlers(
+    bus: &Bus,
+    record: Record,
+    position: u64,
+    cx: &mut Context<'_>,
+) -> HandlersProgress {
     let list = bus.inner.routes.of_record(&record);
-    let progress = deliver_to(bus, record, position, &list, cx);
+    let progress = call_handlers_in(bus, record, position, &list, cx);
     // This may be the last owner of a closure that was removed meanwhile, whose destructor is user code.
     catch_panic(|| drop(list));
     progress
 }
 
 /// Delivers a record from an async function. Calls no handler if the log already had the record.
-pub(crate) async fn deliver_appended(bus: &Bus, record: Record, appended: Appended) -> Delivered {
+pub(crate) async fn call_handlers_if_new(bus: &Bus, record: Record, appended: Appended) -> HandlersProgress {
     let mut record = Some(record);
     poll_fn(|cx| match (record.take(), appended) {
-        (Some(record), Appended::At(position)) => Poll::Ready(deliver(bus, record, position, cx)),
+        (Some(record), Appended::At(position)) => Poll::Ready(call_handlers(bus, record, position, cx)),
         (Some(record), Appended::Duplicate) => Poll::Ready(Progress::Done(Emitted::duplicate(record))),
         (None, _) => Poll::Pending,
     })
@@ -104,13 +109,13 @@ pub(crate) async fn deliver_appended(bus: &Bus, record: Record, appended: Append
 }
 
 /// Calls the handlers in `list` with a record.
-pub(super) fn deliver_to(
+pub(super) fn call_handlers_in(
     bus: &Bus,
     record: Record,
     position: u64,
     list: &List,
     cx: &mut Context<'_>,
-) -> Delivered {
+) -> HandlersProgress {
     let inner = &bus.inner;
     let Some(entry) = list.entries.first() else {
         note_unhandled(bus, Source::Stored(&record, None));
@@ -123,41 +128,41 @@ pub(super) fn deliver_to(
     let entered = context::enter_record(inner.instance, &record);
     let called = Dispatch::run(&mut call, list, cx);
     drop(entered);
-    match called.rest {
+    match called.failed_or_pending {
         None => Progress::Done(Emitted::of_record(record, called.handled)),
-        Some(rest) => rest.of_record(bus, record, called.handled),
+        Some(more) => more.into_progress(bus, record, called.handled),
     }
 }
 
-impl Called {
+impl CallResults {
     #[cold]
     fn note_id(&mut self, id: Option<EventId>) {
-        self.rest.get_or_insert_default().id = id;
+        self.failed_or_pending.get_or_insert_default().id = id;
     }
 
     #[inline]
-    pub(super) fn without_record(self) -> Polled {
-        match self.rest {
-            None => Poll::Ready(Ok(Emitted::bare(self.handled))),
-            Some(rest) => Poll::Ready(Ok(Emitted::bare_with(self.handled, rest.id, rest.failures))),
+    pub(super) fn into_polled(self) -> Polled {
+        match self.failed_or_pending {
+            None => Poll::Ready(Ok(Emitted::without_record(self.handled))),
+            Some(more) => Poll::Ready(Ok(Emitted::without_record_with(self.handled, more.id, more.failures))),
         }
     }
 }
 
-impl Rest {
+impl FailedOrPending {
     #[inline(never)]
-    fn of_record(self, bus: &Bus, record: Record, handled: usize) -> Delivered {
+    fn into_progress(self, bus: &Bus, record: Record, handled: usize) -> HandlersProgress {
         let emitted = Emitted::of_record(record.clone(), handled);
         if self.waiting.is_empty() {
-            return Progress::Done(emitted.fail(self.failures));
+            return Progress::Done(emitted.with_failures(self.failures));
         }
-        Progress::Pending(Group {
+        Progress::Pending(PendingHandlers {
             inner: Arc::clone(&bus.inner),
             scope: Scope::of_record(bus.inner.instance, &record),
             emitted: Some(emitted),
             failures: self.failures,
             running: self.running,
-            waiting: bus.inner.slow_handlers.begin(record, self.waiting),
+            waiting: bus.inner.slow_handlers.add_emit(record, self.waiting),
         })
     }
 }
@@ -165,9 +170,13 @@ impl Rest {
 impl Dispatch {
     /// Calls each handler and polls its future once. Must run in the event's [`Scope`].
     #[inline]
-    fn run<'a>(call: &mut Call<'a>, list: &'a List, cx: &mut Context<'_>) -> Called {
-        let mut this =
-            Self { skipped: 0, must_admit: list.must_admit(), calling: Calling::begin(), rest: None };
+    fn run<'a>(call: &mut Call<'a>, list: &'a List, cx: &mut Context<'_>) -> CallResults {
+        let mut this = Self {
+            skipped: 0,
+            must_check_handlers: list.must_check_handlers(),
+            calling: Calling::begin(),
+            failed_or_pending: None,
+        };
         let mut entries = &list.entries[..];
         // One `catch_unwind` for all handlers. After a panic, the loop resumes, under a new `catch_unwind`, with the
         // next handler.
@@ -179,7 +188,7 @@ impl Dispatch {
         if handled == 0 {
             note_unhandled(call.bus, call.source);
         }
-        Called { handled, rest: this.rest }
+        CallResults { handled, failed_or_pending: this.failed_or_pending }
     }
 
     #[inline]
@@ -190,7 +199,7 @@ impl Dispatch {
         list: &List,
         cx: &mut Context<'_>,
     ) {
-        if entries.len() >= MANY {
+        if entries.len() >= MIN_HANDLERS_FOR_CALL_MANY {
             return self.call_many(call, entries, list, cx);
         }
         for entry in entries {
@@ -222,7 +231,7 @@ impl Dispatch {
 
     #[inline(always)]
     fn call_one<'a>(&mut self, call: &mut Call<'a>, entry: &'a Entry, list: &List, cx: &mut Context<'_>) {
-        if self.must_admit && !may_call(call.bus, entry) {
+        if self.must_check_handlers && !check_handler(call.bus, entry) {
             self.skipped += 1;
             return;
         }
@@ -253,19 +262,19 @@ impl Dispatch {
 
     #[inline(never)]
     fn await_later(&mut self, call: &Call<'_>, future: BoxFuture<'static, HandlerResult>) {
-        let rest = self.rest.get_or_insert_default();
+        let more = self.failed_or_pending.get_or_insert_default();
         let waiting = WaitingHandler::new(call.route.clone());
-        rest.running.push(Guarded {
-            index: rest.waiting.len(),
+        more.running.push(HandlerFuture {
+            index: more.waiting.len(),
             number: waiting.number(),
             future: Some(future),
         });
-        rest.waiting.push(waiting);
+        more.waiting.push(waiting);
     }
 
     #[cold]
     fn note_changes(&mut self, call: &Call<'_>, list: &List) {
-        self.must_admit = list.must_admit();
+        self.must_check_handlers = list.must_check_handlers();
         call.bus.inner.slow_handlers.lap(&mut self.calling, call.route, call.source.name());
     }
 
@@ -279,15 +288,15 @@ impl Dispatch {
     #[cold]
     fn fail(&mut self, call: &Call<'_>, error: HandlerError) {
         let failure = failed(&call.bus.inner, call.source.name(), call.route, error);
-        self.rest.get_or_insert_default().failures.push(failure);
+        self.failed_or_pending.get_or_insert_default().failures.push(failure);
     }
 }
 
 /// Returns true if this emit may call the handler. Removes a `once` handler.
 #[cold]
-fn may_call(bus: &Bus, entry: &Entry) -> bool {
+fn check_handler(bus: &Bus, entry: &Entry) -> bool {
     let handler = &entry.route.registration;
-    let may = handler.admit();
+    let may = handler.try_begin_call();
     if may && handler.is_once() {
         bus.inner.routes.remove(handler);
     }

@@ -6,16 +6,16 @@ use crate::record::Record;
 
 /// The report of an emit: all its live handlers have finished.
 #[derive(Debug)]
-pub struct Emitted(What);
+pub struct Emitted(Report);
 
 /// Two words, so that it and the types around it are passed in registers: every emit moves it several times.
 #[derive(Debug)]
-enum What {
+enum Report {
     /// Without a record, because none was needed.
-    Bare {
+    WithoutRecord {
         handled: u32,
     },
-    Stored {
+    WithRecord {
         handled: u32,
         record: Record,
     },
@@ -23,15 +23,15 @@ enum What {
     Duplicate {
         record: Record,
     },
-    WithMore {
+    WithDetails {
         handled: u32,
-        more: Box<More>,
+        details: Box<ReportDetails>,
     },
 }
 
 /// The rare parts of a report.
 #[derive(Debug)]
-struct More {
+struct ReportDetails {
     record: Option<Record>,
     failures: Vec<Failure>,
     /// The id of an event without a record, if a handler read it.
@@ -44,66 +44,66 @@ struct More {
 impl Emitted {
     #[inline]
     pub(crate) fn of_record(record: Record, handled: usize) -> Self {
-        Self(What::Stored { handled: handled as u32, record })
+        Self(Report::WithRecord { handled: handled as u32, record })
     }
 
     /// Creates the report of an event without a record.
     #[inline]
-    pub(crate) fn bare(handled: usize) -> Self {
-        Self(What::Bare { handled: handled as u32 })
+    pub(crate) fn without_record(handled: usize) -> Self {
+        Self(Report::WithoutRecord { handled: handled as u32 })
     }
 
     /// Creates the report of an event without a record that has failures, or an id that a handler read.
     #[cold]
-    pub(crate) fn bare_with(handled: usize, id: Option<EventId>, failures: Vec<Failure>) -> Self {
-        let mut more = More::of(None);
-        (more.id, more.failures) = (id, failures);
-        Self(What::WithMore { handled: handled as u32, more })
+    pub(crate) fn without_record_with(handled: usize, id: Option<EventId>, failures: Vec<Failure>) -> Self {
+        let mut details = ReportDetails::of(None);
+        (details.id, details.failures) = (id, failures);
+        Self(Report::WithDetails { handled: handled as u32, details })
     }
 
     pub(crate) fn duplicate(record: Record) -> Self {
-        Self(What::Duplicate { record })
+        Self(Report::Duplicate { record })
     }
 
     /// Adds failures.
     #[cold]
-    pub(crate) fn fail(self, new: impl IntoIterator<Item = Failure>) -> Self {
-        self.change_more(|more| more.failures.extend(new))
+    pub(crate) fn with_failures(self, new: impl IntoIterator<Item = Failure>) -> Self {
+        self.with_details(|details| details.failures.extend(new))
     }
 
     /// Adds the bus, whose adapter must have durable consumers.
     #[cfg(feature = "durable")]
-    pub(crate) fn of_bus(self, bus: std::sync::Weak<crate::bus::inner::Inner>) -> Self {
+    pub(crate) fn with_bus(self, bus: std::sync::Weak<crate::bus::inner::Inner>) -> Self {
         match self.0 {
-            What::Duplicate { .. } => self,
-            _ => self.change_more(|more| more.bus = Some(bus)),
+            Report::Duplicate { .. } => self,
+            _ => self.with_details(|details| details.bus = Some(bus)),
         }
     }
 
     #[cfg(feature = "durable")]
     pub(crate) fn bus(&self) -> Option<&std::sync::Weak<crate::bus::inner::Inner>> {
         match &self.0 {
-            What::WithMore { more, .. } => more.bus.as_ref(),
+            Report::WithDetails { details, .. } => details.bus.as_ref(),
             _ => None,
         }
     }
 
-    fn change_more(self, change: impl FnOnce(&mut More)) -> Self {
-        let (handled, mut more) = match self.0 {
-            What::WithMore { handled, more } => (handled, more),
-            What::Bare { handled } => (handled, More::of(None)),
-            What::Stored { handled, record } => (handled, More::of(Some(record))),
-            What::Duplicate { record } => (0, More::of(Some(record))),
+    fn with_details(self, change: impl FnOnce(&mut ReportDetails)) -> Self {
+        let (handled, mut details) = match self.0 {
+            Report::WithDetails { handled, details } => (handled, details),
+            Report::WithoutRecord { handled } => (handled, ReportDetails::of(None)),
+            Report::WithRecord { handled, record } => (handled, ReportDetails::of(Some(record))),
+            Report::Duplicate { record } => (0, ReportDetails::of(Some(record))),
         };
-        change(&mut more);
-        Self(What::WithMore { handled, more })
+        change(&mut details);
+        Self(Report::WithDetails { handled, details })
     }
 
     /// Returns the id of the event. `None` if no record was needed (the history is off, and all handlers take
     /// `&E`) and no handler read the id.
     pub fn id(&self) -> Option<EventId> {
         match &self.0 {
-            What::WithMore { more, .. } if more.record.is_none() => more.id,
+            Report::WithDetails { details, .. } if details.record.is_none() => details.id,
             _ => self.record().map(Record::id),
         }
     }
@@ -111,26 +111,26 @@ impl Emitted {
     /// Returns the record of the event, if one was needed.
     pub fn record(&self) -> Option<&Record> {
         match &self.0 {
-            What::Bare { .. } => None,
-            What::Stored { record, .. } | What::Duplicate { record } => Some(record),
-            What::WithMore { more, .. } => more.record.as_ref(),
+            Report::WithoutRecord { .. } => None,
+            Report::WithRecord { record, .. } | Report::Duplicate { record } => Some(record),
+            Report::WithDetails { details, .. } => details.record.as_ref(),
         }
     }
 
     /// Returns how many handlers of this bus ran, including those that failed.
     pub fn handled(&self) -> usize {
         match self.0 {
-            What::Bare { handled } | What::Stored { handled, .. } | What::WithMore { handled, .. } => {
-                handled as usize
-            }
-            What::Duplicate { .. } => 0,
+            Report::WithoutRecord { handled }
+            | Report::WithRecord { handled, .. }
+            | Report::WithDetails { handled, .. } => handled as usize,
+            Report::Duplicate { .. } => 0,
         }
     }
 
     /// Returns the failures of handlers. Each was also logged when it happened.
     pub fn failures(&self) -> &[Failure] {
         match &self.0 {
-            What::WithMore { more, .. } => &more.failures,
+            Report::WithDetails { details, .. } => &details.failures,
             _ => &[],
         }
     }
@@ -138,11 +138,11 @@ impl Emitted {
     /// Returns true if an event with the same id was stored before. Then this one was not stored, and no
     /// handler ran.
     pub fn is_duplicate(&self) -> bool {
-        matches!(self.0, What::Duplicate { .. })
+        matches!(self.0, Report::Duplicate { .. })
     }
 }
 
-impl More {
+impl ReportDetails {
     fn of(record: Option<Record>) -> Box<Self> {
         Box::new(Self {
             record,

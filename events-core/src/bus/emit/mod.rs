@@ -1,14 +1,14 @@
 //! `bus.emit(...)`: the builder and future of an emit. [`paths`] runs it.
 
-pub(crate) mod admit;
-pub(crate) mod alone;
 pub(crate) mod batch;
+pub(crate) mod begin;
 pub(crate) mod dispatch;
 pub(crate) mod emitted;
 pub(crate) mod future_set;
-pub(crate) mod group;
 pub(crate) mod paths;
+pub(crate) mod pending_handlers;
 pub(crate) mod publish;
+pub(crate) mod single_call;
 pub(crate) mod task;
 
 use std::future::poll_fn;
@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::bus::emit::emitted::Emitted;
-use crate::bus::emit::paths::{Polled, Run, Unsent, start_counted};
+use crate::bus::emit::paths::{EmitRun, Polled, UnsentEvent, start_counted};
 use crate::bus::inner::Bus;
 use crate::error::Error;
 #[cfg(doc)]
@@ -64,10 +64,10 @@ use crate::record::{Envelope, Record};
 pub struct Emit<'a, E> {
     /// The event; `None` once the emit has started.
     event: Option<E>,
-    run: Run<'a>,
+    run: EmitRun<'a>,
     /// Creates the trait object for the first poll. A function pointer, so that the future needs no bound on
     /// `E`: a type that is not an event is then a single compile error, at `emit`.
-    unsent: fn(&mut Option<E>) -> &mut dyn Unsent,
+    as_unsent: fn(&mut Option<E>) -> &mut dyn UnsentEvent,
 }
 
 // No field is pinned.
@@ -76,7 +76,7 @@ impl<E> Unpin for Emit<'_, E> {}
 impl<'a, E: Event> Emit<'a, E> {
     #[inline]
     pub(crate) fn new(bus: &'a Bus, event: E) -> Self {
-        Self { event: Some(event), run: Run::new(bus, E::decl()), unsent: |event| event }
+        Self { event: Some(event), run: EmitRun::new(bus, E::decl()), as_unsent: |event| event }
     }
 }
 
@@ -142,7 +142,7 @@ impl<E> Emit<'_, E> {
     /// Runs the first poll.
     #[inline]
     fn start(&mut self, cx: &mut Context<'_>) -> Polled {
-        let polled = self.run.start((self.unsent)(&mut self.event), cx);
+        let polled = self.run.start((self.as_unsent)(&mut self.event), cx);
         self.event = None;
         polled
     }

@@ -1,13 +1,13 @@
-//! The ways in which an emit runs. [`Path`] is chosen once per emit.
+//! The ways in which an emit runs. [`EmitPath`] is chosen once per emit.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::bus::emit::admit::Options;
+use crate::bus::emit::begin::EmitOptions;
 use crate::bus::emit::dispatch;
 use crate::bus::emit::emitted::Emitted;
-use crate::bus::emit::group::Delivered;
+use crate::bus::emit::pending_handlers::HandlersProgress;
 use crate::bus::emit::publish;
 use crate::bus::emit::task::{self, FirstPoll, Progress, Task};
 use crate::bus::inner::in_flight::Detached;
@@ -24,20 +24,20 @@ use crate::record::{Envelope, Record};
 /// How an emit runs. `stop` waits for every emit: for those of the first three kinds, because it waits until no
 /// emit holds a list of handlers, and for [`CountedInFlight`](Self::CountedInFlight), because it waits until the
 /// number of emits in flight is 0.
-enum Path {
+enum EmitPath {
     /// The handlers borrow the event from the emit, because no record is needed.
-    ByReference(ListGuard),
+    BorrowedEvent(ListGuard),
     /// The record owns the event.
     OwnedRecord(ListGuard),
     /// The record shares the event with handlers that take `Arc<E>`.
     SharedRecord(ListGuard),
-    /// The record shares the event, and [`Inner::admit`] counts the emit or refuses it. Chosen for an emit with
+    /// The record shares the event, and [`Inner::begin_emit`] counts the emit or refuses it. Chosen for an emit with
     /// an adapter, inside a handler or with options, while the bus is stopping, and if too many emits wait for
     /// their handlers.
     CountedInFlight,
 }
 
-impl Path {
+impl EmitPath {
     #[inline(always)]
     fn of(inner: &Inner, decl: &'static EventDecl, has_options: bool) -> Self {
         if has_options || inner.adapter.is_some() || context::is_inside() {
@@ -45,7 +45,7 @@ impl Path {
         }
         let Some(list) = inner.routes.of_declared(decl) else { return Self::CountedInFlight };
         if !list.wants_record && !inner.log.keeps() {
-            return Self::ByReference(list);
+            return Self::BorrowedEvent(list);
         }
         match list.shares {
             _ if inner.flight.in_tasks() >= inner.settings.max_in_flight => {
@@ -66,25 +66,25 @@ fn release(list: ListGuard) {
 }
 
 /// An event that is owned by its emit until it is moved into a record.
-pub(super) trait Unsent {
+pub(super) trait UnsentEvent {
     /// Borrows the event.
-    fn lend(&self) -> ErasedEvent<'_>;
+    fn borrow_event(&self) -> ErasedEvent<'_>;
     /// Moves the event into a record. Returns `None` if it was moved before.
-    fn own(&mut self, origin: InstanceId) -> Option<Record>;
+    fn move_to_record(&mut self, origin: InstanceId) -> Option<Record>;
     /// Moves the event into an `Arc`. Returns `None` if it was moved before.
-    fn share(&mut self) -> Option<Arc<dyn Payload>>;
+    fn move_to_arc(&mut self) -> Option<Arc<dyn Payload>>;
 }
 
-impl<E: Event> Unsent for Option<E> {
-    fn lend(&self) -> ErasedEvent<'_> {
+impl<E: Event> UnsentEvent for Option<E> {
+    fn borrow_event(&self) -> ErasedEvent<'_> {
         self.as_ref().map_or_else(ErasedEvent::none, |event| ErasedEvent::new(event))
     }
 
-    fn own(&mut self, origin: InstanceId) -> Option<Record> {
+    fn move_to_record(&mut self, origin: InstanceId) -> Option<Record> {
         self.take().map(|event| Record::own(event, origin))
     }
 
-    fn share(&mut self) -> Option<Arc<dyn Payload>> {
+    fn move_to_arc(&mut self) -> Option<Arc<dyn Payload>> {
         self.take().map(|event| Arc::new(event) as _)
     }
 }
@@ -92,29 +92,29 @@ impl<E: Event> Unsent for Option<E> {
 pub(crate) type Polled = Poll<Result<Emitted, Error>>;
 
 /// An emit without its event, so that most of its code is not generic over the event.
-pub(super) struct Run<'a> {
+pub(super) struct EmitRun<'a> {
     pub(super) bus: &'a Bus,
     pub(super) decl: &'static EventDecl,
-    pub(super) state: State,
+    pub(super) state: EmitState,
 }
 
 /// The state of an emit, without its event. A single enum, so that a plain emit is cheap to drop.
-pub(crate) enum State {
+pub(crate) enum EmitState {
     Plain,
-    With(Box<Options>),
-    Detached(Detached, Option<Box<Options>>),
+    With(Box<EmitOptions>),
+    Detached(Detached, Option<Box<EmitOptions>>),
     /// Handlers or the adapter had not finished in the first poll.
     Pending(Task<Emitted>),
 }
 
-impl State {
+impl EmitState {
     #[inline(always)]
     fn has_options(&self) -> bool {
         !matches!(self, Self::Plain | Self::Detached(_, None))
     }
 
     /// Sets an option of an emit that has not started.
-    pub(crate) fn set(&mut self, set: impl FnOnce(&mut Options)) {
+    pub(crate) fn set(&mut self, set: impl FnOnce(&mut EmitOptions)) {
         let (options, _) = self.take();
         let mut options = options.unwrap_or_default();
         set(&mut options);
@@ -127,7 +127,7 @@ impl State {
         *self = Self::Detached(detached, options);
     }
 
-    pub(crate) fn take(&mut self) -> (Option<Box<Options>>, Option<Detached>) {
+    pub(crate) fn take(&mut self) -> (Option<Box<EmitOptions>>, Option<Detached>) {
         match std::mem::replace(self, Self::Plain) {
             Self::With(options) => (Some(options), None),
             Self::Detached(detached, options) => (options, Some(detached)),
@@ -162,31 +162,31 @@ impl State {
     }
 }
 
-impl<'a> Run<'a> {
+impl<'a> EmitRun<'a> {
     #[inline]
     pub(super) fn new(bus: &'a Bus, decl: &'static EventDecl) -> Self {
-        Self { bus, decl, state: State::Plain }
+        Self { bus, decl, state: EmitState::Plain }
     }
 
     /// Runs the first poll. `event` must not have been taken.
-    pub(super) fn start(&mut self, event: &mut dyn Unsent, cx: &mut Context<'_>) -> Polled {
+    pub(super) fn start(&mut self, event: &mut dyn UnsentEvent, cx: &mut Context<'_>) -> Polled {
         let (bus, decl) = (self.bus, self.decl);
-        match Path::of(&bus.inner, decl, self.state.has_options()) {
-            Path::ByReference(list) => {
-                let called = dispatch::by_reference(bus, decl, event.lend(), &list, cx);
+        match EmitPath::of(&bus.inner, decl, self.state.has_options()) {
+            EmitPath::BorrowedEvent(list) => {
+                let called = dispatch::call_with_borrowed_event(bus, decl, event.borrow_event(), &list, cx);
                 release(list);
-                called.without_record()
+                called.into_polled()
             }
-            Path::OwnedRecord(list) => {
-                let Some(record) = event.own(bus.inner.instance) else { return Poll::Pending };
+            EmitPath::OwnedRecord(list) => {
+                let Some(record) = event.move_to_record(bus.inner.instance) else { return Poll::Pending };
                 self.run_with_list(record, list, cx)
             }
-            Path::SharedRecord(list) => {
-                let Some(event) = event.share() else { return Poll::Pending };
+            EmitPath::SharedRecord(list) => {
+                let Some(event) = event.move_to_arc() else { return Poll::Pending };
                 self.run_with_list(Record::shared(decl, event, Envelope::new(bus.inner.instance)), list, cx)
             }
-            Path::CountedInFlight => {
-                let Some(event) = event.share() else { return Poll::Pending };
+            EmitPath::CountedInFlight => {
+                let Some(event) = event.move_to_arc() else { return Poll::Pending };
                 self.run_counted(event, cx)
             }
         }
@@ -196,11 +196,11 @@ impl<'a> Run<'a> {
     /// `list`.
     #[inline(never)]
     fn run_with_list(&mut self, record: Record, list: ListGuard, cx: &mut Context<'_>) -> Polled {
-        let polled = match append_and_deliver(self.bus, record, Some(&list), cx) {
+        let polled = match append_and_call(self.bus, record, Some(&list), cx) {
             Progress::Done(emitted) => Poll::Ready(Ok(emitted)),
-            Progress::Pending(group) => {
+            Progress::Pending(pending) => {
                 let (_, detached) = self.state.take();
-                self.state.wait_for(group.spawn(detached), cx)
+                self.state.wait_for(pending.spawn(detached), cx)
             }
         };
         release(list);
@@ -217,29 +217,29 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Counts an emit as in flight with [`Inner::admit`], creates its record with `make`, and polls the emit once.
+/// Counts an emit as in flight with [`Inner::begin_emit`], creates its record with `make`, and polls the emit once.
 ///
 /// # Errors
 ///
-/// The error of [`Inner::admit`], if it refuses the emit.
+/// The error of [`Inner::begin_emit`], if it refuses the emit.
 pub(crate) fn start_counted(
     bus: &Bus,
     name: &str,
-    options: Option<Box<Options>>,
+    options: Option<Box<EmitOptions>>,
     detached: Option<Detached>,
     make: impl FnOnce(Envelope) -> Record,
     cx: &mut Context<'_>,
 ) -> Result<FirstPoll<Emitted>, Error> {
-    let (_flight, envelope) = bus.inner.admit(name, options)?;
+    let (_flight, envelope) = bus.inner.begin_emit(name, options)?;
     let record = make(envelope);
     if let Some(adapter) = &bus.inner.adapter {
         let name = record.shared_name();
-        let future = Box::pin(publish::publish_and_deliver(bus.clone(), Arc::clone(adapter), record));
+        let future = Box::pin(publish::publish_and_call(bus.clone(), Arc::clone(adapter), record));
         return Ok(task::poll_or_spawn(&bus.inner, name, detached, future, cx));
     }
-    Ok(match append_and_deliver(bus, record, None, cx) {
+    Ok(match append_and_call(bus, record, None, cx) {
         Progress::Done(emitted) => Progress::Done(check_duplicate(bus, emitted)),
-        Progress::Pending(group) => Progress::Pending(group.spawn(detached)),
+        Progress::Pending(pending) => Progress::Pending(pending.spawn(detached)),
     })
 }
 
@@ -256,12 +256,12 @@ fn check_duplicate(bus: &Bus, emitted: Emitted) -> Result<Emitted, Error> {
 
 /// Appends a record to the log and calls its handlers. The caller must be in flight. If `list` was replaced
 /// before the append, the current list is used.
-fn append_and_deliver(bus: &Bus, record: Record, list: Option<&List>, cx: &mut Context<'_>) -> Delivered {
+fn append_and_call(bus: &Bus, record: Record, list: Option<&List>, cx: &mut Context<'_>) -> HandlersProgress {
     let Appended::At(position) = bus.inner.log.append_one(&record) else {
         return Progress::Done(Emitted::duplicate(record));
     };
     match list {
-        Some(list) if !list.is_replaced() => dispatch::deliver_to(bus, record, position, list, cx),
-        _ => dispatch::deliver(bus, record, position, cx),
+        Some(list) if !list.is_replaced() => dispatch::call_handlers_in(bus, record, position, list, cx),
+        _ => dispatch::call_handlers(bus, record, position, cx),
     }
 }

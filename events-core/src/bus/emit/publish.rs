@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::adapter::{Adapter, AdapterError, Published};
-use crate::bus::emit::dispatch::deliver_appended;
+use crate::bus::emit::dispatch::call_handlers_if_new;
 use crate::bus::emit::emitted::Emitted;
 use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
@@ -11,7 +11,7 @@ use crate::panics::{catch_panic, caught};
 use crate::record::Record;
 
 /// Passes a record to the adapter, then calls its handlers.
-pub(super) async fn publish_and_deliver(
+pub(super) async fn publish_and_call(
     bus: Bus,
     adapter: Arc<dyn Adapter>,
     record: Record,
@@ -21,7 +21,7 @@ pub(super) async fn publish_and_deliver(
         return Ok(Emitted::duplicate(record));
     }
     let appended = bus.inner.log.append_one(&record);
-    let delivered = deliver_appended(&bus, record, appended).await;
+    let delivered = call_handlers_if_new(&bus, record, appended).await;
     Ok(delivered.finish().await.with_consumers(&bus.inner))
 }
 
@@ -30,7 +30,7 @@ impl Emitted {
     #[cfg(feature = "durable")]
     pub(super) fn with_consumers(self, inner: &Arc<Inner>) -> Self {
         match inner.adapter.as_ref().is_some_and(|adapter| adapter.durable().is_some()) {
-            true => self.of_bus(Arc::downgrade(inner)),
+            true => self.with_bus(Arc::downgrade(inner)),
             false => self,
         }
     }

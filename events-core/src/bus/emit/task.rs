@@ -43,12 +43,12 @@ pub(crate) trait Work: Send + Unpin + 'static {
 }
 
 /// Work with a type-erased future.
-struct Boxed<T> {
+struct BoxedWork<T> {
     bus: Arc<Inner>,
     future: BoxFuture<'static, Result<T, Error>>,
 }
 
-impl<T: Send + 'static> Work for Boxed<T> {
+impl<T: Send + 'static> Work for BoxedWork<T> {
     type Output = T;
 
     fn bus(&self) -> &Arc<Inner> {
@@ -88,17 +88,22 @@ pub(super) fn poll_or_spawn<T: Send + 'static>(
     let _entered = bus.enter_runtime();
     match future.as_mut().poll(cx) {
         Poll::Ready(outcome) => Progress::Done(outcome),
-        Poll::Pending => Progress::Pending(spawn(event, detached, Boxed { bus: Arc::clone(bus), future })),
+        Poll::Pending => {
+            Progress::Pending(spawn(event, detached, BoxedWork { bus: Arc::clone(bus), future }))
+        }
     }
 }
 
 /// Spawns work on the current runtime, or on that of the bus if there is none. The caller must be in flight.
 pub(super) fn spawn<W: Work>(event: Name, detached: Option<Detached>, work: W) -> Task<W::Output> {
-    let moved = Arc::new(Moved { event, task: Mutex::default() });
-    let to = Some(Arc::clone(&moved));
+    let moved = Arc::new(MovedTask { event, task: Mutex::default() });
+    let moved_to = Some(Arc::clone(&moved));
     let counts = EmitCounts { _flight: InFlightGuard::new(&work.bus().flight), _detached: detached };
     let runtime = work.bus().runtime();
-    Task { running: runtime.spawn(Moving { work: Some((work, counts)), to, stays: false }), moved }
+    Task {
+        running: runtime.spawn(MovableTask { work: Some((work, counts)), moved_to, must_stay: false }),
+        moved,
+    }
 }
 
 /// Keeps an emit counted as in flight, and as detached if it is, until its task ends or is dropped.
@@ -110,14 +115,14 @@ struct EmitCounts {
 /// A handle to the task of an emit. It stays valid if the task moves to another runtime. Dropping the handle does not stop the
 /// task.
 pub(crate) struct Task<T> {
-    running: JoinHandle<Answer<T>>,
-    moved: Arc<Moved<T>>,
+    running: JoinHandle<TaskResult<T>>,
+    moved: Arc<MovedTask<T>>,
 }
 
-struct Moved<T> {
+struct MovedTask<T> {
     event: Name,
     /// The task to which the work has moved, until the emit takes it.
-    task: Mutex<Option<JoinHandle<Answer<T>>>>,
+    task: Mutex<Option<JoinHandle<TaskResult<T>>>>,
 }
 
 impl<T> Future for Task<T> {
@@ -161,13 +166,13 @@ fn lost_error(event: &Name, why: &str) -> Error {
 
 /// The result of an emit whose task has ended. If it is an error and is dropped because the emit was detached
 /// or dropped, it is logged.
-struct Answer<T> {
+struct TaskResult<T> {
     /// `None` once the emit has taken it.
     result: Option<Result<T, Error>>,
     fallback: Fallback,
 }
 
-impl<T> Drop for Answer<T> {
+impl<T> Drop for TaskResult<T> {
     fn drop(&mut self) {
         if let Some(Err(error)) = &self.result {
             let fallback = self.fallback;
@@ -179,41 +184,41 @@ impl<T> Drop for Answer<T> {
 }
 
 /// Work that moves to the runtime of the bus if it is dropped unfinished.
-struct Moving<W: Work> {
+struct MovableTask<W: Work> {
     /// `None` once the work is done.
     work: Option<(W, EmitCounts)>,
     /// Shared with the emit, which finds the moved task here.
-    to: Option<Arc<Moved<W::Output>>>,
+    moved_to: Option<Arc<MovedTask<W::Output>>>,
     /// True if the work does not move: it has moved before, or a poll panicked.
-    stays: bool,
+    must_stay: bool,
 }
 
-impl<W: Work> Future for Moving<W> {
-    type Output = Answer<W::Output>;
+impl<W: Work> Future for MovableTask<W> {
+    type Output = TaskResult<W::Output>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Some((work, _)) = &mut this.work else { return Poll::Pending };
-        let stays = std::mem::replace(&mut this.stays, true);
+        let must_stay = std::mem::replace(&mut this.must_stay, true);
         let fallback = work.bus().settings.fallback;
-        let polled = work.poll_result(cx).map(|result| Answer { result: Some(result), fallback });
+        let polled = work.poll_result(cx).map(|result| TaskResult { result: Some(result), fallback });
         match polled.is_ready() {
             true => this.work = None,
-            false => this.stays = stays,
+            false => this.must_stay = must_stay,
         }
         polled
     }
 }
 
-impl<W: Work> Drop for Moving<W> {
+impl<W: Work> Drop for MovableTask<W> {
     fn drop(&mut self) {
         let Some(work) = self.work.take() else { return };
-        let to = self.to.take();
-        catch_panic(|| match to {
-            Some(to) if !self.stays => {
+        let moved_to = self.moved_to.take();
+        catch_panic(|| match moved_to {
+            Some(to) if !self.must_stay => {
                 let runtime = work.0.bus().runtime.clone();
                 // If that runtime has shut down as well, this drops the work at once.
-                let task = runtime.spawn(Moving { work: Some(work), to: None, stays: true });
+                let task = runtime.spawn(MovableTask { work: Some(work), moved_to: None, must_stay: true });
                 *to.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
             }
             _ => drop(work),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::bus::emit::emitted::Emitted;
-use crate::bus::emit::paths::{Polled, State, start_counted};
+use crate::bus::emit::paths::{EmitState, Polled, start_counted};
 use crate::bus::inner::{Bus, Inner, report};
 use crate::error::{Error, ErrorKind};
 use crate::event::pattern::{check_name, is_of_library};
@@ -39,7 +39,7 @@ pub struct EmitJson<'a, J> {
     json: Option<J>,
     /// `None` for the current version.
     version: Option<u32>,
-    state: State,
+    state: EmitState,
 }
 
 // No field is pinned.
@@ -123,7 +123,7 @@ impl Bus {
     /// The JSON may have at most 1 MiB (see [`BusBuilder::max_payload`](crate::BusBuilder::max_payload)) and
     /// 127 levels.
     ///
-    /// Nothing happens until the [`EmitJson`] is awaited or [detached](EmitJson::detach). Options are set by
+    /// Nothing happens until the [`EmitJson`] is awaited or [detached](EmitJson::detach). EmitOptions are set by
     /// its methods [`version`](EmitJson::version), [`metadata`](EmitJson::metadata) and [`id`](EmitJson::id).
     /// For errors and cancel safety, see [`EmitJson`].
     ///
@@ -142,7 +142,7 @@ impl Bus {
     /// # Ok(()) }
     /// ```
     pub fn emit_json<'a, J: AsRef<[u8]>>(&'a self, name: &'a str, json: J) -> EmitJson<'a, J> {
-        EmitJson { bus: self, name, json: Some(json), version: None, state: State::Plain }
+        EmitJson { bus: self, name, json: Some(json), version: None, state: EmitState::Plain }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::adapter::BoxFuture;
 use crate::adapter::receiver::Receive;
-use crate::bus::emit::dispatch::deliver_appended;
+use crate::bus::emit::dispatch::call_handlers_if_new;
 use crate::bus::emit::task;
 use crate::bus::inner::reported_once::ShouldLog;
 use crate::bus::inner::{Bus, Inner};
@@ -103,11 +103,11 @@ impl Inner {
 
     /// Appends a record of another instance to the log, calls its handlers, and waits for them.
     async fn deliver_remote(self: Arc<Self>, record: Record) -> Result<(), Error> {
-        let flight = self.count(record.name(), None)?;
+        let flight = self.count_emit(record.name(), None)?;
         let appended = self.log.append_one(&record);
         let (bus, name) = (Bus { inner: Arc::clone(&self) }, record.shared_name());
         let work = async move {
-            deliver_appended(&bus, record, appended).await.finish().await;
+            call_handlers_if_new(&bus, record, appended).await.finish().await;
             Ok(())
         };
         task::run(&self, flight, name, Box::pin(work)).await

@@ -170,7 +170,7 @@ impl Registration {
     }
 
     /// Returns true if an emit may call the handler. For a `once` handler, only the first caller gets true.
-    pub(crate) fn admit(&self) -> bool {
+    pub(crate) fn try_begin_call(&self) -> bool {
         self.is_active()
             && match &self.lifetime {
                 Lifetime::Once(used) => !used.swap(true, Ordering::AcqRel),
@@ -190,9 +190,9 @@ pub(crate) struct List {
     pub(crate) shares: bool,
     /// True if any handler returns a future.
     pub(crate) waits: bool,
-    /// True if [`Registration::admit`] must be called before each handler: one of them is a `once` handler,
+    /// True if [`Registration::try_begin_call`] must be called before each handler: one of them is a `once` handler,
     /// or this list was replaced.
-    must_admit: AtomicBool,
+    must_check_handlers: AtomicBool,
     /// True if another list has replaced this one, so that handlers in it may have been removed.
     replaced: AtomicBool,
     /// While this exists, an emit that holds the list counts as in flight and does not increment the counter. `None` if
@@ -223,7 +223,7 @@ impl List {
             wants_record: any(|handler| handler.callback.wants > Wants::Event),
             shares: any(|handler| handler.callback.shares),
             waits: any(|handler| handler.callback.waits),
-            must_admit: any(Registration::is_once).into(),
+            must_check_handlers: any(Registration::is_once).into(),
             replaced: AtomicBool::new(false),
             open,
             is_outdated: false,
@@ -247,11 +247,11 @@ impl List {
         }
     }
 
-    /// Creates the list of an undeclared name. Such a list is never marked when it is replaced, so `must_admit` is
+    /// Creates the list of an undeclared name. Such a list is never marked when it is replaced, so `must_check_handlers` is
     /// true from the start.
     fn undeclared(entries: Vec<Entry>) -> Self {
         let mut list = Self::new(entries, None);
-        *list.must_admit.get_mut() = true;
+        *list.must_check_handlers.get_mut() = true;
         list
     }
 
@@ -260,11 +260,11 @@ impl List {
         self.open.is_some()
     }
 
-    /// Returns true if [`Registration::admit`] must be called before each handler. Read it again whenever
+    /// Returns true if [`Registration::try_begin_call`] must be called before each handler. Read it again whenever
     /// [`has_changed`](crate::bus::inner::calling::Calling::has_changed) returns true.
     #[inline]
-    pub(crate) fn must_admit(&self) -> bool {
-        self.must_admit.load(Ordering::Acquire)
+    pub(crate) fn must_check_handlers(&self) -> bool {
+        self.must_check_handlers.load(Ordering::Acquire)
     }
 
     /// Returns true if another list has replaced this one.
@@ -273,7 +273,7 @@ impl List {
     }
 
     fn mark_replaced(&self) {
-        self.must_admit.store(true, Ordering::Release);
+        self.must_check_handlers.store(true, Ordering::Release);
         self.replaced.store(true, Ordering::Release);
         note_replaced_list();
     }

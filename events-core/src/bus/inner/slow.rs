@@ -29,20 +29,22 @@ struct Watched {
 
 /// A call that has not returned.
 #[derive(Clone, Copy)]
-struct Running {
+struct RunningCall {
     thread: &'static ThreadCall,
     call: CallSnapshot,
 }
 
 /// Returns the calls that began before the current tick and were also running at the previous tick. Takes
 /// the calls of the previous tick from `before`, and stores the current ones there.
-fn running(before: &mut Vec<Running>) -> Vec<Running> {
-    let now: Vec<_> = calls().into_iter().map(|(thread, call)| Running { thread, call }).collect();
+fn running(before: &mut Vec<RunningCall>) -> Vec<RunningCall> {
+    let now: Vec<_> = calls().into_iter().map(|(thread, call)| RunningCall { thread, call }).collect();
     // Each call must be seen twice, because its two words are not written at once.
-    let is_same =
-        |one: &Running, other: &Running| std::ptr::eq(one.thread, other.thread) && one.call == other.call;
-    let is_long =
-        |one: &&Running| ticks_since(one.call.since) > 0 && before.iter().any(|other| is_same(one, other));
+    let is_same = |one: &RunningCall, other: &RunningCall| {
+        std::ptr::eq(one.thread, other.thread) && one.call == other.call
+    };
+    let is_long = |one: &&RunningCall| {
+        ticks_since(one.call.since) > 0 && before.iter().any(|other| is_same(one, other))
+    };
     let running = now.iter().filter(is_long).copied().collect();
     *before = now;
     running
@@ -112,13 +114,13 @@ impl WaitingHandler {
         self.number
     }
 
-    fn is_called_in(&self, running: &[Running]) -> bool {
+    fn is_called_in(&self, running: &[RunningCall]) -> bool {
         running.iter().any(|running| running.call.callee == self.number)
     }
 }
 
 /// Keeps an emit in the list of waiting emits until it is dropped.
-pub(crate) struct SlowGuard {
+pub(crate) struct WaitingGuard {
     slow_handlers: Arc<SlowHandlers>,
     waiting: Arc<Waiting>,
 }
@@ -152,7 +154,7 @@ impl SlowHandlers {
     }
 
     /// Adds the waiting handlers of an emit to the list.
-    pub(crate) fn begin(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>) -> SlowGuard {
+    pub(crate) fn add_emit(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>) -> WaitingGuard {
         self.add(record, handlers, true)
     }
 
@@ -165,16 +167,16 @@ impl SlowHandlers {
     }
 
     /// Adds a single waiting handler, called outside of an emit, to the list.
-    pub(crate) fn begin_alone(self: &Arc<Self>, record: Record, handler: Route) -> SlowGuard {
+    pub(crate) fn add_single_call(self: &Arc<Self>, record: Record, handler: Route) -> WaitingGuard {
         self.add(record, vec![WaitingHandler::new(handler)], false)
     }
 
-    fn add(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>, is_emit: bool) -> SlowGuard {
+    fn add(self: &Arc<Self>, record: Record, handlers: Vec<WaitingHandler>, is_emit: bool) -> WaitingGuard {
         // A single handler is polled by the task that adds it, so it has begun.
         let has_begun = AtomicBool::new(!is_emit);
         let waiting = Arc::new(Waiting { record, since: ticks(), handlers, is_emit, has_begun });
         self.lock().insert(waiting.address(), Arc::clone(&waiting));
-        SlowGuard { slow_handlers: Arc::clone(self), waiting }
+        WaitingGuard { slow_handlers: Arc::clone(self), waiting }
     }
 
     /// Describes each handler that waits or blocks a thread, with its event, sorted. Also returns an upper
@@ -213,9 +215,9 @@ impl SlowHandlers {
     }
 
     /// Logs the slow handlers that block their threads.
-    fn warn_of_running(&self, running: &[Running]) {
+    fn warn_of_running(&self, running: &[RunningCall]) {
         let Some(limit) = self.limit else { return };
-        for Running { thread, call } in running {
+        for RunningCall { thread, call } in running {
             let took = ticks_since(call.since);
             if took >= limit
                 && let Some((list, index, event)) = self.lists.find(call.callee)
@@ -226,7 +228,7 @@ impl SlowHandlers {
         }
     }
 
-    fn warn_of_waiting(&self, running: &[Running]) {
+    fn warn_of_waiting(&self, running: &[RunningCall]) {
         let Some(limit) = self.limit else { return };
         let snapshot = self.snapshot();
         let slow = |emit: &&Arc<Waiting>| ticks().wrapping_sub(emit.since) >= limit;
@@ -330,7 +332,7 @@ impl Waiting {
     }
 }
 
-impl SlowGuard {
+impl WaitingGuard {
     pub(crate) fn event(&self) -> &str {
         self.waiting.event()
     }
@@ -368,7 +370,7 @@ impl SlowGuard {
     }
 }
 
-impl Drop for SlowGuard {
+impl Drop for WaitingGuard {
     fn drop(&mut self) {
         let removed = self.slow_handlers.lock().remove(&self.waiting.address());
         // Drop it without the lock: it may be the last owner of an event, whose destructor is user code.

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::adapter::BoxFuture;
 use crate::adapter::query::HistoryQuery;
 use crate::adapter::query::parse_pattern;
-use crate::bus::emit::alone;
+use crate::bus::emit::single_call;
 use crate::bus::handlers::closure::{EventHandler, IntoHandler};
 use crate::bus::handlers::subscription::{OnPattern, Subscription};
 use crate::bus::inner::call::Callback;
@@ -387,7 +387,7 @@ impl ReplayTask {
             return None;
         }
         let (callback, route) = (&self.callback, &self.route);
-        let mut called = pin!(alone::call_live(&bus, callback, route, record, position));
+        let mut called = pin!(single_call::call_live(&bus, callback, route, record, position));
         let mut stopped = pin!(bus.inner.flight.drain_ended());
         std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = called.as_mut().poll(cx) {

@@ -17,7 +17,7 @@ pub(crate) async fn call_live(
     position: Option<u64>,
 ) -> HandlerResult {
     let run = || Ok((callback.run)(&Call::of_record(bus, record, route, position)));
-    as_part_of(bus, route, record, run).await
+    run_in_scope(bus, route, record, run).await
 }
 
 /// Calls a durable handler with a record, for one attempt, and waits for it.
@@ -33,11 +33,11 @@ pub(crate) async fn call_durable(
         let delivery = Call::of_record(bus, record, route, None).to_delivery_of(attempt)?;
         Ok((callback.run)(&delivery.call()))
     };
-    as_part_of(bus, route, record, run).await
+    run_in_scope(bus, route, record, run).await
 }
 
 /// Runs a handler in the scope of its event, and lists it as waiting. A panic becomes the result.
-async fn as_part_of(
+async fn run_in_scope(
     bus: &Bus,
     route: &Route,
     record: &Record,
@@ -49,7 +49,7 @@ async fn as_part_of(
             Some(future) => future.await,
         }
     };
-    let guard = bus.inner.slow_handlers.begin_alone(record.clone(), route.clone());
+    let guard = bus.inner.slow_handlers.add_single_call(record.clone(), route.clone());
     let scope = Scope::of_record(bus.inner.instance, record);
     let result = guard.polling(EventContext::of(scope).carry(caught(handled))).await;
     result.unwrap_or_else(|panic| Err(HandlerError::panicked(panic)))

@@ -16,25 +16,25 @@ use crate::bus::inner::context::Scope;
 use crate::bus::inner::failure::Failure;
 use crate::bus::inner::in_flight::Detached;
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
-use crate::bus::inner::slow::SlowGuard;
+use crate::bus::inner::slow::WaitingGuard;
 use crate::error::Error;
 use crate::panics::catch_panic;
 
 /// The handlers of one event after their first poll.
-pub(crate) type Delivered = Progress<Emitted, Group>;
+pub(crate) type HandlersProgress = Progress<Emitted, PendingHandlers>;
 
 /// The pending handlers of one event, polled together by one task.
-pub(crate) struct Group {
+pub(crate) struct PendingHandlers {
     pub(super) inner: Arc<Inner>,
     pub(super) scope: Scope,
     /// The report of the emit; `None` once all handlers are done.
     pub(super) emitted: Option<Emitted>,
     pub(super) failures: Vec<Failure>,
-    pub(super) running: Running,
-    pub(super) waiting: SlowGuard,
+    pub(super) running: HandlerFutures,
+    pub(super) waiting: WaitingGuard,
 }
 
-impl Group {
+impl PendingHandlers {
     /// Spawns a task that polls the handlers. The caller must be in flight.
     pub(super) fn spawn(self, detached: Option<Detached>) -> Task<Emitted> {
         task::spawn(self.waiting.record().shared_name(), detached, self)
@@ -52,7 +52,7 @@ impl Group {
     }
 }
 
-impl Future for Group {
+impl Future for PendingHandlers {
     type Output = Emitted;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Emitted> {
@@ -65,13 +65,13 @@ impl Future for Group {
         let failures = std::mem::take(&mut this.failures);
         match this.emitted.take() {
             Some(emitted) if failures.is_empty() => Poll::Ready(emitted),
-            Some(emitted) => Poll::Ready(emitted.fail(failures)),
+            Some(emitted) => Poll::Ready(emitted.with_failures(failures)),
             None => Poll::Pending,
         }
     }
 }
 
-impl Work for Group {
+impl Work for PendingHandlers {
     type Output = Emitted;
 
     fn bus(&self) -> &Arc<Inner> {
@@ -83,8 +83,8 @@ impl Work for Group {
     }
 }
 
-/// Reports each handler that is lost because the group is dropped unfinished.
-impl Drop for Group {
+/// Reports each handler that is lost because this is dropped unfinished.
+impl Drop for PendingHandlers {
     fn drop(&mut self) {
         if self.emitted.is_some() {
             let record = self.waiting.record();
@@ -97,15 +97,15 @@ impl Drop for Group {
 
 /// The futures of pending handlers. Most emits have at most one, which needs no set.
 #[derive(Default)]
-pub(super) enum Running {
+pub(super) enum HandlerFutures {
     #[default]
     Done,
-    One(Guarded),
-    Many(FutureSet<Guarded>),
+    One(HandlerFuture),
+    Many(FutureSet<HandlerFuture>),
 }
 
-impl Running {
-    pub(super) fn push(&mut self, future: Guarded) {
+impl HandlerFutures {
+    pub(super) fn push(&mut self, future: HandlerFuture) {
         *self = match std::mem::replace(self, Self::Done) {
             Self::Done => Self::One(future),
             Self::One(first) => {
@@ -137,7 +137,7 @@ impl Running {
 
 /// The future of a handler. Its output is an error if the handler panics, or the destructor of its future
 /// does.
-pub(super) struct Guarded {
+pub(super) struct HandlerFuture {
     pub(super) index: usize,
     /// The number that the thread stores while it polls this handler, so that a slow one can be named.
     pub(super) number: usize,
@@ -145,7 +145,7 @@ pub(super) struct Guarded {
     pub(super) future: Option<BoxFuture<'static, HandlerResult>>,
 }
 
-impl Future for Guarded {
+impl Future for HandlerFuture {
     type Output = (usize, HandlerResult);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -1,4 +1,4 @@
-//! Admission of emits: refuses an emit, or counts it and creates the envelope of its record.
+//! How an emit begins: the bus refuses it, or counts it and creates the envelope of its record.
 
 use crate::bus::inner::Inner;
 use crate::bus::inner::context::Inherited;
@@ -10,7 +10,7 @@ use crate::record::metadata::Metadata;
 
 /// Values that the caller of an emit may set in addition to the event.
 #[derive(Default)]
-pub(crate) struct Options {
+pub(crate) struct EmitOptions {
     pub(crate) metadata: Metadata,
     pub(crate) id: Option<EventId>,
 }
@@ -23,20 +23,20 @@ impl Inner {
     ///
     /// An error if the bus is stopping, too many emits wait for their handlers, or the chain of emits is too
     /// deep.
-    pub(crate) fn admit(
+    pub(crate) fn begin_emit(
         &self,
         name: &str,
-        options: Option<Box<Options>>,
+        options: Option<Box<EmitOptions>>,
     ) -> Result<(InFlight<'_>, Envelope), Error> {
         let from = Inherited::current();
-        let flight = self.count(name, from.as_ref())?;
-        let Options { metadata, id } = options.map(|options| *options).unwrap_or_default();
+        let flight = self.count_emit(name, from.as_ref())?;
+        let EmitOptions { metadata, id } = options.map(|options| *options).unwrap_or_default();
         Ok((flight, self.envelope(from.as_ref(), metadata, id)))
     }
 
     /// Counts an emit that was made while the event `from` was handled, or outside of all handlers. The
-    /// errors are those of [`admit`](Self::admit).
-    pub(crate) fn count(&self, name: &str, from: Option<&Inherited>) -> Result<InFlight<'_>, Error> {
+    /// errors are those of [`begin_emit`](Self::begin_emit).
+    pub(crate) fn count_emit(&self, name: &str, from: Option<&Inherited>) -> Result<InFlight<'_>, Error> {
         let nested = from.is_some_and(|from| from.chain.passes(self.instance));
         let flight = self.flight.enter(nested).map_err(|_| {
             let message = format!("{name}: the bus is stopping or stopped; nothing was emitted");

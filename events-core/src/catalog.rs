@@ -1,8 +1,8 @@
 //! The events and handlers that the program declares, and which events reach which handlers.
 
 use crate::bus::handlers::{Handler, HandlerDecl, LinkedHandler};
+use crate::event::accepted::AcceptedEvents;
 use crate::event::pattern::Pattern;
-use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl, SourceLocation, registry, sort_by_location};
 use crate::schema::{NamedSchema, TypeSchema};
 
@@ -56,7 +56,7 @@ pub struct HandlerEntry {
 
 impl Catalog {
     fn of(mut events: Vec<&'static EventDecl>, mut handlers: Vec<&'static HandlerDecl>) -> Self {
-        let of_handlers = handlers.iter().flat_map(|handler| handler.takes.events()).map(|decl| decl());
+        let of_handlers = handlers.iter().flat_map(|handler| handler.accepts.events()).map(|decl| decl());
         events.extend(of_handlers);
         sort_by_location(&mut events, |decl| (decl.name, decl.location));
         events.dedup_by(|one, other| std::ptr::eq(*one, *other));
@@ -66,7 +66,7 @@ impl Catalog {
             let patterns: Vec<_> =
                 handler.patterns.iter().filter_map(|text| Pattern::new(text).ok()).collect();
             let taken = |name: &&str| {
-                handler.takes.takes(name) && patterns.iter().any(|pattern| pattern.matches(name))
+                handler.accepts.contains(name) && patterns.iter().any(|pattern| pattern.matches(name))
             };
             let mut names: Vec<_> = events.iter().map(|decl| decl.name).filter(taken).collect();
             names.dedup();
@@ -191,7 +191,7 @@ impl HandlerEntry {
 
     /// Returns whether the handler takes records of any event, and so names no event type.
     pub fn takes_records(&self) -> bool {
-        matches!(self.decl.takes, Takes::Any)
+        matches!(self.decl.accepts, AcceptedEvents::Any)
     }
 }
 

@@ -8,9 +8,9 @@
 #[cfg(feature = "durable")]
 pub(crate) mod durable;
 
+use crate::event::accepted::AcceptedEvents;
 use crate::event::naming::push_event;
 use crate::event::pattern::{Pattern, check_name, is_of_library};
-use crate::event::takes::Takes;
 use crate::schema::{SchemaMismatch, TypeSchema, as_read, check_declared, check_part, same};
 use crate::text::Text;
 
@@ -116,23 +116,23 @@ pub const fn view_rest(
 
 /// Checks that a variant of an event set can be reached: that the variants before it do not take all of its events.
 #[track_caller]
-pub const fn set_reached(set: &str, variants: &[&str], takes: Takes, index: usize) {
-    let Takes::Set(parts) = takes else { return };
+pub const fn set_reached(set: &str, variants: &[&str], accepts: AcceptedEvents, index: usize) {
+    let AcceptedEvents::Set(parts) = accepts else { return };
     let (before, rest) = parts.split_at(index);
-    let takes = &rest[0];
-    let Some(earlier) = takes.taken_before(before) else { return };
+    let accepts = &rest[0];
+    let Some(earlier) = accepts.accepted_before(before) else { return };
     let text = Text::EMPTY.push("the variant `").push(variants[index]).push("` of `").push(set);
     let text = text.push("` is never reached: ");
     let (earlier, name) = (&before[earlier], variants[earlier]);
-    if let (Takes::Set(_), false) = (takes, matches!(earlier, Takes::Any)) {
+    if let (AcceptedEvents::Set(_), false) = (accepts, matches!(earlier, AcceptedEvents::Any)) {
         let text = text.push("the variants before it take all of its events; remove it or one of them");
         panic!("{}", text.as_str());
     }
     let text = text.push("`").push(name).push("` before it takes ");
-    let text = match (earlier, takes) {
-        (Takes::Any, Takes::Any) => text.push("every event, too; remove one of them"),
-        (Takes::Any, _) => text.push("every event; put `").push(name).push("` last"),
-        (_, Takes::Event(name, ..) | Takes::Undeclared(name, ..)) => {
+    let text = match (earlier, accepts) {
+        (AcceptedEvents::Any, AcceptedEvents::Any) => text.push("every event, too; remove one of them"),
+        (AcceptedEvents::Any, _) => text.push("every event; put `").push(name).push("` last"),
+        (_, AcceptedEvents::Event(name, ..) | AcceptedEvents::Undeclared(name, ..)) => {
             text.push("`").push(name).push("`, too; remove one of them")
         }
         _ => text.push("the same events; remove one of them"),
@@ -195,8 +195,14 @@ pub const fn beside_tag(ty: &str, shape: &'static TypeSchema) {
 
 /// Checks that a variant of an event set can be delivered to a handler.
 #[track_caller]
-pub const fn set_variant(set: &str, variant: &str, takes: Takes, handler: &str, patterns: &[&str]) {
-    if takes.is_reached(patterns) || patterns.is_empty() {
+pub const fn set_variant(
+    set: &str,
+    variant: &str,
+    accepts: AcceptedEvents,
+    handler: &str,
+    patterns: &[&str],
+) {
+    if accepts.is_reached(patterns) || patterns.is_empty() {
         return;
     }
     let text = Text::EMPTY.push("handler `").push(handler).push("` is on `").quote(patterns[0]);
@@ -205,9 +211,11 @@ pub const fn set_variant(set: &str, variant: &str, takes: Takes, handler: &str, 
         _ => text.push("` and other patterns"),
     };
     let text = text.push(", which never takes ");
-    let text = match takes {
-        Takes::Event(name, shape, _) | Takes::Undeclared(name, shape, _) => push_event(text, shape, name),
-        Takes::Any | Takes::Set(_) => text.push("these events"),
+    let text = match accepts {
+        AcceptedEvents::Event(name, shape, _) | AcceptedEvents::Undeclared(name, shape, _) => {
+            push_event(text, shape, name)
+        }
+        AcceptedEvents::Any | AcceptedEvents::Set(_) => text.push("these events"),
     };
     let text = text.push(": remove the variant `").push(variant).push("` from `").push(set);
     let text = text.push("`, or add a pattern to the handler");

@@ -15,7 +15,7 @@ pub use crate::bus::handlers::set::{Delivered, EventSet, NoSet, Patterns, Varian
 pub use crate::bus::handlers::state::{BindState, Binder, Probe};
 pub use crate::bus::handlers::{Handler, HandlerDecl, LinkedHandler};
 pub use crate::bus::inner::call::Callback;
-pub use crate::bus::inner::call::Wants;
+pub use crate::bus::inner::call::RequiredParts;
 pub use crate::bus::inner::call::{Call, Delivery};
 pub use crate::bus::inner::outcome::HandlerError;
 pub use crate::bus::inner::outcome::HandlerReturn;
@@ -26,8 +26,8 @@ pub use crate::check::{
     view, view_rest,
 };
 pub use crate::error::Error;
+pub use crate::event::accepted::AcceptedEvents;
 pub use crate::event::locking::{Change, Compatibility, LockFile, LockedVersion, Locking, PastLocking};
-pub use crate::event::takes::Takes;
 pub use crate::event::version::{PastEvent, Upcast};
 pub use crate::event::view::{View, Viewed};
 pub use crate::event::{DecodeError, Event, EventDecl, LinkedEvent, SourceLocation};

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::adapter::durable::{EventFilter, Order, Settings, matches_any};
 use crate::adapter::options::{DurableOptions, Nulls, StartAt};
+use crate::event::accepted::AcceptedEvents;
 use crate::event::declared::DeclaredEvents;
 use crate::event::pattern::Pattern;
-use crate::event::takes::Takes;
 use crate::json;
 use crate::panics::drop_quietly;
 use crate::record::Record;
@@ -21,7 +21,7 @@ use crate::text::prefix;
 pub struct Consumer {
     pub(crate) durable: DurableOptions,
     pub(crate) patterns: Vec<Arc<str>>,
-    pub(crate) takes: Takes,
+    pub(crate) accepts: AcceptedEvents,
     pub(crate) known: Arc<DeclaredEvents>,
     pub(crate) accepts_undeclared: bool,
     pub(crate) lease: Duration,
@@ -57,9 +57,9 @@ impl Consumer {
     /// The events that the consumer takes. A handler whose argument takes certain events only has their names as
     /// patterns.
     pub fn filter(&self) -> EventFilter {
-        let names = self.takes.names();
-        let patterns: Vec<String> = match self.takes {
-            crate::event::takes::Takes::Any => self.patterns().map(str::to_owned).collect(),
+        let names = self.accepts.names();
+        let patterns: Vec<String> = match self.accepts {
+            crate::event::accepted::AcceptedEvents::Any => self.patterns().map(str::to_owned).collect(),
             _ => names
                 .iter()
                 .filter(|name| self.pattern_of(name).is_some())

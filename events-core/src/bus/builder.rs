@@ -14,7 +14,7 @@ use crate::adapter::{Adapter, AdapterError, BoxFuture};
 use crate::bus::handlers::state::{Binder, States};
 use crate::bus::handlers::{Handler, HandlerDecl};
 use crate::bus::inner::call::Callback;
-use crate::bus::inner::calling::Lists;
+use crate::bus::inner::calling::HandlerLists;
 use crate::bus::inner::in_flight::Lifecycle;
 use crate::bus::inner::outcome::panicked;
 use crate::bus::inner::reach::unreachable;
@@ -27,10 +27,10 @@ use crate::bus::inner::slow::SlowHandlers;
 use crate::bus::inner::{Bus, Counters, Inner, Settings};
 use crate::bus::select::{Selected, Selection};
 use crate::error::{Error, ErrorKind};
+use crate::event::accepted::AcceptedEvents;
 use crate::event::declared::DeclaredEvents;
 use crate::event::pattern::{Pattern, is_of_library};
 use crate::event::seal::Seal;
-use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl, registry, sort_by_location};
 use crate::id::InstanceId;
 use crate::panics::caught;
@@ -354,7 +354,7 @@ impl BusBuilder {
                 "{unused} `{name}`: is its handler linked, and selected with `.discover()`?"
             ));
         }
-        let lists = Arc::new(Lists::default());
+        let lists = Arc::new(HandlerLists::default());
         let (slow, fallback) = (self.settings.slow_handler, self.settings.fallback);
         let slow_handlers = SlowHandlers::start(slow, fallback, Arc::clone(&lists)).map_err(|error| {
             Error::new(ErrorKind::Build, "the thread that detects slow handlers can't be started")
@@ -393,7 +393,7 @@ impl BusBuilder {
         for (handler, callback) in live {
             let patterns = handler.patterns.iter().map(|pattern| (*pattern).into()).collect();
             let (name, patterns) = (handler.location.to_string().into(), Patterns::Many(patterns));
-            inner.routes.insert(name, patterns, callback, Lifetime::Long);
+            inner.routes.insert(name, patterns, callback, Lifetime::UntilRemoved);
         }
         Ok(inner)
     }
@@ -427,7 +427,8 @@ impl BusBuilder {
 
     /// Returns all declared events by name.
     fn known_events(&self, problems: &mut Vec<String>) -> DeclaredEvents {
-        let of_handlers = self.handlers.iter().flat_map(|handler| handler.takes.events()).map(|decl| decl());
+        let of_handlers =
+            self.handlers.iter().flat_map(|handler| handler.accepts.events()).map(|decl| decl());
         #[cfg(feature = "durable")]
         let of_handlers = of_handlers.chain(self.events_of_closures());
         let mut known = DeclaredEvents::default();
@@ -446,7 +447,7 @@ impl BusBuilder {
             }
         }
         problems.dedup();
-        for (name, version) in self.handlers.iter().flat_map(|handler| handler.takes.undeclared()) {
+        for (name, version) in self.handlers.iter().flat_map(|handler| handler.accepts.undeclared()) {
             known.add_undeclared(name, version);
         }
         known
@@ -455,14 +456,14 @@ impl BusBuilder {
     /// Refuses event sets that have no variant for a known event of their handler's patterns.
     fn check_sets(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
         for handler in &self.handlers {
-            let Takes::Set(_) = handler.takes else { continue };
+            let AcceptedEvents::Set(_) = handler.accepts else { continue };
             let taken_by = |name: &str| {
                 let takes = |text: &&&str| Pattern::new(text).is_ok_and(|pattern| pattern.matches(name));
                 handler.patterns.iter().find(takes)
             };
             let mut missing: Vec<_> = known
                 .names()
-                .filter(|name| !handler.takes.takes(name))
+                .filter(|name| !handler.accepts.contains(name))
                 .filter_map(|name| Some((name, *taken_by(name)?)))
                 .collect();
             missing.sort_unstable();

@@ -103,7 +103,7 @@ impl Bus {
 
 impl Inner {
     async fn stop(self: &Arc<Self>) -> Result<(), Error> {
-        if context::is_inside_of(self.instance) {
+        if context::is_in_handler_of(self.instance) {
             let message = "`stop` was called inside a handler, for which it would wait; call it outside of handlers, or spawn it";
             return Err(Error::new(ErrorKind::StopInHandler, message));
         }

@@ -1,6 +1,7 @@
 //! Event types: the `Event` trait, the declaration of each event, decoding, and the registry of linked
 //! events.
 
+pub(crate) mod accepted;
 pub(crate) mod declared;
 pub(crate) mod erased;
 pub(crate) mod locking;
@@ -10,7 +11,6 @@ pub(crate) mod order;
 pub(crate) mod pattern;
 pub(crate) mod seal;
 pub(crate) mod suggestions;
-pub(crate) mod takes;
 pub(crate) mod version;
 pub(crate) mod view;
 

@@ -2,9 +2,9 @@
 
 #![allow(clippy::panic, reason = "a panic in a constant is a compiler error")]
 #![allow(clippy::result_large_err, reason = "a constant can't box a schema mismatch")]
+use crate::event::accepted::AcceptedEvents;
 use crate::event::locking::{Change, Compatibility, Locking, PastLocking};
 use crate::event::pattern::{Pattern, is_of_library};
-use crate::event::takes::Takes;
 use crate::schema::{
     CheckedPart, FieldSchema, Promise, SchemaMismatch, StructSchema, TypeSchema, Within, as_read,
     count_non_structs, flattened, non_struct_for, same,
@@ -761,13 +761,19 @@ const fn matches_any(pattern: &Pattern<'_>, names: &[&str]) -> bool {
 
 /// Checks that an event set has a variant for each locked event that the patterns of its handler match.
 #[track_caller]
-pub const fn locked_set(handler: &str, argument: &str, takes: Takes, patterns: &[&str], names: &[&str]) {
-    let Takes::Set(_) = takes else { return };
+pub const fn locked_set(
+    handler: &str,
+    argument: &str,
+    accepts: AcceptedEvents,
+    patterns: &[&str],
+    names: &[&str],
+) {
+    let AcceptedEvents::Set(_) = accepts else { return };
     let mut i = 0;
     while i < names.len() {
         let name = names[i];
         i += 1;
-        if takes.takes(name) {
+        if accepts.contains(name) {
             continue;
         }
         let mut k = 0;

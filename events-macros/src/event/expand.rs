@@ -94,8 +94,8 @@ fn declared(ident: &Ident, private: &TokenStream) -> TokenStream {
         #[automatically_derived]
         #[allow(deprecated, reason = "the user's own item")]
         impl<'a> #private::Argument<'a> for #ident {
-            const TAKES: #private::Takes = #private::Takes::event::<#ident>();
-            const WANTS: #private::Wants = #private::Wants::Event;
+            const ACCEPTS: #private::AcceptedEvents = #private::AcceptedEvents::event::<#ident>();
+            const REQUIRES: #private::RequiredParts = #private::RequiredParts::Event;
 
             #[inline]
             fn receive(call: &#private::Call<'a>) -> ::core::result::Result<Self, #private::HandlerError> {

@@ -19,7 +19,7 @@ pub(super) fn set(input: &Input<'_>, krate: &Path, variants: &[(&Variant<'_>, &T
     let names = variants.iter().map(|(variant, _)| variant.ident);
     let delivered = variants.iter().zip(&held).map(|((variant, _), held)| {
         let name = variant.ident.to_string();
-        let arguments = quote!(#set, #name, #held::TAKES, H::HANDLER, H::PATTERNS);
+        let arguments = quote!(#set, #name, #held::ACCEPTS, H::HANDLER, H::PATTERNS);
         call_at(variant.syntax, quote!(#private::set_variant), arguments)
     });
     let reached = (variants.len() > 1).then(|| reached(input, variants, &private));
@@ -29,16 +29,16 @@ pub(super) fn set(input: &Input<'_>, krate: &Path, variants: &[(&Variant<'_>, &T
         #[automatically_derived]
         #allowed
         impl<#lifetime> #private::Argument<#lifetime> for #ident #arguments {
-            const TAKES: #private::Takes = #private::Takes::Set(&[#(#held::TAKES),*]);
-            const WANTS: #private::Wants = #private::Wants::Record;
-            const SHARES: bool = false #(|| #held::SHARES)*;
+            const ACCEPTS: #private::AcceptedEvents = #private::AcceptedEvents::Set(&[#(#held::ACCEPTS),*]);
+            const REQUIRES: #private::RequiredParts = #private::RequiredParts::Record;
+            const TAKES_ARC: bool = false #(|| #held::TAKES_ARC)*;
 
             fn receive(call: &#private::Call<#lifetime>) -> ::core::result::Result<Self, #private::HandlerError> {
                 #private::receive_of_record(call)
             }
 
             fn of_record(record: &#lifetime #private::Record) -> ::core::result::Result<Self, #private::Error> {
-                #(if #held::TAKES.takes(record.name()) {
+                #(if #held::ACCEPTS.contains(record.name()) {
                     return #held::of_record(record).map(Self::#names);
                 })*
                 #private::no_variant(#set, record)
@@ -53,7 +53,7 @@ pub(super) fn set(input: &Input<'_>, krate: &Path, variants: &[(&Variant<'_>, &T
 }
 
 /// Generates a constant for each variant except the first. It fails to evaluate if the variants before this one take all
-/// events that this one takes. It uses the `TAKES` constant of the set, so a variant whose type is not an event causes
+/// events that this one takes. It uses the `ACCEPTS` constant of the set, so a variant whose type is not an event causes
 /// only one error.
 fn reached(input: &Input<'_>, variants: &[(&Variant<'_>, &Type)], private: &TokenStream) -> TokenStream {
     let (ident, set) = (input.ident, input.ident.to_string());
@@ -61,13 +61,13 @@ fn reached(input: &Input<'_>, variants: &[(&Variant<'_>, &Type)], private: &Toke
     let own = input.generics.lifetimes().next().map(|_| quote!(<'static>));
     let names = variants.iter().map(|(variant, _)| variant.ident.to_string());
     let checks = variants.iter().enumerate().skip(1).map(|(index, (variant, _))| {
-        check_at(variant.ident, quote!(#private::set_reached), quote!(#set, NAMES, TAKES, #index))
+        check_at(variant.ident, quote!(#private::set_reached), quote!(#set, NAMES, ACCEPTS, #index))
     });
     quote! {
         #[allow(deprecated, reason = "the user's own events")]
         const _: () = {
             const NAMES: &[&str] = &[#(#names),*];
-            const TAKES: #private::Takes = <#ident #own as #private::Argument<'static>>::TAKES;
+            const ACCEPTS: #private::AcceptedEvents = <#ident #own as #private::Argument<'static>>::ACCEPTS;
             #(#checks)*
         };
     }

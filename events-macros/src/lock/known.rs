@@ -89,7 +89,7 @@ impl Known {
             patterns.iter().flat_map(|pattern| self.candidates(&pattern.value())).collect();
         names.sort_unstable();
         names.dedup();
-        let takes = quote!(<#argument as #private::Argument<'_>>::TAKES);
+        let takes = quote!(<#argument as #private::Argument<'_>>::ACCEPTS);
         let written = text_of(argument);
         let arguments = quote!(#handler, #written, #takes, &[#(#patterns),*], &[#(#names),*]);
         let set = unless_writing(private, &call_at(argument, quote!(#private::locked_set), arguments));

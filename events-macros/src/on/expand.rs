@@ -23,14 +23,14 @@ pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&K
     let bind = bind(handler, function, &private);
     let first = quote!(<#event as #private::Argument<'_>>);
     let patterns = match patterns.is_empty() {
-        true => quote!(#private::own_name(#first::TAKES.name())),
+        true => quote!(#private::own_name(#first::ACCEPTS.name())),
         false => quote!(#(#patterns),*),
     };
     let decl = match handler.durable {
-        None => quote!(new(#location, &[#patterns], #first::TAKES, #bind)),
+        None => quote!(new(#location, &[#patterns], #first::ACCEPTS, #bind)),
         Some(durable) => {
             let settings = durable.expand(&private);
-            quote!(durable(#location, &[#patterns], #first::TAKES, #bind, #settings))
+            quote!(durable(#location, &[#patterns], #first::ACCEPTS, #bind, #settings))
         }
     };
     let implemented = implement(&ident, &private, &decl);
@@ -55,7 +55,8 @@ pub(crate) fn fallback(arguments: &Arguments, function: &ItemFn, errors: Errors)
     // A type can't be declared inside an `impl` block.
     let stand_in = function.sig.receiver().is_none().then(|| {
         let stand_in = stand_in(function);
-        let decl = quote!(new(#location, &[], #private::Takes::Any, |_| ::core::option::Option::None));
+        let decl =
+            quote!(new(#location, &[], #private::AcceptedEvents::Any, |_| ::core::option::Option::None));
         let implemented = implement(&ident, &private, &decl);
         quote!(#stand_in #implemented)
     });
@@ -115,7 +116,7 @@ fn checks(handler: &Handler<'_>, function: &ItemFn, private: &TokenStream) -> To
     let name = function.sig.ident.to_string();
     let written = text_of(event);
     let each = patterns.iter().map(|pattern| check_at(pattern, quote!(#private::pattern), quote!(#pattern)));
-    let takes = quote!(<#event as #private::Argument<'_>>::TAKES);
+    let takes = quote!(<#event as #private::Argument<'_>>::ACCEPTS);
     let arguments = quote!(#name, #written, #takes.name(), &[#(#patterns),*]);
     let together = check_at(event, quote!(#private::handler), arguments);
     // For an event set, each variant is also checked, at its own span.

@@ -46,8 +46,8 @@ fn arguments(ident: &Ident, private: &TokenStream) -> TokenStream {
         quote! {
             #[automatically_derived]
             impl<'a> #private::Argument<'a> for #ty {
-                const TAKES: #private::Takes = #private::Takes::view::<#ident>();
-                const WANTS: #private::Wants = #private::Wants::Record;
+                const ACCEPTS: #private::AcceptedEvents = #private::AcceptedEvents::view::<#ident>();
+                const REQUIRES: #private::RequiredParts = #private::RequiredParts::Record;
 
                 #[inline]
                 fn receive(call: &#private::Call<'a>) -> ::core::result::Result<Self, #private::HandlerError> {

@@ -102,10 +102,10 @@ impl BusBuilder {
         known: &Arc<DeclaredEvents>,
     ) -> (Vec<(&'static HandlerDecl, Callback)>, Vec<Arc<Work>>) {
         let (mut live, mut works) = (Vec::new(), Vec::new());
-        let consumer = |durable: &DurableOptions, patterns, takes| Consumer {
+        let consumer = |durable: &DurableOptions, patterns, accepts| Consumer {
             durable: durable.clone(),
             patterns,
-            takes,
+            accepts,
             known: Arc::clone(known),
             accepts_undeclared: self.settings.accept_undeclared,
             lease: self.settings.lease,
@@ -117,11 +117,11 @@ impl BusBuilder {
                 continue;
             };
             let patterns = handler.patterns.iter().map(|pattern| (*pattern).into()).collect();
-            let consumer = consumer(durable, patterns, callback.takes);
+            let consumer = consumer(durable, patterns, callback.accepts);
             works.push(Work::new(consumer, handler.location.to_string(), callback));
         }
         for DurableClosure { durable, pattern, location, callback, .. } in std::mem::take(&mut self.durable) {
-            let consumer = consumer(&durable, vec![pattern.into()], callback.takes);
+            let consumer = consumer(&durable, vec![pattern.into()], callback.accepts);
             works.push(Work::new(consumer, name_of_closure(location), callback));
         }
         (live, works)

@@ -80,7 +80,7 @@ impl Inner {
         id: Option<EventId>,
     ) -> Envelope {
         if let Some(from) = from {
-            from.fill(&mut metadata);
+            from.fill_metadata(&mut metadata);
         }
         let chain = from.map(|from| from.chain.clone()).unwrap_or_default();
         Envelope { metadata, id, chain, ..Envelope::new(self.instance) }

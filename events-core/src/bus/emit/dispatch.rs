@@ -17,7 +17,7 @@ use crate::bus::inner::calling::Calling;
 use crate::bus::inner::context::{self, Scope};
 use crate::bus::inner::failure::Failure;
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
-use crate::bus::inner::routes::{Entry, List, Route};
+use crate::bus::inner::routes::{Entry, HandlerList, Route};
 use crate::bus::inner::slow::WaitingHandler;
 use crate::bus::inner::{Bus, Inner, report};
 use crate::event::EventDecl;
@@ -67,15 +67,15 @@ pub(super) fn call_with_borrowed_event<'a>(
     bus: &'a Bus,
     decl: &'static EventDecl,
     event: ErasedEvent<'a>,
-    list: &'a List,
+    list: &'a HandlerList,
     cx: &mut Context<'_>,
 ) -> CallResults {
     let Some(Entry { route, .. }) = list.entries.first() else {
-        note_unhandled(bus, Source::Bare(decl));
+        note_unhandled(bus, Source::WithoutRecord(decl));
         return CallResults { handled: 0, failed_or_pending: None };
     };
-    let entered = context::enter_bare(bus.inner.instance, decl);
-    let mut call = Call { bus, event, source: Source::Bare(decl), route, delivery: None };
+    let entered = context::enter_without_record(bus.inner.instance, decl);
+    let mut call = Call { bus, event, source: Source::WithoutRecord(decl), route, delivery: None };
     let mut called = Dispatch::run(&mut call, list, cx);
     if entered.has_id() {
         called.note_id(entered.id());
@@ -113,17 +113,17 @@ pub(super) fn call_handlers_in(
     bus: &Bus,
     record: Record,
     position: u64,
-    list: &List,
+    list: &HandlerList,
     cx: &mut Context<'_>,
 ) -> HandlersProgress {
     let inner = &bus.inner;
     let Some(entry) = list.entries.first() else {
-        note_unhandled(bus, Source::Stored(&record, None));
+        note_unhandled(bus, Source::WithRecord(&record, None));
         return Progress::Done(Emitted::of_record(record, 0));
     };
     // Handlers that wait use timers and sockets, which need a runtime even if the emit is polled outside of
     // one.
-    let _runtime = if list.waits { inner.enter_runtime() } else { None };
+    let _runtime = if list.has_async { inner.enter_runtime() } else { None };
     let mut call = Call::of_record(bus, &record, &entry.route, Some(position));
     let entered = context::enter_record(inner.instance, &record);
     let called = Dispatch::run(&mut call, list, cx);
@@ -170,7 +170,7 @@ impl FailedOrPending {
 impl Dispatch {
     /// Calls each handler and polls its future once. Must run in the event's [`Scope`].
     #[inline]
-    fn run<'a>(call: &mut Call<'a>, list: &'a List, cx: &mut Context<'_>) -> CallResults {
+    fn run<'a>(call: &mut Call<'a>, list: &'a HandlerList, cx: &mut Context<'_>) -> CallResults {
         let mut this = Self {
             skipped: 0,
             must_check_handlers: list.must_check_handlers(),
@@ -182,7 +182,7 @@ impl Dispatch {
         // next handler.
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| this.call_each(call, entries, list, cx))) {
             this.note_panic(call, list, panic);
-            entries = list.behind(call.route);
+            entries = list.entries_after(call.route);
         }
         let handled = list.entries.len() - this.skipped;
         if handled == 0 {
@@ -196,7 +196,7 @@ impl Dispatch {
         &mut self,
         call: &mut Call<'a>,
         entries: &'a [Entry],
-        list: &List,
+        list: &HandlerList,
         cx: &mut Context<'_>,
     ) {
         if entries.len() >= MIN_HANDLERS_FOR_CALL_MANY {
@@ -214,7 +214,7 @@ impl Dispatch {
         &mut self,
         call: &mut Call<'a>,
         entries: &'a [Entry],
-        list: &List,
+        list: &HandlerList,
         cx: &mut Context<'_>,
     ) {
         let (fours, rest) = entries.as_chunks();
@@ -230,14 +230,20 @@ impl Dispatch {
     }
 
     #[inline(always)]
-    fn call_one<'a>(&mut self, call: &mut Call<'a>, entry: &'a Entry, list: &List, cx: &mut Context<'_>) {
+    fn call_one<'a>(
+        &mut self,
+        call: &mut Call<'a>,
+        entry: &'a Entry,
+        list: &HandlerList,
+        cx: &mut Context<'_>,
+    ) {
         if self.must_check_handlers && !check_handler(call.bus, entry) {
             self.skipped += 1;
             return;
         }
         call.route = &entry.route;
         self.calling.route(call.route);
-        if let Some(future) = (entry.run)(call) {
+        if let Some(future) = (entry.function)(call) {
             self.poll_once(call, future, cx);
         }
         if self.calling.has_changed() {
@@ -273,14 +279,14 @@ impl Dispatch {
     }
 
     #[cold]
-    fn note_changes(&mut self, call: &Call<'_>, list: &List) {
+    fn note_changes(&mut self, call: &Call<'_>, list: &HandlerList) {
         self.must_check_handlers = list.must_check_handlers();
         call.bus.inner.slow_handlers.lap(&mut self.calling, call.route, call.source.name());
     }
 
     /// Notes that the handler called last has panicked.
     #[cold]
-    fn note_panic(&mut self, call: &Call<'_>, list: &List, panic: Box<dyn Any + Send>) {
+    fn note_panic(&mut self, call: &Call<'_>, list: &HandlerList, panic: Box<dyn Any + Send>) {
         self.fail(call, HandlerError::panicked(panic));
         self.note_changes(call, list);
     }

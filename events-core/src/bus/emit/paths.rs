@@ -11,7 +11,7 @@ use crate::bus::emit::pending_handlers::HandlersProgress;
 use crate::bus::emit::publish;
 use crate::bus::emit::task::{self, FirstPoll, Progress, Task};
 use crate::bus::inner::in_flight::Detached;
-use crate::bus::inner::routes::{List, ListGuard};
+use crate::bus::inner::routes::{HandlerList, ListGuard};
 use crate::bus::inner::{Bus, Inner, context};
 use crate::error::Error;
 use crate::event::erased::ErasedEvent;
@@ -40,14 +40,14 @@ enum EmitPath {
 impl EmitPath {
     #[inline(always)]
     fn of(inner: &Inner, decl: &'static EventDecl, has_options: bool) -> Self {
-        if has_options || inner.adapter.is_some() || context::is_inside() {
+        if has_options || inner.adapter.is_some() || context::is_in_handler() {
             return Self::CountedInFlight;
         }
         let Some(list) = inner.routes.of_declared(decl) else { return Self::CountedInFlight };
-        if !list.wants_record && !inner.log.keeps() {
+        if !list.needs_record && !inner.log.keeps() {
             return Self::BorrowedEvent(list);
         }
-        match list.shares {
+        match list.takes_arc {
             _ if inner.flight.in_tasks() >= inner.settings.max_in_flight => {
                 release(list);
                 Self::CountedInFlight
@@ -256,7 +256,12 @@ fn check_duplicate(bus: &Bus, emitted: Emitted) -> Result<Emitted, Error> {
 
 /// Appends a record to the log and calls its handlers. The caller must be in flight. If `list` was replaced
 /// before the append, the current list is used.
-fn append_and_call(bus: &Bus, record: Record, list: Option<&List>, cx: &mut Context<'_>) -> HandlersProgress {
+fn append_and_call(
+    bus: &Bus,
+    record: Record,
+    list: Option<&HandlerList>,
+    cx: &mut Context<'_>,
+) -> HandlersProgress {
     let Appended::At(position) = bus.inner.log.append_one(&record) else {
         return Progress::Done(Emitted::duplicate(record));
     };

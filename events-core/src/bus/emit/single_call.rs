@@ -3,7 +3,7 @@
 use crate::bus::inner::Bus;
 use crate::bus::inner::call::{Call, Callback};
 use crate::bus::inner::context::{EventContext, Scope};
-use crate::bus::inner::outcome::{HandlerError, HandlerResult, Pending};
+use crate::bus::inner::outcome::{CallResult, HandlerError, HandlerResult};
 use crate::bus::inner::routes::Route;
 use crate::panics::caught;
 use crate::record::Record;
@@ -16,7 +16,7 @@ pub(crate) async fn call_live(
     record: &Record,
     position: Option<u64>,
 ) -> HandlerResult {
-    let run = || Ok((callback.run)(&Call::of_record(bus, record, route, position)));
+    let run = || Ok((callback.function)(&Call::of_record(bus, record, route, position)));
     run_in_scope(bus, route, record, run).await
 }
 
@@ -31,7 +31,7 @@ pub(crate) async fn call_durable(
 ) -> HandlerResult {
     let run = || {
         let delivery = Call::of_record(bus, record, route, None).to_delivery_of(attempt)?;
-        Ok((callback.run)(&delivery.call()))
+        Ok((callback.function)(&delivery.call()))
     };
     run_in_scope(bus, route, record, run).await
 }
@@ -41,7 +41,7 @@ async fn run_in_scope(
     bus: &Bus,
     route: &Route,
     record: &Record,
-    run: impl FnOnce() -> Result<Pending, HandlerError>,
+    run: impl FnOnce() -> Result<CallResult, HandlerError>,
 ) -> HandlerResult {
     let handled = async {
         match run()? {

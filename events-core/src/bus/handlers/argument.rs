@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::bus::inner::call::Call;
-use crate::bus::inner::call::Wants;
+use crate::bus::inner::call::RequiredParts;
 use crate::bus::inner::outcome::HandlerError;
 use crate::error::Error;
 use crate::event::Event;
-use crate::event::takes::Takes;
+use crate::event::accepted::AcceptedEvents;
 use crate::record::Record;
 
 /// Type of the first argument of a handler: `&E`, `Arc<E>` or `E` of an event, an [event
@@ -23,12 +23,12 @@ use crate::record::Record;
 )]
 pub trait Argument<'a>: Sized {
     #[doc(hidden)]
-    const TAKES: Takes;
+    const ACCEPTS: AcceptedEvents;
     #[doc(hidden)]
-    const WANTS: Wants;
+    const REQUIRES: RequiredParts;
     /// True if the handler takes the event as an `Arc`.
     #[doc(hidden)]
-    const SHARES: bool = false;
+    const TAKES_ARC: bool = false;
 
     #[doc(hidden)]
     fn receive(call: &Call<'a>) -> Result<Self, HandlerError>;
@@ -38,8 +38,8 @@ pub trait Argument<'a>: Sized {
 }
 
 impl<'a, E: Event> Argument<'a> for &'a E {
-    const TAKES: Takes = Takes::event::<E>();
-    const WANTS: Wants = Wants::Event;
+    const ACCEPTS: AcceptedEvents = AcceptedEvents::event::<E>();
+    const REQUIRES: RequiredParts = RequiredParts::Event;
 
     fn receive(call: &Call<'a>) -> Result<Self, HandlerError> {
         call.event()
@@ -52,9 +52,9 @@ impl<'a, E: Event> Argument<'a> for &'a E {
 
 #[diagnostic::do_not_recommend]
 impl<'a, E: Event> Argument<'a> for Arc<E> {
-    const TAKES: Takes = Takes::event::<E>();
-    const WANTS: Wants = Wants::Record;
-    const SHARES: bool = true;
+    const ACCEPTS: AcceptedEvents = AcceptedEvents::event::<E>();
+    const REQUIRES: RequiredParts = RequiredParts::Record;
+    const TAKES_ARC: bool = true;
 
     fn receive(call: &Call<'a>) -> Result<Self, HandlerError> {
         call.record()?.decode().map_err(|error| HandlerError::new(&error))
@@ -67,8 +67,8 @@ impl<'a, E: Event> Argument<'a> for Arc<E> {
 
 #[diagnostic::do_not_recommend]
 impl<'a> Argument<'a> for &'a Record {
-    const TAKES: Takes = Takes::Any;
-    const WANTS: Wants = Wants::Record;
+    const ACCEPTS: AcceptedEvents = AcceptedEvents::Any;
+    const REQUIRES: RequiredParts = RequiredParts::Record;
 
     fn receive(call: &Call<'a>) -> Result<Self, HandlerError> {
         call.record()

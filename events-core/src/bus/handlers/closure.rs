@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::bus::handlers::argument::Argument;
-use crate::bus::inner::call::{Call, Callback, Wants};
-use crate::bus::inner::outcome::{HandlerError, HandlerOutput, Pending, ready};
-use crate::event::takes::Takes;
+use crate::bus::inner::call::{Call, Callback, RequiredParts};
+use crate::bus::inner::outcome::{CallResult, HandlerError, HandlerOutput, finished};
+use crate::event::accepted::AcceptedEvents;
 use crate::event::{Event, EventDecl};
 use crate::record::Record;
 
@@ -66,7 +66,7 @@ pub enum Untyped<M> {
 }
 
 macro_rules! closures {
-    ($($kind:ident: |$argument:ty| $wants:expr, $shares:expr, $receive:expr;)+) => {
+    ($($kind:ident: |$argument:ty| $requires:expr, $takes_arc:expr, $receive:expr;)+) => {
         $(
             impl<F, E, M, R> IntoHandler<$kind<E, M>> for F
             where
@@ -78,8 +78,8 @@ macro_rules! closures {
 
                 fn into_callback(self) -> Callback {
                     let receive: fn(&Call<'_>) -> Result<_, HandlerError> = $receive;
-                    let callback = callback::<R, M>($wants, move |call| start(receive(call).map(&self)));
-                    Callback { shares: $shares, ..callback }
+                    let callback = callback::<R, M>($requires, move |call| start(receive(call).map(&self)));
+                    Callback { takes_arc: $takes_arc, ..callback }
                 }
             }
 
@@ -89,8 +89,8 @@ macro_rules! closures {
 }
 
 closures! {
-    Shared: |Arc<E>| Wants::Record, true, |call| Arc::<E>::receive(call);
-    Owned: |E| Wants::Event, false, |call| call.event::<E>().cloned();
+    Shared: |Arc<E>| RequiredParts::Record, true, |call| Arc::<E>::receive(call);
+    Owned: |E| RequiredParts::Event, false, |call| call.event::<E>().cloned();
 }
 
 impl<F, E, M, R> IntoHandler<Borrowed<E, M>> for F
@@ -102,8 +102,8 @@ where
     const EVENT: Option<fn() -> &'static EventDecl> = Some(E::decl);
 
     fn into_callback(self) -> Callback {
-        callback::<R, M>(Wants::Event, move |call| match call.event.get() {
-            Some(event) => self(event).into_pending(),
+        callback::<R, M>(RequiredParts::Event, move |call| match call.event.get() {
+            Some(event) => self(event).into_call_result(),
             None => call_stored(&self, call),
         })
     }
@@ -112,7 +112,7 @@ where
 /// Not inlined, so that the path of most calls is short.
 #[cold]
 #[inline(never)]
-fn call_stored<E: Event, R: HandlerOutput<M>, M>(handler: &impl Fn(&E) -> R, call: &Call<'_>) -> Pending {
+fn call_stored<E: Event, R: HandlerOutput<M>, M>(handler: &impl Fn(&E) -> R, call: &Call<'_>) -> CallResult {
     start(call.event().map(handler))
 }
 
@@ -127,27 +127,27 @@ where
     const EVENT: Option<fn() -> &'static EventDecl> = None;
 
     fn into_callback(self) -> Callback {
-        callback::<R, M>(Wants::Record, move |call| start(call.record().map(&self)))
+        callback::<R, M>(RequiredParts::Record, move |call| start(call.record().map(&self)))
     }
 }
 
 fn callback<R: HandlerOutput<M>, M>(
-    wants: Wants,
-    run: impl Fn(&Call<'_>) -> Pending + Send + Sync + 'static,
+    requires: RequiredParts,
+    run: impl Fn(&Call<'_>) -> CallResult + Send + Sync + 'static,
 ) -> Callback {
     Callback {
         // A pending handler can outlive the first poll of its emit, and is then identified by its record.
-        wants: if R::WAITS { Wants::Record } else { wants },
-        shares: false,
-        takes: Takes::Any,
-        waits: R::WAITS,
-        run: Arc::new(run),
+        requires: if R::IS_ASYNC { RequiredParts::Record } else { requires },
+        takes_arc: false,
+        accepts: AcceptedEvents::Any,
+        is_async: R::IS_ASYNC,
+        function: Arc::new(run),
     }
 }
 
-fn start<R: HandlerOutput<M>, M>(outcome: Result<R, HandlerError>) -> Pending {
+fn start<R: HandlerOutput<M>, M>(outcome: Result<R, HandlerError>) -> CallResult {
     match outcome {
-        Ok(outcome) => outcome.into_pending(),
-        Err(error) => ready(Err(error)),
+        Ok(outcome) => outcome.into_call_result(),
+        Err(error) => finished(Err(error)),
     }
 }

@@ -11,7 +11,7 @@ use crate::adapter::options::DurableOptions;
 use crate::bus::handlers::state::Binder;
 use crate::bus::inner::call::Callback;
 use crate::event::SourceLocation;
-use crate::event::takes::Takes;
+use crate::event::accepted::AcceptedEvents;
 
 /// A type that represents a function marked `#[on]`. Implemented by `#[on]`, not by hand.
 #[diagnostic::on_unimplemented(
@@ -30,7 +30,7 @@ pub struct HandlerDecl {
     /// The patterns in the attribute; if it has none, the name of the event.
     pub(crate) patterns: &'static [&'static str],
     /// The events that the function takes.
-    pub(crate) takes: Takes,
+    pub(crate) accepts: AcceptedEvents,
     pub(crate) bind: fn(&mut Binder<'_>) -> Option<Callback>,
     /// The options of a durable handler; `None` for a live one.
     #[cfg(feature = "durable")]
@@ -42,13 +42,13 @@ impl HandlerDecl {
     pub const fn new(
         location: SourceLocation,
         patterns: &'static [&'static str],
-        takes: Takes,
+        accepts: AcceptedEvents,
         bind: fn(&mut Binder<'_>) -> Option<Callback>,
     ) -> Self {
         Self {
             location,
             patterns,
-            takes,
+            accepts,
             bind,
             #[cfg(feature = "durable")]
             durable: None,
@@ -61,11 +61,11 @@ impl HandlerDecl {
     pub const fn durable(
         location: SourceLocation,
         patterns: &'static [&'static str],
-        takes: Takes,
+        accepts: AcceptedEvents,
         bind: fn(&mut Binder<'_>) -> Option<Callback>,
         durable: DurableOptions,
     ) -> Self {
-        Self { location, patterns, takes, bind, durable: Some(durable) }
+        Self { location, patterns, accepts, bind, durable: Some(durable) }
     }
 }
 

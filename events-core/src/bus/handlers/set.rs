@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use crate::bus::handlers::argument::Argument;
 use crate::error::{Error, ErrorKind};
+use crate::event::accepted::AcceptedEvents;
 use crate::event::pattern::Pattern;
-use crate::event::takes::Takes;
 use crate::record::Record;
 use crate::schema::same;
 
@@ -70,10 +70,10 @@ pub trait EventSet<H = ()> {
     note = "instead of a `superseded` version, take the current one"
 )]
 pub trait Variant<'a>: Sized {
-    /// See [`Argument::TAKES`].
-    const TAKES: Takes;
-    /// See [`Argument::SHARES`].
-    const SHARES: bool;
+    /// See [`Argument::ACCEPTS`].
+    const ACCEPTS: AcceptedEvents;
+    /// See [`Argument::TAKES_ARC`].
+    const TAKES_ARC: bool;
 
     /// See [`Argument::of_record`].
     fn of_record(record: &'a Record) -> Result<Self, Error>;
@@ -81,8 +81,8 @@ pub trait Variant<'a>: Sized {
 
 #[diagnostic::do_not_recommend]
 impl<'a, T: Argument<'a>> Variant<'a> for T {
-    const TAKES: Takes = <T as Argument<'a>>::TAKES;
-    const SHARES: bool = <T as Argument<'a>>::SHARES;
+    const ACCEPTS: AcceptedEvents = <T as Argument<'a>>::ACCEPTS;
+    const TAKES_ARC: bool = <T as Argument<'a>>::TAKES_ARC;
 
     #[inline]
     fn of_record(record: &'a Record) -> Result<Self, Error> {
@@ -121,16 +121,16 @@ pub trait NoSet {
 
 impl<T, H> NoSet for Delivered<T, H> {}
 
-impl Takes {
-    /// Returns true if records of this name are taken.
-    pub const fn takes(&self, name: &str) -> bool {
+impl AcceptedEvents {
+    /// Returns true if records of this name are accepted.
+    pub const fn contains(&self, name: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Event(own, ..) | Self::Undeclared(own, ..) => same(own, name),
             Self::Set(parts) => {
                 let mut i = 0;
                 while i < parts.len() {
-                    if parts[i].takes(name) {
+                    if parts[i].contains(name) {
                         return true;
                     }
                     i += 1;
@@ -142,7 +142,7 @@ impl Takes {
 
     /// Returns the index of the first entry of `before` that takes an event of `self`, if the entries
     /// together take all events of `self`.
-    pub(crate) const fn taken_before(&self, before: &[Self]) -> Option<usize> {
+    pub(crate) const fn accepted_before(&self, before: &[Self]) -> Option<usize> {
         match self {
             Self::Any => {
                 let mut i = 0;
@@ -157,7 +157,7 @@ impl Takes {
             Self::Event(name, ..) | Self::Undeclared(name, ..) => {
                 let mut i = 0;
                 while i < before.len() {
-                    if before[i].takes(name) {
+                    if before[i].contains(name) {
                         return Some(i);
                     }
                     i += 1;
@@ -168,7 +168,7 @@ impl Takes {
                 let mut first = None;
                 let mut i = 0;
                 while i < parts.len() {
-                    let taken = parts[i].taken_before(before);
+                    let taken = parts[i].accepted_before(before);
                     if taken.is_none() {
                         return None;
                     }

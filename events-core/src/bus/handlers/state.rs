@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::bus::handlers::argument::Argument;
 use crate::bus::inner::Bus;
 use crate::bus::inner::call::Callback;
-use crate::bus::inner::call::Run;
-use crate::bus::inner::call::Wants;
+use crate::bus::inner::call::HandlerFn;
+use crate::bus::inner::call::RequiredParts;
 use crate::bus::inner::call::{Call, Delivery};
-use crate::bus::inner::outcome::{HandlerError, HandlerResult, ready};
+use crate::bus::inner::outcome::{HandlerError, HandlerResult, finished};
 use crate::event::Event;
-use crate::event::takes::Takes;
+use crate::event::accepted::AcceptedEvents;
 use crate::record::Record;
 use crate::record::metadata::Metadata;
 
@@ -80,27 +80,33 @@ const ARC: &str = "alloc::sync::Arc<";
 /// Binds one handler to its state.
 pub struct Binder<'a> {
     states: &'a States,
-    wants: Wants,
-    shares: bool,
-    takes: Takes,
+    requires: RequiredParts,
+    takes_arc: bool,
+    accepts: AcceptedEvents,
     /// The name and type of each argument for which no state was given.
     pub(crate) missing: Vec<(&'static str, &'static str)>,
 }
 
 impl<'a> Binder<'a> {
     pub(crate) fn new(states: &'a States) -> Self {
-        Self { states, wants: Wants::Event, shares: false, takes: Takes::Any, missing: Vec::new() }
+        Self {
+            states,
+            requires: RequiredParts::Event,
+            takes_arc: false,
+            accepts: AcceptedEvents::Any,
+            missing: Vec::new(),
+        }
     }
 
     /// Stores the properties of the first argument.
     pub fn first<'b, T: Argument<'b>>(&mut self) {
-        self.wants(T::WANTS);
-        self.shares = T::SHARES;
-        self.takes = T::TAKES;
+        self.require(T::REQUIRES);
+        self.takes_arc = T::TAKES_ARC;
+        self.accepts = T::ACCEPTS;
     }
 
-    fn wants(&mut self, wants: Wants) {
-        self.wants = self.wants.max(wants);
+    fn require(&mut self, parts: RequiredParts) {
+        self.requires = self.requires.max(parts);
     }
 
     /// Creates the callback of a handler that returns its result.
@@ -108,9 +114,15 @@ impl<'a> Binder<'a> {
     where
         F: Fn(&Call<'_>) -> HandlerResult + Send + Sync + 'static,
     {
-        let run: Arc<Run> = Arc::new(move |call| ready(run(call)));
-        let run = if self.wants < Wants::Delivery { run } else { lending(run) };
-        Callback { wants: self.wants, shares: self.shares, takes: self.takes, waits: false, run }
+        let run: Arc<HandlerFn> = Arc::new(move |call| finished(run(call)));
+        let run = if self.requires < RequiredParts::Delivery { run } else { lending(run) };
+        Callback {
+            requires: self.requires,
+            takes_arc: self.takes_arc,
+            accepts: self.accepts,
+            is_async: false,
+            function: run,
+        }
     }
 
     /// Creates the callback of a handler that returns a future.
@@ -120,23 +132,23 @@ impl<'a> Binder<'a> {
         R: Future<Output = HandlerResult> + Send + 'static,
     {
         Callback {
-            wants: Wants::Record,
-            shares: self.shares,
-            takes: self.takes,
-            waits: true,
-            run: Arc::new(move |call| match call.to_delivery() {
+            requires: RequiredParts::Record,
+            takes_arc: self.takes_arc,
+            accepts: self.accepts,
+            is_async: true,
+            function: Arc::new(move |call| match call.to_delivery() {
                 Ok(delivery) => Some(Box::pin(run(delivery))),
-                Err(error) => ready(Err(error)),
+                Err(error) => finished(Err(error)),
             }),
         }
     }
 }
 
 /// Wraps a handler so that it is called with a [`Delivery`], from which it can borrow.
-fn lending(run: Arc<Run>) -> Arc<Run> {
+fn lending(run: Arc<HandlerFn>) -> Arc<HandlerFn> {
     Arc::new(move |call| match call.to_delivery() {
         Ok(delivery) => run(&delivery.call()),
-        Err(error) => ready(Err(error)),
+        Err(error) => finished(Err(error)),
     })
 }
 
@@ -213,7 +225,7 @@ impl<E: Event> Probe<E> {
 }
 
 macro_rules! given_by_the_bus {
-    ($($given:ident: $ty:ty, $wants:expr, |$call:ident| $get:expr;)+) => {
+    ($($given:ident: $ty:ty, $requires:expr, |$call:ident| $get:expr;)+) => {
         $(
             #[doc = concat!("Stands for an argument `&", stringify!($ty), "`.")]
             pub struct $given(());
@@ -221,7 +233,7 @@ macro_rules! given_by_the_bus {
             impl Probe<$ty> {
                 /// Binds the argument to the value of the bus.
                 pub fn __typed_events_bind<T>(binder: &mut Binder<'_>, _: &'static str) -> Option<$given> {
-                    binder.wants($wants);
+                    binder.require($requires);
                     Some($given(()))
                 }
             }
@@ -241,10 +253,10 @@ macro_rules! given_by_the_bus {
 }
 
 given_by_the_bus! {
-    GivenBus: Bus, Wants::Event, |call| Ok(call.bus);
-    GivenRecord: Record, Wants::Record, |call| call.record();
-    GivenMetadata: Metadata, Wants::Record, |call| call.record().map(Record::metadata);
-    GivenDelivery: Delivery, Wants::Delivery, |call| {
+    GivenBus: Bus, RequiredParts::Event, |call| Ok(call.bus);
+    GivenRecord: Record, RequiredParts::Record, |call| call.record();
+    GivenMetadata: Metadata, RequiredParts::Record, |call| call.record().map(Record::metadata);
+    GivenDelivery: Delivery, RequiredParts::Delivery, |call| {
         call.delivery.ok_or_else(|| HandlerError::new(&"the handler was called without a delivery"))
     };
 }

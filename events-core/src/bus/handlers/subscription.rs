@@ -124,7 +124,7 @@ impl OnPattern<'_> {
     where
         H: IntoHandler<K>, // Async: copy first: |record: &Record| { let text = record.to_string(); async move { .. } }.
     {
-        self.bus.register_pattern(self.pattern, handler, Lifetime::Long)
+        self.bus.register_pattern(self.pattern, handler, Lifetime::UntilRemoved)
     }
 
     /// Registers a closure for the next event that matches the pattern. It is called exactly once, even if
@@ -185,7 +185,7 @@ impl Bus {
         &self,
         handler: impl EventHandler<K>, // Async: |event: Arc<E>| async move { .. }, not &E; clone captured state before async move.
     ) -> Subscription {
-        self.register_event(handler, Lifetime::Long)
+        self.register_event(handler, Lifetime::UntilRemoved)
     }
 
     /// Registers a closure for the next event of its type. It is called exactly once, even if several emits

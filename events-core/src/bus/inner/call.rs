@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::bus::inner::Bus;
-use crate::bus::inner::outcome::{HandlerError, Pending};
+use crate::bus::inner::outcome::{CallResult, HandlerError};
 use crate::bus::inner::routes::Route;
+use crate::event::accepted::AcceptedEvents;
 use crate::event::erased::ErasedEvent;
-use crate::event::takes::Takes;
 use crate::event::{Event, EventDecl, Payload};
 use crate::record::Record;
 use crate::record::metadata::Metadata;
@@ -26,32 +26,32 @@ pub struct Call<'a> {
 /// The event of a call, with or without a record.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'a> {
-    /// An event without a record, because no handler [wants](Wants) one.
-    Bare(&'static EventDecl),
-    Stored(&'a Record, LogPosition),
+    /// An event without a record, because no handler [requires](RequiredParts) one.
+    WithoutRecord(&'static EventDecl),
+    WithRecord(&'a Record, LogPosition),
 }
 
 impl<'a> Source<'a> {
     pub(crate) fn name(self) -> &'a str {
         match self {
-            Self::Bare(decl) => decl.name,
-            Self::Stored(record, _) => record.name(),
+            Self::WithoutRecord(decl) => decl.name,
+            Self::WithRecord(record, _) => record.name(),
         }
     }
 
     /// Returns the record, if the event has one.
     pub(crate) fn record(self) -> Option<&'a Record> {
         match self {
-            Self::Bare(_) => None,
-            Self::Stored(record, _) => Some(record),
+            Self::WithoutRecord(_) => None,
+            Self::WithRecord(record, _) => Some(record),
         }
     }
 
     /// Returns the position of the record in the log of this bus.
     pub(crate) fn position(self) -> LogPosition {
         match self {
-            Self::Bare(_) => None,
-            Self::Stored(_, position) => position,
+            Self::WithoutRecord(_) => None,
+            Self::WithRecord(_, position) => position,
         }
     }
 }
@@ -74,7 +74,7 @@ impl<'a> Call<'a> {
         position: LogPosition,
     ) -> Self {
         let event = record.event().map_or_else(ErasedEvent::none, ErasedEvent::new);
-        Self { bus, event, source: Source::Stored(record, position), route, delivery: None }
+        Self { bus, event, source: Source::WithRecord(record, position), route, delivery: None }
     }
 
     #[inline]
@@ -112,7 +112,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     ///
-    /// An error if the call has no record, because the handler did not ask for one ([`Wants::Record`]).
+    /// An error if the call has no record, because the handler did not ask for one ([`RequiredParts::Record`]).
     #[doc(hidden)]
     pub fn to_delivery(&self) -> Result<Delivery, HandlerError> {
         let attempt = self.delivery.map(|delivery| delivery.attempt.clone()).unwrap_or_default();
@@ -246,7 +246,7 @@ impl Delivery {
 
 /// Parts that must exist before a handler can be called. Each variant includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wants {
+pub enum RequiredParts {
     /// Only the event.
     Event,
     /// A record of the event.
@@ -256,16 +256,16 @@ pub enum Wants {
 }
 
 /// Type-erased function that calls a handler.
-pub(crate) type Run = dyn Fn(&Call<'_>) -> Pending + Send + Sync;
+pub(crate) type HandlerFn = dyn Fn(&Call<'_>) -> CallResult + Send + Sync;
 
 /// A handler that is ready to be called: its state is bound.
 pub struct Callback {
-    pub(crate) wants: Wants,
+    pub(crate) requires: RequiredParts,
     /// True if the handler takes the event as an `Arc`, and so the event must be shared.
-    pub(crate) shares: bool,
+    pub(crate) takes_arc: bool,
     /// The events, among those that match its patterns, for which the handler is called.
-    pub(crate) takes: Takes,
+    pub(crate) accepts: AcceptedEvents,
     /// True if the handler returns a future.
-    pub(crate) waits: bool,
-    pub(crate) run: Arc<Run>,
+    pub(crate) is_async: bool,
+    pub(crate) function: Arc<HandlerFn>,
 }

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::bus::inner::routes::{List, Route};
+use crate::bus::inner::routes::{HandlerList, Route};
 use crate::panics::catch_panic;
 
 /// The handler that a thread is calling. Only that thread writes the fields, except `reported`.
@@ -218,11 +218,11 @@ pub(crate) fn calls() -> Vec<(&'static ThreadCall, CallSnapshot)> {
 
 /// The handler lists of a bus that an emit may be using, with the names of their events.
 #[derive(Default)]
-pub(crate) struct Lists(Mutex<WeakLists>);
+pub(crate) struct HandlerLists(Mutex<WeakLists>);
 
 #[derive(Default)]
 struct WeakLists {
-    entries: Vec<(Weak<List>, Cow<'static, str>)>,
+    entries: Vec<(Weak<HandlerList>, Cow<'static, str>)>,
     /// Number of entries at which those of dropped lists are removed.
     prune_at: usize,
 }
@@ -230,8 +230,8 @@ struct WeakLists {
 /// Minimum of [`WeakLists::prune_at`].
 const MIN_PRUNE_AT: usize = 64;
 
-impl Lists {
-    pub(crate) fn add(&self, event: impl Into<Cow<'static, str>>, list: &Arc<List>) {
+impl HandlerLists {
+    pub(crate) fn add(&self, event: impl Into<Cow<'static, str>>, list: &Arc<HandlerList>) {
         if list.entries.is_empty() {
             return;
         }
@@ -245,7 +245,7 @@ impl Lists {
 
     /// Finds the entry whose route has the address `callee`. Returns its list, its index in that list, and
     /// the event name.
-    pub(crate) fn find(&self, callee: usize) -> Option<(Arc<List>, usize, Cow<'static, str>)> {
+    pub(crate) fn find(&self, callee: usize) -> Option<(Arc<HandlerList>, usize, Cow<'static, str>)> {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lists = table.entries.iter().filter_map(|(list, event)| Some((list.upgrade()?, event.clone())));
         let lists: Vec<_> = lists.collect();

@@ -15,13 +15,13 @@ use crate::record::metadata::Metadata;
 use crate::record::{Name, Record};
 
 thread_local! {
-    static HERE: Here = const { Here::new() };
+    static SCOPE: ThreadScope = const { ThreadScope::new() };
     static RECORD: Cell<Option<Record>> = const { Cell::new(None) };
 }
 
 /// The scope of a thread. No field needs a destructor, so that entering a scope takes a few stores.
-struct Here {
-    inside: Cell<Inside>,
+struct ThreadScope {
+    handling: Cell<Handling>,
     instance: Cell<InstanceId>,
     /// The declaration of an event without a record.
     decl: Cell<Option<&'static EventDecl>>,
@@ -30,18 +30,18 @@ struct Here {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Inside {
+enum Handling {
     Nothing,
     /// The thread runs handlers of an event without a record; `decl` and `id` describe it.
-    Bare,
+    EventWithoutRecord,
     /// The thread runs handlers of the event in `RECORD`.
     Record,
 }
 
-impl Here {
+impl ThreadScope {
     const fn new() -> Self {
         Self {
-            inside: Cell::new(Inside::Nothing),
+            handling: Cell::new(Handling::Nothing),
             instance: Cell::new(InstanceId::from_bytes([0; 16])),
             decl: Cell::new(None),
             id: Cell::new(None),
@@ -49,14 +49,14 @@ impl Here {
     }
 
     fn scope(&self) -> Option<Scope> {
-        let cause = match self.inside.get() {
-            Inside::Nothing => return None,
-            Inside::Bare => {
+        let cause = match self.handling.get() {
+            Handling::Nothing => return None,
+            Handling::EventWithoutRecord => {
                 let id = self.id.get().unwrap_or_else(EventId::new);
                 self.id.set(Some(id));
-                Cause::Bare(self.decl.get()?, id)
+                Cause::WithoutRecord(self.decl.get()?, id)
             }
-            Inside::Record => {
+            Handling::Record => {
                 let record = RECORD.try_with(|current| {
                     let record = current.take();
                     current.set(record.clone());
@@ -76,24 +76,24 @@ impl Here {
 
     /// Replaces the current scope. The guard restores the outer one.
     #[inline]
-    fn enter(&self, instance: InstanceId, inside: Inside) -> Entered {
-        let outer = if self.inside.get() == Inside::Nothing { None } else { self.outer() };
+    fn enter(&self, instance: InstanceId, handling: Handling) -> ScopeGuard {
+        let outer = if self.handling.get() == Handling::Nothing { None } else { self.outer() };
         self.instance.set(instance);
-        self.inside.set(inside);
-        Entered { outer }
+        self.handling.set(handling);
+        ScopeGuard { outer }
     }
 }
 
 /// Guard of a scope. Dropping it restores the outer scope.
-pub(crate) struct Entered {
+pub(crate) struct ScopeGuard {
     outer: Option<Box<Scope>>,
 }
 
-impl Drop for Entered {
+impl Drop for ScopeGuard {
     #[inline]
     fn drop(&mut self) {
-        HERE.with(|here| {
-            if here.inside.replace(Inside::Nothing) == Inside::Record {
+        SCOPE.with(|scope| {
+            if scope.handling.replace(Handling::Nothing) == Handling::Record {
                 // Fails only while the thread's locals are destroyed; the record is then gone already.
                 let _ = RECORD.try_with(|current| drop(current.take()));
             }
@@ -105,48 +105,48 @@ impl Drop for Entered {
 }
 
 /// Guard of the scope of an event without a record. There is no outer scope.
-pub(crate) struct EnteredBare(());
+pub(crate) struct ScopeWithoutRecord(());
 
 /// Enters the scope of an event without a record. The thread must be outside of all handlers.
 #[inline]
-pub(crate) fn enter_bare(instance: InstanceId, decl: &'static EventDecl) -> EnteredBare {
-    HERE.with(|here| {
-        here.instance.set(instance);
-        here.decl.set(Some(decl));
-        here.id.set(None);
-        here.inside.set(Inside::Bare);
-        EnteredBare(())
+pub(crate) fn enter_without_record(instance: InstanceId, decl: &'static EventDecl) -> ScopeWithoutRecord {
+    SCOPE.with(|scope| {
+        scope.instance.set(instance);
+        scope.decl.set(Some(decl));
+        scope.id.set(None);
+        scope.handling.set(Handling::EventWithoutRecord);
+        ScopeWithoutRecord(())
     })
 }
 
-impl EnteredBare {
+impl ScopeWithoutRecord {
     /// Returns true if the id of the event was read, and so exists.
     #[inline]
     pub(crate) fn has_id(&self) -> bool {
-        HERE.with(|here| here.id.get().is_some())
+        SCOPE.with(|scope| scope.id.get().is_some())
     }
 
     #[cold]
     pub(crate) fn id(&self) -> Option<EventId> {
-        HERE.with(|here| here.id.get())
+        SCOPE.with(|scope| scope.id.get())
     }
 }
 
-impl Drop for EnteredBare {
+impl Drop for ScopeWithoutRecord {
     #[inline]
     fn drop(&mut self) {
-        HERE.with(|here| here.inside.set(Inside::Nothing));
+        SCOPE.with(|scope| scope.handling.set(Handling::Nothing));
     }
 }
 
 /// Enters the scope of a record.
 #[inline]
-pub(crate) fn enter_record(instance: InstanceId, record: &Record) -> Entered {
-    let entered = HERE.with(|here| here.enter(instance, Inside::Record));
+pub(crate) fn enter_record(instance: InstanceId, record: &Record) -> ScopeGuard {
+    let entered = SCOPE.with(|scope| scope.enter(instance, Handling::Record));
     if RECORD.try_with(|current| current.set(Some(record.clone()))).is_err() {
         // The thread-local is destroyed, because another destructor of the thread emits. Handle the event
         // without a scope.
-        HERE.with(|here| here.inside.set(Inside::Nothing));
+        SCOPE.with(|scope| scope.handling.set(Handling::Nothing));
     }
     entered
 }
@@ -162,7 +162,7 @@ pub(crate) struct Scope {
 enum Cause {
     Record(Record),
     /// An event without a record.
-    Bare(&'static EventDecl, EventId),
+    WithoutRecord(&'static EventDecl, EventId),
 }
 
 /// The values that a nested emit takes over from the event being handled.
@@ -178,17 +178,17 @@ impl Scope {
     }
 
     fn current() -> Option<Self> {
-        HERE.with(Here::scope)
+        SCOPE.with(ThreadScope::scope)
     }
 
     /// Enters this scope until the guard is dropped.
-    pub(crate) fn enter(&self) -> Entered {
+    pub(crate) fn enter(&self) -> ScopeGuard {
         match &self.cause {
             Cause::Record(record) => enter_record(self.instance, record),
-            Cause::Bare(decl, id) => HERE.with(|here| {
-                let entered = here.enter(self.instance, Inside::Bare);
-                here.decl.set(Some(decl));
-                here.id.set(Some(*id));
+            Cause::WithoutRecord(decl, id) => SCOPE.with(|scope| {
+                let entered = scope.enter(self.instance, Handling::EventWithoutRecord);
+                scope.decl.set(Some(decl));
+                scope.id.set(Some(*id));
                 entered
             }),
         }
@@ -203,7 +203,7 @@ impl Scope {
     fn id(&self) -> EventId {
         match &self.cause {
             Cause::Record(record) => record.id(),
-            Cause::Bare(_, id) => *id,
+            Cause::WithoutRecord(_, id) => *id,
         }
     }
 }
@@ -217,22 +217,22 @@ impl Inherited {
             Cause::Record(record) => {
                 (record.chain().with(scope.instance, record.shared_name()), record.metadata().clone())
             }
-            Cause::Bare(decl, _) => {
+            Cause::WithoutRecord(decl, _) => {
                 (Chain::default().with(scope.instance, Name::Declared(decl.name)), Metadata::new())
             }
         };
         Some(Self { chain, metadata, id })
     }
 
-    pub(crate) fn fill(&self, metadata: &mut Metadata) {
+    pub(crate) fn fill_metadata(&self, metadata: &mut Metadata) {
         metadata.inherit(&self.metadata, &self.id.to_string());
     }
 }
 
 /// Returns true if this thread is polling a handler.
 #[inline]
-pub(crate) fn is_inside() -> bool {
-    HERE.with(|here| here.inside.get() != Inside::Nothing)
+pub(crate) fn is_in_handler() -> bool {
+    SCOPE.with(|scope| scope.handling.get() != Handling::Nothing)
 }
 
 /// Returns true if the event being handled was itself emitted inside a handler.
@@ -245,11 +245,11 @@ pub(crate) fn is_nested() -> bool {
 
 /// Returns true if this thread is polling a handler of this bus, or a handler whose event was emitted,
 /// directly or not, inside a handler of this bus.
-pub(crate) fn is_inside_of(instance: InstanceId) -> bool {
+pub(crate) fn is_in_handler_of(instance: InstanceId) -> bool {
     Scope::current().is_some_and(|scope| match scope.cause {
         _ if scope.instance == instance => true,
         Cause::Record(record) => record.chain().passes(instance),
-        Cause::Bare(..) => false,
+        Cause::WithoutRecord(..) => false,
     })
 }
 

@@ -16,7 +16,7 @@ const DRAIN_ENDED: u8 = 3;
 ///
 /// An emit increments the count, then reads the phase; `stop` sets the phase, then reads the count. Both use
 /// `SeqCst`, so either the emit sees the stop or the stop sees the emit. The shortest emits hold a list of
-/// handlers with an [`Open`] instead of incrementing the count.
+/// handlers with an [`OpenListGuard`] instead of incrementing the count.
 #[derive(Default)]
 pub(crate) struct Lifecycle {
     phase: AtomicU8,
@@ -25,7 +25,7 @@ pub(crate) struct Lifecycle {
     in_tasks: AtomicUsize,
     detached: AtomicUsize,
     /// Number of open handler lists. An emit that holds one need not count itself.
-    open: AtomicUsize,
+    open_lists: AtomicUsize,
     /// Number of [`StopDeferral`]s. While there are any, emits are accepted after the stop has begun.
     deferrals: AtomicUsize,
     idle: Notify,
@@ -108,7 +108,7 @@ impl Lifecycle {
 
     pub(crate) fn count(&self) -> usize {
         // Read `open` first: an emit that moves to a task increments `count` before it releases its list.
-        let open = self.open.load(Ordering::SeqCst);
+        let open = self.open_lists.load(Ordering::SeqCst);
         open + self.count.load(Ordering::SeqCst)
     }
 
@@ -145,18 +145,18 @@ impl Lifecycle {
 
 /// Marks a list of handlers as open. An emit that holds such a list is in flight without being counted:
 /// `stop` replaces the lists, and waits until the last emit has released each of them.
-pub(crate) struct Open(Arc<Lifecycle>);
+pub(crate) struct OpenListGuard(Arc<Lifecycle>);
 
-impl Open {
+impl OpenListGuard {
     pub(crate) fn new(flight: &Arc<Lifecycle>) -> Self {
-        flight.open.fetch_add(1, Ordering::SeqCst);
+        flight.open_lists.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(flight))
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenListGuard {
     fn drop(&mut self) {
-        self.0.leave_from(&self.0.open);
+        self.0.leave_from(&self.0.open_lists);
     }
 }
 

@@ -117,27 +117,27 @@ impl HandlerError {
 
 /// Result of calling a handler. `None` means that the handler has succeeded; this case fits in two registers.
 /// Otherwise, a future of its result.
-pub(crate) type Pending = Option<BoxFuture<'static, HandlerResult>>;
+pub(crate) type CallResult = Option<BoxFuture<'static, HandlerResult>>;
 
 /// Converts the result of a handler that does not wait.
 #[inline]
-pub(crate) fn ready(result: HandlerResult) -> Pending {
+pub(crate) fn finished(result: HandlerResult) -> CallResult {
     match result {
         Ok(()) => None,
-        Err(error) => failed(error),
+        Err(error) => failed_call(error),
     }
 }
 
 #[cold]
-fn failed(error: HandlerError) -> Pending {
+fn failed_call(error: HandlerError) -> CallResult {
     Some(Box::pin(std::future::ready(Err(error))))
 }
 
 /// Return type of a closure: that of a handler, or a future of it. `Kind` distinguishes the two
 /// implementations.
 pub trait HandlerOutput<Kind>: Send + 'static {
-    const WAITS: bool;
-    fn into_pending(self) -> Pending;
+    const IS_ASYNC: bool;
+    fn into_call_result(self) -> CallResult;
 }
 
 /// Marks a closure that returns its result.
@@ -147,11 +147,11 @@ pub enum Sync {}
 pub enum Async {}
 
 impl<R: HandlerReturn + Send + 'static> HandlerOutput<Sync> for R {
-    const WAITS: bool = false;
+    const IS_ASYNC: bool = false;
 
     #[inline]
-    fn into_pending(self) -> Pending {
-        ready(self.report())
+    fn into_call_result(self) -> CallResult {
+        finished(self.report())
     }
 }
 
@@ -159,10 +159,10 @@ impl<F> HandlerOutput<Async> for F
 where
     F: Future<Output: HandlerReturn> + Send + 'static,
 {
-    const WAITS: bool = true;
+    const IS_ASYNC: bool = true;
 
     #[inline]
-    fn into_pending(self) -> Pending {
+    fn into_call_result(self) -> CallResult {
         // Not an async block: it would move the future once more at its first poll.
         Some(Box::pin(Reported { future: self }))
     }

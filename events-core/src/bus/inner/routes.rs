@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::RandomState;
 
-use crate::bus::inner::call::{Callback, Run, Wants};
-use crate::bus::inner::calling::{Lists, note_replaced_list};
-use crate::bus::inner::in_flight::{Lifecycle, Open};
+use crate::bus::inner::call::{Callback, HandlerFn, RequiredParts};
+use crate::bus::inner::calling::{HandlerLists, note_replaced_list};
+use crate::bus::inner::in_flight::{Lifecycle, OpenListGuard};
 use crate::bus::inner::name_cache::NameCache;
 use crate::bus::inner::pattern_map::{PatternMap, is_name};
 use crate::event::EventDecl;
@@ -47,7 +47,7 @@ impl Patterns {
 /// How long a handler stays registered.
 pub(crate) enum Lifetime {
     /// Until it is removed.
-    Long,
+    UntilRemoved,
     /// For one event. The flag is set by the one emit that may call the handler.
     Once(AtomicBool),
     /// Until it is removed. The replay task calls the handler.
@@ -103,7 +103,7 @@ impl Route {
         &self.registration.patterns.get()[self.pattern as usize]
     }
 
-    fn takes(&self, name: &str) -> bool {
+    fn matches(&self, name: &str) -> bool {
         Pattern::of_valid(self.pattern()).matches(name)
     }
 
@@ -115,16 +115,16 @@ impl Route {
 impl Registration {
     /// Creates a handler that is in no table, so that no emit calls it.
     #[cfg(feature = "durable")]
-    pub(crate) fn alone(name: Arc<str>, patterns: Vec<Arc<str>>, callback: Callback) -> Arc<Self> {
+    pub(crate) fn unrouted(name: Arc<str>, patterns: Vec<Arc<str>>, callback: Callback) -> Arc<Self> {
         let patterns = Patterns::Many(patterns.into());
         let active = AtomicBool::new(true);
-        Arc::new(Self { id: 0, name, patterns, callback, lifetime: Lifetime::Long, active })
+        Arc::new(Self { id: 0, name, patterns, callback, lifetime: Lifetime::UntilRemoved, active })
     }
 
     /// Creates the inactive handler that a subscription to a stopped bus refers to.
     pub(crate) fn inactive(name: Arc<str>, patterns: Patterns, callback: Callback) -> Arc<Self> {
         let active = AtomicBool::new(false);
-        Arc::new(Self { id: 0, name, patterns, callback, lifetime: Lifetime::Long, active })
+        Arc::new(Self { id: 0, name, patterns, callback, lifetime: Lifetime::UntilRemoved, active })
     }
 
     /// Returns the name: the module path of the function, or the location at which the closure was
@@ -161,7 +161,7 @@ impl Registration {
     pub(crate) fn replay(&self) -> Option<&dyn Replay> {
         match &self.lifetime {
             Lifetime::Replay(replay) => Some(&**replay),
-            Lifetime::Long | Lifetime::Once(_) => None,
+            Lifetime::UntilRemoved | Lifetime::Once(_) => None,
         }
     }
 
@@ -174,22 +174,22 @@ impl Registration {
         self.is_active()
             && match &self.lifetime {
                 Lifetime::Once(used) => !used.swap(true, Ordering::AcqRel),
-                Lifetime::Long | Lifetime::Replay(_) => true,
+                Lifetime::UntilRemoved | Lifetime::Replay(_) => true,
             }
     }
 }
 
 /// The handlers of one event name, in the order of their registration.
-pub(crate) struct List {
+pub(crate) struct HandlerList {
     pub(crate) entries: Box<[Entry]>,
-    /// True if this is a placeholder: the list must be built before it is read. See [`Routes::outdated`].
-    is_outdated: bool,
+    /// True if this is a placeholder: the list must be built before it is read. See [`Routes::placeholder`].
+    is_placeholder: bool,
     /// True if any handler needs a record.
-    pub(crate) wants_record: bool,
+    pub(crate) needs_record: bool,
     /// True if any handler takes the event as an `Arc`.
-    pub(crate) shares: bool,
+    pub(crate) takes_arc: bool,
     /// True if any handler returns a future.
-    pub(crate) waits: bool,
+    pub(crate) has_async: bool,
     /// True if [`Registration::try_begin_call`] must be called before each handler: one of them is a `once` handler,
     /// or this list was replaced.
     must_check_handlers: AtomicBool,
@@ -198,46 +198,46 @@ pub(crate) struct List {
     /// While this exists, an emit that holds the list counts as in flight and does not increment the counter. `None` if
     /// the list was built while the bus was
     /// stopping.
-    open: Option<Open>,
+    open: Option<OpenListGuard>,
 }
 
 /// A handler as an emit calls it.
 #[derive(Clone)]
 pub(crate) struct Entry {
     /// A copy of the registration's pointer, to save an indirection.
-    pub(crate) run: Arc<Run>,
+    pub(crate) function: Arc<HandlerFn>,
     /// The handler under the pattern that matches the list's event name.
     pub(crate) route: Route,
 }
 
 impl Entry {
     pub(crate) fn new(route: Route) -> Self {
-        Self { run: Arc::clone(&route.registration.callback.run), route }
+        Self { function: Arc::clone(&route.registration.callback.function), route }
     }
 }
 
-impl List {
-    pub(crate) fn new(entries: Vec<Entry>, open: Option<Open>) -> Self {
+impl HandlerList {
+    pub(crate) fn new(entries: Vec<Entry>, open: Option<OpenListGuard>) -> Self {
         let any = |is: fn(&Registration) -> bool| entries.iter().any(|entry| is(&entry.route.registration));
         Self {
-            wants_record: any(|handler| handler.callback.wants > Wants::Event),
-            shares: any(|handler| handler.callback.shares),
-            waits: any(|handler| handler.callback.waits),
+            needs_record: any(|handler| handler.callback.requires > RequiredParts::Event),
+            takes_arc: any(|handler| handler.callback.takes_arc),
+            has_async: any(|handler| handler.callback.is_async),
             must_check_handlers: any(Registration::is_once).into(),
             replaced: AtomicBool::new(false),
             open,
-            is_outdated: false,
+            is_placeholder: false,
             entries: entries.into(),
         }
     }
 
     /// Creates the placeholder for a list that must be built before it is read.
-    fn outdated() -> Self {
-        Self { is_outdated: true, ..Self::new(Vec::new(), None) }
+    fn placeholder() -> Self {
+        Self { is_placeholder: true, ..Self::new(Vec::new(), None) }
     }
 
     /// Returns the entries after the one that contains this route.
-    pub(crate) fn behind(&self, route: &Route) -> &[Entry] {
+    pub(crate) fn entries_after(&self, route: &Route) -> &[Entry] {
         // Computes the index from the address: a search would make n panics cost n².
         let first = std::ptr::from_ref(&self.entries[..]).addr();
         let index = std::ptr::from_ref(route).addr().saturating_sub(first) / size_of::<Entry>();
@@ -290,37 +290,37 @@ pub(crate) fn name_of_closure(location: &Location<'_>) -> String {
 /// The next emit of such an event builds its list again: n changes between two emits copy n handlers, not n².
 pub(crate) struct Routes {
     /// The name and the list of each event in the registry, indexed by the event's slot.
-    declared: Box<[(&'static str, ArcSwap<List>)]>,
+    declared: Box<[(&'static str, ArcSwap<HandlerList>)]>,
     by_name: HashMap<&'static str, usize, RandomState>,
     /// The placeholder in a slot whose list must be built. No emit reads it: `of_declared` takes open lists only, and
-    /// `of_slot` checks `is_outdated`.
-    outdated: Arc<List>,
+    /// `of_slot` checks `is_placeholder`.
+    placeholder: Arc<HandlerList>,
     table: Mutex<Table>,
     flight: Arc<Lifecycle>,
-    lists: Arc<Lists>,
+    lists: Arc<HandlerLists>,
 }
 
 #[derive(Default)]
 struct Table {
     /// The names of closures, one for all closures that are registered at one location.
     closures: HashMap<&'static Location<'static>, Arc<str>, RandomState>,
-    by_pattern: PatternMap<Registered>,
+    by_pattern: PatternMap<PatternHandlers>,
     /// Lists of names outside the registry; cleared whenever the table changes. So every handler in these
     /// lists is also in the table, and dropping a list never drops a handler.
-    cache: NameCache<Arc<List>>,
+    cache: NameCache<Arc<HandlerList>>,
     last_id: u64,
     /// True if the bus is stopping.
     closed: bool,
 }
 
 /// The handlers under one pattern.
-enum Registered {
+enum PatternHandlers {
     One(Route),
     /// Handlers by the id of their registration, unordered.
     Many(HashMap<u64, Route, RandomState>),
 }
 
-impl Registered {
+impl PatternHandlers {
     fn routes(&self) -> impl Iterator<Item = &Route> {
         let (one, many) = match self {
             Self::One(route) => (Some(route), None),
@@ -362,13 +362,17 @@ impl Registered {
 
 impl Routes {
     /// Creates the routes for the events of the registry, in its order.
-    pub(crate) fn new(events: &[&'static EventDecl], flight: &Arc<Lifecycle>, lists: Arc<Lists>) -> Self {
-        let empty = Arc::new(List::new(Vec::new(), Some(Open::new(flight))));
+    pub(crate) fn new(
+        events: &[&'static EventDecl],
+        flight: &Arc<Lifecycle>,
+        lists: Arc<HandlerLists>,
+    ) -> Self {
+        let empty = Arc::new(HandlerList::new(Vec::new(), Some(OpenListGuard::new(flight))));
         let list = || ArcSwap::new(Arc::clone(&empty));
         Self {
             declared: events.iter().map(|decl| (decl.name, list())).collect(),
             by_name: events.iter().enumerate().map(|(index, decl)| (decl.name, index)).collect(),
-            outdated: Arc::new(List::outdated()),
+            placeholder: Arc::new(HandlerList::placeholder()),
             table: Mutex::default(),
             flight: Arc::clone(flight),
             lists,
@@ -394,18 +398,18 @@ impl Routes {
     fn of_slot(&self, slot: usize) -> Option<ListGuard> {
         let (name, list) = self.declared.get(slot)?;
         let current = list.load();
-        if !current.is_outdated {
+        if !current.is_placeholder {
             return Some(current);
         }
         drop(current);
         let table = self.table();
         // Lists are replaced only under the lock of the table, so of two emits that find the placeholder, one
         // builds the list.
-        if list.load().is_outdated {
-            let open = (!table.closed).then(|| Open::new(&self.flight));
-            let made = Arc::new(List::new(resolve(&table.by_pattern, name), open));
-            self.lists.add(*name, &made);
-            list.store(made);
+        if list.load().is_placeholder {
+            let open = (!table.closed).then(|| OpenListGuard::new(&self.flight));
+            let built = Arc::new(HandlerList::new(handlers_of(&table.by_pattern, name), open));
+            self.lists.add(*name, &built);
+            list.store(built);
         }
         Some(list.load())
     }
@@ -426,9 +430,9 @@ impl Routes {
         let mut table = self.table();
         let Table { cache, by_pattern, .. } = &mut *table;
         Handlers::Undeclared(cache.get_or_find(name, || {
-            let made = Arc::new(List::undeclared(resolve(by_pattern, name)));
-            self.lists.add(name.to_owned(), &made);
-            made
+            let built = Arc::new(HandlerList::undeclared(handlers_of(by_pattern, name)));
+            self.lists.add(name.to_owned(), &built);
+            built
         }))
     }
 
@@ -464,10 +468,10 @@ impl Routes {
         table.cache.clear();
         for route in registration.routes() {
             let pattern = Arc::clone(route.pattern());
-            table.by_pattern.change(&pattern, |registered| Some(Registered::with(registered, route)));
+            table.by_pattern.change(&pattern, |registered| Some(PatternHandlers::with(registered, route)));
         }
         for route in registration.routes() {
-            self.outdate_matching(route.pattern());
+            self.invalidate_matching(route.pattern());
         }
         registration
     }
@@ -514,21 +518,21 @@ impl Routes {
         let registration = &route.registration;
         table.cache.clear();
         table.by_pattern.change(route.pattern(), |registered| registered?.without(registration));
-        self.outdate_matching(route.pattern());
+        self.invalidate_matching(route.pattern());
     }
 
     /// Replaces the lists of the events that a pattern matches by the placeholder. The caller must hold the
     /// lock of the table.
-    fn outdate_matching(&self, pattern: &str) {
+    fn invalidate_matching(&self, pattern: &str) {
         for (_, list) in self.matching(pattern) {
-            self.outdate(list);
+            self.invalidate(list);
         }
     }
 
-    fn outdate(&self, list: &ArcSwap<List>) {
+    fn invalidate(&self, list: &ArcSwap<HandlerList>) {
         // Every handler in the old list is still in the table or held by the caller, so none is dropped here.
-        if !list.load().is_outdated {
-            list.swap(Arc::clone(&self.outdated)).mark_replaced();
+        if !list.load().is_placeholder {
+            list.swap(Arc::clone(&self.placeholder)).mark_replaced();
         }
     }
 
@@ -536,11 +540,11 @@ impl Routes {
     pub(crate) fn close(&self) {
         let mut table = self.table();
         table.closed = true;
-        self.declared.iter().for_each(|(_, list)| self.outdate(list));
+        self.declared.iter().for_each(|(_, list)| self.invalidate(list));
     }
 
     /// Returns the declared events that a pattern matches.
-    fn matching(&self, pattern: &str) -> impl Iterator<Item = &(&'static str, ArcSwap<List>)> {
+    fn matching(&self, pattern: &str) -> impl Iterator<Item = &(&'static str, ArcSwap<HandlerList>)> {
         let (one, all) = match is_name(pattern) {
             true => (self.by_name.get(pattern).map(|index| &self.declared[*index]), None),
             false => (None, Pattern::new(pattern).ok()),
@@ -556,7 +560,7 @@ impl Routes {
     pub(crate) fn all(&self) -> Vec<(Arc<Registration>, Vec<Arc<str>>)> {
         let table = self.table();
         let mut routes: Vec<&Route> =
-            table.by_pattern.values().into_iter().flat_map(Registered::routes).collect();
+            table.by_pattern.values().into_iter().flat_map(PatternHandlers::routes).collect();
         keep_first(&mut routes);
         let with_patterns = |route: &&Route| {
             let registered = route.registration.routes().filter(|route| table.has(route));
@@ -579,11 +583,11 @@ impl Table {
 }
 
 /// Returns the handlers of an event name, from the table.
-fn resolve(by_pattern: &PatternMap<Registered>, name: &str) -> Vec<Entry> {
+fn handlers_of(by_pattern: &PatternMap<PatternHandlers>, name: &str) -> Vec<Entry> {
     let mut routes = Vec::new();
     by_pattern.of_name(name, |registered| {
         for route in registered.routes() {
-            if route.takes(name) && route.registration.callback.takes.takes(name) {
+            if route.matches(name) && route.registration.callback.accepts.contains(name) {
                 routes.push(route);
             }
         }
@@ -601,18 +605,18 @@ fn keep_first(routes: &mut Vec<&Route>) {
 }
 
 /// A reference to a list that keeps it from being dropped; cheaper than an `Arc`.
-pub(crate) type ListGuard = Guard<Arc<List>>;
+pub(crate) type ListGuard = Guard<Arc<HandlerList>>;
 
 /// A snapshot of the handlers of one event.
 pub(crate) enum Handlers {
     Declared(ListGuard),
-    Undeclared(Arc<List>),
+    Undeclared(Arc<HandlerList>),
 }
 
 impl std::ops::Deref for Handlers {
-    type Target = Arc<List>;
+    type Target = Arc<HandlerList>;
 
-    fn deref(&self) -> &Arc<List> {
+    fn deref(&self) -> &Arc<HandlerList> {
         match self {
             Self::Declared(list) => list,
             Self::Undeclared(list) => list,

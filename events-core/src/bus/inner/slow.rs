@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::bus::inner::calling::{
-    CHANGES, CallSnapshot, Calling, Lists, ONE_TICK, ThreadCall, calls, next_number, ticks, ticks_since,
+    CHANGES, CallSnapshot, Calling, HandlerLists, ONE_TICK, ThreadCall, calls, next_number, ticks,
+    ticks_since,
 };
 use crate::bus::inner::report::Fallback;
 use crate::bus::inner::routes::Route;
@@ -79,7 +80,7 @@ pub(crate) struct SlowHandlers {
     fallback: Fallback,
     /// The emits whose handlers wait.
     waiting: Mutex<ByAddress>,
-    lists: Arc<Lists>,
+    lists: Arc<HandlerLists>,
 }
 
 /// Waiting emits, by the address of their allocation, which is unique while they are in the map.
@@ -135,7 +136,7 @@ impl SlowHandlers {
     pub(crate) fn start(
         limit: Option<Duration>,
         fallback: Fallback,
-        lists: Arc<Lists>,
+        lists: Arc<HandlerLists>,
     ) -> std::io::Result<Arc<Self>> {
         let in_ticks = |limit: Duration| {
             u32::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX).max(1)

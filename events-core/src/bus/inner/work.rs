@@ -30,7 +30,7 @@ pub(crate) struct Work {
 
 impl Work {
     pub(crate) fn new(consumer: Consumer, handler: String, callback: Callback) -> Arc<Self> {
-        let registration = Registration::alone(handler.into(), consumer.patterns.clone(), callback);
+        let registration = Registration::unrouted(handler.into(), consumer.patterns.clone(), callback);
         let patterns = consumer.filter().patterns;
         Arc::new(Self { name: consumer.name().into(), consumer: Arc::new(consumer), registration, patterns })
     }

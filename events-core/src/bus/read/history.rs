@@ -17,7 +17,7 @@ use crate::bus::inner::Bus;
 use crate::bus::inner::Inner;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
-use crate::event::takes::Takes;
+use crate::event::accepted::AcceptedEvents;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -145,7 +145,7 @@ impl<'a> History<'a> {
     /// ```
     pub fn of<E: Event>(mut self) -> TypedHistory<'a, E> {
         self.query = self.query.and_then(|query| {
-            check_takes(&query.pattern, &Takes::event::<E>())?;
+            check_accepts(&query.pattern, &AcceptedEvents::event::<E>())?;
             Ok(HistoryQuery { name: Some(E::NAME), ..query })
         });
         TypedHistory { history: self, decode: Record::decode::<E> }
@@ -343,12 +343,12 @@ impl<T: fmt::Debug> fmt::Debug for Events<T> {
 }
 
 /// Refuses a pattern that matches none of the requested events.
-fn check_takes(pattern: &str, takes: &Takes) -> Result<(), Error> {
+fn check_accepts(pattern: &str, accepts: &AcceptedEvents) -> Result<(), Error> {
     parse_pattern(pattern)?;
-    if takes.is_reached(&[pattern]) {
+    if accepts.is_reached(&[pattern]) {
         return Ok(());
     }
-    let names = takes.names();
+    let names = accepts.names();
     let events = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let message = match names.as_slice() {
         [name] => {

@@ -23,7 +23,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::bus::inner::call::Call;
 use crate::bus::inner::failure::Failure;
 use crate::bus::inner::in_flight::InFlightGuard;
-use crate::bus::inner::outcome::{HandlerError, HandlerResult, Pending, ready};
+use crate::bus::inner::outcome::{CallResult, HandlerError, HandlerResult, finished};
 use crate::bus::inner::routes::{Registration, Replay, Route};
 use crate::bus::inner::{Bus, Inner, context};
 use crate::panics::catch_panic;
@@ -147,18 +147,18 @@ impl Rendezvous {
 
     /// Called by an emit at the position of its event. Returns the result of the handler, a future of it if
     /// the emit waits, or `None` if the emit continues.
-    pub(crate) fn arrive(&self, call: &Call<'_>) -> Pending {
+    pub(crate) fn arrive(&self, call: &Call<'_>) -> CallResult {
         let mut table = self.lock();
         if table.is_abandoned {
             drop(table);
             call.bus.inner.routes.remove(&call.route.registration);
-            return ready(Err(HandlerError::new(&"its runtime shut down, so it gets no more events")));
+            return finished(Err(HandlerError::new(&"its runtime shut down, so it gets no more events")));
         }
         let position = call.source.position()?;
         // Check this before `start`: the handler may have handled the event before it skipped to a later
         // position.
         if let Some(Entry::Finished(_, result)) = table.entries.remove(&position) {
-            return ready(result);
+            return finished(result);
         }
         if position < table.start {
             return None;

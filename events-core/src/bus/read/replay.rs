@@ -21,7 +21,7 @@ use crate::bus::emit::single_call;
 use crate::bus::handlers::closure::{EventHandler, IntoHandler};
 use crate::bus::handlers::subscription::{OnPattern, Subscription};
 use crate::bus::inner::call::Callback;
-use crate::bus::inner::call::Wants;
+use crate::bus::inner::call::RequiredParts;
 use crate::bus::inner::failure::Failure;
 use crate::bus::inner::outcome::{HandlerError, HandlerResult};
 use crate::bus::inner::routes::{Lifetime, Patterns, Route};
@@ -30,7 +30,7 @@ use crate::bus::inner::{Bus, Inner};
 use crate::bus::read::history::History;
 use crate::bus::read::rendezvous::{Rendezvous, report_late};
 use crate::error::{Error, ErrorKind};
-use crate::event::takes::Takes;
+use crate::event::accepted::AcceptedEvents;
 use crate::id::EventId;
 use crate::log::reader::{Read, Reader};
 use crate::panics::catch_panic;
@@ -189,11 +189,11 @@ impl Bus {
             return Err(Error::new(ErrorKind::Stopped, message));
         }
         let rendezvous = Arc::new(Rendezvous::new(inner));
-        let gate = gate(Arc::clone(&rendezvous), callback.shares);
+        let emit_callback = rendezvous_callback(Arc::clone(&rendezvous), callback.takes_arc);
         let pattern: Arc<str> = pattern.into();
         let (patterns, lifetime) =
             (Patterns::One(Arc::clone(&pattern)), Lifetime::Replay(rendezvous.clone()));
-        let registration = inner.routes.insert(name, patterns, gate, lifetime);
+        let registration = inner.routes.insert(name, patterns, emit_callback, lifetime);
         let subscription = self.subscription(Arc::clone(&registration));
         // Removes the handler on an early return, until it has caught up.
         let guard = subscription.clone().guard();
@@ -248,13 +248,13 @@ impl Bus {
 
 /// Creates the callback that emits call. It waits for the result of the replay task, or lets the emit
 /// continue.
-fn gate(rendezvous: Arc<Rendezvous>, shares: bool) -> Callback {
+fn rendezvous_callback(rendezvous: Arc<Rendezvous>, takes_arc: bool) -> Callback {
     Callback {
-        wants: Wants::Record,
-        shares,
-        takes: Takes::Any,
-        waits: false,
-        run: Arc::new(move |call| rendezvous.arrive(call)),
+        requires: RequiredParts::Record,
+        takes_arc,
+        accepts: AcceptedEvents::Any,
+        is_async: false,
+        function: Arc::new(move |call| rendezvous.arrive(call)),
     }
 }
 

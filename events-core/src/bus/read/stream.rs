@@ -120,9 +120,9 @@ impl EventStream {
     /// Logs a warning if the stream's pattern matches none of the events of the set.
     #[track_caller]
     pub fn set<S: EventSet + for<'r> Argument<'r>>(self) -> SetStream<S> {
-        let takes = S::TAKES;
-        if !takes.is_reached(&[&self.pattern])
-            && let (Some(bus), Some(name)) = (self.bus.upgrade(), takes.names().first())
+        let accepts = S::ACCEPTS;
+        if !accepts.is_reached(&[&self.pattern])
+            && let (Some(bus), Some(name)) = (self.bus.upgrade(), accepts.names().first())
         {
             bus.note_other_event(Location::caller(), &self.pattern, name);
         }
@@ -161,7 +161,7 @@ where
                 Some(Ok(record)) => {
                     match S::of_record(&record) {
                         Ok(event) => return Poll::Ready(Some(Ok(event))),
-                        Err(error) if S::TAKES.takes(record.name()) => {
+                        Err(error) if S::ACCEPTS.contains(record.name()) => {
                             self.records.pass_over(&record, &error)
                         }
                         // The set has no variant for the event.

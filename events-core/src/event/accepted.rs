@@ -6,7 +6,7 @@ use crate::schema::TypeSchema;
 
 /// The events that a handler argument or a history query accepts.
 #[derive(Clone, Copy)]
-pub enum Takes {
+pub enum AcceptedEvents {
     /// All events.
     Any,
     /// Events of one linked type: the name, the schema to read them with, and the declaration.
@@ -17,7 +17,7 @@ pub enum Takes {
     Set(&'static [Self]),
 }
 
-impl Takes {
+impl AcceptedEvents {
     /// Accepts the events of one event type.
     pub const fn event<E: Event>() -> Self {
         Self::Event(E::NAME, E::SCHEMA, E::decl)

@@ -18,7 +18,7 @@ use crate::bus::inner::calling::HandlerLists;
 use crate::bus::inner::in_flight::Lifecycle;
 use crate::bus::inner::outcome::panicked;
 use crate::bus::inner::reach::unreachable;
-use crate::bus::inner::report::Fallback;
+use crate::bus::inner::report::Reporter;
 use crate::bus::inner::reported_once::ReportedOnce;
 use crate::bus::inner::routes::Routes;
 use crate::bus::inner::routes::{Lifetime, Patterns};
@@ -119,7 +119,7 @@ impl BusBuilder {
                 max_in_flight: 65_536,
                 slow_handler: Some(Duration::from_secs(1)),
                 stop_deadline: Duration::from_secs(30),
-                fallback: Fallback::Stderr,
+                reporter: Reporter::Stderr,
                 #[cfg(feature = "durable")]
                 lease: crate::adapter::durable::LEASE,
                 #[cfg(feature = "durable")]
@@ -318,7 +318,7 @@ impl BusBuilder {
     /// is installed or its filter does not enable them (their target is `typed_events`). So without this
     /// call, no output means success.
     pub fn quiet(mut self) -> Self {
-        self.settings.fallback = Fallback::Nowhere;
+        self.settings.reporter = Reporter::Nowhere;
         self
     }
 
@@ -344,48 +344,48 @@ impl BusBuilder {
     }
 
     fn check_and_create(mut self) -> Result<Arc<Inner>, Error> {
-        let Checked { known, callbacks, runtime, warnings } = self.check()?;
+        let Checked { declared_events, callbacks, runtime, warnings } = self.check()?;
         for warning in warnings {
-            self.settings.fallback.warning(format_args!("{warning}"));
+            self.settings.reporter.warning(format_args!("{warning}"));
         }
         for name in self.states.untaken() {
             let unused = "no handler of this bus takes the state of type";
-            self.settings.fallback.warning(format_args!(
+            self.settings.reporter.warning(format_args!(
                 "{unused} `{name}`: is its handler linked, and selected with `.discover()`?"
             ));
         }
         let lists = Arc::new(HandlerLists::default());
-        let (slow, fallback) = (self.settings.slow_handler, self.settings.fallback);
-        let slow_handlers = SlowHandlers::start(slow, fallback, Arc::clone(&lists)).map_err(|error| {
+        let (slow, reporter) = (self.settings.slow_handler, self.settings.reporter);
+        let slow_handlers = SlowHandlers::start(slow, reporter, Arc::clone(&lists)).map_err(|error| {
             Error::new(ErrorKind::Build, "the thread that detects slow handlers can't be started")
                 .with_source(error)
         })?;
-        let flight = Arc::new(Lifecycle::default());
-        let known = Arc::new(known);
+        let lifecycle = Arc::new(Lifecycle::default());
+        let declared_events = Arc::new(declared_events);
         #[cfg(feature = "durable")]
-        let (live, works) = self.divide(callbacks, &known);
+        let (live, durable_handlers) = self.divide(callbacks, &declared_events);
         #[cfg(not(feature = "durable"))]
-        let (live, works) = (self.handlers.iter().zip(callbacks), Vec::new());
+        let (live, durable_handlers) = (self.handlers.iter().zip(callbacks), Vec::new());
         let inner = Arc::new(Inner {
             instance: InstanceId::new(),
             settings: self.settings,
-            known,
-            works,
-            stop_works: tokio::sync::watch::Sender::new(false),
+            declared_events,
+            durable_handlers,
+            stop_tasks: tokio::sync::watch::Sender::new(false),
             #[cfg(feature = "durable")]
             session: std::sync::OnceLock::new(),
-            routes: Routes::new(&registry().events, &flight, lists),
+            routes: Routes::new(&registry().events, &lifecycle, lists),
             log: Log::start(self.bounds),
             adapter: self.adapter,
             codec: self.codec,
-            flight,
+            lifecycle,
             stopping: crate::bus::inner::stopping::Stopping::default(),
             slow_handlers,
             counters: Counters::default(),
             reported_locations: ReportedOnce::default(),
             reported_refusals: ReportedOnce::default(),
             reported_unreadable: ReportedOnce::default(),
-            losses: crate::bus::inner::losses::Losses::new(fallback),
+            losses: crate::bus::inner::losses::Losses::new(reporter),
             abandoned: crate::bus::inner::abandoned::Abandoned::default(),
             has_lost_runtime: AtomicBool::new(false),
             runtime,
@@ -409,18 +409,18 @@ impl BusBuilder {
                 "two states of type `{ty}`: handlers can't tell them apart; wrap one of them in another type"
             )
         }));
-        let known = self.known_events(&mut problems);
-        self.check_patterns(&known, &mut problems);
-        self.check_sets(&known, &mut problems);
-        self.check_secrets(&known, &mut problems);
+        let declared_events = self.known_events(&mut problems);
+        self.check_patterns(&declared_events, &mut problems);
+        self.check_sets(&declared_events, &mut problems);
+        self.check_secrets(&declared_events, &mut problems);
         #[cfg(feature = "lock")]
         problems.extend(self.lock.iter().flat_map(SchemaLock::problems));
         let callbacks = bind_all(&self.handlers, &self.states, &mut problems);
         #[cfg(feature = "durable")]
-        self.check_durable(&known, &mut problems);
-        problems.extend(check_decimals(&known));
+        self.check_durable(&declared_events, &mut problems);
+        problems.extend(check_decimals(&declared_events));
         match (runtime(&mut problems), problems.is_empty()) {
-            (Some(runtime), true) => Ok(Checked { known, callbacks, runtime, warnings }),
+            (Some(runtime), true) => Ok(Checked { declared_events, callbacks, runtime, warnings }),
             _ => Err(Error::of_problems(ErrorKind::Build, problems)),
         }
     }
@@ -431,7 +431,7 @@ impl BusBuilder {
             self.handlers.iter().flat_map(|handler| handler.accepts.events()).map(|decl| decl());
         #[cfg(feature = "durable")]
         let of_handlers = of_handlers.chain(self.events_of_closures());
-        let mut known = DeclaredEvents::default();
+        let mut declared_events = DeclaredEvents::default();
         for decl in registry().events.iter().copied().chain(self.events.iter().copied()).chain(of_handlers) {
             if is_of_library(decl.name) {
                 problems.push(format!(
@@ -439,7 +439,7 @@ impl BusBuilder {
                     decl.name, decl.location
                 ));
             }
-            if let Err(other) = known.declare(decl) {
+            if let Err(other) = declared_events.declare(decl) {
                 problems.push(format!(
                     "two types claim the event name `{}`: {} and {}",
                     decl.name, other.location, decl.location
@@ -448,20 +448,20 @@ impl BusBuilder {
         }
         problems.dedup();
         for (name, version) in self.handlers.iter().flat_map(|handler| handler.accepts.undeclared()) {
-            known.add_undeclared(name, version);
+            declared_events.add_undeclared(name, version);
         }
-        known
+        declared_events
     }
 
     /// Refuses event sets that have no variant for a known event of their handler's patterns.
-    fn check_sets(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
+    fn check_sets(&self, declared_events: &DeclaredEvents, problems: &mut Vec<String>) {
         for handler in &self.handlers {
             let AcceptedEvents::Set(_) = handler.accepts else { continue };
             let taken_by = |name: &str| {
                 let takes = |text: &&&str| Pattern::new(text).is_ok_and(|pattern| pattern.matches(name));
                 handler.patterns.iter().find(takes)
             };
-            let mut missing: Vec<_> = known
+            let mut missing: Vec<_> = declared_events
                 .names()
                 .filter(|name| !handler.accepts.contains(name))
                 .filter_map(|name| Some((name, *taken_by(name)?)))
@@ -475,9 +475,10 @@ impl BusBuilder {
     }
 
     /// Refuses events with secrets if there is an adapter and [`BusBuilder::secrets`] was not called.
-    fn check_secrets(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
+    fn check_secrets(&self, declared_events: &DeclaredEvents, problems: &mut Vec<String>) {
         let (Some(adapter), None) = (&self.adapter, &self.codec.seal) else { return };
-        let mut secret: Vec<_> = known.decls().filter(|decl| decl.has_secrets(decl.version)).collect();
+        let mut secret: Vec<_> =
+            declared_events.decls().filter(|decl| decl.has_secrets(decl.version)).collect();
         sort_by_location(&mut secret, |decl| (decl.name, decl.location));
         problems.extend(secret.into_iter().map(|decl| {
             let (name, location, adapter) = (decl.name, decl.location, adapter.name());
@@ -486,7 +487,7 @@ impl BusBuilder {
     }
 
     /// Refuses patterns that no known event can match, or logs a warning if undeclared events are accepted.
-    fn check_patterns(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
+    fn check_patterns(&self, declared_events: &DeclaredEvents, problems: &mut Vec<String>) {
         let of_handlers = self.handlers.iter().flat_map(|handler| {
             handler.patterns.iter().map(|text| (format!("handler {}", handler.location), *text))
         });
@@ -494,10 +495,10 @@ impl BusBuilder {
         let of_handlers = of_handlers.chain(self.patterns_of_closures());
         for (handler, text) in of_handlers {
             let Ok(pattern) = Pattern::new(text) else { continue };
-            let Some(problem) = unreachable(pattern, known.names(), "known") else { continue };
+            let Some(problem) = unreachable(pattern, declared_events.names(), "known") else { continue };
             let problem = format!("{handler}: {problem}");
             match self.settings.accept_undeclared || is_of_library(text) {
-                true => self.settings.fallback.warning(format_args!("{problem}")),
+                true => self.settings.reporter.warning(format_args!("{problem}")),
                 false => problems.push(problem),
             }
         }
@@ -519,11 +520,11 @@ fn bind_all(handlers: &[&HandlerDecl], states: &States, problems: &mut Vec<Strin
 }
 
 /// Returns a problem for each event with decimals, if a feature of rust_decimal makes them numbers in JSON.
-fn check_decimals(known: &DeclaredEvents) -> Vec<String> {
+fn check_decimals(declared_events: &DeclaredEvents) -> Vec<String> {
     if !schema::decimals_are_numbers() {
         return Vec::new();
     }
-    let mut written: Vec<_> = known.decls().filter(|decl| decl.schema.has_decimals()).collect();
+    let mut written: Vec<_> = declared_events.decls().filter(|decl| decl.schema.has_decimals()).collect();
     sort_by_location(&mut written, |decl| (decl.name, decl.location));
     let problem = |decl: &EventDecl| {
         format!(
@@ -536,7 +537,7 @@ fn check_decimals(known: &DeclaredEvents) -> Vec<String> {
 
 /// The parts from which [`BusBuilder::build`] starts a bus, after all checks have passed.
 struct Checked {
-    known: DeclaredEvents,
+    declared_events: DeclaredEvents,
     callbacks: Vec<Callback>,
     runtime: Handle,
     warnings: Vec<String>,
@@ -571,9 +572,9 @@ impl Inner {
         let receiver = Receiver { bus, instance: self.instance, codec, _kept: Arc::clone(&kept) };
         let subscribed = caught(async { adapter.subscribe(receiver).await }).await;
         subscribed.unwrap_or_else(panicked).map_err(|error| refused(&**adapter, "subscribe", &error))?;
-        let joins = Arc::strong_count(&kept) > 1;
-        if joins || !self.works.is_empty() {
-            self.watch_runtime(joins);
+        let has_remote_events = Arc::strong_count(&kept) > 1;
+        if has_remote_events || !self.durable_handlers.is_empty() {
+            self.watch_runtime(has_remote_events);
         }
         #[cfg(feature = "durable")]
         self.start_consumers(adapter).await?;

@@ -97,7 +97,7 @@ impl Bus {
     /// ```
     pub fn defer_stop(&self) -> Result<StopDeferral, Error> {
         let stopping = |_| Error::new(ErrorKind::Stopped, "defer_stop: the bus is stopping or stopped");
-        self.inner.flight.defer_stop().map_err(stopping)
+        self.inner.lifecycle.defer_stop().map_err(stopping)
     }
 }
 
@@ -158,10 +158,10 @@ impl Inner {
         {
             return task.clone();
         }
-        if self.flight.is_running() {
-            self.flight.begin_stop();
+        if self.lifecycle.is_running() {
+            self.lifecycle.begin_stop();
             self.routes.close();
-            self.stop_works.send_replace(true);
+            self.stop_tasks.send_replace(true);
         }
         let (lives, task) = watch::channel(());
         let inner = Arc::clone(self);
@@ -178,13 +178,13 @@ impl Inner {
     /// outcome.
     async fn drain(&self) {
         let deadline = Instant::now() + self.settings.stop_deadline.min(NEVER);
-        let idle = timeout_at(deadline, self.flight.idle()).await.is_ok();
-        self.flight.end_stop();
+        let idle = timeout_at(deadline, self.lifecycle.idle()).await.is_ok();
+        self.lifecycle.end_stop();
         // Wait once more: nested emits may have been accepted just before `end_stop`.
-        let idle = idle && timeout_at(deadline, self.flight.idle()).await.is_ok();
+        let idle = idle && timeout_at(deadline, self.lifecycle.idle()).await.is_ok();
         let unfinished = if idle { Vec::new() } else { self.describe_unfinished() };
         let unfinished = self.stopping.unfinished.get_or_init(|| unfinished);
-        self.flight.end_drain();
+        self.lifecycle.end_drain();
         self.log.close();
         let failed = self.stop_adapter(deadline).await;
         // The periods of added-up losses end with the bus.
@@ -205,10 +205,10 @@ impl Inner {
     /// Describes the emits and handler calls that are still in flight.
     fn describe_unfinished(&self) -> Vec<String> {
         let (mut unfinished, accounted_for) = self.slow_handlers.describe();
-        let deferrals = self.flight.deferrals();
+        let deferrals = self.lifecycle.deferrals();
         // The number of unnamed emits is unknown: an emit that only holds a list has one count in flight,
         // others have up to three.
-        if self.flight.count() > accounted_for + deferrals {
+        if self.lifecycle.count() > accounted_for + deferrals {
             unfinished.push("emits that block a thread, or wait for the adapter or a replay".to_owned());
         }
         if deferrals > 0 {

@@ -16,8 +16,8 @@ use crate::bus::handlers::HandlerDecl;
 use crate::bus::handlers::closure::IntoHandler;
 use crate::bus::inner::Inner;
 use crate::bus::inner::call::Callback;
+use crate::bus::inner::durable_handler::DurableHandler;
 use crate::bus::inner::routes::name_of_closure;
-use crate::bus::inner::work::Work;
 use crate::error::Error;
 use crate::event::declared::DeclaredEvents;
 use crate::event::order::{OrderProblem, order_problem};
@@ -100,8 +100,8 @@ impl BusBuilder {
         &mut self,
         callbacks: Vec<Callback>,
         known: &Arc<DeclaredEvents>,
-    ) -> (Vec<(&'static HandlerDecl, Callback)>, Vec<Arc<Work>>) {
-        let (mut live, mut works) = (Vec::new(), Vec::new());
+    ) -> (Vec<(&'static HandlerDecl, Callback)>, Vec<Arc<DurableHandler>>) {
+        let (mut live, mut durable_handlers) = (Vec::new(), Vec::new());
         let consumer = |durable: &DurableOptions, patterns, accepts| Consumer {
             durable: durable.clone(),
             patterns,
@@ -118,13 +118,13 @@ impl BusBuilder {
             };
             let patterns = handler.patterns.iter().map(|pattern| (*pattern).into()).collect();
             let consumer = consumer(durable, patterns, callback.accepts);
-            works.push(Work::new(consumer, handler.location.to_string(), callback));
+            durable_handlers.push(DurableHandler::new(consumer, handler.location.to_string(), callback));
         }
         for DurableClosure { durable, pattern, location, callback, .. } in std::mem::take(&mut self.durable) {
             let consumer = consumer(&durable, vec![pattern.into()], callback.accepts);
-            works.push(Work::new(consumer, name_of_closure(location), callback));
+            durable_handlers.push(DurableHandler::new(consumer, name_of_closure(location), callback));
         }
-        (live, works)
+        (live, durable_handlers)
     }
 
     /// Refuses durable handlers that share a name or whose adapter has no durable consumers, and durable
@@ -212,10 +212,10 @@ impl Inner {
     pub(super) async fn start_consumers(self: &Arc<Self>, adapter: &Arc<dyn Adapter>) -> Result<(), Error> {
         let Some(durable) = adapter.durable() else { return Ok(()) };
         let (mut orphans, stored) = Orphans::list(self, durable).await;
-        if !self.works.is_empty() {
+        if !self.durable_handlers.is_empty() {
             let session = Session::new(self, adapter);
             session
-                .open(&self.works)
+                .open(&self.durable_handlers)
                 .await
                 .map_err(|(name, error)| refused(&**adapter, &format!("open the consumer {name}"), &error))?;
             let started = start(self, &session).await;

@@ -22,7 +22,7 @@ use crate::record::Record;
 use crate::record::codec::RecordCodec;
 
 /// Newest records that are kept for handlers, so that each does not read them again: their number and bytes.
-const KEPT: (usize, usize) = (1_024, 4 << 20);
+const MAX_RECENT: (usize, usize) = (1_024, 4 << 20);
 
 /// How long the positions of handlers that take none of the new events may stay behind in the store.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(250);
@@ -59,7 +59,7 @@ impl Entry {
 
 /// Consecutive entries of the log.
 #[derive(Default)]
-pub(super) struct Stretch {
+pub(super) struct EntryRange {
     pub(super) entries: Vec<Entry>,
     /// Last position that was read.
     pub(super) end: Position,
@@ -103,7 +103,7 @@ struct SignalState {
     flushes: bool,
     union: Arc<[String]>,
     /// Positions after the first and up to the second have no event that the union takes.
-    clean: (Position, Position),
+    skippable: (Position, Position),
 }
 
 /// What a handler was woken for.
@@ -133,32 +133,32 @@ impl Signal {
     pub(super) fn set_union(&self, union: &[String]) {
         let mut state = self.lock();
         if *state.union != *union {
-            (state.union, state.clean) = (union.into(), (0, 0));
+            (state.union, state.skippable) = (union.into(), (0, 0));
         }
     }
 
     /// Forgets which positions have no events: the log may be another one.
-    pub(super) fn forget(&self) {
-        self.lock().clean = (0, 0);
+    pub(super) fn forget_read(&self) {
+        self.lock().skippable = (0, 0);
     }
 
     /// Returns the position up to which nothing is wanted after `scanned`.
-    pub(super) fn clean_after(&self, scanned: Position) -> Position {
-        let (from, to) = self.lock().clean;
+    pub(super) fn skippable_after(&self, scanned: Position) -> Position {
+        let (from, to) = self.lock().skippable;
         if from <= scanned && scanned < to { to } else { scanned }
     }
 
     /// Takes note of new entries after a position, and wakes the handler if it takes one.
-    fn note(&self, after: Position, stretch: &Stretch) {
+    fn note_new_entries(&self, after: Position, range: &EntryRange) {
         let mut state = self.lock();
-        let takes = stretch.entries.iter().any(|entry| matches_any(&state.union, &entry.kind.name));
+        let takes = range.entries.iter().any(|entry| matches_any(&state.union, &entry.kind.name));
         if takes {
-            (state.woken, state.clean) = (true, (stretch.end, stretch.end));
+            (state.woken, state.skippable) = (true, (range.end, range.end));
             drop(state);
             self.notify.notify_one();
         } else {
-            let from = if state.clean.1 == after { state.clean.0 } else { after };
-            state.clean = (from, stretch.end);
+            let from = if state.skippable.1 == after { state.skippable.0 } else { after };
+            state.skippable = (from, range.end);
         }
     }
 
@@ -194,7 +194,7 @@ impl Feed {
     }
 
     /// Forgets the kept records: the log may be another one.
-    pub(super) fn forget(&self) {
+    pub(super) fn forget_read(&self) {
         let mut recent = self.lock();
         (recent.entries, recent.bytes, recent.mark) = (VecDeque::new(), 0, None);
         recent.after = recent.newest.map_or(0, |newest| newest.number);
@@ -216,27 +216,27 @@ impl Feed {
     /// # Errors
     ///
     /// An [`AdapterError`] if the log can't be read.
-    pub(super) async fn after(&self, position: Position) -> Result<Stretch, AdapterError> {
+    pub(super) async fn after(&self, position: Position) -> Result<EntryRange, AdapterError> {
         let log = {
             let recent = self.lock();
-            let Some(newest) = recent.newest else { return Ok(Stretch::default()) };
+            let Some(newest) = recent.newest else { return Ok(EntryRange::default()) };
             if position >= recent.after {
                 let entries =
                     recent.entries.iter().filter(|entry| entry.position > position).cloned().collect();
-                return Ok(Stretch { entries, end: newest.number.max(position), begins: recent.begins });
+                return Ok(EntryRange { entries, end: newest.number.max(position), begins: recent.begins });
             }
             newest.log
         };
         let page = self.page(Some(LogPosition { log, number: position })).await?;
         Ok(match page.start() {
-            Start::Found => stretch(page),
+            Start::Found => range(page),
             // The records in between were trimmed.
             Start::Trimmed => {
                 let begins = page.oldest().number + 1;
-                Stretch { entries: Vec::new(), end: page.oldest().number, begins }
+                EntryRange { entries: Vec::new(), end: page.oldest().number, begins }
             }
             // The log was replaced: the task of the feed notices it as well.
-            Start::OtherLog | Start::Ahead => Stretch { end: position, ..Stretch::default() },
+            Start::OtherLog | Start::Ahead => EntryRange { end: position, ..EntryRange::default() },
         })
     }
 
@@ -264,7 +264,7 @@ impl Feed {
     /// Spawns the task that follows the log until the bus stops or is dropped.
     pub(super) fn spawn(self: &Arc<Self>, inner: &Arc<Inner>, session: &Arc<Session>) {
         let (feed, session) = (Arc::clone(self), Arc::clone(session));
-        let (bus, stop) = (Arc::downgrade(inner), inner.stop_works.subscribe());
+        let (bus, stop) = (Arc::downgrade(inner), inner.stop_tasks.subscribe());
         spawn_boxed(&inner.runtime, Box::pin(async move { feed.follow(&session, bus, stop).await }));
     }
 
@@ -295,21 +295,21 @@ impl Feed {
                     continue;
                 }
             }
-            match next(durable.wait(changes), clock.changed(), flush_at, &mut stop).await {
-                Event::Changed => {
+            match wait_for_wake(durable.wait(changes), clock.changed(), flush_at, &mut stop).await {
+                FeedWake::Changed => {
                     let now = durable.changes();
                     if now.consumers != changes.consumers {
                         self.wake_all();
                     }
                     changes = now;
                 }
-                Event::Flush => {
+                FeedWake::Flush => {
                     flush_at = None;
                     self.readers.iter().for_each(|signal| signal.flush());
                 }
                 // Rows may be due now.
-                Event::Clock => self.wake_all(),
-                Event::Stop => {}
+                FeedWake::Clock => self.wake_all(),
+                FeedWake::Stop => {}
             }
         }
     }
@@ -337,18 +337,18 @@ impl Feed {
                 Start::OtherLog | Start::Ahead => return self.note_other_log(session).await,
             }
             let (end, is_last) = (page.end(), page.end() == page.newest());
-            let mut stretch = stretch(page);
+            let mut range = range(page);
             if let Some(mark) = mark {
-                let again = stretch.entries.first().and_then(Entry::mark);
+                let again = range.entries.first().and_then(Entry::mark);
                 if again != Some(mark) {
                     return self.note_other_log(session).await;
                 }
-                stretch.entries.remove(0);
+                range.entries.remove(0);
             }
             if end.number > newest.number {
                 moved = true;
-                self.readers.iter().for_each(|signal| signal.note(newest.number, &stretch));
-                self.lock().extend(stretch, end);
+                self.readers.iter().for_each(|signal| signal.note_new_entries(newest.number, &range));
+                self.lock().extend(range, end);
             }
             if is_last {
                 return Ok(moved);
@@ -358,9 +358,9 @@ impl Feed {
 
     /// The log was replaced by another one, or by an older one. A beat finds out.
     async fn note_other_log(&self, session: &Session) -> Result<bool, AdapterError> {
-        session.check.notify_one();
+        session.beat_now.notify_one();
         self.read_end().await?;
-        self.readers.iter().for_each(|signal| signal.forget());
+        self.readers.iter().for_each(|signal| signal.forget_read());
         self.wake_all();
         Ok(true)
     }
@@ -371,14 +371,14 @@ impl Feed {
 }
 
 impl Recent {
-    fn extend(&mut self, stretch: Stretch, end: LogPosition) {
-        (self.newest, self.begins) = (Some(end), stretch.begins);
-        self.mark = stretch.entries.last().and_then(Entry::mark);
-        for entry in stretch.entries {
+    fn extend(&mut self, range: EntryRange, end: LogPosition) {
+        (self.newest, self.begins) = (Some(end), range.begins);
+        self.mark = range.entries.last().and_then(Entry::mark);
+        for entry in range.entries {
             self.bytes += entry.bytes();
             self.entries.push_back(entry);
         }
-        while self.entries.len() > KEPT.0 || self.bytes > KEPT.1 {
+        while self.entries.len() > MAX_RECENT.0 || self.bytes > MAX_RECENT.1 {
             let Some(entry) = self.entries.pop_front() else { break };
             self.bytes = self.bytes.saturating_sub(entry.bytes());
             self.after = entry.position;
@@ -387,45 +387,46 @@ impl Recent {
 }
 
 /// What the task of the feed waits for.
-enum Event {
+enum FeedWake {
     Changed,
     Clock,
     Flush,
     Stop,
 }
 
-async fn next(
+async fn wait_for_wake(
     changed: impl Future<Output = ()>,
     clock: impl Future<Output = ()>,
     flush_at: Option<Instant>,
     stop: &mut watch::Receiver<bool>,
-) -> Event {
-    let (mut changed, mut flush, mut stopped) = (pin!(changed), pin!(at(flush_at)), pin!(stop.changed()));
+) -> FeedWake {
+    let (mut changed, mut flush, mut stopped) =
+        (pin!(changed), pin!(sleep_until_some(flush_at)), pin!(stop.changed()));
     let mut clock = pin!(clock);
     poll_fn(|cx| {
         if stopped.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Event::Stop);
+            return Poll::Ready(FeedWake::Stop);
         }
         if changed.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Event::Changed);
+            return Poll::Ready(FeedWake::Changed);
         }
         if clock.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Event::Clock);
+            return Poll::Ready(FeedWake::Clock);
         }
-        flush.as_mut().poll(cx).map(|()| Event::Flush)
+        flush.as_mut().poll(cx).map(|()| FeedWake::Flush)
     })
     .await
 }
 
 /// Resolves at a time, or never.
-pub(super) async fn at(time: Option<Instant>) {
+pub(super) async fn sleep_until_some(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
 }
 
-fn stretch(page: LogPage) -> Stretch {
+fn range(page: LogPage) -> EntryRange {
     let (end, begins) = (page.end().number, page.oldest().number + 1);
-    Stretch { entries: page.into_records().into_iter().map(Entry::new).collect(), end, begins }
+    EntryRange { entries: page.into_records().into_iter().map(Entry::new).collect(), end, begins }
 }

@@ -2,14 +2,14 @@
 //! methods, and events in transactions of users.
 
 mod attempt;
+mod deliveries;
 mod feed;
-mod hands;
+mod lookahead;
 pub(crate) mod operate;
 pub(crate) mod orphans;
 pub(crate) mod outbox;
 pub(crate) mod session;
 pub(crate) mod settled;
-mod window;
 mod worker;
 
 use std::sync::Arc;
@@ -27,11 +27,11 @@ use worker::Worker;
 /// An [`AdapterError`] if the engine fails.
 pub(crate) async fn start(inner: &Arc<Inner>, session: &Arc<Session>) -> Result<(), AdapterError> {
     session.beat().await?;
-    let feed = Feed::open(inner, session, inner.works.len()).await?;
+    let feed = Feed::open(inner, session, inner.durable_handlers.len()).await?;
     feed.spawn(inner, session);
-    for (index, work) in inner.works.iter().enumerate() {
+    for (index, handler) in inner.durable_handlers.iter().enumerate() {
         let signal = feed.signal(index);
-        Worker::new(inner, session, work, &feed, signal).spawn(&inner.runtime);
+        Worker::new(inner, session, handler, &feed, signal).spawn(&inner.runtime);
     }
     let wakes = Arc::clone(&feed);
     session.spawn_beats(inner, move || wakes.wake_all());

@@ -95,7 +95,7 @@ impl Orphans {
         let failed_before = std::mem::replace(&mut self.is_failing, listed.is_err());
         listed.unwrap_or_else(|error: AdapterError| {
             // A bus that stops closes its adapter, so an error is expected then.
-            if !failed_before && !*inner.stop_works.borrow() {
+            if !failed_before && !*inner.stop_tasks.borrow() {
                 let adapter = inner.adapter_name();
                 inner.warn(format_args!(
                     "{adapter} can't list its consumers, so orphans among them are not reported: {error}"
@@ -114,7 +114,7 @@ impl Orphans {
         stored: &[ConsumerStatus],
     ) {
         self.report(inner, stored, true).await;
-        if !inner.works.is_empty() {
+        if !inner.durable_handlers.is_empty() {
             let stored = self.stored(inner, durable).await;
             self.report_own(inner, &stored);
         }
@@ -122,7 +122,7 @@ impl Orphans {
 
     /// Spawns the task that checks at intervals.
     pub(crate) fn spawn(self, inner: &Arc<Inner>, adapter: &Arc<dyn Adapter>) {
-        let checks = self.watch(Arc::downgrade(inner), Arc::clone(adapter), inner.stop_works.subscribe());
+        let checks = self.watch(Arc::downgrade(inner), Arc::clone(adapter), inner.stop_tasks.subscribe());
         spawn_boxed(&inner.runtime, Box::pin(checks));
     }
 
@@ -144,7 +144,8 @@ impl Orphans {
     }
 
     async fn report(&mut self, inner: &Inner, stored: &[ConsumerStatus], is_build: bool) {
-        let is_ours = |name: &str| inner.works.iter().any(|work| work.consumer.name() == name);
+        let is_ours =
+            |name: &str| inner.durable_handlers.iter().any(|handler| handler.consumer.name() == name);
         let now = inner.now();
         for orphan in stored.iter().filter(|status| !is_ours(&status.name)) {
             if orphan.is_running {
@@ -155,7 +156,7 @@ impl Orphans {
             let unused = now.as_micros().saturating_sub(orphan.seen.as_micros());
             let is_orphan = match unused < RESTART_MICROS {
                 true => is_build && new_name.is_some(),
-                false => !inner.works.is_empty() || unused > FORGOTTEN_AFTER_MICROS,
+                false => !inner.durable_handlers.is_empty() || unused > FORGOTTEN_AFTER_MICROS,
             };
             let has_events = orphan.lag.max(orphan.waiting).max(orphan.in_progress) > 0;
             if !is_orphan || !has_events || self.reported.contains(&orphan.name) {
@@ -172,7 +173,7 @@ impl Orphans {
     }
 
     fn report_own(&mut self, inner: &Inner, stored: &[ConsumerStatus]) {
-        let is_ours = |name: &str| inner.works.iter().any(|work| *work.name == *name);
+        let is_ours = |name: &str| inner.durable_handlers.iter().any(|handler| *handler.name == *name);
         for own in stored.iter().filter(|status| is_ours(&status.name)) {
             self.report_unclaimed(inner, own);
         }
@@ -189,7 +190,10 @@ impl Orphans {
             return;
         }
         let has = |pattern: &&String| {
-            inner.works.iter().any(|work| *work.name == *own.name && work.has_pattern(pattern))
+            inner
+                .durable_handlers
+                .iter()
+                .any(|handler| *handler.name == *own.name && handler.has_pattern(pattern))
         };
         let others: Vec<_> =
             own.patterns.iter().filter(|pattern| !has(pattern)).map(|pattern| quoted(pattern)).collect();
@@ -208,8 +212,8 @@ impl Orphans {
     fn likely_name<'a>(&self, inner: &'a Inner, orphan: &ConsumerStatus) -> Option<&'a str> {
         let mut patterns_before: Vec<_> = orphan.patterns.iter().map(String::as_str).collect();
         patterns_before.sort_unstable();
-        let candidates = inner.works.iter().filter_map(|work| {
-            let consumer = &work.consumer;
+        let candidates = inner.durable_handlers.iter().filter_map(|handler| {
+            let consumer = &handler.consumer;
             let name = consumer.name();
             if self.known.contains(name) {
                 return None;

@@ -18,9 +18,9 @@ use crate::adapter::durable::{
 };
 use crate::adapter::{Adapter, AdapterError, BoxFuture};
 use crate::bus::inner::Inner;
+use crate::bus::inner::durable_handler::{DurableHandler, OpenSession};
 use crate::bus::inner::outcome::panicked;
 use crate::bus::inner::runtime::spawn_boxed;
-use crate::bus::inner::work::{OpenSession, Work};
 use crate::panics::caught;
 use crate::time::clock::Clock;
 
@@ -46,9 +46,9 @@ pub(crate) struct Session {
     /// Number of registrations that have completed. The handlers look up their consumers after each change.
     pub(super) generation: watch::Sender<u64>,
     /// Asks for a beat at once.
-    pub(super) check: Notify,
+    pub(super) beat_now: Notify,
     /// Held by each durable handler while it has events in hand, and alone by one that has to be the only one.
-    pub(super) hands: Arc<RwLock<()>>,
+    pub(super) in_hand_lock: Arc<RwLock<()>>,
     /// Number of handlers that wait for the others to have nothing in hand: the others claim nothing.
     pub(super) wants_solo: AtomicUsize,
     /// Number of deliveries of all handlers that were not reported.
@@ -57,7 +57,7 @@ pub(crate) struct Session {
     is_clock_off: AtomicBool,
     /// Set if outcomes could not be reported before a stop: then the session is not ended, so that its lease runs out.
     pub(super) has_unreported: AtomicBool,
-    over: AtomicBool,
+    has_ended: AtomicBool,
 }
 
 struct State {
@@ -68,17 +68,17 @@ struct State {
     consumers: HashMap<Arc<str>, Option<Registered>>,
     beat: u64,
     /// When the answer to the newest beat arrived; absent if that beat failed.
-    beaten: Option<Instant>,
+    answered_at: Option<Instant>,
     /// When the newest sign of life that was answered was sent.
-    alive: Instant,
+    alive_at: Instant,
 }
 
 impl State {
-    fn keep(&mut self, work: &Work, registered: Option<Registered>) {
+    fn store_registration(&mut self, handler: &DurableHandler, registered: Option<Registered>) {
         if let Some(registered) = &registered {
             self.knows = registered.knows;
         }
-        self.consumers.insert(Arc::clone(&work.name), registered);
+        self.consumers.insert(Arc::clone(&handler.name), registered);
     }
 }
 
@@ -90,8 +90,8 @@ impl Session {
             marks: VecDeque::new(),
             consumers: HashMap::new(),
             beat: 0,
-            beaten: None,
-            alive: Instant::now(),
+            answered_at: None,
+            alive_at: Instant::now(),
         };
         Arc::new(Self {
             adapter: Arc::clone(adapter),
@@ -101,13 +101,13 @@ impl Session {
             state: Mutex::new(state),
             renewing: tokio::sync::Mutex::default(),
             generation: watch::Sender::new(0),
-            check: Notify::new(),
-            hands: Arc::default(),
+            beat_now: Notify::new(),
+            in_hand_lock: Arc::default(),
             wants_solo: AtomicUsize::new(0),
             in_hand: Arc::default(),
             is_clock_off: AtomicBool::new(false),
             has_unreported: AtomicBool::new(false),
-            over: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
         })
     }
 
@@ -116,33 +116,37 @@ impl Session {
     /// # Errors
     ///
     /// Returns the name of the consumer that can't be opened, and why.
-    pub(crate) async fn open(&self, works: &[Arc<Work>]) -> Result<(), (String, AdapterError)> {
+    pub(crate) async fn open(
+        &self,
+        durable_handlers: &[Arc<DurableHandler>],
+    ) -> Result<(), (String, AdapterError)> {
         let (id, now) = (self.lock().id, Instant::now());
-        for work in works {
-            let origin = Origin::New(work.consumer.from());
-            let registered = self.register(work, id, None, origin).await;
-            let registered = registered.map_err(|error| (work.consumer.name().to_owned(), failure(error)))?;
+        for handler in durable_handlers {
+            let origin = Origin::New(handler.consumer.from());
+            let registered = self.register(handler, id, None, origin).await;
+            let registered =
+                registered.map_err(|error| (handler.consumer.name().to_owned(), failure(error)))?;
             if registered.differs {
-                let name = &work.name;
+                let name = &handler.name;
                 self.warn(format_args!(
                     "durable handler {name}: other programs that run now have other settings for it, and theirs apply until they have ended"
                 ));
             }
             let mut state = self.lock();
-            state.alive = now;
-            state.keep(work, Some(registered));
+            state.alive_at = now;
+            state.store_registration(handler, Some(registered));
         }
         Ok(())
     }
 
     async fn register(
         &self,
-        work: &Work,
+        handler: &DurableHandler,
         session: SessionId,
         knows: Option<Knows>,
         origin: Origin,
     ) -> Result<Registered, DurableError> {
-        let (consumer, durable) = (&work.consumer, self.durable()?);
+        let (consumer, durable) = (&handler.consumer, self.durable()?);
         let register = Register {
             session,
             lease: self.lease,
@@ -190,7 +194,7 @@ impl Session {
     pub(super) async fn renew(&self, generation: u64, refusal: Refusal) -> Result<(), AdapterError> {
         let _renewing = self.renewing.lock().await;
         let Some(inner) = self.bus.upgrade() else { return Ok(()) };
-        if *self.generation.borrow() != generation || self.over.load(Ordering::SeqCst) {
+        if *self.generation.borrow() != generation || self.has_ended.load(Ordering::SeqCst) {
             return Ok(());
         }
         let (old, knew) = {
@@ -219,18 +223,20 @@ impl Session {
         }
         let (id, now) = (SessionId::random(), Instant::now());
         let mut registered = Vec::new();
-        for work in &inner.works {
-            match self.register(work, id, None, origin).await {
-                Ok(answer) => registered.push((work, Some(answer))),
-                Err(DurableError::Refused(Refusal::Removed)) => registered.push((work, None)),
+        for handler in &inner.durable_handlers {
+            match self.register(handler, id, None, origin).await {
+                Ok(answer) => registered.push((handler, Some(answer))),
+                Err(DurableError::Refused(Refusal::Removed)) => registered.push((handler, None)),
                 // The caller tries again, with another session.
                 Err(error) => return Err(failure(error)),
             }
         }
         {
             let mut state = self.lock();
-            (state.id, state.beat, state.beaten, state.alive) = (id, 0, None, now);
-            registered.into_iter().for_each(|(work, registered)| state.keep(work, registered));
+            (state.id, state.beat, state.answered_at, state.alive_at) = (id, 0, None, now);
+            registered
+                .into_iter()
+                .for_each(|(handler, registered)| state.store_registration(handler, registered));
         }
         self.generation.send_modify(|generation| *generation += 1);
         Ok(())
@@ -255,16 +261,16 @@ impl Session {
     /// Whether no sign of life was answered for the time of the lease, for example because the process was paused: others may
     /// have the session's deliveries. Asks for a beat then.
     pub(super) fn is_overdue(&self) -> bool {
-        let is_overdue = self.lock().alive.elapsed() > self.lease;
+        let is_overdue = self.lock().alive_at.elapsed() > self.lease;
         if is_overdue {
-            self.check.notify_one();
+            self.beat_now.notify_one();
         }
         is_overdue
     }
 
     /// Spawns the task that sends beats, until the session or the bus ends.
     pub(super) fn spawn_beats(self: &Arc<Self>, inner: &Arc<Inner>, wake: impl Fn() + Send + Sync + 'static) {
-        let (session, stop) = (Arc::clone(self), inner.stop_works.subscribe());
+        let (session, stop) = (Arc::clone(self), inner.stop_tasks.subscribe());
         spawn_boxed(&inner.runtime, Box::pin(async move { session.beats(&wake, stop).await }));
     }
 
@@ -274,7 +280,7 @@ impl Session {
         loop {
             let pause = if is_failing { self.lease / 12 } else { self.lease / 3 };
             let is_dropped = self.wait(pause, &mut stop).await;
-            if self.over.load(Ordering::SeqCst) {
+            if self.has_ended.load(Ordering::SeqCst) {
                 return;
             }
             if is_dropped {
@@ -295,7 +301,7 @@ impl Session {
     /// Waits until the next beat is due or was asked for. Returns whether the bus was dropped.
     async fn wait(&self, pause: Duration, stop: &mut watch::Receiver<bool>) -> bool {
         let dropped = async { while stop.changed().await.is_ok() {} };
-        let (mut dropped, mut due) = (pin!(dropped), pin!(timeout(pause, self.check.notified())));
+        let (mut dropped, mut due) = (pin!(dropped), pin!(timeout(pause, self.beat_now.notified())));
         poll_fn(|cx| {
             if dropped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(true);
@@ -326,13 +332,13 @@ impl Session {
         let beat = {
             let mut state = self.lock();
             state.beat += 1;
-            let elapsed = state.beaten.take().map_or(Duration::ZERO, |beaten| beaten.elapsed());
+            let elapsed = state.answered_at.take().map_or(Duration::ZERO, |at| at.elapsed());
             Beat { session: state.id, number: state.beat, elapsed }
         };
         let durable = self.durable().map_err(failure)?;
         match caught(async { durable.beat(&caller, &beat).await }).await {
             Ok(Ok(beaten)) => {
-                self.note(&beat, &beaten, sent);
+                self.note_answer(&beat, &beaten, sent);
                 Ok(Some(beaten))
             }
             Ok(Err(DurableError::Refused(Refusal::OldNumber))) => Ok(None),
@@ -360,7 +366,7 @@ impl Session {
         self.is_clock_off.store(is_off, Ordering::Relaxed);
     }
 
-    fn note(&self, beat: &Beat, beaten: &Beaten, sent: Instant) {
+    fn note_answer(&self, beat: &Beat, beaten: &Beaten, sent: Instant) {
         self.check_clock(beaten);
         if beaten.jumped {
             self.warn(format_args!(
@@ -372,7 +378,7 @@ impl Session {
         if (state.id, state.beat) != (beat.session, beat.number) {
             return;
         }
-        (state.beaten, state.alive) = (Some(Instant::now()), sent);
+        (state.answered_at, state.alive_at) = (Some(Instant::now()), sent);
         state.knows.heard = state.knows.heard.max(beaten.heard);
         state.knows.newest = state.knows.newest.max(beaten.newest);
         if let Some(mark) = beaten.newest_mark.filter(|mark| state.marks.back() != Some(mark)) {
@@ -385,10 +391,10 @@ impl Session {
 
     /// Sends no more beats. Ends the session at once if it has nothing in hand; otherwise its lease runs out.
     async fn end_now(&self) {
-        if self.over.swap(true, Ordering::SeqCst) {
+        if self.has_ended.swap(true, Ordering::SeqCst) {
             return;
         }
-        self.check.notify_waiters();
+        self.beat_now.notify_waiters();
         let Ok(durable) = self.durable() else { return };
         if self.in_hand.load(Ordering::SeqCst) == 0 && !self.has_unreported.load(Ordering::SeqCst) {
             let (caller, id) = (self.caller(), self.lock().id);
@@ -398,12 +404,12 @@ impl Session {
     }
 
     fn is_running(&self) -> bool {
-        self.bus.upgrade().is_some_and(|inner| !*inner.stop_works.borrow())
+        self.bus.upgrade().is_some_and(|inner| !*inner.stop_tasks.borrow())
     }
 
     pub(super) fn warn(&self, what: std::fmt::Arguments<'_>) {
         if let Some(inner) = self.bus.upgrade() {
-            inner.settings.fallback.warning(what);
+            inner.settings.reporter.warning(what);
         }
     }
 

@@ -18,14 +18,14 @@ use crate::adapter::durable::{
     Refusal,
 };
 use crate::bus::durable::attempt::{after_panic, handle, log_announced};
-use crate::bus::durable::feed::{Feed, Signal, at};
-use crate::bus::durable::hands::Hands;
+use crate::bus::durable::deliveries::Deliveries;
+use crate::bus::durable::feed::{Feed, Signal, sleep_until_some};
+use crate::bus::durable::lookahead::{Lookahead, MAX_WANTED};
 use crate::bus::durable::session::{RETRY_BACKOFF, Session};
-use crate::bus::durable::window::{Lookahead, MAX_WANTED};
+use crate::bus::inner::durable_handler::DurableHandler;
 use crate::bus::inner::in_flight::InFlightGuard;
 use crate::bus::inner::outcome::panicked;
 use crate::bus::inner::runtime::spawn_boxed;
-use crate::bus::inner::work::Work;
 use crate::bus::inner::{Bus, Inner};
 use crate::panics::caught;
 use crate::record::Record;
@@ -40,7 +40,7 @@ const LOGGED_LETTERS: usize = 8;
 pub(super) struct Worker {
     bus: Weak<Inner>,
     session: Arc<Session>,
-    work: Arc<Work>,
+    handler: Arc<DurableHandler>,
     feed: Arc<Feed>,
     signal: Arc<Signal>,
     /// True once the bus is stopping; closed if the bus was dropped.
@@ -50,7 +50,7 @@ pub(super) struct Worker {
 
 /// State of a worker between two exchanges.
 struct State {
-    hands: Hands,
+    deliveries: Deliveries,
     ahead: Lookahead,
     tasks: JoinSet<Outcome>,
     delivered: Vec<(Id, Delivered)>,
@@ -65,7 +65,7 @@ struct State {
     failed: u32,
     retry_at: Option<Instant>,
     /// Why nothing is claimed, as it was logged.
-    logged: Claims,
+    logged_claims: Claims,
     removed: bool,
 }
 
@@ -91,17 +91,17 @@ impl Worker {
     pub(super) fn new(
         inner: &Arc<Inner>,
         session: &Arc<Session>,
-        work: &Arc<Work>,
+        handler: &Arc<DurableHandler>,
         feed: &Arc<Feed>,
         signal: Arc<Signal>,
     ) -> Self {
         Self {
             bus: Arc::downgrade(inner),
             session: Arc::clone(session),
-            work: Arc::clone(work),
+            handler: Arc::clone(handler),
             feed: Arc::clone(feed),
             signal,
-            stop: inner.stop_works.subscribe(),
+            stop: inner.stop_tasks.subscribe(),
             generation: session.generation.subscribe(),
         }
     }
@@ -114,12 +114,12 @@ impl Worker {
     async fn run(mut self) {
         let session = Arc::clone(&self.session);
         let Ok(durable) = session.durable() else { return };
-        let Some(mut state) = self.begin() else { return };
-        self.work_off(durable, &mut state).await;
-        self.want_solo(&mut state, false);
+        let Some(mut state) = self.initial_state() else { return };
+        self.run_until_stopped(durable, &mut state).await;
+        self.set_wants_solo(&mut state, false);
     }
 
-    async fn work_off(&mut self, durable: &dyn DurableAdapter, state: &mut State) {
+    async fn run_until_stopped(&mut self, durable: &dyn DurableAdapter, state: &mut State) {
         loop {
             self.collect(state);
             if self.generation.has_changed().unwrap_or(false) {
@@ -130,16 +130,18 @@ impl Worker {
                 while let Some(done) = state.tasks.join_next_with_id().await {
                     self.finish(state, done);
                 }
-                return state.hands.forget_finished();
+                return state.deliveries.forget_finished();
             }
             let stopping = self.is_stopping();
-            if stopping && state.hands.is_empty() && !state.hands.is_unanswered() {
+            if stopping && state.deliveries.is_empty() && !state.deliveries.is_unanswered() {
                 return;
             }
-            if state.retry_at.is_none() && self.step(durable, state, stopping).await {
+            if state.retry_at.is_none() && self.exchange_if_needed(durable, state, stopping).await {
                 continue;
             }
-            if state.hands.is_empty() && !matches!(state.permit, Permit::None) && !state.hands.is_unanswered()
+            if state.deliveries.is_empty()
+                && !matches!(state.permit, Permit::None)
+                && !state.deliveries.is_unanswered()
             {
                 self.release_permit(state);
             }
@@ -160,13 +162,13 @@ impl Worker {
         }
     }
 
-    fn begin(&mut self) -> Option<State> {
+    fn initial_state(&mut self) -> Option<State> {
         let generation = *self.generation.borrow_and_update();
-        let (id, registered) = self.session.registered(&self.work.name)?;
+        let (id, registered) = self.session.registered(&self.handler.name)?;
         self.signal.set_union(&registered.terms.union);
-        let ahead = Lookahead::new(self.work.consumer.filter(), registered.terms.clone());
+        let ahead = Lookahead::new(self.handler.consumer.filter(), registered.terms.clone());
         Some(State {
-            hands: Hands::new(generation, id, registered, Arc::clone(&self.session.in_hand)),
+            deliveries: Deliveries::new(generation, id, registered, Arc::clone(&self.session.in_hand)),
             ahead,
             tasks: JoinSet::new(),
             delivered: Vec::new(),
@@ -177,7 +179,7 @@ impl Worker {
             wants_solo: false,
             failed: 0,
             retry_at: None,
-            logged: Claims::Open,
+            logged_claims: Claims::Open,
             removed: false,
         })
     }
@@ -185,15 +187,15 @@ impl Worker {
     /// Continues in the session that was registered again.
     fn reopen(&mut self, state: &mut State) {
         let generation = *self.generation.borrow_and_update();
-        let Some((id, registered)) = self.session.registered(&self.work.name) else {
+        let Some((id, registered)) = self.session.registered(&self.handler.name) else {
             return self.warn_of_removal(state);
         };
         // The stored data may be other than what was read before.
-        self.feed.forget();
-        self.signal.forget();
-        state.ahead = Lookahead::new(self.work.consumer.filter(), registered.terms.clone());
+        self.feed.forget_read();
+        self.signal.forget_read();
+        state.ahead = Lookahead::new(self.handler.consumer.filter(), registered.terms.clone());
         self.take_terms(state, &registered.terms);
-        state.hands.reopen(generation, id, registered);
+        state.deliveries.reopen(generation, id, registered);
         state.may_have_due = true;
     }
 
@@ -202,12 +204,17 @@ impl Worker {
     }
 
     /// Makes the next call, if there is something to report or to claim. Returns whether there was.
-    async fn step(&self, durable: &dyn DurableAdapter, state: &mut State, stopping: bool) -> bool {
+    async fn exchange_if_needed(
+        &self,
+        durable: &dyn DurableAdapter,
+        state: &mut State,
+        stopping: bool,
+    ) -> bool {
         let Some(inner) = self.bus.upgrade() else { return self.report_at_end(durable, state).await };
         // Count this as in flight before checking for a stop. Then `stop` either waits for the events claimed
         // here, or was seen here.
-        let _flight = InFlightGuard::of_backlog(&inner.flight);
-        let claim = match stopping || self.is_stopping() || state.hands.is_unanswered() {
+        let _flight = InFlightGuard::of_backlog(&inner.lifecycle);
+        let claim = match stopping || self.is_stopping() || state.deliveries.is_unanswered() {
             true => None,
             false => match self.claim(state).await {
                 Ok(claim) => claim,
@@ -218,9 +225,9 @@ impl Worker {
             },
         };
         let asks = claim.is_some()
-            || state.hands.has_outcomes()
-            || state.hands.is_unanswered()
-            || state.hands.names_all();
+            || state.deliveries.has_outcomes()
+            || state.deliveries.is_unanswered()
+            || state.deliveries.must_name_all();
         if !asks {
             return false;
         }
@@ -230,38 +237,38 @@ impl Worker {
 
     /// Reports what handlers have finished after their bus was dropped. Returns whether there was something.
     async fn report_at_end(&self, durable: &dyn DurableAdapter, state: &mut State) -> bool {
-        if !state.hands.has_outcomes() && !state.hands.is_unanswered() {
+        if !state.deliveries.has_outcomes() && !state.deliveries.is_unanswered() {
             return false;
         }
-        let (caller, call) = (self.session.caller(), state.hands.next(None));
+        let (caller, call) = (self.session.caller(), state.deliveries.next(None));
         match caught(async { durable.exchange(&caller, call).await }).await {
-            Ok(Ok(answer)) => state.hands.answered(&answer),
+            Ok(Ok(answer)) => state.deliveries.answered(&answer),
             // Nobody waits for another try: the events are handed out again.
-            Ok(Err(_)) | Err(_) => state.hands.forget_finished(),
+            Ok(Err(_)) | Err(_) => state.deliveries.forget_finished(),
         }
         true
     }
 
     /// Returns the next claim, if this handler may claim and there may be something for it.
     async fn claim(&self, state: &mut State) -> Result<Option<Claim>, AdapterError> {
-        let free = self.work.consumer.durable.most_at_a_time().saturating_sub(state.hands.running());
+        let free = self.handler.consumer.durable.most_at_a_time().saturating_sub(state.deliveries.running());
         let is_alone = matches!(state.permit, Permit::Alone(_));
-        if free == 0 || state.hands.names_all() || is_alone && !state.hands.is_empty() {
+        if free == 0 || state.deliveries.must_name_all() || is_alone && !state.deliveries.is_empty() {
             return Ok(None);
         }
         if self.session.wants_solo.load(Ordering::SeqCst) > 0 && !is_alone {
             return Ok(None);
         }
-        state.ahead.fill(&self.feed, &self.signal, &self.work.consumer, free).await?;
+        state.ahead.fill(&self.feed, &self.signal, &self.handler.consumer, free).await?;
         let flushes = state.flushes && state.ahead.is_ahead();
         // A report may make other events available: the next one of a key, or a retry.
         let has_cause =
-            state.may_have_due || state.ahead.has_events() || flushes || state.hands.has_outcomes();
+            state.may_have_due || state.ahead.has_events() || flushes || state.deliveries.has_outcomes();
         if !has_cause {
             return Ok(None);
         }
         if matches!(state.permit, Permit::None) {
-            let Ok(guard) = Arc::clone(&self.session.hands).try_read_owned() else { return Ok(None) };
+            let Ok(guard) = Arc::clone(&self.session.in_hand_lock).try_read_owned() else { return Ok(None) };
             state.permit = Permit::Shared(guard);
         }
         state.flushes = false;
@@ -279,8 +286,8 @@ impl Worker {
         claim: Option<Claim>,
     ) {
         let claims = claim.is_some();
-        let (generation, caller) = (state.hands.generation, self.session.caller());
-        let call = state.hands.next(claim);
+        let (generation, caller) = (state.deliveries.generation, self.session.caller());
+        let call = state.deliveries.next(claim);
         let answer = caught(async { durable.exchange(&caller, call).await }).await;
         match answer.unwrap_or_else(|panic| panicked(panic).map_err(DurableError::Failed)) {
             Ok(answer) => {
@@ -309,9 +316,9 @@ impl Worker {
     ) {
         let positions: Vec<_> = answer.deliveries.iter().map(|delivered| delivered.position).collect();
         let records = positions.iter().map(|position| state.ahead.record(*position)).collect();
-        state.hands.answered(&answer);
+        state.deliveries.answered(&answer);
         self.take_terms(state, &answer.terms);
-        self.note(durable, bus, state.hands.consumer(), &answer).await;
+        self.report_answer(durable, bus, state.deliveries.consumer(), &answer).await;
         if claims {
             state.may_have_due =
                 answer.more || matches!(answer.claims, Claims::OldPatterns | Claims::OldSettings);
@@ -335,19 +342,19 @@ impl Worker {
     fn note_claims(&self, state: &mut State, answer: &Exchanged) {
         match state.permit {
             Permit::Alone(_) => self.downgrade_permit(state, answer),
-            _ => self.want_solo(state, answer.wants_solo),
+            _ => self.set_wants_solo(state, answer.wants_solo),
         }
         if answer.claims == Claims::DataLost || answer.claims == Claims::OtherOrder {
             // Nothing wakes the handler when this ends.
-            state.due = Some(Instant::now() + self.work.consumer.lease() / 3);
+            state.due = Some(Instant::now() + self.handler.consumer.lease() / 3);
         }
-        if answer.claims == Claims::OtherOrder && state.logged != Claims::OtherOrder {
-            let name = self.work.consumer.name();
+        if answer.claims == Claims::OtherOrder && state.logged_claims != Claims::OtherOrder {
+            let name = self.handler.consumer.name();
             self.session.warn(format_args!(
                 "durable handler {name} waits: programs with another `ordered_by` for it are running, and it begins when they have ended"
             ));
         }
-        state.logged = answer.claims;
+        state.logged_claims = answer.claims;
     }
 
     /// Calls the handler for the claimed events.
@@ -369,12 +376,12 @@ impl Worker {
         if is_overdue || self.is_stopping() {
             // They may be others' by now, or were claimed by a call that was repeated after the stop.
             for delivered in &deliveries {
-                let flight = InFlightGuard::of_backlog(&bus.inner.flight);
-                state.hands.begin(delivered, None, Some(Outcome::GivenBack), flight);
+                let flight = InFlightGuard::of_backlog(&bus.inner.lifecycle);
+                state.deliveries.begin(delivered, None, Some(Outcome::GivenBack), flight);
             }
             return;
         }
-        let codec = self.work.consumer.codec();
+        let codec = self.handler.consumer.codec();
         let missing = deliveries
             .iter()
             .zip(&read)
@@ -395,8 +402,8 @@ impl Worker {
                 },
                 (None, None, Err(error)) => {
                     // The handler is not called; the event is claimed again.
-                    let flight = InFlightGuard::of_backlog(&bus.inner.flight);
-                    state.hands.begin(&delivered, None, Some(Outcome::GivenBack), flight);
+                    let flight = InFlightGuard::of_backlog(&bus.inner.lifecycle);
+                    state.deliveries.begin(&delivered, None, Some(Outcome::GivenBack), flight);
                     self.note_failed(&bus.inner, state, error);
                     continue;
                 }
@@ -408,23 +415,29 @@ impl Worker {
     /// Spawns the task that calls the handler.
     fn call(&self, bus: &Bus, state: &mut State, delivered: Delivered, record: Result<Record, AdapterError>) {
         if delivered.solo {
-            let (name, position) = (self.work.consumer.name(), delivered.position);
+            let (name, position) = (self.handler.consumer.name(), delivered.position);
             bus.warn(format_args!(
                 "durable handler {name} gets the event at {position} alone, for its last attempt, because programs ended in earlier ones: the other durable handlers of this bus wait until it has finished"
             ));
         }
-        let flight = InFlightGuard::of_backlog(&bus.inner.flight);
-        let handled = handle(bus.clone(), Arc::clone(&self.work), delivered.clone(), record);
+        let flight = InFlightGuard::of_backlog(&bus.inner.lifecycle);
+        let handled = handle(bus.clone(), Arc::clone(&self.handler), delivered.clone(), record);
         let task = state.tasks.spawn_on(handled, &bus.inner.runtime).id();
-        state.hands.begin(&delivered, Some(task), None, flight);
+        state.deliveries.begin(&delivered, Some(task), None, flight);
         state.delivered.push((task, delivered));
     }
 
     /// Reports what an answer says about other events than the claimed ones.
-    async fn note(&self, durable: &dyn DurableAdapter, bus: &Bus, consumer: ConsumerId, answer: &Exchanged) {
-        let (fallback, name) = (bus.inner.settings.fallback, self.work.consumer.name());
+    async fn report_answer(
+        &self,
+        durable: &dyn DurableAdapter,
+        bus: &Bus,
+        consumer: ConsumerId,
+        answer: &Exchanged,
+    ) {
+        let (reporter, name) = (bus.inner.settings.reporter, self.handler.consumer.name());
         for (position, _) in &answer.late {
-            fallback.warning(format_args!(
+            reporter.warning(format_args!(
                 "durable handler {name} was late with the event at {position}, so its result was ignored: its lease had expired, or an operator has moved the consumer or replayed the event"
             ));
         }
@@ -434,11 +447,11 @@ impl Worker {
         }
         for position in answer.announced.iter().take(LOGGED_LETTERS) {
             let letters = durable.dead_letters(consumer, position - 1, 1).await;
-            letters.iter().flatten().for_each(|letter| log_announced(bus, &self.work, letter));
+            letters.iter().flatten().for_each(|letter| log_announced(bus, &self.handler, letter));
         }
         let more = answer.announced.len().saturating_sub(LOGGED_LETTERS);
         if more > 0 {
-            fallback.warning(format_args!(
+            reporter.warning(format_args!(
                 "durable handler {name}: {more} more events became dead letters, because programs ended in their last attempts, or because their pattern was given up: see `bus.consumer(\"{name}\").dead_letters(..)`"
             ));
         }
@@ -450,7 +463,7 @@ impl Worker {
         loop {
             let caller = self.session.caller();
             let chunk = Operation::RunMove { settings_number, keys: std::mem::take(&mut keys) };
-            let done = match durable.operate(&caller, state.hands.consumer(), &chunk).await {
+            let done = match durable.operate(&caller, state.deliveries.consumer(), &chunk).await {
                 Ok(done) => done,
                 Err(DurableError::Failed(error)) => return self.note_failed(&bus.inner, state, &error),
                 Err(DurableError::Refused(_)) => return,
@@ -475,7 +488,7 @@ impl Worker {
         settings: &crate::adapter::durable::Settings,
         rows: Vec<(u64, Option<Vec<u8>>)>,
     ) -> Result<Vec<(u64, Option<String>)>, AdapterError> {
-        let codec = self.work.consumer.codec();
+        let codec = self.handler.consumer.codec();
         let positions: Vec<_> = rows.iter().filter(|(_, copy)| copy.is_none()).map(|(at, _)| *at).collect();
         let found = durable.records(&positions, codec).await?;
         let key_of = |(position, copy): (u64, Option<Vec<u8>>)| {
@@ -485,16 +498,16 @@ impl Worker {
                     found.iter().find(|(at, _)| *at == position).and_then(|(_, record)| record.clone().ok())
                 }
             };
-            let key = record.and_then(|record| self.work.consumer.key(&record, settings.order.as_ref()?));
+            let key = record.and_then(|record| self.handler.consumer.key(&record, settings.order.as_ref()?));
             (position, key)
         };
         Ok(rows.into_iter().map(key_of).collect())
     }
 
     fn warn_of_removal(&self, state: &mut State) {
-        state.hands.forget_finished();
+        state.deliveries.forget_finished();
         if !std::mem::replace(&mut state.removed, true) {
-            let name = self.work.consumer.name();
+            let name = self.handler.consumer.name();
             self.session.warn(format_args!(
                 "durable handler {name} gets no more events: its consumer was removed. The next start of a program that handles it creates it anew"
             ));
@@ -506,8 +519,8 @@ impl Worker {
         let wait = first.saturating_mul(1 << state.failed.min(16)).min(max);
         state.retry_at = Some(Instant::now() + wait);
         if state.failed == 0 {
-            let (name, adapter) = (self.work.consumer.name(), self.session.adapter().name());
-            inner.settings.fallback.warning(format_args!(
+            let (name, adapter) = (self.handler.consumer.name(), self.session.adapter().name());
+            inner.settings.reporter.warning(format_args!(
                 "durable handler {name} can't exchange events with {adapter}, and will retry: {error}"
             ));
         }
@@ -516,22 +529,25 @@ impl Worker {
         // handed out again.
         if self.is_stopping() && state.failed > RETRIES_OF_STOP {
             self.session.has_unreported.store(true, Ordering::SeqCst);
-            state.hands.forget_finished();
+            state.deliveries.forget_finished();
         }
     }
 
     async fn wake(&mut self, state: &mut State, stopping: bool) -> Wake {
-        let waits_alone =
-            state.wants_solo && state.hands.is_empty() && matches!(state.permit, Permit::None) && !stopping;
-        let hands = Arc::clone(&self.session.hands);
+        let waits_alone = state.wants_solo
+            && state.deliveries.is_empty()
+            && matches!(state.permit, Permit::None)
+            && !stopping;
+        let in_hand_lock = Arc::clone(&self.session.in_hand_lock);
         let alone = async move {
             match waits_alone {
-                true => hands.write_owned().await,
+                true => in_hand_lock.write_owned().await,
                 false => std::future::pending().await,
             }
         };
         let due = state.due.filter(|_| !stopping && state.retry_at.is_none());
-        let (mut alone, mut due, mut retry_at) = (pin!(alone), pin!(at(due)), pin!(at(state.retry_at)));
+        let (mut alone, mut due, mut retry_at) =
+            (pin!(alone), pin!(sleep_until_some(due)), pin!(sleep_until_some(state.retry_at)));
         let (mut stopped, mut generation) = (pin!(self.stop.changed()), pin!(self.generation.changed()));
         let mut signal = pin!(self.signal.notify.notified());
         poll_fn(|cx| {
@@ -562,7 +578,7 @@ impl Worker {
     fn release_permit(&self, state: &mut State) {
         if let Permit::Alone(guard) = std::mem::replace(&mut state.permit, Permit::None) {
             drop(guard);
-            self.want_solo(state, false);
+            self.set_wants_solo(state, false);
             // Those that could not claim meanwhile look again.
             self.feed.wake_all();
         }
@@ -578,9 +594,9 @@ impl Worker {
             Permit::Alone(guard) => {
                 if answer.wants_solo {
                     // Another program has such an event in hand.
-                    state.due = Some(Instant::now() + self.work.consumer.lease() / 3);
+                    state.due = Some(Instant::now() + self.handler.consumer.lease() / 3);
                 }
-                self.want_solo(state, false);
+                self.set_wants_solo(state, false);
                 let shared = Permit::Shared(guard.downgrade());
                 self.feed.wake_all();
                 shared
@@ -590,7 +606,7 @@ impl Worker {
     }
 
     /// Asks the other handlers of the bus to claim nothing, or lets them claim again.
-    fn want_solo(&self, state: &mut State, wants: bool) {
+    fn set_wants_solo(&self, state: &mut State, wants: bool) {
         match (std::mem::replace(&mut state.wants_solo, wants), wants) {
             (false, true) => drop(self.session.wants_solo.fetch_add(1, Ordering::SeqCst)),
             (true, false) => {
@@ -619,12 +635,12 @@ impl Worker {
         let outcome = match done {
             Ok((_, outcome)) => outcome,
             Err(error) => match (error.try_into_panic(), self.bus.upgrade()) {
-                (Ok(panic), Some(inner)) => after_panic(&Bus { inner }, &self.work, &delivered, panic),
+                (Ok(panic), Some(inner)) => after_panic(&Bus { inner }, &self.handler, &delivered, panic),
                 // The runtime is shutting down. The event is handed out again after the lease.
-                _ => return state.hands.forget(task),
+                _ => return state.deliveries.forget(task),
             },
         };
-        state.hands.finish(task, outcome);
+        state.deliveries.finish(task, outcome);
     }
 }
 

@@ -38,14 +38,14 @@ impl Inner {
     /// errors are those of [`begin_emit`](Self::begin_emit).
     pub(crate) fn count_emit(&self, name: &str, from: Option<&Inherited>) -> Result<InFlight<'_>, Error> {
         let nested = from.is_some_and(|from| from.chain.passes(self.instance));
-        let flight = self.flight.enter(nested).map_err(|_| {
+        let flight = self.lifecycle.enter(nested).map_err(|_| {
             let message = format!("{name}: the bus is stopping or stopped; nothing was emitted");
             Error::new(ErrorKind::Stopped, message)
         })?;
         let max = self.settings.max_in_flight;
         match from {
             // Emits inside handlers are not limited separately: the emit around them counts.
-            None if self.flight.in_tasks() >= max => {
+            None if self.lifecycle.in_tasks() >= max => {
                 let message =
                     format!("{name}: {max} emits are waiting for their handlers; nothing was emitted");
                 Err(Error::new(ErrorKind::Overloaded, message))
@@ -66,7 +66,7 @@ impl Inner {
     /// [`ErrorKind::Overloaded`] if too many detached emits are running.
     pub(crate) fn detach(&self, name: &str) -> Result<Detached, Error> {
         let max = self.settings.max_detached;
-        self.flight.detach(max).ok_or_else(|| {
+        self.lifecycle.detach(max).ok_or_else(|| {
             let message = format!("{name}: {max} detached emits are running already; nothing was emitted");
             Error::new(ErrorKind::Overloaded, message)
         })

@@ -312,7 +312,7 @@ fn check_handler(bus: &Bus, entry: &Entry) -> bool {
 #[cold]
 fn note_unhandled(bus: &Bus, source: Source<'_>) {
     let name = source.name();
-    if bus.inner.has_work_on(name) {
+    if bus.inner.has_durable_handler_for(name) {
         return;
     }
     bus.inner.counters.unhandled.fetch_add(1, Ordering::Relaxed);

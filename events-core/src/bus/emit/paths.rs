@@ -48,7 +48,7 @@ impl EmitPath {
             return Self::BorrowedEvent(list);
         }
         match list.takes_arc {
-            _ if inner.flight.in_tasks() >= inner.settings.max_in_flight => {
+            _ if inner.lifecycle.in_tasks() >= inner.settings.max_in_flight => {
                 release(list);
                 Self::CountedInFlight
             }

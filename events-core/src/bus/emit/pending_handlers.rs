@@ -89,7 +89,7 @@ impl Drop for PendingHandlers {
         if self.emitted.is_some() {
             let record = self.waiting.record();
             self.waiting.undone().for_each(|handler| {
-                catch_panic(|| self.inner.abandon(record.name(), Some(record.id()), handler));
+                catch_panic(|| self.inner.report_lost_call(record.name(), Some(record.id()), handler));
             });
         }
     }

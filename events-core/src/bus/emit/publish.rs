@@ -69,7 +69,7 @@ struct Unanswered<'a> {
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         let name = self.records.first().map_or("", Record::name);
-        catch_panic(|| self.inner.abandon_emit(name, self.records.len() as u64));
+        catch_panic(|| self.inner.report_lost_emit(name, self.records.len() as u64));
     }
 }
 

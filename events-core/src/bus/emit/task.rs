@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::adapter::BoxFuture;
 use crate::bus::inner::Inner;
 use crate::bus::inner::in_flight::{Detached, InFlight, InFlightGuard};
-use crate::bus::inner::report::Fallback;
+use crate::bus::inner::report::Reporter;
 use crate::error::{Error, ErrorKind};
 use crate::panics::catch_panic;
 use crate::record::Name;
@@ -98,7 +98,7 @@ pub(super) fn poll_or_spawn<T: Send + 'static>(
 pub(super) fn spawn<W: Work>(event: Name, detached: Option<Detached>, work: W) -> Task<W::Output> {
     let moved = Arc::new(MovedTask { event, task: Mutex::default() });
     let moved_to = Some(Arc::clone(&moved));
-    let counts = EmitCounts { _flight: InFlightGuard::new(&work.bus().flight), _detached: detached };
+    let counts = EmitCounts { _flight: InFlightGuard::new(&work.bus().lifecycle), _detached: detached };
     let runtime = work.bus().runtime();
     Task {
         running: runtime.spawn(MovableTask { work: Some((work, counts)), moved_to, must_stay: false }),
@@ -169,15 +169,15 @@ fn lost_error(event: &Name, why: &str) -> Error {
 struct TaskResult<T> {
     /// `None` once the emit has taken it.
     result: Option<Result<T, Error>>,
-    fallback: Fallback,
+    reporter: Reporter,
 }
 
 impl<T> Drop for TaskResult<T> {
     fn drop(&mut self) {
         if let Some(Err(error)) = &self.result {
-            let fallback = self.fallback;
+            let reporter = self.reporter;
             catch_panic(|| {
-                fallback.warning(format_args!("an emit that was detached or dropped failed: {error}"));
+                reporter.warning(format_args!("an emit that was detached or dropped failed: {error}"));
             });
         }
     }
@@ -200,8 +200,8 @@ impl<W: Work> Future for MovableTask<W> {
         let this = &mut *self;
         let Some((work, _)) = &mut this.work else { return Poll::Pending };
         let must_stay = std::mem::replace(&mut this.must_stay, true);
-        let fallback = work.bus().settings.fallback;
-        let polled = work.poll_result(cx).map(|result| TaskResult { result: Some(result), fallback });
+        let reporter = work.bus().settings.reporter;
+        let polled = work.poll_result(cx).map(|result| TaskResult { result: Some(result), reporter });
         match polled.is_ready() {
             true => this.work = None,
             false => this.must_stay = must_stay,

@@ -34,7 +34,7 @@ impl Subscription {
 
     /// Returns true if the handler is still registered and the bus has not stopped.
     pub fn is_active(&self) -> bool {
-        self.registration.is_active() && self.bus.upgrade().is_some_and(|bus| !bus.flight.has_stopped())
+        self.registration.is_active() && self.bus.upgrade().is_some_and(|bus| !bus.lifecycle.has_stopped())
     }
 
     /// Converts the subscription to a guard that removes the handler when it is dropped.
@@ -290,8 +290,8 @@ impl Bus {
     ) -> Subscription {
         let patterns = Patterns::One(pattern.into());
         let callback = handler.into_callback();
-        if self.inner.flight.has_stopped() {
-            self.inner.settings.fallback.warning(format_args!(
+        if self.inner.lifecycle.has_stopped() {
+            self.inner.settings.reporter.warning(format_args!(
                 "{name}: the bus has stopped, so this handler of `{pattern}` is never called"
             ));
             return self.subscription(Registration::inactive(name, patterns, callback));

@@ -93,7 +93,7 @@ impl<J> EmitJson<'_, J> {
     fn start(&mut self, json: &[u8], cx: &mut Context<'_>) -> Polled {
         let (bus, name) = (self.bus, self.name);
         let (options, detached) = self.state.take();
-        let version = self.version.unwrap_or_else(|| bus.inner.known.version(name));
+        let version = self.version.unwrap_or_else(|| bus.inner.declared_events.version(name));
         let read = bus.inner.read(name, version, json)?;
         let first_poll = start_counted(bus, name, options, detached, |envelope| read.record(envelope), cx)?;
         self.state.after_first_poll(first_poll, cx)
@@ -203,7 +203,7 @@ impl Bus {
     /// Returns true if an event of this name is declared: it is linked, a handler of this bus takes it, or it
     /// was given to the builder.
     pub fn is_declared(&self, name: &str) -> bool {
-        self.inner.known.contains(name)
+        self.inner.declared_events.contains(name)
     }
 }
 
@@ -221,7 +221,7 @@ impl Inner {
 
     /// Returns the declaration of an event, or `None` for an undeclared name that is accepted.
     fn declared(&self, name: &str) -> Result<Option<&'static EventDecl>, Error> {
-        let decl = self.known.get(name);
+        let decl = self.declared_events.get(name);
         if decl.is_none() {
             self.check_undeclared(name)?;
         }
@@ -240,14 +240,14 @@ impl Inner {
                 quoted(name)
             ));
         }
-        if self.known.is_undeclared(name) {
+        if self.declared_events.is_undeclared(name) {
             return Ok(());
         }
         if self.settings.accept_undeclared {
-            report::undeclared(name, self.known.names());
+            report::undeclared(name, self.declared_events.names());
             return Ok(());
         }
-        let suggestion = did_you_mean(name, self.known.names());
+        let suggestion = did_you_mean(name, self.declared_events.names());
         refuse(format!("`{}` is not a declared event{suggestion}", quoted(name)))
     }
 }

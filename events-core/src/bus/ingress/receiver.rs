@@ -28,7 +28,7 @@ impl Receive for Inner {
     }
 
     fn deliver_payload(self: Arc<Self>, name: &str, json: &[u8]) -> BoxFuture<'static, Result<(), Error>> {
-        let read = self.read(name, self.known.version(name), json);
+        let read = self.read(name, self.declared_events.version(name), json);
         let record = read.map(|read| read.record(Envelope::new(InstanceId::NIL)));
         Box::pin(async move {
             match record {
@@ -89,7 +89,7 @@ fn more(should_log: ShouldLog) -> Option<&'static str> {
 
 impl Inner {
     pub(crate) fn warn(&self, what: std::fmt::Arguments<'_>) {
-        self.settings.fallback.warning(what);
+        self.settings.reporter.warning(what);
     }
 
     /// Logs the refusal of an event from another instance, once per event name and kind of error.
@@ -115,7 +115,7 @@ impl Inner {
 
     /// Checks that a record from outside can be decoded. The decoded event is kept for the handlers.
     fn check_foreign(&self, record: &Record) -> Result<(), Error> {
-        match self.known.get(record.name()) {
+        match self.declared_events.get(record.name()) {
             Some(decl) => {
                 let decoded = record.payload(decl).map(drop);
                 decoded.map_err(|error| Error::new(ErrorKind::Payload, error.to_string()))

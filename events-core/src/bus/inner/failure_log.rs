@@ -17,7 +17,7 @@ impl Inner {
     }
 
     fn log_failure(&self, event: &str, id: Option<EventId>, failure: &Failure) {
-        self.settings.fallback.failure(&FailedCall {
+        self.settings.reporter.failure(&FailedCall {
             event,
             id,
             handler: failure.handler(),
@@ -28,14 +28,14 @@ impl Inner {
     }
 
     /// Logs and counts a handler call that was dropped unfinished because its runtime shut down.
-    pub(crate) fn abandon(&self, event: &str, id: Option<EventId>, handler: &Route) {
+    pub(crate) fn report_lost_call(&self, event: &str, id: Option<EventId>, handler: &Route) {
         let why = "its runtime shut down before it had finished, so the call is lost";
         self.log_failure(event, id, &Failure::new(handler, HandlerError::new(&why)));
         self.abandoned.add(1, format!("handler {} on {event}", handler.name()));
     }
 
     /// Logs and counts the `events` that a handler with a replay had not handled when its runtime shut down.
-    pub(crate) fn abandon_backlog(&self, events: u64, handler: &Route) {
+    pub(crate) fn report_lost_backlog(&self, events: u64, handler: &Route) {
         let why = format!("its runtime shut down before it had handled {events} events, which are lost");
         let failure = Failure::new(handler, HandlerError::new(&why));
         self.log_failure(handler.pattern(), None, &failure);
@@ -44,8 +44,8 @@ impl Inner {
 
     /// Logs and counts an emit of `events` events that was waiting for the adapter when its runtime shut
     /// down.
-    pub(crate) fn abandon_emit(&self, event: &str, events: u64) {
-        self.settings.fallback.warning(format_args!(
+    pub(crate) fn report_lost_emit(&self, event: &str, events: u64) {
+        self.settings.reporter.warning(format_args!(
             "{event}: the runtime shut down while the emit waited for {}: it may or may not be stored; no live handler ran",
             self.adapter_name()
         ));

@@ -148,9 +148,9 @@ impl Lifecycle {
 pub(crate) struct OpenListGuard(Arc<Lifecycle>);
 
 impl OpenListGuard {
-    pub(crate) fn new(flight: &Arc<Lifecycle>) -> Self {
-        flight.open_lists.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(flight))
+    pub(crate) fn new(lifecycle: &Arc<Lifecycle>) -> Self {
+        lifecycle.open_lists.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(lifecycle))
     }
 }
 
@@ -172,32 +172,32 @@ impl Drop for InFlight<'_> {
 /// Counts an emit that continues in a task, or an event that a replay has yet to handle. Owned by the task,
 /// so that a runtime that drops the task releases it.
 pub(crate) struct InFlightGuard {
-    flight: Arc<Lifecycle>,
+    lifecycle: Arc<Lifecycle>,
     /// True for an emit, false for an event that a replay has yet to handle.
     is_emit: bool,
 }
 
 impl InFlightGuard {
     /// Counts an emit that continues in a task. The caller must be in flight itself.
-    pub(crate) fn new(flight: &Arc<Lifecycle>) -> Self {
-        flight.count.fetch_add(1, Ordering::SeqCst);
-        flight.in_tasks.fetch_add(1, Ordering::Relaxed);
-        Self { flight: Arc::clone(flight), is_emit: true }
+    pub(crate) fn new(lifecycle: &Arc<Lifecycle>) -> Self {
+        lifecycle.count.fetch_add(1, Ordering::SeqCst);
+        lifecycle.in_tasks.fetch_add(1, Ordering::Relaxed);
+        Self { lifecycle: Arc::clone(lifecycle), is_emit: true }
     }
 
     /// Counts an event that remains to be handled after its emit is done.
-    pub(crate) fn of_backlog(flight: &Arc<Lifecycle>) -> Self {
-        flight.count.fetch_add(1, Ordering::SeqCst);
-        Self { flight: Arc::clone(flight), is_emit: false }
+    pub(crate) fn of_backlog(lifecycle: &Arc<Lifecycle>) -> Self {
+        lifecycle.count.fetch_add(1, Ordering::SeqCst);
+        Self { lifecycle: Arc::clone(lifecycle), is_emit: false }
     }
 }
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if self.is_emit {
-            self.flight.in_tasks.fetch_sub(1, Ordering::Relaxed);
+            self.lifecycle.in_tasks.fetch_sub(1, Ordering::Relaxed);
         }
-        self.flight.leave();
+        self.lifecycle.leave();
     }
 }
 

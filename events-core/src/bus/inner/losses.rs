@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::bus::inner::Inner;
-use crate::bus::inner::report::Fallback;
+use crate::bus::inner::report::Reporter;
 use crate::bus::inner::reported_once::MAX_REPORTED;
 use crate::panics::catch_panic;
 
@@ -20,7 +20,7 @@ type Kind = (Box<str>, Box<str>);
 
 /// The losses of a bus that are not logged yet.
 pub(crate) struct Losses {
-    fallback: Fallback,
+    reporter: Reporter,
     periods: Mutex<HashMap<Kind, Period>>,
 }
 
@@ -32,8 +32,8 @@ struct Period {
 }
 
 impl Losses {
-    pub(crate) fn new(fallback: Fallback) -> Self {
-        Self { fallback, periods: Mutex::default() }
+    pub(crate) fn new(reporter: Reporter) -> Self {
+        Self { reporter, periods: Mutex::default() }
     }
 
     fn periods(&self) -> MutexGuard<'_, HashMap<Kind, Period>> {
@@ -81,7 +81,7 @@ impl Losses {
 
     fn log(&self, (subject, reason): &Kind, events: u64) {
         let noun = if events == 1 { "event" } else { "events" };
-        self.fallback.warning(format_args!("{subject} lost {events} {noun}{reason}"));
+        self.reporter.warning(format_args!("{subject} lost {events} {noun}{reason}"));
     }
 
     fn kind(&self, subject: String, reason: String) -> Kind {

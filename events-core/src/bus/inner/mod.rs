@@ -4,6 +4,8 @@ pub(crate) mod abandoned;
 pub(crate) mod call;
 pub(crate) mod calling;
 pub(crate) mod context;
+#[cfg_attr(not(feature = "durable"), path = "no_durable_handler.rs")]
+pub(crate) mod durable_handler;
 pub(crate) mod failure;
 pub(crate) mod failure_log;
 pub(crate) mod in_flight;
@@ -19,8 +21,6 @@ pub(crate) mod runtime;
 pub(crate) mod shared;
 pub(crate) mod slow;
 pub(crate) mod stopping;
-#[cfg_attr(not(feature = "durable"), path = "no_work.rs")]
-pub(crate) mod work;
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -30,13 +30,13 @@ use tokio::runtime::Handle;
 
 use crate::adapter::Adapter;
 use crate::bus::inner::abandoned::Abandoned;
+use crate::bus::inner::durable_handler::DurableHandler;
 use crate::bus::inner::in_flight::Lifecycle;
-use crate::bus::inner::report::Fallback;
+use crate::bus::inner::report::Reporter;
 use crate::bus::inner::reported_once::ReportedOnce;
 use crate::bus::inner::routes::Routes;
 use crate::bus::inner::slow::SlowHandlers;
 use crate::bus::inner::stopping::Stopping;
-use crate::bus::inner::work::Work;
 use crate::error::ErrorKind;
 use crate::event::declared::DeclaredEvents;
 use crate::id::InstanceId;
@@ -77,19 +77,19 @@ pub(crate) struct Inner {
     pub(crate) instance: InstanceId,
     pub(crate) settings: Settings,
     /// The declared events by name: all linked events, and those given to the builder.
-    pub(crate) known: Arc<DeclaredEvents>,
+    pub(crate) declared_events: Arc<DeclaredEvents>,
     pub(crate) routes: Routes,
     /// One entry per durable handler.
-    pub(crate) works: Vec<Arc<Work>>,
+    pub(crate) durable_handlers: Vec<Arc<DurableHandler>>,
     /// Set to true to end the tasks of durable handlers, of the orphan check and of the runtime guard.
-    pub(crate) stop_works: tokio::sync::watch::Sender<bool>,
+    pub(crate) stop_tasks: tokio::sync::watch::Sender<bool>,
     /// The session of the durable handlers, if there are any.
     #[cfg(feature = "durable")]
-    pub(crate) session: std::sync::OnceLock<Arc<dyn work::OpenSession>>,
+    pub(crate) session: std::sync::OnceLock<Arc<dyn durable_handler::OpenSession>>,
     pub(crate) log: Arc<Log>,
     pub(crate) adapter: Option<Arc<dyn Adapter>>,
     pub(crate) codec: RecordCodec,
-    pub(crate) flight: Arc<Lifecycle>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) stopping: Stopping,
     pub(crate) slow_handlers: Arc<SlowHandlers>,
     pub(crate) counters: Counters,
@@ -116,7 +116,7 @@ pub(crate) struct Settings {
     pub(crate) max_in_flight: usize,
     pub(crate) slow_handler: Option<std::time::Duration>,
     pub(crate) stop_deadline: std::time::Duration,
-    pub(crate) fallback: Fallback,
+    pub(crate) reporter: Reporter,
     #[cfg(feature = "durable")]
     pub(crate) lease: std::time::Duration,
     #[cfg(feature = "durable")]
@@ -163,12 +163,12 @@ pub struct Stats {
 impl Bus {
     /// Logs a warning.
     pub(crate) fn warn(&self, what: std::fmt::Arguments<'_>) {
-        self.inner.settings.fallback.warning(what);
+        self.inner.settings.reporter.warning(what);
     }
 
     /// Returns true until the bus begins to stop.
     pub(crate) fn is_running(&self) -> bool {
-        self.inner.flight.is_running()
+        self.inner.lifecycle.is_running()
     }
 
     /// Returns true if the history is stored by the adapter and shared with other instances, and false if it
@@ -206,8 +206,8 @@ impl std::fmt::Debug for Bus {
 
 impl Inner {
     /// Returns true if this bus has a durable handler that takes events of this name.
-    pub(crate) fn has_work_on(&self, name: &str) -> bool {
-        self.works.iter().any(|work| work.takes(name))
+    pub(crate) fn has_durable_handler_for(&self, name: &str) -> bool {
+        self.durable_handlers.iter().any(|handler| handler.matches(name))
     }
 
     /// Returns the current runtime, or the runtime of the bus if there is none.

@@ -30,7 +30,7 @@ impl Inner {
     fn can_reach(&self, pattern: Pattern<'_>) -> bool {
         // An undeclared event whose name is reserved for the library is never accepted.
         let may_be_undeclared = self.settings.accept_undeclared && !is_of_library(pattern.as_str());
-        may_be_undeclared || self.known.names().any(|name| pattern.matches(name))
+        may_be_undeclared || self.declared_events.names().any(|name| pattern.matches(name))
     }
 
     /// Counts a pattern that no declared event matches, and logs it the first time for each location.
@@ -43,11 +43,11 @@ impl Inner {
         if should_log == ShouldLog::No {
             return;
         }
-        if let Some(problem) = unreachable(pattern, self.known.names(), "declared") {
+        if let Some(problem) = unreachable(pattern, self.declared_events.names(), "declared") {
             let (file, line) = (location.file(), location.line());
             let more =
                 if should_log == ShouldLog::Last { "; further locations are only counted" } else { "" };
-            self.settings.fallback.warning(format_args!("{what} at {file}:{line}: {problem}{more}"));
+            self.settings.reporter.warning(format_args!("{what} at {file}:{line}: {problem}{more}"));
         }
     }
 
@@ -60,7 +60,7 @@ impl Inner {
         self.counters.unreachable.fetch_add(1, Ordering::Relaxed);
         if self.reported_locations.insert(location) != ShouldLog::No {
             let (file, line) = (location.file(), location.line());
-            self.settings.fallback.warning(format_args!(
+            self.settings.reporter.warning(format_args!(
                 "stream at {file}:{line}: its pattern `{pattern}` does not match `{event}`"
             ));
         }

@@ -14,9 +14,9 @@ use crate::text::escaped;
 /// The target of all log lines: `RUST_LOG=typed_events=debug` selects them.
 const TARGET: &str = "typed_events";
 
-/// Output for failures and warnings that no `tracing` subscriber records.
+/// Logs failures and warnings to `tracing`. The variant is where a line goes that no subscriber records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fallback {
+pub(crate) enum Reporter {
     Stderr,
     Nowhere,
 }
@@ -46,7 +46,7 @@ pub(crate) struct FailedAttempt<'a> {
     pub(crate) error: &'a str,
 }
 
-impl Fallback {
+impl Reporter {
     /// Logs a failed call of a live handler, which is not retried.
     pub(crate) fn failure(self, failed: &FailedCall<'_>) {
         let &FailedCall { event, handler, pattern, verb, .. } = failed;
@@ -58,7 +58,7 @@ impl Fallback {
             target: TARGET, event = enabled.mark(event), id, handler, pattern, attempt, %error,
             "handler {verb}"
         );
-        self.fall_back(
+        self.write_if_unrecorded(
             &enabled,
             format_args!("error: handler {handler} {verb} on {event} (id {id}, pattern {pattern}): {error}"),
         );
@@ -74,7 +74,7 @@ impl Fallback {
             target: TARGET, event = enabled.mark(event), id, handler, consumer, attempt, of = max_attempts, %next, %error,
             "handler {verb}, and will be retried"
         );
-        self.fall_back(&enabled, format_args!(
+        self.write_if_unrecorded(&enabled, format_args!(
             "warning: handler {handler} of {consumer} {verb} on {event} (id {id}) in attempt {attempt} of {max_attempts}; the next is at {next}: {error}"
         ));
     }
@@ -89,7 +89,7 @@ impl Fallback {
             target: TARGET, event = enabled.mark(event), id, handler, consumer, attempt, of = max_attempts, next = "never", %error,
             "handler {verb}, and the event goes to the dead letters"
         );
-        self.fall_back(&enabled, format_args!(
+        self.write_if_unrecorded(&enabled, format_args!(
             "error: handler {handler} of {consumer} {verb} on {event} (id {id}) in attempt {attempt} of {max_attempts}, and the event goes to the dead letters: {error}"
         ));
     }
@@ -98,10 +98,10 @@ impl Fallback {
     pub(crate) fn warning(self, message: fmt::Arguments<'_>) {
         let enabled = Enabled::default();
         tracing::warn!(target: TARGET, "{}", enabled.mark(message));
-        self.fall_back(&enabled, format_args!("warning: {message}"));
+        self.write_if_unrecorded(&enabled, format_args!("warning: {message}"));
     }
 
-    fn fall_back(self, enabled: &Enabled, line: fmt::Arguments<'_>) {
+    fn write_if_unrecorded(self, enabled: &Enabled, line: fmt::Arguments<'_>) {
         if self == Self::Stderr && !enabled.get() {
             // A write fails if stderr is closed or full; there is nowhere to report that.
             let _ = writeln!(std::io::stderr(), "typed-events: {line}");

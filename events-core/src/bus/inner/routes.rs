@@ -296,7 +296,7 @@ pub(crate) struct Routes {
     /// `of_slot` checks `is_placeholder`.
     placeholder: Arc<HandlerList>,
     table: Mutex<Table>,
-    flight: Arc<Lifecycle>,
+    lifecycle: Arc<Lifecycle>,
     lists: Arc<HandlerLists>,
 }
 
@@ -364,17 +364,17 @@ impl Routes {
     /// Creates the routes for the events of the registry, in its order.
     pub(crate) fn new(
         events: &[&'static EventDecl],
-        flight: &Arc<Lifecycle>,
+        lifecycle: &Arc<Lifecycle>,
         lists: Arc<HandlerLists>,
     ) -> Self {
-        let empty = Arc::new(HandlerList::new(Vec::new(), Some(OpenListGuard::new(flight))));
+        let empty = Arc::new(HandlerList::new(Vec::new(), Some(OpenListGuard::new(lifecycle))));
         let list = || ArcSwap::new(Arc::clone(&empty));
         Self {
             declared: events.iter().map(|decl| (decl.name, list())).collect(),
             by_name: events.iter().enumerate().map(|(index, decl)| (decl.name, index)).collect(),
             placeholder: Arc::new(HandlerList::placeholder()),
             table: Mutex::default(),
-            flight: Arc::clone(flight),
+            lifecycle: Arc::clone(lifecycle),
             lists,
         }
     }
@@ -406,7 +406,7 @@ impl Routes {
         // Lists are replaced only under the lock of the table, so of two emits that find the placeholder, one
         // builds the list.
         if list.load().is_placeholder {
-            let open = (!table.closed).then(|| OpenListGuard::new(&self.flight));
+            let open = (!table.closed).then(|| OpenListGuard::new(&self.lifecycle));
             let built = Arc::new(HandlerList::new(handlers_of(&table.by_pattern, name), open));
             self.lists.add(*name, &built);
             list.store(built);

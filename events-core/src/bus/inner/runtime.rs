@@ -18,17 +18,17 @@ use crate::panics::catch_panic;
 
 /// Owned by a task on the runtime of the bus, which ends when the bus stops or is dropped. If the guard is
 /// dropped while the bus is running, the runtime has shut down.
-struct Guard {
+struct RuntimeGuard {
     bus: Weak<Inner>,
     /// True if the adapter delivers events of other instances.
-    joins: bool,
+    has_remote_events: bool,
 }
 
-impl Drop for Guard {
+impl Drop for RuntimeGuard {
     fn drop(&mut self) {
-        let Some(bus) = self.bus.upgrade().filter(|bus| bus.flight.is_running()) else { return };
+        let Some(bus) = self.bus.upgrade().filter(|bus| bus.lifecycle.is_running()) else { return };
         bus.has_lost_runtime.store(true, Ordering::Release);
-        catch_panic(|| bus.warn_of_lost_runtime(self.joins));
+        catch_panic(|| bus.warn_of_lost_runtime(self.has_remote_events));
         // This may be the last owner of the bus, and dropping the values that its handlers hold runs user
         // code.
         catch_panic(|| drop(bus));
@@ -36,11 +36,11 @@ impl Drop for Guard {
 }
 
 impl Inner {
-    /// Spawns the task that detects the shutdown of the bus's runtime. `joins` is true if the adapter
+    /// Spawns the task that detects the shutdown of the bus's runtime. `has_remote_events` is true if the adapter
     /// delivers events of other instances.
-    pub(crate) fn watch_runtime(self: &Arc<Self>, joins: bool) {
-        let guard = Guard { bus: Arc::downgrade(self), joins };
-        let mut stops = self.stop_works.subscribe();
+    pub(crate) fn watch_runtime(self: &Arc<Self>, has_remote_events: bool) {
+        let guard = RuntimeGuard { bus: Arc::downgrade(self), has_remote_events };
+        let mut stops = self.stop_tasks.subscribe();
         let stay = async move {
             // Returns an error if the bus was dropped.
             let _ = stops.wait_for(|stops| *stops).await;
@@ -49,13 +49,13 @@ impl Inner {
         spawn_boxed(&self.runtime, Box::pin(stay));
     }
 
-    fn warn_of_lost_runtime(&self, joins: bool) {
+    fn warn_of_lost_runtime(&self, has_remote_events: bool) {
         let mut losses = Vec::new();
-        if joins {
+        if has_remote_events {
             let adapter = self.adapter_name();
             losses.push(format!("events of other instances may no longer arrive from {adapter}"));
         }
-        if !self.works.is_empty() {
+        if !self.durable_handlers.is_empty() {
             losses.push(format!(
                 "durable handlers of this bus get no more events ({})",
                 self.durable_names(|_| true)
@@ -68,17 +68,21 @@ impl Inner {
     }
 
     /// Returns the names of the consumers whose durable handlers `takes` accepts.
-    fn durable_names(&self, takes: impl Fn(&crate::bus::inner::work::Work) -> bool) -> String {
-        let names = self.works.iter().filter(|work| takes(work)).map(|work| work.name());
+    fn durable_names(
+        &self,
+        takes: impl Fn(&crate::bus::inner::durable_handler::DurableHandler) -> bool,
+    ) -> String {
+        let names =
+            self.durable_handlers.iter().filter(|handler| takes(handler)).map(|handler| handler.name());
         names.collect::<Vec<_>>().join(", ")
     }
 
     /// Refuses an emit if the runtime of the bus has shut down and the event has durable handlers here.
     pub(crate) fn check_runtime(&self, event: &str) -> Result<(), Error> {
-        if !self.has_lost_runtime.load(Ordering::Acquire) || !self.has_work_on(event) {
+        if !self.has_lost_runtime.load(Ordering::Acquire) || !self.has_durable_handler_for(event) {
             return Ok(());
         }
-        let names = self.durable_names(|work| work.takes(event));
+        let names = self.durable_names(|handler| handler.matches(event));
         Err(lost_with_runtime(event, &format!("its durable handlers ({names})")))
     }
 

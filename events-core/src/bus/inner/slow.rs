@@ -14,7 +14,7 @@ use crate::bus::inner::calling::{
     CHANGES, CallSnapshot, Calling, HandlerLists, ONE_TICK, ThreadCall, calls, next_number, ticks,
     ticks_since,
 };
-use crate::bus::inner::report::Fallback;
+use crate::bus::inner::report::Reporter;
 use crate::bus::inner::routes::Route;
 use crate::panics::catch_panic;
 use crate::record::Record;
@@ -77,7 +77,7 @@ fn tick() {
 pub(crate) struct SlowHandlers {
     /// Number of ticks after which a handler is slow; `None` if slow handlers are not reported.
     limit: Option<u32>,
-    fallback: Fallback,
+    reporter: Reporter,
     /// The emits whose handlers wait.
     waiting: Mutex<ByAddress>,
     lists: Arc<HandlerLists>,
@@ -135,14 +135,14 @@ impl SlowHandlers {
     /// An error if the operating system can't start the thread.
     pub(crate) fn start(
         limit: Option<Duration>,
-        fallback: Fallback,
+        reporter: Reporter,
         lists: Arc<HandlerLists>,
     ) -> std::io::Result<Arc<Self>> {
         let in_ticks = |limit: Duration| {
             u32::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX).max(1)
         };
         let (limit_in_ticks, waiting) = (limit.map(in_ticks), Mutex::default());
-        let slow_handlers = Arc::new(Self { limit: limit_in_ticks, fallback, waiting, lists });
+        let slow_handlers = Arc::new(Self { limit: limit_in_ticks, reporter, waiting, lists });
         if limit.is_some() {
             let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
             if !watched.ticking {
@@ -266,7 +266,7 @@ impl SlowHandlers {
 
     fn warn(&self, handler: &str, event: &str, ticks: u32, more: &str) {
         let seconds = f64::from(ticks) * TICK.as_secs_f64();
-        self.fallback.warning(format_args!("handler {handler} has taken {seconds:.1} s for {event} {more}"));
+        self.reporter.warning(format_args!("handler {handler} has taken {seconds:.1} s for {event} {more}"));
     }
 
     fn lock(&self) -> MutexGuard<'_, ByAddress> {

@@ -164,7 +164,7 @@ impl Rendezvous {
             return None;
         }
         if !table.live || context::is_nested() {
-            let flight = InFlightGuard::of_backlog(&call.bus.inner.flight);
+            let flight = InFlightGuard::of_backlog(&call.bus.inner.lifecycle);
             table.entries.insert(position, Entry::EmitContinued { _flight: flight, _bus: call.bus.clone() });
             let dropped = match table.entries.len() > table.bound {
                 true => table.prune(call.bus.inner.log.first()),

@@ -183,7 +183,7 @@ impl Bus {
     ) -> Result<Subscription, Error> {
         let query = HistoryQuery::new(&pattern)?.with_limit(n);
         let inner = &self.inner;
-        if !inner.flight.is_running() {
+        if !inner.lifecycle.is_running() {
             let message =
                 format!("{pattern}: the bus is stopping or stopped; the handler was not registered");
             return Err(Error::new(ErrorKind::Stopped, message));
@@ -228,7 +228,7 @@ impl Bus {
         };
         worker.spawn(&inner.runtime, past);
         // If no thread drives the runtime of the bus, only `stop` ends this wait.
-        let mut stopped = pin!(inner.flight.drain_ended());
+        let mut stopped = pin!(inner.lifecycle.drain_ended());
         let mut live = pin!(rendezvous.unless_ended(&registration, live));
         let outcome = std::future::poll_fn(|cx| match live.as_mut().poll(cx) {
             Poll::Pending => stopped.as_mut().poll(cx).map(|()| None),
@@ -324,7 +324,7 @@ impl ReplayTask {
             // Count the call as in flight, so that `stop` waits for it. Once the bus is stopping, the
             // remaining events are not handled.
             let Some(bus) = self.bus.upgrade() else { return };
-            let Ok(_flight) = bus.flight.enter(false) else { return };
+            let Ok(_flight) = bus.lifecycle.enter(false) else { return };
             match self.call(&record, None).await {
                 Some(Ok(())) => {}
                 Some(Err(error)) => self.report(&record, error),
@@ -388,7 +388,7 @@ impl ReplayTask {
         }
         let (callback, route) = (&self.callback, &self.route);
         let mut called = pin!(single_call::call_live(&bus, callback, route, record, position));
-        let mut stopped = pin!(bus.inner.flight.drain_ended());
+        let mut stopped = pin!(bus.inner.lifecycle.drain_ended());
         std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = called.as_mut().poll(cx) {
                 return Poll::Ready(Some(result));
@@ -454,7 +454,7 @@ impl Drop for ReplayTask {
             bus.routes.remove(&self.route.registration);
         }
         if unhandled > 0 {
-            catch_panic(|| bus.abandon_backlog(unhandled, &self.route));
+            catch_panic(|| bus.report_lost_backlog(unhandled, &self.route));
         }
     }
 }

@@ -24,7 +24,7 @@ macro_rules! next {
     ([$($generics:tt)*] $stream:ty, $item:ty) => {
         impl $($generics)* $stream {
             /// Returns the next item, or `None` once [`Bus::stop`] was called and everything was read. The
-            /// stream also works with the combinators of other crates, such as `StreamExt` of futures.
+            /// stream also durable_handlers with the combinators of other crates, such as `StreamExt` of futures.
             ///
             /// # Cancel safety
             ///
@@ -135,8 +135,8 @@ impl EventStream {
     fn pass_over(&self, record: &Record, error: &Error) {
         if let Some(bus) = self.bus.upgrade() {
             let id = record.id();
-            let fallback = &bus.settings.fallback;
-            fallback.warning(format_args!("a stream skips an event that can't be read: {error} (id {id})"));
+            let reporter = &bus.settings.reporter;
+            reporter.warning(format_args!("a stream skips an event that can't be read: {error} (id {id})"));
         }
     }
 }

@@ -4,14 +4,14 @@ use crate::adapter::BoxFuture;
 use crate::bus::inner::Inner;
 
 /// A durable handler. None can exist.
-pub(crate) enum Work {}
+pub(crate) enum DurableHandler {}
 
-impl Work {
+impl DurableHandler {
     pub(crate) fn name(&self) -> &str {
         match *self {}
     }
 
-    pub(crate) fn takes(&self, _event: &str) -> bool {
+    pub(crate) fn matches(&self, _event: &str) -> bool {
         match *self {}
     }
 }

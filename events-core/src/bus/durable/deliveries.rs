@@ -11,8 +11,8 @@ use crate::adapter::durable::{
 };
 use crate::bus::inner::in_flight::InFlightGuard;
 
-/// What a handler has in hand, and the numbers of its exchanges.
-pub(super) struct Hands {
+/// The deliveries that a handler has in hand, and the numbers of its exchanges with the store.
+pub(super) struct Deliveries {
     /// The registration of the session that the next exchange is of.
     pub(super) generation: u64,
     session: SessionId,
@@ -21,25 +21,25 @@ pub(super) struct Hands {
     answered: u64,
     /// The newest exchange, while it was not answered.
     unanswered: Option<Exchange>,
-    names_all: bool,
+    must_name_all: bool,
     pub(super) terms: Terms,
-    hands: Vec<InHand>,
+    in_hand: Vec<DeliveryInHand>,
     /// Number of deliveries in hand, over all handlers of the bus.
     total: Arc<AtomicUsize>,
 }
 
 /// A delivery in hand. It counts as in flight until its outcome is reported.
-struct InHand {
+struct DeliveryInHand {
     position: Position,
     token: Token,
     /// The store does not have it in this session's hand any more: its report will be late.
-    void: bool,
+    is_void: bool,
     task: Option<Id>,
     outcome: Option<Outcome>,
     _flight: InFlightGuard,
 }
 
-impl Hands {
+impl Deliveries {
     pub(super) fn new(
         generation: u64,
         session: SessionId,
@@ -53,9 +53,9 @@ impl Hands {
             number: 0,
             answered: 0,
             unanswered: None,
-            names_all: false,
+            must_name_all: false,
             terms: registered.terms,
-            hands: Vec::new(),
+            in_hand: Vec::new(),
             total,
         }
     }
@@ -64,7 +64,7 @@ impl Hands {
     pub(super) fn reopen(&mut self, generation: u64, session: SessionId, registered: Registered) {
         self.generation = generation;
         (self.session, self.consumer, self.terms) = (session, registered.consumer, registered.terms);
-        (self.number, self.answered, self.unanswered, self.names_all) = (0, 0, None, false);
+        (self.number, self.answered, self.unanswered, self.must_name_all) = (0, 0, None, false);
     }
 
     pub(super) fn consumer(&self) -> ConsumerId {
@@ -72,16 +72,16 @@ impl Hands {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.hands.is_empty()
+        self.in_hand.is_empty()
     }
 
     /// Number of deliveries whose handlers run.
     pub(super) fn running(&self) -> usize {
-        self.hands.iter().filter(|hand| hand.outcome.is_none()).count()
+        self.in_hand.iter().filter(|delivery| delivery.outcome.is_none()).count()
     }
 
     pub(super) fn has_outcomes(&self) -> bool {
-        self.hands.iter().any(|hand| hand.outcome.is_some())
+        self.in_hand.iter().any(|delivery| delivery.outcome.is_some())
     }
 
     pub(super) fn is_unanswered(&self) -> bool {
@@ -89,8 +89,8 @@ impl Hands {
     }
 
     /// Whether the next exchange names what is in hand, before it can claim.
-    pub(super) fn names_all(&self) -> bool {
-        self.names_all
+    pub(super) fn must_name_all(&self) -> bool {
+        self.must_name_all
     }
 
     /// Returns the next exchange: the unanswered one again, else one with a new number.
@@ -104,21 +104,24 @@ impl Hands {
 
     fn create(&mut self, claim: Option<Claim>) -> Exchange {
         self.number += 1;
-        let own = self.hands.iter().filter(|hand| hand.token.session == self.session && !hand.void);
-        let in_hand = own.clone().count();
-        let named = own.map(|hand| (hand.position, hand.token.number)).collect();
-        let reports = self.hands.iter().filter_map(|hand| {
-            let outcome = hand.outcome.clone()?;
-            Some(Report { position: hand.position, token: hand.token, outcome })
+        let own = self
+            .in_hand
+            .iter()
+            .filter(|delivery| delivery.token.session == self.session && !delivery.is_void);
+        let count = own.clone().count();
+        let named = own.map(|delivery| (delivery.position, delivery.token.number)).collect();
+        let reports = self.in_hand.iter().filter_map(|delivery| {
+            let outcome = delivery.outcome.clone()?;
+            Some(Report { position: delivery.position, token: delivery.token, outcome })
         });
         Exchange {
             session: self.session,
             consumer: self.consumer,
             number: self.number,
             last_answered: self.answered,
-            in_hand,
-            named_in_hand: self.names_all.then_some(named),
-            reports: reports.take(super::window::MAX_WANTED).collect(),
+            in_hand: count,
+            named_in_hand: self.must_name_all.then_some(named),
+            reports: reports.take(super::lookahead::MAX_WANTED).collect(),
             claim,
         }
     }
@@ -127,16 +130,19 @@ impl Hands {
     pub(super) fn answered(&mut self, answer: &Exchanged) {
         let Some(call) = self.unanswered.take() else { return };
         self.answered = call.number;
-        let before = self.hands.len();
-        self.hands.retain(|hand| {
-            !call.reports.iter().any(|report| (report.position, report.token) == (hand.position, hand.token))
+        let before = self.in_hand.len();
+        self.in_hand.retain(|delivery| {
+            !call
+                .reports
+                .iter()
+                .any(|report| (report.position, report.token) == (delivery.position, delivery.token))
         });
-        self.total.fetch_sub(before - self.hands.len(), Ordering::SeqCst);
-        for hand in &mut self.hands {
-            let is_own = hand.token.session == self.session;
-            hand.void |= is_own && answer.void.contains(&(hand.position, hand.token.number));
+        self.total.fetch_sub(before - self.in_hand.len(), Ordering::SeqCst);
+        for delivery in &mut self.in_hand {
+            let is_own = delivery.token.session == self.session;
+            delivery.is_void |= is_own && answer.void.contains(&(delivery.position, delivery.token.number));
         }
-        self.names_all = answer.recount;
+        self.must_name_all = answer.recount;
         self.terms = answer.terms.clone();
     }
 
@@ -149,10 +155,10 @@ impl Hands {
         flight: InFlightGuard,
     ) {
         self.total.fetch_add(1, Ordering::SeqCst);
-        self.hands.push(InHand {
+        self.in_hand.push(DeliveryInHand {
             position: delivered.position,
             token: self.token(delivered),
-            void: false,
+            is_void: false,
             task,
             outcome,
             _flight: flight,
@@ -165,31 +171,31 @@ impl Hands {
 
     /// Keeps the outcome of a delivery until it is reported.
     pub(super) fn finish(&mut self, task: Id, outcome: Outcome) {
-        if let Some(hand) = self.hands.iter_mut().find(|hand| hand.task == Some(task)) {
-            (hand.task, hand.outcome) = (None, Some(outcome));
+        if let Some(delivery) = self.in_hand.iter_mut().find(|delivery| delivery.task == Some(task)) {
+            (delivery.task, delivery.outcome) = (None, Some(outcome));
         }
     }
 
     /// Forgets a delivery without an outcome: its lease runs out.
     pub(super) fn forget(&mut self, task: Id) {
-        self.retain(|hand| hand.task != Some(task));
+        self.retain(|delivery| delivery.task != Some(task));
     }
 
     /// Forgets all deliveries whose handlers have ended, for a consumer that was removed or a bus that gives up.
     pub(super) fn forget_finished(&mut self) {
         self.unanswered = None;
-        self.retain(|hand| hand.outcome.is_none());
+        self.retain(|delivery| delivery.outcome.is_none());
     }
 
-    fn retain(&mut self, keep: impl Fn(&InHand) -> bool) {
-        let before = self.hands.len();
-        self.hands.retain(keep);
-        self.total.fetch_sub(before - self.hands.len(), Ordering::SeqCst);
+    fn retain(&mut self, keep: impl Fn(&DeliveryInHand) -> bool) {
+        let before = self.in_hand.len();
+        self.in_hand.retain(keep);
+        self.total.fetch_sub(before - self.in_hand.len(), Ordering::SeqCst);
     }
 }
 
-impl Drop for Hands {
+impl Drop for Deliveries {
     fn drop(&mut self) {
-        self.total.fetch_sub(self.hands.len(), Ordering::SeqCst);
+        self.total.fetch_sub(self.in_hand.len(), Ordering::SeqCst);
     }
 }

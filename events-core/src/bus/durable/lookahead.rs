@@ -61,20 +61,20 @@ impl Lookahead {
     ) -> Result<(), AdapterError> {
         let last = self.terms.position + MAX_SPAN;
         while self.wanted.len() < count.min(MAX_WANTED) && self.scanned < last {
-            let clean = signal.clean_after(self.scanned).min(last);
-            if clean > self.scanned {
-                (self.scanned, self.newest) = (clean, feed.mark().or(self.newest));
+            let skippable = signal.skippable_after(self.scanned).min(last);
+            if skippable > self.scanned {
+                (self.scanned, self.newest) = (skippable, feed.mark().or(self.newest));
             }
             let (newest, _) = feed.bounds();
             if self.scanned >= newest.min(last) {
                 break;
             }
-            let stretch = feed.after(self.scanned).await?;
-            self.begins = stretch.begins;
-            if stretch.end <= self.scanned {
+            let range = feed.after(self.scanned).await?;
+            self.begins = range.begins;
+            if range.end <= self.scanned {
                 break;
             }
-            self.scan(consumer, stretch.entries, stretch.end.min(last));
+            self.scan(consumer, range.entries, range.end.min(last));
         }
         if self.begins == 0 {
             self.begins = feed.bounds().1;

@@ -20,7 +20,7 @@ pub(crate) trait OpenSession: Send + Sync {
 }
 
 /// A durable handler, and the consumer for which it runs.
-pub(crate) struct Work {
+pub(crate) struct DurableHandler {
     pub(crate) consumer: Arc<Consumer>,
     pub(crate) registration: Arc<Registration>,
     pub(crate) name: Arc<str>,
@@ -28,7 +28,7 @@ pub(crate) struct Work {
     patterns: Vec<String>,
 }
 
-impl Work {
+impl DurableHandler {
     pub(crate) fn new(consumer: Consumer, handler: String, callback: Callback) -> Arc<Self> {
         let registration = Registration::unrouted(handler.into(), consumer.patterns.clone(), callback);
         let patterns = consumer.filter().patterns;
@@ -44,7 +44,7 @@ impl Work {
     }
 
     /// Returns true if the consumer takes events of this name.
-    pub(crate) fn takes(&self, event: &str) -> bool {
+    pub(crate) fn matches(&self, event: &str) -> bool {
         matches_any(&self.patterns, event)
     }
 }

@@ -40,37 +40,37 @@ impl Selection {
             );
         }
         for path in &self.modules {
-            problems.extend(problem_of(path, &linked));
+            problems.extend(module_problem(path, &linked));
         }
         // `without` as the only call selects all other handlers.
         let all = self.all || !self.without.is_empty() && !selects && !self.none;
         let is_selected = |handler: &HandlerDecl| {
             all || self.modules.iter().any(|path| is_in(module_of(handler), path))
-                || has(&self.single, handler)
+                || contains_handler(&self.single, handler)
         };
         let mut handlers: Vec<_> = linked.iter().copied().filter(|handler| is_selected(handler)).collect();
         for handler in &self.single {
-            if !has(&handlers, handler) {
+            if !contains_handler(&handlers, handler) {
                 handlers.push(handler);
             }
         }
         sort_by_location(&mut handlers, |handler| ("", handler.location));
         for handler in &self.without {
-            if has(&self.single, handler) {
+            if contains_handler(&self.single, handler) {
                 problems.push(format!(
                     "handler {} is selected by `.handler` and excluded by `.without`: remove one of the two calls",
                     handler.location
                 ));
-            } else if !has(&handlers, handler) {
+            } else if !contains_handler(&handlers, handler) {
                 warnings.push(format!(
                     "`.without` excludes the handler {}, which no other call selects",
                     handler.location
                 ));
             }
         }
-        handlers.retain(|handler| !has(&self.without, handler));
+        handlers.retain(|handler| !contains_handler(&self.without, handler));
         if !selects && !self.none && self.without.is_empty() && !linked.is_empty() {
-            warnings.push(forgotten(&linked));
+            warnings.push(nothing_selected_warning(&linked));
         }
         Selected { handlers, warnings }
     }
@@ -86,7 +86,7 @@ fn linked() -> Vec<&'static HandlerDecl> {
 }
 
 /// Compares handlers by the addresses of their declarations.
-fn has(handlers: &[&'static HandlerDecl], handler: &HandlerDecl) -> bool {
+fn contains_handler(handlers: &[&'static HandlerDecl], handler: &HandlerDecl) -> bool {
     handlers.iter().any(|other| ptr::eq(*other, handler))
 }
 
@@ -99,16 +99,16 @@ fn is_in(module: &str, path: &str) -> bool {
     module.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-fn forgotten(linked: &[&'static HandlerDecl]) -> String {
+fn nothing_selected_warning(linked: &[&'static HandlerDecl]) -> String {
     let locations = linked.iter().map(|handler| handler.location.to_string());
-    let named = named(locations.collect());
+    let named = join_limited(locations.collect());
     format!(
         "this bus takes none of the linked handlers {named}: select them with `.discover()`, `.discover_in(\"a::module\")` or `.handler::<name>()`, or call `.no_handlers()`"
     )
 }
 
 /// Joins the texts, at most [`MAX_NAMED`], and adds how many more there are.
-fn named(mut texts: Vec<String>) -> String {
+fn join_limited(mut texts: Vec<String>) -> String {
     let more = texts.len().saturating_sub(MAX_NAMED);
     texts.truncate(MAX_NAMED);
     match more {
@@ -118,7 +118,7 @@ fn named(mut texts: Vec<String>) -> String {
 }
 
 /// Returns the problem of a path that contains no handlers; `None` if it contains one.
-fn problem_of(path: &str, linked: &[&'static HandlerDecl]) -> Option<String> {
+fn module_problem(path: &str, linked: &[&'static HandlerDecl]) -> Option<String> {
     if linked.iter().any(|handler| is_in(module_of(handler), path)) && !path.is_empty() {
         return None;
     }
@@ -148,7 +148,7 @@ fn problem_of(path: &str, linked: &[&'static HandlerDecl]) -> Option<String> {
     }
     let mut own: Vec<_> = linked.iter().map(|handler| format!("`{}`", module_of(handler))).collect();
     own.dedup();
-    Some(format!("{problem}: handlers are in {}", named(own)))
+    Some(format!("{problem}: handlers are in {}", join_limited(own)))
 }
 
 /// Returns a module and all modules that contain it.

@@ -264,7 +264,7 @@ pub(super) async fn emit_with(
 
 /// Creates a record of an undeclared event.
 pub(super) fn record(name: &str, json: &str, envelope: Envelope) -> Record {
-    Record::of_json(name.into(), 1, json.into(), envelope)
+    Record::from_json(name.into(), 1, json.into(), envelope)
 }
 
 /// Emits numbered events one after the other.

@@ -309,7 +309,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(
 fn problem(shape: &'static TypeSchema, json: &str, refused: &ReadError) -> String {
     let value = match json::nearest_value(json) {
         Ok(value) => value,
-        Err(error) => return not_any(json, &error),
+        Err(error) => return not_json(json, &error),
     };
     if let Some(problem) = schema::explain(shape, &value) {
         return problem;
@@ -337,13 +337,13 @@ fn problem(shape: &'static TypeSchema, json: &str, refused: &ReadError) -> Strin
 /// Returns a message with the position at which the text is not valid JSON or is nested too deeply. The
 /// message does not repeat the text.
 pub(crate) fn parse_json(json: &str) -> Result<serde_json::Value, String> {
-    json::from_str(json).map_err(|error| not_any(json, &error))
+    json::from_str(json).map_err(|error| not_json(json, &error))
 }
 
 const OUT_OF_RANGE: &str = "the number is out of range";
 
 /// Describes why a text could not be parsed as JSON.
-fn not_any(json: &str, error: &ReadError) -> String {
+fn not_json(json: &str, error: &ReadError) -> String {
     let below = |what: &str| {
         let (path, what) = (error.path().text(), at_position(what, json, error));
         if path.is_empty() { what } else { format!("{path}: {what}") }

@@ -5,7 +5,7 @@ use crate::event::pattern::Pattern;
 /// Returns `: did you mean ...` with the known name, or the pattern derived from one, that is nearest to the
 /// text. Returns an empty string if none is near.
 pub(crate) fn did_you_mean<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let candidates = known.map(|name| like(text, name)).filter_map(|candidate| {
+    let candidates = known.map(|name| with_wildcards_of(text, name)).filter_map(|candidate| {
         // The length is compared first, because it is cheap: a name from outside may be long, and there may
         // be many known names.
         if candidate.len().abs_diff(text.len()) > 3 {
@@ -19,7 +19,7 @@ pub(crate) fn did_you_mean<'a>(text: &str, known: impl Iterator<Item = &'a str>)
 
 /// Replaces segments of a known name by the wildcards of the text: the name `user.created` and the text
 /// `usr.*` give `user.*`.
-fn like(text: &str, name: &str) -> String {
+fn with_wildcards_of(text: &str, name: &str) -> String {
     let names: Vec<&str> = name.split('.').collect();
     let texts: Vec<&str> = text.split('.').collect();
     let Some(star) = texts.iter().position(|segment| *segment == "*") else {

@@ -39,7 +39,7 @@ pub(crate) struct Bounds {
 pub(crate) struct Log {
     state: Mutex<State>,
     /// Whether an append has any effect. Emits that need no record otherwise read it.
-    keeps: AtomicBool,
+    stores_appends: AtomicBool,
     /// Number of the log among all logs of the process, from 1. Its records store it.
     number: u32,
 }
@@ -52,9 +52,8 @@ struct State {
     bounds: Bounds,
     number: u32,
     records: VecDeque<Record>,
-    /// The facts about each record that the log needs. They are copied here, because the record itself may not
-    /// be in the CPU cache.
-    facts: VecDeque<Facts>,
+    /// A summary of each record. It is stored here, because the record itself may not be in the CPU cache.
+    summaries: VecDeque<RecordSummary>,
     /// Position of the first entry. Positions count all appends, from 0.
     first: u64,
     bytes: usize,
@@ -78,10 +77,10 @@ struct AfterUnlock {
     /// An evicted record, which may own the last reference to its event. In a full log, each append evicts
     /// one record.
     drop: Option<Record>,
-    more: Vec<Later>,
+    more: Vec<DeferredWork>,
 }
 
-enum Later {
+enum DeferredWork {
     Wake(Waker),
     Drop(Record),
 }
@@ -93,7 +92,7 @@ impl AfterUnlock {
             catch_panic(|| drop(record));
         }
         if !self.more.is_empty() {
-            Later::run_all(std::mem::take(&mut self.more));
+            DeferredWork::run_all(std::mem::take(&mut self.more));
         }
     }
 
@@ -101,16 +100,16 @@ impl AfterUnlock {
     fn drop(&mut self, record: Record) {
         match self.drop {
             None => self.drop = Some(record),
-            Some(_) => self.more.push(Later::Drop(record)),
+            Some(_) => self.more.push(DeferredWork::Drop(record)),
         }
     }
 
     fn wake(&mut self, waker: Option<Waker>) {
-        self.more.extend(waker.map(Later::Wake));
+        self.more.extend(waker.map(DeferredWork::Wake));
     }
 }
 
-impl Later {
+impl DeferredWork {
     #[cold]
     fn run_all(all: Vec<Self>) {
         for later in all {
@@ -122,16 +121,16 @@ impl Later {
     }
 }
 
-/// Facts about a record. They are two words, kept apart from the records, so that they are passed in
-/// registers.
+/// The values of a record that the log needs. They are two words, kept apart from the records, so that they are
+/// passed in registers.
 #[derive(Clone, Copy)]
-struct Facts {
+struct RecordSummary {
     timestamp: Timestamp,
     /// The weight in the upper half, the slot of the name in the lower half.
     weight_and_slot: u64,
 }
 
-impl Facts {
+impl RecordSummary {
     fn new(timestamp: Timestamp, weight: usize, slot: Slot) -> Self {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         Self { timestamp, weight_and_slot: u64::from(weight) << 32 | u64::from(slot.0) }
@@ -162,13 +161,13 @@ impl Log {
 
     fn new(bounds: Bounds, number: u32) -> Self {
         Self {
-            keeps: AtomicBool::new(bounds.records > 0),
+            stores_appends: AtomicBool::new(bounds.records > 0),
             number,
             state: Mutex::new(State {
                 bounds,
                 number,
                 records: VecDeque::new(),
-                facts: VecDeque::new(),
+                summaries: VecDeque::new(),
                 first: 0,
                 bytes: 0,
                 positions: Positions::default(),
@@ -190,8 +189,8 @@ impl Log {
 
     /// Whether an append has any effect.
     #[inline]
-    pub(crate) fn keeps(&self) -> bool {
-        self.keeps.load(Ordering::Relaxed)
+    pub(crate) fn stores_appends(&self) -> bool {
+        self.stores_appends.load(Ordering::Relaxed)
     }
 
     /// Appends records in order, without others between them.
@@ -242,7 +241,7 @@ impl Log {
             let index = (number - 1 - state.first) as usize;
             let record = &state.records[index];
             if query.takes(record.name())
-                && !page.push(number, state.facts[index].weight(), Ok(record.clone()))
+                && !page.push(number, state.summaries[index].weight(), Ok(record.clone()))
             {
                 break;
             }
@@ -265,9 +264,9 @@ impl Log {
         self.lock().first
     }
 
-    fn update_keeps(&self, state: &State) {
+    fn update_stores_appends(&self, state: &State) {
         let keeps = state.bounds.records > 0 || !state.readers.is_empty();
-        self.keeps.store(keeps, Ordering::Relaxed);
+        self.stores_appends.store(keeps, Ordering::Relaxed);
     }
 }
 
@@ -300,10 +299,10 @@ impl State {
 
     /// Whether the log has a record with the same id. If not, adds the id of this record to the known ids.
     #[cold]
-    fn is_kept(&mut self, record: &Record) -> bool {
+    fn is_duplicate(&mut self, record: &Record) -> bool {
         let Some(id) = record.known_id() else { return false };
-        let made_later = || self.records.iter().any(|record| record.known_id() == Some(id));
-        !self.given_ids.insert(id) || (record.is_retry() && made_later())
+        let has_later_id = || self.records.iter().any(|record| record.known_id() == Some(id));
+        !self.given_ids.insert(id) || (record.is_retry() && has_later_id())
     }
 
     /// Removes the id of an evicted record.
@@ -316,7 +315,7 @@ impl State {
 
     fn append(&mut self, record: &Record, now: Timestamp, after: &mut AfterUnlock) -> Appended {
         let keeps = self.bounds.records > 0 || !self.readers.is_empty();
-        if keeps && record.has_id() && self.is_kept(record) {
+        if keeps && record.has_id() && self.is_duplicate(record) {
             return Appended::Duplicate;
         }
         // The clock was read before the lock was taken, so another emit may already have used a later time.
@@ -328,15 +327,15 @@ impl State {
             self.positions.skip(self.first);
             return Appended::At(position);
         }
-        if self.facts.back().is_some_and(|last| last.timestamp > timestamp) {
+        if self.summaries.back().is_some_and(|last| last.timestamp > timestamp) {
             self.inversion = Some(position);
         }
         let slot = self.positions.push(record, position);
-        record.note_log(self.number);
-        let facts = Facts::new(timestamp, record.weight(), slot);
-        self.bytes += facts.weight();
+        record.set_log(self.number);
+        let summary = RecordSummary::new(timestamp, record.weight(), slot);
+        self.bytes += summary.weight();
         self.records.push_back(record.clone());
-        self.facts.push_back(facts);
+        self.summaries.push_back(summary);
         if !self.readers.is_empty() {
             self.notify_readers(record.name(), after);
         }
@@ -347,9 +346,10 @@ impl State {
     /// Counts more bytes for a record, if it is kept.
     fn grow(&mut self, record: &Record, bytes: usize, after: &mut AfterUnlock) {
         let Some(index) = self.index_of(record) else { return };
-        let before = self.facts[index];
-        let grown = Facts::new(before.timestamp, before.weight().saturating_add(bytes), before.slot());
-        self.facts[index] = grown;
+        let before = self.summaries[index];
+        let grown =
+            RecordSummary::new(before.timestamp, before.weight().saturating_add(bytes), before.slot());
+        self.summaries[index] = grown;
         self.bytes += grown.weight() - before.weight();
         self.evict(after);
     }
@@ -360,14 +360,14 @@ impl State {
         if !self.is_ordered() {
             return (0..self.records.len()).rev().find(is_it);
         }
-        let first = self.facts.partition_point(|facts| facts.timestamp < timestamp);
-        let same_time = |index: &usize| self.facts[*index].timestamp == timestamp;
+        let first = self.summaries.partition_point(|summary| summary.timestamp < timestamp);
+        let same_time = |index: &usize| self.summaries[*index].timestamp == timestamp;
         (first..self.records.len()).take_while(same_time).find(is_it)
     }
 
     fn notify_readers(&mut self, name: &str, after: &mut AfterUnlock) {
         for reader in self.readers.values_mut() {
-            if reader.waker.is_some() && reader.takes(name) {
+            if reader.waker.is_some() && reader.matches(name) {
                 after.wake(reader.waker.take());
             }
         }
@@ -379,13 +379,13 @@ impl State {
             false => self.bounds.records.max(self.bounds.for_readers),
         };
         while self.records.len() > kept || self.bytes > self.bounds.bytes {
-            let (Some(record), Some(facts)) = (self.records.pop_front(), self.facts.pop_front()) else {
+            let (Some(record), Some(summary)) = (self.records.pop_front(), self.summaries.pop_front()) else {
                 return;
             };
             let position = self.first;
             self.first += 1;
-            self.bytes -= facts.weight();
-            self.positions.pop(facts.slot(), &record, position);
+            self.bytes -= summary.weight();
+            self.positions.pop(summary.slot(), &record, position);
             if !self.given_ids.is_empty() {
                 self.forget_id(&record);
             }
@@ -404,7 +404,7 @@ impl State {
     fn shrink(&mut self) {
         let max = self.records.len() * 2;
         self.records.shrink_to(max);
-        self.facts.shrink_to(max);
+        self.summaries.shrink_to(max);
     }
 
     fn query(&self, query: &HistoryQuery) -> Vec<Record> {
@@ -412,7 +412,7 @@ impl State {
         // Position after the last record that is not later than `until`. It is known only if the log is ordered.
         let end = match query.until() {
             Some(until) if self.is_ordered() => {
-                self.first + self.facts.partition_point(|facts| facts.timestamp <= until) as u64
+                self.first + self.summaries.partition_point(|summary| summary.timestamp <= until) as u64
             }
             _ => self.end(),
         };
@@ -437,7 +437,7 @@ impl State {
                 newest.push((positions[at], at, positions));
             }
             let index = (position - self.first) as usize;
-            let timestamp = self.facts[index].timestamp;
+            let timestamp = self.summaries[index].timestamp;
             if query.since().is_some_and(|since| timestamp < since) {
                 if self.is_ordered() {
                     break;

@@ -14,17 +14,17 @@ const MAX_SPARE: usize = 64;
 #[derive(Default)]
 pub(crate) struct Positions {
     /// Declared events, by their slot in the registry.
-    declared: Vec<OfName>,
-    others: HashMap<Box<str>, VecDeque<u64>>,
+    declared: Vec<NamePositions>,
+    undeclared: HashMap<Box<str>, VecDeque<u64>>,
     /// Position after the newest entry that was evicted or was never kept, of all undeclared names.
-    others_from: u64,
+    undeclared_complete_from: u64,
 }
 
 #[derive(Default)]
-struct OfName {
+struct NamePositions {
     kept: VecDeque<u64>,
     /// Position after the newest entry of this name that was evicted.
-    from: u64,
+    complete_from: u64,
 }
 
 /// Identifies the queue that has the positions of a name.
@@ -32,7 +32,7 @@ struct OfName {
 pub(crate) struct Slot(pub(super) u32);
 
 impl Slot {
-    const BY_NAME: Self = Self(u32::MAX);
+    const UNDECLARED: Self = Self(u32::MAX);
 }
 
 impl Positions {
@@ -44,50 +44,50 @@ impl Positions {
                 positions.kept.push_back(position);
                 Slot(slot as u32)
             }
-            None => self.push_new(record, slot, position),
+            None => self.push_slow(record, slot, position),
         }
     }
 
     #[cold]
-    fn push_new(&mut self, record: &Record, slot: usize, position: u64) -> Slot {
+    fn push_slow(&mut self, record: &Record, slot: usize, position: u64) -> Slot {
         let declared = registry().events.len();
         if slot < declared {
-            self.declared.resize_with(declared, OfName::default);
+            self.declared.resize_with(declared, NamePositions::default);
             return self.push(record, position);
         }
-        match self.others.get_mut(record.name()) {
+        match self.undeclared.get_mut(record.name()) {
             Some(positions) => positions.push_back(position),
-            None => drop(self.others.insert(record.name().into(), VecDeque::from([position]))),
+            None => drop(self.undeclared.insert(record.name().into(), VecDeque::from([position]))),
         }
-        Slot::BY_NAME
+        Slot::UNDECLARED
     }
 
     /// Sets the position before which nothing is kept, for all names.
     pub(crate) fn skip(&mut self, position: u64) {
-        self.others_from = position;
+        self.undeclared_complete_from = position;
     }
 
     /// Removes the first position of a record's name.
     pub(crate) fn pop(&mut self, slot: Slot, record: &Record, position: u64) {
         match self.declared.get_mut(slot.0 as usize) {
-            Some(OfName { kept, from }) => {
+            Some(NamePositions { kept, complete_from }) => {
                 kept.pop_front();
-                *from = position + 1;
+                *complete_from = position + 1;
                 if kept.capacity() > MAX_SPARE && kept.len() < kept.capacity() / 4 {
                     kept.shrink_to(kept.len() * 2);
                 }
             }
-            None => self.pop_other(record.name(), position),
+            None => self.pop_undeclared(record.name(), position),
         }
     }
 
     #[cold]
-    fn pop_other(&mut self, name: &str, position: u64) {
-        self.others_from = position + 1;
-        if let Some(positions) = self.others.get_mut(name) {
+    fn pop_undeclared(&mut self, name: &str, position: u64) {
+        self.undeclared_complete_from = position + 1;
+        if let Some(positions) = self.undeclared.get_mut(name) {
             positions.pop_front();
             if positions.is_empty() {
-                self.others.remove(name);
+                self.undeclared.remove(name);
             }
         }
     }
@@ -100,13 +100,16 @@ impl Positions {
     pub(crate) fn matching<'a>(&'a self, query: &HistoryQuery) -> Vec<&'a VecDeque<u64>> {
         if let Some(name) = query.only_name() {
             let declared = registry().slots(name).filter_map(|slot| self.declared.get(slot));
-            return declared.map(|positions| &positions.kept).chain(self.others.get(name)).collect();
+            return declared.map(|positions| &positions.kept).chain(self.undeclared.get(name)).collect();
         }
         let declared = self.declared.iter().zip(&registry().events);
         let declared =
             declared.filter(|(positions, decl)| !positions.kept.is_empty() && query.takes(decl.name));
-        let others = self.others.iter().filter(|(name, _)| query.takes(name));
-        declared.map(|(positions, _)| &positions.kept).chain(others.map(|(_, positions)| positions)).collect()
+        let undeclared = self.undeclared.iter().filter(|(name, _)| query.takes(name));
+        declared
+            .map(|(positions, _)| &positions.kept)
+            .chain(undeclared.map(|(_, positions)| positions))
+            .collect()
     }
 
     /// Returns the position from which the log contains all records that match a query. All undeclared names
@@ -117,8 +120,9 @@ impl Positions {
     /// One match for each declared name.
     pub(crate) fn complete_from(&self, query: &LogQuery) -> u64 {
         let declared = self.declared.iter().zip(&registry().events);
-        let taken = declared.filter(|(positions, decl)| positions.from > 0 && query.takes(decl.name));
-        taken.map(|(positions, _)| positions.from).fold(self.others_from, u64::max)
+        let taken =
+            declared.filter(|(positions, decl)| positions.complete_from > 0 && query.takes(decl.name));
+        taken.map(|(positions, _)| positions.complete_from).fold(self.undeclared_complete_from, u64::max)
     }
 }
 
@@ -139,17 +143,17 @@ mod tests {
             timestamp: None,
             chain: Chain::default(),
         };
-        let record = Record::of_json("gone.now".into(), 1, "{}".into(), envelope);
-        let mut positions = Positions { declared: vec![OfName::default()], ..Positions::default() };
+        let record = Record::from_json("gone.now".into(), 1, "{}".into(), envelope);
+        let mut positions = Positions { declared: vec![NamePositions::default()], ..Positions::default() };
         for position in 0..10_000 {
             positions.declared[0].kept.push_back(position);
             positions.push(&record, position);
         }
         for position in 0..10_000 {
             positions.pop(Slot(0), &record, position);
-            positions.pop(Slot::BY_NAME, &record, position);
+            positions.pop(Slot::UNDECLARED, &record, position);
         }
         assert!(positions.declared[0].kept.capacity() <= MAX_SPARE);
-        assert!(positions.others.is_empty());
+        assert!(positions.undeclared.is_empty());
     }
 }

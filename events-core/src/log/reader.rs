@@ -24,7 +24,7 @@ pub(crate) struct ReaderState {
 }
 
 impl ReaderState {
-    pub(crate) fn takes(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         let matches = match self.is_name {
             true => *self.pattern == *name,
             false => Pattern::new(&self.pattern).is_ok_and(|pattern| pattern.matches(name)),
@@ -36,7 +36,7 @@ impl ReaderState {
     pub(crate) fn evicted(&mut self, position: u64, name: &str) {
         if self.cursor <= position {
             self.cursor = position + 1;
-            self.lost += u64::from(self.takes(name));
+            self.lost += u64::from(self.matches(name));
         }
     }
 }
@@ -49,7 +49,7 @@ pub(crate) struct Reader {
 }
 
 /// Result of reading from the log.
-pub(crate) enum Read {
+pub(crate) enum ReadItem {
     Record(Record, u64),
     /// Number of matching records that were evicted before they were read.
     Lost(u64),
@@ -70,13 +70,13 @@ impl Reader {
             waker: None,
         };
         state.readers.insert(key, reader);
-        log.update_keeps(&state);
+        log.update_stores_appends(&state);
         drop(state);
         Self { log, key }
     }
 
     /// Restricts the reader to events of this name.
-    pub(crate) fn narrow(&self, name: &'static str) {
+    pub(crate) fn restrict_to(&self, name: &'static str) {
         if let Some(reader) = self.log.lock().readers.get_mut(&self.key) {
             reader.name = Some(name);
         }
@@ -88,7 +88,7 @@ impl Reader {
     }
 
     /// Returns the ids of the records that the reader has not compared with the pattern yet.
-    pub(crate) fn upcoming(&self) -> HashSet<EventId> {
+    pub(crate) fn unread_ids(&self) -> HashSet<EventId> {
         let state = self.log.lock();
         let cursor = state.readers.get(&self.key).map_or(u64::MAX, |reader| reader.cursor);
         let unread = state.records.iter().skip(cursor.saturating_sub(state.first) as usize);
@@ -100,7 +100,7 @@ impl Reader {
     /// # Complexity
     ///
     /// Compares each appended record with the pattern once.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Read>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReadItem>> {
         if let Some(read) = self.read_now(None) {
             return Poll::Ready(read);
         }
@@ -113,19 +113,19 @@ impl Reader {
     }
 
     /// Reads without waiting. If there is nothing to read, swaps the stored waker with `waker`.
-    fn read_now(&self, waker: Option<&mut Option<Waker>>) -> Option<Option<Read>> {
+    fn read_now(&self, waker: Option<&mut Option<Waker>>) -> Option<Option<ReadItem>> {
         let mut state = self.log.lock();
         let state = &mut *state;
         let Some(reader) = state.readers.get_mut(&self.key) else { return Some(None) };
         if reader.lost > 0 {
-            return Some(Some(Read::Lost(std::mem::take(&mut reader.lost))));
+            return Some(Some(ReadItem::Lost(std::mem::take(&mut reader.lost))));
         }
         let skip = reader.cursor.saturating_sub(state.first) as usize;
         for record in state.records.iter().skip(skip) {
             let position = reader.cursor;
             reader.cursor += 1;
-            if reader.takes(record.name()) {
-                return Some(Some(Read::Record(record.clone(), position)));
+            if reader.matches(record.name()) {
+                return Some(Some(ReadItem::Record(record.clone(), position)));
             }
         }
         if state.closed {
@@ -144,7 +144,7 @@ impl Drop for Reader {
         let mut state = self.log.lock();
         let reader = state.readers.remove(&self.key);
         state.evict(&mut after);
-        self.log.update_keeps(&state);
+        self.log.update_stores_appends(&state);
         drop(state);
         after.run();
         catch_panic(|| drop(reader));

@@ -367,12 +367,12 @@ impl Record {
         let envelope = Envelope { origin, metadata, id, timestamp, chain: Chain::default() };
         let version = event.eventversion.unwrap_or(1);
         let Some(sealed) = event.sealed.flatten() else {
-            return Ok(Self::of_json(name.into(), version, data.get().into(), envelope));
+            return Ok(Self::from_json(name.into(), version, data.get().into(), envelope));
         };
         let opened = open(&sealed).and_then(|json| {
             RawValue::from_string(json).map_err(|_| "the decrypted text is not JSON".to_owned())
         });
         let opened = opened.map_err(|why| refuse(format!("the secrets of `{name}` can't be read: {why}")))?;
-        Ok(Self::of_sealed(name.into(), version, opened.get().into(), Some(data.get().into()), envelope))
+        Ok(Self::from_sealed(name.into(), version, opened.get().into(), Some(data.get().into()), envelope))
     }
 }

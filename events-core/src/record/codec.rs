@@ -56,7 +56,7 @@ impl RecordCodec {
         if !record.has_secrets() {
             // An opaque type may contain secrets that its schema does not show. They are refused, because
             // nothing could hide them again after decoding.
-            return match record.revealed()? == record.json()? {
+            return match record.json_with_secrets()? == record.json()? {
                 true => record.draft(record.json()?, Data::All),
                 false => Err(refuse("an opaque field contains secrets that its schema does not show")),
             };
@@ -64,7 +64,7 @@ impl RecordCodec {
         let Some(seal) = &self.seal else {
             return Err(refuse("no encryption is set; call `.secrets(...)` on the builder"));
         };
-        let json = record.revealed()?;
+        let json = record.json_with_secrets()?;
         if seal.is_plain() {
             return record.draft(&json, Data::All);
         }
@@ -80,7 +80,7 @@ impl RecordCodec {
     pub(crate) fn check(&self, record: &Record) -> Result<(), Error> {
         // Serialisation runs user code, which may panic.
         let written = catch_unwind(AssertUnwindSafe(|| {
-            record.revealed()?;
+            record.json_with_secrets()?;
             record.metadata_json()
         }));
         match written {
@@ -105,7 +105,7 @@ impl RecordCodec {
     ///   [`Receiver::deliver_payload`](crate::Receiver::deliver_payload) applies the same limit when
     ///   receiving.
     pub fn payload(&self, record: &Record) -> Result<String, Error> {
-        let json = record.revealed()?;
+        let json = record.json_with_secrets()?;
         let is_plain = self.seal.as_ref().is_some_and(|seal| seal.is_plain());
         if !is_plain && (record.has_secrets() || json != record.json()?) {
             let message = format!(

@@ -55,7 +55,7 @@ pub struct Record {
 /// Contents of a record: one allocation that includes the event. Every emit with a history makes one, so it
 /// is kept small.
 struct Inner<P: ?Sized> {
-    body: Body,
+    event_data: EventData,
     origin: InstanceId,
     metadata: Metadata,
     chain: Chain,
@@ -66,34 +66,34 @@ struct Inner<P: ?Sized> {
     weight: AtomicUsize,
     timestamp: LazyTimestamp,
     id: OnceLock<EventId>,
-    late: OnceLock<Box<Late>>,
+    lazy_data: OnceLock<Box<LazyData>>,
     event: P,
 }
 
 /// Data that only few records need, allocated on first use.
 #[derive(Default)]
-struct Late {
+struct LazyData {
     json: OnceLock<Result<Box<str>, Box<str>>>,
     views: Views,
 }
 
-/// Location of the event.
-enum Body {
+/// The event of a record: where it is stored, or its JSON.
+enum EventData {
     /// In `Inner::event` of the record itself.
-    Own(&'static EventDecl),
+    Inline(&'static EventDecl),
     /// In a separate allocation, because a handler shares the event.
     Shared(&'static EventDecl, Arc<dyn Payload>),
-    Stored(Box<Stored>),
+    Json(Box<JsonEvent>),
 }
 
 /// JSON from outside, unchanged.
-struct Stored {
+struct JsonEvent {
     name: Name,
     version: u32,
     json: Box<str>,
     /// For a sealed record: the JSON without secrets that was stored with the sealed text. Textual forms show
     /// only this.
-    shown: Option<Box<str>>,
+    json_without_secrets: Option<Box<str>>,
     /// Result of decoding `json`, created when first requested.
     event: OnceLock<Result<Arc<dyn Payload>, DecodeError>>,
 }
@@ -175,7 +175,7 @@ impl LazyTimestamp {
     /// Like [`get_or_set`](Self::get_or_set), but without an atomic read-modify-write. The caller must ensure
     /// that no other thread accesses the timestamp at the same time.
     #[inline]
-    fn get_or_set_alone(&self, now: Timestamp) -> Timestamp {
+    fn get_or_set_unshared(&self, now: Timestamp) -> Timestamp {
         match self.0.load(Ordering::Acquire) {
             Self::UNSET => {
                 self.0.store(now.as_micros(), Ordering::Release);
@@ -188,33 +188,33 @@ impl LazyTimestamp {
 
 /// Memory that a log needs per record, in bytes: entries in three queues, whose capacity may exceed their
 /// length by half.
-const PLACES: usize = 48;
+const BYTES_IN_LOG: usize = 48;
 
 /// Memory that a log needs to index a record by id, in bytes.
-const PLACE_OF_ID: usize = 48;
+const BYTES_OF_ID_IN_LOG: usize = 48;
 
 /// Memory that a log needs for an undeclared name, in bytes.
-const PLACE_OF_NAME: usize = 192;
+const BYTES_OF_NAME_IN_LOG: usize = 192;
 
 impl<P> Inner<P> {
     /// Memory of a record without the heap memory of its payload, in bytes.
-    const WEIGHT: usize = allocation(size_of::<Self>() + 16) + PLACES;
+    const BASE_WEIGHT: usize = allocation(size_of::<Self>() + 16) + BYTES_IN_LOG;
 }
 
 impl Inner<NoPayload> {
-    fn new(body: Body, weight: usize, envelope: Envelope) -> Self {
-        let around = envelope.metadata.weight() + envelope.chain.weight() + PLACE_OF_ID;
+    fn new(event_data: EventData, weight: usize, envelope: Envelope) -> Self {
+        let around = envelope.metadata.weight() + envelope.chain.weight() + BYTES_OF_ID_IN_LOG;
         Self {
-            body,
+            event_data,
             origin: envelope.origin,
             log: AtomicU32::new(0),
-            weight: AtomicUsize::new(Self::WEIGHT.saturating_add(weight).saturating_add(around)),
+            weight: AtomicUsize::new(Self::BASE_WEIGHT.saturating_add(weight).saturating_add(around)),
             metadata: envelope.metadata,
             chain: envelope.chain,
             retry: envelope.id.is_some() && envelope.timestamp.is_none(),
             timestamp: envelope.timestamp.map_or_else(LazyTimestamp::unset, LazyTimestamp::given),
             id: envelope.id.map_or_else(OnceLock::new, OnceLock::from),
-            late: OnceLock::new(),
+            lazy_data: OnceLock::new(),
             event: NoPayload,
         }
     }
@@ -223,18 +223,18 @@ impl Inner<NoPayload> {
 impl Record {
     /// Creates a record that contains its event and has no id, timestamp or metadata yet. Most emits use it.
     #[inline]
-    pub(crate) fn own<E: Event>(event: E, origin: InstanceId) -> Self {
+    pub(crate) fn inline<E: Event>(event: E, origin: InstanceId) -> Self {
         let inner = Inner {
-            body: Body::Own(E::decl()),
+            event_data: EventData::Inline(E::decl()),
             origin,
             metadata: Metadata::new(),
             chain: Chain::default(),
             retry: false,
             log: AtomicU32::new(0),
-            weight: AtomicUsize::new(Inner::<E>::WEIGHT.saturating_add(event.heap_size())),
+            weight: AtomicUsize::new(Inner::<E>::BASE_WEIGHT.saturating_add(event.heap_size())),
             timestamp: LazyTimestamp::unset(),
             id: OnceLock::new(),
-            late: OnceLock::new(),
+            lazy_data: OnceLock::new(),
             event,
         };
         Self { inner: Arc::new(inner) }
@@ -243,29 +243,35 @@ impl Record {
     /// Creates a record of an event in a shared allocation.
     pub(crate) fn shared(decl: &'static EventDecl, event: Arc<dyn Payload>, envelope: Envelope) -> Self {
         let weight = event.size();
-        Self { inner: Arc::new(Inner::new(Body::Shared(decl, event), weight, envelope)) }
+        Self { inner: Arc::new(Inner::new(EventData::Shared(decl, event), weight, envelope)) }
     }
 
     /// Creates a record from text that is known to be valid JSON.
-    pub(crate) fn of_json(name: Arc<str>, version: u32, json: Box<str>, envelope: Envelope) -> Self {
-        Self::of_sealed(name, version, json, None, envelope)
+    pub(crate) fn from_json(name: Arc<str>, version: u32, json: Box<str>, envelope: Envelope) -> Self {
+        Self::from_sealed(name, version, json, None, envelope)
     }
 
-    /// Creates a record from decrypted JSON. `shown` is the JSON without secrets that was stored with the
-    /// sealed text, if it was sealed.
-    pub(crate) fn of_sealed(
+    /// Creates a record from decrypted JSON. `json_without_secrets` was stored with the sealed text, if the
+    /// record was sealed.
+    pub(crate) fn from_sealed(
         name: Arc<str>,
         version: u32,
         json: Box<str>,
-        shown: Option<Box<str>>,
+        json_without_secrets: Option<Box<str>>,
         envelope: Envelope,
     ) -> Self {
-        let shown_weight = shown.as_ref().map_or(0, Box::heap_size);
-        let name_weight = 2 * name.heap_size() + PLACE_OF_NAME;
-        let weight = allocation(size_of::<Stored>()) + json.heap_size() + shown_weight + name_weight;
-        let stored = Stored { name: Name::Undeclared(name), version, json, shown, event: OnceLock::new() };
-        let body = Body::Stored(Box::new(stored));
-        Self { inner: Arc::new(Inner::new(body, weight, envelope)) }
+        let shown_weight = json_without_secrets.as_ref().map_or(0, Box::heap_size);
+        let name_weight = 2 * name.heap_size() + BYTES_OF_NAME_IN_LOG;
+        let weight = allocation(size_of::<JsonEvent>()) + json.heap_size() + shown_weight + name_weight;
+        let stored = JsonEvent {
+            name: Name::Undeclared(name),
+            version,
+            json,
+            json_without_secrets,
+            event: OnceLock::new(),
+        };
+        let event_data = EventData::Json(Box::new(stored));
+        Self { inner: Arc::new(Inner::new(event_data, weight, envelope)) }
     }
 
     /// Returns the id, a UUIDv7. Unless the emitter gave one, it is created from the timestamp when first
@@ -300,9 +306,9 @@ impl Record {
 
     /// Name under which the event was emitted.
     pub fn name(&self) -> &str {
-        match &self.inner.body {
-            Body::Own(decl) | Body::Shared(decl, _) => decl.name,
-            Body::Stored(stored) => stored.name.as_str(),
+        match &self.inner.event_data {
+            EventData::Inline(decl) | EventData::Shared(decl, _) => decl.name,
+            EventData::Json(stored) => stored.name.as_str(),
         }
     }
 
@@ -317,17 +323,17 @@ impl Record {
     }
 
     pub(crate) fn shared_name(&self) -> Name {
-        match &self.inner.body {
-            Body::Own(decl) | Body::Shared(decl, _) => Name::Declared(decl.name),
-            Body::Stored(stored) => stored.name.clone(),
+        match &self.inner.event_data {
+            EventData::Inline(decl) | EventData::Shared(decl, _) => Name::Declared(decl.name),
+            EventData::Json(stored) => stored.name.clone(),
         }
     }
 
     /// Version of the event's schema. The default is 1.
     pub fn version(&self) -> u32 {
-        match &self.inner.body {
-            Body::Own(decl) | Body::Shared(decl, _) => decl.version,
-            Body::Stored(stored) => stored.version,
+        match &self.inner.event_data {
+            EventData::Inline(decl) | EventData::Shared(decl, _) => decl.version,
+            EventData::Json(stored) => stored.version,
         }
     }
 
@@ -362,7 +368,7 @@ impl Record {
                 // Synchronises with the drops of other clones, so that their timestamp, if they set one, is
                 // visible.
                 fence(Ordering::Acquire);
-                self.inner.timestamp.get_or_set_alone(now)
+                self.inner.timestamp.get_or_set_unshared(now)
             }
             _ => self.inner.timestamp.get_or_set(now),
         }
@@ -398,11 +404,11 @@ impl Record {
     /// [`ErrorKind::Payload`] if the event has another name or type, or if its JSON can't be decoded as `E`.
     pub fn decode<E: Event>(&self) -> Result<Arc<E>, Error> {
         let event = self.decoded::<E>()?;
-        let shared = match &self.inner.body {
+        let shared = match &self.inner.event_data {
             // The copy is not kept in the record, because no memory limit would count it.
-            Body::Own(_) => return Ok(Arc::new(event.clone())),
-            Body::Shared(_, event) => Some(event),
-            Body::Stored(stored) => stored.event.get().and_then(|decoded| decoded.as_ref().ok()),
+            EventData::Inline(_) => return Ok(Arc::new(event.clone())),
+            EventData::Shared(_, event) => Some(event),
+            EventData::Json(stored) => stored.event.get().and_then(|decoded| decoded.as_ref().ok()),
         };
         let shared: Option<Arc<dyn Any + Send + Sync>> = shared.map(|event| Arc::clone(event) as _);
         shared.and_then(|event| event.downcast().ok()).ok_or_else(|| other_type(E::NAME))
@@ -421,11 +427,11 @@ impl Record {
 
     /// Returns the payload. Decodes it with `decl` if the record holds JSON.
     pub(crate) fn payload(&self, decl: &'static EventDecl) -> Result<&dyn Payload, DecodeError> {
-        match &self.inner.body {
-            Body::Own(_) => Ok(&self.inner.event),
-            Body::Shared(_, event) => Ok(event.as_ref()),
-            Body::Stored(stored) => {
-                let decoded = self.keep_once(
+        match &self.inner.event_data {
+            EventData::Inline(_) => Ok(&self.inner.event),
+            EventData::Shared(_, event) => Ok(event.as_ref()),
+            EventData::Json(stored) => {
+                let decoded = self.init_and_count(
                     &stored.event,
                     || decl.decode(stored.version, &stored.json),
                     |decoded| decoded.as_ref().map_or_else(DecodeError::size, |event| event.size()),
@@ -438,38 +444,38 @@ impl Record {
     /// Declaration with which the record was created; `None` for JSON from outside.
     #[inline]
     pub(crate) fn decl(&self) -> Option<&'static EventDecl> {
-        match &self.inner.body {
-            Body::Own(decl) | Body::Shared(decl, _) => Some(decl),
-            Body::Stored(_) => None,
+        match &self.inner.event_data {
+            EventData::Inline(decl) | EventData::Shared(decl, _) => Some(decl),
+            EventData::Json(_) => None,
         }
     }
 
     /// Returns the payload if it is decoded already.
     #[inline]
     pub(crate) fn event(&self) -> Option<&dyn Payload> {
-        match &self.inner.body {
-            Body::Own(_) => Some(&self.inner.event),
-            Body::Shared(_, event) => Some(event.as_ref()),
-            Body::Stored(stored) => Some(stored.event.get()?.as_ref().ok()?.as_ref()),
+        match &self.inner.event_data {
+            EventData::Inline(_) => Some(&self.inner.event),
+            EventData::Shared(_, event) => Some(event.as_ref()),
+            EventData::Json(stored) => Some(stored.event.get()?.as_ref().ok()?.as_ref()),
         }
     }
 
-    fn late(&self) -> &Late {
+    fn lazy_data(&self) -> &LazyData {
         #[allow(clippy::borrowed_box, reason = "says what is kept once: the box, and not what is in it")]
-        let late: &Box<Late> =
-            self.keep_once(&self.inner.late, Box::default, |_| allocation(size_of::<Late>()));
-        late
+        let lazy_data: &Box<LazyData> =
+            self.init_and_count(&self.inner.lazy_data, Box::default, |_| allocation(size_of::<LazyData>()));
+        lazy_data
     }
 
     fn json_once(&self, write: impl FnOnce() -> Result<Box<str>, Box<str>>) -> &Result<Box<str>, Box<str>> {
         let size = |json: &Result<Box<str>, Box<str>>| match json {
             Ok(text) | Err(text) => text.heap_size(),
         };
-        self.keep_once(&self.late().json, write, size)
+        self.init_and_count(&self.lazy_data().json, write, size)
     }
 
     /// Initialises a value that the record keeps, and adds its size to the weight of the record.
-    fn keep_once<'a, T>(
+    fn init_and_count<'a, T>(
         &self,
         kept: &'a OnceLock<T>,
         make: impl FnOnce() -> T,
@@ -497,7 +503,7 @@ impl Record {
 
     /// Sets the log that keeps the record.
     #[inline]
-    pub(crate) fn note_log(&self, log: u32) {
+    pub(crate) fn set_log(&self, log: u32) {
         self.inner.log.store(log, Ordering::Relaxed);
     }
 
@@ -520,20 +526,20 @@ impl Record {
     /// [`ErrorKind::Serialize`] if the type's `Serialize` fails, for example because the keys of a map are
     /// not strings; if a stored payload with secrets can't be decoded; or if decoding it panics.
     pub fn json(&self) -> Result<&str, Error> {
-        let json = match &self.inner.body {
-            Body::Stored(stored) => match (&stored.shown, self.secret_decl()) {
-                (Some(shown), _) => return Ok(shown),
+        let json = match &self.inner.event_data {
+            EventData::Json(stored) => match (&stored.json_without_secrets, self.secret_decl()) {
+                (Some(json_without_secrets), _) => return Ok(json_without_secrets),
                 (None, None) => return Ok(&stored.json),
-                // Stored JSON includes the secrets, and only the type tells which fields they are.
+                // The JSON includes the secrets, and only the type tells which fields they are.
                 (None, Some(decl)) => self.json_once(|| match self.payload(decl) {
-                    Ok(event) => shown(event),
+                    Ok(event) => json_without_secrets(event),
                     Err(error) => Err(error.to_string().into()),
                 }),
             },
-            Body::Own(_) => self.json_once(|| shown(&self.inner.event)),
-            Body::Shared(_, event) => self.json_once(|| shown(event.as_ref())),
+            EventData::Inline(_) => self.json_once(|| json_without_secrets(&self.inner.event)),
+            EventData::Shared(_, event) => self.json_once(|| json_without_secrets(event.as_ref())),
         };
-        json.as_deref().map_err(|problem| self.unwritable(problem))
+        json.as_deref().map_err(|problem| self.serialize_error(problem))
     }
 
     /// Returns the declaration of the event if the event has secrets.
@@ -544,34 +550,34 @@ impl Record {
 
     /// Whether textual forms of the record omit secrets.
     pub(crate) fn has_secrets(&self) -> bool {
-        let is_sealed = matches!(&self.inner.body, Body::Stored(stored) if stored.shown.is_some());
+        let is_sealed = matches!(&self.inner.event_data, EventData::Json(stored) if stored.json_without_secrets.is_some());
         is_sealed || self.secret_decl().is_some()
     }
 
     /// Returns the payload as JSON, including its secrets.
-    pub(crate) fn revealed(&self) -> Result<Cow<'_, str>, Error> {
-        match &self.inner.body {
-            Body::Stored(stored) => Ok(Cow::Borrowed(&stored.json)),
-            Body::Own(decl) | Body::Shared(decl, _) => match self.event() {
+    pub(crate) fn json_with_secrets(&self) -> Result<Cow<'_, str>, Error> {
+        match &self.inner.event_data {
+            EventData::Json(stored) => Ok(Cow::Borrowed(&stored.json)),
+            EventData::Inline(decl) | EventData::Shared(decl, _) => match self.event() {
                 Some(event) if decl.secrets() != Secrets::None => {
                     // The JSON without secrets is written first, because its errors name the full path.
                     self.json()?;
                     let json = secret::reveal(|| event.to_json());
                     json.map(|json| Cow::Owned(json.into()))
-                        .map_err(|error| self.unwritable(&error.without_keys()))
+                        .map_err(|error| self.serialize_error(&error.without_keys()))
                 }
                 _ => self.json().map(Cow::Borrowed),
             },
         }
     }
 
-    fn unwritable(&self, problem: &str) -> Error {
+    fn serialize_error(&self, problem: &str) -> Error {
         let message = format!("{}: the event can't be written as JSON: {}", self.name(), escaped(problem));
         Error::new(ErrorKind::Serialize, message)
     }
 
     pub(crate) fn views(&self) -> &Views {
-        &self.late().views
+        &self.lazy_data().views
     }
 
     /// Returns the payload as JSON of the given version. A record of another version is converted to the
@@ -581,8 +587,8 @@ impl Record {
         version: u32,
         decl: Option<&'static EventDecl>,
     ) -> Result<Cow<'_, str>, Error> {
-        match &self.inner.body {
-            Body::Stored(stored) if stored.version != version => {
+        match &self.inner.event_data {
+            EventData::Json(stored) if stored.version != version => {
                 let refused = |problem: &str| Error::new(ErrorKind::Unreadable, problem);
                 let Some(decl) = decl else {
                     let (name, own) = (self.name(), stored.version);
@@ -594,7 +600,7 @@ impl Record {
                 let json = secret::reveal(|| event.to_json());
                 json.map(|json| Cow::Owned(json.into())).map_err(|error| refused(&error.without_keys()))
             }
-            _ => self.revealed(),
+            _ => self.json_with_secrets(),
         }
     }
 
@@ -606,7 +612,7 @@ impl Record {
 }
 
 /// Returns the event as JSON without its secrets.
-fn shown(event: &dyn Payload) -> Result<Box<str>, Box<str>> {
+fn json_without_secrets(event: &dyn Payload) -> Result<Box<str>, Box<str>> {
     event.to_json().map_err(|error| error.to_string().into())
 }
 
@@ -631,11 +637,11 @@ impl fmt::Debug for Record {
         struct Redacted<'a>(&'a Record);
         impl fmt::Debug for Redacted<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match (&self.0.inner.body, self.0.json()) {
-                    (Body::Own(_), _) => self.0.inner.event.as_debug().fmt(f),
-                    (Body::Shared(_, event), _) => event.as_debug().fmt(f),
-                    (Body::Stored(_), Ok(json)) => write!(f, "{}", Escaped { text: json, newline: None }),
-                    (Body::Stored(_), Err(error)) => write!(f, "({error})"),
+                match (&self.0.inner.event_data, self.0.json()) {
+                    (EventData::Inline(_), _) => self.0.inner.event.as_debug().fmt(f),
+                    (EventData::Shared(_, event), _) => event.as_debug().fmt(f),
+                    (EventData::Json(_), Ok(json)) => write!(f, "{}", Escaped { text: json, newline: None }),
+                    (EventData::Json(_), Err(error)) => write!(f, "({error})"),
                 }
             }
         }

@@ -76,16 +76,16 @@ fn difference(shapes: &[&'static TypeSchema], one: &Value, other: &Value) -> Opt
     match (one, other) {
         (Value::Object(one), Value::Object(other)) if one.len() == other.len() => {
             one.iter().find_map(|(key, value)| match other.get(key) {
-                Some(found) => below(Step::Key(key.clone()), &of_entry(&shapes, one, key), value, found),
+                Some(found) => below(Step::Key(key.clone()), &entry_schemas(&shapes, one, key), value, found),
                 None => Some(Path::of(Step::Key(key.clone()))),
             })
         }
         (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
-            if !keeps_order(&shapes, one.len()) && has_all(&of_item(&shapes, 0), one, other) {
+            if !keeps_order(&shapes, one.len()) && have_same_items(&item_schemas(&shapes, 0), one, other) {
                 return None;
             }
             one.iter().zip(other).enumerate().find_map(|(index, (one, other))| {
-                below(Step::Index(index), &of_item(&shapes, index), one, other)
+                below(Step::Index(index), &item_schemas(&shapes, index), one, other)
             })
         }
         // Compared as text, because `0.0` and `-0.0` are equal as numbers.
@@ -95,7 +95,7 @@ fn difference(shapes: &[&'static TypeSchema], one: &Value, other: &Value) -> Opt
 }
 
 /// Whether two arrays contain the same items in any order.
-fn has_all(shapes: &Shapes, one: &[Value], other: &[Value]) -> bool {
+fn have_same_items(shapes: &Shapes, one: &[Value], other: &[Value]) -> bool {
     let mut left: Vec<&Value> = other.iter().collect();
     one.iter().all(|item| {
         let found = left.iter().position(|candidate| difference(shapes, item, candidate).is_none());
@@ -144,7 +144,7 @@ fn keeps_order(shapes: &Shapes, len: usize) -> bool {
 }
 
 /// Schemas that an item of an array may have.
-fn of_item(shapes: &Shapes, index: usize) -> Shapes {
+fn item_schemas(shapes: &Shapes, index: usize) -> Shapes {
     let of = |shape: &&'static TypeSchema| match *shape {
         TypeSchema::Sequence(inner, _) => Some(*inner),
         TypeSchema::Tuple(items) => items.get(index).copied(),
@@ -155,7 +155,7 @@ fn of_item(shapes: &Shapes, index: usize) -> Shapes {
 }
 
 /// Schemas that the value of a key in an object may have.
-fn of_entry(shapes: &Shapes, object: &Map<String, Value>, key: &str) -> Shapes {
+fn entry_schemas(shapes: &Shapes, object: &Map<String, Value>, key: &str) -> Shapes {
     let (mut left, mut found) = (shapes.clone(), Shapes::new());
     // A struct may flatten itself, so the number of steps is limited.
     let mut visits = 0;
@@ -174,9 +174,11 @@ fn of_entry(shapes: &Shapes, object: &Map<String, Value>, key: &str) -> Shapes {
                 left.extend(alternatives(&flattened));
             }
             TypeSchema::Enum(schema) => match schema.tag {
-                Tag::External => found.extend(body_of(schema, key)),
-                Tag::Internal(tag) => left.extend(alternatives(&body_in(schema, object, tag))),
-                Tag::Adjacent(tag, content) if content == key => found.extend(body_in(schema, object, tag)),
+                Tag::External => found.extend(variant_schema(schema, key)),
+                Tag::Internal(tag) => left.extend(alternatives(&tagged_variant_schemas(schema, object, tag))),
+                Tag::Adjacent(tag, content) if content == key => {
+                    found.extend(tagged_variant_schemas(schema, object, tag))
+                }
                 Tag::Adjacent(..) | Tag::Untagged => {}
             },
             _ => {}
@@ -189,22 +191,22 @@ fn of_entry(shapes: &Shapes, object: &Map<String, Value>, key: &str) -> Shapes {
 const MAX_SHAPES: usize = 1_000;
 
 /// Schema of the variant with this name.
-fn body_of(schema: &EnumSchema, name: &str) -> Option<&'static TypeSchema> {
+fn variant_schema(schema: &EnumSchema, name: &str) -> Option<&'static TypeSchema> {
     let mut tagged = schema.variants.iter().filter(|variant| !is_untagged(schema, variant));
     tagged.find(|variant| variant.written == Some(name))?.body
 }
 
 /// Schema of the variant that the tag of an object names.
-fn body_in(schema: &EnumSchema, object: &Map<String, Value>, tag: &str) -> Shapes {
+fn tagged_variant_schemas(schema: &EnumSchema, object: &Map<String, Value>, tag: &str) -> Shapes {
     let name = object.get(tag).and_then(Value::as_str);
-    name.and_then(|name| body_of(schema, name)).into_iter().collect()
+    name.and_then(|name| variant_schema(schema, name)).into_iter().collect()
 }
 
 impl Record {
     /// Checks that the event is read back unchanged.
     pub(crate) fn check_read_back(&self) -> Result<(), Error> {
         let Some(decl) = self.decl() else { return Ok(()) };
-        let json = self.revealed()?;
+        let json = self.json_with_secrets()?;
         let back = decl.decode(decl.version, &json).map_err(|error| not_read(&error));
         back.and_then(|back| compare(decl.schema, &json, &*back)).map_err(|why| {
             let message = format!("{} ({}): {why}", decl.name, decl.location);

@@ -37,7 +37,7 @@ impl Inner {
     /// Counts an emit that was made while the event `from` was handled, or outside of all handlers. The
     /// errors are those of [`begin_emit`](Self::begin_emit).
     pub(crate) fn count_emit(&self, name: &str, from: Option<&Inherited>) -> Result<InFlight<'_>, Error> {
-        let nested = from.is_some_and(|from| from.chain.passes(self.instance));
+        let nested = from.is_some_and(|from| from.chain.contains_bus(self.instance));
         let flight = self.lifecycle.enter(nested).map_err(|_| {
             let message = format!("{name}: the bus is stopping or stopped; nothing was emitted");
             Error::new(ErrorKind::Stopped, message)

@@ -44,7 +44,7 @@ impl EmitPath {
             return Self::CountedInFlight;
         }
         let Some(list) = inner.routes.of_declared(decl) else { return Self::CountedInFlight };
-        if !list.needs_record && !inner.log.keeps() {
+        if !list.needs_record && !inner.log.stores_appends() {
             return Self::BorrowedEvent(list);
         }
         match list.takes_arc {
@@ -81,7 +81,7 @@ impl<E: Event> UnsentEvent for Option<E> {
     }
 
     fn move_to_record(&mut self, origin: InstanceId) -> Option<Record> {
-        self.take().map(|event| Record::own(event, origin))
+        self.take().map(|event| Record::inline(event, origin))
     }
 
     fn move_to_arc(&mut self) -> Option<Arc<dyn Payload>> {

@@ -21,12 +21,12 @@ use crate::record::metadata::Metadata;
 #[derive(Default)]
 pub(crate) struct States {
     /// In the order in which it was given. Searched linearly: a program has few states.
-    given: Vec<Given>,
+    given: Vec<GivenState>,
     /// The types that were given more than once.
     pub(crate) repeated: Vec<&'static str>,
 }
 
-struct Given {
+struct GivenState {
     type_id: TypeId,
     name: &'static str,
     state: Box<dyn Any + Send + Sync>,
@@ -40,7 +40,7 @@ impl States {
         if self.given.iter().any(|given| given.type_id == type_id) {
             return self.repeated.push(name);
         }
-        self.given.push(Given { type_id, name, state: Box::new(state), taken: AtomicBool::new(false) });
+        self.given.push(GivenState { type_id, name, state: Box::new(state), taken: AtomicBool::new(false) });
     }
 
     fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
@@ -115,7 +115,7 @@ impl<'a> Binder<'a> {
         F: Fn(&Call<'_>) -> HandlerResult + Send + Sync + 'static,
     {
         let run: Arc<HandlerFn> = Arc::new(move |call| finished(run(call)));
-        let run = if self.requires < RequiredParts::Delivery { run } else { lending(run) };
+        let run = if self.requires < RequiredParts::Delivery { run } else { with_delivery(run) };
         Callback {
             requires: self.requires,
             takes_arc: self.takes_arc,
@@ -145,7 +145,7 @@ impl<'a> Binder<'a> {
 }
 
 /// Wraps a handler so that it is called with a [`Delivery`], from which it can borrow.
-fn lending(run: Arc<HandlerFn>) -> Arc<HandlerFn> {
+fn with_delivery(run: Arc<HandlerFn>) -> Arc<HandlerFn> {
     Arc::new(move |call| match call.to_delivery() {
         Ok(delivery) => run(&delivery.call()),
         Err(error) => finished(Err(error)),

@@ -157,7 +157,7 @@ impl Read<'_> {
         match self {
             Self::Declared(decl, event) => Record::shared(decl, event, envelope),
             Self::Undeclared { name, version, json } => {
-                Record::of_json(name.into(), version, json.into(), envelope)
+                Record::from_json(name.into(), version, json.into(), envelope)
             }
         }
     }
@@ -193,7 +193,7 @@ impl Bus {
     /// # Ok(()) }
     /// ```
     pub async fn forward(&self, record: &Record) -> Result<Emitted, Error> {
-        let json = record.revealed()?;
+        let json = record.json_with_secrets()?;
         let decl = self.inner.declared(record.name())?;
         let made = read_as(decl, record.name(), record.version(), &json)?;
         let (id, metadata) = (Some(record.id()), record.metadata().clone());

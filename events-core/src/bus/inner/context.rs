@@ -248,7 +248,7 @@ pub(crate) fn is_nested() -> bool {
 pub(crate) fn is_in_handler_of(instance: InstanceId) -> bool {
     Scope::current().is_some_and(|scope| match scope.cause {
         _ if scope.instance == instance => true,
-        Cause::Record(record) => record.chain().passes(instance),
+        Cause::Record(record) => record.chain().contains_bus(instance),
         Cause::WithoutRecord(..) => false,
     })
 }

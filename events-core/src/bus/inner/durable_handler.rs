@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 /// The session of the durable handlers of a bus at its engine.
 pub(crate) trait OpenSession: Send + Sync {
-    /// What goes with each call.
+    /// Returns the knowledge of the store and the time that go with each call.
     fn caller(&self) -> Caller;
     /// Sends no more beats. Ends the session at once if it has nothing in hand; otherwise its lease runs out.
     fn end(self: Arc<Self>) -> BoxFuture<'static, ()>;

@@ -13,39 +13,39 @@ const MAX_MISSED: usize = 4096;
 
 /// A bounded map from names to values that can be computed again.
 pub(crate) struct NameCache<V> {
-    kept: HashMap<Box<str>, V, RandomState>,
+    values: HashMap<Box<str>, V, RandomState>,
     /// Hashes of names that were not in the cache; each index keeps the last one. A name is added only if it
     /// is looked up again while its hash is here, so a name that occurs once takes no memory and displaces no
     /// frequent one.
-    missed: Vec<u64>,
+    missed_hashes: Vec<u64>,
 }
 
 impl<V> Default for NameCache<V> {
     fn default() -> Self {
-        Self { kept: HashMap::default(), missed: Vec::new() }
+        Self { values: HashMap::default(), missed_hashes: Vec::new() }
     }
 }
 
 impl<V: Clone> NameCache<V> {
     /// Removes all values.
     pub(crate) fn clear(&mut self) {
-        self.kept.clear();
+        self.values.clear();
     }
 
     /// Returns the cached value of a name, or the result of `find` if there is none.
     pub(crate) fn get_or_find(&mut self, name: &str, find: impl FnOnce() -> V) -> V {
-        if let Some(value) = self.kept.get(name) {
+        if let Some(value) = self.values.get(name) {
             return value.clone();
         }
         let value = find();
-        let hash = self.kept.hasher().hash_one(name);
-        self.missed.resize(MAX_MISSED, !hash);
-        let missed = &mut self.missed[hash as usize % MAX_MISSED];
+        let hash = self.values.hasher().hash_one(name);
+        self.missed_hashes.resize(MAX_MISSED, !hash);
+        let missed = &mut self.missed_hashes[hash as usize % MAX_MISSED];
         if std::mem::replace(missed, hash) == hash {
-            if self.kept.len() >= MAX {
-                self.kept.clear();
+            if self.values.len() >= MAX {
+                self.values.clear();
             }
-            self.kept.insert(name.into(), value.clone());
+            self.values.insert(name.into(), value.clone());
         }
         value
     }
@@ -77,7 +77,7 @@ mod tests {
             let name = index.to_string();
             assert!(finds(&mut cache, &name) && finds(&mut cache, &name));
         }
-        assert!(cache.kept.len() <= MAX);
-        assert_eq!(cache.missed.len(), MAX_MISSED);
+        assert!(cache.values.len() <= MAX);
+        assert_eq!(cache.missed_hashes.len(), MAX_MISSED);
     }
 }

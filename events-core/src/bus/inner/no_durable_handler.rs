@@ -1,4 +1,4 @@
-//! Stands in for `work` in a build without durable handlers.
+//! Stands in for `durable_handler` in a build without durable handlers.
 
 use crate::adapter::BoxFuture;
 use crate::bus::inner::Inner;

@@ -9,31 +9,31 @@ use crate::event::pattern::{Pattern, is_of_library};
 
 /// A map from patterns to values. Names are found by hash, patterns with wildcards in a tree of segments.
 ///
-/// The tree excludes only patterns that can't match: the caller of [`of_name`](Self::of_name) must check each
-/// result with [`Pattern::matches`].
+/// The tree excludes only patterns that can't match: the caller of
+/// [`for_each_candidate`](Self::for_each_candidate) must check each result with [`Pattern::matches`].
 pub(crate) struct PatternMap<V> {
     names: HashMap<Arc<str>, V, RandomState>,
     wildcards: Node<V>,
 }
 
 struct Node<V> {
-    registered: Option<V>,
-    next: Next<V>,
+    value: Option<V>,
+    children: Children<V>,
     /// The node after the segment `+`.
-    one: Option<Box<Self>>,
+    plus: Option<Box<Self>>,
     /// The node after the segment `*`. It also stands for each further segment that the `*` takes.
-    many: Option<Box<Self>>,
+    star: Option<Box<Self>>,
 }
 
 /// A node that was reached, and whether it was reached through `*` and so takes further segments.
-type At<'a, V> = (&'a Node<V>, bool);
+type ReachedNode<'a, V> = (&'a Node<V>, bool);
 
 /// Child nodes by literal segment. Boxed, because most nodes are leaves.
-type Next<V> = Option<Box<HashMap<Box<str>, Node<V>, RandomState>>>;
+type Children<V> = Option<Box<HashMap<Box<str>, Node<V>, RandomState>>>;
 
 impl<V> Default for Node<V> {
     fn default() -> Self {
-        Self { registered: None, next: None, one: None, many: None }
+        Self { value: None, children: None, plus: None, star: None }
     }
 }
 
@@ -51,7 +51,7 @@ impl<V> PatternMap<V> {
             false => pattern
                 .split('.')
                 .try_fold(&self.wildcards, |node, segment| node.child(segment))?
-                .registered
+                .value
                 .as_ref(),
         }
     }
@@ -80,10 +80,10 @@ impl<V> PatternMap<V> {
     ///
     /// Proportional to the number of segments in the name, and to the number of patterns that share a prefix
     /// with it.
-    pub(crate) fn of_name<'a>(&'a self, name: &str, mut show: impl FnMut(&'a V)) {
+    pub(crate) fn for_each_candidate<'a>(&'a self, name: &str, mut show: impl FnMut(&'a V)) {
         self.names.get(name).into_iter().for_each(&mut show);
         // Nodes before `first` belong to earlier segments.
-        let mut nodes: Vec<At<'_, V>> = Vec::with_capacity(8);
+        let mut nodes: Vec<ReachedNode<'_, V>> = Vec::with_capacity(8);
         nodes.push((&self.wildcards, false));
         let mut first = 0;
         let of_library = is_of_library(name);
@@ -96,39 +96,39 @@ impl<V> PatternMap<V> {
                 if is_many {
                     nodes.push((node, true));
                 }
-                if let Some(literal) = node.next.as_ref().and_then(|next| next.get(segment)) {
+                if let Some(literal) = node.children.as_ref().and_then(|next| next.get(segment)) {
                     nodes.push((literal, false));
                 }
-                if let Some(one) = node.one.as_deref()
+                if let Some(plus) = node.plus.as_deref()
                     && wildcards
                 {
-                    nodes.push((one, false));
+                    nodes.push((plus, false));
                 }
                 // If the node was reached before, it takes this segment itself.
-                if let Some(many) = node.many.as_deref()
+                if let Some(star) = node.star.as_deref()
                     && wildcards
-                    && !nodes[first..end].iter().any(|(node, _)| std::ptr::eq(*node, many))
+                    && !nodes[first..end].iter().any(|(node, _)| std::ptr::eq(*node, star))
                 {
-                    nodes.push((many, true));
+                    nodes.push((star, true));
                 }
             }
             first = end;
         }
-        nodes[first..].iter().filter_map(|(node, _)| node.registered.as_ref()).for_each(show);
+        nodes[first..].iter().filter_map(|(node, _)| node.value.as_ref()).for_each(show);
     }
 }
 
 impl<V> Node<V> {
     fn child(&self, segment: &str) -> Option<&Self> {
         match segment {
-            "+" => self.one.as_deref(),
-            "*" => self.many.as_deref(),
-            literal => self.next.as_ref()?.get(literal),
+            "+" => self.plus.as_deref(),
+            "*" => self.star.as_deref(),
+            literal => self.children.as_ref()?.get(literal),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.registered.is_none() && self.next.is_none() && self.one.is_none() && self.many.is_none()
+        self.value.is_none() && self.children.is_none() && self.plus.is_none() && self.star.is_none()
     }
 
     /// Changes the value at the end of the path, and removes the nodes that this leaves empty.
@@ -139,13 +139,13 @@ impl<V> Node<V> {
     ) {
         let wildcard = match segments.next() {
             None => {
-                self.registered = change(self.registered.take());
+                self.value = change(self.value.take());
                 return;
             }
-            Some("+") => &mut self.one,
-            Some("*") => &mut self.many,
+            Some("+") => &mut self.plus,
+            Some("*") => &mut self.star,
             Some(literal) => {
-                let next = self.next.get_or_insert_default();
+                let next = self.children.get_or_insert_default();
                 let child = match next.get_mut(literal) {
                     Some(child) => child,
                     None => next.entry(literal.into()).or_default(),
@@ -155,7 +155,7 @@ impl<V> Node<V> {
                     next.remove(literal);
                 }
                 if next.is_empty() {
-                    self.next = None;
+                    self.children = None;
                 }
                 return;
             }
@@ -168,9 +168,9 @@ impl<V> Node<V> {
     }
 
     fn collect<'a>(&'a self, values: &mut Vec<&'a V>) {
-        values.extend(&self.registered);
-        let next = self.next.iter().flat_map(|next| next.values());
-        let children = next.chain(self.one.as_deref()).chain(self.many.as_deref());
+        values.extend(&self.value);
+        let next = self.children.iter().flat_map(|next| next.values());
+        let children = next.chain(self.plus.as_deref()).chain(self.star.as_deref());
         children.for_each(|child| child.collect(values));
     }
 }
@@ -218,7 +218,7 @@ mod tests {
         "a.b.c.d.e.f.g.h.i.j.k.l.m.n.b.c",
     ];
 
-    fn registered(patterns: &[&'static str]) -> PatternMap<&'static str> {
+    fn map_of(patterns: &[&'static str]) -> PatternMap<&'static str> {
         let mut map = PatternMap::default();
         patterns.iter().for_each(|pattern| map.change(&Arc::from(*pattern), |_| Some(*pattern)));
         map
@@ -226,10 +226,10 @@ mod tests {
 
     #[test]
     fn gives_each_pattern_that_matches_once() {
-        let map = registered(&PATTERNS);
+        let map = map_of(&PATTERNS);
         for name in NAMES {
             let mut found = Vec::new();
-            map.of_name(name, |pattern| found.push(*pattern));
+            map.for_each_candidate(name, |pattern| found.push(*pattern));
             let mut expected = PATTERNS.to_vec();
             expected.retain(|pattern| Pattern::new(pattern).unwrap().matches(name));
             found.sort_unstable();
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn keeps_nothing_of_what_is_taken_out() {
-        let mut map = registered(&PATTERNS);
+        let mut map = map_of(&PATTERNS);
         for (index, pattern) in PATTERNS.iter().enumerate() {
             assert_eq!(map.get(pattern), Some(pattern));
             map.change(&Arc::from(*pattern), |_| None);
@@ -258,7 +258,7 @@ mod tests {
         map.change(&Arc::from(stars.as_str()), |_| Some(()));
         for (segments, expected) in [(16, 1), (15, 0)] {
             let mut found = 0;
-            map.of_name(&vec!["a"; segments].join("."), |()| found += 1);
+            map.for_each_candidate(&vec!["a"; segments].join("."), |()| found += 1);
             assert_eq!(found, expected);
         }
     }

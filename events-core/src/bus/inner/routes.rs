@@ -585,7 +585,7 @@ impl Table {
 /// Returns the handlers of an event name, from the table.
 fn handlers_of(by_pattern: &PatternMap<PatternHandlers>, name: &str) -> Vec<Entry> {
     let mut routes = Vec::new();
-    by_pattern.of_name(name, |registered| {
+    by_pattern.for_each_candidate(name, |registered| {
         for route in registered.routes() {
             if route.matches(name) && route.registration.callback.accepts.contains(name) {
                 routes.push(route);

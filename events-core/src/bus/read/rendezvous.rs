@@ -48,7 +48,7 @@ struct Table {
     /// True if the task was dropped with its runtime. The next emit then removes the handler.
     is_abandoned: bool,
     /// The position of the event that the handler is being called with.
-    in_hand: Option<u64>,
+    handled_position: Option<u64>,
     /// The positions that only one of the emit and the task has reached so far.
     entries: HashMap<u64, Entry, RandomState>,
     /// The number of entries above which [`Table::prune`] is called.
@@ -61,7 +61,7 @@ impl Default for Table {
             start: 0,
             live: false,
             is_abandoned: false,
-            in_hand: None,
+            handled_position: None,
             entries: HashMap::default(),
             bound: MIN_BOUND,
         }
@@ -136,9 +136,9 @@ impl Rendezvous {
     /// Stores the position of the event that the handler will be called with. Call it before checking that
     /// the handler is still registered: a caller that removes the handler after that check then finds the
     /// position here.
-    pub(crate) fn take_in_hand(&self, position: Option<u64>) {
+    pub(crate) fn set_handled_position(&self, position: Option<u64>) {
         self.slow_reported.store(false, Ordering::Relaxed);
-        self.lock().in_hand = position;
+        self.lock().handled_position = position;
     }
 
     pub(crate) fn go_live(&self) {
@@ -147,7 +147,7 @@ impl Rendezvous {
 
     /// Called by an emit at the position of its event. Returns the result of the handler, a future of it if
     /// the emit waits, or `None` if the emit continues.
-    pub(crate) fn arrive(&self, call: &Call<'_>) -> CallResult {
+    pub(crate) fn arrive_as_emit(&self, call: &Call<'_>) -> CallResult {
         let mut table = self.lock();
         if table.is_abandoned {
             drop(table);
@@ -182,14 +182,14 @@ impl Rendezvous {
 
     /// Called by the task with the result of the handler at a position. If no emit takes the result, returns
     /// it with the entry that the emit left; the task must then report a failure.
-    pub(crate) fn finish(
+    pub(crate) fn arrive_as_task(
         &self,
         position: u64,
         record: &Record,
         result: HandlerResult,
     ) -> Option<(HandlerResult, Option<Entry>)> {
         let mut table = self.lock();
-        table.in_hand = None;
+        table.handled_position = None;
         match table.entries.remove(&position) {
             Some(entry) => {
                 // Release the lock first: sending wakes a user's task, and dropping an entry may run user
@@ -227,7 +227,7 @@ impl Rendezvous {
     pub(crate) fn skip_all(&self, is_task_gone: bool) -> Vec<Unreported> {
         let mut table = self.lock();
         let mut skipped = std::mem::take(&mut table.entries);
-        if !is_task_gone && let Some(position) = table.in_hand {
+        if !is_task_gone && let Some(position) = table.handled_position {
             table.entries.extend(skipped.remove_entry(&position));
         }
         table.start = u64::MAX;
@@ -276,7 +276,7 @@ impl Replay for Rendezvous {
         let unreported = self.skip_all(false);
         self.ended.notify_waiters();
         if let Some(bus) = self.bus.upgrade() {
-            report_late(&bus, route, unreported);
+            report_untaken(&bus, route, unreported);
         }
     }
 
@@ -286,7 +286,7 @@ impl Replay for Rendezvous {
 }
 
 /// Counts and logs failures that no emit will take.
-pub(crate) fn report_late(bus: &Arc<Inner>, route: &Route, unreported: Vec<Unreported>) {
+pub(crate) fn report_untaken(bus: &Arc<Inner>, route: &Route, unreported: Vec<Unreported>) {
     for (record, error) in unreported {
         let failure = Failure::new(route, error);
         catch_panic(|| bus.note_failure(record.name(), Some(record.id()), &failure));

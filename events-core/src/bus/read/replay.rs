@@ -28,11 +28,11 @@ use crate::bus::inner::routes::{Lifetime, Patterns, Route};
 use crate::bus::inner::runtime::spawn_boxed;
 use crate::bus::inner::{Bus, Inner};
 use crate::bus::read::history::History;
-use crate::bus::read::rendezvous::{Rendezvous, report_late};
+use crate::bus::read::rendezvous::{Rendezvous, report_untaken};
 use crate::error::{Error, ErrorKind};
 use crate::event::accepted::AcceptedEvents;
 use crate::id::EventId;
-use crate::log::reader::{Read, Reader};
+use crate::log::reader::{ReadItem, Reader};
 use crate::panics::catch_panic;
 use crate::record::Record;
 use crate::time::Timestamp;
@@ -208,11 +208,12 @@ impl Bus {
             _ => History::of_query(self, query).await?.into_iter().collect(),
         };
         // Events that the reader has yet to read are handled in its order.
-        let upcoming = reader.upcoming();
-        past.retain(|record| !upcoming.contains(&record.id()));
-        drop(upcoming);
+        let unread = reader.unread_ids();
+        past.retain(|record| !unread.contains(&record.id()));
+        drop(unread);
         // Only an event from an adapter's history can occur again: when the adapter delivers it to this bus.
-        let handled_before = if self.shares_history() { Handled::of(&past) } else { Handled::default() };
+        let handled_before =
+            if self.shares_history() { HandledBefore::of(&past) } else { HandledBefore::default() };
         let (caught_up, live) = oneshot::channel();
         let worker = ReplayTask {
             bus: Arc::downgrade(inner),
@@ -223,8 +224,8 @@ impl Bus {
             handled_before,
             caught_up: Some(caught_up),
             is_live: false,
-            is_over: false,
-            past: past.len() as u64,
+            has_finished: false,
+            unfinished_past: past.len() as u64,
         };
         worker.spawn(&inner.runtime, past);
         // If no thread drives the runtime of the bus, only `stop` ends this wait.
@@ -254,7 +255,7 @@ fn rendezvous_callback(rendezvous: Arc<Rendezvous>, takes_arc: bool) -> Callback
         takes_arc,
         accepts: AcceptedEvents::Any,
         is_async: false,
-        function: Arc::new(move |call| rendezvous.arrive(call)),
+        function: Arc::new(move |call| rendezvous.arrive_as_emit(call)),
     }
 }
 
@@ -264,26 +265,26 @@ struct ReplayTask {
     callback: Callback,
     rendezvous: Arc<Rendezvous>,
     reader: Reader,
-    handled_before: Handled,
+    handled_before: HandledBefore,
     /// Reports to the caller of `OnReplay::on`; `None` once used.
     caught_up: Option<oneshot::Sender<Result<(), Error>>>,
     /// True once the handler has caught up.
     is_live: bool,
     /// True if the task has ended by itself, and was not dropped by its runtime.
-    is_over: bool,
+    has_finished: bool,
     /// Number of events from the history that the handler has not finished.
-    past: u64,
+    unfinished_past: u64,
 }
 
 /// The events that the handler got from an adapter's history, to recognise them if the adapter delivers them
 /// again.
 #[derive(Default)]
-struct Handled {
+struct HandledBefore {
     ids: HashSet<EventId>,
     newest: Option<Timestamp>,
 }
 
-impl Handled {
+impl HandledBefore {
     /// Tolerance in microseconds. Events reach the bus in the order of the history, except its own, which are
     /// stored before they are delivered.
     const SLACK: i64 = 60_000_000;
@@ -315,7 +316,7 @@ impl ReplayTask {
 
     async fn run(mut self, past: Vec<Record>) {
         self.replay(past).await;
-        self.is_over = true;
+        self.has_finished = true;
     }
 
     async fn replay(&mut self, past: Vec<Record>) {
@@ -330,11 +331,11 @@ impl ReplayTask {
                 Some(Err(error)) => self.report(&record, error),
                 None => return,
             }
-            self.past -= 1;
+            self.unfinished_past -= 1;
         }
         while let Some(read) = self.next().await {
             match read {
-                Read::Record(record, position) => {
+                ReadItem::Record(record, position) => {
                     let result = match self.handled_before.take(&record) {
                         true => Ok(()),
                         false => match self.call(&record, Some(position)).await {
@@ -343,21 +344,23 @@ impl ReplayTask {
                         },
                     };
                     // Keep the entry until the failure is logged, so that `stop` waits for it.
-                    if let Some((Err(error), _entry)) = self.rendezvous.finish(position, &record, result) {
+                    if let Some((Err(error), _entry)) =
+                        self.rendezvous.arrive_as_task(position, &record, result)
+                    {
                         self.report(&record, error);
                     }
                     // Let other tasks run, even if the handler never waits.
                     tokio::task::consume_budget().await;
                 }
-                Read::Lost(lost) if self.lag(lost) => {}
-                Read::Lost(_) => return,
+                ReadItem::Lost(lost) if self.report_lag(lost) => {}
+                ReadItem::Lost(_) => return,
             }
         }
     }
 
     /// Returns the next event; `None` if the handler was removed, or the bus has stopped and everything was
     /// read.
-    async fn next(&mut self) -> Option<Read> {
+    async fn next(&mut self) -> Option<ReadItem> {
         let (registration, rendezvous) = (Arc::clone(&self.route.registration), Arc::clone(&self.rendezvous));
         let mut removed = pin!(rendezvous.ended(&registration));
         std::future::poll_fn(|cx| {
@@ -382,7 +385,7 @@ impl ReplayTask {
     /// its deadline before the handler caught up.
     async fn call(&mut self, record: &Record, position: Option<u64>) -> Option<HandlerResult> {
         let bus = Bus { inner: self.bus.upgrade()? };
-        self.rendezvous.take_in_hand(position);
+        self.rendezvous.set_handled_position(position);
         if !self.route.registration.is_active() {
             return None;
         }
@@ -403,7 +406,7 @@ impl ReplayTask {
     }
 
     /// Reports lost events. Returns false if that ends the task, because the handler had not caught up.
-    fn lag(&mut self, lost: u64) -> bool {
+    fn report_lag(&mut self, lost: u64) -> bool {
         let who = format!("{}: fell behind the history and", self.route.name());
         let of = format!(" of {}", self.route.pattern());
         if let Some(caught_up) = self.caught_up.take() {
@@ -421,10 +424,10 @@ impl ReplayTask {
     }
 
     /// Releases all emits that wait, and reports the failures that no emit will report.
-    fn end(&self) {
+    fn release_emits(&self) {
         let unreported = self.rendezvous.skip_all(true);
         if let Some(bus) = self.bus.upgrade() {
-            report_late(&bus, &self.route, unreported);
+            report_untaken(&bus, &self.route, unreported);
         }
     }
 
@@ -439,16 +442,16 @@ impl Drop for ReplayTask {
     /// Also runs if the runtime drops the task: emits must not wait for it any longer.
     fn drop(&mut self) {
         let bus = self.bus.upgrade();
-        let Some(bus) = bus.filter(|_| !self.is_over && self.route.registration.is_active()) else {
+        let Some(bus) = bus.filter(|_| !self.has_finished && self.route.registration.is_active()) else {
             if let Some(bus) = self.bus.upgrade() {
                 bus.routes.remove(&self.route.registration);
             }
-            return self.end();
+            return self.release_emits();
         };
         // An emit that waits for an event reports that event itself.
         let (unhandled, unreported) = self.rendezvous.abandon();
-        let unhandled = unhandled + self.past;
-        report_late(&bus, &self.route, unreported);
+        let unhandled = unhandled + self.unfinished_past;
+        report_untaken(&bus, &self.route, unreported);
         if !self.is_live {
             // The caller of `OnReplay::on` gets an error, because the sender is dropped.
             bus.routes.remove(&self.route.registration);

@@ -16,7 +16,7 @@ use crate::bus::inner::{Bus, Inner};
 use crate::error::Error;
 use crate::event::Event;
 use crate::event::pattern::Pattern;
-use crate::log::reader::{Read, Reader};
+use crate::log::reader::{ReadItem, Reader};
 use crate::record::Record;
 
 /// Adds `next` to a stream, so that a `while let` loop needs no combinator crate.
@@ -105,7 +105,7 @@ impl EventStream {
         {
             bus.note_other_event(Location::caller(), &self.pattern, E::NAME);
         }
-        self.reader.narrow(E::NAME);
+        self.reader.restrict_to(E::NAME);
         TypedStream { records: self, event: PhantomData }
     }
 }
@@ -132,7 +132,7 @@ impl EventStream {
 
 impl EventStream {
     /// Logs that a record is skipped because it can't be decoded.
-    fn pass_over(&self, record: &Record, error: &Error) {
+    fn warn_of_unreadable(&self, record: &Record, error: &Error) {
         if let Some(bus) = self.bus.upgrade() {
             let id = record.id();
             let reporter = &bus.settings.reporter;
@@ -162,7 +162,7 @@ where
                     match S::of_record(&record) {
                         Ok(event) => return Poll::Ready(Some(Ok(event))),
                         Err(error) if S::ACCEPTS.contains(record.name()) => {
-                            self.records.pass_over(&record, &error)
+                            self.records.warn_of_unreadable(&record, &error)
                         }
                         // The set has no variant for the event.
                         Err(_) => {}
@@ -180,8 +180,8 @@ impl Stream for EventStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.reader.poll_next(cx).map(|read| match read? {
-            Read::Record(record, _) => Some(Ok(record)),
-            Read::Lost(missed) => Some(Err(Lagged { missed })),
+            ReadItem::Record(record, _) => Some(Ok(record)),
+            ReadItem::Lost(missed) => Some(Err(Lagged { missed })),
         })
     }
 }
@@ -202,7 +202,7 @@ impl<E: Event> Stream for TypedStream<E> {
             match ready!(Pin::new(&mut self.records).poll_next(cx)) {
                 Some(Ok(record)) => match record.decode() {
                     Ok(event) => return Poll::Ready(Some(Ok(event))),
-                    Err(error) => self.records.pass_over(&record, &error),
+                    Err(error) => self.records.warn_of_unreadable(&record, &error),
                 },
                 Some(Err(lagged)) => return Poll::Ready(Some(Err(lagged))),
                 None => return Poll::Ready(None),

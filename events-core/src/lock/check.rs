@@ -116,7 +116,7 @@ impl Locked {
 
     /// A version that is not locked yet, compared with its previous version, so that secret fields stay
     /// secret.
-    pub(super) const fn successor(
+    pub(super) const fn new_version(
         event: &'static str,
         version: u32,
         now: &'static TypeSchema,
@@ -143,7 +143,7 @@ impl Locked {
 
     /// Checks that a declared schema can be compared with itself. The lock refuses other types, because their
     /// next check would fail without a change. The error is `None` if the schema is nested too deeply.
-    pub(super) const fn comparable(now: &'static TypeSchema) -> Result<(), Option<SchemaMismatch>> {
+    pub(super) const fn check_comparable(now: &'static TypeSchema) -> Result<(), Option<SchemaMismatch>> {
         const ALL: Promise = Promise { reads_old: true, read_by_old: true, keeps_secrets: true };
         if let Err(mismatch) = now.can_read(now)
             && mismatch.is_undecided()
@@ -158,7 +158,7 @@ impl Locked {
         if now.is_same(now) { Ok(()) } else { Err(None) }
     }
 
-    const fn promise(&self) -> Promise {
+    const fn declared_promise(&self) -> Promise {
         Promise {
             reads_old: self.compatibility.reads_old(),
             read_by_old: self.compatibility.is_read_by_old(),
@@ -167,7 +167,7 @@ impl Locked {
     }
 
     const fn drift(&self, part: CheckedPart) -> Verdict {
-        match self.now.drift(part, self.locked, self.promise()) {
+        match self.now.drift(part, self.locked, self.declared_promise()) {
             Ok(()) => Ok(()),
             Err(mismatch) => Err(Problem::Drift(mismatch)),
         }
@@ -175,7 +175,7 @@ impl Locked {
 
     /// Checks only that secrets are still secret: those of one field, or of everything that belongs to no
     /// field.
-    pub(super) const fn secrets(&self, field: Option<&'static str>) -> Verdict {
+    pub(super) const fn check_secrets(&self, field: Option<&'static str>) -> Verdict {
         let part = match field {
             Some(name) => CheckedPart::Field(name),
             None if has_fields(self.now) => CheckedPart::Rest,
@@ -189,7 +189,7 @@ impl Locked {
     }
 
     /// Checks that the declaration promises at least the locked compatibility.
-    pub(super) const fn promised(&self) -> Verdict {
+    pub(super) const fn check_promise(&self) -> Verdict {
         let (promised, now) = (self.promised, self.compatibility);
         match promised.reads_old() && !now.reads_old() || promised.is_read_by_old() && !now.is_read_by_old() {
             true => Err(Problem::Weaker { promised, now }),
@@ -198,10 +198,10 @@ impl Locked {
     }
 
     /// Checks one field, given by the name it is written under, or read under if it is not written.
-    pub(super) const fn field(&self, name: &'static str) -> Verdict {
+    pub(super) const fn check_field(&self, name: &'static str) -> Verdict {
         let (TypeSchema::Struct(now), TypeSchema::Struct(locked)) = (as_read(self.now), as_read(self.locked))
         else {
-            // At least one of the two is not a struct: `rest` compares them as a whole.
+            // At least one of the two is not a struct: `check_rest` compares them as a whole.
             return Ok(());
         };
         if let Some(name) = self.reserved_among(now, Some(name)) {
@@ -233,9 +233,9 @@ impl Locked {
         self.drift(CheckedPart::Field(name))
     }
 
-    /// Checks everything that [`field`](Self::field) does not: removed fields, or the whole type if the
+    /// Checks everything that [`check_field`](Self::check_field) does not: removed fields, or the whole type if the
     /// declaration has no named fields.
-    pub(super) const fn rest(&self) -> Verdict {
+    pub(super) const fn check_rest(&self) -> Verdict {
         let (TypeSchema::Struct(now), TypeSchema::Struct(locked)) = (as_read(self.now), as_read(self.locked))
         else {
             return self.whole();
@@ -244,7 +244,7 @@ impl Locked {
             let mut i = 0;
             while i < now.fields.len() {
                 if let (Some(name), _) | (None, Some(name)) = (now.fields[i].written, now.fields[i].read)
-                    && let refused @ Err(_) = self.field(name)
+                    && let refused @ Err(_) = self.check_field(name)
                 {
                     return refused;
                 }
@@ -272,7 +272,7 @@ impl Locked {
         {
             return refused;
         }
-        if let Some(name) = self.gone(locked, now, Within { root: locked, non_structs_before: 0 }) {
+        if let Some(name) = self.removed_name(locked, now, Within { root: locked, non_structs_before: 0 }) {
             return Err(Problem::Gone(name));
         }
         if self.compatibility.reads_old()
@@ -293,7 +293,7 @@ impl Locked {
     /// Returns the first name that was written, is no longer known, and is not reserved by the declaration.
     /// The entries of a flattened field that is not a struct have no common name in the JSON. Such a field
     /// goes by its name in the source code.
-    const fn gone(
+    const fn removed_name(
         &self,
         locked: &'static StructSchema,
         now: &'static StructSchema,
@@ -305,7 +305,7 @@ impl Locked {
             let field = &locked.fields[i];
             i += 1;
             if let Some(inner) = flattened(field) {
-                if let Some(name) = self.gone(inner, now, within) {
+                if let Some(name) = self.removed_name(inner, now, within) {
                     return Some(name);
                 }
                 within.non_structs_before += count_non_structs(inner);
@@ -396,20 +396,20 @@ impl Locked {
     }
 
     /// Returns an error message if the declaration gives a reason that no change needs.
-    pub(super) const fn idle_reason(&self, field: &'static str) -> Option<Text> {
+    pub(super) const fn unneeded_reason(&self, field: &'static str) -> Option<Text> {
         let Some(reason) = self.reason(field) else { return None };
-        let is_needed = self.is_spent(reason)
+        let is_needed = self.is_used_before(reason)
             || match field.is_empty() {
-                true => self.promised().is_err() || !self.is_unchanged() && self.rest().is_err(),
-                false => !self.is_unchanged() && self.field(field).is_err(),
+                true => self.check_promise().is_err() || !self.is_unchanged() && self.check_rest().is_err(),
+                false => !self.is_unchanged() && self.check_field(field).is_err(),
             };
         if is_needed {
             return None;
         }
-        Some(self.idle(reason))
+        Some(self.describe_unneeded_reason(reason))
     }
 
-    pub(super) const fn idle(&self, reason: &str) -> Text {
+    pub(super) const fn describe_unneeded_reason(&self, reason: &str) -> Text {
         let text = Text::EMPTY.push("`").push(self.event).push("` (version ").number(self.version as usize);
         let text =
             text.push(") has not changed in a way that needs a reason: remove `changed = \"").quote(reason);
@@ -417,7 +417,7 @@ impl Locked {
     }
 
     /// Whether the file already contains the reason, for an earlier change.
-    pub(super) const fn is_spent(&self, reason: &str) -> bool {
+    pub(super) const fn is_used_before(&self, reason: &str) -> bool {
         let mut i = 0;
         while i < self.changed[1].len() {
             if same(self.changed[1][i].reason, reason) {
@@ -430,9 +430,9 @@ impl Locked {
 
     /// Whether the declaration gives a new reason for the problem. No reason permits the use of a reserved
     /// name.
-    pub(super) const fn is_excused(&self, field: &str, problem: &Problem) -> bool {
+    pub(super) const fn is_permitted_by_reason(&self, field: &str, problem: &Problem) -> bool {
         match self.reason(field) {
-            Some(reason) => !matches!(problem, Problem::Reserved(_)) && !self.is_spent(reason),
+            Some(reason) => !matches!(problem, Problem::Reserved(_)) && !self.is_used_before(reason),
             None => false,
         }
     }
@@ -441,7 +441,7 @@ impl Locked {
     pub(super) const fn describe(&self, field: &str, problem: &Problem) -> Text {
         let text = self.describe_problem(field, problem);
         match self.reason(field) {
-            Some(reason) if self.is_spent(reason) => {
+            Some(reason) if self.is_used_before(reason) => {
                 text.push(". The given reason belongs to an earlier change: give this change another reason")
             }
             _ => text,
@@ -666,8 +666,8 @@ const fn is_written(schema: &StructSchema, name: &str) -> bool {
 /// Checks a field of an event against the lock.
 #[track_caller]
 pub const fn locked_field(locked: &Locked, field: &'static str) {
-    if let Err(problem) = locked.field(field)
-        && !locked.is_excused(field, &problem)
+    if let Err(problem) = locked.check_field(field)
+        && !locked.is_permitted_by_reason(field, &problem)
     {
         panic!("{}", locked.describe(field, &problem).as_str());
     }
@@ -676,8 +676,8 @@ pub const fn locked_field(locked: &Locked, field: &'static str) {
 /// Checks that an event promises at least the locked compatibility.
 #[track_caller]
 pub const fn locked_promise(locked: &Locked) {
-    if let Err(problem) = locked.promised()
-        && !locked.is_excused("", &problem)
+    if let Err(problem) = locked.check_promise()
+        && !locked.is_permitted_by_reason("", &problem)
     {
         panic!("{}", locked.describe("", &problem).as_str());
     }
@@ -686,7 +686,7 @@ pub const fn locked_promise(locked: &Locked) {
 /// Checks that a reason, given for a field or for the rest, is needed by a change.
 #[track_caller]
 pub const fn locked_reason(locked: &Locked, field: &'static str) {
-    if let Some(text) = locked.idle_reason(field) {
+    if let Some(text) = locked.unneeded_reason(field) {
         panic!("{}", text.as_str());
     }
 }
@@ -704,8 +704,8 @@ pub const fn locked_previous(written: &str, is_locked: bool) {
 /// Checks everything that belongs to no field of an event, or the whole event if it has no named fields.
 #[track_caller]
 pub const fn locked_rest(locked: &Locked) {
-    if let Err(problem) = locked.rest()
-        && !locked.is_excused("", &problem)
+    if let Err(problem) = locked.check_rest()
+        && !locked.is_permitted_by_reason("", &problem)
     {
         panic!("{}", locked.describe("", &problem).as_str());
     }

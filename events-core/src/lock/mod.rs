@@ -5,11 +5,11 @@
 //! fail. [`SchemaLock`] checks at run time whether the whole folder matches the program, and writes the
 //! folder.
 
+mod changes;
 pub(crate) mod check;
 mod folder;
 mod print;
 mod render;
-mod step;
 
 use std::path::Path;
 
@@ -124,10 +124,10 @@ impl SchemaLock {
                 }
                 continue;
             };
-            match (locking.file, step::of(decl, locking)) {
+            match (locking.file, changes::check_changes(decl, locking)) {
                 (None, _) => problems.push(self.advise(decl, "is not locked")),
                 (Some(_), Err(problem)) => problems.push(problem),
-                (Some(file), Ok(step)) if unix(file.text) == render::file(decl, locking, &step) => {}
+                (Some(file), Ok(reasons)) if unix(file.text) == render::file(decl, locking, &reasons) => {}
                 (Some(_), Ok(_)) => problems.push(self.advise(decl, "has changed since it was locked")),
             }
         }
@@ -178,14 +178,14 @@ impl SchemaLock {
             return vec![format!("{} can't be created: {error}", self.folder)];
         }
         for (decl, locking) in locked(&registry().events) {
-            let step = match step::of(decl, locking) {
-                Ok(step) => step,
+            let reasons = match changes::check_changes(decl, locking) {
+                Ok(reasons) => reasons,
                 Err(problem) => {
                     problems.push(problem);
                     continue;
                 }
             };
-            let text = render::file(decl, locking, &step);
+            let text = render::file(decl, locking, &reasons);
             let path = folder.join(decl.name);
             let found = match std::fs::read_to_string(&path) {
                 Ok(found) => Some(found),

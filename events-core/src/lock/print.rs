@@ -17,30 +17,33 @@ use crate::schema::{
     Within, count_non_structs, flattened,
 };
 
-/// Returns the text of a version. `now` is the declared schema, and `before` the locked version. `excused`
+/// Returns the text of a version. `now` is the declared schema, and `before` the locked version. `used_reasons`
 /// are the reasons that permit changes: they are added to those in the file, and the parts they permit to
 /// change are written as if they were new. `reserved` are the names of removed fields.
 pub(super) fn version(
     number: u32,
     now: &'static TypeSchema,
     before: Option<LockedVersion>,
-    excused: &[Change],
+    used_reasons: &[Change],
     reserved: &[&'static str],
 ) -> String {
-    let is_whole = excused.iter().any(|change| change.field.is_empty()) && !has_fields(now);
+    let is_whole = used_reasons.iter().any(|change| change.field.is_empty()) && !has_fields(now);
     let shape = before.filter(|_| !is_whole).map(|before| before.schema);
-    let excused_fields = excused.iter().map(|change| change.field).filter(|field| !field.is_empty());
-    let mut printer =
-        Printer { excused: excused_fields.collect(), reserved: reserved.to_vec(), ..Printer::default() };
+    let fields_with_reason = used_reasons.iter().map(|change| change.field).filter(|field| !field.is_empty());
+    let mut printer = Printer {
+        fields_with_reason: fields_with_reason.collect(),
+        reserved: reserved.to_vec(),
+        ..Printer::default()
+    };
     let mut text = printer.version(number, now, shape);
     // A type may have been written before its locked schema was found at another field. Repeat until no
     // further locked schema is found.
-    while std::mem::take(&mut printer.learned) {
+    while std::mem::take(&mut printer.has_new_locked_schema) {
         printer.declared.clear();
         text = printer.version(number, now, shape);
     }
     let kept = before.map_or(&[][..], |before| before.changed);
-    let reasons = kept.iter().chain(excused).map(|Change { field, reason }| match field.is_empty() {
+    let reasons = kept.iter().chain(used_reasons).map(|Change { field, reason }| match field.is_empty() {
         true => format!("changed = {}\n", quoted(reason)),
         false => format!("changed {} = {}\n", quoted(field), quoted(reason)),
     });
@@ -55,13 +58,13 @@ impl Printer {
         now: &'static TypeSchema,
         before: Option<&'static TypeSchema>,
     ) -> String {
-        self.is_below = false;
+        self.is_nested = false;
         let root = self.shape(now, before, 0);
         let mut text = format!("version {number} = {root}\n");
         let mut next = 0;
         while let Some(Declared { name, schema }) = self.declared.get(next).cloned() {
             next += 1;
-            self.is_below = next > 1;
+            self.is_nested = next > 1;
             let before = self.before(schema);
             let shape = self.shape(schema.shape, before, 0);
             let mut flags = if schema.secret { "#[secret] ".to_owned() } else { String::new() };
@@ -79,15 +82,15 @@ struct Printer {
     /// Types that are written separately, in the order in which they were found.
     declared: Vec<Declared>,
     /// Fields of the event whose changes have a reason.
-    excused: Vec<&'static str>,
+    fields_with_reason: Vec<&'static str>,
     /// Names of removed fields of the event.
     reserved: Vec<&'static str>,
     /// Whether the current type is nested in the event, and is not the event type itself.
-    is_below: bool,
+    is_nested: bool,
     /// Locked schemas of the types that have been found.
-    befores: Vec<(&'static NamedSchema, &'static TypeSchema)>,
-    /// Whether `befores` has grown since the version was begun.
-    learned: bool,
+    locked_schemas: Vec<(&'static NamedSchema, &'static TypeSchema)>,
+    /// Whether `locked_schemas` has grown since the version was begun.
+    has_new_locked_schema: bool,
 }
 
 #[derive(Clone)]
@@ -171,8 +174,8 @@ impl Printer {
     /// Adds a type that is written separately, and returns its name.
     fn declare(&mut self, schema: &'static NamedSchema, before: Option<&'static TypeSchema>) -> String {
         if let (Some(before), None) = (before, self.before(schema)) {
-            self.befores.push((schema, before));
-            self.learned = true;
+            self.locked_schemas.push((schema, before));
+            self.has_new_locked_schema = true;
         }
         let known = |declared: &&Declared| is_one(declared.schema, schema);
         if let Some(declared) = self.declared.iter().find(known) {
@@ -189,7 +192,7 @@ impl Printer {
 
     /// Returns the locked schema of a type, if it has been found.
     fn before(&self, schema: &'static NamedSchema) -> Option<&'static TypeSchema> {
-        let known = self.befores.iter().find(|(known, _)| is_one(known, schema));
+        let known = self.locked_schemas.iter().find(|(known, _)| is_one(known, schema));
         known.map(|(_, before)| *before)
     }
 
@@ -206,10 +209,10 @@ impl Printer {
         let deny = if schema.deny_unknown { " deny_unknown" } else { "" };
         let mut text = format!("struct{deny} {{\n");
         for field in schema.fields {
-            let is_below = self.is_below || depth > 0;
-            let is_excused =
-                !is_below && field.written.or(field.read).is_some_and(|name| self.excused.contains(&name));
-            let before = before.filter(|_| !is_excused);
+            let is_nested = self.is_nested || depth > 0;
+            let has_reason = !is_nested
+                && field.written.or(field.read).is_some_and(|name| self.fields_with_reason.contains(&name));
+            let before = before.filter(|_| !has_reason);
             let was = before.map(|before| all_of(before).into_iter().find(|was| is_of(was, field)));
             let flags = flags_of_field(field, was);
             let shape = self.shape(field.shape, was.flatten().map(|was| was.shape), depth + 1);
@@ -219,10 +222,10 @@ impl Printer {
         // A removed field of the event itself is covered by `reserved`. Types nested in the event have no
         // `reserved`, so a removed field stays in the text as one that old records may have. So does a
         // removed flattened field, because its name does not tell what it wrote.
-        let is_below = self.is_below || depth > 0;
+        let is_nested = self.is_nested || depth > 0;
         for was in before.into_iter().flat_map(|before| gone(schema, before)) {
             let name = was.written.unwrap_or_default();
-            let is_kept = is_below || was.flatten && self.reserved.contains(&name);
+            let is_kept = is_nested || was.flatten && self.reserved.contains(&name);
             if !is_kept {
                 continue;
             }

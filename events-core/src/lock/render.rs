@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use crate::event::EventDecl;
 use crate::event::locking::{Change, LockedVersion, Locking, PastLocking};
-use crate::lock::step::Step;
+use crate::lock::changes::UsedReasons;
 use crate::lock::{FORMAT, print, unix};
 
 /// Returns the text that the file of an event should have.
-pub(super) fn file(decl: &EventDecl, locking: &Locking, step: &Step) -> String {
+pub(super) fn file(decl: &EventDecl, locking: &Locking, reasons: &UsedReasons) -> String {
     let before = locking.file.map(|file| unix(file.text)).unwrap_or_default();
-    let versions = versions(decl, locking, step, &before);
+    let versions = versions(decl, locking, reasons, &before);
     let history = before.lines().find(|line| line.starts_with("history ")).map_or_else(
         || format!("history \"first written as {:016x}\"", fingerprint(&versions)),
         str::to_owned,
@@ -40,32 +40,31 @@ fn reserved(locking: &Locking) -> Vec<&'static str> {
 }
 
 /// All versions in the order of their numbers, each after an empty line.
-fn versions(decl: &EventDecl, locking: &Locking, step: &Step, before: &str) -> String {
+fn versions(decl: &EventDecl, locking: &Locking, reasons: &UsedReasons, before: &str) -> String {
     let mut versions = sections(before);
     versions.retain(|(number, _)| *number != decl.version);
     let mut previous = locking.previous;
     while let Some(past) = previous {
-        if !is_unchanged(past, step) {
+        if !is_unchanged(past, reasons) {
             versions.retain(|(number, _)| *number != past.version);
-            let excused = step.past.iter().find(|(number, _)| *number == past.version);
-            let excused = excused.map_or(&[][..], |(_, excused)| excused);
-            versions
-                .push((past.version, print::version(past.version, past.schema, past.locked, excused, &[])));
+            let used = reasons.past.iter().find(|(number, _)| *number == past.version);
+            let used = used.map_or(&[][..], |(_, used)| used);
+            versions.push((past.version, print::version(past.version, past.schema, past.locked, used, &[])));
         }
         previous = past.previous;
     }
     let locked = locking.file.and_then(|file| file.version);
-    let text = print::version(decl.version, decl.schema, locked, &step.current, &reserved(locking));
+    let text = print::version(decl.version, decl.schema, locked, &reasons.current, &reserved(locking));
     versions.push((decl.version, text));
     versions.sort_by_key(|(number, _)| *number);
     versions.into_iter().map(|(_, text)| format!("\n{}\n", text.trim_end())).collect()
 }
 
 /// Whether the file contains an earlier version exactly as it is declared.
-fn is_unchanged(past: &PastLocking, step: &Step) -> bool {
-    let is_excused = |(number, excused): &(u32, Vec<Change>)| *number == past.version && !excused.is_empty();
+fn is_unchanged(past: &PastLocking, reasons: &UsedReasons) -> bool {
+    let has_reason = |(number, used): &(u32, Vec<Change>)| *number == past.version && !used.is_empty();
     let is_same = |locked: LockedVersion| past.schema.is_same(locked.schema);
-    past.locked.is_some_and(is_same) && !step.past.iter().any(is_excused)
+    past.locked.is_some_and(is_same) && !reasons.past.iter().any(has_reason)
 }
 
 /// Splits a file into its versions, each with its number and text.

@@ -12,7 +12,7 @@ use crate::schema::{StructSchema, TypeSchema};
 
 /// The reasons, given in a declaration, that its changes needed.
 #[derive(Default)]
-pub(super) struct Step {
+pub(super) struct UsedReasons {
     /// Reasons of the current version.
     pub(super) current: Vec<Change>,
     /// Reasons of earlier versions, by version number.
@@ -21,34 +21,35 @@ pub(super) struct Step {
 
 /// Compares all versions of an event with the lock. Returns a message for the first change that is not
 /// permitted.
-pub(super) fn of(decl: &EventDecl, locking: &Locking) -> Result<Step, String> {
-    let mut step = Step::default();
+pub(super) fn check_changes(decl: &EventDecl, locking: &Locking) -> Result<UsedReasons, String> {
+    let mut reasons = UsedReasons::default();
     let mut previous = locking.previous;
     while let Some(past) = previous {
         if let Some(locked) = Locked::past(decl.name, past) {
-            let excused = excused(&locked, past.schema, past.changed, changed_field, changed_rest)?;
-            step.past.push((past.version, excused));
+            let used =
+                used_reasons(&locked, past.schema, past.changed, check_changed_field, check_changed_rest)?;
+            reasons.past.push((past.version, used));
         }
         previous = past.previous;
     }
-    step.current = match (Locked::of(decl.name, decl.version, decl.schema, locking), locking.previous) {
+    reasons.current = match (Locked::of(decl.name, decl.version, decl.schema, locking), locking.previous) {
         (Some(locked), _) => {
-            let rest = |locked: &Locked| locked.promised().and_then(|()| changed_rest(locked));
-            excused(&locked, decl.schema, locking.changed, changed_field, rest)?
+            let rest = |locked: &Locked| locked.check_promise().and_then(|()| check_changed_rest(locked));
+            used_reasons(&locked, decl.schema, locking.changed, check_changed_field, rest)?
         }
-        (None, Some(previous)) => successor(decl, locking, previous)?,
-        (None, None) => idle(decl, locking)?,
+        (None, Some(previous)) => reasons_of_new_version(decl, locking, previous)?,
+        (None, None) => refuse_first_reasons(decl, locking)?,
     };
     let locked = locking.file.and_then(|file| file.version);
     if !locked.is_some_and(|locked| decl.schema.is_same(locked.schema)) {
-        comparable(decl)?;
+        check_comparable(decl)?;
     }
-    Ok(step)
+    Ok(reasons)
 }
 
 /// Refuses a schema that is nested too deeply to be compared.
-fn comparable(decl: &EventDecl) -> Result<(), String> {
-    let problem = match Locked::comparable(decl.schema) {
+fn check_comparable(decl: &EventDecl) -> Result<(), String> {
+    let problem = match Locked::check_comparable(decl.schema) {
         Ok(()) => return Ok(()),
         Err(Some(mismatch)) => mismatch.to_string(),
         Err(None) => "its schema is nested too deeply to be compared".to_owned(),
@@ -60,29 +61,33 @@ fn comparable(decl: &EventDecl) -> Result<(), String> {
 }
 
 /// Checks a field, unless the schema is unchanged.
-fn changed_field(locked: &Locked, field: &'static str) -> Result<(), Problem> {
-    if locked.is_unchanged() { Ok(()) } else { locked.field(field) }
+fn check_changed_field(locked: &Locked, field: &'static str) -> Result<(), Problem> {
+    if locked.is_unchanged() { Ok(()) } else { locked.check_field(field) }
 }
 
 /// Checks everything that belongs to no field, unless the schema is unchanged.
-fn changed_rest(locked: &Locked) -> Result<(), Problem> {
-    if locked.is_unchanged() { Ok(()) } else { locked.rest() }
+fn check_changed_rest(locked: &Locked) -> Result<(), Problem> {
+    if locked.is_unchanged() { Ok(()) } else { locked.check_rest() }
 }
 
 /// Returns the reasons of a new version. A new version needs a reason only for a field that is no longer secret.
-fn successor(decl: &EventDecl, locking: &Locking, previous: &PastLocking) -> Result<Vec<Change>, String> {
-    let before = Locked::successor(decl.name, decl.version, decl.schema, locking.changed, previous.schema);
-    excused(
+fn reasons_of_new_version(
+    decl: &EventDecl,
+    locking: &Locking,
+    previous: &PastLocking,
+) -> Result<Vec<Change>, String> {
+    let before = Locked::new_version(decl.name, decl.version, decl.schema, locking.changed, previous.schema);
+    used_reasons(
         &before,
         decl.schema,
         locking.changed,
-        |locked, field| locked.secrets(Some(field)),
-        |locked| locked.secrets(None),
+        |locked, field| locked.check_secrets(Some(field)),
+        |locked| locked.check_secrets(None),
     )
 }
 
 /// Refuses reasons on an event that is locked for the first time, because it changes nothing.
-fn idle(decl: &EventDecl, locking: &Locking) -> Result<Vec<Change>, String> {
+fn refuse_first_reasons(decl: &EventDecl, locking: &Locking) -> Result<Vec<Change>, String> {
     match locking.changed {
         [] => Ok(Vec::new()),
         [Change { reason, .. }, ..] => Err(format!(
@@ -94,33 +99,35 @@ fn idle(decl: &EventDecl, locking: &Locking) -> Result<Vec<Change>, String> {
 
 /// Returns the reasons of a version that permit a change. Fails for a change without a reason, and for a
 /// reason without a change.
-fn excused(
+fn used_reasons(
     locked: &Locked,
     schema: &'static TypeSchema,
     changed: &[Change],
-    of_field: impl Fn(&Locked, &'static str) -> Result<(), Problem>,
-    of_rest: impl Fn(&Locked) -> Result<(), Problem>,
+    check_field: impl Fn(&Locked, &'static str) -> Result<(), Problem>,
+    check_rest: impl Fn(&Locked) -> Result<(), Problem>,
 ) -> Result<Vec<Change>, String> {
-    let fields = fields(schema).into_iter().flat_map(|schema| schema.fields);
+    let fields = compared_fields(schema).into_iter().flat_map(|schema| schema.fields);
     let names = fields.filter_map(|field| field.written.or(field.read));
-    let mut excused = Vec::new();
+    let mut used = Vec::new();
     for field in names.chain([""]) {
-        let verdict = if field.is_empty() { of_rest(locked) } else { of_field(locked, field) };
+        let verdict = if field.is_empty() { check_rest(locked) } else { check_field(locked, field) };
         let reason = changed.iter().find(|change| change.field == field);
         match (verdict, reason) {
-            (Err(problem), Some(reason)) if locked.is_excused(field, &problem) => excused.push(*reason),
+            (Err(problem), Some(reason)) if locked.is_permitted_by_reason(field, &problem) => {
+                used.push(*reason)
+            }
             (Err(problem), _) => return Err(locked.describe(field, &problem).as_str().to_owned()),
-            (Ok(()), Some(Change { reason, .. })) if !locked.is_spent(reason) => {
-                return Err(locked.idle(reason).as_str().to_owned());
+            (Ok(()), Some(Change { reason, .. })) if !locked.is_used_before(reason) => {
+                return Err(locked.describe_unneeded_reason(reason).as_str().to_owned());
             }
             (Ok(()), _) => {}
         }
     }
-    Ok(excused)
+    Ok(used)
 }
 
 /// The fields of a declaration that are checked one by one.
-fn fields(schema: &'static TypeSchema) -> Option<&'static StructSchema> {
+fn compared_fields(schema: &'static TypeSchema) -> Option<&'static StructSchema> {
     match schema {
         TypeSchema::Named(named) if has_fields(schema) => match named.get().shape {
             TypeSchema::Struct(fields) => Some(fields),

@@ -66,11 +66,11 @@ impl TypeSchema {
         field: Option<&'static str>,
         writer: &'static TypeSchema,
     ) -> Result<(), SchemaMismatch> {
-        let only = match field {
-            Some(field) => Only::Field(field),
-            None => Only::All,
+        let checked_fields = match field {
+            Some(field) => CheckedFields::Field(field),
+            None => CheckedFields::All,
         };
-        accept(self, Shape::Type(writer), Walk { only, hide: true, ..Walk::START })
+        accept(self, Shape::Type(writer), Walk { checked_fields, must_hide: true, ..Walk::START })
     }
 
     #[doc(hidden)]
@@ -81,13 +81,13 @@ impl TypeSchema {
         field: &'static str,
         writer: &'static TypeSchema,
     ) -> Result<(), SchemaMismatch> {
-        accept(self, Shape::Type(writer), Walk { only: Only::Field(field), ..Walk::START })
+        accept(self, Shape::Type(writer), Walk { checked_fields: CheckedFields::Field(field), ..Walk::START })
     }
 
     #[doc(hidden)]
     /// Like [`can_read`](Self::can_read), but checks only whether this struct refuses fields that it does not know.
     pub const fn can_ignore_rest(&'static self, writer: &'static TypeSchema) -> Result<(), SchemaMismatch> {
-        accept(self, Shape::Type(writer), Walk { only: Only::Unknown, ..Walk::START })
+        accept(self, Shape::Type(writer), Walk { checked_fields: CheckedFields::Unknown, ..Walk::START })
     }
 }
 
@@ -117,7 +117,7 @@ const fn at(step: Step, verdict: Verdict) -> Verdict {
 
 /// The part of the outermost struct that is checked.
 #[derive(Clone, Copy)]
-enum Only {
+enum CheckedFields {
     All,
     /// The field that is read under this name.
     Field(&'static str),
@@ -138,13 +138,13 @@ struct Walk {
     buffered: bool,
     /// The value is a flattened, adjacently tagged enum, to which serde passes only the entries of its tag and its
     /// content.
-    own_alone: bool,
+    only_own_entries: bool,
     /// The value is the key of a map, which is always written as a string.
     key: bool,
     /// The part of the outermost struct that is checked.
-    only: Only,
+    checked_fields: CheckedFields,
     /// Whether the writer's secrets must be secret in the reader, too.
-    hide: bool,
+    must_hide: bool,
 }
 
 impl Walk {
@@ -153,23 +153,23 @@ impl Walk {
         inside: 0,
         frames: 0,
         buffered: false,
-        own_alone: false,
+        only_own_entries: false,
         key: false,
-        only: Only::All,
-        hide: false,
+        checked_fields: CheckedFields::All,
+        must_hide: false,
     };
 
     /// Continues inside a secret of the reader, where nothing else must be secret.
     const fn hidden(self) -> Self {
-        Self { hide: false, ..self }
+        Self { must_hide: false, ..self }
     }
 
     const fn buffered(self) -> Self {
         Self { buffered: true, ..self }
     }
 
-    const fn own_alone(self) -> Self {
-        Self { own_alone: true, ..self }
+    const fn only_own_entries(self) -> Self {
+        Self { only_own_entries: true, ..self }
     }
 
     const fn key(self) -> Self {
@@ -177,15 +177,15 @@ impl Walk {
     }
 
     const fn looks_at(&self, field: &FieldSchema) -> bool {
-        match (self.only, field.read) {
-            (Only::Field(only), Some(name)) => same(only, name),
-            (Only::Field(_) | Only::Unknown, _) => false,
-            (Only::All, _) => true,
+        match (self.checked_fields, field.read) {
+            (CheckedFields::Field(only), Some(name)) => same(only, name),
+            (CheckedFields::Field(_) | CheckedFields::Unknown, _) => false,
+            (CheckedFields::All, _) => true,
         }
     }
 
     const fn looks_at_unknown(&self) -> bool {
-        matches!(self.only, Only::All | Only::Unknown)
+        matches!(self.checked_fields, CheckedFields::All | CheckedFields::Unknown)
     }
 
     const fn is_inside(&self, reader: &NamedSchema, writer: &NamedSchema) -> bool {
@@ -210,7 +210,7 @@ const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdic
     if walk.frames > MAX_FRAMES || walk.inside == MAX_PAIRS {
         return refuse(Problem::TooDeep);
     }
-    if walk.hide
+    if walk.must_hide
         && let Shape::Type(ty) = shape
     {
         if reader.is_hidden() {
@@ -261,7 +261,7 @@ const fn accept(reader: &'static TypeSchema, shape: Shape, walk: Walk) -> Verdic
         }
         Shape::Type(TypeSchema::Enum(schema)) => accept_variants(reader, schema, walk),
         Shape::Type(object @ (TypeSchema::Struct(_) | TypeSchema::Map(..))) => {
-            accept_alternatives(reader, Object::EMPTY, Todo::NONE.with(object), walk)
+            accept_alternatives(reader, Object::EMPTY, TypesToAdd::NONE.with(object), walk)
         }
         _ => accept_plain(reader, shape, walk),
     }
@@ -341,13 +341,13 @@ const fn accept_scalar(reader: &'static TypeSchema, shape: Shape, walk: Walk) ->
     let fits = match (reader, shape) {
         (TypeSchema::Bool, Shape::Type(TypeSchema::Bool)) => true,
         (TypeSchema::Integer(..) | TypeSchema::NonZero(..), Shape::Type(found)) if is_integer(found) => {
-            if !holds_integers(reader, found) {
+            if !contains_range_of(reader, found) {
                 return refuse(Problem::Range { expected: reader, found });
             }
             true
         }
         (TypeSchema::Float32 | TypeSchema::Float, Shape::Type(found)) if is_number(found) => {
-            if !holds_digits(reader, found) {
+            if !represents_digits_of(reader, found) {
                 return refuse(Problem::Digits { expected: reader, found });
             }
             true
@@ -393,7 +393,7 @@ const fn is_number(ty: &TypeSchema) -> bool {
 }
 
 /// Returns whether the range of one integer type contains that of another one.
-const fn holds_integers(reader: &TypeSchema, writer: &TypeSchema) -> bool {
+const fn contains_range_of(reader: &TypeSchema, writer: &TypeSchema) -> bool {
     let (
         TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max),
         TypeSchema::Integer(from, to) | TypeSchema::NonZero(from, to),
@@ -406,7 +406,7 @@ const fn holds_integers(reader: &TypeSchema, writer: &TypeSchema) -> bool {
 }
 
 /// Returns whether a float type represents all numbers of another type exactly.
-const fn holds_digits(reader: &TypeSchema, writer: &TypeSchema) -> bool {
+const fn represents_digits_of(reader: &TypeSchema, writer: &TypeSchema) -> bool {
     let bits = match reader {
         TypeSchema::Float32 => f32::MANTISSA_DIGITS,
         _ => f64::MANTISSA_DIGITS,
@@ -468,19 +468,19 @@ const fn accept_tuple_as_fields(
 
 /// Types whose entries are still to be added to an object.
 #[derive(Clone, Copy)]
-struct Todo {
-    types: [Option<&'static TypeSchema>; MAX_TODO],
+struct TypesToAdd {
+    types: [Option<&'static TypeSchema>; MAX_TYPES_TO_ADD],
     len: usize,
 }
 
 /// Maximum number of flattened fields whose alternatives are combined.
-const MAX_TODO: usize = 8;
+const MAX_TYPES_TO_ADD: usize = 8;
 
-impl Todo {
-    const NONE: Self = Self { types: [None; MAX_TODO], len: 0 };
+impl TypesToAdd {
+    const NONE: Self = Self { types: [None; MAX_TYPES_TO_ADD], len: 0 };
 
     const fn with(mut self, ty: &'static TypeSchema) -> Self {
-        if self.len < MAX_TODO {
+        if self.len < MAX_TYPES_TO_ADD {
             self.types[self.len] = Some(ty);
             self.len += 1;
         }
@@ -488,7 +488,7 @@ impl Todo {
     }
 
     const fn is_full(&self) -> bool {
-        self.len == MAX_TODO
+        self.len == MAX_TYPES_TO_ADD
     }
 }
 
@@ -502,11 +502,11 @@ const fn accept_variants(reader: &'static TypeSchema, schema: &'static EnumSchem
         let verdict = match variant_parts(schema, variant, name, false) {
             Some(written) => {
                 let object = with_parts(Object::EMPTY, written.parts);
-                let todo = match written.beside {
-                    Some(beside) => Todo::NONE.with(beside),
-                    None => Todo::NONE,
+                let types_to_add = match written.beside {
+                    Some(beside) => TypesToAdd::NONE.with(beside),
+                    None => TypesToAdd::NONE,
                 };
-                accept_alternatives(reader, object, todo, walk)
+                accept_alternatives(reader, object, types_to_add, walk)
             }
             None => match variant.body {
                 Some(body) => accept(reader, Shape::Type(body), walk),
@@ -535,16 +535,21 @@ const fn with_parts(object: Object, parts: [Option<Part>; 2]) -> Object {
     object
 }
 
-/// Checks whether a type reads each object that results from adding the types of `todo` to `object`. Each of them may
-/// have alternatives.
-const fn accept_alternatives(reader: &'static TypeSchema, object: Object, todo: Todo, walk: Walk) -> Verdict {
-    if todo.len == 0 {
-        if object.vague {
+/// Checks whether a type reads each object that results from adding the types of `types_to_add` to `object`. Each of
+/// them may have alternatives.
+const fn accept_alternatives(
+    reader: &'static TypeSchema,
+    object: Object,
+    types_to_add: TypesToAdd,
+    walk: Walk,
+) -> Verdict {
+    if types_to_add.len == 0 {
+        if object.is_incomplete {
             return refuse(Problem::TooMany);
         }
         return accept_object(reader, &object, walk);
     }
-    let mut rest = todo;
+    let mut rest = types_to_add;
     rest.len -= 1;
     let Some(next) = rest.types[rest.len] else { return refuse(Problem::TooMany) };
     match as_written(next) {
@@ -585,7 +590,7 @@ const fn accept_flattened_variants(
     reader: &'static TypeSchema,
     schema: &'static EnumSchema,
     object: Object,
-    rest: Todo,
+    rest: TypesToAdd,
     walk: Walk,
 ) -> Verdict {
     let mut i = 0;
@@ -597,11 +602,11 @@ const fn accept_flattened_variants(
             Some(written) => (with_parts(object, written.parts), written.beside),
             None => (object, variant.body),
         };
-        let todo = match beside {
+        let types_to_add = match beside {
             Some(beside) => rest.with(beside),
             None => rest,
         };
-        if let refused @ Err(_) = accept_alternatives(reader, object, todo, walk) {
+        if let refused @ Err(_) = accept_alternatives(reader, object, types_to_add, walk) {
             return refused;
         }
     }
@@ -649,7 +654,7 @@ const fn accept_map(
                         && !field.flatten
                         && let Some(entry) = object.entry(name)
                     {
-                        verdict = match walk.hide && entry.secret && !values.is_hidden() {
+                        verdict = match walk.must_hide && entry.secret && !values.is_hidden() {
                             true => at(Step::Field(name), refuse(Problem::Exposed)),
                             false => accept_entry(keys, values, name, entry.shape, walk),
                         };
@@ -680,7 +685,7 @@ const fn accept_entry(
 }
 
 const fn accept_fields(reader: &'static StructSchema, object: &Object, walk: Walk) -> Verdict {
-    let inner = Walk { only: Only::All, ..walk };
+    let inner = Walk { checked_fields: CheckedFields::All, ..walk };
     if !flattens(reader) {
         let mut i = 0;
         while i < reader.fields.len() {
@@ -830,7 +835,7 @@ const fn accept_field(reader: &'static StructSchema, index: usize, object: &Obje
     }
     let walk = if field.is_hidden() { walk.hidden() } else { walk };
     let verdict = match (found, map) {
-        (Some(Entry { secret: true, .. }), _) if walk.hide => refuse(Problem::Exposed),
+        (Some(Entry { secret: true, .. }), _) if walk.must_hide => refuse(Problem::Exposed),
         (Some(entry), _) if field.required && !matches!(entry.presence, Presence::Always) => {
             refuse(Problem::MayBeMissing)
         }
@@ -845,7 +850,7 @@ const fn accept_field(reader: &'static StructSchema, index: usize, object: &Obje
 
 /// Checks whether the type of a flattened field reads the entries of an object.
 const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Walk) -> Verdict {
-    if object.vague {
+    if object.is_incomplete {
         return refuse(Problem::TooMany);
     }
     match reader {
@@ -868,7 +873,7 @@ const fn accept_flattened(reader: &'static TypeSchema, object: &Object, walk: Wa
             accept_entry_as_variant(reader, schema, true, object, walk)
         }
         TypeSchema::Enum(schema) if matches!(schema.tag, Tag::Adjacent(..)) => {
-            accept_object_as_variant(reader, schema, object, walk.own_alone())
+            accept_object_as_variant(reader, schema, object, walk.only_own_entries())
         }
         other => accept_object(other, object, walk),
     }
@@ -884,7 +889,7 @@ const fn accept_flattened_option(inner: &'static TypeSchema, object: &Object, wa
     if verdict.is_ok() || !object.has_entry_for(inner) {
         return Ok(());
     }
-    match object.halves(Some(inner)) {
+    match object.split_by_entry(Some(inner)) {
         Some([one, other]) => match accept_flattened_option(inner, &one, walk) {
             Ok(()) => accept_flattened_option(inner, &other, walk),
             refused => refused,
@@ -1070,7 +1075,7 @@ const fn accept_object_as_variant(
     }
     // One variant may read some of the objects, and another variant the rest.
     if (untagged || matches!(schema.tag, Tag::Untagged))
-        && let Some([one, other]) = object.halves(None)
+        && let Some([one, other]) = object.split_by_entry(None)
     {
         return match accept_object_as_variant(reader, schema, &one, walk) {
             Ok(()) => accept_object_as_variant(reader, schema, &other, walk),
@@ -1204,7 +1209,7 @@ const fn accept_tagged(
         return refuse(Problem::NoTag(tag));
     }
     let rest = object.without(Taken::Key(tag));
-    if rest.vague {
+    if rest.is_incomplete {
         return refuse(Problem::TooMany);
     }
     match entry.shape {
@@ -1249,8 +1254,8 @@ const fn accept_tag(
         // An internally tagged unit variant does not look at the other entries.
         return refuse(Problem::UnknownVariant { name, is_unit: content.is_none() });
     };
-    let denies = schema.deny_unknown && !walk.own_alone;
-    let walk = Walk { own_alone: false, ..walk };
+    let denies = schema.deny_unknown && !walk.only_own_entries;
+    let walk = Walk { only_own_entries: false, ..walk };
     let Some(content) = content else {
         // An internally tagged unit variant ignores the entries next to the tag.
         return match variant.body {

@@ -34,7 +34,7 @@ pub enum CheckedPart {
 /// Maximum number of stack frames that a check uses in the compiler's const evaluator, whose limit is 128.
 const MAX_FRAMES: usize = 90;
 
-/// Upper bound of the number of frames between a call of [`types`] and the next call nested in it.
+/// Upper bound of the number of frames between a call of [`check_types`] and the next call nested in it.
 const FRAMES_PER_TYPE: usize = 5;
 
 /// Maximum number of pairs of declarations around a checked type.
@@ -58,8 +58,8 @@ impl TypeSchema {
         before: &'static TypeSchema,
         promise: Promise,
     ) -> Verdict {
-        let walk = Walk { pairs: [None; MAX_PAIRS], inside: 0, frames: 0, is_below: false, part, promise };
-        types(self, before, walk)
+        let walk = Walk { pairs: [None; MAX_PAIRS], inside: 0, frames: 0, is_nested: false, part, promise };
+        check_types(self, before, walk)
     }
 }
 
@@ -71,7 +71,7 @@ struct Walk {
     inside: usize,
     frames: usize,
     /// Whether the check is inside a part of the event, where a removed field can't be declared as reserved.
-    is_below: bool,
+    is_nested: bool,
     part: CheckedPart,
     promise: Promise,
 }
@@ -104,7 +104,7 @@ impl Walk {
     /// Continues with a part of the type.
     const fn deeper(mut self) -> Self {
         self.part = CheckedPart::All;
-        self.is_below = true;
+        self.is_nested = true;
         self
     }
 }
@@ -125,7 +125,7 @@ const fn both(one: Verdict, other: Verdict) -> Verdict {
 }
 
 /// Checks one type against its earlier version.
-const fn types(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
+const fn check_types(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
     let (mut now, mut before, mut walk) = (now, before, walk);
     walk.frames += FRAMES_PER_TYPE;
     if walk.frames > MAX_FRAMES {
@@ -174,23 +174,25 @@ const fn types(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk
                 }
                 before = b.get().shape;
             }
-            _ => return shapes(now, before, walk),
+            _ => return check_shapes(now, before, walk),
         }
     }
 }
 
-/// Like [`types`], for types that are not named declarations.
-const fn shapes(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
+/// Like [`check_types`], for types that are not named declarations.
+const fn check_shapes(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
     let inner = walk.deeper();
     match (now, before) {
         (
             TypeSchema::Differs { written, read },
             TypeSchema::Differs { written: was_written, read: was_read },
-        ) => both(types(written, was_written, walk), types(read, was_read, walk)),
+        ) => both(check_types(written, was_written, walk), check_types(read, was_read, walk)),
         (TypeSchema::Differs { written, read }, _) => {
-            both(types(written, before, walk), types(read, before, walk))
+            both(check_types(written, before, walk), check_types(read, before, walk))
         }
-        (_, TypeSchema::Differs { written, read }) => both(types(now, written, walk), types(now, read, walk)),
+        (_, TypeSchema::Differs { written, read }) => {
+            both(check_types(now, written, walk), check_types(now, read, walk))
+        }
         (TypeSchema::Opaque(now), TypeSchema::Opaque(before)) if same(now, before) => Ok(()),
         (TypeSchema::Opaque(now), TypeSchema::Opaque(before)) if walk.looks_at_code() => {
             refuse(Problem::Recoded { now, before })
@@ -199,32 +201,33 @@ const fn shapes(now: &'static TypeSchema, before: &'static TypeSchema, walk: Wal
         (_, TypeSchema::Opaque(before)) if walk.looks_at_code() => {
             refuse(Problem::Recoded { now: "", before })
         }
-        (TypeSchema::Option(now), TypeSchema::Option(before)) => types(now, before, walk),
-        (TypeSchema::Option(now), _) => types(now, before, walk),
-        (_, TypeSchema::Option(before)) => types(now, before, walk),
+        (TypeSchema::Option(now), TypeSchema::Option(before)) => check_types(now, before, walk),
+        (TypeSchema::Option(now), _) => check_types(now, before, walk),
+        (_, TypeSchema::Option(before)) => check_types(now, before, walk),
         (TypeSchema::Sequence(now, _), TypeSchema::Sequence(before, _)) => {
-            at(Step::Items, types(now, before, inner))
+            at(Step::Items, check_types(now, before, inner))
         }
         (
             TypeSchema::Sequence(..) | TypeSchema::Tuple(_),
             TypeSchema::Sequence(..) | TypeSchema::Tuple(_),
-        ) => items(now, before, inner),
-        (TypeSchema::Map(keys, values), TypeSchema::Map(were_keys, were_values)) => {
-            both(types(keys, were_keys, inner), at(Step::Values, types(values, were_values, inner)))
-        }
-        (TypeSchema::Struct(now), TypeSchema::Struct(before)) => structs(now, before, walk),
-        (TypeSchema::Enum(now), TypeSchema::Enum(before)) => enums(now, before, inner),
+        ) => check_items(now, before, inner),
+        (TypeSchema::Map(keys, values), TypeSchema::Map(were_keys, were_values)) => both(
+            check_types(keys, were_keys, inner),
+            at(Step::Values, check_types(values, were_values, inner)),
+        ),
+        (TypeSchema::Struct(now), TypeSchema::Struct(before)) => check_structs(now, before, walk),
+        (TypeSchema::Enum(now), TypeSchema::Enum(before)) => check_enums(now, before, inner),
         _ if walk.promise.keeps_secrets && before.hides_within(MAX_HIDDEN) => refuse(Problem::Revealed),
         _ => Ok(()),
     }
 }
 
 /// Checks the elements of two arrays, at least one of which is a tuple.
-const fn items(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
+const fn check_items(now: &'static TypeSchema, before: &'static TypeSchema, walk: Walk) -> Verdict {
     let mut i = 0;
     loop {
         let (Some(n), Some(b)) = (item(now, i), item(before, i)) else { return Ok(()) };
-        if let refused @ Err(_) = at(Step::Item(i), types(n, b, walk)) {
+        if let refused @ Err(_) = at(Step::Item(i), check_types(n, b, walk)) {
             return refused;
         }
         i += 1;
@@ -239,7 +242,7 @@ const fn item(array: &'static TypeSchema, index: usize) -> Option<&'static TypeS
     }
 }
 
-const fn structs(now: &'static StructSchema, before: &'static StructSchema, walk: Walk) -> Verdict {
+const fn check_structs(now: &'static StructSchema, before: &'static StructSchema, walk: Walk) -> Verdict {
     if let CheckedPart::Rest | CheckedPart::All = walk.part
         && walk.promise.reads_old
         && now.deny_unknown
@@ -247,11 +250,11 @@ const fn structs(now: &'static StructSchema, before: &'static StructSchema, walk
     {
         return refuse(Problem::Denies);
     }
-    fields(now, before, Within { root: before, non_structs_before: 0 }, walk)
+    check_fields(now, before, Within { root: before, non_structs_before: 0 }, walk)
 }
 
 /// Checks each field of the old struct.
-const fn fields(
+const fn check_fields(
     now: &'static StructSchema,
     before: &'static StructSchema,
     within: Within,
@@ -265,20 +268,20 @@ const fn fields(
         i += 1;
         let verdict = match flattened(was) {
             Some(inner) => {
-                let verdict = fields(now, inner, within, walk);
+                let verdict = check_fields(now, inner, within, walk);
                 within.non_structs_before += count_non_structs(inner);
                 verdict
             }
             None if was.flatten => {
                 let found = non_struct_for(now, was, within);
                 within.non_structs_before += 1;
-                pair(now, found, was, walk)
+                check_pair(now, found, was, walk)
             }
             None => match counterpart(now, was) {
-                None if walk.is_below && walk.promise.reads_old => {
-                    both(renamed(now, within.root, was, walk), pair(now, None, was, walk))
+                None if walk.is_nested && walk.promise.reads_old => {
+                    both(check_not_renamed(now, within.root, was, walk), check_pair(now, None, was, walk))
                 }
-                found => pair(now, found, was, walk),
+                found => check_pair(now, found, was, walk),
             },
         };
         if verdict.is_err() {
@@ -335,7 +338,7 @@ const fn find(schema: &'static StructSchema, name: &str, read: bool) -> Found {
 }
 
 /// Refuses a field that is missing without being reserved, if a new field could be the same one under another name.
-const fn renamed(
+const fn check_not_renamed(
     now: &'static StructSchema,
     before: &'static StructSchema,
     was: &'static FieldSchema,
@@ -347,7 +350,7 @@ const fn renamed(
         let field = &now.fields[i];
         i += 1;
         if let Some(inner) = flattened(field) {
-            if let refused @ Err(_) = renamed(inner, before, was, walk) {
+            if let refused @ Err(_) = check_not_renamed(inner, before, was, walk) {
                 return refused;
             }
         } else if let Some(to) = field.read
@@ -455,7 +458,12 @@ const fn nth_non_struct(schema: &'static StructSchema, nth: usize) -> Found {
 }
 
 /// Checks a field of the old type and the corresponding field of the new one.
-const fn pair(now: &'static StructSchema, found: Found, was: &'static FieldSchema, walk: Walk) -> Verdict {
+const fn check_pair(
+    now: &'static StructSchema,
+    found: Found,
+    was: &'static FieldSchema,
+    walk: Walk,
+) -> Verdict {
     let name = match (was.written, was.read) {
         (Some(name), _) | (None, Some(name)) => name,
         (None, None) => return Ok(()),
@@ -486,8 +494,8 @@ const fn pair(now: &'static StructSchema, found: Found, was: &'static FieldSchem
         }
         false => walk.deeper(),
     };
-    let verdict = both(names(now, field, was, walk.promise), absence(field, was, walk.promise));
-    let verdict = both(verdict, types(field.shape, was.shape, walk));
+    let verdict = both(check_names(now, field, was, walk.promise), check_absence(field, was, walk.promise));
+    let verdict = both(verdict, check_types(field.shape, was.shape, walk));
     if was.flatten {
         // A flattened field has no name in the JSON.
         return verdict;
@@ -497,7 +505,7 @@ const fn pair(now: &'static StructSchema, found: Found, was: &'static FieldSchem
 
 /// Checks that all names of an old field are still read by the corresponding field, and that one of them is still
 /// written.
-const fn names(
+const fn check_names(
     now: &'static StructSchema,
     field: &'static FieldSchema,
     was: &'static FieldSchema,
@@ -528,7 +536,7 @@ const fn names(
 }
 
 /// Checks that the default for a missing field has not changed.
-const fn absence(now: &'static FieldSchema, was: &'static FieldSchema, promise: Promise) -> Verdict {
+const fn check_absence(now: &'static FieldSchema, was: &'static FieldSchema, promise: Promise) -> Verdict {
     if now.flatten || was.flatten || !(promise.reads_old || promise.read_by_old) {
         return Ok(());
     }
@@ -592,7 +600,7 @@ const fn ends_with(text: &str, end: &str) -> bool {
     true
 }
 
-const fn enums(now: &'static EnumSchema, before: &'static EnumSchema, walk: Walk) -> Verdict {
+const fn check_enums(now: &'static EnumSchema, before: &'static EnumSchema, walk: Walk) -> Verdict {
     let tags = match (now.tag, before.tag) {
         (Tag::External, Tag::External) | (Tag::Untagged, Tag::Untagged) => true,
         (Tag::Internal(one), Tag::Internal(other)) => same(one, other),
@@ -616,7 +624,7 @@ const fn enums(now: &'static EnumSchema, before: &'static EnumSchema, walk: Walk
                 untagged += 1;
                 untagged_variant(now, before, untagged, walk)
             }
-            false => variant(now, was, walk),
+            false => check_variant(now, was, walk),
         };
         if verdict.is_err() {
             return verdict;
@@ -626,7 +634,7 @@ const fn enums(now: &'static EnumSchema, before: &'static EnumSchema, walk: Walk
 }
 
 /// Checks a tagged variant.
-const fn variant(now: &'static EnumSchema, was: &'static VariantSchema, walk: Walk) -> Verdict {
+const fn check_variant(now: &'static EnumSchema, was: &'static VariantSchema, walk: Walk) -> Verdict {
     let name = match (was.written, was.read) {
         (Some(name), _) | (None, Some(name)) => name,
         (None, None) => return Ok(()),
@@ -686,7 +694,7 @@ const fn variant(now: &'static EnumSchema, was: &'static VariantSchema, walk: Wa
         return refuse(Problem::ReadUntagged(name));
     }
     match (variant.body, was.body) {
-        (Some(body), Some(was_body)) => at(Step::Field(name), types(body, was_body, walk)),
+        (Some(body), Some(was_body)) => at(Step::Field(name), check_types(body, was_body, walk)),
         (None, Some(body)) if walk.promise.keeps_secrets && body.hides_within(MAX_HIDDEN) => {
             refuse(Problem::Revealed)
         }
@@ -741,7 +749,7 @@ const fn untagged_variant(
     match (body, was.body) {
         _ if is_same => Ok(()),
         _ if walk.looks_at_code() && (!is_last || !is_there) => refuse(Problem::Reordered),
-        (Some(body), Some(was)) => types(body, was, walk),
+        (Some(body), Some(was)) => check_types(body, was, walk),
         (_, Some(was)) if walk.promise.keeps_secrets && was.hides_within(MAX_HIDDEN) => {
             refuse(Problem::Revealed)
         }

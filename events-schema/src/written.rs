@@ -38,9 +38,9 @@ pub(super) struct Object {
     /// Entries that other readers have taken.
     taken: [Option<Taken>; MAX_TAKEN],
     /// Entries for which one of several alternatives was chosen; `None` if the entry is missing.
-    decided: [Option<(&'static str, Option<Entry>)>; MAX_DECIDED],
+    chosen_entries: [Option<(&'static str, Option<Entry>)>; MAX_CHOSEN],
     /// Whether the object is incomplete, since it has too many parts or some have no schema.
-    pub(super) vague: bool,
+    pub(super) is_incomplete: bool,
 }
 
 /// Entries that another reader has taken.
@@ -53,7 +53,7 @@ pub(super) enum Taken {
 }
 
 /// Maximum number of entries for which an alternative is chosen.
-const MAX_DECIDED: usize = 4;
+const MAX_CHOSEN: usize = 4;
 
 /// Maximum number of structs and tags that read one object.
 const MAX_TAKEN: usize = 8;
@@ -73,13 +73,13 @@ impl Object {
         parts: [None; MAX_PARTS],
         len: 0,
         taken: [None; MAX_TAKEN],
-        decided: [None; MAX_DECIDED],
-        vague: false,
+        chosen_entries: [None; MAX_CHOSEN],
+        is_incomplete: false,
     };
 
     pub(super) const fn with(mut self, part: Part) -> Self {
         if self.len == MAX_PARTS {
-            self.vague = true;
+            self.is_incomplete = true;
             return self;
         }
         self.parts[self.len] = Some(part);
@@ -97,7 +97,7 @@ impl Object {
             }
             i += 1;
         }
-        self.vague = true;
+        self.is_incomplete = true;
         self
     }
 
@@ -119,8 +119,8 @@ impl Object {
     }
 
     /// Marks the object as incomplete.
-    pub(super) const fn vaguely(mut self) -> Self {
-        self.vague = true;
+    pub(super) const fn as_incomplete(mut self) -> Self {
+        self.is_incomplete = true;
         self
     }
 
@@ -153,9 +153,9 @@ impl Object {
             return None;
         }
         let mut i = 0;
-        while i < MAX_DECIDED {
-            if let Some((decided, entry)) = self.decided[i]
-                && same(decided, name)
+        while i < MAX_CHOSEN {
+            if let Some((chosen, entry)) = self.chosen_entries[i]
+                && same(chosen, name)
             {
                 return entry;
             }
@@ -275,12 +275,12 @@ impl Object {
     /// Splits the object into two alternatives by one entry: missing or present, or `null` or another value. With
     /// `reader`, only entries that this flattened type looks for are considered. Returns `None` if there is no such
     /// entry, or if too many entries were split before.
-    pub(super) const fn halves(&self, reader: Option<&'static TypeSchema>) -> Option<[Self; 2]> {
+    pub(super) const fn split_by_entry(&self, reader: Option<&'static TypeSchema>) -> Option<[Self; 2]> {
         let mut free = 0;
-        while free < MAX_DECIDED && self.decided[free].is_some() {
+        while free < MAX_CHOSEN && self.chosen_entries[free].is_some() {
             free += 1;
         }
-        if free == MAX_DECIDED {
+        if free == MAX_CHOSEN {
             return None;
         }
         let mut i = 0;
@@ -291,14 +291,14 @@ impl Object {
                     if let Some(name) = schema.fields[k].written
                         && !schema.fields[k].flatten
                         && let Some(entry) = self.entry(name)
-                        && let Some([one, other]) = entry.halves()
+                        && let Some([one, other]) = entry.split()
                         && is_looked_for(reader, name)
                     {
                         let (mut without, mut with) = (*self, *self);
                         // An entry that was split before may be split again.
-                        let at = self.decision(name, free);
-                        without.decided[at] = Some((name, one));
-                        with.decided[at] = Some((name, other));
+                        let at = self.index_of_choice(name, free);
+                        without.chosen_entries[at] = Some((name, one));
+                        with.chosen_entries[at] = Some((name, other));
                         return Some([without, with]);
                     }
                     k += 1;
@@ -309,12 +309,12 @@ impl Object {
         None
     }
 
-    /// Returns the index of an entry in `decided`, or `free` if it is not there.
-    const fn decision(&self, name: &str, free: usize) -> usize {
+    /// Returns the index of an entry in `chosen_entries`, or `free` if it is not there.
+    const fn index_of_choice(&self, name: &str, free: usize) -> usize {
         let mut i = 0;
-        while i < MAX_DECIDED {
-            if let Some((decided, _)) = self.decided[i]
-                && same(decided, name)
+        while i < MAX_CHOSEN {
+            if let Some((chosen, _)) = self.chosen_entries[i]
+                && same(chosen, name)
             {
                 return i;
             }
@@ -368,7 +368,7 @@ impl Entries {
 }
 
 impl Entry {
-    const fn halves(self) -> Option<[Option<Self>; 2]> {
+    const fn split(self) -> Option<[Option<Self>; 2]> {
         match (self.presence, self.shape) {
             (Presence::Always, Shape::Type(ty)) => match written(ty) {
                 TypeSchema::Option(inner) => Some([

@@ -4,7 +4,7 @@
 //! takes the entries of its fields. A map, a `Value`, an internally tagged or untagged enum and a struct with flattened
 //! fields read all entries that remain, and take none of them.
 
-use super::{Scope, Seen, Verdict, refuse, walk};
+use super::{Scope, Verdict, Visited, check_type, refuse};
 use crate::mismatch::Problem;
 use crate::written::{Part, Shape, read, reads, reads_field, same, variant_parts, written};
 use crate::{EnumSchema, FieldSchema, Presence, StructSchema, Tag, TypeSchema};
@@ -20,7 +20,7 @@ pub(super) const fn check_flattened(
     schema: &'static StructSchema,
     index: usize,
     scope: Scope,
-    seen: &mut Seen,
+    visited: &mut Visited,
 ) -> Verdict {
     let field = &schema.fields[index];
     if field.written.is_none() && field.read.is_none() {
@@ -43,7 +43,7 @@ pub(super) const fn check_flattened(
         }
     }
     match field.read.is_some() && field.written.is_some() {
-        true => walk(without_option(field.shape), scope.flattened(), seen),
+        true => check_type(without_option(field.shape), scope.flattened(), visited),
         false => Ok(()),
     }
 }
@@ -55,13 +55,14 @@ const fn check_optional(field: &FieldSchema) -> Verdict {
         return Ok(());
     }
     match read(field.shape) {
-        TypeSchema::Option(inner) => match reads_nothing(inner, MAX_DEPTH) && field.written.is_some() {
+        TypeSchema::Option(inner) => match reads_without_entries(inner, MAX_DEPTH) && field.written.is_some()
+        {
             true => refuse(Problem::NeverNone),
             false => Ok(()),
         },
         shape => match (field.written, field.presence) {
             (Some(_), Presence::Always) => Ok(()),
-            _ if reads_nothing(shape, MAX_DEPTH) || matches!(shape, TypeSchema::Opaque(_)) => Ok(()),
+            _ if reads_without_entries(shape, MAX_DEPTH) || matches!(shape, TypeSchema::Opaque(_)) => Ok(()),
             (None, _) => refuse(Problem::Skipped),
             _ => refuse(Problem::MayBeMissing),
         },
@@ -133,10 +134,10 @@ const fn check_page(
 /// entries remain if unknown fields are denied.
 const fn check_rest(schema: &'static StructSchema, index: usize) -> Verdict {
     let shape = schema.fields[index].shape;
-    if schema.deny_unknown && !takes_its_own(shape, MAX_DEPTH) && writes_entries(shape, MAX_DEPTH) {
+    if schema.deny_unknown && !takes_own_entries(shape, MAX_DEPTH) && writes_entries(shape, MAX_DEPTH) {
         return refuse(Problem::LeavesEntries);
     }
-    if !minds_others(shape, true, MAX_DEPTH) {
+    if !is_affected_by_other_entries(shape, true, MAX_DEPTH) {
         return Ok(());
     }
     let mut i = 0;
@@ -146,7 +147,7 @@ const fn check_rest(schema: &'static StructSchema, index: usize) -> Verdict {
         let Some(name) = other.written else { continue };
         let is_left = match other.flatten {
             _ if i == index + 1 => false,
-            true if i <= index && other.read.is_some() && takes_its_own(other.shape, MAX_DEPTH) => false,
+            true if i <= index && other.read.is_some() && takes_own_entries(other.shape, MAX_DEPTH) => false,
             true => writes_entries(other.shape, MAX_DEPTH),
             false => !reads_field(schema, name),
         };
@@ -162,7 +163,7 @@ pub(super) const fn check_beside_tag(
     tag: &'static str,
     body: &'static TypeSchema,
     scope: Scope,
-    seen: &mut Seen,
+    visited: &mut Visited,
 ) -> Verdict {
     if !is_object(body, false, MAX_DEPTH) {
         return refuse(Problem::BesideTag { found: Shape::Type(body) });
@@ -170,7 +171,7 @@ pub(super) const fn check_beside_tag(
     if Entries::NONE.with(tag).common_with_type(body).is_some() {
         return refuse(Problem::TagTwice(tag));
     }
-    walk(body, scope, seen)
+    check_type(body, scope, visited)
 }
 
 /// Returns whether serde can write a type into an object with other entries, as a flattened field or next to a tag.
@@ -208,11 +209,11 @@ const fn is_object(shape: &'static TypeSchema, flattened: bool, depth: usize) ->
 }
 
 /// Returns whether a flattened type takes the entries that it reads, so that later fields do not see them.
-const fn takes_its_own(shape: &'static TypeSchema, depth: usize) -> bool {
+const fn takes_own_entries(shape: &'static TypeSchema, depth: usize) -> bool {
     match read(shape) {
         _ if depth == 0 => true,
         TypeSchema::Struct(schema) => !has_flattened(schema) && reads_all(schema),
-        TypeSchema::Option(inner) => takes_its_own(inner, depth - 1),
+        TypeSchema::Option(inner) => takes_own_entries(inner, depth - 1),
         TypeSchema::Enum(schema) => {
             matches!(schema.tag, Tag::External | Tag::Adjacent(..)) && !super::has_untagged(schema)
         }
@@ -288,12 +289,12 @@ pub(super) const fn has_flattened(schema: &StructSchema) -> bool {
 
 /// Returns whether the entries of other fields change the value that is read, or are refused. `flattened` is false if
 /// the object has only the type's own entries.
-const fn minds_others(shape: &'static TypeSchema, flattened: bool, depth: usize) -> bool {
+const fn is_affected_by_other_entries(shape: &'static TypeSchema, flattened: bool, depth: usize) -> bool {
     match read(shape) {
         _ if depth == 0 => false,
         TypeSchema::Any | TypeSchema::Map(..) => true,
         TypeSchema::Null => !flattened,
-        TypeSchema::Option(inner) => minds_others(inner, flattened, depth - 1),
+        TypeSchema::Option(inner) => is_affected_by_other_entries(inner, flattened, depth - 1),
         TypeSchema::Struct(schema) => {
             if !has_flattened(schema) {
                 return !flattened && schema.deny_unknown;
@@ -304,7 +305,10 @@ const fn minds_others(shape: &'static TypeSchema, flattened: bool, depth: usize)
             let mut i = 0;
             while i < schema.fields.len() {
                 let field = &schema.fields[i];
-                if field.flatten && field.read.is_some() && minds_others(field.shape, true, depth - 1) {
+                if field.flatten
+                    && field.read.is_some()
+                    && is_affected_by_other_entries(field.shape, true, depth - 1)
+                {
                     return true;
                 }
                 i += 1;
@@ -319,7 +323,7 @@ const fn minds_others(shape: &'static TypeSchema, flattened: bool, depth: usize)
                 if let Some(body) = variant.body
                     && (whole || variant.untagged)
                     && variant.read.is_some()
-                    && minds_others(body, false, depth - 1)
+                    && is_affected_by_other_entries(body, false, depth - 1)
                 {
                     return true;
                 }
@@ -332,7 +336,7 @@ const fn minds_others(shape: &'static TypeSchema, flattened: bool, depth: usize)
 }
 
 /// Returns whether a flattened type can be read from an object without its entries.
-const fn reads_nothing(shape: &'static TypeSchema, depth: usize) -> bool {
+const fn reads_without_entries(shape: &'static TypeSchema, depth: usize) -> bool {
     match read(shape) {
         _ if depth == 0 => false,
         TypeSchema::Any | TypeSchema::Map(..) | TypeSchema::Null | TypeSchema::Option(_) => true,
@@ -341,7 +345,7 @@ const fn reads_nothing(shape: &'static TypeSchema, depth: usize) -> bool {
             while i < schema.fields.len() {
                 let field = &schema.fields[i];
                 let needed = match field.flatten {
-                    true => field.read.is_some() && !reads_nothing(field.shape, depth - 1),
+                    true => field.read.is_some() && !reads_without_entries(field.shape, depth - 1),
                     false => field.read.is_some() && field.required,
                 };
                 if needed {
@@ -358,7 +362,7 @@ const fn reads_nothing(shape: &'static TypeSchema, depth: usize) -> bool {
                 if let Some(body) = variant.body
                     && (variant.untagged || matches!(schema.tag, Tag::Untagged))
                     && variant.read.is_some()
-                    && reads_nothing(body, depth - 1)
+                    && reads_without_entries(body, depth - 1)
                 {
                     return true;
                 }
@@ -385,7 +389,7 @@ struct Entries {
     /// The number of names before this page.
     before: usize,
     /// The number of names so far, on all pages.
-    seen: usize,
+    visited: usize,
 }
 
 impl Entries {
@@ -393,21 +397,21 @@ impl Entries {
 
     /// Creates an empty page. Two pages may repeat a name, but none is lost between them.
     const fn page(page: usize) -> Self {
-        Self { names: [""; MAX_ENTRIES], len: 0, before: page * MAX_ENTRIES, seen: 0 }
+        Self { names: [""; MAX_ENTRIES], len: 0, before: page * MAX_ENTRIES, visited: 0 }
     }
 
     const fn with(mut self, name: &'static str) -> Self {
-        if self.seen >= self.before && self.len < MAX_ENTRIES {
+        if self.visited >= self.before && self.len < MAX_ENTRIES {
             self.names[self.len] = name;
             self.len += 1;
         }
-        self.seen += 1;
+        self.visited += 1;
         self
     }
 
     /// Returns whether there are names after this page.
     const fn has_more(&self) -> bool {
-        self.seen > self.before + MAX_ENTRIES
+        self.visited > self.before + MAX_ENTRIES
     }
 
     /// Adds the names of a type's entries.

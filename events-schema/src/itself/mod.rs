@@ -2,7 +2,7 @@
 //!
 //! Events and payloads are checked at their declaration. Other types are checked at each event or payload with a field
 //! of them. The check does not enter scalars, options and lists of scalars, or types that were checked at their
-//! declaration. It stops at [`MAX_FRAMES`] and [`MAX_PLACES`], and accepts everything beyond these limits.
+//! declaration. It stops at [`MAX_FRAMES`] and [`MAX_VISITS`], and accepts everything beyond these limits.
 //!
 //! The rule: every value that is written is read back as the same value. Exceptions, because the user asks for them or
 //! because they can't be decided here:
@@ -35,13 +35,13 @@ use super::{EnumSchema, FieldSchema, NamedSchema, Presence, StructSchema, Tag, T
 const MAX_FRAMES: usize = 90;
 
 /// Maximum number of types that a check visits, since the compiler warns about constants that take long.
-const MAX_PLACES: usize = 4_000;
+const MAX_VISITS: usize = 4_000;
 
 /// Maximum number of nested untagged enums in which a `null` is searched.
 const MAX_NULL: usize = 8;
 
 /// Maximum number of declarations that a check records as visited.
-const MAX_SEEN: usize = 48;
+const MAX_VISITED: usize = 48;
 
 type Verdict = Result<(), SchemaMismatch>;
 
@@ -79,7 +79,7 @@ impl TypeSchema {
     /// assert_eq!(mismatch.to_string(), "`Some(None)` is written as `null`, which is read as `None`");
     /// ```
     pub const fn reads_itself(&'static self) -> Result<(), SchemaMismatch> {
-        walk(self, Scope::START, &mut Seen::none())
+        check_type(self, Scope::START, &mut Visited::none())
     }
 }
 
@@ -91,26 +91,26 @@ pub const fn check_declared(
     done: u128,
     of_variants: &[(usize, u128)],
 ) -> Verdict {
-    let scope = Scope { names: false, ..Scope::START };
-    let mut seen = Seen::none();
+    let scope = Scope { must_check_names: false, ..Scope::START };
+    let mut visited = Visited::none();
     let shape = behind_name(declared);
     let parts = match shape {
         TypeSchema::Struct(schema) => schema.fields.len(),
         TypeSchema::Enum(schema) => schema.variants.len(),
         TypeSchema::Tuple(items) => items.len(),
-        _ if done == 0 => return in_declared(declared, walk(shape, scope, &mut seen)),
+        _ if done == 0 => return in_declared(declared, check_type(shape, scope, &mut visited)),
         _ => return Ok(()),
     };
     let mut i = 0;
     while i < parts {
         let verdict = match shape {
             _ if is_done(done, i) => Ok(()),
-            TypeSchema::Struct(schema) => field_at(schema, i, scope, &mut seen),
-            TypeSchema::Enum(schema) => match done_of(i, of_variants) {
-                0 => variant_at(schema, i, scope, &mut seen),
-                done => rest_of_variant(schema, i, done, scope, &mut seen),
+            TypeSchema::Struct(schema) => check_field(schema, i, scope, &mut visited),
+            TypeSchema::Enum(schema) => match checked_fields_of(i, of_variants) {
+                0 => check_variant(schema, i, scope, &mut visited),
+                done => rest_of_variant(schema, i, done, scope, &mut visited),
             },
-            TypeSchema::Tuple(items) => at(Step::Item(i), walk(items[i], scope, &mut seen)),
+            TypeSchema::Tuple(items) => at(Step::Item(i), check_type(items[i], scope, &mut visited)),
             _ => Ok(()),
         };
         if verdict.is_err() {
@@ -126,7 +126,7 @@ const fn is_done(done: u128, index: usize) -> bool {
 }
 
 /// Returns the bits of the fields of a variant that are checked separately.
-const fn done_of(variant: usize, of_variants: &[(usize, u128)]) -> u128 {
+const fn checked_fields_of(variant: usize, of_variants: &[(usize, u128)]) -> u128 {
     let mut i = 0;
     while i < of_variants.len() {
         if of_variants[i].0 == variant {
@@ -143,7 +143,7 @@ const fn rest_of_variant(
     index: usize,
     done: u128,
     scope: Scope,
-    seen: &mut Seen,
+    visited: &mut Visited,
 ) -> Verdict {
     let variant = &schema.variants[index];
     let (Some(name), Some(TypeSchema::Struct(fields))) = (variant.written, variant.body) else {
@@ -152,7 +152,7 @@ const fn rest_of_variant(
     let mut i = 0;
     while i < fields.fields.len() {
         if !is_done(done, i)
-            && let refused @ Err(_) = field_at(fields, i, scope.of_variant(schema, index), seen)
+            && let refused @ Err(_) = check_field(fields, i, scope.of_variant(schema, index), visited)
         {
             return at(Step::Field(name), refused);
         }
@@ -164,24 +164,24 @@ const fn rest_of_variant(
 /// Checks one part of a declared type: a variant, or a field of a struct or of a variant. Without `variant` and
 /// `field`, checks the whole type.
 pub const fn check_part(shape: &'static TypeSchema, variant: Option<usize>, field: Option<usize>) -> Verdict {
-    let scope = Scope { names: false, ..Scope::START };
-    let mut seen = Seen::none();
+    let scope = Scope { must_check_names: false, ..Scope::START };
+    let mut visited = Visited::none();
     match (behind_name(shape), variant, field) {
         (TypeSchema::Enum(schema), Some(index), None) if index < schema.variants.len() => {
-            variant_at(schema, index, scope, &mut seen)
+            check_variant(schema, index, scope, &mut visited)
         }
         (TypeSchema::Enum(schema), Some(index), Some(field)) if index < schema.variants.len() => {
             match schema.variants[index].body {
                 Some(TypeSchema::Struct(fields)) if field < fields.fields.len() => {
-                    field_at(fields, field, scope.of_variant(schema, index), &mut seen)
+                    check_field(fields, field, scope.of_variant(schema, index), &mut visited)
                 }
                 _ => Ok(()),
             }
         }
         (TypeSchema::Struct(schema), None, Some(field)) if field < schema.fields.len() => {
-            field_at(schema, field, scope, &mut seen)
+            check_field(schema, field, scope, &mut visited)
         }
-        (_, None, None) => walk(shape, Scope::START, &mut seen),
+        (_, None, None) => check_type(shape, Scope::START, &mut visited),
         _ => Ok(()),
     }
 }
@@ -195,13 +195,13 @@ struct Scope {
     /// flattened fields itself.
     flattened: bool,
     /// Whether the names of fields and variants are still to be checked.
-    names: bool,
+    must_check_names: bool,
     /// The upper bound of the frames used so far.
     frames: usize,
 }
 
 impl Scope {
-    const START: Self = Self { buffered: false, flattened: false, names: true, frames: 0 };
+    const START: Self = Self { buffered: false, flattened: false, must_check_names: true, frames: 0 };
 
     const fn deeper(self, frames: usize) -> Self {
         Self { frames: self.frames + frames, ..self }
@@ -232,15 +232,15 @@ impl Scope {
 }
 
 /// The declarations that a check has visited, and the number of types that it may still visit.
-struct Seen {
-    types: [Option<(&'static NamedSchema, Scope)>; MAX_SEEN],
+struct Visited {
+    types: [Option<(&'static NamedSchema, Scope)>; MAX_VISITED],
     len: usize,
-    left: usize,
+    visits_left: usize,
 }
 
-impl Seen {
+impl Visited {
     const fn none() -> Self {
-        Self { types: [None; MAX_SEEN], len: 0, left: MAX_PLACES }
+        Self { types: [None; MAX_VISITED], len: 0, visits_left: MAX_VISITS }
     }
 
     /// Returns whether this declaration was visited in an equal context, and records the visit.
@@ -256,7 +256,7 @@ impl Seen {
             }
             i += 1;
         }
-        if self.len < MAX_SEEN {
+        if self.len < MAX_VISITED {
             self.types[self.len] = Some((named, scope));
             self.len += 1;
         }
@@ -264,29 +264,31 @@ impl Seen {
     }
 }
 
-const fn walk(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -> Verdict {
+const fn check_type(shape: &'static TypeSchema, scope: Scope, visited: &mut Visited) -> Verdict {
     match shape {
         TypeSchema::Option(inner) if writes_null(inner, MAX_NULL) => refuse(Problem::NullTwice { inner }),
-        TypeSchema::Option(inner) => walk(inner, scope.deeper(1).within(), seen),
-        TypeSchema::Sequence(inner, _) => at(Step::Items, walk(inner, scope.deeper(1).within(), seen)),
+        TypeSchema::Option(inner) => check_type(inner, scope.deeper(1).within(), visited),
+        TypeSchema::Sequence(inner, _) => {
+            at(Step::Items, check_type(inner, scope.deeper(1).within(), visited))
+        }
         TypeSchema::Named(named) => {
             let named = named.get();
             match named.verified {
                 Verified::Declared if !scope.buffered => return Ok(()),
                 // Different instances of a generic type have the same name.
                 Verified::Instance => {}
-                _ if seen.visit(named, scope) => return Ok(()),
+                _ if visited.visit(named, scope) => return Ok(()),
                 _ => {}
             }
-            let names = !matches!(named.verified, Verified::Declared);
-            of(named, walk_shape(named.shape, Scope { names, ..scope.deeper(1) }, seen))
+            let must_check_names = !matches!(named.verified, Verified::Declared);
+            of(named, check_shape(named.shape, Scope { must_check_names, ..scope.deeper(1) }, visited))
         }
-        shape => walk_shape(shape, scope, seen),
+        shape => check_shape(shape, scope, visited),
     }
 }
 
 /// Checks a type that is not a named declaration.
-const fn walk_shape(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -> Verdict {
+const fn check_shape(shape: &'static TypeSchema, scope: Scope, visited: &mut Visited) -> Verdict {
     let is_flat = matches!(
         shape,
         TypeSchema::Any
@@ -299,10 +301,10 @@ const fn walk_shape(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -
             | TypeSchema::String
             | TypeSchema::Format(_)
     );
-    if is_flat || seen.left == 0 || scope.frames > MAX_FRAMES {
+    if is_flat || visited.visits_left == 0 || scope.frames > MAX_FRAMES {
         return Ok(());
     }
-    seen.left -= 1;
+    visited.visits_left -= 1;
     match shape {
         TypeSchema::Integer(min, max) | TypeSchema::NonZero(min, max) => {
             let beyond_64_bits = *min < i64::MIN as i128 || *max > u64::MAX as u128;
@@ -314,7 +316,9 @@ const fn walk_shape(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -
         TypeSchema::Tuple(items) => {
             let mut i = 0;
             while i < items.len() {
-                if let refused @ Err(_) = at(Step::Item(i), walk(items[i], scope.deeper(1).within(), seen)) {
+                if let refused @ Err(_) =
+                    at(Step::Item(i), check_type(items[i], scope.deeper(1).within(), visited))
+                {
                     return refused;
                 }
                 i += 1;
@@ -322,16 +326,16 @@ const fn walk_shape(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -
             Ok(())
         }
         TypeSchema::Map(keys, values) => match check_keys(keys, scope.deeper(2)) {
-            Ok(()) => at(Step::Values, walk(values, scope.deeper(1).within(), seen)),
+            Ok(()) => at(Step::Values, check_type(values, scope.deeper(1).within(), visited)),
             refused => refused,
         },
-        TypeSchema::Struct(schema) => walk_fields(schema, scope.deeper(3), seen),
-        TypeSchema::Enum(schema) => walk_variants(schema, scope.deeper(4), seen),
-        TypeSchema::Differs { written, read } => walk_sides(written, read, scope, seen),
-        // `walk` has handled these cases, and all others have returned above. They are listed, so that a new kind of
+        TypeSchema::Struct(schema) => check_fields(schema, scope.deeper(3), visited),
+        TypeSchema::Enum(schema) => check_variants(schema, scope.deeper(4), visited),
+        TypeSchema::Differs { written, read } => check_sides(written, read, scope, visited),
+        // `check_type` has handled these cases, and all others have returned above. They are listed, so that a new kind of
         // type is a compiler error here.
         TypeSchema::Option(_) | TypeSchema::Sequence(..) | TypeSchema::Named(_) => {
-            walk(shape, scope.deeper(1), seen)
+            check_type(shape, scope.deeper(1), visited)
         }
         TypeSchema::Any
         | TypeSchema::Opaque(_)
@@ -346,11 +350,11 @@ const fn walk_shape(shape: &'static TypeSchema, scope: Scope, seen: &mut Seen) -
 }
 
 /// Checks a type that is written in one shape and read in another.
-const fn walk_sides(
+const fn check_sides(
     written: &'static TypeSchema,
     read: &'static TypeSchema,
     scope: Scope,
-    seen: &mut Seen,
+    visited: &mut Visited,
 ) -> Verdict {
     match (written, read) {
         // The schema that the derive writes for a tuple, see `Writer::tuple_shape` in events-macros.
@@ -360,12 +364,12 @@ const fn walk_sides(
         (TypeSchema::Named(one), TypeSchema::Named(other))
             if one.get().is(other.get()) && !matches!(one.get().verified, Verified::Instance) =>
         {
-            walk(read, scope.deeper(1), seen)
+            check_type(read, scope.deeper(1), visited)
         }
         // The comparison counts its frames from here, so it needs some in reserve.
         _ if scope.frames > MAX_FRAMES / 2 => Ok(()),
         (TypeSchema::Named(_), TypeSchema::Named(_)) if written.is_same(read) => {
-            walk(read, scope.deeper(1), seen)
+            check_type(read, scope.deeper(1), visited)
         }
         _ => match read.can_read_within(written, scope.frames, scope.buffered) {
             Err(mismatch) if mismatch.is_undecided() => Ok(()),
@@ -374,10 +378,10 @@ const fn walk_sides(
     }
 }
 
-const fn walk_fields(schema: &'static StructSchema, scope: Scope, seen: &mut Seen) -> Verdict {
+const fn check_fields(schema: &'static StructSchema, scope: Scope, visited: &mut Visited) -> Verdict {
     let mut i = 0;
     while i < schema.fields.len() {
-        if let refused @ Err(_) = field_at(schema, i, scope, seen) {
+        if let refused @ Err(_) = check_field(schema, i, scope, visited) {
             return refused;
         }
         i += 1;
@@ -386,14 +390,19 @@ const fn walk_fields(schema: &'static StructSchema, scope: Scope, seen: &mut See
 }
 
 /// Checks one field, and whether it conflicts with other fields.
-const fn field_at(schema: &'static StructSchema, index: usize, scope: Scope, seen: &mut Seen) -> Verdict {
+const fn check_field(
+    schema: &'static StructSchema,
+    index: usize,
+    scope: Scope,
+    visited: &mut Visited,
+) -> Verdict {
     let field = &schema.fields[index];
     let name = match (field.written, field.read) {
         (Some(name), _) | (None, Some(name)) => name,
         (None, None) => return Ok(()),
     };
     if field.flatten {
-        return at(Step::Field(name), check_flattened(schema, index, scope, seen));
+        return at(Step::Field(name), check_flattened(schema, index, scope, visited));
     }
     let verdict = check_presence(field);
     if verdict.is_err() {
@@ -406,7 +415,7 @@ const fn field_at(schema: &'static StructSchema, index: usize, scope: Scope, see
     {
         return at(Step::Field(name), refuse(Problem::UnknownField(written)));
     }
-    if scope.names
+    if scope.must_check_names
         && let Some(clash) = name_twice(schema, index)
     {
         return at(Step::Field(name), refuse(Problem::SameName(clash)));
@@ -414,7 +423,7 @@ const fn field_at(schema: &'static StructSchema, index: usize, scope: Scope, see
     if field.written.is_none() || field.read.is_none() {
         return Ok(());
     }
-    match walk(field.shape, scope.within(), seen) {
+    match check_type(field.shape, scope.within(), visited) {
         Ok(()) => Ok(()),
         refused => at(Step::Field(name), refused),
     }
@@ -487,10 +496,10 @@ const fn is_name(names: Names, name: &str) -> bool {
     is_written || reads(names.1, names.2, name)
 }
 
-const fn walk_variants(schema: &'static EnumSchema, scope: Scope, seen: &mut Seen) -> Verdict {
+const fn check_variants(schema: &'static EnumSchema, scope: Scope, visited: &mut Visited) -> Verdict {
     let mut i = 0;
     while i < schema.variants.len() {
-        if let refused @ Err(_) = variant_at(schema, i, scope, seen) {
+        if let refused @ Err(_) = check_variant(schema, i, scope, visited) {
             return refused;
         }
         i += 1;
@@ -499,13 +508,18 @@ const fn walk_variants(schema: &'static EnumSchema, scope: Scope, seen: &mut See
 }
 
 /// Checks one variant, and whether it conflicts with other variants.
-const fn variant_at(schema: &'static EnumSchema, index: usize, scope: Scope, seen: &mut Seen) -> Verdict {
+const fn check_variant(
+    schema: &'static EnumSchema,
+    index: usize,
+    scope: Scope,
+    visited: &mut Visited,
+) -> Verdict {
     let variant = &schema.variants[index];
     // A variant that is never written need not be read.
     let Some(name) = variant.written else { return Ok(()) };
     let step = Step::Field(name);
     let untagged = variant.untagged || matches!(schema.tag, Tag::Untagged);
-    let names = check_variant_names(schema, index, scope.names);
+    let names = check_variant_names(schema, index, scope.must_check_names);
     if names.is_err() {
         return at(step, names);
     }
@@ -513,8 +527,8 @@ const fn variant_at(schema: &'static EnumSchema, index: usize, scope: Scope, see
         Some(body) => {
             let inside = scope.of_variant(schema, index);
             match (schema.tag, untagged) {
-                (Tag::Internal(tag), false) => check_beside_tag(tag, body, inside, seen),
-                _ => walk(body, inside, seen),
+                (Tag::Internal(tag), false) => check_beside_tag(tag, body, inside, visited),
+                _ => check_type(body, inside, visited),
             }
         }
         None => Ok(()),

@@ -366,7 +366,7 @@ const fn reads_tagged(
             let (mut overlap, mut choice) = (Never, 0);
             while let Some(object) = object_of(fields, choice) {
                 let one = reads_tagged_object(schema, variant, &object, frames + 1);
-                overlap = overlap.or(if object.vague { one.and(Perhaps) } else { one });
+                overlap = overlap.or(if object.is_incomplete { one.and(Perhaps) } else { one });
                 choice += 1;
             }
             overlap
@@ -522,14 +522,14 @@ impl Written {
     const fn with_type(mut self, shape: &'static TypeSchema, choice: usize, depth: usize) -> Self {
         let object = self.object;
         self.object = match written(shape) {
-            _ if depth == 0 => object.vaguely(),
+            _ if depth == 0 => object.as_incomplete(),
             TypeSchema::Struct(schema) => return self.with_fields(schema, choice, depth - 1),
             TypeSchema::Enum(schema) => return self.with_variant(schema, choice, depth - 1),
             TypeSchema::Map(keys, values) => object.with(Part::Map(keys, values)),
             TypeSchema::Any => object.with(Part::Map(&TypeSchema::String, &TypeSchema::Any)),
             // The value without these entries is one of the writer's values.
             TypeSchema::Option(_) | TypeSchema::Null => object,
-            _ => object.vaguely(),
+            _ => object.as_incomplete(),
         };
         self
     }
@@ -552,7 +552,7 @@ impl Written {
                 return self;
             }
         }
-        self.object = self.object.vaguely();
+        self.object = self.object.as_incomplete();
         self
     }
 
@@ -601,7 +601,7 @@ const fn reads_object(reader: &'static TypeSchema, object: &Object, frames: usiz
         }
         _ => Never,
     };
-    match object.vague {
+    match object.is_incomplete {
         true => overlap.and(Perhaps),
         false => overlap,
     }

@@ -17,7 +17,7 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream, locked: bool)
         let errors = errors.into_tokens();
         return quote!(#item #errors);
     };
-    if let Some(error) = validate::associated(&function) {
+    if let Some(error) = validate::associated_function_error(&function) {
         // A type can't be declared inside an `impl` or `trait` block.
         let error = error.to_compile_error();
         return quote!(#function #error);

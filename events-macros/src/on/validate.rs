@@ -36,12 +36,12 @@ pub(crate) fn handler<'a>(
     errors: &mut Errors,
 ) -> Option<Handler<'a>> {
     let signature = &function.sig;
-    qualifiers(signature, errors);
-    generics(signature, errors);
-    output(signature, errors);
+    check_qualifiers(signature, errors);
+    check_not_generic(signature, errors);
+    check_output(signature, errors);
     let mut inputs = signature.inputs.iter();
-    let event = first(inputs.next(), signature, errors);
-    let mut states: Vec<_> = inputs.filter_map(|input| state(input, errors)).collect();
+    let event = event_argument(inputs.next(), signature, errors);
+    let mut states: Vec<_> = inputs.filter_map(|input| state_argument(input, errors)).collect();
     let mut output = match &signature.output {
         ReturnType::Default => Some(syn::parse_quote!(())),
         ReturnType::Type(_, ty) => (!contains_name(ty, "impl")).then(|| (**ty).clone()),
@@ -57,7 +57,7 @@ pub(crate) fn handler<'a>(
 }
 
 /// Returns the error for a function of an `impl` or a `trait` that takes no `self`.
-pub(crate) fn associated(function: &ItemFn) -> Option<syn::Error> {
+pub(crate) fn associated_function_error(function: &ItemFn) -> Option<syn::Error> {
     let Signature { inputs, output, ident, .. } = &function.sig;
     if function.sig.receiver().is_some() {
         return None;
@@ -71,19 +71,20 @@ pub(crate) fn associated(function: &ItemFn) -> Option<syn::Error> {
     Some(syn::Error::new(ident.span(), message))
 }
 
-fn qualifiers(signature: &Signature, errors: &mut Errors) {
+fn check_qualifiers(signature: &Signature, errors: &mut Errors) {
     if let Safety::Unsafe(token) = &signature.safety {
         errors.on(token, "a handler can't be `unsafe`, because the bus can't uphold its safety conditions: remove `unsafe`");
     }
     if let Some(abi) = &signature.abi {
-        errors.on(abi, "a handler can't have an ABI: remove `extern`");
+        let written = text_of(abi);
+        errors.on(abi, format_args!("a handler can't be `{written}`: remove `{written}`"));
     }
     if let Some(variadic) = &signature.variadic {
         errors.on(variadic, "a handler must have a fixed number of arguments: remove `...`");
     }
 }
 
-fn generics(signature: &Signature, errors: &mut Errors) {
+fn check_not_generic(signature: &Signature, errors: &mut Errors) {
     for input in &signature.inputs {
         let (FnArg::Typed(PatType { attrs, .. }) | FnArg::Receiver(Receiver { attrs, .. })) = input;
         for attribute in attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")) {
@@ -101,45 +102,54 @@ fn generics(signature: &Signature, errors: &mut Errors) {
             GenericParam::Const(param) => (&param.ident, "value"),
             GenericParam::Lifetime(param) => (&param.lifetime.ident, "lifetime"),
         };
-        let message = "a handler can't be generic, because the bus would not know which";
-        errors.on(param, format_args!("{message} `{name}` to call: write a concrete {kind} instead"));
+        let message = "a handler can't be generic, because the bus can't choose a";
+        errors.on(
+            param,
+            format_args!("{message} {kind} for `{name}`: write a concrete {kind} instead of `{name}`"),
+        );
     }
     for input in &signature.inputs {
         if let FnArg::Typed(input) = input
-            && let Some(token) = impl_trait(&input.ty)
+            && let Some(ty) = impl_trait(&input.ty)
         {
+            let written = text_of(ty);
             errors.on(
-                token,
-                "a handler can't be generic, and `impl Trait` makes it generic: write a type, or take `&dyn Trait` as state",
+                ty,
+                format_args!("`{written}` makes the handler generic, and the bus can't choose a type for it: write a concrete type, or, for state, a trait object, `&dyn Trait`"),
             );
         }
     }
 }
 
-fn output(signature: &Signature, errors: &mut Errors) {
+fn check_output(signature: &Signature, errors: &mut Errors) {
     match &signature.output {
         ReturnType::Type(_, ty) if matches!(**ty, Type::ImplTrait(_)) => {
+            let written = text_of(ty);
             errors.on(
                 ty,
-                "a handler can't return `impl Trait`: instead of returning a future, write an `async fn` that returns the output of the future",
+                format_args!("a handler can't return `{written}`: instead of a future, write an `async fn` whose return type is the output of the future"),
             );
         }
         ReturnType::Type(_, ty) if matches!(**ty, Type::Never(_)) => {
-            errors.on(ty, "a handler can't return `!`: it must return, because `emit` waits for it");
+            errors.on(ty, "a handler can't return `!`, because `emit` waits until it returns: remove `-> !`, and let the function return");
         }
         _ => {}
     }
 }
 
 fn impl_trait(ty: &Type) -> Option<&Type> {
-    match bare(ty) {
+    match without_parentheses(ty) {
         ty @ Type::ImplTrait(_) => Some(ty),
         Type::Reference(reference) => impl_trait(&reference.elem),
         _ => None,
     }
 }
 
-fn first<'a>(input: Option<&'a FnArg>, signature: &Signature, errors: &mut Errors) -> Option<&'a Type> {
+fn event_argument<'a>(
+    input: Option<&'a FnArg>,
+    signature: &Signature,
+    errors: &mut Errors,
+) -> Option<&'a Type> {
     match input {
         None => {
             let message = "a handler needs an event as its first argument: `&E`, where `E` has `#[event(\"...\")]`, or `&Record` for any event";
@@ -152,35 +162,45 @@ fn first<'a>(input: Option<&'a FnArg>, signature: &Signature, errors: &mut Error
             None
         }
         Some(FnArg::Typed(input)) => {
-            if let Type::Reference(reference) = bare(&input.ty)
+            if let Type::Reference(reference) = without_parentheses(&input.ty)
                 && let Some(token) = &reference.mutability
             {
-                errors.on(token, "an event is shared between its handlers and can't be changed: take `&E`, or `E` for a clone");
+                let event = text_of(without_parentheses(&reference.elem));
+                errors.on(
+                    token,
+                    format_args!("`&mut {event}` can't be the event of a handler, because all handlers of an event share it: write `&{event}`, or `{event}` for a clone that the handler may change"),
+                );
             }
             Some(&input.ty)
         }
     }
 }
 
-fn state(input: &FnArg, errors: &mut Errors) -> Option<State> {
+fn state_argument(input: &FnArg, errors: &mut Errors) -> Option<State> {
     let FnArg::Typed(input) = input else { return None };
-    let name = argument_name(input);
-    match bare(&input.ty) {
+    let (name, ty) = (argument_name(input), without_parentheses(&input.ty));
+    if let Some(inner) = argument_of("Option", ty) {
+        let (written, inner) = (text_of(ty), text_of(without_reference(inner)));
+        errors.on(
+            ty,
+            format_args!("`{written}` can't be state, because `build()` fails if state is missing: write `{name}: &{inner}`; if there may be no `{inner}`, put the `Option` into a struct of your own, and take a reference to that struct"),
+        );
+        return None;
+    }
+    match ty {
         Type::Reference(reference) => {
             if let Some(token) = &reference.mutability {
-                let message = "state is shared between handlers: take `&T`, and put values that change into a `Mutex` or an atomic";
-                errors.on(token, message);
+                let state = text_of(without_parentheses(&reference.elem));
+                errors.on(
+                    token,
+                    format_args!("`&mut {state}` can't be state, because handlers that run at the same time share it: write `{name}: &{state}`, and put the values that change into a `Mutex` or an atomic"),
+                );
             }
-            Some(State { name, ty: bare(&reference.elem).clone() })
+            Some(State { name, ty: without_parentheses(&reference.elem).clone() })
         }
         Type::ImplTrait(_) => None,
-        Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option") => {
-            let message = "state can't be an `Option`, because `build()` checks that all state is given: take `&T`; if a value may be missing, put the `Option` into a struct, and take that";
-            errors.on(path, message);
-            None
-        }
         ty => {
-            let written = text_of(inside_arc(ty));
+            let written = text_of(argument_of("Arc", ty).unwrap_or(ty));
             errors.on(
                 ty,
                 format_args!(
@@ -194,25 +214,33 @@ fn state(input: &FnArg, errors: &mut Errors) -> Option<State> {
 
 /// Returns the type without enclosing parentheses, as in `&(dyn A + B)`, and without the invisible groups that a macro
 /// adds to a type it passes on.
-fn bare(ty: &Type) -> &Type {
+fn without_parentheses(ty: &Type) -> &Type {
     match ty {
-        Type::Paren(paren) => bare(&paren.elem),
-        Type::Group(group) => bare(&group.elem),
+        Type::Paren(paren) => without_parentheses(&paren.elem),
+        Type::Group(group) => without_parentheses(&group.elem),
         ty => ty,
     }
 }
 
-/// Returns the `T` of an `Arc<T>`, and every other type unchanged.
-fn inside_arc(ty: &Type) -> &Type {
-    let Type::Path(path) = ty else { return ty };
-    match path.path.segments.last() {
-        Some(PathSegment { ident, arguments: PathArguments::AngleBracketed(list) }) if ident == "Arc" => {
-            match list.args.first() {
-                Some(GenericArgument::Type(inner)) => inner,
-                _ => ty,
+/// Returns the `T` of a `Wrapper<T>`, and `None` for every other type.
+fn argument_of<'a>(wrapper: &str, ty: &'a Type) -> Option<&'a Type> {
+    let Type::Path(path) = ty else { return None };
+    match path.path.segments.last()? {
+        PathSegment { ident, arguments: PathArguments::AngleBracketed(list) } if ident == wrapper => {
+            match list.args.first()? {
+                GenericArgument::Type(inner) => Some(inner),
+                _ => None,
             }
         }
-        _ => ty,
+        _ => None,
+    }
+}
+
+/// Returns the `T` of a `&T`, and every other type unchanged.
+fn without_reference(ty: &Type) -> &Type {
+    match without_parentheses(ty) {
+        Type::Reference(reference) => without_parentheses(&reference.elem),
+        ty => ty,
     }
 }
 

@@ -31,4 +31,9 @@ fn future(_: &UserCreated) -> impl Future<Output = ()> {
     async {}
 }
 
+#[on]
+fn never(_: &UserCreated) -> ! {
+    std::process::exit(1)
+}
+
 fn main() {}

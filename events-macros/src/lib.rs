@@ -122,7 +122,7 @@ attributes! {
 #[cfg(feature = "lock")]
 #[proc_macro]
 pub fn schema_lock(_: TokenStream) -> TokenStream {
-    lock::whole(&syn::parse_quote!(::typed_events)).into()
+    lock::expand_schema_lock(&syn::parse_quote!(::typed_events)).into()
 }
 
 attributes! {

@@ -32,22 +32,24 @@ impl Options {
         _: &TokenStream,
         _: &LitStr,
         _: &item::Version,
-    ) -> Generated {
+    ) -> LockedEventCode {
         match *self {}
     }
 }
 
-/// The code generated for a locked event.
+/// The code that the lock adds to the expansion of `#[event]`. Always empty in this build.
 #[derive(Default)]
-pub(crate) struct Generated {
+pub(crate) struct LockedEventCode {
+    /// Checks of the type against its lock file.
     pub(crate) checks: TokenStream,
+    /// The constant `LOCKING`.
     pub(crate) constant: TokenStream,
 }
 
 /// The names of the locked events. None can exist.
-pub(crate) enum Known {}
+pub(crate) enum LockedNames {}
 
-impl Known {
+impl LockedNames {
     pub(crate) fn read(_: &[LitStr], _: &mut Errors) -> Option<Self> {
         None
     }

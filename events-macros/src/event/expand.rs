@@ -56,7 +56,7 @@ pub(super) fn impls(arguments: &Arguments, name: &LitStr, input: &Input<'_>) -> 
     let chain = allowing(&input.syntax.attrs, chain.unwrap_or_default());
     let older = previous.map(|previous| older(previous, private));
     let locked = arguments.lock.as_ref().map(|options| options.generate(input, private, name, version));
-    let lock::Generated { checks, constant } = locked.unwrap_or_default();
+    let lock::LockedEventCode { checks, constant } = locked.unwrap_or_default();
     let declared = (!is_past).then(|| declared(ident, private));
     let (implemented, decl) = match is_past {
         true => (quote!(PastEvent), None),

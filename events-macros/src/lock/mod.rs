@@ -1,6 +1,6 @@
 //! The schema lock at compile time: finds the folder, and generates the code of locked events.
 
-mod known;
+mod locked_names;
 mod parse;
 
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use crate::errors::{call_at, text_of};
 use crate::tokens::{is_named, option};
 use crate::view::Newest;
 use crate::{item, options};
-pub(crate) use known::Known;
-use known::meant;
+pub(crate) use locked_names::LockedNames;
+use locked_names::similar_locked_name;
 use parse::{File, Version};
 
 /// The name of the folder, which is next to the `Cargo.toml` of the package or of a workspace above it.
@@ -86,10 +86,10 @@ impl Options {
         private: &TokenStream,
         name: &LitStr,
         version: &item::Version,
-    ) -> Generated {
+    ) -> LockedEventCode {
         let (number, previous) = (version.value(), version.previous.as_ref());
-        let subject = Subject { input, private, name, version: number, previous, options: self };
-        if version.superseded.is_some() { subject.past() } else { subject.current() }
+        let ty = LockedType { input, private, name, version: number, previous, options: self };
+        if version.superseded.is_some() { ty.superseded_code() } else { ty.current_code() }
     }
 }
 
@@ -163,10 +163,10 @@ fn read(event: &str, private: &TokenStream) -> Result<Option<(PathBuf, File)>, S
 /// Returns a message that says why there is none.
 pub(crate) fn newest_version(name: &str, private: &TokenStream) -> Result<Newest, String> {
     let missing = || {
-        let meant = meant(name).map(|meant| format!("did you mean `{meant}`? If not, "));
-        let meant = meant.unwrap_or_default();
+        let similar = similar_locked_name(name).map(|name| format!("did you mean `{name}`? If not, "));
+        let similar = similar.unwrap_or_default();
         format!(
-            "`{name}` is not locked: {meant}{FOLDER}/{name} does not exist; a view by name is checked against this file: copy it from the lock of the program that emits the event"
+            "`{name}` is not locked: {similar}{FOLDER}/{name} does not exist; a view by name is checked against this file: copy it from the lock of the program that emits the event"
         )
     };
     let (path, file) = read(name, private)?.ok_or_else(missing)?;
@@ -176,8 +176,8 @@ pub(crate) fn newest_version(name: &str, private: &TokenStream) -> Result<Newest
     Ok(Newest { path, item: file.item, version: number, root, types })
 }
 
-/// A type of a locked event.
-struct Subject<'a> {
+/// A type of a locked event: the current one or a superseded one, with the options of its declaration.
+struct LockedType<'a> {
     input: &'a Input<'a>,
     private: &'a TokenStream,
     name: &'a LitStr,
@@ -187,25 +187,25 @@ struct Subject<'a> {
     options: &'a Options,
 }
 
-/// The code generated for a locked event.
+/// The code that the lock adds to the expansion of `#[event]`. Empty for an event that is not locked.
 #[derive(Default)]
-pub(crate) struct Generated {
+pub(crate) struct LockedEventCode {
     /// Constants that fail to evaluate if the type does not agree with the lock, and errors.
     pub(crate) checks: TokenStream,
     /// The constant `LOCKING` of the traits `Event` and `PastEvent`.
     pub(crate) constant: TokenStream,
 }
 
-impl Subject<'_> {
+impl LockedType<'_> {
     /// Generates the checks of the current version, and the constant that contains the locked schema.
-    fn current(&self) -> Generated {
+    fn current_code(&self) -> LockedEventCode {
         let private = self.private;
         let (file, mut checks) = self.file();
         let (reasons, errors) = self.reasons();
         checks.extend(errors);
         let constant = file.as_ref().map(|(path, file)| self.lock_file(path, file));
         if let Some((_, file)) = &file {
-            checks.extend(self.compared_with(file, &reasons));
+            checks.extend(self.checks_against(file, &reasons));
         }
         let constant = option(constant);
         let reserved = &self.options.reserved;
@@ -224,11 +224,11 @@ impl Subject<'_> {
                     previous: #previous,
                 });
         };
-        Generated { checks, constant }
+        LockedEventCode { checks, constant }
     }
 
     /// Generates the checks of an event against its lock file.
-    fn compared_with(&self, file: &File, reasons: &[(String, LitStr)]) -> TokenStream {
+    fn checks_against(&self, file: &File, reasons: &[(String, LitStr)]) -> TokenStream {
         let private = self.private;
         let (item, name, locked) = (&self.input.name, self.name, &file.item);
         let item = quote!(::core::concat!(::core::module_path!(), "::", #item));
@@ -243,7 +243,7 @@ impl Subject<'_> {
         if let Some(newest) = file.versions.iter().map(|version| version.number).max()
             && newest > self.version
         {
-            checks.extend(self.older_than(newest));
+            checks.extend(self.older_than_lock_error(newest));
         } else if file.versions.iter().any(|version| version.number == self.version) {
             let (ident, name, number) = (self.input.ident, self.name, self.version);
             let locked = quote! {
@@ -255,9 +255,9 @@ impl Subject<'_> {
             let promise = promise
                 .map(|mode| call_at(mode, quote!(#private::locked_promise), quote!(__locked)))
                 .map(|call| quote!(#call;));
-            checks.extend(self.compared(&locked, promise, reasons));
+            checks.extend(self.comparison(&locked, promise, reasons));
         } else {
-            checks.extend(self.not_locked(&format!("has no version {}", self.version)));
+            checks.extend(self.not_locked_error(&format!("has no version {}", self.version)));
         }
         checks
     }
@@ -295,7 +295,7 @@ impl Subject<'_> {
     }
 
     /// Generates the checks of a past version, which is only read, and the constant that contains its locked schema.
-    fn past(&self) -> Generated {
+    fn superseded_code(&self) -> LockedEventCode {
         let private = self.private;
         let (file, mut checks) = self.file();
         let (reasons, errors) = self.reasons();
@@ -312,9 +312,9 @@ impl Subject<'_> {
                     if let ::core::option::Option::Some(locking) = &<#ident as #private::PastEvent>::LOCKING
                         && let ::core::option::Option::Some(__locked) = &#private::Locked::past(#name, locking)
                 };
-                checks.extend(self.compared(&locked, None, &reasons));
+                checks.extend(self.comparison(&locked, None, &reasons));
             }
-            (Some(_), None) => checks.extend(self.not_locked(&format!("has no version {number}"))),
+            (Some(_), None) => checks.extend(self.not_locked_error(&format!("has no version {number}"))),
             (None, _) => {}
         }
         let (version, changed, previous) = (option(version), changes(&reasons, private), self.previous());
@@ -328,7 +328,7 @@ impl Subject<'_> {
                     previous: #previous,
                 });
         };
-        Generated { checks, constant }
+        LockedEventCode { checks, constant }
     }
 
     /// Returns the reasons for changes, each with the serialized name of its field. The reason that concerns no field
@@ -360,34 +360,36 @@ impl Subject<'_> {
     fn file(&self) -> (Option<(PathBuf, File)>, TokenStream) {
         match read(&self.name.value(), self.private) {
             Ok(Some(file)) => (Some(file), TokenStream::new()),
-            Ok(None) => (None, self.not_locked("does not exist")),
+            Ok(None) => (None, self.not_locked_error("does not exist")),
             Err(problem) => (None, syn::Error::new(self.name.span(), problem).to_compile_error()),
         }
     }
 
     /// Generates the error for an event whose version is not locked. While the lock is being written, this is not an
     /// error.
-    fn not_locked(&self, what: &str) -> TokenStream {
+    fn not_locked_error(&self, what: &str) -> TokenStream {
         let private = self.private;
         if is_writing() {
             // Makes the compiler check the event again when `TYPED_EVENTS_LOCK` changes.
             return unless_writing(private, &quote!(()));
         }
         let name = self.name.value();
-        self.refused(&format!("`{name}` is not locked: {FOLDER}/{name} {what}; write it with {COMMAND}"))
+        self.error_at_name(&format!(
+            "`{name}` is not locked: {FOLDER}/{name} {what}; write it with {COMMAND}"
+        ))
     }
 
     /// Generates the error for a current version if the lock contains a newer one.
-    fn older_than(&self, newest: u32) -> TokenStream {
+    fn older_than_lock_error(&self, newest: u32) -> TokenStream {
         let name = self.name.value();
-        self.refused(&format!(
+        self.error_at_name(&format!(
             "`{name}` is locked up to version {newest} ({FOLDER}/{name}), and this is version {}: declare version {newest}, and mark this type `superseded`",
             self.version
         ))
     }
 
     /// Generates an error at the event's name. The code is compiled again when `TYPED_EVENTS_LOCK` changes.
-    fn refused(&self, message: &str) -> TokenStream {
+    fn error_at_name(&self, message: &str) -> TokenStream {
         let error = syn::Error::new(self.name.span(), message).to_compile_error();
         let watch = unless_writing(self.private, &quote!(()));
         quote!(#error #watch)
@@ -395,7 +397,7 @@ impl Subject<'_> {
 
     /// Generates the checks of each field and of the rest of the type, which run if the type has changed. `locked` is
     /// the start of an `if let` that binds `__locked`.
-    fn compared(
+    fn comparison(
         &self,
         locked: &TokenStream,
         promise: Option<TokenStream>,
@@ -431,7 +433,7 @@ fn unless_writing(private: &TokenStream, body: &impl ToTokens) -> TokenStream {
 }
 
 /// Returns an error if `TYPED_EVENTS_LOCK` has an unknown value.
-fn unknown_value() -> Option<TokenStream> {
+fn unknown_value_error() -> Option<TokenStream> {
     let value =
         std::env::var("TYPED_EVENTS_LOCK").ok().filter(|value| !["", WRITE].contains(&value.as_str()))?;
     let message = format!(
@@ -448,7 +450,7 @@ fn changes(reasons: &[(String, LitStr)], private: &TokenStream) -> TokenStream {
 }
 
 /// Implements `schema_lock!()`, which returns the lock as a whole.
-pub(crate) fn whole(krate: &syn::Path) -> TokenStream {
+pub(crate) fn expand_schema_lock(krate: &syn::Path) -> TokenStream {
     let private = quote!(#krate::__private);
     let folder = folder();
     let shown = folder.to_string_lossy();
@@ -456,6 +458,6 @@ pub(crate) fn whole(krate: &syn::Path) -> TokenStream {
         let message = format!("there is no lock: {FOLDER} does not exist; write it with {COMMAND}");
         quote!(::core::compile_error!(#message);)
     });
-    let unknown = unknown_value();
+    let unknown = unknown_value_error();
     quote!({ #missing #unknown #private::SchemaLock::new(#shown, ::core::option_env!("TYPED_EVENTS_LOCK")) })
 }

@@ -7,18 +7,22 @@ use syn::{Attribute, Ident, ItemFn};
 use super::parse::Arguments;
 use super::validate::{Handler, State};
 use crate::errors::{Errors, call_at, check_at, text_of};
-use crate::lock::Known;
+use crate::lock::LockedNames;
 use crate::tokens::allowing;
 
 /// Generates the function and its stand-in: a type with the same name that implements `Handler`.
-pub(crate) fn handler(handler: &Handler<'_>, function: &ItemFn, known: Option<&Known>) -> TokenStream {
+pub(crate) fn handler(
+    handler: &Handler<'_>,
+    function: &ItemFn,
+    locked_names: Option<&LockedNames>,
+) -> TokenStream {
     let krate = handler.krate;
     let private = quote!(#krate::__private);
     let (event, patterns) = (&handler.event, handler.patterns);
     let (ident, stand_in) = (stand_in_ident(function), stand_in(function));
     let checks = checks(handler, function, &private);
-    let known = known.map(|known| known.checks(&ident.to_string(), event, patterns, &private));
-    let checks = allowing(&function.attrs, quote!(#checks #known));
+    let lock_checks = locked_names.map(|names| names.checks(&ident.to_string(), event, patterns, &private));
+    let checks = allowing(&function.attrs, quote!(#checks #lock_checks));
     let location = location(function, &private);
     let bind = bind(handler, function, &private);
     let first = quote!(<#event as #private::Argument<'_>>);

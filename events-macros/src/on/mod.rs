@@ -24,9 +24,9 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream, locked: bool)
     }
     parse::check_once(&mut function, &mut errors);
     let arguments = parse::arguments(arguments, &mut errors);
-    let known = locked.then(|| lock::Known::read(&arguments.patterns, &mut errors)).flatten();
+    let locked_names = locked.then(|| lock::LockedNames::read(&arguments.patterns, &mut errors)).flatten();
     match validate::handler(&arguments, &function, &mut errors) {
-        Some(handler) if errors.is_empty() => expand::handler(&handler, &function, known.as_ref()),
+        Some(handler) if errors.is_empty() => expand::handler(&handler, &function, locked_names.as_ref()),
         _ => expand::fallback(&arguments, &function, errors),
     }
 }

@@ -14,7 +14,7 @@ use super::{COMMAND, FOLDER, folder, is_writing, unless_writing};
 use crate::errors::{Errors, call_at, text_of};
 
 /// The locked events that a handler's patterns are compared with.
-pub(crate) struct Known {
+pub(crate) struct LockedNames {
     folder: PathBuf,
     names: Rc<[String]>,
 }
@@ -51,7 +51,7 @@ fn list(folder: &Path) -> io::Result<Rc<[String]>> {
     Ok(names)
 }
 
-impl Known {
+impl LockedNames {
     /// Lists the locked events, if there are patterns. Reports a missing folder, except while the lock is being
     /// written.
     pub(crate) fn read(patterns: &[LitStr], errors: &mut Errors) -> Option<Self> {
@@ -78,7 +78,8 @@ impl Known {
         private: &TokenStream,
     ) -> TokenStream {
         let each = patterns.iter().map(|pattern| {
-            let (names, hint) = (self.candidates(&pattern.value()), self.hint(&pattern.value()));
+            let (names, hint) =
+                (self.candidates(&pattern.value()), self.pattern_with_nearest_words(&pattern.value()));
             let hinted = if hint.is_empty() { Vec::new() } else { self.candidates(&hint) };
             let nearest = self.nearest(&pattern.value(), &names).unwrap_or_default();
             let arguments = quote!(#pattern, &[#(#names),*], #hint, &[#(#hinted),*], #nearest);
@@ -105,8 +106,8 @@ impl Known {
     /// Returns the locked names that contain all words of a pattern. The generated constants run the real matcher on
     /// these few names.
     fn candidates(&self, pattern: &str) -> Vec<&str> {
-        let has_all = |name: &&str| words(pattern).all(|word| name.split('.').any(|part| part == word));
-        self.names.iter().map(String::as_str).filter(has_all).collect()
+        let has_all_words = |name: &&str| words(pattern).all(|word| name.split('.').any(|part| part == word));
+        self.names.iter().map(String::as_str).filter(has_all_words).collect()
     }
 
     /// Returns the name that the pattern is probably a misspelling of. The error shows it if the pattern matches no
@@ -128,9 +129,9 @@ impl Known {
 
     /// Returns the pattern with each unknown word replaced by the nearest known word. Returns an empty text if a word
     /// has no near one or if nothing changes.
-    fn hint(&self, pattern: &str) -> String {
+    fn pattern_with_nearest_words(&self, pattern: &str) -> String {
         let known: Vec<_> = self.names.iter().flat_map(|name| name.split('.')).collect();
-        let meant = |word: &str| {
+        let known_or_nearest = |word: &str| {
             if word == "*" || word == "+" || known.contains(&word) {
                 return Some(word.to_owned());
             }
@@ -138,7 +139,7 @@ impl Known {
             let nearest = known.iter().min_by_key(distance)?;
             (distance(&nearest) * 3 <= word.len()).then(|| (*nearest).to_owned())
         };
-        let words: Option<Vec<_>> = pattern.split('.').map(meant).collect();
+        let words: Option<Vec<_>> = pattern.split('.').map(known_or_nearest).collect();
         words.map(|words| words.join(".")).filter(|hint| hint != pattern).unwrap_or_default()
     }
 }
@@ -153,7 +154,7 @@ pub(super) fn nearest<'n>(names: impl Iterator<Item = &'n str>, to: &str) -> Opt
 }
 
 /// Returns the locked event that `name`, which is not locked, is probably a misspelling of.
-pub(crate) fn meant(name: &str) -> Option<String> {
+pub(crate) fn similar_locked_name(name: &str) -> Option<String> {
     let names = list(&folder()).ok()?;
     nearest(names.iter().map(String::as_str), name).map(str::to_owned)
 }

@@ -181,7 +181,7 @@ async fn audit(State(shop): State<Shop>, User(user): User) -> Result<Json<Vec<Ro
 }
 
 #[derive(Serialize)]
-struct Past {
+struct HistoryEvent {
     at: String,
     event: String,
     id: String,
@@ -190,13 +190,13 @@ struct Past {
 }
 
 /// Returns the past events that the page shows before those of the stream.
-async fn history(State(shop): State<Shop>, User(user): User) -> Result<Json<Vec<Past>>, Refused> {
+async fn history(State(shop): State<Shop>, User(user): User) -> Result<Json<Vec<HistoryEvent>>, Refused> {
     let mut rows = Vec::new();
     let newest = shop.bus.history("*").limit(200).await?;
     for record in newest.iter().rev().filter(|record| audience(record).contains(&user)) {
         let data = RawValue::from_string(record.json()?.to_owned())?;
         let (at, id) = (record.timestamp().to_string(), record.id().to_string());
-        rows.push(Past { at, event: record.name().to_owned(), id, data });
+        rows.push(HistoryEvent { at, event: record.name().to_owned(), id, data });
     }
     Ok(Json(rows))
 }

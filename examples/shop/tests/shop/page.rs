@@ -91,8 +91,8 @@ async fn b14_a_reload_shows_what_happened_before() {
     let (timeline, told) = (run(&page, &format!("return {TIMELINE}")).await, notifications(&page).await);
 
     // An event from the stream is not shown again when the history contains it.
-    run(&page, "isPastShown = false; showPast()").await;
-    until(&page, "isPastShown", json!(true)).await;
+    run(&page, "isHistoryReceived = false; receiveHistory()").await;
+    until(&page, "isHistoryReceived", json!(true)).await;
     assert_eq!(run(&page, &format!("return {TIMELINE}")).await, timeline);
     assert_eq!(notifications(&page).await, told);
 
@@ -126,8 +126,8 @@ const HOLD: &str = "
         return response;
     };
     hear = (message) => { hearNow(message); heard += message.type === 'notification.created'; };
-    isPastShown = false;
-    showPast()";
+    isHistoryReceived = false;
+    receiveHistory()";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b14_events_that_arrive_while_the_history_loads_keep_their_order() {

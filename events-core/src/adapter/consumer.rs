@@ -22,7 +22,7 @@ pub struct Consumer {
     pub(crate) durable: DurableOptions,
     pub(crate) patterns: Vec<Arc<str>>,
     pub(crate) accepts: AcceptedEvents,
-    pub(crate) known: Arc<DeclaredEvents>,
+    pub(crate) declared_events: Arc<DeclaredEvents>,
     pub(crate) accepts_undeclared: bool,
     pub(crate) lease: Duration,
     pub(crate) codec: RecordCodec,
@@ -66,8 +66,8 @@ impl Consumer {
                 .map(|name| (*name).into())
                 .collect(),
         };
-        let taken = self.known.names().filter(|name| matches_any(&patterns, name));
-        let versions = taken.map(|name| (name.to_owned(), self.known.version(name))).collect();
+        let taken = self.declared_events.names().filter(|name| matches_any(&patterns, name));
+        let versions = taken.map(|name| (name.to_owned(), self.declared_events.version(name))).collect();
         EventFilter { patterns, versions, undeclared: self.accepts_undeclared }
     }
 
@@ -82,7 +82,7 @@ impl Consumer {
     /// longer values begin alike are handled in order, too.
     pub fn key(&self, record: &Record, order: &Order) -> Option<String> {
         let field = order.field.as_str();
-        let decl = self.known.get(record.name());
+        let decl = self.declared_events.get(record.name());
         let json = match decl.filter(|decl| record.version() < decl.version) {
             // An old record may contain the field under another name.
             Some(decl) => {

@@ -17,13 +17,13 @@ use crate::bus::inner::call::Callback;
 use crate::bus::inner::calling::HandlerLists;
 use crate::bus::inner::in_flight::Lifecycle;
 use crate::bus::inner::outcome::panicked;
-use crate::bus::inner::reach::unreachable;
 use crate::bus::inner::report::Reporter;
 use crate::bus::inner::reported_once::ReportedOnce;
 use crate::bus::inner::routes::Routes;
 use crate::bus::inner::routes::{Lifetime, Patterns};
 use crate::bus::inner::runtime::has_timer;
 use crate::bus::inner::slow::SlowHandlers;
+use crate::bus::inner::unreachable_patterns::unreachable;
 use crate::bus::inner::{Bus, Counters, Inner, Settings};
 use crate::bus::select::{Selected, Selection};
 use crate::error::{Error, ErrorKind};
@@ -363,7 +363,7 @@ impl BusBuilder {
         let lifecycle = Arc::new(Lifecycle::default());
         let declared_events = Arc::new(declared_events);
         #[cfg(feature = "durable")]
-        let (live, durable_handlers) = self.divide(callbacks, &declared_events);
+        let (live, durable_handlers) = self.split_live_and_durable(callbacks, &declared_events);
         #[cfg(not(feature = "durable"))]
         let (live, durable_handlers) = (self.handlers.iter().zip(callbacks), Vec::new());
         let inner = Arc::new(Inner {
@@ -386,7 +386,7 @@ impl BusBuilder {
             reported_refusals: ReportedOnce::default(),
             reported_unreadable: ReportedOnce::default(),
             losses: crate::bus::inner::losses::Losses::new(reporter),
-            abandoned: crate::bus::inner::abandoned::Abandoned::default(),
+            lost_work: crate::bus::inner::lost_work::LostWork::default(),
             has_lost_runtime: AtomicBool::new(false),
             runtime,
         });

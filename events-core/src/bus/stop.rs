@@ -14,7 +14,7 @@ use crate::bus::inner::context;
 use crate::bus::inner::in_flight::StopDeferral;
 use crate::bus::inner::runtime::has_timer;
 use crate::bus::inner::runtime::spawn_boxed;
-use crate::bus::inner::shared::Shared;
+use crate::bus::inner::shared_future::SharedFuture;
 use crate::bus::inner::stopping::AdapterStops;
 use crate::bus::inner::{Bus, Inner};
 use crate::error::{Error, ErrorKind};
@@ -24,7 +24,7 @@ use crate::panics::{caught, drop_quietly};
 const ADAPTER_GRACE: Duration = Duration::from_secs(1);
 
 /// Maximum deadline, one year, so that adding it to the current time can't overflow.
-const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+const MAX_STOP_DEADLINE: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 impl Bus {
     /// Stops the bus: waits until everything in flight has finished, then stops the adapter and ends streams.
@@ -177,7 +177,7 @@ impl Inner {
     /// with its own clock. They share the steps that happen only once, and the first to finish sets the
     /// outcome.
     async fn drain(&self) {
-        let deadline = Instant::now() + self.settings.stop_deadline.min(NEVER);
+        let deadline = Instant::now() + self.settings.stop_deadline.min(MAX_STOP_DEADLINE);
         let idle = timeout_at(deadline, self.lifecycle.idle()).await.is_ok();
         self.lifecycle.end_stop();
         // Wait once more: nested emits may have been accepted just before `end_stop`.
@@ -192,7 +192,7 @@ impl Inner {
         let limit = self.settings.stop_deadline.as_secs_f64();
         let unfinished: Vec<_> = unfinished.iter().cloned().chain(failed).collect();
         let gave_up = || format!("stop gave up after {limit} s on: {}", unfinished.join("; "));
-        let problems = [(!unfinished.is_empty()).then(gave_up), self.abandoned.describe()];
+        let problems = [(!unfinished.is_empty()).then(gave_up), self.lost_work.describe()];
         let problems: Vec<_> = problems.into_iter().flatten().collect();
         let outcome = if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) };
         self.stopping.outcome.send_if_modified(|known| {
@@ -220,19 +220,19 @@ impl Inner {
     /// Ends the session of the durable handlers and stops the adapter. Returns a description of what went wrong.
     async fn stop_adapter(&self, deadline: Instant) -> Option<String> {
         let adapter = self.adapter.as_ref()?;
-        let AdapterStops { closes, stops } = self.stopping.adapter.get_or_init(|| AdapterStops {
-            closes: Shared::new(self.end_session()),
-            stops: Shared::new(stop_of(Arc::clone(adapter))),
+        let AdapterStops { session_end, adapter_stop } = self.stopping.adapter.get_or_init(|| AdapterStops {
+            session_end: SharedFuture::new(self.end_session()),
+            adapter_stop: SharedFuture::new(stop_caught(Arc::clone(adapter))),
         });
         // If this fails, the session ends after its lease.
-        closes.output_by(Instant::now() + ADAPTER_GRACE, || ()).await;
+        session_end.output_by(Instant::now() + ADAPTER_GRACE, || ()).await;
         let deadline = deadline.max(Instant::now() + ADAPTER_GRACE);
-        stops.output_by(deadline, || Some(format!("{} did not stop in time", adapter.name()))).await
+        adapter_stop.output_by(deadline, || Some(format!("{} did not stop in time", adapter.name()))).await
     }
 }
 
 /// Stops the adapter. Returns a description of what went wrong.
-fn stop_of(adapter: Arc<dyn Adapter>) -> BoxFuture<'static, Option<String>> {
+fn stop_caught(adapter: Arc<dyn Adapter>) -> BoxFuture<'static, Option<String>> {
     Box::pin(async move {
         // The block also catches a panic before the adapter returns its future.
         match caught(async { adapter.stop().await }).await {

@@ -259,7 +259,7 @@ pub(super) async fn emit_with(
     id: Option<EventId>,
 ) -> Result<Emitted, crate::error::Error> {
     let make = |envelope| record(name, json, Envelope { metadata, id, ..envelope });
-    bus.emit_made(name, make).await
+    bus.emit_record(name, make).await
 }
 
 /// Creates a record of an undeclared event.

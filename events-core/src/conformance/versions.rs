@@ -57,7 +57,7 @@ macro_rules! versions {
                     &DECL
                 }
 
-                fn older(_: u32, json: &str) -> Result<Self, DecodeError> {
+                fn decode_older(_: u32, json: &str) -> Result<Self, DecodeError> {
                     read_json(Self::NAME, Self::TYPE, json)
                 }
             }

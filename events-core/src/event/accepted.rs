@@ -25,7 +25,7 @@ impl AcceptedEvents {
 
     /// Accepts the events that a view reads.
     pub const fn view<V: View>() -> Self {
-        match V::OF {
+        match V::DECL {
             Some(decl) => Self::Event(V::NAME, V::TYPE, decl),
             None => Self::Undeclared(V::NAME, V::TYPE, V::VERSION),
         }

@@ -54,7 +54,7 @@ pub trait Event: Schema + Serialize + DeserializeOwned + Clone + fmt::Debug + Se
     fn decl() -> &'static EventDecl;
 
     #[doc(hidden)]
-    fn older(version: u32, _json: &str) -> Result<Self, DecodeError> {
+    fn decode_older(version: u32, _json: &str) -> Result<Self, DecodeError> {
         Err(DecodeError::too_old(Self::NAME, version, Self::VERSION))
     }
 
@@ -286,7 +286,7 @@ impl std::error::Error for DecodeError {}
 fn decode<E: Event>(version: u32, json: &str) -> Result<Arc<dyn Payload>, DecodeError> {
     let event = match version == E::VERSION {
         true => read_json::<E>(E::NAME, E::SCHEMA, json),
-        false if version < E::VERSION => E::older(version, json),
+        false if version < E::VERSION => E::decode_older(version, json),
         false => Err(DecodeError::too_new(E::NAME, version, E::VERSION)),
     };
     match event {

@@ -80,7 +80,7 @@ pub trait PastEvent: Schema + DeserializeOwned {
     fn read(version: u32, json: &str) -> Result<Self, DecodeError> {
         match version == Self::VERSION {
             true => read_json(Self::NAME, Self::SCHEMA, json),
-            false => Self::older(version, json),
+            false => Self::decode_older(version, json),
         }
     }
 
@@ -96,7 +96,7 @@ pub trait PastEvent: Schema + DeserializeOwned {
     }
 
     #[doc(hidden)]
-    fn older(version: u32, _json: &str) -> Result<Self, DecodeError> {
+    fn decode_older(version: u32, _json: &str) -> Result<Self, DecodeError> {
         Err(DecodeError::too_old(Self::NAME, version, Self::VERSION))
     }
 }

@@ -53,7 +53,7 @@ pub trait View: Schema + DeserializeOwned + Send + Sync + 'static {
 
     /// Declaration of the event, if its type is linked into the program.
     #[doc(hidden)]
-    const OF: Option<fn() -> &'static EventDecl>;
+    const DECL: Option<fn() -> &'static EventDecl>;
 }
 
 /// The event of a view: each event in its current version. It is a trait of its own for its message.

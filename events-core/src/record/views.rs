@@ -16,7 +16,7 @@ pub(crate) struct Views {
 }
 
 struct ReadView {
-    of: TypeId,
+    type_id: TypeId,
     view: Result<Box<dyn Any + Send + Sync>, DecodeError>,
     next: Views,
 }
@@ -39,10 +39,10 @@ impl Views {
                 });
                 size = Some(allocation(size_of::<ReadView>()).saturating_add(bytes));
                 let view = read.map(|view| Box::new(view) as _);
-                Box::new(ReadView { of: TypeId::of::<V>(), view, next: Self::default() })
+                Box::new(ReadView { type_id: TypeId::of::<V>(), view, next: Self::default() })
             });
             size.into_iter().for_each(&note_bytes);
-            if found.of == TypeId::of::<V>() {
+            if found.type_id == TypeId::of::<V>() {
                 return found.view.as_ref().map(|view| view.downcast_ref()).map_err(Clone::clone);
             }
             views = &found.next;
@@ -62,7 +62,7 @@ impl Record {
             let message = format!("{}: the record is not a {}", self.name(), V::NAME);
             return Err(Error::new(ErrorKind::Unreadable, message));
         }
-        let json = self.json_of(V::VERSION, V::OF.map(|of| of()))?;
+        let json = self.json_of(V::VERSION, V::DECL.map(|decl| decl()))?;
         let read = || read_json::<V>(V::NAME, V::TYPE, &json);
         let view = self.views().get_or_read(read, |bytes| self.grow(bytes));
         let refused = |problem: String| Error::new(ErrorKind::Unreadable, problem);

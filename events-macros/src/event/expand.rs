@@ -127,7 +127,7 @@ fn chain(name: &LitStr, number: u32, previous: &Type, private: &TokenStream) -> 
 fn older(previous: &Type, private: &TokenStream) -> TokenStream {
     let before = quote!(<#previous as #private::PastEvent>);
     quote! {
-        fn older(version: u32, json: &str) -> ::core::result::Result<Self, #private::DecodeError> {
+        fn decode_older(version: u32, json: &str) -> ::core::result::Result<Self, #private::DecodeError> {
             #before::read(version, json).map(#private::Newer::<Self>::upcast::<#previous>())
         }
 

@@ -28,7 +28,7 @@ pub(super) fn impls(of: &Of, private: &TokenStream, input: &Input<'_>) -> TokenS
         impl #private::View for #ident {
             const NAME: &'static str = #name;
             const VERSION: u32 = #version;
-            const OF: ::core::option::Option<fn() -> &'static #private::EventDecl> = #decl;
+            const DECL: ::core::option::Option<fn() -> &'static #private::EventDecl> = #decl;
         }
         #arguments
     }

@@ -96,17 +96,17 @@ impl BusBuilder {
     }
 
     /// Splits the handlers into live and durable ones, and creates the consumers of the latter.
-    pub(super) fn divide(
+    pub(super) fn split_live_and_durable(
         &mut self,
         callbacks: Vec<Callback>,
-        known: &Arc<DeclaredEvents>,
+        declared_events: &Arc<DeclaredEvents>,
     ) -> (Vec<(&'static HandlerDecl, Callback)>, Vec<Arc<DurableHandler>>) {
         let (mut live, mut durable_handlers) = (Vec::new(), Vec::new());
         let consumer = |durable: &DurableOptions, patterns, accepts| Consumer {
             durable: durable.clone(),
             patterns,
             accepts,
-            known: Arc::clone(known),
+            declared_events: Arc::clone(declared_events),
             accepts_undeclared: self.settings.accept_undeclared,
             lease: self.settings.lease,
             codec: self.codec.clone(),
@@ -129,7 +129,7 @@ impl BusBuilder {
 
     /// Refuses durable handlers that share a name or whose adapter has no durable consumers, and durable
     /// closures with an invalid name or pattern.
-    pub(super) fn check_durable(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
+    pub(super) fn check_durable(&self, declared_events: &DeclaredEvents, problems: &mut Vec<String>) {
         let functions = self.handlers.iter().filter_map(|handler| {
             Some((handler.durable.as_ref()?.name(), format!("handler {}", handler.location)))
         });
@@ -158,18 +158,19 @@ impl BusBuilder {
         for closure in &self.durable {
             problems.extend(closure.problem());
         }
-        self.check_order(known, problems);
+        self.check_order(declared_events, problems);
     }
 
     /// Refuses durable closures that are ordered by a field which one of their events does not have, or which
     /// can't be a key.
-    fn check_order(&self, known: &DeclaredEvents, problems: &mut Vec<String>) {
+    fn check_order(&self, declared_events: &DeclaredEvents, problems: &mut Vec<String>) {
         for closure in &self.durable {
             let (Some(field), Ok(pattern)) = (closure.durable.is_ordered(), Pattern::new(&closure.pattern))
             else {
                 continue;
             };
-            let mut taken: Vec<_> = known.decls().filter(|decl| pattern.matches(decl.name)).collect();
+            let mut taken: Vec<_> =
+                declared_events.decls().filter(|decl| pattern.matches(decl.name)).collect();
             sort_by_location(&mut taken, |decl| (decl.name, decl.location));
             problems.extend(taken.into_iter().filter_map(|decl| {
                 let problem = order_problem(decl.schema, field)?;

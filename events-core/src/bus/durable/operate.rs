@@ -192,13 +192,15 @@ impl ConsumerHandle<'_> {
         let (durable, adapter) = inner.durable(Some(&self.name))?;
         let done = durable.operate(&inner.caller(), id, operation).await;
         done.map_err(|error| match error {
-            DurableError::Failed(error) => failed(Some(&self.name), adapter, what_of(operation), error),
+            DurableError::Failed(error) => {
+                failed(Some(&self.name), adapter, description_of(operation), error)
+            }
             DurableError::Refused(refusal) => {
                 let message = format!(
                     "{}: {} {}: {refusal}",
                     subject(Some(&self.name)),
                     adapter.name(),
-                    what_of(operation)
+                    description_of(operation)
                 );
                 Error::new(ErrorKind::Consumer, message)
             }
@@ -298,7 +300,7 @@ fn subject(consumer: Option<&str>) -> String {
 }
 
 /// Returns the text of an error message that says which operation failed.
-fn what_of(operation: &Operation) -> &'static str {
+fn description_of(operation: &Operation) -> &'static str {
     match operation {
         Operation::Pause => "did not pause it",
         Operation::Resume => "did not resume it",

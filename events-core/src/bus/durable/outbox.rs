@@ -63,10 +63,10 @@ impl<K, T: Transaction<K> + ?Sized, E: Event> EmitIn<'_, K, T, E> {
         inner.check_runtime_of_transaction(E::NAME)?;
         let adapter = self.bus.adapter_of_transaction(ErrorKind::Append, E::NAME)?;
         let record = Record::shared(E::decl(), Arc::new(self.event), envelope);
-        publish::check_written(inner, std::slice::from_ref(&record))?;
+        publish::check_writable(inner, std::slice::from_ref(&record))?;
         match self.tx.append(&**adapter, &record, &inner.codec).await {
             Ok(()) => Ok(record.id()),
-            Err(error) => Err(publish::refused(inner, std::slice::from_ref(&record), error)),
+            Err(error) => Err(publish::publish_error(inner, std::slice::from_ref(&record), error)),
         }
     }
 }

@@ -242,7 +242,7 @@ impl Dispatch {
             return;
         }
         call.route = &entry.route;
-        self.calling.route(call.route);
+        self.calling.set_callee(call.route);
         if let Some(future) = (entry.function)(call) {
             self.poll_once(call, future, cx);
         }
@@ -281,7 +281,7 @@ impl Dispatch {
     #[cold]
     fn note_changes(&mut self, call: &Call<'_>, list: &HandlerList) {
         self.must_check_handlers = list.must_check_handlers();
-        call.bus.inner.slow_handlers.lap(&mut self.calling, call.route, call.source.name());
+        call.bus.inner.slow_handlers.end_timing(&mut self.calling, call.route, call.source.name());
     }
 
     /// Notes that the handler called last has panicked.
@@ -293,7 +293,7 @@ impl Dispatch {
 
     #[cold]
     fn fail(&mut self, call: &Call<'_>, error: HandlerError) {
-        let failure = failed(&call.bus.inner, call.source.name(), call.route, error);
+        let failure = note_failed_call(&call.bus.inner, call.source.name(), call.route, error);
         self.failed_or_pending.get_or_insert_default().failures.push(failure);
     }
 }
@@ -320,7 +320,7 @@ fn note_unhandled(bus: &Bus, source: Source<'_>) {
 }
 
 /// Counts and logs a failure. Must run in the event's scope, which gives the id.
-pub(super) fn failed(inner: &Inner, event: &str, route: &Route, error: HandlerError) -> Failure {
+pub(super) fn note_failed_call(inner: &Inner, event: &str, route: &Route, error: HandlerError) -> Failure {
     let failure = Failure::new(route, error);
     inner.note_failure(event, context::current_id(), &failure);
     failure

@@ -13,7 +13,7 @@ pub(crate) struct FutureSet<F> {
     pending: usize,
     /// Index of the first member that was never polled.
     first_unpolled: usize,
-    shared: Arc<Shared>,
+    queue: Arc<WakeQueue>,
 }
 
 struct Member<F> {
@@ -24,7 +24,7 @@ struct Member<F> {
 
 /// The state shared by the wakers of all members.
 #[derive(Default)]
-struct Shared(Mutex<Woken>);
+struct WakeQueue(Mutex<Woken>);
 
 #[derive(Default)]
 struct Woken {
@@ -37,7 +37,7 @@ struct Woken {
     task: Option<Waker>,
 }
 
-impl Shared {
+impl WakeQueue {
     fn lock(&self) -> MutexGuard<'_, Woken> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,7 +53,7 @@ impl Woken {
 
 /// The waker of one member. Wakes the task of the set.
 struct WakeFlag {
-    shared: Arc<Shared>,
+    queue: Arc<WakeQueue>,
     member: usize,
     is_woken: AtomicBool,
 }
@@ -68,7 +68,7 @@ impl Wake for WakeFlag {
             return;
         }
         let task = {
-            let mut woken = self.shared.lock();
+            let mut woken = self.queue.lock();
             woken.members.push_back(self.member);
             woken.task.clone()
         };
@@ -85,15 +85,15 @@ impl<F: Future + Unpin> FutureSet<F> {
             members: Vec::with_capacity(8),
             pending: 0,
             first_unpolled: 0,
-            shared: Arc::new(Shared::default()),
+            queue: Arc::new(WakeQueue::default()),
         }
     }
 
     /// Adds a future. The next [`poll_next`](Self::poll_next) polls it.
     pub(crate) fn push(&mut self, future: F) {
         let member = self.members.len();
-        let shared = Arc::clone(&self.shared);
-        let flag = Arc::new(WakeFlag { shared, member, is_woken: AtomicBool::new(true) });
+        let queue = Arc::clone(&self.queue);
+        let flag = Arc::new(WakeFlag { queue, member, is_woken: AtomicBool::new(true) });
         let waker = Waker::from(Arc::clone(&flag));
         self.members.push(Some(Member { future, flag, waker }));
         self.pending += 1;
@@ -107,13 +107,13 @@ impl<F: Future + Unpin> FutureSet<F> {
         if self.pending == 0 {
             return Poll::Ready(None);
         }
-        self.begin_turn(cx);
+        self.begin_round_if_ended(cx);
         while let Some(member) = self.next_member() {
             if let Poll::Ready(result) = self.poll_member(member) {
                 return Poll::Ready(Some(result));
             }
         }
-        if !self.shared.lock().members.is_empty() {
+        if !self.queue.lock().members.is_empty() {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -124,13 +124,13 @@ impl<F: Future + Unpin> FutureSet<F> {
             self.first_unpolled += 1;
             return Some(self.first_unpolled - 1);
         }
-        self.shared.lock().next()
+        self.queue.lock().next()
     }
 
     /// Stores the waker of the task. If the last round has ended, begins a new one with the members woken
     /// since.
-    fn begin_turn(&mut self, cx: &Context<'_>) {
-        let mut woken = self.shared.lock();
+    fn begin_round_if_ended(&mut self, cx: &Context<'_>) {
+        let mut woken = self.queue.lock();
         if woken.left_in_round == 0 {
             woken.left_in_round = woken.members.len();
         }

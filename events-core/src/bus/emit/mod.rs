@@ -195,7 +195,7 @@ impl Bus {
     }
 
     /// Emits the record that `make` creates from its envelope.
-    pub(crate) async fn emit_made(
+    pub(crate) async fn emit_record(
         &self,
         name: &str,
         make: impl FnOnce(Envelope) -> Record,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::adapter::BoxFuture;
-use crate::bus::emit::dispatch::failed;
+use crate::bus::emit::dispatch::note_failed_call;
 use crate::bus::emit::emitted::Emitted;
 use crate::bus::emit::future_set::FutureSet;
 use crate::bus::emit::task::{self, Progress, Task, Work};
@@ -45,7 +45,7 @@ impl PendingHandlers {
         while let Some((index, result)) = std::task::ready!(self.running.poll_next(cx)) {
             let route = self.waiting.finish(index);
             if let Err(error) = result {
-                self.failures.push(failed(&self.inner, self.waiting.event(), route, error));
+                self.failures.push(note_failed_call(&self.inner, self.waiting.event(), route, error));
             }
         }
         Poll::Ready(())
@@ -88,7 +88,7 @@ impl Drop for PendingHandlers {
     fn drop(&mut self) {
         if self.emitted.is_some() {
             let record = self.waiting.record();
-            self.waiting.undone().for_each(|handler| {
+            self.waiting.unfinished().for_each(|handler| {
                 catch_panic(|| self.inner.report_lost_call(record.name(), Some(record.id()), handler));
             });
         }

@@ -48,25 +48,25 @@ pub(super) async fn publish(
     records: &[Record],
 ) -> Result<Published, Error> {
     inner.check_runtime(records.first().map_or("", Record::name))?;
-    check_written(inner, records)?;
-    let unanswered = Unanswered { inner, records };
+    check_writable(inner, records)?;
+    let unanswered = UnansweredPublish { inner, records };
     // The block also catches a panic before the adapter returns its future.
     let published = caught(async { adapter.publish(records, &inner.codec).await }).await;
     std::mem::forget(unanswered);
     match published {
         Ok(Ok(published)) => published.check_duplicates(records).map(|()| published),
-        Ok(Err(error)) => Err(refused(inner, records, error)),
-        Err(_) => Err(refused(inner, records, AdapterError::unknown("it panicked"))),
+        Ok(Err(error)) => Err(publish_error(inner, records, error)),
+        Err(_) => Err(publish_error(inner, records, AdapterError::unknown("it panicked"))),
     }
 }
 
 /// Reports the emit as lost if it is dropped before the adapter has answered.
-struct Unanswered<'a> {
+struct UnansweredPublish<'a> {
     inner: &'a Inner,
     records: &'a [Record],
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for UnansweredPublish<'_> {
     fn drop(&mut self) {
         let name = self.records.first().map_or("", Record::name);
         catch_panic(|| self.inner.report_lost_emit(name, self.records.len() as u64));
@@ -75,7 +75,7 @@ impl Drop for Unanswered<'_> {
 
 /// Refuses records that can't be written as JSON and, if tests have set `BusBuilder::read_back`, records that
 /// differ when they are read back. Runs before the adapter gets any of them.
-pub(crate) fn check_written(inner: &Inner, records: &[Record]) -> Result<(), Error> {
+pub(crate) fn check_writable(inner: &Inner, records: &[Record]) -> Result<(), Error> {
     for (index, record) in records.iter().enumerate() {
         let checked = inner.codec.check(record).and_then(|()| match &inner.settings.on_loss {
             Some(on_loss) => record.check_read_back().inspect_err(|error| (on_loss.0)(error)),
@@ -90,7 +90,7 @@ pub(crate) fn check_written(inner: &Inner, records: &[Record]) -> Result<(), Err
 }
 
 /// Creates the error of an emit whose adapter failed.
-pub(crate) fn refused(inner: &Inner, records: &[Record], error: AdapterError) -> Error {
+pub(crate) fn publish_error(inner: &Inner, records: &[Record], error: AdapterError) -> Error {
     let first = records.first();
     let name = first.map_or("", Record::name);
     let (kind, what) = match (error.is_unknown(), error.is_too_large()) {

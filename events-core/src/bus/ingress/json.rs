@@ -197,7 +197,7 @@ impl Bus {
         let decl = self.inner.declared(record.name())?;
         let made = read_as(decl, record.name(), record.version(), &json)?;
         let (id, metadata) = (Some(record.id()), record.metadata().clone());
-        self.emit_made(record.name(), |envelope| made.record(Envelope { id, metadata, ..envelope })).await
+        self.emit_record(record.name(), |envelope| made.record(Envelope { id, metadata, ..envelope })).await
     }
 
     /// Returns true if an event of this name is declared: it is linked, a handler of this bus takes it, or it

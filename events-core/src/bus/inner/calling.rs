@@ -18,7 +18,7 @@ pub(crate) struct ThreadCall {
     /// The address of the route that is called, or the odd number of a waiting handler that is polled; 0 if
     /// none.
     callee: AtomicUsize,
-    /// The value of [`CHANGES`] when the call began.
+    /// The value of [`TICKS_AND_REPLACED_LISTS`] when the call began.
     since: AtomicU64,
     /// The [mark](CallSnapshot::mark) of the last call that was reported as slow.
     reported: AtomicU64,
@@ -34,7 +34,7 @@ pub(crate) struct CallSnapshot {
 impl CallSnapshot {
     /// Returns a value that distinguishes this call from others of its thread. `since` alone is not enough: a
     /// handler that emits and the handler that this emit calls may have begun at the same value of
-    /// [`CHANGES`].
+    /// [`TICKS_AND_REPLACED_LISTS`].
     fn mark(self) -> u64 {
         // The factor is odd, so two different times never have the same product.
         self.since.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.callee as u64
@@ -48,7 +48,7 @@ impl ThreadCall {
 
     /// Returns the entry of the current thread.
     #[inline]
-    fn mine() -> &'static Self {
+    fn of_current_thread() -> &'static Self {
         MINE.with(Cell::get).unwrap_or_else(assign_entry)
     }
 
@@ -68,38 +68,38 @@ impl ThreadCall {
 
 /// A counter that a running emit compares after each handler. The upper half is the number of ticks since the
 /// first bus was built. The lower half is the number of handler lists that were replaced.
-pub(crate) static CHANGES: AtomicU64 = AtomicU64::new(0);
+pub(crate) static TICKS_AND_REPLACED_LISTS: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) const ONE_TICK: u64 = 1 << 32;
 
 /// Returns the number of ticks since the first bus was built. Wraps around.
 pub(crate) fn ticks() -> u32 {
-    (CHANGES.load(Ordering::Relaxed) / ONE_TICK) as u32
+    (TICKS_AND_REPLACED_LISTS.load(Ordering::Relaxed) / ONE_TICK) as u32
 }
 
-/// Returns the number of ticks since an earlier value of [`CHANGES`].
+/// Returns the number of ticks since an earlier value of [`TICKS_AND_REPLACED_LISTS`].
 pub(crate) fn ticks_since(changes: u64) -> u32 {
     ticks().wrapping_sub((changes / ONE_TICK) as u32)
 }
 
-/// Increments [`CHANGES`], so that running emits notice that a list was replaced.
+/// Increments [`TICKS_AND_REPLACED_LISTS`], so that running emits notice that a list was replaced.
 pub(crate) fn note_replaced_list() {
-    CHANGES.fetch_add(1, Ordering::Release);
+    TICKS_AND_REPLACED_LISTS.fetch_add(1, Ordering::Release);
 }
 
 /// Guard of a thread that calls handlers. Dropping it restores the call around this one.
 pub(crate) struct Calling {
     thread: &'static ThreadCall,
     outer: CallSnapshot,
-    /// The value of [`CHANGES`] at which the timing of the current handler began.
+    /// The value of [`TICKS_AND_REPLACED_LISTS`] at which the timing of the current handler began.
     began: u64,
 }
 
 impl Calling {
     #[inline]
     pub(crate) fn begin() -> Self {
-        let began = CHANGES.load(Ordering::Acquire);
-        let thread = ThreadCall::mine();
+        let began = TICKS_AND_REPLACED_LISTS.load(Ordering::Acquire);
+        let thread = ThreadCall::of_current_thread();
         let outer = CallSnapshot {
             callee: thread.callee.load(Ordering::Relaxed),
             since: thread.since.load(Ordering::Relaxed),
@@ -117,20 +117,21 @@ impl Calling {
 
     /// Stores which handler is called.
     #[inline(always)]
-    pub(crate) fn route(&self, route: &Route) {
+    pub(crate) fn set_callee(&self, route: &Route) {
         self.thread.callee.store(address_of(route), Ordering::Relaxed);
     }
 
-    /// Returns true if the clock has ticked or a list was replaced since the last call of [`lap`](Self::lap).
+    /// Returns true if the clock has ticked or a list was replaced since the last call of
+    /// [`restart_timing`](Self::restart_timing).
     #[inline]
     pub(crate) fn has_changed(&self) -> bool {
-        CHANGES.load(Ordering::Acquire) != self.began
+        TICKS_AND_REPLACED_LISTS.load(Ordering::Acquire) != self.began
     }
 
     /// Ends the timing of one handler and begins that of the next. Returns, for the first one, the value of
-    /// [`CHANGES`] when its call began, and its duration in ticks.
-    pub(crate) fn lap(&mut self) -> (u64, u32) {
-        let now = CHANGES.load(Ordering::Acquire);
+    /// [`TICKS_AND_REPLACED_LISTS`] when its call began, and its duration in ticks.
+    pub(crate) fn restart_timing(&mut self) -> (u64, u32) {
+        let now = TICKS_AND_REPLACED_LISTS.load(Ordering::Acquire);
         let before = std::mem::replace(&mut self.began, now);
         self.thread.since.store(now, Ordering::Relaxed);
         (before, ticks_since(before))

@@ -31,7 +31,7 @@ impl Inner {
     pub(crate) fn report_lost_call(&self, event: &str, id: Option<EventId>, handler: &Route) {
         let why = "its runtime shut down before it had finished, so the call is lost";
         self.log_failure(event, id, &Failure::new(handler, HandlerError::new(&why)));
-        self.abandoned.add(1, format!("handler {} on {event}", handler.name()));
+        self.lost_work.add(1, format!("handler {} on {event}", handler.name()));
     }
 
     /// Logs and counts the `events` that a handler with a replay had not handled when its runtime shut down.
@@ -39,7 +39,7 @@ impl Inner {
         let why = format!("its runtime shut down before it had handled {events} events, which are lost");
         let failure = Failure::new(handler, HandlerError::new(&why));
         self.log_failure(handler.pattern(), None, &failure);
-        self.abandoned.add(events, format!("handler {} on {}", handler.name(), handler.pattern()));
+        self.lost_work.add(events, format!("handler {} on {}", handler.name(), handler.pattern()));
     }
 
     /// Logs and counts an emit of `events` events that was waiting for the adapter when its runtime shut
@@ -49,6 +49,6 @@ impl Inner {
             "{event}: the runtime shut down while the emit waited for {}: it may or may not be stored; no live handler ran",
             self.adapter_name()
         ));
-        self.abandoned.add(events, format!("the emit of {event}"));
+        self.lost_work.add(events, format!("the emit of {event}"));
     }
 }

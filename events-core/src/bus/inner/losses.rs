@@ -16,12 +16,12 @@ use crate::panics::catch_panic;
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Kind of loss: the texts before and after the number of events in the line `{subject} lost 3 events{reason}`.
-type Kind = (Box<str>, Box<str>);
+type LossKind = (Box<str>, Box<str>);
 
 /// The losses of a bus that are not logged yet.
 pub(crate) struct Losses {
     reporter: Reporter,
-    periods: Mutex<HashMap<Kind, Period>>,
+    periods: Mutex<HashMap<LossKind, Period>>,
 }
 
 /// The period of one kind of loss, which begins when a line about that kind is logged.
@@ -36,13 +36,13 @@ impl Losses {
         Self { reporter, periods: Mutex::default() }
     }
 
-    fn periods(&self) -> MutexGuard<'_, HashMap<Kind, Period>> {
+    fn periods(&self) -> MutexGuard<'_, HashMap<LossKind, Period>> {
         self.periods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds events to the sum of their kind. Returns the number of events to log now and whether the kind is
     /// new, or `None` if the events are logged at the end of the period.
-    fn add(&self, kind: &Kind, events: u64) -> Option<(u64, bool)> {
+    fn add(&self, kind: &LossKind, events: u64) -> Option<(u64, bool)> {
         let (now, mut periods) = (Instant::now(), self.periods());
         let Some(period) = periods.get_mut(kind) else {
             periods.insert(kind.clone(), Period { events: 0, began: now });
@@ -59,7 +59,7 @@ impl Losses {
     }
 
     /// Ends a period. Returns the events that were added up in it. If there were none, removes the kind.
-    fn end_period(&self, kind: &Kind) -> Option<u64> {
+    fn end_period(&self, kind: &LossKind) -> Option<u64> {
         let mut periods = self.periods();
         let period = periods.get_mut(kind)?;
         if period.events == 0 {
@@ -79,12 +79,12 @@ impl Losses {
         }
     }
 
-    fn log(&self, (subject, reason): &Kind, events: u64) {
+    fn log(&self, (subject, reason): &LossKind, events: u64) {
         let noun = if events == 1 { "event" } else { "events" };
         self.reporter.warning(format_args!("{subject} lost {events} {noun}{reason}"));
     }
 
-    fn kind(&self, subject: String, reason: String) -> Kind {
+    fn kind(&self, subject: String, reason: String) -> LossKind {
         let kind = (subject.into(), reason.into());
         let periods = self.periods();
         match periods.len() < MAX_REPORTED || periods.contains_key(&kind) {
@@ -116,7 +116,7 @@ impl Inner {
 }
 
 /// Logs the sum at the end of each period, until a period has no losses or the bus is dropped.
-async fn log_each_period(inner: Weak<Inner>, kind: Kind) {
+async fn log_each_period(inner: Weak<Inner>, kind: LossKind) {
     loop {
         sleep(PERIOD).await;
         let Some(inner) = inner.upgrade() else { return };

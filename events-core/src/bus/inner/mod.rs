@@ -1,6 +1,5 @@
 //! The `Bus` handle, the data that all its clones share, and its counters.
 
-pub(crate) mod abandoned;
 pub(crate) mod call;
 pub(crate) mod calling;
 pub(crate) mod context;
@@ -10,17 +9,18 @@ pub(crate) mod failure;
 pub(crate) mod failure_log;
 pub(crate) mod in_flight;
 pub(crate) mod losses;
+pub(crate) mod lost_work;
 pub(crate) mod name_cache;
 pub(crate) mod outcome;
 pub(crate) mod pattern_map;
-pub(crate) mod reach;
 pub(crate) mod report;
 pub(crate) mod reported_once;
 pub(crate) mod routes;
 pub(crate) mod runtime;
-pub(crate) mod shared;
+pub(crate) mod shared_future;
 pub(crate) mod slow;
 pub(crate) mod stopping;
+pub(crate) mod unreachable_patterns;
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -29,9 +29,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::runtime::Handle;
 
 use crate::adapter::Adapter;
-use crate::bus::inner::abandoned::Abandoned;
 use crate::bus::inner::durable_handler::DurableHandler;
 use crate::bus::inner::in_flight::Lifecycle;
+use crate::bus::inner::lost_work::LostWork;
 use crate::bus::inner::report::Reporter;
 use crate::bus::inner::reported_once::ReportedOnce;
 use crate::bus::inner::routes::Routes;
@@ -101,7 +101,7 @@ pub(crate) struct Inner {
     /// unknown.
     pub(crate) reported_unreadable: ReportedOnce<(bool, Box<str>)>,
     pub(crate) losses: losses::Losses,
-    pub(crate) abandoned: Abandoned,
+    pub(crate) lost_work: LostWork,
     /// True once the runtime on which the bus was built has shut down before `stop`.
     pub(crate) has_lost_runtime: AtomicBool,
     /// The runtime on which the bus was built. Runs emits that are polled outside of any runtime.
@@ -193,7 +193,7 @@ impl Bus {
             refused: read(&counters.refused),
             lost: read(&counters.lost),
             unreachable: read(&counters.unreachable),
-            abandoned: self.inner.abandoned.count(),
+            abandoned: self.inner.lost_work.count(),
         }
     }
 }

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::bus::inner::calling::{
-    CHANGES, CallSnapshot, Calling, HandlerLists, ONE_TICK, ThreadCall, calls, next_number, ticks,
-    ticks_since,
+    CallSnapshot, Calling, HandlerLists, ONE_TICK, TICKS_AND_REPLACED_LISTS, ThreadCall, calls, next_number,
+    ticks, ticks_since,
 };
 use crate::bus::inner::report::Reporter;
 use crate::bus::inner::routes::Route;
@@ -21,9 +21,9 @@ use crate::record::Record;
 
 const TICK: Duration = Duration::from_millis(100);
 
-static WATCHED: Mutex<Watched> = Mutex::new(Watched { buses: Vec::new(), ticking: false });
+static CLOCK_THREAD: Mutex<ClockThread> = Mutex::new(ClockThread { buses: Vec::new(), ticking: false });
 
-struct Watched {
+struct ClockThread {
     buses: Vec<Weak<SlowHandlers>>,
     ticking: bool,
 }
@@ -37,7 +37,7 @@ struct RunningCall {
 
 /// Returns the calls that began before the current tick and were also running at the previous tick. Takes
 /// the calls of the previous tick from `before`, and stores the current ones there.
-fn running(before: &mut Vec<RunningCall>) -> Vec<RunningCall> {
+fn long_running(before: &mut Vec<RunningCall>) -> Vec<RunningCall> {
     let now: Vec<_> = calls().into_iter().map(|(thread, call)| RunningCall { thread, call }).collect();
     // Each call must be seen twice, because its two words are not written at once.
     let is_same = |one: &RunningCall, other: &RunningCall| {
@@ -51,20 +51,20 @@ fn running(before: &mut Vec<RunningCall>) -> Vec<RunningCall> {
     running
 }
 
-fn tick() {
+fn run_clock() {
     let mut before = Vec::new();
     loop {
         std::thread::sleep(TICK);
-        CHANGES.fetch_add(ONE_TICK, Ordering::Relaxed);
-        let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.buses.retain(|bus| bus.strong_count() > 0);
-        if watched.buses.is_empty() {
-            watched.ticking = false;
+        TICKS_AND_REPLACED_LISTS.fetch_add(ONE_TICK, Ordering::Relaxed);
+        let mut clock_thread = CLOCK_THREAD.lock().unwrap_or_else(PoisonError::into_inner);
+        clock_thread.buses.retain(|bus| bus.strong_count() > 0);
+        if clock_thread.buses.is_empty() {
+            clock_thread.ticking = false;
             return;
         }
-        let buses: Vec<_> = watched.buses.iter().filter_map(Weak::upgrade).collect();
-        drop(watched);
-        let running = running(&mut before);
+        let buses: Vec<_> = clock_thread.buses.iter().filter_map(Weak::upgrade).collect();
+        drop(clock_thread);
+        let running = long_running(&mut before);
         for bus in buses {
             // The subscriber that gets the warning is user code. If it panics, the clock continues.
             catch_panic(|| bus.warn_of_running(&running));
@@ -144,12 +144,12 @@ impl SlowHandlers {
         let (limit_in_ticks, waiting) = (limit.map(in_ticks), Mutex::default());
         let slow_handlers = Arc::new(Self { limit: limit_in_ticks, reporter, waiting, lists });
         if limit.is_some() {
-            let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
-            if !watched.ticking {
-                std::thread::Builder::new().name("typed-events".into()).spawn(tick)?;
-                watched.ticking = true;
+            let mut clock_thread = CLOCK_THREAD.lock().unwrap_or_else(PoisonError::into_inner);
+            if !clock_thread.ticking {
+                std::thread::Builder::new().name("typed-events".into()).spawn(run_clock)?;
+                clock_thread.ticking = true;
             }
-            watched.buses.push(Arc::downgrade(&slow_handlers));
+            clock_thread.buses.push(Arc::downgrade(&slow_handlers));
         }
         Ok(slow_handlers)
     }
@@ -160,10 +160,10 @@ impl SlowHandlers {
     }
 
     /// Ends the timing of the handler that has returned, and reports the handler if it was slow.
-    pub(crate) fn lap(&self, calling: &mut Calling, handler: &Route, event: &str) {
-        let (before, took) = calling.lap();
+    pub(crate) fn end_timing(&self, calling: &mut Calling, handler: &Route, event: &str) {
+        let (before, took) = calling.restart_timing();
         if self.limit.is_some_and(|limit| took >= limit) && calling.should_report(handler, before) {
-            self.warn(handler.name(), event, took, BLOCKS);
+            self.warn(handler.name(), event, took, BLOCKS_THREAD);
         }
     }
 
@@ -188,15 +188,15 @@ impl SlowHandlers {
         let (mut handlers, mut accounted_for) = (Vec::new(), 0);
         for emit in &snapshot.emits {
             accounted_for += usize::from(!snapshot.is_awaited(emit));
-            for handler in emit.undone().filter(|handler| !snapshot.is_called_for(emit, handler)) {
+            for handler in emit.unfinished().filter(|handler| !snapshot.is_called_for(emit, handler)) {
                 let blocks = calls.contains(&handler.number);
                 accounted_for += if blocks { MAX_COUNTS - 1 } else { 0 };
-                handlers.push(described(&handler.route, emit.event(), blocks));
+                handlers.push(description(&handler.route, emit.event(), blocks));
             }
         }
         for (list, index, event) in calls.iter().filter_map(|callee| self.lists.find(*callee)) {
             accounted_for += MAX_COUNTS;
-            handlers.push(described(&list.entries[index].route, &event, true));
+            handlers.push(description(&list.entries[index].route, &event, true));
             // This may be the last owner of a closure that was removed meanwhile, whose destructor is user
             // code.
             catch_panic(|| drop(list));
@@ -224,7 +224,7 @@ impl SlowHandlers {
                 && let Some((list, index, event)) = self.lists.find(call.callee)
                 && thread.should_report(*call)
             {
-                self.warn(list.entries[index].route.name(), &event, took, BLOCKS);
+                self.warn(list.entries[index].route.name(), &event, took, BLOCKS_THREAD);
             }
         }
     }
@@ -234,21 +234,21 @@ impl SlowHandlers {
         let snapshot = self.snapshot();
         let slow = |emit: &&Arc<Waiting>| ticks().wrapping_sub(emit.since) >= limit;
         for emit in snapshot.emits.iter().filter(slow) {
-            let blocking = emit.undone().find(|handler| handler.is_called_in(running));
+            let blocking = emit.unfinished().find(|handler| handler.is_called_in(running));
             let has_begun = emit.has_begun.load(Ordering::Relaxed);
             if blocking.is_none() && !has_begun && !running.is_empty() {
                 // These handlers can't begin, because another handler blocks their thread.
                 continue;
             }
             let more = match (blocking, has_begun) {
-                (Some(_), _) => BLOCKS,
+                (Some(_), _) => BLOCKS_THREAD,
                 (None, true) => "and is still running",
                 (None, false) => "and waits for its runtime, whose threads are blocked or busy",
             };
             // If one handler of the emit blocks, the emit's other handlers can't make progress, so only that
             // one is logged.
             let to_report =
-                emit.undone().filter(|handler| blocking.is_none_or(|one| std::ptr::eq(*handler, one)));
+                emit.unfinished().filter(|handler| blocking.is_none_or(|one| std::ptr::eq(*handler, one)));
             for handler in to_report.filter(|handler| !handler.warned.swap(true, Ordering::Relaxed)) {
                 let took = ticks().wrapping_sub(emit.since);
                 match handler.route.registration.replay().filter(|_| emit.is_emit) {
@@ -256,7 +256,7 @@ impl SlowHandlers {
                     // The replay task is calling the handler, and that call is in the list itself.
                     Some(_) if snapshot.is_called_for(emit, handler) => {}
                     Some(replay) if replay.should_report_slow() => {
-                        self.warn(handler.route.name(), emit.event(), took, NOT_CALLED);
+                        self.warn(handler.route.name(), emit.event(), took, NOT_CALLED_YET);
                     }
                     Some(_) => {}
                 }
@@ -298,7 +298,7 @@ impl WaitingSnapshot {
         let waits = |emit: &Arc<Waiting>| {
             emit.is_emit
                 && emit.record.id() == call.record.id()
-                && emit.undone().any(|handler| {
+                && emit.unfinished().any(|handler| {
                     call.handlers.iter().any(|one| handler.route.is_of(&one.route.registration))
                 })
         };
@@ -308,16 +308,16 @@ impl WaitingSnapshot {
     }
 }
 
-fn described(route: &Route, event: &str, blocks: bool) -> String {
+fn description(route: &Route, event: &str, blocks: bool) -> String {
     let more = if blocks { ", which blocks its thread" } else { "" };
     format!("handler {} on {event}{more}", route.name())
 }
 
 /// Ending of the warning about a replayed handler that is not being called while emits wait for it.
-const NOT_CALLED: &str = "and waits for its runtime, or for events before it";
+const NOT_CALLED_YET: &str = "and waits for its runtime, or for events before it";
 
 /// Ending of the warning about a handler that blocks its thread.
-const BLOCKS: &str = "without waiting: it blocks its thread";
+const BLOCKS_THREAD: &str = "without waiting: it blocks its thread";
 
 impl Waiting {
     fn address(self: &Arc<Self>) -> usize {
@@ -328,7 +328,7 @@ impl Waiting {
         self.record.name()
     }
 
-    fn undone(&self) -> impl Iterator<Item = &WaitingHandler> {
+    fn unfinished(&self) -> impl Iterator<Item = &WaitingHandler> {
         self.handlers.iter().filter(|handler| !handler.done.load(Ordering::Acquire))
     }
 }
@@ -359,8 +359,8 @@ impl WaitingGuard {
     }
 
     /// Returns the handlers that have not finished.
-    pub(crate) fn undone(&self) -> impl Iterator<Item = &Route> {
-        self.waiting.undone().map(|handler| &handler.route)
+    pub(crate) fn unfinished(&self) -> impl Iterator<Item = &Route> {
+        self.waiting.unfinished().map(|handler| &handler.route)
     }
 
     /// Marks the handler with this index as finished, and returns its route.

@@ -4,7 +4,7 @@ use std::sync::{Mutex, OnceLock};
 
 use tokio::sync::watch;
 
-use crate::bus::inner::shared::Shared;
+use crate::bus::inner::shared_future::SharedFuture;
 
 /// The progress of `stop`, shared by all its callers.
 #[derive(Default)]
@@ -24,7 +24,7 @@ type StopResult = Result<(), String>;
 /// The calls of the adapter that `stop` makes once, driven by every task that drains the bus.
 pub(crate) struct AdapterStops {
     /// Closes the durable consumers.
-    pub(crate) closes: Shared<()>,
+    pub(crate) session_end: SharedFuture<()>,
     /// Stops the adapter. The output describes the problem, if there was one.
-    pub(crate) stops: Shared<Option<String>>,
+    pub(crate) adapter_stop: SharedFuture<Option<String>>,
 }

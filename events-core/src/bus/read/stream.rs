@@ -236,7 +236,7 @@ impl Bus {
     #[track_caller]
     pub fn stream(&self, pattern: &str) -> Result<EventStream, Error> {
         let stream = self.stream_unchecked(pattern)?;
-        self.inner.note_reach("stream", Location::caller(), parse_pattern(pattern)?);
+        self.inner.note_unreachable("stream", Location::caller(), parse_pattern(pattern)?);
         Ok(stream)
     }
 

@@ -34,7 +34,12 @@ impl Inner {
     }
 
     /// Counts a pattern that no declared event matches, and logs it the first time for each location.
-    pub(crate) fn note_reach(&self, what: &str, location: &'static Location<'static>, pattern: Pattern<'_>) {
+    pub(crate) fn note_unreachable(
+        &self,
+        what: &str,
+        location: &'static Location<'static>,
+        pattern: Pattern<'_>,
+    ) {
         if self.can_reach(pattern) {
             return;
         }
@@ -52,7 +57,7 @@ impl Inner {
     }
 
     /// Counts a typed stream whose pattern does not take its event, and logs it the first time for each
-    /// location. If the pattern matches no event at all, does nothing: `note_reach` has reported the stream.
+    /// location. If the pattern matches no event at all, does nothing: `note_unreachable` has reported the stream.
     pub(crate) fn note_other_event(&self, location: &'static Location<'static>, pattern: &str, event: &str) {
         if !self.can_reach(Pattern::of_valid(pattern)) {
             return;

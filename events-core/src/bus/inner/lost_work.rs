@@ -8,12 +8,12 @@ const MAX_DESCRIPTIONS: usize = 16;
 
 /// The handler calls and emits that were lost because their runtime shut down.
 #[derive(Default)]
-pub(crate) struct Abandoned {
+pub(crate) struct LostWork {
     count: AtomicU64,
     descriptions: Mutex<Vec<String>>,
 }
 
-impl Abandoned {
+impl LostWork {
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }

@@ -11,7 +11,7 @@ use crate::panics::catch_panic;
 
 /// The future and its output. Every task that waits for the output polls the future, and all are woken when
 /// it wakes.
-pub(crate) struct Shared<T> {
+pub(crate) struct SharedFuture<T> {
     /// `None` while a task polls the future, and once there is an output.
     future: Mutex<Option<BoxFuture<'static, T>>>,
     output: OnceLock<T>,
@@ -31,7 +31,7 @@ impl Wake for Woken {
     }
 }
 
-impl<T: Clone> Shared<T> {
+impl<T: Clone> SharedFuture<T> {
     /// Wraps a future. The future must catch its own panics.
     pub(crate) fn new(future: BoxFuture<'static, T>) -> Self {
         let woken = Arc::new(Woken(watch::Sender::new(())));
@@ -129,7 +129,7 @@ mod tests {
                 }
                 count
             };
-            let shared = Arc::new(Shared::new(Box::pin(counts)));
+            let shared = Arc::new(SharedFuture::new(Box::pin(counts)));
             let drivers: Vec<_> = (0..4)
                 .map(|_| {
                     let shared = Arc::clone(&shared);
@@ -152,7 +152,7 @@ mod tests {
     async fn at_the_first_deadline_it_ends_for_all() {
         let held = Arc::new(());
         let holds = Arc::clone(&held);
-        let shared = Shared::new(Box::pin(async move {
+        let shared = SharedFuture::new(Box::pin(async move {
             std::future::pending::<()>().await;
             drop(holds);
             0

@@ -193,7 +193,7 @@ pub(crate) fn each_option(
         if let Some(key) = meta.path.get_ident() {
             read(&key.to_string(), &meta)?;
         }
-        options::skip(meta.input)
+        options::skip_value(meta.input)
     });
 }
 
@@ -252,7 +252,7 @@ pub(crate) fn crate_path(attributes: &[Attribute], helper: &str, errors: &mut Er
             if !meta.path.is_ident("crate") {
                 return Err(meta.error("unknown option: the only option is `crate = path`"));
             }
-            path = options::path(meta.input)?;
+            path = options::parse_path(meta.input)?;
             Ok(())
         });
         if let Err(error) = parsed {

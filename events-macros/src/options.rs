@@ -8,14 +8,14 @@ use crate::errors::text_of;
 
 /// Returns the known option that `option` is probably a misspelling of: the nearest one, at an edit distance of 1 or
 /// 2.
-pub(crate) fn meant<'o>(option: &str, options: &[&'o str]) -> Option<&'o str> {
+pub(crate) fn nearest_option<'o>(option: &str, options: &[&'o str]) -> Option<&'o str> {
     let distance = |known: &&&str| events_names::distance(known, option);
     let nearest = options.iter().min_by_key(distance)?;
     (distance(&nearest) <= 2 && *nearest != option).then_some(*nearest)
 }
 
 /// Parses the comma between options.
-pub(crate) fn separator(input: ParseStream<'_>) -> syn::Result<()> {
+pub(crate) fn parse_comma(input: ParseStream<'_>) -> syn::Result<()> {
     if input.is_empty() || input.peek(Token![,]) {
         return input.parse::<Option<Token![,]>>().map(drop);
     }
@@ -23,7 +23,7 @@ pub(crate) fn separator(input: ParseStream<'_>) -> syn::Result<()> {
 }
 
 /// Skips the tokens of a value up to the next comma.
-pub(crate) fn skip(input: ParseStream<'_>) -> syn::Result<()> {
+pub(crate) fn skip_value(input: ParseStream<'_>) -> syn::Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<TokenTree>()?;
     }
@@ -32,8 +32,8 @@ pub(crate) fn skip(input: ParseStream<'_>) -> syn::Result<()> {
 
 /// Parses the text of `option = "..."`. The error message shows `example`, or the value that the user wrote without
 /// quotes.
-pub(crate) fn text(input: ParseStream<'_>, option: &Ident, example: Example) -> syn::Result<LitStr> {
-    equals(input, option, &format!("{:?}", example.value))?;
+pub(crate) fn parse_text(input: ParseStream<'_>, option: &Ident, example: Example) -> syn::Result<LitStr> {
+    parse_equals(input, option, &format!("{:?}", example.value))?;
     if input.peek(LitStr) {
         return input.parse();
     }
@@ -83,8 +83,8 @@ fn is_end(input: ParseStream<'_>) -> bool {
 }
 
 /// Parses the number of `option = 3`.
-pub(crate) fn number(input: ParseStream<'_>, option: &Ident, example: u32) -> syn::Result<LitInt> {
-    equals(input, option, &example.to_string())?;
+pub(crate) fn parse_number(input: ParseStream<'_>, option: &Ident, example: u32) -> syn::Result<LitInt> {
+    parse_equals(input, option, &example.to_string())?;
     if input.peek(LitInt) {
         return input.parse();
     }
@@ -95,31 +95,31 @@ pub(crate) fn number(input: ParseStream<'_>, option: &Ident, example: u32) -> sy
 }
 
 /// Parses `= path` after `crate`.
-pub(crate) fn path(input: ParseStream<'_>) -> syn::Result<Path> {
+pub(crate) fn parse_path(input: ParseStream<'_>) -> syn::Result<Path> {
     let is_path = input.parse::<Token![=]>().is_ok() && !input.peek(LitStr);
     let path = is_path.then(|| input.call(Path::parse_mod_style).ok()).flatten();
     path.ok_or_else(|| {
-        let shown = unquoted(input, "::typed_events");
+        let shown = path_or_example(input, "::typed_events");
         input.error(format_args!("`crate` takes a path without quotes: `crate = {shown}`"))
     })
 }
 
 /// Returns the path in a quoted text, or `example` if the next token is not a quoted path.
-pub(crate) fn unquoted(input: ParseStream<'_>, example: &str) -> String {
+pub(crate) fn path_or_example(input: ParseStream<'_>, example: &str) -> String {
     let text = input.fork().parse::<LitStr>();
     let path = text.and_then(|text| text.parse_with(Path::parse_mod_style).map(|_| text.value()));
     path.unwrap_or_else(|_| example.to_owned())
 }
 
 /// Returns the error for an option that is allowed only on locked events.
-pub(crate) fn only_locked(option: &str) -> String {
+pub(crate) fn only_locked_message(option: &str) -> String {
     format!(
         "`{option}` is an option of locked events: declare the event with `typed_events::locked::event`, or remove `{option}`"
     )
 }
 
 /// Parses the equals sign between an option and its value.
-pub(crate) fn equals(input: ParseStream<'_>, option: &Ident, example: &str) -> syn::Result<()> {
+pub(crate) fn parse_equals(input: ParseStream<'_>, option: &Ident, example: &str) -> syn::Result<()> {
     if input.peek(Token![=]) {
         return input.parse::<Token![=]>().map(drop);
     }
@@ -133,7 +133,7 @@ pub(crate) fn equals(input: ParseStream<'_>, option: &Ident, example: &str) -> s
 }
 
 /// Returns the contents of the parentheses in `option(...)`.
-pub(crate) fn list<'i>(
+pub(crate) fn parse_list<'i>(
     input: ParseStream<'i>,
     option: &Ident,
     example: &str,
@@ -148,18 +148,18 @@ pub(crate) fn list<'i>(
 }
 
 /// Returns an error if an option that takes no value has one.
-pub(crate) fn flag(input: ParseStream<'_>, option: &Ident) -> syn::Result<()> {
+pub(crate) fn check_no_value(input: ParseStream<'_>, option: &Ident) -> syn::Result<()> {
     match is_end(input) {
         true => Ok(()),
         false if input.peek(Token![=]) || input.peek(syn::token::Paren) => {
             Err(input.error(format_args!("`{option}` takes no value: write only `{}`", text_of(option))))
         }
-        false => separator(input),
+        false => parse_comma(input),
     }
 }
 
 /// Parses the reason for a change and rejects an empty one.
-pub(crate) fn reason(input: ParseStream<'_>) -> syn::Result<LitStr> {
+pub(crate) fn parse_reason(input: ParseStream<'_>) -> syn::Result<LitStr> {
     let message = "write the reason in quotes: `changed = \"...\"`";
     let reason: LitStr = input.parse().map_err(|error| syn::Error::new(error.span(), message))?;
     match reason.value().trim().is_empty() {

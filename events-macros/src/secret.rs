@@ -97,12 +97,12 @@ pub(crate) fn derive_debug(input: &DeriveInput) -> TokenStream {
     let Input { ident, name, generics, data, .. } = &Input::new(input);
     let body = match data {
         Data::Struct(fields) => {
-            let (pattern, shown) = shown(fields, name);
+            let (pattern, shown) = shown_fields(fields, name);
             quote!(let Self #pattern = self; #shown)
         }
         Data::Enum(variants) => {
             let arms = variants.iter().map(|Variant { ident, name, fields, .. }| {
-                let (pattern, shown) = shown(fields, name);
+                let (pattern, shown) = shown_fields(fields, name);
                 quote!(Self::#ident #pattern => { #shown })
             });
             quote!(match self { #(#arms)* })
@@ -126,7 +126,7 @@ pub(crate) fn derive_debug(input: &DeriveInput) -> TokenStream {
 }
 
 /// Returns a pattern that binds the fields to show, and the expression that shows them.
-fn shown(fields: &Fields<'_>, name: &str) -> (TokenStream, TokenStream) {
+fn shown_fields(fields: &Fields<'_>, name: &str) -> (TokenStream, TokenStream) {
     let bindings: Vec<_> = (0..fields.len()).map(|index| format_ident!("field{index}")).collect();
     match fields {
         Fields::Named(named) => {

@@ -28,7 +28,7 @@ pub(crate) fn option(value: Option<impl ToTokens>) -> TokenStream {
 
 /// Returns `#[allow(deprecated)]` for generated code that uses the types of an item, if the item itself allows or
 /// expects deprecated types. (If it does not, the compiler warns once, at the item.)
-pub(crate) fn allowed(attributes: &[Attribute]) -> Option<TokenStream> {
+pub(crate) fn allow_deprecated(attributes: &[Attribute]) -> Option<TokenStream> {
     let allows = |attribute: &&Attribute| {
         let is_level = ["allow", "expect"].iter().any(|level| attribute.path().is_ident(level));
         is_level && is_named(attribute.meta.to_token_stream(), "deprecated")
@@ -37,9 +37,9 @@ pub(crate) fn allowed(attributes: &[Attribute]) -> Option<TokenStream> {
     attributes.iter().find(allows).map(|_| quote!(#[allow(deprecated, reason = #reason)]))
 }
 
-/// Wraps items in a constant with the attribute of `allowed`, if there is one.
-pub(crate) fn allowing(attributes: &[Attribute], items: TokenStream) -> TokenStream {
-    match allowed(attributes) {
+/// Wraps items in a constant with the attribute of `allow_deprecated`, if there is one.
+pub(crate) fn with_allow_deprecated(attributes: &[Attribute], items: TokenStream) -> TokenStream {
+    match allow_deprecated(attributes) {
         Some(allowed) if !items.is_empty() => quote!(#allowed const _: () = { #items };),
         _ => items,
     }

@@ -10,7 +10,7 @@ use crate::errors::{Errors, check_at, text_of};
 use crate::item::{Arguments, Hidden, Version, derives};
 use crate::lock;
 use crate::schema::{self, Verified};
-use crate::tokens::allowing;
+use crate::tokens::with_allow_deprecated;
 
 /// Generates the type with its derives. It keeps the derives if there are errors, so that uses of the type cause no
 /// further errors.
@@ -53,7 +53,7 @@ pub(super) fn impls(arguments: &Arguments, name: &LitStr, input: &Input<'_>) -> 
     let check = check_name(name, private);
     let previous = version.previous.as_ref();
     let chain = previous.map(|previous| chain(name, number, previous, private));
-    let chain = allowing(&input.syntax.attrs, chain.unwrap_or_default());
+    let chain = with_allow_deprecated(&input.syntax.attrs, chain.unwrap_or_default());
     let older = previous.map(|previous| older(previous, private));
     let locked = arguments.lock.as_ref().map(|options| options.generate(input, private, name, version));
     let lock::LockedEventCode { checks, constant } = locked.unwrap_or_default();

@@ -6,7 +6,7 @@ use syn::{Lifetime, Path, Type};
 
 use crate::ast::{Input, Variant};
 use crate::errors::{call_at, check_at};
-use crate::tokens::allowed;
+use crate::tokens::allow_deprecated;
 
 /// Generates the impls of a set. Each variant is paired with the type that it holds.
 pub(super) fn set(input: &Input<'_>, krate: &Path, variants: &[(&Variant<'_>, &Type)]) -> TokenStream {
@@ -23,7 +23,7 @@ pub(super) fn set(input: &Input<'_>, krate: &Path, variants: &[(&Variant<'_>, &T
         call_at(variant.syntax, quote!(#private::set_variant), arguments)
     });
     let reached = (variants.len() > 1).then(|| reached(input, variants, &private));
-    let allowed = allowed(&input.syntax.attrs);
+    let allowed = allow_deprecated(&input.syntax.attrs);
     quote! {
         #reached
         #[automatically_derived]

@@ -58,7 +58,7 @@ impl Version {
     /// Parses `version = 2`, `previous = Type` or `superseded`.
     fn parse_option(&mut self, option: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
         if option == "version" {
-            let number = options::number(input, option, 2)?;
+            let number = options::parse_number(input, option, 2)?;
             if number.base10_parse::<u32>().is_ok_and(|number| number > 0) {
                 self.number = Some(number);
                 return Ok(());
@@ -69,13 +69,13 @@ impl Version {
             ));
         }
         if option == "superseded" {
-            options::flag(input, option)?;
+            options::check_no_value(input, option)?;
             self.superseded = Some(option.clone());
             return Ok(());
         }
-        options::equals(input, option, "UserCreatedV1")?;
+        options::parse_equals(input, option, "UserCreatedV1")?;
         if input.peek(LitStr) {
-            let shown = options::unquoted(input, "UserCreatedV1");
+            let shown = options::path_or_example(input, "UserCreatedV1");
             let message = format!("`previous` takes a type without quotes: `previous = {shown}`");
             return Err(input.error(message));
         }
@@ -116,7 +116,7 @@ impl Arguments {
             }
             while !input.is_empty() {
                 arguments.parse_option(input, errors)?;
-                options::separator(input)?;
+                options::parse_comma(input)?;
             }
             Ok(())
         })
@@ -162,7 +162,7 @@ impl Arguments {
         } else {
             return Err(input.error(misplaced_name(input).unwrap_or_else(|| NEEDS_NAME.to_owned())));
         }
-        options::separator(input)
+        options::parse_comma(input)
     }
 
     fn parse_option(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
@@ -188,7 +188,7 @@ impl Arguments {
             (_, "without") => self.parse_without(&option, input, errors),
             (_, LOCKED) if self.lock.is_some() => Ok(()),
             (Kind::Event, "allow") => {
-                let lint: Ident = options::list(input, &option, "naming")?.parse()?;
+                let lint: Ident = options::parse_list(input, &option, "naming")?.parse()?;
                 if lint != "naming" {
                     errors.at(lint.span(), "unknown lint: `allow` takes only `naming`");
                 }
@@ -198,23 +198,23 @@ impl Arguments {
             (Kind::Event, "version" | "previous" | "superseded") => self.version.parse_option(&option, input),
             (Kind::Event, "compatibility" | "reserved" | "changed") => match &mut self.lock {
                 Some(lock) => lock.parse_option(&option, input),
-                None => Err(syn::Error::new(option.span(), options::only_locked(&text))),
+                None => Err(syn::Error::new(option.span(), options::only_locked_message(&text))),
             },
             (Kind::Payload, "secret") => {
-                options::flag(input, &option)?;
+                options::check_no_value(input, &option)?;
                 self.secret = Some(option);
                 Ok(())
             }
             _ => {
                 errors.at(option.span(), self.unknown(&text, input));
-                options::skip(input)
+                options::skip_value(input)
             }
         }
     }
 
     fn parse_crate(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
         input.parse::<Token![crate]>()?;
-        self.krate = options::path(input)?;
+        self.krate = options::parse_path(input)?;
         if self.krate.segments.iter().any(|segment| segment.ident == "$crate") {
             errors.on(
                 &self.krate,
@@ -230,7 +230,7 @@ impl Arguments {
         input: ParseStream<'_>,
         errors: &mut Errors,
     ) -> syn::Result<()> {
-        let list = options::list(input, option, "Debug")?;
+        let list = options::parse_list(input, option, "Debug")?;
         if list.peek(LitStr) {
             return Err(list.error("`without` takes names without quotes: `without(Debug)`"));
         }
@@ -266,7 +266,7 @@ impl Arguments {
             }
             ("secret", _) => "`secret` is an option of fields: write `#[event(secret)]` on each secret field, or `#[payload(secret)]` on the type of a field".to_owned(),
             ("opaque", _) => "`opaque` is an option of fields: write `#[event(opaque)]` on the field".to_owned(),
-            _ => match options::meant(option, options) {
+            _ => match options::nearest_option(option, options) {
                 Some(meant) => format!("unknown option `{option}`: did you mean `{meant}`?"),
                 None => format!("unknown option `{option}`: the options are {list}"),
             },
@@ -304,7 +304,7 @@ fn viewed(input: ParseStream<'_>) -> String {
 /// Parses the event of `view_of = UserCreated`. The name of an event in quotes is allowed only under the schema lock.
 fn view_of(input: ParseStream<'_>, locked: bool) -> syn::Result<Of> {
     let option: Ident = input.parse()?;
-    options::equals(input, &option, "UserCreated")?;
+    options::parse_equals(input, &option, "UserCreated")?;
     if input.peek(LitStr) && !locked {
         return Err(input.error(
             "write the type of the event without quotes: `view_of = UserCreated`; the name of a locked event needs `use typed_events::locked::event`",

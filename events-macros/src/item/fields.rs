@@ -151,7 +151,7 @@ fn check_options(attribute: &Attribute, locked: bool) -> syn::Result<()> {
     let options = |input: ParseStream<'_>| {
         while !input.is_empty() {
             field_option(input, &name, locked)?;
-            options::separator(input)?;
+            options::parse_comma(input)?;
         }
         Ok(())
     };
@@ -171,7 +171,7 @@ pub(crate) fn misspelt(attribute: &Attribute) -> Option<syn::Error> {
 }
 
 fn nearly(option: &str, attribute: &str) -> Option<String> {
-    let meant = options::meant(option, &OPTIONS)?;
+    let meant = options::nearest_option(option, &OPTIONS)?;
     Some(format!("unknown option `{option}`: did you mean `#[{attribute}({meant})]`?"))
 }
 
@@ -211,12 +211,12 @@ fn field_option(input: ParseStream<'_>, name: &str, locked: bool) -> syn::Result
     let option = input.call(Ident::parse_any)?;
     let text = option.to_string();
     match text.as_str() {
-        "opaque" | "secret" => options::flag(input, &option),
+        "opaque" | "secret" => options::check_no_value(input, &option),
         "changed" if locked => {
-            options::equals(input, &option, "\"the reason\"")?;
-            options::reason(input).map(drop)
+            options::parse_equals(input, &option, "\"the reason\"")?;
+            options::parse_reason(input).map(drop)
         }
-        "changed" => Err(syn::Error::new(option.span(), options::only_locked("changed"))),
+        "changed" => Err(syn::Error::new(option.span(), options::only_locked_message("changed"))),
         _ => Err(syn::Error::new(option.span(), nearly(&text, name).unwrap_or_else(|| unknown(&text)))),
     }
 }

@@ -51,15 +51,15 @@ impl Options {
     /// Parses `compatibility = mode`, `reserved("name")` or `changed = "reason"`.
     pub(crate) fn parse_option(&mut self, option: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
         if option == "compatibility" {
-            options::equals(input, option, "backward")?;
+            options::parse_equals(input, option, "backward")?;
             let mode: Ident =
                 input.parse().map_err(|error| syn::Error::new(error.span(), COMPATIBILITIES))?;
             self.compatibility = Some(compatibility(&mode)?);
         } else if option == "changed" {
-            options::equals(input, option, "\"the reason\"")?;
-            self.changed = Some(options::reason(input)?);
+            options::parse_equals(input, option, "\"the reason\"")?;
+            self.changed = Some(options::parse_reason(input)?);
         } else {
-            let names = options::list(input, option, "\"name\"")?;
+            let names = options::parse_list(input, option, "\"name\"")?;
             let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&names);
             let message = "`reserved` takes names of fields in quotes: `reserved(\"name\")`";
             self.reserved.extend(names.map_err(|error| syn::Error::new(error.span(), message))?);

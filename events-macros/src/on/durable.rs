@@ -62,14 +62,16 @@ impl Options {
         }
         self.seen.push(option.clone());
         match text.as_str() {
-            "durable" => self.name = Some(options::text(input, option, Example::text("send-invoice"))?),
-            "retries" => self.retries = Some(options::number(input, option, 5)?),
-            "backoff" => self.backoff = Some(options::text(input, option, Example::time("1s..5m"))?),
-            "timeout" => self.timeout = Some(options::text(input, option, Example::time("30s"))?),
-            "concurrency" => self.concurrency = Some(options::number(input, option, 8)?),
-            "ordered_by" => self.ordered_by = Some(options::text(input, option, Example::text("user_id"))?),
-            "nulls" => self.nulls = Some(options::text(input, option, Example::text("together"))?),
-            _ => self.from = Some(options::text(input, option, Example::text("start"))?),
+            "durable" => self.name = Some(options::parse_text(input, option, Example::text("send-invoice"))?),
+            "retries" => self.retries = Some(options::parse_number(input, option, 5)?),
+            "backoff" => self.backoff = Some(options::parse_text(input, option, Example::time("1s..5m"))?),
+            "timeout" => self.timeout = Some(options::parse_text(input, option, Example::time("30s"))?),
+            "concurrency" => self.concurrency = Some(options::parse_number(input, option, 8)?),
+            "ordered_by" => {
+                self.ordered_by = Some(options::parse_text(input, option, Example::text("user_id"))?)
+            }
+            "nulls" => self.nulls = Some(options::parse_text(input, option, Example::text("together"))?),
+            _ => self.from = Some(options::parse_text(input, option, Example::text("start"))?),
         }
         Ok(true)
     }

@@ -8,7 +8,7 @@ use super::parse::Arguments;
 use super::validate::{Handler, State};
 use crate::errors::{Errors, call_at, check_at, text_of};
 use crate::lock::LockedNames;
-use crate::tokens::allowing;
+use crate::tokens::with_allow_deprecated;
 
 /// Generates the function and its stand-in: a type with the same name that implements `Handler`.
 pub(crate) fn handler(
@@ -22,7 +22,7 @@ pub(crate) fn handler(
     let (ident, stand_in) = (stand_in_ident(function), stand_in(function));
     let checks = checks(handler, function, &private);
     let lock_checks = locked_names.map(|names| names.checks(&ident.to_string(), event, patterns, &private));
-    let checks = allowing(&function.attrs, quote!(#checks #lock_checks));
+    let checks = with_allow_deprecated(&function.attrs, quote!(#checks #lock_checks));
     let location = location(function, &private);
     let bind = bind(handler, function, &private);
     let first = quote!(<#event as #private::Argument<'_>>);

@@ -23,7 +23,7 @@ pub(crate) fn arguments(tokens: TokenStream, errors: &mut Errors) -> Arguments {
     let parsed = (|input: ParseStream<'_>| {
         while !input.is_empty() {
             argument(input, &mut arguments, &mut durable, errors)?;
-            options::separator(input)?;
+            options::parse_comma(input)?;
         }
         Ok(())
     })
@@ -51,7 +51,7 @@ fn argument(
     }
     if input.peek(Token![crate]) {
         input.parse::<Token![crate]>()?;
-        arguments.krate = options::path(input)?;
+        arguments.krate = options::parse_path(input)?;
         return Ok(());
     }
     if !input.peek(Ident) {
@@ -62,7 +62,7 @@ fn argument(
         return Ok(());
     }
     let text = option.to_string();
-    let message = match options::meant(&text, &NAMES) {
+    let message = match options::nearest_option(&text, &NAMES) {
         _ if input.peek(Token![.]) => "write the pattern in quotes: `#[on(\"user.created\")]`".to_owned(),
         _ if text.starts_with(char::is_uppercase) => {
             "the type of the function's first argument gives the event: write only `#[on]`".to_owned()
@@ -79,7 +79,7 @@ fn argument(
         ),
     };
     errors.at(option.span(), message);
-    options::skip(input)
+    options::skip_value(input)
 }
 
 pub(crate) fn function(item: TokenStream, errors: &mut Errors) -> Option<ItemFn> {

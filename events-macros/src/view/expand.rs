@@ -8,17 +8,17 @@ use super::event::{Event, Of};
 use super::validate;
 use crate::ast::Input;
 use crate::schema;
-use crate::tokens::{allowed, allowing};
+use crate::tokens::{allow_deprecated, with_allow_deprecated};
 
 pub(super) fn impls(of: &Of, private: &TokenStream, input: &Input<'_>) -> TokenStream {
     let (ident, attributes) = (input.ident, &input.syntax.attrs);
     let schema = schema::implement(input, private, schema::Verified::Used);
     let event = Event::new(of, private);
     let checks = match &event.written {
-        Ok(written) => allowing(attributes, validate::checks(input, &event, written, private)),
+        Ok(written) => with_allow_deprecated(attributes, validate::checks(input, &event, written, private)),
         Err(refused) => refused.clone(),
     };
-    let (arguments, allowed) = (arguments(ident, private), allowed(attributes));
+    let (arguments, allowed) = (arguments(ident, private), allow_deprecated(attributes));
     let Event { name, version, decl, .. } = event;
     quote! {
         #schema

@@ -12,7 +12,7 @@ use crate::bus::emit::emitted::Emitted;
 use crate::bus::emit::paths::Polled;
 use crate::bus::emit::pending_handlers::{HandlerFuture, HandlerFutures, HandlersProgress, PendingHandlers};
 use crate::bus::emit::task::Progress;
-use crate::bus::inner::call::{Call, Source};
+use crate::bus::inner::call::{Call, HandledEvent};
 use crate::bus::inner::calling::Calling;
 use crate::bus::inner::context::{self, Scope};
 use crate::bus::inner::failure::Failure;
@@ -71,11 +71,12 @@ pub(super) fn call_with_borrowed_event<'a>(
     cx: &mut Context<'_>,
 ) -> CallResults {
     let Some(Entry { route, .. }) = list.entries.first() else {
-        note_unhandled(bus, Source::WithoutRecord(decl));
+        note_unhandled(bus, HandledEvent::WithoutRecord(decl));
         return CallResults { handled: 0, failed_or_pending: None };
     };
     let entered = context::enter_without_record(bus.inner.instance, decl);
-    let mut call = Call { bus, event, source: Source::WithoutRecord(decl), route, delivery: None };
+    let mut call =
+        Call { bus, event, handled_event: HandledEvent::WithoutRecord(decl), route, delivery: None };
     let mut called = Dispatch::run(&mut call, list, cx);
     if entered.has_id() {
         called.note_id(entered.id());
@@ -118,7 +119,7 @@ pub(super) fn call_handlers_in(
 ) -> HandlersProgress {
     let inner = &bus.inner;
     let Some(entry) = list.entries.first() else {
-        note_unhandled(bus, Source::WithRecord(&record, None));
+        note_unhandled(bus, HandledEvent::WithRecord(&record, None));
         return Progress::Done(Emitted::of_record(record, 0));
     };
     // Handlers that wait use timers and sockets, which need a runtime even if the emit is polled outside of
@@ -186,7 +187,7 @@ impl Dispatch {
         }
         let handled = list.entries.len() - this.skipped;
         if handled == 0 {
-            note_unhandled(call.bus, call.source);
+            note_unhandled(call.bus, call.handled_event);
         }
         CallResults { handled, failed_or_pending: this.failed_or_pending }
     }
@@ -281,7 +282,7 @@ impl Dispatch {
     #[cold]
     fn note_changes(&mut self, call: &Call<'_>, list: &HandlerList) {
         self.must_check_handlers = list.must_check_handlers();
-        call.bus.inner.slow_handlers.end_timing(&mut self.calling, call.route, call.source.name());
+        call.bus.inner.slow_handlers.end_timing(&mut self.calling, call.route, call.handled_event.name());
     }
 
     /// Notes that the handler called last has panicked.
@@ -293,7 +294,7 @@ impl Dispatch {
 
     #[cold]
     fn fail(&mut self, call: &Call<'_>, error: HandlerError) {
-        let failure = note_failed_call(&call.bus.inner, call.source.name(), call.route, error);
+        let failure = note_failed_call(&call.bus.inner, call.handled_event.name(), call.route, error);
         self.failed_or_pending.get_or_insert_default().failures.push(failure);
     }
 }
@@ -310,8 +311,8 @@ fn check_handler(bus: &Bus, entry: &Entry) -> bool {
 }
 
 #[cold]
-fn note_unhandled(bus: &Bus, source: Source<'_>) {
-    let name = source.name();
+fn note_unhandled(bus: &Bus, event: HandledEvent<'_>) {
+    let name = event.name();
     if bus.inner.has_durable_handler_for(name) {
         return;
     }

@@ -17,7 +17,7 @@ pub struct Call<'a> {
     pub(crate) bus: &'a Bus,
     /// The event, if it exists in memory. Empty for a record that arrived as JSON and has not been decoded.
     pub(crate) event: ErasedEvent<'a>,
-    pub(crate) source: Source<'a>,
+    pub(crate) handled_event: HandledEvent<'a>,
     /// The handler that is called, under the pattern that matched.
     pub(crate) route: &'a Route,
     pub(crate) delivery: Option<&'a Delivery>,
@@ -25,13 +25,13 @@ pub struct Call<'a> {
 
 /// The event of a call, with or without a record.
 #[derive(Clone, Copy)]
-pub(crate) enum Source<'a> {
+pub(crate) enum HandledEvent<'a> {
     /// An event without a record, because no handler [requires](RequiredParts) one.
     WithoutRecord(&'static EventDecl),
     WithRecord(&'a Record, LogPosition),
 }
 
-impl<'a> Source<'a> {
+impl<'a> HandledEvent<'a> {
     pub(crate) fn name(self) -> &'a str {
         match self {
             Self::WithoutRecord(decl) => decl.name,
@@ -74,7 +74,7 @@ impl<'a> Call<'a> {
         position: LogPosition,
     ) -> Self {
         let event = record.event().map_or_else(ErasedEvent::none, ErasedEvent::new);
-        Self { bus, event, source: Source::WithRecord(record, position), route, delivery: None }
+        Self { bus, event, handled_event: HandledEvent::WithRecord(record, position), route, delivery: None }
     }
 
     #[inline]
@@ -94,7 +94,7 @@ impl<'a> Call<'a> {
     /// Returns the event of a record that arrived as JSON. The first handler that needs the event decodes it.
     #[cold]
     fn stored_event(&self, decl: &'static EventDecl) -> Result<&'a dyn Payload, HandlerError> {
-        match self.source.record() {
+        match self.handled_event.record() {
             Some(record) if self.event.is_none() => match record.payload(decl) {
                 Ok(event) => Ok(event),
                 Err(error) => Err(HandlerError::new(&error)),
@@ -104,7 +104,9 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn record(&self) -> Result<&'a Record, HandlerError> {
-        self.source.record().ok_or_else(|| HandlerError::new(&"the handler was called without a record"))
+        self.handled_event
+            .record()
+            .ok_or_else(|| HandlerError::new(&"the handler was called without a record"))
     }
 
     /// Copies the borrowed parts into an owned [`Delivery`], because an async handler can outlive the first
@@ -124,7 +126,7 @@ impl<'a> Call<'a> {
             bus: self.bus.clone(),
             record: self.record()?.clone(),
             route: self.route.clone(),
-            position: self.source.position(),
+            position: self.handled_event.position(),
             attempt,
         })
     }

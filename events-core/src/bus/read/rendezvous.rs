@@ -154,7 +154,7 @@ impl Rendezvous {
             call.bus.inner.routes.remove(&call.route.registration);
             return finished(Err(HandlerError::new(&"its runtime shut down, so it gets no more events")));
         }
-        let position = call.source.position()?;
+        let position = call.handled_event.position()?;
         // Check this before `start`: the handler may have handled the event before it skipped to a later
         // position.
         if let Some(Entry::Finished(_, result)) = table.entries.remove(&position) {

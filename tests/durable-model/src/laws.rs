@@ -615,8 +615,12 @@ impl Observer {
         self.moved_to(consumer, answer.position);
         let ledger = self.ledger(consumer);
         let members: Vec<_> = ledger.members.values().cloned().collect();
-        for at in ledger.begins + 1..=newest.min(answer.position) {
+        for at in ledger.begins + 1..=newest {
             let entry = ledger.events.entry(at).or_default();
+            // A dead letter that a seek back has opened again has a row after the position.
+            if at > answer.position && !entry.copied {
+                continue;
+            }
             let event = entry.record.or(log.get(&at).copied()).map(|record| record.event);
             let claimed = event.is_some_and(|event| {
                 members

@@ -33,7 +33,15 @@ pub(crate) struct ServerConnection {
     client: Client,
     /// How long a failed call is retried.
     retry_timeout: Duration,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    shared: Mutex<Shared>,
+}
+
+/// The connection that all calls share.
+#[derive(Default)]
+struct Shared {
+    connection: Option<MultiplexedConnection>,
+    /// How many connections were made.
+    made: u64,
 }
 
 impl fmt::Debug for ServerConnection {
@@ -62,7 +70,7 @@ impl ServerConnection {
             ))
         };
         let client = client.clone().map_err(unreadable)?;
-        Ok(Self { client, retry_timeout, connection: Mutex::default() })
+        Ok(Self { client, retry_timeout, shared: Mutex::default() })
     }
 
     /// Warns if events are sent to another machine without encryption.
@@ -137,8 +145,8 @@ impl ServerConnection {
 
     async fn once<T: FromRedisValue>(&self, request: Request, deadline: Instant) -> Result<T> {
         // Calls connect one after the other, under a mutex. The timeout bounds that wait, too.
-        let connection = timeout_at(deadline, self.connection()).await;
-        let mut connection = connection.unwrap_or_else(|_| Err(CallError::timed_out(false)))?;
+        let connection = timeout_at(deadline, self.numbered_connection()).await;
+        let (mut connection, number) = connection.unwrap_or_else(|_| Err(CallError::timed_out(false)))?;
         let answered = async {
             match &request {
                 Request::Script(call) => call.invoke_async(&mut connection).await,
@@ -150,23 +158,34 @@ impl ServerConnection {
             Err(_) => Err(CallError::timed_out(true)),
         };
         if answer.as_ref().is_err_and(CallError::is_of_connection) {
-            // The next call connects again. If another call already has, that new connection is replaced, too.
-            *self.connection.lock().await = None;
+            // The next call connects again, unless another call already has.
+            let mut shared = self.shared.lock().await;
+            if shared.made == number {
+                shared.connection = None;
+            }
         }
         answer
     }
 
-    /// The connection that all calls share.
+    /// Returns the connection that all calls share.
     pub(crate) async fn connection(&self) -> Result<MultiplexedConnection> {
-        let mut connection = self.connection.lock().await;
-        if let Some(connection) = &*connection {
-            return Ok(connection.clone());
+        Ok(self.numbered_connection().await?.0)
+    }
+
+    /// Returns the connection that all calls share, and its number.
+    async fn numbered_connection(&self) -> Result<(MultiplexedConnection, u64)> {
+        let mut shared = self.shared.lock().await;
+        if let Some(connection) = &shared.connection {
+            return Ok((connection.clone(), shared.made));
         }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(RESPONSE_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let made = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        Ok(connection.insert(made.map_err(CallError::unsent)?).clone())
+        let connection = made.map_err(CallError::unsent)?;
+        shared.made += 1;
+        shared.connection = Some(connection.clone());
+        Ok((connection, shared.made))
     }
 
     /// Opens a separate connection that subscribes to a channel.

@@ -39,7 +39,7 @@ use crate::{history, retention};
 ///   connection, or has a log of another format.
 /// - **Stopping and dropping.** After `stop` of the bus nothing is appended, and the history can still be read. A
 ///   dropped bus closes its connections when the calls under way are done.
-/// - **Memory.** Redis keeps the whole log in memory: each event takes the size of its JSON and about 250 bytes.
+/// - **Memory.** Redis keeps the whole log in memory: each event takes the size of its JSON and about 120 bytes.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), events_core::Error> {

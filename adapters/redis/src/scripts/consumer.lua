@@ -3,7 +3,7 @@
 --   head     hash   its fields, listed in HEAD_FIELDS; `dropped`; `present`: the settings that decide
 --   members  hash   session -> what it has registered, as JSON
 --   calls    hash   session -> number of its last exchange; session:h -> its deliveries in hand; session:r -> result;
---                   session:s -> number of its settings
+--                   session:s -> number of its settings; session:w -> id of the newest event of its last window
 --   hand     hash   position -> row of an event in hand, see `pack_hand`
 --   rows     hash   position -> row of a waiting event, see `pack_row`
 --   open     sorted positions of `rows` without a copy of the record
@@ -115,7 +115,7 @@ local function catch_up()
       local in_hand = call('HGET', CALLS, session .. ':h')
       if not in_hand or in_hand == '0' then
         call('HDEL', MEMBERS, session)
-        call('HDEL', CALLS, session, session .. ':h', session .. ':r', session .. ':s')
+        call('HDEL', CALLS, session, session .. ':h', session .. ':r', session .. ':s', session .. ':w')
       end
     end
   end

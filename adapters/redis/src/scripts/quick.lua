@@ -19,7 +19,7 @@ for i = 10, 19 do
   if head[i] then return FULL end
 end
 if not head[5] or head[7] ~= (of[8] or '0') or head[8] ~= head[2] or head[9] ~= of[3] then return FULL end
-local called = call('HMGET', CALLS, session, session .. ':h', session .. ':s')
+local called = call('HMGET', CALLS, session, session .. ':h', session .. ':s', session .. ':w')
 local held = tonumber(called[2] or 0)
 if called[3] ~= head[4] or request.number <= tonumber(called[1] or 0) then return FULL end
 if request.last_answered ~= tonumber(called[1] or 0) or request.in_hand ~= held then return FULL end
@@ -58,7 +58,8 @@ if claim then
   local window = claim.window
   if heard < tonumber(of[7] or 0) or window.settings_number ~= tonumber(head[4]) then return FULL end
   if window.patterns_number ~= tonumber(head[2]) or window.begins > trimmed + 1 or window.to > last then return FULL end
-  if window.newest then
+  -- The record that was compared last is in the calls: data that are replaced are replaced with them.
+  if window.newest and window.newest_id ~= called[4] then
     if window.newest > last then return FULL end
     local id = string.format('%.0f', window.newest)
     local record = window.newest > trimmed and call('XRANGE', LOG, id, id)[1]
@@ -75,6 +76,7 @@ if claim then
       end
       known = #some > 0 and call('HMGET', BUSY, unpack(some)) or {}
     end
+    local number, texts = session .. string.format('%.0f', request.number) .. '-', {}
     local max, reached = math.min(claim.max, keys and LIMITS.claimed_in_order or LIMITS.claimed), window.to
     for i = 1, #positions do
       local next = positions[i]
@@ -83,9 +85,13 @@ if claim then
           reached, more = next - 1, true
           break
         end
-        local kind, key = kinds[window.kind_of[i]], keys and keys[i] ~= cjson.null and keys[i]
+        local kind_of, key = window.kind_of[i], keys and keys[i] ~= cjson.null and keys[i]
+        local kind, text = kinds[kind_of], texts[kind_of]
         if not kind or (window.takes and window.takes[i] ~= 1) then return FULL end
-        local text = session .. string.format('%.0f', request.number) .. '-' .. kind .. ' ' .. now
+        if not text then
+          text = number .. kind .. ' ' .. now
+          texts[kind_of] = text
+        end
         if key then
           if is_free[key] == false or (known[at[i]] and not is_free[key]) then return FULL end
           is_free[key] = false
@@ -95,7 +101,7 @@ if claim then
         end
         hand[#hand + 1] = next
         hand[#hand + 1] = text
-        deliveries[#deliveries + 1] = string.format('%.0f', next)
+        deliveries[#deliveries + 1] = next
       end
     end
     position = math.max(position, reached)
@@ -113,6 +119,6 @@ if #deliveries > 0 then answer = answer .. ',"deliveries":[' .. table.concat(del
 answer = answer .. ',"terms":{"position":' .. text .. ',"patterns_number":' .. head[2] .. ',"union":' .. head[3]
   .. ',"settings_number":' .. head[4] .. ',"settings":' .. head[5] .. ',"moves":' .. head[6] .. '}}'
 call('HSET', CALLS, session, string.format('%.0f', request.number), session .. ':h', held - #gone + #deliveries,
-  session .. ':r', answer)
+  session .. ':r', answer, session .. ':w', claim and claim.window.newest_id or called[4] or '')
 call('HSET', META, 'clock', now, 'offset', string.format('%.0f', offset))
 return answer

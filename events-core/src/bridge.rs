@@ -52,7 +52,7 @@ pub fn stream_for(
     location: &'static Location<'static>,
 ) -> Result<EventStream, Error> {
     let stream = bus.stream_unchecked(pattern)?;
-    bus.inner.note_unreachable(what, location, parse_pattern(pattern)?);
+    bus.inner.note_pattern_without_events(what, location, parse_pattern(pattern)?);
     Ok(stream)
 }
 

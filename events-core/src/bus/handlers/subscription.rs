@@ -222,7 +222,7 @@ impl Bus {
         let parsed = parse_pattern(pattern)?;
         let removed = self.inner.routes.remove_pattern(pattern);
         if removed == 0 {
-            self.inner.note_unreachable("off", Location::caller(), parsed);
+            self.inner.note_pattern_without_events("off", Location::caller(), parsed);
         }
         Ok(removed)
     }
@@ -324,7 +324,7 @@ impl Inner {
                 return Err(Error::new(ErrorKind::Pattern, message));
             }
             Some(_) => {}
-            None => self.note_unreachable("closure", location, parsed),
+            None => self.note_pattern_without_events("closure", location, parsed),
         }
         Ok(())
     }

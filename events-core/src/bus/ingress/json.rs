@@ -123,7 +123,7 @@ impl Bus {
     /// The JSON may have at most 1 MiB (see [`BusBuilder::max_payload`](crate::BusBuilder::max_payload)) and
     /// 127 levels.
     ///
-    /// Nothing happens until the [`EmitJson`] is awaited or [detached](EmitJson::detach). EmitOptions are set by
+    /// Nothing happens until the [`EmitJson`] is awaited or [detached](EmitJson::detach). Options are set by
     /// its methods [`version`](EmitJson::version), [`metadata`](EmitJson::metadata) and [`id`](EmitJson::id).
     /// For errors and cancel safety, see [`EmitJson`].
     ///

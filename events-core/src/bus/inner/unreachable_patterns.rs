@@ -34,7 +34,7 @@ impl Inner {
     }
 
     /// Counts a pattern that no declared event matches, and logs it the first time for each location.
-    pub(crate) fn note_unreachable(
+    pub(crate) fn note_pattern_without_events(
         &self,
         what: &str,
         location: &'static Location<'static>,
@@ -57,8 +57,13 @@ impl Inner {
     }
 
     /// Counts a typed stream whose pattern does not take its event, and logs it the first time for each
-    /// location. If the pattern matches no event at all, does nothing: `note_unreachable` has reported the stream.
-    pub(crate) fn note_other_event(&self, location: &'static Location<'static>, pattern: &str, event: &str) {
+    /// location. If the pattern matches no event at all, does nothing: `note_pattern_without_events` has reported the stream.
+    pub(crate) fn note_pattern_misses_event(
+        &self,
+        location: &'static Location<'static>,
+        pattern: &str,
+        event: &str,
+    ) {
         if !self.can_reach(Pattern::of_valid(pattern)) {
             return;
         }

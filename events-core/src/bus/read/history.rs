@@ -182,7 +182,7 @@ impl History<'_> {
         if records.is_empty()
             && let Some(location) = self.location
         {
-            self.bus.inner.note_unreachable("history", location, parse_pattern(query.pattern())?);
+            self.bus.inner.note_pattern_without_events("history", location, parse_pattern(query.pattern())?);
         }
         Ok(records)
     }

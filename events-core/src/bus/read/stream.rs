@@ -24,7 +24,7 @@ macro_rules! next {
     ([$($generics:tt)*] $stream:ty, $item:ty) => {
         impl $($generics)* $stream {
             /// Returns the next item, or `None` once [`Bus::stop`] was called and everything was read. The
-            /// stream also durable_handlers with the combinators of other crates, such as `StreamExt` of futures.
+            /// stream also works with the combinators of other crates, such as `StreamExt` of futures.
             ///
             /// # Cancel safety
             ///
@@ -46,10 +46,11 @@ next!([<S: EventSet + for<'r> Argument<'r>>] SetStream<S>, S);
 /// With an adapter, the order is that in which events reached this bus. The stream ends after [`Bus::stop`],
 /// once everything was read.
 ///
-/// Emits never wait for a stream. A stream may fall behind by as many events as the history keeps, and by at
-/// least 1024 events of any name (see [`BusBuilder::stream_buffer`](crate::BusBuilder::stream_buffer)). If it
-/// falls further behind, it yields [`Lagged`] once, with the number of events that it lost, and continues
-/// with the oldest event that is kept.
+/// Emits never wait for a stream. A stream reads from the events of all names that the bus keeps. While a stream
+/// exists, their maximum number is that of [`BusBuilder::history`](crate::BusBuilder::history) or of
+/// [`BusBuilder::stream_buffer`](crate::BusBuilder::stream_buffer), whichever is larger. Their maximum memory is
+/// that of [`BusBuilder::history_bytes`](crate::BusBuilder::history_bytes). If a stream falls further behind, it
+/// yields [`Lagged`] once, with the number of events that it lost, and continues with the oldest event that is kept.
 ///
 /// If a server waits for its connections to end, and each connection waits for a stream, stop both at once:
 /// `tokio::join!(server.with_graceful_shutdown(signal), async { signal.await; bus.stop().await })`.
@@ -62,7 +63,7 @@ next!([<S: EventSet + for<'r> Argument<'r>>] SetStream<S>, S);
 /// # Complexity
 ///
 /// A read examines each event since the last read once. An emit examines each stream that waits. For
-/// thousands of consumers, use one stream and distribute its events.
+/// thousands of readers, use one stream and distribute its events.
 #[must_use = "streams do nothing unless polled"]
 pub struct EventStream {
     reader: Reader,
@@ -77,7 +78,9 @@ pub struct Lagged {
 }
 
 impl Lagged {
-    /// Returns how many matching events were lost.
+    /// Returns how many events were lost that the stream's pattern matches. A [`TypedStream`] counts only the events of
+    /// its type. A [`SetStream`] counts all events that the pattern matches, including those for which its set has no
+    /// variant.
     pub fn missed(&self) -> u64 {
         self.missed
     }
@@ -94,8 +97,10 @@ impl std::error::Error for Lagged {}
 impl EventStream {
     /// Narrows the stream to the events of one type, decoded.
     ///
-    /// An event from another instance that does not fit `E` never reaches the stream: it is refused, and
-    /// counted in [`Bus::stats`].
+    /// The bus decodes an event from another instance when it arrives. An event that does not fit its type is refused,
+    /// counted in [`Bus::stats`], and never reaches the stream. An event that the bus accepted as
+    /// [undeclared](crate::BusBuilder::accept_undeclared) is decoded only here: if it does not fit `E`, the stream
+    /// skips it and logs a warning.
     ///
     /// Logs a warning if the stream's pattern does not match the event.
     #[track_caller]
@@ -103,7 +108,7 @@ impl EventStream {
         if !Pattern::of_valid(&self.pattern).matches(E::NAME)
             && let Some(bus) = self.bus.upgrade()
         {
-            bus.note_other_event(Location::caller(), &self.pattern, E::NAME);
+            bus.note_pattern_misses_event(Location::caller(), &self.pattern, E::NAME);
         }
         self.reader.restrict_to(E::NAME);
         TypedStream { records: self, event: PhantomData }
@@ -114,8 +119,7 @@ impl EventStream {
     /// Narrows the stream to the events for which an event set has a variant. Each variant of the set must
     /// hold an `Arc<E>`. Other events are skipped.
     ///
-    /// An event from another instance that does not fit its type never reaches the stream: it is refused, and
-    /// counted in [`Bus::stats`].
+    /// Events that do not fit their types are refused or skipped, as by [`of`](Self::of).
     ///
     /// Logs a warning if the stream's pattern matches none of the events of the set.
     #[track_caller]
@@ -124,7 +128,7 @@ impl EventStream {
         if !accepts.is_reached(&[&self.pattern])
             && let (Some(bus), Some(name)) = (self.bus.upgrade(), accepts.names().first())
         {
-            bus.note_other_event(Location::caller(), &self.pattern, name);
+            bus.note_pattern_misses_event(Location::caller(), &self.pattern, name);
         }
         SetStream { records: self, set: PhantomData }
     }
@@ -236,7 +240,7 @@ impl Bus {
     #[track_caller]
     pub fn stream(&self, pattern: &str) -> Result<EventStream, Error> {
         let stream = self.stream_unchecked(pattern)?;
-        self.inner.note_unreachable("stream", Location::caller(), parse_pattern(pattern)?);
+        self.inner.note_pattern_without_events("stream", Location::caller(), parse_pattern(pattern)?);
         Ok(stream)
     }
 

@@ -142,10 +142,11 @@ impl Signal {
         self.lock().skippable = (0, 0);
     }
 
-    /// Returns the position up to which nothing is wanted after `scanned`.
-    pub(super) fn skippable_after(&self, scanned: Position) -> Position {
+    /// Returns the last position of those after `scanned_to` that have no event of the union; `scanned_to` if there are
+    /// none or it is not known.
+    pub(super) fn skippable_until(&self, scanned_to: Position) -> Position {
         let (from, to) = self.lock().skippable;
-        if from <= scanned && scanned < to { to } else { scanned }
+        if from <= scanned_to && scanned_to < to { to } else { scanned_to }
     }
 
     /// Takes note of new entries after a position, and wakes the handler if it takes one.

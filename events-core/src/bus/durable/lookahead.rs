@@ -1,4 +1,4 @@
-//! What a durable handler has read in the log after the position of its consumer: the events for its next claim.
+//! The events that a durable handler has read in the log after the position of its consumer, for its next claim.
 
 use std::collections::VecDeque;
 
@@ -8,38 +8,44 @@ use crate::adapter::durable::{EventFilter, Position, ReadMark, Terms, Wanted, Wi
 use crate::bus::durable::feed::{Entry, Feed, Signal};
 use crate::record::Record;
 
-/// Positions that a window spans at most.
+/// Maximum number of positions in a window.
 const MAX_SPAN: u64 = 1_000;
-/// Events of a window at most.
+/// Maximum number of events in a window.
 pub(super) const MAX_WANTED: usize = 256;
 
 /// Events that were read ahead of the consumer's position.
 pub(super) struct Lookahead {
     filter: EventFilter,
-    /// The terms by which events were selected.
+    /// The newest state of the consumer that the store has returned. Its union of patterns selects the events, and its
+    /// order gives their keys.
     terms: Terms,
-    /// Last position that was read.
-    scanned: Position,
+    /// Last position that was read, or skipped because it has no event of the union.
+    scanned_to: Position,
+    /// The events after the consumer's position that the union takes, in the order of their positions.
     wanted: VecDeque<(Wanted, Entry)>,
-    begins: Position,
+    /// Position at which the log began when it was read. 0 if it was not read yet.
+    log_begins: Position,
+    /// The newest record that was read.
     newest: Option<ReadMark>,
 }
 
 impl Lookahead {
     pub(super) fn new(filter: EventFilter, terms: Terms) -> Self {
-        let scanned = terms.position;
-        Self { filter, terms, scanned, wanted: VecDeque::new(), begins: 0, newest: None }
+        let scanned_to = terms.position;
+        Self { filter, terms, scanned_to, wanted: VecDeque::new(), log_begins: 0, newest: None }
     }
 
-    /// Continues with newer terms: reads again if the consumer was moved, or its patterns or settings have changed.
+    /// Takes newer terms, and discards the events up to the consumer's position. Discards all events if the consumer
+    /// was moved, if its patterns or settings have changed, or if its position has passed the last position that was
+    /// read.
     pub(super) fn set_terms(&mut self, terms: &Terms) {
         let is_same = terms.patterns_number == self.terms.patterns_number
             && terms.settings_number == self.terms.settings_number
             && terms.moves == self.terms.moves
             && terms.position >= self.terms.position;
         self.terms = terms.clone();
-        if !is_same || terms.position > self.scanned {
-            (self.scanned, self.newest) = (terms.position, None);
+        if !is_same || terms.position > self.scanned_to {
+            (self.scanned_to, self.newest) = (terms.position, None);
             self.wanted.clear();
         }
         while self.wanted.front().is_some_and(|(wanted, _)| wanted.position <= terms.position) {
@@ -47,7 +53,8 @@ impl Lookahead {
         }
     }
 
-    /// Reads on until it has `count` events, or until the newest record.
+    /// Reads on until it has `count` events, but at most [`MAX_WANTED`]. Ends earlier at the newest record, or
+    /// [`MAX_SPAN`] positions after that of the consumer.
     ///
     /// # Errors
     ///
@@ -59,25 +66,25 @@ impl Lookahead {
         consumer: &Consumer,
         count: usize,
     ) -> Result<(), AdapterError> {
-        let last = self.terms.position + MAX_SPAN;
-        while self.wanted.len() < count.min(MAX_WANTED) && self.scanned < last {
-            let skippable = signal.skippable_after(self.scanned).min(last);
-            if skippable > self.scanned {
-                (self.scanned, self.newest) = (skippable, feed.mark().or(self.newest));
+        let limit = self.terms.position + MAX_SPAN;
+        while self.wanted.len() < count.min(MAX_WANTED) && self.scanned_to < limit {
+            let skippable_to = signal.skippable_until(self.scanned_to).min(limit);
+            if skippable_to > self.scanned_to {
+                (self.scanned_to, self.newest) = (skippable_to, feed.mark().or(self.newest));
             }
             let (newest, _) = feed.bounds();
-            if self.scanned >= newest.min(last) {
+            if self.scanned_to >= newest.min(limit) {
                 break;
             }
-            let range = feed.after(self.scanned).await?;
-            self.begins = range.begins;
-            if range.end <= self.scanned {
+            let range = feed.after(self.scanned_to).await?;
+            self.log_begins = range.begins;
+            if range.end <= self.scanned_to {
                 break;
             }
-            self.scan(consumer, range.entries, range.end.min(last));
+            self.scan(consumer, range.entries, range.end.min(limit));
         }
-        if self.begins == 0 {
-            self.begins = feed.bounds().1;
+        if self.log_begins == 0 {
+            self.log_begins = feed.bounds().1;
         }
         Ok(())
     }
@@ -90,7 +97,7 @@ impl Lookahead {
             if self.wanted.len() >= MAX_WANTED {
                 return;
             }
-            self.scanned = entry.position;
+            self.scanned_to = entry.position;
             self.newest = entry.mark().or(self.newest);
             if matches_any(&self.terms.union, &entry.kind.name) {
                 let order = self.terms.settings.order.as_ref();
@@ -99,27 +106,31 @@ impl Lookahead {
                 self.wanted.push_back((Wanted { position: entry.position, kind, key, takes }, entry));
             }
         }
-        self.scanned = end;
+        self.scanned_to = end;
     }
 
-    /// Whether a claim would get new events.
+    /// Whether events were read that the union takes, even if this program does not take them.
     pub(super) fn has_events(&self) -> bool {
         !self.wanted.is_empty()
     }
 
-    /// Whether a claim would move the position.
+    /// Whether positions after that of the consumer were read, over which a claim can move it.
     pub(super) fn is_ahead(&self) -> bool {
-        self.scanned > self.terms.position
+        self.scanned_to > self.terms.position
     }
 
-    /// The window of a claim of up to `max` events: it ends where there are enough. In an order, more events are needed,
-    /// since some wait for others of their keys.
+    /// Returns the window for a claim of up to `max` events: the positions after that of the consumer and before the
+    /// first event that the claim does not need.
+    ///
+    /// Without an order, the claim needs `max` events that this program takes. With an order, it needs more, because an
+    /// event whose key is busy only becomes a waiting row. The numbers are estimates: if a claim gets fewer events than
+    /// it can, the next one continues after them.
     pub(super) fn window(&self, max: usize) -> Window {
         let enough = match self.terms.settings.order {
             Some(_) => max.saturating_mul(4).saturating_add(32),
             None => max,
         };
-        let (mut taken, mut wanted, mut to) = (0, Vec::new(), self.scanned);
+        let (mut taken, mut wanted, mut to) = (0, Vec::new(), self.scanned_to);
         for (event, _) in &self.wanted {
             if taken == enough {
                 to = event.position - 1;
@@ -133,13 +144,13 @@ impl Lookahead {
             settings_number: self.terms.settings_number,
             from: self.terms.position + 1,
             to,
-            begins: self.begins,
+            begins: self.log_begins,
             newest: self.newest,
             wanted,
         }
     }
 
-    /// Returns the record at a position, if it was read.
+    /// Returns the record at a position, if it is among the events that were read and not yet discarded.
     pub(super) fn record(&self, position: Position) -> Option<Result<Record, AdapterError>> {
         let index = self.wanted.binary_search_by_key(&position, |(wanted, _)| wanted.position).ok()?;
         Some(self.wanted[index].1.record.clone())

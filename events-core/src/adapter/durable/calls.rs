@@ -14,14 +14,14 @@ use crate::time::Timestamp;
 /// What the sender of a call knows, and the time in tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
-    /// The newest state that the sender's session has seen. Absent in the calls of operators of a bus without a session,
-    /// and in the first call of a session. The store compares it with its own state before anything else.
+    /// The newest state that the sender's session has seen. Absent in the calls of operators of a bus without a
+    /// session, and in the first call of a session. The store compares it with its own state before anything else.
     pub knows: Option<Knows>,
     /// The reading of the clock in tests. In production it is absent, and the engine reads its own clock.
     pub now: Option<Timestamp>,
 }
 
-/// A session opens a consumer, or changes what it has registered.
+/// The call by which a session opens a consumer, or changes what it has registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Register {
     /// The session.
@@ -32,9 +32,9 @@ pub struct Register {
     pub consumer: String,
     /// The events that the session takes.
     pub filter: EventFilter,
-    /// Number of attempts of an event before it becomes a dead letter: the retries and 1.
+    /// Number of failed attempts after which an event becomes a dead letter: the retries and 1.
     pub attempts: u32,
-    /// Delay before an event is handed out again whose session has ended.
+    /// Delay before an event whose session has ended is handed out again.
     pub backoff: Duration,
     /// The settings of the consumer, as this program has them.
     pub settings: Settings,
@@ -42,13 +42,13 @@ pub struct Register {
     pub origin: Origin,
 }
 
-/// Where a consumer begins that does not exist.
+/// Where a consumer begins that is created by a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// `build()` opens it for the first time.
+    /// `build()` opens the consumer. A new one begins here, but not before the start of the log.
     New(StartAt),
-    /// A bus that had the consumer registers again after a loss of data: the newest position that it knows and that the
-    /// log still has.
+    /// A bus that had the consumer registers another session. A consumer that was lost begins after this position: the
+    /// newest one that the bus knows and at which the log still has the same event.
     Again(Position),
 }
 
@@ -59,7 +59,8 @@ pub struct Beat {
     pub session: SessionId,
     /// Number of the beat, from 1.
     pub number: u64,
-    /// The session's own monotonic time since the answer to its previous beat. 0 if a beat in between failed.
+    /// Time since the answer to the session's previous beat, by the session's own monotonic clock. 0 in the first
+    /// beat, and if a beat in between failed.
     pub elapsed: Duration,
 }
 
@@ -74,10 +75,11 @@ pub struct Exchange {
     pub number: u64,
     /// The newest number whose answer the session has received.
     pub last_answered: u64,
-    /// Number of deliveries of this session in hand, including those that are reported.
+    /// Number of deliveries of this session in hand, including those that this exchange reports.
     pub in_hand: usize,
-    /// All deliveries in hand, by position and number of their exchanges. The store makes others of this session due
-    /// again. Present if the last answer asked for them ([`Exchanged::recount`](super::Exchanged::recount)).
+    /// All deliveries of this session in hand: the position of each and the number of the exchange that claimed it.
+    /// Other deliveries of this session are given back. Present if the last answer asked for them
+    /// ([`Exchanged::recount`](super::Exchanged::recount)).
     pub named_in_hand: Option<Vec<(Position, u64)>>,
     /// Outcomes of deliveries, also of earlier sessions of the same bus.
     pub reports: Vec<Report>,
@@ -90,9 +92,9 @@ pub struct Exchange {
 pub struct Report {
     /// Position of the event.
     pub position: Position,
-    /// The delivery.
+    /// The session and the exchange that claimed it.
     pub token: Token,
-    /// Its outcome.
+    /// Outcome of the attempt.
     pub outcome: Outcome,
 }
 
@@ -118,7 +120,7 @@ pub enum Outcome {
         /// What is wrong with the record.
         error: String,
     },
-    /// The handler was not called. The attempt does not count.
+    /// The handler was not called. The attempt does not count, and the event is due again at once.
     GivenBack,
 }
 
@@ -127,30 +129,30 @@ pub enum Outcome {
 pub struct Claim {
     /// Maximum number of events.
     pub max: usize,
-    /// Whether the bus has nothing in hand, of any consumer. Only then it may get an event in its last attempt whose
-    /// earlier attempt ended with its session.
+    /// Whether the bus has nothing in hand, of any consumer. Only then can it get an event that has to be delivered
+    /// alone: the session of the previous attempt ended before it reported, and the next attempt is the last one.
     pub solo: bool,
-    /// The new events, from which the position of the consumer moves on.
+    /// The new events. The claim moves the consumer's position over them.
     pub window: Window,
 }
 
-/// What a claimer has read in the log, from position `from` to `to`.
+/// The part of the log from which a session claims new events: the positions `from` to `to`.
 ///
 /// The store takes new events from it if `from` is at or before the first position after that of the consumer, and the
 /// numbers are those of the consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// [`Terms::patterns_number`](super::Terms::patterns_number) by which events are wanted.
+    /// [`Terms::patterns_number`](super::Terms::patterns_number) of the union by which events were selected.
     pub patterns_number: u64,
-    /// [`Terms::settings_number`](super::Terms::settings_number) by which keys were read.
+    /// [`Terms::settings_number`](super::Terms::settings_number) of the settings by which keys were read.
     pub settings_number: u64,
     /// First position that was read.
     pub from: Position,
-    /// Last position that was read. Less than `from` if nothing was.
+    /// Last position that was read. Less than `from` if none was.
     pub to: Position,
-    /// The position at which the log began. A log that begins earlier now has lost data.
+    /// The position at which the log began when it was read. If it begins earlier now, it has lost data.
     pub begins: Position,
-    /// The newest record that was read. A log that has another event there has lost data.
+    /// The newest record that was read. If the log has another event there now, it has lost data.
     pub newest: Option<ReadMark>,
     /// The events that the union of the consumer's patterns takes, in the order of their positions.
     pub wanted: Vec<Wanted>,
@@ -165,11 +167,11 @@ pub struct Wanted {
     pub kind: Kind,
     /// Its key, if the consumer is ordered and the event has one.
     pub key: Option<String>,
-    /// Whether the claimer takes the event. Otherwise the store keeps it for another program.
+    /// Whether the session takes the event. Otherwise the event waits for another program.
     pub takes: bool,
 }
 
-/// A session noticed that the store has lost data.
+/// The call of a session that has noticed a loss of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RaiseIncarnation {
     /// The session.
@@ -178,26 +180,26 @@ pub struct RaiseIncarnation {
     pub found: Incarnation,
     /// The newest incarnation that it knew.
     pub knew: Incarnation,
-    /// Its lease.
+    /// The lease of the session.
     pub lease: Duration,
 }
 
-/// A call of an operator for one consumer. Those that answer with [`Operated::more`](super::Operated::more) are called
-/// again: each call does a bounded amount of work.
+/// A call of an operator for one consumer. Each call does a bounded amount of work.
+/// [`Operated::more`](super::Operated::more) says how to continue if work is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Moves the position: the next new event is the first at or after it. The rows in between change by
-    /// [`RunMove`](Self::RunMove).
+    /// Moves the position, so that the first event at or after this start is the next new event. Rows in the range of
+    /// the move change by [`RunMove`](Self::RunMove).
     Seek(StartAt),
-    /// Runs a chunk of the move that runs, with the new keys that the last chunk asked for, read by the settings of this
-    /// number.
+    /// Runs a chunk of the consumer's move, which is a seek or a change of the order. A change of the order needs the
+    /// new keys that the last chunk asked for ([`Operated::keys`](super::Operated::keys)).
     RunMove {
         /// Number of the settings by which the keys were read.
         settings_number: u64,
-        /// The rows and their new keys.
+        /// Positions and their new keys.
         keys: Vec<(Position, Option<String>)>,
     },
-    /// Delivers dead letters again: the one of an event, or a chunk of those after a position.
+    /// Makes dead letters wait again, with all their attempts.
     Replay(Letters),
     /// Deletes dead letters.
     Purge(Letters),
@@ -205,14 +207,14 @@ pub enum Operation {
     Remove,
     /// Drops waiting events that no live session takes, a chunk of them.
     DropUnclaimed,
-    /// Gives up a pattern that no live session has.
+    /// Gives up a pattern that no live session has: removes it from the union.
     ForgetPattern {
         /// The pattern.
         pattern: String,
-        /// Whether waiting events that only it takes become dead letters.
+        /// Whether waiting events that no other pattern takes become dead letters. Otherwise they are dropped.
         keep: bool,
     },
-    /// Stops claims.
+    /// Pauses the consumer: its events are not claimed.
     Pause,
     /// Ends a pause.
     Resume,

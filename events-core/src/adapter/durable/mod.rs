@@ -41,8 +41,9 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, DurableError>>;
 /// The bus decides, and the store applies: options become data of a call, and every call is one atomic step.
 ///
 /// 1. Every event after the beginning of a consumer that its union of patterns takes is handed out until it is done, a
-///    dead letter, or counted as lost or given up.
-/// 2. A report settles its own delivery and nothing else. Any other report is late.
+///    dead letter, or counted as [dropped](ConsumerStatus::dropped).
+/// 2. A report settles its own delivery, or what the loss of its lease has made of the event, and nothing else. Any
+///    other report is late.
 /// 3. An event has at most one delivery at a time.
 /// 4. Events of one key are handed out in the order of the log.
 /// 5. A claim makes no dead letter.
@@ -54,8 +55,8 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, DurableError>>;
 /// 11. The time of the store never decreases.
 /// 12. The work of a call is bounded, however many events wait.
 ///
-/// A call is refused before it has changed anything ([`Refusal`]). If its outcome is unknown, the caller repeats it with
-/// the same number.
+/// A call is refused before it has changed anything ([`Refusal`]). If its outcome is unknown, the caller repeats it
+/// with the same number.
 ///
 /// - **Time.** Each engine has one clock, that of its server if it has one. A call with [`Caller::now`] uses that time
 ///   instead.
@@ -71,13 +72,13 @@ pub trait DurableAdapter: Send + Sync {
     /// - An [`AdapterError`] if the engine fails.
     fn register<'a>(&'a self, caller: &'a Caller, register: &'a Register) -> Answer<'a, Registered>;
 
-    /// Takes a sign of life of a session, marks the sessions as ended that sent none for their lease, and does a bounded
-    /// part of the work that their ends leave.
+    /// Takes a sign of life of a session, marks the sessions as ended that sent none for their lease, and does a
+    /// bounded part of the work that their ends leave.
     ///
     /// # Errors
     ///
     /// The [refusals](Refusal) of loss of data; [`Refusal::UnknownSession`], [`Refusal::SessionEnded`];
-    /// [`Refusal::OldNumber`] if a later beat was applied.
+    /// [`Refusal::OldNumber`] if this beat or a later one was applied.
     fn beat<'a>(&'a self, caller: &'a Caller, beat: &'a Beat) -> Answer<'a, Beaten>;
 
     /// Applies the outcomes of deliveries, and claims events. Returns immediately, even if there are no events.
@@ -88,14 +89,14 @@ pub trait DurableAdapter: Send + Sync {
     /// [`Refusal::UnknownSession`], [`Refusal::SessionEnded`]; [`Refusal::OldNumber`] if a later exchange was applied.
     fn exchange<'a>(&'a self, caller: &'a Caller, exchange: &'a Exchange) -> Answer<'a, Exchanged>;
 
-    /// Ends a session that has nothing in hand, or whose deliveries are to be handed out again at once.
+    /// Ends a session. Deliveries that it has in hand come back to their consumers, as after a lost lease.
     ///
     /// # Errors
     ///
     /// [`Refusal::UnknownSession`], and the [refusals](Refusal) of loss of data.
     fn end_session<'a>(&'a self, caller: &'a Caller, session: SessionId) -> Answer<'a, ()>;
 
-    /// Begins another incarnation, unless another session did. Returns the one that applies.
+    /// Begins the next incarnation, unless another session did. Returns the incarnation of the store.
     ///
     /// # Errors
     ///
@@ -171,8 +172,8 @@ pub trait DurableAdapter: Send + Sync {
 pub struct Changes {
     /// Rises after events were appended, by any process.
     pub log: u64,
-    /// Rises after any process has changed a consumer otherwise than by an exchange: an operator's call, a registration,
-    /// the end of a session.
+    /// Rises after any process has changed a consumer otherwise than by an exchange: an operator's call, a
+    /// registration, the end of a session.
     pub consumers: u64,
 }
 

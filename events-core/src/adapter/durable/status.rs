@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsumerStatus {
-    /// The stored consumer.
+    /// Id of the consumer.
     pub id: ConsumerId,
     /// Name of the consumer.
     pub name: String,
@@ -26,11 +26,12 @@ pub struct ConsumerStatus {
     /// Number of events that wait for a retry, for another event with the same key, or for a free session. Without
     /// those that are unclaimed.
     pub waiting: u64,
-    /// Number of events that no running program takes, while programs run the consumer.
+    /// Number of waiting events that no running program takes. 0 if no program runs the consumer.
     pub unclaimed: u64,
     /// Number of dead letters.
     pub dead: u64,
-    /// Number of events that were lost or given up.
+    /// Number of events that were dropped: by an operator's call, or because their records were trimmed or lost before
+    /// they were finished.
     pub dropped: u64,
     /// Whether the consumer is paused. A paused consumer gets no events.
     pub paused: bool,

@@ -72,27 +72,29 @@ impl TryFrom<String> for SessionId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConsumerId(pub u64);
 
-/// One history of the stored data. A session that notices a loss of data begins another one.
+/// The period between two losses of stored data. A session that notices a loss begins the next one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Incarnation {
-    /// Rises with each incarnation that follows another one. 0 in an empty store.
+    /// Number of the incarnation. The next one has a higher number. 0 in a store that never had a session.
     pub number: u64,
-    /// The session that began it, which distinguishes two incarnations that follow the same one.
+    /// The session that began it. It distinguishes incarnations with the same number, which may begin in copies of the
+    /// data.
     pub by: SessionId,
 }
 
-/// The newest state of the store that a session has seen. A store that is behind it has lost data.
+/// The newest state of the store that a session has seen. If the store has an older state, it has lost data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Knows {
-    /// The incarnation.
+    /// The incarnation of the stored data.
     pub incarnation: Incarnation,
-    /// The store's *heard*, in microseconds: a time that only beats advance.
+    /// *Heard*: the store's clock of beats, in microseconds. It advances only when a session sends a beat, and decides
+    /// when a lease is lost.
     pub heard: u64,
-    /// The newest position of the log.
+    /// The newest position that the log has given out.
     pub newest: Position,
 }
 
-/// Identifies a delivery together with its position: the session and the exchange that claimed it.
+/// The session and the exchange that claimed an event. With the position of the event, it identifies a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Token {
     /// The session.
@@ -113,11 +115,12 @@ pub struct Kind {
 /// The events that a session takes at a consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventFilter {
-    /// The patterns of the handler, or, if its argument takes certain events only, their names.
+    /// The names of the events that the handler's argument takes. If it takes any event: the patterns of the handler.
     pub patterns: Vec<String>,
-    /// For each event that the program declares and the patterns take, the newest version that it can decode.
+    /// The newest version that the program can decode, for each event that it declares and that one of the patterns
+    /// matches.
     pub versions: BTreeMap<String, u32>,
-    /// Whether the handler takes events that the program does not declare.
+    /// Whether the handler takes events that a pattern matches and that the program does not declare.
     pub undeclared: bool,
 }
 
@@ -141,15 +144,16 @@ pub fn matches_any<P: AsRef<str>>(patterns: &[P], name: &str) -> bool {
     name.is_empty() || patterns.iter().any(|pattern| Pattern::of_valid(pattern.as_ref()).matches(name))
 }
 
-/// The settings that belong to a consumer. Those of a session, such as the number of retries, are in
+/// The settings that belong to a consumer. Settings that belong to a session, such as the number of attempts, are in
 /// [`Register`](super::Register).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settings {
-    /// The order of the events; absent if they have none.
+    /// The field by which events are ordered. Absent if they have no order.
     pub order: Option<Order>,
 }
 
-/// The field that orders the events of a consumer.
+/// The field by which the events of a consumer are ordered: events with the same value are handed out in the order of
+/// the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Order {
     /// Stored name of the field.
@@ -158,11 +162,11 @@ pub struct Order {
     pub nulls: Nulls,
 }
 
-/// A record as a claimer has read it in the log.
+/// Which record a session saw at a position. Another id there later means that the log has lost data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ReadMark {
-    /// Its position.
+    /// Position of the record.
     pub position: Position,
-    /// Its id.
+    /// Id of its event.
     pub id: EventId,
 }

@@ -74,7 +74,7 @@ pub(super) enum Effect {
     Changed,
     /// The report's delivery is over: nothing changed.
     Late,
-    /// The event is given up, and counted.
+    /// The event is dropped, and counted.
     Dropped,
     /// The operation does not apply.
     Unchanged,

@@ -14,13 +14,13 @@ use crate::tail::Changed;
 
 /// The most appends that may be queued. Beyond it, `append` waits for room.
 const MAX_WAITING: usize = 1024;
-/// The most records of one call to Redis, unless a single append has more: the server runs nothing else meanwhile.
+/// A call to Redis takes no further append once it has this many records. The server runs nothing else meanwhile.
 const MAX_BATCH: usize = 1000;
-/// The shortest time between notifications of other instances. The first one after a pause is immediate, and after the
-/// last append one follows.
+/// The shortest time between notifications of other instances. The first one after a pause is immediate. An append that
+/// comes sooner is announced when this time has passed.
 const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(2);
-/// The most records of one append.
-const MAX_CALL_ROWS: usize = 20_000;
+/// The most records of one append, which is never divided.
+const MAX_APPEND: usize = 20_000;
 
 /// A record whose id the log had already.
 #[derive(Clone, Debug)]
@@ -59,9 +59,9 @@ impl Publisher {
 
     pub(crate) async fn append(&self, drafts: Vec<Draft>) -> Appended {
         let count = drafts.len();
-        if count > MAX_CALL_ROWS {
+        if count > MAX_APPEND {
             return Err(AdapterError::refused(format_args!(
-                "{count} events are too many for one call: emit at most {MAX_CALL_ROWS} at once"
+                "{count} events are too many for one call: emit at most {MAX_APPEND} at once"
             )));
         }
         let gone = || AdapterError::unknown("the runtime that the bus was built on has shut down");
@@ -76,7 +76,7 @@ impl Publisher {
 struct Row {
     /// Id, version, origin and name.
     head: String,
-    /// Whether the log may have the id: the library has not just made it.
+    /// Whether the script looks the id up, and enters it in its index.
     may_be_known: bool,
     /// Time by this instance's clock.
     time: Timestamp,
@@ -95,7 +95,8 @@ impl Row {
         let offset = i64::try_from(before_time.len()).unwrap_or(i64::MAX);
         Self {
             head: format!("{id} {} {origin} {}", record.version(), record.name()),
-            // A record with a time of its own is not found by the time in its id.
+            // The log may have an id that was given. An id that is made now for a record with another time needs an entry
+            // in the index, because a search by the id's time would not find the record.
             may_be_known: had_id || known.is_some(),
             time,
             offset: if known.is_some() { -offset } else { offset },
@@ -158,7 +159,7 @@ impl Appender {
                     }
                     return job;
                 }
-                () = announce => self.is_unannounced = false,
+                () = announce => (self.announced, self.is_unannounced) = (Some(Instant::now()), false),
             }
         }
         queue.recv().await

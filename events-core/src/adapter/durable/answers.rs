@@ -26,8 +26,8 @@ pub struct Registered {
 /// The state of a consumer that a session needs for claims. Each exchange returns it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// The position of the consumer. Each event up to it has a row, is a dead letter, or is done, dropped or passed
-    /// over.
+    /// The position of the consumer. Each event up to it has a row, is a dead letter, or is done, dropped, purged
+    /// or passed over.
     pub position: Position,
     /// Rises when the union or the filters of the live sessions change.
     pub patterns_number: u64,
@@ -53,8 +53,8 @@ pub struct Beaten {
     pub newest_mark: Option<ReadMark>,
     /// Sessions that this beat has marked as ended.
     pub ended: Vec<SessionId>,
-    /// Whether the store's clock has advanced by over an hour more than the session's own clock since its previous
-    /// beat.
+    /// Whether the time of the store, not *heard*, has advanced by over an hour more than the session's own clock since
+    /// its previous beat.
     pub jumped: bool,
     /// Time of the store.
     pub time: Timestamp,
@@ -63,8 +63,8 @@ pub struct Beaten {
 /// The answer to [`Exchange`](super::Exchange).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchanged {
-    /// Reports that changed nothing, because their deliveries were over and something else has happened to the events
-    /// since: the position and the token of each.
+    /// Reports that changed nothing, by the position and the token of each. A report after a lost lease still counts
+    /// while nothing else has happened to the event, unless it gives the event back.
     pub late: Vec<(Position, Token)>,
     /// Positions of the events that became dead letters by the reports of this exchange.
     pub dead: Vec<Position>,
@@ -74,10 +74,11 @@ pub struct Exchanged {
     pub announced: Vec<Position>,
     /// Claimed events, in the order in which the session calls its handler.
     pub deliveries: Vec<Delivered>,
-    /// Number of events that no exchange has reported as lost yet: their records were trimmed before they were
-    /// finished.
+    /// Number of events that were lost since the last answer that counted any: their records were trimmed before they
+    /// were finished. Each is counted in one answer.
     pub lost: u64,
-    /// Whether the store counts other deliveries in hand than the session. The next exchange then has to name them all
+    /// Whether the store and the session differ in the number of the session's deliveries in hand, or in the last
+    /// exchange that was answered. The next exchange then has to name the deliveries
     /// ([`named_in_hand`](super::Exchange::named_in_hand)).
     pub recount: bool,
     /// Deliveries that the session named and does not have any more: the position of each and the number of the
@@ -93,7 +94,7 @@ pub struct Exchanged {
     /// Whether the session sends another exchange at once: there may be more to claim, more dead letters to log, or
     /// more of the work that each exchange does a chunk of.
     pub more: bool,
-    /// Microseconds until the next event is due that the session takes, for example a retry. Absent if none waits for a
+    /// Microseconds until the next event that the session takes is due, for example a retry. Absent if none waits for a
     /// time.
     pub due_in: Option<u64>,
     /// The state of the consumer that the session needs for its next claim.
@@ -138,7 +139,8 @@ pub struct Delivered {
     pub attempt: u32,
     /// Whether the event is delivered alone: the bus claims nothing, at any consumer, until it has reported the event.
     pub solo: bool,
-    /// Whether the session of the last attempt that began ended before it reported an outcome.
+    /// Whether the previous attempt ended with its session, without an outcome. Attempts that were given back do not
+    /// count.
     pub lost_lease: bool,
     /// Error of the last attempt that failed. Absent if none did.
     pub error: Option<String>,
@@ -152,12 +154,12 @@ pub struct Operated {
     /// Number of waiting events, events in hand and dead letters that the call has changed, including those that were
     /// dropped. 1 after `Pause`, `Resume` and `Remove`.
     pub affected: u64,
-    /// Number of events that were dropped. `affected` includes them, except those after the position that a seek ahead
-    /// has skipped.
+    /// Number of events that were dropped. `affected` includes them, except those that had no row: a seek ahead drops
+    /// them by moving the position.
     pub dropped: u64,
     /// Number of dead letters that a replay leaves as they are, because no pattern of the consumer takes their events.
     pub left: u64,
-    /// Present if work is left:
+    /// Present if work may be left:
     ///
     /// - After [`Replay`](super::Operation::Replay) and [`Purge`](super::Operation::Purge), repeat the call with
     ///   [`Letters::After`](super::Letters::After) and this position.
@@ -165,7 +167,7 @@ pub struct Operated {
     /// - After other calls, repeat the call.
     pub more: Option<Position>,
     /// Positions of rows and dead letters whose new keys the next [`RunMove`](super::Operation::RunMove) passes. Each
-    /// has its stored record, if the log may not have it.
+    /// has its stored record, if there is one: a row whose record the log has may have none.
     pub keys: Vec<(Position, Option<Vec<u8>>)>,
     /// The number of the settings by which these keys are read, and the settings. Present if a change of the order
     /// runs.

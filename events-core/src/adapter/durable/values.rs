@@ -14,7 +14,8 @@ pub type Position = u64;
 
 /// Identifies a session: 128 random bits.
 ///
-/// A session is one bus of a program, from `build()` to its end. A bus whose session has ended begins another one.
+/// A session is a bus at its engine, from `build()` until the bus stops or the lease is lost. If the lease is lost, the
+/// bus registers another session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct SessionId(u128);
@@ -94,7 +95,8 @@ pub struct Knows {
     pub newest: Position,
 }
 
-/// The session and the exchange that claimed an event. With the position of the event, it identifies a delivery.
+/// The session and the exchange that claimed an event. With the consumer and the position of the event, it identifies
+/// a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Token {
     /// The session.
@@ -115,7 +117,8 @@ pub struct Kind {
 /// The events that a session takes at a consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventFilter {
-    /// The names of the events that the handler's argument takes. If it takes any event: the patterns of the handler.
+    /// The names of the events that the handler's argument takes and one of its patterns matches. If the argument takes
+    /// any event: the patterns of the handler.
     pub patterns: Vec<String>,
     /// The newest version that the program can decode, for each event that it declares and that one of the patterns
     /// matches.

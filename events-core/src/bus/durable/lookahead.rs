@@ -19,13 +19,14 @@ pub(super) struct Lookahead {
     /// The newest state of the consumer that the store has returned. Its union of patterns selects the events, and its
     /// order gives their keys.
     terms: Terms,
-    /// Last position that was read, or skipped because it has no event of the union.
+    /// Last position that was read, or skipped: it was trimmed, or has no event of the union. At first the position of the
+    /// consumer.
     scanned_to: Position,
     /// The events after the consumer's position that the union takes, in the order of their positions.
     wanted: VecDeque<(Wanted, Entry)>,
     /// Position at which the log began when it was read. 0 if it was not read yet.
     log_begins: Position,
-    /// The newest record that was read.
+    /// A record that this lookahead or the feed has read. The store checks by it that the log is the same.
     newest: Option<ReadMark>,
 }
 
@@ -119,12 +120,12 @@ impl Lookahead {
         self.scanned_to > self.terms.position
     }
 
-    /// Returns the window for a claim of up to `max` events: the positions after that of the consumer and before the
-    /// first event that the claim does not need.
+    /// Returns the window for a claim of up to `max` events. It begins after the position of the consumer. It ends before
+    /// the first event that the claim does not need, or at the last position that was read.
     ///
     /// Without an order, the claim needs `max` events that this program takes. With an order, it needs more, because an
-    /// event whose key is busy only becomes a waiting row. The numbers are estimates: if a claim gets fewer events than
-    /// it can, the next one continues after them.
+    /// event whose key is busy only becomes a waiting row. The numbers are estimates: if the window is too short, the
+    /// next claim continues after it.
     pub(super) fn window(&self, max: usize) -> Window {
         let enough = match self.terms.settings.order {
             Some(_) => max.saturating_mul(4).saturating_add(32),

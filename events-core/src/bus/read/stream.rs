@@ -40,17 +40,15 @@ next!([] EventStream, Record);
 next!([<E: Event>] TypedStream<E>, Arc<E>);
 next!([<S: EventSet + for<'r> Argument<'r>>] SetStream<S>, S);
 
-/// A stream of the records that match a pattern, beginning now, in the order of the history. Returned by
-/// [`Bus::stream`].
+/// A stream of the records that match a pattern, beginning now, in the order in which events reached this bus. Returned
+/// by [`Bus::stream`]. The stream ends after [`Bus::stop`], once everything was read.
 ///
-/// With an adapter, the order is that in which events reached this bus. The stream ends after [`Bus::stop`],
-/// once everything was read.
-///
-/// Emits never wait for a stream. A stream reads from the events of all names that the bus keeps. While a stream
-/// exists, their maximum number is that of [`BusBuilder::history`](crate::BusBuilder::history) or of
-/// [`BusBuilder::stream_buffer`](crate::BusBuilder::stream_buffer), whichever is larger. Their maximum memory is
-/// that of [`BusBuilder::history_bytes`](crate::BusBuilder::history_bytes). If a stream falls further behind, it
-/// yields [`Lagged`] once, with the number of events that it lost, and continues with the oldest event that is kept.
+/// Emits never wait for a stream. A stream has no buffer of its own: it reads the events that the bus keeps, so events of
+/// other names can push out those that it has not read. While a stream exists, the bus keeps as many events as
+/// [`BusBuilder::history`](crate::BusBuilder::history) or
+/// [`BusBuilder::stream_buffer`](crate::BusBuilder::stream_buffer) says, whichever is more, in the memory that
+/// [`BusBuilder::history_bytes`](crate::BusBuilder::history_bytes) allows. If a stream falls further behind, it yields
+/// [`Lagged`] once, with the number of events that it lost, and continues with the oldest event that is kept.
 ///
 /// If a server waits for its connections to end, and each connection waits for a stream, stop both at once:
 /// `tokio::join!(server.with_graceful_shutdown(signal), async { signal.await; bus.stop().await })`.
@@ -62,8 +60,8 @@ next!([<S: EventSet + for<'r> Argument<'r>>] SetStream<S>, S);
 ///
 /// # Complexity
 ///
-/// A read examines each event since the last read once. An emit examines each stream that waits. For
-/// thousands of readers, use one stream and distribute its events.
+/// A read examines each event since the last read once. An emit examines each stream. For thousands of
+/// readers, use one stream and distribute its events.
 #[must_use = "streams do nothing unless polled"]
 pub struct EventStream {
     reader: Reader,
@@ -102,7 +100,7 @@ impl EventStream {
     /// [undeclared](crate::BusBuilder::accept_undeclared) is decoded only here: if it does not fit `E`, the stream
     /// skips it and logs a warning.
     ///
-    /// Logs a warning if the stream's pattern does not match the event.
+    /// Logs a warning, once per location in the code, if the stream's pattern matches other events and not this one.
     #[track_caller]
     pub fn of<E: Event>(self) -> TypedStream<E> {
         if !Pattern::of_valid(&self.pattern).matches(E::NAME)
@@ -121,7 +119,7 @@ impl EventStream {
     ///
     /// Events that do not fit their types are refused or skipped, as by [`of`](Self::of).
     ///
-    /// Logs a warning if the stream's pattern matches none of the events of the set.
+    /// Logs a warning, once per location in the code, if the stream's pattern matches events, but none of the set.
     #[track_caller]
     pub fn set<S: EventSet + for<'r> Argument<'r>>(self) -> SetStream<S> {
         let accepts = S::ACCEPTS;
@@ -218,7 +216,8 @@ impl<E: Event> Stream for TypedStream<E> {
 impl Bus {
     /// Returns a stream of the events that match a pattern, beginning now; see [`EventStream`].
     ///
-    /// A pattern that matches no declared event is a warning, logged once per location in the code.
+    /// A pattern that matches no declared event is a warning, logged once per location in the code, unless the bus
+    /// [accepts undeclared events](crate::BusBuilder::accept_undeclared).
     ///
     /// # Errors
     ///

@@ -236,7 +236,11 @@ async fn poisoned<H: Handler>(medium: &Path, good: u64, bad: u64) -> f64 {
     tally.poison.store(every, Ordering::Relaxed);
     let path = folder.path().join("events.db");
     let all = good + bad;
-    let emit = Bus::builder().adapter(Sqlite::at(&path).synchronous(Synchronous::Normal)).history(0).build();
+    let emit = Bus::builder()
+        .adapter(Sqlite::at(&path).synchronous(Synchronous::Normal))
+        .history(0)
+        .no_handlers()
+        .build();
     let emit = emit.await.unwrap();
     for first in (0..all).step_by(1000) {
         emit.emit_all((first..all.min(first + 1000)).map(Stored::new)).await.unwrap();

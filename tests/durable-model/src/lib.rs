@@ -6,6 +6,8 @@
 //!   `DURABLE_MODEL_PRINT=1` prints each call and its answer.
 //! - `DURABLE_MODEL_STATES=100000` searches so many states of each scenario, `DURABLE_MODEL_SCENARIO=seek` only the
 //!   scenarios with this text in their names.
+//! - `cargo test --profile long -p durable-model --test memory`, or `-p sqlite-tests --test laws` and
+//!   `-p redis-tests --test laws`, is for long runs. RUNS.md lists them.
 
 pub mod breaks;
 pub mod calls;

@@ -92,10 +92,10 @@ impl ConsumerHandle<'_> {
         self.operate(&Operation::Resume).await.map(drop)
     }
 
-    /// Moves the cursor of the consumer to `to`: it gets all events from there on, including those that it
-    /// has acknowledged before. Pending retries are dropped; if their events are after the new cursor, these
-    /// are delivered again. Dead letters are kept. [`Delivery::first_time`](crate::Delivery::first_time) is true
-    /// again for the events that are delivered again.
+    /// Moves the position of the consumer to `to`: it gets all events from there on, including those that it has
+    /// acknowledged before, and dead letters among them. Events before `to` that wait, and new ones, are dropped. Dead
+    /// letters before `to` are kept. [`Delivery::first_time`](crate::Delivery::first_time) is true again for the events
+    /// that are delivered again.
     ///
     /// # Errors
     ///
@@ -250,7 +250,7 @@ impl ConsumerHandle<'_> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Consumer`]; see [`ConsumerHandle`]. Also while a running program has the pattern.
+/// [`ErrorKind::Consumer`]; see [`ConsumerHandle`]. Also while a running program uses the pattern.
 ///
 /// # Cancel safety
 ///

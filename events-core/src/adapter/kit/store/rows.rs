@@ -20,13 +20,13 @@ pub type KindId = u32;
 /// The state of the whole store, besides its lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
-    /// The history of the data.
+    /// The period since the last loss of stored data that a session has noticed.
     pub incarnation: Incarnation,
     /// The newest time that a call which changed something was given.
     pub last: Micros,
     /// What is added to the engine's clock while it is behind.
     pub offset: Micros,
-    /// A time that only beats advance, in microseconds.
+    /// The clock of beats, in microseconds: see *heard* in ARCHITECTURE.md.
     pub heard: u64,
     /// After a loss of data: claims wait until *heard* is there.
     pub claims_from: u64,

@@ -28,6 +28,8 @@ struct Pausing {
     memory: InMemory,
     is_paused: Arc<watch::Sender<bool>>,
     was_paused: AtomicBool,
+    /// Whether each exchange answers that there is more to do.
+    has_more: Arc<AtomicBool>,
 }
 
 impl Pausing {
@@ -49,7 +51,10 @@ impl StoreEngine for Pausing {
                 // Can't fail: `self` owns the sender.
                 let _ = self.is_paused.subscribe().wait_for(|is_paused| !is_paused).await;
             }
-            let answer = self.memory.run(caller, call).await?;
+            let mut answer = self.memory.run(caller, call).await?;
+            if let Some(exchanged) = (&mut answer as &mut dyn Any).downcast_mut::<Exchanged>() {
+                exchanged.more |= self.has_more.load(Ordering::SeqCst);
+            }
             if self.note(&answer) {
                 tokio::time::advance(LEASE * 2).await;
             }
@@ -132,13 +137,44 @@ async fn a_handler_is_not_called_for_what_others_may_have_by_now() {
         }
     };
     let (memory, was) = (InMemory::new(), AtomicBool::new(false));
-    let adapter = Pausing { memory, is_paused, was_paused: was };
+    let adapter = Pausing { memory, is_paused, was_paused: was, has_more: Arc::default() };
     let builder = Bus::builder().adapter(adapter).lease(LEASE).clock_of_runtime().quiet();
     let bus = builder.durable(DurableOptions::new("pass"), "pause.passed", handle).build().await.unwrap();
     bus.emit(Passed).await.unwrap();
     handled.notified().await;
     assert!(!was_paused.load(Ordering::SeqCst), "the handler was called before the session had sent a beat");
     bus.stop().await.unwrap();
+}
+
+/// An engine in memory answers at once, and the runtime has one thread.
+#[test]
+fn a_worker_that_repeats_its_exchanges_leaves_the_runtime_to_its_handlers() {
+    let (done, handled) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let has_more = Arc::new(AtomicBool::new(true));
+            let is_handled = Arc::new(Notify::new());
+            let handle = {
+                let (has_more, is_handled) = (has_more.clone(), is_handled.clone());
+                move |_: &Passed| {
+                    has_more.store(false, Ordering::SeqCst);
+                    is_handled.notify_one();
+                }
+            };
+            let (memory, is_paused) = (InMemory::new(), Arc::new(watch::Sender::new(false)));
+            let adapter = Pausing { memory, is_paused, was_paused: true.into(), has_more };
+            let builder = Bus::builder().adapter(adapter).quiet();
+            let options = DurableOptions::new("pass").concurrency(2);
+            let bus = builder.durable(options, "pause.passed", handle).build().await.unwrap();
+            bus.emit(Passed).await.unwrap();
+            is_handled.notified().await;
+            bus.stop().await.unwrap();
+        });
+        // The test may have given up.
+        let _ = done.send(());
+    });
+    handled.recv_timeout(Duration::from_secs(30)).expect("the handler is called");
 }
 
 #[tokio::test]

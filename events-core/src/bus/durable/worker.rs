@@ -137,6 +137,9 @@ impl Worker {
                 return;
             }
             if state.retry_at.is_none() && self.exchange_if_needed(durable, state, stopping).await {
+                // An engine in memory answers at once. Without this, workers that repeat their exchanges until a handler
+                // finishes would keep all threads of the runtime from calling it.
+                tokio::task::yield_now().await;
                 continue;
             }
             if state.deliveries.is_empty()

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Number of ids that are kept of each run of records: those that [`Tail`](crate::tail::Tail) compares.
-const MAX_IDS: usize = 1_000;
+use crate::tail::MAX_RECENT;
+
 /// The most runs of records that are kept. The tail reads the records of others from the server.
 const MAX_RUNS: usize = 1_000;
 
@@ -17,7 +17,7 @@ struct Run {
     log: String,
     first: u64,
     last: u64,
-    /// The ids of the last records.
+    /// The ids of the last records: as many as the tail compares.
     ids: VecDeque<String>,
 }
 
@@ -33,12 +33,12 @@ impl OwnAppends {
             return;
         }
         let (first, last) = (before + 1, before + count as u64);
-        let ids = ids.skip(count.saturating_sub(MAX_IDS));
+        let ids = ids.skip(count.saturating_sub(MAX_RECENT));
         let mut runs = self.runs();
         if let Some(run) = runs.back_mut().filter(|run| run.last == before && run.log == log) {
             run.last = last;
             run.ids.extend(ids);
-            let surplus = run.ids.len().saturating_sub(MAX_IDS);
+            let surplus = run.ids.len().saturating_sub(MAX_RECENT);
             run.ids.drain(..surplus);
             return;
         }

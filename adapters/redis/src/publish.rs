@@ -105,7 +105,7 @@ impl Row {
     }
 
     fn id(&self) -> String {
-        self.head.chars().take(ID_LEN).collect()
+        self.head.split(' ').next().unwrap_or_default().to_owned()
     }
 }
 
@@ -219,9 +219,6 @@ struct Call<'a> {
     announces: bool,
     rows: &'a [Row],
 }
-
-/// How many characters an id has.
-const ID_LEN: usize = 36;
 
 /// Appends records. Returns their times, and those that were in the log already.
 async fn append(log: &Log, since: Instant, call: &Call<'_>) -> Result<NewRecords, AdapterError> {

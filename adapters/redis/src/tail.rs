@@ -115,7 +115,7 @@ pub(crate) struct Tail {
 type New = (u64, u64, Vec<(u64, String, String, Vec<u8>)>);
 
 /// How many of the last records [`Tail::recent`] holds.
-const MAX_RECENT: usize = 1000;
+pub(crate) const MAX_RECENT: usize = 1000;
 
 impl Tail {
     pub(crate) fn new(log: &Arc<Log>, changed: &Arc<Changed>, last: u64) -> Self {

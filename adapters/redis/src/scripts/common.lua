@@ -1,5 +1,6 @@
--- The start of all scripts on the log except `append`, `begin`, `publish` and `quick`, after `position.lua`. ARGV[1] is the id of the log that the
--- instance opened. Numbers are written by `num`, because Lua rounds those of more than 14 digits.
+-- The start of all scripts on the log except `append`, `begin`, `publish` and `quick`, after `position.lua`. ARGV[1] is
+-- the id of the log that the instance opened. Numbers are written by `num`, because Lua rounds those of more than 14
+-- digits.
 local NOTIFY = string.sub(META, 1, -5) .. 'notify'
 
 local argument = 1
